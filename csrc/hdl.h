@@ -1,0 +1,123 @@
+/* hdl.h: the whole C interface of the core.
+ *
+ * Letters: L weight matrices, B batch, I in, O out, P all parameters, N samples.
+ * A model's parameters are one flat float32 vector [P]: for each layer l,
+ * W_l [widths[l], widths[l+1]] row-major (input-major), then b_l [widths[l+1]].
+ * Every call returns an hdl_status, never exits, prints nothing, and keeps no
+ * hidden state: a result is a function of the arguments alone, and does not
+ * depend on the number of threads.
+ */
+#ifndef HDL_H
+#define HDL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum {
+  HDL_OK = 0,
+  HDL_EINVAL = 1,     /* an argument is out of range: see hdl_last_error */
+  HDL_ENOMEM = 2,     /* allocation failed */
+  HDL_ENONFINITE = 3, /* the cost became NaN or infinite; weights are left as they were at the call */
+  HDL_EINTERRUPT = 4, /* the progress callback asked to stop; weights hold the last whole step */
+  HDL_EISA = 5,       /* this processor cannot run the kernels asked for */
+  HDL_ESYS = 6        /* threads could not be started */
+} hdl_status;
+
+typedef enum { HDL_ISA_AUTO = 0, HDL_ISA_GENERIC = 1, HDL_ISA_AVX2 = 2, HDL_ISA_AVX512 = 3 } hdl_isa;
+typedef enum {
+  HDL_LINEAR = 0, HDL_SIGMOID = 1, HDL_TANH = 2,
+  HDL_LECUN_TANH = 3, /* 1.7159 tanh(2x/3), LeCun et al. 1998 */
+  HDL_RELU = 4, HDL_LEAKY_RELU = 5 /* slope hdl_net.leak */
+} hdl_activation;
+/* Each loss goes with its output: softmax + cross-entropy, sigmoid + summed cross-entropy, linear + half squared error.
+   The cost of a sample is the sum over outputs; the delta at the output is always (prediction - target). */
+typedef enum { HDL_SOFTMAX = 0, HDL_SIGMOID_CE = 1, HDL_SQUARED = 2 } hdl_loss;
+typedef enum {
+  HDL_SGD = 0, HDL_MOMENTUM = 1, HDL_NESTEROV = 2, HDL_ADAGRAD = 3, HDL_ADADELTA = 4, HDL_RMSPROP = 5, HDL_ADAM = 6
+} hdl_rule;
+typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2 } hdl_input;
+typedef enum { HDL_CLASS = 0, HDL_TARGET = 1 } hdl_output;
+
+typedef struct {
+  int32_t layers;        /* L >= 1 */
+  const int32_t *widths; /* [L+1], each >= 1 */
+  int32_t activation;    /* hdl_activation, hidden layers */
+  int32_t loss;          /* hdl_loss */
+  float leak;            /* slope of the leaky relu below 0 */
+  float dropout_input;   /* probability that an input is dropped, [0, 1) */
+  float dropout_hidden;  /* the same for hidden units; kept units are scaled by 1/(1-p) */
+} hdl_net;
+
+typedef struct {
+  int32_t rule;             /* hdl_rule */
+  const float *lr;          /* [steps]: the learning rate of each step (schedules live above the core) */
+  float l1, l2, max_norm;   /* l1*|w|_1 + l2/2*|w|^2 added to the mean cost, biases exempt; max_norm 0 = off:
+                               the incoming weights of each unit are scaled back to that norm after each update */
+  float momentum;           /* MOMENTUM, NESTEROV */
+  float beta1, beta2, rho;  /* ADAM; ADADELTA and RMSPROP use rho */
+  float epsilon;
+  int64_t first_step;       /* steps taken before this call (Adam's bias correction) */
+} hdl_update;
+
+typedef struct {
+  int32_t x_type;         /* hdl_input */
+  int32_t y_type;         /* hdl_output */
+  int64_t n;              /* N samples */
+  const void *x;          /* F32: float [N, I]; U8: uint8 [N, I]; CSR: float values [nnz] */
+  const int64_t *indptr;  /* CSR: [N+1] */
+  const int32_t *indices; /* CSR: [nnz], ascending in a row, each < I */
+  const float *scale;     /* [I] or NULL (1): the net sees x*scale + shift; CSR takes scale only */
+  const float *shift;     /* [I] or NULL (0) */
+  const void *y;          /* CLASS: int32 [N] in [0, O); TARGET: float [N, O]; NULL for prediction */
+} hdl_data;
+
+/* Key of the random stream for dropout; step and layer are added inside. */
+typedef struct { uint64_t seed; uint32_t round, shard; } hdl_key;
+
+/* Called at least every 100 ms from the calling thread; a nonzero return stops the call. */
+typedef int (*hdl_progress)(void *context, int64_t steps_done, int64_t steps);
+
+typedef struct {
+  double cost;     /* sum over samples of the data cost (no regulariser), as seen while training */
+  int64_t correct; /* samples whose largest output is their class (softmax); all outputs on the right side of 0.5
+                      (sigmoid); 0 (squared) */
+  int64_t samples, steps;
+} hdl_result;
+
+typedef struct hdl_plan hdl_plan; /* working memory and threads for one net */
+
+const char *hdl_last_error(void); /* of this thread's last failed call */
+hdl_isa hdl_best_isa(void);       /* what this processor runs */
+const char *hdl_isa_name(hdl_isa isa);
+
+/* max_batch: rows of one pass (a larger batch is taken in blocks). threads >= 1. */
+hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, int32_t threads, hdl_isa isa);
+void hdl_plan_free(hdl_plan *plan);
+int32_t hdl_state_vectors(int32_t rule); /* S: vectors of [P] that a rule keeps */
+
+/* Mini-batch training over order[0 .. count): step s uses order[s*batch .. min((s+1)*batch, count)).
+ * order may repeat or skip samples and covers any number of epochs. weights [P] and state [S, P] are overwritten. */
+hdl_status hdl_train(hdl_plan *plan, float *weights, float *state, const hdl_data *data, const int64_t *order,
+                     int64_t count, int64_t batch, const hdl_update *update, hdl_key key, hdl_progress progress,
+                     void *context, hdl_result *result);
+
+/* gradient [P] = sum over order[0 .. count) of each sample's gradient (no regulariser); order NULL = 0 .. count. */
+hdl_status hdl_gradient(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order,
+                        int64_t count, hdl_key key, float *gradient, hdl_progress progress, void *context,
+                        hdl_result *result);
+
+/* Forward only: out [count, O] (probabilities, or values) unless NULL; cost and correct in result if data->y. */
+hdl_status hdl_forward(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order,
+                       int64_t count, float *out, hdl_progress progress, void *context, hdl_result *result);
+
+/* Philox4x32-10 (Salmon et al. 2011): out [n] = words first .. first+n of the stream keyed by (seed, a, b, c). */
+void hdl_random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t first, int64_t n, uint32_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

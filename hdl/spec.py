@@ -1,0 +1,248 @@
+"""What the user asked for: validated, immutable, to and from JSON.
+
+A `Spec` holds everything that decides the weights, and nothing that does not: runner, workers,
+threads and paths are elsewhere. Two runs of the same `Spec` over the same shards give the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hdl.errors import SpecError
+
+Activation = Literal["linear", "sigmoid", "tanh", "lecun_tanh", "relu", "leaky_relu"]
+Loss = Literal["softmax", "sigmoid", "squared"]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+MINI_BATCH_RULES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam")
+LINE_SEARCH_RULES = ("gd", "cg", "lbfgs")
+DEFAULT_LR = {"adam": 0.001, "rmsprop": 0.001, "adadelta": 1.0, "adagrad": 0.05}  # others: 0.1
+
+
+class Part(BaseModel):
+    """Base of the spec's parts: frozen, and unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Init(Part):
+    """How weights start; biases start at 0 except with `uniform`, which fills them too.
+
+    `glorot` (Glorot & Bengio 2010, uniform), `he` (He et al. 2015, normal), `lecun`
+    (LeCun et al. 1998, normal) or `uniform` on [low, high].
+    """
+
+    name: Literal["glorot", "he", "lecun", "uniform"] = "glorot"
+    low: float = -0.05
+    high: float = 0.05
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class Schedule(Part):
+    """Learning rate over training: lr(t) with t in epochs.
+
+    `constant`; `inverse` lr/(1 + decay·t); `exponential` lr·decay^t; `step` lr·decay^⌊t/every⌋;
+    `cosine` from lr to 0 over all epochs. `warmup` epochs rise linearly from 0.
+    """
+
+    name: Literal["constant", "inverse", "exponential", "step", "cosine"] = "constant"
+    decay: NonNegative = 0.95
+    every: Positive = 10
+    warmup: NonNegative = 0
+
+
+class Optimizer(Part):
+    """An update rule. `gd`, `cg` and `lbfgs` search along a line; the others take mini-batch steps."""
+
+    name: Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "gd", "cg", "lbfgs"] = "sgd"
+    lr: Positive | None = None  # None: DEFAULT_LR
+    schedule: Schedule = Schedule()
+    momentum: Probability = 0.9
+    beta1: Probability = 0.9
+    beta2: Probability = 0.999
+    rho: Probability = 0.9
+    epsilon: Positive = 1e-8
+    history: Count = 10  # lbfgs: pairs kept
+    max_evaluations: Count = 30  # evaluations a line search may take
+    iterations: Count = 5  # line-search iterations in a row on one mini-batch, inside a worker
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, with the rule's own default filled in."""
+        return self.lr if self.lr is not None else DEFAULT_LR.get(self.name, 0.1)
+
+    @property
+    def line_search(self) -> bool:
+        return self.name in LINE_SEARCH_RULES
+
+
+class Genetic(Part):
+    """Breeding of the shards' networks: truncation selection, roulette wheel, crossover, mutation."""
+
+    keep: Fraction = 0.5  # truncation share: the best that may be parents
+    elite: Annotated[int, Field(ge=0)] = 1  # best networks passed on unchanged
+    crossover: Literal["rows", "uniform_rows", "single_point", "arithmetic"] = "uniform_rows"
+    mutation_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    mutation_scale: NonNegative = 0.1  # standard deviation, as a share of each layer's own
+    fitness_samples: Count = 1000  # common data on which every candidate is measured
+
+
+class Sync(Part):
+    """What a round means. `every` counts epochs or mini-batches (`unit`) between two merges."""
+
+    mode: Literal["gradient", "average", "genetic"] = "average"
+    every: Count = 1
+    unit: Literal["epochs", "batches"] = "epochs"
+    genetic: Genetic = Genetic()
+
+
+class Scale(Part):
+    """How features are scaled before the net sees them; the fitted numbers are stored with the model.
+
+    `auto`: divide uint8 by 255, standardise floats (sparse: divide by the largest magnitude).
+    """
+
+    name: Literal["auto", "none", "minmax", "standard", "divide"] = "auto"
+    constant: Positive = 255.0  # divide
+
+
+class Spec(Part):
+    """One training job.
+
+    Parameters
+    ----------
+    net : tuple of int or None
+        Widths, inputs and outputs included, e.g. (784, 100, 32, 10). None or an end of 0 is filled
+        in from the data (`resolved`).
+    loss : {'softmax', 'sigmoid', 'squared'} or None
+        None is chosen from the labels.
+    validation : float
+        Share of the training samples held out, chosen by the seed; 0 for none.
+    patience : int
+        Early stopping: rounds without a better validation cost; 0 for never.
+    keep : int
+        Versions kept in the table besides version 0, the best and the last.
+
+    Examples
+    --------
+    >>> Spec(net="784-100-32-10", activation="tanh", optimizer="sgd").net
+    (784, 100, 32, 10)
+    """
+
+    model: Literal["mlp"] = "mlp"
+    net: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    activation: Activation = "relu"
+    loss: Loss | None = None
+    leak: NonNegative = 0.01
+    init: Init | None = None  # None: he for relu and leaky_relu, lecun for lecun_tanh, else glorot
+    l1: NonNegative = 0.0
+    l2: NonNegative = 0.0
+    max_norm: NonNegative = 0.0
+    dropout: Probability = 0.0
+    input_dropout: Probability = 0.0
+    optimizer: Optimizer = Optimizer(name="adam")
+    batch: Count = 100  # samples; 0 in flags and files means the whole shard
+    epochs: Count = 20
+    sync: Sync = Sync()
+    shards: Count = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    scale: Scale = Scale()
+    validation: Probability = 0.0
+    patience: Annotated[int, Field(ge=0)] = 0
+    keep: Count = 3
+    shuffle_window: Count = 65536  # samples shuffled together: bounds random reads of data on disk
+
+    @field_validator("net", mode="before")
+    @classmethod
+    def _net(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            if not re.fullmatch(r"\d+(-\d+)+", value):
+                raise ValueError(f"{value!r}: expected widths joined by '-', such as 784-100-32-10")
+            return tuple(int(width) for width in value.split("-"))
+        return value
+
+    @field_validator("init", "optimizer", "scale", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return _named(value) if isinstance(value, str) else value
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        return 2**31 - 1 if value in (0, "all") else value
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.net is not None:
+            if len(self.net) < 2:
+                raise ValueError(f"net {self.net}: expected at least inputs and outputs")
+            if any(width < 1 for width in self.net[1:-1]):
+                raise ValueError(f"net {self.net}: hidden widths must be at least 1")
+            if self.loss == "softmax" and self.net[-1] == 1:
+                raise ValueError("softmax needs at least 2 outputs; use the sigmoid loss for one")
+        if self.sync.mode == "genetic" and self.shards < 2:
+            raise ValueError("genetic mode breeds the shards' networks: give at least 2 shards")
+        if self.optimizer.line_search and (self.dropout or self.input_dropout):
+            raise ValueError(f"{self.optimizer.name} searches along a line and needs a cost without dropout")
+        if self.optimizer.line_search and (self.l1 or self.max_norm):
+            raise ValueError(f"{self.optimizer.name} needs a smooth cost: l1 and max_norm must be 0")
+        if self.patience and not self.validation:
+            raise ValueError("patience needs a validation share")
+        return self
+
+    def initializer(self) -> Init:
+        """The initialiser, with the activation's own default filled in."""
+        if self.init is not None:
+            return self.init
+        return Init(name={"relu": "he", "leaky_relu": "he", "lecun_tanh": "lecun"}.get(self.activation, "glorot"))
+
+    def with_(self, **changes: Any) -> Spec:
+        """A validated copy with other fields."""
+        return parse({**self.model_dump(), **changes})
+
+    def to_json(self) -> str:
+        """One line of JSON with sorted keys: equal specs give equal text."""
+        import json
+
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def _named(text: str) -> dict[str, Any]:
+    """`uniform[0,1]`, `divide:16` and plain names, as the flags give them."""
+    if match := re.fullmatch(r"(\w+)\[([^,\]]+),([^,\]]+)\]", text):
+        return {"name": match[1], "low": match[2], "high": match[3]}
+    if match := re.fullmatch(r"(divide):(.+)", text):
+        return {"name": match[1], "constant": match[2]}
+    return {"name": text}
+
+
+def parse(value: str | bytes | dict[str, Any]) -> Spec:
+    """A `Spec` from JSON or a dictionary.
+
+    Raises
+    ------
+    SpecError
+        Naming each wrong field, what was given and what was expected.
+    """
+    try:
+        return Spec.model_validate_json(value) if isinstance(value, (str, bytes)) else Spec.model_validate(value)
+    except ValidationError as error:
+        raise SpecError("; ".join(_sentence(item) for item in error.errors())) from None
+
+
+def _sentence(item: Any) -> str:
+    field = ".".join(str(part) for part in item["loc"])
+    given = "" if isinstance(item["input"], dict) else f" (given {item['input']!r})"
+    return f"{field + ': ' if field else 'spec: '}{item['msg'].removeprefix('Value error, ')}{given}"
