@@ -1,0 +1,174 @@
+"""Random numbers from keys and counters alone: no hidden state, so a retried task draws what the first one drew.
+
+The generator is Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), the same stream as
+`hdl_random_u32` of the core. A seed and a purpose make a key (`derive`), and the counters (a, b, c) name the stream
+below it, such as epoch and shard.
+
+Whatever goes into weights or orders is made with integers and IEEE additions, products, quotients and square roots,
+never with a library's logarithm, so that it is the same byte for byte on every machine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Purposes: one stream of keys each. The numbers are part of the format: never reuse one, only add.
+INIT, SHUFFLE, VALIDATION, DROPOUT, GENETIC, FITNESS, RESERVOIR = range(1, 8)
+
+_LOW = np.uint64(0xFFFFFFFF)
+_32 = np.uint64(32)
+_MULTIPLY = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_WEYL = 0x9E3779B9, 0xBB67AE85
+_CHUNK = 1 << 14  # blocks made at once: their eight counters stay in the L2 cache
+
+
+def words(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: int = 1) -> NDArray[np.uint32]:
+    """Words first .. first + n of the stream (seed, a, b, c): equal to the core's `hdl_random_u32`.
+
+    Parameters
+    ----------
+    seed : int
+        Key, 64 bits.
+    a, b, c : int
+        Counter words 1 to 3, 32 bits each.
+    first, n : int
+        Range of words; a stream has 2^34 of them.
+
+    Returns
+    -------
+    ndarray of uint32 [n]
+    """
+    start, stop = first // 4, (first + n + 3) // 4
+    out = np.empty((stop - start, 4), np.uint32)
+    for low in range(start, stop, _CHUNK):
+        high = min(low + _CHUNK, stop)
+        out[low - start : high - start] = _blocks(seed, np.arange(low, high, dtype=np.uint64), a, b, c)
+    return out.ravel()[first - 4 * start :][:n]
+
+
+def _blocks(seed: int, index: NDArray[np.uint64], a: int, b: int, c: int) -> NDArray[np.uint64]:
+    """Blocks [n, 4] of the stream at the counters (index [n], a, b, c)."""
+    key0, key1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    counter = np.empty((4, index.size), np.uint64)
+    counter[0] = index & _LOW
+    counter[1:] = np.array([a, b, c], np.uint64)[:, None] & _LOW
+    for _ in range(10):
+        product0, product1 = counter[0] * _MULTIPLY[0], counter[2] * _MULTIPLY[1]
+        counter = np.stack(
+            [
+                (product1 >> _32) ^ counter[1] ^ np.uint64(key0),
+                product1 & _LOW,
+                (product0 >> _32) ^ counter[3] ^ np.uint64(key1),
+                product0 & _LOW,
+            ]
+        )
+        key0, key1 = (key0 + _WEYL[0]) & 0xFFFFFFFF, (key1 + _WEYL[1]) & 0xFFFFFFFF
+    return counter.T
+
+
+def derive(seed: int, purpose: int, a: int = 0, b: int = 0) -> int:
+    """A 64-bit key of its own for a purpose (and two numbers more), so that purposes never share a stream."""
+    low, high = words(seed, purpose, a, b, 0, 2).tolist()
+    return high << 32 | low
+
+
+def uniforms(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: int = 1) -> NDArray[np.float64]:
+    """Numbers in the open interval (0, 1), one from each word: (word + 1/2) / 2^32, exact in float64."""
+    return (words(seed, a, b, c, first, n) + 0.5) * 2.0**-32
+
+
+def normals(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: int = 1) -> NDArray[np.float64]:
+    """Standard normal numbers, one from each word, by the inverse of the distribution function.
+
+    Algorithm AS 241, PPND16 (Wichura 1988): relative error about 1e-16. A 32-bit uniform is never nearer than
+    1.2e-10 to 0 or 1, so the far tail of the algorithm is not needed and no number lies beyond 6.4.
+    """
+    p = uniforms(seed, a, b, c, first, n)
+    q = p - 0.5
+    r = 0.180625 - q * q
+    out = q * _ratio(r, _CENTRE)
+    tail = np.abs(q) > 0.425
+    if tail.any():
+        small = np.minimum(p[tail], 1 - p[tail])
+        r = np.sqrt(-_log(small)) - 1.6
+        out[tail] = np.copysign(_ratio(r, _TAIL), q[tail])
+    return out
+
+
+# Coefficients of numerator and denominator, highest power first.
+_CENTRE = (
+    (2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4, 4.5921953931549871457e4,
+     1.3731693765509461125e4, 1.9715909503065514427e3, 1.3314166789178437745e2, 3.3871328727963666080e0),
+    (5.2264952788528545610e3, 2.8729085735721942674e4, 3.9307895800092710610e4, 2.1213794301586595867e4,
+     5.3941960214247511077e3, 6.8718700749205790830e2, 4.2313330701600911252e1, 1.0),
+)  # fmt: skip
+_TAIL = (
+    (7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1, 1.27045825245236838258e0,
+     3.64784832476320460504e0, 5.76949722146069140550e0, 4.63033784615654529590e0, 1.42343711074968357734e0),
+    (1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2, 1.48103976427480074590e-1,
+     6.89767334985100004550e-1, 1.67638483018380384940e0, 2.05319162663775882187e0, 1.0),
+)  # fmt: skip
+
+
+def _ratio(x: NDArray[np.float64], coefficients: tuple[tuple[float, ...], tuple[float, ...]]) -> NDArray[np.float64]:
+    """Quotient of two polynomials by Horner's rule."""
+    above, below = (np.full_like(x, row[0]) for row in coefficients)
+    for i in range(1, len(coefficients[0])):
+        above = above * x + coefficients[0][i]
+        below = below * x + coefficients[1][i]
+    return above / below
+
+
+def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Natural logarithm from exact operations only: log(m·2^e) = e·log 2 + 2·artanh((m - 1)/(m + 1))."""
+    m, e = np.frexp(x)
+    low = m < 0.7071067811865476
+    m, e = np.where(low, 2 * m, m), e - low
+    s = (m - 1) / (m + 1)
+    square = s * s
+    series = np.full_like(s, 1 / 23)
+    for odd in range(21, 0, -2):
+        series = series * square + 1 / odd
+    return e * 0.6931471805599453 + 2 * s * series
+
+
+def order(seed: int, epoch: int, shard: int, n: int, window: int) -> NDArray[np.int64]:
+    """The order in which epoch `epoch` visits the `n` training samples of shard `shard`.
+
+    Windows of `window` consecutive samples come in random order, the samples of each shuffled: a shard on disk is read
+    a window at a time.
+
+    Returns
+    -------
+    ndarray of int64 [n]
+        A permutation of 0 .. n.
+    """
+    key = derive(seed, SHUFFLE)
+    draws = words(key, epoch, shard, 0, 0, n)
+    if n <= window:
+        return _shuffled(draws, 0)
+    starts = _shuffled(words(key, epoch, shard, 1, 0, -(-n // window)), 0) * window
+    return np.concatenate([_shuffled(draws[s : s + window], s) for s in starts.tolist()])
+
+
+def _shuffled(draws: NDArray[np.uint32], start: int) -> NDArray[np.int64]:
+    """start + the stable argsort of `draws`: sorting (draw, index) as one integer is the same and faster."""
+    pairs = draws.astype(np.uint64) << _32 | np.arange(draws.size, dtype=np.uint64)
+    pairs.sort()
+    return (pairs & _LOW).astype(np.int64) + start
+
+
+def member(seed: int, shard: int, n: int, share: float, first: int = 0) -> NDArray[np.bool_]:
+    """Whether samples first .. first + n of a shard, counted as they lie in it, belong to the validation part.
+
+    Parameters
+    ----------
+    share : float
+        Probability of belonging, [0, 1).
+
+    Returns
+    -------
+    ndarray of bool [n]
+    """
+    return words(derive(seed, VALIDATION), shard, 0, 0, first, n) < round(share * 2**32)

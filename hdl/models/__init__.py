@@ -1,0 +1,1 @@
+"""Models: how the weights of each lie in one flat vector, and how they start."""
