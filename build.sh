@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# Everything a checkout needs, behind one command. It may be run from any folder, as often as you like: whatever is
+# already there and up to date is left alone.
+set -euo pipefail
+
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
+cd "$root"
+venv="$root/.venv" stamps="$root/.venv/.hdl" log="$root/.build/setup.log"
+# Called as `python -m …`, never by the scripts in .venv/bin: their first line breaks on long paths and on moved checkouts.
+python="$venv/bin/python"
+
+usage() {
+  cat <<'HELP'
+usage: ./build.sh COMMAND
+
+  demo               train a network on handwritten digits with two workers and write an HTML report
+  test [ARGS]        run the tests; ARGS go to pytest (--full adds the slow ones, -k NAME picks some)
+  lint               check style and types: ruff, clang-format, mypy
+  wheel              build the source archive and the wheel into dist/
+  setup [EXTRAS]     only make .venv with the compiled core, e.g. `./build.sh setup demo,test,lint`
+  help               this text
+
+environment
+  HDL_PYTHON         the Python (3.11 or newer) from which .venv is made
+  HDL_DATA           data sets for tests and studies (default ../shared/data)
+  HDL_ISA            avx512, avx2 or generic: the kernels to run (default: the best this processor has)
+HELP
+}
+
+say() { printf '\033[2m%s\033[0m\n' "$*" >&2; }
+die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
+
+# quietly WHAT COMMAND…: its output goes to the log, and onto the screen only if it fails.
+quietly() {
+  local what=$1 start=$SECONDS from
+  shift
+  say "$what …"
+  from=$(($(stat -c %s "$log" 2>/dev/null || echo 0) + 1))
+  if ! "$@" >>"$log" 2>&1; then
+    tail -c "+$from" "$log" | tail -n 40 >&2
+    die "failed: $what (whole log: $log)"
+  fi
+  ((SECONDS - start < 5)) || say "  $((SECONDS - start)) s"
+}
+
+# --- system packages -------------------------------------------------------------------------------------------------
+
+find_python() {
+  local name
+  for name in ${HDL_PYTHON:+"$HDL_PYTHON"} python3 python3.13 python3.12 python3.11; do
+    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      # Inside an activated environment: the Python beneath it, or .venv would be made out of itself.
+      "$name" -c 'import sys; print(getattr(sys, "_base_executable", None) or sys.executable)'
+      return
+    fi
+  done
+}
+
+# Debian's names of what is missing; a Python from elsewhere brings its own headers and venv.
+missing_packages() {
+  local base=$1 version
+  [[ -n $base ]] || { echo python3 python3-dev python3-venv; }
+  if [[ -n $base ]]; then
+    version=$("$base" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+    "$base" -c 'import ensurepip, venv' 2>/dev/null || echo "$version-venv"
+    "$base" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' ||
+      echo "$version-dev"
+  fi
+  command -v "${CC:-cc}" >/dev/null || echo gcc
+  [[ -e /usr/include/stdio.h ]] || echo libc6-dev
+  shift
+  local tool
+  for tool; do
+    case $tool in
+      chromium) command -v chromium chromium-browser google-chrome >/dev/null || echo chromium ;;
+    esac
+  done
+}
+
+system_packages() {
+  local missing admin=()
+  missing=$(missing_packages "$(find_python)" "$@" | xargs)
+  [[ -n $missing ]] || return 0
+  if ((EUID != 0)); then admin=(sudo -n); fi
+  if ! command -v apt-get >/dev/null || { ((EUID != 0)) && ! sudo -n true 2>/dev/null; }; then
+    die "these system packages are missing: $missing (on Debian and Ubuntu: sudo apt-get install $missing)"
+  fi
+  # The package lists of a fresh image are often empty or old, so a failed install is tried again after an update.
+  # shellcheck disable=SC2086
+  quietly "Installing system packages: $missing" bash -c '
+    install() { "$@" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends '"$missing"'; }
+    install "$@" || { "$@" apt-get update && install "$@"; }' _ "${admin[@]}"
+}
+
+# --- the environment -------------------------------------------------------------------------------------------------
+
+# A stamp holds the hash of all that a piece of work depends on; equal hash, nothing to do.
+hash_of() { { printf '%s\n' "$root"; cat "$@"; } | sha256sum | cut -d' ' -f1; }
+fresh() { [[ -f $stamps/$1 && $(<"$stamps/$1") == "$2" ]]; }
+stamp() { mkdir -p "$stamps" && printf '%s\n' "$2" >"$stamps/$1"; }
+
+core_sources() { find csrc hdl setup.py \( -name '*.[ch]' -o -name '*.pyx' -o -name '*.pxd' -o -name setup.py \) ! -name _cpu.c | LC_ALL=C sort; }
+core_hash() { core_sources | tr '\n' '\0' | { printf '%s\n' "$root" "${CC:-cc}" "${CFLAGS:-}"; xargs -0 cat; } | sha256sum | cut -d' ' -f1; }
+
+pip() { "$python" -m pip --disable-pip-version-check --no-input "$@" -c .ci/constraints.txt; }
+
+# setup EXTRAS: .venv with hdl[EXTRAS] installed in place and the core compiled. Each set of extras has its own stamp.
+setup() {
+  local extras=$1 want core part todo=()
+  mkdir -p .build
+  exec 9>.build/lock
+  flock 9 # two commands at once in one checkout take turns
+  if [[ ! -x $python ]] || ! "$python" -c '' 2>/dev/null; then
+    : >"$log"
+    quietly "Making .venv" "$(find_python)" -m venv --clear "$venv"
+  fi
+  want=$(hash_of pyproject.toml .ci/constraints.txt)
+  core=$(core_hash)
+  for part in base ${extras//,/ }; do
+    fresh "$part" "$want" || todo+=("$part")
+  done
+  if ((${#todo[@]})); then
+    fresh base "$want" || quietly "Installing build tools" pip install cython setuptools wheel
+    quietly "Installing hdl${extras:+[$extras]} and compiling its core" \
+      pip install --no-build-isolation --editable ".${extras:+[$extras]}"
+    for part in "${todo[@]}"; do stamp "$part" "$want"; done
+    stamp core "$core"
+  elif ! fresh core "$core"; then
+    quietly "Compiling the core" "$python" setup.py build_ext --inplace
+    stamp core "$core"
+  fi
+  exec 9>&-
+}
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+demo() {
+  system_packages
+  setup demo
+  exec "$python" -m hdl.demo "$@"
+}
+
+run_tests() {
+  system_packages chromium
+  setup test
+  exec "$python" -m pytest "$@"
+}
+
+lint() {
+  system_packages
+  setup lint
+  local failed=0
+  "$python" -m ruff check . || failed=1
+  "$python" -m ruff format --check . || failed=1
+  find csrc tests -name '*.[ch]' -print0 | xargs -0r "$venv/bin/clang-format" --dry-run --Werror || failed=1
+  "$python" -m mypy || failed=1
+  exit "$failed"
+}
+
+wheel() {
+  system_packages
+  setup test
+  "$python" -m build --no-isolation "$@"
+}
+
+command=${1:-help}
+(($#)) && shift
+case $command in
+  demo) demo "$@" ;;
+  test) run_tests "$@" ;;
+  lint) lint ;;
+  wheel) wheel "$@" ;;
+  setup) system_packages && setup "${1:-}" ;;
+  help | -h | --help) usage ;;
+  *)
+    usage >&2
+    die "unknown command: $command"
+    ;;
+esac
