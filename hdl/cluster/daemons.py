@@ -1,0 +1,299 @@
+"""Start, watch and stop the daemons of one cluster.
+
+A cluster is a folder: ``conf/`` (HADOOP_CONF_DIR), ``data/``, ``logs/`` and ``cluster.json``, which says what was
+asked for and which processes run. Several clusters are several folders.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from hdl.cluster import config, process
+from hdl.cluster.assemble import DEFAULT_VERSION, hadoop_home, java_home, locked
+from hdl.cluster.process import Daemon
+from hdl.errors import DeadlineError, HdlError, SpecError
+
+START_SECONDS = 120
+FORMAT_SECONDS = 60
+SERVER = "org.apache.hadoop.yarn.server"
+CLASSES = {
+    "namenode": "org.apache.hadoop.hdfs.server.namenode.NameNode",
+    "datanode": "org.apache.hadoop.hdfs.server.datanode.DataNode",
+    "resourcemanager": f"{SERVER}.resourcemanager.ResourceManager",
+    "nodemanager": f"{SERVER}.nodemanager.NodeManager",
+    "historyserver": "org.apache.hadoop.mapreduce.v2.hs.JobHistoryServer",
+}
+JAVA_FLAGS = (
+    "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:CICompilerCount=1",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED", "-Djava.net.preferIPv4Stack=true",
+)  # fmt: skip
+
+
+def default_folder() -> Path:
+    """Where a cluster lies if nothing else is said: ``$XDG_STATE_HOME/hdl/cluster``."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "hdl/cluster"
+
+
+@dataclass
+class Cluster:
+    """One cluster on this machine.
+
+    Examples
+    --------
+    >>> cluster = Cluster.start(Path("/tmp/demo"), datanodes=2)      # doctest: +SKIP
+    >>> cluster.environment()["HADOOP_CONF_DIR"]                     # doctest: +SKIP
+    '/tmp/demo/conf'
+    >>> cluster.stop(purge=True)                                     # doctest: +SKIP
+    """
+
+    root: Path
+    version: str
+    home: Path
+    ports: dict[str, int]
+    options: dict[str, int]
+    daemons: dict[str, Daemon] = field(default_factory=dict)
+
+    @classmethod
+    def start(
+        cls, root: Path, *, version: str = DEFAULT_VERSION, datanodes: int = 1, nodemanagers: int = 1,
+        memory: int = 4096, vcores: int = 4, seconds: float = START_SECONDS,
+    ) -> Cluster:  # fmt: skip
+        """Start a cluster, or start one again over the data that its folder holds, and return when it is ready.
+
+        Parameters
+        ----------
+        root : Path
+            Its folder.
+        version : str
+            Hadoop's version.
+        datanodes, nodemanagers : int
+            How many; number k of each goes by the name `config.node_host` (k).
+        memory, vcores : int
+            What one NodeManager offers, in MiB and virtual cores.
+        seconds : float
+            Deadline for the daemons to be ready; fetching the jars has its own.
+
+        Raises
+        ------
+        SpecError
+            If the folder's cluster runs already, or holds data of another Hadoop version.
+        HdlError
+            If a daemon ends; the message holds the end of its log.
+        DeadlineError
+            If it is not ready in time; what was started is stopped.
+        """
+        root = root.expanduser().resolve()
+        for name, count in (("datanodes", datanodes), ("nodemanagers", nodemanagers)):
+            if not 1 <= count <= 200:
+                raise SpecError(f"{name} = {count}: expected 1 to 200")
+        home = hadoop_home(version)
+        with locked(root / "lock"):
+            if (root / "cluster.json").exists():
+                before = cls.load(root)
+                if any(daemon.alive for daemon in before.daemons.values()):
+                    raise SpecError(f"{root} holds a cluster that runs; `hdl cluster stop --dir {root}` ends it")
+                if before.version != version:
+                    raise SpecError(f"{root} holds data of Hadoop {before.version}, not {version}; purge it first")
+            options = {"datanodes": datanodes, "nodemanagers": nodemanagers, "memory": memory, "vcores": vcores}
+            cluster = cls(root, version, home, config.free_ports(), options)
+            config.write(cluster.conf, home, root, cluster.ports, options)
+            try:
+                cluster._launch()
+                cluster.wait_ready(seconds)
+            except BaseException:
+                cluster.stop()
+                raise
+        return cluster
+
+    @classmethod
+    def load(cls, root: Path) -> Cluster:
+        """The cluster of a folder, running or not.
+
+        Raises
+        ------
+        SpecError
+            If there is none.
+        """
+        root = root.expanduser().resolve()
+        try:
+            held = json.loads((root / "cluster.json").read_text())
+        except FileNotFoundError:
+            raise SpecError(f"no cluster in {root}; `hdl cluster start --dir {root}` makes one") from None
+        daemons = {name: Daemon(**values) for name, values in held["daemons"].items()}
+        return cls(root, held["version"], Path(held["home"]), held["ports"], held["options"], daemons)
+
+    @property
+    def conf(self) -> Path:
+        """HADOOP_CONF_DIR."""
+        return self.root / "conf"
+
+    @property
+    def uri(self) -> str:
+        """The default file system, ``hdfs://host:port``."""
+        return f"hdfs://{config.LOOPBACK}:{self.ports['namenode']}"
+
+    def environment(self) -> dict[str, str]:
+        """What a shell needs to use this cluster; ``PATH`` begins with its ``bin``."""
+        return {
+            "HADOOP_HOME": str(self.home),
+            "HADOOP_CONF_DIR": str(self.conf),
+            "JAVA_HOME": str(java_home()),
+            "PATH": f"{self.home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        }
+
+    def web(self) -> dict[str, str]:
+        """The web addresses."""
+        names = {"namenode": "namenode_web", "resourcemanager": "resourcemanager_web", "historyserver": "history_web"}
+        return {name: f"http://{config.LOOPBACK}:{self.ports[port]}" for name, port in names.items()}
+
+    def names(self) -> list[str]:
+        """All daemons of the cluster, in the order they are started in."""
+        data = [f"datanode{k}" for k in range(1, self.options["datanodes"] + 1)]
+        nodes = [f"nodemanager{k}" for k in range(1, self.options["nodemanagers"] + 1)]
+        return ["resourcemanager", *nodes, "namenode", *data, "historyserver"]
+
+    def status(self) -> dict:
+        """What runs and what the masters know: ready, daemons, live DataNodes, NodeManagers, safe mode, web."""
+        names = self.web()
+        bean = "Hadoop:service=NameNode,name=NameNodeInfo"
+        beans = (_ask(f"{names['namenode']}/jmx?qry={bean}") or {}).get("beans") or [{}]
+        known = json.loads(beans[0].get("LiveNodes", "{}"))
+        live = sorted(name for name, node in known.items() if int(node.get("lastContact", 0)) < 10)
+        nodes = ((_ask(f"{names['resourcemanager']}/ws/v1/cluster/nodes") or {}).get("nodes") or {}).get("node", [])
+        running = sorted(node["id"] for node in nodes if node["state"] == "RUNNING")
+        history = _ask(f"{names['historyserver']}/ws/v1/history/info") is not None
+        safe = beans[0].get("Safemode") if beans[0] else None  # "" once it is left, None while it does not answer
+        daemons = {name: daemon.alive for name, daemon in self.daemons.items()}
+        wanted = (self.options["datanodes"], self.options["nodemanagers"])
+        ready = safe == "" and history and (len(live), len(running)) == wanted and all(daemons.values())
+        return {
+            "ready": ready, "version": self.version, "dir": str(self.root), "uri": self.uri, "web": names,
+            "safe_mode": bool(safe), "datanodes": live, "nodemanagers": running, "history": history,
+            "daemons": {name: {"alive": alive, "pid": self.daemons[name].pid, "log": self.daemons[name].log}
+                        for name, alive in daemons.items()},
+        }  # fmt: skip
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
+        """Wait until every daemon is up, registered and out of safe mode.
+
+        Raises
+        ------
+        HdlError
+            If a daemon ends; the message holds the end of its log.
+        DeadlineError
+            If it takes longer.
+        """
+        deadline = time.monotonic() + seconds
+        while not (status := self.status())["ready"]:
+            for daemon in self.daemons.values():
+                if not daemon.alive:
+                    raise HdlError(f"{daemon.name} ended; the end of {daemon.log}:\n{daemon.tail()}")
+            if time.monotonic() > deadline:
+                missing = {key: status[key] for key in ("safe_mode", "datanodes", "nodemanagers", "history")}
+                raise DeadlineError(f"the cluster in {self.root} was not ready within {seconds:g} s: {missing}")
+            time.sleep(0.2)
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send one daemon a signal; for tests of faults."""
+        self.daemons[name].signal(number)
+
+    def restart(self, name: str) -> None:
+        """Start one daemon again, over its data."""
+        process.stop([self.daemons[name]])
+        self._spawn(name)
+        self._save()
+
+    def stop(self, purge: bool = False) -> None:
+        """Stop all; with `purge` remove the folder too."""
+        # NodeManagers first: they end their containers, which still may write to HDFS.
+        groups = ("nodemanager", "resourcemanager historyserver", "datanode", "namenode")
+        for group in groups:
+            process.stop([d for name, d in self.daemons.items() if name.rstrip("0123456789") in group.split()])
+        if purge:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def _launch(self) -> None:
+        for name in self.names():
+            if name == "namenode" and not (self.root / "data/name/current").exists():
+                self._format()
+            self._spawn(name)
+            self._save()
+
+    def _save(self) -> None:
+        held = {"version": self.version, "home": str(self.home), "ports": self.ports, "options": self.options,
+                "daemons": {name: asdict(daemon) for name, daemon in self.daemons.items()}}  # fmt: skip
+        new = self.root / "cluster.json.new"
+        new.write_text(json.dumps(held, indent=1))
+        new.replace(self.root / "cluster.json")
+
+    def _format(self) -> None:
+        command = self._java("namenode") + ["-format", "-nonInteractive", "-force"]
+        log = self.root / "logs/format.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "wb") as out:
+            try:
+                done = subprocess.run(
+                    command, stdout=out, stderr=subprocess.STDOUT, env=self._clean(), timeout=FORMAT_SECONDS
+                )
+            except subprocess.TimeoutExpired as late:
+                raise DeadlineError(f"formatting the NameNode took more than {FORMAT_SECONDS} s; see {log}") from late
+        if done.returncode:
+            raise HdlError(f"the NameNode could not be formatted; see {log}:\n{log.read_text()[-2000:]}")
+
+    def _spawn(self, name: str) -> None:
+        log = self.root / "logs" / f"{name}.log"
+        self.daemons[name] = process.spawn(name, self._java(name) + self._settings(name), log, self._clean())
+
+    def _java(self, name: str) -> list[str]:
+        logs = self.root / "logs"
+        share = self.home / "share/hadoop"
+        return [
+            str(java_home() / "bin/java"), f"-Dproc_{name}", *JAVA_FLAGS,
+            f"-Dhadoop.log.dir={logs}", f"-Dyarn.log.dir={logs}", f"-Dhadoop.home.dir={self.home}",
+            "-cp", f"{self.conf}:{share / 'hdfs'}:{share / 'lib'}/*", CLASSES[name.rstrip("0123456789")],
+        ]  # fmt: skip
+
+    def _settings(self, name: str) -> list[str]:
+        """What only this daemon is told, as its own generic options."""
+        kind, number = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")) :]
+        data = self.root / "data" / name
+        if kind == "datanode":
+            own = {"dfs.datanode.data.dir": data, "dfs.datanode.hostname": config.node_host(int(number))}
+        elif kind == "nodemanager":
+            address = f"127.0.0.{number}:0"
+            own = {
+                "yarn.nodemanager.address": address,
+                "yarn.nodemanager.localizer.address": address,
+                "yarn.nodemanager.webapp.address": address,
+                "yarn.nodemanager.hostname": config.node_host(int(number)),
+                "yarn.nodemanager.local-dirs": data / "local",
+                "yarn.nodemanager.log-dirs": self.root / "logs" / name,
+            }
+        else:
+            return []
+        return [word for key, value in own.items() for word in ("-D", f"{key}={value}")]
+
+    def _clean(self) -> dict[str, str]:
+        """A daemon's environment: nothing of the user's virtual environment, as on a real node."""
+        kept = {name: os.environ[name] for name in ("HOME", "USER", "LANG", "TZ") if name in os.environ}
+        path = f"{self.home / 'bin'}:/usr/local/bin:/usr/bin:/bin"
+        return kept | self.environment() | {"PATH": path}
+
+
+def _ask(url: str) -> dict | None:
+    """A JSON answer of a daemon on this machine, or None while it does not answer. Never through a proxy."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})
+    try:
+        with opener.open(request, timeout=5) as answer:
+            return json.load(answer)
+    except (OSError, ValueError):
+        return None

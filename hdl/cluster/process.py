@@ -1,0 +1,91 @@
+"""Daemons as processes: started in their own session, known by pid and start time, stopped by pid."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A process that outlives this one.
+
+    `started` is the kernel's start time (clock ticks since boot): a pid that was given to another process meanwhile,
+    as after a reboot, is told apart by it and never signalled.
+    """
+
+    name: str
+    pid: int
+    started: int
+    log: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs; a zombie does not."""
+        return _start_time(self.pid) == self.started
+
+    def signal(self, number: int) -> None:
+        """Send a signal, if it still runs."""
+        if self.alive:
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                pass
+
+    def tail(self, lines: int = 20) -> str:
+        """The end of its log."""
+        try:
+            return "\n".join(Path(self.log).read_text(errors="replace").splitlines()[-lines:])
+        except OSError as error:
+            return f"(no log: {error})"
+
+
+_children: dict[int, subprocess.Popen] = {}  # kept so that what dies under us is reaped
+
+
+def spawn(name: str, command: list[str], log: Path, environment: dict[str, str]) -> Daemon:
+    """Start a daemon that writes to `log` and ends with nobody but by its pid."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "ab") as out:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            env=environment, cwd=log.parent, start_new_session=True,
+        )  # fmt: skip
+    _children[child.pid] = child
+    return Daemon(name, child.pid, _start_time(child.pid) or 0, str(log))
+
+
+def stop(daemons: list[Daemon], seconds: float = 15) -> None:
+    """Ask all to end, wait until `seconds` have passed, then kill what is left."""
+    for daemon in daemons:
+        daemon.signal(signal.SIGCONT)  # a stopped process would not hear
+        daemon.signal(signal.SIGTERM)
+    if not _wait_ended(daemons, seconds):
+        for daemon in daemons:
+            daemon.signal(signal.SIGKILL)
+        _wait_ended(daemons, 10)
+
+
+def _wait_ended(daemons: list[Daemon], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(daemon.alive for daemon in daemons):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _start_time(pid: int) -> int | None:
+    if child := _children.get(pid):
+        if child.poll() is not None:
+            del _children[pid]
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()  # the name before may hold anything
+    return None if fields[0] in "ZX" else int(fields[19])
