@@ -43,16 +43,16 @@ def words(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: int 
     out = np.empty((stop - start, 4), np.uint32)
     for low in range(start, stop, _CHUNK):
         high = min(low + _CHUNK, stop)
-        out[low - start : high - start] = _blocks(seed, np.arange(low, high, dtype=np.uint64), a, b, c)
+        counter = np.empty((4, high - low), np.uint64)
+        counter[0] = np.arange(low, high, dtype=np.uint64) & _LOW
+        counter[1:] = np.array([a, b, c], np.uint64)[:, None] & _LOW
+        out[low - start : high - start] = philox(seed, counter).T
     return out.ravel()[first - 4 * start :][:n]
 
 
-def _blocks(seed: int, index: NDArray[np.uint64], a: int, b: int, c: int) -> NDArray[np.uint64]:
-    """Blocks [n, 4] of the stream at the counters (index [n], a, b, c)."""
+def philox(seed: int, counter: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The generator itself: counters [4, n] of 32 bits to words [4, n] of 32 bits, both held in uint64."""
     key0, key1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
-    counter = np.empty((4, index.size), np.uint64)
-    counter[0] = index & _LOW
-    counter[1:] = np.array([a, b, c], np.uint64)[:, None] & _LOW
     for _ in range(10):
         product0, product1 = counter[0] * _MULTIPLY[0], counter[2] * _MULTIPLY[1]
         counter = np.stack(
@@ -64,7 +64,7 @@ def _blocks(seed: int, index: NDArray[np.uint64], a: int, b: int, c: int) -> NDA
             ]
         )
         key0, key1 = (key0 + _WEYL[0]) & 0xFFFFFFFF, (key1 + _WEYL[1]) & 0xFFFFFFFF
-    return counter.T
+    return counter
 
 
 def derive(seed: int, purpose: int, a: int = 0, b: int = 0) -> int:

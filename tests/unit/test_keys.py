@@ -39,7 +39,8 @@ def test_purposes_and_seeds_make_different_keys():
 def test_uniforms_lie_inside_the_open_interval():
     u = keys.uniforms(3, n=100_000)
     assert 0 < u.min() < u.max() < 1
-    assert abs(u.mean() - 0.5) < 0.003 and abs(u.var() - 1 / 12) < 0.001
+    assert abs(u.mean() - 0.5) < 0.003
+    assert abs(u.var() - 1 / 12) < 0.001
 
 
 def test_normals_are_the_inverse_distribution_of_the_uniforms():
@@ -52,7 +53,8 @@ def test_normals_are_the_inverse_distribution_of_the_uniforms():
 @given(st.integers(0, 300), st.integers(1, 320), st.integers(0, 5))
 def test_order_is_a_permutation_that_keeps_windows_together(n, window, epoch):
     visit = keys.order(9, epoch, 2, n, window)
-    assert visit.dtype == np.int64 and np.array_equal(np.sort(visit), np.arange(n))
+    assert visit.dtype == np.int64
+    assert np.array_equal(np.sort(visit), np.arange(n))
     places = visit // window
     assert (np.diff(places) != 0).sum() == max(len(set(places.tolist())) - 1, 0)
 

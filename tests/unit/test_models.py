@@ -27,7 +27,8 @@ def test_layout_covers_the_vector_once():
 def test_mask_is_one_at_weights_only():
     layout = mlp.layout(make("5-4-3"))
     for weights, biases in layout.split(layout.mask):
-        assert weights.all() and not biases.any()
+        assert weights.all()
+        assert not biases.any()
 
 
 def test_unknown_widths_are_an_error():
@@ -37,13 +38,15 @@ def test_unknown_widths_are_an_error():
 
 
 @pytest.mark.parametrize(
-    "name, deviation", [("glorot", np.sqrt(2 / 500)), ("he", np.sqrt(2 / 300)), ("lecun", np.sqrt(1 / 300))]
+    ("name", "deviation"), [("glorot", np.sqrt(2 / 500)), ("he", np.sqrt(2 / 300)), ("lecun", np.sqrt(1 / 300))]
 )
 def test_initialisers_have_their_variance_and_zero_biases(name, deviation):
     spec = make(init=name)
     (weights, biases), second = mlp.layout(spec).split(mlp.initial(spec))
-    assert abs(weights.std() / deviation - 1) < 0.01 and abs(weights.mean()) < 4 * deviation / np.sqrt(weights.size)
-    assert not biases.any() and second[0].std() > 0
+    assert abs(weights.std() / deviation - 1) < 0.01
+    assert abs(weights.mean()) < 4 * deviation / np.sqrt(weights.size)
+    assert not biases.any()
+    assert second[0].std() > 0
     if name == "glorot":
         assert np.abs(weights).max() <= np.sqrt(6 / 500)
     else:
@@ -53,7 +56,8 @@ def test_initialisers_have_their_variance_and_zero_biases(name, deviation):
 def test_uniform_fills_biases_too():
     spec = make(init="uniform[0,1]")
     w = mlp.initial(spec)
-    assert 0 <= w.min() < 0.001 and 0.999 < w.max() <= 1
+    assert 0 <= w.min() < 0.001
+    assert 0.999 < w.max() <= 1
     assert all(biases.std() > 0.2 for _, biases in mlp.layout(spec).split(w))
 
 

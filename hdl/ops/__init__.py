@@ -1,0 +1,157 @@
+"""The operations: forward, backward and update of a dense network, with one signature whatever carries them out.
+
+`make` gives a `Reference` (NumPy: the mathematical truth, in float64 if the weights are) or a `Core` (C, float32).
+Both have
+
+    train(w, state, samples, order, batch, lr, first_step, key, progress) -> Result     # w, state overwritten
+    gradient(w, samples, order, key, progress) -> (gradient [P], Result)                # sums over samples
+    forward(w, samples, order, progress) -> (out [n, O], Result)
+
+Letters: N samples, I inputs, O outputs, P parameters, S state vectors of the update rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.errors import SpecError
+from hdl.ops.layout import Layout
+
+if TYPE_CHECKING:
+    from hdl.ops.core import Core
+    from hdl.ops.reference import Reference
+    from hdl.spec import Spec
+
+__all__ = ["Key", "Layout", "Progress", "Result", "Samples", "make", "rates", "steps"]
+
+Progress = Callable[[int, int], Any]  # (steps done, steps); a true answer stops the call
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples as the core reads them.
+
+    Parameters
+    ----------
+    x : ndarray of uint8 or float32 [N, I], or CSR
+        CSR is anything with `data`, `indices`, `indptr` and `shape`, such as SciPy's csr_array.
+    y : ndarray of int32 [N] or float32 [N, O], optional
+        Classes or targets; None for prediction.
+    scale, shift : ndarray of float32 [I], optional
+        The net sees x·scale + shift. Sparse input takes no shift.
+    """
+
+    x: Any
+    y: NDArray | None = None
+    scale: NDArray[np.float32] | None = None
+    shift: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return self.x.shape[0]
+
+
+@dataclass
+class Result:
+    """What a pass saw. Results add up.
+
+    Attributes
+    ----------
+    cost : float
+        Sum over samples of the data cost, without regulariser; 0 without targets.
+    correct : int
+        Samples with the right class, or with all outputs on the right side of 1/2.
+    samples, steps : int
+        How many were seen and taken.
+    """
+
+    cost: float = 0.0
+    correct: int = 0
+    samples: int = 0
+    steps: int = 0
+
+    def __add__(self, other: Result) -> Result:
+        return Result(
+            self.cost + other.cost,
+            self.correct + other.correct,
+            self.samples + other.samples,
+            self.steps + other.steps,
+        )
+
+
+class Key(NamedTuple):
+    """Names the stream of dropout masks; step and layer are added by the operation."""
+
+    seed: int = 0
+    round: int = 0
+    shard: int = 0
+
+
+def make(spec: Spec, backend: str = "cpu", threads: int = 1, isa: str | None = None) -> Core | Reference:
+    """The operations of a spec whose net and loss are known.
+
+    Parameters
+    ----------
+    spec : Spec
+    backend : {'cpu', 'reference'}
+    threads : int
+        Of the core. The weights do not depend on it.
+    isa : {'avx512', 'avx2', 'generic'}, optional
+        Kernels of the core; None for the best that this processor runs (or the environment's HDL_ISA).
+    """
+    if spec.net is None or min(spec.net) < 1 or spec.loss is None:
+        raise SpecError(f"net {spec.net}, loss {spec.loss}: not yet filled in from the data")
+    if backend == "reference":
+        from hdl.ops.reference import Reference
+
+        return Reference(spec)
+    if backend == "cpu":
+        from hdl.ops.core import Core
+
+        return Core(spec, threads, isa)
+    raise SpecError(f"backend: {backend!r}: expected 'cpu' or 'reference'")
+
+
+def steps(n: int, batch: int) -> int:
+    """Mini-batches in n samples: a last, smaller one counts."""
+    return -(-n // batch)
+
+
+def rates(spec: Spec, first: int, count: int, per_epoch: int) -> NDArray[np.float32]:
+    """Learning rates of the steps first .. first + count, by the spec's schedule.
+
+    Step s happens at t = s / per_epoch epochs (`hdl.spec.Schedule` has the formulas). During `warmup` epochs the rate
+    is also multiplied by (s + 1) / (warmup·per_epoch), so that the first step already moves.
+
+    Parameters
+    ----------
+    first, count : int
+        Range of steps, counted over the whole training.
+    per_epoch : int
+        Steps in an epoch.
+
+    Returns
+    -------
+    ndarray of float32 [count]
+    """
+    rule = spec.optimizer
+    schedule = rule.schedule
+    step = np.arange(first, first + count, dtype=np.float64)
+    t = step / per_epoch
+    if schedule.name == "inverse":
+        lr = rule.rate / (1 + schedule.decay * t)
+    elif schedule.name == "exponential":
+        lr = rule.rate * schedule.decay**t
+    elif schedule.name == "step":
+        lr = rule.rate * schedule.decay ** np.floor(t / schedule.every)
+    elif schedule.name == "cosine":
+        lr = rule.rate * 0.5 * (1 + np.cos(np.pi * np.minimum(t / spec.epochs, 1)))
+    else:
+        lr = np.full(count, rule.rate)
+    if schedule.warmup:
+        lr = lr * np.minimum((step + 1) / (schedule.warmup * per_epoch), 1)
+    return lr.astype(np.float32)

@@ -1,0 +1,90 @@
+"""Mini-batch update rules in NumPy: the formulas that the core's update kernels compute, and the driver's own step.
+
+`g` is the gradient [P] of the mean cost with its penalty; `state` [S, P] starts at 0; t counts steps from 1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.ops.layout import Layout
+
+if TYPE_CHECKING:
+    from hdl.spec import Optimizer
+
+VECTORS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "adadelta": 2, "rmsprop": 1, "adam": 2}
+
+
+def penalised(g: NDArray, w: NDArray, mask: NDArray, l1: float, l2: float) -> NDArray:
+    """The gradient of cost + l1·|W|₁ + l2/2·‖W‖², biases (mask 0) exempt; sign(0) = 0."""
+    if l2:
+        g = g + g.dtype.type(l2) * (mask * w)
+    if l1:
+        g = g + g.dtype.type(l1) * (mask * np.sign(w))
+    return g
+
+
+def penalty(w: NDArray, mask: NDArray, l1: float, l2: float) -> float:
+    """l1·|W|₁ + l2/2·‖W‖², summed in float64."""
+    weights = (w * mask).astype(np.float64)
+    return l1 * float(np.abs(weights).sum()) + l2 / 2 * float(weights @ weights)
+
+
+def update(rule: Optimizer, w: NDArray, state: NDArray, g: NDArray, lr: float, t: int) -> None:
+    """One step of `rule`, in place.
+
+    Parameters
+    ----------
+    w : ndarray [P]
+    state : ndarray [S, P]
+        S as in `VECTORS`.
+    g : ndarray [P]
+    lr : float
+    t : int
+        Steps taken including this one: Adam's bias correction.
+
+    Notes
+    -----
+    momentum: Polyak 1964; nesterov: as Sutskever et al. 2013 with the gradient at w; adagrad: Duchi et al. 2011;
+    adadelta: Zeiler 2012, algorithm 1; rmsprop: Tieleman & Hinton 2012; adam: Kingma & Ba 2015, algorithm 1.
+    """
+    real = w.dtype.type
+    lr, epsilon, name = real(lr), real(rule.epsilon), rule.name
+    if name == "sgd":
+        w -= lr * g
+    elif name in ("momentum", "nesterov"):
+        mu, velocity = real(rule.momentum), state[0]
+        velocity[:] = mu * velocity - lr * g
+        w += velocity if name == "momentum" else mu * velocity - lr * g
+    elif name == "adagrad":
+        state[0] += g * g
+        w -= lr * g / (np.sqrt(state[0]) + epsilon)
+    elif name == "rmsprop":
+        rho = real(rule.rho)
+        state[0] = rho * state[0] + (1 - rho) * g * g
+        w -= lr * g / (np.sqrt(state[0]) + epsilon)
+    elif name == "adadelta":
+        rho = real(rule.rho)
+        state[0] = rho * state[0] + (1 - rho) * g * g
+        change = np.sqrt(state[1] + epsilon) / np.sqrt(state[0] + epsilon) * g
+        state[1] = rho * state[1] + (1 - rho) * change * change
+        w -= lr * change
+    elif name == "adam":
+        beta1, beta2 = real(rule.beta1), real(rule.beta2)
+        state[0] = beta1 * state[0] + (1 - beta1) * g
+        state[1] = beta2 * state[1] + (1 - beta2) * g * g
+        mean, square = 1 - rule.beta1**t, 1 - rule.beta2**t
+        w -= lr / real(mean) * state[0] / (np.sqrt(state[1] / real(square)) + epsilon)
+    else:
+        raise ValueError(f"optimizer {name}: expected one of {', '.join(VECTORS)}")
+
+
+def limit(w: NDArray, layout: Layout, max_norm: float) -> None:
+    """Scale each unit's incoming weights back to norm `max_norm`, in place (Srivastava et al. 2014, section 5.1)."""
+    for weights, _ in layout.split(w):
+        norm = np.sqrt((weights * weights).sum(axis=0))
+        over = norm > max_norm
+        weights[:, over] *= w.dtype.type(max_norm) / norm[over]
