@@ -1,0 +1,224 @@
+"""One competitor in a process of its own, driven over standard input and output by `core.py`.
+
+Thread pools of different BLAS libraries fight inside one process, so each competitor gets its own. It imports nothing of
+this project except for `hdl` itself: the interpreter that runs PyTorch need not have it.
+
+A line in:   {"widths": [400, 25, 10], "batch": 50, "activation": "sigmoid"}  builds the net and warms up
+             {"seconds": 0.3}                                                  trains for about so long
+A line out:  {"step": seconds per training step} or {"error": text}
+"""
+
+import contextlib
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+LR = 0.01
+BATCHES = 4  # different mini-batches in turn, so that no competitor trains on one that sits in its cache
+
+
+def samples(widths, batch):
+    """The same random data for everybody: contiguous mini-batches, so nobody pays for gathering rows."""
+    rng = np.random.default_rng(0)
+    x = rng.random((BATCHES * batch, widths[0]), dtype=np.float32)
+    y = rng.integers(0, widths[-1], BATCHES * batch, dtype=np.int32)
+    return x, y
+
+
+def weights(widths):
+    rng = np.random.default_rng(1)
+    return [
+        (rng.standard_normal((i, o), dtype=np.float32) * np.float32(i**-0.5), np.zeros(o, np.float32))
+        for i, o in zip(widths, widths[1:], strict=False)
+    ]
+
+
+def hdl(widths, batch, activation, threads):
+    import hdl.ops
+    from hdl.spec import Spec
+
+    spec = Spec(net=widths, activation=activation, loss="softmax", optimizer="sgd", batch=batch)
+    ops = hdl.ops.make(spec, backend="cpu", threads=threads)
+    x, y = samples(widths, batch)
+    data = hdl.ops.Samples(x, y)
+    flat = np.concatenate([part.ravel() for layer in weights(widths) for part in layer])
+    state = np.zeros((0, flat.size), np.float32)
+
+    def run(steps):
+        order = np.arange(steps * batch, dtype=np.int64) % len(x)
+        ops.train(flat, state, data, order, batch, np.full(steps, LR, np.float32))
+
+    return run
+
+
+def numpy(widths, batch, activation, threads):
+    """As fast as numpy goes: every array is allocated once, every operation writes in place."""
+    x, y = samples(widths, batch)
+    layers = weights(widths)
+    last = len(layers) - 1
+    out = [np.empty((batch, w.shape[1]), np.float32) for w, _ in layers]
+    delta = [np.empty_like(a) for a in out]
+    scratch = [np.empty_like(a) for a in out]
+    dw = [np.empty_like(w) for w, _ in layers]
+    db = [np.empty_like(b) for _, b in layers]
+    rows = np.arange(batch)
+
+    def activate(z):
+        if activation == "tanh":
+            np.tanh(z, out=z)
+        elif activation == "relu":
+            np.maximum(z, 0, out=z)
+        else:
+            np.negative(z, out=z)
+            np.exp(z, out=z)
+            np.add(z, 1, out=z)
+            np.reciprocal(z, out=z)
+
+    def slope(a, t):
+        if activation == "relu":
+            np.greater(a, 0, out=t)
+        elif activation == "tanh":
+            np.multiply(a, a, out=t)
+            np.subtract(1, t, out=t)
+        else:
+            np.subtract(1, a, out=t)
+            np.multiply(a, t, out=t)
+
+    def step(xb, yb):
+        a = xb
+        for layer, (w, b) in enumerate(layers):
+            z = out[layer]
+            np.matmul(a, w, out=z)
+            np.add(z, b, out=z)
+            if layer < last:
+                activate(z)
+            a = z
+        np.subtract(a, a.max(axis=1, keepdims=True), out=a)
+        np.exp(a, out=a)
+        np.divide(a, a.sum(axis=1, keepdims=True), out=a)
+        d = delta[last]
+        np.copyto(d, a)
+        d[rows, yb] -= 1
+        np.multiply(d, np.float32(LR / batch), out=d)
+        for layer in range(last, -1, -1):
+            w, b = layers[layer]
+            below = out[layer - 1] if layer else xb
+            np.matmul(below.T, delta[layer], out=dw[layer])
+            np.add.reduce(delta[layer], axis=0, out=db[layer])
+            if layer:
+                np.matmul(delta[layer], w.T, out=delta[layer - 1])
+                slope(below, scratch[layer - 1])
+                np.multiply(delta[layer - 1], scratch[layer - 1], out=delta[layer - 1])
+            np.subtract(w, dw[layer], out=w)
+            np.subtract(b, db[layer], out=b)
+
+    def run(steps):
+        for s in range(steps):
+            at = s % BATCHES * batch
+            step(x[at : at + batch], y[at : at + batch])
+
+    return run
+
+
+def sklearn(widths, batch, activation, threads):
+    from sklearn.neural_network import MLPClassifier
+
+    x, y = samples(widths, batch)
+    model = MLPClassifier(
+        tuple(widths[1:-1]),
+        activation={"sigmoid": "logistic"}.get(activation, activation),
+        solver="sgd",
+        momentum=0,
+        alpha=0,
+        learning_rate_init=LR,
+        batch_size=batch,
+        shuffle=False,
+    )
+    model.partial_fit(x[:batch], y[:batch], classes=np.arange(widths[-1]))
+
+    def run(steps):
+        for s in range(steps):
+            at = s % BATCHES * batch
+            model.partial_fit(x[at : at + batch], y[at : at + batch])
+
+    return run
+
+
+def torch(widths, batch, activation, threads, compiled=False):
+    import torch as t
+
+    t.set_num_threads(threads)
+    names = {"tanh": t.nn.Tanh, "relu": t.nn.ReLU, "sigmoid": t.nn.Sigmoid}
+    parts = []
+    for i, o in zip(widths, widths[1:], strict=False):
+        parts += [t.nn.Linear(i, o), names[activation]()]
+    model = t.nn.Sequential(*parts[:-1])
+    optimizer = t.optim.SGD(model.parameters(), lr=LR)
+    x, y = (t.from_numpy(a) for a in samples(widths, batch))
+    y = y.long()
+
+    def loss(xb, yb):
+        return t.nn.functional.cross_entropy(model(xb), yb)
+
+    if compiled:
+        t._dynamo.reset()
+        loss = t.compile(loss)
+
+    def run(steps):
+        for s in range(steps):
+            at = s % BATCHES * batch
+            optimizer.zero_grad(set_to_none=True)
+            loss(x[at : at + batch], y[at : at + batch]).backward()
+            optimizer.step()
+
+    return run
+
+
+def torch_compiled(widths, batch, activation, threads):
+    return torch(widths, batch, activation, threads, compiled=True)
+
+
+MAKERS = {
+    "hdl": hdl,
+    "numpy": numpy,
+    "scikit-learn": sklearn,
+    "torch eager": torch,
+    "torch.compile": torch_compiled,
+    "torch eager †": torch,
+}
+
+
+def timed(run, steps):
+    start = time.perf_counter()
+    run(steps)
+    return time.perf_counter() - start
+
+
+def main():
+    name, threads = sys.argv[1], int(sys.argv[2])
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever a library prints must not get between the answers
+    run = one = None
+    for line in sys.stdin:
+        ask = json.loads(line)
+        try:
+            if "widths" in ask:
+                run = MAKERS[name](ask["widths"], ask["batch"], ask["activation"], threads)
+                timed(run, BATCHES)
+                one = timed(run, BATCHES) / BATCHES
+                reply = {"step": one}
+            else:
+                steps = max(1, int(ask["seconds"] / one))
+                one = timed(run, steps) / steps
+                reply = {"step": one}
+        except Exception as error:
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(reply) + "\n")
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        main()

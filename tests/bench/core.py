@@ -1,0 +1,219 @@
+"""One training step of the core against its competitors: `python -m tests.bench.core`.
+
+Competitors run in processes of their own and take turns, repetition by repetition, so that a slow moment of a shared
+machine hits all of them; ratios are taken inside a repetition. The peak is measured in every repetition too. PyTorch
+runs in the interpreter that `--torch` or HDL_BENCH_PYTHON names; without one its columns are left out.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROWS = [
+    ("400-25-10", "sigmoid", 50),
+    ("784-100-32-10", "tanh", 100),
+    ("784-100-32-10", "tanh", 2000),
+    ("784-512-512-10", "relu", 128),
+    ("784-2048-1024-10", "relu", 128),
+    ("784-2500-2000-1500-1000-500-10", "relu", 1000),
+]
+OURS = ["hdl", "numpy", "scikit-learn"]
+TORCH = ["torch eager", "torch.compile", "torch eager †"]
+
+
+@dataclass
+class Row:
+    net: str
+    activation: str
+    batch: int
+    threads: int
+    peak: list[float]  # GFLOP/s, one a repetition
+    seconds: dict[str, list[float]]  # competitor → seconds a step, one a repetition
+    notes: dict[str, str]
+
+    @property
+    def operations(self) -> int:
+        """Floating-point operations of one step: 4·P₁ + 6·P_rest a sample; the first layer needs no input gradient."""
+        widths = self.widths
+        sizes = [i * o for i, o in zip(widths, widths[1:], strict=False)]
+        return self.batch * (4 * sizes[0] + 6 * sum(sizes[1:]))
+
+    @property
+    def widths(self) -> list[int]:
+        return [int(width) for width in self.net.split("-")]
+
+    def gflops(self, name: str) -> float:
+        return self.operations / statistics.median(self.seconds[name]) * 1e-9
+
+    def share(self, name: str) -> float:
+        """Median over repetitions of the share of that repetition's own peak."""
+        pairs = zip(self.seconds[name], self.peak, strict=True)
+        return statistics.median(self.operations / s * 1e-9 / peak for s, peak in pairs)
+
+    def ratio(self, name: str) -> tuple[float, float, float]:
+        """How many times as long as hdl: median, least and most over repetitions."""
+        ratios = sorted(s / own for s, own in zip(self.seconds[name], self.seconds["hdl"], strict=True))
+        return statistics.median(ratios), ratios[0], ratios[-1]
+
+
+class Contender:
+    """A competitor's process. `ask` sends one line and waits for one."""
+
+    def __init__(self, name: str, threads: int, python: str, preload: str = ""):
+        self.name = name
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("OPENBLAS_", "MKL_", "OMP_"))
+        }
+        for pool in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+            environment[pool] = str(threads)
+        if preload:
+            environment["LD_PRELOAD"] = preload
+        environment["PYTHONPATH"] = str(HERE.parent.parent) if name == "hdl" else ""
+        self.process = subprocess.Popen(
+            [python, str(HERE / "contender.py"), name, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            text=True,
+        )
+
+    def ask(self, **what) -> float:
+        print(json.dumps(what), file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"ended with status {self.process.wait()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer["step"]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def build(folder: Path, python: str | None) -> tuple[Path, str]:
+    """The peak probe, and the library that puts OpenBLAS under PyTorch ('' if that cannot be had)."""
+    cc = os.environ.get("CC", "cc")
+    probe = folder / "peak"
+    subprocess.run([cc, "-O2", "-ffp-contract=fast", "-pthread", str(HERE / "peak.c"), "-o", str(probe)], check=True)
+    if not python:
+        return probe, ""
+    find = "import scipy_openblas32 as s; print(s.get_lib_dir())"
+    found = subprocess.run([python, "-c", find], capture_output=True, text=True, check=False)
+    if found.returncode:
+        return probe, ""
+    blas, shim = found.stdout.strip(), folder / "libsgemm.so"
+    link = [f"-L{blas}", "-lscipy_openblas", f"-Wl,-rpath,{blas}"]
+    subprocess.run([cc, "-O2", "-shared", "-fPIC", str(HERE / "sgemm.c"), "-o", str(shim), *link], check=True)
+    return probe, str(shim)
+
+
+def measure(rows, threads, names, python, probe, shim, repetitions, seconds):
+    """Rows of one thread count. A competitor that fails drops out of that row with a note."""
+    contenders = []
+    for name in names:
+        preload = shim if name == "torch eager †" else ""
+        contenders.append(Contender(name, threads, python if name in TORCH else sys.executable, preload))
+    for net, activation, batch in rows:
+        row = Row(net, activation, batch, threads, [], {}, {})
+        ready = []
+        for contender in contenders:
+            try:
+                contender.ask(widths=row.widths, batch=batch, activation=activation)
+                row.seconds[contender.name] = []
+                ready.append(contender)
+            except (RuntimeError, BrokenPipeError) as error:
+                row.notes[contender.name] = str(error)
+        for repetition in range(repetitions):
+            row.peak.append(float(subprocess.run([probe, str(threads)], capture_output=True, check=True).stdout))
+            # Each repetition starts with another competitor: nobody always runs after the same neighbour.
+            for contender in ready[repetition % len(ready) :] + ready[: repetition % len(ready)]:
+                row.seconds[contender.name].append(contender.ask(seconds=seconds))
+        yield row
+    for contender in contenders:
+        contender.close()
+
+
+def markdown(rows: list[Row], names: list[str]) -> str:
+    """One table a thread count: time and share of peak for hdl, then how many times as long the others take."""
+    text = []
+    for threads in sorted({row.threads for row in rows}):
+        others = [name for name in names if name != "hdl"]
+        text += [
+            f"**{threads} thread{'s' if threads > 1 else ''}**",
+            "",
+            "| net, batch | peak GFLOP/s | hdl µs/step | hdl GFLOP/s | of peak | "
+            + " | ".join(f"{n} ×" for n in others)
+            + " |",
+            "|---|--:|--:|--:|--:|" + "--:|" * len(others),
+        ]
+        for row in (row for row in rows if row.threads == threads):
+            cells = [f"{row.net} {row.activation}, {row.batch}", f"{statistics.median(row.peak):.0f}"]
+            if "hdl" in row.seconds:
+                cells += [f"{statistics.median(row.seconds['hdl']) * 1e6:,.1f}", f"{row.gflops('hdl'):.0f}"]
+                cells += [f"{row.share('hdl'):.0%}"]
+            else:
+                cells += ["–"] * 3
+            for name in others:
+                if name in row.seconds and "hdl" in row.seconds:
+                    middle, least, most = row.ratio(name)
+                    cells.append(f"{middle:.2f} ({least:.2f}–{most:.2f})")
+                elif name in row.seconds:
+                    cells.append(f"{statistics.median(row.seconds[name]) * 1e6:,.1f} µs")
+                else:
+                    cells.append("–")
+            text.append("| " + " | ".join(cells) + " |")
+        text.append("")
+    notes = sorted({f"{name}: {note}" for row in rows for name, note in row.notes.items()})
+    return "\n".join(text + [f"Left out: {note}" for note in notes])
+
+
+def machine() -> str:
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
+    vectors = "AVX-512" if " avx512f" in flags else "AVX2" if " avx2" in flags else "no AVX2"
+    return f"{model or platform.machine()}, {os.cpu_count()} cores, {vectors}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--torch", default=os.environ.get("HDL_BENCH_PYTHON"), help="Python that has PyTorch")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.25, help="time of one measurement")
+    parser.add_argument("--rows", nargs="+", default=[""], help="only rows whose net and batch hold one of these texts")
+    parser.add_argument("--only", nargs="+", default=OURS + TORCH, help="only these competitors")
+    parser.add_argument("--json", type=Path, help="write every measurement here")
+    options = parser.parse_args()
+
+    names = [name for name in OURS + TORCH if name in options.only and (options.torch or name not in TORCH)]
+    rows = [row for row in ROWS if any(text in f"{row[0]} b{row[2]}" for text in options.rows)]
+    done = []
+    with tempfile.TemporaryDirectory() as folder:
+        probe, shim = build(Path(folder), options.torch)
+        if not shim:
+            names = [name for name in names if name != "torch eager †"]
+        for threads in options.threads:
+            for row in measure(rows, threads, names, options.torch, probe, shim, options.repetitions, options.seconds):
+                print(f"measured {row.net} batch {row.batch}, {row.threads} threads", file=sys.stderr)
+                done.append(row)
+    print(f"{machine()}; medians and (least–most) of {options.repetitions} interleaved repetitions\n")
+    print(markdown(done, names))
+    if not options.torch:
+        print("\nNo PyTorch: name a Python that has it with --torch or HDL_BENCH_PYTHON.")
+    if options.json:
+        options.json.write_text(json.dumps([vars(row) for row in done], indent=1))
+
+
+if __name__ == "__main__":
+    main()
