@@ -1,7 +1,7 @@
 """One competitor in a process of its own, driven over standard input and output by `core.py`.
 
-Thread pools of different BLAS libraries fight inside one process, so each competitor gets its own. It imports nothing of
-this project except for `hdl` itself: the interpreter that runs PyTorch need not have it.
+Thread pools of different BLAS libraries fight inside one process, so each competitor gets its own. It imports nothing
+of this project except for `hdl` itself: the interpreter that runs PyTorch need not have it.
 
 A line in:   {"widths": [400, 25, 10], "batch": 50, "activation": "sigmoid"}  builds the net and warms up
              {"seconds": 0.3}                                                  trains for about so long
@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def weights(widths):
     rng = np.random.default_rng(1)
     return [
         (rng.standard_normal((i, o), dtype=np.float32) * np.float32(i**-0.5), np.zeros(o, np.float32))
-        for i, o in zip(widths, widths[1:], strict=False)
+        for i, o in pairwise(widths)
     ]
 
 
@@ -153,7 +154,7 @@ def torch(widths, batch, activation, threads, compiled=False):
     t.set_num_threads(threads)
     names = {"tanh": t.nn.Tanh, "relu": t.nn.ReLU, "sigmoid": t.nn.Sigmoid}
     parts = []
-    for i, o in zip(widths, widths[1:], strict=False):
+    for i, o in pairwise(widths):
         parts += [t.nn.Linear(i, o), names[activation]()]
     model = t.nn.Sequential(*parts[:-1])
     optimizer = t.optim.SGD(model.parameters(), lr=LR)

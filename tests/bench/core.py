@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -43,7 +44,7 @@ class Row:
     def operations(self) -> int:
         """Floating-point operations of one step: 4·P₁ + 6·P_rest a sample; the first layer needs no input gradient."""
         widths = self.widths
-        sizes = [i * o for i, o in zip(widths, widths[1:], strict=False)]
+        sizes = [i * o for i, o in pairwise(widths)]
         return self.batch * (4 * sizes[0] + 6 * sum(sizes[1:]))
 
     @property
@@ -179,8 +180,9 @@ def markdown(rows: list[Row], names: list[str]) -> str:
 
 
 def machine() -> str:
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
-    flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "")
+    facts = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in facts if line.startswith("model name")), "")
+    flags = next((line for line in facts if line.startswith("flags")), "")
     vectors = "AVX-512" if " avx512f" in flags else "AVX2" if " avx2" in flags else "no AVX2"
     return f"{model or platform.machine()}, {os.cpu_count()} cores, {vectors}"
 
