@@ -1,0 +1,144 @@
+"""The interface that the driver sees of whatever carries rounds out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hdl.data import Options, Portion, Schema, Summary
+from hdl.spec import Spec
+from hdl.wire import Update, Weights
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the user wants trained, on what, and where it is kept.
+
+    Parameters
+    ----------
+    data : str
+        Path of the dataset.
+    table : str
+        Folder of the weight table.
+    spec : Spec or None
+        As the user gave it; the driver fills in what only the data can tell. None with `resume`: the table's own.
+    options : Options
+        How to read the data.
+    resume : bool
+        Go on from the table's last version; without it a table that is there is refused.
+    """
+
+    data: str
+    table: str
+    spec: Spec | None = None
+    options: Options = Options()
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all rounds of a training share: known once the data has been summarised. Version 0 of the table holds it.
+
+    Parameters
+    ----------
+    spec : Spec
+        Everything filled in.
+    schema : Schema
+    table : str
+        Where genetic mode's common samples are.
+    isa : str
+        Instruction set that every worker uses, so that the bytes are the same on all.
+    """
+
+    spec: Spec
+    schema: Schema
+    table: str
+    isa: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An event: how far the present stage is.
+
+    Parameters
+    ----------
+    stage : {'summarise', 'round'}
+    done, total : float
+        In shards.
+    """
+
+    stage: str
+    done: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """An event: a worker died and another one does its shards again."""
+
+    worker: int
+    shards: tuple[int, ...]
+    reason: str
+
+
+Notify = Callable[[Any], None]
+
+
+class Runner(ABC):
+    """Carries rounds out. Use as a context manager: `close` is called at its end, whatever happened.
+
+    The driver calls `open`, then `summarise` (not when it resumes), then `prepare`, then `round` again and again.
+
+    Attributes
+    ----------
+    name : str
+    device : str
+        Class of device that computes, for version 0: 'cpu'.
+    workers : int
+    """
+
+    name = ""
+    device = "cpu"
+    workers = 1
+
+    @abstractmethod
+    def open(self, job: Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:
+        """Gets ready to read the shards; events go to `notify`. Returns before workers are up if it can."""
+
+    @abstractmethod
+    def isa(self) -> str:
+        """The best instruction set that all its workers have."""
+
+    @abstractmethod
+    def summarise(self) -> Summary:
+        """The dataset's summary, joined along the tree."""
+
+    @abstractmethod
+    def prepare(self, plan: Plan) -> None:
+        """Takes what all rounds share."""
+
+    @abstractmethod
+    def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
+        """One round over all shards: `train_shard` of each, joined or not, in any order.
+
+        Raises
+        ------
+        HdlError
+            What a worker raised, WorkerError if workers keep dying, DeadlineError if one hangs.
+        """
+
+    def timings(self) -> list[dict[str, Any]]:
+        """Of the last round, one dictionary a worker: worker, shards, seconds. Never decides anything."""
+        return []
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends all workers. Safe to call twice, and after an error."""
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,231 @@
+"""The training step: what one round does on one shard. Written once; every runner calls it.
+
+Letters: K shards, P parameters, S state vectors of the update rule, n training samples of the shard, B batch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl import keys, ops as operations, optim
+from hdl.errors import NonFinite
+from hdl.ops import Key, Progress, Result, Samples
+from hdl.spec import Spec
+from hdl.sync import average, gradient
+from hdl.wire import Update, Weights
+
+if TYPE_CHECKING:
+    from hdl.data import Shard
+
+__all__ = ["Update", "Weights", "rounds", "train_shard"]
+
+_BLOCK = 65536  # samples measured at a time: bounds the memory of their outputs
+
+
+def rounds(spec: Spec, samples: int) -> int:
+    """Rounds that a training takes.
+
+    Parameters
+    ----------
+    spec : Spec
+    samples : int
+        Of the dataset, validation included. Matters only where rounds are counted in mini-batches: there `epochs`
+        passes are those of a shard of average size.
+    """
+    if spec.sync.mode == "gradient":
+        return spec.epochs
+    if spec.sync.unit == "epochs":
+        return -(-spec.epochs // spec.sync.every)
+    per_shard = max(1, round(samples * (1 - spec.validation) / spec.shards))
+    return -(-spec.epochs * operations.steps(per_shard, spec.batch) // spec.sync.every)
+
+
+def train_shard(
+    spec: Spec,
+    weights: Weights,
+    shard: Shard,
+    number: int,
+    ops: Any,
+    progress: Progress | None = None,
+    common: Samples | None = None,
+    evaluate_only: bool = False,
+) -> Update:
+    """One round on one shard: measures the incoming weights on the validation part, then trains as the mode says.
+
+    A pure function: equal arguments give equal tensors and sums, on any worker and with any number of threads.
+
+    Parameters
+    ----------
+    spec : Spec
+        Everything filled in.
+    weights : Weights
+        Of the round's beginning; left as they are.
+    shard : Shard
+    number : int
+        Of the shard, from 0.
+    ops : Reference or Core
+    progress : function of (steps done, steps), optional
+        A true answer stops the step: Interrupted.
+    common : Samples, optional
+        Genetic mode: what candidates are measured on.
+    evaluate_only : bool
+        Only measure.
+
+    Returns
+    -------
+    Update
+        Its mode is `evaluate` if only measured.
+
+    Raises
+    ------
+    NonFinite
+        A cost became NaN or infinite.
+    Interrupted
+    """
+    began = time.perf_counter()
+    found = _measure(ops, weights.w, shard.validation, progress)
+    sums = {"val_samples": found.samples, "val_cost": found.cost, "val_correct": found.correct}
+    measured = time.perf_counter()
+    seconds = {"validate": measured - began}
+    if evaluate_only:
+        return Update("evaluate", weights.round, number, number + 1, {}, sums, seconds)
+    mode = spec.sync.mode
+    key = Key(keys.derive(spec.seed, keys.DROPOUT), weights.round, number)
+    if mode == "gradient":
+        vector, seen = _gradient(spec, weights, shard.train, ops, key, progress)
+        tensors = {"gradient": vector}
+    else:
+        start = weights.state["population"][number] if mode == "genetic" else weights.w
+        state = average.start(spec, start) if mode == "genetic" else weights.state
+        # The core works in place; what came in stays as it is.
+        w, rule = start.copy(), np.array(state.get("rule", np.zeros((0, start.size), np.float32)))
+        seen = (_search if spec.optimizer.line_search else _train)(
+            spec, w, rule, shard.train, ops, weights.round, key, progress
+        )
+        tensors = {"w": w}
+        if mode == "genetic":
+            tensors = {"w": w[None], "cost": np.array([_fitness(ops, w, common, progress)])}
+        elif rule.size:
+            tensors["rule"] = rule
+    sums |= {"samples": seen.samples, "cost": seen.cost, "correct": seen.correct, "batches": seen.steps}
+    for name, cost in ("cost", seen.cost), ("validation cost", found.cost):
+        if not math.isfinite(cost):
+            raise NonFinite(f"round {weights.round}, shard {number}: the {name} became {cost}; a smaller lr may help")
+    seconds["train"] = time.perf_counter() - measured
+    return Update(mode, weights.round, number, number + 1, tensors, sums, seconds)
+
+
+def _measure(ops: Any, w: NDArray, samples: Samples | None, progress: Progress | None) -> Result:
+    """Cost and correct of w on all the samples, a block at a time."""
+    total = Result()
+    for low in range(0, 0 if samples is None else len(samples), _BLOCK):
+        order = np.arange(low, min(low + _BLOCK, len(samples)))
+        total += ops.forward(w, samples, order, progress)[1]
+    return total
+
+
+def _fitness(ops: Any, w: NDArray, common: Samples | None, progress: Progress | None) -> float:
+    """Mean cost on the common samples: fitness is 1/cost."""
+    if common is None or not len(common):
+        raise ValueError("genetic mode needs the common samples")
+    found = _measure(ops, w, common, progress)
+    return found.cost / found.samples
+
+
+def _gradient(
+    spec: Spec, weights: Weights, samples: Samples, ops: Any, key: Key, progress: Progress | None
+) -> tuple[NDArray, Result]:
+    """The gradient [P] summed over the whole shard at the round's point."""
+    if not len(samples):
+        return np.zeros_like(weights.w), Result()
+    dropout = key if spec.dropout or spec.input_dropout else None
+    vector, seen = ops.gradient(gradient.point(spec, weights), samples, None, dropout, progress)
+    return vector, replace(seen, steps=1)
+
+
+def _train(
+    spec: Spec,
+    w: NDArray,
+    rule: NDArray,
+    samples: Samples,
+    ops: Any,
+    round: int,
+    key: Key,
+    progress: Progress | None,
+) -> Result:
+    """The round's mini-batches, one step each; w [P] and rule [S, P] are overwritten."""
+    total, n = Result(), len(samples)
+    per_epoch = operations.steps(n, spec.batch)
+    for epoch, low, high in _slices(spec, round, per_epoch):
+        order = keys.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
+        order = order[low * spec.batch : high * spec.batch]
+        # In genetic mode the rule's state starts anew each round; Adam's correction counts from there.
+        step = epoch * per_epoch + low
+        taken = total.steps if spec.sync.mode == "genetic" else step
+        lr = operations.rates(spec, step, high - low, per_epoch)
+        total += ops.train(w, rule, samples, order, spec.batch, lr, taken, key, progress)
+    return total
+
+
+def _search(
+    spec: Spec,
+    w: NDArray,
+    rule: NDArray,
+    samples: Samples,
+    ops: Any,
+    round: int,
+    key: Key,
+    progress: Progress | None,
+) -> Result:
+    """Line-search iterations, one for each mini-batch that the round has: w [P] is overwritten.
+
+    Every `iterations` of them stay on one mini-batch, so the batches are the stream's next
+    ceil(round's mini-batches / iterations); the search starts anew on each.
+    """
+    total, n = Result(), len(samples)
+    per_epoch, stay = operations.steps(n, spec.batch), spec.optimizer.iterations
+    left = sum(high - low for _, low, high in _slices(spec, round, per_epoch))
+    position = round * -(-_full_round(spec, per_epoch) // stay)
+    while left > 0:
+        epoch, low = divmod(position, per_epoch)
+        order = keys.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
+        rows = order[low * spec.batch : (low + 1) * spec.batch]
+        state, first, done = optim.start(spec, w), None, 0
+        while optim.iterations(state) < min(stay, left) and not optim.finished(state):
+            trial = optim.trial(state)
+            vector, seen = ops.gradient(trial, samples, rows, None, progress)
+            first = first or seen
+            state = optim.tell(state, *gradient.mean(spec, trial, vector, seen.cost, seen.samples))
+        w[:] = optim.accepted(state)
+        done = min(stay, left)
+        total += Result(first.cost * done, first.correct * done, first.samples * done, done)
+        left -= done
+        position += 1
+    return total
+
+
+def _full_round(spec: Spec, per_epoch: int) -> int:
+    """Mini-batches of a round that is not cut short by the last epoch."""
+    return spec.sync.every * (per_epoch if spec.sync.unit == "epochs" else 1)
+
+
+def _slices(spec: Spec, round: int, per_epoch: int) -> Iterator[tuple[int, int, int]]:
+    """The round's part of the shard's stream of mini-batches: (epoch, first, last + 1) for each epoch that it touches."""
+    if not per_epoch:
+        return
+    every = _full_round(spec, per_epoch)
+    low, high = round * every, (round + 1) * every
+    if spec.sync.unit == "epochs":
+        high = min(high, spec.epochs * per_epoch)
+    while low < high:
+        epoch = low // per_epoch
+        end = min(high, (epoch + 1) * per_epoch)
+        yield epoch, low - epoch * per_epoch, end - epoch * per_epoch
+        low = end

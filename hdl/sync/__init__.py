@@ -1,0 +1,166 @@
+"""Merging: updates joined along one fixed tree over shard numbers, and next weights made of them, one file a mode.
+
+What the modes keep in `Weights.state` and send in `Update.tensors`:
+
+| mode | state | tensors |
+|---|---|---|
+| gradient | `rule` [S, P], or the line search's own arrays | `gradient` [P], summed over samples |
+| average | `rule` [S, P] | `w` [P], `rule` [S, P] |
+| genetic | `population` [K, P] | `w` [n, P], `cost` [n]: one row a shard |
+
+All of it is a pure function of its arguments: the same updates give the same bytes in whatever order they come, as
+often as they come, and whoever has joined some of them before.
+
+Letters: K shards, P parameters, S state vectors of the update rule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from hdl.errors import HdlError, NonFinite
+from hdl.spec import Spec
+from hdl.sync import average, genetic, gradient
+from hdl.wire import Update, Weights
+
+_MODES = {"gradient": gradient, "average": average, "genetic": genetic}
+
+
+class SyncError(HdlError, ValueError):
+    """Updates that do not belong together: a fault of a runner, never of the user."""
+
+
+def start(spec: Spec, w: NDArray) -> Weights:
+    """Version 0: the first weights [P] with what the mode carries from round to round at its beginning."""
+    return Weights(0, w, _MODES[spec.sync.mode].start(spec, w))
+
+
+def split(lo: int, hi: int) -> int:
+    """Where the fixed tree's node [lo, hi) splits: at lo + the largest power of two below hi - lo.
+
+    Examples
+    --------
+    >>> split(0, 4), split(0, 5), split(4, 7)
+    (2, 4, 6)
+    """
+    return lo + (1 << ((hi - lo - 1).bit_length() - 1))
+
+
+def join(spec: Spec, a: Update, b: Update) -> Update:
+    """Two siblings of the tree, in any order, as their parent.
+
+    Raises
+    ------
+    SyncError
+        They are no siblings, or of different rounds or modes.
+    """
+    if a.lo > b.lo:
+        a, b = b, a
+    if (a.mode, a.round) != (b.mode, b.round) or a.hi != b.lo or split(a.lo, b.hi) != a.hi:
+        raise SyncError(f"{_name(a)} and {_name(b)} cannot be joined")
+    tensors = {} if a.mode == "evaluate" else _MODES[a.mode].join(a, b)
+    return Update(a.mode, a.round, a.lo, b.hi, tensors, _added(a.sums, b.sums), _added(a.seconds, b.seconds))
+
+
+def forest(spec: Spec, updates: Iterable[Update]) -> list[Update]:
+    """Joins whatever are siblings: the fewest updates that say the same, by shard number.
+
+    An update that comes twice, or whose shards another one covers, is dropped: it holds the same numbers.
+
+    Raises
+    ------
+    SyncError
+        An update is no node of the tree over `spec.shards`.
+    """
+    held = {(update.lo, update.hi): update for update in updates}
+
+    def collect(lo: int, hi: int) -> list[Update]:
+        whole = held.pop((lo, hi), None)
+        parts: list[Update] = []
+        if hi - lo > 1 and held:
+            middle = split(lo, hi)
+            parts = collect(lo, middle) + collect(middle, hi)
+            if len(parts) == 2 and parts[0].hi == middle and parts[0].lo == lo and parts[1].hi == hi:
+                parts = parts if whole else [join(spec, *parts)]
+        return [whole] if whole else parts
+
+    found = collect(0, spec.shards)
+    if held:
+        raise SyncError(f"{_name(next(iter(held.values())))} is no part of {spec.shards} shards")
+    return found
+
+
+def merge(spec: Spec, weights: Weights, updates: Iterable[Update]) -> tuple[Weights, dict[str, Any]]:
+    """The next weights, and the round's row of metrics.
+
+    Parameters
+    ----------
+    spec : Spec
+    weights : Weights
+        What the round started from.
+    updates : iterable of Update
+        Of all shards: single ones, joined ones, repeated ones, in any order.
+
+    Returns
+    -------
+    Weights, dict
+        The row holds what `measure` gives, and for genetic mode the lineage.
+
+    Raises
+    ------
+    SyncError
+        Shards are missing, or updates are of another round.
+    NonFinite
+        A cost or a gradient is NaN or infinite.
+    """
+    total = whole(spec, weights, updates)
+    row = measure(spec, total)
+    state, w, extra = _MODES[spec.sync.mode].merge(spec, weights, total)
+    return Weights(weights.round + 1, w, state), row | extra
+
+
+def whole(spec: Spec, weights: Weights, updates: Iterable[Update]) -> Update:
+    """The updates of all shards as one; raises as `merge` does."""
+    found = forest(spec, updates)
+    if len(found) != 1 or (found[0].lo, found[0].hi) != (0, spec.shards):
+        held = ", ".join(_name(update) for update in found) or "nothing"
+        raise SyncError(f"expected updates of all {spec.shards} shards; there are: {held}")
+    total = found[0]
+    if total.round != weights.round or total.mode not in (spec.sync.mode, "evaluate"):
+        raise SyncError(f"{_name(total)} where round {weights.round} of {spec.sync.mode} was expected")
+    return total
+
+
+def measure(spec: Spec, total: Update) -> dict[str, Any]:
+    """The means of an update's sums.
+
+    Returns
+    -------
+    dict
+        round, samples, batches, cost (mean data cost as seen while training, no penalty), accuracy; of the incoming
+        weights val_samples, val_cost, val_accuracy. A mean over no samples, and the accuracy of a regression, is None.
+    """
+    sums = total.sums
+    row: dict[str, Any] = {"round": total.round, "batches": sums.get("batches", 0)}
+    for prefix in "", "val_":
+        count = sums.get(f"{prefix}samples", 0)
+        cost = sums.get(f"{prefix}cost", 0.0)
+        if not math.isfinite(cost):
+            raise NonFinite(f"round {total.round}: the cost became {cost}; a smaller lr may help")
+        row[f"{prefix}samples"] = count
+        row[f"{prefix}cost"] = cost / count if count else None
+        scored = count and spec.loss != "squared"
+        row[f"{prefix}accuracy"] = sums.get(f"{prefix}correct", 0) / count if scored else None
+    return row
+
+
+def _added(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
+    return {name: a.get(name, 0) + b.get(name, 0) for name in sorted({*a, *b})}
+
+
+def _name(update: Update) -> str:
+    return f"{update.mode} of round {update.round}, shards [{update.lo}, {update.hi})"

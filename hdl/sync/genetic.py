@@ -1,0 +1,119 @@
+"""Mode `genetic`: the shards' networks are a population; the fit ones breed the next.
+
+All candidates start from the same weights, so that unit u means the same in each of them and rows can be exchanged;
+the shards' data and mutation make them differ. Each trains on its shard with an optimiser whose state starts at zero
+every round, because no state fits an offspring of two. Its fitness is 1/cost on the common samples.
+
+The next population, ranked by cost: the `elite` best unchanged; the others are children of two parents, drawn by
+roulette wheel from the best `keep` share, crossed over and mutated. Who comes n-th trains on shard
+(n + round + 1) mod K, so that an elite sees all of the data in K rounds. `w` is the fittest network.
+
+A *row* is all that enters one unit: its column of W_l and its bias.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl import keys
+from hdl.errors import NonFinite
+from hdl.ops import Layout
+from hdl.spec import Spec
+from hdl.wire import Tensors, Update, Weights
+
+# Streams of one child's randomness: (key, round, child, stream); layers are added to ROWS.
+PARENTS, MASK, NOISE, ROWS = 0, 1, 2, 16
+
+
+def start(spec: Spec, w: NDArray) -> Tensors:
+    """`population` [K, P]: every candidate the first weights."""
+    return {"population": np.tile(w, (spec.shards, 1))}
+
+
+def join(a: Update, b: Update) -> Tensors:
+    """The rows of both, by shard number."""
+    return {name: np.concatenate([tensor, b.tensors[name]]) for name, tensor in a.tensors.items()}
+
+
+def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray, dict[str, Any]]:
+    candidates, costs = total.tensors["w"], total.tensors["cost"]
+    if not np.isfinite(costs).all():
+        raise NonFinite(f"round {weights.round}: costs of the candidates are {costs.tolist()}; a smaller lr may help")
+    genetic, size = spec.sync.genetic, spec.shards
+    ranked = np.argsort(costs, kind="stable")
+    pool = ranked[: math.ceil(genetic.keep * size)]
+    population, parents = np.empty_like(candidates), [[0, 0]] * size
+    for number in range(size):
+        place = (number + weights.round + 1) % size
+        if number < genetic.elite:
+            one = two = int(ranked[number])
+            population[place] = candidates[one]
+        else:
+            one, two = choose(spec, weights.round, number, pool, costs)
+            child = cross(spec, weights.round, number, candidates[one], candidates[two])
+            population[place] = mutate(spec, weights.round, number, child)
+        parents[place] = [one, two]
+    lineage = {"best": int(ranked[0]), "costs": costs.tolist(), "parents": parents}
+    return {"population": population}, candidates[ranked[0]].copy(), {"genetic": lineage}
+
+
+def choose(spec: Spec, round: int, child: int, pool: NDArray, costs: NDArray) -> tuple[int, int]:
+    """Two parents from the pool, each with a probability proportional to its fitness 1/cost; two different ones if any."""
+    draws = keys.uniforms(keys.derive(spec.seed, keys.GENETIC), round, child, PARENTS, n=2)
+    one = _spin(pool, costs, draws[0])
+    others = pool[pool != one]
+    return one, _spin(others, costs, draws[1]) if others.size else one
+
+
+def _spin(pool: NDArray, costs: NDArray, draw: float) -> int:
+    """The roulette wheel: the candidate whose slice of the wheel holds `draw` in (0, 1)."""
+    wheel = np.cumsum(1 / np.maximum(costs[pool], 1e-12))
+    return int(pool[min(np.searchsorted(wheel, draw * wheel[-1], side="right"), pool.size - 1)])
+
+
+def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray:
+    """A child [P] of the parents a and b [P].
+
+    `rows`: in each layer, units below a random one come from a, the others from b. `uniform_rows`: each unit from a
+    or b by a fair coin. `single_point`: parameters below a random one from a, the others from b. `arithmetic`:
+    s·a + (1 - s)·b with one random share s.
+    """
+    key, kind = keys.derive(spec.seed, keys.GENETIC), spec.sync.genetic.crossover
+    layout = Layout(tuple(spec.net))
+    if kind == "arithmetic":
+        share = np.float32(keys.uniforms(key, round, child, ROWS)[0])
+        return b + (a - b) * share
+    if kind == "single_point":
+        cut = 1 + int(keys.uniforms(key, round, child, ROWS)[0] * (a.size - 1))
+        return np.concatenate([a[:cut], b[cut:]])
+    out = a.copy()
+    for layer, (own, other) in enumerate(zip(layout.split(out), layout.split(b), strict=True)):
+        units = own[1].size
+        draws = keys.uniforms(key, round, child, ROWS + layer, n=units)
+        if kind == "uniform_rows":
+            take = draws < 0.5
+        else:
+            take = np.arange(units) >= 1 + int(draws[0] * (units - 1))
+        own[0][:, take] = other[0][:, take]
+        own[1][take] = other[1][take]
+    return out
+
+
+def mutate(spec: Spec, round: int, child: int, w: NDArray) -> NDArray:
+    """w [P] with normal noise on a share `mutation_rate` of it, `mutation_scale` times the deviation of its layer's W."""
+    genetic, key = spec.sync.genetic, keys.derive(spec.seed, keys.GENETIC)
+    if not genetic.mutation_rate or not genetic.mutation_scale:
+        return w
+    hit = keys.uniforms(key, round, child, MASK, n=w.size) < genetic.mutation_rate
+    layout, deviation = Layout(tuple(spec.net)), np.empty_like(w)
+    for (weights, _), parts in zip(layout.split(w), layout.split(deviation), strict=True):
+        for part in parts:
+            part[:] = weights.astype(np.float64).std()
+    noise = keys.normals(key, round, child, NOISE, n=int(hit.sum()))
+    out = w.copy()
+    out[hit] += np.float32(genetic.mutation_scale) * deviation[hit] * noise.astype(np.float32)
+    return out

@@ -1,0 +1,264 @@
+"""The weight table: the versioned weights of one model in a folder, local or on HDFS; one file a version.
+
+`v00000012.safetensors` holds the tensors `w`, `state/<name>` and, at version 0, `schema/<name>`. Its header holds the
+spec, the round, the run's id, the parent version, the metrics of every round so far (so that thinning loses none of
+them) and a SHA-256 over all of it. A version appears whole or not at all, and never over another one.
+
+Which versions stay: version 0, the best by validation cost, the last one, and the `keep` before the last; `thin`
+removes the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hdl import fs, wire
+from hdl.errors import NonFinite, TableError, VersionExists
+from hdl.wire import Tensors, Weights
+
+_NAME = re.compile(r"v(\d{8})\.safetensors")
+_COMMON = "common.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Version:
+    """One version of the weights and where it came from.
+
+    Parameters
+    ----------
+    number : int
+        Names the file; each is its parent's plus one.
+    weights : Weights
+    spec : dict
+        `Spec.model_dump(mode="json")`, everything filled in.
+    run : str
+        Id of the run that began the table; a resumed run goes on under it.
+    parent : int or None
+    rows : list of dict
+        Metrics of the versions 1 .. number, one row each: see `hdl.driver`.
+    about : dict
+        Version 0: data, options, cuts, schema, instruction set, device. Later ones: empty.
+    schema : dict of ndarray
+        Version 0: the schema's tensors. Later ones: empty.
+    """
+
+    number: int
+    weights: Weights
+    spec: dict[str, Any]
+    run: str
+    parent: int | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
+    schema: Tensors = field(default_factory=dict)
+
+    @cached_property
+    def signature(self) -> str:
+        """SHA-256 of `w` alone: what runs are compared by."""
+        return wire.sha256(self.weights.w)
+
+
+class Table:
+    """The table in a folder.
+
+    Parameters
+    ----------
+    path : str
+        The folder; `publish` makes it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> table = Table(tempfile.mkdtemp())
+    >>> table.publish(Version(0, Weights(0, np.zeros(3, np.float32)), {}, "run"))
+    >>> table.latest(), table.read().weights.w.tolist()
+    (0, [0.0, 0.0, 0.0])
+    """
+
+    def __init__(self, path: str):
+        self.path = str(path)
+
+    def file(self, number: int) -> str:
+        """The path of a version."""
+        return fs.join(self.path, f"v{number:08d}.safetensors")
+
+    def numbers(self) -> list[int]:
+        """The versions that are there, ascending; none if the folder is not."""
+        if not fs.isdir(self.path):
+            return []
+        return sorted(int(match[1]) for match in map(_NAME.fullmatch, fs.list(self.path)) if match)
+
+    def latest(self) -> int | None:
+        """The last version's number; None for an empty table.
+
+        Raises
+        ------
+        TableError
+            That file is damaged, cut short, or not this table's; earlier ones are never taken in its place silently.
+        """
+        numbers = self.numbers()
+        if not numbers:
+            return None
+        self.header(numbers[-1])
+        return numbers[-1]
+
+    def header(self, number: int | None = None) -> dict[str, Any]:
+        """A version's fields (default: the last version's), without reading its tensors.
+
+        Raises
+        ------
+        TableError
+        """
+        number = self._number(number)
+        path = self.file(number)
+        try:
+            total = fs.size(path)
+            with fs.open(path) as file:
+                start = file.read(8)
+                start += file.read(wire.header_size(start, total))
+            return self._checked(number, wire.header(start, total))
+        except (OSError, wire.WireError) as error:
+            raise self._wrong(number, error) from None
+
+    def read(self, number: int | None = None) -> Version:
+        """A version (default: the last one), its SHA-256 checked.
+
+        Raises
+        ------
+        TableError
+        """
+        number = self._number(number)
+        try:
+            with fs.open(self.file(number)) as file:
+                kind, fields, tensors = wire.unpack(file.read())
+        except (OSError, wire.WireError) as error:
+            raise self._wrong(number, error) from None
+        self._checked(number, {"kind": kind, **fields})
+        found, expected = _digest(fields, tensors), fields["sha256"]
+        if found != expected:
+            raise self._wrong(number, f"its SHA-256 is {found}, its header says {expected}")
+        parts: dict[str, Tensors] = {"state": {}, "schema": {}}
+        for name, tensor in tensors.items():
+            if name != "w":
+                group, _, rest = name.partition("/")
+                parts.setdefault(group, {})[rest] = tensor
+        weights = Weights(fields["round"], tensors["w"], parts["state"])
+        rest = {name: fields[name] for name in ("spec", "run", "parent", "rows", "about")}
+        return Version(number, weights, schema=parts["schema"], **rest)
+
+    def publish(self, version: Version) -> None:
+        """Adds a version.
+
+        Raises
+        ------
+        NonFinite
+            A weight, or a vector of the state as long as the weights, is not finite; nothing was written.
+        VersionExists
+            Another driver was first; its file is untouched.
+        TableError
+            The folder cannot be written; the versions before are whole.
+        """
+        weights = version.weights
+        for name, tensor in {"w": weights.w, **weights.state}.items():
+            if tensor.shape[-1:] == weights.w.shape and not np.isfinite(tensor).all():
+                raise NonFinite(f"{self.path}: {name} of version {version.number} is not finite; a smaller lr may help")
+        tensors = {"w": weights.w}
+        tensors |= {f"state/{name}": tensor for name, tensor in weights.state.items()}
+        tensors |= {f"schema/{name}": tensor for name, tensor in version.schema.items()}
+        names = ("number", "spec", "run", "parent", "rows", "about", "signature")
+        fields = {name: getattr(version, name) for name in names} | {"round": weights.round}
+        fields["sha256"] = _digest(fields, tensors)
+        path = self.file(version.number)
+        try:
+            fs.mkdir(self.path)
+            fs.publish(path, wire.pack("version", fields, tensors))
+        except FileExistsError:
+            raise VersionExists(f"{path}: another driver has published version {version.number}") from None
+        except OSError as error:
+            raise TableError(f"{path}: cannot be written: {error}; the versions before it are whole") from None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The metrics of every round so far, from the last version's header."""
+        return self.header()["rows"]
+
+    def best(self) -> int:
+        """The version with the lowest validation cost, the earliest of equals; without validation the last one."""
+        fields = self.header()
+        found = best(fields["rows"])
+        return fields["number"] if found is None else found
+
+    def thin(self, keep: int) -> list[int]:
+        """Removes all versions but 0, the best, the last, and the `keep` before it; the numbers of the removed ones."""
+        numbers = self.numbers()
+        stay = {0, self.best(), *numbers[-1 - keep :]}
+        gone = [number for number in numbers if number not in stay]
+        for number in gone:
+            with suppress(FileNotFoundError):
+                fs.remove(self.file(number))
+        return gone
+
+    def publish_common(self, fields: Mapping[str, Any], tensors: Tensors) -> None:
+        """Stores the samples on which all genetic candidates are measured; what is there already stays."""
+        fs.mkdir(self.path)
+        content = wire.pack("common", {**fields, "sha256": _digest(fields, tensors)}, tensors)
+        with suppress(FileExistsError):  # a run that died here before made the same ones
+            fs.publish(fs.join(self.path, _COMMON), content)
+
+    def common(self) -> tuple[dict[str, Any], Tensors]:
+        """The fields and tensors that `publish_common` stored."""
+        path = fs.join(self.path, _COMMON)
+        try:
+            with fs.open(path) as file:
+                kind, fields, tensors = wire.unpack(file.read())
+        except (OSError, wire.WireError) as error:
+            raise TableError(f"{path}: {error}") from None
+        if kind != "common":
+            raise TableError(f"{path}: holds {kind}; expected the common samples of genetic mode")
+        if fields.pop("sha256", None) != _digest(fields, tensors):
+            raise TableError(f"{path}: its SHA-256 is not the one in its header")
+        return fields, tensors
+
+    def _number(self, number: int | None) -> int:
+        numbers = self.numbers()
+        if not numbers:
+            raise TableError(f"{self.path}: no weight table here; expected files such as v00000000.safetensors")
+        if number is not None and number not in numbers:
+            raise TableError(f"{self.path}: no version {number}; there are {', '.join(map(str, numbers))}")
+        return numbers[-1] if number is None else number
+
+    def _checked(self, number: int, fields: dict[str, Any]) -> dict[str, Any]:
+        expected = {"kind": str, "number": int, "round": int, "run": str, "spec": dict, "rows": list, "about": dict}
+        for name, kind in expected.items():
+            if not isinstance(fields.get(name), kind):
+                raise self._wrong(number, f"not a version of a weight table (no {name} in its header)")
+        if fields["kind"] != "version" or fields["number"] != number:
+            raise self._wrong(number, f"holds {fields['kind']} {fields['number']}, not version {number}")
+        return fields
+
+    def _wrong(self, number: int, what: object) -> TableError:
+        earlier = [n for n in self.numbers() if n < number]
+        hint = f"; without this file, training resumes from version {earlier[-1]}" if earlier else ""
+        return TableError(f"{self.file(number)}: {what}{hint}")
+
+
+def best(rows: list[dict[str, Any]]) -> int | None:
+    """The version with the lowest validation cost that the rows tell of, the earliest of equals; None if none does."""
+    measured = [(row["val_cost"], row["parent"]) for row in rows if row.get("val_cost") is not None]
+    return min(measured)[1] if measured else None
+
+
+def _digest(fields: Mapping[str, Any], tensors: Tensors) -> str:
+    """SHA-256 over the fields and, in the order of names, each tensor's name, type, shape and SHA-256."""
+    plain = {name: value for name, value in fields.items() if name not in ("sha256", "kind")}
+    whole = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        whole.update(f"\n{name} {tensor.dtype.str} {list(tensor.shape)} {wire.sha256(tensor)}".encode())
+    return whole.hexdigest()
