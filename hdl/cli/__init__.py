@@ -1,0 +1,134 @@
+"""The command line: `hdl COMMAND …`, also `python -m hdl COMMAND …`.
+
+Results go to standard output, progress and messages to standard error. Commands are imported when
+they are called, so that `hdl --help` answers at once; what they import (numpy, pyarrow, matplotlib)
+they import inside their functions.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from hdl.errors import HdlError, WorkerError
+
+# name: (module, what it does), in the order in which a user meets them
+COMMANDS = {
+    "train": ("hdl.cli.train", "Train a network on DATA and keep its versions in a table."),
+    "evaluate": ("hdl.cli.use", "Measure a table's network on DATA."),
+    "predict": ("hdl.cli.use", "Write the network's answers for DATA, in input order."),
+    "inspect": ("hdl.cli.look", "Show what a table, or one version of it, holds."),
+    "report": ("hdl.cli.look", "Make the HTML report of a table."),
+    "export": ("hdl.cli.look", "Write the network as an ONNX file."),
+    "import": ("hdl.cli.convert", "Convert any supported data to Parquet shards."),
+    "doctor": ("hdl.cli.look", "Show what this machine offers, and how to get what is missing."),
+}
+
+EPILOG = """\b
+Exit codes: 0 success; 1 anything not listed; 2 a flag or the spec is wrong; 3 the data is wrong;
+4 the table is missing, damaged or already there; 5 weights or cost became NaN or infinite;
+6 a worker failed; 7 a deadline passed; 8 something optional is not installed; 130 interrupted.
+HDL_TRACEBACK=1 or --traceback shows where an error came from."""
+
+
+class Hdl(click.Group):
+    """The group of all commands; imports a command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(COMMANDS[name][0]), f"{name}_")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]):
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from hdl.cli.common import version
+
+        click.echo(f"hdl {version()}")
+        ctx.exit()
+
+
+@click.group(cls=Hdl, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+@click.option("--traceback", is_flag=True, expose_value=False, help="Show a traceback on errors.")
+def hdl() -> None:
+    """hdl trains neural networks where the data already is.
+
+    Begin with:  hdl train DATA --out TABLE
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status.
+
+    Parameters
+    ----------
+    args : sequence of str, optional
+        Arguments after the program's name; `sys.argv[1:]` if not given.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    sys.exit(run(args))
+
+
+def run(args: list[str]) -> int:
+    """Run the command line and return its status; errors become one line on standard error."""
+    traceback_wanted = "--traceback" in args or os.environ.get("HDL_TRACEBACK", "") not in ("", "0")
+    try:
+        status = hdl.main(args or ["--help"], prog_name="hdl", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except BaseException as error:  # the one place where errors end
+        if isinstance(error, click.Abort) and error.__cause__ is not None:
+            error = error.__cause__  # click wraps KeyboardInterrupt, and with it Interrupted
+        if isinstance(error, SystemExit):
+            return error.code if isinstance(error.code, int) else 1
+        if traceback_wanted:
+            import traceback
+
+            traceback.print_exception(error)
+        message, status = explain(error)
+        if isinstance(error, BrokenPipeError):  # `hdl inspect … | head`: the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        else:
+            click.echo(f"hdl: error: {message}", err=True)
+        return status
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """The one line that a user is shown for an error, and the exit status."""
+    if isinstance(error, HdlError):
+        text = str(error) or type(error).__name__
+        if not isinstance(error, WorkerError):  # its message holds the worker's own standard error, line by line
+            text = " ".join(text.split("\n"))
+        return text, error.exit_code
+    if isinstance(error, click.ClickException):
+        command = getattr(getattr(error, "ctx", None), "command_path", "hdl")
+        hint = f" (see {command} --help)" if isinstance(error, click.UsageError) else ""
+        return error.format_message() + hint, 2
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return "interrupted", 130
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}" if str(error) else "not enough memory", 1
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror, 1
+    return f"{type(error).__name__}: {error} (unexpected; --traceback shows where)", 1

@@ -1,0 +1,110 @@
+"""What all commands share: options in groups, the data's flags, and small talk."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import click
+
+from hdl.errors import SpecError
+
+
+class Option(click.Option):
+    """An option that belongs to a section of the help."""
+
+    def __init__(self, *args: Any, section: str = "Options", **settings: Any):
+        super().__init__(*args, **settings)
+        self.section = section
+
+
+class Command(click.Command):
+    """A command whose help shows options by section, and that takes `--traceback` at its end too."""
+
+    def __init__(self, *args: Any, **settings: Any):
+        settings.setdefault("context_settings", {})
+        settings["context_settings"] = {"help_option_names": ["-h", "--help"], **settings["context_settings"]}
+        super().__init__(*args, **settings)
+        self.params.append(
+            Option(["--traceback"], is_flag=True, expose_value=False, help="Show a traceback on errors.")
+        )
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if record := param.get_help_record(ctx):
+                sections.setdefault(getattr(param, "section", "Options"), []).append(record)
+        sections["Options"] = sections.pop("Options", [])  # the general ones last
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+DATA_SECTION = "Data"
+DATA_OPTIONS = [
+    Option(["--label"], metavar="COLUMN", section=DATA_SECTION,
+           help="Label column by name or number from 0 (-1: the last), or several: a,b; default: the first one called "
+                "label, target, class or y, else the last."),
+    Option(["--format"], metavar="NAME", section=DATA_SECTION,
+           help="csv, libsvm, pair, idx, npy, npz, parquet or images; default: told from the files."),
+    Option(["--header/--no-header"], default=None, section=DATA_SECTION,
+           help="Whether text starts with a line of column names; default: told from the first lines."),
+    Option(["--delimiter"], metavar="CHAR", section=DATA_SECTION,
+           help="What separates columns; tab and space may be written out; default: told from the first line."),
+    Option(["--max-bad-records"], metavar="N", section=DATA_SECTION,
+           help="Skip up to N bad records and say where they are.  [default: 0]"),
+]  # fmt: skip
+
+
+def data_options(command: click.Command) -> click.Command:
+    """Add the data's flags to a command."""
+    command.params.extend(DATA_OPTIONS)
+    return command
+
+
+def take_data_options(values: dict[str, Any], **changes: Any) -> Any:
+    """Remove the data's flags from `values` and return them as `hdl.data.Options`."""
+    from hdl.data.base import Options
+
+    fields = {name: values.pop(name) for name in ("label", "format", "header", "delimiter", "max_bad_records")}
+    words = {"\\t": "\t", "tab": "\t", "space": " "}
+    fields["delimiter"] = words.get(fields["delimiter"], fields["delimiter"])
+    given = {name: value for name, value in fields.items() if value is not None}
+    try:
+        return Options.make(given, **changes)
+    except SpecError as error:
+        pattern = "|".join(given)
+        flag = re.sub(rf"(^|; )({pattern})\b", lambda match: match[1] + "--" + match[2].replace("_", "-"), str(error))
+        raise SpecError(flag if given else str(error)) from None
+
+
+def version() -> str:
+    """The installed version of hdl."""
+    import hdl
+
+    return hdl.__version__
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def percent(value: float | None) -> str:
+    """A share as text: 97.5 %."""
+    return "–" if value is None else f"{100 * value:.2f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as text: 80 ms, 1.2 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 1:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

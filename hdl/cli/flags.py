@@ -1,0 +1,230 @@
+"""Flags of `hdl train` that are fields of the spec, and the way from both to a validated `Spec`."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import click
+
+from hdl.cli.common import Option
+from hdl.errors import SpecError
+from hdl.spec import Spec, parse
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag that sets one field of the spec; `field` is the path in its JSON."""
+
+    name: str
+    field: str
+    metavar: str
+    help: str
+    section: str
+
+    @property
+    def key(self) -> str:
+        """Name under which click hands the value over; apart from all other options' names."""
+        return "spec_" + self.name[2:].replace("-", "_")
+
+
+def _section(section: str, *flags: tuple[str, str, str, str]) -> list[Flag]:
+    return [Flag(name, field, metavar, about, section) for name, field, metavar, about in flags]
+
+
+FLAGS = [
+    *_section(
+        "Network",
+        ("--model", "model", "", "Kind of network."),
+        ("--net", "net", "I-H-…-O", "Widths from inputs to outputs; 0 at an end is read from the data."),
+        ("--activation", "activation", "", "Activation of hidden layers."),
+        ("--leak", "leak", "X", "Slope of leaky_relu below 0."),
+        ("--loss", "loss", "", "Output and its loss; default: told by the labels."),
+        ("--init", "init", "NAME", "glorot, he, lecun or uniform[LOW,HIGH]; default: what suits the activation."),
+        ("--l1", "l1", "LAMBDA", "Adds LAMBDA·|W| to the mean loss; biases exempt."),
+        ("--l2", "l2", "LAMBDA", "Adds LAMBDA/2·|W|² to the mean loss; biases exempt."),
+        ("--max-norm", "max_norm", "X", "Longest vector of weights into a unit; 0 for no limit."),
+        ("--dropout", "dropout", "P", "Share of hidden units dropped in a step."),
+        ("--input-dropout", "input_dropout", "P", "Share of inputs dropped in a step."),
+    ),
+    *_section(
+        "Training",
+        ("--epochs", "epochs", "N", "Passes over the data."),
+        ("--batch", "batch", "N", "Samples in a mini-batch; 0 for the whole shard."),
+        ("--optimizer", "optimizer.name", "", "Update rule; gd, cg and lbfgs search along a line."),
+        ("--lr", "optimizer.lr", "X", "Learning rate; default: the rule's own."),
+        ("--schedule", "optimizer.schedule.name", "", "Learning rate over epochs."),
+        ("--lr-decay", "optimizer.schedule.decay", "X", "Decay of the schedules inverse, exponential and step."),
+        ("--lr-every", "optimizer.schedule.every", "EPOCHS", "Distance of the schedule step's steps."),
+        ("--warmup", "optimizer.schedule.warmup", "EPOCHS", "Rise of the learning rate at the start."),
+        ("--momentum", "optimizer.momentum", "X", "Momentum of momentum and nesterov."),
+        ("--beta1", "optimizer.beta1", "X", "Decay of adam's first moment."),
+        ("--beta2", "optimizer.beta2", "X", "Decay of adam's second moment."),
+        ("--rho", "optimizer.rho", "X", "Decay of adadelta and rmsprop."),
+        ("--epsilon", "optimizer.epsilon", "X", "Keeps adaptive rules from dividing by 0."),
+        ("--history", "optimizer.history", "N", "Pairs that lbfgs keeps."),
+        ("--max-evaluations", "optimizer.max_evaluations", "N", "Evaluations that a line search may take."),
+        ("--iterations", "optimizer.iterations", "N", "Line-search iterations in a row on one mini-batch."),
+        ("--validation", "validation", "SHARE", "Share of the samples held out to measure, chosen by the seed."),
+        ("--patience", "patience", "ROUNDS", "Stop after so many rounds without a better validation; 0 for never."),
+        ("--seed", "seed", "N", "Seed of all that is random."),
+    ),
+    *_section(
+        "Rounds",
+        ("--sync", "sync.mode", "", "What a round merges: gradients, weights, or a population."),
+        ("--sync-every", "sync.every", "N[batches]", "Epochs (5, 5epochs) or mini-batches (20batches) between merges."),
+        ("--shards", "shards", "N", "Parts of the data, one network or sum each; default: the workers."),
+        ("--truncation", "sync.genetic.keep", "SHARE", "Share of the population that may be parents."),
+        ("--elite", "sync.genetic.elite", "N", "Best networks passed on unchanged."),
+        ("--crossover", "sync.genetic.crossover", "", "How two parents' weights mix."),
+        ("--mutation-rate", "sync.genetic.mutation_rate", "P", "Share of weights that mutate."),
+        ("--mutation-scale", "sync.genetic.mutation_scale", "X", "Size of mutations, in the layer's own deviations."),
+        ("--fitness-samples", "sync.genetic.fitness_samples", "N", "Common samples on which fitness is measured."),
+        ("--keep", "keep", "N", "Versions kept besides the first, the best and the last."),
+    ),
+    *_section(
+        "Data",
+        ("--scale", "scale", "RULE", "auto, none, minmax, standard, divide or divide:X; stored with the model."),
+        ("--shuffle-window", "shuffle_window", "N", "Samples shuffled together."),
+    ),
+]
+_BY_KEY = {flag.key: flag for flag in FLAGS}
+
+
+def spec_options(command: click.Command) -> click.Command:
+    """Add the flags of the spec, `--spec` among them, to a command."""
+    defaults = Spec().model_dump()
+    for flag in FLAGS:
+        default = defaults
+        for part in flag.field.split("."):
+            default = default[part] if isinstance(default, dict) else default
+        if flag.field == "scale":
+            default = default["name"]
+        shown = "" if default is None or flag.name == "--shards" else f"  [default: {default}]"
+        command.params.append(
+            Option([flag.key, flag.name], metavar=flag.metavar or _choices(flag.field), section=flag.section,
+                   help=flag.help + shown)
+        )  # fmt: skip
+    command.params.append(
+        Option(["--spec"], metavar="FILE", section="Run", help="Spec as a JSON file; flags come before it.")
+    )
+    return command
+
+
+def _choices(field: str) -> str:
+    """The words that a field takes, from the spec's own annotations."""
+    annotation: Any = Spec
+    for part in field.split("."):
+        annotation = annotation.model_fields[part].annotation
+    literals = [annotation] if get_origin(annotation) is Literal else get_args(annotation)
+    return "|".join(word for item in literals if get_origin(item) is Literal for word in get_args(item))
+
+
+def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1) -> Spec:
+    """Remove the spec's flags from `values` and return the `Spec` that they, the file and `base` make.
+
+    Parameters
+    ----------
+    values : dict
+        click's values; the spec's are removed.
+    base : Spec, optional
+        What neither flags nor file say; the defaults if not given.
+    shards : int
+        Shards where nobody says otherwise.
+
+    Raises
+    ------
+    SpecError
+        Naming the flag, or the file and its field.
+    """
+    path = values.pop("spec")
+    given = {flag: values.pop(key) for key, flag in _BY_KEY.items()}
+    given = {flag: _value(flag, text) for flag, text in given.items() if text is not None}
+    tree = base.model_dump(mode="json") if base is not None else {"shards": shards}
+    _overlay(tree, _read(path) if path else {})
+    for flag, value in given.items():
+        _set(tree, flag, value)
+    if isinstance(tree.get("optimizer"), dict):  # `--lr 0.01` alone keeps the default rule
+        tree["optimizer"].setdefault("name", Spec().optimizer.name)
+    try:
+        return parse(tree)
+    except SpecError as error:
+        raise SpecError(_in_terms_of_flags(str(error), given, path)) from None
+
+
+def _value(flag: Flag, text: str) -> Any:
+    """A flag's text as the number it is, where it is one; the spec judges it."""
+    if flag.field == "sync.every":
+        match = re.fullmatch(r"(.*?)\s*(epochs?|batche?s?|batch|)", text)
+        unit = {"e": "epochs", "b": "batches"}.get(match[2][:1])
+        return {"every": _number(match[1]), **({"unit": unit} if unit else {})}
+    return text if flag.field in ("net", "init", "scale") else _number(text)
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"--spec {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+    try:
+        tree = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SpecError(f"--spec {path}:{error.lineno}: not JSON: {error.msg}") from None
+    if not isinstance(tree, dict):
+        raise SpecError(f"--spec {path}: expected a JSON object of the spec's fields, given {type(tree).__name__}")
+    return tree
+
+
+def _overlay(tree: dict[str, Any], over: dict[str, Any]) -> None:
+    """Put `over` onto `tree`, part by part; a part given by its name is `{"name": …}`."""
+    for key, value in over.items():
+        if isinstance(value, dict) and key in ("optimizer", "schedule", "sync", "genetic"):
+            _overlay(_part(tree, key), value)
+        else:
+            tree[key] = value
+
+
+def _part(tree: dict[str, Any], key: str) -> dict[str, Any]:
+    """The dictionary of a part, made where it is missing or given by its name alone."""
+    part = tree.get(key)
+    tree[key] = part if isinstance(part, dict) else {} if part is None else {"name": part}
+    return tree[key]
+
+
+def _set(tree: dict[str, Any], flag: Flag, value: Any) -> None:
+    *parts, last = flag.field.split(".")
+    for part in parts:
+        tree = _part(tree, part)
+    if isinstance(value, dict):
+        tree.update(value)
+    else:
+        tree[last] = value
+
+
+def _in_terms_of_flags(message: str, given: dict[Flag, Any], path: str | None) -> str:
+    """The spec's message, each field that a flag gave under the flag's name."""
+    fields = {flag.field: flag.name for flag in given}
+    if "sync.every" in fields:
+        fields["sync.unit"] = fields["sync.every"]
+
+    def name(match: re.Match) -> str:
+        field = match[2]
+        while field:  # net.1 is --net's
+            if field in fields:
+                return f"{match[1]}{fields[field]}: "
+            field = field.rpartition(".")[0]
+        return match[0] if not path else f"{match[1]}--spec {path}: {match[2]}: "
+
+    return re.sub(r"(^|; )([\w.]+): ", name, message)

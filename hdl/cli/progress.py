@@ -1,0 +1,148 @@
+"""Progress on standard error: a live line on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import click
+
+from hdl.cli.common import duration, percent
+
+LOG_EVERY = 1.0  # seconds between two plain lines; the first and the last round are always told
+
+
+def show(stream: TextIO | None = None, quiet: bool = False) -> Quiet | Plain | Live:
+    """The display that suits where the messages go."""
+    stream = stream or sys.stderr
+    if quiet:
+        return Quiet()
+    return Live(stream) if stream.isatty() else Plain(stream)
+
+
+class Quiet:
+    """Shows nothing. The interface of all displays; use them as context managers."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def say(self, message: str) -> None:
+        """A message that stays."""
+
+    def begin(self, rounds: int, done: int = 0) -> None:
+        """Rounds from `done` to `rounds` follow."""
+
+    def part(self, share: float) -> None:
+        """Share of the running round that is done."""
+
+    def round(self, row: dict[str, Any], validation: dict[str, Any] | None = None) -> None:
+        """A round is done; `row` is its metrics, `validation` the last one that was measured."""
+
+    def close(self) -> None:
+        """Leaves the screen in order."""
+
+
+class Plain(Quiet):
+    """Lines without escape codes; at most one a second."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic):
+        self._stream, self._clock = stream, clock
+        self._rounds = self._first = 0
+        self._start = self._told = 0.0
+        self._waiting: str | None = None
+
+    def say(self, message: str) -> None:
+        click.echo(message, file=self._stream)
+
+    def begin(self, rounds: int, done: int = 0) -> None:
+        self._rounds, self._first, self._start = rounds, done, self._clock()
+        self._told = -LOG_EVERY
+
+    def round(self, row: dict[str, Any], validation: dict[str, Any] | None = None) -> None:
+        now = self._clock()
+        number = row["round"]
+        left = left_over(now - self._start, number - self._first, self._rounds - number)
+        line = f"round {number}/{self._rounds}  " + "  ".join(figures(row, validation))
+        line += f"  {duration(left)} left" if number < self._rounds else ""
+        self._waiting = line
+        if now - self._told >= LOG_EVERY or number >= self._rounds:
+            self._flush(now)
+
+    def _flush(self, now: float) -> None:
+        if self._waiting is not None:
+            self.say(self._waiting)
+            self._waiting, self._told = None, now
+
+    def close(self) -> None:
+        self._flush(self._clock())  # the last round is told, early stop and Ctrl-C included
+
+
+class Live(Quiet):
+    """One line that rich keeps up to date."""
+
+    def __init__(self, stream: TextIO):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = Console(file=stream, highlight=False)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            refresh_per_second=8,
+        )
+        self._task: Any = None
+        self._rounds = self._done = 0
+
+    def say(self, message: str) -> None:
+        self._console.print(message, markup=False, soft_wrap=True)
+
+    def begin(self, rounds: int, done: int = 0) -> None:
+        self._rounds, self._done = rounds, done
+        self._task = self._bar.add_task(f"round {done + 1}/{rounds}", total=rounds, completed=done, figures="")
+        self._bar.start()
+
+    def part(self, share: float) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, completed=self._done + min(max(share, 0.0), 1.0))
+
+    def round(self, row: dict[str, Any], validation: dict[str, Any] | None = None) -> None:
+        self._done = row["round"]
+        following = min(self._done + 1, self._rounds)
+        self._bar.update(
+            self._task,
+            completed=self._done,
+            description=f"round {following}/{self._rounds}",
+            figures="  ".join(figures(row, validation)),
+        )
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+def figures(row: dict[str, Any], validation: dict[str, Any] | None) -> list[str]:
+    """A round's numbers as words."""
+    words = []
+    if row.get("cost") is not None:
+        words.append(f"cost {row['cost']:.4f}")
+    if row.get("accuracy") is not None:
+        words.append(f"accuracy {percent(row['accuracy'])}")
+    if validation:
+        accuracy, cost = validation.get("accuracy"), validation.get("cost")
+        if accuracy is not None or cost is not None:
+            words.append("validation " + (percent(accuracy) if accuracy is not None else f"{cost:.4f}"))
+    if row.get("seconds") and row.get("samples"):
+        words.append(f"{row['samples'] / row['seconds']:,.0f} samples/s")
+    return words
+
+
+def left_over(passed: float, done: int, missing: int) -> float:
+    """Seconds that the missing rounds will take if they go on like those done."""
+    return passed / max(done, 1) * max(missing, 0)

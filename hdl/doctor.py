@@ -1,0 +1,192 @@
+"""What this machine offers to hdl, and the command that gets each missing piece."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+# flags of /proc/cpuinfo that each kind of kernel needs, the best first
+ISAS = {"avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"}, "avx2": {"avx2", "fma"}, "generic": set()}
+NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "jpype": "jpype1"}  # where the package is not called as its module
+# module: (what it is for, how to get it, whether hdl needs it)
+PACKAGES = {
+    "numpy": ("arrays", "pip install numpy", True),
+    "pydantic": ("the spec", "pip install pydantic", True),
+    "click": ("command line", "pip install click", True),
+    "safetensors": ("weight table", "pip install safetensors", True),
+    "pyarrow": ("Parquet, CSV", "pip install pyarrow", True),
+    "rich": ("progress", "pip install rich", True),
+    "matplotlib": ("report", "pip install 'hdl[plot]'", False),
+    "PIL": ("folders of images", "pip install pillow", True),
+    "scipy": ("sparse input", "pip install 'hdl[sklearn]'", False),
+    "sklearn": ("estimators, demo", "pip install 'hdl[sklearn]'", False),
+    "onnx": ("hdl export", "pip install 'hdl[export]'", False),
+    "onnxruntime": ("check of exports", "pip install 'hdl[export]'", False),
+    "pydoop": ("HDFS, MapReduce", "pip install 'hdl[hadoop]'", False),
+    "jpype": ("YARN", "pip install 'hdl[hadoop]'", False),
+    "pycuda": ("GPU", "pip install 'hdl[cuda]'", False),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for.
+
+    Parameters
+    ----------
+    topic : str
+        Section it belongs to.
+    name : str
+        What was looked for.
+    found : str
+        What was found; empty if it is missing.
+    fix : str
+        The command that gets it, or what to do; empty if nothing is missing.
+    needed : bool
+        Whether hdl cannot train on this machine without it.
+    """
+
+    topic: str
+    name: str
+    found: str
+    fix: str = ""
+    needed: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return not self.fix
+
+
+def examine() -> list[Finding]:
+    """Look at everything; starts a few short processes, changes nothing."""
+    return [*_machine(), *_core(), *_hadoop(), *_gpu(), *_packages()]
+
+
+def as_dict(findings: list[Finding]) -> dict[str, Any]:
+    """For `--json`: whether hdl can train here, and all findings."""
+    return {
+        "ready": all(finding.ok for finding in findings if finding.needed),
+        "findings": [{**asdict(finding), "ok": finding.ok} for finding in findings],
+    }
+
+
+def _machine() -> list[Finding]:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    python = platform.python_version()
+    old = "" if sys.version_info >= (3, 11) else "install Python 3.11 or later"
+    cpuinfo = _read("/proc/cpuinfo")
+    model = re.search(r"model name\s*:\s*(.+)", cpuinfo)
+    return [
+        Finding("Machine", "system", f"{platform.system()} {platform.release()} {platform.machine()}"),
+        Finding("Machine", "processor", model[1] if model else platform.processor() or platform.machine()),
+        Finding("Machine", "threads", f"{cpus} usable of {os.cpu_count()}"),
+        Finding("Machine", "memory", _memory()),
+        Finding("Machine", "Python", f"{python} ({sys.executable})", old, needed=True),
+    ]
+
+
+def _core() -> list[Finding]:
+    flags = set((re.search(r"flags\s*:\s*(.+)", _read("/proc/cpuinfo")) or ["", ""])[1].split())
+    offered = [isa for isa, needs in ISAS.items() if needs <= flags]
+    forced = os.environ.get("HDL_ISA", "")
+    isa = f"{', '.join(offered)}" + (f"; HDL_ISA={forced} is set" if forced else "")
+    unknown = f"unset HDL_ISA, or set one of {', '.join(offered)}" if forced and forced not in offered else ""
+    findings = [Finding("Core", "instruction set", isa, unknown, needed=bool(forced))]
+    if importlib.util.find_spec("hdl._cpu") is None:
+        return [*findings, Finding("Core", "C core", "", "pip install .   (needs a C compiler; or ./build.sh)", True)]
+    status, text = _run([sys.executable, "-c", "import hdl._cpu"], timeout=30)  # a broken one must not end us too
+    broken = "" if status == 0 else f"build it anew: pip install .   ({text.splitlines()[-1] if text else status})"
+    return [*findings, Finding("Core", "C core", "" if broken else "built and loads", broken, needed=True)]
+
+
+def _hadoop() -> list[Finding]:
+    java = _java()
+    get_java = "apt-get install openjdk-17-jre-headless   (or set JAVA_HOME)"
+    home = os.environ.get("HADOOP_HOME", "")
+    command = shutil.which("hadoop") or (shutil.which(str(Path(home, "bin", "hadoop"))) if home else None)
+    get_hadoop = "unpack Hadoop 3 from https://hadoop.apache.org/releases.html and put its bin on PATH"
+    if home and not Path(home).is_dir():
+        set_home = f"HADOOP_HOME is {home}, which is no folder: export HADOOP_HOME=FOLDER"
+    elif not home:
+        set_home = "export HADOOP_HOME=" + (str(Path(command).resolve().parent.parent) if command else "FOLDER")
+    else:
+        set_home = ""
+    found = ""
+    if command:
+        status, text = _run([command, "version"], timeout=20)
+        found = f"{text.splitlines()[0] if status == 0 and text else 'does not start'} ({command})"
+    return [
+        Finding("Hadoop", "Java", java, "" if java else get_java),
+        Finding("Hadoop", "hadoop", found, "" if found else get_hadoop),
+        Finding("Hadoop", "HADOOP_HOME", "" if set_home else home, set_home),
+    ]
+
+
+def _java() -> str:
+    home = os.environ.get("JAVA_HOME", "")
+    command = shutil.which(str(Path(home, "bin", "java"))) if home else None
+    command = command or shutil.which("java")
+    if not command:
+        return ""
+    status, text = _run([command, "-version"], timeout=20)
+    return f"{text.splitlines()[0]} ({command})" if status == 0 and text else ""
+
+
+def _gpu() -> list[Finding]:
+    missing = Finding("GPU", "driver", "", "install NVIDIA's driver (only if this machine has a GPU; hdl runs without)")
+    if not shutil.which("nvidia-smi"):
+        return [missing]
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    status, text = _run(query, timeout=20)
+    if status != 0 or not text:
+        return [missing]
+    return [Finding("GPU", f"GPU {number}", line) for number, line in enumerate(text.splitlines())]
+
+
+def _packages() -> list[Finding]:
+    by_module = importlib.metadata.packages_distributions()
+    findings = []
+    for module, (purpose, fix, needed) in PACKAGES.items():
+        found = ""
+        if importlib.util.find_spec(module) is not None:
+            names = by_module.get(module, [])
+            found = importlib.metadata.version(names[0]) if names else "present"
+        title = f"{NAMES.get(module, module)} ({purpose})"
+        findings.append(Finding("Packages", title, found, "" if found else fix, needed))
+    return findings
+
+
+def _memory() -> str:
+    sizes = dict(re.findall(r"(\w+):\s+(\d+) kB", _read("/proc/meminfo")))
+    if "MemTotal" not in sizes:
+        return "unknown"
+    total, free = (int(sizes.get(name, 0)) / 2**20 for name in ("MemTotal", "MemAvailable"))
+    return f"{total:.1f} GiB, {free:.1f} GiB available"
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _run(command: list[str], timeout: float) -> tuple[int, str]:
+    """Exit status, and standard output and error together; status 127 if it cannot start or hangs."""
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout,
+            check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 127, str(error)
+    return done.returncode, done.stdout.decode(errors="replace").strip()

@@ -1,0 +1,159 @@
+"""A network as an ONNX file: raw features in, classes and probabilities out.
+
+The scaling rule and the classes' names are part of the graph, so that whoever runs it needs nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.errors import SpecError, Unavailable
+from hdl.models.mlp import Layout
+from hdl.spec import Spec
+
+OPSET = 17
+IR_VERSION = 8  # old enough for the runtimes that know the opset
+
+
+def build(
+    spec: Spec,
+    w: NDArray[np.float32],
+    scale: NDArray[np.float32] | None = None,
+    shift: NDArray[np.float32] | None = None,
+    classes: Sequence[Any] | None = None,
+    about: dict[str, str] | None = None,
+) -> Any:
+    """The graph of a trained perceptron.
+
+    Parameters
+    ----------
+    spec : Spec
+        With `net` and `loss` filled in.
+    w : float32 [P]
+        Flat weights.
+    scale, shift : float32 [I], optional
+        The net sees x·scale + shift.
+    classes : sequence of int or str, optional
+        Names of the classes; None for regression and for several labels a sample.
+    about : dict of str, optional
+        Metadata to store in the file.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Input `input` float32 [N, I], raw. With classes: outputs `label` [N] (int64 or string) and
+        `probabilities` float32 [N, C]. Without: `value` float32 [N, O] for the squared loss, and
+        `probabilities` float32 [N, O] for the sigmoid loss.
+
+    Raises
+    ------
+    Unavailable
+        The onnx package is missing.
+    """
+    onnx = _onnx()
+    if spec.net is None or spec.loss is None:
+        raise SpecError("net and loss must be filled in before an export")
+    graph = _Graph(onnx)
+    value = "input"
+    if scale is not None and not np.all(scale == 1):
+        value = graph.add("Mul", value, graph.constant("scale", np.asarray(scale, np.float32)))
+    if shift is not None and np.any(shift):
+        value = graph.add("Add", value, graph.constant("shift", np.asarray(shift, np.float32)))
+    layers = Layout(spec.net).split(np.asarray(w, np.float32))
+    for number, (weights, bias) in enumerate(layers, 1):
+        value = graph.add("Gemm", value, graph.constant(f"W{number}", weights), graph.constant(f"b{number}", bias))
+        if number < len(layers):
+            value = _activation(graph, spec, value)
+    outputs = _outputs(graph, spec, value, classes)
+    shape = ["N", spec.net[0]]
+    info = onnx.helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, shape)
+    body = onnx.helper.make_graph(graph.nodes, "hdl", [info], outputs, graph.constants)
+    model = onnx.helper.make_model(
+        body, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="hdl"
+    )
+    onnx.helper.set_model_props(model, about or {})
+    onnx.checker.check_model(model)
+    return model
+
+
+def serialise(model: Any) -> bytes:
+    """The file's bytes."""
+    return model.SerializeToString(deterministic=True)
+
+
+class _Graph:
+    """Nodes and constants as they are added; each value is named after the node that makes it."""
+
+    def __init__(self, onnx: Any):
+        self.onnx, self.nodes, self.constants = onnx, [], []
+
+    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        output = output or f"{kind.lower()}{len(self.nodes)}"
+        self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def constant(self, name: str, value: NDArray) -> str:
+        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def number(self, name: str, value: float) -> str:
+        if all(constant.name != name for constant in self.constants):
+            self.constant(name, np.float32(value).reshape(1))
+        return name
+
+
+def _activation(graph: _Graph, spec: Spec, value: str) -> str:
+    match spec.activation:
+        case "linear":
+            return value
+        case "leaky_relu":
+            return graph.add("LeakyRelu", value, alpha=float(spec.leak))
+        case "lecun_tanh":  # 1.7159 tanh(2/3 z), LeCun et al. 1998
+            inner = graph.add("Tanh", graph.add("Mul", value, graph.number("two_thirds", 2 / 3)))
+            return graph.add("Mul", inner, graph.number("stretch", 1.7159))
+        case name:
+            return graph.add({"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}[name], value)
+
+
+def _outputs(graph: _Graph, spec: Spec, value: str, classes: Sequence[Any] | None) -> list[Any]:
+    """Add the loss's own output function, and the classes' names where there are any."""
+    outputs = spec.net[-1]
+    if spec.loss == "squared":
+        graph.add("Identity", value, output="value")
+        return [_info(graph, "value", np.float32, outputs)]
+    if classes is None:
+        graph.add("Sigmoid" if spec.loss == "sigmoid" else "Softmax", value, output="probabilities")
+        return [_info(graph, "probabilities", np.float32, outputs)]
+    if spec.loss == "sigmoid" and outputs == 1 and len(classes) == 2:
+        second = graph.add("Sigmoid", value)
+        first = graph.add("Sub", graph.number("one", 1), second)
+        graph.add("Concat", first, second, output="probabilities", axis=1)
+    elif spec.loss == "sigmoid":
+        graph.add("Sigmoid", value, output="probabilities")
+    else:
+        graph.add("Softmax", value, output="probabilities", axis=1)
+    names = np.asarray(classes)
+    names = names.astype(np.int64) if names.dtype.kind in "iu" else np.asarray([str(name) for name in classes], object)
+    best = graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
+    graph.add("Gather", graph.constant("classes", names), best, output="label", axis=0)
+    return [_info(graph, "label", names.dtype), _info(graph, "probabilities", np.float32, len(names))]
+
+
+def _info(graph: _Graph, name: str, dtype: Any, *shape: int) -> Any:
+    kind = graph.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return graph.onnx.helper.make_tensor_value_info(name, kind, ["N", *shape])
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+        import onnx.checker
+        import onnx.helper
+        import onnx.numpy_helper
+    except ImportError:
+        raise Unavailable("hdl export needs the onnx package: pip install 'hdl[export]'") from None
+    return onnx

@@ -1,0 +1,240 @@
+"""The HTML report of a table: one self-contained page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.cli.common import duration, percent
+from hdl.report import figures, page
+
+MANY_CLASSES = 30  # from here on the confusion matrix is a picture
+
+
+@dataclass
+class Measured:
+    """What a pass over data told.
+
+    Parameters
+    ----------
+    source : str
+        The data, or what part of it.
+    kind : str
+        'Test', 'Validation' or 'Training'.
+    samples : int
+    cost : float
+        Mean loss, without regularisers.
+    accuracy : float, optional
+        None where there are no classes.
+    confusion : array of int [C, C], optional
+        Rows true, columns predicted.
+    """
+
+    source: str
+    kind: str
+    samples: int
+    cost: float
+    accuracy: float | None = None
+    confusion: NDArray | None = None
+
+
+@dataclass
+class Facts:
+    """All that the page shows; plain values, so that a page can be made without a table.
+
+    Parameters
+    ----------
+    table : str
+        Where the table is.
+    version, sha256 : int, str
+        Which version's weights are described, and the SHA-256 of `w`.
+    spec : dict
+        The spec's JSON.
+    classes : sequence or None
+        Names of the classes.
+    data : list of (name, value)
+        The data's summary.
+    rows : list of dict
+        Metrics of the rounds: `round`, and where known `cost`, `accuracy`, `val_cost`,
+        `val_accuracy`, `seconds`, `samples`, `workers`.
+    measured : Measured, optional
+        What the headline and the confusion matrix show.
+    first_layer : array [I, H], optional
+    image : tuple, optional
+        (height, width) or (height, width, channels) of the input.
+    seconds : float
+        Time of all rounds.
+    """
+
+    table: str
+    version: int
+    sha256: str
+    spec: dict[str, Any]
+    classes: Sequence[Any] | None
+    data: list[tuple[str, Any]]
+    rows: list[dict[str, Any]]
+    measured: Measured | None = None
+    first_layer: NDArray | None = None
+    image: tuple[int, ...] | None = None
+    seconds: float = 0.0
+    made: str = field(default="")
+
+
+def render(facts: Facts) -> str:
+    """The page as HTML text; equal facts give equal text."""
+    net = " – ".join(str(width) for width in facts.spec.get("net") or ()) or facts.spec.get("model", "network")
+    sections = [
+        f'<header><div class="brand">hdl</div><h1>{page.text(net)}</h1>'
+        f'<p class="path">{page.text(facts.table)}</p></header>',
+        _headline(facts),
+        _curves(facts),
+        _confusion(facts),
+        _weights(facts),
+        _times(facts),
+        page.section("Data", "", page.facts(facts.data)) if facts.data else "",
+        _spec(facts),
+        f"<footer>Version {facts.version} of {page.text(facts.table)}"
+        f"{' · made ' + page.text(facts.made) if facts.made else ''}</footer>",
+    ]
+    return page.page(f"{net} · hdl", sections)
+
+
+def _headline(facts: Facts) -> str:
+    items = []
+    if (seen := facts.measured) is not None:
+        where = f"{seen.samples:,} samples of {seen.source}"
+        if seen.accuracy is not None:
+            items.append((f"{seen.kind} accuracy", percent(seen.accuracy), where))
+        items.append((f"{seen.kind} cost", f"{seen.cost:.4g}", "mean loss" if items else where))
+    rounds = max((int(row["round"]) for row in facts.rows), default=0)
+    items.append(("Time", duration(facts.seconds), f"{rounds} rounds" if rounds != 1 else "1 round"))
+    samples = sum(row.get("samples") or 0 for row in facts.rows)
+    if samples and facts.seconds:
+        items.append(("Speed", f"{_short(samples / facts.seconds)}/s", "samples trained a second"))
+    digest = f'<p class="hash" title="SHA-256 of the weights">SHA-256 of the weights&ensp;{page.text(facts.sha256)}</p>'
+    return f"<div>{page.cards(items)}</div>{digest}"
+
+
+def _curves(facts: Facts) -> str:
+    """Loss and accuracy over rounds, for training and validation."""
+    drawings = []
+    for title, name, share in (("Loss", "cost", False), ("Accuracy", "accuracy", True)):
+        lines, series = [], []
+        for number, (kind, key) in enumerate((("training", name), ("validation", f"val_{name}"))):
+            points = [(row["round"], row[key]) for row in facts.rows if _number(row.get(key))]
+            if points:
+                x, y = np.array(points, float).T
+                lines.append((x, y, number, True))
+                series.append((number, kind))
+        if lines:
+            svg = figures.curves(f"{title} over rounds", "round", lines, percent=share)
+            drawings.append(page.figure(svg, title, series))
+    if not drawings:
+        return ""
+    return page.section("Learning curves", "", f'<div class="pair">{"".join(drawings)}</div>')
+
+
+def _confusion(facts: Facts) -> str:
+    seen = facts.measured
+    if seen is None or seen.confusion is None:
+        return ""
+    classes = facts.classes if facts.classes is not None else range(len(seen.confusion))
+    wrong = int(seen.confusion.sum() - np.trace(seen.confusion))
+    note = f"Rows are true classes, columns what the network says. {wrong:,} of {seen.samples:,} samples are mistaken."
+    if len(seen.confusion) > MANY_CLASSES:
+        content = page.confusion_picture(figures.heat(seen.confusion), len(seen.confusion))
+    else:
+        content = page.confusion(seen.confusion, classes)
+    title = f"Confusion matrix: {seen.kind.lower()} data"
+    return page.section(title, note, content, _mistakes(seen.confusion, classes))
+
+
+def _mistakes(confusion: NDArray, classes: Sequence[Any]) -> str:
+    """The most frequent mistakes, in words."""
+    off = confusion - np.diag(np.diag(confusion))
+    worst = [int(at) for at in np.argsort(-off, axis=None, kind="stable")[:3] if off.flat[at] > 0]
+    pairs = [(classes[at // len(off)], classes[at % len(off)], int(off.flat[at])) for at in worst]
+    if not pairs:
+        return ""
+    said = "; ".join(f"{true} taken for {guess} ({count}×)" for true, guess, count in pairs)
+    return f'<p class="note" style="margin-top:10px">Most frequent: {page.text(said)}.</p>'
+
+
+def _weights(facts: Facts) -> str:
+    w, shape = facts.first_layer, facts.image
+    if w is None or shape is None:
+        return ""
+    shape = tuple(shape[:2]) if len(shape) == 3 and shape[2] == 1 else tuple(shape)
+    if int(np.prod(shape)) != len(w) or (len(shape) == 3 and shape[2] != 3):
+        return ""
+    pictures = figures.weight_tiles(w, shape)
+    colors = "their own colours" if len(shape) == 3 else "blue raises the unit, orange lowers it"
+    note = f"What {len(pictures)} of {w.shape[1]} hidden units look for, the strongest first; {colors}."
+    return page.section("First layer", note, page.tiles(pictures))
+
+
+def _times(facts: Facts) -> str:
+    """Bars of rounds, dots and a table of workers."""
+    timed = [row for row in facts.rows if _number(row.get("seconds"))]
+    if not timed:
+        return ""
+    seen: dict[str, list[tuple[float, float, float]]] = {}
+    for row in timed:
+        for worker in row.get("workers") or ():
+            entry = (row["round"], worker.get("seconds", 0.0), worker.get("samples", 0))
+            seen.setdefault(str(worker.get("worker", "?")), []).append(entry)
+    workers = [(name, *np.array(entries, float).T) for name, entries in sorted(seen.items(), key=_natural)]
+    rounds, seconds = (np.array([row[key] for row in timed], float) for key in ("round", "seconds"))
+    svg = figures.times("Seconds of each round and worker", rounds, seconds, [worker[:3] for worker in workers])
+    series = [(number % len(figures.SERIES), f"worker {name}") for number, (name, *_) in enumerate(workers)]
+    drawing = page.figure(svg, "Seconds a round", series[: len(figures.SERIES)]).replace(
+        "<svg", '<div class="wide"><svg', 1
+    )
+    parts = [drawing.replace("</svg>", "</svg></div>")]
+    if workers:
+        head = ("worker", "rounds", "mean", "longest", "samples", "samples/s")
+        parts.append(page.table(head, (_worker(*worker) for worker in workers)))
+    note = f"Mean {duration(seconds.mean())}, longest {duration(seconds.max())}; bars are rounds, dots workers."
+    return page.section("Time", note, *parts)
+
+
+def _worker(name: str, rounds: NDArray, seconds: NDArray, samples: NDArray) -> tuple[str, ...]:
+    total = seconds.sum()
+    speed = _short(samples.sum() / total) if total else "–"
+    count = len(np.unique(rounds))
+    return name, str(count), duration(seconds.mean()), duration(seconds.max()), f"{int(samples.sum()):,}", speed
+
+
+def _spec(facts: Facts) -> str:
+    rows = []
+    for name, value in facts.spec.items():
+        if isinstance(value, dict):
+            value = value.get("name") or value.get("mode") or json.dumps(value)
+        if name == "net" and value:
+            value = "-".join(str(width) for width in value)
+        if name == "batch" and value == 2**31 - 1:
+            value = "whole shard"
+        rows.append((name.replace("_", " "), "–" if value is None else value))
+    return page.section(
+        "Spec", "", page.facts(rows), page.details("As JSON, for --spec", json.dumps(facts.spec, indent=2))
+    )
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and bool(np.isfinite(value))
+
+
+def _natural(item: tuple[str, Any]) -> tuple[int, str]:
+    return (len(item[0]), item[0])
+
+
+def _short(value: float) -> str:
+    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{unit}"
+    return f"{value:.3g}"

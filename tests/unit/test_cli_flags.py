@@ -1,0 +1,143 @@
+"""Flags and --spec say the same things, and errors speak of what the user wrote."""
+
+import json
+
+import click
+import pytest
+
+from hdl.cli.flags import FLAGS, spec_options, take_spec
+from hdl.errors import SpecError
+from hdl.spec import Spec
+
+
+def take(*args, base=None, shards=1):
+    taken = {}
+
+    def command(**values):
+        taken["spec"] = take_spec(values, base, shards)
+
+    spec_options(click.Command("t", callback=command)).main([str(arg) for arg in args], standalone_mode=False)
+    return taken["spec"]
+
+
+def leaves(tree, path=""):
+    for name, value in tree.items():
+        here = f"{path}.{name}".lstrip(".")
+        if isinstance(value, dict) and here not in ("init", "scale"):
+            yield from leaves(value, here)
+        else:
+            yield here
+
+
+def test_every_field_of_the_spec_has_a_flag():
+    missing = set(leaves(Spec().model_dump())) - {flag.field for flag in FLAGS}
+    assert missing == {"sync.unit"}  # --sync-every says it: 20batches
+
+
+def test_no_flags_give_the_defaults():
+    assert take() == Spec()
+
+
+@pytest.mark.parametrize(
+    ("flags", "fields"),
+    [
+        (["--net", "4-3-2", "--activation", "tanh"], {"net": (4, 3, 2), "activation": "tanh"}),
+        (["--lr", "0.01"], {"optimizer": {"name": "adam", "lr": 0.01}}),
+        (["--optimizer", "lbfgs", "--history", "5"], {"optimizer": {"name": "lbfgs", "history": 5}}),
+        (["--schedule", "cosine", "--warmup", "2"],
+         {"optimizer": {"name": "adam", "schedule": {"name": "cosine", "warmup": 2}}}),
+        (["--sync-every", "5"], {"sync": {"every": 5}}),
+        (["--sync-every", "5epochs"], {"sync": {"every": 5, "unit": "epochs"}}),
+        (["--sync-every", "20batches"], {"sync": {"every": 20, "unit": "batches"}}),
+        (["--sync", "genetic", "--shards", "4", "--crossover", "arithmetic", "--mutation-rate", "0.2"],
+         {"sync": {"mode": "genetic", "genetic": {"crossover": "arithmetic", "mutation_rate": 0.2}}, "shards": 4}),
+        (["--init", "uniform[-0.1,0.1]"], {"init": {"name": "uniform", "low": -0.1, "high": 0.1}}),
+        (["--scale", "divide:16"], {"scale": {"name": "divide", "constant": 16.0}}),
+        (["--batch", "0"], {"batch": 2**31 - 1}),
+        (["--epochs", "1e2"], {"epochs": 100}),
+    ],
+)  # fmt: skip
+def test_flags_and_file_mean_the_same(flags, fields, tmp_path):
+    file = tmp_path / "a spec.json"
+    file.write_text(json.dumps(fields))
+    assert take(*flags) == take("--spec", file) == Spec(**fields)
+
+
+def test_flags_come_before_the_file_and_keep_the_rest_of_a_part(tmp_path):
+    file = tmp_path / "spec.json"
+    file.write_text('{"optimizer": {"name": "momentum", "lr": 0.5, "momentum": 0.8}, "l2": 0.1}')
+    spec = take("--spec", file, "--lr", "0.25", "--l2", "0")
+    assert (spec.optimizer.name, spec.optimizer.rate, spec.optimizer.momentum, spec.l2) == ("momentum", 0.25, 0.8, 0)
+    file.write_text('{"optimizer": "nesterov"}')
+    assert take("--spec", file, "--momentum", "0.7").optimizer.name == "nesterov"
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path):
+    file = tmp_path / "spec.json"
+    file.write_bytes(b'\xef\xbb\xbf{"epochs": 3}')
+    assert take("--spec", file).epochs == 3
+
+
+def test_what_nobody_says_comes_from_the_base():
+    base = Spec(net=(4, 2), optimizer="sgd", shards=4, seed=9)
+    assert take("--epochs", "7", base=base, shards=1) == base.with_(epochs=7)
+
+
+def test_shards_are_the_workers_unless_said(tmp_path):
+    assert take(shards=3).shards == 3
+    assert take("--shards", "5", shards=3).shards == 5
+    file = tmp_path / "spec.json"
+    file.write_text('{"shards": 2}')
+    assert take("--spec", file, shards=3).shards == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "start"),
+    [
+        (["--lr", "-1"], "--lr: "),
+        (["--lr", "fast"], "--lr: "),
+        (["--net", "784"], "--net: "),
+        (["--net", "4-0-2"], "spec: net (4, 0, 2)"),
+        (["--sync-every", "5hours"], "--sync-every: "),
+        (["--epochs", "0.5"], "--epochs: "),
+        (["--dropout", "nan"], "--dropout: "),
+        (["--max-norm", "inf"], "--max-norm: "),
+        (["--init", "uniform[2,1]"], "--init: low 2.0 is above high 1.0"),
+        (["--optimizer", "sdg"], "--optimizer: "),
+        (["--lr-decay", "x"], "--lr-decay: "),
+        (["--truncation", "0"], "--truncation: "),
+    ],
+)
+def test_errors_name_the_flag(flags, start):
+    with pytest.raises(SpecError) as caught:
+        take(*flags)
+    assert str(caught.value).startswith(start)
+
+
+def test_errors_name_the_file_and_its_field(tmp_path):
+    file = tmp_path / "spec.json"
+    file.write_text('{"optimizer": {"lr": -1}, "epoch": 3}')
+    with pytest.raises(SpecError) as caught:
+        take("--spec", file, "--l2", "-1")
+    message = str(caught.value)
+    assert f"--spec {file}: optimizer.lr: " in message
+    assert f"--spec {file}: epoch: " in message
+    assert "--l2: " in message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"{", ":1: not JSON"), (b"[1]", "expected a JSON object"), (b"\xff\xfe", "not UTF-8 text"), (b"", "not JSON")],
+)
+def test_a_spec_that_is_no_json_object(content, said, tmp_path):
+    file = tmp_path / "spec.json"
+    file.write_bytes(content)
+    with pytest.raises(SpecError, match=said):
+        take("--spec", file)
+
+
+def test_a_spec_that_is_not_there(tmp_path):
+    with pytest.raises(SpecError, match="No such file"):
+        take("--spec", tmp_path / "none.json")
+    with pytest.raises(SpecError, match="Is a directory"):
+        take("--spec", tmp_path)

@@ -1,0 +1,88 @@
+"""hdl doctor: what is missing comes with the command that gets it."""
+
+import json
+import os
+
+import pytest
+
+from hdl import cli, doctor
+
+
+def found(name):
+    return next(finding for finding in doctor.examine() if finding.name.startswith(name))
+
+
+def test_every_missing_piece_has_a_way_to_get_it():
+    findings = doctor.examine()
+    assert {finding.topic for finding in findings} == {"Machine", "Core", "Hadoop", "GPU", "Packages"}
+    for finding in findings:
+        assert finding.found or finding.fix, finding
+
+
+def test_threads_and_memory_are_this_machine_s():
+    assert found("threads").found.startswith(f"{len(os.sched_getaffinity(0))} usable")
+    assert "GiB" in found("memory").found
+
+
+def test_hadoop_from_its_folder(tmp_path, monkeypatch):
+    tool = tmp_path / "bin" / "hadoop"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho Hadoop 3.9.9\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("HADOOP_HOME", raising=False)
+    assert not found("hadoop").ok
+    monkeypatch.setenv("HADOOP_HOME", str(tmp_path))
+    assert found("hadoop").found == f"Hadoop 3.9.9 ({tool})"
+    assert found("HADOOP_HOME").ok
+    monkeypatch.setenv("HADOOP_HOME", str(tmp_path / "gone"))
+    assert "which is no folder" in found("HADOOP_HOME").fix
+
+
+def test_java_from_java_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    assert "apt-get install" in found("Java").fix
+    tool = tmp_path / "bin" / "java"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'openjdk version \"42\"' >&2\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert 'openjdk version "42"' in found("Java").found
+
+
+def test_a_missing_package_names_its_extra(monkeypatch):
+    real = doctor.importlib.util.find_spec
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name == "onnx" else real(name))
+    assert found("onnx ").fix == "pip install 'hdl[export]'"
+
+
+def test_a_wrong_isa_is_told(monkeypatch):
+    monkeypatch.setenv("HDL_ISA", "mmx")
+    finding = found("instruction set")
+    assert not finding.ok
+    assert "mmx" in finding.found
+
+
+def test_json_says_whether_it_is_ready(capsys):
+    status = cli.run(["doctor", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert status == (0 if told["ready"] else 8)
+    assert {"topic", "name", "found", "fix", "needed", "ok"} <= set(told["findings"][0])
+
+
+def test_text_goes_to_standard_output(capsys):
+    cli.run(["doctor"])
+    told = capsys.readouterr()
+    assert "instruction set" in told.out
+    assert told.err == ""
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_command_that_hangs_or_fails_is_not_found(status, tmp_path):
+    tool = tmp_path / "tool"
+    tool.write_text(f"#!/bin/sh\nexit {status}\n")
+    tool.chmod(0o755)
+    assert doctor._run([str(tool)], 5)[0] == status
+    tool.write_text("#!/bin/sh\nexec sleep 30\n")
+    assert doctor._run([str(tool)], 0.1)[0] == 127
