@@ -1,0 +1,16 @@
+"""Datasets: one reader a format, cuts into shards, one pass for the schema, samples for the core.
+
+`open_source` finds the reader; `summarise` and `fit` make the schema, `resolve` fills in the spec, `load` decodes a
+shard, `write_shards` imports any dataset as Parquet.
+"""
+
+from hdl.data.base import Bad, Block, Csr, Options, Portion, Source
+from hdl.data.find import open_source
+from hdl.data.schema import Schema, fit, resolve
+from hdl.data.shard import SPILL_BYTES, Shard, fitting, load
+from hdl.data.summary import Labels, Summary, summarise
+
+__all__ = [
+    "SPILL_BYTES", "Bad", "Block", "Csr", "Labels", "Options", "Portion", "Schema", "Shard", "Source", "Summary",
+    "fit", "fitting", "load", "open_source", "resolve", "summarise",
+]  # fmt: skip

@@ -1,0 +1,284 @@
+"""What all readers share: options, portions, blocks, sparse rows, the count of bad records."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from hdl.errors import DataError, SpecError
+from hdl.spec import Part, _sentence
+
+BLOCK_BYTES = 4 << 20  # text or raw samples decoded at a time
+PLACES = 20  # bad records remembered by place; the others are only counted
+
+
+class Options(Part):
+    """How to read a dataset; plain values, so that it travels to workers and into the weight table.
+
+    Parameters
+    ----------
+    format : str or None
+        One of `csv`, `libsvm`, `pair`, `idx`, `npy`, `npz`, `parquet`, `images`; None: told from the files.
+    label : tuple of str
+        Label columns by name or index (negative from the end); several make a matrix of targets. Empty: the first
+        column called label, target, class or y, else the last one.
+    labelled : bool
+        False: every column is a feature.
+    header : bool or None
+        Whether the first line of each CSV file holds names; None: told from the first two lines.
+    delimiter : str or None
+        One character; None: told from the first line.
+    max_bad_records : int
+        Records of the whole dataset that may be skipped.
+    max_line : int
+        Longest line in bytes; a longer one is a bad record and is never held in memory.
+    """
+
+    format: str | None = Field(None, pattern="^(csv|libsvm|pair|idx|npy|npz|parquet|images)$")
+    label: tuple[str, ...] = ()
+    labelled: bool = True
+    header: bool | None = None
+    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    max_bad_records: int = Field(0, ge=0)
+    max_line: int = Field(16 << 20, ge=1)
+
+    @classmethod
+    def make(cls, value: Options | dict[str, Any] | None = None, **changes: Any) -> Options:
+        """Options from a dictionary, with SpecError naming each wrong field; `label` may be `a,b`."""
+        fields = {**(value.model_dump() if isinstance(value, Options) else value or {}), **changes}
+        if isinstance(fields.get("label"), (str, int)):
+            fields["label"] = tuple(str(fields["label"]).split(","))
+        fields["label"] = tuple(str(name) for name in fields.get("label") or ())
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise SpecError("; ".join(_sentence(item) for item in error.errors())) from None
+
+
+class Portion(NamedTuple):
+    """A run of samples of one file. `start` and `length` count bytes of (decoded) text, or records; see each reader."""
+
+    path: str
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Csr:
+    """Sparse rows: row i has `data[indptr[i]:indptr[i + 1]]` in the columns `indices[...]`, ascending, from 0.
+
+    Parameters
+    ----------
+    data : float32 [Z]
+    indices : int32 [Z]
+    indptr : int64 [N + 1]
+        Starts at 0.
+    columns : int
+        I; every index is below it.
+
+    Examples
+    --------
+    >>> rows = Csr(np.float32([5, 6]), np.int32([0, 2]), np.int64([0, 1, 2]), 3)
+    >>> rows[1:].dense()
+    array([[0., 0., 6.]], dtype=float32)
+    """
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    columns: int
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self), self.columns
+
+    @property
+    def nbytes(self) -> int:
+        return self.data.nbytes + self.indices.nbytes + self.indptr.nbytes
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Csr:
+        """Rows by slice (data and indices are views) or by index or mask (copies)."""
+        if isinstance(rows, slice):
+            lo, hi, step = rows.indices(len(self))
+            if step == 1:
+                hi = max(lo, hi)
+                a, b = self.indptr[lo], self.indptr[hi]
+                return Csr(self.data[a:b], self.indices[a:b], self.indptr[lo : hi + 1] - a, self.columns)
+        rows = np.arange(len(self))[rows]
+        counts = self.indptr[rows + 1] - self.indptr[rows]
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        take = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
+        return Csr(self.data[take], self.indices[take], indptr, self.columns)
+
+    def dense(self) -> np.ndarray:
+        """float32 [N, I]"""
+        out = np.zeros(self.shape, np.float32)
+        out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = self.data
+        return out
+
+
+@dataclass
+class Block:
+    """Some consecutive samples as a reader gives them.
+
+    Attributes
+    ----------
+    x : uint8 or float32 [n, I], or Csr
+    y : None, int64 [n], float64 [n], object [n] (text, as written), or float32 [n, O] (targets)
+    where : function of a row number
+        Keyword arguments of DataError that say where row i came from (file and line, or offset).
+    """
+
+    x: np.ndarray | Csr
+    y: np.ndarray | None
+    where: Callable[[int], dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def keep(self, mask: np.ndarray) -> Block:
+        """The rows where `mask` [n] is true."""
+        if mask.all():
+            return self
+        rows = np.flatnonzero(mask)
+        return Block(self.x[rows], None if self.y is None else self.y[rows], lambda i: self.where(int(rows[i])))
+
+
+@dataclass
+class Bad:
+    """Counts bad records: up to `limit` are skipped, the next one is raised.
+
+    The limit is the dataset's: a reader that has only a shard raises when the shard alone passes it, and
+    `Summary.join` adds the counts, so that `fit` refuses a dataset whose shards together pass it.
+    """
+
+    limit: int = 0
+    count: int = 0
+    places: list[str] = field(default_factory=list)
+
+    def add(self, error: DataError) -> None:
+        """Counts one bad record, or raises its error."""
+        if self.limit == 0:
+            raise error
+        self.count += 1
+        if len(self.places) < PLACES:
+            self.places.append(str(error))
+        if self.count > self.limit:
+            raise self.overflow()
+
+    def overflow(self) -> DataError:
+        """The error of a dataset with more bad records than it may have."""
+        listed = "".join(f"\n  {place}" for place in self.places)
+        return DataError(f"{self.count} bad records, expected at most {self.limit} (max_bad_records):{listed}")
+
+
+def finite(block: Block, bad: Bad, names: Sequence[str] | None = None) -> Block:
+    """A block without the rows that hold NaN or infinity, each of them given to `bad`."""
+    dense = isinstance(block.x, np.ndarray)
+    if not dense or block.x.dtype == np.uint8 or np.isfinite(block.x).all():
+        good = np.ones(len(block), bool)
+    else:
+        good = np.isfinite(block.x).all(axis=1)
+    y = block.y
+    if y is not None and y.dtype.kind == "f":
+        good &= np.isfinite(y) if y.ndim == 1 else np.isfinite(y).all(axis=1)
+    for i in np.flatnonzero(~good):
+        wrong = np.flatnonzero(~np.isfinite(block.x[i])) if dense and block.x.dtype != np.uint8 else ()
+        if len(wrong):
+            name = f"{names[wrong[0]]!r}" if names else wrong[0] + 1
+            what = f"feature {name} is {block.x[i, wrong[0]]}"
+        else:
+            what = "the label is NaN or infinite"
+        bad.add(DataError(f"{what}; expected a finite number", **block.where(int(i))))
+    return block.keep(good)
+
+
+def cut(lengths: Sequence[int], shards: int) -> list[list[tuple[int, int, int]]]:
+    """Cuts files of given lengths into shards whose sizes differ by at most one.
+
+    Parameters
+    ----------
+    lengths : of the files, in their order
+    shards : int
+        May exceed the total: the surplus is empty.
+
+    Returns
+    -------
+    list of list of (file number, start, length)
+
+    Examples
+    --------
+    >>> cut([3, 2], 2)
+    [[(0, 0, 2)], [(0, 2, 1), (1, 0, 2)]]
+    """
+    if shards < 1:
+        raise SpecError(f"shards: expected at least 1 (given {shards})")
+    starts = np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))])
+    total = int(starts[-1])
+    out = []
+    for shard in range(shards):
+        lo, hi = shard * total // shards, (shard + 1) * total // shards
+        parts = []
+        for number in range(int(np.searchsorted(starts, lo, "right")) - 1, len(lengths)):
+            a, b = max(lo, int(starts[number])), min(hi, int(starts[number + 1]))
+            if a < b:
+                parts.append((number, a - int(starts[number]), b - a))
+            if b >= hi:
+                break
+        out.append(parts)
+    return out
+
+
+class Source(ABC):
+    """A dataset that has been opened: it can be cut into portions, and portions can be read.
+
+    Attributes
+    ----------
+    format : str
+    paths : list of str
+        The files (of pairs: the features' files), in the order that numbers the samples.
+    image : (height, width, channels) or None
+    names : list of str or None
+        Of the features.
+    """
+
+    format = ""
+
+    def __init__(self, paths: list[str], options: Options):
+        self.paths, self.options = paths, options
+        self.image: tuple[int, int, int] | None = None
+        self.names: list[str] | None = None
+        self.targets: list[str] | None = None  # names of several label columns
+
+    @abstractmethod
+    def lengths(self) -> list[int]:
+        """Length of each file, in the unit of its portions."""
+
+    @abstractmethod
+    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]: ...
+
+    def portions(self, shards: int) -> list[list[Portion]]:
+        """One list of portions a shard; it depends on the files' names, lengths and the number of shards only."""
+        parts = cut(self.lengths(), shards)
+        return [[Portion(self.paths[number], *rest) for number, *rest in part] for part in parts]
+
+    def read(self, portions: Sequence[Portion], bad: Bad | None = None) -> Iterator[Block]:
+        """Blocks of bounded size, in order; bad records go to `bad` (default: as the options allow)."""
+        bad = Bad(self.options.max_bad_records) if bad is None else bad
+        for portion in portions:
+            for block in self._read(Portion(*portion), bad):
+                block = finite(block, bad, self.names)
+                if len(block):
+                    yield block
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values for the schema and the report."""
+        return {"format": self.format, "image": self.image, "names": self.names, "targets": self.targets}

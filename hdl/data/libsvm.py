@@ -1,0 +1,126 @@
+"""libsvm's sparse text: ``label index:value index:value …``, indices from 1, ascending; ``#`` starts a comment."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hdl.data.base import Block, Csr, Options
+from hdl.data.columns import number
+from hdl.data.delimited import to_float32
+from hdl.data.text import TextSource
+
+LARGEST = 2**31 - 2  # indices are int32, from 0
+_SPACE = np.zeros(256, bool)
+_SPACE[list(b" \t\r\n")] = True
+
+
+class Libsvm(TextSource):
+    """Sparse rows; the number of columns is known only when all shards have been seen. Portions are bytes."""
+
+    format = "libsvm"
+
+    def __init__(self, paths: list[str], options: Options, schema: Any = None):
+        super().__init__(paths, options)
+        self.label = ["0"]
+        self.columns = schema.inputs if schema is not None else None
+
+    def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
+        if re.search(rb"[^0-9:.eE+\- \t\r\n]", data):
+            return None
+        shape = _shape(np.frombuffer(data, np.uint8))
+        if shape is None:
+            return None
+        first, counts = shape  # number of each line's label among all numbers; pairs a line
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # NumPy's way to say: not a number
+            try:
+                flat = np.fromstring(data.translate(bytes.maketrans(b":", b" ")), np.float64, sep=" ")
+            except (DeprecationWarning, ValueError):
+                return None
+        if len(flat) != len(first) + 2 * int(counts.sum()):
+            return None
+        y = flat[first]
+        pairs = np.delete(flat, first)
+        indices, values = pairs[0::2], to_float32(pairs[1::2])
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        rising = np.ones(len(indices), bool)
+        rising[1:] = np.diff(indices) > 0
+        rising[indptr[:-1][counts > 0]] = True
+        whole = (indices >= 1) & (indices <= LARGEST) & (indices == np.floor(indices))
+        if not (rising.all() and whole.all() and np.isfinite(values).all() and np.isfinite(y).all()):
+            return None
+        return self._block(values, indices, indptr, y, where)
+
+    def _block(self, values: Any, indices: Any, indptr: Any, y: Any, where: Callable[[int], dict[str, Any]]) -> Block:
+        indices = np.asarray(indices, np.int64).astype(np.int32) - np.int32(1)
+        columns = int(indices.max(initial=-1)) + 1
+        return Block(Csr(values, indices, np.asarray(indptr, np.int64), columns), np.asarray(y, np.float64), where)
+
+    def parse(self, line: str) -> tuple[float, list[int], list[float]]:
+        label, *pairs = line.partition("#")[0].split() or [""]
+        try:
+            y = number(label)
+        except ValueError:
+            raise ValueError(f"label {label[:80]!r} is not a number") from None
+        if not math.isfinite(y):
+            raise ValueError(f"label {label!r}; expected a finite number")
+        indices, values = [], []
+        for pair in pairs:
+            name, mark, text = pair.partition(":")
+            if name == "qid":
+                continue
+            if not mark or not name.isdecimal():
+                raise ValueError(f"{pair[:80]!r}: expected index:value")
+            index = int(name)
+            if not 1 <= index <= LARGEST:
+                raise ValueError(f"{pair[:80]!r}: index {index}; expected 1 to {LARGEST} (libsvm counts from 1)")
+            if indices and index <= indices[-1]:
+                kind = "twice" if index == indices[-1] else f"after {indices[-1]}"
+                raise ValueError(f"{pair[:80]!r}: index {index} comes {kind}; expected ascending indices")
+            try:
+                value = number(text)
+            except ValueError:
+                raise ValueError(f"{pair[:80]!r}: {text[:80]!r} is not a number") from None
+            if not math.isfinite(value) or abs(value) > np.finfo(np.float32).max:
+                raise ValueError(f"{pair[:80]!r}: expected a finite float32 number")
+            indices.append(index)
+            values.append(value)
+        return y, indices, values
+
+    def build(self, records: list[Any], where: Callable[[int], dict[str, Any]]) -> Block:
+        indptr = np.concatenate([[0], np.cumsum([len(indices) for _, indices, _ in records])]).astype(np.int64)
+        indices = [index for _, row, _ in records for index in row]
+        values = to_float32([value for _, _, row in records for value in row])
+        return self._block(values, indices, indptr, [y for y, _, _ in records], where)
+
+
+def _shape(buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Checks that every line is ``word word:word …``.
+
+    Returns
+    -------
+    (int64 [n], int64 [n]) or None
+        For each non-blank line: how many numbers come before it, and its pairs.
+    """
+    space = _SPACE[buffer]
+    starts = ~space
+    starts[1:] &= space[:-1]
+    token = np.flatnonzero(starts)
+    line = np.searchsorted(np.flatnonzero(buffer == 10), token)  # line of each token
+    opening = np.ones(len(token), bool)
+    opening[1:] = line[1:] != line[:-1]
+    colon = np.flatnonzero(buffer == 58)
+    if len(colon) and (colon[-1] == len(buffer) - 1 or colon[0] == 0 or (space[colon - 1] | space[colon + 1]).any()):
+        return None  # with text on both sides, a right total of numbers means one number each
+    colons = np.searchsorted(token, colon, "right") - 1  # token of each colon
+    if not np.array_equal(colons, np.flatnonzero(~opening)):  # exactly one in each token but a line's first
+        return None
+    first = np.flatnonzero(opening)
+    counts = np.diff(np.append(first, len(token))) - 1
+    return first + np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64), counts

@@ -1,0 +1,133 @@
+"""Pairs of text files as Harp has them: a line of space-separated features in one, its targets in the other.
+
+Rows are matched by line, so a portion counts lines; the number of lines is found by one scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from hdl.data.base import BLOCK_BYTES, Bad, Block, Options, Portion, Source
+from hdl.data.delimited import Delimited
+from hdl.data.streams import Stream, open_stream
+from hdl.errors import DataError
+
+
+class TextPair(Source):
+    """Features and targets in two texts of as many lines.
+
+    Parameters
+    ----------
+    pairs : list of (str, str or None)
+        Features' file and targets' file.
+    """
+
+    format = "pair"
+
+    def __init__(self, pairs: list[tuple[str, str | None]], options: Options, schema: Any = None):
+        super().__init__([x for x, _ in pairs], options)
+        plain = options.make(options, label=(), labelled=False, header=False)
+        self.x = Delimited([x for x, _ in pairs], plain)
+        self.others = dict(pairs)
+        labels = [y for _, y in pairs if y]
+        self.y = Delimited(labels, plain) if labels and options.labelled else None
+        self.label: list[str] = []
+        if self.y is not None and self.y.width > 1:
+            self.targets = [str(i) for i in range(self.y.width)]
+        self._lengths: list[int] | None = None
+
+    def lengths(self) -> list[int]:
+        """Lines of each pair."""
+        if self._lengths is None:
+            self._lengths = [self._count(path) for path in self.paths]
+        return self._lengths
+
+    def _count(self, path: str) -> int:
+        n = _lines(path)
+        if self.y is not None and (m := _lines(self.others[path])) != n:
+            raise DataError(f"{m} lines of targets, but {n} lines of features in {path}", self.others[path])
+        return n
+
+    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+        path, start, length = portion
+        rows = max(1, BLOCK_BYTES // (8 * self.x.width))
+        with open_stream(path) as xs, open_stream(self.others[path] if self.y is not None else path) as ys:
+            features = _blocks(xs, start, length, rows, self.options.max_line)
+            targets = _blocks(ys, start, length, rows, self.options.max_line) if self.y is not None else None
+            for lo, lines in zip(range(start, start + length, rows), features, strict=False):
+                x, good = _rows(self.x, path, lo, lines, bad)
+                where = _line(path, lo)
+                if targets is None:
+                    yield Block(x, None, where).keep(good)
+                    continue
+                y, also = _rows(self.y, self.others[path], lo, next(targets), bad, good)
+                yield Block(x, y[:, 0].astype(np.float64) if y.shape[1] == 1 else y, where).keep(good & also)
+
+
+def _line(path: str, first: int):
+    return lambda i: {"path": path, "line": first + i + 1}
+
+
+def _rows(
+    parser: Delimited, path: str, first: int, lines: list[bytes], bad: Bad, wanted: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """float32 [n, width] of n lines, and which of them are good; bad ones among the `wanted` go to `bad`."""
+    data = b"\n".join(lines) + b"\n"
+    block = parser.fast(data, lambda i: {}) if all(line.strip() for line in lines) else None
+    if block is not None and len(block) == len(lines):
+        return block.x, np.ones(len(lines), bool)
+    x, good = np.zeros((len(lines), parser.width), np.float32), np.ones(len(lines), bool)
+    for i, line in enumerate(lines):
+        try:
+            x[i] = parser.parse(line.decode("utf-8", "replace").rstrip("\r"))[0]
+        except ValueError as error:
+            good[i] = False
+            if wanted is None or wanted[i]:
+                bad.add(DataError(str(error), path, line=first + i + 1))
+    return x, good
+
+
+def _lines(path: str) -> int:
+    """Lines of a file up to its last one that is not blank."""
+    with open_stream(path) as stream:
+        at = full = 0
+        tail = b""
+        while chunk := stream.read(BLOCK_BYTES):
+            text = tail + chunk
+            body = text.rstrip()
+            if body:
+                full = at + body.count(b"\n") + 1
+            at += text.count(b"\n")
+            tail = text[text.rfind(b"\n") + 1 :]
+            if len(tail) > BLOCK_BYTES and tail.strip():
+                tail = tail[-1:] if tail[-1:].strip() else b"x"  # a long line: only that it is not blank matters
+        return full
+
+
+def _blocks(stream: Stream, start: int, length: int, rows: int, longest: int) -> Iterator[list[bytes]]:
+    """Lines [start, start + length) of a stream, `rows` at a time, without their ends."""
+    number, pending = 0, b""
+    stop, kept = start + length, []
+    while number < stop:
+        chunk = stream.read(min(BLOCK_BYTES, longest))
+        mark = b"\xef\xbb\xbf"
+        text = (pending + chunk).removeprefix(mark) if stream.at == len(chunk) else pending + chunk
+        parts = text.split(b"\n")
+        pending = parts.pop() if chunk else b""
+        if len(pending) > longest or any(len(part) > longest for part in parts[:1]):
+            where = number + (0 if len(parts[:1]) and len(parts[0]) > longest else len(parts)) + 1
+            raise DataError(f"the line is longer than {longest} bytes (max_line)", stream.path, line=where)
+        for part in parts:
+            if start <= number < stop:
+                kept.append(part)
+                if len(kept) == rows:
+                    yield kept
+                    kept = []
+            number += 1
+        if not chunk:
+            break
+    if kept:
+        yield kept

@@ -1,0 +1,294 @@
+"""What a model knows of its data: inputs, classes, scaling. Fitted once, stored with the model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from hdl.data.base import Bad, Block
+from hdl.data.columns import canonical
+from hdl.data.summary import Summary
+from hdl.errors import DataError, SpecError
+from hdl.spec import Scale, Spec
+
+FEW = 20  # whole-number labels are classes if they are at most this many,
+SHARE = 10  # or at most 1,000 with this many samples each on average
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a model knows of its data.
+
+    Attributes
+    ----------
+    inputs, outputs : int
+    encoding : {'index', 'binary', 'onehot', 'value', 'targets', 'none'}
+        What `encode` makes of labels: int32 [n] class numbers; float32 [n, 1], 0 or 1; one-hot rows [n, O]; real
+        values [n, 1]; targets [n, O] as they are.
+    classes : tuple of int, float or str
+        Sorted; class number k is `classes[k]`. Empty for regression.
+    loss : str
+        What fits the labels, where the spec says nothing.
+    scale, shift : float32 [I] or None
+        The net sees x·scale + shift. None: nothing to do.
+    rule : dict
+        The scaling rule that was used: name and constant.
+    kind : {'uint8', 'float32', 'sparse'}
+    samples : int
+        Training samples seen, validation included.
+    image : (height, width, channels) or None
+    names, targets, label : names of features, of several label columns, and of the label columns in the files
+    format : str
+    bad : int
+        Records skipped.
+    """
+
+    inputs: int
+    outputs: int
+    encoding: str
+    classes: tuple[Any, ...] = ()
+    loss: str = "softmax"
+    scale: np.ndarray | None = None
+    shift: np.ndarray | None = None
+    rule: dict[str, Any] = field(default_factory=dict)
+    kind: str = "float32"
+    samples: int = 0
+    image: tuple[int, int, int] | None = None
+    names: tuple[str, ...] | None = None
+    targets: tuple[str, ...] | None = None
+    label: tuple[str, ...] = ()
+    format: str = ""
+    bad: int = 0
+
+    def encode(self, y: np.ndarray, where: Any = None, bad: Bad | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Raw labels of a block as the core takes them.
+
+        Parameters
+        ----------
+        y : as in `Block`
+        where : function of a row number, optional
+            Place of a row, for errors.
+
+        Returns
+        -------
+        ndarray of int32 [n] or float32 [n, O], and bool [n]
+            Labels, and which rows are good; bad ones were given to `bad`.
+
+        Raises
+        ------
+        DataError
+            A label is not a class, or not a number.
+        """
+        bad, good = bad or Bad(), np.ones(len(y), bool)
+
+        def refuse(i: int, message: str) -> None:
+            good[i] = False
+            bad.add(DataError(message, **(where(int(i)) if where else {})))
+
+        if y.ndim == 2 and y.shape[1] != (len(self.classes) or self.outputs):
+            message = f"{y.shape[1]} target columns, expected {len(self.classes) or self.outputs}"
+            raise DataError(message, **(where(0) if where and len(y) else {}))
+        if y.ndim == 2 and self.classes:
+            for i in np.flatnonzero(~(((y == 0) | (y == 1)).all(axis=1) & (y.sum(axis=1) == 1))):
+                refuse(i, f"targets {y[i].tolist()[:20]}; expected one 1 and else 0")
+            codes = y.argmax(axis=1)
+        elif self.classes:
+            known = {value: code for code, value in enumerate(self.classes)}
+            textual = all(isinstance(value, str) for value in self.classes)
+            table = {raw: known.get(str(raw) if textual else canonical(raw), -1) for raw in set(y.tolist())}
+            codes = np.array([table[raw] for raw in y.tolist()], np.int64)
+            for i in np.flatnonzero(codes < 0):
+                refuse(i, f"label {y[i]!r} is not one of the {len(known)} classes {_listed(self.classes)}")
+        else:
+            out = np.zeros((len(y), self.outputs), np.float32)
+            try:
+                out[:] = y.reshape(len(y), -1).astype(np.float64)
+            except ValueError:
+                for i, raw in enumerate(y.tolist()):
+                    if isinstance(value := canonical(raw), str):
+                        refuse(i, f"label {raw!r} is not a number; the model's labels are")
+                    else:
+                        out[i] = value
+            for i in np.flatnonzero(good & ~np.isfinite(out).all(axis=1)):
+                refuse(i, f"label {y[i]!r}; expected a finite float32 number")
+            return out, good
+        codes = np.where(good, codes, 0)
+        if self.encoding == "index":
+            return codes.astype(np.int32), good
+        if self.encoding == "binary":
+            return codes.astype(np.float32)[:, None], good
+        return np.eye(len(self.classes), dtype=np.float32)[codes], good
+
+    def check(self, block: Block) -> None:
+        """Refuses a block whose features are not as many as the model's; sparse ones may be fewer."""
+        width = block.x.shape[1]
+        if width != self.inputs and not hasattr(block.x, "indptr"):
+            place = block.where(0) if len(block) else {}
+            raise DataError(f"{width} features, expected {self.inputs} as in the model's training data", **place)
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Plain values for JSON, and tensors."""
+        plain = {key: value for key, value in asdict(self).items() if key not in ("scale", "shift")}
+        tensors = {key: getattr(self, key) for key in ("scale", "shift") if getattr(self, key) is not None}
+        return plain, tensors
+
+    @classmethod
+    def from_parts(cls, plain: dict[str, Any], tensors: dict[str, np.ndarray]) -> Schema:
+        """The inverse of `to_parts`, from JSON's lists too.
+
+        Raises
+        ------
+        ValueError
+            A field is unknown, or a tensor has another length than the inputs.
+        """
+        if unknown := (set(plain) | set(tensors)) - {item.name for item in fields(cls)}:
+            raise ValueError(f"a schema with unknown fields {sorted(unknown)}")
+        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+        schema = cls(**plain, **tensors)
+        for name, tensor in tensors.items():
+            if tensor.shape != (schema.inputs,) or tensor.dtype != np.float32:
+                raise ValueError(f"schema {name}: {tensor.dtype} {tensor.shape}, expected float32 ({schema.inputs},)")
+        return schema
+
+
+def _listed(values: tuple[Any, ...], most: int = 20) -> str:
+    text = ", ".join(map(repr, values[:most]))
+    return text + (", …" if len(values) > most else "")
+
+
+def fit(summary: Summary, spec: Spec) -> Schema:
+    """The schema of a dataset.
+
+    Parameters
+    ----------
+    summary : Summary
+        Of all shards.
+    spec : Spec
+        Its `scale`, and where given `loss` and the ends of `net`, decide with the labels.
+
+    Raises
+    ------
+    DataError
+        No samples; more bad records than the dataset may have; labels that no loss fits.
+    SpecError
+        The spec contradicts the data.
+    """
+    if summary.bad > summary.limit:
+        raise Bad(summary.limit, summary.bad, [*summary.places]).overflow()
+    if not summary.samples:
+        listed = "".join(f"\n  {place}" for place in summary.places)
+        raise DataError(f"the dataset has no samples, expected at least one{listed and '; skipped:'}{listed}")
+    encoding, classes, outputs, loss = _labels(summary, spec)
+    wider = bool(spec.net) and summary.kind == "sparse" and spec.net[0] > summary.features  # unseen features are fine
+    if spec.net and spec.net[0] not in (0, summary.features) and not wider:
+        raise SpecError(f"net starts with {spec.net[0]}, but the data has {summary.features} features")
+    inputs = (spec.net and spec.net[0]) or summary.features
+    if inputs == 0:
+        raise DataError("the data has no feature")
+    rule, scale, shift = _scaling(summary, spec.scale, inputs)
+    meta, tup = summary.meta, lambda value: tuple(value) if value else None
+    image = tup(meta.get("image"))
+    return Schema(
+        inputs, outputs, encoding, classes, loss, scale, shift, rule, summary.kind, summary.samples, image,
+        tup(meta.get("names")), tup(meta.get("targets")), tuple(meta.get("label") or ()), meta.get("format", ""),
+        summary.bad,
+    )  # fmt: skip
+
+
+def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, str]:
+    """Encoding, classes, outputs and the loss that fits."""
+    labels, end = summary.labels, spec.net[-1] if spec.net else 0
+    if labels.width == 0:
+        return "none", (), end or 1, spec.loss or "squared"
+    if labels.width > 1:
+        width = labels.width
+        if end not in (0, width):
+            raise SpecError(f"net ends with {end}, but the data has {width} target columns")
+        if labels.onehot and spec.loss != "squared":
+            names = summary.meta.get("targets") or range(width)
+            classes = tuple(canonical(name) for name in names)
+            classes = classes if len(set(classes)) == width else tuple(range(width))
+            return ("onehot" if spec.loss == "sigmoid" else "index"), classes, width, spec.loss or "softmax"
+        if spec.loss == "softmax":
+            raise DataError("softmax needs targets with one 1 a row and else 0; the data has others")
+        return "targets", (), width, spec.loss or ("sigmoid" if labels.binary else "squared")
+    classes = _classes(labels)
+    if spec.loss == "squared" and labels.numeric and end in (0, 1):
+        return "value", (), 1, "squared"
+    if spec.loss is None and labels.numeric and not _are_classes(summary, classes):
+        if end > 1:
+            raise SpecError(f"net ends with {end}, but the labels are real numbers: 1 output, or give a loss")
+        return "value", (), 1, "squared"
+    if classes is None:
+        kind = "numbers" if labels.numeric else "texts"
+        raise DataError(f"the labels are more than 10000 different {kind}; too many for classes")
+    count = len(classes)
+    if count < 2:
+        raise DataError(f"every label is {classes[0]!r}; expected at least 2 classes")
+    if spec.loss == "sigmoid" and end == 1 and count == 2:
+        return "binary", classes, 1, "sigmoid"
+    if end not in (0, count):
+        raise SpecError(f"net ends with {end}, but the data has {count} classes: {_listed(classes)}")
+    return ("index" if spec.loss in (None, "softmax") else "onehot"), classes, count, spec.loss or "softmax"
+
+
+def _classes(labels: Any) -> tuple[Any, ...] | None:
+    """The distinct labels as classes: numbers if all are, else text."""
+    if labels.values is None:
+        return None
+    if labels.numeric:
+        return tuple(sorted({canonical(value) for value in labels.values}))
+    return tuple(sorted({str(value) for value in labels.values}))
+
+
+def _are_classes(summary: Summary, classes: tuple[Any, ...] | None) -> bool:
+    """Whether numbers as labels name classes rather than measure something."""
+    if classes is None or not summary.labels.whole:
+        return False
+    return len(classes) <= FEW or (len(classes) <= 1000 and SHARE * len(classes) <= summary.samples)
+
+
+def _scaling(summary: Summary, scale: Scale, inputs: int) -> tuple[dict[str, Any], Any, Any]:
+    """The rule used, and scale and shift float32 [I] or None."""
+    name, constant = scale.name, scale.constant
+    if name == "none":
+        return {"name": "none"}, None, None
+    if name == "divide" or (name == "auto" and summary.kind == "uint8"):
+        constant = constant if name == "divide" else 255.0
+        factor = np.full(inputs, 1 / constant, np.float32)
+        return {"name": "divide", "constant": constant}, factor, None
+    if summary.kind == "sparse":
+        if name != "auto":
+            raise SpecError(f"scale {name} would fill the zeros of sparse features; expected auto, divide or none")
+        largest = np.ones(inputs)
+        largest[: summary.features] = np.where(summary.moments["largest"] > 0, summary.moments["largest"], 1)
+        return {"name": "largest"}, (1 / largest).astype(np.float32), None
+    low, high = (summary.moments[end].astype(np.float64) for end in ("low", "high"))
+    constant_features = low == high
+    mean, m2 = summary.mean_m2()
+    if name == "minmax":
+        origin, spread = low, high - low
+    else:
+        origin, spread = mean, np.sqrt(m2 / summary.samples)
+    factor = 1 / np.where(constant_features | (spread == 0), 1, spread)
+    rule = {"name": "minmax" if name == "minmax" else "standard"}
+    return rule, factor.astype(np.float32), (-origin * factor).astype(np.float32)
+
+
+def resolve(spec: Spec, schema: Schema) -> Spec:
+    """The spec with the net's ends and the loss filled in from the data.
+
+    Without a net: one hidden layer of 64 units, 128 from 256 inputs on.
+
+    Examples
+    --------
+    >>> resolve(Spec(net="0-8-0"), Schema(4, 3, "index", (0, 1, 2))).net
+    (4, 8, 3)
+    """
+    net = spec.net or (0, 128 if schema.inputs >= 256 else 64, 0)
+    for end, (given, found) in {"starts": (net[0], schema.inputs), "ends": (net[-1], schema.outputs)}.items():
+        if given not in (0, found):
+            raise SpecError(f"net {end} with {given}, but the data needs {found}")
+    return spec.with_(net=(schema.inputs, *net[1:-1], schema.outputs), loss=spec.loss or schema.loss)

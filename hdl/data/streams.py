@@ -1,0 +1,200 @@
+"""Byte streams: plain, gzip, bzip2 or zstd, told by their first bytes; and whole lines out of them."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from hdl import fs
+from hdl.data.base import BLOCK_BYTES, Bad
+from hdl.errors import DataError
+
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd"}
+_SUFFIX = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".zstd": "zstd"}
+
+
+def stem(path: str) -> str:
+    """A path without its suffix of compression."""
+    for suffix in _SUFFIX:
+        if path.endswith(suffix):
+            return path[: -len(suffix)]
+    return path
+
+
+def compression(path: str) -> str | None:
+    """`gzip`, `bzip2`, `zstd` or None, by the file's first bytes.
+
+    Raises
+    ------
+    DataError
+        The name promises a compression that the bytes do not start as.
+    """
+    try:
+        with fs.open(path) as file:
+            head = file.read(4)
+    except FileNotFoundError:
+        raise DataError("there is no such file", path) from None
+    found = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    promised = next((name for suffix, name in _SUFFIX.items() if path.endswith(suffix)), None)
+    if promised and head and found != promised:
+        raise DataError(f"the file starts with {head.hex(' ')}, expected the start of {promised}", path, offset=0)
+    return found
+
+
+class Stream:
+    """A file's decoded bytes, read forward; damage becomes a DataError with the decoded offset.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = tempfile.NamedTemporaryFile(suffix=".gz")
+    >>> _ = file.write(gzip.compress(b"12345")); file.flush()
+    >>> with open_stream(file.name) as stream:
+    ...     stream.skip(2), stream.read(9)
+    (2, b'345')
+    """
+
+    def __init__(self, path: str):
+        self.path, self.at = path, 0
+        self.kind = compression(path)
+        self.raw: BinaryIO = fs.open(path)
+        if self.kind == "gzip":
+            self.file = gzip.GzipFile(fileobj=self.raw)
+        elif self.kind == "bzip2":
+            self.file = bz2.BZ2File(self.raw)
+        elif self.kind == "zstd":
+            self.file = pa.CompressedInputStream(pa.PythonFile(self.raw, "r"), "zstd")
+        else:
+            self.file = self.raw
+
+    def read(self, count: int) -> bytes:
+        """Exactly `count` bytes, fewer only at the end."""
+        try:
+            data = self.file.read(count if self.kind is None else min(count, BLOCK_BYTES))
+            while self.kind and len(data) < count:  # what a false header promises is never allocated at once
+                more = self.file.read(min(count - len(data), BLOCK_BYTES))
+                if not more:
+                    break
+                data = bytearray(data) if isinstance(data, bytes) else data
+                data += more
+        except (EOFError, OSError, zlib.error, pa.ArrowException) as error:
+            if self.kind is None:
+                raise
+            what = f"truncated or corrupt {self.kind} ({error}) after {self.at} decoded bytes"
+            raise DataError(what + "; expected a whole stream", self.path) from None
+        self.at += len(data)
+        return bytes(data)
+
+    def skip(self, count: int) -> int:
+        """Moves `count` bytes forward; returns how many there were."""
+        if self.kind is None:
+            count = max(0, min(count, fs.size(self.path) - self.at))
+            self.file.seek(self.at + count)
+            self.at += count
+            return count
+        start = self.at
+        while self.at - start < count and self.read(min(BLOCK_BYTES, count - (self.at - start))):
+            pass
+        return self.at - start
+
+    def close(self) -> None:
+        self.file.close()
+        self.raw.close()
+
+
+@contextmanager
+def open_stream(path: str) -> Iterator[Stream]:
+    """A `Stream` that is closed at the end of the block."""
+    stream = Stream(path)
+    try:
+        yield stream
+    finally:
+        stream.close()
+
+
+def decoded_length(path: str) -> int:
+    """Bytes of a file after decoding; compressed files are scanned once."""
+    if compression(path) is None:
+        return fs.size(path)
+    with open_stream(path) as stream:
+        return stream.skip(1 << 62)
+
+
+def head(path: str, count: int = 65536) -> bytes:
+    """The first decoded bytes of a file."""
+    with open_stream(path) as stream:
+        return stream.read(count)
+
+
+def line_number(path: str, offset: int) -> int:
+    """Number, from 1, of the line that starts at a decoded offset. Reads the file: for error messages."""
+    with open_stream(path) as stream:
+        lines = 1
+        while stream.at < offset:
+            lines += stream.read(min(BLOCK_BYTES, offset - stream.at)).count(b"\n")
+        return lines
+
+
+def line_blocks(path: str, start: int, length: int, longest: int, bad: Bad) -> Iterator[tuple[int, bytes]]:
+    """The lines that start in [start, start + length), some at a time.
+
+    Parameters
+    ----------
+    start, length : int
+        Decoded bytes.
+    longest : int
+        Bytes; a longer line is given to `bad` and read past without being held.
+
+    Yields
+    ------
+    (int, bytes)
+        Offset of the first line, and whole lines; only the file's last one may lack its newline.
+    """
+    stop = start + length
+    step = min(BLOCK_BYTES, longest)  # at most the first line of what is held can then be too long
+    with open_stream(path) as stream:
+        pending, at, more = b"", start, True
+        if start:  # a line starts here only if the byte before is a newline
+            stream.skip(start - 1)
+            pending = _past_newline(stream, step)
+            at = stream.at - len(pending)
+        while at < stop and (pending or more):
+            if b"\n" not in pending:
+                chunk = stream.read(step)
+                pending, more = pending + chunk, bool(chunk)
+            if at == 0:
+                pending, at = _without_mark(path, pending)
+            first = pending.find(b"\n")
+            if (len(pending) if first < 0 else first) > longest:
+                line = line_number(path, at)
+                bad.add(DataError(f"the line is longer than {longest} bytes (max_line)", path, line=line))
+                pending = pending[first + 1 :] if first >= 0 else _past_newline(stream, step)
+                at = stream.at - len(pending)
+                continue
+            end = pending.rfind(b"\n") + 1 if more else len(pending)
+            if at + end >= stop:  # the last line is the one that holds the byte stop - 1
+                end = pending.find(b"\n", max(0, stop - 1 - at)) + 1 or len(pending)
+            if end:
+                yield at, pending[:end]
+            pending, at = pending[end:], at + end
+
+
+def _past_newline(stream: Stream, step: int) -> bytes:
+    """Reads past the next newline; returns what has been read after it."""
+    while chunk := stream.read(step):
+        if (found := chunk.find(b"\n")) >= 0:
+            return chunk[found + 1 :]
+    return b""
+
+
+def _without_mark(path: str, data: bytes) -> tuple[bytes, int]:
+    """The start of a file without a UTF-8 byte-order mark, and its offset."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"the file starts with {data[:2].hex(' ')} (UTF-16), expected UTF-8", path, offset=0)
+    return (data[3:], 3) if data.startswith(b"\xef\xbb\xbf") else (data, 0)

@@ -1,0 +1,248 @@
+"""What one pass over a dataset finds: ranges, moments and labels. Summaries of shards join into the whole's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from hdl.data.base import PLACES, Bad, Block, Csr, Portion, Source
+from hdl.errors import DataError
+
+DISTINCT = 10_000  # labels told apart; beyond, only whether they are numbers is known
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of the labels.
+
+    Attributes
+    ----------
+    width : int
+        0 without labels, 1 with one a sample, O with targets [n, O].
+    values : tuple or None
+        Distinct labels as written, sorted; None beyond `DISTINCT`, and for targets.
+    numeric, whole : bool
+        Every label is a number, a whole number.
+    onehot, binary : bool
+        Targets: every row is 0 but for one 1; every value is 0 or 1.
+    """
+
+    width: int = 0
+    values: tuple[Any, ...] | None = ()
+    numeric: bool = True
+    whole: bool = True
+    onehot: bool = True
+    binary: bool = True
+
+    @classmethod
+    def of(cls, y: np.ndarray | None) -> Labels:
+        """Of one block's raw labels."""
+        from hdl.data.columns import canonical
+
+        if y is None:
+            return cls()
+        if y.ndim == 2:
+            binary = bool(((y == 0) | (y == 1)).all())
+            onehot = binary and bool((y.sum(axis=1) == 1).all())
+            return cls(y.shape[1], None, binary=binary, onehot=onehot)
+        distinct = set(y.tolist()) if y.dtype == object else set(np.unique(y).tolist())
+        values = [canonical(value) for value in distinct]
+        numeric = not any(isinstance(value, str) for value in values)
+        whole = all(isinstance(value, int) for value in values)
+        return cls(1, _bounded(distinct), numeric, whole)
+
+    def join(self, other: Labels) -> Labels:
+        """Labels of both parts."""
+        if not self.width or not other.width:
+            return other if other.width else self
+        if self.width != other.width:
+            raise DataError(f"{other.width} label columns in one part of the data, {self.width} in another")
+        both = None if self.values is None or other.values is None else _bounded({*self.values, *other.values})
+        names = ("numeric", "whole", "onehot", "binary")
+        flags = {name: getattr(self, name) and getattr(other, name) for name in names}
+        return Labels(self.width, both, **flags)
+
+
+def _bounded(values: set[Any]) -> tuple[Any, ...] | None:
+    """Sorted: numbers before text."""
+    if len(values) > DISTINCT:
+        return None
+    return tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What one pass over some shards found.
+
+    Attributes
+    ----------
+    samples, features : int
+    kind : {'', 'uint8', 'float32', 'sparse'}
+        Of the features; empty without samples.
+    moments : dict of ndarray
+        uint8: `low`, `high` [I], and the exact `total`, `squares` int64 [I]. float32: `low`, `high`, `mean`, `m2`
+        (sum of squared deviations) float64 [I]. Sparse: `largest` magnitude float64 [I].
+    labels : Labels
+    bad : int
+        Records skipped; `places` lists the first of them, `limit` is how many the dataset may have.
+    meta : dict
+        What the source says of itself (`Source.describe`).
+
+    Notes
+    -----
+    Means and deviations join by the update of Chan, Golub & LeVeque (1979); along the fixed tree over shards the
+    result does not depend on who joined what.
+    """
+
+    samples: int = 0
+    features: int = 0
+    kind: str = ""
+    moments: dict[str, np.ndarray] = field(default_factory=dict)
+    labels: Labels = Labels()
+    bad: int = 0
+    places: tuple[str, ...] = ()
+    limit: int = 0
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def join(self, other: Summary) -> Summary:
+        """The summary of both parts, `self` before `other`."""
+        a, b = self, other
+        rest = {
+            "bad": a.bad + b.bad,
+            "places": (a.places + b.places)[:PLACES],
+            "limit": max(a.limit, b.limit),
+            "meta": a.meta or b.meta,
+        }
+        if not a.samples or not b.samples:
+            return replace(a if a.samples else b, **rest)
+        if a.kind != b.kind:
+            if "sparse" in (a.kind, b.kind):
+                raise DataError(f"features are {a.kind} in one part of the data and {b.kind} in another")
+            a, b = a.as_float(), b.as_float()
+        if a.features != b.features and a.kind != "sparse":
+            raise DataError(f"{b.features} features in one part of the data, {a.features} in another")
+        return Summary(
+            a.samples + b.samples,
+            max(a.features, b.features),
+            a.kind,
+            _JOIN[a.kind](a, b),
+            a.labels.join(b.labels),
+            **rest,
+        )
+
+    def as_float(self) -> Summary:
+        """The same with float moments, to join uint8 with float32."""
+        if self.kind != "uint8":
+            return self
+        mean, m2 = self.mean_m2()
+        low, high = (self.moments[name].astype(np.float64) for name in ("low", "high"))
+        return replace(self, kind="float32", moments={"low": low, "high": high, "mean": mean, "m2": m2})
+
+    def mean_m2(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and sum of squared deviations of each dense feature, float64 [I]."""
+        if self.kind == "float32":
+            return self.moments["mean"], self.moments["m2"]
+        total, squares = self.moments["total"], self.moments["squares"]
+        # n·Σx² − (Σx)² in Python's integers: exact for any number of samples
+        m2 = [self.samples * q - t * t for t, q in zip(total.tolist(), squares.tolist(), strict=True)]
+        return total / self.samples, np.array([value / self.samples for value in m2], np.float64)
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Plain values and tensors, for the wire."""
+        labels = {**self.labels.__dict__, "values": None if self.labels.values is None else [*self.labels.values]}
+        fields = {name: getattr(self, name) for name in ("samples", "features", "kind", "bad", "limit", "meta")}
+        return {**fields, "places": [*self.places], "labels": labels}, dict(self.moments)
+
+    @classmethod
+    def from_parts(cls, fields: dict[str, Any], tensors: dict[str, np.ndarray]) -> Summary:
+        """The inverse of `to_parts`.
+
+        Raises
+        ------
+        ValueError
+            The parts do not fit each other.
+        """
+        fields = dict(fields)
+        labels = dict(fields.pop("labels"))
+        labels["values"] = None if labels["values"] is None else tuple(labels["values"])
+        summary = cls(moments=dict(tensors), labels=Labels(**labels), **{**fields, "places": tuple(fields["places"])})
+        if set(tensors) != set(_MOMENTS[summary.kind]):
+            raise ValueError(f"a {summary.kind or 'empty'} summary with tensors {sorted(tensors)}")
+        if any(tensor.shape != (summary.features,) for tensor in tensors.values()):
+            raise ValueError(f"a summary of {summary.features} features with other lengths of tensors")
+        return summary
+
+
+_MOMENTS = {
+    "": (),
+    "uint8": ("low", "high", "total", "squares"),
+    "float32": ("low", "high", "mean", "m2"),
+    "sparse": ("largest",),
+}
+
+
+def _join_uint8(a: Summary, b: Summary) -> dict[str, np.ndarray]:
+    p, q = a.moments, b.moments
+    return {**_range(p, q), **{name: p[name] + q[name] for name in ("total", "squares")}}
+
+
+def _join_float(a: Summary, b: Summary) -> dict[str, np.ndarray]:
+    p, q, share = a.moments, b.moments, b.samples / (a.samples + b.samples)
+    delta = q["mean"] - p["mean"]
+    moments = {"mean": p["mean"] + delta * share, "m2": p["m2"] + q["m2"] + delta * delta * (a.samples * share)}
+    return {**_range(p, q), **moments}
+
+
+def _join_sparse(a: Summary, b: Summary) -> dict[str, np.ndarray]:
+    short, long = sorted((a.moments["largest"], b.moments["largest"]), key=len)
+    out = long.copy()
+    np.maximum(out[: len(short)], short, out=out[: len(short)])
+    return {"largest": out}
+
+
+def _range(p: dict[str, np.ndarray], q: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {"low": np.minimum(p["low"], q["low"]), "high": np.maximum(p["high"], q["high"])}
+
+
+_JOIN = {"uint8": _join_uint8, "float32": _join_float, "sparse": _join_sparse}
+
+
+def of_block(block: Block) -> Summary:
+    """The summary of one block."""
+    x, n = block.x, len(block)
+    if isinstance(x, Csr):
+        largest = np.zeros(x.columns)
+        np.maximum.at(largest, x.indices, np.abs(x.data))
+        return Summary(n, x.columns, "sparse", {"largest": largest}, Labels.of(block.y))
+    ends = {"low": x.min(axis=0), "high": x.max(axis=0)}
+    if x.dtype == np.uint8:
+        total = x.sum(axis=0, dtype=np.int64)
+        squares = np.square(x, dtype=np.uint16).sum(axis=0, dtype=np.int64)
+        return Summary(n, x.shape[1], "uint8", {**ends, "total": total, "squares": squares}, Labels.of(block.y))
+    mean = x.mean(axis=0, dtype=np.float64)
+    m2 = np.square(x - mean).sum(axis=0)
+    ends = {name: value.astype(np.float64) for name, value in ends.items()}
+    return Summary(n, x.shape[1], "float32", {**ends, "mean": mean, "m2": m2}, Labels.of(block.y))
+
+
+def summarise(source: Source, portions: Sequence[Portion]) -> Summary:
+    """One pass over some portions.
+
+    Returns
+    -------
+    Summary
+        Of no samples if there are none; `fit` is what refuses an empty dataset.
+
+    Raises
+    ------
+    DataError
+        The first bad record beyond what the options allow, with its place.
+    """
+    bad = Bad(source.options.max_bad_records)
+    whole = Summary(limit=bad.limit, meta=source.describe())
+    for block in source.read(portions, bad):
+        whole = whole.join(of_block(block))
+    return replace(whole, bad=bad.count, places=tuple(bad.places))

@@ -1,0 +1,90 @@
+"""Lines of text: what CSV and libsvm share.
+
+A block of lines is parsed by a fast path; only where that refuses it, line by line, to find and name the offenders.
+A portion is a range of (decoded) bytes and owns the lines that start in it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from hdl.data.base import Bad, Block, Options, Portion, Source
+from hdl.data.streams import decoded_length, line_blocks, line_number
+from hdl.errors import DataError
+
+
+class TextSource(Source):
+    """Base of readers of one sample a line."""
+
+    def __init__(self, paths: list[str], options: Options):
+        super().__init__(paths, options)
+        self._lengths: list[int] | None = None
+
+    def lengths(self) -> list[int]:
+        """Decoded bytes of each file; compressed files are scanned once."""
+        if self._lengths is None:
+            self._lengths = [decoded_length(path) for path in self.paths]
+        return self._lengths
+
+    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+        for at, data in line_blocks(*portion, self.options.max_line, bad):
+            data, skipped = self.body(at, data)
+            block = self.fast(data, _where(portion.path, at, data, skipped))
+            if block is None:
+                block = self.careful(portion.path, at, data, skipped, bad)
+            if len(block):
+                yield block
+
+    def body(self, at: int, data: bytes) -> tuple[bytes, int]:
+        """Lines of samples among the lines that start at offset `at`, and how many were left out before them."""
+        return data, 0
+
+    @abstractmethod
+    def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
+        """A block of the non-blank lines, or None when anything about them is unusual."""
+
+    @abstractmethod
+    def parse(self, line: str) -> Any:
+        """One sample of one line; raises ValueError with what is wrong."""
+
+    @abstractmethod
+    def build(self, records: list[Any], where: Callable[[int], dict[str, Any]]) -> Block:
+        """A block of what `parse` returned."""
+
+    def careful(self, path: str, at: int, data: bytes, skipped: int, bad: Bad) -> Block:
+        """A block of the lines that parse; each other line is given to `bad`."""
+        first, records, rows = line_number(path, at) + skipped, [], []
+        for number, line in enumerate(data.split(b"\n")):
+            if line.strip():
+                try:
+                    records.append(self.parse(line.decode("utf-8").rstrip("\r")))
+                    rows.append(number)
+                except UnicodeDecodeError as error:
+                    bad.add(DataError(f"byte {error.start + 1} of the line is not UTF-8", path, line=first + number))
+                except ValueError as error:
+                    bad.add(DataError(str(error), path, line=first + number))
+        return self.build(records, lambda i: {"path": path, "line": first + rows[i]})
+
+
+def _where(path: str, at: int, data: bytes, skipped: int) -> Callable[[int], dict[str, Any]]:
+    """Place of the i-th non-blank line; computed when asked, since only errors ask."""
+
+    @cache
+    def rows() -> tuple[int, np.ndarray]:
+        full = [number for number, line in enumerate(data.split(b"\n")) if line.strip()]
+        return line_number(path, at) + skipped, np.array(full)
+
+    return lambda i: {"path": path, "line": int(rows()[0] + rows()[1][i])}
+
+
+def squeeze(data: bytes) -> bytes:
+    """Lines of space-separated fields with one space between fields and none at the ends."""
+    data = data.replace(b"\t", b" ").replace(b"\r\n", b"\n")
+    while b"  " in data:
+        data = data.replace(b"  ", b" ")
+    return data.replace(b" \n", b"\n").replace(b"\n ", b"\n").strip(b" ")

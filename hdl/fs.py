@@ -1,0 +1,205 @@
+"""Files, local and (later) on HDFS: open, list, size, publish.
+
+Everything that reads data or writes a weight table goes through the functions here; a path's scheme chooses the
+class that serves it, so a further file system is one more class in `_SCHEMES`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import glob as _glob
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+from hdl.errors import Unavailable
+
+
+class Local:
+    """The machine's own file system; paths are plain, or start with ``file://``."""
+
+    @staticmethod
+    def _plain(path: str) -> str:
+        return os.fspath(path).removeprefix("file://")
+
+    def open(self, path: str) -> BinaryIO:
+        return builtins.open(self._plain(path), "rb")
+
+    def list(self, path: str) -> list[str]:
+        return sorted(os.listdir(self._plain(path)))
+
+    def glob(self, pattern: str) -> list[str]:
+        return sorted(_glob.glob(self._plain(pattern)))
+
+    def size(self, path: str) -> int:
+        return os.stat(self._plain(path)).st_size
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(self._plain(path))
+
+    def isdir(self, path: str) -> bool:
+        return os.path.isdir(self._plain(path))
+
+    def mkdir(self, path: str) -> None:
+        os.makedirs(self._plain(path), exist_ok=True)
+
+    def remove(self, path: str) -> None:
+        path = self._plain(path)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+
+    def publish(self, path: str, write: Callable[[BinaryIO], object]) -> None:
+        path = self._plain(path)
+        temporary = _temporary(path)
+        try:
+            with builtins.open(temporary, "xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(temporary, path)  # unlike rename, fails when the name is taken
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+        _sync_folder(os.path.dirname(path) or ".")
+
+    @contextmanager
+    def publish_folder(self, path: str) -> Iterator[str]:
+        path = self._plain(path).rstrip("/")
+        if os.path.lexists(path):
+            raise FileExistsError(f"{path} exists already; expected the name of a new folder")
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        temporary = _temporary(path)
+        os.mkdir(temporary)
+        try:
+            yield temporary
+            for name in os.listdir(temporary):
+                with builtins.open(os.path.join(temporary, name), "rb") as file:
+                    os.fsync(file.fileno())
+            _sync_folder(temporary)
+            os.rename(temporary, path)  # fails on a folder that holds anything, so a race has one winner
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _sync_folder(os.path.dirname(path) or ".")
+
+
+_SCHEMES: dict[str, Callable[[], Local]] = {"": Local, "file": Local}
+
+
+def _temporary(path: str) -> str:
+    """A hidden, unique name beside `path`: readers of the folder skip names that start with a dot."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
+
+
+def _sync_folder(path: str) -> None:
+    """Makes a new name in a folder survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def of(path: str) -> Local:
+    """The file system that serves a path.
+
+    Raises
+    ------
+    Unavailable
+        The scheme is not one that this hdl reads.
+    """
+    match = re.match(r"([a-z][a-z0-9+.-]*)://", os.fspath(path))
+    scheme = match[1] if match else ""
+    if scheme not in _SCHEMES:
+        raise Unavailable(f"{path}: no file system for {scheme}://; expected a local path or file://")
+    return _SCHEMES[scheme]()
+
+
+def open(path: str) -> BinaryIO:
+    """A file for reading, in binary; it can seek. Raises OSError as the builtin does."""
+    return of(path).open(path)
+
+
+def list(path: str) -> list[str]:
+    """Sorted names in a folder, hidden ones included."""
+    return of(path).list(path)
+
+
+def glob(pattern: str) -> list[str]:
+    """Sorted paths that match a pattern of ``*``, ``?`` and ``[...]``."""
+    return of(pattern).glob(pattern)
+
+
+def size(path: str) -> int:
+    """Length of a file in bytes."""
+    return of(path).size(path)
+
+
+def exists(path: str) -> bool:
+    return of(path).exists(path)
+
+
+def isdir(path: str) -> bool:
+    return of(path).isdir(path)
+
+
+def mkdir(path: str) -> None:
+    """Makes a folder and those above it; one that exists is fine."""
+    of(path).mkdir(path)
+
+
+def remove(path: str) -> None:
+    """Removes a file, or a folder with all that is in it."""
+    of(path).remove(path)
+
+
+def join(folder: str, *names: str) -> str:
+    return os.path.join(folder, *names)
+
+
+def publish(path: str, content: bytes | Callable[[BinaryIO], object]) -> None:
+    """Writes a file so that it appears whole or not at all, and never over another.
+
+    The bytes go to a unique temporary name in the same folder, are flushed to disk, and take their name by a step
+    that fails if it is taken.
+
+    Parameters
+    ----------
+    path : str
+        Name of the new file; its folder exists.
+    content : bytes, or function of a binary file
+        What to write.
+
+    Raises
+    ------
+    FileExistsError
+        The name is taken; that file is unchanged and the temporary one is gone.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> publish(join(folder, "a"), b"1")
+    >>> open(join(folder, "a")).read(), list(folder)
+    (b'1', ['a'])
+    """
+    write = content if callable(content) else lambda file: file.write(content)
+    of(path).publish(path, write)
+
+
+def publish_folder(path: str):
+    """Context manager: a temporary folder to fill; it becomes `path` at a clean end and is removed otherwise.
+
+    Raises
+    ------
+    FileExistsError
+        `path` exists already.
+    """
+    return of(path).publish_folder(path)
