@@ -1,0 +1,87 @@
+"""Optimisers on one flat vector: line-search rules as ask/tell state machines, and the driver's own mini-batch step.
+
+    state = start(spec, w)
+    while not done(state):
+        cost, gradient = objective(spec, trial(state), …)
+        state = tell(state, cost, gradient)
+    w = accepted(state)
+
+The same machine serves a worker on its mini-batch (`minimise`) and the driver, one evaluation a round.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from numpy.typing import NDArray
+
+from hdl.ops import Layout, rates, rules
+from hdl.optim.machine import accepted, cost, done, evaluations, minimise, searches, start, tell, trial
+
+if TYPE_CHECKING:
+    from hdl.spec import Spec
+
+__all__ = [
+    "accepted",
+    "apply",
+    "cost",
+    "done",
+    "evaluations",
+    "minimise",
+    "objective",
+    "searches",
+    "start",
+    "state_vectors",
+    "tell",
+    "trial",
+]
+
+
+def objective(spec: Spec, w: NDArray, cost: float, gradient: NDArray, samples: int) -> tuple[float, NDArray]:
+    """Mean cost and gradient with the L2 penalty (biases exempt), from their sums over samples.
+
+    Parameters
+    ----------
+    cost : float
+        Sum over samples of the data cost.
+    gradient : ndarray [P]
+        Its gradient.
+    samples : int
+    """
+    mask = Layout(tuple(spec.net)).mask
+    mean = gradient / gradient.dtype.type(samples)
+    return (
+        cost / samples + rules.penalty(w, mask, spec.l1, spec.l2),
+        rules.penalised(mean, w, mask, spec.l1, spec.l2),
+    )
+
+
+def state_vectors(spec: Spec) -> int:
+    """S: vectors of [P] that the spec's mini-batch rule keeps; 0 for line searches, whose state is a machine's."""
+    return rules.VECTORS.get(spec.optimizer.name, 0)
+
+
+def apply(spec: Spec, w: NDArray, state: NDArray, mean_gradient: NDArray, step: int) -> tuple[NDArray, NDArray]:
+    """One step of a mini-batch rule on the global mean gradient: the merge of `gradient` mode.
+
+    Parameters
+    ----------
+    w : ndarray [P]
+    state : ndarray [S, P]
+    mean_gradient : ndarray [P]
+        Without penalty.
+    step : int
+        Steps made before this one; in this mode a step is an epoch.
+
+    Returns
+    -------
+    w, state : ndarray
+        New arrays.
+    """
+    layout = Layout(tuple(spec.net))
+    w, state = w.copy(), state.copy()
+    g = rules.penalised(mean_gradient.astype(w.dtype, copy=False), w, layout.mask, spec.l1, spec.l2)
+    rules.update(spec.optimizer, w, state, g, float(rates(spec, step, 1, 1)[0]), step + 1)
+    if spec.max_norm:
+        rules.limit(w, layout, spec.max_norm)
+    return w, state
