@@ -248,6 +248,10 @@ class Source(ABC):
     image : (height, width, channels) or None
     names : list of str or None
         Of the features.
+    targets : list of str or None
+        Of several label columns.
+    label : list of str
+        The label columns as options would name them.
     """
 
     format = ""
@@ -257,6 +261,7 @@ class Source(ABC):
         self.image: tuple[int, int, int] | None = None
         self.names: list[str] | None = None
         self.targets: list[str] | None = None  # names of several label columns
+        self.label: list[str] = []  # the label columns as options would name them
 
     @abstractmethod
     def lengths(self) -> list[int]:
@@ -281,4 +286,6 @@ class Source(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Plain values for the schema and the report."""
-        return {"format": self.format, "image": self.image, "names": self.names, "targets": self.targets}
+        image = list(self.image) if self.image else None
+        named = {"names": self.names, "targets": self.targets, "label": self.label}
+        return {"format": self.format, "image": image, **named}

@@ -34,7 +34,7 @@ class TextPair(Source):
         self.others = dict(pairs)
         labels = [y for _, y in pairs if y]
         self.y = Delimited(labels, plain) if labels and options.labelled else None
-        self.label: list[str] = []
+
         if self.y is not None and self.y.width > 1:
             self.targets = [str(i) for i in range(self.y.width)]
         self._lengths: list[int] | None = None

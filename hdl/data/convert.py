@@ -1,0 +1,152 @@
+"""`hdl import`: any dataset as numbered Parquet files in a new folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hdl import fs
+from hdl.data.base import Bad, Block, Csr, Source, cut
+from hdl.data.columns import canonical
+from hdl.data.parquet import KEY
+from hdl.data.summary import Summary, summarise
+from hdl.errors import DataError, SpecError
+
+SHARD_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an import wrote.
+
+    Attributes
+    ----------
+    path : str
+    files, samples, features : int
+    skipped : int
+        Bad records, with the first ones' `places`.
+    """
+
+    path: str
+    files: int
+    samples: int
+    features: int
+    skipped: int
+    places: tuple[str, ...]
+
+
+def write_shards(
+    source: Source, dst: str, rows: int | None = None, shard_bytes: int = SHARD_BYTES, shards: int | None = None
+) -> Written:
+    """Writes a dataset as `part-00000.parquet`, `part-00001.parquet` … in a new folder, published as a whole.
+
+    Features are one column `x` of fixed-size lists, uint8 as uint8 and else float32; sparse ones are `indices` and
+    `values`. Labels are `y`. The image's shape and the columns' names are in the files' metadata. The source is read
+    twice: once to know types and sizes, once to write.
+
+    Parameters
+    ----------
+    rows : int, optional
+        Samples in a file.
+    shard_bytes : int
+        Without `rows`: a file's features take about this many bytes before compression.
+    shards : int, optional
+        Number of files instead, of sizes that differ by at most one sample: one file for each worker.
+
+    Raises
+    ------
+    FileExistsError
+        `dst` exists.
+    DataError
+        The source has no samples or too many bad records; nothing is left behind.
+    """
+    portions = source.portions(1)[0]
+    with fs.publish_folder(dst) as folder:
+        summary = summarise(source, portions)
+        if not summary.samples:
+            raise DataError("the dataset has no samples, nothing was written", source.paths[0])
+        schema = _schema(summary)
+        sizes = _sizes(summary, rows, shard_bytes, shards)
+        blocks = _sliced(source.read(portions, Bad(summary.limit)), sizes)
+        for number, size in enumerate(sizes):
+            path = fs.join(folder, f"part-{number:05d}.parquet")
+            encoding = {"x.list.element": "BYTE_STREAM_SPLIT"} if summary.kind != "sparse" else None
+            with pq.ParquetWriter(
+                path, schema, compression="zstd", use_dictionary=False, column_encoding=encoding
+            ) as writer:
+                while size:
+                    block = next(blocks)
+                    writer.write_batch(_batch(block, schema, summary), row_group_size=len(block))
+                    size -= len(block)
+    return Written(dst, len(sizes), summary.samples, summary.features, summary.bad, summary.places)
+
+
+def _sizes(summary: Summary, rows: int | None, shard_bytes: int, shards: int | None) -> list[int]:
+    """Samples of each file."""
+    if shards is not None:
+        return [sum(part[2] for part in parts) for parts in cut([summary.samples], shards)]
+    if rows is None:
+        rows = max(1, shard_bytes // max(1, summary.features * (1 if summary.kind == "uint8" else 4)))
+    if rows < 1:
+        raise SpecError(f"rows: expected at least 1 sample a file (given {rows})")
+    whole, rest = divmod(summary.samples, rows)
+    return [rows] * whole + [rest] * bool(rest)
+
+
+def _sliced(blocks: Iterator[Block], sizes: list[int]) -> Iterator[Block]:
+    """Blocks cut so that each lies in one file."""
+    left = list(sizes)
+    for block in blocks:
+        lo = 0
+        while lo < len(block):
+            while left[0] == 0:
+                left.pop(0)
+            hi = min(len(block), lo + left[0])
+            yield Block(block.x[lo:hi], None if block.y is None else block.y[lo:hi], block.where)
+            left[0] -= hi - lo
+            lo = hi
+
+
+def _schema(summary: Summary) -> pa.Schema:
+    own = {"version": 1, "features": summary.features, **summary.meta}
+    if summary.kind == "sparse":
+        columns: list[Any] = [("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float32()))]
+    else:
+        value = pa.uint8() if summary.kind == "uint8" else pa.float32()
+        columns = [("x", pa.list_(value, summary.features))]
+    labels = summary.labels
+    if labels.width > 1:
+        columns.append(("y", pa.list_(pa.float32(), labels.width)))
+    elif labels.width:
+        columns.append(("y", (pa.int64() if labels.whole else pa.float64()) if labels.numeric else pa.string()))
+    return pa.schema(columns, metadata={KEY: json.dumps(own)})
+
+
+def _batch(block: Block, schema: pa.Schema, summary: Summary) -> pa.RecordBatch:
+    x, arrays = block.x, []
+    if isinstance(x, Csr):
+        ends = pa.array(x.indptr.astype(np.int32))
+        arrays = [pa.ListArray.from_arrays(ends, pa.array(part)) for part in (x.indices, x.data)]
+    else:
+        value = schema.field("x").type.value_type
+        flat = np.ascontiguousarray(x, value.to_pandas_dtype()).ravel()
+        arrays = [pa.FixedSizeListArray.from_arrays(pa.array(flat), summary.features)]
+    if block.y is not None:
+        kind = schema.field("y").type
+        if block.y.ndim == 2:
+            arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(block.y.ravel()), block.y.shape[1]))
+        else:
+            arrays.append(pa.array([_label(value, kind) for value in block.y.tolist()], kind))
+    return pa.RecordBatch.from_arrays([a.cast(f.type) for a, f in zip(arrays, schema, strict=True)], schema=schema)
+
+
+def _label(value: Any, kind: pa.DataType) -> Any:
+    if pa.types.is_string(kind):
+        return str(value)
+    return float(canonical(value)) if pa.types.is_floating(kind) else canonical(value)
