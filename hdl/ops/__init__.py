@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hdl.ops.reference import Reference
     from hdl.spec import Spec
 
-__all__ = ["Key", "Layout", "Progress", "Result", "Samples", "make", "rates", "steps"]
+__all__ = ["NO_KEY", "Key", "Layout", "Progress", "Result", "Samples", "make", "rates", "steps"]
 
 Progress = Callable[[int, int], Any]  # (steps done, steps); a true answer stops the call
 
@@ -84,11 +84,14 @@ class Result:
 
 
 class Key(NamedTuple):
-    """Names the stream of dropout masks; step and layer are added by the operation."""
+    """Names the stream of dropout masks; step, layer and row are added by the operation."""
 
     seed: int = 0
     round: int = 0
     shard: int = 0
+
+
+NO_KEY = Key()
 
 
 def make(spec: Spec, backend: str = "cpu", threads: int = 1, isa: str | None = None) -> Core | Reference:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hdl import keys
 from hdl.errors import Interrupted, NonFinite
-from hdl.ops import Key, Progress, Result, Samples, rules
+from hdl.ops import NO_KEY, Key, Progress, Result, Samples, rules
 from hdl.ops.layout import Layout
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Reference:
         batch: int,
         lr: NDArray[np.float32],
         first_step: int = 0,
-        key: Key | None = None,
+        key: Key = NO_KEY,
         progress: Progress | None = None,
     ) -> Result:
         """Mini-batch steps over `order`; w [P] and state [S, P] are overwritten.
@@ -115,10 +115,10 @@ class Reference:
         w: NDArray,
         samples: Samples,
         order: NDArray[np.int64] | None = None,
-        key: Key | None = None,
+        key: Key = NO_KEY,
         progress: Progress | None = None,
     ) -> tuple[NDArray, Result]:
-        """Gradient [P] of the cost summed over samples, without regulariser. Dropout applies if a key is given."""
+        """Gradient [P] of the cost summed over samples, without regulariser; dropout as in step 0."""
         if order is None:
             order = np.arange(len(samples))
         return self._pass(w, samples, order, key, 0)
@@ -136,14 +136,14 @@ class Reference:
         out, total = np.empty((len(order), self.layout.widths[-1]), w.dtype), Result(samples=len(order))
         for start in range(0, len(order), _BLOCK):
             rows = order[start : start + _BLOCK]
-            z = self._layers(w, samples, rows, None, 0)[0][-1]
+            z = self._layers(w, samples, rows)[0][-1]
             out[start : start + _BLOCK] = self._output(z)
             if samples.y is not None:
                 total.cost += self._cost(z, self._targets(samples, rows, w.dtype))
                 total.correct += self._correct(z, samples, rows)
         return out, total
 
-    def _pass(self, w: NDArray, samples: Samples, rows: NDArray, key: Key | None, step: int) -> tuple[NDArray, Result]:
+    def _pass(self, w: NDArray, samples: Samples, rows: NDArray, key: Key, step: int) -> tuple[NDArray, Result]:
         """Forward and backward over rows [B]: summed gradient [P] and result."""
         values, masks = self._layers(w, samples, rows, key, step)
         targets = self._targets(samples, rows, w.dtype)
@@ -163,9 +163,12 @@ class Reference:
         return gradient, result
 
     def _layers(
-        self, w: NDArray, samples: Samples, rows: NDArray, key: Key | None, step: int
+        self, w: NDArray, samples: Samples, rows: NDArray, key: Key | None = None, step: int = 0
     ) -> tuple[list[NDArray], list[NDArray | None]]:
-        """Values before dropout of the inputs, of each hidden layer, and of the output before its function; masks."""
+        """Values before dropout of the inputs, of each hidden layer, and of the output before its function; masks.
+
+        Without a key nothing is dropped.
+        """
         spec = self.spec
         value = self._inputs(samples, rows, w.dtype)
         values, masks = [value], []
@@ -223,7 +226,7 @@ class Reference:
             return 0
         if self.spec.loss == "softmax":
             return int((z.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))).sum())
-        return int(((z > 0) == (self._targets(samples, rows, z.dtype) > 0.5)).all(axis=1).sum())
+        return int(((z >= 0) == (self._targets(samples, rows, z.dtype) >= 0.5)).all(axis=1).sum())
 
 
 _DROPOUT = 0x64726F70  # HDL_RNG_DROPOUT of the core
@@ -244,7 +247,7 @@ def dropout(key: Key, step: int, layer: int, shape: tuple[int, int], share: floa
     counter[2], counter[3] = step & 0xFFFFFFFF, layer
     draws = keys.philox(high << 32 | low, counter.reshape(4, -1)).astype(np.uint32).reshape(4, rows, blocks)
     halves = np.stack([draws & 0xFFFF, draws >> 16], axis=1)  # [word, half, row, block]
-    kept = halves.transpose(2, 0, 1, 3).reshape(rows, -1)[:, :units] >= int(65536 * share + 0.5)
+    kept = halves.transpose(2, 0, 1, 3).reshape(rows, -1)[:, :units] >= int(65536 * np.float32(share) + 0.5)
     return kept / (1 - share)
 
 

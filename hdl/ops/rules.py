@@ -48,8 +48,9 @@ def update(rule: Optimizer, w: NDArray, state: NDArray, g: NDArray, lr: float, t
 
     Notes
     -----
-    momentum: Polyak 1964; nesterov: as Sutskever et al. 2013 with the gradient at w; adagrad: Duchi et al. 2011;
-    adadelta: Zeiler 2012, algorithm 1; rmsprop: Tieleman & Hinton 2012; adam: Kingma & Ba 2015, algorithm 1.
+    momentum: Polyak 1964; nesterov: Sutskever et al. 2013, with the gradient at w; their velocity is kept free of the
+    learning rate, so that a schedule acts at once. adagrad: Duchi et al. 2011; adadelta: Zeiler 2012, algorithm 1;
+    rmsprop: Tieleman & Hinton 2012; adam: Kingma & Ba 2015, algorithm 1.
     """
     real = w.dtype.type
     lr, epsilon, name = real(lr), real(rule.epsilon), rule.name
@@ -57,8 +58,8 @@ def update(rule: Optimizer, w: NDArray, state: NDArray, g: NDArray, lr: float, t
         w -= lr * g
     elif name in ("momentum", "nesterov"):
         mu, velocity = real(rule.momentum), state[0]
-        velocity[:] = mu * velocity - lr * g
-        w += velocity if name == "momentum" else mu * velocity - lr * g
+        velocity[:] = mu * velocity + g
+        w -= lr * (velocity if name == "momentum" else g + mu * velocity)
     elif name == "adagrad":
         state[0] += g * g
         w -= lr * g / (np.sqrt(state[0]) + epsilon)

@@ -32,7 +32,7 @@ def make_samples(n, inputs, outputs, loss="softmax", seed=0, dtype=np.float32):
     return Samples(x, y)
 
 
-def penalised_cost(reference, w, samples, rows, key=None):
+def penalised_cost(reference, w, samples, rows, key):
     """Mean cost over rows, penalty included: what a step descends."""
     spec = reference.spec
     cost = reference.gradient(w, samples, rows, key)[1].cost / len(rows)
@@ -46,7 +46,7 @@ def test_gradient_is_the_central_difference(activation, loss, regulariser):
     fields = {"none": {}, "l2": {"l2": 0.3}, "l1": {"l1": 0.2}, "dropout": {"dropout": 0.4, "input_dropout": 0.3}}
     spec = make_spec(net="5-4-4-3", activation=activation, loss=loss, **fields[regulariser])
     reference, samples, rows = ops.make(spec, "reference"), make_samples(6, 5, 3, loss), np.arange(6)
-    key = Key(3, 1, 2) if regulariser == "dropout" else None
+    key = Key(3, 1, 2)
     w = mlp.initial(spec).astype(np.float64)
     w += 0.1 * np.random.default_rng(1).normal(size=w.size)
     g, _ = reference.gradient(w, samples, rows, key)

@@ -8,6 +8,7 @@ from hdl import ops, optim
 from hdl import spec as specs
 from hdl.errors import NonFinite, SpecError
 from hdl.models import mlp
+from hdl.optim import line
 
 RULES = ["gd", "cg", "lbfgs"]
 WOLFE = {"gd": (1e-4, 0.9), "cg": (0.01, 0.5), "lbfgs": (1e-4, 0.9)}
@@ -40,6 +41,36 @@ def digits(dtype=np.float64, n=200):
         return optim.objective(spec, w.astype(dtype), result.cost, gradient, n)
 
     return evaluate, mlp.initial(spec).astype(dtype)
+
+
+# Test functions of a line search (Moré & Thuente 1994, equations 5.1 to 5.3, and two of ours), each with its slope.
+LINES = {
+    "rational": (lambda t: -t / (t * t + 2), lambda t: (t * t - 2) / (t * t + 2) ** 2),
+    "power": (lambda t: (t + 0.004) ** 5 - 2 * (t + 0.004) ** 4, lambda t: 5 * (t + 0.004) ** 4 - 8 * (t + 0.004) ** 3),
+    "bowl": (lambda t: (t - 40) ** 2, lambda t: 2 * (t - 40)),
+    "waves": (lambda t: -t / 10 - np.sin(3 * t) / 40 + t * t / 60, lambda t: -0.1 - 3 * np.cos(3 * t) / 40 + t / 30),
+    "wall": (lambda t: -t if t < 3 else np.nan, lambda t: -1.0),
+}
+
+
+@pytest.mark.parametrize("first", [1e-3, 0.1, 1.0, 10.0, 1e3])
+@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize(("search", "c1", "c2"), [(line.wolfe, 1e-4, 0.9), (line.powell, 0.01, 0.5)])
+def test_line_search_meets_the_wolfe_conditions(search, c1, c2, name, first):
+    f, slope = LINES[name]
+    state, verdict = line.begin(f(0.0), slope(0.0), first), line.SEARCH
+    while verdict == line.SEARCH:
+        t = state.step
+        assert t > 0
+        cost = f(t)
+        verdict = search(state, cost if np.isfinite(cost) else np.inf, slope(t) if np.isfinite(cost) else np.inf, 30)
+    if name == "wall":  # the slope never flattens: the best point before the wall is all there is
+        assert verdict == line.NEAR
+        assert 2.5 < state.near < 3
+        return
+    assert verdict == line.ACCEPT
+    assert f(t) <= f(0) + c1 * t * slope(0)
+    assert abs(slope(t)) <= -c2 * slope(0)
 
 
 @pytest.mark.parametrize(("rule", "searches"), [("gd", 400), ("cg", 60), ("lbfgs", 40)])
@@ -117,12 +148,13 @@ def test_tell_leaves_the_state_it_was_given(rule):
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_cost_that_is_no_number_shrinks_the_step(rule, bad):
+@pytest.mark.parametrize("one", [True, False])
+def test_a_cost_that_is_no_number_shrinks_the_step(rule, bad, one):
     """Outside of a ball around the start nothing is defined; the minimum is inside."""
 
     def walled(x):
         cost, g = bowl(x)
-        return (cost, g) if np.abs(x).max() < 1.02 else (bad, np.full_like(g, bad))
+        return (cost, g) if np.abs(x).max() < 1.02 else (bad, g if one else np.full_like(g, bad))
 
     w, state = optim.minimise(make_spec(rule), np.zeros(20), walled, 300)
     np.testing.assert_allclose(w, 1, atol=1e-3)
