@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import keys, ops as operations, optim
+from hdl import keys, optim
+from hdl import ops as operations
 from hdl.errors import NonFinite
 from hdl.ops import Key, Progress, Result, Samples
 from hdl.spec import Spec
-from hdl.sync import average, gradient
+from hdl.sync import average
+from hdl.sync.gradient import point
 from hdl.wire import Update, Weights
 
 if TYPE_CHECKING:
@@ -115,7 +116,10 @@ def train_shard(
         elif rule.size:
             tensors["rule"] = rule
     sums |= {"samples": seen.samples, "cost": seen.cost, "correct": seen.correct, "batches": seen.steps}
-    for name, cost in ("cost", seen.cost), ("validation cost", found.cost):
+    costs = {"validation cost": found.cost}
+    if not spec.optimizer.line_search:  # a search may look too far out, and comes back
+        costs["cost"] = seen.cost
+    for name, cost in costs.items():
         if not math.isfinite(cost):
             raise NonFinite(f"round {weights.round}, shard {number}: the {name} became {cost}; a smaller lr may help")
     seconds["train"] = time.perf_counter() - measured
@@ -146,8 +150,19 @@ def _gradient(
     if not len(samples):
         return np.zeros_like(weights.w), Result()
     dropout = key if spec.dropout or spec.input_dropout else None
-    vector, seen = ops.gradient(gradient.point(spec, weights), samples, None, dropout, progress)
-    return vector, replace(seen, steps=1)
+    if spec.optimizer.line_search:
+        return _trial(ops, point(spec, weights), samples, None, progress)
+    return ops.gradient(weights.w, samples, None, dropout, progress)
+
+
+def _trial(
+    ops: Any, w: NDArray, samples: Samples, rows: NDArray | None, progress: Progress | None
+) -> tuple[NDArray, Result]:
+    """Summed gradient and result at a trial point; one too far out to be finite has an infinite cost."""
+    try:
+        return ops.gradient(w, samples, rows, None, progress)
+    except NonFinite:
+        return np.zeros_like(w), Result(math.inf, 0, len(samples) if rows is None else len(rows))
 
 
 def _train(
@@ -197,15 +212,16 @@ def _search(
         epoch, low = divmod(position, per_epoch)
         order = keys.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
         rows = order[low * spec.batch : (low + 1) * spec.batch]
-        state, first, done = optim.start(spec, w), None, 0
-        while optim.iterations(state) < min(stay, left) and not optim.finished(state):
-            trial = optim.trial(state)
-            vector, seen = ops.gradient(trial, samples, rows, None, progress)
-            first = first or seen
-            state = optim.tell(state, *gradient.mean(spec, trial, vector, seen.cost, seen.samples))
-        w[:] = optim.accepted(state)
+        seen: list[Result] = []
+
+        def evaluate(trial: NDArray, rows: NDArray = rows, seen: list[Result] = seen) -> tuple[float, NDArray]:
+            vector, found = _trial(ops, trial, samples, rows, progress)
+            seen.append(found)
+            return optim.objective(spec, trial, found.cost, vector, found.samples)
+
         done = min(stay, left)
-        total += Result(first.cost * done, first.correct * done, first.samples * done, done)
+        w[:] = optim.minimise(spec, w, evaluate, done)[0]
+        total += Result(seen[0].cost * done, seen[0].correct * done, seen[0].samples * done, done)
         left -= done
         position += 1
     return total
@@ -217,7 +233,7 @@ def _full_round(spec: Spec, per_epoch: int) -> int:
 
 
 def _slices(spec: Spec, round: int, per_epoch: int) -> Iterator[tuple[int, int, int]]:
-    """The round's part of the shard's stream of mini-batches: (epoch, first, last + 1) for each epoch that it touches."""
+    """The round's part of the stream of mini-batches: (epoch, first, last + 1) for each epoch that it touches."""
     if not per_epoch:
         return
     every = _full_round(spec, per_epoch)

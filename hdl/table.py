@@ -90,6 +90,11 @@ class Table:
         """The path of a version."""
         return fs.join(self.path, f"v{number:08d}.safetensors")
 
+    @property
+    def common_file(self) -> str:
+        """The path of the samples on which all genetic candidates are measured."""
+        return fs.join(self.path, _COMMON)
+
     def numbers(self) -> list[int]:
         """The versions that are there, ascending; none if the folder is not."""
         if not fs.isdir(self.path):
@@ -124,7 +129,7 @@ class Table:
             with fs.open(path) as file:
                 start = file.read(8)
                 start += file.read(wire.header_size(start, total))
-            return self._checked(number, wire.header(start, total))
+            return self._checked(number, *wire.header(start, total))
         except (OSError, wire.WireError) as error:
             raise self._wrong(number, error) from None
 
@@ -141,7 +146,7 @@ class Table:
                 kind, fields, tensors = wire.unpack(file.read())
         except (OSError, wire.WireError) as error:
             raise self._wrong(number, error) from None
-        self._checked(number, {"kind": kind, **fields})
+        self._checked(number, kind, fields)
         found, expected = _digest(fields, tensors), fields["sha256"]
         if found != expected:
             raise self._wrong(number, f"its SHA-256 is {found}, its header says {expected}")
@@ -168,7 +173,8 @@ class Table:
         """
         weights = version.weights
         for name, tensor in {"w": weights.w, **weights.state}.items():
-            if tensor.shape[-1:] == weights.w.shape and not np.isfinite(tensor).all():
+            vectors = tensor.dtype == np.float32 and tensor.shape[-1:] == weights.w.shape
+            if vectors and not np.isfinite(tensor).all():
                 raise NonFinite(f"{self.path}: {name} of version {version.number} is not finite; a smaller lr may help")
         tensors = {"w": weights.w}
         tensors |= {f"state/{name}": tensor for name, tensor in weights.state.items()}
@@ -195,10 +201,22 @@ class Table:
         found = best(fields["rows"])
         return fields["number"] if found is None else found
 
-    def thin(self, keep: int) -> list[int]:
-        """Removes all versions but 0, the best, the last, and the `keep` before it; the numbers of the removed ones."""
+    def thin(self, keep: int, rows: list[dict[str, Any]] | None = None) -> list[int]:
+        """Removes all versions but 0, the best, the last, and the `keep` before it.
+
+        Parameters
+        ----------
+        keep : int
+        rows : list of dict, optional
+            The last version's, if the caller has them.
+
+        Returns
+        -------
+        list of int
+            The removed ones.
+        """
         numbers = self.numbers()
-        stay = {0, self.best(), *numbers[-1 - keep :]}
+        stay = {0, best(self.rows() if rows is None else rows), *numbers[-1 - keep :]}
         gone = [number for number in numbers if number not in stay]
         for number in gone:
             with suppress(FileNotFoundError):
@@ -210,11 +228,11 @@ class Table:
         fs.mkdir(self.path)
         content = wire.pack("common", {**fields, "sha256": _digest(fields, tensors)}, tensors)
         with suppress(FileExistsError):  # a run that died here before made the same ones
-            fs.publish(fs.join(self.path, _COMMON), content)
+            fs.publish(self.common_file, content)
 
     def common(self) -> tuple[dict[str, Any], Tensors]:
         """The fields and tensors that `publish_common` stored."""
-        path = fs.join(self.path, _COMMON)
+        path = self.common_file
         try:
             with fs.open(path) as file:
                 kind, fields, tensors = wire.unpack(file.read())
@@ -234,13 +252,13 @@ class Table:
             raise TableError(f"{self.path}: no version {number}; there are {', '.join(map(str, numbers))}")
         return numbers[-1] if number is None else number
 
-    def _checked(self, number: int, fields: dict[str, Any]) -> dict[str, Any]:
-        expected = {"kind": str, "number": int, "round": int, "run": str, "spec": dict, "rows": list, "about": dict}
-        for name, kind in expected.items():
-            if not isinstance(fields.get(name), kind):
-                raise self._wrong(number, f"not a version of a weight table (no {name} in its header)")
-        if fields["kind"] != "version" or fields["number"] != number:
-            raise self._wrong(number, f"holds {fields['kind']} {fields['number']}, not version {number}")
+    def _checked(self, number: int, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+        expected = {"number": int, "round": int, "run": str, "spec": dict, "rows": list, "about": dict}
+        for name, type_ in expected.items():
+            if kind != "version" or not isinstance(fields.get(name), type_):
+                raise self._wrong(number, f"not a version of a weight table but {kind[:40]!r}, or without {name}")
+        if fields["number"] != number:
+            raise self._wrong(number, f"holds version {fields['number']}")
         return fields
 
     def _wrong(self, number: int, what: object) -> TableError:
@@ -257,7 +275,7 @@ def best(rows: list[dict[str, Any]]) -> int | None:
 
 def _digest(fields: Mapping[str, Any], tensors: Tensors) -> str:
     """SHA-256 over the fields and, in the order of names, each tensor's name, type, shape and SHA-256."""
-    plain = {name: value for name, value in fields.items() if name not in ("sha256", "kind")}
+    plain = {name: value for name, value in fields.items() if name != "sha256"}
     whole = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         whole.update(f"\n{name} {tensor.dtype.str} {list(tensor.shape)} {wire.sha256(tensor)}".encode())

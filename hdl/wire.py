@@ -83,7 +83,8 @@ class Update:
 
 def pack(kind: str, fields: Mapping[str, Any], tensors: Mapping[str, NDArray] | None = None) -> bytes:
     """A message from its kind, plain fields and tensors; equal arguments give equal bytes."""
-    text = json.dumps({**fields, "kind": kind, "format": FORMAT}, sort_keys=True, separators=(",", ":"))
+    whole = {"kind": kind, "format": FORMAT, "fields": fields}
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
     plain = {name: np.asarray(tensor, order="C") for name, tensor in (tensors or {}).items()}
     return save(plain, {"hdl": text})
 
@@ -96,16 +97,16 @@ def unpack(data: bytes | bytearray | memoryview) -> tuple[str, dict[str, Any], T
     WireError
         Saying what is wrong with the bytes.
     """
-    fields = header(memoryview(data)[: 8 + MAX_HEADER], len(data))
+    kind, fields = header(memoryview(data)[: 8 + MAX_HEADER], len(data))
     try:
         tensors = load(bytes(data))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise WireError(f"not a whole message of hdl: {error}") from None
-    return fields.pop("kind"), fields, tensors
+    return kind, fields, tensors
 
 
-def header(start: bytes | bytearray | memoryview, total: int) -> dict[str, Any]:
-    """The fields (`kind` among them) of a message from its first bytes, without a look at its tensors.
+def header(start: bytes | bytearray | memoryview, total: int) -> tuple[str, dict[str, Any]]:
+    """Kind and fields of a message from its first bytes, without a look at its tensors.
 
     Parameters
     ----------
@@ -123,18 +124,17 @@ def header(start: bytes | bytearray | memoryview, total: int) -> dict[str, Any]:
         parsed = json.loads(bytes(start[8 : 8 + size]))
         text = parsed["__metadata__"]["hdl"]
         ends = [entry["data_offsets"][1] for name, entry in parsed.items() if name != "__metadata__"]
-        fields = json.loads(text)
-        kind, number = fields["kind"], fields["format"]
+        whole = json.loads(text)
+        kind, fields, number = whole["kind"], whole["fields"], whole["format"]
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         raise WireError("its header is not one of hdl") from None
     if number != FORMAT:
         raise WireError(f"written in format {number}; this hdl reads format {FORMAT}")
-    if not isinstance(kind, str) or not all(isinstance(end, int) for end in ends):
+    if not isinstance(kind, str) or not isinstance(fields, dict) or not all(isinstance(end, int) for end in ends):
         raise WireError("its header is not one of hdl")
     if 8 + size + max(ends, default=0) != total:
         raise WireError(f"{total} bytes; its header tells of {8 + size + max(ends, default=0)}")
-    del fields["format"]
-    return fields
+    return kind, fields
 
 
 def header_size(start: bytes | bytearray | memoryview, total: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hdl.data import Options, Portion, Schema, Summary
@@ -33,7 +33,7 @@ class Job:
     data: str
     table: str
     spec: Spec | None = None
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
     resume: bool = False
 
 

@@ -17,7 +17,7 @@ Letters: K shards, P parameters, S state vectors of the update rule.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -123,6 +123,14 @@ def merge(spec: Spec, weights: Weights, updates: Iterable[Update]) -> tuple[Weig
     return Weights(weights.round + 1, w, state), row | extra
 
 
+def fold(items: Sequence[Any], join: Callable[[Any, Any], Any], lo: int = 0) -> Any:
+    """All items, one a shard from `lo` on, joined along the fixed tree."""
+    if len(items) == 1:
+        return items[0]
+    middle = split(lo, lo + len(items)) - lo
+    return join(fold(items[:middle], join, lo), fold(items[middle:], join, lo + middle))
+
+
 def whole(spec: Spec, weights: Weights, updates: Iterable[Update]) -> Update:
     """The updates of all shards as one; raises as `merge` does."""
     found = forest(spec, updates)
@@ -142,17 +150,19 @@ def measure(spec: Spec, total: Update) -> dict[str, Any]:
     -------
     dict
         round, samples, batches, cost (mean data cost as seen while training, no penalty), accuracy; of the incoming
-        weights val_samples, val_cost, val_accuracy. A mean over no samples, and the accuracy of a regression, is None.
+        weights val_samples, val_cost, val_accuracy. None: a mean over no samples, the accuracy of a regression, and the
+        cost of a line search's trial that went too far.
     """
     sums = total.sums
     row: dict[str, Any] = {"round": total.round, "batches": sums.get("batches", 0)}
     for prefix in "", "val_":
         count = sums.get(f"{prefix}samples", 0)
         cost = sums.get(f"{prefix}cost", 0.0)
-        if not math.isfinite(cost):
+        finite = math.isfinite(cost)
+        if not finite and (prefix or not spec.optimizer.line_search):
             raise NonFinite(f"round {total.round}: the cost became {cost}; a smaller lr may help")
         row[f"{prefix}samples"] = count
-        row[f"{prefix}cost"] = cost / count if count else None
+        row[f"{prefix}cost"] = cost / count if count and finite else None
         scored = count and spec.loss != "squared"
         row[f"{prefix}accuracy"] = sums.get(f"{prefix}correct", 0) / count if scored else None
     return row

@@ -62,7 +62,7 @@ def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray
 
 
 def choose(spec: Spec, round: int, child: int, pool: NDArray, costs: NDArray) -> tuple[int, int]:
-    """Two parents from the pool, each with a probability proportional to its fitness 1/cost; two different ones if any."""
+    """Two parents from the pool, different if it has two, each with a probability proportional to its fitness."""
     draws = keys.uniforms(keys.derive(spec.seed, keys.GENETIC), round, child, PARENTS, n=2)
     one = _spin(pool, costs, draws[0])
     others = pool[pool != one]
@@ -104,7 +104,7 @@ def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray
 
 
 def mutate(spec: Spec, round: int, child: int, w: NDArray) -> NDArray:
-    """w [P] with normal noise on a share `mutation_rate` of it, `mutation_scale` times the deviation of its layer's W."""
+    """w [P] with normal noise on a share of it; its deviation is `mutation_scale` times that of the layer's W."""
     genetic, key = spec.sync.genetic, keys.derive(spec.seed, keys.GENETIC)
     if not genetic.mutation_rate or not genetic.mutation_scale:
         return w

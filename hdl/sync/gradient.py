@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import ops, optim
+from hdl import optim
 from hdl.errors import NonFinite
-from hdl.ops import rules
 from hdl.spec import Spec
 from hdl.sync import average
 from hdl.wire import Tensors, Update, Weights
@@ -34,33 +33,21 @@ def point(spec: Spec, weights: Weights) -> NDArray:
     return optim.trial(weights.state) if spec.optimizer.line_search else weights.w
 
 
-def mean(spec: Spec, w: NDArray, gradient: NDArray, cost: float, samples: int) -> tuple[float, NDArray]:
-    """Mean cost and its gradient [P] at w from sums over samples, with the spec's penalty.
-
-    Raises
-    ------
-    NonFinite
-    """
-    mask = ops.Layout(tuple(spec.net)).mask
-    value = cost / samples + rules.penalty(w, mask, spec.l1, spec.l2)
-    vector = rules.penalised(gradient / np.float32(samples), w, mask, spec.l1, spec.l2)
-    if not np.isfinite(value) or not np.isfinite(vector).all():
-        raise NonFinite(f"the cost became {value} and its gradient is not finite; a smaller lr may help")
-    return value, vector
+def finished(spec: Spec, weights: Weights) -> bool:
+    """Whether a line search finds nothing more to gain."""
+    return spec.optimizer.line_search and optim.done(weights.state)
 
 
 def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray, dict[str, Any]]:
-    samples = total.sums["samples"]
+    samples, gradient = total.sums["samples"], total.tensors["gradient"]
     if not samples:  # every shard is empty, or all of it is validation
         return weights.state, weights.w, {}
-    at = point(spec, weights)
-    cost, gradient = mean(spec, at, total.tensors["gradient"], total.sums["cost"], samples)
-    if spec.optimizer.line_search:
-        state = optim.tell(weights.state, cost, gradient)
+    if spec.optimizer.line_search:  # a trial may be too far out to be finite: the search comes back
+        at, cost = point(spec, weights), total.sums["cost"]
+        state = optim.tell(weights.state, *optim.objective(spec, at, cost, gradient, samples))
         return state, optim.accepted(state), {}
-    w, state = weights.w.copy(), {name: tensor.copy() for name, tensor in weights.state.items()}
-    lr = ops.rates(spec, weights.round, 1, 1)[0]
-    rules.update(spec.optimizer, w, state.get("rule"), gradient, lr, weights.round + 1)
-    if spec.max_norm:
-        rules.limit(w, ops.Layout(tuple(spec.net)), spec.max_norm)
-    return state, w, {}
+    if not np.isfinite(gradient).all():
+        raise NonFinite(f"round {weights.round}: the gradient is not finite; a smaller lr may help")
+    rule = weights.state.get("rule", np.zeros((0, weights.w.size), np.float32))
+    w, rule = optim.apply(spec, weights.w, rule, gradient / np.float32(samples), weights.round)
+    return ({"rule": rule} if rule.size else {}), w, {}

@@ -1,0 +1,135 @@
+"""What any worker keeps between rounds, whoever started it: the opened dataset, decoded shards, the core."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hdl import data, ops, step, sync
+from hdl.data import Block, Options, Portion, Shard, Source, Summary
+from hdl.ops import Samples
+from hdl.runners.base import Plan
+from hdl.table import Table
+from hdl.wire import Update, Weights
+
+Beat = Callable[[int, float], Any]  # (shard, share done): a sign of life; a true answer stops the work
+
+
+class Host:
+    """Does the work of a worker on the shards that it is asked for.
+
+    Parameters
+    ----------
+    path : str
+        The dataset.
+    options : Options
+    cuts : mapping of int to list of Portion
+        The shards that it may be asked for.
+    threads : int
+        Of the core.
+    backend : {'cpu', 'reference'}
+    memory : int
+        Bytes of decoded features that may stay in memory; shards beyond go to temporary files.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        options: Options,
+        cuts: Mapping[int, Sequence[Portion]],
+        threads: int = 1,
+        backend: str = "cpu",
+        memory: int | None = None,
+    ):
+        self.path, self.options, self.cuts = path, options, cuts
+        self.threads, self.backend = threads, backend
+        self.memory = physical_memory() // 2 if memory is None else memory
+        self.plan: Plan | None = None
+        self.ops: Any = None
+        self.common: Samples | None = None
+        self._source: Source | None = None
+        self._shards: dict[int, Shard] = {}
+
+    @property
+    def source(self) -> Source:
+        """The dataset, opened when first needed."""
+        if self._source is None:
+            self._source = data.open_source(self.path, self.options)
+        return self._source
+
+    def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:
+        """The summary of each shard."""
+        return [data.summarise(_Watched(self.source, number, beat), self.cuts[number]) for number in numbers]
+
+    def prepare(self, plan: Plan) -> None:
+        """Takes what all rounds share."""
+        self.plan, self.common, self._shards = plan, None, {}
+        self.ops = ops.make(plan.spec, self.backend, self.threads, plan.isa if self.backend == "cpu" else None)
+        if plan.spec.sync.mode == "genetic":
+            self.common = common_samples(plan)
+
+    def shard(self, number: int, beat: Beat) -> Shard:
+        """A shard, decoded when first needed and then kept."""
+        if number not in self._shards:
+            plan = self.plan
+            self._shards[number] = data.load(
+                _Watched(self.source, number, beat),
+                self.cuts[number],
+                plan.schema,
+                plan.spec.seed,
+                number,
+                plan.spec.validation,
+                self.memory // max(1, len(self.cuts)),
+            )
+        return self._shards[number]
+
+    def round(self, weights: Weights, numbers: Sequence[int], evaluate_only: bool, beat: Beat) -> list[Update]:
+        """`train_shard` of the shards, joined along the tree as far as they are siblings."""
+        spec, held = self.plan.spec, []
+        for number in numbers:
+            began = time.perf_counter()
+            beat(number, 0.0)
+            shard = self.shard(number, beat)
+            loaded = time.perf_counter() - began
+
+            def progress(done: int, total: int, number: int = number) -> Any:
+                return beat(number, done / max(1, total))
+
+            update = step.train_shard(spec, weights, shard, number, self.ops, progress, self.common, evaluate_only)
+            update.seconds["load"] = loaded
+            # Joining at once keeps as many updates as the tree is deep, not as many as there are shards.
+            held = sync.forest(spec, [*held, update])
+        return held
+
+
+class _Watched:
+    """A source that gives a sign of life for every block that is read."""
+
+    def __init__(self, source: Source, number: int, beat: Beat):
+        self.source, self.number, self.beat = source, number, beat
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.source, name)
+
+    def read(self, portions: Sequence[Portion], *rest: Any) -> Iterator[Block]:
+        for block in self.source.read(portions, *rest):
+            self.beat(self.number, 0.0)
+            yield block
+
+
+def common_samples(plan: Plan) -> Samples:
+    """Genetic mode's common samples, from the table's folder."""
+    _, tensors = Table(plan.table).common()
+    return Samples(tensors["x"], tensors["y"], plan.schema.scale, plan.schema.shift)
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def physical_memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
