@@ -1,0 +1,160 @@
+"""A trained network in use: measured on a dataset, or asked for its answers, a block at a time.
+
+Letters: n samples, O outputs, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl import ops, spec
+from hdl.data import Bad, Block, Schema, Source, fitting
+from hdl.errors import DataError
+from hdl.ops import Result, Samples
+from hdl.table import Table, Version
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a network does on a dataset.
+
+    Parameters
+    ----------
+    samples : int
+    cost : float
+        Mean data cost, without penalty.
+    accuracy : float or None
+        Share of samples that are right; None for a regression.
+    confusion : ndarray of int64 [C, C] or None
+        Rows true, columns predicted; None without classes.
+    r2 : float or None
+        Share of the targets' variance that a regression explains, over all outputs; None for classes.
+    bad : int
+        Records skipped.
+    """
+
+    samples: int
+    cost: float
+    accuracy: float | None
+    confusion: NDArray[np.int64] | None
+    r2: float | None = None
+    bad: int = 0
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A network's answers to some consecutive samples.
+
+    Parameters
+    ----------
+    out : ndarray of float32 [n, O]
+        Probabilities, or values.
+    labels : ndarray [n] or None
+        The classes, as the training data wrote them; None without classes.
+    """
+
+    out: NDArray[np.float32]
+    labels: NDArray | None
+
+
+class Model:
+    """A version of a table, ready to use.
+
+    Parameters
+    ----------
+    table : str
+        Its folder.
+    version : int, optional
+        None: the best by validation, else the last.
+    threads : int
+    backend : {'cpu', 'reference'}
+
+    Raises
+    ------
+    TableError
+
+    Examples
+    --------
+    >>> model = Model("digits")  # doctest: +SKIP
+    >>> model.evaluate(hdl.data.open_source("digits.csv")).accuracy  # doctest: +SKIP
+    0.97
+    """
+
+    def __init__(self, table: str, version: int | None = None, threads: int = 1, backend: str = "cpu"):
+        stored = Table(table)
+        zero = stored.read(0)
+        self.version: Version = stored.read(stored.best() if version is None else version)
+        self.about: dict[str, Any] = zero.about
+        self.spec = spec.parse(self.version.spec)
+        self.schema = Schema.from_parts(zero.about["schema"], zero.schema)
+        self.w = self.version.weights.w
+        self.ops = ops.make(self.spec, backend, threads)
+
+    def evaluate(self, source: Source) -> Score:
+        """Cost, accuracy and confusion on a labelled dataset, streamed once.
+
+        Raises
+        ------
+        DataError
+            The data has no labels, no samples, or others than the model's.
+        """
+        schema, bad, total = self.schema, Bad(source.options.max_bad_records), Result()
+        classes = len(schema.classes)
+        confusion = np.zeros((classes, classes), np.int64) if classes else None
+        sums = np.zeros((3, schema.outputs))  # squared error; targets; their squares
+        for block in self._blocks(source, bad):
+            if block.y is None:
+                raise DataError("the data has no labels, which evaluation needs", **block.where(0))
+            y, good = schema.encode(block.y, block.where, bad)
+            x, y = block.keep(good).x, y[good]
+            out, found = self._forward(x, y)
+            total += found
+            if classes:
+                np.add.at(confusion, (_codes(y), self._answer(out)), 1)
+            else:
+                wide = y.astype(np.float64)
+                sums += np.square(out - wide).sum(axis=0), wide.sum(axis=0), np.square(wide).sum(axis=0)
+        if not total.samples:
+            raise DataError("no samples to evaluate on", source.paths[0] if source.paths else None)
+        n, regression = total.samples, self.spec.loss == "squared"
+        accuracy = None if regression and not classes else total.correct / n
+        if regression and classes:  # the core counts nothing right under the squared loss; classes can still be told
+            accuracy = int(np.trace(confusion)) / n
+        r2 = None
+        if regression and not classes:
+            spread = (sums[2] - np.square(sums[1]) / n).sum()
+            r2 = float(1 - sums[0].sum() / spread) if spread > 0 else None
+        return Score(n, total.cost / n, accuracy, confusion, r2, bad.count)
+
+    def predict(self, source: Source, bad: Bad | None = None) -> Iterator[Answers]:
+        """The answers in input order, a block at a time; records skipped go to `bad`."""
+        names = np.array(self.schema.classes) if self.schema.classes else None
+        for block in self._blocks(source, Bad(source.options.max_bad_records) if bad is None else bad):
+            out, _ = self._forward(block.x, None)
+            yield Answers(out, None if names is None else names[self._answer(out)])
+
+    def _blocks(self, source: Source, bad: Bad) -> Iterator[Block]:
+        for portions in source.portions(1):
+            for block in source.read(portions, bad):
+                block = fitting(block, self.schema, bad)
+                if len(block):
+                    yield block
+
+    def _forward(self, x: Any, y: NDArray | None) -> tuple[NDArray[np.float32], Result]:
+        return self.ops.forward(self.w, Samples(x, y, self.schema.scale, self.schema.shift))
+
+    def _answer(self, out: NDArray) -> NDArray[np.int64]:
+        """Class numbers [n] from outputs [n, O]."""
+        return (out[:, 0] > 0.5).astype(np.int64) if out.shape[1] == 1 else out.argmax(axis=1)
+
+
+def _codes(y: NDArray) -> NDArray[np.int64]:
+    """Class numbers [n] from encoded labels: numbers already, one-hot rows, or one column of 0 and 1."""
+    if y.ndim == 1:
+        return y.astype(np.int64)
+    return y[:, 0].astype(np.int64) if y.shape[1] == 1 else y.argmax(axis=1)
