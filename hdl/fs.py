@@ -1,4 +1,4 @@
-"""Files, local and (later) on HDFS: open, list, size, publish.
+"""Files, local and on HDFS: open, list, size, publish.
 
 Everything that reads data or writes a weight table goes through the functions here; a path's scheme chooses the
 class that serves it, so a further file system is one more class in `_SCHEMES`.
@@ -18,6 +18,8 @@ from typing import BinaryIO
 
 from hdl.errors import Unavailable
 
+Names = list[str]  # below, `list` is a function
+
 
 class Local:
     """The machine's own file system; paths are plain, or start with ``file://``."""
@@ -29,14 +31,17 @@ class Local:
     def open(self, path: str) -> BinaryIO:
         return builtins.open(self._plain(path), "rb")
 
-    def list(self, path: str) -> list[str]:
+    def list(self, path: str) -> Names:
         return sorted(os.listdir(self._plain(path)))
 
-    def glob(self, pattern: str) -> list[str]:
+    def glob(self, pattern: str) -> Names:
         return sorted(_glob.glob(self._plain(pattern)))
 
     def size(self, path: str) -> int:
         return os.stat(self._plain(path)).st_size
+
+    def hosts(self, path: str, start: int, length: int) -> Names:
+        return []  # every worker reads it alike
 
     def exists(self, path: str) -> bool:
         return os.path.exists(self._plain(path))
@@ -89,7 +94,13 @@ class Local:
         _sync_folder(os.path.dirname(path) or ".")
 
 
-_SCHEMES: dict[str, Callable[[], Local]] = {"": Local, "file": Local}
+def _hdfs() -> Local:
+    from hdl.hdfs import Hdfs  # pydoop and a Java virtual machine come with it, only for those who need them
+
+    return Hdfs()  # type: ignore[return-value]  # the same methods
+
+
+_SCHEMES: dict[str, Callable[[], Local]] = {"": Local, "file": Local, "hdfs": _hdfs}
 
 
 def _temporary(path: str) -> str:
@@ -118,7 +129,7 @@ def of(path: str) -> Local:
     match = re.match(r"([a-z][a-z0-9+.-]*)://", os.fspath(path))
     scheme = match[1] if match else ""
     if scheme not in _SCHEMES:
-        raise Unavailable(f"{path}: no file system for {scheme}://; expected a local path or file://")
+        raise Unavailable(f"{path}: no file system for {scheme}://; expected a local path, file:// or hdfs://")
     return _SCHEMES[scheme]()
 
 
@@ -127,12 +138,12 @@ def open(path: str) -> BinaryIO:
     return of(path).open(path)
 
 
-def list(path: str) -> list[str]:
+def list(path: str) -> Names:
     """Sorted names in a folder, hidden ones included."""
     return of(path).list(path)
 
 
-def glob(pattern: str) -> list[str]:
+def glob(pattern: str) -> Names:
     """Sorted paths that match a pattern of ``*``, ``?`` and ``[...]``."""
     return of(pattern).glob(pattern)
 
@@ -140,6 +151,11 @@ def glob(pattern: str) -> list[str]:
 def size(path: str) -> int:
     """Length of a file in bytes."""
     return of(path).size(path)
+
+
+def hosts(path: str, start: int, length: int) -> Names:
+    """Hosts that hold this part of a file, best first; none if it does not matter where it is read."""
+    return of(path).hosts(path, start, length)
 
 
 def exists(path: str) -> bool:

@@ -168,7 +168,7 @@ def verify(jars: Path, pins: Path) -> None:
     HdlError
         Naming the jars that are missing, not listed, or different.
     """
-    expected = dict(reversed(line.split()) for line in pins.read_text().splitlines())
+    expected = {name: digest for digest, name in map(str.split, pins.read_text().splitlines())}
     found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in jars.glob("*.jar")}
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if wrong:

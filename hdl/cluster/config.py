@@ -175,6 +175,5 @@ def _scheduler() -> dict:
         f"{root}.default.state": "RUNNING",
         "yarn.scheduler.capacity.maximum-am-resource-percent": 0.5,
         "yarn.scheduler.capacity.node-locality-delay": 4,
-        "yarn.scheduler.capacity.resource-calculator":
-            "org.apache.hadoop.yarn.util.resource.DefaultResourceCalculator",
+        "yarn.scheduler.capacity.resource-calculator": "org.apache.hadoop.yarn.util.resource.DefaultResourceCalculator",
     }

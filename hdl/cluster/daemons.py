@@ -235,7 +235,7 @@ class Cluster:
         new.replace(self.root / "cluster.json")
 
     def _format(self) -> None:
-        command = self._java("namenode") + ["-format", "-nonInteractive", "-force"]
+        command = [*self._java("namenode"), "-format", "-nonInteractive", "-force"]
         log = self.root / "logs/format.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "wb") as out:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +32,8 @@ class Daemon:
     def signal(self, number: int) -> None:
         """Send a signal, if it still runs."""
         if self.alive:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
-            except ProcessLookupError:
-                pass
 
     def tail(self, lines: int = 20) -> str:
         """The end of its log."""
@@ -80,9 +79,8 @@ def _wait_ended(daemons: list[Daemon], seconds: float) -> bool:
 
 
 def _start_time(pid: int) -> int | None:
-    if child := _children.get(pid):
-        if child.poll() is not None:
-            del _children[pid]
+    if (child := _children.get(pid)) and child.poll() is not None:
+        del _children[pid]
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

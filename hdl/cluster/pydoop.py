@@ -107,8 +107,13 @@ def _hadoop_there() -> Path | None:
 
 
 @click.command()
-@click.option("--hadoop", "version", type=click.Choice(VERSIONS), default=None,
-              help=f"Assemble this Hadoop and build against it.  [default: the one there, or {DEFAULT_VERSION}]")
+@click.option(
+    "--hadoop",
+    "version",
+    type=click.Choice(VERSIONS),
+    default=None,
+    help=f"Assemble this Hadoop and build against it.  [default: the one there, or {DEFAULT_VERSION}]",
+)
 @click.option("--wheel-only", is_flag=True, help="Print the wheel's path and install nothing.")
 def main(version: str | None, wheel_only: bool) -> None:
     """Build the patched pydoop for this Python and install it into its environment."""
