@@ -35,6 +35,10 @@ Exit codes: 0 success; 1 anything not listed; 2 a flag or the spec is wrong; 3 t
 HDL_TRACEBACK=1 or --traceback shows where an error came from."""
 
 
+class _Stopped(Exception):
+    """Carries a KeyboardInterrupt past click, which would print an empty line of its own."""
+
+
 class Hdl(click.Group):
     """The group of all commands; imports a command's module when it is called."""
 
@@ -49,6 +53,12 @@ class Hdl(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context):
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _Stopped from error
 
     def resolve_command(self, ctx: click.Context, args: list[str]):
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
@@ -98,8 +108,10 @@ def run(args: list[str]) -> int:
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except BaseException as error:  # the one place where errors end
-        if isinstance(error, click.Abort) and error.__cause__ is not None:
-            error = error.__cause__  # click wraps KeyboardInterrupt, and with it Interrupted
+        if isinstance(error, (_Stopped, click.Abort)) and error.__cause__ is not None:
+            error = error.__cause__
+            if sys.stderr.isatty():
+                click.echo(err=True)  # the terminal shows ^C on the line
         if isinstance(error, SystemExit):
             return error.code if isinstance(error.code, int) else 1
         if traceback_wanted:

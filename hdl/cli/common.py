@@ -63,8 +63,8 @@ def data_options(command: click.Command) -> click.Command:
     return command
 
 
-def take_data_options(values: dict[str, Any], **changes: Any) -> Any:
-    """Remove the data's flags from `values` and return them as `hdl.data.Options`."""
+def take_data_options(values: dict[str, Any], base: dict[str, Any] | None = None) -> Any:
+    """Remove the data's flags from `values` and return them, over those of `base`, as `hdl.data.Options`."""
     from hdl.data.base import Options
 
     fields = {name: values.pop(name) for name in ("label", "format", "header", "delimiter", "max_bad_records")}
@@ -72,11 +72,48 @@ def take_data_options(values: dict[str, Any], **changes: Any) -> Any:
     fields["delimiter"] = words.get(fields["delimiter"], fields["delimiter"])
     given = {name: value for name, value in fields.items() if value is not None}
     try:
-        return Options.make(given, **changes)
+        return Options.make(base, **given)
     except SpecError as error:
         pattern = "|".join(given)
         flag = re.sub(rf"(^|; )({pattern})\b", lambda match: match[1] + "--" + match[2].replace("_", "-"), str(error))
         raise SpecError(flag if given else str(error)) from None
+
+
+def at_option(command: Any) -> Any:
+    """Add the flag that names a version of a table."""
+    about = "Number of a version, best or last; default: the best by validation."
+    return click.option("--version", "which", metavar="N|best|last", default="best", help=about)(command)
+
+
+def threads_option(command: Any) -> Any:
+    """Add the flag for the core's threads."""
+    about = "Threads a worker; default: all processors."
+    return click.option("--threads", type=click.IntRange(min=1), metavar="N", help=about)(command)
+
+
+def at(table: str, which: str) -> int | None:
+    """The number of the version that `--version` names; None for the best."""
+    if which == "best":
+        return None
+    if which == "last":
+        from hdl.table import Table
+
+        return Table(table).header()["number"]
+    if not which.isdecimal():
+        raise SpecError(f"--version: expected a number, best or last (given {which!r})")
+    return int(which)
+
+
+def open_model(table: str, which: str, threads: int | None = None) -> Any:
+    """The network of a table's version as `hdl.predict.Model`."""
+    from hdl.predict import Model
+
+    return Model(table, at(table, which), threads=threads)
+
+
+def count(number: int, thing: str) -> str:
+    """1 round, 2 rounds, 1,000 rounds."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def version() -> str:

@@ -3,17 +3,161 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import click
 
-from hdl.cli.common import Command
+from hdl.cli import outputs
+from hdl.cli.common import Command, at, at_option, data_options, open_model, take_data_options, threads_option
 
 
-def _at(command: Any) -> Any:
-    """Add the flag that names a version."""
-    about = "Number of a version, or best or last; default: the best by validation."
-    return click.option("--version", "which", metavar="N|best|last", default="best", help=about)(command)
+@click.command(cls=Command)
+@click.argument("table", metavar="TABLE")
+@click.option("--version", "which", metavar="N|best|last", help="One version; default: the table as a whole.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect_(table: str, which: str | None, as_json: bool) -> None:
+    """Show what TABLE holds: spec, data, rounds, SHA-256 of the weights, metrics.
+
+    TABLE may be the file of one version, too. Each version that is shown in full is read and its
+    SHA-256 checked.
+    """
+    table, which = _of_file(table, which)
+    told = _version(table, which) if which else _table(table)
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return
+    rows = told.pop("rows", [])
+    for name, value in told.items():
+        for line in _lines(name, value):
+            click.echo(line)
+    if rows:
+        click.echo("\nrounds")
+        click.echo("\n".join(_metrics(rows)))
+
+
+def _of_file(table: str, which: str | None) -> tuple[str, str | None]:
+    """A version's file as its table and number."""
+    if match := re.fullmatch(r"(?:(.*)/)?v(\d{8})\.safetensors", table):
+        return match[1] or ".", str(int(match[2]))
+    return table, which
+
+
+def _table(path: str) -> dict[str, Any]:
+    from hdl.table import Table
+
+    table = Table(path)
+    last = table.read()
+    best = table.best()
+    headers = [table.header(number) for number in table.numbers()]
+    return {
+        "table": path,
+        "run": last.run,
+        "last": last.number,
+        "best": best,
+        "sha256": last.signature,
+        "versions": {header["number"]: header.get("signature") for header in headers},
+        "about": headers[0]["about"] if headers[0]["number"] == 0 else {},
+        "spec": last.spec,
+        "rows": last.rows,
+    }
+
+
+def _version(path: str, which: str) -> dict[str, Any]:
+    from hdl.table import Table
+
+    table = Table(path)
+    number = at(path, which)
+    version = table.read(table.best() if number is None else number)
+    weights = version.weights
+    return {
+        "file": table.file(version.number),
+        "version": version.number,
+        "run": version.run,
+        "parent": version.parent,
+        "round": weights.round,
+        "sha256": version.signature,
+        "parameters": int(weights.w.size),
+        "state": {name: list(value.shape) for name, value in weights.state.items()},
+        "spec": version.spec,
+        "rows": version.rows[-1:],
+    }
+
+
+def _lines(name: str, value: Any, indent: str = "") -> list[str]:
+    """A value as lines; dictionaries go one step in."""
+    if isinstance(value, dict):
+        inner = [line for key, item in value.items() for line in _lines(str(key), item, indent + "  ")]
+        return [f"{indent}{name}", *inner] if inner else []
+    if isinstance(value, list):
+        text = ", ".join(map(str, value[:20])) + (f", … ({len(value)})" if len(value) > 20 else "")
+        return [f"{indent}{name:16} {text}"]
+    return [f"{indent}{name:16} {'–' if value is None else value}"]
+
+
+def _metrics(rows: list[dict[str, Any]]) -> list[str]:
+    """The rounds' metrics as a table of text."""
+    head = ["version", "samples", "cost", "accuracy", "val cost", "val accuracy", "seconds"]
+    validation = {row.get("parent"): row for row in rows}  # a row tells of its parent's validation
+    cells = []
+    for row in rows:
+        if row.get("final"):
+            continue
+        later = validation.get(row["version"], {})
+        seconds = (row.get("seconds") or {}).get("round")
+        numbers = (row.get("cost"), row.get("accuracy"), later.get("val_cost"), later.get("val_accuracy"), seconds)
+        cells.append(
+            [str(row["version"]), str(row.get("samples", "–")), *("–" if x is None else f"{x:.6g}" for x in numbers)]
+        )
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *cells]]
+
+
+@data_options
+@click.command(cls=Command)
+@click.argument("table", metavar="TABLE")
+@click.option("--out", metavar="FILE", help="The page; default: TABLE/report.html. One that is there is replaced.")
+@click.option("--test", metavar="DATA", help="Measure the network on DATA for the report.")
+@threads_option
+def report_(table: str, out: str | None, test: str | None, threads: int | None, **values: Any) -> None:
+    """Make the HTML report of TABLE: curves, confusion matrix, weights as pictures, times, spec, data.
+
+    The page is one file that needs no network. Without --test it shows what was measured before.
+    """
+    from hdl.report import gather
+
+    if out is not None:
+        outputs.check(out, overwrite=True, suffixes=(".html", ".htm"))
+    options = take_data_options(values)
+    if test is not None:
+        from hdl.cli.train import measure
+
+        model = open_model(table, "best", threads)
+        gather.save_measured(table, model.signature, [measure(model, test, options, "Test", test)])
+    click.echo(gather.write(table, out))
+
+
+@click.command(cls=Command)
+@click.argument("table", metavar="TABLE")
+@click.argument("out", metavar="OUT.onnx")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@at_option
+def export_(table: str, out: str, overwrite: bool, which: str) -> None:
+    """Write TABLE's network as an ONNX file, scaling and classes included.
+
+    Input `input`, float32 [N, I], raw features. Outputs `label` [N] and `probabilities` [N, C]; for
+    regression `value` [N, O].
+    """
+    from hdl import export
+
+    outputs.check(out, overwrite, (".onnx",))
+    model = open_model(table, which)
+    schema = model.schema
+    about = {"hdl.table": table, "hdl.version": str(model.version), "hdl.sha256": model.signature}
+    graph = export.build(model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about)
+    with outputs.replacing(out) as file:
+        file.write(export.serialise(graph))
+    click.echo(out)
 
 
 @click.command(cls=Command)

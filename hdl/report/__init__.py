@@ -62,8 +62,8 @@ class Facts:
     rows : list of dict
         Metrics of the rounds: `round`, and where known `cost`, `accuracy`, `val_cost`,
         `val_accuracy`, `seconds`, `samples`, `workers`.
-    measured : Measured, optional
-        What the headline and the confusion matrix show.
+    measured : list of Measured
+        The headline shows the first; the confusion matrix is that of the first that has one.
     first_layer : array [I, H], optional
     image : tuple, optional
         (height, width) or (height, width, channels) of the input.
@@ -78,11 +78,11 @@ class Facts:
     classes: Sequence[Any] | None
     data: list[tuple[str, Any]]
     rows: list[dict[str, Any]]
-    measured: Measured | None = None
+    measured: list[Measured] = field(default_factory=list)
     first_layer: NDArray | None = None
     image: tuple[int, ...] | None = None
     seconds: float = 0.0
-    made: str = field(default="")
+    made: str = ""
 
 
 def render(facts: Facts) -> str:
@@ -106,7 +106,7 @@ def render(facts: Facts) -> str:
 
 def _headline(facts: Facts) -> str:
     items = []
-    if (seen := facts.measured) is not None:
+    for seen in facts.measured[:1]:
         where = f"{seen.samples:,} samples of {seen.source}"
         if seen.accuracy is not None:
             items.append((f"{seen.kind} accuracy", percent(seen.accuracy), where))
@@ -140,8 +140,8 @@ def _curves(facts: Facts) -> str:
 
 
 def _confusion(facts: Facts) -> str:
-    seen = facts.measured
-    if seen is None or seen.confusion is None:
+    seen = next((seen for seen in facts.measured if seen.confusion is not None), None)
+    if seen is None:
         return ""
     classes = facts.classes if facts.classes is not None else range(len(seen.confusion))
     wrong = int(seen.confusion.sum() - np.trace(seen.confusion))
@@ -186,7 +186,7 @@ def _times(facts: Facts) -> str:
     seen: dict[str, list[tuple[float, float, float]]] = {}
     for row in timed:
         for worker in row.get("workers") or ():
-            entry = (row["round"], worker.get("seconds", 0.0), worker.get("samples", 0))
+            entry = (row["round"], worker.get("seconds", 0.0), len(worker.get("shards") or ()))
             seen.setdefault(str(worker.get("worker", "?")), []).append(entry)
     workers = [(name, *np.array(entries, float).T) for name, entries in sorted(seen.items(), key=_natural)]
     rounds, seconds = (np.array([row[key] for row in timed], float) for key in ("round", "seconds"))
@@ -197,17 +197,15 @@ def _times(facts: Facts) -> str:
     )
     parts = [drawing.replace("</svg>", "</svg></div>")]
     if workers:
-        head = ("worker", "rounds", "mean", "longest", "samples", "samples/s")
+        head = ("worker", "rounds", "shards", "mean", "longest", "total")
         parts.append(page.table(head, (_worker(*worker) for worker in workers)))
     note = f"Mean {duration(seconds.mean())}, longest {duration(seconds.max())}; bars are rounds, dots workers."
     return page.section("Time", note, *parts)
 
 
-def _worker(name: str, rounds: NDArray, seconds: NDArray, samples: NDArray) -> tuple[str, ...]:
-    total = seconds.sum()
-    speed = _short(samples.sum() / total) if total else "–"
-    count = len(np.unique(rounds))
-    return name, str(count), duration(seconds.mean()), duration(seconds.max()), f"{int(samples.sum()):,}", speed
+def _worker(name: str, rounds: NDArray, seconds: NDArray, shards: NDArray) -> tuple[str, ...]:
+    times = (duration(value) for value in (seconds.mean(), seconds.max(), seconds.sum()))
+    return name, str(len(np.unique(rounds))), str(int(shards.max())), *times
 
 
 def _spec(facts: Facts) -> str:

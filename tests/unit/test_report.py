@@ -29,7 +29,7 @@ def make(**changes):
             "val_accuracy": 0.97 - 0.5 / number,
             "seconds": 0.2,
             "samples": 600,
-            "workers": [{"worker": worker, "seconds": 0.1, "samples": 300} for worker in (0, 1)],
+            "workers": [{"worker": worker, "seconds": 0.1, "shards": [worker]} for worker in (0, 1)],
         }
         for number in range(1, 9)
     ]
@@ -41,7 +41,7 @@ def make(**changes):
         classes=["cat", EVIL, "dog"],
         data=[("path", f"/data/{EVIL}"), ("samples", "600")],
         rows=rows,
-        measured=report.Measured("digits:test", "Test", 143, 0.1234, 137 / 143, confusion),
+        measured=[report.Measured("digits:test", "Test", 143, 0.1234, 137 / 143, confusion)],
         first_layer=rng.standard_normal((64, 20)).astype(np.float32),
         image=(8, 8, 1),
         seconds=1.6,
@@ -137,7 +137,7 @@ def test_curves_have_both_lines_and_text_stays_text():
 
 def test_regression_without_test_data():
     rows = [{"round": 1, "cost": 3.0, "seconds": 0.1}]
-    text = Page(make(measured=None, classes=None, rows=rows, first_layer=None, image=None, data=[])).text
+    text = Page(make(measured=[], classes=None, rows=rows, first_layer=None, image=None, data=[])).text
     assert "Confusion" not in text
     assert "Accuracy" not in text
     assert "1 round" in text
@@ -152,9 +152,8 @@ def test_costs_that_are_not_numbers_do_not_break_the_page():
 def test_many_classes_become_a_picture():
     matrix = np.diag(np.arange(1, 101))
     matrix[3, 4] = 2
-    source = make(
-        measured=report.Measured("d", "Test", int(matrix.sum()), 0.1, 0.9, matrix), classes=range(100), first_layer=None
-    )
+    seen = report.Measured("d", "Test", int(matrix.sum()), 0.1, 0.9, matrix)
+    source = make(measured=[seen], classes=range(100), first_layer=None)
     assert '<table class="confusion"' not in source
     assert 'class="heat" src="data:image/png' in source
     assert "3 taken for 4 (2×)" in Page(source).text

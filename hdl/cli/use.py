@@ -1,0 +1,144 @@
+"""`hdl evaluate` and `hdl predict`: using what was trained."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from hdl.cli.common import (
+    Command,
+    at_option,
+    count,
+    data_options,
+    open_model,
+    percent,
+    take_data_options,
+    threads_option,
+)
+from hdl.errors import SpecError
+
+MOST_CLASSES = 12  # of a confusion matrix in a terminal
+
+
+@data_options
+@click.command(cls=Command)
+@click.argument("table", metavar="TABLE")
+@click.argument("data", metavar="DATA")
+@at_option
+@threads_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate_(table: str, data: str, which: str, threads: int | None, as_json: bool, **values: Any) -> None:
+    """Measure the network of TABLE on DATA: cost, accuracy, confusion matrix.
+
+    DATA is anything that hdl train takes; FOLDER:test is the test part of a folder. The cost is the
+    mean loss without regularisers.
+    """
+    from hdl.data import open_source
+
+    model = open_model(table, which, threads)
+    source = open_source(data, take_data_options(values), model.schema)
+    score = model.evaluate(source)
+    if as_json:
+        click.echo(json.dumps({"table": table, "version": model.version, "data": data, **score_json(score, model)}))
+    else:
+        click.echo(score_text(score, model.schema.classes))
+
+
+def score_json(score: Any, model: Any) -> dict[str, Any]:
+    """A score as plain values."""
+    confusion = None if score.confusion is None else np.asarray(score.confusion).tolist()
+    classes = list(model.schema.classes) or None
+    return {
+        "samples": score.samples,
+        "cost": score.cost,
+        "accuracy": score.accuracy,
+        "classes": classes,
+        "confusion": confusion,
+        "sha256": model.signature,
+    }
+
+
+def score_text(score: Any, classes: Any) -> str:
+    """A score for people, with its confusion matrix where that fits a terminal."""
+    lines = [f"samples   {score.samples:,}", f"cost      {score.cost:.6f}"]
+    if score.accuracy is not None:
+        lines.append(f"accuracy  {percent(score.accuracy)}")
+    if score.confusion is not None and 0 < len(classes) <= MOST_CLASSES:
+        lines += ["", *confusion_lines(score.confusion, classes)]
+    return "\n".join(lines)
+
+
+def confusion_lines(confusion: Any, classes: Any) -> list[str]:
+    """A confusion matrix in plain text: rows true, columns predicted, a dot for none."""
+    names = [str(name)[:10] for name in classes]
+    cells = [[str(value) if value else "·" for value in row] for row in np.asarray(confusion).tolist()]
+    width = max(map(len, [*names, *(cell for row in cells for cell in row)])) + 2
+    side = max(len("true"), *map(len, names))
+    head = f"{'true':>{side}}" + "".join(f"{name:>{width}}" for name in names) + "  ← predicted"
+    return [head, *(f"{name:>{side}}" + "".join(f"{cell:>{width}}" for cell in row)
+                    for name, row in zip(names, cells, strict=True))]  # fmt: skip
+
+
+@data_options
+@click.command(cls=Command)
+@click.argument("table", metavar="TABLE")
+@click.argument("data", metavar="DATA")
+@click.option(
+    "--out", required=True, metavar="FILE", help="Where to write: .csv, .parquet or .npy; - is CSV on stdout."
+)
+@click.option("--labels-only", is_flag=True, help="Write the classes and no probabilities.")
+@click.option("--overwrite", is_flag=True, help="Replace a FILE that is there.")
+@at_option
+@threads_option
+def predict_(
+    table: str, data: str, out: str, labels_only: bool, overwrite: bool, which: str, threads: int | None, **values: Any
+) -> None:
+    """Write the answers of TABLE's network for DATA, one a sample, in input order.
+
+    CSV and Parquet get a column `label` and one column of probability a class; npy gets the
+    probabilities [N, C] as float32. For regression there are values in place of probabilities. DATA
+    may lack labels. FILE appears whole or not at all.
+    """
+    from hdl.cli import outputs
+    from hdl.data import open_source
+
+    if out != "-":
+        outputs.check(out, overwrite)
+    model = open_model(table, which, threads)
+    classes = list(model.schema.classes) or None
+    if labels_only and classes is None:
+        raise SpecError("--labels-only: this network has no classes")
+    source = open_source(data, take_data_options(values), model.schema)
+    arguments = (columns(model), classes, labels_only)
+    if out == "-":
+        _write(outputs.Writer(sys.stdout.buffer, ".csv", *arguments), model, source)
+        return
+    with outputs.replacing(out) as file:
+        n = _write(outputs.Writer(file, Path(out).suffix, *arguments), model, source)
+    click.echo(f"{count(n, 'answer')} in {out}", err=True)
+
+
+def columns(model: Any) -> list[str]:
+    """Names of the outputs."""
+    schema = model.schema
+    if schema.classes:
+        return [f"probability:{name}" for name in schema.classes]
+    if schema.targets:
+        return list(schema.targets)
+    if schema.outputs == 1:
+        return ["value"]
+    return [f"value:{number}" for number in range(schema.outputs)]
+
+
+def _write(writer: Any, model: Any, source: Any) -> int:
+    n = 0
+    for answers in model.predict(source):
+        writer.write(answers.out, answers.labels)
+        n += len(answers.out)
+    writer.close()
+    return n

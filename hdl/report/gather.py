@@ -1,0 +1,163 @@
+"""From a weight table to the facts of its report."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hdl.cli.outputs import replacing
+from hdl.errors import TableError, Unavailable
+from hdl.report import Facts, Measured, render
+from hdl.table import Table
+
+MEASURED = "measured.json"  # in the table's folder: what its network scored, for later reports
+PAGE = "report.html"
+
+
+def gather(path: str) -> Facts:
+    """All that a table, and what was measured of it, tell.
+
+    Raises
+    ------
+    TableError
+        There is no table, or it is damaged.
+    """
+    from hdl.models.mlp import Layout
+
+    table = Table(path)
+    first, last = table.header(0), table.header()
+    version = table.read(table.best())
+    about, spec = first["about"], last["spec"]
+    schema = about.get("schema") or {}
+    rows = [row for row in map(_row, last["rows"]) if row is not None]
+    _shift_validation(last["rows"], rows)
+    measured = load_measured(path, version.signature)
+    if not any(seen.kind == "Test" for seen in measured) and (seen := _validation(last["rows"], version.number)):
+        measured.insert(0, seen)
+    layers = Layout(tuple(spec["net"])).split(version.weights.w)
+    return Facts(
+        table=path,
+        version=version.number,
+        sha256=version.signature,
+        spec=spec,
+        classes=schema.get("classes") or None,
+        data=_data(about, schema),
+        rows=rows,
+        measured=measured,
+        first_layer=layers[0][0],
+        image=_image(schema),
+        seconds=sum(row["seconds"] or 0 for row in rows),
+        made=time.strftime("%Y-%m-%d %H:%M"),
+    )
+
+
+def write(path: str, out: str | None = None) -> str:
+    """Make a table's report; its path.
+
+    Parameters
+    ----------
+    path : str
+        The table.
+    out : str, optional
+        The page; `report.html` in the table if not given. It appears whole, over an older one.
+    """
+    if out is None:
+        if "://" in path and not path.startswith("file://"):
+            raise Unavailable(f"{path}: a report is written to a local file: give --out FILE")
+        out = str(Path(path.removeprefix("file://"), PAGE))
+    text = render(gather(path))
+    with replacing(out) as file:
+        file.write(text.encode())
+    return out
+
+
+def save_measured(path: str, signature: str, measured: list[Measured]) -> None:
+    """Keep scores beside the table's versions; they hold for the weights of that signature."""
+    scores = [
+        {**vars(seen), "confusion": None if seen.confusion is None else np.asarray(seen.confusion).tolist()}
+        for seen in measured
+    ]
+    with replacing(Path(path.removeprefix("file://"), MEASURED)) as file:
+        file.write(json.dumps({"sha256": signature, "scores": scores}).encode())
+
+
+def load_measured(path: str, signature: str) -> list[Measured]:
+    """The scores that were kept for the weights of a signature; none if there are no such ones."""
+    try:
+        kept = json.loads(Path(path.removeprefix("file://"), MEASURED).read_bytes())
+        scores = [Measured(**score) for score in kept["scores"]] if kept["sha256"] == signature else []
+        for seen in scores:
+            if seen.confusion is not None:
+                seen.confusion = np.asarray(seen.confusion, np.int64)
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        raise TableError(f"{Path(path, MEASURED)}: not what hdl wrote ({error}); remove it") from None
+    return scores
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any] | None:
+    """A version's metrics as the page wants them; None for the closing evaluation, which trained nothing."""
+    if row.get("final"):
+        return None
+    seconds = row.get("seconds") or {}
+    return {
+        "round": row["version"],
+        "cost": row.get("cost"),
+        "accuracy": row.get("accuracy"),
+        "samples": row.get("samples"),
+        "seconds": seconds.get("round"),
+        "workers": seconds.get("workers") or [],
+    }
+
+
+def _shift_validation(source: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    """Put each validation to the version that it measured: the parent of the row that tells of it."""
+    by_version = {row["round"]: row for row in rows}
+    for row in source:
+        if (target := by_version.get(row.get("parent"))) is not None:
+            target["val_cost"], target["val_accuracy"] = row.get("val_cost"), row.get("val_accuracy")
+
+
+def _validation(rows: list[dict[str, Any]], version: int) -> Measured | None:
+    """The validation of a version, from the row of its child."""
+    for row in rows:
+        if row.get("parent") == version and row.get("val_cost") is not None:
+            return Measured("the training data, held out", "Validation", row["val_samples"], row["val_cost"],
+                            row.get("val_accuracy"))  # fmt: skip
+    return None
+
+
+def _data(about: dict[str, Any], schema: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The data's summary."""
+    rule = schema.get("rule") or {}
+    scale = " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in rule.values())
+    classes = schema.get("classes") or []
+    shown = ", ".join(map(str, classes[:12])) + (", …" if len(classes) > 12 else "")
+    items = [
+        ("path", about.get("data")),
+        ("format", schema.get("format")),
+        ("samples", f"{schema['samples']:,}" if schema.get("samples") is not None else None),
+        ("bad records skipped", schema.get("bad") or None),
+        ("features", f"{schema.get('inputs', 0):,} ({schema.get('kind', '')})"),
+        ("image", " × ".join(map(str, schema["image"])) if schema.get("image") else None),
+        ("scaling", scale),
+        ("classes", f"{len(classes)}: {shown}" if classes else None),
+        ("outputs", schema.get("outputs")),
+        ("instruction set", about.get("isa")),
+        ("device", about.get("device")),
+    ]
+    return [(name, value) for name, value in items if value not in (None, "")]
+
+
+def _image(schema: dict[str, Any]) -> tuple[int, ...] | None:
+    """The input's shape as an image: the data's own, or a square where the number of features is one."""
+    if schema.get("image"):
+        return tuple(schema["image"])
+    inputs = schema.get("inputs") or 0
+    side = int(inputs**0.5 + 0.5)
+    return (side, side) if side * side == inputs and side >= 5 else None
