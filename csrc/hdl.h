@@ -97,6 +97,7 @@ const char *hdl_isa_name(hdl_isa isa);
 /* max_batch: rows of one pass (a larger batch is taken in blocks). threads >= 1. */
 hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, int32_t threads, hdl_isa isa);
 void hdl_plan_free(hdl_plan *plan);
+hdl_isa hdl_plan_isa(const hdl_plan *plan);
 int32_t hdl_state_vectors(int32_t rule); /* S: vectors of [P] that a rule keeps */
 
 /* Mini-batch training over order[0 .. count): step s uses order[s*batch .. min((s+1)*batch, count)).
@@ -116,6 +117,9 @@ hdl_status hdl_forward(hdl_plan *plan, const float *weights, const hdl_data *dat
 
 /* Philox4x32-10 (Salmon et al. 2011): out [n] = words first .. first+n of the stream keyed by (seed, a, b, c). */
 void hdl_random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t first, int64_t n, uint32_t *out);
+
+/* Best speed of multiply-adds in registers on that many threads just now (about 20 ms): what benchmarks divide by. */
+double hdl_peak_gflops(int32_t threads, hdl_isa isa);
 
 #ifdef __cplusplus
 }

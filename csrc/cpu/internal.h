@@ -1,0 +1,138 @@
+/* internal.h: what the files of the CPU core share. Letters as in hdl.h; VW: lanes of a vector.
+ *
+ * Matrices of weights live in the plan during a call, in the layout that the kernels read, never repacked per step:
+ *   across O (the usual): rows are inputs, vectors run along outputs, cut into panels of up to 3 vectors:
+ *     w = panels [m = I, padded to VW][panel's columns], one after another. Forward reads it directly; the input's
+ *     gradient reads wt, the same matrix transposed, panels [n = O][panel's columns of I], kept by register transposes.
+ *   along I (narrow O, where vectors along O would waste lanes): w [m = O][ld], vectors run along inputs. Forward is a
+ *     dot product, the input's gradient and dW read it directly: no copy.
+ * Padding lanes and rows of weights, activations and deltas are zero and stay zero.
+ */
+#ifndef HDL_INTERNAL_H
+#define HDL_INTERNAL_H
+
+#include "../hdl.h"
+#include "../rng.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum { HDL_PV = 3, HDL_MAX_VW = 16, HDL_BLOCK = 128, HDL_MAX_THREADS = 256, HDL_STATES = 2 };
+
+typedef struct {
+  int I, O;
+  bool along_inputs;
+  int m, n, mp, nv;    /* matrix as stored: rows, columns, rows padded to VW, vectors of columns */
+  int ld;              /* floats from row to row where along_inputs */
+  size_t size;         /* floats of w */
+  float *w, *wt, *g;   /* weights, transposed copy or NULL, gradient: w and g have the same layout */
+  float *s[HDL_STATES]; /* the rule's state, layout of w */
+  float *b, *gb, *sb[HDL_STATES]; /* [O padded] biases, their gradient, their state */
+  float *a, *d;        /* [block, lda] output (after activation), delta (gradient of the cost at the input of act.) */
+  int lda;
+  int x_ld;            /* of this layer's input */
+  const float *x;      /* [block, x_ld] this layer's input: the gathered data or the layer below's a */
+} hdl_layer;
+
+/* What one pass over a block of rows must do; written by thread 0 between barriers, read by all. */
+typedef struct {
+  const hdl_data *data;
+  const int64_t *order; /* of this block, or NULL: base, base+1, … */
+  int64_t base;
+  int rows;             /* of this block */
+  int64_t row0;         /* of its first row in the mini-batch (dropout's counter) */
+  int64_t step;
+  bool backward, first, last; /* first, last block of the mini-batch */
+  bool update;                /* the last block updates the weights */
+  bool touched;               /* CSR: only rows of w with an input need an update */
+  const hdl_update *rule;
+  float lr, inv_batch;
+  float eta, decay;        /* plain SGD: w = decay*w - eta*sum of gradients */
+  bool plain;              /* plain SGD: fused into the kernel */
+  float adam1, adam2;      /* 1/(1-beta1^t), 1/(1-beta2^t) */
+  uint32_t key[2];         /* dropout */
+  float *out;              /* forward: [rows, O] or NULL */
+} hdl_pass;
+
+typedef struct { /* a thread's share of a layer's dW: rows (across O) or vectors (along I) */
+  int lo, hi;
+} hdl_range;
+
+/* One table per instruction set. Rows r0 … r1 are of the block; thread says whose share of the weights. */
+typedef struct {
+  int vw;
+  void (*gather)(hdl_plan *p, const hdl_pass *q, int r0, int r1);
+  void (*forward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1);
+  void (*loss)(hdl_plan *p, const hdl_pass *q, int r0, int r1);
+  void (*backward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1);
+  void (*weights)(hdl_plan *p, const hdl_pass *q, int l, int thread);
+  void (*max_norm)(hdl_plan *p, const hdl_pass *q, int l, int thread);
+  void (*transpose)(hdl_layer *y);
+  float (*peak)(int64_t n);
+} hdl_kernels;
+
+extern const hdl_kernels hdl_kernels_generic, hdl_kernels_avx2, hdl_kernels_avx512, hdl_kernels_wide;
+
+typedef struct hdl_pool hdl_pool;
+struct hdl_pool *hdl_pool_new(int threads);
+void hdl_pool_free(struct hdl_pool *pool);
+void hdl_pool_run(struct hdl_pool *pool, void (*body)(void *, int thread), void *argument);
+void hdl_pool_barrier(struct hdl_pool *pool, int thread);
+bool hdl_pool_foreign(const struct hdl_pool *pool); /* in a forked child */
+
+struct hdl_plan {
+  int layers, threads, block;
+  hdl_isa isa;
+  const hdl_kernels *k;
+  int activation, loss;
+  float leak;
+  uint32_t drop_input, drop_hidden; /* round(65536 p) */
+  float keep_input, keep_hidden;    /* 1/(1-p) */
+  int *widths;
+  hdl_layer *layer; /* [L] */
+  struct hdl_pool *pool;
+  void *memory;     /* everything below and in the layers */
+  size_t memory_size;
+  int input_type, states; /* what memory is laid out for; -1: nothing yet */
+  float *x;         /* [block, layer[0].x_ld] */
+  float *target;    /* [block, layer[L-1].lda] */
+  int32_t *label;   /* [block] */
+  float *scale, *shift; /* [padded I]; scale NULL where the data has neither */
+  float *scale_room, *shift_room;
+  float *row_cost;  /* [block] */
+  int32_t *row_hit; /* [block] */
+  float *scratch;   /* [threads][scratch_size] */
+  size_t scratch_size;
+  hdl_range *range; /* [threads][L] */
+  /* CSR: the block's entries by row (scaled, dropped), and its transpose: inputs touched, their entries in row order */
+  int64_t nnz_room;
+  int32_t *row_start, *row_input; /* [block+1], [nnz] */
+  float *row_value;               /* [nnz] */
+  int32_t *t_input, *t_start, *t_row, *t_count; /* [touched], [touched+1], [nnz], [I] */
+  float *t_value;                 /* [nnz] */
+  int touched;
+  atomic_int nonfinite, stop;
+};
+
+/* pack.c: between a flat vector [P] and the layout above */
+typedef enum { HDL_WEIGHTS, HDL_GRADIENT, HDL_STATE /* + s */ } hdl_vector;
+void hdl_pack(const hdl_plan *p, const float *flat, hdl_vector which);
+void hdl_unpack(const hdl_plan *p, float *flat, hdl_vector which);
+size_t hdl_parameters(const hdl_plan *p);
+hdl_status hdl_layout(hdl_plan *p, int input_type, int states); /* (re)lays memory for a call */
+
+hdl_status hdl_fail(hdl_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static inline int hdl_round_up(int n, int to) { return (n + to - 1) / to * to; }
+
+/* Panels of a matrix of nv vectors: even widths, at most HDL_PV. */
+static inline int hdl_panels(int nv) { return (nv + HDL_PV - 1) / HDL_PV; }
+static inline int hdl_panel_start(int nv, int p) {
+  int np = hdl_panels(nv), base = nv / np, extra = nv % np;
+  return p * base + (p < extra ? p : extra);
+}
+/* The panel that holds vector v. */
+static inline int hdl_panel_of(int nv, int v) {
+  int np = hdl_panels(nv), base = nv / np, extra = nv % np, wide = extra * (base + 1);
+  return v < wide ? v / (base + 1) : extra + (v - wide) / base;
+}
+#endif

@@ -1,0 +1,114 @@
+/* loss.c: the output layer's non-linearity, cost and delta, one row at a time; Z [B, O] is y->a.
+ *   softmax, cross-entropy:  p = e^z / sum e^z,  cost = -sum t ln p = sum t (ln sum e^z - z)
+ *   sigmoid, cross-entropy:  p = 1/(1 + e^-z),   cost = sum max(z, 0) - z t + ln(1 + e^-|z|)
+ *   linear, squared error:   p = z,              cost = 1/2 sum (p - t)²
+ * and always D = p - t: overwrites y->d, row_cost, row_hit, and q->out with p. Padding of D is zero. */
+#include "kernels.h"
+
+INLINE float maximum(vf x) {
+  float m = x[0];
+#pragma GCC unroll 16
+  for (int i = 1; i < VW; i++) m = x[i] > m ? x[i] : m;
+  return m;
+}
+
+static int first_largest(const float *x, int n) {
+  int best = 0;
+  for (int i = 1; i < n; i++)
+    if (x[i] > x[best]) best = i;
+  return best;
+}
+
+static void softmax(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
+  hdl_layer *y = &p->layer[p->layers - 1];
+  int O = y->O, nv = (O + VW - 1) / VW;
+  bool scored = q->data->y != NULL, classes = q->data->y_type == HDL_CLASS;
+  vi tail = vmask(O - (nv - 1) * VW);
+  vf low = vset(-INFINITY);
+  for (int b = r0; b < r1; b += VW) {
+    float sums[VW] __attribute__((aligned(64))), rest[VW] __attribute__((aligned(64))), weight[VW];
+    int n = r1 - b < VW ? r1 - b : VW;
+    for (int j = 0; j < VW; j++) sums[j] = 1, rest[j] = 0, weight[j] = 1;
+    for (int j = 0; j < n; j++) {
+      int r = b + j;
+      float *z = y->a + (ptrdiff_t)r * y->lda, *d = y->d + (ptrdiff_t)r * y->lda, most;
+      const float *t = p->target + (ptrdiff_t)r * y->lda;
+      vf m = vsel(tail, vload(z + (nv - 1) * VW), low), sum;
+      for (int v = 0; v + 1 < nv; v++) m = vmax(vload(z + v * VW), m);
+      most = maximum(m);
+      sum = (vf){0};
+      for (int v = 0; v < nv; v++) {
+        vf e = vexp(vload(z + v * VW) - most);
+        if (v + 1 == nv) e = vkeep(e, tail);
+        vstore(d + v * VW, e);
+        sum += e;
+      }
+      float total = vsum(sum), inv = 1 / total;
+      for (int v = 0; v < nv; v++) vstore(d + v * VW, vload(d + v * VW) * inv);
+      if (q->out) memcpy(q->out + (ptrdiff_t)r * O, d, sizeof(float) * (size_t)O);
+      if (!scored) continue;
+      sums[j] = total;
+      if (classes) {
+        int c = p->label[r];
+        bool hit = z[c] == most;
+        for (int i = 0; hit && i < c; i++) hit = z[i] != most;
+        p->row_hit[r] = hit;
+        rest[j] = most - z[c];
+        d[c] -= 1;
+      } else {
+        vf w = (vf){0}, s = (vf){0};
+        for (int v = 0; v < nv; v++) {
+          vf target = vload(t + v * VW);
+          w += target;
+          s = vfma(target, most - vload(z + v * VW), s);
+          vstore(d + v * VW, vload(d + v * VW) - target);
+        }
+        weight[j] = vsum(w), rest[j] = vsum(s);
+        p->row_hit[r] = first_largest(z, O) == first_largest(t, O);
+      }
+    }
+    vstore(sums, vlog(vload(sums)));
+    for (int j = 0; j < n; j++) p->row_cost[b + j] = scored ? weight[j] * sums[j] + rest[j] : 0;
+  }
+}
+
+static void elementwise(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
+  hdl_layer *y = &p->layer[p->layers - 1];
+  int O = y->O, nv = (O + VW - 1) / VW;
+  bool scored = q->data->y != NULL, squared = p->loss == HDL_SQUARED;
+  for (int r = r0; r < r1; r++) {
+    float *a = y->a + (ptrdiff_t)r * y->lda, *d = y->d + (ptrdiff_t)r * y->lda;
+    const float *t = p->target + (ptrdiff_t)r * y->lda;
+    vf cost = (vf){0};
+    vi wrong = (vi){0};
+    for (int v = 0; v < nv; v++) {
+      vi real = vmask(O - v * VW);
+      vf z = vload(a + v * VW), target = vload(t + v * VW), out = z, c;
+      if (!squared) {
+        vf e = vexp(-vabs(z)), s = 1.f / (1.f + e);
+        out = vsel(z < (vf){0}, e * s, s); /* exact for both signs */
+        c = vmax(z, (vf){0}) - z * target + vlog(1.f + e);
+        wrong |= ((z >= (vf){0}) ^ (target >= vset(0.5f))) & real;
+      } else {
+        c = 0.5f * (z - target) * (z - target);
+      }
+      vstore(a + v * VW, out);
+      vstore(d + v * VW, vkeep(out - target, real));
+      cost += vkeep(c, real);
+    }
+    if (q->out) memcpy(q->out + (ptrdiff_t)r * O, a, sizeof(float) * (size_t)O);
+    p->row_cost[r] = scored ? vsum(cost) : 0;
+    int any = 0;
+    for (int i = 0; i < VW; i++) any |= wrong[i];
+    p->row_hit[r] = scored && !squared && !any;
+  }
+}
+
+void FN(loss)(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
+  if (p->loss == HDL_SOFTMAX) softmax(p, q, r0, r1);
+  else elementwise(p, q, r0, r1);
+  if (!q->backward) return;
+  bool bad = false;
+  for (int r = r0; r < r1; r++) bad |= !isfinite(p->row_cost[r]);
+  if (bad) atomic_store(&p->nonfinite, 1);
+}

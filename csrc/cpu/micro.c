@@ -1,0 +1,76 @@
+/* micro.c: every size of the inner loop in micro.h. */
+#include "micro.h"
+
+INLINE void micro(const int T, const int MR, const int PV, int K, const float *a, ptrdiff_t lda, const float *p,
+                  ptrdiff_t ldp, const float *init, ptrdiff_t ldi, float *c, ptrdiff_t ldc, const hdl_sgd *sgd) {
+  vf acc[16][HDL_PV];
+  if (init) {
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; r++)
+#pragma GCC unroll 3
+      for (int v = 0; v < PV; v++) acc[r][v] = vload(init + r * ldi + v * VW);
+  } else {
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; r++)
+#pragma GCC unroll 3
+      for (int v = 0; v < PV; v++) acc[r][v] = (vf){0};
+  }
+  for (int k = 0; k < K; k++) {
+    vf q[HDL_PV];
+#pragma GCC unroll 3
+    for (int v = 0; v < PV; v++) q[v] = vload(p + v * VW);
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; r++) {
+      vf x = vset(T ? a[r] : a[r * lda]);
+#pragma GCC unroll 3
+      for (int v = 0; v < PV; v++) acc[r][v] = vfma(x, q[v], acc[r][v]);
+    }
+    p += ldp;
+    a += T ? lda : 1;
+  }
+  if (sgd) {
+    vf decay = vset(sgd->decay), eta = vset(sgd->eta);
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; r++)
+#pragma GCC unroll 3
+      for (int v = 0; v < PV; v++) {
+        float *w = c + r * ldc + v * VW;
+        vstore(w, decay * vload(w) - eta * acc[r][v]);
+      }
+  } else {
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; r++)
+#pragma GCC unroll 3
+      for (int v = 0; v < PV; v++) vstore(c + r * ldc + v * VW, acc[r][v]);
+  }
+}
+
+#define SIZE(t, pv, mr)                                                                                                \
+  static void micro_##t##_##pv##_##mr(int K, const float *a, ptrdiff_t lda, const float *p, ptrdiff_t ldp,             \
+                                      const float *init, ptrdiff_t ldi, float *c, ptrdiff_t ldc, const hdl_sgd *sgd) { \
+    micro(t, mr, pv, K, a, lda, p, ldp, init, ldi, c, ldc, sgd);                                                       \
+  }
+#define UP_TO_4(X, t, pv) X(t, pv, 1) X(t, pv, 2) X(t, pv, 3) X(t, pv, 4)
+#define UP_TO_6(X, t, pv) UP_TO_4(X, t, pv) X(t, pv, 5) X(t, pv, 6)
+#define UP_TO_8(X, t, pv) UP_TO_6(X, t, pv) X(t, pv, 7) X(t, pv, 8)
+#define UP_TO_12(X, t, pv) UP_TO_8(X, t, pv) X(t, pv, 9) X(t, pv, 10) X(t, pv, 11) X(t, pv, 12)
+#define UP_TO_16(X, t, pv) UP_TO_12(X, t, pv) X(t, pv, 13) X(t, pv, 14) X(t, pv, 15) X(t, pv, 16)
+#if defined(__AVX512F__) && VW == 16
+#define ALL1 UP_TO_16
+#define ALL2 UP_TO_12
+#define ALL3 UP_TO_8
+#else
+#define ALL1 UP_TO_8
+#define ALL2 UP_TO_6
+#define ALL3 UP_TO_4
+#endif
+ALL1(SIZE, 0, 1)
+ALL2(SIZE, 0, 2)
+ALL3(SIZE, 0, 3)
+ALL1(SIZE, 1, 1)
+ALL2(SIZE, 1, 2)
+ALL3(SIZE, 1, 3)
+
+#define NAME(t, pv, mr) micro_##t##_##pv##_##mr,
+const hdl_micro FN(micro)[2][HDL_PV][16] = {{{ALL1(NAME, 0, 1)}, {ALL2(NAME, 0, 2)}, {ALL3(NAME, 0, 3)}},
+                                            {{ALL1(NAME, 1, 1)}, {ALL2(NAME, 1, 2)}, {ALL3(NAME, 1, 3)}}};

@@ -1,0 +1,465 @@
+# cython: language_level=3, boundscheck=True, wraparound=False
+"""The CPU core (csrc/hdl.h) for Python: checks shapes and types, releases the GIL, raises hdl's errors.
+
+Parameters are one flat float32 vector [P]: for each layer W [in, out] row-major, then b [out].
+"""
+
+import os
+import threading
+from typing import NamedTuple
+
+import numpy as np
+
+from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, Unavailable
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+
+cdef extern from "hdl.h" nogil:
+    ctypedef int hdl_status
+    ctypedef int hdl_isa
+    int HDL_OK, HDL_EINVAL, HDL_ENOMEM, HDL_ENONFINITE, HDL_EINTERRUPT, HDL_EISA, HDL_ESYS
+    int HDL_F32, HDL_U8, HDL_CSR, HDL_CLASS, HDL_TARGET
+
+    ctypedef struct hdl_net:
+        int32_t layers
+        const int32_t *widths
+        int32_t activation, loss
+        float leak, dropout_input, dropout_hidden
+
+    ctypedef struct hdl_update:
+        int32_t rule
+        const float *lr
+        float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon
+        int64_t first_step
+
+    ctypedef struct hdl_data:
+        int32_t x_type, y_type
+        int64_t n
+        const void *x
+        const int64_t *indptr
+        const int32_t *indices
+        const float *scale
+        const float *shift
+        const void *y
+
+    ctypedef struct hdl_key:
+        uint64_t seed
+        uint32_t round, shard
+
+    ctypedef int (*hdl_progress)(void *context, int64_t steps_done, int64_t steps) noexcept nogil
+
+    ctypedef struct hdl_result:
+        double cost
+        int64_t correct, samples, steps
+
+    ctypedef struct hdl_plan:
+        pass
+
+    const char *hdl_last_error()
+    hdl_isa hdl_best_isa()
+    const char *hdl_isa_name(hdl_isa)
+    hdl_status hdl_plan_new(hdl_plan **, const hdl_net *, int32_t, int32_t, hdl_isa)
+    void hdl_plan_free(hdl_plan *)
+    hdl_isa hdl_plan_isa(const hdl_plan *)
+    int32_t hdl_state_vectors(int32_t)
+    hdl_status hdl_train(hdl_plan *, float *, float *, const hdl_data *, const int64_t *, int64_t, int64_t,
+                         const hdl_update *, hdl_key, hdl_progress, void *, hdl_result *)
+    hdl_status hdl_gradient(hdl_plan *, const float *, const hdl_data *, const int64_t *, int64_t, hdl_key, float *,
+                            hdl_progress, void *, hdl_result *)
+    hdl_status hdl_forward(hdl_plan *, const float *, const hdl_data *, const int64_t *, int64_t, float *,
+                           hdl_progress, void *, hdl_result *)
+    void hdl_random_u32(uint64_t, uint32_t, uint32_t, uint32_t, uint64_t, int64_t, uint32_t *)
+    double hdl_peak_gflops(int32_t threads, hdl_isa isa)
+
+
+ACTIVATIONS = ("linear", "sigmoid", "tanh", "lecun_tanh", "relu", "leaky_relu")
+LOSSES = ("softmax", "sigmoid", "squared")
+RULES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam")
+ISAS = ("auto", "generic", "avx2", "avx512")
+
+
+class Result(NamedTuple):
+    """What a call saw.
+
+    Attributes
+    ----------
+    cost : float
+        Sum over samples of the data cost (no regulariser), as seen while training.
+    correct : int
+        Samples whose largest output is their class (softmax), or with all outputs on the right side of 0.5
+        (sigmoid); 0 for squared.
+    samples, steps : int
+        Samples seen; whole steps taken.
+    """
+
+    cost: float
+    correct: int
+    samples: int
+    steps: int
+
+
+def _one_of(field, value, names):
+    if value not in names:
+        raise SpecError(f"{field} is {value!r}, expected one of {', '.join(names)}")
+    return names.index(value)
+
+
+def _array(name, value, dtype, shape):
+    """`value` as it is where it fits, else an error that says what was expected; None stays None."""
+    if value is None:
+        return None
+    if not isinstance(value, np.ndarray) or value.dtype != dtype or not value.flags.c_contiguous:
+        value = np.ascontiguousarray(value, dtype)
+    if value.ndim != len(shape) or any(s is not None and s != t for s, t in zip(shape, value.shape)):
+        raise SpecError(f"{name} has shape {value.shape}, expected {tuple('n' if s is None else s for s in shape)}")
+    return value
+
+
+def _own(name, value, size):
+    """An array that the core overwrites: never copied."""
+    if not isinstance(value, np.ndarray) or value.dtype != np.float32 or not value.flags.c_contiguous:
+        raise SpecError(f"{name} must be a contiguous float32 array, it is overwritten")
+    if value.size != size:
+        raise SpecError(f"{name} has {value.size} numbers, expected {size}")
+    if not value.flags.writeable:
+        raise SpecError(f"{name} must be writeable, it is overwritten")
+    return value
+
+
+cdef const void *_address(value) noexcept:
+    return NULL if value is None else <const void *><size_t>value.ctypes.data
+
+
+cdef class _Watch:
+    """Called about every 50 ms while the core works."""
+
+    cdef object progress
+    cdef object error
+
+    def __init__(self, progress):
+        self.progress = progress
+        self.error = None
+
+    cdef int tick(self, int64_t done, int64_t steps) noexcept:
+        try:
+            PyErr_CheckSignals()
+            return 1 if self.progress is not None and self.progress(done, steps) else 0
+        except BaseException as error:
+            self.error = error
+            return 1
+
+
+cdef int _tick(void *context, int64_t done, int64_t steps) noexcept nogil:
+    with gil:
+        return (<_Watch>context).tick(done, steps)
+
+
+cdef class _Data:
+    """hdl_data with the arrays that it points into."""
+
+    cdef hdl_data c
+    cdef list keep
+
+    def __init__(self, x, y, scale, shift, int inputs, int outputs, bint labelled):
+        self.keep = []
+        self.c.indptr = NULL
+        self.c.indices = NULL
+        if isinstance(x, tuple):
+            if len(x) != 3:
+                raise SpecError("sparse x must be (values, indptr, indices)")
+            values, indptr, indices = x
+            indptr = _array("indptr", indptr, np.int64, (None,))
+            if len(indptr) < 1:
+                raise SpecError("indptr is empty, expected n + 1 numbers")
+            values = _array("values", values, np.float32, (None,))
+            indices = _array("indices", indices, np.int32, (None,))
+            if len(values) != len(indices) or indptr[-1] > len(values):
+                raise SpecError(f"sparse x has {len(values)} values, {len(indices)} indices, indptr ends at {indptr[-1]}")
+            self.keep += [values, indptr, indices]
+            self.c.x_type = HDL_CSR
+            self.c.n = len(indptr) - 1
+            self.c.x = _address(values)
+            self.c.indptr = <const int64_t *>_address(indptr)
+            self.c.indices = <const int32_t *>_address(indices)
+        else:
+            x = np.asarray(x)
+            x = _array("x", x, np.uint8 if x.dtype == np.uint8 else np.float32, (None, inputs))
+            self.keep.append(x)
+            self.c.x_type = HDL_U8 if x.dtype == np.uint8 else HDL_F32
+            self.c.n = x.shape[0]
+            self.c.x = _address(x)
+        scale, shift = _array("scale", scale, np.float32, (inputs,)), _array("shift", shift, np.float32, (inputs,))
+        self.keep += [scale, shift]
+        self.c.scale = <const float *>_address(scale)
+        self.c.shift = <const float *>_address(shift)
+        self.c.y_type = HDL_CLASS
+        self.c.y = NULL
+        if y is None:
+            if labelled:
+                raise SpecError("y is missing")
+            return
+        y = np.asarray(y)
+        if y.ndim == 1 and y.dtype.kind in "iu":
+            y = _array("y", y, np.int32, (self.c.n,))
+        elif y.ndim == 1 and outputs == 1:
+            y = _array("y", y.reshape(-1, 1), np.float32, (self.c.n, 1))
+            self.c.y_type = HDL_TARGET
+        else:
+            y = _array("y", y, np.float32, (self.c.n, outputs))
+            self.c.y_type = HDL_TARGET
+        self.keep.append(y)
+        self.c.y = _address(y)
+
+
+cdef class Plan:
+    """Working memory and threads for one dense network.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Inputs, hidden layers, outputs.
+    activation : {'linear', 'sigmoid', 'tanh', 'lecun_tanh', 'relu', 'leaky_relu'}
+        Of the hidden layers.
+    loss : {'softmax', 'sigmoid', 'squared'}
+        With its output: softmax and cross-entropy, sigmoid and summed cross-entropy, linear and half squared error.
+    leak : float
+        Slope of the leaky relu below 0.
+    dropout_input, dropout_hidden : float
+        Probability that an input or a hidden unit is dropped while training; the others are scaled by 1/(1-p).
+    max_batch : int
+        Rows of one pass at most; larger mini-batches are taken in blocks. Results do not depend on it.
+    threads : int
+        Threads, the caller's included. Results do not depend on it.
+    isa : {'generic', 'avx2', 'avx512'}, optional
+        Kernels; by default the environment's HDL_ISA, else the best that this processor runs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hdl._cpu import Plan
+    >>> plan = Plan([2, 8, 2], "tanh", "softmax")
+    >>> w = np.random.default_rng(0).normal(size=plan.parameters).astype(np.float32)
+    >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    >>> y = np.array([0, 1, 1, 0], np.int32)
+    >>> result = plan.train(w, None, x, y, np.tile(np.arange(4), 500), batch=4, lr=0.5)
+    >>> plan.forward(w, x, y)[1].correct
+    4
+    """
+
+    cdef hdl_plan *plan
+    cdef object lock
+    cdef readonly tuple widths
+    cdef readonly int64_t parameters
+    cdef readonly int threads
+    cdef readonly str isa
+
+    def __cinit__(self, widths, activation="tanh", loss="softmax", float leak=0.01, float dropout_input=0,
+                  float dropout_hidden=0, max_batch=256, int threads=1, isa=None):
+        cdef hdl_net net
+        cdef int32_t[::1] sizes = np.array(widths, np.int32)
+        if sizes.shape[0] < 2:
+            raise SpecError(f"widths is {tuple(widths)}, expected inputs and outputs at least")
+        self.lock = threading.Lock()
+        self.widths = tuple(int(w) for w in widths)
+        self.threads = threads
+        net.layers = <int32_t>(sizes.shape[0] - 1)
+        net.widths = &sizes[0]
+        net.activation = _one_of("activation", activation, ACTIVATIONS)
+        net.loss = _one_of("loss", loss, LOSSES)
+        net.leak, net.dropout_input, net.dropout_hidden = leak, dropout_input, dropout_hidden
+        isa = isa or os.environ.get("HDL_ISA") or "auto"
+        cdef hdl_isa number = _one_of("HDL_ISA", isa, ISAS)
+        cdef int32_t rows = min(max(int(max_batch), 0), 1 << 20)
+        _check(hdl_plan_new(&self.plan, &net, rows, threads, number), None)
+        self.isa = (hdl_isa_name(hdl_plan_isa(self.plan))).decode()
+        self.parameters = sum((i + 1) * o for i, o in zip(self.widths, self.widths[1:]))
+
+    def __dealloc__(self):
+        hdl_plan_free(self.plan)
+
+    def train(self, weights, state, x, y, order, int64_t batch, lr, rule="sgd", float l1=0, float l2=0,
+              float max_norm=0, float momentum=0.9, float beta1=0.9, float beta2=0.999, float rho=0.9,
+              float epsilon=1e-8, int64_t first_step=0, uint64_t seed=0, uint32_t round=0, uint32_t shard=0,
+              scale=None, shift=None, progress=None):
+        """Trains on mini-batches of `batch` along `order`; overwrites `weights` [P] and `state` [S, P].
+
+        Parameters
+        ----------
+        weights : float32 array [P]
+        state : float32 array [S, P] or None
+            S = `state_vectors(rule)`; None where S is 0. Zeros at the very beginning.
+        x : float32 or uint8 array [n, inputs], or a tuple (values, indptr, indices) of a CSR matrix
+        y : int array [n] of classes, or float32 array [n, outputs] of targets
+        order : int64 array
+            Samples in the order of use, over any number of epochs; repeats and omissions are fine.
+        lr : float or float32 array [steps]
+            Learning rate, of each step.
+        rule : {'sgd', 'momentum', 'nesterov', 'adagrad', 'adadelta', 'rmsprop', 'adam'}
+        l1, l2 : float
+            l1*|w| + l2/2*|w|^2 is added to the mean cost, biases exempt.
+        max_norm : float
+            Bound on the norm of each unit's incoming weights; 0 for none.
+        first_step : int
+            Steps taken before (Adam's bias correction, dropout's masks).
+        seed, round, shard : int
+            Key of the dropout masks.
+        scale, shift : float32 array [inputs], optional
+            The network sees x*scale + shift.
+        progress : callable(done, steps) -> bool, optional
+            Called about every 50 ms; a true result stops after the present step.
+
+        Returns
+        -------
+        Result
+            `steps` is less than expected where `progress` stopped it.
+
+        Raises
+        ------
+        NonFinite
+            The cost became NaN or infinite; `weights` and `state` are as they were.
+        KeyboardInterrupt
+            Ctrl-C; `weights` and `state` hold the last whole step.
+        """
+        cdef hdl_update u
+        cdef hdl_key key = hdl_key(seed, round, shard)
+        cdef hdl_result result
+        cdef _Data data = _Data(x, y, scale, shift, self.widths[0], self.widths[-1], True)
+        cdef _Watch watch = _Watch(progress)
+        cdef hdl_status status
+        u.rule = _one_of("rule", rule, RULES)
+        if batch < 1:
+            raise SpecError(f"batch is {batch}, expected at least 1")
+        weights = _own("weights", weights, self.parameters)
+        vectors = hdl_state_vectors(u.rule)
+        if vectors:
+            state = _own("state", state, vectors * self.parameters)
+        order = _array("order", order, np.int64, (None,))
+        cdef int64_t count = len(order)
+        steps = (count + batch - 1) // batch
+        if np.ndim(lr) == 0:
+            lr = np.full(max(steps, 1), lr, np.float32)
+        lr = _array("lr", lr, np.float32, (None,))
+        if len(lr) < steps:
+            raise SpecError(f"lr has {len(lr)} numbers for {steps} steps")
+        u.lr = <const float *>_address(lr)
+        u.l1, u.l2, u.max_norm, u.momentum = l1, l2, max_norm, momentum
+        u.beta1, u.beta2, u.rho, u.epsilon, u.first_step = beta1, beta2, rho, epsilon, first_step
+        cdef float *w = <float *>_address(weights)
+        cdef float *s = <float *>_address(state if vectors else None)
+        cdef const int64_t *o = <const int64_t *>_address(order)
+        with self.lock:
+            with nogil:
+                status = hdl_train(self.plan, w, s, &data.c, o, count, batch, &u, key, _tick, <void *>watch, &result)
+        if status == HDL_EINTERRUPT and watch.error is None:
+            status = HDL_OK
+        _check(status, watch.error)
+        return Result(result.cost, result.correct, result.samples, result.steps)
+
+    def gradient(self, weights, x, y, order=None, uint64_t seed=0, uint32_t round=0, uint32_t shard=0, scale=None,
+                 shift=None, out=None, progress=None):
+        """Sum over samples of the gradient of the data cost (no regulariser): (gradient [P], Result)."""
+        cdef hdl_key key = hdl_key(seed, round, shard)
+        cdef hdl_result result
+        cdef _Data data = _Data(x, y, scale, shift, self.widths[0], self.widths[-1], True)
+        cdef _Watch watch = _Watch(progress)
+        cdef hdl_status status
+        weights = _array("weights", weights, np.float32, (self.parameters,))
+        order = _array("order", order, np.int64, (None,))
+        cdef int64_t count = data.c.n if order is None else len(order)
+        out = np.empty(self.parameters, np.float32) if out is None else _own("out", out, self.parameters)
+        cdef const float *w = <const float *>_address(weights)
+        cdef float *g = <float *>_address(out)
+        cdef const int64_t *o = <const int64_t *>_address(order)
+        with self.lock:
+            with nogil:
+                status = hdl_gradient(self.plan, w, &data.c, o, count, key, g, _tick, <void *>watch, &result)
+        _check(status, watch.error)
+        return out, Result(result.cost, result.correct, result.samples, result.steps)
+
+    def forward(self, weights, x, y=None, order=None, scale=None, shift=None, bint outputs=True, progress=None):
+        """Predictions (probabilities, or values): (out [count, outputs] or None, Result).
+
+        Result's cost and correct are 0 without `y`. `outputs=False` scores only.
+        """
+        cdef hdl_result result
+        cdef _Data data = _Data(x, y, scale, shift, self.widths[0], self.widths[-1], False)
+        cdef _Watch watch = _Watch(progress)
+        cdef hdl_status status
+        weights = _array("weights", weights, np.float32, (self.parameters,))
+        order = _array("order", order, np.int64, (None,))
+        cdef int64_t count = data.c.n if order is None else len(order)
+        out = np.empty((count, self.widths[-1]), np.float32) if outputs else None
+        cdef const float *w = <const float *>_address(weights)
+        cdef float *a = <float *>_address(out)
+        cdef const int64_t *o = <const int64_t *>_address(order)
+        with self.lock:
+            with nogil:
+                status = hdl_forward(self.plan, w, &data.c, o, count, a, _tick, <void *>watch, &result)
+        _check(status, watch.error)
+        return out, Result(result.cost, result.correct, result.samples, result.steps)
+
+
+cdef _check(hdl_status status, error):
+    if error is not None:
+        raise error
+    if status == HDL_OK:
+        return
+    message = hdl_last_error().decode()
+    if status == HDL_EINVAL:
+        raise SpecError(message)
+    if status == HDL_ENONFINITE:
+        raise NonFinite(message)
+    if status == HDL_EINTERRUPT:
+        raise Interrupted(message)
+    if status == HDL_EISA:
+        raise Unavailable(f"HDL_ISA: {message}")
+    if status == HDL_ENOMEM:
+        raise MemoryError(message)
+    raise HdlError(message)
+
+
+def random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t first, int64_t n):
+    """Words first .. first+n of the Philox4x32-10 stream keyed by (seed, a, b, c): uint32 array [n]."""
+    if n < 0 or first + <uint64_t>n > (<uint64_t>1 << 34):
+        raise SpecError(f"words {first} to {first + n} of a stream, expected at most 2^34")
+    out = np.empty(n, np.uint32)
+    cdef uint32_t *p = <uint32_t *>_address(out)
+    with nogil:
+        hdl_random_u32(seed, a, b, c, first, n, p)
+    return out
+
+
+def state_vectors(rule):
+    """Vectors of [P] that an update rule keeps."""
+    return hdl_state_vectors(_one_of("rule", rule, RULES))
+
+
+def best_isa():
+    """The best kernels that this processor runs: 'avx512', 'avx2' or 'generic'."""
+    return hdl_isa_name(hdl_best_isa()).decode()
+
+
+def isas():
+    """All kernels that this processor runs, best last."""
+    cdef hdl_plan *plan
+    cdef hdl_net net
+    cdef int32_t[2] widths = [1, 1]
+    net.layers, net.widths, net.activation, net.loss = 1, widths, 0, 0
+    net.leak = net.dropout_input = net.dropout_hidden = 0
+    found = []
+    for number in range(1, len(ISAS)):
+        if hdl_plan_new(&plan, &net, 1, 1, number) == HDL_OK:
+            found.append(ISAS[number])
+            hdl_plan_free(plan)
+    return tuple(found)
+
+
+def peak_gflops(int threads=1, isa=None):
+    """Multiply-adds of float32 in registers on `threads` threads for some 20 ms: what these cores can do at best."""
+    cdef hdl_isa number = _one_of("isa", isa or os.environ.get("HDL_ISA") or "auto", ISAS)
+    cdef double speed
+    with nogil:
+        speed = hdl_peak_gflops(threads, number)
+    return speed
