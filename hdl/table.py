@@ -183,8 +183,8 @@ class Table:
         fields = {name: getattr(version, name) for name in names} | {"round": weights.round}
         fields["sha256"] = _digest(fields, tensors)
         path = self.file(version.number)
+        self._make()
         try:
-            fs.mkdir(self.path)
             fs.publish(path, wire.pack("version", fields, tensors))
         except FileExistsError:
             raise VersionExists(f"{path}: another driver has published version {version.number}") from None
@@ -225,7 +225,7 @@ class Table:
 
     def publish_common(self, fields: Mapping[str, Any], tensors: Tensors) -> None:
         """Stores the samples on which all genetic candidates are measured; what is there already stays."""
-        fs.mkdir(self.path)
+        self._make()
         content = wire.pack("common", {**fields, "sha256": _digest(fields, tensors)}, tensors)
         with suppress(FileExistsError):  # a run that died here before made the same ones
             fs.publish(self.common_file, content)
@@ -244,6 +244,12 @@ class Table:
             raise TableError(f"{path}: its SHA-256 is not the one in its header")
         return fields, tensors
 
+    def _make(self) -> None:
+        try:
+            fs.mkdir(self.path)
+        except OSError as error:
+            raise TableError(f"{self.path}: cannot be made a folder: {error}") from None
+
     def _number(self, number: int | None) -> int:
         numbers = self.numbers()
         if not numbers:
@@ -253,7 +259,7 @@ class Table:
         return numbers[-1] if number is None else number
 
     def _checked(self, number: int, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-        expected = {"number": int, "round": int, "run": str, "spec": dict, "rows": list, "about": dict}
+        expected = {"number": int, "round": int, "run": str, "spec": dict, "rows": list, "about": dict, "sha256": str}
         for name, type_ in expected.items():
             if kind != "version" or not isinstance(fields.get(name), type_):
                 raise self._wrong(number, f"not a version of a weight table but {kind[:40]!r}, or without {name}")

@@ -1,0 +1,126 @@
+"""The codec: what goes in comes out, and nothing else gets in."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from hdl import wire
+from hdl.data import Labels, Summary
+from hdl.wire import Update, Weights, WireError
+
+WEIGHTS = Weights(3, np.float32([1, 2, 3]), {"rule": np.zeros((2, 3), np.float32), "numbers": np.array([1.5, np.inf])})
+UPDATE = Update("average", 2, 4, 6, {"w": np.float32([1, 2])}, {"samples": 7, "cost": 0.5}, {"train": 0.25})
+
+
+def test_weights_travel_unchanged():
+    found = wire.decode(wire.encode(WEIGHTS))
+    assert found.round == 3
+    assert found.w.tobytes() == WEIGHTS.w.tobytes()
+    assert sorted(found.state) == ["numbers", "rule"]
+    assert found.state["rule"].shape == (2, 3)
+    np.testing.assert_array_equal(found.state["numbers"], [1.5, np.inf])
+
+
+def test_an_update_travels_as_bytes_and_as_a_line():
+    line = wire.to_line(UPDATE)
+    assert "\n" not in line
+    assert "\t" not in line
+    for found in wire.decode(wire.encode(UPDATE)), wire.from_line(line + "\r\n"):
+        assert (found.mode, found.round, found.lo, found.hi) == ("average", 2, 4, 6)
+        assert (found.sums, found.seconds) == (UPDATE.sums, UPDATE.seconds)
+        assert found.tensors["w"].tolist() == [1, 2]
+
+
+def test_a_summary_travels_with_its_own_kind_field():
+    moments = {name: np.float64([1, 2]) for name in ("low", "high", "mean", "m2")}
+    summary = Summary(5, 2, "float32", moments, Labels(1, ("a", "b"), False, False), 1, ("f:3",), 2, {"format": "csv"})
+    found = wire.decode(wire.encode(summary))
+    assert found.labels == summary.labels
+    assert (found.kind, found.samples, found.places, found.meta) == ("float32", 5, ("f:3",), {"format": "csv"})
+    assert found.moments["m2"].tolist() == [1, 2]
+
+
+def test_equal_messages_are_equal_bytes():
+    again = Update("average", 2, 4, 6, dict(UPDATE.tensors), dict(reversed(UPDATE.sums.items())), UPDATE.seconds)
+    assert wire.encode(again) == wire.encode(UPDATE)
+
+
+def test_a_float_travels_to_its_last_bit():
+    sums = {"cost": 0.1 + 0.2, "val_cost": 1e-310}
+    assert wire.decode(wire.encode(Update("evaluate", 0, 0, 1, {}, sums))).sums == sums
+
+
+@pytest.mark.parametrize("cut", [0, 4, 8, 30, -1])
+def test_a_cut_message_is_refused(cut):
+    with pytest.raises(WireError):
+        wire.decode(wire.encode(UPDATE)[:cut])
+
+
+def test_a_message_with_more_behind_it_is_refused():
+    with pytest.raises(WireError, match="its header tells of"):
+        wire.decode(wire.encode(UPDATE) + b"x")
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_a_clear_error(data):
+    with pytest.raises(WireError):
+        wire.decode(data)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_a_damaged_message_never_crashes(place, change):
+    data = bytearray(wire.encode(UPDATE))
+    data[place % len(data)] ^= change
+    try:
+        wire.decode(data)
+    except WireError:
+        pass
+
+
+def test_a_header_that_promises_too_much_is_refused_before_anything_is_allocated():
+    with pytest.raises(WireError, match="a header of 1152921504606846976 bytes"):
+        wire.decode((1 << 60).to_bytes(8, "little") + b"{}")
+    text = json.dumps({"kind": "weights", "format": 1, "fields": {"round": 0}})
+    head = {"__metadata__": {"hdl": text}, "w": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 4 << 40]}}
+    head = json.dumps(head).encode()
+    with pytest.raises(WireError, match="its header tells of"):
+        wire.decode(len(head).to_bytes(8, "little") + head)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "tensors"),
+    [
+        ("weights", {"round": -1}, {"w": np.zeros(2, np.float32)}),
+        ("weights", {"round": 0}, {"w": np.zeros(2)}),
+        ("weights", {"round": 0}, {}),
+        ("update", {"mode": "average", "round": 0, "lo": 2, "hi": 2, "sums": {}, "seconds": {}}, {}),
+        ("update", {"mode": "average", "round": 0, "lo": 0, "hi": 2, "sums": {"cost": "1"}, "seconds": {}}, {}),
+        ("update", {"mode": "average", "round": True, "lo": 0, "hi": 2, "sums": {}, "seconds": {}}, {}),
+        ("summary", {"samples": 1}, {}),
+        ("pickle", {}, {}),
+    ],
+)
+def test_fields_are_checked(kind, fields, tensors):
+    with pytest.raises(WireError):
+        wire.decode(wire.pack(kind, fields, tensors))
+
+
+def test_another_format_and_a_foreign_file_say_so(monkeypatch):
+    monkeypatch.setattr(wire, "FORMAT", 99)
+    newer = wire.encode(UPDATE)
+    monkeypatch.undo()
+    with pytest.raises(WireError, match="format 99"):
+        wire.decode(newer)
+    with pytest.raises(WireError, match="not one of hdl"):
+        wire.decode(save({"w": np.zeros(3)}, {"framework": "pt"}))
+
+
+@pytest.mark.parametrize("line", ["", "!!!", "QUJD", base64.b64encode(b"\0" * 100).decode()])
+def test_a_line_of_garbage_is_refused(line):
+    with pytest.raises(WireError):
+        wire.from_line(line)
