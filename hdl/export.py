@@ -46,8 +46,8 @@ def build(
     -------
     onnx.ModelProto
         Input `input` float32 [N, I], raw. With classes: outputs `label` [N] (int64 or string) and
-        `probabilities` float32 [N, C]. Without: `value` float32 [N, O] for the squared loss, and
-        `probabilities` float32 [N, O] for the sigmoid loss.
+        `probabilities` float32 [N, C]. Without classes there is no label. With the squared loss the
+        outputs are `value` float32 [N, O] instead of probabilities.
 
     Raises
     ------
@@ -122,25 +122,26 @@ def _activation(graph: _Graph, spec: Spec, value: str) -> str:
 def _outputs(graph: _Graph, spec: Spec, value: str, classes: Sequence[Any] | None) -> list[Any]:
     """Add the loss's own output function, and the classes' names where there are any."""
     outputs = spec.net[-1]
+    name = "value" if spec.loss == "squared" else "probabilities"
     if spec.loss == "squared":
         graph.add("Identity", value, output="value")
-        return [_info(graph, "value", np.float32, outputs)]
-    if classes is None:
-        graph.add("Sigmoid" if spec.loss == "sigmoid" else "Softmax", value, output="probabilities")
-        return [_info(graph, "probabilities", np.float32, outputs)]
-    if spec.loss == "sigmoid" and outputs == 1 and len(classes) == 2:
+    elif classes is not None and spec.loss == "sigmoid" and outputs == 1:
         second = graph.add("Sigmoid", value)
         first = graph.add("Sub", graph.number("one", 1), second)
         graph.add("Concat", first, second, output="probabilities", axis=1)
+        outputs = 2
     elif spec.loss == "sigmoid":
         graph.add("Sigmoid", value, output="probabilities")
     else:
         graph.add("Softmax", value, output="probabilities", axis=1)
+    said = _info(graph, name, np.float32, outputs)
+    if classes is None:
+        return [said]
     names = np.asarray(classes)
     names = names.astype(np.int64) if names.dtype.kind in "iu" else np.asarray([str(name) for name in classes], object)
-    best = graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
+    best = graph.add("ArgMax", name, axis=1, keepdims=0)
     graph.add("Gather", graph.constant("classes", names), best, output="label", axis=0)
-    return [_info(graph, "label", names.dtype), _info(graph, "probabilities", np.float32, len(names))]
+    return [_info(graph, "label", names.dtype), said]
 
 
 def _info(graph: _Graph, name: str, dtype: Any, *shape: int) -> Any:

@@ -87,7 +87,7 @@ def at_option(command: Any) -> Any:
 
 def threads_option(command: Any) -> Any:
     """Add the flag for the core's threads."""
-    about = "Threads a worker; default: all processors."
+    about = "Threads; default: all processors."
     return click.option("--threads", type=click.IntRange(min=1), metavar="N", help=about)(command)
 
 
@@ -108,7 +108,7 @@ def open_model(table: str, which: str, threads: int | None = None) -> Any:
     """The network of a table's version as `hdl.predict.Model`."""
     from hdl.predict import Model
 
-    return Model(table, at(table, which), threads=threads)
+    return Model(table, at(table, which), threads=threads or cores())
 
 
 def count(number: int, thing: str) -> str:
@@ -136,7 +136,7 @@ def percent(value: float | None) -> str:
 def duration(seconds: float) -> str:
     """Seconds as text: 80 ms, 1.2 s, 12 s, 3 min 20 s, 2 h 5 min."""
     if seconds < 1:
-        return f"{1000 * seconds:.3g} ms"
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:

@@ -24,16 +24,7 @@ def inspect_(table: str, which: str | None, as_json: bool) -> None:
     """
     table, which = _of_file(table, which)
     told = _version(table, which) if which else _table(table)
-    if as_json:
-        click.echo(json.dumps(told, indent=2))
-        return
-    rows = told.pop("rows", [])
-    for name, value in told.items():
-        for line in _lines(name, value):
-            click.echo(line)
-    if rows:
-        click.echo("\nrounds")
-        click.echo("\n".join(_metrics(rows)))
+    click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_text(told)))
 
 
 def _of_file(table: str, which: str | None) -> tuple[str, str | None]:
@@ -56,7 +47,7 @@ def _table(path: str) -> dict[str, Any]:
         "last": last.number,
         "best": best,
         "sha256": last.signature,
-        "versions": {header["number"]: header.get("signature") for header in headers},
+        "version": {header["number"]: header.get("signature") for header in headers},
         "about": headers[0]["about"] if headers[0]["number"] == 0 else {},
         "spec": last.spec,
         "rows": last.rows,
@@ -84,31 +75,49 @@ def _version(path: str, which: str) -> dict[str, Any]:
     }
 
 
-def _lines(name: str, value: Any, indent: str = "") -> list[str]:
-    """A value as lines; dictionaries go one step in."""
-    if isinstance(value, dict):
-        inner = [line for key, item in value.items() for line in _lines(str(key), item, indent + "  ")]
-        return [f"{indent}{name}", *inner] if inner else []
-    if isinstance(value, list):
-        text = ", ".join(map(str, value[:20])) + (f", … ({len(value)})" if len(value) > 20 else "")
-        return [f"{indent}{name:16} {text}"]
-    return [f"{indent}{name:16} {'–' if value is None else value}"]
+def _text(told: dict[str, Any]) -> list[str]:
+    """The same for people: what is not the default of the spec, the data in short, the rounds as a table."""
+    from hdl.report.gather import summary
+    from hdl.spec import Spec
+
+    rows, spec, about = told.pop("rows"), told.pop("spec"), told.pop("about", None)
+    lines = _pairs("", told)
+    if about:
+        lines += _pairs("data", dict(summary(about, about.get("schema") or {})))
+    defaults = Spec().model_dump(mode="json")
+    lines += _pairs("spec (the rest is as by default; --json shows all)", _differing(spec, defaults))
+    return [*lines, "", "rounds", *_metrics(rows)] if rows else lines
+
+
+def _differing(tree: dict[str, Any], defaults: Any) -> dict[str, Any]:
+    """The leaves of a tree that differ from the defaults, by their paths."""
+    found = {}
+    for name, value in tree.items():
+        default = defaults.get(name) if isinstance(defaults, dict) else None
+        if isinstance(value, dict):
+            found |= {f"{name}.{rest}": leaf for rest, leaf in _differing(value, default).items()}
+        elif value != default:
+            found[name] = "-".join(map(str, value)) if name == "net" else value
+    return found
+
+
+def _pairs(title: str, items: dict[str, Any]) -> list[str]:
+    """Names and values in columns under a title."""
+    flat = {}
+    for name, value in items.items():
+        flat |= {f"{name} {key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+    width = max(map(len, flat), default=0) + 2
+    lines = [f"{'  ' if title else ''}{name:{width}}{'–' if value is None else value}" for name, value in flat.items()]
+    return ["", title, *lines] if title else lines
 
 
 def _metrics(rows: list[dict[str, Any]]) -> list[str]:
     """The rounds' metrics as a table of text."""
-    head = ["version", "samples", "cost", "accuracy", "val cost", "val accuracy", "seconds"]
-    validation = {row.get("parent"): row for row in rows}  # a row tells of its parent's validation
-    cells = []
-    for row in rows:
-        if row.get("final"):
-            continue
-        later = validation.get(row["version"], {})
-        seconds = (row.get("seconds") or {}).get("round")
-        numbers = (row.get("cost"), row.get("accuracy"), later.get("val_cost"), later.get("val_accuracy"), seconds)
-        cells.append(
-            [str(row["version"]), str(row.get("samples", "–")), *("–" if x is None else f"{x:.6g}" for x in numbers)]
-        )
+    from hdl.report.gather import rounds
+
+    head = ["round", "version", "samples", "cost", "accuracy", "val cost", "val accuracy", "seconds"]
+    names = ["round", "version", "samples", "cost", "accuracy", "val_cost", "val_accuracy", "seconds"]
+    cells = [["–" if row[name] is None else f"{row[name]:.6g}" for name in names] for row in rounds(rows)]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *cells]]
 
@@ -133,7 +142,7 @@ def report_(table: str, out: str | None, test: str | None, threads: int | None, 
         from hdl.cli.train import measure
 
         model = open_model(table, "best", threads)
-        gather.save_measured(table, model.signature, [measure(model, test, options, "Test", test)])
+        gather.save_measured(table, model.version.signature, [measure(model, test, options, "Test", test)])
     click.echo(gather.write(table, out))
 
 
@@ -153,7 +162,7 @@ def export_(table: str, out: str, overwrite: bool, which: str) -> None:
     outputs.check(out, overwrite, (".onnx",))
     model = open_model(table, which)
     schema = model.schema
-    about = {"hdl.table": table, "hdl.version": str(model.version), "hdl.sha256": model.signature}
+    about = {"hdl.table": table, "hdl.version": str(model.version.number), "hdl.sha256": model.version.signature}
     graph = export.build(model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about)
     with outputs.replacing(out) as file:
         file.write(export.serialise(graph))

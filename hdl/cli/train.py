@@ -105,7 +105,7 @@ def _train(
         open_source(test, options)
     _prepare(out, resume, overwrite)
     with progress.show(quiet=quiet) as display, _stoppable(), made:
-        told = Teller(display, workers)
+        told = Teller(display, out, workers)
         try:
             outcome = driver.train(Job(data, out, spec, options, resume), made, told)
         except KeyboardInterrupt:
@@ -189,11 +189,13 @@ class Teller:
     Parameters
     ----------
     display : progress.Quiet
+    table : str
+        Of the training.
     workers : int
     """
 
-    def __init__(self, display: Any, workers: int):
-        self._display, self._workers = display, workers
+    def __init__(self, display: Any, table: str, workers: int):
+        self._display, self._table, self._workers = display, table, workers
         self._validation: dict[str, Any] | None = None
 
     def __call__(self, event: Any) -> None:
@@ -206,6 +208,8 @@ class Teller:
             self._display.say("reading the data …")
 
     def _on_started(self, event: Any) -> None:
+        from hdl.table import Table
+
         spec = event.spec
         net = "-".join(map(str, spec.net))
         self._display.say(
@@ -213,7 +217,8 @@ class Teller:
             f"{spec.optimizer.name} with {spec.sync.mode}, {count(event.rounds, 'round')}"
             + (f", from version {event.version}" if event.version else "")
         )
-        self._display.begin(event.rounds, event.version)
+        done = Table(self._table).header(event.version)["round"] if event.version else 0
+        self._display.begin(event.rounds, done)
 
     def _on_progress(self, event: Any) -> None:
         if event.stage == "round":
@@ -229,7 +234,7 @@ class Teller:
             self._validation = {"cost": row["val_cost"], "accuracy": row.get("val_accuracy")}
         if not row.get("final"):
             seconds = (row.get("seconds") or {}).get("round")
-            self._display.round({**row, "round": row["version"], "seconds": seconds}, self._validation)
+            self._display.round({**row, "round": row["round"] + 1, "seconds": seconds}, self._validation)
 
 
 def _finish(
@@ -238,10 +243,9 @@ def _finish(
     """Measure, make the report, and tell the results on standard output."""
     from hdl.predict import Model
     from hdl.report.gather import PAGE, save_measured, write
-    from hdl.table import Table
 
     lines, measured = [], []
-    model = Model(out, threads=threads)
+    model = Model(out, threads=threads or cores())
     if test is not None:
         measured.append(measure(model, test, options, "Test", test))
     elif not no_report and model.schema.samples <= SCORED:
@@ -251,9 +255,9 @@ def _finish(
             lines.append((f"{seen.kind.lower()} accuracy", percent(seen.accuracy)))
         lines.append((f"{seen.kind.lower()} cost", f"{seen.cost:.6f}"))
     lines.append(("table", f"{out} (version {outcome.version}, best {outcome.best})"))
-    lines.append(("sha256", Table(out).read(outcome.version).signature))
+    lines.append(("sha256", f"{model.version.signature}  (version {model.version.number})"))
     if measured:
-        save_measured(out, model.signature, measured)
+        save_measured(out, model.version.signature, measured)
     if not no_report:
         lines.append(("report", _report(write, out, str(Path(out, PAGE)))))
     width = max(len(name) for name, _ in lines) + 2

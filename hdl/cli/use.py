@@ -44,7 +44,7 @@ def evaluate_(table: str, data: str, which: str, threads: int | None, as_json: b
     source = open_source(data, take_data_options(values), model.schema)
     score = model.evaluate(source)
     if as_json:
-        click.echo(json.dumps({"table": table, "version": model.version, "data": data, **score_json(score, model)}))
+        click.echo(json.dumps({"table": table, "data": data, **score_json(score, model)}))
     else:
         click.echo(score_text(score, model.schema.classes))
 
@@ -54,12 +54,15 @@ def score_json(score: Any, model: Any) -> dict[str, Any]:
     confusion = None if score.confusion is None else np.asarray(score.confusion).tolist()
     classes = list(model.schema.classes) or None
     return {
+        "version": model.version.number,
+        "sha256": model.version.signature,
         "samples": score.samples,
+        "bad_records": score.bad,
         "cost": score.cost,
         "accuracy": score.accuracy,
+        "r2": score.r2,
         "classes": classes,
         "confusion": confusion,
-        "sha256": model.signature,
     }
 
 
@@ -68,6 +71,10 @@ def score_text(score: Any, classes: Any) -> str:
     lines = [f"samples   {score.samples:,}", f"cost      {score.cost:.6f}"]
     if score.accuracy is not None:
         lines.append(f"accuracy  {percent(score.accuracy)}")
+    if score.r2 is not None:
+        lines.append(f"R²        {score.r2:.6f}")
+    if score.bad:
+        lines.append(f"skipped   {count(score.bad, 'bad record')}")
     if score.confusion is not None and 0 < len(classes) <= MOST_CLASSES:
         lines += ["", *confusion_lines(score.confusion, classes)]
     return "\n".join(lines)
@@ -125,20 +132,23 @@ def predict_(
 
 def columns(model: Any) -> list[str]:
     """Names of the outputs."""
-    schema = model.schema
-    if schema.classes:
-        return [f"probability:{name}" for name in schema.classes]
-    if schema.targets:
-        return list(schema.targets)
-    if schema.outputs == 1:
-        return ["value"]
-    return [f"value:{number}" for number in range(schema.outputs)]
+    schema, kind = model.schema, "value" if model.spec.loss == "squared" else "probability"
+    names = schema.classes or schema.targets or range(schema.outputs)
+    return [kind] if len(names) == 1 else [f"{kind}:{name}" for name in names]
 
 
 def _write(writer: Any, model: Any, source: Any) -> int:
-    n = 0
-    for answers in model.predict(source):
-        writer.write(answers.out, answers.labels)
-        n += len(answers.out)
+    """Write all answers; their number. Bad records are skipped as the options allow, and told."""
+    from hdl.data import Bad
+
+    n, bad = 0, Bad(source.options.max_bad_records)
+    for answers in model.predict(source, bad):
+        out = answers.out
+        if model.schema.classes and out.shape[1] == 1:  # one sigmoid: the probability of the second class
+            out = np.hstack([1 - out, out])
+        writer.write(out, answers.labels)
+        n += len(out)
     writer.close()
+    if bad.count:
+        click.echo("\n  ".join([f"{count(bad.count, 'bad record')} skipped:", *bad.places]), err=True)
     return n

@@ -33,8 +33,7 @@ def gather(path: str) -> Facts:
     version = table.read(table.best())
     about, spec = first["about"], last["spec"]
     schema = about.get("schema") or {}
-    rows = [row for row in map(_row, last["rows"]) if row is not None]
-    _shift_validation(last["rows"], rows)
+    rows = rounds(last["rows"])
     measured = load_measured(path, version.signature)
     if not any(seen.kind == "Test" for seen in measured) and (seen := _validation(last["rows"], version.number)):
         measured.insert(0, seen)
@@ -45,7 +44,7 @@ def gather(path: str) -> Facts:
         sha256=version.signature,
         spec=spec,
         classes=schema.get("classes") or None,
-        data=_data(about, schema),
+        data=summary(about, schema),
         rows=rows,
         measured=measured,
         first_layer=layers[0][0],
@@ -100,27 +99,32 @@ def load_measured(path: str, signature: str) -> list[Measured]:
     return scores
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any] | None:
-    """A version's metrics as the page wants them; None for the closing evaluation, which trained nothing."""
-    if row.get("final"):
-        return None
-    seconds = row.get("seconds") or {}
-    return {
-        "round": row["version"],
-        "cost": row.get("cost"),
-        "accuracy": row.get("accuracy"),
-        "samples": row.get("samples"),
-        "seconds": seconds.get("round"),
-        "workers": seconds.get("workers") or [],
-    }
+def rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a table as rounds, counted from 1: each with the validation of the weights that it made.
 
-
-def _shift_validation(source: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
-    """Put each validation to the version that it measured: the parent of the row that tells of it."""
-    by_version = {row["round"]: row for row in rows}
-    for row in source:
-        if (target := by_version.get(row.get("parent"))) is not None:
-            target["val_cost"], target["val_accuracy"] = row.get("val_cost"), row.get("val_accuracy")
+    A row tells of the validation of the weights that it started from; the closing evaluation is no round.
+    """
+    told = {row["round"]: row for row in rows if row.get("val_cost") is not None}
+    result = []
+    for row in rows:
+        if row.get("final"):
+            continue
+        number, seconds = row["round"] + 1, row.get("seconds") or {}
+        validation = told.get(number, {})
+        result.append(
+            {
+                "round": number,
+                "version": row["version"],
+                "cost": row.get("cost"),
+                "accuracy": row.get("accuracy"),
+                "val_cost": validation.get("val_cost"),
+                "val_accuracy": validation.get("val_accuracy"),
+                "samples": row.get("samples"),
+                "seconds": seconds.get("round"),
+                "workers": seconds.get("workers") or [],
+            }
+        )
+    return result
 
 
 def _validation(rows: list[dict[str, Any]], version: int) -> Measured | None:
@@ -132,7 +136,7 @@ def _validation(rows: list[dict[str, Any]], version: int) -> Measured | None:
     return None
 
 
-def _data(about: dict[str, Any], schema: dict[str, Any]) -> list[tuple[str, Any]]:
+def summary(about: dict[str, Any], schema: dict[str, Any]) -> list[tuple[str, Any]]:
     """The data's summary."""
     rule = schema.get("rule") or {}
     scale = " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in rule.values())
