@@ -77,10 +77,24 @@ class Reference:
         batch: int,
         lr: NDArray[np.float32],
         first_step: int = 0,
-        key: Key = NO_KEY,
+        key: Key | None = None,
         progress: Progress | None = None,
     ) -> Result:
         """Mini-batch steps over `order`; w [P] and state [S, P] are overwritten.
+
+        Parameters
+        ----------
+        order : ndarray of int64
+            Samples in the order of their use; it may repeat and skip some, and hold several epochs.
+        batch : int
+            Samples of a step; the last one may have fewer.
+        lr : ndarray of float32 [steps]
+        first_step : int
+            Steps taken before: counts for Adam and dropout.
+        key : Key, optional
+            Of the dropout masks.
+        progress : callable of (steps done, steps), optional
+            A true answer stops the call.
 
         Raises
         ------
@@ -97,7 +111,7 @@ class Reference:
                 raise Interrupted(f"stopped after {step} of {count} steps")
             rows = order[step * batch : (step + 1) * batch]
             with np.errstate(all="ignore"):
-                g, result = self._pass(w, samples, rows, key, first_step + step)
+                g, result = self._pass(w, samples, rows, key or NO_KEY, first_step + step)
                 g = rules.penalised(g / w.dtype.type(len(rows)), w, mask, spec.l1, spec.l2)
                 if np.isfinite(result.cost):
                     rules.update(spec.optimizer, w, state, g, lr[step], first_step + step + 1)
@@ -115,13 +129,13 @@ class Reference:
         w: NDArray,
         samples: Samples,
         order: NDArray[np.int64] | None = None,
-        key: Key = NO_KEY,
+        key: Key | None = None,
         progress: Progress | None = None,
     ) -> tuple[NDArray, Result]:
         """Gradient [P] of the cost summed over samples, without regulariser; dropout as in step 0."""
         if order is None:
             order = np.arange(len(samples))
-        return self._pass(w, samples, order, key, 0)
+        return self._pass(w, samples, order, key or NO_KEY, 0)
 
     def forward(
         self,
