@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hdl import ops
 from hdl import spec as specs
@@ -218,3 +220,120 @@ def test_what_is_not_known_is_an_error():
         ops.make(specs.parse({"loss": "softmax"}), "reference")
     with pytest.raises(SpecError, match="backend"):
         ops.make(make_spec(), "gpu")
+
+
+# The core, wherever it is built, does what the reference does.
+
+
+@st.composite
+def jobs(draw):
+    """A spec, samples and a mini-batch, of any odd size."""
+    widths = draw(st.lists(st.integers(1, 70), min_size=2, max_size=4))
+    loss = draw(st.sampled_from(LOSSES))
+    if loss == "softmax":
+        widths[-1] = max(widths[-1], 2)
+    spec = make_spec(
+        widths,
+        loss=loss,
+        activation=draw(st.sampled_from(ACTIVATIONS)),
+        dropout=draw(st.sampled_from([0, 0.5])),
+        input_dropout=draw(st.sampled_from([0, 0.2])),
+        l1=draw(st.sampled_from([0, 0.01])),
+        l2=draw(st.sampled_from([0, 0.1])),
+        max_norm=draw(st.sampled_from([0, 1.5])),
+        optimizer={"name": draw(st.sampled_from(sorted(rules.VECTORS))), "lr": 0.05},
+    )
+    n = draw(st.integers(1, 60))
+    samples = make_samples(n, widths[0], widths[-1], loss)
+    kind = draw(st.sampled_from(["float", "uint8", "csr"]))
+    rng = np.random.default_rng(1)
+    scale = (rng.random(widths[0]) + 0.5).astype(np.float32)
+    if kind == "uint8":
+        x = rng.integers(0, 256, (n, widths[0])).astype(np.uint8)
+        samples = Samples(x, samples.y, scale / 99, scale)
+    elif kind == "csr":
+        x = samples.x * (rng.random(samples.x.shape) < 0.3)
+        samples = Samples(scipy.sparse.csr_array(x), samples.y, scale)
+    return spec, samples, draw(st.integers(1, 70))
+
+
+def close(actual, expected, tolerance=2e-4):
+    """Near, measured by the largest expected magnitude."""
+    bound = tolerance * max(1.0, np.abs(expected).max(initial=0))
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=bound)
+
+
+@settings(max_examples=60)
+@given(jobs(), st.sampled_from([1, 2]))
+def test_the_core_agrees_with_the_reference(job, threads):
+    pytest.importorskip("hdl._cpu")
+    spec, samples, batch = job
+    core, reference = ops.make(spec, "cpu", threads), ops.make(spec, "reference")
+    key, order = Key(7, 3, 1), np.random.default_rng(2).integers(0, len(samples), 50)
+    w = mlp.initial(spec)
+    g, found = core.gradient(w, samples, order, key)
+    expected, told = reference.gradient(w.astype(np.float64), samples, order, key)
+    close(g, expected)
+    assert found.cost == pytest.approx(told.cost, rel=1e-4, abs=1e-4)
+    assert (found.samples, found.correct) == (told.samples, pytest.approx(told.correct, abs=1))
+    close(core.forward(w, samples, order)[0], reference.forward(w.astype(np.float64), samples, order)[0])
+    # A step of the rules that divide by the gradient's own size turns rounding into sign: their weights are compared
+    # by the rules' own test, with a gradient that is nowhere near 0.
+    if spec.optimizer.name in ("sgd", "momentum", "nesterov") and not spec.l1:
+        mine, truth = w.copy(), w.astype(np.float64)
+        lr, vectors = np.full(ops.steps(50, batch), 0.02, np.float32), core.state_vectors
+        state, twin = np.zeros((vectors, w.size), np.float32), np.zeros((vectors, w.size))
+        seen = core.train(mine, state, samples, order, batch, lr, 5, key)
+        told = reference.train(truth, twin, samples, order, batch, lr, 5, key)
+        close(mine, truth, 1e-3)
+        close(state, twin, 1e-3)
+        assert seen.cost == pytest.approx(told.cost, rel=1e-3, abs=1e-3)
+        assert (seen.samples, seen.steps) == (told.samples, told.steps)
+
+
+@pytest.mark.parametrize("rule", sorted(rules.VECTORS))
+def test_the_cores_rules_are_the_references(rule):
+    """Linear units and plain targets keep every gradient far from 0, where the rules are smooth."""
+    pytest.importorskip("hdl._cpu")
+    spec = make_spec(
+        "9-5", loss="squared", l1=0.01, l2=0.02, max_norm=2.0,
+        optimizer={"name": rule, "momentum": 0.8, "beta1": 0.7, "beta2": 0.95, "rho": 0.85, "epsilon": 1e-4},
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    samples = Samples(rng.uniform(0.5, 1, (40, 9)).astype(np.float32), np.full((40, 5), 9, np.float32))
+    core, reference = ops.make(spec, "cpu"), ops.make(spec, "reference")
+    w = mlp.initial(spec)
+    truth, vectors = w.astype(np.float64), core.state_vectors
+    state, twin = np.full((vectors, w.size), 0.5, np.float32), np.full((vectors, w.size), 0.5)
+    lr = np.linspace(0.002, 0.01, 8).astype(np.float32)
+    core.train(w, state, samples, np.arange(40), 5, lr, 3)
+    reference.train(truth, twin, samples, np.arange(40), 5, lr, 3)
+    np.testing.assert_allclose(w, truth, rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(state, twin, rtol=2e-4, atol=2e-5)
+
+
+def test_the_core_stops_and_refuses_as_the_reference_does():
+    pytest.importorskip("hdl._cpu")
+    spec = make_spec(activation="relu", loss="squared", optimizer="momentum")
+    samples, core = make_samples(40, 5, 3, "squared"), ops.make(spec, "cpu")
+    w = mlp.initial(spec)
+    state, before, many = np.ones((1, w.size), np.float32), mlp.initial(spec), np.arange(40).repeat(100_000)
+    with pytest.raises(NonFinite):
+        core.train(w, state, samples, np.arange(40), 1, np.full(40, 1e6, np.float32))
+    assert np.array_equal(w, before)
+    assert (state == 1).all()
+    with pytest.raises(Interrupted):
+        core.train(w, state, samples, many, 1, np.full(len(many), 1e-9, np.float32), progress=lambda done, n: True)
+    assert not np.array_equal(state, np.ones_like(state))
+
+
+def test_empty_input():
+    pytest.importorskip("hdl._cpu")
+    spec = make_spec(optimizer="sgd")
+    for backend in "cpu", "reference":
+        operations, samples = ops.make(spec, backend), make_samples(3, 5, 3)
+        w, none = mlp.initial(spec), np.zeros(0, np.int64)
+        state = np.zeros((0, w.size), np.float32)
+        assert operations.train(w, state, samples, none, 10, np.zeros(0, np.float32)).samples == 0
+        assert operations.forward(w, samples, none)[0].shape == (0, 3)
+        assert not operations.gradient(w, samples, none)[0].any()
