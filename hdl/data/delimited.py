@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from hdl.data.columns import LABELS, is_number, number, pick
 from hdl.data.streams import line_blocks, stem
 from hdl.data.text import TextSource, squeeze
 from hdl.errors import DataError
+
+OVERFLOW = 2.0**128 - 2.0**103  # from here on, float64 rounds to an infinite float32
 
 
 class Delimited(TextSource):
@@ -32,7 +36,12 @@ class Delimited(TextSource):
         if not lines:
             raise DataError("the file is empty, expected lines of samples", paths[0])
         self.delimiter = options.delimiter or guess_delimiter(lines[0], paths[0])
-        rows = [self.split(line) for line in lines]
+        try:
+            rows = [self.split(lines[0])]
+        except ValueError as error:
+            raise DataError(f"first line: {error}", paths[0]) from None
+        with suppress(ValueError):  # the second one is judged when it is read
+            rows += [self.split(line) for line in lines[1:]]
         self.header = lines[0] if has_header(rows, options) else None
         self.width = len(rows[0])
         self.columns = [name.strip() for name in rows[0]] if self.header is not None else None
@@ -53,6 +62,8 @@ class Delimited(TextSource):
         return data, 0
 
     def split(self, line: str) -> list[str]:
+        if "\r" in line:
+            raise ValueError(r"a carriage return inside a line; expected lines that end in \n or \r\n")
         if self.delimiter == " ":
             line = " ".join(line.split())
         try:
@@ -64,6 +75,8 @@ class Delimited(TextSource):
     def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
         if self.delimiter == " ":
             data = squeeze(data)
+        if data.count(b"\r") != data.count(b"\r\n"):
+            return None  # Arrow would take a lone carriage return for the end of a line
         names = [str(i) for i in range(self.width)]
         text = pa.dictionary(pa.int32(), pa.string())
         single = len(self.labels) == 1
@@ -81,6 +94,8 @@ class Delimited(TextSource):
             )
         except pa.ArrowInvalid:
             return None
+        if b'"' in data and table.num_rows != sum(1 for line in data.split(b"\n") if line.strip()):
+            return None  # Arrow lets quotes span lines, which shards could cut
         x = matrix(table, range(len(self.features)))
         if single:
             y = unpack(table.column(len(self.features)))
@@ -117,7 +132,7 @@ class Delimited(TextSource):
             value = number(fields[i])
         except ValueError:
             raise ValueError(f"{self._name(i)}: {fields[i][:80]!r} is not a number") from None
-        if not math.isfinite(value) or abs(value) > np.finfo(np.float32).max:
+        if not math.isfinite(value) or abs(value) >= OVERFLOW:
             raise ValueError(f"{self._name(i)}: {fields[i][:80]!r}; expected a finite float32 number")
         return value
 
@@ -153,13 +168,10 @@ def first_lines(paths: list[str], options: Options, count: int = 2) -> list[str]
     """Up to `count` non-blank lines of the first file that has any."""
     for path in paths:
         found: list[str] = []
-        for _, data in line_blocks(path, 0, 1 << 62, options.max_line, Bad()):
+        for _, data in line_blocks(path, 0, 1 << 62, options.max_line, Bad(sys.maxsize)):
             for line in data.split(b"\n"):
                 if line.strip():
-                    try:
-                        found.append(line.decode("utf-8").rstrip("\r"))
-                    except UnicodeDecodeError as error:
-                        raise DataError(f"byte {error.start + 1} of the line is not UTF-8", path, line=1) from None
+                    found.append(line.decode("utf-8", "replace").rstrip("\r"))
                 if len(found) == count:
                     return found
         if found:

@@ -13,7 +13,7 @@ from hdl.data.idx import is_idx, open_idx
 from hdl.data.libsvm import Libsvm
 from hdl.data.npy import open_npy, open_npz
 from hdl.data.pair import TextPair
-from hdl.data.streams import head, stem
+from hdl.data.streams import check_whole, head, stem
 from hdl.errors import DataError
 
 # What lies beside samples: hidden files, engines' marks such as _SUCCESS, texts about the data.
@@ -146,6 +146,7 @@ def _guess(pairs: Pairs) -> str:
     if path.lower().endswith(_IMAGES):
         raise DataError("a single image; expected a folder with one folder of images for each class", path)
     if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        check_whole(path)
         what = f"the file starts with {start[:4].hex(' ')}, the start of no format that hdl reads"
         raise DataError(what + " (CSV, libsvm, idx, npy, npz, Parquet)", path, offset=0)
     line = next((line for line in start.splitlines() if line.strip()), b"")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 
 from hdl.data.base import Block, Csr, Options
 from hdl.data.columns import number
-from hdl.data.delimited import to_float32
+from hdl.data.delimited import OVERFLOW, to_float32
 from hdl.data.text import TextSource
 
 LARGEST = 2**31 - 2  # indices are int32, from 0
@@ -31,18 +32,13 @@ class Libsvm(TextSource):
         self.columns = schema.inputs if schema is not None else None
 
     def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
-        if re.search(rb"[^0-9:.eE+\- \t\r\n]", data):
+        if data.translate(None, b"0123456789:.eE+- \t\r\n"):
             return None
         shape = _shape(np.frombuffer(data, np.uint8))
-        if shape is None:
+        flat = _numbers(data)
+        if shape is None or flat is None:
             return None
         first, counts = shape  # number of each line's label among all numbers; pairs a line
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # NumPy's way to say: not a number
-            try:
-                flat = np.fromstring(data.translate(bytes.maketrans(b":", b" ")), np.float64, sep=" ")
-            except (DeprecationWarning, ValueError):
-                return None
         if len(flat) != len(first) + 2 * int(counts.sum()):
             return None
         y = flat[first]
@@ -87,7 +83,7 @@ class Libsvm(TextSource):
                 value = number(text)
             except ValueError:
                 raise ValueError(f"{pair[:80]!r}: {text[:80]!r} is not a number") from None
-            if not math.isfinite(value) or abs(value) > np.finfo(np.float32).max:
+            if not math.isfinite(value) or abs(value) >= OVERFLOW:
                 raise ValueError(f"{pair[:80]!r}: expected a finite float32 number")
             indices.append(index)
             values.append(value)
@@ -98,6 +94,19 @@ class Libsvm(TextSource):
         indices = [index for _, row, _ in records for index in row]
         values = to_float32([value for _, _, row in records for value in row])
         return self._block(values, indices, indptr, [y for y, _, _ in records], where)
+
+
+def _numbers(data: bytes) -> np.ndarray | None:
+    """All numbers of a text, float64, or None: one column of CSV is the fastest exact parser at hand."""
+    words = data.translate(bytes.maketrans(b": \t\r", b"\n\n\n\n"))
+    if re.search(rb"\+[^0-9.]", words):
+        return None
+    read = pa.csv.ReadOptions(use_threads=False, block_size=len(words) + 1, column_names=["number"])
+    convert = pa.csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[])
+    try:
+        return pa.csv.read_csv(pa.BufferReader(words), read, convert_options=convert).column(0).to_numpy()
+    except pa.ArrowInvalid:
+        return None
 
 
 def _shape(buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hdl.data.base import BLOCK_BYTES, Bad, Block, Options, Portion, Source
 from hdl.data.delimited import Delimited
-from hdl.data.streams import Stream, open_stream
+from hdl.data.streams import Stream, check_whole, open_stream
 from hdl.errors import DataError
 
 
@@ -34,7 +34,6 @@ class TextPair(Source):
         self.others = dict(pairs)
         labels = [y for _, y in pairs if y]
         self.y = Delimited(labels, plain) if labels and options.labelled else None
-
         if self.y is not None and self.y.width > 1:
             self.targets = [str(i) for i in range(self.y.width)]
         self._lengths: list[int] | None = None
@@ -85,6 +84,7 @@ def _rows(
             x[i] = parser.parse(line.decode("utf-8", "replace").rstrip("\r"))[0]
         except ValueError as error:
             good[i] = False
+            check_whole(path)
             if wanted is None or wanted[i]:
                 bad.add(DataError(str(error), path, line=first + i + 1))
     return x, good

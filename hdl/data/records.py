@@ -55,7 +55,7 @@ class Array:
     def promise(self, held: int) -> Array:
         """Itself, if the `held` bytes of the (decoded) file hold what the header promises."""
         needed = self.offset + self.shape[0] * self.record
-        if held < needed:
+        if held != needed:
             shape = "x".join(map(str, self.shape))
             raise self.error(f"the header promises {shape} of {self.dtype} ({needed} bytes); the file has {held}", held)
         return self
@@ -77,6 +77,8 @@ class Array:
                 if len(data) < count * self.record:
                     held = lo + len(data) // max(1, self.record)
                     raise self.error(f"the file ends in record {held}; its header promises {self.shape[0]}", stream.at)
+                if lo + count == self.shape[0] and stream.read(1):  # reading the end also checks what a checksum says
+                    raise self.error(f"the file goes on after the {self.shape[0]} records of its header", stream.at - 1)
                 yield np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
 
 

@@ -7,6 +7,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -124,6 +125,12 @@ def decoded_length(path: str) -> int:
         return fs.size(path)
     with open_stream(path) as stream:
         return stream.skip(1 << 62)
+
+
+@lru_cache(maxsize=64)
+def check_whole(path: str) -> None:
+    """Raises if a compressed file is damaged: checksums come last, so what looks like a bad sample may be damage."""
+    decoded_length(path)
 
 
 def head(path: str, count: int = 65536) -> bytes:

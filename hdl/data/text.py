@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hdl.data.base import Bad, Block, Options, Portion, Source
-from hdl.data.streams import decoded_length, line_blocks, line_number
+from hdl.data.streams import check_whole, decoded_length, line_blocks, line_number
 from hdl.errors import DataError
 
 
@@ -64,10 +64,11 @@ class TextSource(Source):
                 try:
                     records.append(self.parse(line.decode("utf-8").rstrip("\r")))
                     rows.append(number)
-                except UnicodeDecodeError as error:
-                    bad.add(DataError(f"byte {error.start + 1} of the line is not UTF-8", path, line=first + number))
                 except ValueError as error:
-                    bad.add(DataError(str(error), path, line=first + number))
+                    check_whole(path)
+                    utf8 = isinstance(error, UnicodeDecodeError)
+                    message = f"byte {error.start + 1} of the line is not UTF-8" if utf8 else str(error)
+                    bad.add(DataError(message, path, line=first + number))
         return self.build(records, lambda i: {"path": path, "line": first + rows[i]})
 
 
