@@ -60,7 +60,8 @@ def join(spec: Spec, a: Update, b: Update) -> Update:
     """
     if a.lo > b.lo:
         a, b = b, a
-    if (a.mode, a.round) != (b.mode, b.round) or a.hi != b.lo or split(a.lo, b.hi) != a.hi:
+    siblings = a.hi == b.lo and _is_node(spec.shards, a.lo, b.hi) and split(a.lo, b.hi) == a.hi
+    if not siblings or (a.mode, a.round) != (b.mode, b.round):
         raise SyncError(f"{_name(a)} and {_name(b)} cannot be joined")
     tensors = {} if a.mode == "evaluate" else _MODES[a.mode].join(a, b)
     return Update(a.mode, a.round, a.lo, b.hi, tensors, _added(a.sums, b.sums), _added(a.seconds, b.seconds))
@@ -84,7 +85,7 @@ def forest(spec: Spec, updates: Iterable[Update]) -> list[Update]:
         if hi - lo > 1 and held:
             middle = split(lo, hi)
             parts = collect(lo, middle) + collect(middle, hi)
-            if len(parts) == 2 and parts[0].hi == middle and parts[0].lo == lo and parts[1].hi == hi:
+            if [(part.lo, part.hi) for part in parts] == [(lo, middle), (middle, hi)]:
                 parts = parts if whole else [join(spec, *parts)]
         return [whole] if whole else parts
 
@@ -166,6 +167,15 @@ def measure(spec: Spec, total: Update) -> dict[str, Any]:
         scored = count and spec.loss != "squared"
         row[f"{prefix}accuracy"] = sums.get(f"{prefix}correct", 0) / count if scored else None
     return row
+
+
+def _is_node(shards: int, lo: int, hi: int) -> bool:
+    """Whether [lo, hi) is a node of the tree over all shards."""
+    low, high = 0, shards
+    while (low, high) != (lo, hi) and high - low > 1:
+        middle = split(low, high)
+        low, high = (low, middle) if lo < middle else (middle, high)
+    return (low, high) == (lo, hi)
 
 
 def _added(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
