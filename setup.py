@@ -8,7 +8,6 @@ import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -58,8 +57,7 @@ def extensions():
         Extension(
             "hdl._cpu",
             ["hdl/_cpu.pyx"],
-            include_dirs=["csrc", numpy.get_include()],
-            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+            include_dirs=["csrc"],
             extra_compile_args=["-pthread"],
             extra_link_args=["-pthread", "-lm"],
             depends=[str(p) for p in Path("csrc").rglob("*.[ch]")],
