@@ -139,7 +139,7 @@ def _validation(rows: list[dict[str, Any]], version: int) -> Measured | None:
 def summary(about: dict[str, Any], schema: dict[str, Any]) -> list[tuple[str, Any]]:
     """The data's summary."""
     rule = schema.get("rule") or {}
-    scale = " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in rule.values())
+    scale = rule.get("name", "") + (f" by {rule['constant']:g}" if "constant" in rule else "")
     classes = schema.get("classes") or []
     shown = ", ".join(map(str, classes[:12])) + (", …" if len(classes) > 12 else "")
     items = [

@@ -152,7 +152,7 @@ figcaption b{font-weight:600}
 .scroll{overflow-x:auto;margin:10px -4px 0;padding:0 4px}
 table{border-collapse:separate;border-spacing:2px;font-variant-numeric:tabular-nums;font-size:14px}
 th{font-weight:500;color:var(--ink-2);font-size:13px;white-space:nowrap}
-.confusion{min-width:min(100%,560px)}
+.confusion{min-width:min(100%,720px)}
 .confusion td{text-align:center;min-width:38px;height:34px;padding:0 6px;border-radius:5px}
 .confusion th{padding:2px 8px;max-width:140px;overflow:hidden;text-overflow:ellipsis}
 .confusion tbody th,.confusion tfoot th{text-align:right}
