@@ -25,6 +25,7 @@ from hdl.errors import DeadlineError, SpecError, WorkerError
 from hdl.runners.base import Job, Notify, Plan, Progress, Replaced, Runner
 from hdl.runners.local_worker import error_from, plan_message, receive, send
 from hdl.runners.work import Host, cores, physical_memory
+from hdl.spec import Spec
 from hdl.wire import Update, Weights
 
 DEATHS = 3  # on one shard, after which the run stops
@@ -96,7 +97,9 @@ class LocalRunner(Runner):
             self._staff.append(_Process(number, list(own), wire.pack("open", fields), self.threads, self.deadline))
 
     def isa(self) -> str:
-        return ops.isa() if self.backend == "cpu" else self.backend
+        if self.backend != "cpu":
+            return self.backend
+        return ops.make(Spec(net=(1, 1), loss="squared")).isa
 
     def summarise(self) -> Summary:
         shards = range(self._shards)

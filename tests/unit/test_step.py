@@ -1,5 +1,7 @@
 """The training step: the stream of mini-batches, what each mode hands to the merge, and purity."""
 
+from itertools import chain, pairwise
+
 import numpy as np
 import pytest
 
@@ -16,9 +18,8 @@ P = Layout(NET).size
 
 def job(mode="average", optimizer="sgd", every=1, unit="epochs", **more):
     more = {"epochs": 4, "batch": 4, "shards": 2, **more}
-    return parse({
-        "net": NET, "loss": "softmax", "optimizer": optimizer, "sync": {"mode": mode, "every": every, "unit": unit}, **more
-    })  # fmt: skip
+    merged = {"mode": mode, "every": every, "unit": unit}
+    return parse({"net": NET, "loss": "softmax", "optimizer": optimizer, "sync": merged, **more})
 
 
 def samples(n, seed=0):
@@ -49,6 +50,10 @@ class Spy:
         return self.ops.train(w, state, samples, order, batch, lr, first_step, key, progress)
 
 
+def flat(lists):
+    return list(chain.from_iterable(lists))
+
+
 def stream(spec, n, rounds, number=0):
     """What the rounds of a shard train on: (rows, lr, step, key) of each mini-batch, round by round."""
     weights, data, seen = begun(spec), shard(n), []
@@ -67,15 +72,15 @@ def test_epochs_visit_every_sample_in_keyed_orders_and_end_with_the_rest():
     assert [len(rows) for rows, *_ in last] == [4, 4, 2]  # three epochs in rounds of two
     for epoch in range(3):
         batches = (first + last)[3 * epoch : 3 * epoch + 3]
-        assert sum((rows for rows, *_ in batches), []) == keys.order(1, epoch, 0, 10, spec.shuffle_window).tolist()
+        assert flat(rows for rows, *_ in batches) == keys.order(1, epoch, 0, 10, spec.shuffle_window).tolist()
     assert [number for _, _, number, _ in first + last] == list(range(9))
 
 
 def test_rounds_of_mini_batches_run_on_from_epoch_to_epoch():
-    whole = sum(stream(job(every=1, epochs=4), 10, 4), [])
+    whole = flat(stream(job(every=1, epochs=4), 10, 4))
     parts = stream(job(every=5, unit="batches"), 10, 2)
     assert [len(part) for part in parts] == [5, 5]
-    assert [rows for rows, *_ in sum(parts, [])] == [rows for rows, *_ in whole[:10]]
+    assert [rows for rows, *_ in flat(parts)] == [rows for rows, *_ in whole[:10]]
 
 
 def test_shards_have_streams_and_masks_of_their_own():
@@ -88,7 +93,7 @@ def test_shards_have_streams_and_masks_of_their_own():
 
 def test_the_schedule_runs_over_the_shards_own_epochs():
     spec = job(epochs=2, optimizer={"name": "sgd", "lr": 0.5, "schedule": {"name": "exponential", "decay": 0.25}})
-    rates = [lr for _, lr, _, _ in sum(stream(spec, 8, 2), [])]
+    rates = [lr for _, lr, _, _ in flat(stream(spec, 8, 2))]
     np.testing.assert_allclose(rates, [0.5, 0.25, 0.125, 0.0625])
 
 
@@ -149,7 +154,7 @@ def test_gradients_over_uneven_shards_add_up_to_the_whole(cuts):
     weights, data, core = begun(spec), samples(30), ops.make(spec, "reference")
     parts = [
         step.train_shard(spec, weights, Shard(Samples(data.x[a:b], data.y[a:b]), samples(0)), k, core)
-        for k, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False))
+        for k, (a, b) in enumerate(pairwise(cuts))
     ]
     total = sync.whole(spec, weights, parts)
     expected, result = core.gradient(weights.w.astype(np.float64), data)
