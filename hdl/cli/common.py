@@ -128,9 +128,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def percent(value: float | None) -> str:
-    """A share as text: 97.5 %."""
-    return "–" if value is None else f"{100 * value:.2f} %"
+def percent(value: float | None, digits: int = 2) -> str:
+    """A share as text: 97.53 %."""
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ import click
 
 from hdl.cli.common import duration, percent
 
+ROOMY = 110  # columns from which words are written out
 LOG_EVERY = 1.0  # seconds between two plain lines; the first and the last round are always told
 
 
@@ -88,13 +89,16 @@ class Live(Quiet):
     def __init__(self, stream: TextIO):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
         self._console = Console(file=stream, highlight=False)
+        self._short = self._console.width < ROOMY
+        plain = Column(no_wrap=True)
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.description}", table_column=plain),
+            BarColumn(bar_width=10 if self._short else 24),
+            TextColumn("{task.fields[figures]}", table_column=plain),
+            TimeRemainingColumn(compact=True, table_column=plain),
             console=self._console,
             refresh_per_second=8,
         )
@@ -120,26 +124,29 @@ class Live(Quiet):
             self._task,
             completed=self._done,
             description=f"round {following}/{self._rounds}",
-            figures="  ".join(figures(row, validation)),
+            figures="  ".join(figures(row, validation, self._short)),
         )
 
     def close(self) -> None:
         self._bar.stop()
 
 
-def figures(row: dict[str, Any], validation: dict[str, Any] | None) -> list[str]:
-    """A round's numbers as words."""
+def figures(row: dict[str, Any], validation: dict[str, Any] | None, short: bool = False) -> list[str]:
+    """A round's numbers as words; short ones fit a terminal of 80 columns."""
+    digits = 1 if short else 2
     words = []
     if row.get("cost") is not None:
         words.append(f"cost {row['cost']:.4f}")
     if row.get("accuracy") is not None:
-        words.append(f"accuracy {percent(row['accuracy'])}")
+        words.append(f"{'acc' if short else 'accuracy'} {percent(row['accuracy'], digits)}")
     if validation:
         accuracy, cost = validation.get("accuracy"), validation.get("cost")
         if accuracy is not None or cost is not None:
-            words.append("validation " + (percent(accuracy) if accuracy is not None else f"{cost:.4f}"))
+            said = percent(accuracy, digits) if accuracy is not None else f"{cost:.4f}"
+            words.append(f"{'val' if short else 'validation'} {said}")
     if row.get("seconds") and row.get("samples"):
-        words.append(f"{row['samples'] / row['seconds']:,.0f} samples/s")
+        speed = row["samples"] / row["seconds"]
+        words.append(f"{speed / 1000:,.0f} k/s" if short else f"{speed:,.0f} samples/s")
     return words
 
 

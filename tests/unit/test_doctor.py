@@ -8,8 +8,8 @@ import pytest
 from hdl import cli, doctor
 
 
-def found(name):
-    return next(finding for finding in doctor.examine() if finding.name.startswith(name))
+def found(name, look):
+    return next(finding for finding in look() if finding.name.startswith(name))
 
 
 def test_every_missing_piece_has_a_way_to_get_it():
@@ -20,8 +20,8 @@ def test_every_missing_piece_has_a_way_to_get_it():
 
 
 def test_threads_and_memory_are_this_machine_s():
-    assert found("threads").found.startswith(f"{len(os.sched_getaffinity(0))} usable")
-    assert "GiB" in found("memory").found
+    assert found("threads", doctor._machine).found.startswith(f"{len(os.sched_getaffinity(0))} usable")
+    assert "GiB" in found("memory", doctor._machine).found
 
 
 def test_hadoop_from_its_folder(tmp_path, monkeypatch):
@@ -31,35 +31,35 @@ def test_hadoop_from_its_folder(tmp_path, monkeypatch):
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("HADOOP_HOME", raising=False)
-    assert not found("hadoop").ok
+    assert not found("hadoop", doctor._hadoop).ok
     monkeypatch.setenv("HADOOP_HOME", str(tmp_path))
-    assert found("hadoop").found == f"Hadoop 3.9.9 ({tool})"
-    assert found("HADOOP_HOME").ok
+    assert found("hadoop", doctor._hadoop).found == f"Hadoop 3.9.9 ({tool})"
+    assert found("HADOOP_HOME", doctor._hadoop).ok
     monkeypatch.setenv("HADOOP_HOME", str(tmp_path / "gone"))
-    assert "which is no folder" in found("HADOOP_HOME").fix
+    assert "which is no folder" in found("HADOOP_HOME", doctor._hadoop).fix
 
 
 def test_java_from_java_home(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    assert "apt-get install" in found("Java").fix
+    assert "apt-get install" in found("Java", doctor._hadoop).fix
     tool = tmp_path / "bin" / "java"
     tool.parent.mkdir()
     tool.write_text("#!/bin/sh\necho 'openjdk version \"42\"' >&2\n")
     tool.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    assert 'openjdk version "42"' in found("Java").found
+    assert 'openjdk version "42"' in found("Java", doctor._hadoop).found
 
 
 def test_a_missing_package_names_its_extra(monkeypatch):
     real = doctor.importlib.util.find_spec
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name == "onnx" else real(name))
-    assert found("onnx ").fix == "pip install 'hdl[export]'"
+    assert found("onnx ", doctor._packages).fix == "pip install 'hdl[export]'"
 
 
 def test_a_wrong_isa_is_told(monkeypatch):
     monkeypatch.setenv("HDL_ISA", "mmx")
-    finding = found("instruction set")
+    finding = found("instruction set", doctor._core)
     assert not finding.ok
     assert "mmx" in finding.found
 
