@@ -45,7 +45,7 @@ class Options(Part):
     header: bool | None = None
     delimiter: str | None = Field(None, min_length=1, max_length=1)
     max_bad_records: int = Field(0, ge=0)
-    max_line: int = Field(16 << 20, ge=1)
+    max_line: int = Field(16 << 20, ge=4)
 
     @classmethod
     def make(cls, value: Options | dict[str, Any] | None = None, **changes: Any) -> Options:

@@ -42,6 +42,9 @@ def pick(names: Sequence[str] | None, width: int, options: Options, path: str, s
         if options.label and not labels:
             index(names, width, options.label[0], path)
         return Columns(features, labels)
+    if schema is not None and schema.names and names:
+        missing = [name for name in schema.names if name not in names]
+        raise DataError(f"columns {', '.join(map(repr, missing[:20]))} of the model's training data are missing", path)
     labelled = options.labelled and not (schema is not None and not options.label and width == schema.inputs)
     labels = []
     if labelled and options.label:

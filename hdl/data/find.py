@@ -20,7 +20,8 @@ from hdl.errors import DataError
 _ASIDE = re.compile(r"^[._]|^(readme|licen[cs]e|copyright|notice|changelog|makefile)\b|\.(md|names|mat|rst|pdf)$", re.I)
 # The parts that files of one folder may belong to, by their names.
 _TRAIN = re.compile(r"(^|[^a-z])(train(ing)?|tra|tr)([^a-z]|$)", re.I)
-_TEST = re.compile(r"(^|[^a-z])(test(ing)?|tes|t10k|te|t)([^a-z]|$)", re.I)
+_TEST = re.compile(r"(^|[^a-z])(test(ing)?|tes|t10k|te)([^a-z]|$)|\.t(\.|$)", re.I)
+_MARK = re.compile(r"[._-]?(test|t)(?=[._-]|$)", re.I)  # a9a and a9a.t, digits.csv and digits_test.csv
 _PAIR_X = re.compile(r"images|input|features|(^|[^a-z])(x|data)([^a-z]|$)", re.I)
 _PAIR_Y = re.compile(r"labels|output|targets?|(^|[^a-z])(y)([^a-z]|$)", re.I)
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".webp")
@@ -51,14 +52,14 @@ def open_source(path: str, options: Options | dict[str, Any] | None = None, sche
     """
     options = Options.make(options)
     found, part = _files(path)
-    if isinstance(found, Source):
-        return found
     if len(found) == 1 and found[0][1] is None and fs.isdir(found[0][0]):
         return _images(found[0][0], options)
     filled = [pair for pair in found if fs.size(pair[0])]  # engines leave empty part files
     if not filled:
         raise DataError("the file is empty, expected samples", found[0][0])
     format = options.format or _guess(filled)
+    if part and format != "npz" and fs.exists(path.rpartition(":")[0]) and not fs.isdir(path.rpartition(":")[0]):
+        raise DataError(f"a {format} file has no parts; expected a folder or .npz archive before ':{part}'", path)
     return _OPEN[format](filled, part, options, schema)
 
 
@@ -108,7 +109,7 @@ def _split(files: list[str]) -> tuple[list[str], list[str]]:
     """Files of the training and of the test part: all of them the former, unless names tell two parts apart."""
     test = [name for name in files if _TEST.search(name) and not _TRAIN.search(name)]
     train = [name for name in files if name not in test]
-    if test and train and (all(_TRAIN.search(name) for name in train) or len(test) == len(train)):
+    if test and train and (all(map(_TRAIN.search, train)) or all(_MARK.sub("", name) in train for name in test)):
         return train, test
     return files, []
 

@@ -142,7 +142,8 @@ class Records(Source):
         if len(x.shape) in (3, 4):
             self.image = (x.shape[1], x.shape[2], x.shape[3] if len(x.shape) == 4 else 1)
         width = math.prod(x.shape[1:])
-        self.columns = pick(None, width, options, x.path, schema) if y is None and options.labelled else None
+        inside = y is None and len(x.shape) == 2 and format != "idx" and options.labelled  # labels in a column
+        self.columns = pick(None, width, options, x.path, schema) if inside else None
         self.label = [str(i) for i in self.columns.labels] if self.columns else []
         if len(self.label) > 1:
             self.targets = self.label

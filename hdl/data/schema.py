@@ -97,8 +97,9 @@ class Schema:
         elif self.classes:
             known = {value: code for code, value in enumerate(self.classes)}
             textual = all(isinstance(value, str) for value in self.classes)
-            table = {raw: known.get(str(raw) if textual else canonical(raw), -1) for raw in set(y.tolist())}
-            codes = np.array([table[raw] for raw in y.tolist()], np.int64)
+            distinct, inverse = _distinct(y)
+            table = [known.get(str(raw) if textual else canonical(raw), -1) for raw in distinct]
+            codes = np.array(table, np.int64)[inverse]
             for i in np.flatnonzero(codes < 0):
                 refuse(i, f"label {y[i]!r} is not one of the {len(known)} classes {_listed(self.classes)}")
         else:
@@ -153,6 +154,15 @@ class Schema:
         return schema
 
 
+def _distinct(y: np.ndarray) -> tuple[list[Any], np.ndarray]:
+    """The different values of labels [n], and each label's number among them."""
+    if y.dtype != object:
+        distinct, inverse = np.unique(y, return_inverse=True)
+        return distinct.tolist(), inverse
+    numbers = {value: number for number, value in enumerate(set(y.tolist()))}
+    return list(numbers), np.array([numbers[value] for value in y.tolist()], np.int64)
+
+
 def _listed(values: tuple[Any, ...], most: int = 20) -> str:
     text = ", ".join(map(repr, values[:most]))
     return text + (", …" if len(values) > most else "")
@@ -201,7 +211,7 @@ def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, st
     """Encoding, classes, outputs and the loss that fits."""
     labels, end = summary.labels, spec.net[-1] if spec.net else 0
     if labels.width == 0:
-        return "none", (), end or 1, spec.loss or "squared"
+        raise DataError(f"the data has no labels, and {spec.model} needs them to train")
     if labels.width > 1:
         width = labels.width
         if end not in (0, width):

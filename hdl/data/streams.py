@@ -177,6 +177,7 @@ def line_blocks(path: str, start: int, length: int, longest: int, bad: Bad) -> I
                 pending, more = pending + chunk, bool(chunk)
             if at == 0:
                 pending, at = _without_mark(path, pending)
+                stop = max(stop, at + 1)  # the first line starts at 0, even if a cut goes through the mark
             first = pending.find(b"\n")
             if (len(pending) if first < 0 else first) > longest:
                 line = line_number(path, at)
