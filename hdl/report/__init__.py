@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hdl.cli.common import duration, percent
 from hdl.report import figures, page
+from hdl.spec import Spec
 
 MANY_CLASSES = 30  # from here on the confusion matrix is a picture
 
@@ -209,18 +210,34 @@ def _worker(name: str, rounds: NDArray, seconds: NDArray, shards: NDArray) -> tu
 
 
 def _spec(facts: Facts) -> str:
-    rows = []
-    for name, value in facts.spec.items():
-        if isinstance(value, dict):
-            value = value.get("name") or value.get("mode") or json.dumps(value)
-        if name == "net" and value:
-            value = "-".join(str(width) for width in value)
-        if name == "batch" and value == 2**31 - 1:
-            value = "whole shard"
-        rows.append((name.replace("_", " "), "–" if value is None else value))
+    """The spec in its own order; of a part its name and what is not as by default."""
+    defaults = Spec().model_dump(mode="json")
+    rows = [
+        (name.replace("_", " "), _short_value(name, facts.spec[name], default))
+        for name, default in defaults.items()
+        if name in facts.spec
+    ]
     return page.section(
         "Spec", "", page.facts(rows), page.details("As JSON, for --spec", json.dumps(facts.spec, indent=2))
     )
+
+
+def _short_value(name: str, value: Any, default: Any) -> str:
+    """A field of the spec in a few words."""
+    if isinstance(value, dict):
+        default = default if isinstance(default, dict) else {}
+        words = [str(value.get("name") or value.get("mode") or "")]
+        words += [
+            f"{key} {_short_value(key, item, default.get(key))}"
+            for key, item in value.items()
+            if key not in ("name", "mode") and item != default.get(key)
+        ]
+        return ", ".join(filter(None, words))
+    if name == "net" and value:
+        return "-".join(str(width) for width in value)
+    if name == "batch" and value == 2**31 - 1:
+        return "whole shard"
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: Any) -> bool:

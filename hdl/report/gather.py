@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def gather(path: str) -> Facts:
         measured.insert(0, seen)
     layers = Layout(tuple(spec["net"])).split(version.weights.w)
     return Facts(
-        table=path,
+        table=path if "://" in path else os.path.abspath(path),
         version=version.number,
         sha256=version.signature,
         spec=spec,
