@@ -9,9 +9,10 @@ import numpy as np
 
 from hdl.data.base import Bad, Block
 from hdl.data.columns import canonical
+from hdl.data.scaling import fit_scale
 from hdl.data.summary import Summary
 from hdl.errors import DataError, SpecError
-from hdl.spec import Scale, Spec
+from hdl.spec import Spec
 
 FEW = 20  # whole-number labels are classes if they are at most this many,
 SHARE = 10  # or at most 1,000 with this many samples each on average
@@ -197,7 +198,7 @@ def fit(summary: Summary, spec: Spec) -> Schema:
     inputs = (spec.net and spec.net[0]) or summary.features
     if inputs == 0:
         raise DataError("the data has no feature")
-    rule, scale, shift = _scaling(summary, spec.scale, inputs)
+    rule, scale, shift = fit_scale(summary, spec.scale, inputs)
     meta, tup = summary.meta, lambda value: tuple(value) if value else None
     image = tup(meta.get("image"))
     return Schema(
@@ -258,33 +259,6 @@ def _are_classes(summary: Summary, classes: tuple[Any, ...] | None) -> bool:
     if classes is None or not summary.labels.whole:
         return False
     return len(classes) <= FEW or (len(classes) <= 1000 and SHARE * len(classes) <= summary.samples)
-
-
-def _scaling(summary: Summary, scale: Scale, inputs: int) -> tuple[dict[str, Any], Any, Any]:
-    """The rule used, and scale and shift float32 [I] or None."""
-    name, constant = scale.name, scale.constant
-    if name == "none":
-        return {"name": "none"}, None, None
-    if name == "divide" or (name == "auto" and summary.kind == "uint8"):
-        constant = constant if name == "divide" else 255.0
-        factor = np.full(inputs, 1 / constant, np.float32)
-        return {"name": "divide", "constant": constant}, factor, None
-    if summary.kind == "sparse":
-        if name != "auto":
-            raise SpecError(f"scale {name} would fill the zeros of sparse features; expected auto, divide or none")
-        largest = np.ones(inputs)
-        largest[: summary.features] = np.where(summary.moments["largest"] > 0, summary.moments["largest"], 1)
-        return {"name": "largest"}, (1 / largest).astype(np.float32), None
-    low, high = (summary.moments[end].astype(np.float64) for end in ("low", "high"))
-    constant_features = low == high
-    mean, m2 = summary.mean_m2()
-    if name == "minmax":
-        origin, spread = low, high - low
-    else:
-        origin, spread = mean, np.sqrt(m2 / summary.samples)
-    factor = 1 / np.where(constant_features | (spread == 0), 1, spread)
-    rule = {"name": "minmax" if name == "minmax" else "standard"}
-    return rule, factor.astype(np.float32), (-origin * factor).astype(np.float32)
 
 
 def resolve(spec: Spec, schema: Schema) -> Spec:
