@@ -7,6 +7,7 @@ suits the light and the dark page.
 from __future__ import annotations
 
 import base64
+import importlib
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -48,16 +49,19 @@ _STYLE = {
 }
 
 
+def _matplotlib(part: str = "") -> Any:
+    """matplotlib or a part of it, such as '.ticker'; it is optional."""
+    try:
+        return importlib.import_module(f"matplotlib{part}")
+    except ImportError:
+        raise Unavailable("the report needs matplotlib: pip install 'hdl[plot]'") from None
+
+
 @contextmanager
 def _canvas(width: float, height: float) -> Iterator[tuple[Any, Any]]:
     """A figure and its axes, in our style and without pyplot: no global state, no display."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise Unavailable("the report needs matplotlib: pip install 'hdl[plot]'") from None
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+    with _matplotlib().rc_context(_STYLE):
+        figure = _matplotlib(".figure").Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots()
 
 
@@ -89,8 +93,7 @@ def curves(label: str, x_label: str, lines: Sequence[tuple[NDArray, NDArray, int
     percent : bool
         Whether y is a share.
     """
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
-
+    ticker = _matplotlib(".ticker")
     with _canvas(5.4, 3.1) as (figure, axes):
         values = [y for _, ys, _, _ in lines for y in ys if np.isfinite(y)]
         for x, y, series, marked in lines:
@@ -99,14 +102,14 @@ def curves(label: str, x_label: str, lines: Sequence[tuple[NDArray, NDArray, int
             if marked and len(x) > 1:
                 axes.plot(x[-1:], y[-1:], "o", color=SERIES[series], markersize=4.5, clip_on=False)
         axes.set_xlabel(x_label)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
         if percent:
             spread = max(values) - min(values) if values else 1
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if spread > 0.04 else 1))
+            axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=0 if spread > 0.04 else 1))
             axes.set_ylim(top=min(1.0, max(values, default=1) + 0.08 * (spread or 0.1)))
         elif values and min(values) > 0 and max(values) / min(values) > 30:
             axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter("")
         else:
             axes.set_ylim(bottom=0 if values and min(values) >= 0 else None)
@@ -115,8 +118,7 @@ def curves(label: str, x_label: str, lines: Sequence[tuple[NDArray, NDArray, int
 
 def times(label: str, rounds: NDArray, seconds: NDArray, workers: Sequence[tuple[str, NDArray, NDArray]]) -> str:
     """Bars of the rounds' seconds, and each worker's seconds as dots."""
-    from matplotlib.ticker import MaxNLocator
-
+    ticker = _matplotlib(".ticker")
     with _canvas(11, 2.6) as (figure, axes):
         axes.bar(rounds, seconds, color=FAINT, width=0.8 if len(rounds) < 200 else 1.0, linewidth=0)
         for number, (_, x, y) in enumerate(workers):
@@ -125,7 +127,7 @@ def times(label: str, rounds: NDArray, seconds: NDArray, workers: Sequence[tuple
         axes.set_xlabel("round")
         axes.set_ylabel("seconds")
         axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(10, integer=True))
         return _svg(figure, label)
 
 
@@ -147,8 +149,7 @@ def weight_tiles(w: NDArray, shape: tuple[int, ...], count: int = 64) -> list[tu
         Positive weights are blue and negative ones orange, the more opaque the larger; with three
         channels, the weights' colours themselves.
     """
-    from matplotlib.image import imsave
-
+    imsave = _matplotlib(".image").imsave
     norms = np.linalg.norm(w, axis=0)
     tiles = []
     for unit in np.argsort(-norms, kind="stable")[:count]:
@@ -166,8 +167,7 @@ def weight_tiles(w: NDArray, shape: tuple[int, ...], count: int = 64) -> list[tu
 
 def heat(matrix: NDArray) -> str:
     """A confusion matrix with many classes as a picture: a data URL."""
-    from matplotlib.image import imsave
-
+    imsave = _matplotlib(".image").imsave
     share = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))
     pixels = np.empty((*share.shape, 4))
     pixels[..., :3] = np.where(np.eye(len(share), dtype=bool)[..., None], [0.145, 0.42, 0.93], [0.93, 0.45, 0.09])

@@ -1,0 +1,111 @@
+"""What is shipped: the sdist builds a wheel, the wheel works alone in a fresh environment, import stays light."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+
+CLEAN = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "HDL_ISA", "VIRTUAL_ENV")}
+
+
+def call(*command, **options):
+    """Runs a command and returns its standard output; a failure shows all that it said."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_import_needs_numpy_alone():
+    heavy = ["matplotlib", "sklearn", "scipy", "onnx", "onnxruntime", "pyarrow", "pydoop", "jpype", "pycuda", "torch"]
+    loaded = call(sys.executable, "-c", "import hdl, sys; print(*sys.modules)").split()
+    assert "hdl" in loaded
+    assert not set(heavy) & set(loaded)
+
+
+def test_the_core_runs_with_every_instruction_set_of_this_machine():
+    core = pytest.importorskip("hdl._cpu")
+    assert "generic" in core.isas()
+    for isa in core.isas():
+        code = "import hdl._cpu as c; print(c.Plan((3, 2)).isa)"
+        assert call(sys.executable, "-c", code, env={**CLEAN, "HDL_ISA": isa}).strip() == isa
+
+
+def test_an_instruction_set_that_is_not_there_is_refused_by_name():
+    done = subprocess.run(
+        [sys.executable, "-c", "import hdl._cpu as c; c.Plan((3, 2))"],
+        env={**CLEAN, "HDL_ISA": "avx1024"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "avx1024" in done.stderr
+    assert "avx2" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def built(root, tmp_path_factory):
+    """The sdist of the files that git knows, and the wheel that is built from that sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    source = folder / "source"
+    names = call("git", "ls-files", "-z", cwd=root).split("\0")
+    for name in filter(None, names):
+        if (root / name).exists():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, source / name)
+    # The environment that runs the tests has the build's requirements, at the versions that we pin.
+    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source, env=CLEAN)
+    return next(folder.glob("*.tar.gz")), next(folder.glob("*.whl"))
+
+
+@pytest.mark.full
+def test_the_sdist_holds_sources_and_nothing_made(built):
+    with tarfile.open(built[0]) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    for name in ["csrc/hdl.h", "hdl/_cpu.pyx", "setup.py", "build.sh", "LICENSE", "tests/unit/test_packaging.py"]:
+        assert name in names
+    assert not [name for name in names if name.endswith((".so", ".o", ".pyc", "_cpu.c"))]
+
+
+@pytest.mark.full
+def test_the_wheel_holds_the_core_and_no_sources(built):
+    with zipfile.ZipFile(built[1]) as archive:
+        names = archive.namelist()
+        core = next(name for name in names if name.startswith("hdl/_cpu") and name.endswith(".so"))
+        kernels = archive.read(core)
+    assert "hdl/cli/__init__.py" in names
+    assert not [name for name in names if name.endswith((".pyx", ".c", ".h")) or name.startswith(("tests/", "csrc/"))]
+    for isa in ["generic", "avx2", "avx512"] if os.uname().machine == "x86_64" else ["generic"]:
+        assert f"hdl_activate_{isa}".encode() in kernels
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_the_wheel_works_alone(built, tmp_path):
+    call(sys.executable, "-m", "venv", tmp_path / "venv")
+    python = tmp_path / "venv" / "bin" / "python"
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    pins = os.path.join(root, ".ci", "constraints.txt")
+    call(python, "-m", "pip", "install", "--disable-pip-version-check", "-c", pins, built[1], env=CLEAN)
+    where = {"cwd": tmp_path, "env": CLEAN}
+    assert str(tmp_path) in call(python, "-c", "import hdl; print(hdl.__file__)", **where)
+    assert call(tmp_path / "venv" / "bin" / "hdl", "--version", **where).startswith("hdl 0.")
+
+    rows = "".join(f"{i % 7},{i % 5},{'even' if i % 2 == 0 else 'odd'},{i % 2}\n" for i in range(200))
+    (tmp_path / "data.csv").write_text("a,b,label,c\n" + rows)
+    train = [python, "-m", "hdl", "train", "data.csv", "--label", "label", "--epochs", "2", "--shards", "2"]
+    signatures = set()
+    for workers in (1, 2):
+        told = call(*train, "--out", f"table{workers}", "--workers", workers, **where)
+        assert "hdl[plot]" in told  # no report without matplotlib, which is optional, and no failure either
+        signatures.add(call(python, "-c", SIGNATURE, f"table{workers}", **where))
+    assert len(signatures) == 1
+    generic = {**where, "env": {**CLEAN, "HDL_ISA": "generic"}}
+    call(*train, "--out", "generic", **generic)
+
+
+SIGNATURE = "import sys; from hdl.table import Table; print(Table(sys.argv[1]).read().signature)"
