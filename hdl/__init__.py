@@ -1,3 +1,40 @@
-"""hdl: deep learning on Hadoop."""
+"""hdl: deep learning on Hadoop.
+
+`MLPClassifier` and `MLPRegressor` are scikit-learn estimators. Everything is loaded when it is first asked for: `import
+hdl` itself needs nothing but the standard library and NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hdl.estimators import MLPClassifier, MLPRegressor
 
 __version__ = "0.1.0"
+__all__ = ["MLPClassifier", "MLPRegressor", "__version__"]
+
+_FROM = {"MLPClassifier": "hdl.estimators", "MLPRegressor": "hdl.estimators"}
+_MODULES = {"data", "driver", "errors", "estimators", "keys", "models", "ops", "optim", "predict", "spec", "step",
+            "sync", "table", "wire"}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name or module when it is first asked for (PEP 562)."""
+    if name in _FROM:
+        try:
+            return getattr(importlib.import_module(_FROM[name]), name)
+        except ModuleNotFoundError as error:
+            if error.name not in ("sklearn", "scipy"):
+                raise
+            from hdl.errors import Unavailable
+
+            raise Unavailable(f"hdl.{name} needs {error.name}: pip install 'hdl[sklearn]'") from None
+    if name in _MODULES:
+        return importlib.import_module(f"hdl.{name}")
+    raise AttributeError(f"module 'hdl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FROM, *_MODULES})

@@ -1,0 +1,311 @@
+"""What both estimators share: parameters, the loop over epochs, the weight table.
+
+Letters: N samples, I features, O outputs.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from hdl import data, keys, ops, optim, step, sync
+from hdl import spec as specs
+from hdl.data.summary import of_block
+from hdl.estimators.parameters import to_parameters, to_spec
+from hdl.models import mlp
+from hdl.ops import Samples
+from hdl.spec import LINE_SEARCH_RULES, Spec
+from hdl.table import Table, Version
+from hdl.wire import Weights
+
+TYPES = (np.float32, np.uint8)  # that the core reads; the first one stands for all others
+
+
+def by_batches(estimator: Perceptron) -> bool:
+    """Whether the solver takes mini-batch steps, so that `partial_fit` is there."""
+    if estimator.solver in LINE_SEARCH_RULES:
+        raise AttributeError(f"partial_fit needs a solver of mini-batch steps, not {estimator.solver}")
+    return True
+
+
+class Perceptron(BaseEstimator):
+    """What both estimators share: parameters, the loop over epochs, the weight table."""
+
+    _backend = "cpu"
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str | dict = "constant",
+        learning_rate_init: float = 0.001,
+        max_iter: int = 200,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        l1: float = 0.0,
+        max_norm: float = 0.0,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        init: str | None = None,
+        scale: str = "none",
+        n_jobs: int | None = None,
+        device: str = "cpu",
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.tol = tol
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.l1 = l1
+        self.max_norm = max_norm
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.init = init
+        self.scale = scale
+        self.n_jobs = n_jobs
+        self.device = device
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def fit(self, X: ArrayLike, y: ArrayLike, validation: tuple[ArrayLike, ArrayLike] | None = None) -> Any:
+        """Trains from new weights, or with `warm_start` from the last ones.
+
+        Parameters
+        ----------
+        X : array or sparse matrix [N, I]
+            uint8 stays uint8; all else becomes float32.
+        y : array [N] or [N, O]
+        validation : pair (X, y), optional
+            Measured each epoch into `validation_scores_`; takes the place of `validation_fraction`.
+
+        Returns
+        -------
+        self
+        """
+        again = self.warm_start and hasattr(self, "_weights")
+        samples = self._samples(X, y, new=not again)
+        self._seed_once(again)
+        held = None
+        if validation is not None:
+            held = self._samples(*validation, new=False)
+        elif self.early_stopping:
+            part = keys.member(self._seed, 0, len(samples), self.validation_fraction)
+            if not part.any() or part.all():
+                raise ValueError(f"validation_fraction={self.validation_fraction} of {len(samples)} samples is too few")
+            samples, held = _rows(samples, ~part), _rows(samples, part)
+        return self._train(samples, held, again, self.max_iter)
+
+    def _partial_fit(self, X: ArrayLike, y: ArrayLike) -> Any:
+        again = hasattr(self, "_weights")
+        samples = self._samples(X, y, new=not again)
+        self._seed_once(again)
+        return self._train(samples, None, again, 1)
+
+    def _train(self, samples: Samples, held: Samples | None, again: bool, iterations: int) -> Any:
+        """Rounds until nothing improves: the driver's loop, on one shard in memory."""
+        if not len(samples):
+            raise ValueError("no samples are left to train on")
+        epochs = iterations + (self._weights.round if again else 0)
+        outputs, loss = self._schema.outputs, self._schema.loss
+        spec = to_spec(self, self.n_features_in_, outputs, loss, self._seed, len(samples), epochs)
+        weights = self._resumed(spec) if again else sync.start(spec, mlp.initial(spec))
+        first, early = weights.round, self.early_stopping and held is not None
+        worker = ops.make(spec, self._backend, _threads(self.n_jobs))
+        shard = data.Shard(samples, _rows(samples, slice(0, 0)) if held is None else held)
+        curve, scores, idle, best = [], [], 0, weights
+        while True:
+            done = _iterations(spec, weights, first)
+            over = done >= iterations or idle > self.n_iter_no_change or self._spent(spec, weights)
+            if over and held is None:
+                break
+            update = step.train_shard(spec, weights, shard, 0, worker, evaluate_only=over)
+            if held is not None and done > len(scores):  # a round measures the weights that it starts from
+                score = self._score(update.sums, held)
+                if early:
+                    idle = idle + 1 if scores and score < max(scores) + self.tol else 0
+                best = weights if not scores or score > max(scores) else best
+                scores.append(score)
+            if over or idle > self.n_iter_no_change:
+                break
+            weights, row = sync.merge(spec, weights, [update])
+            if _iterations(spec, weights, first) > done:
+                cost = optim.cost(weights.state) if spec.optimizer.line_search else row["cost"]
+                if not early:
+                    idle = idle + 1 if curve and cost > min(curve) - self.tol else 0
+                curve.append(cost)
+        if iterations > 1 and done == iterations:
+            message = f"{iterations} iterations, and the loss still falls: a larger max_iter may help"
+            warnings.warn(message, ConvergenceWarning, stacklevel=3)
+        self._keep(spec, best if early else weights, curve, scores, again)
+        return self
+
+    def _resumed(self, spec: Spec) -> Weights:
+        """The last weights, with their optimiser's state where it still fits; a line search starts anew."""
+        w, state = self._weights.w, self._weights.state
+        if w.size != mlp.layout(spec).size:
+            raise ValueError(f"the net was {self._fitted.net} and is now {spec.net}: warm_start keeps the weights")
+        new = sync.start(spec, w)
+        shapes = [{name: array.shape for name, array in each.items()} for each in (state, new.state)]
+        if spec.optimizer.line_search or shapes[0] != shapes[1]:
+            return new if spec.optimizer.line_search else replace(new, round=self._weights.round)
+        return self._weights
+
+    def _keep(self, spec: Spec, weights: Weights, curve: list[float], scores: list[float], again: bool) -> None:
+        """What a fit leaves behind."""
+        self._fitted, self._weights = spec, weights
+        self.loss_curve_ = (self.loss_curve_ if again else []) + curve
+        self.n_iter_ = len(curve)
+        if self.loss_curve_:
+            self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
+        if scores:
+            self.validation_scores_, self.best_validation_score_ = scores, max(scores)
+        self.n_layers_, self.n_outputs_ = len(spec.net), spec.net[-1]
+        self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic", "squared": "identity"}[spec.loss]
+
+    def _spent(self, spec: Spec, weights: Weights) -> bool:
+        """Whether a line search has nothing left, or has used all its evaluations."""
+        return spec.optimizer.line_search and (
+            optim.done(weights.state) or optim.evaluations(weights.state) >= self.max_fun
+        )
+
+    def _seed_once(self, again: bool) -> None:
+        """The seed of a fit: an integer `random_state` is the seed itself."""
+        if again:
+            return
+        if isinstance(self.random_state, (int, np.integer)):
+            self._seed = int(self.random_state)
+        else:
+            self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _inputs(self, X: Any) -> Any:
+        """Validated features as the core takes them."""
+        if not sparse.issparse(X):
+            return np.ascontiguousarray(X)
+        X = sparse.csr_array(X, dtype=np.float32)
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        return data.Csr(X.data, X.indices.astype(np.int32), X.indptr.astype(np.int64), X.shape[1])
+
+    def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
+        """Learns the scaling, and keeps what a weight table needs to know of the data."""
+        labels = np.zeros(len(x), np.float32)  # stand for the real ones: only the features are summarised
+        summary = of_block(data.Block(x, labels, lambda i: {"offset": i}))
+        found = data.fit(summary, specs.parse({"scale": self.scale, "loss": "squared"}))
+        self._schema = replace(found, outputs=outputs, **fields)
+
+    def _outputs(self, X: ArrayLike) -> NDArray[np.float32]:
+        """What the net says of X [N, O]."""
+        check_is_fitted(self)
+        x = self._inputs(validate_data(self, X, accept_sparse="csr", dtype=TYPES, reset=False))
+        worker = ops.make(self._fitted, self._backend, _threads(self.n_jobs))
+        return worker.forward(self._weights.w, Samples(x, None, self._schema.scale, self._schema.shift))[0]
+
+    @property
+    def coefs_(self) -> list[NDArray[np.float32]]:
+        """The weights of each layer [I, O]."""
+        return [weights for weights, _ in self._layers()]
+
+    @property
+    def intercepts_(self) -> list[NDArray[np.float32]]:
+        """The biases of each layer [O]."""
+        return [bias for _, bias in self._layers()]
+
+    def _layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        if not hasattr(self, "_weights"):
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
+        return mlp.layout(self._fitted).split(self._weights.w)
+
+    def to_table(self, path: str) -> None:
+        """Writes the network as version 0 of a new weight table, for `hdl predict` and the like.
+
+        Raises
+        ------
+        VersionExists
+            There is a table already.
+        """
+        check_is_fitted(self)
+        plain, tensors = self._schema.to_parts()
+        about = {"data": "", "options": {}, "cuts": [], "schema": plain, "isa": "", "device": self.device,
+                 "samples": self._schema.samples}  # fmt: skip
+        dump = self._fitted.model_dump(mode="json")
+        version = Version(0, self._weights, dump, uuid.uuid4().hex, about=about, schema=tensors)
+        Table(path).publish(version)
+
+    @classmethod
+    def from_table(cls, path: str, version: int | None = None) -> Any:
+        """A fitted estimator from a weight table, by default from its best version.
+
+        Raises
+        ------
+        SpecError
+            The table's network is of the other kind: a regression, or a classification.
+        """
+        table = Table(path)
+        zero, stored = table.read(0), table.read(table.best() if version is None else version)
+        spec, schema = specs.parse(stored.spec), data.Schema.from_parts(zero.about["schema"], zero.schema)
+        self = cls(**to_parameters(spec, schema.samples))
+        self._schema, self._seed, self.n_features_in_ = schema, spec.seed, schema.inputs
+        self._adopt(schema)
+        costs = [row["cost"] for row in stored.rows if row.get("cost") is not None]
+        self._keep(spec, stored.weights, costs, [], False)
+        return self
+
+
+def _iterations(spec: Spec, weights: Weights, first: int) -> int:
+    """Epochs since round `first`, or line searches."""
+    return optim.searches(weights.state) if spec.optimizer.line_search else weights.round - first
+
+
+def _threads(jobs: int | None) -> int:
+    """Threads as scikit-learn counts jobs: None is 1, -1 all processors, -2 all but one."""
+    if jobs is None:
+        return 1
+    return jobs if jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + jobs)
+
+
+def _rows(samples: Samples, rows: Any) -> Samples:
+    return Samples(samples.x[rows], samples.y[rows], samples.scale, samples.shift)

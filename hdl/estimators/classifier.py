@@ -1,0 +1,131 @@
+"""`MLPClassifier`: scikit-learn's interface to a network that tells classes apart.
+
+Letters: N samples, I features, O outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets, type_of_target
+from sklearn.utils.validation import validate_data
+
+from hdl import data
+from hdl.data.columns import canonical
+from hdl.errors import SpecError
+from hdl.estimators.base import TYPES, Perceptron, by_batches
+from hdl.ops import Samples
+
+
+class MLPClassifier(ClassifierMixin, Perceptron):
+    """A multi-layer perceptron that tells classes apart, trained by hdl's core in float32.
+
+    Parameters mean what they mean in scikit-learn's MLPClassifier. Beyond those:
+
+    Parameters
+    ----------
+    solver : {'sgd', 'adam', 'adagrad', 'adadelta', 'rmsprop', 'lbfgs', 'cg', 'gd'}
+    activation : {'relu', 'tanh', 'logistic', 'identity', 'lecun_tanh', 'leaky_relu'}
+    learning_rate : {'constant', 'inverse', 'exponential', 'step', 'cosine'} or dict
+        Schedule over epochs; a dictionary gives `hdl.spec.Schedule`'s fields.
+    l1, max_norm, dropout, input_dropout : float
+        Further regularisers; l1 counts like alpha.
+    init : {'glorot', 'he', 'lecun', 'uniform[a,b]'}, optional
+        None: as fits the activation.
+    scale : {'none', 'auto', 'minmax', 'standard', 'divide:c'}
+        Scaling of the features, fitted and kept with the model.
+    n_jobs : int, optional
+        Threads; -1 for all. The weights do not depend on it.
+    device : {'cpu'}
+
+    Attributes
+    ----------
+    classes_ : ndarray
+    coefs_, intercepts_ : list of ndarray
+    loss_curve_ : list of float
+        Mean loss of each epoch as seen while training, without penalty (line searches: with it).
+    validation_scores_ : list of float
+        With early stopping or `validation`: accuracy after each epoch.
+    n_iter_ : int
+        Epochs, or line-search iterations.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = MLPClassifier((16,), solver="lbfgs", scale="standard", random_state=1).fit(X, y)
+    >>> bool(net.score(X, y) > 0.95)
+    True
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    @available_if(by_batches)
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> MLPClassifier:
+        """One epoch over these samples; the first call needs all classes."""
+        if _check_partial_fit_first_call(self, classes):
+            self._known = self.classes_
+        return self._partial_fit(X, y)
+
+    def _samples(self, X: ArrayLike, y: ArrayLike, new: bool) -> Samples:
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", dtype=TYPES, multi_output=True, reset=not hasattr(self, "_schema") or new
+        )
+        check_classification_targets(y)
+        x, labels = self._inputs(X), type_of_target(y) == "multilabel-indicator"
+        if labels:
+            codes = np.ascontiguousarray(y.toarray() if sparse.issparse(y) else y, np.float32)
+            classes = np.arange(codes.shape[1])
+        else:
+            y = column_or_1d(y, warn=True)
+            classes = np.unique(y)
+        if new:
+            self.classes_ = classes = self.__dict__.pop("_known", classes)
+            if len(classes) < 2 and not labels:
+                raise ValueError(f"y holds one class only, {classes[0]!r}; a classifier needs at least 2 classes")
+            kind = (
+                {"encoding": "targets", "loss": "sigmoid"}
+                if labels
+                else {"encoding": "index", "loss": "softmax", "classes": tuple(canonical(c) for c in classes.tolist())}
+            )
+            self._fit_schema(x, len(classes), **kind)
+        unknown = np.setdiff1d(classes, self.classes_)
+        if len(unknown):
+            raise ValueError(f"y has classes {unknown.tolist()} that are not among {self.classes_.tolist()}")
+        if not labels:
+            codes = np.searchsorted(self.classes_, y).astype(np.int32)
+        return Samples(x, codes, self._schema.scale, self._schema.shift)
+
+    def _adopt(self, schema: data.Schema) -> None:
+        if schema.loss == "squared":
+            raise SpecError("the table holds a regression; expected classes")
+        self.classes_ = np.array(schema.classes) if schema.classes else np.arange(schema.outputs)
+
+    @staticmethod
+    def _score(sums: dict[str, float], held: Samples) -> float:
+        return sums["val_correct"] / sums["val_samples"]
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Probabilities of the classes, or of each label [N, O]."""
+        out = self._outputs(X)
+        return np.hstack([1 - out, out]) if self._schema.encoding == "binary" else out
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Their logarithms."""
+        return np.log(self.predict_proba(X))
+
+    def predict(self, X: ArrayLike) -> NDArray:
+        """Classes [N], or labels 0 and 1 [N, O]."""
+        out = self.predict_proba(X)
+        if self._schema.encoding == "targets":
+            return (out > 0.5).astype(int)
+        return self.classes_[out.argmax(axis=1)]

@@ -1,0 +1,72 @@
+"""`MLPRegressor`: scikit-learn's interface to a network that predicts numbers.
+
+Letters: N samples, I features, O outputs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import validate_data
+
+from hdl import data
+from hdl.errors import SpecError
+from hdl.estimators.base import TYPES, Perceptron, by_batches
+from hdl.ops import Samples
+
+
+class MLPRegressor(RegressorMixin, Perceptron):
+    """A multi-layer perceptron that predicts numbers, by half squared errors; parameters as for `MLPClassifier`.
+
+    Attributes
+    ----------
+    coefs_, intercepts_, loss_curve_, n_iter_ :
+        As for `MLPClassifier`.
+    validation_scores_ : list of float
+        R² after each epoch, over all outputs.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> net = MLPRegressor((16,), solver="lbfgs", scale="standard", alpha=10, random_state=1, max_iter=50)
+    >>> bool(net.fit(X, y / 100).score(X, y / 100) > 0.5)
+    True
+    """
+
+    @available_if(by_batches)
+    def partial_fit(self, X: ArrayLike, y: ArrayLike) -> MLPRegressor:
+        """One epoch over these samples."""
+        return self._partial_fit(X, y)
+
+    def _samples(self, X: ArrayLike, y: ArrayLike, new: bool) -> Samples:
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", dtype=TYPES, multi_output=True, y_numeric=True,
+            reset=not hasattr(self, "_schema") or new,
+        )  # fmt: skip
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        x, targets = self._inputs(X), np.ascontiguousarray(y.reshape(len(y), -1), np.float32)
+        if new:
+            kind = "value" if y.ndim == 1 else "targets"
+            self._fit_schema(x, targets.shape[1], encoding=kind, loss="squared")
+        if targets.shape[1] != self._schema.outputs:
+            raise ValueError(f"y has {targets.shape[1]} columns, expected {self._schema.outputs}")
+        return Samples(x, targets, self._schema.scale, self._schema.shift)
+
+    def _adopt(self, schema: data.Schema) -> None:
+        if schema.loss != "squared":
+            raise SpecError("the table holds a classification; expected a regression")
+
+    @staticmethod
+    def _score(sums: dict[str, float], held: Samples) -> float:
+        spread = float(np.square(held.y - held.y.mean(axis=0, dtype=np.float64)).sum())
+        return 1 - 2 * sums["val_cost"] / spread if spread else 0.0
+
+    def predict(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Values [N] or [N, O]."""
+        out = self._outputs(X)
+        return out[:, 0] if self._schema.encoding == "value" else out
