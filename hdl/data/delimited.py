@@ -99,7 +99,7 @@ class Delimited(TextSource):
         x = matrix(table, range(len(self.features)))
         if single:
             y = unpack(table.column(len(self.features)))
-            if "" in y[:]:
+            if y is None:
                 return None
         else:
             y = matrix(table, range(len(self.features), table.num_columns)) if self.labels else None
@@ -114,8 +114,9 @@ class Delimited(TextSource):
         x = [self._number(fields, i) for i in self.features]
         if len(self.labels) == 1:
             y = fields[self.labels[0]].strip()
-            if not y:
-                raise ValueError(f"{self._name(self.labels[0])}: the label is empty")
+            if not is_label(y):
+                what = f"label {y!r}; expected a name or a finite number" if y else "the label is empty"
+                raise ValueError(f"{self._name(self.labels[0])}: {what}")
         else:
             y = [self._number(fields, i) for i in self.labels]
         return x, y
@@ -155,11 +156,18 @@ def matrix(table: pa.Table, columns: Sequence[int]) -> np.ndarray:
     return x
 
 
-def unpack(column: pa.ChunkedArray) -> np.ndarray:
-    """object [n] of a dictionary-encoded column of text; equal labels share one string."""
+def is_label(text: str) -> bool:
+    """Whether a text is there, and is not NaN or infinity."""
+    return bool(text) and (not is_number(text) or math.isfinite(number(text)))
+
+
+def unpack(column: pa.ChunkedArray) -> np.ndarray | None:
+    """object [n] of a dictionary-encoded column of labels, None if one is not; equal labels share one string."""
     parts = []
     for chunk in column.chunks:
         values = np.array([value.strip() for value in chunk.dictionary.to_pylist()] or [""], object)
+        if len(chunk) and not all(map(is_label, values)):
+            return None
         parts.append(values[chunk.indices.to_numpy()])
     return np.concatenate(parts) if parts else np.empty(0, object)
 

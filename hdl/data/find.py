@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -50,7 +51,7 @@ def open_source(path: str, options: Options | dict[str, Any] | None = None, sche
     DataError
         There is nothing, or nothing that can be read; it says what was found.
     """
-    options = Options.make(options)
+    path, options = os.fspath(path), Options.make(options)
     found, part = _files(path)
     if len(found) == 1 and found[0][1] is None and fs.isdir(found[0][0]):
         return _images(found[0][0], options)
@@ -150,9 +151,9 @@ def _guess(pairs: Pairs) -> str:
         check_whole(path)
         what = f"the file starts with {start[:4].hex(' ')}, the start of no format that hdl reads"
         raise DataError(what + " (CSV, libsvm, idx, npy, npz, Parquet)", path, offset=0)
-    line = next((line for line in start.splitlines() if line.strip()), b"")
-    sparse = b":" in line or stem(path).endswith("svm")
-    if sparse and re.fullmatch(rb"\s*[^\s:,;]+(\s+(\d+|qid):\S+)*\s*(#.*)?", line):
+    lines = [line for line in start.splitlines()[:20] if line.strip()]
+    sparse = any(b":" in line for line in lines) or stem(path).endswith("svm")
+    if sparse and re.fullmatch(rb"\s*[^\s:,;]+(\s+(\d+|qid):\S*)*\s*(#.*)?", lines[0]):
         return "libsvm"
     return "csv"
 

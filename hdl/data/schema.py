@@ -25,7 +25,7 @@ class Schema:
     Attributes
     ----------
     inputs, outputs : int
-    encoding : {'index', 'binary', 'onehot', 'value', 'targets', 'none'}
+    encoding : {'index', 'binary', 'onehot', 'value', 'targets'}
         What `encode` makes of labels: int32 [n] class numbers; float32 [n, 1], 0 or 1; one-hot rows [n, O]; real
         values [n, 1]; targets [n, O] as they are.
     classes : tuple of int, float or str

@@ -124,14 +124,12 @@ class _Store:
             x: Any = Csr(self.parts["data"].array(), self.parts["indices"].array(), indptr, self.schema.inputs)
         else:
             x = self.parts["x"].array()
-        y = self.y.array() if self.y else _no_labels(self.schema)
+        y = self.y.array() if self.y else None if len(x) else _no_labels(self.schema)
         return Samples(x, y, self.schema.scale, self.schema.shift)
 
 
-def _no_labels(schema: Schema) -> np.ndarray | None:
+def _no_labels(schema: Schema) -> np.ndarray:
     """Labels of no samples, so that an empty part has the type of a full one."""
-    if schema.encoding == "none":
-        return None
     return np.empty(0, np.int32) if schema.encoding == "index" else np.empty((0, schema.outputs), np.float32)
 
 
@@ -189,7 +187,7 @@ def load(
     for block in source.read(portions, bad):
         block = fitting(block, schema, bad)
         y = None
-        if labelled and schema.encoding != "none":
+        if labelled:
             if block.y is None:
                 raise DataError("the data has no labels", **block.where(0))
             y, good = schema.encode(block.y, block.where, bad)

@@ -77,8 +77,8 @@ class Stream:
     def read(self, count: int) -> bytes:
         """Exactly `count` bytes, fewer only at the end."""
         try:
-            data = self.file.read(count if self.kind is None else min(count, BLOCK_BYTES))
-            while self.kind and len(data) < count:  # what a false header promises is never allocated at once
+            data = self.file.read(min(count, BLOCK_BYTES))
+            while len(data) < count:  # what a false header promises is never allocated at once
                 more = self.file.read(min(count - len(data), BLOCK_BYTES))
                 if not more:
                     break

@@ -46,6 +46,7 @@ TEXTS = [
     ("huge.csv", "1,1e39,0\n3,4,1\n", r"huge.csv:1: column 2: '1e39'; expected a finite float32"),
     ("score.csv", "1,1_0,0\n3,4,1\n", r"score.csv:1: column 2: '1_0' is not a number"),
     ("nolabel.csv", "1,2,a\n3,4,\n", r"nolabel.csv:2: column 3: the label is empty"),
+    ("nanlabel.csv", "1,2,0\n3,4,nan\n", r"nanlabel.csv:2: column 3: label 'nan'; expected a name or a finite number"),
     ("quote.csv", '1,2,a\n3,4,"b\n5,6,a\n', r"quote.csv:2: badly quoted"),
     ("one.csv", "1\n2\n", r"one.csv: 1 column\(s\) leave no feature"),
     ("old_mac.csv", "1,2,0\r3,4,1\r", r"old_mac.csv: first line: a carriage return inside a line"),

@@ -297,3 +297,16 @@ def test_real_data(name, shape, counts):
     assert sum(sizes) == shape[0]
     whole = read(DATA / name)
     np.testing.assert_array_equal(x, whole[0])
+
+
+@pytest.mark.parametrize(("suffix", "pack"), PACKED[1:4])
+def test_streams_joined_end_to_end(tmp_path, suffix, pack):
+    """As `cat a.gz b.gz` and engines write them."""
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(pack(ROWS.encode()) + pack(ROWS.encode()))
+    assert read(path, shards=2)[1].tolist() == Y + Y
+
+
+def test_libsvm_rows_without_features(tmp_path):
+    (tmp_path / "a").write_text("1\n-1 2:3\n")
+    assert read(tmp_path / "a")[0].tolist() == [[0, 0], [0, 3]]
