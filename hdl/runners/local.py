@@ -29,6 +29,7 @@ from hdl.spec import Spec
 from hdl.wire import Update, Weights
 
 DEATHS = 3  # on one shard, after which the run stops
+START = 60.0  # seconds that a worker has to start, beside the deadline: a busy machine's disk may be slow
 _STDERR = 8000  # bytes of a dead worker's standard error that are shown
 
 
@@ -227,7 +228,7 @@ class _Process:
         """Starts the process and returns at once; what it is told meanwhile waits in the socket."""
         self.busy: int | None = None  # the shard it last spoke of
         self.done = 0.0
-        self.seen = time.monotonic()
+        self.seen = time.monotonic() + START  # of the last sign of life, or when the first is due
         self.errors = tempfile.TemporaryFile(prefix="hdl-worker-")  # noqa: SIM115
         self.channel, theirs = socket.socketpair()
         self.channel.settimeout(self.deadline)
@@ -250,7 +251,7 @@ class _Process:
 
     def tell(self, *messages: bytes) -> None:
         """Sends messages; a worker that is dead is noticed when it does not answer."""
-        self.seen = time.monotonic()
+        self.seen = max(self.seen, time.monotonic())
         try:
             send(self.channel, *messages)
         except ConnectionError:

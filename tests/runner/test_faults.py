@@ -1,0 +1,209 @@
+"""Faults of the local runner: what is killed is done again, and what cannot be is told with its reason."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from hdl import driver
+from hdl.driver import Round
+from hdl.errors import DeadlineError, Interrupted, SpecError, VersionExists, WorkerError
+from hdl.runners.base import Job, Progress, Replaced
+from hdl.runners.local import LocalRunner
+from hdl.spec import parse
+from hdl.table import Table
+from tests.runner.common import signatures, state_bytes
+
+
+class Killer:
+    """Kills a worker at a stage, as often as told."""
+
+    def __init__(self, runner, stage="round", times=1, victim=0, after=0):
+        self.runner, self.stage, self.left, self.victim = runner, stage, times, victim
+        self.after, self.replaced, self.rounds = after, [], 0
+
+    def __call__(self, event):
+        self.rounds += isinstance(event, Round)
+        if isinstance(event, Replaced):
+            self.replaced.append(event)
+        if isinstance(event, Progress) and event.stage == self.stage and self.left and self.rounds >= self.after:
+            self.left -= 1
+            self.runner._staff[self.victim].process.kill()
+            self.runner._staff[self.victim].process.wait()
+
+
+@pytest.mark.parametrize(("stage", "times", "after"), [("summarise", 1, 0), ("round", 1, 0), ("round", 2, 1)])
+@pytest.mark.parametrize("mode", ["average", "gradient", "genetic"])
+def test_a_worker_killed_at_work_changes_nothing(csv, train, stage, times, after, mode):
+    data, fields = csv(), {"sync": {"mode": mode}, "optimizer": "adam"}
+    expected = train(data, LocalRunner(1), **fields)
+    runner = LocalRunner(2)
+    killer = Killer(runner, stage, times, after=after)
+    outcome = train(data, runner, on_event=killer, **fields)
+    assert killer.replaced
+    assert "killed by signal 9" in killer.replaced[0].reason
+    assert signatures(outcome) == signatures(expected)
+    assert state_bytes(outcome) == state_bytes(expected)
+
+
+def test_three_deaths_on_one_shard_stop_the_run_with_the_workers_words(csv, train, tmp_path, monkeypatch):
+    # A sitecustomize that is found first makes the workers die, and only them, with a message.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'hdl.runners.local_worker' in ' '.join(sys.orig_argv):\n"
+        "    import os; os.write(2, b'out of coffee'); os._exit(9)\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    events = []
+    with pytest.raises(WorkerError, match=r"3 times at shard [02].*status 9.*\nout of coffee"):
+        train(csv(), LocalRunner(2), on_event=events.append)
+    assert any(isinstance(event, Replaced) for event in events)
+
+
+def test_a_hung_worker_is_named(csv, train):
+    runner = LocalRunner(2, deadline=1.0)
+    stopped = []
+
+    def stop(event):
+        if isinstance(event, Round) and not stopped:
+            stopped.append(runner._staff[1].process.pid)
+            os.kill(stopped[0], signal.SIGSTOP)
+
+    with pytest.raises(DeadlineError, match=r"worker 1 \(process \d+\).*no sign of life for 1 s") as error:
+        train(csv(), runner, on_event=stop)
+    assert str(stopped[0]) in str(error.value)
+    assert not psutil.pid_exists(stopped[0])
+
+
+def test_workers_end_with_the_run_and_leave_nothing(csv, train):
+    train(csv(), LocalRunner(3))
+    assert not [child for child in psutil.Process().children() if "local_worker" in " ".join(child.cmdline())]
+
+
+DRIVER = """
+import sys, time
+from hdl import driver, fs
+from hdl.driver import Round, Started
+from hdl.runners.base import Job
+from hdl.runners.local import LocalRunner
+from hdl.spec import parse
+data, table, spec, resume, workers, pause = sys.argv[1:]
+def tell(event):
+    if isinstance(event, (Started, Round)):
+        print(type(event).__name__, flush=True)
+        if isinstance(event, Round):
+            time.sleep(float(pause))
+publish = fs.publish
+def slow(path, content):  # tells when a version is about to appear, and when its bytes are half written
+    def write(file):
+        file.write(content[:100]); file.flush()
+        print("writing", flush=True); time.sleep(float(pause))
+        file.write(content[100:])
+    publish(path, write)
+    print("published", flush=True); time.sleep(float(pause))
+fs.publish = slow
+driver.train(Job(data, table, parse(spec), resume=bool(int(resume))), LocalRunner(int(workers)), tell)
+print("end", flush=True)
+"""
+
+
+def drive(data, table, spec, resume=False, workers=1, pause=0.0):
+    command = [sys.executable, "-c", DRIVER, data, table, spec.to_json(), str(int(resume)), str(workers), str(pause)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+
+
+@pytest.mark.parametrize("kind", ["average", "gradient", "genetic"])
+def test_a_driver_killed_anywhere_resumes_to_the_same_bytes(csv, train, tmp_path, kind):
+    data, table = csv(), str(tmp_path / "killed")
+    fields = {
+        "average": {"optimizer": "adam", "validation": 0.2, "dropout": 0.1},
+        "gradient": {"optimizer": "lbfgs", "sync": {"mode": "gradient"}, "validation": 0.2},
+        "genetic": {"optimizer": "sgd", "sync": {"mode": "genetic"}},
+    }[kind]
+    fields |= {"shards": 3, "epochs": 4}
+    expected = train(data, LocalRunner(1), **fields)
+    spec = parse({"net": "0-5-0", "batch": 8, "seed": 3, **fields})
+    # Between rounds, while a version's bytes are being written, and just after it has its name.
+    for word, count in ("writing", 3), ("Round", 1), ("published", 1):
+        process = drive(data, table, spec, resume=Table(table).latest() is not None, pause=0.2)
+        while count:
+            count -= process.stdout.readline().strip() == word
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    outcome = driver.train(Job(data, table, spec, resume=True), LocalRunner(1))
+    assert signatures(outcome) == signatures(expected)
+    assert state_bytes(outcome) == state_bytes(expected)
+    again = driver.train(Job(data, table, None, resume=True), LocalRunner(1))
+    assert (again.version, again.rows) == (outcome.version, outcome.rows)
+
+
+def test_workers_die_with_a_killed_driver(csv, tmp_path):
+    spec = parse({"net": "0-5-0", "shards": 2, "epochs": 1000})
+    process = drive(csv(), str(tmp_path / "model"), spec, workers=2, pause=0.05)
+    while process.stdout.readline().strip() != "Round":
+        pass
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert not alive
+
+
+def test_of_two_drivers_on_one_table_one_stops_and_the_other_is_whole(csv, train, tmp_path):
+    data, table = csv(), str(tmp_path / "model")
+    expected = train(data, LocalRunner(1), epochs=6)
+    train(data, LocalRunner(1), table=table, epochs=2)
+    other = []
+
+    def interfere(event):
+        if isinstance(event, driver.Started):
+            other.append(train(data, LocalRunner(1), table=table, resume=True, epochs=6))
+
+    with pytest.raises(VersionExists, match=r"v00000003.*another driver"):
+        train(data, LocalRunner(1), table=table, resume=True, epochs=6, on_event=interfere)
+    assert signatures(other[0])[0] == signatures(expected)[0]
+
+
+def test_an_interrupt_keeps_the_last_version_and_is_quick(csv, train, tmp_path):
+    data, table, times = csv(), str(tmp_path / "model"), []
+
+    def press(event):
+        if isinstance(event, Round) and event.row["version"] == 2 and not times:
+            times.append(time.monotonic())
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with pytest.raises(Interrupted, match="holds version"):
+        train(data, LocalRunner(2), table=table, epochs=100_000, on_event=press)
+    assert time.monotonic() - times[0] < 1.5
+    assert Table(table).read().number >= 2
+
+
+def test_a_script_without_a_main_guard_uses_workers(csv, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from hdl import driver\nfrom hdl.runners.base import Job\nfrom hdl.runners.local import LocalRunner\n"
+        "from hdl.spec import Spec\n"
+        f"job = Job({csv()!r}, {str(tmp_path / 'm')!r}, Spec(shards=2, epochs=1))\n"
+        "print(driver.train(job, LocalRunner(2)).version)\n"
+    )
+    # A module of the user's that is called like one of ours does not reach the workers.
+    (tmp_path / "struct.py").write_text("")
+    (tmp_path / "numpy.py").write_text("raise RuntimeError")
+    run = subprocess.run(
+        [sys.executable, "-P", "script.py"], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )  # fmt: skip
+    assert run.stdout.strip() == "1", run.stderr
+
+
+def test_workers_below_one_are_refused():
+    with pytest.raises(SpecError, match="workers"):
+        LocalRunner(0)

@@ -1,0 +1,77 @@
+"""The product's signature: same spec, seed and shards, same SHA-256, whoever computes and however many they are."""
+
+import numpy as np
+import pytest
+
+from hdl.errors import DataError
+from hdl.table import Table
+from tests.runner.common import signatures, state_bytes
+
+MODES = {
+    "gradient-sgd": {"sync": {"mode": "gradient"}, "optimizer": {"name": "sgd", "lr": 0.5}},
+    "gradient-adam": {"sync": {"mode": "gradient"}, "optimizer": "adam"},
+    "gradient-lbfgs": {"sync": {"mode": "gradient"}, "optimizer": "lbfgs", "l2": 0.01, "epochs": 6},
+    "gradient-cg": {"sync": {"mode": "gradient"}, "optimizer": "cg", "l2": 0.01, "epochs": 6},
+    "average-sgd": {"optimizer": "sgd", "validation": 0.2},
+    "average-adam": {"optimizer": "adam", "dropout": 0.2, "sync": {"every": 2}},
+    "average-cg": {"optimizer": "cg", "sync": {"every": 2}},
+    "average-batches": {"optimizer": "momentum", "sync": {"every": 2, "unit": "batches"}, "validation": 0.1},
+    "genetic": {"optimizer": "sgd", "sync": {"mode": "genetic", "genetic": {"fitness_samples": 20}}},
+    "genetic-validation": {"optimizer": "adam", "sync": {"mode": "genetic"}, "validation": 0.3},
+}
+
+
+def compare(make_runner, data, train, mode, crews):
+    found = []
+    for workers, threads in crews:
+        outcome = train(data, make_runner(workers, threads), **MODES[mode])
+        found.append((signatures(outcome), state_bytes(outcome)))
+    assert all(other == found[0] for other in found[1:])
+    signed, rows = found[0][0]
+    assert len(set(signed.values())) > 1  # it has learned something
+    assert len(rows) >= 2
+
+
+@pytest.mark.parametrize(("mode", "crew"), [(mode, ((2, 2), (4, 1))[i % 2]) for i, mode in enumerate(MODES)])
+def test_workers_and_threads_change_no_byte(make_runner, csv, train, mode, crew):
+    compare(make_runner, csv(), train, mode, [(1, 1), crew])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mode", MODES)
+def test_no_crew_changes_a_byte(make_runner, csv, train, mode):
+    compare(make_runner, csv(), train, mode, [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (4, 1), (4, 2)])
+
+
+def test_another_seed_gives_other_bytes(make_runner, csv, train):
+    data = csv()
+    one, two = (train(data, make_runner(1), seed=seed) for seed in (1, 2))
+    assert not set(signatures(one)[0].values()) & set(signatures(two)[0].values())
+
+
+@pytest.mark.parametrize("mode", ["gradient-sgd", "average-adam", "average-cg", "genetic"])
+@pytest.mark.parametrize(("samples", "shards"), [(3, 5), (5, 5), (7, 3)])
+def test_few_samples_in_many_shards(make_runner, csv, train, mode, samples, shards):
+    """Shards of one sample, smaller than a batch, and empty ones."""
+    data, found = csv(samples), []
+    for workers in 1, 2:
+        outcome = train(data, make_runner(workers), **{**MODES[mode], "shards": shards})
+        found.append(state_bytes(outcome))
+        assert outcome.rows[0]["samples"] >= samples
+    assert found[0] == found[1]
+
+
+def test_gradient_mode_over_uneven_shards_is_the_whole_to_float_accuracy(make_runner, csv, train):
+    data = csv(50)
+    one, seven = (
+        Table(train(data, make_runner(2), **{**MODES["gradient-sgd"], "shards": shards, "epochs": 5}).table).read()
+        for shards in (1, 7)
+    )
+    np.testing.assert_allclose(one.weights.w, seven.weights.w, rtol=1e-4, atol=1e-6)
+
+
+def test_a_workers_error_arrives_with_its_type_and_place(make_runner, tmp_path, train):
+    path = tmp_path / "bad.csv"
+    path.write_text("a,class\n" + "1,0\n2,1\n" * 30 + "x,1\n" + "1,0\n2,1\n" * 30)
+    with pytest.raises(DataError, match=r"bad\.csv:62: .*'x'"):
+        train(str(path), make_runner(2))
