@@ -155,7 +155,7 @@ def _train(spec: Spec, folder: Path, name: str, epochs: Sequence[int], backend: 
             clock -= time.perf_counter() - stopped
 
     job = Job(_pair(folder, "train"), table, spec)
-    driver.train(job, LocalRunner(workers=1, backend=backend), on_event)
+    driver.train(job, LocalRunner(workers=1, threads=1, backend=backend), on_event)
     return found
 
 

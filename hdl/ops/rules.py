@@ -28,9 +28,12 @@ def penalised(g: NDArray, w: NDArray, mask: NDArray, l1: float, l2: float) -> ND
 
 
 def penalty(w: NDArray, mask: NDArray, l1: float, l2: float) -> float:
-    """l1·|W|₁ + l2/2·‖W‖², summed in float64."""
+    """l1·|W|₁ + l2/2·‖W‖², summed in float64.
+
+    No BLAS product: its sums depend on the number of its threads, and weights must not.
+    """
     weights = (w * mask).astype(np.float64)
-    return l1 * float(np.abs(weights).sum()) + l2 / 2 * float(weights @ weights)
+    return l1 * float(np.abs(weights).sum()) + l2 / 2 * float(np.square(weights).sum())
 
 
 def update(rule: Optimizer, w: NDArray, state: NDArray, g: NDArray, lr: float, t: int) -> None:
