@@ -20,7 +20,7 @@ def test_the_digits_are_read_whole(digits):
 
 
 def test_short_study_passes_the_published_accuracies(digits, tmp_path):
-    cells = study.run(*digits, splits=1, shards=(1, 4), epochs=(50, 100)[1:], methods=("cg",))
+    cells = study.run(*digits, splits=1, shards=(1, 4), epochs=(100,), methods=("cg",))
     assert [(cell.shards, cell.epochs) for cell in cells] == [(1, 100), (4, 100)]
     for cell in cells:
         assert cell.accuracy[0] >= cell.goal
@@ -30,7 +30,7 @@ def test_short_study_passes_the_published_accuracies(digits, tmp_path):
 
 
 def test_measuring_on_the_way_changes_nothing(digits):
-    x, y = digits[0][:400], digits[1][:400]
+    x, y = digits[0][::12], digits[1][::12]  # the file is sorted by digit
     shapes = {"splits": 1, "shards": (2,), "methods": ("cg",)}
     both = study.run(x, y, epochs=(100, 200), **shapes)
     alone = study.run(x, y, epochs=(100,), **shapes)
