@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -26,6 +27,7 @@ COMMANDS = {
     "export": ("hdl.cli.look", "Write the network as an ONNX file."),
     "import": ("hdl.cli.convert", "Convert any supported data to Parquet shards."),
     "doctor": ("hdl.cli.look", "Show what this machine offers, and how to get what is missing."),
+    "cluster": ("hdl.cluster.cli", "Start, stop and look at a Hadoop on this machine, to try hdl on."),
 }
 
 EPILOG = """\b
@@ -103,6 +105,8 @@ def main(args: Sequence[str] | None = None) -> None:
 def run(args: list[str]) -> int:
     """Run the command line and return its status; errors become one line on standard error."""
     traceback_wanted = "--traceback" in args or os.environ.get("HDL_TRACEBACK", "") not in ("", "0")
+    if not traceback_wanted:  # what overflows ends as NonFinite, in one line
+        warnings.filterwarnings("ignore", category=RuntimeWarning)
     try:
         status = hdl.main(args or ["--help"], prog_name="hdl", standalone_mode=False)
         sys.stdout.flush()

@@ -134,7 +134,7 @@ def percent(value: float | None, digits: int = 2) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as text: 80 ms, 1.2 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    """Seconds as text: 80 ms, 1.2 s, 12 s, 3 min 20 s, 2 h 5 min, 3 days."""
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 10:
@@ -144,4 +144,5 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{min(hours / 24, 1e6):,.0f} days"

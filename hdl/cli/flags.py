@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from dataclasses import dataclass
@@ -216,6 +217,7 @@ def _set(tree: dict[str, Any], flag: Flag, value: Any) -> None:
 def _in_terms_of_flags(message: str, given: dict[Flag, Any], path: str | None) -> str:
     """The spec's message, each field that a flag gave under the flag's name."""
     fields = {flag.field: flag.name for flag in given}
+    message = re.sub(r"([\w.]+): Extra inputs are not permitted( \(given .*?\))?(?=; |$)", _unknown, message)
     if "sync.every" in fields:
         fields["sync.unit"] = fields["sync.every"]
 
@@ -228,3 +230,10 @@ def _in_terms_of_flags(message: str, given: dict[Flag, Any], path: str | None) -
         return match[0] if not path else f"{match[1]}--spec {path}: {match[2]}: "
 
     return re.sub(r"(^|; )([\w.]+): ", name, message)
+
+
+def _unknown(match: re.Match) -> str:
+    """What is said of a field that the spec does not have."""
+    known = {flag.field for flag in FLAGS} | {flag.field.partition(".")[0] for flag in FLAGS} | {"sync.unit"}
+    near = difflib.get_close_matches(match[1], sorted(known), 1)
+    return f"{match[1]}: the spec has no such field" + (f", did you mean {near[0]!r}?" if near else "")

@@ -70,6 +70,8 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     run = {name: values.pop(name) for name in RUN_NAMES}
     if out is None and not run["dry_run"]:
         raise click.UsageError("Missing option '--out'.", click.get_current_context())
+    if out == "":
+        raise SpecError("--out: expected the name of a folder (given '')")
     base, reading = _stored(out) if run["resume"] and out else (None, None)
     spec = take_spec(values, base, run["workers"] or 1)
     options = take_data_options(values, reading)

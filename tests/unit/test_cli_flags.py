@@ -116,12 +116,13 @@ def test_errors_name_the_flag(flags, start):
 
 def test_errors_name_the_file_and_its_field(tmp_path):
     file = tmp_path / "spec.json"
-    file.write_text('{"optimizer": {"lr": -1}, "epoch": 3}')
+    file.write_text('{"optimizer": {"lr": -1}, "optimiser": "adam", "epoch": 3}')
     with pytest.raises(SpecError) as caught:
         take("--spec", file, "--l2", "-1")
     message = str(caught.value)
     assert f"--spec {file}: optimizer.lr: " in message
-    assert f"--spec {file}: epoch: " in message
+    assert f"--spec {file}: epoch: the spec has no such field, did you mean 'epochs'?" in message
+    assert f"--spec {file}: optimiser: the spec has no such field, did you mean 'optimizer'?" in message
     assert "--l2: " in message
 
 

@@ -77,7 +77,8 @@ def test_quiet_says_nothing(capfd):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.0301, "30 ms"), (1.25, "1.2 s"), (42, "42 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+    ("seconds", "text"),
+    [(0.0301, "30 ms"), (1.25, "1.2 s"), (42, "42 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (3e5, "3 days")],
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
