@@ -137,8 +137,8 @@ class Block:
         Keyword arguments of DataError that say where row i came from (file and line, or offset).
     """
 
-    x: np.ndarray | Csr
-    y: np.ndarray | None
+    x: Any
+    y: Any
     where: Callable[[int], dict[str, Any]]
 
     def __len__(self) -> int:
@@ -184,14 +184,14 @@ def finite(block: Block, bad: Bad, names: Sequence[str] | None = None) -> Block:
     """A block without the rows that hold NaN or infinity, each of them given to `bad`."""
     dense = isinstance(block.x, np.ndarray)
     if not dense or block.x.dtype == np.uint8 or np.isfinite(block.x).all():
-        good = np.ones(len(block), bool)
+        good: Any = np.ones(len(block), bool)
     else:
         good = np.isfinite(block.x).all(axis=1)
     y = block.y
     if y is not None and y.dtype.kind == "f":
         good &= np.isfinite(y) if y.ndim == 1 else np.isfinite(y).all(axis=1)
     for i in np.flatnonzero(~good):
-        wrong = np.flatnonzero(~np.isfinite(block.x[i])) if dense and block.x.dtype != np.uint8 else ()
+        wrong = np.flatnonzero(~np.isfinite(block.x[i])) if dense else np.empty(0, int)
         if len(wrong):
             name = f"{names[wrong[0]]!r}" if names else wrong[0] + 1
             what = f"feature {name} is {block.x[i, wrong[0]]}"

@@ -97,12 +97,13 @@ class Delimited(TextSource):
         if b'"' in data and table.num_rows != sum(1 for line in data.split(b"\n") if line.strip()):
             return None  # Arrow lets quotes span lines, which shards could cut
         x = matrix(table, range(len(self.features)))
+        y: Any = None
         if single:
             y = unpack(table.column(len(self.features)))
             if y is None:
                 return None
-        else:
-            y = matrix(table, range(len(self.features), table.num_columns)) if self.labels else None
+        elif self.labels:
+            y = matrix(table, range(len(self.features), table.num_columns))
         if not np.isfinite(x).all() or (not single and self.labels and not np.isfinite(y).all()):
             return None
         return Block(x, y, where)
@@ -113,7 +114,7 @@ class Delimited(TextSource):
             raise ValueError(f"{len(fields)} columns, expected {self.width}")
         x = [self._number(fields, i) for i in self.features]
         if len(self.labels) == 1:
-            y = fields[self.labels[0]].strip()
+            y: Any = fields[self.labels[0]].strip()
             if not is_label(y):
                 what = f"label {y!r}; expected a name or a finite number" if y else "the label is empty"
                 raise ValueError(f"{self._name(self.labels[0])}: {what}")

@@ -33,7 +33,7 @@ class Images(Source):
                 self.files += [(name, fs.join(folder, file)) for file in files]
         if not self.files:
             raise DataError("the folder's folders hold no images; expected one folder for each class", path)
-        self.image = self._first()
+        self.image: tuple[int, int, int] = self._first()
 
     def _first(self) -> tuple[int, int, int]:
         """Height, width and channels of the first image that can be read."""

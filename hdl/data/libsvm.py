@@ -66,7 +66,8 @@ class Libsvm(TextSource):
             raise ValueError(f"label {label[:80]!r} is not a number") from None
         if not math.isfinite(y):
             raise ValueError(f"label {label!r}; expected a finite number")
-        indices, values = [], []
+        indices: list[int] = []
+        values: list[float] = []
         for pair in pairs:
             name, mark, text = pair.partition(":")
             if name == "qid":

@@ -10,14 +10,14 @@ from numpy.lib import format as npy_format
 from hdl import fs
 from hdl.data.base import Options
 from hdl.data.records import Array, Records, _Member
-from hdl.data.streams import Stream, open_stream
+from hdl.data.streams import open_stream
 from hdl.errors import DataError
 
 X_NAMES = ("x", "X", "data", "images", "features")
 Y_NAMES = ("y", "Y", "target", "labels", "label")
 
 
-def _header(stream: Stream | _Member, path: str, member: str | None = None) -> Array:
+def _header(stream: Any, path: str, member: str | None = None) -> Array:
     inside = f"{member}: " if member else ""
     try:
         version = npy_format.read_magic(stream)

@@ -31,7 +31,7 @@ class TextPair(Source):
         super().__init__([x for x, _ in pairs], options)
         plain = options.make(options, label=(), labelled=False, header=False)
         self.x = Delimited([x for x, _ in pairs], plain)
-        self.others = dict(pairs)
+        self.others = {x: y or "" for x, y in pairs}
         labels = [y for _, y in pairs if y]
         self.y = Delimited(labels, plain) if labels and options.labelled else None
         if self.y is not None and self.y.width > 1:
@@ -55,11 +55,11 @@ class TextPair(Source):
         rows = max(1, BLOCK_BYTES // (8 * self.x.width))
         with open_stream(path) as xs, open_stream(self.others[path] if self.y is not None else path) as ys:
             features = _blocks(xs, start, length, rows, self.options.max_line)
-            targets = _blocks(ys, start, length, rows, self.options.max_line) if self.y is not None else None
+            targets = _blocks(ys, start, length, rows, self.options.max_line)
             for lo, lines in zip(range(start, start + length, rows), features, strict=False):
                 x, good = _rows(self.x, path, lo, lines, bad)
                 where = _line(path, lo)
-                if targets is None:
+                if self.y is None:
                     yield Block(x, None, where).keep(good)
                     continue
                 y, also = _rows(self.y, self.others[path], lo, next(targets), bad, good)

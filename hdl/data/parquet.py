@@ -75,12 +75,13 @@ class Parquet(Source):
         columns = [*self.features, *self.labels]
         with fs.open(path) as handle, _guarded(path):
             file = pq.ParquetFile(handle)
-            groups, first, at = [], None, 0
+            groups: list[int] = []
+            first = at = 0
             for number in range(file.num_row_groups):
                 rows = file.metadata.row_group(number).num_rows
                 if at < start + length and at + rows > start and rows:
+                    first = first if groups else at
                     groups.append(number)
-                    first = at if first is None else first
                 at += rows
             if not groups:
                 return

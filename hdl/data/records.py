@@ -89,7 +89,7 @@ class _Member:
         self.path, self.member, self.at = path, member, 0
         self.file = zipfile.ZipFile(fs.open(path)).open(member)  # noqa: SIM115 (closed by _opened)
 
-    def read(self, count: int) -> bytes:
+    def read(self, count: int, /) -> bytes:
         data = bytearray()
         try:
             while len(data) < count and (more := self.file.read(min(count - len(data), _STEP))):

@@ -40,7 +40,7 @@ def fit_scale(
         return {"name": "none"}, None, None
     if name == "divide" or (name == "auto" and summary.kind == "uint8"):
         constant = constant if name == "divide" else 255.0
-        factor = np.full(inputs, 1 / constant, np.float32)
+        factor: Any = np.full(inputs, 1 / constant, np.float32)
         return {"name": "divide", "constant": constant}, factor, None
     if summary.kind == "sparse":
         if name != "auto":

@@ -84,7 +84,7 @@ class Schema:
         """
         bad, good = bad or Bad(), np.ones(len(y), bool)
 
-        def refuse(i: int, message: str) -> None:
+        def refuse(i: Any, message: str) -> None:
             good[i] = False
             bad.add(DataError(message, **(where(int(i)) if where else {})))
 
@@ -108,11 +108,11 @@ class Schema:
             try:
                 out[:] = y.reshape(len(y), -1).astype(np.float64)
             except ValueError:
-                for i, raw in enumerate(y.tolist()):
+                for row, raw in enumerate(y.tolist()):
                     if isinstance(value := canonical(raw), str):
-                        refuse(i, f"label {raw!r} is not a number; the model's labels are")
+                        refuse(row, f"label {raw!r} is not a number; the model's labels are")
                     else:
-                        out[i] = value
+                        out[row] = value
             for i in np.flatnonzero(good & ~np.isfinite(out).all(axis=1)):
                 refuse(i, f"label {y[i]!r}; expected a finite float32 number")
             return out, good
@@ -148,7 +148,7 @@ class Schema:
         if unknown := (set(plain) | set(tensors)) - {item.name for item in fields(cls)}:
             raise ValueError(f"a schema with unknown fields {sorted(unknown)}")
         plain = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
-        schema = cls(**plain, **tensors)
+        schema = cls(**{**plain, **tensors})
         for name, tensor in tensors.items():
             if tensor.shape != (schema.inputs,) or tensor.dtype != np.float32:
                 raise ValueError(f"schema {name}: {tensor.dtype} {tensor.shape}, expected float32 ({schema.inputs},)")
@@ -192,10 +192,10 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         listed = "".join(f"\n  {place}" for place in summary.places)
         raise DataError(f"the dataset has no samples, expected at least one{listed and '; skipped:'}{listed}")
     encoding, classes, outputs, loss = _labels(summary, spec)
-    wider = bool(spec.net) and summary.kind == "sparse" and spec.net[0] > summary.features  # unseen features are fine
-    if spec.net and spec.net[0] not in (0, summary.features) and not wider:
-        raise SpecError(f"net starts with {spec.net[0]}, but the data has {summary.features} features")
     inputs = (spec.net and spec.net[0]) or summary.features
+    unseen = summary.kind == "sparse" and inputs > summary.features  # columns that no training sample fills
+    if inputs != summary.features and not unseen:
+        raise SpecError(f"net starts with {inputs}, but the data has {summary.features} features")
     if inputs == 0:
         raise DataError("the data has no feature")
     rule, scale, shift = fit_scale(summary, spec.scale, inputs)
@@ -219,9 +219,9 @@ def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, st
             raise SpecError(f"net ends with {end}, but the data has {width} target columns")
         if labels.onehot and spec.loss != "squared":
             names = summary.meta.get("targets") or range(width)
-            classes = tuple(canonical(name) for name in names)
-            classes = classes if len(set(classes)) == width else tuple(range(width))
-            return ("onehot" if spec.loss == "sigmoid" else "index"), classes, width, spec.loss or "softmax"
+            columns = tuple(canonical(name) for name in names)
+            columns = columns if len(set(columns)) == width else tuple(range(width))
+            return ("onehot" if spec.loss == "sigmoid" else "index"), columns, width, spec.loss or "softmax"
         if spec.loss == "softmax":
             raise DataError("softmax needs targets with one 1 a row and else 0; the data has others")
         return "targets", (), width, spec.loss or ("sigmoid" if labels.binary else "squared")

@@ -149,8 +149,8 @@ def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
             bad.add(DataError(f"index {index} is beyond the model's {schema.inputs} features", **block.where(i)))
         block = block.keep(good)
         x = block.x
-    x = Csr(x.data, x.indices, x.indptr, schema.inputs)
-    return Block(x.dense() if schema.shift is not None else x, block.y, block.where)
+    wide = Csr(x.data, x.indices, x.indptr, schema.inputs)
+    return Block(wide.dense() if schema.shift is not None else wide, block.y, block.where)
 
 
 def load(
@@ -182,7 +182,8 @@ def load(
         With the place of a record that is wrong, or that the model cannot take.
     """
     bad = Bad(source.options.max_bad_records)
-    sparse, dtype = schema.kind == "sparse" and schema.shift is None, np.uint8 if schema.kind == "uint8" else np.float32
+    sparse = schema.kind == "sparse" and schema.shift is None
+    dtype: Any = np.uint8 if schema.kind == "uint8" else np.float32
     stores, count = None, 0
     for block in source.read(portions, bad):
         block = fitting(block, schema, bad)

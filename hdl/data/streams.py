@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -65,32 +65,30 @@ class Stream:
         self.path, self.at = path, 0
         self.kind = compression(path)
         self.raw: BinaryIO = fs.open(path)
+        self.file: Any = self.raw
         if self.kind == "gzip":
             self.file = gzip.GzipFile(fileobj=self.raw)
         elif self.kind == "bzip2":
             self.file = bz2.BZ2File(self.raw)
         elif self.kind == "zstd":
             self.file = pa.CompressedInputStream(pa.PythonFile(self.raw, "r"), "zstd")
-        else:
-            self.file = self.raw
 
-    def read(self, count: int) -> bytes:
+    def read(self, count: int, /) -> bytes:
         """Exactly `count` bytes, fewer only at the end."""
         try:
             data = self.file.read(min(count, BLOCK_BYTES))
-            while len(data) < count:  # what a false header promises is never allocated at once
-                more = self.file.read(min(count - len(data), BLOCK_BYTES))
-                if not more:
-                    break
-                data = bytearray(data) if isinstance(data, bytes) else data
-                data += more
+            parts, held = [data], len(data)
+            while held < count and data:  # what a false header promises is never allocated at once
+                data = self.file.read(min(count - held, BLOCK_BYTES))
+                parts.append(data)
+                held += len(data)
         except (EOFError, OSError, zlib.error, pa.ArrowException) as error:
             if self.kind is None:
                 raise
             what = f"truncated or corrupt {self.kind} ({error}) after {self.at} decoded bytes"
             raise DataError(what + "; expected a whole stream", self.path) from None
-        self.at += len(data)
-        return bytes(data)
+        self.at += held
+        return parts[0] if held == len(parts[0]) else b"".join(parts)
 
     def skip(self, count: int) -> int:
         """Moves `count` bytes forward; returns how many there were."""

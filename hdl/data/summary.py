@@ -110,7 +110,7 @@ class Summary:
     def join(self, other: Summary) -> Summary:
         """The summary of both parts, `self` before `other`."""
         a, b = self, other
-        rest = {
+        rest: dict[str, Any] = {
             "bad": a.bad + b.bad,
             "places": (a.places + b.places)[:PLACES],
             "limit": max(a.limit, b.limit),

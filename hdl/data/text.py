@@ -66,8 +66,9 @@ class TextSource(Source):
                     rows.append(number)
                 except ValueError as error:
                     check_whole(path)
-                    utf8 = isinstance(error, UnicodeDecodeError)
-                    message = f"byte {error.start + 1} of the line is not UTF-8" if utf8 else str(error)
+                    message = str(error)
+                    if isinstance(error, UnicodeDecodeError):
+                        message = f"byte {error.start + 1} of the line is not UTF-8"
                     bad.add(DataError(message, path, line=first + number))
         return self.build(records, lambda i: {"path": path, "line": first + rows[i]})
 

@@ -43,7 +43,7 @@ def read(path, options=None, shards=1, schema=None):
     shards=st.integers(1, 9),
     longest=st.integers(4, 14),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_each_line_is_read_once(tmp_path_factory, lines, mark, last, shards, longest):
     """Whatever the cuts and the size of what is read at a time; lines that are too long are counted once."""
     text = ("\n".join(lines) + "\n" * last).encode()
