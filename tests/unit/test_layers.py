@@ -24,9 +24,12 @@ LAYERS = {
     "table": BASE | {"fs", "wire"},
     "sync": BASE | {"ops", "models", "optim", "wire"},
     "step": BASE | {"ops", "models", "optim", "data", "wire", "sync"},
-    "runners": BASE | {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table"},
+    "runners": BASE
+    | {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions", "predict", "envpack"},
+    "versions": BASE | {"models", "data", "wire", "sync", "table"},
+    "envpack": BASE | {"fs"},
     # Of the runners the driver sees the interface alone: see below.
-    "driver": BASE | {"models", "data", "wire", "sync", "step", "fs", "table", "runners"},
+    "driver": BASE | {"models", "data", "wire", "sync", "step", "fs", "table", "runners", "versions"},
     "predict": BASE | {"ops", "data", "fs", "table"},
 }
 # What only some may import, wherever the import stands.

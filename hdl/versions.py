@@ -1,0 +1,106 @@
+"""How the versions of a table follow each other: the first from the data's summary, the next from a round's updates.
+
+Pure functions, so that the driver and a MapReduce job that is submitted by hand make the same ones.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hdl import data, sync
+from hdl import spec as specs
+from hdl.data import Options, Portion, Schema, Summary
+from hdl.errors import DataError
+from hdl.models import mlp
+from hdl.spec import Spec
+from hdl.table import Version
+from hdl.wire import Update
+
+
+def first(
+    path: str,
+    options: Options,
+    spec: Spec,
+    summary: Summary,
+    cuts: Sequence[Sequence[Portion]],
+    isa: str,
+    device: str,
+) -> tuple[Spec, Schema, Version]:
+    """The spec filled in from the data, what is known of the data, and version 0.
+
+    Parameters
+    ----------
+    path : str
+        Of the dataset.
+    options : Options
+        How it is read.
+    spec : Spec
+        As the user gave it.
+    summary : Summary
+        Of all shards.
+    cuts : sequence of sequence of Portion
+        The shards.
+    isa, device : str
+        What every worker computes with.
+
+    Raises
+    ------
+    DataError, SpecError
+        The data is wrong, or not what the spec says.
+    """
+    schema = data.fit(summary, spec)
+    if schema.encoding == "none":
+        raise DataError("the dataset has no labels; training needs them", path)
+    spec = data.resolve(spec, schema)
+    fields, tensors = schema.to_parts()
+    about = {
+        "data": path,
+        "options": options.model_dump(mode="json"),
+        "cuts": [[list(portion) for portion in portions] for portions in cuts],
+        "schema": fields,
+        "isa": isa,
+        "device": device,
+        "samples": schema.samples,
+    }
+    weights = sync.start(spec, mlp.initial(spec))
+    version = Version(0, weights, spec.model_dump(mode="json"), uuid.uuid4().hex, about=about, schema=tensors)
+    return spec, schema, version
+
+
+def following(
+    version: Version, updates: Iterable[Update], final: bool = False, seconds: dict[str, Any] | None = None,
+    spec: Spec | None = None,
+) -> Version:  # fmt: skip
+    """The version that a round's updates make of `version`.
+
+    Parameters
+    ----------
+    version : Version
+    updates : iterable of Update
+        Of all shards.
+    final : bool
+        They only measured: the weights stay.
+    seconds : dict
+        Of the round; the merge's are added.
+    spec : Spec, optional
+        Where it differs from the version's own in what a resumed run may change.
+
+    Raises
+    ------
+    SyncError, NonFinite
+    """
+    began = time.perf_counter()
+    spec = spec or specs.parse(version.spec)
+    if final:
+        weights = version.weights
+        row = sync.measure(spec, sync.whole(spec, weights, updates))
+    else:
+        weights, row = sync.merge(spec, version.weights, updates)
+    number = version.number + 1
+    seconds = {**(seconds or {}), "merge": time.perf_counter() - began}
+    row |= {"version": number, "parent": version.number, "final": final, "time": time.time(), "seconds": seconds}
+    dump = spec.model_dump(mode="json")
+    return Version(number, weights, dump, version.run, version.number, [*version.rows, row])
