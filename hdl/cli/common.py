@@ -24,7 +24,8 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **settings: Any):
         settings.setdefault("context_settings", {})
-        settings["context_settings"] = {"help_option_names": ["-h", "--help"], **settings["context_settings"]}
+        names = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+        settings["context_settings"] = {**names, **settings["context_settings"]}
         super().__init__(*args, **settings)
         self.params.append(
             Option(["--traceback"], is_flag=True, expose_value=False, help="Show a traceback on errors.")
@@ -33,7 +34,7 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
-            if record := param.get_help_record(ctx):
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
                 sections.setdefault(getattr(param, "section", "Options"), []).append(record)
         sections["Options"] = sections.pop("Options", [])  # the general ones last
         for title, records in sections.items():
