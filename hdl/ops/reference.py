@@ -41,7 +41,7 @@ ACTIVATIONS = {
     "relu": (lambda z, leak: np.maximum(z, 0), lambda a, leak: (a > 0).astype(a.dtype)),
     "leaky_relu": (
         lambda z, leak: np.where(z > 0, z, leak * z),
-        lambda a, leak: np.where(a > 0, 1, leak).astype(a.dtype),
+        lambda a, leak: np.where(a < 0, leak, 1).astype(a.dtype),
     ),
 }
 
