@@ -12,24 +12,22 @@ final, only measures them.
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hdl import data, fs, keys, step, sync
+from hdl import data, fs, keys, step, versions
 from hdl import spec as specs
 from hdl import table as tables
 from hdl.data import Portion, Schema, Source
 from hdl.errors import DataError, Interrupted, SpecError, TableError
-from hdl.models import mlp
 from hdl.runners.base import Job, Notify, Plan, Runner
 from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
-from hdl.wire import Weights
 
 # What a resumed run may change: none of it decides the weights of the rounds that are done.
 CHANGEABLE = ("epochs", "keep", "patience")
@@ -66,7 +64,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Round:
-    """An event: a version was published."""
+    """An event: a round is merged, and its version is being published."""
 
     row: dict[str, Any]
 
@@ -142,16 +140,21 @@ def _train(job: Job, runner: Runner, table: Table, notify: Notify) -> Outcome:
     runner.prepare(plan)
     total = step.rounds(plan.spec, plan.schema.samples)
     notify(Started(plan.spec, plan.schema.samples, total, version.number))
-    while (todo := _todo(plan.spec, version, total))[0]:
-        notify(Stage(todo[0]))
-        version = _round(plan.spec, runner, version, final=todo[0] == "measure")
-        table.publish(version)
-        table.thin(plan.spec.keep, version.rows)
-        notify(Round(version.rows[-1]))
+    # The next round is computed while a version is written; the one after waits for it.
+    with ThreadPoolExecutor(1, "hdl-publish") as background:
+        written: Future[None] | None = None
+        while (todo := _todo(plan.spec, version, total))[0]:
+            notify(Stage(todo[0]))
+            version = _round(plan.spec, runner, version, final=todo[0] == "measure")
+            if written:
+                written.result()
+            written = background.submit(_publish, table, version, plan.spec.keep)
+            notify(Round(version.rows[-1]))
+        if written:
+            written.result()
     best = tables.best(version.rows)
-    return Outcome(
-        job.table, version.number, version.number if best is None else best, plan.spec, version.rows, todo[1]
-    )
+    best = version.number if best is None else best
+    return Outcome(job.table, version.number, best, plan.spec, version.rows, todo[1])
 
 
 def _begin(job: Job, runner: Runner, table: Table, source: Source, notify: Notify) -> tuple[Plan, Version]:
@@ -162,27 +165,12 @@ def _begin(job: Job, runner: Runner, table: Table, source: Source, notify: Notif
     runner.open(job, cuts, notify)
     notify(Stage("summarise"))
     summary = runner.summarise()
-    schema = data.fit(summary, job.spec)
-    if schema.encoding == "none":
-        raise DataError("the dataset has no labels; training needs them", job.data)
-    spec = data.resolve(job.spec, schema)
-    plan = Plan(spec, schema, job.table, runner.isa())
-    fields, tensors = schema.to_parts()
-    about = {
-        "data": job.data,
-        "options": job.options.model_dump(mode="json"),
-        "cuts": [[list(portion) for portion in portions] for portions in cuts],
-        "schema": fields,
-        "isa": plan.isa,
-        "device": runner.device,
-        "samples": schema.samples,
-    }
+    isa = runner.isa()
+    spec, schema, version = versions.first(job.data, job.options, job.spec, summary, cuts, isa, runner.device)
+    plan = Plan(spec, schema, job.table, isa)
     if spec.sync.mode == "genetic":
         notify(Stage("common"))
         _publish_common(plan, source, cuts, table)
-    weights = sync.start(spec, mlp.initial(spec))
-    dump = spec.model_dump(mode="json")
-    version = Version(0, weights, dump, uuid.uuid4().hex, about=about, schema=tensors)
     table.publish(version)
     return plan, version
 
@@ -278,19 +266,13 @@ def _round(spec: Spec, runner: Runner, version: Version, final: bool) -> Version
     """One round, or the closing measurement, as the next version."""
     began = time.perf_counter()
     updates = runner.round(version.weights, evaluate_only=final)
-    answered = time.perf_counter()
-    if final:
-        weights = version.weights
-        row = sync.measure(spec, sync.whole(spec, weights, updates))
-    else:
-        weights, row = sync.merge(spec, version.weights, updates)
-    merged = time.perf_counter()
-    number = version.number + 1
-    seconds = {"round": answered - began, "merge": merged - answered, "workers": runner.timings()}
-    row |= {"version": number, "parent": version.number, "final": final, "time": time.time(), "seconds": seconds}
-    weights = Weights(weights.round, weights.w, weights.state)
-    dump = spec.model_dump(mode="json")
-    return Version(number, weights, dump, version.run, version.number, [*version.rows, row])
+    seconds = {"round": time.perf_counter() - began, "workers": runner.timings()}
+    return versions.following(version, updates, final, seconds, spec)
+
+
+def _publish(table: Table, version: Version, keep: int) -> None:
+    table.publish(version)
+    table.thin(keep, version.rows)
 
 
 def _publish_common(plan: Plan, source: Source, cuts: list[list[Portion]], table: Table) -> None:

@@ -85,6 +85,7 @@ class Table:
 
     def __init__(self, path: str):
         self.path = str(path)
+        self._lines: dict[int, tuple[dict[str, Any], str]] = {}  # rows by identity, and what they are as text
 
     def file(self, number: int) -> str:
         """The path of a version."""
@@ -129,9 +130,10 @@ class Table:
             with fs.open(path) as file:
                 start = file.read(8)
                 start += file.read(wire.header_size(start, total))
-            return self._checked(number, *wire.header(start, total))
+            fields = self._checked(number, *wire.header(start, total))
         except (OSError, wire.WireError) as error:
             raise self._wrong(number, error) from None
+        return fields | {"rows": self._rows(number, fields)}
 
     def read(self, number: int | None = None) -> Version:
         """A version (default: the last one), its SHA-256 checked.
@@ -156,8 +158,8 @@ class Table:
                 group, _, rest = name.partition("/")
                 parts.setdefault(group, {})[rest] = tensor
         weights = Weights(fields["round"], tensors["w"], parts["state"])
-        rest = {name: fields[name] for name in ("spec", "run", "parent", "rows", "about")}
-        return Version(number, weights, schema=parts["schema"], **rest)
+        rest = {name: fields[name] for name in ("spec", "run", "parent", "about")}
+        return Version(number, weights, rows=self._rows(number, fields), schema=parts["schema"], **rest)
 
     def publish(self, version: Version) -> None:
         """Adds a version.
@@ -179,8 +181,9 @@ class Table:
         tensors = {"w": weights.w}
         tensors |= {f"state/{name}": tensor for name, tensor in weights.state.items()}
         tensors |= {f"schema/{name}": tensor for name, tensor in version.schema.items()}
-        names = ("number", "spec", "run", "parent", "rows", "about", "signature")
+        names = ("number", "spec", "run", "parent", "about", "signature")
         fields = {name: getattr(version, name) for name in names} | {"round": weights.round}
+        fields["rows"] = "\n".join(map(self._line, version.rows))  # as text: what is long is encoded once a row
         fields["sha256"] = _digest(fields, tensors)
         path = self.file(version.number)
         self._make()
@@ -259,13 +262,24 @@ class Table:
         return numbers[-1] if number is None else number
 
     def _checked(self, number: int, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-        expected = {"number": int, "round": int, "run": str, "spec": dict, "rows": list, "about": dict, "sha256": str}
+        expected = {"number": int, "round": int, "run": str, "spec": dict, "rows": str, "about": dict, "sha256": str}
         for name, type_ in expected.items():
             if kind != "version" or not isinstance(fields.get(name), type_):
                 raise self._wrong(number, f"not a version of a weight table but {kind[:40]!r}, or without {name}")
         if fields["number"] != number:
             raise self._wrong(number, f"holds version {fields['number']}")
         return fields
+
+    def _line(self, row: dict[str, Any]) -> str:
+        if id(row) not in self._lines:
+            self._lines[id(row)] = row, json.dumps(row, sort_keys=True, separators=(",", ":"))
+        return self._lines[id(row)][1]
+
+    def _rows(self, number: int, fields: dict[str, Any]) -> list[dict[str, Any]]:
+        try:
+            return [json.loads(line) for line in fields["rows"].split("\n") if line]
+        except ValueError as error:
+            raise self._wrong(number, f"its rows of metrics are damaged: {error}") from None
 
     def _wrong(self, number: int, what: object) -> TableError:
         earlier = [n for n in self.numbers() if n < number]
