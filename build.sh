@@ -88,8 +88,8 @@ system_packages() {
   # The package lists of a fresh image are often empty or old, so a failed install is tried again after an update.
   # shellcheck disable=SC2086
   quietly "Installing system packages: $missing" bash -c '
-    install() { "$@" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends '"$missing"'; }
-    install "$@" || { "$@" apt-get update && install "$@"; }' _ "${admin[@]}"
+    get() { "$@" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends '"$missing"'; }
+    get "$@" || { "$@" apt-get update && get "$@"; }' _ "${admin[@]}"
 }
 
 # --- the environment -------------------------------------------------------------------------------------------------
@@ -102,7 +102,8 @@ stamp() { mkdir -p "$stamps" && printf '%s\n' "$2" >"$stamps/$1"; }
 core_sources() { find csrc hdl setup.py \( -name '*.[ch]' -o -name '*.pyx' -o -name '*.pxd' -o -name setup.py \) ! -name _cpu.c | LC_ALL=C sort; }
 core_hash() { core_sources | tr '\n' '\0' | { printf '%s\n' "$root" "${CC:-cc}" "${CFLAGS:-}"; xargs -0 cat; } | sha256sum | cut -d' ' -f1; }
 
-pip() { "$python" -m pip --disable-pip-version-check --no-input "$@" -c .ci/constraints.txt; }
+# --no-compile: Python compiles a module when it is first used, and most of what comes with a package never is.
+install() { "$python" -m pip --disable-pip-version-check --no-input install --no-compile -c .ci/constraints.txt "$@"; }
 
 # setup EXTRAS: .venv with hdl[EXTRAS] installed in place and the core compiled. Each set of extras has its own stamp.
 setup() {
@@ -110,7 +111,7 @@ setup() {
   mkdir -p .build
   exec 9>.build/lock
   flock 9 # two commands at once in one checkout take turns
-  if [[ ! -x $python ]] || ! "$python" -c '' 2>/dev/null; then
+  if [[ ! -x $python ]] || ! "$python" -c 'import pip' 2>/dev/null; then
     : >"$log"
     quietly "Making .venv" "$(find_python)" -m venv --clear "$venv"
   fi
@@ -120,9 +121,9 @@ setup() {
     fresh "$part" "$want" || todo+=("$part")
   done
   if ((${#todo[@]})); then
-    fresh base "$want" || quietly "Installing build tools" pip install cython setuptools wheel
+    fresh base "$want" || quietly "Installing build tools" install cython setuptools wheel
     quietly "Installing hdl${extras:+[$extras]} and compiling its core" \
-      pip install --no-build-isolation --editable ".${extras:+[$extras]}"
+      install --no-build-isolation --editable ".${extras:+[$extras]}"
     for part in "${todo[@]}"; do stamp "$part" "$want"; done
     stamp core "$core"
   elif ! fresh core "$core"; then

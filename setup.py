@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import sysconfig
@@ -30,7 +31,9 @@ class Build(build_ext):
     def build_extension(self, ext):
         compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
         extra = os.environ.get("CFLAGS", "").split()
-        folder = Path(self.build_temp, "core")
+        # Not in build_temp, which an editable install throws away: what is compiled once serves every kind of build.
+        kind = hashlib.sha256(repr((compiler, CFLAGS, extra, ISAS)).encode()).hexdigest()[:8]
+        folder = Path("build", f"core-{kind}")
         folder.mkdir(parents=True, exist_ok=True)
         newest = max(p.stat().st_mtime for p in [*Path("csrc").rglob("*.h"), Path("setup.py")])
         jobs = [(name, [], folder / f"{name}.o") for name in ONCE]
