@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -237,6 +238,18 @@ def cut(lengths: Sequence[int], shards: int) -> list[list[tuple[int, int, int]]]
     return out
 
 
+def numbered(paths: Sequence[str], shards: int) -> bool:
+    """Whether the files' names carry the numbers of the shards, in order and from 0.
+
+    Examples
+    --------
+    >>> numbered(["d/part-00000.csv", "d/part-00001.csv"], 2), numbered(["a.csv", "b.csv"], 2)
+    (True, False)
+    """
+    found = [re.findall(r"\d+", path.rsplit("/", 1)[-1]) for path in paths]
+    return [int(numbers[0]) if numbers else -1 for numbers in found] == list(range(shards))
+
+
 class Source(ABC):
     """A dataset that has been opened: it can be cut into portions, and portions can be read.
 
@@ -271,8 +284,15 @@ class Source(ABC):
     def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]: ...
 
     def portions(self, shards: int) -> list[list[Portion]]:
-        """One list of portions a shard; it depends on the files' names, lengths and the number of shards only."""
-        parts = cut(self.lengths(), shards)
+        """One list of portions a shard; it depends on the files' names, lengths and the number of shards only.
+
+        Files that carry the numbers of the shards, as part-00000 to part-00003 do of four, are the shards.
+        """
+        lengths = self.lengths()
+        if numbered(self.paths, shards):
+            parts = [[(number, 0, length)] if length else [] for number, length in enumerate(lengths)]
+        else:
+            parts = cut(lengths, shards)
         return [[Portion(self.paths[number], *rest) for number, *rest in part] for part in parts]
 
     def read(self, portions: Sequence[Portion], bad: Bad | None = None) -> Iterator[Block]:

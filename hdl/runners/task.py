@@ -1,0 +1,203 @@
+"""What a task of a Hadoop job does, whichever engine started it: from shards to messages, and messages joined.
+
+A task finds what it starts from in a folder, most often its working folder, where the distributed cache has put it:
+the driver's `plan`, `weights` and `common`, or, of a job submitted by hand, the files of a weight table. What it hands
+on are messages of `hdl.wire`: an update or a summary a shard, a note of what it did and when, and, where the driver
+asked for it, an error that would be the same at any attempt.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import Field, Json, ValidationError
+
+from hdl import fs, ops, sync, wire
+from hdl import spec as specs
+from hdl.data import Options, Portion, Schema
+from hdl.errors import HdlError, SpecError
+from hdl.runners.base import Plan
+from hdl.runners.local_worker import error_from, error_message, read_plan
+from hdl.runners.work import Beat, Host
+from hdl.spec import Part, Spec
+from hdl.table import Table, Version
+from hdl.wire import Update, Weights
+
+PLAN, WEIGHTS = "plan", "weights"
+PREFIX = "hdl."
+
+
+class Order(Part):
+    """What the owner of a job asks of its tasks: the job's properties that begin with ``hdl.``.
+
+    Parameters
+    ----------
+    stage : {'round', 'summarise', 'predict'}
+    table : str
+        The folder with what a task starts from.
+    data : str
+        Path of the dataset, for tasks that read it themselves.
+    options : dict, as JSON
+        How to read the data; None: as version 0 of the table says.
+    spec : dict, as JSON
+        For `summarise` by hand: what version 0 is made from.
+    evaluate_only, combiner : bool
+    threads : int
+    backend : {'cpu', 'reference'}
+    memory : int
+        Bytes of decoded features that a task keeps in memory.
+    driver : bool
+        A driver waits: updates go to it, and errors of hdl as messages, so that a sample that is wrong is told at
+        once. Without one the reducer makes the next version itself, and a task with an error fails.
+    """
+
+    stage: str = Field("round", pattern="^(round|summarise|predict)$")
+    table: str = "."
+    data: str = ""
+    options: Json[dict[str, Any]] | None = None
+    spec: Json[dict[str, Any]] | None = None
+    evaluate_only: bool = False
+    combiner: bool = True
+    threads: int = Field(1, ge=1)
+    backend: str = "cpu"
+    memory: int = Field(256 << 20, ge=0)
+    driver: bool = False
+
+    @classmethod
+    def of(cls, properties: Mapping[str, str], prefix: str = PREFIX) -> Order:
+        """The order in a job's properties, or in an environment that Streaming has copied them to.
+
+        Raises
+        ------
+        SpecError
+            Naming each property that is wrong.
+        """
+        given = {name: properties[prefix + name] for name in cls.model_fields if properties.get(prefix + name)}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise SpecError("; ".join(prefix + specs._sentence(item) for item in error.errors())) from None
+
+
+class Task:
+    """One attempt at some shards.
+
+    Parameters
+    ----------
+    order : Order
+    data : str
+        The dataset, as `hdl.data.open_source` takes it.
+    cuts : mapping of int to list of Portion
+        The shards of this task.
+    """
+
+    def __init__(self, order: Order, data: str, cuts: Mapping[int, Sequence[Portion]]):
+        self.order, self.began = order, time.time()
+        plan, self.weights, options = start(order) if order.stage == "round" else (None, None, order.options)
+        self.host = Host(data, Options.make(options), cuts, order.threads, order.backend, order.memory)
+        if plan:
+            self.host.prepare(plan)
+        self.note = {"shards": [*cuts], "samples": 0, "batches": 0, "bad": 0, "read": 0.0, "compute": 0.0}
+
+    def message(self, number: int, beat: Beat) -> bytes:
+        """What comes of a shard: its update, or its summary."""
+        began, note = time.perf_counter(), self.note
+        if self.order.stage == "summarise":
+            (summary,) = self.host.summarise([number], beat)
+            note["read"] += time.perf_counter() - began
+            note["samples"] += summary.samples
+            note["bad"] += summary.bad
+            fields, tensors = summary.to_parts()
+            return wire.pack("part", {"shard": number, "summary": fields}, tensors)
+        (update,) = self.host.round(self.weights, [number], self.order.evaluate_only, beat)
+        note["read"] += update.seconds["load"]
+        note["compute"] += time.perf_counter() - began - update.seconds["load"]
+        note["samples"] += int(update.sums.get("samples", 0))
+        note["batches"] += int(update.sums.get("batches", 0))
+        note["bad"] += self.host.shard(number, beat).bad.count
+        return wire.encode(update)
+
+    def closing(self) -> bytes:
+        """The note of what was done here, and when."""
+        isa = self.host.ops.isa if self.host.ops else best_isa(self.order.backend)
+        when = {"began": self.began, "ended": time.time()}
+        return wire.pack("note", {**self.note, **when, "host": socket.gethostname(), "isa": isa})
+
+
+def start(order: Order) -> tuple[Plan, Weights, dict[str, Any]]:
+    """What a round starts from, and how the data is read: of the driver's files, or of a table's."""
+    folder, options = order.table, order.options
+    if fs.exists(fs.join(folder, WEIGHTS)):
+        _, fields, tensors = wire.unpack(_bytes(fs.join(folder, PLAN)))
+        weights = wire.decode(_bytes(fs.join(folder, WEIGHTS)))
+        return replace(read_plan(fields, tensors), table=folder), weights, options or {}
+    zero, version = versions_of(folder)
+    schema = Schema.from_parts(zero.about["schema"], zero.schema)
+    plan = Plan(specs.parse(version.spec), schema, folder, zero.about["isa"])
+    return plan, version.weights, zero.about["options"] if options is None else options
+
+
+def versions_of(folder: str) -> tuple[Version, Version]:
+    """The first and the last version of a table."""
+    table = Table(folder)
+    return table.read(0), table.read()
+
+
+def joined(messages: Iterable[bytes], order: Order) -> Iterator[bytes]:
+    """The messages with all updates that are siblings of the tree joined; others pass as they are.
+
+    Joining as they come keeps as many updates as the tree is deep, not as many as there are shards.
+    """
+    held: list[Update] = []
+    spec = None
+    for message in messages:
+        if wire.header(message, len(message))[0] == "update":
+            spec = spec or start(order)[0].spec
+            held = sync.forest(spec, [*held, wire.decode(message)])
+        else:
+            yield message
+    yield from map(wire.encode, held)
+
+
+def sorted_out(messages: Iterable[bytes]) -> tuple[list[bytes], list[dict[str, Any]]]:
+    """The updates or parts among messages, and the notes.
+
+    Raises
+    ------
+    HdlError
+        One of them is an error: as it was raised in its task.
+    """
+    results, notes = [], []
+    for message in messages:
+        kind, fields = wire.header(message, len(message))
+        if kind == "error":
+            raise error_from(fields, "a task")
+        if kind == "note":
+            notes.append(fields)
+        else:
+            results.append(message)
+    return results, notes
+
+
+def told(messages: Iterable[bytes], order: Order) -> Iterator[bytes]:
+    """The messages, and an error of hdl as the last one if a driver waits for it."""
+    try:
+        yield from messages
+    except HdlError as error:
+        if not order.driver:
+            raise
+        yield error_message(error)
+
+
+def best_isa(backend: str) -> str:
+    """The best instruction set here."""
+    return ops.make(Spec(net=(1, 1), loss="squared")).isa if backend == "cpu" else backend
+
+
+def _bytes(path: str) -> bytes:
+    with fs.open(path) as file:
+        return file.read()

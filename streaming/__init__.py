@@ -1,0 +1,124 @@
+"""Training over Hadoop Streaming: samples on standard input, one line with an update on standard output.
+
+`mapper`, `combiner` and `reducer` run under the hadoop-streaming jar and in a shell pipe alike. Samples are CSV or
+libsvm, or, as typed bytes, blocks of arrays. A line of output is ``0<tab>message``, a message of `hdl.wire` in base64;
+what has no tab is the message alone. Whatever is told on the way goes to standard error.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from hdl.data import Portion
+from hdl.errors import DataError, HdlError, SpecError
+from hdl.runners.task import Order
+
+HEAD = "head"  # the dataset's first lines: a shard without a header reads as the whole does
+INPUT = "mapreduce_map_input_file"  # as Streaming spells the property
+
+
+def order(arguments: list[str]) -> Order:
+    """The job's order: Streaming puts its properties into the environment, as hdl_table; in a pipe, the table's folder
+    may be an argument instead."""
+    given = dict(os.environ)
+    if arguments:
+        given["hdl_table"] = arguments[0]
+    return Order.of(given, "hdl_")
+
+
+def source() -> str:
+    """The file that standard input comes from, or what to call it."""
+    return os.environ.get(INPUT) or "standard input"
+
+
+def shard() -> int:
+    """The number in the input file's name, such as 3 of part-00003.csv; HDL_SHARD in a pipe; else 0.
+
+    Raises
+    ------
+    SpecError
+        The name has no number.
+    """
+    path = os.environ.get(INPUT)
+    if path is None:
+        return int(os.environ.get("HDL_SHARD", 0))
+    numbers = re.findall(r"\d+", os.path.basename(urlsplit(path).path))
+    if not numbers:
+        raise SpecError(f"{path}: Streaming tells shards by the number in a file's name, such as part-00003.csv")
+    return int(numbers[0])
+
+
+@contextmanager
+def samples(stream: BinaryIO, table: str) -> Iterator[tuple[str, list[Portion]]]:
+    """The lines of a stream as a dataset to open, and the portion of it that is the stream.
+
+    Lines are copied to a temporary file: it is read by the same readers as any other. Errors name where they came from.
+    """
+    with tempfile.TemporaryDirectory(prefix="hdl-") as folder:
+        body = os.path.join(folder, "1")
+        if os.path.exists(os.path.join(table, HEAD)):
+            shutil.copyfile(os.path.join(table, HEAD), os.path.join(folder, "0"))
+        with open(body, "xb") as file:
+            shutil.copyfileobj(stream, file, 1 << 20)
+        try:
+            yield folder, [Portion(body, 0, 1 << 62)]
+        except DataError as error:
+            path = source() if error.path == body else error.path
+            raise DataError(error.message.replace(body, source()), path, error.line, error.offset) from None
+
+
+def incoming(stream: BinaryIO) -> Iterator[bytes]:
+    """The messages in lines of a stream, with or without their key."""
+    for number, line in enumerate(stream, 1):
+        text = line.strip().rpartition(b"\t")[2]
+        try:
+            if text:
+                yield base64.b64decode(text, validate=True)
+        except binascii.Error as error:
+            raise DataError(f"not a message in base64: {error}", "standard input", number) from None
+
+
+def outgoing(messages: Iterable[bytes], key: str) -> None:
+    """Writes the messages as lines to standard output."""
+    for message in messages:
+        sys.stdout.write(f"{key}{base64.b64encode(message).decode()}\n")
+    sys.stdout.flush()
+
+
+class Reporter:
+    """Streaming's status and counters on standard error; silent outside of it."""
+
+    def __init__(self) -> None:
+        self.there, self.last = "mapreduce_task_attempt_id" in os.environ, 0.0
+
+    def beat(self, number: int, share: float) -> None:
+        """A sign of life, at most one a second."""
+        now = time.monotonic()
+        if self.there and now - self.last > 1:
+            self.last = now
+            print(f"reporter:status:shard {number}: {share:.0%}", file=sys.stderr, flush=True)
+
+    def count(self, **amounts: int) -> None:
+        for name, amount in amounts.items():
+            if self.there and amount:
+                print(f"reporter:counter:hdl,{name},{amount}", file=sys.stderr, flush=True)
+
+
+def script(main: Callable[[list[str]], None]) -> None:
+    """Runs a script; an error of hdl ends it with its message and its exit status."""
+    try:
+        main(sys.argv[1:])
+    except HdlError as error:
+        print(f"hdl: error: {error}", file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)

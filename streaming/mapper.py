@@ -1,0 +1,29 @@
+"""Samples of one shard on standard input; its update, or its summary, as one line on standard output.
+
+``cat part-00003.csv | HDL_SHARD=3 python -m hdl.streaming.mapper TABLE``: TABLE is a local weight table, or a folder
+with copies of its first and last version (and of its common.safetensors in genetic mode); a job has them by -files.
+"""
+
+import sys
+
+from hdl.runners.task import Task, told
+from hdl.streaming import Reporter, order, outgoing, samples, script, shard
+
+
+def main(arguments: list[str]) -> None:
+    asked, number, reporter = order(arguments), shard(), Reporter()
+
+    def messages():
+        with samples(sys.stdin.buffer, asked.table) as (path, portions):
+            task = Task(asked, path, {number: portions})
+            message = task.message(number, reporter.beat)
+            reporter.count(samples=task.note["samples"], batches=task.note["batches"], bad_records=task.note["bad"],
+                           update_bytes=len(message))  # fmt: skip
+            yield message
+            yield task.closing()
+
+    outgoing(told(messages(), asked), "0\t")
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,0 +1,18 @@
+"""Merges the reducer's line into a table's next version: ``… | python -m hdl.streaming.publish TABLE``."""
+
+import sys
+
+from hdl import versions, wire
+from hdl.runners.task import sorted_out
+from hdl.streaming import incoming, script
+from hdl.table import Table
+
+
+def main(arguments: list[str]) -> None:
+    table = Table(arguments[0])
+    updates, _ = sorted_out(incoming(sys.stdin.buffer))
+    table.publish(versions.following(table.read(), [wire.decode(update) for update in updates]))
+
+
+if __name__ == "__main__":
+    script(main)
