@@ -214,14 +214,14 @@ def test_a_search_survives_a_trial_that_is_not_finite():
         step.train_shard(job("gradient"), begun(job("gradient")), shard(10), 0, Broken())
 
 
-def test_a_genetic_candidate_is_its_shards_own_and_is_measured_on_the_common_samples():
+def test_a_genetic_candidate_is_its_shards_own_starts_anew_and_is_measured_on_the_common_samples():
     spec = job("genetic", "adam")
     weights, common, core = begun(spec), samples(20, 5), ops.make(spec, "reference")
     weights.state["population"][1] += 0.5
-    found = step.train_shard(spec, weights, shard(10), 1, core, common=common)
+    found = step.train_shard(spec, sync.Weights(2, weights.w, weights.state), shard(10), 1, core, common=common)
     w, state = weights.state["population"][1].copy(), np.zeros((2, P), np.float32)
-    order = keys.order(1, 0, 1, 10, spec.shuffle_window)
-    core.train(w, state, shard(10).train, order, 4, ops.rates(spec, 0, 3, 3), 0, None)
+    order = keys.order(1, 2, 1, 10, spec.shuffle_window)
+    core.train(w, state, shard(10).train, order, 4, ops.rates(spec, 6, 3, 3), 0, None)
     np.testing.assert_array_equal(found.tensors["w"][0], w)
     assert found.tensors["cost"][0] == pytest.approx(core.forward(w, common)[1].cost / 20)
 
