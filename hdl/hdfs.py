@@ -158,8 +158,8 @@ class Hdfs:
         if not self.isdir(folder):  # HDFS would make it; a misspelt path is better refused, as it is locally
             raise FileNotFoundError(errno.ENOENT, "no such folder", folder)
         raw = patiently(path, system.open_file, name, "w")
-        with named(path), io.BufferedWriter(raw, BUFFER) as file:
-            write(file)  # type: ignore[arg-type]
+        with named(path), io.BufferedWriter(_Writing(raw), BUFFER) as file:
+            write(file)
         # `close` returns when every replica has every byte
 
     def _take(self, temporary: str, path: str) -> None:
@@ -228,6 +228,24 @@ class _Reading(io.RawIOBase):
         if not self.closed:
             super().close()
             call(self.name, self._file.close)
+
+
+class _Writing(io.RawIOBase):
+    """libhdfs's file for Python's buffered writer. Its own `close` returns true, which would swallow exceptions."""
+
+    def __init__(self, file: Any):
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        return self._file.write(content)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._file.close()
 
 
 def _temporary(path: str) -> str:

@@ -17,12 +17,12 @@ folder = click.option(
 )  # fmt: skip
 
 
-@click.group()
-def cluster() -> None:
+@click.group("cluster")
+def cluster_() -> None:
     """Start, stop and look at a Hadoop on this machine's loopback."""
 
 
-@cluster.command()
+@cluster_.command()
 @folder
 @click.option("--datanodes", default=1, show_default=True, help="Number of DataNodes.")
 @click.option("--nodemanagers", default=1, show_default=True, help="Number of NodeManagers.")
@@ -37,7 +37,7 @@ def start(root: Path, **options) -> None:
     click.echo(f'to use it:       eval "$(hdl cluster env --dir {shlex.quote(str(started.root))})"')
 
 
-@cluster.command()
+@cluster_.command()
 @folder
 @click.option("--purge", is_flag=True, help="Remove its folder, data and logs too.")
 def stop(root: Path, purge: bool) -> None:
@@ -47,7 +47,7 @@ def stop(root: Path, purge: bool) -> None:
     click.echo(f"stopped{' and purged' if purge else ''}: {stopped.root}")
 
 
-@cluster.command()
+@cluster_.command()
 @folder
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
@@ -61,7 +61,7 @@ def status(context: click.Context, root: Path, as_json: bool) -> None:
     context.exit(0 if found["ready"] else 1)
 
 
-@cluster.command()
+@cluster_.command()
 @folder
 def env(root: Path) -> None:
     """Print the exports that make a shell use the cluster: eval "$(hdl cluster env)"."""

@@ -1,0 +1,77 @@
+"""One real Hadoop for all tests of this folder: two DataNodes and two NodeManagers on loopback, purged at the end."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hdl import envpack
+from hdl.cluster.daemons import Cluster
+
+MISSING = [tool for tool in ("java", "mvn") if not shutil.which(tool)]
+
+
+def pytest_collection_modifyitems(items):
+    why = f"no {' and no '.join(MISSING)} on the PATH" if MISSING else ""
+    if not importlib.util.find_spec("pydoop"):
+        why = why or "no pydoop: ./build.sh hadoop"
+    if why:
+        here = Path(__file__).parent
+        for item in items:
+            if here in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=why))
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """A running cluster; this process and what it starts use it."""
+    started = Cluster.start(tmp_path_factory.mktemp("cluster"), datanodes=2, nodemanagers=2)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in started.environment().items():
+            patch.setenv(name, value)
+        yield started
+    started.stop(purge=True)
+
+
+@pytest.fixture(scope="session")
+def run(cluster):
+    """`run("hadoop", "fs", …)`: the finished command; a failing one fails the test with what it said."""
+
+    def run(*command, seconds=180, check=True, **environment):
+        done = subprocess.run(
+            [str(word) for word in command], capture_output=True, text=True, timeout=seconds,
+            env=os.environ | environment, cwd=cluster.root,
+        )  # fmt: skip
+        if check and done.returncode:
+            pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
+        return done
+
+    return run
+
+
+@pytest.fixture
+def folder(cluster, request):
+    """A folder of the test's own on HDFS."""
+    from hdl import fs
+
+    path = f"hdfs:///tests/{re.sub(r'[^a-z0-9_]+', '-', request.node.name).strip('-')}"
+    fs.mkdir(path)
+    yield path
+    fs.remove(path)
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory):
+    """The packed environment, here."""
+    return envpack.pack(tmp_path_factory.mktemp("env"))
+
+
+@pytest.fixture(scope="session")
+def plain_python():
+    """A Python of our version outside of our environment, as a node has it."""
+    return str(Path(sys.base_prefix) / "bin" / "python{}.{}".format(*sys.version_info))

@@ -1,0 +1,182 @@
+"""hdl.fs on a real HDFS: what it promises locally holds there, and failures say what and where."""
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from hdl import fs, libhdfs
+from hdl.errors import DeadlineError, Unavailable
+
+
+def test_what_is_published_is_read_back(folder):
+    content = os.urandom(3_000_001)
+    fs.publish(f"{folder}/a", content)
+    assert fs.list(folder) == ["a"]
+    assert fs.size(f"{folder}/a") == len(content)
+    with fs.open(f"{folder}/a") as file:
+        assert file.read() == content
+        assert file.seek(2_000_000) == 2_000_000
+        assert file.read(10) == content[2_000_000:2_000_010]
+        assert file.seek(-5, os.SEEK_END) == len(content) - 5
+        assert file.read() == content[-5:]
+        assert file.seek(len(content) + 9) >= len(content)
+        assert file.read(1) == b""
+
+
+def test_a_url_with_its_namenode_is_the_same_place(cluster, folder):
+    fs.publish(f"{folder}/a", b"1")
+    assert fs.open(folder.replace("hdfs://", cluster.uri) + "/a").read() == b"1"
+
+
+def test_lines_of_a_file(folder):
+    fs.publish(f"{folder}/a", b"one\ntwo\nthree")
+    with fs.open(f"{folder}/a") as file:
+        assert list(file) == [b"one\n", b"two\n", b"three"]
+
+
+def test_folders_patterns_and_removal(folder):
+    fs.mkdir(f"{folder}/x/y")
+    fs.mkdir(f"{folder}/x/y")
+    for name in ("part-1.csv", "part-2.csv", ".hidden.csv", "other"):
+        fs.publish(f"{folder}/x/{name}", b"")
+    assert fs.isdir(f"{folder}/x/y")
+    assert not fs.isdir(f"{folder}/x/other")
+    assert fs.glob(f"{folder}/*/part-?.csv") == [f"{folder}/x/part-1.csv", f"{folder}/x/part-2.csv"]
+    assert fs.glob(f"{folder}/x/*.csv") == [f"{folder}/x/part-1.csv", f"{folder}/x/part-2.csv"]
+    fs.remove(f"{folder}/x")
+    assert not fs.exists(f"{folder}/x")
+
+
+def test_what_is_not_there(folder):
+    for call in (fs.open, fs.size, fs.list, fs.remove):
+        with pytest.raises(FileNotFoundError, match=f"{folder}/nothing"):
+            call(f"{folder}/nothing")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        fs.publish(f"{folder}/nothing/a", b"")
+    with pytest.raises(IsADirectoryError):
+        fs.open(folder)
+
+
+def test_a_taken_name_is_never_replaced(folder):
+    fs.publish(f"{folder}/a", b"first")
+    fs.mkdir(f"{folder}/b")
+    for name in ("a", "b"):  # onto a folder, HDFS would rename into it
+        with pytest.raises(FileExistsError):
+            fs.publish(f"{folder}/{name}", b"second")
+    assert fs.open(f"{folder}/a").read() == b"first"
+    assert fs.list(folder) == ["a", "b"]
+    assert fs.list(f"{folder}/b") == []
+
+
+def test_of_many_who_publish_one_name_one_wins(folder):
+    start = threading.Barrier(8)
+
+    def publish(number):
+        start.wait()
+        try:
+            fs.publish(f"{folder}/v", b"%d" % number)
+        except FileExistsError:
+            return None
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        winners = [number for number in pool.map(publish, range(8)) if number is not None]
+    assert len(winners) == 1
+    assert fs.open(f"{folder}/v").read() == b"%d" % winners[0]
+    assert fs.list(folder) == ["v"]
+
+
+def test_a_failing_writer_leaves_nothing(folder):
+    def write(file):
+        file.write(b"half")
+        raise RuntimeError("disk")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        fs.publish(f"{folder}/a", write)
+    assert fs.list(folder) == []
+
+
+def test_a_folder_is_published_whole(folder):
+    with fs.publish_folder(f"{folder}/model") as local:
+        os.mkdir(f"{local}/sub")
+        for name in ("one", "sub/two"):
+            with open(f"{local}/{name}", "w") as file:
+                file.write(name)
+    assert fs.list(f"{folder}/model") == ["one", "sub"]
+    assert fs.open(f"{folder}/model/sub/two").read() == b"sub/two"
+    with pytest.raises(FileExistsError), fs.publish_folder(f"{folder}/model"):
+        pass
+    assert fs.list(folder) == ["model"]
+
+
+def test_hosts_are_those_of_the_blocks(folder, run, tmp_path):
+    (tmp_path / "blocks").write_bytes(bytes(64 * 1024))
+    put = ("hadoop", "fs", "-D", "dfs.blocksize=8192", "-D", "dfs.replication=1", "-put", tmp_path / "blocks")
+    run(*put, folder.removeprefix("hdfs://") + "/a")
+    each = [fs.hosts(f"{folder}/a", start, 8192) for start in range(0, 65536, 8192)]
+    assert all(len(hosts) == 1 for hosts in each)
+    names = {host for hosts in each for host in hosts}
+    assert names <= {"localhost", "127.0.0.2"}
+    assert set(fs.hosts(f"{folder}/a", 0, 65536)) == names
+    fs.publish(f"{folder}/both", b"1")
+    assert sorted(fs.hosts(f"{folder}/both", 0, 1)) == ["127.0.0.2", "localhost"]
+
+
+def test_a_quota_is_said_and_the_name_stays_free(folder, run):
+    path = folder.removeprefix("hdfs://")
+    run("hdfs", "dfsadmin", "-setSpaceQuota", "1m", path)
+    with pytest.raises(OSError, match="quota") as caught:
+        fs.publish(f"{folder}/a", bytes(3_000_000))
+    assert caught.value.errno == errno.EDQUOT
+    assert caught.value.filename == f"{folder}/a"
+    assert fs.list(folder) == []
+    run("hdfs", "dfsadmin", "-clrSpaceQuota", path)
+
+
+def test_safe_mode_is_waited_for_or_said(folder, run, monkeypatch):
+    run("hdfs", "dfsadmin", "-safemode", "enter")
+    monkeypatch.setattr(libhdfs, "SAFE_MODE_SECONDS", 0.0)
+    try:
+        with pytest.raises(OSError, match="safe mode") as caught:
+            fs.mkdir(f"{folder}/a")
+        assert caught.value.errno == errno.EROFS
+        monkeypatch.setattr(libhdfs, "SAFE_MODE_SECONDS", 60.0)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(fs.publish, f"{folder}/b", b"1")
+            time.sleep(1)
+            assert not waiting.done()
+            run("hdfs", "dfsadmin", "-safemode", "leave")
+            waiting.result(timeout=30)
+    finally:
+        run("hdfs", "dfsadmin", "-safemode", "leave")
+    assert fs.list(folder) == ["b"]
+
+
+def test_a_namenode_that_is_not_there_has_a_deadline():
+    started = time.monotonic()
+    with pytest.raises(DeadlineError, match=r"127\.0\.0\.1:9 "):
+        fs.list("hdfs://127.0.0.1:9/")
+    assert time.monotonic() - started < libhdfs.CONNECT_SECONDS + 5
+
+
+@pytest.mark.parametrize("what", ["no configuration", "no hadoop"])
+def test_never_the_local_file_system_instead(cluster, tmp_path, what):
+    """Without a configuration libhdfs opens the local file system under an hdfs:// name."""
+    environment = os.environ | {"HADOOP_CONF_DIR": str(tmp_path)}
+    if what == "no hadoop":
+        environment = {name: value for name, value in environment.items() if name != "HADOOP_HOME"} | {
+            "PATH": "/usr/bin"
+        }
+    script = (
+        "import sys; from hdl import fs\ntry: print(fs.list('hdfs:///'))\nexcept Exception as e: sys.exit(f'{e!r}')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 1, done.stdout
+    assert done.stderr.startswith(Unavailable.__name__)
+    assert ("HADOOP_CONF_DIR" if what == "no configuration" else "hdl cluster start") in done.stderr

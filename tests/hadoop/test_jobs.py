@@ -1,0 +1,105 @@
+"""Jobs on the real cluster: an example, Hadoop Streaming, pydoop with our patch, all with the packed environment."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from hdl import envpack, fs
+from hdl.runners import splits
+
+HERE = Path(__file__).parent
+PYDOOP = [sys.executable, "-c", "import sys; from pydoop.app.main import main; main(sys.argv[1:])"]
+ALL = {"localhost", "127.0.0.2"}
+
+
+@pytest.fixture(scope="module")
+def environment(cluster, packed):
+    """The packed environment, on HDFS."""
+    return envpack.upload(packed)
+
+
+def counters(text):
+    return {name.strip(): int(value) for name, value in re.findall(r"^\s+([^=\n]+)=(\d+)$", text, re.M)}
+
+
+def output(folder):
+    parts = [fs.open(path).read() for path in fs.glob(f"{folder}/part-*")]
+    return dict(line.split(b"\t", 1) for part in parts for line in part.splitlines())
+
+
+def test_wordcount_runs_beside_its_data(cluster, run, folder):
+    fs.publish(f"{folder}/in", b"to be or not to be\n" * 100)
+    path = folder.removeprefix("hdfs://")
+    jar = next(cluster.home.glob("share/hadoop/mapreduce/hadoop-mapreduce-examples-*.jar"))
+    done = run("hadoop", "jar", jar, "wordcount", f"{path}/in", f"{path}/out")
+    assert output(f"{folder}/out") == {b"be": b"200", b"not": b"100", b"or": b"100", b"to": b"200"}
+    assert counters(done.stderr)["Data-local map tasks"] == 1
+
+
+def test_streaming_with_the_packed_environment(run, folder, environment, plain_python, tmp_path):
+    (tmp_path / "mapper.py").write_text(
+        "import sys, numpy, hdl\n"
+        "for line in sys.stdin: print('sum', int(numpy.fromstring(line, sep=' ').sum()), sep='\\t')\n"
+        "print('where', hdl.__path__[0].rsplit('/', 2)[1], sep='\\t')\n"
+    )
+    (tmp_path / "reducer.py").write_text(
+        "import sys, collections\nseen = collections.defaultdict(list)\n"
+        "for line in sys.stdin: key, value = line.split(); seen[key].append(value)\n"
+        "print('sum', sum(map(int, seen['sum'])), sep='\\t'); print('where', *set(seen['where']), sep='\\t')\n"
+    )
+    fs.mkdir(f"{folder}/in")
+    for number in range(2):
+        fs.publish(f"{folder}/in/{number}", b"1 2 3\n4 5 6\n")
+    path = folder.removeprefix("hdfs://")
+    python = f"env PYTHONPATH=hdlenv {plain_python}"
+    run(
+        "mapred", "streaming", "-D", "mapreduce.job.reduces=1",
+        "-files", f"{tmp_path}/mapper.py,{tmp_path}/reducer.py", "-archives", f"{environment}#hdlenv",
+        "-input", f"{path}/in", "-output", f"{path}/out",
+        "-mapper", f"{python} mapper.py", "-combiner", "cat", "-reducer", f"{python} reducer.py",
+    )  # fmt: skip
+    assert output(f"{folder}/out") == {b"sum": b"42", b"where": b"hdlenv"}
+
+
+def submit(run, folder, environment, python, payloads, **options):
+    fs.publish(f"{folder}/splits", splits.encode(payloads))
+    path = folder.removeprefix("hdfs://")
+    return run(
+        *PYDOOP, "submit", "--python-program", python, "--no-override-env", "--no-override-home",
+        "--set-env", "PYTHONPATH=hdlenv", "--cache-archive", f"{environment}#hdlenv",
+        "--upload-file-to-cache", HERE / "trial_job.py", "--do-not-use-java-record-reader", "--num-reducers", "1",
+        "-D", f"{splits.URI}={path}/splits", "-D", "mapreduce.map.maxattempts=1",
+        "trial_job", f"{path}/splits", f"{path}/out", **options,
+    )  # fmt: skip
+
+
+def test_pydoop_moves_bytes_beside_the_data_with_the_packed_environment(run, folder, environment, plain_python):
+    payloads = [({"shard": shard}, [sorted(ALL)[shard % 2]]) for shard in range(4)]
+    done = submit(run, folder, environment, plain_python, payloads)
+    # 4 shards emit their number twice, and a combiner joined the two before the reducer saw them
+    assert output(f"{folder}/out") == {b"4 joined": b"12 12", b"where": b"hdlenv/hdl"}
+    counted = counters(done.stderr)
+    assert counted["samples"] == 4 * 10 + 0 + 1 + 2 + 3
+    assert counted["Data-local map tasks"] == 4
+
+
+def test_without_hosts_no_task_is_local(run, folder, environment, plain_python):
+    done = submit(run, folder, environment, plain_python, [({"shard": 0}, [])])
+    assert "Data-local map tasks" not in counters(done.stderr)
+
+
+@pytest.mark.parametrize("how", ["in the middle", "before it connects"])
+def test_a_python_that_dies_fails_its_task_at_once(run, folder, environment, plain_python, how):
+    early = how == "before it connects"
+    python = "/bin/false" if early else plain_python
+    payloads = [({"shard": 0, "die": True}, [])]
+    done = submit(run, folder, environment, python, payloads, check=False, seconds=120)
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert ("ended with status 1 before it connected" if early else "pipe child exception") in said
+    if not early:
+        (application,) = set(re.findall(r"application_\d+_\d+", said))
+        log = run("yarn", "logs", "-applicationId", application).stdout
+        assert "hdl: the trial's message" in log
