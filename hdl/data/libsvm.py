@@ -126,8 +126,6 @@ def _shape(buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     opening = np.ones(len(token), bool)
     opening[1:] = line[1:] != line[:-1]
     colon = np.flatnonzero(buffer == 58)
-    if len(colon) and (colon[-1] == len(buffer) - 1 or colon[0] == 0 or (space[colon - 1] | space[colon + 1]).any()):
-        return None  # with text on both sides, a right total of numbers means one number each
     colons = np.searchsorted(token, colon, "right") - 1  # token of each colon
     if not np.array_equal(colons, np.flatnonzero(~opening)):  # exactly one in each token but a line's first
         return None

@@ -50,6 +50,7 @@ TEXTS = [
     ("quote.csv", '1,2,a\n3,4,"b\n5,6,a\n', r"quote.csv:2: badly quoted"),
     ("one.csv", "1\n2\n", r"one.csv: 1 column\(s\) leave no feature"),
     ("old_mac.csv", "1,2,0\r3,4,1\r", r"old_mac.csv: first line: a carriage return inside a line"),
+    ("return.csv", "1,2,0\n3,4,1\r5,6,0\n", r"return.csv:2: a carriage return inside a line"),
     ("utf16.csv", b"\xff\xfe1\x00,\x002\x00", r"utf16.csv at byte 0: .*UTF-16.*expected UTF-8"),
     ("latin.csv", b"1,2,a\n3,4,\xe9\n", r"latin.csv:2: byte 5 of the line is not UTF-8"),
     ("empty.csv", "", r"empty.csv: the file is empty, expected"),
@@ -61,6 +62,7 @@ TEXTS = [
     ("down.svm", "1 1:1\n-1 3:1 2:3\n", r"down.svm:2: '2:3': index 2 comes after 3; expected ascending"),
     ("pairs.svm", "1 1:1\n-1 3\n", r"pairs.svm:2: '3': expected index:value"),
     ("colons.svm", "1 1:1\n-1 3:4:5\n", r"colons.svm:2: '3:4:5': '4:5' is not a number"),
+    ("nothing.svm", "1 1:1\n-1 3:\n", r"nothing.svm:2: '3:': '' is not a number"),
     ("minus.svm", "1 1:1\n-1 1-2:\n", r"minus.svm:2: '1-2:': expected index:value"),
     ("svmnan.svm", "1 1:1\n-1 2:nan\n", r"svmnan.svm:2: '2:nan': expected a finite"),
     ("svmlabel.svm", "1 1:1\ncat 2:1\n", r"svmlabel.svm:2: label 'cat' is not a number"),
@@ -363,14 +365,15 @@ def test_missing_things_are_named(tmp_path):
         data.open_source(str(tmp_path / "a.csv"), {"format": "xls"})
 
 
-def test_damage_is_not_taken_for_a_bad_sample(tmp_path):
+def test_damage_is_not_taken_for_a_bad_sample(tmp_path, monkeypatch):
     """gzip's checksum comes last: a flipped bit first shows as a strange number."""
-    text = "".join(f"{i},{i * 7 % 13},{i % 2}\n" for i in range(5000)).encode()
+    monkeypatch.setattr("hdl.data.streams.BLOCK_BYTES", 1000)
+    text = "".join(f"{i},{i * 7 % 13},{i % 2}\n" for i in range(20000)).encode()
     raw = bytearray(gzip.compress(text, 0))  # stored, so that one byte of damage is one byte of text
-    raw[raw.find(b"\n2500,") + 1] = ord("x")
+    raw[raw.find(b"\n9500,") + 1] = ord("x")
     (tmp_path / "a.csv.gz").write_bytes(raw)
     with pytest.raises(DataError, match=r"a.csv.gz: truncated or corrupt gzip \(CRC check failed"):
-        data.summarise(source := data.open_source(str(tmp_path / "a.csv.gz")), [(source.paths[0], 0, 60000)])
+        data.summarise(source := data.open_source(str(tmp_path / "a.csv.gz")), [(source.paths[0], 0, 200000)])
     images = bytearray(gzip.compress(IMAGES, 0))
     images[-12] ^= 1
     write_idx(tmp_path, IMAGES, LABELS, packed=True)

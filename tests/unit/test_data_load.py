@@ -33,7 +33,8 @@ def dense(x):
     return x.dense() if isinstance(x, data.Csr) else np.asarray(x)
 
 
-def test_validation_is_keyed_by_seed_shard_and_index(tmp_path):
+def test_validation_is_keyed_by_seed_shard_and_index(tmp_path, monkeypatch):
+    monkeypatch.setattr("hdl.data.streams.BLOCK_BYTES", 3000)  # several blocks a shard
     x = write_csv(tmp_path / "a.csv")
     source, portions, schema = opened(tmp_path / "a.csv", 3)
     start = 0
