@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import click
 
-from hdl.cli.common import duration, percent
+from hdl.cli.common import count, duration, percent
 
 ROOMY = 110  # columns from which words are written out
 LOG_EVERY = 1.0  # seconds between two plain lines; the first and the last round are always told
@@ -153,3 +153,61 @@ def figures(row: dict[str, Any], validation: dict[str, Any] | None, short: bool 
 def left_over(passed: float, done: int, missing: int) -> float:
     """Seconds that the missing rounds will take if they go on like those done."""
     return passed / max(done, 1) * max(missing, 0)
+
+
+class Teller:
+    """Turns the driver's events into progress.
+
+    Parameters
+    ----------
+    display : Quiet
+    table : str
+        Of the training.
+    workers : int
+    """
+
+    def __init__(self, display: Any, table: str, workers: int):
+        self._display, self._table, self._workers = display, table, workers
+        self._validation: dict[str, Any] | None = None
+
+    def __call__(self, event: Any) -> None:
+        """Take one event; those it does not know are let pass."""
+        if handler := getattr(self, f"_on_{type(event).__name__.lower()}", None):
+            handler(event)
+
+    def _on_stage(self, event: Any) -> None:
+        if event.name == "summarise":
+            self._display.say("reading the data …")
+
+    def _on_started(self, event: Any) -> None:
+        from hdl.table import Table
+
+        spec, table = event.spec, Table(self._table)
+        workers = min(self._workers, spec.shards)
+        net = "-".join(map(str, spec.net))
+        self._display.say(
+            f"{net}, {event.samples:,} samples, {count(spec.shards, 'shard')} on {count(workers, 'worker')}, "
+            f"{spec.optimizer.name} with {spec.sync.mode}, {count(event.rounds, 'round')}"
+            + (f", from version {event.version}" if event.version else "")
+        )
+        about = table.header(0)["about"]
+        if bad := about["schema"].get("bad"):
+            self._display.say("\n  ".join([f"{count(bad, 'bad record')} skipped", *about.get("places", ())]))
+        done = table.header(event.version)["round"] if event.version else 0
+        self._display.begin(event.rounds, done)
+
+    def _on_progress(self, event: Any) -> None:
+        if event.stage == "round":
+            self._display.part(event.done / max(event.total, 1))
+
+    def _on_replaced(self, event: Any) -> None:
+        shards = ", ".join(map(str, event.shards))
+        self._display.say(f"worker {event.worker} died ({event.reason}); another one does its shards again: {shards}")
+
+    def _on_round(self, event: Any) -> None:
+        row = event.row
+        if row.get("val_cost") is not None:
+            self._validation = {"cost": row["val_cost"], "accuracy": row.get("val_accuracy")}
+        if not row.get("final"):
+            seconds = (row.get("seconds") or {}).get("round")
+            self._display.round({**row, "round": row["round"] + 1, "seconds": seconds}, self._validation)

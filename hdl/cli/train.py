@@ -8,15 +8,14 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
 
 from hdl.cli import progress
-from hdl.cli.common import Command, Option, cores, count, data_options, percent, take_data_options
+from hdl.cli.common import Command, Option, cores, data_options, percent, take_data_options
 from hdl.cli.flags import spec_options, take_spec
-from hdl.errors import Interrupted, SpecError, TableError, Unavailable
+from hdl.errors import HdlError, Interrupted, SpecError, TableError, Unavailable
 
 # name: (module, class); a runner that is planned but not here yet has no module
 RUNNERS = {
@@ -107,13 +106,16 @@ def _train(
         open_source(test, options)
     _prepare(out, resume, overwrite)
     with progress.show(quiet=quiet) as display, _stoppable(), made:
-        told = Teller(display, out, workers)
+        told = progress.Teller(display, out, workers)
         try:
             outcome = driver.train(Job(data, out, spec, options, resume), made, told)
         except KeyboardInterrupt:
             display.close()
             raise Interrupted(_how_to_resume(data, out)) from None
-    _finish(data, out, options, outcome, test, no_report, threads)
+    try:
+        _finish(data, out, options, outcome, test, no_report, threads)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted while measuring; the network in {out} is complete") from None
 
 
 def make_runner(name: str, workers: int, threads: int | None) -> Any:
@@ -185,73 +187,24 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class Teller:
-    """Turns the driver's events into progress.
-
-    Parameters
-    ----------
-    display : progress.Quiet
-    table : str
-        Of the training.
-    workers : int
-    """
-
-    def __init__(self, display: Any, table: str, workers: int):
-        self._display, self._table, self._workers = display, table, workers
-        self._validation: dict[str, Any] | None = None
-
-    def __call__(self, event: Any) -> None:
-        """Take one event; those it does not know are let pass."""
-        if handler := getattr(self, f"_on_{type(event).__name__.lower()}", None):
-            handler(event)
-
-    def _on_stage(self, event: Any) -> None:
-        if event.name == "summarise":
-            self._display.say("reading the data …")
-
-    def _on_started(self, event: Any) -> None:
-        from hdl.table import Table
-
-        spec = event.spec
-        net = "-".join(map(str, spec.net))
-        self._display.say(
-            f"{net}, {event.samples:,} samples, {count(spec.shards, 'shard')} on {count(self._workers, 'worker')}, "
-            f"{spec.optimizer.name} with {spec.sync.mode}, {count(event.rounds, 'round')}"
-            + (f", from version {event.version}" if event.version else "")
-        )
-        done = Table(self._table).header(event.version)["round"] if event.version else 0
-        self._display.begin(event.rounds, done)
-
-    def _on_progress(self, event: Any) -> None:
-        if event.stage == "round":
-            self._display.part(event.done / max(event.total, 1))
-
-    def _on_replaced(self, event: Any) -> None:
-        shards = ", ".join(map(str, event.shards))
-        self._display.say(f"worker {event.worker} died ({event.reason}); another one does its shards again: {shards}")
-
-    def _on_round(self, event: Any) -> None:
-        row = event.row
-        if row.get("val_cost") is not None:
-            self._validation = {"cost": row["val_cost"], "accuracy": row.get("val_accuracy")}
-        if not row.get("final"):
-            seconds = (row.get("seconds") or {}).get("round")
-            self._display.round({**row, "round": row["round"] + 1, "seconds": seconds}, self._validation)
-
-
 def _finish(
     data: str, out: str, options: Any, outcome: Any, test: str | None, no_report: bool, threads: int | None
 ) -> None:
-    """Measure, make the report, and tell the results on standard output."""
+    """Measure, make the report, tell the results on standard output; what fails here leaves the network as it is."""
     from hdl.predict import Model
-    from hdl.report.gather import PAGE, save_measured, write
+    from hdl.report import gather
 
-    lines, measured = [], []
+    failed: Exception | None = None
+    measured = []
     model = Model(out, threads=threads or cores())
-    if test is not None:
-        measured.append(measure(model, test, options, "Test", test))
-    elif not no_report and model.schema.samples <= SCORED:
-        measured.append(measure(model, data, options, "Training", data))
+    try:
+        if test is not None:
+            measured.append(measure(model, test, options, "Test", test))
+        elif not no_report and model.schema.samples <= SCORED:
+            measured.append(measure(model, data, options, "Training", data))
+    except HdlError as error:
+        failed = error
+    lines = []
     for seen in measured:
         if seen.accuracy is not None:
             lines.append((f"{seen.kind.lower()} accuracy", percent(seen.accuracy)))
@@ -259,12 +212,17 @@ def _finish(
     lines.append(("table", f"{out} (version {outcome.version}, best {outcome.best})"))
     lines.append(("sha256", f"{model.version.signature}  (version {model.version.number})"))
     if measured:
-        save_measured(out, model.version.signature, measured)
+        gather.save_measured(out, model.version.signature, measured)
     if not no_report:
-        lines.append(("report", _report(write, out, str(Path(out, PAGE)))))
+        try:
+            lines.append(("report", gather.write(out)))
+        except Unavailable as error:  # no matplotlib here: no fault of the training
+            lines.append(("report", f"none: {error}"))
     width = max(len(name) for name, _ in lines) + 2
     for name, value in lines:
         click.echo(f"{name:{width}}{value}")
+    if failed is not None:
+        raise failed
 
 
 def measure(model: Any, path: str, options: Any, kind: str, source: str) -> Any:
@@ -274,11 +232,3 @@ def measure(model: Any, path: str, options: Any, kind: str, source: str) -> Any:
 
     score = model.evaluate(open_source(path, options, model.schema))
     return Measured(source, kind, score.samples, score.cost, score.accuracy, score.confusion)
-
-
-def _report(write: Any, out: str, path: str) -> str:
-    """Make the report; training is done, so that what it lacks is no error."""
-    try:
-        return write(out)
-    except Unavailable as error:
-        return f"none: {error}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hdl import fs
 from hdl.cli.outputs import replacing
-from hdl.errors import TableError, Unavailable
+from hdl.errors import TableError
 from hdl.report import Facts, Measured, render
 from hdl.table import Table
 
@@ -65,13 +65,8 @@ def write(path: str, out: str | None = None) -> str:
     out : str, optional
         The page; `report.html` in the table if not given. It appears whole, over an older one.
     """
-    if out is None:
-        if "://" in path and not path.startswith("file://"):
-            raise Unavailable(f"{path}: a report is written to a local file: give --out FILE")
-        out = str(Path(path.removeprefix("file://"), PAGE))
-    text = render(gather(path))
-    with replacing(out) as file:
-        file.write(text.encode())
+    out = fs.join(path, PAGE) if out is None else out
+    _put(out, render(gather(path)).encode())
     return out
 
 
@@ -81,23 +76,35 @@ def save_measured(path: str, signature: str, measured: list[Measured]) -> None:
         {**vars(seen), "confusion": None if seen.confusion is None else np.asarray(seen.confusion).tolist()}
         for seen in measured
     ]
-    with replacing(Path(path.removeprefix("file://"), MEASURED)) as file:
-        file.write(json.dumps({"sha256": signature, "scores": scores}).encode())
+    _put(fs.join(path, MEASURED), json.dumps({"sha256": signature, "scores": scores}).encode())
 
 
 def load_measured(path: str, signature: str) -> list[Measured]:
     """The scores that were kept for the weights of a signature; none if there are no such ones."""
+    place = fs.join(path, MEASURED)
+    if not fs.exists(place):
+        return []
     try:
-        kept = json.loads(Path(path.removeprefix("file://"), MEASURED).read_bytes())
+        with fs.open(place) as file:
+            kept = json.loads(file.read())
         scores = [Measured(**score) for score in kept["scores"]] if kept["sha256"] == signature else []
         for seen in scores:
             if seen.confusion is not None:
                 seen.confusion = np.asarray(seen.confusion, np.int64)
-    except FileNotFoundError:
-        return []
     except (ValueError, KeyError, TypeError) as error:
-        raise TableError(f"{Path(path, MEASURED)}: not what hdl wrote ({error}); remove it") from None
+        raise TableError(f"{place}: not what hdl wrote ({error}); remove it") from None
     return scores
+
+
+def _put(path: str, content: bytes) -> None:
+    """Write a file over an older one: locally as a whole; elsewhere a reader may for a moment find none."""
+    if "://" not in path or path.startswith("file://"):
+        with replacing(path.removeprefix("file://")) as file:
+            file.write(content)
+        return
+    if fs.exists(path):
+        fs.remove(path)
+    fs.publish(path, content)
 
 
 def rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
