@@ -17,6 +17,7 @@ usage: ./build.sh COMMAND
   test [ARGS]        run the tests; ARGS go to pytest (--full adds the slow ones, -k NAME picks some)
   lint               check style and types: ruff, clang-format, mypy
   wheel              build the source archive and the wheel into dist/
+  hadoop             build pydoop against the Hadoop that is there, or against one that `hdl cluster` fetches
   setup [EXTRAS]     only make .venv with the compiled core, e.g. `./build.sh setup demo,test,lint`
   help               this text
 
@@ -73,6 +74,13 @@ missing_packages() {
   for tool; do
     case $tool in
       chromium) command -v chromium chromium-browser google-chrome >/dev/null || echo chromium ;;
+      hadoop)
+        [[ -n ${JAVA_HOME:-} ]] || command -v javac >/dev/null || echo openjdk-17-jdk-headless
+        command -v hadoop >/dev/null || [[ -n ${HADOOP_HOME:-} ]] || command -v mvn >/dev/null || echo maven
+        command -v g++ >/dev/null || echo g++
+        command -v patch >/dev/null || echo patch
+        [[ -e /usr/include/tirpc/rpc/types.h ]] || echo libtirpc-dev
+        ;;
     esac
   done
 }
@@ -133,6 +141,15 @@ setup() {
   exec 9>&-
 }
 
+# pydoop has only sources, which need our patch and a Hadoop to compile against; the wheel is cached for the user.
+pydoop() {
+  local want
+  want=$(hash_of hdl/cluster/pydoop.py hdl/cluster/pydoop.patch <(printf '%s\n' "${HADOOP_HOME:-}" "${JAVA_HOME:-}"))
+  fresh pydoop "$want" && return
+  quietly "Building pydoop" "$python" -m hdl.cluster.pydoop
+  stamp pydoop "$want"
+}
+
 # --- commands --------------------------------------------------------------------------------------------------------
 
 demo() {
@@ -142,8 +159,9 @@ demo() {
 }
 
 run_tests() {
-  system_packages chromium
+  system_packages chromium hadoop
   setup test
+  pydoop
   exec "$python" -m pytest "$@"
 }
 
@@ -171,6 +189,7 @@ case $command in
   test) run_tests "$@" ;;
   lint) lint ;;
   wheel) wheel "$@" ;;
+  hadoop) system_packages hadoop && setup "" && pydoop ;;
   setup) system_packages && setup "${1:-}" ;;
   help | -h | --help) usage ;;
   *)

@@ -28,6 +28,7 @@ COMMANDS = {
     "import": ("hdl.cli.convert", "Convert any supported data to Parquet shards."),
     "doctor": ("hdl.cli.look", "Show what this machine offers, and how to get what is missing."),
     "cluster": ("hdl.cluster.cli", "Start, stop and look at a Hadoop on this machine, to try hdl on."),
+    "env": ("hdl.cli.env", "Pack the Python environment for a cluster's nodes."),
 }
 
 EPILOG = """\b
@@ -104,6 +105,8 @@ def main(args: Sequence[str] | None = None) -> None:
         Arguments after the program's name; `sys.argv[1:]` if not given.
     """
     args = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter, a file's name that is no text
+        stream.reconfigure(errors="backslashreplace")
     sys.exit(run(args))
 
 

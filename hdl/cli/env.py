@@ -1,0 +1,28 @@
+"""`hdl env`: the Python environment that a cluster's nodes run with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group("env")
+def env_() -> None:
+    """Pack the Python environment for a cluster's nodes."""
+
+
+@env_.command()
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for it.  [default: the cache]")
+@click.option("--upload", "target", is_flag=False, flag_value="", metavar="[HDFS-FOLDER]",
+              help="Also put it on HDFS, once.  [default folder: hdfs:///user/USER/.hdl/env]")  # fmt: skip
+def pack(output: Path | None, target: str | None) -> None:
+    """Make one archive of hdl, its core and their requirements, and print where it is.
+
+    On PYTHONPATH, unpacked, it is all that a node needs beside a Python of the same version. Its name is the SHA-256
+    of what is in it.
+    """
+    from hdl import envpack
+
+    archive = envpack.pack(output)
+    click.echo(archive if target is None else envpack.upload(archive, target or None))
