@@ -266,7 +266,7 @@ def _round(spec: Spec, runner: Runner, version: Version, final: bool) -> Version
     """One round, or the closing measurement, as the next version."""
     began = time.perf_counter()
     updates = runner.round(version.weights, evaluate_only=final)
-    seconds = {"round": time.perf_counter() - began, "workers": runner.timings()}
+    seconds = {"round": time.perf_counter() - began, **runner.phases(), "workers": runner.timings()}
     return versions.following(version, updates, final, seconds, spec)
 
 

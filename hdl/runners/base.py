@@ -133,6 +133,10 @@ class Runner(ABC):
         """Of the last round, one dictionary a worker: worker, shards, seconds. Never decides anything."""
         return []
 
+    def phases(self) -> dict[str, float]:
+        """Seconds of the last round by what they were spent on, where the runner can tell. Never decides anything."""
+        return {}
+
     @abstractmethod
     def close(self) -> None:
         """Ends all workers. Safe to call twice, and after an error."""
