@@ -22,10 +22,11 @@ static void product(int rows, int K, const float *a, int lda, const float *w, in
     int ld = ldp ? ldp : pv * VW, mr = hdl_rows[pv];
     const float *p = w + (ldp ? (size_t)v0 * VW : (size_t)v0 * VW * (size_t)rows_p);
     int slices = (K * pv * VW * 4 + SLICE - 1) / SLICE, groups = (rows + mr - 1) / mr;
+    int few = rows / groups, more = rows % groups;
     for (int s = 0; s < slices; s++) {
       int k0 = (int)((int64_t)K * s / slices), k1 = (int)((int64_t)K * (s + 1) / slices);
-      for (int g = 0; g < groups; g++) {
-        int r0 = rows * g / groups, n = rows * (g + 1) / groups - r0;
+      for (int r0 = 0, n, g = 0; g < groups; g++, r0 += n) {
+        n = few + (g < more);
         float *tile = c + (ptrdiff_t)r0 * ldc + v0 * VW;
         const float *init = s ? tile : bias ? bias + v0 * VW : NULL;
         FN(micro)[0][pv - 1][n - 1](k1 - k0, a + (ptrdiff_t)r0 * lda + k0, lda, p + (ptrdiff_t)k0 * ld, ld, init,
@@ -78,8 +79,9 @@ static void tile(hdl_layer *y, const hdl_pass *q, const float *a, int lda, const
   ptrdiff_t ld = y->along_inputs ? y->ld : pv * VW;
   bool update = q->update && q->last;
   hdl_sgd sgd = {q->decay, q->eta};
-  for (int k = 0; k < groups; k++) {
-    int r = r0 + (r1 - r0) * k / groups, n = r0 + (r1 - r0) * (k + 1) / groups - r;
+  int few = (r1 - r0) / groups, more = (r1 - r0) % groups;
+  for (int r = r0, n, k = 0; k < groups; k++, r += n) {
+    n = few + (k < more);
     float *g = hdl_tile(y, y->g, v0, pv, r), *w = hdl_tile(y, y->w, v0, pv, r);
     bool fused = update && q->plain;
     FN(micro)[1][pv - 1][n - 1](q->rows, a + r, lda, d, ldd, q->first ? NULL : g, ld, fused ? w : g, ld,

@@ -9,6 +9,7 @@ INLINE void block(const int MO, const int MB, int nv, const float *x, ptrdiff_t 
   for (int o = 0; o < MO; o++)
 #pragma GCC unroll 8
     for (int b = 0; b < MB; b++) acc[o][b] = (vf){0};
+#pragma GCC unroll 2
   for (int v = 0; v < nv; v++, x += VW, w += VW) {
     vf in[8];
 #pragma GCC unroll 8
@@ -58,29 +59,30 @@ SIZE(4, 4) SIZE(5, 3) SIZE(5, 4)
 #define NAMES(mo) {dot_##mo##_1, dot_##mo##_2, dot_##mo##_3, dot_##mo##_4}
 static const dot_block sizes[5][4] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4), NAMES(5)};
 
+/* Rows of x that one block can take beside mo outputs. */
+static int most_rows(int mo) {
+  int n = 4;
+  while (!sizes[mo - 1][n - 1]) n--;
+  return n;
+}
+
 /* c [rows, O] = b + x [rows, I] w'; overwrites. Outputs are taken in groups whose weights stay in L1. */
 void FN(dot)(const hdl_layer *y, const float *x, int rows, float *c) {
-  int groups = (y->O + 4) / 5, keep = 20480 / (y->ld * 4) / 5;
+  int groups = (y->O + 4) / 5, small = y->O / groups, larger = y->O % groups; /* the first `larger` have one more */
+  int most = most_rows(small + (larger > 0)), keep = 20480 / (y->ld * 4) / 5;
+  int row_groups = (rows + most - 1) / most, few = rows / row_groups, more = rows % row_groups;
   if (keep < 1) keep = 1;
   for (int first = 0; first < groups; first += keep) {
     int last = first + keep < groups ? first + keep : groups;
-    for (int r = 0; r < rows;) {
-      int step = 1;
+    for (int i = 0, r = 0; i < row_groups; i++) {
+      int n = few + (i < more), o = first * small + (first < larger ? first : larger);
       for (int g = first; g < last; g++) {
-        int o0 = y->O * g / groups, mo = y->O * (g + 1) / groups - o0;
-        if (g == first) { /* all groups of a pass over rows take the same rows */
-          int most = 4;
-          for (int i = first; i < last; i++) {
-            int m = y->O * (i + 1) / groups - y->O * i / groups;
-            while (!sizes[m - 1][most - 1]) most--;
-          }
-          int steps = (rows - r + most - 1) / most;
-          step = (rows - r + steps - 1) / steps;
-        }
-        sizes[mo - 1][step - 1](y->nv, x + (ptrdiff_t)r * y->x_ld, y->x_ld, y->w + (ptrdiff_t)o0 * y->ld, y->ld,
-                                y->b + o0, c + (ptrdiff_t)r * y->lda + o0, y->lda);
+        int mo = small + (g < larger);
+        sizes[mo - 1][n - 1](y->nv, x + (ptrdiff_t)r * y->x_ld, y->x_ld, y->w + (ptrdiff_t)o * y->ld, y->ld, y->b + o,
+                             c + (ptrdiff_t)r * y->lda + o, y->lda);
+        o += mo;
       }
-      r += step;
+      r += n;
     }
   }
 }

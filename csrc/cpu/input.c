@@ -13,13 +13,12 @@ static void dense(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
   for (int r = r0; r < r1; r++) {
     const char *row = (const char *)data->x + (size_t)sample(q, r) * (size_t)I * item;
     float *x = p->x + (ptrdiff_t)r * ld;
-    if (r + 2 < r1) { /* rows come from anywhere in memory: ask early */
-      const char *next = (const char *)data->x + (size_t)sample(q, r + 2) * (size_t)I * item;
-      for (size_t i = 0; i < (size_t)I * item; i += 64) __builtin_prefetch(next + i);
-    }
+    const char *next = row; /* rows come from anywhere in memory: the next one is asked for along the way */
+    if (r + 1 < r1) next = (const char *)data->x + (size_t)sample(q, r + 1) * (size_t)I * item;
     if (bytes) {
       const uint8_t *u = (const uint8_t *)row;
       for (int i = 0; i < whole; i += VW) {
+        if (i % 64 == 0) __builtin_prefetch(next + i);
         typedef uint8_t vb __attribute__((vector_size(VW), aligned(1), may_alias));
         vf f = __builtin_convertvector(*(const vb *)(u + i), vf);
         vstore(x + i, affine ? vfma(f, vload(scale + i), vload(shift + i)) : f);
@@ -27,10 +26,11 @@ static void dense(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
       for (int i = whole; i < I; i++) x[i] = affine ? (float)u[i] * scale[i] + shift[i] : (float)u[i];
     } else {
       const float *f = (const float *)row;
-      if (affine)
-        for (int i = 0; i < whole; i += VW) vstore(x + i, vfma(vloadu(f + i), vload(scale + i), vload(shift + i)));
-      else
-        for (int i = 0; i < whole; i += VW) vstore(x + i, vloadu(f + i));
+      for (int i = 0; i < whole; i += VW) {
+        if (i % 16 == 0) __builtin_prefetch(next + i * 4);
+        vf y = vloadu(f + i);
+        vstore(x + i, affine ? vfma(y, vload(scale + i), vload(shift + i)) : y);
+      }
       for (int i = whole; i < I; i++) x[i] = affine ? f[i] * scale[i] + shift[i] : f[i];
     }
     if (q->backward && p->drop_input) FN(dropout)(q, x, I, 0, q->row0 + r, p->drop_input, p->keep_input);

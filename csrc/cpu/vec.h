@@ -24,6 +24,13 @@ typedef float vfu __attribute__((vector_size(4 * VW), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * VW), may_alias));
 typedef uint32_t vu __attribute__((vector_size(4 * VW), may_alias));
 
+/* Keeps x in a register: the compiler would else load it again as the operand of every instruction that uses it. */
+#if (VW == 16 && defined(__AVX512F__)) || (VW == 8 && defined(__AVX2__)) || (VW == 4 && defined(__SSE2__))
+#define IN_REGISTER(x) __asm__("" : "+v"(x))
+#else
+#define IN_REGISTER(x) (void)(x)
+#endif
+
 INLINE vf vload(const float *p) { return *(const vf *)p; }
 INLINE vf vloadu(const float *p) { return *(const vfu *)p; }
 INLINE void vstore(float *p, vf x) { *(vf *)p = x; }
