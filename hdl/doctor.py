@@ -116,7 +116,7 @@ def _hadoop() -> list[Finding]:
     get_java = "apt-get install openjdk-17-jre-headless   (or set JAVA_HOME)"
     home = os.environ.get("HADOOP_HOME", "")
     command = shutil.which("hadoop") or (shutil.which(str(Path(home, "bin", "hadoop"))) if home else None)
-    get_hadoop = "unpack Hadoop 3 from https://hadoop.apache.org/releases.html and put its bin on PATH"
+    get_hadoop = "hdl cluster start   (to try it here), or put the bin folder of your Hadoop on PATH"
     if home and not Path(home).is_dir():
         set_home = f"HADOOP_HOME is {home}, which is no folder: export HADOOP_HOME=FOLDER"
     elif not home:

@@ -89,7 +89,9 @@ class _Graph:
     """Nodes and constants as they are added; each value is named after the node that makes it."""
 
     def __init__(self, onnx: Any):
-        self.onnx, self.nodes, self.constants = onnx, [], []
+        self.onnx = onnx
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
 
     def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         output = output or f"{kind.lower()}{len(self.nodes)}"
@@ -121,7 +123,7 @@ def _activation(graph: _Graph, spec: Spec, value: str) -> str:
 
 def _outputs(graph: _Graph, spec: Spec, value: str, classes: Sequence[Any] | None) -> list[Any]:
     """Add the loss's own output function, and the classes' names where there are any."""
-    outputs = spec.net[-1]
+    outputs = spec.net[-1] if spec.net else 0
     name = "value" if spec.loss == "squared" else "probabilities"
     if spec.loss == "squared":
         graph.add("Identity", value, output="value")

@@ -8,6 +8,7 @@ they import inside their functions.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -105,8 +106,10 @@ def main(args: Sequence[str] | None = None) -> None:
         Arguments after the program's name; `sys.argv[1:]` if not given.
     """
     args = list(sys.argv[1:] if args is None else args)
-    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter, a file's name that is no text
-        stream.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files that are no text go out as they came in
+            unicode = stream.encoding.lower().startswith("utf")
+            stream.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
     sys.exit(run(args))
 
 

@@ -92,6 +92,7 @@ FLAGS = [
         ("--shuffle-window", "shuffle_window", "N", "Samples shuffled together."),
     ),
 ]
+UNITS = {"epochs": "epochs", "epoch": "epochs", "batches": "batches", "batch": "batches"}
 _BY_KEY = {flag.key: flag for flag in FLAGS}
 
 
@@ -144,12 +145,12 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
     path = values.pop("spec")
     given = {flag: values.pop(key) for key, flag in _BY_KEY.items()}
     given = {flag: _value(flag, text) for flag, text in given.items() if text is not None}
-    tree = base.model_dump(mode="json") if base is not None else {"shards": shards}
+    tree: dict[str, Any] = base.model_dump(mode="json") if base is not None else {"shards": shards}
     _overlay(tree, _read(path) if path else {})
     for flag, value in given.items():
         _set(tree, flag, value)
-    if isinstance(tree.get("optimizer"), dict):  # `--lr 0.01` alone keeps the default rule
-        tree["optimizer"].setdefault("name", Spec().optimizer.name)
+    if isinstance(rule := tree.get("optimizer"), dict):  # `--lr 0.01` alone keeps the default rule
+        rule.setdefault("name", Spec().optimizer.name)
     try:
         return parse(tree)
     except SpecError as error:
@@ -159,9 +160,10 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
 def _value(flag: Flag, text: str) -> Any:
     """A flag's text as the number it is, where it is one; the spec judges it."""
     if flag.field == "sync.every":
-        match = re.fullmatch(r"(.*?)\s*(epochs?|batche?s?|batch|)", text)
-        unit = {"e": "epochs", "b": "batches"}.get(match[2][:1])
-        return {"every": _number(match[1]), **({"unit": unit} if unit else {})}
+        for word, unit in UNITS.items():
+            if text.endswith(word):
+                return {"every": _number(text.removesuffix(word).rstrip()), "unit": unit}
+        return {"every": _number(text)}
     return text if flag.field in ("net", "init", "scale") else _number(text)
 
 

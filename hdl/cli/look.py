@@ -91,7 +91,7 @@ def _text(told: dict[str, Any]) -> list[str]:
 
 def _differing(tree: dict[str, Any], defaults: Any) -> dict[str, Any]:
     """The leaves of a tree that differ from the defaults, by their paths."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in tree.items():
         default = defaults.get(name) if isinstance(defaults, dict) else None
         if isinstance(value, dict):
@@ -103,7 +103,7 @@ def _differing(tree: dict[str, Any], defaults: Any) -> dict[str, Any]:
 
 def _pairs(title: str, items: dict[str, Any]) -> list[str]:
     """Names and values in columns under a title."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in items.items():
         flat |= {f"{name} {key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
     width = max(map(len, flat), default=0) + 2

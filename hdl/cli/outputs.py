@@ -82,7 +82,8 @@ class Writer:
         labels_only: bool = False,
     ):
         self._file, self._suffix, self._columns = file, suffix.lower(), list(columns)
-        self._labels_only, self._classes, self._writer, self._n = labels_only, classes, None, 0
+        self._labels_only, self._classes, self._n = labels_only, classes, 0
+        self._writer: Any = None
         if self._suffix == ".npy":
             file.write(b" " * _NPY_HEADER)
             self._dtype = np.asarray(classes).dtype if labels_only else np.dtype(np.float32)
@@ -100,7 +101,7 @@ class Writer:
             self._file.write(values.tobytes())
             return
         columns = [] if self._labels_only else [pa.array(np.ascontiguousarray(column)) for column in out.T]
-        if self._classes is not None:
+        if labels is not None:
             columns.insert(0, pa.array(list(labels), self._schema.field(0).type))
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import shlex
 import signal
@@ -67,16 +68,16 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     hdl train mnist --out model --test mnist:test --net 784-100-32-10 --shards 4 --workers 2
     """
     run = {name: values.pop(name) for name in RUN_NAMES}
-    if out is None and not run["dry_run"]:
-        raise click.UsageError("Missing option '--out'.", click.get_current_context())
-    if out == "":
-        raise SpecError("--out: expected the name of a folder (given '')")
     base, reading = _stored(out) if run["resume"] and out else (None, None)
     spec = take_spec(values, base, run["workers"] or 1)
     options = take_data_options(values, reading)
     if run["dry_run"]:
         click.echo(json.dumps(spec.model_dump(mode="json"), indent=2))
         return
+    if out is None:
+        raise click.UsageError("Missing option '--out'.", click.get_current_context())
+    if out == "":
+        raise SpecError("--out: expected the name of a folder (given '')")
     _train(data, out, spec, options, **run)
 
 
@@ -99,14 +100,13 @@ def _train(
     from hdl.data import open_source
     from hdl.runners.base import Job
 
-    workers = workers or min(cores(), spec.shards)
-    made = make_runner(runner, workers, threads)
+    made = make_runner(runner, workers, threads, spec.shards)
     open_source(data, options)  # a wrong path is told before anything is removed or made
     if test is not None:
         open_source(test, options)
     _prepare(out, resume, overwrite)
     with progress.show(quiet=quiet) as display, _stoppable(), made:
-        told = progress.Teller(display, out, workers)
+        told = progress.Teller(display, out, made.workers)
         try:
             outcome = driver.train(Job(data, out, spec, options, resume), made, told)
         except KeyboardInterrupt:
@@ -118,8 +118,8 @@ def _train(
         raise Interrupted(f"interrupted while measuring; the network in {out} is complete") from None
 
 
-def make_runner(name: str, workers: int, threads: int | None) -> Any:
-    """The runner of a name.
+def make_runner(name: str, workers: int | None, threads: int | None, shards: int) -> Any:
+    """The runner of a name; without a number of workers the local one takes the shards, at most the processors.
 
     Raises
     ------
@@ -133,6 +133,8 @@ def make_runner(name: str, workers: int, threads: int | None) -> Any:
     module, attribute = RUNNERS[name]
     if importlib.util.find_spec(module) is None:
         raise Unavailable(f"--runner {name}: this version of hdl has no such runner yet; there is: local")
+    if name == "local":
+        workers = workers or min(cores(), shards)
     return getattr(importlib.import_module(module), attribute)(workers=workers, threads=threads)
 
 

@@ -141,18 +141,23 @@ def _curves(facts: Facts) -> str:
 
 
 def _confusion(facts: Facts) -> str:
-    seen = next((seen for seen in facts.measured if seen.confusion is not None), None)
-    if seen is None:
-        return ""
-    classes = facts.classes if facts.classes is not None else range(len(seen.confusion))
-    wrong = int(seen.confusion.sum() - np.trace(seen.confusion))
+    for seen in facts.measured:
+        if seen.confusion is not None:
+            return _matrix(facts, seen, seen.confusion)
+    return ""
+
+
+def _matrix(facts: Facts, seen: Measured, confusion: NDArray) -> str:
+    """The section of one confusion matrix."""
+    classes = facts.classes if facts.classes is not None else range(len(confusion))
+    wrong = int(confusion.sum() - np.trace(confusion))
     note = f"Rows are true classes, columns what the network says. {wrong:,} of {seen.samples:,} samples are mistaken."
-    if len(seen.confusion) > MANY_CLASSES:
-        content = page.confusion_picture(figures.heat(seen.confusion), len(seen.confusion))
+    if len(confusion) > MANY_CLASSES:
+        content = page.confusion_picture(figures.heat(confusion), len(confusion))
     else:
-        content = page.confusion(seen.confusion, classes)
+        content = page.confusion(confusion, classes)
     title = f"Confusion matrix: {seen.kind.lower()} data"
-    return page.section(title, note, content, _mistakes(seen.confusion, classes))
+    return page.section(title, note, content, _mistakes(confusion, classes))
 
 
 def _mistakes(confusion: NDArray, classes: Sequence[Any]) -> str:

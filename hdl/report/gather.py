@@ -66,7 +66,7 @@ def write(path: str, out: str | None = None) -> str:
         The page; `report.html` in the table if not given. It appears whole, over an older one.
     """
     out = fs.join(path, PAGE) if out is None else out
-    _put(out, render(gather(path)).encode())
+    _put(out, render(gather(path)).encode("utf-8", "backslashreplace"))
     return out
 
 
