@@ -10,14 +10,13 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from hdl.errors import HdlError
 
@@ -28,7 +27,18 @@ FORMAT = 1
 MAX_BYTES = 16 << 30  # of a message: a net of a billion weights with Adam's state
 MAX_HEADER = 64 << 20  # of its header: the rows of some hundred thousand rounds
 
+# Names of types as safetensors has them; all little-endian.
+_TYPES = {
+    code: np.dtype(kind)
+    for code, kind in {
+        "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+        "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
+    }.items()
+}  # fmt: skip
+_CODES = {dtype: code for code, dtype in _TYPES.items()}
+
 Tensors = dict[str, NDArray]
+Buffer = bytes | bytearray | memoryview
 
 
 class WireError(HdlError, ValueError):
@@ -83,29 +93,44 @@ class Update:
 
 def pack(kind: str, fields: Mapping[str, Any], tensors: Mapping[str, NDArray] | None = None) -> bytes:
     """A message from its kind, plain fields and tensors; equal arguments give equal bytes."""
+    return b"".join(parts(kind, fields, tensors))
+
+
+def parts(kind: str, fields: Mapping[str, Any], tensors: Mapping[str, NDArray] | None = None) -> list[Buffer]:
+    """The same as pieces that follow each other, large tensors not copied: for whoever sends them at once."""
     whole = {"kind": kind, "format": FORMAT, "fields": fields}
     text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
     plain = {name: np.asarray(tensor, order="C") for name, tensor in (tensors or {}).items()}
-    return save(plain, {"hdl": text})
+    entries: dict[str, Any] = {"__metadata__": {"hdl": text}}
+    at, names = 0, sorted(plain, key=lambda name: (-plain[name].itemsize, name))  # wide types first: all are aligned
+    for name in names:
+        tensor = plain[name]
+        code, end = _CODES[tensor.dtype], at + tensor.nbytes
+        entries[name] = {"dtype": code, "shape": list(tensor.shape), "data_offsets": [at, end]}
+        at = end
+    head = json.dumps(entries, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    # The same format as safetensors.numpy.save, which copies each tensor three times.
+    return [len(head).to_bytes(8, "little") + head, *(plain[name].reshape(-1).view(np.uint8).data for name in names)]
 
 
-def unpack(data: bytes | bytearray | memoryview) -> tuple[str, dict[str, Any], Tensors]:
-    """Kind, fields and tensors of a message.
+def unpack(data: Buffer) -> tuple[str, dict[str, Any], Tensors]:
+    """Kind, fields and tensors of a message; the tensors are views of `data`, read-only if it is.
 
     Raises
     ------
     WireError
         Saying what is wrong with the bytes.
     """
-    kind, fields = header(memoryview(data)[: 8 + MAX_HEADER], len(data))
-    try:
-        tensors = load(bytes(data))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise WireError(f"not a whole message of hdl: {error}") from None
+    kind, fields, entries = _parse(data, len(data))
+    tensors = {}
+    for name, (dtype, shape, offset) in entries.items():
+        tensor = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
+        tensors[name] = tensor if tensor.flags.aligned else tensor.copy()
     return kind, fields, tensors
 
 
-def header(start: bytes | bytearray | memoryview, total: int) -> tuple[str, dict[str, Any]]:
+def header(start: Buffer, total: int) -> tuple[str, dict[str, Any]]:
     """Kind and fields of a message from its first bytes, without a look at its tensors.
 
     Parameters
@@ -119,25 +144,47 @@ def header(start: bytes | bytearray | memoryview, total: int) -> tuple[str, dict
     ------
     WireError
     """
+    return _parse(start, total)[:2]
+
+
+def _parse(start: Buffer, total: int) -> tuple[str, dict[str, Any], dict[str, tuple[np.dtype, list[int], int]]]:
+    """Kind, fields, and each tensor's type, shape and offset, all of it checked: they fill the message without gaps."""
     size = header_size(start, total)
     try:
-        parsed = json.loads(bytes(start[8 : 8 + size]))
-        text = parsed["__metadata__"]["hdl"]
-        ends = [entry["data_offsets"][1] for name, entry in parsed.items() if name != "__metadata__"]
-        whole = json.loads(text)
+        parsed = json.loads(bytes(memoryview(start)[8 : 8 + size]))
+        whole = json.loads(parsed.pop("__metadata__")["hdl"])
         kind, fields, number = whole["kind"], whole["fields"], whole["format"]
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise WireError("its header is not one of hdl") from None
     if number != FORMAT:
         raise WireError(f"written in format {number}; this hdl reads format {FORMAT}")
-    if not isinstance(kind, str) or not isinstance(fields, dict) or not all(isinstance(end, int) for end in ends):
+    if not isinstance(kind, str) or not isinstance(fields, dict):
         raise WireError("its header is not one of hdl")
-    if 8 + size + max(ends, default=0) != total:
-        raise WireError(f"{total} bytes; its header tells of {8 + size + max(ends, default=0)}")
-    return kind, fields
+    tensors, at = {}, 0
+    spans = {name: _span(name, entry) for name, entry in parsed.items()}
+    for name, (dtype, shape, begin, end) in sorted(spans.items(), key=lambda item: item[1][2:]):
+        if begin != at:
+            raise WireError(f"tensor {name[:40]!r} begins at byte {begin}; expected {at}")
+        tensors[name] = dtype, shape, 8 + size + begin
+        at = end
+    if 8 + size + at != total:
+        raise WireError(f"{total} bytes; its header tells of {8 + size + at}")
+    return kind, fields, tensors
 
 
-def header_size(start: bytes | bytearray | memoryview, total: int) -> int:
+def _span(name: str, entry: Any) -> tuple[np.dtype, list[int], int, int]:
+    """Type, shape, begin and end of a tensor as the header tells of it."""
+    try:
+        dtype, shape, (begin, end) = _TYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
+        counts = len(shape) <= 8 and all(_is_count(value) for value in [*shape, begin, end])
+        if counts and end - begin == dtype.itemsize * math.prod(shape):
+            return dtype, shape, begin, end
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise WireError(f"tensor {name[:40]!r} is told of as {str(entry)[:100]}")
+
+
+def header_size(start: Buffer, total: int) -> int:
     """Length of the header in bytes, from a message's first 8: at most `MAX_HEADER`, and inside the message."""
     if total > MAX_BYTES:
         raise WireError(f"{total} bytes; expected at most {MAX_BYTES}")
@@ -151,17 +198,22 @@ def header_size(start: bytes | bytearray | memoryview, total: int) -> int:
 
 def encode(value: Weights | Update | Summary) -> bytes:
     """A message that holds weights, an update or a summary."""
+    return b"".join(encode_parts(value))
+
+
+def encode_parts(value: Weights | Update | Summary) -> list[Buffer]:
+    """The same as pieces that follow each other: see `parts`."""
     if isinstance(value, Weights):
         state = {f"state/{name}": tensor for name, tensor in value.state.items()}
-        return pack("weights", {"round": value.round}, {"w": value.w, **state})
+        return parts("weights", {"round": value.round}, {"w": value.w, **state})
     if isinstance(value, Update):
         fields = {name: getattr(value, name) for name in ("mode", "round", "lo", "hi", "sums", "seconds")}
-        return pack("update", fields, value.tensors)
+        return parts("update", fields, value.tensors)
     fields, tensors = value.to_parts()
-    return pack("summary", fields, tensors)
+    return parts("summary", fields, tensors)
 
 
-def decode(data: bytes | bytearray | memoryview) -> Weights | Update | Summary:
+def decode(data: Buffer) -> Weights | Update | Summary:
     """The weights, update or summary in a message.
 
     Raises
@@ -214,8 +266,12 @@ def sha256(tensor: NDArray) -> str:
     return hashlib.sha256(np.asarray(tensor, order="C").data).hexdigest()
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not _is_count(value):
         raise ValueError(f"{value!r} where a count was expected")
     return value
 

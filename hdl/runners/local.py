@@ -126,7 +126,7 @@ class LocalRunner(Runner):
             seconds = time.perf_counter() - began
             self._timings = [{"worker": 0, "shards": list(range(self._shards)), "seconds": seconds}]
             return updates
-        payload = wire.encode(weights)
+        payload = wire.encode_parts(weights)
         commands = {
             worker: [wire.pack("round", {"shards": worker.shards, "evaluate_only": evaluate_only}), payload]
             for worker in self._staff
@@ -154,7 +154,7 @@ class LocalRunner(Runner):
 
         return beat
 
-    def _ask(self, stage: str, commands: dict[_Process, list[bytes]]) -> dict[_Process, list[Any]]:
+    def _ask(self, stage: str, commands: dict[_Process, list[Any]]) -> dict[_Process, list[Any]]:
         """Gives each worker its command and waits for all answers; a worker that dies is replaced and asked again."""
         answers: dict[_Process, list[Any]] = {}
         for worker, messages in commands.items():
@@ -201,7 +201,7 @@ class LocalRunner(Runner):
             f"{self.deadline:g} s at {doing}{worker.said()}"
         )
 
-    def _replace(self, worker: _Process, stage: str, messages: list[bytes]) -> None:
+    def _replace(self, worker: _Process, stage: str, messages: list[Any]) -> None:
         """A new process for a dead one, with the same command; the third death on one shard stops the run."""
         shard = worker.shards[0] if worker.busy is None else worker.busy
         reason = worker.end()
@@ -249,7 +249,7 @@ class _Process:
             )
         self.tell(self.opening)
 
-    def tell(self, *messages: bytes) -> None:
+    def tell(self, *messages: bytes | list[wire.Buffer]) -> None:
         """Sends messages; a worker that is dead is noticed when it does not answer."""
         self.seen = max(self.seen, time.monotonic())
         try:

@@ -25,14 +25,18 @@ _LENGTH = struct.Struct("<Q")
 BEAT_SECONDS = 0.1  # at most one sign of life in this time, but for a new shard
 
 
-def send(channel: socket.socket, *messages: bytes) -> None:
-    """Messages with their lengths before them."""
+def send(channel: socket.socket, *messages: bytes | list[wire.Buffer]) -> None:
+    """Messages, or the pieces of them, with their lengths before them."""
     for message in messages:
-        if len(message) < 1 << 16:
-            channel.sendall(_LENGTH.pack(len(message)) + message)
+        pieces = message if isinstance(message, list) else [message]
+        length = _LENGTH.pack(sum(map(len, pieces)))
+        if len(pieces[0]) < 1 << 16:  # one system call for what is small
+            channel.sendall(length + pieces[0])
         else:
-            channel.sendall(_LENGTH.pack(len(message)))
-            channel.sendall(message)
+            channel.sendall(length)
+            channel.sendall(pieces[0])
+        for piece in pieces[1:]:
+            channel.sendall(piece)
 
 
 def receive(channel: socket.socket) -> bytearray:
@@ -100,7 +104,7 @@ class Worker:
                 send(self.channel, error_message(error))
                 continue
             if results is not None:
-                messages = [wire.encode(result) for result in results]
+                messages = [wire.encode_parts(result) for result in results]
                 send(self.channel, wire.pack("done", {"count": len(messages)}), *messages)
 
     def on_open(self, fields: dict[str, Any], *_: Any) -> None:
