@@ -1,4 +1,4 @@
-"""What all readers share: options, portions, blocks, sparse rows, the count of bad records."""
+"""What all readers share: options, portions, blocks, the count of bad records."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import Field, ValidationError
 
+from hdl.data.csr import Csr
 from hdl.errors import DataError, SpecError
 from hdl.spec import Part, _sentence
 
@@ -67,63 +68,6 @@ class Portion(NamedTuple):
     path: str
     start: int
     length: int
-
-
-@dataclass(frozen=True)
-class Csr:
-    """Sparse rows: row i has `data[indptr[i]:indptr[i + 1]]` in the columns `indices[...]`, ascending, from 0.
-
-    Parameters
-    ----------
-    data : float32 [Z]
-    indices : int32 [Z]
-    indptr : int64 [N + 1]
-        Starts at 0.
-    columns : int
-        I; every index is below it.
-
-    Examples
-    --------
-    >>> rows = Csr(np.float32([5, 6]), np.int32([0, 2]), np.int64([0, 1, 2]), 3)
-    >>> rows[1:].dense()
-    array([[0., 0., 6.]], dtype=float32)
-    """
-
-    data: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
-    columns: int
-
-    def __len__(self) -> int:
-        return len(self.indptr) - 1
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(self), self.columns
-
-    @property
-    def nbytes(self) -> int:
-        return self.data.nbytes + self.indices.nbytes + self.indptr.nbytes
-
-    def __getitem__(self, rows: slice | np.ndarray) -> Csr:
-        """Rows by slice (data and indices are views) or by index or mask (copies)."""
-        if isinstance(rows, slice):
-            lo, hi, step = rows.indices(len(self))
-            if step == 1:
-                hi = max(lo, hi)
-                a, b = self.indptr[lo], self.indptr[hi]
-                return Csr(self.data[a:b], self.indices[a:b], self.indptr[lo : hi + 1] - a, self.columns)
-        rows = np.arange(len(self))[rows]
-        counts = self.indptr[rows + 1] - self.indptr[rows]
-        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        take = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
-        return Csr(self.data[take], self.indices[take], indptr, self.columns)
-
-    def dense(self) -> np.ndarray:
-        """float32 [N, I]"""
-        out = np.zeros(self.shape, np.float32)
-        out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = self.data
-        return out
 
 
 @dataclass
@@ -183,19 +127,23 @@ class Bad:
 
 def finite(block: Block, bad: Bad, names: Sequence[str] | None = None) -> Block:
     """A block without the rows that hold NaN or infinity, each of them given to `bad`."""
-    dense = isinstance(block.x, np.ndarray)
-    if not dense or block.x.dtype == np.uint8 or np.isfinite(block.x).all():
-        good: Any = np.ones(len(block), bool)
-    else:
-        good = np.isfinite(block.x).all(axis=1)
+    good: Any = np.ones(len(block), bool)
+    sparse = isinstance(block.x, Csr)
+    values = block.x.data if sparse else block.x
+    if values.dtype != np.uint8 and not np.isfinite(values).all():
+        if sparse:
+            good[np.searchsorted(block.x.indptr, np.flatnonzero(~np.isfinite(values)), "right") - 1] = False
+        else:
+            good = np.isfinite(values).all(axis=1)
     y = block.y
     if y is not None and y.dtype.kind == "f":
         good &= np.isfinite(y) if y.ndim == 1 else np.isfinite(y).all(axis=1)
     for i in np.flatnonzero(~good):
-        wrong = np.flatnonzero(~np.isfinite(block.x[i])) if dense else np.empty(0, int)
+        row = block.x[i : i + 1].dense()[0] if sparse else block.x[i]
+        wrong = np.flatnonzero(~np.isfinite(row))
         if len(wrong):
             name = f"{names[wrong[0]]!r}" if names else wrong[0] + 1
-            what = f"feature {name} is {block.x[i, wrong[0]]}"
+            what = f"feature {name} is {row[wrong[0]]}"
         else:
             what = "the label is NaN or infinite"
         bad.add(DataError(f"{what}; expected a finite number", **block.where(int(i))))

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl import fs
-from hdl.data.base import Bad, Block, Csr, Source, cut
+from hdl.data.base import Bad, Block, Source, cut
 from hdl.data.columns import canonical
+from hdl.data.csr import Csr
 from hdl.data.parquet import KEY
 from hdl.data.summary import Summary, summarise
 from hdl.errors import DataError, SpecError

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from hdl.data.base import Block, Csr, Options
+from hdl.data.base import Block, Options
 from hdl.data.columns import number
+from hdl.data.csr import Csr
 from hdl.data.delimited import OVERFLOW, to_float32
 from hdl.data.text import TextSource
 

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl import fs
-from hdl.data.base import BLOCK_BYTES, Bad, Block, Csr, Options, Portion, Source
+from hdl.data.base import BLOCK_BYTES, Bad, Block, Options, Portion, Source
 from hdl.data.columns import pick
+from hdl.data.csr import Csr
 from hdl.data.records import plain_x
 from hdl.errors import DataError
 

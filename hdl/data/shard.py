@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from hdl import keys
-from hdl.data.base import Bad, Block, Csr, Portion, Source
+from hdl.data.base import Bad, Block, Portion, Source
+from hdl.data.csr import Csr
 from hdl.data.schema import Schema
 from hdl.errors import DataError
 from hdl.ops import Samples

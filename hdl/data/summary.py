@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import PLACES, Bad, Block, Csr, Portion, Source
+from hdl.data.base import PLACES, Bad, Block, Portion, Source
+from hdl.data.csr import Csr
 from hdl.errors import DataError
 
 DISTINCT = 10_000  # labels told apart; beyond, only whether they are numbers is known

@@ -216,3 +216,38 @@ def test_import_leaves_nothing_half_written(tmp_path):
 def _all(path):
     source = data.open_source(str(path))
     return np.concatenate([block.x for block in source.read(source.portions(1)[0])])
+
+
+def test_arrays_in_memory():
+    from scipy import sparse
+
+    x = np.random.default_rng(0).normal(size=(30, 4)) * (np.arange(4) != 2)
+    y = np.array(["a", "b", "c"] * 10)
+    for given in (x, sparse.csr_matrix(x), sparse.csr_array(x.astype(np.float32))):
+        source = data.Arrays(given, y)
+        summary = data.summarise(source, source.portions(1)[0])
+        schema = data.fit(summary, Spec())
+        shards = [data.load(source, part, schema) for part in source.portions(7)]
+        np.testing.assert_array_equal(np.concatenate([dense(s.train.x) for s in shards]), x.astype(np.float32))
+        assert np.concatenate([s.train.y for s in shards]).tolist() == [0, 1, 2] * 10
+        assert schema.classes == ("a", "b", "c")
+    assert data.Arrays(np.zeros((5, 2, 3), np.uint8)).image == (2, 3, 1)
+    x[3, 1] = np.nan
+    for given in (x, sparse.csr_array(x)):
+        source = data.Arrays(given, y)
+        with pytest.raises(DataError, match="<array> row 3: feature 2 is nan"):
+            data.summarise(source, source.portions(1)[0])
+    with pytest.raises(DataError, match="29 labels, but 30 samples"):
+        data.Arrays(x, y[1:])
+    with pytest.raises(DataError, match="unsorted or repeated columns"):
+        data.Arrays(sparse.csr_array((np.ones(2), np.array([1, 0]), np.array([0, 2])), shape=(1, 2)), y[:1])
+
+
+def test_options_travel_as_json():
+    import json
+
+    options = data.Options.make({"label": "a,b", "max_bad_records": 3})
+    assert options.label == ("a", "b")
+    assert data.Options.make(json.loads(options.model_dump_json())) == options
+    with pytest.raises(SpecError, match=r"max_bad_records: .*given -1"):
+        data.Options.make(max_bad_records=-1)

@@ -1,0 +1,74 @@
+"""Samples that are in memory already, as scikit-learn's users have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from hdl.data.base import BLOCK_BYTES, Bad, Block, Options, Portion, Source
+from hdl.data.csr import Csr
+from hdl.data.records import plain_x, plain_y
+from hdl.errors import DataError
+
+
+class Arrays(Source):
+    """Arrays as a dataset. Portions count rows of the one "file" ``<array>``.
+
+    Parameters
+    ----------
+    x : array [N, I], or CSR with `data`, `indices`, `indptr` and `shape` (such as SciPy's)
+        Images may be [N, H, W] or [N, H, W, C].
+    y : array [N] of numbers or text, or [N, O] of targets, optional
+
+    Examples
+    --------
+    >>> source = Arrays([[0.0, 1.0], [2.0, 3.0]], ["a", "b"])
+    >>> [block.y.tolist() for part in source.portions(2) for block in source.read(part)]
+    [['a'], ['b']]
+    """
+
+    format = "arrays"
+
+    def __init__(self, x: Any, y: Any = None, options: Options | None = None):
+        super().__init__(["<array>"], Options.make(options))
+        if hasattr(x, "indptr"):
+            indptr = np.asarray(x.indptr, np.int64)
+            self.x: Any = Csr(plain_x(np.asarray(x.data)), np.asarray(x.indices, np.int32), indptr, x.shape[1])
+            if self.x.data.dtype != np.float32:
+                self.x = Csr(self.x.data.astype(np.float32), self.x.indices, indptr, x.shape[1])
+            rows = np.repeat(np.arange(len(self.x)), np.diff(indptr))
+            if len(rows) > 1 and ((np.diff(self.x.indices) <= 0) & (np.diff(rows) == 0)).any():
+                raise DataError("sparse rows with unsorted or repeated columns; expected them sorted (sort_indices)")
+        else:
+            x = np.asarray(x)
+            if x.dtype.kind not in "buif" or x.ndim not in (2, 3, 4):
+                raise DataError(f"x is {x.dtype} {x.shape}; expected numbers [samples, features]")
+            if x.ndim > 2:
+                self.image = (x.shape[1], x.shape[2], x.shape[3] if x.ndim == 4 else 1)
+            self.x = x.reshape(len(x), -1)
+        self.y = None if y is None else np.asarray(y)
+        if self.y is not None and len(self.y) != len(self.x):
+            raise DataError(f"{len(self.y)} labels, but {len(self.x)} samples; expected as many")
+
+    def lengths(self) -> list[int]:
+        """The number of rows."""
+        return [len(self.x)]
+
+    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+        sparse, stop = isinstance(self.x, Csr), portion.start + portion.length
+        rows = max(1, BLOCK_BYTES // (4 * self.x.shape[1] + 1)) if not sparse else 65536
+        for lo in range(portion.start, stop, rows):
+            hi = min(lo + rows, stop)
+            x = self.x[lo:hi] if sparse else plain_x(self.x[lo:hi])
+            y = None if self.y is None else _labels(self.y[lo:hi])
+            yield Block(x, y, _places(lo))
+
+
+def _labels(y: np.ndarray) -> np.ndarray | None:
+    return y if y.dtype == object and y.ndim == 1 else plain_y(y)
+
+
+def _places(first: int) -> Any:
+    return lambda i: {"path": f"<array> row {first + i}"}
