@@ -50,6 +50,7 @@ class Host:
         self.ops: Any = None
         self.common: Samples | None = None
         self._source: Source | None = None
+        self._read: dict[int, list[Block]] = {}  # what `summarise` read, if it is small, so that it is decoded once
         self._shards: dict[int, Shard] = {}
 
     @property
@@ -61,7 +62,14 @@ class Host:
 
     def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:
         """The summary of each shard."""
-        return [data.summarise(_Watched(self.source, number, beat), self.cuts[number]) for number in numbers]
+        found, left = [], self.memory // 4
+        for number in numbers:
+            source = _Watched(self.source, number, beat, spare=left)
+            found.append(data.summarise(source, self.cuts[number]))
+            if source.kept is not None:
+                self._read[number] = source.kept
+                left = source.spare
+        return found
 
     def prepare(self, plan: Plan) -> None:
         """Takes what all rounds share."""
@@ -75,7 +83,7 @@ class Host:
         if number not in self._shards:
             plan = self.plan
             self._shards[number] = data.load(
-                _Watched(self.source, number, beat),
+                _Watched(self.source, number, beat, self._read.pop(number, None)),
                 self.cuts[number],
                 plan.schema,
                 plan.spec.seed,
@@ -105,17 +113,31 @@ class Host:
 
 
 class _Watched:
-    """A source that gives a sign of life for every block that is read."""
+    """A source that gives a sign of life for every block that is read.
 
-    def __init__(self, source: Source, number: int, beat: Beat):
-        self.source, self.number, self.beat = source, number, beat
+    Parameters
+    ----------
+    given : list of Block, optional
+        Read these instead of the files.
+    spare : int
+        Bytes of features that `kept` may hold; it is None if there were more.
+    """
+
+    def __init__(self, source: Source, number: int, beat: Beat, given: list[Block] | None = None, spare: int = 0):
+        self.source, self.number, self.beat, self.given, self.spare = source, number, beat, given, spare
+        self.kept: list[Block] | None = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
 
     def read(self, portions: Sequence[Portion], *rest: Any) -> Iterator[Block]:
-        for block in self.source.read(portions, *rest):
+        for block in self.source.read(portions, *rest) if self.given is None else self.given:
             self.beat(self.number, 0.0)
+            self.spare -= block.x.nbytes
+            if self.spare < 0:
+                self.kept = None
+            if self.kept is not None:
+                self.kept.append(block)
             yield block
 
 
