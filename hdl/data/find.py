@@ -59,6 +59,8 @@ def open_source(path: str, options: Options | dict[str, Any] | None = None, sche
     if not filled:
         raise DataError("the file is empty, expected samples", found[0][0])
     format = options.format or _guess(filled)
+    if format == "images":
+        raise DataError("a file; expected a folder with one folder of images for each class", filled[0][0])
     if part and format != "npz" and fs.exists(path.rpartition(":")[0]) and not fs.isdir(path.rpartition(":")[0]):
         raise DataError(f"a {format} file has no parts; expected a folder or .npz archive before ':{part}'", path)
     return _OPEN[format](filled, part, options, schema)
@@ -149,8 +151,8 @@ def _guess(pairs: Pairs) -> str:
         raise DataError("a single image; expected a folder with one folder of images for each class", path)
     if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
         check_whole(path)
-        what = f"the file starts with {start[:4].hex(' ')}, the start of no format that hdl reads"
-        raise DataError(what + " (CSV, libsvm, idx, npy, npz, Parquet)", path, offset=0)
+        what = f"a byte 00, so no text; and the file starts with {start[:4].hex(' ')}, as no format that hdl reads"
+        raise DataError(what + " (CSV, libsvm, idx, npy, npz, Parquet)", path, offset=start.find(b"\0"))
     lines = [line for line in start.splitlines()[:20] if line.strip()]
     sparse = any(b":" in line for line in lines) or stem(path).endswith("svm")
     if sparse and re.fullmatch(rb"\s*[^\s:,;]+(\s+(\d+|qid):\S*)*\s*(#.*)?", lines[0]):

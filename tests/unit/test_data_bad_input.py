@@ -56,7 +56,11 @@ TEXTS = [
     ("empty.csv", "", r"empty.csv: the file is empty, expected"),
     ("blank.csv", "\n \n", r"blank.csv: the file is empty"),
     ("classes.csv", "1,2,same\n3,4,same\n", r"every label is 'same'; expected at least 2 classes"),
-    ("binary.csv", b"\x7fELF\0\0", r"binary.csv at byte 0: the file starts with 7f 45 4c 46"),
+    (
+        "binary.csv",
+        b"\x7fELF\0\0",
+        r"binary.csv at byte 4: a byte 00, so no text; and the file starts with 7f 45 4c 46",
+    ),
     ("zero.svm", "1 0:1\n-1 1:1\n", r"zero.svm:1: '0:1': index 0; expected 1 to"),
     ("twice.svm", "1 1:1\n-1 2:1 2:3\n", r"twice.svm:2: '2:3': index 2 comes twice; expected ascending"),
     ("down.svm", "1 1:1\n-1 3:1 2:3\n", r"down.svm:2: '2:3': index 2 comes after 3; expected ascending"),
@@ -361,6 +365,8 @@ def test_missing_things_are_named(tmp_path):
     (tmp_path / "a.csv").write_text("1,2,0\n")
     with pytest.raises(DataError, match=r"label 'z' is not a column; the file has 3 columns without names"):
         data.open_source(str(tmp_path / "a.csv"), {"label": "z"})
+    with pytest.raises(DataError, match=r"a.csv: a file; expected a folder with one folder of images"):
+        data.open_source(str(tmp_path / "a.csv"), {"format": "images"})
     with pytest.raises(SpecError, match=r"format.*given 'xls'"):
         data.open_source(str(tmp_path / "a.csv"), {"format": "xls"})
 
