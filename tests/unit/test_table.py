@@ -1,5 +1,7 @@
 """The weight table: whole versions, exclusive publication, nothing skipped silently."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -69,10 +71,10 @@ def test_a_search_may_keep_an_infinite_number(table):
 def test_every_cut_file_is_named_and_not_skipped(table):
     table.publish(version(0))
     table.publish(version(1))
-    path = table.file(1)
-    whole = open(path, "rb").read()
+    path = Path(table.file(1))
+    whole = path.read_bytes()
     for length in 0, 5, 8, 100, len(whole) - 1:
-        open(path, "wb").write(whole[:length])
+        path.write_bytes(whole[:length])
         for read in table.latest, table.read, table.rows:
             with pytest.raises(TableError, match=r"v00000001\.safetensors.*resumes from version 0"):
                 read()
@@ -80,12 +82,12 @@ def test_every_cut_file_is_named_and_not_skipped(table):
 
 def test_one_flipped_byte_anywhere_is_found(table):
     table.publish(version(0, rows=[row(0, 0.5)]))
-    path = table.file(0)
-    whole = open(path, "rb").read()
+    path = Path(table.file(0))
+    whole = path.read_bytes()
     for place in range(8, len(whole)):
         damaged = bytearray(whole)
         damaged[place] ^= 1
-        open(path, "wb").write(damaged)
+        path.write_bytes(damaged)
         if damaged[place] in b" \t" or whole[place] in b" \t":  # padding of the header
             continue
         with pytest.raises(TableError):
@@ -94,10 +96,10 @@ def test_one_flipped_byte_anywhere_is_found(table):
 
 def test_a_foreign_file_under_a_versions_name_is_refused(table, tmp_path):
     table.publish(version(0))
-    open(table.file(1), "wb").write(wire.pack("update", {}, {}))
+    Path(table.file(1)).write_bytes(wire.pack("update", {}, {}))
     with pytest.raises(TableError, match="not a version"):
         table.latest()
-    open(table.file(1), "wb").write(open(table.file(0), "rb").read())
+    Path(table.file(1)).write_bytes(Path(table.file(0)).read_bytes())
     with pytest.raises(TableError, match="holds version 0"):
         table.latest()
 
@@ -135,9 +137,9 @@ def test_common_samples_are_written_once_and_checked(table):
     fields, tensors = table.common()
     assert fields == {"a": 1}
     assert tensors["x"].tolist() == x.tolist()
-    data = bytearray(open(table.common_file, "rb").read())
+    data = bytearray(Path(table.common_file).read_bytes())
     data[-1] ^= 1
-    open(table.common_file, "wb").write(data)
+    Path(table.common_file).write_bytes(data)
     with pytest.raises(TableError, match="SHA-256"):
         table.common()
 
