@@ -27,6 +27,7 @@ RUNNERS = {
 }
 SCORED = 1_000_000  # training samples up to which the report scores them again, where there is no test data
 RUN = "Run"
+ENDS = {"patience": "stopped early: validation got no better", "converged": "stopped early: converged"}
 RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "no_report", "quiet", "dry_run")
 OWN_FILES = ("common.safetensors", "report.html", "measured.json")  # in a table's folder, besides the versions
 
@@ -112,6 +113,9 @@ def _train(
         except KeyboardInterrupt:
             display.close()
             raise Interrupted(_how_to_resume(data, out)) from None
+        display.close()
+        if outcome.reason in ENDS:
+            display.say(ENDS[outcome.reason])
     try:
         _finish(data, out, options, outcome, test, no_report, threads)
     except KeyboardInterrupt:

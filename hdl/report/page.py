@@ -142,7 +142,7 @@ section{padding:22px 24px}
 .card .value{font-size:28px;font-weight:660;letter-spacing:-.02em;line-height:1.25;font-variant-numeric:tabular-nums}
 .card:first-child .value{color:rgb(var(--accent))}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,360px),1fr));gap:28px;margin-top:8px}
-figure{margin:0;min-width:0}
+figure{margin:0;min-width:0}.pair figure{max-width:640px}
 figure svg{width:100%;height:auto;display:block;overflow:visible}
 figcaption{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:14px;margin-bottom:6px;justify-content:space-between}
 figcaption b{font-weight:600}

@@ -195,6 +195,15 @@ def test_resume_needs_no_flags_and_gives_the_same_bytes(trained, capfd, tmp_path
     assert "no table to resume" in run(capfd, "train", data, "--out", tmp_path / "x", "--resume", status=4).err
 
 
+def test_early_stopping_is_told(capfd, tmp_path):
+    rng = np.random.default_rng(0)  # labels that nothing tells of: validation soon gets worse
+    np.savetxt(tmp_path / "noise.csv", np.c_[rng.normal(size=(100, 8)), rng.integers(0, 2, 100)], "%g", delimiter=",")
+    flags = ["--epochs", "500", "--validation", "0.3", "--patience", "1", "--lr", "0.1", "--no-report"]
+    told = run(capfd, "train", tmp_path / "noise.csv", "--out", tmp_path / "t", *flags)
+    assert told.err.splitlines()[-1] == "stopped early: validation got no better"
+    assert Table(tmp_path / "t").latest() < 500
+
+
 def test_dry_run_prints_a_spec_that_spec_takes(trained, capfd, tmp_path):
     flags = ["--net", "0-7-0", "--optimizer", "nesterov", "--sync-every", "20batches", "--init", "uniform[-1,1]"]
     printed = run(capfd, "train", trained / "data.csv", "--dry-run", *flags, "--workers", "3").out
