@@ -77,6 +77,7 @@ class LocalRunner(Runner):
         self._deaths: Counter[int] = Counter()
         self._notify: Notify = lambda event: None
         self._timings: list[dict[str, Any]] = []
+        self._phases: dict[str, float] = {}
 
     def open(self, job: Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:
         self._notify, self._shards = notify, len(cuts)
@@ -120,6 +121,12 @@ class LocalRunner(Runner):
             worker.tell(self._plan)
 
     def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
+        updates = self._round(weights, evaluate_only)
+        names = sorted({name for update in updates for name in update.seconds})
+        self._phases = {name: sum(update.seconds.get(name, 0.0) for update in updates) for name in names}
+        return updates
+
+    def _round(self, weights: Weights, evaluate_only: bool) -> list[Update]:
         began = time.perf_counter()
         if self._host:
             updates = self._host.round(weights, range(self._shards), evaluate_only, self._beat("round"))
@@ -140,6 +147,10 @@ class LocalRunner(Runner):
 
     def timings(self) -> list[dict[str, Any]]:
         return self._timings
+
+    def phases(self) -> dict[str, float]:
+        """Seconds of loading, measuring and training, each summed over all shards."""
+        return self._phases
 
     def close(self) -> None:
         for worker in self._staff:
