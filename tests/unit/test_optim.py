@@ -223,6 +223,10 @@ def test_the_drivers_step_is_a_workers_step_on_the_whole_data(rule):
     expected, kept = w.copy(), state.copy()
     for step in range(3):
         reference.train(expected, kept, samples, np.arange(30), 30, ops.rates(spec, step, 1, 1), step)
-        w, state = optim.apply(spec, w, state, reference.gradient(w, samples)[0] / 30, step)
+        given = w.copy(), state.copy()
+        new = optim.apply(spec, w, state, reference.gradient(w, samples)[0] / 30, step)
+        assert np.array_equal(w, given[0])  # what it was given stays
+        assert np.array_equal(state, given[1])
+        w, state = new
     np.testing.assert_allclose(w, expected, rtol=1e-12)
     np.testing.assert_allclose(state, kept, rtol=1e-12)
