@@ -13,16 +13,15 @@ from hdl.streaming import Reporter, order, outgoing, samples, script, shard
 def main(arguments: list[str]) -> None:
     asked, number, reporter = order(arguments), shard(), Reporter()
 
-    def messages():
+    def messages() -> list[bytes]:
         with samples(sys.stdin.buffer, asked.table) as (path, portions):
             task = Task(asked, path, {number: portions})
-            message = task.message(number, reporter.beat)
-            reporter.count(samples=task.note["samples"], batches=task.note["batches"], bad_records=task.note["bad"],
+            message, note = task.message(number, reporter.beat), task.note
+            reporter.count(samples=note["samples"], batches=note["batches"], bad_records=note["bad"],
                            update_bytes=len(message))  # fmt: skip
-            yield message
-            yield task.closing()
+            return [message, task.closing()]
 
-    outgoing(told(messages(), asked), "0\t")
+    outgoing(told(messages, asked), "0\t")
 
 
 if __name__ == "__main__":

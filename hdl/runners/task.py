@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +18,8 @@ from pydantic import Field, Json, ValidationError
 
 from hdl import fs, ops, sync, wire
 from hdl import spec as specs
-from hdl.data import Options, Portion, Schema
-from hdl.errors import HdlError, SpecError
+from hdl.data import Options, Portion, Schema, Summary
+from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.runners.base import Plan
 from hdl.runners.local_worker import error_from, error_message, read_plan
 from hdl.runners.work import Beat, Host
@@ -29,6 +29,7 @@ from hdl.wire import Update, Weights
 
 PLAN, WEIGHTS = "plan", "weights"
 PREFIX = "hdl."
+ISAS = ("generic", "avx2", "avx512")  # each can run what is before it
 
 
 class Order(Part):
@@ -97,11 +98,18 @@ class Task:
 
     def __init__(self, order: Order, data: str, cuts: Mapping[int, Sequence[Portion]]):
         self.order, self.began = order, time.time()
-        plan, self.weights, options = start(order) if order.stage == "round" else (None, None, order.options)
+        self.plan, self.weights, options = start(order) if order.stage == "round" else (None, None, order.options)
         self.host = Host(data, Options.make(options), cuts, order.threads, order.backend, order.memory)
-        if plan:
-            self.host.prepare(plan)
+        if self.plan:
+            self.host.prepare(self.plan)
         self.note = {"shards": [*cuts], "samples": 0, "batches": 0, "bad": 0, "read": 0.0, "compute": 0.0}
+
+    def read(self, number: int, beat: Beat) -> None:
+        """Decodes a shard, which `message` then finds."""
+        began = time.perf_counter()
+        if self.order.stage == "round":
+            self.host.shard(number, beat)
+        self.note["read"] += time.perf_counter() - began
 
     def message(self, number: int, beat: Beat) -> bytes:
         """What comes of a shard: its update, or its summary."""
@@ -113,19 +121,23 @@ class Task:
             note["bad"] += summary.bad
             fields, tensors = summary.to_parts()
             return wire.pack("part", {"shard": number, "summary": fields}, tensors)
+        self.read(number, beat)
+        began = time.perf_counter()
         (update,) = self.host.round(self.weights, [number], self.order.evaluate_only, beat)
-        note["read"] += update.seconds["load"]
-        note["compute"] += time.perf_counter() - began - update.seconds["load"]
+        note["compute"] += time.perf_counter() - began
         note["samples"] += int(update.sums.get("samples", 0))
         note["batches"] += int(update.sums.get("batches", 0))
         note["bad"] += self.host.shard(number, beat).bad.count
         return wire.encode(update)
 
+    def key(self, number: int, lanes: int) -> bytes:
+        """Under which the message of a shard travels: its lane."""
+        return str(lane(self.plan.spec.shards, number, lanes) if self.plan else 0).encode()
+
     def closing(self) -> bytes:
         """The note of what was done here, and when."""
         isa = self.host.ops.isa if self.host.ops else best_isa(self.order.backend)
-        when = {"began": self.began, "ended": time.time()}
-        return wire.pack("note", {**self.note, **when, "host": socket.gethostname(), "isa": isa})
+        return note_of("map", self.began, **self.note, isa=isa)
 
 
 def start(order: Order) -> tuple[Plan, Weights, dict[str, Any]]:
@@ -145,6 +157,30 @@ def versions_of(folder: str) -> tuple[Version, Version]:
     """The first and the last version of a table."""
     table = Table(folder)
     return table.read(0), table.read()
+
+
+def lane(shards: int, number: int, lanes: int) -> int:
+    """Which of several reducers gets a shard's update: each has whole subtrees of the fixed tree, so that it can join.
+
+    Examples
+    --------
+    >>> [lane(5, number, 2) for number in range(5)]
+    [0, 0, 0, 0, 1]
+    """
+    low, high, found, wide = 0, shards, 0, 1
+    while wide < lanes and high - low > 1:
+        middle = sync.split(low, high)
+        right = number >= middle
+        low, high = (middle, high) if right else (low, middle)
+        found, wide = 2 * found + right, 2 * wide
+    return min(found, lanes - 1)
+
+
+def note_of(kind: str, began: float, **fields: Any) -> bytes:
+    """A note that ends now; `kind` is map or reduce, times are Unix'."""
+    return wire.pack(
+        "note", {**fields, "kind": kind, "began": began, "ended": time.time(), "host": socket.gethostname()}
+    )
 
 
 def joined(messages: Iterable[bytes], order: Order) -> Iterator[bytes]:
@@ -183,14 +219,37 @@ def sorted_out(messages: Iterable[bytes]) -> tuple[list[bytes], list[dict[str, A
     return results, notes
 
 
-def told(messages: Iterable[bytes], order: Order) -> Iterator[bytes]:
-    """The messages, and an error of hdl as the last one if a driver waits for it."""
+def told(make: Callable[[], Iterable[bytes]], order: Order) -> list[bytes]:
+    """What `make` makes; if a driver waits for it, an error of hdl as a message."""
     try:
-        yield from messages
+        return list(make())
     except HdlError as error:
         if not order.driver:
             raise
-        yield error_message(error)
+        return [error_message(error)]
+
+
+def summary_of(parts: Iterable[bytes], shards: int) -> Summary:
+    """The summary of the dataset from those of its shards.
+
+    Raises
+    ------
+    WorkerError
+        There is none of a shard.
+    """
+    found = {}
+    for part in parts:
+        _, fields, tensors = wire.unpack(part)
+        found[fields["shard"]] = Summary.from_parts(fields["summary"], tensors)
+    if missing := [shard for shard in range(shards) if shard not in found]:
+        raise WorkerError(f"the tasks gave no summary of shards {missing}")
+    return sync.fold([found[shard] for shard in range(shards)], lambda a, b: a.join(b))
+
+
+def weakest(notes: Iterable[dict[str, Any]], backend: str) -> str:
+    """The instruction set that all tasks have, from the map tasks' notes."""
+    seen = {note["isa"] for note in notes if note["kind"] == "map"}
+    return min(seen, key=ISAS.index) if seen and seen <= set(ISAS) else backend
 
 
 def best_isa(backend: str) -> str:

@@ -1,0 +1,244 @@
+"""What the MapReduce and the Streaming runner share: a working folder on HDFS, one job a round, what comes back."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import time
+import uuid
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from hdl import envpack, fs, wire
+from hdl.data import Portion, Summary
+from hdl.errors import DataError, HdlError, SpecError
+from hdl.runners import base
+from hdl.runners.base import Notify, Plan, Progress, Replaced, Runner
+from hdl.runners.job import Job
+from hdl.runners.local_worker import plan_message
+from hdl.runners.task import PLAN, PREFIX, WEIGHTS, sorted_out, summary_of, weakest
+from hdl.table import Table
+from hdl.wire import Update, Weights
+
+ENVIRONMENT = "hdl-env"  # the unpacked archive in a task's folder
+NODE_MB = 1024  # of a map or reduce container: Hadoop's JVM, Python, and a JVM in it that reads HDFS
+SETTINGS = {
+    "mapreduce.map.memory.mb": NODE_MB,
+    "mapreduce.reduce.memory.mb": NODE_MB,
+    "mapreduce.map.output.compress": "false",  # random floats do not shrink
+    "mapreduce.job.reduces": 1,
+}
+
+
+class HadoopRunner(Runner):
+    """Carries each round out as one Hadoop job.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Map tasks; None: one a shard.
+    threads : int, optional
+        Of each task; None: 1.
+    backend : {'cpu', 'reference'}
+    deadline : float
+        Seconds without news of a job after which it counts as hung.
+    python : str, optional
+        A Python on every node that has hdl and its requirements. None: the nodes have a plain Python of this version,
+        and this environment is packed and sent to them, once.
+    combiner : bool
+        Let Hadoop join updates on the map side: it changes the traffic, and no byte of the result.
+    settings : dict, optional
+        Properties of the jobs, over `SETTINGS`.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        threads: int | None = None,
+        backend: str = "cpu",
+        deadline: float = 1800.0,
+        python: str | None = None,
+        combiner: bool = True,
+        settings: dict[str, Any] | None = None,
+    ):
+        if workers is not None and workers < 1:
+            raise SpecError(f"workers: expected at least 1 (given {workers})")
+        self.asked, self.workers, self.threads = workers, workers or 1, threads or 1
+        self.backend = self.device = backend
+        self.deadline, self.combiner = deadline, combiner
+        self.python = python or os.environ.get("HDL_NODE_PYTHON")
+        self.settings = {**SETTINGS, **(settings or {})}
+        self.counters: dict[str, dict[str, int]] = {}
+        self.application: str | None = None
+        self._notify: Notify = lambda event: None
+        self._jobs, self._work, self._isa = 0, "", ""
+        self._sent_files: dict[str, str] = {}  # in the working folder on HDFS: name to path
+        self._files: dict[str, str] = {}  # of the distributed cache: name in a task's folder to path on HDFS
+        self._archive: Future[str] | None = None
+        self._notes: list[dict[str, Any]] = []
+        self._phases: dict[str, float] = {}
+
+    def open(self, job: base.Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:
+        if not job.data.startswith("hdfs://"):
+            raise SpecError(f"{job.data}: runner {self.name} reads HDFS; `hdl import` or `hadoop fs -put` brings data")
+        self._job, self._cuts, self._notify = job, [list(portions) for portions in cuts], notify
+        self.workers = min(self.asked or len(cuts), len(cuts))
+        user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
+        self._work = f"hdfs:///user/{user}/.hdl/jobs/{uuid.uuid4().hex}"
+        fs.mkdir(self._work)
+        if not self.python:  # packing and sending take seconds: the data is looked at meanwhile
+            pool = ThreadPoolExecutor(1)
+            self._archive = pool.submit(lambda: envpack.upload(envpack.pack()))
+            pool.shutdown(wait=False)
+        self._prepare_data()
+
+    def isa(self) -> str:
+        return self._isa
+
+    def summarise(self) -> Summary:
+        parts = self._run("summarise", {})
+        self._isa = weakest(self._notes, self.backend)
+        return summary_of(parts, len(self._cuts))
+
+    def prepare(self, plan: Plan) -> None:
+        self._files[PLAN] = self._put(PLAN, plan_message(plan))
+        if plan.spec.sync.mode == "genetic":
+            common = Table(plan.table).common_file
+            if not common.startswith("hdfs://"):
+                with fs.open(common) as file:
+                    common = self._put(os.path.basename(common), file.read())
+            self._files[os.path.basename(common)] = common
+
+    def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
+        self._files[WEIGHTS] = self._put(f"{WEIGHTS}-{self._jobs}", wire.encode(weights))
+        return [wire.decode(message) for message in self._run("round", {"evaluate_only": evaluate_only})]
+
+    def timings(self) -> list[dict[str, Any]]:
+        maps = [note for note in self._notes if note["kind"] == "map"]
+        return [
+            {"worker": number, "seconds": note["ended"] - note["began"], **{k: note[k] for k in ("shards", "host")}}
+            for number, note in enumerate(sorted(maps, key=lambda note: note["shards"]))
+        ]
+
+    def phases(self) -> dict[str, float]:
+        return self._phases
+
+    def close(self) -> None:
+        if self._archive:
+            self._archive.cancel()
+        if self._work:
+            with suppress(OSError, HdlError):
+                fs.remove(self._work)
+        self._work = ""
+
+    def _prepare_data(self) -> None:
+        """Sees to it that tasks find their shards."""
+
+    @abstractmethod
+    def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:
+        """The client's command and what it finds in its environment."""
+
+    @abstractmethod
+    def _collect(self, out: str) -> Iterable[bytes]:
+        """The messages that a job has written."""
+
+    def _run(self, stage: str, order: dict[str, Any]) -> list[bytes]:
+        """One job: its updates or parts."""
+        self._jobs += 1
+        out = f"{self._work}/out-{self._jobs}"
+        number = f" {self._jobs}" if stage == "round" else ""
+        given = {"stage": stage, "driver": True, "backend": self.backend, "threads": self.threads,
+                 "combiner": self.combiner, "data": self._job.data, "memory": self._memory(),
+                 "options": self._job.options.model_dump_json(), **order}  # fmt: skip
+        properties = {
+            "mapreduce.job.name": f"hdl {stage}{number}: {self._job.table}",
+            **self.settings,
+            **{PREFIX + name: value for name, value in given.items()},
+        }
+        began = time.time()
+        job = Job(*self._command(properties, out), self.deadline, self._progress(stage), self._failed)
+        try:
+            job.run()
+            ended = time.time()
+            results, self._notes = sorted_out(self._collect(out))
+        except HdlError as error:
+            raise self._told(error, job) from None
+        self.application, self.counters = job.application, job.counters
+        fs.remove(out)
+        self._phases = phases(self._notes, began, ended)
+        return results
+
+    def _progress(self, stage: str) -> Any:
+        """Maps are nearly all of the work; the reducer only adds up."""
+        total = len(self._cuts)
+
+        def tell(maps: float, reduces: float) -> None:
+            self._notify(Progress(stage, total * (0.95 * maps + 0.05 * reduces), total))
+
+        return tell
+
+    def _failed(self, attempt: str, reason: str) -> None:
+        number = int(attempt.split("_")[4])
+        self._notify(Replaced(number, (), f"{attempt}: {reason}"))
+
+    def _told(self, error: HdlError, job: Job) -> HdlError:
+        """An error of a task, with the job it comes from."""
+        if job.application is None or job.application in str(error):
+            return error
+        where = f" ({job.application}; the full log: {job.log_command})"
+        if isinstance(error, DataError):
+            return DataError(error.message + where, error.path, error.line, error.offset)
+        return type(error)(f"{error}{where}")
+
+    def _memory(self) -> int:
+        """Bytes of features that a task may keep: what its container has beside two JVMs and Python."""
+        return max(64, int(self.settings["mapreduce.map.memory.mb"]) - 768) << 20
+
+    def _put(self, name: str, content: bytes) -> str:
+        """Puts a file into the working folder on HDFS."""
+        path = self._sent_files[name] = f"{self._work}/{name}"
+        fs.publish(path, content)
+        return path
+
+    def _cache(self) -> str:
+        """The files of the distributed cache, as Hadoop's properties and options take them."""
+        return ",".join(f"{path}#{name}" for name, path in sorted(self._files.items()))
+
+    def _python(self) -> str:
+        return self.python or "python{}.{}".format(*sys.version_info)
+
+    def _environment(self) -> str | None:
+        """The packed environment on HDFS; None if the nodes have one."""
+        return f"{self._archive.result()}#{ENVIRONMENT}" if self._archive else None
+
+
+def groups(shards: int, workers: int) -> list[range]:
+    """The shards of each worker: neighbours are siblings in the tree, so that each joins most of what it makes."""
+    return [range(k * shards // workers, (k + 1) * shards // workers) for k in range(workers)]
+
+
+def phases(notes: list[dict[str, Any]], began: float, ended: float) -> dict[str, float]:
+    """Seconds of a job on its longest way: start of the last map task, its reading and computing, shuffling, the end.
+
+    Parameters
+    ----------
+    notes : of the tasks
+    began, ended : float
+        When the client was started, and when it ended; Unix time, as all times here. Clocks of nodes may differ.
+    """
+    maps = [note for note in notes if note["kind"] == "map"]
+    if not maps:
+        return {}
+    last = max(maps, key=lambda note: note["ended"])
+    reduced = max((note["ended"] for note in notes if note["kind"] == "reduce"), default=last["ended"])
+    return {
+        "start": last["began"] - began,
+        "read": last["read"],
+        "compute": last["compute"],
+        "shuffle": reduced - last["ended"],
+        "finish": ended - reduced,
+    }

@@ -1,0 +1,259 @@
+"""MapReduce through pydoop: `train_shard` as the mapper, the tree's joining as combiner and reducer, bytes throughout.
+
+The module is also the program of a job that is submitted by hand::
+
+    pydoop submit --do-not-use-java-record-reader --do-not-use-java-record-writer --num-reducers 1 \\
+        -D hdl.table=hdfs:///model hdl.runners.mapreduce INPUT OUTPUT
+
+makes one round: OUTPUT is a weight table with the versions 0 and n + 1. See docs/hadoop.md.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from hdl import data, fs, versions, wire
+from hdl import spec as specs
+from hdl.data import Portion
+from hdl.errors import SpecError, Unavailable
+from hdl.runners import splits
+from hdl.runners.hadoop import ENVIRONMENT, HadoopRunner, groups
+from hdl.runners.job import hadoop
+from hdl.runners.task import Order, Task, joined, note_of, sorted_out, summary_of, told, versions_of, weakest
+from hdl.table import Table
+
+try:
+    import pydoop
+    from pydoop.mapreduce import api, pipes
+except ImportError as error:
+    raise Unavailable(f"the mapreduce runner needs pydoop ({error}); `./build.sh hadoop` builds it") from None
+
+# bash, as other shells drop variables with a dot in their names, which is how Hadoop tells the task its port.
+PROGRAM = """#!/bin/bash
+PYTHONPATH={path} exec {python} -P -m hdl.runners.mapreduce
+"""
+
+
+class MapReduceRunner(HadoopRunner):
+    """Carries each round out as one MapReduce job of this module's classes; parameters as `HadoopRunner`'s.
+
+    Examples
+    --------
+    >>> with MapReduceRunner() as runner:  # doctest: +SKIP
+    ...     outcome = hdl.driver.train(Job("hdfs:///digits", "hdfs:///model", Spec(shards=4)), runner)
+    """
+
+    name = "mapreduce"
+
+    def _prepare_data(self) -> None:
+        """Shards become input splits, each with the hosts that hold most of it."""
+        lengths: dict[str, int] = {}  # in the reader's unit
+        for path, start, length in (portion for portions in self._cuts for portion in portions):
+            lengths[path] = max(lengths.get(path, 0), start + length)
+        sizes = {path: fs.size(path) for path in lengths}
+        found = []
+        for own in groups(len(self._cuts), self.workers):
+            held: Counter[str] = Counter()
+            for path, start, length in (portion for shard in own for portion in self._cuts[shard]):
+                share = sizes[path] / lengths[path]  # bytes of a record, where the unit is not bytes
+                for place, host in enumerate(fs.hosts(path, int(start * share), int(length * share))):
+                    held[host] += int(length * share) >> place
+            found.append(({"cuts": [[shard, self._cuts[shard]] for shard in own]}, [h for h, _ in held.most_common()]))
+        self._splits = self._put("splits", splits.encode(found))
+
+    def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:
+        if "program" not in self._sent_files:
+            path = ENVIRONMENT if self._environment() else ""
+            self._put("program", PROGRAM.format(path=path, python=self._python()).encode())
+        given = {
+            **properties,
+            splits.URI: self._splits,
+            "mapreduce.pipes.isjavarecordreader": "false",
+            "mapreduce.pipes.isjavarecordwriter": "false",
+            "mapreduce.job.cache.files": self._cache(),
+        }
+        if sent := self._environment():
+            given["mapreduce.job.cache.archives"] = sent
+        jar = pydoop.jar_path()
+        words = [word for name, value in given.items() for word in ("-D", f"{name}={value}")]
+        command = [hadoop(), "it.crs4.pydoop.mapreduce.pipes.Submitter", *words, "-libjars", jar]
+        return [*command, "-output", out, "-program", self._sent_files["program"]], {"HADOOP_CLASSPATH": jar}
+
+    def _collect(self, out: str) -> Iterator[bytes]:
+        for name in fs.list(out):
+            if name.startswith("part-"):
+                with fs.open(fs.join(out, name)) as file:
+                    while length := file.read(8):
+                        yield file.read(struct.unpack("<Q", length)[0])
+
+
+class Reader(api.RecordReader):
+    """Decodes the split's shards: a record is a shard's number, and the error if it cannot be read."""
+
+    def __init__(self, context: pipes.TaskContext):
+        super().__init__(context)
+        self.order = Order.of(context.job_conf)
+        path, cuts = _shards(context, self.order)
+        self.left, self.count = [*cuts], len(cuts)
+        self.task = Task(self.order, path, cuts)
+
+    def next(self) -> tuple[int, list[bytes]]:
+        if not self.left:
+            raise StopIteration
+        number = self.left.pop(0)
+        return number, told(lambda: self.task.read(number, self.beat) or [], self.order)
+
+    def beat(self, number: int, share: float) -> None:
+        """A sign of life, sent at most once a second: a long epoch is not taken for a hung task."""
+        self.context.progress_value = (self.count - len(self.left) - 1 + share) / self.count
+        self.context.set_status(f"shard {number}: {share:.0%}")
+
+    def get_progress(self) -> float:
+        return (self.count - len(self.left)) / self.count
+
+
+class Mapper(api.Mapper):
+    """Carries the training step out on each shard: forward, backward and update per mini-batch, all in the core.
+
+    What a combiner may do only where Hadoop runs it once, the local update, is part of the step: at the shard's end.
+    """
+
+    def __init__(self, context: pipes.TaskContext):
+        super().__init__(context)
+        self.reader: Reader = context.record_reader
+        self.lanes = max(1, context.job_conf.get_int("mapreduce.job.reduces", 1))
+        names = {"samples": "samples", "batches": "batches", "bad": "bad records", "bytes": "bytes of updates"}
+        self.counters = {name: context.get_counter("hdl", label) for name, label in names.items()}
+
+    def map(self, context: pipes.TaskContext) -> None:
+        reader, number = self.reader, context.key
+        messages = context.value or told(lambda: [reader.task.message(number, reader.beat)], reader.order)
+        for message in messages:
+            self._count("bytes", len(message))
+            context.emit(reader.task.key(number, self.lanes), message)
+
+    def close(self) -> None:
+        task = self.reader.task
+        for name in "samples", "batches", "bad":
+            self._count(name, task.note[name])
+        self.context.emit(task.key(0, self.lanes), task.closing())
+
+    def _count(self, name: str, amount: int) -> None:
+        self.context.increment_counter(self.counters[name], amount)
+
+
+class Combiner(api.Combiner):
+    """Joins what one map task made: less travels, and the result is the same whether it runs never, once or twice."""
+
+    def reduce(self, context: pipes.TaskContext) -> None:
+        for message in joined(context.values, Order.of(context.job_conf)):
+            context.emit(context.key, message)
+
+
+class Partitioner(api.Partitioner):
+    """Keys are lanes already: whole subtrees, so that each reducer can join what it gets."""
+
+    def partition(self, key: bytes, n_reduces: int) -> int:
+        return int(key) % n_reduces
+
+
+class Reducer(api.Reducer):
+    """Joins the updates of all shards of its lane; the Writer hands them to the driver, or merges them."""
+
+    def reduce(self, context: pipes.TaskContext) -> None:
+        began = time.time()
+        for message in joined(context.values, Order.of(context.job_conf)):
+            context.emit(context.key, message)
+        context.emit(context.key, note_of("reduce", began))
+
+
+class Writer(api.RecordWriter):
+    """Writes into the attempt's own folder, which Hadoop makes the job's output once, for one attempt."""
+
+    def __init__(self, context: pipes.TaskContext):
+        super().__init__(context)
+        self.order, self.messages = Order.of(context.job_conf), []
+
+    def emit(self, key: bytes, value: bytes) -> None:
+        self.messages.append(value)
+
+    def close(self) -> None:
+        folder = self.context.get_work_path()
+        fs.mkdir(folder)
+        if self.order.driver:
+            content = b"".join(struct.pack("<Q", len(message)) + message for message in self.messages)
+            fs.publish(self.context.get_default_work_file(), content)
+        else:
+            _publish(self.order, self.context, self.messages, Table(folder))
+
+
+class Factory(pipes.Factory):
+    """Makes a combiner only where there is something to combine for."""
+
+    def create_combiner(self, context: pipes.TaskContext) -> api.Combiner | None:
+        reduces = context.job_conf.get_int("mapreduce.job.reduces", 1)
+        return Combiner(context) if reduces and Order.of(context.job_conf).combiner else None
+
+
+def _shards(context: pipes.TaskContext, order: Order) -> tuple[str, dict[int, list[Portion]]]:
+    """The dataset's path and this task's shards: of a driver's split, or of a whole file of a job submitted by hand."""
+    conf = context.job_conf
+    if splits.URI in conf:
+        found = splits.decode(context.get_input_split(raw=True))
+        return order.data, {number: [Portion(*portion) for portion in portions] for number, portions in found["cuts"]}
+    file = context.input_split
+    path, source = _by_hand(conf, order)
+    names = [name.rsplit("/", 1)[-1] for name in source.paths]
+    number = names.index(file.filename.rsplit("/", 1)[-1])
+    if file.offset:
+        raise SpecError(
+            f"{file.filename} was split; a file is a shard: -D mapreduce.input.fileinputformat.split.minsize={1 << 62}"
+        )
+    return path, {number: [Portion(source.paths[number], 0, source.lengths()[number])]}
+
+
+def _by_hand(conf: api.JobConf, order: Order) -> tuple[str, data.Source]:
+    """INPUT, and the dataset in it."""
+    path = conf["mapreduce.input.fileinputformat.inputdir"].replace("\\,", ",")
+    options = order.options
+    if options is None and order.stage == "round":
+        options = Table(order.table).read(0).about["options"]
+    return path, data.open_source(path, options)
+
+
+def _publish(order: Order, context: pipes.TaskContext, messages: list[bytes], out: Table) -> None:
+    """The versions that a job submitted by hand makes: 0 of a summary, or 0 and the next one of a round."""
+    if context.job_conf.get_int("mapreduce.job.reduces", 1) != 1:
+        raise SpecError("one reducer makes the version: --num-reducers 1")
+    results, notes = sorted_out(messages)
+    if order.stage == "round":
+        zero, last = versions_of(order.table)
+        if fs.exists(Table(order.table).common_file):
+            out.publish_common(*Table(order.table).common())
+        out.publish(zero)
+        out.publish(versions.following(last, map(wire.decode, results)))
+        return
+    path, source = _by_hand(context.job_conf, order)
+    spec = specs.parse({**(order.spec or {}), "shards": len(source.paths)})
+    if spec.sync.mode == "genetic":
+        raise SpecError(
+            "genetic mode measures on samples that `hdl train` draws from all shards: begin the table with it"
+        )
+    isa = weakest(notes, order.backend)
+    cuts = [[Portion(name, 0, length)] for name, length in zip(source.paths, source.lengths(), strict=True)]
+    _, _, version = versions.first(path, source.options, spec, summary_of(results, len(cuts)), cuts, isa, order.backend)
+    out.publish(version)
+
+
+def __main__() -> None:  # the name that `pydoop submit` calls
+    """Runs one task; Hadoop tells which over a socket."""
+    factory = Factory(Mapper, Reducer, Combiner, Partitioner, Writer, Reader)
+    pipes.run_task(factory, private_encoding=False, auto_serialize=False)
+
+
+if __name__ == "__main__":
+    __main__()
