@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
     """A running cluster; this process and what it starts use it."""
-    started = Cluster.start(tmp_path_factory.mktemp("cluster"), datanodes=2, nodemanagers=2)
+    started = Cluster.start(tmp_path_factory.mktemp("cluster"), datanodes=2, nodemanagers=2, seconds=240)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in started.environment().items():
             patch.setenv(name, value)
