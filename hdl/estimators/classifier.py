@@ -76,7 +76,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             self._known = self.classes_
         return self._partial_fit(X, y)
 
-    def _samples(self, X: ArrayLike, y: ArrayLike, new: bool) -> Samples:
+    def _samples(self, X: Any, y: Any, new: bool) -> Samples:
         X, y = validate_data(
             self, X, y, accept_sparse="csr", dtype=TYPES, multi_output=True, reset=not hasattr(self, "_schema") or new
         )

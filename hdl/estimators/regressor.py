@@ -5,6 +5,8 @@ Letters: N samples, I features, O outputs.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
@@ -42,7 +44,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         """One epoch over these samples."""
         return self._partial_fit(X, y)
 
-    def _samples(self, X: ArrayLike, y: ArrayLike, new: bool) -> Samples:
+    def _samples(self, X: Any, y: Any, new: bool) -> Samples:
         X, y = validate_data(
             self, X, y, accept_sparse="csr", dtype=TYPES, multi_output=True, y_numeric=True,
             reset=not hasattr(self, "_schema") or new,
