@@ -20,9 +20,10 @@ from contextlib import contextmanager
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from hdl.data import Portion
+from hdl.data import Options, Portion, Source
 from hdl.errors import DataError, HdlError, SpecError
 from hdl.runners.task import Order
+from hdl.runners.typed import Typed
 
 HEAD = "head"  # the dataset's first lines: a shard without a header reads as the whole does
 INPUT = "mapreduce_map_input_file"  # as Streaming spells the property
@@ -60,19 +61,21 @@ def shard() -> int:
 
 
 @contextmanager
-def samples(stream: BinaryIO, table: str) -> Iterator[tuple[str, list[Portion]]]:
-    """The lines of a stream as a dataset to open, and the portion of it that is the stream.
+def samples(stream: BinaryIO, asked: Order) -> Iterator[tuple[str, list[Portion], Source | None]]:
+    """A stream as a dataset: a path to open, the portion of it that is the stream, and the source if it is open.
 
-    Lines are copied to a temporary file: it is read by the same readers as any other. Errors name where they came from.
+    It is copied to a temporary file, for the same readers as any other. Errors name where they really came from.
     """
     with tempfile.TemporaryDirectory(prefix="hdl-") as folder:
         body = os.path.join(folder, "1")
-        if os.path.exists(os.path.join(table, HEAD)):
-            shutil.copyfile(os.path.join(table, HEAD), os.path.join(folder, "0"))
+        head = os.path.join(asked.table, HEAD)
+        if os.path.exists(head):
+            shutil.copyfile(head, os.path.join(folder, "0"))
         with open(body, "xb") as file:
             shutil.copyfileobj(stream, file, 1 << 20)
         try:
-            yield folder, [Portion(body, 0, 1 << 62)]
+            opened = Typed([body], Options.make(asked.options)) if asked.typed else None
+            yield folder, [Portion(body, 0, 1 << 62)], opened
         except DataError as error:
             path = source() if error.path == body else error.path
             raise DataError(error.message.replace(body, source()), path, error.line, error.offset) from None

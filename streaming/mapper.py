@@ -14,8 +14,8 @@ def main(arguments: list[str]) -> None:
     asked, number, reporter = order(arguments), shard(), Reporter()
 
     def messages() -> list[bytes]:
-        with samples(sys.stdin.buffer, asked.table) as (path, portions):
-            task = Task(asked, path, {number: portions})
+        with samples(sys.stdin.buffer, asked) as (path, portions, source):
+            task = Task(asked, path, {number: portions}, source)
             message, note = task.message(number, reporter.beat), task.note
             reporter.count(samples=note["samples"], batches=note["batches"], bad_records=note["bad"],
                            update_bytes=len(message))  # fmt: skip

@@ -18,7 +18,7 @@ from pydantic import Field, Json, ValidationError
 
 from hdl import fs, ops, sync, wire
 from hdl import spec as specs
-from hdl.data import Options, Portion, Schema, Summary
+from hdl.data import Options, Portion, Schema, Source, Summary
 from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.runners.base import Plan
 from hdl.runners.local_worker import error_from, error_message, read_plan
@@ -53,7 +53,9 @@ class Order(Part):
         Bytes of decoded features that a task keeps in memory.
     driver : bool
         A driver waits: updates go to it, and errors of hdl as messages, so that a sample that is wrong is told at
-        once. Without one the reducer makes the next version itself, and a task with an error fails.
+        once. Without one a task with an error fails, and pydoop's reducer makes the next version itself.
+    typed : bool
+        Streaming: samples come as typed bytes.
     """
 
     stage: str = Field("round", pattern="^(round|summarise|predict)$")
@@ -67,6 +69,7 @@ class Order(Part):
     backend: str = "cpu"
     memory: int = Field(256 << 20, ge=0)
     driver: bool = False
+    typed: bool = False
 
     @classmethod
     def of(cls, properties: Mapping[str, str], prefix: str = PREFIX) -> Order:
@@ -94,12 +97,15 @@ class Task:
         The dataset, as `hdl.data.open_source` takes it.
     cuts : mapping of int to list of Portion
         The shards of this task.
+    source : Source, optional
+        The dataset, where it is open already.
     """
 
-    def __init__(self, order: Order, data: str, cuts: Mapping[int, Sequence[Portion]]):
+    def __init__(self, order: Order, data: str, cuts: Mapping[int, Sequence[Portion]], source: Source | None = None):
         self.order, self.began = order, time.time()
         self.plan, self.weights, options = start(order) if order.stage == "round" else (None, None, order.options)
         self.host = Host(data, Options.make(options), cuts, order.threads, order.backend, order.memory)
+        self.host._source = source
         if self.plan:
             self.host.prepare(self.plan)
         self.note = {"shards": [*cuts], "samples": 0, "batches": 0, "bad": 0, "read": 0.0, "compute": 0.0}

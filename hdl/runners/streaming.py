@@ -1,0 +1,126 @@
+"""The Streaming runner: `hdl.streaming`'s scripts under the hadoop-streaming jar, one job a round.
+
+A shard is a text file that Hadoop does not split, numbered like the shard. Where the dataset is such files already
+they are read where they lie. Any other dataset is written out once, into the runner's working folder: text as it is,
+anything else as typed bytes, a sequence file of blocks of arrays, so that no number is rounded and uint8 stays uint8.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hdl import data, fs
+from hdl.data import Portion, Source, Summary
+from hdl.data.base import Bad, numbered
+from hdl.data.streams import compression, line_blocks
+from hdl.data.text import TextSource
+from hdl.errors import Unavailable
+from hdl.runners import typed
+from hdl.runners.hadoop import ENVIRONMENT, HadoopRunner
+from hdl.runners.job import hadoop
+from hdl.streaming import HEAD, incoming
+
+WHOLE = {"mapreduce.input.fileinputformat.split.minsize": 2**63 - 1}  # a file is never split
+TYPED = {"stream.map.input": "typedbytes"}
+HEAD_BYTES = 1 << 16  # of the first file: its first two lines say whether there are names, and what parts columns
+
+
+class StreamingRunner(HadoopRunner):
+    """Carries each round out as one Streaming job; parameters as `HadoopRunner`'s, but each shard is a map task.
+
+    Examples
+    --------
+    >>> with StreamingRunner() as runner:  # doctest: +SKIP
+    ...     outcome = hdl.driver.train(Job("hdfs:///digits", "hdfs:///model", Spec(shards=4)), runner)
+    """
+
+    name = "streaming"
+
+    def _prepare_data(self) -> None:
+        """Finds the shards' files, or writes them."""
+        self.workers = len(self._cuts)
+        source = data.open_source(self._job.data, self._job.options)
+        self._meta = source.describe()
+        self._typed = not isinstance(source, TextSource)
+        if self._typed:
+            self._inputs = [self._write(source, number) for number in range(len(self._cuts))]
+            return
+        head = b"".join(block for _, block in _lines(source, [Portion(source.paths[0], 0, HEAD_BYTES)]))
+        self._files[HEAD] = self._put(HEAD, head)
+        if numbered(source.paths, len(self._cuts)) and not any(map(compression, source.paths)):
+            self._inputs = source.paths
+        else:
+            self._inputs = [self._write(source, number) for number in range(len(self._cuts))]
+
+    def summarise(self) -> Summary:
+        return replace(super().summarise(), meta=self._meta)
+
+    def _write(self, source: Source, number: int) -> str:
+        """One shard as a file in the working folder."""
+        path, portions = f"{self._work}/part-{number:05d}", self._cuts[number]
+
+        def write(file: Any) -> None:
+            if self._typed:
+                typed.write_sequence(file, map(typed.pack_block, source.read(portions)))
+                return
+            for at, block in _lines(source, portions):
+                block, _ = source.body(at, block)
+                file.write(block if block.endswith(b"\n") else block + b"\n")
+
+        fs.publish(path, write)
+        return path
+
+    def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:
+        sent = self._environment()
+        if self._typed:
+            properties = {**properties, **TYPED, "hdl.typed": "true"}
+        words = [word for name, value in {**WHOLE, **properties}.items() for word in ("-D", f"{name}={value}")]
+        command = [hadoop(), "jar", streaming_jar(), *words]
+        if self._files:
+            command += ["-files", self._cache()]
+        if sent:
+            command += ["-archives", sent]
+        for path in self._inputs:
+            command += ["-input", path]
+        if self._typed:
+            command += ["-inputformat", "org.apache.hadoop.mapred.SequenceFileInputFormat"]
+        command += ["-output", out, "-mapper", self._script("mapper"), "-reducer", self._script("reducer")]
+        if self.combiner:
+            command += ["-combiner", self._script("combiner")]
+        return [*command, "-cmdenv", f"PYTHONPATH={ENVIRONMENT if sent else ''}"], {}
+
+    def _script(self, name: str) -> str:
+        return shlex.join([self._python(), "-P", "-m", f"hdl.streaming.{name}"])
+
+    def _collect(self, out: str) -> Iterator[bytes]:
+        for name in fs.list(out):
+            if name.startswith("part-"):
+                with fs.open(fs.join(out, name)) as file:
+                    yield from incoming(file)
+
+
+def streaming_jar() -> str:
+    """Hadoop's own jar: HADOOP_STREAMING_JAR, or where a release has it.
+
+    Raises
+    ------
+    Unavailable
+    """
+    if given := os.environ.get("HADOOP_STREAMING_JAR"):
+        return given
+    home = Path(hadoop()).resolve().parent.parent
+    found = sorted(home.glob("**/tools/lib/hadoop-streaming-[0-9]*.jar"))
+    if not found:
+        raise Unavailable(f"no hadoop-streaming-*.jar below {home}: set HADOOP_STREAMING_JAR")
+    return str(found[-1])
+
+
+def _lines(source: Source, portions: Iterable[Portion]) -> Iterator[tuple[int, bytes]]:
+    """The portions' lines as they are, bad ones too: whoever reads them says so, with their place."""
+    for portion in portions:
+        yield from line_blocks(*portion, source.options.max_line, Bad(source.options.max_bad_records))

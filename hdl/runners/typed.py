@@ -1,0 +1,105 @@
+"""Typed bytes for Streaming: blocks of samples as arrays, in Hadoop's sequence files and on a mapper's standard input.
+
+A sequence file holds records whose key and value are TypedBytesWritable; Streaming hands each to the mapper as the
+typed bytes of key and value (HADOOP-1722). The value is a message of `hdl.wire` with a block's arrays.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from hdl import wire
+from hdl.data import Bad, Block, Csr, Portion, Source
+from hdl.errors import DataError
+
+_CLASS = b"org.apache.hadoop.typedbytes.TypedBytesWritable"
+_BYTES = 0  # typed bytes' code of a byte sequence: int32 length, bytes
+_SYNC_EVERY = 1 << 16
+
+
+def pack_block(block: Block) -> bytes:
+    """A block of samples as a message. Text labels travel as JSON."""
+    x, y, fields, tensors = block.x, block.y, {}, {}
+    if isinstance(x, Csr):
+        fields["columns"] = x.columns
+        tensors |= {"data": x.data, "indices": x.indices, "indptr": x.indptr}
+    else:
+        tensors["x"] = x
+    if y is not None and y.dtype == object:
+        fields["y"] = y.tolist()
+    elif y is not None:
+        tensors["y"] = y
+    return wire.pack("block", fields, tensors)
+
+
+def unpack_block(message: bytes, where: Any) -> Block:
+    """The inverse of `pack_block`."""
+    _, fields, tensors = wire.unpack(message)
+    if "columns" in fields:
+        x: Any = Csr(tensors["data"], tensors["indices"], tensors["indptr"], fields["columns"])
+    else:
+        x = tensors["x"]
+    y = np.array(fields["y"], object) if "y" in fields else tensors.get("y")
+    return Block(x, y, where)
+
+
+class Typed(Source):
+    """The blocks in a file of typed bytes, as a mapper's standard input has them."""
+
+    format = "typed"
+
+    def lengths(self) -> list[int]:
+        return [1 << 62]
+
+    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+        with open(portion.path, "rb") as file:
+            for number, message in enumerate(read_values(file, portion.path)):
+                yield unpack_block(message, lambda i, number=number: {"path": f"{portion.path}, block {number}"})
+
+
+def write_sequence(file: BinaryIO, values: Iterable[bytes]) -> None:
+    """A sequence file, uncompressed (its format: org.apache.hadoop.io.SequenceFile), of the values under empty keys."""
+    mark = os.urandom(16)
+    name = bytes([len(_CLASS)]) + _CLASS  # a vint below 128 is one byte
+    file.write(b"SEQ\x06" + name + name + b"\0\0" + struct.pack(">i", 0) + mark)
+    key = _writable(b"")
+    since = 0
+    for value in values:
+        if since > _SYNC_EVERY:
+            file.write(struct.pack(">i", -1) + mark)
+            since = 0
+        body = _writable(value)
+        file.write(struct.pack(">ii", len(key) + len(body), len(key)) + key + body)
+        since += len(body)
+
+
+def read_values(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    """The values of pairs of typed bytes, as a mapper gets them."""
+    number = 0
+    while _typed(stream, name, number) is not None:
+        value = _typed(stream, name, number)
+        if value is None:
+            raise DataError(f"record {number} ends after its key", name)
+        yield value
+        number += 1
+
+
+def _writable(content: bytes) -> bytes:
+    """A TypedBytesWritable: a BytesWritable whose bytes are a typed byte sequence."""
+    return struct.pack(">ibi", len(content) + 5, _BYTES, len(content)) + content
+
+
+def _typed(stream: BinaryIO, name: str, number: int) -> bytes | None:
+    head = stream.read(5)
+    if not head:
+        return None
+    code, length = struct.unpack(">bi", head) if len(head) == 5 else (None, 0)
+    content = stream.read(length) if code == _BYTES and length >= 0 else b""
+    if code != _BYTES or len(content) != length:
+        raise DataError(f"record {number} is not a whole byte sequence of typed bytes", name)
+    return content
