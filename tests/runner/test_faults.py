@@ -86,29 +86,31 @@ def test_workers_end_with_the_run_and_leave_nothing(csv, train):
 
 
 DRIVER = """
-import sys, time
+import os, sys, time
 from hdl import driver, fs
 from hdl.driver import Round, Started
 from hdl.runners.base import Job
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
 data, table, spec, resume, workers, pause = sys.argv[1:]
+def say(word):  # in one call: versions are written by a thread
+    os.write(1, word.encode() + b"\\n")
 def tell(event):
     if isinstance(event, (Started, Round)):
-        print(type(event).__name__, flush=True)
+        say(type(event).__name__)
         if isinstance(event, Round):
             time.sleep(float(pause))
 publish = fs.publish
 def slow(path, content):  # tells when a version is about to appear, and when its bytes are half written
     def write(file):
         file.write(content[:100]); file.flush()
-        print("writing", flush=True); time.sleep(float(pause))
+        say("writing"); time.sleep(float(pause))
         file.write(content[100:])
     publish(path, write)
-    print("published", flush=True); time.sleep(float(pause))
+    say("published"); time.sleep(float(pause))
 fs.publish = slow
 driver.train(Job(data, table, parse(spec), resume=bool(int(resume))), LocalRunner(int(workers)), tell)
-print("end", flush=True)
+say("end")
 """
 
 
@@ -132,7 +134,9 @@ def test_a_driver_killed_anywhere_resumes_to_the_same_bytes(csv, train, tmp_path
     for word, count in ("writing", 3), ("Round", 1), ("published", 1):
         process = drive(data, table, spec, resume=Table(table).latest() is not None, pause=0.2)
         while count:
-            count -= process.stdout.readline().strip() == word
+            line = process.stdout.readline()
+            assert line, f"the driver ended with status {process.wait()} before {word}"
+            count -= line.strip() == word
         process.kill()
         process.wait()
         process.stdout.close()
@@ -146,8 +150,9 @@ def test_a_driver_killed_anywhere_resumes_to_the_same_bytes(csv, train, tmp_path
 def test_workers_die_with_a_killed_driver(csv, tmp_path):
     spec = parse({"net": "0-5-0", "shards": 2, "epochs": 1000})
     process = drive(csv(), str(tmp_path / "model"), spec, workers=2, pause=0.05)
-    while process.stdout.readline().strip() != "Round":
-        pass
+    for line in process.stdout:
+        if line.strip() == "Round":
+            break
     workers = psutil.Process(process.pid).children(recursive=True)
     assert len(workers) == 2
     process.kill()
