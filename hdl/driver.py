@@ -205,11 +205,10 @@ def _same_spec(stored: Spec, given: Spec | None) -> Spec:
         return stored
     old, new = stored.model_dump(), given.model_dump()
     # What was left to the data agrees with whatever the data said.
-    if new["loss"] is None:
-        new["loss"] = old["loss"]
-    if new["net"] is None:
-        new["net"] = old["net"]
-    elif len(new["net"]) == len(old["net"]):
+    for name in ("loss", "net", "batch"):
+        if new[name] is None:
+            new[name] = old[name]
+    if len(new["net"]) == len(old["net"]):
         new["net"] = tuple(b or a for a, b in zip(old["net"], new["net"], strict=True))
     wrong = [name for name in old if name not in CHANGEABLE and old[name] != new[name]]
     if wrong:

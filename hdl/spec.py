@@ -20,6 +20,8 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Small = Annotated[int, Field(ge=1, le=10**6)]  # counts that more than a million of is a slip of the hand
+Batch = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 MINI_BATCH_RULES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam")
 LINE_SEARCH_RULES = ("gd", "cg", "lbfgs")
@@ -66,7 +68,7 @@ class Schedule(Part):
 class Optimizer(Part):
     """An update rule. `gd`, `cg` and `lbfgs` search along a line; the others take mini-batch steps."""
 
-    name: Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "gd", "cg", "lbfgs"] = "sgd"
+    name: Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "gd", "cg", "lbfgs"] = "adam"
     lr: Positive | None = None  # None: DEFAULT_LR
     schedule: Schedule = Schedule()
     momentum: Probability = 0.9
@@ -74,9 +76,9 @@ class Optimizer(Part):
     beta2: Probability = 0.999
     rho: Probability = 0.9
     epsilon: Positive = 1e-8
-    history: Count = 10  # lbfgs: pairs kept
-    max_evaluations: Count = 30  # evaluations a line search may take
-    iterations: Count = 5  # line-search iterations in a row on one mini-batch, inside a worker
+    history: Small = 10  # lbfgs: pairs kept
+    max_evaluations: Small = 30  # evaluations a line search may take
+    iterations: Small = 5  # line-search iterations in a row on one mini-batch, inside a worker
 
     @property
     def rate(self) -> float:
@@ -152,11 +154,11 @@ class Spec(Part):
     max_norm: NonNegative = 0.0
     dropout: Probability = 0.0
     input_dropout: Probability = 0.0
-    optimizer: Optimizer = Optimizer(name="adam")
-    batch: Count = 100  # samples; 0 in flags and files means the whole shard
-    epochs: Count = 20
+    optimizer: Optimizer = Optimizer()
+    batch: Batch | None = None  # samples; 0 in flags and files means the whole shard; None: chosen from the data
+    epochs: Small = 20
     sync: Sync = Sync()
-    shards: Count = 1
+    shards: Small = 1
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     scale: Scale = Scale()
     validation: Probability = 0.0

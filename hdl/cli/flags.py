@@ -54,7 +54,7 @@ FLAGS = [
     *_section(
         "Training",
         ("--epochs", "epochs", "N", "Passes over the data."),
-        ("--batch", "batch", "N", "Samples in a mini-batch; 0 for the whole shard."),
+        ("--batch", "batch", "N", "Samples in a mini-batch; 0 for the whole shard; default: 32 for small data, else 100; 0 for a line search."),
         ("--optimizer", "optimizer.name", "", "Update rule; gd, cg and lbfgs search along a line."),
         ("--lr", "optimizer.lr", "X", "Learning rate; default: the rule's own."),
         ("--schedule", "optimizer.schedule.name", "", "Learning rate over epochs."),
@@ -149,8 +149,6 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
     _overlay(tree, _read(path) if path else {})
     for flag, value in given.items():
         _set(tree, flag, value)
-    if isinstance(rule := tree.get("optimizer"), dict):  # `--lr 0.01` alone keeps the default rule
-        rule.setdefault("name", Spec().optimizer.name)
     try:
         return parse(tree)
     except SpecError as error:

@@ -262,9 +262,10 @@ def _are_classes(summary: Summary, classes: tuple[Any, ...] | None) -> bool:
 
 
 def resolve(spec: Spec, schema: Schema) -> Spec:
-    """The spec with the net's ends and the loss filled in from the data.
+    """The spec with the net's ends, the loss and the mini-batch filled in from the data.
 
-    Without a net: one hidden layer of 64 units, 128 from 256 inputs on.
+    Without a net: one hidden layer of 64 units, 128 from 256 inputs on. Without a mini-batch: the whole shard for a
+    line search, 32 samples below 20,000 samples (small data needs the steps), else 100.
 
     Examples
     --------
@@ -275,4 +276,5 @@ def resolve(spec: Spec, schema: Schema) -> Spec:
     for end, (given, found) in {"starts": (net[0], schema.inputs), "ends": (net[-1], schema.outputs)}.items():
         if given not in (0, found):
             raise SpecError(f"net {end} with {given}, but the data needs {found}")
-    return spec.with_(net=(schema.inputs, *net[1:-1], schema.outputs), loss=spec.loss or schema.loss)
+    batch = spec.batch or (0 if spec.optimizer.line_search else 32 if schema.samples < 20_000 else 100)
+    return spec.with_(net=(schema.inputs, *net[1:-1], schema.outputs), loss=spec.loss or schema.loss, batch=batch)
