@@ -122,8 +122,8 @@ class Model:
         if not total.samples:
             raise DataError("no samples to evaluate on", source.paths[0] if source.paths else None)
         n, regression = total.samples, self.spec.loss == "squared"
-        accuracy = None if regression and not classes else total.correct / n
-        if regression and classes:  # the core counts nothing right under the squared loss; classes can still be told
+        accuracy = None if regression else total.correct / n  # of several labels a sample, all must be right
+        if confusion is not None:  # one class a sample: the largest output decides, whatever the loss
             accuracy = int(np.trace(confusion)) / n
         r2 = None
         if regression and not classes:
