@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+# What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
+STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions", "predict", "envpack"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 BASE = {"errors", "spec", "keys"}
 LAYERS = {
@@ -24,10 +26,11 @@ LAYERS = {
     "table": BASE | {"fs", "wire"},
     "sync": BASE | {"ops", "models", "optim", "wire"},
     "step": BASE | {"ops", "models", "optim", "data", "wire", "sync"},
-    "runners": BASE
-    | {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions", "predict", "envpack"},
     "versions": BASE | {"models", "data", "wire", "sync", "table"},
     "envpack": BASE | {"fs"},
+    "runners": BASE | STEP | {"streaming"},
+    "streaming": BASE | STEP | {"runners"},
+    "yarn": BASE | STEP | {"runners", "driver"},
     # Of the runners the driver sees the interface alone: see below.
     "driver": BASE | {"models", "data", "wire", "sync", "step", "fs", "table", "runners", "versions"},
     "predict": BASE | {"ops", "data", "fs", "table"},
