@@ -94,7 +94,7 @@ def hadoop_home(version: str = DEFAULT_VERSION) -> Path:
     home = cache_folder() / f"hadoop-{version}-{mark}"
     if home.is_dir():
         return home
-    with locked(home.with_suffix(".lock")):
+    with locked(home.with_name(f"{home.name}.lock")):
         if not home.is_dir():
             with tempfile.TemporaryDirectory(dir=home.parent, prefix=".assemble-") as scratch:
                 made = Path(scratch) / "home"
