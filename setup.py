@@ -14,7 +14,17 @@ from setuptools.command.build_ext import build_ext
 
 ONCE = ["pool", "isa", "plan", "pack", "train", "peak"]
 KERNELS = ["micro", "dense", "dot", "sparse", "activation", "loss", "input", "update", "kernels"]
-CFLAGS = ["-std=gnu11", "-O3", "-g1", "-fPIC", "-fno-math-errno", "-Wall", "-Wextra", "-Wno-psabi", "-fvisibility=hidden"]
+CFLAGS = [
+    "-std=gnu11",
+    "-O3",
+    "-g1",
+    "-fPIC",
+    "-fno-math-errno",
+    "-Wall",
+    "-Wextra",
+    "-Wno-psabi",
+    "-fvisibility=hidden",
+]
 AVX2 = ["-mavx2", "-mfma"]
 ISAS = {"generic": (4, [])}
 if platform.machine().lower() in ("x86_64", "amd64"):

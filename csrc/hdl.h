@@ -29,15 +29,24 @@ typedef enum {
 
 typedef enum { HDL_ISA_AUTO = 0, HDL_ISA_GENERIC = 1, HDL_ISA_AVX2 = 2, HDL_ISA_AVX512 = 3 } hdl_isa;
 typedef enum {
-  HDL_LINEAR = 0, HDL_SIGMOID = 1, HDL_TANH = 2,
+  HDL_LINEAR = 0,
+  HDL_SIGMOID = 1,
+  HDL_TANH = 2,
   HDL_LECUN_TANH = 3, /* 1.7159 tanh(2x/3), LeCun et al. 1998 */
-  HDL_RELU = 4, HDL_LEAKY_RELU = 5 /* slope hdl_net.leak */
+  HDL_RELU = 4,
+  HDL_LEAKY_RELU = 5 /* slope hdl_net.leak */
 } hdl_activation;
 /* Each loss goes with its output: softmax + cross-entropy, sigmoid + summed cross-entropy, linear + half squared error.
    The cost of a sample is the sum over outputs; the delta at the output is always (prediction - target). */
 typedef enum { HDL_SOFTMAX = 0, HDL_SIGMOID_CE = 1, HDL_SQUARED = 2 } hdl_loss;
 typedef enum {
-  HDL_SGD = 0, HDL_MOMENTUM = 1, HDL_NESTEROV = 2, HDL_ADAGRAD = 3, HDL_ADADELTA = 4, HDL_RMSPROP = 5, HDL_ADAM = 6
+  HDL_SGD = 0,
+  HDL_MOMENTUM = 1,
+  HDL_NESTEROV = 2,
+  HDL_ADAGRAD = 3,
+  HDL_ADADELTA = 4,
+  HDL_RMSPROP = 5,
+  HDL_ADAM = 6
 } hdl_rule;
 typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2 } hdl_input;
 typedef enum { HDL_CLASS = 0, HDL_TARGET = 1 } hdl_output;
@@ -53,14 +62,14 @@ typedef struct {
 } hdl_net;
 
 typedef struct {
-  int32_t rule;             /* hdl_rule */
-  const float *lr;          /* [steps]: the learning rate of each step (schedules live above the core) */
-  float l1, l2, max_norm;   /* l1*|w|_1 + l2/2*|w|^2 added to the mean cost, biases exempt; max_norm 0 = off:
-                               the incoming weights of each unit are scaled back to that norm after each update */
-  float momentum;           /* MOMENTUM, NESTEROV */
-  float beta1, beta2, rho;  /* ADAM; ADADELTA and RMSPROP use rho */
+  int32_t rule;            /* hdl_rule */
+  const float *lr;         /* [steps]: the learning rate of each step (schedules live above the core) */
+  float l1, l2, max_norm;  /* l1*|w|_1 + l2/2*|w|^2 added to the mean cost, biases exempt; max_norm 0 = off:
+                              the incoming weights of each unit are scaled back to that norm after each update */
+  float momentum;          /* MOMENTUM, NESTEROV */
+  float beta1, beta2, rho; /* ADAM; ADADELTA and RMSPROP use rho */
   float epsilon;
-  int64_t first_step;       /* steps taken before this call (Adam's bias correction) */
+  int64_t first_step; /* steps taken before this call (Adam's bias correction) */
 } hdl_update;
 
 typedef struct {
@@ -76,7 +85,10 @@ typedef struct {
 } hdl_data;
 
 /* Key of the random stream for dropout; step and layer are added inside. */
-typedef struct { uint64_t seed; uint32_t round, shard; } hdl_key;
+typedef struct {
+  uint64_t seed;
+  uint32_t round, shard;
+} hdl_key;
 
 /* Called at least every 100 ms from the calling thread; a nonzero return stops the call. */
 typedef int (*hdl_progress)(void *context, int64_t steps_done, int64_t steps);
@@ -107,13 +119,12 @@ hdl_status hdl_train(hdl_plan *plan, float *weights, float *state, const hdl_dat
                      void *context, hdl_result *result);
 
 /* gradient [P] = sum over order[0 .. count) of each sample's gradient (no regulariser); order NULL = 0 .. count. */
-hdl_status hdl_gradient(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order,
-                        int64_t count, hdl_key key, float *gradient, hdl_progress progress, void *context,
-                        hdl_result *result);
+hdl_status hdl_gradient(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
+                        hdl_key key, float *gradient, hdl_progress progress, void *context, hdl_result *result);
 
 /* Forward only: out [count, O] (probabilities, or values) unless NULL; cost and correct in result if data->y. */
-hdl_status hdl_forward(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order,
-                       int64_t count, float *out, hdl_progress progress, void *context, hdl_result *result);
+hdl_status hdl_forward(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
+                       float *out, hdl_progress progress, void *context, hdl_result *result);
 
 /* Philox4x32-10 (Salmon et al. 2011): out [n] = words first .. first+n of the stream keyed by (seed, a, b, c). */
 void hdl_random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t first, int64_t n, uint32_t *out);

@@ -17,7 +17,7 @@
 #define HDL_PHILOX_M1 0xCD9E8D57u
 #define HDL_PHILOX_W0 0x9E3779B9u
 #define HDL_PHILOX_W1 0xBB67AE85u
-#define HDL_RNG_DROPOUT 0x64726f70u                    /* "drop" */
+#define HDL_RNG_DROPOUT 0x64726f70u                     /* "drop" */
 #define HDL_DROP_BLOCKS(n) ((((n) + 7) / 8 + 15) & ~15) /* a multiple of 16 */
 
 /* counter [4] in, words [4] out, in place */

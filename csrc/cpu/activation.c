@@ -27,30 +27,51 @@ void FN(activate)(int kind, float leak, float *c, int ldc, int rows, int nv, int
   case HDL_LEAKY_RELU:
     EACH x = vload(c + r * ldc + v * VW), vstore(c + r * ldc + v * VW, vsel(x < (vf){0}, x * leak, x));
     break;
-  default: break;
+  default:
+    break;
   }
 }
+
+#define SWITCH                                                                                                         \
+  switch (kind) {                                                                                                      \
+  case HDL_SIGMOID:                                                                                                    \
+    DERIVE(y * (1.f - y));                                                                                             \
+  case HDL_TANH:                                                                                                       \
+    DERIVE(1.f - y * y);                                                                                               \
+  case HDL_LECUN_TANH:                                                                                                 \
+    DERIVE((2.f / 3.f * 1.7159f) - (2.f / 3.f / 1.7159f) * y * y);                                                     \
+  case HDL_RELU:                                                                                                       \
+    DERIVE(vkeep(vset(1.f), y > (vf){0}));                                                                             \
+  case HDL_LEAKY_RELU:                                                                                                 \
+    DERIVE(vsel(y < (vf){0}, vset(leak), vset(1.f)));                                                                  \
+  default:                                                                                                             \
+    DERIVE(vset(1.f) + 0.f * y);                                                                                       \
+  }
 
 /* d [rows, nv vectors] *= f'(a), f' written with the output a = f(x), in place.
  * keep: 1/(1-p) of the dropout that made a, or 0 for none; a dropped unit is stored as -0 (a kept zero as +0). */
 void FN(derive)(int kind, float leak, float keep, const float *a, int lda, float *d, int ldd, int rows, int nv) {
-  float scale = keep > 0 ? keep : 1, back = 1 / scale;
-  EACH {
-    vf y = vload(a + r * lda + v * VW), f;
-    vi dropped = (vi)y == viset(INT32_MIN);
-    if (keep > 0) y = y * back;
-    switch (kind) {
-    case HDL_SIGMOID: f = y * (1.f - y); break;
-    case HDL_TANH: f = 1.f - y * y; break;
-    case HDL_LECUN_TANH: f = (2.f / 3.f * 1.7159f) - (2.f / 3.f / 1.7159f) * y * y; break;
-    case HDL_RELU: f = vkeep(vset(1.f), y > (vf){0}); break;
-    case HDL_LEAKY_RELU: f = vsel(y < (vf){0}, vset(leak), vset(1.f)); break;
-    default: f = vset(1.f); break;
-    }
-    f *= vload(d + r * ldd + v * VW);
-    if (keep > 0) f = vkeep(f * scale, ~dropped);
-    vstore(d + r * ldd + v * VW, f);
+  if (keep > 0) { /* f'(a/keep)*keep, 0 where dropped */
+    float back = 1 / keep;
+#define DERIVE(expression)                                                                                             \
+  EACH {                                                                                                               \
+    vf in = vload(a + r * lda + v * VW), y = in * back, f = expression;                                                \
+    f *= vload(d + r * ldd + v * VW) * keep;                                                                           \
+    vstore(d + r * ldd + v * VW, vkeep(f, (vi)in != viset(INT32_MIN)));                                                \
+  }                                                                                                                    \
+  break
+    SWITCH
+#undef DERIVE
   }
+#define DERIVE(expression)                                                                                             \
+  EACH {                                                                                                               \
+    vf y = vload(a + r * lda + v * VW), f = expression;                                                                \
+    vstore(d + r * ldd + v * VW, f * vload(d + r * ldd + v * VW));                                                     \
+  }                                                                                                                    \
+  break
+  else
+    SWITCH
+#undef DERIVE
 }
 
 /* One multiplication 32x32 -> 64 of all lanes. */
@@ -95,7 +116,8 @@ void FN(dropout)(const hdl_pass *q, float *x, int n, uint32_t layer, int64_t row
       vi half = h & 1 ? (vi)(word[h / 2] >> 16) : (vi)(word[h / 2] & 0xffffu), drop = half < limit;
       vf y = vloadu(x + u) * keep + 0.f;
       y = vsel(drop, (vf)viset(INT32_MIN), y);
-      if (u + VW <= n) *(vfu *)(x + u) = y;
+      if (u + VW <= n)
+        *(vfu *)(x + u) = y;
       else
         for (int i = 0; u + i < n; i++) x[u + i] = y[i];
     }

@@ -3,7 +3,7 @@
 #include "kernels.h"
 
 /* bytes of a panel's slice that stay in L1 while the rows go by */
-enum { SLICE = 28 * 1024 };
+enum { SLICE = 20 * 1024 };
 
 typedef struct { /* what happens to a finished tile, while it is in L1 */
   int kind;
@@ -29,11 +29,14 @@ static void product(int rows, int K, const float *a, int lda, const float *w, in
         n = few + (g < more);
         float *tile = c + (ptrdiff_t)r0 * ldc + v0 * VW;
         const float *init = s ? tile : bias ? bias + v0 * VW : NULL;
-        FN(micro)[0][pv - 1][n - 1](k1 - k0, a + (ptrdiff_t)r0 * lda + k0, lda, p + (ptrdiff_t)k0 * ld, ld, init,
-                                    s ? ldc : 0, tile, ldc, NULL);
+        FN(micro)
+        [0][pv - 1][n - 1](k1 - k0, a + (ptrdiff_t)r0 * lda + k0, lda, p + (ptrdiff_t)k0 * ld, ld, init, s ? ldc : 0,
+                           tile, ldc, NULL);
         if (s + 1 < slices) continue;
-        if (f->a) FN(derive)(f->kind, f->leak, f->keep, f->a + (ptrdiff_t)r0 * f->lda + v0 * VW, f->lda, tile, ldc, n, pv);
-        else FN(activate)(f->kind, f->leak, tile, ldc, n, pv, f->width - v0 * VW);
+        if (f->a)
+          FN(derive)(f->kind, f->leak, f->keep, f->a + (ptrdiff_t)r0 * f->lda + v0 * VW, f->lda, tile, ldc, n, pv);
+        else
+          FN(activate)(f->kind, f->leak, tile, ldc, n, pv, f->width - v0 * VW);
       }
     }
   }
@@ -67,8 +70,10 @@ void FN(backward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1) {
   finish f = {p->activation, p->leak, p->drop_hidden ? p->keep_hidden : 0, x->a + (ptrdiff_t)r0 * x->lda, x->lda, x->O};
   const float *d = y->d + (ptrdiff_t)r0 * y->lda;
   float *c = x->d + (ptrdiff_t)r0 * x->lda;
-  if (y->along_inputs) product(r1 - r0, y->O, d, y->lda, y->w, 0, y->ld, y->nv, NULL, c, x->lda, &f);
-  else product(r1 - r0, y->O, d, y->lda, y->wt, y->n, 0, y->mp / VW, NULL, c, x->lda, &f);
+  if (y->along_inputs)
+    product(r1 - r0, y->O, d, y->lda, y->w, 0, y->ld, y->nv, NULL, c, x->lda, &f);
+  else
+    product(r1 - r0, y->O, d, y->lda, y->wt, y->n, 0, y->mp / VW, NULL, c, x->lda, &f);
 }
 
 /* A tile of dW = sum over the block's rows; goes on from g unless first. Plain SGD updates w in the same registers;
@@ -84,8 +89,8 @@ static void tile(hdl_layer *y, const hdl_pass *q, const float *a, int lda, const
     n = few + (k < more);
     float *g = hdl_tile(y, y->g, v0, pv, r), *w = hdl_tile(y, y->w, v0, pv, r);
     bool fused = update && q->plain;
-    FN(micro)[1][pv - 1][n - 1](q->rows, a + r, lda, d, ldd, q->first ? NULL : g, ld, fused ? w : g, ld,
-                                fused ? &sgd : NULL);
+    FN(micro)
+    [1][pv - 1][n - 1](q->rows, a + r, lda, d, ldd, q->first ? NULL : g, ld, fused ? w : g, ld, fused ? &sgd : NULL);
     if (update && !q->plain) {
       int runs = y->along_inputs ? n : 1, length = y->along_inputs ? pv * VW : n * pv * VW;
       for (int i = 0; i < runs; i++) {

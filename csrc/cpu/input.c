@@ -64,8 +64,10 @@ static void sparse(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
 void FN(gather)(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
   const hdl_data *data = q->data;
   const hdl_layer *y = &p->layer[p->layers - 1];
-  if (data->x_type == HDL_CSR) sparse(p, q, r0, r1);
-  else dense(p, q, r0, r1);
+  if (data->x_type == HDL_CSR)
+    sparse(p, q, r0, r1);
+  else
+    dense(p, q, r0, r1);
   if (!data->y) return;
   for (int r = r0; r < r1; r++) {
     int64_t i = sample(q, r);

@@ -21,16 +21,16 @@ enum { HDL_PV = 3, HDL_MAX_VW = 16, HDL_BLOCK = 128, HDL_MAX_THREADS = 256, HDL_
 typedef struct {
   int I, O;
   bool along_inputs;
-  int m, n, mp, nv;    /* matrix as stored: rows, columns, rows padded to VW, vectors of columns */
-  int ld;              /* floats from row to row where along_inputs */
-  size_t size;         /* floats of w */
-  float *w, *wt, *g;   /* weights, transposed copy or NULL, gradient: w and g have the same layout */
-  float *s[HDL_STATES]; /* the rule's state, layout of w */
+  int m, n, mp, nv;               /* matrix as stored: rows, columns, rows padded to VW, vectors of columns */
+  int ld;                         /* floats from row to row where along_inputs */
+  size_t size;                    /* floats of w */
+  float *w, *wt, *g;              /* weights, transposed copy or NULL, gradient: w and g have the same layout */
+  float *s[HDL_STATES];           /* the rule's state, layout of w */
   float *b, *gb, *sb[HDL_STATES]; /* [O padded] biases, their gradient, their state */
-  float *a, *d;        /* [block, lda] output (after activation), delta (gradient of the cost at the input of act.) */
+  float *a, *d; /* [block, lda] output (after activation), delta (gradient of the cost at the input of act.) */
   int lda;
-  int x_ld;            /* of this layer's input */
-  const float *x;      /* [block, x_ld] this layer's input: the gathered data or the layer below's a */
+  int x_ld;       /* of this layer's input */
+  const float *x; /* [block, x_ld] this layer's input: the gathered data or the layer below's a */
 } hdl_layer;
 
 /* What one pass over a block of rows must do; written by thread 0 between barriers, read by all. */
@@ -38,19 +38,19 @@ typedef struct {
   const hdl_data *data;
   const int64_t *order; /* of this block, or NULL: base, base+1, … */
   int64_t base;
-  int rows;             /* of this block */
-  int64_t row0;         /* of its first row in the mini-batch (dropout's counter) */
+  int rows;     /* of this block */
+  int64_t row0; /* of its first row in the mini-batch (dropout's counter) */
   int64_t step;
   bool backward, first, last; /* first, last block of the mini-batch */
   bool update;                /* the last block updates the weights */
   bool touched;               /* CSR: only rows of w with an input need an update */
   const hdl_update *rule;
   float lr, inv_batch;
-  float eta, decay;        /* plain SGD: w = decay*w - eta*sum of gradients */
-  bool plain;              /* plain SGD: fused into the kernel */
-  float adam1, adam2;      /* 1/(1-beta1^t), 1/(1-beta2^t) */
-  uint32_t key[2];         /* dropout */
-  float *out;              /* forward: [rows, O] or NULL */
+  float eta, decay;   /* plain SGD: w = decay*w - eta*sum of gradients */
+  bool plain;         /* plain SGD: fused into the kernel */
+  float adam1, adam2; /* 1/(1-beta1^t), 1/(1-beta2^t) */
+  uint32_t key[2];    /* dropout */
+  float *out;         /* forward: [rows, O] or NULL */
 } hdl_pass;
 
 typedef struct { /* a thread's share of a layer's dW: rows (across O) or vectors (along I) */
@@ -90,13 +90,13 @@ struct hdl_plan {
   int *widths;
   hdl_layer *layer; /* [L] */
   struct hdl_pool *pool;
-  void *memory;     /* everything below and in the layers */
+  void *memory; /* everything below and in the layers */
   size_t memory_size;
   int input_type, states; /* what memory is laid out for; -1: nothing yet */
-  float *x;         /* [block, layer[0].x_ld] */
-  float *target;    /* [block, layer[L-1].lda] */
-  int32_t *label;   /* [block] */
-  float *scale, *shift; /* [padded I]; scale NULL where the data has neither */
+  float *x;               /* [block, layer[0].x_ld] */
+  float *target;          /* [block, layer[L-1].lda] */
+  int32_t *label;         /* [block] */
+  float *scale, *shift;   /* [padded I]; scale NULL where the data has neither */
   float *scale_room, *shift_room;
   float *row_cost;  /* [block] */
   int32_t *row_hit; /* [block] */
@@ -105,10 +105,10 @@ struct hdl_plan {
   hdl_range *range; /* [threads][L] */
   /* CSR: the block's entries by row (scaled, dropped), and its transpose: inputs touched, their entries in row order */
   int64_t nnz_room;
-  int32_t *row_start, *row_input; /* [block+1], [nnz] */
-  float *row_value;               /* [nnz] */
+  int32_t *row_start, *row_input;               /* [block+1], [nnz] */
+  float *row_value;                             /* [nnz] */
   int32_t *t_input, *t_start, *t_row, *t_count; /* [touched], [touched+1], [nnz], [I] */
-  float *t_value;                 /* [nnz] */
+  float *t_value;                               /* [nnz] */
   int touched;
   atomic_int nonfinite, stop;
 };

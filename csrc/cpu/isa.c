@@ -16,12 +16,14 @@ const char *hdl_isa_name(hdl_isa isa) {
 
 const hdl_kernels *hdl_isa_kernels(hdl_isa isa) {
   switch (isa) {
-  case HDL_ISA_GENERIC: return &hdl_kernels_generic;
+  case HDL_ISA_GENERIC:
+    return &hdl_kernels_generic;
 #if defined(__x86_64__) || defined(__i386__)
   case HDL_ISA_AVX2:
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &hdl_kernels_avx2 : NULL;
 #if defined(HDL_TEST_WIDE) /* tests: the 16-lane source, its vectors split by the compiler */
-  case HDL_ISA_AVX512: return hdl_isa_kernels(HDL_ISA_AVX2) ? &hdl_kernels_wide : NULL;
+  case HDL_ISA_AVX512:
+    return hdl_isa_kernels(HDL_ISA_AVX2) ? &hdl_kernels_wide : NULL;
 #else
   case HDL_ISA_AVX512:
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -31,7 +33,8 @@ const hdl_kernels *hdl_isa_kernels(hdl_isa isa) {
                : NULL;
 #endif
 #endif
-  default: return NULL;
+  default:
+    return NULL;
   }
 }
 

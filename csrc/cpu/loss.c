@@ -5,13 +5,6 @@
  * and always D = p - t: overwrites y->d, row_cost, row_hit, and q->out with p. Padding of D is zero. */
 #include "kernels.h"
 
-INLINE float maximum(vf x) {
-  float m = x[0];
-#pragma GCC unroll 16
-  for (int i = 1; i < VW; i++) m = x[i] > m ? x[i] : m;
-  return m;
-}
-
 static int first_largest(const float *x, int n) {
   int best = 0;
   for (int i = 1; i < n; i++)
@@ -33,26 +26,26 @@ static void softmax(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
       int r = b + j;
       float *z = y->a + (ptrdiff_t)r * y->lda, *d = y->d + (ptrdiff_t)r * y->lda, most;
       const float *t = p->target + (ptrdiff_t)r * y->lda;
-      vf m = vsel(tail, vload(z + (nv - 1) * VW), low), sum;
+      vf m = vsel(tail, vload(z + (nv - 1) * VW), low), sum, ties;
       for (int v = 0; v + 1 < nv; v++) m = vmax(vload(z + v * VW), m);
-      most = maximum(m);
-      sum = (vf){0};
+      most = vmaximum(m);
+      sum = ties = (vf){0};
+      int c = scored && classes ? p->label[r] : 0;
       for (int v = 0; v < nv; v++) {
+        ties += vkeep(vset(1.f), (vload(z + v * VW) == most) & (viota() + v * VW < viset(c)));
         vf e = vexp(vload(z + v * VW) - most);
         if (v + 1 == nv) e = vkeep(e, tail);
         vstore(d + v * VW, e);
         sum += e;
       }
-      float total = vsum(sum), inv = 1 / total;
+      vf4 both = vsum4(sum, ties, sum, ties);
+      float total = both[0], inv = 1 / total;
       for (int v = 0; v < nv; v++) vstore(d + v * VW, vload(d + v * VW) * inv);
       if (q->out) memcpy(q->out + (ptrdiff_t)r * O, d, sizeof(float) * (size_t)O);
       if (!scored) continue;
       sums[j] = total;
       if (classes) {
-        int c = p->label[r];
-        bool hit = z[c] == most;
-        for (int i = 0; hit && i < c; i++) hit = z[i] != most;
-        p->row_hit[r] = hit;
+        p->row_hit[r] = (z[c] == most) & (both[1] == 0); /* the first of several largest */
         rest[j] = most - z[c];
         d[c] -= 1;
       } else {
@@ -105,8 +98,10 @@ static void elementwise(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
 }
 
 void FN(loss)(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
-  if (p->loss == HDL_SOFTMAX) softmax(p, q, r0, r1);
-  else elementwise(p, q, r0, r1);
+  if (p->loss == HDL_SOFTMAX)
+    softmax(p, q, r0, r1);
+  else
+    elementwise(p, q, r0, r1);
   if (!q->backward) return;
   bool bad = false;
   for (int r = r0; r < r1; r++) bad |= !isfinite(p->row_cost[r]);

@@ -18,19 +18,19 @@ static float *vector(const hdl_layer *y, hdl_vector which) {
     int vw = p->k->vw;                                                                                                 \
     if (y->along_inputs) {                                                                                             \
       for (int i = 0; i < y->I; i++)                                                                                   \
-        for (int o = 0; o < y->O; o++) COPY_ONE(flat[(size_t)i * (size_t)y->O + (size_t)o],                            \
-                                                w[(size_t)o * (size_t)y->ld + (size_t)i]);                          \
+        for (int o = 0; o < y->O; o++)                                                                                 \
+          COPY_ONE(flat[(size_t)i * (size_t)y->O + (size_t)o], w[(size_t)o * (size_t)y->ld + (size_t)i]);              \
     } else {                                                                                                           \
       for (int panel = 0; panel < hdl_panels(y->nv); panel++) {                                                        \
         int c0 = hdl_panel_start(y->nv, panel) * vw, c1 = hdl_panel_start(y->nv, panel + 1) * vw;                      \
         size_t real = (size_t)((c1 < y->O ? c1 : y->O) - c0) * sizeof(float);                                          \
         for (int i = 0; i < y->I; i++)                                                                                 \
           COPY_ROW(flat + (size_t)i * (size_t)y->O + c0,                                                               \
-                   w + (size_t)c0 * (size_t)y->mp + (size_t)i * (size_t)(c1 - c0), real);                           \
+                   w + (size_t)c0 * (size_t)y->mp + (size_t)i * (size_t)(c1 - c0), real);                              \
       }                                                                                                                \
     }                                                                                                                  \
     flat += (size_t)y->I * (size_t)y->O;                                                                               \
-    COPY_ROW(flat, b, sizeof(float) * (size_t)y->O);                                                                \
+    COPY_ROW(flat, b, sizeof(float) * (size_t)y->O);                                                                   \
     flat += y->O;                                                                                                      \
   }
 
@@ -41,7 +41,7 @@ static float *vector(const hdl_layer *y, hdl_vector which) {
 
 void hdl_pack(const hdl_plan *p, const float *flat, hdl_vector which) { WALK(IN_ROW, IN_ONE) }
 
-void hdl_unpack(const hdl_plan *p, float *flat, hdl_vector which) { WALK(OUT_ROW, OUT_ONE) }
+void hdl_unpack(const hdl_plan *p, float *flat, hdl_vector which){WALK(OUT_ROW, OUT_ONE)}
 
 size_t hdl_parameters(const hdl_plan *p) {
   size_t n = 0;

@@ -25,10 +25,13 @@ int32_t hdl_state_vectors(int32_t rule) {
   case HDL_MOMENTUM:
   case HDL_NESTEROV:
   case HDL_ADAGRAD:
-  case HDL_RMSPROP: return 1;
+  case HDL_RMSPROP:
+    return 1;
   case HDL_ADADELTA:
-  case HDL_ADAM: return 2;
-  default: return 0;
+  case HDL_ADAM:
+    return 2;
+  default:
+    return 0;
   }
 }
 

@@ -74,7 +74,8 @@ void hdl_pool_barrier(struct hdl_pool *pool, int thread) {
     relax();
   }
   pthread_mutex_lock(&pool->mutex);
-  atomic_fetch_add(&pool->sleepers, 1); /* before the phase is read again: the last one to arrive sees it or we see it */
+  atomic_fetch_add(&pool->sleepers,
+                   1); /* before the phase is read again: the last one to arrive sees it or we see it */
   while (atomic_load(&pool->phase) == phase) pthread_cond_wait(&pool->wake, &pool->mutex);
   atomic_fetch_sub(&pool->sleepers, 1);
   pthread_mutex_unlock(&pool->mutex);

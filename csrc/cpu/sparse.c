@@ -33,7 +33,8 @@ void FN(sparse_weights)(hdl_plan *p, const hdl_pass *q, int thread) {
     int v0 = hdl_panel_start(y->nv, panel), pv = hdl_panel_start(y->nv, panel + 1) - v0, n = pv * VW;
     ptrdiff_t base = hdl_tile(y, y->w, v0, pv, 0) - y->w;
     float *g = y->g + base, *w = y->w + base, *s0 = y->s[0] + base, *s1 = y->s[1] + base;
-    if (q->first && !q->touched && hi > lo) memset(g + (ptrdiff_t)lo * n, 0, sizeof(float) * (size_t)(hi - lo) * (size_t)n);
+    if (q->first && !q->touched && hi > lo)
+      memset(g + (ptrdiff_t)lo * n, 0, sizeof(float) * (size_t)(hi - lo) * (size_t)n);
     for (int t = 0; t < p->touched; t++) {
       int i = p->t_input[t];
       if (i < lo || i >= hi) continue;

@@ -155,7 +155,8 @@ static hdl_status check_rows(const hdl_plan *p, const hdl_data *data, const int6
       return hdl_fail(HDL_EINVAL, "order[%lld] is %lld, the data has %lld samples", (long long)r, (long long)i,
                       (long long)data->n);
     if (label && (label[i] < 0 || label[i] >= classes))
-      return hdl_fail(HDL_EINVAL, "the label of sample %lld is %d, expected 0 to %d", (long long)i, label[i], classes - 1);
+      return hdl_fail(HDL_EINVAL, "the label of sample %lld is %d, expected 0 to %d", (long long)i, label[i],
+                      classes - 1);
   }
   return HDL_OK;
 }

@@ -47,7 +47,8 @@ void FN(update)(const hdl_pass *q, bool bias, int n, const float *g, float *w, f
       STEP(lr * d / (vsqrt(s) + eps));
     }
     break;
-  case HDL_ADADELTA: /* s = rho s + (1-rho) d²; x = sqrt(t + eps)/sqrt(s + eps) d; t = rho t + (1-rho) x² (Zeiler 2012) */
+  case HDL_ADADELTA: /* s = rho s + (1-rho) d²; x = sqrt(t + eps)/sqrt(s + eps) d; t = rho t + (1-rho) x² (Zeiler 2012)
+                      */
     EACH {
       vf d = D, t = vload(s1 + i), s = vfma(one_rho * d, d, rho * vload(s0 + i));
       vf x = vsqrt(t + eps) / vsqrt(s + eps) * d;
@@ -73,7 +74,8 @@ void FN(update)(const hdl_pass *q, bool bias, int n, const float *g, float *w, f
     }
     break;
   }
-  default: break;
+  default:
+    break;
   }
 }
 

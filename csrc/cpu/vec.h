@@ -135,10 +135,26 @@ INLINE vf4 vsum4(vf a, vf b, vf c, vf d) {
 #endif
 }
 INLINE float vsum(vf a) { return vsum4(a, a, a, a)[0]; }
-INLINE float vmaxall(vf a) {
-  float m = a[0];
-  for (int i = 1; i < VW; i++) m = a[i] > m ? a[i] : m;
-  return m;
+INLINE vf4 max4(vf4 a, vf4 b) {
+#if defined(__SSE2__)
+  return (vf4)_mm_max_ps((__m128)a, (__m128)b);
+#else
+  for (int i = 0; i < 4; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
+  return a;
+#endif
+}
+INLINE float vmaximum(vf x) {
+#if VW == 4
+  vf4 m = x;
+#else
+  vf4 m = max4(__builtin_shufflevector(x, x, 0, 1, 2, 3), __builtin_shufflevector(x, x, 4, 5, 6, 7));
+#endif
+#if VW == 16
+  m = max4(m, max4(__builtin_shufflevector(x, x, 8, 9, 10, 11), __builtin_shufflevector(x, x, 12, 13, 14, 15)));
+#endif
+  m = max4(m, __builtin_shufflevector(m, m, 2, 3, 0, 1));
+  m = max4(m, __builtin_shufflevector(m, m, 1, 0, 3, 2));
+  return m[0];
 }
 
 /* e^x within 1 ulp for -87.3 < x < 88.3, clamped outside, NaN stays (Cephes expf) */

@@ -4,7 +4,6 @@ import sys
 import time
 
 import numpy as np
-
 from hdl._cpu import Plan, peak_gflops
 
 ROWS = [

@@ -1,0 +1,160 @@
+/* core_test.c: the C core by itself, for the sanitizers: every input, rule and instruction set on odd shapes, each
+ * result equal for any threads and blocks and close to the portable kernels'. Built by test_cpu_sanitizers.py, with
+ * HDL_TEST_WIDE: HDL_ISA_AVX512 then names the 16-lane source split into smaller vectors. */
+#include "hdl.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failures;
+#define CHECK(condition, ...)                                                                                          \
+  do {                                                                                                                 \
+    if (!(condition)) {                                                                                                \
+      failures++;                                                                                                      \
+      printf("%s:%d: %s: ", __FILE__, __LINE__, #condition);                                                           \
+      printf(__VA_ARGS__);                                                                                             \
+      printf(" (%s)\n", hdl_last_error());                                                                             \
+    }                                                                                                                  \
+  } while (0)
+
+enum { N = 37, COUNT = 90 };
+
+static float uniform(uint64_t i) {
+  uint32_t u;
+  hdl_random_u32(1, 2, 3, 4, i, 1, &u);
+  return (float)u / 4294967296.f - 0.5f;
+}
+
+static int stop_at_once(void *context, int64_t done, int64_t steps) {
+  (void)done, (void)steps;
+  ++*(int *)context;
+  return 1;
+}
+
+/* Trains one net; returns its weights (malloc) and their number. */
+static float *train(const int32_t *widths, int layers, int loss, int rule, int x_type, hdl_isa isa, int threads,
+                    int block, size_t *P) {
+  int I = widths[0], O = widths[layers];
+  hdl_net net = {layers, widths, 1 + rule % 5, loss, 0.1f, 0.2f, 0.3f};
+  *P = 0;
+  for (int l = 0; l < layers; l++) *P += (size_t)(widths[l] + 1) * (size_t)widths[l + 1];
+  float *w = malloc(*P * 4), *state = calloc(*P * 2, 4), *g = malloc(*P * 4), *out = malloc(COUNT * (size_t)O * 4);
+  for (size_t i = 0; i < *P; i++) w[i] = uniform(i);
+  float *x = malloc(N * (size_t)I * 4), *scale = malloc((size_t)I * 4), *target = calloc(N * (size_t)O, 4);
+  uint8_t *bytes = malloc(N * (size_t)I);
+  int32_t *indices = malloc(N * (size_t)I * 4), *label = malloc(N * 4);
+  int64_t indptr[N + 1] = {0}, order[COUNT];
+  for (int r = 0; r < N; r++) {
+    int64_t n = indptr[r];
+    for (int i = 0; i < I; i++) {
+      float v = uniform((uint64_t)(r * I + i));
+      bytes[r * I + i] = (uint8_t)(100 * (v + 0.5f));
+      if (x_type != HDL_CSR)
+        x[r * I + i] = v;
+      else if (v > 0.2f)
+        x[n] = v, indices[n++] = i;
+    }
+    indptr[r + 1] = n;
+    label[r] = r % O, target[r * O + r % O] = 1;
+  }
+  for (int i = 0; i < I; i++) scale[i] = x_type == HDL_U8 ? 0.01f : 1.5f;
+  for (int i = 0; i < COUNT; i++) order[i] = (i * 7) % N;
+  hdl_data data = {x_type,
+                   rule % 2 ? HDL_CLASS : HDL_TARGET,
+                   N,
+                   x_type == HDL_U8 ? (void *)bytes : (void *)x,
+                   indptr,
+                   indices,
+                   scale,
+                   x_type == HDL_CSR ? NULL : scale,
+                   rule % 2 ? (void *)label : (void *)target};
+  float lr[COUNT];
+  for (int i = 0; i < COUNT; i++) lr[i] = 0.01f;
+  hdl_update update = {rule,
+                       lr,
+                       0.001f * (float)(rule % 3),
+                       0.01f * (float)(rule % 2),
+                       rule % 3 == 1 ? 1.f : 0.f,
+                       0.9f,
+                       0.9f,
+                       0.99f,
+                       0.9f,
+                       0.01f,
+                       3};
+  hdl_key key = {5, 6, 7};
+  hdl_result result;
+  hdl_plan *plan;
+  CHECK(hdl_plan_new(&plan, &net, block, threads, isa) == HDL_OK, "isa %d", isa);
+  CHECK(hdl_train(plan, w, state, &data, order, COUNT, 40, &update, key, NULL, NULL, &result) == HDL_OK, "train");
+  CHECK(result.steps == 3 && result.samples == COUNT, "%d steps", (int)result.steps);
+  CHECK(hdl_gradient(plan, w, &data, NULL, N, key, g, NULL, NULL, &result) == HDL_OK, "gradient");
+  CHECK(hdl_forward(plan, w, &data, order, COUNT, out, NULL, NULL, &result) == HDL_OK, "forward");
+  for (size_t i = 0; i < *P; i++) w[i] += g[i];
+  for (int i = 0; i < COUNT * O; i++) w[(size_t)i % *P] += out[i];
+  order[3] = N;
+  CHECK(hdl_forward(plan, w, &data, order, COUNT, out, NULL, NULL, &result) == HDL_EINVAL, "order");
+  hdl_plan_free(plan);
+  free(state), free(g), free(out), free(x), free(scale), free(target), free(bytes), free(indices), free(label);
+  return w;
+}
+
+static void compare(const int32_t *widths, int layers, int loss, int rule, int x_type) {
+  size_t P;
+  float *expected = train(widths, layers, loss, rule, x_type, HDL_ISA_GENERIC, 1, 64, &P), largest = 1;
+  for (size_t i = 0; i < P; i++) largest = fmaxf(largest, fabsf(expected[i]));
+  for (int isa = HDL_ISA_GENERIC; isa <= (int)hdl_best_isa(); isa++) {
+    float *one = train(widths, layers, loss, rule, x_type, isa, 1, 64, &P);
+    float *other = train(widths, layers, loss, rule, x_type, isa, 3, 11, &P);
+    CHECK(!memcmp(one, other, P * 4), "threads and blocks: loss %d rule %d x %d isa %d", loss, rule, x_type, isa);
+    float worst = 0;
+    for (size_t i = 0; i < P; i++) worst = fmaxf(worst, fabsf(one[i] - expected[i]));
+    CHECK(worst <= 2e-3f * largest, "isa %d loss %d rule %d x %d: %g of %g", isa, loss, rule, x_type, (double)worst,
+          (double)largest);
+    free(one), free(other);
+  }
+  free(expected);
+}
+
+static void stopping(void) {
+  int32_t widths[] = {300, 200, 10};
+  hdl_net net = {2, widths, HDL_TANH, HDL_SOFTMAX, 0, 0, 0};
+  enum { ROWS = 100, STEPS = 20000 };
+  static float x[ROWS * 300], w[301 * 200 + 201 * 10], lr[STEPS];
+  static int32_t y[ROWS];
+  int64_t *order = malloc(sizeof *order * ROWS * STEPS);
+  for (int64_t i = 0; i < (int64_t)ROWS * STEPS; i++) order[i] = i % ROWS;
+  hdl_data data = {HDL_F32, HDL_CLASS, ROWS, x, NULL, NULL, NULL, NULL, y};
+  hdl_update update = {.rule = HDL_SGD, .lr = lr};
+  hdl_result result;
+  hdl_plan *plan;
+  int calls = 0;
+  CHECK(hdl_plan_new(&plan, &net, 100, 2, HDL_ISA_AUTO) == HDL_OK, "plan");
+  CHECK(hdl_train(plan, w, NULL, &data, order, (int64_t)ROWS * STEPS, ROWS, &update, (hdl_key){0}, stop_at_once, &calls,
+                  &result) == HDL_EINTERRUPT,
+        "interrupt");
+  CHECK(calls == 1 && result.steps < STEPS, "%d calls", calls);
+  x[5] = NAN;
+  CHECK(hdl_train(plan, w, NULL, &data, order, ROWS, ROWS, &update, (hdl_key){0}, NULL, NULL, &result) ==
+            HDL_ENONFINITE,
+        "NaN");
+  CHECK(hdl_train(plan, w, NULL, &data, order, 0, ROWS, &update, (hdl_key){0}, NULL, NULL, &result) == HDL_OK, "empty");
+  hdl_plan_free(plan);
+  CHECK(hdl_plan_new(&plan, &net, 0, 1, HDL_ISA_AUTO) == HDL_EINVAL, "max_batch");
+  CHECK(hdl_plan_new(&plan, &net, 1, 1, (hdl_isa)9) == HDL_EISA, "isa");
+  free(order);
+}
+
+int main(void) {
+  int32_t narrow[] = {131, 25, 10}, deep[] = {19, 53, 35, 7, 3}, small[] = {1, 2};
+  for (int x = HDL_F32; x <= HDL_CSR; x++)
+    for (int rule = HDL_SGD; rule <= HDL_ADAM; rule++) {
+      compare(narrow, 2, rule % 3, rule, x);
+      compare(deep, 4, (rule + x) % 3, rule, x);
+    }
+  compare(small, 1, HDL_SOFTMAX, HDL_SGD, HDL_F32);
+  stopping();
+  printf("%d failures, best %s\n", failures, hdl_isa_name(hdl_best_isa()));
+  return failures != 0;
+}
