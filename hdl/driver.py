@@ -290,7 +290,8 @@ def _publish_common(plan: Plan, source: Source, cuts: list[list[Portion]], table
         samples = shard.validation if len(shard.validation) else shard.train
         draws = keys.words(keys.derive(spec.seed, keys.FITNESS), number, n=len(samples))
         chosen = np.sort(np.argsort(draws, kind="stable")[:quota])
-        rows = samples.x[chosen]
+        rows, labels = samples.x[chosen], samples.y
+        assert labels is not None  # a schema without labels was refused
         x.append(rows if isinstance(rows, np.ndarray) else rows.dense())
-        y.append(samples.y[chosen])
+        y.append(labels[chosen])
     table.publish_common({}, {"x": np.concatenate(x), "y": np.concatenate(y)})

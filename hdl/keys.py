@@ -86,7 +86,7 @@ def derive(seed: int, purpose: int, a: int = 0, b: int = 0) -> int:
 
 def uniforms(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: int = 1) -> NDArray[np.float64]:
     """Numbers in the open interval (0, 1), one from each word: (word + 1/2) / 2^32, exact in float64."""
-    return (words(seed, a, b, c, first, n) + 0.5) * 2.0**-32
+    return (words(seed, a, b, c, first, n).astype(np.float64) + 0.5) * 2.0**-32
 
 
 def normals(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: int = 1) -> NDArray[np.float64]:

@@ -114,7 +114,7 @@ class Model:
             x, y = block.keep(good).x, y[good]
             out, found = self._forward(x, y)
             total += found
-            if classes:
+            if confusion is not None:
                 np.add.at(confusion, (_codes(y), self._answer(out)), 1)
             else:
                 wide = y.astype(np.float64)

@@ -15,6 +15,7 @@ from hdl.errors import SpecError
 
 Activation = Literal["linear", "sigmoid", "tanh", "lecun_tanh", "relu", "leaky_relu"]
 Loss = Literal["softmax", "sigmoid", "squared"]
+InitName = Literal["glorot", "he", "lecun", "uniform"]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -41,7 +42,7 @@ class Init(Part):
     (LeCun et al. 1998, normal) or `uniform` on [low, high].
     """
 
-    name: Literal["glorot", "he", "lecun", "uniform"] = "glorot"
+    name: InitName = "glorot"
     low: float = -0.05
     high: float = 0.05
 
@@ -208,7 +209,15 @@ class Spec(Part):
         """The initialiser, with the activation's own default filled in."""
         if self.init is not None:
             return self.init
-        return Init(name={"relu": "he", "leaky_relu": "he", "lecun_tanh": "lecun"}.get(self.activation, "glorot"))
+        names: dict[str, InitName] = {"relu": "he", "leaky_relu": "he", "lecun_tanh": "lecun"}
+        return Init(name=names.get(self.activation, "glorot"))
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The net of a spec that was filled in from the data."""
+        if self.net is None:
+            raise SpecError("net: not yet filled in from the data")
+        return self.net
 
     def with_(self, **changes: Any) -> Spec:
         """A validated copy with other fields."""

@@ -155,8 +155,8 @@ class Table:
         parts: dict[str, Tensors] = {"state": {}, "schema": {}}
         for name, tensor in tensors.items():
             if name != "w":
-                group, _, rest = name.partition("/")
-                parts.setdefault(group, {})[rest] = tensor
+                group, _, own = name.partition("/")
+                parts.setdefault(group, {})[own] = tensor
         weights = Weights(fields["round"], tensors["w"], parts["state"])
         rest = {name: fields[name] for name in ("spec", "run", "parent", "about")}
         return Version(number, weights, rows=self._rows(number, fields), schema=parts["schema"], **rest)

@@ -25,7 +25,7 @@ def layout(spec: Spec) -> Layout:
     """
     if spec.net is None or min(spec.net) < 1:
         raise SpecError(f"net: {spec.net}: the widths are not yet filled in from the data")
-    return Layout(tuple(spec.net))
+    return Layout(spec.widths)
 
 
 def initial(spec: Spec) -> NDArray[np.float32]:

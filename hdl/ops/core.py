@@ -39,7 +39,7 @@ class Core:
         except ImportError as error:
             raise Unavailable(f"the compiled core is missing ({error}); build it with: pip install .") from None
         self.spec = spec
-        self.layout = Layout(tuple(spec.net))
+        self.layout = Layout(spec.widths)
         self.state_vectors = rules.VECTORS.get(spec.optimizer.name, 0)
         self._plan = _cpu.Plan(
             spec.net, spec.activation, spec.loss, spec.leak, spec.input_dropout, spec.dropout, _ROWS, threads, isa

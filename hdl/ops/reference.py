@@ -64,7 +64,7 @@ class Reference:
 
     def __init__(self, spec: Spec):
         self.spec = spec
-        self.layout = Layout(tuple(spec.net))
+        self.layout = Layout(spec.widths)
         self.activate, self.derive = ACTIVATIONS[spec.activation]
         self.state_vectors = rules.VECTORS.get(spec.optimizer.name, 0)
 

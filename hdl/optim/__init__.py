@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-def objective(spec: Spec, w: NDArray, cost: float, gradient: NDArray, samples: int) -> tuple[float, NDArray]:
+def objective(spec: Spec, w: NDArray, cost: float, gradient: NDArray, samples: float) -> tuple[float, NDArray]:
     """Mean cost and gradient with the L2 penalty (biases exempt), from their sums over samples.
 
     Parameters
@@ -48,7 +48,7 @@ def objective(spec: Spec, w: NDArray, cost: float, gradient: NDArray, samples: i
         Its gradient.
     samples : int
     """
-    mask = Layout(tuple(spec.net)).mask
+    mask = Layout(spec.widths).mask
     mean = gradient / gradient.dtype.type(samples)
     return (
         cost / samples + rules.penalty(w, mask, spec.l1, spec.l2),
@@ -78,7 +78,7 @@ def apply(spec: Spec, w: NDArray, state: NDArray, mean_gradient: NDArray, step: 
     w, state : ndarray
         New arrays.
     """
-    layout = Layout(tuple(spec.net))
+    layout = Layout(spec.widths)
     w, state = w.copy(), state.copy()
     g = rules.penalised(mean_gradient.astype(w.dtype, copy=False), w, layout.mask, spec.l1, spec.l2)
     rules.update(spec.optimizer, w, state, g, float(rates(spec, step, 1, 1)[0]), step + 1)

@@ -83,7 +83,7 @@ def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray
     s·a + (1 - s)·b with one random share s.
     """
     key, kind = keys.derive(spec.seed, keys.GENETIC), spec.sync.genetic.crossover
-    layout = Layout(tuple(spec.net))
+    layout = Layout(spec.widths)
     if kind == "arithmetic":
         share = np.float32(keys.uniforms(key, round, child, ROWS)[0])
         return b + (a - b) * share
@@ -109,7 +109,7 @@ def mutate(spec: Spec, round: int, child: int, w: NDArray) -> NDArray:
     if not genetic.mutation_rate or not genetic.mutation_scale:
         return w
     hit = keys.uniforms(key, round, child, MASK, n=w.size) < genetic.mutation_rate
-    layout, deviation = Layout(tuple(spec.net)), np.empty_like(w)
+    layout, deviation = Layout(spec.widths), np.empty_like(w)
     for (weights, _), parts in zip(layout.split(w), layout.split(deviation), strict=True):
         for part in parts:
             part[:] = weights.astype(np.float64).std()

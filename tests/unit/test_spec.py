@@ -141,3 +141,9 @@ def test_equal_specs_give_equal_text_however_they_were_written():
     one = parse('{"seed": 3, "net": "4-3-2", "optimizer": "sgd"}')
     other = parse({"optimizer": {"name": "sgd"}, "net": [4, 3, 2], "seed": 3})
     assert one.to_json() == other.to_json()
+
+
+def test_widths_are_those_of_a_net_that_is_known():
+    assert Spec(net="4-3-2").widths == (4, 3, 2)
+    with pytest.raises(SpecError, match="not yet filled in"):
+        _ = Spec().widths
