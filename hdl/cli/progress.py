@@ -155,6 +155,9 @@ def left_over(passed: float, done: int, missing: int) -> float:
     return passed / max(done, 1) * max(missing, 0)
 
 
+PHASES = ("start", "read", "compute", "shuffle", "finish")  # of a Hadoop job's seconds
+
+
 class Teller:
     """Turns the driver's events into progress.
 
@@ -201,8 +204,8 @@ class Teller:
             self._display.part(event.done / max(event.total, 1))
 
     def _on_replaced(self, event: Any) -> None:
-        shards = ", ".join(map(str, event.shards))
-        self._display.say(f"worker {event.worker} died ({event.reason}); another one does its shards again: {shards}")
+        again = f" its shards again: {', '.join(map(str, event.shards))}" if event.shards else " its work again"
+        self._display.say(f"worker {event.worker} died ({event.reason}); another one does{again}")
 
     def _on_round(self, event: Any) -> None:
         row = event.row
@@ -211,3 +214,5 @@ class Teller:
         if not row.get("final"):
             seconds = (row.get("seconds") or {}).get("round")
             self._display.round({**row, "round": row["round"] + 1, "seconds": seconds}, self._validation)
+            if split := [f"{name} {row['seconds'][name]:.1f}" for name in PHASES if name in row.get("seconds") or ()]:
+                self._display.say(f"  of its {seconds:.1f} s: {', '.join(split)}")

@@ -123,7 +123,7 @@ def _train(
 
 
 def make_runner(name: str, workers: int | None, threads: int | None, shards: int) -> Any:
-    """The runner of a name; without a number of workers the local one takes the shards, at most the processors.
+    """The runner of a name; without a number of workers one a shard, but of the local one at most the processors.
 
     Raises
     ------
@@ -137,8 +137,7 @@ def make_runner(name: str, workers: int | None, threads: int | None, shards: int
     module, attribute = RUNNERS[name]
     if importlib.util.find_spec(module) is None:
         raise Unavailable(f"--runner {name}: this version of hdl has no such runner yet; there is: local")
-    if name == "local":
-        workers = workers or min(cores(), shards)
+    workers = workers or (min(cores(), shards) if name == "local" else shards)
     return getattr(importlib.import_module(module), attribute)(workers=workers, threads=threads)
 
 

@@ -26,6 +26,13 @@ from hdl.wire import Update, Weights
 
 ENVIRONMENT = "hdl-env"  # the unpacked archive in a task's folder
 NODE_MB = 1024  # of a map or reduce container: Hadoop's JVM, Python, and a JVM in it that reads HDFS
+UBER_MB = 1536  # of an application master that runs the tasks itself
+UBER_BYTES, UBER_SECONDS = 64 << 20, 20.0  # of data; of work in the tasks of the round before
+UBER = {
+    "mapreduce.job.ubertask.enable": "true",
+    "mapreduce.job.ubertask.maxmaps": 9,
+    "yarn.app.mapreduce.am.resource.mb": UBER_MB,
+}
 SETTINGS = {
     "mapreduce.map.memory.mb": NODE_MB,
     "mapreduce.reduce.memory.mb": NODE_MB,
@@ -51,6 +58,9 @@ class HadoopRunner(Runner):
         and this environment is packed and sent to them, once.
     combiner : bool
         Let Hadoop join updates on the map side: it changes the traffic, and no byte of the result.
+    uber : bool, optional
+        Run all tasks of a job one after the other inside of its application master, which saves their containers'
+        start. None: where the work is so little that this is quicker.
     settings : dict, optional
         Properties of the jobs, over `SETTINGS`.
     """
@@ -63,13 +73,14 @@ class HadoopRunner(Runner):
         deadline: float = 1800.0,
         python: str | None = None,
         combiner: bool = True,
+        uber: bool | None = None,
         settings: dict[str, Any] | None = None,
     ):
         if workers is not None and workers < 1:
             raise SpecError(f"workers: expected at least 1 (given {workers})")
         self.asked, self.workers, self.threads = workers, workers or 1, threads or 1
         self.backend = self.device = backend
-        self.deadline, self.combiner = deadline, combiner
+        self.deadline, self.combiner, self.uber = deadline, combiner, uber
         self.python = python or os.environ.get("HDL_NODE_PYTHON")
         self.settings = {**SETTINGS, **(settings or {})}
         self.counters: dict[str, dict[str, int]] = {}
@@ -87,6 +98,7 @@ class HadoopRunner(Runner):
             raise SpecError(f"{job.data}: runner {self.name} reads HDFS; `hdl import` or `hadoop fs -put` brings data")
         self._job, self._cuts, self._notify = job, [list(portions) for portions in cuts], notify
         self.workers = min(self.asked or len(cuts), len(cuts))
+        self._bytes = sum(fs.size(path) for path in {path for portions in self._cuts for path, _, _ in portions})
         user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
         self._work = f"hdfs:///user/{user}/.hdl/jobs/{uuid.uuid4().hex}"
         fs.mkdir(self._work)
@@ -157,6 +169,7 @@ class HadoopRunner(Runner):
         properties = {
             "mapreduce.job.name": f"hdl {stage}{number}: {self._job.table}",
             **self.settings,
+            **(UBER if self._fits() else {}),
             **{PREFIX + name: value for name, value in given.items()},
         }
         began = time.time()
@@ -171,6 +184,16 @@ class HadoopRunner(Runner):
         fs.remove(out)
         self._phases = phases(self._notes, began, ended)
         return results
+
+    def _fits(self) -> bool:
+        """Whether the next job's tasks run inside of its application master."""
+        if self.uber is not None:
+            return self.uber
+        if self.workers > UBER["mapreduce.job.ubertask.maxmaps"] or int(self.settings["mapreduce.job.reduces"]) > 1:
+            return False
+        if self._notes:
+            return sum(note.get("read", 0.0) + note.get("compute", 0.0) for note in self._notes) < UBER_SECONDS
+        return self._bytes < UBER_BYTES
 
     def _progress(self, stage: str) -> Any:
         """Maps are nearly all of the work; the reducer only adds up."""

@@ -21,7 +21,7 @@ from hdl import spec as specs
 from hdl.data import Portion
 from hdl.errors import SpecError, Unavailable
 from hdl.runners import splits
-from hdl.runners.hadoop import ENVIRONMENT, HadoopRunner, groups
+from hdl.runners.hadoop import ENVIRONMENT, UBER, HadoopRunner, groups
 from hdl.runners.job import hadoop
 from hdl.runners.task import Order, Task, joined, note_of, sorted_out, summary_of, told, versions_of, weakest
 from hdl.table import Table
@@ -54,16 +54,18 @@ class MapReduceRunner(HadoopRunner):
         lengths: dict[str, int] = {}  # in the reader's unit
         for path, start, length in (portion for portions in self._cuts for portion in portions):
             lengths[path] = max(lengths.get(path, 0), start + length)
-        sizes = {path: fs.size(path) for path in lengths}
+        scale = {path: fs.size(path) / length for path, length in lengths.items()}  # bytes a unit
         found = []
         for own in groups(len(self._cuts), self.workers):
             held: Counter[str] = Counter()
             for path, start, length in (portion for shard in own for portion in self._cuts[shard]):
-                share = sizes[path] / lengths[path]  # bytes of a record, where the unit is not bytes
-                for place, host in enumerate(fs.hosts(path, int(start * share), int(length * share))):
-                    held[host] += int(length * share) >> place
+                size = int(length * scale[path])
+                for place, host in enumerate(fs.hosts(path, int(start * scale[path]), size)):
+                    held[host] += size >> place
             found.append(({"cuts": [[shard, self._cuts[shard]] for shard in own]}, [h for h, _ in held.most_common()]))
-        self._splits = self._put("splits", splits.encode(found))
+        self._put("splits", splits.encode(found))
+        whole = {"cuts": [*enumerate(self._cuts)]}
+        self._put("one-split", splits.encode([(whole, [])]))  # for tasks that would run one after the other anyway
 
     def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:
         if "program" not in self._sent_files:
@@ -71,7 +73,7 @@ class MapReduceRunner(HadoopRunner):
             self._put("program", PROGRAM.format(path=path, python=self._python()).encode())
         given = {
             **properties,
-            splits.URI: self._splits,
+            splits.URI: self._sent_files["one-split" if UBER.items() <= properties.items() else "splits"],
             "mapreduce.pipes.isjavarecordreader": "false",
             "mapreduce.pipes.isjavarecordwriter": "false",
             "mapreduce.job.cache.files": self._cache(),
