@@ -2,6 +2,7 @@
 
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 from hdl._cpu import Plan, peak_gflops
@@ -25,12 +26,9 @@ def measure(net, activation, batch, threads, seconds=0.25, repeats=5, **options)
     y = rng.integers(0, widths[-1], n).astype(np.int32)
     plan = Plan(widths, activation, max_batch=batch, threads=threads, **options)
     w = np.concatenate(
-        [
-            np.concatenate([rng.normal(0, (1 / i) ** 0.5, i * o), np.zeros(o)])
-            for i, o in zip(widths, widths[1:], strict=False)
-        ]
+        [np.concatenate([rng.normal(0, (1 / i) ** 0.5, i * o), np.zeros(o)]) for i, o in pairwise(widths)]
     ).astype(np.float32)
-    sizes = [i * o for i, o in zip(widths, widths[1:], strict=False)]
+    sizes = [i * o for i, o in pairwise(widths)]
     flop = batch * (4 * sizes[0] + 6 * sum(sizes[1:]))
     steps = max(2, int(seconds * 80e9 * threads / flop))
     order = rng.integers(0, n, steps * batch)

@@ -1,6 +1,8 @@
 """The C kernels against the NumPy reference, in float64, on every instruction set that this machine has."""
 
+import signal
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ class Case:
         self.reference = ops.make(self.spec, "reference")
         self.widths = [int(w) for w in net.split("-")]
         inputs, outputs = self.widths[0], self.widths[-1]
-        self.parameters = sum((i + 1) * o for i, o in zip(self.widths, self.widths[1:], strict=False))
+        self.parameters = sum((i + 1) * o for i, o in pairwise(self.widths))
         self.w = (rng.normal(size=self.parameters) * 0.2).astype(np.float32)
         self.scale = self.shift = None
         dense = rng.normal(size=(n, inputs)).astype(np.float32)
@@ -122,10 +124,9 @@ def test_shapes_of_the_targets(net, isa):
     st.integers(0, 99),
 )
 def test_any_shape(widths, batch, n, isa, x, seed):
-    loss = "softmax" if widths[-1] > 1 else "sigmoid"
-    Case(
-        "-".join(map(str, widths)), loss=loss, n=n, x=x, y="class" if widths[-1] > 1 else None, seed=seed, l2=0.01
-    ).check(batch, 2, isa=isa)
+    loss, y = ("softmax", "class") if widths[-1] > 1 else ("sigmoid", None)
+    net = "-".join(map(str, widths))
+    Case(net, loss=loss, n=n, x=x, y=y, seed=seed, l2=0.01).check(batch, 2, isa=isa)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -187,21 +188,14 @@ def test_activations_are_accurate_saturate_and_pass_nan(isa):
         assert np.isnan(plan.forward(w, np.array([[np.nan]], np.float32))[0]).all()
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("loss", ["softmax", "squared"])
+@pytest.mark.parametrize(("loss", "bad"), [("softmax", np.nan), ("squared", np.nan), ("squared", 1e30)])
 def test_a_cost_that_is_not_finite_leaves_the_weights(loss, bad):
-    case = Case("20-8-3", loss=loss, rule="momentum")
+    case = Case("20-3", loss=loss, rule="momentum")
     case.x[30, 4] = bad
     w, state = case.w.copy(), np.zeros((1, case.w.size), np.float32)
-    if loss == "softmax" and bad == np.inf:
-        case.w[:] = np.inf
-        w[:] = np.inf
+    plan = case.plan()
     with pytest.raises(NonFinite):
-        if np.isinf(bad) and loss == "squared":
-            case.x[30] = 3e38
-            w[:] = case.w * 1e20
-            case.w = w.copy()
-        case.train(case.plan(), np.arange(40), 10, w=w, state=state)
+        case.train(plan, np.arange(40), 10, w=w, state=state)
     np.testing.assert_array_equal(w, case.w)
     assert not state.any()
 
@@ -226,8 +220,6 @@ def test_an_error_in_progress_and_ctrl_c_come_through():
     order = np.tile(np.arange(200), 20000)
     with pytest.raises(ZeroDivisionError):
         case.train(case.plan(), order, 50, lr=1e-3, progress=lambda done, steps: 1 / 0)
-    import signal
-
     threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         case.train(case.plan(threads=2), order, 50, lr=1e-3)
