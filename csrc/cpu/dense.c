@@ -14,30 +14,30 @@ typedef struct { /* what happens to a finished tile, while it is in L1 */
 
 /* C [rows, nv vectors] = finish(bias + A [rows, K] P [K, nv vectors]); overwrites.
  * P in panels of `rows_p` rows one after another, or (ldp > 0) plain rows. K is cut so that a slice of a panel stays
- * in L1 for all rows; C carries the sums from slice to slice. */
+ * in L1 for all rows; C carries the sums from slice to slice. Panels go by inside a slice, so that A's columns of the
+ * slice stay in L2. */
 static void product(int rows, int K, const float *a, int lda, const float *w, int rows_p, int ldp, int nv,
                     const float *bias, float *c, int ldc, const finish *f) {
-  for (int panel = 0; panel < hdl_panels(nv); panel++) {
+  bool wide = (size_t)rows * (size_t)K * 4 > 448 * 1024;
+  int slices = (K * (nv < HDL_PV ? nv : HDL_PV) * VW * 4 + SLICE - 1) / SLICE, panels = hdl_panels(nv);
+  for (int turn = 0; turn < slices * panels; turn++) {
+    int s = wide ? turn / panels : turn % slices, panel = wide ? turn % panels : turn / slices;
+    int k0 = (int)((int64_t)K * s / slices), k1 = (int)((int64_t)K * (s + 1) / slices);
     int v0 = hdl_panel_start(nv, panel), pv = hdl_panel_start(nv, panel + 1) - v0;
-    int ld = ldp ? ldp : pv * VW, mr = hdl_rows[pv];
-    const float *p = w + (ldp ? (size_t)v0 * VW : (size_t)v0 * VW * (size_t)rows_p);
-    int slices = (K * pv * VW * 4 + SLICE - 1) / SLICE, groups = (rows + mr - 1) / mr;
+    int ld = ldp ? ldp : pv * VW, mr = hdl_rows[pv], groups = (rows + mr - 1) / mr;
     int few = rows / groups, more = rows % groups;
-    for (int s = 0; s < slices; s++) {
-      int k0 = (int)((int64_t)K * s / slices), k1 = (int)((int64_t)K * (s + 1) / slices);
-      for (int r0 = 0, n, g = 0; g < groups; g++, r0 += n) {
-        n = few + (g < more);
-        float *tile = c + (ptrdiff_t)r0 * ldc + v0 * VW;
-        const float *init = s ? tile : bias ? bias + v0 * VW : NULL;
-        FN(micro)
-        [0][pv - 1][n - 1](k1 - k0, a + (ptrdiff_t)r0 * lda + k0, lda, p + (ptrdiff_t)k0 * ld, ld, init, s ? ldc : 0,
-                           tile, ldc, NULL);
-        if (s + 1 < slices) continue;
-        if (f->a)
-          FN(derive)(f->kind, f->leak, f->keep, f->a + (ptrdiff_t)r0 * f->lda + v0 * VW, f->lda, tile, ldc, n, pv);
-        else
-          FN(activate)(f->kind, f->leak, tile, ldc, n, pv, f->width - v0 * VW);
-      }
+    const float *p = w + (ldp ? (size_t)v0 * VW : (size_t)v0 * VW * (size_t)rows_p) + (ptrdiff_t)k0 * ld;
+    for (int r0 = 0, n, g = 0; g < groups; g++, r0 += n) {
+      n = few + (g < more);
+      float *tile = c + (ptrdiff_t)r0 * ldc + v0 * VW;
+      const float *init = s ? tile : bias ? bias + v0 * VW : NULL;
+      FN(micro)
+      [0][pv - 1][n - 1](k1 - k0, a + (ptrdiff_t)r0 * lda + k0, lda, p, ld, init, s ? ldc : 0, tile, ldc, NULL);
+      if (s + 1 < slices) continue;
+      if (f->a)
+        FN(derive)(f->kind, f->leak, f->keep, f->a + (ptrdiff_t)r0 * f->lda + v0 * VW, f->lda, tile, ldc, n, pv);
+      else
+        FN(activate)(f->kind, f->leak, tile, ldc, n, pv, f->width - v0 * VW);
     }
   }
 }
@@ -101,6 +101,26 @@ static void tile(hdl_layer *y, const hdl_pass *q, const float *a, int lda, const
   }
 }
 
+/* Rows lo … hi (in VW) of W, all panels. */
+static void stripe_weights(hdl_plan *p, const hdl_pass *q, hdl_layer *y, int thread, int lo, int hi) {
+  int blocks = hi - lo, chunks = blocks / 3 > 0 ? blocks / 3 : 1;
+  float *packed = p->scratch + (size_t)thread * p->scratch_size;
+  for (int panel = 0; panel < hdl_panels(y->nv); panel++) {
+    int v0 = hdl_panel_start(y->nv, panel), pv = hdl_panel_start(y->nv, panel + 1) - v0, ldd = y->lda;
+    const float *d = y->d + v0 * VW;
+    if (y->nv > HDL_PV) { /* the panel of D, read for every row of W, side by side */
+      for (int r = 0; r < q->rows; r++)
+        for (int v = 0; v < pv; v++) vstore(packed + (r * pv + v) * VW, vload(d + (ptrdiff_t)r * ldd + v * VW));
+      d = packed, ldd = pv * VW;
+    }
+    for (int c = 0; c < chunks; c++) {
+      int b0 = lo + blocks * c / chunks, b1 = lo + blocks * (c + 1) / chunks;
+      tile(y, q, y->x, y->x_ld, d, ldd, v0, pv, b0 * VW, b1 * VW < y->m ? b1 * VW : y->m);
+      if (y->wt && q->update && q->last && !(q->rule->max_norm > 0)) FN(transpose_part)(y, b0, b1, panel, panel + 1);
+    }
+  }
+}
+
 /* A thread's share of dW = X' D and of its update; dW is added to g between the blocks of a mini-batch. */
 void FN(weights)(hdl_plan *p, const hdl_pass *q, int l, int thread) {
   hdl_layer *y = &p->layer[l];
@@ -119,22 +139,10 @@ void FN(weights)(hdl_plan *p, const hdl_pass *q, int l, int thread) {
     }
     return;
   }
-  int blocks = range.hi - range.lo, chunks = blocks / 3 > 0 ? blocks / 3 : 1;
-  float *packed = p->scratch + (size_t)thread * p->scratch_size;
-  for (int panel = 0; panel < hdl_panels(y->nv); panel++) {
-    int v0 = hdl_panel_start(y->nv, panel), pv = hdl_panel_start(y->nv, panel + 1) - v0, ldd = y->lda;
-    const float *d = y->d + v0 * VW;
-    if (y->nv > HDL_PV) { /* the panel of D, read once for every row of W, side by side */
-      for (int r = 0; r < q->rows; r++)
-        for (int v = 0; v < pv; v++) vstore(packed + (r * pv + v) * VW, vload(d + (ptrdiff_t)r * ldd + v * VW));
-      d = packed, ldd = pv * VW;
-    }
-    for (int c = 0; c < chunks; c++) {
-      int b0 = range.lo + blocks * c / chunks, b1 = range.lo + blocks * (c + 1) / chunks;
-      tile(y, q, y->x, y->x_ld, d, ldd, v0, pv, b0 * VW, b1 * VW < y->m ? b1 * VW : y->m);
-      if (y->wt && q->update && q->last && !(q->rule->max_norm > 0)) FN(transpose_part)(y, b0, b1, panel, panel + 1);
-    }
-  }
+  /* Stripes of W's rows whose inputs stay in L2 while the panels go by. */
+  int n = range.hi - range.lo, stripes = n * VW <= 832 ? 1 : (n * VW + 383) / 384;
+  for (int i = 0; i < stripes; i++)
+    stripe_weights(p, q, y, thread, range.lo + n * i / stripes, range.lo + n * (i + 1) / stripes);
 }
 
 /* db = sum of D's rows, a thread's share of the vectors, and its update (no decay) */
