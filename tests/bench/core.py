@@ -68,7 +68,7 @@ class Row:
 class Contender:
     """A competitor's process. `ask` sends one line and waits for one."""
 
-    def __init__(self, name: str, threads: int, python: str, preload: str = ""):
+    def __init__(self, name: str, threads: int, python: str, preload: str = "", clock: str = "wall"):
         self.name = name
         environment = {
             key: value for key, value in os.environ.items() if not key.startswith(("OPENBLAS_", "MKL_", "OMP_"))
@@ -79,7 +79,7 @@ class Contender:
             environment["LD_PRELOAD"] = preload
         environment["PYTHONPATH"] = str(HERE.parent.parent) if name == "hdl" else ""
         self.process = subprocess.Popen(
-            [python, str(HERE / "contender.py"), name, str(threads)],
+            [python, str(HERE / "contender.py"), name, str(threads), clock],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -119,12 +119,12 @@ def build(folder: Path, python: str | None) -> tuple[Path, str]:
     return probe, str(shim)
 
 
-def measure(rows, threads, names, python, probe, shim, repetitions, seconds):
+def measure(rows, threads, names, python, probe, shim, repetitions, seconds, clock):
     """Rows of one thread count. A competitor that fails drops out of that row with a note."""
     contenders = []
     for name in names:
         preload = shim if name == "torch eager †" else ""
-        contenders.append(Contender(name, threads, python if name in TORCH else sys.executable, preload))
+        contenders.append(Contender(name, threads, python if name in TORCH else sys.executable, preload, clock))
     for net, activation, batch in rows:
         row = Row(net, activation, batch, threads, [], {}, {})
         ready = []
@@ -136,7 +136,8 @@ def measure(rows, threads, names, python, probe, shim, repetitions, seconds):
             except (RuntimeError, BrokenPipeError) as error:
                 row.notes[contender.name] = str(error)
         for repetition in range(repetitions):
-            row.peak.append(float(subprocess.run([probe, str(threads)], capture_output=True, check=True).stdout))
+            command = [probe, str(threads), *(["cpu"] if clock == "cpu" else [])]
+            row.peak.append(float(subprocess.run(command, capture_output=True, check=True).stdout))
             # Each repetition starts with another competitor: nobody always runs after the same neighbour.
             for contender in ready[repetition % len(ready) :] + ready[: repetition % len(ready)]:
                 row.seconds[contender.name].append(contender.ask(seconds=seconds))
@@ -195,8 +196,16 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.25, help="time of one measurement")
     parser.add_argument("--rows", nargs="+", default=[""], help="only rows whose net and batch hold one of these texts")
     parser.add_argument("--only", nargs="+", default=OURS + TORCH, help="only these competitors")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="count processor time, not wall time: for a busy machine, one thread only",
+    )
     parser.add_argument("--json", type=Path, help="write every measurement here")
     options = parser.parse_args()
+    if options.cpu_time:
+        options.threads = [1]  # of several threads, those that wait would count as if they worked
+    clock = "cpu" if options.cpu_time else "wall"
 
     names = [name for name in OURS + TORCH if name in options.only and (options.torch or name not in TORCH)]
     rows = [row for row in ROWS if any(text in f"{row[0]} b{row[2]}" for text in options.rows)]
@@ -206,10 +215,12 @@ def main():
         if not shim:
             names = [name for name in names if name != "torch eager †"]
         for threads in options.threads:
-            for row in measure(rows, threads, names, options.torch, probe, shim, options.repetitions, options.seconds):
+            for row in measure(
+                rows, threads, names, options.torch, probe, shim, options.repetitions, options.seconds, clock
+            ):
                 print(f"measured {row.net} batch {row.batch}, {row.threads} threads", file=sys.stderr)
                 done.append(row)
-    print(f"{machine()}; medians and (least–most) of {options.repetitions} interleaved repetitions\n")
+    print(f"{machine()}; {clock} time; medians and (least–most) of {options.repetitions} interleaved repetitions\n")
     print(markdown(done, names))
     if not options.torch:
         print("\nNo PyTorch: name a Python that has it with --torch or HDL_BENCH_PYTHON.")
