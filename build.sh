@@ -189,8 +189,15 @@ case $command in
   test) run_tests "$@" ;;
   lint) lint ;;
   wheel) wheel "$@" ;;
-  hadoop) system_packages hadoop && setup "" && pydoop ;;
-  setup) system_packages && setup "${1:-}" ;;
+  hadoop)
+    system_packages hadoop
+    setup ""
+    pydoop
+    ;;
+  setup)
+    system_packages
+    setup "${1:-}"
+    ;;
   help | -h | --help) usage ;;
   *)
     usage >&2

@@ -214,12 +214,15 @@ def main():
         probe, shim = build(Path(folder), options.torch)
         if not shim:
             names = [name for name in names if name != "torch eager †"]
-        for threads in options.threads:
-            for row in measure(
-                rows, threads, names, options.torch, probe, shim, options.repetitions, options.seconds, clock
-            ):
-                print(f"measured {row.net} batch {row.batch}, {row.threads} threads", file=sys.stderr)
-                done.append(row)
+        try:
+            for threads in options.threads:
+                for row in measure(
+                    rows, threads, names, options.torch, probe, shim, options.repetitions, options.seconds, clock
+                ):
+                    print(f"measured {row.net} batch {row.batch}, {row.threads} threads", file=sys.stderr)
+                    done.append(row)
+        except KeyboardInterrupt:
+            print("stopped; the rows that are whole:", file=sys.stderr)
     print(f"{machine()}; {clock} time; medians and (least–most) of {options.repetitions} interleaved repetitions\n")
     print(markdown(done, names))
     if not options.torch:
