@@ -56,6 +56,8 @@ class HadoopRunner(Runner):
     python : str, optional
         A Python on every node that has hdl and its requirements. None: the nodes have a plain Python of this version,
         and this environment is packed and sent to them, once.
+    archive : str, optional
+        The packed environment on HDFS, as `hdl env pack --upload` prints it.
     combiner : bool
         Let Hadoop join updates on the map side: it changes the traffic, and no byte of the result.
     uber : bool, optional
@@ -72,6 +74,7 @@ class HadoopRunner(Runner):
         backend: str = "cpu",
         deadline: float = 1800.0,
         python: str | None = None,
+        archive: str | None = None,
         combiner: bool = True,
         uber: bool | None = None,
         settings: dict[str, Any] | None = None,
@@ -89,6 +92,7 @@ class HadoopRunner(Runner):
         self._jobs, self._work, self._isa = 0, "", ""
         self._sent_files: dict[str, str] = {}  # in the working folder on HDFS: name to path
         self._files: dict[str, str] = {}  # of the distributed cache: name in a task's folder to path on HDFS
+        self.archive = archive
         self._archive: Future[str] | None = None
         self._notes: list[dict[str, Any]] = []
         self._phases: dict[str, float] = {}
@@ -102,7 +106,7 @@ class HadoopRunner(Runner):
         user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
         self._work = f"hdfs:///user/{user}/.hdl/jobs/{uuid.uuid4().hex}"
         fs.mkdir(self._work)
-        if not self.python:  # packing and sending take seconds: the data is looked at meanwhile
+        if not self.python and not self.archive:  # packing and sending take seconds: the data is looked at meanwhile
             pool = ThreadPoolExecutor(1)
             self._archive = pool.submit(lambda: envpack.upload(envpack.pack()))
             pool.shutdown(wait=False)
@@ -235,8 +239,10 @@ class HadoopRunner(Runner):
         return self.python or "python{}.{}".format(*sys.version_info)
 
     def _environment(self) -> str | None:
-        """The packed environment on HDFS; None if the nodes have one."""
-        return f"{self._archive.result()}#{ENVIRONMENT}" if self._archive else None
+        """The packed environment on HDFS, with the name it gets in a task's folder; None if the nodes have one."""
+        if self._archive:
+            self.archive = self._archive.result()
+        return f"{self.archive}#{ENVIRONMENT}" if self.archive else None
 
 
 def groups(shards: int, workers: int) -> list[range]:

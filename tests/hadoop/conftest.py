@@ -75,3 +75,9 @@ def packed(tmp_path_factory):
 def plain_python():
     """A Python of our version outside of our environment, as a node has it."""
     return str(Path(sys.base_prefix) / "bin" / "python{}.{}".format(*sys.version_info))
+
+
+@pytest.fixture(scope="session")
+def archive(cluster, packed):
+    """The packed environment on HDFS: nodes have nothing else of hdl."""
+    return envpack.upload(packed)

@@ -1,0 +1,49 @@
+"""What the tests of the Hadoop runners share: small datasets on HDFS, runners by name, a training in one call."""
+
+import numpy as np
+
+from hdl import driver, fs
+from hdl.runners.base import Job
+from hdl.runners.local import LocalRunner
+from hdl.runners.mapreduce import MapReduceRunner
+from hdl.runners.streaming import StreamingRunner
+from hdl.spec import parse
+from hdl.table import Table
+
+RUNNERS = {"mapreduce": MapReduceRunner, "streaming": StreamingRunner}
+QUIET = {"mapreduce.map.speculative": "false", "mapreduce.reduce.speculative": "false"}
+MODES = {
+    "gradient": {"sync": {"mode": "gradient"}, "optimizer": "adam", "validation": 0.2},
+    "average": {"optimizer": "momentum", "dropout": 0.2},
+    "genetic": {"sync": {"mode": "genetic", "genetic": {"fitness_samples": 20}}, "optimizer": "sgd"},
+}
+
+
+def put_csv(folder, n=90, parts=4, bad=None):
+    """A folder on HDFS with a CSV file a shard, named by its number; the first one has the columns' names.
+
+    Lines are not equally long, so that the shards are not what an even cut of the bytes would give.
+    """
+    rng = np.random.default_rng(0)
+    lines = [",".join(f"{v:.{1 + i % 5}f}" for v in (*rng.normal(size=3) + i % 2, i % 2)) for i in range(n)]
+    if bad is not None:
+        lines[bad] = "1,x,3,0"
+    fs.mkdir(folder)
+    for number in range(parts):
+        text = "\n".join(lines[number * n // parts : (number + 1) * n // parts]) + "\n"
+        fs.publish(f"{folder}/part-{number:05d}.csv", (("a,b,c,class\n" if not number else "") + text).encode())
+    return folder
+
+
+def train(data, table, runner, resume=False, on_event=None, **fields):
+    spec = parse({"net": "0-5-0", "shards": 4, "epochs": 3, "batch": 8, "seed": 3, **fields})
+    return driver.train(Job(data, table, None if resume else spec, resume=resume), runner, on_event)
+
+
+def local(data, table, **fields):
+    return train(data, table, LocalRunner(1), **fields)
+
+
+def signatures(table):
+    """SHA-256 of the versions' weights."""
+    return {number: Table(table).header(number)["signature"] for number in Table(table).numbers()}

@@ -1,0 +1,148 @@
+"""The product's signature on a real cluster: the same bytes from the local, the MapReduce and the Streaming runner."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from hdl import fs
+from hdl.data import write_shards
+from hdl.data.find import open_source
+from hdl.errors import DataError, NonFinite, SpecError, WorkerError
+from hdl.runners.base import Job, Progress
+from hdl.runners.hadoop import UBER
+from hdl.spec import parse
+from hdl.table import Table
+from tests.hadoop.runners import MODES, QUIET, RUNNERS, local, put_csv, signatures, train
+
+
+@pytest.fixture(scope="module")
+def data(cluster):
+    path = put_csv("hdfs:///tests/runners/data")
+    yield path
+    fs.remove("hdfs:///tests/runners")
+
+
+@pytest.fixture(scope="module")
+def trained(data, archive):
+    """Signatures and metrics of 3 rounds by (runner, mode). Jobs wait most of the time, so they run side by side."""
+
+    def one(pair):
+        name, mode = pair
+        table = f"hdfs:///tests/runners/{name}-{mode}"
+        if name == "local":
+            outcome = local(data, table, **MODES[mode])
+        else:
+            outcome = train(data, table, RUNNERS[name](archive=archive, settings=QUIET), **MODES[mode])
+        rows = [{k: v for k, v in row.items() if k not in ("seconds", "time")} for row in outcome.rows]
+        return pair, (signatures(table), rows, outcome.rows)
+
+    pairs = [(name, mode) for mode in MODES for name in ("local", *RUNNERS)]
+    with ThreadPoolExecutor(3) as pool:
+        return dict(pool.map(one, pairs))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", RUNNERS)
+def test_three_rounds_give_the_local_runners_bytes(trained, name, mode):
+    expected, rows, _ = trained["local", mode]
+    found, same_rows, _ = trained[name, mode]
+    assert found == expected
+    assert same_rows == rows
+    assert len(expected) >= 4
+    assert len(set(expected.values())) > 1
+
+
+@pytest.mark.parametrize("name", RUNNERS)
+def test_a_round_tells_where_its_seconds_went(trained, name):
+    for row in trained[name, "average"][2]:
+        seconds = row["seconds"]
+        parts = [seconds[part] for part in ("start", "read", "compute", "shuffle", "finish")]
+        assert min(parts) > -0.1
+        assert seconds["start"] > 0.5 * max(seconds["read"], seconds["compute"])
+        assert sum(parts) <= seconds["round"] + 0.5
+        assert sorted(shard for worker in seconds["workers"] for shard in worker["shards"]) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", RUNNERS)
+def test_a_bad_sample_is_told_with_its_place_and_the_job(cluster, folder, archive, name):
+    data = put_csv(f"{folder}/bad", bad=50)
+    table = f"{folder}/model"
+    place = r"part-00002\.csv:6: column 2 \('b'\): 'x' is not a number"
+    with pytest.raises(DataError, match=rf"(?s){place}.*application_\d+_\d+; the full log: yarn logs -app") as error:
+        train(data, table, RUNNERS[name](archive=archive, settings=QUIET))
+    assert error.value.line == 6
+    assert not Table(table).numbers()
+    user = [entry for entry in fs.list("hdfs:///user") if fs.isdir(f"hdfs:///user/{entry}/.hdl/jobs")]
+    assert [fs.list(f"hdfs:///user/{name}/.hdl/jobs") for name in user] == [[]]
+
+
+def test_data_on_this_machine_is_refused_with_the_way_to_hdfs(cluster, csv_here):
+    with pytest.raises(SpecError, match="reads HDFS; `hdl import`"):
+        train(csv_here, "hdfs:///tests/nowhere", RUNNERS["mapreduce"]())
+
+
+@pytest.fixture
+def csv_here(tmp_path):
+    path = tmp_path / "here.csv"
+    path.write_text("a,class\n1,0\n2,1\n")
+    return str(path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", RUNNERS)
+def test_without_the_combiner_and_outside_of_the_master_the_bytes_are_the_same(trained, data, archive, folder, name):
+    for mode in "average", "genetic":
+        table = f"{folder}/{mode}"
+        runner = RUNNERS[name](archive=archive, combiner=False, uber=False, settings=QUIET)
+        train(data, table, runner, **MODES[mode])
+        assert signatures(table) == trained["local", mode][0]
+
+
+@pytest.mark.full
+def test_two_reducers_take_whole_subtrees(trained, data, archive, folder):
+    settings = QUIET | {"mapreduce.job.reduces": 2}
+    train(data, f"{folder}/model", RUNNERS["mapreduce"](archive=archive, settings=settings), **MODES["average"])
+    assert signatures(f"{folder}/model") == trained["local", "average"][0]
+
+
+@pytest.mark.full
+def test_uint8_travels_to_streaming_as_typed_bytes(cluster, archive, folder, datasets):
+    write_shards(open_source(str(datasets("mnist")) + ":test"), f"{folder}/digits", shards=3)
+    fields = {"net": "0-10-0", "shards": 3, "epochs": 1, "batch": 100, "optimizer": "sgd"}
+    local(f"{folder}/digits", f"{folder}/one", **fields)
+    train(f"{folder}/digits", f"{folder}/two", RUNNERS["streaming"](archive=archive, settings=QUIET), **fields)
+    assert signatures(f"{folder}/one") == signatures(f"{folder}/two")
+
+
+@pytest.mark.full
+def test_a_cost_that_is_not_finite_is_told_and_nothing_is_published(cluster, data, archive, folder):
+    fields = {"optimizer": {"name": "sgd", "lr": 1e30}, "loss": "squared", "activation": "linear", "epochs": 5}
+    with pytest.raises(NonFinite, match="application_"):
+        train(data, f"{folder}/model", RUNNERS["mapreduce"](archive=archive, settings=QUIET), **fields)
+    assert Table(f"{folder}/model").read().number >= 0
+
+
+@pytest.mark.full
+def test_a_node_without_our_python_is_told_with_what_it_said(cluster, data, folder):
+    with pytest.raises(WorkerError, match=r"(?s)application_\d+_\d+ failed.*no-such-python.*yarn logs"):
+        train(data, f"{folder}/model", RUNNERS["mapreduce"](python="/no-such-python", settings=QUIET))
+
+
+@pytest.mark.full
+def test_tasks_run_beside_their_blocks(cluster, run, archive, folder):
+    """Four files of one replica each on two DataNodes: every task runs on the node that has its file."""
+    data = put_csv(f"{folder}/data")
+    run("hadoop", "fs", "-setrep", "-w", 1, data)
+    events = []
+    runner = RUNNERS["mapreduce"](archive=archive, uber=False, settings=QUIET)
+    with runner:
+        spec = parse({"shards": 4})
+        runner.open(Job(data, f"{folder}/model", spec), open_source(data).portions(4), events.append)
+        assert runner.summarise().samples == 90
+    assert runner.counters["Job Counters"]["Data-local map tasks"] == 4
+    assert runner.counters["hdl"]["samples"] == 90
+    assert any(isinstance(event, Progress) and event.done for event in events)
+
+
+def test_uber_takes_a_master_that_holds_a_task():
+    assert UBER["yarn.app.mapreduce.am.resource.mb"] >= 1024
