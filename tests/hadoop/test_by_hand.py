@@ -1,0 +1,76 @@
+"""Jobs that a user submits without hdl's driver: `pydoop submit`, `mapred streaming`, and no Hadoop at all."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hdl import fs
+from hdl.hdfs import Hdfs
+from hdl.table import Table
+from tests.hadoop.runners import MODES, QUIET, local, put_csv, signatures
+
+ARGUMENTS = [word for name, value in QUIET.items() for word in ("-D", f"{name}={value}")]
+
+
+@pytest.fixture
+def began(cluster, folder):
+    """Data, a table of one round, and a table of version 0 alone: what a round by hand begins with."""
+    data = put_csv(f"{folder}/data")
+    local(data, f"{folder}/one", epochs=1, **MODES["average"])
+    fs.mkdir(f"{folder}/zero")
+    with fs.open(Table(f"{folder}/one").file(0)) as file:
+        fs.publish(Table(f"{folder}/zero").file(0), file.read())
+    return data, f"{folder}/one", f"{folder}/zero"
+
+
+def test_pydoop_submit_makes_a_round_whose_output_is_a_table(run, archive, folder, began, plain_python):
+    data, one, zero = began
+    run(sys.executable, "-m", "pydoop.app.main", "submit", *ARGUMENTS,
+        "--python-program", plain_python, "--no-override-env", "--no-override-home",
+        "--set-env", "PYTHONPATH=hdl-env", "--cache-archive", f"{archive}#hdl-env",
+        "--do-not-use-java-record-reader", "--do-not-use-java-record-writer", "--num-reducers", 1,
+        "-D", "mapreduce.input.fileinputformat.split.minsize=1000000000",
+        "-D", "mapreduce.map.memory.mb=1024", "-D", "mapreduce.reduce.memory.mb=1024",
+        "-D", f"hdl.table={zero}", "hdl.runners.mapreduce", data, f"{folder}/out", seconds=280)  # fmt: skip
+    assert signatures(f"{folder}/out") == signatures(one)
+    shown = run(sys.executable, "-m", "hdl", "inspect", f"{folder}/out").stdout
+    assert signatures(one)[1] in shown
+
+
+def test_plain_streaming_makes_a_round_that_publish_adds(run, archive, folder, began, plain_python, tmp_path):
+    data, one, zero = began
+    head = tmp_path / "head"
+    head.write_text("a,b,c,class\n")
+    Hdfs().upload(head, f"{folder}/head")
+    script = f"{plain_python} -P -m hdl.streaming."
+    run("mapred", "streaming", *ARGUMENTS, "-D", "mapreduce.job.reduces=1",
+        "-D", "mapreduce.input.fileinputformat.split.minsize=1000000000",
+        "-D", "mapreduce.job.ubertask.enable=true",
+        "-files", f"{Table(zero).file(0)},{folder}/head", "-archives", f"{archive}#hdl-env",
+        "-input", data, "-output", f"{folder}/out", "-cmdenv", "PYTHONPATH=hdl-env",
+        "-mapper", f"{script}mapper", "-combiner", f"{script}combiner", "-reducer", f"{script}reducer",
+        seconds=280)  # fmt: skip
+    lines = run("hadoop", "fs", "-cat", f"{folder}/out/part-*").stdout
+    publish = subprocess.run(
+        [sys.executable, "-m", "hdl.streaming.publish", zero], input=lines, text=True, capture_output=True
+    )
+    assert publish.returncode == 0, publish.stderr
+    assert signatures(zero) == signatures(one)
+
+
+@pytest.mark.full
+def test_pydoop_submit_begins_a_table(run, archive, folder, plain_python):
+    data = put_csv(f"{folder}/data")
+    fields = '{"net":"0-5-0","epochs":3,"batch":8,"seed":3,"optimizer":"momentum","dropout":0.2}'
+    run(sys.executable, "-m", "pydoop.app.main", "submit", *ARGUMENTS,
+        "--python-program", plain_python, "--no-override-env", "--no-override-home",
+        "--set-env", "PYTHONPATH=hdl-env", "--cache-archive", f"{archive}#hdl-env",
+        "--do-not-use-java-record-reader", "--do-not-use-java-record-writer", "--num-reducers", 1,
+        "-D", "mapreduce.input.fileinputformat.split.minsize=1000000000",
+        "-D", "hdl.stage=summarise", "-D", f"hdl.spec={fields}", "hdl.runners.mapreduce", data, f"{folder}/out",
+        seconds=280)  # fmt: skip
+    local(data, f"{folder}/one", **MODES["average"])
+    assert signatures(f"{folder}/out") == {0: signatures(f"{folder}/one")[0]}
+    assert os.path.basename(Table(f"{folder}/out").file(0)) in fs.list(f"{folder}/out")

@@ -1,0 +1,94 @@
+"""Streaming's scripts in a shell pipe, as `cat data | mapper | sort | reducer`: the local runner's bytes."""
+
+import base64
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hdl import wire
+from hdl.runners.local import LocalRunner
+from hdl.table import Table
+from tests.runner.common import signatures
+
+MODES = {
+    "average": {"optimizer": "momentum", "dropout": 0.2, "validation": 0.2},
+    "gradient": {"sync": {"mode": "gradient"}, "optimizer": "lbfgs"},
+    "genetic": {"sync": {"mode": "genetic"}, "optimizer": "sgd"},
+}
+
+
+def script(name, *arguments, stdin=b"", **environment):
+    run = subprocess.run(
+        [sys.executable, "-m", f"hdl.streaming.{name}", *arguments], input=stdin, capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.getcwd(), **environment},
+    )  # fmt: skip
+    return run.returncode, run.stdout, run.stderr.decode()
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """Three files of unequal size, numbered; the first has the names."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for number, n in enumerate((30, 21, 28)):
+        rows = [f"{a:.4f},{b:.4f},{i % 2}" for i, (a, b) in enumerate(rng.normal(size=(n, 2)))]
+        text = "\n".join((["a,b,class"] if not number else []) + rows)
+        (folder / f"part-{number:05d}.csv").write_text(text + "\n")
+    return folder
+
+
+def begin(table, copy, shards):
+    """A folder as a job's tasks find it: copies of the table's first version, and the data's first lines."""
+    copy.mkdir()
+    shutil.copy(Table(table).file(0), copy)
+    if os.path.exists(Table(table).common_file):
+        shutil.copy(Table(table).common_file, copy)
+    (copy / "head").write_text("a,b,class\n")
+    return copy
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_three_rounds_in_a_pipe_are_the_local_runners(train, tmp_path, shards, mode):
+    fields = {"shards": 3, "keep": 9, **MODES[mode]}
+    expected = train(str(shards), LocalRunner(1), **fields)
+    copy = begin(expected.table, tmp_path / "copy", shards)
+    for _ in range(3):
+        lines = []
+        for number, file in enumerate(sorted(shards.iterdir())):
+            status, out, said = script("mapper", str(copy), stdin=file.read_bytes(), HDL_SHARD=str(number))
+            assert status == 0, said
+            lines += out.splitlines(keepends=True)
+        status, out, said = script("combiner", str(copy), stdin=b"".join(lines[:4]))
+        status, out, said = script("reducer", str(copy), stdin=b"".join(sorted(out.splitlines(True) + lines[4:])))
+        assert status == 0, said
+        assert script("publish", str(copy), stdin=out)[0] == 0
+    found = {number: Table(str(copy)).header(number)["signature"] for number in range(4)}
+    assert found == {number: signatures(expected)[0][number] for number in range(4)}
+
+
+def test_a_bad_line_ends_the_mapper_with_its_place(train, tmp_path, shards):
+    copy = begin(train(str(shards), LocalRunner(1), shards=3).table, tmp_path / "copy", shards)
+    job = {"mapreduce_map_input_file": "hdfs://n:8020/d/part-00001.csv", "mapreduce_task_attempt_id": "attempt_1"}
+    status, out, said = script("mapper", str(copy), stdin=b"1,2,0\n1,x,0\n", **job)
+    assert (status, out) == (3, b"")
+    assert "hdfs://n:8020/d/part-00001.csv:2: column 2 ('b'): 'x' is not a number" in said
+    status, out, said = script("mapper", str(copy), stdin=b"1,2,0\n1,x,0\n", hdl_driver="true", **job)
+    assert status == 0  # a driver waits: it is told through the job's output
+    kind, fields, _ = wire.unpack(base64.b64decode(out.partition(b"\t")[2]))
+    assert (kind, fields["type"], fields["line"]) == ("error", "DataError", 2)
+
+
+def test_a_file_without_a_number_and_a_line_that_is_no_message_are_refused(train, tmp_path, shards):
+    copy = begin(train(str(shards), LocalRunner(1), shards=3).table, tmp_path / "copy", shards)
+    status, _, said = script("mapper", str(copy), mapreduce_map_input_file="hdfs:///d/data.csv")
+    assert status == 2
+    assert "hdfs:///d/data.csv" in said
+    assert "part-00003.csv" in said
+    status, _, said = script("reducer", str(copy), stdin=b"0\tnot base64!\n")
+    assert status == 3
+    assert "base64" in said
