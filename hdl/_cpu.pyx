@@ -106,12 +106,18 @@ def _one_of(field, value, names):
     return names.index(value)
 
 
-def _array(name, value, dtype, shape):
-    """`value` as it is where it fits, else an error that says what was expected; None stays None."""
+def _array(name, value, dtype, shape, optional=False):
+    """`value` as it is where it fits, else a copy that does, else an error that says what was expected."""
     if value is None:
-        return None
-    if not isinstance(value, np.ndarray) or value.dtype != dtype or not value.flags.c_contiguous:
-        value = np.ascontiguousarray(value, dtype)
+        if optional:
+            return None
+        raise SpecError(f"{name} is missing")
+    if not isinstance(value, np.ndarray) or value.dtype != dtype or not (value.flags.c_contiguous and value.flags.aligned):
+        given = np.asarray(value)
+        with np.errstate(invalid="ignore"):
+            value = np.require(given, dtype, ("C", "A"))
+        if value.dtype.kind == "i" and not np.array_equal(value, given):
+            raise SpecError(f"{name} holds numbers that are no {value.dtype}")
     if value.ndim != len(shape) or any(s is not None and s != t for s, t in zip(shape, value.shape)):
         raise SpecError(f"{name} has shape {value.shape}, expected {tuple('n' if s is None else s for s in shape)}")
     return value
@@ -119,7 +125,7 @@ def _array(name, value, dtype, shape):
 
 def _own(name, value, size):
     """An array that the core overwrites: never copied."""
-    if not isinstance(value, np.ndarray) or value.dtype != np.float32 or not value.flags.c_contiguous:
+    if not isinstance(value, np.ndarray) or value.dtype != np.float32 or not (value.flags.c_contiguous and value.flags.aligned):
         raise SpecError(f"{name} must be a contiguous float32 array, it is overwritten")
     if value.size != size:
         raise SpecError(f"{name} has {value.size} numbers, expected {size}")
@@ -190,7 +196,8 @@ cdef class _Data:
             self.c.x_type = HDL_U8 if x.dtype == np.uint8 else HDL_F32
             self.c.n = x.shape[0]
             self.c.x = _address(x)
-        scale, shift = _array("scale", scale, np.float32, (inputs,)), _array("shift", shift, np.float32, (inputs,))
+        scale = _array("scale", scale, np.float32, (inputs,), optional=True)
+        shift = _array("shift", shift, np.float32, (inputs,), optional=True)
         self.keep += [scale, shift]
         self.c.scale = <const float *>_address(scale)
         self.c.shift = <const float *>_address(shift)
@@ -337,6 +344,7 @@ cdef class Plan:
             state = _own("state", state, vectors * self.parameters)
         order = _array("order", order, np.int64, (None,))
         cdef int64_t count = len(order)
+        batch = min(batch, max(count, 1))  # the sum below must not overflow
         steps = (count + batch - 1) // batch
         if np.ndim(lr) == 0:
             lr = np.full(max(steps, 1), lr, np.float32)
@@ -366,7 +374,7 @@ cdef class Plan:
         cdef _Watch watch = _Watch(progress)
         cdef hdl_status status
         weights = _array("weights", weights, np.float32, (self.parameters,))
-        order = _array("order", order, np.int64, (None,))
+        order = _array("order", order, np.int64, (None,), optional=True)
         cdef int64_t count = data.c.n if order is None else len(order)
         out = np.empty(self.parameters, np.float32) if out is None else _own("out", out, self.parameters)
         cdef const float *w = <const float *>_address(weights)
@@ -388,7 +396,7 @@ cdef class Plan:
         cdef _Watch watch = _Watch(progress)
         cdef hdl_status status
         weights = _array("weights", weights, np.float32, (self.parameters,))
-        order = _array("order", order, np.int64, (None,))
+        order = _array("order", order, np.int64, (None,), optional=True)
         cdef int64_t count = data.c.n if order is None else len(order)
         out = np.empty((count, self.widths[-1]), np.float32) if outputs else None
         cdef const float *w = <const float *>_address(weights)
@@ -422,7 +430,7 @@ cdef _check(hdl_status status, error):
 
 def random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t first, int64_t n):
     """Words first .. first+n of the Philox4x32-10 stream keyed by (seed, a, b, c): uint32 array [n]."""
-    if n < 0 or first + <uint64_t>n > (<uint64_t>1 << 34):
+    if n < 0 or first > (<uint64_t>1 << 34) or first + <uint64_t>n > (<uint64_t>1 << 34):
         raise SpecError(f"words {first} to {first + n} of a stream, expected at most 2^34")
     out = np.empty(n, np.uint32)
     cdef uint32_t *p = <uint32_t *>_address(out)

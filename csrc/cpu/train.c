@@ -99,7 +99,8 @@ static void phase_weights(call *c, const hdl_pass *q, int thread) {
 /* Thread 0 between the barriers: sums in the order of the rows, and the caller's wish to stop. */
 static void account(call *c, const hdl_pass *q, int64_t steps_done) {
   hdl_plan *p = c->p;
-  for (int r = 0; r < q->rows; r++) c->result.cost += (double)p->row_cost[r], c->result.correct += p->row_hit[r];
+  for (int r = 0; r < q->rows && q->data->y; r++)
+    c->result.cost += (double)p->row_cost[r], c->result.correct += p->row_hit[r];
   c->result.samples += q->rows;
   c->result.steps = steps_done;
   if (!c->progress) return;

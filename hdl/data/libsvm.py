@@ -17,7 +17,7 @@ from hdl.data.csr import Csr
 from hdl.data.delimited import OVERFLOW, to_float32
 from hdl.data.text import TextSource
 
-LARGEST = 2**31 - 2  # indices are int32, from 0
+LARGEST = 1 << 24  # inputs that the core takes at most: one absurd index must not decide what is allocated
 _SPACE = np.zeros(256, bool)
 _SPACE[list(b" \t\r\n")] = True
 

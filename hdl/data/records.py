@@ -155,7 +155,7 @@ class Records(Source):
     def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
         path, start, length = portion
         x, y = self.pairs[path]
-        rows = max(1, BLOCK_BYTES // max(1, x.record))
+        rows = max(1, BLOCK_BYTES // max(1, x.record, y.record if y is not None else 0))
         labels = y.read(start, length, rows) if y is not None and self.options.labelled else None
         for at, part in enumerate(x.read(start, length, rows)):
             flat, lo = part.reshape(len(part), -1), start + at * rows

@@ -87,6 +87,7 @@ class _Store:
         else:
             self.parts = {"x": Growing(dtype, schema.inputs)}
         self.y: Growing | None = None
+        self.spilled = False
 
     def append(self, x: np.ndarray | Csr, y: np.ndarray | None) -> None:
         if isinstance(x, Csr):
@@ -98,7 +99,10 @@ class _Store:
                 self._widen()
             self.parts["x"].append(x)
         if y is not None:
-            self.y = self.y or Growing(y.dtype, y.shape[1] if y.ndim == 2 else None)
+            if self.y is None:
+                self.y = Growing(y.dtype, y.shape[1] if y.ndim == 2 else None)
+                if self.spilled:
+                    self.y.spill()
             self.y.append(y)
 
     def _widen(self) -> None:
@@ -112,11 +116,15 @@ class _Store:
 
     @property
     def nbytes(self) -> int:
-        return sum(part.nbytes for part in self.parts.values())
+        return sum(part.nbytes for part in self._all())
 
     def spill(self) -> None:
-        for part in self.parts.values():
+        self.spilled = True
+        for part in self._all():
             part.spill()
+
+    def _all(self) -> list[Growing]:
+        return [*self.parts.values(), *([] if self.y is None else [self.y])]
 
     def samples(self) -> Samples:
         if self.sparse:
@@ -173,7 +181,7 @@ def load(
     validation : float
         Share that is held out, [0, 1).
     spill_bytes : int
-        Features beyond this many bytes go to a temporary file and are mapped into memory.
+        Samples beyond this many bytes, targets included, go to a temporary file and are mapped into memory.
     labelled : bool
         Whether labels are needed; False leaves them out (prediction).
 

@@ -31,7 +31,7 @@ class Host:
         Of the core.
     backend : {'cpu', 'reference'}
     memory : int
-        Bytes of decoded features that may stay in memory; shards beyond go to temporary files.
+        Bytes of decoded samples that may stay in memory; shards beyond go to temporary files.
     """
 
     def __init__(

@@ -70,7 +70,8 @@ TEXTS = [
     ("minus.svm", "1 1:1\n-1 1-2:\n", r"minus.svm:2: '1-2:': expected index:value"),
     ("svmnan.svm", "1 1:1\n-1 2:nan\n", r"svmnan.svm:2: '2:nan': expected a finite"),
     ("svmlabel.svm", "1 1:1\ncat 2:1\n", r"svmlabel.svm:2: label 'cat' is not a number"),
-    ("big.svm", "1 1:1\n2 4294967296:1\n", r"big.svm:2: .* index 4294967296; expected 1 to 2147483646"),
+    ("big.svm", "1 1:1\n2 4294967296:1\n", r"big.svm:2: .* index 4294967296; expected 1 to 16777216"),
+    ("wide.svm", "1 1:1\n2 2000000000:1\n", r"wide.svm:2: .* index 2000000000; expected 1 to 16777216"),
 ]
 
 

@@ -74,6 +74,22 @@ def test_what_is_spilled_is_the_same(tmp_path, monkeypatch, kind, spill):
     assert os.listdir(tmp_path / "spill") == []  # the file has no name: it cannot be left behind
 
 
+def test_targets_are_spilled_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("hdl.data.records.BLOCK_BYTES", 1000)
+    targets = np.random.default_rng(1).normal(size=(200, 50)).astype(np.float32)
+    np.save(tmp_path / "x.npy", targets[:, :2].copy())
+    np.save(tmp_path / "y.npy", targets)
+    source, portions, schema = opened(tmp_path)
+    blocks = list(source.read(portions[0]))
+    assert max(block.x.nbytes + block.y.nbytes for block in blocks) < 2000  # wide targets decide how much is read
+    for spill in 0, 3000:
+        shard = data.load(source, portions[0], schema, validation=0.3, spill_bytes=spill)
+        kept = ~keys.member(1, 0, len(targets), 0.3)
+        for part, rows in (shard.train, kept), (shard.validation, ~kept):
+            assert isinstance(part.y, np.memmap)
+            np.testing.assert_array_equal(part.y, targets[rows])
+
+
 def test_a_shard_larger_than_memory_is_read(tmp_path):
     """48 MB of features load in a process that may take 32 MB more than it has."""
     np.save(tmp_path / "x.npy", np.ones((3000, 4000), np.float32))

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import tomllib
 
 import pytest
 
@@ -55,6 +57,13 @@ def test_a_missing_package_names_its_extra(monkeypatch):
     real = doctor.importlib.util.find_spec
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name == "onnx" else real(name))
     assert found("onnx ", doctor._packages).fix == "pip install 'hdl[export]'"
+
+
+def test_every_extra_that_is_named_exists(root):
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {name for _, fix, _ in doctor.PACKAGES.values() for name in re.findall(r"hdl\[(\w+)\]", fix)}
+    assert named
+    assert named <= set(extras)
 
 
 def test_a_wrong_isa_is_told(monkeypatch):
