@@ -92,7 +92,7 @@ class HadoopRunner(Runner):
         self._jobs, self._work, self._isa = 0, "", ""
         self._sent_files: dict[str, str] = {}  # in the working folder on HDFS: name to path
         self._files: dict[str, str] = {}  # of the distributed cache: name in a task's folder to path on HDFS
-        self.archive = archive
+        self.archive = archive or os.environ.get("HDL_NODE_ARCHIVE")
         self._archive: Future[str] | None = None
         self._notes: list[dict[str, Any]] = []
         self._phases: dict[str, float] = {}

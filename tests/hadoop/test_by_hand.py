@@ -11,6 +11,7 @@ from hdl.hdfs import Hdfs
 from hdl.table import Table
 from tests.hadoop.runners import MODES, QUIET, local, put_csv, signatures
 
+PYDOOP = [sys.executable, "-c", "from pydoop.app.main import main; main()", "submit"]
 ARGUMENTS = [word for name, value in QUIET.items() for word in ("-D", f"{name}={value}")]
 
 
@@ -27,7 +28,7 @@ def began(cluster, folder):
 
 def test_pydoop_submit_makes_a_round_whose_output_is_a_table(run, archive, folder, began, plain_python):
     data, one, zero = began
-    run(sys.executable, "-m", "pydoop.app.main", "submit", *ARGUMENTS,
+    run(*PYDOOP, *ARGUMENTS,
         "--python-program", plain_python, "--no-override-env", "--no-override-home",
         "--set-env", "PYTHONPATH=hdl-env", "--cache-archive", f"{archive}#hdl-env",
         "--do-not-use-java-record-reader", "--do-not-use-java-record-writer", "--num-reducers", 1,
@@ -64,7 +65,7 @@ def test_plain_streaming_makes_a_round_that_publish_adds(run, archive, folder, b
 def test_pydoop_submit_begins_a_table(run, archive, folder, plain_python):
     data = put_csv(f"{folder}/data")
     fields = '{"net":"0-5-0","epochs":3,"batch":8,"seed":3,"optimizer":"momentum","dropout":0.2}'
-    run(sys.executable, "-m", "pydoop.app.main", "submit", *ARGUMENTS,
+    run(*PYDOOP, *ARGUMENTS,
         "--python-program", plain_python, "--no-override-env", "--no-override-home",
         "--set-env", "PYTHONPATH=hdl-env", "--cache-archive", f"{archive}#hdl-env",
         "--do-not-use-java-record-reader", "--do-not-use-java-record-writer", "--num-reducers", 1,
