@@ -96,59 +96,55 @@ def confusion_lines(confusion: Any, classes: Any) -> list[str]:
 @click.argument("table", metavar="TABLE")
 @click.argument("data", metavar="DATA")
 @click.option(
-    "--out", required=True, metavar="FILE", help="Where to write: .csv, .parquet or .npy; - is CSV on stdout."
-)
+    "--out", required=True, metavar="FILE",
+    help="Where to write: .csv, .parquet or .npy; - is CSV on stdout. With --runner mapreduce a new folder on HDFS.",
+)  # fmt: skip
 @click.option("--labels-only", is_flag=True, help="Write the classes and no probabilities.")
 @click.option("--overwrite", is_flag=True, help="Replace a FILE that is there.")
+@click.option("--runner", type=click.Choice(["local", "mapreduce"]), default="local", help="Who does the work.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Map tasks; default: one for 64 MB of data.")
 @at_option
 @threads_option
 def predict_(
-    table: str, data: str, out: str, labels_only: bool, overwrite: bool, which: str, threads: int | None, **values: Any
-) -> None:
+    table: str, data: str, out: str, labels_only: bool, overwrite: bool, runner: str, workers: int | None, which: str,
+    threads: int | None, **values: Any
+) -> None:  # fmt: skip
     """Write the answers of TABLE's network for DATA, one a sample, in input order.
 
     CSV and Parquet get a column `label` and one column of probability a class; npy gets the
     probabilities [N, C] as float32. For regression there are values in place of probabilities. DATA
     may lack labels. FILE appears whole or not at all.
-    """
-    from hdl.cli import outputs
-    from hdl.data import open_source
 
-    if out != "-":
+    The map-only job of --runner mapreduce writes one file a part of DATA, part-00000.csv and so on (or
+    .parquet, .npy, as the folder's name ends): together, in the order of their names, they are the
+    answers in input order. _lineage.json beside them says which samples each file answers, and by
+    which weights.
+    """
+    from hdl import answers
+    from hdl.cli import outputs
+    from hdl.data import Bad, open_source
+
+    if out != "-" and runner == "local":
         outputs.check(out, overwrite)
     model = open_model(table, which, threads)
     classes = list(model.schema.classes) or None
     if labels_only and classes is None:
         raise SpecError("--labels-only: this network has no classes")
-    source = open_source(data, take_data_options(values), model.schema)
-    arguments = (columns(model), classes, labels_only)
-    if out == "-":
-        _write(outputs.Writer(sys.stdout.buffer, ".csv", *arguments), model, source)
+    options = take_data_options(values)
+    source = open_source(data, options, model.schema)
+    if runner == "mapreduce":
+        from hdl.runners.mapreduce import predict
+
+        parts = predict(table, model, data, source, out, workers, labels_only)
+        click.echo(f"{count(parts, 'file')} in {out}", err=True)
         return
-    with outputs.replacing(out) as file:
-        n = _write(outputs.Writer(file, Path(out).suffix, *arguments), model, source)
-    click.echo(f"{count(n, 'answer')} in {out}", err=True)
-
-
-def columns(model: Any) -> list[str]:
-    """Names of the outputs."""
-    schema, kind = model.schema, "value" if model.spec.loss == "squared" else "probability"
-    names = schema.classes or schema.targets or range(schema.outputs)
-    return [kind] if len(names) == 1 else [f"{kind}:{name}" for name in names]
-
-
-def _write(writer: Any, model: Any, source: Any) -> int:
-    """Write all answers; their number. Bad records are skipped as the options allow, and told."""
-    from hdl.data import Bad
-
-    n, bad = 0, Bad(source.options.max_bad_records)
-    for answers in model.predict(source, bad):
-        out = answers.out
-        if model.schema.classes and out.shape[1] == 1:  # one sigmoid: the probability of the second class
-            out = np.hstack([1 - out, out])
-        writer.write(out, answers.labels)
-        n += len(out)
-    writer.close()
+    bad = Bad(source.options.max_bad_records)
+    answered = model.predict(source, bad)
+    if out == "-":
+        answers.write(sys.stdout.buffer, ".csv", model, answered, labels_only)
+    else:
+        with outputs.replacing(out) as file:
+            n = answers.write(file, Path(out).suffix, model, answered, labels_only)
+        click.echo(f"{count(n, 'answer')} in {out}", err=True)
     if bad.count:
         click.echo("\n  ".join([f"{count(bad.count, 'bad record')} skipped:", *bad.places]), err=True)
-    return n

@@ -162,10 +162,18 @@ class HadoopRunner(Runner):
     def _collect(self, out: str) -> Iterable[bytes]:
         """The messages that a job has written."""
 
-    def _run(self, stage: str, order: dict[str, Any]) -> list[bytes]:
-        """One job: its updates or parts."""
+    def take_table(self, table: str, numbers: Iterable[int]) -> None:
+        """Lets tasks find versions of a table in their folders."""
+        for path in map(Table(table).file, numbers):
+            name = os.path.basename(path)
+            if not path.startswith("hdfs://"):
+                with fs.open(path) as file:
+                    path = self._put(name, file.read())
+            self._files[name] = path
+
+    def run(self, stage: str, order: dict[str, Any], out: str) -> Job:
+        """One job, which writes to `out`; it raises what a task raised, or how the job failed."""
         self._jobs += 1
-        out = f"{self._work}/out-{self._jobs}"
         number = f" {self._jobs}" if stage == "round" else ""
         given = {"stage": stage, "driver": True, "backend": self.backend, "threads": self.threads,
                  "combiner": self.combiner, "data": self._job.data, "memory": self._memory(),
@@ -176,15 +184,21 @@ class HadoopRunner(Runner):
             **(UBER if self._fits() else {}),
             **{PREFIX + name: value for name, value in given.items()},
         }
-        began = time.time()
         job = Job(*self._command(properties, out), self.deadline, self._progress(stage), self._failed)
+        job.run()
+        self.application, self.counters = job.application, job.counters
+        return job
+
+    def _run(self, stage: str, order: dict[str, Any]) -> list[bytes]:
+        """One job of the training: its updates or parts."""
+        out = f"{self._work}/out-{self._jobs + 1}"
+        began = time.time()
+        job = self.run(stage, order, out)
+        ended = time.time()
         try:
-            job.run()
-            ended = time.time()
             results, self._notes = sorted_out(self._collect(out))
         except HdlError as error:
             raise self._told(error, job) from None
-        self.application, self.counters = job.application, job.counters
         fs.remove(out)
         self._phases = phases(self._notes, began, ended)
         return results

@@ -10,17 +10,20 @@ makes one round: OUTPUT is a weight table with the versions 0 and n + 1. See doc
 
 from __future__ import annotations
 
+import json
 import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from hdl import data, fs, versions, wire
+from hdl import answers, data, fs, versions, wire
 from hdl import spec as specs
 from hdl.data import Portion
 from hdl.errors import SpecError, Unavailable
+from hdl.predict import Model
 from hdl.runners import splits
+from hdl.runners.base import Job
 from hdl.runners.hadoop import ENVIRONMENT, UBER, HadoopRunner, groups
 from hdl.runners.job import hadoop
 from hdl.runners.task import Order, Task, joined, note_of, sorted_out, summary_of, told, versions_of, weakest
@@ -33,6 +36,7 @@ except ImportError as error:
     raise Unavailable(f"the mapreduce runner needs pydoop ({error}); `./build.sh hadoop` builds it") from None
 
 # bash, as other shells drop variables with a dot in their names, which is how Hadoop tells the task its port.
+PREDICT_BYTES = 64 << 20  # of data for one map task
 PROGRAM = """#!/bin/bash
 PYTHONPATH={path} exec {python} -P -m hdl.runners.mapreduce
 """
@@ -93,6 +97,50 @@ class MapReduceRunner(HadoopRunner):
                         yield file.read(struct.unpack("<Q", length)[0])
 
 
+def predict(
+    table: str, model: Model, path: str, source: data.Source, out: str, workers: int | None, labels_only: bool
+) -> int:
+    """A network's answers to a dataset on HDFS, by a map-only job; how many files there are.
+
+    File k answers part k of the dataset, in input order; the parts follow each other as the files' names do.
+    ``_lineage.json`` says which samples and which weights made each file; it comes last.
+
+    Parameters
+    ----------
+    table : str
+        Folder of the model's table.
+    model : Model
+    path : str
+        Of the dataset.
+    source : Source
+        The dataset.
+    out : str
+        A new folder on HDFS; files are of the format that its name ends with, CSV if it does not.
+    workers : int, optional
+        Files and map tasks; None: one for 64 MiB of data.
+    labels_only : bool
+    """
+    if not out.startswith("hdfs://") or fs.exists(out):
+        raise SpecError(f"--out {out}: expected a new folder on HDFS")
+    suffix = next((end for end in answers.SUFFIXES if out.rstrip("/").endswith(end)), answers.SUFFIXES[0])
+    cuts = source.portions(workers or 1 + sum(map(fs.size, source.paths)) // PREDICT_BYTES)
+    number = model.version.number
+    with MapReduceRunner(settings={"mapreduce.job.reduces": 0}) as runner:
+        runner.open(Job(path, table, None, source.options), cuts, lambda event: None)
+        runner.take_table(table, {0, number})
+        order = {"version": number, "suffix": suffix, "labels_only": labels_only, "driver": False}
+        runner.run("predict", order, out)
+    files = [{"file": part_name(k, suffix), "portions": portions} for k, portions in enumerate(cuts)]
+    lineage = {"table": table, "version": number, "sha256": model.version.signature, "data": path, "files": files}
+    fs.publish(fs.join(out, "_lineage.json"), json.dumps(lineage, indent=1).encode())
+    return len(files)
+
+
+def part_name(number: int, suffix: str) -> str:
+    """The file of a part's answers."""
+    return f"part-{number:05d}{suffix}"
+
+
 class Reader(api.RecordReader):
     """Decodes the split's shards: a record is a shard's number, and the error if it cannot be read."""
 
@@ -133,6 +181,9 @@ class Mapper(api.Mapper):
 
     def map(self, context: pipes.TaskContext) -> None:
         reader, number = self.reader, context.key
+        if reader.order.stage == "predict":
+            context.emit(str(number).encode(), reader.task.answers(number, reader.beat))
+            return
         messages = context.value or told(lambda: [reader.task.message(number, reader.beat)], reader.order)
         for message in messages:
             self._count("bytes", len(message))
@@ -142,7 +193,8 @@ class Mapper(api.Mapper):
         task = self.reader.task
         for name in "samples", "batches", "bad":
             self._count(name, task.note[name])
-        self.context.emit(task.key(0, self.lanes), task.closing())
+        if task.order.stage != "predict":
+            self.context.emit(task.key(0, self.lanes), task.closing())
 
     def _count(self, name: str, amount: int) -> None:
         self.context.increment_counter(self.counters[name], amount)
@@ -181,9 +233,16 @@ class Writer(api.RecordWriter):
         self.order, self.messages = Order.of(context.job_conf), []
 
     def emit(self, key: bytes, value: bytes) -> None:
-        self.messages.append(value)
+        if self.order.stage == "predict":
+            folder = self.context.get_work_path()
+            fs.mkdir(folder)
+            fs.publish(fs.join(folder, part_name(int(key), self.order.suffix)), value)
+        else:
+            self.messages.append(value)
 
     def close(self) -> None:
+        if self.order.stage == "predict":
+            return
         folder = self.context.get_work_path()
         fs.mkdir(folder)
         if self.order.driver:

@@ -8,6 +8,7 @@ asked for it, an error that would be the same at any attempt.
 
 from __future__ import annotations
 
+import io
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,13 +17,14 @@ from typing import Any
 
 from pydantic import Field, Json, ValidationError
 
-from hdl import fs, ops, sync, wire
+from hdl import answers, data, fs, ops, sync, wire
 from hdl import spec as specs
 from hdl.data import Options, Portion, Schema, Source, Summary
 from hdl.errors import HdlError, SpecError, WorkerError
+from hdl.predict import Model
 from hdl.runners.base import Plan
 from hdl.runners.local_worker import error_from, error_message, read_plan
-from hdl.runners.work import Beat, Host
+from hdl.runners.work import Beat, Host, Watched
 from hdl.spec import Part, Spec
 from hdl.table import Table, Version
 from hdl.wire import Update, Weights
@@ -46,7 +48,11 @@ class Order(Part):
         How to read the data; None: as version 0 of the table says.
     spec : dict, as JSON
         For `summarise` by hand: what version 0 is made from.
-    evaluate_only, combiner : bool
+    version : int
+        Of the table, for `predict`.
+    suffix : str
+        Of the files that `predict` writes.
+    evaluate_only, combiner, labels_only : bool
     threads : int
     backend : {'cpu', 'reference'}
     memory : int
@@ -63,7 +69,10 @@ class Order(Part):
     data: str = ""
     options: Json[dict[str, Any]] | None = None
     spec: Json[dict[str, Any]] | None = None
+    version: int | None = None
+    suffix: str = ".csv"
     evaluate_only: bool = False
+    labels_only: bool = False
     combiner: bool = True
     threads: int = Field(1, ge=1)
     backend: str = "cpu"
@@ -93,7 +102,7 @@ class Task:
     Parameters
     ----------
     order : Order
-    data : str
+    path : str
         The dataset, as `hdl.data.open_source` takes it.
     cuts : mapping of int to list of Portion
         The shards of this task.
@@ -101,10 +110,10 @@ class Task:
         The dataset, where it is open already.
     """
 
-    def __init__(self, order: Order, data: str, cuts: Mapping[int, Sequence[Portion]], source: Source | None = None):
+    def __init__(self, order: Order, path: str, cuts: Mapping[int, Sequence[Portion]], source: Source | None = None):
         self.order, self.began = order, time.time()
         self.plan, self.weights, options = start(order) if order.stage == "round" else (None, None, order.options)
-        self.host = Host(data, Options.make(options), cuts, order.threads, order.backend, order.memory)
+        self.host = Host(path, Options.make(options), cuts, order.threads, order.backend, order.memory)
         self.host._source = source
         if self.plan:
             self.host.prepare(self.plan)
@@ -135,6 +144,18 @@ class Task:
         note["batches"] += int(update.sums.get("batches", 0))
         note["bad"] += self.host.shard(number, beat).bad.count
         return wire.encode(update)
+
+    def answers(self, number: int, beat: Beat) -> bytes:
+        """The file of answers to a shard's samples, in their order."""
+        began, order = time.perf_counter(), self.order
+        model = Model(order.table, order.version, order.threads, order.backend)
+        source = data.open_source(self.host.path, self.host.options, model.schema)
+        bad, file = data.Bad(self.host.options.max_bad_records), io.BytesIO()
+        part = Watched(source, number, beat, self.host.cuts[number])
+        self.note["samples"] += answers.write(file, order.suffix, model, model.predict(part, bad), order.labels_only)
+        self.note["bad"] += bad.count
+        self.note["compute"] += time.perf_counter() - began
+        return file.getvalue()
 
     def key(self, number: int, lanes: int) -> bytes:
         """Under which the message of a shard travels: its lane."""

@@ -64,7 +64,7 @@ class Host:
         """The summary of each shard."""
         found, left = [], self.memory // 4
         for number in numbers:
-            source = _Watched(self.source, number, beat, spare=left)
+            source = Watched(self.source, number, beat, spare=left)
             found.append(data.summarise(source, self.cuts[number]))
             if source.kept is not None:
                 self._read[number] = source.kept
@@ -83,7 +83,7 @@ class Host:
         if number not in self._shards:
             plan = self.plan
             self._shards[number] = data.load(
-                _Watched(self.source, number, beat, self._read.pop(number, None)),
+                Watched(self.source, number, beat, self._read.pop(number, None)),
                 self.cuts[number],
                 plan.schema,
                 plan.spec.seed,
@@ -112,7 +112,7 @@ class Host:
         return held
 
 
-class _Watched:
+class Watched:
     """A source that gives a sign of life for every block that is read.
 
     Parameters

@@ -15,6 +15,11 @@ PYDOOP = [sys.executable, "-c", "from pydoop.app.main import main; main()", "sub
 ARGUMENTS = [word for name, value in QUIET.items() for word in ("-D", f"{name}={value}")]
 
 
+def plain(*paths):
+    """Paths as pydoop's own commands take them: without the scheme."""
+    return [path.removeprefix("hdfs://") for path in paths]
+
+
 @pytest.fixture
 def began(cluster, folder):
     """Data, a table of one round, and a table of version 0 alone: what a round by hand begins with."""
@@ -34,7 +39,7 @@ def test_pydoop_submit_makes_a_round_whose_output_is_a_table(run, archive, folde
         "--do-not-use-java-record-reader", "--do-not-use-java-record-writer", "--num-reducers", 1,
         "-D", "mapreduce.input.fileinputformat.split.minsize=1000000000",
         "-D", "mapreduce.map.memory.mb=1024", "-D", "mapreduce.reduce.memory.mb=1024",
-        "-D", f"hdl.table={zero}", "hdl.runners.mapreduce", data, f"{folder}/out", seconds=280)  # fmt: skip
+        "-D", f"hdl.table={zero}", "hdl.runners.mapreduce", *plain(data, f"{folder}/out"), seconds=280)  # fmt: skip
     assert signatures(f"{folder}/out") == signatures(one)
     shown = run(sys.executable, "-m", "hdl", "inspect", f"{folder}/out").stdout
     assert signatures(one)[1] in shown
@@ -70,8 +75,8 @@ def test_pydoop_submit_begins_a_table(run, archive, folder, plain_python):
         "--set-env", "PYTHONPATH=hdl-env", "--cache-archive", f"{archive}#hdl-env",
         "--do-not-use-java-record-reader", "--do-not-use-java-record-writer", "--num-reducers", 1,
         "-D", "mapreduce.input.fileinputformat.split.minsize=1000000000",
-        "-D", "hdl.stage=summarise", "-D", f"hdl.spec={fields}", "hdl.runners.mapreduce", data, f"{folder}/out",
-        seconds=280)  # fmt: skip
+        "-D", "hdl.stage=summarise", "-D", f"hdl.spec={fields}", "hdl.runners.mapreduce",
+        *plain(data, f"{folder}/out"), seconds=280)  # fmt: skip
     local(data, f"{folder}/one", **MODES["average"])
     assert signatures(f"{folder}/out") == {0: signatures(f"{folder}/one")[0]}
     assert os.path.basename(Table(f"{folder}/out").file(0)) in fs.list(f"{folder}/out")

@@ -27,6 +27,7 @@ LAYERS = {
     "sync": BASE | {"ops", "models", "optim", "wire"},
     "step": BASE | {"ops", "models", "optim", "data", "wire", "sync"},
     "versions": BASE | {"models", "data", "wire", "sync", "table"},
+    "answers": BASE,
     "envpack": BASE | {"fs"},
     "runners": BASE | STEP | {"streaming"},
     "streaming": BASE | STEP | {"runners"},

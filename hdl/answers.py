@@ -1,0 +1,124 @@
+"""A network's answers as a file: CSV, Parquet or npy, written block by block."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from hdl.predict import Answers, Model
+
+SUFFIXES = (".csv", ".parquet", ".npy")
+_NPY_HEADER = 128  # bytes set aside for the header, which is known only at the end
+
+
+def write(file: BinaryIO, suffix: str, model: Model, answers: Iterable[Answers], labels_only: bool = False) -> int:
+    """Writes answers in their order; how many there were.
+
+    Parameters
+    ----------
+    file : binary file
+    suffix : {'.csv', '.parquet', '.npy'}
+    model : Model
+        Whose answers they are.
+    answers : iterable of Answers
+    labels_only : bool
+    """
+    classes, n = list(model.schema.classes) or None, 0
+    writer = Writer(file, suffix, columns(model), classes, labels_only)
+    for block in answers:
+        out = block.out
+        if classes and out.shape[1] == 1:  # one sigmoid: the probability of the second class
+            out = np.hstack([1 - out, out])
+        writer.write(out, block.labels)
+        n += len(out)
+    writer.close()
+    return n
+
+
+def columns(model: Model) -> list[str]:
+    """Names of the outputs."""
+    schema, kind = model.schema, "value" if model.spec.loss == "squared" else "probability"
+    names = schema.classes or schema.targets or range(schema.outputs)
+    return [kind] if len(names) == 1 else [f"{kind}:{name}" for name in names]
+
+
+class Writer:
+    """Writes blocks of predictions into a file of the format that a suffix names.
+
+    Parameters
+    ----------
+    file : binary file
+        Seekable for npy.
+    suffix : {'.csv', '.parquet', '.npy'}
+    columns : sequence of str
+        Names of the outputs.
+    classes : sequence or None
+        What labels are taken from; None where there are no labels.
+    labels_only : bool
+        Write labels and no outputs.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        suffix: str,
+        columns: Sequence[str],
+        classes: Sequence[Any] | None = None,
+        labels_only: bool = False,
+    ):
+        self._file, self._suffix, self._columns = file, suffix.lower(), list(columns)
+        self._labels_only, self._classes, self._n = labels_only, classes, 0
+        self._writer: Any = None
+        if self._suffix == ".npy":
+            file.write(b" " * _NPY_HEADER)
+            self._dtype = np.asarray(classes).dtype if labels_only else np.dtype(np.float32)
+        else:
+            self._schema = self._arrow_schema()
+            self._writer = self._arrow_writer()
+
+    def write(self, out: NDArray[np.float32], labels: Sequence[Any] | NDArray | None) -> None:
+        """Append outputs [n, O] and labels [n]."""
+        import pyarrow as pa
+
+        self._n += len(out)
+        if self._suffix == ".npy":
+            values = np.asarray(labels, self._dtype) if self._labels_only else np.ascontiguousarray(out, np.float32)
+            self._file.write(values.tobytes())
+            return
+        columns = [] if self._labels_only else [pa.array(np.ascontiguousarray(column)) for column in out.T]
+        if labels is not None:
+            columns.insert(0, pa.array(list(labels), self._schema.field(0).type))
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+
+    def close(self) -> None:
+        """Complete the file; it stays open."""
+        if self._writer is not None:
+            self._writer.close()
+            return
+        shape = (self._n,) if self._labels_only else (self._n, len(self._columns))
+        said = repr({"descr": self._dtype.str, "fortran_order": False, "shape": shape}).encode()
+        length = _NPY_HEADER - 10
+        self._file.seek(0)
+        self._file.write(b"\x93NUMPY\x01\x00" + length.to_bytes(2, "little") + said.ljust(length - 1) + b"\n")
+        self._file.seek(0, os.SEEK_END)
+
+    def _arrow_schema(self) -> Any:
+        import pyarrow as pa
+
+        fields = [] if self._labels_only else [(name, pa.float32()) for name in self._columns]
+        if self._classes is not None:
+            fields.insert(0, ("label", pa.array(list(self._classes)).type))
+        return pa.schema(fields)
+
+    def _arrow_writer(self) -> Any:
+        import pyarrow.csv
+        import pyarrow.parquet
+
+        if self._suffix == ".csv":
+            return pyarrow.csv.CSVWriter(self._file, self._schema)
+        return pyarrow.parquet.ParquetWriter(self._file, self._schema)
