@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl import fs
-from hdl.data.base import Bad, Block, Source, cut
+from hdl.data.base import Bad, Block, Portion, Source, cut
 from hdl.data.columns import canonical
 from hdl.data.csr import Csr
 from hdl.data.parquet import KEY
@@ -69,11 +69,12 @@ def write_shards(
     """
     portions = source.portions(1)[0]
     with fs.publish_folder(dst) as folder:
-        summary = summarise(source, portions)
+        weighed: Any = _Weighed(source)
+        summary = summarise(weighed, portions)
         if not summary.samples:
             raise DataError("the dataset has no samples, nothing was written", source.paths[0])
         schema = _schema(summary)
-        sizes = _sizes(summary, rows, shard_bytes, shards)
+        sizes = _sizes(summary, weighed.nbytes, rows, shard_bytes, shards)
         blocks = _sliced(source.read(portions, Bad(summary.limit)), sizes)
         for number, size in enumerate(sizes):
             path = fs.join(folder, f"part-{number:05d}.parquet")
@@ -88,12 +89,27 @@ def write_shards(
     return Written(dst, len(sizes), summary.samples, summary.features, summary.bad, summary.places)
 
 
-def _sizes(summary: Summary, rows: int | None, shard_bytes: int, shards: int | None) -> list[int]:
-    """Samples of each file."""
+class _Weighed:
+    """A source that adds up the bytes of the features that are read: those of sparse rows say little of their width."""
+
+    def __init__(self, source: Source):
+        self.source, self.nbytes = source, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.source, name)
+
+    def read(self, portions: Sequence[Portion], bad: Bad) -> Iterator[Block]:
+        for block in self.source.read(portions, bad):
+            self.nbytes += block.x.nbytes
+            yield block
+
+
+def _sizes(summary: Summary, nbytes: int, rows: int | None, shard_bytes: int, shards: int | None) -> list[int]:
+    """Samples of each file; `nbytes` are those of all features."""
     if shards is not None:
         return [sum(part[2] for part in parts) for parts in cut([summary.samples], shards)]
     if rows is None:
-        rows = max(1, shard_bytes // max(1, summary.features * (1 if summary.kind == "uint8" else 4)))
+        rows = max(1, shard_bytes * summary.samples // max(1, nbytes))
     if rows < 1:
         raise SpecError(f"rows: expected at least 1 sample a file (given {rows})")
     whole, rest = divmod(summary.samples, rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from hdl import data, ops, step, sync
@@ -14,6 +15,7 @@ from hdl.runners.base import Plan
 from hdl.table import Table
 from hdl.wire import Update, Weights
 
+_LIMITS = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 Beat = Callable[[int, float], Any]  # (shard, share done): a sign of life; a true answer stops the work
 
 
@@ -153,5 +155,9 @@ def cores() -> int:
 
 
 def physical_memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Bytes of memory of this machine, or of the container that this process may not grow out of."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _LIMITS:  # of control groups, version 2 and 1; a container sees its own there
+        with suppress(OSError, ValueError), open(path) as file:
+            sizes.append(int(file.read()))  # "max" is no number
+    return min(sizes)

@@ -10,6 +10,7 @@ import pytest
 
 from hdl import data, keys
 from hdl.errors import DataError, SpecError
+from hdl.runners import work
 from hdl.spec import Spec
 
 
@@ -72,6 +73,16 @@ def test_what_is_spilled_is_the_same(tmp_path, monkeypatch, kind, spill):
         np.testing.assert_array_equal(a.y, b.y)
         assert (a.scale is None) == (b.scale is None)
     assert os.listdir(tmp_path / "spill") == []  # the file has no name: it cannot be left behind
+
+
+def test_memory_is_the_containers(tmp_path, monkeypatch):
+    limits = tmp_path / "memory.max", tmp_path / "no.such"
+    monkeypatch.setattr(work, "_LIMITS", limits)
+    whole = work.physical_memory()
+    limits[0].write_text("max\n")
+    assert work.physical_memory() == whole
+    limits[0].write_text("1048576\n")
+    assert work.physical_memory() == 1 << 20
 
 
 def test_targets_are_spilled_too(tmp_path, monkeypatch):
@@ -209,6 +220,13 @@ def test_import_into_as_many_files_as_shards(tmp_path):
     again = data.open_source(str(tmp_path / "dst"))
     assert [[os.path.basename(portion.path) for portion in part] for part in again.portions(4)] == [[n] for n in names]
     assert again.lengths() == [2, 3, 2, 3]
+
+
+def test_a_files_bytes_are_those_of_what_sparse_rows_hold(tmp_path):
+    (tmp_path / "wide").write_text("".join(f"{i % 2} {i + 1}:1 1000000:2\n" for i in range(400)))
+    source = data.open_source(tmp_path / "wide")
+    assert data.write_shards(source, str(tmp_path / "one")).files == 1
+    assert data.write_shards(source, str(tmp_path / "four"), shard_bytes=2500).files == 4  # a row takes 2 x 8 + 8
 
 
 def test_import_leaves_nothing_half_written(tmp_path):
