@@ -54,7 +54,7 @@ FLAGS = [
     *_section(
         "Training",
         ("--epochs", "epochs", "N", "Passes over the data."),
-        ("--batch", "batch", "N", "Samples in a mini-batch, 0 for all; default: 32, 100 for large data, 0 for searches."),
+        ("--batch", "batch", "N", "Samples in a mini-batch; 0: all; default: 32, large data 100, searches 0."),
         ("--optimizer", "optimizer.name", "", "Update rule; gd, cg and lbfgs search along a line."),
         ("--lr", "optimizer.lr", "X", "Learning rate; default: the rule's own."),
         ("--schedule", "optimizer.schedule.name", "", "Learning rate over epochs."),
