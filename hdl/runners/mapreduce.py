@@ -15,18 +15,19 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from hdl import answers, data, fs, versions, wire
 from hdl import spec as specs
 from hdl.data import Portion
-from hdl.errors import SpecError, Unavailable
+from hdl.errors import HdlError, SpecError, Unavailable
 from hdl.predict import Model
 from hdl.runners import splits
 from hdl.runners.base import Job
 from hdl.runners.hadoop import ENVIRONMENT, UBER, HadoopRunner, groups
 from hdl.runners.job import hadoop
-from hdl.runners.task import Order, Task, joined, note_of, sorted_out, summary_of, told, versions_of, weakest
+from hdl.runners.task import PREFIX, Order, Task, joined, note_of, sorted_out, summary_of, told, versions_of, weakest
 from hdl.table import Table
 
 try:
@@ -75,9 +76,12 @@ class MapReduceRunner(HadoopRunner):
         if "program" not in self._sent_files:
             path = ENVIRONMENT if self._environment() else ""
             self._put("program", PROGRAM.format(path=path, python=self._python()).encode())
+        one = UBER.items() <= properties.items() and properties[PREFIX + "stage"] != "predict"
+        if one:  # a task that has all shards joins their updates itself: there is nothing left to reduce
+            properties = {**properties, "mapreduce.job.reduces": 0}
         given = {
             **properties,
-            splits.URI: self._sent_files["one-split" if UBER.items() <= properties.items() else "splits"],
+            splits.URI: self._sent_files["one-split" if one else "splits"],
             "mapreduce.pipes.isjavarecordreader": "false",
             "mapreduce.pipes.isjavarecordwriter": "false",
             "mapreduce.job.cache.files": self._cache(),
@@ -129,7 +133,12 @@ def predict(
         runner.open(Job(path, table, None, source.options), cuts, lambda event: None)
         runner.take_table(table, {0, number})
         order = {"version": number, "suffix": suffix, "labels_only": labels_only, "driver": False}
-        runner.run("predict", order, out)
+        try:
+            runner.run("predict", order, out)
+        except BaseException:
+            with suppress(OSError, HdlError):
+                fs.remove(out)
+            raise
     files = [{"file": part_name(k, suffix), "portions": portions} for k, portions in enumerate(cuts)]
     lineage = {"table": table, "version": number, "sha256": model.version.signature, "data": path, "files": files}
     fs.publish(fs.join(out, "_lineage.json"), json.dumps(lineage, indent=1).encode())
@@ -246,7 +255,8 @@ class Writer(api.RecordWriter):
         folder = self.context.get_work_path()
         fs.mkdir(folder)
         if self.order.driver:
-            content = b"".join(struct.pack("<Q", len(message)) + message for message in self.messages)
+            messages = joined(self.messages, self.order)
+            content = b"".join(struct.pack("<Q", len(message)) + message for message in messages)
             fs.publish(self.context.get_default_work_file(), content)
         else:
             _publish(self.order, self.context, self.messages, Table(folder))

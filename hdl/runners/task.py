@@ -151,7 +151,7 @@ class Task:
         model = Model(order.table, order.version, order.threads, order.backend)
         source = data.open_source(self.host.path, self.host.options, model.schema)
         bad, file = data.Bad(self.host.options.max_bad_records), io.BytesIO()
-        part = Watched(source, number, beat, self.host.cuts[number])
+        part = Portioned(source, number, beat, self.host.cuts[number])
         self.note["samples"] += answers.write(file, order.suffix, model, model.predict(part, bad), order.labels_only)
         self.note["bad"] += bad.count
         self.note["compute"] += time.perf_counter() - began
@@ -165,6 +165,17 @@ class Task:
         """The note of what was done here, and when."""
         isa = self.host.ops.isa if self.host.ops else best_isa(self.order.backend)
         return note_of("map", self.began, **self.note, isa=isa)
+
+
+class Portioned(Watched):
+    """A part of a dataset, taken for the whole."""
+
+    def __init__(self, source: Source, number: int, beat: Beat, part: Sequence[Portion]):
+        super().__init__(source, number, beat)
+        self.part = part
+
+    def portions(self, shards: int) -> list[list[Portion]]:
+        return [list(self.part)]
 
 
 def start(order: Order) -> tuple[Plan, Weights, dict[str, Any]]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
-STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions", "predict", "envpack"}
+STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions", "predict", "answers",
+        "envpack"}  # fmt: skip
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 BASE = {"errors", "spec", "keys"}
 LAYERS = {
