@@ -12,16 +12,16 @@ typedef float v4 __attribute__((vector_size(16)));
 #define CHAINS 12
 #define ROUNDS 4096
 
-#define KERNEL(name, type, isa)                                                                   \
-  __attribute__((target(isa), noinline)) static double name(void) {                               \
-    type acc[CHAINS], one = (type){0} + 0.999f, small = (type){0} + 1e-6f;                        \
-    double sum = 0;                                                                               \
-    for (int c = 0; c < CHAINS; c++) acc[c] = (type){0} + (float)c;                               \
-    for (int r = 0; r < ROUNDS; r++) {                                                            \
-      _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++) acc[c] = acc[c] * one + small;    \
-    }                                                                                             \
-    for (int c = 0; c < CHAINS; c++) sum += acc[c][0];                                            \
-    return sum;                                                                                   \
+#define KERNEL(name, type, isa)                                                                                        \
+  __attribute__((target(isa), noinline)) static double name(void) {                                                    \
+    type acc[CHAINS], one = (type){0} + 0.999f, small = (type){0} + 1e-6f;                                             \
+    double sum = 0;                                                                                                    \
+    for (int c = 0; c < CHAINS; c++) acc[c] = (type){0} + (float)c;                                                    \
+    for (int r = 0; r < ROUNDS; r++) {                                                                                 \
+      _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++) acc[c] = acc[c] * one + small;                         \
+    }                                                                                                                  \
+    for (int c = 0; c < CHAINS; c++) sum += acc[c][0];                                                                 \
+    return sum;                                                                                                        \
   }
 #if defined(__x86_64__)
 KERNEL(run512, v16, "avx512f,fma")
@@ -64,8 +64,10 @@ int main(int argc, char **argv) {
   kernel = run128, lanes = 4;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f")) kernel = run512, lanes = 16;
-  else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) kernel = run256, lanes = 8;
+  if (__builtin_cpu_supports("avx512f"))
+    kernel = run512, lanes = 16;
+  else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    kernel = run256, lanes = 8;
 #endif
   for (int t = 1; t < threads; t++)
     if (pthread_create(&id[t], NULL, work, &rate[t])) return 1;

@@ -1,4 +1,5 @@
-/* Puts SciPy's OpenBLAS under PyTorch: its symbols carry a prefix, PyTorch asks for the plain names. Loaded by LD_PRELOAD. */
+/* Puts SciPy's OpenBLAS under PyTorch: its symbols carry a prefix, PyTorch asks for the plain names. Loaded by
+ * LD_PRELOAD. */
 typedef const char *text;
 typedef const int *integer;
 typedef const float *real;
