@@ -110,6 +110,8 @@ def parts(kind: str, fields: Mapping[str, Any], tensors: Mapping[str, NDArray] |
         at = end
     head = json.dumps(entries, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
+    if len(head) > MAX_HEADER:  # nobody could read it
+        raise WireError(f"{kind}: a header of {len(head)} bytes; expected at most {MAX_HEADER}")
     # The same format as safetensors.numpy.save, which copies each tensor three times.
     return [len(head).to_bytes(8, "little") + head, *(plain[name].reshape(-1).view(np.uint8).data for name in names)]
 

@@ -161,3 +161,10 @@ def test_tensors_that_overlap_are_refused():
     head = json.dumps({"__metadata__": {"hdl": text}, "a": entry, "b": entry}).encode()
     with pytest.raises(WireError, match="begins at byte 0; expected 4"):
         wire.unpack(len(head).to_bytes(8, "little") + head + b"\0" * 4)
+
+
+def test_what_nobody_could_read_is_not_written(monkeypatch):
+    monkeypatch.setattr(wire, "MAX_HEADER", 400)
+    wire.unpack(wire.pack("version", {"rows": "x" * 100}))
+    with pytest.raises(wire.WireError, match="expected at most 400"):
+        wire.pack("version", {"rows": "x" * 1000})
