@@ -17,14 +17,15 @@ MISSING = [tool for tool in ("java", "mvn") if not shutil.which(tool)]
 
 
 def pytest_collection_modifyitems(items):
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in here:  # the first one waits for the cluster, and every job starts a handful of JVMs
+        item.add_marker(pytest.mark.timeout(900))
     why = f"no {' and no '.join(MISSING)} on the PATH" if MISSING else ""
     if not importlib.util.find_spec("pydoop"):
         why = why or "no pydoop: ./build.sh hadoop"
     if why:
-        here = Path(__file__).parent
-        for item in items:
-            if here in item.path.parents:
-                item.add_marker(pytest.mark.skip(reason=why))
+        for item in here:
+            item.add_marker(pytest.mark.skip(reason=why))
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +35,7 @@ def cluster(tmp_path_factory):
     if mine:
         started = Cluster.load(Path(mine))
     else:
-        started = Cluster.start(tmp_path_factory.mktemp("cluster"), datanodes=2, nodemanagers=2, seconds=240)
+        started = Cluster.start(tmp_path_factory.mktemp("cluster"), datanodes=2, nodemanagers=2, seconds=600)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in started.environment().items():
             patch.setenv(name, value)
@@ -47,7 +48,7 @@ def cluster(tmp_path_factory):
 def run(cluster):
     """`run("hadoop", "fs", …)`: the finished command; a failing one fails the test with what it said."""
 
-    def run(*command, seconds=180, check=True, **environment):
+    def run(*command, seconds=600, check=True, **environment):
         done = subprocess.run(
             [str(word) for word in command], capture_output=True, text=True, timeout=seconds,
             env=os.environ | environment, cwd=cluster.root,

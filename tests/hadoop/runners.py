@@ -1,14 +1,17 @@
 """What the tests of the Hadoop runners share: small datasets on HDFS, runners by name, a training in one call."""
 
 import numpy as np
+import pytest
 
 from hdl import driver, fs
 from hdl.runners.base import Job
 from hdl.runners.local import LocalRunner
-from hdl.runners.mapreduce import MapReduceRunner
-from hdl.runners.streaming import StreamingRunner
 from hdl.spec import parse
 from hdl.table import Table
+
+pytest.importorskip("pydoop", reason="no pydoop: ./build.sh hadoop")
+from hdl.runners.mapreduce import MapReduceRunner
+from hdl.runners.streaming import StreamingRunner
 
 RUNNERS = {"mapreduce": MapReduceRunner, "streaming": StreamingRunner}
 QUIET = {"mapreduce.map.speculative": "false", "mapreduce.reduce.speculative": "false"}

@@ -39,7 +39,7 @@ def test_pydoop_submit_makes_a_round_whose_output_is_a_table(run, archive, folde
         "--do-not-use-java-record-reader", "--do-not-use-java-record-writer", "--num-reducers", 1,
         "-D", "mapreduce.input.fileinputformat.split.minsize=1000000000",
         "-D", "mapreduce.map.memory.mb=1024", "-D", "mapreduce.reduce.memory.mb=1024",
-        "-D", f"hdl.table={zero}", "hdl.runners.mapreduce", *plain(data, f"{folder}/out"), seconds=280)  # fmt: skip
+        "-D", f"hdl.table={zero}", "hdl.runners.mapreduce", *plain(data, f"{folder}/out"))  # fmt: skip
     assert signatures(f"{folder}/out") == signatures(one)
     shown = run(sys.executable, "-m", "hdl", "inspect", f"{folder}/out").stdout
     assert signatures(one)[1] in shown
@@ -56,8 +56,7 @@ def test_plain_streaming_makes_a_round_that_publish_adds(run, archive, folder, b
         "-D", "mapreduce.job.ubertask.enable=true",
         "-files", f"{Table(zero).file(0)},{folder}/head", "-archives", f"{archive}#hdl-env",
         "-input", data, "-output", f"{folder}/out", "-cmdenv", "PYTHONPATH=hdl-env",
-        "-mapper", f"{script}mapper", "-combiner", f"{script}combiner", "-reducer", f"{script}reducer",
-        seconds=280)  # fmt: skip
+        "-mapper", f"{script}mapper", "-combiner", f"{script}combiner", "-reducer", f"{script}reducer")  # fmt: skip
     lines = run("hadoop", "fs", "-cat", f"{folder}/out/part-*").stdout
     publish = subprocess.run(
         [sys.executable, "-m", "hdl.streaming.publish", zero], input=lines, text=True, capture_output=True
@@ -76,7 +75,7 @@ def test_pydoop_submit_begins_a_table(run, archive, folder, plain_python):
         "--do-not-use-java-record-reader", "--do-not-use-java-record-writer", "--num-reducers", 1,
         "-D", "mapreduce.input.fileinputformat.split.minsize=1000000000",
         "-D", "hdl.stage=summarise", "-D", f"hdl.spec={fields}", "hdl.runners.mapreduce",
-        *plain(data, f"{folder}/out"), seconds=280)  # fmt: skip
+        *plain(data, f"{folder}/out"))  # fmt: skip
     local(data, f"{folder}/one", **MODES["average"])
     assert signatures(f"{folder}/out") == {0: signatures(f"{folder}/one")[0]}
     assert os.path.basename(Table(f"{folder}/out").file(0)) in fs.list(f"{folder}/out")

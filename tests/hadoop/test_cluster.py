@@ -82,7 +82,7 @@ def test_exports_make_a_shell_use_it(cluster):
 
 def test_a_killed_datanode_is_noticed_and_can_come_back(cluster):
     cluster.kill("datanode2")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while cluster.status()["daemons"]["datanode2"]["alive"]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -92,7 +92,7 @@ def test_a_killed_datanode_is_noticed_and_can_come_back(cluster):
     while set(cluster.status()["datanodes"]) == known:  # it comes back on another port
         assert time.monotonic() < deadline + 60
         time.sleep(0.2)
-    cluster.wait_ready(60)
+    cluster.wait_ready(180)
 
 
 def test_a_folder_without_a_cluster(tmp_path):

@@ -112,7 +112,7 @@ def test_a_datanode_that_dies_with_two_replicas_is_not_missed(cluster, data, exp
         assert signatures(f"{folder}/model") == expected
     finally:
         cluster.restart("datanode2")
-        cluster.wait_ready(120)
+        cluster.wait_ready(300)
 
 
 def test_a_namenode_in_safe_mode_for_30_seconds_is_waited_for(run, data, expected, folder, archive):
@@ -156,7 +156,7 @@ def test_a_driver_killed_between_rounds_resumes_to_the_same_bytes(data, expected
     ]  # fmt: skip
     driver = subprocess.Popen(command, env={**os.environ, "HDL_NODE_ARCHIVE": archive})
     try:
-        until = time.monotonic() + 240
+        until = time.monotonic() + 600
         while 1 not in Table(table).numbers() and time.monotonic() < until and driver.poll() is None:
             time.sleep(0.2)
     finally:

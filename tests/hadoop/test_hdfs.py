@@ -162,7 +162,7 @@ def test_a_namenode_that_is_not_there_has_a_deadline():
     started = time.monotonic()
     with pytest.raises(DeadlineError, match=r"127\.0\.0\.1:9 "):
         fs.list("hdfs://127.0.0.1:9/")
-    assert time.monotonic() - started < libhdfs.CONNECT_SECONDS + 5
+    assert time.monotonic() - started < libhdfs.CONNECT_SECONDS + 30
 
 
 @pytest.mark.parametrize("what", ["no configuration", "no hadoop"])
@@ -176,7 +176,7 @@ def test_never_the_local_file_system_instead(cluster, tmp_path, what):
     script = (
         "import sys; from hdl import fs\ntry: print(fs.list('hdfs:///'))\nexcept Exception as e: sys.exit(f'{e!r}')"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 1, done.stdout
     assert done.stderr.startswith(Unavailable.__name__)
     assert ("HADOOP_CONF_DIR" if what == "no configuration" else "hdl cluster start") in done.stderr

@@ -30,6 +30,7 @@ def output(folder):
     return dict(line.split(b"\t", 1) for part in parts for line in part.splitlines())
 
 
+@pytest.mark.full
 def test_wordcount_runs_beside_its_data(cluster, run, folder):
     fs.publish(f"{folder}/in", b"to be or not to be\n" * 100)
     path = folder.removeprefix("hdfs://")
@@ -39,6 +40,7 @@ def test_wordcount_runs_beside_its_data(cluster, run, folder):
     assert counters(done.stderr)["Data-local map tasks"] == 1
 
 
+@pytest.mark.full
 def test_streaming_with_the_packed_environment(run, folder, environment, plain_python, tmp_path):
     (tmp_path / "mapper.py").write_text(
         "import sys, numpy, hdl\n"
@@ -86,21 +88,22 @@ def test_pydoop_moves_bytes_beside_the_data_with_the_packed_environment(run, fol
     assert counted["Data-local map tasks"] == 4
 
 
+@pytest.mark.full
 def test_without_hosts_no_task_is_local(run, folder, environment, plain_python):
     done = submit(run, folder, environment, plain_python, [({"shard": 0}, [])])
     assert "Data-local map tasks" not in counters(done.stderr)
 
 
-@pytest.mark.parametrize("how", ["in the middle", "before it connects"])
+@pytest.mark.parametrize("how", [pytest.param("in the middle", marks=pytest.mark.full), "before it connects"])
 def test_a_python_that_dies_fails_its_task_at_once(run, folder, environment, plain_python, how):
     early = how == "before it connects"
     python = "/bin/false" if early else plain_python
     payloads = [({"shard": 0, "die": True}, [])]
-    done = submit(run, folder, environment, python, payloads, check=False, seconds=240)
+    done = submit(run, folder, environment, python, payloads, check=False)
     assert done.returncode == 1
     (application,) = set(re.findall(r"application_\d+_\d+", done.stdout + done.stderr))
     expected = "ended with status 1 before it connected" if early else "hdl: the trial's message"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while expected not in (log := run("yarn", "logs", "-applicationId", application, check=False).stdout):
         assert time.monotonic() < deadline, log[-3000:]  # it is gathered after the job's end
         time.sleep(1)

@@ -23,8 +23,9 @@ def data(cluster):
 
 
 @pytest.fixture(scope="module")
-def trained(data, archive):
+def trained(data, archive, request):
     """Signatures and metrics of 3 rounds by (runner, mode). Jobs wait most of the time, so they run side by side."""
+    modes = MODES if request.config.getoption("--full") else ["average"]
 
     def one(pair):
         name, mode = pair
@@ -36,12 +37,14 @@ def trained(data, archive):
         rows = [{k: v for k, v in row.items() if k not in ("seconds", "time")} for row in outcome.rows]
         return pair, (signatures(table), rows, outcome.rows)
 
-    pairs = [(name, mode) for mode in MODES for name in ("local", *RUNNERS)]
+    pairs = [(name, mode) for mode in modes for name in ("local", *RUNNERS)]
     with ThreadPoolExecutor(3) as pool:
         return dict(pool.map(one, pairs))
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode", [pytest.param(mode, marks=() if mode == "average" else pytest.mark.full) for mode in MODES]
+)
 @pytest.mark.parametrize("name", RUNNERS)
 def test_three_rounds_give_the_local_runners_bytes(trained, name, mode):
     expected, rows, _ = trained["local", mode]
@@ -63,7 +66,7 @@ def test_a_round_tells_where_its_seconds_went(trained, name):
         assert sorted(shard for worker in seconds["workers"] for shard in worker["shards"]) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("name", RUNNERS)
+@pytest.mark.parametrize("name", ["mapreduce", pytest.param("streaming", marks=pytest.mark.full)])
 def test_a_bad_sample_is_told_with_its_place_and_the_job(cluster, folder, archive, name):
     data = put_csv(f"{folder}/bad", bad=50)
     table = f"{folder}/model"
