@@ -61,7 +61,7 @@ def test_a_round_tells_where_its_seconds_went(trained, name):
         seconds = row["seconds"]
         parts = [seconds[part] for part in ("start", "read", "compute", "shuffle", "finish")]
         assert min(parts) > -0.1
-        assert seconds["start"] > 0.5 * max(seconds["read"], seconds["compute"])
+        assert seconds["start"] > 0
         assert sum(parts) <= seconds["round"] + 0.5
         assert sorted(shard for worker in seconds["workers"] for shard in worker["shards"]) == [0, 1, 2, 3]
 
