@@ -1,0 +1,56 @@
+"""Typed bytes: what is written for Streaming is what a mapper reads, and a cut stream is refused."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+
+from hdl.data import Block, Csr
+from hdl.errors import DataError
+from hdl.runners import typed
+
+BLOCKS = {
+    "uint8": (np.arange(12, dtype=np.uint8).reshape(4, 3), np.arange(4)),
+    "targets": (np.ones((2, 3), np.float32), np.eye(2, dtype=np.float32)),
+    "sparse": (Csr(np.float32([5, 6]), np.int32([0, 2]), np.int64([0, 1, 2]), 3), np.float64([0.5, 1])),
+    "text": (np.zeros((2, 1), np.float32), np.array(["cat", "höhle"], object)),
+    "no labels": (np.zeros((2, 1), np.float32), None),
+}
+
+
+def stdin(*messages):
+    """What Streaming hands to a mapper: key and value as typed bytes."""
+    return b"".join(struct.pack(">bi", 0, 0) + struct.pack(">bi", 0, len(m)) + m for m in messages)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_comes_back_as_it_was(name):
+    x, y = BLOCKS[name]
+    block = Block(x, y, lambda i: {})
+    (message,) = typed.read_values(io.BytesIO(stdin(typed.pack_block(block))), "here")
+    found = typed.unpack_block(message, block.where)
+    for a, b in ((x, found.x), (y, found.y)):
+        if isinstance(a, Csr):
+            np.testing.assert_array_equal(a.dense(), b.dense())
+        elif a is None:
+            assert b is None
+        else:
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("cut", [3, 7, 12])
+def test_a_stream_that_is_cut_is_refused_with_its_record(cut):
+    with pytest.raises(DataError, match="here: record 1"):
+        list(typed.read_values(io.BytesIO(stdin(b"12345", b"67890")[: 15 + cut]), "here"))
+
+
+def test_a_sequence_file_is_hadoops():
+    file = io.BytesIO()
+    typed.write_sequence(file, [b"abc", b"x" * 100_000, b"def"])
+    data = file.getvalue()
+    assert data.startswith(b"SEQ\x06")
+    assert data.count(b"org.apache.hadoop.typedbytes.TypedBytesWritable") == 2
+    mark = data[4 + 2 * (1 + data[4]) + 2 + 4 :][:16]
+    assert data.count(struct.pack(">i", -1) + mark) == 1  # after the large record
