@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=True, wraparound=False
+# cython: language_level=3, boundscheck=True
 """The CPU core (csrc/hdl.h) for Python: checks shapes and types, releases the GIL, raises hdl's errors.
 
 Parameters are one flat float32 vector [P]: for each layer W [in, out] row-major, then b [out].

@@ -12,33 +12,51 @@ typedef struct { /* what happens to a finished tile, while it is in L1 */
   int lda, width;
 } finish;
 
-/* C [rows, nv vectors] = finish(bias + A [rows, K] P [K, nv vectors]); overwrites.
- * P in panels of `rows_p` rows one after another, or (ldp > 0) plain rows. K is cut so that a slice of a panel stays
- * in L1 for all rows; C carries the sums from slice to slice. Panels go by inside a slice, so that A's columns of the
- * slice stay in L2. */
-static void product(int rows, int K, const float *a, int lda, const float *w, int rows_p, int ldp, int nv,
-                    const float *bias, float *c, int ldc, const finish *f) {
-  bool wide = (size_t)rows * (size_t)K * 4 > 448 * 1024;
-  int slices = (K * (nv < HDL_PV ? nv : HDL_PV) * VW * 4 + SLICE - 1) / SLICE, panels = hdl_panels(nv);
-  for (int turn = 0; turn < slices * panels; turn++) {
-    int s = wide ? turn / panels : turn % slices, panel = wide ? turn % panels : turn / slices;
-    int k0 = (int)((int64_t)K * s / slices), k1 = (int)((int64_t)K * (s + 1) / slices);
-    int v0 = hdl_panel_start(nv, panel), pv = hdl_panel_start(nv, panel + 1) - v0;
-    int ld = ldp ? ldp : pv * VW, mr = hdl_rows[pv], groups = (rows + mr - 1) / mr;
-    int few = rows / groups, more = rows % groups;
-    const float *p = w + (ldp ? (size_t)v0 * VW : (size_t)v0 * VW * (size_t)rows_p) + (ptrdiff_t)k0 * ld;
-    for (int r0 = 0, n, g = 0; g < groups; g++, r0 += n) {
-      n = few + (g < more);
-      float *tile = c + (ptrdiff_t)r0 * ldc + v0 * VW;
-      const float *init = s ? tile : bias ? bias + v0 * VW : NULL;
-      FN(micro)
-      [0][pv - 1][n - 1](k1 - k0, a + (ptrdiff_t)r0 * lda + k0, lda, p, ld, init, s ? ldc : 0, tile, ldc, NULL);
-      if (s + 1 < slices) continue;
-      if (f->a)
-        FN(derive)(f->kind, f->leak, f->keep, f->a + (ptrdiff_t)r0 * f->lda + v0 * VW, f->lda, tile, ldc, n, pv);
-      else
-        FN(activate)(f->kind, f->leak, tile, ldc, n, pv, f->width - v0 * VW);
-    }
+typedef struct { /* C [rows, nv vectors] = finish(bias + A [rows, K] P [K, nv vectors]); overwrites */
+  int K, lda, rows_p, ldp, nv, ldc; /* P in panels of `rows_p` rows one after another, or (ldp > 0) plain rows */
+  const float *a, *w, *bias;
+  float *c;
+  const finish *f;
+  int slices;
+} product;
+
+/* Rows r0 … r1, slice s of K, one panel. C carries the sums from slice to slice. */
+static void slab(const product *m, int r0, int r1, int s, int panel) {
+  int k0 = (int)((int64_t)m->K * s / m->slices), k1 = (int)((int64_t)m->K * (s + 1) / m->slices);
+  int v0 = hdl_panel_start(m->nv, panel), pv = hdl_panel_start(m->nv, panel + 1) - v0;
+  int ld = m->ldp ? m->ldp : pv * VW, mr = hdl_rows[pv], groups = (r1 - r0 + mr - 1) / mr;
+  int few = (r1 - r0) / groups, more = (r1 - r0) % groups;
+  const float *p = m->w + (size_t)v0 * VW * (m->ldp ? 1 : (size_t)m->rows_p) + (ptrdiff_t)k0 * ld;
+  const finish *f = m->f;
+  for (int r = r0, n, g = 0; g < groups; g++, r += n) {
+    n = few + (g < more);
+    float *tile = m->c + (ptrdiff_t)r * m->ldc + v0 * VW;
+    const float *init = s ? tile : m->bias ? m->bias + v0 * VW : NULL;
+    FN(micro)
+    [0][pv - 1][n - 1](k1 - k0, m->a + (ptrdiff_t)r * m->lda + k0, m->lda, p, ld, init, s ? m->ldc : 0, tile, m->ldc,
+                       NULL);
+    if (s + 1 < m->slices) continue;
+    if (f->a)
+      FN(derive)(f->kind, f->leak, f->keep, f->a + (ptrdiff_t)r * f->lda + v0 * VW, f->lda, tile, m->ldc, n, pv);
+    else
+      FN(activate)(f->kind, f->leak, tile, m->ldc, n, pv, f->width - v0 * VW);
+  }
+}
+
+/* K is cut so that a slice of a panel stays in L1 for HDL_ROWS rows. Where those rows stay in L2, a panel's slices go
+ * by first, and C stays in L1; else the panels go by inside a slice, whose columns of A stay in L2, and P is read from
+ * memory once for all rows. */
+static void multiply(product m, int rows) {
+  int panels = hdl_panels(m.nv), parts = (rows + HDL_ROWS - 1) / HDL_ROWS;
+  m.slices = (m.K * (m.nv < HDL_PV ? m.nv : HDL_PV) * VW * 4 + SLICE - 1) / SLICE;
+  bool wide = (size_t)rows * (size_t)m.K * 4 > 448 * 1024;
+  for (int i = 0; i < parts * m.slices; i++) {
+    int part = wide ? i % parts : i / m.slices, s = wide ? i / parts : i % m.slices;
+    int r0 = (int)((int64_t)rows * part / parts), r1 = (int)((int64_t)rows * (part + 1) / parts);
+    if (wide)
+      for (int panel = 0; panel < panels; panel++) slab(&m, r0, r1, s, panel);
+    else if (s == 0)
+      for (int turn = 0; turn < panels * m.slices; turn++) slab(&m, r0, r1, turn % m.slices, turn / m.slices);
   }
 }
 
@@ -56,7 +74,7 @@ void FN(forward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1) {
     FN(dot)(y, x, r1 - r0, a);
     FN(activate)(f.kind, f.leak, a, y->lda, r1 - r0, (y->O + VW - 1) / VW, y->O);
   } else {
-    product(r1 - r0, y->I, x, y->x_ld, y->w, y->mp, 0, y->nv, y->b, a, y->lda, &f);
+    multiply((product){y->I, y->x_ld, y->mp, 0, y->nv, y->lda, x, y->w, y->b, a, &f, 0}, r1 - r0);
   }
   if (!output && q->backward && p->drop_hidden)
     for (int r = r0; r < r1; r++)
@@ -71,31 +89,37 @@ void FN(backward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1) {
   const float *d = y->d + (ptrdiff_t)r0 * y->lda;
   float *c = x->d + (ptrdiff_t)r0 * x->lda;
   if (y->along_inputs)
-    product(r1 - r0, y->O, d, y->lda, y->w, 0, y->ld, y->nv, NULL, c, x->lda, &f);
+    multiply((product){y->O, y->lda, 0, y->ld, y->nv, x->lda, d, y->w, NULL, c, &f, 0}, r1 - r0);
   else
-    product(r1 - r0, y->O, d, y->lda, y->wt, y->n, 0, y->mp / VW, NULL, c, x->lda, &f);
+    multiply((product){y->O, y->lda, y->n, 0, y->mp / VW, x->lda, d, y->wt, NULL, c, &f, 0}, r1 - r0);
 }
 
-/* A tile of dW = sum over the block's rows; goes on from g unless first. Plain SGD updates w in the same registers;
- * other rules read g back from L1. */
-static void tile(hdl_layer *y, const hdl_pass *q, const float *a, int lda, const float *d, int ldd, int v0, int pv,
-                 int r0, int r1) {
+/* Rows s0 … s1 of the block in dW; the sums go on from g unless first; after the last the weights are updated. */
+typedef struct {
+  int s0, s1;
+  bool first, last;
+} part;
+
+/* A tile of dW [rows r0 … r1, vectors v0 … v0 + pv] = A' D. Plain SGD updates w in the registers that hold the sums;
+ * other rules read g back from L1. g is where the sums of row r0 are kept. */
+static void tile(hdl_layer *y, const hdl_pass *q, part s, const float *a, int lda, const float *d, int ldd, int v0,
+                 int pv, int r0, int r1, float *g) {
   int mr = hdl_rows[pv], groups = (r1 - r0 + mr - 1) / mr;
   ptrdiff_t ld = y->along_inputs ? y->ld : pv * VW;
-  bool update = q->update && q->last;
+  bool update = q->update && s.last, fused = update && q->plain;
   hdl_sgd sgd = {q->decay, q->eta};
   int few = (r1 - r0) / groups, more = (r1 - r0) % groups;
-  for (int r = r0, n, k = 0; k < groups; k++, r += n) {
+  for (int r = r0, n, k = 0; k < groups; k++, r += n, g += n * ld) {
     n = few + (k < more);
-    float *g = hdl_tile(y, y->g, v0, pv, r), *w = hdl_tile(y, y->w, v0, pv, r);
-    bool fused = update && q->plain;
+    float *w = hdl_tile(y, y->w, v0, pv, r);
     FN(micro)
-    [1][pv - 1][n - 1](q->rows, a + r, lda, d, ldd, q->first ? NULL : g, ld, fused ? w : g, ld, fused ? &sgd : NULL);
+    [1][pv - 1][n - 1](s.s1 - s.s0, a + (ptrdiff_t)s.s0 * lda + r, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g,
+                       ld, fused ? &sgd : NULL);
     if (update && !q->plain) {
       int runs = y->along_inputs ? n : 1, length = y->along_inputs ? pv * VW : n * pv * VW;
       for (int i = 0; i < runs; i++) {
-        ptrdiff_t at = g - y->g + i * ld;
-        FN(update)(q, false, length, y->g + at, y->w + at, y->s[0] + at, y->s[1] + at);
+        ptrdiff_t at = w - y->w + i * ld;
+        FN(update)(q, false, length, g + i * ld, y->w + at, y->s[0] + at, y->s[1] + at);
       }
     }
   }
@@ -103,23 +127,30 @@ static void tile(hdl_layer *y, const hdl_pass *q, const float *a, int lda, const
 
 /* Rows lo … hi (in VW) of W, all panels. */
 static void stripe_weights(hdl_plan *p, const hdl_pass *q, hdl_layer *y, int thread, int lo, int hi) {
-  int blocks = hi - lo, chunks = blocks / 3 > 0 ? blocks / 3 : 1;
-  float *packed = p->scratch + (size_t)thread * p->scratch_size;
-  for (int panel = 0; panel < hdl_panels(y->nv); panel++) {
-    int v0 = hdl_panel_start(y->nv, panel), pv = hdl_panel_start(y->nv, panel + 1) - v0, ldd = y->lda;
-    const float *d = y->d + v0 * VW;
+  int blocks = hi - lo, chunks = blocks / 3 > 0 ? blocks / 3 : 1, parts = (q->rows + HDL_ROWS - 1) / HDL_ROWS;
+  float *packed = p->scratch + (size_t)thread * p->scratch_size, *sums = packed + HDL_ROWS * HDL_PV * VW;
+  bool whole = q->first && q->last && q->update; /* all sums are done here: they need not go to memory */
+  for (int i = 0; i < hdl_panels(y->nv) * parts; i++) {
+    int panel = i / parts, v0 = hdl_panel_start(y->nv, panel), pv = hdl_panel_start(y->nv, panel + 1) - v0;
+    int ldd = y->lda, k = i % parts, s0 = q->rows * k / parts, s1 = q->rows * (k + 1) / parts;
+    part s = {s0, s1, q->first && k == 0, q->last && k + 1 == parts};
+    const float *d = y->d + (ptrdiff_t)s0 * ldd + v0 * VW;
     if (y->nv > HDL_PV) { /* the panel of D, read for every row of W, side by side */
-      for (int r = 0; r < q->rows; r++)
+      for (int r = 0; r < s1 - s0; r++)
         for (int v = 0; v < pv; v++) vstore(packed + (r * pv + v) * VW, vload(d + (ptrdiff_t)r * ldd + v * VW));
       d = packed, ldd = pv * VW;
     }
     for (int c = 0; c < chunks; c++) {
       int b0 = lo + blocks * c / chunks, b1 = lo + blocks * (c + 1) / chunks;
-      tile(y, q, y->x, y->x_ld, d, ldd, v0, pv, b0 * VW, b1 * VW < y->m ? b1 * VW : y->m);
-      if (y->wt && q->update && q->last && !(q->rule->max_norm > 0)) FN(transpose_part)(y, b0, b1, panel, panel + 1);
+      float *g = whole ? sums + (b0 - lo) * VW * pv * VW : hdl_tile(y, y->g, v0, pv, b0 * VW);
+      tile(y, q, s, y->x, y->x_ld, d, ldd, v0, pv, b0 * VW, b1 * VW < y->m ? b1 * VW : y->m, g);
+      if (y->wt && q->update && s.last && !(q->rule->max_norm > 0)) FN(transpose_part)(y, b0, b1, panel, panel + 1);
     }
   }
 }
+
+/* Rows of W whose inputs, for all rows of the block, stay in L2 while the panels go by. */
+static int stripe_rows(const hdl_pass *q) { return q->rows > HDL_ROWS ? HDL_STRIPE * HDL_ROWS / q->rows : HDL_STRIPE; }
 
 /* A thread's share of dW = X' D and of its update; dW is added to g between the blocks of a mini-batch. */
 void FN(weights)(hdl_plan *p, const hdl_pass *q, int l, int thread) {
@@ -132,15 +163,17 @@ void FN(weights)(hdl_plan *p, const hdl_pass *q, int l, int thread) {
   }
   if (range.lo >= range.hi) return;
   if (y->along_inputs) { /* rows are outputs, vectors run along this thread's inputs */
-    int nv = range.hi - range.lo;
-    for (int panel = 0; panel < hdl_panels(nv); panel++) {
+    int nv = range.hi - range.lo, parts = (q->rows + HDL_ROWS - 1) / HDL_ROWS;
+    for (int i = 0; i < hdl_panels(nv) * parts; i++) {
+      int panel = i / parts, k = i % parts, s0 = q->rows * k / parts, s1 = q->rows * (k + 1) / parts;
       int v0 = range.lo + hdl_panel_start(nv, panel), pv = range.lo + hdl_panel_start(nv, panel + 1) - v0;
-      tile(y, q, y->d, y->lda, y->x + v0 * VW, y->x_ld, v0, pv, 0, y->O);
+      part s = {s0, s1, q->first && k == 0, q->last && k + 1 == parts};
+      tile(y, q, s, y->d, y->lda, y->x + (ptrdiff_t)s0 * y->x_ld + v0 * VW, y->x_ld, v0, pv, 0, y->O,
+           hdl_tile(y, y->g, v0, pv, 0));
     }
     return;
   }
-  /* Stripes of W's rows whose inputs stay in L2 while the panels go by. */
-  int n = range.hi - range.lo, stripes = n * VW <= 832 ? 1 : (n * VW + 383) / 384;
+  int n = range.hi - range.lo, rows = stripe_rows(q), stripes = (n * VW + rows - 1) / rows;
   for (int i = 0; i < stripes; i++)
     stripe_weights(p, q, y, thread, range.lo + n * i / stripes, range.lo + n * (i + 1) / stripes);
 }

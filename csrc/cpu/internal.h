@@ -16,7 +16,19 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-enum { HDL_PV = 3, HDL_MAX_VW = 16, HDL_BLOCK = 128, HDL_MAX_THREADS = 256, HDL_STATES = 2 };
+enum {
+  HDL_PV = 3,
+  HDL_MAX_VW = 16,
+  HDL_ROWS = 128,
+  HDL_BLOCK = 512,
+  HDL_STRIPE = 384,
+  HDL_MAX_THREADS = 256,
+  HDL_STATES = 2
+};
+
+/* Rows of the mini-batch are taken HDL_ROWS at a time where that keeps them in L2. Nets of HDL_LARGE bytes of weights
+ * and more, which come from memory, take blocks of HDL_BLOCK rows through, so that they come less often. */
+enum { HDL_LARGE = 2 << 20 };
 
 typedef struct {
   int I, O;

@@ -15,25 +15,19 @@ INLINE void micro(const int T, const int MR, const int PV, int K, const float *a
 #pragma GCC unroll 3
       for (int v = 0; v < PV; v++) acc[r][v] = (vf){0};
   }
-#define STEP                                                                                                           \
-  {                                                                                                                    \
-    vf q[HDL_PV];                                                                                                      \
-    _Pragma("GCC unroll 3") for (int v = 0; v < PV; v++) {                                                             \
-      q[v] = vload(p + v * VW);                                                                                        \
-      IN_REGISTER(q[v]);                                                                                               \
-    }                                                                                                                  \
-    _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++) {                                                            \
-      vf x = vset(T ? a[r] : a[r * lda]);                                                                              \
-      _Pragma("GCC unroll 3") for (int v = 0; v < PV; v++) acc[r][v] = vfma(x, q[v], acc[r][v]);                       \
-    }                                                                                                                  \
-    p += ldp, a += T ? lda : 1;                                                                                        \
-  }
-  int k = 0;
-  for (; k < K; k++) { /* few enough turns for the end of the loop to be predicted */
-    STEP
-  }
-  for (; k < K; k++) {
-    STEP
+  for (int k = 0; k < K; k++, p += ldp, a += T ? lda : 1) {
+    vf q[HDL_PV];
+#pragma GCC unroll 3
+    for (int v = 0; v < PV; v++) {
+      q[v] = vload(p + v * VW);
+      IN_REGISTER(q[v]);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; r++) {
+      vf x = vset(T ? a[r] : a[r * lda]);
+#pragma GCC unroll 3
+      for (int v = 0; v < PV; v++) acc[r][v] = vfma(x, q[v], acc[r][v]);
+    }
   }
   if (sgd) {
     vf decay = vset(sgd->decay), eta = vset(sgd->eta);

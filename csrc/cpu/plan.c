@@ -65,7 +65,10 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
   hdl_plan *p = calloc(1, sizeof *p);
   if (!p) return hdl_fail(HDL_ENOMEM, "out of memory");
   p->layers = net->layers, p->threads = threads, p->isa = isa, p->k = kernels;
-  p->block = max_batch < HDL_BLOCK ? max_batch : HDL_BLOCK;
+  size_t weights = 0;
+  for (int l = 0; l < net->layers; l++) weights += (size_t)net->widths[l] * (size_t)net->widths[l + 1];
+  int block = weights * sizeof(float) < HDL_LARGE ? HDL_ROWS : HDL_BLOCK;
+  p->block = max_batch < block ? max_batch : block;
   p->activation = net->activation, p->loss = net->loss, p->leak = net->leak;
   p->drop_input = (uint32_t)(65536 * net->dropout_input + 0.5f), p->keep_input = 1 / (1 - net->dropout_input);
   p->drop_hidden = (uint32_t)(65536 * net->dropout_hidden + 0.5f), p->keep_hidden = 1 / (1 - net->dropout_hidden);
@@ -159,7 +162,7 @@ static void carve(hdl_plan *p, arena *a, bool sparse, int states) {
   p->label = take(a, block);
   p->row_cost = take(a, block), p->row_hit = take(a, block);
   p->scale_room = take(a, (size_t)p->layer[0].x_ld), p->shift_room = take(a, (size_t)p->layer[0].x_ld);
-  p->scratch_size = (size_t)hdl_round_up(p->block * HDL_PV * vw, 16);
+  p->scratch_size = (size_t)hdl_round_up((HDL_ROWS + HDL_STRIPE + vw) * HDL_PV * vw, 16); /* a panel of D; of dW */
   p->scratch = take(a, p->scratch_size * (size_t)p->threads);
   p->row_start = take(a, block + 1);
   if (sparse) p->t_count = take(a, (size_t)p->widths[0]);

@@ -146,6 +146,22 @@ def test_threads_and_blocks_change_no_bit(net, rule, isa):
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_blocks_of_a_large_net_change_no_bit(rule, isa):
+    """Nets of megabytes take larger blocks through, in parts: the same bits as row by row."""
+    case = Case("310-901-307-10", n=330, rule=rule, l2=0.01)
+    order = case.rng.permutation(330).astype(np.int64)
+    found = set()
+    for threads, rows in [(1, 512), (2, 512), (1, 128), (3, 61)]:
+        plan = case.plan(isa=isa, threads=threads, max_batch=rows)
+        w, state, result = case.train(plan, order, 330)
+        g, _ = plan.gradient(case.w, case.x, case.y, order, *KEY)
+        found.add((w.tobytes(), state.tobytes(), g.tobytes(), result))
+    assert len(found) == 1
+    case.check(330, 2, isa=isa, max_batch=512)
+
+
+@pytest.mark.parametrize("isa", ISAS)
 def test_dropout_is_the_stream_of_the_reference(isa):
     case = Case("150-3", "linear", "squared", n=9, input_dropout=0.4)
     case.x[:] = 1
