@@ -24,7 +24,7 @@ _GROUP, _COUNTER = re.compile(r"^\t(\S[^=]*)$"), re.compile(r"^\t\t(.+)=(\d+)$")
 # What log4j and the JVM say in every task, and nobody wants to read.
 _NOISE = re.compile(
     r"log4j:|WARNING:|^SLF4J|reporter:|^\s*$|^[=*]+$|^End of LogType|"
-    r"^(LogType|LogLastModified|LogLength|LogContents|Container:)"
+    r"^(LogType|LogLastModified|LogLength|LogContents|LogAggregationType|Container:|INFO: )|com\.sun\.jersey"
 )
 
 

@@ -128,7 +128,7 @@ def test_a_cost_that_is_not_finite_is_told_and_nothing_is_published(cluster, dat
 @pytest.mark.full
 def test_a_node_without_our_python_is_told_with_what_it_said(cluster, data, folder):
     with pytest.raises(WorkerError, match=r"(?s)application_\d+_\d+ failed.*no-such-python.*yarn logs"):
-        train(data, f"{folder}/model", RUNNERS["mapreduce"](python="/no-such-python", settings=QUIET))
+        train(data, f"{folder}/model", RUNNERS["mapreduce"](python="/no-such-python", uber=False, settings=QUIET))
 
 
 @pytest.mark.full
