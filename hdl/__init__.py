@@ -30,7 +30,7 @@ def __getattr__(name: str) -> Any:
                 raise
             from hdl.errors import Unavailable
 
-            raise Unavailable(f"hdl.{name} needs {error.name}: pip install 'hdl[sklearn]'") from None
+            raise Unavailable(f"hdl.{name} needs {error.name}: pip install scikit-learn") from None
     if name in _MODULES:
         return importlib.import_module(f"hdl.{name}")
     raise AttributeError(f"module 'hdl' has no attribute {name!r}")

@@ -52,7 +52,7 @@ def _write_digits(place: Path, train: Path, test: Path) -> None:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise Unavailable("the demo's digits come with scikit-learn: pip install 'hdl[demo]'") from None
+        raise Unavailable("the demo's digits come with scikit-learn: pip install scikit-learn matplotlib") from None
     digits = load_digits()
     x, y = digits.images.astype(np.uint8), digits.target.astype(np.int64)
     tested = np.arange(len(y)) % TEST_SHARE == 0

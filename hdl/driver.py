@@ -180,7 +180,7 @@ def _resume(job: Job, runner: Runner, table: Table, source: Source, notify: Noti
     zero, version = table.read(0), table.read()
     if version.run != zero.run:
         raise TableError(f"{table.file(version.number)}: of run {version.run}, but version 0 is of run {zero.run}")
-    spec = _same_spec(specs.parse(version.spec), job.spec)
+    spec = _same_spec(specs.parse(version.spec), job.spec, version.weights.round)
     cuts = source.portions(spec.shards)
     _same_data(zero.about, cuts, job)
     if zero.about["device"] != runner.device:
@@ -193,8 +193,8 @@ def _resume(job: Job, runner: Runner, table: Table, source: Source, notify: Noti
     return plan, version
 
 
-def _same_spec(stored: Spec, given: Spec | None) -> Spec:
-    """The stored spec with what may change taken from the given one.
+def _same_spec(stored: Spec, given: Spec | None, done: int) -> Spec:
+    """The stored spec, of which so many rounds are done, with what may change taken from the given one.
 
     Raises
     ------
@@ -214,6 +214,13 @@ def _same_spec(stored: Spec, given: Spec | None) -> Spec:
     if wrong:
         listed = "; ".join(f"{name} was {old[name]}, given {new[name]}" for name in wrong)
         raise SpecError(f"the table was made with another spec: {listed}")
+    every = stored.sync.every
+    cut = stored.sync.mode != "gradient" and stored.sync.unit == "epochs" and stored.epochs % every
+    if cut and done >= stored.epochs // every + 1 and new["epochs"] > stored.epochs:
+        raise SpecError(
+            f"epochs: the table's last round was cut short at epoch {stored.epochs}, between two merges of {every} "
+            f"epochs; a longer training would have gone on. Start a new table for {new['epochs']} epochs"
+        )
     return stored.with_(**{name: new[name] for name in CHANGEABLE})
 
 

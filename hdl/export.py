@@ -158,5 +158,5 @@ def _onnx() -> Any:
         import onnx.helper
         import onnx.numpy_helper
     except ImportError:
-        raise Unavailable("hdl export needs the onnx package: pip install 'hdl[export]'") from None
+        raise Unavailable("hdl export needs the onnx package: pip install onnx onnxruntime") from None
     return onnx

@@ -54,7 +54,7 @@ def _matplotlib(part: str = "") -> Any:
     try:
         return importlib.import_module(f"matplotlib{part}")
     except ImportError:
-        raise Unavailable("the report needs matplotlib: pip install 'hdl[plot]'") from None
+        raise Unavailable("the report needs matplotlib: pip install matplotlib") from None
 
 
 @contextmanager

@@ -122,6 +122,15 @@ def test_resume_with_more_epochs_is_the_longer_run_to_the_byte(train):
     assert measured.read().signature == whole.read().signature
 
 
+def test_a_training_cut_short_between_merges_is_not_lengthened(train):
+    """It merged at epoch 3 where a longer one merges at 4: nothing would be the same from there."""
+    train(epochs=3, sync={"every": 2})
+    with pytest.raises(SpecError, match="cut short at epoch 3"):
+        train(resume=True, epochs=6, sync={"every": 2})
+    train("even", epochs=4, sync={"every": 2})
+    assert train("even", resume=True, epochs=6, sync={"every": 2}).version == 3
+
+
 def test_a_table_that_is_there_needs_resume_and_resume_needs_a_table(train):
     with pytest.raises(TableError, match="no table to resume"):
         train(resume=True)
