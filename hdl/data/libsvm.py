@@ -130,6 +130,10 @@ def _shape(buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     colons = np.searchsorted(token, colon, "right") - 1  # token of each colon
     if not np.array_equal(colons, np.flatnonzero(~opening)):  # exactly one in each token but a line's first
         return None
+    digit = (buffer >= 48) & (buffer <= 57)
+    names = np.column_stack([token[~opening], colon]).ravel()  # from where to where an index is written
+    if len(names) and np.logical_or.reduceat(~digit, names)[::2].any():
+        return None
     first = np.flatnonzero(opening)
     counts = np.diff(np.append(first, len(token))) - 1
     return first + np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64), counts

@@ -75,6 +75,8 @@ def test_csv(tmp_path_factory, lines, end):
 
 @given(lines=svm_lines, end=ends)
 @example(["1 1:2 3:4", "-1"], "\n")
+@example(["1 +1:0"], "\n")
+@example(["1 1.0:0"], "\n")
 @settings(max_examples=300, deadline=None)
 def test_libsvm(tmp_path_factory, lines, end):
     path = tmp_path_factory.getbasetemp() / "paths.svm"
