@@ -22,7 +22,7 @@ import numpy as np
 from hdl import data, fs, keys, step, versions
 from hdl import spec as specs
 from hdl import table as tables
-from hdl.data import Portion, Schema, Source
+from hdl.data import Portion, Schema, Source, csr
 from hdl.errors import DataError, Interrupted, SpecError, TableError
 from hdl.runners.base import Job, Notify, Plan, Runner
 from hdl.spec import Spec
@@ -297,8 +297,7 @@ def _publish_common(plan: Plan, source: Source, cuts: list[list[Portion]], table
         samples = shard.validation if len(shard.validation) else shard.train
         draws = keys.words(keys.derive(spec.seed, keys.FITNESS), number, n=len(samples))
         chosen = np.sort(np.argsort(draws, kind="stable")[:quota])
-        rows, labels = samples.x[chosen], samples.y
-        assert labels is not None  # a schema without labels was refused
-        x.append(rows if isinstance(rows, np.ndarray) else rows.dense())
-        y.append(labels[chosen])
-    table.publish_common({}, {"x": np.concatenate(x), "y": np.concatenate(y)})
+        assert samples.y is not None  # a schema without labels was refused
+        x.append(samples.x[chosen])
+        y.append(samples.y[chosen])
+    table.publish_common({}, {**csr.to_tensors(csr.stack(x)), "y": np.concatenate(y)})

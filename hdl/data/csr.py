@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,3 +63,24 @@ class Csr:
         out = np.zeros(self.shape, np.float32)
         out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = self.data
         return out
+
+
+def stack(parts: Sequence[np.ndarray | Csr]) -> np.ndarray | Csr:
+    """Rows one after another: of all arrays, or of all `Csr`."""
+    if not isinstance(parts[0], Csr):
+        return np.concatenate(parts)
+    data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
+    counts = np.concatenate([np.diff(part.indptr) for part in parts])
+    return Csr(data, indices, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), parts[0].columns)
+
+
+def to_tensors(x: np.ndarray | Csr) -> dict[str, np.ndarray]:
+    """Features as named tensors, for a file: `x`, or `data`, `indices` and `indptr`."""
+    return {"data": x.data, "indices": x.indices, "indptr": x.indptr} if isinstance(x, Csr) else {"x": x}
+
+
+def from_tensors(tensors: Mapping[str, np.ndarray], columns: int) -> np.ndarray | Csr:
+    """What `to_tensors` made tensors of."""
+    if "x" in tensors:
+        return tensors["x"]
+    return Csr(tensors["data"], tensors["indices"], tensors["indptr"], columns)

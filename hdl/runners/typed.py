@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from hdl import wire
-from hdl.data import Bad, Block, Csr, Portion, Source
+from hdl.data import Bad, Block, Csr, Portion, Source, csr
 from hdl.errors import DataError
 
 _CLASS = b"org.apache.hadoop.typedbytes.TypedBytesWritable"
@@ -25,11 +25,9 @@ _SYNC_EVERY = 1 << 16
 def pack_block(block: Block) -> bytes:
     """A block of samples as a message. Text labels travel as JSON."""
     x, y, fields, tensors = block.x, block.y, {}, {}
+    tensors |= csr.to_tensors(x)
     if isinstance(x, Csr):
         fields["columns"] = x.columns
-        tensors |= {"data": x.data, "indices": x.indices, "indptr": x.indptr}
-    else:
-        tensors["x"] = x
     if y is not None and y.dtype == object:
         fields["y"] = y.tolist()
     elif y is not None:
@@ -40,10 +38,7 @@ def pack_block(block: Block) -> bytes:
 def unpack_block(message: bytes, where: Any) -> Block:
     """The inverse of `pack_block`."""
     _, fields, tensors = wire.unpack(message)
-    if "columns" in fields:
-        x: Any = Csr(tensors["data"], tensors["indices"], tensors["indptr"], fields["columns"])
-    else:
-        x = tensors["x"]
+    x = csr.from_tensors(tensors, fields.get("columns", 0))
     y = np.array(fields["y"], object) if "y" in fields else tensors.get("y")
     return Block(x, y, where)
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from hdl import data, ops, step, sync
-from hdl.data import Block, Options, Portion, Shard, Source, Summary
+from hdl.data import Block, Options, Portion, Shard, Source, Summary, csr
 from hdl.ops import Samples
 from hdl.runners.base import Plan
 from hdl.table import Table
@@ -146,7 +146,8 @@ class Watched:
 def common_samples(plan: Plan) -> Samples:
     """Genetic mode's common samples, from the table's folder."""
     _, tensors = Table(plan.table).common()
-    return Samples(tensors["x"], tensors["y"], plan.schema.scale, plan.schema.shift)
+    x = csr.from_tensors(tensors, plan.schema.inputs)
+    return Samples(x, tensors["y"], plan.schema.scale, plan.schema.shift)
 
 
 def cores() -> int:

@@ -202,6 +202,20 @@ def test_genetic_candidates_are_measured_on_samples_kept_in_the_table(train):
     assert min(outcome.rows[-1]["genetic"]["costs"]) < min(outcome.rows[0]["genetic"]["costs"])
 
 
+def test_common_samples_of_sparse_data_stay_sparse(tmp_path):
+    rows = [f"{i % 2} {i % 7 + 1}:{i % 5 + 1} 200000:1" for i in range(60)]
+    (tmp_path / "a.svm").write_text("\n".join(rows) + "\n")
+    spec = parse(
+        {"net": "0-3-0", "shards": 2, "epochs": 2, "sync": {"mode": "genetic", "genetic": {"fitness_samples": 30}}}
+    )
+    outcome = driver.train(Job(str(tmp_path / "a.svm"), str(tmp_path / "m"), spec), LocalRunner(1))
+    table = Table(outcome.table)
+    _, tensors = table.common()
+    assert sorted(tensors) == ["data", "indices", "indptr", "y"]
+    assert len(tensors["indptr"]) == 31
+    assert table.read().weights.state["population"].shape[0] == 2
+
+
 # --- the trained network in use ------------------------------------------------------------------
 
 
