@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse
-from hypothesis import given, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from hdl import ops
@@ -283,8 +283,12 @@ def test_the_core_agrees_with_the_reference(job, threads, kernels):
         mine, truth = w.copy(), w.astype(np.float64)
         lr, vectors = np.full(ops.steps(50, batch), 1e-3, np.float32), core.state_vectors
         state, twin = np.zeros((vectors, w.size), np.float32), np.zeros((vectors, w.size))
+        try:
+            told = reference.train(truth, twin, samples, order, batch, lr, 5, key)
+        except NonFinite:
+            reject()
+        assume(np.abs(truth).max() < 10)  # deep linear nets may diverge, and then say nothing about rounding
         seen = core.train(mine, state, samples, order, batch, lr, 5, key)
-        told = reference.train(truth, twin, samples, order, batch, lr, 5, key)
         close(mine, truth, 1e-3)
         close(state, twin, 1e-3)
         assert seen.cost == pytest.approx(told.cost, rel=1e-3, abs=1e-3)
