@@ -47,18 +47,19 @@ typedef void (*dot_block)(int nv, const float *x, ptrdiff_t x_ld, const float *w
                               float *z, ptrdiff_t ldz) {                                                               \
     block(mo, mb, nv, x, x_ld, w, ld, bias, z, ldz);                                                                   \
   }
+// clang-format off: a list of macros is no statement, each pass breaks it elsewhere
 #define SIZES(mo) SIZE(mo, 1) SIZE(mo, 2) SIZE(mo, 3) SIZE(mo, 4)
-SIZES(1)
-SIZES(2) SIZES(3) SIZE(4, 1) SIZE(4, 2) SIZE(4, 3) SIZE(5, 1) SIZE(5, 2)
+SIZES(1) SIZES(2) SIZES(3) SIZE(4, 1) SIZE(4, 2) SIZE(4, 3) SIZE(5, 1) SIZE(5, 2)
 #if defined(__AVX512F__) && VW == 16
-    SIZE(4, 4) SIZE(5, 3) SIZE(5, 4)
+SIZE(4, 4) SIZE(5, 3) SIZE(5, 4)
 #else
 #define dot_4_4 NULL
 #define dot_5_3 NULL
 #define dot_5_4 NULL
 #endif
 #define NAMES(mo) {dot_##mo##_1, dot_##mo##_2, dot_##mo##_3, dot_##mo##_4}
-        static const dot_block sizes[5][4] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4), NAMES(5)};
+static const dot_block sizes[5][4] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4), NAMES(5)};
+// clang-format on
 
 /* Rows of x that one block can take beside mo outputs. */
 static int most_rows(int mo) {

@@ -21,7 +21,7 @@ enum {
   HDL_MAX_VW = 16,
   HDL_ROWS = 128,
   HDL_BLOCK = 512,
-  HDL_STRIPE = 384,
+  HDL_STRIPE = 576,
   HDL_MAX_THREADS = 256,
   HDL_STATES = 2
 };
