@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,10 +50,18 @@ def run(cluster):
     """`run("hadoop", "fs", …)`: the finished command; a failing one fails the test with what it said."""
 
     def run(*command, seconds=600, check=True, **environment):
-        done = subprocess.run(
-            [str(word) for word in command], capture_output=True, text=True, timeout=seconds,
-            env=os.environ | environment, cwd=cluster.root,
-        )  # fmt: skip
+        words = [str(word) for word in command]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        # A session of its own: the client behind a script is a JVM, which outlives the script that is killed.
+        with subprocess.Popen(
+            words, **pipes, env=os.environ | environment, cwd=cluster.root, start_new_session=True
+        ) as child:
+            try:
+                out, err = child.communicate(timeout=seconds)
+            except BaseException:
+                os.killpg(child.pid, signal.SIGKILL)
+                raise
+        done = subprocess.CompletedProcess(words, child.returncode, out, err)
         if check and done.returncode:
             pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
         return done
