@@ -1,0 +1,104 @@
+"""What the user asks of YARN, beside what is to be trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hdl.data import Options
+from hdl.errors import SpecError
+from hdl.runners.base import Job
+from hdl.spec import parse
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Of one application.
+
+    Parameters
+    ----------
+    workers : int
+    memory, master_memory : int
+        MiB of a container.
+    vcores, gpus : int
+        Of a worker's container; GPUs are asked for as ``yarn.io/gpu``.
+    threads : int
+        Of a worker's core; 0: its vcores.
+    backend : {'cpu', 'reference'}
+    queue, label : str
+        Empty: the cluster's default.
+    name : str
+        Of the application, as lists show it.
+    archive, python : str
+        The packed environment on HDFS, or a Python on every node that has hdl.
+    publish_every : int
+        Rounds between two versions of the table; 0: as often as the storage keeps up, and every round where validation
+        decides. The last one is always published.
+    relax_seconds : float
+        Wait for a container beside its shard's blocks before any other will do.
+    gather_seconds : float
+        Wait for all workers before the application gives up.
+    silence_seconds : float
+        Without a sign of life after which a worker counts as dead.
+    failures : int
+        Workers that may fail at one shard before the run stops; preemptions and lost nodes do not count.
+    attempts : int
+        Times that YARN may start the master.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers: Count = 1
+    memory: Annotated[int, Field(ge=128)] = 1024
+    master_memory: Annotated[int, Field(ge=128)] = 1024
+    vcores: Count = 1
+    gpus: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=0)] = 0
+    backend: str = "cpu"
+    queue: str = ""
+    label: str = ""
+    name: str = "hdl"
+    archive: str = ""
+    python: str = ""
+    publish_every: Annotated[int, Field(ge=0)] = 0
+    relax_seconds: Seconds = 3.0
+    gather_seconds: Seconds = 180.0
+    silence_seconds: Seconds = 20.0
+    failures: Count = 3
+    attempts: Count = 2
+
+    @classmethod
+    def make(cls, **fields: Any) -> Settings:
+        """Validated; fields that are None keep their default.
+
+        Raises
+        ------
+        SpecError
+        """
+        try:
+            return cls(**{name: value for name, value in fields.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise SpecError(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (given {first['input']!r})") from None
+
+
+def to_order(job: Job, settings: Settings) -> dict[str, Any]:
+    """What the master is told: a file of JSON in the application's folder."""
+    return {
+        "data": job.data,
+        "table": job.table,
+        "spec": job.spec.to_json() if job.spec else None,
+        "options": job.options.model_dump(mode="json"),
+        "resume": job.resume,
+        "settings": settings.model_dump(mode="json"),
+    }
+
+
+def from_order(order: dict[str, Any]) -> tuple[Job, Settings]:
+    """The inverse of `to_order`."""
+    spec = parse(order["spec"]) if order["spec"] else None
+    job = Job(order["data"], order["table"], spec, Options.make(order["options"]), order["resume"])
+    return job, Settings.make(**order["settings"])
