@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +23,7 @@ from hdl import spec as specs
 from hdl import table as tables
 from hdl.data import Portion, Schema, Source, csr
 from hdl.errors import DataError, Interrupted, SpecError, TableError
+from hdl.publisher import Publisher
 from hdl.runners.base import Job, Notify, Plan, Runner
 from hdl.spec import Spec
 from hdl.sync import gradient
@@ -140,18 +140,12 @@ def _train(job: Job, runner: Runner, table: Table, notify: Notify) -> Outcome:
     runner.prepare(plan)
     total = step.rounds(plan.spec, plan.schema.samples)
     notify(Started(plan.spec, plan.schema.samples, total, version.number))
-    # The next round is computed while a version is written; the one after waits for it.
-    with ThreadPoolExecutor(1, "hdl-publish") as background:
-        written: Future[None] | None = None
+    with Publisher(table, plan.spec.keep, job.publish_every, runner) as publisher:
         while (todo := _todo(plan.spec, version, total))[0]:
             notify(Stage(todo[0]))
             version = _round(plan.spec, runner, version, final=todo[0] == "measure")
-            if written:
-                written.result()
-            written = background.submit(_publish, table, version, plan.spec.keep)
+            publisher.offer(version)
             notify(Round(version.rows[-1]))
-        if written:
-            written.result()
     best = tables.best(version.rows)
     best = version.number if best is None else best
     return Outcome(job.table, version.number, best, plan.spec, version.rows, todo[1])
@@ -271,14 +265,10 @@ def _stale(rows: list[dict[str, Any]]) -> int:
 def _round(spec: Spec, runner: Runner, version: Version, final: bool) -> Version:
     """One round, or the closing measurement, as the next version."""
     began = time.perf_counter()
-    updates = runner.round(version.weights, evaluate_only=final)
-    seconds = {"round": time.perf_counter() - began, **runner.phases(), "workers": runner.timings()}
-    return versions.following(version, updates, final, seconds, spec)
-
-
-def _publish(table: Table, version: Version, keep: int) -> None:
-    table.publish(version)
-    table.thin(keep, version.rows)
+    weights, row = runner.turn(spec, version.weights, final)
+    merge = runner.merge_seconds
+    seconds = {"round": time.perf_counter() - began - merge, "merge": merge, **runner.phases()}
+    return versions.succeeding(version, weights, row, final, seconds | {"workers": runner.timings()}, spec)
 
 
 def _publish_common(plan: Plan, source: Source, cuts: list[list[Portion]], table: Table) -> None:

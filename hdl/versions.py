@@ -17,7 +17,7 @@ from hdl.errors import DataError
 from hdl.models import mlp
 from hdl.spec import Spec
 from hdl.table import Version
-from hdl.wire import Update
+from hdl.wire import Update, Weights
 
 
 def first(
@@ -70,37 +70,36 @@ def first(
     return spec, schema, version
 
 
-def following(
-    version: Version, updates: Iterable[Update], final: bool = False, seconds: dict[str, Any] | None = None,
-    spec: Spec | None = None,
-) -> Version:  # fmt: skip
-    """The version that a round's updates make of `version`.
-
-    Parameters
-    ----------
-    version : Version
-    updates : iterable of Update
-        Of all shards.
-    final : bool
-        They only measured: the weights stay.
-    seconds : dict
-        Of the round; the merge's are added.
-    spec : Spec, optional
-        Where it differs from the version's own in what a resumed run may change.
+def following(version: Version, updates: Iterable[Update]) -> Version:
+    """The version that a round's updates, of all shards, make of `version`.
 
     Raises
     ------
     SyncError, NonFinite
     """
-    began = time.perf_counter()
-    spec = spec or specs.parse(version.spec)
-    if final:
-        weights = version.weights
-        row = sync.measure(spec, sync.whole(spec, weights, updates))
-    else:
-        weights, row = sync.merge(spec, version.weights, updates)
+    return succeeding(version, *sync.turn(specs.parse(version.spec), version.weights, updates))
+
+
+def succeeding(
+    version: Version, weights: Weights, row: dict[str, Any], final: bool = False,
+    seconds: dict[str, Any] | None = None, spec: Spec | None = None,
+) -> Version:  # fmt: skip
+    """The version after `version`, of weights and a row of metrics as `sync.turn` gives them.
+
+    Parameters
+    ----------
+    version : Version
+    weights : Weights
+    row : dict
+    final : bool
+        The round only measured: the weights stay.
+    seconds : dict
+        Of the round.
+    spec : Spec, optional
+        Where it differs from the version's own in what a resumed run may change.
+    """
+    dump = spec.model_dump(mode="json") if spec else version.spec
     number = version.number + 1
-    seconds = {**(seconds or {}), "merge": time.perf_counter() - began}
-    row |= {"version": number, "parent": version.number, "final": final, "time": time.time(), "seconds": seconds}
-    dump = spec.model_dump(mode="json")
-    return Version(number, weights, dump, version.run, version.number, [*version.rows, row])
+    row = row | {"version": number, "parent": version.number, "final": final, "time": time.time()}
+    rows = [*version.rows, row | {"seconds": seconds or {}}]
+    return Version(number, weights, dump, version.run, version.number, rows)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hdl import sync
 from hdl.data import Options, Portion, Schema, Summary
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
@@ -28,6 +30,8 @@ class Job:
         How to read the data.
     resume : bool
         Go on from the table's last version; without it a table that is there is refused.
+    publish_every : int
+        Rounds between two versions in the table; 0: as often as the storage keeps up. The last is always published.
     """
 
     data: str
@@ -35,6 +39,7 @@ class Job:
     spec: Spec | None = None
     options: Options = field(default_factory=Options)
     resume: bool = False
+    publish_every: int = 1
 
 
 @dataclass(frozen=True)
@@ -97,11 +102,14 @@ class Runner(ABC):
     device : str
         Class of device that computes, for version 0: 'cpu'.
     workers : int
+    merge_seconds : float
+        That the merge of the last round took.
     """
 
     name = ""
     device = "cpu"
     workers = 1
+    merge_seconds = 0.0
 
     @abstractmethod
     def open(self, job: Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:
@@ -128,6 +136,19 @@ class Runner(ABC):
         HdlError
             What a worker raised, WorkerError if workers keep dying, DeadlineError if one hangs.
         """
+
+    def turn(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
+        """One round and its merge: the next weights and the row of metrics, as `sync.turn` gives them."""
+        updates = self.round(weights, evaluate_only)
+        began = time.perf_counter()
+        turned = sync.turn(spec, weights, updates, evaluate_only)
+        self.merge_seconds = time.perf_counter() - began
+        return turned
+
+    def keep(self, weights: Weights) -> Weights:
+        """Told before the next round that these will be read while it runs: a runner whose weights are elsewhere
+        sees to it that they stay there."""
+        return weights
 
     def timings(self) -> list[dict[str, Any]]:
         """Of the last round, one dictionary a worker: worker, shards, seconds. Never decides anything."""

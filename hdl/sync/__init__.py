@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hdl.errors import HdlError, NonFinite
@@ -122,6 +124,27 @@ def merge(spec: Spec, weights: Weights, updates: Iterable[Update]) -> tuple[Weig
     row = measure(spec, total)
     state, w, extra = _MODES[spec.sync.mode].merge(spec, weights, total)
     return Weights(weights.round + 1, w, state), row | extra
+
+
+def turn(
+    spec: Spec, weights: Weights, updates: Iterable[Update], measured: bool = False
+) -> tuple[Weights, dict[str, Any]]:
+    """What a round's updates make of the weights, and its row: `merge`, or if they only `measured` the same weights."""
+    if measured:
+        return weights, measure(spec, whole(spec, weights, updates))
+    return merge(spec, weights, updates)
+
+
+def cut(update: Update, lo: int, hi: int) -> Update:
+    """The parameters [lo, hi) of an update whose tensors join parameter by parameter: all modes but `genetic`."""
+    tensors = {name: tensor[..., lo:hi] for name, tensor in update.tensors.items()}
+    return replace(update, tensors=tensors)
+
+
+def assembled(pieces: Sequence[Update]) -> Update:
+    """The inverse of `cut`: one update from consecutive pieces of it."""
+    tensors = {name: np.concatenate([piece.tensors[name] for piece in pieces], axis=-1) for name in pieces[0].tensors}
+    return replace(pieces[0], tensors=tensors)
 
 
 def fold(items: Sequence[Any], join: Callable[[Any, Any], Any], lo: int = 0) -> Any:

@@ -34,11 +34,17 @@ LAYERS = {
     "streaming": BASE | STEP | {"runners"},
     "yarn": BASE | STEP | {"runners", "driver"},
     # Of the runners the driver sees the interface alone: see below.
-    "driver": BASE | {"models", "data", "wire", "sync", "step", "fs", "table", "runners", "versions"},
+    "publisher": BASE | {"runners", "table"},
+    "driver": BASE | {"publisher", "models", "data", "wire", "sync", "step", "fs", "table", "runners", "versions"},
     "predict": BASE | {"ops", "data", "fs", "table"},
 }
 # What only some may import, wherever the import stands.
-ONLY = {"pydoop": {"fs", "hdfs", "libhdfs", "runners/mapreduce"}, "jpype": {"yarn"}, "pycuda": {"_cuda", "ops"}}
+ONLY = {
+    "pydoop": {"fs", "hdfs", "libhdfs", "runners/mapreduce"},
+    "jpype": {"yarn"},
+    "zmq": {"yarn"},
+    "pycuda": {"_cuda", "ops"},
+}
 
 
 @cache

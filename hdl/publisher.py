@@ -1,0 +1,59 @@
+"""Which versions are written, and when: the driver's other hand."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+
+from hdl.errors import HdlError
+from hdl.runners.base import Runner
+from hdl.table import Table, Version
+
+
+class Publisher:
+    """Writes versions in the background: the next round is computed meanwhile, the one after waits for it.
+
+    Parameters
+    ----------
+    table : Table
+    keep : int
+        Versions that thinning leaves.
+    every : int
+        Rounds between two published versions; 0: none is waited for, one that is made meanwhile is passed over.
+    runner : Runner
+    """
+
+    def __init__(self, table: Table, keep: int, every: int, runner: Runner):
+        self.table, self.keep, self.every, self.runner = table, keep, every, runner
+        self._pool = ThreadPoolExecutor(1, "hdl-publish")
+        self._written: Future[None] | None = None
+        self._passed: Version | None = None  # the last one offered, if it was not taken
+
+    def offer(self, version: Version) -> None:
+        """A version that may be due; raises what went wrong with the one before."""
+        free = self._written is None or self._written.done()
+        due = version.number % self.every == 0 if self.every else free
+        self._passed = None if due else version
+        if due:
+            self._publish(version)
+
+    def _publish(self, version: Version) -> None:
+        if self._written:
+            self._written.result()
+        self.runner.keep(version.weights)
+        self._written = self._pool.submit(self._write, version)
+
+    def _write(self, version: Version) -> None:
+        self.table.publish(version)
+        self.table.thin(self.keep, version.rows)
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        """The last version is written whatever ended the rounds: after an error as far as it can be."""
+        with self._pool, suppress(*((HdlError, OSError) if kind else ())):
+            if self._passed:
+                self._publish(self._passed)
+            if self._written:
+                self._written.result()
