@@ -155,13 +155,24 @@ def fold(items: Sequence[Any], join: Callable[[Any, Any], Any], lo: int = 0) -> 
     return join(fold(items[:middle], join, lo), fold(items[middle:], join, lo + middle))
 
 
-def whole(spec: Spec, weights: Weights, updates: Iterable[Update]) -> Update:
-    """The updates of all shards as one; raises as `merge` does."""
+def complete(spec: Spec, updates: Iterable[Update]) -> Update:
+    """The updates of all shards as one.
+
+    Raises
+    ------
+    SyncError
+        Shards are missing.
+    """
     found = forest(spec, updates)
     if len(found) != 1 or (found[0].lo, found[0].hi) != (0, spec.shards):
         held = ", ".join(_name(update) for update in found) or "nothing"
         raise SyncError(f"expected updates of all {spec.shards} shards; there are: {held}")
-    total = found[0]
+    return found[0]
+
+
+def whole(spec: Spec, weights: Weights, updates: Iterable[Update]) -> Update:
+    """The updates of all shards as one, of the round of the weights; raises as `merge` does."""
+    total = complete(spec, updates)
     if total.round != weights.round or total.mode not in (spec.sync.mode, "evaluate"):
         raise SyncError(f"{_name(total)} where round {weights.round} of {spec.sync.mode} was expected")
     return total
