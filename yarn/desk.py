@@ -1,0 +1,139 @@
+"""What reaches a worker over mutual TLS: gifts of the master, what others take, peers of a crew, the master's watch.
+
+A connection says in its first frame what it is for:
+
+    {"purpose": "give", "name"}   a message follows, kept under that name until the worker wants it
+    {"purpose": "take", "name"}   the worker answers with what it offers under that name, or nothing
+    {"purpose": "peer", "generation", "rank"}   it becomes part of a mesh
+    {"purpose": "watch"}          nothing is ever said: its end is the master's
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from hdl.errors import DeadlineError, WorkerError
+from hdl.runners.local_worker import receive, send
+from hdl.wire import Buffer
+from hdl.yarn import bulk
+
+Address = tuple[str, int]
+Pieces = Sequence[Buffer]
+_TAKEN = b"taken"
+
+
+class Desk:
+    """Serves a worker's connections, each in a thread of its own.
+
+    Parameters
+    ----------
+    context : ssl.SSLContext
+    host : str
+        To listen on.
+
+    Attributes
+    ----------
+    address : (str, int)
+    master_gone : threading.Event
+        The watch of the present master has ended.
+    """
+
+    def __init__(self, context: ssl.SSLContext, host: str):
+        self._changed = threading.Condition()
+        self._gifts: dict[str, bytearray] = {}
+        self._offers: dict[str, Pieces] = {}
+        self._peers: dict[tuple[int, int], socket.socket] = {}
+        self._watch: socket.socket | None = None
+        self.master_gone = threading.Event()
+        self._listener = bulk.Listener(context, host, self._connected)
+        self.address: Address = self._listener.address
+
+    def gift(self, name: str, seconds: float) -> bytearray:
+        """What the master gave under a name; it is handed out once."""
+        return self._wait(self._gifts, name, seconds, f"the master has not sent {name!r}")
+
+    def peer(self, generation: int, rank: int, seconds: float) -> socket.socket:
+        """The connection that a peer of a generation opened."""
+        return self._wait(self._peers, (generation, rank), seconds, f"worker {rank} has not connected")
+
+    def offer(self, offers: dict[str, Pieces]) -> None:
+        """From now on this can be taken, and nothing else."""
+        self._offers = offers
+
+    def forget(self, generation: int) -> None:
+        """Closes connections of peers that no mesh of this or a later generation wants."""
+        with self._changed:
+            old = [key for key in self._peers if key[0] < generation]
+            for key in old:
+                self._peers.pop(key).close()
+
+    def close(self) -> None:
+        """Closes what nobody has taken over."""
+        self._listener.close()
+        self.forget(1 << 62)
+
+    def _wait(self, found: dict[Any, Any], key: Any, seconds: float, missing: str) -> Any:
+        until = time.monotonic() + seconds
+        with self._changed:
+            while key not in found:
+                if not self._changed.wait(max(0.0, until - time.monotonic())) and key not in found:
+                    raise DeadlineError(f"{missing} within {seconds:g} s")
+            return found.pop(key)
+
+    def _connected(self, channel: socket.socket, hello: dict[str, Any]) -> None:
+        purpose = hello.get("purpose")
+        if purpose == "peer":
+            with self._changed:
+                self._peers[int(hello["generation"]), int(hello["rank"])] = channel
+                self._changed.notify_all()
+            return
+        with channel:
+            if purpose == "give":
+                content = receive(channel)
+                with self._changed:
+                    self._gifts[str(hello["name"])] = content
+                    self._changed.notify_all()
+                send(channel, _TAKEN)
+            elif purpose == "take":
+                offered = self._offers.get(str(hello["name"]))
+                send(channel, b"" if offered is None else list(offered))
+            elif purpose == "watch":
+                self._watched(channel)
+
+    def _watched(self, channel: socket.socket) -> None:
+        channel.settimeout(None)
+        self._watch = channel
+        self.master_gone.clear()
+        with suppress(OSError):
+            channel.recv(1)
+        if self._watch is channel:  # a second master may have come before the first one's end was seen
+            self.master_gone.set()
+
+
+def give(context: ssl.SSLContext, address: Address, name: str, content: Pieces, seconds: float) -> None:
+    """Gives a worker a message under a name, and waits until it has it."""
+    with bulk.connect(context, address, {"purpose": "give", "name": name}, seconds) as channel:
+        send(channel, list(content))
+        if receive(channel) != _TAKEN:
+            raise WorkerError(f"{address}: has not taken {name!r}")
+
+
+def take(context: ssl.SSLContext, address: Address, name: str, seconds: float) -> bytearray:
+    """What a worker offers under a name.
+
+    Raises
+    ------
+    WorkerError
+        It offers no such thing.
+    """
+    with bulk.connect(context, address, {"purpose": "take", "name": name}, seconds) as channel:
+        content = receive(channel)
+    if not content:
+        raise WorkerError(f"{address}: has no {name!r} any more")
+    return content

@@ -1,0 +1,178 @@
+"""The application's master: `python -m hdl.yarn.master STAGING` in the first container, the driver's home.
+
+The application's folder on HDFS holds `order.json` (what is to be trained, see `settings`), `master-NNNN.json` (where
+the master of an attempt is found) and at the end `outcome.json`. A second attempt takes over the containers that the
+first one left, and goes on from the table's last version.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+from hdl import driver, fs, wire
+from hdl.driver import Outcome
+from hdl.errors import HdlError
+from hdl.runners.base import Job
+from hdl.runners.local_worker import error_message
+from hdl.table import Table
+from hdl.yarn.containers import Containers
+from hdl.yarn.control import Server
+from hdl.yarn.crew import Crew
+from hdl.yarn.resources import Resources
+from hdl.yarn.runner import CrewRunner, WeightsLost
+from hdl.yarn.secrets import Secrets
+from hdl.yarn.settings import Settings, from_order
+from hdl.yarn.worker import MASTER
+
+ORDER, OUTCOME = "order.json", "outcome.json"
+RESTARTS = 5  # from the last version, after the weights of a round were lost with all workers
+
+
+class Watcher:
+    """Hears of events and messages; the live page is one."""
+
+    port, url = 0, ""
+
+    def hear(self, event: Any) -> None:
+        """An event of the driver or the crew."""
+
+    def message(self, text: str) -> None:
+        """Something for people."""
+
+    def workers(self, crew: Crew) -> None:
+        """How the crew is."""
+
+
+def lead(
+    job: Job, settings: Settings, staging: str, resources: Resources, secrets: Secrets, host: str, attempt: int = 1,
+    watcher: Watcher | None = None,
+) -> Outcome:  # fmt: skip
+    """Trains with containers of `resources`, from registering to the end of the application.
+
+    Parameters
+    ----------
+    job : Job
+    settings : Settings
+    staging : str
+        The application's folder.
+    resources : Resources
+    secrets : Secrets
+    host : str
+        This node's address, to listen on.
+    attempt : int
+        Of YARN's attempts at this application, from 1.
+    watcher : Watcher, optional
+
+    Raises
+    ------
+    HdlError
+        As `driver.train`, or the workers cannot be had. YARN has been told.
+    """
+    watcher = watcher or Watcher()
+    server = Server(secrets, host)
+    try:
+        left = resources.register(host, watcher.port, watcher.url)
+        fs.publish(fs.join(staging, MASTER.format(attempt)), json.dumps({"control": server.address}).encode())
+        containers = Containers(resources, server, secrets, settings.relax_seconds, left)
+        crew = Crew(settings, secrets, server, containers, attempt, watcher.message)
+        try:
+            outcome = _train(job, settings, crew, attempt, watcher)
+        finally:
+            crew.end()
+        _tell(staging, {"outcome": {**asdict(replace(outcome, rows=[])), "spec": outcome.spec.to_json()}})
+        resources.unregister(True, f"{outcome.table}: version {outcome.version}")
+        return outcome
+    except Exception as error:
+        fields = wire.unpack(error_message(error))[1]
+        _tell(staging, {"error": fields})
+        resources.unregister(False, str(error)[:2000])
+        raise
+    finally:
+        server.close()
+        resources.close()
+
+
+def _train(job: Job, settings: Settings, crew: Crew, attempt: int, watcher: Watcher) -> Outcome:
+    """The driver's loop; begun again from the last version when all workers were lost at once."""
+    every = settings.publish_every or (1 if job.spec and job.spec.validation else 0)
+    job = replace(job, publish_every=every)
+    table = Table(job.table)
+
+    def hear(event: Any) -> None:
+        if isinstance(event, driver.Round):
+            crew.containers.progress = event.row["round"] / max(1, crew.rounds)
+            watcher.workers(crew)
+        elif isinstance(event, driver.Started):
+            crew.rounds = event.rounds
+        watcher.hear(event)
+
+    for again in range(RESTARTS):
+        # The first attempt, or the first try, may have begun the table: it was not there when the job was submitted.
+        resume = job.resume or ((attempt > 1 or again > 0) and table.latest() is not None)
+        try:
+            return driver.train(replace(job, resume=resume), CrewRunner(crew), hear)
+        except WeightsLost as error:
+            if again == RESTARTS - 1:
+                raise
+            watcher.message(f"{error}; going on from version {table.latest()}")
+    raise AssertionError
+
+
+def _tell(staging: str, outcome: dict[str, Any]) -> None:
+    """Leaves the outcome where the client looks for it; an earlier attempt may have been quicker."""
+    try:
+        fs.publish(fs.join(staging, OUTCOME), json.dumps(outcome).encode())
+    except (OSError, HdlError) as error:
+        print(f"hdl master: the outcome could not be written: {error}", file=sys.stderr)
+
+
+def read_order(staging: str) -> tuple[Job, Settings]:
+    """What this application is to do."""
+    with fs.open(fs.join(staging, ORDER)) as file:
+        return from_order(json.loads(file.read()))
+
+
+def attempt_of(container: str) -> int:
+    """The attempt that a container's id tells of.
+
+    Examples
+    --------
+    >>> attempt_of("container_e17_1700000000000_0003_02_000001")
+    2
+    """
+    found = re.fullmatch(r"container_(?:e\d+_)?\d+_\d+_(\d+)_\d+", container)
+    if not found:
+        raise HdlError(f"CONTAINER_ID={container!r}: not a container's id")
+    return int(found[1])
+
+
+def main(make: Callable[..., Resources] | None = None) -> None:
+    faulthandler.enable()
+    staging, status = sys.argv[1], 1
+    try:
+        from hdl.yarn.hadoop import Hadoop
+
+        secrets, attempt = Secrets.from_container(), attempt_of(os.environ["CONTAINER_ID"])
+        job, settings = read_order(staging)
+        resources = Hadoop(settings, staging)
+        lead(job, settings, staging, resources, secrets, os.environ["NM_HOST"], attempt)
+        status = 0
+    except HdlError as error:
+        print(f"hdl master: {error}", file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # threads of the JVM must not keep the container
+
+
+if __name__ == "__main__":
+    main()

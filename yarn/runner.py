@@ -1,0 +1,233 @@
+"""The runner inside of the application's master: rounds that the workers merge among themselves.
+
+A round's weights stay with the workers, all of which have all of them; the master reads them only when a version is
+published. Only a line search over all data (`gradient` with gd, cg or lbfgs) lives in the master, which keeps its
+history (Dean et al. 2012, "Large Scale Distributed Deep Networks", Sandblaster): it gives each worker a slice of the
+trial, which they share, and takes from each its slice of the gradient.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from hdl import fs, optim, sync, wire
+from hdl.data import Portion, Summary
+from hdl.errors import WorkerError
+from hdl.runners.base import Job, Notify, Plan, Runner
+from hdl.runners.local_worker import plan_message
+from hdl.runners.task import ISAS
+from hdl.spec import Spec
+from hdl.wire import Update, Weights
+from hdl.yarn.allreduce import slices
+from hdl.yarn.crew import Crew, Lost, Member
+
+DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
+
+
+class WeightsLost(WorkerError):
+    """No worker has the round's weights any more: training goes on from the table's last version."""
+
+
+class Remote(Weights):
+    """Weights that the workers have; they are read when somebody looks at them.
+
+    Parameters
+    ----------
+    round : int
+    fetch : function
+        Gives the weights.
+    """
+
+    def __init__(self, round: int, fetch: Any):
+        object.__setattr__(self, "round", round)
+        object.__setattr__(self, "_fetch", fetch)
+        object.__setattr__(self, "_lock", threading.Lock())
+        object.__setattr__(self, "_here", None)
+
+    def here(self) -> Weights:
+        """The weights themselves, fetched once."""
+        with self._lock:
+            if self._here is None:
+                object.__setattr__(self, "_here", self._fetch())
+            return self._here
+
+    @property
+    def w(self) -> Any:  # type: ignore[override]
+        return self.here().w
+
+    @property
+    def state(self) -> Any:  # type: ignore[override]
+        return self.here().state
+
+
+class CrewRunner(Runner):
+    """Carries rounds out with a crew.
+
+    Parameters
+    ----------
+    crew : Crew
+        The caller's: it ends it.
+    """
+
+    name = "yarn"
+
+    def __init__(self, crew: Crew):
+        self.crew, self.settings = crew, crew.settings
+        self.device = self.settings.backend
+        self._keep: set[int] = set()
+        self._timings: list[dict[str, Any]] = []
+        self._phases: dict[str, float] = {}
+
+    def open(self, job: Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:
+        """Asks for the containers, beside the blocks of their shards."""
+        self.workers = count = min(self.settings.workers, len(cuts))
+        # Neighbours in number are siblings in the tree, so each worker joins most of what it makes.
+        shards = [range(rank * len(cuts) // count, (rank + 1) * len(cuts) // count) for rank in range(count)]
+        memory = self.settings.memory << 20
+
+        def opening(member: Member) -> list[wire.Buffer]:
+            fields = {
+                "path": job.data,
+                "options": job.options.model_dump(mode="json"),
+                "cuts": [[shard, cuts[shard]] for shard in member.shards],
+                "threads": self.settings.threads or self.settings.vcores,
+                "backend": self.settings.backend,
+                "memory": int(memory * DATA_SHARE),
+                "limit": memory,
+            }
+            return wire.parts("open", fields)
+
+        self.crew.share("open", opening)
+        if not self.crew.members:
+            hosts = [_hosts([portion for shard in own for portion in cuts[shard]]) for own in shards]
+            self.crew.begin(shards, hosts, notify)
+
+    def isa(self) -> str:
+        if self.settings.backend != "cpu":
+            return self.settings.backend
+        return min((member.isa for member in self.crew.members), key=ISAS.index)
+
+    def summarise(self) -> Summary:
+        def collect() -> list[Summary]:
+            return [
+                wire.decode(self.crew.take(member, f"summary:{shard}"))
+                for member in self.crew.members
+                for shard in member.shards
+            ]
+
+        found = self.crew.do("summarise", after=collect, stage="summarise")
+        return sync.fold(found, lambda a, b: a.join(b))
+
+    def prepare(self, plan: Plan) -> None:
+        self._plan, self._parameters = plan, 0
+        content = [plan_message(plan)]
+        self.crew.share("plan", lambda member: content)
+        for member in self.crew.members:
+            member.weights = -1
+
+    def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
+        """One round of a line search, whose updates come to the master."""
+        state = weights.state
+        vectors = {"trial": weights.w if evaluate_only else optim.trial(state)}
+        if self._plan.spec.validation:
+            vectors["w"] = weights.w
+        spans = slices(weights.w.size, len(self.crew.members))
+
+        def gift(member: Member) -> tuple[str, list[wire.Buffer]]:
+            lo, hi = spans[member.rank]
+            content = {name: vector[lo:hi] for name, vector in vectors.items()}
+            return f"weights:{weights.round}", wire.parts("slice", {"rank": member.rank}, content)
+
+        def collect() -> list[Update]:
+            return [wire.decode(self.crew.take(member, "update")) for member in self.crew.members]
+
+        command = {"round": weights.round, "evaluate_only": evaluate_only, "central": True, "given": "slice", "keep": []}
+        pieces = self.crew.do("round", lambda member: command, gift, collect, "round")
+        self._told()
+        return [sync.assembled(pieces)]
+
+    def turn(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
+        """A round that the workers merge; they, and not the master, have its weights."""
+        if spec.sync.mode == "gradient" and spec.optimizer.line_search:
+            return super().turn(spec, weights, evaluate_only)
+        number = weights.round
+
+        def fields(member: Member) -> dict[str, Any]:
+            given = "" if member.weights in (number, number + 1) else "whole"
+            return {"round": number, "evaluate_only": evaluate_only, "central": False, "given": given,
+                    "keep": sorted(self._keep)}  # fmt: skip
+
+        def gift(member: Member) -> tuple[str, list[wire.Buffer]] | None:
+            if member.weights in (number, number + 1):
+                return None
+            return f"weights:{number}", content()
+
+        def content() -> list[wire.Buffer]:
+            if not isinstance(weights, Remote) or weights._here is not None:
+                return wire.encode_parts(weights)
+            return [self._fetched(number)]
+
+        self.crew.do("round", fields, gift, stage="round")
+        after = number if evaluate_only else number + 1
+        for member in self.crew.members:
+            member.weights = after
+        self._told()
+        self.merge_seconds = max(member.answer["seconds"].get("merge", 0.0) for member in self.crew.members)
+        row = self.crew.members[0].answer["row"]
+        return (weights if evaluate_only else Remote(after, lambda: wire.decode(self._fetched(after)))), row
+
+    def keep(self, weights: Weights) -> Weights:
+        if isinstance(weights, Remote):
+            self._keep = {*list(self._keep)[-3:], weights.round}
+        return weights
+
+    def timings(self) -> list[dict[str, Any]]:
+        return self._timings
+
+    def phases(self) -> dict[str, float]:
+        """Seconds of loading, measuring and training, each summed over all shards; the longest computation."""
+        return self._phases
+
+    def close(self) -> None:
+        """The crew is the master's."""
+
+    def _fetched(self, number: int) -> bytearray:
+        """A round's weights from whoever has them.
+
+        Raises
+        ------
+        WeightsLost
+        """
+        why = "there are no workers"
+        for member in self.crew.members:
+            if member.weights >= 0:
+                try:
+                    return self.crew.take(member, f"weights:{number}")
+                except Lost as lost:
+                    why = lost.reason
+        raise WeightsLost(f"no worker has the weights of round {number} any more: {why}")
+
+    def _told(self) -> None:
+        answers = [(member, member.answer["seconds"]) for member in self.crew.members]
+        self._timings = [
+            {"worker": member.rank, "shards": member.shards, "seconds": seconds["compute"],
+             "host": member.container.host if member.container else ""}
+            for member, seconds in answers
+        ]  # fmt: skip
+        names = sorted({name for _, seconds in answers for name in seconds} - {"merge", "compute", "exchange"})
+        self._phases = {name: sum(seconds.get(name, 0.0) for _, seconds in answers) for name in names}
+        self._phases["compute"] = max(seconds["compute"] for _, seconds in answers)
+        self._phases["exchange"] = min(seconds["exchange"] for _, seconds in answers)
+        self.when = time.monotonic()
+
+
+def _hosts(portions: Sequence[Portion]) -> list[str]:
+    """Hosts of the blocks of some portions, those with most bytes first."""
+    held: dict[str, int] = {}
+    for portion in portions:
+        for host in fs.hosts(portion.path, portion.start, portion.length):
+            held[host] = held.get(host, 0) + portion.length
+    return sorted(held, key=lambda host: (-held[host], host))
