@@ -10,7 +10,6 @@ import faulthandler
 import os
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
@@ -20,42 +19,9 @@ from typing import Any
 
 from hdl import errors, wire
 from hdl.errors import DataError, HdlError, WorkerError
+from hdl.runners.frames import receive, send
 
-_LENGTH = struct.Struct("<Q")
 BEAT_SECONDS = 0.1  # at most one sign of life in this time, but for a new shard
-
-
-def send(channel: socket.socket, *messages: bytes | list[wire.Buffer]) -> None:
-    """Messages, or the pieces of them, with their lengths before them."""
-    for message in messages:
-        pieces = message if isinstance(message, list) else [message]
-        length = _LENGTH.pack(sum(map(len, pieces)))
-        if len(pieces[0]) < 1 << 16:  # one system call for what is small
-            channel.sendall(length + pieces[0])
-        else:
-            channel.sendall(length)
-            channel.sendall(pieces[0])
-        for piece in pieces[1:]:
-            channel.sendall(piece)
-
-
-def receive(channel: socket.socket) -> bytearray:
-    """The next message; EOFError at the end."""
-    (length,) = _LENGTH.unpack(_exactly(channel, _LENGTH.size))
-    if length > wire.MAX_BYTES:
-        raise wire.WireError(f"a message of {length} bytes; expected at most {wire.MAX_BYTES}")
-    return _exactly(channel, length)
-
-
-def _exactly(channel: socket.socket, length: int) -> bytearray:
-    out = bytearray(length)
-    view = memoryview(out)
-    while view:
-        count = channel.recv_into(view)
-        if not count:
-            raise EOFError
-        view = view[count:]
-    return out
 
 
 def error_message(error: BaseException) -> bytes:

@@ -1,0 +1,232 @@
+"""Connections for weights: mutual TLS 1.3 over TCP among the holders of the application's key.
+
+A connection starts with a frame that says what it is for (JSON), which the other side answers; what follows is up to
+them: see `hdl.runners.frames`. A channel is a socket of Python's `ssl`. One thread at a time uses it, so bulk that goes
+both ways at once takes two channels, one a direction.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from hdl import wire
+from hdl.errors import DeadlineError, HdlError, WorkerError
+from hdl.runners import frames
+
+HELLO_BYTES = 64 << 10
+HANDSHAKE_SECONDS = 5.0  # until an accepted connection has shown its key and said hello
+PENDING = 64  # connections that may be about to; one more ends the oldest of them
+IDLE_SECONDS = 60.0  # a listener's channels: no progress of one call on them within that raises TimeoutError
+BUFFER = 4 << 20  # bytes of the kernel's buffers, each way; the kernel gives what its limits allow
+_LOST_SECONDS = 30  # without an answer of the other node's kernel until a connection is given up
+
+Address = tuple[str, int]
+
+
+class Channel(ssl.SSLSocket):
+    """A socket of `ssl` that never falls back on plain text.
+
+    Python's own forgets the encryption before it ends a connection, and what another thread sends in that moment leaves
+    as it is. Here the connection ends first.
+    """
+
+    def shutdown(self, how: int) -> None:
+        socket.socket.shutdown(self, how)
+
+    def close(self) -> None:
+        _end(self)
+        super().close()
+
+
+class Listener:
+    """Accepts connections of the application's members; all others are turned away and counted.
+
+    Parameters
+    ----------
+    context : ssl.SSLContext
+        ``keys.tls(server=True)``.
+    host : str
+        Name or IPv4 address of the interface to bind; others are given it as it stands.
+    on_connection : function
+        Called with each channel and its hello, in a thread of its own; the channel is its to close.
+    refusal : function, optional
+        Given a hello, the reason for which it is turned away, or None.
+
+    Attributes
+    ----------
+    address : (str, int)
+    refused : Counter
+        Connections turned away, by reason: 'handshake', 'hello', 'slow', 'crowd'.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        host: str,
+        on_connection: Callable[[ssl.SSLSocket, dict[str, Any]], None],
+        refusal: Callable[[dict[str, Any]], str | None] = lambda hello: None,
+    ):
+        self._context, self._on_connection, self._refusal = context, on_connection, refusal
+        self.refused: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._pending: dict[ssl.SSLSocket, None] = {}  # the oldest first
+        self._closed = False
+        context.sslsocket_class = Channel
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            _tune(self._socket)  # what it accepts inherits the buffers, which must be set before a connection is made
+            self._socket.bind((host, 0))
+            self._socket.listen(256)
+        except OSError as error:
+            self._socket.close()
+            raise WorkerError(f"cannot listen on {host}: {error}") from None
+        self.address: Address = host, self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, name="hdl-listener", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Accepts no more and ends whatever has not said hello; channels that were handed over stay."""
+        self._closed = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._socket.close()
+        with self._lock:
+            for channel in self._pending:
+                _end(channel)
+        self._thread.join(HANDSHAKE_SECONDS)
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                raw, _ = self._socket.accept()
+            except OSError:  # closed, or the peer is gone again, or the process has no descriptors left for now
+                time.sleep(0.01)
+                continue
+            try:
+                channel = self._context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+            except (OSError, ValueError):  # it is gone already
+                raw.close()
+                continue
+            with self._lock:
+                if len(self._pending) >= PENDING:
+                    oldest = next(iter(self._pending))
+                    del self._pending[oldest]
+                    self.refused["crowd"] += 1
+                    _end(oldest)
+                self._pending[channel] = None
+            threading.Thread(target=self._greet, args=[channel], name="hdl-greeter", daemon=True).start()
+
+    def _greet(self, channel: ssl.SSLSocket) -> None:
+        """Handshake and hello of one connection, within a deadline."""
+        until = time.monotonic() + HANDSHAKE_SECONDS
+        reason = "handshake"
+        try:
+            _tune(channel)
+            channel.settimeout(HANDSHAKE_SECONDS)
+            channel.do_handshake()
+            reason = "hello"
+            hello = _unpack(frames.receive(channel, HELLO_BYTES, until))
+            problem = self._refusal(hello)
+            frames.send(channel, json.dumps({"error": problem} if problem else {"ok": True}).encode())
+            if problem:
+                raise wire.WireError(problem)
+            channel.settimeout(IDLE_SECONDS)
+        except (OSError, EOFError, ValueError) as error:  # ssl.SSLError is an OSError, WireError a ValueError
+            with self._lock:
+                if channel in self._pending:  # else it was counted when it was ended
+                    self.refused["slow" if isinstance(error, TimeoutError) else reason] += 1
+                    del self._pending[channel]
+            channel.close()
+            return
+        with self._lock:
+            ended = self._closed or channel not in self._pending
+            self._pending.pop(channel, None)
+        if ended:
+            channel.close()
+            return
+        self._on_connection(channel, hello)
+
+
+def connect(context: ssl.SSLContext, address: Address, hello: dict[str, Any], timeout: float) -> ssl.SSLSocket:
+    """A channel to a listener that has answered the hello.
+
+    Parameters
+    ----------
+    context : ssl.SSLContext
+        ``keys.tls(server=False)``.
+    address : (str, int)
+    hello : dict
+        What the connection is for: small JSON.
+    timeout : float
+        Seconds for all of this; afterwards the channel's timeout of each call (`settimeout` changes it).
+
+    Raises
+    ------
+    DeadlineError
+        No answer in time.
+    WorkerError
+        Nobody listens there, it is not of this application, or it turned the hello away.
+    """
+    where, until = f"{address[0]}:{address[1]}", time.monotonic() + timeout
+    context.sslsocket_class = Channel
+    channel = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        _tune(channel)
+        channel.settimeout(timeout)
+        channel.connect(tuple(address))
+        channel.settimeout(max(1e-3, until - time.monotonic()))
+        channel = context.wrap_socket(channel)
+        frames.send(channel, json.dumps(hello).encode())
+        # In TLS 1.3 a client is done before the server has seen its certificate: only the answer tells.
+        answer = _unpack(frames.receive(channel, HELLO_BYTES, until))
+        if answer.get("ok") is not True:
+            raise WorkerError(f"{where} turned the connection away: {str(answer.get('error'))[:500]}")
+        channel.settimeout(timeout)
+    except BaseException as error:
+        channel.close()
+        if isinstance(error, TimeoutError) and not isinstance(error, HdlError):
+            raise DeadlineError(f"{where} has not answered within {timeout:g} s") from None
+        if isinstance(error, EOFError):
+            raise WorkerError(f"{where} closed the connection without an answer") from None
+        if isinstance(error, ssl.SSLError):
+            raise WorkerError(f"{where} is not of this application, or takes us for a stranger: {error}") from None
+        if isinstance(error, (OSError, wire.WireError)) and not isinstance(error, WorkerError):
+            raise WorkerError(f"cannot connect to {where}: {error}") from None
+        raise
+    return channel
+
+
+def _unpack(frame: bytearray) -> dict[str, Any]:
+    try:
+        fields = json.loads(frame)
+    except (ValueError, RecursionError):
+        raise wire.WireError("a hello that is not JSON") from None
+    if not isinstance(fields, dict):
+        raise wire.WireError("a hello that is not a JSON object")
+    return fields
+
+
+def _tune(channel: socket.socket) -> None:
+    channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+    # A node that lost its power says nothing: idle connections are probed, busy ones given up.
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    with suppress(OSError, AttributeError):  # Linux's
+        channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _LOST_SECONDS // 3)
+        channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _LOST_SECONDS // 6)
+        channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _LOST_SECONDS * 1000)
+
+
+def _end(channel: socket.socket) -> None:
+    """Wakes whoever waits in it; closing alone would not."""
+    with suppress(OSError):
+        channel.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,162 @@
+"""Hadoop's token file, in which YARN hands a container its credentials: read in plain Python, without a JVM.
+
+``HDTS``, a byte for the format, then tokens and secret keys, as ``org.apache.hadoop.security.Credentials`` writes them:
+format 0 as Writables, format 1 as one length-prefixed protobuf message. Only the secret keys are wanted here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from hdl.errors import HdlError, WorkerError
+
+VARIABLE = "HADOOP_TOKEN_FILE_LOCATION"
+MAX_BYTES = 64 << 20
+_MAGIC = b"HDTS"
+
+
+class TokenError(HdlError, ValueError):
+    """Bytes that are not a token file, or not a whole one."""
+
+
+def read() -> dict[str, bytes]:
+    """The secret keys of this container by alias.
+
+    Raises
+    ------
+    WorkerError
+        Not a container of YARN, or its token file cannot be read. No part of the file is shown.
+    """
+    path = os.environ.get(VARIABLE)
+    if not path:
+        raise WorkerError(f"${VARIABLE} is not set: this runs inside of a YARN container only")
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise WorkerError(f"{path} (${VARIABLE}): {error.strerror}") from None
+    try:
+        return parse(content)
+    except TokenError as error:
+        raise WorkerError(f"{path} (${VARIABLE}): {error}") from None
+
+
+def parse(content: bytes) -> dict[str, bytes]:
+    """The secret keys in a token file's bytes.
+
+    Raises
+    ------
+    TokenError
+    """
+    if len(content) > MAX_BYTES:
+        raise TokenError(f"more than {MAX_BYTES} bytes; too many for a token file")
+    if content[:4] != _MAGIC:
+        raise TokenError(f"not a Hadoop token file: expected {_MAGIC.decode()} at its start")
+    reader = _Reader(content, 4)
+    version = reader.take(1)[0]
+    if version == 0:
+        return _writables(reader)
+    if version == 1:
+        return _protobuf(reader)
+    raise TokenError(f"token file of format {version}; expected 0 (Writable) or 1 (protobuf)")
+
+
+def to_tokens(secrets: Mapping[str, bytes]) -> bytes:
+    """A token file of secret keys alone, as Writables: for containers that YARN does not start."""
+    pieces = [_MAGIC, b"\0", _vint(0), _vint(len(secrets))]
+    for alias, value in secrets.items():
+        pieces += [_vint(len(alias.encode())), alias.encode(), _vint(len(value)), value]
+    return b"".join(pieces)
+
+
+def _vint(value: int) -> bytes:
+    """A length as Hadoop writes it."""
+    if value <= 127:
+        return bytes([value])
+    content = value.to_bytes((value.bit_length() + 7) // 8, "big")
+    return bytes([256 - 112 - len(content)]) + content
+
+
+class _Reader:
+    """Takes pieces of bytes, one after the other, never beyond their end."""
+
+    def __init__(self, content: bytes, at: int = 0):
+        self.content, self.at = content, at
+
+    def take(self, count: int) -> bytes:
+        if not 0 <= count <= len(self.content) - self.at:
+            raise TokenError(f"{count} bytes expected at byte {self.at}, {len(self.content) - self.at} are there")
+        self.at += count
+        return self.content[self.at - count : self.at]
+
+    def vint(self) -> int:
+        """Hadoop's: one byte from -112 to 127, or one that gives the sign and the number of bytes that follow."""
+        (first,) = self.take(1)
+        first -= 256 if first > 127 else 0
+        if first >= -112:
+            return first
+        count = -first - 120 if first < -120 else -first - 112
+        value = int.from_bytes(self.take(count), "big")
+        return ~value if first < -120 else value
+
+    def count(self) -> int:
+        value = self.vint()
+        if value < 0:
+            raise TokenError(f"{value} entries before byte {self.at}")
+        return value
+
+    def piece(self) -> bytes:
+        return self.take(self.vint())
+
+    def varint(self) -> int:
+        """Protobuf's: seven bits a byte, the lowest first."""
+        value = 0
+        for shift in range(0, 70, 7):
+            (byte,) = self.take(1)
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+        raise TokenError(f"a number without an end at byte {self.at}")
+
+    def fields(self) -> list[tuple[int, bytes]]:
+        """The fields of a protobuf message that have a length; others are passed over."""
+        found = []
+        while self.at < len(self.content):
+            tag = self.varint()
+            kind = tag & 7
+            if kind == 2:
+                found.append((tag >> 3, self.take(self.varint())))
+            elif kind == 0:
+                self.varint()
+            elif kind in (1, 5):
+                self.take(8 if kind == 1 else 4)
+            else:
+                raise TokenError(f"a field of type {kind} before byte {self.at}")
+        return found
+
+
+def _writables(reader: _Reader) -> dict[str, bytes]:
+    for _ in range(reader.count()):  # tokens: alias, identifier, password, kind, service
+        for _ in range(5):
+            reader.piece()
+    return {_text(reader.piece()): reader.piece() for _ in range(reader.count())}
+
+
+def _protobuf(reader: _Reader) -> dict[str, bytes]:
+    found = {}
+    for number, entry in _Reader(reader.take(reader.varint())).fields():
+        if number == 2:  # 1: a token
+            fields = dict(_Reader(entry).fields())
+            if 1 not in fields:
+                raise TokenError("a secret key without an alias")
+            found[_text(fields[1])] = fields.get(3, b"")
+    return found
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise TokenError("an alias that is not UTF-8") from None
