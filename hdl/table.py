@@ -1,19 +1,21 @@
 """The weight table: the versioned weights of one model in a folder, local or on HDFS; one file a version.
 
 `v00000012.safetensors` holds the tensors `w`, `state/<name>` and, at version 0, `schema/<name>`. Its header holds the
-spec, the round, the run's id, the parent version, the metrics of every round so far (so that thinning loses none of
-them) and a SHA-256 over all of it. A version appears whole or not at all, and never over another one.
+spec, the round, the run's id, the parent version, the metrics of the last rounds, what leads to those of the rounds
+before (`hdl.rows`: thinning loses none, and a version costs the same after ten rounds or ten thousand), and a SHA-256
+over all of it. A version appears whole or not at all, and never over another one. Numbers may have gaps, rows not.
 
-Which versions stay: version 0, the best by validation cost, the last one, and the `keep` before the last; `thin`
-removes the others.
+Which versions stay: version 0, the best by validation cost of those that are there, the last one, and the `keep` before
+the last; `thin` removes the others.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +24,9 @@ from typing import Any
 import numpy as np
 
 from hdl import fs, wire
+from hdl import rows as metrics
 from hdl.errors import NonFinite, TableError, VersionExists
+from hdl.rows import CHUNK, Rows, best
 from hdl.wire import Tensors, Weights
 
 _NAME = re.compile(r"v(\d{8})\.safetensors")
@@ -43,8 +47,8 @@ class Version:
     run : str
         Id of the run that began the table; a resumed run goes on under it.
     parent : int or None
-    rows : list of dict
-        Metrics of the versions 1 .. number, one row each: see `hdl.driver`.
+    rows : sequence of dict
+        Metrics of the versions 1 .. number, one row each: see `hdl.driver`. `Rows`, not a list, keeps them cheap.
     about : dict
         Version 0: data, options, cuts, schema, instruction set, device. Later ones: empty.
     schema : dict of ndarray
@@ -56,7 +60,7 @@ class Version:
     spec: dict[str, Any]
     run: str
     parent: int | None = None
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: Sequence[dict[str, Any]] = field(default_factory=Rows)
     about: dict[str, Any] = field(default_factory=dict)
     schema: Tensors = field(default_factory=dict)
 
@@ -85,7 +89,7 @@ class Table:
 
     def __init__(self, path: str):
         self.path = str(path)
-        self._lines: dict[int, tuple[dict[str, Any], str]] = {}  # rows by identity, and what they are as text
+        self._list: tuple[Sequence[dict[str, Any]], Rows] = [], Rows()  # of the last version whose rows were a list
 
     def file(self, number: int) -> str:
         """The path of a version."""
@@ -102,6 +106,10 @@ class Table:
             return []
         return sorted(int(match[1]) for match in map(_NAME.fullmatch, fs.list(self.path)) if match)
 
+    def row_files(self) -> list[str]:
+        """The paths of the files of rows: see `hdl.rows`."""
+        return metrics.names(self.path)
+
     def latest(self) -> int | None:
         """The last version's number; None for an empty table.
 
@@ -117,7 +125,7 @@ class Table:
         return numbers[-1]
 
     def header(self, number: int | None = None) -> dict[str, Any]:
-        """A version's fields (default: the last version's), without reading its tensors.
+        """A version's fields (default: the last version's), without its tensors; `rows` are read when asked for.
 
         Raises
         ------
@@ -183,10 +191,12 @@ class Table:
         tensors |= {f"schema/{name}": tensor for name, tensor in version.schema.items()}
         names = ("number", "spec", "run", "parent", "about", "signature")
         fields = {name: getattr(version, name) for name in names} | {"round": weights.round}
-        fields["rows"] = "\n".join(map(self._line, version.rows))  # as text: what is long is encoded once a row
+        self._make()
+        rows = self._listed(version.rows)
+        fields["filed"], fields["filed_sha256"] = rows.file(self.path)  # before the version that leaves them out
+        fields["rows"] = rows.tail()
         fields["sha256"] = _digest(fields, tensors)
         path = self.file(version.number)
-        self._make()
         try:
             fs.publish(path, wire.pack("version", fields, tensors))
         except FileExistsError:
@@ -194,23 +204,24 @@ class Table:
         except OSError as error:
             raise TableError(f"{path}: cannot be written: {error}; the versions before it are whole") from None
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The metrics of every round so far, from the last version's header."""
+    def rows(self) -> Rows:
+        """The metrics of every round so far, from the last version on; equal to a list of them."""
         return self.header()["rows"]
 
     def best(self) -> int:
-        """The version with the lowest validation cost, the earliest of equals; without validation the last one."""
+        """Of the versions that are there the one with the lowest validation cost, the earliest of equals; without
+        validation the last one."""
         fields = self.header()
-        found = best(fields["rows"])
+        found = best(fields["rows"], self.numbers())
         return fields["number"] if found is None else found
 
-    def thin(self, keep: int, rows: list[dict[str, Any]] | None = None) -> list[int]:
+    def thin(self, keep: int, rows: Sequence[dict[str, Any]] | None = None) -> list[int]:
         """Removes all versions but 0, the best, the last, and the `keep` before it.
 
         Parameters
         ----------
         keep : int
-        rows : list of dict, optional
+        rows : sequence of dict, optional
             The last version's, if the caller has them.
 
         Returns
@@ -219,7 +230,7 @@ class Table:
             The removed ones.
         """
         numbers = self.numbers()
-        stay = {0, best(self.rows() if rows is None else rows), *numbers[-1 - keep :]}
+        stay = {0, best(self.rows() if rows is None else rows, numbers), *numbers[-1 - keep :]}
         gone = [number for number in numbers if number not in stay]
         for number in gone:
             with suppress(FileNotFoundError):
@@ -270,27 +281,30 @@ class Table:
             raise self._wrong(number, f"holds version {fields['number']}")
         return fields
 
-    def _line(self, row: dict[str, Any]) -> str:
-        if id(row) not in self._lines:
-            self._lines[id(row)] = row, json.dumps(row, sort_keys=True, separators=(",", ":"))
-        return self._lines[id(row)][1]
+    def _listed(self, rows: Sequence[dict[str, Any]]) -> Rows:
+        """Rows as `Rows`; of a list that goes on where the last one ended only what is new is encoded and filed."""
+        if isinstance(rows, Rows):
+            return rows
+        before, known = self._list
+        goes_on = len(before) <= len(rows) and all(map(operator.is_, before, rows))
+        self._list = rows, (known.then(*rows[len(before) :]) if goes_on else Rows(rows))
+        return self._list[1]
 
-    def _rows(self, number: int, fields: dict[str, Any]) -> list[dict[str, Any]]:
+    def _rows(self, number: int, fields: dict[str, Any]) -> Rows:
+        count, digest = fields.get("filed", 0), fields.get("filed_sha256", "")
         try:
-            return [json.loads(line) for line in fields["rows"].split("\n") if line]
+            tail = [json.loads(line) for line in fields["rows"].split("\n") if line]
+            told = isinstance(count, int) and 0 <= count <= number and count % CHUNK == 0 and isinstance(digest, str)
+            if not told or (count and not re.fullmatch("[0-9a-f]{64}", digest)):
+                raise ValueError(f"{str(count)[:20]} rows in files, of which the last is {str(digest)[:70]!r}")
         except ValueError as error:
             raise self._wrong(number, f"its rows of metrics are damaged: {error}") from None
+        return Rows.stored(self.path, count, digest, tail)
 
     def _wrong(self, number: int, what: object) -> TableError:
         earlier = [n for n in self.numbers() if n < number]
         hint = f"; without this file, training resumes from version {earlier[-1]}" if earlier else ""
         return TableError(f"{self.file(number)}: {what}{hint}")
-
-
-def best(rows: list[dict[str, Any]]) -> int | None:
-    """The version with the lowest validation cost that the rows tell of, the earliest of equals; None if none does."""
-    measured = [(row["val_cost"], row["parent"]) for row in rows if row.get("val_cost") is not None]
-    return min(measured)[1] if measured else None
 
 
 def _digest(fields: Mapping[str, Any], tensors: Tensors) -> str:

@@ -50,7 +50,7 @@ def _table(path: str) -> dict[str, Any]:
         "version": {header["number"]: header.get("signature") for header in headers},
         "about": headers[0]["about"] if headers[0]["number"] == 0 else {},
         "spec": last.spec,
-        "rows": last.rows,
+        "rows": list(last.rows),
     }
 
 

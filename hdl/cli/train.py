@@ -159,7 +159,7 @@ def _prepare(out: str, resume: bool, overwrite: bool) -> None:
             f"{out}: a table is there already (version {numbers[-1]}); "
             "go on with --resume, or remove it with --overwrite"
         )
-    for path in [*map(table.file, reversed(numbers)), *(fs.join(out, name) for name in OWN_FILES)]:
+    for path in [*map(table.file, reversed(numbers)), *table.row_files(), *(fs.join(out, name) for name in OWN_FILES)]:
         if fs.exists(path):
             fs.remove(path)
 

@@ -1,5 +1,6 @@
-"""The weight table: whole versions, exclusive publication, nothing skipped silently."""
+"""The weight table: whole versions, exclusive publication, nothing skipped silently, no row lost."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,14 @@ import pytest
 
 from hdl import wire
 from hdl.errors import NonFinite, TableError, VersionExists
+from hdl.rows import CHUNK, Rows, best
 from hdl.table import Table, Version
 from hdl.wire import Weights
 
 
 def version(number, w=(1, 2, 3), rows=(), **more):
     weights = Weights(number, np.float32(w), {"rule": np.float32([[4, 5, 6]])})
-    return Version(number, weights, {"seed": 1}, "run", number - 1 if number else None, list(rows), **more)
+    return Version(number, weights, {"seed": 1}, "run", number - 1 if number else None, rows, **more)
 
 
 def row(number, val_cost=None):
@@ -148,3 +150,263 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TableError, match="cannot be made a folder"):
         Table(str(tmp_path / "file")).publish(version(0))
+
+
+def told(count, story="", first=1):
+    """Rows of `count` rounds; `story` makes them others."""
+    return [{**row(number, 1 / number), "time": story} for number in range(first, first + count)]
+
+
+def files(table):
+    return sorted(Path(path).name for path in table.row_files())
+
+
+def test_rows_add_up_and_the_old_ones_stay():
+    rows, seen = Rows(), []
+    for one in told(3 * CHUNK + 5):
+        seen.append(rows)
+        rows = rows.then(one)
+    assert rows == told(3 * CHUNK + 5)
+    assert [len(one) for one in seen] == list(range(len(rows)))
+    assert seen[CHUNK + 1] == told(CHUNK + 1)
+    other = seen[CHUNK].then(*told(2))
+    assert other[-1] == told(2)[-1]
+    assert other != rows[: len(other)]
+    assert rows[-1] == told(len(rows))[-1]
+    assert rows[1:4] == told(4)[1:]
+    assert rows != told(5)
+    assert rows != 7
+    with pytest.raises(IndexError):
+        rows[len(rows)]
+
+
+def test_what_rows_tell_of_validation_is_that_of_a_list():
+    costs = [None, 3.0, None, 1.0, 2.0, 1.0, None, 4.0]
+    plain = [row(number + 1, cost) for number, cost in enumerate(costs)]
+    assert best(plain) == best(Rows(plain)) == 3  # the earliest of equals
+    assert best(plain, [0, 1, 4, 6, 9]) == best(Rows(plain), [0, 1, 4, 6, 9]) == 4
+    assert best(Rows(plain), [0, 2, 8]) is best([], [0]) is None
+    assert [Rows(plain[:n]).stale() for n in range(9)] == [0, 0, 0, 0, 0, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+@pytest.mark.parametrize("every", [5, CHUNK, 2 * CHUNK - 1])
+def test_no_row_is_lost_however_far_apart_versions_are(table, every, as_list):
+    table.publish(version(0))
+    rows = Rows()
+    for one in told(3 * CHUNK + 3):
+        rows = rows.then(one)
+        if len(rows) % every == 0 or len(rows) == 3 * CHUNK + 3:
+            table.publish(version(len(rows), rows=list(rows) if as_list else rows))
+            table.thin(1, rows)
+    again = Table(table.path)
+    assert again.rows() == again.read().rows == told(len(rows))
+    assert len(files(table)) == 3
+    assert again.best() in again.numbers()
+    kept = again.numbers()
+    assert {0, len(rows)} <= set(kept)
+    assert len(kept) <= 4
+    for number in kept:  # each tells its own past
+        assert again.header(number)["rows"] == told(number)
+
+
+def test_a_version_grows_no_more_once_a_chunk_is_full(table):
+    sizes = {}
+    rows = Rows()
+    for one in told(5 * CHUNK):
+        rows = rows.then(one)
+        if len(rows) % CHUNK == CHUNK // 2:
+            table.publish(version(len(rows), rows=rows))
+            sizes[len(rows)] = Path(table.file(len(rows))).stat().st_size
+    assert max(sizes.values()) < 1.1 * min(sizes.values())
+    assert sum(len(chunk.lines or ()) for chunk in rows._chunks) <= 2 * CHUNK  # the rest is in files alone
+
+
+def test_the_best_is_one_that_is_there(table):
+    costs = [5.0, 4.0, 1.0, 3.0, 2.0, 6.0, 7.0, 8.0, 9.0]
+    rows = Rows([row(number + 1, cost) for number, cost in enumerate(costs)])
+    for number in 0, 4, 6, 8, 9:
+        table.publish(version(number, rows=Rows(rows[:number])))
+    assert best(rows) == 2
+    assert table.best() == 4
+    table.thin(0)
+    assert table.numbers() == [0, 4, 9]
+    assert table.rows() == rows
+
+
+def test_rows_go_on_from_a_table_and_only_what_is_new_is_written(table):
+    table.publish(version(CHUNK + 9, rows=Rows(told(CHUNK + 9))))
+    (first,) = files(table)
+    rows = Table(table.path).read().rows
+    assert (rows.stale(), rows.cost(3)) == (0, 1 / 4)
+    rows = rows.then(*told(2 * CHUNK, first=CHUNK + 10))
+    again = Table(table.path)
+    again.publish(version(len(rows), rows=rows))
+    assert files(table)[0] == first
+    assert len(files(table)) == 3
+    assert Table(table.path).rows() == told(3 * CHUNK + 9)
+
+
+def test_a_driver_that_died_after_its_rows_is_no_hindrance(table):
+    table.publish(version(CHUNK - 1, rows=Rows(told(CHUNK - 1))))
+    Rows([*told(CHUNK - 1), *told(1, "the first to get there", first=CHUNK)]).file(table.path)
+    rows = table.read().rows.then(*told(1, "the second", first=CHUNK))
+    assert table.rows() == told(CHUNK - 1)
+    table.publish(version(CHUNK, rows=rows))
+    assert len(files(table)) == 2
+    assert Table(table.path).rows()[-1]["time"] == "the second"
+    table.publish(version(CHUNK + 1, rows=rows.then(*told(1, first=CHUNK + 1))))
+    assert [one["time"] for one in Table(table.path).rows()][-3:] == ["", "the second", ""]
+
+
+def test_of_two_drivers_one_is_told_and_the_others_rows_stay_whole(table):
+    table.publish(version(0))
+    one, two = Table(table.path), Table(table.path)
+    one.publish(version(CHUNK, rows=Rows(told(CHUNK, "one"))))
+    with pytest.raises(VersionExists):
+        two.publish(version(CHUNK, rows=Rows(told(CHUNK, "two"))))
+    one.publish(version(2 * CHUNK, rows=Rows(told(2 * CHUNK, "one"))))
+    assert {row["time"] for row in Table(table.path).rows()} == {"one"}
+
+
+def test_the_same_rows_are_written_once_and_into_another_table_again(table, tmp_path):
+    rows = Rows(told(2 * CHUNK))
+    for _ in range(2):
+        Rows(told(2 * CHUNK)).file(str(tmp_path))
+    other = Table(str(tmp_path))
+    assert len(files(other)) == 2
+    other.publish(version(2 * CHUNK, rows=rows))
+    table.publish(version(2 * CHUNK + 1, rows=other.read().rows.then(*told(1, first=2 * CHUNK + 1))))
+    for path in other.row_files():
+        Path(path).unlink()
+    assert Table(table.path).rows() == told(2 * CHUNK + 1)
+
+
+def test_weights_are_read_without_their_rows_and_missing_rows_are_named(table):
+    """As in a job's distributed cache, where the versions are but not their rows."""
+    table.publish(version(2 * CHUNK + 1, rows=Rows(told(2 * CHUNK + 1))))
+    first, last = map(Path, table.row_files())
+    assert first.name.startswith(f"rows-{CHUNK:08d}-")
+    first.unlink()
+    again = Table(table.path)
+    found = again.read()
+    assert found.weights.w.tolist() == [1, 2, 3]
+    assert found.rows[-1] == told(2 * CHUNK + 1)[-1]
+    assert again.latest() == 2 * CHUNK + 1
+    for read in again.rows, lambda: found.rows:
+        with pytest.raises(TableError, match=rf"{first.name}: cannot be read: .*No such file"):
+            list(read())
+    last.unlink()
+    with pytest.raises(TableError, match=last.name):
+        Table(table.path).rows()[0]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "swap", "empty"])
+def test_damaged_rows_are_named(table, damage):
+    table.publish(version(0))
+    table.publish(version(2 * CHUNK, rows=Rows(told(2 * CHUNK))))
+    first, last = map(Path, table.row_files())
+    whole = first.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    content = {"flip": bytes(flipped), "cut": whole[:-1], "swap": last.read_bytes(), "empty": b""}[damage]
+    first.write_bytes(content)
+    with pytest.raises(TableError, match=rf"{first.name}: its SHA-256 is"):
+        list(Table(table.path).rows())
+    with pytest.raises(TableError, match=first.name):
+        Table(table.path).best()
+
+
+def test_rows_that_are_not_hdls_are_refused_though_their_sum_is_right(table):
+    import hashlib
+
+    for content in b"", b"{}\n", b"\xff", json.dumps({"before": []}).encode() + b"\n[]\n":
+        digest = hashlib.sha256(content).hexdigest()
+        Path(table.path).mkdir(exist_ok=True)
+        Path(table.path, f"rows-{CHUNK:08d}-{digest[:12]}.jsonl").write_bytes(content)
+        with pytest.raises(TableError, match=f"not {CHUNK} rows of metrics"):
+            list(Rows.stored(table.path, CHUNK, digest, []))
+
+
+def test_rows_that_cannot_be_written_leave_the_versions(table, monkeypatch):
+    table.publish(version(0))
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hdl.fs.publish", full)
+    with pytest.raises(TableError, match=rf"rows-{CHUNK:08d}-.*No space left"):
+        table.publish(version(CHUNK, rows=Rows(told(CHUNK))))
+    assert table.numbers() == [0]
+
+
+def test_a_table_of_before_there_were_files_of_rows_goes_on(table):
+    """Its versions hold all rows and say nothing of files."""
+    many = told(2 * CHUNK + 3)
+    fields = {"number": len(many), "spec": {}, "run": "run", "parent": len(many) - 1, "about": {}, "round": len(many)}
+    fields |= {"rows": "\n".join(map(json.dumps, many)), "signature": ""}
+    from hdl import table as module
+
+    tensors = {"w": np.float32([1])}
+    fields["sha256"] = module._digest(fields, tensors)
+    Path(table.path).mkdir()
+    Path(table.file(len(many))).write_bytes(wire.pack("version", fields, tensors))
+    rows = table.read().rows
+    assert rows == table.rows() == many
+    table.publish(version(len(many) + 1, rows=rows.then(*told(1, first=len(many) + 1))))
+    assert Table(table.path).rows() == told(len(many) + 1)
+    assert len(files(table)) == 2
+
+
+def test_a_header_that_points_elsewhere_is_refused(table):
+    from hdl import table as module
+
+    base = {
+        "number": CHUNK,
+        "spec": {},
+        "run": "run",
+        "parent": 0,
+        "about": {},
+        "round": 1,
+        "rows": "",
+        "signature": "",
+    }
+    Path(table.path).mkdir()
+    for count, digest in (
+        (CHUNK, "../../etc"),
+        (CHUNK - 1, "0" * 64),
+        (-CHUNK, "0" * 64),
+        (2 * CHUNK, "0" * 64),
+        ("", ""),
+    ):
+        fields = base | {"filed": count, "filed_sha256": digest}
+        fields["sha256"] = module._digest(fields, {"w": np.float32([1])})
+        Path(table.file(CHUNK)).write_bytes(wire.pack("version", fields, {"w": np.float32([1])}))
+        with pytest.raises(TableError, match="rows of metrics are damaged"):
+            table.header()
+
+
+def test_a_list_that_goes_on_writes_only_what_is_new(table, monkeypatch):
+    from hdl import fs
+
+    written, publish = [], fs.publish
+    monkeypatch.setattr("hdl.fs.publish", lambda path, content: (written.append(path), publish(path, content)))
+    rows = told(CHUNK)
+    for number in range(CHUNK, CHUNK + 4):
+        table.publish(version(number, rows=rows))
+        rows = [*rows, row(number + 1)]
+    assert len(written) == 5
+    table.publish(version(CHUNK + 4, rows=told(CHUNK, "another") + rows[CHUNK:]))
+    assert len(written) == 7
+    assert table.rows()[0]["time"] == "another"
+
+
+def test_overwriting_a_table_removes_its_rows_and_leaves_what_is_the_users(table):
+    from hdl.cli.train import _prepare
+
+    table.publish(version(0))
+    table.publish(version(CHUNK, rows=Rows(told(CHUNK))))
+    mine = Path(table.path, "rows-mine.jsonl")
+    mine.write_text("mine")
+    _prepare(table.path, resume=False, overwrite=True)
+    assert list(Path(table.path).iterdir()) == [mine]
