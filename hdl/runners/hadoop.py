@@ -15,7 +15,7 @@ from typing import Any
 
 from hdl import envpack, fs, wire
 from hdl.data import Portion, Summary
-from hdl.errors import DataError, HdlError, SpecError
+from hdl.errors import DataError, HdlError, SpecError, WorkerError
 from hdl.runners import base
 from hdl.runners.base import Notify, Plan, Progress, Replaced, Runner
 from hdl.runners.job import Job
@@ -181,12 +181,26 @@ class HadoopRunner(Runner):
         properties = {
             "mapreduce.job.name": f"hdl {stage}{number}: {self._job.table}",
             **self.settings,
-            **(UBER if self._fits() else {}),
             **{PREFIX + name: value for name, value in given.items()},
         }
+        if not self._fits():
+            return self._once(stage, properties, out)
+        try:
+            return self._once(stage, {**properties, **UBER}, out)
+        except WorkerError as error:  # inside of the master Hadoop tries a task once; in containers, again
+            if not self.application:
+                raise
+            self._notify(Replaced(0, (), f"tasks start again, in containers: {error}"))
+            with suppress(FileNotFoundError):
+                fs.remove(out)
+            return self._once(stage, properties, out)
+
+    def _once(self, stage: str, properties: dict[str, Any], out: str) -> Job:
         job = Job(*self._command(properties, out), self.deadline, self._progress(stage), self._failed)
-        job.run()
-        self.application, self.counters = job.application, job.counters
+        try:
+            job.run()
+        finally:
+            self.application, self.counters = job.application, job.counters
         return job
 
     def _run(self, stage: str, order: dict[str, Any]) -> list[bytes]:

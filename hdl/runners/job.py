@@ -16,6 +16,7 @@ from hdl.errors import DeadlineError, Unavailable, WorkerError
 
 KILL_SECONDS = 60
 LOG_SECONDS = 20  # that the nodes may take to hand over a finished application's logs
+TASK_LOG = "stderr.task"  # beside Hadoop's own stderr: what a MapReduce task's Python says
 SAID = 6000  # characters of the tasks' standard error that are shown
 _APPLICATION = re.compile(r"Submitted application (application_\d+_\d+)")
 _PROGRESS = re.compile(r"\bmap (\d+)% reduce (\d+)%")
@@ -163,7 +164,7 @@ class Job:
     def _said_by_tasks(self) -> str:
         """The end of what the tasks wrote to standard error; nothing if the nodes do not hand it over in time."""
         until = time.monotonic() + LOG_SECONDS
-        command = [hadoop("yarn"), "logs", "-applicationId", self.application, "-log_files", "stderr"]
+        command = [hadoop("yarn"), "logs", "-applicationId", self.application, "-log_files", f"stderr,{TASK_LOG}"]
         while time.monotonic() < until:
             with suppress(subprocess.TimeoutExpired):
                 done = subprocess.run(

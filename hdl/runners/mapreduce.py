@@ -26,7 +26,7 @@ from hdl.predict import Model
 from hdl.runners import splits
 from hdl.runners.base import Job
 from hdl.runners.hadoop import ENVIRONMENT, UBER, HadoopRunner, groups
-from hdl.runners.job import hadoop
+from hdl.runners.job import TASK_LOG, hadoop
 from hdl.runners.task import PREFIX, Order, Task, joined, note_of, sorted_out, summary_of, told, versions_of, weakest
 from hdl.table import Table
 
@@ -36,9 +36,12 @@ try:
 except ImportError as error:
     raise Unavailable(f"the mapreduce runner needs pydoop ({error}); `./build.sh hadoop` builds it") from None
 
-# bash, as other shells drop variables with a dot in their names, which is how Hadoop tells the task its port.
 PREDICT_BYTES = 64 << 20  # of data for one map task
+# bash, as other shells drop variables with a dot in their names, which is how Hadoop tells the task its port. Inside of
+# the application master pydoop would put standard error where YARN collects no logs; the master's own file is written
+# by Java, at its own offset.
 PROGRAM = """#!/bin/bash
+[ -d "${{LOG_DIRS%%,*}}" ] && exec 2>> "${{LOG_DIRS%%,*}}/{log}"
 PYTHONPATH={path} exec {python} -P -m hdl.runners.mapreduce
 """
 
@@ -75,7 +78,7 @@ class MapReduceRunner(HadoopRunner):
     def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:
         if "program" not in self._sent_files:
             path = ENVIRONMENT if self._environment() else ""
-            self._put("program", PROGRAM.format(path=path, python=self._python()).encode())
+            self._put("program", PROGRAM.format(path=path, python=self._python(), log=TASK_LOG).encode())
         one = UBER.items() <= properties.items() and properties[PREFIX + "stage"] != "predict"
         if one:  # a task that has all shards joins their updates itself: there is nothing left to reduce
             properties = {**properties, "mapreduce.job.reduces": 0}
