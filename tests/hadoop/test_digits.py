@@ -38,7 +38,7 @@ DEEP_CLOUD = [
     "--no-report",
     "--quiet",
 ]
-GENETIC = ["--shards", "4", "--sync", "genetic", "--sync-every", "100", "--crossover", "arithmetic"]
+GENETIC = ["--shards", "4", "--sync", "genetic", "--sync-every", "50", "--crossover", "arithmetic"]
 
 
 @pytest.fixture
@@ -60,10 +60,11 @@ def accuracy(said):
     return float(re.search(r"test accuracy\s+([\d.]+) %", said)[1]) / 100
 
 
+@pytest.mark.timeout(1800)  # fourteen jobs
 def test_the_deep_cloud_job_breeds_a_better_network_than_its_best_mapper_alone(run, ex4, archive):
     out = f"{ex4}/model"
     bred = run(*HDL, "train", f"{ex4}/train", "--out", out, "--runner", "mapreduce", "--test", f"{ex4}/test.csv",
-               *DEEP_CLOUD, *GENETIC, HDL_NODE_ARCHIVE=archive, seconds=900).stdout  # fmt: skip
+               *DEEP_CLOUD, *GENETIC, HDL_NODE_ARCHIVE=archive, seconds=1500).stdout  # fmt: skip
     alone = [
         accuracy(run(*HDL, "train", f"{ex4}/train/part-{k:05d}.csv", "--out", f"{ex4}/alone{k}",
                      "--test", f"{ex4}/test.csv", *DEEP_CLOUD).stdout)
