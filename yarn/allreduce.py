@@ -18,12 +18,14 @@ import socket
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from hdl import sync, wire
 from hdl.errors import HdlError, WorkerError
 from hdl.spec import Spec
 from hdl.wire import Buffer, Update
+from hdl.yarn.faults import Point, nothing
 
 SMALL = 256 << 10  # bytes of an update that go whole to everybody: below, two exchanges cost more than the bytes
 INLINE = 64 << 10  # bytes that fit into a socket's buffer, so that no thread is needed to send them
@@ -64,6 +66,8 @@ class Mesh:
         Called again and again while waiting; it raises when waiting is of no use any more.
     limit : int
         Bytes that a message may have.
+    point : function of a phase
+        Called before sending and before waiting: see `faults`.
     """
 
     def __init__(
@@ -75,7 +79,9 @@ class Mesh:
         inward: Mapping[int, socket.socket],
         check: Callable[[], Any] = lambda: None,
         limit: int = wire.MAX_BYTES,
+        point: Point = nothing,
     ):
+        self._point = point
         self.rank, self.size, self.generation, self.check, self.limit = rank, size, generation, check, limit
         self._outward, self._inward = outward, inward
         # After itself in a ring, so that not everybody turns to rank 0 first.
@@ -93,6 +99,7 @@ class Mesh:
         PeerLost
         """
         self._number += 1
+        self._point("sending")
         sent: list[tuple[int, Future[None]]] = []
         for peer in self._peers:
             pieces = self._framed(outgoing[peer])
@@ -100,6 +107,7 @@ class Mesh:
                 self._send(peer, [b"".join(pieces)])
             else:
                 sent.append((peer, self._senders.submit(self._send, peer, pieces)))
+        self._point("waiting")
         found = [message for peer in reversed(self._peers) for message in self._receive(peer)]
         for _, future in sent:
             future.result()
@@ -112,10 +120,8 @@ class Mesh:
     def close(self) -> None:
         """Closes all connections; whoever waits in one of them is told."""
         for channel in (*self._outward.values(), *self._inward.values()):
-            try:
+            with suppress(OSError):
                 channel.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             channel.close()
         self._senders.shutdown(wait=False)
 

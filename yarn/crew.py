@@ -15,16 +15,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from hdl.yarn.control import Server
-from hdl.yarn.secrets import Secrets
-
 from hdl.errors import DeadlineError, HdlError, WorkerError
 from hdl.runners.base import Notify, Progress, Replaced
 from hdl.runners.local_worker import error_from
 from hdl.wire import Buffer
 from hdl.yarn import bulk, desk
 from hdl.yarn.containers import Containers
+from hdl.yarn.control import Server
 from hdl.yarn.resources import Container, Ended
+from hdl.yarn.secrets import Secrets
 from hdl.yarn.settings import Settings
 
 BULK_SECONDS = 60.0
@@ -43,6 +42,7 @@ class Member:
     container: Container | None = None
     bulk: tuple[str, int] = ("", 0)
     isa: str = ""
+    life: int = 0  # how many containers it had before
     kept: bool = False  # an earlier master launched it
     ready: bool = False  # has said hello
     fresh: bool = True  # has not been given what all rounds share
@@ -217,7 +217,7 @@ class Crew:
         if self._remesh:
             self.generation += 1
             peers = [list(member.bulk) for member in self.members]
-            self._command("mesh", lambda member: {"rank": member.rank, "peers": peers})
+            self._command("mesh", lambda member: {"peers": peers})
             self._remesh = False
 
     def _command(
@@ -230,7 +230,8 @@ class Crew:
         ticket = self.ticket
         for member in members:
             member.answer, member.busy = {}, (-1, 0.0)
-            says = {"kind": kind, "ticket": ticket, "generation": self.generation, **fields(member)}
+            says = {"kind": kind, "ticket": ticket, "generation": self.generation, "rank": member.rank}
+            says |= {"life": member.life, **fields(member)}
             self.server.send(member.name, says)
         gifts = [(member, gift(member)) for member in members] if gift else []
         handed = [self._connections.submit(self.give, member, *content) for member, content in gifts if content]
@@ -352,6 +353,7 @@ class Crew:
             if member.container:
                 self.server.refuse(member.name)
                 self.containers.stop(member.name)
+            member.life += 1
             self.notify(Replaced(member.rank, tuple(member.shards), lost.reason))
             with suppress(OSError, AttributeError):
                 member.watch.close()
@@ -364,7 +366,8 @@ class Crew:
         said = f"; started but silent: {', '.join(member.name for member in silent)}" if silent else ""
         wants = f"{self.settings.memory} MiB, {self.settings.vcores} vcores"
         gpus = f", {self.settings.gpus} GPUs" if self.settings.gpus else ""
+        free = self.containers.available or "nothing known"
         return (
-            f"workers {ranks} of {len(self.members)} have not come within {self.settings.gather_seconds:g} s: each asks "
-            f"for {wants}{gpus}; the cluster could still give {self.containers.available or 'nothing known'}{said}"
+            f"workers {ranks} of {len(self.members)} have not come within {self.settings.gather_seconds:g} s: "
+            f"each asks for {wants}{gpus}; the cluster could still give {free}{said}"
         )

@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -36,6 +36,8 @@ class Desk:
     context : ssl.SSLContext
     host : str
         To listen on.
+    taking : function
+        Called before something is taken.
 
     Attributes
     ----------
@@ -44,7 +46,8 @@ class Desk:
         The watch of the present master has ended.
     """
 
-    def __init__(self, context: ssl.SSLContext, host: str):
+    def __init__(self, context: ssl.SSLContext, host: str, taking: Callable[[], Any] = lambda: None):
+        self._taking = taking
         self._changed = threading.Condition()
         self._gifts: dict[str, bytearray] = {}
         self._offers: dict[str, Pieces] = {}
@@ -93,7 +96,7 @@ class Desk:
                 self._peers[int(hello["generation"]), int(hello["rank"])] = channel
                 self._changed.notify_all()
             return
-        with channel:
+        with channel, suppress(OSError, EOFError):  # whoever goes in the middle of it has lost interest
             if purpose == "give":
                 content = receive(channel)
                 with self._changed:
@@ -101,6 +104,8 @@ class Desk:
                     self._changed.notify_all()
                 send(channel, _TAKEN)
             elif purpose == "take":
+                if not str(hello["name"]).startswith("summary"):
+                    self._taking()
                 offered = self._offers.get(str(hello["name"]))
                 send(channel, b"" if offered is None else list(offered))
             elif purpose == "watch":
@@ -117,11 +122,15 @@ class Desk:
 
 
 def give(context: ssl.SSLContext, address: Address, name: str, content: Pieces, seconds: float) -> None:
-    """Gives a worker a message under a name, and waits until it has it."""
-    with bulk.connect(context, address, {"purpose": "give", "name": name}, seconds) as channel:
-        send(channel, list(content))
-        if receive(channel) != _TAKEN:
-            raise WorkerError(f"{address}: has not taken {name!r}")
+    """Gives a worker a message under a name, and waits until it has it.
+
+    Raises
+    ------
+    WorkerError, DeadlineError, OSError
+        It is gone, or does not take it.
+    """
+    if _asked(context, address, "give", name, seconds, content) != _TAKEN:
+        raise WorkerError(f"{address}: has not taken {name!r}")
 
 
 def take(context: ssl.SSLContext, address: Address, name: str, seconds: float) -> bytearray:
@@ -129,11 +138,23 @@ def take(context: ssl.SSLContext, address: Address, name: str, seconds: float) -
 
     Raises
     ------
-    WorkerError
-        It offers no such thing.
+    WorkerError, DeadlineError, OSError
+        It is gone, or offers no such thing.
     """
-    with bulk.connect(context, address, {"purpose": "take", "name": name}, seconds) as channel:
-        content = receive(channel)
+    content = _asked(context, address, "take", name, seconds)
     if not content:
         raise WorkerError(f"{address}: has no {name!r} any more")
     return content
+
+
+def _asked(
+    context: ssl.SSLContext, address: Address, purpose: str, name: str, seconds: float, content: Pieces = ()
+) -> bytearray:
+    """The answer on a connection made for one purpose."""
+    try:
+        with bulk.connect(context, address, {"purpose": purpose, "name": name}, seconds) as channel:
+            if content:
+                send(channel, list(content))
+            return receive(channel)
+    except EOFError:
+        raise WorkerError(f"{address[0]}:{address[1]} closed the connection over {name!r}") from None

@@ -26,6 +26,7 @@ from hdl.table import Table
 from hdl.yarn.containers import Containers
 from hdl.yarn.control import Server
 from hdl.yarn.crew import Crew
+from hdl.yarn.faults import Faults
 from hdl.yarn.resources import Resources
 from hdl.yarn.runner import CrewRunner, WeightsLost
 from hdl.yarn.secrets import Secrets
@@ -106,8 +107,12 @@ def _train(job: Job, settings: Settings, crew: Crew, attempt: int, watcher: Watc
     job = replace(job, publish_every=every)
     table = Table(job.table)
 
+    faults = Faults(life=attempt - 1)
+
     def hear(event: Any) -> None:
         if isinstance(event, driver.Round):
+            faults.round = event.row["round"]
+            faults.at("merging")
             crew.containers.progress = event.row["round"] / max(1, crew.rounds)
             watcher.workers(crew)
         elif isinstance(event, driver.Started):

@@ -92,7 +92,7 @@ class Processes(Resources):
 
     def _said(self, name: str, status: int) -> str:
         how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-        text = (self.folder / f"{name}.stderr").read_text(errors="replace")[-2000:].strip()
+        text = (self.folder / f"{name}.stderr").read_text(errors="replace")[-6000:].strip()
         return f"{how}; its standard error: {text}" if text else how
 
 

@@ -144,7 +144,8 @@ class CrewRunner(Runner):
         def collect() -> list[Update]:
             return [wire.decode(self.crew.take(member, "update")) for member in self.crew.members]
 
-        command = {"round": weights.round, "evaluate_only": evaluate_only, "central": True, "given": "slice", "keep": []}
+        command = {"round": weights.round, "evaluate_only": evaluate_only}
+        command |= {"central": True, "given": "slice", "keep": []}
         pieces = self.crew.do("round", lambda member: command, gift, collect, "round")
         self._told()
         return [sync.assembled(pieces)]

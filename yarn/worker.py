@@ -24,9 +24,6 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from hdl.yarn.containers import CONTROL
-from hdl.yarn.control import Client
-from hdl.yarn.secrets import WorkerSecrets
 
 from hdl import fs, optim, sync, wire
 from hdl.data import Options, Portion
@@ -37,7 +34,11 @@ from hdl.runners.work import Host
 from hdl.wire import Update, Weights
 from hdl.yarn import bulk, tokens
 from hdl.yarn.allreduce import Mesh, PeerLost, allreduce, reduce_scatter
+from hdl.yarn.containers import CONTROL
+from hdl.yarn.control import Client
 from hdl.yarn.desk import Desk
+from hdl.yarn.faults import Faults
+from hdl.yarn.secrets import WorkerSecrets
 
 BEAT_SECONDS = 0.5
 GIFT_SECONDS = 60.0  # that may pass between a command and what belongs to it
@@ -68,7 +69,7 @@ class Worker:
     def __init__(self, keys: WorkerSecrets, master: str, staging: str, host: str):
         self.keys, self.staging = keys, staging
         self.outward = keys.tls(server=False)
-        self.desk = Desk(keys.tls(server=True), host)
+        self.desk = Desk(keys.tls(server=True), host, lambda: self.faults.at("publishing"))
         self.work, self.beats = Client(keys, master, "work"), Client(keys, master, "beat")
         self.address = master
         self.generation = 0
@@ -80,6 +81,7 @@ class Worker:
         self.pending: dict[str, Any] | None = None
         self.doing: tuple[int, float] = -1, 0.0  # shard and share, for the beats
         self.limit = 0  # bytes of the container
+        self.faults = Faults()
         self.warned = 0
 
     def run(self) -> None:
@@ -93,6 +95,7 @@ class Worker:
             if command["generation"] < self.generation:  # of a crew that is no more
                 continue
             self.generation = command["generation"]
+            self.faults.rank, self.faults.life = command["rank"], command["life"]
             answer = {"ticket": command["ticket"], "generation": self.generation}
             try:
                 answer |= {"kind": "done", **(getattr(self, f"on_{command['kind']}")(command) or {})}
@@ -152,11 +155,12 @@ class Worker:
                 inward[other] = self.desk.peer(generation, other, MESH_SECONDS)
             except DeadlineError as error:
                 raise PeerLost(other, error) from None
-        self.mesh = Mesh(rank, len(peers), generation, outward, inward, self.check)
+        self.mesh = Mesh(rank, len(peers), generation, outward, inward, self.check, point=self.faults.at)
 
     def on_round(self, command: dict[str, Any]) -> dict[str, Any]:
         """One round: this worker's shards, then with the others the next weights; or, `central`, the master's slice."""
         number, measured, began = command["round"], command["evaluate_only"], time.perf_counter()
+        self.faults.round = number
         weights = self._weights(command)
         key = number, measured
         if self.made is None or self.made[0] != key:
@@ -171,6 +175,7 @@ class Worker:
         else:
             total = allreduce(self.mesh, spec, updates, weights.w.size)
             merging = time.perf_counter()
+            self.faults.at("merging")
             after, row = sync.turn(spec, weights, [total], measured)
             seconds["merge"] = time.perf_counter() - merging
             wanted = {number, after.round, *command["keep"]}
@@ -210,6 +215,7 @@ class Worker:
 
     def beat(self, shard: int, share: float) -> None:
         self.doing = shard, share
+        self.faults.at("computing" if shard in self.host._shards else "loading")
 
     # --- the master ---------------------------------------------------------------------------------------------------
 
@@ -250,9 +256,8 @@ class Worker:
         while True:
             shard, share = self.doing
             used = resident()
-            self.beats.send(
-                {"kind": "beat", "generation": self.generation, "shard": shard, "share": share, "rss": used}
-            )
+            told = {"generation": self.generation, "rss": used}
+            self.beats.send({"kind": "beat", "shard": shard, "share": share, **told})
             if self.limit and used > 0.9 * self.limit and used > self.warned * 1.02:
                 self.warned = used
                 self.beats.send({"kind": "memory", "limit": self.limit, **told})

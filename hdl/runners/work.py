@@ -103,6 +103,7 @@ class Host:
             beat(number, 0.0)
             shard = self.shard(number, beat)
             loaded = time.perf_counter() - began
+            beat(number, 0.0)
 
             def progress(done: int, total: int, number: int = number) -> Any:
                 return beat(number, done / max(1, total))

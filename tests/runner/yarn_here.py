@@ -37,6 +37,4 @@ class YarnHere:
     def train(self, job, on_event=None):
         events = Events(on_event)
         self.messages = events.messages
-        return lead(
-            job, self.settings, str(self.staging), self.resources, SECRETS, HOST, self.attempt, watcher=events
-        )
+        return lead(job, self.settings, str(self.staging), self.resources, SECRETS, HOST, self.attempt, watcher=events)
