@@ -163,8 +163,10 @@ def main(make: Callable[..., Resources] | None = None) -> None:
     faulthandler.enable()
     staging, status = sys.argv[1], 1
     try:
+        from hdl.yarn import java
         from hdl.yarn.hadoop import Hadoop
 
+        java.start()  # before HDFS is looked at, which would start a JVM of its own
         secrets, attempt = Secrets.from_container(), attempt_of(os.environ["CONTAINER_ID"])
         job, settings = read_order(staging)
         resources = Hadoop(settings, staging)
