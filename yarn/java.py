@@ -116,8 +116,9 @@ def class_path() -> list[str]:
     state = [command, os.stat(command).st_mtime_ns, [(name, os.environ[name]) for name in names]]
     kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hdl/classpath"
     kept /= hashlib.sha256(json.dumps(state).encode()).hexdigest()
+    here = "CONTAINER_ID" not in os.environ  # a container of YARN has no home to keep anything in
     with suppress(OSError):
-        if time.time() - kept.stat().st_mtime < CACHED_SECONDS:
+        if here and time.time() - kept.stat().st_mtime < CACHED_SECONDS:
             path = kept.read_text().split(":")
             if all(os.path.exists(entry) for entry in path):
                 return path
@@ -129,7 +130,9 @@ def class_path() -> list[str]:
         said = (getattr(error, "stderr", "") or "").strip()
         raise Unavailable(f"`{command} classpath --glob` failed: {error}. {said}".rstrip()) from None
     path = [entry for entry in done.stdout.strip().split(":") if entry and os.path.exists(entry)]
-    with suppress(OSError):  # in a container there may be no home to write to
+    with suppress(OSError):
+        if not here:
+            return path
         kept.parent.mkdir(parents=True, exist_ok=True)
         unfinished = kept.with_suffix(f".{os.getpid()}")
         unfinished.write_text(":".join(path))

@@ -61,7 +61,6 @@ def environment(settings: Settings, archive: bool, threads: int) -> dict[str, st
     found = {
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
-        "MALLOC_ARENA_MAX": "4",  # each arena of a thread counts as memory of the container
         "HDL_THREADS": str(threads),
     }
     if archive:

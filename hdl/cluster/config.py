@@ -12,9 +12,11 @@ from xml.sax.saxutils import escape
 from hdl.errors import Unavailable
 
 LOOPBACK = "127.0.0.1"
-# What a daemon must be found under is fixed before it starts; DataNodes and NodeManagers choose theirs and register.
+# What a daemon must be found under is fixed before it starts; DataNodes choose theirs and register.
 PORTS = ("namenode", "namenode_web", "resourcemanager", "scheduler", "tracker", "admin", "resourcemanager_web",
          "history", "history_admin", "history_web")  # fmt: skip
+RM_STORE = "org.apache.hadoop.yarn.server.resourcemanager.recovery.FileSystemRMStateStore"
+RM_STATE, NM_STATE = "resourcemanager", "recovery"  # folders of what daemons keep of running applications
 TASK_JAVA = (
     "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true "
     "--add-opens java.base/java.lang=ALL-UNNAMED"
@@ -29,7 +31,7 @@ def free_ports(names: tuple[str, ...] = PORTS) -> dict[str, int]:
             for _ in range(200):
                 candidate = socket.socket()
                 try:
-                    candidate.bind((LOOPBACK, random.randrange(10000, 32000)))
+                    candidate.bind(("", random.randrange(10000, 32000)))  # free on every node's address
                 except OSError:
                     candidate.close()
                     continue
@@ -39,6 +41,11 @@ def free_ports(names: tuple[str, ...] = PORTS) -> dict[str, int]:
             else:
                 raise Unavailable(f"no free port between 10000 and 32000 on {LOOPBACK}")
     return chosen
+
+
+def node_ports(nodemanagers: int) -> tuple[str, ...]:
+    """Names of the NodeManagers' ports: one that comes back finds its containers only under the port it had."""
+    return tuple(f"nodemanager{k}{end}" for k in range(1, nodemanagers + 1) for end in ("", "_web"))
 
 
 def node_host(number: int) -> str:
@@ -68,7 +75,7 @@ def write(conf: Path, home: Path, root: Path, ports: dict[str, int], options: di
     """
     conf.mkdir(parents=True, exist_ok=True)
     sites = {"core": _core(root, ports), "hdfs": _hdfs(root, ports, options), "mapred": _mapred(home, ports)}
-    sites["yarn"] = _yarn(conf, home, ports, options)
+    sites["yarn"] = _yarn(conf, home, root, ports, options)
     for name, site in sites.items():
         _write_site(conf / f"{name}-site.xml", site)
     _write_site(conf / "capacity-scheduler.xml", _scheduler())
@@ -117,7 +124,7 @@ def _hdfs(root: Path, ports: dict, options: dict) -> dict:
     }
 
 
-def _yarn(conf: Path, home: Path, ports: dict, options: dict) -> dict:
+def _yarn(conf: Path, home: Path, root: Path, ports: dict, options: dict) -> dict:
     return {
         "yarn.resourcemanager.hostname": LOOPBACK,
         "yarn.resourcemanager.address": f"{LOOPBACK}:{ports['resourcemanager']}",
@@ -128,10 +135,21 @@ def _yarn(conf: Path, home: Path, ports: dict, options: dict) -> dict:
         # A small cluster's jobs are short: what waits for a heartbeat should not wait for a second.
         "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms": 200,
         "yarn.nm.liveness-monitor.expiry-interval-ms": 20000,
+        "yarn.am.liveness-monitor.expiry-interval-ms": 30000,
+        # Daemons that are killed and come back find what ran before.
+        "yarn.resourcemanager.recovery.enabled": "true",
+        "yarn.resourcemanager.store.class": RM_STORE,
+        "yarn.resourcemanager.fs.state-store.uri": f"file://{root}/data/{RM_STATE}",
+        "yarn.resourcemanager.work-preserving-recovery.scheduling-wait-ms": 1000,
+        # Not "supervised": a NodeManager that is asked to end still ends its containers, one that is killed does not.
+        "yarn.nodemanager.recovery.enabled": "true",
         "yarn.nodemanager.aux-services": "mapreduce_shuffle",
         "yarn.nodemanager.resource.memory-mb": options["memory"],
         "yarn.nodemanager.resource.cpu-vcores": options["vcores"],
         "yarn.nodemanager.vmem-check-enabled": "false",
+        # Without cgroups, which "enforced" counts on, containers over their memory are looked for each second.
+        "yarn.nodemanager.resource.memory.enforced": "false",
+        "yarn.nodemanager.container-monitor.interval-ms": 1000,
         "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": 99,
         "yarn.nodemanager.disk-health-checker.min-healthy-disks": 0,
         "yarn.nodemanager.env-whitelist": "JAVA_HOME,HADOOP_HOME,HADOOP_CONF_DIR,PATH,LANG,TZ",

@@ -103,7 +103,9 @@ class Cluster:
                 if before.version != version:
                     raise SpecError(f"{root} holds data of Hadoop {before.version}, not {version}; purge it first")
             options = {"datanodes": datanodes, "nodemanagers": nodemanagers, "memory": memory, "vcores": vcores}
-            cluster = cls(root, version, home, config.free_ports(), options)
+            ports = config.free_ports(config.PORTS + config.node_ports(nodemanagers))
+            cluster = cls(root, version, home, ports, options)
+            cluster._forget()
             config.write(cluster.conf, home, root, cluster.ports, options)
             try:
                 cluster._launch()
@@ -206,7 +208,9 @@ class Cluster:
         self.daemons[name].signal(number)
 
     def restart(self, name: str) -> None:
-        """Start one daemon again, over its data."""
+        """Start one daemon again, over its data, dead or alive. What runs on a NodeManager goes on meanwhile."""
+        if name.startswith("nodemanager"):  # one that is asked to end would end its containers
+            self.kill(name)
         process.stop([self.daemons[name]])
         self._spawn(name)
         self._save()
@@ -219,6 +223,12 @@ class Cluster:
             process.stop([d for name, d in self.daemons.items() if name.rstrip("0123456789") in group.split()])
         if purge:
             shutil.rmtree(self.root, ignore_errors=True)
+
+    def _forget(self) -> None:
+        """Drop what the daemons kept of running applications: those ended with the cluster."""
+        data = self.root / "data"
+        for folder in (data / config.RM_STATE, *data.glob(f"nodemanager*/{config.NM_STATE}")):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _launch(self) -> None:
         for name in self.names():
@@ -268,11 +278,12 @@ class Cluster:
         if kind == "datanode":
             own = {"dfs.datanode.data.dir": data, "dfs.datanode.hostname": config.node_host(int(number))}
         elif kind == "nodemanager":
-            address = f"127.0.0.{number}:0"
+            address = f"127.0.0.{number}"
             own = {
-                "yarn.nodemanager.address": address,
-                "yarn.nodemanager.localizer.address": address,
-                "yarn.nodemanager.webapp.address": address,
+                "yarn.nodemanager.address": f"{address}:{self.ports[name]}",
+                "yarn.nodemanager.localizer.address": f"{address}:0",
+                "yarn.nodemanager.webapp.address": f"{address}:{self.ports[f'{name}_web']}",
+                "yarn.nodemanager.recovery.dir": data / config.NM_STATE,
                 "yarn.nodemanager.hostname": config.node_host(int(number)),
                 "yarn.nodemanager.local-dirs": data / "local",
                 "yarn.nodemanager.log-dirs": self.root / "logs" / name,

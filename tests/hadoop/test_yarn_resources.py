@@ -1,0 +1,110 @@
+"""YARN's containers: submitted, asked for by host, launched with secrets, ended; a master that comes back."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
+pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
+
+# One process holds one virtual machine, and pytest's is libhdfs's: what talks to YARN runs beside it.
+SUBMIT = """
+import json, sys
+from hdl.runners.base import Job
+from hdl.spec import Spec
+from hdl.yarn import client
+from hdl.yarn.settings import Settings
+fields = json.loads(sys.argv[1])
+seconds = {}
+application = client.submit(Job("hdfs:///data", "hdfs:///model", Spec()), Settings.make(**fields), seconds)
+print(json.dumps({"application": application, "seconds": seconds, "staging": client.staging(application)}))
+"""
+REPORT = """
+import json, sys
+from hdl.yarn import client
+print(json.dumps(vars(client.report(sys.argv[1]))))
+"""
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory):
+    """A Python that runs the trial's master and workers in the place of hdl's."""
+    path = tmp_path_factory.mktemp("bin") / "python"
+    trial = Path(__file__).with_name("trial_yarn.py")
+    path.write_text(f'#!/bin/bash\nshift 2\nexec {sys.executable} -P {trial} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def submit(run, check=True, **fields):
+    done = run(sys.executable, "-c", SUBMIT, json.dumps(fields), check=check)
+    return json.loads(done.stdout) if check else done
+
+
+def ended(run, application, seconds=240):
+    """The application's last report, once it is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = json.loads(run(sys.executable, "-c", REPORT, application).stdout)
+        if found["state"] in ("FINISHED", "FAILED", "KILLED"):
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(1)
+
+
+def test_containers_come_and_go_and_a_second_master_finds_the_one_that_is_left(run, python):
+    from hdl import fs
+
+    made = submit(run, python=python, memory=512, master_memory=512)
+    report = ended(run, made["application"])
+    assert (report["final"], report["attempt"]) == ("SUCCEEDED", 2), report["diagnostics"]
+    with fs.open(f"{made['staging']}/first.json") as file:
+        first = json.loads(file.read())
+    with fs.open(f"{made['staging']}/second.json") as file:
+        second = json.loads(file.read())
+    print(json.dumps({"submit": made["seconds"], "master": first["marks"]}))
+    assert "late" not in first
+    assert "late" not in second
+    hosts = {one["number"]: one["host"] for one in first["granted"]}
+    assert sorted(hosts) == [1, 3, 5, 7]
+    assert (hosts[1], hosts[3]) == ("localhost", "127.0.0.2")
+    assert all(one["log"].startswith("http://") for one in first["granted"])
+    kinds = {number: (kind, reason) for number, kind, reason in first["ended"]}
+    assert {number: kind for number, (kind, _) in kinds.items()} == {1: "exited", 3: "exited", 5: "memory"}
+    assert "exit status 3" in kinds[1][1]
+    assert "signal 9" in kinds[3][1]
+    assert "MiB" in first["available"]
+    assert [(one["number"], one["host"]) for one in second["left"]] == [(7, hosts[7])]
+    assert [(number, kind) for number, kind, _ in second["ended"]] == [(7, "stopped")]
+    fs.remove(made["staging"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"memory": 1 << 20}, "--worker-memory: given 1048576 MiB; a container of this cluster has at most"),
+        ({"vcores": 1000}, "--worker-vcores: given 1000; a container of this cluster has at most"),
+        ({"gpus": 1}, "--worker-gpus: given 1; a container of this cluster has at most 0"),
+        ({"queue": "nope"}, "--queue: expected one of default"),
+        ({"label": "nope"}, "--node-label: expected one of (this cluster has none)"),
+    ],
+)
+def test_what_the_cluster_has_not_is_told_before_anything_is_submitted(run, fields, said):
+    done = submit(run, check=False, python="python3", **fields)
+    assert said in done.stderr
+
+
+def test_nobody_there_is_told_in_seconds(run, cluster, tmp_path):
+    for name in ("core-site.xml", "yarn-site.xml"):
+        text = (cluster.conf / name).read_text()
+        (tmp_path / name).write_text(text.replace(f":{cluster.ports['resourcemanager']}<", ":1<"))
+    began = time.monotonic()
+    words = [sys.executable, "-c", SUBMIT, json.dumps({"python": "python3"})]
+    done = run(*words, check=False, HADOOP_CONF_DIR=str(tmp_path))
+    assert "ResourceManager 127.0.0.1:1 (yarn.resourcemanager.address) does not answer" in done.stderr
+    assert time.monotonic() - began < 30
+    assert isinstance(done, subprocess.CompletedProcess)
