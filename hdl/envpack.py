@@ -46,6 +46,7 @@ if sys.version_info[:2] != {version}:
     raise SystemExit("hdl: this node's Python is %d.%d; the environment was packed by Python %d.%d (--python names one)"
                      % (sys.version_info[:2] + {version}))
 '''
+KEPT = 3  # archives in the user's cache: of this environment and of what it was before
 LEVEL = 4  # 60 MB in 4 s; level 6 takes 8 s for 58 MB
 
 
@@ -94,7 +95,7 @@ def pack(folder: Path | None = None) -> Path:
     Parameters
     ----------
     folder : Path, optional
-        Where it goes; the user's cache if not given.
+        Where it goes. The user's cache if not given, in which the few used last are kept.
 
     Returns
     -------
@@ -111,7 +112,8 @@ def pack(folder: Path | None = None) -> Path:
     digest = hashlib.sha256()
     for name, content in sorted(files.items()):
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    folder = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hdl/env"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hdl/env"
+    folder = folder or cache
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / f"{digest.hexdigest()}.tar.gz"
     if not archive.exists():
@@ -126,6 +128,9 @@ def pack(folder: Path | None = None) -> Path:
                 entry.size, entry.mode = len(content), 0o644
                 tar.addfile(entry, io.BytesIO(content))
         unfinished.replace(archive)
+    if folder == cache:
+        os.utime(archive)  # used last
+        _thin(cache)
     return archive
 
 
@@ -147,6 +152,16 @@ def upload(archive: Path, folder: str | None = None) -> str:
         with suppress(FileExistsError):  # another driver was quicker; the name is the content
             fs.publish(path, archive.read_bytes())
     return path
+
+
+def _thin(cache: Path) -> None:
+    """Removes all archives but the `KEPT` that were used last. Others may do so at the same time."""
+    used = []
+    for path in cache.glob("*.tar.gz"):
+        with suppress(FileNotFoundError):
+            used.append((path.stat().st_mtime_ns, path))
+    for _, path in sorted(used)[:-KEPT]:
+        path.unlink(missing_ok=True)
 
 
 def _hdl() -> Iterator[tuple[str, Path]]:

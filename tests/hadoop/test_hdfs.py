@@ -8,9 +8,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from hdl import fs, libhdfs
+from hdl.data.find import open_source
 from hdl.errors import DeadlineError, Unavailable
 
 
@@ -113,6 +115,27 @@ def test_a_folder_is_published_whole(folder):
     with pytest.raises(FileExistsError), fs.publish_folder(f"{folder}/model"):
         pass
     assert fs.list(folder) == ["model"]
+
+
+def test_data_that_is_imported_and_brought_back_is_the_same(run, folder, tmp_path):
+    """`hdl import` from here to HDFS and back: every sample, label, type and the order."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    np.savez(tmp_path / "digits.npz", x=digits.data.astype(np.uint8), y=digits.target)
+    hdl = [sys.executable, "-m", "hdl"]
+    run(*hdl, "import", tmp_path / "digits.npz", f"{folder}/there", "--shards", 3)
+    assert fs.list(f"{folder}/there") == [f"part-0000{k}.parquet" for k in range(3)]
+    run(*hdl, "import", f"{folder}/there", tmp_path / "back", "--shards", 2)
+    found = {}
+    for path in (str(tmp_path / "digits.npz"), f"{folder}/there", str(tmp_path / "back")):
+        source = open_source(path)
+        blocks = [block for portions in source.portions(2) for block in source.read(portions)]
+        found[path] = np.concatenate([block.x for block in blocks]), np.concatenate([block.y for block in blocks])
+    for x, y in found.values():
+        assert x.dtype == np.uint8
+        assert np.array_equal(x, digits.data)
+        assert np.array_equal(y, digits.target)
 
 
 def test_hosts_are_those_of_the_blocks(folder, run, tmp_path):

@@ -36,6 +36,18 @@ def test_the_name_is_the_content(small, tmp_path):
     assert sorted(path.suffix for path in (tmp_path / "env").iterdir()) == [".gz", ".gz"]
 
 
+def test_the_cache_keeps_the_few_that_were_used_last(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = []
+    for number in range(envpack.KEPT + 2):
+        small["a.py"].write_text(str(number))
+        made.append(envpack.pack())
+        if number == envpack.KEPT:
+            small["a.py"].write_text("1")
+            assert envpack.pack() == made[1]  # used again, so it stays
+    assert {*made[0].parent.iterdir()} == {made[1], *made[-2:]}
+
+
 def test_another_python_stops_and_says_so(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(envpack.CHECK.format(version=(2, 7)))
     done = subprocess.run(
