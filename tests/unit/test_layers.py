@@ -31,9 +31,9 @@ LAYERS = {
     "versions": BASE | {"models", "data", "wire", "sync", "table"},
     "answers": BASE,
     "envpack": BASE | {"fs"},
-    "runners": BASE | STEP | {"streaming"},
+    "runners": BASE | STEP | {"streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
-    "yarn": BASE | STEP | {"runners", "driver"},
+    "yarn": BASE | STEP | {"runners", "driver", "report"},  # of the report the pieces of its page alone: see below
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "driver": BASE | {"publisher", "models", "data", "wire", "sync", "step", "fs", "table", "runners", "versions"},
@@ -98,6 +98,12 @@ def test_of_the_runners_the_driver_knows_the_interface_alone(root):
     assert {name for name in names if name.startswith("hdl.runners")} <= {
         f"hdl.runners.base.{name}" for name in ("Job", "Notify", "Plan", "Progress", "Replaced", "Runner")
     }
+
+
+def test_of_the_report_the_application_knows_the_pieces_of_its_page_alone(root):
+    for own, _, path in sources(root):
+        names = imports(path, "hdl.yarn") if own == "yarn" else set()
+        assert {name for name in names if name.startswith("hdl.report")} <= {"hdl.report.page", "hdl.report.page.text"}
 
 
 def test_of_the_data_the_wire_knows_the_summary_alone(root):
