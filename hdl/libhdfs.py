@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,11 @@ def resolve(path: str) -> tuple[Any, str]:
     match = re.fullmatch(r"hdfs://([^/]*)(/.*)?", path)
     if not match:
         raise ValueError(f"{path!r}: expected hdfs://host:port/path or hdfs:///path")
-    return _connect(match[1]), match[2] or "/"
+    with _connecting:  # two threads that import pydoop at once see halves of it
+        return _connect(match[1]), match[2] or "/"
+
+
+_connecting = threading.Lock()
 
 
 @cache

@@ -178,6 +178,13 @@ class Teller:
         if handler := getattr(self, f"_on_{type(event).__name__.lower()}", None):
             handler(event)
 
+    def _on_waiting(self, event: Any) -> None:
+        said = f": {event.text}" if event.text else ""
+        self._display.say(f"YARN: {event.state.lower().replace('_', ' ')}{said}")
+
+    def _on_log(self, event: Any) -> None:
+        self._display.say(event.text)
+
     def _on_stage(self, event: Any) -> None:
         if event.name == "summarise":
             self._display.say("reading the data …")
@@ -214,5 +221,7 @@ class Teller:
         if not row.get("final"):
             seconds = (row.get("seconds") or {}).get("round")
             self._display.round({**row, "round": row["round"] + 1, "seconds": seconds}, self._validation)
-            if split := [f"{name} {row['seconds'][name]:.1f}" for name in PHASES if name in row.get("seconds") or ()]:
+            if "start" not in (row.get("seconds") or {}):  # no job of its own
+                return
+            if split := [f"{name} {row['seconds'][name]:.1f}" for name in PHASES if name in row["seconds"]]:
                 self._display.say(f"  of its {seconds:.1f} s: {', '.join(split)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import re
 import shlex
 import signal
 from collections.abc import Iterator
@@ -28,7 +29,14 @@ RUNNERS = {
 SCORED = 1_000_000  # training samples up to which the report scores them again, where there is no test data
 RUN = "Run"
 ENDS = {"patience": "stopped early: validation got no better", "converged": "stopped early: converged"}
+YARN = "YARN (--runner yarn)"
 RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "no_report", "quiet", "dry_run")
+# The flags of the YARN runner alone: field of its settings by name
+YARN_NAMES = {
+    "worker_memory": "memory", "worker_vcores": "vcores", "worker_gpus": "gpus", "master_memory": "master_memory",
+    "queue": "queue", "node_label": "label", "publish_every": "publish_every", "worker_timeout": "silence_seconds",
+    "gather_timeout": "gather_seconds", "detach": "detach",
+}  # fmt: skip
 OWN_FILES = ("common.safetensors", "report.html", "measured.json")  # in a table's folder, besides the versions
 
 
@@ -52,8 +60,47 @@ def _run_options(command: click.Command) -> click.Command:
     return command
 
 
+class Memory(click.ParamType):
+    """An amount of memory, 2g or 1536m, as MiB."""
+
+    name = "memory"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mg])(?:i?b)?", str(value).strip().lower())
+        if isinstance(value, int) or not found:
+            self.fail(f"expected an amount like 2g or 1536m (given {value!r})", param, ctx)
+        return round(float(found[1]) * (1024 if found[2] == "g" else 1))
+
+
+def _yarn_options(command: click.Command) -> click.Command:
+    """The flags of the YARN runner. They do not change the weights."""
+    seconds = click.FloatRange(min=0, min_open=True)
+    command.params[10:10] = [
+        Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=YARN,
+               help="Of a worker's container, as 2g or 1536m.  [default: 1g]"),
+        Option(["--worker-vcores"], type=click.IntRange(min=1), metavar="N", section=YARN,
+               help="Processors of a worker's container.  [default: 1]"),
+        Option(["--worker-gpus"], type=click.IntRange(min=0), metavar="N", section=YARN,
+               help="GPUs of a worker's container.  [default: 0]"),
+        Option(["--master-memory"], type=Memory(), metavar="SIZE", section=YARN,
+               help="Of the master's container.  [default: 1g]"),
+        Option(["--queue"], metavar="NAME", section=YARN, help="YARN's queue; default: the cluster's own."),
+        Option(["--node-label"], metavar="NAME", section=YARN, help="Run on nodes of this label only."),
+        Option(["--publish-every"], type=click.IntRange(min=0), metavar="ROUNDS", section=YARN,
+               help="Rounds between two versions in TABLE; 0: as often as HDFS keeps up.  [default: 0]"),
+        Option(["--worker-timeout"], type=seconds, metavar="SECONDS", section=YARN,
+               help="Silence after which a worker is replaced.  [default: 20]"),
+        Option(["--gather-timeout"], type=seconds, metavar="SECONDS", section=YARN,
+               help="Wait for all workers' containers.  [default: 180]"),
+        Option(["--detach"], is_flag=True, default=None, section=YARN,
+               help="Submit, print the application's id, and return."),
+    ]  # fmt: skip
+    return command
+
+
 @spec_options
 @data_options
+@_yarn_options
 @_run_options
 @click.command(cls=Command)
 @click.argument("data", metavar="DATA")
@@ -69,6 +116,7 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     hdl train mnist --out model --test mnist:test --net 784-100-32-10 --shards 4 --workers 2
     """
     run = {name: values.pop(name) for name in RUN_NAMES}
+    run["settings"] = _yarn_settings(run["runner"], {name: values.pop(name) for name in YARN_NAMES})
     base, reading = _stored(out) if run["resume"] and out else (None, None)
     spec = take_spec(values, base, run["workers"] or 1)
     options = take_data_options(values, reading)
@@ -80,6 +128,20 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     if out == "":
         raise SpecError("--out: expected the name of a folder (given '')")
     _train(data, out, spec, options, **run)
+
+
+def _yarn_settings(runner: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The YARN runner's own settings; with it the virtual machine, which must be there before HDFS is looked at."""
+    given = {name: value for name, value in given.items() if value is not None}
+    if runner != "yarn":
+        if given:
+            flags = ", ".join("--" + name.replace("_", "-") for name in given)
+            raise SpecError(f"{flags}: for --runner yarn only (given --runner {runner})")
+        return {}
+    from hdl.yarn import java
+
+    java.start()
+    return {YARN_NAMES[name]: value for name, value in given.items()}
 
 
 def _stored(out: str) -> tuple[Any, dict[str, Any]]:
@@ -95,34 +157,40 @@ def _stored(out: str) -> tuple[Any, dict[str, Any]]:
 
 def _train(
     data: str, out: str, spec: Any, options: Any, *, test: str | None, resume: bool, overwrite: bool, runner: str,
-    workers: int | None, threads: int | None, no_report: bool, quiet: bool, dry_run: bool
+    workers: int | None, threads: int | None, no_report: bool, quiet: bool, dry_run: bool, settings: dict[str, Any]
 ) -> None:  # fmt: skip
     from hdl import driver
     from hdl.data import open_source
     from hdl.runners.base import Job
 
-    made = make_runner(runner, workers, threads, spec.shards)
+    made = make_runner(runner, workers, threads, spec.shards, **settings)
     open_source(data, options)  # a wrong path is told before anything is removed or made
     if test is not None:
         open_source(test, options)
     _prepare(out, resume, overwrite)
     with progress.show(quiet=quiet) as display, _stoppable(), made:
         told = progress.Teller(display, out, made.workers)
+        job = Job(data, out, spec, options, resume)
         try:
-            outcome = driver.train(Job(data, out, spec, options, resume), made, told)
+            # Of the YARN application the driver is a part: its runner trains by itself.
+            outcome = made.train(job, told) if hasattr(made, "train") else driver.train(job, made, told)
         except KeyboardInterrupt:
             display.close()
-            raise Interrupted(_how_to_resume(data, out)) from None
+            raise Interrupted(_how_to_resume(data, out, runner)) from None
         display.close()
+        if outcome is None:
+            click.echo(made.application)
+            click.echo(f"submitted; follow it with: hdl attach {made.application}", err=True)
+            return
         if outcome.reason in ENDS:
             display.say(ENDS[outcome.reason])
     try:
-        _finish(data, out, options, outcome, test, no_report, threads)
+        finish(data, out, options, outcome, test, no_report, threads)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted while measuring; the network in {out} is complete") from None
 
 
-def make_runner(name: str, workers: int | None, threads: int | None, shards: int) -> Any:
+def make_runner(name: str, workers: int | None, threads: int | None, shards: int, **settings: Any) -> Any:
     """The runner of a name; without a number of workers one a shard, but of the local one at most the processors.
 
     Raises
@@ -138,7 +206,7 @@ def make_runner(name: str, workers: int | None, threads: int | None, shards: int
     if importlib.util.find_spec(module) is None:
         raise Unavailable(f"--runner {name}: this version of hdl has no such runner yet; there is: local")
     workers = workers or (min(cores(), shards) if name == "local" else shards)
-    return getattr(importlib.import_module(module), attribute)(workers=workers, threads=threads)
+    return getattr(importlib.import_module(module), attribute)(workers=workers, threads=threads, **settings)
 
 
 def _prepare(out: str, resume: bool, overwrite: bool) -> None:
@@ -164,13 +232,14 @@ def _prepare(out: str, resume: bool, overwrite: bool) -> None:
             fs.remove(path)
 
 
-def _how_to_resume(data: str, out: str) -> str:
+def _how_to_resume(data: str, out: str, runner: str) -> str:
     from hdl.table import Table
 
     numbers = Table(out).numbers()
     if not numbers:
         return "interrupted before the first version; nothing was written"
-    command = shlex.join(["hdl", "train", data, "--out", out, "--resume"])
+    carried = [] if runner == "local" else ["--runner", runner]
+    command = shlex.join(["hdl", "train", data, "--out", out, "--resume", *carried])
     return f"interrupted; version {numbers[-1]} is kept. Go on with: {command}"
 
 
@@ -192,7 +261,7 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _finish(
+def finish(
     data: str, out: str, options: Any, outcome: Any, test: str | None, no_report: bool, threads: int | None
 ) -> None:
     """Measure, make the report, tell the results on standard output; what fails here leaves the network as it is."""

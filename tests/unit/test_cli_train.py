@@ -226,7 +226,12 @@ def test_import_and_train_on_it(trained, capfd, tmp_path):
 @pytest.mark.parametrize(
     ("args", "status", "said"),
     [
-        (["train", "{data}", "--out", "{tmp}/t", "--runner", "yarn"], 8, "no such runner yet"),
+        (
+            ["train", "{data}", "--out", "{tmp}/t", "--queue", "q"],
+            2,
+            "--queue: for --runner yarn only (given --runner l",
+        ),
+        (["train", "{data}", "--out", "{tmp}/t", "--worker-memory", "lots"], 2, "expected an amount like 2g or 1536m"),
         (["train", "{data}", "--out", "{tmp}/t", "--runner", "cloud"], 2, "--runner: expected one of local"),
         (["train", "{data}", "--out", "{tmp}/t", "--resume", "--overwrite"], 4, "no table to resume"),
         (["train", "{data}", "--out", "{data}"], 4, "is a file"),

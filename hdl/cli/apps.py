@@ -1,0 +1,241 @@
+"""`hdl status`, `hdl logs`, `hdl attach` and `hdl kill`: the applications of the YARN runner."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from hdl.cli import progress
+from hdl.cli.common import Command, count, duration, percent
+from hdl.errors import HdlError, Interrupted, SpecError
+
+WATCH_SECONDS = 0.5
+ROUNDS, MESSAGES = 8, 4  # the last ones, that are shown
+CONTAINER = re.compile(r"container_(?:e\d+_)?\d+_\d+_\d+_\d+")
+
+application = click.argument("application", metavar="APP")
+
+
+@click.command(cls=Command)
+@click.argument("application", metavar="[APP]", required=False)
+@click.option("--watch", "-w", is_flag=True, help="Keep it up to date until the application is over, or Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, or a list without APP.")
+def status_(application: str | None, watch: bool, as_json: bool) -> None:
+    """Show what an application on YARN is doing: rounds, workers, what was said.
+
+    Without APP: your applications, the newest first.
+    """
+    from hdl.yarn import client
+
+    if application is None:
+        if watch:
+            raise click.UsageError("--watch needs an APP.", click.get_current_context())
+        found = client.applications()
+        if as_json:
+            click.echo(json.dumps([asdict(report) for report in found]))
+        elif found:
+            _print(_list(found))
+        else:
+            click.echo("no application of hdl on this cluster")
+        return
+    if as_json:
+        report, page = _look(application)
+        click.echo(json.dumps({"report": asdict(report), "page": page}))
+    elif watch:
+        _watch(application)
+    else:
+        _print(_view(*_look(application)))
+
+
+@click.command(cls=Command)
+@application
+@click.option("--worker", metavar="N|CONTAINER", help="Of this worker alone.")
+def logs_(application: str, worker: str | None) -> None:
+    """Print what the processes of an application said: its master's, its workers', or one worker's."""
+    from hdl.yarn import client, follow
+
+    report = client.report(application)
+    container = _container(report, worker) if worker is not None else ""
+    lines = 0
+    for lines, line in enumerate(follow.log_lines(application, container), 1):  # noqa: B007 - counts
+        click.echo(line)
+    if not lines:
+        raise HdlError(f"YARN has no logs yet; try again, or: {follow.log_command(application, container)}")
+
+
+@click.command(cls=Command)
+@application
+@click.option("--no-report", is_flag=True, help="Make no TABLE/report.html.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+def attach_(application: str, no_report: bool, quiet: bool) -> None:
+    """Follow an application as `hdl train` does, and tell its results. Ctrl-C only stops following."""
+    from hdl.cli.train import ENDS, finish
+    from hdl.data import Options
+    from hdl.yarn import client, follow
+
+    client.connect()  # its virtual machine must be there before HDFS is looked at
+    order = follow.order_of(application)
+    with progress.show(quiet=quiet) as display:
+        told = progress.Teller(display, order["table"], order["settings"]["workers"])
+        try:
+            outcome = follow.follow(application, told)
+        except KeyboardInterrupt:
+            display.close()
+            raise Interrupted(f"detached; {application} goes on. Follow it with: hdl attach {application}") from None
+        display.close()
+        if outcome.reason in ENDS:
+            display.say(ENDS[outcome.reason])
+    finish(order["data"], order["table"], Options.make(order["options"]), outcome, None, no_report, None)
+
+
+@click.command(cls=Command)
+@application
+def kill_(application: str) -> None:
+    """End an application. The versions that its table holds stay; `hdl train --resume` goes on from the last."""
+    from hdl.yarn import client
+
+    before = client.report(application)
+    if before.over:
+        click.echo(f"{application} was over: {before.final.lower()}")
+        return
+    client.kill(application)
+    click.echo(f"killed {application}")
+
+
+def _look(application: str) -> tuple[Any, dict[str, Any] | None]:
+    """YARN's report, and the master's own status while it has a page."""
+    from hdl.yarn import client, follow
+
+    report = client.report(application)
+    page = follow.page(report.url, "status.json") if report.state == "RUNNING" else None
+    return report, page if isinstance(page, dict) else None
+
+
+def _container(report: Any, worker: str) -> str:
+    """The container of a worker, by its number while it runs, or by its own name."""
+    from hdl.yarn import follow
+
+    if CONTAINER.fullmatch(worker):
+        return worker
+    if not worker.isdecimal():
+        raise SpecError(f"--worker: expected a number or a container's id (given {worker!r})")
+    page = follow.page(report.url, "status.json") if report.state == "RUNNING" else None
+    if page:
+        found = {str(one.get("worker")): str(one.get("container")) for one in page.get("workers") or ()}
+        if worker in found and CONTAINER.fullmatch(found[worker]):
+            return found[worker]
+        raise SpecError(f"--worker: expected one of {', '.join(found) or '(none yet)'} (given {worker})")
+    names = dict.fromkeys(name for line in follow.log_lines(report.application) for name in CONTAINER.findall(line))
+    raise SpecError(
+        f"--worker {worker}: the application has no page that knows its workers ({report.state.lower()}); "
+        f"give a container: {', '.join(names) or 'YARN has no logs of it'}"
+    )
+
+
+def _watch(application: str) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(highlight=False), auto_refresh=False, transient=False) as live:
+        last = None
+        while True:
+            report, page = _look(application)
+            last = page or last
+            live.update(_view(report, last), refresh=True)
+            if report.over:
+                return
+            time.sleep(WATCH_SECONDS)
+
+
+def _print(thing: Any) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200  # a file has no edge
+    console.print(thing)
+
+
+def _table(*columns: str) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+    return table
+
+
+def _list(found: list[Any]) -> Any:
+    table = _table("application", "state", ">done", ">age", "queue", "name")
+    for one in found:
+        state = one.final if one.over else one.state
+        age = duration(max(0.0, (one.finished or time.time()) - one.started))
+        table.add_row(one.application, state.lower(), f"{100 * one.progress:.0f} %", age, one.queue, _text(one.name))
+    return table
+
+
+def _view(report: Any, page: dict[str, Any] | None) -> Any:
+    """One application: its head, its last rounds, its workers, the last messages."""
+    from rich.console import Group
+
+    state = report.final if report.over else report.state
+    lasted = duration(max(0.0, (report.finished or time.time()) - report.started))
+    head = f"{report.application}  {state.lower()}, {lasted}, attempt {report.attempt}  {report.url}"
+    parts: list[Any] = [_text(head)]
+    if report.diagnostics:
+        parts.append(_text(report.diagnostics))
+    if page:
+        parts.append(_text(f"{page.get('stage') or page.get('state')}: round {page['round']} of {page['rounds']}"))
+        if rows := [row for row in page.get("rows") or () if not row.get("final")]:
+            parts += [_text(""), _rounds(rows[-ROUNDS:])]
+        if workers := page.get("workers"):
+            parts += [_text(""), _workers(workers)]
+        parts += [_text(f"{_clock(said['time'])}  {said['text']}") for said in (page.get("messages") or [])[-MESSAGES:]]
+    return Group(*parts)
+
+
+def _rounds(rows: list[dict[str, Any]]) -> Any:
+    table = _table(">round", ">cost", ">accuracy", ">val. cost", ">val. accuracy", ">seconds")
+    for row in rows:
+        seconds = (row.get("seconds") or {}).get("round")
+        table.add_row(
+            str(row["round"] + 1), _number(row.get("cost")), percent(row.get("accuracy")), _number(row.get("val_cost")),
+            percent(row.get("val_accuracy")), duration(seconds) if seconds is not None else "–",
+        )  # fmt: skip
+    return table
+
+
+def _workers(workers: list[dict[str, Any]]) -> Any:
+    """The slowest is named where others have waited for it."""
+    took = [one["seconds"] for one in workers if isinstance(one.get("seconds"), (int, float))]
+    middle = sorted(took)[len(took) // 2] if took else 0.0
+    table = _table(">worker", "host", "shards", "state", ">seconds", ">staleness", "")
+    for one in workers:
+        seconds, stale = one.get("seconds"), one.get("staleness")
+        slow = len(took) > 1 and seconds == max(took) and seconds > 1.2 * middle
+        table.add_row(
+            str(one.get("worker")), _text(one.get("host")), _text(", ".join(map(str, one.get("shards") or ()))),
+            _text(one.get("state")), duration(seconds) if isinstance(seconds, (int, float)) else "–",
+            "–" if stale is None else str(stale), "straggler" if slow else "",
+        )  # fmt: skip
+    return table if table.row_count else _text(count(0, "worker"))
+
+
+def _text(value: Any) -> Any:
+    """What others said, as it is: no markup, no control characters."""
+    from rich.text import Text
+
+    return Text("".join(c if c.isprintable() else " " for c in str(value if value is not None else "")))
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, (int, float)) else "–"
+
+
+def _clock(moment: Any) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(float(moment)))

@@ -1,0 +1,95 @@
+"""The long-lived YARN application, as the command line and scripts see it: submitted, followed, ended with Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from hdl.errors import HdlError, SpecError
+from hdl.runners.base import Job
+from hdl.yarn import client, java
+from hdl.yarn.follow import follow
+from hdl.yarn.settings import Settings
+
+
+class YarnRunner:
+    """Trains in one application on YARN; the driver runs there, not here.
+
+    The virtual machine starts with it, before anything reads HDFS: make it first.
+
+    Parameters
+    ----------
+    workers : int
+    threads : int, optional
+        Of each worker's core; None: its vcores.
+    on_submitted : function of str, optional
+        Called with the application's id.
+    detach : bool
+        Return when the application is submitted.
+    **settings
+        Fields of `hdl.yarn.settings.Settings`.
+
+    Attributes
+    ----------
+    application : str or None
+    seconds : dict
+        What each step of submitting took.
+
+    Examples
+    --------
+    >>> runner = YarnRunner(workers=4, memory=2048)  # doctest: +SKIP
+    >>> outcome = runner.train(Job("hdfs:///digits", "hdfs:///model", Spec(shards=4)))  # doctest: +SKIP
+    """
+
+    name = "yarn"
+
+    def __init__(
+        self, workers: int = 1, threads: int | None = None, on_submitted: Callable[[str], None] | None = None,
+        detach: bool = False, **settings: Any,
+    ):  # fmt: skip
+        for name in ("python", "archive"):  # as for the other runners on Hadoop
+            settings[name] = settings.get(name) or os.environ.get(f"HDL_NODE_{name.upper()}")
+        self.settings = Settings.make(workers=workers, threads=threads, **settings)
+        self.workers, self.detach, self.on_submitted = workers, detach, on_submitted
+        self.application: str | None = None
+        self.seconds: dict[str, float] = {}
+        java.start()
+
+    def train(self, job: Job, on_event: Callable[[Any], None] | None = None) -> Any:
+        """Submits and follows; as `hdl.driver.train`, which does the same here.
+
+        Returns
+        -------
+        Outcome or None
+            None if the application was only submitted.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            The application was ended; the table's last version stays.
+        """
+        settings = self.settings
+        if job.spec and settings.workers > job.spec.shards:
+            raise SpecError(f"workers: expected at most one a shard, {job.spec.shards} (given {settings.workers})")
+        self.application = client.submit(job, settings, self.seconds)
+        if self.on_submitted:
+            self.on_submitted(self.application)
+        if self.detach:
+            return None
+        try:
+            return follow(self.application, on_event)
+        except KeyboardInterrupt:
+            with suppress(HdlError):
+                client.kill(self.application)
+            raise
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def __enter__(self) -> YarnRunner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

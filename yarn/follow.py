@@ -1,0 +1,245 @@
+"""Following an application from afar: YARN's report, the events of its master's page, and at the end its outcome."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from hdl import fs, step
+from hdl.driver import Outcome, Round, Stage, Started
+from hdl.errors import DeadlineError, HdlError, SpecError, WorkerError
+from hdl.runners.base import Progress, Replaced
+from hdl.runners.job import _NOISE, SAID, hadoop
+from hdl.runners.local_worker import error_from
+from hdl.spec import parse
+from hdl.table import Table
+from hdl.yarn import client
+from hdl.yarn.client import ORDER, OUTCOME, Report
+
+LOOK_SECONDS = 1 / 3
+PAGE_SECONDS = 5.0
+PAGE_BYTES = 64 << 20
+AWAY_SECONDS = 120.0  # that the ResourceManager may be gone while an application is followed
+LOG_SECONDS = 20.0  # that the nodes may take to hand over a finished application's logs
+COMMAND_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Log:
+    """An event: something for people, said by the master, or by YARN."""
+
+    time: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An event: YARN's state of an application whose master has not begun."""
+
+    state: str
+    text: str
+
+
+def follow(application: str, on_event: Callable[[Any], None] | None = None, deadline: float | None = None) -> Outcome:
+    """Follows an application to its end.
+
+    Parameters
+    ----------
+    application : str
+    on_event : function of an event, optional
+        Called with what `driver.train` tells, and with `Log` and `Waiting`.
+    deadline : float, optional
+        Seconds after which the application is left to itself.
+
+    Raises
+    ------
+    HdlError
+        What ended the training, as it was raised in the application; WorkerError with what its processes said, if it
+        was killed or broke down.
+    DeadlineError
+        The deadline has passed, or YARN does not answer any more.
+    """
+    heard = _Heard(application, on_event or (lambda event: None))
+    until = None if deadline is None else time.monotonic() + deadline
+    seen = 0
+    while True:
+        found = _patient_report(application)
+        if found.state == "RUNNING":
+            seen, events = events_of(found.url, seen)
+            for event in events:
+                heard.tell(event)
+        elif not found.over:
+            heard.wait(Waiting(found.state, waits_for(found.diagnostics)))
+        if found.over:
+            return _outcome(found, heard)
+        if until is not None and time.monotonic() > until:
+            raise DeadlineError(
+                f"{application} runs for longer than {deadline:g} s; `hdl attach {application}` goes on"
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+class _Heard:
+    """Hands events on, each round once: a master that came back tells again what the first one told."""
+
+    def __init__(self, application: str, on_event: Callable[[Any], None]):
+        self.application, self.on_event = application, on_event
+        self.last, self.started, self.waiting = -1, False, None
+
+    def wait(self, event: Waiting) -> None:
+        if event != self.waiting:
+            self.waiting = event
+            self.on_event(event)
+
+    def tell(self, event: Any) -> None:
+        if isinstance(event, Started):
+            if self.started:
+                return
+            self.started = True
+        elif isinstance(event, Round):
+            if event.row["version"] <= self.last:
+                return
+            self.last = event.row["version"]
+            if not self.started:  # it began before we listened
+                self.tell(self._beginning())
+        self.on_event(event)
+
+    def _beginning(self) -> Started:
+        """The beginning of the training, as the table tells it."""
+        zero = Table(order_of(self.application)["table"]).header(0)
+        spec, samples = parse(zero["spec"]), zero["about"]["schema"]["samples"]
+        return Started(spec, samples, step.rounds(spec, samples), 0)
+
+
+def waits_for(diagnostics: str) -> str:
+    """What YARN says that an application waits for, without the figures of its queue and the time."""
+    return re.sub(r"^\[[^]]*\]\s*", "", diagnostics).split(" Details :")[0].strip()
+
+
+def events_of(url: str, since: int) -> tuple[int, list[Any]]:
+    """The events that a master's page has from number `since` on, and the next number to ask for.
+
+    A page that does not answer, because the master is on its way or on its way out, has none.
+    """
+    found = page(url, f"events.json?since={since}")
+    if not isinstance(found, dict) or not isinstance(found.get("next"), int):
+        return since, []
+    return found["next"], [event for event in map(event_from, found.get("events") or ()) if event is not None]
+
+
+def page(url: str, name: str) -> Any:
+    """A JSON answer of a master's page through YARN's proxy; None while there is none."""
+    if not url.startswith(("http://", "https://")):
+        return None
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with suppress(OSError, ValueError), opener.open(f"{url.rstrip('/')}/{name}", timeout=PAGE_SECONDS) as answer:
+        return json.loads(answer.read(PAGE_BYTES))
+    return None
+
+
+def event_from(fields: dict[str, Any]) -> Any:
+    """An event out of its JSON; None for one that this hdl does not know."""
+    kinds = {"Stage": Stage, "Started": Started, "Progress": Progress, "Replaced": Replaced, "Round": Round, "Log": Log}
+    rest = {name: value for name, value in fields.items() if name != "kind"}
+    try:
+        if fields["kind"] == "Started":
+            rest["spec"] = parse(rest["spec"])
+        elif fields["kind"] == "Replaced":
+            rest["shards"] = tuple(rest["shards"])
+        return kinds[fields["kind"]](**rest)
+    except (KeyError, TypeError, HdlError):
+        return None
+
+
+def order_of(application: str) -> dict[str, Any]:
+    """What the application was told: data, table, options.
+
+    Raises
+    ------
+    SpecError
+        Its folder is not there any more.
+    """
+    return _read(application, ORDER) or _gone(application)
+
+
+def _read(application: str, name: str) -> dict[str, Any] | None:
+    with suppress(FileNotFoundError), fs.open(fs.join(client.staging(application), name)) as file:
+        return json.loads(file.read())
+    return None
+
+
+def _gone(application: str) -> Any:
+    raise SpecError(f"{application}: its folder {client.staging(application)} is gone; its end was told before")
+
+
+def _patient_report(application: str) -> Report:
+    """YARN's report; a ResourceManager that restarts is waited for."""
+    until = time.monotonic() + AWAY_SECONDS
+    while True:
+        try:
+            return client.report(application)
+        except DeadlineError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(1.0)
+
+
+def _outcome(found: Report, heard: _Heard) -> Outcome:
+    """What became of an application that is over; the rounds that were not told yet are told now."""
+    left = _read(found.application, OUTCOME)
+    if left and "outcome" in left:
+        fields = left["outcome"]
+        rows = list(Table(fields["table"]).read(fields["version"]).rows)
+        for row in rows:
+            heard.tell(Round(row))
+        client.remove(client.staging(found.application))
+        return Outcome(**{**fields, "spec": parse(fields["spec"]), "rows": rows})
+    log = f"The full log: {log_command(found.application)}"
+    if left and "error" in left:
+        client.remove(client.staging(found.application))
+        raise error_from(left["error"], f"{found.application}, its master")
+    message = f"{found.application} {found.final.lower()} after attempt {found.attempt} of its master"
+    if found.diagnostics:
+        message += f": {found.diagnostics[:1500]}"
+    if found.state != "KILLED" and (said := said_by(found.application)):
+        message += f"\nits processes said:\n{said}"
+    raise WorkerError(f"{message}\n{log}")
+
+
+def log_command(application: str, container: str = "") -> str:
+    """What shows the whole log."""
+    return f"yarn logs -applicationId {application}" + (f" -containerId {container}" if container else "")
+
+
+def said_by(application: str, seconds: float = LOG_SECONDS) -> str:
+    """The end of what an application wrote to standard error, without Hadoop's chatter."""
+    until = time.monotonic() + seconds
+    while True:
+        lines = [line for line in log_lines(application, files="stderr") if not _NOISE.search(line)]
+        if lines or time.monotonic() > until:
+            return "\n".join(lines)[-SAID:]
+        time.sleep(1.0)
+
+
+def log_lines(application: str, container: str = "", files: str = "") -> Iterator[str]:
+    """The lines of an application's logs, or of one container's; none if the nodes have not handed them over.
+
+    Raises
+    ------
+    DeadlineError
+        YARN takes too long.
+    """
+    words = log_command(application, container).split()
+    command = [hadoop("yarn"), *words[1:], *(["-log_files", files] if files else [])]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=COMMAND_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise DeadlineError(f"`{' '.join(words)}` took more than {COMMAND_SECONDS:g} s") from None
+    yield from done.stdout.splitlines() if done.returncode == 0 else ()
