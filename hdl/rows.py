@@ -225,7 +225,11 @@ def best(rows: Sequence[Row], numbers: Iterable[int] | None = None) -> int | Non
     numbers : iterable of int, optional
         The versions to choose from; all if not given, though not all may have been published.
     """
-    cost = rows.cost if isinstance(rows, Rows) else {n: row.get("val_cost") for n, row in enumerate(rows)}.get
+
+    def of_list(version: int) -> float | None:
+        return rows[version].get("val_cost") if version < len(rows) else None
+
+    cost = rows.cost if isinstance(rows, Rows) else of_list
     among = range(len(rows)) if numbers is None else numbers
     measured = [(found, number) for number in among if (found := cost(number)) is not None]
     return min(measured)[1] if measured else None

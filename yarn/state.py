@@ -191,6 +191,15 @@ class _Curve:
 
 def plain(value: Any) -> Any:
     """As JSON has it: dataclasses, specs, mappings and arrays as their parts; numbers that it lacks as None."""
+    kind = type(value)
+    if kind in (str, int, bool, type(None)):  # most of it, so first: a round must not wait for the page
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind is dict:
+        return {str(name): plain(item) for name, item in value.items()}
+    if kind in (list, tuple):
+        return [plain(item) for item in value]
     if isinstance(value, BaseModel):
         return plain(value.model_dump(mode="json"))
     if is_dataclass(value) and not isinstance(value, type):
@@ -200,9 +209,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return plain(value.tolist())
     if isinstance(value, (set, frozenset)):
-        value = sorted(value)
+        return plain(sorted(value))
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+    for base in (int, float):  # an enumeration's member, a subclass
+        if isinstance(value, base):
+            return plain(base(value))
+    return str(value)
