@@ -127,6 +127,9 @@ def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = Non
 
 
 def _train(job: Job, runner: Runner, table: Table, notify: Notify) -> Outcome:
+    asked = job.spec and job.spec.sync.mode == "async"
+    if asked and not runner.asynchronous:
+        raise SpecError(f"sync.mode: runner {runner.name} has no async; --runner yarn does")
     there = table.latest() is not None
     if there and not job.resume:
         raise TableError(f"{job.table}: there is a table already; --resume goes on with it, another name starts anew")

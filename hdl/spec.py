@@ -105,9 +105,11 @@ class Genetic(Part):
 class Sync(Part):
     """What a round means. `every` counts epochs or mini-batches (`unit`) between two merges."""
 
-    mode: Literal["gradient", "average", "genetic"] = "average"
+    mode: Literal["gradient", "average", "genetic", "async"] = "average"
     every: Count = 1
     unit: Literal["epochs", "batches"] = "epochs"
+    equal: Small = 5  # async: rounds of the fastest worker between two merges of all
+    staleness: Annotated[int, Field(ge=0)] = 5  # async: rounds that merged weights may be behind
     genetic: Genetic = Genetic()
 
 

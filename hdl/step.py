@@ -42,10 +42,11 @@ def rounds(spec: Spec, samples: int) -> int:
     """
     if spec.sync.mode == "gradient":
         return spec.epochs
+    every = spec.sync.every * (spec.sync.equal if spec.sync.mode == "async" else 1)
     if spec.sync.unit == "epochs":
-        return -(-spec.epochs // spec.sync.every)
+        return -(-spec.epochs // every)
     per_shard = max(1, round(samples * (1 - spec.validation) / spec.shards))
-    return -(-spec.epochs * operations.steps(per_shard, spec.batch) // spec.sync.every)
+    return -(-spec.epochs * operations.steps(per_shard, spec.batch) // every)
 
 
 def train_shard(

@@ -117,13 +117,26 @@ class Mesh:
         """Sends the same to all peers, and returns what they sent."""
         return self.exchange(dict.fromkeys(self._peers, messages))
 
-    def close(self) -> None:
-        """Closes all connections; whoever waits in one of them is told."""
+    def send(self, peer: int, message: Message) -> None:
+        """Sends one peer a message, outside of any exchange."""
+        self._send(peer, self._framed([message]))
+
+    def hear(self, peer: int) -> list[bytearray]:
+        """The next messages of one peer, outside of any exchange."""
+        return self._receive(peer)
+
+    def shut(self) -> None:
+        """Ends all connections; whoever waits in one of them is told."""
         for channel in (*self._outward.values(), *self._inward.values()):
             with suppress(OSError):
                 channel.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Ends and closes all connections, when nobody uses them any more."""
+        self.shut()
+        self._senders.shutdown()
+        for channel in (*self._outward.values(), *self._inward.values()):
             channel.close()
-        self._senders.shutdown(wait=False)
 
     def _framed(self, messages: Sequence[Message]) -> list[Buffer]:
         pieces: list[Buffer] = [_HEAD.pack(_MAGIC, self.generation, self._number, len(messages))]

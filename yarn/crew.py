@@ -138,7 +138,7 @@ class Crew:
                         raise Lost([member], f"worker {member.rank} has not found the new master")
                 self._hear(0.1)
             except Lost as lost:
-                self._dismiss(lost)
+                self.dismiss(lost)
 
     def give(self, member: Member, name: str, content: list[Buffer]) -> None:
         """Hands a message to a worker; one that is gone is noticed elsewhere."""
@@ -190,16 +190,15 @@ class Crew:
         broken = 0
         while True:
             try:
-                self.gather()
-                self._prepare()
+                self.assemble()
                 self._command(kind, fields, gift)
                 return after()
             except Lost as lost:
                 broken = 0 if lost.members else broken + 1
                 if broken == BROKEN:
                     raise WorkerError(f"workers lose each other again and again: {lost.reason}") from None
-                self._dismiss(lost)
-                self._remesh = True
+                self.dismiss(lost)
+                self.part()
 
     def share(self, kind: str, content: Callable[[Member], list[Buffer]]) -> None:
         """Something that every member, present and future, is given with a command of the same name."""
@@ -207,8 +206,14 @@ class Crew:
         for member in self.members:
             member.fresh = True
 
-    def _prepare(self) -> None:
-        """Gives newcomers what all share, and connects the crew if it is not."""
+    def assemble(self) -> None:
+        """Waits until all are here, gives newcomers what all share, and connects the crew if it is not.
+
+        Raises
+        ------
+        Lost, DeadlineError
+        """
+        self.gather()
         fresh = [member for member in self.members if member.fresh]
         for kind, content in self.shared.items() if fresh else ():
             self._command(kind, members=fresh, gift=lambda member, k=kind, c=content: (k, c(member)))
@@ -226,6 +231,25 @@ class Crew:
     ) -> None:  # fmt: skip
         """One command to these members, and all their answers."""
         members = self.members if members is None else members
+        ticket = self.tell(kind, fields, gift, members)
+        broken: list[str] = []
+        until = float("inf")
+        while any(member.answer.get("ticket") != ticket for member in members):
+            answer = self.listen(0.1)
+            if answer and answer["kind"] == "lost" and answer["ticket"] == ticket:
+                broken.append(answer["reason"])
+                until = min(until, time.monotonic() + SETTLE_SECONDS)
+            if time.monotonic() > until:
+                break
+        if broken:
+            raise Lost([], broken[0])
+
+    def tell(
+        self, kind: str, fields: Callable[[Member], dict[str, Any]], gift: Gift | None = None,
+        members: Sequence[Member] | None = None,
+    ) -> int:  # fmt: skip
+        """Gives a command without waiting for answers; its ticket."""
+        members = self.members if members is None else members
         self.ticket += 1
         ticket = self.ticket
         for member in members:
@@ -233,24 +257,34 @@ class Crew:
             says = {"kind": kind, "ticket": ticket, "generation": self.generation, "rank": member.rank}
             says |= {"life": member.life, **fields(member)}
             self.server.send(member.name, says)
-        gifts = [(member, gift(member)) for member in members] if gift else []
+        if gift:
+            self.hand(gift, members)
+        return ticket
+
+    def hand(self, gift: Gift, members: Sequence[Member] | None = None) -> None:
+        """Hands each member what `gift` has for it, all at the same time."""
+        gifts = [(member, gift(member)) for member in (self.members if members is None else members)]
         handed = [self._connections.submit(self.give, member, *content) for member, content in gifts if content]
         for future in handed:
             future.result()
-        broken: list[str] = []
-        until = float("inf")
-        while any(member.answer.get("ticket") != ticket for member in members):
-            answer = self._hear(0.1)
-            if answer and answer.get("ticket") == ticket:
-                if answer["kind"] == "failed":
-                    raise error_from(answer["error"], f"worker {answer['rank']}")
-                if answer["kind"] == "lost":
-                    broken.append(answer["reason"])
-                    until = min(until, time.monotonic() + SETTLE_SECONDS)
-            if time.monotonic() > until:
-                break
-        if broken:
-            raise Lost([], broken[0])
+
+    def part(self) -> None:
+        """The mesh is of no use any more; the next command is given over a new one."""
+        self._remesh = True
+
+    def listen(self, seconds: float) -> dict[str, Any] | None:
+        """The next answer of a member, with its `rank`, or what it says of itself in mode `async`.
+
+        Raises
+        ------
+        Lost
+        HdlError
+            What it raised.
+        """
+        answer = self._hear(seconds)
+        if answer and answer["kind"] == "failed" and answer["ticket"] == self.ticket:
+            raise error_from(answer["error"], f"worker {answer['rank']}")
+        return answer
 
     def end(self) -> None:
         """Tells all to end."""
@@ -307,6 +341,8 @@ class Crew:
         elif kind == "memory":
             used, limit = fields["rss"] >> 20, fields["limit"] >> 20
             self.message(f"worker {member.rank} uses {used} MiB of its {limit}: --worker-memory {used * 3 // 2}m")
+        elif kind == "free" and fields.get("generation") == self.generation:
+            return {**fields, "rank": member.rank}
         elif kind in ("done", "failed", "lost") and fields.get("generation") == self.generation:
             member.answer = {**fields, "rank": member.rank}
             return member.answer
@@ -346,7 +382,7 @@ class Crew:
 
     # --- losses -------------------------------------------------------------------------------------------------------
 
-    def _dismiss(self, lost: Lost) -> None:
+    def dismiss(self, lost: Lost) -> None:
         """Fences the lost members off and asks for containers in their places."""
         self.message(lost.reason)
         for member in lost.members:

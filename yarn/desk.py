@@ -61,6 +61,11 @@ class Desk:
         """What the master gave under a name; it is handed out once."""
         return self._wait(self._gifts, name, seconds, f"the master has not sent {name!r}")
 
+    def came(self, name: str) -> bytearray | None:
+        """What the master gave under a name, if it has; it is handed out once."""
+        with self._changed:
+            return self._gifts.pop(name, None)
+
     def peer(self, generation: int, rank: int, seconds: float) -> socket.socket:
         """The connection that a peer of a generation opened."""
         return self._wait(self._peers, (generation, rank), seconds, f"worker {rank} has not connected")

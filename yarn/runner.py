@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from hdl import fs, optim, sync, wire
+from hdl import fs, optim, step, sync, wire
 from hdl.data import Portion, Summary
 from hdl.errors import WorkerError
 from hdl.runners.base import Job, Notify, Plan, Runner
@@ -23,6 +23,7 @@ from hdl.spec import Spec
 from hdl.wire import Update, Weights
 from hdl.yarn.allreduce import slices
 from hdl.yarn.crew import Crew, Lost, Member
+from hdl.yarn.equal import Equaliser
 
 DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
 
@@ -73,11 +74,13 @@ class CrewRunner(Runner):
     """
 
     name = "yarn"
+    asynchronous = True
 
     def __init__(self, crew: Crew):
         self.crew, self.settings = crew, crew.settings
         self.device = self.settings.backend
         self._keep: set[int] = set()
+        self._equaliser: Equaliser | None = None
         self._timings: list[dict[str, Any]] = []
         self._phases: dict[str, float] = {}
 
@@ -152,6 +155,8 @@ class CrewRunner(Runner):
 
     def turn(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
         """A round that the workers merge; they, and not the master, have its weights."""
+        if spec.sync.mode == "async" and not evaluate_only:
+            return self._equal(spec, weights)
         if spec.sync.mode == "gradient" and spec.optimizer.line_search:
             return super().turn(spec, weights, evaluate_only)
         number = weights.round
@@ -179,6 +184,16 @@ class CrewRunner(Runner):
         self.merge_seconds = max(member.answer["seconds"].get("merge", 0.0) for member in self.crew.members)
         row = self.crew.members[0].answer["row"]
         return (weights if evaluate_only else Remote(after, lambda: wire.decode(self._fetched(after)))), row
+
+    def _equal(self, spec: Spec, weights: Weights) -> tuple[Weights, dict[str, Any]]:
+        """A period of mode `async`: see `equal`."""
+        if self._equaliser is None:
+            rounds = step.rounds(spec, self._plan.schema.samples)
+            self._equaliser = Equaliser(self.crew, rounds * spec.sync.equal)
+        turned = self._equaliser.turn(spec, weights)
+        if turned[0].round * spec.sync.equal >= self._equaliser.last:
+            self._equaliser.stop()
+        return turned
 
     def keep(self, weights: Weights) -> Weights:
         if isinstance(weights, Remote):

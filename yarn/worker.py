@@ -31,6 +31,7 @@ from hdl.errors import DeadlineError, HdlError
 from hdl.runners.local_worker import error_message, read_plan
 from hdl.runners.task import best_isa
 from hdl.runners.work import Host
+from hdl.sync import average
 from hdl.wire import Update, Weights
 from hdl.yarn import bulk, tokens
 from hdl.yarn.allreduce import Mesh, PeerLost, allreduce, reduce_scatter
@@ -38,6 +39,7 @@ from hdl.yarn.containers import CONTROL
 from hdl.yarn.control import Client
 from hdl.yarn.desk import Desk
 from hdl.yarn.faults import Faults
+from hdl.yarn.free import Free
 from hdl.yarn.secrets import WorkerSecrets
 
 BEAT_SECONDS = 0.5
@@ -82,6 +84,7 @@ class Worker:
         self.doing: tuple[int, float] = -1, 0.0  # shard and share, for the beats
         self.limit = 0  # bytes of the container
         self.faults = Faults()
+        self.free: Free | None = None
         self.warned = 0
 
     def run(self) -> None:
@@ -184,6 +187,13 @@ class Worker:
         seconds |= {"compute": ready - began, "exchange": time.perf_counter() - ready - seconds.get("merge", 0.0)}
         return {"row": row, "seconds": seconds}
 
+    def on_free(self, command: dict[str, Any]) -> None:
+        """Trains without waiting for anybody, until the next command."""
+        if command["given"]:
+            weights = wire.decode(self.desk.gift("free", GIFT_SECONDS))
+            self.free = Free(self, Weights(0, weights.w, average.start(self.host.plan.spec, weights.w)))
+        self.free.run(command["last"])
+
     # --- what commands need -------------------------------------------------------------------------------------------
 
     def _weights(self, command: dict[str, Any]) -> Weights:
@@ -208,10 +218,14 @@ class Worker:
 
     def check(self) -> None:
         """Called while waiting for peers."""
-        if self.pending is None:
-            self.pending = self.work.receive(0)
-        if self.pending is not None or self.desk.master_gone.is_set():
+        if self.next_command(0.0) is not None:
             raise Aborted
+
+    def next_command(self, seconds: float) -> Any:
+        """A command that waits, or something else if the master is gone: what is being done is to be left."""
+        if self.pending is None:
+            self.pending = self.work.receive(seconds)
+        return self.pending or (True if self.desk.master_gone.is_set() else None)
 
     def beat(self, shard: int, share: float) -> None:
         self.doing = shard, share

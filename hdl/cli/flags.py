@@ -77,6 +77,8 @@ FLAGS = [
         "Rounds",
         ("--sync", "sync.mode", "", "What a round merges: gradients, weights, or a population."),
         ("--sync-every", "sync.every", "N[batches]", "Epochs (5, 5epochs) or mini-batches (20batches) between merges."),
+        ("--sync-equal", "sync.equal", "N", "Async: rounds of the fastest worker between two merges of all."),
+        ("--staleness", "sync.staleness", "N", "Async: rounds that weights may be behind to be merged."),
         ("--shards", "shards", "N", "Parts of the data, one network or sum each; default: the workers."),
         ("--truncation", "sync.genetic.keep", "SHARE", "Share of the population that may be parents."),
         ("--elite", "sync.genetic.elite", "N", "Best networks passed on unchanged."),

@@ -102,6 +102,8 @@ class Runner(ABC):
     device : str
         Class of device that computes, for version 0: 'cpu'.
     workers : int
+    asynchronous : bool
+        Whether it can carry out mode `async`.
     merge_seconds : float
         That the merge of the last round took.
     """
@@ -110,6 +112,7 @@ class Runner(ABC):
     device = "cpu"
     workers = 1
     merge_seconds = 0.0
+    asynchronous = False  # can carry out mode `async`
 
     @abstractmethod
     def open(self, job: Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:

@@ -6,6 +6,7 @@ What the modes keep in `Weights.state` and send in `Update.tensors`:
 |---|---|---|
 | gradient | `rule` [S, P], or the line search's own arrays | `gradient` [P], summed over samples |
 | average | `rule` [S, P] | `w` [P], `rule` [S, P] |
+| async | as `average`; workers merge what others published as it comes: see `hdl.yarn` | |
 | genetic | `population` [K, P] | `w` [n, P], `cost` [n]: one row a shard |
 
 All of it is a pure function of its arguments: the same updates give the same bytes in whatever order they come, as
@@ -29,7 +30,7 @@ from hdl.spec import Spec
 from hdl.sync import average, genetic, gradient
 from hdl.wire import Update, Weights
 
-_MODES = {"gradient": gradient, "average": average, "genetic": genetic}
+_MODES = {"gradient": gradient, "average": average, "genetic": genetic, "async": average}
 
 
 class SyncError(HdlError, ValueError):

@@ -3,7 +3,7 @@
 import pytest
 
 from hdl import driver
-from hdl.errors import DeadlineError, WorkerError
+from hdl.errors import DeadlineError, SpecError, WorkerError
 from hdl.runners.base import Job, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
@@ -80,3 +80,33 @@ def test_workers_that_cannot_be_had_are_named(pair):
         pair(runner)
     assert runner.resources.outcome[0] is False
     assert all(process.poll() is not None for process in runner.resources.running.values())
+
+
+# --- async ------------------------------------------------------------------------------------------------------------
+
+ASYNC = {"sync": {"mode": "async", "equal": 2}, "optimizer": "momentum", "epochs": 12, "validation": 0.2}
+
+
+@pytest.mark.parametrize("fault", [None, "computing:1:1:1:KILL"], ids=["whole", "one lost"])
+def test_async_learns_what_average_learns_and_loses_nothing_with_a_worker(csv, tmp_path, monkeypatch, fault):
+    if fault:
+        monkeypatch.setenv("HDL_FAULT", fault)
+    spec = parse({"net": "0-5-0", "shards": 4, "batch": 8, "seed": 3, **ASYNC})
+    seen = []
+    runner, data = YarnHere(3), csv(3000)
+    outcome = runner.train(Job(data, str(tmp_path / "model"), spec), seen.append)
+    assert sum(isinstance(event, Replaced) for event in seen) == bool(fault), runner.messages
+    rows = [row for row in outcome.rows if not row["final"]]
+    assert len(rows) == 6
+    assert rows[-1]["async"]["merged"] > 0
+    assert max(rows[-1]["async"]["rounds"]) >= 12
+    assert all(row["async"]["lag"] == max(row["async"]["rounds"]) - min(row["async"]["rounds"]) for row in rows)
+    average = spec.with_(sync=spec.sync.model_copy(update={"mode": "average"}))
+    other = driver.train(Job(data, str(tmp_path / "average"), average), LocalRunner(1, 1))
+    assert outcome.rows[-1]["val_accuracy"] > other.rows[-1]["val_accuracy"] - 0.04
+
+
+def test_other_runners_refuse_async(csv, tmp_path):
+    spec = parse({"net": "0-5-0", "shards": 4, **ASYNC})
+    with pytest.raises(SpecError, match="runner local has no async; --runner yarn does"):
+        driver.train(Job(csv(), str(tmp_path / "model"), spec), LocalRunner(1, 1))

@@ -1,0 +1,108 @@
+"""The master's side of mode `async`: every n rounds of the fastest worker, all are made equal.
+
+A turn of the driver is such a period. The workers run on while the master collects, merges and hands out; one that has
+done nothing since the last time does not count.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+from hdl import sync, wire
+from hdl.spec import Spec
+from hdl.sync import average
+from hdl.wire import Update, Weights
+from hdl.yarn.crew import Crew, Lost, Member
+
+
+class Equaliser:
+    """Keeps a crew running, and merges it.
+
+    Parameters
+    ----------
+    crew : Crew
+    last : int
+        Rounds that a worker may make at most.
+    """
+
+    def __init__(self, crew: Crew, last: int):
+        self.crew, self.last = crew, last
+        self._running = False
+        self._told: dict[int, dict[str, Any]] = {}  # what each rank said last
+        self._before: dict[str, dict[str, float]] = {}  # sums at the last merge, by the container's name
+        self._lives: dict[int, str] = {}  # who was given weights
+
+    def turn(self, spec: Spec, weights: Weights) -> tuple[Weights, dict[str, Any]]:
+        """Until the fastest has made its next n rounds: the merge of all, and its row."""
+        first = True
+        while True:
+            try:
+                if not self._running:
+                    self._start(weights)
+                elif first:
+                    equal = "equal", wire.encode_parts(weights)
+                    self.crew.hand(lambda member, equal=equal: equal)
+                first = False
+                while self._fastest() < min(self.last, (weights.round + 1) * spec.sync.equal):
+                    if said := self.crew.listen(0.1):
+                        self._told[said["rank"]] = said
+                return self._merged(spec, weights)
+            except Lost as lost:
+                self.crew.dismiss(lost)
+                self._running = False
+
+    def stop(self) -> None:
+        """The next command ends the workers' running; they lose their mesh with it."""
+        self._running = False
+        self.crew.part()
+
+    def _start(self, weights: Weights) -> None:
+        """Sets all running; newcomers with the last merge, the others with what they have."""
+        self.crew.part()
+        self.crew.assemble()
+        new = {member.rank for member in self.crew.members if self._lives.get(member.rank) != member.name}
+        content = wire.encode_parts(weights)
+
+        def gift(member: Member) -> tuple[str, list[Any]] | None:
+            return ("free", content) if member.rank in new else None
+
+        fields = {"last": self.last}
+        self.crew.tell("free", lambda member: {**fields, "given": member.rank in new}, gift)
+        self._lives = {member.rank: member.name for member in self.crew.members}
+        for rank in new:
+            self._told.pop(rank, None)
+        self._running = True
+
+    def _fastest(self) -> int:
+        return max((said["round"] for said in self._told.values()), default=0)
+
+    def _merged(self, spec: Spec, weights: Weights) -> tuple[Weights, dict[str, Any]]:
+        found = [self._since(member) for member in self.crew.members]
+        total = reduce(_joined, found)
+        total = Update("average", weights.round, 0, spec.shards, total.tensors, total.sums)
+        row = sync.measure(spec, total)
+        said = [self._told.get(member.rank, {}) for member in self.crew.members]
+        rounds = [one.get("round", 0) for one in said]
+        merged = sum(one.get("merged", 0) for one in said)
+        row["async"] = {
+            "rounds": rounds,
+            "lag": max(rounds) - min(rounds),
+            "merged": merged,
+            "staleness": sum(one.get("staleness", 0) for one in said) / merged if merged else 0.0,
+            "stalest": max(one.get("stalest", 0) for one in said),
+            "late": sum(one.get("late", 0) for one in said),
+        }
+        return Weights(weights.round + 1, total.tensors["w"], {}), row
+
+    def _since(self, member: Member) -> Update:
+        """A worker's last weights, with the sums of what it did since the last merge."""
+        update = wire.decode(self.crew.take(member, "free"))
+        before, self._before[member.name] = self._before.get(member.name, {}), update.sums
+        sums = {name: value - before.get(name, 0) for name, value in update.sums.items()}
+        return Update(update.mode, update.round, update.lo, update.hi, update.tensors, {"samples": 0} | sums)
+
+
+def _joined(a: Update, b: Update) -> Update:
+    sums = {name: a.sums.get(name, 0) + b.sums.get(name, 0) for name in {*a.sums, *b.sums}}
+    return Update(a.mode, a.round, a.lo, b.hi, average.join(a, b), sums)
