@@ -410,3 +410,46 @@ def test_overwriting_a_table_removes_its_rows_and_leaves_what_is_the_users(table
     mine.write_text("mine")
     _prepare(table.path, resume=False, overwrite=True)
     assert list(Path(table.path).iterdir()) == [mine]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_driver_may_die_at_any_write_and_another_goes_on(tmp_path, monkeypatch, after):
+    """Before or after each of the files that 3 chunks and 7 versions make; the next driver's times are others."""
+    from hdl import fs
+
+    class Death(BaseException):
+        pass
+
+    real, total = fs.publish, 3 * CHUNK + 9
+
+    def drive(table, story, deadly):
+        writes = iter(range(1000))
+
+        def publish(path, content):
+            last = next(writes) == deadly
+            if last and not after:
+                raise Death
+            real(path, content)
+            if last:
+                raise Death
+
+        monkeypatch.setattr("hdl.fs.publish", publish)
+        if table.latest() is None:
+            table.publish(version(0))
+        rows = table.read().rows
+        while len(rows) < total:
+            rows = rows.then(*told(1, story, first=len(rows) + 1))
+            if len(rows) % (CHUNK // 2 + 5) == 0 or len(rows) == total:
+                table.publish(version(len(rows), rows=rows))
+                table.thin(1, rows)
+
+    for deadly in range(10):
+        path = str(tmp_path / str(deadly))
+        with pytest.raises(Death):
+            drive(Table(path), "first", deadly)
+        drive(Table(path), "second", None)
+        found = list(Table(path).rows())
+        assert [{**one, "time": ""} for one in found] == told(total)
+        stories = [one["time"] for one in found]
+        assert stories == sorted(stories)  # one driver's, then the other's
+        assert Table(path).best() in Table(path).numbers()
