@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from numpy.typing import NDArray
 
 from hdl.ops import Layout, rates, rules
-from hdl.optim.machine import accepted, cost, done, evaluations, minimise, searches, start, tell, trial
+from hdl.optim.machine import accepted, cost, done, evaluations, minimise, searches, start, tell, trial, trying
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -34,6 +34,7 @@ __all__ = [
     "state_vectors",
     "tell",
     "trial",
+    "trying",
 ]
 
 

@@ -59,6 +59,11 @@ def trial(state: State) -> NDArray:
     return _at(state, numbers["step"]) if numbers["known"] and not numbers["done"] else state["w"].copy()
 
 
+def trying(w: NDArray) -> State:
+    """The state of a machine that knows nothing but what it wants next: all that a worker needs of the driver's."""
+    return {"w": w} | _pack(dict.fromkeys(_NUMBERS, 0.0))
+
+
 def accepted(state: State) -> NDArray:
     """The best weights [P] accepted so far: the end of the last line search."""
     return state["w"].copy()
