@@ -25,7 +25,6 @@ HELLO_BYTES = 64 << 10
 HANDSHAKE_SECONDS = 5.0  # until an accepted connection has shown its key and said hello
 PENDING = 64  # connections that may be about to; one more ends the oldest of them
 IDLE_SECONDS = 60.0  # a listener's channels: no progress of one call on them within that raises TimeoutError
-BUFFER = 4 << 20  # bytes of the kernel's buffers, each way; the kernel gives what its limits allow
 _LOST_SECONDS = 30  # without an answer of the other node's kernel until a connection is given up
 
 Address = tuple[str, int]
@@ -64,7 +63,7 @@ class Listener:
     ----------
     address : (str, int)
     refused : Counter
-        Connections turned away, by reason: 'handshake', 'hello', 'slow', 'crowd'.
+        Connections turned away, by reason: 'handshake', 'hello', 'slow', 'crowd'; 'lost' later.
     """
 
     def __init__(
@@ -82,7 +81,6 @@ class Listener:
         context.sslsocket_class = Channel
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            _tune(self._socket)  # what it accepts inherits the buffers, which must be set before a connection is made
             self._socket.bind((host, 0))
             self._socket.listen(256)
         except OSError as error:
@@ -122,7 +120,13 @@ class Listener:
                     self.refused["crowd"] += 1
                     _end(oldest)
                 self._pending[channel] = None
-            threading.Thread(target=self._greet, args=[channel], name="hdl-greeter", daemon=True).start()
+            try:
+                threading.Thread(target=self._greet, args=[channel], name="hdl-greeter", daemon=True).start()
+            except RuntimeError:  # the process may have no more threads for now
+                with self._lock:
+                    self._pending.pop(channel, None)
+                    self.refused["crowd"] += 1
+                channel.close()
 
     def _greet(self, channel: ssl.SSLSocket) -> None:
         """Handshake and hello of one connection, within a deadline."""
@@ -133,11 +137,7 @@ class Listener:
             channel.settimeout(HANDSHAKE_SECONDS)
             channel.do_handshake()
             reason = "hello"
-            hello = _unpack(frames.receive(channel, HELLO_BYTES, until))
-            problem = self._refusal(hello)
-            frames.send(channel, json.dumps({"error": problem} if problem else {"ok": True}).encode())
-            if problem:
-                raise wire.WireError(problem)
+            hello = self._hello(channel, until)
             channel.settimeout(IDLE_SECONDS)
         except (OSError, EOFError, ValueError) as error:  # ssl.SSLError is an OSError, WireError a ValueError
             with self._lock:
@@ -152,7 +152,27 @@ class Listener:
         if ended:
             channel.close()
             return
-        self._on_connection(channel, hello)
+        try:
+            self._on_connection(channel, hello)
+        except (OSError, EOFError, wire.WireError):  # the peer is gone: whoever misses it sees that for himself
+            self.refused["lost"] += 1
+            channel.close()
+        except BaseException:
+            channel.close()
+            raise
+
+    def _hello(self, channel: ssl.SSLSocket, until: float) -> dict[str, Any]:
+        """What a member of the application says first, answered."""
+        try:
+            hello = _unpack(frames.receive(channel, HELLO_BYTES, until))
+            problem = self._refusal(hello)
+            if problem:
+                raise wire.WireError(problem)
+        except wire.WireError as error:
+            frames.send(channel, json.dumps({"error": str(error)}).encode())
+            raise
+        frames.send(channel, json.dumps({"ok": True}).encode())
+        return hello
 
 
 def connect(context: ssl.SSLContext, address: Address, hello: dict[str, Any], timeout: float) -> ssl.SSLSocket:
@@ -216,8 +236,8 @@ def _unpack(frame: bytearray) -> dict[str, Any]:
 
 def _tune(channel: socket.socket) -> None:
     channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-    channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+    # The kernel sizes its buffers by itself: fixed ones of 128 KiB to 4 MiB were no quicker, and on most nodes the
+    # limit of fixed ones is far below what the kernel would take.
     # A node that lost its power says nothing: idle connections are probed, busy ones given up.
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     with suppress(OSError, AttributeError):  # Linux's

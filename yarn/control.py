@@ -18,7 +18,7 @@ from typing import Any
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from hdl.errors import HdlError, WorkerError
+from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.yarn.secrets import MASTER, Secrets, WorkerSecrets
 
 MAX_BYTES = 1 << 20  # of a message
@@ -26,6 +26,7 @@ WORK, BEAT = "work", "beat"  # channels: the server's messages go to the first
 _DOMAIN = b"hdl"
 _HANDSHAKE = 5000  # ms until an unfinished handshake is cut off
 _BEAT, _SILENCE = 2000, 8000  # ms between ZeroMQ's own signs of life, and without one until a connection is given up
+_DRAIN = 0.1  # s beyond its timeout that `receive` may go on dropping messages, before it says that there are none
 _LINGER = 1000  # ms that what is still to be sent has when a socket is closed
 
 
@@ -66,11 +67,19 @@ def unpack(message: bytes) -> dict[str, Any]:
     return fields
 
 
+class _Gate(ThreadAuthenticator):
+    """ZeroMQ's authenticator, whose no is one for now: a refused worker that is admitted later gets in when it tries
+    again. After a final no (400) ZeroMQ's clients give up for good, and without a word."""
+
+    def _send_zap_reply(self, request_id: bytes, status_code: bytes, *rest: Any) -> None:
+        super()._send_zap_reply(request_id, b"300" if status_code == b"400" else status_code, *rest)
+
+
 class Server:
     """The master's side: one address for all workers.
 
     `receive` may run in one thread while others call all else: a lock is held while a message is taken or handed over,
-    never while waiting for one.
+    never while waiting for one. `close` is called when nobody receives.
 
     Parameters
     ----------
@@ -90,10 +99,10 @@ class Server:
         self._secrets = secrets
         self._lock = threading.RLock()
         self._owners: dict[bytes, str] = {}  # admitted workers by public key
-        self._members: dict[str, dict[bytes, str]] = {}  # channels by identity of admitted workers
+        self._members: dict[str, dict[str, bytes]] = {}  # identities of admitted workers, by channel
         self.dropped: Counter[str] = Counter()
         self._context = zmq.Context()
-        self._gate = ThreadAuthenticator(self._context)
+        self._gate = _Gate(self._context)
         self._gate.start()
         self._gate.configure_curve_callback(_DOMAIN.decode(), self)
         self._socket = self._context.socket(zmq.ROUTER)
@@ -121,7 +130,7 @@ class Server:
         """Lets a worker in, when it comes."""
         public = self._secrets.curve(name)[0]
         with self._lock:
-            self._members[name] = {self._secrets.identity(name, channel): channel for channel in (WORK, BEAT)}
+            self._members[name] = {channel: self._secrets.identity(name, channel) for channel in (WORK, BEAT)}
             self._owners[public] = name
 
     def refuse(self, name: str) -> None:
@@ -150,7 +159,7 @@ class Server:
                 self._poll.poll(left * 1000)
                 with suppress(BlockingIOError):
                     os.eventfd_read(self._wake)
-            elif left <= 0 and timeout > 0:
+            elif left < -_DRAIN:
                 return None
 
     def send(self, name: str, fields: dict[str, Any]) -> bool:
@@ -160,7 +169,7 @@ class Server:
             if name not in self._members:
                 return False
             try:
-                self._socket.send_multipart([self._secrets.identity(name, WORK), message], zmq.NOBLOCK)
+                self._socket.send_multipart([self._members[name][WORK], message], zmq.NOBLOCK)
                 sent = True
             except zmq.ZMQError:  # not connected, or its queue is full
                 sent = False
@@ -186,15 +195,17 @@ class Server:
             owner = self._owners.get(frames[-1].get("User-Id").encode())
             if owner is None:
                 raise MessageError("refused")
-            if frames[0].bytes not in self._members[owner]:
+            if frames[0].bytes not in self._members[owner].values():
                 raise MessageError("identity")
             if len(frames) != 2:
                 raise MessageError("malformed")
             return owner, unpack(frames[1].bytes)
+        except zmq.ZMQError:  # no name: nobody's
+            self.dropped["refused"] += 1
         except MessageError as error:
             reason = str(error)
             self.dropped[reason if reason in ("refused", "identity") else "malformed"] += 1
-            return None
+        return None
 
 
 class Client:
@@ -212,6 +223,8 @@ class Client:
     """
 
     def __init__(self, keys: WorkerSecrets, address: str, channel: str = WORK):
+        if channel not in (WORK, BEAT):
+            raise SpecError(f"channel: expected {WORK!r} or {BEAT!r} (given {channel!r})")
         self._keys, self._channel = keys, channel
         self._context = zmq.Context()
         self._socket: zmq.Socket | None = None
@@ -269,7 +282,7 @@ class Client:
 
 def _tune(socket: zmq.Socket) -> None:
     socket.linger = 0  # whoever closes in order says how long it may take
-    socket.maxmsgsize = MAX_BYTES
+    socket.maxmsgsize = MAX_BYTES + 256  # as it travels, encrypted
     socket.handshake_ivl = _HANDSHAKE
     socket.heartbeat_ivl, socket.heartbeat_timeout = _BEAT, _SILENCE
 
