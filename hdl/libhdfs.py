@@ -77,7 +77,8 @@ def _pydoop() -> Any:
         if not home or not shutil.which("hadoop", path=f"{home}/bin"):
             raise Unavailable("hdfs:// needs a Hadoop: set HADOOP_HOME, or try `hdl cluster start`")
         os.environ["PATH"] = f"{home}/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    flags = ("-Xmx256m", "-Xrs", "-XX:+UseSerialGC", "-Dhadoop.root.logger=ERROR,console")
+    # The first compiler tier connects in half of the time that all tiers take, and reads no slower.
+    flags = ("-Xmx256m", "-Xrs", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dhadoop.root.logger=ERROR,console")
     os.environ["LIBHDFS_OPTS"] = " ".join([*flags, os.environ.get("LIBHDFS_OPTS", "")]).strip()  # the user's win
     try:
         import pydoop

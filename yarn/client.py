@@ -101,11 +101,12 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
         now = time.perf_counter()
         took[step], began = now - began, now
 
+    pool = ThreadPoolExecutor(2)
     packed: Future | None = None
     if not (settings.python or settings.archive):  # reads 180 MB, while Java starts
-        pool = ThreadPoolExecutor(1)
         packed = pool.submit(envpack.pack)
-        pool.shutdown(wait=False)
+    reached = pool.submit(_reach, configured())  # HDFS, beside YARN
+    pool.shutdown(wait=False)
     conf, yarn = connect()
     done("connect")
     with java.told("a new application"):
@@ -118,6 +119,7 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
     if packed:
         settings = settings.model_copy(update={"archive": envpack.upload(packed.result())})
         done("environment")
+    reached.result()
     folder = staging(application)
     try:
         _put(conf, folder, json.dumps(to_order(job, settings)).encode())
@@ -133,6 +135,15 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
 
 
 @cache
+def configured() -> Any:
+    """The cluster's configuration, with Java started and its ResourceManager there."""
+    java.start()
+    conf = java.configuration(java.IMPATIENT)
+    java.knock(conf)
+    return conf
+
+
+@cache
 def connect() -> tuple[Any, Any]:
     """The configuration, and a client of its ResourceManager, which this process keeps.
 
@@ -143,9 +154,7 @@ def connect() -> tuple[Any, Any]:
     Unavailable
         JPype, Java, Hadoop or its configuration is missing.
     """
-    java.start()
-    conf = java.configuration(java.IMPATIENT)
-    java.knock(conf)
+    conf = configured()
     with java.told("YARN's client"):
         client = java.of("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
         client.init(conf)
@@ -162,8 +171,12 @@ def report(application: str) -> Report:
         That is no application's id, or YARN does not know it.
     """
     _, yarn = connect()
+    number = _id(application)
     with java.told(application):
-        return _report(yarn.getApplicationReport(_id(application)))
+        try:
+            return _report(yarn.getApplicationReport(number))
+        except java.of("org.apache.hadoop.yarn.exceptions.ApplicationNotFoundException"):
+            raise SpecError(f"{application}: this cluster has no such application, or has forgotten it") from None
 
 
 def applications() -> list[Report]:
@@ -257,6 +270,12 @@ def _check_place(settings: Settings, yarn: Any) -> None:
                 f"--node-label: expected one of {', '.join(labels) or '(this cluster has none)'} "
                 f"(given {settings.label!r})"
             )
+
+
+def _reach(conf: Any) -> None:
+    """Connects to HDFS."""
+    with java.told("HDFS"):
+        java.of("org.apache.hadoop.fs.FileSystem").get(conf).exists(java.of("org.apache.hadoop.fs.Path")("/"))
 
 
 def _put(conf: Any, folder: str, order: bytes) -> None:

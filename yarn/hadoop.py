@@ -66,22 +66,20 @@ class Hadoop(Resources):
         java.start()
         self._settings = settings
         self._conf = java.configuration(PATIENT)
-        files = {}
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="hdl-nodes")
+        # Each loads a thousand classes: side by side.
+        master = self._pool.submit(self._client, "AMRMClient")
+        nodes = self._pool.submit(self._client, "NMClient")
+        self._files = {}
         if settings.archive:
-            files[launch.ENVIRONMENT] = launch.resource(self._conf, settings.archive, archive=True)
-        self._files = files
+            self._files[launch.ENVIRONMENT] = launch.resource(self._conf, settings.archive, archive=True)
         threads = settings.threads or settings.vcores
         self._variables = launch.environment(settings, bool(settings.archive), threads)
         self._command = launch.command(launch.python_of(settings), module, [staging])
         self._size = launch.capability(settings.memory, settings.vcores, settings.gpus)
-        self._master = java.of(f"{CALLS}.AMRMClient").createAMRMClient()
-        self._nodes = java.of(f"{CALLS}.NMClient").createNMClient()
+        self._master, self._nodes = master.result(), nodes.result()
         # Stopping containers when the client stops would be ours to do; the next attempt wants to find them.
         self._nodes.cleanupRunningContainersOnStop(False)
-        with java.told("YARN's clients"):
-            for client in (self._master, self._nodes):
-                client.init(self._conf)
-                client.start()
         self._lock = threading.Lock()  # of all below
         self._asked: dict[int, Any] = {}  # number to request
         self._times = 0
@@ -93,7 +91,14 @@ class Hadoop(Resources):
         self._failed: HdlError | None = None
         self._wake, self._over = threading.Event(), threading.Event()
         self._beat: threading.Thread | None = None
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="hdl-nodes")
+
+    def _client(self, name: str) -> Any:
+        """One of YARN's clients, started."""
+        with java.told(f"YARN's {name}"):
+            client = getattr(java.of(f"{CALLS}.{name}"), f"create{name}")()
+            client.init(self._conf)
+            client.start()
+        return client
 
     def register(self, host: str, port: int, url: str) -> list[Container]:
         with java.told("registering with YARN"):

@@ -16,6 +16,7 @@ from hdl.errors import HdlError, Interrupted, SpecError
 
 WATCH_SECONDS = 0.5
 ROUNDS, MESSAGES = 8, 4  # the last ones, that are shown
+SAID = 400  # characters of what YARN says of an application
 CONTAINER = re.compile(r"container_(?:e\d+_)?\d+_\d+_\d+_\d+")
 
 application = click.argument("application", metavar="APP")
@@ -183,12 +184,15 @@ def _view(report: Any, page: dict[str, Any] | None) -> Any:
     """One application: its head, its last rounds, its workers, the last messages."""
     from rich.console import Group
 
+    from hdl.yarn import follow
+
     state = report.final if report.over else report.state
     lasted = duration(max(0.0, (report.finished or time.time()) - report.started))
     head = f"{report.application}  {state.lower()}, {lasted}, attempt {report.attempt}  {report.url}"
     parts: list[Any] = [_text(head)]
     if report.diagnostics:
-        parts.append(_text(report.diagnostics))
+        said = report.diagnostics if report.over else follow.waits_for(report.diagnostics)
+        parts.append(_text(said[:SAID] + " …" * (len(said) > SAID)))
     if page:
         parts.append(_text(f"{page.get('stage') or page.get('state')}: round {page['round']} of {page['rounds']}"))
         if rows := [row for row in page.get("rows") or () if not row.get("final")]:
