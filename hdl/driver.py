@@ -25,6 +25,7 @@ from hdl.data import Portion, Schema, Source, csr
 from hdl.errors import DataError, Interrupted, SpecError, TableError
 from hdl.publisher import Publisher
 from hdl.runners.base import Job, Notify, Plan, Runner
+from hdl.rows import Rows
 from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
@@ -149,7 +150,7 @@ def _train(job: Job, runner: Runner, table: Table, notify: Notify) -> Outcome:
             version = _round(plan.spec, runner, version, final=todo[0] == "measure")
             publisher.offer(version)
             notify(Round(version.rows[-1]))
-    best = tables.best(version.rows)
+    best = tables.best(version.rows, table.numbers())
     best = version.number if best is None else best
     return Outcome(job.table, version.number, best, plan.spec, version.rows, todo[1])
 
@@ -249,7 +250,7 @@ def _todo(spec: Spec, version: Version, total: int) -> tuple[str | None, str]:
     rows = version.rows
     if version.weights.round >= total:
         reason = "rounds"
-    elif spec.patience and _stale(rows) >= spec.patience:
+    elif spec.patience and Rows.of(rows).stale() >= spec.patience:
         reason = "patience"
     elif spec.sync.mode == "gradient" and gradient.finished(spec, version.weights):
         reason = "converged"
@@ -257,12 +258,6 @@ def _todo(spec: Spec, version: Version, total: int) -> tuple[str | None, str]:
         return "train", ""
     measured = not spec.validation or not version.number or rows[-1]["final"]
     return (None if measured else "measure"), reason
-
-
-def _stale(rows: list[dict[str, Any]]) -> int:
-    """Rounds measured since the best one."""
-    costs = [row["val_cost"] for row in rows if row["val_cost"] is not None]
-    return len(costs) - 1 - costs.index(min(costs)) if costs else 0
 
 
 def _round(spec: Spec, runner: Runner, version: Version, final: bool) -> Version:

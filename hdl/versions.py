@@ -15,6 +15,7 @@ from hdl import spec as specs
 from hdl.data import Options, Portion, Schema, Summary
 from hdl.errors import DataError
 from hdl.models import mlp
+from hdl.rows import Rows
 from hdl.spec import Spec
 from hdl.table import Version
 from hdl.wire import Update, Weights
@@ -101,5 +102,5 @@ def succeeding(
     dump = spec.model_dump(mode="json") if spec else version.spec
     number = version.number + 1
     row = row | {"version": number, "parent": version.number, "final": final, "time": time.time()}
-    rows = [*version.rows, row | {"seconds": seconds or {}}]
+    rows = Rows.of(version.rows).then(row | {"seconds": seconds or {}})
     return Version(number, weights, dump, version.run, version.number, rows)

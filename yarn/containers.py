@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 
 from hdl.yarn.control import Server
 from hdl.yarn.resources import Container, Ended, Resources
@@ -44,6 +45,7 @@ class Containers:
         self.available, self.progress = "", 0.0
         self._relax: dict[int, float] = {}  # requests that still insist on their hosts: until when
         self._looked = 0.0
+        self._news: deque[Container | Ended] = deque()
 
     def ask(self, number: int, hosts: Sequence[str] = ()) -> None:
         """Asks for a container beside some blocks; after a while any other will do."""
@@ -55,12 +57,15 @@ class Containers:
         """Ends a container."""
         self.resources.stop(container)
 
-    def events(self) -> Iterator[Container | Ended]:
-        """Containers that were launched, or have ended, since the last call."""
+    def event(self) -> Container | Ended | None:
+        """The next container that was launched, or has ended; None if there is none."""
         now = time.monotonic()
-        if now - self._looked < POLL_SECONDS:
-            return
-        self._looked = now
+        if not self._news and now - self._looked >= POLL_SECONDS:
+            self._looked = now
+            self._look(now)
+        return self._news.popleft() if self._news else None
+
+    def _look(self, now: float) -> None:
         for number in [number for number, until in self._relax.items() if now > until]:
             del self._relax[number]
             self.resources.ask(number, (), strict=False)
@@ -71,5 +76,5 @@ class Containers:
             self.server.admit(container.id)
             keys = self.secrets.worker(container.id)
             self.resources.launch(container, keys | {CONTROL: self.server.address.encode()})
-        yield from changes.granted
-        yield from changes.ended
+        self._news.extend(changes.granted)
+        self._news.extend(changes.ended)

@@ -303,7 +303,7 @@ class Crew:
         ------
         Lost
         """
-        for event in self.containers.events():
+        while (event := self.containers.event()) is not None:
             if isinstance(event, Ended):
                 self._ended(event)
             else:
@@ -379,6 +379,24 @@ class Crew:
             if self.failures[member.rank] >= self.settings.failures:
                 raise WorkerError(f"{where} failed {self.settings.failures} times, the last one: {event.reason}")
         raise Lost([member], f"{where}: {event.reason}")
+
+    def told(self, timings: Sequence[dict[str, Any]] = (), free: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """How each member is, for the page: worker, container, host, shards, state, seconds, staleness, log."""
+        seconds = {one["worker"]: one["seconds"] for one in timings}
+        rounds = free["rounds"] if free else []
+        return [
+            {
+                "worker": member.rank,
+                "container": member.name,
+                "host": member.container.host if member.container else "",
+                "shards": member.shards,
+                "state": "ready" if member.ready else "starting" if member.container else "asked for",
+                "seconds": seconds.get(member.rank),
+                "staleness": max(rounds) - rounds[member.rank] if rounds else None,
+                "log": member.container.log if member.container else "",
+            }
+            for member in self.members
+        ]
 
     # --- losses -------------------------------------------------------------------------------------------------------
 

@@ -179,6 +179,13 @@ def knock(conf: Any, name: str = "yarn.resourcemanager.address", port: int = 803
         ) from None
 
 
+def proxies() -> list[str]:
+    """Hosts of YARN's web proxies, through which people see an application's page."""
+    start()
+    found = of("org.apache.hadoop.yarn.webapp.util.WebAppUtils").getProxyHostsAndPortsForAmFilter(configuration())
+    return sorted({str(place).rpartition(":")[0] for place in found})
+
+
 @contextmanager
 def told(doing: str) -> Iterator[None]:
     """Java's exceptions as hdl's: what was being done, and what Java says, in one line.

@@ -13,24 +13,26 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from hdl import driver, fs, wire
 from hdl.driver import Outcome
 from hdl.errors import HdlError
-from hdl.runners.base import Job
+from hdl.runners.base import Job, Replaced
 from hdl.runners.local_worker import error_message
 from hdl.table import Table
 from hdl.yarn.containers import Containers
 from hdl.yarn.control import Server
 from hdl.yarn.crew import Crew
 from hdl.yarn.faults import Faults
+from hdl.yarn.page import Page
 from hdl.yarn.resources import Resources
 from hdl.yarn.runner import CrewRunner, WeightsLost
 from hdl.yarn.secrets import Secrets
 from hdl.yarn.settings import Settings, from_order
+from hdl.yarn.state import State
 from hdl.yarn.worker import MASTER
 
 ORDER, OUTCOME = "order.json", "outcome.json"
@@ -38,7 +40,7 @@ RESTARTS = 5  # from the last version, after the weights of a round were lost wi
 
 
 class Watcher:
-    """Hears of events and messages; the live page is one."""
+    """Hears of events and messages, and has an address where people find them; this one does neither."""
 
     port, url = 0, ""
 
@@ -48,8 +50,35 @@ class Watcher:
     def message(self, text: str) -> None:
         """Something for people."""
 
-    def workers(self, crew: Crew) -> None:
-        """How the crew is."""
+    def workers(self, found: list[dict[str, Any]]) -> None:
+        """How the crew is: see `Crew.told`."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class Live(Watcher):
+    """The live page, which YARN's proxy shows as the application's."""
+
+    def __init__(self, application: str, job: Job, settings: Settings, host: str, proxies: Sequence[str]):
+        facts = {"data": job.data, "table": job.table, "workers": settings.workers, "memory": f"{settings.memory} MiB"}
+        self.state = State(application, facts)
+        self.page = Page(self.state, host, proxies)
+        self.page.start()
+        self.port, self.url = self.page.port, f"http://{host}:{self.page.port}/"
+
+    def hear(self, event: Any) -> None:
+        self.state.hear(event)
+
+    def message(self, text: str) -> None:
+        print(f"hdl master: {text}", file=sys.stderr)
+        self.state.message(text)
+
+    def workers(self, found: list[dict[str, Any]]) -> None:
+        self.state.workers(found)
+
+    def close(self) -> None:
+        self.page.close()
 
 
 def lead(
@@ -99,6 +128,7 @@ def lead(
     finally:
         server.close()
         resources.close()
+        watcher.close()
 
 
 def _train(job: Job, settings: Settings, crew: Crew, attempt: int, watcher: Watcher) -> Outcome:
@@ -114,16 +144,19 @@ def _train(job: Job, settings: Settings, crew: Crew, attempt: int, watcher: Watc
             faults.round = event.row["round"]
             faults.at("merging")
             crew.containers.progress = event.row["round"] / max(1, crew.rounds)
-            watcher.workers(crew)
+            watcher.workers(crew.told(runner.timings(), event.row.get("async")))
         elif isinstance(event, driver.Started):
             crew.rounds = event.rounds
+        elif isinstance(event, Replaced):
+            watcher.workers(crew.told(runner.timings()))
         watcher.hear(event)
 
     for again in range(RESTARTS):
         # The first attempt, or the first try, may have begun the table: it was not there when the job was submitted.
         resume = job.resume or ((attempt > 1 or again > 0) and table.latest() is not None)
+        runner = CrewRunner(crew)
         try:
-            return driver.train(replace(job, resume=resume), CrewRunner(crew), hear)
+            return driver.train(replace(job, resume=resume), runner, hear)
         except WeightsLost as error:
             if again == RESTARTS - 1:
                 raise
@@ -145,21 +178,21 @@ def read_order(staging: str) -> tuple[Job, Settings]:
         return from_order(json.loads(file.read()))
 
 
-def attempt_of(container: str) -> int:
-    """The attempt that a container's id tells of.
+def named(container: str) -> tuple[str, int]:
+    """The application and the attempt that a container's id tells of.
 
     Examples
     --------
-    >>> attempt_of("container_e17_1700000000000_0003_02_000001")
-    2
+    >>> named("container_e17_1700000000000_0003_02_000001")
+    ('application_1700000000000_0003', 2)
     """
-    found = re.fullmatch(r"container_(?:e\d+_)?\d+_\d+_(\d+)_\d+", container)
+    found = re.fullmatch(r"container_(?:e\d+_)?(\d+_\d+)_(\d+)_\d+", container)
     if not found:
         raise HdlError(f"CONTAINER_ID={container!r}: not a container's id")
-    return int(found[1])
+    return f"application_{found[1]}", int(found[2])
 
 
-def main(make: Callable[..., Resources] | None = None) -> None:
+def main() -> None:
     faulthandler.enable()
     staging, status = sys.argv[1], 1
     try:
@@ -167,10 +200,12 @@ def main(make: Callable[..., Resources] | None = None) -> None:
         from hdl.yarn.hadoop import Hadoop
 
         java.start()  # before HDFS is looked at, which would start a JVM of its own
-        secrets, attempt = Secrets.from_container(), attempt_of(os.environ["CONTAINER_ID"])
+        application, attempt = named(os.environ["CONTAINER_ID"])
+        secrets = Secrets.from_container()
         job, settings = read_order(staging)
-        resources = Hadoop(settings, staging)
-        lead(job, settings, staging, resources, secrets, os.environ["NM_HOST"], attempt)
+        resources, host = Hadoop(settings, staging), os.environ["NM_HOST"]
+        watcher = Live(application, job, settings, host, java.proxies())
+        lead(job, settings, staging, resources, secrets, host, attempt, watcher)
         status = 0
     except HdlError as error:
         print(f"hdl master: {error}", file=sys.stderr)

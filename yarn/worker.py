@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -34,7 +35,7 @@ from hdl.runners.work import Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
 from hdl.yarn import bulk, tokens
-from hdl.yarn.allreduce import Mesh, PeerLost, allreduce, reduce_scatter
+from hdl.yarn.allreduce import POLL, Mesh, PeerLost, allreduce, reduce_scatter
 from hdl.yarn.containers import CONTROL
 from hdl.yarn.control import Client
 from hdl.yarn.desk import Desk
@@ -114,7 +115,7 @@ class Worker:
 
     def on_open(self, command: dict[str, Any]) -> None:
         """The dataset and this worker's shards. What is open already stays, with its decoded shards."""
-        content = bytes(self.desk.gift("open", GIFT_SECONDS))
+        content = bytes(self._gift("open"))
         if content == self.opened:
             return
         _, fields, _ = wire.unpack(content)
@@ -130,7 +131,7 @@ class Worker:
         return {"samples": sum(one.samples for one in found)}
 
     def on_plan(self, command: dict[str, Any]) -> None:
-        content = bytes(self.desk.gift("plan", GIFT_SECONDS))
+        content = bytes(self._gift("plan"))
         if content != self.planned:
             _, fields, tensors = wire.unpack(content)
             self.host.prepare(read_plan(fields, tensors))
@@ -155,7 +156,9 @@ class Worker:
                     raise PeerLost(other, error) from None
         for other in outward:
             try:
-                inward[other] = self.desk.peer(generation, other, MESH_SECONDS)
+                inward[other] = self._wait(
+                    lambda seconds, rank=other: self.desk.peer(generation, rank, seconds), MESH_SECONDS
+                )
             except DeadlineError as error:
                 raise PeerLost(other, error) from None
         self.mesh = Mesh(rank, len(peers), generation, outward, inward, self.check, point=self.faults.at)
@@ -190,7 +193,7 @@ class Worker:
     def on_free(self, command: dict[str, Any]) -> None:
         """Trains without waiting for anybody, until the next command."""
         if command["given"]:
-            weights = wire.decode(self.desk.gift("free", GIFT_SECONDS))
+            weights = wire.decode(self._gift("free"))
             self.free = Free(self, Weights(0, weights.w, average.start(self.host.plan.spec, weights.w)))
         self.free.run(command["last"])
 
@@ -201,7 +204,7 @@ class Worker:
         number, given = command["round"], command["given"]
         if not given:
             return self.held[number]
-        content = self.desk.gift(f"weights:{number}", GIFT_SECONDS)
+        content = self._gift(f"weights:{number}")
         if given == "slice":
             weights = self._gathered(number, content)
         else:
@@ -215,6 +218,20 @@ class Worker:
         slices = sorted((wire.unpack(content)[1:] for content in contents), key=lambda pair: pair[0]["rank"])
         whole = {name: np.concatenate([tensors[name] for _, tensors in slices]) for name in slices[0][1]}
         return Weights(number, whole.get("w", whole["trial"]), optim.trying(whole["trial"]))
+
+    def _wait(self, wait: Callable[[float], Any], seconds: float) -> Any:
+        """What `wait` gives, unless a newer command makes waiting useless."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                return wait(POLL)
+            except DeadlineError:
+                self.check()
+                if time.monotonic() > until:
+                    raise
+
+    def _gift(self, name: str) -> bytearray:
+        return self._wait(lambda seconds: self.desk.gift(name, seconds), GIFT_SECONDS)
 
     def check(self) -> None:
         """Called while waiting for peers."""

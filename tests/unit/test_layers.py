@@ -28,7 +28,7 @@ LAYERS = {
     "table": BASE | {"fs", "wire", "rows"},
     "sync": BASE | {"ops", "models", "optim", "wire"},
     "step": BASE | {"ops", "models", "optim", "data", "wire", "sync"},
-    "versions": BASE | {"models", "data", "wire", "sync", "table"},
+    "versions": BASE | {"models", "data", "wire", "sync", "rows", "table"},
     "answers": BASE,
     "envpack": BASE | {"fs"},
     "runners": BASE | STEP | {"streaming", "yarn"},
@@ -36,7 +36,7 @@ LAYERS = {
     "yarn": BASE | STEP | {"runners", "driver", "report"},  # of the report the pieces of its page alone: see below
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
-    "driver": BASE | {"publisher", "models", "data", "wire", "sync", "step", "fs", "table", "runners", "versions"},
+    "driver": BASE | {"publisher", "rows", "models", "data", "wire", "sync", "step", "fs", "table", "runners", "versions"},
     "predict": BASE | {"ops", "data", "fs", "table"},
 }
 # What only some may import, wherever the import stands.
