@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -144,8 +144,10 @@ def page(url: str, name: str) -> Any:
     return None
 
 
-def event_from(fields: dict[str, Any]) -> Any:
+def event_from(fields: Any) -> Any:
     """An event out of its JSON; None for one that this hdl does not know."""
+    if not isinstance(fields, dict):
+        return None
     kinds = {"Stage": Stage, "Started": Started, "Progress": Progress, "Replaced": Replaced, "Round": Round, "Log": Log}
     rest = {name: value for name, value in fields.items() if name != "kind"}
     try:
@@ -222,14 +224,16 @@ def said_by(application: str, seconds: float = LOG_SECONDS) -> str:
     """The end of what an application wrote to standard error, without Hadoop's chatter."""
     until = time.monotonic() + seconds
     while True:
-        lines = [line for line in log_lines(application, files="stderr") if not _NOISE.search(line)]
+        lines = [line for line in log_lines(application) if not _NOISE.search(line)]
         if lines or time.monotonic() > until:
             return "\n".join(lines)[-SAID:]
         time.sleep(1.0)
 
 
-def log_lines(application: str, container: str = "", files: str = "") -> Iterator[str]:
-    """The lines of an application's logs, or of one container's; none if the nodes have not handed them over.
+def log_lines(application: str, container: str = "") -> Iterator[str]:
+    """What an application's processes wrote, or one container's, each file after a line that names it.
+
+    None if the nodes have not handed it over yet; while it runs, what they have now.
 
     Raises
     ------
@@ -237,9 +241,30 @@ def log_lines(application: str, container: str = "", files: str = "") -> Iterato
         YARN takes too long.
     """
     words = log_command(application, container).split()
-    command = [hadoop("yarn"), *words[1:], *(["-log_files", files] if files else [])]
+    command = [hadoop("yarn"), *words[1:], "-log_files", "stdout,stderr"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=COMMAND_SECONDS)
     except subprocess.TimeoutExpired:
         raise DeadlineError(f"`{' '.join(words)}` took more than {COMMAND_SECONDS:g} s") from None
-    yield from done.stdout.splitlines() if done.returncode == 0 else ()
+    if done.returncode == 0:
+        yield from _contents(done.stdout.splitlines())
+
+
+def _contents(lines: Iterable[str]) -> Iterator[str]:
+    """The files in what `yarn logs` prints, without its own lines and without empty files."""
+    place = file = ""
+    inside, first = False, False
+    for line in lines:
+        if inside and line.startswith("End of LogType:"):
+            inside = False
+        elif inside and (line or not first):
+            if first:
+                yield f"==== {place}, {file}"
+            first = False
+            yield line
+        elif line.startswith("Container: "):
+            place = line.removeprefix("Container: ")
+        elif line.startswith("LogType:"):
+            file = line.removeprefix("LogType:")
+        elif line == "LogContents:":
+            inside = first = True

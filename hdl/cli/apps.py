@@ -66,7 +66,10 @@ def logs_(application: str, worker: str | None) -> None:
     for lines, line in enumerate(follow.log_lines(application, container), 1):  # noqa: B007 - counts
         click.echo(line)
     if not lines:
-        raise HdlError(f"YARN has no logs yet; try again, or: {follow.log_command(application, container)}")
+        raise HdlError(
+            f"nothing was said, or the nodes have not handed it over yet; try again, or: "
+            f"{follow.log_command(application, container)}"
+        )
 
 
 @click.command(cls=Command)
@@ -217,7 +220,7 @@ def _rounds(rows: list[dict[str, Any]]) -> Any:
 def _workers(workers: list[dict[str, Any]]) -> Any:
     """The slowest is named where others have waited for it."""
     took = [one["seconds"] for one in workers if isinstance(one.get("seconds"), (int, float))]
-    middle = sorted(took)[len(took) // 2] if took else 0.0
+    middle = sorted(took)[(len(took) - 1) // 2] if took else 0.0
     table = _table(">worker", "host", "shards", "state", ">seconds", ">staleness", "")
     for one in workers:
         seconds, stale = one.get("seconds"), one.get("staleness")

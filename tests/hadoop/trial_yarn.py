@@ -22,7 +22,6 @@ SECONDS = 90
 def master(staging):
     from hdl import fs
     from hdl.yarn.hadoop import Hadoop
-    from hdl.yarn.master import attempt_of
     from hdl.yarn.settings import from_order
 
     began = time.time()
@@ -35,7 +34,7 @@ def master(staging):
     mark("jvm")
     with fs.open(f"{staging}/order.json") as file:
         _, settings = from_order(json.loads(file.read()))
-    attempt = attempt_of(os.environ["CONTAINER_ID"])
+    attempt = int(os.environ["CONTAINER_ID"].split("_")[-2])
     resources = Hadoop(settings, staging)
     mark("clients")
     left = resources.register(os.environ["NM_HOST"], 0, "")

@@ -1,0 +1,250 @@
+"""The client's side of YARN without a YARN: commands, events, logs, what is shown; no JVM is started."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from hdl.cli import apps, hdl
+from hdl.driver import Round, Stage, Started
+from hdl.errors import SpecError, Unavailable
+from hdl.runners.base import Progress, Replaced
+from hdl.spec import Spec
+from hdl.yarn import follow, java, launch
+from hdl.yarn.client import Report
+from hdl.yarn.hadoop import ending
+from hdl.yarn.settings import Settings
+
+APP = "application_1700000000000_0001"
+text = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",), exclude_characters="\0\n\r"), max_size=30)
+
+
+def report(**fields):
+    base = dict.fromkeys(("name", "user", "queue", "url", "host", "diagnostics"), "")
+    base |= {"application": APP, "state": "RUNNING", "final": "UNDEFINED", "progress": 0.5}
+    return Report(**{**base, "started": 0.0, "finished": 0.0, "attempt": 1, **fields})
+
+
+@given(text)
+def test_a_word_arrives_through_both_shells_as_it_was(word):
+    try:
+        quoted = launch.quoted(word)
+    except SpecError:
+        assert any(mark in word for mark in launch.REPLACED)
+        return
+    script = f'exec /bin/bash -c "printf %s {quoted}"'  # as YARN writes it
+    assert subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout == word.encode()
+
+
+@pytest.mark.parametrize("word", ["{{PATH}}", "a}}", "<LOG_DIR>", "<CPS>", "a\nb", "a\0b"])
+def test_what_yarn_would_replace_is_refused(word):
+    with pytest.raises(SpecError, match="YARN gives a meaning"):
+        launch.command("python3", "hdl.yarn.worker", [word])
+
+
+def test_a_command_holds_nothing_but_its_words_and_its_logs():
+    found = launch.command("python3", "hdl.yarn.worker", ["hdfs:///user/a b"])
+    assert found == "exec python3 -P -m hdl.yarn.worker 'hdfs:///user/a b' 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "kind"),
+    [
+        (0, "", "exited"), (3, "", "exited"), (137, "Killed by external signal", "exited"),
+        (137, "Container killed by OOM", "memory"), (-104, "running beyond physical memory limits", "memory"),
+        (-103, "", "memory"), (-102, "", "preempted"), (-100, "released on a *lost* node", "lost"),
+        (-101, "", "lost"), (-105, "", "stopped"), (-12345, "", "exited"),
+    ],
+)  # fmt: skip
+def test_kinds_of_end(status, said, kind):
+    found, reason = ending(status, said)
+    assert found == kind
+    assert said in reason
+
+
+EVENTS = [
+    Stage("train"), Started(Spec(), 10, 3, 0), Progress("round", 1.0, 4.0), Replaced(1, (2, 3), "killed"),
+    Round({"version": 1, "round": 0}), follow.Log(1.5, "a worker was replaced"),
+]  # fmt: skip
+
+
+def test_events_come_back_from_the_pages_json():
+    from hdl.yarn.state import plain
+
+    for event in EVENTS:
+        fields = json.loads(json.dumps({"kind": type(event).__name__, **plain(event)}))
+        assert follow.event_from(fields) == event
+
+
+@pytest.mark.parametrize("fields", [{}, {"kind": "New"}, {"kind": "Stage"}, {"kind": "Stage", "name": "a", "b": 1},
+                                    {"kind": "Started", "spec": {"net": 3}, "samples": 1, "rounds": 1, "version": 0},
+                                    {"kind": []}])  # fmt: skip
+def test_events_that_nobody_knows_are_let_pass(fields):
+    assert follow.event_from(fields) is None
+
+
+@pytest.fixture
+def served():
+    """`served(path, body)`: the address of a page that answers so."""
+    answers, stop = {}, []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = answers.get(self.path.lstrip("/"))
+            self.send_response(200 if body else 404)
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    stop.append(server)
+
+    def serve(path, body):
+        answers[path] = body
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield serve
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_events_are_asked_for_from_the_next_one_on(served):
+    url = served(
+        "events.json?since=0", b'{"next": 7, "events": [{"kind": "Stage", "name": "train"}, 5, {"kind": "?"}]}'
+    )
+    assert follow.events_of(url, 0) == (7, [Stage("train")])
+    assert follow.events_of(url, 7) == (7, [])  # 404
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>the master is on its way", b"[1]", b'{"next": "x"}', b'{"events": []}'])
+def test_a_page_that_is_none_has_no_events(served, body):
+    assert follow.events_of(served("events.json?since=3", body), 3) == (3, [])
+
+
+@pytest.mark.parametrize("url", ["", "N/A", "file:///etc/passwd", "http://127.0.0.1:1/"])
+def test_there_may_be_no_page(url):
+    assert follow.page(url, "status.json") is None
+
+
+def test_each_round_is_told_once():
+    told = []
+    heard = follow._Heard(APP, told.append)
+    for event in (EVENTS[1], Round({"version": 1}), Round({"version": 2}), EVENTS[1], Round({"version": 2}),
+                  Round({"version": 3})):  # fmt: skip
+        heard.tell(event)
+    heard.wait(follow.Waiting("ACCEPTED", ""))
+    heard.wait(follow.Waiting("ACCEPTED", ""))
+    assert told == [EVENTS[1], *(Round({"version": v}) for v in (1, 2, 3)), follow.Waiting("ACCEPTED", "")]
+
+
+def test_what_yarn_waits_for_is_said_without_its_figures():
+    said = "[Sat Nov 21 15:23:01 +0000 2026] waiting for resources.  Details : AM Partition = <DEFAULT_PARTITION> ; …"
+    assert follow.waits_for(said) == "waiting for resources."
+    assert follow.waits_for("") == ""
+
+
+def test_logs_are_the_files_that_hold_something():
+    one = (
+        "Container: container_1_1_01_000001 on a_1\nLogAggregationType: AGGREGATED\n====\nLogType:stderr\nLogLength:0\n"
+    )
+    one += "LogContents:\n\nEnd of LogType:stderr\n****\n\n"
+    two = one.replace("stderr", "stdout").replace("LogContents:\n\n", "LogContents:\n\n\nhello\n  world\n\n")
+    assert [*follow._contents((one + two).splitlines())] == [
+        "==== container_1_1_01_000001 on a_1, stdout", "hello", "  world", "",
+    ]  # fmt: skip
+
+
+def test_the_page_is_shown_as_it_is():
+    row = {"round": 4, "cost": 0.5, "accuracy": 0.75, "val_cost": None, "val_accuracy": None, "seconds": {"round": 0.2}}
+    workers = [
+        {"worker": 0, "host": "[red]a\x1b[31m", "shards": [0, 1], "state": "busy", "seconds": 1.0, "staleness": None},
+        {"worker": 1, "host": "b", "shards": [2], "state": "busy", "seconds": 3.0, "staleness": 2},
+        {"worker": 2, "host": "c", "shards": [3], "state": "busy", "seconds": None, "staleness": 0},
+    ]
+    page = {"application": APP, "state": "running", "stage": "train", "rounds": 9, "round": 5, "rows": [row],
+            "workers": workers, "messages": [{"time": 0, "text": "[bold]a fault"}]}  # fmt: skip
+    console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(apps._view(report(), page))
+    shown = console.export_text()
+    assert "round 5 of 9" in shown
+    assert "75.00 %" in shown
+    assert "[red]a" in shown
+    assert "\x1b" not in shown
+    assert "[bold]a fault" in shown
+    assert [line.split()[0] for line in shown.splitlines() if "straggler" in line] == ["1"]
+
+
+@pytest.mark.parametrize(("size", "mib"), [("2g", 2048), ("1536m", 1536), ("1.5 GiB", 1536), ("512MB", 512)])
+def test_memory(size, mib):
+    from hdl.cli.train import Memory
+
+    assert Memory().convert(size, None, None) == mib
+
+
+@pytest.mark.parametrize("flag", [["--queue", "q"], ["--worker-gpus", "1"], ["--detach"], ["--master-memory", "2g"]])
+def test_flags_of_yarn_are_refused_elsewhere(flag):
+    found = CliRunner().invoke(hdl, ["train", "data", "--out", "table", *flag])
+    assert isinstance(found.exception, SpecError)
+    assert f"{flag[0]}: for --runner yarn only (given --runner local)" in str(found.exception)
+
+
+@pytest.mark.parametrize("fields", [{"memory": 1}, {"gather_seconds": 0}, {"silence_seconds": float("inf")}])
+def test_settings_are_checked(fields):
+    with pytest.raises(SpecError, match=next(iter(fields))):
+        Settings.make(**fields)
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """No Hadoop of this machine's, and a home of the test's own."""
+    for name in [*os.environ]:
+        if name.startswith(("HADOOP_", "YARN_")) or name in ("CONTAINER_ID", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return monkeypatch
+
+
+def test_no_hadoop_is_told_with_how_to_get_one(bare):
+    with pytest.raises(Unavailable, match="hdl cluster start"):
+        java.class_path()
+
+
+def test_the_class_path_is_asked_for_once(bare, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "conf").mkdir()
+    command = tmp_path / "bin/hadoop"
+    command.write_text(f'#!/bin/sh\necho asked >>{tmp_path}/asked\necho "{tmp_path}/conf:/nowhere:{tmp_path}/asked"\n')
+    command.chmod(0o755)
+    bare.setenv("HADOOP_HOME", str(tmp_path))
+    for _ in range(2):
+        assert java.class_path() == [f"{tmp_path}/conf", f"{tmp_path}/asked"]
+    assert (tmp_path / "asked").read_text() == "asked\n"
+    bare.setenv("HADOOP_CONF_DIR", "/other")
+    java.class_path()
+    (tmp_path / "conf").rmdir()
+    java.class_path()  # what is kept names a folder that is gone
+    assert (tmp_path / "asked").read_text() == "asked\n" * 3
+    command.write_text("#!/bin/sh\necho no such thing >&2\nexit 3\n")
+    with pytest.raises(Unavailable, match="no such thing"):
+        java.class_path()
+
+
+def test_without_jpype_the_hint_names_the_packages_themselves(bare):
+    code = "import sys; sys.modules['jpype'] = None\nfrom hdl.yarn import java\njava.start()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "pip install jpype1 pyzmq" in done.stderr
+    assert "hdl[" not in done.stderr
