@@ -91,7 +91,8 @@ class _Heard:
 
     def __init__(self, application: str, on_event: Callable[[Any], None]):
         self.application, self.on_event = application, on_event
-        self.last, self.started, self.waiting = -1, False, None
+        self.last, self.started = -1, False
+        self.waiting: Waiting | None = None
 
     def wait(self, event: Waiting) -> None:
         if event != self.waiting:

@@ -1,0 +1,124 @@
+"""Applications from the command line: trained, detached, looked at, attached to, killed, interrupted."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
+pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
+
+from hdl.table import Table
+from tests.hadoop.runners import put_csv
+
+HDL = [sys.executable, "-m", "hdl"]
+YARN = ["--runner", "yarn", "--workers", "2", "--shards", "4", "--net", "0-5-0", "--batch", "8", "--seed", "3"]
+SMALL = ["--worker-memory", "512m", "--master-memory", "640m"]
+LONG = ["--epochs", "200000"]
+
+
+@pytest.fixture
+def data(cluster, folder):
+    return put_csv(f"{folder}/data")
+
+
+@pytest.fixture(autouse=True)
+def python(monkeypatch):
+    """This Python is on all nodes; that the packed one does is shown by the tests of the training."""
+    monkeypatch.setenv("HDL_NODE_PYTHON", sys.executable)
+
+
+def look(run, application):
+    return json.loads(run(*HDL, "status", application, "--json").stdout)
+
+
+def until(run, application, good, seconds=180):
+    deadline = time.monotonic() + seconds
+    while not good(found := look(run, application)):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+    return found
+
+
+def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder):
+    table = f"{folder}/model"
+    run(*HDL, "train", data, "--out", f"{folder}/expected", *YARN[4:], "--epochs", "40", "--no-report", "--quiet")
+    application = run(*HDL, "train", data, "--out", table, *YARN, *SMALL, "--epochs", "40", "--detach").stdout.strip()
+    assert re.fullmatch(r"application_\d+_\d+", application)
+    assert application in run(*HDL, "status").stdout
+    done = run(*HDL, "attach", application)
+    assert "3-5-2, 90 samples, 4 shards on 2 workers" in done.stderr
+    assert "round 40/40" in done.stderr
+    assert f"{table}/report.html" in done.stdout
+    expected = Table(f"{folder}/expected").header(40)["signature"]
+    assert expected in done.stdout
+    found = look(run, application)
+    assert (found["report"]["final"], found["page"]) == ("SUCCEEDED", None)
+    assert found["report"]["name"] == f"hdl: {table}"
+    again = run(*HDL, "attach", application, check=False)
+    assert "its end was told before" in again.stderr
+
+
+def test_a_running_application_is_shown_its_log_read_and_it_is_killed(run, data, folder):
+    application = run(*HDL, "train", data, "--out", f"{folder}/m", *YARN, *SMALL, *LONG, "--detach").stdout.strip()
+    try:
+        page = until(run, application, lambda found: found["page"] and found["page"]["round"] > 3)["page"]
+        assert page["application"] == application
+        assert [one["worker"] for one in page["workers"]] == [0, 1]
+        assert {one["host"] for one in page["workers"]} <= {"localhost", "127.0.0.2"}
+        shown = run(*HDL, "status", application).stdout
+        assert re.search(r"train: round \d+ of 200000", shown)
+        watching = subprocess.Popen([*HDL, "status", application, "--watch"], stdout=subprocess.PIPE, text=True)
+        other = run(*HDL, "logs", application, "--worker", "7", check=False)
+        assert "--worker: expected one of 0, 1" in other.stderr
+        logs = run(*HDL, "logs", application, "--worker", "1", check=False)
+        assert logs.returncode in (0, 1)
+        assert "Traceback" not in logs.stderr
+    finally:
+        assert run(*HDL, "kill", application).stdout == f"killed {application}\n"
+    assert application in watching.communicate(timeout=60)[0]
+    assert look(run, application)["report"]["state"] == "KILLED"
+    assert "was over: killed" in run(*HDL, "kill", application).stdout
+
+
+def test_ctrl_c_ends_the_application_and_says_how_to_go_on(run, data, folder):
+    table = f"{folder}/m"
+    command = [*HDL, "train", data, "--out", table, *YARN, *SMALL, *LONG, "--publish-every", "1", "--no-report"]
+    client = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 180
+        while (Table(table).latest() or 0) < 2 and client.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        client.send_signal(signal.SIGINT)
+        said = client.communicate(timeout=60)[1]
+    finally:
+        client.kill()
+    assert client.returncode == 130, said
+    assert re.search(
+        r"interrupted; version \d+ is kept. Go on with: hdl train \S+ --out \S+ --resume --runner yarn", said
+    )
+    reports = json.loads(run(*HDL, "status", "--json").stdout)
+    assert next(one for one in reports if one["name"] == f"hdl: {table}")["state"] == "KILLED"
+
+
+def test_what_a_worker_raises_arrives_with_its_place(run, folder):
+    data = put_csv(f"{folder}/data", bad=40)
+    done = run(*HDL, "train", data, "--out", f"{folder}/m", *YARN, *SMALL, "--epochs", "2", check=False)
+    assert done.returncode == 3, done.stderr
+    assert re.search(r"part-00001\.csv:\d+: ", done.stderr)
+
+
+def test_a_master_that_cannot_start_is_told_with_what_it_said(run, data, folder, monkeypatch, tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho out of coffee >&2\nexit 9\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("HDL_NODE_PYTHON", str(python))
+    done = run(*HDL, "train", data, "--out", f"{folder}/m", *YARN, *SMALL, check=False)
+    assert done.returncode == 6, done.stderr
+    assert "out of coffee" in done.stderr
+    assert re.search(r"The full log: yarn logs -applicationId application_\d+_\d+", done.stderr)
