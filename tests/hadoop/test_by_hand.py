@@ -8,6 +8,7 @@ import pytest
 
 from hdl import fs
 from hdl.hdfs import Hdfs
+from hdl.runners.streaming import streaming_jar
 from hdl.table import Table
 from tests.hadoop.runners import MODES, QUIET, local, put_csv, signatures
 
@@ -20,14 +21,16 @@ def plain(*paths):
     return [path.removeprefix("hdfs://") for path in paths]
 
 
-@pytest.fixture
-def began(cluster, folder):
+@pytest.fixture(params=["average", pytest.param("genetic", marks=pytest.mark.full)])
+def began(cluster, folder, request):
     """Data, a table of one round, and a table of version 0 alone: what a round by hand begins with."""
     data = put_csv(f"{folder}/data")
-    local(data, f"{folder}/one", epochs=1, **MODES["average"])
+    local(data, f"{folder}/one", epochs=1, **MODES[request.param])
     fs.mkdir(f"{folder}/zero")
     with fs.open(Table(f"{folder}/one").file(0)) as file:
         fs.publish(Table(f"{folder}/zero").file(0), file.read())
+    if request.param == "genetic":
+        Table(f"{folder}/zero").publish_common(*Table(f"{folder}/one").common())
     return data, f"{folder}/one", f"{folder}/zero"
 
 
@@ -50,11 +53,12 @@ def test_plain_streaming_makes_a_round_that_publish_adds(run, archive, folder, b
     head = tmp_path / "head"
     head.write_text("a,b,c,class\n")
     Hdfs().upload(head, f"{folder}/head")
+    files = [Table(zero).file(0), f"{folder}/head", *filter(fs.exists, [Table(zero).common_file])]
     script = f"{plain_python} -P -m hdl.streaming."
-    run("mapred", "streaming", *ARGUMENTS, "-D", "mapreduce.job.reduces=1",
+    run("hadoop", "jar", streaming_jar(), *ARGUMENTS, "-D", "mapreduce.job.reduces=1",
         "-D", "mapreduce.input.fileinputformat.split.minsize=1000000000",
         "-D", "mapreduce.job.ubertask.enable=true",
-        "-files", f"{Table(zero).file(0)},{folder}/head", "-archives", f"{archive}#hdl-env",
+        "-files", ",".join(files), "-archives", f"{archive}#hdl-env",
         "-input", data, "-output", f"{folder}/out", "-cmdenv", "PYTHONPATH=hdl-env",
         "-mapper", f"{script}mapper", "-combiner", f"{script}combiner", "-reducer", f"{script}reducer")  # fmt: skip
     lines = run("hadoop", "fs", "-cat", f"{folder}/out/part-*").stdout

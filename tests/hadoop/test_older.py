@@ -1,0 +1,42 @@
+"""The older Hadoop that we support: a training by each runner, with the local runner's bytes."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from hdl.cluster import assemble
+from hdl.cluster.daemons import Cluster
+
+pytestmark = pytest.mark.full
+OLDER = [version for version in assemble.VERSIONS if version != assemble.DEFAULT_VERSION]
+HDL = [sys.executable, "-m", "hdl"]
+
+
+@pytest.fixture(scope="module", params=OLDER)
+def older(request, tmp_path_factory):
+    """What a process needs to use a cluster of that version; commands do, as this one holds on to its own cluster."""
+    started = Cluster.start(
+        tmp_path_factory.mktemp("older") / "c", version=request.param, datanodes=2, nodemanagers=2, seconds=600
+    )
+    yield started.environment()
+    started.stop(purge=True)
+
+
+def test_both_runners_train_on_it_to_the_local_runners_bytes(run, older, tmp_path):
+    rng = np.random.default_rng(1)
+    (tmp_path / "data").mkdir()
+    for number in range(3):
+        x, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
+        lines = [",".join(map(str, (*row, label))) + "\n" for row, label in zip(x.round(4), y, strict=True)]
+        (tmp_path / f"data/part-{number:05d}.csv").write_text("".join(lines))
+    run("hadoop", "fs", "-put", tmp_path / "data", "/data", **older)
+    archive = run(*HDL, "env", "pack", "--upload", **older).stdout.strip()
+    found = {}
+    for runner in "local", "mapreduce", "streaming":
+        said = run(*HDL, "train", "hdfs:///data", "--out", f"hdfs:///{runner}", "--runner", runner, "--shards", 3,
+                   "--net", "3-8-2", "--epochs", 2, "--validation", 0.2, "--no-report", "--quiet",
+                   HDL_NODE_ARCHIVE=archive, **older).stdout  # fmt: skip
+        found[runner] = re.search(r"sha256\s+(\w{64})", said)[1]
+    assert found["mapreduce"] == found["streaming"] == found["local"]
