@@ -19,7 +19,10 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from hdl import sync, wire
 from hdl.errors import HdlError, WorkerError
@@ -87,12 +90,16 @@ class Mesh:
         # After itself in a ring, so that not everybody turns to rank 0 first.
         self._peers = [(rank + step) % size for step in range(1, size)]
         self._number = 0
+        self._kept: dict[tuple[int, int], np.ndarray] = {}  # by peer and place among its messages
         self._senders = ThreadPoolExecutor(max(1, size - 1), "hdl-send")
         for channel in inward.values():
             channel.settimeout(POLL)
 
-    def exchange(self, outgoing: Mapping[int, Sequence[Message]]) -> list[bytearray]:
+    def exchange(self, outgoing: Mapping[int, Sequence[Message]], reuse: bool = False) -> list[Buffer]:
         """Sends each peer its messages, and returns the messages of all peers; all of them take part.
+
+        With `reuse` they lie where the last ones of the same place lay, in memory that need not be cleared again: good
+        until the next such exchange.
 
         Raises
         ------
@@ -108,20 +115,20 @@ class Mesh:
             else:
                 sent.append((peer, self._senders.submit(self._send, peer, pieces)))
         self._point("waiting")
-        found = [message for peer in reversed(self._peers) for message in self._receive(peer)]
+        found = [message for peer in reversed(self._peers) for message in self._receive(peer, reuse)]
         for _, future in sent:
             future.result()
         return found
 
-    def share(self, messages: Sequence[Message]) -> list[bytearray]:
+    def share(self, messages: Sequence[Message], reuse: bool = False) -> list[Buffer]:
         """Sends the same to all peers, and returns what they sent."""
-        return self.exchange(dict.fromkeys(self._peers, messages))
+        return self.exchange(dict.fromkeys(self._peers, messages), reuse)
 
     def send(self, peer: int, message: Message) -> None:
         """Sends one peer a message, outside of any exchange."""
         self._send(peer, self._framed([message]))
 
-    def hear(self, peer: int) -> list[bytearray]:
+    def hear(self, peer: int) -> list[Buffer]:
         """The next messages of one peer, outside of any exchange."""
         return self._receive(peer)
 
@@ -151,27 +158,32 @@ class Mesh:
         except (OSError, ValueError) as error:
             raise PeerLost(peer, error) from None
 
-    def _receive(self, peer: int) -> list[bytearray]:
+    def _receive(self, peer: int, reuse: bool = False) -> list[Buffer]:
         channel = self._inward[peer]
         try:
             magic, generation, number, count = _HEAD.unpack(self._exactly(channel, _HEAD.size))
             if (magic, generation, number) != (_MAGIC, self.generation, self._number) or count > _MOST:
                 raise PeerLost(peer, f"sent exchange {number} of generation {generation}, not {self._number}")
-            return [self._message(peer, channel) for _ in range(count)]
+            return [self._message(peer, channel, place if reuse else None) for place in range(count)]
         except (OSError, EOFError, ValueError) as error:
             if isinstance(error, HdlError):
                 raise
             raise PeerLost(peer, error or "closed the connection") from None
 
-    def _message(self, peer: int, channel: socket.socket) -> bytearray:
+    def _message(self, peer: int, channel: socket.socket, place: int | None) -> Buffer:
         (length,) = _LENGTH.unpack(self._exactly(channel, _LENGTH.size))
         if length > self.limit:
             raise PeerLost(peer, f"a message of {length} bytes; expected at most {self.limit}")
-        return self._exactly(channel, length)
+        out = None if place is None else self._kept.get((peer, place))
+        if out is None or out.nbytes != length:
+            out = np.empty(length, np.uint8)
+        if place is not None:
+            self._kept[peer, place] = out
+        return self._exactly(channel, length, out.data)
 
-    def _exactly(self, channel: socket.socket, length: int) -> bytearray:
-        out = bytearray(length)
-        view = memoryview(out)
+    def _exactly(self, channel: socket.socket, length: int, out: memoryview | None = None) -> Buffer:
+        out = memoryview(bytearray(length)) if out is None else out
+        view = out
         while view:
             try:
                 count = channel.recv_into(view)
@@ -222,7 +234,7 @@ def allreduce(mesh: Mesh | None, spec: Spec, updates: Sequence[Update], paramete
         return sync.complete(spec, [*updates, *_updates(mesh.share([wire.encode_parts(update) for update in updates]))])
     own = reduce_scatter(mesh, spec, updates, parameters)
     pieces = {mesh.rank: own}
-    for message in mesh.share([wire.parts("slice", {"rank": mesh.rank}, own.tensors)]):
+    for message in mesh.share([wire.parts("slice", {"rank": mesh.rank}, own.tensors)], reuse=True):
         _, fields, tensors = _unpacked(message, "slice")
         pieces[fields["rank"]] = _like(own, tensors)
     if sorted(pieces) != list(range(mesh.size)):
@@ -239,17 +251,19 @@ def reduce_scatter(mesh: Mesh, spec: Spec, updates: Sequence[Update], parameters
         if rank != mesh.rank
     }
     mine = [sync.cut(update, *spans[mesh.rank]) for update in updates]
-    return sync.complete(spec, [*mine, *_updates(mesh.exchange(outgoing))])
+    found = sync.complete(spec, [*mine, *_updates(mesh.exchange(outgoing, reuse=True))])
+    # What joins nothing passes through as it came; the next exchange would overwrite it.
+    return replace(found, tensors={name: np.array(tensor) for name, tensor in found.tensors.items()})
 
 
-def _updates(messages: Iterable[bytearray]) -> list[Update]:
+def _updates(messages: Iterable[Buffer]) -> list[Update]:
     found = [wire.decode(message) for message in messages]
     if not all(isinstance(update, Update) for update in found):
         raise WorkerError("a peer sent something that is no update")
     return found  # type: ignore[return-value]
 
 
-def _unpacked(message: bytearray, expected: str) -> tuple[str, dict[str, Any], Any]:
+def _unpacked(message: Buffer, expected: str) -> tuple[str, dict[str, Any], Any]:
     kind, fields, tensors = wire.unpack(message)
     if kind != expected:
         raise WorkerError(f"a peer sent {kind[:40]!r}; expected {expected!r}")
