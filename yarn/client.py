@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,14 +13,13 @@ from typing import Any
 from hdl import envpack
 from hdl.errors import SpecError
 from hdl.runners.base import Job
-from hdl.yarn import java, launch
+from hdl.yarn import java, launch, submission
 from hdl.yarn.launch import RECORDS
 from hdl.yarn.settings import Settings, to_order
+from hdl.yarn.submission import KIND, ORDER
 
-KIND = "hdl"  # the applications' type in YARN's lists
-FAILURES_SECONDS = 600  # a master's failures are forgotten after so long
-MASTER_VCORES = 1
-ORDER, OUTCOME = "order.json", "outcome.json"
+KEPT_SECONDS = 30 * 24 * 3600.0  # after which nobody asks for an outcome
+OUTCOME = "outcome.json"
 OVER = ("FINISHED", "FAILED", "KILLED")
 
 
@@ -113,8 +113,8 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
         new = yarn.createApplication()
     context, answer = new.getApplicationSubmissionContext(), new.getNewApplicationResponse()
     application = str(context.getApplicationId())
-    _check(settings, answer.getMaximumResourceCapability())
-    _check_place(settings, yarn)
+    submission.check(settings, answer.getMaximumResourceCapability())
+    submission.check_place(settings, yarn)
     done("create")
     if packed:
         settings = settings.model_copy(update={"archive": envpack.upload(packed.result())})
@@ -122,9 +122,9 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
     reached.result()
     folder = staging(application)
     try:
-        _put(conf, folder, json.dumps(to_order(job, settings)).encode())
+        submission.put(conf, folder, json.dumps(to_order(job, settings)).encode())
         done("staging")
-        _fill(context, conf, settings, folder)
+        submission.fill(context, conf, settings, folder)
         with java.told(f"YARN rejected the application: name {settings.name!r}, queue {settings.queue or 'default'!r}"):
             yarn.submitApplication(context)
     except BaseException:
@@ -237,92 +237,12 @@ def _report(found: Any) -> Report:
     )
 
 
-def _check(settings: Settings, most: Any) -> None:
-    """Refuses containers that no node of the cluster can hold."""
-    memory, vcores = int(most.getMemorySize()), int(most.getVirtualCores())
-    gpus = {str(one.getName()): int(one.getValue()) for one in most.getResources()}.get("yarn.io/gpu", 0)
-    for flag, given, possible, unit in (
-        ("--worker-memory", settings.memory, memory, " MiB"),
-        ("--master-memory", settings.master_memory, memory, " MiB"),
-        ("--worker-vcores", settings.vcores, vcores, ""),
-        ("--worker-gpus", settings.gpus, gpus, ""),
-    ):
-        if given > possible:
-            raise SpecError(f"{flag}: given {given}{unit}; a container of this cluster has at most {possible}{unit}")
-
-
-def _check_place(settings: Settings, yarn: Any) -> None:
-    """Refuses a queue or a label that the cluster has not."""
-    if settings.queue:
-        try:
-            found = yarn.getQueueInfo(settings.queue)
-        except Exception:  # some schedulers answer so
-            found = None
-        if found is None:
-            with java.told("YARN's queues"):
-                names = sorted(str(queue.getQueueName()) for queue in yarn.getAllQueues())
-            raise SpecError(f"--queue: expected one of {', '.join(names)} (given {settings.queue!r})")
-    if settings.label:
-        with java.told("YARN's node labels"):
-            labels = sorted(str(label.getName()) for label in yarn.getClusterNodeLabels())
-        if settings.label not in labels:
-            raise SpecError(
-                f"--node-label: expected one of {', '.join(labels) or '(this cluster has none)'} "
-                f"(given {settings.label!r})"
-            )
-
-
 def _reach(conf: Any) -> None:
-    """Connects to HDFS."""
+    """Connects to HDFS, and removes the folders of old applications that nobody ever attached to."""
+    place = java.of("org.apache.hadoop.fs.Path")
     with java.told("HDFS"):
-        java.of("org.apache.hadoop.fs.FileSystem").get(conf).exists(java.of("org.apache.hadoop.fs.Path")("/"))
-
-
-def _put(conf: Any, folder: str, order: bytes) -> None:
-    """Makes the application's folder, for its user alone, with the order in it."""
-    from jpype import JArray, JByte
-
-    with java.told(folder):
-        place = java.of("org.apache.hadoop.fs.Path")(folder)
-        system = place.getFileSystem(conf)
-        allowed = java.of("org.apache.hadoop.fs.permission.FsPermission")
-        java.of("org.apache.hadoop.fs.FileSystem").mkdirs(system, place, allowed("700"))
-        file = system.create(java.of("org.apache.hadoop.fs.Path")(place, ORDER))
-        try:
-            file.write(JArray(JByte)(order))
-        finally:
-            file.close()
-
-
-def _fill(context: Any, conf: Any, settings: Settings, folder: str) -> None:
-    """Everything that YARN is told of the application."""
-    from hdl.yarn.secrets import Secrets
-
-    files = {}
-    if settings.archive:
-        files[launch.ENVIRONMENT] = launch.resource(conf, settings.archive, archive=True)
-    variables = launch.environment(settings, bool(settings.archive), 1)
-    words = launch.command(launch.python_of(settings), "hdl.yarn.master", [folder])
-    credentials = java.secret_bytes(Secrets.make().to_dict(), _file_tokens(conf))
-    context.setAMContainerSpec(launch.context(words, variables, files, credentials))
-    context.setApplicationName(settings.name)
-    context.setApplicationType(KIND)
-    context.setResource(launch.capability(settings.master_memory, MASTER_VCORES))
-    context.setMaxAppAttempts(settings.attempts)
-    context.setKeepContainersAcrossApplicationAttempts(True)
-    context.setAttemptFailuresValidityInterval(1000 * FAILURES_SECONDS)
-    if settings.queue:
-        context.setQueue(settings.queue)
-    if settings.label:
-        context.setNodeLabelExpression(settings.label)
-
-
-def _file_tokens(conf: Any) -> Any:
-    """On a cluster with Kerberos: tokens with which the application reads and writes HDFS as its user."""
-    if not java.of("org.apache.hadoop.security.UserGroupInformation").isSecurityEnabled():
-        return None
-    tokens = java.of("org.apache.hadoop.security.Credentials")()
-    with java.told("tokens for HDFS"):
-        renewer = java.of("org.apache.hadoop.yarn.client.util.YarnClientUtils").getRmPrincipal(conf)
-        java.of("org.apache.hadoop.fs.FileSystem").get(conf).addDelegationTokens(renewer, tokens)
-    return tokens
+        system, parent = java.of("org.apache.hadoop.fs.FileSystem").get(conf), place(os.path.dirname(staging(KIND)))
+        if system.exists(parent):
+            for status in system.listStatus(parent):
+                if time.time() - status.getModificationTime() / 1000 > KEPT_SECONDS:
+                    system.delete(status.getPath(), True)

@@ -1,4 +1,4 @@
-"""What the crew asks of whoever has containers: YARN (`hadoop`), or this machine's processes (`processes`, for tests)."""
+"""What the crew asks of whoever has containers: YARN (`hadoop`), or in tests this machine (`processes`)."""
 
 from __future__ import annotations
 
@@ -88,5 +88,5 @@ class Resources(ABC):
     def unregister(self, succeeded: bool, message: str, url: str = "") -> None:
         """Ends the application."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - nothing to let go of is the common case
         """Lets go of whatever is held; safe to call twice."""

@@ -122,3 +122,26 @@ def test_a_master_that_cannot_start_is_told_with_what_it_said(run, data, folder,
     assert done.returncode == 6, done.stderr
     assert "out of coffee" in done.stderr
     assert re.search(r"The full log: yarn logs -applicationId application_\d+_\d+", done.stderr)
+
+
+@pytest.mark.full
+def test_yarns_daemons_come_back_and_nothing_is_lost(cluster, run, data, folder):
+    """A ResourceManager that restarts, and a NodeManager that is killed: the same master, the same containers."""
+    application = run(*HDL, "train", data, "--out", f"{folder}/m", *YARN, *SMALL, *LONG, "--detach").stdout.strip()
+    try:
+        before = until(run, application, lambda found: found["page"] and found["page"]["round"] > 3)["page"]
+        for daemon in ("resourcemanager", "nodemanager1", "nodemanager2"):
+            cluster.restart(daemon)
+            cluster.wait_ready(120)
+            behind = before["round"] + 100
+            found = until(
+                run, application, lambda found, behind=behind: found["page"] and found["page"]["round"] > behind
+            )
+            assert found["report"]["attempt"] == 1
+            assert found["page"]["workers"] == [
+                {**now, "container": then["container"]}
+                for now, then in zip(found["page"]["workers"], before["workers"], strict=True)
+            ]
+            before = found["page"]
+    finally:
+        run(*HDL, "kill", application)
