@@ -102,7 +102,7 @@ def normals(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: in
     tail = np.abs(q) > 0.425
     if tail.any():
         small = np.minimum(p[tail], 1 - p[tail])
-        r = np.sqrt(-_log(small)) - 1.6
+        r = np.sqrt(-log(small)) - 1.6
         out[tail] = np.copysign(_ratio(r, _TAIL), q[tail])
     return out
 
@@ -131,7 +131,7 @@ def _ratio(x: NDArray[np.float64], coefficients: tuple[tuple[float, ...], tuple[
     return above / below
 
 
-def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def log(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Natural logarithm from exact operations only: log(m·2^e) = e·log 2 + 2·artanh((m - 1)/(m + 1))."""
     m, e = np.frexp(x)
     low = m < 0.7071067811865476

@@ -113,6 +113,73 @@ class Sync(Part):
     genetic: Genetic = Genetic()
 
 
+class Autoencoder(Part):
+    """The cost of an autoencoder, and of the layers of a stacked one.
+
+    Over m samples, with codes a = f(x·W1 + b1) and reconstructions r of x:
+    1/m Σ ½‖r − x‖² + l2/2·(‖W1‖² + ‖W2‖²) + beta·Σ_j KL(rho‖ρ̂_j) + contractive/2·1/m Σ ‖∂a/∂x‖².
+
+    Parameters
+    ----------
+    decoder : {'sigmoid', 'linear'}
+    tied : bool
+        The decoder's weights are the encoder's, transposed.
+    rho, beta : float
+        Target of each code's average activation ρ̂ over all samples of all shards, and the weight of that term.
+    memory : float
+        In mini-batch modes ρ̂ is a running mean that keeps this share of itself at each step.
+    corruption : float
+        Probability that an input is set to 0 before it is encoded (Vincent et al. 2010).
+    contractive : float
+        Weight of the squared Frobenius norm of the codes' Jacobian (Rifai et al. 2011).
+    """
+
+    decoder: Literal["sigmoid", "linear"] = "sigmoid"
+    tied: bool = False
+    rho: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    beta: NonNegative = 0.0
+    memory: Probability = 0.9
+    corruption: Probability = 0.0
+    contractive: NonNegative = 0.0
+
+
+class Rbm(Part):
+    """A restricted Boltzmann machine, and the layers of a deep belief network (there `visible` is the first one's).
+
+    Parameters
+    ----------
+    visible : {'binary', 'gaussian'}
+        Gaussian units have variance 1: the data is standardised.
+    k : int
+        Gibbs steps of contrastive divergence.
+    persistent : bool
+        The negative phase goes on from `chains` particles a shard, kept from step to step (Tieleman 2008).
+    rho, beta : float
+        Target of each hidden unit's average activation, and the rate at which the biases are moved towards it.
+    """
+
+    visible: Literal["binary", "gaussian"] = "binary"
+    k: Small = 1
+    persistent: bool = False
+    chains: Small = 100
+    rho: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    beta: NonNegative = 0.0
+
+
+class Pretrain(Part):
+    """How the layers of a stacked autoencoder or a deep belief network are learned before the whole is."""
+
+    epochs: Small = 10
+    optimizer: Optimizer | None = None  # None: adam for autoencoders, momentum with lr 0.05 for RBMs
+    batch: Batch | None = None
+    l2: NonNegative = 0.0
+
+    @field_validator("optimizer", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return _named(value) if isinstance(value, str) else value
+
+
 class Scale(Part):
     """How features are scaled before the net sees them; the fitted numbers are stored with the model.
 
@@ -139,6 +206,9 @@ class Spec(Part):
         Early stopping: rounds without a better validation cost; 0 for never.
     keep : int
         Versions kept in the table besides version 0, the best and the last.
+    model : {'mlp', 'autoencoder', 'stacked', 'rbm', 'dbn'}
+        `stacked` and `dbn` learn their layers one after the other, as `pretrain` says, and then the whole as
+        `finetune` does: with a softmax on top, unrolled into a deep autoencoder, or not at all.
 
     Examples
     --------
@@ -146,7 +216,7 @@ class Spec(Part):
     (784, 100, 32, 10)
     """
 
-    model: Literal["mlp"] = "mlp"
+    model: Literal["mlp", "autoencoder", "stacked", "rbm", "dbn"] = "mlp"
     net: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     activation: Activation = "relu"
     loss: Loss | None = None
@@ -167,6 +237,10 @@ class Spec(Part):
     validation: Probability = 0.0
     patience: Annotated[int, Field(ge=0)] = 0
     keep: Count = 3
+    autoencoder: Autoencoder = Autoencoder()
+    rbm: Rbm = Rbm()
+    pretrain: Pretrain = Pretrain()
+    finetune: Literal["classify", "reconstruct", "none"] = "classify"
     shuffle_window: Count = 65536  # samples shuffled together: bounds random reads of data on disk
 
     @field_validator("net", mode="before")
@@ -188,8 +262,24 @@ class Spec(Part):
     def _whole(cls, value: Any) -> Any:
         return 2**31 - 1 if value in (0, "all") else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_model(cls, value: Any) -> Any:
+        """Codes are sigmoid where nothing else is said: the sparsity term and the RBM need it."""
+        if isinstance(value, dict) and value.get("model", "mlp") != "mlp":
+            return {**value, "activation": value.get("activation") or "sigmoid"}
+        return value
+
     @model_validator(mode="after")
     def _consistent(self):
+        if self.model in ("autoencoder", "rbm"):
+            self._one_layer()
+        if self.model in ("stacked", "dbn") and self.sync.mode == "genetic":
+            raise ValueError(f"{self.model} has no genetic mode")
+        if self.model in ("autoencoder", "stacked") and self.autoencoder.beta and self.activation != "sigmoid":
+            raise ValueError("autoencoder.beta: average activations lie in (0, 1) with activation sigmoid only")
+        if self.model in ("rbm", "dbn") and self.activation != "sigmoid":
+            raise ValueError(f"{self.model} has sigmoid units (given activation {self.activation})")
         if self.net is not None:
             if len(self.net) < 2:
                 raise ValueError(f"net {self.net}: expected at least inputs and outputs")
@@ -206,6 +296,28 @@ class Spec(Part):
         if self.patience and not self.validation:
             raise ValueError("patience needs a validation share")
         return self
+
+    def _one_layer(self) -> None:
+        """What a single autoencoder or RBM can be."""
+        net, widths = self.net, 3 if self.model == "autoencoder" else 2
+        if net is not None:
+            if self.model == "autoencoder" and len(net) == 2:
+                raise ValueError(f"net {net}: expected inputs, codes and inputs again, such as 64-25-64")
+            if len(net) != widths or (widths == 3 and net[0] != net[2]) or (widths == 2 and net[1] < 1):
+                raise ValueError(
+                    f"net {net}: expected {'64-25-64' if widths == 3 else '784-500'}, as an {self.model} has"
+                )
+        if self.dropout or self.input_dropout:
+            raise ValueError(f"{self.model} has no dropout; an autoencoder has autoencoder.corruption")
+        if self.max_norm:
+            raise ValueError(f"{self.model} has no max_norm")
+        if self.model == "autoencoder" and self.optimizer.line_search and self.autoencoder.corruption:
+            raise ValueError(f"{self.optimizer.name} searches along a line and needs a cost without corruption")
+        if self.model == "rbm":
+            if self.optimizer.line_search:
+                raise ValueError(f"contrastive divergence has no cost to search along with {self.optimizer.name}")
+            if self.rbm.persistent and self.sync.mode in ("genetic", "async"):
+                raise ValueError(f"rbm.persistent: mode {self.sync.mode} keeps no chains")
 
     def initializer(self) -> Init:
         """The initialiser, with the activation's own default filled in."""

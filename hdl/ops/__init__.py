@@ -1,17 +1,21 @@
-"""The operations: forward, backward and update of a dense network, with one signature whatever carries them out.
+"""The operations: forward, backward and update of a model, with one signature whatever carries them out.
 
-`make` gives a `Reference` (NumPy: the mathematical truth, in float64 if the weights are) or a `Core` (C, float32).
-Both have
+`make` gives a `Reference` (NumPy: the mathematical truth, in float64 if the weights are) or a `Core` (C, float32),
+of a dense network, an autoencoder or an RBM. All have
 
     train(w, state, samples, order, batch, lr, first_step, key, progress) -> Result     # w, state overwritten
-    gradient(w, samples, order, key, progress) -> (gradient [P], Result)                # sums over samples
+    gradient(w, samples, order, key, progress) -> (statistics [Q], Result)              # sums over samples
     forward(w, samples, order, progress) -> (out [n, O], Result)
+    encode(w, samples, order, progress) -> codes [n, H]                                 # autoencoder, RBM
 
-Letters: N samples, I inputs, O outputs, P parameters, S state vectors of the update rule.
+where Q is P, and more where the gradient is no sum over samples: see `layout`.
+
+Letters: N samples, I inputs, O outputs, H hidden units, P parameters, S state vectors of the update rule.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from hdl.spec import Spec
 
 __all__ = ["NO_KEY", "Key", "Layout", "Progress", "Result", "Samples", "make", "rates", "steps"]
+
+# Of each model that is trained at once: the beginnings of its modules' and its classes' names.
+_HOMES = {"mlp": ("", ""), "autoencoder": ("autoencoder_", "Autoencoder"), "rbm": ("rbm_", "Rbm")}
 
 Progress = Callable[[int, int], Any]  # (steps done, steps); a true answer stops the call
 
@@ -108,15 +115,12 @@ def make(spec: Spec, backend: str = "cpu", threads: int = 1, isa: str | None = N
     """
     if spec.net is None or min(spec.net) < 1 or spec.loss is None:
         raise SpecError(f"net {spec.net}, loss {spec.loss}: not yet filled in from the data")
+    if backend not in ("cpu", "reference"):
+        raise SpecError(f"backend: {backend!r}: expected 'cpu' or 'reference'")
+    module, name = _HOMES[spec.model]
     if backend == "reference":
-        from hdl.ops.reference import Reference
-
-        return Reference(spec)
-    if backend == "cpu":
-        from hdl.ops.core import Core
-
-        return Core(spec, threads, isa)
-    raise SpecError(f"backend: {backend!r}: expected 'cpu' or 'reference'")
+        return getattr(importlib.import_module(f"hdl.ops.{module}reference"), f"{name}Reference")(spec)
+    return getattr(importlib.import_module(f"hdl.ops.{module}core"), f"{name}Core")(spec, threads, isa)
 
 
 def steps(n: int, batch: int) -> int:

@@ -1,15 +1,31 @@
-"""Where a dense network's parameters lie in one flat vector.
+"""Where a model's parameters lie in one flat vector, and what the sums over all samples make of its gradient.
 
-Letters: L layers, I inputs and O outputs of a layer, P all parameters.
+Letters: L layers, I inputs and O outputs of a layer, H hidden units, P all parameters, Q statistics, m samples.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hdl import keys
+
+if TYPE_CHECKING:
+    from hdl.spec import Spec
+
+
+def of(spec: Spec) -> Layout:
+    """The layout of a spec whose net is known."""
+    if spec.model == "autoencoder":
+        part = spec.autoencoder
+        return AutoencoderLayout(spec.widths, part.tied, part.rho, part.beta)
+    if spec.model == "rbm":
+        return RbmLayout(spec.widths, spec.rbm.rho, spec.rbm.beta)
+    return Layout(spec.widths)
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,18 @@ class Layout:
         return sum((inputs + 1) * outputs for inputs, outputs in zip(self.widths, self.widths[1:], strict=False))
 
     @property
+    def statistics(self) -> int:
+        """Q, the sums over samples that `ops.gradient` gives: the gradient's P, and what `combine` needs beside."""
+        return self.size
+
+    def combine(self, sums: NDArray, samples: float) -> tuple[NDArray, float]:
+        """What the statistics [Q] of all samples say: the gradient [P], and a cost that is no sum over samples.
+
+        Both are sums: the mean is taken by the caller. `sums` is left as it is.
+        """
+        return sums, 0.0
+
+    @property
     def names(self) -> tuple[str, ...]:
         """W1, b1, W2, b2, …"""
         return tuple(f"{letter}{layer}" for layer in range(1, len(self.widths)) for letter in "Wb")
@@ -66,3 +94,121 @@ class Layout:
             weights[:] = 1
         mask.flags.writeable = False
         return mask
+
+
+@dataclass(frozen=True)
+class AutoencoderLayout(Layout):
+    """W1 [I, H], b1 [H], W2 [H, I] unless tied, b2 [I]; with a sparsity term the running mean ρ̂ [H], no parameter.
+
+    The statistics are the gradient of the data cost [P] (0 at ρ̂) and, with a sparsity term, Σ x f'(z)ᵀ [I, H],
+    Σ f'(z) [H] and Σ a [H]: the term's gradient is linear in c, which needs ρ̂ over all samples.
+
+    Parameters
+    ----------
+    widths : (I, H, I)
+    tied : bool
+    rho, beta : float
+    """
+
+    tied: bool = False
+    rho: float = 0.05
+    beta: float = 0.0
+
+    @property
+    def encoder(self) -> int:
+        """Numbers of W1 and b1, which come first."""
+        return (self.widths[0] + 1) * self.widths[1]
+
+    @property
+    def running(self) -> int:
+        """Where ρ̂ begins."""
+        inputs, hidden, _ = self.widths
+        return self.encoder + (0 if self.tied else hidden * inputs) + inputs
+
+    @property
+    def size(self) -> int:
+        return self.running + (self.widths[1] if self.beta else 0)
+
+    @property
+    def statistics(self) -> int:
+        return self.size + (self.encoder + self.widths[1] if self.beta else 0)
+
+    def penalty(self, mean: NDArray) -> tuple[float, NDArray]:
+        """β·Σ KL(ρ‖ρ̂) at average activations ρ̂ [H], and its derivative c [H] by each of them (Ng 2011, UFLDL).
+
+        ρ̂ is kept off 0 and 1 by 1e-6, where float32 activations saturate.
+        """
+        mean = np.clip(mean.astype(np.float64), 1e-6, 1 - 1e-6)
+        rho, beta = self.rho, self.beta
+        cost = beta * float((rho * keys.log(rho / mean) + (1 - rho) * keys.log((1 - rho) / (1 - mean))).sum())
+        return cost, beta * ((1 - rho) / (1 - mean) - rho / mean)
+
+    def combine(self, sums: NDArray, samples: float) -> tuple[NDArray, float]:
+        if not self.beta:
+            return sums, 0.0
+        hidden, size, encoder = self.widths[1], self.size, self.encoder
+        cost, c = self.penalty(sums[size + encoder :].astype(np.float64) / samples)
+        gradient = sums[:size].copy()
+        slope = sums[size : size + encoder].reshape(-1, hidden)  # x f'(z) above, f'(z) as the last row: as W1, b1 lie
+        gradient[:encoder] += (slope * c.astype(sums.dtype)).ravel()
+        return gradient, samples * cost
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("W1", "b1", *(() if self.tied else ("W2",)), "b2", *(("rho_hat",) if self.beta else ()))
+
+    def split(self, w: NDArray) -> list[tuple[NDArray, NDArray]]:
+        """(W1, b1), (W2, b2) as views; W2 of tied weights is W1 transposed."""
+        inputs, hidden, _ = self.widths
+        first = w[: inputs * hidden].reshape(inputs, hidden)
+        second = first.T if self.tied else w[self.encoder : self.running - inputs].reshape(hidden, inputs)
+        return [(first, w[inputs * hidden : self.encoder]), (second, w[self.running - inputs : self.running])]
+
+
+@dataclass(frozen=True)
+class RbmLayout(Layout):
+    """W [I, H], hidden biases [H], visible biases [I].
+
+    The statistics are minus the estimated gradient of the log-likelihood [P] and, with a sparsity target, Σ p(h|v) [H].
+
+    Parameters
+    ----------
+    widths : (I, H)
+    rho, beta : float
+    """
+
+    rho: float = 0.05
+    beta: float = 0.0
+
+    @property
+    def encoder(self) -> int:
+        """Numbers of W and the hidden biases, which come first."""
+        return (self.widths[0] + 1) * self.widths[1]
+
+    @property
+    def size(self) -> int:
+        return self.encoder + self.widths[0]
+
+    @property
+    def statistics(self) -> int:
+        return self.size + (self.widths[1] if self.beta else 0)
+
+    def combine(self, sums: NDArray, samples: float) -> tuple[NDArray, float]:
+        """With a sparsity target β·(mean activation − ρ) is added to the hidden biases' gradient (Lee et al. 2008)."""
+        if not self.beta:
+            return sums, 0.0
+        inputs, hidden = self.widths
+        gradient = sums[: self.size].copy()
+        missed = sums[self.size :].astype(np.float64) - samples * self.rho
+        gradient[inputs * hidden : self.encoder] += (self.beta * missed).astype(sums.dtype)
+        return gradient, 0.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("W", "b_h", "b_v")
+
+    def split(self, w: NDArray) -> list[tuple[NDArray, NDArray]]:
+        """(W, b_h) and (Wᵀ, b_v) as views: up, and down."""
+        inputs, hidden = self.widths
+        weights = w[: inputs * hidden].reshape(inputs, hidden)
+        return [(weights, w[inputs * hidden : self.encoder]), (weights.T, w[self.encoder :])]
