@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Purposes: one stream of keys each. The numbers are part of the format: never reuse one, only add.
-INIT, SHUFFLE, VALIDATION, DROPOUT, GENETIC, FITNESS, RESERVOIR = range(1, 8)
+INIT, SHUFFLE, VALIDATION, DROPOUT, GENETIC, FITNESS, RESERVOIR, BLOCK, CHAINS = range(1, 10)
+PATCHES = 32
 
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)

@@ -241,6 +241,7 @@ class Spec(Part):
     rbm: Rbm = Rbm()
     pretrain: Pretrain = Pretrain()
     finetune: Literal["classify", "reconstruct", "none"] = "classify"
+    layer: Annotated[int, Field(ge=0)] = 0  # of a stack, from 1: those below are in the table's common file
     shuffle_window: Count = 65536  # samples shuffled together: bounds random reads of data on disk
 
     @field_validator("net", mode="before")

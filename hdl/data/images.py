@@ -40,7 +40,7 @@ class Images(Source):
         error: DataError | None = None
         for _, file in self.files[: self.options.max_bad_records + 1]:
             try:
-                pixels = _decode(file, None)
+                pixels = decode(file, None)
                 return (*pixels.shape[:2], 1 if pixels.ndim == 2 else 3)
             except DataError as found:
                 error = error or found
@@ -57,7 +57,7 @@ class Images(Source):
             x, y, files = [], [], []
             for name, file in self.files[lo : min(lo + rows, stop)]:
                 try:
-                    x.append(_decode(file, self.image).ravel())
+                    x.append(decode(file, self.image).ravel())
                 except DataError as error:
                     bad.add(error)
                     continue
@@ -71,8 +71,11 @@ def _places(files: list[str]) -> Any:
     return lambda i: {"path": files[i]}
 
 
-def _decode(path: str, shape: tuple[int, int, int] | None) -> np.ndarray:
-    """Pixels uint8 [height, width] or [height, width, 3]; the size is compared before anything is decoded."""
+def decode(path: str, shape: tuple[int, int, int] | None, grey: bool = False) -> np.ndarray:
+    """Pixels uint8 [height, width] or [height, width, 3]; the size is compared before anything is decoded.
+
+    With `grey` colours become grey by ITU-R 601.
+    """
     try:
         from PIL import Image
     except ImportError:
@@ -90,7 +93,7 @@ def _decode(path: str, shape: tuple[int, int, int] | None) -> np.ndarray:
                 raise DataError(
                     f"an image of {_words(height, width, channels)}; expected at most {LARGEST} values", path
                 )
-            return np.asarray(image.convert("L" if channels == 1 else "RGB"))
+            return np.asarray(image.convert("L" if grey or channels == 1 else "RGB"))
     except DataError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:

@@ -12,7 +12,7 @@ from hdl.errors import SpecError
 from hdl.ops.layout import Layout
 
 if TYPE_CHECKING:
-    from hdl.spec import Spec
+    from hdl.spec import Init, Spec
 
 
 def layout(spec: Spec) -> Layout:
@@ -39,15 +39,20 @@ def initial(spec: Spec) -> NDArray[np.float32]:
     key = keys.derive(spec.seed, keys.INIT)
     w = np.zeros(shape.size, np.float32)
     for layer, (weights, biases) in enumerate(shape.split(w)):
-        inputs, outputs = weights.shape
-        if init.name == "uniform":
-            for part, c in (weights, 0), (biases, 1):
-                draws = keys.uniforms(key, layer, 0, c, n=part.size)
-                part[:] = (init.low + (init.high - init.low) * draws).reshape(part.shape)
-        elif init.name == "glorot":
-            draws = 2 * keys.uniforms(key, layer, n=weights.size) - 1
-            weights[:] = (np.sqrt(6 / (inputs + outputs)) * draws).reshape(weights.shape)
-        else:
-            deviation = np.sqrt((2 if init.name == "he" else 1) / inputs)
-            weights[:] = (deviation * keys.normals(key, layer, n=weights.size)).reshape(weights.shape)
+        fill(init, key, layer, weights, biases)
     return w
+
+
+def fill(init: Init, key: int, layer: int, weights: NDArray[np.float32], biases: NDArray[np.float32]) -> None:
+    """Fills the weights [I, O] of a layer and, with `uniform`, its biases [O], from the stream (key, layer)."""
+    inputs, outputs = weights.shape
+    if init.name == "uniform":
+        for part, c in (weights, 0), (biases, 1):
+            draws = keys.uniforms(key, layer, 0, c, n=part.size)
+            part[:] = (init.low + (init.high - init.low) * draws).reshape(part.shape)
+    elif init.name == "glorot":
+        draws = 2 * keys.uniforms(key, layer, n=weights.size) - 1
+        weights[:] = (np.sqrt(6 / (inputs + outputs)) * draws).reshape(weights.shape)
+    else:
+        deviation = np.sqrt((2 if init.name == "he" else 1) / inputs)
+        weights[:] = (deviation * keys.normals(key, layer, n=weights.size)).reshape(weights.shape)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
-from hdl.ops import Layout, rates, rules
+from hdl.ops import layout, rates, rules
 from hdl.optim.machine import accepted, cost, done, evaluations, minimise, searches, start, tell, trial, trying
 
 if TYPE_CHECKING:
@@ -39,20 +39,22 @@ __all__ = [
 
 
 def objective(spec: Spec, w: NDArray, cost: float, gradient: NDArray, samples: float) -> tuple[float, NDArray]:
-    """Mean cost and gradient with the L2 penalty (biases exempt), from their sums over samples.
+    """Mean cost and gradient with all penalties (biases exempt from L2), from sums over samples.
 
     Parameters
     ----------
     cost : float
         Sum over samples of the data cost.
-    gradient : ndarray [P]
-        Its gradient.
+    gradient : ndarray [Q]
+        The statistics that `ops.gradient` gives.
     samples : int
     """
-    mask = Layout(spec.widths).mask
+    model = layout.of(spec)
+    mask = model.mask
+    gradient, beside = model.combine(gradient, samples)
     mean = gradient / gradient.dtype.type(samples)
     return (
-        cost / samples + rules.penalty(w, mask, spec.l1, spec.l2),
+        (cost + beside) / samples + rules.penalty(w, mask, spec.l1, spec.l2),
         rules.penalised(mean, w, mask, spec.l1, spec.l2),
     )
 
@@ -79,10 +81,10 @@ def apply(spec: Spec, w: NDArray, state: NDArray, mean_gradient: NDArray, step: 
     w, state : ndarray
         New arrays.
     """
-    layout = Layout(spec.widths)
+    model = layout.of(spec)
     w, state = w.copy(), state.copy()
-    g = rules.penalised(mean_gradient.astype(w.dtype, copy=False), w, layout.mask, spec.l1, spec.l2)
+    g = rules.penalised(mean_gradient.astype(w.dtype, copy=False), w, model.mask, spec.l1, spec.l2)
     rules.update(spec.optimizer, w, state, g, float(rates(spec, step, 1, 1)[0]), step + 1)
     if spec.max_norm:
-        rules.limit(w, layout, spec.max_norm)
+        rules.limit(w, model, spec.max_norm)
     return w, state

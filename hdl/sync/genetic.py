@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hdl import keys
 from hdl.errors import NonFinite
-from hdl.ops import Layout
+from hdl.ops import layout
 from hdl.spec import Spec
 from hdl.wire import Tensors, Update, Weights
 
@@ -83,7 +83,7 @@ def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray
     s·a + (1 - s)·b with one random share s.
     """
     key, kind = keys.derive(spec.seed, keys.GENETIC), spec.sync.genetic.crossover
-    layout = Layout(spec.widths)
+    shape = layout.of(spec)
     if kind == "arithmetic":
         share = np.float32(keys.uniforms(key, round, child, ROWS)[0])
         return b + (a - b) * share
@@ -91,7 +91,7 @@ def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray
         cut = 1 + int(keys.uniforms(key, round, child, ROWS)[0] * (a.size - 1))
         return np.concatenate([a[:cut], b[cut:]])
     out = a.copy()
-    for layer, (own, other) in enumerate(zip(layout.split(out), layout.split(b), strict=True)):
+    for layer, (own, other) in enumerate(zip(shape.split(out), shape.split(b), strict=True)):
         units = own[1].size
         draws = keys.uniforms(key, round, child, ROWS + layer, n=units)
         if kind == "uniform_rows":
@@ -109,8 +109,8 @@ def mutate(spec: Spec, round: int, child: int, w: NDArray) -> NDArray:
     if not genetic.mutation_rate or not genetic.mutation_scale:
         return w
     hit = keys.uniforms(key, round, child, MASK, n=w.size) < genetic.mutation_rate
-    layout, deviation = Layout(spec.widths), np.empty_like(w)
-    for (weights, _), parts in zip(layout.split(w), layout.split(deviation), strict=True):
+    shape, deviation = layout.of(spec), np.zeros_like(w)
+    for (weights, _), parts in zip(shape.split(w), shape.split(deviation), strict=True):
         for part in parts:
             part[:] = weights.astype(np.float64).std()
     noise = keys.normals(key, round, child, NOISE, n=int(hit.sum()))

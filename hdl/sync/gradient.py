@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 
 from hdl import optim
 from hdl.errors import NonFinite
+from hdl.ops import layout
 from hdl.spec import Spec
-from hdl.sync import average
+from hdl.sync import average, chains
 from hdl.wire import Tensors, Update, Weights
 
 
 def start(spec: Spec, w: NDArray) -> Tensors:
-    """`rule` [S, P], or the line search's arrays."""
+    """`rule` [S, P] and `chains`, or the line search's arrays."""
     return optim.start(spec, w) if spec.optimizer.line_search else average.start(spec, w)
 
 
 def join(a: Update, b: Update) -> Tensors:
-    """The sum, in float32."""
-    return {"gradient": a.tensors["gradient"] + b.tensors["gradient"]}
+    """The sums, in float32; the chains of both."""
+    return {"gradient": a.tensors["gradient"] + b.tensors["gradient"], **chains.joined(a, b)}
 
 
 def point(spec: Spec, weights: Weights) -> NDArray:
@@ -49,5 +50,6 @@ def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray
     if not np.isfinite(gradient).all():
         raise NonFinite(f"round {weights.round}: the gradient is not finite; a smaller lr may help")
     rule = weights.state.get("rule", np.zeros((0, weights.w.size), np.float32))
+    gradient, _ = layout.of(spec).combine(gradient, samples)
     w, rule = optim.apply(spec, weights.w, rule, gradient / np.float32(samples), weights.round)
-    return ({"rule": rule} if rule.size else {}), w, {}
+    return chains.kept(total) | ({"rule": rule} if rule.size else {}), w, {}

@@ -1,0 +1,90 @@
+"""Stacked autoencoders and deep belief networks: layers that are learned one after the other, then the whole.
+
+Each layer is a training of its own, of an autoencoder or an RBM, on the codes of the layers below, which stay as they
+are. The whole is an ordinary network that starts from the layers (Hinton & Salakhutdinov 2006; Bengio et al. 2007).
+
+Letters: I inputs and H codes of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.models import mlp
+from hdl.ops import layout
+
+if TYPE_CHECKING:
+    from hdl.spec import Spec
+
+STACKS = {"stacked": "autoencoder", "dbn": "rbm"}  # and what their layers are
+LABELLED = ("mlp", "stacked", "dbn")
+Layer = tuple["Spec", NDArray[np.float32]]  # a layer that has been learned
+
+
+def labelled(spec: Spec) -> bool:
+    """Whether a model is told what its answers should be."""
+    return spec.model in LABELLED and spec.finetune == "classify"
+
+
+def stages(spec: Spec) -> list[Spec]:
+    """The trainings that a spec, filled in from the data, is made of: its layers from below, then the whole."""
+    if spec.model not in STACKS:
+        return [spec]
+    widths = hidden(spec)
+    layers = [_layer(spec, number, *widths[number - 1 : number + 1]) for number in range(1, len(widths))]
+    return [*layers, _whole(spec, widths)]
+
+
+def hidden(spec: Spec) -> tuple[int, ...]:
+    """Inputs and codes of the layers that are learned one after the other."""
+    return spec.widths[:-1] if spec.finetune == "classify" else spec.widths
+
+
+def folder(table: str, spec: Spec) -> str:
+    """The weight table of a stage in the folder of the whole."""
+    return f"{table.rstrip('/')}/layer{spec.layer}" if spec.layer else table
+
+
+def start(spec: Spec, below: Sequence[Layer]) -> NDArray[np.float32]:
+    """The first weights of the whole [P]: its layers' codes, if it is unrolled their decoders, else a layer on top."""
+    w = mlp.initial(spec)
+    parts = mlp.layout(spec).split(w)
+    pairs = [layout.of(layer).split(own) for layer, own in below]
+    taken = [pair[0] for pair in pairs]
+    if spec.finetune == "reconstruct":
+        taken += [pair[1] for pair in reversed(pairs)]
+    for (weights, biases), (own_weights, own_biases) in zip(parts, taken, strict=False):
+        weights[:], biases[:] = own_weights, own_biases
+    return w
+
+
+def _layer(spec: Spec, number: int, inputs: int, codes: int) -> Spec:
+    kind, own = STACKS[spec.model], spec.pretrain
+    rule: Any = own.optimizer or ({"name": "adam"} if kind == "autoencoder" else {"name": "momentum", "lr": 0.05})
+    part = {"autoencoder": spec.autoencoder, "rbm": spec.rbm}
+    if number > 1:  # the codes below are between 0 and 1 where they are sigmoid
+        bounded = spec.activation == "sigmoid"
+        part["autoencoder"] = spec.autoencoder.model_copy(update={"decoder": "sigmoid" if bounded else "linear"})
+        part["rbm"] = spec.rbm.model_copy(update={"visible": "binary"})
+    net = (inputs, codes, inputs) if kind == "autoencoder" else (inputs, codes)
+    return spec.with_(
+        model=kind, layer=number, net=net, loss="squared", optimizer=rule, epochs=own.epochs, l1=0.0, l2=own.l2,
+        max_norm=0.0, dropout=0.0, input_dropout=0.0, batch=own.batch or spec.batch, finetune="classify",
+        **{name: value.model_dump() for name, value in part.items()},
+    )  # fmt: skip
+
+
+def _whole(spec: Spec, widths: tuple[int, ...]) -> Spec:
+    """The network that the layers make: `mlp` with a softmax, unrolled, or ending with the top layer's codes."""
+    if spec.finetune == "classify":
+        return spec.with_(model="mlp")
+    bounded = spec.autoencoder.decoder == "sigmoid" if spec.model == "stacked" else spec.rbm.visible == "binary"
+    if spec.finetune == "reconstruct":
+        net = widths + widths[-2::-1]
+    else:
+        net, bounded = widths, spec.activation == "sigmoid"
+    return spec.with_(model="mlp", net=net, loss="sigmoid" if bounded else "squared")
