@@ -10,16 +10,32 @@ import argparse
 import shutil
 import sys
 import time
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from hdl.errors import Unavailable
 
+PHOTOS = ("china.jpg", "flower.jpg")
 TEST_SHARE = 4  # every fourth digit is kept for the test
 OPTIONS = ["--net", "64-128-10", "--scale", "divide:16", "--epochs", "40", "--batch", "20", "--optimizer", "adam",
            "--lr", "0.005", "--schedule", "cosine", "--l2", "0.001", "--sync", "average", "--shards", "2",
            "--workers", "2", "--validation", "0.1"]  # fmt: skip
+
+
+def photos(folder: str) -> list[Path]:
+    """Copy scikit-learn's two photographs, china.jpg and flower.jpg, into a folder; where they lie."""
+    try:
+        from sklearn import datasets
+    except ImportError:
+        raise Unavailable("the photographs come with scikit-learn: pip install scikit-learn") from None
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    home = files(datasets) / "images"
+    for name in PHOTOS:
+        (place / name).write_bytes((home / name).read_bytes())
+    return [place / name for name in PHOTOS]
 
 
 def main(folder: str = "demo") -> int:
@@ -71,4 +87,9 @@ def _say(message: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m hdl.demo", description="Train on handwritten digits.")
     parser.add_argument("folder", nargs="?", default="demo", help="where data, network and report go (default: demo)")
-    sys.exit(main(parser.parse_args().folder))
+    parser.add_argument("--photos", action="store_true", help="only put scikit-learn's two photographs into the folder")
+    given = parser.parse_args()
+    if given.photos:
+        _say("\n".join(map(str, photos(given.folder))))
+        sys.exit(0)
+    sys.exit(main(given.folder))

@@ -1,0 +1,183 @@
+"""Random patches of natural pictures as a dataset: what filters are learned from.
+
+Letters: n patches, I pixels of a patch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl import fs, keys
+from hdl.data.base import Bad, Block, Options, Portion, Source
+from hdl.data.images import SUFFIXES, decode
+from hdl.errors import DataError, SpecError
+
+ROWS = 1 << 14  # patches normalised at a time
+EPSILON = 0.001  # added to the variances that ZCA divides by, of pixels in [0, 1]
+CUTOFF = 0.4  # cycles a pixel: above, the whitening of whole pictures lets nothing through
+
+
+class Patches(Source):
+    """Grey patches of random places in random pictures, normalised as the UFLDL tutorial does.
+
+    Each patch is of a picture drawn from all with equal chance, at a place drawn from all of that picture's with equal
+    chance. Colours become grey by ITU-R 601 (0.299 R + 0.587 G + 0.114 B). Draws are keyed by the seed and counted by
+    the patch: 100 patches lie where the first 100 of 10,000 do.
+
+    Parameters
+    ----------
+    path : str
+        A folder (its folders too), a glob, or one picture.
+    options : Options
+        `max_bad_records` counts pictures that may be left out.
+    size : (int, int)
+        Height and width of a patch.
+    count : int
+        n.
+    seed : int
+    whiten : {'no', 'patches', 'pictures'}
+        `no`: each patch without its mean, cut off at ±3 standard deviations of all, brought to [0.1, 0.9] (Ng 2011,
+        "Sparse autoencoder", `normalizeData`). `pictures`: the same, from pictures whose spectrum was made flat by
+        |f|·exp(−(|f|/0.4)⁴), f in cycles a pixel (Olshausen & Field 1997; the tutorial's pictures are such ones).
+        `patches`: ZCA, (x − mean of x)·U·diag(1/√(λ + 0.001))·Uᵀ, pixels in [0, 1] and λ, U of their covariance: about
+        0 with about unit variance, for a linear decoder or Gaussian units.
+
+    Raises
+    ------
+    DataError
+        There is no picture; one is damaged or smaller than a patch.
+    """
+
+    format = "patches"
+
+    def __init__(
+        self, path: str, options: Options, size: tuple[int, int], count: int, seed: int = 1, whiten: str = "no"
+    ):
+        super().__init__([path], options)
+        if min(size) < 1 or count < 1:
+            raise SpecError(f"patches: expected at least one of at least 1x1 (given {count} of {size[0]}x{size[1]})")
+        if whiten not in ("no", "patches", "pictures"):
+            raise SpecError(f"whiten: expected no, patches or pictures (given {whiten!r})")
+        self.size, self.count, self.seed, self.whiten = size, count, seed, whiten
+        self.image = (*size, 1)
+        self.pictures = _pictures(path)
+        if not self.pictures:
+            raise DataError(f"no picture; expected files that end in {', '.join(SUFFIXES)}", path)
+        self._raw: NDArray | None = None
+
+    def lengths(self) -> list[int]:
+        """Patches."""
+        return [self.count]
+
+    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+        if self._raw is None:
+            self._raw = self._cut(bad)
+            self._fit(self._raw)
+        stop = portion.start + portion.length
+        for low in range(portion.start, stop, ROWS):
+            rows = self._raw[low : min(low + ROWS, stop)]
+            yield Block(self._normalised(rows), None, lambda i: {"path": self.paths[0]})
+
+    def _cut(self, bad: Bad) -> NDArray:
+        """The patches [n, I], uint8 or, of whitened pictures, float32; each picture is decoded once.
+
+        Patches of a picture that is left out are drawn anew from those that are not.
+        """
+        height, width = self.size
+        key, pictures = keys.derive(self.seed, keys.PATCHES), list(self.pictures)
+        out = np.empty((self.count, height * width), np.float32 if self.whiten == "pictures" else np.uint8)
+        left, attempt = np.arange(self.count), 0
+        while len(left):
+            draws = keys.words(key, attempt, n=3 * self.count).reshape(-1, 3)[left].astype(np.uint64)
+            chosen, lost = _below(draws[:, 0], len(pictures)), []
+            for number in np.unique(chosen):
+                rows = np.flatnonzero(chosen == number)
+                try:
+                    picture = self._picture(pictures[number])
+                except DataError as error:
+                    bad.add(error)
+                    lost.append(int(number))
+                    continue
+                places = np.lib.stride_tricks.sliding_window_view(picture, self.size)
+                down = _below(draws[rows, 1], places.shape[0])
+                right = _below(draws[rows, 2], places.shape[1])
+                out[left[rows]] = places[down, right].reshape(len(rows), -1)
+            left = left[np.isin(chosen, lost)]
+            pictures = [name for number, name in enumerate(pictures) if number not in lost]
+            if len(left) and not pictures:
+                raise DataError("no picture can be used", self.paths[0])
+            attempt += 1
+        return out
+
+    def _picture(self, path: str) -> NDArray:
+        """A picture in grey [height, width], uint8, or float32 if its spectrum was made flat."""
+        picture = decode(path, None, grey=True)
+        if picture.shape[0] < self.size[0] or picture.shape[1] < self.size[1]:
+            given, size = "x".join(map(str, picture.shape)), "x".join(map(str, self.size))
+            raise DataError(f"a picture of {given}, smaller than a patch of {size}", path)
+        return _flattened(picture) if self.whiten == "pictures" else picture
+
+    def _fit(self, raw: NDArray) -> None:
+        """What the normalisation needs to know of all patches: their deviation, or the matrix of ZCA [I, I]."""
+        pixels = raw.shape[1]
+        squares, total, product = 0.0, np.zeros(pixels), np.zeros((pixels, pixels))
+        for low in range(0, len(raw), ROWS):
+            x = _centred(raw[low : low + ROWS])
+            squares += float(np.square(x).sum())
+            if self.whiten == "patches":
+                total += x.sum(axis=0)
+                product += x.T @ x
+        if squares == 0:
+            raise DataError("every patch is of one grey; expected pictures that show something", self.paths[0])
+        self.deviation = np.sqrt(squares / max(1, raw.size - 1))
+        if self.whiten == "patches":
+            self.mean = total / len(raw)
+            values, vectors = np.linalg.eigh(product / len(raw) - np.outer(self.mean, self.mean))
+            self.zca = vectors / np.sqrt(np.maximum(values, 0) + EPSILON) @ vectors.T
+
+    def _normalised(self, rows: NDArray) -> NDArray[np.float32]:
+        """Patches [n, I] as they are written."""
+        x = _centred(rows)
+        if self.whiten == "patches":
+            return ((x - self.mean) @ self.zca).astype(np.float32)
+        return (np.clip(x / (3 * self.deviation), -1, 1) * 0.4 + 0.5).astype(np.float32)
+
+
+def _pictures(path: str) -> list[str]:
+    """The pictures that a path means, those in folders of its folders too, in the order of their names."""
+    if not fs.exists(path):
+        names = fs.glob(path) if re.search(r"[*?\[]", path) else []
+        if not names:
+            raise DataError("there is no such file or folder", path)
+        return [name for name in names if name.lower().endswith(SUFFIXES)]
+    if not fs.isdir(path):
+        return [path] if path.lower().endswith(SUFFIXES) else []
+    found = []
+    for name in fs.list(path):
+        if name[0] not in "._":
+            inside = fs.join(path, name)
+            found += _pictures(inside) if name.lower().endswith(SUFFIXES) or fs.isdir(inside) else []
+    return found
+
+
+def _below(words: NDArray[np.uint64], limit: int) -> NDArray[np.int64]:
+    """Whole numbers in [0, limit) from words of 32 bits."""
+    return (words * np.uint64(limit) >> np.uint64(32)).astype(np.int64)
+
+
+def _centred(raw: NDArray) -> NDArray[np.float64]:
+    """Patches [n, I] without their own means; pixels of a byte are brought to [0, 1]."""
+    x = raw.astype(np.float64) / (255 if raw.dtype == np.uint8 else 1)
+    return x - x.mean(axis=1, keepdims=True)
+
+
+def _flattened(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A picture [height, width] times |f|·exp(−(|f|/CUTOFF)⁴) in its spectrum."""
+    height, width = picture.shape
+    f = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    spectrum = np.fft.rfft2(picture / 255) * (f * np.exp(-((f / CUTOFF) ** 4)))
+    return np.fft.irfft2(spectrum, s=picture.shape).astype(np.float32)
