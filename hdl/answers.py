@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from hdl.predict import Answers, Model
+    from hdl.predict import Answers, Coded, Model
 
 SUFFIXES = (".csv", ".parquet", ".npy")
 _NPY_HEADER = 128  # bytes set aside for the header, which is known only at the end
@@ -40,10 +40,36 @@ def write(file: BinaryIO, suffix: str, model: Model, answers: Iterable[Answers],
     return n
 
 
+def write_codes(file: BinaryIO, suffix: str, coded: Iterable[Coded], width: int) -> int:
+    """Writes codes in their order, in CSV and Parquet after a column `label` where the data has one; how many.
+
+    Parameters
+    ----------
+    file, suffix :
+        As of `write`.
+    coded : iterable of Coded
+    width : int
+        H, the codes of a sample.
+    """
+    writer, n = None, 0
+    for block in coded:
+        labels: Any = block.labels
+        if writer is None:
+            known: Any = None if labels is None else labels[:0] if labels.dtype != object else [""]
+            writer = Writer(file, suffix, [f"code:{j}" for j in range(width)], known)
+        if labels is not None and labels.dtype == object:
+            labels = [str(label) for label in labels]
+        writer.write(block.codes, labels)
+        n += len(block.codes)
+    (writer or Writer(file, suffix, [f"code:{j}" for j in range(width)])).close()
+    return n
+
+
 def columns(model: Model) -> list[str]:
     """Names of the outputs."""
     schema, kind = model.schema, "value" if model.spec.loss == "squared" else "probability"
-    names = schema.classes or schema.targets or range(schema.outputs)
+    outputs = model.spec.widths[-1] if model.spec.model == "mlp" else schema.outputs
+    names = schema.classes or schema.targets or range(outputs)
     return [kind] if len(names) == 1 else [f"{kind}:{name}" for name in names]
 
 
@@ -112,7 +138,7 @@ class Writer:
 
         fields = [] if self._labels_only else [(name, pa.float32()) for name in self._columns]
         if self._classes is not None:
-            fields.insert(0, ("label", pa.array(list(self._classes)).type))
+            fields.insert(0, ("label", pa.array(self._classes).type))
         return pa.schema(fields)
 
     def _arrow_writer(self) -> Any:

@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 from hdl import ops, spec
 from hdl.data import Bad, Block, Schema, Source, fitting
 from hdl.errors import DataError
+from hdl.models import codes
+from hdl.models.stack import Layer
 from hdl.ops import Result, Samples
+from hdl.ops.above import Above, Mirror
+from hdl.spec import Spec
 from hdl.table import Table, Version
 
 
@@ -62,6 +66,21 @@ class Answers:
     labels: NDArray | None
 
 
+@dataclass(frozen=True)
+class Coded:
+    """A network's codes of some consecutive samples.
+
+    Parameters
+    ----------
+    codes : ndarray of float32 [n, H]
+    labels : ndarray [n] or None
+        As the data has them; None without, and of several label columns.
+    """
+
+    codes: NDArray[np.float32]
+    labels: NDArray | None
+
+
 class Model:
     """A version of a table, ready to use.
 
@@ -93,10 +112,12 @@ class Model:
         self.spec = spec.parse(self.version.spec)
         self.schema = Schema.from_parts(zero.about["schema"], zero.schema)
         self.w = self.version.weights.w
-        self.ops = ops.make(self.spec, backend, threads)
+        self.below = layers_below(stored) if self.spec.layer > 1 else []
+        self._backend, self._threads = backend, threads
+        self.ops = self._operations()
 
     def evaluate(self, source: Source) -> Score:
-        """Cost, accuracy and confusion on a labelled dataset, streamed once.
+        """Cost, accuracy and confusion on a labelled dataset, streamed once; without labels where the model has none.
 
         Raises
         ------
@@ -108,6 +129,9 @@ class Model:
         confusion = np.zeros((classes, classes), np.int64) if classes else None
         sums = np.zeros((3, schema.outputs))  # squared error; targets; their squares
         for block in self._blocks(source, bad):
+            if schema.encoding == "none":
+                total += self._forward(block.x, None)[1]
+                continue
             if block.y is None:
                 raise DataError("the data has no labels, which evaluation needs", **block.where(0))
             y, good = schema.encode(block.y, block.where, bad)
@@ -126,7 +150,7 @@ class Model:
         if confusion is not None:  # one class a sample: the largest output decides, whatever the loss
             accuracy = int(np.trace(confusion)) / n
         r2 = None
-        if regression and not classes:
+        if regression and not classes and schema.encoding != "none":
             spread = (sums[2] - np.square(sums[1]) / n).sum()
             r2 = float(1 - sums[0].sum() / spread) if spread > 0 else None
         return Score(n, total.cost / n, accuracy, confusion, r2, bad.count)
@@ -137,6 +161,39 @@ class Model:
         for block in self._blocks(source, Bad(source.options.max_bad_records) if bad is None else bad):
             out, _ = self._forward(block.x, None)
             yield Answers(out, None if names is None else names[self._answer(out)])
+
+    def encoder(self, layer: int | None = None) -> codes.Encoder:
+        """What makes codes of samples: see `hdl.models.codes`.
+
+        Raises
+        ------
+        SpecError
+            There is no such layer.
+        """
+        return codes.Encoder(self.spec, self.w, self._make, layer, self.below)
+
+    def encode(self, source: Source, layer: int | None = None, bad: Bad | None = None) -> Iterator[Coded]:
+        """The codes of a hidden layer in input order, a block at a time; records skipped go to `bad`.
+
+        Raises
+        ------
+        SpecError
+            There is no such layer.
+        """
+        encoder, schema = self.encoder(layer), self.schema
+        for block in self._blocks(source, Bad(source.options.max_bad_records) if bad is None else bad):
+            labels = block.y if block.y is not None and block.y.ndim == 1 else None
+            yield Coded(encoder(Samples(block.x, None, schema.scale, schema.shift)), labels)
+
+    def _make(self, spec: Spec) -> Any:
+        return ops.make(spec, self._backend, self._threads)
+
+    def _operations(self) -> Any:
+        """Those of the network on raw data: of a layer of a stack above the others, of an unrolled one its own aim."""
+        own = self._make(self.spec)
+        if self.below:
+            return Above(own, [(self._make(layer), w) for layer, w in self.below])
+        return Mirror(own) if self.spec.model == "mlp" and self.spec.finetune == "reconstruct" else own
 
     def _blocks(self, source: Source, bad: Bad) -> Iterator[Block]:
         for portions in source.portions(1):
@@ -151,6 +208,17 @@ class Model:
     def _answer(self, out: NDArray) -> NDArray[np.int64]:
         """Class numbers [n] from outputs [n, O]."""
         return (out[:, 0] > 0.5).astype(np.int64) if out.shape[1] == 1 else out.argmax(axis=1)
+
+
+def layers_below(table: Table) -> list[Layer]:
+    """The layers that a layer of a stack stands on, from its table's common file.
+
+    Raises
+    ------
+    TableError
+    """
+    fields, tensors = table.common()
+    return [(spec.parse(layer), tensors[f"w{number}"]) for number, layer in enumerate(fields["layers"])]
 
 
 def _codes(y: NDArray) -> NDArray[np.int64]:

@@ -23,6 +23,7 @@ COMMANDS = {
     "train": ("hdl.cli.train", "Train a network on DATA and keep its versions in a table."),
     "evaluate": ("hdl.cli.use", "Measure a table's network on DATA."),
     "predict": ("hdl.cli.use", "Write the network's answers for DATA, in input order."),
+    "encode": ("hdl.cli.use", "Write what the hidden units say of DATA, as new features."),
     "inspect": ("hdl.cli.look", "Show what a table, or one version of it, holds."),
     "report": ("hdl.cli.look", "Make the HTML report of a table."),
     "status": ("hdl.cli.apps", "Show what the applications on YARN are doing."),

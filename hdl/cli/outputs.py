@@ -1,21 +1,24 @@
-"""Files of predictions: CSV, Parquet and npy, written as a stream and published whole."""
+"""Files of answers and codes: CSV, Parquet and npy, written as a stream and published whole."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from hdl import fs
 from hdl.answers import SUFFIXES, Writer
 from hdl.errors import SpecError
 
-__all__ = ["SUFFIXES", "Writer", "check", "replacing"]
+__all__ = ["SUFFIXES", "Writer", "check", "placing", "replacing"]
 
 
-def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES) -> None:
+def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: str = "--out ") -> None:
     """Refuse an output that cannot be written, before any work is done.
 
     Raises
@@ -24,14 +27,37 @@ def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES) -> Non
         The suffix names no format, the folder is not there, or the file is and may not be replaced.
     """
     if Path(path).suffix.lower() not in suffixes:
-        raise SpecError(f"--out {path}: expected a name that ends in {', '.join(suffixes)}")
+        raise SpecError(f"{name}{path}: expected a name that ends in {', '.join(suffixes)}")
+    if _remote(path):
+        if fs.exists(path) and (fs.isdir(path) or not overwrite):
+            raise SpecError(f"{name}{path}: exists already; give --overwrite to replace a file, or another name")
+        return
     folder = Path(path).parent
     if not folder.is_dir():
-        raise SpecError(f"--out {path}: there is no folder {folder}")
+        raise SpecError(f"{name}{path}: there is no folder {folder}")
     if os.path.isdir(path):
-        raise SpecError(f"--out {path}: is a folder; expected the name of a file")
+        raise SpecError(f"{name}{path}: is a folder; expected the name of a file")
     if os.path.lexists(path) and not overwrite:
-        raise SpecError(f"--out {path}: exists already; give --overwrite to replace it, or another name")
+        raise SpecError(f"{name}{path}: exists already; give --overwrite to replace it, or another name")
+
+
+@contextmanager
+def placing(path: str) -> Iterator[BinaryIO]:
+    """`replacing`, of a file on HDFS too: it is made here and sent whole; over an older one a reader may find none."""
+    if not _remote(path):
+        with replacing(path) as file:
+            yield file
+        return
+    with tempfile.TemporaryFile(prefix="hdl-out-") as file:
+        yield file
+        file.seek(0)
+        if fs.exists(path):
+            fs.remove(path)
+        fs.publish(path, lambda target: shutil.copyfileobj(file, target, 1 << 20))
+
+
+def _remote(path: str) -> bool:
+    return "://" in path and not path.startswith("file://")
 
 
 @contextmanager

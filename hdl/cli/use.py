@@ -1,4 +1,4 @@
-"""`hdl evaluate` and `hdl predict`: using what was trained."""
+"""`hdl evaluate`, `hdl predict` and `hdl encode`: using what was trained."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def predict_(
     if runner == "mapreduce":
         from hdl.runners.mapreduce import predict
 
-        parts = predict(table, model, data, source, out, workers, labels_only)
+        parts = predict(table, model, data, source, out, workers, labels_only=labels_only)
         click.echo(f"{count(parts, 'file')} in {out}", err=True)
         return
     bad = Bad(source.options.max_bad_records)
@@ -146,5 +146,57 @@ def predict_(
         with outputs.replacing(out) as file:
             n = answers.write(file, Path(out).suffix, model, answered, labels_only)
         click.echo(f"{count(n, 'answer')} in {out}", err=True)
+    if bad.count:
+        click.echo("\n  ".join([f"{count(bad.count, 'bad record')} skipped:", *bad.places]), err=True)
+
+
+@data_options
+@click.command(cls=Command)
+@click.argument("table", metavar="TABLE")
+@click.argument("data", metavar="DATA")
+@click.argument("out", metavar="OUT")
+@click.option(
+    "--layer",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Which layer of codes, 1 the one above the data; default: the last hidden one.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@click.option("--runner", type=click.Choice(["local", "mapreduce"]), default="local", help="Who does the work.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Map tasks; default: one for 64 MB of data.")
+@at_option
+@threads_option
+def encode_(
+    table: str, data: str, out: str, layer: int | None, overwrite: bool, runner: str, workers: int | None, which: str,
+    threads: int | None, **values: Any
+) -> None:  # fmt: skip
+    """Write the codes that TABLE's network has for DATA to OUT, one row a sample, in input order.
+
+    Codes are what the hidden units of a layer say: of an autoencoder, an RBM, a stack of either, or any
+    network with a hidden layer. OUT ends in .csv, .parquet or .npy and may be on HDFS. CSV and Parquet
+    begin with DATA's column of labels where it has one, so that hdl train can take OUT; npy holds the
+    codes alone, [N, H] as float32.
+
+    With --runner mapreduce OUT is a new folder on HDFS, as hdl predict makes it.
+    """
+    from hdl import answers
+    from hdl.cli import outputs
+    from hdl.data import Bad, open_source
+
+    if runner == "local":
+        outputs.check(out, overwrite, name="")
+    model = open_model(table, which, threads)
+    encoder = model.encoder(layer)
+    source = open_source(data, take_data_options(values), model.schema)
+    if runner == "mapreduce":
+        from hdl.runners.mapreduce import predict
+
+        parts = predict(table, model, data, source, out, workers, codes=True, layer=layer)
+        click.echo(f"{count(parts, 'file')} in {out}", err=True)
+        return
+    bad = Bad(source.options.max_bad_records)
+    with outputs.placing(out) as file:
+        n = answers.write_codes(file, Path(out).suffix.lower(), model.encode(source, layer, bad), encoder.width)
+    click.echo(f"{count(n, 'sample')} as {count(encoder.width, 'code')} of layer {encoder.layer} in {out}", err=True)
     if bad.count:
         click.echo("\n  ".join([f"{count(bad.count, 'bad record')} skipped:", *bad.places]), err=True)

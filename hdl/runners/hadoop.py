@@ -163,8 +163,9 @@ class HadoopRunner(Runner):
         """The messages that a job has written."""
 
     def take_table(self, table: str, numbers: Iterable[int]) -> None:
-        """Lets tasks find versions of a table in their folders."""
-        for path in map(Table(table).file, numbers):
+        """Lets tasks find versions of a table in their folders, and what these have in common."""
+        common = Table(table).common_file
+        for path in [*map(Table(table).file, numbers), *([common] if fs.exists(common) else [])]:
             name = os.path.basename(path)
             if not path.startswith("hdfs://"):
                 with fs.open(path) as file:

@@ -105,9 +105,9 @@ class MapReduceRunner(HadoopRunner):
 
 
 def predict(
-    table: str, model: Model, path: str, source: data.Source, out: str, workers: int | None, labels_only: bool
+    table: str, model: Model, path: str, source: data.Source, out: str, workers: int | None, **asked: Any
 ) -> int:
-    """A network's answers to a dataset on HDFS, by a map-only job; how many files there are.
+    """A network's answers to a dataset on HDFS, or its codes, by a map-only job; how many files there are.
 
     File k answers part k of the dataset, in input order; the parts follow each other as the files' names do.
     ``_lineage.json`` says which samples and which weights made each file; it comes last.
@@ -125,17 +125,19 @@ def predict(
         A new folder on HDFS; files are of the format that its name ends with, CSV if it does not.
     workers : int, optional
         Files and map tasks; None: one for 64 MiB of data.
-    labels_only : bool
+    asked :
+        What else `Order` says: `labels_only`, or `codes` and `layer`.
     """
     if not out.startswith("hdfs://") or fs.exists(out):
-        raise SpecError(f"--out {out}: expected a new folder on HDFS")
+        raise SpecError(f"{out}: expected a new folder on HDFS")
     suffix = next((end for end in answers.SUFFIXES if out.rstrip("/").endswith(end)), answers.SUFFIXES[0])
     cuts = source.portions(workers or 1 + sum(map(fs.size, source.paths)) // PREDICT_BYTES)
     number = model.version.number
     with MapReduceRunner(settings={"mapreduce.job.reduces": 0}) as runner:
         runner.open(Job(path, table, None, source.options), cuts, lambda event: None)
         runner.take_table(table, {0, number})
-        order = {"version": number, "suffix": suffix, "labels_only": labels_only, "driver": False}
+        order = {"version": number, "suffix": suffix, "driver": False}
+        order |= {name: value for name, value in asked.items() if value is not None}
         try:
             runner.run("predict", order, out)
         except BaseException:

@@ -52,6 +52,8 @@ class Order(Part):
         Of the table, for `predict`.
     suffix : str
         Of the files that `predict` writes.
+    codes : bool
+        `predict` writes codes and no answers, of `layer` (None: the usual one).
     evaluate_only, combiner, labels_only : bool
     threads : int
     backend : {'cpu', 'reference'}
@@ -71,6 +73,8 @@ class Order(Part):
     spec: Json[dict[str, Any]] | None = None
     version: int | None = None
     suffix: str = ".csv"
+    codes: bool = False
+    layer: int | None = None
     evaluate_only: bool = False
     labels_only: bool = False
     combiner: bool = True
@@ -146,13 +150,18 @@ class Task:
         return wire.encode(update)
 
     def answers(self, number: int, beat: Beat) -> bytes:
-        """The file of answers to a shard's samples, in their order."""
+        """The file of answers to a shard's samples, or of their codes, in their order."""
         began, order = time.perf_counter(), self.order
         model = Model(order.table, order.version, order.threads, order.backend)
         source = data.open_source(self.host.path, self.host.options, model.schema)
         bad, file = data.Bad(self.host.options.max_bad_records), io.BytesIO()
         part = Portioned(source, number, beat, self.host.cuts[number])
-        self.note["samples"] += answers.write(file, order.suffix, model, model.predict(part, bad), order.labels_only)
+        if order.codes:
+            coded, width = model.encode(part, order.layer, bad), model.encoder(order.layer).width
+            self.note["samples"] += answers.write_codes(file, order.suffix, coded, width)
+        else:
+            found = model.predict(part, bad)
+            self.note["samples"] += answers.write(file, order.suffix, model, found, order.labels_only)
         self.note["bad"] += bad.count
         self.note["compute"] += time.perf_counter() - began
         return file.getvalue()

@@ -37,7 +37,7 @@ LAYERS = {
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "driver": BASE | {"publisher", "rows", "models", "data", "wire", "sync", "step", "fs", "table", "runners", "versions"},
-    "predict": BASE | {"ops", "data", "fs", "table"},
+    "predict": BASE | {"ops", "models", "data", "fs", "table"},
 }
 # What only some may import, wherever the import stands.
 ONLY = {
