@@ -16,7 +16,7 @@ from hdl.runners.base import Job
 from hdl.yarn import java, launch, submission
 from hdl.yarn.launch import RECORDS
 from hdl.yarn.settings import Settings, to_order
-from hdl.yarn.submission import KIND, ORDER
+from hdl.yarn.submission import KIND
 
 KEPT_SECONDS = 30 * 24 * 3600.0  # after which nobody asks for an outcome
 OUTCOME = "outcome.json"

@@ -15,7 +15,7 @@ CONTROL = "hdl.control"  # among a worker's credentials: the address of the mast
 
 
 class Containers:
-    """Used by the master's own thread alone.
+    """Used by the master's own thread alone. Containers that an earlier attempt left are let in from the beginning.
 
     Parameters
     ----------
@@ -46,6 +46,8 @@ class Containers:
         self._relax: dict[int, float] = {}  # requests that still insist on their hosts: until when
         self._looked = 0.0
         self._news: deque[Container | Ended] = deque()
+        for container in self.left:
+            server.admit(container.id)
 
     def ask(self, number: int, hosts: Sequence[str] = ()) -> None:
         """Asks for a container beside some blocks; after a while any other will do."""

@@ -5,7 +5,7 @@ A connection says in its first frame what it is for:
     {"purpose": "give", "name"}   a message follows, kept under that name until the worker wants it
     {"purpose": "take", "name"}   the worker answers with what it offers under that name, or nothing
     {"purpose": "peer", "generation", "rank"}   it becomes part of a mesh
-    {"purpose": "watch"}          nothing is ever said: its end is the master's
+    {"purpose": "watch"}          its end is the master's; the one thing ever said in it is that the worker was given up
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from hdl.yarn import bulk
 Address = tuple[str, int]
 Pieces = Sequence[Buffer]
 _TAKEN = b"taken"
+DISMISSED = b"!"
 
 
 class Desk:
@@ -38,6 +39,8 @@ class Desk:
         To listen on.
     taking : function
         Called before something is taken.
+    dismissed : function
+        Called when the master has given this worker up.
 
     Attributes
     ----------
@@ -46,8 +49,9 @@ class Desk:
         The watch of the present master has ended.
     """
 
-    def __init__(self, context: ssl.SSLContext, host: str, taking: Callable[[], Any] = lambda: None):
-        self._taking = taking
+    def __init__(self, context: ssl.SSLContext, host: str, taking: Callable[[], Any] = lambda: None,
+                 dismissed: Callable[[], Any] = lambda: None):  # fmt: skip
+        self._taking, self._dismissed = taking, dismissed
         self._changed = threading.Condition()
         self._gifts: dict[str, bytearray] = {}
         self._offers: dict[str, Pieces] = {}
@@ -121,7 +125,8 @@ class Desk:
         self._watch = channel
         self.master_gone.clear()
         with suppress(OSError):
-            channel.recv(1)
+            if channel.recv(1) == DISMISSED:
+                self._dismissed()
         if self._watch is channel:  # a second master may have come before the first one's end was seen
             self.master_gone.set()
 

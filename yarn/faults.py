@@ -1,6 +1,9 @@
 """Faults at fixed points, for tests: HDL_FAULT=PHASE:ROUND:RANK:LIVES:SIGNAL ends or stops this process there.
 
-`LIVES` containers of a rank meet the fault, the next one does not; rank -1 is the master, whose lives are attempts.
+`LIVES` containers of a rank meet the fault, the next one does not; rank -1 is the master, whose lives are attempts. In
+the place of a signal MEMORY takes more memory than a container of a test has. A worker's phases are loading,
+computing, sending, waiting, publishing (its weights are being taken) and merging; the master's are waiting (all have
+been told to do the round), merging (the round is told of) and publishing (it has the version's weights).
 Without the variable nothing is ever looked at.
 """
 
@@ -8,11 +11,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 VARIABLE = "HDL_FAULT"
 PHASES = ("loading", "computing", "sending", "waiting", "publishing", "merging")
 MASTER = -1
+MEMORY = 2 << 30
 
 Point = Callable[[str], None]
 
@@ -36,10 +41,17 @@ class Faults:
         given = os.environ.get(VARIABLE, "")
         self.wanted = given.split(":") if given else None
 
-    def at(self, phase: str) -> None:
-        """The process is in a phase of its round."""
+    def at(self, phase: str, number: int | None = None) -> None:
+        """The process is in a phase of its round, or of another one."""
         if self.wanted is None:
             return
         name, round_, rank, lives, end = self.wanted
-        if (name, int(round_)) == (phase, self.round) and rank in (str(self.rank), "*") and self.life < int(lives):
+        here = (name, int(round_)) == (phase, self.round if number is None else number)
+        if not here or rank not in (str(self.rank), "*") or self.life >= int(lives):
+            return
+        if end == "MEMORY":
+            taken = b"\1" * MEMORY
+            time.sleep(60)
+            del taken
+        else:
             os.kill(os.getpid(), signal.Signals["SIG" + end])

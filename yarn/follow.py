@@ -14,14 +14,15 @@ from typing import Any
 
 from hdl import fs, step
 from hdl.driver import Outcome, Round, Stage, Started
-from hdl.errors import DeadlineError, HdlError, SpecError, WorkerError
+from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
 from hdl.runners.base import Progress, Replaced
 from hdl.runners.job import _NOISE, SAID, hadoop
 from hdl.runners.local_worker import error_from
 from hdl.spec import parse
 from hdl.table import Table
 from hdl.yarn import client
-from hdl.yarn.client import ORDER, OUTCOME, Report
+from hdl.yarn.client import OUTCOME, Report
+from hdl.yarn.submission import ORDER
 
 LOOK_SECONDS = 1 / 3
 PAGE_SECONDS = 5.0
@@ -207,13 +208,21 @@ def _outcome(found: Report, heard: _Heard) -> Outcome:
     log = f"The full log: {log_command(found.application)}"
     if left and "error" in left:
         client.remove(client.staging(found.application))
-        raise error_from(left["error"], f"{found.application}, its master")
+        raise _placed(error_from(left["error"], "its master"), found.application)
     message = f"{found.application} {found.final.lower()} after attempt {found.attempt} of its master"
     if found.diagnostics:
         message += f": {found.diagnostics[:1500]}"
     if found.state != "KILLED" and (said := said_by(found.application)):
         message += f"\nits processes said:\n{said}"
     raise WorkerError(f"{message}\n{log}")
+
+
+def _placed(error: HdlError, application: str) -> HdlError:
+    """The same error, with the application that it comes from."""
+    where = f" ({application}; the full log: {log_command(application)})"
+    if isinstance(error, DataError):
+        return DataError(error.message + where, error.path, error.line, error.offset)
+    return type(error)(f"{error}{where}")
 
 
 def log_command(application: str, container: str = "") -> str:

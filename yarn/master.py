@@ -26,7 +26,6 @@ from hdl.table import Table
 from hdl.yarn.containers import Containers
 from hdl.yarn.control import Server
 from hdl.yarn.crew import Crew
-from hdl.yarn.faults import Faults
 from hdl.yarn.page import Page
 from hdl.yarn.resources import Resources
 from hdl.yarn.runner import CrewRunner, WeightsLost
@@ -137,16 +136,19 @@ def _train(job: Job, settings: Settings, crew: Crew, attempt: int, watcher: Watc
     job = replace(job, publish_every=every)
     table = Table(job.table)
 
-    faults = Faults(life=attempt - 1)
-
     def hear(event: Any) -> None:
         if isinstance(event, driver.Round):
-            faults.round = event.row["round"]
-            faults.at("merging")
+            crew.faults.at("merging")
             crew.containers.progress = event.row["round"] / max(1, crew.rounds)
             watcher.workers(crew.told(runner.timings(), event.row.get("async")))
         elif isinstance(event, driver.Started):
             crew.rounds = event.rounds
+            if attempt > 1:
+                kept = sum(member.kept for member in crew.members)
+                watcher.message(
+                    f"attempt {attempt} of the master goes on from version {event.version} with {kept} of "
+                    f"{len(crew.members)} workers that were there"
+                )
         elif isinstance(event, Replaced):
             watcher.workers(crew.told(runner.timings()))
         watcher.hear(event)

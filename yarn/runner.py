@@ -125,7 +125,7 @@ class CrewRunner(Runner):
         return sync.fold(found, lambda a, b: a.join(b))
 
     def prepare(self, plan: Plan) -> None:
-        self._plan, self._parameters = plan, 0
+        self._plan, self._equaliser = plan, None
         content = [plan_message(plan)]
         self.crew.share("plan", lambda member: content)
         for member in self.crew.members:
@@ -147,6 +147,7 @@ class CrewRunner(Runner):
         def collect() -> list[Update]:
             return [wire.decode(self.crew.take(member, "update")) for member in self.crew.members]
 
+        self.crew.faults.round = weights.round
         command = {"round": weights.round, "evaluate_only": evaluate_only}
         command |= {"central": True, "given": "slice", "keep": []}
         pieces = self.crew.do("round", lambda member: command, gift, collect, "round")
@@ -159,7 +160,7 @@ class CrewRunner(Runner):
             return self._equal(spec, weights)
         if spec.sync.mode == "gradient" and spec.optimizer.line_search:
             return super().turn(spec, weights, evaluate_only)
-        number = weights.round
+        self.crew.faults.round = number = weights.round
 
         def fields(member: Member) -> dict[str, Any]:
             given = "" if member.weights in (number, number + 1) else "whole"
@@ -183,7 +184,7 @@ class CrewRunner(Runner):
         self._told()
         self.merge_seconds = max(member.answer["seconds"].get("merge", 0.0) for member in self.crew.members)
         row = self.crew.members[0].answer["row"]
-        return (weights if evaluate_only else Remote(after, lambda: wire.decode(self._fetched(after)))), row
+        return (weights if evaluate_only else Remote(after, lambda: self._version(after))), row
 
     def _equal(self, spec: Spec, weights: Weights) -> tuple[Weights, dict[str, Any]]:
         """A period of mode `async`: see `equal`."""
@@ -209,6 +210,12 @@ class CrewRunner(Runner):
 
     def close(self) -> None:
         """The crew is the master's."""
+
+    def _version(self, number: int) -> Weights:
+        """A round's weights, for the table."""
+        weights = wire.decode(self._fetched(number))
+        self.crew.faults.at("publishing", number)
+        return weights
 
     def _fetched(self, number: int) -> bytearray:
         """A round's weights from whoever has them.

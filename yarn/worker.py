@@ -72,7 +72,7 @@ class Worker:
     def __init__(self, keys: WorkerSecrets, master: str, staging: str, host: str):
         self.keys, self.staging = keys, staging
         self.outward = keys.tls(server=False)
-        self.desk = Desk(keys.tls(server=True), host, lambda: self.faults.at("publishing"))
+        self.desk = Desk(keys.tls(server=True), host, lambda: self.faults.at("publishing"), dismissed)
         self.work, self.beats = Client(keys, master, "work"), Client(keys, master, "beat")
         self.address = master
         self.generation = 0
@@ -293,6 +293,13 @@ class Worker:
                 self.warned = used
                 self.beats.send({"kind": "memory", "limit": self.limit, **told})
             time.sleep(BEAT_SECONDS)
+
+
+def dismissed() -> None:
+    """Ends at once: another worker has this one's place, because it was silent for too long."""
+    print("hdl worker: was silent for too long and has been replaced", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def resident() -> int:
