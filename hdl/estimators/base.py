@@ -1,4 +1,4 @@
-"""What both estimators share: parameters, the loop over epochs, the weight table.
+"""What all estimators share, and what classifier and regressor do: parameters, the loop over epochs, the weight table.
 
 Letters: N samples, I features, O outputs.
 """
@@ -19,12 +19,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hdl import data, keys, ops, optim, step, sync
+from hdl import data, keys, ops, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
+from hdl.estimators import rounds
 from hdl.estimators.parameters import to_parameters, to_spec
 from hdl.models import mlp
-from hdl.ops import Samples
+from hdl.ops import Samples, layout
 from hdl.spec import LINE_SEARCH_RULES, Spec
 from hdl.table import Table, Version
 from hdl.wire import Weights
@@ -39,10 +40,63 @@ def by_batches(estimator: Perceptron) -> bool:
     return True
 
 
-class Perceptron(BaseEstimator):
-    """What both estimators share: parameters, the loop over epochs, the weight table."""
+class Learner(BaseEstimator):
+    """What every estimator is made of: validated input, a seed, a network that can be stored."""
 
     _backend = "cpu"
+    device = "cpu"
+
+    def _seed_once(self, again: bool) -> None:
+        """The seed of a fit: an integer `random_state` is the seed itself."""
+        if again:
+            return
+        if isinstance(self.random_state, (int, np.integer)):
+            self._seed = int(self.random_state)
+        else:
+            self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _inputs(self, X: Any) -> Any:
+        """Validated features as the core takes them."""
+        if not sparse.issparse(X):
+            return np.ascontiguousarray(X)
+        X = sparse.csr_array(X, dtype=np.float32)
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        return data.Csr(X.data, X.indices.astype(np.int32), X.indptr.astype(np.int64), X.shape[1])
+
+    def _resumed(self, spec: Spec) -> Weights:
+        """The last weights, with their optimiser's state where it still fits; a line search starts anew."""
+        w, state = self._weights.w, self._weights.state
+        if w.size != layout.of(spec).size:
+            raise ValueError(
+                f"the net was {self._fitted.net} and is now {spec.net}: the weights that are kept do not fit"
+            )
+        new = sync.start(spec, w)
+        shapes = [{name: array.shape for name, array in each.items()} for each in (state, new.state)]
+        if spec.optimizer.line_search or shapes[0] != shapes[1]:
+            return new if spec.optimizer.line_search else replace(new, round=self._weights.round)
+        return self._weights
+
+    def to_table(self, path: str) -> None:
+        """Writes the network as version 0 of a new weight table, for `hdl predict` and the like.
+
+        Raises
+        ------
+        VersionExists
+            There is a table already.
+        """
+        check_is_fitted(self)
+        plain, tensors = self._schema.to_parts()
+        about = {"data": "", "options": {}, "cuts": [], "schema": plain, "isa": "", "device": self.device,
+                 "samples": self._schema.samples}  # fmt: skip
+        dump = self._fitted.model_dump(mode="json")
+        version = Version(0, self._weights, dump, uuid.uuid4().hex, about=about, schema=tensors)
+        Table(path).publish(version)
+
+
+class Perceptron(Learner):
+    """What classifier and regressor share."""
 
     def __init__(
         self,
@@ -135,7 +189,7 @@ class Perceptron(BaseEstimator):
             part = keys.member(self._seed, 0, len(samples), self.validation_fraction)
             if not part.any() or part.all():
                 raise ValueError(f"validation_fraction={self.validation_fraction} of {len(samples)} samples is too few")
-            samples, held = _rows(samples, ~part), _rows(samples, part)
+            samples, held = rows(samples, ~part), rows(samples, part)
         return self._train(samples, held, again, self.max_iter)
 
     def _partial_fit(self, X: ArrayLike, y: ArrayLike) -> Any:
@@ -145,53 +199,24 @@ class Perceptron(BaseEstimator):
         return self._train(samples, None, again, 1)
 
     def _train(self, samples: Samples, held: Samples | None, again: bool, iterations: int) -> Any:
-        """Rounds until nothing improves: the driver's loop, on one shard in memory."""
+        """Rounds until nothing improves."""
         if not len(samples):
             raise ValueError("no samples are left to train on")
         epochs = iterations + (self._weights.round if again else 0)
         outputs, loss = self._schema.outputs, self._schema.loss
         spec = to_spec(self, self.n_features_in_, outputs, loss, self._seed, len(samples), epochs)
         weights = self._resumed(spec) if again else sync.start(spec, mlp.initial(spec))
-        first, early = weights.round, self.early_stopping and held is not None
-        worker = ops.make(spec, self._backend, _threads(self.n_jobs))
-        shard = data.Shard(samples, _rows(samples, slice(0, 0)) if held is None else held)
-        curve, scores, idle, best = [], [], 0, weights
-        while True:
-            done = _iterations(spec, weights, first)
-            over = done >= iterations or idle > self.n_iter_no_change or self._spent(spec, weights)
-            if over and held is None:
-                break
-            update = step.train_shard(spec, weights, shard, 0, worker, evaluate_only=over)
-            if held is not None and done > len(scores):  # a round measures the weights that it starts from
-                score = self._score(update.sums, held)
-                if early:
-                    idle = idle + 1 if scores and score < max(scores) + self.tol else 0
-                best = weights if not scores or score > max(scores) else best
-                scores.append(score)
-            if over or idle > self.n_iter_no_change:
-                break
-            weights, row = sync.merge(spec, weights, [update])
-            if _iterations(spec, weights, first) > done:
-                cost = optim.cost(weights.state) if spec.optimizer.line_search else row["cost"]
-                if not early:
-                    idle = idle + 1 if curve and cost > min(curve) - self.tol else 0
-                curve.append(cost)
-        if iterations > 1 and done == iterations:
+        worker = ops.make(spec, self._backend, threads(self.n_jobs))
+        shard = data.Shard(samples, rows(samples, slice(0, 0)) if held is None else held)
+        score = None if held is None else lambda sums: self._score(sums, held)
+        early = self.early_stopping and held is not None
+        limits = rounds.Limits(iterations, self.n_iter_no_change, self.tol, self.max_fun, score, early)
+        found = rounds.train(spec, weights, shard, worker, limits)
+        if iterations > 1 and found.cut:
             message = f"{iterations} iterations, and the loss still falls: a larger max_iter may help"
             warnings.warn(message, ConvergenceWarning, stacklevel=3)
-        self._keep(spec, best if early else weights, curve, scores, again)
+        self._keep(spec, found.weights, found.curve, found.scores, again)
         return self
-
-    def _resumed(self, spec: Spec) -> Weights:
-        """The last weights, with their optimiser's state where it still fits; a line search starts anew."""
-        w, state = self._weights.w, self._weights.state
-        if w.size != mlp.layout(spec).size:
-            raise ValueError(f"the net was {self._fitted.net} and is now {spec.net}: warm_start keeps the weights")
-        new = sync.start(spec, w)
-        shapes = [{name: array.shape for name, array in each.items()} for each in (state, new.state)]
-        if spec.optimizer.line_search or shapes[0] != shapes[1]:
-            return new if spec.optimizer.line_search else replace(new, round=self._weights.round)
-        return self._weights
 
     def _keep(self, spec: Spec, weights: Weights, curve: list[float], scores: list[float], again: bool) -> None:
         """What a fit leaves behind."""
@@ -205,31 +230,6 @@ class Perceptron(BaseEstimator):
         self.n_layers_, self.n_outputs_ = len(spec.net), spec.net[-1]
         self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic", "squared": "identity"}[spec.loss]
 
-    def _spent(self, spec: Spec, weights: Weights) -> bool:
-        """Whether a line search has nothing left, or has used all its evaluations."""
-        return spec.optimizer.line_search and (
-            optim.done(weights.state) or optim.evaluations(weights.state) >= self.max_fun
-        )
-
-    def _seed_once(self, again: bool) -> None:
-        """The seed of a fit: an integer `random_state` is the seed itself."""
-        if again:
-            return
-        if isinstance(self.random_state, (int, np.integer)):
-            self._seed = int(self.random_state)
-        else:
-            self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _inputs(self, X: Any) -> Any:
-        """Validated features as the core takes them."""
-        if not sparse.issparse(X):
-            return np.ascontiguousarray(X)
-        X = sparse.csr_array(X, dtype=np.float32)
-        if not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
-        return data.Csr(X.data, X.indices.astype(np.int32), X.indptr.astype(np.int64), X.shape[1])
-
     def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
         """Learns the scaling, and keeps what a weight table needs to know of the data."""
         labels = np.zeros(len(x), np.float32)  # stand for the real ones: only the features are summarised
@@ -241,7 +241,7 @@ class Perceptron(BaseEstimator):
         """What the net says of X [N, O]."""
         check_is_fitted(self)
         x = self._inputs(validate_data(self, X, accept_sparse="csr", dtype=TYPES, reset=False))
-        worker = ops.make(self._fitted, self._backend, _threads(self.n_jobs))
+        worker = ops.make(self._fitted, self._backend, threads(self.n_jobs))
         return worker.forward(self._weights.w, Samples(x, None, self._schema.scale, self._schema.shift))[0]
 
     @property
@@ -258,22 +258,6 @@ class Perceptron(BaseEstimator):
         if not hasattr(self, "_weights"):
             raise AttributeError(f"this {type(self).__name__} is not fitted yet")
         return mlp.layout(self._fitted).split(self._weights.w)
-
-    def to_table(self, path: str) -> None:
-        """Writes the network as version 0 of a new weight table, for `hdl predict` and the like.
-
-        Raises
-        ------
-        VersionExists
-            There is a table already.
-        """
-        check_is_fitted(self)
-        plain, tensors = self._schema.to_parts()
-        about = {"data": "", "options": {}, "cuts": [], "schema": plain, "isa": "", "device": self.device,
-                 "samples": self._schema.samples}  # fmt: skip
-        dump = self._fitted.model_dump(mode="json")
-        version = Version(0, self._weights, dump, uuid.uuid4().hex, about=about, schema=tensors)
-        Table(path).publish(version)
 
     @classmethod
     def from_table(cls, path: str, version: int | None = None) -> Any:
@@ -295,17 +279,12 @@ class Perceptron(BaseEstimator):
         return self
 
 
-def _iterations(spec: Spec, weights: Weights, first: int) -> int:
-    """Epochs since round `first`, or line searches."""
-    return optim.searches(weights.state) if spec.optimizer.line_search else weights.round - first
-
-
-def _threads(jobs: int | None) -> int:
+def threads(jobs: int | None) -> int:
     """Threads as scikit-learn counts jobs: None is 1, -1 all processors, -2 all but one."""
     if jobs is None:
         return 1
     return jobs if jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + jobs)
 
 
-def _rows(samples: Samples, rows: Any) -> Samples:
+def rows(samples: Samples, rows: Any) -> Samples:
     return Samples(samples.x[rows], samples.y[rows], samples.scale, samples.shift)

@@ -1,4 +1,4 @@
-"""The codes that a trained network has for samples: what its hidden units say, layer by layer.
+"""The codes that a trained network has for samples, what its hidden units say, and the way back from codes to samples.
 
 Letters: n samples, I inputs and H codes of a layer, P parameters.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.errors import SpecError
-from hdl.ops import Layout, Samples
+from hdl.ops import Layout, Samples, layout
 from hdl.ops.reference import ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -83,19 +83,89 @@ class Encoder:
             samples = Samples(part(samples))
         return samples.x
 
+    def product(self) -> NDArray[np.float32]:
+        """What each code looks for in the scaled data [I, H], the layers between taken as linear: the weights' product.
+
+        Of the first layer these are its weights.
+        """
+        found: NDArray | None = None
+        for part in self._parts:
+            for weights in part.weights():
+                found = weights if found is None else found @ weights
+        assert found is not None
+        return np.array(found)
+
+
+def scaled(samples: Samples) -> NDArray[np.float32]:
+    """What the net sees of samples [n, I], whatever they are stored as."""
+    x = samples.x.dense() if hasattr(samples.x, "dense") else samples.x
+    x = np.asarray(x, np.float32)
+    x = x if samples.scale is None else x * samples.scale
+    return x if samples.shift is None else x + samples.shift
+
 
 class _Dense:
     """The first layers of a network as a network: they are the first of its flat vector, in every model's layout."""
 
     def __init__(self, spec: Spec, w: NDArray, layers: int, make: Make):
-        net = spec.widths[: layers + 1]
+        self._net = net = spec.widths[: layers + 1]
         self._activate, self._leak, self.width = ACTIVATIONS[spec.activation][0], spec.leak, net[-1]
         self._ops = make(_plain(spec, net))
         self._w = w[: Layout(net).size].copy()  # aligned
 
+    def weights(self) -> list[NDArray[np.float32]]:
+        """Of each of its layers [I, H]."""
+        return [weights for weights, _ in Layout(self._net).split(self._w)]
+
     def __call__(self, samples: Samples) -> NDArray[np.float32]:
         z, _ = self._ops.forward(self._w, samples)  # the last layer of `squared` is linear
         return np.ascontiguousarray(self._activate(z, self._leak), np.float32)
+
+
+class Decoder:
+    """Codes back to what the layer below the first one would have to be: reconstructions, mean-field for RBMs.
+
+    Parameters
+    ----------
+    spec, w, below :
+        As of `Encoder`; of an `mlp` only one that was unrolled has a way back, of a stack that was not give the topmost
+        layer and those below.
+    layer : int, optional
+        Whose codes there will be; None: as `usual` says.
+
+    Raises
+    ------
+    SpecError
+        The network has no way back.
+    """
+
+    def __init__(self, spec: Spec, w: NDArray, layer: int | None = None, below: Sequence[Layer] = ()):
+        layer = usual(spec, below) if layer is None else layer
+        self._parts: list[tuple[NDArray, NDArray, str]]
+        if spec.model == "mlp":
+            if spec.finetune != "reconstruct":
+                raise SpecError("a network that was not unrolled has no way back from its codes")
+            parts = Layout(spec.widths).split(w)[layer:]
+            kinds = [spec.activation] * (len(parts) - 1) + ["sigmoid" if spec.loss == "sigmoid" else "linear"]
+            self._parts = [(*part, kind) for part, kind in zip(parts, kinds, strict=True)]
+        else:
+            layers = [*below, (spec, w)][:layer]
+            self._parts = [(*layout.of(own).split(weights)[1], _visible(own)) for own, weights in reversed(layers)]
+        self._leak = spec.leak
+
+    def __call__(self, codes: NDArray) -> NDArray[np.float32]:
+        """Reconstructions [n, I] of the scaled samples from codes [n, H]."""
+        x = np.asarray(codes, np.float32)
+        for weights, bias, kind in self._parts:
+            x = np.asarray(ACTIVATIONS[kind][0](x @ weights + bias, self._leak), np.float32)
+        return x
+
+
+def _visible(spec: Spec) -> str:
+    """The units that an autoencoder or an RBM gives its reconstructions with."""
+    if spec.model == "rbm":
+        return "sigmoid" if spec.rbm.visible == "binary" else "linear"
+    return spec.autoencoder.decoder
 
 
 def _plain(spec: Spec, net: tuple[int, ...]) -> Spec:
