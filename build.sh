@@ -107,7 +107,7 @@ hash_of() { { printf '%s\n' "$root"; cat "$@"; } | sha256sum | cut -d' ' -f1; }
 fresh() { [[ -f $stamps/$1 && $(<"$stamps/$1") == "$2" ]]; }
 stamp() { mkdir -p "$stamps" && printf '%s\n' "$2" >"$stamps/$1"; }
 
-core_sources() { find csrc hdl setup.py \( -name '*.[ch]' -o -name '*.pyx' -o -name '*.pxd' -o -name setup.py \) ! -name _cpu.c | LC_ALL=C sort; }
+core_sources() { find csrc hdl setup.py \( -name '*.[ch]' -o -name '*.pyx' -o -name '*.px[di]' -o -name setup.py \) ! -name _cpu.c | LC_ALL=C sort; }
 core_hash() { core_sources | tr '\n' '\0' | { printf '%s\n' "$root" "${CC:-cc}" "${CFLAGS:-}"; xargs -0 cat; } | sha256sum | cut -d' ' -f1; }
 
 # --no-compile: Python compiles a module when it is first used, and most of what comes with a package never is.

@@ -12,8 +12,8 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-ONCE = ["pool", "isa", "plan", "pack", "train", "peak"]
-KERNELS = ["micro", "dense", "dot", "sparse", "activation", "loss", "input", "update", "kernels"]
+ONCE = ["pool", "isa", "plan", "pack", "check", "train", "peak"]
+KERNELS = ["micro", "dense", "dot", "sparse", "activation", "loss", "input", "update", "autoencoder", "kernels"]
 CFLAGS = [
     "-std=gnu11",
     "-O3",
@@ -74,7 +74,7 @@ def extensions():
             # Glue without loops of its own: 5 s of compiling, 17 with the -O3 -g that Python brings.
             extra_compile_args=["-pthread", "-O1", "-g0"],
             extra_link_args=["-pthread", "-lm"],
-            depends=[str(p) for p in Path("csrc").rglob("*.[ch]")],
+            depends=[*map(str, Path("csrc").rglob("*.[ch]")), *map(str, Path("hdl").glob("*.pxi"))],
         ),
         language_level=3,
     )

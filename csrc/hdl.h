@@ -1,8 +1,10 @@
 /* hdl.h: the whole C interface of the core.
  *
- * Letters: L weight matrices, B batch, I in, O out, P all parameters, N samples.
+ * Letters: L weight matrices, B batch, I in, O out, H hidden, P all parameters, Q statistics, N samples.
  * A model's parameters are one flat float32 vector [P]: for each layer l,
  * W_l [widths[l], widths[l+1]] row-major (input-major), then b_l [widths[l+1]].
+ * An autoencoder's vector is W1 [I, H], b1 [H], W2 [H, I] unless tied, b2 [I] and,
+ * where beta > 0, the running mean activation rho_hat [H], which no update rule touches.
  * Every call returns an hdl_status, never exits, prints nothing, and keeps no
  * hidden state: a result is a function of the arguments alone, and does not
  * depend on the number of threads.
@@ -36,9 +38,10 @@ typedef enum {
   HDL_RELU = 4,
   HDL_LEAKY_RELU = 5 /* slope hdl_net.leak */
 } hdl_activation;
-/* Each loss goes with its output: softmax + cross-entropy, sigmoid + summed cross-entropy, linear + half squared error.
-   The cost of a sample is the sum over outputs; the delta at the output is always (prediction - target). */
-typedef enum { HDL_SOFTMAX = 0, HDL_SIGMOID_CE = 1, HDL_SQUARED = 2 } hdl_loss;
+/* Each loss goes with its output: softmax + cross-entropy, sigmoid + summed cross-entropy, linear + half squared error,
+   sigmoid + half squared error. The cost of a sample is the sum over outputs; the delta at the output is
+   (prediction - target), for the last one times p (1 - p). */
+typedef enum { HDL_SOFTMAX = 0, HDL_SIGMOID_CE = 1, HDL_SQUARED = 2, HDL_SIGMOID_SQUARED = 3 } hdl_loss;
 typedef enum {
   HDL_SGD = 0,
   HDL_MOMENTUM = 1,
@@ -60,6 +63,20 @@ typedef struct {
   float dropout_input;   /* probability that an input is dropped, [0, 1) */
   float dropout_hidden;  /* the same for hidden units; kept units are scaled by 1/(1-p) */
 } hdl_net;
+
+/* a = f(x~ W1 + b1), r = g(a W2 + b2); a sample costs |r - x|^2 / 2 + contractive/2 sum_j f'(z_j)^2 |W1_:j|^2.
+   x~ is x with inputs set to 0 by the stream that dropout uses, while training; nothing is scaled for it. */
+typedef struct {
+  int32_t inputs, hidden; /* I, H >= 1 */
+  int32_t activation;     /* hdl_activation: f */
+  float leak;
+  int32_t decoder;         /* g: HDL_SQUARED (linear) or HDL_SIGMOID_SQUARED */
+  int32_t tied;            /* W2 = W1' */
+  float rho, beta, memory; /* training adds beta sum_j KL(rho | rho_hat_j), rho_hat being a running mean over
+                              mini-batches that keeps `memory` of itself at each: needs HDL_SIGMOID */
+  float corruption;        /* probability that an input is set to 0, [0, 1) */
+  float contractive;
+} hdl_autoencoder;
 
 typedef struct {
   int32_t rule;            /* hdl_rule */
@@ -108,6 +125,9 @@ const char *hdl_isa_name(hdl_isa isa);
 
 /* max_batch: rows of one pass (a larger batch is taken in blocks). threads >= 1. */
 hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, int32_t threads, hdl_isa isa);
+/* The same for an autoencoder; its data needs no y (there must be none), and CSR is filled in block by block. */
+hdl_status hdl_autoencoder_new(hdl_plan **plan, const hdl_autoencoder *net, int32_t max_batch, int32_t threads,
+                               hdl_isa isa);
 void hdl_plan_free(hdl_plan *plan);
 hdl_isa hdl_plan_isa(const hdl_plan *plan);
 int32_t hdl_state_vectors(int32_t rule); /* S: vectors of [P] that a rule keeps */
@@ -118,13 +138,19 @@ hdl_status hdl_train(hdl_plan *plan, float *weights, float *state, const hdl_dat
                      int64_t count, int64_t batch, const hdl_update *update, hdl_key key, hdl_progress progress,
                      void *context, hdl_result *result);
 
-/* gradient [P] = sum over order[0 .. count) of each sample's gradient (no regulariser); order NULL = 0 .. count. */
+/* gradient [P] = sum over order[0 .. count) of each sample's gradient (no regulariser); order NULL = 0 .. count.
+ * An autoencoder with beta > 0 has no sparsity in it (0 at rho_hat) but is followed by what that needs, [Q - P]:
+ * sum x~ f'(z)' [I, H], sum f'(z) [H], sum a [H]. */
 hdl_status hdl_gradient(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
                         hdl_key key, float *gradient, hdl_progress progress, void *context, hdl_result *result);
 
 /* Forward only: out [count, O] (probabilities, or values) unless NULL; cost and correct in result if data->y. */
 hdl_status hdl_forward(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
                        float *out, hdl_progress progress, void *context, hdl_result *result);
+
+/* An autoencoder's codes a: out [count, H]; nothing is corrupted. */
+hdl_status hdl_encode(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
+                      float *out, hdl_progress progress, void *context, hdl_result *result);
 
 /* Philox4x32-10 (Salmon et al. 2011): out [n] = words first .. first+n of the stream keyed by (seed, a, b, c). */
 void hdl_random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t first, int64_t n, uint32_t *out);

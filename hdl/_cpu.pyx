@@ -258,30 +258,38 @@ cdef class Plan:
     cdef hdl_plan *plan
     cdef object lock
     cdef readonly tuple widths
-    cdef readonly int64_t parameters
+    cdef readonly int64_t parameters, statistics
     cdef readonly int threads
     cdef readonly str isa
+    cdef bint labelled
 
-    def __cinit__(self, widths, activation="tanh", loss="softmax", float leak=0.01, float dropout_input=0,
-                  float dropout_hidden=0, max_batch=256, int threads=1, isa=None):
+    def __cinit__(self, *arguments, **options):
+        self.lock = threading.Lock()
+
+    def __init__(self, widths, activation="tanh", loss="softmax", float leak=0.01, float dropout_input=0,
+                 float dropout_hidden=0, max_batch=256, int threads=1, isa=None):
         cdef hdl_net net
+        cdef hdl_plan *plan
         cdef int32_t[::1] sizes = np.array(widths, np.int32)
         if sizes.shape[0] < 2:
             raise SpecError(f"widths is {tuple(widths)}, expected inputs and outputs at least")
-        self.lock = threading.Lock()
-        self.widths = tuple(int(w) for w in widths)
-        self.threads = threads
         net.layers = <int32_t>(sizes.shape[0] - 1)
         net.widths = &sizes[0]
         net.activation = _one_of("activation", activation, ACTIVATIONS)
         net.loss = _one_of("loss", loss, LOSSES)
         net.leak, net.dropout_input, net.dropout_hidden = leak, dropout_input, dropout_hidden
-        isa = isa or os.environ.get("HDL_ISA") or "auto"
-        cdef hdl_isa number = _one_of("HDL_ISA", isa, ISAS)
-        cdef int32_t rows = min(max(int(max_batch), 0), 1 << 20)
-        _check(hdl_plan_new(&self.plan, &net, rows, threads, number), None)
-        self.isa = (hdl_isa_name(hdl_plan_isa(self.plan))).decode()
-        self.parameters = sum((i + 1) * o for i, o in zip(self.widths, self.widths[1:]))
+        cdef hdl_isa number = _isa(isa)
+        _check(hdl_plan_new(&plan, &net, _rows(max_batch), threads, number), None)
+        self._hold(plan, widths, threads)
+        self.labelled = True
+        self.parameters = self.statistics = sum((i + 1) * o for i, o in zip(self.widths, self.widths[1:]))
+
+    cdef _hold(self, hdl_plan *plan, widths, int threads):
+        hdl_plan_free(self.plan)  # of an __init__ before
+        self.plan = plan
+        self.widths = tuple(int(w) for w in widths)
+        self.threads = threads
+        self.isa = (hdl_isa_name(hdl_plan_isa(plan))).decode()
 
     def __dealloc__(self):
         hdl_plan_free(self.plan)
@@ -332,7 +340,7 @@ cdef class Plan:
         cdef hdl_update u
         cdef hdl_key key = hdl_key(seed, round, shard)
         cdef hdl_result result
-        cdef _Data data = _Data(x, y, scale, shift, self.widths[0], self.widths[-1], True)
+        cdef _Data data = _Data(x, y if self.labelled else None, scale, shift, self.widths[0], self.widths[-1], self.labelled)
         cdef _Watch watch = _Watch(progress)
         cdef hdl_status status
         u.rule = _one_of("rule", rule, RULES)
@@ -370,13 +378,13 @@ cdef class Plan:
         """Sum over samples of the gradient of the data cost (no regulariser): (gradient [P], Result)."""
         cdef hdl_key key = hdl_key(seed, round, shard)
         cdef hdl_result result
-        cdef _Data data = _Data(x, y, scale, shift, self.widths[0], self.widths[-1], True)
+        cdef _Data data = _Data(x, y if self.labelled else None, scale, shift, self.widths[0], self.widths[-1], self.labelled)
         cdef _Watch watch = _Watch(progress)
         cdef hdl_status status
         weights = _array("weights", weights, np.float32, (self.parameters,))
         order = _array("order", order, np.int64, (None,), optional=True)
         cdef int64_t count = data.c.n if order is None else len(order)
-        out = np.empty(self.parameters, np.float32) if out is None else _own("out", out, self.parameters)
+        out = np.empty(self.statistics, np.float32) if out is None else _own("out", out, self.statistics)
         cdef const float *w = <const float *>_address(weights)
         cdef float *g = <float *>_address(out)
         cdef const int64_t *o = <const int64_t *>_address(order)
@@ -392,7 +400,7 @@ cdef class Plan:
         Result's cost and correct are 0 without `y`. `outputs=False` scores only.
         """
         cdef hdl_result result
-        cdef _Data data = _Data(x, y, scale, shift, self.widths[0], self.widths[-1], False)
+        cdef _Data data = _Data(x, y if self.labelled else None, scale, shift, self.widths[0], self.widths[-1], False)
         cdef _Watch watch = _Watch(progress)
         cdef hdl_status status
         weights = _array("weights", weights, np.float32, (self.parameters,))
@@ -407,6 +415,17 @@ cdef class Plan:
                 status = hdl_forward(self.plan, w, &data.c, o, count, a, _tick, <void *>watch, &result)
         _check(status, watch.error)
         return out, Result(result.cost, result.correct, result.samples, result.steps)
+
+
+include "_autoencoder.pxi"
+
+
+cdef hdl_isa _isa(name) except? -1:
+    return _one_of("HDL_ISA", name or os.environ.get("HDL_ISA") or "auto", ISAS)
+
+
+cdef int32_t _rows(max_batch) except? -1:
+    return min(max(int(max_batch), 0), 1 << 20)
 
 
 cdef _check(hdl_status status, error):

@@ -74,24 +74,23 @@ void FN(forward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1) {
     FN(dot)(y, x, r1 - r0, a);
     FN(activate)(f.kind, f.leak, a, y->lda, r1 - r0, (y->O + VW - 1) / VW, y->O);
   } else {
-    multiply((product){y->I, y->x_ld, y->mp, 0, y->nv, y->lda, x, y->w, y->b, a, &f, 0}, r1 - r0);
+    multiply((product){y->I, y->x_ld, y->wr, 0, y->nv, y->lda, x, y->w, y->b, a, &f, 0}, r1 - r0);
   }
   if (!output && q->backward && p->drop_hidden)
     for (int r = r0; r < r1; r++)
       FN(dropout)(q, y->a + (ptrdiff_t)r * y->lda, y->O, (uint32_t)l + 1, q->row0 + r, p->drop_hidden, p->keep_hidden);
 }
 
-/* D of the layer below = (D W') * f'(its output); overwrites */
+/* D of the layer below = (D W' + push) * f'(its output); overwrites */
 void FN(backward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1) {
-  (void)q;
   hdl_layer *y = &p->layer[l], *x = y - 1;
   finish f = {p->activation, p->leak, p->drop_hidden ? p->keep_hidden : 0, x->a + (ptrdiff_t)r0 * x->lda, x->lda, x->O};
   const float *d = y->d + (ptrdiff_t)r0 * y->lda;
   float *c = x->d + (ptrdiff_t)r0 * x->lda;
   if (y->along_inputs)
-    multiply((product){y->O, y->lda, 0, y->ld, y->nv, x->lda, d, y->w, NULL, c, &f, 0}, r1 - r0);
+    multiply((product){y->O, y->lda, 0, y->ld, y->nv, x->lda, d, y->w, q->push, c, &f, 0}, r1 - r0);
   else
-    multiply((product){y->O, y->lda, y->n, 0, y->mp / VW, x->lda, d, y->wt, NULL, c, &f, 0}, r1 - r0);
+    multiply((product){y->O, y->lda, y->tr, 0, y->mp / VW, x->lda, d, y->wt, q->push, c, &f, 0}, r1 - r0);
 }
 
 /* Rows s0 … s1 of the block in dW; the sums go on from g unless first; after the last the weights are updated. */
@@ -115,6 +114,12 @@ static void tile(hdl_layer *y, const hdl_pass *q, part s, const float *a, int ld
     FN(micro)
     [1][pv - 1][n - 1](s.s1 - s.s0, a + (ptrdiff_t)s.s0 * lda + r, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g,
                        ld, fused ? &sgd : NULL);
+    if (y->contract && s.last)
+      for (int i = 0; i < n; i++)
+        for (int v = 0; v < pv; v++) {
+          float *sum = g + (i * pv + v) * VW;
+          vstore(sum, vfma(vload(q->shrink + (v0 + v) * VW), vload(w + (i * pv + v) * VW), vload(sum)));
+        }
     if (update && !q->plain) {
       int runs = y->along_inputs ? n : 1, length = y->along_inputs ? pv * VW : n * pv * VW;
       for (int i = 0; i < runs; i++) {
@@ -127,12 +132,13 @@ static void tile(hdl_layer *y, const hdl_pass *q, part s, const float *a, int ld
 
 /* Rows lo … hi (in VW) of W, all panels. */
 static void stripe_weights(hdl_plan *p, const hdl_pass *q, hdl_layer *y, int thread, int lo, int hi) {
-  int blocks = hi - lo, chunks = blocks / 3 > 0 ? blocks / 3 : 1, parts = (q->rows + HDL_ROWS - 1) / HDL_ROWS;
+  int blocks = hi - lo, chunks = blocks / 3 > 0 ? blocks / 3 : 1, rows = q->rows * y->pairs;
+  int parts = (rows + HDL_ROWS - 1) / HDL_ROWS, ldx = y->x_ld / y->pairs;
   float *packed = p->scratch + (size_t)thread * p->scratch_size, *sums = packed + HDL_ROWS * HDL_PV * VW;
   bool whole = q->first && q->last && q->update; /* all sums are done here: they need not go to memory */
   for (int i = 0; i < hdl_panels(y->nv) * parts; i++) {
     int panel = i / parts, v0 = hdl_panel_start(y->nv, panel), pv = hdl_panel_start(y->nv, panel + 1) - v0;
-    int ldd = y->lda, k = i % parts, s0 = q->rows * k / parts, s1 = q->rows * (k + 1) / parts;
+    int ldd = y->lda / y->pairs, k = i % parts, s0 = rows * k / parts, s1 = rows * (k + 1) / parts;
     part s = {s0, s1, q->first && k == 0, q->last && k + 1 == parts};
     const float *d = y->d + (ptrdiff_t)s0 * ldd + v0 * VW;
     if (y->nv > HDL_PV) { /* the panel of D, read for every row of W, side by side */
@@ -143,7 +149,7 @@ static void stripe_weights(hdl_plan *p, const hdl_pass *q, hdl_layer *y, int thr
     for (int c = 0; c < chunks; c++) {
       int b0 = lo + blocks * c / chunks, b1 = lo + blocks * (c + 1) / chunks;
       float *g = whole ? sums + (b0 - lo) * VW * pv * VW : hdl_tile(y, y->g, v0, pv, b0 * VW);
-      tile(y, q, s, y->x, y->x_ld, d, ldd, v0, pv, b0 * VW, b1 * VW < y->m ? b1 * VW : y->m, g);
+      tile(y, q, s, y->x, ldx, d, ldd, v0, pv, b0 * VW, b1 * VW < y->m ? b1 * VW : y->m, g);
       if (y->wt && q->update && s.last && !(q->rule->max_norm > 0)) FN(transpose_part)(y, b0, b1, panel, panel + 1);
     }
   }
@@ -155,14 +161,14 @@ static int stripe_rows(const hdl_pass *q) { return q->rows > HDL_ROWS ? HDL_STRI
 /* A thread's share of dW = X' D and of its update; dW is added to g between the blocks of a mini-batch. */
 void FN(weights)(hdl_plan *p, const hdl_pass *q, int l, int thread) {
   hdl_layer *y = &p->layer[l];
-  hdl_range range = p->range[thread * p->layers + l];
+  hdl_range range = *hdl_share(p, l, thread);
   FN(bias)(p, q, l, thread);
   if (l == 0 && p->input_type == HDL_CSR) {
     FN(sparse_weights)(p, q, thread);
     return;
   }
-  if (range.lo >= range.hi) return;
-  if (y->along_inputs) { /* rows are outputs, vectors run along this thread's inputs */
+  if (range.lo >= range.hi) return; /* also of tied weights: the layer below has their gradient */
+  if (y->along_inputs) {            /* rows are outputs, vectors run along this thread's inputs */
     int nv = range.hi - range.lo, parts = (q->rows + HDL_ROWS - 1) / HDL_ROWS;
     for (int i = 0; i < hdl_panels(nv) * parts; i++) {
       int panel = i / parts, k = i % parts, s0 = q->rows * k / parts, s1 = q->rows * (k + 1) / parts;
@@ -178,21 +184,25 @@ void FN(weights)(hdl_plan *p, const hdl_pass *q, int l, int thread) {
     stripe_weights(p, q, y, thread, range.lo + n * i / stripes, range.lo + n * (i + 1) / stripes);
 }
 
+/* sum [vectors v0 … v1] of the columns of A [rows, lda], in the order of the rows; goes on from sum unless first */
+void FN(columns)(const float *a, ptrdiff_t lda, int rows, bool first, float *sum, int v0, int v1) {
+  for (int v = v0, n; v < v1; v += n) {
+    n = v1 - v < 4 ? v1 - v : 4;
+    vf acc[4];
+    for (int i = 0; i < n; i++) acc[i] = first ? (vf){0} : vload(sum + (v + i) * VW);
+    for (int r = 0; r < rows; r++)
+      for (int i = 0; i < n; i++) acc[i] += vload(a + r * lda + (v + i) * VW);
+    for (int i = 0; i < n; i++) vstore(sum + (v + i) * VW, acc[i]);
+  }
+}
+
 /* db = sum of D's rows, a thread's share of the vectors, and its update (no decay) */
 void FN(bias)(hdl_plan *p, const hdl_pass *q, int l, int thread) {
   hdl_layer *y = &p->layer[l];
-  int nv = (y->O + VW - 1) / VW, v0 = nv * thread / p->threads, v1 = nv * (thread + 1) / p->threads;
-  for (int v = v0; v < v1;) {
-    int n = v1 - v < 4 ? v1 - v : 4;
-    vf acc[4];
-    for (int i = 0; i < n; i++) acc[i] = q->first ? (vf){0} : vload(y->gb + (v + i) * VW);
-    for (int r = 0; r < q->rows; r++)
-      for (int i = 0; i < n; i++) acc[i] += vload(y->d + (ptrdiff_t)r * y->lda + (v + i) * VW);
-    for (int i = 0; i < n; i++) vstore(y->gb + (v + i) * VW, acc[i]);
-    if (q->update && q->last)
-      FN(update)(q, true, n * VW, y->gb + v * VW, y->b + v * VW, y->sb[0] + v * VW, y->sb[1] + v * VW);
-    v += n;
-  }
+  int nv = (y->O + VW - 1) / VW, v0 = nv * thread / p->threads, v1 = nv * (thread + 1) / p->threads, at = v0 * VW;
+  FN(columns)(y->d, y->lda, q->rows, q->first, y->gb, v0, v1);
+  if (q->update && q->last && v1 > v0)
+    FN(update)(q, true, (v1 - v0) * VW, y->gb + at, y->b + at, y->sb[0] + at, y->sb[1] + at);
 }
 
 /* wt blocks block0 … block1 (of VW rows of w) by panel0 … panel1, from w, through registers */

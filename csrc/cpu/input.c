@@ -1,8 +1,19 @@
 /* input.c: a block's samples from the data into padded, aligned tiles: x [B, x_ld] = data * scale + shift, dropped;
- * labels or targets. CSR rows are copied scaled and dropped, entries side by side. */
+ * labels or targets (of an autoencoder: x before anything was dropped). CSR rows are copied scaled and dropped, entries
+ * side by side; for an autoencoder, whose reconstructions are dense, they are filled in. */
 #include "kernels.h"
 
 static int64_t sample(const hdl_pass *q, int r) { return q->order ? q->order[r] : q->base + r; }
+
+/* x [I] = a CSR row, scaled */
+static void fill(const hdl_plan *p, const hdl_data *data, int64_t i, float *x) {
+  const float *values = data->x;
+  memset(x, 0, sizeof(float) * (size_t)p->layer[0].I);
+  for (int64_t k = data->indptr[i]; k < data->indptr[i + 1]; k++) {
+    int at = data->indices[k];
+    x[at] = p->scale ? values[k] * p->scale[at] : values[k];
+  }
+}
 
 static void dense(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
   const hdl_data *data = q->data;
@@ -11,6 +22,10 @@ static void dense(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
   bool bytes = data->x_type == HDL_U8, affine = scale != NULL;
   size_t item = bytes ? 1 : sizeof(float);
   for (int r = r0; r < r1; r++) {
+    if (data->x_type == HDL_CSR) {
+      fill(p, data, sample(q, r), p->x + (ptrdiff_t)r * ld);
+      continue;
+    }
     const char *row = (const char *)data->x + (size_t)sample(q, r) * (size_t)I * item;
     float *x = p->x + (ptrdiff_t)r * ld;
     const char *next = row; /* rows come from anywhere in memory: the next one is asked for along the way */
@@ -33,7 +48,16 @@ static void dense(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
       }
       for (int i = whole; i < I; i++) x[i] = affine ? f[i] * scale[i] + shift[i] : f[i];
     }
-    if (q->backward && p->drop_input) FN(dropout)(q, x, I, 0, q->row0 + r, p->drop_input, p->keep_input);
+  }
+}
+
+/* x [B, x_ld] of the rows, inputs dropped; an autoencoder's target is what was there before. */
+static void corrupt(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
+  const hdl_layer *y = &p->layer[0];
+  for (int r = r0; r < r1; r++) {
+    float *x = p->x + (ptrdiff_t)r * y->x_ld;
+    if (p->reconstructs) memcpy(p->target + (ptrdiff_t)r * y->x_ld, x, sizeof(float) * (size_t)y->I);
+    if (q->backward) FN(dropout)(q, x, y->I, 0, q->row0 + r, p->drop_input, p->keep_input);
   }
 }
 
@@ -64,10 +88,12 @@ static void sparse(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
 void FN(gather)(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
   const hdl_data *data = q->data;
   const hdl_layer *y = &p->layer[p->layers - 1];
-  if (data->x_type == HDL_CSR)
+  if (p->input_type == HDL_CSR) {
     sparse(p, q, r0, r1);
-  else
+  } else {
     dense(p, q, r0, r1);
+    if (p->drop_input) corrupt(p, q, r0, r1);
+  }
   if (!data->y) return;
   for (int r = r0; r < r1; r++) {
     int64_t i = sample(q, r);

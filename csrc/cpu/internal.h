@@ -6,6 +6,7 @@
  *     gradient reads wt, the same matrix transposed, panels [n = O][panel's columns of I], kept by register transposes.
  *   along I (narrow O, where vectors along O would waste lanes): w [m = O][ld], vectors run along inputs. Forward is a
  *     dot product, the input's gradient and dW read it directly: no copy.
+ *   Tied weights lie once, across O: the decoder's w is the encoder's wt, and the other way round.
  * Padding lanes and rows of weights, activations and deltas are zero and stay zero.
  */
 #ifndef HDL_INTERNAL_H
@@ -33,8 +34,13 @@ enum { HDL_LARGE = 2 << 20 };
 typedef struct {
   int I, O;
   bool along_inputs;
+  bool tied;                      /* w and wt belong to the layer below, which also has their gradient */
+  bool contract;                  /* dW has a term shrink * W (autoencoder.c) */
   int m, n, mp, nv;               /* matrix as stored: rows, columns, rows padded to VW, vectors of columns */
+  int wr, tr;                     /* rows of a panel of w, of wt */
   int ld;                         /* floats from row to row where along_inputs */
+  int pairs;                      /* dW = X' D sums over so many rows a sample: 2 with tied weights, whose x and d rows
+                                     alternate with the decoder's d and x rows */
   size_t size;                    /* floats of w */
   float *w, *wt, *g;              /* weights, transposed copy or NULL, gradient: w and g have the same layout */
   float *s[HDL_STATES];           /* the rule's state, layout of w */
@@ -55,6 +61,11 @@ typedef struct {
   int64_t step;
   bool backward, first, last; /* first, last block of the mini-batch */
   bool update;                /* the last block updates the weights */
+  bool scored;                /* the loss has something to compare with */
+  bool mean;                  /* rows are encoded for the mean activation, which backward needs */
+  bool slopes;                /* the statistics of an autoencoder's sparsity are wanted */
+  const float *push;          /* [H] derivative by each mean activation, or NULL: added to the delta before f' */
+  const float *shrink;        /* [H] contractive * sum of f'^2 */
   bool touched;               /* CSR: only rows of w with an input need an update */
   const hdl_update *rule;
   float lr, inv_batch;
@@ -79,6 +90,10 @@ typedef struct {
   void (*weights)(hdl_plan *p, const hdl_pass *q, int l, int thread);
   void (*max_norm)(hdl_plan *p, const hdl_pass *q, int l, int thread);
   void (*transpose)(hdl_layer *y);
+  void (*mean)(hdl_plan *p, hdl_pass *q, int thread);
+  void (*penalties)(hdl_plan *p, const hdl_pass *q, int r0, int r1);
+  void (*sums)(hdl_plan *p, hdl_pass *q, int thread);
+  void (*norms)(hdl_plan *p, int thread);
   float (*peak)(int64_t n);
 } hdl_kernels;
 
@@ -100,7 +115,7 @@ struct hdl_plan {
   uint32_t drop_input, drop_hidden; /* round(65536 p) */
   float keep_input, keep_hidden;    /* 1/(1-p) */
   int *widths;
-  hdl_layer *layer; /* [L] */
+  hdl_layer *layer; /* [L], and for an autoencoder's sum of x f'(z)' one without weights */
   struct hdl_pool *pool;
   void *memory; /* everything below and in the layers */
   size_t memory_size;
@@ -114,7 +129,12 @@ struct hdl_plan {
   int32_t *row_hit; /* [block] */
   float *scratch;   /* [threads][scratch_size] */
   size_t scratch_size;
-  hdl_range *range; /* [threads][L] */
+  hdl_range *range;  /* [threads][L + 1] */
+  bool reconstructs; /* an autoencoder */
+  hdl_autoencoder ae;
+  float *codes; /* [threads][HDL_CODES][H padded]: each thread's own, all equal */
+  float *norm;  /* [H padded] |W1_:j|^2 */
+  float *sum_a; /* [H padded] */
   /* CSR: the block's entries by row (scaled, dropped), and its transpose: inputs touched, their entries in row order */
   int64_t nnz_room;
   int32_t *row_start, *row_input;               /* [block+1], [nnz] */
@@ -130,11 +150,25 @@ typedef enum { HDL_WEIGHTS, HDL_GRADIENT, HDL_STATE /* + s */ } hdl_vector;
 void hdl_pack(const hdl_plan *p, const float *flat, hdl_vector which);
 void hdl_unpack(const hdl_plan *p, float *flat, hdl_vector which);
 size_t hdl_parameters(const hdl_plan *p);
+size_t hdl_statistics(const hdl_plan *p);
 hdl_status hdl_layout(hdl_plan *p, int input_type, int states); /* (re)lays memory for a call */
+
+/* check.c: makes room for CSR rows too */
+hdl_status hdl_check(hdl_plan *p, const hdl_data *data, const int64_t *order, int64_t count, bool labelled);
 
 hdl_status hdl_fail(hdl_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static inline int hdl_round_up(int n, int to) { return (n + to - 1) / to * to; }
+
+static inline hdl_range *hdl_share(const hdl_plan *p, int l, int thread) {
+  return &p->range[thread * (p->layers + 1) + l];
+}
+
+typedef enum { HDL_RHO_HAT, HDL_PUSH, HDL_SUM, HDL_SHRINK, HDL_CODES } hdl_codes;
+static inline float *hdl_codes_of(const hdl_plan *p, int thread, hdl_codes which) {
+  int width = hdl_round_up(p->layer[0].O, HDL_MAX_VW);
+  return p->codes + ((size_t)thread * HDL_CODES + which) * (size_t)width;
+}
 
 /* Panels of a matrix of nv vectors: even widths, at most HDL_PV. */
 static inline int hdl_panels(int nv) { return (nv + HDL_PV - 1) / HDL_PV; }

@@ -2,7 +2,7 @@
 #include "kernels.h"
 
 static void transpose(hdl_layer *y) {
-  if (y->wt) FN(transpose_part)(y, 0, y->mp / VW, 0, hdl_panels(y->nv));
+  if (y->wt && !y->tied) FN(transpose_part)(y, 0, y->mp / VW, 0, hdl_panels(y->nv));
 }
 
 /* n rounds of 12 independent multiply-adds in registers: what a core can do at best */
@@ -27,5 +27,9 @@ const hdl_kernels HDL_CAT(hdl_kernels, HDL_ISA_SUFFIX) = {
     .weights = FN(weights),
     .max_norm = FN(max_norm),
     .transpose = transpose,
+    .mean = FN(mean),
+    .penalties = FN(penalties),
+    .sums = FN(sums),
+    .norms = FN(norms),
     .peak = peak,
 };

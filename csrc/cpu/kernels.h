@@ -10,6 +10,7 @@ void FN(dropout)(const hdl_pass *q, float *x, int n, uint32_t layer, int64_t row
 void FN(dot)(const hdl_layer *y, const float *x, int rows, float *c);
 void FN(update)(const hdl_pass *q, bool bias, int n, const float *g, float *w, float *s0, float *s1);
 void FN(transpose_part)(hdl_layer *y, int block0, int block1, int panel0, int panel1);
+void FN(columns)(const float *a, ptrdiff_t lda, int rows, bool first, float *sum, int v0, int v1);
 void FN(bias)(hdl_plan *p, const hdl_pass *q, int l, int thread);
 
 void FN(gather)(hdl_plan *p, const hdl_pass *q, int r0, int r1);
@@ -20,6 +21,11 @@ void FN(weights)(hdl_plan *p, const hdl_pass *q, int l, int thread);
 void FN(sparse_forward)(hdl_plan *p, const hdl_pass *q, int r0, int r1);
 void FN(sparse_weights)(hdl_plan *p, const hdl_pass *q, int thread);
 void FN(max_norm)(hdl_plan *p, const hdl_pass *q, int l, int thread);
+
+void FN(mean)(hdl_plan *p, hdl_pass *q, int thread);
+void FN(penalties)(hdl_plan *p, const hdl_pass *q, int r0, int r1);
+void FN(sums)(hdl_plan *p, hdl_pass *q, int thread);
+void FN(norms)(hdl_plan *p, int thread);
 
 /* offsets of a layer's stored matrix: panel of vectors v0 … v0 + pv, row r */
 static inline float *hdl_tile(const hdl_layer *y, float *base, int v0, int pv, int r) {

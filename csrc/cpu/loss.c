@@ -2,7 +2,9 @@
  *   softmax, cross-entropy:  p = e^z / sum e^z,  cost = -sum t ln p = sum t (ln sum e^z - z)
  *   sigmoid, cross-entropy:  p = 1/(1 + e^-z),   cost = sum max(z, 0) - z t + ln(1 + e^-|z|)
  *   linear, squared error:   p = z,              cost = 1/2 sum (p - t)²
- * and always D = p - t: overwrites y->d, row_cost, row_hit, and q->out with p. Padding of D is zero. */
+ *   sigmoid, squared error:  p = 1/(1 + e^-z),   cost = 1/2 sum (p - t)²
+ * and D = p - t, for the last one (p - t) p (1 - p): overwrites y->d, row_cost, row_hit, and q->out with p. Padding of
+ * D is zero. */
 #include "kernels.h"
 
 static int first_largest(const float *x, int n) {
@@ -15,7 +17,7 @@ static int first_largest(const float *x, int n) {
 static void softmax(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
   hdl_layer *y = &p->layer[p->layers - 1];
   int O = y->O, nv = (O + VW - 1) / VW;
-  bool scored = q->data->y != NULL, classes = q->data->y_type == HDL_CLASS;
+  bool scored = q->scored, classes = q->data->y_type == HDL_CLASS;
   vi tail = vmask(O - (nv - 1) * VW);
   vf low = vset(-INFINITY);
   for (int b = r0; b < r1; b += VW) {
@@ -68,7 +70,7 @@ static void softmax(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
 static void elementwise(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
   hdl_layer *y = &p->layer[p->layers - 1];
   int O = y->O, nv = (O + VW - 1) / VW;
-  bool scored = q->data->y != NULL, squared = p->loss == HDL_SQUARED;
+  bool scored = q->scored, squared = p->loss >= HDL_SQUARED, squash = p->loss == HDL_SIGMOID_SQUARED;
   for (int r = r0; r < r1; r++) {
     float *a = y->a + (ptrdiff_t)r * y->lda, *d = y->d + (ptrdiff_t)r * y->lda;
     const float *t = p->target + (ptrdiff_t)r * y->lda;
@@ -76,17 +78,18 @@ static void elementwise(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
     vi wrong = (vi){0};
     for (int v = 0; v < nv; v++) {
       vi real = vmask(O - v * VW);
-      vf z = vload(a + v * VW), target = vload(t + v * VW), out = z, c;
+      vf z = vload(a + v * VW), target = vload(t + v * VW), out = z, slope = vset(1.f), c;
       if (!squared) {
         vf e = vexp(-vabs(z)), s = 1.f / (1.f + e);
         out = vsel(z < (vf){0}, e * s, s); /* exact for both signs */
         c = vmax(z, (vf){0}) - z * target + vlog(1.f + e);
         wrong |= ((z >= (vf){0}) ^ (target >= vset(0.5f))) & real;
       } else {
-        c = 0.5f * (z - target) * (z - target);
+        if (squash) out = vsigmoid(z), slope = out * (1.f - out);
+        c = 0.5f * (out - target) * (out - target);
       }
       vstore(a + v * VW, out);
-      vstore(d + v * VW, vkeep(out - target, real));
+      vstore(d + v * VW, vkeep((out - target) * slope, real));
       cost += vkeep(c, real);
     }
     if (q->out) memcpy(q->out + (ptrdiff_t)r * O, a, sizeof(float) * (size_t)O);

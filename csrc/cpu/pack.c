@@ -11,11 +11,16 @@ static float *vector(const hdl_layer *y, hdl_vector which) {
 }
 
 /* calls f(flat, stored, n): n neighbouring flat floats and where they live; transposed ones lie `ld` apart */
-#define WALK(COPY_ROW, COPY_ONE)                                                                                       \
-  for (int l = 0; l < p->layers; l++) {                                                                                \
+#define WALK(FROM, TO, COPY_ROW, COPY_ONE)                                                                             \
+  for (int l = FROM; l < TO; l++) {                                                                                    \
     const hdl_layer *y = &p->layer[l];                                                                                 \
     float *w = matrix(y, which), *b = vector(y, which);                                                                \
     int vw = p->k->vw;                                                                                                 \
+    if (y->tied) {                                                                                                     \
+      COPY_ROW(flat, b, sizeof(float) * (size_t)y->O);                                                                 \
+      flat += y->O;                                                                                                    \
+      continue;                                                                                                        \
+    }                                                                                                                  \
     if (y->along_inputs) {                                                                                             \
       for (int i = 0; i < y->I; i++)                                                                                   \
         for (int o = 0; o < y->O; o++)                                                                                 \
@@ -39,12 +44,34 @@ static float *vector(const hdl_layer *y, hdl_vector which) {
 #define OUT_ROW(f, s, n) memcpy(f, s, n)
 #define OUT_ONE(f, s) f = s
 
-void hdl_pack(const hdl_plan *p, const float *flat, hdl_vector which) { WALK(IN_ROW, IN_ONE) }
+/* Mean activations follow the parameters: every thread has its own copy of them, and no rule keeps a state for them. */
+void hdl_pack(const hdl_plan *p, const float *flat, hdl_vector which) {
+  WALK(0, p->layers, IN_ROW, IN_ONE)
+  if (which == HDL_WEIGHTS && p->ae.beta > 0)
+    for (int t = 0; t < p->threads; t++)
+      memcpy(hdl_codes_of(p, t, HDL_RHO_HAT), flat, sizeof(float) * (size_t)p->ae.hidden);
+}
 
-void hdl_unpack(const hdl_plan *p, float *flat, hdl_vector which){WALK(OUT_ROW, OUT_ONE)}
+void hdl_unpack(const hdl_plan *p, float *flat, hdl_vector which) {
+  WALK(0, p->layers, OUT_ROW, OUT_ONE)
+  size_t H = (size_t)p->ae.hidden;
+  if (p->ae.beta <= 0) return;
+  if (which == HDL_WEIGHTS) memcpy(flat, hdl_codes_of(p, 0, HDL_RHO_HAT), sizeof(float) * H);
+  if (which != HDL_GRADIENT) return;
+  memset(flat, 0, sizeof(float) * H);
+  flat += H;
+  WALK(p->layers, p->layers + 1, OUT_ROW, OUT_ONE)
+  memcpy(flat, p->sum_a, sizeof(float) * H);
+}
 
 size_t hdl_parameters(const hdl_plan *p) {
   size_t n = 0;
   for (int l = 0; l < p->layers; l++) n += ((size_t)p->widths[l] + 1) * (size_t)p->widths[l + 1];
-  return n;
+  if (p->ae.tied) n -= (size_t)p->ae.hidden * (size_t)p->ae.inputs;
+  return p->ae.beta > 0 ? n + (size_t)p->ae.hidden : n;
+}
+
+size_t hdl_statistics(const hdl_plan *p) {
+  size_t extra = p->ae.beta > 0 ? ((size_t)p->ae.inputs + 2) * (size_t)p->ae.hidden : 0;
+  return hdl_parameters(p) + extra;
 }

@@ -26,7 +26,7 @@ void FN(sparse_forward)(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
  * that occur, with their entries in the order of the rows. q->touched: the rule leaves all other rows alone. */
 void FN(sparse_weights)(hdl_plan *p, const hdl_pass *q, int thread) {
   hdl_layer *y = &p->layer[0];
-  hdl_range range = p->range[thread * p->layers];
+  hdl_range range = *hdl_share(p, 0, thread);
   int lo = range.lo * VW, hi = range.hi * VW < y->m ? range.hi * VW : y->m;
   bool update = q->update && q->last;
   for (int panel = 0; panel < hdl_panels(y->nv); panel++) {

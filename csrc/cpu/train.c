@@ -1,8 +1,10 @@
-/* train.c: the loop over mini-batches, and its special cases gradient and forward.
+/* train.c: the loop over mini-batches, and its special cases gradient, forward and encode.
  *
  * A mini-batch is taken in blocks of rows that fit the caches. Per block, two phases with a barrier after each:
  *   1. a thread takes its rows through all layers, forward and backward;
  *   2. a thread takes its share of the weights: dW over all the block's rows, and, after the last block, the update.
+ * An autoencoder's sparsity needs the mini-batch's mean activations before the first delta: phase 1 is then cut in two
+ * by a barrier, and a mini-batch of several blocks is encoded once more beforehand.
  * So nothing is reduced over threads, and no sum depends on how many there are.
  */
 #include "internal.h"
@@ -12,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-typedef enum { TRAIN, GRADIENT, FORWARD } task;
+typedef enum { TRAIN, GRADIENT, FORWARD, ENCODE } task;
 
 typedef struct {
   hdl_plan *p;
@@ -66,7 +68,7 @@ static void prepare(const call *c, hdl_pass *q, int64_t s, int64_t n) {
   q->lr = u->lr[s];
   q->inv_batch = 1.f / (float)n;
   q->step = u->first_step + s;
-  q->plain = u->rule == HDL_SGD && u->l1 == 0;
+  q->plain = u->rule == HDL_SGD && u->l1 == 0 && !(c->p->ae.contractive > 0);
   q->decay = 1 - q->lr * u->l2, q->eta = q->lr * q->inv_batch;
   bool still = (u->rule == HDL_SGD || u->rule == HDL_ADAGRAD) && u->l1 == 0 && u->l2 == 0;
   q->touched = c->p->input_type == HDL_CSR && still && n <= c->p->block;
@@ -77,29 +79,51 @@ static void prepare(const call *c, hdl_pass *q, int64_t s, int64_t n) {
   }
 }
 
-static void phase_rows(hdl_plan *p, const hdl_pass *q, int thread) {
+/* A thread's rows through the first layer, and, all threads' being there, the mean of what came out. */
+static void phase_first(hdl_plan *p, hdl_pass *q, int thread, int r0, int r1) {
+  if (r0 < r1) p->k->gather(p, q, r0, r1), p->k->forward(p, q, 0, r0, r1);
+  if (!q->mean) return;
+  hdl_pool_barrier(p->pool, thread);
+  p->k->mean(p, q, thread);
+}
+
+static void phase_rows(call *c, hdl_pass *q, int thread) {
+  hdl_plan *p = c->p;
   int r0 = q->rows * thread / p->threads, r1 = q->rows * (thread + 1) / p->threads;
+  phase_first(p, q, thread, r0, r1);
   if (r0 == r1) return;
-  p->k->gather(p, q, r0, r1);
-  for (int l = 0; l < p->layers; l++) p->k->forward(p, q, l, r0, r1);
+  if (c->what == ENCODE) {
+    const hdl_layer *y = &p->layer[0];
+    for (int r = r0; r < r1; r++)
+      memcpy(q->out + (size_t)r * (size_t)y->O, y->a + (ptrdiff_t)r * y->lda, sizeof(float) * (size_t)y->O);
+    return;
+  }
+  for (int l = 1; l < p->layers; l++) p->k->forward(p, q, l, r0, r1);
   p->k->loss(p, q, r0, r1);
   if (!q->backward) return;
   for (int l = p->layers - 1; l > 0; l--) p->k->backward(p, q, l, r0, r1);
+  if (p->ae.contractive > 0 || q->slopes) p->k->penalties(p, q, r0, r1);
 }
 
-static void phase_weights(call *c, const hdl_pass *q, int thread) {
+static void phase_weights(call *c, hdl_pass *q, int thread) {
   hdl_plan *p = c->p;
-  for (int l = 0; l < p->layers; l++) p->k->weights(p, q, l, thread);
-  if (q->update && q->last && q->rule->max_norm > 0) {
+  if (p->ae.contractive > 0 || q->slopes) p->k->sums(p, q, thread);
+  for (int l = 0; l < p->layers + q->slopes; l++) p->k->weights(p, q, l, thread);
+  if (!q->update || !q->last) return;
+  if (q->rule->max_norm > 0) {
     hdl_pool_barrier(p->pool, thread);
     for (int l = 0; l < p->layers; l++) p->k->max_norm(p, q, l, thread);
+  }
+  if (p->ae.contractive > 0) {
+    hdl_pool_barrier(p->pool, thread);
+    p->k->norms(p, thread);
   }
 }
 
 /* Thread 0 between the barriers: sums in the order of the rows, and the caller's wish to stop. */
 static void account(call *c, const hdl_pass *q, int64_t steps_done) {
   hdl_plan *p = c->p;
-  for (int r = 0; r < q->rows && q->data->y; r++)
+  for (int r = 0; r < q->rows && q->scored; r++)
     c->result.cost += (double)p->row_cost[r], c->result.correct += p->row_hit[r];
   c->result.samples += q->rows;
   c->result.steps = steps_done;
@@ -113,22 +137,36 @@ static void account(call *c, const hdl_pass *q, int64_t steps_done) {
   }
 }
 
+/* Block b of the n samples of a mini-batch that begin at `from`. */
+static void choose(const call *c, hdl_pass *q, int64_t from, int64_t n, int64_t b, int64_t blocks) {
+  int64_t lo = n * b / blocks, hi = n * (b + 1) / blocks;
+  size_t width = (size_t)c->p->widths[c->what == ENCODE ? 1 : c->p->layers];
+  q->order = c->order ? c->order + from + lo : NULL;
+  q->base = from + lo, q->row0 = lo, q->rows = (int)(hi - lo);
+  q->first = b == 0, q->last = b + 1 == blocks;
+  q->out = c->out ? c->out + (size_t)(from + lo) * width : NULL;
+}
+
 static void body(void *argument, int thread) {
   call *c = argument;
   hdl_plan *p = c->p;
   for (int64_t s = 0; s < c->steps; s++) {
     int64_t from = s * c->batch, n = c->count - from < c->batch ? c->count - from : c->batch;
     int64_t blocks = (n + p->block - 1) / p->block;
-    hdl_pass q = {.data = c->data, .backward = c->what != FORWARD};
+    hdl_pass q = {.data = c->data, .backward = c->what <= GRADIENT};
+    q.scored = (c->data->y || p->reconstructs) && c->what != ENCODE;
+    q.mean = c->what == TRAIN && p->ae.beta > 0, q.slopes = c->what == GRADIENT && p->ae.beta > 0;
     q.key[0] = c->key[0], q.key[1] = c->key[1];
     prepare(c, &q, s, n);
+    for (int64_t b = 0; q.mean && blocks > 1 && b < blocks; b++) {
+      choose(c, &q, from, n, b, blocks);
+      phase_first(p, &q, thread, q.rows * thread / p->threads, q.rows * (thread + 1) / p->threads);
+      hdl_pool_barrier(p->pool, thread);
+    }
+    q.mean &= blocks == 1;
     for (int64_t b = 0; b < blocks; b++) {
-      int64_t lo = n * b / blocks, hi = n * (b + 1) / blocks;
-      q.order = c->order ? c->order + from + lo : NULL;
-      q.base = from + lo, q.row0 = lo, q.rows = (int)(hi - lo);
-      q.first = b == 0, q.last = b + 1 == blocks;
-      q.out = c->out ? c->out + (size_t)(from + lo) * (size_t)p->widths[p->layers] : NULL;
-      phase_rows(p, &q, thread);
+      choose(c, &q, from, n, b, blocks);
+      phase_rows(c, &q, thread);
       hdl_pool_barrier(p->pool, thread);
       if (atomic_load(&p->nonfinite)) return;
       if (q.backward) {
@@ -145,75 +183,14 @@ static void body(void *argument, int thread) {
   }
 }
 
-static hdl_status check_rows(const hdl_plan *p, const hdl_data *data, const int64_t *order, int64_t count) {
-  const int32_t *label = data->y && data->y_type == HDL_CLASS ? data->y : NULL;
-  int32_t classes = p->widths[p->layers];
-  if (!order && count > data->n)
-    return hdl_fail(HDL_EINVAL, "count is %lld, the data has %lld samples", (long long)count, (long long)data->n);
-  for (int64_t r = 0; r < count; r++) {
-    int64_t i = order ? order[r] : r;
-    if (i < 0 || i >= data->n)
-      return hdl_fail(HDL_EINVAL, "order[%lld] is %lld, the data has %lld samples", (long long)r, (long long)i,
-                      (long long)data->n);
-    if (label && (label[i] < 0 || label[i] >= classes))
-      return hdl_fail(HDL_EINVAL, "the label of sample %lld is %d, expected 0 to %d", (long long)i, label[i],
-                      classes - 1);
-  }
-  return HDL_OK;
-}
-
-/* CSR: every index in range, and room for the entries of any block of the call. */
-static hdl_status check_sparse(hdl_plan *p, const hdl_data *data, const int64_t *order, int64_t count) {
-  const int64_t *ptr = data->indptr;
-  if (!ptr || (!data->indices && ptr[data->n])) return hdl_fail(HDL_EINVAL, "CSR needs indptr and indices");
-  if (data->shift) return hdl_fail(HDL_EINVAL, "CSR input takes a scale only: a shift would fill the zeros");
-  if (ptr[0] < 0) return hdl_fail(HDL_EINVAL, "indptr[0] is %lld", (long long)ptr[0]);
-  for (int64_t r = 0; r < data->n; r++)
-    if (ptr[r + 1] < ptr[r]) return hdl_fail(HDL_EINVAL, "indptr decreases at row %lld", (long long)r);
-  for (int64_t k = ptr[0]; k < ptr[data->n]; k++)
-    if (data->indices[k] < 0 || data->indices[k] >= p->widths[0])
-      return hdl_fail(HDL_EINVAL, "indices[%lld] is %d, expected 0 to %d", (long long)k, data->indices[k],
-                      p->widths[0] - 1);
-  int64_t longest = 0;
-  for (int64_t r = 0; r < count; r++) {
-    int64_t i = order ? order[r] : r, n = ptr[i + 1] - ptr[i];
-    if (n > longest) longest = n;
-  }
-  int64_t room = longest * p->block;
-  if (room > INT32_MAX - 1) return hdl_fail(HDL_EINVAL, "rows of %lld entries are too long", (long long)longest);
-  if (room <= p->nnz_room) return HDL_OK;
-  free(p->row_input), free(p->row_value), free(p->t_row), free(p->t_value);
-  size_t bytes = (size_t)room * 4;
-  p->nnz_room = 0;
-  p->row_input = malloc(bytes), p->row_value = malloc(bytes), p->t_row = malloc(bytes), p->t_value = malloc(bytes);
-  if (!p->row_input || !p->row_value || !p->t_row || !p->t_value) {
-    free(p->row_input), free(p->row_value), free(p->t_row), free(p->t_value);
-    p->row_input = p->t_row = NULL, p->row_value = p->t_value = NULL;
-    return hdl_fail(HDL_ENOMEM, "cannot allocate %zu bytes for sparse rows", 4 * bytes);
-  }
-  p->nnz_room = room;
-  return HDL_OK;
-}
-
-static hdl_status check(hdl_plan *p, const hdl_data *data, const int64_t *order, int64_t count, bool labelled) {
-  if (!p || !data) return hdl_fail(HDL_EINVAL, "no plan or no data");
-  if (hdl_pool_foreign(p->pool)) return hdl_fail(HDL_ESYS, "a plan belongs to the process that made it");
-  if (data->x_type < HDL_F32 || data->x_type > HDL_CSR) return hdl_fail(HDL_EINVAL, "unknown x_type %d", data->x_type);
-  if (data->y_type < HDL_CLASS || data->y_type > HDL_TARGET)
-    return hdl_fail(HDL_EINVAL, "unknown y_type %d", data->y_type);
-  if (count < 0 || data->n < 0) return hdl_fail(HDL_EINVAL, "count is %lld", (long long)count);
-  if (labelled && !data->y) return hdl_fail(HDL_EINVAL, "training needs y");
-  hdl_status status = check_rows(p, data, order, count);
-  if (!status && data->x_type == HDL_CSR) status = check_sparse(p, data, order, count);
-  return status;
-}
-
 /* Memory, scales and weights in place. */
 static hdl_status load(hdl_plan *p, const hdl_data *data, const float *weights, int states) {
-  hdl_status status = hdl_layout(p, data->x_type, states);
+  bool filled = p->reconstructs && data->x_type == HDL_CSR;
+  hdl_status status = hdl_layout(p, filled ? HDL_F32 : data->x_type, states);
   if (status) return status;
   hdl_pack(p, weights, HDL_WEIGHTS);
   for (int l = 0; l < p->layers; l++) p->k->transpose(&p->layer[l]);
+  for (int t = 0; t < p->threads && p->ae.contractive > 0; t++) p->k->norms(p, t);
   bool sparse = data->x_type == HDL_CSR;
   p->layer[0].x = p->x;
   float *scale = p->scale_room, *shift = p->shift_room;
@@ -245,7 +222,7 @@ hdl_status hdl_train(hdl_plan *p, float *weights, float *state, const hdl_data *
                      int64_t count, int64_t batch, const hdl_update *update, hdl_key key, hdl_progress progress,
                      void *context, hdl_result *result) {
   if (result) *result = (hdl_result){0};
-  hdl_status status = check(p, data, order, count, true);
+  hdl_status status = hdl_check(p, data, order, count, true);
   if (status) return status;
   if (batch < 1) return hdl_fail(HDL_EINVAL, "batch is %lld, expected at least 1", (long long)batch);
   if (!update || update->rule < HDL_SGD || update->rule > HDL_ADAM)
@@ -253,6 +230,7 @@ hdl_status hdl_train(hdl_plan *p, float *weights, float *state, const hdl_data *
   int states = hdl_state_vectors(update->rule);
   size_t P = hdl_parameters(p);
   if (states && !state) return hdl_fail(HDL_EINVAL, "this rule keeps %d vectors of state", states);
+  if (p->reconstructs && update->max_norm > 0) return hdl_fail(HDL_EINVAL, "an autoencoder has no max_norm");
   if (update->rule >= HDL_ADAGRAD && !(update->epsilon > 0))
     return hdl_fail(HDL_EINVAL, "epsilon is %g, expected a positive number", (double)update->epsilon);
   if (count == 0) return HDL_OK;
@@ -274,9 +252,9 @@ hdl_status hdl_train(hdl_plan *p, float *weights, float *state, const hdl_data *
 hdl_status hdl_gradient(hdl_plan *p, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
                         hdl_key key, float *gradient, hdl_progress progress, void *context, hdl_result *result) {
   if (result) *result = (hdl_result){0};
-  hdl_status status = check(p, data, order, count, true);
+  hdl_status status = hdl_check(p, data, order, count, true);
   if (status) return status;
-  memset(gradient, 0, sizeof(float) * hdl_parameters(p));
+  memset(gradient, 0, sizeof(float) * hdl_statistics(p));
   if (count == 0) return HDL_OK;
   if ((status = load(p, data, weights, 0))) return status;
   call c = {.p = p, .what = GRADIENT, .data = data, .order = order, .count = count, .batch = count, .steps = 1};
@@ -288,16 +266,27 @@ hdl_status hdl_gradient(hdl_plan *p, const float *weights, const hdl_data *data,
   return status;
 }
 
-hdl_status hdl_forward(hdl_plan *p, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
-                       float *out, hdl_progress progress, void *context, hdl_result *result) {
+static hdl_status outwards(hdl_plan *p, task what, const float *weights, const hdl_data *data, const int64_t *order,
+                           int64_t count, float *out, hdl_progress progress, void *context, hdl_result *result) {
   if (result) *result = (hdl_result){0};
-  hdl_status status = check(p, data, order, count, false);
+  hdl_status status = hdl_check(p, data, order, count, false);
   if (status) return status;
   if (count == 0) return HDL_OK;
   if ((status = load(p, data, weights, 0))) return status;
-  call c = {.p = p, .what = FORWARD, .data = data, .order = order, .count = count, .batch = count, .steps = 1};
+  call c = {.p = p, .what = what, .data = data, .order = order, .count = count, .batch = count, .steps = 1};
   c.out = out, c.progress = progress, c.context = context;
   status = run(&c);
   if (result) *result = c.result;
   return status;
+}
+
+hdl_status hdl_forward(hdl_plan *p, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
+                       float *out, hdl_progress progress, void *context, hdl_result *result) {
+  return outwards(p, FORWARD, weights, data, order, count, out, progress, context, result);
+}
+
+hdl_status hdl_encode(hdl_plan *p, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
+                      float *out, hdl_progress progress, void *context, hdl_result *result) {
+  if (!p || !p->reconstructs || !out) return hdl_fail(HDL_EINVAL, "codes need an autoencoder and room for them");
+  return outwards(p, ENCODE, weights, data, order, count, out, progress, context, result);
 }

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import Interrupted, Unavailable
 from hdl.ops import NO_KEY, Key, Progress, Result, Samples, rules, steps
-from hdl.ops.layout import Layout
+from hdl.ops import layout as layouts
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -39,12 +39,17 @@ class Core:
         except ImportError as error:
             raise Unavailable(f"the compiled core is missing ({error}); build it with: pip install .") from None
         self.spec = spec
-        self.layout = Layout(spec.widths)
+        self.layout = layouts.of(spec)
         self.state_vectors = rules.VECTORS.get(spec.optimizer.name, 0)
-        self._plan = _cpu.Plan(
+        self._plan = self._make(_cpu, threads, isa)
+        self.isa = self._plan.isa
+
+    def _make(self, cpu: Any, threads: int, isa: str | None) -> Any:
+        """The plan of this kind of model."""
+        spec = self.spec
+        return cpu.Plan(
             spec.net, spec.activation, spec.loss, spec.leak, spec.input_dropout, spec.dropout, _ROWS, threads, isa
         )
-        self.isa = self._plan.isa
 
     def train(
         self,

@@ -117,6 +117,66 @@ static void compare(const int32_t *widths, int layers, int loss, int rule, int x
   free(expected);
 }
 
+/* Trains one autoencoder; returns its weights with what every other call gives added (malloc) and their number. */
+static float *autoencode(int variant, int I, int H, int x_type, hdl_isa isa, int threads, int block, size_t *P) {
+  int rule = variant % 7, tied = variant % 2;
+  float beta = variant % 3 ? 0.3f : 0;
+  hdl_autoencoder net = {I,
+                         H,
+                         HDL_SIGMOID,
+                         0.1f,
+                         tied ? HDL_SQUARED : HDL_SIGMOID_SQUARED,
+                         tied,
+                         0.2f,
+                         beta,
+                         0.8f,
+                         variant % 4 ? 0.3f : 0,
+                         variant % 5 ? 0.1f : 0};
+  *P = (size_t)(I * H * (tied ? 1 : 2) + I + (beta > 0 ? 2 : 1) * H);
+  size_t Q = *P + (beta > 0 ? (size_t)(I + 2) * (size_t)H : 0);
+  float *w = malloc(*P * 4), *state = calloc(*P * 2, 4), *g = malloc(Q * 4), *out = malloc(COUNT * (size_t)(I + H) * 4);
+  float *x = malloc(N * (size_t)I * 4), lr[COUNT];
+  int32_t *indices = malloc(N * (size_t)I * 4);
+  int64_t indptr[N + 1], order[COUNT];
+  for (size_t i = 0; i < *P; i++) w[i] = uniform(i) + 0.3f * (i + (size_t)H >= *P);
+  for (int i = 0; i < N * I; i++) x[i] = uniform((uint64_t)i), indices[i] = i % I;
+  for (int r = 0; r <= N; r++) indptr[r] = r * I;
+  for (int i = 0; i < COUNT; i++) order[i] = (i * 7) % N, lr[i] = 0.01f;
+  hdl_data data = {x_type, HDL_CLASS, N, x, indptr, indices, NULL, NULL, NULL};
+  hdl_update update = {rule, lr, 0, 0.01f, 0, 0.9f, 0.9f, 0.99f, 0.9f, 0.01f, 3};
+  hdl_key key = {5, 6, 7};
+  hdl_result result;
+  hdl_plan *plan;
+  CHECK(hdl_autoencoder_new(&plan, &net, block, threads, isa) == HDL_OK, "isa %d", isa);
+  CHECK(hdl_train(plan, w, state, &data, order, COUNT, 40, &update, key, NULL, NULL, &result) == HDL_OK, "train");
+  CHECK(hdl_gradient(plan, w, &data, NULL, N, key, g, NULL, NULL, &result) == HDL_OK, "gradient");
+  CHECK(hdl_forward(plan, w, &data, order, COUNT, out, NULL, NULL, &result) == HDL_OK, "forward");
+  CHECK(hdl_encode(plan, w, &data, order, COUNT, out + COUNT * I, NULL, NULL, &result) == HDL_OK, "encode");
+  for (size_t i = 0; i < Q; i++) w[i % *P] += g[i];
+  for (int i = 0; i < COUNT * (I + H); i++) w[(size_t)i % *P] += out[i];
+  data.y = indices;
+  CHECK(hdl_encode(plan, w, &data, order, COUNT, out, NULL, NULL, &result) == HDL_EINVAL, "y");
+  hdl_plan_free(plan);
+  free(state), free(g), free(out), free(x), free(indices);
+  return w;
+}
+
+static void compare_autoencoders(int variant, int I, int H, int x_type) {
+  size_t P;
+  float *expected = autoencode(variant, I, H, x_type, HDL_ISA_GENERIC, 1, 64, &P), largest = 1;
+  for (size_t i = 0; i < P; i++) largest = fmaxf(largest, fabsf(expected[i]));
+  for (int isa = HDL_ISA_GENERIC; isa <= (int)hdl_best_isa(); isa++) {
+    float *one = autoencode(variant, I, H, x_type, isa, 1, 64, &P);
+    float *other = autoencode(variant, I, H, x_type, isa, 3, 11, &P), worst = 0;
+    CHECK(!memcmp(one, other, P * 4), "threads and blocks: autoencoder %d x %d isa %d", variant, x_type, isa);
+    for (size_t i = 0; i < P; i++) worst = fmaxf(worst, fabsf(one[i] - expected[i]));
+    CHECK(worst <= 2e-3f * largest, "autoencoder %d x %d isa %d: %g of %g", variant, x_type, isa, (double)worst,
+          (double)largest);
+    free(one), free(other);
+  }
+  free(expected);
+}
+
 static void stopping(void) {
   int32_t widths[] = {300, 200, 10};
   hdl_net net = {2, widths, HDL_TANH, HDL_SOFTMAX, 0, 0, 0};
@@ -154,6 +214,8 @@ int main(void) {
       compare(deep, 4, (rule + x) % 3, rule, x);
     }
   compare(small, 1, HDL_SOFTMAX, HDL_SGD, HDL_F32);
+  for (int variant = 0; variant < 60; variant += 1 + variant % 3)
+    compare_autoencoders(variant, variant % 2 ? 131 : 19, variant % 5 ? 25 : 53, variant % 2 ? HDL_CSR : HDL_F32);
   stopping();
   printf("%d failures, best %s\n", failures, hdl_isa_name(hdl_best_isa()));
   return failures != 0;
