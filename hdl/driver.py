@@ -13,25 +13,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from hdl import data, fs, keys, step, versions
+from hdl import data, fs, keys, models, resumed, step, versions
 from hdl import spec as specs
 from hdl import table as tables
 from hdl.data import Portion, Schema, Source, csr
-from hdl.errors import DataError, Interrupted, SpecError, TableError
+from hdl.errors import Interrupted, SpecError, TableError
+from hdl.models import stack
 from hdl.publisher import Publisher
-from hdl.runners.base import Job, Notify, Plan, Runner
 from hdl.rows import Rows
+from hdl.runners.base import Job, Notify, Plan, Runner
 from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
 
-# What a resumed run may change: none of it decides the weights of the rounds that are done.
-CHANGEABLE = ("epochs", "keep", "patience")
+Begun = tuple[Spec, Schema, list[list[Portion]], str]  # spec, schema, shards, instruction set of all workers
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,9 @@ class Outcome:
 def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = None) -> Outcome:
     """Trains as the job says; the runner is closed at the end.
 
+    A stacked autoencoder and a deep belief network are trainings one after the other, each with a weight table of its
+    own: TABLE/layer1, TABLE/layer2, …, and TABLE, the network that the layers begin.
+
     Parameters
     ----------
     job : Job
@@ -117,30 +120,58 @@ def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = Non
         Ctrl-C; the last version is whole.
     """
     notify = on_event or (lambda event: None)
-    weights_of = Table(job.table)
     try:
         with runner:
-            return _train(job, runner, weights_of, notify)
+            return _train(job, runner, notify)
     except KeyboardInterrupt:
-        numbers = weights_of.numbers()
-        kept = f"{job.table} holds version {numbers[-1]}; --resume goes on from it" if numbers else "nothing was kept"
+        last = begun(job.table)
+        kept = f"{last.path} holds version {last.latest()}; --resume goes on from it" if last else "nothing was kept"
         raise Interrupted(f"stopped; {kept}") from None
 
 
-def _train(job: Job, runner: Runner, table: Table, notify: Notify) -> Outcome:
-    asked = job.spec and job.spec.sync.mode == "async"
-    if asked and not runner.asynchronous:
+def begun(table: str) -> Table | None:
+    """The weight table that a training in the folder `table` writes to at present, of a stack the last one of its
+    layers that has begun; None before the first version."""
+    tables = [Table(table)]
+    while (layer := Table(f"{table.rstrip('/')}/layer{len(tables)}")).latest() is not None:
+        tables.append(layer)
+    return next((found for found in [tables[0], *reversed(tables[1:])] if found.latest() is not None), None)
+
+
+def _train(job: Job, runner: Runner, notify: Notify) -> Outcome:
+    if job.spec and job.spec.sync.mode == "async" and not runner.asynchronous:
         raise SpecError(f"sync.mode: runner {runner.name} has no async; --runner yarn does")
-    there = table.latest() is not None
+    there = begun(job.table) is not None
     if there and not job.resume:
         raise TableError(f"{job.table}: there is a table already; --resume goes on with it, another name starts anew")
     if not there and job.resume:
         raise TableError(f"{job.table}: no table to resume")
     source = data.open_source(job.data, job.options)
-    if there:
-        plan, version = _resume(job, runner, table, source, notify)
-    else:
-        plan, version = _begin(job, runner, table, source, notify)
+    spec, schema, cuts, isa = (_resume if there else _begin)(job, runner, source, notify)
+    below: list[stack.Layer] = []
+    for stage in stack.stages(spec):
+        table = Table(stack.folder(job.table, stage))
+        plan = Plan(stage, schema, table.path, isa)
+        if table.latest() is None:
+            version = _first(job, plan, spec, source, cuts, runner.device, below, table, notify)
+        else:
+            version = table.read()
+            if version.run != table.header(0)["run"]:
+                raise TableError(f"{table.file(version.number)}: of another run than version 0")
+            asked = stage if job.spec or stage is not spec else None
+            plan = replace(plan, spec=resumed.same_spec(specs.parse(version.spec), asked, version.weights.round))
+            if stage.sync.mode == "genetic":
+                _publish_common(plan, source, cuts, table)
+        if stage.model == "mlp" and spec.finetune == "none":
+            return Outcome(job.table, version.number, version.number, stage, version.rows, "rounds")
+        outcome = _rounds(job, plan, version, runner, table, notify)
+        if stage.layer:
+            below.append((stage, table.read(outcome.best).weights.w))
+    return outcome
+
+
+def _rounds(job: Job, plan: Plan, version: Version, runner: Runner, table: Table, notify: Notify) -> Outcome:
+    """One training, from a version to its end."""
     runner.prepare(plan)
     total = step.rounds(plan.spec, plan.schema.samples)
     notify(Started(plan.spec, plan.schema.samples, total, version.number))
@@ -155,94 +186,56 @@ def _train(job: Job, runner: Runner, table: Table, notify: Notify) -> Outcome:
     return Outcome(job.table, version.number, best, plan.spec, version.rows, todo[1])
 
 
-def _begin(job: Job, runner: Runner, table: Table, source: Source, notify: Notify) -> tuple[Plan, Version]:
-    """Summarises the data, fills in the spec, publishes version 0."""
+def _begin(job: Job, runner: Runner, source: Source, notify: Notify) -> Begun:
+    """Summarises the data and fills in the spec."""
     if job.spec is None:
         raise SpecError("spec: expected one to start a training")
     cuts = source.portions(job.spec.shards)
     runner.open(job, cuts, notify)
     notify(Stage("summarise"))
     summary = runner.summarise()
-    isa = runner.isa()
-    spec, schema, version = versions.first(job.data, job.options, job.spec, summary, cuts, isa, runner.device)
-    plan = Plan(spec, schema, job.table, isa)
+    schema = data.fit(summary, job.spec)
+    return data.resolve(job.spec, schema), schema, cuts, runner.isa()
+
+
+def _first(
+    job: Job, plan: Plan, whole: Spec, source: Source, cuts: list[list[Portion]], device: str,
+    below: list[stack.Layer], table: Table, notify: Notify,
+) -> Version:  # fmt: skip
+    """Publishes version 0 of a training, and before it what all of its rounds share."""
+    spec, about = plan.spec, {}
+    if spec is not whole:
+        about["stack"] = whole.model_dump(mode="json")
     if spec.sync.mode == "genetic":
         notify(Stage("common"))
         _publish_common(plan, source, cuts, table)
+    if spec.layer > 1:
+        table.publish_common(
+            {"layers": [layer.model_dump(mode="json") for layer, _ in below]},
+            {f"w{number}": w for number, (_, w) in enumerate(below)},
+        )
+    w = stack.start(spec, below) if below and not spec.layer else models.initial(spec)
+    version = versions.zero(job.data, job.options, spec, plan.schema, cuts, plan.isa, device, w, **about)
     table.publish(version)
-    return plan, version
+    return version
 
 
-def _resume(job: Job, runner: Runner, table: Table, source: Source, notify: Notify) -> tuple[Plan, Version]:
-    """The table's last version and its plan, if data and spec are still the same."""
-    zero, version = table.read(0), table.read()
-    if version.run != zero.run:
-        raise TableError(f"{table.file(version.number)}: of run {version.run}, but version 0 is of run {zero.run}")
-    spec = _same_spec(specs.parse(version.spec), job.spec, version.weights.round)
+def _resume(job: Job, runner: Runner, source: Source, notify: Notify) -> Begun:
+    """What `_begin` gives, from the first table that was begun, if data and spec are still the same."""
+    table = begun(job.table)
+    assert table is not None
+    first = Table(f"{job.table.rstrip('/')}/layer1")
+    zero = (table if first.latest() is None else first).read(0)
+    spec = specs.parse(zero.about.get("stack", zero.spec))
+    if "stack" in zero.about:
+        spec = resumed.same_spec(spec, job.spec, 0)
     cuts = source.portions(spec.shards)
-    _same_data(zero.about, cuts, job)
+    resumed.same_data(zero.about, cuts, job.data, job.options, job.table)
     if zero.about["device"] != runner.device:
         raise TableError(f"{job.table}: made on {zero.about['device']}; {runner.device} would not give the same bytes")
-    schema = Schema.from_parts(zero.about["schema"], zero.schema)
-    plan = Plan(spec, schema, job.table, zero.about["isa"])
     runner.open(job, cuts, notify)
-    if spec.sync.mode == "genetic":
-        _publish_common(plan, source, cuts, table)
-    return plan, version
-
-
-def _same_spec(stored: Spec, given: Spec | None, done: int) -> Spec:
-    """The stored spec, of which so many rounds are done, with what may change taken from the given one.
-
-    Raises
-    ------
-    SpecError
-        The given one says otherwise.
-    """
-    if given is None:
-        return stored
-    old, new = stored.model_dump(), given.model_dump()
-    # What was left to the data agrees with whatever the data said.
-    for name in ("loss", "net", "batch"):
-        if new[name] is None:
-            new[name] = old[name]
-    if len(new["net"]) == len(old["net"]):
-        new["net"] = tuple(b or a for a, b in zip(old["net"], new["net"], strict=True))
-    wrong = [name for name in old if name not in CHANGEABLE and old[name] != new[name]]
-    if wrong:
-        listed = "; ".join(f"{name} was {old[name]}, given {new[name]}" for name in wrong)
-        raise SpecError(f"the table was made with another spec: {listed}")
-    every = stored.sync.every
-    cut = stored.sync.mode != "gradient" and stored.sync.unit == "epochs" and stored.epochs % every
-    if cut and done >= stored.epochs // every + 1 and new["epochs"] > stored.epochs:
-        raise SpecError(
-            f"epochs: the table's last round was cut short at epoch {stored.epochs}, between two merges of {every} "
-            f"epochs; a longer training would have gone on. Start a new table for {new['epochs']} epochs"
-        )
-    return stored.with_(**{name: new[name] for name in CHANGEABLE})
-
-
-def _same_data(about: dict[str, Any], cuts: list[list[Portion]], job: Job) -> None:
-    """Refuses a dataset whose files' names or lengths are not those of version 0."""
-    old, new = _files(about["cuts"]), _files(cuts)
-    if old != new:
-        paths = sorted({path for path, _ in set(old.items()) ^ set(new.items())})
-        first = paths[0]
-        raise DataError(
-            f"{job.data}: not the data that {job.table} was trained on: {first} had length {old.get(first, 'none')}, "
-            f"now {new.get(first, 'none')} ({len(paths)} files differ)"
-        )
-    if about["options"] != job.options.model_dump(mode="json"):
-        raise SpecError(f"the table was made with other options of reading: {about['options']}")
-
-
-def _files(cuts: Any) -> dict[str, int]:
-    """Name and length of each file in the cuts, in the unit of its portions."""
-    files: dict[str, int] = {}
-    for portions in cuts:
-        for path, _, length in portions:
-            files[path] = files.get(path, 0) + length
-    return files
+    spec = job.spec if job.spec and "stack" not in zero.about else spec
+    return spec, Schema.from_parts(zero.about["schema"], zero.schema), cuts, zero.about["isa"]
 
 
 def _todo(spec: Spec, version: Version, total: int) -> tuple[str | None, str]:

@@ -15,6 +15,7 @@ from hdl.errors import SpecError
 
 Activation = Literal["linear", "sigmoid", "tanh", "lecun_tanh", "relu", "leaky_relu"]
 Loss = Literal["softmax", "sigmoid", "squared"]
+Rule = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "gd", "cg", "lbfgs"]
 InitName = Literal["glorot", "he", "lecun", "uniform"]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -69,7 +70,7 @@ class Schedule(Part):
 class Optimizer(Part):
     """An update rule. `gd`, `cg` and `lbfgs` search along a line; the others take mini-batch steps."""
 
-    name: Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "gd", "cg", "lbfgs"] = "adam"
+    name: Rule = "adam"
     lr: Positive | None = None  # None: DEFAULT_LR
     schedule: Schedule = Schedule()
     momentum: Probability = 0.9
@@ -167,17 +168,16 @@ class Rbm(Part):
 
 
 class Pretrain(Part):
-    """How the layers of a stacked autoencoder or a deep belief network are learned before the whole is."""
+    """How the layers of a stacked autoencoder or a deep belief network are learned before the whole is.
+
+    What is not said here is as for the whole.
+    """
 
     epochs: Small = 10
-    optimizer: Optimizer | None = None  # None: adam for autoencoders, momentum with lr 0.05 for RBMs
+    optimizer: Rule | None = None  # None: adam for autoencoders, momentum for RBMs
+    lr: Positive | None = None  # None: the rule's own; for RBMs 0.05
     batch: Batch | None = None
     l2: NonNegative = 0.0
-
-    @field_validator("optimizer", mode="before")
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        return _named(value) if isinstance(value, str) else value
 
 
 class Scale(Part):
@@ -304,7 +304,7 @@ class Spec(Part):
         if net is not None:
             if self.model == "autoencoder" and len(net) == 2:
                 raise ValueError(f"net {net}: expected inputs, codes and inputs again, such as 64-25-64")
-            if len(net) != widths or (widths == 3 and net[0] != net[2]) or (widths == 2 and net[1] < 1):
+            if len(net) != widths or (widths == 3 and 0 not in net[::2] and net[0] != net[2]):
                 raise ValueError(
                     f"net {net}: expected {'64-25-64' if widths == 3 else '784-500'}, as an {self.model} has"
                 )

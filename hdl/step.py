@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from hdl import keys, optim
 from hdl import ops as operations
 from hdl.errors import NonFinite
-from hdl.ops import Key, Progress, Result, Samples
+from hdl.ops import Key, Progress, Result, Samples, layout
 from hdl.spec import Spec
-from hdl.sync import average
+from hdl.sync import average, chains
 from hdl.sync.gradient import point
 from hdl.wire import Update, Weights
 
@@ -100,22 +100,25 @@ def train_shard(
         return Update("evaluate", weights.round, number, number + 1, {}, sums, seconds)
     mode = spec.sync.mode
     key = Key(keys.derive(spec.seed, keys.DROPOUT), weights.round, number)
+    particles = {"chains": chains.own(weights, number)} if chains.used(spec) else {}
     if mode == "gradient":
-        vector, seen = _gradient(spec, weights, shard.train, ops, key, progress)
+        vector, seen = _gradient(spec, weights, shard.train, ops, key, progress, particles)
         tensors = {"gradient": vector}
     else:
         start = weights.state["population"][number] if mode == "genetic" else weights.w
         state = average.start(spec, start) if mode == "genetic" else weights.state
         # The core works in place; what came in stays as it is.
         w, rule = start.copy(), np.array(state.get("rule", np.zeros((0, start.size), np.float32)))
-        seen = (_search if spec.optimizer.line_search else _train)(
-            spec, w, rule, shard.train, ops, weights.round, key, progress
-        )
+        if spec.optimizer.line_search:
+            seen = _search(spec, w, shard.train, ops, weights.round, key, progress)
+        else:
+            seen = _train(spec, w, rule, shard.train, ops, weights.round, key, progress, particles)
         tensors = {"w": w}
         if mode == "genetic":
             tensors = {"w": w[None], "cost": np.array([_fitness(ops, w, common, progress)])}
         elif rule.size:
             tensors["rule"] = rule
+    tensors |= {name: own[None] for name, own in particles.items()}
     sums |= {"samples": seen.samples, "cost": seen.cost, "correct": seen.correct, "batches": seen.steps}
     costs = {"validation cost": found.cost}
     if not spec.optimizer.line_search:  # a search may look too far out, and comes back
@@ -145,25 +148,27 @@ def _fitness(ops: Any, w: NDArray, common: Samples | None, progress: Progress | 
 
 
 def _gradient(
-    spec: Spec, weights: Weights, samples: Samples, ops: Any, key: Key, progress: Progress | None
-) -> tuple[NDArray, Result]:
-    """The gradient [P] summed over the whole shard at the round's point."""
+    spec: Spec, weights: Weights, samples: Samples, ops: Any, key: Key, progress: Progress | None,
+    particles: dict[str, NDArray],
+) -> tuple[NDArray, Result]:  # fmt: skip
+    """The gradient's statistics [Q] summed over the whole shard at the round's point; particles are overwritten."""
     if not len(samples):
-        return np.zeros_like(weights.w), Result()
-    dropout = key if spec.dropout or spec.input_dropout else None
+        return np.zeros(layout.of(spec).statistics, weights.w.dtype), Result()
+    drawn = spec.dropout or spec.input_dropout or spec.model == "rbm" or spec.autoencoder.corruption
     if spec.optimizer.line_search:
-        return _trial(ops, point(spec, weights), samples, None, progress)
-    return ops.gradient(weights.w, samples, None, dropout, progress)
+        return _trial(spec, ops, point(spec, weights), samples, None, progress)
+    return ops.gradient(weights.w, samples, None, key if drawn else None, progress, **particles)
 
 
 def _trial(
-    ops: Any, w: NDArray, samples: Samples, rows: NDArray | None, progress: Progress | None
+    spec: Spec, ops: Any, w: NDArray, samples: Samples, rows: NDArray | None, progress: Progress | None
 ) -> tuple[NDArray, Result]:
     """Summed gradient and result at a trial point; one too far out to be finite has an infinite cost."""
     try:
         return ops.gradient(w, samples, rows, None, progress)
     except NonFinite:
-        return np.zeros_like(w), Result(math.inf, 0, len(samples) if rows is None else len(rows))
+        vector = np.zeros(layout.of(spec).statistics, w.dtype)
+        return vector, Result(math.inf, 0, len(samples) if rows is None else len(rows))
 
 
 def _train(
@@ -175,8 +180,9 @@ def _train(
     round: int,
     key: Key,
     progress: Progress | None,
+    particles: dict[str, NDArray],
 ) -> Result:
-    """The round's mini-batches, one step each; w [P] and rule [S, P] are overwritten."""
+    """The round's mini-batches, one step each; w [P], rule [S, P] and particles are overwritten."""
     total, n = Result(), len(samples)
     per_epoch = operations.steps(n, spec.batch)
     for epoch, low, high in _slices(spec, round, per_epoch):
@@ -186,14 +192,13 @@ def _train(
         step = epoch * per_epoch + low
         taken = total.steps if spec.sync.mode == "genetic" else step
         lr = operations.rates(spec, step, high - low, per_epoch)
-        total += ops.train(w, rule, samples, order, spec.batch, lr, taken, key, progress)
+        total += ops.train(w, rule, samples, order, spec.batch, lr, taken, key, progress, **particles)
     return total
 
 
 def _search(
     spec: Spec,
     w: NDArray,
-    rule: NDArray,
     samples: Samples,
     ops: Any,
     round: int,
@@ -216,7 +221,7 @@ def _search(
         seen: list[Result] = []
 
         def evaluate(trial: NDArray, rows: NDArray = rows, seen: list[Result] = seen) -> tuple[float, NDArray]:
-            vector, found = _trial(ops, trial, samples, rows, progress)
+            vector, found = _trial(spec, ops, trial, samples, rows, progress)
             seen.append(found)
             return optim.objective(spec, trial, found.cost, vector, found.samples)
 

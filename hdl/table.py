@@ -238,7 +238,8 @@ class Table:
         return gone
 
     def publish_common(self, fields: Mapping[str, Any], tensors: Tensors) -> None:
-        """Stores the samples on which all genetic candidates are measured; what is there already stays."""
+        """Stores what all rounds share beside the spec: samples on which all genetic candidates are measured, or the
+        layers below a layer; what is there already stays."""
         self._make()
         content = wire.pack("common", {**fields, "sha256": _digest(fields, tensors)}, tensors)
         with suppress(FileExistsError):  # a run that died here before made the same ones
@@ -253,7 +254,7 @@ class Table:
         except (OSError, wire.WireError) as error:
             raise TableError(f"{path}: {error}") from None
         if kind != "common":
-            raise TableError(f"{path}: holds {kind}; expected the common samples of genetic mode")
+            raise TableError(f"{path}: holds {kind}; expected what all rounds have in common")
         if fields.pop("sha256", None) != _digest(fields, tensors):
             raise TableError(f"{path}: its SHA-256 is not the one in its header")
         return fields, tensors

@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hdl import data, sync
+from numpy.typing import NDArray
+
+from hdl import data, models, sync
 from hdl import spec as specs
 from hdl.data import Options, Portion, Schema, Summary
-from hdl.errors import DataError
-from hdl.models import mlp
 from hdl.rows import Rows
 from hdl.spec import Spec
 from hdl.table import Version
@@ -53,11 +53,17 @@ def first(
         The data is wrong, or not what the spec says.
     """
     schema = data.fit(summary, spec)
-    if schema.encoding == "none":
-        raise DataError("the dataset has no labels; training needs them", path)
     spec = data.resolve(spec, schema)
+    return spec, schema, zero(path, options, spec, schema, cuts, isa, device, models.initial(spec))
+
+
+def zero(
+    path: str, options: Options, spec: Spec, schema: Schema, cuts: Sequence[Sequence[Portion]], isa: str, device: str,
+    w: NDArray, **about: Any,
+) -> Version:  # fmt: skip
+    """Version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`."""
     fields, tensors = schema.to_parts()
-    about = {
+    about |= {
         "data": path,
         "options": options.model_dump(mode="json"),
         "cuts": [[list(portion) for portion in portions] for portions in cuts],
@@ -66,9 +72,8 @@ def first(
         "device": device,
         "samples": schema.samples,
     }
-    weights = sync.start(spec, mlp.initial(spec))
-    version = Version(0, weights, spec.model_dump(mode="json"), uuid.uuid4().hex, about=about, schema=tensors)
-    return spec, schema, version
+    run = uuid.uuid4().hex
+    return Version(0, sync.start(spec, w), spec.model_dump(mode="json"), run, about=about, schema=tensors)
 
 
 def following(version: Version, updates: Iterable[Update]) -> Version:

@@ -6,7 +6,7 @@ does not know of ranks, so the bytes are the local runner's for any number of wo
 
 Traffic: where each worker holds one node of the tree (shards and workers match, or each worker's shards are siblings),
 it sends and receives 2(n-1)/n of the update's bytes; each further node that it holds adds (n-1)/n. What is small, and
-`genetic`, whose candidates join by shard and not by parameter, goes whole to everybody: one exchange instead of two,
+whatever joins by shard and not number by number (`genetic`, chains), goes whole to everybody: one exchange instead of two,
 n-1 times the bytes.
 
 Letters: n workers, P parameters.
@@ -218,7 +218,7 @@ def allreduce(mesh: Mesh | None, spec: Spec, updates: Sequence[Update], paramete
     updates : list of Update
         Of this worker's shards, joined as far as they are siblings.
     parameters : int
-        P.
+        P, or the statistics that stand for them.
     small : int
         Bytes up to which they go whole to everybody.
 
@@ -230,7 +230,7 @@ def allreduce(mesh: Mesh | None, spec: Spec, updates: Sequence[Update], paramete
     """
     if mesh is None:
         return sync.complete(spec, updates)
-    if spec.sync.mode == "genetic" or parameters * 4 <= small or updates[0].mode == "evaluate":
+    if not sync.separable(spec) or parameters * 4 <= small or updates[0].mode == "evaluate":
         return sync.complete(spec, [*updates, *_updates(mesh.share([wire.encode_parts(update) for update in updates]))])
     own = reduce_scatter(mesh, spec, updates, parameters)
     pieces = {mesh.rank: own}

@@ -135,7 +135,7 @@ class Worker:
         if content != self.planned:
             _, fields, tensors = wire.unpack(content)
             self.host.prepare(read_plan(fields, tensors))
-            self.planned, self.made = content, None
+            self.planned, self.made, self.held = content, None, {}
 
     def on_mesh(self, command: dict[str, Any]) -> None:
         """New connections among the crew of a generation, `peers` by rank."""
@@ -174,12 +174,13 @@ class Worker:
         spec, updates = self.host.plan.spec, self.made[1]
         ready = time.perf_counter()
         seconds = {name: sum(one.seconds.get(name, 0.0) for one in updates) for name in updates[0].seconds}
+        size = max((tensor.shape[-1] for tensor in updates[0].tensors.values()), default=0)
         if command["central"]:
-            own = reduce_scatter(self.mesh, spec, updates, weights.w.size) if self.mesh else None
+            own = reduce_scatter(self.mesh, spec, updates, size) if self.mesh else None
             self.desk.offer({"update": wire.encode_parts(own or sync.complete(spec, updates))})
             row: dict[str, Any] = {}
         else:
-            total = allreduce(self.mesh, spec, updates, weights.w.size)
+            total = allreduce(self.mesh, spec, updates, size)
             merging = time.perf_counter()
             self.faults.at("merging")
             after, row = sync.turn(spec, weights, [total], measured)

@@ -89,11 +89,40 @@ FLAGS = [
         ("--keep", "keep", "N", "Versions kept besides the first, the best and the last."),
     ),
     *_section(
+        "Autoencoders (also stacked)",
+        ("--decoder", "autoencoder.decoder", "", "Units of the reconstruction."),
+        ("--tied", "autoencoder.tied", "", "The decoder's weights are the encoder's."),
+        ("--sparsity", "autoencoder.rho", "RHO", "Target of each code's average activation over all data."),
+        ("--sparsity-weight", "autoencoder.beta", "BETA", "Weight of the sparsity term; 0 for none."),
+        ("--sparsity-memory", "autoencoder.memory", "X", "Share that a running average activation keeps at a step."),
+        ("--corruption", "autoencoder.corruption", "P", "Share of inputs set to 0 before they are encoded."),
+        ("--contractive", "autoencoder.contractive", "LAMBDA", "Weight of the codes' squared Jacobian."),
+    ),
+    *_section(
+        "RBMs (also dbn)",
+        ("--visible", "rbm.visible", "", "Units of the data."),
+        ("--cd", "rbm.k", "K", "Gibbs steps of contrastive divergence."),
+        ("--persistent", "rbm.persistent", "", "Chains go on from step to step."),
+        ("--chains", "rbm.chains", "N", "Persistent chains a shard."),
+        ("--rbm-sparsity", "rbm.rho", "RHO", "Target of each hidden unit's average activation."),
+        ("--rbm-sparsity-rate", "rbm.beta", "BETA", "Rate at which biases move towards it; 0 for none."),
+    ),
+    *_section(
+        "Stacks (stacked, dbn)",
+        ("--pretrain-epochs", "pretrain.epochs", "N", "Passes over the data for each layer."),
+        ("--pretrain-optimizer", "pretrain.optimizer", "", "Update rule of the layers; adam, for RBMs momentum."),
+        ("--pretrain-lr", "pretrain.lr", "X", "Learning rate of the layers; default: the rule's own, for RBMs 0.05."),
+        ("--pretrain-batch", "pretrain.batch", "N", "Samples in a mini-batch of the layers; default: as --batch."),
+        ("--pretrain-l2", "pretrain.l2", "LAMBDA", "Weight decay of the layers."),
+        ("--finetune", "finetune", "", "What follows: a softmax on top, the layers unrolled, or nothing."),
+    ),
+    *_section(
         "Data",
         ("--scale", "scale", "RULE", "auto, none, minmax, standard, divide or divide:X; stored with the model."),
         ("--shuffle-window", "shuffle_window", "N", "Samples shuffled together."),
     ),
 ]
+PARTS = ("optimizer", "schedule", "sync", "genetic", "autoencoder", "rbm", "pretrain")
 UNITS = {"epochs": "epochs", "epoch": "epochs", "batches": "batches", "batch": "batches"}
 _BY_KEY = {flag.key: flag for flag in FLAGS}
 
@@ -108,10 +137,11 @@ def spec_options(command: click.Command) -> click.Command:
         if flag.field == "scale":
             default = default["name"]
         shown = "" if default is None or flag.name == "--shards" else f"  [default: {default}]"
-        command.params.append(
-            Option([flag.key, flag.name], metavar=flag.metavar or _choices(flag.field), section=flag.section,
-                   help=flag.help + shown)
-        )  # fmt: skip
+        if isinstance(default, bool):
+            given: dict[str, Any] = {"is_flag": True, "default": None, "help": flag.help}
+        else:
+            given = {"metavar": flag.metavar or _choices(flag.field), "help": flag.help + shown}
+        command.params.append(Option([flag.key, flag.name], section=flag.section, **given))
     command.params.append(
         Option(["--spec"], metavar="FILE", section="Run", help="Spec as a JSON file; flags come before it.")
     )
@@ -157,14 +187,14 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
         raise SpecError(_in_terms_of_flags(str(error), given, path)) from None
 
 
-def _value(flag: Flag, text: str) -> Any:
+def _value(flag: Flag, text: Any) -> Any:
     """A flag's text as the number it is, where it is one; the spec judges it."""
     if flag.field == "sync.every":
         for word, unit in UNITS.items():
             if text.endswith(word):
                 return {"every": _number(text.removesuffix(word).rstrip()), "unit": unit}
         return {"every": _number(text)}
-    return text if flag.field in ("net", "init", "scale") else _number(text)
+    return text if isinstance(text, bool) or flag.field in ("net", "init", "scale") else _number(text)
 
 
 def _number(text: str) -> int | float | str:
@@ -193,7 +223,7 @@ def _read(path: str) -> dict[str, Any]:
 def _overlay(tree: dict[str, Any], over: dict[str, Any]) -> None:
     """Put `over` onto `tree`, part by part; a part given by its name is `{"name": …}`."""
     for key, value in over.items():
-        if isinstance(value, dict) and key in ("optimizer", "schedule", "sync", "genetic"):
+        if isinstance(value, dict) and key in PARTS:
             _overlay(_part(tree, key), value)
         else:
             tree[key] = value
@@ -236,6 +266,6 @@ def _in_terms_of_flags(message: str, given: dict[Flag, Any], path: str | None) -
 
 def _unknown(match: re.Match) -> str:
     """What is said of a field that the spec does not have."""
-    known = {flag.field for flag in FLAGS} | {flag.field.partition(".")[0] for flag in FLAGS} | {"sync.unit"}
+    known = {flag.field for flag in FLAGS} | {flag.field.partition(".")[0] for flag in FLAGS} | {"sync.unit", "layer"}
     near = difflib.get_close_matches(match[1], sorted(known), 1)
     return f"{match[1]}: the spec has no such field" + (f", did you mean {near[0]!r}?" if near else "")

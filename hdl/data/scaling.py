@@ -12,7 +12,7 @@ from hdl.spec import Scale
 
 
 def fit_scale(
-    summary: Summary, scale: Scale, inputs: int
+    summary: Summary, scale: Scale, inputs: int, units: str = "free"
 ) -> tuple[dict[str, Any], np.ndarray | None, np.ndarray | None]:
     """Scale and shift of a rule.
 
@@ -20,6 +20,9 @@ def fit_scale(
     ----------
     inputs : int
         I; of sparse data it may exceed the features seen, which are then left as they are.
+
+    units : {'free', 'bounded', 'gaussian'}
+        What the model's inputs should be, for `auto`: whatever is usual; in [0, 1]; standardised.
 
     Returns
     -------
@@ -36,6 +39,12 @@ def fit_scale(
     A feature that never changes is only shifted, to 0. Deviations are the population's (divided by n).
     """
     name, constant = scale.name, scale.constant
+    if name == "auto" and summary.kind != "sparse":
+        if units == "gaussian":
+            name = "standard"
+        elif units == "bounded" and summary.kind == "float32":
+            inside = summary.moments["low"].min() >= 0 and summary.moments["high"].max() <= 1
+            name = "none" if inside else "minmax"
     if name == "none":
         return {"name": "none"}, None, None
     if name == "divide" or (name == "auto" and summary.kind == "uint8"):

@@ -12,6 +12,7 @@ from hdl.data.columns import canonical
 from hdl.data.scaling import fit_scale
 from hdl.data.summary import Summary
 from hdl.errors import DataError, SpecError
+from hdl.models import stack
 from hdl.spec import Spec
 
 FEW = 20  # whole-number labels are classes if they are at most this many,
@@ -25,9 +26,9 @@ class Schema:
     Attributes
     ----------
     inputs, outputs : int
-    encoding : {'index', 'binary', 'onehot', 'value', 'targets'}
+    encoding : {'index', 'binary', 'onehot', 'value', 'targets', 'none'}
         What `encode` makes of labels: int32 [n] class numbers; float32 [n, 1], 0 or 1; one-hot rows [n, O]; real
-        values [n, 1]; targets [n, O] as they are.
+        values [n, 1]; targets [n, O] as they are; the model needs none, and the files' are passed over.
     classes : tuple of int, float or str
         Sorted; class number k is `classes[k]`. Empty for regression.
     loss : str
@@ -191,14 +192,17 @@ def fit(summary: Summary, spec: Spec) -> Schema:
     if not summary.samples:
         listed = "".join(f"\n  {place}" for place in summary.places)
         raise DataError(f"the dataset has no samples, expected at least one{listed and '; skipped:'}{listed}")
-    encoding, classes, outputs, loss = _labels(summary, spec)
     inputs = (spec.net and spec.net[0]) or summary.features
+    if stack.labelled(spec):
+        encoding, classes, outputs, loss = _labels(summary, spec)
+    else:
+        encoding, classes, outputs, loss = "none", (), inputs, "squared"
     unseen = summary.kind == "sparse" and inputs > summary.features  # columns that no training sample fills
     if inputs != summary.features and not unseen:
         raise SpecError(f"net starts with {inputs}, but the data has {summary.features} features")
     if inputs == 0:
         raise DataError("the data has no feature")
-    rule, scale, shift = fit_scale(summary, spec.scale, inputs)
+    rule, scale, shift = fit_scale(summary, spec.scale, inputs, stack.units(spec))
     meta, tup = summary.meta, lambda value: tuple(value) if value else None
     image = tup(meta.get("image"))
     return Schema(
@@ -272,9 +276,15 @@ def resolve(spec: Spec, schema: Schema) -> Spec:
     >>> resolve(Spec(net="0-8-0"), Schema(4, 3, "index", (0, 1, 2))).net
     (4, 8, 3)
     """
-    net = spec.net or (0, 128 if schema.inputs >= 256 else 64, 0)
-    for end, (given, found) in {"starts": (net[0], schema.inputs), "ends": (net[-1], schema.outputs)}.items():
+    codes = 128 if schema.inputs >= 256 else 64
+    ends = stack.labelled(spec) or spec.model == "autoencoder"  # else the last width is that of codes
+    net = spec.net or ((0, codes, 0) if ends else (0, codes))
+    needed = {"starts": (net[0], schema.inputs)} | ({"ends": (net[-1], schema.outputs)} if ends else {})
+    for end, (given, found) in needed.items():
         if given not in (0, found):
             raise SpecError(f"net {end} with {given}, but the data needs {found}")
+    if not ends and not net[-1]:
+        raise SpecError(f"net {'-'.join(map(str, net))}: the last width is that of the codes; expected at least 1")
+    net = (schema.inputs, *net[1:-1], schema.outputs if ends else net[-1])
     batch = spec.batch or (0 if spec.optimizer.line_search else 32 if schema.samples < 20_000 else 100)
-    return spec.with_(net=(schema.inputs, *net[1:-1], schema.outputs), loss=spec.loss or schema.loss, batch=batch)
+    return spec.with_(net=net, loss=spec.loss or schema.loss, batch=batch)

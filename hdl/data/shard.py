@@ -133,7 +133,7 @@ class _Store:
             x: Any = Csr(self.parts["data"].array(), self.parts["indices"].array(), indptr, self.schema.inputs)
         else:
             x = self.parts["x"].array()
-        y = self.y.array() if self.y else None if len(x) else _no_labels(self.schema)
+        y = self.y.array() if self.y else None if len(x) or self.schema.encoding == "none" else _no_labels(self.schema)
         return Samples(x, y, self.schema.scale, self.schema.shift)
 
 
@@ -197,7 +197,7 @@ def load(
     for block in source.read(portions, bad):
         block = fitting(block, schema, bad)
         y = None
-        if labelled:
+        if labelled and schema.encoding != "none":
             if block.y is None:
                 raise DataError("the data has no labels", **block.where(0))
             y, good = schema.encode(block.y, block.where, bad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,4 @@ if TYPE_CHECKING:
 
 def initial(spec: Spec) -> NDArray[np.float32]:
     """The first weights [P] of a spec whose net is known, keyed by its seed."""
-    from hdl.models import autoencoder, mlp, rbm
-
-    return {"mlp": mlp, "autoencoder": autoencoder, "rbm": rbm}[spec.model].initial(spec)
+    return importlib.import_module(f"hdl.models.{spec.model}").initial(spec)

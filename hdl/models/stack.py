@@ -9,7 +9,7 @@ Letters: I inputs and H codes of a layer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,15 @@ Layer = tuple["Spec", NDArray[np.float32]]  # a layer that has been learned
 def labelled(spec: Spec) -> bool:
     """Whether a model is told what its answers should be."""
     return spec.model in LABELLED and spec.finetune == "classify"
+
+
+def units(spec: Spec) -> str:
+    """What the first layer's inputs should be like: 'free', 'bounded' in [0, 1], or 'gaussian'."""
+    if spec.model in ("autoencoder", "stacked"):
+        return "bounded" if spec.autoencoder.decoder == "sigmoid" else "free"
+    if spec.model in ("rbm", "dbn"):
+        return "bounded" if spec.rbm.visible == "binary" else "gaussian"
+    return "free"
 
 
 def stages(spec: Spec) -> list[Spec]:
@@ -64,7 +73,9 @@ def start(spec: Spec, below: Sequence[Layer]) -> NDArray[np.float32]:
 
 def _layer(spec: Spec, number: int, inputs: int, codes: int) -> Spec:
     kind, own = STACKS[spec.model], spec.pretrain
-    rule: Any = own.optimizer or ({"name": "adam"} if kind == "autoencoder" else {"name": "momentum", "lr": 0.05})
+    name = own.optimizer or ("adam" if kind == "autoencoder" else "momentum")
+    lr = own.lr or (0.05 if kind == "rbm" and not own.optimizer else None)
+    rule = {**spec.optimizer.model_dump(), "name": name, "lr": lr}
     part = {"autoencoder": spec.autoencoder, "rbm": spec.rbm}
     if number > 1:  # the codes below are between 0 and 1 where they are sigmoid
         bounded = spec.activation == "sigmoid"

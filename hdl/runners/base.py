@@ -52,7 +52,7 @@ class Plan:
         Everything filled in.
     schema : Schema
     table : str
-        Where genetic mode's common samples are.
+        Where genetic mode's common samples are, or the layers below.
     isa : str
         Instruction set that every worker uses, so that the bytes are the same on all.
     """

@@ -121,13 +121,16 @@ class HadoopRunner(Runner):
         return summary_of(parts, len(self._cuts))
 
     def prepare(self, plan: Plan) -> None:
-        self._files[PLAN] = self._put(PLAN, plan_message(plan))
-        if plan.spec.sync.mode == "genetic":
-            common = Table(plan.table).common_file
+        self._files[PLAN] = self._put(f"{PLAN}-{self._jobs}", plan_message(plan))
+        common = Table(plan.table).common_file
+        if fs.exists(common):
+            name = os.path.basename(common)
             if not common.startswith("hdfs://"):
                 with fs.open(common) as file:
-                    common = self._put(os.path.basename(common), file.read())
-            self._files[os.path.basename(common)] = common
+                    common = self._put(f"{name}-{self._jobs}", file.read())
+            self._files[name] = common
+        else:
+            self._files.pop(os.path.basename(common), None)
 
     def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
         self._files[WEIGHTS] = self._put(f"{WEIGHTS}-{self._jobs}", wire.encode(weights))

@@ -22,6 +22,7 @@ from hdl import answers, data, fs, versions, wire
 from hdl import spec as specs
 from hdl.data import Portion
 from hdl.errors import HdlError, SpecError, Unavailable
+from hdl.models import stack
 from hdl.predict import Model
 from hdl.runners import splits
 from hdl.runners.base import Job
@@ -315,6 +316,8 @@ def _publish(order: Order, context: pipes.TaskContext, messages: list[bytes], ou
         return
     path, source = _by_hand(context.job_conf, order)
     spec = specs.parse({**(order.spec or {}), "shards": len(source.paths)})
+    if spec.model in stack.STACKS:
+        raise SpecError(f"{spec.model} is several trainings, one after the other: `hdl train` makes them")
     if spec.sync.mode == "genetic":
         raise SpecError(
             "genetic mode measures on samples that `hdl train` draws from all shards: begin the table with it"

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from hdl import data, ops, step, sync
+from hdl import spec as specs
 from hdl.data import Block, Options, Portion, Shard, Source, Summary, csr
+from hdl.models import stack
 from hdl.ops import Samples
+from hdl.ops.above import Above, Mirror
 from hdl.runners.base import Plan
+from hdl.spec import Spec
 from hdl.table import Table
 from hdl.wire import Update, Weights
 
@@ -75,8 +82,10 @@ class Host:
 
     def prepare(self, plan: Plan) -> None:
         """Takes what all rounds share."""
-        self.plan, self.common, self._shards = plan, None, {}
-        self.ops = ops.make(plan.spec, self.backend, self.threads, plan.isa if self.backend == "cpu" else None)
+        if self.plan is None or not _same_samples(self.plan, plan):
+            self._shards = {}
+        self.plan, self.common = plan, None
+        self.ops = operations(plan, self.backend, self.threads)
         if plan.spec.sync.mode == "genetic":
             self.common = common_samples(plan)
 
@@ -142,6 +151,32 @@ class Watched:
             if self.kept is not None:
                 self.kept.append(block)
             yield block
+
+
+def operations(plan: Plan, backend: str = "cpu", threads: int = 1) -> Any:
+    """The operations of a plan: of a layer of a stack, above those that are learned already."""
+
+    def make(spec: Spec) -> Any:
+        return ops.make(spec, backend, threads, plan.isa if backend == "cpu" else None)
+
+    own = make(plan.spec)
+    if plan.spec.layer > 1:
+        return Above(own, [(make(spec), w) for spec, w in layers_below(Table(plan.table))])
+    return Mirror(own) if plan.spec.model == "mlp" and plan.spec.finetune == "reconstruct" else own
+
+
+def layers_below(table: Table) -> list[stack.Layer]:
+    """The layers that a layer of a stack stands on, from its table's common file."""
+    fields, tensors = table.common()
+    return [(specs.parse(spec), tensors[f"w{number}"]) for number, spec in enumerate(fields["layers"])]
+
+
+def _same_samples(a: Plan, b: Plan) -> bool:
+    """Whether shards that were decoded for one plan are those of another."""
+    (fields, tensors), (others, more) = a.schema.to_parts(), b.schema.to_parts()
+    same = json.dumps(fields) == json.dumps(others) and tensors.keys() == more.keys()
+    same = same and all(np.array_equal(tensors[name], more[name]) for name in tensors)
+    return same and (a.spec.seed, a.spec.validation) == (b.spec.seed, b.spec.validation)
 
 
 def common_samples(plan: Plan) -> Samples:

@@ -4,15 +4,17 @@ What the modes keep in `Weights.state` and send in `Update.tensors`:
 
 | mode | state | tensors |
 |---|---|---|
-| gradient | `rule` [S, P], or the line search's own arrays | `gradient` [P], summed over samples |
+| gradient | `rule` [S, P], or the line search's own arrays | `gradient` [Q], summed over samples |
 | average | `rule` [S, P] | `w` [P], `rule` [S, P] |
 | async | as `average`; workers merge what others published as it comes: see `hdl.yarn` | |
 | genetic | `population` [K, P] | `w` [n, P], `cost` [n]: one row a shard |
 
+A persistent RBM has `chains` [K, C, I] beside these, sent as [n, C, I], one a shard.
+
 All of it is a pure function of its arguments: the same updates give the same bytes in whatever order they come, as
 often as they come, and whoever has joined some of them before.
 
-Letters: K shards, P parameters, S state vectors of the update rule.
+Letters: K shards, P parameters, Q statistics (P or more), S state vectors of the update rule, C chains of I units.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import HdlError, NonFinite
 from hdl.spec import Spec
-from hdl.sync import average, genetic, gradient
+from hdl.sync import average, chains, genetic, gradient
 from hdl.wire import Update, Weights
 
 _MODES = {"gradient": gradient, "average": average, "genetic": genetic, "async": average}
@@ -136,8 +138,13 @@ def turn(
     return merge(spec, weights, updates)
 
 
+def separable(spec: Spec) -> bool:
+    """Whether updates join number by number, so that they may be cut: not a population, nor chains."""
+    return spec.sync.mode != "genetic" and not chains.used(spec)
+
+
 def cut(update: Update, lo: int, hi: int) -> Update:
-    """The parameters [lo, hi) of an update whose tensors join parameter by parameter: all modes but `genetic`."""
+    """The numbers [lo, hi) of each tensor of an update that is `separable`."""
     tensors = {name: tensor[..., lo:hi] for name, tensor in update.tensors.items()}
     return replace(update, tensors=tensors)
 
@@ -199,7 +206,7 @@ def measure(spec: Spec, total: Update) -> dict[str, Any]:
             raise NonFinite(f"round {total.round}: the cost became {cost}; a smaller lr may help")
         row[f"{prefix}samples"] = count
         row[f"{prefix}cost"] = cost / count if count and finite else None
-        scored = count and spec.loss != "squared"
+        scored = count and spec.loss != "squared" and spec.finetune == "classify"
         row[f"{prefix}accuracy"] = sums.get(f"{prefix}correct", 0) / count if scored else None
     return row
 

@@ -31,7 +31,7 @@ def leaves(tree, path=""):
 
 def test_every_field_of_the_spec_has_a_flag():
     missing = set(leaves(Spec().model_dump())) - {flag.field for flag in FLAGS}
-    assert missing == {"sync.unit"}  # --sync-every says it: 20batches
+    assert missing == {"sync.unit", "layer"}  # --sync-every says it: 20batches; a stack numbers its layers itself
 
 
 def test_no_flags_give_the_defaults():

@@ -22,7 +22,7 @@ LAYERS = {
     "fs": BASE | {"hdfs", "libhdfs"},
     "hdfs": BASE | {"fs", "libhdfs"},
     "libhdfs": BASE,
-    "data": BASE | {"ops", "fs"},
+    "data": BASE | {"ops", "fs", "models"},
     "wire": BASE | {"data"},
     "rows": BASE | {"fs"},
     "table": BASE | {"fs", "wire", "rows"},
@@ -36,7 +36,9 @@ LAYERS = {
     "yarn": BASE | STEP | {"runners", "driver", "report"},  # of the report the pieces of its page alone: see below
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
-    "driver": BASE | {"publisher", "rows", "models", "data", "wire", "sync", "step", "fs", "table", "runners", "versions"},
+    "resumed": BASE | {"data"},
+    "driver": BASE
+    | {"publisher", "resumed", "rows", "models", "data", "wire", "sync", "step", "fs", "table", "runners", "versions"},
     "predict": BASE | {"ops", "models", "data", "fs", "table"},
 }
 # What only some may import, wherever the import stands.
