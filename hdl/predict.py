@@ -105,7 +105,7 @@ class Model:
     """
 
     def __init__(self, table: str, version: int | None = None, threads: int = 1, backend: str = "cpu"):
-        stored = Table(table)
+        stored, self.path = Table(table), str(table)
         zero = stored.read(0)
         self.version: Version = stored.read(stored.best() if version is None else version)
         self.about: dict[str, Any] = zero.about

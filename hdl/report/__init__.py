@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from hdl.cli.common import duration, percent
 from hdl.report import figures, page
 from hdl.spec import Spec
+
+if TYPE_CHECKING:
+    from hdl.report.looks import Picture
 
 MANY_CLASSES = 30  # from here on the confusion matrix is a picture
 
@@ -66,6 +69,8 @@ class Facts:
     measured : list of Measured
         The headline shows the first; the confusion matrix is that of the first that has one.
     first_layer : array [I, H], optional
+    pictures : list of Picture
+        See `hdl.report.looks`.
     image : tuple, optional
         (height, width) or (height, width, channels) of the input.
     seconds : float
@@ -82,6 +87,7 @@ class Facts:
     measured: list[Measured] = field(default_factory=list)
     first_layer: NDArray | None = None
     image: tuple[int, ...] | None = None
+    pictures: list[Picture] = field(default_factory=list)
     seconds: float = 0.0
     made: str = ""
 
@@ -95,6 +101,7 @@ def render(facts: Facts) -> str:
         _headline(facts),
         _curves(facts),
         _confusion(facts),
+        *(page.section(seen.title, seen.note, page.picture(seen.title, seen.png)) for seen in facts.pictures),
         _weights(facts),
         _times(facts),
         page.section("Data", "", page.facts(facts.data)) if facts.data else "",
@@ -222,6 +229,7 @@ def _spec(facts: Facts) -> str:
         for name, default in defaults.items()
         if name in facts.spec
     ]
+    rows = [(name, value) for name, value in rows if value]
     return page.section(
         "Spec", "", page.facts(rows), page.details("As JSON, for --spec", json.dumps(facts.spec, indent=2))
     )

@@ -12,7 +12,9 @@ import numpy as np
 from hdl import fs
 from hdl.cli.outputs import replacing
 from hdl.errors import TableError
+from hdl.ops import layout
 from hdl.report import Facts, Measured, render
+from hdl.spec import parse
 from hdl.table import Table
 
 MEASURED = "measured.json"  # in the table's folder: what its network scored, for later reports
@@ -27,7 +29,8 @@ def gather(path: str) -> Facts:
     TableError
         There is no table, or it is damaged.
     """
-    from hdl.models.mlp import Layout
+    from hdl.predict import Model
+    from hdl.report import looks
 
     table = Table(path)
     first, last = table.header(0), table.header()
@@ -38,7 +41,9 @@ def gather(path: str) -> Facts:
     measured = load_measured(path, version.signature)
     if not any(seen.kind == "Test" for seen in measured) and (seen := _validation(last["rows"], version.number)):
         measured.insert(0, seen)
-    layers = Layout(tuple(spec["net"])).split(version.weights.w)
+    image = image_of(schema)
+    found = looks.of(Model(path, version.number), image)
+    layers = layout.of(parse(version.spec)).split(version.weights.w)
     return Facts(
         table=path if "://" in path else os.path.abspath(path),
         version=version.number,
@@ -48,8 +53,9 @@ def gather(path: str) -> Facts:
         data=summary(about, schema),
         rows=rows,
         measured=measured,
-        first_layer=layers[0][0],
-        image=_image(schema),
+        first_layer=layers[0][0] if spec["model"] == "mlp" else None,
+        image=image,
+        pictures=found,
         seconds=sum(row["seconds"] or 0 for row in rows),
         made=time.strftime("%Y-%m-%d %H:%M"),
     )
@@ -63,10 +69,15 @@ def write(path: str, out: str | None = None) -> str:
     path : str
         The table.
     out : str, optional
-        The page; `report.html` in the table if not given. It appears whole, over an older one.
+        The page; if not given `report.html` in the table, with the pictures beside it as PNG files. It appears whole,
+        over an older one.
     """
-    out = fs.join(path, PAGE) if out is None else out
-    _put(out, render(gather(path)).encode("utf-8", "backslashreplace"))
+    facts = gather(path)
+    if out is None:
+        for picture in facts.pictures:
+            _put(fs.join(path, f"{picture.name}.png"), picture.png)
+        out = fs.join(path, PAGE)
+    _put(out, render(facts).encode("utf-8", "backslashreplace"))
     return out
 
 
@@ -166,7 +177,7 @@ def summary(about: dict[str, Any], schema: dict[str, Any]) -> list[tuple[str, An
     return [(name, value) for name, value in items if value not in (None, "")]
 
 
-def _image(schema: dict[str, Any]) -> tuple[int, ...] | None:
+def image_of(schema: dict[str, Any]) -> tuple[int, ...] | None:
     """The input's shape as an image: the data's own, or a square where the number of features is one."""
     if schema.get("image"):
         return tuple(schema["image"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -105,6 +106,11 @@ def tiles(pictures: Iterable[tuple[int, float, str]]) -> str:
         for unit, norm, url in pictures
     )
     return f'<div class="tiles">{images}</div>'
+
+
+def picture(about: str, png: bytes) -> str:
+    """A PNG file as a picture of the page."""
+    return f'<img class="heat" src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{text(about)}">'
 
 
 def details(summary: str, content: str) -> str:
