@@ -1,7 +1,8 @@
 """hdl: deep learning on Hadoop.
 
-`MLPClassifier` and `MLPRegressor` are scikit-learn estimators. Everything is loaded when it is first asked for: `import
-hdl` itself needs nothing but the standard library and NumPy.
+`MLPClassifier` and `MLPRegressor` are scikit-learn estimators, and `SparseAutoencoder`, `StackedAutoencoder`,
+`BernoulliRBM`, `GaussianRBM` and `DBN` transformers. Everything is loaded when it is first asked for: `import hdl`
+itself needs nothing but the standard library and NumPy.
 """
 
 from __future__ import annotations
@@ -10,12 +11,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hdl.estimators import MLPClassifier, MLPRegressor
+    from hdl.estimators import (
+        DBN,
+        BernoulliRBM,
+        GaussianRBM,
+        MLPClassifier,
+        MLPRegressor,
+        SparseAutoencoder,
+        StackedAutoencoder,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["MLPClassifier", "MLPRegressor", "__version__"]
+__all__ = ["DBN", "BernoulliRBM", "GaussianRBM", "MLPClassifier", "MLPRegressor", "SparseAutoencoder",
+           "StackedAutoencoder", "__version__"]  # fmt: skip
 
-_FROM = {"MLPClassifier": "hdl.estimators", "MLPRegressor": "hdl.estimators"}
+_FROM = {name: "hdl.estimators" for name in __all__ if name[0] != "_"}
 _MODULES = {"data", "driver", "errors", "estimators", "keys", "models", "ops", "optim", "predict", "spec", "step",
             "sync", "table", "wire"}  # fmt: skip
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": ("hdl.cli.use", "Measure a table's network on DATA."),
     "predict": ("hdl.cli.use", "Write the network's answers for DATA, in input order."),
     "encode": ("hdl.cli.use", "Write what the hidden units say of DATA, as new features."),
+    "sample": ("hdl.cli.sample", "Draw from what an RBM or a deep belief network has learned."),
     "inspect": ("hdl.cli.look", "Show what a table, or one version of it, holds."),
     "report": ("hdl.cli.look", "Make the HTML report of a table."),
     "status": ("hdl.cli.apps", "Show what the applications on YARN are doing."),

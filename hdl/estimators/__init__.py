@@ -4,6 +4,10 @@ A fit is a run of one shard: each epoch is a round of `train_shard` and `merge`,
 """
 
 from hdl.estimators.classifier import MLPClassifier
+from hdl.estimators.features import SparseAutoencoder
+from hdl.estimators.rbm import BernoulliRBM, GaussianRBM
 from hdl.estimators.regressor import MLPRegressor
+from hdl.estimators.stacks import DBN, StackedAutoencoder
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["DBN", "BernoulliRBM", "GaussianRBM", "MLPClassifier", "MLPRegressor", "SparseAutoencoder",
+           "StackedAutoencoder"]  # fmt: skip

@@ -287,4 +287,5 @@ def threads(jobs: int | None) -> int:
 
 
 def rows(samples: Samples, rows: Any) -> Samples:
-    return Samples(samples.x[rows], samples.y[rows], samples.scale, samples.shift)
+    y = None if samples.y is None else samples.y[rows]
+    return Samples(samples.x[rows], y, samples.scale, samples.shift)

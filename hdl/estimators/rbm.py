@@ -1,0 +1,178 @@
+"""`BernoulliRBM` and `GaussianRBM`: features of restricted Boltzmann machines.
+
+Letters: N samples, I features of the data, H hidden units.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from hdl.estimators.features import FeatureLearner
+from hdl.models import codes
+from hdl.ops import layout
+
+
+class _Rbm(FeatureLearner):
+    """What both kinds share."""
+
+    _visible = "binary"
+
+    def __init__(
+        self,
+        n_components: int = 256,
+        *,
+        learning_rate: float = 0.1,
+        batch_size: int | str = 10,
+        n_iter: int = 10,
+        k: int = 1,
+        persistent: bool = False,
+        chains: int = 100,
+        momentum: float = 0.0,
+        l2: float = 0.0,
+        rho: float = 0.05,
+        beta: float = 0.0,
+        random_state: Any = None,
+        scale: str = "auto",
+        n_jobs: int | None = None,
+    ):
+        self.n_components = n_components
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.n_iter = n_iter
+        self.k = k
+        self.persistent = persistent
+        self.chains = chains
+        self.momentum = momentum
+        self.l2 = l2
+        self.rho = rho
+        self.beta = beta
+        self.random_state = random_state
+        self.scale = scale
+        self.n_jobs = n_jobs
+
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> Any:
+        """One epoch over these samples; the scaling is that of the first call."""
+        return self._partial_fit(X)
+
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
+        """log p of each sample [N], in the scaled data: −F(x) − log Z.
+
+        F is the free energy, exact; log Z is estimated once a fit by annealed importance sampling (Salakhutdinov &
+        Murray 2008) with streams keyed by the seed.
+        """
+        from hdl.models import rbm
+
+        check_is_fitted(self)
+        x = codes.scaled(self._samples(X, new=False))
+        if self._log_z is None:
+            self._log_z = rbm.ais(self._fitted, self._weights.w, seed=self._seed)
+        return -rbm.free_energy(self._fitted, self._weights.w, x) - self._log_z
+
+    def score(self, X: ArrayLike, y: Any = None) -> float:
+        """Mean of `score_samples`."""
+        return float(self.score_samples(X).mean())
+
+    def gibbs(self, v: ArrayLike, steps: int = 1) -> NDArray[np.float32]:
+        """Visible units [N, I] after so many Gibbs steps from `v`, in the data's own scale."""
+        check_is_fitted(self)
+        raise NotImplementedError
+
+    @property
+    def intercept_hidden_(self) -> NDArray[np.float32]:
+        """Biases of the hidden units [H]."""
+        return self._parts()[0]
+
+    @property
+    def intercept_visible_(self) -> NDArray[np.float32]:
+        """Biases of the visible units [I]."""
+        return self._parts()[1]
+
+    def _parts(self) -> tuple[NDArray, NDArray]:
+        if not hasattr(self, "_weights"):
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
+        (_, hidden), (_, visible) = layout.of(self._fitted).split(self._weights.w)
+        return hidden, visible
+
+    def _keep(self, *found: Any) -> Any:
+        self._log_z = None
+        return super()._keep(*found)
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "model": "rbm",
+            "net": [self.n_components],
+            "rbm": {
+                "visible": self._visible, "k": self.k, "persistent": self.persistent, "chains": self.chains,
+                "rho": self.rho, "beta": self.beta,
+            },
+            "l2": self.l2,
+            "optimizer": {
+                "name": "momentum" if self.momentum else "sgd", "lr": self.learning_rate, "momentum": self.momentum,
+            },
+            "batch": self.batch_size,
+            "epochs": self.n_iter,
+        }  # fmt: skip
+
+
+class BernoulliRBM(_Rbm):
+    """An RBM of binary units, trained by contrastive divergence by hdl's core in float32.
+
+    `transform` gives the probabilities of the hidden units.
+
+    Parameters
+    ----------
+    n_components : int
+        H.
+    learning_rate : float
+    batch_size : int or 'auto'
+    n_iter : int
+        Epochs.
+    k : int
+        Gibbs steps of contrastive divergence.
+    persistent : bool
+        The negative phase goes on from `chains` particles, kept from step to step (Tieleman 2008).
+    momentum, l2 : float
+    rho, beta : float
+        Target of the hidden units' average activations, and the rate at which biases move towards it; 0 for none.
+    random_state : int, RandomState or None
+    scale : {'auto', 'none', 'minmax', 'standard', 'divide:c'}
+        'auto': uint8 divided by 255; data that leaves [0, 1] is brought there.
+    n_jobs : int, optional
+        Threads; the weights do not depend on it.
+
+    Attributes
+    ----------
+    components_ : ndarray [H, I]
+    intercept_hidden_, intercept_visible_ : ndarray [H], [I]
+    mean_activations_ : ndarray [H]
+        Over the X of the last fit.
+    loss_curve_ : list of float
+        Mean squared reconstruction error of each epoch, halved.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X = load_digits().data / 16
+    >>> BernoulliRBM(32, n_iter=3, random_state=1).fit(X).transform(X).shape
+    (1797, 32)
+    """
+
+
+class GaussianRBM(_Rbm):
+    """An RBM of Gaussian visible units with variance 1 and binary hidden ones; parameters as for `BernoulliRBM`.
+
+    `scale='auto'` standardises the data, as the units need. The learning rate is smaller than that of binary units.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data
+    >>> GaussianRBM(8, n_iter=5, random_state=1).fit(X).transform(X).shape
+    (150, 8)
+    """
+
+    _visible = "gaussian"
