@@ -18,7 +18,16 @@ MODES = {
     "average-batches": {"optimizer": "momentum", "sync": {"every": 2, "unit": "batches"}, "validation": 0.1},
     "genetic": {"optimizer": "sgd", "sync": {"mode": "genetic", "genetic": {"fitness_samples": 20}}},
     "genetic-validation": {"optimizer": "adam", "sync": {"mode": "genetic"}, "validation": 0.3},
-}
+    "autoencoder-lbfgs": {"model": "autoencoder", "sync": {"mode": "gradient"}, "optimizer": "lbfgs", "l2": 0.01,
+                          "autoencoder": {"beta": 3, "rho": 0.2}, "epochs": 6},
+    "autoencoder-sgd": {"model": "autoencoder", "sync": {"mode": "gradient"}, "optimizer": "sgd",
+                        "autoencoder": {"beta": 3, "rho": 0.2, "tied": True, "decoder": "linear"}},
+    "autoencoder-adam": {"model": "autoencoder", "optimizer": "adam", "validation": 0.2,
+                         "autoencoder": {"beta": 3, "rho": 0.2, "corruption": 0.3}},
+    "stacked": {"model": "stacked", "net": "0-5-4-0", "pretrain": {"epochs": 2}, "validation": 0.2},
+    "stacked-unrolled": {"model": "stacked", "net": "0-5-2", "finetune": "reconstruct", "optimizer": "lbfgs", "epochs": 8,
+                         "sync": {"mode": "gradient"}, "pretrain": {"epochs": 8, "optimizer": "lbfgs"}},
+}  # fmt: skip
 
 
 def compare(make_runner, data, train, mode, crews):
