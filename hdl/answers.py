@@ -67,7 +67,8 @@ def write_codes(file: BinaryIO, suffix: str, coded: Iterable[Coded], width: int)
 
 def columns(model: Model) -> list[str]:
     """Names of the outputs."""
-    schema, kind = model.schema, "value" if model.spec.loss == "squared" else "probability"
+    schema = model.schema
+    kind = "value" if model.spec.loss == "squared" or schema.encoding == "none" else "probability"
     outputs = model.spec.widths[-1] if model.spec.model == "mlp" else schema.outputs
     names = schema.classes or schema.targets or range(outputs)
     return [kind] if len(names) == 1 else [f"{kind}:{name}" for name in names]

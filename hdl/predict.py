@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hdl import ops, spec
 from hdl.data import Bad, Block, Schema, Source, fitting
-from hdl.errors import DataError
+from hdl.errors import DataError, SpecError
 from hdl.models import codes
 from hdl.models.stack import Layer
 from hdl.ops import Result, Samples
@@ -116,6 +116,11 @@ class Model:
         self._backend, self._threads = backend, threads
         self.ops = self._operations()
 
+    @property
+    def measurable(self) -> bool:
+        """Whether the network's answers have a cost: not if it ends with codes."""
+        return self.spec.model != "mlp" or self.spec.finetune != "none"
+
     def evaluate(self, source: Source) -> Score:
         """Cost, accuracy and confusion on a labelled dataset, streamed once; without labels where the model has none.
 
@@ -123,7 +128,11 @@ class Model:
         ------
         DataError
             The data has no labels, no samples, or others than the model's.
+        SpecError
+            The network is no more than the layers of a stack.
         """
+        if not self.measurable:
+            raise SpecError("the network only makes codes, and they have no cost: measure one of its layers' tables")
         schema, bad, total = self.schema, Bad(source.options.max_bad_records), Result()
         classes = len(schema.classes)
         confusion = np.zeros((classes, classes), np.int64) if classes else None
@@ -145,7 +154,7 @@ class Model:
                 sums += np.square(out - wide).sum(axis=0), wide.sum(axis=0), np.square(wide).sum(axis=0)
         if not total.samples:
             raise DataError("no samples to evaluate on", source.paths[0] if source.paths else None)
-        n, regression = total.samples, self.spec.loss == "squared"
+        n, regression = total.samples, self.spec.loss == "squared" or schema.encoding == "none"
         accuracy = None if regression else total.correct / n  # of several labels a sample, all must be right
         if confusion is not None:  # one class a sample: the largest output decides, whatever the loss
             accuracy = int(np.trace(confusion)) / n

@@ -47,6 +47,8 @@ DATA_OPTIONS = [
     Option(["--label"], metavar="COLUMN", section=DATA_SECTION,
            help="Label column by name or number from 0 (-1: the last), or several: a,b; default: the first one called "
                 "label, target, class or y, else the last."),
+    Option(["--no-labels", "labelled"], is_flag=True, flag_value=False, default=None, section=DATA_SECTION,
+           help="Every column is a feature; for models that learn without labels."),
     Option(["--format"], metavar="NAME", section=DATA_SECTION,
            help="csv, libsvm, pair, idx, npy, npz, parquet or images; default: told from the files."),
     Option(["--header/--no-header"], default=None, section=DATA_SECTION,
@@ -68,7 +70,9 @@ def take_data_options(values: dict[str, Any], base: dict[str, Any] | None = None
     """Remove the data's flags from `values` and return them, over those of `base`, as `hdl.data.Options`."""
     from hdl.data.base import Options
 
-    fields = {name: values.pop(name) for name in ("label", "format", "header", "delimiter", "max_bad_records")}
+    fields = {
+        name: values.pop(name) for name in ("label", "labelled", "format", "header", "delimiter", "max_bad_records")
+    }
     words = {"\\t": "\t", "tab": "\t", "space": " "}
     fields["delimiter"] = words.get(fields["delimiter"], fields["delimiter"])
     given = {name: value for name, value in fields.items() if value is not None}

@@ -190,13 +190,16 @@ class Teller:
             self._display.say("reading the data …")
 
     def _on_started(self, event: Any) -> None:
+        from hdl.models import stack
         from hdl.table import Table
 
-        spec, table = event.spec, Table(self._table)
+        spec = event.spec
+        table = Table(stack.folder(self._table, spec))
+        layer = f"layer {spec.layer}: " if spec.layer else ""
         workers = min(self._workers, spec.shards)
         net = "-".join(map(str, spec.net))
         self._display.say(
-            f"{net}, {event.samples:,} samples, {count(spec.shards, 'shard')} on {count(workers, 'worker')}, "
+            f"{layer}{net}, {event.samples:,} samples, {count(spec.shards, 'shard')} on {count(workers, 'worker')}, "
             f"{spec.optimizer.name} with {spec.sync.mode}, {count(event.rounds, 'round')}"
             + (f", from version {event.version}" if event.version else "")
         )

@@ -37,7 +37,10 @@ YARN_NAMES = {
     "queue": "queue", "node_label": "label", "publish_every": "publish_every", "worker_timeout": "silence_seconds",
     "gather_timeout": "gather_seconds", "detach": "detach",
 }  # fmt: skip
-OWN_FILES = ("common.safetensors", "report.html", "measured.json")  # in a table's folder, besides the versions
+# In a table's folder, besides the versions.
+OWN_FILES = re.compile(
+    r"common\.safetensors|report\.html|measured\.json|(features\d*|reconstructions|samples|activations)\.png"
+)
 
 
 def _run_options(command: click.Command) -> click.Command:
@@ -146,13 +149,14 @@ def _yarn_settings(runner: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def _stored(out: str) -> tuple[Any, dict[str, Any]]:
     """Spec and options of reading of the table that is resumed: flags only say what changes."""
+    from hdl.driver import begun
     from hdl.spec import parse
-    from hdl.table import Table
 
-    table = Table(out)
-    if not table.numbers():
+    table = begun(out)
+    if table is None:
         raise TableError(f"{out}: no table to resume; without --resume a new one begins here")
-    return parse(table.header()["spec"]), table.header(0)["about"]["options"]
+    about = table.header(0)["about"]
+    return parse(about.get("stack") or table.header()["spec"]), about["options"]
 
 
 def _train(
@@ -218,8 +222,10 @@ def _prepare(out: str, resume: bool, overwrite: bool) -> None:
         raise SpecError("--resume goes on with the table and --overwrite removes it: give one of them")
     if fs.exists(out) and not fs.isdir(out):
         raise TableError(f"{out}: is a file; expected a folder for the table")
-    table = Table(out)
-    numbers = table.numbers()
+    tables = [Table(out)]
+    while fs.isdir(layer := f"{out.rstrip('/')}/layer{len(tables)}"):
+        tables.append(Table(layer))
+    numbers = [number for table in tables for number in table.numbers()]
     if not numbers or resume:
         return
     if not overwrite:
@@ -227,20 +233,22 @@ def _prepare(out: str, resume: bool, overwrite: bool) -> None:
             f"{out}: a table is there already (version {numbers[-1]}); "
             "go on with --resume, or remove it with --overwrite"
         )
-    for path in [*map(table.file, reversed(numbers)), *table.row_files(), *(fs.join(out, name) for name in OWN_FILES)]:
-        if fs.exists(path):
-            fs.remove(path)
+    for table in tables:
+        own = [fs.join(table.path, name) for name in fs.list(table.path) if OWN_FILES.fullmatch(name)]
+        for path in [*map(table.file, reversed(table.numbers())), *table.row_files(), *own]:
+            if fs.exists(path):
+                fs.remove(path)
 
 
 def _how_to_resume(data: str, out: str, runner: str) -> str:
-    from hdl.table import Table
+    from hdl.driver import begun
 
-    numbers = Table(out).numbers()
-    if not numbers:
+    table = begun(out)
+    if table is None:
         return "interrupted before the first version; nothing was written"
     carried = [] if runner == "local" else ["--runner", runner]
     command = shlex.join(["hdl", "train", data, "--out", out, "--resume", *carried])
-    return f"interrupted; version {numbers[-1]} is kept. Go on with: {command}"
+    return f"interrupted; version {table.numbers()[-1]} is kept. Go on with: {command}"
 
 
 @contextmanager
@@ -272,9 +280,9 @@ def finish(
     measured = []
     model = Model(out, threads=threads or cores())
     try:
-        if test is not None:
+        if test is not None and model.measurable:
             measured.append(measure(model, test, options, "Test", test))
-        elif not no_report and model.schema.samples <= SCORED:
+        elif not no_report and model.measurable and model.schema.samples <= SCORED:
             measured.append(measure(model, data, options, "Training", data))
     except HdlError as error:
         failed = error

@@ -55,7 +55,7 @@ def test_codes_and_the_way_back(learner, digits):
     assert fitted.components_.shape == (8, 64)
     assert fitted.inverse_transform(found).shape == test_x.shape
     np.testing.assert_allclose(fitted.mean_activations_, fitted.transform(x).mean(axis=0), rtol=1e-5)
-    with pytest.raises(ValueError, match="7 codes, but .* makes 8"):
+    with pytest.raises(ValueError, match=r"7 codes, but .* makes 8"):
         fitted.inverse_transform(found[:, :7])
 
 
