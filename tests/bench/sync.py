@@ -2,8 +2,9 @@
 
 The crew is made of processes of this machine (everything of the application but YARN), over mutual TLS on loopback. For
 each net: the median time of a round that is not computing (the round as the master sees it, less the longest worker's
-computation), its spread, and beside it the time that moving the same bytes takes over plain TCP: as many processes, the
-same two exchanges (each sends every other one its slice, twice), nothing encrypted, encoded or joined. The two take turns.
+computation), its spread, and beside it the time that moving the same bytes takes over plain TCP: as many
+processes, the same two exchanges (each sends every other one its slice, twice), nothing encrypted, encoded or joined.
+The two take turns.
 """
 
 from __future__ import annotations

@@ -25,8 +25,9 @@ MODES = {
     "autoencoder-adam": {"model": "autoencoder", "optimizer": "adam", "validation": 0.2,
                          "autoencoder": {"beta": 3, "rho": 0.2, "corruption": 0.3}},
     "stacked": {"model": "stacked", "net": "0-5-4-0", "pretrain": {"epochs": 2}, "validation": 0.2},
-    "stacked-unrolled": {"model": "stacked", "net": "0-5-2", "finetune": "reconstruct", "optimizer": "lbfgs", "epochs": 8,
-                         "sync": {"mode": "gradient"}, "pretrain": {"epochs": 8, "optimizer": "lbfgs"}},
+    "stacked-unrolled": {"model": "stacked", "net": "0-5-2", "finetune": "reconstruct", "epochs": 8,
+                         "optimizer": "lbfgs", "sync": {"mode": "gradient"},
+                         "pretrain": {"epochs": 8, "optimizer": "lbfgs"}},
 }  # fmt: skip
 
 

@@ -1,0 +1,198 @@
+"""The YARN runner on a real cluster: `HDL_TEST_CLUSTER=FOLDER python -m tests.bench.yarn PART [TURNS]`.
+
+FOLDER is that of `hdl cluster start --dir FOLDER`. All of it runs whole commands, as a user types them, on MNIST on
+HDFS; competitors take turns, and medians are printed with their spread. Times of rounds are those in the tables.
+
+    start    from the command's start to the first round's end, with 1, 2 and 4 workers; the environment is on the nodes
+    rounds   the same job's rounds by MapReduce and by YARN
+    scale    two workers against one, 784-100-32-10, weights merged every epoch
+    harp     the job of the Harp tutorial, with its optimiser and with ours
+    spark    MLlib's perceptron on the same cluster (HDL_SPARK: a Python with pyspark) against L-BFGS here
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from hdl import data, fs
+from hdl.cluster.daemons import Cluster
+from hdl.table import Table
+
+HDL = [sys.executable, "-m", "hdl"]
+MNIST = os.path.join(os.environ.get("HDL_DATA", "../shared/data"), "mnist")
+PLACE = "hdfs:///bench"
+SMALL = ["--worker-memory", "1g", "--master-memory", "768m"]
+NET = ["--net", "784-100-32-10", "--batch", "100", "--optimizer", "sgd", "--lr", "0.1"]
+HARP = ["--net", "784-100-32-10", "--shards", "2", "--epochs", "20", "--sync-every", "5", "--seed", "1"]
+# Nonlinear conjugate gradient on mini-batches of 2000, five iterations each, merged after them; ten sigmoid outputs;
+# the penalty 0.6987/2m·|W|² of a shard's mini-batch.
+THEIRS = ["--net", "784-100-32-10", "--shards", "2", "--seed", "1", "--batch", "2000", "--optimizer", "cg"]
+THEIRS += ["--iterations", "5", "--sync-every", "5batches", "--epochs", "20", "--activation", "sigmoid"]
+THEIRS += ["--loss", "sigmoid", "--scale", "standard", "--l2", "0.00035"]
+OURS = [
+    *HARP,
+    "--batch",
+    "100",
+    "--optimizer",
+    "nesterov",
+    "--lr",
+    "0.1",
+    "--schedule",
+    "cosine",
+    "--activation",
+    "tanh",
+]
+
+
+def train(where: str, table: str, *flags: str) -> tuple[float, float, list[dict]]:
+    """Trains by a command: seconds of the whole, seconds until the first round's end, the rows."""
+    if fs.exists(table):
+        fs.remove(table)
+    began = time.time()
+    done = subprocess.run([*HDL, "train", where, "--out", table, "-q", *flags], capture_output=True, text=True)
+    took = time.time() - began
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    rows = [row for row in Table(table).rows() if not row.get("final")]
+    return took, rows[0]["time"] - began, rows
+
+
+def told(name: str, values: list[float], unit: str = "s") -> float:
+    """Prints a median and its spread."""
+    middle = statistics.median(values)
+    print(f"| {name} | {middle:.2f} {unit} | {min(values):.2f} to {max(values):.2f} |", flush=True)
+    return middle
+
+
+def start(turns: int) -> None:
+    found: dict[int, list[float]] = {1: [], 2: [], 4: []}
+    for _ in range(turns):
+        for workers, times in found.items():
+            flags = ["--runner", "yarn", "--workers", str(workers), "--shards", "4", "--epochs", "1", *NET, *SMALL]
+            times.append(train(mnist(), f"{PLACE}/start", *flags, "--no-report")[1])
+    for workers, times in found.items():
+        told(f"first round ends, {workers} workers", times)
+
+
+def rounds(turns: int) -> None:
+    found: dict[str, list[float]] = {"mapreduce": [], "yarn": []}
+    for _ in range(turns):
+        for runner, times in found.items():
+            flags = ["--runner", runner, "--shards", "2", "--epochs", "3", *NET, "--no-report"]
+            _, _, rows = train(mnist(), f"{PLACE}/rounds", *flags, *(SMALL if runner == "yarn" else ()))
+            times += [row["seconds"]["round"] + row["seconds"]["merge"] for row in rows[1:]]
+    one, other = (told(f"a round by {runner}", times) for runner, times in found.items())
+    print(f"| ratio | {one / other:.0f} | |")
+
+
+def scale(turns: int) -> None:
+    found: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(turns):
+        for workers, speeds in found.items():
+            flags = ["--runner", "yarn", "--workers", str(workers), "--shards", "2", "--epochs", "8", *NET, *SMALL]
+            _, _, rows = train(mnist(), f"{PLACE}/scale", *flags, "--no-report")
+            speeds += [row["samples"] / (row["seconds"]["round"] + row["seconds"]["merge"]) / 1000 for row in rows[1:]]
+    one, two = (told(f"{workers} workers", speeds, "thousand samples/s") for workers, speeds in found.items())
+    print(f"| ratio | {two / one:.2f} | |")
+
+
+def harp(turns: int) -> None:
+    for name, flags in {"conjugate gradient, as Harp": THEIRS, "nesterov, mini-batches of 100": OURS}.items():
+        walls, speeds = [], []
+        for _ in range(turns):
+            took, _, rows = train(mnist(), f"{PLACE}/harp", "--runner", "yarn", "--workers", "2", *flags, *SMALL,
+                                  "--no-report")  # fmt: skip
+            walls.append(took)
+            loop = sum(row["seconds"]["round"] + row["seconds"]["merge"] for row in rows)
+            speeds.append(20 * 60_000 / loop / 1000)
+        told(f"{name}: wall", walls)
+        told(f"{name}: training loop", speeds, "thousand samples/s")
+        for part in "", ":test":
+            done = subprocess.run([*HDL, "evaluate", f"{PLACE}/harp", MNIST + part], capture_output=True, text=True)
+            print(f"| {name}: accuracy {part or 'training'} | {done.stdout.split('accuracy')[1].split()[0]} % | |")
+
+
+def spark(turns: int) -> None:
+    """An L-BFGS iteration is the difference of 11 and 1 of them; here an iteration takes one round or more."""
+    where = libsvm()
+    python = os.environ["HDL_SPARK"]
+    archive = spark_jars(python)
+    first: dict[str, list[float]] = {"Spark": [], "hdl": []}
+    each: dict[str, list[float]] = {"Spark": [], "hdl": []}
+    script = Path(__file__).with_name("spark_mlp.py")
+    for _ in range(turns):
+        began = time.time()
+        done = subprocess.run([python, str(script), where, archive], capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(done.stderr[-4000:])
+        ended, one, many = map(float, done.stdout.split()[-3:])
+        first["Spark"].append(ended - began)
+        each["Spark"].append((many - one) / 10)
+        flags = ["--runner", "yarn", "--workers", "2", "--shards", "2", "--net", "784-100-32-10", "--epochs", "12"]
+        flags += ["--sync", "gradient", "--optimizer", "lbfgs", "--activation", "sigmoid", "--scale", "none"]
+        _, begins, rows = train(where, f"{PLACE}/spark", *flags, *SMALL, "--no-report")
+        first["hdl"].append(begins)
+        each["hdl"] += [row["seconds"]["round"] + row["seconds"]["merge"] for row in rows[1:]]
+    for what, found in {"launch to the first round's end": first, "a full-gradient L-BFGS round": each}.items():
+        theirs, ours = (told(f"{what}, {name}", times) for name, times in found.items())
+        print(f"| ratio | {theirs / ours:.1f} | |")
+
+
+def mnist() -> str:
+    """MNIST on HDFS, as the files are."""
+    place = f"{PLACE}/mnist"
+    if not fs.exists(place):
+        subprocess.run(["hadoop", "fs", "-mkdir", "-p", PLACE], check=True, capture_output=True)
+        subprocess.run(["hadoop", "fs", "-put", MNIST, place], check=True, capture_output=True)
+    return place
+
+
+def libsvm() -> str:
+    """The training part as libsvm text, pixels divided by 255."""
+    place = f"{PLACE}/mnist.libsvm"
+    if fs.exists(place):
+        return place
+    source = data.open_source(MNIST)
+
+    def write(file) -> None:
+        for portions in source.portions(1):
+            for block in source.read(portions):
+                for x, y in zip(block.x, block.y, strict=True):
+                    pairs = (f"{i + 1}:{x[i] / 255:.6g}" for i in np.flatnonzero(x))
+                    file.write(f"{y} {' '.join(pairs)}\n".encode())
+
+    fs.publish(place, write)
+    return place
+
+
+def spark_jars(python: str) -> str:
+    """Spark's jars on HDFS, so that no run brings them anew."""
+    place = f"{PLACE}/spark-jars"
+    if not fs.exists(place):
+        found = subprocess.run(
+            [python, "-c", "import pyspark, os; print(os.path.dirname(pyspark.__file__))"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        subprocess.run(["hadoop", "fs", "-put", f"{found.stdout.strip()}/jars", place], check=True, capture_output=True)
+    return place
+
+
+def main() -> None:
+    os.environ.update(Cluster.load(Path(os.environ["HDL_TEST_CLUSTER"])).environment())
+    os.environ.setdefault("HDL_NODE_PYTHON", sys.executable)
+    for name in "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE":  # they halve the speed of competitors
+        os.environ.pop(name, None)
+    turns = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    print(f"load {os.getloadavg()[0]:.1f}\n| | median | spread |\n|---|---|---|")
+    {"start": start, "rounds": rounds, "scale": scale, "harp": harp, "spark": spark}[sys.argv[1]](turns)
+
+
+if __name__ == "__main__":
+    main()
