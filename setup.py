@@ -12,8 +12,20 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-ONCE = ["pool", "isa", "plan", "pack", "check", "train", "peak"]
-KERNELS = ["micro", "dense", "dot", "sparse", "activation", "loss", "input", "update", "autoencoder", "kernels"]
+ONCE = ["pool", "isa", "plan", "pack", "check", "train", "rbm", "peak"]
+KERNELS = [
+    "micro",
+    "dense",
+    "dot",
+    "sparse",
+    "activation",
+    "loss",
+    "input",
+    "update",
+    "autoencoder",
+    "gibbs",
+    "kernels",
+]
 CFLAGS = [
     "-std=gnu11",
     "-O3",

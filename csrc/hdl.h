@@ -5,6 +5,7 @@
  * W_l [widths[l], widths[l+1]] row-major (input-major), then b_l [widths[l+1]].
  * An autoencoder's vector is W1 [I, H], b1 [H], W2 [H, I] unless tied, b2 [I] and,
  * where beta > 0, the running mean activation rho_hat [H], which no update rule touches.
+ * An RBM's is W [I, H], hidden biases [H], visible biases [I].
  * Every call returns an hdl_status, never exits, prints nothing, and keeps no
  * hidden state: a result is a function of the arguments alone, and does not
  * depend on the number of threads.
@@ -78,6 +79,16 @@ typedef struct {
   float contractive;
 } hdl_autoencoder;
 
+/* A restricted Boltzmann machine, trained by contrastive divergence along the estimated gradient of its log-likelihood
+ * (gibbs.c); a sample costs half the squared error of the first Gibbs step's mean reconstruction. */
+typedef struct {
+  int32_t inputs, hidden; /* I, H >= 1 */
+  int32_t gaussian;       /* 0: binary visible units; 1: gaussian ones of variance 1 */
+  int32_t k;              /* Gibbs steps, >= 1 */
+  int32_t chains;         /* 0: contrastive divergence; C: that many persistent chains */
+  float rho, beta;        /* training adds beta*(mean of p(h|v) - rho) to the hidden biases' gradient */
+} hdl_rbm;
+
 typedef struct {
   int32_t rule;            /* hdl_rule */
   const float *lr;         /* [steps]: the learning rate of each step (schedules live above the core) */
@@ -130,6 +141,13 @@ hdl_status hdl_autoencoder_new(hdl_plan **plan, const hdl_autoencoder *net, int3
                                hdl_isa isa);
 void hdl_plan_free(hdl_plan *plan);
 hdl_isa hdl_plan_isa(const hdl_plan *plan);
+
+/* The same for an RBM; its data needs no y, and CSR is filled in. Draws are keyed by step and row of the mini-batch. */
+hdl_status hdl_rbm_new(hdl_plan **plan, const hdl_rbm *rbm, int32_t max_batch, int32_t threads, hdl_isa isa);
+/* The chains [C, I] for the calls of hdl_train and hdl_gradient that follow, which overwrite them as they do weights;
+ * NULL when those are done. */
+hdl_status hdl_rbm_chains(hdl_plan *plan, float *chains);
+
 int32_t hdl_state_vectors(int32_t rule); /* S: vectors of [P] that a rule keeps */
 
 /* Mini-batch training over order[0 .. count): step s uses order[s*batch .. min((s+1)*batch, count)).
@@ -140,7 +158,8 @@ hdl_status hdl_train(hdl_plan *plan, float *weights, float *state, const hdl_dat
 
 /* gradient [P] = sum over order[0 .. count) of each sample's gradient (no regulariser); order NULL = 0 .. count.
  * An autoencoder with beta > 0 has no sparsity in it (0 at rho_hat) but is followed by what that needs, [Q - P]:
- * sum x~ f'(z)' [I, H], sum f'(z) [H], sum a [H]. */
+ * sum x~ f'(z)' [I, H], sum f'(z) [H], sum a [H]. An RBM's is minus the likelihood's estimated gradient, drawn as in
+ * step 0 of one mini-batch, the chains' mean counting for each sample; with beta > 0 sum p(h|v) [H] follows. */
 hdl_status hdl_gradient(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
                         hdl_key key, float *gradient, hdl_progress progress, void *context, hdl_result *result);
 
@@ -148,7 +167,7 @@ hdl_status hdl_gradient(hdl_plan *plan, const float *weights, const hdl_data *da
 hdl_status hdl_forward(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
                        float *out, hdl_progress progress, void *context, hdl_result *result);
 
-/* An autoencoder's codes a: out [count, H]; nothing is corrupted. */
+/* An autoencoder's codes a, an RBM's p(h|v): out [count, H]; nothing is corrupted or drawn. */
 hdl_status hdl_encode(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
                       float *out, hdl_progress progress, void *context, hdl_result *result);
 

@@ -7,6 +7,10 @@
  *   {j, r, s, l}. Unit u uses block u % HDL_DROP_BLOCKS(n) and, with q = u / HDL_DROP_BLOCKS(n) < 8, the 16-bit half
  *   q % 2 (0 = low) of word q / 2. It is dropped where that half is below round(65536 p).
  *   So neighbouring units sit in neighbouring counters, and vectors of any width need no shuffles.
+ * RBM: the same with streams HDL_RNG_GIBBS (samples) and HDL_RNG_CHAINS (persistent chains), row r the sample's number
+ * in the mini-batch or the chain's, and blocks j < HDL_DRAW_BLOCKS(n) with counter {j, r, s, 2t} for the hidden units
+ * of Gibbs step t, {j, r, s, 2t + 1} for the visible ones. Unit u uses word u / HDL_DRAW_BLOCKS(n) of block u %
+ * HDL_DRAW_BLOCKS(n), as the uniform number (word / 512 + 1/2) / 2^23, exact in float32 and never 0 or 1.
  */
 #ifndef HDL_RNG_H
 #define HDL_RNG_H
@@ -18,6 +22,9 @@
 #define HDL_PHILOX_W0 0x9E3779B9u
 #define HDL_PHILOX_W1 0xBB67AE85u
 #define HDL_RNG_DROPOUT 0x64726f70u                     /* "drop" */
+#define HDL_RNG_GIBBS 0x67696262u                       /* "gibb" */
+#define HDL_RNG_CHAINS 0x63686169u                      /* "chai" */
+#define HDL_DRAW_BLOCKS(n) ((((n) + 3) / 4 + 15) & ~15) /* a multiple of 16 */
 #define HDL_DROP_BLOCKS(n) ((((n) + 7) / 8 + 15) & ~15) /* a multiple of 16 */
 
 /* counter [4] in, words [4] out, in place */

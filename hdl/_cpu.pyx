@@ -418,6 +418,7 @@ cdef class Plan:
 
 
 include "_autoencoder.pxi"
+include "_rbm.pxi"
 
 
 cdef hdl_isa _isa(name) except? -1:

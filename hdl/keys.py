@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 # Purposes: one stream of keys each. The numbers are part of the format: never reuse one, only add.
 INIT, SHUFFLE, VALIDATION, DROPOUT, GENETIC, FITNESS, RESERVOIR, BLOCK, CHAINS = range(1, 10)
+SAMPLING, ANNEALING = 16, 17  # of restricted Boltzmann machines
 PATCHES = 32
 
 _LOW = np.uint64(0xFFFFFFFF)
@@ -96,7 +97,11 @@ def normals(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: in
     Algorithm AS 241, PPND16 (Wichura 1988): relative error about 1e-16. A 32-bit uniform is never nearer than
     1.2e-10 to 0 or 1, so the far tail of the algorithm is not needed and no number lies beyond 6.4.
     """
-    p = uniforms(seed, a, b, c, first, n)
+    return normal(uniforms(seed, a, b, c, first, n))
+
+
+def normal(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What of a standard normal number lies below with probability p in [2^-33, 1 - 2^-33]: `normals`' algorithm."""
     q = p - 0.5
     r = 0.180625 - q * q
     out = q * _ratio(r, _CENTRE)

@@ -1,5 +1,6 @@
 /* activation.c: f and f' on tiles, and dropout on rows. */
 #include "kernels.h"
+#include "philox.h"
 
 #define EACH                                                                                                           \
   for (int r = 0; r < rows; r++)                                                                                       \
@@ -74,42 +75,13 @@ void FN(derive)(int kind, float leak, float keep, const float *a, int lda, float
 #undef DERIVE
 }
 
-/* One multiplication 32x32 -> 64 of all lanes. */
-INLINE void multiply(vu x, uint32_t m, vu *lo, vu *hi) {
-#if VW == 16 && defined(__AVX512F__)
-  __m512i k = _mm512_set1_epi32((int)m), e = _mm512_mul_epu32((__m512i)x, k);
-  __m512i o = _mm512_mul_epu32(_mm512_srli_epi64((__m512i)x, 32), k);
-  *lo = (vu)_mm512_mask_blend_epi32(0xaaaa, e, _mm512_slli_epi64(o, 32));
-  *hi = (vu)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(e, 32), o);
-#elif VW == 8 && defined(__AVX2__)
-  __m256i k = _mm256_set1_epi32((int)m), e = _mm256_mul_epu32((__m256i)x, k);
-  __m256i o = _mm256_mul_epu32(_mm256_srli_epi64((__m256i)x, 32), k);
-  *lo = (vu)_mm256_blend_epi32(e, _mm256_slli_epi64(o, 32), 0xaa);
-  *hi = (vu)_mm256_blend_epi32(_mm256_srli_epi64(e, 32), o, 0xaa);
-#else
-  for (int i = 0; i < VW; i++) {
-    uint64_t p = (uint64_t)x[i] * m;
-    (*lo)[i] = (uint32_t)p, (*hi)[i] = (uint32_t)(p >> 32);
-  }
-#endif
-}
-
 /* x [n padded] of one row: dropped units become -0, kept ones x*keep (+0 for 0). The stream is in rng.h. */
 void FN(dropout)(const hdl_pass *q, float *x, int n, uint32_t layer, int64_t row, uint32_t threshold, float keep) {
   int blocks = HDL_DROP_BLOCKS(n);
   vi limit = viset((int32_t)threshold);
   for (int j = 0; j < blocks && j < n; j += VW) {
-    vu c0 = (vu)(viota() + viset(j)), c1 = (vu)viset((int32_t)row), c2 = (vu)viset((int32_t)q->step);
-    vu c3 = (vu)viset((int32_t)layer);
-    uint32_t k0 = q->key[0], k1 = q->key[1];
-    for (int round = 0; round < 10; round++) {
-      vu l0, h0, l1, h1;
-      multiply(c0, HDL_PHILOX_M0, &l0, &h0);
-      multiply(c2, HDL_PHILOX_M1, &l1, &h1);
-      c0 = h1 ^ c1 ^ k0, c1 = l1, c2 = h0 ^ c3 ^ k1, c3 = l0;
-      k0 += HDL_PHILOX_W0, k1 += HDL_PHILOX_W1;
-    }
-    vu word[4] = {c0, c1, c2, c3};
+    vu word[4];
+    vphilox(q->key, j, (uint32_t)row, (uint32_t)q->step, layer, word);
     for (int h = 0; h < 8; h++) {
       int u = h * blocks + j;
       if (u >= n) break;

@@ -61,9 +61,11 @@ hdl_status hdl_check(hdl_plan *p, const hdl_data *data, const int64_t *order, in
   if (data->x_type < HDL_F32 || data->x_type > HDL_CSR) return hdl_fail(HDL_EINVAL, "unknown x_type %d", data->x_type);
   if (data->y_type < HDL_CLASS || data->y_type > HDL_TARGET)
     return hdl_fail(HDL_EINVAL, "unknown y_type %d", data->y_type);
-  if (p->reconstructs && data->y) return hdl_fail(HDL_EINVAL, "an autoencoder's target is its input: no y");
+  if (p->reconstructs && data->y) return hdl_fail(HDL_EINVAL, "an autoencoder's or RBM's target is its input: no y");
   if (count < 0 || data->n < 0) return hdl_fail(HDL_EINVAL, "count is %lld", (long long)count);
   if (labelled && !data->y && !p->reconstructs) return hdl_fail(HDL_EINVAL, "training needs y");
+  if (labelled && p->gibbs && p->gibbs->chains && !p->gibbs->given)
+    return hdl_fail(HDL_EINVAL, "%d persistent chains are missing", p->gibbs->chains);
   hdl_status status = check_rows(p, data, order, count);
   if (!status && data->x_type == HDL_CSR) status = check_sparse(p, data, order, count);
   return status;

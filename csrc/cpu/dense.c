@@ -5,29 +5,14 @@
 /* bytes of a panel's slice that stay in L1 while the rows go by */
 enum { SLICE = 20 * 1024 };
 
-typedef struct { /* what happens to a finished tile, while it is in L1 */
-  int kind;
-  float leak, keep;
-  const float *a; /* derive: the layer's output; NULL: activate */
-  int lda, width;
-} finish;
-
-typedef struct { /* C [rows, nv vectors] = finish(bias + A [rows, K] P [K, nv vectors]); overwrites */
-  int K, lda, rows_p, ldp, nv, ldc; /* P in panels of `rows_p` rows one after another, or (ldp > 0) plain rows */
-  const float *a, *w, *bias;
-  float *c;
-  const finish *f;
-  int slices;
-} product;
-
 /* Rows r0 … r1, slice s of K, one panel. C carries the sums from slice to slice. */
-static void slab(const product *m, int r0, int r1, int s, int panel) {
+static void slab(const hdl_product *m, int r0, int r1, int s, int panel) {
   int k0 = (int)((int64_t)m->K * s / m->slices), k1 = (int)((int64_t)m->K * (s + 1) / m->slices);
   int v0 = hdl_panel_start(m->nv, panel), pv = hdl_panel_start(m->nv, panel + 1) - v0;
   int ld = m->ldp ? m->ldp : pv * VW, mr = hdl_rows[pv], groups = (r1 - r0 + mr - 1) / mr;
   int few = (r1 - r0) / groups, more = (r1 - r0) % groups;
   const float *p = m->w + (size_t)v0 * VW * (m->ldp ? 1 : (size_t)m->rows_p) + (ptrdiff_t)k0 * ld;
-  const finish *f = m->f;
+  const hdl_finish *f = m->f;
   for (int r = r0, n, g = 0; g < groups; g++, r += n) {
     n = few + (g < more);
     float *tile = m->c + (ptrdiff_t)r * m->ldc + v0 * VW;
@@ -36,7 +21,9 @@ static void slab(const product *m, int r0, int r1, int s, int panel) {
     [0][pv - 1][n - 1](k1 - k0, m->a + (ptrdiff_t)r * m->lda + k0, m->lda, p, ld, init, s ? m->ldc : 0, tile, m->ldc,
                        NULL);
     if (s + 1 < m->slices) continue;
-    if (f->a)
+    if (f->then)
+      f->then(f, tile, m->ldc, r, n, v0, pv);
+    else if (f->a)
       FN(derive)(f->kind, f->leak, f->keep, f->a + (ptrdiff_t)r * f->lda + v0 * VW, f->lda, tile, m->ldc, n, pv);
     else
       FN(activate)(f->kind, f->leak, tile, m->ldc, n, pv, f->width - v0 * VW);
@@ -46,7 +33,7 @@ static void slab(const product *m, int r0, int r1, int s, int panel) {
 /* K is cut so that a slice of a panel stays in L1 for HDL_ROWS rows. Where those rows stay in L2, a panel's slices go
  * by first, and C stays in L1; else the panels go by inside a slice, whose columns of A stay in L2, and P is read from
  * memory once for all rows. */
-static void multiply(product m, int rows) {
+void FN(multiply)(hdl_product m, int rows) {
   int panels = hdl_panels(m.nv), parts = (rows + HDL_ROWS - 1) / HDL_ROWS;
   m.slices = (m.K * (m.nv < HDL_PV ? m.nv : HDL_PV) * VW * 4 + SLICE - 1) / SLICE;
   bool wide = (size_t)rows * (size_t)m.K * 4 > 448 * 1024;
@@ -64,7 +51,7 @@ static void multiply(product m, int rows) {
 void FN(forward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1) {
   hdl_layer *y = &p->layer[l];
   bool output = l + 1 == p->layers;
-  finish f = {output ? HDL_LINEAR : p->activation, p->leak, 0, NULL, 0, y->O};
+  hdl_finish f = {output ? HDL_LINEAR : p->activation, p->leak, 0, NULL, 0, y->O, NULL};
   float *a = y->a + (ptrdiff_t)r0 * y->lda;
   const float *x = y->x + (ptrdiff_t)r0 * y->x_ld;
   if (l == 0 && p->input_type == HDL_CSR) {
@@ -74,7 +61,7 @@ void FN(forward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1) {
     FN(dot)(y, x, r1 - r0, a);
     FN(activate)(f.kind, f.leak, a, y->lda, r1 - r0, (y->O + VW - 1) / VW, y->O);
   } else {
-    multiply((product){y->I, y->x_ld, y->wr, 0, y->nv, y->lda, x, y->w, y->b, a, &f, 0}, r1 - r0);
+    FN(multiply)((hdl_product){y->I, y->x_ld, y->wr, 0, y->nv, y->lda, x, y->w, y->b, a, &f, 0}, r1 - r0);
   }
   if (!output && q->backward && p->drop_hidden)
     for (int r = r0; r < r1; r++)
@@ -84,13 +71,14 @@ void FN(forward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1) {
 /* D of the layer below = (D W' + push) * f'(its output); overwrites */
 void FN(backward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1) {
   hdl_layer *y = &p->layer[l], *x = y - 1;
-  finish f = {p->activation, p->leak, p->drop_hidden ? p->keep_hidden : 0, x->a + (ptrdiff_t)r0 * x->lda, x->lda, x->O};
+  hdl_finish f = {p->activation, p->leak, p->drop_hidden ? p->keep_hidden : 0, x->a + (ptrdiff_t)r0 * x->lda, x->lda,
+                  x->O,          NULL};
   const float *d = y->d + (ptrdiff_t)r0 * y->lda;
   float *c = x->d + (ptrdiff_t)r0 * x->lda;
   if (y->along_inputs)
-    multiply((product){y->O, y->lda, 0, y->ld, y->nv, x->lda, d, y->w, q->push, c, &f, 0}, r1 - r0);
+    FN(multiply)((hdl_product){y->O, y->lda, 0, y->ld, y->nv, x->lda, d, y->w, q->push, c, &f, 0}, r1 - r0);
   else
-    multiply((product){y->O, y->lda, y->tr, 0, y->mp / VW, x->lda, d, y->wt, q->push, c, &f, 0}, r1 - r0);
+    FN(multiply)((hdl_product){y->O, y->lda, y->tr, 0, y->mp / VW, x->lda, d, y->wt, q->push, c, &f, 0}, r1 - r0);
 }
 
 /* Rows s0 … s1 of the block in dW; the sums go on from g unless first; after the last the weights are updated. */
@@ -198,6 +186,10 @@ void FN(columns)(const float *a, ptrdiff_t lda, int rows, bool first, float *sum
 
 /* db = sum of D's rows, a thread's share of the vectors, and its update (no decay) */
 void FN(bias)(hdl_plan *p, const hdl_pass *q, int l, int thread) {
+  if (p->gibbs) {
+    FN(hidden_bias)(p, q, thread);
+    return;
+  }
   hdl_layer *y = &p->layer[l];
   int nv = (y->O + VW - 1) / VW, v0 = nv * thread / p->threads, v1 = nv * (thread + 1) / p->threads, at = v0 * VW;
   FN(columns)(y->d, y->lda, q->rows, q->first, y->gb, v0, v1);

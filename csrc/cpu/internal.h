@@ -74,7 +74,26 @@ typedef struct {
   float adam1, adam2; /* 1/(1-beta1^t), 1/(1-beta2^t) */
   uint32_t key[2];    /* dropout */
   float *out;         /* forward: [rows, O] or NULL */
+  int chains;         /* RBM: rows of the block that are chains, after those that are samples */
+  int64_t chain0;     /* of the first of them */
+  float chain_weight; /* samples of the mini-batch to one chain */
 } hdl_pass;
+
+/* What makes a plan of one layer a restricted Boltzmann machine's. Its x rows are v_pos, and in pairs with them v_neg;
+ * its d rows minus p(h|v_pos), and in pairs with them p(h|v_neg): dW is one product over both. With persistent chains x
+ * and d hold the samples, then the chains. */
+typedef struct {
+  bool gaussian;
+  int k, chains; /* chains: 0 for contrastive divergence */
+  float rho, beta;
+  float *b, *gb, *sb[HDL_STATES]; /* [I padded] visible biases, their gradient, their state */
+  float *active;                  /* [H padded] sum of p(h|v_pos) over the mini-batch */
+  float *sample;                  /* [rows of x, H padded] h drawn */
+  float *chain;                   /* [chains, x_ld] */
+  float *room;                    /* chains: [2 block, x_ld] samples' reconstructions; chains' draws */
+  float *given;                   /* the caller's chains [chains, I] during a call */
+  uint32_t key[2];                /* the chains' draws */
+} hdl_gibbs;
 
 typedef struct { /* a thread's share of a layer's dW: rows (across O) or vectors (along I) */
   int lo, hi;
@@ -94,6 +113,8 @@ typedef struct {
   void (*penalties)(hdl_plan *p, const hdl_pass *q, int r0, int r1);
   void (*sums)(hdl_plan *p, hdl_pass *q, int thread);
   void (*norms)(hdl_plan *p, int thread);
+  void (*gibbs)(hdl_plan *p, const hdl_pass *q, int thread);
+  void (*statistics)(hdl_plan *p, const hdl_pass *q, int thread);
   float (*peak)(int64_t n);
 } hdl_kernels;
 
@@ -130,7 +151,8 @@ struct hdl_plan {
   float *scratch;   /* [threads][scratch_size] */
   size_t scratch_size;
   hdl_range *range;  /* [threads][L + 1] */
-  bool reconstructs; /* an autoencoder */
+  bool reconstructs; /* an autoencoder or an RBM */
+  hdl_gibbs *gibbs;  /* NULL: no RBM */
   hdl_autoencoder ae;
   float *codes; /* [threads][HDL_CODES][H padded]: each thread's own, all equal */
   float *norm;  /* [H padded] |W1_:j|^2 */
@@ -152,6 +174,10 @@ void hdl_unpack(const hdl_plan *p, float *flat, hdl_vector which);
 size_t hdl_parameters(const hdl_plan *p);
 size_t hdl_statistics(const hdl_plan *p);
 hdl_status hdl_layout(hdl_plan *p, int input_type, int states); /* (re)lays memory for a call */
+
+/* rbm.c: what an RBM has beside its layer: of the flat vector what follows it, and the caller's chains */
+void hdl_rbm_pack(const hdl_plan *p, const float *flat, hdl_vector which);
+void hdl_rbm_unpack(const hdl_plan *p, float *flat, hdl_vector which);
 
 /* check.c: makes room for CSR rows too */
 hdl_status hdl_check(hdl_plan *p, const hdl_data *data, const int64_t *order, int64_t count, bool labelled);

@@ -31,5 +31,7 @@ const hdl_kernels HDL_CAT(hdl_kernels, HDL_ISA_SUFFIX) = {
     .penalties = FN(penalties),
     .sums = FN(sums),
     .norms = FN(norms),
+    .gibbs = FN(gibbs),
+    .statistics = FN(statistics),
     .peak = peak,
 };

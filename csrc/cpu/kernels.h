@@ -27,6 +27,28 @@ void FN(penalties)(hdl_plan *p, const hdl_pass *q, int r0, int r1);
 void FN(sums)(hdl_plan *p, hdl_pass *q, int thread);
 void FN(norms)(hdl_plan *p, int thread);
 
+void FN(gibbs)(hdl_plan *p, const hdl_pass *q, int thread);
+void FN(statistics)(hdl_plan *p, const hdl_pass *q, int thread);
+void FN(hidden_bias)(hdl_plan *p, const hdl_pass *q, int thread);
+
+typedef struct hdl_finish { /* what happens to a finished tile, while it is in L1 */
+  int kind;
+  float leak, keep;
+  const float *a; /* derive: the layer's output; NULL: activate */
+  int lda, width;
+  /* if there is one, this instead: rows r … r + n, vectors v0 … v0 + pv of the product; f is the product's own */
+  void (*then)(const struct hdl_finish *f, float *tile, int ld, int r, int n, int v0, int pv);
+} hdl_finish;
+
+typedef struct { /* C [rows, nv vectors] = finish(bias + A [rows, K] P [K, nv vectors]); overwrites */
+  int K, lda, rows_p, ldp, nv, ldc; /* P in panels of `rows_p` rows one after another, or (ldp > 0) plain rows */
+  const float *a, *w, *bias;
+  float *c;
+  const hdl_finish *f;
+  int slices;
+} hdl_product;
+void FN(multiply)(hdl_product m, int rows);
+
 /* offsets of a layer's stored matrix: panel of vectors v0 … v0 + pv, row r */
 static inline float *hdl_tile(const hdl_layer *y, float *base, int v0, int pv, int r) {
   if (y->along_inputs) return base + (size_t)r * (size_t)y->ld + (size_t)v0 * VW;

@@ -47,6 +47,7 @@ static float *vector(const hdl_layer *y, hdl_vector which) {
 /* Mean activations follow the parameters: every thread has its own copy of them, and no rule keeps a state for them. */
 void hdl_pack(const hdl_plan *p, const float *flat, hdl_vector which) {
   WALK(0, p->layers, IN_ROW, IN_ONE)
+  if (p->gibbs) hdl_rbm_pack(p, flat, which);
   if (which == HDL_WEIGHTS && p->ae.beta > 0)
     for (int t = 0; t < p->threads; t++)
       memcpy(hdl_codes_of(p, t, HDL_RHO_HAT), flat, sizeof(float) * (size_t)p->ae.hidden);
@@ -54,6 +55,7 @@ void hdl_pack(const hdl_plan *p, const float *flat, hdl_vector which) {
 
 void hdl_unpack(const hdl_plan *p, float *flat, hdl_vector which) {
   WALK(0, p->layers, OUT_ROW, OUT_ONE)
+  if (p->gibbs) hdl_rbm_unpack(p, flat, which);
   size_t H = (size_t)p->ae.hidden;
   if (p->ae.beta <= 0) return;
   if (which == HDL_WEIGHTS) memcpy(flat, hdl_codes_of(p, 0, HDL_RHO_HAT), sizeof(float) * H);
@@ -67,11 +69,13 @@ void hdl_unpack(const hdl_plan *p, float *flat, hdl_vector which) {
 size_t hdl_parameters(const hdl_plan *p) {
   size_t n = 0;
   for (int l = 0; l < p->layers; l++) n += ((size_t)p->widths[l] + 1) * (size_t)p->widths[l + 1];
+  if (p->gibbs) n += (size_t)p->widths[0];
   if (p->ae.tied) n -= (size_t)p->ae.hidden * (size_t)p->ae.inputs;
   return p->ae.beta > 0 ? n + (size_t)p->ae.hidden : n;
 }
 
 size_t hdl_statistics(const hdl_plan *p) {
   size_t extra = p->ae.beta > 0 ? ((size_t)p->ae.inputs + 2) * (size_t)p->ae.hidden : 0;
+  if (p->gibbs && p->gibbs->beta > 0) extra = (size_t)p->widths[1];
   return hdl_parameters(p) + extra;
 }

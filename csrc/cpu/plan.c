@@ -120,7 +120,7 @@ void hdl_plan_free(hdl_plan *p) {
   hdl_pool_free(p->pool);
   free(p->memory);
   free(p->row_input), free(p->row_value), free(p->t_row), free(p->t_value);
-  free(p->widths), free(p->layer), free(p->range);
+  free(p->widths), free(p->layer), free(p->range), free(p->gibbs);
   free(p);
 }
 
@@ -143,8 +143,8 @@ static bool along_inputs(int I, int O, int vw, bool sparse) {
 static int summed(const hdl_plan *p) { return p->layers + (p->ae.beta > 0); }
 
 static void shape(hdl_plan *p, bool sparse) {
-  int vw = p->k->vw, pairs = p->ae.tied ? 2 : 1;
-  bool panels = p->ae.tied || p->ae.contractive > 0; /* the encoder's columns are wanted as vectors */
+  int vw = p->k->vw, pairs = p->ae.tied || (p->gibbs && !p->gibbs->chains) ? 2 : 1;
+  bool panels = p->ae.tied || p->ae.contractive > 0 || p->gibbs; /* the encoder's columns are wanted as vectors */
   for (int l = 0; l < summed(p); l++) {
     hdl_layer *y = &p->layer[l];
     int of = l < p->layers ? l : 0;
@@ -186,9 +186,21 @@ static void codes(hdl_plan *p, arena *a) {
   y->x = p->x;
 }
 
+/* What an RBM has beside its layer. */
+static void beside(hdl_plan *p, arena *a, size_t rows, int states) {
+  hdl_gibbs *g = p->gibbs;
+  const hdl_layer *y = &p->layer[0];
+  size_t width = (size_t)hdl_round_up(y->I, HDL_MAX_VW), x_ld = (size_t)y->x_ld;
+  g->b = take(a, width), g->gb = take(a, width);
+  for (int s = 0; s < HDL_STATES; s++) g->sb[s] = s < states ? take(a, width) : g->gb;
+  g->active = take(a, (size_t)hdl_round_up(y->O, HDL_MAX_VW));
+  g->sample = take(a, rows * (size_t)(y->lda / y->pairs));
+  g->chain = take(a, (size_t)g->chains * x_ld), g->room = take(a, g->chains ? rows * x_ld : 0);
+}
+
 static void carve(hdl_plan *p, arena *a, bool sparse, int states) {
   int vw = p->k->vw;
-  size_t block = (size_t)p->block;
+  size_t block = (size_t)p->block * (p->gibbs && p->gibbs->chains ? 2 : 1);
   p->x = sparse ? NULL : take(a, block * (size_t)p->layer[0].x_ld);
   for (int l = 0; l < p->layers; l++) {
     hdl_layer *y = &p->layer[l];
@@ -197,7 +209,7 @@ static void carve(hdl_plan *p, arena *a, bool sparse, int states) {
       y->w = y[-1].wt, y->wt = y[-1].w;
     } else {
       y->w = take(a, y->size);
-      y->wt = (l || p->ae.tied) && !y->along_inputs ? take(a, (size_t)y->n * (size_t)y->mp) : NULL;
+      y->wt = (l || p->ae.tied || p->gibbs) && !y->along_inputs ? take(a, (size_t)y->n * (size_t)y->mp) : NULL;
       y->g = take(a, y->size);
     }
     y->b = take(a, width), y->gb = take(a, width);
@@ -210,6 +222,7 @@ static void carve(hdl_plan *p, arena *a, bool sparse, int states) {
     y->a = y->pairs == 2 ? y->d + y->lda / 2 : take(a, block * (size_t)y->lda);
     y->x = l ? y[-1].a : p->x;
   }
+  if (p->gibbs) beside(p, a, block, states);
   if (p->reconstructs) codes(p, a);
   p->target = p->reconstructs && !p->drop_input ? p->x : take(a, block * (size_t)p->layer[p->layers - 1].lda);
   p->label = take(a, block);

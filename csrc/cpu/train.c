@@ -5,7 +5,8 @@
  *   2. a thread takes its share of the weights: dW over all the block's rows, and, after the last block, the update.
  * An autoencoder's sparsity needs the mini-batch's mean activations before the first delta: phase 1 is then cut in two
  * by a barrier, and a mini-batch of several blocks is encoded once more beforehand.
- * So nothing is reduced over threads, and no sum depends on how many there are.
+ * An RBM's two phases are its rows' Gibbs steps and the statistics of its two phases (gibbs.c); its chains are rows
+ * after the samples of a mini-batch. So nothing is reduced over threads, and no sum depends on how many there are.
  */
 #include "internal.h"
 
@@ -89,6 +90,10 @@ static void phase_first(hdl_plan *p, hdl_pass *q, int thread, int r0, int r1) {
 
 static void phase_rows(call *c, hdl_pass *q, int thread) {
   hdl_plan *p = c->p;
+  if (p->gibbs) {
+    p->k->gibbs(p, q, thread);
+    return;
+  }
   int r0 = q->rows * thread / p->threads, r1 = q->rows * (thread + 1) / p->threads;
   phase_first(p, q, thread, r0, r1);
   if (r0 == r1) return;
@@ -107,6 +112,10 @@ static void phase_rows(call *c, hdl_pass *q, int thread) {
 
 static void phase_weights(call *c, hdl_pass *q, int thread) {
   hdl_plan *p = c->p;
+  if (p->gibbs) {
+    p->k->statistics(p, q, thread);
+    return;
+  }
   if (p->ae.contractive > 0 || q->slopes) p->k->sums(p, q, thread);
   for (int l = 0; l < p->layers + q->slopes; l++) p->k->weights(p, q, l, thread);
   if (!q->update || !q->last) return;
@@ -127,7 +136,7 @@ static void account(call *c, const hdl_pass *q, int64_t steps_done) {
     c->result.cost += (double)p->row_cost[r], c->result.correct += p->row_hit[r];
   c->result.samples += q->rows;
   c->result.steps = steps_done;
-  if (!c->progress) return;
+  if (!c->progress || (q->chains && !q->last)) return; /* all chains take a step, or none */
   double t = now();
   if (t - c->last_call < 0.05) return;
   c->last_call = t;
@@ -137,12 +146,17 @@ static void account(call *c, const hdl_pass *q, int64_t steps_done) {
   }
 }
 
-/* Block b of the n samples of a mini-batch that begin at `from`. */
+/* Rows after the samples of a mini-batch. */
+static int64_t chains(const call *c) { return c->p->gibbs && c->what <= GRADIENT ? c->p->gibbs->chains : 0; }
+
+/* Block b of the n samples of a mini-batch that begin at `from`, and of the chains. */
 static void choose(const call *c, hdl_pass *q, int64_t from, int64_t n, int64_t b, int64_t blocks) {
-  int64_t lo = n * b / blocks, hi = n * (b + 1) / blocks;
-  size_t width = (size_t)c->p->widths[c->what == ENCODE ? 1 : c->p->layers];
+  int64_t rows = n + chains(c), first = rows * b / blocks, end = rows * (b + 1) / blocks;
+  int64_t lo = first < n ? first : n, hi = end < n ? end : n;
+  size_t width = (size_t)c->p->widths[c->what == ENCODE ? 1 : c->p->gibbs ? 0 : c->p->layers];
   q->order = c->order ? c->order + from + lo : NULL;
   q->base = from + lo, q->row0 = lo, q->rows = (int)(hi - lo);
+  q->chain0 = first - lo, q->chains = (int)(end - hi - q->chain0);
   q->first = b == 0, q->last = b + 1 == blocks;
   q->out = c->out ? c->out + (size_t)(from + lo) * width : NULL;
 }
@@ -152,12 +166,13 @@ static void body(void *argument, int thread) {
   hdl_plan *p = c->p;
   for (int64_t s = 0; s < c->steps; s++) {
     int64_t from = s * c->batch, n = c->count - from < c->batch ? c->count - from : c->batch;
-    int64_t blocks = (n + p->block - 1) / p->block;
+    int64_t more = chains(c), room = more ? 2 * p->block : p->block, blocks = (n + more + room - 1) / room;
     hdl_pass q = {.data = c->data, .backward = c->what <= GRADIENT};
     q.scored = (c->data->y || p->reconstructs) && c->what != ENCODE;
     q.mean = c->what == TRAIN && p->ae.beta > 0, q.slopes = c->what == GRADIENT && p->ae.beta > 0;
     q.key[0] = c->key[0], q.key[1] = c->key[1];
     prepare(c, &q, s, n);
+    q.chain_weight = more ? (float)n / (float)more : 0;
     for (int64_t b = 0; q.mean && blocks > 1 && b < blocks; b++) {
       choose(c, &q, from, n, b, blocks);
       phase_first(p, &q, thread, q.rows * thread / p->threads, q.rows * (thread + 1) / p->threads);
@@ -214,8 +229,9 @@ static hdl_status run(call *c) {
   return c->status;
 }
 
-static void dropout_key(hdl_key key, uint32_t out[2]) {
-  hdl_random_u32(key.seed, key.round, key.shard, HDL_RNG_DROPOUT, 0, 2, out);
+static void draws_key(hdl_plan *p, hdl_key key, uint32_t out[2]) {
+  hdl_random_u32(key.seed, key.round, key.shard, p->gibbs ? HDL_RNG_GIBBS : HDL_RNG_DROPOUT, 0, 2, out);
+  if (p->gibbs) hdl_random_u32(key.seed, key.round, key.shard, HDL_RNG_CHAINS, 0, 2, p->gibbs->key);
 }
 
 hdl_status hdl_train(hdl_plan *p, float *weights, float *state, const hdl_data *data, const int64_t *order,
@@ -230,7 +246,7 @@ hdl_status hdl_train(hdl_plan *p, float *weights, float *state, const hdl_data *
   int states = hdl_state_vectors(update->rule);
   size_t P = hdl_parameters(p);
   if (states && !state) return hdl_fail(HDL_EINVAL, "this rule keeps %d vectors of state", states);
-  if (p->reconstructs && update->max_norm > 0) return hdl_fail(HDL_EINVAL, "an autoencoder has no max_norm");
+  if (p->reconstructs && update->max_norm > 0) return hdl_fail(HDL_EINVAL, "autoencoders and RBMs have no max_norm");
   if (update->rule >= HDL_ADAGRAD && !(update->epsilon > 0))
     return hdl_fail(HDL_EINVAL, "epsilon is %g, expected a positive number", (double)update->epsilon);
   if (count == 0) return HDL_OK;
@@ -239,7 +255,7 @@ hdl_status hdl_train(hdl_plan *p, float *weights, float *state, const hdl_data *
   for (int s = 0; s < states; s++) hdl_pack(p, state + (size_t)s * P, HDL_STATE + (unsigned)s);
   call c = {.p = p, .what = TRAIN, .data = data, .order = order, .count = count, .batch = batch};
   c.steps = (count + batch - 1) / batch, c.rule = update, c.progress = progress, c.context = context;
-  dropout_key(key, c.key);
+  draws_key(p, key, c.key);
   status = run(&c);
   if (result) *result = c.result;
   if (status == HDL_OK || status == HDL_EINTERRUPT) {
@@ -259,7 +275,7 @@ hdl_status hdl_gradient(hdl_plan *p, const float *weights, const hdl_data *data,
   if ((status = load(p, data, weights, 0))) return status;
   call c = {.p = p, .what = GRADIENT, .data = data, .order = order, .count = count, .batch = count, .steps = 1};
   c.progress = progress, c.context = context;
-  dropout_key(key, c.key);
+  draws_key(p, key, c.key);
   status = run(&c);
   if (result) *result = c.result;
   if (status == HDL_OK) hdl_unpack(p, gradient, HDL_GRADIENT);
@@ -287,6 +303,7 @@ hdl_status hdl_forward(hdl_plan *p, const float *weights, const hdl_data *data, 
 
 hdl_status hdl_encode(hdl_plan *p, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
                       float *out, hdl_progress progress, void *context, hdl_result *result) {
-  if (!p || !p->reconstructs || !out) return hdl_fail(HDL_EINVAL, "codes need an autoencoder and room for them");
+  if (!p || !p->reconstructs || !out)
+    return hdl_fail(HDL_EINVAL, "codes need an autoencoder or RBM, and room for them");
   return outwards(p, ENCODE, weights, data, order, count, out, progress, context, result);
 }

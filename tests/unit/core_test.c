@@ -4,6 +4,7 @@
 #include "hdl.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,6 +207,72 @@ static void stopping(void) {
   free(order);
 }
 
+/* Trains one RBM; returns its weights, statistics and outputs mixed, then its chains (malloc), all n of them. */
+static float *boltzmann(int I, int H, int chains, int rule, int x_type, hdl_isa isa, int threads, int block,
+                        size_t *n) {
+  hdl_rbm rbm = {I, H, rule % 2, 1 + rule % 3, chains, 0.1f, 0.5f * (float)(rule % 2)};
+  size_t P = (size_t)(I * H + I + H), Q = P + (size_t)(rbm.beta > 0 ? H : 0);
+  *n = P + (size_t)(chains * I);
+  float *w = malloc(*n * 4), *v = w + P, *state = calloc(P * 2, 4), *g = malloc(Q * 4), *scale = malloc((size_t)I * 4);
+  float *out = malloc(COUNT * (size_t)(I + H) * 4), *x = malloc(N * (size_t)I * 4);
+  uint8_t *bytes = malloc(N * (size_t)I);
+  int32_t *indices = malloc(N * (size_t)I * 4);
+  int64_t indptr[N + 1] = {0}, order[COUNT];
+  for (size_t i = 0; i < *n; i++) w[i] = i < P ? 0.2f * uniform(i) : uniform(i) > 0;
+  for (int r = 0; r < N; r++) {
+    indptr[r + 1] = indptr[r];
+    for (int i = 0; i < I; i++) {
+      bool on = uniform((uint64_t)(r * I + i)) > 0.1f;
+      bytes[r * I + i] = on;
+      if (x_type != HDL_CSR)
+        x[r * I + i] = on;
+      else if (on)
+        x[indptr[r + 1]] = 1, indices[indptr[r + 1]++] = i;
+    }
+  }
+  for (int i = 0; i < I; i++) scale[i] = 0.9f;
+  for (int i = 0; i < COUNT; i++) order[i] = (i * 7) % N;
+  hdl_data data = {x_type, HDL_CLASS, N,   x_type == HDL_U8 ? (void *)bytes : (void *)x, indptr, indices,
+                   scale,  NULL,      NULL};
+  float lr[COUNT];
+  for (int i = 0; i < COUNT; i++) lr[i] = 0.01f;
+  hdl_update update = {.rule = rule, .lr = lr, .l2 = 0.01f, .momentum = 0.5f, .beta1 = 0.9f, .beta2 = 0.99f};
+  update.rho = 0.9f, update.epsilon = 0.01f;
+  hdl_key key = {5, 6, 7};
+  hdl_result result;
+  hdl_plan *plan;
+  CHECK(hdl_rbm_new(&plan, &rbm, block, threads, isa) == HDL_OK, "isa %d", isa);
+  CHECK(hdl_rbm_chains(plan, v) == HDL_OK, "chains");
+  CHECK(hdl_train(plan, w, state, &data, order, COUNT, 40, &update, key, NULL, NULL, &result) == HDL_OK, "train");
+  CHECK(result.steps == 3 && result.samples == COUNT && result.cost > 0, "%d steps", (int)result.steps);
+  CHECK(hdl_gradient(plan, w, &data, NULL, N, key, g, NULL, NULL, &result) == HDL_OK, "gradient");
+  CHECK(hdl_rbm_chains(plan, NULL) == HDL_OK, "no chains");
+  CHECK(hdl_forward(plan, w, &data, order, COUNT, out, NULL, NULL, &result) == HDL_OK, "forward");
+  CHECK(hdl_encode(plan, w, &data, order, COUNT, out + COUNT * I, NULL, NULL, &result) == HDL_OK, "encode");
+  for (size_t i = 0; i < Q; i++) w[i % P] += 0.01f * g[i];
+  for (int i = 0; i < COUNT * (I + H); i++) w[(size_t)i % P] += 0.01f * out[i];
+  CHECK(!chains || hdl_gradient(plan, w, &data, NULL, N, key, g, NULL, NULL, &result) == HDL_EINVAL, "no chains");
+  hdl_plan_free(plan);
+  free(state), free(g), free(scale), free(out), free(x), free(bytes), free(indices);
+  return w;
+}
+
+static void boltzmanns(int I, int H, int chains, int rule, int x_type) {
+  size_t n;
+  float *expected = boltzmann(I, H, chains, rule, x_type, HDL_ISA_GENERIC, 1, 64, &n);
+  for (int isa = HDL_ISA_GENERIC; isa <= (int)hdl_best_isa(); isa++) {
+    float *one = boltzmann(I, H, chains, rule, x_type, isa, 1, 64, &n);
+    float *other = boltzmann(I, H, chains, rule, x_type, isa, 3, 11, &n);
+    CHECK(!memcmp(one, other, n * 4), "RBM %d-%d, %d chains, rule %d x %d isa %d", I, H, chains, rule, x_type, isa);
+    size_t far = 0; /* a draw within rounding of its probability may fall on either side */
+    for (size_t i = 0; i < n; i++) far += fabsf(one[i] - expected[i]) > 0.01f;
+    CHECK(far <= n / 50, "RBM %d-%d, %d chains, rule %d x %d isa %d: %d far", I, H, chains, rule, x_type, isa,
+          (int)far);
+    free(one), free(other);
+  }
+  free(expected);
+}
+
 int main(void) {
   int32_t narrow[] = {131, 25, 10}, deep[] = {19, 53, 35, 7, 3}, small[] = {1, 2};
   for (int x = HDL_F32; x <= HDL_CSR; x++)
@@ -217,6 +284,12 @@ int main(void) {
   for (int variant = 0; variant < 60; variant += 1 + variant % 3)
     compare_autoencoders(variant, variant % 2 ? 131 : 19, variant % 5 ? 25 : 53, variant % 2 ? HDL_CSR : HDL_F32);
   stopping();
+  for (int x = HDL_F32; x <= HDL_CSR; x++)
+    for (int rule = HDL_SGD; rule <= HDL_ADAM; rule++) {
+      boltzmanns(131, 67, 0, rule, x);
+      boltzmanns(19, 53, rule % 2 ? 5 : 77, rule, x);
+    }
+  boltzmanns(1, 1, 1, HDL_SGD, HDL_F32);
   printf("%d failures, best %s\n", failures, hdl_isa_name(hdl_best_isa()));
   return failures != 0;
 }

@@ -9,8 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ONCE = ["pool", "isa", "plan", "pack", "check", "train", "peak"]
-KERNELS = ["micro", "dense", "dot", "sparse", "activation", "loss", "input", "update", "autoencoder", "kernels"]
+ONCE = ["pool", "isa", "plan", "pack", "check", "train", "rbm", "peak"]
+KERNELS = [
+    "micro",
+    "dense",
+    "dot",
+    "sparse",
+    "activation",
+    "loss",
+    "input",
+    "update",
+    "autoencoder",
+    "gibbs",
+    "kernels",
+]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1"]
 
 

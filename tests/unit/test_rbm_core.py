@@ -1,0 +1,213 @@
+"""Restricted Boltzmann machines: the core against the reference, and against itself on other threads and blocks."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hdl import ops
+from hdl import spec as specs
+from hdl.errors import Interrupted, SpecError
+from hdl.ops import Key, Samples, rules
+
+KEY = Key(7, 3, 1)
+
+
+def make_spec(net="4-3", l1=0, l2=0, optimizer="sgd", **part):
+    return specs.parse({"model": "rbm", "net": net, "loss": "squared", "l1": l1, "l2": l2, "optimizer": optimizer,
+                        "rbm": part})  # fmt: skip
+
+
+def make_weights(spec, seed=0, scale=0.5):
+    inputs, hidden = spec.net
+    return np.random.default_rng(seed).normal(0, scale, inputs * hidden + inputs + hidden)
+
+
+def make_data(spec, n, seed=1):
+    rng = np.random.default_rng(seed)
+    if spec.rbm.visible == "gaussian":
+        return rng.normal(size=(n, spec.net[0])).astype(np.float32)
+    return (rng.random((n, spec.net[0])) < 0.4).astype(np.float32)
+
+
+def make_chains(spec, seed=2, dtype=np.float32):
+    part = spec.rbm
+    if not part.persistent:
+        return None
+    return (np.random.default_rng(seed).random((part.chains, spec.net[0])) < 0.5).astype(dtype)
+
+
+@st.composite
+def jobs(draw):
+    net = [draw(st.integers(1, 90)), draw(st.integers(1, 90))]
+    spec = make_spec(
+        net,
+        l1=draw(st.sampled_from([0, 0.01])),
+        l2=draw(st.sampled_from([0, 0.1])),
+        optimizer={"name": draw(st.sampled_from(sorted(rules.VECTORS))), "lr": 0.05},
+        visible=draw(st.sampled_from(["binary", "gaussian"])),
+        k=draw(st.integers(1, 3)),
+        persistent=draw(st.booleans()),
+        chains=draw(st.sampled_from([1, 7, 70])),
+        beta=draw(st.sampled_from([0, 0.5])),
+    )
+    n = draw(st.integers(1, 60))
+    v, rng = make_data(spec, n), np.random.default_rng(1)
+    kind = draw(st.sampled_from(["float", "uint8", "csr"]))
+    scale = (rng.random(net[0]) + 0.5).astype(np.float32)
+    samples = Samples(v)
+    if kind == "uint8":
+        samples = Samples(rng.integers(0, 256, v.shape).astype(np.uint8), None, scale / 255, scale / 9)
+    elif kind == "csr":
+        samples = Samples(scipy.sparse.csr_array(v * (rng.random(v.shape) < 0.5)), None, scale)
+    return spec, samples, draw(st.integers(1, 70))
+
+
+def near(actual, expected, tolerance=2e-4):
+    """Near in all but a few places: a draw within rounding of its probability may fall on the other side."""
+    bound = tolerance * max(1.0, np.abs(expected).max(initial=0))
+    assert (np.abs(actual - expected) > bound).sum() <= 0.005 * expected.size
+
+
+@settings(max_examples=60)
+@given(jobs(), st.sampled_from([1, 2]), st.integers(0, 2))
+def test_the_core_agrees_with_the_reference(job, threads, kernels):
+    found = pytest.importorskip("hdl._cpu").isas()
+    spec, samples, batch = job
+    core, reference = ops.make(spec, "cpu", threads, found[kernels % len(found)]), ops.make(spec, "reference")
+    order = np.random.default_rng(2).integers(0, len(samples), 50)
+    w = make_weights(spec, scale=0.3 / np.sqrt(max(spec.net))).astype(np.float32)
+    double = w.astype(np.float64)
+    chains = make_chains(spec)
+    twin = None if chains is None else chains.astype(np.float64)
+    g, seen = core.gradient(w, samples, order, KEY, chains=chains)
+    expected, told = reference.gradient(double, samples, order, KEY, chains=twin)
+    assert g.shape == (core.layout.statistics,)
+    near(g, expected)
+    if chains is not None:
+        near(chains, twin)
+    assert seen.cost == pytest.approx(told.cost, rel=1e-3, abs=1e-4)
+    assert (seen.samples, seen.correct) == (told.samples, 0)
+    out, seen = core.forward(w, samples, order)
+    expected, told = reference.forward(double, samples, order)
+    near(out, expected)
+    assert seen.cost == pytest.approx(told.cost, rel=1e-4, abs=1e-4)
+    near(core.encode(w, samples, order), reference.encode(double, samples, order))
+    if spec.optimizer.name in ("sgd", "momentum", "nesterov") and not spec.l1:
+        lr, vectors = np.full(ops.steps(50, batch), 1e-3, np.float32), core.state_vectors
+        state, other = np.zeros((vectors, w.size), np.float32), np.zeros((vectors, w.size))
+        told = reference.train(double, other, samples, order, batch, lr, 5, KEY, chains=twin)
+        seen = core.train(w, state, samples, order, batch, lr, 5, KEY, chains=chains)
+        near(w, double, 1e-3)
+        near(state, other, 1e-3)
+        assert seen.cost == pytest.approx(told.cost, rel=1e-2, abs=1e-3)
+        assert (seen.samples, seen.steps) == (told.samples, told.steps)
+
+
+@pytest.mark.parametrize("rule", sorted(rules.VECTORS))
+def test_the_cores_rules_are_the_references(rule):
+    """Far from convergence and with large biases no gradient is near 0, where the rules are smooth."""
+    pytest.importorskip("hdl._cpu")
+    spec = make_spec("9-5", l1=0.01, l2=0.02, optimizer={"name": rule, "momentum": 0.8, "epsilon": 1e-3})
+    core, reference = ops.make(spec, "cpu"), ops.make(spec, "reference")
+    v = np.random.default_rng(3).random((40, 9)).astype(np.float32) + 2  # far outside of what means can be
+    w = make_weights(spec).astype(np.float32)
+    double = w.astype(np.float64)
+    state, other = np.zeros((core.state_vectors, w.size), np.float32), np.zeros((core.state_vectors, w.size))
+    lr = np.full(5, 0.01, np.float32)
+    core.train(w, state, Samples(v), np.arange(40), 8, lr, 3, KEY)
+    reference.train(double, other, Samples(v), np.arange(40), 8, lr, 3, KEY)
+    np.testing.assert_allclose(w, double, rtol=1e-3, atol=1e-3)
+    near(state, other, 1e-3)
+
+
+def trained(spec, threads, isa, v, batch):
+    core = ops.make(spec, "cpu", threads, isa)
+    w = make_weights(spec, scale=0.05).astype(np.float32)
+    state, chains = np.zeros((core.state_vectors, w.size), np.float32), make_chains(spec)
+    lr = np.full(ops.steps(len(v), batch), 0.02, np.float32)
+    result = core.train(w, state, Samples(v), np.arange(len(v)), batch, lr, 2, KEY, chains=chains)
+    sums, _ = core.gradient(w, Samples(v), None, KEY, chains=chains)
+    out = [w, state, sums, core.forward(w, Samples(v))[0], core.encode(w, Samples(v))]
+    return [part.tobytes() for part in out + ([] if chains is None else [chains])] + [result.cost]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {},
+        {"k": 2, "beta": 0.3},
+        {"persistent": True, "chains": 130},
+        {"visible": "gaussian"},
+        {"visible": "gaussian", "persistent": True, "chains": 300},
+    ],
+)
+def test_bytes_do_not_depend_on_the_number_of_threads(part):
+    """Mini-batches of one block and of several, of fewer and of more rows than chains."""
+    spec = make_spec("150-67", optimizer="momentum", **part)
+    v = make_data(spec, 500)
+    for isa in pytest.importorskip("hdl._cpu").isas():
+        for batch in (50, 290):
+            one = trained(spec, 1, isa, v, batch)
+            assert trained(spec, 1, isa, v, batch) == one
+            assert trained(spec, 2, isa, v, batch) == one
+            assert trained(spec, 3, isa, v, batch) == one
+
+
+@pytest.mark.parametrize("chains", [0, 90])
+def test_bytes_do_not_depend_on_blocks(chains):
+    core = pytest.importorskip("hdl._cpu")
+    spec = make_spec("40-30", persistent=chains > 0, chains=chains or 1)
+    v, found = make_data(spec, 100), []
+    for block in (7, 32, 512):
+        plan = core.RbmPlan(40, 30, chains=chains, max_batch=block, threads=2)
+        w, particles = make_weights(spec, scale=0.1).astype(np.float32), make_chains(spec)
+        plan.train(w, None, v, None, np.arange(100), 60, 0.1, seed=5, chains=particles)
+        found.append(w.tobytes() + (particles.tobytes() if chains else b""))
+    assert found[0] == found[1] == found[2]
+
+
+def test_wrong_arguments_of_the_core_are_errors():
+    core = pytest.importorskip("hdl._cpu")
+    plan, v = core.RbmPlan(4, 3), np.ones((5, 4), np.float32)
+    w = np.zeros(plan.parameters, np.float32)
+    for wrong in ({"k": 0}, {"chains": -1}, {"rho": 2}, {"beta": -1}, {"threads": 0}, {"max_batch": 0}):
+        with pytest.raises(SpecError):
+            core.RbmPlan(4, 3, **wrong)
+    for widths in ((0, 3), (4, 0)):
+        with pytest.raises(SpecError, match="width"):
+            core.RbmPlan(*widths)
+    with pytest.raises(SpecError, match="order"):
+        plan.train(w, None, v, None, [5], 1, 0.1)
+    with pytest.raises(SpecError, match="weights has"):
+        plan.train(w[:-1].copy(), None, v, None, [0], 1, 0.1)
+    with pytest.raises(SpecError, match="batch"):
+        plan.train(w, None, v, None, [0], 0, 0.1)
+    with pytest.raises(SpecError, match="lr has"):
+        plan.train(w, None, v, None, [0, 1], 1, np.ones(1, np.float32))
+    with pytest.raises(SpecError, match="x has shape"):
+        plan.train(w, None, v[:, :3], None, [0], 1, 0.1)
+    assert not w.any()
+
+
+def test_progress_stops_the_core_after_a_whole_step():
+    pytest.importorskip("hdl._cpu")
+    spec = make_spec("300-200")
+    core, w, v = ops.make(spec, "cpu"), make_weights(spec, scale=0.01).astype(np.float32), make_data(spec, 100)
+    lr = np.zeros(20_000, np.float32)
+    with pytest.raises(Interrupted):
+        core.train(w, np.zeros((0, w.size), np.float32), Samples(v), np.tile(np.arange(100), 20_000), 100, lr, 0, KEY,
+                   lambda done, steps: True)  # fmt: skip
+
+
+def test_nothing_to_do_leaves_everything():
+    pytest.importorskip("hdl._cpu")
+    spec = make_spec(persistent=True, chains=5, beta=0.5)
+    core, w, chains = ops.make(spec, "cpu"), make_weights(spec).astype(np.float32), make_chains(spec)
+    samples, none = Samples(make_data(spec, 4)), np.zeros(0, np.int64)
+    before = chains.copy()
+    assert core.train(w, np.zeros((0, w.size), np.float32), samples, none, 5, np.zeros(0, np.float32),
+                      chains=chains).steps == 0  # fmt: skip
+    assert not core.gradient(w, samples, none, chains=chains)[0].any()
+    assert np.array_equal(chains, before)
