@@ -78,7 +78,8 @@ class Free:
             shard = host.shard(number, self.worker.beat)
             if not self.adopted and len(shard.validation):  # it is measured on what all have in common, not more often
                 none, held = np.arange(0), shard.validation
-                shard = replace(shard, validation=replace(held, x=held.x[none], y=held.y[none]))
+                y = None if held.y is None else held.y[none]
+                shard = replace(shard, validation=replace(held, x=held.x[none], y=y))
             self.worker.beat(number, self.chunks % self.per_round / self.per_round)
             own = step.train_shard(self.spec, weights, shard, number, host.ops)
             self._add(own.sums)

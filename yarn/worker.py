@@ -194,6 +194,7 @@ class Worker:
     def on_free(self, command: dict[str, Any]) -> None:
         """Trains without waiting for anybody, until the next command."""
         if command["given"]:
+            self.desk.came("equal")  # of what was trained before
             weights = wire.decode(self._gift("free"))
             self.free = Free(self, Weights(0, weights.w, average.start(self.host.plan.spec, weights.w)))
         self.free.run(command["last"])

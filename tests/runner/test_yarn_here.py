@@ -7,6 +7,7 @@ from hdl.errors import DeadlineError, SpecError, WorkerError
 from hdl.runners.base import Job, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
+from hdl.table import Table
 from tests.runner.common import signatures, state_bytes
 from tests.runner.test_same_bytes import MODES
 from tests.runner.yarn_here import YarnHere
@@ -110,3 +111,13 @@ def test_other_runners_refuse_async(csv, tmp_path):
     spec = parse({"net": "0-5-0", "shards": 4, **ASYNC})
     with pytest.raises(SpecError, match="runner local has no async; --runner yarn does"):
         driver.train(Job(csv(), str(tmp_path / "model"), spec), LocalRunner(1, 1))
+
+
+def test_a_stack_learns_its_layers_without_waiting(csv, tmp_path):
+    spec = parse({"model": "stacked", "net": "0-5-4-0", "shards": 4, "batch": 8, "seed": 3, **ASYNC,
+                  "pretrain": {"epochs": 4}, "optimizer": "adam"})  # fmt: skip
+    outcome = YarnHere(3).train(Job(csv(3000), str(tmp_path / "model"), spec))
+    layers = [Table(str(tmp_path / "model" / name)).rows() for name in ("layer1", "layer2")]
+    assert [len([row for row in rows if not row["final"]]) for rows in layers] == [2, 2]
+    assert all(rows[-1]["val_cost"] < rows[0]["val_cost"] for rows in layers)
+    assert outcome.rows[-1]["val_accuracy"] > 0.7  # nobody can know more than 0.8 of these samples
