@@ -50,8 +50,10 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         """
         self._seed_once(False)
         samples = self._samples(X, new=True)
-        found, self._below = self._learn(self._spec(samples), samples)
-        return self._keep(found, samples)
+        found, self._below, self.loss_curves_ = self._learn(self._spec(samples), samples)
+        self._keep(found, samples)
+        self.n_iter_ = sum(map(len, self.loss_curves_))
+        return self
 
     def _partial_fit(self, X: ArrayLike) -> Any:
         again = hasattr(self, "_weights")
@@ -78,11 +80,12 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         given, width = check_array(X, dtype=np.float32), self._n_features_out
         if given.shape[1] != width:
             raise ValueError(f"X has {given.shape[1]} codes, but {type(self).__name__} makes {width}")
-        found = self._decoder()(given)
-        schema = self._schema
-        if schema.shift is not None:
-            found = found - schema.shift
-        return found if schema.scale is None else found / schema.scale
+        return self._unscaled(self._decoder()(given))
+
+    def _unscaled(self, x: NDArray) -> NDArray[np.float32]:
+        """What the net sees [N, I] in the data's own scale."""
+        x = x if self._schema.shift is None else x - self._schema.shift
+        return x if self._schema.scale is None else x / self._schema.scale
 
     @property
     def components_(self) -> NDArray[np.float32]:
@@ -133,17 +136,21 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
     def _limits(self, spec: Spec) -> rounds.Limits:
         return rounds.Limits(spec.epochs)
 
-    def _learn(self, spec: Spec, samples: Samples) -> tuple[tuple[Spec, rounds.Trained], list[Layer]]:
-        """The whole and its trained weights, and the layers of a stack."""
+    def _learn(
+        self, spec: Spec, samples: Samples
+    ) -> tuple[tuple[Spec, rounds.Trained], list[Layer], list[list[float]]]:
+        """The whole and its trained weights, the layers of a stack, and the costs of each training."""
         below: list[Layer] = []
+        curves: list[list[float]] = []
         for stage in stack.stages(spec):
             if stage.model == "mlp" and spec.finetune == "none":
                 found = stage, rounds.Trained(sync.start(stage, stack.start(stage, below)))
                 break
             found = self._stage(stage, samples, below, self._limits(stage))
+            curves.append(found[1].curve)
             if stage.layer:
                 below.append((stage, found[1].weights.w))
-        return found, below
+        return found, below, curves
 
     def _stage(
         self, spec: Spec, samples: Samples, below: list[Layer], limits: rounds.Limits, start: Any = None
@@ -160,13 +167,11 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         shard = data.Shard(samples, rows(samples, slice(0, 0)))
         return spec, rounds.train(spec, start, shard, worker, limits)
 
-    def _keep(self, found: tuple[Spec, rounds.Trained], samples: Samples) -> Any:
+    def _keep(self, found: tuple[Spec, rounds.Trained], samples: Samples) -> None:
         """What a fit leaves behind."""
         self._fitted, trained = found
         self._weights, self.loss_curve_ = trained.weights, trained.curve
-        self.n_iter_ = len(trained.curve)
         self.mean_activations_ = self._encoder()(samples).mean(axis=0, dtype=np.float64)
-        return self
 
     def _make(self, spec: Spec) -> Any:
         return ops.make(spec, self._backend, threads(self.n_jobs))

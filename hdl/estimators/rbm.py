@@ -15,6 +15,8 @@ from hdl.estimators.features import FeatureLearner
 from hdl.models import codes
 from hdl.ops import layout
 
+ENUMERATED = 14  # units of a layer whose states are all tried
+
 
 class _Rbm(FeatureLearner):
     """What both kinds share."""
@@ -61,25 +63,43 @@ class _Rbm(FeatureLearner):
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """log p of each sample [N], in the scaled data: −F(x) − log Z.
 
-        F is the free energy, exact; log Z is estimated once a fit by annealed importance sampling (Salakhutdinov &
-        Murray 2008) with streams keyed by the seed.
+        F is the free energy, exact. log Z is found once a fit: by enumeration where one layer has at most 14 units (a
+        Gaussian visible layer cannot be it), else by annealed importance sampling (Salakhutdinov & Murray 2008) with
+        100 chains of 1000 steps from the data's means, in streams keyed by the seed.
         """
         from hdl.models import rbm
 
         check_is_fitted(self)
         x = codes.scaled(self._samples(X, new=False))
+        spec, w = self._fitted, self._weights.w
         if self._log_z is None:
-            self._log_z = rbm.ais(self._fitted, self._weights.w, seed=self._seed)
-        return -rbm.free_energy(self._fitted, self._weights.w, x) - self._log_z
+            inputs, hidden = spec.widths
+            few = hidden if self._visible == "gaussian" else min(inputs, hidden)
+            exact = few <= ENUMERATED
+            self._log_z = rbm.log_partition(spec, w) if exact else self._annealed()
+        return rbm.log_likelihood(spec, w, x, self._log_z)
+
+    def _annealed(self) -> float:
+        from hdl.models import rbm
+
+        base, n = self._means, self._schema.samples
+        if self._visible == "binary":
+            share = (base * n + 1) / (n + 2)
+            base = np.log(share / (1 - share))
+        return rbm.annealed(self._fitted, self._weights.w, seed=self._seed, base=base).log_z
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 
     def gibbs(self, v: ArrayLike, steps: int = 1) -> NDArray[np.float32]:
-        """Visible units [N, I] after so many Gibbs steps from `v`, in the data's own scale."""
+        """Visible units [N, I] after Gibbs steps from `v`, in the data's own scale; equal calls give equal draws."""
+        from hdl.models import rbm
+
         check_is_fitted(self)
-        raise NotImplementedError
+        x = codes.scaled(self._samples(v, new=False))
+        found = rbm.sample(self._fitted, self._weights.w, len(x), steps, self._seed, x)
+        return self._unscaled(found)
 
     @property
     def intercept_hidden_(self) -> NDArray[np.float32]:
@@ -97,9 +117,10 @@ class _Rbm(FeatureLearner):
         (_, hidden), (_, visible) = layout.of(self._fitted).split(self._weights.w)
         return hidden, visible
 
-    def _keep(self, *found: Any) -> Any:
-        self._log_z = None
-        return super()._keep(*found)
+    def _keep(self, found: Any, samples: Any) -> None:
+        self._log_z: float | None = None
+        self._means = codes.scaled(samples).mean(axis=0, dtype=np.float64)
+        super()._keep(found, samples)
 
     def _fields(self) -> dict[str, Any]:
         return {

@@ -73,8 +73,10 @@ class StackedAutoencoder(_Stack):
     components_ : ndarray [H, I]
         The product of the layers' weights: what each code looks for if the layers between were linear.
     mean_activations_ : ndarray [H]
-    loss_curve_ : list of float
-        Of the fine-tuning.
+    loss_curves_ : list of list of float
+        Of each layer's training, and of the fine-tuning.
+    n_iter_ : int
+        Epochs of all of them.
 
     Examples
     --------
@@ -166,7 +168,7 @@ class DBN(_Stack):
 
     Attributes
     ----------
-    components_, mean_activations_, loss_curve_ :
+    components_, mean_activations_, loss_curves_, n_iter_ :
         As of `StackedAutoencoder`.
 
     Examples

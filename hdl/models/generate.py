@@ -25,7 +25,7 @@ def generate(layers: Sequence[Layer], count: int, steps: int, seed: int) -> NDAr
     ----------
     layers : sequence of (spec, weights)
         From the data upwards, all of them RBMs. The topmost makes the Gibbs steps; below it each layer's visible units
-        take their mean values given the layer above (Hinton, Osindero & Teh 2006, section 6).
+        take their mean values given the layer above (as Hinton, Osindero & Teh 2006, section 6, but for the means).
     count : int
         n: chains, each with a start of its own.
     steps : int
@@ -46,7 +46,7 @@ def generate(layers: Sequence[Layer], count: int, steps: int, seed: int) -> NDAr
         if spec.model != "rbm":
             raise SpecError(f"an {spec.model} has no distribution to draw from; expected an RBM or a stack of them")
     top, w = layers[-1]
-    x = rbm.sample(top, w, count, steps, seed)
+    x = rbm.sample(top, w, count, steps, seed, means=len(layers) == 1)
     for spec, below in reversed(layers[:-1]):
         x = codes.Decoder(spec, below)(x)
     return x
