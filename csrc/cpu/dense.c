@@ -144,7 +144,7 @@ static void stripe_weights(hdl_plan *p, const hdl_pass *q, hdl_layer *y, int thr
 }
 
 /* Rows of W whose inputs, for all rows of the block, stay in L2 while the panels go by. */
-static int stripe_rows(const hdl_pass *q) { return q->rows > HDL_ROWS ? HDL_STRIPE * HDL_ROWS / q->rows : HDL_STRIPE; }
+static int stripe_rows(int rows) { return rows > HDL_ROWS ? HDL_STRIPE * HDL_ROWS / rows : HDL_STRIPE; }
 
 /* A thread's share of dW = X' D and of its update; dW is added to g between the blocks of a mini-batch. */
 void FN(weights)(hdl_plan *p, const hdl_pass *q, int l, int thread) {
@@ -167,7 +167,7 @@ void FN(weights)(hdl_plan *p, const hdl_pass *q, int l, int thread) {
     }
     return;
   }
-  int n = range.hi - range.lo, rows = stripe_rows(q), stripes = (n * VW + rows - 1) / rows;
+  int n = range.hi - range.lo, rows = stripe_rows(q->rows * y->pairs), stripes = (n * VW + rows - 1) / rows;
   for (int i = 0; i < stripes; i++)
     stripe_weights(p, q, y, thread, range.lo + n * i / stripes, range.lo + n * (i + 1) / stripes);
 }

@@ -67,10 +67,9 @@ static void softmax(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
   }
 }
 
-static void elementwise(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
+static void cross_entropy(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
   hdl_layer *y = &p->layer[p->layers - 1];
   int O = y->O, nv = (O + VW - 1) / VW;
-  bool scored = q->scored, squared = p->loss >= HDL_SQUARED, squash = p->loss == HDL_SIGMOID_SQUARED;
   for (int r = r0; r < r1; r++) {
     float *a = y->a + (ptrdiff_t)r * y->lda, *d = y->d + (ptrdiff_t)r * y->lda;
     const float *t = p->target + (ptrdiff_t)r * y->lda;
@@ -78,33 +77,56 @@ static void elementwise(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
     vi wrong = (vi){0};
     for (int v = 0; v < nv; v++) {
       vi real = vmask(O - v * VW);
-      vf z = vload(a + v * VW), target = vload(t + v * VW), out = z, slope = vset(1.f), c;
-      if (!squared) {
-        vf e = vexp(-vabs(z)), s = 1.f / (1.f + e);
-        out = vsel(z < (vf){0}, e * s, s); /* exact for both signs */
-        c = vmax(z, (vf){0}) - z * target + vlog(1.f + e);
-        wrong |= ((z >= (vf){0}) ^ (target >= vset(0.5f))) & real;
-      } else {
-        if (squash) out = vsigmoid(z), slope = out * (1.f - out);
-        c = 0.5f * (out - target) * (out - target);
-      }
+      vf z = vload(a + v * VW), target = vload(t + v * VW);
+      vf e = vexp(-vabs(z)), s = 1.f / (1.f + e), out = vsel(z < (vf){0}, e * s, s); /* exact for both signs */
+      wrong |= ((z >= (vf){0}) ^ (target >= vset(0.5f))) & real;
       vstore(a + v * VW, out);
-      vstore(d + v * VW, vkeep((out - target) * slope, real));
-      cost += vkeep(c, real);
+      vstore(d + v * VW, vkeep(out - target, real));
+      cost += vkeep(vmax(z, (vf){0}) - z * target + vlog(1.f + e), real);
     }
     if (q->out) memcpy(q->out + (ptrdiff_t)r * O, a, sizeof(float) * (size_t)O);
-    p->row_cost[r] = scored ? vsum(cost) : 0;
+    p->row_cost[r] = q->scored ? vsum(cost) : 0;
     int any = 0;
     for (int i = 0; i < VW; i++) any |= wrong[i];
-    p->row_hit[r] = scored && !squared && !any;
+    p->row_hit[r] = q->scored && !any;
+  }
+}
+
+/* squash: through a sigmoid. An autoencoder's outputs are many and its layers few, so this counts: nothing is stored
+ * that nobody reads. */
+INLINE void squared(const bool squash, hdl_plan *p, const hdl_pass *q, int r0, int r1) {
+  hdl_layer *y = &p->layer[p->layers - 1];
+  int O = y->O, nv = (O + VW - 1) / VW;
+  vi tail = vmask(O - (nv - 1) * VW);
+  for (int r = r0; r < r1; r++) {
+    float *a = y->a + (ptrdiff_t)r * y->lda, *d = y->d + (ptrdiff_t)r * y->lda;
+    const float *t = p->target + (ptrdiff_t)r * y->lda;
+    vf cost = (vf){0};
+    for (int v = 0; v < nv; v++) {
+      vf out = vload(a + v * VW), miss;
+      if (squash) out = vsigmoid(out);
+      if (q->out) vstore(a + v * VW, out);
+      miss = out - vload(t + v * VW);
+      if (v + 1 == nv) miss = vkeep(miss, tail);
+      cost = vfma(miss, miss, cost);
+      if (squash) miss *= out * (1.f - out);
+      vstore(d + v * VW, miss);
+    }
+    if (q->out) memcpy(q->out + (ptrdiff_t)r * O, a, sizeof(float) * (size_t)O);
+    p->row_cost[r] = q->scored ? 0.5f * vsum(cost) : 0;
+    p->row_hit[r] = 0;
   }
 }
 
 void FN(loss)(hdl_plan *p, const hdl_pass *q, int r0, int r1) {
   if (p->loss == HDL_SOFTMAX)
     softmax(p, q, r0, r1);
+  else if (p->loss == HDL_SIGMOID_CE)
+    cross_entropy(p, q, r0, r1);
+  else if (p->loss == HDL_SQUARED)
+    squared(false, p, q, r0, r1);
   else
-    elementwise(p, q, r0, r1);
+    squared(true, p, q, r0, r1);
   if (!q->backward) return;
   bool bad = false;
   for (int r = r0; r < r1; r++) bad |= !isfinite(p->row_cost[r]);

@@ -3,6 +3,8 @@
 Thread pools of different BLAS libraries fight inside one process, so each competitor gets its own. It imports nothing
 of this project except for `hdl` itself: the interpreter that runs PyTorch need not have it.
 
+Rows with the activation "sparse" are sparse autoencoders (autoencoders.py, beside this file).
+
 A line in:   {"widths": [400, 25, 10], "batch": 50, "activation": "sigmoid"}  builds the net and warms up
              {"seconds": 0.3}                                                  trains for about so long
 A line out:  {"step": seconds per training step} or {"error": text}
@@ -15,6 +17,7 @@ import sys
 import time
 from itertools import pairwise
 
+import autoencoders
 import numpy as np
 
 LR = 0.01
@@ -208,7 +211,8 @@ def main():
         ask = json.loads(line)
         try:
             if "widths" in ask:
-                run = MAKERS[name](ask["widths"], ask["batch"], ask["activation"], threads)
+                makers = autoencoders.MAKERS if ask["activation"] == "sparse" else MAKERS
+                run = makers[name](ask["widths"], ask["batch"], ask["activation"], threads)
                 one = timed(run, 2, clock) / 2
                 if one < 0.1:  # the first steps of a small net say little
                     timed(run, BATCHES, clock)

@@ -25,6 +25,8 @@ ROWS = [
     ("784-512-512-10", "relu", 128),
     ("784-2048-1024-10", "relu", 128),
     ("784-2500-2000-1500-1000-500-10", "relu", 1000),
+    ("64-25-64", "sparse", 100),  # autoencoders: autoencoders.py
+    ("784-196-784", "sparse", 128),
 ]
 OURS = ["hdl", "numpy", "scikit-learn"]
 TORCH = ["torch eager", "torch.compile", "torch eager †"]
