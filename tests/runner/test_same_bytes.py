@@ -28,6 +28,13 @@ MODES = {
     "stacked-unrolled": {"model": "stacked", "net": "0-5-2", "finetune": "reconstruct", "epochs": 8,
                          "optimizer": "lbfgs", "sync": {"mode": "gradient"},
                          "pretrain": {"epochs": 8, "optimizer": "lbfgs"}},
+    "rbm": {"model": "rbm", "net": "0-5", "optimizer": "momentum", "validation": 0.2, "rbm": {"k": 2, "beta": 0.1}},
+    "rbm-gradient": {"model": "rbm", "net": "0-5", "sync": {"mode": "gradient"}, "optimizer": "sgd",
+                     "rbm": {"visible": "gaussian"}},
+    "rbm-persistent": {"model": "rbm", "net": "0-5", "optimizer": "sgd", "rbm": {"persistent": True, "chains": 10}},
+    "rbm-persistent-gradient": {"model": "rbm", "net": "0-5", "optimizer": "adam", "sync": {"mode": "gradient"},
+                                "rbm": {"persistent": True, "chains": 10}},
+    "dbn": {"model": "dbn", "net": "0-5-4-0", "pretrain": {"epochs": 2}},
 }  # fmt: skip
 
 
