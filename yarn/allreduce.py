@@ -6,8 +6,8 @@ does not know of ranks, so the bytes are the local runner's for any number of wo
 
 Traffic: where each worker holds one node of the tree (shards and workers match, or each worker's shards are siblings),
 it sends and receives 2(n-1)/n of the update's bytes; each further node that it holds adds (n-1)/n. What is small, and
-whatever joins by shard and not number by number (`genetic`, chains), goes whole to everybody: one exchange instead of two,
-n-1 times the bytes.
+whatever joins by shard and not number by number (`genetic`, chains), goes whole to everybody: one exchange instead of
+two, n-1 times the bytes.
 
 Letters: n workers, P parameters.
 """

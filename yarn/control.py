@@ -105,7 +105,7 @@ class Server:
         self._gate = _Gate(self._context)
         self._gate.start()
         self._gate.configure_curve_callback(_DOMAIN.decode(), self)
-        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket: Any = self._context.socket(zmq.ROUTER)
         _tune(self._socket)
         self._socket.curve_server = True
         self._socket.curve_publickey, self._socket.curve_secretkey = secrets.curve(MASTER)
@@ -120,10 +120,10 @@ class Server:
         except (OSError, zmq.ZMQError) as error:
             self.close()
             raise WorkerError(f"cannot listen on {host}: {error}") from None
-        port = self._socket.last_endpoint.decode().rpartition(":")[2]
+        port = self._socket.last_endpoint.decode().rpartition(":")[2]  # type: ignore[union-attr]
         self.address = f"tcp://{host}:{port}"
         self._poll = select.poll()
-        self._poll.register(self._socket.fd, select.POLLIN)
+        self._poll.register(self._socket.fd, select.POLLIN)  # type: ignore[arg-type]
         self._poll.register(self._wake, select.POLLIN)
 
     def admit(self, name: str) -> None:
@@ -192,7 +192,7 @@ class Server:
     def _opened(self, frames: list[zmq.Frame]) -> tuple[str, dict[str, Any]] | None:
         """A message's sender and fields, if it is one that may be passed on."""
         try:
-            owner = self._owners.get(frames[-1].get("User-Id").encode())
+            owner = self._owners.get(str(frames[-1].get("User-Id")).encode())
             if owner is None:
                 raise MessageError("refused")
             if frames[0].bytes not in self._members[owner].values():
@@ -227,7 +227,7 @@ class Client:
             raise SpecError(f"channel: expected {WORK!r} or {BEAT!r} (given {channel!r})")
         self._keys, self._channel = keys, channel
         self._context = zmq.Context()
-        self._socket: zmq.Socket | None = None
+        self._socket: Any = None
         self.connect(address)
 
     def connect(self, address: str) -> None:

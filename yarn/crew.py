@@ -158,7 +158,7 @@ class Crew(Roster):
         self.gather()
         fresh = [member for member in self.members if member.fresh]
         for kind, content in self.shared.items() if fresh else ():
-            self._command(kind, members=fresh, gift=lambda member, k=kind, c=content: (k, c(member)))
+            self._command(kind, members=fresh, gift=lambda member, k=kind, c=content: (k, c(member)))  # type: ignore[misc]
         for member in fresh:
             member.fresh = False
         if self._remesh:

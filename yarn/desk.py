@@ -16,11 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
+from hdl import wire
+from hdl.data import Summary
 from hdl.errors import DeadlineError, WorkerError
 from hdl.runners.local_worker import receive, send
-from hdl.wire import Buffer
+from hdl.wire import Buffer, Update, Weights
 from hdl.yarn import bulk
 
 Address = tuple[str, int]
@@ -129,6 +131,25 @@ class Desk:
                 self._dismissed()
         if self._watch is channel:  # a second master may have come before the first one's end was seen
             self.master_gone.set()
+
+
+Kind = TypeVar("Kind", Weights, Update, Summary)
+
+
+def decoded(kind: type[Kind], content: Buffer) -> Kind:
+    """A message that is of the kind that is expected.
+
+    Raises
+    ------
+    WorkerError
+        It is another one.
+    WireError
+        It is none.
+    """
+    found = wire.decode(content)
+    if not isinstance(found, kind):
+        raise WorkerError(f"a peer sent {type(found).__name__}; expected {kind.__name__}")
+    return found
 
 
 def give(context: ssl.SSLContext, address: Address, name: str, content: Pieces, seconds: float) -> None:

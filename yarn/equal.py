@@ -14,6 +14,7 @@ from hdl.spec import Spec
 from hdl.sync import average
 from hdl.wire import Update, Weights
 from hdl.yarn.crew import Crew, Lost, Member
+from hdl.yarn.desk import decoded
 
 
 class Equaliser:
@@ -42,7 +43,7 @@ class Equaliser:
                     self._start(weights)
                 elif first:
                     equal = "equal", wire.encode_parts(weights)
-                    self.crew.hand(lambda member, equal=equal: equal)
+                    self.crew.hand(lambda member, equal=equal: equal)  # type: ignore[misc]
                 first = False
                 while self._fastest() < min(self.last, (weights.round + 1) * spec.sync.equal):
                     if said := self.crew.listen(0.1):
@@ -97,7 +98,7 @@ class Equaliser:
 
     def _since(self, member: Member) -> Update:
         """A worker's last weights, with the sums of what it did since the last merge."""
-        update = wire.decode(self.crew.take(member, "free"))
+        update = decoded(Update, self.crew.take(member, "free"))
         before, self._before[member.name] = self._before.get(member.name, {}), update.sums
         sums = {name: value - before.get(name, 0) for name, value in update.sums.items()}
         return Update(update.mode, update.round, update.lo, update.hi, update.tensors, {"samples": 0} | sums)

@@ -49,6 +49,7 @@ class Faults:
         here = (name, int(round_)) == (phase, self.round if number is None else number)
         if not here or rank not in (str(self.rank), "*") or self.life >= int(lives):
             return
+        self.wanted = None  # one that wakes again goes on
         if end == "MEMORY":
             taken = b"\1" * MEMORY
             time.sleep(60)

@@ -22,6 +22,7 @@ from hdl import ops as operations
 from hdl import step, wire
 from hdl.sync import average
 from hdl.wire import Update, Weights
+from hdl.yarn.desk import decoded
 from hdl.yarn.gossip import Gossip
 
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ class Free:
         self.sums: dict[str, float] = {}
         self.staleness: list[int] = []
         self.late = 0  # messages that were too stale
+        assert worker.host.plan is not None
         spec = worker.host.plan.spec
         lengths = [len(worker.host.shard(number, worker.beat).train) for number in worker.host.cuts]
-        per_epoch = max(operations.steps(n, spec.batch) for n in lengths)
+        per_epoch = max(operations.steps(n, spec.batch or 0) for n in lengths)
         wanted = spec.sync.every * (per_epoch if spec.sync.unit == "epochs" else 1)
         self.per_round = max(1, -(-wanted // max(1, min(CHUNK, -(-wanted // 8)))))
         # In chunks the stream of mini-batches is that of `average`.
@@ -59,7 +61,7 @@ class Free:
         try:
             while worker.next_command(0.0 if self.rounds < last else 0.2) is None:
                 if equal := worker.desk.came("equal"):
-                    self.weights = replace(self.weights, w=wire.decode(equal).w)
+                    self.weights = replace(self.weights, w=decoded(Weights, equal).w)
                     self.adopted = True
                 if self.rounds < last:
                     self._chunk()

@@ -6,6 +6,7 @@ import threading
 from contextlib import suppress
 
 from hdl.errors import HdlError
+from hdl.wire import Buffer
 from hdl.yarn.allreduce import Mesh, Message
 
 
@@ -26,7 +27,7 @@ class Gossip:
         self._mesh = mesh
         self._changed = threading.Condition()
         self._published: tuple[int, Message] = 0, ()
-        self._heard: dict[int, bytearray] = {}
+        self._heard: dict[int, Buffer] = {}
         self._stopped = False
         mesh.check = self._check
         peers = [rank for rank in range(mesh.size) if rank != mesh.rank]
@@ -44,7 +45,7 @@ class Gossip:
             self._published = self._published[0] + 1, message
             self._changed.notify_all()
 
-    def heard(self) -> dict[int, bytearray]:
+    def heard(self) -> dict[int, Buffer]:
         """The last message of each peer that has sent one since the last call, by rank."""
         with self._changed:
             found, self._heard = self._heard, {}

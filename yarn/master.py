@@ -67,6 +67,12 @@ class Live(Watcher):
         self.port, self.url = self.page.port, f"http://{host}:{self.page.port}/"
 
     def hear(self, event: Any) -> None:
+        if isinstance(event, driver.Started):
+            spec = event.spec
+            self.state.know({
+                "net": "-".join(map(str, spec.net or ())), "samples": f"{event.samples:,}", "shards": spec.shards,
+                "mode": spec.sync.mode, "optimizer": spec.optimizer.name,
+            })  # fmt: skip
         self.state.hear(event)
 
     def message(self, text: str) -> None:

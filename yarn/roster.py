@@ -50,6 +50,10 @@ class Member:
     def name(self) -> str:
         return self.container.id if self.container else ""
 
+    @property
+    def host(self) -> str:
+        return self.container.host if self.container else ""
+
 
 class Lost(Exception):
     """Members are gone, or a connection between two of them."""
@@ -135,10 +139,10 @@ class Roster:
         answer = None
         if heard:
             name, fields = heard
-            member = next((one for one in self.members if one.name == name), None)
-            if member is not None:
-                member.seen = time.monotonic()
-                answer = self._take_in(member, fields)
+            sender = next((one for one in self.members if one.name == name), None)
+            if sender is not None:
+                sender.seen = time.monotonic()
+                answer = self._take_in(sender, fields)
         self._watch_silence()
         return answer
 
@@ -177,13 +181,13 @@ class Roster:
         for member in self.members:
             if member.ready and now - member.seen > self.settings.silence_seconds:
                 why = f"no sign of life for {self.settings.silence_seconds:g} s"
-                raise Lost([member], f"worker {member.rank} on {member.container.host}: {why}")
+                raise Lost([member], f"worker {member.rank} on {member.host}: {why}")
 
     def _ended(self, event: Ended) -> None:
         member = next((one for one in self.members if one.name == event.id), None)
         if member is None:  # one that was dismissed before
             return
-        where = f"worker {member.rank} on {member.container.host} (shards {member.shards})"
+        where = f"worker {member.rank} on {member.host} (shards {member.shards})"
         if event.kind == "memory":
             if member.rank in self.killed_for_memory:
                 raise WorkerError(
@@ -205,7 +209,7 @@ class Roster:
             {
                 "worker": member.rank,
                 "container": member.name,
-                "host": member.container.host if member.container else "",
+                "host": member.host,
                 "shards": member.shards,
                 "state": "ready" if member.ready else "starting" if member.container else "asked for",
                 "seconds": seconds.get(member.rank),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hdl import fs, optim, step, sync, wire
@@ -23,6 +23,7 @@ from hdl.spec import Spec
 from hdl.wire import Update, Weights
 from hdl.yarn.allreduce import slices
 from hdl.yarn.crew import Crew, Lost, Member
+from hdl.yarn.desk import decoded
 from hdl.yarn.equal import Equaliser
 
 DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
@@ -42,7 +43,11 @@ class Remote(Weights):
         Gives the weights.
     """
 
-    def __init__(self, round: int, fetch: Any):
+    _fetch: Callable[[], Weights]
+    _lock: threading.Lock
+    _here: Weights | None
+
+    def __init__(self, round: int, fetch: Callable[[], Weights]):
         object.__setattr__(self, "round", round)
         object.__setattr__(self, "_fetch", fetch)
         object.__setattr__(self, "_lock", threading.Lock())
@@ -51,9 +56,11 @@ class Remote(Weights):
     def here(self) -> Weights:
         """The weights themselves, fetched once."""
         with self._lock:
-            if self._here is None:
-                object.__setattr__(self, "_here", self._fetch())
-            return self._here
+            found = self._here
+            if found is None:
+                found = self._fetch()
+                object.__setattr__(self, "_here", found)
+            return found
 
     @property
     def w(self) -> Any:  # type: ignore[override]
@@ -116,7 +123,7 @@ class CrewRunner(Runner):
     def summarise(self) -> Summary:
         def collect() -> list[Summary]:
             return [
-                wire.decode(self.crew.take(member, f"summary:{shard}"))
+                decoded(Summary, self.crew.take(member, f"summary:{shard}"))
                 for member in self.crew.members
                 for shard in member.shards
             ]
@@ -126,7 +133,7 @@ class CrewRunner(Runner):
 
     def prepare(self, plan: Plan) -> None:
         self._plan, self._equaliser = plan, None
-        content = [plan_message(plan)]
+        content: list[wire.Buffer] = [plan_message(plan)]
         self.crew.share("plan", lambda member: content)
         for member in self.crew.members:
             member.weights = -1
@@ -145,10 +152,10 @@ class CrewRunner(Runner):
             return f"weights:{weights.round}", wire.parts("slice", {"rank": member.rank}, content)
 
         def collect() -> list[Update]:
-            return [wire.decode(self.crew.take(member, "update")) for member in self.crew.members]
+            return [decoded(Update, self.crew.take(member, "update")) for member in self.crew.members]
 
         self.crew.faults.round = weights.round
-        command = {"round": weights.round, "evaluate_only": evaluate_only}
+        command: dict[str, Any] = {"round": weights.round, "evaluate_only": evaluate_only}
         command |= {"central": True, "given": "slice", "keep": []}
         pieces = self.crew.do("round", lambda member: command, gift, collect, "round")
         self._told()
@@ -213,7 +220,7 @@ class CrewRunner(Runner):
 
     def _version(self, number: int) -> Weights:
         """A round's weights, for the table."""
-        weights = wire.decode(self._fetched(number))
+        weights = decoded(Weights, self._fetched(number))
         self.crew.faults.at("publishing", number)
         return weights
 
@@ -237,7 +244,7 @@ class CrewRunner(Runner):
         answers = [(member, member.answer["seconds"]) for member in self.crew.members]
         self._timings = [
             {"worker": member.rank, "shards": member.shards, "seconds": seconds["compute"],
-             "host": member.container.host if member.container else ""}
+             "host": member.host}
             for member, seconds in answers
         ]  # fmt: skip
         names = sorted({name for _, seconds in answers for name in seconds} - {"merge", "compute", "exchange"})

@@ -49,7 +49,7 @@ class _Keys:
         WorkerError
             One is missing or not of the kind; the message names it and shows no value.
         """
-        return cls(**_entries(found, cls))
+        return cls(**_entries(found, cls))  # type: ignore[arg-type]
 
     @classmethod
     def from_container(cls):

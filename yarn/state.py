@@ -95,6 +95,11 @@ class State:
                 self._say(f"worker {event.worker} died ({event.reason}); another one does{again}")
             self._add(told)
 
+    def know(self, facts: Mapping[str, Any]) -> None:
+        """What came to light of the job later."""
+        with self._lock:
+            self.facts = {**self.facts, **{str(name): str(value) for name, value in facts.items()}}
+
     def workers(self, workers: Iterable[Mapping]) -> None:
         """How the workers are: of each worker, container, host, shards, state, seconds (of its last round),
         staleness (rounds; None where they wait for each other), log (URL)."""

@@ -29,6 +29,7 @@ import numpy as np
 from hdl import fs, optim, sync, wire
 from hdl.data import Options, Portion
 from hdl.errors import DeadlineError, HdlError
+from hdl.runners.base import Plan
 from hdl.runners.local_worker import error_message, read_plan
 from hdl.runners.task import best_isa
 from hdl.runners.work import Host
@@ -38,7 +39,7 @@ from hdl.yarn import bulk, tokens
 from hdl.yarn.allreduce import POLL, Mesh, PeerLost, allreduce, reduce_scatter
 from hdl.yarn.containers import CONTROL
 from hdl.yarn.control import Client
-from hdl.yarn.desk import Desk
+from hdl.yarn.desk import Desk, decoded
 from hdl.yarn.faults import Faults
 from hdl.yarn.free import Free
 from hdl.yarn.secrets import WorkerSecrets
@@ -76,7 +77,7 @@ class Worker:
         self.work, self.beats = Client(keys, master, "work"), Client(keys, master, "beat")
         self.address = master
         self.generation = 0
-        self.host: Host | None = None
+        self.host: Host = None  # type: ignore[assignment]  # until it is told to open
         self.opened = self.planned = b""
         self.mesh: Mesh | None = None
         self.held: dict[int, Weights] = {}
@@ -85,7 +86,7 @@ class Worker:
         self.doing: tuple[int, float] = -1, 0.0  # shard and share, for the beats
         self.limit = 0  # bytes of the container
         self.faults = Faults()
-        self.free: Free | None = None
+        self.free: Free = None  # type: ignore[assignment]  # until mode `async` begins
         self.warned = 0
 
     def run(self) -> None:
@@ -157,7 +158,8 @@ class Worker:
         for other in outward:
             try:
                 inward[other] = self._wait(
-                    lambda seconds, rank=other: self.desk.peer(generation, rank, seconds), MESH_SECONDS
+                    lambda seconds, rank=other: self.desk.peer(generation, rank, seconds),  # type: ignore[misc]
+                    MESH_SECONDS,
                 )
             except DeadlineError as error:
                 raise PeerLost(other, error) from None
@@ -171,7 +173,7 @@ class Worker:
         key = number, measured
         if self.made is None or self.made[0] != key:
             self.made = key, self.host.round(weights, [*self.host.cuts], measured, self.beat)
-        spec, updates = self.host.plan.spec, self.made[1]
+        spec, updates = self._plan().spec, self.made[1]
         ready = time.perf_counter()
         seconds = {name: sum(one.seconds.get(name, 0.0) for one in updates) for name in updates[0].seconds}
         size = max((tensor.shape[-1] for tensor in updates[0].tensors.values()), default=0)
@@ -195,8 +197,8 @@ class Worker:
         """Trains without waiting for anybody, until the next command."""
         if command["given"]:
             self.desk.came("equal")  # of what was trained before
-            weights = wire.decode(self._gift("free"))
-            self.free = Free(self, Weights(0, weights.w, average.start(self.host.plan.spec, weights.w)))
+            weights = decoded(Weights, self._gift("free"))
+            self.free = Free(self, Weights(0, weights.w, average.start(self._plan().spec, weights.w)))
         self.free.run(command["last"])
 
     # --- what commands need -------------------------------------------------------------------------------------------
@@ -210,7 +212,7 @@ class Worker:
         if given == "slice":
             weights = self._gathered(number, content)
         else:
-            weights = wire.decode(content)
+            weights = decoded(Weights, content)
         self.held[number] = weights
         return weights
 
@@ -220,6 +222,10 @@ class Worker:
         slices = sorted((wire.unpack(content)[1:] for content in contents), key=lambda pair: pair[0]["rank"])
         whole = {name: np.concatenate([tensors[name] for _, tensors in slices]) for name in slices[0][1]}
         return Weights(number, whole.get("w", whole["trial"]), optim.trying(whole["trial"]))
+
+    def _plan(self) -> Plan:
+        assert self.host.plan is not None  # the master gives it before any round
+        return self.host.plan
 
     def _wait(self, wait: Callable[[float], Any], seconds: float) -> Any:
         """What `wait` gives, unless a newer command makes waiting useless."""
