@@ -106,13 +106,6 @@ def test_ctrl_c_ends_the_application_and_says_how_to_go_on(run, data, folder):
     assert next(one for one in reports if one["name"] == f"hdl: {table}")["state"] == "KILLED"
 
 
-def test_what_a_worker_raises_arrives_with_its_place(run, folder):
-    data = put_csv(f"{folder}/data", bad=40)
-    done = run(*HDL, "train", data, "--out", f"{folder}/m", *YARN, *SMALL, "--epochs", "2", check=False)
-    assert done.returncode == 3, done.stderr
-    assert re.search(r"part-00001\.csv:\d+: ", done.stderr)
-
-
 def test_a_master_that_cannot_start_is_told_with_what_it_said(run, data, folder, monkeypatch, tmp_path):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho out of coffee >&2\nexit 9\n")

@@ -7,16 +7,45 @@ import subprocess
 import sys
 import time
 import urllib.request
+from itertools import pairwise
+from types import SimpleNamespace
 
 import psutil
 
 from hdl.table import Table
+from hdl.yarn.settings import Settings, to_order
 
 HDL = [sys.executable, "-m", "hdl"]
 NET = ["--shards", "4", "--net", "0-5-0", "--batch", "8", "--seed", "3"]
 SMALL = ["--worker-memory", "512m", "--master-memory", "640m"]
 MODULES = ("hdl.yarn.worker", "hdl.yarn.master")
 DEADLINE = 240.0
+TRAIN = """
+import json, sys
+from hdl.runners.yarn import YarnRunner
+from hdl.yarn.settings import from_order
+job, settings = from_order(json.loads(sys.argv[1]))
+YarnRunner(**settings.model_dump()).train(job)
+"""
+
+
+class YarnThere:
+    """The YARN runner in a process of its own, because one process holds one virtual machine and pytest's is libhdfs's.
+
+    It is made and used like the other runners, with the packed environment.
+    """
+
+    def __init__(self, archive, workers=4, settings=None):
+        self.settings = Settings.make(
+            archive=archive, workers=workers, memory=512, master_memory=640, publish_every=1, threads=1
+        )
+
+    def train(self, job, on_event=None):
+        """As `driver.train`; of the outcome the rows and the table."""
+        order = json.dumps(to_order(job, self.settings))
+        done = subprocess.run([sys.executable, "-c", TRAIN, order], stderr=subprocess.PIPE, text=True, timeout=DEADLINE)
+        assert done.returncode == 0, done.stderr
+        return SimpleNamespace(table=job.table, rows=Table(job.table).read().rows)
 
 
 class Training:
@@ -34,9 +63,9 @@ class Training:
     """
 
     def __init__(self, data, table, *flags, workers=4, fault="", **environment):
-        command = [*HDL, "train", data, "--out", table, "--runner", "yarn", "--workers", str(workers), "--publish-every"]
-        command += ["1", "--no-report", *NET, *SMALL, *flags]
-        environment = {**os.environ, "HDL_NODE_PYTHON": sys.executable, "HDL_FAULT": fault, **environment}
+        command = [*HDL, "train", data, "--out", table, "--runner", "yarn", "--workers", str(workers)]
+        command += ["--publish-every", "1", "--no-report", *NET, *SMALL, *flags]
+        environment = {"HDL_NODE_PYTHON": sys.executable, **os.environ, "HDL_FAULT": fault, **environment}
         self.table, self.began = Table(table), time.time()
         before = {one["id"] for one in applications()}
         self.client = subprocess.Popen(
@@ -94,7 +123,7 @@ class Training:
     def recovery(self):
         """Seconds of the longest pause between two rounds, by the times in the table."""
         times = [row["time"] for row in self.table.read().rows]
-        return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
+        return max((b - a for a, b in pairwise(times)), default=0.0)
 
     def gone(self, seconds=10.0):
         """That no application and no process of it is left, after the moments that YARN takes to see to it."""
@@ -132,6 +161,12 @@ def applications():
 def report(application):
     """What YARN says of one."""
     return next((one for one in applications() if one["id"] == application), {"state": "UNKNOWN"})
+
+
+def daemon_of(process):
+    """The NodeManager that a container's process belongs to, by its number in the cluster's names."""
+    host = process.environ()["NM_HOST"]
+    return f"nodemanager{1 if host == 'localhost' else host.rpartition('.')[2]}"
 
 
 def processes(application, module=""):
