@@ -17,6 +17,7 @@ from hdl.spec import Spec
 if TYPE_CHECKING:
     from hdl.report.looks import Picture
 
+KINDS = {"autoencoder": "Autoencoder", "stacked": "Stacked autoencoder", "rbm": "RBM", "dbn": "Deep belief network"}
 MANY_CLASSES = 30  # from here on the confusion matrix is a picture
 
 
@@ -94,14 +95,16 @@ class Facts:
 
 def render(facts: Facts) -> str:
     """The page as HTML text; equal facts give equal text."""
-    net = " – ".join(str(width) for width in facts.spec.get("net") or ()) or facts.spec.get("model", "network")
+    model = facts.spec.get("model", "network")
+    net = " – ".join(str(width) for width in facts.spec.get("net") or ()) or model
+    net = f"{KINDS[model]} {net}" if model in KINDS else net
     sections = [
         f'<header><div class="brand">hdl</div><h1>{page.text(net)}</h1>'
         f'<p class="path">{page.text(facts.table)}</p></header>',
         _headline(facts),
         _curves(facts),
         _confusion(facts),
-        *(page.section(seen.title, seen.note, page.picture(seen.title, seen.png)) for seen in facts.pictures),
+        _pictures(facts),
         _weights(facts),
         _times(facts),
         page.section("Data", "", page.facts(facts.data)) if facts.data else "",
@@ -176,6 +179,13 @@ def _mistakes(confusion: NDArray, classes: Sequence[Any]) -> str:
         return ""
     said = "; ".join(f"{true} taken for {guess} ({count}×)" for true, guess, count in pairs)
     return f'<p class="note" style="margin-top:10px">Most frequent: {page.text(said)}.</p>'
+
+
+def _pictures(facts: Facts) -> str:
+    if not facts.pictures:
+        return ""
+    shown = "".join(page.picture(seen.title, seen.note, seen.png) for seen in facts.pictures)
+    return page.section("What was learned", "", f'<div class="pair">{shown}</div>')
 
 
 def _weights(facts: Facts) -> str:

@@ -48,7 +48,7 @@ def gather(path: str) -> Facts:
         table=path if "://" in path else os.path.abspath(path),
         version=version.number,
         sha256=version.signature,
-        spec=spec,
+        spec=spec if spec.get("layer") else about.get("stack", spec),
         classes=schema.get("classes") or None,
         data=summary(about, schema),
         rows=rows,

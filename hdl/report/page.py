@@ -108,9 +108,13 @@ def tiles(pictures: Iterable[tuple[int, float, str]]) -> str:
     return f'<div class="tiles">{images}</div>'
 
 
-def picture(about: str, png: bytes) -> str:
-    """A PNG file as a picture of the page."""
-    return f'<img class="heat" src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{text(about)}">'
+def picture(title: str, note: str, png: bytes) -> str:
+    """A PNG file as a figure, with a note below its title."""
+    url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return (
+        f'<figure><figcaption><b>{text(title)}</b></figcaption><img class="heat" src="{url}" alt="{text(title)}">'
+        f'<p class="note">{text(note)}</p></figure>'
+    )
 
 
 def details(summary: str, content: str) -> str:
