@@ -53,10 +53,14 @@ def build(
     ------
     Unavailable
         The onnx package is missing.
+    SpecError
+        The model is an autoencoder or an RBM.
     """
     onnx = _onnx()
     if spec.net is None or spec.loss is None:
         raise SpecError("net and loss must be filled in before an export")
+    if spec.model != "mlp":
+        raise SpecError(f"export takes networks, and not yet the model {spec.model}; `hdl encode` writes its codes")
     graph = _Graph(onnx)
     value = "input"
     if scale is not None and not np.all(scale == 1):

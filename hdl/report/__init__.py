@@ -239,7 +239,9 @@ def _spec(facts: Facts) -> str:
         for name, default in defaults.items()
         if name in facts.spec
     ]
-    rows = [(name, value) for name, value in rows if value]
+    hidden = {"layer"} if not facts.spec.get("layer") else set()
+    hidden |= set() if facts.spec.get("model") in ("stacked", "dbn") else {"finetune"}
+    rows = [(name, value) for name, value in rows if value and name not in hidden]
     return page.section(
         "Spec", "", page.facts(rows), page.details("As JSON, for --spec", json.dumps(facts.spec, indent=2))
     )

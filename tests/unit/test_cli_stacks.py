@@ -95,3 +95,12 @@ def test_reconstructions_as_answers(data, tmp_path, capfd):
     told = json.loads(capfd.readouterr().out)
     assert told["cost"] > 0
     assert told["accuracy"] is None
+
+
+def test_what_is_no_network_is_not_exported_as_one(data, tmp_path, capfd):
+    pytest.importorskip("onnx")
+    assert train(data, tmp_path / "t") == 0
+    assert cli.run(["export", str(tmp_path / "t" / "layer1"), str(tmp_path / "m.onnx")]) == 2
+    assert "not yet the model autoencoder" in capfd.readouterr().err
+    assert not (tmp_path / "m.onnx").exists()
+    assert cli.run(["export", str(tmp_path / "t"), str(tmp_path / "m.onnx")]) == 0
