@@ -168,12 +168,13 @@ def test_a_pipeline_with_a_classifier(learner, digits):
     assert line[:-1].get_feature_names_out()[1] == f"{type(learner).__name__.lower()}1"
 
 
-def test_a_table_of_a_transformer(tmp_path, digits):
+@pytest.mark.parametrize("learner", ALL, ids=NAMES)
+def test_a_table_of_a_transformer(learner, tmp_path, digits):
     from hdl.data import Arrays
     from hdl.predict import Model
 
     x, *_ = digits
-    fitted = hdl.SparseAutoencoder(8, max_iter=10, random_state=1).fit(x)
+    fitted = clone(learner).fit(x[:200])
     fitted.to_table(tmp_path / "table")
     (found,) = Model(str(tmp_path / "table")).encode(Arrays(x.astype(np.float32)))
     np.testing.assert_array_equal(found.codes, fitted.transform(x))
