@@ -185,8 +185,50 @@ def torch_compiled(widths, batch, activation, threads):
     return torch(widths, batch, activation, threads, compiled=True)
 
 
+def rbm_samples(widths, batch):
+    rng = np.random.default_rng(0)
+    return (rng.random((BATCHES * batch, widths[0])) < 0.2).astype(np.float32)
+
+
+def hdl_rbm(widths, batch, activation, threads):
+    """CD-1; `activation` pcd keeps as many chains as the mini-batch has rows, which is what scikit-learn does."""
+    import hdl.ops
+    from hdl.spec import Spec
+
+    part = {"persistent": activation == "pcd", "chains": batch}
+    spec = Spec(model="rbm", net=widths, loss="squared", optimizer="sgd", batch=batch, rbm=part)
+    ops = hdl.ops.make(spec, backend="cpu", threads=threads)
+    data = hdl.ops.Samples(rbm_samples(widths, batch))
+    w = np.concatenate([weights(widths)[0][0].ravel(), np.zeros(sum(widths), np.float32)])
+    state, chains = np.zeros((0, w.size), np.float32), np.zeros((batch, widths[0]), np.float32)
+
+    def run(steps):
+        order = np.arange(steps * batch, dtype=np.int64) % len(data)
+        more = {"chains": chains} if activation == "pcd" else {}
+        ops.train(w, state, data, order, batch, np.full(steps, LR, np.float32), **more)
+
+    return run
+
+
+def sklearn_rbm(widths, batch, activation, threads):
+    """One Gibbs step for each mini-batch, always of persistent chains: BernoulliRBM has no other."""
+    from sklearn.neural_network import BernoulliRBM
+
+    x = rbm_samples(widths, batch)
+    model = BernoulliRBM(widths[1], learning_rate=LR, batch_size=batch, random_state=0)
+
+    def run(steps):
+        for s in range(steps):
+            at = s % BATCHES * batch
+            model.partial_fit(x[at : at + batch])
+
+    return run
+
+
 MAKERS = {
     "hdl": hdl,
+    "hdl RBM": hdl_rbm,
+    "scikit-learn RBM": sklearn_rbm,
     "numpy": numpy,
     "scikit-learn": sklearn,
     "torch eager": torch,

@@ -79,7 +79,7 @@ class Contender:
             environment[pool] = str(threads)
         if preload:
             environment["LD_PRELOAD"] = preload
-        environment["PYTHONPATH"] = str(HERE.parent.parent) if name == "hdl" else ""
+        environment["PYTHONPATH"] = str(HERE.parent.parent) if name.startswith("hdl") else ""
         self.process = subprocess.Popen(
             [python, str(HERE / "contender.py"), name, str(threads), clock],
             stdin=subprocess.PIPE,
