@@ -59,7 +59,7 @@ class Local:
         else:
             os.unlink(path)
 
-    def publish(self, path: str, write: Callable[[BinaryIO], object]) -> None:
+    def publish(self, path: str, write: Callable[[BinaryIO], object], again: bool = False) -> None:
         path = self._plain(path)
         temporary = _temporary(path)
         try:
@@ -206,8 +206,10 @@ def publish(path: str, content: bytes | Callable[[BinaryIO], object]) -> None:
     >>> open(join(folder, "a")).read(), list(folder)
     (b'1', ['a'])
     """
-    write = content if callable(content) else lambda file: file.write(content)
-    of(path).publish(path, write)
+    if callable(content):
+        of(path).publish(path, content)
+    else:
+        of(path).publish(path, lambda file: file.write(content), again=True)
 
 
 def publish_folder(path: str):

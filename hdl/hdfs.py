@@ -106,17 +106,23 @@ class Hdfs:
         system, name = resolve(path)
         patiently(path, system.delete, name, True)
 
-    def publish(self, path: str, write: Callable[[BinaryIO], object]) -> None:
-        """Writes a file under a temporary name and renames it; fails if the name is taken."""
+    def publish(self, path: str, write: Callable[[BinaryIO], object], again: bool = False) -> None:
+        """Writes a file under a temporary name and renames it; fails if the name is taken.
+
+        Safe mode that begins between the first byte and the last one is not told as such. Where `write` may be called
+        `again`, it is, once what is there of the file has been removed, which waits for the end of safe mode.
+        """
         temporary = _temporary(path)
         try:
             with named(temporary, path):
                 self._write(temporary, write)
             self._take(temporary, path)
-        except BaseException:
+        except BaseException as error:
             with suppress(OSError, HdlError):
                 self.remove(temporary)
-            raise
+            if not (again and isinstance(error, OSError) and error.errno == INTERNAL):
+                raise
+            self.publish(path, write)
 
     @contextmanager
     def publish_folder(self, path: str) -> Iterator[str]:
