@@ -171,3 +171,11 @@ def test_the_demonstrations_photographs(tmp_path):
     assert x.shape == (500, 64)
     neighbours = np.corrcoef(x[:, 0], x[:, 1])[0, 1]
     assert neighbours > 0.5  # natural pictures: neighbours are alike
+
+
+def test_one_picture_a_glob_and_folders_inside(folder):
+    assert [name.rsplit("/", 1)[-1] for name in patches(folder).pictures] == ["a.png", "b.png"]
+    assert patches(folder / "a.png").pictures == [str(folder / "a.png")]
+    assert patches(f"{folder}/*.png").pictures == [str(folder / "a.png")]
+    with pytest.raises(DataError, match="no picture"):
+        patches(folder / "notes.txt")
