@@ -33,6 +33,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.sparse = True
         return tags
 
     def fit(self, X: ArrayLike, y: Any = None) -> Any:
@@ -40,7 +41,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
 
         Parameters
         ----------
-        X : array [N, I]
+        X : array or sparse matrix [N, I]
             uint8 stays uint8; all else becomes float32.
         y : ignored
 
@@ -110,7 +111,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         return codes.Encoder(self._fitted, self._weights.w, self._make)
 
     def _samples(self, X: Any, new: bool) -> Samples:
-        x = self._inputs(validate_data(self, X, dtype=TYPES, reset=new))
+        x = self._inputs(validate_data(self, X, accept_sparse="csr", dtype=TYPES, reset=new))
         if new:
             fields = {**self._fields(), "scale": self.scale, "net": None, "batch": None}
             summary = of_block(data.Block(x, None, lambda i: {"offset": i}))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -106,6 +107,18 @@ def test_uint8_is_divided_by_255():
     fitted = hdl.BernoulliRBM(8, n_iter=1, random_state=1).fit(x)
     same = hdl.BernoulliRBM(8, n_iter=1, random_state=1, scale="none").fit((x / 255).astype(np.float32))
     np.testing.assert_allclose(fitted.components_, same.components_, atol=1e-4)
+
+
+@pytest.mark.parametrize("learner", ALL, ids=NAMES)
+def test_sparse_input_is_the_same_numbers(learner, digits):
+    x, *_ = digits
+    x = x[:200]
+    dense = clone(learner).set_params(scale="none").fit(x)
+    sparse = clone(learner).set_params(scale="none").fit(scipy.sparse.csr_array(x))
+    np.testing.assert_allclose(sparse.transform(scipy.sparse.csc_matrix(x)), dense.transform(x), atol=0.02)
+    if hasattr(learner, "score_samples"):
+        wide = scipy.sparse.csr_array(x[:9])
+        np.testing.assert_allclose(dense.score_samples(wide), dense.score_samples(x[:9]), rtol=1e-4)
 
 
 @pytest.mark.parametrize("learner", [ALL[1], ALL[3], ALL[4]], ids=["adam", "rbm", "gaussian"])
