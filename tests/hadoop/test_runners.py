@@ -1,7 +1,8 @@
-"""The product's signature on a real cluster: the same bytes from the local, the MapReduce and the Streaming runner."""
+"""The product's signature on a real cluster: the same bytes from the local, MapReduce, Streaming and YARN runners."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib.util import find_spec
 
 import pytest
 
@@ -15,6 +16,9 @@ from hdl.runners.local import LocalRunner
 from hdl.spec import parse
 from hdl.table import Table
 from tests.hadoop.runners import MODES, QUIET, RUNNERS, local, put_csv, signatures, train
+from tests.hadoop.yarn_jobs import YarnThere
+
+ALL = {**RUNNERS, **({"yarn": YarnThere} if find_spec("jpype") and find_spec("zmq") else {})}
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +39,13 @@ def trained(data, archive):
     def trained(mode):
         def one(name):
             table = f"hdfs:///tests/runners/{name}-{mode}"
-            runner = LocalRunner(1) if name == "local" else RUNNERS[name](archive=archive, settings=QUIET)
+            runner = LocalRunner(1) if name == "local" else ALL[name](archive=archive, settings=QUIET)
             outcome = train(data, table, runner, **MODES[mode])
             rows = [{k: v for k, v in row.items() if k not in ("seconds", "time")} for row in outcome.rows]
             return name, (signatures(table), rows, outcome.rows)
 
-        with ThreadPoolExecutor(3) as pool:
-            return dict(pool.map(one, ("local", *RUNNERS)))
+        with ThreadPoolExecutor(4) as pool:
+            return dict(pool.map(one, ("local", *ALL)))
 
     return trained
 
@@ -49,7 +53,7 @@ def trained(data, archive):
 @pytest.mark.parametrize(
     "mode", [pytest.param(mode, marks=() if mode == "average" else pytest.mark.full) for mode in MODES]
 )
-@pytest.mark.parametrize("name", RUNNERS)
+@pytest.mark.parametrize("name", ALL)
 def test_three_rounds_give_the_local_runners_bytes(trained, name, mode):
     expected, rows, _ = trained(mode)["local"]
     found, same_rows, _ = trained(mode)[name]
