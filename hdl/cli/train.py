@@ -119,7 +119,8 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     hdl train mnist --out model --test mnist:test --net 784-100-32-10 --shards 4 --workers 2
     """
     run = {name: values.pop(name) for name in RUN_NAMES}
-    run["settings"] = _yarn_settings(run["runner"], {name: values.pop(name) for name in YARN_NAMES})
+    settings = {name: values.pop(name) for name in YARN_NAMES}
+    run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"])
     base, reading = _stored(out) if run["resume"] and out else (None, None)
     spec = take_spec(values, base, run["workers"] or 1)
     options = take_data_options(values, reading)
@@ -133,7 +134,7 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     _train(data, out, spec, options, **run)
 
 
-def _yarn_settings(runner: str, given: dict[str, Any]) -> dict[str, Any]:
+def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str, Any]:
     """The YARN runner's own settings; with it the virtual machine, which must be there before HDFS is looked at."""
     given = {name: value for name, value in given.items() if value is not None}
     if runner != "yarn":
@@ -141,9 +142,10 @@ def _yarn_settings(runner: str, given: dict[str, Any]) -> dict[str, Any]:
             flags = ", ".join("--" + name.replace("_", "-") for name in given)
             raise SpecError(f"{flags}: for --runner yarn only (given --runner {runner})")
         return {}
-    from hdl.yarn import java
+    if starts:
+        from hdl.yarn import java
 
-    java.start()
+        java.start()
     return {YARN_NAMES[name]: value for name, value in given.items()}
 
 
