@@ -17,7 +17,7 @@ from hdl.data.images import SUFFIXES, decode
 from hdl.errors import DataError, SpecError
 
 ROWS = 1 << 14  # patches normalised at a time
-EPSILON = 0.001  # added to the variances that ZCA divides by, of pixels in [0, 1]
+EPSILON = 0.1  # added to the variances that ZCA divides by, of pixels in [0, 1]: the tutorial's
 CUTOFF = 0.4  # cycles a pixel: above, the whitening of whole pictures lets nothing through
 
 
@@ -43,8 +43,8 @@ class Patches(Source):
         `no`: each patch without its mean, cut off at ±3 standard deviations of all, brought to [0.1, 0.9] (Ng 2011,
         "Sparse autoencoder", `normalizeData`). `pictures`: the same, from pictures whose spectrum was made flat by
         |f|·exp(−(|f|/0.4)⁴), f in cycles a pixel (Olshausen & Field 1997; the tutorial's pictures are such ones).
-        `patches`: ZCA, (x − mean of x)·U·diag(1/√(λ + 0.001))·Uᵀ, pixels in [0, 1] and λ, U of their covariance: about
-        0 with about unit variance, for a linear decoder or Gaussian units.
+        `patches`: ZCA as in its exercise on linear decoders, (x − mean of x)·U·diag(1/√(λ + 0.1))·Uᵀ, with pixels in
+        [0, 1] and λ, U of their covariance: values about 0, for a linear decoder or Gaussian units.
 
     Raises
     ------
