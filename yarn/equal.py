@@ -6,6 +6,7 @@ done nothing since the last time does not count.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import reduce
 from typing import Any
 
@@ -63,7 +64,7 @@ class Equaliser:
         self.crew.part()
         self.crew.assemble()
         new = {member.rank for member in self.crew.members if self._lives.get(member.rank) != member.name}
-        content = wire.encode_parts(weights)
+        content = wire.encode_parts(self._present(new, weights) if new else weights)
 
         def gift(member: Member) -> tuple[str, list[Any]] | None:
             return ("free", content) if member.rank in new else None
@@ -74,6 +75,15 @@ class Equaliser:
         for rank in new:
             self._told.pop(rank, None)
         self._running = True
+
+    def _present(self, new: set[int], weights: Weights) -> Weights:
+        """What newcomers begin from: where the others are by now, which may be far from the last merge."""
+        found = []
+        for member in self.crew.members:
+            with suppress(Lost):  # it has not finished a round
+                if member.rank not in new:
+                    found.append(decoded(Update, self.crew.take(member, "free")))
+        return Weights(weights.round, reduce(_joined, found).tensors["w"], {}) if found else weights
 
     def _fastest(self) -> int:
         return max((said["round"] for said in self._told.values()), default=0)

@@ -1,7 +1,8 @@
 """Faults at fixed points, for tests: HDL_FAULT=PHASE:ROUND:RANK:LIVES:SIGNAL ends or stops this process there.
 
 `LIVES` containers of a rank meet the fault, the next one does not; rank -1 is the master, whose lives are attempts. In
-the place of a signal MEMORY takes more memory than a container of a test has. A worker's phases are loading,
+the place of a signal MEMORY takes more memory than a container of a test has, and SLOW takes 3 s, there and in all
+rounds to come. A worker's phases are loading,
 computing, sending, waiting, publishing (its weights are being taken) and merging; the master's are waiting (all have
 been told to do the round), merging (the round is told of) and publishing (it has the version's weights).
 Without the variable nothing is ever looked at.
@@ -18,6 +19,7 @@ VARIABLE = "HDL_FAULT"
 PHASES = ("loading", "computing", "sending", "waiting", "publishing", "merging")
 MASTER = -1
 MEMORY = 2 << 30
+SLOW_SECONDS = 3.0
 
 Point = Callable[[str], None]
 
@@ -46,8 +48,15 @@ class Faults:
         if self.wanted is None:
             return
         name, round_, rank, lives, end = self.wanted
-        here = (name, int(round_)) == (phase, self.round if number is None else number)
+        now = self.round if number is None else number
+        if end == "SLOW" and now > int(round_):
+            self.wanted[1] = str(now)  # each round once
+        here = (name, int(self.wanted[1])) == (phase, now)
         if not here or rank not in (str(self.rank), "*") or self.life >= int(lives):
+            return
+        if end == "SLOW":
+            self.wanted[1] = str(now + 1)
+            time.sleep(SLOW_SECONDS)
             return
         self.wanted = None  # one that wakes again goes on
         if end == "MEMORY":

@@ -8,6 +8,7 @@ trial, which they share, and takes from each its slice of the gradient.
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from hdl.yarn.crew import Crew, Lost, Member
 from hdl.yarn.desk import decoded
 from hdl.yarn.equal import Equaliser
 
+STRAGGLE_ROUNDS, STRAGGLE_SECONDS = 2, 2.0  # how often and by how much a worker is late before it is replaced
 DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
 
 
@@ -88,6 +90,7 @@ class CrewRunner(Runner):
         self.device = self.settings.backend
         self._keep: set[int] = set()
         self._equaliser: Equaliser | None = None
+        self._slow: tuple[int, int] = -1, 0  # the slowest worker, and in how many rounds it has been too slow
         self._timings: list[dict[str, Any]] = []
         self._phases: dict[str, float] = {}
 
@@ -252,6 +255,29 @@ class CrewRunner(Runner):
         self._phases["compute"] = max(seconds["compute"] for _, seconds in answers)
         self._phases["exchange"] = min(seconds["exchange"] for _, seconds in answers)
         self.when = time.monotonic()
+        self._watch_stragglers()
+
+    def _watch_stragglers(self) -> None:
+        """Replaces a worker that is much slower than the others: its shards go to another container.
+
+        Sandblaster has stragglers' portions computed again by whoever is free (Dean et al. 2012); here shards are
+        memory that others lack, so it is the worker that goes.
+        """
+        seconds = {member.rank: member.answer["seconds"]["compute"] for member in self.crew.members}
+        if not self.settings.straggler or len(seconds) < 2:
+            return
+        slowest = max(seconds, key=lambda rank: seconds[rank])
+        usual = statistics.median(taken for rank, taken in seconds.items() if rank != slowest)
+        late = seconds[slowest] > max(self.settings.straggler * usual, usual + STRAGGLE_SECONDS)
+        before, times = self._slow
+        self._slow = slowest, (times if slowest == before else 0) + 1 if late else 0
+        if self._slow[1] == STRAGGLE_ROUNDS:
+            self._slow = -1, 0
+            member = self.crew.members[slowest]
+            member.hosts = [host for host in member.hosts if host != member.host]
+            why = f"computes {seconds[slowest]:.1f} s where the others take {usual:.1f} s"
+            self.crew.dismiss(Lost([member], f"worker {slowest} on {member.host} {why}: another one gets its shards"))
+            self.crew.part()
 
 
 def _hosts(portions: Sequence[Portion]) -> list[str]:

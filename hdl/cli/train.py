@@ -35,7 +35,7 @@ RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "no_
 YARN_NAMES = {
     "worker_memory": "memory", "worker_vcores": "vcores", "worker_gpus": "gpus", "master_memory": "master_memory",
     "queue": "queue", "node_label": "label", "publish_every": "publish_every", "worker_timeout": "silence_seconds",
-    "gather_timeout": "gather_seconds", "detach": "detach",
+    "gather_timeout": "gather_seconds", "replace_stragglers": "straggler", "detach": "detach",
 }  # fmt: skip
 # In a table's folder, besides the versions.
 OWN_FILES = re.compile(
@@ -95,6 +95,8 @@ def _yarn_options(command: click.Command) -> click.Command:
                help="Silence after which a worker is replaced.  [default: 20]"),
         Option(["--gather-timeout"], type=seconds, metavar="SECONDS", section=YARN,
                help="Wait for all workers' containers.  [default: 180]"),
+        Option(["--replace-stragglers"], type=click.FloatRange(min=1), metavar="FACTOR", section=YARN,
+               help="Replace a worker that computes FACTOR times longer than the others, two rounds in a row."),
         Option(["--detach"], is_flag=True, default=None, section=YARN,
                help="Submit, print the application's id, and return."),
     ]  # fmt: skip

@@ -1,5 +1,7 @@
 """The application's crew as processes: the local runner's bytes, and what happens to those that fail."""
 
+import re
+
 import pytest
 
 from hdl import driver
@@ -121,3 +123,13 @@ def test_a_stack_learns_its_layers_without_waiting(csv, tmp_path):
     assert [len([row for row in rows if not row["final"]]) for rows in layers] == [2, 2]
     assert all(rows[-1]["val_cost"] < rows[0]["val_cost"] for rows in layers)
     assert outcome.rows[-1]["val_accuracy"] > 0.7  # nobody can know more than 0.8 of these samples
+
+
+def test_a_slow_worker_is_replaced_where_that_is_asked_for(pair, monkeypatch):
+    monkeypatch.setenv("HDL_FAULT", "computing:1:1:1:SLOW")
+    seen = []
+    runner = YarnHere(3, straggler=3)
+    same(*pair(runner, seen.append, **{**MODES["gradient-lbfgs"], "epochs": 8}))
+    (replaced,) = [event for event in seen if isinstance(event, Replaced)]
+    assert replaced.worker == 1
+    assert re.search(r"worker 1 .* computes [3-9]\.\d s where the others take .*: another one gets", replaced.reason)
