@@ -12,7 +12,7 @@ final, only measures them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,7 +80,7 @@ class Outcome:
     version, best : int
         The last version, and the best by validation.
     spec : Spec
-    rows : list of dict
+    rows : sequence of dict
     reason : {'rounds', 'patience', 'converged'}
         Why it ended.
     """
@@ -89,7 +89,7 @@ class Outcome:
     version: int
     best: int
     spec: Spec
-    rows: list[dict[str, Any]]
+    rows: Sequence[dict[str, Any]]
     reason: str
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class Csr:
         return out
 
 
-def stack(parts: Sequence[np.ndarray | Csr]) -> np.ndarray | Csr:
+def stack(parts: Sequence[Any]) -> np.ndarray | Csr:
     """Rows one after another: of all arrays, or of all `Csr`."""
     if not isinstance(parts[0], Csr):
         return np.concatenate(parts)

@@ -48,7 +48,7 @@ def initial(spec: Spec) -> NDArray[np.float32]:
     shape = layout(spec)
     w = np.zeros(shape.size, np.float32)
     weights, _ = shape.split(w)[0]
-    draws = keys.normals(keys.derive(spec.seed, keys.INIT), n=weights.size)
+    draws = keys.normals(keys.derive(spec.seed, keys.INIT, spec.layer), n=weights.size)
     weights[:] = (DEVIATION * draws).reshape(weights.shape)
     return w
 
