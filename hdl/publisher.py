@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 from hdl.errors import HdlError
 from hdl.runners.base import Runner
 from hdl.table import Table, Version
+
+
+PACE = 1.0  # seconds between two versions where none is waited for: writing them takes time from training
 
 
 class Publisher:
@@ -19,7 +23,7 @@ class Publisher:
     keep : int
         Versions that thinning leaves.
     every : int
-        Rounds between two published versions; 0: none is waited for, one that is made meanwhile is passed over.
+        Rounds between two published versions; 0: none is waited for, and at most one in `PACE` seconds is written.
     runner : Runner
     """
 
@@ -27,11 +31,12 @@ class Publisher:
         self.table, self.keep, self.every, self.runner = table, keep, every, runner
         self._pool = ThreadPoolExecutor(1, "hdl-publish")
         self._written: Future[None] | None = None
+        self._last = float("-inf")
         self._passed: Version | None = None  # the last one offered, if it was not taken
 
     def offer(self, version: Version) -> None:
         """A version that may be due; raises what went wrong with the one before."""
-        free = self._written is None or self._written.done()
+        free = (self._written is None or self._written.done()) and time.monotonic() - self._last >= PACE
         due = version.number % self.every == 0 if self.every else free
         self._passed = None if due else version
         if due:
@@ -40,6 +45,7 @@ class Publisher:
     def _publish(self, version: Version) -> None:
         if self._written:
             self._written.result()
+        self._last = time.monotonic()
         self.runner.keep(version.weights)
         self._written = self._pool.submit(self._write, version)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,6 +22,7 @@ from hdl.yarn.submission import KIND
 
 KEPT_SECONDS = 30 * 24 * 3600.0  # after which nobody asks for an outcome
 OUTCOME = "outcome.json"
+_CONNECTING = threading.Lock()
 OVER = ("FINISHED", "FAILED", "KILLED")
 
 
@@ -143,7 +146,16 @@ def configured() -> Any:
     return conf
 
 
-@cache
+def warm() -> None:
+    """Begins to connect in the background: what goes wrong is told by whoever needs it."""
+
+    def begin() -> None:
+        with suppress(Exception):
+            connect()
+
+    threading.Thread(target=begin, daemon=True).start()
+
+
 def connect() -> tuple[Any, Any]:
     """The configuration, and a client of its ResourceManager, which this process keeps.
 
@@ -154,6 +166,12 @@ def connect() -> tuple[Any, Any]:
     Unavailable
         JPype, Java, Hadoop or its configuration is missing.
     """
+    with _CONNECTING:
+        return _connected()
+
+
+@cache
+def _connected() -> tuple[Any, Any]:
     conf = configured()
     with java.told("YARN's client"):
         client = java.of("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()

@@ -44,6 +44,27 @@ STATUSES = {
 }  # fmt: skip
 
 
+class Clients:
+    """YARN's two clients of a master, which start in threads: each loads a thousand classes."""
+
+    def __init__(self) -> None:
+        java.start()
+        self.conf = java.configuration(PATIENT)
+        self.pool = ThreadPoolExecutor(4, thread_name_prefix="hdl-nodes")
+        self._master, self._nodes = (self.pool.submit(self._made, name) for name in ("AMRMClient", "NMClient"))
+
+    def _made(self, name: str) -> Any:
+        with java.told(f"YARN's {name}"):
+            client = getattr(java.of(f"{CALLS}.{name}"), f"create{name}")()
+            client.init(self.conf)
+            client.start()
+        return client
+
+    def both(self) -> tuple[Any, Any]:
+        """The ResourceManager's and the nodes' client; raises what went wrong."""
+        return self._master.result(), self._nodes.result()
+
+
 class Hadoop(Resources):
     """Containers of this application, from YARN.
 
@@ -55,6 +76,8 @@ class Hadoop(Resources):
         The application's folder on HDFS: the worker's only argument.
     module : str
         That a container runs.
+    clients : Clients, optional
+        That have been started before.
 
     Raises
     ------
@@ -62,14 +85,11 @@ class Hadoop(Resources):
         The archive cannot be read.
     """
 
-    def __init__(self, settings: Settings, staging: str, module: str = "hdl.yarn.worker"):
-        java.start()
-        self._settings = settings
-        self._conf = java.configuration(PATIENT)
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="hdl-nodes")
-        # Each loads a thousand classes: side by side.
-        master = self._pool.submit(self._client, "AMRMClient")
-        nodes = self._pool.submit(self._client, "NMClient")
+    def __init__(
+        self, settings: Settings, staging: str, module: str = "hdl.yarn.worker", clients: Clients | None = None
+    ):
+        clients = clients or Clients()
+        self._settings, self._conf, self._pool = settings, clients.conf, clients.pool
         self._files = {}
         if settings.archive:
             self._files[launch.ENVIRONMENT] = launch.resource(self._conf, settings.archive, archive=True)
@@ -77,7 +97,7 @@ class Hadoop(Resources):
         self._variables = launch.environment(settings, bool(settings.archive), threads)
         self._command = launch.command(launch.python_of(settings), module, [staging])
         self._size = launch.capability(settings.memory, settings.vcores, settings.gpus)
-        self._master, self._nodes = master.result(), nodes.result()
+        self._master, self._nodes = clients.both()
         # Stopping containers when the client stops would be ours to do; the next attempt wants to find them.
         self._nodes.cleanupRunningContainersOnStop(False)
         self._lock = threading.Lock()  # of all below
@@ -91,14 +111,6 @@ class Hadoop(Resources):
         self._failed: HdlError | None = None
         self._wake, self._over = threading.Event(), threading.Event()
         self._beat: threading.Thread | None = None
-
-    def _client(self, name: str) -> Any:
-        """One of YARN's clients, started."""
-        with java.told(f"YARN's {name}"):
-            client = getattr(java.of(f"{CALLS}.{name}"), f"create{name}")()
-            client.init(self._conf)
-            client.start()
-        return client
 
     def register(self, host: str, port: int, url: str) -> list[Container]:
         with java.told("registering with YARN"):

@@ -205,13 +205,13 @@ def main() -> None:
     staging, status = sys.argv[1], 1
     try:
         from hdl.yarn import java
-        from hdl.yarn.hadoop import Hadoop
+        from hdl.yarn.hadoop import Clients, Hadoop
 
-        java.start()  # before HDFS is looked at, which would start a JVM of its own
+        clients = Clients()  # with the JVM, before HDFS is looked at, which would start one of its own
         application, attempt = named(os.environ["CONTAINER_ID"])
         secrets = Secrets.from_container()
         job, settings = read_order(staging)
-        resources, host = Hadoop(settings, staging), os.environ["NM_HOST"]
+        resources, host = Hadoop(settings, staging, clients=clients), os.environ["NM_HOST"]
         watcher = Live(application, job, settings, host, java.proxies())
         lead(job, settings, staging, resources, secrets, host, attempt, watcher)
         status = 0

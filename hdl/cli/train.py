@@ -90,7 +90,7 @@ def _yarn_options(command: click.Command) -> click.Command:
         Option(["--queue"], metavar="NAME", section=YARN, help="YARN's queue; default: the cluster's own."),
         Option(["--node-label"], metavar="NAME", section=YARN, help="Run on nodes of this label only."),
         Option(["--publish-every"], type=click.IntRange(min=0), metavar="ROUNDS", section=YARN,
-               help="Rounds between two versions in TABLE; 0: as often as HDFS keeps up.  [default: 0]"),
+               help="Rounds between two versions in TABLE; 0: as HDFS keeps up, at most one a second.  [default: 0]"),
         Option(["--worker-timeout"], type=seconds, metavar="SECONDS", section=YARN,
                help="Silence after which a worker is replaced.  [default: 20]"),
         Option(["--gather-timeout"], type=seconds, metavar="SECONDS", section=YARN,
@@ -145,9 +145,10 @@ def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str
             raise SpecError(f"{flags}: for --runner yarn only (given --runner {runner})")
         return {}
     if starts:
-        from hdl.yarn import java
+        from hdl.yarn import client, java
 
         java.start()
+        client.warm()
     return {YARN_NAMES[name]: value for name, value in given.items()}
 
 
