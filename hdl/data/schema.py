@@ -216,7 +216,8 @@ def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, st
     """Encoding, classes, outputs and the loss that fits."""
     labels, end = summary.labels, spec.net[-1] if spec.net else 0
     if labels.width == 0:
-        raise DataError(f"the data has no labels, and {spec.model} needs them to train")
+        hint = "" if spec.model == "mlp" else "; with finetune reconstruct or none it needs none"
+        raise DataError(f"the data has no labels, and {spec.model} needs them to train{hint}")
     if labels.width > 1:
         width = labels.width
         if end not in (0, width):

@@ -96,7 +96,8 @@ def scale(turns: int) -> None:
     found: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(turns):
         for workers, speeds in found.items():
-            flags = ["--runner", "yarn", "--workers", str(workers), "--shards", "2", "--epochs", "20", "--publish-every", "100", *NET, *SMALL]
+            flags = ["--runner", "yarn", "--workers", str(workers), "--shards", "2", "--epochs", "20", *NET, *SMALL]
+            flags += ["--publish-every", "100"]
             _, _, rows = train(mnist(), f"{PLACE}/scale", *flags, "--no-report")
             speeds += [row["samples"] / (row["seconds"]["round"] + row["seconds"]["merge"]) / 1000 for row in rows[1:]]
     one, two = (told(f"{workers} workers", speeds, "thousand samples/s") for workers, speeds in found.items())

@@ -67,9 +67,10 @@ def test_five_evaluations_of_a_sparse_autoencoder_are_the_same_everywhere(patche
 
 
 @pytest.mark.skipif("yarn" not in ALL, reason="no jpype or pyzmq")
-def test_a_sparse_autoencoder_on_yarn_is_the_local_one(patches, folder, archive):
-    found = everywhere(("local", "yarn"), patches, folder, archive, epochs=60, **SPARSE)
-    assert found["yarn"][0][60] == found["local"][0][60] != found["local"][0][0]
+@pytest.mark.parametrize("epochs", [60, pytest.param(400, marks=pytest.mark.full)])
+def test_a_sparse_autoencoder_on_yarn_is_the_local_one(patches, folder, archive, epochs):
+    found = everywhere(("local", "yarn"), patches, folder, archive, epochs=epochs, **SPARSE)
+    assert found["yarn"][0][epochs] == found["local"][0][epochs] != found["local"][0][0]
 
 
 @pytest.mark.parametrize(
