@@ -87,6 +87,10 @@ class Hdfs:
             self._info(path)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a name that HDFS cannot have, such as a pair of paths
+                raise
+            return False
         return True
 
     def isdir(self, path: str) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from hdl import fs, libhdfs
 from hdl.data.find import open_source
 from hdl.errors import DeadlineError, Unavailable
+from hdl.table import Table
 
 
 def test_what_is_published_is_read_back(folder):
@@ -203,3 +204,11 @@ def test_never_the_local_file_system_instead(cluster, tmp_path, what):
     assert done.returncode == 1, done.stdout
     assert done.stderr.startswith(Unavailable.__name__)
     assert ("HADOOP_CONF_DIR" if what == "no configuration" else "hdl cluster start") in done.stderr
+
+
+def test_features_and_labels_apart(folder, run, tmp_path):
+    fs.publish(f"{folder}/x.txt", b"1,2\n3,4\n5,6\n7,8\n")
+    fs.publish(f"{folder}/y.txt", b"0\n1\n0\n1\n")
+    command = [sys.executable, "-m", "hdl", "train", f"{folder}/x.txt,{folder}/y.txt", "--epochs", "1", "-q"]
+    run(*command, "--out", tmp_path / "model", "--no-report")
+    assert Table(str(tmp_path / "model")).latest() == 1
