@@ -9,185 +9,37 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from hdl.errors import SpecError
+from hdl.spec.parts import (
+    LINE_SEARCH_RULES,
+    MINI_BATCH_RULES,
+    Activation,
+    Autoencoder,
+    Batch,
+    Count,
+    Genetic,
+    Init,
+    InitName,
+    Loss,
+    NonNegative,
+    Optimizer,
+    Part,
+    Pretrain,
+    Probability,
+    Rbm,
+    Scale,
+    Schedule,
+    Small,
+    Sync,
+    named,
+)  # fmt: skip
 
-Activation = Literal["linear", "sigmoid", "tanh", "lecun_tanh", "relu", "leaky_relu"]
-Loss = Literal["softmax", "sigmoid", "squared"]
-Rule = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "gd", "cg", "lbfgs"]
-InitName = Literal["glorot", "he", "lecun", "uniform"]
-Probability = Annotated[float, Field(ge=0, lt=1)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Small = Annotated[int, Field(ge=1, le=10**6)]  # counts that more than a million of is a slip of the hand
-Batch = Annotated[int, Field(ge=1, le=2**31 - 1)]
-
-MINI_BATCH_RULES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam")
-LINE_SEARCH_RULES = ("gd", "cg", "lbfgs")
-DEFAULT_LR = {"adam": 0.001, "rmsprop": 0.001, "adadelta": 1.0, "adagrad": 0.05}  # others: 0.1
-
-
-class Part(BaseModel):
-    """Base of the spec's parts: frozen, and unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Init(Part):
-    """How weights start; biases start at 0 except with `uniform`, which fills them too.
-
-    `glorot` (Glorot & Bengio 2010, uniform), `he` (He et al. 2015, normal), `lecun`
-    (LeCun et al. 1998, normal) or `uniform` on [low, high].
-    """
-
-    name: InitName = "glorot"
-    low: float = -0.05
-    high: float = 0.05
-
-    @model_validator(mode="after")
-    def _ordered(self):
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
-        return self
-
-
-class Schedule(Part):
-    """Learning rate over training: lr(t) with t in epochs.
-
-    `constant`; `inverse` lr/(1 + decay·t); `exponential` lr·decay^t; `step` lr·decay^⌊t/every⌋;
-    `cosine` from lr to 0 over all epochs. `warmup` epochs rise linearly from 0.
-    """
-
-    name: Literal["constant", "inverse", "exponential", "step", "cosine"] = "constant"
-    decay: NonNegative = 0.95
-    every: Positive = 10
-    warmup: NonNegative = 0
-
-
-class Optimizer(Part):
-    """An update rule. `gd`, `cg` and `lbfgs` search along a line; the others take mini-batch steps."""
-
-    name: Rule = "adam"
-    lr: Positive | None = None  # None: DEFAULT_LR
-    schedule: Schedule = Schedule()
-    momentum: Probability = 0.9
-    beta1: Probability = 0.9
-    beta2: Probability = 0.999
-    rho: Probability = 0.9
-    epsilon: Positive = 1e-8
-    history: Small = 10  # lbfgs: pairs kept
-    max_evaluations: Small = 30  # evaluations a line search may take
-    iterations: Small = 5  # line-search iterations in a row on one mini-batch, inside a worker
-
-    @property
-    def rate(self) -> float:
-        """The learning rate, with the rule's own default filled in."""
-        return self.lr if self.lr is not None else DEFAULT_LR.get(self.name, 0.1)
-
-    @property
-    def line_search(self) -> bool:
-        return self.name in LINE_SEARCH_RULES
-
-
-class Genetic(Part):
-    """Breeding of the shards' networks: truncation selection, roulette wheel, crossover, mutation."""
-
-    keep: Fraction = 0.5  # truncation share: the best that may be parents
-    elite: Annotated[int, Field(ge=0)] = 1  # best networks passed on unchanged
-    crossover: Literal["rows", "uniform_rows", "single_point", "arithmetic"] = "uniform_rows"
-    mutation_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
-    mutation_scale: NonNegative = 0.1  # standard deviation, as a share of each layer's own
-    fitness_samples: Count = 1000  # common data on which every candidate is measured
-
-
-class Sync(Part):
-    """What a round means. `every` counts epochs or mini-batches (`unit`) between two merges."""
-
-    mode: Literal["gradient", "average", "genetic", "async"] = "average"
-    every: Count = 1
-    unit: Literal["epochs", "batches"] = "epochs"
-    equal: Small = 5  # async: rounds of the fastest worker between two merges of all
-    staleness: Annotated[int, Field(ge=0)] = 5  # async: rounds that merged weights may be behind
-    genetic: Genetic = Genetic()
-
-
-class Autoencoder(Part):
-    """The cost of an autoencoder, and of the layers of a stacked one.
-
-    Over m samples, with codes a = f(x·W1 + b1) and reconstructions r of x:
-    1/m Σ ½‖r − x‖² + l2/2·(‖W1‖² + ‖W2‖²) + beta·Σ_j KL(rho‖ρ̂_j) + contractive/2·1/m Σ ‖∂a/∂x‖².
-
-    Parameters
-    ----------
-    decoder : {'sigmoid', 'linear'}
-    tied : bool
-        The decoder's weights are the encoder's, transposed.
-    rho, beta : float
-        Target of each code's average activation ρ̂ over all samples of all shards, and the weight of that term.
-    memory : float
-        In mini-batch modes ρ̂ is a running mean that keeps this share of itself at each step.
-    corruption : float
-        Probability that an input is set to 0 before it is encoded (Vincent et al. 2010).
-    contractive : float
-        Weight of the squared Frobenius norm of the codes' Jacobian (Rifai et al. 2011).
-    """
-
-    decoder: Literal["sigmoid", "linear"] = "sigmoid"
-    tied: bool = False
-    rho: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    beta: NonNegative = 0.0
-    memory: Probability = 0.9
-    corruption: Probability = 0.0
-    contractive: NonNegative = 0.0
-
-
-class Rbm(Part):
-    """A restricted Boltzmann machine, and the layers of a deep belief network (there `visible` is the first one's).
-
-    Parameters
-    ----------
-    visible : {'binary', 'gaussian'}
-        Gaussian units have variance 1: the data is standardised.
-    k : int
-        Gibbs steps of contrastive divergence.
-    persistent : bool
-        The negative phase goes on from `chains` particles a shard, kept from step to step (Tieleman 2008).
-    rho, beta : float
-        Target of each hidden unit's average activation, and the rate at which the biases are moved towards it.
-    """
-
-    visible: Literal["binary", "gaussian"] = "binary"
-    k: Small = 1
-    persistent: bool = False
-    chains: Small = 100
-    rho: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    beta: NonNegative = 0.0
-
-
-class Pretrain(Part):
-    """How the layers of a stacked autoencoder or a deep belief network are learned before the whole is.
-
-    What is not said here is as for the whole.
-    """
-
-    epochs: Small = 10
-    optimizer: Rule | None = None  # None: adam for autoencoders, momentum for RBMs
-    lr: Positive | None = None  # None: the rule's own; for RBMs 0.05
-    batch: Batch | None = None
-    l2: NonNegative = 0.0
-
-
-class Scale(Part):
-    """How features are scaled before the net sees them; the fitted numbers are stored with the model.
-
-    `auto`: divide uint8 by 255, standardise floats (sparse: divide by the largest magnitude).
-    """
-
-    name: Literal["auto", "none", "minmax", "standard", "divide"] = "auto"
-    constant: Positive = 255.0  # divide
+__all__ = [
+    "LINE_SEARCH_RULES", "MINI_BATCH_RULES", "Activation", "Autoencoder", "Genetic", "Init", "Optimizer", "Part", "Pretrain",
+    "Rbm", "Scale", "Schedule", "Spec", "Sync", "parse",
+]  # fmt: skip
 
 
 class Spec(Part):
@@ -256,7 +108,7 @@ class Spec(Part):
     @field_validator("init", "optimizer", "scale", mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
-        return _named(value) if isinstance(value, str) else value
+        return named(value) if isinstance(value, str) else value
 
     @field_validator("batch", mode="before")
     @classmethod
@@ -343,15 +195,6 @@ class Spec(Part):
         import json
 
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-
-
-def _named(text: str) -> dict[str, Any]:
-    """`uniform[0,1]`, `divide:16` and plain names, as the flags give them."""
-    if match := re.fullmatch(r"(\w+)\[([^,\]]+),([^,\]]+)\]", text):
-        return {"name": match[1], "low": match[2], "high": match[3]}
-    if match := re.fullmatch(r"(divide):(.+)", text):
-        return {"name": match[1], "constant": match[2]}
-    return {"name": text}
 
 
 def parse(value: str | bytes | dict[str, Any]) -> Spec:
