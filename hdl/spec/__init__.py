@@ -37,8 +37,8 @@ from hdl.spec.parts import (
 )  # fmt: skip
 
 __all__ = [
-    "LINE_SEARCH_RULES", "MINI_BATCH_RULES", "Activation", "Autoencoder", "Genetic", "Init", "Optimizer", "Part", "Pretrain",
-    "Rbm", "Scale", "Schedule", "Spec", "Sync", "parse",
+    "LINE_SEARCH_RULES", "MINI_BATCH_RULES", "Activation", "Autoencoder", "Genetic", "Init", "Optimizer", "Part",
+    "Pretrain", "Rbm", "Scale", "Schedule", "Spec", "Sync", "parse",
 ]  # fmt: skip
 
 
