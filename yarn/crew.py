@@ -19,7 +19,7 @@ from hdl.wire import Buffer
 from hdl.yarn import desk
 from hdl.yarn.containers import Containers
 from hdl.yarn.control import Server
-from hdl.yarn.faults import Faults
+from hdl.yarn.faults import VARIABLE, Faults
 from hdl.yarn.roster import BULK_SECONDS, Lost, Member, Roster
 from hdl.yarn.secrets import Secrets
 from hdl.yarn.settings import Settings
@@ -57,6 +57,8 @@ class Crew(Roster):
         self.generation, self.ticket = attempt * GENERATIONS, 0
         self.shared: dict[str, Callable[[Member], list[Buffer]]] = {}
         self.faults = Faults(life=attempt - 1)
+        if self.faults.given:
+            message(f"{VARIABLE}={self.faults.given} is set: a process of this application is to fail, for a test")
         self._remesh = True  # the crew is not connected
         self._connections = ThreadPoolExecutor(16, "hdl-bulk")
 

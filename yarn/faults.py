@@ -11,9 +11,12 @@ Without the variable nothing is ever looked at.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
+
+from hdl.errors import SpecError
 
 VARIABLE = "HDL_FAULT"
 PHASES = ("loading", "computing", "sending", "waiting", "publishing", "merging")
@@ -22,6 +25,23 @@ MEMORY = 2 << 30
 SLOW_SECONDS = 3.0
 
 Point = Callable[[str], None]
+
+
+def parse(given: str) -> list[str]:
+    """The parts of a fault.
+
+    Examples
+    --------
+    >>> parse("computing:1:*:1:KILL")
+    ['computing', '1', '*', '1', 'KILL']
+    """
+    wanted = re.fullmatch(rf"({'|'.join(PHASES)}):(\d+):(\*|-1|\d+):(\d+):([A-Z]+\d*)", given, re.ASCII)
+    if not wanted or (wanted[5] not in ("MEMORY", "SLOW") and f"SIG{wanted[5]}" not in signal.Signals.__members__):
+        raise SpecError(
+            f"{VARIABLE}: expected PHASE:ROUND:RANK:LIVES:SIGNAL, the phase one of {', '.join(PHASES)}, as in "
+            f"computing:1:0:1:KILL (given {given!r})"
+        )
+    return [*wanted.groups()]
 
 
 def nothing(phase: str) -> None:
@@ -36,12 +56,17 @@ class Faults:
     rank : int
     life : int
         How many containers had this rank before, or attempts the master.
+
+    Raises
+    ------
+    SpecError
+        The variable is set to something that is no fault.
     """
 
     def __init__(self, rank: int = MASTER, life: int = 0):
         self.rank, self.life, self.round = rank, life, 0
-        given = os.environ.get(VARIABLE, "")
-        self.wanted = given.split(":") if given else None
+        self.given = os.environ.get(VARIABLE, "")
+        self.wanted = parse(self.given) if self.given else None
 
     def at(self, phase: str, number: int | None = None) -> None:
         """The process is in a phase of its round, or of another one."""

@@ -22,7 +22,6 @@ from hdl.driver import Outcome
 from hdl.errors import HdlError
 from hdl.runners.base import Job, Replaced
 from hdl.runners.local_worker import error_message
-from hdl.table import Table
 from hdl.yarn.containers import Containers
 from hdl.yarn.control import Server
 from hdl.yarn.crew import Crew
@@ -140,7 +139,6 @@ def _train(job: Job, settings: Settings, crew: Crew, attempt: int, watcher: Watc
     """The driver's loop; begun again from the last version when all workers were lost at once."""
     every = settings.publish_every or (1 if job.spec and job.spec.validation else 0)
     job = replace(job, publish_every=every)
-    table = Table(job.table)
 
     def hear(event: Any) -> None:
         if isinstance(event, driver.Round):
@@ -161,14 +159,16 @@ def _train(job: Job, settings: Settings, crew: Crew, attempt: int, watcher: Watc
 
     for again in range(RESTARTS):
         # The first attempt, or the first try, may have begun the table: it was not there when the job was submitted.
-        resume = job.resume or ((attempt > 1 or again > 0) and table.latest() is not None)
+        resume = job.resume or ((attempt > 1 or again > 0) and driver.begun(job.table) is not None)
         runner = CrewRunner(crew)
         try:
             return driver.train(replace(job, resume=resume), runner, hear)
         except WeightsLost as error:
             if again == RESTARTS - 1:
                 raise
-            watcher.message(f"{error}; going on from version {table.latest()}")
+            last = driver.begun(job.table)
+            where = f"version {last.latest()} in {last.path}" if last else "the beginning"
+            watcher.message(f"{error}; going on from {where}")
     raise AssertionError
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ from hdl.yarn.desk import decoded
 from hdl.yarn.equal import Equaliser
 
 STRAGGLE_ROUNDS, STRAGGLE_SECONDS = 2, 2.0  # how often and by how much a worker is late before it is replaced
+KEPT = 4  # weights for the table that the workers hold, whatever rounds pass meanwhile
 DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
 
 
@@ -88,7 +90,7 @@ class CrewRunner(Runner):
     def __init__(self, crew: Crew):
         self.crew, self.settings = crew, crew.settings
         self.device = self.settings.backend
-        self._keep: set[int] = set()
+        self._keep: deque[int] = deque(maxlen=KEPT)  # rounds whose weights are being published, or were last
         self._equaliser: Equaliser | None = None
         self._slow: tuple[int, int] = -1, 0  # the slowest worker, and in how many rounds it has been too slow
         self._timings: list[dict[str, Any]] = []
@@ -136,6 +138,7 @@ class CrewRunner(Runner):
 
     def prepare(self, plan: Plan) -> None:
         self._plan, self._equaliser = plan, None
+        self._keep.clear()
         content: list[wire.Buffer] = [plan_message(plan)]
         self.crew.share("plan", lambda member: content)
         for member in self.crew.members:
@@ -208,7 +211,7 @@ class CrewRunner(Runner):
 
     def keep(self, weights: Weights) -> Weights:
         if isinstance(weights, Remote):
-            self._keep = {*list(self._keep)[-3:], weights.round}
+            self._keep.append(weights.round)
         return weights
 
     def timings(self) -> list[dict[str, Any]]:

@@ -69,6 +69,37 @@ def test_a_lost_worker_changes_no_byte(pair, monkeypatch, mode, fault):
     assert all(process.poll() is not None for process in runner.resources.running.values())
 
 
+STACK = {"model": "dbn", "net": "0-5-4-0", "pretrain": {"epochs": 3}}
+
+
+def test_a_stack_survives_the_loss_of_all_workers_in_a_layer(pair, monkeypatch):
+    monkeypatch.setenv("HDL_FAULT", FAULTS["all of them"])
+    runner = YarnHere(2)
+    same(*pair(runner, **STACK))
+    (told,) = [text for text in runner.messages if "going on from" in text]
+    assert told.endswith("layer1")
+    assert any("HDL_FAULT=sending:1:*:1:KILL is set" in text for text in runner.messages)
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_a_second_master_goes_on_in_the_layer_of_the_first(csv, tmp_path, layer):
+    spec = parse({"shards": 4, "epochs": 3, "batch": 8, "seed": 3, **STACK})
+    data = csv(90)
+    job = Job(data, str(tmp_path / "here"), spec)
+    learned = [0]
+
+    def end(event):
+        learned[0] = event.spec.layer if isinstance(event, driver.Started) else learned[0]
+        if isinstance(event, driver.Round) and learned[0] == layer and event.row["version"] == 2:
+            raise RuntimeError("the first master's end")
+
+    first = YarnHere(2)
+    with pytest.raises(RuntimeError, match="the first master's end"):
+        first.train(job, end)
+    here = YarnHere(2, attempt=2).train(job)
+    same(here, driver.train(Job(data, str(tmp_path / "local"), spec), LocalRunner(1, 1)))
+
+
 def test_a_worker_that_fails_again_and_again_stops_the_run_with_its_standard_error(pair, monkeypatch):
     monkeypatch.setenv("HDL_FAULT", "computing:1:1:9:SEGV")
     with pytest.raises(WorkerError, match=r"(?s)worker 1 .* failed 3 times.*signal 11.*Segmentation fault") as error:
