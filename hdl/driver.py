@@ -141,6 +141,11 @@ def begun(table: str) -> Table | None:
 def _train(job: Job, runner: Runner, notify: Notify) -> Outcome:
     if job.spec and job.spec.sync.mode == "async" and not runner.asynchronous:
         raise SpecError(f"sync.mode: runner {runner.name} has no async; --runner yarn does")
+    if job.spec:
+        stack.check(job.spec)
+    own = Table(job.table)
+    if own.latest() is not None and own.header(0)["spec"].get("layer"):
+        raise TableError(f"{job.table}: a layer of a stack; the folder above it is what can be trained further")
     there = begun(job.table) is not None
     if there and not job.resume:
         raise TableError(f"{job.table}: there is a table already; --resume goes on with it, another name starts anew")
@@ -162,12 +167,21 @@ def _train(job: Job, runner: Runner, notify: Notify) -> Outcome:
             plan = replace(plan, spec=resumed.same_spec(specs.parse(version.spec), asked, version.weights.round))
             if stage.sync.mode == "genetic":
                 _publish_common(plan, source, cuts, table)
+        if stage.layer and _later(job, spec, stage):  # what stands on it was made of it as it is
+            below.append((plan.spec, table.read(table.best()).weights.w))
+            continue
         if stage.model == "mlp" and spec.finetune == "none":
             return Outcome(job.table, version.number, version.number, stage, version.rows, "rounds")
         outcome = _rounds(job, plan, version, runner, table, notify)
         if stage.layer:
             below.append((stage, table.read(outcome.best).weights.w))
     return outcome
+
+
+def _later(job: Job, spec: Spec, stage: Spec) -> bool:
+    """Whether a later stage has begun."""
+    later = (other for other in stack.stages(spec) if not other.layer or other.layer > stage.layer)
+    return any(Table(stack.folder(job.table, other)).latest() is not None for other in later)
 
 
 def _rounds(job: Job, plan: Plan, version: Version, runner: Runner, table: Table, notify: Notify) -> Outcome:
@@ -278,7 +292,8 @@ def _publish_common(plan: Plan, source: Source, cuts: list[list[Portion]], table
         samples = shard.validation if len(shard.validation) else shard.train
         draws = keys.words(keys.derive(spec.seed, keys.FITNESS), number, n=len(samples))
         chosen = np.sort(np.argsort(draws, kind="stable")[:quota])
-        assert samples.y is not None  # a schema without labels was refused
         x.append(samples.x[chosen])
-        y.append(samples.y[chosen])
-    table.publish_common({}, {**csr.to_tensors(csr.stack(x)), "y": np.concatenate(y)})
+        if samples.y is not None:
+            y.append(samples.y[chosen])
+    labels = {"y": np.concatenate(y)} if y else {}
+    table.publish_common({}, csr.to_tensors(csr.stack(x)) | labels)

@@ -6,7 +6,7 @@ Letters: n samples, O outputs, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -111,6 +111,9 @@ class Model:
         self.about: dict[str, Any] = zero.about
         self.spec = spec.parse(self.version.spec)
         self.schema = Schema.from_parts(zero.about["schema"], zero.schema)
+        if self.spec.model != "mlp" or self.spec.finetune != "classify":  # a layer of a stack that has labels has none
+            outputs = self.schema.inputs if self.spec.model != "mlp" else self.spec.widths[-1]
+            self.schema = replace(self.schema, encoding="none", classes=(), outputs=outputs)
         self.w = self.version.weights.w
         self.below = layers_below(stored) if self.spec.layer > 1 else []
         self._backend, self._threads = backend, threads

@@ -10,7 +10,6 @@ from hdl.errors import HdlError
 from hdl.runners.base import Runner
 from hdl.table import Table, Version
 
-
 PACE = 1.0  # seconds between two versions where none is waited for: writing them takes time from training
 
 

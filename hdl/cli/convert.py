@@ -90,6 +90,10 @@ def import_(
     size = {} if shard_size is None else {"shard_bytes": size_of(shard_size)}
     options = take_data_options(values)
     if patches is not None:
+        if given := [
+            name for name, value in options.model_dump(exclude_defaults=True).items() if name != "max_bad_records"
+        ]:
+            raise SpecError(f"{', '.join(given)}: pictures have no such thing; not with --patches")
         source: Any = patches_of(src, options, patches, count, seed, whiten, whiten_pictures)
     elif alone := [
         flag

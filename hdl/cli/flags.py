@@ -13,6 +13,7 @@ import click
 
 from hdl.cli.common import Option
 from hdl.errors import SpecError
+from hdl.models import stack
 from hdl.spec import Spec, parse
 
 
@@ -182,7 +183,9 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
     for flag, value in given.items():
         _set(tree, flag, value)
     try:
-        return parse(tree)
+        spec = parse(tree)
+        stack.check(spec)
+        return spec
     except SpecError as error:
         raise SpecError(_in_terms_of_flags(str(error), given, path)) from None
 

@@ -5,6 +5,7 @@ Letters: n patches, I pixels of a patch.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 
@@ -131,7 +132,7 @@ class Patches(Source):
             if self.whiten == "patches":
                 total += x.sum(axis=0)
                 product += x.T @ x
-        if squares == 0:
+        if squares <= 1e-12 * raw.size:  # a mean of equal pixels is rounded
             raise DataError("every patch is of one grey; expected pictures that show something", self.paths[0])
         self.deviation = np.sqrt(squares / max(1, raw.size - 1))
         if self.whiten == "patches":
@@ -158,10 +159,16 @@ def _pictures(path: str) -> list[str]:
         return [path] if path.lower().endswith(SUFFIXES) else []
     found = []
     for name in fs.list(path):
-        if name[0] not in "._":
-            inside = fs.join(path, name)
+        inside = fs.join(path, name)
+        if name[0] not in "._" and not _loops(inside):
             found += _pictures(inside) if name.lower().endswith(SUFFIXES) or fs.isdir(inside) else []
     return found
+
+
+def _loops(path: str) -> bool:
+    """Whether a link leads back to a folder that it is in."""
+    target, here = os.path.realpath(path), os.path.realpath(os.path.dirname(path))
+    return os.path.islink(path) and f"{here}{os.sep}".startswith(f"{target}{os.sep}")
 
 
 def _below(words: NDArray[np.uint64], limit: int) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hdl import data, keys, ops, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
+from hdl.errors import SpecError
 from hdl.estimators import rounds
 from hdl.estimators.parameters import to_parameters, to_spec
 from hdl.models import mlp
@@ -70,7 +71,8 @@ class Learner(BaseEstimator):
         w, state = self._weights.w, self._weights.state
         if w.size != layout.of(spec).size:
             raise ValueError(
-                f"the net was {self._fitted.net} and is now {spec.net}: the weights that are kept do not fit"
+                f"the net was {self._fitted.net} and is now {spec.net}: "
+                "the weights that warm_start or partial_fit keeps do not fit"
             )
         new = sync.start(spec, w)
         shapes = [{name: array.shape for name, array in each.items()} for each in (state, new.state)]
@@ -271,6 +273,10 @@ class Perceptron(Learner):
         table = Table(path)
         zero, stored = table.read(0), table.read(table.best() if version is None else version)
         spec, schema = specs.parse(stored.spec), data.Schema.from_parts(zero.about["schema"], zero.schema)
+        if spec.model != "mlp" or spec.finetune != "classify":
+            raise SpecError(
+                f"{path}: a network that was trained without labels; expected one that classifies or regresses"
+            )
         self = cls(**to_parameters(spec, schema.samples))
         self._schema, self._seed, self.n_features_in_ = schema, spec.seed, schema.inputs
         self._adopt(schema)

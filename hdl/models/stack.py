@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hdl.errors import SpecError
 from hdl.models import mlp
 from hdl.ops import layout
 
@@ -37,6 +38,19 @@ def units(spec: Spec) -> str:
     if spec.model in ("rbm", "dbn"):
         return "bounded" if spec.rbm.visible == "binary" else "gaussian"
     return "free"
+
+
+def check(spec: Spec) -> None:
+    """Refuses what a user may not ask for: what only the stages of a stack are.
+
+    Raises
+    ------
+    SpecError
+    """
+    if spec.layer:
+        raise SpecError(f"layer: given {spec.layer}; stacked and dbn number their layers themselves")
+    if spec.finetune != "classify" and spec.model not in STACKS:
+        raise SpecError(f"finetune: given {spec.finetune} for {spec.model}; only stacked and dbn are fine-tuned")
 
 
 def stages(spec: Spec) -> list[Spec]:

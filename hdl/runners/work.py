@@ -183,7 +183,7 @@ def common_samples(plan: Plan) -> Samples:
     """Genetic mode's common samples, from the table's folder."""
     _, tensors = Table(plan.table).common()
     x = csr.from_tensors(tensors, plan.schema.inputs)
-    return Samples(x, tensors["y"], plan.schema.scale, plan.schema.shift)
+    return Samples(x, tensors.get("y"), plan.schema.scale, plan.schema.shift)
 
 
 def cores() -> int:

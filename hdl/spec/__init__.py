@@ -127,8 +127,8 @@ class Spec(Part):
     def _consistent(self):
         if self.model in ("autoencoder", "rbm"):
             self._one_layer()
-        if self.model in ("stacked", "dbn") and self.sync.mode == "genetic":
-            raise ValueError(f"{self.model} has no genetic mode")
+        if self.model in ("stacked", "dbn"):
+            self._layers()
         if self.model in ("autoencoder", "stacked") and self.autoencoder.beta and self.activation != "sigmoid":
             raise ValueError("autoencoder.beta: average activations lie in (0, 1) with activation sigmoid only")
         if self.model in ("rbm", "dbn") and self.activation != "sigmoid":
@@ -150,6 +150,20 @@ class Spec(Part):
             raise ValueError("patience needs a validation share")
         return self
 
+    def _layers(self) -> None:
+        """What the layers of a stack can be."""
+        searched = self.pretrain.optimizer in LINE_SEARCH_RULES
+        if self.sync.mode == "genetic":
+            raise ValueError(f"{self.model} has no genetic mode")
+        if self.model == "dbn" and searched:
+            raise ValueError(f"contrastive divergence has no cost to search along with {self.pretrain.optimizer}")
+        if self.model == "dbn" and self.rbm.persistent and self.sync.mode == "async":
+            raise ValueError("rbm.persistent: mode async keeps no chains")
+        if self.model == "stacked" and searched and self.autoencoder.corruption:
+            raise ValueError(
+                f"{self.pretrain.optimizer} searches along a line and needs a cost without autoencoder.corruption"
+            )
+
     def _one_layer(self) -> None:
         """What a single autoencoder or RBM can be."""
         net, widths = self.net, 3 if self.model == "autoencoder" else 2
@@ -164,6 +178,8 @@ class Spec(Part):
             raise ValueError(f"{self.model} has no dropout; an autoencoder has autoencoder.corruption")
         if self.max_norm:
             raise ValueError(f"{self.model} has no max_norm")
+        if self.loss not in (None, "squared"):
+            raise ValueError(f"{self.model} has no loss of labels (given {self.loss})")
         if self.model == "autoencoder" and self.optimizer.line_search and self.autoencoder.corruption:
             raise ValueError(f"{self.optimizer.name} searches along a line and needs a cost without corruption")
         if self.model == "rbm":

@@ -104,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--pretrain-epochs", type=int, default=4)
+    parser.add_argument("--more", type=int, default=3, help="epochs of the asynchronous one's fastest worker, times")
     given = parser.parse_args()
     base = {
         "model": "dbn", "net": "784-500-300-10", "shards": 4, "batch": 100, "seed": 1, "epochs": given.epochs,
@@ -112,7 +113,11 @@ def main() -> None:
     }  # fmt: skip
     found = {
         "synchronous": train(parse({**base, "sync": {"mode": "average"}})),
-        "asynchronous": train(parse({**base, "sync": {"mode": "async", "equal": 2, "staleness": 1000}})),
+        "asynchronous": train(
+            parse(
+                {**base, "epochs": given.more * given.epochs, "sync": {"mode": "async", "equal": 2, "staleness": 1000}}
+            )
+        ),
     }
     goal = found["synchronous"]["last"] + 0.15
     print(

@@ -84,8 +84,9 @@ class Case:
         assert (result.correct, result.samples, result.steps) == (seen.correct, len(order), steps)
         g, seen = self.reference.gradient(self.w.astype(np.float64), self.samples, order, KEY)
         got, result = plan.gradient(self.w, self.x, self.y, order, *KEY, scale=self.scale, shift=self.shift)
-        assert np.abs(got - g).max() < 1e-5 * np.abs(g).max() + 1e-6
-        assert result.cost == pytest.approx(seen.cost, rel=1e-5)
+        # Each sample of a saturated output adds the rounding of its logit.
+        assert np.abs(got - g).max() < 1e-5 * np.abs(g).max() + 3e-6 * len(order) ** 0.5
+        assert result.cost == pytest.approx(seen.cost, rel=1e-5, abs=2e-6 * len(order))
         out, seen = self.reference.forward(self.w.astype(np.float64), self.samples)
         got, result = plan.forward(self.w, self.x, self.y, scale=self.scale, shift=self.shift)
         np.testing.assert_allclose(got, out, rtol=2e-4, atol=2e-6)

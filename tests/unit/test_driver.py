@@ -244,3 +244,49 @@ def test_a_regression_scores_by_r2(tmp_path):
     assert score.r2 > 0.999
     assert (score.accuracy, score.confusion) == (None, None)
     assert next(Model(outcome.table).predict(open_source(str(path)))).labels is None
+
+
+def stacked(folder, table, **more):
+    x = np.random.default_rng(0).random((80, 5))
+    path = folder / "stack.csv"
+    np.savetxt(path, np.c_[x, np.arange(80) % 2], fmt="%.4f", delimiter=",")
+    fields = {"model": "stacked", "net": "0-4-3-0", "batch": 8, "shards": 2, "pretrain": {"epochs": 2}, "epochs": 2}
+    resume = more.pop("resume", False)
+    job = Job(str(path), str(table), parse({**fields, **more}), resume=resume)
+    return driver.train(job, LocalRunner(1))
+
+
+def test_layers_that_others_stand_on_stay_as_they_are(tmp_path):
+    """A longer patience goes on with the whole, not with the layers below it."""
+    table, more = tmp_path / "m", {"validation": 0.2, "pretrain": {"epochs": 30}}
+    stacked(tmp_path, table, patience=1, **more)
+    before = [Table(f"{table}/layer{number}").latest() for number in (1, 2)]
+    whole = Table(str(table)).latest()
+    stacked(tmp_path, table, patience=20, epochs=6, resume=True, **more)
+    assert [Table(f"{table}/layer{number}").latest() for number in (1, 2)] == before
+    assert Table(str(table)).latest() > whole
+
+
+def test_a_layer_is_not_trained_as_if_it_were_the_whole(tmp_path):
+    stacked(tmp_path, tmp_path / "m")
+    with pytest.raises(TableError, match="a layer of a stack"):
+        stacked(tmp_path, tmp_path / "m" / "layer1", resume=True)
+    assert not (tmp_path / "m" / "layer1" / "layer1").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [({"model": "mlp", "finetune": "none"}, "finetune: given none for mlp"), ({"layer": 2}, "layer: given 2")],
+)
+def test_what_only_stages_are_is_refused(tmp_path, fields, told):
+    with pytest.raises(SpecError, match=told):
+        stacked(tmp_path, tmp_path / "m", **fields)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(("model", "net"), [("autoencoder", "0-4-0"), ("rbm", "0-4")])
+def test_networks_without_labels_are_bred_too(tmp_path, model, net):
+    sync = {"mode": "genetic", "genetic": {"fitness_samples": 10}}
+    optimizer = "sgd"
+    outcome = stacked(tmp_path, tmp_path / "m", model=model, net=net, sync=sync, optimizer=optimizer, pretrain={})
+    assert len(outcome.rows[-1]["genetic"]["parents"]) == 2
