@@ -41,13 +41,14 @@ class Equaliser:
         while True:
             try:
                 if not self._running:
-                    self._start(weights)
+                    self._start(weights, weights.round * spec.sync.equal)
                 elif first:
                     equal = "equal", wire.encode_parts(weights)
                     self.crew.hand(lambda member, equal=equal: equal)  # type: ignore[misc]
                 first = False
                 while self._fastest() < min(self.last, (weights.round + 1) * spec.sync.equal):
-                    if said := self.crew.listen(0.1):
+                    said = self.crew.listen(0.1)
+                    if said and said["kind"] == "free":
                         self._told[said["rank"]] = said
                 return self._merged(spec, weights)
             except Lost as lost:
@@ -59,21 +60,22 @@ class Equaliser:
         self._running = False
         self.crew.part()
 
-    def _start(self, weights: Weights) -> None:
-        """Sets all running; newcomers with the last merge, the others with what they have."""
+    def _start(self, weights: Weights, done: int) -> None:
+        """Sets all running, newcomers where the fastest is, after `done` rounds or more."""
         self.crew.part()
         self.crew.assemble()
         new = {member.rank for member in self.crew.members if self._lives.get(member.rank) != member.name}
+        self._told = {rank: said for rank, said in self._told.items() if rank not in new}
         content = wire.encode_parts(self._present(new, weights) if new else weights)
 
         def gift(member: Member) -> tuple[str, list[Any]] | None:
             return ("free", content) if member.rank in new else None
 
-        fields = {"last": self.last}
+        done = max(done, self._fastest())
+        fields = {"last": self.last, "done": done}
         self.crew.tell("free", lambda member: {**fields, "given": member.rank in new}, gift)
         self._lives = {member.rank: member.name for member in self.crew.members}
-        for rank in new:
-            self._told.pop(rank, None)
+        self._told |= {rank: {"round": done} for rank in new}
         self._running = True
 
     def _present(self, new: set[int], weights: Weights) -> Weights:
@@ -83,14 +85,17 @@ class Equaliser:
             with suppress(Lost):  # it has not finished a round
                 if member.rank not in new:
                     found.append(decoded(Update, self.crew.take(member, "free")))
+                    self._told[member.rank] = {**self._told.get(member.rank, {}), "round": found[-1].round}
         return Weights(weights.round, reduce(_joined, found).tensors["w"], {}) if found else weights
 
     def _fastest(self) -> int:
         return max((said["round"] for said in self._told.values()), default=0)
 
     def _merged(self, spec: Spec, weights: Weights) -> tuple[Weights, dict[str, Any]]:
-        found = [self._since(member) for member in self.crew.members]
-        total = reduce(_joined, found)
+        now = {member.name: decoded(Update, self.crew.take(member, "free")) for member in self.crew.members}
+        total = reduce(_joined, [self._since(name, update) for name, update in now.items()])
+        # Only now that all have answered: what is taken again after a loss must count in full.
+        self._before = {name: update.sums for name, update in now.items()}
         total = Update("average", weights.round, 0, spec.shards, total.tensors, total.sums)
         row = sync.measure(spec, total)
         said = [self._told.get(member.rank, {}) for member in self.crew.members]
@@ -104,12 +109,12 @@ class Equaliser:
             "stalest": max(one.get("stalest", 0) for one in said),
             "late": sum(one.get("late", 0) for one in said),
         }
-        return Weights(weights.round + 1, total.tensors["w"], {}), row
+        w = total.tensors["w"] if total.sums["samples"] else weights.w  # nobody counts: it stays as it was
+        return Weights(weights.round + 1, w, {}), row
 
-    def _since(self, member: Member) -> Update:
+    def _since(self, name: str, update: Update) -> Update:
         """A worker's last weights, with the sums of what it did since the last merge."""
-        update = decoded(Update, self.crew.take(member, "free"))
-        before, self._before[member.name] = self._before.get(member.name, {}), update.sums
+        before = self._before.get(name, {})
         sums = {name: value - before.get(name, 0) for name, value in update.sums.items()}
         return Update(update.mode, update.round, update.lo, update.hi, update.tensors, {"samples": 0} | sums)
 

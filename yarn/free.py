@@ -32,14 +32,23 @@ CHUNK = 64  # mini-batches between two looks at what has come, at most an eighth
 
 
 class Free:
-    """What a worker keeps while it runs freely, also over the loss of others."""
+    """What a worker keeps while it runs freely, also over the loss of others.
 
-    def __init__(self, worker: Worker, weights: Weights):
+    Parameters
+    ----------
+    worker : Worker
+    weights : Weights
+        To begin from, with the optimiser's state at its beginning.
+    done : int
+        Rounds that the training has behind it: streams of mini-batches and schedules go on from there.
+    """
+
+    def __init__(self, worker: Worker, weights: Weights, done: int = 0):
         self.worker = worker
         self.weights = weights
-        self.rounds = self.chunks = 0
+        self.rounds = done
         self.adopted = True  # the weights are the master's, and have not been measured
-        self.sums: dict[str, float] = {}
+        self.sums: dict[str, float] = {"samples": 0}
         self.staleness: list[int] = []
         self.late = 0  # messages that were too stale
         assert worker.host.plan is not None
@@ -48,22 +57,27 @@ class Free:
         per_epoch = max(operations.steps(n, spec.batch or 0) for n in lengths)
         wanted = spec.sync.every * (per_epoch if spec.sync.unit == "epochs" else 1)
         self.per_round = max(1, -(-wanted // max(1, min(CHUNK, -(-wanted // 8)))))
+        self.chunks = done * self.per_round
         # In chunks the stream of mini-batches is that of `average`.
         every = -(-wanted // self.per_round)
         sync = spec.sync.model_copy(update={"mode": "average", "unit": "batches", "every": every})
         self.spec = spec.with_(sync=sync)
+        self.warm = done > 0 and spec.optimizer.name == "adam"
 
     def run(self, last: int) -> None:
         """Trains until a command comes; after `last` rounds it only waits for one."""
         worker = self.worker
         gossip = Gossip(worker.mesh) if worker.mesh else None
         self._offer(worker)
+        self._tell(worker)  # what it said while it had no master, or another crew, nobody has heard
         try:
             while worker.next_command(0.0 if self.rounds < last else 0.2) is None:
                 if equal := worker.desk.came("equal"):
                     self.weights = replace(self.weights, w=decoded(Weights, equal).w)
                     self.adopted = True
                 if self.rounds < last:
+                    if self.warm:
+                        self._warm()
                     self._chunk()
                     if self.chunks % self.per_round == 0:
                         self._round(gossip)
@@ -71,6 +85,23 @@ class Free:
             if gossip:
                 gossip.stop()
             worker.mesh = None
+
+    def _warm(self) -> None:
+        """Adam's means as they would be by now, from the gradients of some mini-batches whose steps are not kept.
+
+        Its correction for means that begin at 0 counts all steps of the training: so late the first steps would be
+        many times too long.
+        """
+        self.warm = False
+        host, rule = self.worker.host, self.spec.optimizer
+        for number in host.cuts:
+            shard = host.shard(number, self.worker.beat)
+            found = step.train_shard(self.spec, Weights(0, self.weights.w, self.weights.state), shard, number, host.ops)
+            if steps := found.sums["batches"]:
+                mean, square = found.tensors["rule"]
+                means = np.stack([mean / np.float32(1 - rule.beta1**steps), square / np.float32(1 - rule.beta2**steps)])
+                self.weights = replace(self.weights, state={**self.weights.state, "rule": means})
+                return
 
     def _chunk(self) -> None:
         """Some mini-batches on each shard, and the mean of what comes of them."""
@@ -113,6 +144,9 @@ class Free:
             if share:
                 self.weights = replace(self.weights, w=total / np.float32(share))
         self._offer(worker)
+        self._tell(worker)
+
+    def _tell(self, worker: Worker) -> None:
         told = {"kind": "free", "generation": worker.generation, "round": self.rounds, "merged": len(self.staleness)}
         told |= {"staleness": sum(self.staleness), "stalest": max(self.staleness, default=0), "late": self.late}
         worker.work.send(told)

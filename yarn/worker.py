@@ -198,7 +198,8 @@ class Worker:
         if command["given"]:
             self.desk.came("equal")  # of what was trained before
             weights = decoded(Weights, self._gift("free"))
-            self.free = Free(self, Weights(0, weights.w, average.start(self._plan().spec, weights.w)))
+            start = average.start(self._plan().spec, weights.w)
+            self.free = Free(self, Weights(0, weights.w, start), command["done"])
         self.free.run(command["last"])
 
     # --- what commands need -------------------------------------------------------------------------------------------

@@ -125,19 +125,41 @@ ASYNC = {"sync": {"mode": "async", "equal": 2}, "optimizer": "momentum", "epochs
 def test_async_learns_what_average_learns_and_loses_nothing_with_a_worker(csv, tmp_path, monkeypatch, fault):
     if fault:
         monkeypatch.setenv("HDL_FAULT", fault)
-    spec = parse({"net": "0-5-0", "shards": 4, "batch": 8, "seed": 3, **ASYNC})
+    spec = parse({"net": "0-5-0", "shards": 4, "batch": 8, "seed": 3, **ASYNC,
+                  "sync": {"mode": "async", "equal": 8}, "epochs": 48})  # fmt: skip
     seen = []
-    runner, data = YarnHere(3), csv(3000)
+    runner, data = YarnHere(3), csv(20000)
     outcome = runner.train(Job(data, str(tmp_path / "model"), spec), seen.append)
     assert sum(isinstance(event, Replaced) for event in seen) == bool(fault), runner.messages
     rows = [row for row in outcome.rows if not row["final"]]
     assert len(rows) == 6
     assert rows[-1]["async"]["merged"] > 0
-    assert max(rows[-1]["async"]["rounds"]) >= 12
+    assert max(rows[-1]["async"]["rounds"]) == 48
     assert all(row["async"]["lag"] == max(row["async"]["rounds"]) - min(row["async"]["rounds"]) for row in rows)
     average = spec.with_(sync=spec.sync.model_copy(update={"mode": "average"}))
     other = driver.train(Job(data, str(tmp_path / "average"), average), LocalRunner(1, 1))
     assert outcome.rows[-1]["val_accuracy"] > other.rows[-1]["val_accuracy"] - 0.04
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_async_goes_on_where_it_was_stopped(csv, tmp_path, optimizer):
+    spec = parse({"net": "0-5-0", "shards": 4, "batch": 8, "seed": 3, **ASYNC, "optimizer": optimizer})
+    job = Job(csv(20000), str(tmp_path / "model"), spec)
+
+    def end(event):
+        if isinstance(event, driver.Round) and event.row["version"] == 3:
+            raise RuntimeError("the first master's end")
+
+    with pytest.raises(RuntimeError, match="the first master's end"):
+        YarnHere(2).train(job, end)
+    assert Table(job.table).latest() == 3
+    outcome = YarnHere(2, attempt=2).train(job)
+    rows = [row for row in outcome.rows if not row["final"]]
+    epoch = 20000 - rows[0]["val_samples"]
+    assert len(rows) == 6
+    assert all(6 <= least <= 12 for row in rows[3:] for least in row["async"]["rounds"])
+    assert 0 < sum(row["samples"] for row in rows[3:]) < 6.6 * epoch  # six rounds of whole chunks, and none twice
+    assert outcome.rows[-1]["val_accuracy"] > 0.65  # nobody can know more than 0.8 of these samples
 
 
 def test_other_runners_refuse_async(csv, tmp_path):
@@ -149,7 +171,7 @@ def test_other_runners_refuse_async(csv, tmp_path):
 def test_a_stack_learns_its_layers_without_waiting(csv, tmp_path):
     spec = parse({"model": "stacked", "net": "0-5-4-0", "shards": 4, "batch": 8, "seed": 3, **ASYNC,
                   "pretrain": {"epochs": 4}, "optimizer": "adam"})  # fmt: skip
-    outcome = YarnHere(3).train(Job(csv(3000), str(tmp_path / "model"), spec))
+    outcome = YarnHere(3).train(Job(csv(20000), str(tmp_path / "model"), spec))
     layers = [Table(str(tmp_path / "model" / name)).rows() for name in ("layer1", "layer2")]
     assert [len([row for row in rows if not row["final"]]) for rows in layers] == [2, 2]
     assert all(rows[-1]["val_cost"] < rows[0]["val_cost"] for rows in layers)
