@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hdl import fs, step
-from hdl.driver import Outcome, Round, Stage, Started
+from hdl.driver import Outcome, Round, Stage, Started, begun
 from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
 from hdl.runners.base import Progress, Replaced
 from hdl.runners.job import _NOISE, SAID, hadoop
 from hdl.runners.local_worker import error_from
-from hdl.spec import parse
+from hdl.spec import Spec, parse
 from hdl.table import Table
 from hdl.yarn import client
 from hdl.yarn.client import OUTCOME, Report
@@ -88,11 +88,16 @@ def follow(application: str, on_event: Callable[[Any], None] | None = None, dead
 
 
 class _Heard:
-    """Hands events on, each round once: a master that came back tells again what the first one told."""
+    """Hands events on, each round once: a master that came back tells again what the first one told.
+
+    The layers of a stack are told apart: each has versions from 0 on.
+    """
 
     def __init__(self, application: str, on_event: Callable[[Any], None]):
         self.application, self.on_event = application, on_event
-        self.last, self.started = -1, False
+        self.started: dict[int, Spec] = {}  # by layer
+        self.last: dict[int, int] = {}  # version, by layer
+        self.layer: int | None = None  # that rounds are of
         self.waiting: Waiting | None = None
 
     def wait(self, event: Waiting) -> None:
@@ -102,22 +107,36 @@ class _Heard:
 
     def tell(self, event: Any) -> None:
         if isinstance(event, Started):
-            if self.started:
+            self.layer = layer = event.spec.layer
+            if self.started.get(layer) == event.spec:
                 return
-            self.started = True
+            self.started[layer] = event.spec
+            self.last[layer] = max(self.last.get(layer, -1), event.version)
         elif isinstance(event, Round):
-            if event.row["version"] <= self.last:
+            if self.layer is None:  # it began before we listened
+                path = order_of(self.application)["table"]
+                self.tell(_beginning(begun(path) or Table(path)))
+            layer = self.layer or 0
+            if event.row["version"] <= self.last.get(layer, -1):
                 return
-            self.last = event.row["version"]
-            if not self.started:  # it began before we listened
-                self.tell(self._beginning())
+            self.last[layer] = event.row["version"]
         self.on_event(event)
 
-    def _beginning(self) -> Started:
-        """The beginning of the training, as the table tells it."""
-        zero = Table(order_of(self.application)["table"]).header(0)
-        spec, samples = parse(zero["spec"]), zero["about"]["schema"]["samples"]
-        return Started(spec, samples, step.rounds(spec, samples), 0)
+    def rest(self, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+        """The rows of a table whose training is over, as far as they were not told."""
+        found = _beginning(table)
+        self.layer = found.spec.layer
+        for row in rows:
+            if self.layer not in self.started:
+                self.tell(found)
+            self.tell(Round(row))
+
+
+def _beginning(table: Table) -> Started:
+    """The beginning of a training, as its table tells it."""
+    zero = table.header(0)
+    spec, samples = parse(zero["spec"]), zero["about"]["schema"]["samples"]
+    return Started(spec, samples, step.rounds(spec, samples), 0)
 
 
 def waits_for(diagnostics: str) -> str:
@@ -200,9 +219,13 @@ def _outcome(found: Report, heard: _Heard) -> Outcome:
     left = _read(found.application, OUTCOME)
     if left and "outcome" in left:
         fields = left["outcome"]
-        rows = list(Table(fields["table"]).read(fields["version"]).rows)
-        for row in rows:
-            heard.tell(Round(row))
+        table = Table(fields["table"])
+        rows = list(table.read(fields["version"]).rows)
+        number = 1
+        while (layer := Table(f"{table.path.rstrip('/')}/layer{number}")).latest() is not None:
+            heard.rest(layer, layer.rows())
+            number += 1
+        heard.rest(table, rows)
         client.remove(client.staging(found.application))
         return Outcome(**{**fields, "spec": parse(fields["spec"]), "rows": rows})
     log = f"The full log: {log_command(found.application)}"

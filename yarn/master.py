@@ -20,6 +20,7 @@ from typing import Any
 from hdl import driver, fs, wire
 from hdl.driver import Outcome
 from hdl.errors import HdlError
+from hdl.models import stack
 from hdl.runners.base import Job, Replaced
 from hdl.runners.local_worker import error_message
 from hdl.yarn.containers import Containers
@@ -69,7 +70,8 @@ class Live(Watcher):
         if isinstance(event, driver.Started):
             spec = event.spec
             self.state.know({
-                "net": "-".join(map(str, spec.net or ())), "samples": f"{event.samples:,}", "shards": spec.shards,
+                "net": f"{f'layer {spec.layer}: ' if spec.layer else ''}{'-'.join(map(str, spec.net or ()))}",
+                "samples": f"{event.samples:,}", "shards": spec.shards,
                 "mode": spec.sync.mode, "optimizer": spec.optimizer.name,
             })  # fmt: skip
         self.state.hear(event)
@@ -140,13 +142,18 @@ def _train(job: Job, settings: Settings, crew: Crew, attempt: int, watcher: Watc
     every = settings.publish_every or (1 if job.spec and job.spec.validation else 0)
     job = replace(job, publish_every=every)
 
+    layers = len(stack.hidden(job.spec)) - 1 if job.spec and job.spec.model in stack.STACKS else 0
+    ended = 0  # layers that have been learned
+
     def hear(event: Any) -> None:
+        nonlocal ended
         if isinstance(event, driver.Round):
             crew.faults.at("merging")
-            crew.containers.progress = event.row["round"] / max(1, crew.rounds)
+            share = min(1.0, event.row["round"] / max(1, crew.rounds))
+            crew.containers.progress = max(crew.containers.progress, (ended + share) / (max(layers, ended) + 1))
             watcher.workers(crew.told(runner.timings(), event.row.get("async")))
         elif isinstance(event, driver.Started):
-            crew.rounds = event.rounds
+            crew.rounds, ended = event.rounds, event.spec.layer - 1 if event.spec.layer else layers
             if attempt > 1:
                 kept = sum(member.kept for member in crew.members)
                 watcher.message(

@@ -63,7 +63,8 @@ class State:
         self.began = time.monotonic()
         self._lock = threading.Lock()
         self._state, self._stage = "starting", ""
-        self._rounds = self._round = 0
+        self._rounds = self._round = self._layer = 0
+        self._begun: tuple[int, dict[str, Any]] | None = None  # the last Started that is not among the events any more
         self._progress = ("", 0.0, 0.0)
         self._rows: deque[dict[str, Any]] = deque(maxlen=LAST)
         self._messages: deque[dict[str, Any]] = deque(maxlen=LAST)
@@ -84,6 +85,11 @@ class State:
                 self._stage, self._progress = event.name, ("", 0.0, 0.0)
             elif isinstance(event, Started):
                 self._rounds, self._round = event.rounds, min(event.version, event.rounds)
+                self._progress = "", 0.0, 0.0
+                if event.spec.layer != self._layer:  # another training, with rounds from 0 on
+                    self._layer = event.spec.layer
+                    self._rows.clear()
+                    self._curves = {name: _Curve() for name in CURVES}
             elif isinstance(event, Progress):
                 self._progress = event.stage, event.done, event.total
                 if self._events and self._events[-1][1]["kind"] == "Progress":  # nobody needs the one before
@@ -133,11 +139,12 @@ class State:
     def events(self, since: int) -> dict[str, Any]:
         """The events from number `since` on, at most `ANSWER`, and the `next` number to ask from.
 
-        Of those that are gone, and of one Progress after another, nothing is told. A number that was never given out
-        is an earlier master's: then all there are.
+        Of those that are gone, but what was Started last, and of one Progress after another, nothing is told. A number
+        that was never given out is an earlier master's: then all there are.
         """
         with self._lock:
-            found = [item for item in self._events if item[0] >= since or since > self._next][:ANSWER]
+            kept = [*([self._begun] if self._begun else ()), *self._events]
+            found = [item for item in kept if item[0] >= since or since > self._next][:ANSWER]
             next_ = found[-1][0] + 1 if found else self._next
         return {"next": next_, "events": [event for _, event in found]}
 
@@ -165,6 +172,8 @@ class State:
         return said
 
     def _add(self, event: dict[str, Any]) -> None:
+        if len(self._events) == EVENTS and self._events[0][1]["kind"] == "Started":
+            self._begun = self._events[0]
         self._events.append((self._next, event))
         self._next += 1
 

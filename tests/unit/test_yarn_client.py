@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -13,11 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from hdl import driver
 from hdl.cli import apps, hdl
 from hdl.driver import Round, Stage, Started
 from hdl.errors import SpecError, Unavailable
-from hdl.runners.base import Progress, Replaced
-from hdl.spec import Spec
+from hdl.runners.base import Job, Progress, Replaced
+from hdl.runners.local import LocalRunner
+from hdl.spec import Spec, parse
+from hdl.table import Table
 from hdl.yarn import follow, java, launch
 from hdl.yarn.client import Report
 from hdl.yarn.hadoop import ending
@@ -148,6 +152,35 @@ def test_each_round_is_told_once():
     heard.wait(follow.Waiting("ACCEPTED", ""))
     heard.wait(follow.Waiting("ACCEPTED", ""))
     assert told == [EVENTS[1], *(Round({"version": v}) for v in (1, 2, 3)), follow.Waiting("ACCEPTED", "")]
+
+
+def test_the_layers_of_a_stack_are_told_apart():
+    told = []
+    heard = follow._Heard(APP, told.append)
+    one, two, whole = (Started(Spec(layer=layer), 10, 2, 0) for layer in (1, 2, 0))
+    rounds = [Round({"version": version}) for version in (1, 2)]
+    for event in (one, *rounds, two, rounds[0]):
+        heard.tell(event)
+    for event in (replace(one, version=2), replace(two, version=1), rounds[1], whole, *rounds):  # of another master
+        heard.tell(event)
+    assert told == [one, *rounds, two, *rounds, whole, *rounds]
+
+
+def test_what_was_not_told_of_layers_is_told_at_the_end(tmp_path):
+    data = tmp_path / "samples.csv"
+    data.write_text("a,b,class\n" + "".join(f"{n % 5},{n % 7},{n % 2}\n" for n in range(40)))
+    spec = parse({"model": "dbn", "net": "0-3-2-0", "epochs": 2, "pretrain": {"epochs": 2}, "batch": 8})
+    seen, told = [], []
+    outcome = driver.train(Job(str(data), str(tmp_path / "table"), spec), LocalRunner(1, 1), seen.append)
+    seen = [event for event in seen if isinstance(event, (Started, Round))]
+    heard = follow._Heard(APP, told.append)
+    for event in seen[:2]:
+        heard.tell(event)
+    for name in ("table/layer1", "table/layer2", "table"):
+        table = Table(str(tmp_path / name))
+        heard.rest(table, table.rows())
+    assert told == seen
+    assert len(outcome.rows) == 2
 
 
 def test_what_yarn_waits_for_is_said_without_its_figures():

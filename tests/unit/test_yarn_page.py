@@ -166,7 +166,31 @@ def test_memory_is_bounded_and_curves_keep_their_ends(state):
     assert len(markup.render(state.shot())) < 300_000
     found = state.events(0)  # who comes late gets what is left
     assert len(found["events"]) == ANSWER
-    assert state.events(found["next"])["events"][-1]["kind"] == "Log"
+    assert found["events"][0]["kind"] == "Started"
+    last = state.events(state.events(found["next"])["next"])["events"][-1]
+    assert (last["kind"], last["text"][:6]) == ("Log", "19999 ")
+
+
+def test_each_layer_of_a_stack_has_curves_and_rows_of_its_own(state):
+    for layer in 1, 2:
+        state.hear(Started(Spec(layer=layer), 100, 10, 0))
+        state.hear(Progress("round", 1, 2))
+        state.hear(Round(row(0, cost=float(layer))))
+    state.hear(Started(Spec(layer=2), 100, 10, 1))  # another master's, or after all workers were lost
+    shot = state.shot()
+    assert shot.curves["cost"] == [(1, 2.0)]
+    assert [one["cost"] for one in shot.status["rows"]] == [2.0]
+    assert shot.progress == ("", 0.0, 0.0)
+
+
+def test_who_comes_late_is_told_what_the_rounds_are_of(state):
+    state.hear(Started(Spec(layer=2), 100, 10, 0))
+    for number in range(EVENTS):
+        state.hear(Round(row(number)))
+    found = state.events(0)["events"]
+    assert [event["kind"] for event in found[:2]] == ["Started", "Round"]
+    assert found[0]["spec"]["layer"] == 2
+    assert state.events(5)["events"][0]["kind"] == "Round"
 
 
 def test_many_threads_may_tell_and_ask(state):
