@@ -203,7 +203,12 @@ class Crew(Roster):
             says |= {"life": member.life, **fields(member)}
             self.server.send(member.name, says)
         if gift:
-            self.hand(gift, members)
+
+            def own(member: Member) -> tuple[str, list[Buffer]] | None:
+                found = gift(member)
+                return found and (desk.titled(found[0], self.generation, ticket), found[1])
+
+            self.hand(own, members)
         return ticket
 
     def hand(self, gift: Gift, members: Sequence[Member] | None = None) -> None:

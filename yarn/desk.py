@@ -10,6 +10,8 @@ A connection says in its first frame what it is for:
 
 from __future__ import annotations
 
+import math
+import re
 import socket
 import ssl
 import threading
@@ -29,6 +31,26 @@ Address = tuple[str, int]
 Pieces = Sequence[Buffer]
 _TAKEN = b"taken"
 DISMISSED = b"!"
+
+
+def titled(name: str, generation: int, ticket: int) -> str:
+    """The name of a gift that belongs to a command.
+
+    Rounds begin anew with each layer of a stack, and commands are given again: a gift is of use to its own one only.
+    """
+    return f"{name}@{generation}.{ticket}"
+
+
+def belongs(name: str) -> tuple[float, float]:
+    """The inverse: a gift's generation and ticket; one that belongs to no command outlives them.
+
+    Examples
+    --------
+    >>> belongs(titled("weights:3", 1000002, 17)), belongs("equal")
+    ((1000002, 17), (inf, inf))
+    """
+    found = re.fullmatch(r".*@(\d{1,18})\.(\d{1,18})", name)
+    return (int(found[1]), int(found[2])) if found else (math.inf, math.inf)
 
 
 class Desk:
@@ -66,6 +88,12 @@ class Desk:
     def gift(self, name: str, seconds: float) -> bytearray:
         """What the master gave under a name; it is handed out once."""
         return self._wait(self._gifts, name, seconds, f"the master has not sent {name!r}")
+
+    def tidy(self, generation: int, ticket: int) -> None:
+        """Forgets gifts that belong to commands before this one: nobody will ask for them any more."""
+        with self._changed:
+            for name in [name for name in self._gifts if belongs(name) < (generation, ticket)]:
+                del self._gifts[name]
 
     def came(self, name: str) -> bytearray | None:
         """What the master gave under a name, if it has; it is handed out once."""

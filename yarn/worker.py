@@ -39,7 +39,7 @@ from hdl.yarn import bulk, tokens
 from hdl.yarn.allreduce import POLL, Mesh, PeerLost, allreduce, reduce_scatter
 from hdl.yarn.containers import CONTROL
 from hdl.yarn.control import Client
-from hdl.yarn.desk import Desk, decoded
+from hdl.yarn.desk import Desk, decoded, titled
 from hdl.yarn.faults import Faults
 from hdl.yarn.free import Free
 from hdl.yarn.secrets import WorkerSecrets
@@ -76,7 +76,7 @@ class Worker:
         self.desk = Desk(keys.tls(server=True), host, lambda: self.faults.at("publishing"), dismissed)
         self.work, self.beats = Client(keys, master, "work"), Client(keys, master, "beat")
         self.address = master
-        self.generation = 0
+        self.generation = self.ticket = 0  # of the last command
         self.host: Host = None  # type: ignore[assignment]  # until it is told to open
         self.opened = self.planned = b""
         self.mesh: Mesh | None = None
@@ -101,7 +101,9 @@ class Worker:
                 continue
             self.generation = command["generation"]
             self.faults.rank, self.faults.life = command["rank"], command["life"]
-            answer = {"ticket": command["ticket"], "generation": self.generation}
+            self.ticket = command["ticket"]
+            self.desk.tidy(self.generation, self.ticket)
+            answer: dict[str, Any] = {"ticket": self.ticket, "generation": self.generation}
             try:
                 answer |= {"kind": "done", **(getattr(self, f"on_{command['kind']}")(command) or {})}
             except Aborted:
@@ -240,7 +242,9 @@ class Worker:
                     raise
 
     def _gift(self, name: str) -> bytearray:
-        return self._wait(lambda seconds: self.desk.gift(name, seconds), GIFT_SECONDS)
+        """What belongs to the present command."""
+        own = titled(name, self.generation, self.ticket)
+        return self._wait(lambda seconds: self.desk.gift(own, seconds), GIFT_SECONDS)
 
     def check(self) -> None:
         """Called while waiting for peers."""
