@@ -121,8 +121,12 @@ def test_workers_that_cannot_be_had_are_named(pair):
 ASYNC = {"sync": {"mode": "async", "equal": 2}, "optimizer": "momentum", "epochs": 12, "validation": 0.2}
 
 
-@pytest.mark.parametrize("fault", [None, "computing:1:1:1:KILL"], ids=["whole", "one lost"])
-def test_async_learns_what_average_learns_and_loses_nothing_with_a_worker(csv, tmp_path, monkeypatch, fault):
+@pytest.mark.parametrize(
+    ("fault", "lost"),
+    [(None, 0), ("computing:1:1:1:KILL", 1), ("computing:9:*:1:KILL", 3)],
+    ids=["whole", "one lost", "all lost"],
+)
+def test_async_learns_what_average_learns_and_loses_nothing_with_a_worker(csv, tmp_path, monkeypatch, fault, lost):
     if fault:
         monkeypatch.setenv("HDL_FAULT", fault)
     spec = parse({"net": "0-5-0", "shards": 4, "batch": 8, "seed": 3, **ASYNC,
@@ -130,7 +134,7 @@ def test_async_learns_what_average_learns_and_loses_nothing_with_a_worker(csv, t
     seen = []
     runner, data = YarnHere(3), csv(20000)
     outcome = runner.train(Job(data, str(tmp_path / "model"), spec), seen.append)
-    assert sum(isinstance(event, Replaced) for event in seen) == bool(fault), runner.messages
+    assert sum(isinstance(event, Replaced) for event in seen) == lost, runner.messages
     rows = [row for row in outcome.rows if not row["final"]]
     assert len(rows) == 6
     assert rows[-1]["async"]["merged"] > 0
