@@ -60,6 +60,8 @@ CHEAP = ("while computing", "all of them", "stopped, silent for too long")
     "fault", [pytest.param(name, marks=() if name in CHEAP else pytest.mark.full) for name in FAULTS]
 )
 def test_a_lost_worker_changes_no_byte(pair, monkeypatch, mode, fault):
+    if (mode, fault) == ("gradient-lbfgs", "while it merges"):
+        pytest.skip("in a line search the master merges")
     monkeypatch.setenv("HDL_FAULT", FAULTS[fault])
     seen = []
     runner = YarnHere(4, silence_seconds=3)
