@@ -196,7 +196,7 @@ class Crew(Roster):
         """Gives a command without waiting for answers; its ticket."""
         members = self.members if members is None else members
         self.ticket += 1
-        ticket = self.ticket
+        ticket, self.moved = self.ticket, time.monotonic()
         for member in members:
             member.answer, member.busy = {}, (-1, 0.0)
             says = {"kind": kind, "ticket": ticket, "generation": self.generation, "rank": member.rank}
@@ -232,6 +232,12 @@ class Crew(Roster):
             What it raised.
         """
         answer = self.hear(seconds)
+        if answer:
+            self.moved = time.monotonic()
+        elif time.monotonic() - self.moved > self.settings.stall_seconds:
+            late = [member for member in self.members if member.answer.get("ticket") != self.ticket]
+            listed = "; ".join(f"worker {one.rank} on {one.host}, at shard {one.busy[0]}" for one in late)
+            raise DeadlineError(f"no work has got on for {self.settings.stall_seconds:g} s, and workers live: {listed}")
         if answer and answer["kind"] == "failed" and answer["ticket"] == self.ticket:
             raise error_from(answer["error"], f"worker {answer['rank']}")
         return answer

@@ -42,6 +42,7 @@ class Member:
     seen: float = 0.0
     busy: tuple[int, float] = (-1, 0.0)
     rss: int = 0
+    moves: int = -1
     watch: Any = None
     weights: int = -1  # the last round whose weights it has
     answer: dict[str, Any] = field(default_factory=dict)
@@ -95,7 +96,7 @@ class Roster:
         self.notify: Notify = lambda event: None
         self.failures: Counter[int] = Counter()
         self.killed_for_memory: dict[int, int] = {}
-        self._listened = time.monotonic()
+        self._listened = self.moved = time.monotonic()
 
     def begin(self, shards: Sequence[Sequence[int]], hosts: Sequence[Sequence[str]], notify: Notify) -> None:
         """Asks for a container for each worker. Containers that an earlier master left keep their places."""
@@ -132,6 +133,7 @@ class Roster:
                 member.container, member.kept, member.ready, member.seen = event, False, False, time.monotonic()
         idle = time.monotonic() - self._listened
         if idle > 1:  # the master itself was busy: what has been said meanwhile still waits to be heard
+            self.moved += idle
             for member in self.members:
                 member.seen += idle
         heard = self.server.receive(seconds)
@@ -156,6 +158,8 @@ class Roster:
                 member.watch = bulk.connect(self.context, member.bulk, {"purpose": "watch"}, BULK_SECONDS)
         elif kind == "beat":
             member.busy, member.rss = (fields["shard"], fields["share"]), fields["rss"]
+            if fields.get("moves") != member.moves:
+                member.moves, self.moved = fields.get("moves", -1), time.monotonic()
             if self.stage and fields["shard"] in member.shards:
                 done = sum(self._done(one) for one in self.members)
                 self.notify(Progress(self.stage, done, sum(len(one.shards) for one in self.members)))

@@ -43,6 +43,8 @@ class Settings(BaseModel):
         Wait for all workers before the application gives up.
     silence_seconds : float
         Without a sign of life after which a worker counts as dead.
+    stall_seconds : float
+        Without any worker's work getting on, after which the run stops: all live, and something hangs.
     straggler : float
         A worker that computes so many times longer than the median of the others, in two rounds one after the other and
         by more than 2 s, is replaced and its shards go to another container; 0: never.
@@ -70,6 +72,7 @@ class Settings(BaseModel):
     relax_seconds: Seconds = 3.0
     gather_seconds: Seconds = 180.0
     silence_seconds: Seconds = 20.0
+    stall_seconds: Seconds = 600.0
     straggler: Annotated[float, Field(ge=0)] = 0.0
     failures: Count = 3
     attempts: Count = 2

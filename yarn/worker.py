@@ -84,6 +84,7 @@ class Worker:
         self.made: tuple[tuple[int, bool], list[Update]] | None = None
         self.pending: dict[str, Any] | None = None
         self.doing: tuple[int, float] = -1, 0.0  # shard and share, for the beats
+        self.moves = 0  # how often the work has got on: a process may beat and hang all the same
         self.limit = 0  # bytes of the container
         self.faults = Faults()
         self.free: Free = None  # type: ignore[assignment]  # until mode `async` begins
@@ -259,6 +260,7 @@ class Worker:
 
     def beat(self, shard: int, share: float) -> None:
         self.doing = shard, share
+        self.moves += 1
         self.faults.at("computing" if shard in self.host._shards else "loading")
 
     # --- the master ---------------------------------------------------------------------------------------------------
@@ -300,7 +302,7 @@ class Worker:
         while True:
             shard, share = self.doing
             used = resident()
-            told = {"generation": self.generation, "rss": used}
+            told = {"generation": self.generation, "rss": used, "moves": self.moves}
             self.beats.send({"kind": "beat", "shard": shard, "share": share, **told})
             if self.limit and used > 0.9 * self.limit and used > self.warned * 1.02:
                 self.warned = used
