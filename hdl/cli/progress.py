@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TextIO
 
 import click
 
 from hdl.cli.common import count, duration, percent
+from hdl.errors import TableError
 
 ROOMY = 110  # columns from which words are written out
 LOG_EVERY = 1.0  # seconds between two plain lines; the first and the last round are always told
@@ -206,7 +208,9 @@ class Teller:
         about = table.header(0)["about"]
         if bad := about["schema"].get("bad"):
             self._display.say("\n  ".join([f"{count(bad, 'bad record')} skipped", *about.get("places", ())]))
-        done = table.header(event.version)["round"] if event.version else 0
+        done = event.version
+        with suppress(TableError):  # a master that came back trains on while this is told, and thins what it began with
+            done = sum(not row.get("final") for row in list(table.rows())[: event.version])
         self._display.begin(event.rounds, done)
 
     def _on_progress(self, event: Any) -> None:

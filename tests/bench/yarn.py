@@ -122,6 +122,7 @@ def harp(turns: int) -> None:
 
 def spark(turns: int) -> None:
     """An L-BFGS iteration is the difference of 11 and 1 of them; here an iteration takes one round or more."""
+    fs.mkdir(PLACE)
     where = libsvm()
     python = os.environ["HDL_SPARK"]
     archive = spark_jars(python)
