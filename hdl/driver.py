@@ -132,10 +132,8 @@ def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = Non
 def begun(table: str) -> Table | None:
     """The weight table that a training in the folder `table` writes to at present, of a stack the last one of its
     layers that has begun; None before the first version."""
-    tables = [Table(table)]
-    while (layer := Table(f"{table.rstrip('/')}/layer{len(tables)}")).latest() is not None:
-        tables.append(layer)
-    return next((found for found in [tables[0], *reversed(tables[1:])] if found.latest() is not None), None)
+    whole = Table(table)
+    return whole if whole.latest() is not None else next(reversed(tables.layers(table)), None)
 
 
 def _train(job: Job, runner: Runner, notify: Notify) -> Outcome:
@@ -236,10 +234,7 @@ def _first(
 
 def _resume(job: Job, runner: Runner, source: Source, notify: Notify) -> Begun:
     """What `_begin` gives, from the first table that was begun, if data and spec are still the same."""
-    table = begun(job.table)
-    assert table is not None
-    first = Table(f"{job.table.rstrip('/')}/layer1")
-    zero = (table if first.latest() is None else first).read(0)
+    zero = next(iter(tables.layers(job.table)), Table(job.table)).read(0)
     spec = specs.parse(zero.about.get("stack", zero.spec))
     if "stack" in zero.about:
         spec = resumed.same_spec(spec, job.spec, 0)

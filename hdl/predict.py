@@ -5,7 +5,7 @@ Letters: n samples, O outputs, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -115,9 +115,9 @@ class Model:
             outputs = self.schema.inputs if self.spec.model != "mlp" else self.spec.widths[-1]
             self.schema = replace(self.schema, encoding="none", classes=(), outputs=outputs)
         self.w = self.version.weights.w
-        self.below = layers_below(stored) if self.spec.layer > 1 else []
+        self.below = layers_below(self.spec, stored)
         self._backend, self._threads = backend, threads
-        self.ops = self._operations()
+        self.ops = operations(self.spec, self._make, self.below)
 
     @property
     def measurable(self) -> bool:
@@ -200,13 +200,6 @@ class Model:
     def _make(self, spec: Spec) -> Any:
         return ops.make(spec, self._backend, self._threads)
 
-    def _operations(self) -> Any:
-        """Those of the network on raw data: of a layer of a stack above the others, of an unrolled one its own aim."""
-        own = self._make(self.spec)
-        if self.below:
-            return Above(own, [(self._make(layer), w) for layer, w in self.below])
-        return Mirror(own) if self.spec.model == "mlp" and self.spec.finetune == "reconstruct" else own
-
     def _blocks(self, source: Source, bad: Bad) -> Iterator[Block]:
         for portions in source.portions(1):
             for block in source.read(portions, bad):
@@ -222,13 +215,23 @@ class Model:
         return (out[:, 0] > 0.5).astype(np.int64) if out.shape[1] == 1 else out.argmax(axis=1)
 
 
-def layers_below(table: Table) -> list[Layer]:
-    """The layers that a layer of a stack stands on, from its table's common file.
+def operations(spec: Spec, make: codes.Make, below: Sequence[Layer]) -> Any:
+    """Those of a network on raw data: of a layer of a stack above the others, of an unrolled one its own aim."""
+    own = make(spec)
+    if below:
+        return Above(own, [(make(layer), w) for layer, w in below])
+    return Mirror(own) if spec.model == "mlp" and spec.finetune == "reconstruct" else own
+
+
+def layers_below(network: Spec, table: Table) -> list[Layer]:
+    """The layers that a network stands on, which is a layer of a stack above the first, from its table's common file.
 
     Raises
     ------
     TableError
     """
+    if network.layer < 2:
+        return []
     fields, tensors = table.common()
     return [(spec.parse(layer), tensors[f"w{number}"]) for number, layer in enumerate(fields["layers"])]
 

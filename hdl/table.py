@@ -308,6 +308,14 @@ class Table:
         return TableError(f"{self.file(number)}: {what}{hint}")
 
 
+def layers(table: str) -> list[Table]:
+    """The tables of a stack's layers that have begun, from the data upwards; none of any other network."""
+    found: list[Table] = []
+    while (layer := Table(f"{table.rstrip('/')}/layer{len(found) + 1}")).latest() is not None:
+        found.append(layer)
+    return found
+
+
 def _digest(fields: Mapping[str, Any], tensors: Tensors) -> str:
     """SHA-256 over the fields and, in the order of names, each tensor's name, type, shape and SHA-256."""
     plain = {name: value for name, value in fields.items() if name != "sha256"}

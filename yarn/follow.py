@@ -19,7 +19,7 @@ from hdl.runners.base import Progress, Replaced
 from hdl.runners.job import _NOISE, SAID, hadoop
 from hdl.runners.local_worker import error_from
 from hdl.spec import Spec, parse
-from hdl.table import Table
+from hdl.table import Table, layers
 from hdl.yarn import client
 from hdl.yarn.client import OUTCOME, Report
 from hdl.yarn.submission import ORDER
@@ -221,10 +221,8 @@ def _outcome(found: Report, heard: _Heard) -> Outcome:
         fields = left["outcome"]
         table = Table(fields["table"])
         rows = list(table.read(fields["version"]).rows)
-        number = 1
-        while (layer := Table(f"{table.path.rstrip('/')}/layer{number}")).latest() is not None:
+        for layer in layers(table.path):
             heard.rest(layer, layer.rows())
-            number += 1
         heard.rest(table, rows)
         client.remove(client.staging(found.application))
         return Outcome(**{**fields, "spec": parse(fields["spec"]), "rows": rows})

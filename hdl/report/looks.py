@@ -18,7 +18,7 @@ from hdl.ops import Samples
 from hdl.predict import Model
 from hdl.report import pictures
 from hdl.spec import Spec
-from hdl.table import Table
+from hdl.table import layers
 
 SAMPLES = 10_000  # read for reconstructions and average activations
 SHOWN = 64  # reconstructions, in rows of 16
@@ -67,11 +67,8 @@ def chain(model: Model) -> Chain | None:
         return Chain([*model.below, (model.spec, model.w)])
     if "stack" not in model.about:
         return None
-    found: list[Layer] = []
-    while Table(place := f"{model.path.rstrip('/')}/layer{len(found) + 1}").latest() is not None:
-        layer = Model(place)
-        found.append((layer.spec, layer.w))
-    return Chain(found) if found else None
+    found = [Model(table.path) for table in layers(model.path)]
+    return Chain([(layer.spec, layer.w) for layer in found]) if found else None
 
 
 def of(model: Model, shape: tuple[int, ...] | None) -> list[Picture]:

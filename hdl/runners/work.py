@@ -11,12 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from hdl import data, ops, step, sync
-from hdl import spec as specs
+from hdl import data, ops, predict, step, sync
 from hdl.data import Block, Options, Portion, Shard, Source, Summary, csr
-from hdl.models import stack
 from hdl.ops import Samples
-from hdl.ops.above import Above, Mirror
 from hdl.runners.base import Plan
 from hdl.spec import Spec
 from hdl.table import Table
@@ -159,16 +156,7 @@ def operations(plan: Plan, backend: str = "cpu", threads: int = 1) -> Any:
     def make(spec: Spec) -> Any:
         return ops.make(spec, backend, threads, plan.isa if backend == "cpu" else None)
 
-    own = make(plan.spec)
-    if plan.spec.layer > 1:
-        return Above(own, [(make(spec), w) for spec, w in layers_below(Table(plan.table))])
-    return Mirror(own) if plan.spec.model == "mlp" and plan.spec.finetune == "reconstruct" else own
-
-
-def layers_below(table: Table) -> list[stack.Layer]:
-    """The layers that a layer of a stack stands on, from its table's common file."""
-    fields, tensors = table.common()
-    return [(specs.parse(spec), tensors[f"w{number}"]) for number, spec in enumerate(fields["layers"])]
+    return predict.operations(plan.spec, make, predict.layers_below(plan.spec, Table(plan.table)))
 
 
 def _same_samples(a: Plan, b: Plan) -> bool:
