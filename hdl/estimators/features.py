@@ -23,7 +23,7 @@ from hdl.estimators.parameters import ACTIVATIONS
 from hdl.models import codes, stack
 from hdl.models.stack import Layer
 from hdl.ops import Samples
-from hdl.ops.above import Above, Mirror
+from hdl.ops.above import Above, Mirror, scaled
 from hdl.spec import Spec
 
 
@@ -291,7 +291,7 @@ class SparseAutoencoder(FeatureLearner):
 
     def _errors(self, samples: Samples) -> NDArray[np.float64]:
         found = self._decoder()(self._encoder()(samples)).astype(np.float64)
-        return np.square(found - codes.scaled(samples)).sum(axis=1)
+        return np.square(found - scaled(samples)).sum(axis=1)
 
     def _limits(self, spec: Spec) -> rounds.Limits:
         return rounds.Limits(spec.epochs, self.n_iter_no_change, self.tol)

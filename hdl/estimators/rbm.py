@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from hdl.estimators.features import FeatureLearner
-from hdl.models import codes
 from hdl.ops import layout
+from hdl.ops.above import scaled
 
 ENUMERATED = 14  # units of a layer whose states are all tried
 
@@ -70,7 +70,7 @@ class _Rbm(FeatureLearner):
         from hdl.models import rbm
 
         check_is_fitted(self)
-        x = codes.scaled(self._samples(X, new=False))
+        x = scaled(self._samples(X, new=False))
         spec, w = self._fitted, self._weights.w
         if self._log_z is None:
             inputs, hidden = spec.widths
@@ -97,7 +97,7 @@ class _Rbm(FeatureLearner):
         from hdl.models import rbm
 
         check_is_fitted(self)
-        x = codes.scaled(self._samples(v, new=False))
+        x = scaled(self._samples(v, new=False))
         found = rbm.sample(self._fitted, self._weights.w, len(x), steps, self._seed, x)
         return self._unscaled(found)
 
@@ -119,7 +119,7 @@ class _Rbm(FeatureLearner):
 
     def _keep(self, found: Any, samples: Any) -> None:
         self._log_z: float | None = None
-        self._means = codes.scaled(samples).mean(axis=0, dtype=np.float64)
+        self._means = scaled(samples).mean(axis=0, dtype=np.float64)
         super()._keep(found, samples)
 
     def _fields(self) -> dict[str, Any]:

@@ -96,14 +96,6 @@ class Encoder:
         return np.array(found)
 
 
-def scaled(samples: Samples) -> NDArray[np.float32]:
-    """What the net sees of samples [n, I], whatever they are stored as."""
-    x = samples.x.dense() if hasattr(samples.x, "dense") else samples.x
-    x = np.asarray(x, np.float32)
-    x = x if samples.scale is None else x * samples.scale
-    return x if samples.shift is None else x + samples.shift
-
-
 class _Dense:
     """The first layers of a network as a network: they are the first of its flat vector, in every model's layout."""
 

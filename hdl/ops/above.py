@@ -9,6 +9,7 @@ Letters: N samples, I inputs, O outputs, H codes, Q statistics, B batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,13 @@ class Fed:
         self, w: NDArray, samples: Samples, order: NDArray[np.int64] | None = None, progress: Progress | None = None
     ) -> tuple[NDArray, Result]:
         """As `Reference.forward`."""
-        return self._through("forward", w, samples, order, progress)
+        total, outs = Result(), []
+        for low, rows in _blocks(order, len(samples), ROWS):
+            told = _shifted(progress, low, len(samples))
+            out, found = self.own.forward(w, self.made(samples, rows), None, told)
+            total += found
+            outs.append(out)
+        return (np.concatenate(outs) if outs else np.empty((0, self.spec.widths[-1]), np.float32)), total
 
     def encode(
         self, w: NDArray, samples: Samples, order: NDArray[np.int64] | None = None, progress: Progress | None = None
@@ -79,15 +86,6 @@ class Fed:
         """The codes [n, H] of `own`."""
         found = [self.own.encode(w, self.made(samples, rows)) for _, rows in _blocks(order, len(samples), ROWS)]
         return np.concatenate(found) if found else np.empty((0, self.spec.widths[1]), np.float32)
-
-    def _through(self, name: str, w: NDArray, samples: Samples, order: Any, progress: Any) -> tuple[NDArray, Result]:
-        total, outs = Result(), []
-        for low, rows in _blocks(order, len(samples), ROWS):
-            told = _shifted(progress, low, len(samples))
-            out, found = getattr(self.own, name)(w, self.made(samples, rows), None, told)
-            total += found
-            outs.append(out)
-        return (np.concatenate(outs) if outs else np.empty((0, self.spec.widths[-1]), np.float32)), total
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.own, name)
@@ -115,14 +113,16 @@ class Mirror(Fed):
     """A network that answers with its own inputs: the targets are the scaled inputs."""
 
     def made(self, samples: Samples, rows: NDArray[np.int64]) -> Samples:
-        x = samples.x[rows]
-        x = x.dense() if hasattr(x, "dense") else x
-        x = x.astype(np.float32) if x.dtype != np.float32 else x
-        if samples.scale is not None:
-            x = x * samples.scale
-        if samples.shift is not None:
-            x = x + samples.shift
+        x = scaled(replace(samples, x=samples.x[rows], y=None))
         return Samples(x, x)
+
+
+def scaled(samples: Samples) -> NDArray[np.float32]:
+    """What the net sees of samples [n, I], whatever they are stored as."""
+    x = samples.x.dense() if hasattr(samples.x, "dense") else samples.x
+    x = np.asarray(x, np.float32)
+    x = x if samples.scale is None else x * samples.scale
+    return x if samples.shift is None else x + samples.shift
 
 
 def codes(layers: Sequence[tuple[Any, NDArray]], samples: Samples, rows: NDArray[np.int64] | None = None) -> Samples:

@@ -77,10 +77,10 @@ class AutoencoderReference(Reference):
     ) -> tuple[NDArray, Result]:
         """Reconstructions [n, I] of what was not corrupted; the cost is Σ ½‖r − x‖² and nothing else."""
         rows = np.arange(len(samples)) if order is None else order
-        out, total = np.empty((len(rows), self.layout.widths[2]), w.dtype), Result(samples=len(rows))
+        out, total = np.empty((len(rows), self.layout.widths[0]), w.dtype), Result(samples=len(rows))
         for start in range(0, len(rows), _BLOCK):
             x = self._inputs(samples, rows[start : start + _BLOCK], w.dtype)
-            r = out[start : start + _BLOCK] = self._decode(w, self._encode(w, x))
+            r = out[start : start + _BLOCK] = self.down(w, self.up(w, x))
             total.cost += float(0.5 * ((r - x) ** 2).sum())
         return out, total
 
@@ -96,14 +96,16 @@ class AutoencoderReference(Reference):
         out = np.empty((len(rows), self.layout.widths[1]), w.dtype)
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]
-            out[start : start + _BLOCK] = self._encode(w, self._inputs(samples, block, w.dtype))
+            out[start : start + _BLOCK] = self.up(w, self._inputs(samples, block, w.dtype))
         return out
 
-    def _encode(self, w: NDArray, x: NDArray) -> NDArray:
+    def up(self, w: NDArray, x: NDArray) -> NDArray:
+        """Codes [B, H] of x [B, I]."""
         weights, bias = self.layout.split(w)[0]
         return self.activate(x @ weights + bias, w.dtype.type(self.spec.leak))
 
-    def _decode(self, w: NDArray, codes: NDArray) -> NDArray:
+    def down(self, w: NDArray, codes: NDArray) -> NDArray:
+        """Reconstructions [B, I] of codes [B, H]."""
         weights, bias = self.layout.split(w)[1]
         z = codes @ weights + bias
         return _sigmoid(z) if self.part.decoder == "sigmoid" else z
@@ -123,8 +125,8 @@ class AutoencoderReference(Reference):
         if part.corruption:
             seen = x * (dropout(key, step, 0, x.shape, part.corruption) > 0)
         (weights, _), (back, _) = self.layout.split(w)
-        codes = self._encode(w, seen)
-        r = self._decode(w, codes)
+        codes = self.up(w, seen)
+        r = self.down(w, codes)
         cost = 0.5 * ((r - x) ** 2).sum()
         delta2 = (r - x) * (r * (1 - r) if part.decoder == "sigmoid" else 1)
         slope = self.derive(codes, real(self.spec.leak))

@@ -62,15 +62,16 @@ class Core:
         first_step: int = 0,
         key: Key | None = None,
         progress: Progress | None = None,
+        **more: Any,
     ) -> Result:
-        """As `Reference.train`."""
+        """As `Reference.train`; `more` is what the model's kind takes beside."""
         spec, rule = self.spec, self.spec.optimizer
         if not len(order):
             return Result()
         result = self._plan.train(
             w, state, _input(samples), samples.y, order, batch, lr, rule.name, spec.l1, spec.l2, spec.max_norm,
             rule.momentum, rule.beta1, rule.beta2, rule.rho, rule.epsilon, first_step, *(key or NO_KEY),
-            samples.scale, samples.shift, progress,
+            samples.scale, samples.shift, progress, **more,
         )  # fmt: skip
         expected = steps(len(order), batch)
         if result.steps < expected:
@@ -84,11 +85,13 @@ class Core:
         order: NDArray[np.int64] | None = None,
         key: Key | None = None,
         progress: Progress | None = None,
+        **more: Any,
     ) -> tuple[NDArray[np.float32], Result]:
         """As `Reference.gradient`."""
         gradient, result = self._plan.gradient(
-            w, _input(samples), samples.y, order, *(key or NO_KEY), samples.scale, samples.shift, progress=progress
-        )
+            w, _input(samples), samples.y, order, *(key or NO_KEY), samples.scale, samples.shift, progress=progress,
+            **more,
+        )  # fmt: skip
         return gradient, Result(*result)
 
     def forward(

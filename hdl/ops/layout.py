@@ -63,6 +63,11 @@ class Layout:
         return sum((inputs + 1) * outputs for inputs, outputs in zip(self.widths, self.widths[1:], strict=False))
 
     @property
+    def encoder(self) -> int:
+        """Numbers of the first layer's weights and biases, which come first."""
+        return (self.widths[0] + 1) * self.widths[1]
+
+    @property
     def statistics(self) -> int:
         """Q, the sums over samples that `ops.gradient` gives: the gradient's P, and what `combine` needs beside."""
         return self.size
@@ -113,11 +118,6 @@ class AutoencoderLayout(Layout):
     tied: bool = False
     rho: float = 0.05
     beta: float = 0.0
-
-    @property
-    def encoder(self) -> int:
-        """Numbers of W1 and b1, which come first."""
-        return (self.widths[0] + 1) * self.widths[1]
 
     @property
     def running(self) -> int:
@@ -179,11 +179,6 @@ class RbmLayout(Layout):
 
     rho: float = 0.05
     beta: float = 0.0
-
-    @property
-    def encoder(self) -> int:
-        """Numbers of W and the hidden biases, which come first."""
-        return (self.widths[0] + 1) * self.widths[1]
 
     @property
     def size(self) -> int:

@@ -21,16 +21,17 @@ Letters: B batch, I visible units, H hidden units, C chains; v_pos, h_pos, v_neg
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdl import keys
-from hdl.errors import Interrupted, NonFinite, SpecError
+from hdl.errors import SpecError
 from hdl.ops import NO_KEY, Key, Progress, Result, Samples, rules
+from hdl.ops.autoencoder_reference import AutoencoderReference
 from hdl.ops.layout import of
-from hdl.ops.reference import _BLOCK, Reference, _sigmoid
+from hdl.ops.reference import _sigmoid
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _GIBBS, _CHAINS = 0x67696262, 0x63686169  # HDL_RNG_GIBBS, HDL_RNG_CHAINS of the core
 
 
-class RbmReference:
+class RbmReference(AutoencoderReference):
     """The operations of one RBM.
 
     Parameters
@@ -60,64 +61,12 @@ class RbmReference:
         self.gaussian = spec.rbm.visible == "gaussian"
         self.state_vectors = rules.VECTORS.get(spec.optimizer.name, 0)
 
-    def train(
-        self,
-        w: NDArray,
-        state: NDArray,
-        samples: Samples,
-        order: NDArray[np.int64],
-        batch: int,
-        lr: NDArray[np.float32],
-        first_step: int = 0,
-        key: Key | None = None,
-        progress: Progress | None = None,
-        chains: NDArray | None = None,
-    ) -> Result:
-        """Mini-batch steps over `order`; w [P], state [S, P] and chains [C, I] are overwritten.
+    def train(self, *arguments: Any, chains: NDArray | None = None, **options: Any) -> Result:
+        """As `Reference.train`; with `rbm.persistent` chains [C, I] are overwritten too, whole steps at a time.
 
-        Parameters
-        ----------
-        order, batch, lr, first_step, progress
-            As `Reference.train`; `first_step` also names the draws.
-        key : Key, optional
-            Of the draws.
-        chains : ndarray [C, I], optional
-            With `rbm.persistent` only.
-
-        Returns
-        -------
-        Result
-            Its cost is Σ ½‖v − v_neg‖² with the mean reconstruction of the first Gibbs step from the data.
-
-        Raises
-        ------
-        NonFinite
-            w, state and chains are as they were.
-        Interrupted
-            w, state and chains hold the last whole step.
+        Its cost is Σ ½‖v − v_neg‖² with the mean reconstruction of the first Gibbs step from the data.
         """
-        spec, mask = self.spec, self.layout.mask.astype(w.dtype)
-        chains = self._checked(chains)
-        kept = [part for part in (w, state, chains) if part is not None]
-        before, total, count = [part.copy() for part in kept], Result(), -(-len(order) // batch)
-        for step in range(count):
-            if progress is not None and progress(step, count):
-                raise Interrupted(f"stopped after {step} of {count} steps")
-            rows = order[step * batch : (step + 1) * batch]
-            with np.errstate(all="ignore"):
-                sums, result = self._pass(w, samples, rows, key or NO_KEY, first_step + step, chains)
-                g = self.layout.combine(sums, len(rows))[0] / w.dtype.type(len(rows))
-                rules.update(
-                    spec.optimizer, w, state, rules.penalised(g, w, mask, spec.l1, spec.l2), lr[step],
-                    first_step + step + 1,
-                )  # fmt: skip
-            if not np.isfinite(result.cost):
-                for part, old in zip(kept, before, strict=True):
-                    part[:] = old
-                raise NonFinite(f"the cost became {result.cost} at step {first_step + step}: a smaller lr may help")
-            total += result
-        total.steps = count
-        return total
+        return super().train(*arguments, chains=self._checked(chains), **options)
 
     def gradient(
         self,
@@ -136,40 +85,7 @@ class RbmReference:
         """
         if order is None:
             order = np.arange(len(samples))
-        return self._pass(w, samples, order, key or NO_KEY, 0, self._checked(chains))
-
-    def forward(
-        self,
-        w: NDArray,
-        samples: Samples,
-        order: NDArray[np.int64] | None = None,
-        progress: Progress | None = None,
-    ) -> tuple[NDArray, Result]:
-        """Mean reconstructions [n, I] from p(h|v), nothing drawn; cost Σ ½‖v − reconstruction‖²."""
-        if order is None:
-            order = np.arange(len(samples))
-        out, total = np.empty((len(order), self.layout.widths[0]), w.dtype), Result(samples=len(order))
-        for start in range(0, len(order), _BLOCK):
-            v = Reference._inputs(samples, order[start : start + _BLOCK], w.dtype)
-            r = out[start : start + _BLOCK] = self.down(w, self.up(w, v))
-            total.cost += float(0.5 * ((v - r) ** 2).sum())
-        return out, total
-
-    def encode(
-        self,
-        w: NDArray,
-        samples: Samples,
-        order: NDArray[np.int64] | None = None,
-        progress: Progress | None = None,
-    ) -> NDArray:
-        """Codes p(h = 1|v) [n, H]."""
-        if order is None:
-            order = np.arange(len(samples))
-        out = np.empty((len(order), self.layout.widths[1]), w.dtype)
-        for start in range(0, len(order), _BLOCK):
-            rows = order[start : start + _BLOCK]
-            out[start : start + _BLOCK] = self.up(w, Reference._inputs(samples, rows, w.dtype))
-        return out
+        return self._statistics(w, samples, order, key or NO_KEY, 0, self._checked(chains))
 
     def up(self, w: NDArray, v: NDArray) -> NDArray:
         """p(h = 1|v) [B, H]."""
@@ -182,12 +98,19 @@ class RbmReference:
         return h @ weights + bias if self.gaussian else _sigmoid(h @ weights + bias)
 
     def _pass(
+        self, w: NDArray, samples: Samples, rows: NDArray, key: Key, step: int, chains: NDArray | None = None
+    ) -> tuple[NDArray, Result]:
+        """A mini-batch's summed gradient [P], the sparsity target included; chains take their steps."""
+        sums, result = self._statistics(w, samples, rows, key, step, chains)
+        return self.layout.combine(sums, len(rows))[0], result
+
+    def _statistics(
         self, w: NDArray, samples: Samples, rows: NDArray, key: Key, step: int, chains: NDArray | None
     ) -> tuple[NDArray, Result]:
         """Both phases of rows [B]: statistics [Q] and result; chains take their steps."""
         inputs, hidden = self.layout.widths
         draw = Draws(key, _GIBBS, step)
-        v_pos = Reference._inputs(samples, rows, w.dtype)
+        v_pos = self._inputs(samples, rows, w.dtype)
         h_pos = self.up(w, v_pos)
         h = draw.binary(h_pos, 0)
         v_neg = first = self.down(w, h)

@@ -79,8 +79,9 @@ class Reference:
         first_step: int = 0,
         key: Key | None = None,
         progress: Progress | None = None,
+        **more: NDArray,
     ) -> Result:
-        """Mini-batch steps over `order`; w [P] and state [S, P] are overwritten.
+        """Mini-batch steps over `order`; w [P], state [S, P] and `more`, which the model's kind keeps, are overwritten.
 
         Parameters
         ----------
@@ -99,26 +100,28 @@ class Reference:
         Raises
         ------
         NonFinite
-            w and state are as they were.
+            w, state and `more` are as they were.
         Interrupted
-            w and state hold the last whole step.
+            w, state and `more` hold the last whole step.
         """
         spec, mask = self.spec, self.layout.mask.astype(w.dtype)
-        before, total = (w.copy(), state.copy()), Result()
+        kept = [part for part in (w, state, *more.values()) if part is not None]
+        before, total = [part.copy() for part in kept], Result()
         count = -(-len(order) // batch)
         for step in range(count):
             if progress is not None and progress(step, count):
                 raise Interrupted(f"stopped after {step} of {count} steps")
             rows = order[step * batch : (step + 1) * batch]
             with np.errstate(all="ignore"):
-                g, result = self._pass(w, samples, rows, key or NO_KEY, first_step + step)
+                g, result = self._pass(w, samples, rows, key or NO_KEY, first_step + step, **more)
                 g = rules.penalised(g / w.dtype.type(len(rows)), w, mask, spec.l1, spec.l2)
                 if np.isfinite(result.cost):
                     rules.update(spec.optimizer, w, state, g, lr[step], first_step + step + 1)
                     if spec.max_norm:
                         rules.limit(w, self.layout, spec.max_norm)
             if not np.isfinite(result.cost):
-                w[:], state[:] = before
+                for part, old in zip(kept, before, strict=True):
+                    part[:] = old
                 raise NonFinite(f"the cost became {result.cost} at step {first_step + step}: a smaller lr may help")
             total += result
         total.steps = count

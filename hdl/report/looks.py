@@ -15,6 +15,7 @@ from hdl.errors import HdlError
 from hdl.models import codes
 from hdl.models.stack import Layer
 from hdl.ops import Samples
+from hdl.ops.above import scaled
 from hdl.predict import Model
 from hdl.report import pictures
 from hdl.spec import Spec
@@ -123,7 +124,7 @@ def _reconstructions(model: Model, learned: Chain, samples: Samples, shape: tupl
     shown = Samples(samples.x[rows], None, samples.scale, samples.shift)
     found = encoder(shown)
     back = unscaled(model, decoder(found))
-    x = unscaled(model, codes.scaled(shown))
+    x = unscaled(model, scaled(shown))
     low, high = float(x.min()), float(x.max())
     above, under = (pictures.values(each, shape, low, high) for each in (x, back))
     note = f"Samples of the training data, and below each what its {found.shape[1]} codes give back."
