@@ -111,6 +111,7 @@ class Listener:
             try:
                 channel = self._context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
             except (OSError, ValueError):  # it is gone already
+                self.refused["handshake"] += 1
                 raw.close()
                 continue
             with self._lock:
