@@ -91,6 +91,16 @@ class Unavailable(HdlError, ImportError):
     exit_code = 8
 
 
+class DeviceError(HdlError, RuntimeError):
+    """A GPU failed; the message holds what was being done and what CUDA says."""
+
+    exit_code = 9
+
+
+class DeviceMemory(DeviceError, MemoryError):
+    """A GPU has less memory free than was asked for."""
+
+
 class Interrupted(HdlError, KeyboardInterrupt):
     """Stopped by the user; the last published version is whole."""
 

@@ -16,7 +16,9 @@ LAYERS = {
     "spec": {"errors"},
     "keys": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
-    "ops": BASE | {"_cpu"},
+    "_cuda": {"errors"},
+    "devices": {"errors", "_cuda"},
+    "ops": BASE | {"_cpu", "_cuda", "devices"},
     "models": BASE | {"ops"},
     "optim": BASE | {"ops"},
     "fs": BASE | {"hdfs", "libhdfs"},
@@ -31,7 +33,7 @@ LAYERS = {
     "versions": BASE | {"models", "data", "wire", "sync", "rows", "table"},
     "answers": BASE,
     "envpack": BASE | {"fs"},
-    "runners": BASE | STEP | {"streaming", "yarn"},
+    "runners": BASE | STEP | {"devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
     "yarn": BASE | STEP | {"runners", "driver", "report"},  # of the report the pieces of its page alone: see below
     # Of the runners the driver sees the interface alone: see below.
@@ -39,14 +41,14 @@ LAYERS = {
     "resumed": BASE | {"data"},
     "driver": BASE
     | {"publisher", "resumed", "rows", "models", "data", "wire", "sync", "step", "fs", "table", "runners", "versions"},
-    "predict": BASE | {"ops", "models", "data", "fs", "table"},
+    "predict": BASE | {"devices", "ops", "models", "data", "fs", "table"},
 }
 # What only some may import, wherever the import stands.
 ONLY = {
     "pydoop": {"fs", "hdfs", "libhdfs", "runners/mapreduce"},
     "jpype": {"yarn"},
     "zmq": {"yarn"},
-    "pycuda": {"_cuda", "ops"},
+    "pycuda": {"devices"},
 }
 
 
