@@ -73,6 +73,7 @@ FLAGS = [
         ("--validation", "validation", "SHARE", "Share of the samples held out to measure, chosen by the seed."),
         ("--patience", "patience", "ROUNDS", "Stop after so many rounds without a better validation; 0 for never."),
         ("--seed", "seed", "N", "Seed of all that is random."),
+        ("--precision", "precision", "", "What a GPU rounds the factors of products to."),
     ),
     *_section(
         "Rounds",

@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hdl import data, keys, ops, sync
+from hdl import data, devices, keys, ops, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.errors import SpecError
@@ -44,17 +44,21 @@ def by_batches(estimator: Perceptron) -> bool:
 class Learner(BaseEstimator):
     """What every estimator is made of: validated input, a seed, a network that can be stored."""
 
-    _backend = "cpu"
-    device = "cpu"
+    _class = "cpu"  # of device that the last fit computed on
 
-    def _seed_once(self, again: bool) -> None:
-        """The seed of a fit: an integer `random_state` is the seed itself."""
+    def _begin(self, again: bool) -> None:
+        """The device of a fit, and its seed: an integer `random_state` is the seed itself."""
+        self._class = devices.resolve(self.device, warnings.warn).partition(":")[0]
         if again:
             return
         if isinstance(self.random_state, (int, np.integer)):
             self._seed = int(self.random_state)
         else:
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _make(self, spec: Spec) -> Any:
+        """The operations of a spec, on the device that the parameters name."""
+        return ops.make(spec, devices.resolve(self.device), threads(self.n_jobs))
 
     def _inputs(self, X: Any) -> Any:
         """Validated features as the core takes them."""
@@ -90,7 +94,7 @@ class Learner(BaseEstimator):
         """
         check_is_fitted(self)
         plain, tensors = self._schema.to_parts()
-        about = {"data": "", "options": {}, "cuts": [], "schema": plain, "isa": "", "device": self.device,
+        about = {"data": "", "options": {}, "cuts": [], "schema": plain, "isa": "", "device": self._class,
                  "samples": self._schema.samples}  # fmt: skip
         dump = self._fitted.model_dump(mode="json")
         version = Version(0, self._weights, dump, uuid.uuid4().hex, about=about, schema=tensors)
@@ -131,6 +135,7 @@ class Perceptron(Learner):
         scale: str = "none",
         n_jobs: int | None = None,
         device: str = "cpu",
+        precision: str = "float32",
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -160,6 +165,7 @@ class Perceptron(Learner):
         self.scale = scale
         self.n_jobs = n_jobs
         self.device = device
+        self.precision = precision
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -183,7 +189,7 @@ class Perceptron(Learner):
         """
         again = self.warm_start and hasattr(self, "_weights")
         samples = self._samples(X, y, new=not again)
-        self._seed_once(again)
+        self._begin(again)
         held = None
         if validation is not None:
             held = self._samples(*validation, new=False)
@@ -197,7 +203,7 @@ class Perceptron(Learner):
     def _partial_fit(self, X: ArrayLike, y: ArrayLike) -> Any:
         again = hasattr(self, "_weights")
         samples = self._samples(X, y, new=not again)
-        self._seed_once(again)
+        self._begin(again)
         return self._train(samples, None, again, 1)
 
     def _train(self, samples: Samples, held: Samples | None, again: bool, iterations: int) -> Any:
@@ -208,7 +214,7 @@ class Perceptron(Learner):
         outputs, loss = self._schema.outputs, self._schema.loss
         spec = to_spec(self, self.n_features_in_, outputs, loss, self._seed, len(samples), epochs)
         weights = self._resumed(spec) if again else sync.start(spec, mlp.initial(spec))
-        worker = ops.make(spec, self._backend, threads(self.n_jobs))
+        worker = self._make(spec)
         shard = data.Shard(samples, rows(samples, slice(0, 0)) if held is None else held)
         score = None if held is None else lambda sums: self._score(sums, held)
         early = self.early_stopping and held is not None
@@ -243,7 +249,7 @@ class Perceptron(Learner):
         """What the net says of X [N, O]."""
         check_is_fitted(self)
         x = self._inputs(validate_data(self, X, accept_sparse="csr", dtype=TYPES, reset=False))
-        worker = ops.make(self._fitted, self._backend, threads(self.n_jobs))
+        worker = self._make(self._fitted)
         return worker.forward(self._weights.w, Samples(x, None, self._schema.scale, self._schema.shift))[0]
 
     @property

@@ -42,7 +42,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         Scaling of the features, fitted and kept with the model.
     n_jobs : int, optional
         Threads; -1 for all. The weights do not depend on it.
-    device : {'cpu'}
+    device : {'cpu', 'cuda', 'cuda:N', 'auto'}
+        What computes; 'auto' is the first GPU where one can be used.
+    precision : {'float32', 'tf32', 'bf16'}
+        What a GPU rounds the factors of its products to.
 
     Attributes
     ----------

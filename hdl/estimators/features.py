@@ -14,11 +14,11 @@ from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hdl import data, models, ops, sync
+from hdl import data, models, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.estimators import rounds
-from hdl.estimators.base import TYPES, Learner, by_batches, rows, threads
+from hdl.estimators.base import TYPES, Learner, by_batches, rows
 from hdl.estimators.parameters import ACTIVATIONS
 from hdl.models import codes, stack
 from hdl.models.stack import Layer
@@ -49,7 +49,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         -------
         self
         """
-        self._seed_once(False)
+        self._begin(False)
         samples = self._samples(X, new=True)
         found, self._below, self.loss_curves_ = self._learn(self._spec(samples), samples)
         self._keep(found, samples)
@@ -58,7 +58,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
 
     def _partial_fit(self, X: ArrayLike) -> Any:
         again = hasattr(self, "_weights")
-        self._seed_once(again)
+        self._begin(again)
         samples = self._samples(X, new=not again)
         spec = self._spec(samples, 1 + (self._weights.round if again else 0))
         start = self._resumed(spec) if again else None
@@ -124,8 +124,8 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
 
     def _spec(self, samples: Samples, epochs: int | None = None) -> Spec:
         n, inputs = len(samples), self.n_features_in_
-        fields = {"sync": {"mode": "average"}, "seed": self._seed, "scale": self.scale, "shuffle_window": n}
-        fields |= self._fields()
+        fields = {"sync": {"mode": "average"}, "seed": self._seed, "precision": self.precision, "scale": self.scale}
+        fields |= {"shuffle_window": n, **self._fields()}
         wished = fields["batch"]
         wished = (32 if n < 20_000 else 100) if wished == "auto" else wished
         fields["batch"] = max(1, min(wished, n)) if wished else 0
@@ -174,9 +174,6 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         self._weights, self.loss_curve_ = trained.weights, trained.curve
         self.mean_activations_ = self._encoder()(samples).mean(axis=0, dtype=np.float64)
 
-    def _make(self, spec: Spec) -> Any:
-        return ops.make(spec, self._backend, threads(self.n_jobs))
-
 
 class SparseAutoencoder(FeatureLearner):
     """An autoencoder whose codes are seldom active, trained by hdl's core in float32 (Ng 2011, "Sparse autoencoder").
@@ -216,6 +213,8 @@ class SparseAutoencoder(FeatureLearner):
         'auto': uint8 divided by 255; of a 'logistic' decoder data that leaves [0, 1] is brought there.
     n_jobs : int, optional
         Threads; the weights do not depend on it.
+    device, precision : str
+        As of `MLPClassifier`.
 
     Attributes
     ----------
@@ -255,6 +254,8 @@ class SparseAutoencoder(FeatureLearner):
         random_state: Any = None,
         scale: str = "auto",
         n_jobs: int | None = None,
+        device: str = "cpu",
+        precision: str = "float32",
     ):
         self.n_components = n_components
         self.activation = activation
@@ -274,6 +275,8 @@ class SparseAutoencoder(FeatureLearner):
         self.random_state = random_state
         self.scale = scale
         self.n_jobs = n_jobs
+        self.device = device
+        self.precision = precision
 
     @available_if(by_batches)
     def partial_fit(self, X: ArrayLike, y: Any = None) -> SparseAutoencoder:

@@ -52,6 +52,7 @@ def to_spec(estimator: Any, inputs: int, outputs: int, loss: str, seed: int, sam
             "epochs": epochs,
             "sync": {"mode": "gradient" if search else "average"},
             "seed": seed,
+            "precision": estimator.precision,
             "scale": estimator.scale,
             "shuffle_window": samples,
         }
@@ -74,6 +75,7 @@ def to_parameters(spec: Spec, samples: int) -> dict[str, Any]:
         "learning_rate_init": rule.rate,
         "max_iter": spec.epochs,
         "random_state": spec.seed,
+        "precision": spec.precision,
         "momentum": 0.0 if rule.name == "sgd" else rule.momentum,
         "nesterovs_momentum": rule.name == "nesterov",
         "beta_1": rule.beta1,

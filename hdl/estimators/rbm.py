@@ -40,6 +40,8 @@ class _Rbm(FeatureLearner):
         random_state: Any = None,
         scale: str = "auto",
         n_jobs: int | None = None,
+        device: str = "cpu",
+        precision: str = "float32",
     ):
         self.n_components = n_components
         self.learning_rate = learning_rate
@@ -55,6 +57,8 @@ class _Rbm(FeatureLearner):
         self.random_state = random_state
         self.scale = scale
         self.n_jobs = n_jobs
+        self.device = device
+        self.precision = precision
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Any:
         """One epoch over these samples; the scaling is that of the first call."""
@@ -164,6 +168,8 @@ class BernoulliRBM(_Rbm):
         'auto': uint8 divided by 255; data that leaves [0, 1] is brought there.
     n_jobs : int, optional
         Threads; the weights do not depend on it.
+    device, precision : str
+        As of `MLPClassifier`; `gibbs` and `score_samples` compute on the CPU.
 
     Attributes
     ----------

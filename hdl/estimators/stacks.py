@@ -65,7 +65,7 @@ class StackedAutoencoder(_Stack):
     solver, learning_rate_init : str, float or None
         Of that.
     batch_size : int or 'auto'
-    random_state, scale, n_jobs :
+    random_state, scale, n_jobs, device, precision :
         As of `SparseAutoencoder`.
 
     Attributes
@@ -109,6 +109,8 @@ class StackedAutoencoder(_Stack):
         random_state: Any = None,
         scale: str = "auto",
         n_jobs: int | None = None,
+        device: str = "cpu",
+        precision: str = "float32",
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -129,6 +131,8 @@ class StackedAutoencoder(_Stack):
         self.random_state = random_state
         self.scale = scale
         self.n_jobs = n_jobs
+        self.device = device
+        self.precision = precision
 
     def _fields(self) -> dict[str, Any]:
         rule = {"optimizer": self.pretrain_solver, "lr": self.pretrain_learning_rate}
@@ -163,7 +167,7 @@ class DBN(_Stack):
         'reconstruct': at the end all layers, unrolled, are trained as one autoencoder (Hinton & Salakhutdinov 2006),
         by `solver` with `learning_rate_init` for `max_iter` epochs.
     batch_size : int or 'auto'
-    random_state, scale, n_jobs :
+    random_state, scale, n_jobs, device, precision :
         As of `BernoulliRBM`.
 
     Attributes
@@ -199,6 +203,8 @@ class DBN(_Stack):
         random_state: Any = None,
         scale: str = "auto",
         n_jobs: int | None = None,
+        device: str = "cpu",
+        precision: str = "float32",
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.visible = visible
@@ -217,6 +223,8 @@ class DBN(_Stack):
         self.random_state = random_state
         self.scale = scale
         self.n_jobs = n_jobs
+        self.device = device
+        self.precision = precision
 
     def _fields(self) -> dict[str, Any]:
         fields = {

@@ -161,7 +161,8 @@ def _visible(spec: Spec) -> str:
 
 
 def _plain(spec: Spec, net: tuple[int, ...]) -> Spec:
-    """A dense network of these widths with the activation of `spec`, and no more."""
+    """A dense network of these widths with the activation and the precision of `spec`, and no more."""
     from hdl.spec import parse
 
-    return parse({"net": net, "activation": spec.activation, "leak": spec.leak, "loss": "squared"})
+    kept = {name: getattr(spec, name) for name in ("activation", "leak", "precision")}
+    return parse({"net": net, "loss": "squared", **kept})

@@ -58,6 +58,8 @@ class Spec(Part):
         Early stopping: rounds without a better validation cost; 0 for never.
     keep : int
         Versions kept in the table besides version 0, the best and the last.
+    precision : {'float32', 'tf32', 'bf16'}
+        What a GPU rounds the factors of its products to, before it adds these in float32. On the CPU all is float32.
     model : {'mlp', 'autoencoder', 'stacked', 'rbm', 'dbn'}
         `stacked` and `dbn` learn their layers one after the other, as `pretrain` says, and then the whole as
         `finetune` does: with a softmax on top, unrolled into a deep autoencoder, or not at all.
@@ -85,6 +87,7 @@ class Spec(Part):
     sync: Sync = Sync()
     shards: Small = 1
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
     scale: Scale = Scale()
     validation: Probability = 0.0
     patience: Annotated[int, Field(ge=0)] = 0
