@@ -31,7 +31,7 @@ from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
 
-Begun = tuple[Spec, Schema, list[list[Portion]], str]  # spec, schema, shards, instruction set of all workers
+Begun = tuple[Spec, Schema, list[list[Portion]], str]  # spec, schema, shards, kind of core of all workers
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _train(job: Job, runner: Runner, notify: Notify) -> Outcome:
         table = Table(stack.folder(job.table, stage))
         plan = Plan(stage, schema, table.path, isa)
         if table.latest() is None:
-            version = _first(job, plan, spec, source, cuts, runner.device, below, table, notify)
+            version = _first(job, plan, spec, source, cuts, below, table, notify)
         else:
             version = table.read()
             if version.run != table.header(0)["run"]:
@@ -211,8 +211,8 @@ def _begin(job: Job, runner: Runner, source: Source, notify: Notify) -> Begun:
 
 
 def _first(
-    job: Job, plan: Plan, whole: Spec, source: Source, cuts: list[list[Portion]], device: str,
-    below: list[stack.Layer], table: Table, notify: Notify,
+    job: Job, plan: Plan, whole: Spec, source: Source, cuts: list[list[Portion]], below: list[stack.Layer],
+    table: Table, notify: Notify,
 ) -> Version:  # fmt: skip
     """Publishes version 0 of a training, and before it what all of its rounds share."""
     spec, about = plan.spec, {}
@@ -227,7 +227,7 @@ def _first(
             {f"w{number}": w for number, (_, w) in enumerate(below)},
         )
     w = stack.start(spec, below) if below and not spec.layer else models.initial(spec)
-    version = versions.zero(job.data, job.options, spec, plan.schema, cuts, plan.isa, device, w, **about)
+    version = versions.zero(job.data, job.options, spec, plan.schema, cuts, plan.isa, plan.device, w, **about)
     table.publish(version)
     return version
 
@@ -240,8 +240,11 @@ def _resume(job: Job, runner: Runner, source: Source, notify: Notify) -> Begun:
         spec = resumed.same_spec(spec, job.spec, 0)
     cuts = source.portions(spec.shards)
     resumed.same_data(zero.about, cuts, job.data, job.options, job.table)
-    if zero.about["device"] != runner.device:
-        raise TableError(f"{job.table}: made on {zero.about['device']}; {runner.device} would not give the same bytes")
+    made, asked = zero.about["device"], runner.device.partition(":")[0]
+    if asked not in (made, "auto"):
+        raise TableError(
+            f"{job.table}: made on {made}; {asked} would not give the same bytes: --device {made} goes on with it"
+        )
     runner.open(job, cuts, notify)
     spec = job.spec if job.spec and "stack" not in zero.about else spec
     return spec, Schema.from_parts(zero.about["schema"], zero.schema), cuts, zero.about["isa"]

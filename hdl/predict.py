@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import ops, spec
+from hdl import devices, ops, spec
 from hdl.data import Bad, Block, Schema, Source, fitting
 from hdl.errors import DataError, SpecError
 from hdl.models import codes
@@ -91,11 +91,13 @@ class Model:
     version : int, optional
         None: the best by validation, else the last.
     threads : int
-    backend : {'cpu', 'reference'}
+    device : {'cpu', 'cuda', 'cuda:N', 'auto'}
 
     Raises
     ------
     TableError
+    Unavailable
+        There is no such GPU to use.
 
     Examples
     --------
@@ -104,7 +106,7 @@ class Model:
     0.97
     """
 
-    def __init__(self, table: str, version: int | None = None, threads: int = 1, backend: str = "cpu"):
+    def __init__(self, table: str, version: int | None = None, threads: int = 1, device: str = "cpu"):
         stored, self.path = Table(table), str(table)
         zero = stored.read(0)
         self.version: Version = stored.read(stored.best() if version is None else version)
@@ -116,7 +118,8 @@ class Model:
             self.schema = replace(self.schema, encoding="none", classes=(), outputs=outputs)
         self.w = self.version.weights.w
         self.below = layers_below(self.spec, stored)
-        self._backend, self._threads = backend, threads
+        self._backend = device if device == "reference" else devices.resolve(device)
+        self._threads = threads
         self.ops = operations(self.spec, self._make, self.below)
 
     @property

@@ -118,7 +118,7 @@ def run(
     epochs: Sequence[int] = EPOCHS,
     methods: Sequence[str] = ("cg", "sgd"),
     tell: Callable[[str], Any] = lambda text: None,
-    backend: str = "cpu",
+    device: str = "cpu",
 ) -> list[Cell]:
     """All trainings of the study; the split's number seeds the split and the weights."""
     cells = {(m, k, e): Cell(m, k, e, [], []) for m in methods for k in shards for e in epochs}
@@ -133,14 +133,14 @@ def run(
             for method in methods:
                 for k in shards:
                     spec = study_spec(method, k, max(epochs), cut, split)
-                    for e, accuracy, seconds in _train(spec, folder, f"{method}-{k}", epochs, backend):
+                    for e, accuracy, seconds in _train(spec, folder, f"{method}-{k}", epochs, device):
                         cells[method, k, e].accuracy.append(accuracy)
                         cells[method, k, e].seconds.append(seconds)
                         tell(f"split {split}, {method}, {k} shards, {e} epochs: {accuracy:.2f} %, {seconds:.2f} s")
     return list(cells.values())
 
 
-def _train(spec: Spec, folder: Path, name: str, epochs: Sequence[int], backend: str) -> list[tuple[int, float, float]]:
+def _train(spec: Spec, folder: Path, name: str, epochs: Sequence[int], device: str) -> list[tuple[int, float, float]]:
     """One training; test accuracy and time at each of the epochs."""
     table, test = str(folder / name), open_source(_pair(folder, "test"))
     began, seconds = time.perf_counter(), {}
@@ -149,11 +149,11 @@ def _train(spec: Spec, folder: Path, name: str, epochs: Sequence[int], backend: 
         if isinstance(event, driver.Round):
             seconds[event.row["version"]] = time.perf_counter() - began
 
-    driver.train(Job(_pair(folder, "train"), table, spec), LocalRunner(workers=1, threads=1, backend=backend), on_event)
+    driver.train(Job(_pair(folder, "train"), table, spec), LocalRunner(workers=1, threads=1, device=device), on_event)
     found = []
     for e in sorted(epochs):
         version = e // EVERY
-        score = Model(table, version, backend=backend).evaluate(test)
+        score = Model(table, version, device=device).evaluate(test)
         # The score's own accuracy asks of all ten outputs to be on the right side of 1/2; the study takes the largest.
         right = int(np.trace(score.confusion)) if score.confusion is not None else 0
         found.append((e, 100 * right / score.samples, seconds[version]))

@@ -15,7 +15,7 @@ from typing import Any
 from hdl import fs, step
 from hdl.driver import Outcome, Round, Stage, Started, begun
 from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
-from hdl.runners.base import Progress, Replaced
+from hdl.runners.base import Log, Progress, Replaced
 from hdl.runners.job import _NOISE, SAID, hadoop
 from hdl.runners.local_worker import error_from
 from hdl.spec import Spec, parse
@@ -30,14 +30,6 @@ PAGE_BYTES = 64 << 20
 AWAY_SECONDS = 120.0  # that the ResourceManager may be gone while an application is followed
 LOG_SECONDS = 20.0  # that the nodes may take to hand over a finished application's logs
 COMMAND_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Log:
-    """An event: something for people, said by the master, or by YARN."""
-
-    time: float
-    text: str
 
 
 @dataclass(frozen=True)

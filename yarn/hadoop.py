@@ -222,7 +222,8 @@ class Hadoop(Resources):
                 kind = "stopped"
             self._changes.ended.append(Ended(name, kind, reason))
         if left := answer.getAvailableResources():
-            self._changes.available = f"{left.getMemorySize()} MiB and {left.getVirtualCores()} vcores are free"
+            gpus = f" and {launch.amounts(left).get(launch.GPU, 0)} GPUs" if self._settings.gpus else ""
+            self._changes.available = f"{left.getMemorySize()} MiB and {left.getVirtualCores()} vcores{gpus} are free"
 
     def _withdraw(self, number: int) -> None:
         if request := self._asked.pop(number, None):

@@ -13,6 +13,7 @@ from hdl.yarn import java
 from hdl.yarn.settings import Settings
 
 ENVIRONMENT = "hdl-env"  # the unpacked archive in a container's folder
+GPU = "yarn.io/gpu"  # YARN's name of the resource
 RECORDS = "org.apache.hadoop.yarn.api.records"
 # YARN replaces these wherever they stand in a command or in the environment.
 REPLACED = ("{{", "}}", "<LOG_DIR>", "<CPS>", "\n", "\0")
@@ -116,6 +117,11 @@ def context(words: str, variables: Mapping[str, str], files: Mapping[str, Any], 
     return made.newInstance(resources, named, commands, None, credentials, None)
 
 
+def amounts(size: Any) -> dict[str, int]:
+    """The resources of a container or a queue, by YARN's names."""
+    return {str(one.getName()): int(one.getValue()) for one in size.getResources()}
+
+
 def capability(memory: int, vcores: int, gpus: int = 0) -> Any:
     """A container's size, MiB and processors and GPUs.
 
@@ -126,6 +132,6 @@ def capability(memory: int, vcores: int, gpus: int = 0) -> Any:
     """
     size = java.of(f"{RECORDS}.Resource").newInstance(memory, vcores)
     if gpus:
-        with java.told(f"{gpus} GPUs a worker: this cluster has no resource type yarn.io/gpu"):
-            size.setResourceValue("yarn.io/gpu", gpus)
+        with java.told(f"{gpus} GPUs a worker: {os.environ.get('HADOOP_CONF_DIR', 'the configuration')} has no {GPU}"):
+            size.setResourceValue(GPU, gpus)
     return size

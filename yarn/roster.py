@@ -35,6 +35,7 @@ class Member:
     container: Container | None = None
     bulk: tuple[str, int] = ("", 0)
     isa: str = ""
+    gpu: str = ""  # why it has none, where one may be asked for
     life: int = 0  # how many containers it had before
     kept: bool = False  # an earlier master launched it
     ready: bool = False  # has said hello
@@ -170,6 +171,7 @@ class Roster:
             return {**fields, "rank": member.rank}
         elif kind in ("done", "failed", "lost") and fields.get("generation") == self.generation:
             member.answer = {**fields, "rank": member.rank}
+            member.gpu = str(fields.get("gpu", member.gpu))
             return member.answer
         return None
 

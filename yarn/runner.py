@@ -18,9 +18,9 @@ from typing import Any
 from hdl import fs, optim, step, sync, wire
 from hdl.data import Portion, Summary
 from hdl.errors import WorkerError
+from hdl.runners import kinds
 from hdl.runners.base import Job, Notify, Plan, Runner
 from hdl.runners.local_worker import plan_message
-from hdl.runners.task import ISAS
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
 from hdl.yarn.allreduce import slices
@@ -89,7 +89,7 @@ class CrewRunner(Runner):
 
     def __init__(self, crew: Crew):
         self.crew, self.settings = crew, crew.settings
-        self.device = self.settings.backend
+        self.device = self.settings.device
         self._keep: deque[int] = deque(maxlen=KEPT)  # rounds whose weights are being published, or were last
         self._equaliser: Equaliser | None = None
         self._slow: tuple[int, int] = -1, 0  # the slowest worker, and in how many rounds it has been too slow
@@ -109,7 +109,7 @@ class CrewRunner(Runner):
                 "options": job.options.model_dump(mode="json"),
                 "cuts": [[shard, cuts[shard]] for shard in member.shards],
                 "threads": self.settings.threads or self.settings.vcores,
-                "backend": self.settings.backend,
+                "device": self.device,
                 "memory": int(memory * DATA_SHARE),
                 "limit": memory,
             }
@@ -121,9 +121,11 @@ class CrewRunner(Runner):
             self.crew.begin(shards, hosts, notify)
 
     def isa(self) -> str:
-        if self.settings.backend != "cpu":
-            return self.settings.backend
-        return min((member.isa for member in self.crew.members), key=ISAS.index)
+        offers = [
+            (f"worker {member.rank} ({member.host})", {"isa": member.isa, "gpu": member.gpu})
+            for member in self.crew.members
+        ]
+        return kinds.agreed(offers, self.device, self.crew.message)
 
     def summarise(self) -> Summary:
         def collect() -> list[Summary]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hdl.data import Options
 from hdl.errors import SpecError
+from hdl.runners import kinds
 from hdl.runners.base import Job
 from hdl.spec import parse
 
@@ -24,10 +25,11 @@ class Settings(BaseModel):
     memory, master_memory : int
         MiB of a container.
     vcores, gpus : int
-        Of a worker's container; GPUs are asked for as ``yarn.io/gpu``.
+        Of a worker's container; GPUs are asked for as ``yarn.io/gpu``: one where the device is a GPU, else none.
     threads : int
         Of a worker's core; 0: its vcores.
-    backend : {'cpu', 'reference'}
+    device : {'cpu', 'cuda', 'cuda:N', 'auto'}
+        Of each worker, among those that its container sees.
     queue, label : str
         Empty: the cluster's default.
     name : str
@@ -62,7 +64,7 @@ class Settings(BaseModel):
     vcores: Count = 1
     gpus: Annotated[int, Field(ge=0)] = 0
     threads: Annotated[int, Field(ge=0)] = 0
-    backend: str = "cpu"
+    device: str = "cpu"
     queue: str = ""
     label: str = ""
     name: str = "hdl"
@@ -85,8 +87,11 @@ class Settings(BaseModel):
         ------
         SpecError
         """
+        given = {name: value for name, value in fields.items() if value is not None}
+        if kinds.class_of(kinds.check(given.get("device", "cpu"))) == kinds.CUDA:
+            given.setdefault("gpus", 1)
         try:
-            return cls(**{name: value for name, value in fields.items() if value is not None})
+            return cls(**given)
         except ValidationError as error:
             first = error.errors()[0]
             raise SpecError(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (given {first['input']!r})") from None

@@ -17,12 +17,17 @@ MASTER_VCORES = 1
 def check(settings: Settings, most: Any) -> None:
     """Refuses containers that no node of the cluster can hold."""
     memory, vcores = int(most.getMemorySize()), int(most.getVirtualCores())
-    gpus = {str(one.getName()): int(one.getValue()) for one in most.getResources()}.get("yarn.io/gpu", 0)
+    gpus = launch.amounts(most).get(launch.GPU)
+    if settings.gpus and gpus is None:
+        raise SpecError(
+            f"--worker-gpus: given {settings.gpus} (--device cuda asks for one); this cluster has no resource type "
+            f"{launch.GPU}. Its administrator can declare it (docs/cuda.md), or --worker-gpus 0 asks YARN for none"
+        )
     for flag, given, possible, unit in (
         ("--worker-memory", settings.memory, memory, " MiB"),
         ("--master-memory", settings.master_memory, memory, " MiB"),
         ("--worker-vcores", settings.vcores, vcores, ""),
-        ("--worker-gpus", settings.gpus, gpus, ""),
+        ("--worker-gpus", settings.gpus, gpus or 0, ""),
     ):
         if given > possible:
             raise SpecError(f"{flag}: given {given}{unit}; a container of this cluster has at most {possible}{unit}")

@@ -29,9 +29,9 @@ import numpy as np
 from hdl import fs, optim, sync, wire
 from hdl.data import Options, Portion
 from hdl.errors import DeadlineError, HdlError
+from hdl.runners import kinds
 from hdl.runners.base import Plan
 from hdl.runners.local_worker import error_message, read_plan
-from hdl.runners.task import best_isa
 from hdl.runners.work import Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
@@ -117,17 +117,19 @@ class Worker:
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
-    def on_open(self, command: dict[str, Any]) -> None:
+    def on_open(self, command: dict[str, Any]) -> dict[str, Any]:
         """The dataset and this worker's shards. What is open already stays, with its decoded shards."""
         content = bytes(self._gift("open"))
-        if content == self.opened:
-            return
         _, fields, _ = wire.unpack(content)
+        offered = {"gpu": kinds.lacks(fields["device"])}
+        if content == self.opened:
+            return offered
         cuts = {number: [Portion(*portion) for portion in portions] for number, portions in fields["cuts"]}
-        rest = {name: fields[name] for name in ("threads", "backend", "memory")}
+        rest = {name: fields[name] for name in ("threads", "device", "memory")}
         self.limit = fields["limit"]
         self.host = Host(fields["path"], Options.make(fields["options"]), cuts, **rest)
         self.opened, self.planned, self.made, self.held = content, b"", None, {}
+        return offered
 
     def on_summarise(self, command: dict[str, Any]) -> dict[str, Any]:
         found = self.host.summarise([*self.host.cuts], self.beat)
@@ -268,7 +270,7 @@ class Worker:
     def _hello(self) -> None:
         host = socket.gethostname()
         self.work.send({"kind": "hello", "bulk": list(self.desk.address), "host": host, "pid": os.getpid(),
-                        "isa": best_isa("cpu"), "held": sorted(self.held)})  # fmt: skip
+                        "isa": kinds.best_isa(), "held": sorted(self.held)})  # fmt: skip
 
     def _next(self) -> dict[str, Any]:
         """The next command; meanwhile a master that is gone is looked for."""

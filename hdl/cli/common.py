@@ -90,8 +90,25 @@ def at_option(command: Any) -> Any:
     return click.option("--version", "which", metavar="N|best|last", default="best", help=about)(command)
 
 
-def threads_option(command: Any) -> Any:
-    """Add the flag for the core's threads."""
+class DeviceName(click.ParamType):
+    """The name of a device: see `hdl.devices`."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        from hdl.devices import parse
+
+        try:
+            parse(value)
+        except SpecError as error:
+            self.fail(str(error).removeprefix("device: "), param, ctx)
+        return value
+
+
+def core_options(command: Any) -> Any:
+    """Add the flags for what computes: the device, and the CPU's threads."""
+    about = "cpu, cuda (the first GPU), cuda:N or auto (a GPU where one can be used).  [default: cpu]"
+    command = click.option("--device", type=DeviceName(), metavar="NAME", default="cpu", help=about)(command)
     about = "Threads; default: all processors."
     return click.option("--threads", type=click.IntRange(min=1), metavar="N", help=about)(command)
 
@@ -109,11 +126,13 @@ def at(table: str, which: str) -> int | None:
     return int(which)
 
 
-def open_model(table: str, which: str, threads: int | None = None) -> Any:
+def open_model(table: str, which: str, threads: int | None = None, device: str = "cpu") -> Any:
     """The network of a table's version as `hdl.predict.Model`."""
+    from hdl import devices
     from hdl.predict import Model
 
-    return Model(table, at(table, which), threads=threads or cores())
+    device = devices.resolve(device, lambda text: click.echo(text, err=True))
+    return Model(table, at(table, which), threads or cores(), device)
 
 
 def count(number: int, thing: str) -> str:

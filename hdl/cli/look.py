@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hdl.cli import outputs
-from hdl.cli.common import Command, at, at_option, data_options, open_model, take_data_options, threads_option
+from hdl.cli.common import Command, at, at_option, core_options, data_options, open_model, take_data_options
 
 
 @click.command(cls=Command)
@@ -127,8 +127,8 @@ def _metrics(rows: list[dict[str, Any]]) -> list[str]:
 @click.argument("table", metavar="TABLE")
 @click.option("--out", metavar="FILE", help="The page; default: TABLE/report.html. One that is there is replaced.")
 @click.option("--test", metavar="DATA", help="Measure the network on DATA for the report.")
-@threads_option
-def report_(table: str, out: str | None, test: str | None, threads: int | None, **values: Any) -> None:
+@core_options
+def report_(table: str, out: str | None, test: str | None, threads: int | None, device: str, **values: Any) -> None:
     """Make the HTML report of TABLE: curves, confusion matrix, weights as pictures, times, spec, data.
 
     The page is one file that needs no network. Without --test it shows what was measured before.
@@ -141,7 +141,7 @@ def report_(table: str, out: str | None, test: str | None, threads: int | None, 
     if test is not None:
         from hdl.cli.train import measure
 
-        model = open_model(table, "best", threads)
+        model = open_model(table, "best", threads, device)
         gather.save_measured(table, model.version.signature, [measure(model, test, options, "Test", test)])
     click.echo(gather.write(table, out))
 

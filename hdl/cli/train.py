@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from hdl.cli import progress
-from hdl.cli.common import Command, Option, cores, data_options, percent, take_data_options
+from hdl.cli.common import Command, DeviceName, Option, cores, data_options, percent, take_data_options
 from hdl.cli.flags import spec_options, take_spec
 from hdl.errors import HdlError, Interrupted, SpecError, TableError, Unavailable
 
@@ -30,7 +30,7 @@ SCORED = 1_000_000  # training samples up to which the report scores them again,
 RUN = "Run"
 ENDS = {"patience": "stopped early: validation got no better", "converged": "stopped early: converged"}
 YARN = "YARN (--runner yarn)"
-RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "no_report", "quiet", "dry_run")
+RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet", "dry_run")
 # The flags of the YARN runner alone: field of its settings by name
 YARN_NAMES = {
     "worker_memory": "memory", "worker_vcores": "vcores", "worker_gpus": "gpus", "master_memory": "master_memory",
@@ -56,6 +56,9 @@ def _run_options(command: click.Command) -> click.Command:
                help="Worker processes; default: the shards, at most the processors. They do not change the weights."),
         Option(["--threads"], type=click.IntRange(min=1), metavar="N", section=RUN,
                help="Threads a worker; default: all processors shared out. They do not change the weights."),
+        Option(["--device"], type=DeviceName(), metavar="NAME", default="cpu", section=RUN,
+               help="What each worker computes on: cpu, cuda (its first GPU), cuda:N, or auto (GPUs where all workers "
+                    "have one).  [default: cpu]"),
         Option(["--no-report"], is_flag=True, section=RUN, help="Make no TABLE/report.html."),
         Option(["--quiet", "-q"], is_flag=True, section=RUN, help="Show no progress."),
         Option(["--dry-run"], is_flag=True, section=RUN, help="Print the validated spec as JSON and stop."),
@@ -78,13 +81,13 @@ class Memory(click.ParamType):
 def _yarn_options(command: click.Command) -> click.Command:
     """The flags of the YARN runner. They do not change the weights."""
     seconds = click.FloatRange(min=0, min_open=True)
-    command.params[10:10] = [
+    command.params[11:11] = [
         Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=YARN,
                help="Of a worker's container, as 2g or 1536m.  [default: 1g]"),
         Option(["--worker-vcores"], type=click.IntRange(min=1), metavar="N", section=YARN,
                help="Processors of a worker's container.  [default: 1]"),
         Option(["--worker-gpus"], type=click.IntRange(min=0), metavar="N", section=YARN,
-               help="GPUs of a worker's container.  [default: 0]"),
+               help="GPUs of a worker's container; default: 1 with --device cuda, else 0."),
         Option(["--master-memory"], type=Memory(), metavar="SIZE", section=YARN,
                help="Of the master's container.  [default: 1g]"),
         Option(["--queue"], metavar="NAME", section=YARN, help="YARN's queue; default: the cluster's own."),
@@ -166,13 +169,14 @@ def _stored(out: str) -> tuple[Any, dict[str, Any]]:
 
 def _train(
     data: str, out: str, spec: Any, options: Any, *, test: str | None, resume: bool, overwrite: bool, runner: str,
-    workers: int | None, threads: int | None, no_report: bool, quiet: bool, dry_run: bool, settings: dict[str, Any]
+    workers: int | None, threads: int | None, device: str, no_report: bool, quiet: bool, dry_run: bool,
+    settings: dict[str, Any],
 ) -> None:  # fmt: skip
     from hdl import driver
     from hdl.data import open_source
     from hdl.runners.base import Job
 
-    made = make_runner(runner, workers, threads, spec.shards, **settings)
+    made = make_runner(runner, workers, threads, spec.shards, device=device, **settings)
     open_source(data, options)  # a wrong path is told before anything is removed or made
     if test is not None:
         open_source(test, options)
@@ -185,7 +189,7 @@ def _train(
             outcome = made.train(job, told) if hasattr(made, "train") else driver.train(job, made, told)
         except KeyboardInterrupt:
             display.close()
-            raise Interrupted(_how_to_resume(data, out, runner)) from None
+            raise Interrupted(_how_to_resume(data, out, runner, device)) from None
         display.close()
         if outcome is None:
             click.echo(made.application)
@@ -194,7 +198,8 @@ def _train(
         if outcome.reason in ENDS:
             display.say(ENDS[outcome.reason])
     try:
-        finish(data, out, options, outcome, test, no_report, threads)
+        here = device if runner == "local" else "cpu"  # the cluster's GPUs are not this machine's
+        finish(data, out, options, outcome, test, no_report, threads, here)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted while measuring; the network in {out} is complete") from None
 
@@ -245,13 +250,14 @@ def _prepare(out: str, resume: bool, overwrite: bool) -> None:
                 fs.remove(path)
 
 
-def _how_to_resume(data: str, out: str, runner: str) -> str:
+def _how_to_resume(data: str, out: str, runner: str, device: str) -> str:
     from hdl.driver import begun
 
     table = begun(out)
     if table is None:
         return "interrupted before the first version; nothing was written"
     carried = [] if runner == "local" else ["--runner", runner]
+    carried += [] if device == "cpu" else ["--device", device]
     command = shlex.join(["hdl", "train", data, "--out", out, "--resume", *carried])
     return f"interrupted; version {table.numbers()[-1]} is kept. Go on with: {command}"
 
@@ -275,15 +281,16 @@ def _stoppable() -> Iterator[None]:
 
 
 def finish(
-    data: str, out: str, options: Any, outcome: Any, test: str | None, no_report: bool, threads: int | None
-) -> None:
+    data: str, out: str, options: Any, outcome: Any, test: str | None, no_report: bool, threads: int | None,
+    device: str = "cpu",
+) -> None:  # fmt: skip
     """Measure, make the report, tell the results on standard output; what fails here leaves the network as it is."""
     from hdl.predict import Model
     from hdl.report import gather
 
     failed: Exception | None = None
     measured = []
-    model = Model(out, threads=threads or cores())
+    model = Model(out, None, threads or cores(), device)
     try:
         if test is not None and model.measurable:
             measured.append(measure(model, test, options, "Test", test))

@@ -13,12 +13,12 @@ import numpy as np
 from hdl.cli.common import (
     Command,
     at_option,
+    core_options,
     count,
     data_options,
     open_model,
     percent,
     take_data_options,
-    threads_option,
 )
 from hdl.errors import SpecError
 
@@ -30,9 +30,11 @@ MOST_CLASSES = 12  # of a confusion matrix in a terminal
 @click.argument("table", metavar="TABLE")
 @click.argument("data", metavar="DATA")
 @at_option
-@threads_option
+@core_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate_(table: str, data: str, which: str, threads: int | None, as_json: bool, **values: Any) -> None:
+def evaluate_(
+    table: str, data: str, which: str, threads: int | None, device: str, as_json: bool, **values: Any
+) -> None:  # fmt: skip
     """Measure the network of TABLE on DATA: cost, accuracy, confusion matrix.
 
     DATA is anything that hdl train takes; FOLDER:test is the test part of a folder. The cost is the
@@ -40,7 +42,7 @@ def evaluate_(table: str, data: str, which: str, threads: int | None, as_json: b
     """
     from hdl.data import open_source
 
-    model = open_model(table, which, threads)
+    model = open_model(table, which, threads, device)
     source = open_source(data, take_data_options(values), model.schema)
     score = model.evaluate(source)
     if as_json:
@@ -104,10 +106,10 @@ def confusion_lines(confusion: Any, classes: Any) -> list[str]:
 @click.option("--runner", type=click.Choice(["local", "mapreduce"]), default="local", help="Who does the work.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Map tasks; default: one for 64 MB of data.")
 @at_option
-@threads_option
+@core_options
 def predict_(
     table: str, data: str, out: str, labels_only: bool, overwrite: bool, runner: str, workers: int | None, which: str,
-    threads: int | None, **values: Any
+    threads: int | None, device: str, **values: Any
 ) -> None:  # fmt: skip
     """Write the answers of TABLE's network for DATA, one a sample, in input order.
 
@@ -126,7 +128,7 @@ def predict_(
 
     if out != "-" and runner == "local":
         outputs.check(out, overwrite)
-    model = open_model(table, which, threads)
+    model = open_model(table, which, threads, device if runner == "local" else "cpu")
     classes = list(model.schema.classes) or None
     if labels_only and classes is None:
         raise SpecError("--labels-only: this network has no classes")
@@ -135,7 +137,7 @@ def predict_(
     if runner == "mapreduce":
         from hdl.runners.mapreduce import predict
 
-        parts = predict(table, model, data, source, out, workers, labels_only=labels_only)
+        parts = predict(table, model, data, source, out, workers, device, labels_only=labels_only)
         click.echo(f"{count(parts, 'file')} in {out}", err=True)
         return
     bad = Bad(source.options.max_bad_records)
@@ -165,10 +167,10 @@ def predict_(
 @click.option("--runner", type=click.Choice(["local", "mapreduce"]), default="local", help="Who does the work.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Map tasks; default: one for 64 MB of data.")
 @at_option
-@threads_option
+@core_options
 def encode_(
     table: str, data: str, out: str, layer: int | None, overwrite: bool, runner: str, workers: int | None, which: str,
-    threads: int | None, **values: Any
+    threads: int | None, device: str, **values: Any
 ) -> None:  # fmt: skip
     """Write the codes that TABLE's network has for DATA to OUT, one row a sample, in input order.
 
@@ -185,13 +187,13 @@ def encode_(
 
     if runner == "local":
         outputs.check(out, overwrite, name="")
-    model = open_model(table, which, threads)
+    model = open_model(table, which, threads, device if runner == "local" else "cpu")
     encoder = model.encoder(layer)
     source = open_source(data, take_data_options(values), model.schema)
     if runner == "mapreduce":
         from hdl.runners.mapreduce import predict
 
-        parts = predict(table, model, data, source, out, workers, codes=True, layer=layer)
+        parts = predict(table, model, data, source, out, workers, device, codes=True, layer=layer)
         click.echo(f"{count(parts, 'file')} in {out}", err=True)
         return
     bad = Bad(source.options.max_bad_records)

@@ -10,6 +10,7 @@ from typing import Any
 
 from hdl import sync
 from hdl.data import Options, Portion, Schema, Summary
+from hdl.runners.kinds import class_of
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
 
@@ -54,13 +55,18 @@ class Plan:
     table : str
         Where genetic mode's common samples are, or the layers below.
     isa : str
-        Instruction set that every worker uses, so that the bytes are the same on all.
+        Kind of core that every worker uses, so that the bytes are the same on all: see `hdl.runners.kinds`.
     """
 
     spec: Spec
     schema: Schema
     table: str
     isa: str
+
+    @property
+    def device(self) -> str:
+        """Class of device that computes: 'cpu' or 'cuda'."""
+        return class_of(self.isa)
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,14 @@ class Replaced:
     reason: str
 
 
+@dataclass(frozen=True)
+class Log:
+    """An event: something for people."""
+
+    time: float
+    text: str
+
+
 Notify = Callable[[Any], None]
 
 
@@ -100,7 +114,7 @@ class Runner(ABC):
     ----------
     name : str
     device : str
-        Class of device that computes, for version 0: 'cpu'.
+        That was asked for: see `hdl.devices`.
     workers : int
     asynchronous : bool
         Whether it can carry out mode `async`.
@@ -120,7 +134,13 @@ class Runner(ABC):
 
     @abstractmethod
     def isa(self) -> str:
-        """The best instruction set that all its workers have."""
+        """The best kind of core that all its workers have.
+
+        Raises
+        ------
+        Unavailable
+            A GPU was asked for, and some have none.
+        """
 
     @abstractmethod
     def summarise(self) -> Summary:

@@ -16,11 +16,11 @@ from typing import Any
 from hdl import envpack, fs, wire
 from hdl.data import Portion, Summary
 from hdl.errors import DataError, HdlError, SpecError, WorkerError
-from hdl.runners import base
-from hdl.runners.base import Notify, Plan, Progress, Replaced, Runner
+from hdl.runners import base, kinds
+from hdl.runners.base import Log, Notify, Plan, Progress, Replaced, Runner
 from hdl.runners.job import Job
 from hdl.runners.local_worker import plan_message
-from hdl.runners.task import PLAN, PREFIX, WEIGHTS, sorted_out, summary_of, weakest
+from hdl.runners.task import PLAN, PREFIX, WEIGHTS, agreed, sorted_out, summary_of
 from hdl.table import Table
 from hdl.wire import Update, Weights
 
@@ -50,7 +50,7 @@ class HadoopRunner(Runner):
         Map tasks; None: one a shard.
     threads : int, optional
         Of each task; None: 1.
-    backend : {'cpu', 'reference'}
+    device : {'cpu', 'cuda', 'cuda:N', 'auto'}
     deadline : float
         Seconds without news of a job after which it counts as hung.
     python : str, optional
@@ -71,7 +71,7 @@ class HadoopRunner(Runner):
         self,
         workers: int | None = None,
         threads: int | None = None,
-        backend: str = "cpu",
+        device: str = "cpu",
         deadline: float = 1800.0,
         python: str | None = None,
         archive: str | None = None,
@@ -82,7 +82,7 @@ class HadoopRunner(Runner):
         if workers is not None and workers < 1:
             raise SpecError(f"workers: expected at least 1 (given {workers})")
         self.asked, self.workers, self.threads = workers, workers or 1, threads or 1
-        self.backend = self.device = backend
+        self.device = kinds.check(device)
         self.deadline, self.combiner, self.uber = deadline, combiner, uber
         self.python = python or os.environ.get("HDL_NODE_PYTHON")
         self.settings = {**SETTINGS, **(settings or {})}
@@ -117,7 +117,7 @@ class HadoopRunner(Runner):
 
     def summarise(self) -> Summary:
         parts = self._run("summarise", {})
-        self._isa = weakest(self._notes, self.backend)
+        self._isa = agreed(self._notes, self.device, lambda text: self._notify(Log(time.time(), text)))
         return summary_of(parts, len(self._cuts))
 
     def prepare(self, plan: Plan) -> None:
@@ -179,7 +179,7 @@ class HadoopRunner(Runner):
         """One job, which writes to `out`; it raises what a task raised, or how the job failed."""
         self._jobs += 1
         number = f" {self._jobs}" if stage == "round" else ""
-        given = {"stage": stage, "driver": True, "backend": self.backend, "threads": self.threads,
+        given = {"stage": stage, "driver": True, "device": self.device, "threads": self.threads,
                  "combiner": self.combiner, "data": self._job.data, "memory": self._memory(),
                  "options": self._job.options.model_dump_json(), **order}  # fmt: skip
         properties = {

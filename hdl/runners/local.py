@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import hdl
-from hdl import ops, sync, wire
+from hdl import sync, wire
 from hdl.data import Portion, Summary
 from hdl.errors import DeadlineError, SpecError, WorkerError
-from hdl.runners.base import Job, Notify, Plan, Progress, Replaced, Runner
+from hdl.runners import kinds
+from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, Runner
 from hdl.runners.local_worker import error_from, plan_message, receive, send
 from hdl.runners.work import Host, cores, physical_memory
-from hdl.spec import Spec
 from hdl.wire import Update, Weights
 
 DEATHS = 3  # on one shard, after which the run stops
@@ -45,7 +45,7 @@ class LocalRunner(Runner):
     deadline : float
         Seconds without a sign of life after which a worker counts as hung. Workers give one at least every second,
         except while one block of data is decoded or a worker waits for the processor.
-    backend : {'cpu', 'reference'}
+    device : {'cpu', 'cuda', 'cuda:N', 'auto'}
     memory : int, optional
         Bytes of decoded features that all workers together keep in memory; None: half of the machine's.
 
@@ -62,15 +62,15 @@ class LocalRunner(Runner):
         workers: int = 1,
         threads: int | None = None,
         deadline: float = 600.0,
-        backend: str = "cpu",
+        device: str = "cpu",
         memory: int | None = None,
     ):
         if workers < 1:
             raise SpecError(f"workers: expected at least 1 (given {workers})")
-        self.workers, self.deadline, self.backend = workers, deadline, backend
+        kinds.lacks(device)  # a GPU that is not there is told of before anything is made
+        self.workers, self.deadline, self.device = workers, deadline, device
         self.threads = threads or max(1, cores() // workers)
         self.memory = physical_memory() // 2 if memory is None else memory
-        self.device = backend
         self._staff: list[_Process] = []
         self._host: Host | None = None
         self._plan: bytes | None = None
@@ -82,7 +82,7 @@ class LocalRunner(Runner):
     def open(self, job: Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:
         self._notify, self._shards = notify, len(cuts)
         if self.workers == 1:
-            self._host = Host(job.data, job.options, dict(enumerate(cuts)), self.threads, self.backend, self.memory)
+            self._host = Host(job.data, job.options, dict(enumerate(cuts)), self.threads, self.device, self.memory)
             return
         # Neighbours in number are siblings in the tree, so each worker joins most of what it makes.
         count = min(self.workers, len(cuts))
@@ -93,15 +93,16 @@ class LocalRunner(Runner):
                 "options": job.options.model_dump(mode="json"),
                 "cuts": [[shard, cuts[shard]] for shard in own],
                 "threads": self.threads,
-                "backend": self.backend,
+                "device": self.device,
                 "memory": self.memory // count,
             }
             self._staff.append(_Process(number, list(own), wire.pack("open", fields), self.threads, self.deadline))
 
     def isa(self) -> str:
-        if self.backend != "cpu":
-            return self.backend
-        return ops.make(Spec(net=(1, 1), loss="squared")).isa
+        def tell(text: str) -> None:
+            self._notify(Log(time.time(), text))
+
+        return kinds.agreed([("this machine", kinds.offer(self.device))], self.device, tell)
 
     def summarise(self) -> Summary:
         shards = range(self._shards)

@@ -78,7 +78,7 @@ class Worker:
         from hdl.runners.work import Host
 
         cuts = {number: [Portion(*portion) for portion in portions] for number, portions in fields["cuts"]}
-        rest = {name: fields[name] for name in ("threads", "backend", "memory")}
+        rest = {name: fields[name] for name in ("threads", "device", "memory")}
         self.host = Host(fields["path"], Options.make(fields["options"]), cuts, **rest)
 
     def on_plan(self, fields: dict[str, Any], _: Any, tensors: wire.Tensors) -> None:

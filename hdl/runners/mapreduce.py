@@ -24,11 +24,11 @@ from hdl.data import Portion
 from hdl.errors import HdlError, SpecError, Unavailable
 from hdl.models import stack
 from hdl.predict import Model
-from hdl.runners import splits
+from hdl.runners import kinds, splits
 from hdl.runners.base import Job
 from hdl.runners.hadoop import ENVIRONMENT, UBER, HadoopRunner, groups
 from hdl.runners.job import TASK_LOG, hadoop
-from hdl.runners.task import PREFIX, Order, Task, joined, note_of, sorted_out, summary_of, told, versions_of, weakest
+from hdl.runners.task import PREFIX, Order, Task, agreed, joined, note_of, sorted_out, summary_of, told, versions_of
 from hdl.table import Table
 
 try:
@@ -106,8 +106,9 @@ class MapReduceRunner(HadoopRunner):
 
 
 def predict(
-    table: str, model: Model, path: str, source: data.Source, out: str, workers: int | None, **asked: Any
-) -> int:
+    table: str, model: Model, path: str, source: data.Source, out: str, workers: int | None, device: str = "cpu",
+    **asked: Any,
+) -> int:  # fmt: skip
     """A network's answers to a dataset on HDFS, or its codes, by a map-only job; how many files there are.
 
     File k answers part k of the dataset, in input order; the parts follow each other as the files' names do.
@@ -126,6 +127,8 @@ def predict(
         A new folder on HDFS; files are of the format that its name ends with, CSV if it does not.
     workers : int, optional
         Files and map tasks; None: one for 64 MiB of data.
+    device : str
+        Of the tasks, 'auto' of each for itself.
     asked :
         What else `Order` says: `labels_only`, or `codes` and `layer`.
     """
@@ -134,7 +137,7 @@ def predict(
     suffix = next((end for end in answers.SUFFIXES if out.rstrip("/").endswith(end)), answers.SUFFIXES[0])
     cuts = source.portions(workers or 1 + sum(map(fs.size, source.paths)) // PREDICT_BYTES)
     number = model.version.number
-    with MapReduceRunner(settings={"mapreduce.job.reduces": 0}) as runner:
+    with MapReduceRunner(device=device, settings={"mapreduce.job.reduces": 0}) as runner:
         runner.open(Job(path, table, None, source.options), cuts, lambda event: None)
         runner.take_table(table, {0, number})
         order = {"version": number, "suffix": suffix, "driver": False}
@@ -322,9 +325,10 @@ def _publish(order: Order, context: pipes.TaskContext, messages: list[bytes], ou
         raise SpecError(
             "genetic mode measures on samples that `hdl train` draws from all shards: begin the table with it"
         )
-    isa = weakest(notes, order.backend)
+    isa = agreed(notes, order.device)
     cuts = [[Portion(name, 0, length)] for name, length in zip(source.paths, source.lengths(), strict=True)]
-    _, _, version = versions.first(path, source.options, spec, summary_of(results, len(cuts)), cuts, isa, order.backend)
+    summary, device = summary_of(results, len(cuts)), kinds.class_of(isa)
+    _, _, version = versions.first(path, source.options, spec, summary, cuts, isa, device)
     out.publish(version)
 
 

@@ -17,21 +17,21 @@ from typing import Any
 
 from pydantic import Field, Json, ValidationError
 
-from hdl import answers, data, fs, ops, sync, wire
+from hdl import answers, data, fs, sync, wire
 from hdl import spec as specs
 from hdl.data import Options, Portion, Schema, Source, Summary
 from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.predict import Model
+from hdl.runners import kinds
 from hdl.runners.base import Plan
 from hdl.runners.local_worker import error_from, error_message, read_plan
 from hdl.runners.work import Beat, Host, Watched
-from hdl.spec import Part, Spec
+from hdl.spec import Part
 from hdl.table import Table, Version
 from hdl.wire import Update, Weights
 
 PLAN, WEIGHTS = "plan", "weights"
 PREFIX = "hdl."
-ISAS = ("generic", "avx2", "avx512")  # each can run what is before it
 
 
 class Order(Part):
@@ -56,7 +56,7 @@ class Order(Part):
         `predict` writes codes and no answers, of `layer` (None: the usual one).
     evaluate_only, combiner, labels_only : bool
     threads : int
-    backend : {'cpu', 'reference'}
+    device : {'cpu', 'cuda', 'cuda:N', 'auto'}
     memory : int
         Bytes of decoded features that a task keeps in memory.
     driver : bool
@@ -79,7 +79,7 @@ class Order(Part):
     labels_only: bool = False
     combiner: bool = True
     threads: int = Field(1, ge=1)
-    backend: str = "cpu"
+    device: str = "cpu"
     memory: int = Field(256 << 20, ge=0)
     driver: bool = False
     typed: bool = False
@@ -117,7 +117,7 @@ class Task:
     def __init__(self, order: Order, path: str, cuts: Mapping[int, Sequence[Portion]], source: Source | None = None):
         self.order, self.began = order, time.time()
         self.plan, self.weights, options = start(order) if order.stage == "round" else (None, None, order.options)
-        self.host = Host(path, Options.make(options), cuts, order.threads, order.backend, order.memory)
+        self.host = Host(path, Options.make(options), cuts, order.threads, order.device, order.memory)
         self.host._source = source
         if self.plan:
             self.host.prepare(self.plan)
@@ -134,6 +134,7 @@ class Task:
         """What comes of a shard: its update, or its summary."""
         began, note = time.perf_counter(), self.note
         if self.order.stage == "summarise":
+            note |= kinds.offer(self.order.device)
             (summary,) = self.host.summarise([number], beat)
             note["read"] += time.perf_counter() - began
             note["samples"] += summary.samples
@@ -152,7 +153,7 @@ class Task:
     def answers(self, number: int, beat: Beat) -> bytes:
         """The file of answers to a shard's samples, or of their codes, in their order."""
         began, order = time.perf_counter(), self.order
-        model = Model(order.table, order.version, order.threads, order.backend)
+        model = Model(order.table, order.version, order.threads, order.device)
         source = data.open_source(self.host.path, self.host.options, model.schema)
         bad, file = data.Bad(self.host.options.max_bad_records), io.BytesIO()
         part = Portioned(source, number, beat, self.host.cuts[number])
@@ -172,8 +173,7 @@ class Task:
 
     def closing(self) -> bytes:
         """The note of what was done here, and when."""
-        isa = self.host.ops.isa if self.host.ops else best_isa(self.order.backend)
-        return note_of("map", self.began, **self.note, isa=isa)
+        return note_of("map", self.began, **self.note)
 
 
 class Portioned(Watched):
@@ -293,15 +293,10 @@ def summary_of(parts: Iterable[bytes], shards: int) -> Summary:
     return sync.fold([found[shard] for shard in range(shards)], lambda a, b: a.join(b))
 
 
-def weakest(notes: Iterable[dict[str, Any]], backend: str) -> str:
-    """The instruction set that all tasks have, from the map tasks' notes."""
-    seen = {note["isa"] for note in notes if note["kind"] == "map"}
-    return min(seen, key=ISAS.index) if seen and seen <= set(ISAS) else backend
-
-
-def best_isa(backend: str) -> str:
-    """The best instruction set here."""
-    return ops.make(Spec(net=(1, 1), loss="squared")).isa if backend == "cpu" else backend
+def agreed(notes: Iterable[dict[str, Any]], device: str, tell: Callable[[str], Any] = lambda text: None) -> str:
+    """The kind of core that all tasks have, from the notes of those that summarised; raises as `kinds.agreed` does."""
+    offers = [(f"{note['host']} (shards {note['shards']})", note) for note in notes if note["kind"] == "map"]
+    return kinds.agreed(offers, device, tell)
 
 
 def _bytes(path: str) -> bytes:

@@ -14,6 +14,7 @@ import numpy as np
 from hdl import data, ops, predict, step, sync
 from hdl.data import Block, Options, Portion, Shard, Source, Summary, csr
 from hdl.ops import Samples
+from hdl.runners import kinds
 from hdl.runners.base import Plan
 from hdl.spec import Spec
 from hdl.table import Table
@@ -35,7 +36,7 @@ class Host:
         The shards that it may be asked for.
     threads : int
         Of the core.
-    backend : {'cpu', 'reference'}
+    device : {'cpu', 'cuda', 'cuda:N', 'auto'}
     memory : int
         Bytes of decoded samples that may stay in memory; shards beyond go to temporary files.
     """
@@ -46,11 +47,11 @@ class Host:
         options: Options,
         cuts: Mapping[int, Sequence[Portion]],
         threads: int = 1,
-        backend: str = "cpu",
+        device: str = "cpu",
         memory: int | None = None,
     ):
         self.path, self.options, self.cuts = path, options, cuts
-        self.threads, self.backend = threads, backend
+        self.threads, self.device = threads, device
         self.memory = physical_memory() // 2 if memory is None else memory
         self.plan: Plan | None = None
         self.ops: Any = None
@@ -82,7 +83,7 @@ class Host:
         if self.plan is None or not _same_samples(self.plan, plan):
             self._shards = {}
         self.plan, self.common = plan, None
-        self.ops = operations(plan, self.backend, self.threads)
+        self.ops = operations(plan, self.device, self.threads)
         if plan.spec.sync.mode == "genetic":
             self.common = common_samples(plan)
 
@@ -150,11 +151,12 @@ class Watched:
             yield block
 
 
-def operations(plan: Plan, backend: str = "cpu", threads: int = 1) -> Any:
+def operations(plan: Plan, device: str = "cpu", threads: int = 1) -> Any:
     """The operations of a plan: of a layer of a stack, above those that are learned already."""
+    backend, isa = kinds.backend(plan.isa, device)
 
     def make(spec: Spec) -> Any:
-        return ops.make(spec, backend, threads, plan.isa if backend == "cpu" else None)
+        return ops.make(spec, backend, threads, isa)
 
     return predict.operations(plan.spec, make, predict.layers_below(plan.spec, Table(plan.table)))
 
