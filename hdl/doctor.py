@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import platform
 import re
@@ -33,7 +34,7 @@ PACKAGES = {
     "onnxruntime": ("check of exports", "pip install onnxruntime", False),
     "pydoop": ("HDFS, MapReduce", "./build.sh hadoop   (in a checkout: its last release does not build)", False),
     "jpype": ("YARN", "pip install jpype1", False),
-    "pycuda": ("GPU", "pip install pycuda", False),
+    "pycuda": ("GPU", "./build.sh cuda   (in a checkout)", False),
 }
 
 
@@ -145,14 +146,19 @@ def _java() -> str:
 
 
 def _gpu() -> list[Finding]:
-    missing = Finding("GPU", "driver", "", "install NVIDIA's driver (only if this machine has a GPU; hdl runs without)")
-    if not shutil.which("nvidia-smi"):
-        return [missing]
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    status, text = _run(query, timeout=20)
-    if status != 0 or not text:
-        return [missing]
-    return [Finding("GPU", f"GPU {number}", line) for number, line in enumerate(text.splitlines())]
+    """What the driver shows, and which of it hdl can use, found out in a process of its own as with the core."""
+    findings = []
+    if shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+        status, text = _run(query, timeout=20)
+        shown = text.splitlines() if status == 0 else []
+        findings = [Finding("GPU", f"GPU {number}", f"{line} (driver)") for number, line in enumerate(shown)]
+    ask = "import json; from hdl import devices; print(json.dumps([devices.listed(), devices.why_not()]))"
+    status, text = _run([sys.executable, "-c", ask], timeout=60)
+    last = text.splitlines()[-1] if text else f"status {status}"
+    usable, why = json.loads(last) if status == 0 else ([], last)
+    findings += [Finding("GPU", f"cuda:{number}", line) for number, line in enumerate(usable)]
+    return findings if usable else [*findings, Finding("GPU", "for hdl", "", f"{why} (hdl runs without a GPU)")]
 
 
 def _packages() -> list[Finding]:

@@ -92,3 +92,31 @@ def test_a_command_that_hangs_or_fails_is_not_found(status, tmp_path):
     assert doctor._run([str(tool)], 5)[0] == status
     tool.write_text("#!/bin/sh\nexec sleep 30\n")
     assert doctor._run([str(tool)], 0.1)[0] == 127
+
+
+def test_a_gpu_that_hdl_cannot_use_is_told_with_the_reason(monkeypatch):
+    from hdl import devices
+
+    if devices.why_not() is None:
+        pytest.skip("there is a GPU here")
+    monkeypatch.setenv("PATH", "")
+    (finding,) = doctor._gpu()
+    assert (finding.found, finding.needed) == ("", False)
+    assert finding.fix == f"{devices.why_not()} (hdl runs without a GPU)"
+
+
+def test_gpus_are_listed_as_the_driver_and_as_hdl_sees_them(tmp_path, monkeypatch):
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 'NVIDIA H100, 81559 MiB, 580.65'\n")
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    real = doctor._run
+
+    def run(command, timeout):
+        return real(command, timeout) if "nvidia-smi" in command else (0, 'a warning\n[["NVIDIA H100, 79.2 GiB"], null]')
+
+    monkeypatch.setattr(doctor, "_run", run)
+    assert [(one.name, one.found) for one in doctor._gpu()] == [
+        ("GPU 0", "NVIDIA H100, 81559 MiB, 580.65 (driver)"),
+        ("cuda:0", "NVIDIA H100, 79.2 GiB"),
+    ]
