@@ -17,6 +17,11 @@
 
 #include <stdint.h>
 
+#ifdef __CUDACC__
+#define HDL_ANYWHERE __host__ __device__
+#else
+#define HDL_ANYWHERE
+#endif
 #define HDL_PHILOX_M0 0xD2511F53u
 #define HDL_PHILOX_M1 0xCD9E8D57u
 #define HDL_PHILOX_W0 0x9E3779B9u
@@ -28,7 +33,7 @@
 #define HDL_DROP_BLOCKS(n) ((((n) + 7) / 8 + 15) & ~15) /* a multiple of 16 */
 
 /* counter [4] in, words [4] out, in place */
-static inline void hdl_philox(uint32_t x[4], uint32_t k0, uint32_t k1) {
+static inline HDL_ANYWHERE void hdl_philox(uint32_t x[4], uint32_t k0, uint32_t k1) {
   for (int round = 0; round < 10; round++) {
     uint64_t p0 = (uint64_t)HDL_PHILOX_M0 * x[0], p1 = (uint64_t)HDL_PHILOX_M1 * x[2];
     uint32_t y0 = (uint32_t)(p1 >> 32) ^ x[1] ^ k0, y2 = (uint32_t)(p0 >> 32) ^ x[3] ^ k1;

@@ -1,7 +1,7 @@
 """The operations: forward, backward and update of a model, with one signature whatever carries them out.
 
-`make` gives a `Reference` (NumPy: the mathematical truth, in float64 if the weights are) or a `Core` (C, float32),
-of a dense network, an autoencoder or an RBM. All have
+`make` gives a `Reference` (NumPy: the mathematical truth, in float64 if the weights are), a `Core` (C, float32) or a
+`Cuda` (a GPU), of a dense network, an autoencoder or an RBM. All have
 
     train(w, state, samples, order, batch, lr, first_step, key, progress) -> Result     # w, state overwritten
     gradient(w, samples, order, key, progress) -> (statistics [Q], Result)              # sums over samples
@@ -28,6 +28,7 @@ from hdl.ops.layout import Layout
 
 if TYPE_CHECKING:
     from hdl.ops.core import Core
+    from hdl.ops.cuda import Cuda
     from hdl.ops.reference import Reference
     from hdl.spec import Spec
 
@@ -101,26 +102,33 @@ class Key(NamedTuple):
 NO_KEY = Key()
 
 
-def make(spec: Spec, backend: str = "cpu", threads: int = 1, isa: str | None = None) -> Core | Reference:
+def make(spec: Spec, backend: str = "cpu", threads: int = 1, isa: str | None = None) -> Core | Cuda | Reference:
     """The operations of a spec whose net and loss are known.
 
     Parameters
     ----------
     spec : Spec
-    backend : {'cpu', 'reference'}
+    backend : {'cpu', 'reference', 'cuda:0', …}
+        What `hdl.devices.resolve` gives, or the reference.
     threads : int
-        Of the core. The weights do not depend on it.
+        Of the C core. The weights do not depend on it.
     isa : {'avx512', 'avx2', 'generic'}, optional
-        Kernels of the core; None for the best that this processor runs (or the environment's HDL_ISA).
+        Kernels of the C core; None for the best that this processor runs (or the environment's HDL_ISA).
     """
     if spec.net is None or min(spec.net) < 1 or spec.loss is None:
         raise SpecError(f"net {spec.net}, loss {spec.loss}: not yet filled in from the data")
-    if backend not in ("cpu", "reference"):
-        raise SpecError(f"backend: {backend!r}: expected 'cpu' or 'reference'")
-    module, name = _HOMES[spec.model]
+    prefix, name = _HOMES[spec.model]
+
+    def home(module: str) -> Any:
+        return getattr(importlib.import_module(f"hdl.ops.{prefix}{module}"), f"{name}{module.title()}")
+
     if backend == "reference":
-        return getattr(importlib.import_module(f"hdl.ops.{module}reference"), f"{name}Reference")(spec)
-    return getattr(importlib.import_module(f"hdl.ops.{module}core"), f"{name}Core")(spec, threads, isa)
+        return home("reference")(spec)
+    if backend == "cpu":
+        return home("core")(spec, threads, isa)
+    if backend.startswith("cuda"):
+        return home("cuda")(spec, backend)
+    raise SpecError(f"backend: {backend!r}: expected 'cpu', 'reference' or 'cuda:N'")
 
 
 def steps(n: int, batch: int) -> int:

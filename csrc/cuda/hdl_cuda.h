@@ -1,0 +1,128 @@
+/* hdl_cuda.h: the whole C interface of the CUDA core: one machine that runs programs of operations on a GPU.
+ *
+ * A program is a table made by hdl/ops/cuda_program.py: operations in phases. The operations of a phase do not depend
+ * on each other and are cut into tiles, which blocks (or warps) take in turn; between phases is a barrier. A call runs
+ * the program once a mini-batch, in one kernel for as many mini-batches as asked. What a tile sums, and in which
+ * order, depends on the shapes alone: not on the number of blocks, nor on the GPU. No sum uses an atomic.
+ *
+ * Letters: B rows of a mini-batch, I in, O out, P parameters, N samples, M nets trained side by side.
+ */
+#ifndef HDL_CUDA_H
+#define HDL_CUDA_H
+
+#include "hdl.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { HDL_CUDA_THREADS = 256 }; /* of a block */
+
+typedef enum {
+  HDL_FLOAT32 = 0,
+  HDL_TF32 = 1,
+  HDL_BF16 = 2
+} hdl_precision; /* what factors of products are rounded to */
+
+typedef enum {
+  HDL_ARENA_W = 0, /* weights [P] */
+  HDL_ARENA_S = 1, /* the rule's state [S, P] */
+  HDL_ARENA_T = 2, /* working memory */
+  HDL_ARENA_G = 3, /* what goes out: sums of gradients, outputs, chains */
+  HDL_ARENAS = 4
+} hdl_arena;
+
+/* A matrix in an arena. */
+typedef struct {
+  int64_t at;    /* floats from the arena's beginning */
+  int64_t turn;  /* floats further in odd steps: a second buffer */
+  int32_t ld;    /* floats from row to row */
+  int16_t arena; /* hdl_arena; -1: there is none */
+  int16_t place; /* 1: row 0 is the mini-batch's place in the order, not its own first row */
+} hdl_matrix;
+
+/* What an operation is. Products are C [m, n] = A [m, k] B [k, n], each value then finished (hdl_finish). */
+typedef enum {
+  HDL_OP_NN = 0,     /* A [m, k], B [k, n] */
+  HDL_OP_NT = 1,     /* A [m, k], B [n, k] */
+  HDL_OP_TN = 2,     /* A [k, m], B [k, n] */
+  HDL_OP_GATHER = 3, /* C [B, n] = the samples of a mini-batch, scaled, dropped; D: as they were before (may be none) */
+  HDL_OP_LOSS = 4,   /* A [B, n] = what reaches the output: C = its delta, D = predictions, and costs; the targets are
+                        B, or the data's y where there is no B; C and D may be none */
+  HDL_OP_LIMIT = 5,  /* C [k, n]: columns scaled back to the rule's max_norm */
+  HDL_OP_FILL = 6    /* C [m, n] = x */
+} hdl_op_kind;
+
+typedef enum {
+  HDL_FINISH_ACTIVATE = 0, /* C = f(v + bias), dropped as layer `layer` */
+  HDL_FINISH_DERIVE = 1,   /* C = (v + bias) f'(a), with D = a = f(…) */
+  HDL_FINISH_UPDATE = 2,   /* v is the sum of a gradient: C, in the weights, takes the rule's step */
+  HDL_FINISH_ADD = 3       /* C += v */
+} hdl_finish;
+
+typedef enum { HDL_TILE_WARP = 0, HDL_TILE_32 = 1, HDL_TILE_64 = 2, HDL_TILE_128 = 3 } hdl_tile;
+
+typedef struct {
+  int32_t kind, finish, tile; /* hdl_op_kind, hdl_finish, hdl_tile */
+  int32_t m, n, k;            /* negative: that many times B */
+  int32_t function;           /* hdl_activation of finish, hdl_loss of LOSS */
+  int32_t layer;              /* of the dropout stream */
+  int32_t ahead;              /* GATHER: 1 is of the next mini-batch */
+  int32_t decays;             /* UPDATE: rows 0 … decays have penalties, those after them are biases */
+  float leak, keep;           /* slope of the leaky relu; 1/(1-p) of dropout, 0 for none */
+  uint32_t drop;              /* 65536 p */
+  float x;
+  hdl_matrix a, b, c, d, bias;
+} hdl_op;
+
+typedef struct { /* of one net: hdl_update without its rates */
+  int32_t rule, reserved;
+  float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon;
+  uint32_t key[2]; /* of the dropout stream, derived */
+} hdl_cuda_rule;
+
+typedef struct {
+  const hdl_op *ops;    /* on the device: [phase[phases]] */
+  const int32_t *phase; /* on the device: [phases + 1]; phase 0 runs once, before all steps */
+  int32_t phases, operations;
+  int32_t nets;      /* M */
+  int32_t precision; /* hdl_precision */
+  float *arena[HDL_ARENAS];
+  int64_t stride[HDL_ARENAS]; /* floats from net to net */
+  int32_t resident;           /* 1: W, S and T lie in shared memory during the call, if the device has as much */
+  int32_t state_vectors;      /* S */
+  int64_t parameters;         /* P: first floats of W that are kept, and from state to state */
+  hdl_data data;              /* pointers on the device */
+  int32_t inputs, outputs;    /* columns of x, and of y where it holds targets */
+  const int64_t *order;       /* [M or 1, count] */
+  int64_t order_stride;       /* from net to net */
+  int64_t count, batch;       /* mini-batch s is order[s*batch .. min((s+1)*batch, count)) */
+  int64_t first, last;        /* steps of this call */
+  int64_t first_step;         /* steps taken before step 0: Adam, and the dropout stream */
+  int32_t by_place;           /* 1: draws are named by the place in the order, in step 0 */
+  int32_t scored;             /* there are targets */
+  const float *rates;         /* [M or 1, steps, 3]: learning rate, Adam's 1/(1 - beta1^t) and 1/(1 - beta2^t) */
+  int64_t rates_stride;       /* from net to net */
+  const hdl_cuda_rule *rules; /* [M], on the device */
+  double *cost;               /* [M, rows]: += costs of each row of the mini-batches */
+  int64_t *correct;           /* [M, rows] */
+  int32_t rows;               /* of cost and correct: rows of the largest mini-batch */
+  int32_t tiles;              /* of the phase that has most: more blocks than that have nothing to do */
+  uint32_t *barrier;          /* [M, 2], zero: counter, and whether a cost was not finite */
+} hdl_cuda_call;
+
+/* Sizes of the structures, in the order op, rule, call: what wrote the tables must agree. */
+void hdl_cuda_sizes(int32_t sizes[3]);
+
+/* Starts the call on a stream of the current context and returns; `barrier` must be zero. */
+hdl_status hdl_cuda_run(const hdl_cuda_call *call, void *stream);
+
+/* How many blocks a net would get, and whether the arenas would be resident: what hdl_cuda_run does. */
+hdl_status hdl_cuda_shape(const hdl_cuda_call *call, int32_t *blocks, int32_t *resident);
+
+const char *hdl_cuda_last_error(void); /* of this thread: CUDA's name of it, file and line */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

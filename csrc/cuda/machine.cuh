@@ -1,0 +1,57 @@
+/* machine.cuh: what every operation sees: the call, where this block's arenas lie, and the mini-batch of the moment. */
+#ifndef HDL_MACHINE_CUH
+#define HDL_MACHINE_CUH
+
+#include "hdl_cuda.h"
+#include "portable.cuh"
+#include "../rng.h"
+
+namespace hdl {
+
+enum { WARPS = HDL_CUDA_THREADS / 32 };
+
+/* One mini-batch, as this block's net sees it. */
+struct turn {
+  const hdl_cuda_call *call;
+  float *arena[HDL_ARENAS];
+  const hdl_cuda_rule *rule;
+  const int64_t *order; /* of this mini-batch */
+  int net, rows;        /* B */
+  int64_t step, place;  /* of this call's order: mini-batches before this one, and samples */
+  uint32_t draw_step;   /* names of draws: see rng.h */
+  int64_t draw_row;
+  float lr, adam1, adam2;
+
+  /* Mini-batch s of the call. */
+  __device__ void at(int64_t s) {
+    const hdl_cuda_call &c = *call;
+    int64_t left = c.count - s * c.batch;
+    step = s, place = s * c.batch, rows = (int)(left < c.batch ? left : c.batch);
+    order = c.order + net * c.order_stride + place;
+    draw_step = c.by_place ? 0 : (uint32_t)(c.first_step + s);
+    draw_row = c.by_place ? place : 0;
+    if (c.rates) {
+      const float *rate = c.rates + net * c.rates_stride + 3 * s;
+      lr = rate[0], adam1 = rate[1], adam2 = rate[2];
+    }
+  }
+
+  /* NULL where there is none */
+  __device__ float *operator()(const hdl_matrix &m) const {
+    if (m.arena < 0) return NULL;
+    return arena[m.arena] + m.at + (step & 1) * m.turn + (m.place ? place * m.ld : 0);
+  }
+
+  __device__ int extent(int n) const { return n < 0 ? -n * rows : n; }
+};
+
+/* Whether unit u of n is dropped. Slow beside the stream's own order, but a unit needs nobody else. */
+static __device__ inline bool dropped(const turn &t, uint32_t threshold, int u, int n, int row, int layer) {
+  int blocks = HDL_DROP_BLOCKS(n), q = u / blocks;
+  uint32_t x[4] = {(uint32_t)(u % blocks), (uint32_t)(t.draw_row + row), t.draw_step, (uint32_t)layer};
+  hdl_philox(x, t.rule->key[0], t.rule->key[1]);
+  return ((x[q / 2] >> (16 * (q & 1))) & 0xffffu) < threshold;
+}
+
+} // namespace hdl
+#endif

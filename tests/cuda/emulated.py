@@ -1,0 +1,86 @@
+"""The CUDA core on the CPU: its own sources built with the emulator in place of CUDA, and memory that is NumPy's."""
+
+import contextlib
+import ctypes
+import hashlib
+import importlib.machinery
+import importlib.util
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+from Cython.Compiler.Main import compile as cython
+
+ROOT = Path(__file__).parents[2]
+FLAGS = ["-std=c++17", "-O2", "-g1", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-DHDL_EMULATED"]
+
+
+def build():
+    """The extension `hdl._cuda` over the emulator; what was compiled once serves until a source changes."""
+    sources = sorted((ROOT / "csrc/cuda").glob("*.cu"))
+    read = [*sources, *(ROOT / "csrc").glob("*.h"), *(ROOT / "csrc/cuda").glob("*.*h"), ROOT / "hdl/_cuda.pyx"]
+    read += [ROOT / "tests/cuda/emulator.h", Path(__file__)]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in read) + sys.version.encode()).hexdigest()[:12]
+    folder = ROOT / "build" / f"emulated-{digest}"
+    module = folder / f"_cuda{importlib.machinery.EXTENSION_SUFFIXES[0]}"
+    if not module.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        found = cython(str(ROOT / "hdl/_cuda.pyx"), output_file=str(folder / "_cuda.c"), full_module_name="hdl._cuda")
+        assert found.num_errors == 0
+        here = ["-I", ROOT / "csrc", "-I", ROOT / "csrc/cuda", "-I", ROOT / "tests/cuda"]
+        python = ["-I", sysconfig.get_path("include")]
+        objects = []
+        for source in sources:
+            objects.append(folder / f"{source.stem}.o")
+            run("g++", *FLAGS, *here, "-x", "c++", "-c", source, "-o", objects[-1])
+        run("gcc", "-O1", "-fPIC", *here, *python, "-c", folder / "_cuda.c", "-o", folder / "_cuda.o")
+        run("g++", "-shared", *objects, folder / "_cuda.o", "-o", folder / "part.so")
+        (folder / "part.so").rename(module)
+    loader = importlib.machinery.ExtensionFileLoader("hdl._cuda", str(module))
+    spec = importlib.util.spec_from_file_location("hdl._cuda", module, loader=loader)
+    native = importlib.util.module_from_spec(spec)
+    loader.exec_module(native)
+    return native
+
+
+def run(*command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+class Buffer:
+    def __init__(self, nbytes):
+        # Asked for to the byte, so that what lies beyond is nobody's; all bits set are NaN: zeros must be written.
+        self.memory = np.full(-(-nbytes // 16) * 16, 0xFF, np.uint8)
+        self.pointer, self.nbytes = self.memory.ctypes.data, nbytes
+
+
+class Device:
+    """A device of `hdl.devices` whose memory is this process's."""
+
+    name, title, stream = "cuda:0", "an emulated GPU", 0
+
+    def __init__(self):
+        self.sent = 0  # bytes
+
+    @contextlib.contextmanager
+    def active(self):
+        yield
+
+    def buffer(self, nbytes):
+        return Buffer(nbytes)
+
+    def put(self, pointer, array):
+        self.sent += array.nbytes
+        ctypes.memmove(pointer, np.ascontiguousarray(array).ctypes.data, array.nbytes)
+
+    def get(self, array, pointer):
+        ctypes.memmove(array.ctypes.data, pointer, array.nbytes)
+
+    def zero(self, pointer, nbytes):
+        ctypes.memset(pointer, 0, nbytes)
+
+    def synchronize(self):
+        pass

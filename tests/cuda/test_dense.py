@@ -1,0 +1,260 @@
+"""Dense networks by the CUDA core's own kernels, emulated, against the reference."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hdl import ops
+from hdl import spec as specs
+from hdl.errors import Interrupted, NonFinite, SpecError
+from hdl.models import mlp
+from hdl.ops import Key, Samples, cuda_program, rules
+
+KEY = Key(7, 3, 1)
+
+
+def make_spec(net="9-7-4", **fields):
+    return specs.parse({"net": net, "loss": "softmax", "leak": 0.1, "optimizer": "sgd", **fields})
+
+
+def make_samples(spec, n, kind="float", seed=0, targets=False):
+    rng = np.random.default_rng(seed)
+    inputs, outputs = spec.widths[0], spec.widths[-1]
+    scale, shift = rng.uniform(0.5, 1, inputs).astype(np.float32), rng.normal(size=inputs).astype(np.float32)
+    x = rng.normal(size=(n, inputs)).astype(np.float32)
+    if kind == "uint8":
+        x, scale = rng.integers(0, 256, (n, inputs)).astype(np.uint8), scale / np.float32(255)
+    if kind == "csr":
+        x, shift = scipy.sparse.csr_array(x * (rng.random(x.shape) < 0.3)), None
+    y = rng.integers(0, outputs, n).astype(np.int32)
+    if spec.loss == "squared" or targets:
+        y = rng.dirichlet(np.ones(outputs), n).astype(np.float32)
+    return Samples(x, y, scale, shift)
+
+
+@st.composite
+def jobs(draw):
+    widths = draw(st.lists(st.integers(1, 40), min_size=1, max_size=3)) + [draw(st.integers(2, 12))]
+    share = st.sampled_from([0, 0.3])
+    spec = make_spec(
+        widths,
+        loss=draw(st.sampled_from(["softmax", "sigmoid", "squared"])),
+        activation=draw(st.sampled_from(["linear", "sigmoid", "tanh", "lecun_tanh", "relu", "leaky_relu"])),
+        l1=draw(st.sampled_from([0, 0.01])),
+        l2=draw(st.sampled_from([0, 0.1])),
+        max_norm=draw(st.sampled_from([0, 0.5])),
+        dropout=draw(share),
+        input_dropout=draw(share),
+        optimizer={"name": draw(st.sampled_from(sorted(rules.VECTORS))), "epsilon": 1e-3},
+    )
+    kind = draw(st.sampled_from(["float", "uint8", "csr"]))
+    samples = make_samples(spec, draw(st.integers(1, 60)), kind, targets=draw(st.booleans()))
+    resident = draw(st.sampled_from([cuda_program.RESIDENT, 0]))  # 0: every product by blocks, factors by copies
+    return spec, samples, draw(st.integers(1, 40)), resident
+
+
+@settings(max_examples=40, deadline=None)
+@given(jobs())
+def test_it_computes_what_the_reference_computes(native, job):
+    spec, samples, batch, resident = job
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda_program, "RESIDENT", resident)
+        core, reference = emulated_core(spec, native, patch), ops.make(spec, "reference")
+        n = len(samples)
+        order = np.random.default_rng(1).integers(0, n, 2 * n + 1)
+        w = mlp.initial(spec)
+        near = {"rtol": 2e-4, "atol": 2e-5}
+        for done, expected in (
+            (core.forward(w, samples, order), reference.forward(w.astype(np.float64), samples, order)),
+            (core.gradient(w, samples, order, KEY), reference.gradient(w.astype(np.float64), samples, order, KEY)),
+        ):
+            np.testing.assert_allclose(done[0], expected[0], rtol=1e-3, atol=1e-4 * max(1, abs(expected[0]).max()))
+            assert done[1].cost == pytest.approx(expected[1].cost, rel=1e-4, abs=1e-4)
+            assert abs(done[1].correct - expected[1].correct) <= 1  # of a tie
+            assert done[1].samples == expected[1].samples == len(order)
+        lr = np.linspace(0.001, 0.01, ops.steps(len(order), batch)).astype(np.float32)
+        # The rules that divide by a root are not smooth where a gradient is 0: they start from a state that is not.
+        state = np.full((core.state_vectors, w.size), 0.5, np.float32)
+        truth, twin = w.astype(np.float64), state.astype(np.float64)
+        found = core.train(w, state, samples, order, batch, lr, 3, KEY)
+        expected = reference.train(truth, twin, samples, order, batch, lr, 3, KEY)
+        np.testing.assert_allclose(w, truth, **near)
+        np.testing.assert_allclose(state, twin, rtol=1e-3, atol=1e-4)
+        assert (found.samples, found.steps) == (expected.samples, expected.steps)
+        assert found.cost == pytest.approx(expected.cost, rel=1e-3, abs=1e-3)
+
+
+def emulated_core(spec, native, patch):
+    from hdl import devices
+    from tests.cuda import emulated
+
+    patch.setitem(__import__("sys").modules, "hdl._cuda", native)
+    patch.setattr("hdl._cuda", native, raising=False)
+    patch.setattr(devices, "open", lambda name: emulated.Device())
+    return ops.make(spec, "cuda:0")
+
+
+def trained(spec, samples, batch=20, epochs=2, first=0):
+    core = ops.make(spec, "cuda:0")
+    w, n = mlp.initial(spec), len(samples)
+    order = np.random.default_rng(2).permuted(np.tile(np.arange(n), (epochs, 1)), axis=1).ravel()
+    state = np.zeros((core.state_vectors, w.size), np.float32)
+    lr = np.full(ops.steps(len(order), batch), 0.05, np.float32)
+    result = core.train(w, state, samples, order, batch, lr, first, KEY)
+    return w, state, result, core
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+@pytest.mark.parametrize("resident", [True, False])
+def test_bytes_depend_on_nothing_but_the_shapes(device, monkeypatch, precision, resident):
+    """Other numbers of blocks, and other orders in which threads go on."""
+    if not resident:
+        monkeypatch.setattr(cuda_program, "RESIDENT", 0)
+        monkeypatch.setattr(cuda_program, "ENOUGH", 4)
+    spec = make_spec("70-40-10", optimizer="momentum", dropout=0.2, max_norm=2.0, precision=precision)
+    samples, found = make_samples(spec, 90, "uint8"), set()
+    for processors, seed, shared in ((1, 1, 230000), (3, 2, 230000), (5, 3, 150000)):
+        monkeypatch.setenv("HDL_EMULATED_PROCESSORS", str(processors))
+        monkeypatch.setenv("HDL_EMULATED_SEED", str(seed))
+        monkeypatch.setenv("HDL_EMULATED_SHARED", str(shared))
+        w, state, result, _ = trained(spec, samples)
+        found.add((w.tobytes(), state.tobytes(), result.cost, result.correct))
+    assert len(found) == 1
+
+
+def test_every_tile_gives_the_same_bits_in_float32(device, monkeypatch):
+    spec = make_spec("150-140-10", optimizer="momentum")
+    samples, found = make_samples(spec, 140), {}
+    for name, resident, enough in (("warp", 10**9, 1), ("32", 0, 10**9), ("64", 0, 5), ("128", 0, 1)):
+        monkeypatch.setattr(cuda_program, "RESIDENT", resident)
+        monkeypatch.setattr(cuda_program, "ENOUGH", enough)
+        w, _, _, core = trained(spec, samples, batch=140, epochs=1)
+        program = core._programs["train 140"]
+        sides = {each["tile"] for phase in program.phases for each in phase if each["kind"] <= cuda_program.TN}
+        assert max(sides) == ["warp", "32", "64", "128"].index(name)
+        found[name] = w.tobytes()
+    assert len(set(found.values())) == 1
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("tf32", 2e-3), ("bf16", 2e-2)])
+def test_tensor_cores_are_as_far_off_as_their_factors_are_rounded(device, monkeypatch, precision, bound):
+    spec = make_spec("60-50-10", precision=precision)
+    samples, w = make_samples(spec, 64), mlp.initial(spec)
+    expected = ops.make(spec, "reference").gradient(w.astype(np.float64), samples)[0]
+    for resident in (cuda_program.RESIDENT, 0):
+        monkeypatch.setattr(cuda_program, "RESIDENT", resident)
+        found = ops.make(spec, "cuda:0").gradient(w, samples)[0]
+        off = abs(found - expected).max() / abs(expected).max()
+        assert bound / 100 < off < bound
+
+
+def test_several_kernels_go_on_where_the_last_one_stopped(device):
+    spec = make_spec(optimizer="adam", dropout=0.3)
+    samples, seen = make_samples(spec, 50), []
+    core, lr = ops.make(spec, "cuda:0"), np.full(150, 0.01, np.float32)
+    found = []
+    for progress in (None, lambda done, total: seen.append((done, total))):
+        w, state = mlp.initial(spec), np.zeros((2, mlp.initial(spec).size), np.float32)
+        core.train(w, state, samples, np.arange(150) % 50, 1, lr, 0, KEY, progress)
+        found.append((w.tobytes(), state.tobytes()))
+    assert found[0] == found[1]
+    assert seen[0] == (8, 150)
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+
+
+def test_it_stops_and_refuses_as_the_reference_does(device):
+    spec = make_spec(loss="squared", activation="relu", optimizer="momentum")
+    samples, core = make_samples(spec, 40), ops.make(spec, "cuda:0")
+    w = mlp.initial(spec)
+    state, before = np.ones((1, w.size), np.float32), w.copy()
+    with pytest.raises(NonFinite, match=r"at step 1[0-9]: a smaller lr"):
+        core.train(w, state, samples, np.arange(40), 1, np.full(40, 1e6, np.float32), 10)
+    assert np.array_equal(w, before)
+    assert (state == 1).all()
+    expected = w.copy()
+    core.train(expected, np.ones_like(state), samples, np.arange(8), 1, np.full(8, 0.01, np.float32))
+    with pytest.raises(Interrupted, match="stopped after 8 of 40 steps"):
+        core.train(w, state, samples, np.arange(40), 1, np.full(40, 0.01, np.float32), progress=lambda *_: True)
+    assert np.array_equal(w, expected)
+
+
+def test_nothing_to_do(device):
+    spec = make_spec()
+    core, samples, none = ops.make(spec, "cuda:0"), make_samples(spec, 3), np.zeros(0, np.int64)
+    w = mlp.initial(spec)
+    assert core.train(w, np.zeros((0, w.size), np.float32), samples, none, 10, np.zeros(0, np.float32)).samples == 0
+    assert core.forward(w, samples, none)[0].shape == (0, 4)
+    assert not core.gradient(w, samples, none)[0].any()
+    assert core.forward(w, Samples(samples.x))[1].cost == 0
+
+
+def test_samples_are_sent_once(device):
+    spec = make_spec()
+    samples, core = make_samples(spec, 1000), ops.make(spec, "cuda:0")
+    w = mlp.initial(spec)
+    core.forward(w, samples)
+    first, device.sent = device.sent, 0
+    core.forward(w, samples)
+    assert device.sent < first - samples.x.nbytes
+    others = [make_samples(spec, 1000, seed=seed) for seed in range(5)]
+    for each in others:
+        core.forward(w, each)
+    device.sent = 0
+    core.forward(w, samples)  # its place was taken
+    assert device.sent > samples.x.nbytes
+    assert np.allclose(core.forward(w, samples)[0], ops.make(spec, "reference").forward(w, samples)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: Samples(s.x[:, 1:], s.y), r"x has shape \(20, 8\), expected \(20, 9\)"),
+        (lambda s: Samples(s.x.astype(np.float64), s.y), "x is float64, expected float32 or uint8"),
+        (lambda s: Samples(s.x, s.y + 1), r"y holds classes 1 … 4, expected 0 … 3"),
+        (lambda s: Samples(s.x, s.y[1:]), r"y has shape \(19,\)"),
+        (lambda s: Samples(s.x, np.zeros((20, 3), np.float32)), r"y has shape \(20, 3\), expected \(20, 4\)"),
+        (lambda s: Samples(s.x, s.y, s.scale[1:]), r"scale has shape \(8,\)"),
+        (lambda s: Samples(scipy.sparse.csr_array(s.x), s.y, None, s.shift), "sparse x takes no shift"),
+    ],
+)
+def test_what_would_be_read_beyond_its_end_is_refused(device, change, message):
+    spec = make_spec()
+    core, samples = ops.make(spec, "cuda:0"), make_samples(spec, 20)
+    with pytest.raises(SpecError, match=message):
+        core.forward(mlp.initial(spec), change(samples))
+    with pytest.raises(SpecError, match=r"order holds 0 … 20, but there are 20 samples"):
+        core.forward(mlp.initial(spec), samples, np.array([0, 20]))
+
+
+def test_sparse_rows_that_lie_are_refused(device):
+    spec = make_spec()
+    core, samples = ops.make(spec, "cuda:0"), make_samples(spec, 20, "csr")
+    x = samples.x
+    for bad in (
+        scipy.sparse.csr_array((x.data, x.indices + 9, x.indptr), shape=(20, 18)),
+        scipy.sparse.csr_array((x.data, x.indices, x.indptr), shape=x.shape),
+    ):
+        bad.shape_ = None
+        bad._shape = (20, 9)
+        if bad.indices.max() < 9:
+            bad.indptr = bad.indptr[::-1].copy()
+        with pytest.raises(SpecError, match="of the sparse x"):
+            core.forward(mlp.initial(spec), Samples(bad, samples.y, samples.scale))
+
+
+def test_a_call_that_is_not_as_expected_says_where(device, monkeypatch):
+    from hdl.errors import DeviceError
+
+    spec = make_spec()
+    core, samples = ops.make(spec, "cuda:0"), make_samples(spec, 20)
+    core.spec = spec.with_(precision="tf32")
+    monkeypatch.setenv("HDL_EMULATED_NONE", "1")
+    with pytest.raises(DeviceError, match=r"cudaGetDevice\(&device\): cudaErrorNoDevice \(machine.cu:\d+\)"):
+        core.forward(mlp.initial(spec), samples)
+    monkeypatch.delenv("HDL_EMULATED_NONE")
+    monkeypatch.setattr(cuda_program, "RESIDENT", 0)
+    monkeypatch.setenv("HDL_EMULATED_SHARED", "60000")
+    with pytest.raises(MemoryError, match="the device has less for a block than a tile takes"):
+        ops.make(spec, "cuda:0").forward(mlp.initial(spec), samples)
