@@ -28,7 +28,8 @@ from hdl.errors import Unavailable
 # hdl's requirements but rich, which only a terminal needs; pydoop names setuptools, for its own setup.py.
 ROOTS = ("click", "numpy", "pillow", "pyarrow", "pydantic", "pydoop", "safetensors")
 NOT_ON_NODES = frozenset({"setuptools"})
-FOR_YARN = {"jpype1": "jpype", "pyzmq": "zmq"}  # packages and modules, where they are here; others do without
+# For YARN, and for GPUs: packages and modules, where they are here; others do without.
+OPTIONAL = {"jpype1": "jpype", "pyzmq": "zmq", "pycuda": "pycuda"}
 # What is there for compiling against a package or testing it, and 130 MB of pyarrow's 170: RPC, S3, ORC, Substrait
 # plans. (libarrow_substrait itself is linked to by pyarrow's core.)
 LEFT_OUT = (
@@ -59,7 +60,7 @@ def distributions() -> list[importlib.metadata.Distribution]:
         If one is not installed.
     """
     found: dict[str, importlib.metadata.Distribution] = {}
-    wanted = [*ROOTS, *(name for name, module in FOR_YARN.items() if importlib.util.find_spec(module))]
+    wanted = [*ROOTS, *(name for name, module in OPTIONAL.items() if importlib.util.find_spec(module))]
     while wanted:
         name = _normal(wanted.pop())
         if name in found or name in NOT_ON_NODES:

@@ -97,3 +97,15 @@ def test_a_bare_python_runs_with_it(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert all(line.startswith(str(tmp_path / "env")) for line in done.stdout.splitlines())
+
+
+def test_what_gpus_need_is_packed_where_it_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(envpack, "ROOTS", ("click",))
+    for name, requires in ("pycuda", "Requires-Dist: made-up-tools>=1\n"), ("made-up-tools", ""):
+        module = name.replace("-", "_")
+        info = tmp_path / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{requires}")
+        (tmp_path / f"{module}.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {found.metadata["Name"] for found in envpack.distributions()} > {"click", "pycuda", "made-up-tools"}
