@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,7 +138,7 @@ class Program:
 
 
 def fitted(make: Callable[[int], Program]) -> Program:
-    """The program that `make` gives for two buffers of samples, or for one if only that is small enough to be resident."""
+    """The program that `make` gives for two buffers of samples, or for one if only so it is resident."""
     wide = make(2)
     return narrow if not wide.resident and (narrow := make(1)).resident else wide
 
@@ -185,7 +186,7 @@ def dense(
         program.phase()
         for layer in range(layers):
             program.add(LIMIT, weights[layer], n=widths[layer + 1], k=widths[layer])
-    room = sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False)) * (1 + state_vectors)
+    room = sum((a + 1) * b for a, b in pairwise(widths)) * (1 + state_vectors)
     program.settle(room)
     return program
 

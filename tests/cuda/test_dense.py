@@ -36,7 +36,7 @@ def make_samples(spec, n, kind="float", seed=0, targets=False):
 
 @st.composite
 def jobs(draw):
-    widths = draw(st.lists(st.integers(1, 40), min_size=1, max_size=3)) + [draw(st.integers(2, 12))]
+    widths = [*draw(st.lists(st.integers(1, 40), min_size=1, max_size=3)), draw(st.integers(2, 12))]
     share = st.sampled_from([0, 0.3])
     spec = make_spec(
         widths,
