@@ -40,25 +40,25 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
         int32_t rule
         float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon
         uint32_t key[2]
+    ctypedef struct hdl_cuda_net:
+        hdl_cuda_rule rule
+        int32_t scored
+        hdl_data data
+        const int64_t *order
+        const float *rates
+        int64_t count, first_step
     ctypedef struct hdl_cuda_call:
         const hdl_op *ops
         const int32_t *phase
+        const hdl_cuda_net *own
         int32_t phases, operations, nets, precision
         float *arena[4]
         int64_t stride[4]
         int32_t resident, state_vectors
-        int64_t parameters
-        hdl_data data
-        int32_t inputs, outputs
-        const int64_t *order
-        int64_t order_stride, count, batch, first, last, first_step
-        int32_t by_place, scored
-        const float *rates
-        int64_t rates_stride
-        const hdl_cuda_rule *rules
+        int64_t parameters, batch, first, last
+        int32_t by_place, rows, tiles
         double *cost
         int64_t *correct
-        int32_t rows, tiles
         uint32_t *barrier
     hdl_status hdl_cuda_run(const hdl_cuda_call *, void *)
     hdl_status hdl_cuda_shape(const hdl_cuda_call *, int32_t *, int32_t *)
@@ -81,14 +81,32 @@ def operation(**fields) -> bytes:
     return (<char *>&found)[:sizeof(hdl_op)]
 
 
-def rule(int rule, float l1, float l2, float max_norm, float momentum, float beta1, float beta2, float rho,
-         float epsilon, key) -> bytes:
-    """One `hdl_cuda_rule`; key: two words."""
-    cdef hdl_cuda_rule found
-    found.rule, found.l1, found.l2, found.max_norm, found.momentum = rule, l1, l2, max_norm, momentum
-    found.beta1, found.beta2, found.rho, found.epsilon = beta1, beta2, rho, epsilon
-    found.key[0], found.key[1] = key
-    return (<char *>&found)[:sizeof(hdl_cuda_rule)]
+def net(rule, key, data, uintptr_t order, int64_t count, int64_t first_step=0, uintptr_t rates=0,
+        bint scored=False) -> bytes:
+    """One `hdl_cuda_net`, as it lies in a table.
+
+    Parameters
+    ----------
+    rule : dict
+        The fields of `hdl_cuda_rule` but for the key.
+    key : (int, int)
+        Two words.
+    data : dict
+        x_type, y_type, n and the addresses x, indptr, indices, scale, shift, y.
+    order, rates : int
+        Addresses on the device; `rates` may be 0.
+    """
+    cdef hdl_cuda_net c
+    c.rule = {**rule, "key": list(key)}
+    c.scored, c.count, c.first_step = scored, count, first_step
+    c.data.x_type, c.data.y_type, c.data.n = data["x_type"], data["y_type"], data["n"]
+    c.data.x, c.data.y = <const void *><uintptr_t>data["x"], <const void *><uintptr_t>data["y"]
+    c.data.indptr = <const int64_t *><uintptr_t>data["indptr"]
+    c.data.indices = <const int32_t *><uintptr_t>data["indices"]
+    c.data.scale = <const float *><uintptr_t>data["scale"]
+    c.data.shift = <const float *><uintptr_t>data["shift"]
+    c.order, c.rates = <const int64_t *>order, <const float *>rates
+    return (<char *>&c)[:sizeof(hdl_cuda_net)]
 
 
 cdef class Call:
@@ -96,38 +114,27 @@ cdef class Call:
 
     Parameters
     ----------
-    ops, phase, order, rates, rules, cost, correct, barrier : int
-        Addresses on the device; `rates` may be 0.
+    ops, phase, own, cost, correct, barrier : int
+        Addresses on the device.
     arenas : sequence of (address, floats from net to net)
         W, S, T, G.
-    data : dict
-        x_type, y_type, n and the addresses x, indptr, indices, scale, shift, y.
     others : int
         The fields of the same name.
     """
 
     cdef hdl_cuda_call c
 
-    def __init__(self, *, uintptr_t ops, uintptr_t phase, int phases, int operations, arenas, data, uintptr_t order,
-                 uintptr_t rules, uintptr_t cost, uintptr_t correct, uintptr_t barrier, int64_t count, int64_t batch,
-                 int rows, int tiles, int inputs, int outputs, int64_t parameters, int state_vectors=0, int nets=1,
-                 int precision=0, bint resident=False, int64_t order_stride=0, int64_t first_step=0,
-                 bint by_place=False, bint scored=False, uintptr_t rates=0, int64_t rates_stride=0):
+    def __init__(self, *, uintptr_t ops, uintptr_t phase, uintptr_t own, int phases, int operations, arenas,
+                 uintptr_t cost, uintptr_t correct, uintptr_t barrier, int64_t batch, int rows, int tiles,
+                 int64_t parameters, int state_vectors=0, int nets=1, int precision=0, bint resident=False,
+                 bint by_place=False):
         cdef hdl_cuda_call *c = &self.c
         c.ops, c.phase, c.phases, c.operations = <const hdl_op *>ops, <const int32_t *>phase, phases, operations
-        c.nets, c.precision, c.resident, c.state_vectors, c.parameters = nets, precision, resident, state_vectors, parameters
+        c.own, c.nets, c.precision, c.resident = <const hdl_cuda_net *>own, nets, precision, resident
         for i, (address, stride) in enumerate(arenas):
             c.arena[i], c.stride[i] = <float *><uintptr_t>address, stride
-        c.data.x_type, c.data.y_type, c.data.n = data["x_type"], data["y_type"], data["n"]
-        c.data.x, c.data.y = <const void *><uintptr_t>data["x"], <const void *><uintptr_t>data["y"]
-        c.data.indptr = <const int64_t *><uintptr_t>data["indptr"]
-        c.data.indices = <const int32_t *><uintptr_t>data["indices"]
-        c.data.scale = <const float *><uintptr_t>data["scale"]
-        c.data.shift = <const float *><uintptr_t>data["shift"]
-        c.inputs, c.outputs, c.order, c.order_stride = inputs, outputs, <const int64_t *>order, order_stride
-        c.count, c.batch, c.first_step, c.by_place, c.scored = count, batch, first_step, by_place, scored
-        c.rates, c.rates_stride, c.rules = <const float *>rates, rates_stride, <const hdl_cuda_rule *>rules
-        c.cost, c.correct, c.rows, c.tiles = <double *>cost, <int64_t *>correct, rows, tiles
+        c.state_vectors, c.parameters, c.batch, c.by_place = state_vectors, parameters, batch, by_place
+        c.rows, c.tiles, c.cost, c.correct = rows, tiles, <double *>cost, <int64_t *>correct
         c.barrier = <uint32_t *>barrier
 
     def run(self, int64_t first, int64_t last, uintptr_t stream):

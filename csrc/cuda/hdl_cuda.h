@@ -75,44 +75,43 @@ typedef struct {
   hdl_matrix a, b, c, d, bias;
 } hdl_op;
 
-typedef struct { /* of one net: hdl_update without its rates */
-  int32_t rule, reserved;
+typedef struct { /* hdl_update without its rates, and the key of the draws */
+  int32_t rule;
   float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon;
-  uint32_t key[2]; /* of the dropout stream, derived */
+  uint32_t key[2];
 } hdl_cuda_rule;
 
+typedef struct { /* what one of the nets has of its own; addresses on the device */
+  hdl_cuda_rule rule;
+  int32_t scored;       /* there are targets */
+  hdl_data data;
+  const int64_t *order; /* [count] */
+  const float *rates;   /* [steps, 3]: learning rate, Adam's 1/(1 - beta1^t) and 1/(1 - beta2^t); may be NULL */
+  int64_t count;        /* mini-batch s is order[s*batch .. min((s+1)*batch, count)) */
+  int64_t first_step;   /* steps taken before step 0: names the draws */
+} hdl_cuda_net;
+
 typedef struct {
-  const hdl_op *ops;    /* on the device: [phase[phases]] */
-  const int32_t *phase; /* on the device: [phases + 1]; phase 0 runs once, before all steps */
+  const hdl_op *ops;          /* on the device: [phase[phases]] */
+  const int32_t *phase;       /* on the device: [phases + 1]; phase 0 runs once, before all steps */
+  const hdl_cuda_net *own;    /* on the device: [M] */
   int32_t phases, operations;
-  int32_t nets;      /* M */
-  int32_t precision; /* hdl_precision */
+  int32_t nets;               /* M */
+  int32_t precision;          /* hdl_precision */
   float *arena[HDL_ARENAS];
   int64_t stride[HDL_ARENAS]; /* floats from net to net */
   int32_t resident;           /* 1: W, S and T lie in shared memory during the call, if the device has as much */
   int32_t state_vectors;      /* S */
   int64_t parameters;         /* P: first floats of W that are kept, and from state to state */
-  hdl_data data;              /* pointers on the device */
-  int32_t inputs, outputs;    /* columns of x, and of y where it holds targets */
-  const int64_t *order;       /* [M or 1, count] */
-  int64_t order_stride;       /* from net to net */
-  int64_t count, batch;       /* mini-batch s is order[s*batch .. min((s+1)*batch, count)) */
-  int64_t first, last;        /* steps of this call */
-  int64_t first_step;         /* steps taken before step 0: Adam, and the dropout stream */
+  int64_t batch;
+  int64_t first, last;        /* steps of this call; a net that has fewer is done sooner */
   int32_t by_place;           /* 1: draws are named by the place in the order, in step 0 */
-  int32_t scored;             /* there are targets */
-  const float *rates;         /* [M or 1, steps, 3]: learning rate, Adam's 1/(1 - beta1^t) and 1/(1 - beta2^t) */
-  int64_t rates_stride;       /* from net to net */
-  const hdl_cuda_rule *rules; /* [M], on the device */
-  double *cost;               /* [M, rows]: += costs of each row of the mini-batches */
-  int64_t *correct;           /* [M, rows] */
   int32_t rows;               /* of cost and correct: rows of the largest mini-batch */
   int32_t tiles;              /* of the phase that has most: more blocks than that have nothing to do */
-  uint32_t *barrier;          /* [M, 2], zero: counter, and whether a cost was not finite */
+  double *cost;               /* [M, rows]: += costs of each row of the mini-batches */
+  int64_t *correct;           /* [M, rows] */
+  uint32_t *barrier;          /* [M, 2], zero: a counter, and the step (from 1) whose cost was not finite */
 } hdl_cuda_call;
-
-/* Sizes of the structures, in the order op, rule, call: what wrote the tables must agree. */
-void hdl_cuda_sizes(int32_t sizes[3]);
 
 /* Starts the call on a stream of the current context and returns; `barrier` must be zero. */
 hdl_status hdl_cuda_run(const hdl_cuda_call *call, void *stream);

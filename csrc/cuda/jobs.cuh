@@ -21,8 +21,7 @@ static __device__ inline int warp_min(int x) {
 
 /* Row r of C [B, n] = the sample's values scaled, then dropped; D (if any) = before anything was dropped. */
 static __device__ __noinline__ void gather(const turn &t, const hdl_op &o, int r) {
-  const hdl_cuda_call &c = *t.call;
-  const hdl_data &data = c.data;
+  const hdl_data &data = t.own->data;
   int lane = threadIdx.x & 31, n = t.extent(o.n);
   int64_t i = t.order[r];
   float *x = t(o.c) + (int64_t)r * o.c.ld, *whole = t(o.d);
@@ -60,12 +59,12 @@ static __device__ __noinline__ void loss(const turn &t, const hdl_op &o, int r, 
   float *delta = t(o.c), *out = t(o.d);
   if (delta) delta += (int64_t)r * o.c.ld;
   if (out) out += (int64_t)r * o.d.ld;
-  bool classes = !goal && call.data.y_type == HDL_CLASS, scored = call.scored;
-  int label = scored && classes ? ((const int32_t *)call.data.y)[sample] : -1;
+  bool classes = !goal && t.own->data.y_type == HDL_CLASS, scored = t.own->scored;
+  int label = scored && classes ? ((const int32_t *)t.own->data.y)[sample] : -1;
   if (goal)
     goal += (int64_t)r * o.b.ld;
   else if (scored && !classes)
-    goal = (const float *)call.data.y + sample * n;
+    goal = (const float *)t.own->data.y + sample * n;
   auto wanted = [&](int j) { return goal ? goal[j] : j == label ? 1.f : 0.f; };
 
   float cost = 0;

@@ -50,7 +50,7 @@ static __device__ void phase(const turn &now, const hdl_op *ops, int from, int t
     const hdl_op &o = ops[i];
     turn t = now;
     if (o.ahead) {
-      if (now.step + 1 >= now.call->last) continue;
+      if (now.step + 1 >= now.call->last || now.step + 1 >= now.steps()) continue;
       t.at(now.step + 1);
     }
     bool warps;
@@ -93,7 +93,7 @@ template <int P>
 __global__ void __launch_bounds__(HDL_CUDA_THREADS) machine(const __grid_constant__ hdl_cuda_call call) {
   HDL_SHARED(shared);
   turn t = {};
-  t.call = &call, t.net = blockIdx.y, t.rule = call.rules + blockIdx.y;
+  t.call = &call, t.net = blockIdx.y, t.own = call.own + blockIdx.y, t.rule = &t.own->rule;
   for (int a = 0; a < HDL_ARENAS; a++) t.arena[a] = call.arena[a] + t.net * call.stride[a];
   hdl_op *ops = (hdl_op *)shared;
   int32_t *bounds = (int32_t *)(ops + call.operations);
@@ -109,7 +109,8 @@ __global__ void __launch_bounds__(HDL_CUDA_THREADS) machine(const __grid_constan
   }
   __syncthreads();
   uint32_t *counter = call.barrier + 2 * t.net, *failed = counter + 1;
-  for (int64_t s = call.first; s < call.last && !volatile_load(failed); s++) {
+  int64_t last = t.steps() < call.last ? t.steps() : call.last;
+  for (int64_t s = call.first; s < last && !volatile_load(failed); s++) {
     t.at(s);
     for (int i = s == call.first ? 0 : 1; i < call.phases; i++) {
       phase<P>(t, ops, bounds[i], bounds[i + 1], rest, failed);
@@ -151,8 +152,8 @@ struct shape {
 static hdl_status shape_of(const hdl_cuda_call &c, shape &found) {
   EXPECT(c.ops && c.phase && c.phases >= 2 && c.operations >= 1 && c.nets >= 1 && c.tiles >= 1);
   EXPECT(c.precision >= HDL_FLOAT32 && c.precision <= HDL_BF16);
-  EXPECT(c.batch >= 1 && c.first >= 0 && c.first <= c.last && (c.last - 1) * c.batch < c.count);
-  EXPECT(c.rules && c.barrier && c.order && c.cost && c.correct && c.rows >= (c.batch < c.count ? c.batch : c.count));
+  EXPECT(c.batch >= 1 && c.first >= 0 && c.first <= c.last && c.rows >= 1);
+  EXPECT(c.own && c.barrier && c.cost && c.correct);
   int device, most, processors, each;
   TRY(cudaGetDevice(&device));
   TRY(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
@@ -177,10 +178,6 @@ static hdl_status shape_of(const hdl_cuda_call &c, shape &found) {
 } // namespace hdl
 
 using namespace hdl;
-
-extern "C" void hdl_cuda_sizes(int32_t sizes[3]) {
-  sizes[0] = sizeof(hdl_op), sizes[1] = sizeof(hdl_cuda_rule), sizes[2] = sizeof(hdl_cuda_call);
-}
 
 extern "C" const char *hdl_cuda_last_error(void) { return last_error; }
 

@@ -13,8 +13,9 @@ enum { WARPS = HDL_CUDA_THREADS / 32 };
 /* One mini-batch, as this block's net sees it. */
 struct turn {
   const hdl_cuda_call *call;
-  float *arena[HDL_ARENAS];
+  const hdl_cuda_net *own;
   const hdl_cuda_rule *rule;
+  float *arena[HDL_ARENAS];
   const int64_t *order; /* of this mini-batch */
   int net, rows;        /* B */
   int64_t step, place;  /* of this call's order: mini-batches before this one, and samples */
@@ -22,18 +23,17 @@ struct turn {
   int64_t draw_row;
   float lr, adam1, adam2;
 
+  /* Mini-batches that this net has. */
+  __device__ int64_t steps() const { return (own->count + call->batch - 1) / call->batch; }
+
   /* Mini-batch s of the call. */
   __device__ void at(int64_t s) {
-    const hdl_cuda_call &c = *call;
-    int64_t left = c.count - s * c.batch;
-    step = s, place = s * c.batch, rows = (int)(left < c.batch ? left : c.batch);
-    order = c.order + net * c.order_stride + place;
-    draw_step = c.by_place ? 0 : (uint32_t)(c.first_step + s);
-    draw_row = c.by_place ? place : 0;
-    if (c.rates) {
-      const float *rate = c.rates + net * c.rates_stride + 3 * s;
-      lr = rate[0], adam1 = rate[1], adam2 = rate[2];
-    }
+    int64_t left = own->count - s * call->batch;
+    step = s, place = s * call->batch, rows = (int)(left < call->batch ? left : call->batch);
+    order = own->order + place;
+    draw_step = call->by_place ? 0 : (uint32_t)(own->first_step + s);
+    draw_row = call->by_place ? place : 0;
+    if (own->rates) lr = own->rates[3 * s], adam1 = own->rates[3 * s + 1], adam2 = own->rates[3 * s + 2];
   }
 
   /* NULL where there is none */

@@ -16,7 +16,7 @@ Letters: N samples, I inputs, O outputs, H hidden units, P parameters, S state v
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hdl.ops.reference import Reference
     from hdl.spec import Spec
 
-__all__ = ["NO_KEY", "Key", "Layout", "Progress", "Result", "Samples", "make", "rates", "steps"]
+__all__ = ["NO_KEY", "Key", "Layout", "Progress", "Result", "Samples", "Work", "make", "rates", "steps", "train_all"]
 
 # Of each model that is trained at once: the beginnings of its modules' and its classes' names.
 _HOMES = {"mlp": ("", ""), "autoencoder": ("autoencoder_", "Autoencoder"), "rbm": ("rbm_", "Rbm")}
@@ -102,6 +102,19 @@ class Key(NamedTuple):
 NO_KEY = Key()
 
 
+class Work(NamedTuple):
+    """What `train` is given for one of the nets that are trained side by side; all have one spec and one batch."""
+
+    w: NDArray
+    state: NDArray
+    samples: Samples
+    order: NDArray[np.int64]
+    lr: NDArray[np.float32]
+    first_step: int = 0
+    key: Key | None = None
+    more: dict[str, NDArray] = {}  # noqa: RUF012 - never written to
+
+
 def make(spec: Spec, backend: str = "cpu", threads: int = 1, isa: str | None = None) -> Core | Cuda | Reference:
     """The operations of a spec whose net and loss are known.
 
@@ -129,6 +142,17 @@ def make(spec: Spec, backend: str = "cpu", threads: int = 1, isa: str | None = N
     if backend.startswith("cuda"):
         return home("cuda")(spec, backend)
     raise SpecError(f"backend: {backend!r}: expected 'cpu', 'reference' or 'cuda:N'")
+
+
+def train_all(operations: Any, works: Sequence[Work], batch: int, progress: Progress | None = None) -> list[Result]:
+    """`operations.train` of each, with the same result whether they went one by one or, on a GPU, side by side."""
+    if together := getattr(operations, "train_all", None):
+        return together(works, batch, progress)
+    return [
+        operations.train(work.w, work.state, work.samples, work.order, batch, work.lr, work.first_step, work.key,
+                         progress, **work.more)
+        for work in works
+    ]  # fmt: skip
 
 
 def steps(n: int, batch: int) -> int:

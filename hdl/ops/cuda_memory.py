@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,22 @@ class Pool:
             self._device.put(address, np.ascontiguousarray(array))
         return address
 
+    def put_all(self, name: str, arrays: Sequence[NDArray]) -> int:
+        """Arrays of equal size, one after the other."""
+        address = self.room(name, sum(array.nbytes for array in arrays))
+        for number, array in enumerate(arrays):
+            if array.nbytes:
+                self._device.put(address + number * array.nbytes, np.ascontiguousarray(array))
+        return address
+
+    def get_all(self, name: str, arrays: Sequence[NDArray]) -> None:
+        """Overwrites the arrays with what the name holds, one after the other."""
+        address = self.at(name)
+        for array in arrays:
+            if array.nbytes:
+                self._device.get(array, address)
+                address += array.nbytes
+
     def get(self, name: str, array: NDArray) -> None:
         """Overwrites the array with what the name holds."""
         if array.nbytes:
@@ -67,8 +85,14 @@ class Resident:
     """
 
     def __init__(self, device: Any):
-        self._device = device
+        self._device, self._room = device, _KEPT
         self._kept: dict[tuple[int, ...], tuple[tuple[Any, ...], Pool, dict[str, int]]] = {}
+
+    @contextmanager
+    def holding(self, count: int) -> Iterator[None]:
+        """Within it, so many samples that are asked for stay, one and all."""
+        self._room = max(_KEPT, count)
+        yield
 
     def of(self, samples: Samples, inputs: int, outputs: int) -> dict[str, int]:
         """Fields of a call's `data`. What is wrong with the samples is found here, before a GPU reads beyond them."""
@@ -77,7 +101,7 @@ class Resident:
         found = self._kept.pop(name, None)
         if found is None:
             check(samples, inputs, outputs)
-            while len(self._kept) >= _KEPT:
+            while len(self._kept) >= self._room:
                 self._kept.pop(next(iter(self._kept)))
             pool = Pool(self._device)
             found = (parts, pool, self._sent(pool, samples))  # the parts are held: their ids stay theirs
