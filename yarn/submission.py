@@ -21,7 +21,7 @@ def check(settings: Settings, most: Any) -> None:
     if settings.gpus and gpus is None:
         raise SpecError(
             f"--worker-gpus: given {settings.gpus} (--device cuda asks for one); this cluster has no resource type "
-            f"{launch.GPU}. Its administrator can declare it (docs/cuda.md), or --worker-gpus 0 asks YARN for none"
+            f"{launch.GPU}, or its configuration here does not name it: see docs/cuda.md. --worker-gpus 0 asks for none"
         )
     for flag, given, possible, unit in (
         ("--worker-memory", settings.memory, memory, " MiB"),

@@ -28,6 +28,7 @@ def cluster_() -> None:
 @click.option("--nodemanagers", default=1, show_default=True, help="Number of NodeManagers.")
 @click.option("--memory", default=4096, show_default=True, help="MiB that one NodeManager offers.")
 @click.option("--vcores", default=4, show_default=True, help="Virtual cores that one NodeManager offers.")
+@click.option("--gpus", default=0, show_default=True, help="GPUs that one NodeManager says it offers.")
 @click.option("--hadoop", "version", type=click.Choice(VERSIONS), default=DEFAULT_VERSION, show_default=True)
 @click.option("--seconds", default=120.0, show_default=True, help="Deadline for the daemons to be ready.")
 def start(root: Path, **options) -> None:

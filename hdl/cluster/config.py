@@ -17,6 +17,7 @@ PORTS = ("namenode", "namenode_web", "resourcemanager", "scheduler", "tracker", 
          "history", "history_admin", "history_web")  # fmt: skip
 RM_STORE = "org.apache.hadoop.yarn.server.resourcemanager.recovery.FileSystemRMStateStore"
 RM_STATE, NM_STATE = "resourcemanager", "recovery"  # folders of what daemons keep of running applications
+GPU = "yarn.io/gpu"
 TASK_JAVA = (
     "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true "
     "--add-opens java.base/java.lang=ALL-UNNAMED"
@@ -71,14 +72,14 @@ def write(conf: Path, home: Path, root: Path, ports: dict[str, int], options: di
     ports : dict
         As `free_ports` makes it.
     options : dict
-        ``datanodes``, ``nodemanagers``, ``memory`` (MiB a NodeManager), ``vcores`` (a NodeManager).
+        ``datanodes``, ``nodemanagers``, and of a NodeManager ``memory`` (MiB), ``vcores`` and, if any, ``gpus``.
     """
     conf.mkdir(parents=True, exist_ok=True)
     sites = {"core": _core(root, ports), "hdfs": _hdfs(root, ports, options), "mapred": _mapred(home, ports)}
     sites["yarn"] = _yarn(conf, home, root, ports, options)
     for name, site in sites.items():
         _write_site(conf / f"{name}-site.xml", site)
-    _write_site(conf / "capacity-scheduler.xml", _scheduler())
+    _write_site(conf / "capacity-scheduler.xml", _scheduler(options))
     shutil.copyfile(home / "etc/hadoop/log4j.properties", conf / "log4j.properties")
 
 
@@ -159,7 +160,14 @@ def _yarn(conf: Path, home: Path, root: Path, ports: dict, options: dict) -> dic
         "yarn.scheduler.maximum-allocation-mb": options["memory"],
         "yarn.log-aggregation-enable": "true",
         "yarn.application.classpath": f"{conf},{home}/share/hadoop/lib/*",
+        **_gpus(options),
     }
+
+
+def _gpus(options: dict) -> dict:
+    """GPUs as a resource that is counted, and no more: containers are not kept from those that they were not given."""
+    count = options.get("gpus", 0)
+    return {"yarn.resource-types": GPU, f"yarn.nodemanager.resource-type.{GPU}": count} if count else {}
 
 
 def _mapred(home: Path, ports: dict) -> dict:
@@ -184,8 +192,10 @@ def _mapred(home: Path, ports: dict) -> dict:
     }
 
 
-def _scheduler() -> dict:
+def _scheduler(options: dict) -> dict:
     root = "yarn.scheduler.capacity.root"
+    # The usual one counts memory alone, and refuses to start where there is more to count.
+    calculator = "DominantResourceCalculator" if options.get("gpus") else "DefaultResourceCalculator"
     return {
         f"{root}.queues": "default",
         f"{root}.default.capacity": 100,
@@ -193,5 +203,5 @@ def _scheduler() -> dict:
         f"{root}.default.state": "RUNNING",
         "yarn.scheduler.capacity.maximum-am-resource-percent": 0.5,
         "yarn.scheduler.capacity.node-locality-delay": 4,
-        "yarn.scheduler.capacity.resource-calculator": "org.apache.hadoop.yarn.util.resource.DefaultResourceCalculator",
+        "yarn.scheduler.capacity.resource-calculator": f"org.apache.hadoop.yarn.util.resource.{calculator}",
     }

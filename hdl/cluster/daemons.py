@@ -64,7 +64,7 @@ class Cluster:
     @classmethod
     def start(
         cls, root: Path, *, version: str = DEFAULT_VERSION, datanodes: int = 1, nodemanagers: int = 1,
-        memory: int = 4096, vcores: int = 4, seconds: float = START_SECONDS,
+        memory: int = 4096, vcores: int = 4, gpus: int = 0, seconds: float = START_SECONDS,
     ) -> Cluster:  # fmt: skip
         """Start a cluster, or start one again over the data that its folder holds, and return when it is ready.
 
@@ -76,8 +76,8 @@ class Cluster:
             Hadoop's version.
         datanodes, nodemanagers : int
             How many; number k of each goes by the name `config.node_host` (k).
-        memory, vcores : int
-            What one NodeManager offers, in MiB and virtual cores.
+        memory, vcores, gpus : int
+            What one NodeManager offers, in MiB, virtual cores and GPUs; these are counted, and need not be there.
         seconds : float
             Deadline for the daemons to be ready; fetching the jars has its own.
 
@@ -102,7 +102,8 @@ class Cluster:
                     raise SpecError(f"{root} holds a cluster that runs; `hdl cluster stop --dir {root}` ends it")
                 if before.version != version:
                     raise SpecError(f"{root} holds data of Hadoop {before.version}, not {version}; purge it first")
-            options = {"datanodes": datanodes, "nodemanagers": nodemanagers, "memory": memory, "vcores": vcores}
+            options = {"datanodes": datanodes, "nodemanagers": nodemanagers, "memory": memory, "vcores": vcores,
+                       "gpus": gpus}  # fmt: skip
             ports = config.free_ports(config.PORTS + config.node_ports(nodemanagers))
             cluster = cls(root, version, home, ports, options)
             cluster._forget()

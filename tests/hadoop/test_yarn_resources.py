@@ -88,7 +88,7 @@ def test_containers_come_and_go_and_a_second_master_finds_the_one_that_is_left(r
     [
         ({"memory": 1 << 20}, "--worker-memory: given 1048576 MiB; a container of this cluster has at most"),
         ({"vcores": 1000}, "--worker-vcores: given 1000; a container of this cluster has at most"),
-        ({"gpus": 1}, "--worker-gpus: given 1; a container of this cluster has at most 0"),
+        ({"gpus": 1}, "this cluster has no resource type yarn.io/gpu, or its configuration here does not name it"),
         ({"queue": "nope"}, "--queue: expected one of default"),
         ({"label": "nope"}, "--node-label: expected one of (this cluster has none)"),
     ],
