@@ -110,10 +110,10 @@ def test_gpus_are_listed_as_the_driver_and_as_hdl_sees_them(tmp_path, monkeypatc
     smi.write_text("#!/bin/sh\necho 'NVIDIA H100, 81559 MiB, 580.65'\n")
     smi.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    real = doctor._run
+    real, said = doctor._run, 'a warning\n[["NVIDIA H100, 79.2 GiB"], null]'
 
     def run(command, timeout):
-        return real(command, timeout) if "nvidia-smi" in command else (0, 'a warning\n[["NVIDIA H100, 79.2 GiB"], null]')
+        return real(command, timeout) if "nvidia-smi" in command else (0, said)
 
     monkeypatch.setattr(doctor, "_run", run)
     assert [(one.name, one.found) for one in doctor._gpu()] == [
