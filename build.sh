@@ -5,7 +5,8 @@ set -euo pipefail
 
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 cd "$root"
-venv="$root/.venv" stamps="$root/.venv/.hdl" log="$root/.build/setup.log"
+venv=$(realpath -m "${HDL_VENV:-.venv}") log="$root/.build/setup.log"
+stamps="$venv/.hdl"
 # Called as `python -m …`, never by the scripts in .venv/bin: their first line breaks on long paths and on moved checkouts.
 python="$venv/bin/python"
 
@@ -14,15 +15,21 @@ usage() {
 usage: ./build.sh COMMAND
 
   demo               train a network on handwritten digits with two workers and write an HTML report
-  test [ARGS]        run the tests; ARGS go to pytest (--full adds the slow ones, -k NAME picks some)
+  test [ARGS]        run the tests; ARGS go to pytest (--full adds the slow ones, --gpu those that need a GPU,
+                     -k NAME picks some)
   lint               check style and types: ruff, clang-format, mypy
   wheel              build the source archive and the wheel into dist/
   hadoop             build pydoop against the Hadoop that is there, or against one that `hdl cluster` fetches
+  cuda               build the CUDA core and PyCUDA, and put wheels of all that a GPU machine needs into dist/; no GPU is
+                     needed. For a machine with Python 3.12: HDL_PYTHON=python3.12 HDL_VENV=.venv312 ./build.sh cuda
   setup [EXTRAS]     only make .venv with the compiled core, e.g. `./build.sh setup demo,test,lint`
   help               this text
 
 environment
   HDL_PYTHON         the Python (3.11 or newer) from which .venv is made
+  HDL_VENV           another folder than .venv, e.g. to build for a second Python beside it
+  CUDA_HOME          the CUDA toolkit (default: the nvcc 13 on the PATH, or else NVIDIA's wheels, 104 MB, in .venv)
+  HDL_CUDA           0: `test` does without the CUDA core and its compiler
   HDL_DATA           data sets for tests and studies (default ../shared/data)
   HDL_ISA            avx512, avx2 or generic: the kernels to run (default: the best this processor has)
 HELP
@@ -81,6 +88,7 @@ missing_packages() {
         command -v patch >/dev/null || echo patch
         [[ -e /usr/include/tirpc/rpc/types.h ]] || echo libtirpc-dev
         ;;
+      cuda) command -v "${CXX:-g++}" >/dev/null || echo g++ ;;
     esac
   done
 }
@@ -107,11 +115,16 @@ hash_of() { { printf '%s\n' "$root"; cat "$@"; } | sha256sum | cut -d' ' -f1; }
 fresh() { [[ -f $stamps/$1 && $(<"$stamps/$1") == "$2" ]]; }
 stamp() { mkdir -p "$stamps" && printf '%s\n' "$2" >"$stamps/$1"; }
 
-core_sources() { find csrc hdl setup.py \( -name '*.[ch]' -o -name '*.pyx' -o -name '*.px[di]' -o -name setup.py \) ! -name _cpu.c | LC_ALL=C sort; }
-core_hash() { core_sources | tr '\n' '\0' | { printf '%s\n' "$root" "${CC:-cc}" "${CFLAGS:-}"; xargs -0 cat; } | sha256sum | cut -d' ' -f1; }
+# What the extensions are made of; the .c files in hdl are Cython's.
+sources() { find csrc hdl setup.py -regex '.*\.\([ch]\|cuh?\|pyx\|px[di]\)' -o -name setup.py; }
+hash_listed() { { printf '%s\n' "$root" "$@"; LC_ALL=C sort | tr '\n' '\0' | xargs -0 cat; } | sha256sum | cut -d' ' -f1; }
+core_hash() { sources | grep -v -e cuda -e '^hdl/.*\.c$' | hash_listed "${CC:-cc}" "${CFLAGS:-}"; }
+cuda_hash() { sources | grep -v -e cpu -e '^hdl/.*\.c$' | hash_listed "$("$CUDA_HOME/bin/nvcc" --version)" "${CXX:-}"; }
 
 # --no-compile: Python compiles a module when it is first used, and most of what comes with a package never is.
 install() { "$python" -m pip --disable-pip-version-check --no-input install --no-compile -c .ci/constraints.txt "$@"; }
+
+without_cuda() { HDL_CUDA=0 "$@"; }
 
 # setup EXTRAS: .venv with hdl[EXTRAS] installed in place and the core compiled. Each set of extras has its own stamp.
 setup() {
@@ -131,11 +144,11 @@ setup() {
   if ((${#todo[@]})); then
     fresh base "$want" || quietly "Installing build tools" install cython setuptools wheel
     quietly "Installing hdl${extras:+[$extras]} and compiling its core" \
-      install --no-build-isolation --editable ".${extras:+[$extras]}"
+      without_cuda install --no-build-isolation --editable ".${extras:+[$extras]}"
     for part in "${todo[@]}"; do stamp "$part" "$want"; done
     stamp core "$core"
   elif ! fresh core "$core"; then
-    quietly "Compiling the core" "$python" setup.py build_ext --inplace
+    quietly "Compiling the core" without_cuda "$python" setup.py build_ext --inplace
     stamp core "$core"
   fi
   exec 9>&-
@@ -150,6 +163,35 @@ pydoop() {
   stamp pydoop "$want"
 }
 
+# The compiler for GPUs: CUDA_HOME, one of this version on the PATH, or NVIDIA's wheels in .venv.
+toolkit() {
+  local want
+  if [[ -n ${CUDA_HOME:-} ]]; then
+    [[ -x $CUDA_HOME/bin/nvcc ]] || die "there is no bin/nvcc in CUDA_HOME, $CUDA_HOME (HDL_CUDA=0 does without)"
+  elif nvcc --version 2>/dev/null | grep -q 'release 13\.'; then
+    CUDA_HOME=$(dirname "$(dirname "$(readlink -f "$(command -v nvcc)")")")
+  else
+    CUDA_HOME=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/nvidia/cu13
+    want=$(hash_of <(grep -e ^cuda -e ^nvidia .ci/constraints.txt))
+    if ! fresh toolkit "$want"; then
+      quietly "Installing the CUDA compiler, 104 MB (HDL_CUDA=0 does without)" \
+        install 'cuda-toolkit[nvcc,nvvm,crt,cudart,cccl,profiler]'
+      stamp toolkit "$want"
+    fi
+  fi
+  export CUDA_HOME
+}
+
+# hdl._cuda in place, its kernels compiled for every GPU that setup.py names.
+cuda_core() {
+  local want
+  toolkit
+  want=$(cuda_hash)
+  fresh cuda "$want" && return
+  HDL_CUDA=1 quietly "Compiling the CUDA core" "$python" setup.py build_ext --inplace
+  stamp cuda "$want"
+}
+
 # --- commands --------------------------------------------------------------------------------------------------------
 
 demo() {
@@ -159,9 +201,10 @@ demo() {
 }
 
 run_tests() {
-  system_packages chromium hadoop
+  system_packages chromium hadoop cuda
   setup test
   pydoop
+  [[ ${HDL_CUDA:-} == 0 ]] || cuda_core
   exec "$python" -m pytest "$@"
 }
 
@@ -171,9 +214,24 @@ lint() {
   local failed=0
   "$python" -m ruff check . || failed=1
   "$python" -m ruff format --check . || failed=1
-  find csrc tests -name '*.[ch]' -print0 | xargs -0r "$venv/bin/clang-format" --dry-run --Werror || failed=1
+  find csrc tests -regex '.*\.\([ch]\|cpp\|cuh?\)' -print0 | xargs -0r "$venv/bin/clang-format" --dry-run --Werror || failed=1
   "$python" -m mypy || failed=1
   exit "$failed"
+}
+
+# Wheels of hdl with its CUDA core, of PyCUDA and of all that they need, for a machine with a GPU and no registry.
+cuda() {
+  local wheels
+  system_packages cuda
+  setup ""
+  cuda_core
+  wheels=dist/cuda-$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
+  rm -rf "$wheels" build/lib.* # in build/lib.* lies what was a module once
+  quietly "Building PyCUDA (2 minutes the first time)" env PYTHON="$python" .ci/pycuda "$wheels"
+  quietly "Installing PyCUDA" install "$wheels"/pycuda-*.whl
+  HDL_CUDA=1 quietly "Gathering wheels" "$python" -m pip --disable-pip-version-check --no-input wheel \
+    --no-build-isolation -c .ci/constraints.txt -w "$wheels" . "$wheels"/pycuda-*.whl
+  say "There, with a driver and $("$python" -V): pip install --no-index --find-links $wheels hdl pycuda"
 }
 
 wheel() {
@@ -189,6 +247,7 @@ case $command in
   test) run_tests "$@" ;;
   lint) lint ;;
   wheel) wheel "$@" ;;
+  cuda) cuda ;;
   hadoop)
     system_packages hadoop
     setup ""
