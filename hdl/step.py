@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hdl import keys, optim
 from hdl import ops as operations
 from hdl.errors import NonFinite
-from hdl.ops import Key, Progress, Result, Samples, layout
+from hdl.ops import Key, Progress, Result, Samples, Work, layout
 from hdl.spec import Spec
 from hdl.sync import average, chains
 from hdl.sync.gradient import point
@@ -25,7 +25,7 @@ from hdl.wire import Update, Weights
 if TYPE_CHECKING:
     from hdl.data import Shard
 
-__all__ = ["Update", "Weights", "rounds", "train_shard"]
+__all__ = ["Update", "Weights", "rounds", "train_shard", "train_shards"]
 
 _BLOCK = 65536  # samples measured at a time: bounds the memory of their outputs
 
@@ -72,7 +72,7 @@ def train_shard(
     shard : Shard
     number : int
         Of the shard, from 0.
-    ops : Reference or Core
+    ops : Reference, Core or Cuda
     progress : function of (steps done, steps), optional
         A true answer stops the step: Interrupted.
     common : Samples, optional
@@ -91,6 +91,51 @@ def train_shard(
         A cost became NaN or infinite.
     Interrupted
     """
+    return train_shards(spec, weights, {number: shard}, ops, progress, common, evaluate_only)[0]
+
+
+def train_shards(
+    spec: Spec,
+    weights: Weights,
+    shards: Mapping[int, Shard],
+    ops: Any,
+    progress: Progress | None = None,
+    common: Samples | None = None,
+    evaluate_only: bool = False,
+) -> list[Update]:
+    """`train_shard` of several shards by their numbers; what one gives does not depend on the others.
+
+    Their mini-batches go side by side where the operations can do that (`hdl.ops.train_all`).
+    """
+    rounds = {
+        number: _round(spec, weights, shard, number, ops, progress, common, evaluate_only)
+        for number, shard in shards.items()
+    }
+    answers: dict[int, Result | None] = dict.fromkeys(rounds)
+    updates = {}
+    while answers:
+        asked = {}
+        for number, answer in answers.items():
+            try:
+                asked[number] = rounds[number].send(answer)
+            except StopIteration as end:
+                updates[number] = end.value
+        found = operations.train_all(ops, [*asked.values()], spec.batch, progress) if asked else []
+        answers = dict(zip(asked, found, strict=True))
+    return [updates[number] for number in shards]
+
+
+def _round(
+    spec: Spec,
+    weights: Weights,
+    shard: Shard,
+    number: int,
+    ops: Any,
+    progress: Progress | None,
+    common: Samples | None,
+    evaluate_only: bool,
+) -> Generator[Work, Any, Update]:
+    """A shard's round, which hands out its mini-batches and is sent what came of them."""
     began = time.perf_counter()
     found = _measure(ops, weights.w, shard.validation, progress)
     sums = {"val_samples": found.samples, "val_cost": found.cost, "val_correct": found.correct}
@@ -112,7 +157,7 @@ def train_shard(
         if spec.optimizer.line_search:
             seen = _search(spec, w, shard.train, ops, weights.round, key, progress)
         else:
-            seen = _train(spec, w, rule, shard.train, ops, weights.round, key, progress, particles)
+            seen = yield from _train(spec, w, rule, shard.train, weights.round, key, particles)
         tensors = {"w": w}
         if mode == "genetic":
             tensors = {"w": w[None], "cost": np.array([_fitness(ops, w, common, progress)])}
@@ -172,16 +217,8 @@ def _trial(
 
 
 def _train(
-    spec: Spec,
-    w: NDArray,
-    rule: NDArray,
-    samples: Samples,
-    ops: Any,
-    round: int,
-    key: Key,
-    progress: Progress | None,
-    particles: dict[str, NDArray],
-) -> Result:
+    spec: Spec, w: NDArray, rule: NDArray, samples: Samples, round: int, key: Key, particles: dict[str, NDArray]
+) -> Generator[Work, Result, Result]:
     """The round's mini-batches, one step each; w [P], rule [S, P] and particles are overwritten."""
     total, n = Result(), len(samples)
     per_epoch = operations.steps(n, spec.batch)
@@ -192,7 +229,7 @@ def _train(
         step = epoch * per_epoch + low
         taken = total.steps if spec.sync.mode == "genetic" else step
         lr = operations.rates(spec, step, high - low, per_epoch)
-        total += ops.train(w, rule, samples, order, spec.batch, lr, taken, key, progress, **particles)
+        total += yield Work(w, rule, samples, order, lr, taken, key, particles)
     return total
 
 

@@ -83,7 +83,7 @@ typedef struct { /* hdl_update without its rates, and the key of the draws */
 
 typedef struct { /* what one of the nets has of its own; addresses on the device */
   hdl_cuda_rule rule;
-  int32_t scored;       /* there are targets */
+  int32_t scored; /* there are targets */
   hdl_data data;
   const int64_t *order; /* [count] */
   const float *rates;   /* [steps, 3]: learning rate, Adam's 1/(1 - beta1^t) and 1/(1 - beta2^t); may be NULL */
@@ -92,25 +92,25 @@ typedef struct { /* what one of the nets has of its own; addresses on the device
 } hdl_cuda_net;
 
 typedef struct {
-  const hdl_op *ops;          /* on the device: [phase[phases]] */
-  const int32_t *phase;       /* on the device: [phases + 1]; phase 0 runs once, before all steps */
-  const hdl_cuda_net *own;    /* on the device: [M] */
+  const hdl_op *ops;       /* on the device: [phase[phases]] */
+  const int32_t *phase;    /* on the device: [phases + 1]; phase 0 runs once, before all steps */
+  const hdl_cuda_net *own; /* on the device: [M] */
   int32_t phases, operations;
-  int32_t nets;               /* M */
-  int32_t precision;          /* hdl_precision */
+  int32_t nets;      /* M */
+  int32_t precision; /* hdl_precision */
   float *arena[HDL_ARENAS];
   int64_t stride[HDL_ARENAS]; /* floats from net to net */
   int32_t resident;           /* 1: W, S and T lie in shared memory during the call, if the device has as much */
   int32_t state_vectors;      /* S */
   int64_t parameters;         /* P: first floats of W that are kept, and from state to state */
   int64_t batch;
-  int64_t first, last;        /* steps of this call; a net that has fewer is done sooner */
-  int32_t by_place;           /* 1: draws are named by the place in the order, in step 0 */
-  int32_t rows;               /* of cost and correct: rows of the largest mini-batch */
-  int32_t tiles;              /* of the phase that has most: more blocks than that have nothing to do */
-  double *cost;               /* [M, rows]: += costs of each row of the mini-batches */
-  int64_t *correct;           /* [M, rows] */
-  uint32_t *barrier;          /* [M, 2], zero: a counter, and the step (from 1) whose cost was not finite */
+  int64_t first, last; /* steps of this call; a net that has fewer is done sooner */
+  int32_t by_place;    /* 1: draws are named by the place in the order, in step 0 */
+  int32_t rows;        /* of cost and correct: rows of the largest mini-batch */
+  int32_t tiles;       /* of the phase that has most: more blocks than that have nothing to do */
+  double *cost;        /* [M, rows]: += costs of each row of the mini-batches */
+  int64_t *correct;    /* [M, rows] */
+  uint32_t *barrier;   /* [M, 2], zero: a counter, and the step (from 1) whose cost was not finite */
 } hdl_cuda_call;
 
 /* Starts the call on a stream of the current context and returns; `barrier` must be zero. */

@@ -30,8 +30,14 @@ class Fed:
         As `hdl.ops.make` gives them.
     """
 
+    train_all = None  # one net after the other: what `own` reads is made a block at a time
+
     def __init__(self, own: Any):
         self.own, self.spec = own, own.spec
+
+    def together(self, batch: int) -> int:
+        """Nets that are trained side by side."""
+        return 1
 
     def made(self, samples: Samples, rows: NDArray[np.int64]) -> Samples:
         """What `own` reads of some rows."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hdl.spec import Spec
 
 _BLOCK = 4096  # samples at once where the mini-batch does not say: gradients of a shard, predictions
+_NETS = 256  # side by side: more than a GPU has blocks for
 _LOOK = 0.05  # seconds between two looks at whether to stop
 _DROPOUT = 0x64726F70  # HDL_RNG_DROPOUT of csrc/rng.h
 PRECISIONS = {"float32": 0, "tf32": 1, "bf16": 2}
@@ -57,6 +58,13 @@ class Cuda:
         self._pool = Pool(self.device)
         self._data = Resident(self.device)
         self._programs: dict[str, cuda_program.Program] = {}
+
+    def together(self, batch: int) -> int:
+        """How many nets `train_all` takes side by side in half of the memory that is free now, at most 256."""
+        with self.device.active():
+            free, _ = self.device.memory()
+        each = 4 * (self._program("train", min(batch, _BLOCK)).memory + (2 + self.state_vectors) * self.layout.size)
+        return max(1, min(_NETS, free // 2 // each))
 
     def train(
         self,

@@ -105,20 +105,24 @@ class Host:
     def round(self, weights: Weights, numbers: Sequence[int], evaluate_only: bool, beat: Beat) -> list[Update]:
         """`train_shard` of the shards, joined along the tree as far as they are siblings."""
         spec, held = self.plan.spec, []
-        for number in numbers:
-            began = time.perf_counter()
-            beat(number, 0.0)
-            shard = self.shard(number, beat)
-            loaded = time.perf_counter() - began
-            beat(number, 0.0)
+        together = self.ops.together(spec.batch) if hasattr(self.ops, "together") else 1
+        for first in range(0, len(numbers), together):
+            some, shards, loaded = numbers[first : first + together], {}, {}
+            for number in some:
+                began = time.perf_counter()
+                beat(number, 0.0)
+                shards[number] = self.shard(number, beat)
+                loaded[number] = time.perf_counter() - began
+                beat(number, 0.0)
 
-            def progress(done: int, total: int, number: int = number) -> Any:
+            def progress(done: int, total: int, number: int = some[-1]) -> Any:
                 return beat(number, done / max(1, total))
 
-            update = step.train_shard(spec, weights, shard, number, self.ops, progress, self.common, evaluate_only)
-            update.seconds["load"] = loaded
+            updates = step.train_shards(spec, weights, shards, self.ops, progress, self.common, evaluate_only)
+            for number, update in zip(some, updates, strict=True):
+                update.seconds["load"] = loaded[number]
             # Joining at once keeps as many updates as the tree is deep, not as many as there are shards.
-            held = sync.forest(spec, [*held, update])
+            held = sync.forest(spec, [*held, *updates])
         return held
 
 

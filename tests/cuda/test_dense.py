@@ -6,11 +6,12 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdl import ops
+from hdl import devices, ops
 from hdl import spec as specs
 from hdl.errors import Interrupted, NonFinite, SpecError
 from hdl.models import mlp
-from hdl.ops import Key, Samples, cuda_program, rules
+from hdl.ops import Key, Samples, cuda, cuda_program, rules
+from hdl.table import Table
 
 KEY = Key(7, 3, 1)
 
@@ -258,3 +259,68 @@ def test_a_call_that_is_not_as_expected_says_where(device, monkeypatch):
     monkeypatch.setenv("HDL_EMULATED_SHARED", "60000")
     with pytest.raises(MemoryError, match="the device has less for a block than a tile takes"):
         ops.make(spec, "cuda:0").forward(mlp.initial(spec), samples)
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_nets_side_by_side_get_the_bytes_that_they_get_alone(device, monkeypatch, resident):
+    if not resident:
+        monkeypatch.setattr(cuda_program, "RESIDENT", 0)
+        monkeypatch.setenv("HDL_EMULATED_PROCESSORS", "7")
+    spec = make_spec("20-12-5", optimizer="adam", dropout=0.3)
+    rng, works = np.random.default_rng(0), []
+    for number, n in enumerate((40, 0, 33, 7)):  # one has nothing to do
+        kind = ("float", "uint8", "csr", "float")[number]
+        samples = make_samples(spec, max(n, 3), kind, seed=number)
+        w = mlp.initial(spec) + np.float32(number)
+        lr = np.full(ops.steps(n, 8), 0.01 * (number + 1), np.float32)
+        state = np.zeros((2, w.size), np.float32)
+        works.append(ops.Work(w, state, samples, rng.permutation(n), lr, number, Key(1, 2, number)))
+    together = [work._replace(w=work.w.copy(), state=work.state.copy()) for work in works]
+    core = ops.make(spec, "cuda:0")
+    alone = [core.train(*work[:4], 8, *work[4:7]) for work in works]
+    found = ops.train_all(core, together, 8)
+    assert found == alone
+    assert [result.steps for result in found] == [5, 0, 5, 1]
+    for one, other in zip(works, together, strict=True):
+        assert one.w.tobytes() == other.w.tobytes()
+        assert one.state.tobytes() == other.state.tobytes()
+
+
+def test_when_one_of_several_nets_fails_all_are_as_they_were(device):
+    spec = make_spec(loss="squared", activation="relu")
+    samples, none = make_samples(spec, 40), np.zeros((0, mlp.initial(spec).size), np.float32)
+    works = [
+        ops.Work(mlp.initial(spec), none, samples, np.arange(40), np.full(40, lr, np.float32), 0, KEY)
+        for lr in (0.01, 1e6)
+    ]
+    with pytest.raises(NonFinite):
+        ops.train_all(ops.make(spec, "cuda:0"), works, 1)
+    assert all(np.array_equal(work.w, mlp.initial(spec)) for work in works)
+
+
+@pytest.mark.parametrize(("mode", "sync"), [("average", {"every": 1}), ("genetic", {"every": 1, "mode": "genetic"})])
+def test_shards_of_a_round_go_side_by_side(device, monkeypatch, tmp_path, mode, sync):
+    """The local runner on a device: the bytes of one shard after the other, and near those of the CPU."""
+    from hdl import driver
+    from hdl.runners.base import Job
+    from hdl.runners.local import LocalRunner
+
+    monkeypatch.setattr(devices, "why_not", lambda index=0: None)
+    rng = np.random.default_rng(0)
+    lines = [",".join(f"{v:.3f}" for v in rng.normal(size=3) + i % 2) + f",{i % 2}" for i in range(150)]
+    (tmp_path / "data.csv").write_text("a,b,c,class\n" + "\n".join(lines) + "\n")
+    found, calls = {}, []
+    real = cuda.Cuda.train_all
+    monkeypatch.setattr(
+        cuda.Cuda, "train_all", lambda self, works, *rest: calls.append(len(works)) or real(self, works, *rest)
+    )
+    for name, where, together in (("cpu", "cpu", 1), ("alone", "cuda:0", 1), ("together", "cuda:0", 256)):
+        monkeypatch.setattr(cuda, "_NETS", together)
+        spec = specs.parse({"net": "0-5-0", "shards": 4, "epochs": 3, "batch": 8, "seed": 3, "validation": 0.2,
+                            "optimizer": {"name": "momentum", "lr": 0.05}, "sync": sync})  # fmt: skip
+        runner = LocalRunner(1, 1, device=where)
+        outcome = driver.train(Job(str(tmp_path / "data.csv"), str(tmp_path / name), spec), runner)
+        found[name] = Table(outcome.table).read(3).weights.w
+    assert set(calls) == {1, 4}
+    assert found["alone"].tobytes() == found["together"].tobytes()
+    np.testing.assert_allclose(found["together"], found["cpu"], rtol=1e-3, atol=1e-4)
