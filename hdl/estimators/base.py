@@ -285,6 +285,7 @@ class Perceptron(Learner):
             )
         self = cls(**to_parameters(spec, schema.samples))
         self._schema, self._seed, self.n_features_in_ = schema, spec.seed, schema.inputs
+        self._class = zero.about["device"]
         self._adopt(schema)
         costs = [row["cost"] for row in stored.rows if row.get("cost") is not None]
         self._keep(spec, stored.weights, costs, [], False)
