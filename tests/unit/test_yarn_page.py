@@ -22,6 +22,7 @@ from hdl.yarn.chart import chart
 from hdl.yarn.page import Page, State
 from hdl.yarn.state import ANSWER, EVENTS, LAST, POINTS
 
+SECONDS = 20.0  # that something expected may take on a busy machine
 NASTY = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 
 
@@ -62,6 +63,13 @@ def serve(monkeypatch):
     yield start
     for page in made:
         page.close()
+
+
+def wait(condition):
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def ask(page, path="/", method="GET", body=None):
@@ -315,7 +323,7 @@ def test_rubbish_is_answered_or_cut_off_and_the_next_one_is_served(serve, state,
 
 
 def test_a_peer_that_is_not_on_the_list_is_refused(serve, state, monkeypatch):
-    page = serve(state)
+    page = serve(state, STRANGERS=4)  # a thread each: one that has answered may not be free at once
     monkeypatch.setattr(pages._Allowed, "known", lambda self, peer: False)
     for path in "/", "/status.json", "/events.json", "/x":
         answer, text = ask(page, path)
@@ -348,28 +356,38 @@ def test_it_listens_on_its_host_alone(serve, state):
         socket.create_connection(("127.0.0.2", page.port), 5)
 
 
-def test_slow_clients_hold_up_nobody_and_are_cut_off(serve, state):
+def test_slow_clients_hold_up_nobody(serve, state):
+    page = serve(state, REQUEST_SECONDS=60.0)
+    slow = [socket.create_connection(("127.0.0.1", page.port), 10) for _ in range(5)]
+    for link in slow:
+        link.sendall(b"GET / HT")
+    assert ask(page)[0].status == 200
+    assert len(page._server._open) >= 5  # nobody was cut off for it
+    for link in slow:
+        link.close()
+
+
+def test_slow_clients_are_cut_off(serve, state):
     page = serve(state, REQUEST_SECONDS=1.0)
     slow = [socket.create_connection(("127.0.0.1", page.port), 10) for _ in range(5)]
     for link in slow:
         link.sendall(b"GET / HT")
-    began = time.monotonic()
-    assert ask(page)[0].status == 200
-    assert time.monotonic() - began < 0.9
-    until = time.monotonic() + 10
-    while not_cut := [link for link in slow if link.fileno() >= 0]:
-        assert time.monotonic() < until
-        for link in not_cut:
+    end = time.monotonic() + SECONDS
+    while slow:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+        for link in [*slow]:
             try:
                 link.sendall(b"a")  # a byte now and then does not help
-                time.sleep(0.2)
                 link.settimeout(0.01)
-                if link.recv(1) == b"":
-                    link.close()
+                cut = link.recv(1) == b""
             except TimeoutError:
-                pass
+                cut = False
             except OSError:
+                cut = True
+            if cut:
                 link.close()
+                slow.remove(link)
 
 
 def test_who_takes_no_answer_is_cut_off(serve, state):
@@ -379,28 +397,23 @@ def test_who_takes_no_answer_is_cut_off(serve, state):
     with socket.create_connection(("127.0.0.1", page.port), 10) as link:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         link.sendall(b"GET /events.json HTTP/1.0\r\n\r\n")
-        until = time.monotonic() + 10
-        while page._server._open and time.monotonic() < until:
-            time.sleep(0.05)
-        assert not page._server._open
+        wait(lambda: page._server._open)
+        wait(lambda: not page._server._open)
 
 
 def test_there_are_never_more_threads_than_it_says(serve, state):
-    page = serve(state, THREADS=4, STRANGERS=1, REQUEST_SECONDS=2.0)
+    page = serve(state, THREADS=4, STRANGERS=1, REQUEST_SECONDS=60.0)
     links = [socket.create_connection(("127.0.0.1", page.port), 10) for _ in range(12)]
-    time.sleep(0.5)
-    assert len(page._server._open) == 3
     assert sum(link.recv(1) == b"" for link in links[3:]) == 9  # sent away at once
+    assert len(page._server._open) == 3
     for link in links:
         link.close()
-    until = time.monotonic() + 10
-    while page._server._open and time.monotonic() < until:
-        time.sleep(0.05)
+    wait(lambda: not page._server._open)
     assert ask(page)[0].status == 200
 
 
 def test_two_clients_each_get_all_events(serve, state):
-    page = serve(state)
+    page = serve(state, THREADS=1000)  # those that have answered may be slow to end
     got = {}
 
     def follow(name):
@@ -425,14 +438,13 @@ def test_two_clients_each_get_all_events(serve, state):
 
 def test_close_ends_all_threads_and_frees_the_port(serve, state):
     before = set(threading.enumerate())
-    page = serve(state)
+    page = serve(state, REQUEST_SECONDS=60.0)
     links = [socket.create_connection(("127.0.0.1", page.port), 10) for _ in range(3)]
-    time.sleep(0.2)
-    assert len(set(threading.enumerate()) - before) == 4
+    wait(lambda: len(set(threading.enumerate()) - before) == 4)
     began = time.monotonic()
     page.close()
     page.close()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10  # no request is waited for
     assert set(threading.enumerate()) <= before
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", page.port), 5)
