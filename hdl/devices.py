@@ -193,7 +193,7 @@ class Device:
             self.title = str(device.name())
             self._context = device.retain_primary_context()
             with self.active():
-                self._stream = cuda.Stream()
+                self._stream, self._aside = cuda.Stream(), cuda.Stream()
                 self.stream = int(self._stream.handle)
 
     @contextmanager
@@ -230,12 +230,12 @@ class Device:
             "a smaller batch, fewer workers on this GPU or --device cpu needs less"
         )
 
-    def put(self, pointer: int, array: NDArray) -> None:
-        """Copies an array to the device, after what is queued; returns when it is there."""
-        source = np.ascontiguousarray(array)
+    def put(self, pointer: int, array: NDArray, aside: bool = False) -> None:
+        """Copies an array to the device, after what is queued or `aside` of it; returns when it is there."""
+        source, stream = np.ascontiguousarray(array), self._aside if aside else self._stream
         if source.nbytes:
-            with self._queued(f"copying {source.nbytes} bytes to it"):
-                self._cuda.memcpy_htod_async(int(pointer), source, self._stream)
+            with self._queued(f"copying {source.nbytes} bytes to it", stream):
+                self._cuda.memcpy_htod_async(int(pointer), source, stream)
 
     def get(self, array: NDArray, pointer: int) -> None:
         """Fills an array, contiguous and writable, from the device's memory, after what is queued."""
@@ -269,11 +269,11 @@ class Device:
         return int(free), int(total)
 
     @contextmanager
-    def _queued(self, doing: str) -> Iterator[None]:
+    def _queued(self, doing: str, stream: Any = None) -> Iterator[None]:
         """What is put on the stream here is done at the end: so the array of a copy may go then."""
         with self._told(doing), self.active():
             yield
-            self._stream.synchronize()
+            (stream or self._stream).synchronize()
 
     @contextmanager
     def _told(self, doing: str) -> Iterator[None]:

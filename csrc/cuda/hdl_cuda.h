@@ -88,7 +88,7 @@ typedef struct { /* what one of the nets has of its own; addresses on the device
   const int64_t *order; /* [count] */
   const float *rates;   /* [steps, 3]: learning rate, Adam's 1/(1 - beta1^t) and 1/(1 - beta2^t); may be NULL */
   int64_t count;        /* mini-batch s is order[s*batch .. min((s+1)*batch, count)) */
-  int64_t first_step;   /* steps taken before step 0: names the draws */
+  int64_t first_step;   /* what was before: steps, or where draws are named by place, samples */
 } hdl_cuda_net;
 
 typedef struct {

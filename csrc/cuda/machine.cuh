@@ -32,7 +32,7 @@ struct turn {
     step = s, place = s * call->batch, rows = (int)(left < call->batch ? left : call->batch);
     order = own->order + place;
     draw_step = call->by_place ? 0 : (uint32_t)(own->first_step + s);
-    draw_row = call->by_place ? place : 0;
+    draw_row = call->by_place ? own->first_step + place : 0;
     if (own->rates) lr = own->rates[3 * s], adam1 = own->rates[3 * s + 1], adam2 = own->rates[3 * s + 2];
   }
 

@@ -6,8 +6,7 @@ Letters: N samples, B rows of a mini-batch, P parameters, S state vectors, M net
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +16,14 @@ from hdl import devices, keys
 from hdl.errors import Interrupted, NonFinite, SpecError, Unavailable
 from hdl.ops import NO_KEY, Key, Progress, Result, Samples, Work, cuda_program, rules, steps
 from hdl.ops import layout as layouts
-from hdl.ops.cuda_memory import Pool, Resident
+from hdl.ops.cuda_memory import Pool, Resident, check, row_bytes
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
 
 _BLOCK = 4096  # samples at once where the mini-batch does not say: gradients of a shard, predictions
 _NETS = 256  # side by side: more than a GPU has blocks for
+_SHARE = 8  # of the free memory: what samples that pass through take at a time, of which there are two
 _LOOK = 0.05  # seconds between two looks at whether to stop
 _DROPOUT = 0x64726F70  # HDL_RNG_DROPOUT of csrc/rng.h
 PRECISIONS = {"float32": 0, "tf32": 1, "bf16": 2}
@@ -99,23 +99,49 @@ class Cuda:
         if not busy:
             return found
         works = [works[number] for number in busy]
+        for work in works:
+            self._check(work, work.state, *work.more.values())
         batch = min(batch, max(len(work.order) for work in works))
+        if len(works) > 1 and not self._data.fits([work.samples for work in works]):
+            return self._in_turn(works, busy, found, batch, progress)
         wanted = [steps(len(work.order), batch) for work in works]
         kept = [np.concatenate([part.ravel() for part in work.more.values()] or [_NONE]) for work in works]
+        ended = 0
         with self.device.active():
-            call = self._call("train", works, batch, out=np.stack(kept))
-            done, bad = self._run(call, max(wanted), progress, len(works))
-            for work, step in zip(works, bad, strict=True):
-                if step:
-                    at = work.first_step + step - 1
-                    raise NonFinite(f"the cost became not finite at step {at}: a smaller lr may help")
-            for name, parts in (("w", [work.w for work in works]), ("state", [work.state for work in works])):
-                self._pool.get_all(name, parts)
+            for first, parts, data, meanwhile in self._segments(works, batch):
+                call = self._call("train", parts, data, batch, np.stack(kept), fresh=not first)
+                count = max(steps(len(part.order), batch) for part in parts)
+                done, bad = self._run(call, count, progress, len(works), meanwhile)
+                for part, step in zip(parts, bad, strict=True):
+                    if step:
+                        at = part.first_step + step - 1
+                        raise NonFinite(f"the cost became not finite at step {at}: a smaller lr may help")
+                for number, result in zip(busy, self._results(parts, batch, done), strict=True):
+                    found[number] += result
+                ended = first + done
+                if done < count or (progress and ended < max(wanted) and meanwhile and progress(ended, max(wanted))):
+                    break
+            self._pool.get_all("w", [work.w for work in works])
+            self._pool.get_all("state", [work.state for work in works])
             self._pool.get_all("out", [part for work in works for part in work.more.values()])
-            for number, result in zip(busy, self._results(works, batch, done), strict=True):
-                found[number] = result
-        if done < max(wanted):
-            raise Interrupted(f"stopped after {done} of {max(wanted)} steps")
+        if ended < max(wanted):
+            raise Interrupted(f"stopped after {ended} of {max(wanted)} steps")
+        return found
+
+    def _in_turn(
+        self, works: Sequence[Work], busy: list[int], found: list[Result], batch: int, progress: Progress | None
+    ) -> list[Result]:
+        """Nets whose samples do not fit on the device together: all are changed at the end, or none."""
+        copies = [
+            work._replace(w=work.w.copy(), state=work.state.copy(), more={k: v.copy() for k, v in work.more.items()})
+            for work in works
+        ]
+        for number, work in zip(busy, copies, strict=True):
+            found[number] = self.train_all([work], batch, progress)[0]
+        for work, copy in zip(works, copies, strict=True):
+            work.w[:], work.state[:] = copy.w, copy.state
+            for name, part in work.more.items():
+                part[:] = copy.more[name]
         return found
 
     def gradient(
@@ -125,6 +151,7 @@ class Cuda:
         order: NDArray[np.int64] | None = None,
         key: Key | None = None,
         progress: Progress | None = None,
+        **more: NDArray[np.float32],
     ) -> tuple[NDArray[np.float32], Result]:
         """As `Reference.gradient`."""
         out = np.zeros(self.layout.statistics, np.float32)
@@ -144,21 +171,68 @@ class Cuda:
     def _pass(
         self, what: str, w: NDArray, samples: Samples, order: Any, key: Any, progress: Any, out: NDArray
     ) -> Result:
-        """Once over the samples, without an update; `out` gets what the program leaves."""
+        """Once over the samples, without an update: `out` is summed up, or where it is 2-D has a row a sample."""
         order = np.arange(len(samples)) if order is None else order
-        count = len(order)
-        if not count:
-            return Result()
-        batch = min(_BLOCK, count)
-        wanted = steps(count, batch)
-        work = Work(w, np.zeros((0, w.size), np.float32), samples, order, None, 0, key)
+        total = Result(samples=len(order))
+        if not len(order):
+            return total
+        batch = min(_BLOCK, len(order))
+        wanted = steps(len(order), batch)
+        work = Work(w, _NONE.reshape(0, 0), samples, order, _NONE, 0, key)
+        self._check(work)
         with self.device.active():
-            call = self._call(what, [work], batch, out=out, by_place=True)
-            done, (bad,) = self._run(call, wanted, progress, 1)
-            if done < wanted and not bad:
-                raise Interrupted(f"stopped after {done} of {wanted} blocks")
-            self._pool.get("out", out)
-            return replace(self._results([work], batch, done)[0], samples=count, steps=0)
+            for first, (part,), data, meanwhile in self._segments([work], batch):
+                rows = slice(first * batch, first * batch + len(part.order))
+                here = out[rows] if out.ndim == 2 else out
+                part = part._replace(first_step=first * batch)
+                call = self._call(what, [part], data, batch, here[None], fresh=not first, by_place=True)
+                count = steps(len(part.order), batch)
+                done, (bad,) = self._run(call, count, progress, 1, meanwhile)
+                if done < count and not bad:
+                    raise Interrupted(f"stopped after {first + done} of {wanted} blocks")
+                self._pool.get("out", here)
+                found = self._results([part], batch, done)[0]
+                total += Result(found.cost, found.correct)
+        return total
+
+    def _segments(
+        self, works: Sequence[Work], batch: int
+    ) -> Iterator[tuple[int, Sequence[Work], list[dict[str, int]], Callable[[], None] | None]]:
+        """What goes into one call: steps before it, works, where their samples are, what to do while it runs.
+
+        Samples that do not fit on the device come as some mini-batches at a time; while those are computed, the next
+        ones are gathered and sent.
+        """
+        if self._data.fits([work.samples for work in works]):
+            yield 0, works, self._data.of([work.samples for work in works]), None
+            return
+        (work,) = works
+        each = max(1, self.device.memory()[0] // _SHARE // max(1, batch * row_bytes(work.samples)))
+        cuts = range(0, len(work.order), each * batch)
+        parts = [work.order[low : low + each * batch] for low in cuts]
+        data = [self._data.passing(work.samples, parts[0], 0, False)]
+        for number, part in enumerate(parts):
+
+            def send(number: int = number + 1) -> None:
+                if number < len(parts):
+                    data.append(self._data.passing(work.samples, parts[number], number, True))
+
+            first = number * each
+            here = work._replace(order=np.arange(len(part)), lr=work.lr[first:], first_step=work.first_step + first)
+            yield first, [here], [data[number]], send
+
+    def _check(self, work: Work, *overwritten: NDArray) -> None:
+        """Whatever a GPU would read or write beyond its end."""
+        if not self._data.holds(work.samples):
+            check(work.samples, self.layout.widths[0], self.layout.widths[-1])
+        size, n = self.layout.size, len(work.samples)
+        if work.w.dtype != np.float32 or work.w.shape != (size,):
+            raise SpecError(f"weights are {work.w.dtype} {work.w.shape}, expected float32 ({size},)")
+        for part in overwritten:
+            if part.dtype != np.float32:
+                raise SpecError(f"state is {part.dtype}, expected float32")
+        if len(work.order) and (work.order.min() < 0 or work.order.max() >= n):
+            raise SpecError(f"order holds {work.order.min()} … {work.order.max()}, but there are {n} samples")
 
     def _program(self, what: str, rows: int) -> cuda_program.Program:
         """The table of `what` for mini-batches of so many rows."""
@@ -170,34 +244,37 @@ class Cuda:
         """Targets in a row of y."""
         return self.layout.widths[-1]
 
-    def _call(self, what: str, works: Sequence[Work], batch: int, out: NDArray, by_place: bool = False) -> Any:
-        """Everything on the device, and the call that uses it; `out`: what arena G holds, net after net."""
+    def _call(
+        self, what: str, works: Sequence[Work], data: list[dict[str, int]], batch: int, out: NDArray, fresh: bool,
+        by_place: bool = False,
+    ) -> Any:  # fmt: skip
+        """Everything on the device, and the call that uses it.
+
+        `out` [M, …] is what arena G holds of each net; unless `fresh`, weights, state and sums are there already.
+        """
         pool, count, size = self._pool, len(works), self.layout.size
         program, table, bounds = self._packed(what, batch)
-        for work in works:
-            if work.w.dtype != np.float32 or work.w.shape != (size,):
-                raise SpecError(f"weights are {work.w.dtype} {work.w.shape}, expected float32 ({size},)")
-            if len(work.order) and (work.order.min() < 0 or work.order.max() >= len(work.samples)):
-                low, high, n = work.order.min(), work.order.max(), len(work.samples)
-                raise SpecError(f"order holds {low} … {high}, but there are {n} samples")
         orders, rates = _offsets([work.order for work in works]), [0] * count
         order = pool.put("order", np.concatenate([work.order for work in works]).astype(np.int64, copy=False))
-        if works[0].lr is not None:
+        if not by_place:
             each = [self._rates(work.lr, work.first_step, steps(len(work.order), batch)) for work in works]
             at, ends = pool.put("rates", np.concatenate(each)), _offsets(each)
             rates = [at + 12 * end for end in ends]
-        with self._data.holding(len(works)):
-            data = [self._data.of(work.samples, self.layout.widths[0], self.layout.widths[-1]) for work in works]
         nets = [
             self._native.net(self._rule(), keys.words(*(work.key or NO_KEY), self._purpose, 0, 2).tolist(), own,
                              order + 8 * start, len(work.order), work.first_step, rate, work.samples.y is not None)
             for work, own, start, rate in zip(works, data, orders, rates, strict=True)
         ]  # fmt: skip
+        if fresh:
+            pool.put_all("w", [work.w for work in works])
+            pool.put_all("state", [work.state for work in works])
+        if fresh or out.ndim == 3:
+            pool.put("out", out)
         arenas = [
-            (pool.put_all("w", [work.w for work in works]), size),
-            (pool.put_all("state", [work.state for work in works]), works[0].state.size),
+            (pool.at("w"), size),
+            (pool.at("state"), works[0].state.size),
             (pool.room("memory", 4 * program.memory * count), program.memory),
-            (pool.put("out", out), out.size // count),
+            (pool.at("out"), out[0].size),
         ]
         return self._native.Call(
             ops=table, phase=bounds, own=pool.put("nets", np.frombuffer(b"".join(nets), np.uint8)),
@@ -242,17 +319,23 @@ class Cuda:
             found[:, 1], found[:, 2] = 1 / (1 - rule.beta1**t), 1 / (1 - rule.beta2**t)
         return found
 
-    def _run(self, call: Any, count: int, progress: Progress | None, nets: int) -> tuple[int, list[int]]:
+    def _run(
+        self, call: Any, count: int, progress: Progress | None, nets: int, meanwhile: Callable[[], None] | None
+    ) -> tuple[int, list[int]]:
         """Steps that were run, and for each net the one (from 1) at which its cost was not finite, or 0.
 
-        With `progress` the steps go in several kernels, each about as long as it may take to notice a wish to stop.
+        With `progress` the steps go in several kernels, each about as long as it may take to notice a wish to stop;
+        with something to do `meanwhile` in one.
         """
-        done, some, flags = 0, min(count, 8) if progress else count, np.zeros((nets, 2), np.uint32)
+        few = progress and not meanwhile
+        done, some, flags = 0, min(count, 8) if few else count, np.zeros((nets, 2), np.uint32)
         while done < count:
             some = min(some, count - done)
             self._pool.zero("barrier", flags.nbytes)
             began = time.monotonic()
             call.run(done, done + some, self.device.stream)
+            if meanwhile:
+                meanwhile()
             self._pool.get("barrier", flags)
             done += some
             if flags[:, 1].any():

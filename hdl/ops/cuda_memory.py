@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,10 +42,11 @@ class Pool:
         self._device.zero(address, size)
         return address
 
-    def put(self, name: str, array: NDArray) -> int:
+    def put(self, name: str, array: NDArray, aside: bool = False) -> int:
+        """An array's copy; `aside`: while a kernel runs, which must not use what the name held."""
         address = self.room(name, array.nbytes)
         if array.nbytes:
-            self._device.put(address, np.ascontiguousarray(array))
+            self._device.put(address, np.ascontiguousarray(array), aside)
         return address
 
     def put_all(self, name: str, arrays: Sequence[NDArray]) -> int:
@@ -85,33 +85,57 @@ class Resident:
     """
 
     def __init__(self, device: Any):
-        self._device, self._room = device, _KEPT
-        self._kept: dict[tuple[int, ...], tuple[tuple[Any, ...], Pool, dict[str, int]]] = {}
+        self._device = device
+        # The samples are held too: their arrays' ids stay theirs.
+        self._kept: dict[tuple[int, ...], tuple[Samples, Pool, dict[str, int]]] = {}
+        self._passing = Pool(device), Pool(device)
 
-    @contextmanager
-    def holding(self, count: int) -> Iterator[None]:
-        """Within it, so many samples that are asked for stay, one and all."""
-        self._room = max(_KEPT, count)
-        yield
+    def holds(self, samples: Samples) -> bool:
+        """Whether they are there."""
+        return _name(samples) in self._kept
 
-    def of(self, samples: Samples, inputs: int, outputs: int) -> dict[str, int]:
-        """Fields of a call's `data`. What is wrong with the samples is found here, before a GPU reads beyond them."""
-        parts = (samples.x, samples.y, samples.scale, samples.shift)
-        name = tuple(map(id, parts))
-        found = self._kept.pop(name, None)
-        if found is None:
-            check(samples, inputs, outputs)
-            while len(self._kept) >= self._room:
-                self._kept.pop(next(iter(self._kept)))
-            pool = Pool(self._device)
-            found = (parts, pool, self._sent(pool, samples))  # the parts are held: their ids stay theirs
-        self._kept[name] = found
-        return found[2]
+    def fits(self, samples: Sequence[Samples]) -> bool:
+        """Whether all of these can lie on the device at once, and leave a quarter of what is free to others."""
+        if all(map(self.holds, samples)):
+            return True
+        free = self._device.memory()[0] + sum(_bytes(kept[0]) for kept in self._kept.values())
+        wanted = {_name(each): _bytes(each) for each in samples}
+        return sum(wanted.values()) <= free * 3 // 4
+
+    def of(self, samples: Sequence[Samples]) -> list[dict[str, int]]:
+        """Fields of each net's `data`; all of them stay until other samples need their place."""
+        free = self._device.memory()[0]
+        wanted = [_name(each) for each in samples]
+        for name in [name for name in self._kept if name not in wanted]:
+            few = len(self._kept) < max(_KEPT, len(set(wanted)) + 1)
+            if few and sum(_bytes(each) for each in samples if not self.holds(each)) < free // 2:
+                break
+            free += _bytes(self._kept.pop(name)[0])
+        for name, each in zip(wanted, samples, strict=True):
+            if name in self._kept:
+                self._kept[name] = self._kept.pop(name)  # the last to go
+            else:
+                pool = Pool(self._device)
+                self._kept[name] = each, pool, self._sent(pool, each)
+        return [self._kept[name][2] for name in wanted]
+
+    def passing(self, samples: Samples, rows: NDArray[np.int64], turn: int, aside: bool) -> dict[str, int]:
+        """Fields for some rows of samples that are too many to stay; the next but one has their place.
+
+        Parameters
+        ----------
+        turn : int
+            Which of the two places.
+        aside : bool
+            Send them while a kernel runs.
+        """
+        part = Samples(samples.x[rows], None if samples.y is None else samples.y[rows], samples.scale, samples.shift)
+        return self._sent(self._passing[turn % 2], part, aside)
 
     @staticmethod
-    def _sent(pool: Pool, samples: Samples) -> dict[str, int]:
+    def _sent(pool: Pool, samples: Samples, aside: bool = False) -> dict[str, int]:
         def sent(name: str, array: Any, kind: Any) -> int:
-            return 0 if array is None else pool.put(name, np.asarray(array, kind))
+            return 0 if array is None else pool.put(name, np.asarray(array, kind), aside)
 
         x, y = samples.x, samples.y
         sparse = hasattr(x, "indptr")
@@ -121,13 +145,33 @@ class Resident:
             "x_type": _CSR if sparse else _X_TYPES[values.dtype],
             "y_type": 0 if classes else 1,
             "n": len(samples),
-            "x": pool.put("x", values),
+            "x": pool.put("x", values, aside),
             "indptr": sent("indptr", x.indptr if sparse else None, np.int64),
             "indices": sent("indices", x.indices if sparse else None, np.int32),
             "scale": sent("scale", samples.scale, np.float32),
             "shift": sent("shift", samples.shift, np.float32),
             "y": sent("y", y, np.int32 if classes else np.float32),
         }
+
+
+def _parts(samples: Samples) -> tuple[Any, ...]:
+    return samples.x, samples.y, samples.scale, samples.shift
+
+
+def _name(samples: Samples) -> tuple[int, ...]:
+    return tuple(map(id, _parts(samples)))
+
+
+def _bytes(samples: Samples) -> int:
+    """What samples take on a device, about."""
+    x = samples.x
+    own = len(x.data) * 8 + 8 * x.shape[0] if hasattr(x, "indptr") else x.nbytes
+    return own + (0 if samples.y is None else samples.y.nbytes)
+
+
+def row_bytes(samples: Samples) -> int:
+    """What a sample takes on a device, about."""
+    return max(1, _bytes(samples) // max(1, len(samples)))
 
 
 def check(samples: Samples, inputs: int, outputs: int) -> None:

@@ -63,7 +63,7 @@ class Device:
     name, title, stream = "cuda:0", "an emulated GPU", 0
 
     def __init__(self):
-        self.sent = 0  # bytes
+        self.sent, self.free = 0, 1 << 30  # bytes
 
     @contextlib.contextmanager
     def active(self):
@@ -72,7 +72,7 @@ class Device:
     def buffer(self, nbytes):
         return Buffer(nbytes)
 
-    def put(self, pointer, array):
+    def put(self, pointer, array, aside=False):
         self.sent += array.nbytes
         ctypes.memmove(pointer, np.ascontiguousarray(array).ctypes.data, array.nbytes)
 
@@ -83,7 +83,7 @@ class Device:
         ctypes.memset(pointer, 0, nbytes)
 
     def memory(self):
-        return 1 << 30, 2 << 30
+        return self.free, 2 << 30
 
     def synchronize(self):
         pass

@@ -324,3 +324,49 @@ def test_shards_of_a_round_go_side_by_side(device, monkeypatch, tmp_path, mode, 
     assert set(calls) == {1, 4}
     assert found["alone"].tobytes() == found["together"].tobytes()
     np.testing.assert_allclose(found["together"], found["cpu"], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "csr"])
+def test_samples_that_do_not_fit_pass_through_with_the_same_bytes(device, monkeypatch, kind):
+    spec = make_spec("30-8-4", optimizer="adam", dropout=0.3, input_dropout=0.1)
+    samples, found, aside = make_samples(spec, 400, kind), [], []
+    put = device.put
+    monkeypatch.setattr(device, "put", lambda pointer, array, beside=False: aside.append(beside) or put(pointer, array))
+    order = np.random.default_rng(0).permutation(400)
+    for free in (1 << 30, 12000):
+        device.free = free
+        core, w = ops.make(spec, "cuda:0"), mlp.initial(spec)
+        state = np.zeros((2, w.size), np.float32)
+        monkeypatch.setattr(cuda, "_BLOCK", 16)
+        out, measured = core.forward(w, samples, order)
+        gradient, _ = core.gradient(w, samples, order, KEY)
+        result = core.train(w, state, samples, order, 16, np.full(25, 0.01, np.float32), 7, KEY)
+        assert any(aside) == (free == 12000)
+        found.append([part.tobytes() for part in (out, gradient, w, state)])
+        assert (result.samples, result.steps, measured.samples) == (400, 25, 400)
+        found[-1] += [measured.correct, result.correct]
+    assert found[0] == found[1]
+    with pytest.raises(Interrupted, match=r"stopped after [1-9]\d? of 25 steps"):
+        core.train(w, state, samples, order, 16, np.full(25, 0.01, np.float32), progress=lambda *_: True)
+    before = w.copy()
+    with pytest.raises(NonFinite):
+        core.train(w, state, samples, order, 16, np.full(25, [0.01] * 20 + [np.inf] * 5, np.float32))
+    assert np.array_equal(w, before)
+
+
+def test_nets_whose_samples_do_not_fit_together_take_turns(device):
+    spec = make_spec("30-8-4", optimizer="momentum")
+    works, found = [], []
+    for number in range(3):
+        samples = make_samples(spec, 100, seed=number)
+        w = mlp.initial(spec)
+        works.append(
+            ops.Work(w, np.zeros((1, w.size), np.float32), samples, np.arange(100), np.full(7, 0.1, np.float32))
+        )
+    for free in (1 << 30, 20000):
+        device.free = free
+        own = [work._replace(w=work.w.copy(), state=work.state.copy()) for work in works]
+        results = ops.train_all(ops.make(spec, "cuda:0"), own, 16)
+        found.append(([work.w.tobytes() for work in own], results))
+    assert found[0][0] == found[1][0]
+    assert found[0][1] == found[1][1]
