@@ -56,7 +56,7 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
         int64_t stride[4]
         int32_t resident, state_vectors
         int64_t parameters, batch, first, last
-        int32_t by_place, rows, tiles
+        int32_t by_place, rows, tiles, largest
         double *cost
         int64_t *correct
         uint32_t *barrier
@@ -126,7 +126,7 @@ cdef class Call:
 
     def __init__(self, *, uintptr_t ops, uintptr_t phase, uintptr_t own, int phases, int operations, arenas,
                  uintptr_t cost, uintptr_t correct, uintptr_t barrier, int64_t batch, int rows, int tiles,
-                 int64_t parameters, int state_vectors=0, int nets=1, int precision=0, bint resident=False,
+                 int largest, int64_t parameters, int state_vectors=0, int nets=1, int precision=0, bint resident=False,
                  bint by_place=False):
         cdef hdl_cuda_call *c = &self.c
         c.ops, c.phase, c.phases, c.operations = <const hdl_op *>ops, <const int32_t *>phase, phases, operations
@@ -134,7 +134,8 @@ cdef class Call:
         for i, (address, stride) in enumerate(arenas):
             c.arena[i], c.stride[i] = <float *><uintptr_t>address, stride
         c.state_vectors, c.parameters, c.batch, c.by_place = state_vectors, parameters, batch, by_place
-        c.rows, c.tiles, c.cost, c.correct = rows, tiles, <double *>cost, <int64_t *>correct
+        c.rows, c.tiles, c.largest = rows, tiles, largest
+        c.cost, c.correct = <double *>cost, <int64_t *>correct
         c.barrier = <uint32_t *>barrier
 
     def run(self, int64_t first, int64_t last, uintptr_t stream):

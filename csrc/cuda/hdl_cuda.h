@@ -108,6 +108,7 @@ typedef struct {
   int32_t by_place;    /* 1: draws are named by the place in the order, in step 0 */
   int32_t rows;        /* of cost and correct: rows of the largest mini-batch */
   int32_t tiles;       /* of the phase that has most: more blocks than that have nothing to do */
+  int32_t largest;     /* hdl_tile that the program has at most: a device with less memory takes less */
   double *cost;        /* [M, rows]: += costs of each row of the mini-batches */
   int64_t *correct;    /* [M, rows] */
   uint32_t *barrier;   /* [M, 2], zero: a counter, and the step (from 1) whose cost was not finite */

@@ -21,9 +21,12 @@ static __device__ inline void meet(uint32_t *counter) {
   }
 }
 
+/* A smaller tile gives the same bits. */
+static __device__ inline int tile_of(const turn &t, const hdl_op &o) { return min(o.tile, t.call->largest); }
+
 /* How many tiles, or rows, an operation is cut into; `warps`: each is a warp's. */
 static __device__ inline int tiles(const turn &t, const hdl_op &o, bool &warps) {
-  int m = t.extent(o.m), n = t.extent(o.n), size = 16 << o.tile;
+  int m = t.extent(o.m), n = t.extent(o.n), size = 16 << tile_of(t, o);
   warps = o.kind > HDL_OP_TN || o.tile == HDL_TILE_WARP;
   if (o.kind == HDL_OP_LIMIT) return (n + 31) / 32;
   if (o.kind > HDL_OP_TN) return m;
@@ -32,11 +35,12 @@ static __device__ inline int tiles(const turn &t, const hdl_op &o, bool &warps) 
 }
 
 template <int P, int KIND> static __device__ void product(const turn &t, const hdl_op &o, int i, float *staging) {
-  if (o.tile == HDL_TILE_WARP)
+  int tile = tile_of(t, o);
+  if (tile == HDL_TILE_WARP)
     warp_product<P, KIND>(t, o, i);
-  else if (o.tile == HDL_TILE_32)
+  else if (tile == HDL_TILE_32)
     block_product<P, KIND, 32>(t, o, i, staging);
-  else if (o.tile == HDL_TILE_64)
+  else if (tile == HDL_TILE_64)
     block_product<P, KIND, 64>(t, o, i, staging);
   else
     block_product<P, KIND, 128>(t, o, i, staging);
@@ -146,28 +150,35 @@ typedef void (*kernel)(const hdl_cuda_call);
 static const kernel kernels[] = {machine<HDL_FLOAT32>, machine<HDL_TF32>, machine<HDL_BF16>};
 
 struct shape {
-  int blocks, shared, resident;
+  int blocks, shared, resident, largest;
 };
+
+/* Bytes of a block's factors in shared memory. */
+static int64_t staged(int tile) {
+  static const int floats[] = {0, staging<32>::FLOATS, staging<64>::FLOATS, staging<128>::FLOATS};
+  return STAGES * 2 * (int64_t)floats[tile] * 4;
+}
 
 static hdl_status shape_of(const hdl_cuda_call &c, shape &found) {
   EXPECT(c.ops && c.phase && c.phases >= 2 && c.operations >= 1 && c.nets >= 1 && c.tiles >= 1);
   EXPECT(c.precision >= HDL_FLOAT32 && c.precision <= HDL_BF16);
+  EXPECT(c.largest >= HDL_TILE_WARP && c.largest <= HDL_TILE_128);
   EXPECT(c.batch >= 1 && c.first >= 0 && c.first <= c.last && c.rows >= 1);
   EXPECT(c.own && c.barrier && c.cost && c.correct);
   int device, most, processors, each;
   TRY(cudaGetDevice(&device));
   TRY(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
   TRY(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-  int64_t staged = STAGES * 2 * (int64_t)staging<128>::FLOATS, table = table_floats(c),
-          wanted = table + resident_floats(c);
-  found.resident = c.resident && wanted * 4 <= most;
-  if (!found.resident) wanted = table + (c.resident ? 0 : staged);
-  if (wanted * 4 > most)
-    return fail(HDL_ENOMEM, "shared memory", "the device has less for a block than a tile takes", __LINE__);
-  found.shared = (int)(wanted * 4);
-  kernel run = kernels[c.precision];
-  TRY(cudaFuncSetAttribute((const void *)run, cudaFuncAttributeMaxDynamicSharedMemorySize, found.shared));
-  TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, (const void *)run, HDL_CUDA_THREADS, found.shared));
+  int64_t table = table_floats(c) * 4, all = table + resident_floats(c) * 4;
+  found.resident = c.resident && all <= most;
+  found.largest = c.largest;
+  while (found.largest > HDL_TILE_32 && table + staged(found.largest) > most) found.largest--;
+  int64_t wanted = found.resident ? all : table + staged(found.largest);
+  if (wanted > most) return fail(HDL_ENOMEM, "shared memory", "a block needs more than the device has", __LINE__);
+  found.shared = (int)wanted;
+  const void *run = (const void *)kernels[c.precision];
+  TRY(cudaFuncSetAttribute(run, cudaFuncAttributeMaxDynamicSharedMemorySize, found.shared));
+  TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, run, HDL_CUDA_THREADS, found.shared));
   EXPECT(each >= 1);
   found.blocks = each * processors / c.nets;
   if (found.blocks > c.tiles) found.blocks = c.tiles;
@@ -193,7 +204,7 @@ extern "C" hdl_status hdl_cuda_run(const hdl_cuda_call *call, void *stream) {
   hdl_status status = shape_of(*call, found);
   if (status != HDL_OK) return status;
   hdl_cuda_call own = *call;
-  own.resident = found.resident;
+  own.resident = found.resident, own.largest = found.largest;
   void *arguments[] = {&own};
   dim3 grid(found.blocks, own.nets);
   /* Blocks of a net wait for each other, so all must be there at once: a cooperative launch fails where they cannot. */

@@ -112,10 +112,13 @@ class Cuda:
                 call = self._call("train", parts, data, batch, np.stack(kept), fresh=not first)
                 count = max(steps(len(part.order), batch) for part in parts)
                 done, bad = self._run(call, count, progress, len(works), meanwhile)
-                for part, step in zip(parts, bad, strict=True):
-                    if step:
-                        at = part.first_step + step - 1
-                        raise NonFinite(f"the cost became not finite at step {at}: a smaller lr may help")
+                failed = {
+                    number: f"the cost became not finite at step {part.first_step + step - 1}: a smaller lr may help"
+                    for number, part, step in zip(busy, parts, bad, strict=True)
+                    if step
+                }
+                if failed:
+                    raise NonFinite(next(iter(failed.values())), nets=failed)
                 for number, result in zip(busy, self._results(parts, batch, done), strict=True):
                     found[number] += result
                 ended = first + done
@@ -137,7 +140,10 @@ class Cuda:
             for work in works
         ]
         for number, work in zip(busy, copies, strict=True):
-            found[number] = self.train_all([work], batch, progress)[0]
+            try:
+                found[number] = self.train_all([work], batch, progress)[0]
+            except NonFinite as error:
+                raise NonFinite(*error.args, nets={number: str(error)}) from None
         for work, copy in zip(works, copies, strict=True):
             work.w[:], work.state[:] = copy.w, copy.state
             for name, part in work.more.items():
@@ -257,11 +263,11 @@ class Cuda:
         orders, rates = _offsets([work.order for work in works]), [0] * count
         order = pool.put("order", np.concatenate([work.order for work in works]).astype(np.int64, copy=False))
         if not by_place:
-            each = [self._rates(work.lr, work.first_step, steps(len(work.order), batch)) for work in works]
+            each = [self._rates(work, steps(len(work.order), batch)) for work in works]
             at, ends = pool.put("rates", np.concatenate(each)), _offsets(each)
             rates = [at + 12 * end for end in ends]
         nets = [
-            self._native.net(self._rule(), keys.words(*(work.key or NO_KEY), self._purpose, 0, 2).tolist(), own,
+            self._native.net(self._rule(work.spec or self.spec), keys.words(*(work.key or NO_KEY), self._purpose, 0, 2).tolist(), own,
                              order + 8 * start, len(work.order), work.first_step, rate, work.samples.y is not None)
             for work, own, start, rate in zip(works, data, orders, rates, strict=True)
         ]  # fmt: skip
@@ -280,8 +286,8 @@ class Cuda:
             ops=table, phase=bounds, own=pool.put("nets", np.frombuffer(b"".join(nets), np.uint8)),
             phases=len(program.phases), operations=sum(map(len, program.phases)), arenas=arenas,
             cost=pool.zero("cost", 8 * batch * count), correct=pool.zero("correct", 8 * batch * count),
-            barrier=pool.room("barrier", 8 * count), batch=batch, rows=batch, tiles=program.tiles, parameters=size,
-            state_vectors=len(works[0].state), nets=count, precision=PRECISIONS[self.spec.precision],
+            barrier=pool.room("barrier", 8 * count), batch=batch, rows=batch, tiles=program.tiles, largest=program.largest,
+            parameters=size, state_vectors=len(works[0].state), nets=count, precision=PRECISIONS[self.spec.precision],
             resident=program.resident, by_place=by_place,
         )  # fmt: skip
 
@@ -297,8 +303,8 @@ class Cuda:
             self._pool.put(f"{name} phases", bounds)
         return self._programs[name], self._pool.at(f"{name} table"), self._pool.at(f"{name} phases")
 
-    def _rule(self) -> dict[str, float]:
-        spec, rule = self.spec, self.spec.optimizer
+    def _rule(self, spec: Spec) -> dict[str, float]:
+        rule = spec.optimizer
         names = list(rules.VECTORS)
         return {
             "rule": names.index(rule.name) if rule.name in names else 0,
@@ -308,13 +314,14 @@ class Cuda:
             **{name: getattr(rule, name) for name in ("momentum", "beta1", "beta2", "rho", "epsilon")},
         }
 
-    def _rates(self, lr: NDArray, first_step: int, count: int) -> NDArray[np.float32]:
+    def _rates(self, work: Work, count: int) -> NDArray[np.float32]:
         """Learning rates, and Adam's corrections of its two means: [steps, 3]."""
-        if len(lr) < count:
-            raise SpecError(f"lr has {len(lr)} numbers for {count} steps")
-        rule, t = self.spec.optimizer, np.arange(first_step + 1, first_step + count + 1, dtype=np.float64)
+        if len(work.lr) < count:
+            raise SpecError(f"lr has {len(work.lr)} numbers for {count} steps")
+        rule = (work.spec or self.spec).optimizer
+        t = np.arange(work.first_step + 1, work.first_step + count + 1, dtype=np.float64)
         found = np.ones((count, 3), np.float32)
-        found[:, 0] = lr[:count]
+        found[:, 0] = work.lr[:count]
         if rule.name == "adam":
             found[:, 1], found[:, 2] = 1 / (1 - rule.beta1**t), 1 / (1 - rule.beta2**t)
         return found

@@ -120,6 +120,11 @@ class Program:
     def tiles(self) -> int:
         return max(sum(self._blocks(each) for each in phase) for phase in self.phases)
 
+    @property
+    def largest(self) -> int:
+        """The largest tile."""
+        return max((each.get("tile", 0) for phase in self.phases for each in phase), default=0)
+
     def _blocks(self, each: dict[str, Any]) -> int:
         m, n = self._extent(each.get("m", 0)), self._extent(each["n"])
         if each["kind"] > TN or not each["tile"]:
