@@ -1,0 +1,232 @@
+"""An epoch on a GPU against PyTorch: `python -m tests.bench.gpu [--precision tf32] [--rows 0 2 4]`.
+
+PyTorch trains the same nets eagerly, by `torch.compile` (which captures CUDA graphs by itself) and by a CUDA graph of
+one step captured by hand; samples lie on the device, and all gather mini-batches by a permutation. Competitors take
+turns, repetition by repetition, and ratios are taken inside a repetition. The peak is that of PyTorch's own products
+(cuBLAS) at the shapes of the net's layers. hdl's times hold the way of weights and order to the device and back.
+
+It needs a GPU, hdl with its GPU core, PyCUDA, and PyTorch in the same interpreter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+
+from hdl import devices, ops
+from hdl.models import mlp
+from hdl.ops import Key, Samples, Work
+from hdl.spec import parse
+
+SAMPLES = 60000
+LR = 0.01
+# net, activation, batch, model
+ROWS = [
+    ("400-25-10", "sigmoid", 50, "mlp"),
+    ("784-100-32-10", "tanh", 100, "mlp"),
+    ("784-100-32-10", "tanh", 2000, "mlp"),
+    ("784-512-512-10", "relu", 128, "mlp"),
+    ("784-2048-1024-10", "relu", 512, "mlp"),
+    ("784-2500-2000-1500-1000-500-10", "relu", 1024, "mlp"),
+    ("784-196-784", "sigmoid", 128, "autoencoder"),
+    ("784-500", "sigmoid", 128, "rbm"),
+]
+POPULATION = 128
+
+
+def samples(widths: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.random((SAMPLES, widths[0]), dtype=np.float32)
+    return x, rng.integers(0, widths[-1], SAMPLES, dtype=np.int32)
+
+
+def ours(row: tuple, precision: str, nets: int = 1) -> Callable[[], None]:
+    """One epoch by hdl, of one net or of many side by side."""
+    net, activation, batch, model = row
+    loss = "softmax" if model == "mlp" else "squared"
+    spec = parse({"net": net, "model": model, "activation": activation, "loss": loss, "optimizer": "sgd",
+                  "precision": precision})  # fmt: skip
+    widths = [int(width) for width in net.split("-")]
+    x, y = samples(widths)
+    data = Samples(x, y if model == "mlp" else None)
+    operations = ops.make(spec, "cuda:0")
+    w = mlp.initial(spec) if model == "mlp" else np.zeros(operations.layout.size, np.float32)
+    lr = np.full(ops.steps(SAMPLES, batch), LR, np.float32)
+    rng = np.random.default_rng(1)
+    works = [
+        Work(w.copy(), np.zeros((0, w.size), np.float32), data, rng.permutation(SAMPLES), lr, 0, Key(number))
+        for number in range(nets)
+    ]
+    return lambda: operations.train_all(works, batch) and None
+
+
+class Torch:
+    """One epoch by PyTorch; `way`: 'eager', 'compile' or 'graph'."""
+
+    def __init__(self, row: tuple, precision: str, way: str):
+        import torch
+
+        self.torch, (net, activation, self.batch, self.model) = torch, row
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        self.bf16 = precision == "bf16"
+        widths = [int(width) for width in net.split("-")]
+        x, y = samples(widths)
+        self.x, self.y = torch.tensor(x, device="cuda"), torch.tensor(y, device="cuda", dtype=torch.long)
+        f = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}[activation]
+        self.layers = [
+            (torch.randn(i, o, device="cuda") * i**-0.5, torch.zeros(o, device="cuda")) for i, o in pairwise(widths)
+        ]
+        self.back = torch.zeros(widths[0], device="cuda")
+        if self.model != "rbm":
+            for part in self._parameters():
+                part.requires_grad_()
+
+        def forward(a):
+            for number, (w, b) in enumerate(self.layers):
+                a = torch.addmm(b, a, w)
+                a = f(a) if number + 1 < len(self.layers) or self.model == "autoencoder" else a
+            return a
+
+        def step(a, labels):
+            if self.model == "rbm":
+                return self._contrast(a)
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.bf16):
+                out = forward(a)
+                if self.model == "autoencoder":
+                    cost = 0.5 * torch.square(out - a).sum() / len(a)
+                else:
+                    cost = torch.nn.functional.cross_entropy(out, labels)
+            gradients = torch.autograd.grad(cost, self._parameters())
+            with torch.no_grad():
+                torch._foreach_add_(self._parameters(), gradients, alpha=-LR)
+            return None
+
+        self.step = torch.compile(step, mode="reduce-overhead") if way == "compile" else step
+        if way == "graph":
+            self._capture(step)
+
+    def _parameters(self):
+        return [part for layer in self.layers for part in layer]
+
+    def _contrast(self, v):
+        """One step of CD-1."""
+        torch, ((w, b),) = self.torch, self.layers
+        with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=self.bf16):
+            h = torch.sigmoid(torch.addmm(b, v, w)).float()
+            drawn = torch.bernoulli(h)
+            mean = torch.sigmoid(torch.addmm(self.back, drawn, w.t())).float()
+            again = torch.sigmoid(torch.addmm(b, mean, w)).float()
+            rate = LR / len(v)
+            w += rate * (v.t() @ h - mean.t() @ again).float()
+            b += rate * (h - again).sum(0)
+            self.back += rate * (v - mean).sum(0)
+
+    def _capture(self, step):
+        """The step as a graph that reads its mini-batch from one place."""
+        torch = self.torch
+        place, labels = self.x[: self.batch].clone(), self.y[: self.batch].clone()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):
+                step(place, labels)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            step(place, labels)
+
+        def replay(a, y):
+            place.copy_(a)
+            labels.copy_(y)
+            graph.replay()
+
+        self.step = replay
+
+    def __call__(self):
+        order = self.torch.randperm(SAMPLES, device="cuda")
+        for low in range(0, SAMPLES - self.batch + 1, self.batch):
+            rows = order[low : low + self.batch]
+            self.step(self.x[rows], self.y[rows])
+        self.torch.cuda.synchronize()
+
+
+def peak(row: tuple, precision: str) -> float:
+    """Operations a second of cuBLAS at the net's shapes: each layer's three products, weighted by their operations."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    kind, batch = torch.bfloat16 if precision == "bf16" else torch.float32, row[2]
+    widths, done, took = [int(width) for width in row[0].split("-")], 0.0, 0.0
+    for i, o in pairwise(widths):
+        for m, n, k in ((batch, o, i), (batch, i, o), (i, o, batch)):
+            a, b = (torch.randn(shape, device="cuda", dtype=kind) for shape in ((m, k), (k, n)))
+            for turns in (3, 50):
+                torch.cuda.synchronize()
+                began = time.perf_counter()
+                for _ in range(turns):
+                    a @ b
+                torch.cuda.synchronize()
+            took += (time.perf_counter() - began) / 50
+            done += 2.0 * m * n * k
+    return done / took
+
+
+def operations_of(row: tuple) -> float:
+    """Of one epoch: the first layer needs no gradient of its inputs."""
+    sizes = [i * o for i, o in pairwise([int(width) for width in row[0].split("-")])]
+    products = 10 * sizes[0] if row[3] == "rbm" else 4 * sizes[0] + 6 * sum(sizes[1:])
+    return SAMPLES * products
+
+
+def spread(values: list[float], form: str = ".1f") -> str:
+    low, high = min(values), max(values)
+    return f"{statistics.median(values):{form}} ({low:{form}}–{high:{form}})"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--precision", choices=["float32", "tf32", "bf16"], default="tf32")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--rows", type=int, nargs="+", default=range(len(ROWS)))
+    options = parser.parse_args()
+    ways = ["eager", "compile", "graph"]
+    print(
+        f"{devices.open('cuda:0').title}, {options.precision}; an epoch of {SAMPLES} samples; medians and (least–most)\n"
+    )
+    print("| net, batch | hdl ms | of cuBLAS | " + " | ".join(f"{way} ×" for way in ways) + " |")
+    print("|---|--:|--:|" + "--:|" * len(ways))
+    for number in options.rows:
+        row = ROWS[number]
+        runs = {"hdl": ours(row, options.precision)}
+        runs |= {way: Torch(row, options.precision, way) for way in ways}
+        took = turns(runs, options.repetitions)
+        share = [operations_of(row) / each / peak(row, options.precision) for each in took["hdl"]]
+        ratios = [spread([a / b for a, b in zip(took[way], took["hdl"], strict=True)]) for way in ways]
+        own = spread([1000 * each for each in took["hdl"]])
+        print(f"| {row[0]} {row[3]}, {row[2]} | {own} | {spread(share, '.0%')} | " + " | ".join(ratios) + " |")
+    small = ROWS[0]
+    runs = {"hdl": ours(small, options.precision, POPULATION), "graph": Torch(small, options.precision, "graph")}
+    took = turns(runs, options.repetitions)
+    ratio = [POPULATION * a / b for a, b in zip(took["graph"], took["hdl"], strict=True)]
+    print(f"\n{POPULATION} nets {small[0]} side by side, against one after another by a CUDA graph: {spread(ratio)} ×")
+
+
+def turns(runs: dict[str, Callable[[], None]], repetitions: int) -> dict[str, list[float]]:
+    """Seconds of each, one a repetition, after a first run that does not count."""
+    took: dict[str, list[float]] = {name: [] for name in runs}
+    for repetition in range(repetitions + 1):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            if repetition:
+                took[name].append(time.perf_counter() - began)
+    return took
+
+
+if __name__ == "__main__":
+    main()
