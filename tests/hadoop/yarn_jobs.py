@@ -88,9 +88,8 @@ class Training:
         return found
 
     def version(self):
-        """The table's last version; -1 while there is none."""
-        latest = self.table.latest()
-        return -1 if latest is None else latest
+        """The table's last version by its name: it may be thinned away at any time. -1 while there is none."""
+        return max(self.table.numbers(), default=-1)
 
     def reach(self, version):
         """Waits until a version is there."""
