@@ -58,6 +58,7 @@ NVCC_FLAGS = [
     # Machine code for Ampere and Hopper; what comes after them compiles the PTX when hdl._cuda is first used there.
     "-gencode=arch=compute_80,code=sm_80",
     "-gencode=arch=compute_90,code=[sm_90,compute_90]",
+    "--threads=2",  # both at once
     "-Icsrc",
     "-Werror=all-warnings",
     "-Xptxas=-v,-Werror",
