@@ -192,6 +192,15 @@ cuda_core() {
   stamp cuda "$want"
 }
 
+# PyCUDA in .venv; its wheel lies in $wheels.
+pycuda() {
+  toolkit
+  wheels=dist/cuda-$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
+  rm -rf "$wheels"
+  quietly "Building PyCUDA (2 minutes the first time)" env PYTHON="$python" .ci/pycuda "$wheels"
+  quietly "Installing PyCUDA" install "$wheels"/pycuda-*.whl
+}
+
 # --- commands --------------------------------------------------------------------------------------------------------
 
 demo() {
@@ -205,6 +214,7 @@ run_tests() {
   setup test
   pydoop
   [[ ${HDL_CUDA:-} == 0 ]] || cuda_core
+  [[ " $* " != *" --gpu "* ]] || pycuda
   exec "$python" -m pytest "$@"
 }
 
@@ -225,10 +235,8 @@ cuda() {
   system_packages cuda
   setup ""
   cuda_core
-  wheels=dist/cuda-$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
-  rm -rf "$wheels" build/lib.* # in build/lib.* lies what was a module once
-  quietly "Building PyCUDA (2 minutes the first time)" env PYTHON="$python" .ci/pycuda "$wheels"
-  quietly "Installing PyCUDA" install "$wheels"/pycuda-*.whl
+  pycuda
+  rm -rf build/lib.* # modules that are no more lie there and would be packed
   HDL_CUDA=1 quietly "Gathering wheels" "$python" -m pip --disable-pip-version-check --no-input wheel \
     --no-build-isolation -c .ci/constraints.txt -w "$wheels" . "$wheels"/pycuda-*.whl
   say "There, with a driver and $("$python" -V): pip install --no-index --find-links $wheels hdl pycuda"

@@ -1,10 +1,12 @@
-"""What every test shares: the data sets, the slow tests' switch, hypothesis' settings."""
+"""What every test shares: the data sets, the switches of slow tests and of those for a GPU, hypothesis' settings."""
 
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from hdl import devices
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -15,15 +17,27 @@ settings.load_profile("hdl")
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="run the tests marked `full` too")
+    parser.addoption("--gpu", action="store_true", help="run the tests marked `gpu` too, which need one")
 
 
 def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--gpu"):
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a GPU: ./build.sh test --gpu"))
     if config.getoption("--full"):
         return
     slow = [item for item in items if item.get_closest_marker("full")]
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and item.config.getoption("--gpu"):
+        why = devices.why_not()
+        if why:
+            pytest.fail(f"--gpu, but no GPU can be used: {why}", pytrace=False)
 
 
 @pytest.fixture(scope="session")
