@@ -195,9 +195,8 @@ def main():
     parser.add_argument("--rows", type=int, nargs="+", default=range(len(ROWS)))
     options = parser.parse_args()
     ways = ["eager", "compile", "graph"]
-    print(
-        f"{devices.open('cuda:0').title}, {options.precision}; an epoch of {SAMPLES} samples; medians and (least–most)\n"
-    )
+    title = devices.open("cuda:0").title
+    print(f"{title}, {options.precision}; an epoch of {SAMPLES} samples; medians and (least–most)\n")
     print("| net, batch | hdl ms | of cuBLAS | " + " | ".join(f"{way} ×" for way in ways) + " |")
     print("|---|--:|--:|" + "--:|" * len(ways))
     for number in options.rows:
