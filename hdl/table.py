@@ -15,11 +15,11 @@ import hashlib
 import json
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from hdl.rows import CHUNK, Rows, best
 from hdl.wire import Tensors, Weights
 
 _NAME = re.compile(r"v(\d{8})\.safetensors")
+T = TypeVar("T")
 _COMMON = "common.safetensors"
 
 
@@ -118,11 +119,7 @@ class Table:
         TableError
             That file is damaged, cut short, or not this table's; earlier ones are never taken in its place silently.
         """
-        numbers = self.numbers()
-        if not numbers:
-            return None
-        self.header(numbers[-1])
-        return numbers[-1]
+        return self.header()["number"] if self.numbers() else None
 
     def header(self, number: int | None = None) -> dict[str, Any]:
         """A version's fields (default: the last version's), without its tensors; `rows` are read when asked for.
@@ -131,6 +128,8 @@ class Table:
         ------
         TableError
         """
+        if number is None:
+            return self._newest(self.header)
         number = self._number(number)
         path = self.file(number)
         try:
@@ -150,6 +149,8 @@ class Table:
         ------
         TableError
         """
+        if number is None:
+            return self._newest(self.read)
         number = self._number(number)
         try:
             with fs.open(self.file(number)) as file:
@@ -264,6 +265,16 @@ class Table:
             fs.mkdir(self.path)
         except OSError as error:
             raise TableError(f"{self.path}: cannot be made a folder: {error}") from None
+
+    def _newest(self, look: Callable[[int], T]) -> T:
+        """The last version; one that a training thins away meanwhile is not missed, as there is a later one."""
+        while True:
+            number = self._number(None)
+            try:
+                return look(number)
+            except TableError:
+                if number in self.numbers():
+                    raise
 
     def _number(self, number: int | None) -> int:
         numbers = self.numbers()

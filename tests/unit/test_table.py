@@ -124,6 +124,23 @@ def test_thinning_keeps_the_first_the_best_and_the_last_and_loses_no_row(table):
     assert table.rows() == rows
 
 
+@pytest.mark.parametrize("look", [lambda t: t.latest(), lambda t: t.header()["number"], lambda t: t.read().number])
+def test_a_version_that_is_thinned_while_it_is_looked_at_is_not_missed(table, monkeypatch, look):
+    for number in range(3):
+        table.publish(version(number))
+    real, file = Table.numbers, table.file(2)
+
+    def numbers(self):
+        found = real(self)
+        if found[-1] == 2:  # between the listing and the reading, a training goes on
+            table.publish(version(3))
+            Path(file).unlink()
+        return found
+
+    monkeypatch.setattr(Table, "numbers", numbers)
+    assert look(table) == 3
+
+
 def test_the_earliest_of_equals_is_best_and_without_validation_the_last(table):
     table.publish(version(0))
     table.publish(version(1, rows=[row(1)]))
