@@ -1,5 +1,6 @@
 import platform
 import shutil
+import sys
 
 import pytest
 
@@ -16,11 +17,23 @@ def native():
     return emulated.build()
 
 
-@pytest.fixture
-def device(native, monkeypatch):
-    """A device of which hdl sees nothing but that it is slow."""
-    monkeypatch.setitem(__import__("sys").modules, "hdl._cuda", native)
-    monkeypatch.setattr(hdl, "_cuda", native, raising=False)
-    found = emulated.Device()
+@pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
+def device(request, monkeypatch):
+    """A device that counts what is sent to it, and says that as much is free as a test wants."""
+    if request.param == "gpu":
+        found = emulated.Watched(devices.open("cuda:0"))
+    else:
+        native = request.getfixturevalue("native")
+        monkeypatch.setitem(sys.modules, "hdl._cuda", native)
+        monkeypatch.setattr(hdl, "_cuda", native, raising=False)
+        found = emulated.Watched(emulated.Device())
     monkeypatch.setattr(devices, "open", lambda name: found)
     return found
+
+
+@pytest.fixture
+def emulator(device):
+    """For tests that turn what only the emulator has."""
+    if not isinstance(device.device, emulated.Device):
+        pytest.skip("of the emulator alone")
+    return device

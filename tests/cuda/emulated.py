@@ -62,9 +62,6 @@ class Device:
 
     name, title, stream = "cuda:0", "an emulated GPU", 0
 
-    def __init__(self):
-        self.sent, self.free = 0, 1 << 30  # bytes
-
     @contextlib.contextmanager
     def active(self):
         yield
@@ -73,7 +70,6 @@ class Device:
         return Buffer(nbytes)
 
     def put(self, pointer, array, aside=False):
-        self.sent += array.nbytes
         ctypes.memmove(pointer, np.ascontiguousarray(array).ctypes.data, array.nbytes)
 
     def get(self, array, pointer):
@@ -83,7 +79,24 @@ class Device:
         ctypes.memset(pointer, 0, nbytes)
 
     def memory(self):
-        return self.free, 2 << 30
+        return 1 << 30, 2 << 30
 
     def synchronize(self):
         pass
+
+
+class Watched:
+    """A device, emulated or real, that counts what is sent to it; `free` is what it says of its memory."""
+
+    def __init__(self, device):
+        self.device, self.sent, self.free = device, 0, 1 << 30  # bytes
+
+    def __getattr__(self, name):
+        return getattr(self.device, name)
+
+    def put(self, pointer, array, aside=False):
+        self.sent += array.nbytes
+        self.device.put(pointer, array, aside)
+
+    def memory(self):
+        return self.free, 2 << 30

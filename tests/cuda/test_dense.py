@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hdl import devices, ops
@@ -56,13 +56,13 @@ def jobs(draw):
     return spec, samples, draw(st.integers(1, 40)), resident
 
 
-@settings(max_examples=40, deadline=None)
-@given(jobs())
-def test_it_computes_what_the_reference_computes(native, job):
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(job=jobs())
+def test_it_computes_what_the_reference_computes(device, job):
     spec, samples, batch, resident = job
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cuda_program, "RESIDENT", resident)
-        core, reference = emulated_core(spec, native, patch), ops.make(spec, "reference")
+        core, reference = ops.make(spec, "cuda:0"), ops.make(spec, "reference")
         n = len(samples)
         order = np.random.default_rng(1).integers(0, n, 2 * n + 1)
         w = mlp.initial(spec)
@@ -85,16 +85,6 @@ def test_it_computes_what_the_reference_computes(native, job):
         np.testing.assert_allclose(state, twin, rtol=1e-3, atol=1e-4)
         assert (found.samples, found.steps) == (expected.samples, expected.steps)
         assert found.cost == pytest.approx(expected.cost, rel=1e-3, abs=1e-3)
-
-
-def emulated_core(spec, native, patch):
-    from hdl import devices
-    from tests.cuda import emulated
-
-    patch.setitem(__import__("sys").modules, "hdl._cuda", native)
-    patch.setattr("hdl._cuda", native, raising=False)
-    patch.setattr(devices, "open", lambda name: emulated.Device())
-    return ops.make(spec, "cuda:0")
 
 
 def trained(spec, samples, batch=20, epochs=2, first=0):
@@ -247,7 +237,7 @@ def test_sparse_rows_that_lie_are_refused(device):
             core.forward(mlp.initial(spec), Samples(bad, samples.y, samples.scale))
 
 
-def test_a_call_that_is_not_as_expected_says_where(device, monkeypatch):
+def test_a_call_that_is_not_as_expected_says_where(emulator, monkeypatch):
     from hdl.errors import DeviceError
 
     spec = make_spec()
