@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -200,7 +201,11 @@ class Mapper(api.Mapper):
     def map(self, context: pipes.TaskContext) -> None:
         reader, number = self.reader, context.key
         if reader.order.stage == "predict":
-            context.emit(str(number).encode(), reader.task.answers(number, reader.beat))
+            try:
+                context.emit(str(number).encode(), reader.task.answers(number, reader.beat))
+            except HdlError as error:  # Hadoop may end the task before Python has told it
+                print(f"hdl: error: {error}", file=sys.stderr, flush=True)
+                raise
             return
         messages = context.value or told(lambda: [reader.task.message(number, reader.beat)], reader.order)
         for message in messages:
