@@ -35,11 +35,13 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
         float leak, keep
         uint32_t drop
         float x
+        int32_t more, chains
+        float rho, beta
         hdl_matrix a, b, c, d, bias
     ctypedef struct hdl_cuda_rule:
         int32_t rule
         float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon
-        uint32_t key[2]
+        uint32_t key[4]
     ctypedef struct hdl_cuda_net:
         hdl_cuda_rule rule
         int32_t scored
@@ -67,7 +69,8 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
 _NOWHERE = {"at": 0, "turn": 0, "ld": 0, "arena": -1, "place": 0}
 _PLAIN = {
     "finish": 0, "tile": 0, "m": 0, "n": 0, "k": 0, "function": 0, "layer": 0, "ahead": 0, "decays": 0, "leak": 0.0,
-    "keep": 0.0, "drop": 0, "x": 0.0, "a": _NOWHERE, "b": _NOWHERE, "c": _NOWHERE, "d": _NOWHERE, "bias": _NOWHERE,
+    "keep": 0.0, "drop": 0, "x": 0.0, "more": 0, "chains": 0, "rho": 0.0, "beta": 0.0, "a": _NOWHERE, "b": _NOWHERE,
+    "c": _NOWHERE, "d": _NOWHERE, "bias": _NOWHERE,
 }
 
 
@@ -89,15 +92,15 @@ def net(rule, key, data, uintptr_t order, int64_t count, int64_t first_step=0, u
     ----------
     rule : dict
         The fields of `hdl_cuda_rule` but for the key.
-    key : (int, int)
-        Two words.
+    key : sequence of int
+        Two words, or four where there are chains.
     data : dict
         x_type, y_type, n and the addresses x, indptr, indices, scale, shift, y.
     order, rates : int
         Addresses on the device; `rates` may be 0.
     """
     cdef hdl_cuda_net c
-    c.rule = {**rule, "key": list(key)}
+    c.rule = {**rule, "key": [*key, 0, 0][:4]}
     c.scored, c.count, c.first_step = scored, count, first_step
     c.data.x_type, c.data.y_type, c.data.n = data["x_type"], data["y_type"], data["n"]
     c.data.x, c.data.y = <const void *><uintptr_t>data["x"], <const void *><uintptr_t>data["y"]

@@ -1,9 +1,9 @@
 /* finish.cuh: what becomes of a product's value while it is in a register: bias, activation, dropout, its derivative,
- * the update of the weight that it is the gradient of. Fused, because memory is what a GPU has least of. */
+ * a draw, the update of the weight that it is the gradient of. Fused, because memory is what a GPU has least of. */
 #ifndef HDL_FINISH_CUH
 #define HDL_FINISH_CUH
 
-#include "machine.cuh"
+#include "draw.cuh"
 
 namespace hdl {
 
@@ -85,7 +85,8 @@ struct target {
   const turn &t;
   const hdl_op &o;
   float *c;
-  const float *d, *bias;
+  float *d;
+  const float *bias;
   float *state;
   int m, n;
 
@@ -97,8 +98,13 @@ struct target {
   /* value v of row i, column j; outside of the matrix there is nothing to do */
   __device__ void operator()(int i, int j, float v) const {
     if (i >= m || j >= n) return;
-    float *y = c + (int64_t)i * o.c.ld + j;
-    if (o.finish <= HDL_FINISH_DERIVE && bias) v += bias[j];
+    float *y = c + (int64_t)i * o.c.ld + j, *other = d + (int64_t)i * o.d.ld + j;
+    if (bias) { /* of a gradient it is for the weights, if it is times them, or for the biases */
+      if (o.finish <= HDL_FINISH_DRAW)
+        v += bias[j];
+      else if ((i < o.decays) == (d != NULL))
+        v += d ? bias[j] * *other : bias[j];
+    }
     switch (o.finish) {
     case HDL_FINISH_ACTIVATE:
       v = activate(o.function, o.leak, v);
@@ -107,7 +113,7 @@ struct target {
       *y = v;
       break;
     case HDL_FINISH_DERIVE: {
-      float a = d[(int64_t)i * o.d.ld + j];
+      float a = *other;
       if (o.keep > 0)
         v = bits(a) == 0x80000000u ? 0 : v * o.keep * derive(o.function, o.leak, a / o.keep);
       else
@@ -115,6 +121,14 @@ struct target {
       *y = v;
       break;
     }
+    case HDL_FINISH_DRAW:
+      v = activate(o.function, o.leak, v);
+      if (d) *other = drawn(t, o, i, j, n, v);
+      if (c) *y = v * (o.chains ? o.x * (float)t.rows : o.x);
+      break;
+    case HDL_FINISH_SPARSE:
+      *y = pushed(t, o, v, d ? other : NULL);
+      break;
     case HDL_FINISH_UPDATE: {
       v /= (float)t.rows;
       if (i < o.decays) v += t.rule->l2 * *y + (*y > 0 ? t.rule->l1 : *y < 0 ? -t.rule->l1 : 0);

@@ -50,14 +50,21 @@ typedef enum {
   HDL_OP_LOSS = 4,   /* A [B, n] = what reaches the output: C = its delta, D = predictions, and costs; the targets are
                         B, or the data's y where there is no B; C and D may be none */
   HDL_OP_LIMIT = 5,  /* C [k, n]: columns scaled back to the rule's max_norm */
-  HDL_OP_FILL = 6    /* C [m, n] = x */
+  HDL_OP_FILL = 6,   /* C [m, n] = A, or x where there is none */
+  HDL_OP_NORMS = 7,  /* C [n] = x times the squared norms of the columns of A [k, n] */
+  HDL_OP_BEND = 8    /* A [B, n] = codes: D = their slopes f' and, where BIAS = squared norms s of W's columns, the
+                        contractive term: costs x/2 f'² s, and C, the codes' delta, += x f' f'' s */
 } hdl_op_kind;
 
 typedef enum {
   HDL_FINISH_ACTIVATE = 0, /* C = f(v + bias), dropped as layer `layer` */
   HDL_FINISH_DERIVE = 1,   /* C = (v + bias) f'(a), with D = a = f(…) */
-  HDL_FINISH_UPDATE = 2,   /* v is the sum of a gradient: C, in the weights, takes the rule's step */
-  HDL_FINISH_ADD = 3       /* C += v */
+  HDL_FINISH_DRAW = 2,     /* p = f(v + bias): C = x p, and D = 1 or 0 with probability p, or normal about it if f is
+                              linear; draws of `layer`; C or D may be none */
+  HDL_FINISH_UPDATE = 3,   /* v is the sum of a gradient: C, in the weights, takes the rule's step; a bias, if any, is
+                              added to v: in the weights' rows times D, or without D in the biases' row */
+  HDL_FINISH_ADD = 4,      /* C += v, with a bias as above */
+  HDL_FINISH_SPARSE = 5    /* v is the sum of codes: C = what their mean costs by each; D = running mean, which moves */
 } hdl_finish;
 
 typedef enum { HDL_TILE_WARP = 0, HDL_TILE_32 = 1, HDL_TILE_64 = 2, HDL_TILE_128 = 3 } hdl_tile;
@@ -66,19 +73,22 @@ typedef struct {
   int32_t kind, finish, tile; /* hdl_op_kind, hdl_finish, hdl_tile */
   int32_t m, n, k;            /* negative: that many times B */
   int32_t function;           /* hdl_activation of finish, hdl_loss of LOSS */
-  int32_t layer;              /* of the dropout stream */
+  int32_t layer;              /* of the dropout stream; DRAW: 2t for hidden units of Gibbs step t, 2t + 1 for visible */
   int32_t ahead;              /* GATHER: 1 is of the next mini-batch */
   int32_t decays;             /* UPDATE: rows 0 … decays have penalties, those after them are biases */
   float leak, keep;           /* slope of the leaky relu; 1/(1-p) of dropout, 0 for none */
   uint32_t drop;              /* 65536 p */
-  float x;
+  float x;                    /* SPARSE: what the running mean keeps of itself */
+  int32_t more;               /* products: rows along k beside those k */
+  int32_t chains;             /* 1: rows are persistent chains, with draws of their own, and x is times B */
+  float rho, beta;            /* SPARSE: target of the mean, and strength */
   hdl_matrix a, b, c, d, bias;
 } hdl_op;
 
 typedef struct { /* hdl_update without its rates, and the key of the draws */
   int32_t rule;
   float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon;
-  uint32_t key[2];
+  uint32_t key[4]; /* of the dropout or the Gibbs stream, and of the chains' */
 } hdl_cuda_rule;
 
 typedef struct { /* what one of the nets has of its own; addresses on the device */

@@ -1,8 +1,8 @@
-/* jobs.cuh: operations that are no products, a row (or 32 columns) a warp: samples gathered, costs, norms limited. */
+/* jobs.cuh: operations that are no products, a row (or 32 columns) a warp: samples gathered, costs, norms. */
 #ifndef HDL_JOBS_CUH
 #define HDL_JOBS_CUH
 
-#include "machine.cuh"
+#include "finish.cuh"
 
 namespace hdl {
 
@@ -50,16 +50,21 @@ static __device__ __noinline__ void gather(const turn &t, const hdl_op &o, int r
   }
 }
 
+/* Row r costs so much; only one warp may say so in a phase. Whoever writes that it failed writes the same. */
+static __device__ inline void pay(const turn &t, int r, float cost, uint32_t *failed) {
+  t.call->cost[(int64_t)t.net * t.call->rows + r] += cost;
+  if (!(fabsf(cost) < INFINITY)) *failed = (uint32_t)t.step + 1;
+}
+
 /* Row r: output, cost and delta; hdl_loss. Cross-entropies come straight from z: no logarithm of 0 is ever taken. */
 static __device__ __noinline__ void loss(const turn &t, const hdl_op &o, int r, uint32_t *failed) {
-  const hdl_cuda_call &call = *t.call;
   int lane = threadIdx.x & 31, n = o.n;
   int64_t sample = t.order[r];
   const float *z = t(o.a) + (int64_t)r * o.a.ld, *goal = t(o.b);
   float *delta = t(o.c), *out = t(o.d);
   if (delta) delta += (int64_t)r * o.c.ld;
   if (out) out += (int64_t)r * o.d.ld;
-  bool classes = !goal && t.own->data.y_type == HDL_CLASS, scored = t.own->scored;
+  bool classes = !goal && t.own->data.y_type == HDL_CLASS, scored = goal || t.own->scored;
   int label = scored && classes ? ((const int32_t *)t.own->data.y)[sample] : -1;
   if (goal)
     goal += (int64_t)r * o.b.ld;
@@ -115,14 +120,12 @@ static __device__ __noinline__ void loss(const turn &t, const hdl_op &o, int r, 
     right = warp_min(!wrong);
   }
   if (lane || !scored) return;
-  int64_t slot = (int64_t)t.net * call.rows + r; /* only this warp, in this step */
-  call.cost[slot] += cost;
-  call.correct[slot] += right;
-  if (!(fabsf(cost) < INFINITY)) *failed = (uint32_t)t.step + 1; /* whoever writes, writes the same */
+  t.call->correct[(int64_t)t.net * t.call->rows + r] += right;
+  pay(t, r, cost, failed);
 }
 
 /* Columns 32*group … of W [k, n]: scaled back to the rule's max_norm (Srivastava et al. 2014, section 5.1). */
-static __device__ inline void limit(const turn &t, const hdl_op &o, int group) {
+static __device__ __noinline__ void limit(const turn &t, const hdl_op &o, int group) {
   int column = group * 32 + (threadIdx.x & 31);
   if (column >= o.n || !(t.rule->max_norm > 0)) return;
   float *w = t(o.c) + column, sum = 0;
@@ -132,9 +135,52 @@ static __device__ inline void limit(const turn &t, const hdl_op &o, int group) {
     for (int i = 0; i < o.k; i++) w[(int64_t)i * o.c.ld] *= t.rule->max_norm / norm;
 }
 
-static __device__ inline void fill(const turn &t, const hdl_op &o, int r) {
-  float *c = t(o.c) + (int64_t)r * o.c.ld;
-  for (int j = threadIdx.x & 31; j < o.n; j += 32) c[j] = o.x;
+static __device__ __noinline__ void fill(const turn &t, const hdl_op &o, int r) {
+  float *c = t(o.c) + (int64_t)r * o.c.ld, x = o.chains ? o.x * (float)t.rows : o.x;
+  const float *a = t(o.a);
+  if (a) a += (int64_t)r * o.a.ld;
+  for (int j = threadIdx.x & 31; j < o.n; j += 32) c[j] = a ? a[j] : x;
+}
+
+/* Columns 8*group … of A [k, n]: a quarter of the rows for each lane */
+static __device__ __noinline__ void norms(const turn &t, const hdl_op &o, int group) {
+  int lane = threadIdx.x & 31, column = group * 8 + lane % 8, k = column < o.n ? t.extent(o.k) : 0;
+  const float *a = t(o.a) + column;
+  float sum = 0;
+#pragma unroll 4
+  for (int i = lane / 8; i < k; i += 4) sum = fmaf(a[(int64_t)i * o.a.ld], a[(int64_t)i * o.a.ld], sum);
+  sum += __shfl_xor_sync(0xffffffffu, sum, 8);
+  sum += __shfl_xor_sync(0xffffffffu, sum, 16);
+  if (lane < 8 && column < o.n) t(o.c)[column] = o.x * sum;
+}
+
+/* f''/f' of an activation, written with a = f(x); those that are straight have none */
+static __device__ inline float bend(int function, float a) {
+  switch (function) {
+  case HDL_SIGMOID:
+    return 1 - 2 * a;
+  case HDL_TANH:
+    return -2 * a;
+  case HDL_LECUN_TANH:
+    return -4.f / 3.f / 1.7159f * a;
+  default:
+    return 0;
+  }
+}
+
+/* Row r: Rifai et al. 2011 */
+static __device__ __noinline__ void contract(const turn &t, const hdl_op &o, int r, uint32_t *failed) {
+  const float *a = t(o.a) + (int64_t)r * o.a.ld, *norm = t(o.bias);
+  float *delta = t(o.c) + (int64_t)r * o.c.ld, *slope = t(o.d) + (int64_t)r * o.d.ld, cost = 0;
+  for (int j = threadIdx.x & 31; j < o.n; j += 32) {
+    float f = slope[j] = derive(o.function, o.leak, a[j]);
+    if (!norm) continue;
+    float each = o.x * f * f * norm[j];
+    delta[j] += each * bend(o.function, a[j]);
+    cost += 0.5f * each;
+  }
+  cost = warp_sum(cost);
+  if (norm && !(threadIdx.x & 31)) pay(t, r, cost, failed);
 }
 
 } // namespace hdl

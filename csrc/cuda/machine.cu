@@ -29,6 +29,7 @@ static __device__ inline int tiles(const turn &t, const hdl_op &o, bool &warps) 
   int m = t.extent(o.m), n = t.extent(o.n), size = 16 << tile_of(t, o);
   warps = o.kind > HDL_OP_TN || o.tile == HDL_TILE_WARP;
   if (o.kind == HDL_OP_LIMIT) return (n + 31) / 32;
+  if (o.kind == HDL_OP_NORMS) return (n + 7) / 8;
   if (o.kind > HDL_OP_TN) return m;
   if (warps) return (m + 15) / 16 * ((n + 7) / 8);
   return (m + size - 1) / size * ((n + size - 1) / size);
@@ -73,6 +74,10 @@ static __device__ void phase(const turn &now, const hdl_op *ops, int from, int t
         loss(t, o, u, failed);
       else if (o.kind == HDL_OP_LIMIT)
         limit(t, o, u);
+      else if (o.kind == HDL_OP_NORMS)
+        norms(t, o, u);
+      else if (o.kind == HDL_OP_BEND)
+        contract(t, o, u, failed);
       else
         fill(t, o, u);
     }

@@ -87,7 +87,7 @@ static __device__ __noinline__ void finish_tile(const turn &t, const hdl_op &o, 
 /* A warp's tile [16, 8] straight from where the factors lie: for nets that fit into shared memory or the L1 cache. */
 template <int P, int KIND> static __device__ __noinline__ void warp_product(const turn &t, const hdl_op &o, int tile) {
   const float *a = t(o.a), *b = t(o.b);
-  int m = t.extent(o.m), n = t.extent(o.n), k = t.extent(o.k), across = (n + 7) / 8;
+  int m = t.extent(o.m), n = t.extent(o.n), k = t.extent(o.k) + o.more, across = (n + 7) / 8;
   int m0 = tile / across * 16, n0 = tile % across * 8, lda = o.a.ld, ldb = o.b.ld;
   float c[1][1][4] = {};
   /* Rows and columns outside are the last ones again, and never stored; along k they are zero. */
@@ -134,7 +134,7 @@ static __device__ __noinline__ void block_product(const turn &t, const hdl_op &o
   typedef staging<SIZE> S;
   const int MT = SIZE / 32, NT = SIZE / 32;
   const float *a = t(o.a), *b = t(o.b);
-  int m = t.extent(o.m), n = t.extent(o.n), k = t.extent(o.k), across = (n + SIZE - 1) / SIZE;
+  int m = t.extent(o.m), n = t.extent(o.n), k = t.extent(o.k) + o.more, across = (n + SIZE - 1) / SIZE;
   int m0 = tile / across * SIZE, n0 = tile % across * SIZE, slices = (k + DEPTH - 1) / DEPTH;
   int64_t lda = o.a.ld, ldb = o.b.ld;
   auto fetch = [&](int slice) {

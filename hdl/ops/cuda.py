@@ -267,8 +267,8 @@ class Cuda:
             at, ends = pool.put("rates", np.concatenate(each)), _offsets(each)
             rates = [at + 12 * end for end in ends]
         nets = [
-            self._native.net(self._rule(work.spec or self.spec), keys.words(*(work.key or NO_KEY), self._purpose, 0, 2).tolist(), own,
-                             order + 8 * start, len(work.order), work.first_step, rate, work.samples.y is not None)
+            self._native.net(self._rule(work.spec or self.spec), self._words(work.key), own, order + 8 * start,
+                             len(work.order), work.first_step, rate, work.samples.y is not None)
             for work, own, start, rate in zip(works, data, orders, rates, strict=True)
         ]  # fmt: skip
         if fresh:
@@ -291,7 +291,9 @@ class Cuda:
             resident=program.resident, by_place=by_place,
         )  # fmt: skip
 
-    _purpose = _DROPOUT
+    def _words(self, key: Key | None) -> list[int]:
+        """Of the key of the draws."""
+        return keys.words(*(key or NO_KEY), _DROPOUT, 0, 2).tolist()
 
     def _packed(self, what: str, rows: int) -> tuple[cuda_program.Program, int, int]:
         name = f"{what} {rows}"

@@ -8,8 +8,8 @@ Letters: B rows of a mini-batch, I inputs, O outputs, L layers, P parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from hdl.spec import Spec
 
 W, S, T, G = range(4)  # arenas: weights, state, working memory, what goes out
-NN, NT, TN, GATHER, LOSS, LIMIT, FILL = range(7)
-ACTIVATE, DERIVE, UPDATE, ADD = range(4)  # what becomes of a product's values
+NN, NT, TN, GATHER, LOSS, LIMIT, FILL, NORMS, BEND = range(9)
+ACTIVATE, DERIVE, DRAW, UPDATE, ADD, SPARSE = range(6)  # what becomes of a product's values
 LOSSES = {"softmax": 0, "sigmoid": 1, "squared": 2, "sigmoid_squared": 3}
 ACTIVATIONS = {"linear": 0, "sigmoid": 1, "tanh": 2, "lecun_tanh": 3, "relu": 4, "leaky_relu": 5}
 SIZES = {1: 32, 2: 64, 3: 128}  # sides of a block's tiles
@@ -42,7 +42,15 @@ class Matrix:
 
     def column(self, number: int) -> Matrix:
         """From that column on."""
-        return Matrix(self.at + number, self.ld, self.arena, self.turn, self.place)
+        return replace(self, at=self.at + number)
+
+    def row(self, number: int) -> Matrix:
+        """From that row on."""
+        return replace(self, at=self.at + number * self.ld)
+
+    def halves(self) -> Matrix:
+        """Each row as two, one after the other."""
+        return replace(self, ld=self.ld // 2)
 
     def fields(self) -> dict[str, int]:
         return dict(vars(self))
@@ -69,10 +77,10 @@ class Program:
     phases: list[list[dict[str, Any]]] = field(default_factory=lambda: [[]])
     resident: bool = False
 
-    def matrix(self, columns: int, turns: int = 1) -> Matrix:
+    def matrix(self, columns: int, turns: int = 1, rows: int | None = None) -> Matrix:
         """Working memory [B, columns]; rows begin at 16 bytes, which lets them be copied four floats at a time."""
-        ld = -(-columns // 4) * 4
-        at, size = self.memory, self.rows * ld
+        ld = padded(columns)
+        at, size = self.memory, (self.rows if rows is None else rows) * ld
         self.memory += size * turns
         return Matrix(at, ld, T, size if turns > 1 else 0)
 
@@ -82,10 +90,14 @@ class Program:
             self.phases.append([])
 
     def add(self, kind: int, c: Matrix | None = None, at: int = -1, **fields: Any) -> None:
-        """One operation, in the last phase or in phase `at`."""
-        if c is not None:
-            fields["c"] = c
-        self.phases[at].append({"kind": kind, **fields})
+        """One operation, in the last phase or in phase `at`; what is None is not there."""
+        self.phases[at].append({"kind": kind, "c": c, **fields})
+
+    def lay(self, operations: Iterable[dict[str, Any]], first: int = 1) -> None:
+        """Operations in phases one after the other, beside those that are there."""
+        for number, each in enumerate(operations, first):
+            self.phases += [[] for _ in range(len(self.phases), number + 1)]
+            self.phases[number].append(each)
 
     def gather(self, x: Matrix, inputs: int, **fields: Any) -> None:
         """Samples of each mini-batch into x, with a column of ones beside them.
@@ -93,13 +105,17 @@ class Program:
         With two buffers the first mini-batch's come in phase 0, those of each next one in the last phase; else they
         are what a mini-batch begins with.
         """
-        for turn in sorted({0, x.turn}):
-            self.add(FILL, Matrix(x.at + turn + inputs, x.ld), at=0, m=self.rows, n=1, x=1.0)
+        self.column(x.column(inputs), 1.0)
         if x.turn:
             self.add(GATHER, x, at=0, m=-1, n=inputs, **fields)
             self.add(GATHER, x, m=-1, n=inputs, ahead=1, **fields)
         else:
             self.phases.insert(1, [{"kind": GATHER, "c": x, "m": -1, "n": inputs, **fields}])
+
+    def column(self, c: Matrix, x: float, rows: int | None = None) -> None:
+        """A column that is x all the time, in both buffers."""
+        for turn in sorted({0, c.turn}):
+            self.add(FILL, Matrix(c.at + turn, c.ld), at=0, m=self.rows if rows is None else rows, n=1, x=x)
 
     def settle(self, room: int) -> None:
         """Chooses tiles; `room` is what weights and state take, in floats."""
@@ -135,7 +151,11 @@ class Program:
         """The table, and where in it each phase begins, with its end: int32 [phases + 1]."""
         flat = [each for phase in self.phases for each in phase]
         plain = [
-            {name: value.fields() if isinstance(value, Matrix) else value for name, value in each.items()}
+            {
+                name: value.fields() if isinstance(value, Matrix) else value
+                for name, value in each.items()
+                if value is not None
+            }
             for each in flat
         ]
         bounds = np.cumsum([0] + [len(phase) for phase in self.phases], dtype=np.int32)
@@ -161,7 +181,7 @@ def dense(
     x = program.matrix(widths[0] + 1, turns)
     values = [x] + [program.matrix(width + 1) for width in widths[1:-1]] + [program.matrix(widths[-1])]
     for value, width in zip(values[1:-1], widths[1:-1], strict=True):
-        program.add(FILL, value.column(width), m=rows, n=1, x=1.0)
+        program.column(value.column(width), 1.0)
     weights = [Matrix(at, width, W) for (at, _), width in zip(offsets, widths[1:], strict=True)]
     for layer in range(layers):
         program.phase()
@@ -194,6 +214,11 @@ def dense(
     room = sum((a + 1) * b for a, b in pairwise(widths)) * (1 + state_vectors)
     program.settle(room)
     return program
+
+
+def padded(columns: int) -> int:
+    """Floats of a row that begins at 16 bytes as the one before it did."""
+    return -(-columns // 4) * 4
 
 
 def dropped(share: float) -> dict[str, Any]:
