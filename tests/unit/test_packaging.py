@@ -68,8 +68,9 @@ def test_the_sdist_holds_sources_and_nothing_made(built):
     with tarfile.open(built[0]) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
     needed = ["csrc/hdl.h", "hdl/_cpu.pyx", "setup.py", "build.sh", "LICENSE", "hdl/streaming/mapper.py"]
+    needed += ["csrc/cuda/machine.cu", "csrc/cuda/machine.cuh", "hdl/_cuda.pyx", ".ci/pycuda"]
     assert not set([*needed, "streaming/mapper.py", "tests/unit/test_packaging.py"]) - set(names)
-    assert not [name for name in names if name.endswith((".so", ".o", ".pyc", "_cpu.c"))]
+    assert not [name for name in names if name.endswith((".so", ".o", ".pyc", "_cpu.c", "_cuda.c"))]
 
 
 @pytest.mark.full
@@ -80,7 +81,7 @@ def test_the_wheel_holds_the_core_and_no_sources(built):
         core = next(name for name in names if name.startswith("hdl/_cpu") and name.endswith(".so"))
         kernels = archive.read(core)
     assert {"hdl/cli/__init__.py", "hdl/streaming/mapper.py"} <= set(names)
-    assert not [name for name in names if name.endswith((".pyx", ".c", ".h")) or name.startswith(("tests/", "csrc/"))]
+    assert not [name for name in names if name.endswith((".pyx", ".c", ".h", ".cu", ".cuh")) or name.startswith(("tests/", "csrc/"))]
     for isa in ["generic", "avx2", "avx512"] if os.uname().machine == "x86_64" else ["generic"]:
         assert f"hdl_activate_{isa}".encode() in kernels
 
