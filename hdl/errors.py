@@ -68,9 +68,19 @@ class VersionExists(TableError, FileExistsError):
 
 
 class NonFinite(HdlError, FloatingPointError):
-    """Weights, a cost or a gradient became NaN or infinite; nothing was published."""
+    """Weights, a cost or a gradient became NaN or infinite; nothing was published.
+
+    Attributes
+    ----------
+    nets : dict of int to str
+        Of nets that were trained side by side: the places of those that failed, and what is to be said of each.
+    """
 
     exit_code = 5
+
+    def __init__(self, *said: object, nets: dict[int, str] | None = None):
+        super().__init__(*said)
+        self.nets = nets or {}
 
 
 class WorkerError(HdlError, RuntimeError):

@@ -103,7 +103,10 @@ NO_KEY = Key()
 
 
 class Work(NamedTuple):
-    """What `train` is given for one of the nets that are trained side by side; all have one spec and one batch."""
+    """What `train` is given for one of the nets that are trained side by side; all have one batch.
+
+    `spec` is the net's own where it is not that of the operations: it may differ in what `meeting.alike` leaves out.
+    """
 
     w: NDArray
     state: NDArray
@@ -113,6 +116,7 @@ class Work(NamedTuple):
     first_step: int = 0
     key: Key | None = None
     more: dict[str, NDArray] = {}  # noqa: RUF012 - never written to
+    spec: Spec | None = None
 
 
 def make(spec: Spec, backend: str = "cpu", threads: int = 1, isa: str | None = None) -> Core | Cuda | Reference:

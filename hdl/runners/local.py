@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ class LocalRunner(Runner):
     def open(self, job: Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:
         self._notify, self._shards = notify, len(cuts)
         if self.workers == 1:
-            self._host = Host(job.data, job.options, dict(enumerate(cuts)), self.threads, self.device, self.memory)
+            self._host = self.host(job, dict(enumerate(cuts)))
             return
         # Neighbours in number are siblings in the tree, so each worker joins most of what it makes.
         count = min(self.workers, len(cuts))
@@ -97,6 +97,10 @@ class LocalRunner(Runner):
                 "memory": self.memory // count,
             }
             self._staff.append(_Process(number, list(own), wire.pack("open", fields), self.threads, self.deadline))
+
+    def host(self, job: Job, cuts: Mapping[int, Sequence[Portion]]) -> Host:
+        """What does the work in this process, where one worker does all of it."""
+        return Host(job.data, job.options, cuts, self.threads, self.device, self.memory)
 
     def isa(self) -> str:
         def tell(text: str) -> None:

@@ -80,12 +80,16 @@ class Host:
 
     def prepare(self, plan: Plan) -> None:
         """Takes what all rounds share."""
-        if self.plan is None or not _same_samples(self.plan, plan):
+        if self.plan is None or not same_samples(self.plan, plan):
             self._shards = {}
         self.plan, self.common = plan, None
-        self.ops = operations(plan, self.device, self.threads)
+        self.ops = self.operations(plan)
         if plan.spec.sync.mode == "genetic":
             self.common = common_samples(plan)
+
+    def operations(self, plan: Plan) -> Any:
+        """What computes."""
+        return operations(plan, self.device, self.threads)
 
     def shard(self, number: int, beat: Beat) -> Shard:
         """A shard, decoded when first needed and then kept."""
@@ -165,7 +169,7 @@ def operations(plan: Plan, device: str = "cpu", threads: int = 1) -> Any:
     return predict.operations(plan.spec, make, predict.layers_below(plan.spec, Table(plan.table)))
 
 
-def _same_samples(a: Plan, b: Plan) -> bool:
+def same_samples(a: Plan, b: Plan) -> bool:
     """Whether shards that were decoded for one plan are those of another."""
     (fields, tensors), (others, more) = a.schema.to_parts(), b.schema.to_parts()
     same = json.dumps(fields) == json.dumps(others) and tensors.keys() == more.keys()

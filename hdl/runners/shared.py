@@ -1,0 +1,110 @@
+"""Local trainings of one process that read the same data: it is decoded once, and on a GPU they may go side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hdl import ops
+from hdl.data import Portion, Shard, Summary
+from hdl.ops.meeting import Meeting
+from hdl.runners import kinds
+from hdl.runners.base import Job, Plan
+from hdl.runners.local import LocalRunner
+from hdl.runners.work import Beat, Host, same_samples
+from hdl.spec import Spec
+
+
+class Shared:
+    """What trainings on one dataset have read. Whoever comes first reads, the others wait for it.
+
+    Parameters
+    ----------
+    kept : int
+        How many ways to cut and hold out samples are remembered at once; the one used longest ago is forgotten.
+    """
+
+    def __init__(self, kept: int = 1):
+        self.kept, self.lock = kept, threading.RLock()
+        self.summaries: dict[int, list[Summary]] = {}  # by the number of shards
+        self.read: dict[int, dict[int, Any]] = {}  # by the number of shards: blocks that were read on the way
+        self._shards: list[tuple[Plan, dict[int, Shard]]] = []
+
+    def shards(self, plan: Plan) -> dict[int, Shard]:
+        """Those of a plan, as far as they are decoded; to be filled under the lock."""
+        count = plan.spec.shards
+        found = next((at for at, (known, _) in enumerate(self._shards) if known.spec.shards == count
+                      and same_samples(known, plan)), None)  # fmt: skip
+        self._shards.append((plan, {}) if found is None else self._shards.pop(found))
+        del self._shards[: -self.kept]
+        return self._shards[-1][1]
+
+
+class SharedRunner(LocalRunner):
+    """A local runner of one worker, one of several in this process.
+
+    Parameters
+    ----------
+    shared : Shared
+        Of all trainings on the same data.
+    meeting : Meeting, optional
+        Where the mini-batches of trainings in other threads are met.
+    threads, device : as LocalRunner's
+    """
+
+    def __init__(self, shared: Shared, meeting: Meeting | None = None, threads: int | None = None, device: str = "cpu"):
+        super().__init__(1, threads, device=device)
+        self.shared, self.meeting = shared, meeting
+
+    def host(self, job: Job, cuts: Mapping[int, Sequence[Portion]]) -> Host:
+        memory = self.memory // self.shared.kept
+        host = _Guest(job.data, job.options, cuts, self.threads, self.device, memory)
+        host.shared, host.meeting = self.shared, self.meeting
+        host._read = self.shared.read.setdefault(len(cuts), {})
+        return host
+
+
+class _Guest(Host):
+    """A host that reads nothing that another one has read."""
+
+    shared: Shared
+    meeting: Meeting | None
+
+    def operations(self, plan: Plan) -> Any:
+        return self.meeting.seat(plan.spec) if self.meeting else super().operations(plan)
+
+    def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:
+        with self.shared.lock:
+            if len(self.cuts) not in self.shared.summaries:
+                self.shared.summaries[len(self.cuts)] = super().summarise(numbers, beat)
+            return self.shared.summaries[len(self.cuts)]
+
+    def shard(self, number: int, beat: Beat) -> Shard:
+        with self.shared.lock:
+            if number not in self._shards:
+                known = self.shared.shards(self.plan)
+                if number not in known:
+                    known[number] = super().shard(number, beat)
+                self._shards[number] = known[number]
+            return self._shards[number]
+
+
+def meeting(members: int, device: str, threads: int = 1) -> Meeting:
+    """A meeting on a GPU: see `hdl.ops.meeting`.
+
+    Parameters
+    ----------
+    members : int
+    device : {'cuda', 'cuda:N'}
+    """
+
+    def make(spec: Spec) -> Any:
+        return ops.make(spec, kinds.backend(kinds.CUDA, device)[0], threads)
+
+    return Meeting(members, make)
+
+
+def ways(specs: Sequence[Spec]) -> int:
+    """How many different samples trainings read: see `Shared`."""
+    return len({(spec.seed, spec.validation, spec.shards, spec.scale, spec.model) for spec in specs})
