@@ -362,3 +362,14 @@ def test_nets_whose_samples_do_not_fit_together_take_turns(device):
         found.append(([work.w.tobytes() for work in own], results))
     assert found[0][0] == found[1][0]
     assert found[0][1] == found[1][1]
+
+
+@pytest.mark.parametrize("outputs", [4, 70])
+def test_the_first_of_several_largest_outputs_is_the_answer(device, outputs):
+    spec = make_spec((5, outputs))
+    for targets in (False, True):
+        samples = make_samples(spec, 40, targets=targets)
+        best = samples.y.argmax(axis=1) if targets else samples.y
+        w = np.zeros((outputs * 6), np.float32)
+        w[5 * outputs + 2 :: max(1, outputs - 3)] = 1  # biases of output 2 and, among many, of the last but one
+        assert ops.make(spec, "cuda:0").forward(w, samples)[1].correct == (best == 2).sum()
