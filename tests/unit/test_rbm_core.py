@@ -2,98 +2,26 @@
 
 import numpy as np
 import pytest
-import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdl import ops
 from hdl.errors import Interrupted, SpecError
 from hdl.ops import Samples, rules
-from tests.unit.rbms import KEY, make_chains, make_data, make_spec, make_weights
-
-
-@st.composite
-def jobs(draw):
-    net = [draw(st.integers(1, 90)), draw(st.integers(1, 90))]
-    spec = make_spec(
-        net,
-        l1=draw(st.sampled_from([0, 0.01])),
-        l2=draw(st.sampled_from([0, 0.1])),
-        optimizer={"name": draw(st.sampled_from(sorted(rules.VECTORS))), "lr": 0.05},
-        visible=draw(st.sampled_from(["binary", "gaussian"])),
-        k=draw(st.integers(1, 3)),
-        persistent=draw(st.booleans()),
-        chains=draw(st.sampled_from([1, 7, 70])),
-        beta=draw(st.sampled_from([0, 0.5])),
-    )
-    n = draw(st.integers(1, 60))
-    v, rng = make_data(spec, n), np.random.default_rng(1)
-    kind = draw(st.sampled_from(["float", "uint8", "csr"]))
-    scale = (rng.random(net[0]) + 0.5).astype(np.float32)
-    samples = Samples(v)
-    if kind == "uint8":
-        samples = Samples(rng.integers(0, 256, v.shape).astype(np.uint8), None, scale / 255, scale / 9)
-    elif kind == "csr":
-        samples = Samples(scipy.sparse.csr_array(v * (rng.random(v.shape) < 0.5)), None, scale)
-    return spec, samples, draw(st.integers(1, 70))
-
-
-def near(actual, expected, tolerance=2e-4):
-    """Near in all but a few places: a draw within rounding of its probability may fall on the other side."""
-    bound = tolerance * max(1.0, np.abs(expected).max(initial=0))
-    assert (np.abs(actual - expected) > bound).sum() <= 0.005 * expected.size
+from tests.unit.rbms import KEY, check_all, check_rule, jobs, make_chains, make_data, make_spec, make_weights
 
 
 @settings(max_examples=60)
 @given(jobs(), st.sampled_from([1, 2]), st.integers(0, 2))
 def test_the_core_agrees_with_the_reference(job, threads, kernels):
     found = pytest.importorskip("hdl._cpu").isas()
-    spec, samples, batch = job
-    core, reference = ops.make(spec, "cpu", threads, found[kernels % len(found)]), ops.make(spec, "reference")
-    order = np.random.default_rng(2).integers(0, len(samples), 50)
-    w = make_weights(spec, scale=0.3 / np.sqrt(max(spec.net))).astype(np.float32)
-    double = w.astype(np.float64)
-    chains = make_chains(spec)
-    twin = None if chains is None else chains.astype(np.float64)
-    g, seen = core.gradient(w, samples, order, KEY, chains=chains)
-    expected, told = reference.gradient(double, samples, order, KEY, chains=twin)
-    assert g.shape == (core.layout.statistics,)
-    near(g, expected)
-    if chains is not None:
-        near(chains, twin)
-    assert seen.cost == pytest.approx(told.cost, rel=1e-3, abs=1e-4)
-    assert (seen.samples, seen.correct) == (told.samples, 0)
-    out, seen = core.forward(w, samples, order)
-    expected, told = reference.forward(double, samples, order)
-    near(out, expected)
-    assert seen.cost == pytest.approx(told.cost, rel=1e-4, abs=1e-4)
-    near(core.encode(w, samples, order), reference.encode(double, samples, order))
-    if spec.optimizer.name in ("sgd", "momentum", "nesterov") and not spec.l1:
-        lr, vectors = np.full(ops.steps(50, batch), 1e-3, np.float32), core.state_vectors
-        state, other = np.zeros((vectors, w.size), np.float32), np.zeros((vectors, w.size))
-        told = reference.train(double, other, samples, order, batch, lr, 5, KEY, chains=twin)
-        seen = core.train(w, state, samples, order, batch, lr, 5, KEY, chains=chains)
-        near(w, double, 1e-3)
-        near(state, other, 1e-3)
-        assert seen.cost == pytest.approx(told.cost, rel=1e-2, abs=1e-3)
-        assert (seen.samples, seen.steps) == (told.samples, told.steps)
+    check_all(ops.make(job[0], "cpu", threads, found[kernels % len(found)]), *job)
 
 
 @pytest.mark.parametrize("rule", sorted(rules.VECTORS))
 def test_the_cores_rules_are_the_references(rule):
-    """Far from convergence and with large biases no gradient is near 0, where the rules are smooth."""
     pytest.importorskip("hdl._cpu")
-    spec = make_spec("9-5", l1=0.01, l2=0.02, optimizer={"name": rule, "momentum": 0.8, "epsilon": 1e-3})
-    core, reference = ops.make(spec, "cpu"), ops.make(spec, "reference")
-    v = np.random.default_rng(3).random((40, 9)).astype(np.float32) + 2  # far outside of what means can be
-    w = make_weights(spec).astype(np.float32)
-    double = w.astype(np.float64)
-    state, other = np.zeros((core.state_vectors, w.size), np.float32), np.zeros((core.state_vectors, w.size))
-    lr = np.full(5, 0.01, np.float32)
-    core.train(w, state, Samples(v), np.arange(40), 8, lr, 3, KEY)
-    reference.train(double, other, Samples(v), np.arange(40), 8, lr, 3, KEY)
-    np.testing.assert_allclose(w, double, rtol=1e-3, atol=1e-3)
-    near(state, other, 1e-3)
+    check_rule(rule, "cpu")
 
 
 def trained(spec, threads, isa, v, batch):
