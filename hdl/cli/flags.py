@@ -131,13 +131,8 @@ _BY_KEY = {flag.key: flag for flag in FLAGS}
 
 def spec_options(command: click.Command) -> click.Command:
     """Add the flags of the spec, `--spec` among them, to a command."""
-    defaults = Spec().model_dump()
     for flag in FLAGS:
-        default = defaults
-        for part in flag.field.split("."):
-            default = default[part] if isinstance(default, dict) else default
-        if flag.field == "scale":
-            default = default["name"]
+        default = default_of(flag)
         shown = "" if default is None or flag.name == "--shards" else f"  [default: {default}]"
         if isinstance(default, bool):
             given: dict[str, Any] = {"is_flag": True, "default": None, "help": flag.help}
@@ -148,6 +143,14 @@ def spec_options(command: click.Command) -> click.Command:
         Option(["--spec"], metavar="FILE", section="Run", help="Spec as a JSON file; flags come before it.")
     )
     return command
+
+
+def default_of(flag: Flag) -> Any:
+    """What a flag's field is without it."""
+    default: Any = Spec().model_dump()
+    for part in flag.field.split("."):
+        default = default[part] if isinstance(default, dict) else default
+    return default["name"] if flag.field == "scale" else default
 
 
 def _choices(field: str) -> str:
@@ -196,12 +199,13 @@ def _value(flag: Flag, text: Any) -> Any:
     if flag.field == "sync.every":
         for word, unit in UNITS.items():
             if text.endswith(word):
-                return {"every": _number(text.removesuffix(word).rstrip()), "unit": unit}
-        return {"every": _number(text)}
-    return text if isinstance(text, bool) or flag.field in ("net", "init", "scale") else _number(text)
+                return {"every": number_of(text.removesuffix(word).rstrip()), "unit": unit}
+        return {"every": number_of(text)}
+    return text if isinstance(text, bool) or flag.field in ("net", "init", "scale") else number_of(text)
 
 
-def _number(text: str) -> int | float | str:
+def number_of(text: str) -> int | float | str:
+    """A text as the number it is, where it is one."""
     for kind in (int, float):
         try:
             return kind(text)

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from hdl.cli import progress
+from hdl.cli import grid, progress
 from hdl.cli.common import Command, DeviceName, Option, cores, data_options, percent, take_data_options
 from hdl.cli.flags import spec_options, take_spec
 from hdl.errors import HdlError, Interrupted, SpecError, TableError, Unavailable
@@ -62,6 +62,8 @@ def _run_options(command: click.Command) -> click.Command:
         Option(["--no-report"], is_flag=True, section=RUN, help="Make no TABLE/report.html."),
         Option(["--quiet", "-q"], is_flag=True, section=RUN, help="Show no progress."),
         Option(["--dry-run"], is_flag=True, section=RUN, help="Print the validated spec as JSON and stop."),
+        Option(["--grid"], multiple=True, metavar="NAME=V1,V2,…", section=RUN,
+               help="Train every combination of the values of flags, such as lr=0.1,0.01; again for another flag."),
     ]  # fmt: skip
     return command
 
@@ -81,7 +83,7 @@ class Memory(click.ParamType):
 def _yarn_options(command: click.Command) -> click.Command:
     """The flags of the YARN runner. They do not change the weights."""
     seconds = click.FloatRange(min=0, min_open=True)
-    command.params[11:11] = [
+    command.params[12:12] = [
         Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=YARN,
                help="Of a worker's container, as 2g or 1536m.  [default: 1g]"),
         Option(["--worker-vcores"], type=click.IntRange(min=1), metavar="N", section=YARN,
@@ -126,6 +128,10 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     run = {name: values.pop(name) for name in RUN_NAMES}
     settings = {name: values.pop(name) for name in YARN_NAMES}
     run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"])
+    texts, before = values.pop("grid"), grid.kept(out, run["resume"])
+    if texts or before:
+        grid.train(data, out, texts, before, values, run)
+        return
     base, reading = _stored(out) if run["resume"] and out else (None, None)
     spec = take_spec(values, base, run["workers"] or 1)
     options = take_data_options(values, reading)
@@ -180,8 +186,8 @@ def _train(
     open_source(data, options)  # a wrong path is told before anything is removed or made
     if test is not None:
         open_source(test, options)
-    _prepare(out, resume, overwrite)
-    with progress.show(quiet=quiet) as display, _stoppable(), made:
+    prepare_table(out, resume, overwrite)
+    with progress.show(quiet=quiet) as display, stoppable(), made:
         told = progress.Teller(display, out, made.workers)
         job = Job(data, out, spec, options, resume)
         try:
@@ -223,8 +229,8 @@ def make_runner(name: str, workers: int | None, threads: int | None, shards: int
     return getattr(importlib.import_module(module), attribute)(workers=workers, threads=threads, **settings)
 
 
-def _prepare(out: str, resume: bool, overwrite: bool) -> None:
-    """See to it that the table's folder is as the user wants it."""
+def prepare_table(out: str, resume: bool, overwrite: bool) -> None:
+    """See to it that a table's folder is as the user wants it."""
     from hdl import fs
     from hdl.table import Table
 
@@ -263,7 +269,7 @@ def _how_to_resume(data: str, out: str, runner: str, device: str) -> str:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """While training, a request to terminate is heard like Ctrl-C: workers end, the last version stays."""
 
     def stop(*_: Any) -> None:

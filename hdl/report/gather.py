@@ -75,9 +75,9 @@ def write(path: str, out: str | None = None) -> str:
     facts = gather(path)
     if out is None:
         for picture in facts.pictures:
-            _put(fs.join(path, f"{picture.name}.png"), picture.png)
+            put(fs.join(path, f"{picture.name}.png"), picture.png)
         out = fs.join(path, PAGE)
-    _put(out, render(facts).encode("utf-8", "backslashreplace"))
+    put(out, render(facts).encode("utf-8", "backslashreplace"))
     return out
 
 
@@ -87,7 +87,7 @@ def save_measured(path: str, signature: str, measured: list[Measured]) -> None:
         {**vars(seen), "confusion": None if seen.confusion is None else np.asarray(seen.confusion).tolist()}
         for seen in measured
     ]
-    _put(fs.join(path, MEASURED), json.dumps({"sha256": signature, "scores": scores}).encode())
+    put(fs.join(path, MEASURED), json.dumps({"sha256": signature, "scores": scores}).encode())
 
 
 def load_measured(path: str, signature: str) -> list[Measured]:
@@ -107,7 +107,7 @@ def load_measured(path: str, signature: str) -> list[Measured]:
     return scores
 
 
-def _put(path: str, content: bytes) -> None:
+def put(path: str, content: bytes) -> None:
     """Write a file over an older one: locally as a whole; elsewhere a reader may for a moment find none."""
     if "://" not in path or path.startswith("file://"):
         with replacing(path.removeprefix("file://")) as file:

@@ -419,13 +419,13 @@ def test_a_list_that_goes_on_writes_only_what_is_new(table, monkeypatch):
 
 
 def test_overwriting_a_table_removes_its_rows_and_leaves_what_is_the_users(table):
-    from hdl.cli.train import _prepare
+    from hdl.cli.train import prepare_table
 
     table.publish(version(0))
     table.publish(version(CHUNK, rows=Rows(told(CHUNK))))
     mine = Path(table.path, "rows-mine.jsonl")
     mine.write_text("mine")
-    _prepare(table.path, resume=False, overwrite=True)
+    prepare_table(table.path, resume=False, overwrite=True)
     assert list(Path(table.path).iterdir()) == [mine]
 
 

@@ -1,0 +1,120 @@
+"""Progress over the trainings of a grid: one bar for all on a terminal, and a line for each that has ended."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from hdl.cli.common import count, duration, percent
+from hdl.errors import Interrupted
+
+
+def score(result: Any) -> str:
+    """What a result scored, in words."""
+    if result.state != "done":
+        return result.state
+    if result.val_accuracy is not None:
+        return percent(result.val_accuracy)
+    return "–" if result.val_cost is None else f"cost {result.val_cost:.6f}"
+
+
+class Board:
+    """What is shown of a grid while it is trained; any thread may tell it something.
+
+    Parameters
+    ----------
+    total, done : int
+        Combinations, and how many of them were trained before.
+    label : function of a Result
+        Its name for people.
+    quiet : bool
+    """
+
+    def __init__(self, total: int, done: int, label: Callable[[Any], str], quiet: bool = False):
+        self.stop = threading.Event()
+        self._total, self._done, self._label, self._quiet = total, done, label, quiet
+        self._shares: dict[str, float] = {}  # of the trainings that are under way
+        self._rounds: dict[str, tuple[int, int]] = {}
+        self._lock, self._bar, self._said = threading.Lock(), None, set[str]()
+        if not quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[best]}"),
+                TimeRemainingColumn(compact=True), console=Console(file=sys.stderr, highlight=False),
+                refresh_per_second=8,
+            )  # fmt: skip
+            self._task = self._bar.add_task("", total=total, completed=done, best="")
+
+    def __enter__(self) -> Board:
+        if self._bar:
+            self._bar.start()
+        self._show()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """A message that stays."""
+        if self._quiet:
+            return
+        if self._bar:
+            self._bar.console.print(text, markup=False, soft_wrap=True)
+        else:
+            click.echo(text, err=True)
+
+    def event(self, name: str, event: Any) -> None:
+        """Takes one event of a training's driver.
+
+        Raises
+        ------
+        Interrupted
+            All are to stop.
+        """
+        if self.stop.is_set():
+            raise Interrupted("stopped")
+        kind = type(event).__name__
+        with self._lock:
+            if kind == "Started":
+                done = event.version
+                self._rounds[name] = min(done, event.rounds), event.rounds
+            elif kind == "Round" and name in self._rounds and not event.row.get("final"):
+                self._rounds[name] = event.row["round"] + 1, self._rounds[name][1]
+            elif kind in ("Replaced", "Log"):
+                text = getattr(event, "text", None) or f"{name}: worker {event.worker} died ({event.reason})"
+                if text not in self._said:  # each training tells it, and once is enough
+                    self._said.add(text)
+                    self.say(text)
+                return
+            part = event.done / max(event.total, 1) if kind == "Progress" and event.stage == "round" else 0.0
+            done, rounds = self._rounds.get(name, (0, 1))
+            self._shares[name] = min(1.0, (done + part) / max(rounds, 1))
+            self._show()
+
+    def ended(self, result: Any, best: Any) -> None:
+        """One more has ended."""
+        with self._lock:
+            self._shares.pop(result.name, None)
+            self._rounds.pop(result.name, None)
+            self._done += 1
+            words = [f"{self._done}/{self._total}", f"{self._label(result)}:", score(result)]
+            if result.state == "done":
+                words.append(f"({count(result.rounds, 'round')}, {duration(result.seconds)})")
+            self.say(" ".join(words))
+            if self._bar and best is not None:
+                self._bar.update(self._task, best=f"best {score(best)}")
+            self._show()
+
+    def _show(self) -> None:
+        if self._bar:
+            now = min(self._total, self._done + len(self._shares))
+            about = f"combination {now}/{self._total}" if len(self._shares) < 2 else (
+                f"{self._done}/{self._total} combinations, {len(self._shares)} side by side")  # fmt: skip
+            self._bar.update(self._task, description=about, completed=self._done + sum(self._shares.values()))

@@ -1,0 +1,100 @@
+"""The combinations of a grid, from what a user wrote on the command line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hdl.cli.flags import FLAGS, Flag, default_of, number_of, take_spec
+from hdl.errors import SpecError
+
+# What the combinations are compared by, and what only says which versions stay.
+_FIXED = ("validation", "keep")
+_FLAGS = {flag.name[2:]: flag for flag in FLAGS if flag.name[2:] not in _FIXED}
+_TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def parameters(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """The values of each parameter, from `NAME=V1,V2,…`.
+
+    Raises
+    ------
+    SpecError
+    """
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        name = name.strip().removeprefix("--").replace("_", "-")
+        parts = [part.strip() for part in re.split(r",(?![^\[]*\])", values)]  # not inside of uniform[-0.1,0.1]
+        if not equals or not all(parts):
+            raise SpecError(f"--grid: expected NAME=V1,V2,… with nothing empty (given {text!r})")
+        flag = _flag(name)
+        if name in found:
+            raise SpecError(f"--grid {name}: given twice; one --grid holds all of its values")
+        found[name] = [_value(flag, part) for part in parts]
+        if len(set(map(str, found[name]))) < len(parts):
+            raise SpecError(f"--grid {name}: a value is there twice (given {values})")
+    return found
+
+
+def _flag(name: str) -> Flag:
+    if name in _FLAGS:
+        return _FLAGS[name]
+    if name in _FIXED:
+        raise SpecError(f"--grid {name}: is the same for all combinations; give --{name}")
+    near = difflib.get_close_matches(name, _FLAGS, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise SpecError(f"--grid: no parameter {name!r}; {hint}Expected one of {', '.join(_FLAGS)}")
+
+
+def _value(flag: Flag, text: str) -> Any:
+    if isinstance(default_of(flag), bool):
+        if text.lower() not in _TRUTH:
+            raise SpecError(f"--grid {flag.name[2:]}: expected true or false (given {text!r})")
+        return _TRUTH[text.lower()]
+    return text if flag.field in ("net", "init", "scale") else number_of(text)
+
+
+def combine(values: dict[str, Any], found: Mapping[str, Sequence[Any]], bases: Mapping[str, Any], shards: int) -> list:
+    """The combinations, each with its spec; the flags of the spec leave `values`.
+
+    Parameters
+    ----------
+    values : dict
+        click's.
+    bases : mapping
+        Of a grid that is resumed: the spec of each combination by its name.
+
+    Raises
+    ------
+    SpecError
+    """
+    from hdl import grid
+
+    for name in found:
+        if values.get(_FLAGS[name].key) is not None:
+            raise SpecError(f"--{name} and --grid {name}: give one of them")
+    flags, made = {key: values.pop(key) for key in [flag.key for flag in FLAGS] + ["spec"]}, []
+    first = next(iter(bases.values()), None)
+    for own in grid.product(found):
+        name = grid.name_of(own)
+        given = {_FLAGS[key].key: value if isinstance(value, bool) else grid.shown(value) for key, value in own.items()}
+        try:
+            spec = take_spec(flags | given, bases.get(name, first), shards)
+        except SpecError as error:
+            raise SpecError(f"--grid, with {label_of(own)}: {error}") from None
+        if not spec.validation:
+            raise SpecError(
+                "--grid: combinations are compared by samples that are held out: give --validation SHARE, such as 0.2"
+            )
+        made.append(grid.Combination(name, own, spec))
+    return made
+
+
+def label_of(values: Mapping[str, Any]) -> str:
+    """A combination for people."""
+    from hdl import grid
+
+    return " ".join(f"{name}={grid.shown(value)}" for name, value in values.items())

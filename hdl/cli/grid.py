@@ -1,0 +1,232 @@
+"""`hdl train --grid`: every combination of some values is trained, and the best by validation is told."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import click
+
+from hdl.cli.board import Board, score
+from hdl.cli.combinations import combine, label_of, parameters
+from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, TableError, Unavailable
+
+_SHOWN = 30  # combinations in the table on the terminal
+
+
+def kept(out: str | None, resume: bool) -> dict[str, Any] | None:
+    """The grid that is to be resumed; None where there is none."""
+    from hdl import grid
+
+    return grid.load(out) if out and resume else None
+
+
+def train(
+    data: str, out: str | None, texts: Sequence[str], before: dict[str, Any] | None, values: dict[str, Any],
+    run: dict[str, Any],
+) -> None:  # fmt: skip
+    """The command: `values` are the flags of the spec and the data, `run` those of the run."""
+    from hdl import grid, spec
+    from hdl.cli.common import take_data_options
+
+    found = parameters(texts)
+    bases: dict[str, Any] = {}
+    if before:
+        if found and list(found) != list(before["parameters"]):
+            raise SpecError(f"--grid: this one was begun with {', '.join(before['parameters'])}; values may be added")
+        found = found or before["parameters"]
+        bases = {each["name"]: spec.parse(each["spec"]) for each in before["combinations"]}
+    combinations = combine(values, found, bases, run["workers"] or 1)
+    for one in combinations:
+        _same(one.spec, bases.get(one.name), one.name)
+    options = take_data_options(values, before and before["options"])
+    if run["dry_run"]:
+        fields = [{"name": one.name, "spec": one.spec.model_dump(mode="json")} for one in combinations]
+        click.echo(json.dumps(fields, indent=2))
+        return
+    if not out:
+        raise click.UsageError("Missing option '--out'.", click.get_current_context())
+    if run["settings"].get("detach"):
+        raise SpecError("--detach: a grid waits for each of its combinations; give one of --grid and --detach")
+    _prepare(data, out, combinations, options, before, run)
+    done = [each for each in before["results"] if _is_done(each, combinations)] if before else []
+    names = {one.name for one in combinations}
+    others = [grid.Combination(each["name"], each["values"], bases[each["name"]])
+              for each in (before or {"combinations": []})["combinations"] if each["name"] not in names]  # fmt: skip
+
+    def save(results: list[Any]) -> None:
+        grid.save(out, data, options, found, [*combinations, *others], results)
+
+    results = _search(data, out, combinations, done, options, run, save)
+    _tell(data, out, results, options, run)
+
+
+def _same(new: Any, old: Any, name: str) -> None:
+    """Refuses a resumed combination of another spec."""
+    from hdl.resumed import CHANGEABLE
+
+    before = old.model_dump() if old else {}
+    wrong = [key for key, value in new.model_dump().items() if old and key not in CHANGEABLE and before[key] != value]
+    if wrong:
+        may = ", ".join(CHANGEABLE)
+        raise SpecError(f"--resume: {name} was begun with another {', '.join(wrong)}; only {may} may change")
+
+
+def _is_done(result: Any, combinations: Sequence[Any]) -> bool:
+    """Whether it need not be trained; what the grid held before and holds no more stays as it is."""
+    spec = next((one.spec.model_dump(mode="json") for one in combinations if one.name == result.name), None)
+    return spec is None or (spec == result.spec and result.state != "failed")
+
+
+def _prepare(data: str, out: str, combinations: Sequence[Any], options: Any, before: Any, run: dict[str, Any]) -> None:
+    """Sees to it that the folder is as the user wants it, and that the data and the runner are there."""
+    from hdl import fs, grid
+    from hdl.cli.train import make_runner, prepare_table
+    from hdl.data import open_source
+    from hdl.driver import begun
+    from hdl.table import Table
+
+    make_runner(run["runner"], run["workers"], run["threads"], 1, device=run["device"], **run["settings"]).close()
+    open_source(data, options)
+    if run["test"] is not None:
+        open_source(run["test"], options)
+    if fs.exists(out) and not fs.isdir(out):
+        raise TableError(f"{out}: is a file; expected a folder for the grid")
+    if numbers := Table(out).numbers():
+        raise TableError(f"{out}: holds a weight table (version {numbers[-1]}); a grid needs a folder of its own")
+    if run["resume"] and run["overwrite"]:
+        raise SpecError("--resume goes on with the grid and --overwrite removes it: give one of them")
+    if run["resume"] and before is None and not any(begun(fs.join(out, one.name)) for one in combinations):
+        raise TableError(f"{out}: no grid to resume; without --resume a new one begins here")
+    there = fs.exists(fs.join(out, grid.FILE))
+    if there and not run["resume"] and not run["overwrite"]:
+        raise TableError(f"{out}: a grid is there already; go on with --resume, or remove it with --overwrite")
+    names = {one.name for one in combinations}
+    if there and run["overwrite"]:
+        names |= {each["name"] for each in (grid.load(out) or {"combinations": []})["combinations"]}
+    for name in sorted(names):
+        prepare_table(fs.join(out, name), run["resume"], run["overwrite"])
+    if run["overwrite"]:
+        for path in [fs.join(out, name) for name in grid.MADE]:
+            if fs.exists(path):
+                fs.remove(path)
+
+
+def _search(
+    data: str, out: str, combinations: Sequence[Any], done: list[Any], options: Any, run: dict[str, Any],
+    save: Callable[[list[Any]], None],
+) -> list[Any]:  # fmt: skip
+    """Trains what is not done; the results of all."""
+    from hdl import devices, driver, fs, grid
+    from hdl.cli.train import make_runner, stoppable
+    from hdl.runners import shared
+    from hdl.runners.base import Job
+
+    results, left = list(done), [one for one in combinations if one.name not in {each.name for each in done}]
+    board = Board(len(left) + len(done), len(done), lambda each: label_of(each.values), run["quiet"])
+    device, local, memory = run["device"], run["runner"] == "local", shared.Shared()
+    if local and device == "auto":  # goes on with whatever was begun: all are to be compared
+        there = (driver.begun(fs.join(out, one.name)) for one in combinations)
+        made = next((table.header(0)["about"]["device"] for table in there if table), "")
+        device = "cpu" if made == "cpu" else devices.resolve(device, board.say)
+    workers = run["workers"] or (1 if device != "cpu" else None)  # on a GPU shards go side by side in one
+
+    def train(one: Any, meeting: Any) -> Any:
+        if local and (workers == 1 or (workers is None and one.spec.shards == 1)):
+            runner: Any = shared.SharedRunner(memory, meeting, run["threads"], device)
+        else:
+            settings = {"device": device, **run["settings"]}
+            runner = make_runner(run["runner"], workers, run["threads"], one.spec.shards, **settings)
+        table = fs.join(out, one.name)
+        job = Job(data, table, one.spec, options, driver.begun(table) is not None)
+
+        def notify(event: Any) -> None:
+            board.event(one.name, event)
+
+        with runner:
+            return runner.train(job, notify) if hasattr(runner, "train") else driver.train(job, runner, notify)
+
+    def ended(result: Any) -> None:
+        results.append(result)
+        save(results)
+        board.ended(result, grid.best(results))
+
+    def meet(members: int) -> Any:
+        memory.kept = min(members, shared.ways([one.spec for one in left]))
+        return shared.meeting(members, device)
+
+    together = local and workers == 1 and device != "cpu"
+    save(results)
+    try:
+        with board, stoppable():
+            said = f", {len(done)} of them done" if done else ""
+            board.say(f"{len(left) + len(done)} combinations of {', '.join(combinations[0].values)}{said}")
+            grid.Search(train, ended, meet if together else None, board.stop)(left)
+    except KeyboardInterrupt:
+        carried = [] if local else ["--runner", run["runner"]]
+        carried += [] if run["device"] == "cpu" else ["--device", run["device"]]
+        command = shlex.join(["hdl", "train", data, "--out", out, "--resume", *carried])
+        count = f"{len(results)} of {len(left) + len(done)}"
+        raise Interrupted(f"interrupted; {count} combinations are done. Go on with: {command}") from None
+    return results
+
+
+def _tell(data: str, out: str, results: Sequence[Any], options: Any, run: dict[str, Any]) -> None:
+    """The table on standard output, the files, and what was best."""
+    from hdl import fs, grid
+    from hdl.cli.train import finish
+    from hdl.report import grids
+    from hdl.report.gather import put
+    from hdl.table import Table
+
+    order, first = grid.ranked(results), grid.best(results)
+    put(fs.join(out, "grid.csv"), grid.table(results).encode())
+    try:
+        put(fs.join(out, "grid.png"), grids.picture(order, lambda each: label_of(each.values)))
+        made = "grid.json, grid.csv and grid.png"
+    except Unavailable:  # no matplotlib here: no fault of the training
+        made = "grid.json and grid.csv"
+    _print(order)
+    click.echo(f"{out} holds {made}")
+    if first is None:
+        if all(each.state == "diverged" for each in results):
+            raise NonFinite(f"all {len(results)} combinations diverged; a smaller lr may help")
+        raise HdlError(f"all {len(results)} combinations failed, the first one: {results[0].said}")
+    best = fs.join(out, first.name)
+    click.echo(f"\nbest: {label_of(first.values)}, validation {score(first)}")
+    click.echo(f"  {shlex.join(['hdl', 'evaluate', best, run['test'] or data])}\n")
+    here = run["device"] if run["runner"] == "local" else "cpu"  # the cluster's GPUs are not this machine's
+    trained = SimpleNamespace(version=Table(best).latest(), best=first.version)
+    finish(data, best, options, trained, run["test"], run["no_report"], run["threads"], here)
+
+
+def _print(order: Sequence[Any]) -> None:
+    import sys
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from hdl import grid
+    from hdl.cli.common import duration
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    names, share = list(order[0].values), any(each.val_accuracy is not None for each in order)
+    columns = ["", *names, *(["val accuracy"] if share else []), "val cost", "best at", "rounds", "time"]
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    for number, each in enumerate(order[:_SHOWN], 1):
+        values, good = [grid.shown(value) for value in each.values.values()], each.state == "done"
+        cost = f"{each.val_cost:.6f}" if each.val_cost is not None else "–"
+        about = [score(each), cost] if share and good else [cost] if good else [each.state] + ["–"] * share
+        last = [str(each.version), str(each.rounds), duration(each.seconds)] if good else ["–"] * 3
+        table.add_row(str(number) if good else "", *values, *about, *last)
+    stream = sys.stdout
+    Console(file=stream, width=None if stream.isatty() else 200, highlight=False).print(table)
+    if len(order) > _SHOWN:
+        click.echo(f"… and {len(order) - _SHOWN} more, in grid.csv")
+    for each in [each for each in order if each.state == "failed"]:
+        click.echo(f"{label_of(each.values)}: {each.said}", err=True)

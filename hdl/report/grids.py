@@ -1,0 +1,128 @@
+"""The picture of a grid: what each combination scored, and how it came there."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdl.report.figures import _matplotlib
+
+if TYPE_CHECKING:
+    from hdl.grid import Result
+
+DOTS, CURVES = 40, 60  # of the best, at most
+BEST, OTHERS, INK, FAINT = "#2563eb", "#9db7e8", "#1f2937", "#d1d5db"
+_STYLE = {
+    "font.size": 9, "axes.edgecolor": FAINT, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK,
+    "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "grid.color": "#e5e7eb", "ytick.major.size": 0,
+}  # fmt: skip
+
+
+def picture(results: Sequence[Result], label: Any) -> bytes:
+    """The validation error (or cost) of each, the best on top, and what it was over rounds, as a PNG file.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        The best first.
+    label : function of a Result
+        Its name for people.
+
+    Raises
+    ------
+    Unavailable
+        matplotlib is not installed.
+    """
+    shown = results[:DOTS]
+    share = any(each.val_accuracy is not None for each in results)
+    with _matplotlib().rc_context(_STYLE):
+        size = (12, max(3.4, 1.0 + 0.24 * len(shown)))
+        figure = _matplotlib(".figure").Figure(figsize=size, layout="constrained")
+        left, right = figure.subplots(1, 2)
+        _scores(left, shown, len(results), share, label)
+        _curves(right, [each for each in results[:CURVES] if each.state == "done"], share)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _error(each: Result, share: bool) -> float:
+    """What is less where a combination is better."""
+    if each.state != "done" or each.val_cost is None:
+        return float("nan")
+    return 1 - (each.val_accuracy or 0.0) if share else each.val_cost
+
+
+def _scores(axes: Any, shown: Sequence[Result], count: int, share: bool, label: Any) -> None:
+    errors = np.array([_error(each, share) for each in shown])
+    known = errors[np.isfinite(errors)]
+    low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+    wide = low > 0 and high / low > 10
+    room = (high - low) or 0.1 * abs(high) or 0.1
+    start, end = (low / 1.2, high * (high / low) ** 0.3) if wide else (low - 0.1 * room, high + 0.3 * room)
+    for place, (each, error) in enumerate(zip(shown, errors, strict=True)):
+        color, text = OTHERS if place else BEST, each.state
+        if np.isfinite(error):
+            axes.hlines(place, start, error, color=color, linewidth=1.2)
+            axes.plot(error, place, "o", color=color, markersize=7)
+            text = f"{100 * error:.2f} %" if share else f"{error:.4g}"
+        at = error if np.isfinite(error) else start
+        axes.annotate(text, (at, place), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.set_xscale("log" if wide else "linear")
+    axes.set_yticks(range(len(shown)), [_short(label(each)) for each in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlim(start, end)
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+    _numbers(axes.xaxis, share, high / low if wide else 1)
+    axes.set_xlabel("validation error" if share else "validation cost")
+    axes.set_title(f"the best {len(shown)} of {count} combinations" if len(shown) < count else f"{count} combinations",
+                   loc="left", fontsize=10)  # fmt: skip
+
+
+def _curves(axes: Any, results: Sequence[Result], share: bool) -> None:
+    """The best on top of the others."""
+    ticker, all_values = _matplotlib(".ticker"), []
+    for place, each in reversed(list(enumerate(results))):
+        points = [(row[0], 1 - row[3] if share and row[3] is not None else row[2]) for row in each.curve]
+        points = [(x, y) for x, y in points if y is not None]
+        if points:
+            x, y = np.array(points, float).T
+            all_values.extend(y)
+            few = "o" if len(x) == 1 else None
+            axes.plot(x, y, color=OTHERS if place else BEST, linewidth=1.0 if place else 2.2, marker=few,
+                      alpha=0.75 if place else 1, label=None if place else "the best")  # fmt: skip
+    axes.set_xlabel("round")
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(8, integer=True))
+    axes.grid(axis="y")
+    wide = max(all_values) / min(all_values) if all_values and min(all_values) > 0 else 1
+    axes.set_yscale("log" if wide > 10 else "linear")
+    _numbers(axes.yaxis, share, wide if wide > 10 else 1)
+    axes.set_title("validation error over rounds" if share else "validation cost over rounds", loc="left", fontsize=10)
+    if results:
+        axes.legend(frameon=False, loc="upper right")
+
+
+def _numbers(axis: Any, share: bool, wide: float) -> None:
+    """Numbers at the ticks; `wide` is how many times the largest value the least is, of a logarithmic axis."""
+    ticker = _matplotlib(".ticker")
+
+    def text(value: float, _: Any) -> str:
+        if share and value > 1.001:  # there is room for it, but no such share
+            return ""
+        return f"{100 * value:.3g} %" if share else f"{value:.3g}"
+
+    axis.set_major_formatter(ticker.FuncFormatter(text))
+    if wide > 1:
+        axis.set_major_locator(ticker.LogLocator(subs=(1,) if wide > 100 else (1, 2, 5)))
+        axis.set_minor_formatter("")
+    elif axis.axis_name == "x":
+        axis.set_major_locator(ticker.MaxNLocator(5))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -1,0 +1,297 @@
+"""Grids of hyper-parameters on the CPU, as a user calls them."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from hdl import cli, errors, grid
+from hdl.cli.combinations import parameters
+from hdl.errors import SpecError
+from hdl.spec import Spec
+from hdl.table import Table
+
+FIELDS = ["--net", "0-6-0", "--epochs", "3", "--batch", "10", "--validation", "0.2"]
+GRID = ["--grid", "lr=0.01,0.1", "--grid", "activation=tanh,relu"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path, rng = tmp_path_factory.mktemp("grid") / "data.csv", np.random.default_rng(0)
+    y = np.arange(120) % 3
+    np.savetxt(path, np.c_[rng.normal(size=(120, 4)) + np.eye(3, 4)[y] * 2, y], fmt="%.5g", delimiter=",")
+    return path
+
+
+def train(capfd, *args, status=0):
+    capfd.readouterr()
+    ended = cli.run(["train", *map(str, args)])
+    told = capfd.readouterr()
+    assert ended == status, told
+    return told
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """A finished grid, and what was printed."""
+    out = tmp_path_factory.mktemp("tables") / "g"
+    command = [sys.executable, "-m", "hdl", "train", data, "--out", out, *FIELDS, *GRID, "--test", data]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout, done.stderr
+
+
+def test_every_combination_is_a_training_with_the_other_flags_as_given(whole, data, capfd, tmp_path):
+    out, _, _ = whole
+    names = {f"lr={lr}_activation={name}" for lr in ("0.01", "0.1") for name in ("tanh", "relu")}
+    assert {path.name for path in out.iterdir() if path.is_dir()} == names
+    train(capfd, data, "--out", tmp_path / "one", *FIELDS, "--lr", "0.1", "--activation", "tanh", "--no-report")
+    one, same = Table(str(tmp_path / "one")), Table(str(out / "lr=0.1_activation=tanh"))
+    assert one.read().signature == same.read().signature
+    assert one.read().spec == same.read().spec
+
+
+def test_the_results_are_on_the_terminal_and_in_files_the_best_first(whole):
+    out, stdout, stderr = whole
+    kept = json.loads((out / "grid.json").read_text())
+    results = kept["results"]
+    assert [(-each["val_accuracy"], each["val_cost"]) for each in results] == sorted(
+        (-each["val_accuracy"], each["val_cost"]) for each in results
+    )
+    assert kept["best"] == results[0]["name"]
+    for each in results:
+        table = Table(each["table"])
+        assert table.best() == each["version"]
+        assert table.read(each["version"]).signature == each["sha256"]
+        assert table.rows()[each["version"]]["val_accuracy"] == each["val_accuracy"]
+        assert [row[0] for row in each["curve"]] == [1, 2, 3]
+    with open(out / "grid.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [each["name"] for each in results]
+    assert [float(row["lr"]) for row in rows] == [each["values"]["lr"] for each in results]
+    assert [row["rank"] for row in rows] == list("1234")
+    assert (out / "grid.png").read_bytes().startswith(b"\x89PNG")
+    values = [re.split(r"\s{2,}", line.strip()) for line in stdout.splitlines() if re.match(r"\s*\d ", line)]
+    assert [(row[1], row[2]) for row in values] == [
+        (grid.shown(each["values"]["lr"]), each["values"]["activation"]) for each in results
+    ]
+    assert "\x1b" not in stdout + stderr
+    assert stderr.startswith("4 combinations of lr, activation\n1/4 lr=0.01 activation=tanh: ")
+    assert "Traceback" not in stderr
+
+
+def test_the_best_is_named_with_the_command_that_uses_it(whole, capfd):
+    out, stdout, _ = whole
+    best = json.loads((out / "grid.json").read_text())["best"]
+    command = re.search(r"^  hdl (evaluate .*)$", stdout, re.M)[1].split()
+    assert command[1] == str(out / best)
+    assert cli.run(command) == 0
+    accuracy = re.search(r"test accuracy\s+(\S+ %)", stdout)[1]
+    assert f"accuracy  {accuracy}" in capfd.readouterr().out
+    assert (out / best / "report.html").exists()
+    assert len(list(out.glob("*/report.html"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--grid", "lrr=1,2"], "--grid: no parameter 'lrr'; did you mean 'lr'? Expected one of model, net, "),
+        (["--grid", "lr"], "--grid: expected NAME=V1,V2,"),
+        (["--grid", "lr=0.1,,1"], "with nothing empty (given 'lr=0.1,,1')"),
+        (["--grid", "lr=0.1,-1"], "--grid, with lr=-1: --lr: Input should be greater than 0"),
+        (["--grid", "lr=0.1,fast"], "--grid, with lr=fast: --lr: Input should be a valid number"),
+        (["--grid", "activation=tanh,tan"], "--activation: Input should be 'linear', "),
+        (["--grid", "net=4-3-3,4x3"], "expected widths joined by '-'"),
+        (["--grid", "tied=maybe"], "--grid tied: expected true or false (given 'maybe')"),
+        (["--grid", "lr=0.1,1e-1"], "--grid lr: a value is there twice"),
+        (["--grid", "lr=1", "--grid", "lr=2"], "--grid lr: given twice"),
+        (["--grid", "lr=1,2", "--lr", "1"], "--lr and --grid lr: give one of them"),
+        (["--grid", "validation=0.1,0.2"], "--grid validation: is the same for all combinations; give --validation"),
+        (["--grid", "lr=1,2", "--validation", "0"], "give --validation SHARE, such as 0.2"),
+        (["--grid", "lr=1,2", "--runner", "slurm"], "--runner: expected one of local"),
+        (["--grid", "optimizer=sgd,lbfgs", "--dropout", "0.5"], "--grid, with optimizer=lbfgs: "),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_runs(data, capfd, tmp_path, args, said):
+    told = train(capfd, data, "--out", tmp_path / "g", "--validation", "0.2", *args, status=2)
+    assert said in told.err
+    assert told.err.count("\n") == 1
+    assert not (tmp_path / "g").exists()
+
+
+def test_values_are_parsed_as_the_flags_own():
+    given = ["--max_norm = 1e1 ,0", "init=uniform[-0.1,0.1],he", "tied=true,no", "sync-every=2,20batches"]
+    assert parameters(given) == {
+        "max-norm": [10.0, 0],
+        "init": ["uniform[-0.1,0.1]", "he"],
+        "tied": [True, False],
+        "sync-every": [2, "20batches"],
+    }
+    with pytest.raises(SpecError, match="Expected one of"):
+        parameters(["keep-it=1"])
+
+
+def test_names_of_folders_are_safe_and_differ():
+    assert grid.name_of({"lr": 1e-05, "batch": 20, "tied": True}) == "lr=1e-05_batch=20_tied=true"
+    odd = [grid.name_of({"init": f"uniform[{low},1]", "x": "a/../b "}) for low in (0, "0 ", "-")]
+    assert len(set(odd)) == 3
+    assert all(re.fullmatch(r"[\w.=+-]{1,120}", name) and "/" not in name for name in odd)
+    assert len(grid.name_of({"net": "-".join(["100"] * 90)})) <= 120
+
+
+def test_one_that_diverges_is_told_and_the_others_go_on(data, capfd, tmp_path):
+    fields = [*FIELDS, "--optimizer", "sgd", "--activation", "relu"]
+    told = train(capfd, data, "--out", tmp_path / "g", *fields, "--grid", "lr=1e30,0.1")
+    assert "lr=1e+30: diverged" in told.err
+    assert re.search(r"^\s+1e\+30\s+diverged", told.out, re.M)
+    assert json.loads((tmp_path / "g" / "grid.json").read_text())["best"] == "lr=0.1"
+    told = train(capfd, data, "--out", tmp_path / "all", *fields, "--grid", "lr=1e30,1e31", status=5)
+    assert "all 2 combinations diverged; a smaller lr may help" in told.err
+    assert told.out.count("diverged") == 2
+
+
+def test_one_that_fails_otherwise_is_told_and_tried_again(data, capfd, tmp_path):
+    told = train(capfd, data, "--out", tmp_path / "g", *FIELDS[2:], "--grid", "net=0-5-0,9-5-3")
+    assert "net=9-5-3: failed" in told.err
+    assert "net=9-5-3: net starts with 9, but the data has 4 features" in told.err
+    again = train(capfd, data, "--out", tmp_path / "g", "--resume")
+    assert "2 combinations of net, 1 of them done" in again.err
+    told = train(capfd, data, "--out", tmp_path / "h", *FIELDS[2:], "--grid", "net=9-5-0,9-5-3", status=1)
+    assert "all 2 combinations failed" in told.err
+    told = train(capfd, tmp_path / "none.csv", "--out", tmp_path / "i", *FIELDS, *GRID, status=3)
+    assert not (tmp_path / "i").exists()
+
+
+def test_resumed_it_trains_what_is_not_done_and_more_values(whole, data, capfd, tmp_path):
+    out = tmp_path / "g"
+    train(capfd, data, "--out", out, *FIELDS, "--grid", "lr=0.01", "--grid", "activation=tanh,relu", "--no-report")
+    times = {path: path.stat().st_mtime_ns for path in out.glob("*/v*")}
+    told = train(capfd, data, "--out", out, "--resume", *GRID, "--no-report")
+    assert "4 combinations of lr, activation, 2 of them done" in told.err
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert kept(out) == kept(whole[0])
+    told = train(capfd, data, "--out", out, "--resume", "--epochs", "5", "--no-report")
+    assert "(5 rounds" in told.err
+    assert "of them done" not in told.err
+    train(capfd, data, "--out", out, "--resume", "--grid", "lr=0.5", "--grid", "activation=tanh", "--no-report")
+    assert len(kept(out)) == 5  # those that were trained before are still there
+    for args, said in (
+        (["--grid", "l2=0,1"], "this one was begun with lr, activation; values may be added"),
+        (["--batch", "20"], "was begun with another batch"),
+    ):
+        assert said in train(capfd, data, "--out", out, "--resume", *args, status=2).err
+
+
+def kept(out):
+    return {each.name: each.sha256 for each in grid.load(str(out))["results"]}
+
+
+def test_what_is_there_is_never_touched_unasked(data, capfd, tmp_path):
+    out = tmp_path / "g"
+    fields = ["--out", out, *FIELDS, "--no-report"]
+    train(capfd, data, *fields, "--grid", "lr=0.1,0.2")
+    (out / "mine.txt").write_text("")
+    assert "a grid is there already" in train(capfd, data, *fields, "--grid", "lr=0.3", status=4).err
+    assert "give one of them" in train(capfd, data, *fields, *GRID[:2], "--resume", "--overwrite", status=2).err
+    train(capfd, data, *fields, "--grid", "lr=0.2,0.3", "--overwrite")
+    assert set(kept(out)) == {"lr=0.2", "lr=0.3"}
+    assert Table(str(out / "lr=0.1")).latest() is None
+    assert (out / "mine.txt").exists()
+    table = out / "lr=0.2"
+    assert "holds a weight table" in train(capfd, data, "--out", table, *FIELDS, *GRID, status=4).err
+    told = train(capfd, data, "--out", tmp_path / "new", "--resume", *FIELDS, *GRID, status=4)
+    assert "no grid to resume" in told.err
+    (out / "grid.json").write_text("{}")
+    assert "not what hdl wrote" in train(capfd, data, "--out", out, "--resume", status=4).err
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_leaves_whole_versions_and_the_grid_goes_on(whole, data, capfd, tmp_path, workers):
+    """Killed in the second combination: slowed down, so that it is not over before."""
+    out = tmp_path / "g"
+    fields = [*FIELDS, *GRID, "--shards", "2", "--workers", str(workers), "--no-report"]
+    train(capfd, data, "--out", tmp_path / "whole", *fields)
+    code = (
+        "import sys, time\nfrom hdl import cli, driver\nreal = driver._round\n"
+        "def slow(*given, **more):\n    time.sleep(0.2)\n    return real(*given, **more)\n"
+        "driver._round = slow\ncli.main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, "train", data, "--out", out, *fields]
+    process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("lr=0.01_activation=relu/v00000001*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert re.search(r"interrupted; [123] of 4 combinations are done. Go on with: hdl train .* --resume\n", told)
+    for folder in out.glob("lr=*"):
+        Table(str(folder)).read()
+    train(capfd, data, "--out", out, "--resume", "--workers", workers, "--no-report")
+    assert kept(out) == kept(tmp_path / "whole")
+
+
+def test_without_labels_it_goes_by_the_cost(data, capfd, tmp_path):
+    told = train(capfd, data, "--out", tmp_path / "g", "--model", "autoencoder", "--net", "0-2-0", "--epochs", "2",
+                 "--validation", "0.2", "--no-labels", "--grid", "lr=0.001,0.1", "--no-report")  # fmt: skip
+    results = grid.ranked(grid.load(str(tmp_path / "g"))["results"])
+    assert results[0].val_cost < results[1].val_cost
+    assert results[0].val_accuracy is None
+    assert "val accuracy" not in told.out
+    assert f"validation cost {results[0].val_cost:.6f}" in told.out
+
+
+def test_dry_run_shows_every_spec(data, capfd, tmp_path):
+    told = train(capfd, data, "--out", tmp_path / "g", *FIELDS, *GRID, "--dry-run")
+    found = json.loads(told.out)
+    assert [each["spec"]["optimizer"]["lr"] for each in found] == [0.01, 0.01, 0.1, 0.1]
+    assert not (tmp_path / "g").exists()
+
+
+def test_the_best_is_by_accuracy_then_cost_then_those_without():
+    def made(name, accuracy, cost, state="done"):
+        return grid.Result(name, {}, {}, state, val_accuracy=accuracy, val_cost=cost)
+
+    results = [made("d", None, None, "diverged"), made("c", None, 0.1), made("b", 0.9, 0.4), made("a", 0.9, 0.3)]
+    assert [each.name for each in grid.ranked(results)] == ["a", "b", "c", "d"]
+    assert grid.best(results[:1]) is None
+
+
+def test_pictures_of_odd_grids():
+    grids = pytest.importorskip("hdl.report.grids")
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    few = grid.Result("a", {}, {}, "done", "", 1.0, 0.0, 1, "", 1, 0.0, [(1, 0.1, 0.0, 1.0)])
+    bad = grid.Result("b" * 99, {}, {}, "diverged")
+    many = [
+        grid.Result(str(n), {}, {}, "done", "", None, cost, 1, "", 3, 0.0, [(i, 0.1, cost + i, None) for i in range(3)])
+        for n, cost in enumerate(rng.uniform(1e-6, 10, 100))
+    ]
+    for results in ([few], [bad], [few, bad], grid.ranked([*many, bad])):
+        assert grids.picture(results, lambda each: each.name).startswith(b"\x89PNG")
+
+
+def test_only_what_is_wrong_with_all_ends_the_search():
+    """What one combination lacks is its own."""
+
+    def search(error):
+        def train(one, meeting):
+            raise error
+
+        results = []
+        combinations = [grid.Combination(name, {}, Spec()) for name in "ab"]
+        grid.Search(train, results.append, None, None)(combinations)
+        return [each.state for each in results]
+
+    assert search(errors.NonFinite("x")) == ["diverged"] * 2
+    assert search(errors.WorkerError("x")) == ["failed"] * 2
+    for error in (errors.DataError("x"), errors.Unavailable("x"), errors.Interrupted("x"), RuntimeError("x")):
+        with pytest.raises(type(error)):
+            search(error)
