@@ -126,12 +126,14 @@ install() { "$python" -m pip --disable-pip-version-check --no-input install --no
 
 without_cuda() { HDL_CUDA=0 "$@"; }
 
+# Two commands at once in one checkout take turns.
+lock() { mkdir -p .build && exec 9>.build/lock && flock 9; }
+unlock() { exec 9>&-; }
+
 # setup EXTRAS: .venv with hdl[EXTRAS] installed in place and the core compiled. Each set of extras has its own stamp.
 setup() {
   local extras=$1 want core part todo=()
-  mkdir -p .build
-  exec 9>.build/lock
-  flock 9 # two commands at once in one checkout take turns
+  lock
   if [[ ! -x $python ]] || ! "$python" -c 'import pip' 2>/dev/null; then
     : >"$log"
     quietly "Making .venv" "$(find_python)" -m venv --clear "$venv"
@@ -151,7 +153,7 @@ setup() {
     quietly "Compiling the core" without_cuda "$python" setup.py build_ext --inplace
     stamp core "$core"
   fi
-  exec 9>&-
+  unlock
 }
 
 # pydoop has only sources, which need our patch and a Hadoop to compile against; the wheel is cached for the user.
@@ -185,20 +187,20 @@ toolkit() {
 # hdl._cuda in place, its kernels compiled for every GPU that setup.py names.
 cuda_core() {
   local want
+  lock
   toolkit
   want=$(cuda_hash)
-  fresh cuda "$want" && return
-  HDL_CUDA=1 quietly "Compiling the CUDA core" "$python" setup.py build_ext --inplace
-  stamp cuda "$want"
+  if ! fresh cuda "$want"; then
+    HDL_CUDA=1 quietly "Compiling the CUDA core" "$python" setup.py build_ext --inplace
+    stamp cuda "$want"
+  fi
+  unlock
 }
 
-# PyCUDA in .venv; its wheel lies in $wheels.
+# pycuda FOLDER: PyCUDA in .venv, and its wheel in FOLDER.
 pycuda() {
-  toolkit
-  wheels=dist/cuda-$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
-  rm -rf "$wheels"
-  quietly "Building PyCUDA (2 minutes the first time)" env PYTHON="$python" .ci/pycuda "$wheels"
-  quietly "Installing PyCUDA" install "$wheels"/pycuda-*.whl
+  quietly "Building PyCUDA (2 minutes the first time)" env PYTHON="$python" .ci/pycuda "$1"
+  quietly "Installing PyCUDA" install "$1"/pycuda-*.whl
 }
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ run_tests() {
   setup test
   pydoop
   [[ ${HDL_CUDA:-} == 0 ]] || cuda_core
-  [[ " $* " != *" --gpu "* ]] || pycuda
+  [[ " $* " != *" --gpu "* ]] || pycuda "$stamps/wheels"
   exec "$python" -m pytest "$@"
 }
 
@@ -235,8 +237,9 @@ cuda() {
   system_packages cuda
   setup ""
   cuda_core
-  pycuda
-  rm -rf build/lib.* # modules that are no more lie there and would be packed
+  wheels=dist/cuda-$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
+  rm -rf "$wheels" build/lib.* # modules that are no more lie in build/lib.* and would be packed
+  pycuda "$wheels"
   HDL_CUDA=1 quietly "Gathering wheels" "$python" -m pip --disable-pip-version-check --no-input wheel \
     --no-build-isolation -c .ci/constraints.txt -w "$wheels" . "$wheels"/pycuda-*.whl
   say "There, with a driver and $("$python" -V): pip install --no-index --find-links $wheels hdl pycuda"

@@ -81,7 +81,11 @@ def test_the_wheel_holds_the_core_and_no_sources(built):
         core = next(name for name in names if name.startswith("hdl/_cpu") and name.endswith(".so"))
         kernels = archive.read(core)
     assert {"hdl/cli/__init__.py", "hdl/streaming/mapper.py"} <= set(names)
-    assert not [name for name in names if name.endswith((".pyx", ".c", ".h", ".cu", ".cuh")) or name.startswith(("tests/", "csrc/"))]
+    assert not [
+        name
+        for name in names
+        if name.endswith((".pyx", ".c", ".h", ".cu", ".cuh")) or name.startswith(("tests/", "csrc/"))
+    ]
     for isa in ["generic", "avx2", "avx512"] if os.uname().machine == "x86_64" else ["generic"]:
         assert f"hdl_activate_{isa}".encode() in kernels
 
