@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import DeviceError, DeviceMemory, SpecError, Unavailable
 
-__all__ = ["Buffer", "Device", "listed", "open", "parse", "resolve", "why_not"]
+__all__ = ["Buffer", "Device", "code", "listed", "open", "parse", "resolve", "why_not"]
 
 OLDEST = (8, 0)  # compute capability that hdl's kernels are compiled for, and newer ones
 _MIB = 1 << 20
@@ -83,6 +83,17 @@ def why_not(index: int = 0) -> str | None:
     except Unavailable as error:
         return str(error)
     return None
+
+
+def code(index: int = 0) -> str:
+    """Which of the kernels' machine code a GPU runs, such as 'sm_80': other code may round otherwise.
+
+    Raises
+    ------
+    Unavailable
+    """
+    major, minor = _driver(index)[1].compute_capability()
+    return f"sm_{major}0" if major == OLDEST[0] else f"sm_{major}{minor}"  # 8.6 and 8.9 run what was made for 8.0
 
 
 def listed() -> list[str]:

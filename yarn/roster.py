@@ -36,6 +36,7 @@ class Member:
     bulk: tuple[str, int] = ("", 0)
     isa: str = ""
     gpu: str = ""  # why it has none, where one may be asked for
+    code: str = ""  # of the kernels, that its GPU runs
     life: int = 0  # how many containers it had before
     kept: bool = False  # an earlier master launched it
     ready: bool = False  # has said hello
@@ -171,7 +172,7 @@ class Roster:
             return {**fields, "rank": member.rank}
         elif kind in ("done", "failed", "lost") and fields.get("generation") == self.generation:
             member.answer = {**fields, "rank": member.rank}
-            member.gpu = str(fields.get("gpu", member.gpu))
+            member.gpu, member.code = (str(fields.get(name, getattr(member, name))) for name in ("gpu", "code"))
             return member.answer
         return None
 

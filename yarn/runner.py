@@ -122,7 +122,7 @@ class CrewRunner(Runner):
 
     def isa(self) -> str:
         offers = [
-            (f"worker {member.rank} ({member.host})", {"isa": member.isa, "gpu": member.gpu})
+            (f"worker {member.rank} ({member.host})", {"isa": member.isa, "gpu": member.gpu, "code": member.code})
             for member in self.crew.members
         ]
         return kinds.agreed(offers, self.device, self.crew.message)

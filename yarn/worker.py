@@ -121,7 +121,7 @@ class Worker:
         """The dataset and this worker's shards. What is open already stays, with its decoded shards."""
         content = bytes(self._gift("open"))
         _, fields, _ = wire.unpack(content)
-        offered = {"gpu": kinds.lacks(fields["device"])}
+        offered = kinds.gpu(fields["device"])
         if content == self.opened:
             return offered
         cuts = {number: [Portion(*portion) for portion in portions] for number, portions in fields["cuts"]}

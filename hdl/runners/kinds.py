@@ -1,8 +1,8 @@
 """The kind of core that a training computes with: the same one in all of its workers, as another gives other bytes.
 
-A kind is an instruction set of the CPU, 'cuda', or 'reference' (NumPy, for tests). What a user asks for is a device
-(see `hdl.devices`): each worker offers what it has, the runner finds what all have, and the plan, whose `isa` it is,
-holds every worker to it.
+A kind is an instruction set of the CPU, 'cuda-' and which code the GPUs run, or 'reference' (NumPy, for tests). What a
+user asks for is a device (see `hdl.devices`): each worker offers what it has, the runner finds what all have, and the
+plan, whose `isa` it is, holds every worker to it.
 """
 
 from __future__ import annotations
@@ -58,9 +58,17 @@ def lacks(device: str) -> str:
     return why or ""
 
 
+def gpu(device: str) -> dict[str, str]:
+    """Of the GPU that this process may use its `code`, or in `gpu` why there is none; raises as `lacks` does."""
+    found = {"gpu": lacks(device)}
+    if class_of(device) in (CUDA, "auto") and not found["gpu"]:
+        found["code"] = devices.code(devices.parse(device)[1])
+    return found
+
+
 def offer(device: str) -> dict[str, str]:
-    """What this process has: `isa`, and in `gpu` why it has no GPU; raises as `lacks` does."""
-    return {"gpu": lacks(device), "isa": best_isa()}
+    """What this process has: `isa`, and what `gpu` says; raises as `lacks` does."""
+    return {"isa": best_isa(), **gpu(device)}
 
 
 def agreed(
@@ -79,7 +87,7 @@ def agreed(
     Raises
     ------
     Unavailable
-        A GPU was asked for, and some have none: the message names them.
+        A GPU was asked for, and some have none, or GPUs that give other bytes: the message names them.
     """
     asked, offers = class_of(device), list(offers)
     if asked == REFERENCE:
@@ -88,14 +96,32 @@ def agreed(
     for who, own in offers:
         if own["gpu"]:
             lacking.setdefault(own["gpu"], []).append(who)
-    without = "; ".join(f"{', '.join(names)}: {why}" for why, names in lacking.items())
+    without = _named(lacking)
     if asked != "cpu":
+        codes: dict[str, list[str]] = {}  # who, by code
+        for who, own in offers:
+            codes.setdefault(own.get("code", ""), []).append(who)
+        if not without and len(codes) == 1:
+            (code,) = codes
+            return f"{CUDA}-{code}" if code else CUDA
         if not without:
-            return CUDA
+            said = f"their GPUs run different code, which gives different bytes ({_named(codes)})"
+            if asked == CUDA:
+                raise Unavailable(f"device {device}: not all of these workers can train together: {said}")
+            tell(f"device auto: the CPU, as {said}")
+            return _least(offers)
         if asked == CUDA:
             raise Unavailable(f"device {device}: there is no GPU to use on {without}")
         tell(f"device auto: the CPU, as there is no GPU to use on {without}")
+    return _least(offers)
+
+
+def _least(offers: Iterable[tuple[str, Mapping[str, str]]]) -> str:
     return min((own["isa"] for _, own in offers), key=ISAS.index)
+
+
+def _named(who: Mapping[str, list[str]]) -> str:
+    return "; ".join(f"{', '.join(names)}: {what}" for what, names in who.items())
 
 
 def backend(kind: str, device: str) -> tuple[str, str | None]:
@@ -116,4 +142,7 @@ def backend(kind: str, device: str) -> tuple[str, str | None]:
     index = devices.parse(device)[1]
     if why := devices.why_not(index):
         raise Unavailable(f"the training is on GPUs, and {socket.gethostname()} has none to use: {why}")
+    _, _, code = kind.partition("-")
+    if code and (here := devices.code(index)) != code:
+        raise Unavailable(f"the training is on GPUs that run {code}; that of {socket.gethostname()} runs {here}")
     return f"{CUDA}:{index}", None

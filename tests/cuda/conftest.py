@@ -26,6 +26,7 @@ def device(request, monkeypatch):
         native = request.getfixturevalue("native")
         monkeypatch.setitem(sys.modules, "hdl._cuda", native)
         monkeypatch.setattr(hdl, "_cuda", native, raising=False)
+        monkeypatch.setattr(devices, "code", lambda index=0: "emulated")
         found = emulated.Watched(emulated.Device())
     monkeypatch.setattr(devices, "open", lambda name: found)
     return found

@@ -41,7 +41,7 @@ def test_it_learns_what_the_cpu_learns_and_goes_on_to_the_same_bytes(train, mode
     costs = [[row["cost"] for row in outcome.rows[:3]] for outcome in (here, there)]
     np.testing.assert_allclose(*costs, rtol=1e-4)
     about = Table(there.table).header(0)["about"]
-    assert (about["device"], about["isa"]) == ("cuda", "cuda")
+    assert (about["device"], about["isa"]) == ("cuda", f"cuda-{devices.code()}")
     train("part", "auto", **fields | {"epochs": 1})
     again = train("part", "cuda:0", resume=True, **fields)
     assert Table(again.table).read().signature == Table(there.table).read().signature

@@ -22,6 +22,7 @@ def gpus(monkeypatch):
 
     def make(count):
         monkeypatch.setattr(devices, "why_not", lambda index=0: None if index < count else NONE)
+        monkeypatch.setattr(devices, "code", lambda index=0: f"sm_{90 - 10 * index}")
 
     return make
 
@@ -59,10 +60,30 @@ def test_a_mix_is_refused_or_made_one_and_who_lacks_what_is_told():
     assert len(told) == 1
 
 
+def test_gpus_that_round_otherwise_do_not_train_together():
+    found = [(f"worker {n}", {"isa": "avx2", "gpu": "", "code": code}) for n, code in enumerate(("sm_90", "sm_80"))]
+    assert kinds.agreed(found[:1], "cuda") == "cuda-sm_90"
+    said = "their GPUs run different code, which gives different bytes (worker 0: sm_90; worker 1: sm_80)"
+    with pytest.raises(Unavailable) as error:
+        kinds.agreed(found, "cuda")
+    assert str(error.value).endswith(said)
+    told = []
+    assert kinds.agreed(found, "auto", told.append) == "avx2"
+    assert told == [f"device auto: the CPU, as {said}"]
+
+
+def test_a_training_goes_on_only_on_the_code_that_it_began_with(gpus):
+    gpus(2)
+    assert kinds.backend("cuda-sm_90", "auto") == ("cuda:0", None)
+    with pytest.raises(Unavailable, match=r"the training is on GPUs that run sm_90; that of .* runs sm_80"):
+        kinds.backend("cuda-sm_90", "cuda:1")
+
+
 def test_what_a_worker_offers(gpus, monkeypatch):
     isa = kinds.best_isa()
     gpus(1)
-    assert kinds.offer("auto") == kinds.offer("cuda") == kinds.offer("cpu") == {"isa": isa, "gpu": ""}
+    assert kinds.offer("auto") == kinds.offer("cuda") == {"isa": isa, "gpu": "", "code": "sm_90"}
+    assert kinds.offer("cpu") == {"isa": isa, "gpu": ""}
     with pytest.raises(Unavailable) as error:
         kinds.offer("cuda:1")
     assert str(error.value) == f"device cuda:1, on {socket.gethostname()}: {NONE}"
@@ -143,7 +164,7 @@ def test_a_task_of_a_job_says_what_it_has(gpus, summarised):
     assert task.agreed(notes, "auto", told.append) == kinds.best_isa()
     assert told == [f"device auto: the CPU, as there is no GPU to use on {socket.gethostname()} (shards [0]): {NONE}"]
     gpus(1)
-    assert task.agreed(task.sorted_out(summarised("auto"))[1], "auto") == "cuda"
+    assert task.agreed(task.sorted_out(summarised("auto"))[1], "auto") == "cuda-sm_90"
 
 
 def test_a_task_without_the_gpu_that_was_asked_for_tells_the_driver(gpus, summarised):
@@ -160,11 +181,11 @@ def test_workers_on_yarn_agree_too():
     from hdl.yarn.settings import Settings
 
     def member(rank, gpu):
-        return SimpleNamespace(rank=rank, host=f"node{rank}", isa="avx2", gpu=gpu)
+        return SimpleNamespace(rank=rank, host=f"node{rank}", isa="avx2", gpu=gpu, code="" if gpu else "sm_90")
 
     said = []
     crew = SimpleNamespace(settings=Settings.make(device="auto"), message=said.append, members=[member(0, "")])
-    assert CrewRunner(crew).isa() == "cuda"
+    assert CrewRunner(crew).isa() == "cuda-sm_90"
     crew.members.append(member(1, NONE))
     assert CrewRunner(crew).isa() == "avx2"
     assert said == [f"device auto: the CPU, as there is no GPU to use on worker 1 (node1): {NONE}"]
