@@ -80,8 +80,8 @@ static __device__ __noinline__ void finish_fragment(const turn &t, const hdl_op 
 static __device__ __noinline__ void finish_tile(const turn &t, const hdl_op &o, int m0, int n0, int size,
                                                 const float *c) {
   target out(t, o);
-  for (int i = threadIdx.x; i < size * size; i += HDL_CUDA_THREADS)
-    out(m0 + i / size, n0 + i % size, c[i / size * (size + 4) + i % size]);
+  int j = threadIdx.x & (size - 1), rows = HDL_CUDA_THREADS / size;
+  for (int i = threadIdx.x / size; i < size; i += rows) out(m0 + i, n0 + j, c[i * (size + 4) + j]);
 }
 
 /* A warp's tile [16, 8] straight from where the factors lie: for nets that fit into shared memory or the L1 cache. */
