@@ -29,11 +29,11 @@ _OWN = ("optimizer", "l1", "l2", "max_norm", "seed", "init", "epochs", "patience
 def alike(spec: Spec) -> str | None:
     """What the specs of trainings that may meet have in common, as text; None for one that meets nobody.
 
-    Only dense networks that take mini-batch steps have something to do side by side. Their rules may be different ones
-    if they keep as many vectors of state.
+    Only networks that take mini-batch steps have something to do side by side, and stacks are several networks. Rules
+    may be different ones if they keep as many vectors of state.
     """
     rule = spec.optimizer
-    if spec.model != "mlp" or rule.line_search or spec.sync.mode not in ("average", "genetic"):
+    if spec.model not in ("mlp", "autoencoder", "rbm") or rule.line_search or spec.sync.mode not in ("average", "genetic"):
         return None
     fields = spec.model_dump(mode="json", exclude=set(_OWN))
     # A limit on norms is a phase of the program, whatever the limit is.

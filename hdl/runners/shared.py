@@ -72,7 +72,10 @@ class _Guest(Host):
     meeting: Meeting | None
 
     def operations(self, plan: Plan) -> Any:
-        return self.meeting.seat(plan.spec) if self.meeting else super().operations(plan)
+        if self.meeting is None:
+            return super().operations(plan)
+        kinds.backend(plan.isa, self.device)  # one that is resumed may have begun on a GPU of another kind
+        return self.meeting.seat(plan.spec)
 
     def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:
         with self.shared.lock:

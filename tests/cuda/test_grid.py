@@ -58,8 +58,10 @@ def signatures(out):
         ["--grid", "seed=1,2"],  # other samples held out, other orders
         ["--grid", "beta1=0.5,0.9", "--grid", "max-norm=1,2"],
         ["--sync", "genetic", "--shards", "2"],
+        ["--model", "autoencoder", "--net", "0-3-0", "--sparsity-weight", "0.1", "--no-labels"],
+        ["--model", "rbm", "--net", "0-3", "--persistent", "--chains", "4", "--no-labels"],
     ],
-    ids=["shards", "seeds", "constants", "genetic"],
+    ids=["shards", "seeds", "constants", "genetic", "autoencoder", "rbm"],
 )
 def test_each_gets_the_bytes_that_it_gets_alone(capfd, data, tmp_path, monkeypatch, calls, more):
     train(capfd, data, "--out", tmp_path / "together", *FIELDS, *GRID, *more)

@@ -7,7 +7,7 @@ import pytest
 
 from hdl import cli
 
-TRAINING = 6  # commands `hdl train` that the README shows
+TRAINING = 8  # commands `hdl train` that the README shows
 
 
 @pytest.fixture(scope="module")
