@@ -45,6 +45,18 @@ def test_its_draws_are_the_references(device, visible):
     np.testing.assert_allclose(g, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("part", [{}, {"persistent": True, "chains": 7}], ids=str)
+def test_a_large_step_towards_a_target_is_the_references(device, part):
+    """From no weights, where draws are safe; sums of the biases go at full rate."""
+    spec = make_spec("20-12", beta=2.0, rho=0.3, **part)
+    v, w, chains = Samples(make_data(spec, 30)), np.zeros(20 * 13 + 12, np.float32), make_chains(spec)
+    twin, truth = make_chains(spec, dtype=np.float64), w.astype(np.float64)
+    none, lr = np.zeros((0, w.size), np.float32), np.ones(1, np.float32)
+    ops.make(spec, "cuda:0").train(w, none, v, np.arange(30), 30, lr, 0, KEY, chains=chains)
+    ops.make(spec, "reference").train(truth, none.astype(np.float64), v, np.arange(30), 30, lr, 0, KEY, chains=twin)
+    np.testing.assert_allclose(w, truth, rtol=1e-5, atol=1e-6)
+
+
 def trained(spec, v, batch=40):
     core = ops.make(spec, "cuda:0")
     w = make_weights(spec, scale=0.05).astype(np.float32)
