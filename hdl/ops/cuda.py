@@ -286,9 +286,9 @@ class Cuda:
             ops=table, phase=bounds, own=pool.put("nets", np.frombuffer(b"".join(nets), np.uint8)),
             phases=len(program.phases), operations=sum(map(len, program.phases)), arenas=arenas,
             cost=pool.zero("cost", 8 * batch * count), correct=pool.zero("correct", 8 * batch * count),
-            barrier=pool.room("barrier", 8 * count), batch=batch, rows=batch, tiles=program.tiles, largest=program.largest,
-            parameters=size, state_vectors=len(works[0].state), nets=count, precision=PRECISIONS[self.spec.precision],
-            resident=program.resident, by_place=by_place,
+            barrier=pool.room("barrier", 8 * count), batch=batch, rows=batch, tiles=program.tiles,
+            largest=program.largest, parameters=size, state_vectors=len(works[0].state), nets=count,
+            precision=PRECISIONS[self.spec.precision], resident=program.resident, by_place=by_place,
         )  # fmt: skip
 
     def _words(self, key: Key | None) -> list[int]:
