@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-enum { HDL_CUDA_THREADS = 256 }; /* of a block */
+enum { HDL_CUDA_THREADS = 256 }; /* of a block that computes whole tiles; one whose warps do has more */
 
 typedef enum {
   HDL_FLOAT32 = 0,

@@ -35,9 +35,12 @@ static __device__ inline int tiles(const turn &t, const hdl_op &o, bool &warps) 
   return (m + size - 1) / size * ((n + size - 1) / size);
 }
 
-template <int P, int KIND> static __device__ void product(const turn &t, const hdl_op &o, int i, float *staging) {
+template <int P, bool SMALL, int KIND>
+static __device__ void product(const turn &t, const hdl_op &o, int i, float *staging) {
   int tile = tile_of(t, o);
-  if (tile == HDL_TILE_WARP)
+  if constexpr (SMALL)
+    warp_product<P, KIND>(t, o, i);
+  else if (tile == HDL_TILE_WARP)
     warp_product<P, KIND>(t, o, i);
   else if (tile == HDL_TILE_32)
     block_product<P, KIND, 32>(t, o, i, staging);
@@ -48,7 +51,7 @@ template <int P, int KIND> static __device__ void product(const turn &t, const h
 }
 
 /* This block's share of a phase. Tiles are dealt out to blocks, then to their warps, operation after operation. */
-template <int P>
+template <int P, bool SMALL>
 static __device__ void phase(const turn &now, const hdl_op *ops, int from, int to, float *staging, uint32_t *failed) {
   int dealt = 0, blocks = gridDim.x, warp = threadIdx.x / 32;
   for (int i = from; i < to; i++) {
@@ -60,14 +63,14 @@ static __device__ void phase(const turn &now, const hdl_op *ops, int from, int t
     }
     bool warps;
     int count = tiles(t, o, warps), own = (int)((blockIdx.x + blocks - dealt % blocks) % blocks);
-    int share = warps ? own + blocks * warp : own, every = warps ? blocks * WARPS : blocks;
+    int share = warps ? own + blocks * warp : own, every = warps ? blocks * (blockDim.x / 32) : blocks;
     for (int u = share; u < count; u += every) {
       if (o.kind == HDL_OP_NN)
-        product<P, HDL_OP_NN>(t, o, u, staging);
+        product<P, SMALL, HDL_OP_NN>(t, o, u, staging);
       else if (o.kind == HDL_OP_NT)
-        product<P, HDL_OP_NT>(t, o, u, staging);
+        product<P, SMALL, HDL_OP_NT>(t, o, u, staging);
       else if (o.kind == HDL_OP_TN)
-        product<P, HDL_OP_TN>(t, o, u, staging);
+        product<P, SMALL, HDL_OP_TN>(t, o, u, staging);
       else if (o.kind == HDL_OP_GATHER)
         gather(t, o, u);
       else if (o.kind == HDL_OP_LOSS)
@@ -86,7 +89,7 @@ static __device__ void phase(const turn &now, const hdl_op *ops, int from, int t
 }
 
 static __device__ inline void copy(float *to, const float *from, int64_t n) {
-  for (int64_t i = threadIdx.x; i < n; i += HDL_CUDA_THREADS) to[i] = from[i];
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) to[i] = from[i];
 }
 
 /* Floats of shared memory that the table takes, and the arenas where they are resident. */
@@ -98,8 +101,9 @@ static __host__ __device__ inline int64_t resident_floats(const hdl_cuda_call &c
   return padded(c.parameters) + padded(c.parameters * c.state_vectors) + padded(c.stride[HDL_ARENA_T]);
 }
 
-template <int P>
-__global__ void __launch_bounds__(HDL_CUDA_THREADS) machine(const __grid_constant__ hdl_cuda_call call) {
+/* SMALL: every product goes by warps, which takes fewer registers, so there may be more of them to wait for memory. */
+template <int P, bool SMALL>
+__global__ void __launch_bounds__(threads(SMALL), 1) machine(const __grid_constant__ hdl_cuda_call call) {
   HDL_SHARED(shared);
   turn t = {};
   t.call = &call, t.net = blockIdx.y, t.own = call.own + blockIdx.y, t.rule = &t.own->rule;
@@ -122,7 +126,7 @@ __global__ void __launch_bounds__(HDL_CUDA_THREADS) machine(const __grid_constan
   for (int64_t s = call.first; s < last && !volatile_load(failed); s++) {
     t.at(s);
     for (int i = s == call.first ? 0 : 1; i < call.phases; i++) {
-      phase<P>(t, ops, bounds[i], bounds[i + 1], rest, failed);
+      phase<P, SMALL>(t, ops, bounds[i], bounds[i + 1], rest, failed);
       meet(counter);
     }
   }
@@ -152,10 +156,13 @@ static hdl_status fail(hdl_status status, const char *what, const char *why, int
   } while (0)
 
 typedef void (*kernel)(const hdl_cuda_call);
-static const kernel kernels[] = {machine<HDL_FLOAT32>, machine<HDL_TF32>, machine<HDL_BF16>};
+static const kernel kernels[][2] = {{machine<HDL_FLOAT32, false>, machine<HDL_FLOAT32, true>},
+                                    {machine<HDL_TF32, false>, machine<HDL_TF32, true>},
+                                    {machine<HDL_BF16, false>, machine<HDL_BF16, true>}};
 
 struct shape {
-  int blocks, shared, resident, largest;
+  int blocks, shared, resident, largest, threads;
+  const void *run;
 };
 
 /* Bytes of a block's factors in shared memory. */
@@ -181,9 +188,10 @@ static hdl_status shape_of(const hdl_cuda_call &c, shape &found) {
   int64_t wanted = found.resident ? all : table + staged(found.largest);
   if (wanted > most) return fail(HDL_ENOMEM, "shared memory", "a block needs more than the device has", __LINE__);
   found.shared = (int)wanted;
-  const void *run = (const void *)kernels[c.precision];
-  TRY(cudaFuncSetAttribute(run, cudaFuncAttributeMaxDynamicSharedMemorySize, found.shared));
-  TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, run, HDL_CUDA_THREADS, found.shared));
+  bool small = c.largest == HDL_TILE_WARP;
+  found.threads = threads(small), found.run = (const void *)kernels[c.precision][small];
+  TRY(cudaFuncSetAttribute(found.run, cudaFuncAttributeMaxDynamicSharedMemorySize, found.shared));
+  TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, found.run, found.threads, found.shared));
   EXPECT(each >= 1);
   found.blocks = each * processors / c.nets;
   if (found.blocks > c.tiles) found.blocks = c.tiles;
@@ -211,13 +219,11 @@ extern "C" hdl_status hdl_cuda_run(const hdl_cuda_call *call, void *stream) {
   hdl_cuda_call own = *call;
   own.resident = found.resident, own.largest = found.largest;
   void *arguments[] = {&own};
-  dim3 grid(found.blocks, own.nets);
+  dim3 grid(found.blocks, own.nets), block(found.threads);
   /* Blocks of a net wait for each other, so all must be there at once: a cooperative launch fails where they cannot. */
   if (found.blocks > 1)
-    TRY(cudaLaunchCooperativeKernel((const void *)kernels[own.precision], grid, dim3(HDL_CUDA_THREADS), arguments,
-                                    found.shared, (cudaStream_t)stream));
+    TRY(cudaLaunchCooperativeKernel(found.run, grid, block, arguments, found.shared, (cudaStream_t)stream));
   else
-    TRY(cudaLaunchKernel((const void *)kernels[own.precision], grid, dim3(HDL_CUDA_THREADS), arguments, found.shared,
-                         (cudaStream_t)stream));
+    TRY(cudaLaunchKernel(found.run, grid, block, arguments, found.shared, (cudaStream_t)stream));
   return HDL_OK;
 }

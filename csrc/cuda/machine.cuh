@@ -8,7 +8,8 @@
 
 namespace hdl {
 
-enum { WARPS = HDL_CUDA_THREADS / 32 };
+/* Of a block. */
+static constexpr int threads(bool small) { return small ? 2 * HDL_CUDA_THREADS : HDL_CUDA_THREADS; }
 
 /* One mini-batch, as this block's net sees it. */
 struct turn {

@@ -31,6 +31,7 @@
 #define threadIdx (emulated::now->thread)
 #define blockIdx (emulated::now->block->index)
 #define gridDim (emulated::grid)
+#define blockDim (emulated::threads)
 
 struct float4 {
   float x, y, z, w;
@@ -74,7 +75,7 @@ struct fiber {
 };
 
 inline fiber *now;
-inline dim3 grid;
+inline dim3 grid, threads;
 inline void *home;
 inline std::function<void()> body;
 inline uint64_t draws;
@@ -265,7 +266,7 @@ inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, co
   return cudaSuccess;
 }
 inline cudaError_t cudaLaunchKernel(const void *f, dim3 grid, dim3 threads, void **arguments, size_t shared, void *) {
-  emulated::grid = grid;
+  emulated::grid = grid, emulated::threads = threads;
   emulated::draws = (uint64_t)emulated::setting("HDL_EMULATED_SEED", 1);
   const hdl_cuda_call *call = (const hdl_cuda_call *)arguments[0];
   for (unsigned y = 0; y < grid.y; y++) {
