@@ -17,7 +17,7 @@ static __device__ inline float activate(int function, float leak, float x) {
   case HDL_LECUN_TANH:
     return 1.7159f * tanhf(2.f / 3.f * x);
   case HDL_RELU:
-    return x > 0 ? x : 0;
+    return x < 0 ? 0 : x; /* NaN stays */
   case HDL_LEAKY_RELU:
     return x < 0 ? leak * x : x;
   default:

@@ -50,10 +50,11 @@ static __device__ __noinline__ void gather(const turn &t, const hdl_op &o, int r
   }
 }
 
-/* Row r costs so much; only one warp may say so in a phase. Whoever writes that it failed writes the same. */
+/* Row r costs so much; only one warp may say so in a phase. Whoever writes that a step failed writes the same; what is
+ * no step goes on, for its other rows are as good as ever. */
 static __device__ inline void pay(const turn &t, int r, float cost, uint32_t *failed) {
   t.call->cost[(int64_t)t.net * t.call->rows + r] += cost;
-  if (!(fabsf(cost) < INFINITY)) *failed = (uint32_t)t.step + 1;
+  if (!(fabsf(cost) < INFINITY) && !t.call->by_place) *failed = (uint32_t)t.step + 1;
 }
 
 /* Row r: output, cost and delta; hdl_loss. Cross-entropies come straight from z: no logarithm of 0 is ever taken. */

@@ -173,6 +173,18 @@ def test_it_stops_and_refuses_as_the_reference_does(device):
     assert np.array_equal(w, expected)
 
 
+def test_outputs_go_on_after_one_that_is_not_finite(device, monkeypatch):
+    monkeypatch.setattr(cuda, "_BLOCK", 8)
+    spec, w = make_spec(loss="squared"), mlp.initial(make_spec())
+    samples = make_samples(spec, 40)
+    samples.x[3] = np.nan
+    for progress in (None, lambda *_: None):
+        out, result = ops.make(spec, "cuda:0").forward(w, samples, None, progress)
+        expected, told = ops.make(spec, "reference").forward(w, samples)
+        np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
+        assert not np.isfinite([result.cost, told.cost]).any()
+
+
 def test_nothing_to_do(device):
     spec = make_spec()
     core, samples, none = ops.make(spec, "cuda:0"), make_samples(spec, 3), np.zeros(0, np.int64)
