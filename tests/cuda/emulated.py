@@ -41,7 +41,13 @@ def build():
     loader = importlib.machinery.ExtensionFileLoader("hdl._cuda", str(module))
     spec = importlib.util.spec_from_file_location("hdl._cuda", module, loader=loader)
     native = importlib.util.module_from_spec(spec)
+    real = sys.modules.get("hdl._cuda")
     loader.exec_module(native)
+    # Cython's modules enter themselves; whoever asks for the real one is to get that.
+    if real is None:
+        sys.modules.pop("hdl._cuda", None)
+    else:
+        sys.modules["hdl._cuda"] = real
     return native
 
 
