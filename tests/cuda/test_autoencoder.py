@@ -34,7 +34,7 @@ def jobs(draw):
     return f"{inputs}-{hidden}-{inputs}", fields, draw(st.integers(2, 50)), resident
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(job=jobs())
 def test_it_computes_what_the_reference_computes(device, job):
     net, fields, batch, resident = job

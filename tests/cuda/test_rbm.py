@@ -19,7 +19,7 @@ PARTS = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(job=jobs(), resident=st.sampled_from([cuda_program.RESIDENT, 0]))
 def test_it_computes_what_the_reference_computes(device, job, resident):
     with pytest.MonkeyPatch.context() as patch:
@@ -69,7 +69,7 @@ def trained(spec, v, batch=40):
 
 
 @pytest.mark.parametrize("part", PARTS, ids=str)
-@pytest.mark.parametrize(("resident", "precision"), [(1, "float32"), (0, "float32"), (1, "bf16"), (0, "tf32")])
+@pytest.mark.parametrize(("resident", "precision"), [(1, "float32"), (0, "float32"), (0, "bf16")])
 def test_bytes_depend_on_nothing_but_the_shapes(device, monkeypatch, part, resident, precision):
     """Other numbers of blocks, and other orders in which threads go on; products by larger tiles."""
     if not resident:
