@@ -25,7 +25,7 @@ cdef extern from "hdl.h" nogil:
 
 cdef extern from "cuda/hdl_cuda.h" nogil:
     enum:
-        HDL_ARENAS
+        HDL_ARENAS, HDL_LOOP_GRAPH
     ctypedef struct hdl_matrix:
         int64_t at, turn
         int32_t ld
@@ -58,12 +58,14 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
         int64_t stride[4]
         int32_t resident, state_vectors
         int64_t parameters, batch, first, last
-        int32_t by_place, rows, tiles, largest
+        int32_t by_place, rows, tiles, largest, loop
         double *cost
         int64_t *correct
         uint32_t *barrier
-    hdl_status hdl_cuda_run(const hdl_cuda_call *, void *)
-    hdl_status hdl_cuda_shape(const hdl_cuda_call *, int32_t *, int32_t *)
+        int64_t *step
+    hdl_status hdl_cuda_run(const hdl_cuda_call *, void *, void **)
+    void hdl_cuda_forget(void *)
+    hdl_status hdl_cuda_shape(const hdl_cuda_call *, int32_t *, int32_t *, int32_t *)
     const char *hdl_cuda_last_error()
 
 _NOWHERE = {"at": 0, "turn": 0, "ld": 0, "arena": -1, "place": 0}
@@ -117,7 +119,7 @@ cdef class Call:
 
     Parameters
     ----------
-    ops, phase, own, cost, correct, barrier : int
+    ops, phase, own, cost, correct, barrier, step : int
         Addresses on the device.
     arenas : sequence of (address, floats from net to net)
         W, S, T, G.
@@ -126,11 +128,12 @@ cdef class Call:
     """
 
     cdef hdl_cuda_call c
+    cdef void *graph
 
     def __init__(self, *, uintptr_t ops, uintptr_t phase, uintptr_t own, int phases, int operations, arenas,
-                 uintptr_t cost, uintptr_t correct, uintptr_t barrier, int64_t batch, int rows, int tiles,
-                 int largest, int64_t parameters, int state_vectors=0, int nets=1, int precision=0, bint resident=False,
-                 bint by_place=False):
+                 uintptr_t cost, uintptr_t correct, uintptr_t barrier, uintptr_t step, int64_t batch, int rows,
+                 int tiles, int largest, int64_t parameters, int state_vectors=0, int nets=1, int precision=0, bint resident=False,
+                 bint by_place=False, int loop=0):
         cdef hdl_cuda_call *c = &self.c
         c.ops, c.phase, c.phases, c.operations = <const hdl_op *>ops, <const int32_t *>phase, phases, operations
         c.own, c.nets, c.precision, c.resident = <const hdl_cuda_net *>own, nets, precision, resident
@@ -139,22 +142,31 @@ cdef class Call:
         c.state_vectors, c.parameters, c.batch, c.by_place = state_vectors, parameters, batch, by_place
         c.rows, c.tiles, c.largest = rows, tiles, largest
         c.cost, c.correct = <double *>cost, <int64_t *>correct
-        c.barrier = <uint32_t *>barrier
+        c.barrier, c.step, c.loop = <uint32_t *>barrier, <int64_t *>step, loop
+
+    def __dealloc__(self):
+        hdl_cuda_forget(self.graph)
 
     def run(self, int64_t first, int64_t last, uintptr_t stream):
         """Starts steps first … last on a stream; the two words of each net's barrier must be zero."""
         cdef hdl_status status
         self.c.first, self.c.last = first, last
         with nogil:
-            status = hdl_cuda_run(&self.c, <void *>stream)
+            status = hdl_cuda_run(&self.c, <void *>stream, &self.graph)
         _check(status)
 
-    def shape(self) -> tuple[int, bool]:
-        """Blocks that a net gets on the current device, and whether its arenas are in shared memory."""
-        cdef int32_t blocks = 0, resident = 0
+    def shape(self) -> dict[str, int]:
+        """How it would run on the current device.
+
+        Returns
+        -------
+        dict
+            `blocks` of a net; `resident`: its arenas are in shared memory; `graph`: a kernel a phase.
+        """
+        cdef int32_t blocks = 0, resident = 0, loop = 0
         self.c.first, self.c.last = 0, 1
-        _check(hdl_cuda_shape(&self.c, &blocks, &resident))
-        return blocks, bool(resident)
+        _check(hdl_cuda_shape(&self.c, &blocks, &resident, &loop))
+        return {"blocks": blocks, "resident": resident, "graph": int(loop == HDL_LOOP_GRAPH)}
 
 
 cdef _check(hdl_status status):

@@ -85,6 +85,10 @@ typedef struct {
   hdl_matrix a, b, c, d, bias;
 } hdl_op;
 
+/* How mini-batches follow each other: in one kernel whose blocks wait for each other between phases, or as a graph of
+ * kernels, one a phase, launched once a mini-batch. The same bytes. AUTO: the kernel, where the device can do that. */
+typedef enum { HDL_LOOP_AUTO = 0, HDL_LOOP_KERNEL = 1, HDL_LOOP_GRAPH = 2 } hdl_loop;
+
 typedef struct { /* hdl_update without its rates, and the key of the draws */
   int32_t rule;
   float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon;
@@ -122,13 +126,18 @@ typedef struct {
   double *cost;        /* [M, rows]: += costs of each row of the mini-batches */
   int64_t *correct;    /* [M, rows] */
   uint32_t *barrier;   /* [M, 2], zero: a counter, and the step (from 1) whose cost was not finite */
+  int32_t loop;        /* hdl_loop */
+  int32_t only;        /* set inside: the one phase of a kernel in a graph; -1: all of them */
+  int64_t *step;       /* on the device: of a graph, the next step */
 } hdl_cuda_call;
 
-/* Starts the call on a stream of the current context and returns; `barrier` must be zero. */
-hdl_status hdl_cuda_run(const hdl_cuda_call *call, void *stream);
+/* Starts the call on a stream of the current context and returns; `barrier` must be zero. A graph is kept in *graph,
+ * NULL at first, for the next run of the same call. */
+hdl_status hdl_cuda_run(const hdl_cuda_call *call, void *stream, void **graph);
+void hdl_cuda_forget(void *graph); /* may be NULL */
 
-/* How many blocks a net would get, and whether the arenas would be resident: what hdl_cuda_run does. */
-hdl_status hdl_cuda_shape(const hdl_cuda_call *call, int32_t *blocks, int32_t *resident);
+/* How a call would run on the current device: blocks of a net, arenas resident or not, hdl_loop. */
+hdl_status hdl_cuda_shape(const hdl_cuda_call *call, int32_t *blocks, int32_t *resident, int32_t *loop);
 
 const char *hdl_cuda_last_error(void); /* of this thread: CUDA's name of it, file and line */
 

@@ -1,9 +1,7 @@
-/* machine.cu: runs a program for many mini-batches in one kernel. Grid [blocks of a net, nets]. */
+/* machine.cu: the kernel that runs a program, for many mini-batches or one phase of one. Grid [blocks of a net, nets].
+ */
 #include "jobs.cuh"
 #include "product.cuh"
-
-#include <stdio.h>
-#include <string.h>
 
 namespace hdl {
 
@@ -92,15 +90,6 @@ static __device__ inline void copy(float *to, const float *from, int64_t n) {
   for (int64_t i = threadIdx.x; i < n; i += blockDim.x) to[i] = from[i];
 }
 
-/* Floats of shared memory that the table takes, and the arenas where they are resident. */
-static __host__ __device__ inline int64_t table_floats(const hdl_cuda_call &c) {
-  return ((int64_t)(c.operations * sizeof(hdl_op) + (c.phases + 1) * sizeof(int32_t)) + 15) / 16 * 4;
-}
-static __host__ __device__ inline int64_t padded(int64_t n) { return (n + 3) & ~(int64_t)3; }
-static __host__ __device__ inline int64_t resident_floats(const hdl_cuda_call &c) {
-  return padded(c.parameters) + padded(c.parameters * c.state_vectors) + padded(c.stride[HDL_ARENA_T]);
-}
-
 /* SMALL: every product goes by warps, which takes fewer registers, so there may be more of them to wait for memory. */
 template <int P, bool SMALL>
 __global__ void __launch_bounds__(threads(SMALL), 1) machine(const __grid_constant__ hdl_cuda_call call) {
@@ -122,12 +111,15 @@ __global__ void __launch_bounds__(threads(SMALL), 1) machine(const __grid_consta
   }
   __syncthreads();
   uint32_t *counter = call.barrier + 2 * t.net, *failed = counter + 1;
-  int64_t last = t.steps() < call.last ? t.steps() : call.last;
-  for (int64_t s = call.first; s < last && !volatile_load(failed); s++) {
+  bool alone = call.only >= 0;
+  int64_t s = call.only > 0 ? *call.step : call.first, last = alone ? s + 1 : call.last;
+  if (last > t.steps()) last = t.steps();
+  for (; s < last && !volatile_load(failed); s++) {
     t.at(s);
-    for (int i = s == call.first ? 0 : 1; i < call.phases; i++) {
+    int from = alone ? call.only : s == call.first ? 0 : 1, to = alone ? from + 1 : call.phases;
+    for (int i = from; i < to; i++) {
       phase<P, SMALL>(t, ops, bounds[i], bounds[i + 1], rest, failed);
-      meet(counter);
+      if (!alone) meet(counter);
     }
   }
   if (call.resident) {
@@ -136,94 +128,18 @@ __global__ void __launch_bounds__(threads(SMALL), 1) machine(const __grid_consta
   }
 }
 
-/* --- the host's side ---------------------------------------------------------------------------------------------- */
-
-static thread_local char last_error[512];
-
-static hdl_status fail(hdl_status status, const char *what, const char *why, int line) {
-  snprintf(last_error, sizeof last_error, "%s: %s (%s:%d)", what, why,
-           strrchr(__FILE__, '/') ? strrchr(__FILE__, '/') + 1 : __FILE__, line);
-  return status;
-}
-#define TRY(call)                                                                                                      \
-  do {                                                                                                                 \
-    cudaError_t error = (call);                                                                                        \
-    if (error != cudaSuccess) return fail(HDL_ESYS, #call, cudaGetErrorName(error), __LINE__);                         \
-  } while (0)
-#define EXPECT(condition)                                                                                              \
-  do {                                                                                                                 \
-    if (!(condition)) return fail(HDL_EINVAL, "a call is not as expected", #condition, __LINE__);                      \
-  } while (0)
-
-typedef void (*kernel)(const hdl_cuda_call);
-static const kernel kernels[][2] = {{machine<HDL_FLOAT32, false>, machine<HDL_FLOAT32, true>},
-                                    {machine<HDL_TF32, false>, machine<HDL_TF32, true>},
-                                    {machine<HDL_BF16, false>, machine<HDL_BF16, true>}};
-
-struct shape {
-  int blocks, shared, resident, largest, threads;
-  const void *run;
-};
-
-/* Bytes of a block's factors in shared memory. */
-static int64_t staged(int tile) {
-  static const int floats[] = {0, staging<32>::FLOATS, staging<64>::FLOATS, staging<128>::FLOATS};
-  return STAGES * 2 * (int64_t)floats[tile] * 4;
+__global__ void advance(const __grid_constant__ hdl_cuda_call call) {
+  if (threadIdx.x == 0) ++*call.step;
 }
 
-static hdl_status shape_of(const hdl_cuda_call &c, shape &found) {
-  EXPECT(c.ops && c.phase && c.phases >= 2 && c.operations >= 1 && c.nets >= 1 && c.tiles >= 1);
-  EXPECT(c.precision >= HDL_FLOAT32 && c.precision <= HDL_BF16);
-  EXPECT(c.largest >= HDL_TILE_WARP && c.largest <= HDL_TILE_128);
-  EXPECT(c.batch >= 1 && c.first >= 0 && c.first <= c.last && c.rows >= 1);
-  EXPECT(c.own && c.barrier && c.cost && c.correct);
-  int device, most, processors, each;
-  TRY(cudaGetDevice(&device));
-  TRY(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-  TRY(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-  int64_t table = table_floats(c) * 4, all = table + resident_floats(c) * 4;
-  found.resident = c.resident && all <= most;
-  found.largest = c.largest;
-  while (found.largest > HDL_TILE_32 && table + staged(found.largest) > most) found.largest--;
-  int64_t wanted = found.resident ? all : table + staged(found.largest);
-  if (wanted > most) return fail(HDL_ENOMEM, "shared memory", "a block needs more than the device has", __LINE__);
-  found.shared = (int)wanted;
-  bool small = c.largest == HDL_TILE_WARP;
-  found.threads = threads(small), found.run = (const void *)kernels[c.precision][small];
-  TRY(cudaFuncSetAttribute(found.run, cudaFuncAttributeMaxDynamicSharedMemorySize, found.shared));
-  TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, found.run, found.threads, found.shared));
-  EXPECT(each >= 1);
-  found.blocks = each * processors / c.nets;
-  if (found.blocks > c.tiles) found.blocks = c.tiles;
-  if (found.blocks < 1 || found.resident) found.blocks = 1;
-  return HDL_OK;
+const void *kernel_of(int precision, bool small) {
+  typedef void (*kernel)(const hdl_cuda_call);
+  static const kernel kernels[][2] = {{machine<HDL_FLOAT32, false>, machine<HDL_FLOAT32, true>},
+                                      {machine<HDL_TF32, false>, machine<HDL_TF32, true>},
+                                      {machine<HDL_BF16, false>, machine<HDL_BF16, true>}};
+  return (const void *)kernels[precision][small];
 }
+
+const void *kernel_that_advances() { return (const void *)advance; }
 
 } // namespace hdl
-
-using namespace hdl;
-
-extern "C" const char *hdl_cuda_last_error(void) { return last_error; }
-
-extern "C" hdl_status hdl_cuda_shape(const hdl_cuda_call *call, int32_t *blocks, int32_t *resident) {
-  shape found;
-  hdl_status status = shape_of(*call, found);
-  if (status == HDL_OK) *blocks = found.blocks, *resident = found.resident;
-  return status;
-}
-
-extern "C" hdl_status hdl_cuda_run(const hdl_cuda_call *call, void *stream) {
-  shape found;
-  hdl_status status = shape_of(*call, found);
-  if (status != HDL_OK) return status;
-  hdl_cuda_call own = *call;
-  own.resident = found.resident, own.largest = found.largest;
-  void *arguments[] = {&own};
-  dim3 grid(found.blocks, own.nets), block(found.threads);
-  /* Blocks of a net wait for each other, so all must be there at once: a cooperative launch fails where they cannot. */
-  if (found.blocks > 1)
-    TRY(cudaLaunchCooperativeKernel(found.run, grid, block, arguments, found.shared, (cudaStream_t)stream));
-  else
-    TRY(cudaLaunchKernel(found.run, grid, block, arguments, found.shared, (cudaStream_t)stream));
-  return HDL_OK;
-}

@@ -54,5 +54,17 @@ static __device__ inline bool dropped(const turn &t, uint32_t threshold, int u, 
   return ((x[q / 2] >> (16 * (q & 1))) & 0xffffu) < threshold;
 }
 
+/* Floats of shared memory that the table takes, and the arenas where they are resident. */
+static __host__ __device__ inline int64_t table_floats(const hdl_cuda_call &c) {
+  return ((int64_t)(c.operations * sizeof(hdl_op) + (c.phases + 1) * sizeof(int32_t)) + 15) / 16 * 4;
+}
+static __host__ __device__ inline int64_t padded(int64_t n) { return (n + 3) & ~(int64_t)3; }
+static __host__ __device__ inline int64_t resident_floats(const hdl_cuda_call &c) {
+  return padded(c.parameters) + padded(c.parameters * c.state_vectors) + padded(c.stride[HDL_ARENA_T]);
+}
+
+const void *kernel_of(int precision, bool small);
+const void *kernel_that_advances();
+
 } // namespace hdl
 #endif

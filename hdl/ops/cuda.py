@@ -5,6 +5,7 @@ Letters: N samples, B rows of a mini-batch, P parameters, S state vectors, M net
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -286,7 +287,8 @@ class Cuda:
             ops=table, phase=bounds, own=pool.put("nets", np.frombuffer(b"".join(nets), np.uint8)),
             phases=len(program.phases), operations=sum(map(len, program.phases)), arenas=arenas,
             cost=pool.zero("cost", 8 * batch * count), correct=pool.zero("correct", 8 * batch * count),
-            barrier=pool.room("barrier", 8 * count), batch=batch, rows=batch, tiles=program.tiles,
+            barrier=pool.room("barrier", 8 * count), step=pool.room("step", 8), loop=_loop(),
+            batch=batch, rows=batch, tiles=program.tiles,
             largest=program.largest, parameters=size, state_vectors=len(works[0].state), nets=count,
             precision=PRECISIONS[self.spec.precision], resident=program.resident, by_place=by_place,
         )  # fmt: skip
@@ -367,6 +369,14 @@ class Cuda:
 
 
 _NONE = np.zeros(0, np.float32)
+
+
+def _loop() -> int:
+    """How mini-batches follow each other, as the environment's HDL_CUDA_LOOP says; hdl_cuda.h has what each means."""
+    loops, given = ("auto", "kernel", "graph"), os.environ.get("HDL_CUDA_LOOP", "auto")
+    if given not in loops:
+        raise SpecError(f"HDL_CUDA_LOOP: expected one of {', '.join(loops)} (given {given!r})")
+    return loops.index(given)
 
 
 def _offsets(parts: Sequence[NDArray]) -> list[int]:

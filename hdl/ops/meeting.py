@@ -33,7 +33,11 @@ def alike(spec: Spec) -> str | None:
     may be different ones if they keep as many vectors of state.
     """
     rule = spec.optimizer
-    if spec.model not in ("mlp", "autoencoder", "rbm") or rule.line_search or spec.sync.mode not in ("average", "genetic"):
+    if (
+        spec.model not in ("mlp", "autoencoder", "rbm")
+        or rule.line_search
+        or spec.sync.mode not in ("average", "genetic")
+    ):
         return None
     fields = spec.model_dump(mode="json", exclude=set(_OWN))
     # A limit on norms is a phase of the program, whatever the limit is.

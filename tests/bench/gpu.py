@@ -3,7 +3,8 @@
 PyTorch trains the same nets eagerly, by `torch.compile` (which captures CUDA graphs by itself) and by a CUDA graph of
 one step captured by hand; samples lie on the device, and all gather mini-batches by a permutation. Competitors take
 turns, repetition by repetition, and ratios are taken inside a repetition. The peak is that of PyTorch's own products
-(cuBLAS) at the shapes of the net's layers. hdl's times hold the way of weights and order to the device and back.
+(cuBLAS) at the shapes of the net's layers. hdl's times hold the way of weights and order to the device and back; where its
+mini-batches follow each other as graphs (HDL_CUDA_LOOP=graph) is one more competitor.
 
 It needs a GPU, hdl with its GPU core, PyCUDA, and PyTorch in the same interpreter.
 """
@@ -11,6 +12,7 @@ It needs a GPU, hdl with its GPU core, PyCUDA, and PyTorch in the same interpret
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -63,6 +65,19 @@ def ours(row: tuple, precision: str, nets: int = 1) -> Callable[[], None]:
         for number in range(nets)
     ]
     return lambda: operations.train_all(works, batch) and None
+
+
+def graphs(run: Callable[[], None]) -> Callable[[], None]:
+    """The same with a kernel a phase, captured as a graph."""
+
+    def other() -> None:
+        os.environ["HDL_CUDA_LOOP"] = "graph"
+        try:
+            run()
+        finally:
+            del os.environ["HDL_CUDA_LOOP"]
+
+    return other
 
 
 class Torch:
@@ -195,17 +210,19 @@ def main():
     parser.add_argument("--rows", type=int, nargs="+", default=range(len(ROWS)))
     options = parser.parse_args()
     ways = ["eager", "compile", "graph"]
+    shown = ["hdl graph", *ways]
     title = devices.open("cuda:0").title
     print(f"{title}, {options.precision}; an epoch of {SAMPLES} samples; medians and (least–most)\n")
-    print("| net, batch | hdl ms | of cuBLAS | " + " | ".join(f"{way} ×" for way in ways) + " |")
-    print("|---|--:|--:|" + "--:|" * len(ways))
+    print("| net, batch | hdl ms | of cuBLAS | " + " | ".join(f"{way} ×" for way in shown) + " |")
+    print("|---|--:|--:|" + "--:|" * len(shown))
     for number in options.rows:
         row = ROWS[number]
         runs = {"hdl": ours(row, options.precision)}
+        runs["hdl graph"] = graphs(runs["hdl"])
         runs |= {way: Torch(row, options.precision, way) for way in ways}
         took = turns(runs, options.repetitions)
         share = [operations_of(row) / each / peak(row, options.precision) for each in took["hdl"]]
-        ratios = [spread([a / b for a, b in zip(took[way], took["hdl"], strict=True)]) for way in ways]
+        ratios = [spread([a / b for a, b in zip(took[way], took["hdl"], strict=True)]) for way in shown]
         own = spread([1000 * each for each in took["hdl"]])
         print(f"| {row[0]} {row[3]}, {row[2]} | {own} | {spread(share, '.0%')} | " + " | ".join(ratios) + " |")
     small = ROWS[0]

@@ -84,7 +84,7 @@ inline uint64_t draws;
 extern "C" void hdl_emulated_switch(void **from, void *to);
 asm(R"(
 .text
-.globl hdl_emulated_switch
+.weak hdl_emulated_switch
 hdl_emulated_switch:
   push %rbx
   push %rbp
@@ -239,7 +239,8 @@ template <int PENDING> inline void wait() {
 typedef int cudaError_t;
 typedef void *cudaStream_t;
 enum { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorNoDevice = 100, cudaErrorCooperativeLaunchTooLarge = 720 };
-enum { cudaDevAttrMaxSharedMemoryPerBlockOptin, cudaDevAttrMultiProcessorCount };
+enum { cudaDevAttrMaxSharedMemoryPerBlockOptin, cudaDevAttrMultiProcessorCount, cudaDevAttrCooperativeLaunch };
+enum { cudaMemcpyHostToDevice, cudaStreamCaptureModeThreadLocal };
 enum { cudaFuncAttributeMaxDynamicSharedMemorySize };
 
 namespace emulated {
@@ -256,8 +257,9 @@ inline cudaError_t cudaGetDevice(int *device) {
   return getenv("HDL_EMULATED_NONE") ? cudaErrorNoDevice : cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int *value, int attribute, int) {
-  *value = attribute == cudaDevAttrMultiProcessorCount ? emulated::setting("HDL_EMULATED_PROCESSORS", 3)
-                                                       : emulated::setting("HDL_EMULATED_SHARED", 227 << 10);
+  static const char *const names[] = {"HDL_EMULATED_SHARED", "HDL_EMULATED_PROCESSORS", "HDL_EMULATED_COOPERATIVE"};
+  static const int usual[] = {227 << 10, 3, 1};
+  *value = emulated::setting(names[attribute], usual[attribute]);
   return cudaSuccess;
 }
 inline cudaError_t cudaFuncSetAttribute(const void *, int, int) { return cudaSuccess; }
@@ -265,10 +267,48 @@ inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, co
   *blocks = 1;
   return cudaSuccess;
 }
+typedef std::vector<std::function<void()>> *cudaGraph_t, *cudaGraphExec_t;
+namespace emulated {
+inline cudaGraph_t captured;
+}
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t, int) {
+  emulated::captured = new std::vector<std::function<void()>>;
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *graph) {
+  *graph = emulated::captured;
+  emulated::captured = nullptr;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t *made, cudaGraph_t graph, int) {
+  *made = new std::vector<std::function<void()>>(*graph);
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { return cudaGraphDestroy(graph); }
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
+  for (auto &kernel : *graph) kernel();
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, int, cudaStream_t) {
+  memcpy(to, from, n);
+  return cudaSuccess;
+}
 inline cudaError_t cudaLaunchKernel(const void *f, dim3 grid, dim3 threads, void **arguments, size_t shared, void *) {
+  const hdl_cuda_call given = *(const hdl_cuda_call *)arguments[0];
+  if (emulated::captured) { /* what the arguments are now */
+    emulated::captured->push_back([=] {
+      hdl_cuda_call call = given;
+      void *own[] = {&call};
+      cudaLaunchKernel(f, grid, threads, own, shared, nullptr);
+    });
+    return cudaSuccess;
+  }
   emulated::grid = grid, emulated::threads = threads;
   emulated::draws = (uint64_t)emulated::setting("HDL_EMULATED_SEED", 1);
-  const hdl_cuda_call *call = (const hdl_cuda_call *)arguments[0];
   for (unsigned y = 0; y < grid.y; y++) {
     std::vector<emulated::block> blocks(grid.x);
     for (unsigned x = 0; x < grid.x; x++) {
@@ -279,7 +319,7 @@ inline cudaError_t cudaLaunchKernel(const void *f, dim3 grid, dim3 threads, void
       b.warps.resize(threads.x / 32);
       for (emulated::warp &w : b.warps) w.all.wanted = 32;
     }
-    emulated::body = [=] { ((void (*)(const hdl_cuda_call))f)(*call); };
+    emulated::body = [=] { ((void (*)(const hdl_cuda_call))f)(given); };
     emulated::run(blocks, (int)threads.x);
     for (emulated::block &b : blocks) free(b.shared);
   }
@@ -287,6 +327,7 @@ inline cudaError_t cudaLaunchKernel(const void *f, dim3 grid, dim3 threads, void
 }
 inline cudaError_t cudaLaunchCooperativeKernel(const void *f, dim3 grid, dim3 threads, void **arguments, size_t shared,
                                                void *stream) {
+  if (!emulated::setting("HDL_EMULATED_COOPERATIVE", 1)) return cudaErrorCooperativeLaunchTooLarge;
   return cudaLaunchKernel(f, grid, threads, arguments, shared, stream);
 }
 #endif

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hdl import devices, ops
 from hdl import spec as specs
-from hdl.errors import Interrupted, NonFinite, SpecError
+from hdl.errors import DeviceError, Interrupted, NonFinite, SpecError
 from hdl.models import mlp
 from hdl.ops import Key, Samples, cuda, cuda_program, rules
 from hdl.table import Table
@@ -112,7 +112,31 @@ def test_bytes_depend_on_nothing_but_the_shapes(device, monkeypatch, precision, 
         monkeypatch.setenv("HDL_EMULATED_SHARED", str(shared))
         w, state, result, _ = trained(spec, samples)
         found.add((w.tobytes(), state.tobytes(), result.cost, result.correct))
+    monkeypatch.setenv("HDL_CUDA_LOOP", "graph")  # a kernel a phase, which no barrier holds together
+    w, state, result, _ = trained(spec, samples)
+    found.add((w.tobytes(), state.tobytes(), result.cost, result.correct))
     assert len(found) == 1
+
+
+def test_a_device_that_cannot_hold_all_blocks_at_once_goes_by_graphs(emulator, monkeypatch):
+    monkeypatch.setattr(cuda_program, "RESIDENT", 0)
+    monkeypatch.setattr(cuda_program, "ENOUGH", 4)
+    spec = make_spec("70-40-10", optimizer="adam", input_dropout=0.2)
+    samples, found, told = make_samples(spec, 90), set(), []
+    for cooperative in "10":
+        monkeypatch.setenv("HDL_EMULATED_COOPERATIVE", cooperative)
+        core, w = ops.make(spec, "cuda:0"), mlp.initial(spec)
+        state, order = np.zeros((2, w.size), np.float32), np.arange(360) % 90
+        core.train(w, state, samples, order, 9, np.full(40, 0.01, np.float32), 3, KEY, lambda *done: told.append(done))
+        found.add((w.tobytes(), state.tobytes(), core.gradient(w, samples)[0].tobytes()))
+    assert len(found) == 1
+    assert told  # a graph was launched again, from where the last ones had come to
+    monkeypatch.setenv("HDL_CUDA_LOOP", "kernel")
+    with pytest.raises(DeviceError, match="cudaErrorCooperativeLaunchTooLarge"):
+        trained(spec, samples)
+    monkeypatch.setenv("HDL_CUDA_LOOP", "loop")
+    with pytest.raises(SpecError, match=r"HDL_CUDA_LOOP: expected one of auto, kernel, graph \(given 'loop'\)"):
+        trained(spec, samples)
 
 
 def test_every_tile_gives_the_same_bits_in_float32(device, monkeypatch):
@@ -250,13 +274,11 @@ def test_sparse_rows_that_lie_are_refused(device):
 
 
 def test_a_call_that_is_not_as_expected_says_where(emulator, monkeypatch):
-    from hdl.errors import DeviceError
-
     spec = make_spec()
     core, samples = ops.make(spec, "cuda:0"), make_samples(spec, 20)
     core.spec = spec.with_(precision="tf32")
     monkeypatch.setenv("HDL_EMULATED_NONE", "1")
-    with pytest.raises(DeviceError, match=r"cudaGetDevice\(&device\): cudaErrorNoDevice \(machine.cu:\d+\)"):
+    with pytest.raises(DeviceError, match=r"cudaGetDevice\(&device\): cudaErrorNoDevice \(launch.cu:\d+\)"):
         core.forward(mlp.initial(spec), samples)
     monkeypatch.delenv("HDL_EMULATED_NONE")
     monkeypatch.setattr(cuda_program, "RESIDENT", 0)
