@@ -3,8 +3,8 @@
 PyTorch trains the same nets eagerly, by `torch.compile` (which captures CUDA graphs by itself) and by a CUDA graph of
 one step captured by hand; samples lie on the device, and all gather mini-batches by a permutation. Competitors take
 turns, repetition by repetition, and ratios are taken inside a repetition. The peak is that of PyTorch's own products
-(cuBLAS) at the shapes of the net's layers. hdl's times hold the way of weights and order to the device and back; where its
-mini-batches follow each other as graphs (HDL_CUDA_LOOP=graph) is one more competitor.
+(cuBLAS) at the shapes of the net's layers. hdl's times hold the way of weights and order to the device and back; hdl
+with mini-batches that follow each other as graphs (HDL_CUDA_LOOP=graph) is one more competitor.
 
 It needs a GPU, hdl with its GPU core, PyCUDA, and PyTorch in the same interpreter.
 """
