@@ -1,5 +1,6 @@
 """Grids on a GPU: trainings that are alike go side by side, and each gets the bytes that it gets alone."""
 
+import signal
 import threading
 
 import numpy as np
@@ -77,6 +78,20 @@ def test_each_gets_the_bytes_that_it_gets_alone(capfd, data, tmp_path, monkeypat
     assert len(calls) == 3 * len(found)
 
 
+def test_the_data_is_sent_once(capfd, data, tmp_path, device):
+    narrow, path, sent = np.loadtxt(data, delimiter=","), tmp_path / "wide.npz", []
+    np.savez(path, x=np.tile(narrow[:, :4], (1, 200)).astype(np.float32), y=narrow[:, 4].astype(int))
+    for name, l2 in (("few", "0"), ("many", "0,0.1,0.2,0.3")):
+        device.sent = 0
+        grids = ["--net", "0-1-0", "--epochs", "1", *GRID[:2], "--grid", f"l2={l2}"]
+        train(capfd, path, "--out", tmp_path / name, *FIELDS, *grids)
+        sent.append(device.sent)
+    samples = path.stat().st_size
+    weights = 4 * (801 + 6)  # of a net; there are 9 more, each with Adam's state, and to be measured twice
+    assert samples < sent[0]
+    assert sent[1] < sent[0] + 9 * 5 * weights + samples / 4
+
+
 def test_rules_that_keep_as_many_vectors_go_together(capfd, data, tmp_path, monkeypatch, calls):
     grids = ["--grid", "optimizer=momentum,nesterov,adagrad,rmsprop,adam,adadelta,sgd", "--lr", "0.01"]
     train(capfd, data, "--out", tmp_path / "together", *FIELDS, *grids)
@@ -124,10 +139,9 @@ def test_stopped_it_keeps_whole_versions_and_goes_on_to_the_same_bytes(capfd, da
     def event(self, name, event):
         if type(event).__name__ == "Round":
             seen.append(name)
-            if len(seen) == 8:  # in the second round
-                import _thread
-
-                _thread.interrupt_main()
+            if len(seen) == 8:  # in the second round: Ctrl-C, which the main thread hears
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                self.stop.wait(LIMIT)
         real(self, name, event)
 
     monkeypatch.setattr(board.Board, "event", event)

@@ -220,7 +220,7 @@ def test_ctrl_c_leaves_whole_versions_and_the_grid_goes_on(whole, data, capfd, t
     train(capfd, data, "--out", tmp_path / "whole", *fields)
     code = (
         "import sys, time\nfrom hdl import cli, driver\nreal = driver._round\n"
-        "def slow(*given, **more):\n    time.sleep(0.2)\n    return real(*given, **more)\n"
+        "def slow(*given, **more):\n    time.sleep(0.5)\n    return real(*given, **more)\n"
         "driver._round = slow\ncli.main(sys.argv[1:])"
     )
     command = [sys.executable, "-c", code, "train", data, "--out", out, *fields]
