@@ -104,6 +104,7 @@ def pretended(monkeypatch):
         return real(spec, "cpu", threads, isa)
 
     monkeypatch.setattr(devices, "why_not", lambda index=0: None if index < 2 else "no such GPU")
+    monkeypatch.setattr(devices, "code", lambda index=0: "sm_90")
     monkeypatch.setattr(ops, "make", make)
     return made
 
@@ -113,7 +114,7 @@ def test_a_gpu_that_is_there_computes_all_rounds_and_the_table_goes_on_with_none
     outcome = train(data, LocalRunner(1, device="cuda:1"), epochs=2, **fields)
     assert {*pretended} == {"cuda:1", "cpu"}
     about = Table(outcome.table).header(0)["about"]
-    assert (about["device"], about["isa"]) == ("cuda", "cuda")
+    assert (about["device"], about["isa"]) == ("cuda", "cuda-sm_90")
     with pytest.raises(TableError, match="made on cuda; cpu would not give the same bytes: --device cuda goes on"):
         train(data, LocalRunner(1), table=outcome.table, resume=True, epochs=3, **fields)
     pretended.clear()
