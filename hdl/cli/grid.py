@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -106,7 +107,8 @@ def _prepare(data: str, out: str, combinations: Sequence[Any], options: Any, bef
         raise TableError(f"{out}: a grid is there already; go on with --resume, or remove it with --overwrite")
     names = {one.name for one in combinations}
     if there and run["overwrite"]:
-        names |= {each["name"] for each in (grid.load(out) or {"combinations": []})["combinations"]}
+        with suppress(TableError):  # of a damaged one those are removed that are in the way
+            names |= {each["name"] for each in (grid.load(out) or {"combinations": []})["combinations"]}
     for name in sorted(names):
         prepare_table(fs.join(out, name), run["resume"], run["overwrite"])
     if run["overwrite"]:
@@ -132,7 +134,7 @@ def _search(
         there = (driver.begun(fs.join(out, one.name)) for one in combinations)
         made = next((table.header(0)["about"]["device"] for table in there if table), "")
         device = "cpu" if made == "cpu" else devices.resolve(device, board.say)
-    workers = run["workers"] or (1 if device != "cpu" else None)  # on a GPU shards go side by side in one
+    workers = run["workers"] or (1 if local and device != "cpu" else None)  # on a GPU shards go side by side in one
 
     def train(one: Any, meeting: Any) -> Any:
         if local and (workers == 1 or (workers is None and one.spec.shards == 1)):

@@ -210,6 +210,8 @@ def test_what_is_there_is_never_touched_unasked(data, capfd, tmp_path):
     assert "no grid to resume" in told.err
     (out / "grid.json").write_text("{}")
     assert "not what hdl wrote" in train(capfd, data, "--out", out, "--resume", status=4).err
+    train(capfd, data, *fields, "--grid", "lr=0.2", "--overwrite")
+    assert set(kept(out)) == {"lr=0.2"}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -295,3 +297,28 @@ def test_only_what_is_wrong_with_all_ends_the_search():
     for error in (errors.DataError("x"), errors.Unavailable("x"), errors.Interrupted("x"), RuntimeError("x")):
         with pytest.raises(type(error)):
             search(error)
+
+
+@pytest.mark.parametrize(
+    ("flags", "made"),
+    [
+        (["--runner", "mapreduce", "--device", "cuda", "--shards", "3"], {"workers": None, "device": "cuda"}),
+        (["--runner", "streaming", "--workers", "2"], {"workers": 2, "device": "cpu"}),
+        (["--workers", "3", "--threads", "1", "--shards", "3"], {"workers": 3, "threads": 1}),
+        (["--shards", "3"], {"workers": None}),
+    ],
+)
+def test_each_combination_has_a_runner_as_a_training_has(data, capfd, tmp_path, monkeypatch, flags, made):
+    from hdl.cli import train as command
+    from hdl.runners.local import LocalRunner
+
+    seen = []
+
+    def make(name, workers, threads, shards, **settings):
+        seen.append({"name": name, "workers": workers, "threads": threads, **settings})
+        return LocalRunner(1, 1)
+
+    monkeypatch.setattr(command, "make_runner", make)
+    train(capfd, data, "--out", tmp_path / "g", *FIELDS, "--grid", "lr=0.1,0.01", *flags, "--no-report")
+    assert len(seen) == 3  # one to see that there can be one
+    assert all(each.items() >= made.items() for each in seen[1:])
