@@ -164,7 +164,7 @@ class Hdfs:
 
     def _write(self, path: str, write: Callable[[BinaryIO], object]) -> None:
         system, name = resolve(path)
-        folder = posixpath.dirname(path)
+        folder = _split(path)[0] + "/"
         if not self.isdir(folder):  # HDFS would make it; a misspelt path is better refused, as it is locally
             raise FileNotFoundError(errno.ENOENT, "no such folder", folder)
         raw = patiently(path, system.open_file, name, "w")
@@ -260,5 +260,11 @@ class _Writing(io.RawIOBase):
 
 def _temporary(path: str) -> str:
     """A hidden, unique name beside `path`."""
-    folder, name = posixpath.split(path)
+    folder, name = _split(path)
     return f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Folder, without its last slash, and name; `posixpath.split` would cut the slashes of hdfs:/// too."""
+    folder, _, name = path.rpartition("/")
+    return folder, name

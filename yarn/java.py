@@ -7,6 +7,7 @@ The only module of hdl that starts JPype. One process holds one virtual machine:
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -65,6 +66,8 @@ def start(heap: str = "256m", flags: Sequence[str] = ()) -> None:
         return
     path = class_path()
     os.environ["CLASSPATH"] = ":".join(path)  # libhdfs reads it, even where it attaches itself
+    # The end of the process ends it: asked to end, Java waits for the threads that libhdfs has attached, for ever.
+    importlib.import_module("jpype.config").destroy_jvm = False
     try:
         # interrupt=False: Ctrl-C is a KeyboardInterrupt, as everywhere in hdl
         jpype.startJVM(*FLAGS, f"-Xmx{heap}", *flags, classpath=path, interrupt=False)

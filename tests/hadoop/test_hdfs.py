@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,6 +104,24 @@ def test_a_failing_writer_leaves_nothing(folder):
     with pytest.raises(RuntimeError, match="disk"):
         fs.publish(f"{folder}/a", write)
     assert fs.list(folder) == []
+
+
+def test_what_is_published_at_the_root(folder):
+    name = f"hdfs:///{folder.rsplit('/', 1)[1]}-root"
+    try:
+        with fs.publish_folder(f"{name}-folder") as local:
+            Path(local, "part").write_bytes(b"x")
+        fs.publish(name, b"y")
+        assert fs.list(f"{name}-folder") == ["part"]
+        with fs.open(name) as file:
+            assert file.read() == b"y"
+        with pytest.raises(FileNotFoundError, match="no such folder"):
+            fs.publish(f"{name}-none/file", b"z")
+    finally:
+        for path in (name, f"{name}-folder"):
+            if fs.exists(path):
+                fs.remove(path)
+    assert not [each for each in fs.list("hdfs:///") if each.startswith(".")]
 
 
 def test_a_folder_is_published_whole(folder):

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
 pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
 
+from hdl import fs
 from hdl.table import Table
 from tests.hadoop.runners import put_csv
 
@@ -42,6 +43,15 @@ def until(run, application, good, seconds=180):
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
     return found
+
+
+def test_a_training_ends_when_its_report_is_written(run, data, folder):
+    """The report reads Parquet by threads that libhdfs attaches to Java, which would wait for them at the end."""
+    shards = f"{folder}/shards"
+    run(*HDL, "import", data, shards, "--shards", "4")
+    done = run(*HDL, "train", shards, "--out", f"{folder}/model", *YARN, *SMALL, "--epochs", "2", seconds=150)
+    assert f"{folder}/model/report.html" in done.stdout
+    assert fs.exists(f"{folder}/model/report.html")
 
 
 def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder):
