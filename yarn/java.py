@@ -67,7 +67,8 @@ def start(heap: str = "256m", flags: Sequence[str] = ()) -> None:
     path = class_path()
     os.environ["CLASSPATH"] = ":".join(path)  # libhdfs reads it, even where it attaches itself
     # The end of the process ends it: asked to end, Java waits for the threads that libhdfs has attached, for ever.
-    importlib.import_module("jpype.config").destroy_jvm = False
+    config: Any = importlib.import_module("jpype.config")
+    config.destroy_jvm = False
     try:
         # interrupt=False: Ctrl-C is a KeyboardInterrupt, as everywhere in hdl
         jpype.startJVM(*FLAGS, f"-Xmx{heap}", *flags, classpath=path, interrupt=False)
