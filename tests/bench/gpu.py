@@ -92,56 +92,62 @@ class Torch:
         widths = [int(width) for width in net.split("-")]
         x, y = samples(widths)
         self.x, self.y = torch.tensor(x, device="cuda"), torch.tensor(y, device="cuda", dtype=torch.long)
-        f = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}[activation]
-        self.layers = [
-            (torch.randn(i, o, device="cuda") * i**-0.5, torch.zeros(o, device="cuda")) for i, o in pairwise(widths)
-        ]
-        self.back = torch.zeros(widths[0], device="cuda")
-        if self.model != "rbm":
-            for part in self._parameters():
-                part.requires_grad_()
+        if self.model == "rbm":
+            step = self._boltzmann(widths, way)
+        else:
+            step = self._network(widths, activation, way)
+        self.step = self._captured(step) if way == "graph" else step
 
-        def forward(a):
-            for number, (w, b) in enumerate(self.layers):
-                a = torch.addmm(b, a, w)
-                a = f(a) if number + 1 < len(self.layers) or self.model == "autoencoder" else a
-            return a
+    def _network(self, widths, activation, way):
+        """The usual loop's body: forward, backward, an optimiser's step."""
+        nn, torch = self.torch.nn, self.torch
+        f = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}[activation]
+        parts = [part for i, o in pairwise(widths) for part in (nn.Linear(i, o), f())]
+        net = nn.Sequential(*(parts if self.model == "autoencoder" else parts[:-1])).cuda()
+        rule = torch.optim.SGD(net.parameters(), lr=LR)
+
+        def cost(a, labels):
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.bf16):
+                out = net(a)
+                if self.model == "autoencoder":
+                    return 0.5 * torch.square(out - a).sum() / len(a)
+                return nn.functional.cross_entropy(out, labels)
+
+        if way == "compile":
+            cost, rule.step = torch.compile(cost, mode="reduce-overhead"), torch.compile(rule.step)
 
         def step(a, labels):
-            if self.model == "rbm":
-                return self._contrast(a)
-            with torch.autocast("cuda", torch.bfloat16, enabled=self.bf16):
-                out = forward(a)
-                if self.model == "autoencoder":
-                    cost = 0.5 * torch.square(out - a).sum() / len(a)
-                else:
-                    cost = torch.nn.functional.cross_entropy(out, labels)
-            gradients = torch.autograd.grad(cost, self._parameters())
-            with torch.no_grad():
-                torch._foreach_add_(self._parameters(), gradients, alpha=-LR)
-            return None
+            rule.zero_grad(set_to_none=True)
+            cost(a, labels).backward()
+            rule.step()
 
-        self.step = torch.compile(step, mode="reduce-overhead") if way == "compile" else step
-        if way == "graph":
-            self._capture(step)
+        return step
 
-    def _parameters(self):
-        return [part for layer in self.layers for part in layer]
+    def _boltzmann(self, widths, way):
+        torch, (inputs, hidden) = self.torch, widths
+        self.w = torch.randn(inputs, hidden, device="cuda") * 0.1
+        self.b, self.back = torch.zeros(hidden, device="cuda"), torch.zeros(inputs, device="cuda")
+        if way != "compile":
+            return lambda a, labels: self._contrast(a)
+        for part in (self.w, self.b, self.back):
+            torch._dynamo.mark_static_address(part)  # or what is written in place keeps it from its graphs
+        contrast = torch.compile(self._contrast, mode="reduce-overhead")
+        return lambda a, labels: contrast(a)
 
     def _contrast(self, v):
         """One step of CD-1."""
-        torch, ((w, b),) = self.torch, self.layers
+        torch = self.torch
         with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=self.bf16):
-            h = torch.sigmoid(torch.addmm(b, v, w)).float()
+            h = torch.sigmoid(torch.addmm(self.b, v, self.w)).float()
             drawn = torch.bernoulli(h)
-            mean = torch.sigmoid(torch.addmm(self.back, drawn, w.t())).float()
-            again = torch.sigmoid(torch.addmm(b, mean, w)).float()
+            mean = torch.sigmoid(torch.addmm(self.back, drawn, self.w.t())).float()
+            again = torch.sigmoid(torch.addmm(self.b, mean, self.w)).float()
             rate = LR / len(v)
-            w += rate * (v.t() @ h - mean.t() @ again).float()
-            b += rate * (h - again).sum(0)
+            self.w += rate * (v.t() @ h - mean.t() @ again).float()
+            self.b += rate * (h - again).sum(0)
             self.back += rate * (v - mean).sum(0)
 
-    def _capture(self, step):
+    def _captured(self, step):
         """The step as a graph that reads its mini-batch from one place."""
         torch = self.torch
         place, labels = self.x[: self.batch].clone(), self.y[: self.batch].clone()
@@ -160,7 +166,7 @@ class Torch:
             labels.copy_(y)
             graph.replay()
 
-        self.step = replay
+        return replay
 
     def __call__(self):
         order = self.torch.randperm(SAMPLES, device="cuda")
