@@ -132,8 +132,8 @@ ASYNC = {
 
 @pytest.mark.parametrize(
     ("fault", "lost", "epochs"),
-    # The others do not wait for the next worker 1: its beginning is to take less time than they have still to do.
-    [(None, 0, 48), ("computing:1:1:1:KILL", 1, 480), ("computing:9:*:1:KILL", 3, 48)],
+    # Nobody waits for the next worker in a place: its beginning is to take less time than the others have still to do.
+    [(None, 0, 48), ("computing:1:1:1:KILL", 1, 480), ("computing:9:*:1:KILL", 3, 480)],
     ids=["whole", "one lost", "all lost"],
 )
 def test_async_learns_what_average_learns_and_loses_nothing_with_a_worker(
