@@ -147,6 +147,11 @@ cdef class Call:
     def __dealloc__(self):
         hdl_cuda_forget(self.graph)
 
+    def forget(self):
+        """Gives back what runs have left on the device, whose context is current."""
+        hdl_cuda_forget(self.graph)
+        self.graph = NULL
+
     def run(self, int64_t first, int64_t last, uintptr_t stream):
         """Starts steps first … last on a stream; the two words of each net's barrier must be zero."""
         cdef hdl_status status

@@ -56,7 +56,8 @@ static hdl_status shape_of(const hdl_cuda_call &c, shape &found) {
   found.shared = (int)wanted;
   bool small = c.largest == HDL_TILE_WARP;
   found.threads = threads(small), found.run = kernel_of(c.precision, small);
-  TRY(cudaFuncSetAttribute(found.run, cudaFuncAttributeMaxDynamicSharedMemorySize, found.shared));
+  /* The most, whatever this call takes: another thread may be about to launch the same kernel with more. */
+  TRY(cudaFuncSetAttribute(found.run, cudaFuncAttributeMaxDynamicSharedMemorySize, most));
   TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, found.run, found.threads, found.shared));
   EXPECT(each >= 1);
   found.blocks = each * processors / c.nets;
@@ -67,23 +68,29 @@ static hdl_status shape_of(const hdl_cuda_call &c, shape &found) {
   return HDL_OK;
 }
 
-/* One mini-batch as kernels of one phase each, and one that goes on to the next. */
-static hdl_status capture(const hdl_cuda_call &call, const shape &how, cudaStream_t stream, cudaGraphExec_t *made) {
+/* One mini-batch as kernels of one phase each, and one that goes on to the next; on a stream of its own, so that
+ * nothing of another thread is captured. */
+static hdl_status capture(const hdl_cuda_call &call, const shape &how, cudaGraphExec_t *made) {
   hdl_cuda_call own = call;
   own.last = INT64_MAX; /* the graph does not know where the call ends: it may gather one mini-batch more */
   void *arguments[] = {&own};
   dim3 grid(how.blocks, own.nets), block(how.threads);
-  cudaGraph_t graph;
-  TRY(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  cudaError_t error = cudaSuccess;
-  for (own.only = 1; own.only < own.phases && error == cudaSuccess; own.only++)
-    error = cudaLaunchKernel(how.run, grid, block, arguments, how.shared, stream);
-  if (error == cudaSuccess) error = cudaLaunchKernel(kernel_that_advances(), dim3(1), dim3(32), arguments, 0, stream);
-  cudaError_t ended = cudaStreamEndCapture(stream, &graph); /* whatever came before, or the stream stays captured */
-  TRY(error);
-  TRY(ended);
-  error = cudaGraphInstantiate(made, graph, 0);
-  cudaGraphDestroy(graph);
+  cudaFuncAttributes loaded;
+  TRY(cudaFuncGetAttributes(&loaded, kernel_that_advances())); /* its code is not to be loaded while capturing */
+  cudaStream_t stream;
+  TRY(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  cudaGraph_t graph = NULL;
+  cudaError_t error = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+  if (error == cudaSuccess) {
+    for (own.only = 1; own.only < own.phases && error == cudaSuccess; own.only++)
+      error = cudaLaunchKernel(how.run, grid, block, arguments, how.shared, stream);
+    if (error == cudaSuccess) error = cudaLaunchKernel(kernel_that_advances(), dim3(1), dim3(32), arguments, 0, stream);
+    cudaError_t ended = cudaStreamEndCapture(stream, &graph); /* whatever came before, or it stays captured */
+    if (error == cudaSuccess) error = ended;
+  }
+  if (error == cudaSuccess) error = cudaGraphInstantiate(made, graph, 0);
+  if (graph) cudaGraphDestroy(graph);
+  cudaStreamDestroy(stream);
   TRY(error);
   return HDL_OK;
 }
@@ -92,11 +99,10 @@ static hdl_status run_graph(const hdl_cuda_call &call, const shape &how, cudaStr
   hdl_cuda_call own = call;
   own.only = 0;
   void *arguments[] = {&own};
-  TRY(cudaMemcpyAsync(own.step, &own.first, sizeof own.first, cudaMemcpyHostToDevice, stream));
   TRY(cudaLaunchKernel(how.run, dim3(how.blocks, own.nets), dim3(how.threads), arguments, how.shared, stream));
   if (!*kept) {
-    cudaGraphExec_t made;
-    hdl_status status = capture(own, how, stream, &made);
+    cudaGraphExec_t made = NULL;
+    hdl_status status = capture(own, how, &made);
     if (status != HDL_OK) return status;
     *kept = made;
   }

@@ -5,14 +5,16 @@
 
 namespace hdl {
 
-/* All blocks of a net have come, and see what the others wrote. The counter only grows. */
-static __device__ inline void meet(uint32_t *counter) {
+/* All blocks of a net have come, and see what the others wrote. The counter only grows, round and round; every block
+ * passes the same barriers, so each knows where it must have come to. */
+static __device__ inline void meet(uint32_t *counter, uint32_t &goal) {
   __syncthreads();
   if (gridDim.x > 1) {
+    goal += gridDim.x;
     if (threadIdx.x == 0) {
       __threadfence();
-      uint32_t goal = (atomicAdd(counter, 1) / gridDim.x + 1) * gridDim.x;
-      while (volatile_load(counter) < goal) HDL_SPIN();
+      atomicAdd(counter, 1);
+      while ((int32_t)(volatile_load(counter) - goal) < 0) HDL_SPIN();
       __threadfence();
     }
     __syncthreads();
@@ -112,14 +114,17 @@ __global__ void __launch_bounds__(threads(SMALL), 1) machine(const __grid_consta
   __syncthreads();
   uint32_t *counter = call.barrier + 2 * t.net, *failed = counter + 1;
   bool alone = call.only >= 0;
+  if (call.only == 0 && blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *call.step = call.first;
   int64_t s = call.only > 0 ? *call.step : call.first, last = alone ? s + 1 : call.last;
   if (last > t.steps()) last = t.steps();
-  for (; s < last && !volatile_load(failed); s++) {
+  uint32_t goal = 0;
+  /* All threads of a block go on or none: in a graph, others of the phase may be saying just now that it failed. */
+  for (; s < last && !__syncthreads_or(volatile_load(failed) != 0); s++) {
     t.at(s);
     int from = alone ? call.only : s == call.first ? 0 : 1, to = alone ? from + 1 : call.phases;
     for (int i = from; i < to; i++) {
       phase<P, SMALL>(t, ops, bounds[i], bounds[i + 1], rest, failed);
-      if (!alone) meet(counter);
+      if (!alone) meet(counter, goal);
     }
   }
   if (call.resident) {

@@ -35,6 +35,7 @@ static __device__ __forceinline__ void multiply(const FA &a, const FB &b, int de
     return;
   }
   const int wide = P == HDL_TF32 ? 8 : 16;
+  __syncwarp(); /* lanes may have come here one after the other; mma.aligned takes them together */
   for (int k = 0; k < depth; k += wide) {
     uint32_t x[MT][4], y[NT][2];
 #pragma unroll

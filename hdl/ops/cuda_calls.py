@@ -147,9 +147,9 @@ class Caller:
         if name not in self._programs:
             program = self._program(what, rows)
             table, bounds = program.packed(self._native.operation)
-            self._programs[name] = program
             self._pool.put(f"{name} table", np.frombuffer(table, np.uint8))
             self._pool.put(f"{name} phases", bounds)
+            self._programs[name] = program
         return self._programs[name], self._pool.at(f"{name} table"), self._pool.at(f"{name} phases")
 
     def _rule(self, spec: Spec) -> dict[str, float]:
@@ -185,21 +185,24 @@ class Caller:
         """
         few = progress and not meanwhile
         done, some, flags = 0, min(count, 8) if few else count, np.zeros((nets, 2), np.uint32)
-        while done < count:
-            some = min(some, count - done)
-            self._pool.zero("barrier", flags.nbytes)
-            began = time.monotonic()
-            call.run(done, done + some, self.device.stream)
-            if meanwhile:
-                meanwhile()
-            self._pool.get("barrier", flags)
-            done += some
-            if flags[:, 1].any():
-                break
-            took = time.monotonic() - began
-            some = max(1, min(4 * some, int(some * _LOOK / max(took, 1e-6))))
-            if progress and done < count and progress(done, count):
-                break
+        try:
+            while done < count:
+                some = min(some, count - done)
+                self._pool.zero("barrier", flags.nbytes)
+                began = time.monotonic()
+                call.run(done, done + some, self.device.stream)
+                if meanwhile:
+                    meanwhile()
+                self._pool.get("barrier", flags)
+                done += some
+                if flags[:, 1].any():
+                    break
+                took = time.monotonic() - began
+                some = max(1, min(4 * some, int(some * _LOOK / max(took, 1e-6))))
+                if progress and done < count and progress(done, count):
+                    break
+        finally:
+            call.forget()
         return done, flags[:, 1].tolist()
 
     def _results(self, works: Sequence[Work], batch: int, done: int) -> list[Result]:

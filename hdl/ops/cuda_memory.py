@@ -32,9 +32,11 @@ class Pool:
         """The address of so many bytes, whatever they hold."""
         buffer = self._buffers.get(name)
         if buffer is None or buffer.nbytes < size:
+            # What grows may grow again, and a device waits for all that runs on it before it gives memory back.
+            wanted = max(size, 16) if buffer is None else size * 5 // 4
             self._buffers.pop(name, None)
             del buffer  # or both would have to find room at once
-            self._buffers[name] = buffer = self._device.buffer(max(size, 16))
+            self._buffers[name] = buffer = self._device.buffer(wanted)
         return buffer.pointer
 
     def zero(self, name: str, size: int) -> int:

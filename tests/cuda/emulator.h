@@ -60,6 +60,7 @@ struct warp {
 struct block {
   dim3 index;
   unsigned char *shared;
+  int any = 0;
   gate all;
   std::vector<warp> warps;
 };
@@ -154,6 +155,16 @@ inline void run(std::vector<block> &blocks, int threads) {
 } // namespace emulated
 
 inline void __syncthreads() { emulated::meet(emulated::now->block->all); }
+inline int __syncthreads_or(int x) {
+  int &any = emulated::now->block->any;
+  any |= x;
+  __syncthreads();
+  int found = any;
+  __syncthreads();
+  any = 0;
+  __syncthreads();
+  return found;
+}
 inline void __syncwarp() { emulated::meet(emulated::own().all); }
 inline void __threadfence() {}
 inline uint32_t atomicAdd(uint32_t *p, uint32_t n) { return (*p += n) - n; }
@@ -240,7 +251,7 @@ typedef int cudaError_t;
 typedef void *cudaStream_t;
 enum { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorNoDevice = 100, cudaErrorCooperativeLaunchTooLarge = 720 };
 enum { cudaDevAttrMaxSharedMemoryPerBlockOptin, cudaDevAttrMultiProcessorCount, cudaDevAttrCooperativeLaunch };
-enum { cudaMemcpyHostToDevice, cudaStreamCaptureModeThreadLocal };
+enum { cudaStreamNonBlocking, cudaStreamCaptureModeThreadLocal };
 enum { cudaFuncAttributeMaxDynamicSharedMemorySize };
 
 namespace emulated {
@@ -293,10 +304,13 @@ inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
   for (auto &kernel : *graph) kernel();
   return cudaSuccess;
 }
-inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, int, cudaStream_t) {
-  memcpy(to, from, n);
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, int) {
+  *stream = nullptr;
   return cudaSuccess;
 }
+inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+struct cudaFuncAttributes {};
+inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *, const void *) { return cudaSuccess; }
 inline cudaError_t cudaLaunchKernel(const void *f, dim3 grid, dim3 threads, void **arguments, size_t shared, void *) {
   const hdl_cuda_call given = *(const hdl_cuda_call *)arguments[0];
   if (emulated::captured) { /* what the arguments are now */
