@@ -24,8 +24,6 @@ cdef extern from "hdl.h" nogil:
         const void *y
 
 cdef extern from "cuda/hdl_cuda.h" nogil:
-    enum:
-        HDL_ARENAS, HDL_LOOP_GRAPH
     ctypedef struct hdl_matrix:
         int64_t at, turn
         int32_t ld
@@ -65,7 +63,6 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
         int64_t *step
     hdl_status hdl_cuda_run(const hdl_cuda_call *, void *, void **)
     void hdl_cuda_forget(void *)
-    hdl_status hdl_cuda_shape(const hdl_cuda_call *, int32_t *, int32_t *, int32_t *)
     const char *hdl_cuda_last_error()
 
 _NOWHERE = {"at": 0, "turn": 0, "ld": 0, "arena": -1, "place": 0}
@@ -159,19 +156,6 @@ cdef class Call:
         with nogil:
             status = hdl_cuda_run(&self.c, <void *>stream, &self.graph)
         _check(status)
-
-    def shape(self) -> dict[str, int]:
-        """How it would run on the current device.
-
-        Returns
-        -------
-        dict
-            `blocks` of a net; `resident`: its arenas are in shared memory; `graph`: a kernel a phase.
-        """
-        cdef int32_t blocks = 0, resident = 0, loop = 0
-        self.c.first, self.c.last = 0, 1
-        _check(hdl_cuda_shape(&self.c, &blocks, &resident, &loop))
-        return {"blocks": blocks, "resident": resident, "graph": int(loop == HDL_LOOP_GRAPH)}
 
 
 cdef _check(hdl_status status):

@@ -136,9 +136,6 @@ typedef struct {
 hdl_status hdl_cuda_run(const hdl_cuda_call *call, void *stream, void **graph);
 void hdl_cuda_forget(void *graph); /* may be NULL */
 
-/* How a call would run on the current device: blocks of a net, arenas resident or not, hdl_loop. */
-hdl_status hdl_cuda_shape(const hdl_cuda_call *call, int32_t *blocks, int32_t *resident, int32_t *loop);
-
 const char *hdl_cuda_last_error(void); /* of this thread: CUDA's name of it, file and line */
 
 #ifdef __cplusplus

@@ -116,13 +116,6 @@ using namespace hdl;
 
 extern "C" const char *hdl_cuda_last_error(void) { return last_error; }
 
-extern "C" hdl_status hdl_cuda_shape(const hdl_cuda_call *call, int32_t *blocks, int32_t *resident, int32_t *loop) {
-  shape found;
-  hdl_status status = shape_of(*call, found);
-  if (status == HDL_OK) *blocks = found.blocks, *resident = found.resident, *loop = found.loop;
-  return status;
-}
-
 extern "C" hdl_status hdl_cuda_run(const hdl_cuda_call *call, void *stream, void **graph) {
   shape found;
   hdl_status status = shape_of(*call, found);

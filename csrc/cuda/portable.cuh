@@ -59,7 +59,6 @@ template <int PENDING> static __device__ __forceinline__ void wait() {
 }
 
 static __device__ __forceinline__ uint32_t bits(float x) { return __float_as_uint(x); }
-static __device__ __forceinline__ float from_bits(uint32_t x) { return __uint_as_float(x); }
 static __device__ __forceinline__ uint32_t volatile_load(const uint32_t *p) { return *(const volatile uint32_t *)p; }
 
 } // namespace hdl

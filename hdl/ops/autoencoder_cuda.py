@@ -30,17 +30,6 @@ class AutoencoderCuda(Cuda):
     def train_all(self, works: Sequence[Work], batch: int, progress: Progress | None = None) -> list[Result]:
         return super().train_all([work._replace(samples=_plain(work.samples)) for work in works], batch, progress)
 
-    def forward(
-        self,
-        w: NDArray[np.float32],
-        samples: Samples,
-        order: NDArray[np.int64] | None = None,
-        progress: Progress | None = None,
-    ) -> tuple[NDArray[np.float32], Result]:
-        """As `AutoencoderReference.forward`."""
-        out = np.zeros((len(samples) if order is None else len(order), self.layout.widths[0]), np.float32)
-        return out, self._pass("forward", w, samples, order, None, progress, out)
-
     def encode(
         self,
         w: NDArray[np.float32],
@@ -49,9 +38,7 @@ class AutoencoderCuda(Cuda):
         progress: Progress | None = None,
     ) -> NDArray[np.float32]:
         """As `AutoencoderReference.encode`."""
-        out = np.zeros((len(samples) if order is None else len(order), self.layout.widths[1]), np.float32)
-        self._pass("encode", w, samples, order, None, progress, out)
-        return out
+        return self._rows("encode", self.layout.widths[1], w, samples, order, progress)[0]
 
     def _pass(self, what: str, w: NDArray, samples: Samples, *rest: Any) -> Any:
         return super()._pass(what, w, _plain(samples), *rest)

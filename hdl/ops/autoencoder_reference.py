@@ -77,7 +77,7 @@ class AutoencoderReference(Reference):
     ) -> tuple[NDArray, Result]:
         """Reconstructions [n, I] of what was not corrupted; the cost is Σ ½‖r − x‖² and nothing else."""
         rows = np.arange(len(samples)) if order is None else order
-        out, total = np.empty((len(rows), self.layout.widths[0]), w.dtype), Result(samples=len(rows))
+        out, total = np.empty((len(rows), self.layout.outputs), w.dtype), Result(samples=len(rows))
         for start in range(0, len(rows), _BLOCK):
             x = self._inputs(samples, rows[start : start + _BLOCK], w.dtype)
             r = out[start : start + _BLOCK] = self.down(w, self.up(w, x))

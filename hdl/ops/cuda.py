@@ -39,7 +39,7 @@ class Cuda(Caller):
         """How many nets `train_all` takes side by side in half of the memory that is free now, at most 256."""
         with self.device.active():
             free, _ = self.device.memory()
-        each = 4 * (self._program("train", min(batch, _BLOCK)).memory + (2 + self.state_vectors) * self.layout.size)
+        each = 4 * (self._planned("train", min(batch, _BLOCK)).memory + (2 + self.state_vectors) * self.layout.size)
         return max(1, min(_NETS, free // 2 // each))
 
     def train(
@@ -133,7 +133,6 @@ class Cuda(Caller):
         order: NDArray[np.int64] | None = None,
         key: Key | None = None,
         progress: Progress | None = None,
-        **more: NDArray[np.float32],
     ) -> tuple[NDArray[np.float32], Result]:
         """As `Reference.gradient`."""
         out = np.zeros(self.layout.statistics, np.float32)
@@ -147,8 +146,14 @@ class Cuda(Caller):
         progress: Progress | None = None,
     ) -> tuple[NDArray[np.float32], Result]:
         """As `Reference.forward`."""
-        out = np.zeros((len(samples) if order is None else len(order), self.layout.widths[-1]), np.float32)
-        return out, self._pass("forward", w, samples, order, None, progress, out)
+        return self._rows("forward", self.layout.outputs, w, samples, order, progress)
+
+    def _rows(
+        self, what: str, width: int, w: NDArray, samples: Samples, order: Any, progress: Any
+    ) -> tuple[NDArray[np.float32], Result]:
+        """What a pass gives of each sample: [n, width]."""
+        out = np.zeros((len(samples) if order is None else len(order), width), np.float32)
+        return out, self._pass(what, w, samples, order, None, progress, out)
 
     def _pass(
         self, what: str, w: NDArray, samples: Samples, order: Any, key: Any, progress: Any, out: NDArray

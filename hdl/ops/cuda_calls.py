@@ -18,13 +18,13 @@ from hdl.errors import SpecError, Unavailable
 from hdl.ops import NO_KEY, Key, Progress, Result, Work, cuda_program, rules, steps
 from hdl.ops import layout as layouts
 from hdl.ops.cuda_memory import Pool, Resident, check, row_bytes
+from hdl.ops.reference import _DROPOUT
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
 
 _SHARE = 8  # of the free memory: what samples that pass through take at a time, of which there are two
 _LOOK = 0.05  # seconds between two looks at whether to stop
-_DROPOUT = 0x64726F70  # HDL_RNG_DROPOUT of csrc/rng.h
 PRECISIONS = {"float32": 0, "tf32": 1, "bf16": 2}
 
 
@@ -49,7 +49,8 @@ class Caller:
         self.isa = self.device.title
         self._pool = Pool(self.device)
         self._data = Resident(self.device)
-        self._programs: dict[str, cuda_program.Program] = {}
+        self._programs: dict[tuple[str, int], cuda_program.Program] = {}
+        self._tables: dict[tuple[str, int], tuple[int, int]] = {}
 
     def _segments(
         self, works: Sequence[Work], batch: int
@@ -142,15 +143,22 @@ class Caller:
         """Of the key of the draws."""
         return keys.words(*(key or NO_KEY), _DROPOUT, 0, 2).tolist()
 
+    def _planned(self, what: str, rows: int) -> cuda_program.Program:
+        """The program of `what` for mini-batches of so many rows, made once."""
+        if (what, rows) not in self._programs:
+            self._programs[what, rows] = self._program(what, rows)
+        return self._programs[what, rows]
+
     def _packed(self, what: str, rows: int) -> tuple[cuda_program.Program, int, int]:
-        name = f"{what} {rows}"
-        if name not in self._programs:
-            program = self._program(what, rows)
+        """A program, and where its table and the beginnings of its phases are on the device."""
+        program = self._planned(what, rows)
+        if (what, rows) not in self._tables:
             table, bounds = program.packed(self._native.operation)
-            self._pool.put(f"{name} table", np.frombuffer(table, np.uint8))
-            self._pool.put(f"{name} phases", bounds)
-            self._programs[name] = program
-        return self._programs[name], self._pool.at(f"{name} table"), self._pool.at(f"{name} phases")
+            self._tables[what, rows] = (
+                self._pool.put(f"{what} {rows} table", np.frombuffer(table, np.uint8)),
+                self._pool.put(f"{what} {rows} phases", bounds),
+            )
+        return program, *self._tables[what, rows]
 
     def _rule(self, spec: Spec) -> dict[str, float]:
         rule = spec.optimizer

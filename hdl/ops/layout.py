@@ -68,6 +68,11 @@ class Layout:
         return (self.widths[0] + 1) * self.widths[1]
 
     @property
+    def outputs(self) -> int:
+        """Numbers that `forward` gives of a sample."""
+        return self.widths[-1]
+
+    @property
     def statistics(self) -> int:
         """Q, the sums over samples that `ops.gradient` gives: the gradient's P, and what `combine` needs beside."""
         return self.size
@@ -179,6 +184,10 @@ class RbmLayout(Layout):
 
     rho: float = 0.05
     beta: float = 0.0
+
+    @property
+    def outputs(self) -> int:
+        return self.widths[0]
 
     @property
     def size(self) -> int:

@@ -16,9 +16,7 @@ from hdl.errors import SpecError
 from hdl.ops import NO_KEY, Key, Progress, Result, Samples, Work
 from hdl.ops import cuda_program as op
 from hdl.ops.autoencoder_cuda import AutoencoderCuda
-from hdl.ops.rbm_reference import RbmReference
-
-_GIBBS, _CHAINS = 0x67696262, 0x63686169  # HDL_RNG_GIBBS, HDL_RNG_CHAINS of csrc/rng.h
+from hdl.ops.rbm_reference import _CHAINS, _GIBBS, RbmReference
 
 
 class RbmCuda(AutoencoderCuda):

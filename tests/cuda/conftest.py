@@ -27,6 +27,7 @@ def device(request, monkeypatch):
         monkeypatch.setitem(sys.modules, "hdl._cuda", native)
         monkeypatch.setattr(hdl, "_cuda", native, raising=False)
         monkeypatch.setattr(devices, "code", lambda index=0: "emulated")
+        monkeypatch.setattr(devices, "why_not", lambda index=0: None)
         found = emulated.Watched(emulated.Device())
     monkeypatch.setattr(devices, "open", lambda name: found)
     return found

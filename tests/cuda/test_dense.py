@@ -6,7 +6,7 @@ import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hdl import devices, ops
+from hdl import ops
 from hdl import spec as specs
 from hdl.errors import DeviceError, Interrupted, NonFinite, SpecError
 from hdl.models import mlp
@@ -146,7 +146,7 @@ def test_every_tile_gives_the_same_bits_in_float32(device, monkeypatch):
         monkeypatch.setattr(cuda_program, "RESIDENT", resident)
         monkeypatch.setattr(cuda_program, "ENOUGH", enough)
         w, _, _, core = trained(spec, samples, batch=140, epochs=1)
-        program = core._programs["train 140"]
+        program = core._planned("train", 140)
         sides = {each["tile"] for phase in program.phases for each in phase if each["kind"] <= cuda_program.TN}
         assert max(sides) == ["warp", "32", "64", "128"].index(name)
         found[name] = w.tobytes()
@@ -331,7 +331,6 @@ def test_shards_of_a_round_go_side_by_side(device, monkeypatch, tmp_path, mode, 
     from hdl.runners.base import Job
     from hdl.runners.local import LocalRunner
 
-    monkeypatch.setattr(devices, "why_not", lambda index=0: None)
     rng = np.random.default_rng(0)
     lines = [",".join(f"{v:.3f}" for v in rng.normal(size=3) + i % 2) + f",{i % 2}" for i in range(150)]
     (tmp_path / "data.csv").write_text("a,b,c,class\n" + "\n".join(lines) + "\n")

@@ -6,22 +6,20 @@ import threading
 import numpy as np
 import pytest
 
-from hdl import cli, devices, grid, ops
+from hdl import cli, grid, ops
 from hdl.errors import Interrupted, NonFinite
 from hdl.models import mlp
 from hdl.ops import Key, Samples, Work, cuda
 from hdl.ops.meeting import Meeting, alike
 from hdl.spec import parse
 from hdl.table import Table
-
-LIMIT = 60  # seconds after which a test of threads calls it a deadlock
+from tests.unit.meetings import LIMIT, run
 
 
 @pytest.fixture(autouse=True)
 def calls(device, monkeypatch):
     """Nets in each call of `train_all`, on an emulated GPU that can be used."""
     found, real = [], cuda.Cuda.train_all
-    monkeypatch.setattr(devices, "why_not", lambda index=0: None)
     monkeypatch.setattr(
         cuda.Cuda, "train_all", lambda self, works, *rest: found.append(len(works)) or real(self, works, *rest)
     )
@@ -172,25 +170,17 @@ def make(n, fail=()):
 
 def meet(meeting, spec, works, turns, progress=None):
     """What each of some threads ends with: trains `turns[i]` times, then leaves."""
-    ends = [None] * len(works)
 
-    def one(number):
-        try:
-            seat = meeting.seat(spec)
+    def body(number):
+        def train(seat):
+            found = None
             for _ in range(turns[number]):
-                ends[number] = seat.train_all([works[number]], 1, progress and progress[number])
-        except BaseException as error:
-            ends[number] = error
-        finally:
-            meeting.leave()
+                found = seat.train_all([works[number]], 1, progress and progress[number])
+            return found
 
-    threads = [threading.Thread(target=one, args=[number], daemon=True) for number in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(LIMIT)
-    assert not any(thread.is_alive() for thread in threads), "a deadlock"
-    return ends
+        return train
+
+    return run(meeting, [body(number) for number in range(len(works))], spec)
 
 
 def test_those_that_leave_are_not_waited_for(calls):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hdl import devices, driver
+from hdl import driver
 from hdl.data import open_source
 from hdl.predict import Model
 from hdl.runners.base import Job
@@ -23,10 +23,7 @@ MODELS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def there(device, monkeypatch):
-    """The emulated GPU is one that can be used."""
-    monkeypatch.setattr(devices, "why_not", lambda index=0: None)
+pytestmark = pytest.mark.usefixtures("device")
 
 
 @pytest.fixture

@@ -11,11 +11,7 @@ from hdl.runners.local import LocalRunner
 from hdl.spec import parse
 from hdl.table import Table
 
-
-@pytest.fixture(autouse=True)
-def there(device, monkeypatch):
-    """The emulated GPU is one that can be used."""
-    monkeypatch.setattr(devices, "why_not", lambda index=0: None)
+pytestmark = pytest.mark.usefixtures("device")
 
 
 @pytest.fixture

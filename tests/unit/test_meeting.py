@@ -10,8 +10,8 @@ from hdl.errors import Interrupted, NonFinite
 from hdl.ops import Result, Work
 from hdl.ops.meeting import Meeting, alike
 from hdl.spec import parse
+from tests.unit.meetings import run
 
-LIMIT = 60  # seconds after which it is a deadlock
 SPEC = parse({"net": "2-2", "loss": "softmax", "optimizer": "sgd"})
 
 
@@ -49,26 +49,6 @@ def work(number, turn):
     return Work(number, None, None, [0], None, turn)
 
 
-def run(meeting, bodies):
-    ends = [None] * len(bodies)
-
-    def one(number):
-        try:
-            ends[number] = bodies[number](meeting.seat(SPEC))
-        except BaseException as error:
-            ends[number] = error
-        finally:
-            meeting.leave()
-
-    threads = [threading.Thread(target=one, args=[number], daemon=True) for number in range(len(bodies))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(LIMIT)
-    assert not any(thread.is_alive() for thread in threads), "a deadlock"
-    return ends
-
-
 @pytest.mark.parametrize("seed", range(30))
 def test_whoever_ends_or_fails_whenever_all_others_get_their_own(seed):
     """Trainings of random lengths, with several nets each, that start late, fail, break and look at other things."""
@@ -95,7 +75,7 @@ def test_whoever_ends_or_fails_whenever_all_others_get_their_own(seed):
 
         return train
 
-    ends = run(Meeting(count, lambda spec: core), [body(number) for number in range(count)])
+    ends = run(Meeting(count, lambda spec: core), [body(number) for number in range(count)], SPEC)
     for number, end in enumerate(ends):
         fails, breaks = failing.get(10 * number, 99), breaking.get(number, 99)
         if min(fails, breaks) >= turns[number]:
@@ -109,7 +89,7 @@ def test_whoever_ends_or_fails_whenever_all_others_get_their_own(seed):
 
 def test_all_go_in_one_call():
     core = Core()
-    run(Meeting(5, lambda spec: core), [lambda seat: [seat.train_all([work(1, 0)], 4) for _ in range(3)]] * 5)
+    run(Meeting(5, lambda spec: core), [lambda seat: [seat.train_all([work(1, 0)], 4) for _ in range(3)]] * 5, SPEC)
     assert core.sizes == [5] * 3
 
 
@@ -117,7 +97,7 @@ def test_when_one_wants_to_stop_all_do():
     core = Core()
     bodies = [lambda seat: seat.train_all([work(1, 0)], 4, lambda *_: False)] * 3
     bodies.append(lambda seat: seat.train_all([work(1, 0)], 4, lambda *_: True))
-    ends = run(Meeting(4, lambda spec: core), bodies)
+    ends = run(Meeting(4, lambda spec: core), bodies, SPEC)
     assert [type(end) for end in ends] == [Interrupted] * 4
 
 
@@ -125,7 +105,7 @@ def test_a_signal_in_what_one_is_told_ends_all():
     def told(*_):
         raise KeyboardInterrupt
 
-    ends = run(Meeting(3, lambda spec: Core()), [lambda seat: seat.train_all([work(1, 0)], 4, told)] * 3)
+    ends = run(Meeting(3, lambda spec: Core()), [lambda seat: seat.train_all([work(1, 0)], 4, told)] * 3, SPEC)
     assert [type(end) for end in ends] == [KeyboardInterrupt] * 3
 
 
