@@ -248,8 +248,21 @@ class Search:
     def _side_by_side(self, group: Sequence[Combination]) -> None:
         count = min(len(group), _THREADS, max(1, _NETS // group[0].spec.shards))
         meeting, waiting = self._meet(count), iter(group)  # type: ignore[misc]  # without it there are no groups
+        places, gone = set(range(count)), [threading.Event() for _ in range(count)]
 
-        def work() -> None:
+        def taken(number: int) -> bool:  # once: Ctrl-C may come before a thread has begun
+            with self._lock:
+                here = number in places
+                places.discard(number)
+                return here
+
+        def left(number: int) -> None:
+            meeting.leave()
+            gone[number].set()
+
+        def work(number: int) -> None:
+            if not taken(number):
+                return
             try:
                 while not self._stop.is_set():
                     with self._lock:
@@ -262,23 +275,24 @@ class Search:
                     self._error = self._error or error
                 self._stop.set()
             finally:
-                meeting.leave()
+                left(number)
 
-        # Daemons: after a second Ctrl-C the process ends without them.
-        threads = [threading.Thread(target=work, name=f"hdl-grid-{number}", daemon=True) for number in range(count)]
-        for thread in threads:
-            thread.start()
         try:
-            _wait(threads)
+            for number in range(count):  # daemons: after a second Ctrl-C the process ends without them
+                threading.Thread(target=work, args=[number], name=f"hdl-grid-{number}", daemon=True).start()
+            _wait(gone)
         except KeyboardInterrupt:
             self._stop.set()
-            _wait(threads)
+            for number in filter(taken, range(count)):  # not begun: nobody is to wait for it
+                left(number)
+            _wait(gone)
             raise
         if self._error:
             raise self._error
 
 
-def _wait(threads: Sequence[threading.Thread]) -> None:
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.2)  # with a limit, so that signals are heard
+def _wait(gone: Sequence[threading.Event]) -> None:
+    """Until the threads have set theirs: `Thread.join` takes one for ended that Ctrl-C finds it waiting for."""
+    for event in gone:
+        while not event.wait(0.2):  # with a limit, so that signals are heard
+            pass

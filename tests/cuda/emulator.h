@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 #include "hdl_cuda.h"
 
@@ -280,7 +281,7 @@ inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, co
 }
 typedef std::vector<std::function<void()>> *cudaGraph_t, *cudaGraphExec_t;
 namespace emulated {
-inline cudaGraph_t captured;
+inline thread_local cudaGraph_t captured;
 }
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t, int) {
   emulated::captured = new std::vector<std::function<void()>>;
@@ -321,6 +322,8 @@ inline cudaError_t cudaLaunchKernel(const void *f, dim3 grid, dim3 threads, void
     });
     return cudaSuccess;
   }
+  static std::mutex one; /* this device has one block at a time: several threads may launch, as with CUDA */
+  std::lock_guard<std::mutex> alone(one);
   emulated::grid = grid, emulated::threads = threads;
   emulated::draws = (uint64_t)emulated::setting("HDL_EMULATED_SEED", 1);
   for (unsigned y = 0; y < grid.y; y++) {

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -15,8 +16,10 @@ import pytest
 from hdl import cli, errors, grid
 from hdl.cli.combinations import parameters
 from hdl.errors import SpecError
-from hdl.spec import Spec
+from hdl.ops.meeting import Meeting
+from hdl.spec import Spec, parse
 from hdl.table import Table
+from tests.unit.meetings import LIMIT
 
 FIELDS = ["--net", "0-6-0", "--epochs", "3", "--batch", "10", "--validation", "0.2"]
 GRID = ["--grid", "lr=0.01,0.1", "--grid", "activation=tanh,relu"]
@@ -297,6 +300,26 @@ def test_only_what_is_wrong_with_all_ends_the_search():
     for error in (errors.DataError("x"), errors.Unavailable("x"), errors.Interrupted("x"), RuntimeError("x")):
         with pytest.raises(type(error)):
             search(error)
+
+
+def test_ctrl_c_waits_for_all_that_are_trained_side_by_side():
+    """Otherwise --resume would begin while an older training still writes."""
+    stop, all_are_there, ended = threading.Event(), threading.Barrier(3), []
+
+    def train(one, meeting):
+        if all_are_there.wait(LIMIT) == 0:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        assert stop.wait(LIMIT)
+        time.sleep(0.3)  # what it is in the middle of
+        ended.append(one.name)
+        raise errors.Interrupted("stopped")
+
+    spec = parse({"net": "4-3"})
+    combinations = [grid.Combination(name, {}, spec) for name in "abc"]
+    search = grid.Search(train, lambda result: None, lambda members: Meeting(members, None), stop)
+    with pytest.raises(KeyboardInterrupt):
+        search(combinations)
+    assert sorted(ended) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
