@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -68,7 +69,11 @@ class Row:
 
 
 class Contender:
-    """A competitor's process. `ask` sends one line and waits for one."""
+    """A competitor's process. `ask` sends one line and waits for one.
+
+    It is stopped while it is not asked: the threads of some pools spin for a fifth of a second after their work, which
+    takes a processor from whoever is next.
+    """
 
     def __init__(self, name: str, threads: int, python: str, preload: str = "", clock: str = "wall"):
         self.name = name
@@ -90,8 +95,10 @@ class Contender:
         )
 
     def ask(self, **what) -> float:
+        self.process.send_signal(signal.SIGCONT)
         print(json.dumps(what), file=self.process.stdin, flush=True)
         line = self.process.stdout.readline()
+        self.process.send_signal(signal.SIGSTOP)
         if not line:
             raise RuntimeError(f"ended with status {self.process.wait()}")
         answer = json.loads(line)
@@ -100,6 +107,7 @@ class Contender:
         return answer["step"]
 
     def close(self):
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.close()
         self.process.wait()
 

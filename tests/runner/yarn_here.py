@@ -30,7 +30,8 @@ class YarnHere:
 
     def __init__(self, workers=2, threads=1, make=Processes, attempt=1, staging=None, **settings):
         self.settings = Settings.make(workers=workers, threads=threads, **{"publish_every": 1, **settings})
-        self.staging = Path(staging or tempfile.mkdtemp(prefix="hdl-yarn-"))
+        self._own = None if staging else tempfile.TemporaryDirectory(prefix="hdl-yarn-")
+        self.staging = Path(staging or self._own.name)
         self.resources = make(self.staging)
         self.attempt, self.messages = attempt, []
 
