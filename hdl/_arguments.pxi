@@ -1,0 +1,120 @@
+# Arrays and callbacks as C takes them, checked, and kept as long as C points into them; _cpu.pyx includes it.
+
+def _one_of(field, value, names):
+    if value not in names:
+        raise SpecError(f"{field} is {value!r}, expected one of {', '.join(names)}")
+    return names.index(value)
+
+
+def _array(name, value, dtype, shape, optional=False):
+    """`value` as it is where it fits, else a copy that does, else an error that says what was expected."""
+    if value is None:
+        if optional:
+            return None
+        raise SpecError(f"{name} is missing")
+    if not isinstance(value, np.ndarray) or value.dtype != dtype or not (value.flags.c_contiguous and value.flags.aligned):
+        given = np.asarray(value)
+        with np.errstate(invalid="ignore"):
+            value = np.require(given, dtype, ("C", "A"))
+        if value.dtype.kind == "i" and not np.array_equal(value, given):
+            raise SpecError(f"{name} holds numbers that are no {value.dtype}")
+    if value.ndim != len(shape) or any(s is not None and s != t for s, t in zip(shape, value.shape)):
+        raise SpecError(f"{name} has shape {value.shape}, expected {tuple('n' if s is None else s for s in shape)}")
+    return value
+
+
+def _own(name, value, size):
+    """An array that the core overwrites: never copied."""
+    if not isinstance(value, np.ndarray) or value.dtype != np.float32 or not (value.flags.c_contiguous and value.flags.aligned):
+        raise SpecError(f"{name} must be a contiguous float32 array, it is overwritten")
+    if value.size != size:
+        raise SpecError(f"{name} has {value.size} numbers, expected {size}")
+    if not value.flags.writeable:
+        raise SpecError(f"{name} must be writeable, it is overwritten")
+    return value
+
+
+cdef const void *_address(value) noexcept:
+    return NULL if value is None else <const void *><size_t>value.ctypes.data
+
+
+cdef class _Watch:
+    """Called about every 50 ms while the core works."""
+
+    cdef object progress
+    cdef object error
+
+    def __init__(self, progress):
+        self.progress = progress
+        self.error = None
+
+    cdef int tick(self, int64_t done, int64_t steps) noexcept:
+        try:
+            PyErr_CheckSignals()
+            return 1 if self.progress is not None and self.progress(done, steps) else 0
+        except BaseException as error:
+            self.error = error
+            return 1
+
+
+cdef int _tick(void *context, int64_t done, int64_t steps) noexcept nogil:
+    with gil:
+        return (<_Watch>context).tick(done, steps)
+
+
+cdef class _Data:
+    """hdl_data with the arrays that it points into."""
+
+    cdef hdl_data c
+    cdef list keep
+
+    def __init__(self, x, y, scale, shift, int inputs, int outputs, bint labelled):
+        self.keep = []
+        self.c.indptr = NULL
+        self.c.indices = NULL
+        if isinstance(x, tuple):
+            if len(x) != 3:
+                raise SpecError("sparse x must be (values, indptr, indices)")
+            values, indptr, indices = x
+            indptr = _array("indptr", indptr, np.int64, (None,))
+            if len(indptr) < 1:
+                raise SpecError("indptr is empty, expected n + 1 numbers")
+            values = _array("values", values, np.float32, (None,))
+            indices = _array("indices", indices, np.int32, (None,))
+            if len(values) != len(indices) or indptr[-1] > len(values):
+                raise SpecError(f"sparse x has {len(values)} values, {len(indices)} indices, indptr ends at {indptr[-1]}")
+            self.keep += [values, indptr, indices]
+            self.c.x_type = HDL_CSR
+            self.c.n = len(indptr) - 1
+            self.c.x = _address(values)
+            self.c.indptr = <const int64_t *>_address(indptr)
+            self.c.indices = <const int32_t *>_address(indices)
+        else:
+            x = np.asarray(x)
+            x = _array("x", x, np.uint8 if x.dtype == np.uint8 else np.float32, (None, inputs))
+            self.keep.append(x)
+            self.c.x_type = HDL_U8 if x.dtype == np.uint8 else HDL_F32
+            self.c.n = x.shape[0]
+            self.c.x = _address(x)
+        scale = _array("scale", scale, np.float32, (inputs,), optional=True)
+        shift = _array("shift", shift, np.float32, (inputs,), optional=True)
+        self.keep += [scale, shift]
+        self.c.scale = <const float *>_address(scale)
+        self.c.shift = <const float *>_address(shift)
+        self.c.y_type = HDL_CLASS
+        self.c.y = NULL
+        if y is None:
+            if labelled:
+                raise SpecError("y is missing")
+            return
+        y = np.asarray(y)
+        if y.ndim == 1 and y.dtype.kind in "iu":
+            y = _array("y", y, np.int32, (self.c.n,))
+        elif y.ndim == 1 and outputs == 1:
+            y = _array("y", y.reshape(-1, 1), np.float32, (self.c.n, 1))
+            self.c.y_type = HDL_TARGET
+        else:
+            y = _array("y", y, np.float32, (self.c.n, outputs))
+            self.c.y_type = HDL_TARGET
+        self.keep.append(y)
+        self.c.y = _address(y)

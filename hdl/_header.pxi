@@ -1,0 +1,58 @@
+# What csrc/hdl.h declares, for _cpu.pyx, which includes it.
+
+cdef extern from "hdl.h" nogil:
+    ctypedef int hdl_status
+    ctypedef int hdl_isa
+    int HDL_OK, HDL_EINVAL, HDL_ENOMEM, HDL_ENONFINITE, HDL_EINTERRUPT, HDL_EISA, HDL_ESYS
+    int HDL_F32, HDL_U8, HDL_CSR, HDL_CLASS, HDL_TARGET
+
+    ctypedef struct hdl_net:
+        int32_t layers
+        const int32_t *widths
+        int32_t activation, loss
+        float leak, dropout_input, dropout_hidden
+
+    ctypedef struct hdl_update:
+        int32_t rule
+        const float *lr
+        float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon
+        int64_t first_step
+
+    ctypedef struct hdl_data:
+        int32_t x_type, y_type
+        int64_t n
+        const void *x
+        const int64_t *indptr
+        const int32_t *indices
+        const float *scale
+        const float *shift
+        const void *y
+
+    ctypedef struct hdl_key:
+        uint64_t seed
+        uint32_t round, shard
+
+    ctypedef int (*hdl_progress)(void *context, int64_t steps_done, int64_t steps) noexcept nogil
+
+    ctypedef struct hdl_result:
+        double cost
+        int64_t correct, samples, steps
+
+    ctypedef struct hdl_plan:
+        pass
+
+    const char *hdl_last_error()
+    hdl_isa hdl_best_isa()
+    const char *hdl_isa_name(hdl_isa)
+    hdl_status hdl_plan_new(hdl_plan **, const hdl_net *, int32_t, int32_t, hdl_isa)
+    void hdl_plan_free(hdl_plan *)
+    hdl_isa hdl_plan_isa(const hdl_plan *)
+    int32_t hdl_state_vectors(int32_t)
+    hdl_status hdl_train(hdl_plan *, float *, float *, const hdl_data *, const int64_t *, int64_t, int64_t,
+                         const hdl_update *, hdl_key, hdl_progress, void *, hdl_result *)
+    hdl_status hdl_gradient(hdl_plan *, const float *, const hdl_data *, const int64_t *, int64_t, hdl_key, float *,
+                            hdl_progress, void *, hdl_result *)
+    hdl_status hdl_forward(hdl_plan *, const float *, const hdl_data *, const int64_t *, int64_t, float *,
+                           hdl_progress, void *, hdl_result *)
+    void hdl_random_u32(uint64_t, uint32_t, uint32_t, uint32_t, uint64_t, int64_t, uint32_t *)
+    double hdl_peak_gflops(int32_t threads, hdl_isa isa)
