@@ -127,7 +127,7 @@ class Training:
     def gone(self, seconds=10.0):
         """That no application and no process of it is left, after the moments that YARN takes to see to it."""
         deadline = time.monotonic() + seconds
-        while left := [process.cmdline() for process in processes(self.application)]:
+        while left := [process.info["cmdline"] for process in processes(self.application)]:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{self.application} left {left}")
             time.sleep(0.1)
