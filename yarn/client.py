@@ -153,7 +153,7 @@ def warm() -> None:
         with suppress(Exception):
             connect()
 
-    threading.Thread(target=begin, daemon=True).start()
+    threading.Thread(target=begin, name=java.THREAD, daemon=True).start()
 
 
 def connect() -> tuple[Any, Any]:

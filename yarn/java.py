@@ -13,6 +13,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from hdl.errors import DeadlineError, HdlError, Unavailable
 CONNECT_SECONDS = 10.0
 CLASS_PATH_SECONDS = 30.0
 CACHED_SECONDS = 24 * 3600.0
+THREAD = "hdl-java"  # of one whose call to Java may outlast whoever wanted it
 # Small and quick to start: the first compiler tier, one collector thread, class data from the JDK's archive. Signals
 # stay Python's. The rest is what Hadoop needs on a JDK of today.
 FLAGS = (
@@ -256,8 +258,6 @@ def within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
     ------
     DeadlineError
     """
-    from threading import Thread
-
     box: dict[str, Any] = {}
 
     def run() -> None:
@@ -266,7 +266,7 @@ def within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
         except BaseException as error:
             box["error"] = error
 
-    thread = Thread(target=run, daemon=True)
+    thread = threading.Thread(target=run, name=THREAD, daemon=True)
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
@@ -275,3 +275,12 @@ def within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
         with told(doing):
             raise box["error"]
     return box.get("value")
+
+
+def busy() -> bool:
+    """Whether a thread is in a call to Java that nobody waits for.
+
+    Python ends such a thread when it comes back to a process that is ending, and the C++ that it comes through aborts
+    the process then: it must be left by `os._exit`.
+    """
+    return any(thread.name == THREAD for thread in threading.enumerate())

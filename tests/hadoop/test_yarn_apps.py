@@ -54,6 +54,14 @@ def test_a_training_ends_when_its_report_is_written(run, data, folder):
     assert fs.exists(f"{folder}/model/report.html")
 
 
+@pytest.mark.parametrize("turn", range(3))
+def test_what_is_wrong_before_java_has_connected_is_one_line_and_no_crash(run, folder, turn):
+    """The connection to YARN is begun while the data is looked at, and nobody waits for it then."""
+    ended = run(*HDL, "train", "/no/such/data", "--out", f"{folder}/model", *YARN, check=False)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr == "hdl: error: /no/such/data: there is no such file or folder\n"
+
+
 def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder):
     table = f"{folder}/model"
     run(*HDL, "train", data, "--out", f"{folder}/expected", *YARN[4:], "--epochs", "40", "--no-report", "--quiet")

@@ -88,7 +88,7 @@ def published(number, samples, w):
 
 
 def test_a_round_merges_what_others_published_by_samples_halved_for_each_round_behind(free):
-    """w = (n w + Σ n_j 2^-s_j w_j) / (n + Σ n_j 2^-s_j); one that is ahead is not behind; none too far behind counts."""
+    """w = (n w + Σ n_j 2^-s_j w_j) / (n + Σ n_j 2^-s_j); who is ahead is not behind, who is too far behind unheard."""
     worker = free(9, sync={"mode": "async", "staleness": 3})
     own = worker.weights.w.copy()
     rng = np.random.default_rng(1)
