@@ -248,20 +248,20 @@ class Search:
     def _side_by_side(self, group: Sequence[Combination]) -> None:
         count = min(len(group), _THREADS, max(1, _NETS // group[0].spec.shards))
         meeting, waiting = self._meet(count), iter(group)  # type: ignore[misc]  # without it there are no groups
-        places, gone = set(range(count)), [threading.Event() for _ in range(count)]
+        gone = [threading.Event() for _ in range(count)]
+        places = iter(gone)
 
-        def taken(number: int) -> bool:  # once: Ctrl-C may come before a thread has begun
+        def place() -> threading.Event | None:  # one that nobody has taken: Ctrl-C may come before a thread has begun
             with self._lock:
-                here = number in places
-                places.discard(number)
-                return here
+                return next(places, None)
 
-        def left(number: int) -> None:
+        def left(own: threading.Event) -> None:
             meeting.leave()
-            gone[number].set()
+            own.set()
 
-        def work(number: int) -> None:
-            if not taken(number):
+        def work() -> None:
+            own = place()
+            if own is None:
                 return
             try:
                 while not self._stop.is_set():
@@ -275,16 +275,16 @@ class Search:
                     self._error = self._error or error
                 self._stop.set()
             finally:
-                left(number)
+                left(own)
 
         try:
             for number in range(count):  # daemons: after a second Ctrl-C the process ends without them
-                threading.Thread(target=work, args=[number], name=f"hdl-grid-{number}", daemon=True).start()
+                threading.Thread(target=work, name=f"hdl-grid-{number}", daemon=True).start()
             _wait(gone)
         except KeyboardInterrupt:
             self._stop.set()
-            for number in filter(taken, range(count)):  # not begun: nobody is to wait for it
-                left(number)
+            for free in iter(place, None):  # nobody is to wait for who would have come
+                left(free)
             _wait(gone)
             raise
         if self._error:

@@ -322,6 +322,29 @@ def test_ctrl_c_waits_for_all_that_are_trained_side_by_side():
     assert sorted(ended) == ["a", "b", "c"]
 
 
+@pytest.mark.timeout(LIMIT)
+def test_ctrl_c_before_all_have_begun_waits_for_nobody_who_never_comes(monkeypatch):
+    stop, begun, start = threading.Event(), [], threading.Thread.start
+
+    def interrupted(thread):
+        if thread.name == "hdl-grid-1":
+            raise KeyboardInterrupt
+        start(thread)
+
+    def train(one, meeting):
+        begun.append(one.name)
+        assert stop.wait(LIMIT)
+        raise errors.Interrupted("stopped")
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    combinations = [grid.Combination(name, {}, parse({"net": "4-3"})) for name in "abc"]
+    meeting = Meeting(3, None)
+    with pytest.raises(KeyboardInterrupt):
+        grid.Search(train, lambda result: None, lambda members: meeting, stop)(combinations)
+    assert begun in (["a"], [])
+    assert meeting._members == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "made"),
     [
