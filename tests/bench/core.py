@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -131,29 +132,29 @@ def build(folder: Path, python: str | None) -> tuple[Path, str]:
 
 def measure(rows, threads, names, python, probe, shim, repetitions, seconds, clock):
     """Rows of one thread count. A competitor that fails drops out of that row with a note."""
-    contenders = []
-    for name in names:
-        preload = shim if name == "torch eager †" else ""
-        contenders.append(Contender(name, threads, python if name in TORCH else sys.executable, preload, clock))
-    for net, activation, batch in rows:
-        row = Row(net, activation, batch, threads, [], {}, {})
-        ready = []
-        for contender in contenders:
-            try:
-                contender.ask(widths=row.widths, batch=batch, activation=activation)
-                row.seconds[contender.name] = []
-                ready.append(contender)
-            except (RuntimeError, BrokenPipeError) as error:
-                row.notes[contender.name] = str(error)
-        for repetition in range(repetitions):
-            command = [probe, str(threads), *(["cpu"] if clock == "cpu" else [])]
-            row.peak.append(float(subprocess.run(command, capture_output=True, check=True).stdout))
-            # Each repetition starts with another competitor: nobody always runs after the same neighbour.
-            for contender in ready[repetition % len(ready) :] + ready[: repetition % len(ready)]:
-                row.seconds[contender.name].append(contender.ask(seconds=seconds))
-        yield row
-    for contender in contenders:
-        contender.close()
+    with ExitStack() as stack:  # whatever ends it: one that is stopped would stay
+        contenders = []
+        for name in names:
+            preload = shim if name == "torch eager †" else ""
+            contender = Contender(name, threads, python if name in TORCH else sys.executable, preload, clock)
+            contenders.append(stack.enter_context(closing(contender)))
+        for net, activation, batch in rows:
+            row = Row(net, activation, batch, threads, [], {}, {})
+            ready = []
+            for contender in contenders:
+                try:
+                    contender.ask(widths=row.widths, batch=batch, activation=activation)
+                    row.seconds[contender.name] = []
+                    ready.append(contender)
+                except (RuntimeError, BrokenPipeError) as error:
+                    row.notes[contender.name] = str(error)
+            for repetition in range(repetitions):
+                command = [probe, str(threads), *(["cpu"] if clock == "cpu" else [])]
+                row.peak.append(float(subprocess.run(command, capture_output=True, check=True).stdout))
+                # Each repetition starts with another competitor: nobody always runs after the same neighbour.
+                for contender in ready[repetition % len(ready) :] + ready[: repetition % len(ready)]:
+                    row.seconds[contender.name].append(contender.ask(seconds=seconds))
+            yield row
 
 
 def markdown(rows: list[Row], names: list[str]) -> str:

@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from tests.bench.core import Contender, build, machine
@@ -22,20 +23,20 @@ def measure(net: str, batch: int, kind: str, threads: int, repetitions: int, sec
     """Shares of the peak and ratios, one a repetition."""
     widths = [int(width) for width in net.split("-")]
     operations = PRODUCTS[kind] * 2 * batch * widths[0] * widths[1]
-    both = [Contender(name, threads, sys.executable) for name in ("hdl RBM", "scikit-learn RBM")]
-    found = {"peak": [], "hdl": [], "share": [], "ratio": []}
-    for contender in both:
-        contender.ask(widths=widths, batch=batch, activation=kind)
-    for repetition in range(repetitions):
-        peak = float(subprocess.run([probe, str(threads)], capture_output=True, check=True).stdout)
-        turns = both if repetition % 2 else both[::-1]
-        took = {contender.name: contender.ask(seconds=seconds) for contender in turns}
-        found["peak"].append(peak)
-        found["hdl"].append(took["hdl RBM"])
-        found["share"].append(operations / took["hdl RBM"] * 1e-9 / peak)
-        found["ratio"].append(took["scikit-learn RBM"] / took["hdl RBM"])
-    for contender in both:
-        contender.close()
+    with ExitStack() as stack:
+        names = "hdl RBM", "scikit-learn RBM"
+        both = [stack.enter_context(closing(Contender(name, threads, sys.executable))) for name in names]
+        found = {"peak": [], "hdl": [], "share": [], "ratio": []}
+        for contender in both:
+            contender.ask(widths=widths, batch=batch, activation=kind)
+        for repetition in range(repetitions):
+            peak = float(subprocess.run([probe, str(threads)], capture_output=True, check=True).stdout)
+            turns = both if repetition % 2 else both[::-1]
+            took = {contender.name: contender.ask(seconds=seconds) for contender in turns}
+            found["peak"].append(peak)
+            found["hdl"].append(took["hdl RBM"])
+            found["share"].append(operations / took["hdl RBM"] * 1e-9 / peak)
+            found["ratio"].append(took["scikit-learn RBM"] / took["hdl RBM"])
     return found
 
 
