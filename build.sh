@@ -43,6 +43,7 @@ quietly() {
   local what=$1 start=$SECONDS from
   shift
   say "$what …"
+  mkdir -p "${log%/*}"
   from=$(($(stat -c %s "$log" 2>/dev/null || echo 0) + 1))
   if ! "$@" >>"$log" 2>&1; then
     tail -c "+$from" "$log" | tail -n 40 >&2
