@@ -18,20 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from hdl import data, fs, keys, models, resumed, step, versions
+from hdl import data, fs, models, resume, rng, step, versions
 from hdl import spec as specs
 from hdl import table as tables
-from hdl.data import Portion, Schema, Source, csr
+from hdl.data import FileSplit, Schema, Source, csr
 from hdl.errors import Interrupted, SpecError, TableError
+from hdl.metrics_log import MetricsLog
 from hdl.models import stack
 from hdl.publisher import Publisher
-from hdl.rows import Rows
 from hdl.runners.base import Job, Notify, Plan, Runner
 from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
 
-Begun = tuple[Spec, Schema, list[list[Portion]], str]  # spec, schema, shards, kind of core of all workers
+Begun = tuple[Spec, Schema, list[list[FileSplit]], str]  # spec, schema, shards, kind of core of all workers
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _train(job: Job, runner: Runner, notify: Notify) -> Outcome:
             if version.run != table.header(0)["run"]:
                 raise TableError(f"{table.file(version.number)}: of another run than version 0")
             asked = stage if job.spec or stage is not spec else None
-            plan = replace(plan, spec=resumed.same_spec(specs.parse(version.spec), asked, version.weights.round))
+            plan = replace(plan, spec=resume.same_spec(specs.parse(version.spec), asked, version.weights.round))
             if stage.sync.mode == "genetic":
                 _publish_common(plan, source, cuts, table)
         if stage.layer and _later(job, spec, stage):  # what stands on it was made of it as it is
@@ -211,7 +211,7 @@ def _begin(job: Job, runner: Runner, source: Source, notify: Notify) -> Begun:
 
 
 def _first(
-    job: Job, plan: Plan, whole: Spec, source: Source, cuts: list[list[Portion]], below: list[stack.Layer],
+    job: Job, plan: Plan, whole: Spec, source: Source, cuts: list[list[FileSplit]], below: list[stack.Layer],
     table: Table, notify: Notify,
 ) -> Version:  # fmt: skip
     """Publishes version 0 of a training, and before it what all of its rounds share."""
@@ -237,9 +237,9 @@ def _resume(job: Job, runner: Runner, source: Source, notify: Notify) -> Begun:
     zero = next(iter(tables.layers(job.table)), Table(job.table)).read(0)
     spec = specs.parse(zero.about.get("stack", zero.spec))
     if "stack" in zero.about:
-        spec = resumed.same_spec(spec, job.spec, 0)
+        spec = resume.same_spec(spec, job.spec, 0)
     cuts = source.portions(spec.shards)
-    resumed.same_data(zero.about, cuts, job.data, job.options, job.table)
+    resume.same_data(zero.about, cuts, job.data, job.options, job.table)
     made, asked = zero.about["device"], runner.device.partition(":")[0]
     if asked not in (made, "auto"):
         raise TableError(
@@ -255,7 +255,7 @@ def _todo(spec: Spec, version: Version, total: int) -> tuple[str | None, str]:
     rows = version.rows
     if version.weights.round >= total:
         reason = "rounds"
-    elif spec.patience and Rows.of(rows).stale() >= spec.patience:
+    elif spec.patience and MetricsLog.of(rows).stale() >= spec.patience:
         reason = "patience"
     elif spec.sync.mode == "gradient" and gradient.finished(spec, version.weights):
         reason = "converged"
@@ -274,7 +274,7 @@ def _round(spec: Spec, runner: Runner, version: Version, final: bool) -> Version
     return versions.succeeding(version, weights, row, final, seconds | {"workers": runner.timings()}, spec)
 
 
-def _publish_common(plan: Plan, source: Source, cuts: list[list[Portion]], table: Table) -> None:
+def _publish_common(plan: Plan, source: Source, cuts: list[list[FileSplit]], table: Table) -> None:
     """Draws genetic mode's common samples in one pass over the dataset, and stores them beside the versions.
 
     From each shard come those with the lowest keyed draws: of its validation part if there is one. They keep their
@@ -288,7 +288,7 @@ def _publish_common(plan: Plan, source: Source, cuts: list[list[Portion]], table
     for number, portions in enumerate(cuts):
         shard = data.load(source, portions, plan.schema, spec.seed, number, spec.validation)
         samples = shard.validation if len(shard.validation) else shard.train
-        draws = keys.words(keys.derive(spec.seed, keys.FITNESS), number, n=len(samples))
+        draws = rng.words(rng.derive(spec.seed, rng.FITNESS), number, n=len(samples))
         chosen = np.sort(np.argsort(draws, kind="stable")[:quota])
         x.append(samples.x[chosen])
         if samples.y is not None:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from hdl import data, models, sync
 from hdl import spec as specs
-from hdl.data import Options, Portion, Schema, Summary
-from hdl.rows import Rows
+from hdl.data import FileSplit, Options, Schema, Summary
+from hdl.metrics_log import MetricsLog
 from hdl.spec import Spec
 from hdl.table import Version
 from hdl.wire import Update, Weights
@@ -26,7 +26,7 @@ def first(
     options: Options,
     spec: Spec,
     summary: Summary,
-    cuts: Sequence[Sequence[Portion]],
+    cuts: Sequence[Sequence[FileSplit]],
     isa: str,
     device: str,
 ) -> tuple[Spec, Schema, Version]:
@@ -58,7 +58,7 @@ def first(
 
 
 def zero(
-    path: str, options: Options, spec: Spec, schema: Schema, cuts: Sequence[Sequence[Portion]], isa: str, device: str,
+    path: str, options: Options, spec: Spec, schema: Schema, cuts: Sequence[Sequence[FileSplit]], isa: str, device: str,
     w: NDArray, **about: Any,
 ) -> Version:  # fmt: skip
     """Version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`."""
@@ -107,5 +107,5 @@ def succeeding(
     dump = spec.model_dump(mode="json") if spec else version.spec
     number = version.number + 1
     row = row | {"version": number, "parent": version.number, "final": final, "time": time.time()}
-    rows = Rows.of(version.rows).then(row | {"seconds": seconds or {}})
+    rows = MetricsLog.of(version.rows).then(row | {"seconds": seconds or {}})
     return Version(number, weights, dump, version.run, version.number, rows)

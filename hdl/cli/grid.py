@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from hdl.cli.board import Board, score
 from hdl.cli.combinations import combine, label_of, parameters
+from hdl.cli.search_progress import Board, score
 from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, TableError, Unavailable
 
 _SHOWN = 30  # combinations in the table on the terminal
@@ -67,7 +67,7 @@ def train(
 
 def _same(new: Any, old: Any, name: str) -> None:
     """Refuses a resumed combination of another spec."""
-    from hdl.resumed import CHANGEABLE
+    from hdl.resume import CHANGEABLE
 
     before = old.model_dump() if old else {}
     wrong = [key for key, value in new.model_dump().items() if old and key not in CHANGEABLE and before[key] != value]

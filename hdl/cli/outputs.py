@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hdl import fs
-from hdl.answers import SUFFIXES, Writer
 from hdl.errors import SpecError
+from hdl.prediction_writer import SUFFIXES, Writer
 
 __all__ = ["SUFFIXES", "Writer", "check", "placing", "replacing"]
 

@@ -154,7 +154,8 @@ def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str
             raise SpecError(f"{flags}: for --runner yarn only (given --runner {runner})")
         return {}
     if starts:
-        from hdl.yarn import client, java
+        from hdl.yarn.client import client
+        from hdl.yarn.resource_manager import java
 
         java.start()
         client.warm()

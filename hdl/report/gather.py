@@ -30,7 +30,7 @@ def gather(path: str) -> Facts:
         There is no table, or it is damaged.
     """
     from hdl.predict import Model
-    from hdl.report import looks
+    from hdl.report import feature_pictures
 
     table = Table(path)
     first, last = table.header(0), table.header()
@@ -42,7 +42,7 @@ def gather(path: str) -> Facts:
     if not any(seen.kind == "Test" for seen in measured) and (seen := _validation(last["rows"], version.number)):
         measured.insert(0, seen)
     image = image_of(schema)
-    found = looks.of(Model(path, version.number), image)
+    found = feature_pictures.of(Model(path, version.number), image)
     layers = layout.of(parse(version.spec)).split(version.weights.w)
     return Facts(
         table=path if "://" in path else os.path.abspath(path),

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hdl import sync
-from hdl.data import Options, Portion, Schema, Summary
-from hdl.runners.kinds import class_of
+from hdl.data import FileSplit, Options, Schema, Summary
+from hdl.runners.platform import class_of
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
 
@@ -55,7 +55,7 @@ class Plan:
     table : str
         Where genetic mode's common samples are, or the layers below.
     isa : str
-        Kind of core that every worker uses, so that the bytes are the same on all: see `hdl.runners.kinds`.
+        Kind of core that every worker uses, so that the bytes are the same on all: see `hdl.runners.platform`.
     """
 
     spec: Spec
@@ -129,7 +129,7 @@ class Runner(ABC):
     asynchronous = False  # can carry out mode `async`
 
     @abstractmethod
-    def open(self, job: Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:
+    def open(self, job: Job, cuts: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         """Gets ready to read the shards; events go to `notify`. Returns before workers are up if it can."""
 
     @abstractmethod

@@ -14,9 +14,9 @@ from contextlib import suppress
 from typing import Any
 
 from hdl import envpack, fs, wire
-from hdl.data import Portion, Summary
+from hdl.data import FileSplit, Summary
 from hdl.errors import DataError, HdlError, SpecError, WorkerError
-from hdl.runners import base, kinds
+from hdl.runners import base, platform
 from hdl.runners.base import Log, Notify, Plan, Progress, Replaced, Runner
 from hdl.runners.job import Job
 from hdl.runners.local_worker import plan_message
@@ -82,7 +82,7 @@ class HadoopRunner(Runner):
         if workers is not None and workers < 1:
             raise SpecError(f"workers: expected at least 1 (given {workers})")
         self.asked, self.workers, self.threads = workers, workers or 1, threads or 1
-        self.device = kinds.check(device)
+        self.device = platform.check(device)
         self.deadline, self.combiner, self.uber = deadline, combiner, uber
         self.python = python or os.environ.get("HDL_NODE_PYTHON")
         self.settings = {**SETTINGS, **(settings or {})}
@@ -97,7 +97,7 @@ class HadoopRunner(Runner):
         self._notes: list[dict[str, Any]] = []
         self._phases: dict[str, float] = {}
 
-    def open(self, job: base.Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:
+    def open(self, job: base.Job, cuts: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         if not job.data.startswith("hdfs://"):
             raise SpecError(f"{job.data}: runner {self.name} reads HDFS; `hdl import` or `hadoop fs -put` brings data")
         self._job, self._cuts, self._notify = job, [list(portions) for portions in cuts], notify

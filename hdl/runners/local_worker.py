@@ -74,10 +74,10 @@ class Worker:
                 send(self.channel, wire.pack("done", {"count": len(messages)}), *messages)
 
     def on_open(self, fields: dict[str, Any], *_: Any) -> None:
-        from hdl.data import Options, Portion
+        from hdl.data import FileSplit, Options
         from hdl.runners.work import Host
 
-        cuts = {number: [Portion(*portion) for portion in portions] for number, portions in fields["cuts"]}
+        cuts = {number: [FileSplit(*portion) for portion in portions] for number, portions in fields["cuts"]}
         rest = {name: fields[name] for name in ("threads", "device", "memory")}
         self.host = Host(fields["path"], Options.make(fields["options"]), cuts, **rest)
 

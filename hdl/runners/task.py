@@ -17,12 +17,12 @@ from typing import Any
 
 from pydantic import Field, Json, ValidationError
 
-from hdl import answers, data, fs, sync, wire
+from hdl import data, fs, prediction_writer, sync, wire
 from hdl import spec as specs
-from hdl.data import Options, Portion, Schema, Source, Summary
+from hdl.data import FileSplit, Options, Schema, Source, Summary
 from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.predict import Model
-from hdl.runners import kinds
+from hdl.runners import platform
 from hdl.runners.base import Plan
 from hdl.runners.local_worker import error_from, error_message, read_plan
 from hdl.runners.work import Beat, Host, Watched
@@ -114,7 +114,7 @@ class Task:
         The dataset, where it is open already.
     """
 
-    def __init__(self, order: Order, path: str, cuts: Mapping[int, Sequence[Portion]], source: Source | None = None):
+    def __init__(self, order: Order, path: str, cuts: Mapping[int, Sequence[FileSplit]], source: Source | None = None):
         self.order, self.began = order, time.time()
         self.plan, self.weights, options = start(order) if order.stage == "round" else (None, None, order.options)
         self.host = Host(path, Options.make(options), cuts, order.threads, order.device, order.memory)
@@ -134,7 +134,7 @@ class Task:
         """What comes of a shard: its update, or its summary."""
         began, note = time.perf_counter(), self.note
         if self.order.stage == "summarise":
-            note |= kinds.offer(self.order.device)
+            note |= platform.offer(self.order.device)
             (summary,) = self.host.summarise([number], beat)
             note["read"] += time.perf_counter() - began
             note["samples"] += summary.samples
@@ -159,10 +159,10 @@ class Task:
         part = Portioned(source, number, beat, self.host.cuts[number])
         if order.codes:
             coded, width = model.encode(part, order.layer, bad), model.encoder(order.layer).width
-            self.note["samples"] += answers.write_codes(file, order.suffix, coded, width)
+            self.note["samples"] += prediction_writer.write_codes(file, order.suffix, coded, width)
         else:
             found = model.predict(part, bad)
-            self.note["samples"] += answers.write(file, order.suffix, model, found, order.labels_only)
+            self.note["samples"] += prediction_writer.write(file, order.suffix, model, found, order.labels_only)
         self.note["bad"] += bad.count
         self.note["compute"] += time.perf_counter() - began
         return file.getvalue()
@@ -179,11 +179,11 @@ class Task:
 class Portioned(Watched):
     """A part of a dataset, taken for the whole."""
 
-    def __init__(self, source: Source, number: int, beat: Beat, part: Sequence[Portion]):
+    def __init__(self, source: Source, number: int, beat: Beat, part: Sequence[FileSplit]):
         super().__init__(source, number, beat)
         self.part = part
 
-    def portions(self, shards: int) -> list[list[Portion]]:
+    def portions(self, shards: int) -> list[list[FileSplit]]:
         return [list(self.part)]
 
 
@@ -296,7 +296,7 @@ def summary_of(parts: Iterable[bytes], shards: int) -> Summary:
 def agreed(notes: Iterable[dict[str, Any]], device: str, tell: Callable[[str], Any] = lambda text: None) -> str:
     """The kind of core that all tasks have, from the notes of those that summarised; raises as `kinds.agreed` does."""
     offers = [(f"{note['host']} (shards {note['shards']})", note) for note in notes if note["kind"] == "map"]
-    return kinds.agreed(offers, device, tell)
+    return platform.agreed(offers, device, tell)
 
 
 def _bytes(path: str) -> bytes:

@@ -9,8 +9,9 @@ from typing import Any
 
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job
-from hdl.yarn import client, java
-from hdl.yarn.follow import follow
+from hdl.yarn.client import client
+from hdl.yarn.client.follow import follow
+from hdl.yarn.resource_manager import java
 from hdl.yarn.settings import Settings
 
 

@@ -7,7 +7,7 @@ from hdl import export
 from hdl.errors import SpecError, Unavailable
 from hdl.models import mlp
 from hdl.ops import Samples
-from hdl.ops.reference import Reference
+from hdl.ops.reference.dense import Reference
 from hdl.spec import Activation, Spec
 
 pytest.importorskip("onnx", reason="hdl[export] is not installed")

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
-STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions", "predict", "answers",
-        "envpack"}  # fmt: skip
+STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions", "predict",
+        "prediction_writer", "envpack"}  # fmt: skip
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
-BASE = {"errors", "spec", "keys"}
+BASE = {"errors", "spec", "rng"}
 LAYERS = {
     "errors": set(),
     "spec": {"errors"},
-    "keys": {"_cpu"},  # the core makes the same words faster
+    "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
     "devices": {"errors", "_cuda"},
@@ -26,21 +26,34 @@ LAYERS = {
     "libhdfs": BASE,
     "data": BASE | {"ops", "fs", "models"},
     "wire": BASE | {"data"},
-    "rows": BASE | {"fs"},
-    "table": BASE | {"fs", "wire", "rows"},
+    "metrics_log": BASE | {"fs"},
+    "table": BASE | {"fs", "wire", "metrics_log"},
     "sync": BASE | {"ops", "models", "optim", "wire"},
     "step": BASE | {"ops", "models", "optim", "data", "wire", "sync"},
-    "versions": BASE | {"models", "data", "wire", "sync", "rows", "table"},
-    "answers": BASE,
+    "versions": BASE | {"models", "data", "wire", "sync", "metrics_log", "table"},
+    "prediction_writer": BASE,
     "envpack": BASE | {"fs"},
     "runners": BASE | STEP | {"devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
     "yarn": BASE | STEP | {"runners", "driver", "report"},  # of the report the pieces of its page alone: see below
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
-    "resumed": BASE | {"data"},
+    "resume": BASE | {"data"},
     "driver": BASE
-    | {"publisher", "resumed", "rows", "models", "data", "wire", "sync", "step", "fs", "table", "runners", "versions"},
+    | {
+        "publisher",
+        "resume",
+        "metrics_log",
+        "models",
+        "data",
+        "wire",
+        "sync",
+        "step",
+        "fs",
+        "table",
+        "runners",
+        "versions",
+    },
     "predict": BASE | {"devices", "ops", "models", "data", "fs", "table"},
 }
 # What only some may import, wherever the import stands.

@@ -10,7 +10,7 @@ import pytest
 from hdl import sync, wire
 from hdl.spec import parse
 from hdl.wire import Update
-from hdl.yarn.allreduce import Mesh, PeerLost, allreduce, slices
+from hdl.yarn.comm.allreduce import Mesh, PeerLost, allreduce, slices
 
 P = 1003  # no multiple of any number of workers
 
