@@ -2,8 +2,9 @@
 
 `v00000012.safetensors` holds the tensors `w`, `state/<name>` and, at version 0, `schema/<name>`. Its header holds the
 spec, the round, the run's id, the parent version, the metrics of the last rounds, what leads to those of the rounds
-before (`hdl.metrics_log`: thinning loses none, and a version costs the same after ten rounds or ten
-thousand), and a SHA-256 over all of it. A version appears whole or not at all, and never over another one. Numbers may have gaps, rows not.
+before (`hdl.metrics_log`: thinning loses none, and a version costs the same after ten rounds or ten thousand), and a
+SHA-256 over all of it. A version appears whole or not at all, and never over another one. Numbers may have gaps, rows
+not.
 
 Which versions stay: version 0, the best by validation cost of those that are there, the last one, and the `keep` before
 the last; `thin` removes the others.

@@ -150,7 +150,7 @@ def test_a_master_comes_back_to_its_workers(train, fault):
 
 HALF = """
 import os, signal, sys
-from hdl.yarn import java
+from hdl.yarn.resource_manager import java
 java.start()
 from hdl.hdfs import Hdfs
 take = Hdfs._take
