@@ -159,7 +159,7 @@ def dying(self, temporary, path):
         os.kill(os.getpid(), signal.SIGKILL)
     take(self, temporary, path)
 Hdfs._take = dying
-from hdl.yarn.master import main
+from hdl.yarn.master.master import main
 main()
 """
 
