@@ -173,13 +173,12 @@ def unpickled(home: Path) -> Seen:
     for module in known.values():
         wrong += [f"{module.name} imports {name}" for name in module.imports if name.split(".")[0] in unsafe]
         for node in ast.walk(ast.parse(module.file.read_text())):
-            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
-                if not (isinstance(node.value, ast.Constant) and node.value.value is False):
-                    wrong.append(f"{module.name}:{node.value.lineno} allows pickles")
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
+                wrong.append(f"{module.name}:{node.value.lineno} allows pickles")
     return Seen(wrong, len(known))
 
 
 def links(home: Path) -> Seen:
     """No symbolic link stands inside: tools that walk a tree do not follow them."""
-    entries = [Path(folder, name) for folder, *names in os.walk(home) for name in sum(names, [])]
+    entries = [Path(folder, name) for folder, below, files in os.walk(home) for name in (*below, *files)]
     return Seen([f"{path} is a link" for path in entries if path.is_symlink()], len(python_files(home)))
