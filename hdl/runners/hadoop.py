@@ -19,7 +19,7 @@ from hdl.errors import DataError, HdlError, SpecError, WorkerError
 from hdl.runners import base, platform
 from hdl.runners.base import Log, Notify, Plan, Progress, Replaced, Runner
 from hdl.runners.job import Job
-from hdl.runners.local_worker import plan_message
+from hdl.runners.messages import plan_message
 from hdl.runners.task import PLAN, PREFIX, WEIGHTS, agreed, sorted_out, summary_of
 from hdl.table import Table
 from hdl.wire import Update, Weights

@@ -24,7 +24,8 @@ from hdl.data import FileSplit, Summary
 from hdl.errors import DeadlineError, SpecError, WorkerError
 from hdl.runners import platform
 from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, Runner
-from hdl.runners.local_worker import error_from, plan_message, receive, send
+from hdl.runners.frames import receive, send
+from hdl.runners.messages import error_from, plan_message
 from hdl.runners.work import Host, cores, physical_memory
 from hdl.wire import Update, Weights
 

@@ -24,7 +24,7 @@ from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.predict import Model
 from hdl.runners import platform
 from hdl.runners.base import Plan
-from hdl.runners.local_worker import error_from, error_message, read_plan
+from hdl.runners.messages import error_from, error_message, read_plan
 from hdl.runners.work import Beat, Host, Watched
 from hdl.spec import Part
 from hdl.table import Table, Version

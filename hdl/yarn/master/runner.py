@@ -20,7 +20,7 @@ from hdl.data import FileSplit, Summary
 from hdl.errors import WorkerError
 from hdl.runners import platform
 from hdl.runners.base import Job, Notify, Plan, Runner
-from hdl.runners.local_worker import plan_message
+from hdl.runners.messages import plan_message
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
 from hdl.yarn.comm.allreduce import slices

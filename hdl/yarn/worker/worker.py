@@ -31,7 +31,7 @@ from hdl.data import FileSplit, Options
 from hdl.errors import DeadlineError, HdlError
 from hdl.runners import platform
 from hdl.runners.base import Plan
-from hdl.runners.local_worker import error_message, read_plan
+from hdl.runners.messages import error_message, read_plan
 from hdl.runners.work import Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
