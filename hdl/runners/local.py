@@ -103,11 +103,11 @@ class LocalRunner(Runner):
         """What does the work in this process, where one worker does all of it."""
         return Host(job.data, job.options, cuts, self.threads, self.device, self.memory)
 
-    def isa(self) -> str:
+    def platform(self) -> str:
         def tell(text: str) -> None:
             self._notify(Log(time.time(), text))
 
-        return platform.agreed([("this machine", platform.offer(self.device))], self.device, tell)
+        return platform.negotiate([("this machine", platform.capabilities(self.device))], self.device, tell)
 
     def summarise(self) -> Summary:
         shards = range(self._shards)
@@ -117,7 +117,7 @@ class LocalRunner(Runner):
             commands = {worker: [wire.pack("summarise", {"shards": worker.shards})] for worker in self._staff}
             answers = self._ask("summarise", commands)
             found = [summary for worker in self._staff for summary in answers[worker]]
-        return sync.fold(found, lambda a, b: a.join(b))
+        return sync.tree_reduce(found, lambda a, b: a.join(b))
 
     def prepare(self, plan: Plan) -> None:
         if self._host:

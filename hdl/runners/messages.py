@@ -47,7 +47,7 @@ def error_from(fields: dict[str, Any], who: str) -> HdlError:
 def plan_message(plan: Plan) -> bytes:
     """Packs a plan as a message of kind `plan`."""
     schema, tensors = plan.schema.to_parts()
-    fields = {"spec": plan.spec.to_json(), "schema": schema, "table": plan.table, "isa": plan.isa}
+    fields = {"spec": plan.spec.to_json(), "schema": schema, "table": plan.table, "isa": plan.platform}
     return wire.pack("plan", fields, tensors)
 
 

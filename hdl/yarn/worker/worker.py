@@ -190,7 +190,7 @@ class Worker:
             total = allreduce(self.mesh, spec, updates, size)
             merging = time.perf_counter()
             self.faults.at("merging")
-            after, row = sync.turn(spec, weights, [total], measured)
+            after, row = sync.advance(spec, weights, [total], measured)
             seconds["merge"] = time.perf_counter() - merging
             wanted = {number, after.round, *command["keep"]}
             self.held = {n: one for n, one in {**self.held, after.round: after}.items() if n in wanted}
