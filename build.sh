@@ -131,7 +131,7 @@ without_cuda() { HDL_CUDA=0 "$@"; }
 lock() { mkdir -p .build && exec 9>.build/lock && flock 9; }
 unlock() { exec 9>&-; }
 
-# setup EXTRAS: .venv with hdl[EXTRAS] installed in place and the core compiled. Each set of extras has its own stamp.
+# setup EXTRAS: .venv with hdl-hadoop[EXTRAS] installed in place and the core compiled. Each set of extras has its own stamp.
 setup() {
   local extras=$1 want core part todo=()
   lock
@@ -243,7 +243,7 @@ cuda() {
   pycuda "$wheels"
   HDL_CUDA=1 quietly "Gathering wheels" "$python" -m pip --disable-pip-version-check --no-input wheel \
     --no-build-isolation -c .ci/constraints.txt -w "$wheels" . "$wheels"/pycuda-*.whl
-  say "There, with a driver and $("$python" -V): pip install --no-index --find-links $wheels hdl pycuda"
+  say "There, with a driver and $("$python" -V): pip install --no-index --find-links $wheels hdl-hadoop pycuda"
 }
 
 wheel() {

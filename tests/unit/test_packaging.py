@@ -1,11 +1,13 @@
 """What is shipped: the sdist builds a wheel, the wheel works alone in a fresh environment, import stays light."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,19 @@ def test_import_needs_numpy_alone():
     loaded = call(sys.executable, "-c", "import hdl, sys; print(*sys.modules)").split()
     assert "hdl" in loaded
     assert not set(heavy) & set(loaded)
+
+
+def test_nobody_is_told_to_install_hdl_from_pypi(root):
+    """The distribution is hdl-hadoop: `hdl` on PyPI is somebody else's."""
+    kinds = {".py", ".md", ".sh", ".toml", ".yml", ".yaml"}
+    places = [root, *(root / name for name in ("hdl", "docs", "tests", ".github"))]
+    paths = [path for place in places for path in (place.glob("*") if place == root else place.rglob("*"))]
+    texts = {path: path.read_text() for path in paths if path.suffix in kinds and path != Path(__file__)}
+    assert len(texts) > 150
+    wrong = re.compile(r"pip install [^`\n]*(?<![\w./'\"-])['\"]?hdl(?![\w.-]).*")
+    assert wrong.search("pip install -U hdl")
+    assert wrong.search("pip install 'hdl[plot]'")
+    assert [path for path, text in texts.items() if wrong.search(text)] == []
 
 
 def test_the_core_runs_with_every_instruction_set_of_this_machine():
