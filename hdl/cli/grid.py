@@ -149,7 +149,7 @@ def _search(
             board.event(one.name, event)
 
         with runner:
-            return runner.train(job, notify) if hasattr(runner, "train") else driver.train(job, runner, notify)
+            return driver.train(job, runner, notify)
 
     def ended(result: Any) -> None:
         results.append(result)

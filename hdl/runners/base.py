@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from hdl import sync
 from hdl.data import FileSplit, Options, Schema, Summary
@@ -106,9 +106,7 @@ Notify = Callable[[Any], None]
 
 
 class Runner(ABC):
-    """Carries rounds out. Use as a context manager: `close` is called at its end, whatever happened.
-
-    The driver calls `open`, then `summarise` (not when it resumes), then `prepare`, then `round` again and again.
+    """Carries a training out, here or elsewhere. Use as a context manager: `close` is called at its end.
 
     Attributes
     ----------
@@ -116,17 +114,58 @@ class Runner(ABC):
     device : str
         That was asked for: see `hdl.devices`.
     workers : int
+    """
+
+    name = ""
+    device = "cpu"
+    workers = 1
+
+    @abstractmethod
+    def train(self, job: Job, drive: Callable[[Job, RoundRunner, Notify], Any], notify: Notify) -> Any:
+        """Train as the job says: what `driver.train` calls, which people call.
+
+        Parameters
+        ----------
+        job : Job
+        drive : function of (job, runner, notify)
+            The driver's loop over rounds. A runner whose driver runs elsewhere does without it.
+        notify : function of an event
+
+        Returns
+        -------
+        hdl.driver.Outcome or None
+            None if the training was only handed over.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End all workers. Safe to call twice, and after an error."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class RoundRunner(Runner):
+    """Carries rounds out for a driver in this process.
+
+    The driver calls `open`, then `summarise` (not when it resumes), then `prepare`, then `round` again and again.
+
+    Attributes
+    ----------
     asynchronous : bool
         Whether it can carry out mode `async`.
     merge_seconds : float
         That the merge of the last round took.
     """
 
-    name = ""
-    device = "cpu"
-    workers = 1
     merge_seconds = 0.0
     asynchronous = False  # can carry out mode `async`
+
+    def train(self, job: Job, drive: Callable[[Job, RoundRunner, Notify], Any], notify: Notify) -> Any:
+        return drive(job, self, notify)
 
     @abstractmethod
     def open(self, job: Job, cuts: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
@@ -180,13 +219,3 @@ class Runner(ABC):
     def phases(self) -> dict[str, float]:
         """Seconds of the last round by what they were spent on, where the runner can tell. Never decides anything."""
         return {}
-
-    @abstractmethod
-    def close(self) -> None:
-        """Ends all workers. Safe to call twice, and after an error."""
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

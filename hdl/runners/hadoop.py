@@ -17,7 +17,7 @@ from hdl import envpack, fs, wire
 from hdl.data import FileSplit, Summary
 from hdl.errors import DataError, HdlError, SpecError, WorkerError
 from hdl.runners import base, platform
-from hdl.runners.base import Log, Notify, Plan, Progress, Replaced, Runner
+from hdl.runners.base import Log, Notify, Plan, Progress, Replaced, RoundRunner
 from hdl.runners.job import Job
 from hdl.runners.messages import plan_message
 from hdl.runners.task import PLAN, PREFIX, WEIGHTS, negotiate, sorted_out, summary_of
@@ -41,7 +41,7 @@ SETTINGS = {
 }
 
 
-class HadoopRunner(Runner):
+class HadoopRunner(RoundRunner):
     """Carries each round out as one Hadoop job.
 
     Parameters

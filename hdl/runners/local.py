@@ -23,7 +23,7 @@ from hdl import sync, wire
 from hdl.data import FileSplit, Summary
 from hdl.errors import DeadlineError, SpecError, WorkerError
 from hdl.runners import platform
-from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, Runner
+from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, RoundRunner
 from hdl.runners.frames import receive, send
 from hdl.runners.messages import error_from, plan_message
 from hdl.runners.work import Host, cores, physical_memory
@@ -34,7 +34,7 @@ START = 60.0  # seconds that a worker has to start, beside the deadline: a busy 
 _STDERR = 8000  # bytes of a dead worker's standard error that are shown
 
 
-class LocalRunner(Runner):
+class LocalRunner(RoundRunner):
     """Carries rounds out on this machine.
 
     Parameters

@@ -19,7 +19,7 @@ from hdl import fs, optim, step, sync, wire
 from hdl.data import FileSplit, Summary
 from hdl.errors import WorkerError
 from hdl.runners import platform
-from hdl.runners.base import Job, Notify, Plan, Runner
+from hdl.runners.base import Job, Notify, Plan, RoundRunner
 from hdl.runners.messages import plan_message
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
@@ -75,7 +75,7 @@ class RemoteWeights(Weights):
         return self.here().state
 
 
-class MasterRunner(Runner):
+class MasterRunner(RoundRunner):
     """Carries rounds out with a crew.
 
     Parameters
