@@ -18,7 +18,8 @@ usage: ./build.sh COMMAND
   test [ARGS]        run the tests; ARGS go to pytest (--full adds the slow ones, --gpu those that need a GPU,
                      -k NAME picks some)
   lint               check style and types: ruff, clang-format, mypy
-  wheel              build the source archive and the wheel into dist/
+  wheel [FOLDER]     build the source archive, and for each Python of 3.11 to 3.13 that is here a manylinux_2_28 wheel, into
+                     dist/ or FOLDER; each is tried in a fresh environment
   hadoop             build pydoop against the Hadoop that is there, or against one that `hdl cluster` fetches
   cuda               build the CUDA core and PyCUDA, and put wheels of all that a GPU machine needs into dist/; no GPU is
                      needed. For a machine with Python 3.12: HDL_PYTHON=python3.12 HDL_VENV=.venv312 ./build.sh cuda
@@ -248,8 +249,10 @@ cuda() {
 
 wheel() {
   system_packages
-  setup test
-  "$python" -m build --no-isolation "$@"
+  setup wheel
+  exec 3>&2
+  PYTHON="$python" quietly "Building the sdist and the wheels" .ci/wheels "${1:-dist}"
+  say "They are in ${1:-dist}"
 }
 
 command=${1:-help}
