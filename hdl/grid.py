@@ -20,8 +20,9 @@ from typing import Any
 from hdl import fs
 from hdl.driver import Outcome
 from hdl.errors import DataError, HdlError, Interrupted, NonFinite, TableError, Unavailable
-from hdl.ops.meeting import Meeting, alike
-from hdl.report.gather import put, rounds
+from hdl.metrics_log import rounds
+from hdl.ops.batching import BatchingBarrier, alike
+from hdl.outputs import put
 from hdl.spec import Spec
 from hdl.table import Table
 
@@ -208,8 +209,8 @@ class Search:
     """
 
     def __init__(
-        self, train: Callable[[Combination, Meeting | None], Outcome], ended: Callable[[Result], Any],
-        meet: Callable[[int], Meeting] | None, stop: threading.Event,
+        self, train: Callable[[Combination, BatchingBarrier | None], Outcome], ended: Callable[[Result], Any],
+        meet: Callable[[int], BatchingBarrier] | None, stop: threading.Event,
     ):  # fmt: skip
         self._train, self._ended, self._meet, self._stop = train, ended, meet, stop
         self._lock = threading.Lock()
@@ -234,7 +235,7 @@ class Search:
             else:
                 self._one(group[0], None)
 
-    def _one(self, one: Combination, meeting: Meeting | None) -> None:
+    def _one(self, one: Combination, meeting: BatchingBarrier | None) -> None:
         try:
             result = result_of(one, self._train(one, meeting))
         except (Interrupted, DataError, Unavailable):

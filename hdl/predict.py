@@ -18,7 +18,7 @@ from hdl.errors import DataError, SpecError
 from hdl.models import codes
 from hdl.models.stack import Layer
 from hdl.ops import Result, Samples
-from hdl.ops.above import Above, Mirror
+from hdl.ops.transformed import ReconstructionTarget, StackedInput
 from hdl.spec import Spec
 from hdl.table import Table, Version
 
@@ -222,8 +222,8 @@ def operations(spec: Spec, make: codes.Make, below: Sequence[Layer]) -> Any:
     """Those of a network on raw data: of a layer of a stack above the others, of an unrolled one its own aim."""
     own = make(spec)
     if below:
-        return Above(own, [(make(layer), w) for layer, w in below])
-    return Mirror(own) if spec.model == "mlp" and spec.finetune == "reconstruct" else own
+        return StackedInput(own, [(make(layer), w) for layer, w in below])
+    return ReconstructionTarget(own) if spec.model == "mlp" and spec.finetune == "reconstruct" else own
 
 
 def layers_below(network: Spec, table: Table) -> list[Layer]:

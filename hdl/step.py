@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import keys, optim
 from hdl import ops as operations
+from hdl import optim, rng
 from hdl.errors import NonFinite
 from hdl.ops import Key, Progress, Result, Samples, Work, layout
 from hdl.spec import Spec
@@ -144,7 +144,7 @@ def _round(
     if evaluate_only:
         return Update("evaluate", weights.round, number, number + 1, {}, sums, seconds)
     mode = spec.sync.mode
-    key = Key(keys.derive(spec.seed, keys.DROPOUT), weights.round, number)
+    key = Key(rng.derive(spec.seed, rng.DROPOUT), weights.round, number)
     particles = {"chains": chains.own(weights, number)} if chains.used(spec) else {}
     if mode == "gradient":
         vector, seen = _gradient(spec, weights, shard.train, ops, key, progress, particles)
@@ -223,7 +223,7 @@ def _train(
     total, n = Result(), len(samples)
     per_epoch = operations.steps(n, spec.batch)
     for epoch, low, high in _slices(spec, round, per_epoch):
-        order = keys.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
+        order = rng.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
         order = order[low * spec.batch : high * spec.batch]
         # In genetic mode the rule's state starts anew each round; Adam's correction counts from there.
         step = epoch * per_epoch + low
@@ -253,7 +253,7 @@ def _search(
     position = round * -(-_full_round(spec, per_epoch) // stay)
     while left > 0:
         epoch, low = divmod(position, per_epoch)
-        order = keys.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
+        order = rng.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
         rows = order[low * spec.batch : (low + 1) * spec.batch]
         seen: list[Result] = []
 

@@ -31,7 +31,7 @@ def status_(application: str | None, watch: bool, as_json: bool) -> None:
 
     Without APP: your applications, the newest first.
     """
-    from hdl.yarn import client
+    from hdl.yarn.client import client
 
     if application is None:
         if watch:
@@ -58,7 +58,7 @@ def status_(application: str | None, watch: bool, as_json: bool) -> None:
 @click.option("--worker", metavar="N|CONTAINER", help="Of this worker alone.")
 def logs_(application: str, worker: str | None) -> None:
     """Print what the processes of an application said: its master's, its workers', or one worker's."""
-    from hdl.yarn import client, follow
+    from hdl.yarn.client import client, follow
 
     report = client.report(application)
     container = _container(report, worker) if worker is not None else ""
@@ -80,7 +80,7 @@ def attach_(application: str, no_report: bool, quiet: bool) -> None:
     """Follow an application as `hdl train` does, and tell its results. Ctrl-C only stops following."""
     from hdl.cli.train import ENDS, finish
     from hdl.data import Options
-    from hdl.yarn import client, follow
+    from hdl.yarn.client import client, follow
 
     client.connect()  # its virtual machine must be there before HDFS is looked at
     order = follow.order_of(application)
@@ -101,7 +101,7 @@ def attach_(application: str, no_report: bool, quiet: bool) -> None:
 @application
 def kill_(application: str) -> None:
     """End an application. The versions that its table holds stay; `hdl train --resume` goes on from the last."""
-    from hdl.yarn import client
+    from hdl.yarn.client import client
 
     before = client.report(application)
     if before.over:
@@ -113,7 +113,7 @@ def kill_(application: str) -> None:
 
 def _look(application: str) -> tuple[Any, dict[str, Any] | None]:
     """YARN's report, and the master's own status while it has a page."""
-    from hdl.yarn import client, follow
+    from hdl.yarn.client import client, follow
 
     report = client.report(application)
     page = follow.page(report.url, "status.json") if report.state == "RUNNING" else None
@@ -122,7 +122,7 @@ def _look(application: str) -> tuple[Any, dict[str, Any] | None]:
 
 def _container(report: Any, worker: str) -> str:
     """The container of a worker, by its number while it runs, or by its own name."""
-    from hdl.yarn import follow
+    from hdl.yarn.client import follow
 
     if CONTAINER.fullmatch(worker):
         return worker
@@ -187,7 +187,7 @@ def _view(report: Any, page: dict[str, Any] | None) -> Any:
     """One application: its head, its last rounds, its workers, the last messages."""
     from rich.console import Group
 
-    from hdl.yarn import follow
+    from hdl.yarn.client import follow
 
     state = report.final if report.over else report.state
     lasted = duration(max(0.0, (report.finished or time.time()) - report.started))

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from hdl.cli.board import Board, score
 from hdl.cli.combinations import combine, label_of, parameters
+from hdl.cli.search_progress import Board, score
 from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, TableError, Unavailable
 
 _SHOWN = 30  # combinations in the table on the terminal
@@ -67,7 +67,7 @@ def train(
 
 def _same(new: Any, old: Any, name: str) -> None:
     """Refuses a resumed combination of another spec."""
-    from hdl.resumed import CHANGEABLE
+    from hdl.resume import CHANGEABLE
 
     before = old.model_dump() if old else {}
     wrong = [key for key, value in new.model_dump().items() if old and key not in CHANGEABLE and before[key] != value]
@@ -149,7 +149,7 @@ def _search(
             board.event(one.name, event)
 
         with runner:
-            return runner.train(job, notify) if hasattr(runner, "train") else driver.train(job, runner, notify)
+            return driver.train(job, runner, notify)
 
     def ended(result: Any) -> None:
         results.append(result)
@@ -180,8 +180,8 @@ def _tell(data: str, out: str, results: Sequence[Any], options: Any, run: dict[s
     """The table on standard output, the files, and what was best."""
     from hdl import fs, grid
     from hdl.cli.train import finish
+    from hdl.outputs import put
     from hdl.report import grids
-    from hdl.report.gather import put
     from hdl.table import Table
 
     order, first = grid.ranked(results), grid.best(results)

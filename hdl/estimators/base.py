@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hdl import data, devices, keys, ops, sync
+from hdl import data, devices, ops, rng, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.errors import SpecError
@@ -194,7 +194,7 @@ class Perceptron(Learner):
         if validation is not None:
             held = self._samples(*validation, new=False)
         elif self.early_stopping:
-            part = keys.member(self._seed, 0, len(samples), self.validation_fraction)
+            part = rng.member(self._seed, 0, len(samples), self.validation_fraction)
             if not part.any() or part.all():
                 raise ValueError(f"validation_fraction={self.validation_fraction} of {len(samples)} samples is too few")
             samples, held = rows(samples, ~part), rows(samples, part)

@@ -23,7 +23,7 @@ from hdl.estimators.parameters import ACTIVATIONS
 from hdl.models import codes, stack
 from hdl.models.stack import Layer
 from hdl.ops import Samples
-from hdl.ops.above import Above, Mirror, scaled
+from hdl.ops.transformed import ReconstructionTarget, StackedInput, scaled
 from hdl.spec import Spec
 
 
@@ -159,9 +159,9 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         """One training, of a layer above others or of a whole."""
         worker: Any = self._make(spec)
         if below and spec.layer:
-            worker = Above(worker, [(self._make(own), w) for own, w in below])
+            worker = StackedInput(worker, [(self._make(own), w) for own, w in below])
         elif spec.model == "mlp":
-            worker = Mirror(worker)
+            worker = ReconstructionTarget(worker)
         if start is None:
             w = stack.start(spec, below) if below and not spec.layer else models.initial(spec)
             start = sync.start(spec, w)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hdl.estimators.features import FeatureLearner
 from hdl.ops import layout
-from hdl.ops.above import scaled
+from hdl.ops.transformed import scaled
 
 ENUMERATED = 14  # units of a layer whose states are all tried
 

@@ -27,15 +27,15 @@ from hdl.errors import SpecError
 from hdl.ops.layout import Layout
 
 if TYPE_CHECKING:
-    from hdl.ops.core import Core
-    from hdl.ops.cuda import Cuda
-    from hdl.ops.reference import Reference
+    from hdl.ops.cpu.dense import Core
+    from hdl.ops.cuda.dense import Cuda
+    from hdl.ops.reference.dense import Reference
     from hdl.spec import Spec
 
 __all__ = ["NO_KEY", "Key", "Layout", "Progress", "Result", "Samples", "Work", "make", "rates", "steps", "train_all"]
 
-# Of each model that is trained at once: the beginnings of its modules' and its classes' names.
-_HOMES = {"mlp": ("", ""), "autoencoder": ("autoencoder_", "Autoencoder"), "rbm": ("rbm_", "Rbm")}
+# Of each model that is trained at once: its module in a backend's package, and the beginning of its classes' names.
+_HOMES = {"mlp": ("dense", ""), "autoencoder": ("autoencoder", "Autoencoder"), "rbm": ("rbm", "Rbm")}
 
 Progress = Callable[[int, int], Any]  # (steps done, steps); a true answer stops the call
 
@@ -134,17 +134,17 @@ def make(spec: Spec, backend: str = "cpu", threads: int = 1, isa: str | None = N
     """
     if spec.net is None or min(spec.net) < 1 or spec.loss is None:
         raise SpecError(f"net {spec.net}, loss {spec.loss}: not yet filled in from the data")
-    prefix, name = _HOMES[spec.model]
+    module, prefix = _HOMES[spec.model]
 
-    def home(module: str) -> Any:
-        return getattr(importlib.import_module(f"hdl.ops.{prefix}{module}"), f"{name}{module.title()}")
+    def home(backend: str, name: str) -> Any:
+        return getattr(importlib.import_module(f"hdl.ops.{backend}.{module}"), f"{prefix}{name}")
 
     if backend == "reference":
-        return home("reference")(spec)
+        return home("reference", "Reference")(spec)
     if backend == "cpu":
-        return home("core")(spec, threads, isa)
+        return home("cpu", "Core")(spec, threads, isa)
     if backend.startswith("cuda"):
-        return home("cuda")(spec, backend)
+        return home("cuda", "Cuda")(spec, backend)
     raise SpecError(f"backend: {backend!r}: expected 'cpu', 'reference' or 'cuda:N'")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import keys
+from hdl import rng
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -145,7 +145,7 @@ class AutoencoderLayout(Layout):
         """
         mean = np.clip(mean.astype(np.float64), 1e-6, 1 - 1e-6)
         rho, beta = self.rho, self.beta
-        cost = beta * float((rho * keys.log(rho / mean) + (1 - rho) * keys.log((1 - rho) / (1 - mean))).sum())
+        cost = beta * float((rho * rng.log(rho / mean) + (1 - rho) * rng.log((1 - rho) / (1 - mean))).sum())
         return cost, beta * ((1 - rho) / (1 - mean) - rho / mean)
 
     def combine(self, sums: NDArray, samples: float) -> tuple[NDArray, float]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hdl import data, fs
-from hdl.data import Portion, Source, Summary
+from hdl.data import FileSplit, Source, Summary
 from hdl.data.base import Bad, numbered
 from hdl.data.streams import compression, line_blocks
 from hdl.data.text import TextSource
@@ -50,7 +50,7 @@ class StreamingRunner(HadoopRunner):
         if self._typed:
             self._inputs = [self._write(source, number) for number in range(len(self._cuts))]
             return
-        head = b"".join(block for _, block in _lines(source, [Portion(source.paths[0], 0, HEAD_BYTES)]))
+        head = b"".join(block for _, block in _lines(source, [FileSplit(source.paths[0], 0, HEAD_BYTES)]))
         self._files[HEAD] = self._put(HEAD, head)
         if numbered(source.paths, len(self._cuts)) and not any(map(compression, source.paths)):
             self._inputs = source.paths
@@ -120,7 +120,7 @@ def streaming_jar() -> str:
     return str(found[-1])
 
 
-def _lines(source: Source, portions: Iterable[Portion]) -> Iterator[tuple[int, bytes]]:
+def _lines(source: Source, portions: Iterable[FileSplit]) -> Iterator[tuple[int, bytes]]:
     """The portions' lines as they are, bad ones too: whoever reads them says so, with their place."""
     for portion in portions:
         yield from line_blocks(*portion, source.options.max_line, Bad(source.options.max_bad_records))

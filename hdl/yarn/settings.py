@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hdl.data import Options
 from hdl.errors import SpecError
-from hdl.runners import kinds
+from hdl.runners import platform
 from hdl.runners.base import Job
 from hdl.spec import parse
 
@@ -88,7 +88,7 @@ class Settings(BaseModel):
         SpecError
         """
         given = {name: value for name, value in fields.items() if value is not None}
-        if kinds.class_of(kinds.check(given.get("device", "cpu"))) == kinds.CUDA:
+        if platform.device_class(platform.check(given.get("device", "cpu"))) == platform.CUDA:
             given.setdefault("gpus", 1)
         try:
             return cls(**given)

@@ -10,7 +10,9 @@ from hdl import ops
 from hdl import spec as specs
 from hdl.errors import DeviceError, Interrupted, NonFinite, SpecError
 from hdl.models import mlp
-from hdl.ops import Key, Samples, cuda, cuda_program, rules
+from hdl.ops import Key, Samples, rules
+from hdl.ops.cuda import dense as cuda
+from hdl.ops.cuda import program as cuda_program
 from hdl.table import Table
 
 KEY = Key(7, 3, 1)

@@ -9,11 +9,12 @@ import pytest
 from hdl import cli, grid, ops
 from hdl.errors import Interrupted, NonFinite
 from hdl.models import mlp
-from hdl.ops import Key, Samples, Work, cuda
-from hdl.ops.meeting import Meeting, alike
+from hdl.ops import Key, Samples, Work
+from hdl.ops.batching import BatchingBarrier, alike
+from hdl.ops.cuda import dense as cuda
 from hdl.spec import parse
 from hdl.table import Table
-from tests.unit.meetings import LIMIT, run
+from tests.unit.participants import LIMIT, run
 
 
 @pytest.fixture(autouse=True)
@@ -130,9 +131,9 @@ def test_one_that_diverges_or_ends_sooner_leaves_the_others_as_they_are(capfd, d
 
 def test_stopped_it_keeps_whole_versions_and_goes_on_to_the_same_bytes(capfd, data, tmp_path, monkeypatch):
     train(capfd, data, "--out", tmp_path / "whole", *FIELDS, *GRID)
-    from hdl.cli import board
+    from hdl.cli import search_progress
 
-    real, seen = board.Board.event, []
+    real, seen = search_progress.Board.event, []
 
     def event(self, name, event):
         if type(event).__name__ == "Round":
@@ -142,14 +143,14 @@ def test_stopped_it_keeps_whole_versions_and_goes_on_to_the_same_bytes(capfd, da
                 self.stop.wait(LIMIT)
         real(self, name, event)
 
-    monkeypatch.setattr(board.Board, "event", event)
+    monkeypatch.setattr(search_progress.Board, "event", event)
     told = train(capfd, data, "--out", tmp_path / "part", *FIELDS, *GRID, status=130)
     assert "combinations are done. Go on with: hdl train" in told.err
     assert "--resume --device cuda" in told.err
     for name in signatures(tmp_path / "whole"):
         if (tmp_path / "part" / name).exists():
             Table(str(tmp_path / "part" / name)).read()
-    monkeypatch.setattr(board.Board, "event", real)
+    monkeypatch.setattr(search_progress.Board, "event", real)
     train(capfd, data, "--out", tmp_path / "part", "--resume", "--device", "cuda")
     assert signatures(tmp_path / "part") == signatures(tmp_path / "whole")
 
@@ -165,7 +166,7 @@ def make(n, fail=()):
              Key(number))
         for number in range(n)
     ]  # fmt: skip
-    return Meeting(n, lambda own: ops.make(own, "cuda:0")), spec, works
+    return BatchingBarrier(n, lambda own: ops.make(own, "cuda:0")), spec, works
 
 
 def meet(meeting, spec, works, turns, progress=None):

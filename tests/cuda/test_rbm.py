@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from hdl import ops
 from hdl.errors import Interrupted, NonFinite, SpecError
-from hdl.ops import Key, Samples, cuda, cuda_program, rules
+from hdl.ops import Key, Samples, rules
+from hdl.ops.cuda import dense as cuda
+from hdl.ops.cuda import program as cuda_program
 from tests.unit.rbms import KEY, check_all, check_rule, jobs, make_chains, make_data, make_spec, make_weights, near
 
 PARTS = [

@@ -150,7 +150,7 @@ def test_a_master_comes_back_to_its_workers(train, fault):
 
 HALF = """
 import os, signal, sys
-from hdl.yarn import java
+from hdl.yarn.resource_manager import java
 java.start()
 from hdl.hdfs import Hdfs
 take = Hdfs._take
@@ -159,7 +159,7 @@ def dying(self, temporary, path):
         os.kill(os.getpid(), signal.SIGKILL)
     take(self, temporary, path)
 Hdfs._take = dying
-from hdl.yarn.master import main
+from hdl.yarn.master.master import main
 main()
 """
 
@@ -256,13 +256,13 @@ def test_a_datanode_is_killed(train, cluster, again):
 
 
 @thrice
-def test_safe_mode_is_waited_for(train, run, again):
+def test_safe_mode_is_waited_for(train, admin, again):
     training = train(rounds=60)
     training.reach(3)
     began = time.monotonic()
-    run("hdfs", "dfsadmin", "-safemode", "enter")
+    admin("safemode", "enter")
     try:
         time.sleep(10)
     finally:
-        run("hdfs", "dfsadmin", "-safemode", "leave")
+        admin("safemode", "leave")
     train.ends(f"safe mode for {time.monotonic() - began:.0f} s")

@@ -10,7 +10,8 @@ import signal
 import sys
 import time
 
-from hdl.yarn import java, tokens
+from hdl.yarn.comm import tokens
+from hdl.yarn.resource_manager import java
 
 HOSTS = ("localhost", "127.0.0.2")
 SECRET = bytes(range(256))
@@ -21,7 +22,7 @@ SECONDS = 90
 
 def master(staging):
     from hdl import fs
-    from hdl.yarn.hadoop import Hadoop
+    from hdl.yarn.resource_manager.hadoop import Hadoop
     from hdl.yarn.settings import from_order
 
     began = time.time()

@@ -3,9 +3,9 @@
 import tempfile
 from pathlib import Path
 
-from hdl.yarn.master import Watcher, lead
-from hdl.yarn.processes import HOST, Processes
-from hdl.yarn.secrets import Secrets
+from hdl.yarn.comm.credentials import Secrets
+from hdl.yarn.master.master import Watcher, lead
+from hdl.yarn.resource_manager.processes import HOST, Processes
 from hdl.yarn.settings import Settings
 
 SECRETS = Secrets.make()

@@ -16,10 +16,10 @@ import pytest
 from hdl import cli, errors, grid
 from hdl.cli.combinations import parameters
 from hdl.errors import SpecError
-from hdl.ops.meeting import Meeting
+from hdl.ops.batching import BatchingBarrier
 from hdl.spec import Spec, parse
 from hdl.table import Table
-from tests.unit.meetings import LIMIT
+from tests.unit.participants import LIMIT
 
 FIELDS = ["--net", "0-6-0", "--epochs", "3", "--batch", "10", "--validation", "0.2"]
 GRID = ["--grid", "lr=0.01,0.1", "--grid", "activation=tanh,relu"]
@@ -316,7 +316,7 @@ def test_ctrl_c_waits_for_all_that_are_trained_side_by_side():
 
     spec = parse({"net": "4-3"})
     combinations = [grid.Combination(name, {}, spec) for name in "abc"]
-    search = grid.Search(train, lambda result: None, lambda members: Meeting(members, None), stop)
+    search = grid.Search(train, lambda result: None, lambda members: BatchingBarrier(members, None), stop)
     with pytest.raises(KeyboardInterrupt):
         search(combinations)
     assert sorted(ended) == ["a", "b", "c"]
@@ -338,7 +338,7 @@ def test_ctrl_c_before_all_have_begun_waits_for_nobody_who_never_comes(monkeypat
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     combinations = [grid.Combination(name, {}, parse({"net": "4-3"})) for name in "abc"]
-    meeting = Meeting(3, None)
+    meeting = BatchingBarrier(3, None)
     with pytest.raises(KeyboardInterrupt):
         grid.Search(train, lambda result: None, lambda members: meeting, stop)(combinations)
     assert begun in (["a"], [])

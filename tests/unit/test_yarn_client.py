@@ -22,9 +22,10 @@ from hdl.runners.base import Job, Progress, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import Spec, parse
 from hdl.table import Table
-from hdl.yarn import follow, java, launch
-from hdl.yarn.client import Report
-from hdl.yarn.hadoop import ending
+from hdl.yarn.client import follow
+from hdl.yarn.client.client import Report
+from hdl.yarn.resource_manager import java, launch
+from hdl.yarn.resource_manager.hadoop import ending
 from hdl.yarn.settings import Settings
 
 APP = "application_1700000000000_0001"
@@ -81,7 +82,7 @@ EVENTS = [
 
 
 def test_events_come_back_from_the_pages_json():
-    from hdl.yarn.state import plain
+    from hdl.yarn.dashboard.state import plain
 
     for event in EVENTS:
         fields = json.loads(json.dumps({"kind": type(event).__name__, **plain(event)}))
@@ -277,7 +278,7 @@ def test_the_class_path_is_asked_for_once(bare, tmp_path):
 
 
 def test_without_jpype_the_hint_names_the_packages_themselves(bare):
-    code = "import sys; sys.modules['jpype'] = None\nfrom hdl.yarn import java\njava.start()"
+    code = "import sys; sys.modules['jpype'] = None\nfrom hdl.yarn.resource_manager import java\njava.start()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "pip install jpype1 pyzmq" in done.stderr
     assert "hdl[" not in done.stderr

@@ -10,15 +10,15 @@ from dataclasses import replace
 
 import pytest
 
-pytest.importorskip("zmq", reason="no pyzmq: pip install hdl[hadoop]")
-pytest.importorskip("cryptography", reason="no cryptography: pip install hdl[hadoop]")
+pytest.importorskip("zmq", reason="no pyzmq: pip install hdl-hadoop[hadoop]")
+pytest.importorskip("cryptography", reason="no cryptography: pip install hdl-hadoop[hadoop]")
 
 import zmq
 
 from hdl.errors import SpecError, WorkerError
-from hdl.yarn import control
-from hdl.yarn.control import MAX_BYTES, Client, MessageError, Server, pack, unpack
-from hdl.yarn.secrets import Secrets, WorkerSecrets
+from hdl.yarn.comm import control
+from hdl.yarn.comm.control import MAX_BYTES, Client, MessageError, Server, pack, unpack
+from hdl.yarn.comm.credentials import Secrets, WorkerSecrets
 
 SECONDS = 20.0  # that something expected may take on a busy machine
 SHORT = 0.4  # s in which something forbidden would have come through

@@ -1,0 +1,1 @@
+"""The operations carried out by the C core."""

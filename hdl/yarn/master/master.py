@@ -1,0 +1,235 @@
+"""The application's master: `python -m hdl.yarn.master STAGING` in the first container, the driver's home.
+
+The application's folder on HDFS holds `order.json` (what is to be trained, see `settings`), `master-NNNN.json` (where
+the master of an attempt is found) and at the end `outcome.json`. A second attempt takes over the containers that the
+first one left, and goes on from the table's last version.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from hdl import driver, fs, wire
+from hdl.driver import Outcome
+from hdl.errors import HdlError
+from hdl.models import stack
+from hdl.runners.base import Job, Replaced
+from hdl.runners.messages import error_message
+from hdl.yarn.comm.control import Server
+from hdl.yarn.comm.credentials import Secrets
+from hdl.yarn.dashboard.page import Page
+from hdl.yarn.dashboard.state import State
+from hdl.yarn.master.runner import MasterRunner, WeightsLost
+from hdl.yarn.master.worker_group import WorkerGroup
+from hdl.yarn.resource_manager.containers import Containers
+from hdl.yarn.resource_manager.resources import Resources
+from hdl.yarn.settings import Settings, from_order
+from hdl.yarn.worker.worker import MASTER
+
+ORDER, OUTCOME = "order.json", "outcome.json"
+RESTARTS = 5  # from the last version, after the weights of a round were lost with all workers
+
+
+class Watcher:
+    """Hears of events and messages, and has an address where people find them; this one does neither."""
+
+    port, url = 0, ""
+
+    def hear(self, event: Any) -> None:
+        """An event of the driver or the crew."""
+
+    def message(self, text: str) -> None:
+        """Something for people."""
+
+    def workers(self, found: list[dict[str, Any]]) -> None:
+        """How the crew is: see `Crew.told`."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class Live(Watcher):
+    """The live page, which YARN's proxy shows as the application's."""
+
+    def __init__(self, application: str, job: Job, settings: Settings, host: str, proxies: Sequence[str]):
+        facts = {"data": job.data, "table": job.table, "workers": settings.workers, "memory": f"{settings.memory} MiB"}
+        self.state = State(application, facts)
+        self.page = Page(self.state, host, proxies)
+        self.page.start()
+        self.port, self.url = self.page.port, f"http://{host}:{self.page.port}/"
+
+    def hear(self, event: Any) -> None:
+        if isinstance(event, driver.Started):
+            spec = event.spec
+            self.state.know({
+                "net": f"{f'layer {spec.layer}: ' if spec.layer else ''}{'-'.join(map(str, spec.net or ()))}",
+                "samples": f"{event.samples:,}", "shards": spec.shards,
+                "mode": spec.sync.mode, "optimizer": spec.optimizer.name,
+            })  # fmt: skip
+        self.state.hear(event)
+
+    def message(self, text: str) -> None:
+        print(f"hdl master: {text}", file=sys.stderr)
+        self.state.message(text)
+
+    def workers(self, found: list[dict[str, Any]]) -> None:
+        self.state.workers(found)
+
+    def close(self) -> None:
+        self.page.close()
+
+
+def lead(
+    job: Job, settings: Settings, staging: str, resources: Resources, secrets: Secrets, host: str, attempt: int = 1,
+    watcher: Watcher | None = None,
+) -> Outcome:  # fmt: skip
+    """Trains with containers of `resources`, from registering to the end of the application.
+
+    Parameters
+    ----------
+    job : Job
+    settings : Settings
+    staging : str
+        The application's folder.
+    resources : Resources
+    secrets : Secrets
+    host : str
+        This node's address, to listen on.
+    attempt : int
+        Of YARN's attempts at this application, from 1.
+    watcher : Watcher, optional
+
+    Raises
+    ------
+    HdlError
+        As `driver.train`, or the workers cannot be had. YARN has been told.
+    """
+    watcher = watcher or Watcher()
+    server = Server(secrets, host)
+    try:
+        left = resources.register(host, watcher.port, watcher.url)
+        fs.publish(fs.join(staging, MASTER.format(attempt)), json.dumps({"control": server.address}).encode())
+        containers = Containers(resources, server, secrets, settings.relax_seconds, left)
+        crew = WorkerGroup(settings, secrets, server, containers, attempt, watcher.message)
+        try:
+            outcome = _train(job, settings, crew, attempt, watcher)
+        finally:
+            crew.end()
+        _tell(staging, {"outcome": {**asdict(replace(outcome, rows=[])), "spec": outcome.spec.to_json()}})
+        resources.unregister(True, f"{outcome.table}: version {outcome.version}")
+        return outcome
+    except Exception as error:
+        fields = wire.unpack(error_message(error))[1]
+        _tell(staging, {"error": fields})
+        resources.unregister(False, str(error)[:2000])
+        raise
+    finally:
+        server.close()
+        resources.close()
+        watcher.close()
+
+
+def _train(job: Job, settings: Settings, crew: WorkerGroup, attempt: int, watcher: Watcher) -> Outcome:
+    """The driver's loop; begun again from the last version when all workers were lost at once."""
+    every = settings.publish_every or (1 if job.spec and job.spec.validation else 0)
+    job = replace(job, publish_every=every)
+
+    layers = len(stack.hidden(job.spec)) - 1 if job.spec and job.spec.model in stack.STACKS else 0
+    ended = 0  # layers that have been learned
+
+    def hear(event: Any) -> None:
+        nonlocal ended
+        if isinstance(event, driver.Round):
+            crew.faults.at("merging")
+            share = min(1.0, event.row["round"] / max(1, crew.rounds))
+            crew.containers.progress = max(crew.containers.progress, (ended + share) / (max(layers, ended) + 1))
+            watcher.workers(crew.told(runner.timings(), event.row.get("async")))
+        elif isinstance(event, driver.Started):
+            crew.rounds, ended = event.rounds, event.spec.layer - 1 if event.spec.layer else layers
+            if attempt > 1:
+                kept = sum(member.kept for member in crew.members)
+                watcher.message(
+                    f"attempt {attempt} of the master goes on from version {event.version} with {kept} of "
+                    f"{len(crew.members)} workers that were there"
+                )
+        elif isinstance(event, Replaced):
+            watcher.workers(crew.told(runner.timings()))
+        watcher.hear(event)
+
+    for again in range(RESTARTS):
+        # The first attempt, or the first try, may have begun the table: it was not there when the job was submitted.
+        resume = job.resume or ((attempt > 1 or again > 0) and driver.begun(job.table) is not None)
+        runner = MasterRunner(crew)
+        try:
+            return driver.train(replace(job, resume=resume), runner, hear)
+        except WeightsLost as error:
+            if again == RESTARTS - 1:
+                raise
+            last = driver.begun(job.table)
+            where = f"version {last.latest()} in {last.path}" if last else "the beginning"
+            watcher.message(f"{error}; going on from {where}")
+    raise AssertionError
+
+
+def _tell(staging: str, outcome: dict[str, Any]) -> None:
+    """Leaves the outcome where the client looks for it; an earlier attempt may have been quicker."""
+    try:
+        fs.publish(fs.join(staging, OUTCOME), json.dumps(outcome).encode())
+    except (OSError, HdlError) as error:
+        print(f"hdl master: the outcome could not be written: {error}", file=sys.stderr)
+
+
+def read_order(staging: str) -> tuple[Job, Settings]:
+    """What this application is to do."""
+    with fs.open(fs.join(staging, ORDER)) as file:
+        return from_order(json.loads(file.read()))
+
+
+def named(container: str) -> tuple[str, int]:
+    """The application and the attempt that a container's id tells of.
+
+    Examples
+    --------
+    >>> named("container_e17_1700000000000_0003_02_000001")
+    ('application_1700000000000_0003', 2)
+    """
+    found = re.fullmatch(r"container_(?:e\d+_)?(\d+_\d+)_(\d+)_\d+", container)
+    if not found:
+        raise HdlError(f"CONTAINER_ID={container!r}: not a container's id")
+    return f"application_{found[1]}", int(found[2])
+
+
+def main() -> None:
+    faulthandler.enable()
+    staging, status = sys.argv[1], 1
+    try:
+        from hdl.yarn.resource_manager import java
+        from hdl.yarn.resource_manager.hadoop import Clients, Hadoop
+
+        clients = Clients()  # with the JVM, before HDFS is looked at, which would start one of its own
+        application, attempt = named(os.environ["CONTAINER_ID"])
+        secrets = Secrets.from_container()
+        job, settings = read_order(staging)
+        resources, host = Hadoop(settings, staging, clients=clients), os.environ["NM_HOST"]
+        watcher = Live(application, job, settings, host, java.proxies())
+        lead(job, settings, staging, resources, secrets, host, attempt, watcher)
+        status = 0
+    except HdlError as error:
+        print(f"hdl master: {error}", file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # threads of the JVM must not keep the container
+
+
+if __name__ == "__main__":
+    main()
