@@ -44,9 +44,9 @@ class AutoencoderCuda(Cuda):
         return super()._pass(what, w, _plain(samples), *rest)
 
     def _program(self, what: str, rows: int) -> op.Program:
-        def made(turns: int) -> op.Program:
+        def made(buffers: int) -> op.Program:
             program = op.Program(rows)
-            (self._read if what in ("forward", "encode") else self._learn)(program, what, turns)
+            (self._read if what in ("forward", "encode") else self._learn)(program, what, buffers)
             program.settle(self.layout.size * (1 + self.state_vectors))
             return program
 
@@ -81,19 +81,19 @@ class AutoencoderCuda(Cuda):
         inputs, hidden = self.layout.widths[:2]
         weights, bias = op.Matrix(0, hidden, op.W), op.Matrix(inputs * hidden, hidden, op.W)
         found = {"kind": op.NN, "a": v, "b": weights, "bias": bias, "m": m, "n": hidden, "k": inputs}
-        return {**found, "c": c, "finish": op.ACTIVATE, **self._code, **how}
+        return {**found, "c": c, "epilogue": op.ACTIVATE, **self._code, **how}
 
     def _down(self, c: op.Matrix | None, codes: op.Matrix, m: int = -1, **how: Any) -> dict[str, Any]:
         """The operation that leads from them to reconstructions, or to what their function is taken of."""
         inputs, hidden = self.layout.widths[:2]
         kind, bias = op.NT if self._tied else op.NN, op.Matrix(self._bias, inputs, op.W)
         found = {"kind": kind, "a": codes, "b": self._back, "bias": bias, "m": m, "n": inputs, "k": hidden}
-        return {**found, "c": c, "finish": op.ACTIVATE, **how}
+        return {**found, "c": c, "epilogue": op.ACTIVATE, **how}
 
-    def _read(self, program: op.Program, what: str, turns: int) -> None:
+    def _read(self, program: op.Program, what: str, buffers: int) -> None:
         """`forward` and `encode`: nothing is corrupted, nothing drawn."""
         inputs, hidden = self.layout.widths[:2]
-        x = program.matrix(inputs + 1, turns)
+        x = program.matrix(inputs + 1, buffers)
         if what == "encode":
             program.lay([self._up(op.Matrix(0, hidden, op.G, place=1), x)])
         else:
@@ -103,45 +103,49 @@ class AutoencoderCuda(Cuda):
             program.add(op.LOSS, a=z, b=x, d=out, m=-1, n=inputs, function=self._loss)
         program.gather(x, inputs)
 
-    def _learn(self, program: op.Program, what: str, turns: int) -> None:
+    def _learn(self, program: op.Program, what: str, buffers: int) -> None:
         """`train` and `gradient`."""
         part, layout, train = self.spec.autoencoder, self.layout, what == "train"
         inputs, hidden = layout.widths[:2]
         if self._tied:  # x̃ and the output's delta take turns as rows, as codes' deltas and codes do
             wide, tall = op.padded(inputs + 1), op.padded(hidden)
-            seen, inner = program.matrix(2 * wide, turns), program.matrix(2 * tall)
+            seen, inner = program.matrix(2 * wide, buffers), program.matrix(2 * tall)
             z, codes = seen.column(wide), inner.column(tall)
             program.column(z.column(inputs), 0.0)
         else:
-            seen, inner = program.matrix(inputs + 1, turns), program.matrix(hidden)
+            seen, inner = program.matrix(inputs + 1, buffers), program.matrix(hidden)
             z, codes = program.matrix(inputs), program.matrix(hidden)
-        x = program.matrix(inputs, turns) if part.corruption else seen
+        x = program.matrix(inputs, buffers) if part.corruption else seen
         ones, weights = seen.column(inputs), op.Matrix(0, hidden, op.W)
-        push, norms, shrink = (program.matrix(hidden, rows=1) if each else None
+        sparsity, norms, contraction = (program.matrix(hidden, rows=1) if each else None
                                for each in (part.beta and train, part.contractive, part.contractive))  # fmt: skip
         slopes = program.matrix(hidden) if part.contractive or (part.beta and not train) else None
 
         program.lay([self._up(codes, seen), self._down(z, codes)])
         if norms:
             program.add(op.NORMS, norms, at=1, a=weights, n=hidden, k=inputs, x=1.0)
-        if push:
-            program.add(op.TN, push, a=ones, b=codes, m=1, n=hidden, k=-1, finish=op.SPARSE, rho=part.rho,
+        if sparsity:
+            program.add(op.TN, sparsity, a=ones, b=codes, m=1, n=hidden, k=-1, epilogue=op.SPARSITY, rho=part.rho,
                         beta=part.beta, x=part.memory, d=op.Matrix(layout.running, hidden, op.W))  # fmt: skip
         program.phase()
         program.add(op.LOSS, z, a=z, b=x, m=-1, n=inputs, function=self._loss)
         program.phase()
-        program.add(op.NN if self._tied else op.NT, inner, a=z, b=self._back, bias=push, m=-1, n=hidden, k=inputs,
-                    finish=op.DERIVE, d=codes, **self._code)  # fmt: skip
+        program.add(op.NN if self._tied else op.NT, inner, a=z, b=self._back, bias=sparsity, m=-1, n=hidden, k=inputs,
+                    epilogue=op.DERIVE, d=codes, **self._code)  # fmt: skip
         if slopes:
             program.phase()
-            program.add(op.BEND, inner, a=codes, d=slopes, bias=norms, m=-1, n=hidden, x=part.contractive, **self._code)
-        if shrink:
+            program.add(
+                op.CONTRACTIVE, inner, a=codes, d=slopes, bias=norms, m=-1, n=hidden, x=part.contractive, **self._code
+            )
+        if contraction:
             program.phase()
-            program.add(op.NORMS, shrink, a=slopes, n=hidden, k=-1, x=part.contractive)
+            program.add(op.NORMS, contraction, a=slopes, n=hidden, k=-1, x=part.contractive)
         program.phase()
         # Tied, one product over both kinds of rows is all of W1's gradient.
         rows = {"a": seen.halves(), "b": inner.halves(), "k": -2} if self._tied else {"a": seen, "b": inner}
-        self._sum(program, train, 0, hidden, m=inputs + 1, decays=inputs, bias=shrink, d=shrink and weights, **rows)
+        self._sum(
+            program, train, 0, hidden, m=inputs + 1, decays=inputs, bias=contraction, d=contraction and weights, **rows
+        )
         if not self._tied:
             self._sum(program, train, layout.encoder, inputs, a=codes, b=z, m=hidden, decays=hidden)
         self._sum(program, train, self._bias, inputs, a=ones, b=z)
@@ -154,8 +158,8 @@ class AutoencoderCuda(Cuda):
 
     def _sum(self, program: op.Program, train: bool, at: int, n: int, m: int = 1, k: int = -1, **fields: Any) -> None:
         """A gradient [m, n] of the parameters `at`: they take the rule's step, or it is added to what goes out."""
-        c, finish = op.Matrix(at, n, op.W if train else op.G), op.UPDATE if train else op.ADD
-        program.add(op.TN, c, m=m, n=n, k=k, finish=finish, **fields)
+        c, epilogue = op.Matrix(at, n, op.W if train else op.G), op.UPDATE if train else op.ADD
+        program.add(op.TN, c, m=m, n=n, k=k, epilogue=epilogue, **fields)
 
 
 def _plain(samples: Samples) -> Samples:

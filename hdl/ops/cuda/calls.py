@@ -95,7 +95,7 @@ class Caller:
     def _program(self, what: str, rows: int) -> cuda_program.Program:
         """The table of `what` for mini-batches of so many rows."""
         return cuda_program.fitted(
-            lambda turns: cuda_program.dense(self.spec, self.layout.offsets, rows, what, self.state_vectors, turns)
+            lambda buffers: cuda_program.dense(self.spec, self.layout.offsets, rows, what, self.state_vectors, buffers)
         )
 
     def _call(

@@ -79,7 +79,7 @@ class Cuda(Caller):
             self._check(work, work.state, *work.more.values())
         batch = min(batch, max(len(work.order) for work in works))
         if len(works) > 1 and not self._data.fits([work.samples for work in works]):
-            return self._in_turn(works, busy, found, batch, progress)
+            return self._one_by_one(works, busy, found, batch, progress)
         wanted = [steps(len(work.order), batch) for work in works]
         kept = [np.concatenate([part.ravel() for part in work.more.values()] or [_NONE]) for work in works]
         ended = 0
@@ -107,7 +107,7 @@ class Cuda(Caller):
             raise Interrupted(f"stopped after {ended} of {max(wanted)} steps")
         return found
 
-    def _in_turn(
+    def _one_by_one(
         self, works: Sequence[Work], busy: list[int], found: list[Result], batch: int, progress: Progress | None
     ) -> list[Result]:
         """Nets whose samples do not fit on the device together: all are changed at the end, or none."""

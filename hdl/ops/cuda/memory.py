@@ -121,18 +121,18 @@ class Resident:
                 self._kept[name] = each, pool, self._sent(pool, each)
         return [self._kept[name][2] for name in wanted]
 
-    def passing(self, samples: Samples, rows: NDArray[np.int64], turn: int, aside: bool) -> dict[str, int]:
+    def passing(self, samples: Samples, rows: NDArray[np.int64], segment: int, aside: bool) -> dict[str, int]:
         """Fields for some rows of samples that are too many to stay; the next but one has their place.
 
         Parameters
         ----------
-        turn : int
+        segment : int
             Which of the two places.
         aside : bool
             Send them while a kernel runs.
         """
         part = Samples(samples.x[rows], None if samples.y is None else samples.y[rows], samples.scale, samples.shift)
-        return self._sent(self._passing[turn % 2], part, aside)
+        return self._sent(self._passing[segment % 2], part, aside)
 
     @staticmethod
     def _sent(pool: Pool, samples: Samples, aside: bool = False) -> dict[str, int]:
