@@ -31,10 +31,8 @@ from hdl.yarn.master.runner import MasterRunner, WeightsLost
 from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.resource_manager.resources import Resources
-from hdl.yarn.settings import Settings, from_order
-from hdl.yarn.worker.worker import MASTER
+from hdl.yarn.settings import MASTER_ADDRESS, OUTCOME, TASK_CONFIG, Settings, from_task_config
 
-ORDER, OUTCOME = "order.json", "outcome.json"
 RESTARTS = 5  # from the last version, after the weights of a round were lost with all workers
 
 
@@ -116,7 +114,7 @@ def lead(
     server = Server(secrets, host)
     try:
         left = resources.register(host, watcher.port, watcher.url)
-        fs.publish(fs.join(staging, MASTER.format(attempt)), json.dumps({"control": server.address}).encode())
+        fs.publish(fs.join(staging, MASTER_ADDRESS.format(attempt)), json.dumps({"control": server.address}).encode())
         containers = Containers(resources, server, secrets, settings.relax_seconds, left)
         crew = WorkerGroup(settings, secrets, server, containers, attempt, watcher.message)
         try:
@@ -187,10 +185,10 @@ def _tell(staging: str, outcome: dict[str, Any]) -> None:
         print(f"hdl master: the outcome could not be written: {error}", file=sys.stderr)
 
 
-def read_order(staging: str) -> tuple[Job, Settings]:
-    """What this application is to do."""
-    with fs.open(fs.join(staging, ORDER)) as file:
-        return from_order(json.loads(file.read()))
+def read_task_config(staging: str) -> tuple[Job, Settings]:
+    """Read what this application is to do."""
+    with fs.open(fs.join(staging, TASK_CONFIG)) as file:
+        return from_task_config(json.loads(file.read()))
 
 
 def named(container: str) -> tuple[str, int]:
@@ -217,7 +215,7 @@ def main() -> None:
         clients = Clients()  # with the JVM, before HDFS is looked at, which would start one of its own
         application, attempt = named(os.environ["CONTAINER_ID"])
         secrets = Secrets.from_container()
-        job, settings = read_order(staging)
+        job, settings = read_task_config(staging)
         resources, host = Hadoop(settings, staging, clients=clients), os.environ["NM_HOST"]
         watcher = Live(application, job, settings, host, java.proxies())
         lead(job, settings, staging, resources, secrets, host, attempt, watcher)

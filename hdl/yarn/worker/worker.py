@@ -41,14 +41,13 @@ from hdl.yarn.comm.control import Client
 from hdl.yarn.comm.credentials import WorkerSecrets
 from hdl.yarn.comm.faults import Faults
 from hdl.yarn.comm.mailbox import Mailbox, decoded, titled
-from hdl.yarn.resource_manager.containers import CONTROL
+from hdl.yarn.settings import CONTROL
 from hdl.yarn.worker.async_trainer import AsyncTrainer
 
 BEAT_SECONDS = 0.5
 GIFT_SECONDS = 60.0  # that may pass between a command and what belongs to it
 MESH_SECONDS = 10.0  # for all peers to connect
 ORPHAN_SECONDS = 120.0  # without a master, after which a worker ends
-MASTER = "master-{:04d}.json"  # in the application's folder: where the master of an attempt is found
 PAGE = resource.getpagesize()
 
 
