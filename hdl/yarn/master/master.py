@@ -12,7 +12,6 @@ import json
 import os
 import re
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -29,6 +28,7 @@ from hdl.yarn.dashboard.page import Page
 from hdl.yarn.dashboard.state import State
 from hdl.yarn.master.runner import MasterRunner, WeightsLost
 from hdl.yarn.master.worker_group import WorkerGroup
+from hdl.yarn.process import run_and_exit
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.resource_manager.resources import Resources
 from hdl.yarn.settings import MASTER_ADDRESS, OUTCOME, TASK_CONFIG, Settings, from_task_config
@@ -207,26 +207,21 @@ def named(container: str) -> tuple[str, int]:
 
 def main() -> None:
     faulthandler.enable()
-    staging, status = sys.argv[1], 1
-    try:
-        from hdl.yarn.resource_manager import java
-        from hdl.yarn.resource_manager.hadoop import Clients, Hadoop
+    run_and_exit("master", lambda: _run(sys.argv[1]))
 
-        clients = Clients()  # with the JVM, before HDFS is looked at, which would start one of its own
-        application, attempt = named(os.environ["CONTAINER_ID"])
-        secrets = Secrets.from_container()
-        job, settings = read_task_config(staging)
-        resources, host = Hadoop(settings, staging, clients=clients), os.environ["NM_HOST"]
-        watcher = Live(application, job, settings, host, java.proxies())
-        lead(job, settings, staging, resources, secrets, host, attempt, watcher)
-        status = 0
-    except HdlError as error:
-        print(f"hdl master: {error}", file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # threads of the JVM must not keep the container
+
+def _run(staging: str) -> None:
+    """Train what the application's folder says, in this container of YARN."""
+    from hdl.yarn.resource_manager import java
+    from hdl.yarn.resource_manager.hadoop import Clients, Hadoop
+
+    clients = Clients()  # with the JVM, before HDFS is looked at, which would start one of its own
+    application, attempt = named(os.environ["CONTAINER_ID"])
+    secrets = Secrets.from_container()
+    job, settings = read_task_config(staging)
+    resources, host = Hadoop(settings, staging, clients=clients), os.environ["NM_HOST"]
+    watcher = Live(application, job, settings, host, java.proxies())
+    lead(job, settings, staging, resources, secrets, host, attempt, watcher)
 
 
 if __name__ == "__main__":

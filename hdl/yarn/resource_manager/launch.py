@@ -53,7 +53,7 @@ def command(python: str, module: str, arguments: Sequence[str] = ()) -> str:
 
 
 def python_of(settings: Settings) -> str:
-    """Name the Python on the nodes: the user's choice, or a plain one of this version, which the archive was packed for."""
+    """Name the Python on the nodes: the user's choice, or a plain one of the archive's version, which is this one's."""
     return settings.python or "python{}.{}".format(*sys.version_info)
 
 
