@@ -20,8 +20,9 @@ from typing import Any
 from hdl import fs
 from hdl.driver import Outcome
 from hdl.errors import DataError, HdlError, Interrupted, NonFinite, TableError, Unavailable
-from hdl.ops.batching import BatchingBarrier, alike
-from hdl.report.gather import put, rounds
+from hdl.metrics_log import rounds
+from hdl.ops.batching import BatchingBarrier, compatibility
+from hdl.outputs import put
 from hdl.spec import Spec
 from hdl.table import Table
 
@@ -226,7 +227,7 @@ class Search:
         """
         groups: dict[Any, list[Combination]] = {}
         for number, one in enumerate(combinations):
-            key = alike(one.spec) if self._meet else None
+            key = compatibility(one.spec) if self._meet else None
             groups.setdefault(number if key is None else key, []).append(one)
         for group in groups.values():
             if len(group) > 1:
