@@ -235,6 +235,35 @@ def best(rows: Sequence[Row], numbers: Iterable[int] | None = None) -> int | Non
     return min(measured)[1] if measured else None
 
 
+def rounds(rows: Iterable[Row]) -> list[Row]:
+    """Tells the rows of a table as rounds, counted from 1: each with the validation of the weights that it made.
+
+    A row tells of the validation of the weights that it started from; the closing evaluation is no round.
+    """
+    rows = list(rows)
+    validated = {row["round"]: row for row in rows if row.get("val_cost") is not None}
+    result = []
+    for row in rows:
+        if row.get("final"):
+            continue
+        number, seconds = row["round"] + 1, row.get("seconds") or {}
+        validation = validated.get(number, {})
+        result.append(
+            {
+                "round": number,
+                "version": row["version"],
+                "cost": row.get("cost"),
+                "accuracy": row.get("accuracy"),
+                "val_cost": validation.get("val_cost"),
+                "val_accuracy": validation.get("val_accuracy"),
+                "samples": row.get("samples"),
+                "seconds": seconds.get("round"),
+                "workers": seconds.get("workers") or [],
+            }
+        )
+    return result
+
+
 def names(folder: str) -> list[str]:
     """The files of a table's rows, those of drivers that died included."""
     return [fs.join(folder, name) for name in fs.list(folder) if NAME.fullmatch(name)] if fs.isdir(folder) else []

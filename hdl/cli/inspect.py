@@ -113,7 +113,7 @@ def _pairs(title: str, items: dict[str, Any]) -> list[str]:
 
 def _metrics(rows: list[dict[str, Any]]) -> list[str]:
     """The rounds' metrics as a table of text."""
-    from hdl.report.gather import rounds
+    from hdl.metrics_log import rounds
 
     head = ["round", "version", "samples", "cost", "accuracy", "val cost", "val accuracy", "seconds"]
     names = ["round", "version", "samples", "cost", "accuracy", "val_cost", "val_accuracy", "seconds"]
@@ -139,7 +139,7 @@ def report_(table: str, out: str | None, test: str | None, threads: int | None, 
         outputs.check(out, overwrite=True, suffixes=(".html", ".htm"))
     options = take_data_options(values)
     if test is not None:
-        from hdl.cli.train import measure
+        from hdl.cli.training import measure
 
         model = open_model(table, "best", threads, device)
         gather.save_measured(table, model.version.signature, [measure(model, test, options, "Test", test)])
@@ -164,7 +164,9 @@ def export_(table: str, out: str, overwrite: bool, which: str) -> None:
     schema = model.schema
     about = {"hdl.table": table, "hdl.version": str(model.version.number), "hdl.sha256": model.version.signature}
     graph = export.build(model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about)
-    with outputs.replacing(out) as file:
+    from hdl import fs
+
+    with fs.replacing(out) as file:
         file.write(export.serialise(graph))
     click.echo(out)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +14,7 @@ from hdl import fs
 from hdl.errors import SpecError
 from hdl.prediction_writer import SUFFIXES, Writer
 
-__all__ = ["SUFFIXES", "Writer", "check", "placing", "replacing"]
+__all__ = ["SUFFIXES", "Writer", "check", "placing"]
 
 
 def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: str = "--out ") -> None:
@@ -43,9 +42,9 @@ def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: 
 
 @contextmanager
 def placing(path: str) -> Iterator[BinaryIO]:
-    """`replacing`, of a file on HDFS too: it is made here and sent whole; over an older one a reader may find none."""
+    """`fs.replacing`, on HDFS too: made here and sent whole; over an older file a reader may find none."""
     if not _remote(path):
-        with replacing(path) as file:
+        with fs.replacing(path) as file:
             yield file
         return
     with tempfile.TemporaryFile(prefix="hdl-out-") as file:
@@ -58,23 +57,3 @@ def placing(path: str) -> Iterator[BinaryIO]:
 
 def _remote(path: str) -> bool:
     return "://" in path and not path.startswith("file://")
-
-
-@contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A file that takes its name, over an older one, at a clean end only; a reader sees the old or the new one."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.filename == str(temporary):
-            error.filename = str(path)  # what the user named
-        raise
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)

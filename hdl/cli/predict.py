@@ -145,7 +145,9 @@ def predict_(
     if out == "-":
         prediction_writer.write(sys.stdout.buffer, ".csv", model, answered, labels_only)
     else:
-        with outputs.replacing(out) as file:
+        from hdl import fs
+
+        with fs.replacing(out) as file:
             n = prediction_writer.write(file, Path(out).suffix, model, answered, labels_only)
         click.echo(f"{count(n, 'answer')} in {out}", err=True)
     if bad.count:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from hdl import fs
-from hdl.cli.outputs import replacing
 from hdl.errors import TableError
+from hdl.metrics_log import rounds
 from hdl.ops import layout
 from hdl.report import Facts, Measured, render
 from hdl.spec import parse
@@ -75,9 +75,9 @@ def write(path: str, out: str | None = None) -> str:
     facts = gather(path)
     if out is None:
         for picture in facts.pictures:
-            put(fs.join(path, f"{picture.name}.png"), picture.png)
+            fs.replace(fs.join(path, f"{picture.name}.png"), picture.png)
         out = fs.join(path, PAGE)
-    put(out, render(facts).encode("utf-8", "backslashreplace"))
+    fs.replace(out, render(facts).encode("utf-8", "backslashreplace"))
     return out
 
 
@@ -87,7 +87,7 @@ def save_measured(path: str, signature: str, measured: list[Measured]) -> None:
         {**vars(seen), "confusion": None if seen.confusion is None else np.asarray(seen.confusion).tolist()}
         for seen in measured
     ]
-    put(fs.join(path, MEASURED), json.dumps({"sha256": signature, "scores": scores}).encode())
+    fs.replace(fs.join(path, MEASURED), json.dumps({"sha256": signature, "scores": scores}).encode())
 
 
 def load_measured(path: str, signature: str) -> list[Measured]:
@@ -105,45 +105,6 @@ def load_measured(path: str, signature: str) -> list[Measured]:
     except (ValueError, KeyError, TypeError) as error:
         raise TableError(f"{place}: not what hdl wrote ({error}); remove it") from None
     return scores
-
-
-def put(path: str, content: bytes) -> None:
-    """Write a file over an older one: locally as a whole; elsewhere a reader may for a moment find none."""
-    if "://" not in path or path.startswith("file://"):
-        with replacing(path.removeprefix("file://")) as file:
-            file.write(content)
-        return
-    if fs.exists(path):
-        fs.remove(path)
-    fs.publish(path, content)
-
-
-def rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of a table as rounds, counted from 1: each with the validation of the weights that it made.
-
-    A row tells of the validation of the weights that it started from; the closing evaluation is no round.
-    """
-    told = {row["round"]: row for row in rows if row.get("val_cost") is not None}
-    result = []
-    for row in rows:
-        if row.get("final"):
-            continue
-        number, seconds = row["round"] + 1, row.get("seconds") or {}
-        validation = told.get(number, {})
-        result.append(
-            {
-                "round": number,
-                "version": row["version"],
-                "cost": row.get("cost"),
-                "accuracy": row.get("accuracy"),
-                "val_cost": validation.get("val_cost"),
-                "val_accuracy": validation.get("val_accuracy"),
-                "samples": row.get("samples"),
-                "seconds": seconds.get("round"),
-                "workers": seconds.get("workers") or [],
-            }
-        )
-    return result
 
 
 def _validation(rows: list[dict[str, Any]], version: int) -> Measured | None:
