@@ -106,7 +106,7 @@ _SCHEMES: dict[str, Callable[[], Local]] = {"": Local, "file": Local, "hdfs": _h
 def _temporary(path: str) -> str:
     """A hidden, unique name beside `path`: readers of the folder skip names that start with a dot."""
     folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name[:100]}.{uuid.uuid4().hex}.tmp")
+    return os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
 
 
 def _sync_folder(path: str) -> None:
@@ -221,37 +221,3 @@ def publish_folder(path: str):
         `path` exists already.
     """
     return of(path).publish_folder(path)
-
-
-@contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """Context manager: a new local file that takes its name, over an older one, at a clean end only.
-
-    A reader sees the old file or the new one, never a part.
-    """
-    target = os.fspath(path)
-    temporary = _temporary(target)
-    try:
-        with builtins.open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        if error.filename == temporary:
-            error.filename = target  # what the user named
-        raise
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-
-
-def replace(path: str, content: bytes) -> None:
-    """Writes a file over an older one: locally as a whole; elsewhere a reader may for a moment find none."""
-    if "://" not in path or path.startswith("file://"):
-        with replacing(path.removeprefix("file://")) as file:
-            file.write(content)
-        return
-    if exists(path):
-        remove(path)
-    publish(path, content)

@@ -37,9 +37,9 @@ class MetricsLog(Sequence[Row]):
 
     Examples
     --------
-    >>> rows = Rows([{"version": 1, "val_cost": 0.5}])
-    >>> more = rows.then({"version": 2, "val_cost": 0.7})
-    >>> len(rows), len(more), more[-1]["version"], more.cost(0), more.stale()
+    >>> log = MetricsLog([{"version": 1, "val_cost": 0.5}])
+    >>> more = log.then({"version": 2, "val_cost": 0.7})
+    >>> len(log), len(more), more[-1]["version"], more.cost(0), more.stale()
     (1, 2, 2, 0.5, 1)
     """
 
@@ -235,35 +235,6 @@ def best(rows: Sequence[Row], numbers: Iterable[int] | None = None) -> int | Non
     return min(measured)[1] if measured else None
 
 
-def rounds(rows: Iterable[Row]) -> list[Row]:
-    """Tells the rows of a table as rounds, counted from 1: each with the validation of the weights that it made.
-
-    A row tells of the validation of the weights that it started from; the closing evaluation is no round.
-    """
-    rows = list(rows)
-    validated = {row["round"]: row for row in rows if row.get("val_cost") is not None}
-    result = []
-    for row in rows:
-        if row.get("final"):
-            continue
-        number, seconds = row["round"] + 1, row.get("seconds") or {}
-        validation = validated.get(number, {})
-        result.append(
-            {
-                "round": number,
-                "version": row["version"],
-                "cost": row.get("cost"),
-                "accuracy": row.get("accuracy"),
-                "val_cost": validation.get("val_cost"),
-                "val_accuracy": validation.get("val_accuracy"),
-                "samples": row.get("samples"),
-                "seconds": seconds.get("round"),
-                "workers": seconds.get("workers") or [],
-            }
-        )
-    return result
-
-
 def names(folder: str) -> list[str]:
     """The files of a table's rows, those of drivers that died included."""
     return [fs.join(folder, name) for name in fs.list(folder) if NAME.fullmatch(name)] if fs.isdir(folder) else []
@@ -297,3 +268,31 @@ def _read(folder: str, number: int, digest: str) -> tuple[list[str], list[str]]:
     except (ValueError, KeyError, TypeError) as error:
         raise TableError(f"{path}: not {CHUNK} rows of metrics as hdl writes them: {error}") from None
     return before, lines
+
+
+def rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a table as rounds, counted from 1: each with the validation of the weights that it made.
+
+    A row tells of the validation of the weights that it started from; the closing evaluation is no round.
+    """
+    told = {row["round"]: row for row in rows if row.get("val_cost") is not None}
+    result = []
+    for row in rows:
+        if row.get("final"):
+            continue
+        number, seconds = row["round"] + 1, row.get("seconds") or {}
+        validation = told.get(number, {})
+        result.append(
+            {
+                "round": number,
+                "version": row["version"],
+                "cost": row.get("cost"),
+                "accuracy": row.get("accuracy"),
+                "val_cost": validation.get("val_cost"),
+                "val_accuracy": validation.get("val_accuracy"),
+                "samples": row.get("samples"),
+                "seconds": seconds.get("round"),
+                "workers": seconds.get("workers") or [],
+            }
+        )
+    return result

@@ -72,7 +72,7 @@ def train_shard(
     shard : Shard
     number : int
         Of the shard, from 0.
-    ops : Reference, Core or Cuda
+    ops : Operations
     progress : function of (steps done, steps), optional
         A true answer stops the step: Interrupted.
     common : Samples, optional
@@ -105,7 +105,7 @@ def train_shards(
 ) -> list[Update]:
     """`train_shard` of several shards by their numbers; what one gives does not depend on the others.
 
-    Their mini-batches go side by side where the operations can do that (`hdl.ops.train_all`).
+    Their mini-batches go side by side where the operations can do that (`Operations.train_all`).
     """
     rounds = {
         number: _round(spec, weights, shard, number, ops, progress, common, evaluate_only)
@@ -120,7 +120,7 @@ def train_shards(
                 asked[number] = rounds[number].send(answer)
             except StopIteration as end:
                 updates[number] = end.value
-        found = operations.train_all(ops, [*asked.values()], spec.batch, progress) if asked else []
+        found = ops.train_all([*asked.values()], spec.batch, progress) if asked else []
         answers = dict(zip(asked, found, strict=True))
     return [updates[number] for number in shards]
 
@@ -229,7 +229,7 @@ def _train(
         step = epoch * per_epoch + low
         taken = total.steps if spec.sync.mode == "genetic" else step
         lr = operations.rates(spec, step, high - low, per_epoch)
-        total += yield Work(w, rule, samples, order, lr, taken, key, particles)
+        total += yield Work(w, rule, samples, order, lr, taken, key, **particles)
     return total
 
 

@@ -184,14 +184,15 @@ def _search(
 def _tell(data: str, out: str, results: Sequence[Any], options: Any, run: dict[str, Any]) -> None:
     """The table on standard output, the files, and what was best."""
     from hdl import fs
+    from hdl.outputs import put
     from hdl.report import grids
     from hdl.search import grid
     from hdl.table import Table
 
     order, first = grid.ranked(results), grid.best(results)
-    fs.replace(fs.join(out, "grid.csv"), grid.table(results).encode())
+    put(fs.join(out, "grid.csv"), grid.table(results).encode())
     try:
-        fs.replace(fs.join(out, "grid.png"), grids.picture(order, lambda each: label_of(each.values)))
+        put(fs.join(out, "grid.png"), grids.picture(order, lambda each: label_of(each.values)))
         made = "grid.json, grid.csv and grid.png"
     except Unavailable:  # no matplotlib here: no fault of the training
         made = "grid.json and grid.csv"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hdl.cli import outputs
+from hdl import outputs
 from hdl.cli.common import Command, at, at_option, core_options, data_options, open_model, take_data_options
 
 
@@ -139,7 +139,7 @@ def report_(table: str, out: str | None, test: str | None, threads: int | None, 
         outputs.check(out, overwrite=True, suffixes=(".html", ".htm"))
     options = take_data_options(values)
     if test is not None:
-        from hdl.cli.training import measure
+        from hdl.cli.train import measure
 
         model = open_model(table, "best", threads, device)
         gather.save_measured(table, model.version.signature, [measure(model, test, options, "Test", test)])
@@ -164,9 +164,7 @@ def export_(table: str, out: str, overwrite: bool, which: str) -> None:
     schema = model.schema
     about = {"hdl.table": table, "hdl.version": str(model.version.number), "hdl.sha256": model.version.signature}
     graph = export.build(model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about)
-    from hdl import fs
-
-    with fs.replacing(out) as file:
+    with outputs.replacing(out) as file:
         file.write(export.serialise(graph))
     click.echo(out)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import SpecError
 from hdl.ops import Layout, Samples, layout
-from hdl.ops.reference.dense import ACTIVATIONS
+from hdl.ops.reference.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from hdl.models.stack import Layer

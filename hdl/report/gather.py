@@ -13,6 +13,7 @@ from hdl import fs
 from hdl.errors import TableError
 from hdl.metrics_log import rounds
 from hdl.ops import layout
+from hdl.outputs import put
 from hdl.report import Facts, Measured, render
 from hdl.spec import parse
 from hdl.table import Table
@@ -75,9 +76,9 @@ def write(path: str, out: str | None = None) -> str:
     facts = gather(path)
     if out is None:
         for picture in facts.pictures:
-            fs.replace(fs.join(path, f"{picture.name}.png"), picture.png)
+            put(fs.join(path, f"{picture.name}.png"), picture.png)
         out = fs.join(path, PAGE)
-    fs.replace(out, render(facts).encode("utf-8", "backslashreplace"))
+    put(out, render(facts).encode("utf-8", "backslashreplace"))
     return out
 
 
@@ -87,7 +88,7 @@ def save_measured(path: str, signature: str, measured: list[Measured]) -> None:
         {**vars(seen), "confusion": None if seen.confusion is None else np.asarray(seen.confusion).tolist()}
         for seen in measured
     ]
-    fs.replace(fs.join(path, MEASURED), json.dumps({"sha256": signature, "scores": scores}).encode())
+    put(fs.join(path, MEASURED), json.dumps({"sha256": signature, "scores": scores}).encode())
 
 
 def load_measured(path: str, signature: str) -> list[Measured]:

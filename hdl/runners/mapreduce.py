@@ -22,14 +22,27 @@ from typing import Any
 from hdl import data, fs, prediction_writer, versions, wire
 from hdl import spec as specs
 from hdl.data import FileSplit
+from hdl.envpack import UNPACKED
 from hdl.errors import HdlError, SpecError, Unavailable
 from hdl.models import stack
 from hdl.predict import Model
 from hdl.runners import platform, splits
 from hdl.runners.base import Job
-from hdl.runners.hadoop import ENVIRONMENT, UBER, HadoopRunner, groups
+from hdl.runners.hadoop import UBER, HadoopRunner, groups
 from hdl.runners.job import TASK_LOG, hadoop
-from hdl.runners.task import PREFIX, Order, Task, joined, negotiate, note_of, sorted_out, summary_of, told, versions_of
+from hdl.runners.task import (
+    PREFIX,
+    Order,
+    Task,
+    act_for_submitter,
+    joined,
+    negotiate,
+    note_of,
+    sorted_out,
+    summary_of,
+    told,
+    versions_of,
+)
 from hdl.table import Table
 
 try:
@@ -79,7 +92,7 @@ class MapReduceRunner(HadoopRunner):
 
     def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:
         if "program" not in self._sent_files:
-            path = ENVIRONMENT if self._environment() else ""
+            path = UNPACKED if self._environment() else ""
             self._put("program", PROGRAM.format(path=path, python=self._python(), log=TASK_LOG).encode())
         one = UBER.items() <= properties.items() and properties[PREFIX + "stage"] != "predict"
         if one:  # a task that has all shards joins their updates itself: there is nothing left to reduce
@@ -341,6 +354,7 @@ def _publish(order: Order, context: pipes.TaskContext, messages: list[bytes], ou
 
 def __main__() -> None:  # the name that `pydoop submit` calls
     """Runs one task; Hadoop tells which over a socket."""
+    act_for_submitter()
     factory = Factory(Mapper, Reducer, Combiner, Partitioner, Writer, Reader)
     pipes.run_task(factory, private_encoding=False, auto_serialize=False)
 

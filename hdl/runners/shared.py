@@ -77,7 +77,7 @@ class _Guest(Host):
         if self.meeting is None:
             return super().operations(plan)
         platform.backend(plan.platform, self.device)  # one that is resumed may have begun on a GPU of another kind
-        return self.meeting.seat(plan.spec)
+        return self.meeting.join(plan.spec)
 
     def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:
         with self.shared.lock:

@@ -9,6 +9,7 @@ asked for it, an error that would be the same at any attempt.
 from __future__ import annotations
 
 import io
+import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -185,6 +186,16 @@ class Portioned(Watched):
 
     def portions(self, shards: int) -> list[list[FileSplit]]:
         return [list(self.part)]
+
+
+def act_for_submitter() -> None:
+    """Let HDFS know this task by the name of the job's submitter, for the virtual machine that is started later.
+
+    Where nobody has to prove who they are, YARN's usual executor runs all containers as the NodeManager's own user, to
+    whom the submitter's files are closed. With Kerberos Hadoop does not look at this name.
+    """
+    if "CONTAINER_ID" in os.environ and os.environ.get("USER"):  # YARN sets both
+        os.environ.setdefault("HADOOP_USER_NAME", os.environ["USER"])
 
 
 def start(order: Order) -> tuple[Plan, Weights, dict[str, Any]]:

@@ -109,7 +109,7 @@ class Host:
     def round(self, weights: Weights, numbers: Sequence[int], evaluate_only: bool, beat: Beat) -> list[Update]:
         """`train_shard` of the shards, joined along the tree as far as they are siblings."""
         spec, held = self.plan.spec, []
-        together = self.ops.together(spec.batch) if hasattr(self.ops, "together") else 1
+        together = self.ops.together(spec.batch)
         for first in range(0, len(numbers), together):
             some, shards, loaded = numbers[first : first + together], {}, {}
             for number in some:

@@ -20,6 +20,7 @@ from hdl import fs
 from hdl.driver import Outcome
 from hdl.errors import TableError
 from hdl.metrics_log import rounds
+from hdl.outputs import put
 from hdl.spec import Spec
 from hdl.table import Table
 
@@ -172,7 +173,7 @@ def save(
         "results": [{"table": fs.join(out, each.name), **asdict(each)} for each in order],
     }
     fs.mkdir(out)
-    fs.replace(fs.join(out, FILE), json.dumps(fields, indent=1).encode())
+    put(fs.join(out, FILE), json.dumps(fields, indent=1).encode())
 
 
 def table(results: Sequence[Result]) -> str:

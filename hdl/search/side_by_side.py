@@ -8,7 +8,7 @@ from typing import Any
 
 from hdl.driver import Outcome
 from hdl.errors import DataError, HdlError, Interrupted, NonFinite, Unavailable
-from hdl.ops.batching import BatchingBarrier, alike
+from hdl.ops.batching import BatchingBarrier, compatibility
 from hdl.search.grid import Combination, Result, result_of
 
 _NETS = 256  # that one call on a GPU takes
@@ -48,7 +48,7 @@ class Search:
         """
         groups: dict[Any, list[Combination]] = {}
         for number, one in enumerate(combinations):
-            key = alike(one.spec) if self._meet else None
+            key = compatibility(one.spec) if self._meet else None
             groups.setdefault(number if key is None else key, []).append(one)
         for group in groups.values():
             if len(group) > 1:

@@ -1,12 +1,13 @@
-"""Files of answers and codes: CSV, Parquet and npy, written as a stream and published whole."""
+"""Files that a command writes: as a stream, published whole, here or on HDFS."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from hdl import fs
 from hdl.errors import SpecError
 from hdl.prediction_writer import SUFFIXES, Writer
 
-__all__ = ["SUFFIXES", "Writer", "check", "placing"]
+__all__ = ["SUFFIXES", "Writer", "check", "placing", "put", "replacing"]
 
 
 def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: str = "--out ") -> None:
@@ -42,9 +43,9 @@ def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: 
 
 @contextmanager
 def placing(path: str) -> Iterator[BinaryIO]:
-    """`fs.replacing`, on HDFS too: made here and sent whole; over an older file a reader may find none."""
+    """`replacing`, of a file on HDFS too: it is made here and sent whole; over an older one a reader may find none."""
     if not _remote(path):
-        with fs.replacing(path) as file:
+        with replacing(path.removeprefix("file://")) as file:
             yield file
         return
     with tempfile.TemporaryFile(prefix="hdl-out-") as file:
@@ -55,5 +56,31 @@ def placing(path: str) -> Iterator[BinaryIO]:
         fs.publish(path, lambda target: shutil.copyfileobj(file, target, 1 << 20))
 
 
+def put(path: str, content: bytes) -> None:
+    """Write a file over an older one: locally as a whole; elsewhere a reader may for a moment find none."""
+    with placing(path) as file:
+        file.write(content)
+
+
 def _remote(path: str) -> bool:
     return "://" in path and not path.startswith("file://")
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A file that takes its name, over an older one, at a clean end only; a reader sees the old or the new one."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)  # what the user named
+        raise
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
