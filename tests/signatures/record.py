@@ -1,7 +1,7 @@
 """Records the SHA-256 of small trainings: `python -m tests.signatures.record` writes `recorded.json` and `table/` anew.
 
 That is right only when the numbers are meant to change, and then the commit says why; a change of structure never is
-such a reason. `python -m tests.signatures.record --print` prints what this process computes, with the kernels of HDL_ISA.
+such a reason. `python -m tests.signatures.record --print` prints what this process computes, with HDL_ISA's kernels.
 """
 
 from __future__ import annotations
