@@ -26,7 +26,7 @@ from hdl.errors import Interrupted, SpecError, TableError
 from hdl.metrics_log import MetricsLog
 from hdl.models import stack
 from hdl.publisher import Publisher
-from hdl.runners.base import Job, Notify, Plan, Runner
+from hdl.runners.base import Job, Notify, Plan, RoundRunner, Runner
 from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
@@ -93,7 +93,7 @@ class Outcome:
     reason: str
 
 
-def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = None) -> Outcome:
+def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = None) -> Any:
     """Trains as the job says; the runner is closed at the end.
 
     A stacked autoencoder and a deep belief network are trainings one after the other, each with a weight table of its
@@ -105,6 +105,11 @@ def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = Non
     runner : Runner
     on_event : function of an event, optional
         Called with Stage, Started, Progress, Replaced and Round in this process's thread.
+
+    Returns
+    -------
+    Outcome or None
+        None if the runner has handed the training over (`--detach`).
 
     Raises
     ------
@@ -122,7 +127,7 @@ def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = Non
     notify = on_event or (lambda event: None)
     try:
         with runner:
-            return _train(job, runner, notify)
+            return runner.train(job, _train, notify)
     except KeyboardInterrupt:
         last = begun(job.table)
         kept = f"{last.path} holds version {last.latest()}; --resume goes on from it" if last else "nothing was kept"
@@ -136,7 +141,7 @@ def begun(table: str) -> Table | None:
     return whole if whole.latest() is not None else next(reversed(tables.layers(table)), None)
 
 
-def _train(job: Job, runner: Runner, notify: Notify) -> Outcome:
+def _train(job: Job, runner: RoundRunner, notify: Notify) -> Outcome:
     if job.spec and job.spec.sync.mode == "async" and not runner.asynchronous:
         raise SpecError(f"sync.mode: runner {runner.name} has no async; --runner yarn does")
     if job.spec:
@@ -150,11 +155,11 @@ def _train(job: Job, runner: Runner, notify: Notify) -> Outcome:
     if not there and job.resume:
         raise TableError(f"{job.table}: no table to resume")
     source = data.open_source(job.data, job.options)
-    spec, schema, cuts, isa = (_resume if there else _begin)(job, runner, source, notify)
+    spec, schema, cuts, platform = (_resume if there else _begin)(job, runner, source, notify)
     below: list[stack.Layer] = []
     for stage in stack.stages(spec):
         table = Table(stack.folder(job.table, stage))
-        plan = Plan(stage, schema, table.path, isa)
+        plan = Plan(stage, schema, table.path, platform)
         if table.latest() is None:
             version = _first(job, plan, spec, source, cuts, below, table, notify)
         else:
@@ -182,7 +187,7 @@ def _later(job: Job, spec: Spec, stage: Spec) -> bool:
     return any(Table(stack.folder(job.table, other)).latest() is not None for other in later)
 
 
-def _rounds(job: Job, plan: Plan, version: Version, runner: Runner, table: Table, notify: Notify) -> Outcome:
+def _rounds(job: Job, plan: Plan, version: Version, runner: RoundRunner, table: Table, notify: Notify) -> Outcome:
     """One training, from a version to its end."""
     runner.prepare(plan)
     total = step.rounds(plan.spec, plan.schema.samples)
@@ -198,7 +203,7 @@ def _rounds(job: Job, plan: Plan, version: Version, runner: Runner, table: Table
     return Outcome(job.table, version.number, best, plan.spec, version.rows, todo[1])
 
 
-def _begin(job: Job, runner: Runner, source: Source, notify: Notify) -> Begun:
+def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> Begun:
     """Summarises the data and fills in the spec."""
     if job.spec is None:
         raise SpecError("spec: expected one to start a training")
@@ -207,7 +212,7 @@ def _begin(job: Job, runner: Runner, source: Source, notify: Notify) -> Begun:
     notify(Stage("summarise"))
     summary = runner.summarise()
     schema = data.fit(summary, job.spec)
-    return data.resolve(job.spec, schema), schema, cuts, runner.isa()
+    return data.resolve(job.spec, schema), schema, cuts, runner.platform()
 
 
 def _first(
@@ -227,12 +232,12 @@ def _first(
             {f"w{number}": w for number, (_, w) in enumerate(below)},
         )
     w = stack.start(spec, below) if below and not spec.layer else models.initial(spec)
-    version = versions.zero(job.data, job.options, spec, plan.schema, cuts, plan.isa, plan.device, w, **about)
+    version = versions.zero(job.data, job.options, spec, plan.schema, cuts, plan.platform, plan.device, w, **about)
     table.publish(version)
     return version
 
 
-def _resume(job: Job, runner: Runner, source: Source, notify: Notify) -> Begun:
+def _resume(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> Begun:
     """What `_begin` gives, from the first table that was begun, if data and spec are still the same."""
     zero = next(iter(tables.layers(job.table)), Table(job.table)).read(0)
     spec = specs.parse(zero.about.get("stack", zero.spec))
@@ -265,10 +270,10 @@ def _todo(spec: Spec, version: Version, total: int) -> tuple[str | None, str]:
     return (None if measured else "measure"), reason
 
 
-def _round(spec: Spec, runner: Runner, version: Version, final: bool) -> Version:
+def _round(spec: Spec, runner: RoundRunner, version: Version, final: bool) -> Version:
     """One round, or the closing measurement, as the next version."""
     began = time.perf_counter()
-    weights, row = runner.turn(spec, version.weights, final)
+    weights, row = runner.advance(spec, version.weights, final)
     merge = runner.merge_seconds
     seconds = {"round": time.perf_counter() - began - merge, "merge": merge, **runner.phases()}
     return versions.succeeding(version, weights, row, final, seconds | {"workers": runner.timings()}, spec)

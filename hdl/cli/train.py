@@ -192,8 +192,7 @@ def _train(
         told = progress.Teller(display, out, made.workers)
         job = Job(data, out, spec, options, resume)
         try:
-            # Of the YARN application the driver is a part: its runner trains by itself.
-            outcome = made.train(job, told) if hasattr(made, "train") else driver.train(job, made, told)
+            outcome = driver.train(job, made, told)
         except KeyboardInterrupt:
             display.close()
             raise Interrupted(_how_to_resume(data, out, runner, device)) from None

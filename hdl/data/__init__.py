@@ -14,6 +14,7 @@ from hdl.data.shard import SPILL_BYTES, Shard, fitting, load
 from hdl.data.summary import Labels, Summary, summarise
 
 __all__ = [
-    "SPILL_BYTES", "Arrays", "Bad", "Block", "Csr", "Labels", "Options", "FileSplit", "Schema", "Shard", "Source",
-    "Summary", "Written", "fit", "fitting", "load", "open_source", "resolve", "summarise", "write_shards",
+    "SPILL_BYTES", "Arrays", "Bad", "Block", "Csr", "FileSplit", "Labels", "Options", "Schema", "Shard",
+    "Source", "Summary", "Written", "fit", "fitting", "load", "open_source", "resolve", "summarise",
+    "write_shards",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from hdl.errors import DeadlineError, HdlError, WorkerError
-from hdl.runners.local_worker import error_from
+from hdl.runners.messages import error_from
 from hdl.wire import Buffer
 from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control import Server
@@ -24,7 +24,7 @@ from hdl.yarn.master.membership import BULK_SECONDS, Lost, Member, Membership
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.settings import Settings
 
-__all__ = ["WorkerGroup", "Lost", "Member"]
+__all__ = ["Lost", "Member", "WorkerGroup"]
 
 BROKEN = 5  # times in a row that a crew without a loss may lose connections
 SETTLE_SECONDS = 3.0  # after a broken connection: until YARN has told whether a container ended
