@@ -209,12 +209,12 @@ def test_workers_on_yarn_agree_too():
 def test_a_gpu_a_worker_is_asked_of_yarn_where_one_is_asked_for(fields, gpus):
     pytest.importorskip("zmq")
     from hdl.runners.base import Job
-    from hdl.yarn.settings import Settings, from_order, to_order
+    from hdl.yarn.settings import Settings, from_task_config, to_task_config
 
     settings = Settings.make(**fields)
     assert settings.gpus == gpus
     job = Job("hdfs:///data", "hdfs:///model", None, Options())
-    assert from_order(to_order(job, settings))[1] == settings
+    assert from_task_config(to_task_config(job, settings))[1] == settings
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -29,12 +28,11 @@ from hdl.yarn.dashboard.page import Page
 from hdl.yarn.dashboard.state import State
 from hdl.yarn.master.runner import MasterRunner, WeightsLost
 from hdl.yarn.master.worker_group import WorkerGroup
+from hdl.yarn.process import run_and_exit
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.resource_manager.resources import Resources
-from hdl.yarn.settings import Settings, from_order
-from hdl.yarn.worker.worker import MASTER
+from hdl.yarn.settings import MASTER_ADDRESS, OUTCOME, TASK_CONFIG, Settings, from_task_config
 
-ORDER, OUTCOME = "order.json", "outcome.json"
 RESTARTS = 5  # from the last version, after the weights of a round were lost with all workers
 
 
@@ -116,7 +114,7 @@ def lead(
     server = Server(secrets, host)
     try:
         left = resources.register(host, watcher.port, watcher.url)
-        fs.publish(fs.join(staging, MASTER.format(attempt)), json.dumps({"control": server.address}).encode())
+        fs.publish(fs.join(staging, MASTER_ADDRESS.format(attempt)), json.dumps({"control": server.address}).encode())
         containers = Containers(resources, server, secrets, settings.relax_seconds, left)
         crew = WorkerGroup(settings, secrets, server, containers, attempt, watcher.message)
         try:
@@ -187,10 +185,10 @@ def _tell(staging: str, outcome: dict[str, Any]) -> None:
         print(f"hdl master: the outcome could not be written: {error}", file=sys.stderr)
 
 
-def read_order(staging: str) -> tuple[Job, Settings]:
-    """What this application is to do."""
-    with fs.open(fs.join(staging, ORDER)) as file:
-        return from_order(json.loads(file.read()))
+def read_task_config(staging: str) -> tuple[Job, Settings]:
+    """Read what this application is to do."""
+    with fs.open(fs.join(staging, TASK_CONFIG)) as file:
+        return from_task_config(json.loads(file.read()))
 
 
 def named(container: str) -> tuple[str, int]:
@@ -209,26 +207,21 @@ def named(container: str) -> tuple[str, int]:
 
 def main() -> None:
     faulthandler.enable()
-    staging, status = sys.argv[1], 1
-    try:
-        from hdl.yarn.resource_manager import java
-        from hdl.yarn.resource_manager.hadoop import Clients, Hadoop
+    run_and_exit("master", lambda: _run(sys.argv[1]))
 
-        clients = Clients()  # with the JVM, before HDFS is looked at, which would start one of its own
-        application, attempt = named(os.environ["CONTAINER_ID"])
-        secrets = Secrets.from_container()
-        job, settings = read_order(staging)
-        resources, host = Hadoop(settings, staging, clients=clients), os.environ["NM_HOST"]
-        watcher = Live(application, job, settings, host, java.proxies())
-        lead(job, settings, staging, resources, secrets, host, attempt, watcher)
-        status = 0
-    except HdlError as error:
-        print(f"hdl master: {error}", file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # threads of the JVM must not keep the container
+
+def _run(staging: str) -> None:
+    """Train what the application's folder says, in this container of YARN."""
+    from hdl.yarn.resource_manager import java
+    from hdl.yarn.resource_manager.hadoop import Clients, Hadoop
+
+    clients = Clients()  # with the JVM, before HDFS is looked at, which would start one of its own
+    application, attempt = named(os.environ["CONTAINER_ID"])
+    secrets = Secrets.from_container()
+    job, settings = read_task_config(staging)
+    resources, host = Hadoop(settings, staging, clients=clients), os.environ["NM_HOST"]
+    watcher = Live(application, job, settings, host, java.proxies())
+    lead(job, settings, staging, resources, secrets, host, attempt, watcher)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -41,14 +40,14 @@ from hdl.yarn.comm.control import Client
 from hdl.yarn.comm.credentials import WorkerSecrets
 from hdl.yarn.comm.faults import Faults
 from hdl.yarn.comm.mailbox import Mailbox, decoded, titled
-from hdl.yarn.resource_manager.containers import CONTROL
+from hdl.yarn.process import run_and_exit
+from hdl.yarn.settings import CONTROL
 from hdl.yarn.worker.async_trainer import AsyncTrainer
 
 BEAT_SECONDS = 0.5
 GIFT_SECONDS = 60.0  # that may pass between a command and what belongs to it
 MESH_SECONDS = 10.0  # for all peers to connect
 ORPHAN_SECONDS = 120.0  # without a master, after which a worker ends
-MASTER = "master-{:04d}.json"  # in the application's folder: where the master of an attempt is found
 PAGE = resource.getpagesize()
 
 
@@ -333,17 +332,7 @@ def main() -> None:
     # The way to HDFS takes half a second to open: meanwhile the worker says hello.
     threading.Thread(target=lambda: fs.exists(staging), daemon=True).start()
     worker = Worker(keys, master, staging, os.environ["NM_HOST"])
-    status = 1
-    try:
-        worker.run()
-        status = 0
-    except HdlError as error:
-        print(f"hdl worker: {error}", file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
-    worker.work.close()
-    sys.stderr.flush()
-    os._exit(status)  # threads that wait in sockets, or in HDFS's JVM, must not keep the container
+    run_and_exit("worker", worker.run, worker.work.close)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-/* update.c: one rule each, on n contiguous floats of a tile that is in L1. g: sum of gradients of the mini-batch;
- * w, s0, s1 overwritten. The gradient of the mean cost is g/batch + l1 sign(w) + l2 w, biases exempt from l1 and l2. */
-#include "kernels.h"
+/* update.h: steps by one of the update rules on n contiguous floats of a tile that is in L1. g: sum of gradients of the
+ * mini-batch; w, s0, s1 overwritten. The gradient of the mean cost is g/batch + l1 sign(w) + l2 w, biases exempt from
+ * l1 and l2. */
+#ifndef HDL_UPDATE_H
+#define HDL_UPDATE_H
+
+#include "panels.h"
 
 #define EACH for (int i = 0; i < n; i += VW)
 
-/* gradient of the regularised mean cost at i */
-INLINE vf gradient(const float *g, const float *w, int i, vf inv, bool decays, vf l1, vf l2) {
+/* Gives the gradient of the regularised mean cost at i. */
+INLINE vf mean_gradient(const float *g, const float *w, int i, vf inv, bool decays, vf l1, vf l2) {
   vf d = vload(g + i) * inv;
   if (decays) {
     vf x = vload(w + i);
@@ -15,11 +19,12 @@ INLINE vf gradient(const float *g, const float *w, int i, vf inv, bool decays, v
   return d;
 }
 
-void FN(update)(const hdl_pass *q, bool bias, int n, const float *g, float *w, float *s0, float *s1) {
-  const hdl_update *u = q->rule;
-  vf inv = vset(q->inv_batch), lr = vset(q->lr), l1 = vset(u->l1), l2 = vset(u->l2), eps = vset(u->epsilon);
+/* Steps along g; bias: exempt from l1 and l2. */
+KERNEL void update(const hdl_context *ctx, bool bias, int n, const float *g, float *w, float *s0, float *s1) {
+  const hdl_update *u = ctx->rule;
+  vf inv = vset(ctx->inv_batch), lr = vset(ctx->lr), l1 = vset(u->l1), l2 = vset(u->l2), eps = vset(u->epsilon);
   bool decays = !bias && (u->l1 != 0 || u->l2 != 0);
-#define D gradient(g, w, i, inv, decays, l1, l2)
+#define D mean_gradient(g, w, i, inv, decays, l1, l2)
 #define STEP(by) vstore(w + i, vload(w + i) - (by))
   vf mu = vset(u->momentum), rho = vset(u->rho), one_rho = 1.f - rho;
   switch (u->rule) {
@@ -65,7 +70,7 @@ void FN(update)(const hdl_pass *q, bool bias, int n, const float *g, float *w, f
     }
     break;
   case HDL_ADAM: { /* m = b1 m + (1-b1) d; v = b2 v + (1-b2) d²; w -= lr m' / (sqrt v' + eps), m', v' unbiased */
-    vf b1 = vset(u->beta1), b2 = vset(u->beta2), rate = lr * q->adam1, unbias = vset(q->adam2);
+    vf b1 = vset(u->beta1), b2 = vset(u->beta2), rate = lr * ctx->adam1, unbias = vset(ctx->adam2);
     EACH {
       vf d = D, m = vfma(b1, vload(s0 + i), (1.f - b1) * d), v = vfma(b2, vload(s1 + i), (1.f - b2) * d * d);
       vstore(s0 + i, m);
@@ -78,36 +83,40 @@ void FN(update)(const hdl_pass *q, bool bias, int n, const float *g, float *w, f
     break;
   }
 }
+#undef EACH
+#undef D
+#undef STEP
 
-/* After the update: a unit's incoming weights [I] are scaled back to norm max_norm (Srebro & Shraibman 2005). A
- * thread's share of the panels (along_inputs: of the outputs); also refreshes wt, which waited for this. */
-void FN(max_norm)(hdl_plan *p, const hdl_pass *q, int l, int thread) {
-  hdl_layer *y = &p->layer[l];
-  float c = q->rule->max_norm;
-  if (y->along_inputs) {
-    for (int o = y->O * thread / p->threads; o < y->O * (thread + 1) / p->threads; o++) {
-      float *w = y->w + (ptrdiff_t)o * y->ld;
+/* Scales a unit's incoming weights [I] back to norm max_norm after the update (Srebro & Shraibman 2005): a thread's
+ * share of the panels (along_inputs: of the outputs). Also refreshes wt, which waited for this. */
+KERNEL void max_norm(hdl_plan *plan, const hdl_context *ctx, int l, int thread) {
+  hdl_layer *layer = &plan->layer[l];
+  float c = ctx->rule->max_norm;
+  if (layer->along_inputs) {
+    for (int o = layer->O * thread / plan->threads; o < layer->O * (thread + 1) / plan->threads; o++) {
+      float *w = layer->w + (ptrdiff_t)o * layer->ld;
       vf s = (vf){0};
-      for (int v = 0; v < y->nv; v++) s = vfma(vload(w + v * VW), vload(w + v * VW), s);
+      for (int v = 0; v < layer->nv; v++) s = vfma(vload(w + v * VW), vload(w + v * VW), s);
       float norm = sqrtf(vsum(s));
       if (norm > c)
-        for (int v = 0; v < y->nv; v++) vstore(w + v * VW, vload(w + v * VW) * (c / norm));
+        for (int v = 0; v < layer->nv; v++) vstore(w + v * VW, vload(w + v * VW) * (c / norm));
     }
     return;
   }
-  int np = hdl_panels(y->nv), first = np * thread / p->threads, last = np * (thread + 1) / p->threads;
+  int np = hdl_panels(layer->nv), first = np * thread / plan->threads, last = np * (thread + 1) / plan->threads;
   for (int panel = first; panel < last; panel++) {
-    int v0 = hdl_panel_start(y->nv, panel), pv = hdl_panel_start(y->nv, panel + 1) - v0;
-    float *w = hdl_tile(y, y->w, v0, pv, 0);
+    int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
+    float *w = tile_at(layer, layer->w, v0, pv, 0);
     for (int v = 0; v < pv; v++) {
       vf s = (vf){0};
-      for (int i = 0; i < y->m; i++) {
+      for (int i = 0; i < layer->m; i++) {
         vf x = vload(w + (i * pv + v) * VW);
         s = vfma(x, x, s);
       }
       vf norm = vsqrt(s), scale = vsel(norm > vset(c), c / norm, vset(1.f));
-      for (int i = 0; i < y->m; i++) vstore(w + (i * pv + v) * VW, vload(w + (i * pv + v) * VW) * scale);
+      for (int i = 0; i < layer->m; i++) vstore(w + (i * pv + v) * VW, vload(w + (i * pv + v) * VW) * scale);
     }
   }
-  if (y->wt) FN(transpose_part)(y, 0, y->mp / VW, first, last);
+  if (layer->wt) transpose_part(layer, 0, layer->m_padded / VW, first, last);
 }
+#endif

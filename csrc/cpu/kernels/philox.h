@@ -2,7 +2,7 @@
 #ifndef HDL_PHILOX_H
 #define HDL_PHILOX_H
 
-#include "internal.h"
+#include "../internal.h"
 #include "vec.h"
 
 /* One multiplication 32x32 -> 64 of all lanes. */

@@ -1,7 +1,7 @@
-/* vec.h: float vectors of HDL_VW lanes. Everything above this file is written once and compiled once per instruction
- * set with -DHDL_VW=4|8|16 and -DHDL_ISA_SUFFIX=name. GCC's vector extensions carry the arithmetic; intrinsics only
- * where the compiler would need several instructions. A width without its own intrinsics is split by the compiler,
- * which is how the 16-lane source is tested on processors that have 8.
+/* vec.h: float vectors of VW lanes. The files of this folder are written once and compiled once an instruction set, as
+ * one unit (table.h) in which VW is 4, 8 or 16. GCC's vector extensions carry the arithmetic; intrinsics only where the
+ * compiler would need several instructions. A width without its own intrinsics is split by the compiler, which is how
+ * the 16-lane source is tested on processors that have 8.
  */
 #ifndef HDL_VEC_H
 #define HDL_VEC_H
@@ -13,11 +13,16 @@
 #include <immintrin.h>
 #endif
 
-#define VW HDL_VW
-#define HDL_CAT2(a, b) a##_##b
-#define HDL_CAT(a, b) HDL_CAT2(a, b)
-#define FN(name) HDL_CAT(hdl_##name, HDL_ISA_SUFFIX)
 #define INLINE static inline __attribute__((always_inline))
+
+/* A function that others call, compiled by itself: neither inlined nor specialised for a caller. The compiler turns a
+ * product and a sum into one instruction, with one rounding, wherever it sees both; so who else calls a function, or
+ * with which constants, would decide the bits of weights. */
+#if defined(__clang__)
+#define KERNEL static __attribute__((noinline))
+#else
+#define KERNEL static __attribute__((noipa))
+#endif
 
 typedef float vf __attribute__((vector_size(4 * VW), may_alias));
 typedef float vfu __attribute__((vector_size(4 * VW), aligned(4), may_alias));

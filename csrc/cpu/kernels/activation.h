@@ -1,13 +1,15 @@
-/* activation.c: f and f' on tiles, and dropout on rows. */
-#include "kernels.h"
+/* activation.h: applies f and f' to tiles, and dropout to rows. */
+#ifndef HDL_ACTIVATION_H
+#define HDL_ACTIVATION_H
+
 #include "philox.h"
 
 #define EACH                                                                                                           \
   for (int r = 0; r < rows; r++)                                                                                       \
     for (int v = 0; v < nv; v++)
 
-/* c [rows, nv vectors] = f(c), in place while it is in L1; `width` columns are real, the rest must stay zero */
-void FN(activate)(int kind, float leak, float *c, int ldc, int rows, int nv, int width) {
+/* C [rows, nv vectors] = f(C), in place while it is in L1; `width` columns are real, the rest must stay zero. */
+KERNEL void activate(int kind, float leak, float *c, int ldc, int rows, int nv, int width) {
   vf x;
   switch (kind) {
   case HDL_SIGMOID: /* 1/(1 + e^-x); not 0 at 0, so padding is cut off */
@@ -49,9 +51,9 @@ void FN(activate)(int kind, float leak, float *c, int ldc, int rows, int nv, int
     DERIVE(vset(1.f) + 0.f * y);                                                                                       \
   }
 
-/* d [rows, nv vectors] *= f'(a), f' written with the output a = f(x), in place.
+/* D [rows, nv vectors] *= f'(x), f' written with the output a = f(x), in place.
  * keep: 1/(1-p) of the dropout that made a, or 0 for none; a dropped unit is stored as -0 (a kept zero as +0). */
-void FN(derive)(int kind, float leak, float keep, const float *a, int lda, float *d, int ldd, int rows, int nv) {
+KERNEL void derive(int kind, float leak, float keep, const float *a, int lda, float *d, int ldd, int rows, int nv) {
   if (keep > 0) { /* f'(a/keep)*keep, 0 where dropped */
     float back = 1 / keep;
 #define DERIVE(expression)                                                                                             \
@@ -74,14 +76,40 @@ void FN(derive)(int kind, float leak, float keep, const float *a, int lda, float
     SWITCH
 #undef DERIVE
 }
+#undef EACH
+#undef SWITCH
 
-/* x [n padded] of one row: dropped units become -0, kept ones x*keep (+0 for 0). The stream is in rng.h. */
-void FN(dropout)(const hdl_pass *q, float *x, int n, uint32_t layer, int64_t row, uint32_t threshold, float keep) {
+/* Gives f' [VW] at a = f(z), and in *curvature f''/f'. */
+INLINE vf derivative(int kind, float leak, vf a, vf *curvature) {
+  vf zero = (vf){0}, one = vset(1.f);
+  *curvature = zero;
+  switch (kind) {
+  case HDL_SIGMOID:
+    *curvature = 1.f - 2.f * a;
+    return a * (1.f - a);
+  case HDL_TANH:
+    *curvature = -2.f * a;
+    return 1.f - a * a;
+  case HDL_LECUN_TANH:
+    *curvature = (-4.f / 3.f / 1.7159f) * a;
+    return (2.f / 3.f * 1.7159f) - (2.f / 3.f / 1.7159f) * a * a;
+  case HDL_RELU:
+    return vkeep(one, a > zero);
+  case HDL_LEAKY_RELU:
+    return vsel(a < zero, vset(leak), one);
+  default:
+    return one;
+  }
+}
+
+/* Drops units of one row x [n padded]: dropped ones become -0, kept ones x*keep (+0 for 0). rng.h has the stream. */
+KERNEL void dropout(const hdl_context *ctx, float *x, int n, uint32_t layer, int64_t row, uint32_t threshold,
+                    float keep) {
   int blocks = HDL_DROP_BLOCKS(n);
   vi limit = viset((int32_t)threshold);
   for (int j = 0; j < blocks && j < n; j += VW) {
     vu word[4];
-    vphilox(q->key, j, (uint32_t)row, (uint32_t)q->step, layer, word);
+    vphilox(ctx->key, j, (uint32_t)row, (uint32_t)ctx->step, layer, word);
     for (int h = 0; h < 8; h++) {
       int u = h * blocks + j;
       if (u >= n) break;
@@ -95,3 +123,4 @@ void FN(dropout)(const hdl_pass *q, float *x, int n, uint32_t layer, int64_t row
     }
   }
 }
+#endif

@@ -1,9 +1,13 @@
-/* dot.c: forward of a layer stored along its inputs. */
-#include "kernels.h"
+/* dot.h: multiplies by the weights of a layer that is stored along its inputs. */
+#ifndef HDL_DOT_H
+#define HDL_DOT_H
+
+#include "../internal.h"
+#include "vec.h"
 
 /* z [MB, MO] = b + sum over nv vectors of x [MB] * w [MO], then over lanes, in a fixed order whatever the block */
-INLINE void block(const int MO, const int MB, int nv, const float *x, ptrdiff_t x_ld, const float *w, ptrdiff_t ld,
-                  const float *bias, float *z, ptrdiff_t ldz) {
+INLINE void dot_body(const int MO, const int MB, int nv, const float *x, ptrdiff_t x_ld, const float *w, ptrdiff_t ld,
+                     const float *bias, float *z, ptrdiff_t ldz) {
   vf acc[5][8];
 #pragma GCC unroll 5
   for (int o = 0; o < MO; o++)
@@ -45,7 +49,7 @@ typedef void (*dot_block)(int nv, const float *x, ptrdiff_t x_ld, const float *w
 #define SIZE(mo, mb)                                                                                                   \
   static void dot_##mo##_##mb(int nv, const float *x, ptrdiff_t x_ld, const float *w, ptrdiff_t ld, const float *bias, \
                               float *z, ptrdiff_t ldz) {                                                               \
-    block(mo, mb, nv, x, x_ld, w, ld, bias, z, ldz);                                                                   \
+    dot_body(mo, mb, nv, x, x_ld, w, ld, bias, z, ldz);                                                                \
   }
 // clang-format off: a list of macros is no statement, each pass breaks it elsewhere
 #define SIZES(mo) SIZE(mo, 1) SIZE(mo, 2) SIZE(mo, 3) SIZE(mo, 4)
@@ -58,20 +62,24 @@ SIZE(4, 4) SIZE(5, 3) SIZE(5, 4)
 #define dot_5_4 NULL
 #endif
 #define NAMES(mo) {dot_##mo##_1, dot_##mo##_2, dot_##mo##_3, dot_##mo##_4}
-static const dot_block sizes[5][4] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4), NAMES(5)};
+static const dot_block dot_blocks[5][4] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4), NAMES(5)};
 // clang-format on
+#undef SIZE
+#undef SIZES
+#undef NAMES
 
-/* Rows of x that one block can take beside mo outputs. */
+/* Gives how many rows of x one block can take beside mo outputs. */
 static int most_rows(int mo) {
   int n = 4;
-  while (!sizes[mo - 1][n - 1]) n--;
+  while (!dot_blocks[mo - 1][n - 1]) n--;
   return n;
 }
 
-/* c [rows, O] = b + x [rows, I] w'; overwrites. Outputs are taken in groups whose weights stay in L1. */
-void FN(dot)(const hdl_layer *y, const float *x, int rows, float *c) {
-  int groups = (y->O + 4) / 5, small = y->O / groups, larger = y->O % groups; /* the first `larger` have one more */
-  int most = most_rows(small + (larger > 0)), keep = 20480 / (y->ld * 4) / 5;
+/* C [rows, O] = b + X [rows, I] W'; overwrites. Outputs are taken in groups whose weights stay in L1. */
+KERNEL void dot(const hdl_layer *layer, const float *x, int rows, float *c) {
+  int groups = (layer->O + 4) / 5, small = layer->O / groups,
+      larger = layer->O % groups; /* the first `larger` have one more */
+  int most = most_rows(small + (larger > 0)), keep = 20480 / (layer->ld * 4) / 5;
   int row_groups = (rows + most - 1) / most, few = rows / row_groups, more = rows % row_groups;
   if (keep < 1) keep = 1;
   for (int first = 0; first < groups; first += keep) {
@@ -80,11 +88,13 @@ void FN(dot)(const hdl_layer *y, const float *x, int rows, float *c) {
       int n = few + (i < more), o = first * small + (first < larger ? first : larger);
       for (int g = first; g < last; g++) {
         int mo = small + (g < larger);
-        sizes[mo - 1][n - 1](y->nv, x + (ptrdiff_t)r * y->x_ld, y->x_ld, y->w + (ptrdiff_t)o * y->ld, y->ld, y->b + o,
-                             c + (ptrdiff_t)r * y->lda + o, y->lda);
+        dot_blocks[mo - 1][n - 1](layer->nv, x + (ptrdiff_t)r * layer->x_ld, layer->x_ld,
+                                  layer->w + (ptrdiff_t)o * layer->ld, layer->ld, layer->b + o,
+                                  c + (ptrdiff_t)r * layer->lda + o, layer->lda);
         o += mo;
       }
       r += n;
     }
   }
 }
+#endif
