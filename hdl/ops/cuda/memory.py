@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.errors import SpecError
-from hdl.ops import Samples
+from hdl.ops.base import Samples
 
 _X_TYPES = {np.dtype(np.float32): 0, np.dtype(np.uint8): 1}
 _CSR = 2
