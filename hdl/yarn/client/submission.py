@@ -72,14 +72,14 @@ def put(conf: Any, folder: str, order: bytes) -> None:
 
 def fill(context: Any, conf: Any, settings: Settings, folder: str) -> None:
     """Everything that YARN is told of the application."""
-    from hdl.yarn.comm.credentials import Secrets
+    from hdl.yarn.comm.credentials import Credentials
 
     files = {}
     if settings.archive:
         files[launch.ENVIRONMENT] = launch.resource(conf, settings.archive, archive=True)
     variables = launch.environment(settings, bool(settings.archive), 1)
     words = launch.command(launch.python_of(settings), "hdl.yarn.master", [folder])
-    credentials = java.secret_bytes(Secrets.make().to_dict(), _file_tokens(conf))
+    credentials = java.secret_bytes(Credentials.make().to_dict(), _file_tokens(conf))
     context.setAMContainerSpec(launch.context(words, variables, files, credentials))
     context.setApplicationName(settings.name)
     context.setApplicationType(KIND)
