@@ -43,7 +43,7 @@ LAYERS = {
     "resume": BASE | {"data"},
     "driver": BASE | STEP | {"publisher", "resume", "metrics_log", "runners"},
     "predict": BASE | {"devices", "ops", "models", "data", "fs", "table"},
-    "grid": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
+    "search": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
     "cluster": BASE,
