@@ -6,12 +6,13 @@ import threading
 import numpy as np
 import pytest
 
-from hdl import cli, grid, ops
+from hdl import cli, ops
 from hdl.errors import Interrupted, NonFinite
 from hdl.models import mlp
 from hdl.ops import Key, Samples, Work
 from hdl.ops.batching import BatchingBarrier, compatibility
 from hdl.ops.cuda import base as cuda
+from hdl.search import grid, side_by_side
 from hdl.spec import parse
 from hdl.table import Table
 from tests.unit.participants import LIMIT, run
@@ -67,7 +68,7 @@ def test_each_gets_the_bytes_that_it_gets_alone(capfd, data, tmp_path, monkeypat
     train(capfd, data, "--out", tmp_path / "together", *FIELDS, *GRID, *more)
     together = list(calls)
     calls.clear()
-    monkeypatch.setattr(grid, "compatibility", lambda spec: None)
+    monkeypatch.setattr(side_by_side, "compatibility", lambda spec: None)
     train(capfd, data, "--out", tmp_path / "alone", *FIELDS, *GRID, *more)
     found = signatures(tmp_path / "together")
     assert found == signatures(tmp_path / "alone")
@@ -95,7 +96,7 @@ def test_rules_that_keep_as_many_vectors_go_together(capfd, data, tmp_path, monk
     grids = ["--grid", "optimizer=momentum,nesterov,adagrad,rmsprop,adam,adadelta,sgd", "--lr", "0.01"]
     train(capfd, data, "--out", tmp_path / "together", *FIELDS, *grids)
     assert calls == [4] * 3 + [2] * 3 + [1] * 3
-    monkeypatch.setattr(grid, "compatibility", lambda spec: None)
+    monkeypatch.setattr(side_by_side, "compatibility", lambda spec: None)
     train(capfd, data, "--out", tmp_path / "alone", *FIELDS, *grids)
     assert signatures(tmp_path / "together") == signatures(tmp_path / "alone")
 
@@ -129,6 +130,7 @@ def test_one_that_diverges_or_ends_sooner_leaves_the_others_as_they_are(capfd, d
     assert Table(str(alone)).read(Table(str(alone)).best()).signature == results["lr=0.01_epochs=4"].sha256
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_stopped_it_keeps_whole_versions_and_goes_on_to_the_same_bytes(capfd, data, tmp_path, monkeypatch):
     train(capfd, data, "--out", tmp_path / "whole", *FIELDS, *GRID)
     from hdl.cli import search_progress
