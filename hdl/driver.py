@@ -155,11 +155,11 @@ def _train(job: Job, runner: RoundRunner, notify: Notify) -> Outcome:
     if not there and job.resume:
         raise TableError(f"{job.table}: no table to resume")
     source = data.open_source(job.data, job.options)
-    spec, schema, cuts, isa = (_resume if there else _begin)(job, runner, source, notify)
+    spec, schema, cuts, platform = (_resume if there else _begin)(job, runner, source, notify)
     below: list[stack.Layer] = []
     for stage in stack.stages(spec):
         table = Table(stack.folder(job.table, stage))
-        plan = Plan(stage, schema, table.path, isa)
+        plan = Plan(stage, schema, table.path, platform)
         if table.latest() is None:
             version = _first(job, plan, spec, source, cuts, below, table, notify)
         else:
@@ -212,7 +212,7 @@ def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> Beg
     notify(Stage("summarise"))
     summary = runner.summarise()
     schema = data.fit(summary, job.spec)
-    return data.resolve(job.spec, schema), schema, cuts, runner.isa()
+    return data.resolve(job.spec, schema), schema, cuts, runner.platform()
 
 
 def _first(
@@ -232,7 +232,7 @@ def _first(
             {f"w{number}": w for number, (_, w) in enumerate(below)},
         )
     w = stack.start(spec, below) if below and not spec.layer else models.initial(spec)
-    version = versions.zero(job.data, job.options, spec, plan.schema, cuts, plan.isa, plan.device, w, **about)
+    version = versions.zero(job.data, job.options, spec, plan.schema, cuts, plan.platform, plan.device, w, **about)
     table.publish(version)
     return version
 
@@ -273,7 +273,7 @@ def _todo(spec: Spec, version: Version, total: int) -> tuple[str | None, str]:
 def _round(spec: Spec, runner: RoundRunner, version: Version, final: bool) -> Version:
     """One round, or the closing measurement, as the next version."""
     began = time.perf_counter()
-    weights, row = runner.turn(spec, version.weights, final)
+    weights, row = runner.advance(spec, version.weights, final)
     merge = runner.merge_seconds
     seconds = {"round": time.perf_counter() - began - merge, "merge": merge, **runner.phases()}
     return versions.succeeding(version, weights, row, final, seconds | {"workers": runner.timings()}, spec)

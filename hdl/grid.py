@@ -20,8 +20,9 @@ from typing import Any
 from hdl import fs
 from hdl.driver import Outcome
 from hdl.errors import DataError, HdlError, Interrupted, NonFinite, TableError, Unavailable
+from hdl.metrics_log import rounds
 from hdl.ops.batching import BatchingBarrier, alike
-from hdl.report.gather import put, rounds
+from hdl.outputs import put
 from hdl.spec import Spec
 from hdl.table import Table
 

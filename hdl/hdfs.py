@@ -187,15 +187,34 @@ class Hdfs:
             if there:
                 raise FileExistsError(errno.EEXIST, "exists already", path) from None
             raise
-        # Onto a folder that exists, HDFS renames into it and calls that a success.
+        # Onto a folder that exists, HDFS renames into it and calls that a success. Below a file nothing is asked for:
+        # a NameNode answers that with "permission denied" to everybody but its superuser.
         inside = posixpath.join(path, posixpath.basename(temporary))
-        if self.exists(inside):
+        if self.isdir(path) and self.exists(inside):
             self.remove(inside)
             raise FileExistsError(errno.EEXIST, "exists already", path)
 
     def _info(self, path: str) -> dict[str, Any]:
+        """Kind, size and so on; FileNotFoundError below a file, where ordinary users are told "permission denied"."""
         system, name = resolve(path)
-        return call(path, system.get_path_info, name)
+        try:
+            return call(path, system.get_path_info, name)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.ENOTDIR) or not self._below_a_file(path):
+                raise
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+
+    def _below_a_file(self, path: str) -> bool:
+        """Whether one of the folders above a path, to which access was denied, is a file."""
+        folder, _ = _split(path.rstrip("/"))
+        if not urlsplit(folder).path:  # the root is a folder
+            return False
+        try:
+            return self._info(folder)["kind"] == "file"
+        except FileNotFoundError:  # itself below one: of a folder that is not there access would not be denied
+            return True
+        except OSError:
+            return False
 
     def _entries(self, path: str) -> Entries:
         if self._info(path)["kind"] != "directory":

@@ -268,3 +268,31 @@ def _read(folder: str, number: int, digest: str) -> tuple[list[str], list[str]]:
     except (ValueError, KeyError, TypeError) as error:
         raise TableError(f"{path}: not {CHUNK} rows of metrics as hdl writes them: {error}") from None
     return before, lines
+
+
+def rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a table as rounds, counted from 1: each with the validation of the weights that it made.
+
+    A row tells of the validation of the weights that it started from; the closing evaluation is no round.
+    """
+    told = {row["round"]: row for row in rows if row.get("val_cost") is not None}
+    result = []
+    for row in rows:
+        if row.get("final"):
+            continue
+        number, seconds = row["round"] + 1, row.get("seconds") or {}
+        validation = told.get(number, {})
+        result.append(
+            {
+                "round": number,
+                "version": row["version"],
+                "cost": row.get("cost"),
+                "accuracy": row.get("accuracy"),
+                "val_cost": validation.get("val_cost"),
+                "val_accuracy": validation.get("val_accuracy"),
+                "samples": row.get("samples"),
+                "seconds": seconds.get("round"),
+                "workers": seconds.get("workers") or [],
+            }
+        )
+    return result

@@ -180,8 +180,8 @@ def _tell(data: str, out: str, results: Sequence[Any], options: Any, run: dict[s
     """The table on standard output, the files, and what was best."""
     from hdl import fs, grid
     from hdl.cli.train import finish
+    from hdl.outputs import put
     from hdl.report import grids
-    from hdl.report.gather import put
     from hdl.table import Table
 
     order, first = grid.ranked(results), grid.best(results)

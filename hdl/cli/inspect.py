@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hdl.cli import outputs
+from hdl import outputs
 from hdl.cli.common import Command, at, at_option, core_options, data_options, open_model, take_data_options
 
 
@@ -113,7 +113,7 @@ def _pairs(title: str, items: dict[str, Any]) -> list[str]:
 
 def _metrics(rows: list[dict[str, Any]]) -> list[str]:
     """The rounds' metrics as a table of text."""
-    from hdl.report.gather import rounds
+    from hdl.metrics_log import rounds
 
     head = ["round", "version", "samples", "cost", "accuracy", "val cost", "val accuracy", "seconds"]
     names = ["round", "version", "samples", "cost", "accuracy", "val_cost", "val_accuracy", "seconds"]

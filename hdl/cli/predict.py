@@ -122,8 +122,7 @@ def predict_(
     answers in input order. _lineage.json beside them says which samples each file answers, and by
     which weights.
     """
-    from hdl import prediction_writer
-    from hdl.cli import outputs
+    from hdl import outputs, prediction_writer
     from hdl.data import Bad, open_source
 
     if out != "-" and runner == "local":
@@ -181,8 +180,7 @@ def encode_(
 
     With --runner mapreduce OUT is a new folder on HDFS, as hdl predict makes it.
     """
-    from hdl import prediction_writer
-    from hdl.cli import outputs
+    from hdl import outputs, prediction_writer
     from hdl.data import Bad, open_source
 
     if runner == "local":

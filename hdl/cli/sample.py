@@ -39,7 +39,7 @@ def sample_(table: str, out: str, number: int, steps: int, seed: int, overwrite:
     down through those below. Values are means of the visible units, in the data's own scale: [N, I] as
     float32 in .npy; .png shows them as a grid, where the inputs are images.
     """
-    from hdl.cli import outputs
+    from hdl import outputs
     from hdl.models.generate import generate
     from hdl.report import feature_pictures, gather, pictures
 

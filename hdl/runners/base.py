@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from hdl import sync
 from hdl.data import FileSplit, Options, Schema, Summary
-from hdl.runners.platform import class_of
+from hdl.runners.platform import device_class
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
 
@@ -54,19 +54,19 @@ class Plan:
     schema : Schema
     table : str
         Where genetic mode's common samples are, or the layers below.
-    isa : str
+    platform : str
         Kind of core that every worker uses, so that the bytes are the same on all: see `hdl.runners.platform`.
     """
 
     spec: Spec
     schema: Schema
     table: str
-    isa: str
+    platform: str
 
     @property
     def device(self) -> str:
         """Class of device that computes: 'cpu' or 'cuda'."""
-        return class_of(self.isa)
+        return device_class(self.platform)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class RoundRunner(Runner):
         """Gets ready to read the shards; events go to `notify`. Returns before workers are up if it can."""
 
     @abstractmethod
-    def isa(self) -> str:
+    def platform(self) -> str:
         """The best kind of core that all its workers have.
 
         Raises
@@ -199,13 +199,13 @@ class RoundRunner(Runner):
             What a worker raised, WorkerError if workers keep dying, DeadlineError if one hangs.
         """
 
-    def turn(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
-        """One round and its merge: the next weights and the row of metrics, as `sync.turn` gives them."""
+    def advance(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
+        """One round and its merge: the next weights and the row of metrics, as `sync.advance` gives them."""
         updates = self.round(weights, evaluate_only)
         began = time.perf_counter()
-        turned = sync.turn(spec, weights, updates, evaluate_only)
+        advanced = sync.advance(spec, weights, updates, evaluate_only)
         self.merge_seconds = time.perf_counter() - began
-        return turned
+        return advanced
 
     def keep(self, weights: Weights) -> Weights:
         """Told before the next round that these will be read while it runs: a runner whose weights are elsewhere

@@ -19,8 +19,8 @@ from hdl.errors import DataError, HdlError, SpecError, WorkerError
 from hdl.runners import base, platform
 from hdl.runners.base import Log, Notify, Plan, Progress, Replaced, RoundRunner
 from hdl.runners.job import Job
-from hdl.runners.local_worker import plan_message
-from hdl.runners.task import PLAN, PREFIX, WEIGHTS, agreed, sorted_out, summary_of
+from hdl.runners.messages import plan_message
+from hdl.runners.task import PLAN, PREFIX, WEIGHTS, negotiate, sorted_out, summary_of
 from hdl.table import Table
 from hdl.wire import Update, Weights
 
@@ -88,7 +88,7 @@ class HadoopRunner(RoundRunner):
         self.counters: dict[str, dict[str, int]] = {}
         self.application: str | None = None
         self._notify: Notify = lambda event: None
-        self._jobs, self._work, self._isa = 0, "", ""
+        self._jobs, self._work, self._platform = 0, "", ""
         self._sent_files: dict[str, str] = {}  # in the working folder on HDFS: name to path
         self._files: dict[str, str] = {}  # of the distributed cache: name in a task's folder to path on HDFS
         self.archive = archive or os.environ.get("HDL_NODE_ARCHIVE")
@@ -111,12 +111,12 @@ class HadoopRunner(RoundRunner):
             pool.shutdown(wait=False)
         self._prepare_data()
 
-    def isa(self) -> str:
-        return self._isa
+    def platform(self) -> str:
+        return self._platform
 
     def summarise(self) -> Summary:
         parts = self._run("summarise", {})
-        self._isa = agreed(self._notes, self.device, lambda text: self._notify(Log(time.time(), text)))
+        self._platform = negotiate(self._notes, self.device, lambda text: self._notify(Log(time.time(), text)))
         return summary_of(parts, len(self._cuts))
 
     def prepare(self, plan: Plan) -> None:

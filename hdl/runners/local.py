@@ -24,7 +24,8 @@ from hdl.data import FileSplit, Summary
 from hdl.errors import DeadlineError, SpecError, WorkerError
 from hdl.runners import platform
 from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, RoundRunner
-from hdl.runners.local_worker import error_from, plan_message, receive, send
+from hdl.runners.frames import receive, send
+from hdl.runners.messages import error_from, plan_message
 from hdl.runners.work import Host, cores, physical_memory
 from hdl.wire import Update, Weights
 
@@ -102,11 +103,11 @@ class LocalRunner(RoundRunner):
         """What does the work in this process, where one worker does all of it."""
         return Host(job.data, job.options, cuts, self.threads, self.device, self.memory)
 
-    def isa(self) -> str:
+    def platform(self) -> str:
         def tell(text: str) -> None:
             self._notify(Log(time.time(), text))
 
-        return platform.agreed([("this machine", platform.offer(self.device))], self.device, tell)
+        return platform.negotiate([("this machine", platform.capabilities(self.device))], self.device, tell)
 
     def summarise(self) -> Summary:
         shards = range(self._shards)
@@ -116,7 +117,7 @@ class LocalRunner(RoundRunner):
             commands = {worker: [wire.pack("summarise", {"shards": worker.shards})] for worker in self._staff}
             answers = self._ask("summarise", commands)
             found = [summary for worker in self._staff for summary in answers[worker]]
-        return sync.fold(found, lambda a, b: a.join(b))
+        return sync.tree_reduce(found, lambda a, b: a.join(b))
 
     def prepare(self, plan: Plan) -> None:
         if self._host:

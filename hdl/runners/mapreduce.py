@@ -30,7 +30,7 @@ from hdl.runners import platform, splits
 from hdl.runners.base import Job
 from hdl.runners.hadoop import UBER, HadoopRunner, groups
 from hdl.runners.job import TASK_LOG, hadoop
-from hdl.runners.task import PREFIX, Order, Task, agreed, joined, note_of, sorted_out, summary_of, told, versions_of
+from hdl.runners.task import PREFIX, Order, Task, joined, negotiate, note_of, sorted_out, summary_of, told, versions_of
 from hdl.table import Table
 
 try:
@@ -333,10 +333,10 @@ def _publish(order: Order, context: pipes.TaskContext, messages: list[bytes], ou
         raise SpecError(
             "genetic mode measures on samples that `hdl train` draws from all shards: begin the table with it"
         )
-    isa = agreed(notes, order.device)
+    platform_name = negotiate(notes, order.device)
     cuts = [[FileSplit(name, 0, length)] for name, length in zip(source.paths, source.lengths(), strict=True)]
-    summary, device = summary_of(results, len(cuts)), platform.class_of(isa)
-    _, _, version = versions.first(path, source.options, spec, summary, cuts, isa, device)
+    summary, device = summary_of(results, len(cuts)), platform.device_class(platform_name)
+    _, _, version = versions.first(path, source.options, spec, summary, cuts, platform_name, device)
     out.publish(version)
 
 

@@ -19,7 +19,7 @@ ISAS = ("generic", "avx2", "avx512")  # each can run what is before it
 CUDA, REFERENCE = "cuda", "reference"
 
 
-def class_of(kind: str) -> str:
+def device_class(kind: str) -> str:
     """'cpu', 'cuda' or 'reference': of a kind, or of a device's name."""
     return kind if kind in (REFERENCE, "auto") else CUDA if kind.startswith(CUDA) else "cpu"
 
@@ -49,7 +49,7 @@ def lacks(device: str) -> str:
     Unavailable
         A GPU is asked for by its name.
     """
-    kind = class_of(check(device))
+    kind = device_class(check(device))
     if kind not in (CUDA, "auto"):
         return ""
     why = devices.why_not(devices.parse(device)[1])
@@ -61,17 +61,17 @@ def lacks(device: str) -> str:
 def gpu(device: str) -> dict[str, str]:
     """Of the GPU that this process may use its `code`, or in `gpu` why there is none; raises as `lacks` does."""
     found = {"gpu": lacks(device)}
-    if class_of(device) in (CUDA, "auto") and not found["gpu"]:
+    if device_class(device) in (CUDA, "auto") and not found["gpu"]:
         found["code"] = devices.code(devices.parse(device)[1])
     return found
 
 
-def offer(device: str) -> dict[str, str]:
+def capabilities(device: str) -> dict[str, str]:
     """What this process has: `isa`, and what `gpu` says; raises as `lacks` does."""
     return {"isa": best_isa(), **gpu(device)}
 
 
-def agreed(
+def negotiate(
     offers: Iterable[tuple[str, Mapping[str, str]]], device: str, tell: Callable[[str], Any] = lambda text: None
 ) -> str:
     """The kind of core that all workers have: on GPUs all of them, or none.
@@ -89,7 +89,7 @@ def agreed(
     Unavailable
         A GPU was asked for, and some have none, or GPUs that give other bytes: the message names them.
     """
-    asked, offers = class_of(device), list(offers)
+    asked, offers = device_class(device), list(offers)
     if asked == REFERENCE:
         return REFERENCE
     lacking: dict[str, list[str]] = {}  # who, by why
@@ -134,7 +134,7 @@ def backend(kind: str, device: str) -> tuple[str, str | None]:
     Unavailable
         The training is on GPUs, and here is none.
     """
-    asked, made = class_of(check(device)), class_of(kind)
+    asked, made = device_class(check(device)), device_class(kind)
     if asked not in (made, "auto"):
         raise SpecError(f"device: given {device}; the training is on {made}, and {asked} would give other bytes")
     if made != CUDA:

@@ -76,7 +76,7 @@ class _Guest(Host):
     def operations(self, plan: Plan) -> Any:
         if self.meeting is None:
             return super().operations(plan)
-        platform.backend(plan.isa, self.device)  # one that is resumed may have begun on a GPU of another kind
+        platform.backend(plan.platform, self.device)  # one that is resumed may have begun on a GPU of another kind
         return self.meeting.seat(plan.spec)
 
     def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:

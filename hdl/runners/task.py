@@ -24,7 +24,7 @@ from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.predict import Model
 from hdl.runners import platform
 from hdl.runners.base import Plan
-from hdl.runners.local_worker import error_from, error_message, read_plan
+from hdl.runners.messages import error_from, error_message, read_plan
 from hdl.runners.work import Beat, Host, Watched
 from hdl.spec import Part
 from hdl.table import Table, Version
@@ -134,7 +134,7 @@ class Task:
         """What comes of a shard: its update, or its summary."""
         began, note = time.perf_counter(), self.note
         if self.order.stage == "summarise":
-            note |= platform.offer(self.order.device)
+            note |= platform.capabilities(self.order.device)
             (summary,) = self.host.summarise([number], beat)
             note["read"] += time.perf_counter() - began
             note["samples"] += summary.samples
@@ -240,7 +240,7 @@ def joined(messages: Iterable[bytes], order: Order) -> Iterator[bytes]:
     for message in messages:
         if wire.header(message, len(message))[0] == "update":
             spec = spec or start(order)[0].spec
-            held = sync.forest(spec, [*held, wire.decode(message)])
+            held = sync.join_siblings(spec, [*held, wire.decode(message)])
         else:
             yield message
     yield from map(wire.encode, held)
@@ -290,13 +290,13 @@ def summary_of(parts: Iterable[bytes], shards: int) -> Summary:
         found[fields["shard"]] = Summary.from_parts(fields["summary"], tensors)
     if missing := [shard for shard in range(shards) if shard not in found]:
         raise WorkerError(f"the tasks gave no summary of shards {missing}")
-    return sync.fold([found[shard] for shard in range(shards)], lambda a, b: a.join(b))
+    return sync.tree_reduce([found[shard] for shard in range(shards)], lambda a, b: a.join(b))
 
 
-def agreed(notes: Iterable[dict[str, Any]], device: str, tell: Callable[[str], Any] = lambda text: None) -> str:
-    """The kind of core that all tasks have, from the notes of those that summarised; raises as `kinds.agreed` does."""
+def negotiate(notes: Iterable[dict[str, Any]], device: str, tell: Callable[[str], Any] = lambda text: None) -> str:
+    """The platform that all tasks have, from the notes of those that summarised; raises as `platform.negotiate` does."""
     offers = [(f"{note['host']} (shards {note['shards']})", note) for note in notes if note["kind"] == "map"]
-    return platform.agreed(offers, device, tell)
+    return platform.negotiate(offers, device, tell)
 
 
 def _bytes(path: str) -> bytes:

@@ -126,7 +126,7 @@ class Host:
             for number, update in zip(some, updates, strict=True):
                 update.seconds["load"] = loaded[number]
             # Joining at once keeps as many updates as the tree is deep, not as many as there are shards.
-            held = sync.forest(spec, [*held, *updates])
+            held = sync.join_siblings(spec, [*held, *updates])
         return held
 
 
@@ -161,7 +161,7 @@ class Watched:
 
 def operations(plan: Plan, device: str = "cpu", threads: int = 1) -> Any:
     """The operations of a plan: of a layer of a stack, above those that are learned already."""
-    backend, isa = platform.backend(plan.isa, device)
+    backend, isa = platform.backend(plan.platform, device)
 
     def make(spec: Spec) -> Any:
         return ops.make(spec, backend, threads, isa)

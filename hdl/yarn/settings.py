@@ -96,7 +96,7 @@ class Settings(BaseModel):
         SpecError
         """
         given = {name: value for name, value in fields.items() if value is not None}
-        if platform.class_of(platform.check(given.get("device", "cpu"))) == platform.CUDA:
+        if platform.device_class(platform.check(given.get("device", "cpu"))) == platform.CUDA:
             given.setdefault("gpus", 1)
         try:
             return cls(**given)

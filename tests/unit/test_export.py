@@ -10,8 +10,8 @@ from hdl.ops import Samples
 from hdl.ops.reference.dense import Reference
 from hdl.spec import Activation, Spec
 
-pytest.importorskip("onnx", reason="hdl[export] is not installed")
-runtime = pytest.importorskip("onnxruntime", reason="hdl[export] is not installed")
+pytest.importorskip("onnx", reason="hdl-hadoop[export] is not installed")
+runtime = pytest.importorskip("onnxruntime", reason="hdl-hadoop[export] is not installed")
 
 RNG = np.random.default_rng(7)
 X = RNG.uniform(0, 255, (23, 6)).astype(np.float32)

@@ -1,11 +1,14 @@
 """Publishing: whole or not at all, never over another, whoever else tries."""
 
+import errno
+import io
 import os
+import posixpath
 import threading
 
 import pytest
 
-from hdl import fs
+from hdl import fs, hdfs
 from hdl.errors import Unavailable
 
 
@@ -79,3 +82,94 @@ def test_remove_and_mkdir(tmp_path):
 def test_an_unknown_scheme_is_named():
     with pytest.raises(Unavailable, match="no file system for s3://"):
         fs.open("s3://bucket/key")
+
+
+class NameNode:
+    """As libhdfs shows a NameNode to an ordinary user, who is told below a file that permission is denied."""
+
+    def __init__(self):
+        self.held = {"/": None, "/data": None, "/closed": None}  # a folder's content is None
+
+    def get_path_info(self, path):
+        path = path.rstrip("/") or "/"
+        for above in self._above(path):
+            if above == "/closed" or self.held.get(above) is not None:
+                raise PermissionError(errno.EACCES, "permission denied")
+        if path not in self.held:
+            raise FileNotFoundError(errno.ENOENT, "no such file")
+        content = self.held[path]
+        kind = "directory" if content is None else "file"
+        return {"kind": kind, "name": path, "size": len(content or b"")}
+
+    def create_directory(self, path):
+        self.held |= dict.fromkeys([*self._above(path), path])
+
+    def open_file(self, path, mode):
+        assert mode == "w"
+        file = io.BytesIO()
+        write = file.write
+
+        def keep(content):
+            self.held[path] = file.getvalue() + bytes(content)
+            return write(content)
+
+        self.held[path], file.write = b"", keep
+        return file
+
+    def rename(self, old, new):
+        if self.held.get(new, b"?") is None:  # into the folder, as HDFS does
+            new = posixpath.join(new, posixpath.basename(old))
+        if new in self.held:
+            raise OSError(errno.EIO, "not renamed")
+        for path in [path for path in self.held if path == old or path.startswith(f"{old}/")]:
+            self.held[new + path[len(old) :]] = self.held.pop(path)
+
+    def delete(self, path, recursive):
+        for below in [each for each in self.held if each == path or each.startswith(f"{path}/")]:
+            del self.held[below]
+
+    def list_directory(self, path):
+        return [{"name": each} for each in self.held if each != "/" and posixpath.dirname(each) == path.rstrip("/")]
+
+    @staticmethod
+    def _above(path):
+        while path != "/":
+            path = posixpath.dirname(path)
+            yield path
+
+
+@pytest.fixture
+def namenode(monkeypatch):
+    made = NameNode()
+    monkeypatch.setattr(hdfs, "resolve", lambda path: (made, path.removeprefix("hdfs://") or "/"))
+    return made
+
+
+def test_an_ordinary_user_publishes_on_hdfs(namenode):
+    fs.publish("hdfs:///data/a", b"1")
+    with fs.publish_folder("hdfs:///data/b") as folder, open(f"{folder}/part", "wb") as file:
+        file.write(b"2")
+    fs.publish("hdfs:///root", b"3")
+    expected = {"/data/a": b"1", "/data/b/part": b"2", "/root": b"3"}
+    assert {path: content for path, content in namenode.held.items() if content is not None} == expected
+    for name in ("a", "b"):  # into the folder HDFS would rename
+        with pytest.raises(FileExistsError):
+            fs.publish(f"hdfs:///data/{name}", b"4")
+    assert {path: content for path, content in namenode.held.items() if content is not None} == expected
+
+
+def test_below_a_file_on_hdfs_is_nothing_and_a_closed_folder_is_said(namenode):
+    fs.publish("hdfs:///data/a", b"1")
+    for path in ("hdfs:///data/a/x", "hdfs:///data/a/x/y"):
+        assert not fs.exists(path)
+        assert not fs.isdir(path)
+        for call in (fs.open, fs.size, fs.list, fs.remove):
+            with pytest.raises(FileNotFoundError, match=path):
+                call(path)
+        with pytest.raises(FileNotFoundError, match="no such folder"):
+            fs.publish(path, b"2")
+    assert fs.glob("hdfs:///*/a/x") == []
+    for call in (fs.exists, fs.isdir, fs.open, fs.size, fs.list, fs.remove):
+        for path in ("hdfs:///closed/x", "hdfs:///closed/x/y"):
+            with pytest.raises(PermissionError, match=f"permission denied by HDFS: '{path}'"):
+                call(path)

@@ -16,7 +16,7 @@ from hdl.report import feature_pictures, gather, pictures
 from hdl.spec import Spec
 
 image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
-pytest.importorskip("matplotlib", reason="hdl[plot] is not installed")
+pytest.importorskip("matplotlib", reason="hdl-hadoop[plot] is not installed")
 pytest.importorskip("hdl._cpu")
 RNG = np.random.default_rng(3)
 

@@ -44,31 +44,31 @@ def offers(*found):
     ],
 )
 def test_what_all_have_is_chosen(device, found, kind):
-    assert platform.agreed(offers(*found), device) == kind
+    assert platform.negotiate(offers(*found), device) == kind
 
 
 def test_a_mix_is_refused_or_made_one_and_who_lacks_what_is_told():
     mixed = offers(("avx2", NONE), ("avx2", ""), ("avx2", "no PyCUDA"), ("avx2", NONE))
     without = f"worker 0, worker 3: {NONE}; worker 2: no PyCUDA"
     with pytest.raises(Unavailable) as error:
-        platform.agreed(mixed, "cuda")
+        platform.negotiate(mixed, "cuda")
     assert str(error.value) == f"device cuda: there is no GPU to use on {without}"
     told = []
-    assert platform.agreed(mixed, "auto", told.append) == "avx2"
+    assert platform.negotiate(mixed, "auto", told.append) == "avx2"
     assert told == [f"device auto: the CPU, as there is no GPU to use on {without}"]
-    assert platform.agreed(offers(("avx2", "")), "auto", told.append) == "cuda"
+    assert platform.negotiate(offers(("avx2", "")), "auto", told.append) == "cuda"
     assert len(told) == 1
 
 
 def test_gpus_that_round_otherwise_do_not_train_together():
     found = [(f"worker {n}", {"isa": "avx2", "gpu": "", "code": code}) for n, code in enumerate(("sm_90", "sm_80"))]
-    assert platform.agreed(found[:1], "cuda") == "cuda-sm_90"
+    assert platform.negotiate(found[:1], "cuda") == "cuda-sm_90"
     said = "their GPUs run different code, which gives different bytes (worker 0: sm_90; worker 1: sm_80)"
     with pytest.raises(Unavailable) as error:
-        platform.agreed(found, "cuda")
+        platform.negotiate(found, "cuda")
     assert str(error.value).endswith(said)
     told = []
-    assert platform.agreed(found, "auto", told.append) == "avx2"
+    assert platform.negotiate(found, "auto", told.append) == "avx2"
     assert told == [f"device auto: the CPU, as {said}"]
 
 
@@ -82,18 +82,18 @@ def test_a_training_goes_on_only_on_the_code_that_it_began_with(gpus):
 def test_what_a_worker_offers(gpus, monkeypatch):
     isa = platform.best_isa()
     gpus(1)
-    assert platform.offer("auto") == platform.offer("cuda") == {"isa": isa, "gpu": "", "code": "sm_90"}
-    assert platform.offer("cpu") == {"isa": isa, "gpu": ""}
+    assert platform.capabilities("auto") == platform.capabilities("cuda") == {"isa": isa, "gpu": "", "code": "sm_90"}
+    assert platform.capabilities("cpu") == {"isa": isa, "gpu": ""}
     with pytest.raises(Unavailable) as error:
-        platform.offer("cuda:1")
+        platform.capabilities("cuda:1")
     assert str(error.value) == f"device cuda:1, on {socket.gethostname()}: {NONE}"
     gpus(0)
-    assert platform.offer("auto") == {"isa": isa, "gpu": NONE}
+    assert platform.capabilities("auto") == {"isa": isa, "gpu": NONE}
     monkeypatch.setattr(devices, "why_not", lambda index=0: pytest.fail("nobody asked for a GPU"))
     for device in "cpu", "reference":
-        assert platform.offer(device) == {"isa": isa, "gpu": ""}
+        assert platform.capabilities(device) == {"isa": isa, "gpu": ""}
     with pytest.raises(SpecError, match="device: expected cpu"):
-        platform.offer("gpu")
+        platform.capabilities("gpu")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_what_a_worker_is_held_to(gpus, monkeypatch, kind, device, made):
 )
 def test_another_class_than_the_trainings_is_refused(gpus, kind, device):
     gpus(2)
-    made, asked = platform.class_of(kind), device.partition(":")[0]
+    made, asked = platform.device_class(kind), device.partition(":")[0]
     with pytest.raises(
         SpecError, match=f"given {device}; the training is on {made}, and {asked} would give other bytes"
     ):
@@ -161,10 +161,10 @@ def test_a_task_of_a_job_says_what_it_has(gpus, summarised):
     gpus(0)
     _, notes = task.sorted_out(summarised("auto"))
     told = []
-    assert task.agreed(notes, "auto", told.append) == platform.best_isa()
+    assert task.negotiate(notes, "auto", told.append) == platform.best_isa()
     assert told == [f"device auto: the CPU, as there is no GPU to use on {socket.gethostname()} (shards [0]): {NONE}"]
     gpus(1)
-    assert task.agreed(task.sorted_out(summarised("auto"))[1], "auto") == "cuda-sm_90"
+    assert task.negotiate(task.sorted_out(summarised("auto"))[1], "auto") == "cuda-sm_90"
 
 
 def test_a_task_without_the_gpu_that_was_asked_for_tells_the_driver(gpus, summarised):
@@ -185,13 +185,13 @@ def test_workers_on_yarn_agree_too():
 
     said = []
     crew = SimpleNamespace(settings=Settings.make(device="auto"), message=said.append, members=[member(0, "")])
-    assert MasterRunner(crew).isa() == "cuda-sm_90"
+    assert MasterRunner(crew).platform() == "cuda-sm_90"
     crew.members.append(member(1, NONE))
-    assert MasterRunner(crew).isa() == "avx2"
+    assert MasterRunner(crew).platform() == "avx2"
     assert said == [f"device auto: the CPU, as there is no GPU to use on worker 1 (node1): {NONE}"]
     crew.settings = Settings.make(device="cuda")
     with pytest.raises(Unavailable, match=r"device cuda: there is no GPU to use on worker 1 \(node1\): no NVIDIA"):
-        MasterRunner(crew).isa()
+        MasterRunner(crew).platform()
 
 
 @pytest.mark.parametrize(

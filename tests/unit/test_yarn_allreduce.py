@@ -47,7 +47,7 @@ def together(spec, updates, size, small):
 
     def one(mesh):
         own = range(mesh.rank * spec.shards // size, (mesh.rank + 1) * spec.shards // size)
-        held = sync.forest(spec, [updates[shard] for shard in own])
+        held = sync.join_siblings(spec, [updates[shard] for shard in own])
         return allreduce(mesh if size > 1 else None, spec, held, P, small)
 
     with ThreadPoolExecutor(size) as pool:

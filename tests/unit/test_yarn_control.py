@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-pytest.importorskip("zmq", reason="no pyzmq: pip install hdl[hadoop]")
-pytest.importorskip("cryptography", reason="no cryptography: pip install hdl[hadoop]")
+pytest.importorskip("zmq", reason="no pyzmq: pip install hdl-hadoop[hadoop]")
+pytest.importorskip("cryptography", reason="no cryptography: pip install hdl-hadoop[hadoop]")
 
 import zmq
 

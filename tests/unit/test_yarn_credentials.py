@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("zmq", reason="no pyzmq: pip install hdl[hadoop]")
-pytest.importorskip("cryptography", reason="no cryptography: pip install hdl[hadoop]")
+pytest.importorskip("zmq", reason="no pyzmq: pip install hdl-hadoop[hadoop]")
+pytest.importorskip("cryptography", reason="no cryptography: pip install hdl-hadoop[hadoop]")
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -62,7 +62,7 @@ def free(rank, number):
 def test_workers_begin_where_the_training_is(spec):
     weights = Weights(3, np.ones(2, np.float32), {})
     crew = WorkerGroup([free(0, 7), {"kind": "done", "rank": 1}, free(0, 8)], {0: [(8, 20)], 1: [(7, 10)]})
-    after, row = PeriodicMerge(crew, 40).turn(spec, weights)
+    after, row = PeriodicMerge(crew, 40).advance(spec, weights)
     assert crew.told == [[{"last": 40, "done": 6, "given": True}] * 2]
     assert (after.round, row["samples"], row["async"]["rounds"]) == (4, 30, [8, 6])
 
@@ -70,9 +70,9 @@ def test_workers_begin_where_the_training_is(spec):
 def test_a_newcomer_begins_where_the_fastest_is(spec):
     crew = WorkerGroup([free(0, 2)], {0: [(3, 20), (3, 40), (4, 60)], 1: [(2, 10), (3, 0)]})
     equaliser = PeriodicMerge(crew, 40)
-    after, _ = equaliser.turn(spec, Weights(0, np.ones(2, np.float32), {}))
+    after, _ = equaliser.advance(spec, Weights(0, np.ones(2, np.float32), {}))
     crew.said += [Lost([crew.members[1]], "gone"), free(0, 4)]
-    _, row = equaliser.turn(spec, after)
+    _, row = equaliser.advance(spec, after)
     assert [given["given"] for given in crew.told[1]] == [False, True]
     assert crew.told[1][1]["done"] == 3
     assert row["async"]["rounds"] == [4, 3]
@@ -82,5 +82,5 @@ def test_a_newcomer_begins_where_the_fastest_is(spec):
 def test_what_was_taken_before_another_was_lost_counts_in_full(spec):
     crew = WorkerGroup([free(0, 2)], {0: [(2, 20), (2, 25)], 1: [Lost([], "broken"), (1, 10)]})
     equaliser = PeriodicMerge(crew, 40)
-    _, row = equaliser.turn(spec, Weights(0, np.ones(2, np.float32), {}))
+    _, row = equaliser.advance(spec, Weights(0, np.ones(2, np.float32), {}))
     assert row["samples"] == 35

@@ -10,8 +10,8 @@ from contextlib import suppress
 
 import pytest
 
-pytest.importorskip("zmq", reason="no pyzmq: pip install hdl[hadoop]")
-pytest.importorskip("cryptography", reason="no cryptography: pip install hdl[hadoop]")
+pytest.importorskip("zmq", reason="no pyzmq: pip install hdl-hadoop[hadoop]")
+pytest.importorskip("cryptography", reason="no cryptography: pip install hdl-hadoop[hadoop]")
 
 from hdl import wire
 from hdl.errors import DeadlineError, WorkerError

@@ -15,7 +15,7 @@ from hdl import fs, step
 from hdl.driver import Outcome, Round, Stage, Started, begun
 from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
 from hdl.runners.base import Log, Progress, Replaced
-from hdl.runners.local_worker import error_from
+from hdl.runners.messages import error_from
 from hdl.spec import Spec, parse
 from hdl.table import Table, layers
 from hdl.yarn.client import client

@@ -239,18 +239,18 @@ def allreduce(mesh: Mesh | None, spec: Spec, updates: Sequence[Update], paramete
         pieces[fields["rank"]] = _like(own, tensors)
     if sorted(pieces) != list(range(mesh.size)):
         raise WorkerError(f"slices of ranks {sorted(pieces)}; expected all of {mesh.size}")
-    return sync.assembled([pieces[rank] for rank in range(mesh.size)])
+    return sync.concatenate_updates([pieces[rank] for rank in range(mesh.size)])
 
 
 def reduce_scatter(mesh: Mesh, spec: Spec, updates: Sequence[Update], parameters: int) -> Update:
     """The update of all shards on the slice that this worker owns."""
     spans = slices(parameters, mesh.size)
     outgoing = {
-        rank: [wire.encode_parts(sync.cut(update, *spans[rank])) for update in updates]
+        rank: [wire.encode_parts(sync.slice_update(update, *spans[rank])) for update in updates]
         for rank in range(mesh.size)
         if rank != mesh.rank
     }
-    mine = [sync.cut(update, *spans[mesh.rank]) for update in updates]
+    mine = [sync.slice_update(update, *spans[mesh.rank]) for update in updates]
     found = sync.complete(spec, [*mine, *_updates(mesh.exchange(outgoing, reuse=True))])
     # What joins nothing passes through as it came; the next exchange would overwrite it.
     return replace(found, tensors={name: np.array(tensor) for name, tensor in found.tensors.items()})

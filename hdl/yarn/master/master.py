@@ -21,7 +21,7 @@ from hdl.driver import Outcome
 from hdl.errors import HdlError
 from hdl.models import stack
 from hdl.runners.base import Job, Replaced
-from hdl.runners.local_worker import error_message
+from hdl.runners.messages import error_message
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import Secrets
 from hdl.yarn.dashboard.page import Page

@@ -1,6 +1,6 @@
 """The master's side of mode `async`: every n rounds of the fastest worker, all are made equal.
 
-A turn of the driver is such a period. The workers run on while the master collects, merges and hands out; one that has
+An advance of the driver is such a period. The workers run on while the master collects, merges and hands out; one that has
 done nothing since the last time does not count.
 """
 
@@ -35,7 +35,7 @@ class PeriodicMerge:
         self._before: dict[str, dict[str, float]] = {}  # sums at the last merge, by the container's name
         self._lives: dict[int, str] = {}  # who was given weights
 
-    def turn(self, spec: Spec, weights: Weights) -> tuple[Weights, dict[str, Any]]:
+    def advance(self, spec: Spec, weights: Weights) -> tuple[Weights, dict[str, Any]]:
         """Until the fastest has made its next n rounds: the merge of all, and its row."""
         first = True
         while True:

@@ -20,7 +20,7 @@ from hdl.data import FileSplit, Summary
 from hdl.errors import WorkerError
 from hdl.runners import platform
 from hdl.runners.base import Job, Notify, Plan, RoundRunner
-from hdl.runners.local_worker import plan_message
+from hdl.runners.messages import plan_message
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
 from hdl.yarn.comm.allreduce import slices
@@ -120,12 +120,12 @@ class MasterRunner(RoundRunner):
             hosts = [_hosts([portion for shard in own for portion in cuts[shard]]) for own in shards]
             self.crew.begin(shards, hosts, notify)
 
-    def isa(self) -> str:
+    def platform(self) -> str:
         offers = [
             (f"worker {member.rank} ({member.host})", {"isa": member.isa, "gpu": member.gpu, "code": member.code})
             for member in self.crew.members
         ]
-        return platform.agreed(offers, self.device, self.crew.message)
+        return platform.negotiate(offers, self.device, self.crew.message)
 
     def summarise(self) -> Summary:
         def collect() -> list[Summary]:
@@ -136,7 +136,7 @@ class MasterRunner(RoundRunner):
             ]
 
         found = self.crew.do("summarise", after=collect, stage="summarise")
-        return sync.fold(found, lambda a, b: a.join(b))
+        return sync.tree_reduce(found, lambda a, b: a.join(b))
 
     def prepare(self, plan: Plan) -> None:
         self._plan, self._equaliser = plan, None
@@ -167,14 +167,14 @@ class MasterRunner(RoundRunner):
         command |= {"central": True, "given": "slice", "keep": []}
         pieces = self.crew.do("round", lambda member: command, gift, collect, "round")
         self._told()
-        return [sync.assembled(pieces)]
+        return [sync.concatenate_updates(pieces)]
 
-    def turn(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
+    def advance(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
         """A round that the workers merge; they, and not the master, have its weights."""
         if spec.sync.mode == "async" and not evaluate_only:
             return self._equal(spec, weights)
         if spec.sync.mode == "gradient" and spec.optimizer.line_search:
-            return super().turn(spec, weights, evaluate_only)
+            return super().advance(spec, weights, evaluate_only)
         self.crew.faults.round = number = weights.round
 
         def fields(member: Member) -> dict[str, Any]:
@@ -206,10 +206,10 @@ class MasterRunner(RoundRunner):
         if self._equaliser is None:
             rounds = step.rounds(spec, self._plan.schema.samples)
             self._equaliser = PeriodicMerge(self.crew, rounds * spec.sync.equal)
-        turned = self._equaliser.turn(spec, weights)
-        if turned[0].round * spec.sync.equal >= self._equaliser.last:
+        advanced = self._equaliser.advance(spec, weights)
+        if advanced[0].round * spec.sync.equal >= self._equaliser.last:
             self._equaliser.stop()
-        return turned
+        return advanced
 
     def keep(self, weights: Weights) -> Weights:
         if isinstance(weights, RemoteWeights):

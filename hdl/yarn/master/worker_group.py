@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from hdl.errors import DeadlineError, HdlError, WorkerError
-from hdl.runners.local_worker import error_from
+from hdl.runners.messages import error_from
 from hdl.wire import Buffer
 from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control import Server

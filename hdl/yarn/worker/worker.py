@@ -30,7 +30,7 @@ from hdl.data import FileSplit, Options
 from hdl.errors import DeadlineError, HdlError
 from hdl.runners import platform
 from hdl.runners.base import Plan
-from hdl.runners.local_worker import error_message, read_plan
+from hdl.runners.messages import error_message, read_plan
 from hdl.runners.work import Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
@@ -189,7 +189,7 @@ class Worker:
             total = allreduce(self.mesh, spec, updates, size)
             merging = time.perf_counter()
             self.faults.at("merging")
-            after, row = sync.turn(spec, weights, [total], measured)
+            after, row = sync.advance(spec, weights, [total], measured)
             seconds["merge"] = time.perf_counter() - merging
             wanted = {number, after.round, *command["keep"]}
             self.held = {n: one for n, one in {**self.held, after.round: after}.items() if n in wanted}

@@ -1,4 +1,4 @@
-"""Files of answers and codes: CSV, Parquet and npy, written as a stream and published whole."""
+"""Files that a command writes: as a stream, published whole, here or on HDFS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hdl import fs
 from hdl.errors import SpecError
 from hdl.prediction_writer import SUFFIXES, Writer
 
-__all__ = ["SUFFIXES", "Writer", "check", "placing", "replacing"]
+__all__ = ["SUFFIXES", "Writer", "check", "placing", "put", "replacing"]
 
 
 def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: str = "--out ") -> None:
@@ -45,7 +45,7 @@ def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: 
 def placing(path: str) -> Iterator[BinaryIO]:
     """`replacing`, of a file on HDFS too: it is made here and sent whole; over an older one a reader may find none."""
     if not _remote(path):
-        with replacing(path) as file:
+        with replacing(path.removeprefix("file://")) as file:
             yield file
         return
     with tempfile.TemporaryFile(prefix="hdl-out-") as file:
@@ -54,6 +54,12 @@ def placing(path: str) -> Iterator[BinaryIO]:
         if fs.exists(path):
             fs.remove(path)
         fs.publish(path, lambda target: shutil.copyfileobj(file, target, 1 << 20))
+
+
+def put(path: str, content: bytes) -> None:
+    """Write a file over an older one: locally as a whole; elsewhere a reader may for a moment find none."""
+    with placing(path) as file:
+        file.write(content)
 
 
 def _remote(path: str) -> bool:
