@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hdl import ops as operations
 from hdl import optim, rng
 from hdl.errors import NonFinite
-from hdl.ops import Key, Progress, Result, Samples, Work, layout
+from hdl.ops import Key, Operations, Progress, Result, Samples, Work, layout
 from hdl.spec import Spec
 from hdl.sync import average, chains
 from hdl.sync.gradient import point
@@ -54,7 +54,7 @@ def train_shard(
     weights: Weights,
     shard: Shard,
     number: int,
-    ops: Any,
+    ops: Operations,
     progress: Progress | None = None,
     common: Samples | None = None,
     evaluate_only: bool = False,
@@ -72,7 +72,7 @@ def train_shard(
     shard : Shard
     number : int
         Of the shard, from 0.
-    ops : Reference, Core or Cuda
+    ops : Operations
     progress : function of (steps done, steps), optional
         A true answer stops the step: Interrupted.
     common : Samples, optional
@@ -98,14 +98,14 @@ def train_shards(
     spec: Spec,
     weights: Weights,
     shards: Mapping[int, Shard],
-    ops: Any,
+    ops: Operations,
     progress: Progress | None = None,
     common: Samples | None = None,
     evaluate_only: bool = False,
 ) -> list[Update]:
     """`train_shard` of several shards by their numbers; what one gives does not depend on the others.
 
-    Their mini-batches go side by side where the operations can do that (`hdl.ops.train_all`).
+    Their mini-batches go side by side where the operations can do that (`Operations.train_all`).
     """
     rounds = {
         number: _round(spec, weights, shard, number, ops, progress, common, evaluate_only)
@@ -120,7 +120,7 @@ def train_shards(
                 asked[number] = rounds[number].send(answer)
             except StopIteration as end:
                 updates[number] = end.value
-        found = operations.train_all(ops, [*asked.values()], spec.batch, progress) if asked else []
+        found = ops.train_all([*asked.values()], spec.batch, progress) if asked else []
         answers = dict(zip(asked, found, strict=True))
     return [updates[number] for number in shards]
 
@@ -130,7 +130,7 @@ def _round(
     weights: Weights,
     shard: Shard,
     number: int,
-    ops: Any,
+    ops: Operations,
     progress: Progress | None,
     common: Samples | None,
     evaluate_only: bool,
@@ -175,7 +175,7 @@ def _round(
     return Update(mode, weights.round, number, number + 1, tensors, sums, seconds)
 
 
-def _measure(ops: Any, w: NDArray, samples: Samples | None, progress: Progress | None) -> Result:
+def _measure(ops: Operations, w: NDArray, samples: Samples | None, progress: Progress | None) -> Result:
     """Cost and correct of w on all the samples, a block at a time."""
     total = Result()
     for low in range(0, 0 if samples is None else len(samples), _BLOCK):
@@ -184,7 +184,7 @@ def _measure(ops: Any, w: NDArray, samples: Samples | None, progress: Progress |
     return total
 
 
-def _fitness(ops: Any, w: NDArray, common: Samples | None, progress: Progress | None) -> float:
+def _fitness(ops: Operations, w: NDArray, common: Samples | None, progress: Progress | None) -> float:
     """Mean cost on the common samples: fitness is 1/cost."""
     if common is None or not len(common):
         raise ValueError("genetic mode needs the common samples")
@@ -193,7 +193,7 @@ def _fitness(ops: Any, w: NDArray, common: Samples | None, progress: Progress | 
 
 
 def _gradient(
-    spec: Spec, weights: Weights, samples: Samples, ops: Any, key: Key, progress: Progress | None,
+    spec: Spec, weights: Weights, samples: Samples, ops: Operations, key: Key, progress: Progress | None,
     particles: dict[str, NDArray],
 ) -> tuple[NDArray, Result]:  # fmt: skip
     """The gradient's statistics [Q] summed over the whole shard at the round's point; particles are overwritten."""
@@ -206,7 +206,7 @@ def _gradient(
 
 
 def _trial(
-    spec: Spec, ops: Any, w: NDArray, samples: Samples, rows: NDArray | None, progress: Progress | None
+    spec: Spec, ops: Operations, w: NDArray, samples: Samples, rows: NDArray | None, progress: Progress | None
 ) -> tuple[NDArray, Result]:
     """Summed gradient and result at a trial point; one too far out to be finite has an infinite cost."""
     try:
@@ -229,7 +229,7 @@ def _train(
         step = epoch * per_epoch + low
         taken = total.steps if spec.sync.mode == "genetic" else step
         lr = operations.rates(spec, step, high - low, per_epoch)
-        total += yield Work(w, rule, samples, order, lr, taken, key, particles)
+        total += yield Work(w, rule, samples, order, lr, taken, key, particles.get("chains"))
     return total
 
 
@@ -237,7 +237,7 @@ def _search(
     spec: Spec,
     w: NDArray,
     samples: Samples,
-    ops: Any,
+    ops: Operations,
     round: int,
     key: Key,
     progress: Progress | None,

@@ -78,7 +78,7 @@ def logs_(application: str, worker: str | None) -> None:
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 def attach_(application: str, no_report: bool, quiet: bool) -> None:
     """Follow an application as `hdl train` does, and tell its results. Ctrl-C only stops following."""
-    from hdl.cli.train import ENDS, finish
+    from hdl.cli.training import ENDS, finish
     from hdl.data import Options
     from hdl.yarn.client import client, follow
 

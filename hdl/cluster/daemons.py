@@ -16,7 +16,7 @@ import urllib.request
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from hdl.cluster import config, process
+from hdl.cluster import config, folders, process
 from hdl.cluster.assemble import DEFAULT_VERSION, hadoop_home, java_home, locked
 from hdl.cluster.process import Daemon
 from hdl.errors import DeadlineError, HdlError, SpecError
@@ -60,11 +60,13 @@ class Cluster:
     ports: dict[str, int]
     options: dict[str, int]
     daemons: dict[str, Daemon] = field(default_factory=dict)
+    superuser: str = field(default_factory=folders.this_user)
 
     @classmethod
     def start(
         cls, root: Path, *, version: str = DEFAULT_VERSION, datanodes: int = 1, nodemanagers: int = 1,
-        memory: int = 4096, vcores: int = 4, gpus: int = 0, seconds: float = START_SECONDS,
+        memory: int = 4096, vcores: int = 4, gpus: int = 0, superuser: str | None = None,
+        seconds: float = START_SECONDS,
     ) -> Cluster:  # fmt: skip
         """Start a cluster, or start one again over the data that its folder holds, and return when it is ready.
 
@@ -78,6 +80,9 @@ class Cluster:
             How many; number k of each goes by the name `config.node_host` (k).
         memory, vcores, gpus : int
             What one NodeManager offers, in MiB, virtual cores and GPUs; these are counted, and need not be there.
+        superuser : str, optional
+            HDFS's superuser, by whose name the daemons go. None: who starts the cluster, who then may do everything on
+            it. With another name they are an ordinary user, as on a company's cluster.
         seconds : float
             Deadline for the daemons to be ready; fetching the jars has its own.
 
@@ -105,12 +110,14 @@ class Cluster:
             options = {"datanodes": datanodes, "nodemanagers": nodemanagers, "memory": memory, "vcores": vcores,
                        "gpus": gpus}  # fmt: skip
             ports = config.free_ports(config.PORTS + config.node_ports(nodemanagers))
-            cluster = cls(root, version, home, ports, options)
+            cluster = cls(root, version, home, ports, options, superuser=superuser or folders.this_user())
             cluster._forget()
             config.write(cluster.conf, home, root, cluster.ports, options)
             try:
                 cluster._launch()
                 cluster.wait_ready(seconds)
+                folders.make(cluster.web()["namenode"], cluster.superuser)
+                cluster.add_user(os.environ.get("HADOOP_USER_NAME") or folders.this_user())
             except BaseException:
                 cluster.stop()
                 raise
@@ -131,7 +138,8 @@ class Cluster:
         except FileNotFoundError:
             raise SpecError(f"no cluster in {root}; `hdl cluster start --dir {root}` makes one") from None
         daemons = {name: Daemon(**values) for name, values in held["daemons"].items()}
-        return cls(root, held["version"], Path(held["home"]), held["ports"], held["options"], daemons)
+        superuser = held.get("superuser") or folders.this_user()
+        return cls(root, held["version"], Path(held["home"]), held["ports"], held["options"], daemons, superuser)
 
     @property
     def conf(self) -> Path:
@@ -204,6 +212,14 @@ class Cluster:
                 raise DeadlineError(f"the cluster in {self.root} was not ready within {seconds:g} s: {missing}")
             time.sleep(0.2)
 
+    def add_user(self, name: str) -> None:
+        """Make a user's home on HDFS, /user/NAME; one that exists is fine."""
+        self.own(f"/user/{name}", name)
+
+    def own(self, path: str, user: str) -> None:
+        """Give a folder on HDFS to a user; one that is not there is made, and closed to all others."""
+        folders.own(self.web()["namenode"], self.superuser, path, user)
+
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Send one daemon a signal; for tests of faults."""
         self.daemons[name].signal(number)
@@ -240,6 +256,7 @@ class Cluster:
 
     def _save(self) -> None:
         held = {"version": self.version, "home": str(self.home), "ports": self.ports, "options": self.options,
+                "superuser": self.superuser,
                 "daemons": {name: asdict(daemon) for name, daemon in self.daemons.items()}}  # fmt: skip
         new = self.root / "cluster.json.new"
         new.write_text(json.dumps(held, indent=1))
@@ -297,7 +314,7 @@ class Cluster:
         """A daemon's environment: nothing of the user's virtual environment, as on a real node."""
         kept = {name: os.environ[name] for name in ("HOME", "USER", "LANG", "TZ") if name in os.environ}
         path = f"{self.home / 'bin'}:/usr/local/bin:/usr/bin:/bin"
-        return kept | self.environment() | {"PATH": path}
+        return kept | self.environment() | {"PATH": path, "HADOOP_USER_NAME": self.superuser}
 
 
 def _ask(url: str) -> dict | None:

@@ -30,7 +30,19 @@ from hdl.runners import platform, splits
 from hdl.runners.base import Job
 from hdl.runners.hadoop import UBER, HadoopRunner, groups
 from hdl.runners.job import TASK_LOG, hadoop
-from hdl.runners.task import PREFIX, Order, Task, joined, negotiate, note_of, sorted_out, summary_of, told, versions_of
+from hdl.runners.task import (
+    PREFIX,
+    Order,
+    Task,
+    act_for_submitter,
+    joined,
+    negotiate,
+    note_of,
+    sorted_out,
+    summary_of,
+    told,
+    versions_of,
+)
 from hdl.table import Table
 
 try:
@@ -342,6 +354,7 @@ def _publish(order: Order, context: pipes.TaskContext, messages: list[bytes], ou
 
 def __main__() -> None:  # the name that `pydoop submit` calls
     """Runs one task; Hadoop tells which over a socket."""
+    act_for_submitter()
     factory = Factory(Mapper, Reducer, Combiner, Partitioner, Writer, Reader)
     pipes.run_task(factory, private_encoding=False, auto_serialize=False)
 

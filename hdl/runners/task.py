@@ -9,6 +9,7 @@ asked for it, an error that would be the same at any attempt.
 from __future__ import annotations
 
 import io
+import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -187,6 +188,16 @@ class Portioned(Watched):
         return [list(self.part)]
 
 
+def act_for_submitter() -> None:
+    """Let HDFS know this task by the name of the job's submitter, for the virtual machine that is started later.
+
+    Where nobody has to prove who they are, YARN's usual executor runs all containers as the NodeManager's own user, to
+    whom the submitter's files are closed. With Kerberos Hadoop does not look at this name.
+    """
+    if "CONTAINER_ID" in os.environ and os.environ.get("USER"):  # YARN sets both
+        os.environ.setdefault("HADOOP_USER_NAME", os.environ["USER"])
+
+
 def start(order: Order) -> tuple[Plan, Weights, dict[str, Any]]:
     """What a round starts from, and how the data is read: of the driver's files, or of a table's."""
     folder, options = order.table, order.options
@@ -294,7 +305,7 @@ def summary_of(parts: Iterable[bytes], shards: int) -> Summary:
 
 
 def negotiate(notes: Iterable[dict[str, Any]], device: str, tell: Callable[[str], Any] = lambda text: None) -> str:
-    """The platform that all tasks have, from the notes of those that summarised; raises as `platform.negotiate` does."""
+    """Agree on a platform, from the notes of the tasks that summarised; raises as `platform.negotiate` does."""
     offers = [(f"{note['host']} (shards {note['shards']})", note) for note in notes if note["kind"] == "map"]
     return platform.negotiate(offers, device, tell)
 

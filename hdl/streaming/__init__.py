@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from hdl.data import FileSplit, Options, Source
 from hdl.errors import DataError, HdlError, SpecError
-from hdl.runners.task import Order
+from hdl.runners.task import Order, act_for_submitter
 from hdl.runners.typed import Typed
 
 HEAD = "head"  # the dataset's first lines: a shard without a header reads as the whole does
@@ -120,6 +120,7 @@ class Reporter:
 
 def script(main: Callable[[list[str]], None]) -> None:
     """Runs a script; an error of hdl ends it with its message and its exit status."""
+    act_for_submitter()
     try:
         main(sys.argv[1:])
     except HdlError as error:

@@ -1,4 +1,8 @@
-"""One real Hadoop for all tests of this folder: two DataNodes and two NodeManagers on loopback, purged at the end."""
+"""One real Hadoop for all tests of this folder: two DataNodes and two NodeManagers on loopback, purged at the end.
+
+Three users are on it, as on a company's: HDFS's superuser, as whom the daemons go; an ordinary one, as whom the tests
+do; and the one who runs the tests, as whom YARN runs containers, and who may not even look into the others' folders.
+"""
 
 import importlib.util
 import os
@@ -14,6 +18,7 @@ import pytest
 from hdl import envpack
 from hdl.cluster.daemons import Cluster
 
+SUPERUSER, USER = "hdfs", "ada"
 MISSING = [tool for tool in ("java", "mvn") if not shutil.which(tool)]
 
 
@@ -31,14 +36,18 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    """A running cluster; this process and what it starts use it."""
+    """A running cluster; this process and what it starts use it, as an ordinary user."""
     mine = os.environ.get("HDL_TEST_CLUSTER")  # the folder of one that runs, while tests are written
     if mine:
         started = Cluster.load(Path(mine))
     else:
-        started = Cluster.start(tmp_path_factory.mktemp("cluster"), datanodes=2, nodemanagers=2, seconds=600)
+        started = Cluster.start(
+            tmp_path_factory.mktemp("cluster"), datanodes=2, nodemanagers=2, superuser=SUPERUSER, seconds=600
+        )
+    started.add_user(USER)
+    started.own("/tests", USER)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in started.environment().items():
+        for name, value in {**started.environment(), "HADOOP_USER_NAME": USER}.items():
             patch.setenv(name, value)
         yield started
     if not mine:
@@ -67,6 +76,16 @@ def run(cluster):
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def admin(cluster, run):
+    """`admin("safemode", "enter")`: a command of `hdfs dfsadmin`, by the superuser."""
+
+    def admin(command, *arguments):
+        run("hdfs", "dfsadmin", f"-{command}", *arguments, HADOOP_USER_NAME=cluster.superuser)
+
+    return admin
 
 
 @pytest.fixture

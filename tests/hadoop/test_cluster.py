@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 import urllib.request
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hdl.cluster import assemble, cli, config, process
+from hdl import fs
+from hdl.cluster import assemble, cli, config, folders, process
 from hdl.cluster.daemons import Cluster
 from hdl.errors import DeadlineError, HdlError, SpecError
 
@@ -31,6 +33,28 @@ def test_it_is_ready_and_every_node_is_there(cluster):
         assert [name.split(":")[0] for name in status[kind]] == ["127.0.0.2", "localhost"]
     assert len(status["daemons"]) == 7
     assert all(daemon["alive"] for daemon in status["daemons"].values())
+
+
+def test_its_user_is_an_ordinary_one(cluster):
+    """Or the tests would not see what a superuser alone may do."""
+    assert os.environ["HADOOP_USER_NAME"] not in (cluster.superuser, folders.this_user())
+    with pytest.raises(PermissionError):
+        fs.mkdir("hdfs:///nobody-but-the-superuser-makes-this")
+    for path in ("/tmp", "/user"):
+        assert fs.exists(f"hdfs://{path}")
+    script = f"from hdl import fs; fs.list('hdfs:///user/{os.environ['HADOOP_USER_NAME']}')"
+    mine = {name: value for name, value in os.environ.items() if name != "HADOOP_USER_NAME"}
+    # Nor does the one who runs the containers see what is the user's.
+    done = subprocess.run([sys.executable, "-c", script], env=mine, capture_output=True, text=True, check=False)
+    assert "PermissionError" in done.stderr
+
+
+def test_who_starts_one_is_its_superuser_unless_another_is_named(tmp_path):
+    made = fake(tmp_path, "pass")
+    assert made.superuser == made._clean()["HADOOP_USER_NAME"] == folders.this_user()
+    made.superuser = "hdfs"
+    made._save()
+    assert Cluster.load(tmp_path)._clean()["HADOOP_USER_NAME"] == "hdfs"
 
 
 def test_every_port_is_on_loopback_but_the_shuffles(cluster):

@@ -115,14 +115,14 @@ def test_a_datanode_that_dies_with_two_replicas_is_not_missed(cluster, data, exp
         cluster.wait_ready(300)
 
 
-def test_a_namenode_in_safe_mode_for_30_seconds_is_waited_for(run, data, expected, folder, archive):
+def test_a_namenode_in_safe_mode_for_30_seconds_is_waited_for(admin, data, expected, folder, archive):
     timers, began = [], []
 
     def enter(event):
         if isinstance(event, Round) and not timers:
-            run("hdfs", "dfsadmin", "-safemode", "enter")
+            admin("safemode", "enter")
             began.append(time.monotonic())
-            timers.append(threading.Timer(30, run, ("hdfs", "dfsadmin", "-safemode", "leave")))
+            timers.append(threading.Timer(30, admin, ("safemode", "leave")))
             timers[0].start()
 
     try:
@@ -133,17 +133,17 @@ def test_a_namenode_in_safe_mode_for_30_seconds_is_waited_for(run, data, expecte
     assert signatures(f"{folder}/model") == expected
 
 
-def test_a_quota_hit_while_publishing_leaves_the_last_version_and_resumes(run, data, expected, folder, archive):
+def test_a_quota_hit_while_publishing_leaves_the_last_version_and_resumes(admin, data, expected, folder, archive):
     table = f"{folder}/model"
 
     def limit(event):
         if isinstance(event, Started):
-            run("hdfs", "dfsadmin", "-setSpaceQuota", "1k", table)
+            admin("setSpaceQuota", "1k", table)
 
     with pytest.raises(TableError, match=r"v00000001.*quota"):
         train(data, table, RUNNERS["mapreduce"](archive=archive, settings=QUIET), on_event=limit, **FIELDS)
     assert Table(table).numbers() == [0]
-    run("hdfs", "dfsadmin", "-clrSpaceQuota", table)
+    admin("clrSpaceQuota", table)
     train(data, table, RUNNERS["mapreduce"](archive=archive, settings=QUIET), resume=True)
     assert signatures(table) == expected
 

@@ -67,6 +67,26 @@ def test_what_is_not_there(folder):
         fs.open(folder)
 
 
+def test_below_a_file_is_nothing(folder):
+    """A NameNode tells everybody but its superuser that permission is denied there."""
+    fs.publish(f"{folder}/a", b"1")
+    for path in (f"{folder}/a/x", f"{folder}/a/x/y"):
+        assert not fs.exists(path)
+        assert not fs.isdir(path)
+        with pytest.raises(FileNotFoundError):
+            fs.open(path)
+        with pytest.raises(FileNotFoundError, match="no such folder"):
+            fs.publish(path, b"2")
+    assert fs.glob(f"{folder}/*/x") == []
+
+
+def test_what_another_user_keeps_is_closed(cluster, folder):
+    cluster.own("/tests-other", "bob")
+    for call in (fs.list, fs.remove, lambda path: fs.open(f"{path}/x"), lambda path: fs.publish(f"{path}/x", b"")):
+        with pytest.raises(PermissionError, match="permission denied by HDFS"):
+            call("hdfs:///tests-other")
+
+
 def test_a_taken_name_is_never_replaced(folder):
     fs.publish(f"{folder}/a", b"first")
     fs.mkdir(f"{folder}/b")
@@ -106,8 +126,9 @@ def test_a_failing_writer_leaves_nothing(folder):
     assert fs.list(folder) == []
 
 
-def test_what_is_published_at_the_root(folder):
+def test_what_is_published_at_the_root(cluster, folder):
     name = f"hdfs:///{folder.rsplit('/', 1)[1]}-root"
+    cluster.own("/", os.environ["HADOOP_USER_NAME"])
     try:
         with fs.publish_folder(f"{name}-folder") as local:
             Path(local, "part").write_bytes(b"x")
@@ -121,6 +142,7 @@ def test_what_is_published_at_the_root(folder):
         for path in (name, f"{name}-folder"):
             if fs.exists(path):
                 fs.remove(path)
+        cluster.own("/", cluster.superuser)
     assert not [each for each in fs.list("hdfs:///") if each.startswith(".")]
 
 
@@ -171,19 +193,19 @@ def test_hosts_are_those_of_the_blocks(folder, run, tmp_path):
     assert sorted(fs.hosts(f"{folder}/both", 0, 1)) == ["127.0.0.2", "localhost"]
 
 
-def test_a_quota_is_said_and_the_name_stays_free(folder, run):
+def test_a_quota_is_said_and_the_name_stays_free(folder, admin):
     path = folder.removeprefix("hdfs://")
-    run("hdfs", "dfsadmin", "-setSpaceQuota", "1m", path)
+    admin("setSpaceQuota", "1m", path)
     with pytest.raises(OSError, match="quota") as caught:
         fs.publish(f"{folder}/a", bytes(3_000_000))
     assert caught.value.errno == errno.EDQUOT
     assert caught.value.filename == f"{folder}/a"
     assert fs.list(folder) == []
-    run("hdfs", "dfsadmin", "-clrSpaceQuota", path)
+    admin("clrSpaceQuota", path)
 
 
-def test_safe_mode_is_waited_for_or_said(folder, run, monkeypatch):
-    run("hdfs", "dfsadmin", "-safemode", "enter")
+def test_safe_mode_is_waited_for_or_said(folder, admin, monkeypatch):
+    admin("safemode", "enter")
     monkeypatch.setattr(libhdfs, "SAFE_MODE_SECONDS", 0.0)
     try:
         with pytest.raises(OSError, match="safe mode") as caught:
@@ -194,10 +216,10 @@ def test_safe_mode_is_waited_for_or_said(folder, run, monkeypatch):
             waiting = pool.submit(fs.publish, f"{folder}/b", b"1")
             time.sleep(1)
             assert not waiting.done()
-            run("hdfs", "dfsadmin", "-safemode", "leave")
+            admin("safemode", "leave")
             waiting.result(timeout=30)
     finally:
-        run("hdfs", "dfsadmin", "-safemode", "leave")
+        admin("safemode", "leave")
     assert fs.list(folder) == ["b"]
 
 

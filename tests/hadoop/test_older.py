@@ -1,5 +1,6 @@
 """The older Hadoop that we support: a training by each runner, with the local runner's bytes."""
 
+import os
 import re
 import sys
 
@@ -15,11 +16,13 @@ HDL = [sys.executable, "-m", "hdl"]
 
 
 @pytest.fixture(scope="module", params=OLDER)
-def older(request, tmp_path_factory):
+def older(cluster, request, tmp_path_factory):
     """What a process needs to use a cluster of that version; commands do, as this one holds on to its own cluster."""
     started = Cluster.start(
-        tmp_path_factory.mktemp("older") / "c", version=request.param, datanodes=2, nodemanagers=2, seconds=600
-    )
+        tmp_path_factory.mktemp("older") / "c", version=request.param, datanodes=2, nodemanagers=2,
+        superuser=cluster.superuser, seconds=600,
+    )  # fmt: skip
+    started.own("/older", os.environ["HADOOP_USER_NAME"])
     yield started.environment()
     started.stop(purge=True)
 
@@ -31,12 +34,12 @@ def test_both_runners_train_on_it_to_the_local_runners_bytes(run, older, tmp_pat
         x, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
         lines = [",".join(map(str, (*row, label))) + "\n" for row, label in zip(x.round(4), y, strict=True)]
         (tmp_path / f"data/part-{number:05d}.csv").write_text("".join(lines))
-    run("hadoop", "fs", "-put", tmp_path / "data", "/data", **older)
+    run("hadoop", "fs", "-put", tmp_path / "data", "/older/data", **older)
     archive = run(*HDL, "env", "pack", "--upload", **older).stdout.strip()
     found = {}
     for runner in "local", "mapreduce", "streaming":
-        said = run(*HDL, "train", "hdfs:///data", "--out", f"hdfs:///{runner}", "--runner", runner, "--shards", 3,
-                   "--net", "3-8-2", "--epochs", 2, "--validation", 0.2, "--no-report", "--quiet",
+        said = run(*HDL, "train", "hdfs:///older/data", "--out", f"hdfs:///older/{runner}", "--runner", runner,
+                   "--shards", 3, "--net", "3-8-2", "--epochs", 2, "--validation", 0.2, "--no-report", "--quiet",
                    HDL_NODE_ARCHIVE=archive, **older).stdout  # fmt: skip
         found[runner] = re.search(r"sha256\s+(\w{64})", said)[1]
     assert found["mapreduce"] == found["streaming"] == found["local"]

@@ -256,13 +256,13 @@ def test_a_datanode_is_killed(train, cluster, again):
 
 
 @thrice
-def test_safe_mode_is_waited_for(train, run, again):
+def test_safe_mode_is_waited_for(train, admin, again):
     training = train(rounds=60)
     training.reach(3)
     began = time.monotonic()
-    run("hdfs", "dfsadmin", "-safemode", "enter")
+    admin("safemode", "enter")
     try:
         time.sleep(10)
     finally:
-        run("hdfs", "dfsadmin", "-safemode", "leave")
+        admin("safemode", "leave")
     train.ends(f"safe mode for {time.monotonic() - began:.0f} s")

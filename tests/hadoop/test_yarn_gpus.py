@@ -13,14 +13,19 @@ pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
 pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
 pytestmark = pytest.mark.full  # a cluster of its own
 
-DATA = "hdfs:///data.csv"
+SUPERUSER, USER = "hdfs", "ada"
+DATA = "hdfs:///gpus/data.csv"
 SMALL = ["--net", "0-4-0", "--epochs", "1", "--worker-memory", "512m", "--master-memory", "640m", "--no-report"]
 
 
 @pytest.fixture(scope="module")
 def gpus(tmp_path_factory):
     """A cluster of two nodes, each of which says that it has one GPU."""
-    started = Cluster.start(tmp_path_factory.mktemp("gpus"), nodemanagers=2, memory=3072, gpus=1, seconds=600)
+    started = Cluster.start(
+        tmp_path_factory.mktemp("gpus"), nodemanagers=2, memory=3072, gpus=1, superuser=SUPERUSER, seconds=600
+    )
+    started.add_user(USER)
+    started.own("/gpus", USER)
     yield started
     started.stop(purge=True)
 
@@ -28,7 +33,7 @@ def gpus(tmp_path_factory):
 @pytest.fixture(scope="module")
 def call(gpus):
     """`call(*command)`: the finished command, as a user of the cluster; CUDA finds no GPU, whatever there is."""
-    common = {"HDL_NODE_PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
+    common = {"HDL_NODE_PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": "", "HADOOP_USER_NAME": USER}
 
     def call(*command, **environment):
         words = [str(word) for word in command]
@@ -48,7 +53,7 @@ def train(call, request):
     """`train(workers, *flags)`: `hdl train` on YARN, with a table of its own."""
 
     def train(workers, *flags, **environment):
-        table = f"hdfs:///{request.node.name.replace('[', '-').replace(']', '')}"
+        table = f"hdfs:///gpus/{request.node.name.replace('[', '-').replace(']', '')}"
         command = [sys.executable, "-m", "hdl", "train", DATA, "--out", table, "--runner", "yarn", *SMALL]
         done = call(*command, "--workers", workers, *flags, **environment)
         there = call("hadoop", "fs", "-test", "-e", table).returncode == 0

@@ -43,7 +43,7 @@ LAYERS = {
     "resume": BASE | {"data"},
     "driver": BASE | STEP | {"publisher", "resume", "metrics_log", "runners"},
     "predict": BASE | {"devices", "ops", "models", "data", "fs", "table"},
-    "grid": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
+    "search": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
     "cluster": BASE,
@@ -60,11 +60,12 @@ ROOMS = {
     "settings": set(),
     "protocol": set(),
     "process": set(),
+    "process": set(),
     "comm": {"settings", "protocol"},
     "resource_manager": {"settings", "protocol", "comm"},
-    "worker": {"settings", "protocol", "process", "comm"},
+    "worker": {"settings", "protocol", "comm", "resource_manager", "process"},
     "dashboard": {"settings", "protocol"},
-    "master": {"settings", "protocol", "process", "comm", "resource_manager", "dashboard"},
+    "master": {"settings", "protocol", "comm", "resource_manager", "worker", "dashboard", "process"},
     "client": {"settings", "protocol", "comm", "resource_manager"},
 }
 # What only some may import, wherever the import stands.

@@ -118,7 +118,7 @@ def test_the_wheel_holds_the_core_and_no_sources(built):
         if name.endswith((".pyx", ".c", ".h", ".cu", ".cuh")) or name.startswith(("tests/", "csrc/"))
     ]
     for isa in ["generic", "avx2", "avx512"] if os.uname().machine == "x86_64" else ["generic"]:
-        assert f"hdl_activate_{isa}".encode() in kernels
+        assert f"hdl_kernels_{isa}".encode() in kernels
 
 
 @pytest.mark.full
