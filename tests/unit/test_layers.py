@@ -60,7 +60,6 @@ ROOMS = {
     "settings": set(),
     "protocol": set(),
     "process": set(),
-    "process": set(),
     "comm": {"settings", "protocol"},
     "resource_manager": {"settings", "protocol", "comm"},
     "worker": {"settings", "protocol", "comm", "resource_manager", "process"},
