@@ -1,7 +1,7 @@
 """The master's side of mode `async`: every n rounds of the fastest worker, all are made equal.
 
-An advance of the driver is such a period. The workers run on while the master collects, merges and hands out; one that has
-done nothing since the last time does not count.
+An advance of the driver is such a period. The workers run on while the master collects, merges and hands out; one
+that has done nothing since the last time does not count.
 """
 
 from __future__ import annotations
