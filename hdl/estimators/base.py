@@ -56,7 +56,7 @@ class Learner(BaseEstimator):
         else:
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _make(self, spec: Spec) -> Any:
+    def _make(self, spec: Spec) -> ops.Operations:
         """The operations of a spec, on the device that the parameters name."""
         return ops.make(spec, devices.resolve(self.device), threads(self.n_jobs))
 

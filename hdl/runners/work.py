@@ -87,7 +87,7 @@ class Host:
         if plan.spec.sync.mode == "genetic":
             self.common = common_samples(plan)
 
-    def operations(self, plan: Plan) -> Any:
+    def operations(self, plan: Plan) -> ops.Operations:
         """What computes."""
         return operations(plan, self.device, self.threads)
 
@@ -159,11 +159,11 @@ class Watched:
             yield block
 
 
-def operations(plan: Plan, device: str = "cpu", threads: int = 1) -> Any:
+def operations(plan: Plan, device: str = "cpu", threads: int = 1) -> ops.Operations:
     """The operations of a plan: of a layer of a stack, above those that are learned already."""
     backend, isa = platform.backend(plan.platform, device)
 
-    def make(spec: Spec) -> Any:
+    def make(spec: Spec) -> ops.Operations:
         return ops.make(spec, backend, threads, isa)
 
     return predict.operations(plan.spec, make, predict.layers_below(plan.spec, Table(plan.table)))

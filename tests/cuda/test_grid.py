@@ -130,6 +130,7 @@ def test_one_that_diverges_or_ends_sooner_leaves_the_others_as_they_are(capfd, d
     assert Table(str(alone)).read(Table(str(alone)).best()).signature == results["lr=0.01_epochs=4"].sha256
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_stopped_it_keeps_whole_versions_and_goes_on_to_the_same_bytes(capfd, data, tmp_path, monkeypatch):
     train(capfd, data, "--out", tmp_path / "whole", *FIELDS, *GRID)
     from hdl.cli import search_progress

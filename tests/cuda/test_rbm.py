@@ -159,8 +159,7 @@ def test_nets_side_by_side_get_the_bytes_that_they_get_alone(device, part):
     for number, n in enumerate((30, 7)):
         w, state = make_weights(spec, number).astype(np.float32), np.zeros((2, 12 * 6 + 5), np.float32)
         chains, lr, order = make_chains(spec, number), np.full(ops.steps(n, 8), 0.02, np.float32), np.arange(n)
-        own = {"chains": chains.copy()}
-        together.append(ops.Work(w.copy(), state.copy(), v, order, lr, number, Key(1, 2, number), own))
+        together.append(ops.Work(w.copy(), state.copy(), v, order, lr, number, Key(1, 2, number), chains.copy()))
         result = core.train(w, state, v, order, 8, lr, number, Key(1, 2, number), chains=chains)
         alone.append((w.tobytes(), state.tobytes(), chains.tobytes(), result))
     results = core.train_all(together, 8)

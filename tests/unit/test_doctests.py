@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hdl.errors import Unavailable
+
 HDL = Path(__file__).resolve().parents[2] / "hdl"
 OPTIONAL = {"cryptography", "jpype", "matplotlib", "onnx", "onnxruntime", "pycuda", "pydoop", "scipy", "sklearn", "zmq"}
 LEAST = 125  # examples in all; fewer, and something hides them
@@ -37,6 +39,8 @@ def test_examples(path, tmp_path, monkeypatch):
         if (error.name or "").partition(".")[0] not in OPTIONAL | ({name} if path.suffix == ".pyx" else set()):
             raise
         pytest.skip(f"{error.name} is not installed")
+    except Unavailable as error:
+        pytest.skip(str(error))
     said: list[str] = []
     tests = doctest.DocTestFinder().find(module, name)
     for test in tests:

@@ -219,6 +219,7 @@ def test_what_is_there_is_never_touched_unasked(data, capfd, tmp_path):
     assert set(kept(out)) == {"lr=0.2"}
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_leaves_whole_versions_and_the_grid_goes_on(whole, data, capfd, tmp_path, workers):
     """Killed in the second combination: slowed down, so that it is not over before."""
@@ -304,6 +305,7 @@ def test_only_what_is_wrong_with_all_ends_the_search():
             search(error)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_waits_for_all_that_are_trained_side_by_side():
     """Otherwise --resume would begin while an older training still writes."""
     stop, all_are_there, ended = threading.Event(), threading.Barrier(3), []

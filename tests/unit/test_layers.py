@@ -61,11 +61,12 @@ LAYERS = {
 ROOMS = {
     "settings": set(),
     "protocol": set(),
+    "process": set(),
     "comm": {"settings", "protocol"},
     "resource_manager": {"settings", "protocol", "comm"},
-    "worker": {"settings", "protocol", "comm", "resource_manager"},
+    "worker": {"settings", "protocol", "comm", "resource_manager", "process"},
     "dashboard": {"settings", "protocol"},
-    "master": {"settings", "protocol", "comm", "resource_manager", "worker", "dashboard"},
+    "master": {"settings", "protocol", "comm", "resource_manager", "worker", "dashboard", "process"},
     "client": {"settings", "protocol", "comm", "resource_manager"},
 }
 # What only some may import, wherever the import stands.

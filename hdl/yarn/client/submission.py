@@ -71,16 +71,16 @@ def put_task_config(conf: Any, folder: str, content: bytes) -> None:
 
 
 def fill(context: Any, conf: Any, settings: Settings, folder: str) -> None:
-    """Fill the submission context: all that YARN is told of the application."""
-    from hdl.yarn.comm.credentials import Secrets
+    """Everything that YARN is told of the application."""
+    from hdl.yarn.comm.credentials import Credentials
 
     files = {}
     if settings.archive:
         files[UNPACKED] = launch.resource(conf, settings.archive, archive=True)
     variables = launch.environment(settings, bool(settings.archive), 1)
-    command = launch.command(launch.python_of(settings), "hdl.yarn.master", [folder])
-    credentials = java.secret_bytes(Secrets.make().to_dict(), _file_tokens(conf))
-    context.setAMContainerSpec(launch.context(command, variables, files, credentials))
+    words = launch.command(launch.python_of(settings), "hdl.yarn.master", [folder])
+    credentials = java.secret_bytes(Credentials.make().to_dict(), _file_tokens(conf))
+    context.setAMContainerSpec(launch.context(words, variables, files, credentials))
     context.setApplicationName(settings.name)
     context.setApplicationType(TYPE)
     context.setResource(launch.capability(settings.master_memory, MASTER_VCORES))

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from hdl.yarn.comm.control import Server
-from hdl.yarn.comm.credentials import Secrets
+from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.resource_manager.resources import Container, Ended, Resources
 from hdl.yarn.settings import CONTROL
 
@@ -26,7 +26,7 @@ class Containers:
     resources : Resources
     server : Server
         A worker is admitted when its container is launched.
-    secrets : Secrets
+    secrets : Credentials
     relax_seconds : float
         Wait for a container on the hosts asked for before any other will do.
     left : list of Container
@@ -41,7 +41,7 @@ class Containers:
     """
 
     def __init__(
-        self, resources: Resources, server: Server, secrets: Secrets, relax_seconds: float,
+        self, resources: Resources, server: Server, secrets: Credentials, relax_seconds: float,
         left: Sequence[Container] = (),
     ):  # fmt: skip
         self.resources, self.server, self.secrets = resources, server, secrets
