@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hdl import ops as operations
 from hdl import optim, rng
 from hdl.errors import NonFinite
-from hdl.ops import Key, Progress, Result, Samples, Work, layout
+from hdl.ops import Key, Operations, Progress, Result, Samples, Work, layout
 from hdl.spec import Spec
 from hdl.sync import average, chains
 from hdl.sync.gradient import point
@@ -24,7 +24,6 @@ from hdl.wire import Update, Weights
 
 if TYPE_CHECKING:
     from hdl.data import Shard
-    from hdl.ops import Operations
 
 __all__ = ["Update", "Weights", "rounds", "train_shard", "train_shards"]
 
@@ -259,7 +258,7 @@ def _minibatches(
         step = epoch * per_epoch + low
         taken = done if spec.sync.mode == "genetic" else step
         lr = operations.rates(spec, step, high - low, per_epoch)
-        yield Work(w, rule, samples, order, lr, taken, key, **particles)
+        yield Work(w, rule, samples, order, lr, taken, key, particles.get("chains"))
         done += high - low
 
 

@@ -40,8 +40,10 @@ LAYERS = {
     "yarn": BASE | STEP | {"runners", "driver", "report"},  # of the report the pieces of its page alone: see below
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
-    "resume": BASE | {"data"},
-    "driver": BASE | STEP | {"publisher", "resume", "metrics_log", "runners"},
+    "resume": BASE | {"data", "table"},
+    "common_samples": BASE | {"data", "fs", "table"},
+    "stack": BASE | {"models", "table"},
+    "driver": BASE | STEP | {"publisher", "resume", "common_samples", "stack", "metrics_log", "runners"},
     "predict": BASE | {"devices", "ops", "models", "data", "fs", "table"},
     "search": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "export": BASE | {"predict", "models", "data", "ops"},
