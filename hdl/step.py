@@ -46,7 +46,7 @@ def rounds(spec: Spec, samples: int) -> int:
     if spec.sync.unit == "epochs":
         return -(-spec.epochs // every)
     per_shard = max(1, round(samples * (1 - spec.validation) / spec.shards))
-    return -(-spec.epochs * operations.steps(per_shard, spec.batch) // every)
+    return -(-spec.epochs * operations.steps(per_shard, spec.batch_size) // every)
 
 
 def train_shard(
@@ -114,7 +114,7 @@ def train_shards(
     under_way = rounds
     while under_way:
         works = {shard: work for shard in under_way if (work := next(shard.works, None)) is not None}
-        results = ops.train_all([*works.values()], spec.batch, progress) if works else []
+        results = ops.train_all([*works.values()], spec.batch_size, progress) if works else []
         for shard, result in zip(works, results, strict=True):
             shard.seen += result
         under_way = [*works]
@@ -206,7 +206,9 @@ class _ShardRound:
 def _measure(ops: Operations, w: NDArray, samples: Samples | None, progress: Progress | None) -> Result:
     """Cost and correct of w on all the samples, a block at a time."""
     total = Result()
-    for low in range(0, 0 if samples is None else len(samples), _BLOCK):
+    if samples is None:
+        return total
+    for low in range(0, len(samples), _BLOCK):
         order = np.arange(low, min(low + _BLOCK, len(samples)))
         total += ops.forward(w, samples, order, progress)[1]
     return total
@@ -250,10 +252,10 @@ def _minibatches(
     """Yields the round's mini-batches, those of one epoch at a time; w [P], rule [S, P] and particles are overwritten
     when they are trained on."""
     n, done = len(samples), 0
-    per_epoch = operations.steps(n, spec.batch)
+    per_epoch = operations.steps(n, spec.batch_size)
     for epoch, low, high in _slices(spec, key.round, per_epoch):
         order = rng.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
-        order = order[low * spec.batch : high * spec.batch]
+        order = order[low * spec.batch_size : high * spec.batch_size]
         # In genetic mode the rule's state starts anew each round; Adam's correction counts from there.
         step = epoch * per_epoch + low
         taken = done if spec.sync.mode == "genetic" else step
@@ -277,13 +279,13 @@ def _search(
     ceil(round's mini-batches / iterations); the search starts anew on each.
     """
     total, n = Result(), len(samples)
-    per_epoch, stay = operations.steps(n, spec.batch), spec.optimizer.iterations
+    per_epoch, stay = operations.steps(n, spec.batch_size), spec.optimizer.iterations
     left = sum(high - low for _, low, high in _slices(spec, round, per_epoch))
     position = round * -(-_full_round(spec, per_epoch) // stay)
     while left > 0:
         epoch, low = divmod(position, per_epoch)
         order = rng.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
-        rows = order[low * spec.batch : (low + 1) * spec.batch]
+        rows = order[low * spec.batch_size : (low + 1) * spec.batch_size]
         seen: list[Result] = []
 
         def evaluate(trial: NDArray, rows: NDArray = rows, seen: list[Result] = seen) -> tuple[float, NDArray]:
