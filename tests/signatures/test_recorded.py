@@ -4,8 +4,8 @@ import json
 import shutil
 
 import pytest
-from hdl._cpu import isas
 
+from hdl._cpu import isas
 from tests.signatures import record
 from tests.signatures.trainings import KEPT, TRAININGS
 
