@@ -17,7 +17,7 @@ usage: ./build.sh COMMAND
   demo               train a network on handwritten digits with two workers and write an HTML report
   test [ARGS]        run the tests; ARGS go to pytest (--full adds the slow ones, --gpu those that need a GPU,
                      -k NAME picks some)
-  lint               check style and types: ruff, clang-format, mypy
+  lint               check style, spelling and types: ruff, clang-format, codespell, mypy
   wheel [FOLDER]     build the source archive, and for each Python of 3.11 to 3.13 that is here a manylinux_2_28 wheel, into
                      dist/ or FOLDER; each is tried in a fresh environment
   hadoop             build pydoop against the Hadoop that is there, or against one that `hdl cluster` fetches
@@ -229,6 +229,7 @@ lint() {
   "$python" -m ruff check . || failed=1
   "$python" -m ruff format --check . || failed=1
   find csrc tests -regex '.*\.\([ch]\|cpp\|cuh?\)' -print0 | xargs -0r "$venv/bin/clang-format" --dry-run --Werror || failed=1
+  "$python" -m codespell_lib || failed=1
   "$python" -m mypy || failed=1
   exit "$failed"
 }

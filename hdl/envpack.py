@@ -47,6 +47,7 @@ if sys.version_info[:2] != {version}:
     raise SystemExit("hdl: this node's Python is %d.%d; the environment was packed by Python %d.%d (--python names one)"
                      % (sys.version_info[:2] + {version}))
 '''
+UNPACKED = "hdl-env"  # the folder that it is unpacked to, in a container's own
 KEPT = 3  # archives in the user's cache: of this environment and of what it was before
 LEVEL = 4  # 60 MB in 4 s; level 6 takes 8 s for 58 MB
 

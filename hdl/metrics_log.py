@@ -37,9 +37,9 @@ class MetricsLog(Sequence[Row]):
 
     Examples
     --------
-    >>> rows = Rows([{"version": 1, "val_cost": 0.5}])
-    >>> more = rows.then({"version": 2, "val_cost": 0.7})
-    >>> len(rows), len(more), more[-1]["version"], more.cost(0), more.stale()
+    >>> log = MetricsLog([{"version": 1, "val_cost": 0.5}])
+    >>> more = log.then({"version": 2, "val_cost": 0.7})
+    >>> len(log), len(more), more[-1]["version"], more.cost(0), more.stale()
     (1, 2, 2, 0.5, 1)
     """
 

@@ -17,7 +17,7 @@ from hdl.data import Bad, Block, Schema, Source, fitting
 from hdl.errors import DataError, SpecError
 from hdl.models import codes
 from hdl.models.stack import Layer
-from hdl.ops import Result, Samples
+from hdl.ops import Operations, Result, Samples
 from hdl.ops.transformed import ReconstructionTarget, StackedInput
 from hdl.spec import Spec
 from hdl.table import Table, Version
@@ -200,7 +200,7 @@ class Model:
             labels = block.y if block.y is not None and block.y.ndim == 1 else None
             yield Coded(encoder(Samples(block.x, None, schema.scale, schema.shift)), labels)
 
-    def _make(self, spec: Spec) -> Any:
+    def _make(self, spec: Spec) -> Operations:
         return ops.make(spec, self._backend, self._threads)
 
     def _blocks(self, source: Source, bad: Bad) -> Iterator[Block]:
@@ -218,7 +218,7 @@ class Model:
         return (out[:, 0] > 0.5).astype(np.int64) if out.shape[1] == 1 else out.argmax(axis=1)
 
 
-def operations(spec: Spec, make: codes.Make, below: Sequence[Layer]) -> Any:
+def operations(spec: Spec, make: codes.Make, below: Sequence[Layer]) -> Operations:
     """Those of a network on raw data: of a layer of a stack above the others, of an unrolled one its own aim."""
     own = make(spec)
     if below:

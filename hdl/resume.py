@@ -1,12 +1,14 @@
-"""What a resumed training must have in common with the one that began, and what it may change."""
+"""Checks what a resumed training must have in common with the one that began, and what it may change."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from hdl import spec as specs
 from hdl.data import FileSplit, Options
-from hdl.errors import DataError, SpecError
+from hdl.errors import DataError, SpecError, TableError
 from hdl.spec import Spec
+from hdl.table import Version
 
 # What a resumed run may change: none of it decides the weights of the rounds that are done.
 CHANGEABLE = ("epochs", "keep", "patience")
@@ -41,6 +43,21 @@ def same_spec(stored: Spec, given: Spec | None, done: int) -> Spec:
             f"epochs; a longer training would have gone on. Start a new table for {new['epochs']} epochs"
         )
     return stored.with_(**{name: new[name] for name in CHANGEABLE})
+
+
+def stored_spec(zero: Version, given: Spec | None) -> Spec:
+    """Reads the spec that version 0 was made with: of a layer that of its whole stack, checked as by `same_spec`."""
+    spec = specs.parse(zero.about.get("stack", zero.spec))
+    return same_spec(spec, given, 0) if "stack" in zero.about else spec
+
+
+def same_device(about: dict[str, Any], device: str, table: str) -> None:
+    """Refuses a device of another class than that of version 0, which would not give the same bytes."""
+    made, asked = about["device"], device.partition(":")[0]
+    if asked not in (made, "auto"):
+        raise TableError(
+            f"{table}: made on {made}; {asked} would not give the same bytes: --device {made} goes on with it"
+        )
 
 
 def same_data(about: dict[str, Any], cuts: list[list[FileSplit]], path: str, options: Options, table: str) -> None:

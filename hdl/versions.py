@@ -58,8 +58,8 @@ def first(
 
 
 def zero(
-    path: str, options: Options, spec: Spec, schema: Schema, cuts: Sequence[Sequence[FileSplit]], platform: str, device: str,
-    w: NDArray, **about: Any,
+    path: str, options: Options, spec: Spec, schema: Schema, cuts: Sequence[Sequence[FileSplit]], platform: str,
+    device: str, w: NDArray, **about: Any,
 ) -> Version:  # fmt: skip
     """Version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`."""
     fields, tensors = schema.to_parts()

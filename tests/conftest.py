@@ -1,6 +1,7 @@
 """What every test shares: the data sets, the switches of slow tests and of those for a GPU, hypothesis' settings."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,17 @@ def pytest_runtest_setup(item):
         why = devices.why_not()
         if why:
             pytest.fail(f"--gpu, but no GPU can be used: {why}", pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def ctrl_c():
+    """SIGINT interrupts this process and those that it starts, also where the shell that started it has it ignored.
+
+    A shell without job control does that to all that it starts with `&`, and children inherit it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

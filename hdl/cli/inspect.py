@@ -139,7 +139,7 @@ def report_(table: str, out: str | None, test: str | None, threads: int | None, 
         outputs.check(out, overwrite=True, suffixes=(".html", ".htm"))
     options = take_data_options(values)
     if test is not None:
-        from hdl.cli.train import measure
+        from hdl.cli.training import measure
 
         model = open_model(table, "best", threads, device)
         gather.save_measured(table, model.version.signature, [measure(model, test, options, "Test", test)])

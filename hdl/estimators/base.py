@@ -56,7 +56,7 @@ class Learner(BaseEstimator):
         else:
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _make(self, spec: Spec) -> Any:
+    def _make(self, spec: Spec) -> ops.Operations:
         """The operations of a spec, on the device that the parameters name."""
         return ops.make(spec, devices.resolve(self.device), threads(self.n_jobs))
 
@@ -103,6 +103,8 @@ class Learner(BaseEstimator):
 
 class Perceptron(Learner):
     """What classifier and regressor share."""
+
+    loss_curve_: list[float]
 
     def __init__(
         self,
@@ -235,8 +237,8 @@ class Perceptron(Learner):
             self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
         if scores:
             self.validation_scores_, self.best_validation_score_ = scores, max(scores)
-        self.n_layers_, self.n_outputs_ = len(spec.net), spec.net[-1]
-        self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic", "squared": "identity"}[spec.loss]
+        self.n_layers_, self.n_outputs_ = len(spec.widths), spec.widths[-1]
+        self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic", "squared": "identity"}[spec.cost]
 
     def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
         """Learns the scaling, and keeps what a weight table needs to know of the data."""

@@ -30,6 +30,9 @@ from hdl.spec import Spec
 class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner):
     """A transformer from data to codes, trained in this process on one shard."""
 
+    loss_curve_: list[float]
+    _below: list[Layer]
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
@@ -64,7 +67,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         start = self._resumed(spec) if again else None
         curve = self.loss_curve_ if again else []
         found = self._stage(spec, samples, [], rounds.Limits(1), start)
-        self._below: list[Layer] = []
+        self._below = []
         self._keep(found, samples)
         self.loss_curve_ = curve + self.loss_curve_
         self.n_iter_ = len(self.loss_curve_)

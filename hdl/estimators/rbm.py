@@ -22,6 +22,7 @@ class _Rbm(FeatureLearner):
     """What both kinds share."""
 
     _visible = "binary"
+    _log_z: float | None
 
     def __init__(
         self,
@@ -122,7 +123,7 @@ class _Rbm(FeatureLearner):
         return hidden, visible
 
     def _keep(self, found: Any, samples: Any) -> None:
-        self._log_z: float | None = None
+        self._log_z = None
         self._means = scaled(samples).mean(axis=0, dtype=np.float64)
         super()._keep(found, samples)
 

@@ -1,145 +1,177 @@
-"""Operations of what is learned above something: a layer on the codes of those below, a network on its own inputs.
+"""Operations on transformed samples: a layer on the codes of those below, a network with its own inputs as targets.
 
-Both make what the operations below them read on the fly, some mini-batches at a time, from the rows asked for: no copy
-of the data is kept.
+Both transform samples on the fly, some mini-batches at a time, from the ones asked for: no copy of the data is kept.
 
-Letters: N samples, I inputs, O outputs, H codes, Q statistics, B batch.
+Letters: N samples, n of them asked for, I inputs, O outputs, H codes, Q statistics.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdl import rng
-from hdl.ops import Key, Progress, Result, Samples
+from hdl.ops.base import Key, Operations, Progress, Result, Samples
+from hdl.ops.schedule import steps
 
-ROWS = 4096  # made at a time
+BLOCK = 4096  # samples transformed at a time
 
 
-class TransformedInput:
-    """The operations `own` on samples that are made of others.
+class TransformedInput(Operations):
+    """The operations `own` on samples that are made of others; nets are trained one after the other.
 
     Parameters
     ----------
-    own : operations
-        As `hdl.ops.make` gives them.
+    own : Operations
     """
 
-    train_all = None  # one net after the other: what `own` reads is made a block at a time
+    def __init__(self, own: Operations):
+        super().__init__(own.spec)
+        self.own, self.platform = own, own.platform
 
-    def __init__(self, own: Any):
-        self.own, self.spec = own, own.spec
-
-    def together(self, batch: int) -> int:
-        """Nets that are trained side by side."""
-        return 1
-
-    def made(self, samples: Samples, rows: NDArray[np.int64]) -> Samples:
-        """What `own` reads of some rows."""
-        raise NotImplementedError
+    @abstractmethod
+    def transform(self, samples: Samples, order: NDArray[np.int64]) -> Samples:
+        """Make the samples that `own` reads of some [n] of those given."""
 
     def train(
-        self, w: NDArray, state: NDArray, samples: Samples, order: NDArray[np.int64], batch: int, lr: NDArray,
-        first_step: int = 0, key: Key | None = None, progress: Progress | None = None, **more: Any,
-    ) -> Result:  # fmt: skip
-        """As `Reference.train`; the mini-batches and their streams of random numbers are those of one call."""
-        total, steps = Result(), -(-len(order) // batch)
-        for low, rows in _blocks(order, len(samples), max(1, ROWS // batch) * batch):
+        self,
+        w: NDArray,
+        state: NDArray,
+        samples: Samples,
+        order: NDArray[np.int64],
+        batch: int,
+        lr: NDArray[np.float32],
+        first_step: int = 0,
+        key: Key | None = None,
+        progress: Progress | None = None,
+        chains: NDArray | None = None,
+    ) -> Result:
+        """Take mini-batch steps over `order`: see `Operations.train`.
+
+        The mini-batches and their streams of random numbers are those of one call.
+        """
+        total, count = Result(), steps(len(order), batch)
+        for low, block in _blocks(order, len(samples), max(1, BLOCK // batch) * batch):
             first = low // batch
-            own = self.made(samples, rows)
-            told = _shifted(progress, first, steps)
-            rates = lr[first : first + -(-len(rows) // batch)]
-            here = np.arange(len(rows))
-            total += self.own.train(w, state, own, here, batch, rates, first_step + first, key, told, **more)
+            transformed = self.transform(samples, block)
+            total += self.own.train(
+                w,
+                state,
+                transformed,
+                np.arange(len(block)),
+                batch,
+                lr[first : first + steps(len(block), batch)],
+                first_step + first,
+                key,
+                _shifted(progress, first, count),
+                chains,
+            )
         return total
 
     def gradient(
-        self, w: NDArray, samples: Samples, order: NDArray[np.int64] | None = None, key: Key | None = None,
-        progress: Progress | None = None, **more: Any,
-    ) -> tuple[NDArray, Result]:  # fmt: skip
-        """As `Reference.gradient`; each block of rows has a stream of random numbers of its own."""
+        self,
+        w: NDArray,
+        samples: Samples,
+        order: NDArray[np.int64] | None = None,
+        key: Key | None = None,
+        progress: Progress | None = None,
+        chains: NDArray | None = None,
+    ) -> tuple[NDArray, Result]:
+        """Sum the gradient's statistics [Q] over samples: see `Operations.gradient`.
+
+        Each block of samples has a stream of random numbers of its own.
+        """
         total, sums = Result(), None
-        for low, rows in _blocks(order, len(samples), ROWS):
-            own_key = key and key._replace(seed=rng.derive(key.seed, rng.BLOCK, low // ROWS))
-            told = _shifted(progress, low, len(samples))
-            vector, found = self.own.gradient(w, self.made(samples, rows), None, own_key, told, **more)
+        for low, block in _blocks(order, len(samples), BLOCK):
+            block_key = key and key._replace(seed=rng.derive(key.seed, rng.BLOCK, low // BLOCK))
+            shifted = _shifted(progress, low, len(samples))
+            vector, result = self.own.gradient(w, self.transform(samples, block), None, block_key, shifted, chains)
             sums = vector if sums is None else sums + vector
-            total += found
+            total += result
         if sums is None:
-            sums = np.zeros(self.own.layout.statistics, w.dtype)
+            sums = np.zeros(self.layout.statistics, w.dtype)
         return sums, total
 
     def forward(
-        self, w: NDArray, samples: Samples, order: NDArray[np.int64] | None = None, progress: Progress | None = None
+        self,
+        w: NDArray,
+        samples: Samples,
+        order: NDArray[np.int64] | None = None,
+        progress: Progress | None = None,
     ) -> tuple[NDArray, Result]:
-        """As `Reference.forward`."""
+        """Compute outputs [n, O]: see `Operations.forward`."""
         total, outs = Result(), []
-        for low, rows in _blocks(order, len(samples), ROWS):
-            told = _shifted(progress, low, len(samples))
-            out, found = self.own.forward(w, self.made(samples, rows), None, told)
-            total += found
+        for low, block in _blocks(order, len(samples), BLOCK):
+            shifted = _shifted(progress, low, len(samples))
+            out, result = self.own.forward(w, self.transform(samples, block), None, shifted)
+            total += result
             outs.append(out)
         return (np.concatenate(outs) if outs else np.empty((0, self.spec.widths[-1]), np.float32)), total
 
     def encode(
-        self, w: NDArray, samples: Samples, order: NDArray[np.int64] | None = None, progress: Progress | None = None
+        self,
+        w: NDArray,
+        samples: Samples,
+        order: NDArray[np.int64] | None = None,
+        progress: Progress | None = None,
     ) -> NDArray:
-        """The codes [n, H] of `own`."""
-        found = [self.own.encode(w, self.made(samples, rows)) for _, rows in _blocks(order, len(samples), ROWS)]
-        return np.concatenate(found) if found else np.empty((0, self.spec.widths[1]), np.float32)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.own, name)
+        """Compute codes [n, H]: see `Operations.encode`."""
+        blocks = _blocks(order, len(samples), BLOCK)
+        outs = [self.own.encode(w, self.transform(samples, block)) for _, block in blocks]
+        return np.concatenate(outs) if outs else np.empty((0, self.spec.widths[1]), np.float32)
 
 
 class StackedInput(TransformedInput):
-    """A layer on the codes of those below.
+    """The operations of a layer on the codes of those below.
 
     Parameters
     ----------
-    own : operations
-    below : sequence of (operations, weights)
+    own : Operations
+    below : sequence of (Operations, weights)
         From the data upwards.
     """
 
-    def __init__(self, own: Any, below: Sequence[tuple[Any, NDArray]]):
+    def __init__(self, own: Operations, below: Sequence[tuple[Operations, NDArray]]):
         super().__init__(own)
         self.below = below
 
-    def made(self, samples: Samples, rows: NDArray[np.int64]) -> Samples:
-        return codes(self.below, samples, rows)
+    def transform(self, samples: Samples, order: NDArray[np.int64]) -> Samples:
+        """Encode some samples [n] by the layers below: [n, H]."""
+        return codes(self.below, samples, order)
 
 
 class ReconstructionTarget(TransformedInput):
-    """A network that answers with its own inputs: the targets are the scaled inputs."""
+    """The operations of a network that answers with its own inputs: the targets are the scaled inputs."""
 
-    def made(self, samples: Samples, rows: NDArray[np.int64]) -> Samples:
-        x = scaled(replace(samples, x=samples.x[rows], y=None))
+    def transform(self, samples: Samples, order: NDArray[np.int64]) -> Samples:
+        """Scale some samples [n], as inputs and as targets [n, I]."""
+        x = scaled(replace(samples, x=samples.x[order], y=None))
         return Samples(x, x)
 
 
 def scaled(samples: Samples) -> NDArray[np.float32]:
-    """What the net sees of samples [n, I], whatever they are stored as."""
+    """Read samples as the net sees them [n, I], whatever they are stored as."""
     x = samples.x.dense() if hasattr(samples.x, "dense") else samples.x
     x = np.asarray(x, np.float32)
     x = x if samples.scale is None else x * samples.scale
     return x if samples.shift is None else x + samples.shift
 
 
-def codes(layers: Sequence[tuple[Any, NDArray]], samples: Samples, rows: NDArray[np.int64] | None = None) -> Samples:
-    """The codes [n, H] that layers, one on the other, make of samples."""
+def codes(
+    layers: Sequence[tuple[Operations, NDArray]], samples: Samples, order: NDArray[np.int64] | None = None
+) -> Samples:
+    """Encode samples [n, I] by layers, one on the other: [n, H]."""
     for ops, w in layers:
-        samples, rows = Samples(ops.encode(w, samples, rows)), None
+        samples, order = Samples(ops.encode(w, samples, order)), None
     return samples
 
 
 def _blocks(order: NDArray[np.int64] | None, samples: int, size: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Where each block of rows begins, and its rows."""
+    """Cut an order into blocks: where each begins, and its samples."""
     count = samples if order is None else len(order)
     for low in range(0, count, size):
         high = min(low + size, count)
@@ -147,5 +179,5 @@ def _blocks(order: NDArray[np.int64] | None, samples: int, size: int) -> Iterato
 
 
 def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:
-    """A callback that counts from `done` on."""
+    """Make a callback that counts from `done` on."""
     return progress and (lambda steps, _: progress(done + steps, total))

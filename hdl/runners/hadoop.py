@@ -24,7 +24,6 @@ from hdl.runners.task import PLAN, PREFIX, WEIGHTS, negotiate, sorted_out, summa
 from hdl.table import Table
 from hdl.wire import Update, Weights
 
-ENVIRONMENT = "hdl-env"  # the unpacked archive in a task's folder
 NODE_MB = 1024  # of a map or reduce container: Hadoop's JVM, Python, and a JVM in it that reads HDFS
 UBER_MB = 1536  # of an application master that runs the tasks itself
 UBER_BYTES, UBER_SECONDS = 64 << 20, 20.0  # of data; of work in the tasks of the round before
@@ -274,7 +273,7 @@ class HadoopRunner(RoundRunner):
         """The packed environment on HDFS, with the name it gets in a task's folder; None if the nodes have one."""
         if self._archive:
             self.archive = self._archive.result()
-        return f"{self.archive}#{ENVIRONMENT}" if self.archive else None
+        return f"{self.archive}#{envpack.UNPACKED}" if self.archive else None
 
 
 def groups(shards: int, workers: int) -> list[range]:

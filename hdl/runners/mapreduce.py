@@ -22,12 +22,13 @@ from typing import Any
 from hdl import data, fs, prediction_writer, versions, wire
 from hdl import spec as specs
 from hdl.data import FileSplit
+from hdl.envpack import UNPACKED
 from hdl.errors import HdlError, SpecError, Unavailable
 from hdl.models import stack
 from hdl.predict import Model
 from hdl.runners import platform, splits
 from hdl.runners.base import Job
-from hdl.runners.hadoop import ENVIRONMENT, UBER, HadoopRunner, groups
+from hdl.runners.hadoop import UBER, HadoopRunner, groups
 from hdl.runners.job import TASK_LOG, hadoop
 from hdl.runners.task import (
     PREFIX,
@@ -91,7 +92,7 @@ class MapReduceRunner(HadoopRunner):
 
     def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:
         if "program" not in self._sent_files:
-            path = ENVIRONMENT if self._environment() else ""
+            path = UNPACKED if self._environment() else ""
             self._put("program", PROGRAM.format(path=path, python=self._python(), log=TASK_LOG).encode())
         one = UBER.items() <= properties.items() and properties[PREFIX + "stage"] != "predict"
         if one:  # a task that has all shards joins their updates itself: there is nothing left to reduce

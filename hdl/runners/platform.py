@@ -38,7 +38,7 @@ def check(device: str) -> str:
 
 def best_isa() -> str:
     """The best instruction set of this processor."""
-    return ops.make(Spec(net=(1, 1), loss="squared")).isa
+    return ops.make(Spec(net=(1, 1), loss="squared")).platform
 
 
 def lacks(device: str) -> str:

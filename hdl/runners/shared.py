@@ -73,11 +73,11 @@ class _Guest(Host):
     shared: Shared
     meeting: BatchingBarrier | None
 
-    def operations(self, plan: Plan) -> Any:
+    def operations(self, plan: Plan) -> ops.Operations:
         if self.meeting is None:
             return super().operations(plan)
         platform.backend(plan.platform, self.device)  # one that is resumed may have begun on a GPU of another kind
-        return self.meeting.seat(plan.spec)
+        return self.meeting.join(plan.spec)
 
     def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:
         with self.shared.lock:
@@ -104,7 +104,7 @@ def meeting(members: int, device: str, threads: int = 1) -> BatchingBarrier:
     device : {'cuda', 'cuda:N'}
     """
 
-    def make(spec: Spec) -> Any:
+    def make(spec: Spec) -> ops.Operations:
         return ops.make(spec, platform.backend(platform.CUDA, device)[0], threads)
 
     return BatchingBarrier(members, make)

@@ -19,9 +19,10 @@ from hdl.data import FileSplit, Source, Summary
 from hdl.data.base import Bad, numbered
 from hdl.data.streams import compression, line_blocks
 from hdl.data.text import TextSource
+from hdl.envpack import UNPACKED
 from hdl.errors import Unavailable
 from hdl.runners import typed
-from hdl.runners.hadoop import ENVIRONMENT, HadoopRunner
+from hdl.runners.hadoop import HadoopRunner
 from hdl.runners.job import hadoop
 from hdl.streaming import HEAD, incoming
 
@@ -92,7 +93,7 @@ class StreamingRunner(HadoopRunner):
         command += ["-output", out, "-mapper", self._script("mapper"), "-reducer", self._script("reducer")]
         if self.combiner:
             command += ["-combiner", self._script("combiner")]
-        return [*command, "-cmdenv", f"PYTHONPATH={ENVIRONMENT if sent else ''}"], {}
+        return [*command, "-cmdenv", f"PYTHONPATH={UNPACKED if sent else ''}"], {}
 
     def _script(self, name: str) -> str:
         return shlex.join([self._python(), "-P", "-m", f"hdl.streaming.{name}"])

@@ -305,7 +305,7 @@ def summary_of(parts: Iterable[bytes], shards: int) -> Summary:
 
 
 def negotiate(notes: Iterable[dict[str, Any]], device: str, tell: Callable[[str], Any] = lambda text: None) -> str:
-    """The platform that all tasks have, from the notes of those that summarised; raises as `platform.negotiate` does."""
+    """Agree on a platform, from the notes of the tasks that summarised; raises as `platform.negotiate` does."""
     offers = [(f"{note['host']} (shards {note['shards']})", note) for note in notes if note["kind"] == "map"]
     return platform.negotiate(offers, device, tell)
 

@@ -87,7 +87,7 @@ class Host:
         if plan.spec.sync.mode == "genetic":
             self.common = common_samples(plan)
 
-    def operations(self, plan: Plan) -> Any:
+    def operations(self, plan: Plan) -> ops.Operations:
         """What computes."""
         return operations(plan, self.device, self.threads)
 
@@ -109,7 +109,7 @@ class Host:
     def round(self, weights: Weights, numbers: Sequence[int], evaluate_only: bool, beat: Beat) -> list[Update]:
         """`train_shard` of the shards, joined along the tree as far as they are siblings."""
         spec, held = self.plan.spec, []
-        together = self.ops.together(spec.batch) if hasattr(self.ops, "together") else 1
+        together = self.ops.together(spec.batch)
         for first in range(0, len(numbers), together):
             some, shards, loaded = numbers[first : first + together], {}, {}
             for number in some:
@@ -159,11 +159,11 @@ class Watched:
             yield block
 
 
-def operations(plan: Plan, device: str = "cpu", threads: int = 1) -> Any:
+def operations(plan: Plan, device: str = "cpu", threads: int = 1) -> ops.Operations:
     """The operations of a plan: of a layer of a stack, above those that are learned already."""
     backend, isa = platform.backend(plan.platform, device)
 
-    def make(spec: Spec) -> Any:
+    def make(spec: Spec) -> ops.Operations:
         return ops.make(spec, backend, threads, isa)
 
     return predict.operations(plan.spec, make, predict.layers_below(plan.spec, Table(plan.table)))

@@ -16,7 +16,7 @@ from hdl.yarn.settings import Settings
 
 
 class YarnRunner(Runner):
-    """Trains in one application on YARN; the driver runs there, not here.
+    """Trains in one application on YARN; the driver runs in its master, not here.
 
     The virtual machine starts with it, before anything reads HDFS: make it first.
 

@@ -42,9 +42,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from hdl.errors import HdlError
 
-MASTER_FILE = "master-{:04d}.json"  # in the application's folder: the address of an attempt's master
-CONTROL = "hdl.control"  # among a worker's credentials: the address of the master that launched it
-
 # Payloads of the bulk channel.
 MERGED = "equal"  # pushed: the master's periodic merge, in mode `async`
 ASYNC_UPDATE = "free"  # pulled: a worker's last weights, in mode `async`; pushed: the weights it begins with

@@ -15,7 +15,7 @@ import zmq
 
 from hdl.runners import frames
 from hdl.yarn.comm import control, tls
-from hdl.yarn.comm.credentials import Secrets, WorkerSecrets
+from hdl.yarn.comm.credentials import Credentials, WorkerCredentials
 
 KINDS = ["TCP", "TLS 1.3 (ours)", "ZeroMQ", "CURVE"]
 SIZES = {"48 MB": 48 * 10**6, "41 KB": 41 * 10**3}
@@ -48,10 +48,10 @@ def paired(secrets=None):
 
 def child():
     """Reads the keys from standard input, and where to go."""
-    secrets = Secrets.from_dict({"hdl." + name: bytes.fromhex(input()) for name in ("certificate", "key", "root")})
+    secrets = Credentials.from_dict({"hdl." + name: bytes.fromhex(input()) for name in ("certificate", "key", "root")})
     kind, where = input(), input()
     if kind == "control":
-        client = control.Client(WorkerSecrets.from_dict(secrets.worker("worker")), where)
+        client = control.Client(WorkerCredentials.from_dict(secrets.worker("worker")), where)
         client.send({})
         while True:
             client.send(client.receive(3600))
@@ -101,7 +101,7 @@ def connected(kind, secrets, children):
 
 
 def main(rounds):
-    secrets, children = Secrets.make(), []
+    secrets, children = Credentials.make(), []
     server = control.Server(secrets, "127.0.0.1")
     server.admit("worker")
     try:

@@ -168,7 +168,7 @@ def test_workers_that_the_cluster_has_no_room_for_are_named_with_what_is_free(da
 
 
 @pytest.fixture(scope="module")
-def running(cluster, run):
+def running(cluster, run, ctrl_c):
     """A training that goes on and on, over four files of one replica each."""
     data = put_csv("hdfs:///tests/yarn-running/data")
     run("hadoop", "fs", "-setrep", "-w", 1, data)

@@ -103,6 +103,7 @@ def test_a_running_application_is_shown_its_log_read_and_it_is_killed(run, data,
     assert "was over: killed" in run(*HDL, "kill", application).stdout
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_application_and_says_how_to_go_on(run, data, folder):
     table = f"{folder}/m"
     command = [*HDL, "train", data, "--out", table, *YARN, *SMALL, *LONG, "--publish-every", "1", "--no-report"]

@@ -14,7 +14,7 @@ import psutil
 
 from hdl.runners.base import Runner
 from hdl.table import Table
-from hdl.yarn.settings import Settings, to_order
+from hdl.yarn.settings import Settings, to_task_config
 
 HDL = [sys.executable, "-m", "hdl"]
 NET = ["--shards", "4", "--net", "0-5-0", "--batch", "8", "--seed", "3"]
@@ -25,8 +25,8 @@ TRAIN = """
 import json, sys
 from hdl import driver
 from hdl.runners.yarn import YarnRunner
-from hdl.yarn.settings import from_order
-job, settings = from_order(json.loads(sys.argv[1]))
+from hdl.yarn.settings import from_task_config
+job, settings = from_task_config(json.loads(sys.argv[1]))
 driver.train(job, YarnRunner(**settings.model_dump()))
 """
 
@@ -44,7 +44,7 @@ class YarnThere(Runner):
 
     def train(self, job, drive, notify):
         """As `driver.train`; of the outcome the rows and the table."""
-        order = json.dumps(to_order(job, self.settings))
+        order = json.dumps(to_task_config(job, self.settings))
         done = subprocess.run([sys.executable, "-c", TRAIN, order], stderr=subprocess.PIPE, text=True, timeout=DEADLINE)
         assert done.returncode == 0, done.stderr
         return SimpleNamespace(table=job.table, rows=Table(job.table).read().rows)

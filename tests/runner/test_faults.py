@@ -181,6 +181,7 @@ def test_of_two_drivers_on_one_table_one_stops_and_the_other_is_whole(csv, train
     assert signatures(other[0])[0] == signatures(expected)[0]
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupt_keeps_the_last_version_and_is_quick(csv, train, tmp_path, workers):
     # Rounds of many seconds: the interrupt falls into one, while the core works.

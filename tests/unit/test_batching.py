@@ -8,7 +8,7 @@ import pytest
 
 from hdl.errors import Interrupted, NonFinite
 from hdl.ops import Result, Work
-from hdl.ops.batching import BatchingBarrier, alike
+from hdl.ops.batching import BatchingBarrier, compatibility
 from hdl.spec import parse
 from tests.unit.participants import run
 
@@ -17,6 +17,8 @@ SPEC = parse({"net": "2-2", "loss": "softmax", "optimizer": "sgd"})
 
 class Core:
     """Operations whose result tells which net it is of; those in `failing` have none, in the call of that number."""
+
+    platform = "fake"
 
     def __init__(self, most=256, failing=()):
         self.most, self.failing, self.sizes, self.busy = most, dict(failing), [], threading.Lock()
@@ -61,15 +63,15 @@ def test_whoever_ends_or_fails_whenever_all_others_get_their_own(seed):
     core = Core(rng.choice([1, 3, 256]), failing)
 
     def body(number):
-        def train(seat):
+        def train(participant):
             for turn in range(turns[number]):
                 if rng.random() < 0.3:
                     time.sleep(0.002 * rng.random())
-                assert seat.forward(number, None)[0] == number
+                assert participant.forward(number, None)[0] == number
                 if breaking.get(number) == turn:
                     raise RuntimeError("broke")
                 works = [work(10 * number + each, turn) for each in range(nets[number])]
-                found = seat.train_all(works, 4, lambda *_: None)
+                found = participant.train_all(works, 4, lambda *_: None)
                 assert [(each.cost, each.correct) for each in found] == [(each.w, turn) for each in works]
             return "whole"
 
@@ -91,7 +93,7 @@ def test_all_go_in_one_call():
     core = Core()
     run(
         BatchingBarrier(5, lambda spec: core),
-        [lambda seat: [seat.train_all([work(1, 0)], 4) for _ in range(3)]] * 5,
+        [lambda participant: [participant.train_all([work(1, 0)], 4) for _ in range(3)]] * 5,
         SPEC,
     )
     assert core.sizes == [5] * 3
@@ -99,8 +101,8 @@ def test_all_go_in_one_call():
 
 def test_when_one_wants_to_stop_all_do():
     core = Core()
-    bodies = [lambda seat: seat.train_all([work(1, 0)], 4, lambda *_: False)] * 3
-    bodies.append(lambda seat: seat.train_all([work(1, 0)], 4, lambda *_: True))
+    bodies = [lambda participant: participant.train_all([work(1, 0)], 4, lambda *_: False)] * 3
+    bodies.append(lambda participant: participant.train_all([work(1, 0)], 4, lambda *_: True))
     ends = run(BatchingBarrier(4, lambda spec: core), bodies, SPEC)
     assert [type(end) for end in ends] == [Interrupted] * 4
 
@@ -109,7 +111,11 @@ def test_a_signal_in_what_one_is_told_ends_all():
     def told(*_):
         raise KeyboardInterrupt
 
-    ends = run(BatchingBarrier(3, lambda spec: Core()), [lambda seat: seat.train_all([work(1, 0)], 4, told)] * 3, SPEC)
+    ends = run(
+        BatchingBarrier(3, lambda spec: Core()),
+        [lambda participant: participant.train_all([work(1, 0)], 4, told)] * 3,
+        SPEC,
+    )
     assert [type(end) for end in ends] == [KeyboardInterrupt] * 3
 
 
@@ -120,13 +126,15 @@ def test_what_trainings_that_meet_have_in_common():
         {"optimizer": {"name": "adadelta", "rho": 0.5}},
         {"optimizer": {"name": "adam", "lr": 1, "schedule": {"name": "cosine"}}},
     ):  # fmt: skip
-        assert alike(parse({"validation": 0.1, **base})) == alike(parse({"validation": 0.1, **base, **fields})), fields
+        assert compatibility(parse({"validation": 0.1, **base})) == compatibility(
+            parse({"validation": 0.1, **base, **fields})
+        ), fields
     for fields in (
         {"net": "4-4-2"}, {"batch": 3}, {"dropout": 0.1}, {"activation": "tanh"}, {"precision": "bf16"}, {"shards": 2},
         {"optimizer": "sgd"}, {"max_norm": 1}, {"leak": 0.5}, {"scale": "none"},
     ):  # fmt: skip
-        assert alike(parse(base)) != alike(parse(base | fields)), fields
-    assert alike(parse(base | {"max_norm": 1})) == alike(parse(base | {"max_norm": 2}))
-    assert alike(parse(base | {"optimizer": "lbfgs"})) is None
-    assert alike(parse(base | {"sync": {"mode": "gradient"}})) is None
-    assert alike(parse({"model": "stacked", "net": "4-3-2"})) is None
+        assert compatibility(parse(base)) != compatibility(parse(base | fields)), fields
+    assert compatibility(parse(base | {"max_norm": 1})) == compatibility(parse(base | {"max_norm": 2}))
+    assert compatibility(parse(base | {"optimizer": "lbfgs"})) is None
+    assert compatibility(parse(base | {"sync": {"mode": "gradient"}})) is None
+    assert compatibility(parse({"model": "stacked", "net": "4-3-2"})) is None

@@ -266,6 +266,7 @@ def test_what_is_wrong_is_said_in_one_line(args, status, said, trained, capfd, t
     assert sorted(os.listdir(tmp_path)) in (["empty.csv"], ["empty.csv", "t"])
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_keeps_the_last_version_and_says_how_to_go_on(number, trained, tmp_path):
     table = tmp_path / "a table"

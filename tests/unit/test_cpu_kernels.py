@@ -14,7 +14,7 @@ from hdl import _cpu, ops
 from hdl import spec as specs
 from hdl.errors import NonFinite, SpecError, Unavailable
 from hdl.ops import Key, Samples
-from hdl.ops.reference.dense import dropout
+from hdl.ops.draws import dropout
 
 ISAS = _cpu.isas()
 KEY = Key(3, 1, 2)
@@ -233,6 +233,7 @@ def test_progress_stops_after_a_whole_step():
     np.testing.assert_array_equal(w, again)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_error_in_progress_and_ctrl_c_come_through():
     case = Case("100-50-10", n=200)
     order = np.tile(np.arange(200), 20000)

@@ -7,7 +7,7 @@ from hdl import export
 from hdl.errors import SpecError, Unavailable
 from hdl.models import mlp
 from hdl.ops import Samples
-from hdl.ops.reference.dense import Reference
+from hdl.ops.reference import DenseReference
 from hdl.spec import Activation, Spec
 
 pytest.importorskip("onnx", reason="hdl-hadoop[export] is not installed")
@@ -26,7 +26,7 @@ def both(classes=None, **fields):
     model = export.build(spec, w, SCALE, SHIFT, classes)
     session = runtime.InferenceSession(export.serialise(model), providers=["CPUExecutionProvider"])
     outputs = dict(zip([out.name for out in session.get_outputs()], session.run(None, {"input": X}), strict=True))
-    expected, _ = Reference(spec).forward(w, Samples(X, None, SCALE, SHIFT), np.arange(len(X)))
+    expected, _ = DenseReference(spec).forward(w, Samples(X, None, SCALE, SHIFT), np.arange(len(X)))
     return outputs, expected
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from hdl import _cpu
-from hdl.ops import rules
+from hdl.ops import draws, rules
 from hdl.ops.cuda import calls, memory, program
-from hdl.ops.reference import dense, rbm
 from tests.conftest import ROOT
 
 HEADERS = ["csrc/hdl.h", "csrc/rng.h", "csrc/cuda/hdl_cuda.h"]
@@ -103,5 +102,5 @@ def test_calls_number_what_they_ask_for_as_the_headers_do(monkeypatch):
 def test_draws_have_the_streams_of_the_core():
     words = dict(re.findall(r"#define (HDL_RNG_\w+) (0x\w+)u", read("csrc/rng.h")))
     assert {name: int(word, 16) for name, word in words.items()} == {
-        "HDL_RNG_DROPOUT": dense._DROPOUT, "HDL_RNG_GIBBS": rbm._GIBBS, "HDL_RNG_CHAINS": rbm._CHAINS,
+        "HDL_RNG_DROPOUT": draws.DROPOUT, "HDL_RNG_GIBBS": draws.GIBBS, "HDL_RNG_CHAINS": draws.CHAINS,
     }  # fmt: skip

@@ -40,10 +40,12 @@ LAYERS = {
     "yarn": BASE | STEP | {"runners", "driver", "report"},  # of the report the pieces of its page alone: see below
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
-    "resume": BASE | {"data"},
-    "driver": BASE | STEP | {"publisher", "resume", "metrics_log", "runners"},
+    "resume": BASE | {"data", "table"},
+    "common_samples": BASE | {"data", "fs", "table"},
+    "stack": BASE | {"models", "table"},
+    "driver": BASE | STEP | {"publisher", "resume", "common_samples", "stack", "metrics_log", "runners"},
     "predict": BASE | {"devices", "ops", "models", "data", "fs", "table"},
-    "grid": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
+    "search": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
     "cluster": BASE,
@@ -59,11 +61,12 @@ LAYERS = {
 ROOMS = {
     "settings": set(),
     "protocol": set(),
+    "process": set(),
     "comm": {"settings", "protocol"},
     "resource_manager": {"settings", "protocol", "comm"},
-    "worker": {"settings", "protocol", "comm", "resource_manager"},
+    "worker": {"settings", "protocol", "comm", "resource_manager", "process"},
     "dashboard": {"settings", "protocol"},
-    "master": {"settings", "protocol", "comm", "resource_manager", "worker", "dashboard"},
+    "master": {"settings", "protocol", "comm", "resource_manager", "worker", "dashboard", "process"},
     "client": {"settings", "protocol", "comm", "resource_manager"},
 }
 # What only some may import, wherever the import stands.

@@ -181,17 +181,19 @@ def test_workers_on_yarn_agree_too():
     from hdl.yarn.settings import Settings
 
     def member(rank, gpu):
-        return SimpleNamespace(rank=rank, host=f"node{rank}", isa="avx2", gpu=gpu, code="" if gpu else "sm_90")
+        return SimpleNamespace(
+            rank=rank, host=f"node{rank}", offer={"isa": "avx2", "gpu": gpu, "code": "" if gpu else "sm_90"}
+        )
 
     said = []
-    crew = SimpleNamespace(settings=Settings.make(device="auto"), message=said.append, members=[member(0, "")])
-    assert MasterRunner(crew).platform() == "cuda-sm_90"
-    crew.members.append(member(1, NONE))
-    assert MasterRunner(crew).platform() == "avx2"
+    group = SimpleNamespace(settings=Settings.make(device="auto"), message=said.append, members=[member(0, "")])
+    assert MasterRunner(group).platform() == "cuda-sm_90"
+    group.members.append(member(1, NONE))
+    assert MasterRunner(group).platform() == "avx2"
     assert said == [f"device auto: the CPU, as there is no GPU to use on worker 1 (node1): {NONE}"]
-    crew.settings = Settings.make(device="cuda")
+    group.settings = Settings.make(device="cuda")
     with pytest.raises(Unavailable, match=r"device cuda: there is no GPU to use on worker 1 \(node1\): no NVIDIA"):
-        MasterRunner(crew).platform()
+        MasterRunner(group).platform()
 
 
 @pytest.mark.parametrize(
@@ -209,12 +211,12 @@ def test_workers_on_yarn_agree_too():
 def test_a_gpu_a_worker_is_asked_of_yarn_where_one_is_asked_for(fields, gpus):
     pytest.importorskip("zmq")
     from hdl.runners.base import Job
-    from hdl.yarn.settings import Settings, from_order, to_order
+    from hdl.yarn.settings import Settings, from_task_config, to_task_config
 
     settings = Settings.make(**fields)
     assert settings.gpus == gpus
     job = Job("hdfs:///data", "hdfs:///model", None, Options())
-    assert from_order(to_order(job, settings))[1] == settings
+    assert from_task_config(to_task_config(job, settings))[1] == settings
 
 
 @pytest.mark.parametrize(

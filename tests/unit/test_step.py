@@ -10,6 +10,7 @@ from hdl.data import Shard
 from hdl.errors import Interrupted, NonFinite
 from hdl.models import mlp
 from hdl.ops import Key, Layout, Result, Samples
+from hdl.ops.reference import DenseReference
 from hdl.spec import parse
 
 NET = (3, 4, 2)
@@ -35,19 +36,17 @@ def begun(spec):
     return sync.start(spec, mlp.initial(spec))
 
 
-class Spy:
+class Spy(DenseReference):
     """Operations that record what they are asked to train on."""
 
     def __init__(self, spec):
-        self.ops, self.calls = ops.make(spec, "reference"), []
+        super().__init__(spec)
+        self.calls = []
 
-    def __getattr__(self, name):
-        return getattr(self.ops, name)
-
-    def train(self, w, state, samples, order, batch, lr, first_step, key, progress):
+    def train(self, w, state, samples, order, batch, lr, first_step, key, progress, chains):
         for at in range(0, len(order), batch):
             self.calls.append((order[at : at + batch].tolist(), float(lr[at // batch]), first_step + at // batch, key))
-        return self.ops.train(w, state, samples, order, batch, lr, first_step, key, progress)
+        return super().train(w, state, samples, order, batch, lr, first_step, key, progress, chains)
 
 
 def flat(lists):

@@ -419,7 +419,7 @@ def test_a_list_that_goes_on_writes_only_what_is_new(table, monkeypatch):
 
 
 def test_overwriting_a_table_removes_its_rows_and_leaves_what_is_the_users(table):
-    from hdl.cli.train import prepare_table
+    from hdl.cli.training import prepare_table
 
     table.publish(version(0))
     table.publish(version(CHUNK, rows=MetricsLog(told(CHUNK))))

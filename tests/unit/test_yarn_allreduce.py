@@ -10,7 +10,8 @@ import pytest
 from hdl import sync, wire
 from hdl.spec import parse
 from hdl.wire import Update
-from hdl.yarn.comm.allreduce import Mesh, PeerLost, allreduce, slices
+from hdl.yarn.comm.allreduce import allreduce, slices
+from hdl.yarn.comm.mesh import Mesh, PeerLost
 
 P = 1003  # no multiple of any number of workers
 

@@ -12,7 +12,7 @@ from hdl.runners.work import Host
 from hdl.spec import parse
 from hdl.sync import average
 from hdl.wire import Weights
-from hdl.yarn.worker.async_trainer import AsyncTrainer
+from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
 
 
 def beat(shard, share):
@@ -20,8 +20,8 @@ def beat(shard, share):
 
 
 @pytest.fixture
-def free(tmp_path):
-    """`free(done, **spec)`: a worker with one shard of 640 samples, after so many rounds."""
+def trainer(tmp_path):
+    """`trainer(done, **spec)`: of a worker with one shard of 640 samples, after so many rounds."""
     path = tmp_path / "samples.csv"
     rng = np.random.default_rng(0)
     y = np.arange(640) % 2
@@ -36,73 +36,80 @@ def free(tmp_path):
         spec = data.resolve(asked, schema)
         host.prepare(Plan(spec, schema, str(tmp_path), "reference"))
         w = models.initial(spec)
-        return AsyncTrainer(SimpleNamespace(host=host, beat=beat), Weights(0, w, average.start(spec, w)), done)
+        said = Said()
+        context = Context(host, said, SimpleNamespace(), beat, said.send, lambda seconds: False)
+        return AsyncTrainer(context, Weights(0, w, average.start(spec, w)), done)
 
     return make
 
 
-def moved(free):
-    before = free.weights.w
-    free._chunk()
-    return float(np.linalg.norm(free.weights.w - before))
+def moved(trainer):
+    before = trainer.weights.w
+    trainer._chunk()
+    return float(np.linalg.norm(trainer.weights.w - before))
 
 
-def test_schedules_go_on_where_the_training_is(free):
+def test_schedules_go_on_where_the_training_is(trainer):
     schedule = {"name": "exponential", "decay": 0.5}
     optimizer = {"name": "sgd", "lr": 0.1, "schedule": schedule}
-    first, late = (moved(free(done, optimizer=optimizer)) for done in (0, 4))
+    first, late = (moved(trainer(done, optimizer=optimizer)) for done in (0, 4))
     assert first / late == pytest.approx(16, rel=0.5)
 
 
-def test_a_late_beginning_makes_no_long_steps_with_adam(free):
-    first, cold, warm = free(0, optimizer="adam"), free(50, optimizer="adam"), free(50, optimizer="adam")
+def test_a_late_beginning_makes_no_long_steps_with_adam(trainer):
+    first, cold, warm = (trainer(done, optimizer="adam") for done in (0, 50, 50))
     assert (first.warm, warm.warm) == (False, True)
     warm._warm()
     assert warm.sums == {"samples": 0}
     assert moved(cold) > 1.5 * moved(first)
-    assert moved(warm) == pytest.approx(moved(free(0, optimizer="adam")), rel=0.5)
+    assert moved(warm) == pytest.approx(moved(trainer(0, optimizer="adam")), rel=0.5)
 
 
 class Said:
-    """A gossip, a desk and what else a round tells: all that is said is kept, `heard` is what peers said."""
+    """A mailbox and the master: all that is published or sent is kept."""
 
-    def __init__(self, *heard):
-        self.published, self.told, self.offered = [], [], []
-        self._heard = dict(enumerate(heard, 1))
+    def __init__(self):
+        self.reports, self.updates = [], []
+
+    def send(self, report):
+        self.reports.append(report.to_dict())
+
+    def publish(self, parts):
+        self.updates.append(wire.decode(b"".join(parts["free"])))
+
+
+class Exchange:
+    """An async exchange with peers: all that is published is kept, `latest` is what peers published."""
+
+    def __init__(self, *messages):
+        self.published, self._latest = [], dict(enumerate(messages, 1))
 
     def publish(self, message):
         self.published.append(wire.unpack(b"".join(message)))
 
-    def heard(self):
-        return self._heard
-
-    def send(self, fields):
-        self.told.append(fields)
-
-    def offer(self, parts):
-        self.offered.append(wire.decode(b"".join(parts["free"])))
+    def latest(self):
+        return self._latest
 
 
 def published(number, samples, w):
     return b"".join(wire.parts("published", {"round": number, "samples": samples}, {"w": w}))
 
 
-def test_a_round_merges_what_others_published_by_samples_halved_for_each_round_behind(free):
+def test_a_round_merges_what_others_published_by_samples_halved_for_each_round_behind(trainer):
     """w = (n w + Σ n_j 2^-s_j w_j) / (n + Σ n_j 2^-s_j); who is ahead is not behind, who is too far behind unheard."""
-    worker = free(9, sync={"mode": "async", "staleness": 3})
+    worker = trainer(9, sync={"mode": "async", "staleness": 3})
     own = worker.weights.w.copy()
     rng = np.random.default_rng(1)
     ahead, behind, lost = (rng.normal(size=own.shape).astype(np.float32) for _ in range(3))
-    said = Said(published(12, 100, ahead), published(7, 400, behind), published(6, 1000, lost))
+    exchange = Exchange(published(12, 100, ahead), published(7, 400, behind), published(6, 1000, lost))
     worker.sums["samples"] = 200
-    worker.worker.faults, worker.worker.generation = SimpleNamespace(), 5
-    worker.worker.work = worker.worker.desk = said
-    worker._round(said)
+    worker._end_round(exchange, 5)
+    said = worker.context.mailbox
     wanted = (200 * own + 100 * ahead + 400 * 0.5**3 * behind) / (200 + 100 + 400 * 0.5**3)
     assert np.allclose(worker.weights.w, wanted, atol=1e-6)
-    ((kind, fields, tensors),) = said.published
+    ((kind, fields, tensors),) = exchange.published
     assert (kind, fields["round"], fields["samples"]) == ("published", 10, 200)
     assert np.array_equal(tensors["w"], own)  # what it learned, not what it merged
-    assert np.array_equal(said.offered[0].tensors["w"], worker.weights.w)
+    assert np.array_equal(said.updates[0].tensors["w"], worker.weights.w)
     counts = {"merged": 2, "staleness": 3, "stalest": 3, "late": 1}
-    assert said.told == [{"kind": "free", "generation": 5, "round": 10, **counts}]
+    assert said.reports == [{"kind": "free", "generation": 5, "round": 10, **counts}]

@@ -22,7 +22,7 @@ from hdl.runners.base import Job, Progress, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import Spec, parse
 from hdl.table import Table
-from hdl.yarn.client import follow
+from hdl.yarn.client import follow, logs
 from hdl.yarn.client.client import Report
 from hdl.yarn.resource_manager import java, launch
 from hdl.yarn.resource_manager.hadoop import ending
@@ -146,7 +146,7 @@ def test_there_may_be_no_page(url):
 
 def test_each_round_is_told_once():
     told = []
-    heard = follow._Heard(APP, told.append)
+    heard = follow._Listener(APP, told.append)
     for event in (EVENTS[1], Round({"version": 1}), Round({"version": 2}), EVENTS[1], Round({"version": 2}),
                   Round({"version": 3})):  # fmt: skip
         heard.tell(event)
@@ -157,7 +157,7 @@ def test_each_round_is_told_once():
 
 def test_the_layers_of_a_stack_are_told_apart():
     told = []
-    heard = follow._Heard(APP, told.append)
+    heard = follow._Listener(APP, told.append)
     one, two, whole = (Started(Spec(layer=layer), 10, 2, 0) for layer in (1, 2, 0))
     rounds = [Round({"version": version}) for version in (1, 2)]
     for event in (one, *rounds, two, rounds[0]):
@@ -174,7 +174,7 @@ def test_what_was_not_told_of_layers_is_told_at_the_end(tmp_path):
     seen, told = [], []
     outcome = driver.train(Job(str(data), str(tmp_path / "table"), spec), LocalRunner(1, 1), seen.append)
     seen = [event for event in seen if isinstance(event, (Started, Round))]
-    heard = follow._Heard(APP, told.append)
+    heard = follow._Listener(APP, told.append)
     for event in seen[:2]:
         heard.tell(event)
     for name in ("table/layer1", "table/layer2", "table"):
@@ -196,7 +196,7 @@ def test_logs_are_the_files_that_hold_something():
     )
     one += "LogContents:\n\nEnd of LogType:stderr\n****\n\n"
     two = one.replace("stderr", "stdout").replace("LogContents:\n\n", "LogContents:\n\n\nhello\n  world\n\n")
-    assert [*follow._contents((one + two).splitlines())] == [
+    assert [*logs._contents((one + two).splitlines())] == [
         "==== container_1_1_01_000001 on a_1, stdout", "hello", "  world", "",
     ]  # fmt: skip
 

@@ -17,19 +17,19 @@ from hypothesis import strategies as st
 
 from hdl.errors import SpecError, WorkerError
 from hdl.yarn.comm import tokens
-from hdl.yarn.comm.credentials import MASTER, Secrets, WorkerSecrets
+from hdl.yarn.comm.credentials import MASTER, Credentials, WorkerCredentials
 from hdl.yarn.comm.tokens import TokenError, parse, to_tokens
 
 
 @pytest.fixture(scope="module")
 def secrets():
-    return Secrets.make()
+    return Credentials.make()
 
 
 def test_both_kinds_of_keys_survive_the_journey(secrets):
-    again = Secrets.from_dict(secrets.to_dict() | {"another.alias": b"x"})
+    again = Credentials.from_dict(secrets.to_dict() | {"another.alias": b"x"})
     assert again == secrets
-    keys = WorkerSecrets.from_dict(secrets.worker("container_1"))
+    keys = WorkerCredentials.from_dict(secrets.worker("container_1"))
     assert keys.name == "container_1"
     assert (keys.public, keys.secret) == again.curve("container_1")
     assert keys.master == again.curve(MASTER)[0]
@@ -43,7 +43,7 @@ def test_a_worker_gets_neither_the_root_nor_anybodys_secret_but_its_own(secrets)
 
 
 def test_all_names_and_applications_have_keys_of_their_own(secrets):
-    other = Secrets.make()
+    other = Credentials.make()
     pairs = [keys.curve(name) for keys in (secrets, other) for name in ("a", "b", MASTER)]
     assert len({key for pair in pairs for key in pair}) == 12
     assert secrets.certificate != other.certificate
@@ -61,7 +61,7 @@ def test_the_pair_is_one_of_curve25519(secrets):
 
 
 def test_nothing_shows_a_key(secrets):
-    keys = WorkerSecrets.from_dict(secrets.worker("container_1"))
+    keys = WorkerCredentials.from_dict(secrets.worker("container_1"))
     for shown in (repr(secrets), str(keys), f"{secrets}", repr(vars(keys).keys())):
         assert "PRIVATE" not in shown
         assert secrets.root.hex() not in shown
@@ -69,7 +69,7 @@ def test_nothing_shows_a_key(secrets):
     for name, value in secrets.to_dict().items():
         broken = secrets.to_dict() | {name: value[: len(value) // 2]}
         with pytest.raises(WorkerError) as error:
-            Secrets.from_dict(broken).tls(True)
+            Credentials.from_dict(broken).tls(True)
         assert "PRIVATE" not in str(error.value)
         assert error.value.__cause__ is None
 
@@ -87,15 +87,15 @@ def test_a_missing_key_is_named(secrets, missing):
     found = secrets.worker("a")
     del found[missing]
     with pytest.raises(WorkerError, match=missing):
-        WorkerSecrets.from_dict(found)
+        WorkerCredentials.from_dict(found)
     with pytest.raises(WorkerError, match=missing):
-        WorkerSecrets.from_dict(found | {missing: b""})
+        WorkerCredentials.from_dict(found | {missing: b""})
 
 
 @pytest.mark.parametrize("wrong", ["hdl.name", "hdl.public", "hdl.secret", "hdl.master"])
 def test_a_wrong_key_is_named(secrets, wrong):
     with pytest.raises(WorkerError, match=wrong):
-        WorkerSecrets.from_dict(secrets.worker("a") | {wrong: b"\xff" * 3})
+        WorkerCredentials.from_dict(secrets.worker("a") | {wrong: b"\xff" * 3})
 
 
 def test_the_context_takes_tls_1_3_and_both_certificates_and_leaves_no_file(secrets, tmp_path, monkeypatch):
@@ -127,23 +127,23 @@ def test_a_container_reads_its_keys(secrets, tmp_path, monkeypatch):
     path = tmp_path / "container_tokens"
     path.write_bytes(to_tokens(secrets.worker("container_1")))
     monkeypatch.setenv(tokens.VARIABLE, str(path))
-    assert WorkerSecrets.from_container() == WorkerSecrets.from_dict(secrets.worker("container_1"))
+    assert WorkerCredentials.from_container() == WorkerCredentials.from_dict(secrets.worker("container_1"))
     with pytest.raises(WorkerError, match=r"hdl\.root"):
-        Secrets.from_container()
+        Credentials.from_container()
     path.write_bytes(to_tokens(secrets.to_dict()))
-    assert Secrets.from_container() == secrets
+    assert Credentials.from_container() == secrets
 
 
 def test_no_container_no_keys(tmp_path, monkeypatch):
     monkeypatch.delenv(tokens.VARIABLE, raising=False)
     with pytest.raises(WorkerError, match=f"{tokens.VARIABLE} is not set"):
-        Secrets.from_container()
+        Credentials.from_container()
     monkeypatch.setenv(tokens.VARIABLE, str(tmp_path / "none"))
     with pytest.raises(WorkerError, match="No such file"):
-        Secrets.from_container()
+        Credentials.from_container()
     (tmp_path / "none").write_bytes(b"HDTS\x00\x00\x01\x04root\x7f secret")
     with pytest.raises(WorkerError, match="bytes expected at byte") as error:
-        Secrets.from_container()
+        Credentials.from_container()
     assert "secret" not in str(error.value)
 
 

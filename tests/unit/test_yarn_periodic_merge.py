@@ -1,4 +1,4 @@
-"""The master's side of mode `async` with a crew that only talks."""
+"""The master's side of mode `async` with a worker group that only talks."""
 
 from types import SimpleNamespace
 
@@ -8,46 +8,52 @@ import pytest
 from hdl import wire
 from hdl.spec import parse
 from hdl.wire import Update, Weights
+from hdl.yarn.master.membership import Lost
 from hdl.yarn.master.periodic_merge import PeriodicMerge
-from hdl.yarn.master.worker_group import Lost
+from hdl.yarn.protocol import AsyncReport, Done, Header
 
 
 class WorkerGroup:
-    """Says what it was told to say, in this order; a Lost among it is raised."""
+    """Gives the reports that it was made with, in this order; a Lost among them is raised."""
 
-    def __init__(self, said, takes):
+    def __init__(self, reports, pulls):
         self.members = [SimpleNamespace(rank=rank, name=f"first {rank}") for rank in range(2)]
-        self.said, self.takes, self.told = list(said), {rank: list(each) for rank, each in takes.items()}, []
+        self.reports, self.commands = list(reports), []
+        self.pulls = {rank: list(each) for rank, each in pulls.items()}
 
-    def part(self):
+    def leave_mesh(self):
         pass
 
-    assemble = part
+    assemble = leave_mesh
 
-    def hand(self, gift):
+    def push_all(self, payload):
         pass
 
-    def tell(self, kind, fields, gift):
-        self.told.append([fields(member) for member in self.members])
+    def send_command(self, command, payload):
+        header = Header(1, 2, 3, 4)
+        commands = [command(member, header).to_dict() for member in self.members]
+        assert {fields["kind"] for fields in commands} == {"free"}
+        self.commands.append([{name: fields[name] for name in ("last", "done", "given")} for fields in commands])
 
     def listen(self, seconds):
-        return raised(self.said.pop(0))
+        rank, report = raised(self.reports.pop(0))
+        return self.members[rank], report
 
-    def take(self, member, name):
-        number, samples = raised(self.takes[member.rank].pop(0))
+    def pull(self, member, name):
+        number, samples = raised(self.pulls[member.rank].pop(0))
         sums = {"samples": samples, "cost": float(samples)} if samples else {}
         update = Update("average", number, member.rank, member.rank + 1, {"w": np.ones(2, np.float32)}, sums)
         return b"".join(bytes(part) for part in wire.encode_parts(update))
 
-    def dismiss(self, lost):
+    def evict(self, lost):
         for member in lost.members:
             member.name = f"next {member.rank}"
 
 
-def raised(found):
-    if isinstance(found, Lost):
-        raise found
-    return found
+def raised(one):
+    if isinstance(one, Lost):
+        raise one
+    return one
 
 
 @pytest.fixture
@@ -56,31 +62,31 @@ def spec():
 
 
 def free(rank, number):
-    return {"kind": "free", "rank": rank, "round": number}
+    return rank, AsyncReport(2, number)
 
 
 def test_workers_begin_where_the_training_is(spec):
     weights = Weights(3, np.ones(2, np.float32), {})
-    crew = WorkerGroup([free(0, 7), {"kind": "done", "rank": 1}, free(0, 8)], {0: [(8, 20)], 1: [(7, 10)]})
-    after, row = PeriodicMerge(crew, 40).advance(spec, weights)
-    assert crew.told == [[{"last": 40, "done": 6, "given": True}] * 2]
+    group = WorkerGroup([free(0, 7), (1, Done(1, 2)), free(0, 8)], {0: [(8, 20)], 1: [(7, 10)]})
+    after, row = PeriodicMerge(group, 40).advance(spec, weights)
+    assert group.commands == [[{"last": 40, "done": 6, "given": True}] * 2]
     assert (after.round, row["samples"], row["async"]["rounds"]) == (4, 30, [8, 6])
 
 
 def test_a_newcomer_begins_where_the_fastest_is(spec):
-    crew = WorkerGroup([free(0, 2)], {0: [(3, 20), (3, 40), (4, 60)], 1: [(2, 10), (3, 0)]})
-    equaliser = PeriodicMerge(crew, 40)
-    after, _ = equaliser.advance(spec, Weights(0, np.ones(2, np.float32), {}))
-    crew.said += [Lost([crew.members[1]], "gone"), free(0, 4)]
-    _, row = equaliser.advance(spec, after)
-    assert [given["given"] for given in crew.told[1]] == [False, True]
-    assert crew.told[1][1]["done"] == 3
+    group = WorkerGroup([free(0, 2)], {0: [(3, 20), (3, 40), (4, 60)], 1: [(2, 10), (3, 0)]})
+    merge = PeriodicMerge(group, 40)
+    after, _ = merge.advance(spec, Weights(0, np.ones(2, np.float32), {}))
+    group.reports += [Lost([group.members[1]], "gone"), free(0, 4)]
+    _, row = merge.advance(spec, after)
+    assert [given["given"] for given in group.commands[1]] == [False, True]
+    assert group.commands[1][1]["done"] == 3
     assert row["async"]["rounds"] == [4, 3]
     assert row["samples"] == 40
 
 
-def test_what_was_taken_before_another_was_lost_counts_in_full(spec):
-    crew = WorkerGroup([free(0, 2)], {0: [(2, 20), (2, 25)], 1: [Lost([], "broken"), (1, 10)]})
-    equaliser = PeriodicMerge(crew, 40)
-    _, row = equaliser.advance(spec, Weights(0, np.ones(2, np.float32), {}))
+def test_what_was_pulled_before_another_was_lost_counts_in_full(spec):
+    group = WorkerGroup([free(0, 2)], {0: [(2, 20), (2, 25)], 1: [Lost([], "broken"), (1, 10)]})
+    merge = PeriodicMerge(group, 40)
+    _, row = merge.advance(spec, Weights(0, np.ones(2, np.float32), {}))
     assert row["samples"] == 35

@@ -17,7 +17,7 @@ from hdl import wire
 from hdl.errors import DeadlineError, WorkerError
 from hdl.runners import frames
 from hdl.yarn.comm import tls
-from hdl.yarn.comm.credentials import Secrets, WorkerSecrets
+from hdl.yarn.comm.credentials import Credentials, WorkerCredentials
 
 SECONDS = 20.0  # that something expected may take on a busy machine
 HELLO = {"purpose": "echo"}
@@ -25,12 +25,12 @@ HELLO = {"purpose": "echo"}
 
 @pytest.fixture(scope="module")
 def secrets():
-    return Secrets.make()
+    return Credentials.make()
 
 
 @pytest.fixture(scope="module")
 def context(secrets):
-    return WorkerSecrets.from_dict(secrets.worker("good")).tls(server=False)
+    return WorkerCredentials.from_dict(secrets.worker("good")).tls(server=False)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_channel_is_of_tls_1_3_and_large_messages_come_through_whole(context, 
 
 def test_another_applications_certificate(listener, good):
     with pytest.raises(WorkerError, match=rf"{listener.address[1]} is not of this application"):
-        tls.connect(Secrets.make().tls(server=False), listener.address, HELLO, SECONDS)
+        tls.connect(Credentials.make().tls(server=False), listener.address, HELLO, SECONDS)
     until(lambda: listener.refused == {"handshake": 1})
     good()
 
@@ -116,7 +116,7 @@ def test_a_stranger_that_trusts_anybody(secrets, listener, good, which, tmp_path
     stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
     if which == "another application's":
-        own = Secrets.make().tls(server=False)
+        own = Credentials.make().tls(server=False)
         own.verify_mode = ssl.CERT_NONE
         stranger = own
     if which.startswith("signed"):
@@ -159,7 +159,7 @@ def test_a_listener_without_the_key_gets_nothing(context, secrets):
     with socket.create_server(("127.0.0.1", 0)) as impostor:
 
         def serve():
-            other = Secrets.make().tls(server=True)
+            other = Credentials.make().tls(server=True)
             other.verify_mode = ssl.CERT_NONE
             with suppress(OSError), other.wrap_socket(impostor.accept()[0], server_side=True) as channel:
                 heard.append(channel.recv(1000))

@@ -1,18 +1,20 @@
-"""The operations of a restricted Boltzmann machine carried out by the C core, in float32."""
+"""The operations of a restricted Boltzmann machine by the C core, in float32."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from hdl.ops.cpu.autoencoder import AutoencoderCore
-from hdl.ops.cpu.dense import _ROWS
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.ops.cpu.base import MAX_BATCH
+from hdl.ops.cpu.one_layer import OneLayerCpu
 
 
-class RbmCore(AutoencoderCore):
-    """The operations of one RBM, with working memory and threads of their own.
+class RbmCpu(OneLayerCpu):
+    """The operations of one RBM by the C core.
 
-    `forward` gives mean reconstructions and `encode` p(h = 1|v), as `RbmReference` does; `train` and `gradient` take
-    its `chains`.
+    `forward` gives mean reconstructions and `encode` p(h = 1|v), as `RbmReference` does.
 
     Parameters
     ----------
@@ -22,9 +24,19 @@ class RbmCore(AutoencoderCore):
     isa : str, optional
     """
 
-    def _make(self, cpu: Any, threads: int, isa: str | None) -> Any:
+    def _make_plan(self, cpu: Any, threads: int, isa: str | None) -> Any:
         part = self.spec.rbm
-        chains = part.chains if part.persistent else 0
         return cpu.RbmPlan(
-            *self.spec.widths, part.visible == "gaussian", part.k, chains, part.rho, part.beta, _ROWS, threads, isa
+            *self.spec.widths,
+            gaussian=part.visible == "gaussian",
+            k=part.k,
+            chains=part.chains if part.persistent else 0,
+            rho=part.rho,
+            beta=part.beta,
+            max_batch=MAX_BATCH,
+            threads=threads,
+            isa=isa,
         )
+
+    def _chain_arguments(self, chains: NDArray[np.float32] | None) -> dict[str, Any]:
+        return {"chains": chains}  # which the plan checks

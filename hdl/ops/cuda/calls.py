@@ -1,4 +1,4 @@
-"""Calls of the CUDA core: what they need, put on the device, run as some kernels, and what came of them.
+"""Calls of the CUDA core: their arguments are put on the device, they run as some kernels, and their results come back.
 
 Letters: N samples, B rows of a mini-batch, P parameters, S state vectors, M nets trained side by side.
 """
@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import os
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import devices, rng
+from hdl import devices
 from hdl.errors import SpecError, Unavailable
-from hdl.ops import NO_KEY, Key, Progress, Result, Work, rules, steps
-from hdl.ops import layout as layouts
-from hdl.ops.cuda import program as cuda_program
+from hdl.ops import rules
+from hdl.ops.base import NO_KEY, Key, Operations, Progress, Result, Work
 from hdl.ops.cuda.memory import Pool, Resident, check, row_bytes
-from hdl.ops.reference.dense import _DROPOUT
+from hdl.ops.cuda.program import Program
+from hdl.ops.draws import DROPOUT, key_words
+from hdl.ops.schedule import steps
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -29,8 +31,8 @@ _LOOK = 0.05  # seconds between two looks at whether to stop
 PRECISIONS = {"float32": 0, "tf32": 1, "bf16": 2}
 
 
-class Caller:
-    """One net's programs, memory and samples on one device.
+class Caller(Operations):
+    """One model's programs, memory and samples on one device.
 
     Parameters
     ----------
@@ -43,20 +45,19 @@ class Caller:
             from hdl import _cuda
         except ImportError as error:
             raise Unavailable(f"the CUDA core is missing ({error}); build it with: ./build.sh cuda") from None
-        self.spec, self._native = spec, _cuda
-        self.layout = layouts.of(spec)
-        self.state_vectors = rules.VECTORS.get(spec.optimizer.name, 0)
+        super().__init__(spec)
+        self._native = _cuda
         self.device = devices.open(device)
-        self.isa = self.device.title
+        self.platform = self.device.title
         self._pool = Pool(self.device)
         self._data = Resident(self.device)
-        self._programs: dict[tuple[str, int], cuda_program.Program] = {}
+        self._programs: dict[tuple[str, int], Program] = {}
         self._tables: dict[tuple[str, int], tuple[int, int]] = {}
 
     def _segments(
         self, works: Sequence[Work], batch: int
     ) -> Iterator[tuple[int, Sequence[Work], list[dict[str, int]], Callable[[], None] | None]]:
-        """What goes into one call: steps before it, works, where their samples are, what to do while it runs.
+        """Cut works into calls: steps before it, works, where their samples are, what to do while it runs.
 
         Samples that do not fit on the device come as some mini-batches at a time; while those are computed, the next
         ones are gathered and sent.
@@ -80,7 +81,7 @@ class Caller:
             yield first, [here], [data[number]], send
 
     def _check(self, work: Work, *overwritten: NDArray) -> None:
-        """Whatever a GPU would read or write beyond its end."""
+        """Refuse arrays that a GPU would read or write beyond their end."""
         if not self._data.holds(work.samples):
             check(work.samples, self.layout.widths[0], self.layout.widths[-1])
         size, n = self.layout.size, len(work.samples)
@@ -92,22 +93,20 @@ class Caller:
         if len(work.order) and (work.order.min() < 0 or work.order.max() >= n):
             raise SpecError(f"order holds {work.order.min()} … {work.order.max()}, but there are {n} samples")
 
-    def _program(self, what: str, rows: int) -> cuda_program.Program:
-        """The table of `what` for mini-batches of so many rows."""
-        return cuda_program.fitted(
-            lambda buffers: cuda_program.dense(self.spec, self.layout.offsets, rows, what, self.state_vectors, buffers)
-        )
+    @abstractmethod
+    def _program(self, task: str, rows: int) -> Program:
+        """Make the program of `task` for mini-batches of so many rows."""
 
     def _call(
-        self, what: str, works: Sequence[Work], data: list[dict[str, int]], batch: int, out: NDArray, fresh: bool,
+        self, task: str, works: Sequence[Work], data: list[dict[str, int]], batch: int, out: NDArray, fresh: bool,
         by_place: bool = False,
     ) -> Any:  # fmt: skip
-        """Everything on the device, and the call that uses it.
+        """Put everything on the device, and make the call that uses it.
 
         `out` [M, …] is what arena G holds of each net; unless `fresh`, weights, state and sums are there already.
         """
         pool, count, size = self._pool, len(works), self.layout.size
-        program, table, bounds = self._packed(what, batch)
+        program, table, bounds = self._packed(task, batch)
         orders, rates = _offsets([work.order for work in works]), [0] * count
         order = pool.put("order", np.concatenate([work.order for work in works]).astype(np.int64, copy=False))
         if not by_place:
@@ -115,7 +114,7 @@ class Caller:
             at, ends = pool.put("rates", np.concatenate(each)), _offsets(each)
             rates = [at + 12 * end for end in ends]
         nets = [
-            self._native.net(self._rule(work.spec or self.spec), self._words(work.key), own, order + 8 * start,
+            self._native.net(self._rule(work.spec or self.spec), self._key_words(work.key), own, order + 8 * start,
                              len(work.order), work.first_step, rate, work.samples.y is not None)
             for work, own, start, rate in zip(works, data, orders, rates, strict=True)
         ]  # fmt: skip
@@ -140,28 +139,29 @@ class Caller:
             precision=PRECISIONS[self.spec.precision], resident=program.resident, by_place=by_place,
         )  # fmt: skip
 
-    def _words(self, key: Key | None) -> list[int]:
-        """Of the key of the draws."""
-        return rng.words(*(key or NO_KEY), _DROPOUT, 0, 2).tolist()
+    def _key_words(self, key: Key | None) -> list[int]:
+        """Derive the words of the keys that the program's draws take."""
+        return key_words(key or NO_KEY, DROPOUT)
 
-    def _planned(self, what: str, rows: int) -> cuda_program.Program:
-        """The program of `what` for mini-batches of so many rows, made once."""
-        if (what, rows) not in self._programs:
-            self._programs[what, rows] = self._program(what, rows)
-        return self._programs[what, rows]
+    def _planned(self, task: str, rows: int) -> Program:
+        """Give the program of `task` for mini-batches of so many rows, made once."""
+        if (task, rows) not in self._programs:
+            self._programs[task, rows] = self._program(task, rows)
+        return self._programs[task, rows]
 
-    def _packed(self, what: str, rows: int) -> tuple[cuda_program.Program, int, int]:
-        """A program, and where its table and the beginnings of its phases are on the device."""
-        program = self._planned(what, rows)
-        if (what, rows) not in self._tables:
+    def _packed(self, task: str, rows: int) -> tuple[Program, int, int]:
+        """Give a program, and where its table and the beginnings of its phases are on the device."""
+        program = self._planned(task, rows)
+        if (task, rows) not in self._tables:
             table, bounds = program.packed(self._native.operation)
-            self._tables[what, rows] = (
-                self._pool.put(f"{what} {rows} table", np.frombuffer(table, np.uint8)),
-                self._pool.put(f"{what} {rows} phases", bounds),
+            self._tables[task, rows] = (
+                self._pool.put(f"{task} {rows} table", np.frombuffer(table, np.uint8)),
+                self._pool.put(f"{task} {rows} phases", bounds),
             )
-        return program, *self._tables[what, rows]
+        return program, *self._tables[task, rows]
 
     def _rule(self, spec: Spec) -> dict[str, float]:
+        """Name the update rule, its constants and the regularisers, as `hdl_cuda_rule` has them."""
         rule = spec.optimizer
         names = list(rules.VECTORS)
         return {
@@ -173,21 +173,21 @@ class Caller:
         }
 
     def _rates(self, work: Work, count: int) -> NDArray[np.float32]:
-        """Learning rates, and Adam's corrections of its two means: [steps, 3]."""
+        """Compute learning rates, and Adam's corrections of its two means: [steps, 3]."""
         if len(work.lr) < count:
             raise SpecError(f"lr has {len(work.lr)} numbers for {count} steps")
         rule = (work.spec or self.spec).optimizer
         t = np.arange(work.first_step + 1, work.first_step + count + 1, dtype=np.float64)
-        found = np.ones((count, 3), np.float32)
-        found[:, 0] = work.lr[:count]
+        columns = np.ones((count, 3), np.float32)
+        columns[:, 0] = work.lr[:count]
         if rule.name == "adam":
-            found[:, 1], found[:, 2] = 1 / (1 - rule.beta1**t), 1 / (1 - rule.beta2**t)
-        return found
+            columns[:, 1], columns[:, 2] = 1 / (1 - rule.beta1**t), 1 / (1 - rule.beta2**t)
+        return columns
 
     def _run(
         self, call: Any, count: int, progress: Progress | None, nets: int, meanwhile: Callable[[], None] | None
     ) -> tuple[int, list[int]]:
-        """Steps that were run, and for each net the one (from 1) at which its cost was not finite, or 0.
+        """Run steps: their number, and for each net the one (from 1) at which its cost was not finite, or 0.
 
         With `progress` the steps go in several kernels, each about as long as it may take to notice a wish to stop;
         with something to do `meanwhile` in one.
@@ -215,6 +215,7 @@ class Caller:
         return done, flags[:, 1].tolist()
 
     def _results(self, works: Sequence[Work], batch: int, done: int) -> list[Result]:
+        """Fetch the result of each work after so many steps."""
         cost, correct = np.empty((len(works), batch)), np.empty((len(works), batch), np.int64)
         self._pool.get("cost", cost)
         self._pool.get("correct", correct)
@@ -226,7 +227,7 @@ class Caller:
 
 
 def _loop() -> int:
-    """How mini-batches follow each other, as the environment's HDL_CUDA_LOOP says; hdl_cuda.h has what each means."""
+    """Read how mini-batches follow each other from the environment's HDL_CUDA_LOOP (hdl_cuda.h explains each)."""
     loops, given = ("auto", "kernel", "graph"), os.environ.get("HDL_CUDA_LOOP", "auto")
     if given not in loops:
         raise SpecError(f"HDL_CUDA_LOOP: expected one of {', '.join(loops)} (given {given!r})")
@@ -234,5 +235,5 @@ def _loop() -> int:
 
 
 def _offsets(parts: Sequence[NDArray]) -> list[int]:
-    """Where each part begins when they lie one after the other."""
+    """Compute where each part begins when they lie one after the other."""
     return np.cumsum([0] + [len(part) for part in parts])[:-1].tolist()

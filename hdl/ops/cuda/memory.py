@@ -1,4 +1,4 @@
-"""What lies on a device between calls: named pieces of memory that grow, and samples that stay."""
+"""Memory on a device between calls: named pieces that grow, and samples that stay."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.errors import SpecError
-from hdl.ops import Samples
+from hdl.ops.base import Samples
 
 _X_TYPES = {np.dtype(np.float32): 0, np.dtype(np.uint8): 1}
 _CSR = 2
@@ -29,7 +29,7 @@ class Pool:
         self._buffers: dict[str, Any] = {}
 
     def room(self, name: str, size: int) -> int:
-        """The address of so many bytes, whatever they hold."""
+        """Give the address of so many bytes, whatever they hold."""
         buffer = self._buffers.get(name)
         if buffer is None or buffer.nbytes < size:
             # What grows may grow again, and a device waits for all that runs on it before it gives memory back.
@@ -45,14 +45,14 @@ class Pool:
         return address
 
     def put(self, name: str, array: NDArray, aside: bool = False) -> int:
-        """An array's copy; `aside`: while a kernel runs, which must not use what the name held."""
+        """Copy an array to the device; `aside`: while a kernel runs, which must not use what the name held."""
         address = self.room(name, array.nbytes)
         if array.nbytes:
             self._device.put(address, np.ascontiguousarray(array), aside)
         return address
 
     def put_all(self, name: str, arrays: Sequence[NDArray]) -> int:
-        """Arrays of equal size, one after the other."""
+        """Copy arrays of equal size to the device, one after the other."""
         address = self.room(name, sum(array.nbytes for array in arrays))
         for number, array in enumerate(arrays):
             if array.nbytes:
@@ -60,7 +60,7 @@ class Pool:
         return address
 
     def get_all(self, name: str, arrays: Sequence[NDArray]) -> None:
-        """Overwrites the arrays with what the name holds, one after the other."""
+        """Overwrite the arrays with what the name holds, one after the other."""
         address = self.at(name)
         for array in arrays:
             if array.nbytes:
@@ -68,7 +68,7 @@ class Pool:
                 address += array.nbytes
 
     def get(self, name: str, array: NDArray) -> None:
-        """Overwrites the array with what the name holds."""
+        """Overwrite the array with what the name holds."""
         if array.nbytes:
             self._device.get(array, self.at(name))
 
@@ -93,11 +93,11 @@ class Resident:
         self._passing = Pool(device), Pool(device)
 
     def holds(self, samples: Samples) -> bool:
-        """Whether they are there."""
+        """Tell whether samples are on the device."""
         return _name(samples) in self._kept
 
     def fits(self, samples: Sequence[Samples]) -> bool:
-        """Whether all of these can lie on the device at once, and leave a quarter of what is free to others."""
+        """Tell whether all of these can lie on the device at once, and leave a quarter of what is free to others."""
         if all(map(self.holds, samples)):
             return True
         free = self._device.memory()[0] + sum(_bytes(kept[0]) for kept in self._kept.values())
@@ -105,7 +105,7 @@ class Resident:
         return sum(wanted.values()) <= free * 3 // 4
 
     def of(self, samples: Sequence[Samples]) -> list[dict[str, int]]:
-        """Fields of each net's `data`; all of them stay until other samples need their place."""
+        """Send samples: fields of each net's `data`; all of them stay until other samples need their place."""
         free = self._device.memory()[0]
         wanted = [_name(each) for each in samples]
         for name in [name for name in self._kept if name not in wanted]:
@@ -121,18 +121,18 @@ class Resident:
                 self._kept[name] = each, pool, self._sent(pool, each)
         return [self._kept[name][2] for name in wanted]
 
-    def passing(self, samples: Samples, rows: NDArray[np.int64], segment: int, aside: bool) -> dict[str, int]:
-        """Fields for some rows of samples that are too many to stay; the next but one has their place.
+    def passing(self, samples: Samples, order: NDArray[np.int64], number: int, aside: bool) -> dict[str, int]:
+        """Send some samples of too many to stay: fields of a net's `data`; the next but one has their place.
 
         Parameters
         ----------
-        segment : int
-            Which of the two places.
+        number : int
+            Of the piece; even and odd ones have a place each.
         aside : bool
             Send them while a kernel runs.
         """
-        part = Samples(samples.x[rows], None if samples.y is None else samples.y[rows], samples.scale, samples.shift)
-        return self._sent(self._passing[segment % 2], part, aside)
+        part = Samples(samples.x[order], None if samples.y is None else samples.y[order], samples.scale, samples.shift)
+        return self._sent(self._passing[number % 2], part, aside)
 
     @staticmethod
     def _sent(pool: Pool, samples: Samples, aside: bool = False) -> dict[str, int]:
@@ -165,19 +165,19 @@ def _name(samples: Samples) -> tuple[int, ...]:
 
 
 def _bytes(samples: Samples) -> int:
-    """What samples take on a device, about."""
+    """Estimate the bytes that samples take on a device."""
     x = samples.x
     own = len(x.data) * 8 + 8 * x.shape[0] if hasattr(x, "indptr") else x.nbytes
     return own + (0 if samples.y is None else samples.y.nbytes)
 
 
 def row_bytes(samples: Samples) -> int:
-    """What a sample takes on a device, about."""
+    """Estimate the bytes that a sample takes on a device."""
     return max(1, _bytes(samples) // max(1, len(samples)))
 
 
 def check(samples: Samples, inputs: int, outputs: int) -> None:
-    """Raises SpecError where samples are not what a net with so many inputs and outputs reads."""
+    """Refuse samples that a net with so many inputs and outputs cannot read, by SpecError."""
     x, y, n = samples.x, samples.y, len(samples)
     sparse = hasattr(x, "indptr")
     if x.shape != (n, inputs):

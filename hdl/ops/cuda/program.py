@@ -175,7 +175,9 @@ def dense(
 
     Each layer's values have a column of ones, so that W_l and b_l, which follow each other, are one matrix [I + 1, O].
     """
-    widths, hidden = spec.widths, {"function": ACTIVATIONS[spec.activation], "leak": spec.leak}
+    assert spec.loss is not None
+    widths = spec.widths
+    hidden: dict[str, Any] = {"function": ACTIVATIONS[spec.activation], "leak": spec.leak}
     drop = dropped(spec.dropout if what != "forward" else 0.0)
     program, layers = Program(rows), len(widths) - 1
     x = program.matrix(widths[0] + 1, buffers)
@@ -189,7 +191,7 @@ def dense(
         program.add(NN, values[layer + 1], a=values[layer], b=weights[layer], m=-1, n=widths[layer + 1],
                     k=widths[layer] + 1, epilogue=ACTIVATE, **how)  # fmt: skip
     program.phase()
-    scores = {"a": values[-1], "m": -1, "n": widths[-1], "function": LOSSES[spec.loss]}
+    scores: dict[str, Any] = {"a": values[-1], "m": -1, "n": widths[-1], "function": LOSSES[spec.loss]}
     if what == "forward":
         program.add(LOSS, d=Matrix(0, widths[-1], G, place=1), **scores)
     else:

@@ -1,4 +1,4 @@
-"""The user's end of an application: submitting it, asking after it, ending it. `follow` has the rest."""
+"""Submits an application, asks YARN after it, ends it. `follow` follows it, `logs` reads its logs."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from hdl import envpack
 from hdl.errors import SpecError
 from hdl.runners.base import Job
 from hdl.yarn.client import submission
-from hdl.yarn.client.submission import KIND
+from hdl.yarn.client.submission import TYPE
 from hdl.yarn.resource_manager import java, launch
 from hdl.yarn.resource_manager.launch import RECORDS
-from hdl.yarn.settings import Settings, to_order
+from hdl.yarn.settings import Settings, to_task_config
 
 KEPT_SECONDS = 30 * 24 * 3600.0  # after which nobody asks for an outcome
-OUTCOME = "outcome.json"
 _CONNECTING = threading.Lock()
 OVER = ("FINISHED", "FAILED", "KILLED")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What YARN knows of an application.
+    """Report of YARN about an application.
 
     Parameters
     ----------
@@ -70,7 +69,7 @@ class Report:
 
 
 def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None) -> str:
-    """Submits an application that trains as the job says.
+    """Submit an application that trains as the job says.
 
     Parameters
     ----------
@@ -100,7 +99,7 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
             raise SpecError(f"{name} {path}: runner yarn reads and writes HDFS; expected hdfs://…")
     took, began = {} if seconds is None else seconds, time.perf_counter()
 
-    def done(step: str) -> None:
+    def clock(step: str) -> None:
         nonlocal began
         now = time.perf_counter()
         took[step], began = now - began, now
@@ -109,46 +108,46 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
     packed: Future | None = None
     if not (settings.python or settings.archive):  # reads 180 MB, while Java starts
         packed = pool.submit(envpack.pack)
-    reached = pool.submit(_reach, configured())  # HDFS, beside YARN
+    storage = pool.submit(_reach_storage, configured())  # HDFS, beside YARN
     pool.shutdown(wait=False)
     conf, yarn = connect()
-    done("connect")
-    with java.told("a new application"):
+    clock("connect")
+    with java.call("a new application"):
         new = yarn.createApplication()
-    context, answer = new.getApplicationSubmissionContext(), new.getNewApplicationResponse()
+    context, offer = new.getApplicationSubmissionContext(), new.getNewApplicationResponse()
     application = str(context.getApplicationId())
-    submission.check(settings, answer.getMaximumResourceCapability())
+    submission.check(settings, offer.getMaximumResourceCapability())
     submission.check_place(settings, yarn)
-    done("create")
+    clock("create")
     if packed:
         settings = settings.model_copy(update={"archive": envpack.upload(packed.result())})
-        done("environment")
-    reached.result()
+        clock("environment")
+    storage.result()
     folder = staging(application)
     try:
-        submission.put(conf, folder, json.dumps(to_order(job, settings)).encode())
-        done("staging")
+        submission.put_task_config(conf, folder, json.dumps(to_task_config(job, settings)).encode())
+        clock("staging")
         submission.fill(context, conf, settings, folder)
-        with java.told(f"YARN rejected the application: name {settings.name!r}, queue {settings.queue or 'default'!r}"):
+        with java.call(f"YARN rejected the application: name {settings.name!r}, queue {settings.queue or 'default'!r}"):
             yarn.submitApplication(context)
     except BaseException:
         remove(folder)
         raise
-    done("submit")
+    clock("submit")
     return application
 
 
 @cache
 def configured() -> Any:
-    """The cluster's configuration, with Java started and its ResourceManager there."""
+    """Read the cluster's configuration, with Java started and its ResourceManager there."""
     java.start()
     conf = java.configuration(java.IMPATIENT)
-    java.knock(conf)
+    java.check_listening(conf)
     return conf
 
 
 def warm() -> None:
-    """Begins to connect in the background: what goes wrong is told by whoever needs it."""
+    """Begin to connect in the background: an error is raised where the connection is needed."""
 
     def begin() -> None:
         with suppress(Exception):
@@ -158,7 +157,7 @@ def warm() -> None:
 
 
 def connect() -> tuple[Any, Any]:
-    """The configuration, and a client of its ResourceManager, which this process keeps.
+    """Connect to YARN: the configuration, and a client of its ResourceManager, which this process keeps.
 
     Raises
     ------
@@ -174,93 +173,96 @@ def connect() -> tuple[Any, Any]:
 @cache
 def _connected() -> tuple[Any, Any]:
     conf = configured()
-    with java.told("YARN's client"):
-        client = java.of("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
+    with java.call("YARN's client"):
+        client = java.load_class("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
         client.init(conf)
         client.start()
     return conf, client
 
 
 def report(application: str) -> Report:
-    """What YARN says of an application.
+    """Ask YARN for its report about an application.
 
     Raises
     ------
     SpecError
-        That is no application's id, or YARN does not know it.
+        The id is no application's, or YARN does not know it.
     """
     _, yarn = connect()
     number = _id(application)
-    with java.told(application):
+    with java.call(application):
         try:
             return _report(yarn.getApplicationReport(number))
-        except java.of("org.apache.hadoop.yarn.exceptions.ApplicationNotFoundException"):
+        except java.load_class("org.apache.hadoop.yarn.exceptions.ApplicationNotFoundException"):
             raise SpecError(f"{application}: this cluster has no such application, or has forgotten it") from None
 
 
 def applications() -> list[Report]:
-    """This user's applications of hdl, the newest first."""
+    """List this user's applications of hdl, the newest first."""
     _, yarn = connect()
-    kinds = java.of("java.util.HashSet")()
-    kinds.add(KIND)
-    with java.told("YARN's list of applications"):
-        own = [_report(found) for found in yarn.getApplications(kinds) if str(found.getUser()) == launch.user()]
-    return sorted(own, key=lambda found: found.started, reverse=True)
+    types = java.load_class("java.util.HashSet")()
+    types.add(TYPE)
+    with java.call("YARN's list of applications"):
+        own = [_report(each) for each in yarn.getApplications(types) if str(each.getUser()) == launch.user()]
+    return sorted(own, key=lambda report: report.started, reverse=True)
 
 
 def kill(application: str) -> None:
-    """Ends an application; one that is over stays as it is."""
+    """End an application; one that is over stays as it is."""
     _, yarn = connect()
-    with java.told(f"{application}: killing it"):
+    with java.call(f"{application}: killing it"):
         yarn.killApplication(_id(application))
     remove(staging(application))
 
 
 def staging(application: str) -> str:
-    """The application's folder on HDFS, which its user alone may read."""
+    """Name the application's folder on HDFS, which its user alone may read."""
     return f"hdfs:///user/{launch.user()}/.hdl/apps/{application}"
 
 
 def remove(folder: str) -> None:
-    """Removes an application's folder, if it is there."""
+    """Remove an application's folder, if it is there."""
     conf, _ = connect()
-    with java.told(folder):
-        place = java.of("org.apache.hadoop.fs.Path")(folder)
+    with java.call(folder):
+        place = java.load_class("org.apache.hadoop.fs.Path")(folder)
         place.getFileSystem(conf).delete(place, True)
 
 
 def _id(application: str) -> Any:
     try:
-        return java.of(f"{RECORDS}.ApplicationId").fromString(application)
+        return java.load_class(f"{RECORDS}.ApplicationId").fromString(application)
     except Exception:
         raise SpecError(f"{application!r}: expected an application's id, like application_1700000000000_0001") from None
 
 
-def _report(found: Any) -> Report:
-    attempt = found.getCurrentApplicationAttemptId()
-    url = str(found.getTrackingUrl() or "")
+def _report(answer: Any) -> Report:
+    attempt = answer.getCurrentApplicationAttemptId()
+    url = str(answer.getTrackingUrl() or "")
     return Report(
-        application=str(found.getApplicationId()),
-        name=str(found.getName()),
-        user=str(found.getUser()),
-        queue=str(found.getQueue()),
-        state=str(found.getYarnApplicationState()),
-        final=str(found.getFinalApplicationStatus()),
-        progress=float(found.getProgress()),
-        started=found.getStartTime() / 1000,
-        finished=found.getFinishTime() / 1000,
+        application=str(answer.getApplicationId()),
+        name=str(answer.getName()),
+        user=str(answer.getUser()),
+        queue=str(answer.getQueue()),
+        state=str(answer.getYarnApplicationState()),
+        final=str(answer.getFinalApplicationStatus()),
+        progress=float(answer.getProgress()),
+        started=answer.getStartTime() / 1000,
+        finished=answer.getFinishTime() / 1000,
         url="" if url in ("N/A", "null") else url,
-        host=str(found.getHost() or ""),
-        diagnostics=" ".join(str(found.getDiagnostics() or "").split()),
+        host=str(answer.getHost() or ""),
+        diagnostics=" ".join(str(answer.getDiagnostics() or "").split()),
         attempt=int(attempt.getAttemptId()) if attempt is not None else 0,
     )
 
 
-def _reach(conf: Any) -> None:
-    """Connects to HDFS, and removes the folders of old applications that nobody ever attached to."""
-    place = java.of("org.apache.hadoop.fs.Path")
-    with java.told("HDFS"):
-        system, parent = java.of("org.apache.hadoop.fs.FileSystem").get(conf), place(os.path.dirname(staging(KIND)))
+def _reach_storage(conf: Any) -> None:
+    """Connect to HDFS, and remove the folders of old applications that nobody ever attached to."""
+    place = java.load_class("org.apache.hadoop.fs.Path")
+    with java.call("HDFS"):
+        system, parent = (
+            java.load_class("org.apache.hadoop.fs.FileSystem").get(conf),
+            place(os.path.dirname(staging(TYPE))),
+        )
         if system.exists(parent):
             for status in system.listStatus(parent):
                 if time.time() - status.getModificationTime() / 1000 > KEPT_SECONDS:

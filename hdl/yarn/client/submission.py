@@ -1,21 +1,21 @@
-"""What YARN is told of an application, and what is refused before: the pieces of `client.submit`."""
+"""Checks and makes what YARN is told of an application: the steps of `client.submit`."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from hdl.envpack import UNPACKED
 from hdl.errors import SpecError
 from hdl.yarn.resource_manager import java, launch
-from hdl.yarn.settings import Settings
+from hdl.yarn.settings import TASK_CONFIG, Settings
 
-KIND = "hdl"  # the applications' type in YARN's lists
-ORDER = "order.json"
+TYPE = "hdl"  # the applications' type in YARN's lists
 FAILURES_SECONDS = 600  # a master's failures are forgotten after so long
 MASTER_VCORES = 1
 
 
 def check(settings: Settings, most: Any) -> None:
-    """Refuses containers that no node of the cluster can hold."""
+    """Refuse containers that no node of the cluster can hold."""
     memory, vcores = int(most.getMemorySize()), int(most.getVirtualCores())
     gpus = launch.amounts(most).get(launch.GPU)
     if settings.gpus and gpus is None:
@@ -34,18 +34,18 @@ def check(settings: Settings, most: Any) -> None:
 
 
 def check_place(settings: Settings, yarn: Any) -> None:
-    """Refuses a queue or a label that the cluster has not."""
+    """Refuse a queue or a label that the cluster has not."""
     if settings.queue:
         try:
-            found = yarn.getQueueInfo(settings.queue)
+            queue = yarn.getQueueInfo(settings.queue)
         except Exception:  # some schedulers answer so
-            found = None
-        if found is None:
-            with java.told("YARN's queues"):
-                names = sorted(str(queue.getQueueName()) for queue in yarn.getAllQueues())
+            queue = None
+        if queue is None:
+            with java.call("YARN's queues"):
+                names = sorted(str(each.getQueueName()) for each in yarn.getAllQueues())
             raise SpecError(f"--queue: expected one of {', '.join(names)} (given {settings.queue!r})")
     if settings.label:
-        with java.told("YARN's node labels"):
+        with java.call("YARN's node labels"):
             labels = sorted(str(label.getName()) for label in yarn.getClusterNodeLabels())
         if settings.label not in labels:
             raise SpecError(
@@ -54,35 +54,35 @@ def check_place(settings: Settings, yarn: Any) -> None:
             )
 
 
-def put(conf: Any, folder: str, order: bytes) -> None:
-    """Makes the application's folder, for its user alone, with the order in it."""
+def put_task_config(conf: Any, folder: str, content: bytes) -> None:
+    """Make the application's folder, for its user alone, with the task config in it."""
     from jpype import JArray, JByte
 
-    with java.told(folder):
-        place = java.of("org.apache.hadoop.fs.Path")(folder)
+    with java.call(folder):
+        place = java.load_class("org.apache.hadoop.fs.Path")(folder)
         system = place.getFileSystem(conf)
-        allowed = java.of("org.apache.hadoop.fs.permission.FsPermission")
-        java.of("org.apache.hadoop.fs.FileSystem").mkdirs(system, place, allowed("700"))
-        file = system.create(java.of("org.apache.hadoop.fs.Path")(place, ORDER))
+        allowed = java.load_class("org.apache.hadoop.fs.permission.FsPermission")
+        java.load_class("org.apache.hadoop.fs.FileSystem").mkdirs(system, place, allowed("700"))
+        file = system.create(java.load_class("org.apache.hadoop.fs.Path")(place, TASK_CONFIG))
         try:
-            file.write(JArray(JByte)(order))
+            file.write(JArray(JByte)(content))
         finally:
             file.close()
 
 
 def fill(context: Any, conf: Any, settings: Settings, folder: str) -> None:
     """Everything that YARN is told of the application."""
-    from hdl.yarn.comm.credentials import Secrets
+    from hdl.yarn.comm.credentials import Credentials
 
     files = {}
     if settings.archive:
-        files[launch.ENVIRONMENT] = launch.resource(conf, settings.archive, archive=True)
+        files[UNPACKED] = launch.resource(conf, settings.archive, archive=True)
     variables = launch.environment(settings, bool(settings.archive), 1)
     words = launch.command(launch.python_of(settings), "hdl.yarn.master", [folder])
-    credentials = java.secret_bytes(Secrets.make().to_dict(), _file_tokens(conf))
+    credentials = java.secret_bytes(Credentials.make().to_dict(), _file_tokens(conf))
     context.setAMContainerSpec(launch.context(words, variables, files, credentials))
     context.setApplicationName(settings.name)
-    context.setApplicationType(KIND)
+    context.setApplicationType(TYPE)
     context.setResource(launch.capability(settings.master_memory, MASTER_VCORES))
     context.setMaxAppAttempts(settings.attempts)
     context.setKeepContainersAcrossApplicationAttempts(True)
@@ -94,11 +94,11 @@ def fill(context: Any, conf: Any, settings: Settings, folder: str) -> None:
 
 
 def _file_tokens(conf: Any) -> Any:
-    """On a cluster with Kerberos: tokens with which the application reads and writes HDFS as its user."""
-    if not java.of("org.apache.hadoop.security.UserGroupInformation").isSecurityEnabled():
+    """Get the tokens with which the application reads and writes HDFS as its user, on a cluster with Kerberos."""
+    if not java.load_class("org.apache.hadoop.security.UserGroupInformation").isSecurityEnabled():
         return None
-    tokens = java.of("org.apache.hadoop.security.Credentials")()
-    with java.told("tokens for HDFS"):
-        renewer = java.of("org.apache.hadoop.yarn.client.util.YarnClientUtils").getRmPrincipal(conf)
-        java.of("org.apache.hadoop.fs.FileSystem").get(conf).addDelegationTokens(renewer, tokens)
+    tokens = java.load_class("org.apache.hadoop.security.Credentials")()
+    with java.call("tokens for HDFS"):
+        renewer = java.load_class("org.apache.hadoop.yarn.client.util.YarnClientUtils").getRmPrincipal(conf)
+        java.load_class("org.apache.hadoop.fs.FileSystem").get(conf).addDelegationTokens(renewer, tokens)
     return tokens

@@ -19,7 +19,7 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from hdl.errors import HdlError, SpecError, WorkerError
-from hdl.yarn.comm.credentials import MASTER, Secrets, WorkerSecrets
+from hdl.yarn.comm.credentials import MASTER, Credentials, WorkerCredentials
 
 MAX_BYTES = 1 << 20  # of a message
 WORK, BEAT = "work", "beat"  # channels: the server's messages go to the first
@@ -35,26 +35,26 @@ class MessageError(HdlError, ValueError):
 
 
 def pack(fields: dict[str, Any]) -> bytes:
-    """A message's bytes.
+    """Encode a message.
 
     Raises
     ------
     MessageError
-        It is longer than `MAX_BYTES`: whatever is large travels by `hdl.yarn.comm.tls`.
+        It is longer than `MAX_BYTES`: large content travels by `hdl.yarn.comm.mailbox`.
     """
-    found = json.dumps(fields, separators=(",", ":")).encode()
-    if len(found) > MAX_BYTES:
-        raise MessageError(f"a control message of {len(found)} bytes; expected at most {MAX_BYTES}")
-    return found
+    message = json.dumps(fields, separators=(",", ":")).encode()
+    if len(message) > MAX_BYTES:
+        raise MessageError(f"a control message of {len(message)} bytes; expected at most {MAX_BYTES}")
+    return message
 
 
 def unpack(message: bytes) -> dict[str, Any]:
-    """The inverse of `pack`.
+    """Decode a message: the inverse of `pack`.
 
     Raises
     ------
     MessageError
-        Whatever the bytes are.
+        They are not a JSON object, or too long.
     """
     if len(message) > MAX_BYTES:
         raise MessageError(f"a control message of {len(message)} bytes; expected at most {MAX_BYTES}")
@@ -83,7 +83,7 @@ class Server:
 
     Parameters
     ----------
-    secrets : Secrets
+    credentials : Credentials
     host : str
         Name or IPv4 address of the interface to bind; workers are given it as it stands.
 
@@ -95,8 +95,8 @@ class Server:
         Messages that were not passed on, by reason: 'refused', 'identity', 'malformed'.
     """
 
-    def __init__(self, secrets: Secrets, host: str):
-        self._secrets = secrets
+    def __init__(self, credentials: Credentials, host: str):
+        self._credentials = credentials
         self._lock = threading.RLock()
         self._owners: dict[bytes, str] = {}  # admitted workers by public key
         self._members: dict[str, dict[str, bytes]] = {}  # identities of admitted workers, by channel
@@ -108,7 +108,7 @@ class Server:
         self._socket: Any = self._context.socket(zmq.ROUTER)
         _tune(self._socket)
         self._socket.curve_server = True
-        self._socket.curve_publickey, self._socket.curve_secretkey = secrets.curve(MASTER)
+        self._socket.curve_publickey, self._socket.curve_secretkey = credentials.curve(MASTER)
         self._socket.zap_domain = _DOMAIN
         self._socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without the gate nobody gets in, rather than everybody
         self._socket.router_mandatory = True  # a message to nobody is an error, not lost in silence
@@ -127,31 +127,31 @@ class Server:
         self._poll.register(self._wake, select.POLLIN)
 
     def admit(self, name: str) -> None:
-        """Lets a worker in, when it comes."""
-        public = self._secrets.curve(name)[0]
+        """Let a worker in, when it comes."""
+        public = self._credentials.curve(name)[0]
         with self._lock:
-            self._members[name] = {channel: self._secrets.identity(name, channel) for channel in (WORK, BEAT)}
+            self._members[name] = {channel: self._credentials.identity(name, channel) for channel in (WORK, BEAT)}
             self._owners[public] = name
 
     def refuse(self, name: str) -> None:
-        """Shuts a worker out: from now on nothing is taken from it or sent to it, connected as it may be."""
+        """Shut a worker out: from now on nothing is taken from it or sent to it, connected as it may be."""
         with self._lock:
             self._members.pop(name, None)
             self._owners = {public: owner for public, owner in self._owners.items() if owner != name}
 
     def callback(self, domain: str, key: bytes) -> bool:
-        """Whether the owner of a public key may connect: what the authenticator asks, in its thread."""
+        """Tell the authenticator, in its thread, whether the owner of a public key may connect."""
         return key in self._owners
 
     def receive(self, timeout: float) -> tuple[str, dict[str, Any]] | None:
-        """The next message of an admitted worker and its name; None if there is none within `timeout` seconds."""
+        """Wait for an admitted worker's next message: name and fields; None if none comes within `timeout` seconds."""
         end = time.monotonic() + timeout
         while True:
             with self._lock:
                 frames = _take(self._socket)
-                found = self._opened(frames) if frames else None
-            if found:
-                return found
+                message = self._opened(frames) if frames else None
+            if message:
+                return message
             left = end - time.monotonic()
             if not frames:
                 if left <= 0:
@@ -163,7 +163,7 @@ class Server:
                 return None
 
     def send(self, name: str, fields: dict[str, Any]) -> bool:
-        """Hands a message over and returns at once; False if the worker is not there or takes no more."""
+        """Hand a message over and returns at once; False if the worker is not there or takes no more."""
         message = pack(fields)
         with self._lock:
             if name not in self._members:
@@ -179,7 +179,7 @@ class Server:
         return sent
 
     def close(self) -> None:
-        """Ends within about a second; what was handed over before is sent in that time where a worker is there."""
+        """End within about a second; what was handed over before is sent in that time where a worker is there."""
         with self._lock:
             if self._wake < 0:
                 return
@@ -190,7 +190,7 @@ class Server:
         self._context.term()
 
     def _opened(self, frames: list[zmq.Frame]) -> tuple[str, dict[str, Any]] | None:
-        """A message's sender and fields, if it is one that may be passed on."""
+        """Open a message: its sender and fields, if it may be passed on."""
         try:
             owner = self._owners.get(str(frames[-1].get("User-Id")).encode())
             if owner is None:
@@ -215,23 +215,23 @@ class Client:
 
     Parameters
     ----------
-    keys : WorkerSecrets
+    credentials : WorkerCredentials
     address : str
         The server's.
     channel : {'work', 'beat'}
         The server's messages go to 'work'.
     """
 
-    def __init__(self, keys: WorkerSecrets, address: str, channel: str = WORK):
+    def __init__(self, credentials: WorkerCredentials, address: str, channel: str = WORK):
         if channel not in (WORK, BEAT):
             raise SpecError(f"channel: expected {WORK!r} or {BEAT!r} (given {channel!r})")
-        self._keys, self._channel = keys, channel
+        self._credentials, self._channel = credentials, channel
         self._context = zmq.Context()
         self._socket: Any = None
         self.connect(address)
 
     def connect(self, address: str) -> None:
-        """Turns to another server of the same application; what the old one has not taken is dropped.
+        """Turn to another server of the same application; what the old one has not taken is dropped.
 
         `fileno` changes.
         """
@@ -239,9 +239,9 @@ class Client:
             self._socket.close(0)
         self._socket = self._context.socket(zmq.DEALER)
         _tune(self._socket)
-        self._socket.curve_serverkey = self._keys.master
-        self._socket.curve_publickey, self._socket.curve_secretkey = self._keys.public, self._keys.secret
-        self._socket.routing_id = self._keys.identity(self._channel)
+        self._socket.curve_serverkey = self._credentials.master
+        self._socket.curve_publickey, self._socket.curve_secretkey = self._credentials.public, self._credentials.secret
+        self._socket.routing_id = self._credentials.identity(self._channel)
         self._socket.reconnect_ivl, self._socket.reconnect_ivl_max = 50, 1000
         try:
             self._socket.connect(address)
@@ -249,7 +249,7 @@ class Client:
             raise WorkerError(f"cannot connect to {address}: {error}") from None
 
     def send(self, fields: dict[str, Any]) -> bool:
-        """Hands a message over and returns at once; False if a thousand wait already."""
+        """Hand a message over and returns at once; False if a thousand wait already."""
         try:
             self._socket.send(pack(fields), zmq.NOBLOCK)
         except zmq.Again:
@@ -257,7 +257,7 @@ class Client:
         return True
 
     def receive(self, timeout: float) -> dict[str, Any] | None:
-        """The server's next message; None if there is none within `timeout` seconds."""
+        """Wait for the server's next message; None if there is none within `timeout` seconds."""
         end = time.monotonic() + timeout
         while True:
             frames = _take(self._socket)
@@ -269,11 +269,14 @@ class Client:
                 return None
 
     def fileno(self) -> int:
-        """For a selector. It tells of a change only: call ``receive(0)`` until it gives None before each wait."""
+        """Return a descriptor for a selector.
+
+        It tells of a change only: call ``receive(0)`` until it gives None before each wait.
+        """
         return self._socket.fd
 
     def close(self) -> None:
-        """Ends within about a second; what was sent before goes out in that time if the server is there."""
+        """End within about a second; what was sent before goes out in that time if the server is there."""
         if self._socket:
             self._socket.close(_LINGER)
             self._socket = None
@@ -281,14 +284,14 @@ class Client:
 
 
 def _tune(socket: zmq.Socket) -> None:
-    socket.linger = 0  # whoever closes in order says how long it may take
+    socket.linger = 0  # a close in order says how long it may take
     socket.maxmsgsize = MAX_BYTES + 256  # as it travels, encrypted
     socket.handshake_ivl = _HANDSHAKE
     socket.heartbeat_ivl, socket.heartbeat_timeout = _BEAT, _SILENCE
 
 
 def _take(socket: zmq.Socket) -> list[zmq.Frame] | None:
-    """A whole message if one is there."""
+    """Take a whole message if one is there."""
     try:
         return socket.recv_multipart(zmq.NOBLOCK, copy=False)
     except zmq.Again:

@@ -1,7 +1,7 @@
-"""Keys of one application: made by the client, carried in the containers' credentials, never shown.
+"""Keys and certificate of one application: made by the client, carried in the containers' credentials, never shown.
 
-The client makes `Secrets` and hands them to YARN with the master's container; the master hands each worker its
-`WorkerSecrets`. Nothing of them is in an argument, the environment, a log or a file of ours.
+The client makes `Credentials` and hands them to YARN with the master's container; the master hands each worker its
+`WorkerCredentials`. Nothing of them is in an argument, the environment, a log or a file of ours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hdl.errors import SpecError, WorkerError
 from hdl.yarn.comm import tokens
 from hdl.yarn.comm.tokens import to_tokens
 
-__all__ = ["MASTER", "Secrets", "WorkerSecrets", "to_tokens"]
+__all__ = ["MASTER", "Credentials", "WorkerCredentials", "to_tokens"]
 
 MASTER = "master"  # the master's name among those that own keys
 ROOT_BYTES = 32
@@ -41,19 +41,19 @@ class _Keys:
         return f"<{type(self).__name__}: keys not shown>"
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, bytes]):
-        """The inverse of `to_dict`; entries of others are passed over.
+    def from_dict(cls, entries: Mapping[str, bytes]):
+        """Read what `to_dict` made; entries of others are passed over.
 
         Raises
         ------
         WorkerError
             One is missing or not of the kind; the message names it and shows no value.
         """
-        return cls(**_entries(found, cls))  # type: ignore[arg-type]
+        return cls(**_checked_entries(entries, cls))  # type: ignore[arg-type]
 
     @classmethod
     def from_container(cls):
-        """From the credentials of the YARN container that this process runs in.
+        """Read them from the YARN container that this process runs in.
 
         Raises
         ------
@@ -63,11 +63,11 @@ class _Keys:
         return cls.from_dict(tokens.read())
 
     def to_dict(self) -> dict[str, bytes]:
-        """Each key under its alias in Hadoop's credentials."""
+        """Return each key under its alias in Hadoop's credentials."""
         return {_PREFIX + name: _bytes(getattr(self, name)) for name in type(self).__dataclass_fields__}
 
     def tls(self, server: bool) -> ssl.SSLContext:
-        """What one side of a bulk connection needs: mutual TLS 1.3 among the holders of the application's key."""
+        """Make the context of one side of a bulk connection: mutual TLS 1.3 among holders of the application's key."""
         try:
             return _context(self.certificate, self.key, server)
         except (ssl.SSLError, ValueError):  # shows nothing of what it was given
@@ -75,7 +75,7 @@ class _Keys:
 
 
 @dataclass(frozen=True, repr=False)
-class Secrets(_Keys):
+class Credentials(_Keys):
     """The keys of one application, of its client and master.
 
     Parameters
@@ -87,8 +87,8 @@ class Secrets(_Keys):
 
     Examples
     --------
-    >>> secrets = Secrets.make()  # doctest: +SKIP
-    >>> WorkerSecrets.from_dict(secrets.worker("container_1")).name  # doctest: +SKIP
+    >>> credentials = Credentials.make()  # doctest: +SKIP
+    >>> WorkerCredentials.from_dict(credentials.worker("container_1")).name  # doctest: +SKIP
     'container_1'
     """
 
@@ -99,13 +99,13 @@ class Secrets(_Keys):
             raise WorkerError(f"the application's root key has {len(self.root)} bytes; expected {ROOT_BYTES}")
 
     @classmethod
-    def make(cls) -> Secrets:
-        """New keys, for a new application."""
+    def make(cls) -> Credentials:
+        """Make new keys, for a new application."""
         certificate, key = _certificate()
         return cls(certificate, key, secrets.token_bytes(ROOT_BYTES))
 
     def curve(self, name: str) -> tuple[bytes, bytes]:
-        """Public and secret CURVE key of a worker or the master, 40 characters of Z85 each."""
+        """Derive the public and secret CURVE key of a worker or the master, 40 characters of Z85 each."""
         import zmq
         from zmq.utils import z85
 
@@ -116,7 +116,7 @@ class Secrets(_Keys):
         return zmq.curve_public(secret), secret
 
     def worker(self, name: str) -> dict[str, bytes]:
-        """What one worker's container gets: its own pair, the master's public key, the certificate; not the root.
+        """Derive one worker's credentials: its own pair, the master's public key, the certificate; not the root.
 
         Raises
         ------
@@ -126,21 +126,21 @@ class Secrets(_Keys):
         if name == MASTER:
             raise SpecError(f"no worker can be named {MASTER!r}: it would get the master's key")
         public, secret = self.curve(name)
-        return WorkerSecrets(self.certificate, self.key, name, public, secret, self.curve(MASTER)[0]).to_dict()
+        return WorkerCredentials(self.certificate, self.key, name, public, secret, self.curve(MASTER)[0]).to_dict()
 
     def identity(self, name: str, channel: str) -> bytes:
-        """How a worker's connection calls itself."""
+        """Return the identity of a worker's connection."""
         return identity(name, self.curve(name)[1], channel)
 
 
 @dataclass(frozen=True, repr=False)
-class WorkerSecrets(_Keys):
+class WorkerCredentials(_Keys):
     """The keys of one worker.
 
     Parameters
     ----------
     certificate, key : bytes
-        PEM, as in `Secrets`.
+        PEM, as in `Credentials`.
     name : str
     public, secret : bytes
         Its CURVE pair.
@@ -154,12 +154,12 @@ class WorkerSecrets(_Keys):
     master: bytes
 
     def identity(self, channel: str) -> bytes:
-        """How its connection calls itself."""
+        """Return the identity of its connection."""
         return identity(self.name, self.secret, channel)
 
 
 def identity(name: str, secret: bytes, channel: str) -> bytes:
-    """A connection's identity: whose and which, and a part that only the owner of the secret and the master know.
+    """Return a connection's identity: whose, which, and a part that only the owner of the secret and the master know.
 
     ZeroMQ lets a peer choose its identity freely, and gives a connection the place of an older one of the same
     identity. So one worker could take another's messages, could it guess what the other calls itself.
@@ -179,11 +179,11 @@ def _bytes(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else value
 
 
-def _entries(found: Mapping[str, bytes], cls: type[_Keys]) -> dict[str, str | bytes]:
-    """The fields of a kind of keys out of a container's credentials, checked."""
+def _checked_entries(entries: Mapping[str, bytes], cls: type[_Keys]) -> dict[str, str | bytes]:
+    """Take the fields of a kind of keys out of a container's credentials, and check them."""
     out: dict[str, str | bytes] = {}
     for name in cls.__dataclass_fields__:
-        value = found.get(_PREFIX + name)
+        value = entries.get(_PREFIX + name)
         if not value:
             raise WorkerError(f"no {_PREFIX + name} among the container's credentials: was it started by hdl?")
         if name in ("public", "secret", "master") and len(value) != 40:
@@ -196,7 +196,7 @@ def _entries(found: Mapping[str, bytes], cls: type[_Keys]) -> dict[str, str | by
 
 
 def _certificate() -> tuple[bytes, bytes]:
-    """A new key and its self-signed certificate, as PEM."""
+    """Make a new key and its self-signed certificate, as PEM."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -225,7 +225,7 @@ def _certificate() -> tuple[bytes, bytes]:
 def _context(certificate: bytes, key: bytes, server: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
-    # Who holds the application's key is one of the application, wherever it runs. Addresses are not names here:
+    # A holder of the application's key is one of the application, wherever it runs. Addresses are not names here:
     # containers come and go on any host, and nobody else's certificate is trusted. So there is no host name to check.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED

@@ -1,8 +1,8 @@
-"""What the workers of an application are told to do: commands to all of them, until all have done them.
+"""Leads the workers of an application: commands to all of them, until all have done them.
 
-A command goes to all members under a ticket, and all of them must answer it. When one is lost (its container ended, or
-it has been silent for too long), another container takes its place (see `roster`), the mesh is made anew under the next
-generation, and the command is given again.
+A command goes to all members under an id, and all of them must answer it. When one is lost (its container ended, or it
+has been silent for too long), another container takes its place (see `membership`), the mesh is made anew under the
+next generation, and the command is given again.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from hdl.runners.messages import error_from
 from hdl.wire import Buffer
 from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control import Server
-from hdl.yarn.comm.credentials import Secrets
+from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.comm.faults import VARIABLE, Faults
-from hdl.yarn.master.membership import BULK_SECONDS, Lost, Member, Membership
+from hdl.yarn.master.member import Member
+from hdl.yarn.master.membership import BULK_SECONDS, Heard, Lost, Membership
+from hdl.yarn.protocol import Command, ConnectMesh, Disconnected, End, Failed, Header, MemberState, Open, Prepare
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.settings import Settings
 
-__all__ = ["Lost", "Member", "WorkerGroup"]
-
-BROKEN = 5  # times in a row that a crew without a loss may lose connections
+BROKEN = 5  # times in a row that a group without a loss may lose connections
 SETTLE_SECONDS = 3.0  # after a broken connection: until YARN has told whether a container ended
 GENERATIONS = 1_000_000  # of one attempt of the master: a later attempt's are always higher
 
-Gift = Callable[[Member], tuple[str, list[Buffer]] | None]
+Content = list[Buffer]
+MakeCommand = Callable[[Member, Header], Command]
+MakePayload = Callable[[Member], tuple[str, Content] | None]  # name and content; None: nothing is pushed to it
 
 
 class WorkerGroup(Membership):
@@ -39,7 +41,7 @@ class WorkerGroup(Membership):
     Parameters
     ----------
     settings : Settings
-    secrets : Secrets
+    credentials : Credentials
     server : Server
     containers : Containers
     attempt : int
@@ -49,23 +51,23 @@ class WorkerGroup(Membership):
     """
 
     def __init__(
-        self, settings: Settings, secrets: Secrets, server: Server, containers: Containers, attempt: int = 1,
+        self, settings: Settings, credentials: Credentials, server: Server, containers: Containers, attempt: int = 1,
         message: Callable[[str], Any] = lambda text: None,
     ):  # fmt: skip
-        super().__init__(settings, secrets.tls(server=False), server, containers, message)
+        super().__init__(settings, credentials.tls(server=False), server, containers, message)
         self.rounds = 1  # of the whole training
-        self.generation, self.ticket = attempt * GENERATIONS, 0
-        self.shared: dict[str, Callable[[Member], list[Buffer]]] = {}
+        self.generation, self.command_id = attempt * GENERATIONS, 0
+        self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # in this order
         self.faults = Faults(life=attempt - 1)
         if self.faults.given:
             message(f"{VARIABLE}={self.faults.given} is set: a process of this application is to fail, for a test")
-        self._remesh = True  # the crew is not connected
+        self._remesh = True  # the group is not connected
         self._connections = ThreadPoolExecutor(16, "hdl-bulk")
 
     # --- coming together ----------------------------------------------------------------------------------------------
 
     def gather(self) -> None:
-        """Waits until all are here.
+        """Wait until all are here.
 
         Raises
         ------
@@ -73,31 +75,32 @@ class WorkerGroup(Membership):
             Which are missing, and what the cluster could still give.
         """
         until = time.monotonic() + self.settings.gather_seconds
-        while missing := [member for member in self.members if not member.ready]:
+        while missing := [member for member in self.members if not member.incarnation.state.here]:
             if time.monotonic() > until:
                 raise DeadlineError(self._missing(missing))
             try:
                 for member in missing:
-                    if member.kept and time.monotonic() - member.seen > self.settings.silence_seconds:
+                    waited = time.monotonic() - member.incarnation.seen
+                    if member.incarnation.inherited and waited > self.settings.silence_seconds:
                         raise Lost([member], f"worker {member.rank} has not found the new master")
                 self.hear(0.1)
             except Lost as lost:
-                self.dismiss(lost)
+                self.evict(lost)
 
-    def give(self, member: Member, name: str, content: list[Buffer]) -> None:
-        """Hands a message to a worker; one that is gone is noticed elsewhere."""
+    def push(self, member: Member, name: str, content: Content) -> None:
+        """Push a payload to a worker; one that is gone is noticed elsewhere."""
         with suppress(HdlError, OSError):
-            mailbox.give(self.context, member.bulk, name, content, BULK_SECONDS)
+            mailbox.push(self.context, member.incarnation.address, name, content, BULK_SECONDS)
 
-    def take(self, member: Member, name: str) -> bytearray:
-        """What a worker offers.
+    def pull(self, member: Member, name: str) -> bytearray:
+        """Pull what a worker has published.
 
         Raises
         ------
         Lost
         """
         try:
-            return mailbox.take(self.context, member.bulk, name, BULK_SECONDS)
+            return mailbox.pull(self.context, member.incarnation.address, name, BULK_SECONDS)
         except (HdlError, OSError) as error:
             raise Lost([], f"worker {member.rank} does not hand over {name}: {error}") from None
 
@@ -105,22 +108,20 @@ class WorkerGroup(Membership):
 
     def do(
         self,
-        kind: str,
-        fields: Callable[[Member], dict[str, Any]] = lambda member: {},
-        gift: Gift | None = None,
-        after: Callable[[], Any] = lambda: None,
+        command: MakeCommand,
+        payload: MakePayload | None = None,
+        collect: Callable[[], Any] = lambda: None,
         stage: str = "",
     ) -> Any:
-        """Gives all members a command until all have done it, and `after` has taken what came of it.
+        """Give all members a command until all have done it, and `collect` has pulled the results.
 
         Parameters
         ----------
-        kind : str
-        fields : function of a member
-            What the command says to it. Called again after a loss.
-        gift : function of a member
-            Name and content of what belongs to the command; None where there is nothing to hand over.
-        after : function
+        command : function of a member and the command's header
+            Makes the command to it. Called again after a loss.
+        payload : function of a member
+            Name and content of what belongs to the command; None where there is nothing to push.
+        collect : function
             Its result is this one's.
         stage : str
             For Progress events.
@@ -135,95 +136,97 @@ class WorkerGroup(Membership):
         while True:
             try:
                 self.assemble()
-                self._command(kind, fields, gift)
-                return after()
+                self._command(command, payload)
+                return collect()
             except Lost as lost:
                 broken = 0 if lost.members else broken + 1
                 if broken == BROKEN:
                     raise WorkerError(f"workers lose each other again and again: {lost.reason}") from None
-                self.dismiss(lost)
-                self.part()
+                self.evict(lost)
+                self.leave_mesh()
 
-    def share(self, kind: str, content: Callable[[Member], list[Buffer]]) -> None:
-        """Something that every member, present and future, is given with a command of the same name."""
+    def share(self, kind: type[Open | Prepare], content: Callable[[Member], Content]) -> None:
+        """Give every member, present and future, such a command with this content before the next command to all."""
         self.shared[kind] = content
         for member in self.members:
-            member.fresh = True
+            member.outdated()
 
     def assemble(self) -> None:
-        """Waits until all are here, gives newcomers what all share, and connects the crew if it is not.
+        """Wait until all are here, give newcomers what all share, and connect the group if it is not.
 
         Raises
         ------
         Lost, DeadlineError
         """
         self.gather()
-        fresh = [member for member in self.members if member.fresh]
-        for kind, content in self.shared.items() if fresh else ():
-            self._command(kind, members=fresh, gift=lambda member, k=kind, c=content: (k, c(member)))  # type: ignore[misc]
-        for member in fresh:
-            member.fresh = False
+        newcomers = [member for member in self.members if member.incarnation.state is not MemberState.READY]
+        for kind, content in self.shared.items() if newcomers else ():
+            self._share(kind, content, newcomers)
+        for member in newcomers:
+            member.prepared()
         if self._remesh:
             self.generation += 1
-            peers = [list(member.bulk) for member in self.members]
-            self._command("mesh", lambda member: {"peers": peers})
+            peers = [member.incarnation.address for member in self.members]
+            self._command(lambda member, header: ConnectMesh(*header, peers))
             self._remesh = False
 
+    def _share(
+        self, kind: type[Open | Prepare], content: Callable[[Member], Content], members: Sequence[Member]
+    ) -> None:
+        self._command(lambda member, header: kind(*header), lambda member: (kind.kind, content(member)), members)
+
     def _command(
-        self, kind: str, fields: Callable[[Member], dict[str, Any]] = lambda member: {}, gift: Gift | None = None,
-        members: Sequence[Member] | None = None,
-    ) -> None:  # fmt: skip
-        """One command to these members, and all their answers."""
+        self, command: MakeCommand, payload: MakePayload | None = None, members: Sequence[Member] | None = None
+    ) -> None:
+        """Give these members a command, and wait for all their answers."""
         members = self.members if members is None else members
-        ticket = self.tell(kind, fields, gift, members)
+        command_id = self.send_command(command, payload, members)
         self.faults.at("waiting")
         broken: list[str] = []
         until = float("inf")
-        while any(member.answer.get("ticket") != ticket for member in members):
-            answer = self.listen(0.1)
-            if answer and answer["kind"] == "lost" and answer["ticket"] == ticket:
-                broken.append(answer["reason"])
+        while not all(member.answered(command_id) for member in members):
+            _, answer = self.listen(0.1) or (None, None)
+            if isinstance(answer, Disconnected) and answer.command_id == command_id:
+                broken.append(answer.reason)
                 until = min(until, time.monotonic() + SETTLE_SECONDS)
             if time.monotonic() > until:
                 break
         if broken:
             raise Lost([], broken[0])
 
-    def tell(
-        self, kind: str, fields: Callable[[Member], dict[str, Any]], gift: Gift | None = None,
-        members: Sequence[Member] | None = None,
-    ) -> int:  # fmt: skip
-        """Gives a command without waiting for answers; its ticket."""
+    def send_command(
+        self, command: MakeCommand, payload: MakePayload | None = None, members: Sequence[Member] | None = None
+    ) -> int:
+        """Give a command without waiting for answers; its id."""
         members = self.members if members is None else members
-        self.ticket += 1
-        ticket, self.moved = self.ticket, time.monotonic()
+        self.command_id += 1
+        command_id, self.moved = self.command_id, time.monotonic()
         for member in members:
-            member.answer, member.busy = {}, (-1, 0.0)
-            says = {"kind": kind, "ticket": ticket, "generation": self.generation, "rank": member.rank}
-            says |= {"life": member.life, **fields(member)}
-            self.server.send(member.name, says)
-        if gift:
+            member.answer, member.position = None, (-1, 0.0)
+            header = Header(command_id, self.generation, member.rank, member.incarnation.number)
+            self.server.send(member.name, command(member, header).to_dict())
+        if payload:
 
-            def own(member: Member) -> tuple[str, list[Buffer]] | None:
-                found = gift(member)
-                return found and (mailbox.titled(found[0], self.generation, ticket), found[1])
+            def named(member: Member) -> tuple[str, Content] | None:
+                pair = payload(member)
+                return pair and (mailbox.payload_name(pair[0], self.generation, command_id), pair[1])
 
-            self.hand(own, members)
-        return ticket
+            self.push_all(named, members)
+        return command_id
 
-    def hand(self, gift: Gift, members: Sequence[Member] | None = None) -> None:
-        """Hands each member what `gift` has for it, all at the same time."""
-        gifts = [(member, gift(member)) for member in (self.members if members is None else members)]
-        handed = [self._connections.submit(self.give, member, *content) for member, content in gifts if content]
-        for future in handed:
+    def push_all(self, payload: MakePayload, members: Sequence[Member] | None = None) -> None:
+        """Push each member its payload, all at the same time."""
+        payloads = [(member, payload(member)) for member in (self.members if members is None else members)]
+        pushed = [self._connections.submit(self.push, member, *pair) for member, pair in payloads if pair]
+        for future in pushed:
             future.result()
 
-    def part(self) -> None:
-        """The mesh is of no use any more; the next command is given over a new one."""
+    def leave_mesh(self) -> None:
+        """Have the mesh made anew before the next command: the present one is of no use any more."""
         self._remesh = True
 
-    def listen(self, seconds: float) -> dict[str, Any] | None:
-        """The next answer of a member, with its `rank`, or what it says of itself in mode `async`.
+    def listen(self, seconds: float) -> Heard | None:
+        """Wait for the next answer of a member, or its report in mode `async`.
 
         Raises
         ------
@@ -231,21 +234,23 @@ class WorkerGroup(Membership):
         HdlError
             What it raised.
         """
-        answer = self.hear(seconds)
-        if answer:
+        heard = self.hear(seconds)
+        if heard:
             self.moved = time.monotonic()
         elif time.monotonic() - self.moved > self.settings.stall_seconds:
-            late = [member for member in self.members if member.answer.get("ticket") != self.ticket]
-            listed = "; ".join(f"worker {one.rank} on {one.host}, at shard {one.busy[0]}" for one in late)
+            late = [member for member in self.members if not member.answered(self.command_id)]
+            listed = "; ".join(f"worker {one.rank} on {one.host}, at shard {one.position[0]}" for one in late)
             raise DeadlineError(f"no work has got on for {self.settings.stall_seconds:g} s, and workers live: {listed}")
-        if answer and answer["kind"] == "failed" and answer["ticket"] == self.ticket:
-            raise error_from(answer["error"], f"worker {answer['rank']}")
-        return answer
+        if heard:
+            member, answer = heard
+            if isinstance(answer, Failed) and answer.command_id == self.command_id:
+                raise error_from(answer.error, f"worker {member.rank}")
+        return heard
 
     def end(self) -> None:
-        """Tells all to end."""
+        """Tell all to end."""
         for member in self.members:
-            if member.container:
+            if member.name:
                 with suppress(Exception):
-                    self.server.send(member.name, {"kind": "end"})
+                    self.server.send(member.name, End().to_dict())
         self._connections.shutdown(wait=False)

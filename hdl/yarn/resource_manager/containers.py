@@ -1,4 +1,6 @@
-"""What the crew sees of `Resources`: requests insist on their hosts for a while, what is granted is launched."""
+"""Asks `Resources` for the worker group's containers: a request insists on its hosts for a while, and what is granted
+is launched.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +9,24 @@ from collections import deque
 from collections.abc import Sequence
 
 from hdl.yarn.comm.control import Server
-from hdl.yarn.comm.credentials import Secrets
+from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.resource_manager.resources import Container, Ended, Resources
+from hdl.yarn.settings import CONTROL
 
 POLL_SECONDS = 0.05
-CONTROL = "hdl.control"  # among a worker's credentials: the address of the master that launched it
 
 
 class Containers:
-    """Used by the master's own thread alone. Containers that an earlier attempt left are let in from the beginning.
+    """Requests and launches containers. Containers that an earlier attempt left are admitted from the beginning.
+
+    Used by the master's own thread alone.
 
     Parameters
     ----------
     resources : Resources
     server : Server
         A worker is admitted when its container is launched.
-    secrets : Secrets
+    secrets : Credentials
     relax_seconds : float
         Wait for a container on the hosts asked for before any other will do.
     left : list of Container
@@ -37,37 +41,37 @@ class Containers:
     """
 
     def __init__(
-        self, resources: Resources, server: Server, secrets: Secrets, relax_seconds: float,
+        self, resources: Resources, server: Server, secrets: Credentials, relax_seconds: float,
         left: Sequence[Container] = (),
     ):  # fmt: skip
         self.resources, self.server, self.secrets = resources, server, secrets
         self.relax_seconds, self.left = relax_seconds, list(left)
         self.available, self.progress = "", 0.0
         self._relax: dict[int, float] = {}  # requests that still insist on their hosts: until when
-        self._looked = 0.0
-        self._news: deque[Container | Ended] = deque()
+        self._polled = 0.0
+        self._events: deque[Container | Ended] = deque()
         for container in self.left:
             server.admit(container.id)
 
     def ask(self, number: int, hosts: Sequence[str] = ()) -> None:
-        """Asks for a container beside some blocks; after a while any other will do."""
+        """Ask for a container beside some blocks; after a while any other will do."""
         if hosts:
             self._relax[number] = time.monotonic() + self.relax_seconds
         self.resources.ask(number, hosts, strict=bool(hosts))
 
     def stop(self, container: str) -> None:
-        """Ends a container."""
+        """End a container."""
         self.resources.stop(container)
 
     def event(self) -> Container | Ended | None:
-        """The next container that was launched, or has ended; None if there is none."""
+        """Get the next container that was launched, or has ended; None if there is none."""
         now = time.monotonic()
-        if not self._news and now - self._looked >= POLL_SECONDS:
-            self._looked = now
-            self._look(now)
-        return self._news.popleft() if self._news else None
+        if not self._events and now - self._polled >= POLL_SECONDS:
+            self._polled = now
+            self._poll(now)
+        return self._events.popleft() if self._events else None
 
-    def _look(self, now: float) -> None:
+    def _poll(self, now: float) -> None:
         for number in [number for number, until in self._relax.items() if now > until]:
             del self._relax[number]
             self.resources.ask(number, (), strict=False)
@@ -78,5 +82,5 @@ class Containers:
             self.server.admit(container.id)
             keys = self.secrets.worker(container.id)
             self.resources.launch(container, keys | {CONTROL: self.server.address.encode()})
-        self._news.extend(changes.granted)
-        self._news.extend(changes.ended)
+        self._events.extend(changes.granted)
+        self._events.extend(changes.ended)

@@ -1,4 +1,4 @@
-"""YARN as the master sees it: Hadoop's AMRMClient and NMClient behind the crew's interface.
+"""Gets containers from YARN: Hadoop's AMRMClient and NMClient behind the worker group's interface.
 
 A thread of its own keeps up the heartbeat, so that neither a round that computes nor a ResourceManager that restarts
 holds anybody up; starting and stopping containers, which waits for their nodes, has threads too.
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from hdl.envpack import UNPACKED
 from hdl.errors import HdlError, WorkerError
 from hdl.yarn.resource_manager import java, launch
 from hdl.yarn.resource_manager.launch import RECORDS
@@ -45,28 +46,28 @@ STATUSES = {
 
 
 class Clients:
-    """YARN's two clients of a master, which start in threads: each loads a thousand classes."""
+    """Starts YARN's two clients of a master, in threads: each loads a thousand classes."""
 
     def __init__(self) -> None:
         java.start()
         self.conf = java.configuration(PATIENT)
         self.pool = ThreadPoolExecutor(4, thread_name_prefix="hdl-nodes")
-        self._master, self._nodes = (self.pool.submit(self._made, name) for name in ("AMRMClient", "NMClient"))
+        self._master, self._nodes = (self.pool.submit(self._make, name) for name in ("AMRMClient", "NMClient"))
 
-    def _made(self, name: str) -> Any:
-        with java.told(f"YARN's {name}"):
-            client = getattr(java.of(f"{CALLS}.{name}"), f"create{name}")()
+    def _make(self, name: str) -> Any:
+        with java.call(f"YARN's {name}"):
+            client = getattr(java.load_class(f"{CALLS}.{name}"), f"create{name}")()
             client.init(self.conf)
             client.start()
         return client
 
     def both(self) -> tuple[Any, Any]:
-        """The ResourceManager's and the nodes' client; raises what went wrong."""
+        """Wait for the ResourceManager's and the nodes' client; raises what went wrong."""
         return self._master.result(), self._nodes.result()
 
 
 class Hadoop(Resources):
-    """Containers of this application, from YARN.
+    """Hands out containers of this application, from YARN.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ class Hadoop(Resources):
         self._settings, self._conf, self._pool = settings, clients.conf, clients.pool
         self._files = {}
         if settings.archive:
-            self._files[launch.ENVIRONMENT] = launch.resource(self._conf, settings.archive, archive=True)
+            self._files[UNPACKED] = launch.resource(self._conf, settings.archive, archive=True)
         threads = settings.threads or settings.vcores
         self._variables = launch.environment(settings, bool(settings.archive), threads)
         self._command = launch.command(launch.python_of(settings), module, [staging])
@@ -113,7 +114,7 @@ class Hadoop(Resources):
         self._beat: threading.Thread | None = None
 
     def register(self, host: str, port: int, url: str) -> list[Container]:
-        with java.told("registering with YARN"):
+        with java.call("registering with YARN"):
             answer = self._master.registerApplicationMaster(host, port, url)
             before = [self._hold(container) for container in answer.getContainersFromPreviousAttempts()]
         self._beat = threading.Thread(target=self._heartbeat, name="hdl-yarn", daemon=True)
@@ -123,13 +124,13 @@ class Hadoop(Resources):
     def ask(self, number: int, hosts: Sequence[str] = (), strict: bool = False) -> None:
         if not 0 <= number < NUMBERS:
             raise ValueError(f"request {number}: expected 0 to {NUMBERS - 1}")
-        with self._lock, java.told(f"asking for container {number}"):
+        with self._lock, java.call(f"asking for container {number}"):
             self._withdraw(number)
             # A priority of its own, never used again: what is granted tells what it answers, and YARN refuses to
             # change the rules of a place under one priority.
-            priority = java.of(f"{RECORDS}.Priority").newInstance(number + NUMBERS * self._times)
+            priority = java.load_class(f"{RECORDS}.Priority").newInstance(number + NUMBERS * self._times)
             self._times = (self._times + 1) % (1 << 14)
-            request = java.of(f"{CALLS}.AMRMClient$ContainerRequest")(
+            request = java.load_class(f"{CALLS}.AMRMClient$ContainerRequest")(
                 self._size, _strings(hosts), None, priority, not (strict and hosts), self._settings.label or None
             )
             self._master.addContainerRequest(request)
@@ -157,7 +158,9 @@ class Hadoop(Resources):
             return
         credentials = java.secret_bytes(dict(secrets), java.own_tokens())
         context = launch.context(self._command, self._variables, self._files, credentials)
-        self._pool.submit(self._do, container.id, lambda: self._nodes.startContainer(held, context), "starting it")
+        self._pool.submit(
+            self._call_node, container.id, lambda: self._nodes.startContainer(held, context), "starting it"
+        )
 
     def stop(self, container: str) -> None:
         with self._lock:
@@ -166,14 +169,14 @@ class Hadoop(Resources):
                 return
             self._stopping.add(container)
         call = self._nodes.stopContainer
-        self._pool.submit(self._do, container, lambda: call(held.getId(), held.getNodeId()), "stopping it")
+        self._pool.submit(self._call_node, container, lambda: call(held.getId(), held.getNodeId()), "stopping it")
 
     def unregister(self, succeeded: bool, message: str, url: str = "") -> None:
         self._end_beat()
-        status = java.of(f"{RECORDS}.FinalApplicationStatus")
+        status = java.load_class(f"{RECORDS}.FinalApplicationStatus")
         status = status.SUCCEEDED if succeeded else status.FAILED
         call = self._master.unregisterApplicationMaster
-        java.within(UNREGISTER_SECONDS, "unregistering from YARN", lambda: call(status, message, url))
+        java.call_within(UNREGISTER_SECONDS, "unregistering from YARN", lambda: call(status, message, url))
 
     def close(self) -> None:
         self._end_beat()
@@ -194,7 +197,7 @@ class Hadoop(Resources):
             if self._over.is_set():
                 return
             try:
-                with java.told("YARN's heartbeat"):
+                with java.call("YARN's heartbeat"):
                     answer = self._master.allocate(self._progress)
                     with self._lock:
                         self._take(answer)
@@ -204,7 +207,7 @@ class Hadoop(Resources):
                 return
 
     def _take(self, answer: Any) -> None:
-        """What the ResourceManager says; the lock is held."""
+        """Take in the ResourceManager's answer; the lock is held."""
         for container in answer.getAllocatedContainers():
             number = int(container.getPriority().getPriority()) % NUMBERS
             if number in self._asked:
@@ -237,10 +240,10 @@ class Hadoop(Resources):
         number = int(container.getPriority().getPriority()) % NUMBERS
         return Container(name, str(container.getNodeId().getHost()), number, log)
 
-    def _do(self, name: str, call: Callable[[], Any], doing: str) -> None:
-        """A call to a node; where it fails, the container is given back and counts as lost."""
+    def _call_node(self, name: str, call: Callable[[], Any], doing: str) -> None:
+        """Call a node; where it fails, the container is given back and counts as lost."""
         try:
-            with java.told(doing):
+            with java.call(doing):
                 call()
         except Exception as error:
             with self._lock:
@@ -263,7 +266,7 @@ def _strings(words: Sequence[str]) -> Any:
 
 
 def ending(status: int, diagnostics: str) -> tuple[str, str]:
-    """Kind of end and its description, of YARN's exit status and diagnostics.
+    """Tell the kind of a container's end and its description, from YARN's exit status and diagnostics.
 
     Examples
     --------

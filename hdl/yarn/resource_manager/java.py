@@ -49,7 +49,7 @@ IMPATIENT = {
 
 
 def start(heap: str = "256m", flags: Sequence[str] = ()) -> None:
-    """Starts the virtual machine, unless it runs.
+    """Start the virtual machine, unless it runs.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ def _jpype() -> Any:
     return jpype
 
 
-def of(name: str) -> Any:
-    """A Java class by its full name; inner ones after a dollar sign.
+def load_class(name: str) -> Any:
+    """Load a Java class by its full name; inner ones after a dollar sign.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def of(name: str) -> Any:
 
 
 def class_path() -> list[str]:
-    """What `hadoop classpath --glob` prints; kept for a day, as it takes a release of Hadoop half a second.
+    """Ask for what `hadoop classpath --glob` prints; kept for a day, as it takes a release of Hadoop half a second.
 
     Raises
     ------
@@ -147,14 +147,14 @@ def class_path() -> list[str]:
 
 
 def configuration(settings: dict[str, Any] | None = None) -> Any:
-    """YARN's configuration from HADOOP_CONF_DIR, with settings over it.
+    """Read YARN's configuration from HADOOP_CONF_DIR, with settings over it.
 
     Raises
     ------
     Unavailable
         Nothing is configured: the default file system would be this machine's.
     """
-    conf = of("org.apache.hadoop.yarn.conf.YarnConfiguration")()
+    conf = load_class("org.apache.hadoop.yarn.conf.YarnConfiguration")()
     for name, value in (settings or {}).items():
         conf.set(name, str(value))
     default = str(conf.get("fs.defaultFS", "file:///"))
@@ -166,8 +166,8 @@ def configuration(settings: dict[str, Any] | None = None) -> Any:
     return conf
 
 
-def knock(conf: Any, name: str = "yarn.resourcemanager.address", port: int = 8032) -> None:
-    """Fails within seconds if nobody listens; several ResourceManagers are left to Hadoop's client.
+def check_listening(conf: Any, name: str = "yarn.resourcemanager.address", port: int = 8032) -> None:
+    """Fail within seconds if nobody listens; several ResourceManagers are left to Hadoop's client.
 
     Raises
     ------
@@ -186,20 +186,21 @@ def knock(conf: Any, name: str = "yarn.resourcemanager.address", port: int = 803
 
 
 def proxies() -> list[str]:
-    """Hosts of YARN's web proxies, through which people see an application's page."""
+    """Find the hosts of YARN's web proxies, through which people see an application's page."""
     start()
-    found = of("org.apache.hadoop.yarn.webapp.util.WebAppUtils").getProxyHostsAndPortsForAmFilter(configuration())
-    return sorted({str(place).rpartition(":")[0] for place in found})
+    utilities = load_class("org.apache.hadoop.yarn.webapp.util.WebAppUtils")
+    addresses = utilities.getProxyHostsAndPortsForAmFilter(configuration())
+    return sorted({str(address).rpartition(":")[0] for address in addresses})
 
 
 @contextmanager
-def told(doing: str) -> Iterator[None]:
-    """Java's exceptions as hdl's: what was being done, and what Java says, in one line.
+def call(doing: str) -> Iterator[None]:
+    """Call Java within this context: its exceptions become hdl's, with what was being done and what Java says.
 
     Raises
     ------
     DeadlineError
-        Somebody did not answer.
+        A daemon did not answer.
     HdlError
         Anything else.
     """
@@ -211,7 +212,7 @@ def told(doing: str) -> Iterator[None]:
 
 
 def message(error: Any) -> str:
-    """What a Java exception says, without its class name and stack."""
+    """Get what a Java exception says, without its class name and stack."""
     text = str(error.getMessage() or error.toString()) if hasattr(error, "getMessage") else str(error)
     first = [line for line in text.splitlines() if line.strip() and not line.startswith("\tat ")]
     return " ".join(" ".join(first[:3]).split())
@@ -227,23 +228,23 @@ def _unanswered(error: Any) -> bool:
 
 
 def secret_bytes(secrets: dict[str, bytes], tokens: Any = None) -> Any:
-    """A container's credentials, as YARN carries them: secrets by name, and tokens of others (`tokens_of`)."""
+    """Make a container's credentials, as YARN carries them: secrets by name, and tokens of others."""
     jpype = _jpype()
-    credentials = of("org.apache.hadoop.security.Credentials")()
+    credentials = load_class("org.apache.hadoop.security.Credentials")()
     if tokens is not None:
         credentials.addAll(tokens)
-    text = of("org.apache.hadoop.io.Text")
+    text = load_class("org.apache.hadoop.io.Text")
     for name, value in secrets.items():
         credentials.addSecretKey(text(name), jpype.JArray(jpype.JByte)(value))
-    buffer = of("org.apache.hadoop.io.DataOutputBuffer")()
+    buffer = load_class("org.apache.hadoop.io.DataOutputBuffer")()
     credentials.writeTokenStorageToStream(buffer)
-    return of("java.nio.ByteBuffer").wrap(buffer.getData(), 0, buffer.getLength())
+    return load_class("java.nio.ByteBuffer").wrap(buffer.getData(), 0, buffer.getLength())
 
 
 def own_tokens() -> Any:
-    """This process's tokens for others to use: those of file systems; never the master's own key to YARN."""
-    user = of("org.apache.hadoop.security.UserGroupInformation").getCurrentUser()
-    kept = of("org.apache.hadoop.security.Credentials")()
+    """Collect this process's tokens for others to use: those of file systems; never the master's own key to YARN."""
+    user = load_class("org.apache.hadoop.security.UserGroupInformation").getCurrentUser()
+    kept = load_class("org.apache.hadoop.security.Credentials")()
     tokens = user.getCredentials()
     for token in tokens.getAllTokens():
         if str(token.getKind()) not in ("YARN_AM_RM_TOKEN", "YARN_CLIENT_TOKEN"):
@@ -251,8 +252,8 @@ def own_tokens() -> Any:
     return kept
 
 
-def within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
-    """A call into Java with a deadline of its own; if it passes, the call is left to itself.
+def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
+    """Call a function that calls Java, with a deadline of its own; if it passes, the call is left to itself.
 
     Raises
     ------
@@ -272,7 +273,7 @@ def within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
     if thread.is_alive():
         raise DeadlineError(f"{doing}: no answer within {seconds:g} s")
     if "error" in box:
-        with told(doing):
+        with call(doing):
             raise box["error"]
     return box.get("value")
 

@@ -1,4 +1,4 @@
-"""Containers that are processes of this machine: the application without YARN, for quick tests of it."""
+"""Runs containers as processes of this machine: the application without YARN, for quick tests of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 
 
 class Processes(Resources):
-    """Grants what is asked at once.
+    """Grants each request at once.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class Processes(Resources):
 
 
 def credentials_of(secrets: Mapping[str, bytes]) -> bytes:
-    """A token file with these secret keys, as Hadoop writes it (format 1, protobuf)."""
+    """Encode a token file with these secret keys, as Hadoop writes it (format 1, protobuf)."""
 
     def number(value: int) -> bytes:
         low = bytes([value & 127 | (128 if value > 127 else 0)])

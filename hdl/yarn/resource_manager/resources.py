@@ -1,4 +1,4 @@
-"""What the crew asks of whoever has containers: YARN (`hadoop`), or in tests this machine (`processes`)."""
+"""Defines what the worker group asks for containers: of YARN (`hadoop`), or in tests of this machine (`processes`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Container:
-    """A place where a worker runs.
+    """Container in which a worker runs.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Ended:
-    """A container that is no more.
+    """End of a container.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Ended:
 
 @dataclass
 class Changes:
-    """What has happened since the last look."""
+    """Changes since the last poll."""
 
     granted: list[Container] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
@@ -56,37 +56,37 @@ class Changes:
 
 
 class Resources(ABC):
-    """Containers of one application. Used by one thread."""
+    """Hands out containers of one application. Used by one thread."""
 
     @abstractmethod
     def register(self, host: str, port: int, url: str) -> list[Container]:
-        """Makes the master known; the containers that an earlier attempt left running."""
+        """Register the master; returns the containers that an earlier attempt left running."""
 
     @abstractmethod
     def ask(self, number: int, hosts: Sequence[str] = (), strict: bool = False) -> None:
-        """Asks for one container, best on one of the hosts, with `strict` nowhere else. Asking again under the same
+        """Ask for one container, best on one of the hosts, with `strict` nowhere else. Asking again under the same
         number takes the place of the request before."""
 
     @abstractmethod
     def cancel(self, number: int) -> None:
-        """Takes a request back."""
+        """Take a request back."""
 
     @abstractmethod
     def poll(self, progress: float) -> Changes:
-        """The heartbeat: tells the share done, hears of changes. A container that nobody asked for any more is
+        """Beat once: tell the share done, hear of changes. A container that nobody asked for any more is
         released by itself."""
 
     @abstractmethod
     def launch(self, container: Container, secrets: Mapping[str, bytes]) -> None:
-        """Starts a worker in it, with secrets in its credentials."""
+        """Start a worker in a container, with secrets in its credentials."""
 
     @abstractmethod
     def stop(self, container: str) -> None:
-        """Ends it; it is told of as Ended 'stopped'."""
+        """End a container; `poll` then has it as Ended 'stopped'."""
 
     @abstractmethod
     def unregister(self, succeeded: bool, message: str, url: str = "") -> None:
-        """Ends the application."""
+        """End the application."""
 
     def close(self) -> None:  # noqa: B027 - nothing to let go of is the common case
-        """Lets go of whatever is held; safe to call twice."""
+        """Release whatever is held; safe to call twice."""

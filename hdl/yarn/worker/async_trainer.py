@@ -1,4 +1,4 @@
-"""A worker that waits for nobody: mode `async`.
+"""Trains without waiting for anybody: mode `async`.
 
 It trains on its shards in rounds of `every` epochs or mini-batches. After each it publishes its weights and merges what
 the others have published since, each with the weight of its samples halved for every round that it is behind:
@@ -6,54 +6,82 @@ the others have published since, each with the weight of its samples halved for 
     w = (n w + Σ_j n_j 2^-s_j w_j) / (n + Σ_j n_j 2^-s_j),    s_j = max(0, own round - round of j),  s_j <= staleness
 
 A round is made of chunks of mini-batches; between two of them the worker adopts the master's merge of all, if one has
-come. So all are made equal without anybody standing still. Optimiser state is each worker's own.
+come. So all get the same weights without anybody standing still. Optimiser state is each worker's own.
 
 The scheme: asynchronous data-parallel pre-training of deep belief networks on Spark.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from hdl import ops as operations
 from hdl import step, wire
+from hdl.runners.work import Beat, Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
-from hdl.yarn.comm.async_exchange import Gossip
-from hdl.yarn.comm.mailbox import decoded
-
-if TYPE_CHECKING:
-    from hdl.yarn.worker.worker import Worker
+from hdl.yarn.comm.async_exchange import AsyncExchange
+from hdl.yarn.comm.faults import Faults
+from hdl.yarn.comm.mailbox import Mailbox, decode_as
+from hdl.yarn.comm.mesh import Mesh
+from hdl.yarn.protocol import ASYNC_UPDATE, MERGED, AsyncReport
 
 CHUNK = 64  # mini-batches between two looks at what has come, at most an eighth of an epoch
 
 
-class AsyncTrainer:
-    """What a worker keeps while it runs freely, also over the loss of others.
+@dataclass(frozen=True)
+class Context:
+    """What an async trainer uses of the worker that it runs in.
 
     Parameters
     ----------
-    worker : Worker
+    host : Host
+        The shards and the core.
+    mailbox : Mailbox
+    faults : Faults
+    beat : function of a shard and the share of it that is done
+    send : function of a report
+        To the master.
+    interrupted : function of seconds
+        Whether a command comes within so many seconds, or the master is gone.
+    """
+
+    host: Host
+    mailbox: Mailbox
+    faults: Faults
+    beat: Beat
+    send: Callable[[AsyncReport], Any]
+    interrupted: Callable[[float], bool]
+
+
+class AsyncTrainer:
+    """Trains a worker's shards asynchronously; it lives on while others are lost and replaced.
+
+    Parameters
+    ----------
+    context : Context
     weights : Weights
         To begin from, with the optimiser's state at its beginning.
     done : int
         Rounds that the training has behind it: streams of mini-batches and schedules go on from there.
     """
 
-    def __init__(self, worker: Worker, weights: Weights, done: int = 0):
-        self.worker = worker
+    def __init__(self, context: Context, weights: Weights, done: int = 0):
+        self.context = context
         self.weights = weights
         self.rounds = done
         self.adopted = True  # the weights are the master's, and have not been measured
         self.sums: dict[str, float] = {"samples": 0}
         self.staleness: list[int] = []
         self.late = 0  # messages that were too stale
-        assert worker.host.plan is not None
-        spec = worker.host.plan.spec
-        lengths = [len(worker.host.shard(number, worker.beat).train) for number in worker.host.cuts]
+        host = context.host
+        assert host.plan is not None
+        spec = host.plan.spec
+        lengths = [len(host.shard(number, context.beat).train) for number in host.cuts]
         per_epoch = max(operations.steps(n, spec.batch or 0) for n in lengths)
         wanted = spec.sync.every * (per_epoch if spec.sync.unit == "epochs" else 1)
         self.per_round = max(1, -(-wanted // max(1, min(CHUNK, -(-wanted // 8)))))
@@ -64,56 +92,65 @@ class AsyncTrainer:
         self.spec = spec.with_(sync=sync)
         self.warm = done > 0 and spec.optimizer.name == "adam"
 
-    def run(self, last: int) -> None:
-        """Trains until a command comes; after `last` rounds it only waits for one."""
-        worker = self.worker
-        gossip = Gossip(worker.mesh) if worker.mesh else None
-        self._offer(worker)
-        self._tell(worker)  # what it said while it had no master, or another crew, nobody has heard
+    def run(self, last: int, mesh: Mesh | None, generation: int) -> None:
+        """Train until a command comes.
+
+        Parameters
+        ----------
+        last : int
+            Rounds after which it only waits for the command.
+        mesh : Mesh or None
+            To all other workers; closed at the end.
+        generation : int
+            Of the worker group.
+        """
+        exchange = AsyncExchange(mesh) if mesh else None
+        self._publish()
+        self._report(generation)  # what it said while it had no master, or in another generation, nobody has heard
         try:
-            while worker.next_command(0.0 if self.rounds < last else 0.2) is None:
-                if equal := worker.desk.came("equal"):
-                    self.weights = replace(self.weights, w=decoded(Weights, equal).w)
+            while not self.context.interrupted(0.0 if self.rounds < last else 0.2):
+                if merged := self.context.mailbox.poll(MERGED):
+                    self.weights = replace(self.weights, w=decode_as(Weights, merged).w)
                     self.adopted = True
                 if self.rounds < last:
                     if self.warm:
                         self._warm()
                     self._chunk()
                     if self.chunks % self.per_round == 0:
-                        self._round(gossip)
+                        self._end_round(exchange, generation)
         finally:
-            if gossip:
-                gossip.stop()
-            worker.mesh = None
+            if exchange:
+                exchange.stop()
 
     def _warm(self) -> None:
-        """Adam's means as they would be by now, from the gradients of some mini-batches whose steps are not kept.
+        """Estimate Adam's means by now, from the gradients of some mini-batches whose steps are not kept.
 
         Its correction for means that begin at 0 counts all steps of the training: so late the first steps would be
         many times too long.
         """
         self.warm = False
-        host, rule = self.worker.host, self.spec.optimizer
+        host, rule = self.context.host, self.spec.optimizer
         for number in host.cuts:
-            shard = host.shard(number, self.worker.beat)
-            found = step.train_shard(self.spec, Weights(0, self.weights.w, self.weights.state), shard, number, host.ops)
-            if steps := found.sums["batches"]:
-                mean, square = found.tensors["rule"]
+            shard = host.shard(number, self.context.beat)
+            start = Weights(0, self.weights.w, self.weights.state)
+            update = step.train_shard(self.spec, start, shard, number, host.ops)
+            if steps := update.sums["batches"]:
+                mean, square = update.tensors["rule"]
                 means = np.stack([mean / np.float32(1 - rule.beta1**steps), square / np.float32(1 - rule.beta2**steps)])
                 self.weights = replace(self.weights, state={**self.weights.state, "rule": means})
                 return
 
     def _chunk(self) -> None:
-        """Some mini-batches on each shard, and the mean of what comes of them."""
-        host, weights = self.worker.host, Weights(self.chunks, self.weights.w, self.weights.state)
+        """Train some mini-batches on each shard, and take the mean of the resulting weights."""
+        host, weights = self.context.host, Weights(self.chunks, self.weights.w, self.weights.state)
         whole: Update | None = None
         for number in host.cuts:
-            shard = host.shard(number, self.worker.beat)
+            shard = host.shard(number, self.context.beat)
             if not self.adopted and len(shard.validation):  # it is measured on what all have in common, not more often
                 none, held = np.arange(0), shard.validation
                 y = None if held.y is None else held.y[none]
                 shard = replace(shard, validation=replace(held, x=held.x[none], y=y))
-            self.worker.beat(number, self.chunks % self.per_round / self.per_round)
+            self.context.beat(number, self.chunks % self.per_round / self.per_round)
             own = step.train_shard(self.spec, weights, shard, number, host.ops)
             self._add(own.sums)
             whole = own if whole is None else replace(own, tensors=average.join(whole, own), sums=_sum(whole, own))
@@ -122,16 +159,16 @@ class AsyncTrainer:
         self.weights = Weights(self.rounds, whole.tensors["w"], state)
         self.chunks, self.adopted = self.chunks + 1, False
 
-    def _round(self, gossip: Gossip | None) -> None:
-        """The end of a round: publish, merge what the others have published, tell the master."""
-        worker, samples = self.worker, self.sums["samples"]
+    def _end_round(self, exchange: AsyncExchange | None, generation: int) -> None:
+        """End a round: publish, merge what the others have published, report to the master."""
+        samples = self.sums["samples"]
         self.rounds += 1
-        worker.faults.round = self.rounds
-        if gossip:
+        self.context.faults.round = self.rounds
+        if exchange:
             fields = {"round": self.rounds, "samples": samples}
-            gossip.publish(wire.parts("published", fields, {"w": self.weights.w}))
+            exchange.publish(wire.parts("published", fields, {"w": self.weights.w}))
             share, total = samples, self.weights.w * np.float32(samples)
-            for message in gossip.heard().values():
+            for message in exchange.latest().values():
                 _, fields, tensors = wire.unpack(message)
                 stale = max(0, self.rounds - int(fields["round"]))
                 if stale > self.spec.sync.staleness:
@@ -143,18 +180,18 @@ class AsyncTrainer:
                 share += weight
             if share:
                 self.weights = replace(self.weights, w=total / np.float32(share))
-        self._offer(worker)
-        self._tell(worker)
+        self._publish()
+        self._report(generation)
 
-    def _tell(self, worker: Worker) -> None:
-        told = {"kind": "free", "generation": worker.generation, "round": self.rounds, "merged": len(self.staleness)}
-        told |= {"staleness": sum(self.staleness), "stalest": max(self.staleness, default=0), "late": self.late}
-        worker.work.send(told)
+    def _report(self, generation: int) -> None:
+        merged, stalest = len(self.staleness), max(self.staleness, default=0)
+        self.context.send(AsyncReport(generation, self.rounds, merged, sum(self.staleness), stalest, self.late))
 
-    def _offer(self, worker: Worker) -> None:
-        shards = [*worker.host.cuts]
+    def _publish(self) -> None:
+        """Let the master pull the present weights."""
+        shards = [*self.context.host.cuts]
         update = Update("average", self.rounds, shards[0], shards[-1] + 1, {"w": self.weights.w}, dict(self.sums))
-        worker.desk.offer({"free": wire.encode_parts(update)})
+        self.context.mailbox.publish({ASYNC_UPDATE: wire.encode_parts(update)})
 
     def _add(self, sums: dict[str, Any]) -> None:
         for name, value in sums.items():

@@ -1,55 +1,58 @@
-"""A worker: `python -m hdl.yarn.worker` in a container, the training step's home.
+"""A worker: the training step's home in a container.
 
-It says hello to the master, does what it is told, one command at a time, and gives a sign of life twice a second. It
-keeps its decoded shards, the weights of the last two rounds and the updates that it made last: so a round that is done
-again for a worker that died costs the others nothing but the exchange.
-
-Its argument is the application's folder, where a second master's address appears; keys and the first one's come in the
-container's credentials, and YARN's NM_HOST says where to listen.
+It says hello to the master, carries out one command at a time, and gives a sign of life twice a second. It keeps its
+decoded shards, the weights of the last two rounds and the updates that it made last: so a round that is done again for
+a worker that died costs the others nothing but the exchange.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import json
 import os
-import resource
-import signal
 import socket
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from hdl import fs, optim, sync, wire
+from hdl import optim, sync, wire
 from hdl.data import FileSplit, Options
-from hdl.errors import DeadlineError, HdlError
+from hdl.errors import DeadlineError
 from hdl.runners import platform
 from hdl.runners.base import Plan
 from hdl.runners.messages import error_message, read_plan
 from hdl.runners.work import Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
-from hdl.yarn.comm import tls, tokens
-from hdl.yarn.comm.allreduce import POLL, Mesh, PeerLost, allreduce, reduce_scatter
-from hdl.yarn.comm.control import Client
-from hdl.yarn.comm.credentials import WorkerSecrets
+from hdl.yarn.comm import mesh
+from hdl.yarn.comm.allreduce import allreduce, reduce_scatter
+from hdl.yarn.comm.credentials import WorkerCredentials
 from hdl.yarn.comm.faults import Faults
-from hdl.yarn.comm.mailbox import Mailbox, decoded, titled
-from hdl.yarn.resource_manager.containers import CONTROL
-from hdl.yarn.worker.async_trainer import AsyncTrainer
+from hdl.yarn.comm.mailbox import Mailbox, decode_as, payload_name
+from hdl.yarn.comm.mesh import Mesh, PeerLost
+from hdl.yarn.protocol import (
+    ASYNC_UPDATE,
+    MERGED,
+    UPDATE_SLICE,
+    Command,
+    ConnectMesh,
+    Disconnected,
+    Done,
+    Failed,
+    Hello,
+    Open,
+    Prepare,
+    RunRound,
+    Summarise,
+    TrainAsync,
+    summary_name,
+    weights_name,
+)
+from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
+from hdl.yarn.worker.master_link import MasterLink
 
-BEAT_SECONDS = 0.5
-GIFT_SECONDS = 60.0  # that may pass between a command and what belongs to it
-MESH_SECONDS = 10.0  # for all peers to connect
-ORPHAN_SECONDS = 120.0  # without a master, after which a worker ends
-MASTER = "master-{:04d}.json"  # in the application's folder: where the master of an attempt is found
-PAGE = resource.getpagesize()
+PAYLOAD_SECONDS = 60.0  # that may pass between a command and its payload
 
 
 class Aborted(Exception):
@@ -61,7 +64,7 @@ class Worker:
 
     Parameters
     ----------
-    keys : WorkerSecrets
+    credentials : WorkerCredentials
     master : str
         Address of its control.
     staging : str
@@ -70,160 +73,163 @@ class Worker:
         To listen on.
     """
 
-    def __init__(self, keys: WorkerSecrets, master: str, staging: str, host: str):
-        self.keys, self.staging = keys, staging
-        self.outward = keys.tls(server=False)
-        self.desk = Mailbox(keys.tls(server=True), host, lambda: self.faults.at("publishing"), dismissed)
-        self.work, self.beats = Client(keys, master, "work"), Client(keys, master, "beat")
-        self.address = master
-        self.generation = self.ticket = 0  # of the last command
-        self.host: Host = None  # type: ignore[assignment]  # until it is told to open
-        self.opened = self.planned = b""
-        self.mesh: Mesh | None = None
-        self.held: dict[int, Weights] = {}
-        self.made: tuple[tuple[int, bool], list[Update]] | None = None
-        self.pending: dict[str, Any] | None = None
-        self.doing: tuple[int, float] = -1, 0.0  # shard and share, for the beats
-        self.moves = 0  # how often the work has got on: a process may beat and hang all the same
-        self.limit = 0  # bytes of the container
+    def __init__(self, credentials: WorkerCredentials, master: str, staging: str, host: str):
         self.faults = Faults()
-        self.free: AsyncTrainer = None  # type: ignore[assignment]  # until mode `async` begins
-        self.warned = 0
+        self.mailbox = Mailbox(credentials.tls(server=True), host, lambda: self.faults.at("publishing"), evicted)
+        self.link = MasterLink(credentials, master, staging, self.mailbox.master_gone, self._hello)
+        self.mesh: Mesh | None = None
+        self.host: Host = None  # type: ignore[assignment]  # until it is told to open
+        self.trainer: AsyncTrainer = None  # type: ignore[assignment]  # until mode `async` begins
+        self._peer_context = credentials.tls(server=False)
+        self._generation = self._command_id = 0  # of the last command
+        self._opened = self._prepared = b""  # payloads of these commands
+        self._weights: dict[int, Weights] = {}  # by round
+        self._updates: tuple[tuple[int, bool], list[Update]] | None = None  # of a round, measured only or not
 
     def run(self) -> None:
-        """The loop over commands."""
-        threading.Thread(target=self._beat, daemon=True).start()
-        self._hello()
-        while True:
-            command = self._next()
-            if command["kind"] == "end":
-                return
-            if command["generation"] < self.generation:  # of a crew that is no more
+        """Carry out commands until the master ends this worker."""
+        self.link.start()
+        while isinstance(command := self.link.command(), Command):
+            if command.generation < self._generation:  # of a group that is no more
                 continue
-            self.generation = command["generation"]
-            self.faults.rank, self.faults.life = command["rank"], command["life"]
-            self.ticket = command["ticket"]
-            self.desk.tidy(self.generation, self.ticket)
-            answer: dict[str, Any] = {"ticket": self.ticket, "generation": self.generation}
+            self._generation = self.link.generation = command.generation
+            self._command_id = command.command_id
+            self.faults.rank, self.faults.life = command.rank, command.incarnation
+            self.mailbox.discard_before(self._generation, self._command_id)
+            header = command.command_id, command.generation
             try:
-                answer |= {"kind": "done", **(getattr(self, f"on_{command['kind']}")(command) or {})}
+                self.link.send(self._carry_out(command))
             except Aborted:
                 continue
             except PeerLost as error:
-                answer |= {"kind": "lost", "peer": error.rank, "reason": str(error)}
+                self.link.send(Disconnected(*header, error.rank, str(error)))
             except Exception as error:
-                answer |= {"kind": "failed", "error": wire.unpack(error_message(error))[1]}
-            self.work.send(answer)
+                self.link.send(Failed(*header, wire.unpack(error_message(error))[1]))
+
+    def _carry_out(self, command: Command) -> Done:
+        header = command.command_id, command.generation
+        match command:
+            case Open():
+                gpu = self._open()
+                return Done(*header, gpu=gpu["gpu"], code=gpu.get("code"))
+            case Summarise():
+                return Done(*header, samples=self._summarise())
+            case Prepare():
+                self._prepare()
+            case ConnectMesh():
+                self._connect_mesh(command)
+            case RunRound():
+                row, seconds = self._run_round(command)
+                return Done(*header, row=row, seconds=seconds)
+            case TrainAsync():
+                self._train_async(command)
+        return Done(*header)
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
-    def on_open(self, command: dict[str, Any]) -> dict[str, Any]:
-        """The dataset and this worker's shards. What is open already stays, with its decoded shards."""
-        content = bytes(self._gift("open"))
+    def _open(self) -> dict[str, str]:
+        """Open the dataset and this worker's shards; what is open already stays, with its decoded shards."""
+        content = bytes(self._payload(Open.kind))
         _, fields, _ = wire.unpack(content)
-        offered = platform.gpu(fields["device"])
-        if content == self.opened:
-            return offered
-        cuts = {number: [FileSplit(*portion) for portion in portions] for number, portions in fields["cuts"]}
+        gpu = platform.gpu(fields["device"])
+        if content == self._opened:
+            return gpu
+        cuts = {shard: [FileSplit(*split) for split in splits] for shard, splits in fields["cuts"]}
         rest = {name: fields[name] for name in ("threads", "device", "memory")}
-        self.limit = fields["limit"]
+        self.link.memory_limit = fields["limit"]
         self.host = Host(fields["path"], Options.make(fields["options"]), cuts, **rest)
-        self.opened, self.planned, self.made, self.held = content, b"", None, {}
-        return offered
+        self._opened, self._prepared, self._updates, self._weights = content, b"", None, {}
+        return gpu
 
-    def on_summarise(self, command: dict[str, Any]) -> dict[str, Any]:
-        found = self.host.summarise([*self.host.cuts], self.beat)
-        self.desk.offer({f"summary:{n}": wire.encode_parts(one) for n, one in zip(self.host.cuts, found, strict=True)})
-        return {"samples": sum(one.samples for one in found)}
+    def _summarise(self) -> int:
+        """Publish the summary of each shard; the samples of all."""
+        shards = [*self.host.cuts]
+        summaries = dict(zip(shards, self.host.summarise(shards, self.beat), strict=True))
+        self.mailbox.publish({summary_name(shard): wire.encode_parts(one) for shard, one in summaries.items()})
+        return sum(one.samples for one in summaries.values())
 
-    def on_plan(self, command: dict[str, Any]) -> None:
-        content = bytes(self._gift("plan"))
-        if content != self.planned:
+    def _prepare(self) -> None:
+        content = bytes(self._payload(Prepare.kind))
+        if content != self._prepared:
             _, fields, tensors = wire.unpack(content)
             self.host.prepare(read_plan(fields, tensors))
-            self.planned, self.made, self.held = content, None, {}
+            self._prepared, self._updates, self._weights = content, None, {}
 
-    def on_mesh(self, command: dict[str, Any]) -> None:
-        """New connections among the crew of a generation, `peers` by rank."""
+    def _connect_mesh(self, command: ConnectMesh) -> None:
         if self.mesh:
             self.mesh.close()
-        self.mesh, generation, rank = None, command["generation"], command["rank"]
-        self.desk.forget(generation)
-        peers = command["peers"]
-        if len(peers) == 1:
-            return
-        hello = {"purpose": "peer", "generation": generation, "rank": rank}
-        outward, inward = {}, {}
-        for other, address in enumerate(peers):
-            if other != rank:
-                try:
-                    outward[other] = tls.connect(self.outward, tuple(address), hello, MESH_SECONDS)
-                except (HdlError, OSError) as error:
-                    raise PeerLost(other, error) from None
-        for other in outward:
-            try:
-                inward[other] = self._wait(
-                    lambda seconds, rank=other: self.desk.peer(generation, rank, seconds),  # type: ignore[misc]
-                    MESH_SECONDS,
-                )
-            except DeadlineError as error:
-                raise PeerLost(other, error) from None
-        self.mesh = Mesh(rank, len(peers), generation, outward, inward, self.check, point=self.faults.at)
+        self.mesh, generation = None, command.generation
+        self.mailbox.close_peers_before(generation)
 
-    def on_round(self, command: dict[str, Any]) -> dict[str, Any]:
-        """One round: this worker's shards, then with the others the next weights; or, `central`, the master's slice."""
-        number, measured, began = command["round"], command["evaluate_only"], time.perf_counter()
+        def accept(peer: int) -> socket.socket:
+            return self._wait(lambda seconds: self.mailbox.peer(generation, peer, seconds), mesh.CONNECT_SECONDS)
+
+        self.mesh = mesh.connect(
+            command.rank, generation, command.peers, self._peer_context, accept, self.check, self.faults.at
+        )
+
+    def _run_round(self, command: RunRound) -> tuple[dict[str, Any], dict[str, float]]:
+        """Do a round: this worker's shards, then with the others the next weights; `central`: its slice of the update.
+
+        Returns
+        -------
+        dict, dict
+            The row of metrics, and seconds by what they were spent on.
+        """
+        number, evaluate_only, began = command.round, command.evaluate_only, time.perf_counter()
         self.faults.round = number
-        weights = self._weights(command)
-        key = number, measured
-        if self.made is None or self.made[0] != key:
-            self.made = key, self.host.round(weights, [*self.host.cuts], measured, self.beat)
-        spec, updates = self._plan().spec, self.made[1]
-        ready = time.perf_counter()
+        weights = self._weights_of(command)
+        key = number, evaluate_only
+        if self._updates is None or self._updates[0] != key:
+            self._updates = key, self.host.round(weights, [*self.host.cuts], evaluate_only, self.beat)
+        spec, updates = self._plan().spec, self._updates[1]
+        computed = time.perf_counter()
         seconds = {name: sum(one.seconds.get(name, 0.0) for one in updates) for name in updates[0].seconds}
         size = max((tensor.shape[-1] for tensor in updates[0].tensors.values()), default=0)
-        if command["central"]:
+        if command.central:
             own = reduce_scatter(self.mesh, spec, updates, size) if self.mesh else None
-            self.desk.offer({"update": wire.encode_parts(own or sync.complete(spec, updates))})
+            self.mailbox.publish({UPDATE_SLICE: wire.encode_parts(own or sync.complete(spec, updates))})
             row: dict[str, Any] = {}
         else:
             total = allreduce(self.mesh, spec, updates, size)
             merging = time.perf_counter()
             self.faults.at("merging")
-            after, row = sync.advance(spec, weights, [total], measured)
+            after, row = sync.advance(spec, weights, [total], evaluate_only)
             seconds["merge"] = time.perf_counter() - merging
-            wanted = {number, after.round, *command["keep"]}
-            self.held = {n: one for n, one in {**self.held, after.round: after}.items() if n in wanted}
-            self.desk.offer({f"weights:{n}": wire.encode_parts(one) for n, one in self.held.items()})
-        seconds |= {"compute": ready - began, "exchange": time.perf_counter() - ready - seconds.get("merge", 0.0)}
-        return {"row": row, "seconds": seconds}
+            keep = {number, after.round, *command.keep}
+            self._weights = {n: one for n, one in {**self._weights, after.round: after}.items() if n in keep}
+            self.mailbox.publish({weights_name(n): wire.encode_parts(one) for n, one in self._weights.items()})
+        exchange = time.perf_counter() - computed - seconds.get("merge", 0.0)
+        return row, {**seconds, "compute": computed - began, "exchange": exchange}
 
-    def on_free(self, command: dict[str, Any]) -> None:
-        """Trains without waiting for anybody, until the next command."""
-        if command["given"]:
-            self.desk.came("equal")  # of what was trained before
-            weights = decoded(Weights, self._gift("free"))
-            start = average.start(self._plan().spec, weights.w)
-            self.free = AsyncTrainer(self, Weights(0, weights.w, start), command["done"])
-        self.free.run(command["last"])
+    def _train_async(self, command: TrainAsync) -> None:
+        if command.given:
+            self.mailbox.poll(MERGED)  # drops what belongs to an earlier training
+            weights = decode_as(Weights, self._payload(ASYNC_UPDATE))
+            start = Weights(0, weights.w, average.start(self._plan().spec, weights.w))
+            context = Context(self.host, self.mailbox, self.faults, self.beat, self.link.send, self.link.interrupted)
+            self.trainer = AsyncTrainer(context, start, command.done)
+        try:
+            self.trainer.run(command.last, self.mesh, command.generation)
+        finally:
+            self.mesh = None
 
     # --- what commands need -------------------------------------------------------------------------------------------
 
-    def _weights(self, command: dict[str, Any]) -> Weights:
-        """The round's weights: held from the round before, given whole, or given in slices that the workers share."""
-        number, given = command["round"], command["given"]
-        if not given:
-            return self.held[number]
-        content = self._gift(f"weights:{number}")
-        if given == "slice":
-            weights = self._gathered(number, content)
+    def _weights_of(self, command: RunRound) -> Weights:
+        """Return the round's weights: held from the round before, given whole, or in slices that the workers share."""
+        if not command.given:
+            return self._weights[command.round]
+        content = self._payload(weights_name(command.round))
+        if command.given == "slice":
+            weights = self._gather_slices(command.round, content)
         else:
-            weights = decoded(Weights, content)
-        self.held[number] = weights
+            weights = decode_as(Weights, content)
+        self._weights[command.round] = weights
         return weights
 
-    def _gathered(self, number: int, own: bytearray) -> Weights:
-        """The weights of a line search's trial, of which each worker was given its slice."""
+    def _gather_slices(self, number: int, own: bytearray) -> Weights:
+        """Put together the weights of a line search's trial, of which each worker was given its slice."""
         contents = [own, *(self.mesh.share([[own]]) if self.mesh else ())]
         slices = sorted((wire.unpack(content)[1:] for content in contents), key=lambda pair: pair[0]["rank"])
         whole = {name: np.concatenate([tensors[name] for _, tensors in slices]) for name in slices[0][1]}
@@ -233,118 +239,39 @@ class Worker:
         assert self.host.plan is not None  # the master gives it before any round
         return self.host.plan
 
+    def _payload(self, name: str) -> bytearray:
+        """Wait for a payload of the present command."""
+        own = payload_name(name, self._generation, self._command_id)
+        return self._wait(lambda seconds: self.mailbox.payload(own, seconds), PAYLOAD_SECONDS)
+
     def _wait(self, wait: Callable[[float], Any], seconds: float) -> Any:
-        """What `wait` gives, unless a newer command makes waiting useless."""
+        """Return what `wait` gives, unless a newer command makes waiting useless."""
         until = time.monotonic() + seconds
         while True:
             try:
-                return wait(POLL)
+                return wait(mesh.POLL)
             except DeadlineError:
                 self.check()
                 if time.monotonic() > until:
                     raise
 
-    def _gift(self, name: str) -> bytearray:
-        """What belongs to the present command."""
-        own = titled(name, self.generation, self.ticket)
-        return self._wait(lambda seconds: self.desk.gift(own, seconds), GIFT_SECONDS)
-
     def check(self) -> None:
-        """Called while waiting for peers."""
-        if self.next_command(0.0) is not None:
+        """Raise `Aborted` if waiting for peers is of no use any more."""
+        if self.link.interrupted(0.0):
             raise Aborted
 
-    def next_command(self, seconds: float) -> Any:
-        """A command that waits, or something else if the master is gone: what is being done is to be left."""
-        if self.pending is None:
-            self.pending = self.work.receive(seconds)
-        return self.pending or (True if self.desk.master_gone.is_set() else None)
-
     def beat(self, shard: int, share: float) -> None:
-        self.doing = shard, share
-        self.moves += 1
+        """Note how far the work is."""
+        self.link.moved(shard, share)
         self.faults.at("computing" if shard in self.host._shards else "loading")
 
-    # --- the master ---------------------------------------------------------------------------------------------------
-
-    def _hello(self) -> None:
+    def _hello(self) -> Hello:
         host = socket.gethostname()
-        self.work.send({"kind": "hello", "bulk": list(self.desk.address), "host": host, "pid": os.getpid(),
-                        "isa": platform.best_isa(), "held": sorted(self.held)})  # fmt: skip
-
-    def _next(self) -> dict[str, Any]:
-        """The next command; meanwhile a master that is gone is looked for."""
-        while True:
-            command, self.pending = self.pending, None
-            command = command or self.work.receive(1.0)
-            if command is not None:
-                return command
-            if self.desk.master_gone.is_set():
-                self._find_master()
-
-    def _find_master(self) -> None:
-        """Waits for the address of the next attempt's master and says hello to it."""
-        until, last = time.monotonic() + ORPHAN_SECONDS, self.address
-        while time.monotonic() < until:
-            with suppress(OSError, HdlError, ValueError):
-                names = [name for name in fs.list(self.staging) if name.startswith("master-")]
-                with fs.open(fs.join(self.staging, max(names))) as file:
-                    self.address = str(json.loads(file.read())["control"])
-                if self.address != last:
-                    self.work.connect(self.address)
-                    self.beats.connect(self.address)
-                    self.desk.master_gone.clear()
-                    self._hello()
-                    return
-            time.sleep(0.5)
-        raise DeadlineError(f"no master for {ORPHAN_SECONDS:g} s; the last one was {last}")
-
-    def _beat(self) -> None:
-        """Signs of life, with what is being done and the memory that is used."""
-        while True:
-            shard, share = self.doing
-            used = resident()
-            told = {"generation": self.generation, "rss": used, "moves": self.moves}
-            self.beats.send({"kind": "beat", "shard": shard, "share": share, **told})
-            if self.limit and used > 0.9 * self.limit and used > self.warned * 1.02:
-                self.warned = used
-                self.beats.send({"kind": "memory", "limit": self.limit, **told})
-            time.sleep(BEAT_SECONDS)
+        return Hello(self.mailbox.address, host, os.getpid(), platform.best_isa(), sorted(self._weights))
 
 
-def dismissed() -> None:
-    """Ends at once: another worker has this one's place, because it was silent for too long."""
+def evicted() -> None:
+    """End at once: another worker has this one's place, because it was silent for too long."""
     print("hdl worker: was silent for too long and has been replaced", file=sys.stderr)
     sys.stderr.flush()
     os._exit(1)
-
-
-def resident() -> int:
-    """Bytes of memory that this process has in use."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * PAGE
-
-
-def main() -> None:
-    faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    staging, credentials = sys.argv[1], tokens.read()
-    keys, master = WorkerSecrets.from_dict(credentials), credentials[CONTROL].decode()
-    # The way to HDFS takes half a second to open: meanwhile the worker says hello.
-    threading.Thread(target=lambda: fs.exists(staging), daemon=True).start()
-    worker = Worker(keys, master, staging, os.environ["NM_HOST"])
-    status = 1
-    try:
-        worker.run()
-        status = 0
-    except HdlError as error:
-        print(f"hdl worker: {error}", file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
-    worker.work.close()
-    sys.stderr.flush()
-    os._exit(status)  # threads that wait in sockets, or in HDFS's JVM, must not keep the container
-
-
-if __name__ == "__main__":
-    main()
