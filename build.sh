@@ -17,8 +17,9 @@ usage: ./build.sh COMMAND
   demo               train a network on handwritten digits with two workers and write an HTML report
   test [ARGS]        run the tests; ARGS go to pytest (--full adds the slow ones, --gpu those that need a GPU,
                      -k NAME picks some)
-  lint               check style and types: ruff, clang-format, mypy
-  wheel              build the source archive and the wheel into dist/
+  lint               check style, spelling and types: ruff, clang-format, codespell, mypy
+  wheel [FOLDER]     build the source archive, and for each Python of 3.11 to 3.13 that is here a manylinux_2_28 wheel, into
+                     dist/ or FOLDER; each is tried in a fresh environment
   hadoop             build pydoop against the Hadoop that is there, or against one that `hdl cluster` fetches
   cuda               build the CUDA core and PyCUDA, and put wheels of all that a GPU machine needs into dist/; no GPU is
                      needed. For a machine with Python 3.12: HDL_PYTHON=python3.12 HDL_VENV=.venv312 ./build.sh cuda
@@ -131,7 +132,7 @@ without_cuda() { HDL_CUDA=0 "$@"; }
 lock() { mkdir -p .build && exec 9>.build/lock && flock 9; }
 unlock() { exec 9>&-; }
 
-# setup EXTRAS: .venv with hdl[EXTRAS] installed in place and the core compiled. Each set of extras has its own stamp.
+# setup EXTRAS: .venv with hdl-hadoop[EXTRAS] installed in place and the core compiled. Each set of extras has its own stamp.
 setup() {
   local extras=$1 want core part todo=()
   lock
@@ -228,6 +229,7 @@ lint() {
   "$python" -m ruff check . || failed=1
   "$python" -m ruff format --check . || failed=1
   find csrc tests -regex '.*\.\([ch]\|cpp\|cuh?\)' -print0 | xargs -0r "$venv/bin/clang-format" --dry-run --Werror || failed=1
+  "$python" -m codespell_lib || failed=1
   "$python" -m mypy || failed=1
   exit "$failed"
 }
@@ -243,13 +245,15 @@ cuda() {
   pycuda "$wheels"
   HDL_CUDA=1 quietly "Gathering wheels" "$python" -m pip --disable-pip-version-check --no-input wheel \
     --no-build-isolation -c .ci/constraints.txt -w "$wheels" . "$wheels"/pycuda-*.whl
-  say "There, with a driver and $("$python" -V): pip install --no-index --find-links $wheels hdl pycuda"
+  say "There, with a driver and $("$python" -V): pip install --no-index --find-links $wheels hdl-hadoop pycuda"
 }
 
 wheel() {
   system_packages
-  setup test
-  "$python" -m build --no-isolation "$@"
+  setup wheel
+  exec 3>&2
+  PYTHON="$python" quietly "Building the sdist and the wheels" .ci/wheels "${1:-dist}"
+  say "They are in ${1:-dist}"
 }
 
 command=${1:-help}

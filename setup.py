@@ -18,20 +18,6 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
-ONCE = ["pool", "isa", "plan", "pack", "check", "train", "rbm", "peak"]
-KERNELS = [
-    "micro",
-    "dense",
-    "dot",
-    "sparse",
-    "activation",
-    "loss",
-    "input",
-    "update",
-    "autoencoder",
-    "gibbs",
-    "kernels",
-]
 CFLAGS = [
     "-std=gnu11",
     "-O3",
@@ -43,14 +29,15 @@ CFLAGS = [
     "-Wno-psabi",
     "-fvisibility=hidden",
 ]
+# Flags of csrc/cpu/kernels/ISA.c; hdl chooses among them when it starts.
 AVX2 = ["-mavx2", "-mfma"]
-ISAS = {"generic": (4, [])}
-if platform.machine().lower() in ("x86_64", "amd64"):
-    ISAS["avx2"] = (8, AVX2)
-    ISAS["avx512"] = (
-        16,
-        ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"],
-    )
+ISAS = {
+    "generic": [],
+    "avx2": AVX2,
+    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", *AVX2, "-mprefer-vector-width=512"],
+}
+if platform.machine().lower() not in ("x86_64", "amd64"):
+    ISAS = {"generic": []}
 
 NVCC_FLAGS = [
     "-std=c++17",
@@ -101,7 +88,7 @@ class Build(build_ext):
         def compile_one(job):
             source, target, command = job
             target = folder / target
-            needs = [source, *Path("csrc").glob("*.h"), *source.parent.glob("*.*h")]
+            needs = [source, *Path("csrc").glob("*.h"), *Path(*source.parts[:2]).rglob("*.*h")]
             if not target.exists() or target.stat().st_mtime < max(path.stat().st_mtime for path in needs):
                 command = [*command, "-c", str(source), "-o", str(target)]
                 done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
@@ -120,11 +107,8 @@ def core_jobs():
     """What to compile of the C core: (source, name of the object, command)."""
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
     compiler += [*CFLAGS, *os.environ.get("CFLAGS", "").split()]
-    jobs = [(Path(f"csrc/cpu/{name}.c"), f"{name}.o", compiler) for name in ONCE]
-    for isa, (width, flags) in ISAS.items():
-        command = [*compiler, f"-DHDL_VW={width}", f"-DHDL_ISA_SUFFIX={isa}", *flags]
-        jobs += [(Path(f"csrc/cpu/{name}.c"), f"{name}_{isa}.o", command) for name in KERNELS]
-    return "core", jobs
+    jobs = [(Path(f"csrc/cpu/kernels/{isa}.c"), f"{isa}.o", [*compiler, *flags]) for isa, flags in ISAS.items()]
+    return "core", [*jobs, *((path, f"{path.stem}.o", compiler) for path in sorted(Path("csrc/cpu").glob("*.c")))]
 
 
 def cuda_jobs():

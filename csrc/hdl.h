@@ -80,7 +80,7 @@ typedef struct {
 } hdl_autoencoder;
 
 /* A restricted Boltzmann machine, trained by contrastive divergence along the estimated gradient of its log-likelihood
- * (gibbs.c); a sample costs half the squared error of the first Gibbs step's mean reconstruction. */
+ * (csrc/cpu/kernels/gibbs.h); a sample costs half the squared error of the first Gibbs step's mean reconstruction. */
 typedef struct {
   int32_t inputs, hidden; /* I, H >= 1 */
   int32_t gaussian;       /* 0: binary visible units; 1: gaussian ones of variance 1 */

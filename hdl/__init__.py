@@ -26,7 +26,7 @@ __all__ = ["DBN", "BernoulliRBM", "GaussianRBM", "MLPClassifier", "MLPRegressor"
            "StackedAutoencoder", "__version__"]  # fmt: skip
 
 _FROM = {name: "hdl.estimators" for name in __all__ if name[0] != "_"}
-_MODULES = {"data", "driver", "errors", "estimators", "keys", "models", "ops", "optim", "predict", "spec", "step",
+_MODULES = {"data", "driver", "errors", "estimators", "models", "ops", "optim", "predict", "rng", "spec", "step",
             "sync", "table", "wire"}  # fmt: skip
 
 

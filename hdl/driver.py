@@ -16,22 +16,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from hdl import data, fs, keys, models, resumed, step, versions
+from hdl import common_samples, data, resume, step, versions
 from hdl import spec as specs
+from hdl import stack as stacks
 from hdl import table as tables
-from hdl.data import Portion, Schema, Source, csr
+from hdl.data import FileSplit, Schema, Source
 from hdl.errors import Interrupted, SpecError, TableError
+from hdl.metrics_log import MetricsLog
 from hdl.models import stack
 from hdl.publisher import Publisher
-from hdl.rows import Rows
-from hdl.runners.base import Job, Notify, Plan, Runner
+from hdl.runners.base import Job, Notify, Plan, RoundRunner, Runner
 from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
-
-Begun = tuple[Spec, Schema, list[list[Portion]], str]  # spec, schema, shards, kind of core of all workers
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,19 @@ class Outcome:
     reason: str
 
 
-def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = None) -> Outcome:
+@dataclass(frozen=True)
+class _Known:
+    """What is known once the data has been looked at: the spec is filled in, and all workers have the platform."""
+
+    job: Job
+    source: Source
+    spec: Spec
+    schema: Schema
+    splits: list[list[FileSplit]]
+    platform: str
+
+
+def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = None) -> Any:
     """Trains as the job says; the runner is closed at the end.
 
     A stacked autoencoder and a deep belief network are trainings one after the other, each with a weight table of its
@@ -105,6 +114,11 @@ def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = Non
     runner : Runner
     on_event : function of an event, optional
         Called with Stage, Started, Progress, Replaced and Round in this process's thread.
+
+    Returns
+    -------
+    Outcome or None
+        None if the runner has handed the training over (`--detach`).
 
     Raises
     ------
@@ -122,7 +136,7 @@ def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = Non
     notify = on_event or (lambda event: None)
     try:
         with runner:
-            return _train(job, runner, notify)
+            return runner.train(job, _train, notify)
     except KeyboardInterrupt:
         last = begun(job.table)
         kept = f"{last.path} holds version {last.latest()}; --resume goes on from it" if last else "nothing was kept"
@@ -136,7 +150,7 @@ def begun(table: str) -> Table | None:
     return whole if whole.latest() is not None else next(reversed(tables.layers(table)), None)
 
 
-def _train(job: Job, runner: Runner, notify: Notify) -> Outcome:
+def _train(job: Job, runner: RoundRunner, notify: Notify) -> Outcome:
     if job.spec and job.spec.sync.mode == "async" and not runner.asynchronous:
         raise SpecError(f"sync.mode: runner {runner.name} has no async; --runner yarn does")
     if job.spec:
@@ -150,39 +164,24 @@ def _train(job: Job, runner: Runner, notify: Notify) -> Outcome:
     if not there and job.resume:
         raise TableError(f"{job.table}: no table to resume")
     source = data.open_source(job.data, job.options)
-    spec, schema, cuts, isa = (_resume if there else _begin)(job, runner, source, notify)
-    below: list[stack.Layer] = []
-    for stage in stack.stages(spec):
-        table = Table(stack.folder(job.table, stage))
-        plan = Plan(stage, schema, table.path, isa)
+    known = (_resume if there else _begin)(job, runner, source, notify)
+
+    def train_one(stage: Spec, table: Table, below: list[stack.Layer], settled: bool) -> Outcome:
+        plan = Plan(stage, known.schema, table.path, known.platform)
         if table.latest() is None:
-            version = _first(job, plan, spec, source, cuts, below, table, notify)
+            version = _first(known, plan, below, table, notify)
         else:
-            version = table.read()
-            if version.run != table.header(0)["run"]:
-                raise TableError(f"{table.file(version.number)}: of another run than version 0")
-            asked = stage if job.spec or stage is not spec else None
-            plan = replace(plan, spec=resumed.same_spec(specs.parse(version.spec), asked, version.weights.round))
-            if stage.sync.mode == "genetic":
-                _publish_common(plan, source, cuts, table)
-        if stage.layer and _later(job, spec, stage):  # what stands on it was made of it as it is
-            below.append((plan.spec, table.read(table.best()).weights.w))
-            continue
-        if stage.model == "mlp" and spec.finetune == "none":
+            version, plan = _continued(known, plan, table)
+        if settled:
+            return Outcome(job.table, version.number, table.best(), plan.spec, version.rows, "rounds")
+        if stage.model == "mlp" and known.spec.finetune == "none":
             return Outcome(job.table, version.number, version.number, stage, version.rows, "rounds")
-        outcome = _rounds(job, plan, version, runner, table, notify)
-        if stage.layer:
-            below.append((stage, table.read(outcome.best).weights.w))
-    return outcome
+        return _rounds(job, plan, version, runner, table, notify)
+
+    return stacks.train_stages(known.spec, job.table, train_one)
 
 
-def _later(job: Job, spec: Spec, stage: Spec) -> bool:
-    """Whether a later stage has begun."""
-    later = (other for other in stack.stages(spec) if not other.layer or other.layer > stage.layer)
-    return any(Table(stack.folder(job.table, other)).latest() is not None for other in later)
-
-
-def _rounds(job: Job, plan: Plan, version: Version, runner: Runner, table: Table, notify: Notify) -> Outcome:
+def _rounds(job: Job, plan: Plan, version: Version, runner: RoundRunner, table: Table, notify: Notify) -> Outcome:
     """One training, from a version to its end."""
     runner.prepare(plan)
     total = step.rounds(plan.spec, plan.schema.samples)
@@ -198,56 +197,57 @@ def _rounds(job: Job, plan: Plan, version: Version, runner: Runner, table: Table
     return Outcome(job.table, version.number, best, plan.spec, version.rows, todo[1])
 
 
-def _begin(job: Job, runner: Runner, source: Source, notify: Notify) -> Begun:
+def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Known:
     """Summarises the data and fills in the spec."""
     if job.spec is None:
         raise SpecError("spec: expected one to start a training")
-    cuts = source.portions(job.spec.shards)
-    runner.open(job, cuts, notify)
+    splits = source.portions(job.spec.shards)
+    runner.open(job, splits, notify)
     notify(Stage("summarise"))
     summary = runner.summarise()
     schema = data.fit(summary, job.spec)
-    return data.resolve(job.spec, schema), schema, cuts, runner.isa()
+    return _Known(job, source, data.resolve(job.spec, schema), schema, splits, runner.platform())
 
 
-def _first(
-    job: Job, plan: Plan, whole: Spec, source: Source, cuts: list[list[Portion]], below: list[stack.Layer],
-    table: Table, notify: Notify,
-) -> Version:  # fmt: skip
+def _resume(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Known:
+    """Takes from the first table that was begun what `_begin` finds out, if data and spec are still the same."""
+    zero = next(iter(tables.layers(job.table)), Table(job.table)).read(0)
+    spec = resume.stored_spec(zero, job.spec)
+    splits = source.portions(spec.shards)
+    resume.same_data(zero.about, splits, job.data, job.options, job.table)
+    resume.same_device(zero.about, runner.device, job.table)
+    runner.open(job, splits, notify)
+    spec = job.spec if job.spec and "stack" not in zero.about else spec
+    schema = Schema.from_parts(zero.about["schema"], zero.schema)
+    return _Known(job, source, spec, schema, splits, zero.about["isa"])
+
+
+def _first(known: _Known, plan: Plan, below: list[stack.Layer], table: Table, notify: Notify) -> Version:
     """Publishes version 0 of a training, and before it what all of its rounds share."""
-    spec, about = plan.spec, {}
-    if spec is not whole:
-        about["stack"] = whole.model_dump(mode="json")
+    job, spec, about = known.job, plan.spec, {}
+    if spec is not known.spec:
+        about["stack"] = known.spec.model_dump(mode="json")
     if spec.sync.mode == "genetic":
         notify(Stage("common"))
-        _publish_common(plan, source, cuts, table)
-    if spec.layer > 1:
-        table.publish_common(
-            {"layers": [layer.model_dump(mode="json") for layer, _ in below]},
-            {f"w{number}": w for number, (_, w) in enumerate(below)},
-        )
-    w = stack.start(spec, below) if below and not spec.layer else models.initial(spec)
-    version = versions.zero(job.data, job.options, spec, plan.schema, cuts, plan.isa, plan.device, w, **about)
+        common_samples.publish(spec, plan.schema, known.source, known.splits, table)
+    w = stacks.first_weights(spec, table, below)
+    version = versions.zero(
+        job.data, job.options, spec, plan.schema, known.splits, plan.platform, plan.device, w, **about
+    )
     table.publish(version)
     return version
 
 
-def _resume(job: Job, runner: Runner, source: Source, notify: Notify) -> Begun:
-    """What `_begin` gives, from the first table that was begun, if data and spec are still the same."""
-    zero = next(iter(tables.layers(job.table)), Table(job.table)).read(0)
-    spec = specs.parse(zero.about.get("stack", zero.spec))
-    if "stack" in zero.about:
-        spec = resumed.same_spec(spec, job.spec, 0)
-    cuts = source.portions(spec.shards)
-    resumed.same_data(zero.about, cuts, job.data, job.options, job.table)
-    made, asked = zero.about["device"], runner.device.partition(":")[0]
-    if asked not in (made, "auto"):
-        raise TableError(
-            f"{job.table}: made on {made}; {asked} would not give the same bytes: --device {made} goes on with it"
-        )
-    runner.open(job, cuts, notify)
-    spec = job.spec if job.spec and "stack" not in zero.about else spec
-    return spec, Schema.from_parts(zero.about["schema"], zero.schema), cuts, zero.about["isa"]
+def _continued(known: _Known, plan: Plan, table: Table) -> tuple[Version, Plan]:
+    """Reads the last version of a training, and its plan with what a resumed run may change."""
+    version, stage = table.read(), plan.spec
+    if version.run != table.header(0)["run"]:
+        raise TableError(f"{table.file(version.number)}: of another run than version 0")
+    asked = stage if known.job.spec or stage is not known.spec else None
+    plan = replace(plan, spec=resume.same_spec(specs.parse(version.spec), asked, version.weights.round))
+    if stage.sync.mode == "genetic":
+        common_samples.publish(plan.spec, plan.schema, known.source, known.splits, table)
+    return version, plan
 
 
 def _todo(spec: Spec, version: Version, total: int) -> tuple[str | None, str]:
@@ -255,7 +255,7 @@ def _todo(spec: Spec, version: Version, total: int) -> tuple[str | None, str]:
     rows = version.rows
     if version.weights.round >= total:
         reason = "rounds"
-    elif spec.patience and Rows.of(rows).stale() >= spec.patience:
+    elif spec.patience and MetricsLog.of(rows).stale() >= spec.patience:
         reason = "patience"
     elif spec.sync.mode == "gradient" and gradient.finished(spec, version.weights):
         reason = "converged"
@@ -265,33 +265,10 @@ def _todo(spec: Spec, version: Version, total: int) -> tuple[str | None, str]:
     return (None if measured else "measure"), reason
 
 
-def _round(spec: Spec, runner: Runner, version: Version, final: bool) -> Version:
+def _round(spec: Spec, runner: RoundRunner, version: Version, final: bool) -> Version:
     """One round, or the closing measurement, as the next version."""
     began = time.perf_counter()
-    weights, row = runner.turn(spec, version.weights, final)
+    weights, row = runner.advance(spec, version.weights, final)
     merge = runner.merge_seconds
     seconds = {"round": time.perf_counter() - began - merge, "merge": merge, **runner.phases()}
     return versions.succeeding(version, weights, row, final, seconds | {"workers": runner.timings()}, spec)
-
-
-def _publish_common(plan: Plan, source: Source, cuts: list[list[Portion]], table: Table) -> None:
-    """Draws genetic mode's common samples in one pass over the dataset, and stores them beside the versions.
-
-    From each shard come those with the lowest keyed draws: of its validation part if there is one. They keep their
-    order.
-    """
-    if fs.exists(table.common_file):
-        return
-    spec = plan.spec
-    quota = -(-spec.sync.genetic.fitness_samples // spec.shards)
-    x, y = [], []
-    for number, portions in enumerate(cuts):
-        shard = data.load(source, portions, plan.schema, spec.seed, number, spec.validation)
-        samples = shard.validation if len(shard.validation) else shard.train
-        draws = keys.words(keys.derive(spec.seed, keys.FITNESS), number, n=len(samples))
-        chosen = np.sort(np.argsort(draws, kind="stable")[:quota])
-        x.append(samples.x[chosen])
-        if samples.y is not None:
-            y.append(samples.y[chosen])
-    labels = {"y": np.concatenate(y)} if y else {}
-    table.publish_common({}, csr.to_tensors(csr.stack(x)) | labels)

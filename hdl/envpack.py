@@ -47,6 +47,7 @@ if sys.version_info[:2] != {version}:
     raise SystemExit("hdl: this node's Python is %d.%d; the environment was packed by Python %d.%d (--python names one)"
                      % (sys.version_info[:2] + {version}))
 '''
+UNPACKED = "hdl-env"  # the folder that it is unpacked to, in a container's own
 KEPT = 3  # archives in the user's cache: of this environment and of what it was before
 LEVEL = 4  # 60 MB in 4 s; level 6 takes 8 s for 58 MB
 
@@ -166,17 +167,12 @@ def _thin(cache: Path) -> None:
 
 
 def _hdl() -> Iterator[tuple[str, Path]]:
-    """hdl's own files; installed in place, its parts lie in several folders of a checkout."""
+    """hdl's own files."""
     spec = importlib.util.find_spec("hdl")
-    roots = [("hdl", Path(folder)) for folder in (spec.submodule_search_locations if spec else None) or ()]
-    for part in ("hdl.streaming", "hdl.yarn"):
-        found = importlib.util.find_spec(part)
-        for folder in (found.submodule_search_locations if found else None) or ():
-            roots.append((part.replace(".", "/"), Path(folder)))
-    for prefix, root in roots:
+    for root in map(Path, (spec.submodule_search_locations if spec else None) or ()):
         for path in root.rglob("*"):
             if path.suffix in (".py", ".so", ".json", ".html"):
-                yield f"{prefix}/{path.relative_to(root)}", path
+                yield f"hdl/{path.relative_to(root)}", path
 
 
 def _normal(name: str) -> str:

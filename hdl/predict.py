@@ -17,8 +17,8 @@ from hdl.data import Bad, Block, Schema, Source, fitting
 from hdl.errors import DataError, SpecError
 from hdl.models import codes
 from hdl.models.stack import Layer
-from hdl.ops import Result, Samples
-from hdl.ops.above import Above, Mirror
+from hdl.ops import Operations, Result, Samples
+from hdl.ops.transformed import ReconstructionTarget, StackedInput
 from hdl.spec import Spec
 from hdl.table import Table, Version
 
@@ -200,7 +200,7 @@ class Model:
             labels = block.y if block.y is not None and block.y.ndim == 1 else None
             yield Coded(encoder(Samples(block.x, None, schema.scale, schema.shift)), labels)
 
-    def _make(self, spec: Spec) -> Any:
+    def _make(self, spec: Spec) -> Operations:
         return ops.make(spec, self._backend, self._threads)
 
     def _blocks(self, source: Source, bad: Bad) -> Iterator[Block]:
@@ -218,12 +218,12 @@ class Model:
         return (out[:, 0] > 0.5).astype(np.int64) if out.shape[1] == 1 else out.argmax(axis=1)
 
 
-def operations(spec: Spec, make: codes.Make, below: Sequence[Layer]) -> Any:
+def operations(spec: Spec, make: codes.Make, below: Sequence[Layer]) -> Operations:
     """Those of a network on raw data: of a layer of a stack above the others, of an unrolled one its own aim."""
     own = make(spec)
     if below:
-        return Above(own, [(make(layer), w) for layer, w in below])
-    return Mirror(own) if spec.model == "mlp" and spec.finetune == "reconstruct" else own
+        return StackedInput(own, [(make(layer), w) for layer, w in below])
+    return ReconstructionTarget(own) if spec.model == "mlp" and spec.finetune == "reconstruct" else own
 
 
 def layers_below(network: Spec, table: Table) -> list[Layer]:

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 from hdl.errors import HdlError
-from hdl.runners.base import Runner
+from hdl.runners.base import RoundRunner
 from hdl.table import Table, Version
 
 PACE = 1.0  # seconds between two versions where none is waited for: writing them takes time from training
@@ -23,10 +23,10 @@ class Publisher:
         Versions that thinning leaves.
     every : int
         Rounds between two published versions; 0: none is waited for, and at most one in `PACE` seconds is written.
-    runner : Runner
+    runner : RoundRunner
     """
 
-    def __init__(self, table: Table, keep: int, every: int, runner: Runner):
+    def __init__(self, table: Table, keep: int, every: int, runner: RoundRunner):
         self.table, self.keep, self.every, self.runner = table, keep, every, runner
         self._pool = ThreadPoolExecutor(1, "hdl-publish")
         self._written: Future[None] | None = None

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import keys, optim
 from hdl import ops as operations
+from hdl import optim, rng
 from hdl.errors import NonFinite
-from hdl.ops import Key, Progress, Result, Samples, Work, layout
+from hdl.ops import Key, Operations, Progress, Result, Samples, Work, layout
 from hdl.spec import Spec
 from hdl.sync import average, chains
 from hdl.sync.gradient import point
@@ -46,7 +46,7 @@ def rounds(spec: Spec, samples: int) -> int:
     if spec.sync.unit == "epochs":
         return -(-spec.epochs // every)
     per_shard = max(1, round(samples * (1 - spec.validation) / spec.shards))
-    return -(-spec.epochs * operations.steps(per_shard, spec.batch) // every)
+    return -(-spec.epochs * operations.steps(per_shard, spec.batch_size) // every)
 
 
 def train_shard(
@@ -54,7 +54,7 @@ def train_shard(
     weights: Weights,
     shard: Shard,
     number: int,
-    ops: Any,
+    ops: Operations,
     progress: Progress | None = None,
     common: Samples | None = None,
     evaluate_only: bool = False,
@@ -68,11 +68,11 @@ def train_shard(
     spec : Spec
         Everything filled in.
     weights : Weights
-        Of the round's beginning; left as they are.
+        That the round starts from; they are not overwritten.
     shard : Shard
     number : int
         Of the shard, from 0.
-    ops : Reference, Core or Cuda
+    ops : Operations
     progress : function of (steps done, steps), optional
         A true answer stops the step: Interrupted.
     common : Samples, optional
@@ -98,102 +98,132 @@ def train_shards(
     spec: Spec,
     weights: Weights,
     shards: Mapping[int, Shard],
-    ops: Any,
+    ops: Operations,
     progress: Progress | None = None,
     common: Samples | None = None,
     evaluate_only: bool = False,
 ) -> list[Update]:
     """`train_shard` of several shards by their numbers; what one gives does not depend on the others.
 
-    Their mini-batches go side by side where the operations can do that (`hdl.ops.train_all`).
+    Their mini-batches go side by side where the operations can do that (`Operations.train_all`).
     """
-    rounds = {
-        number: _round(spec, weights, shard, number, ops, progress, common, evaluate_only)
+    rounds = [
+        _ShardRound(spec, weights, shard, number, ops, progress, common, evaluate_only)
         for number, shard in shards.items()
-    }
-    answers: dict[int, Result | None] = dict.fromkeys(rounds)
-    updates = {}
-    while answers:
-        asked = {}
-        for number, answer in answers.items():
-            try:
-                asked[number] = rounds[number].send(answer)
-            except StopIteration as end:
-                updates[number] = end.value
-        found = operations.train_all(ops, [*asked.values()], spec.batch, progress) if asked else []
-        answers = dict(zip(asked, found, strict=True))
-    return [updates[number] for number in shards]
+    ]
+    under_way = rounds
+    while under_way:
+        works = {shard: work for shard in under_way if (work := next(shard.works, None)) is not None}
+        results = ops.train_all([*works.values()], spec.batch_size, progress) if works else []
+        for shard, result in zip(works, results, strict=True):
+            shard.seen += result
+        under_way = [*works]
+    return [shard.update() for shard in rounds]
 
 
-def _round(
-    spec: Spec,
-    weights: Weights,
-    shard: Shard,
-    number: int,
-    ops: Any,
-    progress: Progress | None,
-    common: Samples | None,
-    evaluate_only: bool,
-) -> Generator[Work, Any, Update]:
-    """A shard's round, which hands out its mini-batches and is sent what came of them."""
-    began = time.perf_counter()
-    found = _measure(ops, weights.w, shard.validation, progress)
-    sums = {"val_samples": found.samples, "val_cost": found.cost, "val_correct": found.correct}
-    measured = time.perf_counter()
-    seconds = {"validate": measured - began}
-    if evaluate_only:
-        return Update("evaluate", weights.round, number, number + 1, {}, sums, seconds)
-    mode = spec.sync.mode
-    key = Key(keys.derive(spec.seed, keys.DROPOUT), weights.round, number)
-    particles = {"chains": chains.own(weights, number)} if chains.used(spec) else {}
-    if mode == "gradient":
-        vector, seen = _gradient(spec, weights, shard.train, ops, key, progress, particles)
-        tensors = {"gradient": vector}
-    else:
-        start = weights.state["population"][number] if mode == "genetic" else weights.w
+class _ShardRound:
+    """A shard's round: it measures, says which mini-batches to train on, and makes the update of what came of them.
+
+    Parameters are those of `train_shard`.
+
+    Attributes
+    ----------
+    works : iterator of Work
+        The mini-batches to train on, those of one epoch at a time; nothing where the mode takes no such steps.
+    seen : Result
+        What the caller adds up: the result of each work.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        weights: Weights,
+        shard: Shard,
+        number: int,
+        ops: Operations,
+        progress: Progress | None,
+        common: Samples | None,
+        evaluate_only: bool,
+    ):
+        self.spec, self.round, self.number, self.evaluate_only = spec, weights.round, number, evaluate_only
+        self.ops, self.progress, self.common = ops, progress, common
+        began = time.perf_counter()
+        self.validated = _measure(ops, weights.w, shard.validation, progress)
+        self.measured = time.perf_counter()
+        self.seconds = {"validate": self.measured - began}
+        self.works: Iterator[Work] = iter(())
+        self.seen, self.tensors = Result(), dict[str, NDArray]()
+        self.particles: dict[str, NDArray] = {}
+        if not evaluate_only:
+            self._begin(weights, shard)
+
+    def _begin(self, weights: Weights, shard: Shard) -> None:
+        """Sums the gradient, searches along lines, or gets the mini-batches ready, as the mode says."""
+        spec, mode = self.spec, self.spec.sync.mode
+        key = Key(rng.derive(spec.seed, rng.DROPOUT), self.round, self.number)
+        if chains.used(spec):
+            self.particles = {"chains": chains.own(weights, self.number)}
+        if mode == "gradient":
+            vector, self.seen = _gradient(spec, weights, shard.train, self.ops, key, self.progress, self.particles)
+            self.tensors = {"gradient": vector}
+            return
+        start = weights.state["population"][self.number] if mode == "genetic" else weights.w
         state = average.start(spec, start) if mode == "genetic" else weights.state
         # The core works in place; what came in stays as it is.
         w, rule = start.copy(), np.array(state.get("rule", np.zeros((0, start.size), np.float32)))
+        self.tensors = {"w": w}
+        if mode != "genetic" and rule.size:
+            self.tensors["rule"] = rule
         if spec.optimizer.line_search:
-            seen = _search(spec, w, shard.train, ops, weights.round, key, progress)
+            self.seen = _search(spec, w, shard.train, self.ops, self.round, key, self.progress)
         else:
-            seen = yield from _train(spec, w, rule, shard.train, weights.round, key, particles)
-        tensors = {"w": w}
+            self.works = _minibatches(spec, w, rule, shard.train, key, self.particles)
+
+    def update(self) -> Update:
+        """Makes the update of the whole round; raises NonFinite if a cost is not finite."""
+        spec, mode = self.spec, self.spec.sync.mode
+        validated, seen = self.validated, self.seen
+        sums = {"val_samples": validated.samples, "val_cost": validated.cost, "val_correct": validated.correct}
+        if self.evaluate_only:
+            return Update("evaluate", self.round, self.number, self.number + 1, {}, sums, self.seconds)
+        tensors = self.tensors
         if mode == "genetic":
-            tensors = {"w": w[None], "cost": np.array([_fitness(ops, w, common, progress)])}
-        elif rule.size:
-            tensors["rule"] = rule
-    tensors |= {name: own[None] for name, own in particles.items()}
-    sums |= {"samples": seen.samples, "cost": seen.cost, "correct": seen.correct, "batches": seen.steps}
-    costs = {"validation cost": found.cost}
-    if not spec.optimizer.line_search:  # a search may look too far out, and comes back
-        costs["cost"] = seen.cost
-    for name, cost in costs.items():
-        if not math.isfinite(cost):
-            raise NonFinite(f"round {weights.round}, shard {number}: the {name} became {cost}; a smaller lr may help")
-    seconds["train"] = time.perf_counter() - measured
-    return Update(mode, weights.round, number, number + 1, tensors, sums, seconds)
+            w = tensors["w"]
+            tensors = {"w": w[None], "cost": np.array([_fitness(self.ops, w, self.common, self.progress)])}
+        tensors |= {name: own[None] for name, own in self.particles.items()}
+        sums |= {"samples": seen.samples, "cost": seen.cost, "correct": seen.correct, "batches": seen.steps}
+        costs = {"validation cost": validated.cost}
+        if not spec.optimizer.line_search:  # a search may look too far out, and comes back
+            costs["cost"] = seen.cost
+        for name, cost in costs.items():
+            if not math.isfinite(cost):
+                where = f"round {self.round}, shard {self.number}"
+                raise NonFinite(f"{where}: the {name} became {cost}; a smaller lr may help")
+        self.seconds["train"] = time.perf_counter() - self.measured
+        return Update(mode, self.round, self.number, self.number + 1, tensors, sums, self.seconds)
 
 
-def _measure(ops: Any, w: NDArray, samples: Samples | None, progress: Progress | None) -> Result:
+def _measure(ops: Operations, w: NDArray, samples: Samples | None, progress: Progress | None) -> Result:
     """Cost and correct of w on all the samples, a block at a time."""
     total = Result()
-    for low in range(0, 0 if samples is None else len(samples), _BLOCK):
+    if samples is None:
+        return total
+    for low in range(0, len(samples), _BLOCK):
         order = np.arange(low, min(low + _BLOCK, len(samples)))
         total += ops.forward(w, samples, order, progress)[1]
     return total
 
 
-def _fitness(ops: Any, w: NDArray, common: Samples | None, progress: Progress | None) -> float:
+def _fitness(ops: Operations, w: NDArray, common: Samples | None, progress: Progress | None) -> float:
     """Mean cost on the common samples: fitness is 1/cost."""
     if common is None or not len(common):
         raise ValueError("genetic mode needs the common samples")
-    found = _measure(ops, w, common, progress)
-    return found.cost / found.samples
+    result = _measure(ops, w, common, progress)
+    return result.cost / result.samples
 
 
 def _gradient(
-    spec: Spec, weights: Weights, samples: Samples, ops: Any, key: Key, progress: Progress | None,
+    spec: Spec, weights: Weights, samples: Samples, ops: Operations, key: Key, progress: Progress | None,
     particles: dict[str, NDArray],
 ) -> tuple[NDArray, Result]:  # fmt: skip
     """The gradient's statistics [Q] summed over the whole shard at the round's point; particles are overwritten."""
@@ -206,7 +236,7 @@ def _gradient(
 
 
 def _trial(
-    spec: Spec, ops: Any, w: NDArray, samples: Samples, rows: NDArray | None, progress: Progress | None
+    spec: Spec, ops: Operations, w: NDArray, samples: Samples, rows: NDArray | None, progress: Progress | None
 ) -> tuple[NDArray, Result]:
     """Summed gradient and result at a trial point; one too far out to be finite has an infinite cost."""
     try:
@@ -216,28 +246,29 @@ def _trial(
         return vector, Result(math.inf, 0, len(samples) if rows is None else len(rows))
 
 
-def _train(
-    spec: Spec, w: NDArray, rule: NDArray, samples: Samples, round: int, key: Key, particles: dict[str, NDArray]
-) -> Generator[Work, Result, Result]:
-    """The round's mini-batches, one step each; w [P], rule [S, P] and particles are overwritten."""
-    total, n = Result(), len(samples)
-    per_epoch = operations.steps(n, spec.batch)
-    for epoch, low, high in _slices(spec, round, per_epoch):
-        order = keys.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
-        order = order[low * spec.batch : high * spec.batch]
+def _minibatches(
+    spec: Spec, w: NDArray, rule: NDArray, samples: Samples, key: Key, particles: dict[str, NDArray]
+) -> Iterator[Work]:
+    """Yields the round's mini-batches, those of one epoch at a time; w [P], rule [S, P] and particles are overwritten
+    when they are trained on."""
+    n, done = len(samples), 0
+    per_epoch = operations.steps(n, spec.batch_size)
+    for epoch, low, high in _slices(spec, key.round, per_epoch):
+        order = rng.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
+        order = order[low * spec.batch_size : high * spec.batch_size]
         # In genetic mode the rule's state starts anew each round; Adam's correction counts from there.
         step = epoch * per_epoch + low
-        taken = total.steps if spec.sync.mode == "genetic" else step
+        taken = done if spec.sync.mode == "genetic" else step
         lr = operations.rates(spec, step, high - low, per_epoch)
-        total += yield Work(w, rule, samples, order, lr, taken, key, particles)
-    return total
+        yield Work(w, rule, samples, order, lr, taken, key, particles.get("chains"))
+        done += high - low
 
 
 def _search(
     spec: Spec,
     w: NDArray,
     samples: Samples,
-    ops: Any,
+    ops: Operations,
     round: int,
     key: Key,
     progress: Progress | None,
@@ -248,19 +279,19 @@ def _search(
     ceil(round's mini-batches / iterations); the search starts anew on each.
     """
     total, n = Result(), len(samples)
-    per_epoch, stay = operations.steps(n, spec.batch), spec.optimizer.iterations
+    per_epoch, stay = operations.steps(n, spec.batch_size), spec.optimizer.iterations
     left = sum(high - low for _, low, high in _slices(spec, round, per_epoch))
     position = round * -(-_full_round(spec, per_epoch) // stay)
     while left > 0:
         epoch, low = divmod(position, per_epoch)
-        order = keys.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
-        rows = order[low * spec.batch : (low + 1) * spec.batch]
+        order = rng.order(spec.seed, epoch, key.shard, n, spec.shuffle_window)
+        rows = order[low * spec.batch_size : (low + 1) * spec.batch_size]
         seen: list[Result] = []
 
         def evaluate(trial: NDArray, rows: NDArray = rows, seen: list[Result] = seen) -> tuple[float, NDArray]:
-            vector, found = _trial(spec, ops, trial, samples, rows, progress)
-            seen.append(found)
-            return optim.objective(spec, trial, found.cost, vector, found.samples)
+            vector, result = _trial(spec, ops, trial, samples, rows, progress)
+            seen.append(result)
+            return optim.objective(spec, trial, result.cost, vector, result.samples)
 
         done = min(stay, left)
         w[:] = optim.minimise(spec, w, evaluate, done)[0]

@@ -2,8 +2,9 @@
 
 `v00000012.safetensors` holds the tensors `w`, `state/<name>` and, at version 0, `schema/<name>`. Its header holds the
 spec, the round, the run's id, the parent version, the metrics of the last rounds, what leads to those of the rounds
-before (`hdl.rows`: thinning loses none, and a version costs the same after ten rounds or ten thousand), and a SHA-256
-over all of it. A version appears whole or not at all, and never over another one. Numbers may have gaps, rows not.
+before (`hdl.metrics_log`: thinning loses none, and a version costs the same after ten rounds or ten thousand), and a
+SHA-256 over all of it. A version appears whole or not at all, and never over another one. Numbers may have gaps, rows
+not.
 
 Which versions stay: version 0, the best by validation cost of those that are there, the last one, and the `keep` before
 the last; `thin` removes the others.
@@ -24,9 +25,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hdl import fs, wire
-from hdl import rows as metrics
+from hdl import metrics_log as metrics
 from hdl.errors import NonFinite, TableError, VersionExists
-from hdl.rows import CHUNK, Rows, best
+from hdl.metrics_log import CHUNK, MetricsLog, best
 from hdl.wire import Tensors, Weights
 
 _NAME = re.compile(r"v(\d{8})\.safetensors")
@@ -61,7 +62,7 @@ class Version:
     spec: dict[str, Any]
     run: str
     parent: int | None = None
-    rows: Sequence[dict[str, Any]] = field(default_factory=Rows)
+    rows: Sequence[dict[str, Any]] = field(default_factory=MetricsLog)
     about: dict[str, Any] = field(default_factory=dict)
     schema: Tensors = field(default_factory=dict)
 
@@ -90,7 +91,10 @@ class Table:
 
     def __init__(self, path: str):
         self.path = str(path)
-        self._list: tuple[Sequence[dict[str, Any]], Rows] = [], Rows()  # of the last version whose rows were a list
+        self._list: tuple[Sequence[dict[str, Any]], MetricsLog] = (
+            [],
+            MetricsLog(),
+        )  # of the last version whose rows were a list
 
     def file(self, number: int) -> str:
         """The path of a version."""
@@ -108,7 +112,7 @@ class Table:
         return sorted(int(match[1]) for match in map(_NAME.fullmatch, fs.list(self.path)) if match)
 
     def row_files(self) -> list[str]:
-        """The paths of the files of rows: see `hdl.rows`."""
+        """The paths of the files of rows: see `hdl.metrics_log`."""
         return metrics.names(self.path)
 
     def latest(self) -> int | None:
@@ -205,7 +209,7 @@ class Table:
         except OSError as error:
             raise TableError(f"{path}: cannot be written: {error}; the versions before it are whole") from None
 
-    def rows(self) -> Rows:
+    def rows(self) -> MetricsLog:
         """The metrics of every round so far, from the last version on; equal to a list of them."""
         return self.header()["rows"]
 
@@ -293,16 +297,16 @@ class Table:
             raise self._wrong(number, f"holds version {fields['number']}")
         return fields
 
-    def _listed(self, rows: Sequence[dict[str, Any]]) -> Rows:
+    def _listed(self, rows: Sequence[dict[str, Any]]) -> MetricsLog:
         """Rows as `Rows`; of a list that goes on where the last one ended only what is new is encoded and filed."""
-        if isinstance(rows, Rows):
+        if isinstance(rows, MetricsLog):
             return rows
         before, known = self._list
         goes_on = len(before) <= len(rows) and all(map(operator.is_, before, rows))
-        self._list = rows, (known.then(*rows[len(before) :]) if goes_on else Rows(rows))
+        self._list = rows, (known.then(*rows[len(before) :]) if goes_on else MetricsLog(rows))
         return self._list[1]
 
-    def _rows(self, number: int, fields: dict[str, Any]) -> Rows:
+    def _rows(self, number: int, fields: dict[str, Any]) -> MetricsLog:
         count, digest = fields.get("filed", 0), fields.get("filed_sha256", "")
         try:
             tail = [json.loads(line) for line in fields["rows"].split("\n") if line]
@@ -311,7 +315,7 @@ class Table:
                 raise ValueError(f"{str(count)[:20]} rows in files, of which the last is {str(digest)[:70]!r}")
         except ValueError as error:
             raise self._wrong(number, f"its rows of metrics are damaged: {error}") from None
-        return Rows.stored(self.path, count, digest, tail)
+        return MetricsLog.stored(self.path, count, digest, tail)
 
     def _wrong(self, number: int, what: object) -> TableError:
         earlier = [n for n in self.numbers() if n < number]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from hdl import data, models, sync
 from hdl import spec as specs
-from hdl.data import Options, Portion, Schema, Summary
-from hdl.rows import Rows
+from hdl.data import FileSplit, Options, Schema, Summary
+from hdl.metrics_log import MetricsLog
 from hdl.spec import Spec
 from hdl.table import Version
 from hdl.wire import Update, Weights
@@ -26,8 +26,8 @@ def first(
     options: Options,
     spec: Spec,
     summary: Summary,
-    cuts: Sequence[Sequence[Portion]],
-    isa: str,
+    cuts: Sequence[Sequence[FileSplit]],
+    platform: str,
     device: str,
 ) -> tuple[Spec, Schema, Version]:
     """The spec filled in from the data, what is known of the data, and version 0.
@@ -44,7 +44,7 @@ def first(
         Of all shards.
     cuts : sequence of sequence of Portion
         The shards.
-    isa, device : str
+    platform, device : str
         What every worker computes with.
 
     Raises
@@ -54,12 +54,12 @@ def first(
     """
     schema = data.fit(summary, spec)
     spec = data.resolve(spec, schema)
-    return spec, schema, zero(path, options, spec, schema, cuts, isa, device, models.initial(spec))
+    return spec, schema, zero(path, options, spec, schema, cuts, platform, device, models.initial(spec))
 
 
 def zero(
-    path: str, options: Options, spec: Spec, schema: Schema, cuts: Sequence[Sequence[Portion]], isa: str, device: str,
-    w: NDArray, **about: Any,
+    path: str, options: Options, spec: Spec, schema: Schema, cuts: Sequence[Sequence[FileSplit]], platform: str,
+    device: str, w: NDArray, **about: Any,
 ) -> Version:  # fmt: skip
     """Version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`."""
     fields, tensors = schema.to_parts()
@@ -68,7 +68,7 @@ def zero(
         "options": options.model_dump(mode="json"),
         "cuts": [[list(portion) for portion in portions] for portions in cuts],
         "schema": fields,
-        "isa": isa,
+        "isa": platform,
         "device": device,
         "samples": schema.samples,
     }
@@ -83,14 +83,14 @@ def following(version: Version, updates: Iterable[Update]) -> Version:
     ------
     SyncError, NonFinite
     """
-    return succeeding(version, *sync.turn(specs.parse(version.spec), version.weights, updates))
+    return succeeding(version, *sync.advance(specs.parse(version.spec), version.weights, updates))
 
 
 def succeeding(
     version: Version, weights: Weights, row: dict[str, Any], final: bool = False,
     seconds: dict[str, Any] | None = None, spec: Spec | None = None,
 ) -> Version:  # fmt: skip
-    """The version after `version`, of weights and a row of metrics as `sync.turn` gives them.
+    """The version after `version`, of weights and a row of metrics as `sync.advance` gives them.
 
     Parameters
     ----------
@@ -107,5 +107,5 @@ def succeeding(
     dump = spec.model_dump(mode="json") if spec else version.spec
     number = version.number + 1
     row = row | {"version": number, "parent": version.number, "final": final, "time": time.time()}
-    rows = Rows.of(version.rows).then(row | {"seconds": seconds or {}})
+    rows = MetricsLog.of(version.rows).then(row | {"seconds": seconds or {}})
     return Version(number, weights, dump, version.run, version.number, rows)

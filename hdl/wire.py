@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ _CODES = {dtype: code for code, dtype in _TYPES.items()}
 
 Tensors = dict[str, NDArray]
 Buffer = bytes | bytearray | memoryview
+Kind = TypeVar("Kind")
 
 
 class WireError(HdlError, ValueError):
@@ -242,6 +243,20 @@ def decode(data: Buffer) -> Weights | Update | Summary:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WireError(f"a damaged {kind} message: {type(error).__name__} {error}") from None
     raise WireError(f"a message of kind {kind[:40]!r}; expected weights, an update or a summary")
+
+
+def decode_as(kind: type[Kind], data: Buffer) -> Kind:
+    """The value in a message, where only one of `kind` is meant.
+
+    Raises
+    ------
+    WireError
+        It is of another kind.
+    """
+    value = decode(data)
+    if not isinstance(value, kind):
+        raise WireError(f"a message with {type(value).__name__}; expected {kind.__name__}")
+    return value
 
 
 def to_line(value: Weights | Update | Summary) -> str:

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-static hdl_status check_rows(const hdl_plan *p, const hdl_data *data, const int64_t *order, int64_t count) {
+static hdl_status check_rows(const hdl_plan *plan, const hdl_data *data, const int64_t *order, int64_t count) {
   const int32_t *label = data->y && data->y_type == HDL_CLASS ? data->y : NULL;
-  int32_t classes = p->widths[p->layers];
+  int32_t classes = plan->widths[plan->layers];
   if (!order && count > data->n)
     return hdl_fail(HDL_EINVAL, "count is %lld, the data has %lld samples", (long long)count, (long long)data->n);
   for (int64_t r = 0; r < count; r++) {
@@ -21,7 +21,7 @@ static hdl_status check_rows(const hdl_plan *p, const hdl_data *data, const int6
 }
 
 /* CSR: every index in range, and room for the entries of any block of the call. */
-static hdl_status check_sparse(hdl_plan *p, const hdl_data *data, const int64_t *order, int64_t count) {
+static hdl_status check_sparse(hdl_plan *plan, const hdl_data *data, const int64_t *order, int64_t count) {
   const int64_t *ptr = data->indptr;
   if (!ptr || (!data->indices && ptr[data->n])) return hdl_fail(HDL_EINVAL, "CSR needs indptr and indices");
   if (data->shift) return hdl_fail(HDL_EINVAL, "CSR input takes a scale only: a shift would fill the zeros");
@@ -29,44 +29,45 @@ static hdl_status check_sparse(hdl_plan *p, const hdl_data *data, const int64_t 
   for (int64_t r = 0; r < data->n; r++)
     if (ptr[r + 1] < ptr[r]) return hdl_fail(HDL_EINVAL, "indptr decreases at row %lld", (long long)r);
   for (int64_t k = ptr[0]; k < ptr[data->n]; k++)
-    if (data->indices[k] < 0 || data->indices[k] >= p->widths[0])
+    if (data->indices[k] < 0 || data->indices[k] >= plan->widths[0])
       return hdl_fail(HDL_EINVAL, "indices[%lld] is %d, expected 0 to %d", (long long)k, data->indices[k],
-                      p->widths[0] - 1);
-  if (p->reconstructs) return HDL_OK; /* its rows are filled in */
+                      plan->widths[0] - 1);
+  if (plan->reconstructs) return HDL_OK; /* its rows are filled in */
   int64_t longest = 0;
   for (int64_t r = 0; r < count; r++) {
     int64_t i = order ? order[r] : r, n = ptr[i + 1] - ptr[i];
     if (n > longest) longest = n;
   }
-  int64_t room = longest * p->block;
+  int64_t room = longest * plan->block;
   if (room > INT32_MAX - 1) return hdl_fail(HDL_EINVAL, "rows of %lld entries are too long", (long long)longest);
-  if (room <= p->nnz_room) return HDL_OK;
-  free(p->row_input), free(p->row_value), free(p->t_row), free(p->t_value);
+  if (room <= plan->nnz_room) return HDL_OK;
+  free(plan->row_input), free(plan->row_value), free(plan->t_row), free(plan->t_value);
   size_t bytes = (size_t)room * 4;
-  p->nnz_room = 0;
-  p->row_input = malloc(bytes), p->row_value = malloc(bytes), p->t_row = malloc(bytes), p->t_value = malloc(bytes);
-  if (!p->row_input || !p->row_value || !p->t_row || !p->t_value) {
-    free(p->row_input), free(p->row_value), free(p->t_row), free(p->t_value);
-    p->row_input = p->t_row = NULL, p->row_value = p->t_value = NULL;
+  plan->nnz_room = 0;
+  plan->row_input = malloc(bytes), plan->row_value = malloc(bytes), plan->t_row = malloc(bytes),
+  plan->t_value = malloc(bytes);
+  if (!plan->row_input || !plan->row_value || !plan->t_row || !plan->t_value) {
+    free(plan->row_input), free(plan->row_value), free(plan->t_row), free(plan->t_value);
+    plan->row_input = plan->t_row = NULL, plan->row_value = plan->t_value = NULL;
     return hdl_fail(HDL_ENOMEM, "cannot allocate %zu bytes for sparse rows", 4 * bytes);
   }
-  p->nnz_room = room;
+  plan->nnz_room = room;
   return HDL_OK;
 }
 
 /* Everything about the data that a call relies on. */
-hdl_status hdl_check(hdl_plan *p, const hdl_data *data, const int64_t *order, int64_t count, bool labelled) {
-  if (!p || !data) return hdl_fail(HDL_EINVAL, "no plan or no data");
-  if (hdl_pool_foreign(p->pool)) return hdl_fail(HDL_ESYS, "a plan belongs to the process that made it");
+hdl_status hdl_check(hdl_plan *plan, const hdl_data *data, const int64_t *order, int64_t count, bool labelled) {
+  if (!plan || !data) return hdl_fail(HDL_EINVAL, "no plan or no data");
+  if (hdl_pool_foreign(plan->pool)) return hdl_fail(HDL_ESYS, "a plan belongs to the process that made it");
   if (data->x_type < HDL_F32 || data->x_type > HDL_CSR) return hdl_fail(HDL_EINVAL, "unknown x_type %d", data->x_type);
   if (data->y_type < HDL_CLASS || data->y_type > HDL_TARGET)
     return hdl_fail(HDL_EINVAL, "unknown y_type %d", data->y_type);
-  if (p->reconstructs && data->y) return hdl_fail(HDL_EINVAL, "an autoencoder's or RBM's target is its input: no y");
+  if (plan->reconstructs && data->y) return hdl_fail(HDL_EINVAL, "an autoencoder's or RBM's target is its input: no y");
   if (count < 0 || data->n < 0) return hdl_fail(HDL_EINVAL, "count is %lld", (long long)count);
-  if (labelled && !data->y && !p->reconstructs) return hdl_fail(HDL_EINVAL, "training needs y");
-  if (labelled && p->gibbs && p->gibbs->chains && !p->gibbs->given)
-    return hdl_fail(HDL_EINVAL, "%d persistent chains are missing", p->gibbs->chains);
-  hdl_status status = check_rows(p, data, order, count);
-  if (!status && data->x_type == HDL_CSR) status = check_sparse(p, data, order, count);
+  if (labelled && !data->y && !plan->reconstructs) return hdl_fail(HDL_EINVAL, "training needs y");
+  if (labelled && plan->gibbs && plan->gibbs->chains && !plan->gibbs->given)
+    return hdl_fail(HDL_EINVAL, "%d persistent chains are missing", plan->gibbs->chains);
+  hdl_status status = check_rows(plan, data, order, count);
+  if (!status && data->x_type == HDL_CSR) status = check_sparse(plan, data, order, count);
   return status;
 }

@@ -1,4 +1,4 @@
-/* internal.h: what the files of the CPU core share. Letters as in hdl.h; VW: lanes of a vector.
+/* internal.h: declares what the files of the CPU core share. Letters as in hdl.h; VW: lanes of a vector.
  *
  * Matrices of weights live in the plan during a call, in the layout that the kernels read, never repacked per step:
  *   across O (the usual): rows are inputs, vectors run along outputs, cut into panels of up to 3 vectors:
@@ -16,6 +16,7 @@
 #include "../rng.h"
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <time.h>
 
 enum {
   HDL_PV = 3,
@@ -35,9 +36,9 @@ typedef struct {
   int I, O;
   bool along_inputs;
   bool tied;                      /* w and wt belong to the layer below, which also has their gradient */
-  bool contract;                  /* dW has a term shrink * W (autoencoder.c) */
-  int m, n, mp, nv;               /* matrix as stored: rows, columns, rows padded to VW, vectors of columns */
-  int wr, tr;                     /* rows of a panel of w, of wt */
+  bool contract;                  /* dW has a term contraction * W (kernels/autoencoder.h) */
+  int m, n, m_padded, nv;         /* matrix as stored: rows, columns, rows padded to VW, vectors of columns */
+  int w_rows, wt_rows;            /* rows of a panel of w, of wt */
   int ld;                         /* floats from row to row where along_inputs */
   int pairs;                      /* dW = X' D sums over so many rows a sample: 2 with tied weights, whose x and d rows
                                      alternate with the decoder's d and x rows */
@@ -51,7 +52,7 @@ typedef struct {
   const float *x; /* [block, x_ld] this layer's input: the gathered data or the layer below's a */
 } hdl_layer;
 
-/* What one pass over a block of rows must do; written by thread 0 between barriers, read by all. */
+/* One pass over a block of rows: each thread has its own, all with the same values. */
 typedef struct {
   const hdl_data *data;
   const int64_t *order; /* of this block, or NULL: base, base+1, … */
@@ -59,14 +60,14 @@ typedef struct {
   int rows;     /* of this block */
   int64_t row0; /* of its first row in the mini-batch (dropout's counter) */
   int64_t step;
-  bool backward, first, last; /* first, last block of the mini-batch */
-  bool update;                /* the last block updates the weights */
-  bool scored;                /* the loss has something to compare with */
-  bool mean;                  /* rows are encoded for the mean activation, which backward needs */
-  bool slopes;                /* the statistics of an autoencoder's sparsity are wanted */
-  const float *push;          /* [H] derivative by each mean activation, or NULL: added to the delta before f' */
-  const float *shrink;        /* [H] contractive * sum of f'^2 */
-  bool touched;               /* CSR: only rows of w with an input need an update */
+  bool backward, first, last;     /* first, last block of the mini-batch */
+  bool update;                    /* the last block updates the weights */
+  bool scored;                    /* the loss has something to compare with */
+  bool mean;                      /* rows are encoded for the mean activation, which backward needs */
+  bool slopes;                    /* the statistics of an autoencoder's sparsity are wanted */
+  const float *sparsity_gradient; /* [H] by each mean activation, or NULL: added to the delta before f' */
+  const float *contraction;       /* [H] contractive * sum of f'^2 */
+  bool touched;                   /* CSR: only rows of w with an input need an update */
   const hdl_update *rule;
   float lr, inv_batch;
   float eta, decay;   /* plain SGD: w = decay*w - eta*sum of gradients */
@@ -77,9 +78,9 @@ typedef struct {
   int chains;         /* RBM: rows of the block that are chains, after those that are samples */
   int64_t chain0;     /* of the first of them */
   float chain_weight; /* samples of the mini-batch to one chain */
-} hdl_pass;
+} hdl_context;
 
-/* What makes a plan of one layer a restricted Boltzmann machine's. Its x rows are v_pos, and in pairs with them v_neg;
+/* The restricted Boltzmann machine of a plan of one layer. Its x rows are v_pos, and in pairs with them v_neg;
  * its d rows minus p(h|v_pos), and in pairs with them p(h|v_neg): dW is one product over both. With persistent chains x
  * and d hold the samples, then the chains. */
 typedef struct {
@@ -99,25 +100,27 @@ typedef struct { /* a thread's share of a layer's dW: rows (across O) or vectors
   int lo, hi;
 } hdl_range;
 
-/* One table per instruction set. Rows r0 … r1 are of the block; thread says whose share of the weights. */
+/* The kernels of one instruction set (kernels/). Rows r0 … r1 are of the block; thread says whose share of the weights.
+ */
 typedef struct {
   int vw;
-  void (*gather)(hdl_plan *p, const hdl_pass *q, int r0, int r1);
-  void (*forward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1);
-  void (*loss)(hdl_plan *p, const hdl_pass *q, int r0, int r1);
-  void (*backward)(hdl_plan *p, const hdl_pass *q, int l, int r0, int r1);
-  void (*weights)(hdl_plan *p, const hdl_pass *q, int l, int thread);
-  void (*max_norm)(hdl_plan *p, const hdl_pass *q, int l, int thread);
-  void (*transpose)(hdl_layer *y);
-  void (*mean)(hdl_plan *p, hdl_pass *q, int thread);
-  void (*penalties)(hdl_plan *p, const hdl_pass *q, int r0, int r1);
-  void (*sums)(hdl_plan *p, hdl_pass *q, int thread);
-  void (*norms)(hdl_plan *p, int thread);
-  void (*gibbs)(hdl_plan *p, const hdl_pass *q, int thread);
-  void (*statistics)(hdl_plan *p, const hdl_pass *q, int thread);
+  void (*gather)(hdl_plan *plan, const hdl_context *ctx, int r0, int r1);
+  void (*forward)(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r1);
+  void (*loss)(hdl_plan *plan, const hdl_context *ctx, int r0, int r1);
+  void (*backward)(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r1);
+  void (*weight_gradient)(hdl_plan *plan, const hdl_context *ctx, int l, int thread);
+  void (*max_norm)(hdl_plan *plan, const hdl_context *ctx, int l, int thread);
+  void (*transpose)(hdl_layer *layer);
+  void (*mean_activation)(hdl_plan *plan, hdl_context *ctx, int thread);
+  void (*contractive_term)(hdl_plan *plan, const hdl_context *ctx, int r0, int r1);
+  void (*code_sums)(hdl_plan *plan, hdl_context *ctx, int thread);
+  void (*squared_norms)(hdl_plan *plan, int thread);
+  void (*gibbs)(hdl_plan *plan, const hdl_context *ctx, int thread);
+  void (*contrastive_divergence)(hdl_plan *plan, const hdl_context *ctx, int thread);
   float (*peak)(int64_t n);
 } hdl_kernels;
 
+/* generic.c, avx2.c, avx512.c; tests/unit/core_wide.c has the 16-lane source split into smaller vectors */
 extern const hdl_kernels hdl_kernels_generic, hdl_kernels_avx2, hdl_kernels_avx512, hdl_kernels_wide;
 
 typedef struct hdl_pool hdl_pool;
@@ -130,7 +133,7 @@ bool hdl_pool_foreign(const struct hdl_pool *pool); /* in a forked child */
 struct hdl_plan {
   int layers, threads, block;
   hdl_isa isa;
-  const hdl_kernels *k;
+  const hdl_kernels *kernels;
   int activation, loss;
   float leak;
   uint32_t drop_input, drop_hidden; /* round(65536 p) */
@@ -153,10 +156,10 @@ struct hdl_plan {
   hdl_range *range;  /* [threads][L + 1] */
   bool reconstructs; /* an autoencoder or an RBM */
   hdl_gibbs *gibbs;  /* NULL: no RBM */
-  hdl_autoencoder ae;
-  float *codes; /* [threads][HDL_CODES][H padded]: each thread's own, all equal */
-  float *norm;  /* [H padded] |W1_:j|^2 */
-  float *sum_a; /* [H padded] */
+  hdl_autoencoder autoencoder;
+  float *hidden; /* [threads][HDL_HIDDEN_VECTORS][H padded]: each thread's own, all equal */
+  float *norm;   /* [H padded] |W1_:j|^2 */
+  float *sum_a;  /* [H padded] */
   /* CSR: the block's entries by row (scaled, dropped), and its transpose: inputs touched, their entries in row order */
   int64_t nnz_room;
   int32_t *row_start, *row_input;               /* [block+1], [nnz] */
@@ -169,38 +172,46 @@ struct hdl_plan {
 
 /* pack.c: between a flat vector [P] and the layout above */
 typedef enum { HDL_WEIGHTS, HDL_GRADIENT, HDL_STATE /* + s */ } hdl_vector;
-void hdl_pack(const hdl_plan *p, const float *flat, hdl_vector which);
-void hdl_unpack(const hdl_plan *p, float *flat, hdl_vector which);
-size_t hdl_parameters(const hdl_plan *p);
-size_t hdl_statistics(const hdl_plan *p);
-hdl_status hdl_layout(hdl_plan *p, int input_type, int states); /* (re)lays memory for a call */
+void hdl_pack(const hdl_plan *plan, const float *flat, hdl_vector which);
+void hdl_unpack(const hdl_plan *plan, float *flat, hdl_vector which);
+size_t hdl_parameters(const hdl_plan *plan);
+size_t hdl_statistics(const hdl_plan *plan);
 
-/* rbm.c: what an RBM has beside its layer: of the flat vector what follows it, and the caller's chains */
-void hdl_rbm_pack(const hdl_plan *p, const float *flat, hdl_vector which);
-void hdl_rbm_unpack(const hdl_plan *p, float *flat, hdl_vector which);
+/* layout.c: (re)lays memory for a call */
+hdl_status hdl_layout(hdl_plan *plan, int input_type, int states);
 
-/* check.c: makes room for CSR rows too */
-hdl_status hdl_check(hdl_plan *p, const hdl_data *data, const int64_t *order, int64_t count, bool labelled);
+/* rbm.c: copies an RBM's visible biases, which follow its layer in the flat vector, and the caller's chains */
+void hdl_rbm_pack(const hdl_plan *plan, const float *flat, hdl_vector which);
+void hdl_rbm_unpack(const hdl_plan *plan, float *flat, hdl_vector which);
+
+/* check.c: refuses data that the plan cannot take; makes room for CSR rows too */
+hdl_status hdl_check(hdl_plan *plan, const hdl_data *data, const int64_t *order, int64_t count, bool labelled);
 
 hdl_status hdl_fail(hdl_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-static inline int hdl_round_up(int n, int to) { return (n + to - 1) / to * to; }
-
-static inline hdl_range *hdl_share(const hdl_plan *p, int l, int thread) {
-  return &p->range[thread * (p->layers + 1) + l];
+static inline double hdl_now(void) { /* seconds */
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-typedef enum { HDL_RHO_HAT, HDL_PUSH, HDL_SUM, HDL_SHRINK, HDL_CODES } hdl_codes;
-static inline float *hdl_codes_of(const hdl_plan *p, int thread, hdl_codes which) {
-  int width = hdl_round_up(p->layer[0].O, HDL_MAX_VW);
-  return p->codes + ((size_t)thread * HDL_CODES + which) * (size_t)width;
+static inline int hdl_round_up(int n, int to) { return (n + to - 1) / to * to; }
+
+static inline hdl_range *hdl_share(const hdl_plan *plan, int l, int thread) {
+  return &plan->range[thread * (plan->layers + 1) + l];
+}
+
+typedef enum { HDL_RHO_HAT, HDL_SPARSITY_GRADIENT, HDL_SUM, HDL_CONTRACTION, HDL_HIDDEN_VECTORS } hdl_hidden_vector;
+static inline float *hdl_hidden_of(const hdl_plan *plan, int thread, hdl_hidden_vector which) {
+  int width = hdl_round_up(plan->layer[0].O, HDL_MAX_VW);
+  return plan->hidden + ((size_t)thread * HDL_HIDDEN_VECTORS + which) * (size_t)width;
 }
 
 /* Panels of a matrix of nv vectors: even widths, at most HDL_PV. */
 static inline int hdl_panels(int nv) { return (nv + HDL_PV - 1) / HDL_PV; }
-static inline int hdl_panel_start(int nv, int p) {
+static inline int hdl_panel_start(int nv, int panel) {
   int np = hdl_panels(nv), base = nv / np, extra = nv % np;
-  return p * base + (p < extra ? p : extra);
+  return panel * base + (panel < extra ? panel : extra);
 }
 /* The panel that holds vector v. */
 static inline int hdl_panel_of(int nv, int v) {

@@ -1,40 +1,32 @@
-/* peak.c: how fast this machine multiplies and adds just now. */
+/* peak.c: measures how fast this machine multiplies and adds just now. */
 #include "isa.h"
 
-#include <time.h>
-
 typedef struct {
-  const hdl_kernels *k;
+  const hdl_kernels *kernels;
   hdl_pool *pool;
   double best;
   float sink[HDL_MAX_THREADS];
 } probe;
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void body(void *argument, int thread) {
-  probe *q = argument;
+  probe *p = argument;
   const int64_t rounds = 400000; /* about 1 ms */
   for (int i = 0; i < 20; i++) {
-    hdl_pool_barrier(q->pool, thread);
-    double t = now();
-    q->sink[thread] = q->k->peak(rounds);
-    hdl_pool_barrier(q->pool, thread);
-    t = (double)rounds * 12 * 2 * q->k->vw / (now() - t) * 1e-9;
-    if (thread == 0 && t > q->best) q->best = t;
+    hdl_pool_barrier(p->pool, thread);
+    double t = hdl_now();
+    p->sink[thread] = p->kernels->peak(rounds);
+    hdl_pool_barrier(p->pool, thread);
+    t = (double)rounds * 12 * 2 * p->kernels->vw / (hdl_now() - t) * 1e-9;
+    if (thread == 0 && t > p->best) p->best = t;
   }
 }
 
 double hdl_peak_gflops(int32_t threads, hdl_isa isa) {
-  const hdl_kernels *k = hdl_isa_kernels(isa == HDL_ISA_AUTO ? hdl_best_isa() : isa);
-  if (!k || threads < 1 || threads > HDL_MAX_THREADS) return 0;
-  probe q = {.k = k, .pool = hdl_pool_new(threads)};
-  if (!q.pool) return 0;
-  hdl_pool_run(q.pool, body, &q);
-  hdl_pool_free(q.pool);
-  return q.best * threads;
+  const hdl_kernels *kernels = hdl_isa_kernels(isa == HDL_ISA_AUTO ? hdl_best_isa() : isa);
+  if (!kernels || threads < 1 || threads > HDL_MAX_THREADS) return 0;
+  probe p = {.kernels = kernels, .pool = hdl_pool_new(threads)};
+  if (!p.pool) return 0;
+  hdl_pool_run(p.pool, body, &p);
+  hdl_pool_free(p.pool);
+  return p.best * threads;
 }

@@ -1,5 +1,5 @@
-/* rbm.c: restricted Boltzmann machines: plans of one layer, trained by the loop of train.c over Gibbs steps (gibbs.c).
- */
+/* rbm.c: makes plans of restricted Boltzmann machines: one layer, trained by loop.c over Gibbs steps
+ * (kernels/gibbs.h). */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -27,34 +27,34 @@ hdl_status hdl_rbm_new(hdl_plan **plan, const hdl_rbm *rbm, int32_t max_batch, i
   return HDL_OK;
 }
 
-hdl_status hdl_rbm_chains(hdl_plan *p, float *chains) {
-  if (!p || !p->gibbs) return hdl_fail(HDL_EINVAL, "chains need an RBM");
-  p->gibbs->given = chains;
+hdl_status hdl_rbm_chains(hdl_plan *plan, float *chains) {
+  if (!plan || !plan->gibbs) return hdl_fail(HDL_EINVAL, "chains need an RBM");
+  plan->gibbs->given = chains;
   return HDL_OK;
 }
 
-/* Visible biases, or their gradient or state. */
+/* Finds the visible biases, or their gradient or state. */
 static float *visible(const hdl_gibbs *g, hdl_vector which) {
   return which == HDL_WEIGHTS ? g->b : which == HDL_GRADIENT ? g->gb : g->sb[which - HDL_STATE];
 }
 
 /* The chains' padding stays zero: nobody writes it. */
-void hdl_rbm_pack(const hdl_plan *p, const float *flat, hdl_vector which) {
-  hdl_gibbs *g = p->gibbs;
-  const hdl_layer *y = &p->layer[0];
-  size_t row = sizeof(float) * (size_t)y->I;
+void hdl_rbm_pack(const hdl_plan *plan, const float *flat, hdl_vector which) {
+  hdl_gibbs *g = plan->gibbs;
+  const hdl_layer *layer = &plan->layer[0];
+  size_t row = sizeof(float) * (size_t)layer->I;
   memcpy(visible(g, which), flat, row);
   for (size_t c = 0; c < (size_t)g->chains && g->given && which == HDL_WEIGHTS; c++)
-    memcpy(g->chain + c * (size_t)y->x_ld, g->given + c * (size_t)y->I, row);
+    memcpy(g->chain + c * (size_t)layer->x_ld, g->given + c * (size_t)layer->I, row);
 }
 
 /* Called where a call may overwrite what it was given: the chains with the weights, or with the gradient. */
-void hdl_rbm_unpack(const hdl_plan *p, float *flat, hdl_vector which) {
-  hdl_gibbs *g = p->gibbs;
-  const hdl_layer *y = &p->layer[0];
-  size_t row = sizeof(float) * (size_t)y->I;
+void hdl_rbm_unpack(const hdl_plan *plan, float *flat, hdl_vector which) {
+  hdl_gibbs *g = plan->gibbs;
+  const hdl_layer *layer = &plan->layer[0];
+  size_t row = sizeof(float) * (size_t)layer->I;
   memcpy(flat, visible(g, which), row);
-  if (which == HDL_GRADIENT && g->beta > 0) memcpy(flat + y->I, g->active, sizeof(float) * (size_t)y->O);
+  if (which == HDL_GRADIENT && g->beta > 0) memcpy(flat + layer->I, g->active, sizeof(float) * (size_t)layer->O);
   for (size_t c = 0; c < (size_t)g->chains && g->given && which < HDL_STATE; c++)
-    memcpy(g->given + c * (size_t)y->I, g->chain + c * (size_t)y->x_ld, row);
+    memcpy(g->given + c * (size_t)layer->I, g->chain + c * (size_t)layer->x_ld, row);
 }

@@ -22,19 +22,19 @@ from hdl.errors import HdlError, WorkerError
 # name: (module, what it does), in the order in which a user meets them
 COMMANDS = {
     "train": ("hdl.cli.train", "Train a network on DATA and keep its versions in a table."),
-    "evaluate": ("hdl.cli.use", "Measure a table's network on DATA."),
-    "predict": ("hdl.cli.use", "Write the network's answers for DATA, in input order."),
-    "encode": ("hdl.cli.use", "Write what the hidden units say of DATA, as new features."),
+    "evaluate": ("hdl.cli.predict", "Measure a table's network on DATA."),
+    "predict": ("hdl.cli.predict", "Write the network's answers for DATA, in input order."),
+    "encode": ("hdl.cli.predict", "Write what the hidden units say of DATA, as new features."),
     "sample": ("hdl.cli.sample", "Draw from what an RBM or a deep belief network has learned."),
-    "inspect": ("hdl.cli.look", "Show what a table, or one version of it, holds."),
-    "report": ("hdl.cli.look", "Make the HTML report of a table."),
+    "inspect": ("hdl.cli.inspect", "Show what a table, or one version of it, holds."),
+    "report": ("hdl.cli.inspect", "Make the HTML report of a table."),
     "status": ("hdl.cli.apps", "Show what the applications on YARN are doing."),
     "logs": ("hdl.cli.apps", "Print what an application's processes said."),
     "attach": ("hdl.cli.apps", "Follow an application that was submitted with --detach."),
     "kill": ("hdl.cli.apps", "End an application on YARN."),
-    "export": ("hdl.cli.look", "Write the network as an ONNX file."),
+    "export": ("hdl.cli.inspect", "Write the network as an ONNX file."),
     "import": ("hdl.cli.convert", "Convert any supported data to Parquet shards."),
-    "doctor": ("hdl.cli.look", "Show what this machine offers, and how to get what is missing."),
+    "doctor": ("hdl.cli.inspect", "Show what this machine offers, and how to get what is missing."),
     "cluster": ("hdl.cluster.cli", "Start, stop and look at a Hadoop on this machine, to try hdl on."),
     "env": ("hdl.cli.env", "Pack the Python environment for a cluster's nodes."),
 }
@@ -119,7 +119,7 @@ def main(args: Sequence[str] | None = None) -> None:
             unicode = stream.encoding.lower().startswith("utf")
             stream.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
     status = run(args)
-    java = sys.modules.get("hdl.yarn.java")
+    java = sys.modules.get("hdl.yarn.resource_manager.java")
     if java and java.busy():  # nobody waits for that any more, and it would abort a process that ends as usual
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):  # whoever read it is gone

@@ -16,7 +16,7 @@ from hdl.errors import HdlError, Interrupted, SpecError
 
 WATCH_SECONDS = 0.5
 ROUNDS, MESSAGES = 8, 4  # the last ones, that are shown
-SAID = 400  # characters of what YARN says of an application
+DIAGNOSTICS = 400  # characters of what YARN says of an application
 CONTAINER = re.compile(r"container_(?:e\d+_)?\d+_\d+_\d+_\d+")
 
 application = click.argument("application", metavar="APP")
@@ -31,26 +31,26 @@ def status_(application: str | None, watch: bool, as_json: bool) -> None:
 
     Without APP: your applications, the newest first.
     """
-    from hdl.yarn import client
+    from hdl.yarn.client import client
 
     if application is None:
         if watch:
             raise click.UsageError("--watch needs an APP.", click.get_current_context())
-        found = client.applications()
+        reports = client.applications()
         if as_json:
-            click.echo(json.dumps([asdict(report) for report in found]))
-        elif found:
-            _print(_list(found))
+            click.echo(json.dumps([asdict(report) for report in reports]))
+        elif reports:
+            _print(_list(reports))
         else:
             click.echo("no application of hdl on this cluster")
         return
     if as_json:
-        report, page = _look(application)
+        report, page = _inspect(application)
         click.echo(json.dumps({"report": asdict(report), "page": page}))
     elif watch:
         _watch(application)
     else:
-        _print(_view(*_look(application)))
+        _print(_view(*_inspect(application)))
 
 
 @click.command(cls=Command)
@@ -58,17 +58,17 @@ def status_(application: str | None, watch: bool, as_json: bool) -> None:
 @click.option("--worker", metavar="N|CONTAINER", help="Of this worker alone.")
 def logs_(application: str, worker: str | None) -> None:
     """Print what the processes of an application said: its master's, its workers', or one worker's."""
-    from hdl.yarn import client, follow
+    from hdl.yarn.client import client, logs
 
     report = client.report(application)
     container = _container(report, worker) if worker is not None else ""
     lines = 0
-    for lines, line in enumerate(follow.log_lines(application, container), 1):  # noqa: B007 - counts
+    for lines, line in enumerate(logs.log_lines(application, container), 1):  # noqa: B007 - counts
         click.echo(line)
     if not lines:
         raise HdlError(
             f"nothing was said, or the nodes have not handed it over yet; try again, or: "
-            f"{follow.log_command(application, container)}"
+            f"{logs.log_command(application, container)}"
         )
 
 
@@ -78,30 +78,30 @@ def logs_(application: str, worker: str | None) -> None:
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 def attach_(application: str, no_report: bool, quiet: bool) -> None:
     """Follow an application as `hdl train` does, and tell its results. Ctrl-C only stops following."""
-    from hdl.cli.train import ENDS, finish
+    from hdl.cli.training import ENDS, finish
     from hdl.data import Options
-    from hdl.yarn import client, follow
+    from hdl.yarn.client import client, follow
 
     client.connect()  # its virtual machine must be there before HDFS is looked at
-    order = follow.order_of(application)
+    config = follow.task_config_of(application)
     with progress.show(quiet=quiet) as display:
-        told = progress.Teller(display, order["table"], order["settings"]["workers"])
+        show = progress.Teller(display, config["table"], config["settings"]["workers"])
         try:
-            outcome = follow.follow(application, told)
+            outcome = follow.follow(application, show)
         except KeyboardInterrupt:
             display.close()
             raise Interrupted(f"detached; {application} goes on. Follow it with: hdl attach {application}") from None
         display.close()
         if outcome.reason in ENDS:
             display.say(ENDS[outcome.reason])
-    finish(order["data"], order["table"], Options.make(order["options"]), outcome, None, no_report, None)
+    finish(config["data"], config["table"], Options.make(config["options"]), outcome, None, no_report, None)
 
 
 @click.command(cls=Command)
 @application
 def kill_(application: str) -> None:
     """End an application. The versions that its table holds stay; `hdl train --resume` goes on from the last."""
-    from hdl.yarn import client
+    from hdl.yarn.client import client
 
     before = client.report(application)
     if before.over:
@@ -111,9 +111,9 @@ def kill_(application: str) -> None:
     click.echo(f"killed {application}")
 
 
-def _look(application: str) -> tuple[Any, dict[str, Any] | None]:
-    """YARN's report, and the master's own status while it has a page."""
-    from hdl.yarn import client, follow
+def _inspect(application: str) -> tuple[Any, dict[str, Any] | None]:
+    """Get YARN's report, and the master's own status while it has a page."""
+    from hdl.yarn.client import client, follow
 
     report = client.report(application)
     page = follow.page(report.url, "status.json") if report.state == "RUNNING" else None
@@ -121,8 +121,8 @@ def _look(application: str) -> tuple[Any, dict[str, Any] | None]:
 
 
 def _container(report: Any, worker: str) -> str:
-    """The container of a worker, by its number while it runs, or by its own name."""
-    from hdl.yarn import follow
+    """Find the container of a worker, by its number while it runs, or by its own name."""
+    from hdl.yarn.client import follow, logs
 
     if CONTAINER.fullmatch(worker):
         return worker
@@ -130,11 +130,11 @@ def _container(report: Any, worker: str) -> str:
         raise SpecError(f"--worker: expected a number or a container's id (given {worker!r})")
     page = follow.page(report.url, "status.json") if report.state == "RUNNING" else None
     if page:
-        found = {str(one.get("worker")): str(one.get("container")) for one in page.get("workers") or ()}
-        if worker in found and CONTAINER.fullmatch(found[worker]):
-            return found[worker]
-        raise SpecError(f"--worker: expected one of {', '.join(found) or '(none yet)'} (given {worker})")
-    names = dict.fromkeys(name for line in follow.log_lines(report.application) for name in CONTAINER.findall(line))
+        containers = {str(one.get("worker")): str(one.get("container")) for one in page.get("workers") or ()}
+        if worker in containers and CONTAINER.fullmatch(containers[worker]):
+            return containers[worker]
+        raise SpecError(f"--worker: expected one of {', '.join(containers) or '(none yet)'} (given {worker})")
+    names = dict.fromkeys(name for line in logs.log_lines(report.application) for name in CONTAINER.findall(line))
     raise SpecError(
         f"--worker {worker}: the application has no page that knows its workers ({report.state.lower()}); "
         f"give a container: {', '.join(names) or 'YARN has no logs of it'}"
@@ -148,7 +148,7 @@ def _watch(application: str) -> None:
     with Live(console=Console(highlight=False), auto_refresh=False, transient=False) as live:
         last = None
         while True:
-            report, page = _look(application)
+            report, page = _inspect(application)
             last = page or last
             live.update(_view(report, last), refresh=True)
             if report.over:
@@ -174,9 +174,9 @@ def _table(*columns: str) -> Any:
     return table
 
 
-def _list(found: list[Any]) -> Any:
+def _list(reports: list[Any]) -> Any:
     table = _table("application", "state", ">done", ">age", "queue", "name")
-    for one in found:
+    for one in reports:
         state = one.final if one.over else one.state
         age = duration(max(0.0, (one.finished or time.time()) - one.started))
         table.add_row(one.application, state.lower(), f"{100 * one.progress:.0f} %", age, one.queue, _text(one.name))
@@ -184,10 +184,10 @@ def _list(found: list[Any]) -> Any:
 
 
 def _view(report: Any, page: dict[str, Any] | None) -> Any:
-    """One application: its head, its last rounds, its workers, the last messages."""
+    """Draw one application: its head, its last rounds, its workers, the last messages."""
     from rich.console import Group
 
-    from hdl.yarn import follow
+    from hdl.yarn.client import follow
 
     state = report.final if report.over else report.state
     lasted = duration(max(0.0, (report.finished or time.time()) - report.started))
@@ -195,7 +195,7 @@ def _view(report: Any, page: dict[str, Any] | None) -> Any:
     parts: list[Any] = [_text(head)]
     if report.diagnostics:
         said = report.diagnostics if report.over else follow.waits_for(report.diagnostics)
-        parts.append(_text(said[:SAID] + " …" * (len(said) > SAID)))
+        parts.append(_text(said[:DIAGNOSTICS] + " …" * (len(said) > DIAGNOSTICS)))
     if page:
         parts.append(_text(f"{page.get('stage') or page.get('state')}: round {page['round']} of {page['rounds']}"))
         if rows := [row for row in page.get("rows") or () if not row.get("final")]:
@@ -218,7 +218,7 @@ def _rounds(rows: list[dict[str, Any]]) -> Any:
 
 
 def _workers(workers: list[dict[str, Any]]) -> Any:
-    """The slowest is named where others have waited for it."""
+    """Draw the table of workers; the slowest is named where others have waited for it."""
     took = [one["seconds"] for one in workers if isinstance(one.get("seconds"), (int, float))]
     middle = sorted(took)[(len(took) - 1) // 2] if took else 0.0
     table = _table(">worker", "host", "shards", "state", ">seconds", ">staleness", "")
@@ -234,7 +234,7 @@ def _workers(workers: list[dict[str, Any]]) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """What others said, as it is: no markup, no control characters."""
+    """Make text that others said harmless: no markup, no control characters."""
     from rich.text import Text
 
     return Text("".join(c if c.isprintable() else " " for c in str(value if value is not None else "")))

@@ -71,7 +71,7 @@ def combine(values: dict[str, Any], found: Mapping[str, Sequence[Any]], bases: M
     ------
     SpecError
     """
-    from hdl import grid
+    from hdl.search import grid
 
     for name in found:
         if values.get(_FLAGS[name].key) is not None:
@@ -95,6 +95,6 @@ def combine(values: dict[str, Any], found: Mapping[str, Sequence[Any]], bases: M
 
 def label_of(values: Mapping[str, Any]) -> str:
     """A combination for people."""
-    from hdl import grid
+    from hdl.search import grid
 
     return " ".join(f"{name}={grid.shown(value)}" for name, value in values.items())

@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from hdl.cli.board import Board, score
+from hdl.cli import training
 from hdl.cli.combinations import combine, label_of, parameters
+from hdl.cli.search_progress import Board, score
 from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, TableError, Unavailable
 
 _SHOWN = 30  # combinations in the table on the terminal
@@ -20,7 +21,7 @@ _SHOWN = 30  # combinations in the table on the terminal
 
 def kept(out: str | None, resume: bool) -> dict[str, Any] | None:
     """The grid that is to be resumed; None where there is none."""
-    from hdl import grid
+    from hdl.search import grid
 
     return grid.load(out) if out and resume else None
 
@@ -30,8 +31,9 @@ def train(
     run: dict[str, Any],
 ) -> None:  # fmt: skip
     """The command: `values` are the flags of the spec and the data, `run` those of the run."""
-    from hdl import grid, spec
+    from hdl import spec
     from hdl.cli.common import take_data_options
+    from hdl.search import grid
 
     found = parameters(texts)
     bases: dict[str, Any] = {}
@@ -67,7 +69,7 @@ def train(
 
 def _same(new: Any, old: Any, name: str) -> None:
     """Refuses a resumed combination of another spec."""
-    from hdl.resumed import CHANGEABLE
+    from hdl.resume import CHANGEABLE
 
     before = old.model_dump() if old else {}
     wrong = [key for key, value in new.model_dump().items() if old and key not in CHANGEABLE and before[key] != value]
@@ -84,13 +86,15 @@ def _is_done(result: Any, combinations: Sequence[Any]) -> bool:
 
 def _prepare(data: str, out: str, combinations: Sequence[Any], options: Any, before: Any, run: dict[str, Any]) -> None:
     """Sees to it that the folder is as the user wants it, and that the data and the runner are there."""
-    from hdl import fs, grid
-    from hdl.cli.train import make_runner, prepare_table
+    from hdl import fs
     from hdl.data import open_source
     from hdl.driver import begun
+    from hdl.search import grid
     from hdl.table import Table
 
-    make_runner(run["runner"], run["workers"], run["threads"], 1, device=run["device"], **run["settings"]).close()
+    training.make_runner(
+        run["runner"], run["workers"], run["threads"], 1, device=run["device"], **run["settings"]
+    ).close()
     open_source(data, options)
     if run["test"] is not None:
         open_source(run["test"], options)
@@ -110,7 +114,7 @@ def _prepare(data: str, out: str, combinations: Sequence[Any], options: Any, bef
         with suppress(TableError):  # of a damaged one those are removed that are in the way
             names |= {each["name"] for each in (grid.load(out) or {"combinations": []})["combinations"]}
     for name in sorted(names):
-        prepare_table(fs.join(out, name), run["resume"], run["overwrite"])
+        training.prepare_table(fs.join(out, name), run["resume"], run["overwrite"])
     if run["overwrite"]:
         for path in [fs.join(out, name) for name in grid.MADE]:
             if fs.exists(path):
@@ -122,10 +126,11 @@ def _search(
     save: Callable[[list[Any]], None],
 ) -> list[Any]:  # fmt: skip
     """Trains what is not done; the results of all."""
-    from hdl import devices, driver, fs, grid
-    from hdl.cli.train import make_runner, stoppable
+    from hdl import devices, driver, fs
     from hdl.runners import shared
     from hdl.runners.base import Job
+    from hdl.search import grid
+    from hdl.search.side_by_side import Search
 
     results, left = list(done), [one for one in combinations if one.name not in {each.name for each in done}]
     board = Board(len(left) + len(done), len(done), lambda each: label_of(each.values), run["quiet"])
@@ -141,7 +146,7 @@ def _search(
             runner: Any = shared.SharedRunner(memory, meeting, run["threads"], device)
         else:
             settings = {"device": device, **run["settings"]}
-            runner = make_runner(run["runner"], workers, run["threads"], one.spec.shards, **settings)
+            runner = training.make_runner(run["runner"], workers, run["threads"], one.spec.shards, **settings)
         table = fs.join(out, one.name)
         job = Job(data, table, one.spec, options, driver.begun(table) is not None)
 
@@ -149,7 +154,7 @@ def _search(
             board.event(one.name, event)
 
         with runner:
-            return runner.train(job, notify) if hasattr(runner, "train") else driver.train(job, runner, notify)
+            return driver.train(job, runner, notify)
 
     def ended(result: Any) -> None:
         results.append(result)
@@ -163,10 +168,10 @@ def _search(
     together = local and workers == 1 and device != "cpu"
     save(results)
     try:
-        with board, stoppable():
+        with board, training.stoppable():
             said = f", {len(done)} of them done" if done else ""
             board.say(f"{len(left) + len(done)} combinations of {', '.join(combinations[0].values)}{said}")
-            grid.Search(train, ended, meet if together else None, board.stop)(left)
+            Search(train, ended, meet if together else None, board.stop)(left)
     except KeyboardInterrupt:
         carried = [] if local else ["--runner", run["runner"]]
         carried += [] if run["device"] == "cpu" else ["--device", run["device"]]
@@ -178,10 +183,10 @@ def _search(
 
 def _tell(data: str, out: str, results: Sequence[Any], options: Any, run: dict[str, Any]) -> None:
     """The table on standard output, the files, and what was best."""
-    from hdl import fs, grid
-    from hdl.cli.train import finish
+    from hdl import fs
+    from hdl.outputs import put
     from hdl.report import grids
-    from hdl.report.gather import put
+    from hdl.search import grid
     from hdl.table import Table
 
     order, first = grid.ranked(results), grid.best(results)
@@ -202,7 +207,7 @@ def _tell(data: str, out: str, results: Sequence[Any], options: Any, run: dict[s
     click.echo(f"  {shlex.join(['hdl', 'evaluate', best, run['test'] or data])}\n")
     here = run["device"] if run["runner"] == "local" else "cpu"  # the cluster's GPUs are not this machine's
     trained = SimpleNamespace(version=Table(best).latest(), best=first.version)
-    finish(data, best, options, trained, run["test"], run["no_report"], run["threads"], here)
+    training.finish(data, best, options, trained, run["test"], run["no_report"], run["threads"], here)
 
 
 def _print(order: Sequence[Any]) -> None:
@@ -212,8 +217,8 @@ def _print(order: Sequence[Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from hdl import grid
     from hdl.cli.common import duration
+    from hdl.search import grid
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     names, share = list(order[0].values), any(each.val_accuracy is not None for each in order)

@@ -39,13 +39,13 @@ def sample_(table: str, out: str, number: int, steps: int, seed: int, overwrite:
     down through those below. Values are means of the visible units, in the data's own scale: [N, I] as
     float32 in .npy; .png shows them as a grid, where the inputs are images.
     """
-    from hdl.cli import outputs
+    from hdl import outputs
     from hdl.models.generate import generate
-    from hdl.report import gather, looks, pictures
+    from hdl.report import feature_pictures, gather, pictures
 
     outputs.check(out, overwrite, SUFFIXES)
     model = open_model(table, which)
-    learned = looks.chain(model)
+    learned = feature_pictures.chain(model)
     if learned is None:
         raise SpecError(
             f"{table}: a network that learned from labels has nothing to draw from; expected an RBM or a DBN"
@@ -54,7 +54,7 @@ def sample_(table: str, out: str, number: int, steps: int, seed: int, overwrite:
     suffix = Path(out).suffix.lower()
     if suffix == ".png" and shape is None:
         raise SpecError(f"--out {out}: the inputs are {model.schema.inputs} numbers and no image; expected .npy")
-    x = looks.unscaled(model, generate(learned.layers, number, steps, seed))
+    x = feature_pictures.unscaled(model, generate(learned.layers, number, steps, seed))
     with outputs.placing(out) as file:
         if suffix == ".png" and shape is not None:
             file.write(pictures.png(pictures.grid(pictures.values(x, shape))))

@@ -5,7 +5,7 @@ shard, `write_shards` imports any dataset as Parquet.
 """
 
 from hdl.data.arrays import Arrays
-from hdl.data.base import Bad, Block, Options, Portion, Source
+from hdl.data.base import Bad, Block, FileSplit, Options, Source
 from hdl.data.convert import Written, write_shards
 from hdl.data.csr import Csr
 from hdl.data.find import open_source
@@ -14,6 +14,7 @@ from hdl.data.shard import SPILL_BYTES, Shard, fitting, load
 from hdl.data.summary import Labels, Summary, summarise
 
 __all__ = [
-    "SPILL_BYTES", "Arrays", "Bad", "Block", "Csr", "Labels", "Options", "Portion", "Schema", "Shard", "Source",
-    "Summary", "Written", "fit", "fitting", "load", "open_source", "resolve", "summarise", "write_shards",
+    "SPILL_BYTES", "Arrays", "Bad", "Block", "Csr", "FileSplit", "Labels", "Options", "Schema", "Shard",
+    "Source", "Summary", "Written", "fit", "fitting", "load", "open_source", "resolve", "summarise",
+    "write_shards",
 ]  # fmt: skip

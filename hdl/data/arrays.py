@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import BLOCK_BYTES, Bad, Block, Options, Portion, Source
+from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
 from hdl.data.csr import Csr
 from hdl.data.records import plain_x, plain_y
 from hdl.errors import DataError
@@ -56,7 +56,7 @@ class Arrays(Source):
         """The number of rows."""
         return [len(self.x)]
 
-    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
         sparse, stop = isinstance(self.x, Csr), portion.start + portion.length
         rows = max(1, BLOCK_BYTES // (4 * self.x.shape[1] + 1)) if not sparse else 65536
         for lo in range(portion.start, stop, rows):

@@ -62,7 +62,7 @@ class Options(Part):
             raise SpecError("; ".join(_sentence(item) for item in error.errors())) from None
 
 
-class Portion(NamedTuple):
+class FileSplit(NamedTuple):
     """A run of samples of one file. `start` and `length` count bytes of (decoded) text, or records; see each reader."""
 
     path: str
@@ -229,9 +229,9 @@ class Source(ABC):
         """Length of each file, in the unit of its portions."""
 
     @abstractmethod
-    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]: ...
+    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]: ...
 
-    def portions(self, shards: int) -> list[list[Portion]]:
+    def portions(self, shards: int) -> list[list[FileSplit]]:
         """One list of portions a shard; it depends on the files' names, lengths and the number of shards only.
 
         Files that carry the numbers of the shards, as part-00000 to part-00003 do of four, are the shards.
@@ -241,13 +241,13 @@ class Source(ABC):
             parts = [[(number, 0, length)] if length else [] for number, length in enumerate(lengths)]
         else:
             parts = cut(lengths, shards)
-        return [[Portion(self.paths[number], *rest) for number, *rest in part] for part in parts]
+        return [[FileSplit(self.paths[number], *rest) for number, *rest in part] for part in parts]
 
-    def read(self, portions: Sequence[Portion], bad: Bad | None = None) -> Iterator[Block]:
+    def read(self, portions: Sequence[FileSplit], bad: Bad | None = None) -> Iterator[Block]:
         """Blocks of bounded size, in order; bad records go to `bad` (default: as the options allow)."""
         bad = Bad(self.options.max_bad_records) if bad is None else bad
         for portion in portions:
-            for block in self._read(Portion(*portion), bad):
+            for block in self._read(FileSplit(*portion), bad):
                 block = finite(block, bad, self.names)
                 if len(block):
                     yield block

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl import fs
-from hdl.data.base import Bad, Block, Portion, Source, cut
+from hdl.data.base import Bad, Block, FileSplit, Source, cut
 from hdl.data.columns import canonical
 from hdl.data.csr import Csr
 from hdl.data.parquet import KEY
@@ -98,7 +98,7 @@ class _Weighed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
 
-    def read(self, portions: Sequence[Portion], bad: Bad) -> Iterator[Block]:
+    def read(self, portions: Sequence[FileSplit], bad: Bad) -> Iterator[Block]:
         for block in self.source.read(portions, bad):
             self.nbytes += block.x.nbytes
             yield block

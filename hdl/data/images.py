@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hdl import fs
-from hdl.data.base import BLOCK_BYTES, Bad, Block, Options, Portion, Source
+from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
 from hdl.errors import DataError, Unavailable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".webp")
@@ -50,7 +50,7 @@ class Images(Source):
         """Images in the folder."""
         return [len(self.files)]
 
-    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
         rows = max(1, BLOCK_BYTES // int(np.prod(self.image)))
         stop = portion.start + portion.length
         for lo in range(portion.start, stop, rows):

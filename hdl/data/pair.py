@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import BLOCK_BYTES, Bad, Block, Options, Portion, Source
+from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
 from hdl.data.delimited import Delimited
 from hdl.data.streams import Stream, check_whole, open_stream
 from hdl.errors import DataError
@@ -50,7 +50,7 @@ class TextPair(Source):
             raise DataError(f"{m} lines of targets, but {n} lines of features in {path}", self.others[path])
         return n
 
-    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
         path, start, length = portion
         rows = max(1, BLOCK_BYTES // (8 * self.x.width))
         with open_stream(path) as xs, open_stream(self.others[path] if self.y is not None else path) as ys:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl import fs
-from hdl.data.base import BLOCK_BYTES, Bad, Block, Options, Portion, Source
+from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
 from hdl.data.columns import pick
 from hdl.data.csr import Csr
 from hdl.data.records import plain_x
@@ -71,7 +71,7 @@ class Parquet(Source):
             raise DataError(f"other columns than in {self.paths[0]}: {wrong}", path)
         return rows
 
-    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
         path, start, length = portion
         columns = [*self.features, *self.labels]
         with fs.open(path) as handle, _guarded(path):

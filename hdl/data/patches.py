@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import fs, keys
-from hdl.data.base import Bad, Block, Options, Portion, Source
+from hdl import fs, rng
+from hdl.data.base import Bad, Block, FileSplit, Options, Source
 from hdl.data.images import SUFFIXES, decode
 from hdl.errors import DataError, SpecError
 
@@ -74,7 +74,7 @@ class Patches(Source):
         """Patches."""
         return [self.count]
 
-    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
         if self._raw is None:
             self._raw = self._cut(bad)
             self._fit(self._raw)
@@ -89,11 +89,11 @@ class Patches(Source):
         Patches of a picture that is left out are drawn anew from those that are not.
         """
         height, width = self.size
-        key, pictures = keys.derive(self.seed, keys.PATCHES), list(self.pictures)
+        key, pictures = rng.derive(self.seed, rng.PATCHES), list(self.pictures)
         out = np.empty((self.count, height * width), np.float32 if self.whiten == "pictures" else np.uint8)
         left, attempt = np.arange(self.count), 0
         while len(left):
-            draws = keys.words(key, attempt, n=3 * self.count).reshape(-1, 3)[left].astype(np.uint64)
+            draws = rng.words(key, attempt, n=3 * self.count).reshape(-1, 3)[left].astype(np.uint64)
             chosen, lost = _below(draws[:, 0], len(pictures)), []
             for number in np.unique(chosen):
                 rows = np.flatnonzero(chosen == number)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hdl import fs
-from hdl.data.base import BLOCK_BYTES, Bad, Block, Options, Portion, Source
+from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
 from hdl.data.columns import pick
 from hdl.data.delimited import to_float32
 from hdl.data.streams import BLOCK_BYTES as _STEP
@@ -152,7 +152,7 @@ class Records(Source):
         """Records of each file."""
         return [x.shape[0] for x, _ in self.pairs.values()]
 
-    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
         path, start, length = portion
         x, y = self.pairs[path]
         rows = max(1, BLOCK_BYTES // max(1, x.record, y.record if y is not None else 0))

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hdl import keys
-from hdl.data.base import Bad, Block, Portion, Source
+from hdl import rng
+from hdl.data.base import Bad, Block, FileSplit, Source
 from hdl.data.csr import Csr
 from hdl.data.schema import Schema
 from hdl.errors import DataError
@@ -164,7 +164,7 @@ def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
 
 def load(
     source: Source,
-    portions: Sequence[Portion],
+    portions: Sequence[FileSplit],
     schema: Schema,
     seed: int = 1,
     shard: int = 0,
@@ -206,7 +206,7 @@ def load(
             sparse = isinstance(block.x, Csr)
             dtype = np.float32 if sparse else block.x.dtype
             stores = _Store(schema, sparse, dtype), _Store(schema, sparse, dtype)
-        held = keys.member(seed, shard, len(block), validation, count) if validation else np.zeros(len(block), bool)
+        held = rng.member(seed, shard, len(block), validation, count) if validation else np.zeros(len(block), bool)
         count += len(block)
         for store, mask in zip(stores, (~held, held), strict=True):
             if mask.all():

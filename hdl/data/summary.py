@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import PLACES, Bad, Block, Portion, Source
+from hdl.data.base import PLACES, Bad, Block, FileSplit, Source
 from hdl.data.csr import Csr
 from hdl.errors import DataError
 
@@ -229,7 +229,7 @@ def of_block(block: Block) -> Summary:
     return Summary(n, x.shape[1], "float32", {**ends, "mean": mean, "m2": m2}, Labels.of(block.y))
 
 
-def summarise(source: Source, portions: Sequence[Portion]) -> Summary:
+def summarise(source: Source, portions: Sequence[FileSplit]) -> Summary:
     """One pass over some portions.
 
     Returns

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import Bad, Block, Options, Portion, Source
+from hdl.data.base import Bad, Block, FileSplit, Options, Source
 from hdl.data.streams import check_whole, decoded_length, line_blocks, line_number
 from hdl.errors import DataError
 
@@ -31,7 +31,7 @@ class TextSource(Source):
             self._lengths = [decoded_length(path) for path in self.paths]
         return self._lengths
 
-    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
         for at, data in line_blocks(*portion, self.options.max_line, bad):
             data, skipped = self.body(at, data)
             block = self.fast(data, _where(portion.path, at, data, skipped))

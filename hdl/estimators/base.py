@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hdl import data, devices, keys, ops, sync
+from hdl import data, devices, ops, rng, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.errors import SpecError
@@ -56,7 +56,7 @@ class Learner(BaseEstimator):
         else:
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _make(self, spec: Spec) -> Any:
+    def _make(self, spec: Spec) -> ops.Operations:
         """The operations of a spec, on the device that the parameters name."""
         return ops.make(spec, devices.resolve(self.device), threads(self.n_jobs))
 
@@ -103,6 +103,8 @@ class Learner(BaseEstimator):
 
 class Perceptron(Learner):
     """What classifier and regressor share."""
+
+    loss_curve_: list[float]
 
     def __init__(
         self,
@@ -194,7 +196,7 @@ class Perceptron(Learner):
         if validation is not None:
             held = self._samples(*validation, new=False)
         elif self.early_stopping:
-            part = keys.member(self._seed, 0, len(samples), self.validation_fraction)
+            part = rng.member(self._seed, 0, len(samples), self.validation_fraction)
             if not part.any() or part.all():
                 raise ValueError(f"validation_fraction={self.validation_fraction} of {len(samples)} samples is too few")
             samples, held = rows(samples, ~part), rows(samples, part)
@@ -235,8 +237,8 @@ class Perceptron(Learner):
             self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
         if scores:
             self.validation_scores_, self.best_validation_score_ = scores, max(scores)
-        self.n_layers_, self.n_outputs_ = len(spec.net), spec.net[-1]
-        self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic", "squared": "identity"}[spec.loss]
+        self.n_layers_, self.n_outputs_ = len(spec.widths), spec.widths[-1]
+        self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic", "squared": "identity"}[spec.cost]
 
     def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
         """Learns the scaling, and keeps what a weight table needs to know of the data."""

@@ -23,12 +23,15 @@ from hdl.estimators.parameters import ACTIVATIONS
 from hdl.models import codes, stack
 from hdl.models.stack import Layer
 from hdl.ops import Samples
-from hdl.ops.above import Above, Mirror, scaled
+from hdl.ops.transformed import ReconstructionTarget, StackedInput, scaled
 from hdl.spec import Spec
 
 
 class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner):
     """A transformer from data to codes, trained in this process on one shard."""
+
+    loss_curve_: list[float]
+    _below: list[Layer]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -64,7 +67,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         start = self._resumed(spec) if again else None
         curve = self.loss_curve_ if again else []
         found = self._stage(spec, samples, [], rounds.Limits(1), start)
-        self._below: list[Layer] = []
+        self._below = []
         self._keep(found, samples)
         self.loss_curve_ = curve + self.loss_curve_
         self.n_iter_ = len(self.loss_curve_)
@@ -159,9 +162,9 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         """One training, of a layer above others or of a whole."""
         worker: Any = self._make(spec)
         if below and spec.layer:
-            worker = Above(worker, [(self._make(own), w) for own, w in below])
+            worker = StackedInput(worker, [(self._make(own), w) for own, w in below])
         elif spec.model == "mlp":
-            worker = Mirror(worker)
+            worker = ReconstructionTarget(worker)
         if start is None:
             w = stack.start(spec, below) if below and not spec.layer else models.initial(spec)
             start = sync.start(spec, w)

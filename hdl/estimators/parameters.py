@@ -61,11 +61,11 @@ def to_spec(estimator: Any, inputs: int, outputs: int, loss: str, seed: int, sam
 
 def to_parameters(spec: Spec, samples: int) -> dict[str, Any]:
     """Parameters with which an estimator would train as `spec` says, on one shard of so many samples."""
-    rule, batch = spec.optimizer, max(1, min(spec.batch, samples))
+    rule, batch = spec.optimizer, max(1, min(spec.batch_size, samples))
     names = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
     init, scale = spec.init, spec.scale
     return {
-        "hidden_layer_sizes": tuple(spec.net[1:-1]),
+        "hidden_layer_sizes": spec.widths[1:-1],
         "activation": names.get(spec.activation, spec.activation),
         "solver": "sgd" if rule.name in ("momentum", "nesterov") else rule.name,
         "alpha": spec.l2 * batch,

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hdl.estimators.features import FeatureLearner
 from hdl.ops import layout
-from hdl.ops.above import scaled
+from hdl.ops.transformed import scaled
 
 ENUMERATED = 14  # units of a layer whose states are all tried
 
@@ -22,6 +22,7 @@ class _Rbm(FeatureLearner):
     """What both kinds share."""
 
     _visible = "binary"
+    _log_z: float | None
 
     def __init__(
         self,
@@ -122,7 +123,7 @@ class _Rbm(FeatureLearner):
         return hidden, visible
 
     def _keep(self, found: Any, samples: Any) -> None:
-        self._log_z: float | None = None
+        self._log_z = None
         self._means = scaled(samples).mean(axis=0, dtype=np.float64)
         super()._keep(found, samples)
 

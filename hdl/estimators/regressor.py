@@ -65,6 +65,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     @staticmethod
     def _score(sums: dict[str, float], held: Samples) -> float:
+        assert held.y is not None
         spread = float(np.square(held.y - held.y.mean(axis=0, dtype=np.float64)).sum())
         return 1 - 2 * sums["val_cost"] / spread if spread else 0.0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import keys
+from hdl import rng
 from hdl.ops import layout
 from hdl.ops.layout import AutoencoderLayout
 
@@ -27,7 +27,7 @@ def initial(spec: Spec) -> NDArray[np.float32]:
 
     shape, w = layout.of(spec), np.zeros(layout.of(spec).size, np.float32)
     assert isinstance(shape, AutoencoderLayout)
-    key = keys.derive(spec.seed, keys.INIT, spec.layer)
+    key = rng.derive(spec.seed, rng.INIT, spec.layer)
     for number, (weights, biases) in enumerate(shape.split(w)):
         if number == 0 or not shape.tied:
             mlp.fill(spec.initializer(), key, number, weights, biases)

@@ -6,20 +6,20 @@ Letters: n samples, I inputs and H codes of a layer, P parameters.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdl.errors import SpecError
-from hdl.ops import Layout, Samples, layout
-from hdl.ops.reference import ACTIVATIONS
+from hdl.ops import Layout, Operations, Samples, layout
+from hdl.ops.reference.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from hdl.models.stack import Layer
     from hdl.spec import Spec
 
-Make = Callable[["Spec"], Any]
+Make = Callable[["Spec"], Operations]
 
 
 def depth(spec: Spec, below: Sequence[Layer] = ()) -> int:

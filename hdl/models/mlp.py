@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import keys
+from hdl import rng
 from hdl.errors import SpecError
 from hdl.ops.layout import Layout
 
@@ -36,7 +36,7 @@ def initial(spec: Spec) -> NDArray[np.float32]:
     biases too; with the others biases are 0.
     """
     init, shape = spec.initializer(), layout(spec)
-    key = keys.derive(spec.seed, keys.INIT)
+    key = rng.derive(spec.seed, rng.INIT)
     w = np.zeros(shape.size, np.float32)
     for layer, (weights, biases) in enumerate(shape.split(w)):
         fill(init, key, layer, weights, biases)
@@ -48,11 +48,11 @@ def fill(init: Init, key: int, layer: int, weights: NDArray[np.float32], biases:
     inputs, outputs = weights.shape
     if init.name == "uniform":
         for part, c in (weights, 0), (biases, 1):
-            draws = keys.uniforms(key, layer, 0, c, n=part.size)
+            draws = rng.uniforms(key, layer, 0, c, n=part.size)
             part[:] = (init.low + (init.high - init.low) * draws).reshape(part.shape)
     elif init.name == "glorot":
-        draws = 2 * keys.uniforms(key, layer, n=weights.size) - 1
+        draws = 2 * rng.uniforms(key, layer, n=weights.size) - 1
         weights[:] = (np.sqrt(6 / (inputs + outputs)) * draws).reshape(weights.shape)
     else:
         deviation = np.sqrt((2 if init.name == "he" else 1) / inputs)
-        weights[:] = (deviation * keys.normals(key, layer, n=weights.size)).reshape(weights.shape)
+        weights[:] = (deviation * rng.normals(key, layer, n=weights.size)).reshape(weights.shape)

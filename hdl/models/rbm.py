@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import keys
+from hdl import rng
 from hdl.errors import SpecError
 from hdl.ops.layout import RbmLayout, of
 
@@ -48,7 +48,7 @@ def initial(spec: Spec) -> NDArray[np.float32]:
     shape = layout(spec)
     w = np.zeros(shape.size, np.float32)
     weights, _ = shape.split(w)[0]
-    draws = keys.normals(keys.derive(spec.seed, keys.INIT, spec.layer), n=weights.size)
+    draws = rng.normals(rng.derive(spec.seed, rng.INIT, spec.layer), n=weights.size)
     weights[:] = (DEVIATION * draws).reshape(weights.shape)
     return w
 
@@ -97,7 +97,7 @@ class _Machine:
     def draw_visible(self, field: NDArray, key: int, step: int) -> NDArray[np.float64]:
         """v [n, I] given what reaches it; layer 1's numbers of step `step`."""
         if self.gaussian:
-            return field + keys.normals(key, step, 1, n=field.size).reshape(field.shape)
+            return field + rng.normals(key, step, 1, n=field.size).reshape(field.shape)
         return _binary(field, key, step, 1)
 
 
@@ -207,7 +207,7 @@ def annealed(
     bias = machine.visible if base is None else np.asarray(base, np.float64)
     if bias.shape != (inputs,):
         raise SpecError(f"base has shape {bias.shape}, expected {(inputs,)}")
-    key = keys.derive(seed, keys.ANNEALING)
+    key = rng.derive(seed, rng.ANNEALING)
     v = machine.draw_visible(np.broadcast_to(bias, (chains, inputs)), key, 0)
     ratio = np.zeros(chains)
     for step in range(1, steps + 1):
@@ -244,7 +244,7 @@ def sample(
     if count < 1 or steps < 1:
         raise SpecError(f"count {count}, steps {steps}: expected at least 1")
     inputs = len(machine.visible)
-    key = keys.derive(seed, keys.SAMPLING)
+    key = rng.derive(seed, rng.SAMPLING)
     if start is None:
         centre = machine.visible if machine.gaussian else np.zeros(inputs)
         v = machine.draw_visible(np.broadcast_to(centre, (count, inputs)), key, 0)
@@ -268,7 +268,7 @@ def _sigmoid(z: NDArray) -> NDArray[np.float64]:
 
 def _binary(field: NDArray, key: int, step: int, layer: int) -> NDArray[np.float64]:
     """1 with probability σ(field) [n, units], else 0."""
-    draws = keys.uniforms(key, step, layer, n=field.size).reshape(field.shape)
+    draws = rng.uniforms(key, step, layer, n=field.size).reshape(field.shape)
     return (draws < _sigmoid(field)).astype(np.float64)
 
 

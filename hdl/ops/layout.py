@@ -1,4 +1,4 @@
-"""Where a model's parameters lie in one flat vector, and what the sums over all samples make of its gradient.
+"""Layouts of models: where parameters lie in one flat vector, and how sums over all samples become its gradient.
 
 Letters: L layers, I inputs and O outputs of a layer, H hidden units, P all parameters, Q statistics, m samples.
 """
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import keys
+from hdl import rng
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
 
 
 def of(spec: Spec) -> Layout:
-    """The layout of a spec whose net is known."""
+    """Make the layout of a spec whose net is known."""
     if spec.model == "autoencoder":
         part = spec.autoencoder
         return AutoencoderLayout(spec.widths, part.tied, part.rho, part.beta)
@@ -50,7 +50,7 @@ class Layout:
 
     @cached_property
     def offsets(self) -> tuple[tuple[int, int], ...]:
-        """Of W_l and b_l, for each layer."""
+        """Offsets of W_l and b_l, for each layer."""
         result, at = [], 0
         for inputs, outputs in zip(self.widths, self.widths[1:], strict=False):
             result.append((at, at + inputs * outputs))
@@ -64,21 +64,21 @@ class Layout:
 
     @property
     def encoder(self) -> int:
-        """Numbers of the first layer's weights and biases, which come first."""
+        """Count the numbers of the first layer's weights and biases, which come first."""
         return (self.widths[0] + 1) * self.widths[1]
 
     @property
     def outputs(self) -> int:
-        """Numbers that `forward` gives of a sample."""
+        """Count the numbers that `forward` gives of a sample."""
         return self.widths[-1]
 
     @property
     def statistics(self) -> int:
-        """Q, the sums over samples that `ops.gradient` gives: the gradient's P, and what `combine` needs beside."""
+        """Count the sums Q that `Operations.gradient` gives: P, and those that `combine` needs beside."""
         return self.size
 
     def combine(self, sums: NDArray, samples: float) -> tuple[NDArray, float]:
-        """What the statistics [Q] of all samples say: the gradient [P], and a cost that is no sum over samples.
+        """Turn the statistics [Q] of all samples into the gradient [P] and a cost that is no sum over samples.
 
         Both are sums: the mean is taken by the caller. `sums` is left as it is.
         """
@@ -90,7 +90,7 @@ class Layout:
         return tuple(f"{letter}{layer}" for layer in range(1, len(self.widths)) for letter in "Wb")
 
     def split(self, w: NDArray) -> list[tuple[NDArray, NDArray]]:
-        """The layers' (W [I, O], b [O]) as views of the flat vector w [P]."""
+        """Split w into the layers' (W [I, O], b [O]), views of the flat vector w [P]."""
         return [
             (w[at : at + inputs * outputs].reshape(inputs, outputs), w[bias : bias + outputs])
             for (at, bias), inputs, outputs in zip(self.offsets, self.widths, self.widths[1:], strict=False)
@@ -98,7 +98,7 @@ class Layout:
 
     @cached_property
     def mask(self) -> NDArray[np.float32]:
-        """[P]: 1 at weights, 0 at biases, which no regulariser touches."""
+        """Mark weights [P]: 1 at weights, 0 at biases, which no regulariser touches."""
         mask = np.zeros(self.size, np.float32)
         for weights, _ in self.split(mask):
             weights[:] = 1
@@ -139,13 +139,13 @@ class AutoencoderLayout(Layout):
         return self.size + (self.encoder + self.widths[1] if self.beta else 0)
 
     def penalty(self, mean: NDArray) -> tuple[float, NDArray]:
-        """β·Σ KL(ρ‖ρ̂) at average activations ρ̂ [H], and its derivative c [H] by each of them (Ng 2011, UFLDL).
+        """Compute β·Σ KL(ρ‖ρ̂) at average activations ρ̂ [H], and its derivative c [H] by each of them (Ng 2011, UFLDL).
 
         ρ̂ is kept off 0 and 1 by 1e-6, where float32 activations saturate.
         """
         mean = np.clip(mean.astype(np.float64), 1e-6, 1 - 1e-6)
         rho, beta = self.rho, self.beta
-        cost = beta * float((rho * keys.log(rho / mean) + (1 - rho) * keys.log((1 - rho) / (1 - mean))).sum())
+        cost = beta * float((rho * rng.log(rho / mean) + (1 - rho) * rng.log((1 - rho) / (1 - mean))).sum())
         return cost, beta * ((1 - rho) / (1 - mean) - rho / mean)
 
     def combine(self, sums: NDArray, samples: float) -> tuple[NDArray, float]:
@@ -163,7 +163,7 @@ class AutoencoderLayout(Layout):
         return ("W1", "b1", *(() if self.tied else ("W2",)), "b2", *(("rho_hat",) if self.beta else ()))
 
     def split(self, w: NDArray) -> list[tuple[NDArray, NDArray]]:
-        """(W1, b1), (W2, b2) as views; W2 of tied weights is W1 transposed."""
+        """Split w into (W1, b1), (W2, b2), views; W2 of tied weights is W1 transposed."""
         inputs, hidden, _ = self.widths
         first = w[: inputs * hidden].reshape(inputs, hidden)
         second = first.T if self.tied else w[self.encoder : self.running - inputs].reshape(hidden, inputs)
@@ -198,7 +198,7 @@ class RbmLayout(Layout):
         return self.size + (self.widths[1] if self.beta else 0)
 
     def combine(self, sums: NDArray, samples: float) -> tuple[NDArray, float]:
-        """With a sparsity target β·(mean activation − ρ) is added to the hidden biases' gradient (Lee et al. 2008)."""
+        """Add, with a sparsity target, β·(mean activation − ρ) to the hidden biases' gradient (Lee et al. 2008)."""
         if not self.beta:
             return sums, 0.0
         inputs, hidden = self.widths
@@ -212,7 +212,7 @@ class RbmLayout(Layout):
         return ("W", "b_h", "b_v")
 
     def split(self, w: NDArray) -> list[tuple[NDArray, NDArray]]:
-        """(W, b_h) and (Wᵀ, b_v) as views: up, and down."""
+        """Split w into (W, b_h) and (Wᵀ, b_v), views: up, and down."""
         inputs, hidden = self.widths
         weights = w[: inputs * hidden].reshape(inputs, hidden)
         return [(weights, w[inputs * hidden : self.encoder]), (weights.T, w[self.encoder :])]

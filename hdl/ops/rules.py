@@ -19,7 +19,7 @@ VECTORS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "adadelta": 2, 
 
 
 def penalised(g: NDArray, w: NDArray, mask: NDArray, l1: float, l2: float) -> NDArray:
-    """The gradient of cost + l1·|W|₁ + l2/2·‖W‖², biases (mask 0) exempt; sign(0) = 0."""
+    """Compute the gradient of cost + l1·|W|₁ + l2/2·‖W‖², biases (mask 0) exempt; sign(0) = 0."""
     if l2:
         g = g + g.dtype.type(l2) * (mask * w)
     if l1:
@@ -28,7 +28,7 @@ def penalised(g: NDArray, w: NDArray, mask: NDArray, l1: float, l2: float) -> ND
 
 
 def penalty(w: NDArray, mask: NDArray, l1: float, l2: float) -> float:
-    """l1·|W|₁ + l2/2·‖W‖², summed in float64.
+    """Compute l1·|W|₁ + l2/2·‖W‖², summed in float64.
 
     No BLAS product: its sums depend on the number of its threads, and weights must not.
     """
@@ -37,7 +37,7 @@ def penalty(w: NDArray, mask: NDArray, l1: float, l2: float) -> float:
 
 
 def update(rule: Optimizer, w: NDArray, state: NDArray, g: NDArray, lr: float, t: int) -> None:
-    """One step of `rule`, in place.
+    """Take one step of `rule`, in place.
 
     Parameters
     ----------

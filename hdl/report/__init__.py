@@ -15,7 +15,7 @@ from hdl.report import figures, page
 from hdl.spec import Spec
 
 if TYPE_CHECKING:
-    from hdl.report.looks import Picture
+    from hdl.report.feature_pictures import Picture
 
 KINDS = {"autoencoder": "Autoencoder", "stacked": "Stacked autoencoder", "rbm": "RBM", "dbn": "Deep belief network"}
 MANY_CLASSES = 30  # from here on the confusion matrix is a picture
@@ -71,7 +71,7 @@ class Facts:
         The headline shows the first; the confusion matrix is that of the first that has one.
     first_layer : array [I, H], optional
     pictures : list of Picture
-        See `hdl.report.looks`.
+        See `hdl.report.feature_pictures`.
     image : tuple, optional
         (height, width) or (height, width, channels) of the input.
     seconds : float

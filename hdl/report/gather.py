@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from hdl import fs
-from hdl.cli.outputs import replacing
 from hdl.errors import TableError
+from hdl.metrics_log import rounds
 from hdl.ops import layout
+from hdl.outputs import put
 from hdl.report import Facts, Measured, render
 from hdl.spec import parse
 from hdl.table import Table
@@ -30,7 +31,7 @@ def gather(path: str) -> Facts:
         There is no table, or it is damaged.
     """
     from hdl.predict import Model
-    from hdl.report import looks
+    from hdl.report import feature_pictures
 
     table = Table(path)
     first, last = table.header(0), table.header()
@@ -42,7 +43,7 @@ def gather(path: str) -> Facts:
     if not any(seen.kind == "Test" for seen in measured) and (seen := _validation(last["rows"], version.number)):
         measured.insert(0, seen)
     image = image_of(schema)
-    found = looks.of(Model(path, version.number), image)
+    found = feature_pictures.of(Model(path, version.number), image)
     layers = layout.of(parse(version.spec)).split(version.weights.w)
     return Facts(
         table=path if "://" in path else os.path.abspath(path),
@@ -105,45 +106,6 @@ def load_measured(path: str, signature: str) -> list[Measured]:
     except (ValueError, KeyError, TypeError) as error:
         raise TableError(f"{place}: not what hdl wrote ({error}); remove it") from None
     return scores
-
-
-def put(path: str, content: bytes) -> None:
-    """Write a file over an older one: locally as a whole; elsewhere a reader may for a moment find none."""
-    if "://" not in path or path.startswith("file://"):
-        with replacing(path.removeprefix("file://")) as file:
-            file.write(content)
-        return
-    if fs.exists(path):
-        fs.remove(path)
-    fs.publish(path, content)
-
-
-def rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of a table as rounds, counted from 1: each with the validation of the weights that it made.
-
-    A row tells of the validation of the weights that it started from; the closing evaluation is no round.
-    """
-    told = {row["round"]: row for row in rows if row.get("val_cost") is not None}
-    result = []
-    for row in rows:
-        if row.get("final"):
-            continue
-        number, seconds = row["round"] + 1, row.get("seconds") or {}
-        validation = told.get(number, {})
-        result.append(
-            {
-                "round": number,
-                "version": row["version"],
-                "cost": row.get("cost"),
-                "accuracy": row.get("accuracy"),
-                "val_cost": validation.get("val_cost"),
-                "val_accuracy": validation.get("val_accuracy"),
-                "samples": row.get("samples"),
-                "seconds": seconds.get("round"),
-                "workers": seconds.get("workers") or [],
-            }
-        )
-    return result
 
 
 def _validation(rows: list[dict[str, Any]], version: int) -> Measured | None:

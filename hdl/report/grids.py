@@ -11,7 +11,7 @@ import numpy as np
 from hdl.report.figures import _matplotlib
 
 if TYPE_CHECKING:
-    from hdl.grid import Result
+    from hdl.search.grid import Result
 
 DOTS, CURVES = 40, 60  # of the best, at most
 BEST, OTHERS, INK, FAINT = "#2563eb", "#9db7e8", "#1f2937", "#d1d5db"

@@ -6,11 +6,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from hdl import sync
-from hdl.data import Options, Portion, Schema, Summary
-from hdl.runners.kinds import class_of
+from hdl.data import FileSplit, Options, Schema, Summary
+from hdl.runners.platform import device_class
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
 
@@ -54,19 +54,19 @@ class Plan:
     schema : Schema
     table : str
         Where genetic mode's common samples are, or the layers below.
-    isa : str
-        Kind of core that every worker uses, so that the bytes are the same on all: see `hdl.runners.kinds`.
+    platform : str
+        Kind of core that every worker uses, so that the bytes are the same on all: see `hdl.runners.platform`.
     """
 
     spec: Spec
     schema: Schema
     table: str
-    isa: str
+    platform: str
 
     @property
     def device(self) -> str:
         """Class of device that computes: 'cpu' or 'cuda'."""
-        return class_of(self.isa)
+        return device_class(self.platform)
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,7 @@ Notify = Callable[[Any], None]
 
 
 class Runner(ABC):
-    """Carries rounds out. Use as a context manager: `close` is called at its end, whatever happened.
-
-    The driver calls `open`, then `summarise` (not when it resumes), then `prepare`, then `round` again and again.
+    """Carries a training out, here or elsewhere. Use as a context manager: `close` is called at its end.
 
     Attributes
     ----------
@@ -116,24 +114,65 @@ class Runner(ABC):
     device : str
         That was asked for: see `hdl.devices`.
     workers : int
+    """
+
+    name = ""
+    device = "cpu"
+    workers = 1
+
+    @abstractmethod
+    def train(self, job: Job, drive: Callable[[Job, RoundRunner, Notify], Any], notify: Notify) -> Any:
+        """Train as the job says: what `driver.train` calls, which people call.
+
+        Parameters
+        ----------
+        job : Job
+        drive : function of (job, runner, notify)
+            The driver's loop over rounds. A runner whose driver runs elsewhere does without it.
+        notify : function of an event
+
+        Returns
+        -------
+        hdl.driver.Outcome or None
+            None if the training was only handed over.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End all workers. Safe to call twice, and after an error."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class RoundRunner(Runner):
+    """Carries rounds out for a driver in this process.
+
+    The driver calls `open`, then `summarise` (not when it resumes), then `prepare`, then `round` again and again.
+
+    Attributes
+    ----------
     asynchronous : bool
         Whether it can carry out mode `async`.
     merge_seconds : float
         That the merge of the last round took.
     """
 
-    name = ""
-    device = "cpu"
-    workers = 1
     merge_seconds = 0.0
     asynchronous = False  # can carry out mode `async`
 
+    def train(self, job: Job, drive: Callable[[Job, RoundRunner, Notify], Any], notify: Notify) -> Any:
+        return drive(job, self, notify)
+
     @abstractmethod
-    def open(self, job: Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:
+    def open(self, job: Job, cuts: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         """Gets ready to read the shards; events go to `notify`. Returns before workers are up if it can."""
 
     @abstractmethod
-    def isa(self) -> str:
+    def platform(self) -> str:
         """The best kind of core that all its workers have.
 
         Raises
@@ -160,13 +199,13 @@ class Runner(ABC):
             What a worker raised, WorkerError if workers keep dying, DeadlineError if one hangs.
         """
 
-    def turn(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
-        """One round and its merge: the next weights and the row of metrics, as `sync.turn` gives them."""
+    def advance(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
+        """One round and its merge: the next weights and the row of metrics, as `sync.advance` gives them."""
         updates = self.round(weights, evaluate_only)
         began = time.perf_counter()
-        turned = sync.turn(spec, weights, updates, evaluate_only)
+        advanced = sync.advance(spec, weights, updates, evaluate_only)
         self.merge_seconds = time.perf_counter() - began
-        return turned
+        return advanced
 
     def keep(self, weights: Weights) -> Weights:
         """Told before the next round that these will be read while it runs: a runner whose weights are elsewhere
@@ -180,13 +219,3 @@ class Runner(ABC):
     def phases(self) -> dict[str, float]:
         """Seconds of the last round by what they were spent on, where the runner can tell. Never decides anything."""
         return {}
-
-    @abstractmethod
-    def close(self) -> None:
-        """Ends all workers. Safe to call twice, and after an error."""
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

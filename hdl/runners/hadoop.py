@@ -14,17 +14,16 @@ from contextlib import suppress
 from typing import Any
 
 from hdl import envpack, fs, wire
-from hdl.data import Portion, Summary
+from hdl.data import FileSplit, Summary
 from hdl.errors import DataError, HdlError, SpecError, WorkerError
-from hdl.runners import base, kinds
-from hdl.runners.base import Log, Notify, Plan, Progress, Replaced, Runner
+from hdl.runners import base, platform
+from hdl.runners.base import Log, Notify, Plan, Progress, Replaced, RoundRunner
 from hdl.runners.job import Job
-from hdl.runners.local_worker import plan_message
-from hdl.runners.task import PLAN, PREFIX, WEIGHTS, agreed, sorted_out, summary_of
+from hdl.runners.messages import plan_message
+from hdl.runners.task import PLAN, PREFIX, WEIGHTS, negotiate, sorted_out, summary_of
 from hdl.table import Table
 from hdl.wire import Update, Weights
 
-ENVIRONMENT = "hdl-env"  # the unpacked archive in a task's folder
 NODE_MB = 1024  # of a map or reduce container: Hadoop's JVM, Python, and a JVM in it that reads HDFS
 UBER_MB = 1536  # of an application master that runs the tasks itself
 UBER_BYTES, UBER_SECONDS = 64 << 20, 20.0  # of data; of work in the tasks of the round before
@@ -41,7 +40,7 @@ SETTINGS = {
 }
 
 
-class HadoopRunner(Runner):
+class HadoopRunner(RoundRunner):
     """Carries each round out as one Hadoop job.
 
     Parameters
@@ -82,14 +81,14 @@ class HadoopRunner(Runner):
         if workers is not None and workers < 1:
             raise SpecError(f"workers: expected at least 1 (given {workers})")
         self.asked, self.workers, self.threads = workers, workers or 1, threads or 1
-        self.device = kinds.check(device)
+        self.device = platform.check(device)
         self.deadline, self.combiner, self.uber = deadline, combiner, uber
         self.python = python or os.environ.get("HDL_NODE_PYTHON")
         self.settings = {**SETTINGS, **(settings or {})}
         self.counters: dict[str, dict[str, int]] = {}
         self.application: str | None = None
         self._notify: Notify = lambda event: None
-        self._jobs, self._work, self._isa = 0, "", ""
+        self._jobs, self._work, self._platform = 0, "", ""
         self._sent_files: dict[str, str] = {}  # in the working folder on HDFS: name to path
         self._files: dict[str, str] = {}  # of the distributed cache: name in a task's folder to path on HDFS
         self.archive = archive or os.environ.get("HDL_NODE_ARCHIVE")
@@ -97,7 +96,7 @@ class HadoopRunner(Runner):
         self._notes: list[dict[str, Any]] = []
         self._phases: dict[str, float] = {}
 
-    def open(self, job: base.Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:
+    def open(self, job: base.Job, cuts: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         if not job.data.startswith("hdfs://"):
             raise SpecError(f"{job.data}: runner {self.name} reads HDFS; `hdl import` or `hadoop fs -put` brings data")
         self._job, self._cuts, self._notify = job, [list(portions) for portions in cuts], notify
@@ -112,12 +111,12 @@ class HadoopRunner(Runner):
             pool.shutdown(wait=False)
         self._prepare_data()
 
-    def isa(self) -> str:
-        return self._isa
+    def platform(self) -> str:
+        return self._platform
 
     def summarise(self) -> Summary:
         parts = self._run("summarise", {})
-        self._isa = agreed(self._notes, self.device, lambda text: self._notify(Log(time.time(), text)))
+        self._platform = negotiate(self._notes, self.device, lambda text: self._notify(Log(time.time(), text)))
         return summary_of(parts, len(self._cuts))
 
     def prepare(self, plan: Plan) -> None:
@@ -274,7 +273,7 @@ class HadoopRunner(Runner):
         """The packed environment on HDFS, with the name it gets in a task's folder; None if the nodes have one."""
         if self._archive:
             self.archive = self._archive.result()
-        return f"{self.archive}#{ENVIRONMENT}" if self.archive else None
+        return f"{self.archive}#{envpack.UNPACKED}" if self.archive else None
 
 
 def groups(shards: int, workers: int) -> list[range]:

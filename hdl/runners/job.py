@@ -23,7 +23,7 @@ _PROGRESS = re.compile(r"\bmap (\d+)% reduce (\d+)%")
 _FAILED = re.compile(r"Task Id : (attempt_\w+), Status : FAILED")
 _GROUP, _COUNTER = re.compile(r"^\t(\S[^=]*)$"), re.compile(r"^\t\t(.+)=(\d+)$")
 # What log4j and the JVM say in every task, and nobody wants to read.
-_NOISE = re.compile(
+NOISE = re.compile(
     r"log4j:|WARNING:|^SLF4J|reporter:|^\s*$|^[=*]+$|^End of LogType|"
     r"^(LogType|LogLastModified|LogLength|LogContents|LogAggregationType|Container:|INFO: )|com\.sun\.jersey"
 )
@@ -170,7 +170,7 @@ class Job:
                 done = subprocess.run(
                     command, env=self._environment, capture_output=True, text=True, timeout=KILL_SECONDS
                 )
-                lines = [line for line in done.stdout.splitlines() if not _NOISE.search(line)]
+                lines = [line for line in done.stdout.splitlines() if not NOISE.search(line)]
                 if done.returncode == 0 and lines:
                     return "\n".join(lines)[-SAID:]
             time.sleep(1)

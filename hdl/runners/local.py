@@ -20,11 +20,12 @@ from typing import Any
 
 import hdl
 from hdl import sync, wire
-from hdl.data import Portion, Summary
+from hdl.data import FileSplit, Summary
 from hdl.errors import DeadlineError, SpecError, WorkerError
-from hdl.runners import kinds
-from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, Runner
-from hdl.runners.local_worker import error_from, plan_message, receive, send
+from hdl.runners import platform
+from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, RoundRunner
+from hdl.runners.frames import receive, send
+from hdl.runners.messages import error_from, plan_message
 from hdl.runners.work import Host, cores, physical_memory
 from hdl.wire import Update, Weights
 
@@ -33,7 +34,7 @@ START = 60.0  # seconds that a worker has to start, beside the deadline: a busy 
 _STDERR = 8000  # bytes of a dead worker's standard error that are shown
 
 
-class LocalRunner(Runner):
+class LocalRunner(RoundRunner):
     """Carries rounds out on this machine.
 
     Parameters
@@ -67,7 +68,7 @@ class LocalRunner(Runner):
     ):
         if workers < 1:
             raise SpecError(f"workers: expected at least 1 (given {workers})")
-        kinds.lacks(device)  # a GPU that is not there is told of before anything is made
+        platform.lacks(device)  # a GPU that is not there is told of before anything is made
         self.workers, self.deadline, self.device = workers, deadline, device
         self.threads = threads or max(1, cores() // workers)
         self.memory = physical_memory() // 2 if memory is None else memory
@@ -79,7 +80,7 @@ class LocalRunner(Runner):
         self._timings: list[dict[str, Any]] = []
         self._phases: dict[str, float] = {}
 
-    def open(self, job: Job, cuts: Sequence[Sequence[Portion]], notify: Notify) -> None:
+    def open(self, job: Job, cuts: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         self._notify, self._shards = notify, len(cuts)
         if self.workers == 1:
             self._host = self.host(job, dict(enumerate(cuts)))
@@ -98,15 +99,15 @@ class LocalRunner(Runner):
             }
             self._staff.append(_Process(number, list(own), wire.pack("open", fields), self.threads, self.deadline))
 
-    def host(self, job: Job, cuts: Mapping[int, Sequence[Portion]]) -> Host:
+    def host(self, job: Job, cuts: Mapping[int, Sequence[FileSplit]]) -> Host:
         """What does the work in this process, where one worker does all of it."""
         return Host(job.data, job.options, cuts, self.threads, self.device, self.memory)
 
-    def isa(self) -> str:
+    def platform(self) -> str:
         def tell(text: str) -> None:
             self._notify(Log(time.time(), text))
 
-        return kinds.agreed([("this machine", kinds.offer(self.device))], self.device, tell)
+        return platform.negotiate([("this machine", platform.capabilities(self.device))], self.device, tell)
 
     def summarise(self) -> Summary:
         shards = range(self._shards)
@@ -116,7 +117,7 @@ class LocalRunner(Runner):
             commands = {worker: [wire.pack("summarise", {"shards": worker.shards})] for worker in self._staff}
             answers = self._ask("summarise", commands)
             found = [summary for worker in self._staff for summary in answers[worker]]
-        return sync.fold(found, lambda a, b: a.join(b))
+        return sync.tree_reduce(found, lambda a, b: a.join(b))
 
     def prepare(self, plan: Plan) -> None:
         if self._host:

@@ -13,59 +13,50 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hdl import errors, wire
-from hdl.errors import DataError, HdlError, WorkerError
+from hdl import wire
 from hdl.runners.frames import receive, send
+from hdl.runners.messages import error_message, read_plan
+
+if TYPE_CHECKING:
+    from hdl.data import Summary
+    from hdl.runners.work import Host
+    from hdl.wire import Update
 
 BEAT_SECONDS = 0.1  # at most one sign of life in this time, but for a new shard
 
 
-def error_message(error: BaseException) -> bytes:
-    """An exception as a message."""
-    fields: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
-    if isinstance(error, DataError):
-        fields |= {"message": error.message, "path": error.path, "line": error.line, "offset": error.offset}
-    elif not isinstance(error, HdlError):
-        fields["trace"] = "".join(traceback.format_exception(error))
-    return wire.pack("error", fields)
-
-
-def error_from(fields: dict[str, Any], who: str) -> HdlError:
-    """The exception in a message: hdl's own as they were, others as a WorkerError that names them."""
-    kind = getattr(errors, str(fields.get("type")), None)
-    if kind is DataError:
-        return DataError(fields["message"], fields["path"], fields["line"], fields["offset"])
-    if isinstance(kind, type) and issubclass(kind, HdlError):
-        return kind(fields["message"])
-    trace = fields.get("trace", "")
-    return WorkerError(f"{who}: {fields.get('type')}: {fields.get('message')}\n{trace}".rstrip())
-
-
 class Worker:
-    """Answers commands until the socket ends."""
+    """Answers commands until the socket ends.
+
+    Parameters
+    ----------
+    channel : socket
+        To the driver.
+    """
+
+    host: Host  # from the command `open` on
 
     def __init__(self, channel: socket.socket):
-        self.channel, self.host = channel, None
-        self.last = 0.0, -1
-
-    def beat(self, shard: int, share: float) -> None:
-        """A sign of life; a new shard is told at once, so that a death is put down to the right one."""
-        now = time.monotonic()
-        if shard != self.last[1] or now - self.last[0] > BEAT_SECONDS:
-            self.last = now, shard
-            send(self.channel, wire.pack("busy", {"shard": shard, "share": share}))
+        self.channel = channel
+        self._last_beat, self._last_shard = 0.0, -1
+        self._commands = {
+            "open": self._open,
+            "plan": self._take_plan,
+            "summarise": self._summarise,
+            "round": self._round,
+        }
 
     def run(self) -> None:
+        """Carries out one command after the other; EOFError at the socket's end."""
         while True:
             kind, fields, tensors = wire.unpack(receive(self.channel))
             weights = receive(self.channel) if kind == "round" else None
-            self.last = 0.0, -1
+            self._last_beat, self._last_shard = 0.0, -1
             try:
-                results = getattr(self, f"on_{kind}")(fields, weights, tensors)
+                results = self._commands[kind](fields, weights, tensors)
             except Exception as error:  # told to the driver; if it is gone, this raises again and ends the worker
                 send(self.channel, error_message(error))
                 continue
@@ -73,43 +64,33 @@ class Worker:
                 messages = [wire.encode_parts(result) for result in results]
                 send(self.channel, wire.pack("done", {"count": len(messages)}), *messages)
 
-    def on_open(self, fields: dict[str, Any], *_: Any) -> None:
-        from hdl.data import Options, Portion
+    def beat(self, shard: int, share: float) -> None:
+        """Gives a sign of life; a new shard is told at once, so that a death is put down to the right one."""
+        now = time.monotonic()
+        if shard != self._last_shard or now - self._last_beat > BEAT_SECONDS:
+            self._last_beat, self._last_shard = now, shard
+            send(self.channel, wire.pack("busy", {"shard": shard, "share": share}))
+
+    def _open(self, fields: dict[str, Any], *_: Any) -> None:
+        from hdl.data import FileSplit, Options
         from hdl.runners.work import Host
 
-        cuts = {number: [Portion(*portion) for portion in portions] for number, portions in fields["cuts"]}
+        cuts = {number: [FileSplit(*split) for split in splits] for number, splits in fields["cuts"]}
         rest = {name: fields[name] for name in ("threads", "device", "memory")}
         self.host = Host(fields["path"], Options.make(fields["options"]), cuts, **rest)
 
-    def on_plan(self, fields: dict[str, Any], _: Any, tensors: wire.Tensors) -> None:
+    def _take_plan(self, fields: dict[str, Any], _: Any, tensors: wire.Tensors) -> None:
         self.host.prepare(read_plan(fields, tensors))
 
-    def on_summarise(self, fields: dict[str, Any], *_: Any) -> list[Any]:
+    def _summarise(self, fields: dict[str, Any], *_: Any) -> list[Summary]:
         return self.host.summarise(fields["shards"], self.beat)
 
-    def on_round(self, fields: dict[str, Any], weights: bytearray, _: Any) -> list[Any]:
+    def _round(self, fields: dict[str, Any], weights: bytearray, _: Any) -> list[Update]:
         return self.host.round(wire.decode(weights), fields["shards"], fields["evaluate_only"], self.beat)
 
 
-def plan_message(plan: Any) -> bytes:
-    """What all rounds share, as a message."""
-    schema, tensors = plan.schema.to_parts()
-    fields = {"spec": plan.spec.to_json(), "schema": schema, "table": plan.table, "isa": plan.isa}
-    return wire.pack("plan", fields, tensors)
-
-
-def read_plan(fields: dict[str, Any], tensors: wire.Tensors) -> Any:
-    """The inverse of `plan_message`."""
-    from hdl import spec
-    from hdl.data import Schema
-    from hdl.runners.base import Plan
-
-    schema = Schema.from_parts(fields["schema"], tensors)
-    return Plan(spec.parse(fields["spec"]), schema, fields["table"], fields["isa"])
-
-
 def _end_with_driver() -> None:
-    """Waits for the end of standard input: the driver holds its other side, and has never written to it."""
+    """Ends this process when standard input ends: the driver holds its other side, and has never written to it."""
     while os.read(0, 1):
         pass
     os._exit(1)

@@ -19,23 +19,24 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from hdl import answers, data, fs, versions, wire
+from hdl import data, fs, prediction_writer, versions, wire
 from hdl import spec as specs
-from hdl.data import Portion
+from hdl.data import FileSplit
+from hdl.envpack import UNPACKED
 from hdl.errors import HdlError, SpecError, Unavailable
 from hdl.models import stack
 from hdl.predict import Model
-from hdl.runners import kinds, splits
+from hdl.runners import platform, splits
 from hdl.runners.base import Job
-from hdl.runners.hadoop import ENVIRONMENT, UBER, HadoopRunner, groups
+from hdl.runners.hadoop import UBER, HadoopRunner, groups
 from hdl.runners.job import TASK_LOG, hadoop
 from hdl.runners.task import (
     PREFIX,
     Order,
     Task,
     act_for_submitter,
-    agreed,
     joined,
+    negotiate,
     note_of,
     sorted_out,
     summary_of,
@@ -91,7 +92,7 @@ class MapReduceRunner(HadoopRunner):
 
     def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:
         if "program" not in self._sent_files:
-            path = ENVIRONMENT if self._environment() else ""
+            path = UNPACKED if self._environment() else ""
             self._put("program", PROGRAM.format(path=path, python=self._python(), log=TASK_LOG).encode())
         one = UBER.items() <= properties.items() and properties[PREFIX + "stage"] != "predict"
         if one:  # a task that has all shards joins their updates itself: there is nothing left to reduce
@@ -147,7 +148,9 @@ def predict(
     """
     if not out.startswith("hdfs://") or fs.exists(out):
         raise SpecError(f"{out}: expected a new folder on HDFS")
-    suffix = next((end for end in answers.SUFFIXES if out.rstrip("/").endswith(end)), answers.SUFFIXES[0])
+    suffix = next(
+        (end for end in prediction_writer.SUFFIXES if out.rstrip("/").endswith(end)), prediction_writer.SUFFIXES[0]
+    )
     cuts = source.portions(workers or 1 + sum(map(fs.size, source.paths)) // PREDICT_BYTES)
     number = model.version.number
     with MapReduceRunner(device=device, settings={"mapreduce.job.reduces": 0}) as runner:
@@ -296,12 +299,12 @@ class Factory(pipes.Factory):
         return Combiner(context) if reduces and Order.of(context.job_conf).combiner else None
 
 
-def _shards(context: pipes.TaskContext, order: Order) -> tuple[str, dict[int, list[Portion]]]:
+def _shards(context: pipes.TaskContext, order: Order) -> tuple[str, dict[int, list[FileSplit]]]:
     """The dataset's path and this task's shards: of a driver's split, or of a whole file of a job submitted by hand."""
     conf = context.job_conf
     if splits.URI in conf:
         found = splits.decode(context.get_input_split(raw=True))
-        return order.data, {number: [Portion(*portion) for portion in portions] for number, portions in found["cuts"]}
+        return order.data, {number: [FileSplit(*portion) for portion in portions] for number, portions in found["cuts"]}
     file = context.input_split
     path, source = _by_hand(conf, order)
     names = [name.rsplit("/", 1)[-1] for name in source.paths]
@@ -310,7 +313,7 @@ def _shards(context: pipes.TaskContext, order: Order) -> tuple[str, dict[int, li
         raise SpecError(
             f"{file.filename} was split; a file is a shard: -D mapreduce.input.fileinputformat.split.minsize={1 << 62}"
         )
-    return path, {number: [Portion(source.paths[number], 0, source.lengths()[number])]}
+    return path, {number: [FileSplit(source.paths[number], 0, source.lengths()[number])]}
 
 
 def _by_hand(conf: api.JobConf, order: Order) -> tuple[str, data.Source]:
@@ -342,10 +345,10 @@ def _publish(order: Order, context: pipes.TaskContext, messages: list[bytes], ou
         raise SpecError(
             "genetic mode measures on samples that `hdl train` draws from all shards: begin the table with it"
         )
-    isa = agreed(notes, order.device)
-    cuts = [[Portion(name, 0, length)] for name, length in zip(source.paths, source.lengths(), strict=True)]
-    summary, device = summary_of(results, len(cuts)), kinds.class_of(isa)
-    _, _, version = versions.first(path, source.options, spec, summary, cuts, isa, device)
+    platform_name = negotiate(notes, order.device)
+    cuts = [[FileSplit(name, 0, length)] for name, length in zip(source.paths, source.lengths(), strict=True)]
+    summary, device = summary_of(results, len(cuts)), platform.device_class(platform_name)
+    _, _, version = versions.first(path, source.options, spec, summary, cuts, platform_name, device)
     out.publish(version)
 
 

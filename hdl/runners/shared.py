@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hdl import ops
-from hdl.data import Portion, Shard, Summary
-from hdl.ops.meeting import Meeting
-from hdl.runners import kinds
+from hdl.data import FileSplit, Shard, Summary
+from hdl.ops.batching import BatchingBarrier
+from hdl.runners import platform
 from hdl.runners.base import Job, Plan
 from hdl.runners.local import LocalRunner
 from hdl.runners.work import Beat, Host, same_samples
@@ -53,11 +53,13 @@ class SharedRunner(LocalRunner):
     threads, device : as LocalRunner's
     """
 
-    def __init__(self, shared: Shared, meeting: Meeting | None = None, threads: int | None = None, device: str = "cpu"):
+    def __init__(
+        self, shared: Shared, meeting: BatchingBarrier | None = None, threads: int | None = None, device: str = "cpu"
+    ):
         super().__init__(1, threads, device=device)
         self.shared, self.meeting = shared, meeting
 
-    def host(self, job: Job, cuts: Mapping[int, Sequence[Portion]]) -> Host:
+    def host(self, job: Job, cuts: Mapping[int, Sequence[FileSplit]]) -> Host:
         memory = self.memory // self.shared.kept
         host = _Guest(job.data, job.options, cuts, self.threads, self.device, memory)
         host.shared, host.meeting = self.shared, self.meeting
@@ -69,13 +71,13 @@ class _Guest(Host):
     """A host that reads nothing that another one has read."""
 
     shared: Shared
-    meeting: Meeting | None
+    meeting: BatchingBarrier | None
 
-    def operations(self, plan: Plan) -> Any:
+    def operations(self, plan: Plan) -> ops.Operations:
         if self.meeting is None:
             return super().operations(plan)
-        kinds.backend(plan.isa, self.device)  # one that is resumed may have begun on a GPU of another kind
-        return self.meeting.seat(plan.spec)
+        platform.backend(plan.platform, self.device)  # one that is resumed may have begun on a GPU of another kind
+        return self.meeting.join(plan.spec)
 
     def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:
         with self.shared.lock:
@@ -93,8 +95,8 @@ class _Guest(Host):
             return self._shards[number]
 
 
-def meeting(members: int, device: str, threads: int = 1) -> Meeting:
-    """A meeting on a GPU: see `hdl.ops.meeting`.
+def meeting(members: int, device: str, threads: int = 1) -> BatchingBarrier:
+    """A meeting on a GPU: see `hdl.ops.batching`.
 
     Parameters
     ----------
@@ -102,10 +104,10 @@ def meeting(members: int, device: str, threads: int = 1) -> Meeting:
     device : {'cuda', 'cuda:N'}
     """
 
-    def make(spec: Spec) -> Any:
-        return ops.make(spec, kinds.backend(kinds.CUDA, device)[0], threads)
+    def make(spec: Spec) -> ops.Operations:
+        return ops.make(spec, platform.backend(platform.CUDA, device)[0], threads)
 
-    return Meeting(members, make)
+    return BatchingBarrier(members, make)
 
 
 def ways(specs: Sequence[Spec]) -> int:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from hdl import data, fs
-from hdl.data import Portion, Source, Summary
+from hdl.data import FileSplit, Source, Summary
 from hdl.data.base import Bad, numbered
 from hdl.data.streams import compression, line_blocks
 from hdl.data.text import TextSource
+from hdl.envpack import UNPACKED
 from hdl.errors import Unavailable
 from hdl.runners import typed
-from hdl.runners.hadoop import ENVIRONMENT, HadoopRunner
+from hdl.runners.hadoop import HadoopRunner
 from hdl.runners.job import hadoop
 from hdl.streaming import HEAD, incoming
 
@@ -50,7 +51,7 @@ class StreamingRunner(HadoopRunner):
         if self._typed:
             self._inputs = [self._write(source, number) for number in range(len(self._cuts))]
             return
-        head = b"".join(block for _, block in _lines(source, [Portion(source.paths[0], 0, HEAD_BYTES)]))
+        head = b"".join(block for _, block in _lines(source, [FileSplit(source.paths[0], 0, HEAD_BYTES)]))
         self._files[HEAD] = self._put(HEAD, head)
         if numbered(source.paths, len(self._cuts)) and not any(map(compression, source.paths)):
             self._inputs = source.paths
@@ -92,7 +93,7 @@ class StreamingRunner(HadoopRunner):
         command += ["-output", out, "-mapper", self._script("mapper"), "-reducer", self._script("reducer")]
         if self.combiner:
             command += ["-combiner", self._script("combiner")]
-        return [*command, "-cmdenv", f"PYTHONPATH={ENVIRONMENT if sent else ''}"], {}
+        return [*command, "-cmdenv", f"PYTHONPATH={UNPACKED if sent else ''}"], {}
 
     def _script(self, name: str) -> str:
         return shlex.join([self._python(), "-P", "-m", f"hdl.streaming.{name}"])
@@ -120,7 +121,7 @@ def streaming_jar() -> str:
     return str(found[-1])
 
 
-def _lines(source: Source, portions: Iterable[Portion]) -> Iterator[tuple[int, bytes]]:
+def _lines(source: Source, portions: Iterable[FileSplit]) -> Iterator[tuple[int, bytes]]:
     """The portions' lines as they are, bad ones too: whoever reads them says so, with their place."""
     for portion in portions:
         yield from line_blocks(*portion, source.options.max_line, Bad(source.options.max_bad_records))

@@ -18,14 +18,14 @@ from typing import Any
 
 from pydantic import Field, Json, ValidationError
 
-from hdl import answers, data, fs, sync, wire
+from hdl import data, fs, prediction_writer, sync, wire
 from hdl import spec as specs
-from hdl.data import Options, Portion, Schema, Source, Summary
+from hdl.data import FileSplit, Options, Schema, Source, Summary
 from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.predict import Model
-from hdl.runners import kinds
+from hdl.runners import platform
 from hdl.runners.base import Plan
-from hdl.runners.local_worker import error_from, error_message, read_plan
+from hdl.runners.messages import error_from, error_message, read_plan
 from hdl.runners.work import Beat, Host, Watched
 from hdl.spec import Part
 from hdl.table import Table, Version
@@ -115,7 +115,7 @@ class Task:
         The dataset, where it is open already.
     """
 
-    def __init__(self, order: Order, path: str, cuts: Mapping[int, Sequence[Portion]], source: Source | None = None):
+    def __init__(self, order: Order, path: str, cuts: Mapping[int, Sequence[FileSplit]], source: Source | None = None):
         self.order, self.began = order, time.time()
         self.plan, self.weights, options = start(order) if order.stage == "round" else (None, None, order.options)
         self.host = Host(path, Options.make(options), cuts, order.threads, order.device, order.memory)
@@ -135,7 +135,7 @@ class Task:
         """What comes of a shard: its update, or its summary."""
         began, note = time.perf_counter(), self.note
         if self.order.stage == "summarise":
-            note |= kinds.offer(self.order.device)
+            note |= platform.capabilities(self.order.device)
             (summary,) = self.host.summarise([number], beat)
             note["read"] += time.perf_counter() - began
             note["samples"] += summary.samples
@@ -160,10 +160,10 @@ class Task:
         part = Portioned(source, number, beat, self.host.cuts[number])
         if order.codes:
             coded, width = model.encode(part, order.layer, bad), model.encoder(order.layer).width
-            self.note["samples"] += answers.write_codes(file, order.suffix, coded, width)
+            self.note["samples"] += prediction_writer.write_codes(file, order.suffix, coded, width)
         else:
             found = model.predict(part, bad)
-            self.note["samples"] += answers.write(file, order.suffix, model, found, order.labels_only)
+            self.note["samples"] += prediction_writer.write(file, order.suffix, model, found, order.labels_only)
         self.note["bad"] += bad.count
         self.note["compute"] += time.perf_counter() - began
         return file.getvalue()
@@ -180,11 +180,11 @@ class Task:
 class Portioned(Watched):
     """A part of a dataset, taken for the whole."""
 
-    def __init__(self, source: Source, number: int, beat: Beat, part: Sequence[Portion]):
+    def __init__(self, source: Source, number: int, beat: Beat, part: Sequence[FileSplit]):
         super().__init__(source, number, beat)
         self.part = part
 
-    def portions(self, shards: int) -> list[list[Portion]]:
+    def portions(self, shards: int) -> list[list[FileSplit]]:
         return [list(self.part)]
 
 
@@ -251,7 +251,7 @@ def joined(messages: Iterable[bytes], order: Order) -> Iterator[bytes]:
     for message in messages:
         if wire.header(message, len(message))[0] == "update":
             spec = spec or start(order)[0].spec
-            held = sync.forest(spec, [*held, wire.decode(message)])
+            held = sync.join_siblings(spec, [*held, wire.decode(message)])
         else:
             yield message
     yield from map(wire.encode, held)
@@ -301,13 +301,13 @@ def summary_of(parts: Iterable[bytes], shards: int) -> Summary:
         found[fields["shard"]] = Summary.from_parts(fields["summary"], tensors)
     if missing := [shard for shard in range(shards) if shard not in found]:
         raise WorkerError(f"the tasks gave no summary of shards {missing}")
-    return sync.fold([found[shard] for shard in range(shards)], lambda a, b: a.join(b))
+    return sync.tree_reduce([found[shard] for shard in range(shards)], lambda a, b: a.join(b))
 
 
-def agreed(notes: Iterable[dict[str, Any]], device: str, tell: Callable[[str], Any] = lambda text: None) -> str:
-    """The kind of core that all tasks have, from the notes of those that summarised; raises as `kinds.agreed` does."""
+def negotiate(notes: Iterable[dict[str, Any]], device: str, tell: Callable[[str], Any] = lambda text: None) -> str:
+    """Agree on a platform, from the notes of the tasks that summarised; raises as `platform.negotiate` does."""
     offers = [(f"{note['host']} (shards {note['shards']})", note) for note in notes if note["kind"] == "map"]
-    return kinds.agreed(offers, device, tell)
+    return platform.negotiate(offers, device, tell)
 
 
 def _bytes(path: str) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from hdl import wire
-from hdl.data import Bad, Block, Csr, Portion, Source, csr
+from hdl.data import Bad, Block, Csr, FileSplit, Source, csr
 from hdl.errors import DataError
 
 _CLASS = b"org.apache.hadoop.typedbytes.TypedBytesWritable"
@@ -51,7 +51,7 @@ class Typed(Source):
     def lengths(self) -> list[int]:
         return [1 << 62]
 
-    def _read(self, portion: Portion, bad: Bad) -> Iterator[Block]:
+    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
         with open(portion.path, "rb") as file:
             for number, message in enumerate(read_values(file, portion.path)):
                 yield unpack_block(message, lambda i, number=number: {"path": f"{portion.path}, block {number}"})

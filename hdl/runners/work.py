@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from hdl import data, ops, predict, step, sync
-from hdl.data import Block, Options, Portion, Shard, Source, Summary, csr
+from hdl.data import Block, FileSplit, Options, Shard, Source, Summary, csr
 from hdl.ops import Samples
-from hdl.runners import kinds
+from hdl.runners import platform
 from hdl.runners.base import Plan
 from hdl.spec import Spec
 from hdl.table import Table
@@ -45,7 +45,7 @@ class Host:
         self,
         path: str,
         options: Options,
-        cuts: Mapping[int, Sequence[Portion]],
+        cuts: Mapping[int, Sequence[FileSplit]],
         threads: int = 1,
         device: str = "cpu",
         memory: int | None = None,
@@ -87,7 +87,7 @@ class Host:
         if plan.spec.sync.mode == "genetic":
             self.common = common_samples(plan)
 
-    def operations(self, plan: Plan) -> Any:
+    def operations(self, plan: Plan) -> ops.Operations:
         """What computes."""
         return operations(plan, self.device, self.threads)
 
@@ -109,7 +109,7 @@ class Host:
     def round(self, weights: Weights, numbers: Sequence[int], evaluate_only: bool, beat: Beat) -> list[Update]:
         """`train_shard` of the shards, joined along the tree as far as they are siblings."""
         spec, held = self.plan.spec, []
-        together = self.ops.together(spec.batch) if hasattr(self.ops, "together") else 1
+        together = self.ops.together(spec.batch)
         for first in range(0, len(numbers), together):
             some, shards, loaded = numbers[first : first + together], {}, {}
             for number in some:
@@ -126,7 +126,7 @@ class Host:
             for number, update in zip(some, updates, strict=True):
                 update.seconds["load"] = loaded[number]
             # Joining at once keeps as many updates as the tree is deep, not as many as there are shards.
-            held = sync.forest(spec, [*held, *updates])
+            held = sync.join_siblings(spec, [*held, *updates])
         return held
 
 
@@ -148,7 +148,7 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
 
-    def read(self, portions: Sequence[Portion], *rest: Any) -> Iterator[Block]:
+    def read(self, portions: Sequence[FileSplit], *rest: Any) -> Iterator[Block]:
         for block in self.source.read(portions, *rest) if self.given is None else self.given:
             self.beat(self.number, 0.0)
             self.spare -= block.x.nbytes
@@ -159,11 +159,11 @@ class Watched:
             yield block
 
 
-def operations(plan: Plan, device: str = "cpu", threads: int = 1) -> Any:
+def operations(plan: Plan, device: str = "cpu", threads: int = 1) -> ops.Operations:
     """The operations of a plan: of a layer of a stack, above those that are learned already."""
-    backend, isa = kinds.backend(plan.isa, device)
+    backend, isa = platform.backend(plan.platform, device)
 
-    def make(spec: Spec) -> Any:
+    def make(spec: Spec) -> ops.Operations:
         return ops.make(spec, backend, threads, isa)
 
     return predict.operations(plan.spec, make, predict.layers_below(plan.spec, Table(plan.table)))

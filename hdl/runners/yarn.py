@@ -1,4 +1,4 @@
-"""The long-lived YARN application, as the command line and scripts see it: submitted, followed, ended with Ctrl-C."""
+"""Runs a training as one long-lived YARN application: submits it, follows it, ends it with Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from contextlib import suppress
 from typing import Any
 
 from hdl.errors import HdlError, SpecError
-from hdl.runners.base import Job
-from hdl.yarn import client, java
-from hdl.yarn.follow import follow
+from hdl.runners.base import Job, Notify, Runner
+from hdl.yarn.client import client
+from hdl.yarn.client.follow import follow
+from hdl.yarn.resource_manager import java
 from hdl.yarn.settings import Settings
 
 
-class YarnRunner:
-    """Trains in one application on YARN; the driver runs there, not here.
+class YarnRunner(Runner):
+    """Trains in one application on YARN; the driver runs in its master, not here.
 
     The virtual machine starts with it, before anything reads HDFS: make it first.
 
@@ -40,7 +41,8 @@ class YarnRunner:
     Examples
     --------
     >>> runner = YarnRunner(workers=4, memory=2048)  # doctest: +SKIP
-    >>> outcome = runner.train(Job("hdfs:///digits", "hdfs:///model", Spec(shards=4)))  # doctest: +SKIP
+    >>> job = Job("hdfs:///digits", "hdfs:///model", Spec(shards=4))  # doctest: +SKIP
+    >>> outcome = hdl.driver.train(job, runner)  # doctest: +SKIP
     """
 
     name = "yarn"
@@ -57,8 +59,8 @@ class YarnRunner:
         self.seconds: dict[str, float] = {}
         java.start()
 
-    def train(self, job: Job, on_event: Callable[[Any], None] | None = None) -> Any:
-        """Submits and follows; as `hdl.driver.train`, which does the same here.
+    def train(self, job: Job, drive: Any, notify: Notify) -> Any:
+        """Submit the application and follow it: the driver runs in its master.
 
         Returns
         -------
@@ -81,17 +83,11 @@ class YarnRunner:
         if self.detach:
             return None
         try:
-            return follow(self.application, on_event)
+            return follow(self.application, notify)
         except KeyboardInterrupt:
             with suppress(HdlError):
                 client.kill(self.application)
             raise
 
     def close(self) -> None:
-        """Nothing is held."""
-
-    def __enter__(self) -> YarnRunner:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        """Do nothing: nothing is held here."""

@@ -205,6 +205,20 @@ class Spec(Part):
             raise SpecError("net: not yet filled in from the data")
         return self.net
 
+    @property
+    def batch_size(self) -> int:
+        """The samples of a mini-batch, of a spec that was filled in from the data."""
+        if self.batch is None:
+            raise SpecError("batch: not yet filled in from the data")
+        return self.batch
+
+    @property
+    def cost(self) -> Loss:
+        """The loss of a spec that was filled in from the data."""
+        if self.loss is None:
+            raise SpecError("loss: not yet filled in from the data")
+        return self.loss
+
     def with_(self, **changes: Any) -> Spec:
         """A validated copy with other fields."""
         return parse({**self.model_dump(), **changes})

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from hdl.data import Options, Portion, Source
+from hdl.data import FileSplit, Options, Source
 from hdl.errors import DataError, HdlError, SpecError
 from hdl.runners.task import Order, act_for_submitter
 from hdl.runners.typed import Typed
@@ -61,7 +61,7 @@ def shard() -> int:
 
 
 @contextmanager
-def samples(stream: BinaryIO, asked: Order) -> Iterator[tuple[str, list[Portion], Source | None]]:
+def samples(stream: BinaryIO, asked: Order) -> Iterator[tuple[str, list[FileSplit], Source | None]]:
     """A stream as a dataset: a path to open, the portion of it that is the stream, and the source if it is open.
 
     It is copied to a temporary file, for the same readers as any other. Errors name where they really came from.
@@ -75,7 +75,7 @@ def samples(stream: BinaryIO, asked: Order) -> Iterator[tuple[str, list[Portion]
             shutil.copyfileobj(stream, file, 1 << 20)
         try:
             opened = Typed([body], Options.make(asked.options)) if asked.typed else None
-            yield folder, [Portion(body, 0, 1 << 62)], opened
+            yield folder, [FileSplit(body, 0, 1 << 62)], opened
         except DataError as error:
             path = source() if error.path == body else error.path
             raise DataError(error.message.replace(body, source()), path, error.line, error.offset) from None

@@ -5,6 +5,7 @@ with copies of its first and last version (and of its common.safetensors in gene
 """
 
 import sys
+from typing import Any
 
 from hdl.runners.task import Task, told
 from hdl.streaming import Reporter, order, outgoing, samples, script, shard
@@ -16,7 +17,8 @@ def main(arguments: list[str]) -> None:
     def messages() -> list[bytes]:
         with samples(sys.stdin.buffer, asked) as (path, portions, source):
             task = Task(asked, path, {number: portions}, source)
-            message, note = task.message(number, reporter.beat), task.note
+            message = task.message(number, reporter.beat)
+            note: dict[str, Any] = task.note
             reporter.count(samples=note["samples"], batches=note["batches"], bad_records=note["bad"],
                            update_bytes=len(message))  # fmt: skip
             return [message, task.closing()]

@@ -11,7 +11,7 @@ from hdl.table import Table
 def main(arguments: list[str]) -> None:
     table = Table(arguments[0])
     updates, _ = sorted_out(incoming(sys.stdin.buffer))
-    table.publish(versions.following(table.read(), [wire.decode(update) for update in updates]))
+    table.publish(versions.following(table.read(), [wire.decode_as(wire.Update, update) for update in updates]))
 
 
 if __name__ == "__main__":

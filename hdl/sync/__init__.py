@@ -72,7 +72,7 @@ def join(spec: Spec, a: Update, b: Update) -> Update:
     return Update(a.mode, a.round, a.lo, b.hi, tensors, _added(a.sums, b.sums), _added(a.seconds, b.seconds))
 
 
-def forest(spec: Spec, updates: Iterable[Update]) -> list[Update]:
+def join_siblings(spec: Spec, updates: Iterable[Update]) -> list[Update]:
     """Joins whatever are siblings: the fewest updates that say the same, by shard number.
 
     An update that comes twice, or whose shards another one covers, is dropped: it holds the same numbers.
@@ -129,7 +129,7 @@ def merge(spec: Spec, weights: Weights, updates: Iterable[Update]) -> tuple[Weig
     return Weights(weights.round + 1, w, state), row | extra
 
 
-def turn(
+def advance(
     spec: Spec, weights: Weights, updates: Iterable[Update], measured: bool = False
 ) -> tuple[Weights, dict[str, Any]]:
     """What a round's updates make of the weights, and its row: `merge`, or if they only `measured` the same weights."""
@@ -143,24 +143,24 @@ def separable(spec: Spec) -> bool:
     return spec.sync.mode != "genetic" and not chains.used(spec)
 
 
-def cut(update: Update, lo: int, hi: int) -> Update:
+def slice_update(update: Update, lo: int, hi: int) -> Update:
     """The numbers [lo, hi) of each tensor of an update that is `separable`."""
     tensors = {name: tensor[..., lo:hi] for name, tensor in update.tensors.items()}
     return replace(update, tensors=tensors)
 
 
-def assembled(pieces: Sequence[Update]) -> Update:
-    """The inverse of `cut`: one update from consecutive pieces of it."""
+def concatenate_updates(pieces: Sequence[Update]) -> Update:
+    """The inverse of `slice_update`: one update from consecutive pieces of it."""
     tensors = {name: np.concatenate([piece.tensors[name] for piece in pieces], axis=-1) for name in pieces[0].tensors}
     return replace(pieces[0], tensors=tensors)
 
 
-def fold(items: Sequence[Any], join: Callable[[Any, Any], Any], lo: int = 0) -> Any:
+def tree_reduce(items: Sequence[Any], join: Callable[[Any, Any], Any], lo: int = 0) -> Any:
     """All items, one a shard from `lo` on, joined along the fixed tree."""
     if len(items) == 1:
         return items[0]
     middle = split(lo, lo + len(items)) - lo
-    return join(fold(items[:middle], join, lo), fold(items[middle:], join, lo + middle))
+    return join(tree_reduce(items[:middle], join, lo), tree_reduce(items[middle:], join, lo + middle))
 
 
 def complete(spec: Spec, updates: Iterable[Update]) -> Update:
@@ -171,7 +171,7 @@ def complete(spec: Spec, updates: Iterable[Update]) -> Update:
     SyncError
         Shards are missing.
     """
-    found = forest(spec, updates)
+    found = join_siblings(spec, updates)
     if len(found) != 1 or (found[0].lo, found[0].hi) != (0, spec.shards):
         held = ", ".join(_name(update) for update in found) or "nothing"
         raise SyncError(f"expected updates of all {spec.shards} shards; there are: {held}")

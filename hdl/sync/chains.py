@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import keys
+from hdl import rng
 from hdl.spec import Spec
 from hdl.wire import Tensors, Update, Weights
 
@@ -25,8 +25,8 @@ def start(spec: Spec) -> Tensors:
     if not used(spec):
         return {}
     shape = (spec.shards, spec.rbm.chains, spec.widths[0])
-    draw = keys.normals if spec.rbm.visible == "gaussian" else keys.uniforms
-    draws = draw(keys.derive(spec.seed, keys.CHAINS, spec.layer), n=int(np.prod(shape))).reshape(shape)
+    draw = rng.normals if spec.rbm.visible == "gaussian" else rng.uniforms
+    draws = draw(rng.derive(spec.seed, rng.CHAINS, spec.layer), n=int(np.prod(shape))).reshape(shape)
     return {NAME: (draws if spec.rbm.visible == "gaussian" else draws < 0.5).astype(np.float32)}
 
 

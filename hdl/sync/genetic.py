@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import keys
+from hdl import rng
 from hdl.errors import NonFinite
 from hdl.ops import layout
 from hdl.spec import Spec
@@ -63,7 +63,7 @@ def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray
 
 def choose(spec: Spec, round: int, child: int, pool: NDArray, costs: NDArray) -> tuple[int, int]:
     """Two parents from the pool, different if it has two, each with a probability proportional to its fitness."""
-    draws = keys.uniforms(keys.derive(spec.seed, keys.GENETIC), round, child, PARENTS, n=2)
+    draws = rng.uniforms(rng.derive(spec.seed, rng.GENETIC), round, child, PARENTS, n=2)
     one = _spin(pool, costs, draws[0])
     others = pool[pool != one]
     return one, _spin(others, costs, draws[1]) if others.size else one
@@ -82,18 +82,18 @@ def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray
     or b by a fair coin. `single_point`: parameters below a random one from a, the others from b. `arithmetic`:
     s·a + (1 - s)·b with one random share s.
     """
-    key, kind = keys.derive(spec.seed, keys.GENETIC), spec.sync.genetic.crossover
+    key, kind = rng.derive(spec.seed, rng.GENETIC), spec.sync.genetic.crossover
     shape = layout.of(spec)
     if kind == "arithmetic":
-        share = np.float32(keys.uniforms(key, round, child, ROWS)[0])
+        share = np.float32(rng.uniforms(key, round, child, ROWS)[0])
         return b + (a - b) * share
     if kind == "single_point":
-        cut = 1 + int(keys.uniforms(key, round, child, ROWS)[0] * (a.size - 1))
+        cut = 1 + int(rng.uniforms(key, round, child, ROWS)[0] * (a.size - 1))
         return np.concatenate([a[:cut], b[cut:]])
     out = a.copy()
     for layer, (own, other) in enumerate(zip(shape.split(out), shape.split(b), strict=True)):
         units = own[1].size
-        draws = keys.uniforms(key, round, child, ROWS + layer, n=units)
+        draws = rng.uniforms(key, round, child, ROWS + layer, n=units)
         if kind == "uniform_rows":
             take = draws < 0.5
         else:
@@ -105,15 +105,15 @@ def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray
 
 def mutate(spec: Spec, round: int, child: int, w: NDArray) -> NDArray:
     """w [P] with normal noise on a share of it; its deviation is `mutation_scale` times that of the layer's W."""
-    genetic, key = spec.sync.genetic, keys.derive(spec.seed, keys.GENETIC)
+    genetic, key = spec.sync.genetic, rng.derive(spec.seed, rng.GENETIC)
     if not genetic.mutation_rate or not genetic.mutation_scale:
         return w
-    hit = keys.uniforms(key, round, child, MASK, n=w.size) < genetic.mutation_rate
+    hit = rng.uniforms(key, round, child, MASK, n=w.size) < genetic.mutation_rate
     shape, deviation = layout.of(spec), np.zeros_like(w)
     for (weights, _), parts in zip(shape.split(w), shape.split(deviation), strict=True):
         for part in parts:
             part[:] = weights.astype(np.float64).std()
-    noise = keys.normals(key, round, child, NOISE, n=int(hit.sum()))
+    noise = rng.normals(key, round, child, NOISE, n=int(hit.sum()))
     out = w.copy()
     out[hit] += np.float32(genetic.mutation_scale) * deviation[hit] * noise.astype(np.float32)
     return out

@@ -1,11 +1,11 @@
 """The long-lived YARN application: containers near their blocks keep their shards and synchronise among themselves.
 
-client      submits the application and follows it           (the user's machine)
-hadoop      Hadoop's Java client classes through JPype
-master      the driver's home inside of the application       (the first container)
-crew        the workers: asked for, admitted, watched, replaced
-worker      the training step's home                          (one container each)
-allreduce   updates of all shards joined along the fixed tree, by the workers among themselves
-secrets     keys of one application;  control: small messages over ZeroMQ;  bulk: weights over mutual TLS
-page        the live page behind YARN's proxy
+protocol          every message of the control channel, and the states of a member of the worker group
+settings          an application's settings, and the job as it travels to the master
+comm              control messages over ZeroMQ, weights over mutual TLS, credentials, the exchange among workers
+resource_manager  containers: of Hadoop's YARN through its Java client classes, or in tests of this machine
+master            the driver's home in the first container; leads the worker group
+worker            the training step's home, one container each
+client            submits the application and follows it, on the user's machine
+dashboard         the live page behind YARN's proxy
 """

@@ -1,4 +1,4 @@
-"""What the user asks of YARN, beside what is to be trained."""
+"""Settings of an application on YARN, and the files of its folder: its task config says what to train and how."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hdl.data import Options
 from hdl.errors import SpecError
-from hdl.runners import kinds
+from hdl.runners import platform
 from hdl.runners.base import Job
 from hdl.spec import parse
 
@@ -16,8 +16,16 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
+# In an application's folder on HDFS
+TASK_CONFIG = "order.json"  # written by the client, read by the master: `to_task_config`
+MASTER_ADDRESS = "master-{:04d}.json"  # where the master of an attempt listens
+OUTCOME = "outcome.json"  # written by the master at the end, read by the client
+
+CONTROL = "hdl.control"  # among a worker's credentials: the address of the master that launched it
+
+
 class Settings(BaseModel):
-    """Of one application.
+    """Settings of one application.
 
     Parameters
     ----------
@@ -81,14 +89,14 @@ class Settings(BaseModel):
 
     @classmethod
     def make(cls, **fields: Any) -> Settings:
-        """Validated; fields that are None keep their default.
+        """Validate fields; those that are None keep their default.
 
         Raises
         ------
         SpecError
         """
         given = {name: value for name, value in fields.items() if value is not None}
-        if kinds.class_of(kinds.check(given.get("device", "cpu"))) == kinds.CUDA:
+        if platform.device_class(platform.check(given.get("device", "cpu"))) == platform.CUDA:
             given.setdefault("gpus", 1)
         try:
             return cls(**given)
@@ -97,8 +105,8 @@ class Settings(BaseModel):
             raise SpecError(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (given {first['input']!r})") from None
 
 
-def to_order(job: Job, settings: Settings) -> dict[str, Any]:
-    """What the master is told: a file of JSON in the application's folder."""
+def to_task_config(job: Job, settings: Settings) -> dict[str, Any]:
+    """Make the task config, which the master reads as JSON from the application's folder."""
     return {
         "data": job.data,
         "table": job.table,
@@ -109,8 +117,8 @@ def to_order(job: Job, settings: Settings) -> dict[str, Any]:
     }
 
 
-def from_order(order: dict[str, Any]) -> tuple[Job, Settings]:
-    """The inverse of `to_order`."""
-    spec = parse(order["spec"]) if order["spec"] else None
-    job = Job(order["data"], order["table"], spec, Options.make(order["options"]), order["resume"])
-    return job, Settings.make(**order["settings"])
+def from_task_config(config: dict[str, Any]) -> tuple[Job, Settings]:
+    """Invert `to_task_config`."""
+    spec = parse(config["spec"]) if config["spec"] else None
+    job = Job(config["data"], config["table"], spec, Options.make(config["options"]), config["resume"])
+    return job, Settings.make(**config["settings"])

@@ -38,10 +38,10 @@ def hdl_costs(place: str, spec: Spec) -> tuple[list[float], np.ndarray, float]:
         costs: list[float] = []
 
         class Runner(LocalRunner):
-            def turn(self, spec, weights, evaluate_only=False):
-                turned = super().turn(spec, weights, evaluate_only)
-                costs.append(float(optim.cost(turned[0].state)))
-                return turned
+            def advance(self, spec, weights, evaluate_only=False):
+                advanced = super().advance(spec, weights, evaluate_only)
+                costs.append(float(optim.cost(advanced[0].state)))
+                return advanced
 
         outcome = driver.train(Job(place, f"{folder}/model", spec), Runner(2, 1))
         return costs, Table(outcome.table).read().weights.w, time.perf_counter() - began

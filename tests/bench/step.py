@@ -5,6 +5,7 @@ import time
 from itertools import pairwise
 
 import numpy as np
+
 from hdl._cpu import Plan, peak_gflops
 
 ROWS = [

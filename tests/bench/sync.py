@@ -22,7 +22,7 @@ from hdl import driver
 from hdl.models import mlp
 from hdl.runners.base import Job
 from hdl.spec import parse
-from hdl.yarn.allreduce import Mesh
+from hdl.yarn.comm.mesh import Mesh
 from tests.runner.yarn_here import YarnHere
 
 NETS = {"400-25-10": 200, "784-100-32-10": 100, "784-2500-2000-1500-1000-500-10": 6}

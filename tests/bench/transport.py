@@ -14,8 +14,8 @@ import time
 import zmq
 
 from hdl.runners import frames
-from hdl.yarn import bulk, control
-from hdl.yarn.secrets import Secrets, WorkerSecrets
+from hdl.yarn.comm import control, tls
+from hdl.yarn.comm.credentials import Credentials, WorkerCredentials
 
 KINDS = ["TCP", "TLS 1.3 (ours)", "ZeroMQ", "CURVE"]
 SIZES = {"48 MB": 48 * 10**6, "41 KB": 41 * 10**3}
@@ -48,10 +48,10 @@ def paired(secrets=None):
 
 def child():
     """Reads the keys from standard input, and where to go."""
-    secrets = Secrets.from_dict({"hdl." + name: bytes.fromhex(input()) for name in ("certificate", "key", "root")})
+    secrets = Credentials.from_dict({"hdl." + name: bytes.fromhex(input()) for name in ("certificate", "key", "root")})
     kind, where = input(), input()
     if kind == "control":
-        client = control.Client(WorkerSecrets.from_dict(secrets.worker("worker")), where)
+        client = control.Client(WorkerCredentials.from_dict(secrets.worker("worker")), where)
         client.send({})
         while True:
             client.send(client.receive(3600))
@@ -60,7 +60,7 @@ def child():
         channel = socket.create_connection((host, int(port)))
         channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     elif kind.startswith("TLS"):
-        channel = bulk.connect(secrets.tls(server=False), (host, int(port)), {}, 60)
+        channel = tls.connect(secrets.tls(server=False), (host, int(port)), {}, 60)
     else:
         channel = paired(secrets if kind == "CURVE" else None)
         channel.connect(f"tcp://{where}")
@@ -88,7 +88,7 @@ def connected(kind, secrets, children):
         return framed(channel)
     if kind.startswith("TLS"):
         found = []
-        listener = bulk.Listener(secrets.tls(server=True), "127.0.0.1", lambda channel, hello: found.append(channel))
+        listener = tls.Listener(secrets.tls(server=True), "127.0.0.1", lambda channel, hello: found.append(channel))
         start(secrets, kind, f"127.0.0.1:{listener.address[1]}", children)
         while not found:
             time.sleep(0.01)
@@ -101,7 +101,7 @@ def connected(kind, secrets, children):
 
 
 def main(rounds):
-    secrets, children = Secrets.make(), []
+    secrets, children = Credentials.make(), []
     server = control.Server(secrets, "127.0.0.1")
     server.admit("worker")
     try:

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from hdl import ops
 from hdl.errors import Interrupted, NonFinite
-from hdl.ops import Key, Samples, cuda, cuda_program, rules
-from hdl.ops.reference import ACTIVATIONS
+from hdl.ops import Key, Samples, rules
+from hdl.ops.cuda import base as cuda
+from hdl.ops.cuda import program as cuda_program
+from hdl.ops.reference.activations import ACTIVATIONS
 from tests.unit.test_autoencoder_ops import ALL, KEY, PARTS, SPARSE, Case
 
 

@@ -123,7 +123,7 @@ def test_an_nvcc_that_is_asked_for_must_be_there(root, tmp_path):
     )
     assert done.returncode != 0
     assert f"HDL_CUDA=1, but there is no bin/nvcc in {tmp_path}" in done.stderr
-    assert call(sys.executable, "setup.py", "--name", env={**wanted, "HDL_CUDA": "0"}, cwd=root).strip() == "hdl"
+    assert call(sys.executable, "setup.py", "--name", env={**wanted, "HDL_CUDA": "0"}, cwd=root).strip() == "hdl-hadoop"
 
 
 @pytest.mark.full

@@ -10,7 +10,9 @@ from hdl import ops
 from hdl import spec as specs
 from hdl.errors import DeviceError, Interrupted, NonFinite, SpecError
 from hdl.models import mlp
-from hdl.ops import Key, Samples, cuda, cuda_program, rules
+from hdl.ops import Key, Samples, rules
+from hdl.ops.cuda import base as cuda
+from hdl.ops.cuda import program as cuda_program
 from hdl.table import Table
 
 KEY = Key(7, 3, 1)
@@ -304,7 +306,7 @@ def test_nets_side_by_side_get_the_bytes_that_they_get_alone(device, monkeypatch
     together = [work._replace(w=work.w.copy(), state=work.state.copy()) for work in works]
     core = ops.make(spec, "cuda:0")
     alone = [core.train(*work[:4], 8, *work[4:7]) for work in works]
-    found = ops.train_all(core, together, 8)
+    found = core.train_all(together, 8)
     assert found == alone
     assert [result.steps for result in found] == [5, 0, 5, 1]
     for one, other in zip(works, together, strict=True):
@@ -320,7 +322,7 @@ def test_when_one_of_several_nets_fails_all_are_as_they_were(device):
         for lr in (0.01, 1e6)
     ]
     with pytest.raises(NonFinite):
-        ops.train_all(ops.make(spec, "cuda:0"), works, 1)
+        ops.make(spec, "cuda:0").train_all(works, 1)
     assert all(np.array_equal(work.w, mlp.initial(spec)) for work in works)
 
 
@@ -391,7 +393,7 @@ def test_nets_whose_samples_do_not_fit_together_take_turns(device):
     for free in (1 << 30, 20000):
         device.free = free
         own = [work._replace(w=work.w.copy(), state=work.state.copy()) for work in works]
-        results = ops.train_all(ops.make(spec, "cuda:0"), own, 16)
+        results = ops.make(spec, "cuda:0").train_all(own, 16)
         found.append(([work.w.tobytes() for work in own], results))
     assert found[0][0] == found[1][0]
     assert found[0][1] == found[1][1]

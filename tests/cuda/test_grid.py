@@ -6,14 +6,16 @@ import threading
 import numpy as np
 import pytest
 
-from hdl import cli, grid, ops
+from hdl import cli, ops
 from hdl.errors import Interrupted, NonFinite
 from hdl.models import mlp
-from hdl.ops import Key, Samples, Work, cuda
-from hdl.ops.meeting import Meeting, alike
+from hdl.ops import Key, Samples, Work
+from hdl.ops.batching import BatchingBarrier, compatibility
+from hdl.ops.cuda import base as cuda
+from hdl.search import grid, side_by_side
 from hdl.spec import parse
 from hdl.table import Table
-from tests.unit.meetings import LIMIT, run
+from tests.unit.participants import LIMIT, run
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +68,7 @@ def test_each_gets_the_bytes_that_it_gets_alone(capfd, data, tmp_path, monkeypat
     train(capfd, data, "--out", tmp_path / "together", *FIELDS, *GRID, *more)
     together = list(calls)
     calls.clear()
-    monkeypatch.setattr(grid, "alike", lambda spec: None)
+    monkeypatch.setattr(side_by_side, "compatibility", lambda spec: None)
     train(capfd, data, "--out", tmp_path / "alone", *FIELDS, *GRID, *more)
     found = signatures(tmp_path / "together")
     assert found == signatures(tmp_path / "alone")
@@ -94,7 +96,7 @@ def test_rules_that_keep_as_many_vectors_go_together(capfd, data, tmp_path, monk
     grids = ["--grid", "optimizer=momentum,nesterov,adagrad,rmsprop,adam,adadelta,sgd", "--lr", "0.01"]
     train(capfd, data, "--out", tmp_path / "together", *FIELDS, *grids)
     assert calls == [4] * 3 + [2] * 3 + [1] * 3
-    monkeypatch.setattr(grid, "alike", lambda spec: None)
+    monkeypatch.setattr(side_by_side, "compatibility", lambda spec: None)
     train(capfd, data, "--out", tmp_path / "alone", *FIELDS, *grids)
     assert signatures(tmp_path / "together") == signatures(tmp_path / "alone")
 
@@ -105,10 +107,10 @@ def test_what_is_no_part_of_a_net_keeps_trainings_apart(capfd, data, tmp_path, c
     assert calls == [2] * 6
     same = {"net": "4-5-3", "optimizer": "sgd"}
     for fields in ({"batch": 7}, {"dropout": 0.1}, {"max_norm": 1}, {"precision": "tf32"}, {"activation": "tanh"}):
-        assert alike(parse(same)) != alike(parse(same | fields))
-    assert alike(parse({"optimizer": "cg"})) is None
-    assert alike(parse({"sync": {"mode": "gradient"}})) is None
-    assert alike(parse({"model": "dbn"})) is None
+        assert compatibility(parse(same)) != compatibility(parse(same | fields))
+    assert compatibility(parse({"optimizer": "cg"})) is None
+    assert compatibility(parse({"sync": {"mode": "gradient"}})) is None
+    assert compatibility(parse({"model": "dbn"})) is None
 
 
 def test_one_that_diverges_or_ends_sooner_leaves_the_others_as_they_are(capfd, data, tmp_path, calls):
@@ -131,9 +133,9 @@ def test_one_that_diverges_or_ends_sooner_leaves_the_others_as_they_are(capfd, d
 @pytest.mark.usefixtures("ctrl_c")
 def test_stopped_it_keeps_whole_versions_and_goes_on_to_the_same_bytes(capfd, data, tmp_path, monkeypatch):
     train(capfd, data, "--out", tmp_path / "whole", *FIELDS, *GRID)
-    from hdl.cli import board
+    from hdl.cli import search_progress
 
-    real, seen = board.Board.event, []
+    real, seen = search_progress.Board.event, []
 
     def event(self, name, event):
         if type(event).__name__ == "Round":
@@ -143,20 +145,20 @@ def test_stopped_it_keeps_whole_versions_and_goes_on_to_the_same_bytes(capfd, da
                 self.stop.wait(LIMIT)
         real(self, name, event)
 
-    monkeypatch.setattr(board.Board, "event", event)
+    monkeypatch.setattr(search_progress.Board, "event", event)
     told = train(capfd, data, "--out", tmp_path / "part", *FIELDS, *GRID, status=130)
     assert "combinations are done. Go on with: hdl train" in told.err
     assert "--resume --device cuda" in told.err
     for name in signatures(tmp_path / "whole"):
         if (tmp_path / "part" / name).exists():
             Table(str(tmp_path / "part" / name)).read()
-    monkeypatch.setattr(board.Board, "event", real)
+    monkeypatch.setattr(search_progress.Board, "event", real)
     train(capfd, data, "--out", tmp_path / "part", "--resume", "--device", "cuda")
     assert signatures(tmp_path / "part") == signatures(tmp_path / "whole")
 
 
 def make(n, fail=()):
-    """A meeting of n, and for each its seat's arguments."""
+    """A barrier of n, and for each its participant's arguments."""
     spec = parse({"net": "4-5-3", "loss": "softmax", "optimizer": "sgd", "activation": "relu"})
     rng = np.random.default_rng(0)
     samples = Samples(rng.normal(size=(40, 4)).astype(np.float32), rng.integers(0, 3, 40).astype(np.int32))
@@ -166,34 +168,34 @@ def make(n, fail=()):
              Key(number))
         for number in range(n)
     ]  # fmt: skip
-    return Meeting(n, lambda own: ops.make(own, "cuda:0")), spec, works
+    return BatchingBarrier(n, lambda own: ops.make(own, "cuda:0")), spec, works
 
 
-def meet(meeting, spec, works, turns, progress=None):
+def meet(barrier, spec, works, turns, progress=None):
     """What each of some threads ends with: trains `turns[i]` times, then leaves."""
 
     def body(number):
-        def train(seat):
+        def train(participant):
             found = None
             for _ in range(turns[number]):
-                found = seat.train_all([works[number]], 1, progress and progress[number])
+                found = participant.train_all([works[number]], 1, progress and progress[number])
             return found
 
         return train
 
-    return run(meeting, [body(number) for number in range(len(works))], spec)
+    return run(barrier, [body(number) for number in range(len(works))], spec)
 
 
 def test_those_that_leave_are_not_waited_for(calls):
-    meeting, spec, works = make(5)
-    ends = meet(meeting, spec, works, [3, 0, 1, 2, 3])
+    barrier, spec, works = make(5)
+    ends = meet(barrier, spec, works, [3, 0, 1, 2, 3])
     assert sorted(calls) == sorted([4, 3, 2])
     assert [type(end) for end in ends] == [list, type(None), list, list, list]
 
 
 def test_one_that_fails_gets_its_own_message_and_the_others_their_results(calls):
-    meeting, spec, works = make(4, fail=[1, 3])
-    ends = meet(meeting, spec, works, [2, 2, 2, 2])
+    barrier, spec, works = make(4, fail=[1, 3])
+    ends = meet(barrier, spec, works, [2, 2, 2, 2])
     assert [type(end) for end in ends] == [list, NonFinite, list, NonFinite]
     assert "at step" in str(ends[1])
     assert np.array_equal(works[0].w, works[2].w)
@@ -201,10 +203,10 @@ def test_one_that_fails_gets_its_own_message_and_the_others_their_results(calls)
 
 
 def test_when_one_wants_to_stop_all_do():
-    meeting, spec, works = make(3)
+    barrier, spec, works = make(3)
     told = []
     progress = [lambda *_: told.append(0), lambda *_: True, lambda *_: told.append(2)]
-    ends = meet(meeting, spec, works, [9, 9, 9], progress)
+    ends = meet(barrier, spec, works, [9, 9, 9], progress)
     assert [type(end) for end in ends] == [Interrupted] * 3
     assert told == [0, 2] or sorted(told) == [0, 2]
 
@@ -225,7 +227,7 @@ def test_more_nets_than_fit_go_in_several_calls(monkeypatch, calls):
 
 
 def test_only_those_that_are_alike_may_meet():
-    meeting, spec, _ = make(2)
-    meeting.seat(spec)
+    barrier, spec, _ = make(2)
+    barrier.join(spec)
     with pytest.raises(ValueError, match="only trainings that are alike"):
-        meeting.seat(spec.with_(activation="tanh"))
+        barrier.join(spec.with_(activation="tanh"))

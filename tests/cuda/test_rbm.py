@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from hdl import ops
 from hdl.errors import Interrupted, NonFinite, SpecError
-from hdl.ops import Key, Samples, cuda, cuda_program, rules
+from hdl.ops import Key, Samples, rules
+from hdl.ops.cuda import base as cuda
+from hdl.ops.cuda import program as cuda_program
 from tests.unit.rbms import KEY, check_all, check_rule, jobs, make_chains, make_data, make_spec, make_weights, near
 
 PARTS = [
@@ -157,12 +159,11 @@ def test_nets_side_by_side_get_the_bytes_that_they_get_alone(device, part):
     for number, n in enumerate((30, 7)):
         w, state = make_weights(spec, number).astype(np.float32), np.zeros((2, 12 * 6 + 5), np.float32)
         chains, lr, order = make_chains(spec, number), np.full(ops.steps(n, 8), 0.02, np.float32), np.arange(n)
-        own = {"chains": chains.copy()}
-        together.append(ops.Work(w.copy(), state.copy(), v, order, lr, number, Key(1, 2, number), own))
+        together.append(ops.Work(w.copy(), state.copy(), v, order, lr, number, Key(1, 2, number), chains.copy()))
         result = core.train(w, state, v, order, 8, lr, number, Key(1, 2, number), chains=chains)
         alone.append((w.tobytes(), state.tobytes(), chains.tobytes(), result))
     results = core.train_all(together, 8)
-    found = [(work.w.tobytes(), work.state.tobytes(), work.more["chains"].tobytes()) for work in together]
+    found = [(work.w.tobytes(), work.state.tobytes(), work.chains.tobytes()) for work in together]
     assert [(*each, result) for each, result in zip(found, results, strict=True)] == alone
     assert found[0][2] != found[1][2]
 

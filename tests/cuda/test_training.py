@@ -52,6 +52,6 @@ def test_answers_are_the_cpus_but_for_rounding(train):
         score = model.evaluate(source)
         codes = next(model.encode(source)).codes
         found.append((score.cost, next(model.predict(source)).out, codes, score.confusion))
-    assert type(model.ops).__name__ == "Cuda"
+    assert type(model.ops).__name__ == "DenseCuda"
     for here, there in zip(*found, strict=True):
         np.testing.assert_allclose(here, there, rtol=1e-4, atol=1e-6)

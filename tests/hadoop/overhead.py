@@ -10,7 +10,7 @@ from statistics import median
 
 from hdl import fs, wire
 from hdl.cluster.daemons import Cluster
-from hdl.runners.local_worker import plan_message
+from hdl.runners.messages import plan_message
 
 PARTS = ("round", "start", "read", "compute", "shuffle", "finish")
 ROUNDS = 3

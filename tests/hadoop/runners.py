@@ -41,8 +41,7 @@ def put_csv(folder, n=90, parts=4, bad=None):
 def train(data, table, runner, resume=False, on_event=None, **fields):
     spec = parse({"net": "0-5-0", "shards": 4, "epochs": 3, "batch": 8, "seed": 3, **fields})
     job = Job(data, table, None if resume else spec, resume=resume)
-    # As the command line does it: of the YARN application the driver is a part.
-    return runner.train(job, on_event) if hasattr(runner, "train") else driver.train(job, runner, on_event)
+    return driver.train(job, runner, on_event)
 
 
 def local(data, table, **fields):

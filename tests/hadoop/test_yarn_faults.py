@@ -150,7 +150,7 @@ def test_a_master_comes_back_to_its_workers(train, fault):
 
 HALF = """
 import os, signal, sys
-from hdl.yarn import java
+from hdl.yarn.resource_manager import java
 java.start()
 from hdl.hdfs import Hdfs
 take = Hdfs._take
@@ -159,7 +159,7 @@ def dying(self, temporary, path):
         os.kill(os.getpid(), signal.SIGKILL)
     take(self, temporary, path)
 Hdfs._take = dying
-from hdl.yarn.master import main
+from hdl.yarn.master.master import main
 main()
 """
 

@@ -16,7 +16,7 @@ SUBMIT = """
 import json, sys
 from hdl.runners.base import Job
 from hdl.spec import Spec
-from hdl.yarn import client
+from hdl.yarn.client import client
 from hdl.yarn.settings import Settings
 fields = json.loads(sys.argv[1])
 seconds = {}
@@ -25,7 +25,7 @@ print(json.dumps({"application": application, "seconds": seconds, "staging": cli
 """
 REPORT = """
 import json, sys
-from hdl.yarn import client
+from hdl.yarn.client import client
 print(json.dumps(vars(client.report(sys.argv[1]))))
 """
 

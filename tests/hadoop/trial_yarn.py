@@ -10,7 +10,8 @@ import signal
 import sys
 import time
 
-from hdl.yarn import java, tokens
+from hdl.yarn.comm import tokens
+from hdl.yarn.resource_manager import java
 
 HOSTS = ("localhost", "127.0.0.2")
 SECRET = bytes(range(256))
@@ -21,8 +22,8 @@ SECONDS = 90
 
 def master(staging):
     from hdl import fs
-    from hdl.yarn.hadoop import Hadoop
-    from hdl.yarn.settings import from_order
+    from hdl.yarn.resource_manager.hadoop import Hadoop
+    from hdl.yarn.settings import from_task_config
 
     began = time.time()
     marks = {}
@@ -33,7 +34,7 @@ def master(staging):
     java.start()
     mark("jvm")
     with fs.open(f"{staging}/order.json") as file:
-        _, settings = from_order(json.loads(file.read()))
+        _, settings = from_task_config(json.loads(file.read()))
     attempt = int(os.environ["CONTAINER_ID"].split("_")[-2])
     resources = Hadoop(settings, staging)
     mark("clients")

@@ -12,8 +12,9 @@ from types import SimpleNamespace
 
 import psutil
 
+from hdl.runners.base import Runner
 from hdl.table import Table
-from hdl.yarn.settings import Settings, to_order
+from hdl.yarn.settings import Settings, to_task_config
 
 HDL = [sys.executable, "-m", "hdl"]
 NET = ["--shards", "4", "--net", "0-5-0", "--batch", "8", "--seed", "3"]
@@ -22,14 +23,15 @@ MODULES = ("hdl.yarn.worker", "hdl.yarn.master")
 DEADLINE = 240.0
 TRAIN = """
 import json, sys
+from hdl import driver
 from hdl.runners.yarn import YarnRunner
-from hdl.yarn.settings import from_order
-job, settings = from_order(json.loads(sys.argv[1]))
-YarnRunner(**settings.model_dump()).train(job)
+from hdl.yarn.settings import from_task_config
+job, settings = from_task_config(json.loads(sys.argv[1]))
+driver.train(job, YarnRunner(**settings.model_dump()))
 """
 
 
-class YarnThere:
+class YarnThere(Runner):
     """The YARN runner in a process of its own, because one process holds one virtual machine and pytest's is libhdfs's.
 
     It is made and used like the other runners, with the packed environment.
@@ -40,12 +42,15 @@ class YarnThere:
             archive=archive, workers=workers, memory=512, master_memory=640, publish_every=1, threads=1
         )
 
-    def train(self, job, on_event=None):
+    def train(self, job, drive, notify):
         """As `driver.train`; of the outcome the rows and the table."""
-        order = json.dumps(to_order(job, self.settings))
+        order = json.dumps(to_task_config(job, self.settings))
         done = subprocess.run([sys.executable, "-c", TRAIN, order], stderr=subprocess.PIPE, text=True, timeout=DEADLINE)
         assert done.returncode == 0, done.stderr
         return SimpleNamespace(table=job.table, rows=Table(job.table).read().rows)
+
+    def close(self):
+        pass
 
 
 class Training:

@@ -1,4 +1,4 @@
-"""The application's crew as processes: the local runner's bytes, and what happens to those that fail."""
+"""The application's worker group as processes: the local runner's bytes, and what happens to those that fail."""
 
 import re
 
@@ -17,7 +17,7 @@ from tests.runner.yarn_here import YarnHere
 
 @pytest.fixture
 def pair(csv, tmp_path):
-    """A function that trains by a crew and by the local runner: (runner, spec's fields) -> both outcomes."""
+    """A function that trains by a worker group and by the local runner: (runner, spec's fields) -> both outcomes."""
 
     def run(runner, on_event=None, samples=90, **fields):
         spec = parse({"net": "0-5-0", "shards": 4, "epochs": 3, "batch": 8, "seed": 3, **fields})
@@ -35,7 +35,7 @@ def same(here, local):
 
 
 @pytest.mark.parametrize(("mode", "workers"), [(mode, (2, 3, 4, 1)[i % 4]) for i, mode in enumerate(MODES)])
-def test_a_crew_gives_the_local_runners_bytes(pair, mode, workers):
+def test_a_worker_group_gives_the_local_runners_bytes(pair, mode, workers):
     same(*pair(YarnHere(workers), **MODES[mode]))
 
 

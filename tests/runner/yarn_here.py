@@ -3,12 +3,12 @@
 import tempfile
 from pathlib import Path
 
-from hdl.yarn.master import Watcher, lead
-from hdl.yarn.processes import HOST, Processes
-from hdl.yarn.secrets import Secrets
+from hdl.yarn.comm.credentials import Credentials
+from hdl.yarn.master.master import Watcher, lead
+from hdl.yarn.resource_manager.processes import HOST, Processes
 from hdl.yarn.settings import Settings
 
-SECRETS = Secrets.make()
+CREDENTIALS = Credentials.make()
 
 
 class Events(Watcher):
@@ -38,4 +38,6 @@ class YarnHere:
     def train(self, job, on_event=None):
         events = Events(on_event)
         self.messages = events.messages
-        return lead(job, self.settings, str(self.staging), self.resources, SECRETS, HOST, self.attempt, watcher=events)
+        return lead(
+            job, self.settings, str(self.staging), self.resources, CREDENTIALS, HOST, self.attempt, watcher=events
+        )

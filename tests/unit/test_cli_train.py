@@ -147,7 +147,7 @@ def test_inspect(trained, capfd):
 
 
 def test_export_says_what_predict_says(trained, capfd, tmp_path):
-    runtime = pytest.importorskip("onnxruntime", reason="hdl[export] is not installed")
+    runtime = pytest.importorskip("onnxruntime", reason="hdl-hadoop[export] is not installed")
     run(capfd, "export", trained / "table", tmp_path / "m.onnx")
     run(capfd, "predict", trained / "table", trained / "plain.csv", "--out", tmp_path / "o.npy")
     run(capfd, "predict", trained / "table", trained / "plain.csv", "--out", tmp_path / "l.npy", "--labels-only")

@@ -14,7 +14,7 @@ from hdl import _cpu, ops
 from hdl import spec as specs
 from hdl.errors import NonFinite, SpecError, Unavailable
 from hdl.ops import Key, Samples
-from hdl.ops.reference import dropout
+from hdl.ops.draws import dropout
 
 ISAS = _cpu.isas()
 KEY = Key(3, 1, 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hdl import data, keys
+from hdl import data, rng
 from hdl.errors import DataError, SpecError
 from hdl.runners import work
 from hdl.spec import Spec
@@ -44,7 +44,7 @@ def test_validation_is_keyed_by_seed_shard_and_index(tmp_path, monkeypatch):
         split = data.load(source, part, schema, 7, shard, validation=0.2)
         n = len(whole.train)
         np.testing.assert_array_equal(whole.train.x, x[start : start + n])
-        held = keys.member(7, shard, n, 0.2)
+        held = rng.member(7, shard, n, 0.2)
         np.testing.assert_array_equal(split.validation.x, x[start : start + n][held])
         np.testing.assert_array_equal(split.train.x, x[start : start + n][~held])
         np.testing.assert_array_equal(split.train.y, (np.arange(start, start + n) % 3)[~held])
@@ -95,7 +95,7 @@ def test_targets_are_spilled_too(tmp_path, monkeypatch):
     assert max(block.x.nbytes + block.y.nbytes for block in blocks) < 2000  # wide targets decide how much is read
     for spill in 0, 3000:
         shard = data.load(source, portions[0], schema, validation=0.3, spill_bytes=spill)
-        kept = ~keys.member(1, 0, len(targets), 0.3)
+        kept = ~rng.member(1, 0, len(targets), 0.3)
         for part, rows in (shard.train, kept), (shard.validation, ~kept):
             assert isinstance(part.y, np.memmap)
             np.testing.assert_array_equal(part.y, targets[rows])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-pytest.importorskip("sklearn", reason="the digits come with scikit-learn: hdl[demo]")
+pytest.importorskip("sklearn", reason="the digits come with scikit-learn: hdl-hadoop[demo]")
 
 
 def test_demo_trains_well_and_says_where_the_report_is(tmp_path):

@@ -415,7 +415,7 @@ def test_a_device_that_does_not_open_is_told_and_can_be_tried_again(machine):
 
 def test_an_error_of_a_device_travels_to_the_driver_as_it_is():
     from hdl import wire
-    from hdl.runners.local_worker import error_from, error_message
+    from hdl.runners.messages import error_from, error_message
 
     fields = wire.unpack(error_message(DeviceMemory("asked for much")))[1]
     found = error_from(fields, "worker 1")

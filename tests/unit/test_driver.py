@@ -43,7 +43,7 @@ def test_version_0_holds_what_a_worker_and_a_resumed_run_need(data, train):
     assert zero.about["data"] == data
     assert zero.about["samples"] == 120
     assert [portion[0] for portions in zero.about["cuts"] for portion in portions] == [data, data]
-    assert zero.about["isa"] == make(parse({"net": "1-1", "loss": "squared"})).isa
+    assert zero.about["isa"] == make(parse({"net": "1-1", "loss": "squared"})).platform
     assert zero.about["device"] == "cpu"
     assert zero.schema["scale"].shape == (3,)
     assert zero.spec["net"] == [3, 5, 2]

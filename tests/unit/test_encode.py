@@ -13,7 +13,7 @@ from hdl.data import Options
 from hdl.errors import SpecError
 from hdl.models import codes
 from hdl.ops import Layout, Samples
-from hdl.ops.reference import ACTIVATIONS
+from hdl.ops.reference.activations import ACTIVATIONS
 from hdl.predict import Model
 from hdl.runners.task import Order, Task
 from hdl.spec import Spec

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import hdl
-from hdl import keys
+from hdl import rng
 from hdl.errors import SpecError, VersionExists
 
 pytest.importorskip("hdl._cpu")
@@ -137,7 +137,7 @@ def test_early_stopping_keeps_the_best(solver, digits):
     assert early.n_iter_ < 200
     assert len(early.validation_scores_) in (early.n_iter_, early.n_iter_ + 1)
     assert early.best_validation_score_ == max(early.validation_scores_) > early.validation_scores_[-1]
-    held = keys.member(1, 0, len(x), 0.2)
+    held = rng.member(1, 0, len(x), 0.2)
     assert early.score(x[held], y[held]) == pytest.approx(early.best_validation_score_)
     assert early.score(test_x, test_y) > 0.9
 

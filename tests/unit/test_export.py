@@ -7,11 +7,11 @@ from hdl import export
 from hdl.errors import SpecError, Unavailable
 from hdl.models import mlp
 from hdl.ops import Samples
-from hdl.ops.reference import Reference
+from hdl.ops.reference import DenseReference
 from hdl.spec import Activation, Spec
 
-pytest.importorskip("onnx", reason="hdl[export] is not installed")
-runtime = pytest.importorskip("onnxruntime", reason="hdl[export] is not installed")
+pytest.importorskip("onnx", reason="hdl-hadoop[export] is not installed")
+runtime = pytest.importorskip("onnxruntime", reason="hdl-hadoop[export] is not installed")
 
 RNG = np.random.default_rng(7)
 X = RNG.uniform(0, 255, (23, 6)).astype(np.float32)
@@ -26,7 +26,7 @@ def both(classes=None, **fields):
     model = export.build(spec, w, SCALE, SHIFT, classes)
     session = runtime.InferenceSession(export.serialise(model), providers=["CPUExecutionProvider"])
     outputs = dict(zip([out.name for out in session.get_outputs()], session.run(None, {"input": X}), strict=True))
-    expected, _ = Reference(spec).forward(w, Samples(X, None, SCALE, SHIFT), np.arange(len(X)))
+    expected, _ = DenseReference(spec).forward(w, Samples(X, None, SCALE, SHIFT), np.arange(len(X)))
     return outputs, expected
 
 

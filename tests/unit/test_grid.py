@@ -13,13 +13,15 @@ import time
 import numpy as np
 import pytest
 
-from hdl import cli, errors, grid
+from hdl import cli, errors
 from hdl.cli.combinations import parameters
 from hdl.errors import SpecError
-from hdl.ops.meeting import Meeting
+from hdl.ops.batching import BatchingBarrier
+from hdl.search import grid
+from hdl.search.side_by_side import Search
 from hdl.spec import Spec, parse
 from hdl.table import Table
-from tests.unit.meetings import LIMIT
+from tests.unit.participants import LIMIT
 
 FIELDS = ["--net", "0-6-0", "--epochs", "3", "--batch", "10", "--validation", "0.2"]
 GRID = ["--grid", "lr=0.01,0.1", "--grid", "activation=tanh,relu"]
@@ -293,7 +295,7 @@ def test_only_what_is_wrong_with_all_ends_the_search():
 
         results = []
         combinations = [grid.Combination(name, {}, Spec()) for name in "ab"]
-        grid.Search(train, results.append, None, None)(combinations)
+        Search(train, results.append, None, None)(combinations)
         return [each.state for each in results]
 
     assert search(errors.NonFinite("x")) == ["diverged"] * 2
@@ -318,7 +320,7 @@ def test_ctrl_c_waits_for_all_that_are_trained_side_by_side():
 
     spec = parse({"net": "4-3"})
     combinations = [grid.Combination(name, {}, spec) for name in "abc"]
-    search = grid.Search(train, lambda result: None, lambda members: Meeting(members, None), stop)
+    search = Search(train, lambda result: None, lambda members: BatchingBarrier(members, None), stop)
     with pytest.raises(KeyboardInterrupt):
         search(combinations)
     assert sorted(ended) == ["a", "b", "c"]
@@ -340,9 +342,9 @@ def test_ctrl_c_before_all_have_begun_waits_for_nobody_who_never_comes(monkeypat
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     combinations = [grid.Combination(name, {}, parse({"net": "4-3"})) for name in "abc"]
-    meeting = Meeting(3, None)
+    meeting = BatchingBarrier(3, None)
     with pytest.raises(KeyboardInterrupt):
-        grid.Search(train, lambda result: None, lambda members: meeting, stop)(combinations)
+        Search(train, lambda result: None, lambda members: meeting, stop)(combinations)
     assert begun in (["a"], [])
     assert meeting._members == 0
 
@@ -357,7 +359,7 @@ def test_ctrl_c_before_all_have_begun_waits_for_nobody_who_never_comes(monkeypat
     ],
 )
 def test_each_combination_has_a_runner_as_a_training_has(data, capfd, tmp_path, monkeypatch, flags, made):
-    from hdl.cli import train as command
+    from hdl.cli import training
     from hdl.runners.local import LocalRunner
 
     seen = []
@@ -366,7 +368,7 @@ def test_each_combination_has_a_runner_as_a_training_has(data, capfd, tmp_path, 
         seen.append({"name": name, "workers": workers, "threads": threads, **settings})
         return LocalRunner(1, 1)
 
-    monkeypatch.setattr(command, "make_runner", make)
+    monkeypatch.setattr(training, "make_runner", make)
     train(capfd, data, "--out", tmp_path / "g", *FIELDS, "--grid", "lr=0.1,0.01", *flags, "--no-report")
     assert len(seen) == 3  # one to see that there can be one
     assert all(each.items() >= made.items() for each in seen[1:])

@@ -11,7 +11,7 @@ from hdl import spec as specs
 from hdl.errors import Interrupted, NonFinite, SpecError
 from hdl.models import mlp
 from hdl.ops import Key, Samples, rules
-from hdl.ops.reference import dropout
+from hdl.ops.draws import dropout
 
 ACTIVATIONS = ["linear", "sigmoid", "tanh", "lecun_tanh", "relu", "leaky_relu"]
 LOSSES = ["softmax", "sigmoid", "squared"]

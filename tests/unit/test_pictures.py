@@ -12,11 +12,11 @@ from hdl import table as tables
 from hdl.data import Options, fit, open_source, summarise
 from hdl.models import stack
 from hdl.predict import Model
-from hdl.report import gather, looks, pictures
+from hdl.report import feature_pictures, gather, pictures
 from hdl.spec import Spec
 
 image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
-pytest.importorskip("matplotlib", reason="hdl[plot] is not installed")
+pytest.importorskip("matplotlib", reason="hdl-hadoop[plot] is not installed")
 pytest.importorskip("hdl._cpu")
 RNG = np.random.default_rng(3)
 
@@ -134,15 +134,15 @@ def test_reconstructions_are_in_the_datas_own_scale(tmp_path):
     scaled = x * model.schema.scale + model.schema.shift
     assert scaled.min() >= -1e-6
     assert scaled.max() <= 1 + 1e-6
-    np.testing.assert_allclose(looks.unscaled(model, scaled), x, rtol=1e-5)
+    np.testing.assert_allclose(feature_pictures.unscaled(model, scaled), x, rtol=1e-5)
 
 
 def test_without_the_data_or_an_image_the_other_pictures_remain(tmp_path, data):
     path, _ = data
     model = Model(autoencoder(tmp_path, path))
-    assert [seen.name for seen in looks.of(model, None)] == ["activations"]
+    assert [seen.name for seen in feature_pictures.of(model, None)] == ["activations"]
     (tmp_path / "x.npy").unlink()
-    assert [seen.name for seen in looks.of(model, (5, 5))] == ["features"]
+    assert [seen.name for seen in feature_pictures.of(model, (5, 5))] == ["features"]
 
 
 def test_a_stack_shows_every_layer_and_a_plain_network_none(tmp_path, data):
@@ -157,22 +157,22 @@ def test_a_stack_shows_every_layer_and_a_plain_network_none(tmp_path, data):
     below.append((second, models.initial(second)))
     publish(tmp_path / "model" / "layer2", path, second, below[1][1], **about)
     place = publish(tmp_path / "model", path, top, stack.start(top, below), **about)
-    found = looks.of(Model(place), (5, 5))
+    found = feature_pictures.of(Model(place), (5, 5))
     assert [seen.name for seen in found] == ["features", "features2", "reconstructions", "activations"]
     w1, w2 = (w[: a * b].reshape(a, b) for (_, w), (a, b) in zip(below, ((25, 9), (9, 4)), strict=True))
     expected = pictures.grid(pictures.features(w1 @ w2, (5, 5)))
     assert np.abs(decoded(found[1].png).astype(int) - expected).max() <= 1
-    layer = looks.of(Model(layer2.path), (5, 5))
+    layer = feature_pictures.of(Model(layer2.path), (5, 5))
     assert layer[1].png == found[1].png
     assert cli.run(["report", place]) == 0
     assert "Features of layer 2" in (tmp_path / "model" / "report.html").read_text(encoding="utf-8")
     plain = Spec(net="25-4-25", loss="squared", batch=10, finetune="none")
-    assert looks.of(Model(publish(tmp_path / "plain", path, plain, models.initial(plain))), (5, 5)) == []
+    assert feature_pictures.of(Model(publish(tmp_path / "plain", path, plain, models.initial(plain))), (5, 5)) == []
 
 
 def test_a_title_of_a_picture_is_escaped():
     facts = report.Facts("t", 1, "0" * 64, Spec(net="4-2-4").model_dump(mode="json"), None, [], [])
-    facts.pictures = [looks.Picture("x", "<u>", "<i> & more", b"png")]
+    facts.pictures = [feature_pictures.Picture("x", "<u>", "<i> & more", b"png")]
     page = report.render(facts)
     assert "&lt;u&gt;" in page
     assert "&lt;i&gt; &amp; more" in page

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from hdl import keys
+from hdl import rng
 from hdl import spec as specs
 from hdl.errors import SpecError
 from hdl.models import rbm
@@ -43,7 +43,7 @@ def test_first_weights():
     assert not b_v.any()
     assert np.array_equal(w, rbm.initial(spec))
     assert not np.array_equal(w, rbm.initial(spec.with_(seed=4)))
-    expected = 0.01 * keys.normals(keys.derive(3, keys.INIT), n=4000)
+    expected = 0.01 * rng.normals(rng.derive(3, rng.INIT), n=4000)
     assert np.array_equal(weights.ravel(), expected.astype(np.float32))
 
 

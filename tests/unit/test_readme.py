@@ -37,10 +37,32 @@ def test_every_command_exists(readme, capsys):
     capsys.readouterr()
 
 
-def test_every_file_it_points_to_is_there(readme, root):
-    links = re.findall(r"\]\(([^)#]+)\)", readme)
-    assert "docs/benchmarks.md" in links
-    assert not [link for link in links if "://" not in link and not (root / link).exists()]
+def pages(root):
+    """Every page of the project, by its path below `root`."""
+    paths = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("tests/**/*.md")]
+    return {str(path.relative_to(root)): path.read_text() for path in paths}
+
+
+def anchors(page):
+    """The names that the headings of a page have in a link, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_leads_somewhere(root):
+    texts, links, broken = pages(root), 0, []
+    assert {"README.md", "CONTRIBUTING.md", "docs/internals.md"} <= set(texts)
+    for name, text in texts.items():
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            path, _, anchor = link.partition("#")
+            if "://" in link:
+                continue
+            links += 1
+            target = (root / name).parent / path if path else root / name
+            if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+                broken.append(f"{name}: {link}")
+    assert links > 80
+    assert not broken
 
 
 def test_its_python_learns_the_digits(readme, capsys):

@@ -12,7 +12,7 @@ import pytest
 from hdl import report
 from hdl.spec import Spec
 
-pytest.importorskip("matplotlib", reason="hdl[plot] is not installed")
+pytest.importorskip("matplotlib", reason="hdl-hadoop[plot] is not installed")
 
 EVIL = "<script>alert('x')</script> & \"ü\""
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from hdl.errors import TableError
+from hdl.metrics_log import rounds
 from hdl.report import Measured, gather
 
 
@@ -17,13 +18,13 @@ def row(version, parent, number, cost=1.0, val=None, final=False):
 
 def test_validation_belongs_to_the_weights_that_were_measured():
     rows = [row(1, 0, 0, val=9.0), row(2, 1, 1, val=5.0), row(3, 2, 2, cost=None, val=4.0, final=True)]
-    told = [(found["round"], found["version"], found["val_cost"]) for found in gather.rounds(rows)]
+    told = [(found["round"], found["version"], found["val_cost"]) for found in rounds(rows)]
     assert told == [(1, 1, 5.0), (2, 2, 4.0)]
 
 
 def test_a_resumed_table_has_one_round_after_the_other():
     rows = [row(1, 0, 0, val=9.0), row(2, 1, 1, val=5.0, final=True), row(3, 2, 1, val=5.0), row(4, 3, 2, final=True)]
-    told = [(found["round"], found["version"], found["val_cost"]) for found in gather.rounds(rows)]
+    told = [(found["round"], found["version"], found["val_cost"]) for found in rounds(rows)]
     assert told == [(1, 1, 5.0), (2, 3, None)]
 
 

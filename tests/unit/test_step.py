@@ -5,11 +5,12 @@ from itertools import chain, pairwise
 import numpy as np
 import pytest
 
-from hdl import keys, ops, optim, step, sync
+from hdl import ops, optim, rng, step, sync
 from hdl.data import Shard
 from hdl.errors import Interrupted, NonFinite
 from hdl.models import mlp
 from hdl.ops import Key, Layout, Result, Samples
+from hdl.ops.reference import DenseReference
 from hdl.spec import parse
 
 NET = (3, 4, 2)
@@ -35,19 +36,17 @@ def begun(spec):
     return sync.start(spec, mlp.initial(spec))
 
 
-class Spy:
+class Spy(DenseReference):
     """Operations that record what they are asked to train on."""
 
     def __init__(self, spec):
-        self.ops, self.calls = ops.make(spec, "reference"), []
+        super().__init__(spec)
+        self.calls = []
 
-    def __getattr__(self, name):
-        return getattr(self.ops, name)
-
-    def train(self, w, state, samples, order, batch, lr, first_step, key, progress):
+    def train(self, w, state, samples, order, batch, lr, first_step, key, progress, chains):
         for at in range(0, len(order), batch):
             self.calls.append((order[at : at + batch].tolist(), float(lr[at // batch]), first_step + at // batch, key))
-        return self.ops.train(w, state, samples, order, batch, lr, first_step, key, progress)
+        return super().train(w, state, samples, order, batch, lr, first_step, key, progress, chains)
 
 
 def flat(lists):
@@ -72,7 +71,7 @@ def test_epochs_visit_every_sample_in_keyed_orders_and_end_with_the_rest():
     assert [len(rows) for rows, *_ in last] == [4, 4, 2]  # three epochs in rounds of two
     for epoch in range(3):
         batches = (first + last)[3 * epoch : 3 * epoch + 3]
-        assert flat(rows for rows, *_ in batches) == keys.order(1, epoch, 0, 10, spec.shuffle_window).tolist()
+        assert flat(rows for rows, *_ in batches) == rng.order(1, epoch, 0, 10, spec.shuffle_window).tolist()
     assert [number for _, _, number, _ in first + last] == list(range(9))
 
 
@@ -87,8 +86,8 @@ def test_shards_have_streams_and_masks_of_their_own():
     spec = job(dropout=0.5)
     (one,), (two,) = stream(spec, 8, 1, 0), stream(spec, 8, 1, 1)
     assert [rows for rows, *_ in one] != [rows for rows, *_ in two]
-    assert one[0][3] == Key(keys.derive(1, keys.DROPOUT), 0, 0)
-    assert two[0][3] == Key(keys.derive(1, keys.DROPOUT), 0, 1)
+    assert one[0][3] == Key(rng.derive(1, rng.DROPOUT), 0, 0)
+    assert two[0][3] == Key(rng.derive(1, rng.DROPOUT), 0, 1)
 
 
 def test_the_schedule_runs_over_the_shards_own_epochs():
@@ -168,7 +167,7 @@ def test_a_search_makes_one_iteration_a_mini_batch_and_stays_on_it():
     spec = job(optimizer={"name": "cg", "iterations": 5}, every=5, epochs=10, batch=0)
     weights, data, core = begun(spec), shard(12), ops.make(spec, "reference")
     found = step.train_shard(spec, weights, data, 0, core)
-    order = keys.order(1, 0, 0, 12, spec.shuffle_window)
+    order = rng.order(1, 0, 0, 12, spec.shuffle_window)
 
     def evaluate(w):
         gradient, seen = core.gradient(w, data.train, order)
@@ -194,7 +193,7 @@ def test_a_search_takes_the_streams_batches_one_after_the_other():
     weights = begun(spec)
     for round in range(2):  # 3 mini-batches a round: 2 iterations on one, 1 on the next
         step.train_shard(spec, sync.Weights(round, weights.w), shard(12), 0, Recorder())
-    epochs = [keys.order(1, epoch, 0, 12, spec.shuffle_window).tolist() for epoch in range(2)]
+    epochs = [rng.order(1, epoch, 0, 12, spec.shuffle_window).tolist() for epoch in range(2)]
     assert seen == [epochs[0][:4], epochs[0][4:8], epochs[0][8:], epochs[1][:4]]
 
 
@@ -220,7 +219,7 @@ def test_a_genetic_candidate_is_its_shards_own_starts_anew_and_is_measured_on_th
     weights.state["population"][1] += 0.5
     found = step.train_shard(spec, sync.Weights(2, weights.w, weights.state), shard(10), 1, core, common=common)
     w, state = weights.state["population"][1].copy(), np.zeros((2, P), np.float32)
-    order = keys.order(1, 2, 1, 10, spec.shuffle_window)
+    order = rng.order(1, 2, 1, 10, spec.shuffle_window)
     core.train(w, state, shard(10).train, order, 4, ops.rates(spec, 6, 3, 3), 0, None)
     np.testing.assert_array_equal(found.tensors["w"][0], w)
     assert found.tensors["cost"][0] == pytest.approx(core.forward(w, common)[1].cost / 20)

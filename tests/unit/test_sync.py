@@ -62,7 +62,7 @@ def test_whoever_joins_what_and_in_whatever_order_the_weights_are_the_same(shard
     for item in updates:
         for hand in random.sample(hands, random.randint(1, len(hands))):
             hand.append(item)
-    arrived = [item for hand in hands for item in sync.forest(job, random.sample(hand, len(hand)))]
+    arrived = [item for hand in hands for item in sync.join_siblings(job, random.sample(hand, len(hand)))]
     random.shuffle(arrived)
     found, again = sync.merge(job, start(job), arrived)
     assert found.w.tobytes() == expected.w.tobytes()
@@ -72,7 +72,7 @@ def test_whoever_joins_what_and_in_whatever_order_the_weights_are_the_same(shard
 
 
 def test_fold_takes_the_same_tree():
-    assert sync.fold(list("abcdefg"), lambda a, b: f"({a}{b})") == "(((ab)(cd))((ef)g))"
+    assert sync.tree_reduce(list("abcdefg"), lambda a, b: f"({a}{b})") == "(((ab)(cd))((ef)g))"
 
 
 @pytest.mark.parametrize("missing", [0, 2, 3])
@@ -94,7 +94,7 @@ def test_updates_of_another_round_mode_or_job_are_refused():
     with pytest.raises(SyncError, match="cannot be joined"):
         sync.join(job, update("average", 0), update("gradient", 1))
     with pytest.raises(SyncError, match="no part of 4 shards"):
-        sync.forest(job, [update("average", 4)])
+        sync.join_siblings(job, [update("average", 4)])
     with pytest.raises(SyncError, match="of gradient"):
         sync.merge(spec("gradient"), start(spec("gradient")), updates)
 

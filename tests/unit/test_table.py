@@ -8,7 +8,7 @@ import pytest
 
 from hdl import wire
 from hdl.errors import NonFinite, TableError, VersionExists
-from hdl.rows import CHUNK, Rows, best
+from hdl.metrics_log import CHUNK, MetricsLog, best
 from hdl.table import Table, Version
 from hdl.wire import Weights
 
@@ -179,7 +179,7 @@ def files(table):
 
 
 def test_rows_add_up_and_the_old_ones_stay():
-    rows, seen = Rows(), []
+    rows, seen = MetricsLog(), []
     for one in told(3 * CHUNK + 5):
         seen.append(rows)
         rows = rows.then(one)
@@ -200,17 +200,17 @@ def test_rows_add_up_and_the_old_ones_stay():
 def test_what_rows_tell_of_validation_is_that_of_a_list():
     costs = [None, 3.0, None, 1.0, 2.0, 1.0, None, 4.0]
     plain = [row(number + 1, cost) for number, cost in enumerate(costs)]
-    assert best(plain) == best(Rows(plain)) == 3  # the earliest of equals
-    assert best(plain, [0, 1, 4, 6, 9]) == best(Rows(plain), [0, 1, 4, 6, 9]) == 4
-    assert best(Rows(plain), [0, 2, 8]) is best([], [0]) is None
-    assert [Rows(plain[:n]).stale() for n in range(9)] == [0, 0, 0, 0, 0, 1, 2, 2, 3]
+    assert best(plain) == best(MetricsLog(plain)) == 3  # the earliest of equals
+    assert best(plain, [0, 1, 4, 6, 9]) == best(MetricsLog(plain), [0, 1, 4, 6, 9]) == 4
+    assert best(MetricsLog(plain), [0, 2, 8]) is best([], [0]) is None
+    assert [MetricsLog(plain[:n]).stale() for n in range(9)] == [0, 0, 0, 0, 0, 1, 2, 2, 3]
 
 
 @pytest.mark.parametrize("as_list", [False, True])
 @pytest.mark.parametrize("every", [5, CHUNK, 2 * CHUNK - 1])
 def test_no_row_is_lost_however_far_apart_versions_are(table, every, as_list):
     table.publish(version(0))
-    rows = Rows()
+    rows = MetricsLog()
     for one in told(3 * CHUNK + 3):
         rows = rows.then(one)
         if len(rows) % every == 0 or len(rows) == 3 * CHUNK + 3:
@@ -229,7 +229,7 @@ def test_no_row_is_lost_however_far_apart_versions_are(table, every, as_list):
 
 def test_a_version_grows_no_more_once_a_chunk_is_full(table):
     sizes = {}
-    rows = Rows()
+    rows = MetricsLog()
     for one in told(5 * CHUNK):
         rows = rows.then(one)
         if len(rows) % CHUNK == CHUNK // 2:
@@ -241,9 +241,9 @@ def test_a_version_grows_no_more_once_a_chunk_is_full(table):
 
 def test_the_best_is_one_that_is_there(table):
     costs = [5.0, 4.0, 1.0, 3.0, 2.0, 6.0, 7.0, 8.0, 9.0]
-    rows = Rows([row(number + 1, cost) for number, cost in enumerate(costs)])
+    rows = MetricsLog([row(number + 1, cost) for number, cost in enumerate(costs)])
     for number in 0, 4, 6, 8, 9:
-        table.publish(version(number, rows=Rows(rows[:number])))
+        table.publish(version(number, rows=MetricsLog(rows[:number])))
     assert best(rows) == 2
     assert table.best() == 4
     table.thin(0)
@@ -252,7 +252,7 @@ def test_the_best_is_one_that_is_there(table):
 
 
 def test_rows_go_on_from_a_table_and_only_what_is_new_is_written(table):
-    table.publish(version(CHUNK + 9, rows=Rows(told(CHUNK + 9))))
+    table.publish(version(CHUNK + 9, rows=MetricsLog(told(CHUNK + 9))))
     (first,) = files(table)
     rows = Table(table.path).read().rows
     assert (rows.stale(), rows.cost(3)) == (0, 1 / 4)
@@ -265,8 +265,8 @@ def test_rows_go_on_from_a_table_and_only_what_is_new_is_written(table):
 
 
 def test_a_driver_that_died_after_its_rows_is_no_hindrance(table):
-    table.publish(version(CHUNK - 1, rows=Rows(told(CHUNK - 1))))
-    Rows([*told(CHUNK - 1), *told(1, "the first to get there", first=CHUNK)]).file(table.path)
+    table.publish(version(CHUNK - 1, rows=MetricsLog(told(CHUNK - 1))))
+    MetricsLog([*told(CHUNK - 1), *told(1, "the first to get there", first=CHUNK)]).file(table.path)
     rows = table.read().rows.then(*told(1, "the second", first=CHUNK))
     assert table.rows() == told(CHUNK - 1)
     table.publish(version(CHUNK, rows=rows))
@@ -279,17 +279,17 @@ def test_a_driver_that_died_after_its_rows_is_no_hindrance(table):
 def test_of_two_drivers_one_is_told_and_the_others_rows_stay_whole(table):
     table.publish(version(0))
     one, two = Table(table.path), Table(table.path)
-    one.publish(version(CHUNK, rows=Rows(told(CHUNK, "one"))))
+    one.publish(version(CHUNK, rows=MetricsLog(told(CHUNK, "one"))))
     with pytest.raises(VersionExists):
-        two.publish(version(CHUNK, rows=Rows(told(CHUNK, "two"))))
-    one.publish(version(2 * CHUNK, rows=Rows(told(2 * CHUNK, "one"))))
+        two.publish(version(CHUNK, rows=MetricsLog(told(CHUNK, "two"))))
+    one.publish(version(2 * CHUNK, rows=MetricsLog(told(2 * CHUNK, "one"))))
     assert {row["time"] for row in Table(table.path).rows()} == {"one"}
 
 
 def test_the_same_rows_are_written_once_and_into_another_table_again(table, tmp_path):
-    rows = Rows(told(2 * CHUNK))
+    rows = MetricsLog(told(2 * CHUNK))
     for _ in range(2):
-        Rows(told(2 * CHUNK)).file(str(tmp_path))
+        MetricsLog(told(2 * CHUNK)).file(str(tmp_path))
     other = Table(str(tmp_path))
     assert len(files(other)) == 2
     other.publish(version(2 * CHUNK, rows=rows))
@@ -301,7 +301,7 @@ def test_the_same_rows_are_written_once_and_into_another_table_again(table, tmp_
 
 def test_weights_are_read_without_their_rows_and_missing_rows_are_named(table):
     """As in a job's distributed cache, where the versions are but not their rows."""
-    table.publish(version(2 * CHUNK + 1, rows=Rows(told(2 * CHUNK + 1))))
+    table.publish(version(2 * CHUNK + 1, rows=MetricsLog(told(2 * CHUNK + 1))))
     first, last = map(Path, table.row_files())
     assert first.name.startswith(f"rows-{CHUNK:08d}-")
     first.unlink()
@@ -321,7 +321,7 @@ def test_weights_are_read_without_their_rows_and_missing_rows_are_named(table):
 @pytest.mark.parametrize("damage", ["flip", "cut", "swap", "empty"])
 def test_damaged_rows_are_named(table, damage):
     table.publish(version(0))
-    table.publish(version(2 * CHUNK, rows=Rows(told(2 * CHUNK))))
+    table.publish(version(2 * CHUNK, rows=MetricsLog(told(2 * CHUNK))))
     first, last = map(Path, table.row_files())
     whole = first.read_bytes()
     flipped = bytearray(whole)
@@ -342,7 +342,7 @@ def test_rows_that_are_not_hdls_are_refused_though_their_sum_is_right(table):
         Path(table.path).mkdir(exist_ok=True)
         Path(table.path, f"rows-{CHUNK:08d}-{digest[:12]}.jsonl").write_bytes(content)
         with pytest.raises(TableError, match=f"not {CHUNK} rows of metrics"):
-            list(Rows.stored(table.path, CHUNK, digest, []))
+            list(MetricsLog.stored(table.path, CHUNK, digest, []))
 
 
 def test_rows_that_cannot_be_written_leave_the_versions(table, monkeypatch):
@@ -353,7 +353,7 @@ def test_rows_that_cannot_be_written_leave_the_versions(table, monkeypatch):
 
     monkeypatch.setattr("hdl.fs.publish", full)
     with pytest.raises(TableError, match=rf"rows-{CHUNK:08d}-.*No space left"):
-        table.publish(version(CHUNK, rows=Rows(told(CHUNK))))
+        table.publish(version(CHUNK, rows=MetricsLog(told(CHUNK))))
     assert table.numbers() == [0]
 
 
@@ -419,10 +419,10 @@ def test_a_list_that_goes_on_writes_only_what_is_new(table, monkeypatch):
 
 
 def test_overwriting_a_table_removes_its_rows_and_leaves_what_is_the_users(table):
-    from hdl.cli.train import prepare_table
+    from hdl.cli.training import prepare_table
 
     table.publish(version(0))
-    table.publish(version(CHUNK, rows=Rows(told(CHUNK))))
+    table.publish(version(CHUNK, rows=MetricsLog(told(CHUNK))))
     mine = Path(table.path, "rows-mine.jsonl")
     mine.write_text("mine")
     prepare_table(table.path, resume=False, overwrite=True)

@@ -10,7 +10,8 @@ import pytest
 from hdl import sync, wire
 from hdl.spec import parse
 from hdl.wire import Update
-from hdl.yarn.allreduce import Mesh, PeerLost, allreduce, slices
+from hdl.yarn.comm.allreduce import allreduce, slices
+from hdl.yarn.comm.mesh import Mesh, PeerLost
 
 P = 1003  # no multiple of any number of workers
 
@@ -47,7 +48,7 @@ def together(spec, updates, size, small):
 
     def one(mesh):
         own = range(mesh.rank * spec.shards // size, (mesh.rank + 1) * spec.shards // size)
-        held = sync.forest(spec, [updates[shard] for shard in own])
+        held = sync.join_siblings(spec, [updates[shard] for shard in own])
         return allreduce(mesh if size > 1 else None, spec, held, P, small)
 
     with ThreadPoolExecutor(size) as pool:

@@ -22,9 +22,10 @@ from hdl.runners.base import Job, Progress, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import Spec, parse
 from hdl.table import Table
-from hdl.yarn import follow, java, launch
-from hdl.yarn.client import Report
-from hdl.yarn.hadoop import ending
+from hdl.yarn.client import follow, logs
+from hdl.yarn.client.client import Report
+from hdl.yarn.resource_manager import java, launch
+from hdl.yarn.resource_manager.hadoop import ending
 from hdl.yarn.settings import Settings
 
 APP = "application_1700000000000_0001"
@@ -81,7 +82,7 @@ EVENTS = [
 
 
 def test_events_come_back_from_the_pages_json():
-    from hdl.yarn.state import plain
+    from hdl.yarn.dashboard.state import plain
 
     for event in EVENTS:
         fields = json.loads(json.dumps({"kind": type(event).__name__, **plain(event)}))
@@ -145,7 +146,7 @@ def test_there_may_be_no_page(url):
 
 def test_each_round_is_told_once():
     told = []
-    heard = follow._Heard(APP, told.append)
+    heard = follow._Listener(APP, told.append)
     for event in (EVENTS[1], Round({"version": 1}), Round({"version": 2}), EVENTS[1], Round({"version": 2}),
                   Round({"version": 3})):  # fmt: skip
         heard.tell(event)
@@ -156,7 +157,7 @@ def test_each_round_is_told_once():
 
 def test_the_layers_of_a_stack_are_told_apart():
     told = []
-    heard = follow._Heard(APP, told.append)
+    heard = follow._Listener(APP, told.append)
     one, two, whole = (Started(Spec(layer=layer), 10, 2, 0) for layer in (1, 2, 0))
     rounds = [Round({"version": version}) for version in (1, 2)]
     for event in (one, *rounds, two, rounds[0]):
@@ -173,7 +174,7 @@ def test_what_was_not_told_of_layers_is_told_at_the_end(tmp_path):
     seen, told = [], []
     outcome = driver.train(Job(str(data), str(tmp_path / "table"), spec), LocalRunner(1, 1), seen.append)
     seen = [event for event in seen if isinstance(event, (Started, Round))]
-    heard = follow._Heard(APP, told.append)
+    heard = follow._Listener(APP, told.append)
     for event in seen[:2]:
         heard.tell(event)
     for name in ("table/layer1", "table/layer2", "table"):
@@ -195,7 +196,7 @@ def test_logs_are_the_files_that_hold_something():
     )
     one += "LogContents:\n\nEnd of LogType:stderr\n****\n\n"
     two = one.replace("stderr", "stdout").replace("LogContents:\n\n", "LogContents:\n\n\nhello\n  world\n\n")
-    assert [*follow._contents((one + two).splitlines())] == [
+    assert [*logs._contents((one + two).splitlines())] == [
         "==== container_1_1_01_000001 on a_1, stdout", "hello", "  world", "",
     ]  # fmt: skip
 
@@ -277,7 +278,7 @@ def test_the_class_path_is_asked_for_once(bare, tmp_path):
 
 
 def test_without_jpype_the_hint_names_the_packages_themselves(bare):
-    code = "import sys; sys.modules['jpype'] = None\nfrom hdl.yarn import java\njava.start()"
+    code = "import sys; sys.modules['jpype'] = None\nfrom hdl.yarn.resource_manager import java\njava.start()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "pip install jpype1 pyzmq" in done.stderr
     assert "hdl[" not in done.stderr

@@ -10,15 +10,15 @@ from dataclasses import replace
 
 import pytest
 
-pytest.importorskip("zmq", reason="no pyzmq: pip install hdl[hadoop]")
-pytest.importorskip("cryptography", reason="no cryptography: pip install hdl[hadoop]")
+pytest.importorskip("zmq", reason="no pyzmq: pip install hdl-hadoop[hadoop]")
+pytest.importorskip("cryptography", reason="no cryptography: pip install hdl-hadoop[hadoop]")
 
 import zmq
 
 from hdl.errors import SpecError, WorkerError
-from hdl.yarn import control
-from hdl.yarn.control import MAX_BYTES, Client, MessageError, Server, pack, unpack
-from hdl.yarn.secrets import Secrets, WorkerSecrets
+from hdl.yarn.comm import control
+from hdl.yarn.comm.control import MAX_BYTES, Client, MessageError, Server, pack, unpack
+from hdl.yarn.comm.credentials import Credentials, WorkerCredentials
 
 SECONDS = 20.0  # that something expected may take on a busy machine
 SHORT = 0.4  # s in which something forbidden would have come through
@@ -26,11 +26,11 @@ SHORT = 0.4  # s in which something forbidden would have come through
 
 @pytest.fixture(scope="module")
 def secrets():
-    return Secrets.make()
+    return Credentials.make()
 
 
 def keys(secrets, name):
-    return WorkerSecrets.from_dict(secrets.worker(name))
+    return WorkerCredentials.from_dict(secrets.worker(name))
 
 
 @pytest.fixture
@@ -127,13 +127,13 @@ def test_a_key_that_is_not_on_the_list(secrets, server, good, raw, which):
     if which == "made up":
         pair = zmq.curve_keypair()
     elif which == "another application's":
-        pair = Secrets.make().curve("good")
+        pair = Credentials.make().curve("good")
     elif which == "refused":
         server.admit(name)
         server.refuse(name)
     elif which == "wrong server":  # who listens must prove who it is, too
         server.admit(name)
-        master = Secrets.make().curve("master")[0]
+        master = Credentials.make().curve("master")[0]
     for identity in (secrets.identity(name, "work"), secrets.identity("good", "work")):
         stranger = raw(identity, pair, master)
         stranger.send(b'{"a":1}')
@@ -321,7 +321,7 @@ def test_a_second_master_has_the_same_keys(secrets):
     assert first.receive(SECONDS) == ("a", {"n": 1})
     first.close()
     assert client.send({"n": 2})  # to nobody
-    second = Server(Secrets.from_dict(secrets.to_dict()), "127.0.0.1")
+    second = Server(Credentials.from_dict(secrets.to_dict()), "127.0.0.1")
     second.admit("a")
     client.connect(second.address)
     client.send({"n": 3})

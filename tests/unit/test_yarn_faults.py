@@ -3,7 +3,7 @@
 import pytest
 
 from hdl.errors import SpecError
-from hdl.yarn.faults import VARIABLE, Faults
+from hdl.yarn.comm.faults import VARIABLE, Faults
 
 
 @pytest.mark.parametrize("given", ["waiting:2:-1:1:KILL", "loading:0:*:9:MEMORY", "sending:10:3:2:SLOW"])

@@ -16,11 +16,11 @@ import pytest
 from hdl.driver import Round, Stage, Started
 from hdl.runners.base import Progress, Replaced
 from hdl.spec import Spec, parse
-from hdl.yarn import markup
-from hdl.yarn import page as pages
-from hdl.yarn.chart import chart
-from hdl.yarn.page import Page, State
-from hdl.yarn.state import ANSWER, EVENTS, LAST, POINTS
+from hdl.yarn.dashboard import markup
+from hdl.yarn.dashboard import page as pages
+from hdl.yarn.dashboard.chart import chart
+from hdl.yarn.dashboard.page import Page, State
+from hdl.yarn.dashboard.state import ANSWER, EVENTS, LAST, POINTS
 
 SECONDS = 20.0  # that something expected may take on a busy machine
 NASTY = '"><script>alert(1)</script><img src=x onerror=alert(2)>'

@@ -1,0 +1,154 @@
+/* dense.h: computes dense layers: forward, the input's gradient, the weights' gradient with its update. Shapes:
+ * X [B, I], W [I, O], A = f(X W + b) [B, O], D = dcost/d(X W + b) [B, O]. */
+#ifndef HDL_DENSE_H
+#define HDL_DENSE_H
+
+#include "dot.h"
+#include "gemm.h"
+#include "sparse.h"
+#include "update.h"
+
+/* A = f(X W + b), with dropout in training. The output layer stays linear: its loss applies f. */
+KERNEL void forward(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r1) {
+  hdl_layer *layer = &plan->layer[l];
+  bool output = l + 1 == plan->layers;
+  epilogue e = {.kind = output ? HDL_LINEAR : plan->activation, .leak = plan->leak, .width = layer->O};
+  float *a = layer->a + (ptrdiff_t)r0 * layer->lda;
+  const float *x = layer->x + (ptrdiff_t)r0 * layer->x_ld;
+  if (l == 0 && plan->input_type == HDL_CSR) {
+    sparse_forward(plan, ctx, r0, r1);
+    activate(e.kind, e.leak, a, layer->lda, r1 - r0, layer->nv, layer->O);
+  } else if (layer->along_inputs) {
+    dot(layer, x, r1 - r0, a);
+    activate(e.kind, e.leak, a, layer->lda, r1 - r0, (layer->O + VW - 1) / VW, layer->O);
+  } else {
+    gemm_call gemm = {.K = layer->I, .nv = layer->nv, .a = x, .lda = layer->x_ld, .p = layer->w};
+    gemm.rows_p = layer->w_rows, gemm.bias = layer->b, gemm.c = a, gemm.ldc = layer->lda, gemm.e = &e;
+    multiply(gemm, r1 - r0);
+  }
+  if (!output && ctx->backward && plan->drop_hidden)
+    for (int r = r0; r < r1; r++) {
+      float *row = layer->a + (ptrdiff_t)r * layer->lda;
+      dropout(ctx, row, layer->O, (uint32_t)l + 1, ctx->row0 + r, plan->drop_hidden, plan->keep_hidden);
+    }
+}
+
+/* D of the layer below = (D W' + sparsity gradient) * f'(its output); overwrites. */
+KERNEL void backward(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r1) {
+  hdl_layer *layer = &plan->layer[l], *below = layer - 1;
+  epilogue e = {.kind = plan->activation, .leak = plan->leak, .keep = plan->drop_hidden ? plan->keep_hidden : 0};
+  e.a = below->a + (ptrdiff_t)r0 * below->lda, e.lda = below->lda, e.width = below->O;
+  gemm_call gemm = {.K = layer->O, .a = layer->d + (ptrdiff_t)r0 * layer->lda, .lda = layer->lda};
+  gemm.c = below->d + (ptrdiff_t)r0 * below->lda, gemm.ldc = below->lda, gemm.bias = ctx->sparsity_gradient;
+  gemm.e = &e;
+  if (layer->along_inputs)
+    gemm.p = layer->w, gemm.ldp = layer->ld, gemm.nv = layer->nv;
+  else
+    gemm.p = layer->wt, gemm.rows_p = layer->wt_rows, gemm.nv = layer->m_padded / VW;
+  multiply(gemm, r1 - r0);
+}
+
+/* Rows s0 … s1 of the block in dW; the sums go on from g unless first; after the last the weights are updated. */
+typedef struct {
+  int s0, s1;
+  bool first, last;
+} row_part;
+
+/* Sums a tile of dW [rows r0 … r1, vectors v0 … v0 + pv] = A' D. Plain SGD updates w in the registers that hold the
+ * sums; other rules read g back from L1. g is where the sums of row r0 are kept. */
+static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, const float *a, int lda, const float *d,
+                        int ldd, int v0, int pv, int r0, int r1, float *g) {
+  int mr = micro_rows[pv], groups = (r1 - r0 + mr - 1) / mr;
+  ptrdiff_t ld = layer->along_inputs ? layer->ld : pv * VW;
+  bool apply = ctx->update && s.last, fused = apply && ctx->plain;
+  fused_sgd sgd = {ctx->decay, ctx->eta};
+  int few = (r1 - r0) / groups, more = (r1 - r0) % groups;
+  for (int r = r0, n, k = 0; k < groups; k++, r += n, g += n * ld) {
+    n = few + (k < more);
+    float *w = tile_at(layer, layer->w, v0, pv, r);
+    const float *rows = a + (ptrdiff_t)s.s0 * lda + r;
+    micro_kernels[1][pv - 1][n - 1](s.s1 - s.s0, rows, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g, ld,
+                                    fused ? &sgd : NULL);
+    if (layer->contract && s.last)
+      for (int i = 0; i < n; i++)
+        for (int v = 0; v < pv; v++) {
+          float *sum = g + (i * pv + v) * VW;
+          vstore(sum, vfma(vload(ctx->contraction + (v0 + v) * VW), vload(w + (i * pv + v) * VW), vload(sum)));
+        }
+    if (apply && !ctx->plain) {
+      int runs = layer->along_inputs ? n : 1, length = layer->along_inputs ? pv * VW : n * pv * VW;
+      for (int i = 0; i < runs; i++) {
+        ptrdiff_t at = w - layer->w + i * ld;
+        update(ctx, false, length, g + i * ld, layer->w + at, layer->s[0] + at, layer->s[1] + at);
+      }
+    }
+  }
+}
+
+/* Sums rows lo … hi (in VW) of dW, all panels, and updates them. */
+static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *layer, int thread, int lo, int hi) {
+  int blocks = hi - lo, chunks = blocks / 3 > 0 ? blocks / 3 : 1, rows = ctx->rows * layer->pairs;
+  int parts = (rows + HDL_ROWS - 1) / HDL_ROWS, ldx = layer->x_ld / layer->pairs;
+  float *packed = plan->scratch + (size_t)thread * plan->scratch_size, *sums = packed + HDL_ROWS * HDL_PV * VW;
+  bool whole = ctx->first && ctx->last && ctx->update; /* all sums are done here: they need not go to memory */
+  for (int i = 0; i < hdl_panels(layer->nv) * parts; i++) {
+    int panel = i / parts, v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
+    int ldd = layer->lda / layer->pairs, k = i % parts, s0 = rows * k / parts, s1 = rows * (k + 1) / parts;
+    row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts};
+    const float *d = layer->d + (ptrdiff_t)s0 * ldd + v0 * VW;
+    if (layer->nv > HDL_PV) { /* the panel of D, read for every row of W, side by side */
+      for (int r = 0; r < s1 - s0; r++)
+        for (int v = 0; v < pv; v++) vstore(packed + (r * pv + v) * VW, vload(d + (ptrdiff_t)r * ldd + v * VW));
+      d = packed, ldd = pv * VW;
+    }
+    for (int c = 0; c < chunks; c++) {
+      int b0 = lo + blocks * c / chunks, b1 = lo + blocks * (c + 1) / chunks;
+      float *g = whole ? sums + (b0 - lo) * VW * pv * VW : tile_at(layer, layer->g, v0, pv, b0 * VW);
+      int end = b1 * VW < layer->m ? b1 * VW : layer->m;
+      weight_tile(layer, ctx, s, layer->x, ldx, d, ldd, v0, pv, b0 * VW, end, g);
+      if (layer->wt && ctx->update && s.last && !(ctx->rule->max_norm > 0))
+        transpose_part(layer, b0, b1, panel, panel + 1);
+    }
+  }
+}
+
+/* Rows of W whose inputs, for all rows of the block, stay in L2 while the panels go by. */
+static int stripe_rows(int rows) { return rows > HDL_ROWS ? HDL_STRIPE * HDL_ROWS / rows : HDL_STRIPE; }
+
+/* Sums db = D's rows, a thread's share of the vectors, and updates b (no decay). */
+KERNEL void bias_gradient(hdl_plan *plan, const hdl_context *ctx, int l, int thread) {
+  hdl_layer *layer = &plan->layer[l];
+  int nv = (layer->O + VW - 1) / VW, v0 = nv * thread / plan->threads, v1 = nv * (thread + 1) / plan->threads;
+  int at = v0 * VW;
+  sum_columns(layer->d, layer->lda, ctx->rows, ctx->first, layer->gb, v0, v1);
+  if (ctx->update && ctx->last && v1 > v0)
+    update(ctx, true, (v1 - v0) * VW, layer->gb + at, layer->b + at, layer->sb[0] + at, layer->sb[1] + at);
+}
+
+/* Sums a thread's share of dW = X' D, and updates W; dW is added to g between the blocks of a mini-batch. */
+KERNEL void weight_gradient(hdl_plan *plan, const hdl_context *ctx, int l, int thread) {
+  hdl_layer *layer = &plan->layer[l];
+  hdl_range range = *hdl_share(plan, l, thread);
+  if (!plan->gibbs) bias_gradient(plan, ctx, l, thread);
+  if (l == 0 && plan->input_type == HDL_CSR) {
+    sparse_weight_gradient(plan, ctx, thread);
+    return;
+  }
+  if (range.lo >= range.hi) return; /* also of tied weights: the layer below has their gradient */
+  if (layer->along_inputs) {        /* rows are outputs, vectors run along this thread's inputs */
+    int nv = range.hi - range.lo, parts = (ctx->rows + HDL_ROWS - 1) / HDL_ROWS;
+    for (int i = 0; i < hdl_panels(nv) * parts; i++) {
+      int panel = i / parts, k = i % parts, s0 = ctx->rows * k / parts, s1 = ctx->rows * (k + 1) / parts;
+      int v0 = range.lo + hdl_panel_start(nv, panel), pv = range.lo + hdl_panel_start(nv, panel + 1) - v0;
+      row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts};
+      const float *x = layer->x + (ptrdiff_t)s0 * layer->x_ld + v0 * VW;
+      float *g = tile_at(layer, layer->g, v0, pv, 0);
+      weight_tile(layer, ctx, s, layer->d, layer->lda, x, layer->x_ld, v0, pv, 0, layer->O, g);
+    }
+    return;
+  }
+  int n = range.hi - range.lo, rows = stripe_rows(ctx->rows * layer->pairs), stripes = (n * VW + rows - 1) / rows;
+  for (int i = 0; i < stripes; i++)
+    weight_stripe(plan, ctx, layer, thread, range.lo + n * i / stripes, range.lo + n * (i + 1) / stripes);
+}
+#endif

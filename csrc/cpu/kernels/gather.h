@@ -1,0 +1,116 @@
+/* gather.h: gathers a block's samples from the data into padded, aligned tiles: x [B, x_ld] = data * scale + shift,
+ * dropped; labels or targets (an autoencoder's: x before anything was dropped). CSR rows are copied scaled and dropped,
+ * entries side by side; for an autoencoder, whose reconstructions are dense, they are filled in. */
+#ifndef HDL_GATHER_H
+#define HDL_GATHER_H
+
+#include "activation.h"
+
+/* Finds the data's sample of the block's row r. */
+static int64_t sample_of(const hdl_context *ctx, int r) { return ctx->order ? ctx->order[r] : ctx->base + r; }
+
+/* Fills x [I] with a CSR row, scaled. */
+static void fill_row(const hdl_plan *plan, const hdl_data *data, int64_t i, float *x) {
+  const float *values = data->x;
+  memset(x, 0, sizeof(float) * (size_t)plan->layer[0].I);
+  for (int64_t k = data->indptr[i]; k < data->indptr[i + 1]; k++) {
+    int at = data->indices[k];
+    x[at] = plan->scale ? values[k] * plan->scale[at] : values[k];
+  }
+}
+
+/* Gathers rows r0 … r1 into x [B, x_ld], scaled and shifted. */
+static void gather_dense(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
+  const hdl_data *data = ctx->data;
+  int I = plan->layer[0].I, ld = plan->layer[0].x_ld, whole = I & -VW;
+  const float *scale = plan->scale, *shift = plan->shift;
+  bool bytes = data->x_type == HDL_U8, affine = scale != NULL;
+  size_t item = bytes ? 1 : sizeof(float);
+  for (int r = r0; r < r1; r++) {
+    if (data->x_type == HDL_CSR) {
+      fill_row(plan, data, sample_of(ctx, r), plan->x + (ptrdiff_t)r * ld);
+      continue;
+    }
+    const char *row = (const char *)data->x + (size_t)sample_of(ctx, r) * (size_t)I * item;
+    float *x = plan->x + (ptrdiff_t)r * ld;
+    const char *next = row; /* rows come from anywhere in memory: the next one is asked for along the way */
+    if (r + 1 < r1) next = (const char *)data->x + (size_t)sample_of(ctx, r + 1) * (size_t)I * item;
+    if (bytes) {
+      const uint8_t *u = (const uint8_t *)row;
+      for (int i = 0; i < whole; i += VW) {
+        if (i % 64 == 0) __builtin_prefetch(next + i);
+        typedef uint8_t vb __attribute__((vector_size(VW), aligned(1), may_alias));
+        vf f = __builtin_convertvector(*(const vb *)(u + i), vf);
+        vstore(x + i, affine ? vfma(f, vload(scale + i), vload(shift + i)) : f);
+      }
+      for (int i = whole; i < I; i++) x[i] = affine ? (float)u[i] * scale[i] + shift[i] : (float)u[i];
+    } else {
+      const float *f = (const float *)row;
+      for (int i = 0; i < whole; i += VW) {
+        if (i % 16 == 0) __builtin_prefetch(next + i * 4);
+        vf z = vloadu(f + i);
+        vstore(x + i, affine ? vfma(z, vload(scale + i), vload(shift + i)) : z);
+      }
+      for (int i = whole; i < I; i++) x[i] = affine ? f[i] * scale[i] + shift[i] : f[i];
+    }
+  }
+}
+
+/* Drops inputs of rows x [B, x_ld]; an autoencoder's target is what was there before. */
+static void corrupt(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
+  const hdl_layer *layer = &plan->layer[0];
+  for (int r = r0; r < r1; r++) {
+    float *x = plan->x + (ptrdiff_t)r * layer->x_ld;
+    if (plan->reconstructs) memcpy(plan->target + (ptrdiff_t)r * layer->x_ld, x, sizeof(float) * (size_t)layer->I);
+    if (ctx->backward) dropout(ctx, x, layer->I, 0, ctx->row0 + r, plan->drop_input, plan->keep_input);
+  }
+}
+
+/* Gathers the entries of rows r0 … r1, scaled and dropped; finds where they go from the rows before. */
+static void gather_sparse(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
+  const hdl_data *data = ctx->data;
+  const float *values = data->x;
+  int64_t at = 0;
+  for (int r = 0; r < r0; r++) at += data->indptr[sample_of(ctx, r) + 1] - data->indptr[sample_of(ctx, r)];
+  int blocks = HDL_DROP_BLOCKS(plan->layer[0].I);
+  for (int r = r0; r < r1; r++) {
+    int64_t from = data->indptr[sample_of(ctx, r)], to = data->indptr[sample_of(ctx, r) + 1];
+    plan->row_start[r] = (int32_t)at;
+    for (int64_t k = from; k < to; k++, at++) {
+      int i = data->indices[k];
+      float x = plan->scale ? values[k] * plan->scale[i] : values[k];
+      if (ctx->backward && plan->drop_input) {
+        uint32_t c[4] = {(uint32_t)(i % blocks), (uint32_t)(ctx->row0 + r), (uint32_t)ctx->step, 0};
+        int h = i / blocks;
+        hdl_philox(c, ctx->key[0], ctx->key[1]);
+        x = ((c[h / 2] >> (16 * (h & 1))) & 0xffff) < plan->drop_input ? 0 : x * plan->keep_input;
+      }
+      plan->row_input[at] = i, plan->row_value[at] = x;
+    }
+  }
+  if (r1 == ctx->rows) plan->row_start[r1] = (int32_t)at;
+}
+
+/* Gathers rows r0 … r1 of the block. */
+KERNEL void gather(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
+  const hdl_data *data = ctx->data;
+  const hdl_layer *layer = &plan->layer[plan->layers - 1];
+  if (plan->input_type == HDL_CSR) {
+    gather_sparse(plan, ctx, r0, r1);
+  } else {
+    gather_dense(plan, ctx, r0, r1);
+    if (plan->drop_input) corrupt(plan, ctx, r0, r1);
+  }
+  if (!data->y) return;
+  for (int r = r0; r < r1; r++) {
+    int64_t i = sample_of(ctx, r);
+    float *t = plan->target + (ptrdiff_t)r * layer->lda;
+    if (data->y_type == HDL_TARGET) {
+      memcpy(t, (const float *)data->y + (size_t)i * (size_t)layer->O, sizeof(float) * (size_t)layer->O);
+    } else {
+      int c = plan->label[r] = ((const int32_t *)data->y)[i];
+      if (plan->loss != HDL_SOFTMAX) memset(t, 0, sizeof(float) * (size_t)layer->O), t[c] = 1;
+    }
+  }
+}
+#endif

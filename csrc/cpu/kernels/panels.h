@@ -1,0 +1,55 @@
+/* panels.h: finds, transposes and sums matrices as they are stored (internal.h has the layout). */
+#ifndef HDL_PANELS_H
+#define HDL_PANELS_H
+
+#include "../internal.h"
+#include "vec.h"
+
+/* Finds a place in a layer's stored matrix: panel of vectors v0 … v0 + pv, row r. */
+static inline float *tile_at(const hdl_layer *layer, float *base, int v0, int pv, int r) {
+  if (layer->along_inputs) return base + (size_t)r * (size_t)layer->ld + (size_t)v0 * VW;
+  return base + (size_t)v0 * VW * (size_t)layer->m_padded + (size_t)r * (size_t)(pv * VW);
+}
+
+/* Sums the columns of A [rows, lda]: sum [vectors v0 … v1], in the order of the rows; goes on from sum unless first. */
+KERNEL void sum_columns(const float *a, ptrdiff_t lda, int rows, bool first, float *sum, int v0, int v1) {
+  for (int v = v0, n; v < v1; v += n) {
+    n = v1 - v < 4 ? v1 - v : 4;
+    vf acc[4];
+    for (int i = 0; i < n; i++) acc[i] = first ? (vf){0} : vload(sum + (v + i) * VW);
+    for (int r = 0; r < rows; r++)
+      for (int i = 0; i < n; i++) acc[i] += vload(a + r * lda + (v + i) * VW);
+    for (int i = 0; i < n; i++) vstore(sum + (v + i) * VW, acc[i]);
+  }
+}
+
+/* Writes blocks block0 … block1 (of VW rows of w) of panels panel0 … panel1 to wt, transposed in registers. */
+KERNEL void transpose_part(hdl_layer *layer, int block0, int block1, int panel0, int panel1) {
+  int nq = layer->m_padded / VW;
+  for (int panel = panel0; panel < panel1; panel++) {
+    int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
+    for (int b = block0; b < block1; b++) {
+      int t = hdl_panel_of(nq, b), t0 = hdl_panel_start(nq, t), tv = hdl_panel_start(nq, t + 1) - t0;
+      const float *w = tile_at(layer, layer->w, v0, pv, b * VW);
+      float *out = layer->wt + (size_t)t0 * VW * (size_t)layer->n + (size_t)(b - t0) * VW;
+      for (int v = 0; v < pv; v++) {
+        vf r[VW];
+#pragma GCC unroll 16
+        for (int i = 0; i < VW; i++) r[i] = vload(w + (i * pv + v) * VW);
+        vtranspose(r);
+        int o = (v0 + v) * VW;
+        if (o + VW <= layer->n) {
+#pragma GCC unroll 16
+          for (int i = 0; i < VW; i++) vstore(out + (ptrdiff_t)(o + i) * tv * VW, r[i]);
+        } else {
+          for (int i = 0; o + i < layer->n; i++) vstore(out + (ptrdiff_t)(o + i) * tv * VW, r[i]);
+        }
+      }
+    }
+  }
+}
+
+static void transpose(hdl_layer *layer) {
+  if (layer->wt && !layer->tied) transpose_part(layer, 0, layer->m_padded / VW, 0, hdl_panels(layer->nv));
+}
+#endif

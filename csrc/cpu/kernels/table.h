@@ -1,0 +1,38 @@
+/* table.h: makes the kernels of one instruction set, as one unit that defines VW and HDL_TABLE and then includes this;
+ * all names in it are its own but for the table. */
+#include "autoencoder.h"
+#include "dense.h"
+#include "gather.h"
+#include "gibbs.h"
+#include "loss.h"
+
+/* Runs n rounds of 12 independent multiply-adds in registers: what a core can do at best. */
+static float peak(int64_t n) {
+  vf a[12], x = vset(1.0000001f), y = vset(1e-9f);
+  for (int i = 0; i < 12; i++) a[i] = vset((float)i);
+  for (int64_t k = 0; k < n; k++) {
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; i++) a[i] = vfma(a[i], x, y);
+  }
+  vf s = a[0];
+  for (int i = 1; i < 12; i++) s += a[i];
+  return vsum(s);
+}
+
+const hdl_kernels HDL_TABLE = {
+    .vw = VW,
+    .gather = gather,
+    .forward = forward,
+    .loss = loss,
+    .backward = backward,
+    .weight_gradient = weight_gradient,
+    .max_norm = max_norm,
+    .transpose = transpose,
+    .mean_activation = mean_activation,
+    .contractive_term = contractive_term,
+    .code_sums = code_sums,
+    .squared_norms = squared_norms,
+    .gibbs = gibbs,
+    .contrastive_divergence = contrastive_divergence,
+    .peak = peak,
+};

@@ -1,0 +1,198 @@
+/* loop.c: loops over mini-batches; gradient, forward and encode are special cases.
+ *
+ * A mini-batch is taken in blocks of rows that fit the caches. Per block, two phases with a barrier after each:
+ *   1. a thread takes its rows through all layers, forward and backward;
+ *   2. a thread takes its share of the weights: dW over all the block's rows, and, after the last block, the update.
+ * An autoencoder's sparsity needs the mini-batch's mean activations before the first delta: phase 1 is then cut in two
+ * by a barrier, and a mini-batch of several blocks is encoded once more beforehand.
+ * An RBM's two phases are its rows' Gibbs steps and the statistics of its two phases (kernels/gibbs.h); its chains are
+ * rows after the samples of a mini-batch. So nothing is reduced over threads, and no sum depends on how many there are.
+ */
+#include "loop.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Transposes the block's CSR entries: inputs that occur, in the order in which they first do, and their entries by row.
+ */
+static void transpose_entries(hdl_plan *plan, int rows) {
+  int touched = 0, from = plan->row_start[0], to = plan->row_start[rows];
+  for (int k = from; k < to; k++)
+    if (plan->t_count[plan->row_input[k]]++ == 0) plan->t_input[touched++] = plan->row_input[k];
+  plan->t_start[0] = 0;
+  for (int t = 0; t < touched; t++) {
+    int i = plan->t_input[t], n = plan->t_count[i];
+    plan->t_count[i] = plan->t_start[t]; /* where the next entry goes */
+    plan->t_start[t + 1] = plan->t_start[t] + n;
+  }
+  for (int r = 0; r < rows; r++)
+    for (int k = plan->row_start[r]; k < plan->row_start[r + 1]; k++) {
+      int at = plan->t_count[plan->row_input[k]]++;
+      plan->t_row[at] = r, plan->t_value[at] = plan->row_value[k];
+    }
+  for (int t = 0; t < touched; t++) plan->t_count[plan->t_input[t]] = 0;
+  plan->touched = touched;
+}
+
+/* Sets the rule, rate and corrections of step s, the same on all threads. */
+static void prepare(const hdl_call *call, hdl_context *ctx, int64_t s, int64_t n) {
+  const hdl_update *u = call->rule;
+  ctx->step = 0;
+  if (!u) return;
+  ctx->update = true;
+  ctx->rule = u;
+  ctx->lr = u->lr[s];
+  ctx->inv_batch = 1.f / (float)n;
+  ctx->step = u->first_step + s;
+  ctx->plain = u->rule == HDL_SGD && u->l1 == 0 && !(call->plan->autoencoder.contractive > 0);
+  ctx->decay = 1 - ctx->lr * u->l2, ctx->eta = ctx->lr * ctx->inv_batch;
+  bool still = (u->rule == HDL_SGD || u->rule == HDL_ADAGRAD) && u->l1 == 0 && u->l2 == 0;
+  ctx->touched = call->plan->input_type == HDL_CSR && still && n <= call->plan->block;
+  if (u->rule == HDL_ADAM) {
+    double t = (double)(ctx->step + 1);
+    ctx->adam1 = (float)(1 / (1 - pow((double)u->beta1, t)));
+    ctx->adam2 = (float)(1 / (1 - pow((double)u->beta2, t)));
+  }
+}
+
+/* Takes a thread's rows through the first layer, and, when all threads' are there, means of its activations. */
+static void phase_first(hdl_plan *plan, hdl_context *ctx, int thread, int r0, int r1) {
+  if (r0 < r1) plan->kernels->gather(plan, ctx, r0, r1), plan->kernels->forward(plan, ctx, 0, r0, r1);
+  if (!ctx->mean) return;
+  hdl_pool_barrier(plan->pool, thread);
+  plan->kernels->mean_activation(plan, ctx, thread);
+}
+
+/* Takes a thread's rows through all layers, forward and backward. */
+static void phase_rows(hdl_call *call, hdl_context *ctx, int thread) {
+  hdl_plan *plan = call->plan;
+  if (plan->gibbs) {
+    plan->kernels->gibbs(plan, ctx, thread);
+    return;
+  }
+  int r0 = ctx->rows * thread / plan->threads, r1 = ctx->rows * (thread + 1) / plan->threads;
+  phase_first(plan, ctx, thread, r0, r1);
+  if (r0 == r1) return;
+  if (call->task == HDL_TASK_ENCODE) {
+    const hdl_layer *layer = &plan->layer[0];
+    for (int r = r0; r < r1; r++)
+      memcpy(ctx->out + (size_t)r * (size_t)layer->O, layer->a + (ptrdiff_t)r * layer->lda,
+             sizeof(float) * (size_t)layer->O);
+    return;
+  }
+  for (int l = 1; l < plan->layers; l++) plan->kernels->forward(plan, ctx, l, r0, r1);
+  plan->kernels->loss(plan, ctx, r0, r1);
+  if (!ctx->backward) return;
+  for (int l = plan->layers - 1; l > 0; l--) plan->kernels->backward(plan, ctx, l, r0, r1);
+  if (plan->autoencoder.contractive > 0 || ctx->slopes) plan->kernels->contractive_term(plan, ctx, r0, r1);
+}
+
+/* Takes a thread's share of the weights: their gradients and, after the last block, the update. */
+static void phase_weights(hdl_call *call, hdl_context *ctx, int thread) {
+  hdl_plan *plan = call->plan;
+  if (plan->gibbs) {
+    plan->kernels->contrastive_divergence(plan, ctx, thread);
+    return;
+  }
+  if (plan->autoencoder.contractive > 0 || ctx->slopes) plan->kernels->code_sums(plan, ctx, thread);
+  for (int l = 0; l < plan->layers + ctx->slopes; l++) plan->kernels->weight_gradient(plan, ctx, l, thread);
+  if (!ctx->update || !ctx->last) return;
+  if (ctx->rule->max_norm > 0) {
+    hdl_pool_barrier(plan->pool, thread);
+    for (int l = 0; l < plan->layers; l++) plan->kernels->max_norm(plan, ctx, l, thread);
+  }
+  if (plan->autoencoder.contractive > 0) {
+    hdl_pool_barrier(plan->pool, thread);
+    plan->kernels->squared_norms(plan, thread);
+  }
+}
+
+/* Adds up costs in the order of the rows, and asks whether the caller wishes to stop: thread 0, between barriers. */
+static void account(hdl_call *call, const hdl_context *ctx, int64_t steps_done) {
+  hdl_plan *plan = call->plan;
+  for (int r = 0; r < ctx->rows && ctx->scored; r++)
+    call->result.cost += (double)plan->row_cost[r], call->result.correct += plan->row_hit[r];
+  call->result.samples += ctx->rows;
+  call->result.steps = steps_done;
+  if (!call->progress || (ctx->chains && !ctx->last)) return; /* all chains take a step, or none */
+  double t = hdl_now();
+  if (t - call->last_call < 0.05) return;
+  call->last_call = t;
+  if (call->progress(call->context, steps_done, call->steps)) {
+    call->status = HDL_EINTERRUPT;
+    atomic_store(&plan->stop, 1);
+  }
+}
+
+/* Counts the rows after the samples of a mini-batch. */
+static int64_t chain_rows(const hdl_call *call) {
+  return call->plan->gibbs && call->task <= HDL_TASK_GRADIENT ? call->plan->gibbs->chains : 0;
+}
+
+/* Counts the floats that go out for a sample. */
+static size_t out_width(const hdl_call *call) {
+  int layer = call->task == HDL_TASK_ENCODE ? 1 : call->plan->gibbs ? 0 : call->plan->layers;
+  return (size_t)call->plan->widths[layer];
+}
+
+/* Sets the rows of block b of a mini-batch: n samples from `from` on, then the chains. */
+static void set_block(const hdl_call *call, hdl_context *ctx, int64_t from, int64_t n, int64_t b, int64_t blocks) {
+  int64_t rows = n + chain_rows(call), first = rows * b / blocks, end = rows * (b + 1) / blocks;
+  int64_t lo = first < n ? first : n, hi = end < n ? end : n;
+  ctx->order = call->order ? call->order + from + lo : NULL;
+  ctx->base = from + lo, ctx->row0 = lo, ctx->rows = (int)(hi - lo);
+  ctx->chain0 = first - lo, ctx->chains = (int)(end - hi - ctx->chain0);
+  ctx->first = b == 0, ctx->last = b + 1 == blocks;
+  ctx->out = call->out ? call->out + (size_t)(from + lo) * out_width(call) : NULL;
+}
+
+/* Runs the steps of a call on one thread. */
+static void run_steps(void *argument, int thread) {
+  hdl_call *call = argument;
+  hdl_plan *plan = call->plan;
+  for (int64_t s = 0; s < call->steps; s++) {
+    int64_t from = s * call->batch, n = call->count - from < call->batch ? call->count - from : call->batch;
+    int64_t more = chain_rows(call), room = more ? 2 * plan->block : plan->block, blocks = (n + more + room - 1) / room;
+    hdl_context ctx = {.data = call->data, .backward = call->task <= HDL_TASK_GRADIENT};
+    ctx.scored = (call->data->y || plan->reconstructs) && call->task != HDL_TASK_ENCODE;
+    ctx.mean = call->task == HDL_TASK_TRAIN && plan->autoencoder.beta > 0;
+    ctx.slopes = call->task == HDL_TASK_GRADIENT && plan->autoencoder.beta > 0;
+    ctx.key[0] = call->key[0], ctx.key[1] = call->key[1];
+    prepare(call, &ctx, s, n);
+    ctx.chain_weight = more ? (float)n / (float)more : 0;
+    for (int64_t b = 0; ctx.mean && blocks > 1 && b < blocks; b++) {
+      set_block(call, &ctx, from, n, b, blocks);
+      phase_first(plan, &ctx, thread, ctx.rows * thread / plan->threads, ctx.rows * (thread + 1) / plan->threads);
+      hdl_pool_barrier(plan->pool, thread);
+    }
+    ctx.mean &= blocks == 1;
+    for (int64_t b = 0; b < blocks; b++) {
+      set_block(call, &ctx, from, n, b, blocks);
+      phase_rows(call, &ctx, thread);
+      hdl_pool_barrier(plan->pool, thread);
+      if (atomic_load(&plan->nonfinite)) return;
+      if (ctx.backward) {
+        if (plan->input_type == HDL_CSR) {
+          if (thread == 0) transpose_entries(plan, ctx.rows);
+          hdl_pool_barrier(plan->pool, thread);
+        }
+        phase_weights(call, &ctx, thread);
+      }
+      if (thread == 0) account(call, &ctx, ctx.last ? s + 1 : s);
+      hdl_pool_barrier(plan->pool, thread);
+      if (atomic_load(&plan->stop)) return;
+    }
+  }
+}
+
+hdl_status hdl_run(hdl_call *call) {
+  hdl_plan *plan = call->plan;
+  call->last_call = call->progress ? hdl_now() : 0;
+  call->status = HDL_OK;
+  atomic_store(&plan->nonfinite, 0);
+  atomic_store(&plan->stop, 0);
+  hdl_pool_run(plan->pool, run_steps, call);
+  if (atomic_load(&plan->nonfinite)) return hdl_fail(HDL_ENONFINITE, "the cost became NaN or infinite");
+  if (call->status == HDL_EINTERRUPT) return hdl_fail(HDL_EINTERRUPT, "stopped by the caller");
+  return call->status;
+}

@@ -1,0 +1,198 @@
+"""`hdl inspect`, `report`, `export`, `doctor`: looking at tables, and at the machine."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import click
+
+from hdl import outputs
+from hdl.cli.common import Command, at, at_option, core_options, data_options, open_model, take_data_options
+
+
+@click.command(cls=Command)
+@click.argument("table", metavar="TABLE")
+@click.option("--version", "which", metavar="N|best|last", help="One version; default: the table as a whole.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect_(table: str, which: str | None, as_json: bool) -> None:
+    """Show what TABLE holds: spec, data, rounds, SHA-256 of the weights, metrics.
+
+    TABLE may be the file of one version, too. Each version that is shown in full is read and its
+    SHA-256 checked.
+    """
+    table, which = _of_file(table, which)
+    told = _version(table, which) if which else _table(table)
+    click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_text(told)))
+
+
+def _of_file(table: str, which: str | None) -> tuple[str, str | None]:
+    """A version's file as its table and number."""
+    if match := re.fullmatch(r"(?:(.*)/)?v(\d{8})\.safetensors", table):
+        return match[1] or ".", str(int(match[2]))
+    return table, which
+
+
+def _table(path: str) -> dict[str, Any]:
+    from hdl.table import Table
+
+    table = Table(path)
+    last = table.read()
+    best = table.best()
+    headers = [table.header(number) for number in table.numbers()]
+    return {
+        "table": path,
+        "run": last.run,
+        "last": last.number,
+        "best": best,
+        "sha256": last.signature,
+        "version": {header["number"]: header.get("signature") for header in headers},
+        "about": headers[0]["about"] if headers[0]["number"] == 0 else {},
+        "spec": last.spec,
+        "rows": list(last.rows),
+    }
+
+
+def _version(path: str, which: str) -> dict[str, Any]:
+    from hdl.table import Table
+
+    table = Table(path)
+    number = at(path, which)
+    version = table.read(table.best() if number is None else number)
+    weights = version.weights
+    return {
+        "file": table.file(version.number),
+        "version": version.number,
+        "run": version.run,
+        "parent": version.parent,
+        "round": weights.round,
+        "sha256": version.signature,
+        "parameters": int(weights.w.size),
+        "state": {name: list(value.shape) for name, value in weights.state.items()},
+        "spec": version.spec,
+        "rows": version.rows[-1:],
+    }
+
+
+def _text(told: dict[str, Any]) -> list[str]:
+    """The same for people: what is not the default of the spec, the data in short, the rounds as a table."""
+    from hdl.report.gather import summary
+    from hdl.spec import Spec
+
+    rows, spec, about = told.pop("rows"), told.pop("spec"), told.pop("about", None)
+    lines = _pairs("", told)
+    if about:
+        lines += _pairs("data", dict(summary(about, about.get("schema") or {})))
+    defaults = Spec().model_dump(mode="json")
+    lines += _pairs("spec (the rest is as by default; --json shows all)", _differing(spec, defaults))
+    return [*lines, "", "rounds", *_metrics(rows)] if rows else lines
+
+
+def _differing(tree: dict[str, Any], defaults: Any) -> dict[str, Any]:
+    """The leaves of a tree that differ from the defaults, by their paths."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        default = defaults.get(name) if isinstance(defaults, dict) else None
+        if isinstance(value, dict):
+            found |= {f"{name}.{rest}": leaf for rest, leaf in _differing(value, default).items()}
+        elif value != default:
+            found[name] = "-".join(map(str, value)) if name == "net" else value
+    return found
+
+
+def _pairs(title: str, items: dict[str, Any]) -> list[str]:
+    """Names and values in columns under a title."""
+    flat: dict[str, Any] = {}
+    for name, value in items.items():
+        flat |= {f"{name} {key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+    width = max(map(len, flat), default=0) + 2
+    lines = [f"{'  ' if title else ''}{name:{width}}{'–' if value is None else value}" for name, value in flat.items()]
+    return ["", title, *lines] if title else lines
+
+
+def _metrics(rows: list[dict[str, Any]]) -> list[str]:
+    """The rounds' metrics as a table of text."""
+    from hdl.metrics_log import rounds
+
+    head = ["round", "version", "samples", "cost", "accuracy", "val cost", "val accuracy", "seconds"]
+    names = ["round", "version", "samples", "cost", "accuracy", "val_cost", "val_accuracy", "seconds"]
+    cells = [["–" if row[name] is None else f"{row[name]:.6g}" for name in names] for row in rounds(rows)]
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *cells]]
+
+
+@data_options
+@click.command(cls=Command)
+@click.argument("table", metavar="TABLE")
+@click.option("--out", metavar="FILE", help="The page; default: TABLE/report.html. One that is there is replaced.")
+@click.option("--test", metavar="DATA", help="Measure the network on DATA for the report.")
+@core_options
+def report_(table: str, out: str | None, test: str | None, threads: int | None, device: str, **values: Any) -> None:
+    """Make the HTML report of TABLE: curves, confusion matrix, weights as pictures, times, spec, data.
+
+    The page is one file that needs no network. Without --test it shows what was measured before.
+    """
+    from hdl.report import gather
+
+    if out is not None:
+        outputs.check(out, overwrite=True, suffixes=(".html", ".htm"))
+    options = take_data_options(values)
+    if test is not None:
+        from hdl.cli.training import measure
+
+        model = open_model(table, "best", threads, device)
+        gather.save_measured(table, model.version.signature, [measure(model, test, options, "Test", test)])
+    click.echo(gather.write(table, out))
+
+
+@click.command(cls=Command)
+@click.argument("table", metavar="TABLE")
+@click.argument("out", metavar="OUT.onnx")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@at_option
+def export_(table: str, out: str, overwrite: bool, which: str) -> None:
+    """Write TABLE's network as an ONNX file, scaling and classes included.
+
+    Input `input`, float32 [N, I], raw features. Outputs `label` [N] and `probabilities` [N, C]; for
+    regression `value` [N, O].
+    """
+    from hdl import export
+
+    outputs.check(out, overwrite, (".onnx",))
+    model = open_model(table, which)
+    schema = model.schema
+    about = {"hdl.table": table, "hdl.version": str(model.version.number), "hdl.sha256": model.version.signature}
+    graph = export.build(model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about)
+    with outputs.replacing(out) as file:
+        file.write(export.serialise(graph))
+    click.echo(out)
+
+
+@click.command(cls=Command)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor_(as_json: bool) -> int:
+    """Show what this machine offers: instruction set, threads, memory, Java, Hadoop, GPU, packages.
+
+    Each missing piece comes with the command that gets it. The exit status is 8 if something that
+    training on this machine needs is missing.
+    """
+    from hdl import doctor
+
+    findings = doctor.examine()
+    told = doctor.as_dict(findings)
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        topic = None
+        width = max(len(finding.name) for finding in findings) + 2
+        for finding in findings:
+            if finding.topic != topic:
+                click.secho(("" if topic is None else "\n") + finding.topic, bold=True)
+                topic = finding.topic
+            mark = click.style("✓", fg="green") if finding.ok else click.style("✗" if finding.needed else "·", fg="red")
+            click.echo(f"  {mark} {finding.name:{width}}{finding.found or 'missing'}")
+            if finding.fix:
+                click.echo(f"    {'':{width}}→ {finding.fix}")
+        click.echo("\nReady to train on this machine." if told["ready"] else "\nNot ready: see ✗ above.")
+    return 0 if told["ready"] else 8

@@ -1,0 +1,204 @@
+"""`hdl evaluate`, `hdl predict` and `hdl encode`: using what was trained."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from hdl.cli.common import (
+    Command,
+    at_option,
+    core_options,
+    count,
+    data_options,
+    open_model,
+    percent,
+    take_data_options,
+)
+from hdl.errors import SpecError
+
+MOST_CLASSES = 12  # of a confusion matrix in a terminal
+
+
+@data_options
+@click.command(cls=Command)
+@click.argument("table", metavar="TABLE")
+@click.argument("data", metavar="DATA")
+@at_option
+@core_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate_(
+    table: str, data: str, which: str, threads: int | None, device: str, as_json: bool, **values: Any
+) -> None:  # fmt: skip
+    """Measure the network of TABLE on DATA: cost, accuracy, confusion matrix.
+
+    DATA is anything that hdl train takes; FOLDER:test is the test part of a folder. The cost is the
+    mean loss without regularisers.
+    """
+    from hdl.data import open_source
+
+    model = open_model(table, which, threads, device)
+    source = open_source(data, take_data_options(values), model.schema)
+    score = model.evaluate(source)
+    if as_json:
+        click.echo(json.dumps({"table": table, "data": data, **score_json(score, model)}))
+    else:
+        click.echo(score_text(score, model.schema.classes))
+
+
+def score_json(score: Any, model: Any) -> dict[str, Any]:
+    """A score as plain values."""
+    confusion = None if score.confusion is None else np.asarray(score.confusion).tolist()
+    classes = list(model.schema.classes) or None
+    return {
+        "version": model.version.number,
+        "sha256": model.version.signature,
+        "samples": score.samples,
+        "bad_records": score.bad,
+        "cost": score.cost,
+        "accuracy": score.accuracy,
+        "r2": score.r2,
+        "classes": classes,
+        "confusion": confusion,
+    }
+
+
+def score_text(score: Any, classes: Any) -> str:
+    """A score for people, with its confusion matrix where that fits a terminal."""
+    lines = [f"samples   {score.samples:,}", f"cost      {score.cost:.6f}"]
+    if score.accuracy is not None:
+        lines.append(f"accuracy  {percent(score.accuracy)}")
+    if score.r2 is not None:
+        lines.append(f"R²        {score.r2:.6f}")
+    if score.bad:
+        lines.append(f"skipped   {count(score.bad, 'bad record')}")
+    if score.confusion is not None and 0 < len(classes) <= MOST_CLASSES:
+        lines += ["", *confusion_lines(score.confusion, classes)]
+    return "\n".join(lines)
+
+
+def confusion_lines(confusion: Any, classes: Any) -> list[str]:
+    """A confusion matrix in plain text: rows true, columns predicted, a dot for none."""
+    names = [str(name)[:10] for name in classes]
+    cells = [[str(value) if value else "·" for value in row] for row in np.asarray(confusion).tolist()]
+    width = max(map(len, [*names, *(cell for row in cells for cell in row)])) + 2
+    side = max(len("true"), *map(len, names))
+    head = f"{'true':>{side}}" + "".join(f"{name:>{width}}" for name in names) + "  ← predicted"
+    return [head, *(f"{name:>{side}}" + "".join(f"{cell:>{width}}" for cell in row)
+                    for name, row in zip(names, cells, strict=True))]  # fmt: skip
+
+
+@data_options
+@click.command(cls=Command)
+@click.argument("table", metavar="TABLE")
+@click.argument("data", metavar="DATA")
+@click.option(
+    "--out", required=True, metavar="FILE",
+    help="Where to write: .csv, .parquet or .npy; - is CSV on stdout. With --runner mapreduce a new folder on HDFS.",
+)  # fmt: skip
+@click.option("--labels-only", is_flag=True, help="Write the classes and no probabilities.")
+@click.option("--overwrite", is_flag=True, help="Replace a FILE that is there.")
+@click.option("--runner", type=click.Choice(["local", "mapreduce"]), default="local", help="Who does the work.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Map tasks; default: one for 64 MB of data.")
+@at_option
+@core_options
+def predict_(
+    table: str, data: str, out: str, labels_only: bool, overwrite: bool, runner: str, workers: int | None, which: str,
+    threads: int | None, device: str, **values: Any
+) -> None:  # fmt: skip
+    """Write the answers of TABLE's network for DATA, one a sample, in input order.
+
+    CSV and Parquet get a column `label` and one column of probability a class; npy gets the
+    probabilities [N, C] as float32. For regression there are values in place of probabilities. DATA
+    may lack labels. FILE appears whole or not at all.
+
+    The map-only job of --runner mapreduce writes one file a part of DATA, part-00000.csv and so on (or
+    .parquet, .npy, as the folder's name ends): together, in the order of their names, they are the
+    answers in input order. _lineage.json beside them says which samples each file answers, and by
+    which weights.
+    """
+    from hdl import outputs, prediction_writer
+    from hdl.data import Bad, open_source
+
+    if out != "-" and runner == "local":
+        outputs.check(out, overwrite)
+    model = open_model(table, which, threads, device if runner == "local" else "cpu")
+    classes = list(model.schema.classes) or None
+    if labels_only and classes is None:
+        raise SpecError("--labels-only: this network has no classes")
+    options = take_data_options(values)
+    source = open_source(data, options, model.schema)
+    if runner == "mapreduce":
+        from hdl.runners.mapreduce import predict
+
+        parts = predict(table, model, data, source, out, workers, device, labels_only=labels_only)
+        click.echo(f"{count(parts, 'file')} in {out}", err=True)
+        return
+    bad = Bad(source.options.max_bad_records)
+    answered = model.predict(source, bad)
+    if out == "-":
+        prediction_writer.write(sys.stdout.buffer, ".csv", model, answered, labels_only)
+    else:
+        with outputs.replacing(out) as file:
+            n = prediction_writer.write(file, Path(out).suffix, model, answered, labels_only)
+        click.echo(f"{count(n, 'answer')} in {out}", err=True)
+    if bad.count:
+        click.echo("\n  ".join([f"{count(bad.count, 'bad record')} skipped:", *bad.places]), err=True)
+
+
+@data_options
+@click.command(cls=Command)
+@click.argument("table", metavar="TABLE")
+@click.argument("data", metavar="DATA")
+@click.argument("out", metavar="OUT")
+@click.option(
+    "--layer",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Which layer of codes, 1 the one above the data; default: the last hidden one.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@click.option("--runner", type=click.Choice(["local", "mapreduce"]), default="local", help="Who does the work.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Map tasks; default: one for 64 MB of data.")
+@at_option
+@core_options
+def encode_(
+    table: str, data: str, out: str, layer: int | None, overwrite: bool, runner: str, workers: int | None, which: str,
+    threads: int | None, device: str, **values: Any
+) -> None:  # fmt: skip
+    """Write the codes that TABLE's network has for DATA to OUT, one row a sample, in input order.
+
+    Codes are what the hidden units of a layer say: of an autoencoder, an RBM, a stack of either, or any
+    network with a hidden layer. OUT ends in .csv, .parquet or .npy and may be on HDFS. CSV and Parquet
+    begin with DATA's column of labels where it has one, so that hdl train can take OUT; npy holds the
+    codes alone, [N, H] as float32.
+
+    With --runner mapreduce OUT is a new folder on HDFS, as hdl predict makes it.
+    """
+    from hdl import outputs, prediction_writer
+    from hdl.data import Bad, open_source
+
+    if runner == "local":
+        outputs.check(out, overwrite, name="")
+    model = open_model(table, which, threads, device if runner == "local" else "cpu")
+    encoder = model.encoder(layer)
+    source = open_source(data, take_data_options(values), model.schema)
+    if runner == "mapreduce":
+        from hdl.runners.mapreduce import predict
+
+        parts = predict(table, model, data, source, out, workers, device, codes=True, layer=layer)
+        click.echo(f"{count(parts, 'file')} in {out}", err=True)
+        return
+    bad = Bad(source.options.max_bad_records)
+    with outputs.placing(out) as file:
+        n = prediction_writer.write_codes(
+            file, Path(out).suffix.lower(), model.encode(source, layer, bad), encoder.width
+        )
+    click.echo(f"{count(n, 'sample')} as {count(encoder.width, 'code')} of layer {encoder.layer} in {out}", err=True)
+    if bad.count:
+        click.echo("\n  ".join([f"{count(bad.count, 'bad record')} skipped:", *bad.places]), err=True)

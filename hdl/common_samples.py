@@ -1,0 +1,46 @@
+"""Genetic mode's common samples, on which every candidate is measured: drawn once, kept beside the versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hdl import data, fs, rng
+from hdl.data import FileSplit, Schema, Source, csr
+from hdl.spec import Spec
+from hdl.table import Table
+
+
+def publish(spec: Spec, schema: Schema, source: Source, splits: Sequence[Sequence[FileSplit]], table: Table) -> None:
+    """Draws the common samples in one pass over the dataset and stores them, unless they are there.
+
+    From each shard come those with the lowest keyed draws: of its validation part if there is one. They keep their
+    order.
+
+    Parameters
+    ----------
+    spec : Spec
+        Filled in.
+    schema : Schema
+    source : Source
+        The dataset.
+    splits : sequence of sequence of FileSplit
+        The shards.
+    table : Table
+        Where they are stored.
+    """
+    if fs.exists(table.common_file):
+        return
+    quota = -(-spec.sync.genetic.fitness_samples // spec.shards)
+    x, y = [], []
+    for number, own in enumerate(splits):
+        shard = data.load(source, own, schema, spec.seed, number, spec.validation)
+        samples = shard.validation if len(shard.validation) else shard.train
+        draws = rng.words(rng.derive(spec.seed, rng.FITNESS), number, n=len(samples))
+        chosen = np.sort(np.argsort(draws, kind="stable")[:quota])
+        x.append(samples.x[chosen])
+        if samples.y is not None:
+            y.append(samples.y[chosen])
+    labels = {"y": np.concatenate(y)} if y else {}
+    table.publish_common({}, csr.to_tensors(csr.stack(x)) | labels)

@@ -1,0 +1,298 @@
+"""The metrics of all rounds, a row each: those of the last rounds in memory, those before in files that never change.
+
+Rows are cut into chunks of `CHUNK` rounds. A complete chunk is a file of its own, ``rows-00000128-<sha>.jsonl``: a line
+of JSON with the SHA-256 of all chunks before it, then a line a row. Its name ends with the beginning of its own
+SHA-256, so chunks that tell different stories never meet: a driver that dies after it wrote one, or that another one
+forestalls with a version, leaves a file that no version tells of, and that is all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+from typing import Any
+
+from hdl import fs
+from hdl.errors import TableError
+
+CHUNK = 128  # rounds: the last 64 or so, 36 kB, travel in each version's header; 10 000 rounds make 78 files
+NAME = re.compile(r"rows-\d{8}-[0-9a-f]{12}\.jsonl")
+
+Row = dict[str, Any]
+
+
+class MetricsLog(Sequence[Row]):
+    """Rows that are only ever added to. Adding costs the same however many there are; files are read when asked for.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        The i-th, from 0, tells of version i + 1, and of the validation of version i.
+
+    Examples
+    --------
+    >>> log = MetricsLog([{"version": 1, "val_cost": 0.5}])
+    >>> more = log.then({"version": 2, "val_cost": 0.7})
+    >>> len(log), len(more), more[-1]["version"], more.cost(0), more.stale()
+    (1, 2, 2, 0.5, 1)
+    """
+
+    def __init__(self, rows: Iterable[Row] = ()):
+        self._chunks: tuple[_Chunk, ...] = ()
+        self._tail: tuple[Row, ...] = ()
+        self._lines: tuple[str, ...] = ()  # the tail as text: a row is encoded once
+        self._low: tuple[float, int] | None = (float("inf"), 0)  # lowest cost, rounds measured since; None: unknown yet
+        self._extend(rows)
+
+    @classmethod
+    def stored(cls, folder: str, count: int, digest: str, tail: Iterable[Row]) -> MetricsLog:
+        """Of a table: `count` rows in files, the last of which has that SHA-256, and those after them."""
+        self, index = cls(), _Index(folder, count // CHUNK, digest)
+        self._chunks = tuple(_Chunk(number, index=index) for number in range(index.chunks))
+        self._low = None if count else self._low
+        self._extend(tail)
+        return self
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> MetricsLog:
+        """The rows themselves if they are `Rows` already."""
+        return rows if isinstance(rows, MetricsLog) else cls(rows)
+
+    def then(self, *rows: Row) -> MetricsLog:
+        """These and some more."""
+        longer = MetricsLog.__new__(MetricsLog)
+        vars(longer).update(vars(self))
+        longer._extend(rows)
+        return longer
+
+    def file(self, folder: str) -> tuple[int, str]:
+        """Sees to it that all complete chunks are files of a table.
+
+        Returns
+        -------
+        (int, str)
+            How many rows are in files, and the SHA-256 of the last one; 0 and nothing if no chunk is complete.
+
+        Raises
+        ------
+        TableError
+            One cannot be written, or none of those before can be read.
+        """
+        first = len(self._chunks)
+        while first and self._chunks[first - 1].folder != folder:
+            first -= 1
+        digest = self._chunks[first - 1].digest if first else ""
+        if first < len(self._chunks):
+            before = [*_read(folder, first - 1, digest)[0], digest] if first else []
+            for chunk in self._chunks[first:]:
+                digest = chunk.file(folder, before)
+                before.append(digest)
+            for chunk in self._chunks[max(0, first - 1) : -1]:  # not the last: it may hold the last row
+                chunk.lines = None
+        return len(self._chunks) * CHUNK, digest
+
+    def tail(self) -> str:
+        """The rows after those that `file` puts into files, a line of JSON each."""
+        return "\n".join(self._lines)
+
+    def cost(self, version: int) -> float | None:
+        """The validation cost of a version; None if nobody measured it."""
+        at, rest = divmod(version, CHUNK)
+        if at < len(self._chunks):
+            return self._chunks[at].costs[rest]
+        row = self._tail[rest] if version < len(self) else {}
+        return row.get("val_cost")
+
+    def costs(self) -> Iterator[float | None]:
+        """The validation costs of the versions 0, 1, …, of as many as there are rows."""
+        yield from chain.from_iterable(chunk.costs for chunk in self._chunks)
+        yield from (row.get("val_cost") for row in self._tail)
+
+    def stale(self) -> int:
+        """Rounds measured since the best one."""
+        if self._low is None:
+            self._low = _lowest((float("inf"), 0), self.costs())
+        return self._low[1]
+
+    def _extend(self, rows: Iterable[Row]) -> None:
+        rows = iter(rows)
+        while new := tuple(islice(rows, CHUNK - len(self._tail))):
+            self._tail += new
+            self._lines += tuple(json.dumps(row, sort_keys=True, separators=(",", ":")) for row in new)
+            if self._low is not None:
+                self._low = _lowest(self._low, (row.get("val_cost") for row in new))
+            if len(self._tail) == CHUNK:
+                self._chunks += (_Chunk(len(self._chunks), self._lines),)
+                self._tail = self._lines = ()
+
+    def __len__(self) -> int:
+        return len(self._chunks) * CHUNK + len(self._tail)
+
+    def __iter__(self) -> Iterator[Row]:
+        yield from chain.from_iterable(chunk.rows() for chunk in self._chunks)
+        yield from self._tail
+
+    def __getitem__(self, at: Any) -> Any:
+        numbers = range(len(self))[at]
+        if isinstance(numbers, range):
+            return [self[number] for number in numbers]
+        chunk, rest = divmod(numbers, CHUNK)
+        return self._chunks[chunk].rows()[rest] if chunk < len(self._chunks) else self._tail[rest]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (MetricsLog, list)):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Rows of {len(self)} rounds>"
+
+
+def _lowest(low: tuple[float, int], costs: Iterable[float | None]) -> tuple[float, int]:
+    for cost in costs:
+        if cost is not None:
+            low = (cost, 0) if cost < low[0] else (low[0], low[1] + 1)
+    return low
+
+
+@dataclass
+class _Index:
+    """The files of a table's first chunks, as the last of them tells."""
+
+    folder: str
+    chunks: int
+    last: str
+
+    @cached_property
+    def digests(self) -> list[str]:
+        return [*_read(self.folder, self.chunks - 1, self.last)[0], self.last]
+
+
+class _Chunk:
+    """`CHUNK` rows, as lines in memory until they are in a file."""
+
+    def __init__(self, number: int, lines: tuple[str, ...] | None = None, index: _Index | None = None):
+        self.number, self.lines, self._index = number, lines, index
+        self.folder = index.folder if index else None
+
+    @cached_property
+    def digest(self) -> str:
+        assert self._index  # `file` sets it for the others
+        return self._index.digests[self.number]
+
+    @cached_property
+    def costs(self) -> list[float | None]:
+        return [row.get("val_cost") for row in self.rows()]
+
+    def rows(self) -> list[Row]:
+        return [json.loads(line) for line in self._text()]
+
+    def _text(self) -> Sequence[str]:
+        lines = self.lines  # once: another thread may let go of them
+        return _read(str(self.folder), self.number, self.digest)[1] if lines is None else lines
+
+    def file(self, folder: str, before: list[str]) -> str:
+        """Writes the rows into a table's folder; the file's SHA-256."""
+        lines = self._text()
+        self.costs  # noqa: B018  # at hand when the lines are not
+        content = "\n".join([json.dumps({"before": before}), *lines, ""]).encode()
+        digest = hashlib.sha256(content).hexdigest()
+        path = _path(folder, self.number, digest)
+        try:
+            with suppress(FileExistsError):  # whoever wrote it before wrote the same
+                fs.publish(path, content)
+        except OSError as error:
+            raise TableError(f"{path}: cannot be written: {error}; the versions so far are whole") from None
+        self.lines, self.digest, self.folder = tuple(lines), digest, folder  # folder last: it says that the others hold
+        return digest
+
+
+def best(rows: Sequence[Row], numbers: Iterable[int] | None = None) -> int | None:
+    """The version with the lowest validation cost that the rows tell of, the earliest of equals; None if none does.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of all rounds.
+    numbers : iterable of int, optional
+        The versions to choose from; all if not given, though not all may have been published.
+    """
+
+    def of_list(version: int) -> float | None:
+        return rows[version].get("val_cost") if version < len(rows) else None
+
+    cost = rows.cost if isinstance(rows, MetricsLog) else of_list
+    among = range(len(rows)) if numbers is None else numbers
+    measured = [(found, number) for number in among if (found := cost(number)) is not None]
+    return min(measured)[1] if measured else None
+
+
+def names(folder: str) -> list[str]:
+    """The files of a table's rows, those of drivers that died included."""
+    return [fs.join(folder, name) for name in fs.list(folder) if NAME.fullmatch(name)] if fs.isdir(folder) else []
+
+
+def _path(folder: str, number: int, digest: str) -> str:
+    return fs.join(folder, f"rows-{(number + 1) * CHUNK:08d}-{digest[:12]}.jsonl")
+
+
+def _read(folder: str, number: int, digest: str) -> tuple[list[str], list[str]]:
+    """The SHA-256 of the chunks before one, and its lines.
+
+    Raises
+    ------
+    TableError
+    """
+    path = _path(folder, number, digest)
+    try:
+        with fs.open(path) as file:
+            content = file.read()
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read: {error}; it holds the metrics of {CHUNK} rounds") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise TableError(f"{path}: its SHA-256 is {found}, the table's versions say {digest}")
+    try:
+        head, *lines = content.decode().splitlines()
+        before = json.loads(head)["before"]
+        if len(lines) != CHUNK or len(before) != number:
+            raise ValueError(f"{len(lines)} rows after {len(before)} chunks")
+    except (ValueError, KeyError, TypeError) as error:
+        raise TableError(f"{path}: not {CHUNK} rows of metrics as hdl writes them: {error}") from None
+    return before, lines
+
+
+def rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a table as rounds, counted from 1: each with the validation of the weights that it made.
+
+    A row tells of the validation of the weights that it started from; the closing evaluation is no round.
+    """
+    told = {row["round"]: row for row in rows if row.get("val_cost") is not None}
+    result = []
+    for row in rows:
+        if row.get("final"):
+            continue
+        number, seconds = row["round"] + 1, row.get("seconds") or {}
+        validation = told.get(number, {})
+        result.append(
+            {
+                "round": number,
+                "version": row["version"],
+                "cost": row.get("cost"),
+                "accuracy": row.get("accuracy"),
+                "val_cost": validation.get("val_cost"),
+                "val_accuracy": validation.get("val_accuracy"),
+                "samples": row.get("samples"),
+                "seconds": seconds.get("round"),
+                "workers": seconds.get("workers") or [],
+            }
+        )
+    return result

@@ -1,0 +1,148 @@
+"""Calls of the C core, in float32, which all models share.
+
+Letters: n samples asked for, O outputs, P parameters, Q statistics, S state vectors, C chains, I inputs.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.errors import Interrupted, Unavailable
+from hdl.ops.base import NO_KEY, Key, Operations, Progress, Result, Samples, check_chains
+from hdl.ops.schedule import steps
+
+if TYPE_CHECKING:
+    from hdl.spec import Spec
+
+MAX_BATCH = 512  # samples of one pass: a larger mini-batch is taken in blocks, with the same result
+
+
+class Cpu(Operations):
+    """The operations of one model by the C core, with working memory and threads of their own.
+
+    Parameters
+    ----------
+    spec : Spec
+        With net and loss filled in.
+    threads : int
+    isa : str, optional
+
+    Attributes
+    ----------
+    platform : {'avx512', 'avx2', 'generic'}
+        The kernels in use.
+    """
+
+    def __init__(self, spec: Spec, threads: int = 1, isa: str | None = None):
+        try:
+            from hdl import _cpu
+        except ImportError as error:
+            raise Unavailable(f"the compiled core is missing ({error}); build it with: pip install .") from None
+        super().__init__(spec)
+        self._plan = self._make_plan(_cpu, threads, isa)
+        self.platform = self._plan.isa
+
+    @abstractmethod
+    def _make_plan(self, cpu: Any, threads: int, isa: str | None) -> Any:
+        """Make the model's plan, a class of the module `hdl._cpu`."""
+
+    def train(
+        self,
+        w: NDArray[np.float32],
+        state: NDArray[np.float32],
+        samples: Samples,
+        order: NDArray[np.int64],
+        batch: int,
+        lr: NDArray[np.float32],
+        first_step: int = 0,
+        key: Key | None = None,
+        progress: Progress | None = None,
+        chains: NDArray[np.float32] | None = None,
+    ) -> Result:
+        """Take mini-batch steps over `order`: see `Operations.train`."""
+        if not len(order):
+            return Result()
+        result = self._plan.train(
+            w,
+            state,
+            plan_input(samples),
+            samples.y,
+            order,
+            batch=batch,
+            lr=lr,
+            first_step=first_step,
+            progress=progress,
+            **self._update_rule(),
+            **key_arguments(key),
+            **scaling(samples),
+            **self._chain_arguments(chains),
+        )
+        expected = steps(len(order), batch)
+        if result.steps < expected:
+            raise Interrupted(f"stopped after {result.steps} of {expected} steps")
+        return Result(*result)
+
+    def gradient(
+        self,
+        w: NDArray[np.float32],
+        samples: Samples,
+        order: NDArray[np.int64] | None = None,
+        key: Key | None = None,
+        progress: Progress | None = None,
+        chains: NDArray[np.float32] | None = None,
+    ) -> tuple[NDArray[np.float32], Result]:
+        """Sum the gradient's statistics [Q] over samples: see `Operations.gradient`."""
+        sums, result = self._plan.gradient(
+            w,
+            plan_input(samples),
+            samples.y,
+            order,
+            progress=progress,
+            **key_arguments(key),
+            **scaling(samples),
+            **self._chain_arguments(chains),
+        )
+        return sums, Result(*result)
+
+    def forward(
+        self,
+        w: NDArray[np.float32],
+        samples: Samples,
+        order: NDArray[np.int64] | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[NDArray[np.float32], Result]:
+        """Compute outputs [n, O]: see `Operations.forward`."""
+        x = plan_input(samples)
+        out, result = self._plan.forward(w, x, samples.y, order, progress=progress, **scaling(samples))
+        return out, Result(*result)
+
+    def _update_rule(self) -> dict[str, Any]:
+        """Name the update rule, its constants and the regularisers, as a plan takes them."""
+        spec, rule = self.spec, self.spec.optimizer
+        constants = {name: getattr(rule, name) for name in ("momentum", "beta1", "beta2", "rho", "epsilon")}
+        return {"rule": rule.name, "l1": spec.l1, "l2": spec.l2, "max_norm": spec.max_norm, **constants}
+
+    def _chain_arguments(self, chains: NDArray[np.float32] | None) -> dict[str, Any]:
+        """Name the chains as a plan takes them: only an RBM's takes any."""
+        check_chains(self.spec, chains)
+        return {}
+
+
+def plan_input(samples: Samples) -> Any:
+    """Give x as a plan takes it: an array, or a CSR matrix as (values, indptr, indices)."""
+    x = samples.x
+    return (x.data, x.indptr, x.indices) if hasattr(x, "indptr") else x
+
+
+def scaling(samples: Samples) -> dict[str, Any]:
+    """Name scale and shift as a plan takes them."""
+    return {"scale": samples.scale, "shift": samples.shift}
+
+
+def key_arguments(key: Key | None) -> dict[str, int]:
+    """Name the key of random numbers as a plan takes it."""
+    return (key or NO_KEY)._asdict()

@@ -1,0 +1,47 @@
+"""The operations of a dense network by the C core, in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.ops.base import Progress, Samples, no_codes
+from hdl.ops.cpu.base import MAX_BATCH, Cpu
+
+
+class DenseCpu(Cpu):
+    """The operations of one dense network by the C core.
+
+    Parameters
+    ----------
+    spec : Spec
+        With net and loss filled in.
+    threads : int
+    isa : str, optional
+    """
+
+    def _make_plan(self, cpu: Any, threads: int, isa: str | None) -> Any:
+        spec = self.spec
+        return cpu.Plan(
+            spec.net,
+            activation=spec.activation,
+            loss=spec.loss,
+            leak=spec.leak,
+            dropout_input=spec.input_dropout,
+            dropout_hidden=spec.dropout,
+            max_batch=MAX_BATCH,
+            threads=threads,
+            isa=isa,
+        )
+
+    def encode(
+        self,
+        w: NDArray[np.float32],
+        samples: Samples,
+        order: NDArray[np.int64] | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
+        """Refuse: see `Operations.encode`."""
+        raise no_codes(self.spec)

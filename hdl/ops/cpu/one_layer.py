@@ -1,0 +1,23 @@
+"""Codes of models of one layer by the C core, in float32."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.ops.base import Progress, Samples
+from hdl.ops.cpu.base import Cpu, plan_input, scaling
+
+
+class OneLayerCpu(Cpu):
+    """An autoencoder's or RBM's codes; the subclass has its plan."""
+
+    def encode(
+        self,
+        w: NDArray[np.float32],
+        samples: Samples,
+        order: NDArray[np.int64] | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
+        """Compute codes [n, H]: see `Operations.encode`."""
+        return self._plan.encode(w, plan_input(samples), order, progress=progress, **scaling(samples))

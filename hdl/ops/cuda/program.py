@@ -1,0 +1,230 @@
+"""Programs for the CUDA core: a model's step as a table of operations (csrc/cuda/hdl_cuda.h has their meaning).
+
+A program has phases; a barrier is between two of them. Phase 0 comes once, before the first mini-batch: it gathers that
+one's samples. Later ones are gathered while the weights are updated, into a second buffer.
+
+Letters: B rows of a mini-batch, I inputs, O outputs, L layers, P parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hdl.spec import Spec
+
+W, S, T, G = range(4)  # arenas: weights, state, working memory, what goes out
+NN, NT, TN, GATHER, LOSS, LIMIT, FILL, NORMS, BEND = range(9)
+ACTIVATE, DERIVE, DRAW, UPDATE, ADD, SPARSE = range(6)  # what becomes of a product's values
+LOSSES = {"softmax": 0, "sigmoid": 1, "squared": 2, "sigmoid_squared": 3}
+ACTIVATIONS = {"linear": 0, "sigmoid": 1, "tanh": 2, "lecun_tanh": 3, "relu": 4, "leaky_relu": 5}
+SIZES = {1: 32, 2: 64, 3: 128}  # sides of a block's tiles
+# Tiles that make the larger ones worth while: less would leave most of a large GPU without work.
+ENOUGH = 96
+# Floats of weights, state and working memory that a block may keep in its shared memory: 224 of 227 KiB of an H100's.
+RESIDENT = 224 * 256
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix in an arena; `turn` is the distance of its second buffer."""
+
+    at: int
+    ld: int
+    arena: int = T
+    turn: int = 0
+    place: int = 0
+
+    def column(self, number: int) -> Matrix:
+        """From that column on."""
+        return replace(self, at=self.at + number)
+
+    def row(self, number: int) -> Matrix:
+        """From that row on."""
+        return replace(self, at=self.at + number * self.ld)
+
+    def halves(self) -> Matrix:
+        """Each row as two, one after the other."""
+        return replace(self, ld=self.ld // 2)
+
+    def fields(self) -> dict[str, int]:
+        return dict(vars(self))
+
+
+@dataclass
+class Program:
+    """Operations in phases, and how much working memory they take.
+
+    Attributes
+    ----------
+    rows : int
+        The largest mini-batch.
+    resident : bool
+        Small enough for one block's shared memory: products are cut into warps' tiles.
+    memory : int
+        Floats of working memory.
+    tiles : int
+        Of the phase that has most, in blocks.
+    """
+
+    rows: int
+    memory: int = 0
+    phases: list[list[dict[str, Any]]] = field(default_factory=lambda: [[]])
+    resident: bool = False
+
+    def matrix(self, columns: int, turns: int = 1, rows: int | None = None) -> Matrix:
+        """Working memory [B, columns]; rows begin at 16 bytes, which lets them be copied four floats at a time."""
+        ld = padded(columns)
+        at, size = self.memory, (self.rows if rows is None else rows) * ld
+        self.memory += size * turns
+        return Matrix(at, ld, T, size if turns > 1 else 0)
+
+    def phase(self) -> None:
+        """What is added from here on waits for what was added before."""
+        if self.phases[-1] or len(self.phases) == 1:  # the first may be filled later
+            self.phases.append([])
+
+    def add(self, kind: int, c: Matrix | None = None, at: int = -1, **fields: Any) -> None:
+        """One operation, in the last phase or in phase `at`; what is None is not there."""
+        self.phases[at].append({"kind": kind, "c": c, **fields})
+
+    def lay(self, operations: Iterable[dict[str, Any]], first: int = 1) -> None:
+        """Operations in phases one after the other, beside those that are there."""
+        for number, each in enumerate(operations, first):
+            self.phases += [[] for _ in range(len(self.phases), number + 1)]
+            self.phases[number].append(each)
+
+    def gather(self, x: Matrix, inputs: int, **fields: Any) -> None:
+        """Samples of each mini-batch into x, with a column of ones beside them.
+
+        With two buffers the first mini-batch's come in phase 0, those of each next one in the last phase; else they
+        are what a mini-batch begins with.
+        """
+        self.column(x.column(inputs), 1.0)
+        if x.turn:
+            self.add(GATHER, x, at=0, m=-1, n=inputs, **fields)
+            self.add(GATHER, x, m=-1, n=inputs, ahead=1, **fields)
+        else:
+            self.phases.insert(1, [{"kind": GATHER, "c": x, "m": -1, "n": inputs, **fields}])
+
+    def column(self, c: Matrix, x: float, rows: int | None = None) -> None:
+        """A column that is x all the time, in both buffers."""
+        for turn in sorted({0, c.turn}):
+            self.add(FILL, Matrix(c.at + turn, c.ld), at=0, m=self.rows if rows is None else rows, n=1, x=x)
+
+    def settle(self, room: int) -> None:
+        """Chooses tiles; `room` is what weights and state take, in floats."""
+        self.resident = self.memory + room <= RESIDENT
+        for phase in self.phases:
+            for each in phase:
+                if each["kind"] <= TN:
+                    each["tile"] = 0 if self.resident else self._tile(self._extent(each["m"]), self._extent(each["n"]))
+
+    def _extent(self, n: int) -> int:
+        return -n * self.rows if n < 0 else n
+
+    @staticmethod
+    def _tile(m: int, n: int) -> int:
+        return next((tile for tile in (3, 2) if -(-m // SIZES[tile]) * -(-n // SIZES[tile]) >= ENOUGH), 1)
+
+    @property
+    def tiles(self) -> int:
+        return max(sum(self._blocks(each) for each in phase) for phase in self.phases)
+
+    @property
+    def largest(self) -> int:
+        """The largest tile."""
+        return max((each.get("tile", 0) for phase in self.phases for each in phase), default=0)
+
+    def _blocks(self, each: dict[str, Any]) -> int:
+        m, n = self._extent(each.get("m", 0)), self._extent(each["n"])
+        if each["kind"] > TN or not each["tile"]:
+            return -(-m // 8) or 1
+        return -(-m // SIZES[each["tile"]]) * -(-n // SIZES[each["tile"]])
+
+    def packed(self, operation: Callable[..., bytes]) -> tuple[bytes, np.ndarray]:
+        """The table, and where in it each phase begins, with its end: int32 [phases + 1]."""
+        flat = [each for phase in self.phases for each in phase]
+        plain = [
+            {
+                name: value.fields() if isinstance(value, Matrix) else value
+                for name, value in each.items()
+                if value is not None
+            }
+            for each in flat
+        ]
+        bounds = np.cumsum([0] + [len(phase) for phase in self.phases], dtype=np.int32)
+        return b"".join(operation(**each) for each in plain), bounds
+
+
+def fitted(make: Callable[[int], Program]) -> Program:
+    """The program that `make` gives for two buffers of samples, or for one if only so it is resident."""
+    wide = make(2)
+    return narrow if not wide.resident and (narrow := make(1)).resident else wide
+
+
+def dense(
+    spec: Spec, offsets: tuple[tuple[int, int], ...], rows: int, what: str, state_vectors: int, turns: int = 2
+) -> Program:
+    """A dense network's `what`: 'train', 'gradient' or 'forward'.
+
+    Each layer's values have a column of ones, so that W_l and b_l, which follow each other, are one matrix [I + 1, O].
+    """
+    assert spec.loss is not None
+    widths = spec.widths
+    hidden: dict[str, Any] = {"function": ACTIVATIONS[spec.activation], "leak": spec.leak}
+    drop = dropped(spec.dropout if what != "forward" else 0.0)
+    program, layers = Program(rows), len(widths) - 1
+    x = program.matrix(widths[0] + 1, turns)
+    values = [x] + [program.matrix(width + 1) for width in widths[1:-1]] + [program.matrix(widths[-1])]
+    for value, width in zip(values[1:-1], widths[1:-1], strict=True):
+        program.column(value.column(width), 1.0)
+    weights = [Matrix(at, width, W) for (at, _), width in zip(offsets, widths[1:], strict=True)]
+    for layer in range(layers):
+        program.phase()
+        how = {**hidden, "layer": layer + 1, **drop} if layer + 1 < layers else {"function": ACTIVATIONS["linear"]}
+        program.add(NN, values[layer + 1], a=values[layer], b=weights[layer], m=-1, n=widths[layer + 1],
+                    k=widths[layer] + 1, finish=ACTIVATE, **how)  # fmt: skip
+    program.phase()
+    scores: dict[str, Any] = {"a": values[-1], "m": -1, "n": widths[-1], "function": LOSSES[spec.loss]}
+    if what == "forward":
+        program.add(LOSS, d=Matrix(0, widths[-1], G, place=1), **scores)
+    else:
+        # The output's delta takes the place of what made it.
+        deltas = [program.matrix(width) for width in widths[1:-1]] + [values[-1]]
+        program.add(LOSS, values[-1], **scores)
+        for layer in range(layers - 1, 0, -1):
+            program.phase()
+            program.add(NT, deltas[layer - 1], a=deltas[layer], b=weights[layer], m=-1, n=widths[layer],
+                        k=widths[layer + 1], d=values[layer], finish=DERIVE, keep=drop.get("keep", 0.0),
+                        **hidden)  # fmt: skip
+        program.phase()
+        for layer in range(layers):
+            at = weights[layer] if what == "train" else Matrix(offsets[layer][0], widths[layer + 1], G)
+            program.add(TN, at, a=values[layer], b=deltas[layer], m=widths[layer] + 1, n=widths[layer + 1], k=-1,
+                        finish=UPDATE if what == "train" else ADD, decays=widths[layer])  # fmt: skip
+    program.gather(x, widths[0], **dropped(spec.input_dropout if what != "forward" else 0.0))
+    if what == "train" and spec.max_norm:
+        program.phase()
+        for layer in range(layers):
+            program.add(LIMIT, weights[layer], n=widths[layer + 1], k=widths[layer])
+    room = sum((a + 1) * b for a, b in pairwise(widths)) * (1 + state_vectors)
+    program.settle(room)
+    return program
+
+
+def padded(columns: int) -> int:
+    """Floats of a row that begins at 16 bytes as the one before it did."""
+    return -(-columns // 4) * 4
+
+
+def dropped(share: float) -> dict[str, Any]:
+    """Fields of an operation whose values are dropped with that probability."""
+    if not share:
+        return {}
+    return {"drop": int(65536 * np.float32(share) + 0.5), "keep": 1 / (1 - float(np.float32(share)))}

@@ -1,0 +1,161 @@
+"""The dense network in NumPy: the mathematical truth that every kernel is tested against.
+
+Letters: B samples of a mini-batch, n samples asked for, I inputs, O outputs, P parameters; d… is the derivative of the
+summed cost with respect to ….
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl.ops.base import NO_KEY, Key, Progress, Result, Samples, check_chains, no_codes
+from hdl.ops.draws import dropout
+from hdl.ops.reference.activations import ACTIVATIONS, sigmoid
+from hdl.ops.reference.base import BLOCK, Reference, all_of
+
+if TYPE_CHECKING:
+    from hdl.spec import Spec
+
+
+class DenseReference(Reference):
+    """The operations of one dense network in NumPy.
+
+    Parameters
+    ----------
+    spec : Spec
+        With net and loss filled in.
+
+    Examples
+    --------
+    >>> from hdl.spec import Spec
+    >>> ops = DenseReference(Spec(net="2-2", loss="softmax"))
+    >>> ops.forward(np.zeros(6), Samples(np.ones((1, 2), np.float32)))[0].tolist()
+    [[0.5, 0.5]]
+    """
+
+    def __init__(self, spec: Spec):
+        super().__init__(spec)
+        self.activate, self.derive = ACTIVATIONS[spec.activation]
+
+    def gradient(
+        self,
+        w: NDArray,
+        samples: Samples,
+        order: NDArray[np.int64] | None = None,
+        key: Key | None = None,
+        progress: Progress | None = None,
+        chains: NDArray | None = None,
+    ) -> tuple[NDArray, Result]:
+        """Sum the gradient [P] of the cost over samples, without regulariser; dropout as in step 0."""
+        check_chains(self.spec, chains)
+        return self._summed_gradient(w, samples, all_of(samples, order), key or NO_KEY, 0, None)
+
+    def forward(
+        self,
+        w: NDArray,
+        samples: Samples,
+        order: NDArray[np.int64] | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[NDArray, Result]:
+        """Compute outputs [n, O] (probabilities or values) without dropout; cost and correct too with targets."""
+        order = all_of(samples, order)
+        out, total = np.empty((len(order), self.layout.outputs), w.dtype), Result(samples=len(order))
+        for start in range(0, len(order), BLOCK):
+            block = order[start : start + BLOCK]
+            z = self._layers(w, samples, block)[0][-1]
+            out[start : start + BLOCK] = self._output(z)
+            if samples.y is not None:
+                y = samples.y[block]
+                total.cost += self._cost(z, self._targets(y, w.dtype))
+                total.correct += self._correct(z, y)
+        return out, total
+
+    def encode(
+        self,
+        w: NDArray,
+        samples: Samples,
+        order: NDArray[np.int64] | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray:
+        """Refuse: see `Operations.encode`."""
+        raise no_codes(self.spec)
+
+    def _summed_gradient(
+        self, w: NDArray, samples: Samples, minibatch: NDArray[np.int64], key: Key, step: int, chains: NDArray | None
+    ) -> tuple[NDArray, Result]:
+        """Go forward and backward over a mini-batch [B]: summed gradient [P] and result."""
+        assert samples.y is not None
+        values, masks = self._layers(w, samples, minibatch, key, step)
+        y = samples.y[minibatch]
+        targets = self._targets(y, w.dtype)
+        result = Result(self._cost(values[-1], targets), self._correct(values[-1], y), len(minibatch))
+        gradient = np.empty_like(w)
+        layers, parts = self.layout.split(w), self.layout.split(gradient)
+        delta = self._output(values[-1]) - targets
+        for layer in reversed(range(len(layers))):
+            below, mask = values[layer], masks[layer]
+            parts[layer][0][:] = (below if mask is None else below * mask).T @ delta
+            parts[layer][1][:] = delta.sum(axis=0)
+            if layer:
+                delta = delta @ layers[layer][0].T
+                if mask is not None:
+                    delta = delta * mask
+                delta = delta * self.derive(below, w.dtype.type(self.spec.leak))
+        return gradient, result
+
+    def _layers(
+        self, w: NDArray, samples: Samples, order: NDArray[np.int64], key: Key | None = None, step: int = 0
+    ) -> tuple[list[NDArray], list[NDArray | None]]:
+        """Compute all layers' values and dropout masks; without a key nothing is dropped.
+
+        Values are those of the inputs and hidden layers before dropout, and of the output before its function.
+        """
+        spec = self.spec
+        value = self._inputs(samples, order, w.dtype)
+        values: list[NDArray] = [value]
+        masks: list[NDArray | None] = []
+        layers = self.layout.split(w)
+        for layer, (weights, bias) in enumerate(layers):
+            share = spec.dropout if layer else spec.input_dropout
+            mask = None
+            if key is not None and share:
+                mask = dropout(key, step, layer, value.shape, share).astype(w.dtype)
+                value = value * mask
+            masks.append(mask)
+            value = value @ weights + bias
+            if layer < len(layers) - 1:
+                value = self.activate(value, w.dtype.type(spec.leak))
+            values.append(value)
+        return values, masks
+
+    def _targets(self, y: NDArray, dtype: Any) -> NDArray:
+        """Convert targets to [B, O]; classes become one-hot."""
+        return y.astype(dtype) if y.ndim == 2 else np.eye(self.layout.outputs, dtype=dtype)[y]
+
+    def _output(self, z: NDArray) -> NDArray:
+        """Compute probabilities or values from what reaches the output [B, O]."""
+        if self.spec.loss == "softmax":
+            e = np.exp(z - z.max(axis=1, keepdims=True))
+            return e / e.sum(axis=1, keepdims=True)
+        return sigmoid(z) if self.spec.loss == "sigmoid" else z
+
+    def _cost(self, z: NDArray, targets: NDArray) -> float:
+        """Sum the cost; cross-entropies straight from z, so that no logarithm of 0 is ever taken."""
+        if self.spec.loss == "softmax":
+            top = z.max(axis=1, keepdims=True)
+            logs = np.log(np.exp(z - top).sum(axis=1, keepdims=True)) + top - z
+            return float((targets * logs).sum())
+        if self.spec.loss == "sigmoid":
+            return float((np.maximum(z, 0) - z * targets + np.log1p(np.exp(-np.abs(z)))).sum())
+        return float(0.5 * ((z - targets) ** 2).sum())
+
+    def _correct(self, z: NDArray, y: NDArray) -> int:
+        """Count samples whose largest output is their class, or all of whose outputs are on the right side."""
+        if self.spec.loss == "squared":
+            return 0
+        if self.spec.loss == "softmax":
+            return int((z.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))).sum())
+        return int(((z >= 0) == (self._targets(y, z.dtype) >= 0.5)).all(axis=1).sum())

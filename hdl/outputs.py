@@ -1,0 +1,86 @@
+"""Files that a command writes: as a stream, published whole, here or on HDFS."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from hdl import fs
+from hdl.errors import SpecError
+from hdl.prediction_writer import SUFFIXES, Writer
+
+__all__ = ["SUFFIXES", "Writer", "check", "placing", "put", "replacing"]
+
+
+def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: str = "--out ") -> None:
+    """Refuse an output that cannot be written, before any work is done.
+
+    Raises
+    ------
+    SpecError
+        The suffix names no format, the folder is not there, or the file is and may not be replaced.
+    """
+    if Path(path).suffix.lower() not in suffixes:
+        raise SpecError(f"{name}{path}: expected a name that ends in {', '.join(suffixes)}")
+    if _remote(path):
+        if fs.exists(path) and (fs.isdir(path) or not overwrite):
+            raise SpecError(f"{name}{path}: exists already; give --overwrite to replace a file, or another name")
+        return
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise SpecError(f"{name}{path}: there is no folder {folder}")
+    if os.path.isdir(path):
+        raise SpecError(f"{name}{path}: is a folder; expected the name of a file")
+    if os.path.lexists(path) and not overwrite:
+        raise SpecError(f"{name}{path}: exists already; give --overwrite to replace it, or another name")
+
+
+@contextmanager
+def placing(path: str) -> Iterator[BinaryIO]:
+    """`replacing`, of a file on HDFS too: it is made here and sent whole; over an older one a reader may find none."""
+    if not _remote(path):
+        with replacing(path.removeprefix("file://")) as file:
+            yield file
+        return
+    with tempfile.TemporaryFile(prefix="hdl-out-") as file:
+        yield file
+        file.seek(0)
+        if fs.exists(path):
+            fs.remove(path)
+        fs.publish(path, lambda target: shutil.copyfileobj(file, target, 1 << 20))
+
+
+def put(path: str, content: bytes) -> None:
+    """Write a file over an older one: locally as a whole; elsewhere a reader may for a moment find none."""
+    with placing(path) as file:
+        file.write(content)
+
+
+def _remote(path: str) -> bool:
+    return "://" in path and not path.startswith("file://")
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A file that takes its name, over an older one, at a clean end only; a reader sees the old or the new one."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)  # what the user named
+        raise
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)

@@ -1,0 +1,83 @@
+"""Checks what a resumed training must have in common with the one that began, and what it may change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hdl import spec as specs
+from hdl.data import FileSplit, Options
+from hdl.errors import DataError, SpecError, TableError
+from hdl.spec import Spec
+from hdl.table import Version
+
+# What a resumed run may change: none of it decides the weights of the rounds that are done.
+CHANGEABLE = ("epochs", "keep", "patience")
+
+
+def same_spec(stored: Spec, given: Spec | None, done: int) -> Spec:
+    """The stored spec, of which so many rounds are done, with what may change taken from the given one.
+
+    Raises
+    ------
+    SpecError
+        The given one says otherwise.
+    """
+    if given is None:
+        return stored
+    old, new = stored.model_dump(), given.model_dump()
+    # What was left to the data agrees with whatever the data said.
+    for name in ("loss", "net", "batch"):
+        if new[name] is None:
+            new[name] = old[name]
+    if len(new["net"]) == len(old["net"]):
+        new["net"] = tuple(b or a for a, b in zip(old["net"], new["net"], strict=True))
+    wrong = [name for name in old if name not in CHANGEABLE and old[name] != new[name]]
+    if wrong:
+        listed = "; ".join(f"{name} was {old[name]}, given {new[name]}" for name in wrong)
+        raise SpecError(f"the table was made with another spec: {listed}")
+    every = stored.sync.every
+    cut = stored.sync.mode != "gradient" and stored.sync.unit == "epochs" and stored.epochs % every
+    if cut and done >= stored.epochs // every + 1 and new["epochs"] > stored.epochs:
+        raise SpecError(
+            f"epochs: the table's last round was cut short at epoch {stored.epochs}, between two merges of {every} "
+            f"epochs; a longer training would have gone on. Start a new table for {new['epochs']} epochs"
+        )
+    return stored.with_(**{name: new[name] for name in CHANGEABLE})
+
+
+def stored_spec(zero: Version, given: Spec | None) -> Spec:
+    """Reads the spec that version 0 was made with: of a layer that of its whole stack, checked as by `same_spec`."""
+    spec = specs.parse(zero.about.get("stack", zero.spec))
+    return same_spec(spec, given, 0) if "stack" in zero.about else spec
+
+
+def same_device(about: dict[str, Any], device: str, table: str) -> None:
+    """Refuses a device of another class than that of version 0, which would not give the same bytes."""
+    made, asked = about["device"], device.partition(":")[0]
+    if asked not in (made, "auto"):
+        raise TableError(
+            f"{table}: made on {made}; {asked} would not give the same bytes: --device {made} goes on with it"
+        )
+
+
+def same_data(about: dict[str, Any], cuts: list[list[FileSplit]], path: str, options: Options, table: str) -> None:
+    """Refuses a dataset whose files' names or lengths are not those of version 0."""
+    old, new = _files(about["cuts"]), _files(cuts)
+    if old != new:
+        paths = sorted({path for path, _ in set(old.items()) ^ set(new.items())})
+        first = paths[0]
+        raise DataError(
+            f"{path}: not the data that {table} was trained on: {first} had length {old.get(first, 'none')}, "
+            f"now {new.get(first, 'none')} ({len(paths)} files differ)"
+        )
+    if about["options"] != options.model_dump(mode="json"):
+        raise SpecError(f"the table was made with other options of reading: {about['options']}")
+
+
+def _files(cuts: Any) -> dict[str, int]:
+    """Name and length of each file in the cuts, in the unit of its portions."""
+    files: dict[str, int] = {}
+    for portions in cuts:
+        for path, _, length in portions:
+            files[path] = files.get(path, 0) + length
+    return files

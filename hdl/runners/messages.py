@@ -1,0 +1,61 @@
+"""The codec of what is neither weights nor an update: a plan, and an error that a worker raised.
+
+It imports no more than `hdl.wire` when it is loaded: a worker answers before it has opened any data.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from hdl import errors, wire
+from hdl.errors import DataError, HdlError, WorkerError
+
+if TYPE_CHECKING:
+    from hdl.runners.base import Plan
+
+
+def error_message(error: BaseException) -> bytes:
+    """Packs an exception as a message of kind `error`; one that is not hdl's brings its trace."""
+    fields: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    if isinstance(error, DataError):
+        fields |= {"message": error.message, "path": error.path, "line": error.line, "offset": error.offset}
+    elif not isinstance(error, HdlError):
+        fields["trace"] = "".join(traceback.format_exception(error))
+    return wire.pack("error", fields)
+
+
+def error_from(fields: dict[str, Any], who: str) -> HdlError:
+    """Makes the exception of a message's fields: hdl's own as they were, others as a WorkerError that names them.
+
+    Parameters
+    ----------
+    fields : dict
+        Of the message.
+    who : str
+        Names the sender, such as 'worker 3'.
+    """
+    kind = getattr(errors, str(fields.get("type")), None)
+    if kind is DataError:
+        return DataError(fields["message"], fields["path"], fields["line"], fields["offset"])
+    if isinstance(kind, type) and issubclass(kind, HdlError):
+        return kind(fields["message"])
+    trace = fields.get("trace", "")
+    return WorkerError(f"{who}: {fields.get('type')}: {fields.get('message')}\n{trace}".rstrip())
+
+
+def plan_message(plan: Plan) -> bytes:
+    """Packs a plan as a message of kind `plan`."""
+    schema, tensors = plan.schema.to_parts()
+    fields = {"spec": plan.spec.to_json(), "schema": schema, "table": plan.table, "isa": plan.platform}
+    return wire.pack("plan", fields, tensors)
+
+
+def read_plan(fields: dict[str, Any], tensors: wire.Tensors) -> Plan:
+    """Makes the plan of a message's fields and tensors: the inverse of `plan_message`."""
+    from hdl import spec
+    from hdl.data import Schema
+    from hdl.runners.base import Plan
+
+    schema = Schema.from_parts(fields["schema"], tensors)
+    return Plan(spec.parse(fields["spec"]), schema, fields["table"], fields["isa"])

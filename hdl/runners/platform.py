@@ -1,0 +1,148 @@
+"""The kind of core that a training computes with: the same one in all of its workers, as another gives other bytes.
+
+A kind is an instruction set of the CPU, 'cuda-' and which code the GPUs run, or 'reference' (NumPy, for tests). What a
+user asks for is a device (see `hdl.devices`): each worker offers what it has, the runner finds what all have, and the
+plan, whose `isa` it is, holds every worker to it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from hdl import devices, ops
+from hdl.errors import SpecError, Unavailable
+from hdl.spec import Spec
+
+ISAS = ("generic", "avx2", "avx512")  # each can run what is before it
+CUDA, REFERENCE = "cuda", "reference"
+
+
+def device_class(kind: str) -> str:
+    """'cpu', 'cuda' or 'reference': of a kind, or of a device's name."""
+    return kind if kind in (REFERENCE, "auto") else CUDA if kind.startswith(CUDA) else "cpu"
+
+
+def check(device: str) -> str:
+    """The device again, if it is one.
+
+    Raises
+    ------
+    SpecError
+    """
+    if device != REFERENCE:
+        devices.parse(device)
+    return device
+
+
+def best_isa() -> str:
+    """The best instruction set of this processor."""
+    return ops.make(Spec(net=(1, 1), loss="squared")).platform
+
+
+def lacks(device: str) -> str:
+    """Why this process cannot compute on the GPU that may be asked for; empty if it can, or none is.
+
+    Raises
+    ------
+    Unavailable
+        A GPU is asked for by its name.
+    """
+    kind = device_class(check(device))
+    if kind not in (CUDA, "auto"):
+        return ""
+    why = devices.why_not(devices.parse(device)[1])
+    if why and kind == CUDA:
+        raise Unavailable(f"device {device}, on {socket.gethostname()}: {why}")
+    return why or ""
+
+
+def gpu(device: str) -> dict[str, str]:
+    """Of the GPU that this process may use its `code`, or in `gpu` why there is none; raises as `lacks` does."""
+    found = {"gpu": lacks(device)}
+    if device_class(device) in (CUDA, "auto") and not found["gpu"]:
+        found["code"] = devices.code(devices.parse(device)[1])
+    return found
+
+
+def capabilities(device: str) -> dict[str, str]:
+    """What this process has: `isa`, and what `gpu` says; raises as `lacks` does."""
+    return {"isa": best_isa(), **gpu(device)}
+
+
+def negotiate(
+    offers: Iterable[tuple[str, Mapping[str, str]]], device: str, tell: Callable[[str], Any] = lambda text: None
+) -> str:
+    """The kind of core that all workers have: on GPUs all of them, or none.
+
+    Parameters
+    ----------
+    offers : of (worker, what it offers)
+    device : str
+        That was asked for.
+    tell : function of str, optional
+        Is told why 'auto' is the CPU.
+
+    Raises
+    ------
+    Unavailable
+        A GPU was asked for, and some have none, or GPUs that give other bytes: the message names them.
+    """
+    asked, offers = device_class(device), list(offers)
+    if asked == REFERENCE:
+        return REFERENCE
+    lacking: dict[str, list[str]] = {}  # who, by why
+    for who, own in offers:
+        if own["gpu"]:
+            lacking.setdefault(own["gpu"], []).append(who)
+    without = _named(lacking)
+    if asked != "cpu":
+        codes: dict[str, list[str]] = {}  # who, by code
+        for who, own in offers:
+            codes.setdefault(own.get("code", ""), []).append(who)
+        if not without and len(codes) == 1:
+            (code,) = codes
+            return f"{CUDA}-{code}" if code else CUDA
+        if not without:
+            said = f"their GPUs run different code, which gives different bytes ({_named(codes)})"
+            if asked == CUDA:
+                raise Unavailable(f"device {device}: not all of these workers can train together: {said}")
+            tell(f"device auto: the CPU, as {said}")
+            return _least(offers)
+        if asked == CUDA:
+            raise Unavailable(f"device {device}: there is no GPU to use on {without}")
+        tell(f"device auto: the CPU, as there is no GPU to use on {without}")
+    return _least(offers)
+
+
+def _least(offers: Iterable[tuple[str, Mapping[str, str]]]) -> str:
+    return min((own["isa"] for _, own in offers), key=ISAS.index)
+
+
+def _named(who: Mapping[str, list[str]]) -> str:
+    return "; ".join(f"{', '.join(names)}: {what}" for what, names in who.items())
+
+
+def backend(kind: str, device: str) -> tuple[str, str | None]:
+    """A kind of core on this machine's device, as `hdl.ops.make` takes it: backend, and instruction set of the CPU's.
+
+    Raises
+    ------
+    SpecError
+        The device is of another class than the training's.
+    Unavailable
+        The training is on GPUs, and here is none.
+    """
+    asked, made = device_class(check(device)), device_class(kind)
+    if asked not in (made, "auto"):
+        raise SpecError(f"device: given {device}; the training is on {made}, and {asked} would give other bytes")
+    if made != CUDA:
+        return made, kind if made == "cpu" else None
+    index = devices.parse(device)[1]
+    if why := devices.why_not(index):
+        raise Unavailable(f"the training is on GPUs, and {socket.gethostname()} has none to use: {why}")
+    _, _, code = kind.partition("-")
+    if code and (here := devices.code(index)) != code:
+        raise Unavailable(f"the training is on GPUs that run {code}; that of {socket.gethostname()} runs {here}")
+    return f"{CUDA}:{index}", None

@@ -1,0 +1,1 @@
+"""Searches over hyper-parameters: many trainings, each with a weight table of its own."""

@@ -1,0 +1,1 @@
+"""The user's side: submit an application, and follow it."""

@@ -1,0 +1,269 @@
+"""Submits an application, asks YARN after it, ends it. `follow` follows it, `logs` reads its logs."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from hdl import envpack
+from hdl.errors import SpecError
+from hdl.runners.base import Job
+from hdl.yarn.client import submission
+from hdl.yarn.client.submission import TYPE
+from hdl.yarn.resource_manager import java, launch
+from hdl.yarn.resource_manager.launch import RECORDS
+from hdl.yarn.settings import Settings, to_task_config
+
+KEPT_SECONDS = 30 * 24 * 3600.0  # after which nobody asks for an outcome
+_CONNECTING = threading.Lock()
+OVER = ("FINISHED", "FAILED", "KILLED")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Report of YARN about an application.
+
+    Parameters
+    ----------
+    application, name, user, queue : str
+    state : str
+        YARN's: NEW, …, ACCEPTED, RUNNING, FINISHED, FAILED, KILLED.
+    final : str
+        SUCCEEDED, FAILED, KILLED, or UNDEFINED while it runs.
+    progress : float
+    started, finished : float
+        Unix time; finished is 0 while it runs.
+    url : str
+        Of its page, through YARN's proxy; empty before the master has registered.
+    host : str
+        Of the master.
+    diagnostics : str
+    attempt : int
+        Number of the master's attempt.
+    """
+
+    application: str
+    name: str
+    user: str
+    queue: str
+    state: str
+    final: str
+    progress: float
+    started: float
+    finished: float
+    url: str
+    host: str
+    diagnostics: str
+    attempt: int
+
+    @property
+    def over(self) -> bool:
+        return self.state in OVER
+
+
+def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None) -> str:
+    """Submit an application that trains as the job says.
+
+    Parameters
+    ----------
+    job : Job
+        Its data and table are on HDFS.
+    settings : Settings
+        Without an archive or a Python, this environment is packed and sent, once.
+    seconds : dict, optional
+        Gets what each step took.
+
+    Returns
+    -------
+    str
+        The application's id.
+
+    Raises
+    ------
+    SpecError
+        The cluster has no such queue or label, or no node that is large enough.
+    DeadlineError
+        YARN or HDFS does not answer.
+    HdlError
+        YARN rejects the application; the message holds its diagnostics.
+    """
+    for name, path in (("data", job.data), ("table", job.table)):
+        if not path.startswith("hdfs://"):
+            raise SpecError(f"{name} {path}: runner yarn reads and writes HDFS; expected hdfs://…")
+    took, began = {} if seconds is None else seconds, time.perf_counter()
+
+    def clock(step: str) -> None:
+        nonlocal began
+        now = time.perf_counter()
+        took[step], began = now - began, now
+
+    pool = ThreadPoolExecutor(2)
+    packed: Future | None = None
+    if not (settings.python or settings.archive):  # reads 180 MB, while Java starts
+        packed = pool.submit(envpack.pack)
+    storage = pool.submit(_reach_storage, configured())  # HDFS, beside YARN
+    pool.shutdown(wait=False)
+    conf, yarn = connect()
+    clock("connect")
+    with java.call("a new application"):
+        new = yarn.createApplication()
+    context, offer = new.getApplicationSubmissionContext(), new.getNewApplicationResponse()
+    application = str(context.getApplicationId())
+    submission.check(settings, offer.getMaximumResourceCapability())
+    submission.check_place(settings, yarn)
+    clock("create")
+    if packed:
+        settings = settings.model_copy(update={"archive": envpack.upload(packed.result())})
+        clock("environment")
+    storage.result()
+    folder = staging(application)
+    try:
+        submission.put_task_config(conf, folder, json.dumps(to_task_config(job, settings)).encode())
+        clock("staging")
+        submission.fill(context, conf, settings, folder)
+        with java.call(f"YARN rejected the application: name {settings.name!r}, queue {settings.queue or 'default'!r}"):
+            yarn.submitApplication(context)
+    except BaseException:
+        remove(folder)
+        raise
+    clock("submit")
+    return application
+
+
+@cache
+def configured() -> Any:
+    """Read the cluster's configuration, with Java started and its ResourceManager there."""
+    java.start()
+    conf = java.configuration(java.IMPATIENT)
+    java.check_listening(conf)
+    return conf
+
+
+def warm() -> None:
+    """Begin to connect in the background: an error is raised where the connection is needed."""
+
+    def begin() -> None:
+        with suppress(Exception):
+            connect()
+
+    threading.Thread(target=begin, name=java.THREAD, daemon=True).start()
+
+
+def connect() -> tuple[Any, Any]:
+    """Connect to YARN: the configuration, and a client of its ResourceManager, which this process keeps.
+
+    Raises
+    ------
+    DeadlineError
+        The ResourceManager does not answer.
+    Unavailable
+        JPype, Java, Hadoop or its configuration is missing.
+    """
+    with _CONNECTING:
+        return _connected()
+
+
+@cache
+def _connected() -> tuple[Any, Any]:
+    conf = configured()
+    with java.call("YARN's client"):
+        client = java.load_class("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
+        client.init(conf)
+        client.start()
+    return conf, client
+
+
+def report(application: str) -> Report:
+    """Ask YARN for its report about an application.
+
+    Raises
+    ------
+    SpecError
+        The id is no application's, or YARN does not know it.
+    """
+    _, yarn = connect()
+    number = _id(application)
+    with java.call(application):
+        try:
+            return _report(yarn.getApplicationReport(number))
+        except java.load_class("org.apache.hadoop.yarn.exceptions.ApplicationNotFoundException"):
+            raise SpecError(f"{application}: this cluster has no such application, or has forgotten it") from None
+
+
+def applications() -> list[Report]:
+    """List this user's applications of hdl, the newest first."""
+    _, yarn = connect()
+    types = java.load_class("java.util.HashSet")()
+    types.add(TYPE)
+    with java.call("YARN's list of applications"):
+        own = [_report(each) for each in yarn.getApplications(types) if str(each.getUser()) == launch.user()]
+    return sorted(own, key=lambda report: report.started, reverse=True)
+
+
+def kill(application: str) -> None:
+    """End an application; one that is over stays as it is."""
+    _, yarn = connect()
+    with java.call(f"{application}: killing it"):
+        yarn.killApplication(_id(application))
+    remove(staging(application))
+
+
+def staging(application: str) -> str:
+    """Name the application's folder on HDFS, which its user alone may read."""
+    return f"hdfs:///user/{launch.user()}/.hdl/apps/{application}"
+
+
+def remove(folder: str) -> None:
+    """Remove an application's folder, if it is there."""
+    conf, _ = connect()
+    with java.call(folder):
+        place = java.load_class("org.apache.hadoop.fs.Path")(folder)
+        place.getFileSystem(conf).delete(place, True)
+
+
+def _id(application: str) -> Any:
+    try:
+        return java.load_class(f"{RECORDS}.ApplicationId").fromString(application)
+    except Exception:
+        raise SpecError(f"{application!r}: expected an application's id, like application_1700000000000_0001") from None
+
+
+def _report(answer: Any) -> Report:
+    attempt = answer.getCurrentApplicationAttemptId()
+    url = str(answer.getTrackingUrl() or "")
+    return Report(
+        application=str(answer.getApplicationId()),
+        name=str(answer.getName()),
+        user=str(answer.getUser()),
+        queue=str(answer.getQueue()),
+        state=str(answer.getYarnApplicationState()),
+        final=str(answer.getFinalApplicationStatus()),
+        progress=float(answer.getProgress()),
+        started=answer.getStartTime() / 1000,
+        finished=answer.getFinishTime() / 1000,
+        url="" if url in ("N/A", "null") else url,
+        host=str(answer.getHost() or ""),
+        diagnostics=" ".join(str(answer.getDiagnostics() or "").split()),
+        attempt=int(attempt.getAttemptId()) if attempt is not None else 0,
+    )
+
+
+def _reach_storage(conf: Any) -> None:
+    """Connect to HDFS, and remove the folders of old applications that nobody ever attached to."""
+    place = java.load_class("org.apache.hadoop.fs.Path")
+    with java.call("HDFS"):
+        system, parent = (
+            java.load_class("org.apache.hadoop.fs.FileSystem").get(conf),
+            place(os.path.dirname(staging(TYPE))),
+        )
+        if system.exists(parent):
+            for status in system.listStatus(parent):
+                if time.time() - status.getModificationTime() / 1000 > KEPT_SECONDS:
+                    system.delete(status.getPath(), True)

@@ -1,0 +1,235 @@
+"""Follows an application from afar: YARN's report, the events of its master's page, and at the end its outcome."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from hdl import fs, step
+from hdl.driver import Outcome, Round, Stage, Started, begun
+from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
+from hdl.runners.base import Log, Progress, Replaced
+from hdl.runners.messages import error_from
+from hdl.spec import Spec, parse
+from hdl.table import Table, layers
+from hdl.yarn.client import client
+from hdl.yarn.client.client import Report
+from hdl.yarn.client.logs import log_command, said_by
+from hdl.yarn.settings import OUTCOME, TASK_CONFIG
+
+POLL_SECONDS = 1 / 3
+PAGE_SECONDS = 5.0
+PAGE_BYTES = 64 << 20
+AWAY_SECONDS = 120.0  # that the ResourceManager may be gone while an application is followed
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An event: YARN's state of an application whose master has not begun."""
+
+    state: str
+    text: str
+
+
+def follow(application: str, on_event: Callable[[Any], None] | None = None, deadline: float | None = None) -> Outcome:
+    """Follow an application to its end.
+
+    Parameters
+    ----------
+    application : str
+    on_event : function of an event, optional
+        Called with what `driver.train` tells, and with `Log` and `Waiting`.
+    deadline : float, optional
+        Seconds after which the application is left to itself.
+
+    Raises
+    ------
+    HdlError
+        What ended the training, as it was raised in the application; WorkerError with what its processes said, if it
+        was killed or broke down.
+    DeadlineError
+        The deadline has passed, or YARN does not answer any more.
+    """
+    listener = _Listener(application, on_event or (lambda event: None))
+    until = None if deadline is None else time.monotonic() + deadline
+    seen = 0
+    while True:
+        report = _patient_report(application)
+        if report.state == "RUNNING":
+            seen, events = events_of(report.url, seen)
+            for event in events:
+                listener.tell(event)
+        elif not report.over:
+            listener.wait(Waiting(report.state, waits_for(report.diagnostics)))
+        if report.over:
+            return _outcome(report, listener)
+        if until is not None and time.monotonic() > until:
+            raise DeadlineError(
+                f"{application} runs for longer than {deadline:g} s; `hdl attach {application}` goes on"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+class _Listener:
+    """Hands events on, each round once: a master that came back tells again what the first one told.
+
+    The layers of a stack are told apart: each has versions from 0 on.
+    """
+
+    def __init__(self, application: str, on_event: Callable[[Any], None]):
+        self.application, self.on_event = application, on_event
+        self.started: dict[int, Spec] = {}  # by layer
+        self.last: dict[int, int] = {}  # version, by layer
+        self.layer: int | None = None  # that rounds are of
+        self.waiting: Waiting | None = None
+
+    def wait(self, event: Waiting) -> None:
+        if event != self.waiting:
+            self.waiting = event
+            self.on_event(event)
+
+    def tell(self, event: Any) -> None:
+        if isinstance(event, Started):
+            self.layer = layer = event.spec.layer
+            if self.started.get(layer) == event.spec:
+                return
+            self.started[layer] = event.spec
+            self.last[layer] = max(self.last.get(layer, -1), event.version)
+        elif isinstance(event, Round):
+            if self.layer is None:  # it began before we listened
+                path = task_config_of(self.application)["table"]
+                self.tell(_started(begun(path) or Table(path)))
+            layer = self.layer or 0
+            if event.row["version"] <= self.last.get(layer, -1):
+                return
+            self.last[layer] = event.row["version"]
+        self.on_event(event)
+
+    def rest(self, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+        """Hand on the rows of a table whose training is over, as far as they were not told."""
+        started = _started(table)
+        self.layer = started.spec.layer
+        for row in rows:
+            if self.layer not in self.started:
+                self.tell(started)
+            self.tell(Round(row))
+
+
+def _started(table: Table) -> Started:
+    """Make the event of a training's beginning out of its table."""
+    zero = table.header(0)
+    spec, samples = parse(zero["spec"]), zero["about"]["schema"]["samples"]
+    return Started(spec, samples, step.rounds(spec, samples), 0)
+
+
+def waits_for(diagnostics: str) -> str:
+    """Extract from diagnostics what an application waits for, without the figures of its queue and the time."""
+    return re.sub(r"^\[[^]]*\]\s*", "", diagnostics).split(" Details :")[0].strip()
+
+
+def events_of(url: str, since: int) -> tuple[int, list[Any]]:
+    """Read the events that a master's page has from number `since` on, and the next number to ask for.
+
+    A page that does not answer, because the master is on its way or on its way out, has none.
+    """
+    answer = page(url, f"events.json?since={since}")
+    if not isinstance(answer, dict) or not isinstance(answer.get("next"), int):
+        return since, []
+    return answer["next"], [event for event in map(event_from, answer.get("events") or ()) if event is not None]
+
+
+def page(url: str, name: str) -> Any:
+    """Read a JSON answer of a master's page through YARN's proxy; None while there is none."""
+    if not url.startswith(("http://", "https://")):
+        return None
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with suppress(OSError, ValueError), opener.open(f"{url.rstrip('/')}/{name}", timeout=PAGE_SECONDS) as answer:
+        return json.loads(answer.read(PAGE_BYTES))
+    return None
+
+
+def event_from(fields: Any) -> Any:
+    """Make an event out of its JSON; None for one that this hdl does not know."""
+    if not isinstance(fields, dict):
+        return None
+    types = {"Stage": Stage, "Started": Started, "Progress": Progress, "Replaced": Replaced, "Round": Round, "Log": Log}
+    rest = {name: value for name, value in fields.items() if name != "kind"}
+    try:
+        if fields["kind"] == "Started":
+            rest["spec"] = parse(rest["spec"])
+        elif fields["kind"] == "Replaced":
+            rest["shards"] = tuple(rest["shards"])
+        return types[fields["kind"]](**rest)
+    except (KeyError, TypeError, HdlError):
+        return None
+
+
+def task_config_of(application: str) -> dict[str, Any]:
+    """Read an application's task config: data, table, options, settings.
+
+    Raises
+    ------
+    SpecError
+        Its folder is not there any more.
+    """
+    return _read(application, TASK_CONFIG) or _gone(application)
+
+
+def _read(application: str, name: str) -> dict[str, Any] | None:
+    with suppress(FileNotFoundError), fs.open(fs.join(client.staging(application), name)) as file:
+        return json.loads(file.read())
+    return None
+
+
+def _gone(application: str) -> Any:
+    raise SpecError(f"{application}: its folder {client.staging(application)} is gone; its end was told before")
+
+
+def _patient_report(application: str) -> Report:
+    """Ask YARN for its report; a ResourceManager that restarts is waited for."""
+    until = time.monotonic() + AWAY_SECONDS
+    while True:
+        try:
+            return client.report(application)
+        except DeadlineError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(1.0)
+
+
+def _outcome(report: Report, listener: _Listener) -> Outcome:
+    """Read what became of an application that is over; hand on the rounds that were not told yet."""
+    left = _read(report.application, OUTCOME)
+    if left and "outcome" in left:
+        fields = left["outcome"]
+        table = Table(fields["table"])
+        rows = list(table.read(fields["version"]).rows)
+        for layer in layers(table.path):
+            listener.rest(layer, layer.rows())
+        listener.rest(table, rows)
+        client.remove(client.staging(report.application))
+        return Outcome(**{**fields, "spec": parse(fields["spec"]), "rows": rows})
+    log = f"The full log: {log_command(report.application)}"
+    if left and "error" in left:
+        client.remove(client.staging(report.application))
+        raise _placed(error_from(left["error"], "its master"), report.application)
+    message = f"{report.application} {report.final.lower()} after attempt {report.attempt} of its master"
+    if report.diagnostics:
+        message += f": {report.diagnostics[:1500]}"
+    if report.state != "KILLED" and (said := said_by(report.application)):
+        message += f"\nits processes said:\n{said}"
+    raise WorkerError(f"{message}\n{log}")
+
+
+def _placed(error: HdlError, application: str) -> HdlError:
+    """Add to an error the application that it comes from."""
+    where = f" ({application}; the full log: {log_command(application)})"
+    if isinstance(error, DataError):
+        return DataError(error.message + where, error.path, error.line, error.offset)
+    return type(error)(f"{error}{where}")

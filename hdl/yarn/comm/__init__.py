@@ -1,0 +1,1 @@
+"""Messages, keys and weights between the processes of an application."""

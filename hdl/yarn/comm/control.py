@@ -1,0 +1,298 @@
+"""Small messages between master and workers: JSON objects over ZeroMQ, encrypted and authenticated by CURVE.
+
+Only workers on the server's list get through; what they say carries the name that their key proves, not one they claim.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from typing import Any
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+
+from hdl.errors import HdlError, SpecError, WorkerError
+from hdl.yarn.comm.credentials import MASTER, Credentials, WorkerCredentials
+
+MAX_BYTES = 1 << 20  # of a message
+WORK, BEAT = "work", "beat"  # channels: the server's messages go to the first
+_DOMAIN = b"hdl"
+_HANDSHAKE = 5000  # ms until an unfinished handshake is cut off
+_BEAT, _SILENCE = 2000, 8000  # ms between ZeroMQ's own signs of life, and without one until a connection is given up
+_DRAIN = 0.1  # s beyond its timeout that `receive` may go on dropping messages, before it says that there are none
+_LINGER = 1000  # ms that what is still to be sent has when a socket is closed
+
+
+class MessageError(HdlError, ValueError):
+    """A message that cannot be sent or is not one of ours."""
+
+
+def pack(fields: dict[str, Any]) -> bytes:
+    """Encode a message.
+
+    Raises
+    ------
+    MessageError
+        It is longer than `MAX_BYTES`: large content travels by `hdl.yarn.comm.mailbox`.
+    """
+    message = json.dumps(fields, separators=(",", ":")).encode()
+    if len(message) > MAX_BYTES:
+        raise MessageError(f"a control message of {len(message)} bytes; expected at most {MAX_BYTES}")
+    return message
+
+
+def unpack(message: bytes) -> dict[str, Any]:
+    """Decode a message: the inverse of `pack`.
+
+    Raises
+    ------
+    MessageError
+        They are not a JSON object, or too long.
+    """
+    if len(message) > MAX_BYTES:
+        raise MessageError(f"a control message of {len(message)} bytes; expected at most {MAX_BYTES}")
+    try:
+        fields = json.loads(message)
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, numbers too long, nested too deep
+        raise MessageError("a control message that is not JSON") from None
+    if not isinstance(fields, dict):
+        raise MessageError("a control message that is not a JSON object")
+    return fields
+
+
+class _Gate(ThreadAuthenticator):
+    """ZeroMQ's authenticator, whose no is one for now: a refused worker that is admitted later gets in when it tries
+    again. After a final no (400) ZeroMQ's clients give up for good, and without a word."""
+
+    def _send_zap_reply(self, request_id: bytes, status_code: bytes, *rest: Any) -> None:
+        super()._send_zap_reply(request_id, b"300" if status_code == b"400" else status_code, *rest)
+
+
+class Server:
+    """The master's side: one address for all workers.
+
+    `receive` may run in one thread while others call all else: a lock is held while a message is taken or handed over,
+    never while waiting for one. `close` is called when nobody receives.
+
+    Parameters
+    ----------
+    credentials : Credentials
+    host : str
+        Name or IPv4 address of the interface to bind; workers are given it as it stands.
+
+    Attributes
+    ----------
+    address : str
+        For `Client`.
+    dropped : Counter
+        Messages that were not passed on, by reason: 'refused', 'identity', 'malformed'.
+    """
+
+    def __init__(self, credentials: Credentials, host: str):
+        self._credentials = credentials
+        self._lock = threading.RLock()
+        self._owners: dict[bytes, str] = {}  # admitted workers by public key
+        self._members: dict[str, dict[str, bytes]] = {}  # identities of admitted workers, by channel
+        self.dropped: Counter[str] = Counter()
+        self._context = zmq.Context()
+        self._gate = _Gate(self._context)
+        self._gate.start()
+        self._gate.configure_curve_callback(_DOMAIN.decode(), self)
+        self._socket: Any = self._context.socket(zmq.ROUTER)
+        _tune(self._socket)
+        self._socket.curve_server = True
+        self._socket.curve_publickey, self._socket.curve_secretkey = credentials.curve(MASTER)
+        self._socket.zap_domain = _DOMAIN
+        self._socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without the gate nobody gets in, rather than everybody
+        self._socket.router_mandatory = True  # a message to nobody is an error, not lost in silence
+        self._socket.router_handover = True  # who comes back takes its old place at once
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        try:
+            # ZeroMQ binds numbers only.
+            self._socket.bind(f"tcp://{socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0]}:*")
+        except (OSError, zmq.ZMQError) as error:
+            self.close()
+            raise WorkerError(f"cannot listen on {host}: {error}") from None
+        port = self._socket.last_endpoint.decode().rpartition(":")[2]  # type: ignore[union-attr]
+        self.address = f"tcp://{host}:{port}"
+        self._poll = select.poll()
+        self._poll.register(self._socket.fd, select.POLLIN)  # type: ignore[arg-type]
+        self._poll.register(self._wake, select.POLLIN)
+
+    def admit(self, name: str) -> None:
+        """Let a worker in, when it comes."""
+        public = self._credentials.curve(name)[0]
+        with self._lock:
+            self._members[name] = {channel: self._credentials.identity(name, channel) for channel in (WORK, BEAT)}
+            self._owners[public] = name
+
+    def refuse(self, name: str) -> None:
+        """Shut a worker out: from now on nothing is taken from it or sent to it, connected as it may be."""
+        with self._lock:
+            self._members.pop(name, None)
+            self._owners = {public: owner for public, owner in self._owners.items() if owner != name}
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Tell the authenticator, in its thread, whether the owner of a public key may connect."""
+        return key in self._owners
+
+    def receive(self, timeout: float) -> tuple[str, dict[str, Any]] | None:
+        """Wait for an admitted worker's next message: name and fields; None if none comes within `timeout` seconds."""
+        end = time.monotonic() + timeout
+        while True:
+            with self._lock:
+                frames = _take(self._socket)
+                message = self._opened(frames) if frames else None
+            if message:
+                return message
+            left = end - time.monotonic()
+            if not frames:
+                if left <= 0:
+                    return None
+                self._poll.poll(left * 1000)
+                with suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
+            elif left < -_DRAIN:
+                return None
+
+    def send(self, name: str, fields: dict[str, Any]) -> bool:
+        """Hand a message over and returns at once; False if the worker is not there or takes no more."""
+        message = pack(fields)
+        with self._lock:
+            if name not in self._members:
+                return False
+            try:
+                self._socket.send_multipart([self._members[name][WORK], message], zmq.NOBLOCK)
+                sent = True
+            except zmq.ZMQError:  # not connected, or its queue is full
+                sent = False
+            # Sending also sees to what has arrived, and then the receiver's poll would not hear of it.
+            if self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+                os.eventfd_write(self._wake, 1)
+        return sent
+
+    def close(self) -> None:
+        """End within about a second; what was handed over before is sent in that time where a worker is there."""
+        with self._lock:
+            if self._wake < 0:
+                return
+            self._socket.close(_LINGER)
+            self._gate.stop()
+            os.close(self._wake)
+            self._wake = -1
+        self._context.term()
+
+    def _opened(self, frames: list[zmq.Frame]) -> tuple[str, dict[str, Any]] | None:
+        """Open a message: its sender and fields, if it may be passed on."""
+        try:
+            owner = self._owners.get(str(frames[-1].get("User-Id")).encode())
+            if owner is None:
+                raise MessageError("refused")
+            if frames[0].bytes not in self._members[owner].values():
+                raise MessageError("identity")
+            if len(frames) != 2:
+                raise MessageError("malformed")
+            return owner, unpack(frames[1].bytes)
+        except zmq.ZMQError:  # no name: nobody's
+            self.dropped["refused"] += 1
+        except MessageError as error:
+            reason = str(error)
+            self.dropped[reason if reason in ("refused", "identity") else "malformed"] += 1
+        return None
+
+
+class Client:
+    """A worker's side. Used by one thread: a second one has a client of its own, on another channel.
+
+    It connects by itself, again and again. What is sent before waits; what a lost connection had taken is gone.
+
+    Parameters
+    ----------
+    credentials : WorkerCredentials
+    address : str
+        The server's.
+    channel : {'work', 'beat'}
+        The server's messages go to 'work'.
+    """
+
+    def __init__(self, credentials: WorkerCredentials, address: str, channel: str = WORK):
+        if channel not in (WORK, BEAT):
+            raise SpecError(f"channel: expected {WORK!r} or {BEAT!r} (given {channel!r})")
+        self._credentials, self._channel = credentials, channel
+        self._context = zmq.Context()
+        self._socket: Any = None
+        self.connect(address)
+
+    def connect(self, address: str) -> None:
+        """Turn to another server of the same application; what the old one has not taken is dropped.
+
+        `fileno` changes.
+        """
+        if self._socket:
+            self._socket.close(0)
+        self._socket = self._context.socket(zmq.DEALER)
+        _tune(self._socket)
+        self._socket.curve_serverkey = self._credentials.master
+        self._socket.curve_publickey, self._socket.curve_secretkey = self._credentials.public, self._credentials.secret
+        self._socket.routing_id = self._credentials.identity(self._channel)
+        self._socket.reconnect_ivl, self._socket.reconnect_ivl_max = 50, 1000
+        try:
+            self._socket.connect(address)
+        except zmq.ZMQError as error:
+            raise WorkerError(f"cannot connect to {address}: {error}") from None
+
+    def send(self, fields: dict[str, Any]) -> bool:
+        """Hand a message over and returns at once; False if a thousand wait already."""
+        try:
+            self._socket.send(pack(fields), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def receive(self, timeout: float) -> dict[str, Any] | None:
+        """Wait for the server's next message; None if there is none within `timeout` seconds."""
+        end = time.monotonic() + timeout
+        while True:
+            frames = _take(self._socket)
+            if frames and len(frames) == 1:
+                with suppress(MessageError):
+                    return unpack(frames[0].bytes)
+            left = end - time.monotonic()
+            if frames is None and (left <= 0 or not self._socket.poll(left * 1000)):
+                return None
+
+    def fileno(self) -> int:
+        """Return a descriptor for a selector.
+
+        It tells of a change only: call ``receive(0)`` until it gives None before each wait.
+        """
+        return self._socket.fd
+
+    def close(self) -> None:
+        """End within about a second; what was sent before goes out in that time if the server is there."""
+        if self._socket:
+            self._socket.close(_LINGER)
+            self._socket = None
+            self._context.term()
+
+
+def _tune(socket: zmq.Socket) -> None:
+    socket.linger = 0  # a close in order says how long it may take
+    socket.maxmsgsize = MAX_BYTES + 256  # as it travels, encrypted
+    socket.handshake_ivl = _HANDSHAKE
+    socket.heartbeat_ivl, socket.heartbeat_timeout = _BEAT, _SILENCE
+
+
+def _take(socket: zmq.Socket) -> list[zmq.Frame] | None:
+    """Take a whole message if one is there."""
+    try:
+        return socket.recv_multipart(zmq.NOBLOCK, copy=False)
+    except zmq.Again:
+        return None

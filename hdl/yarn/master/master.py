@@ -1,0 +1,235 @@
+"""The application's master in the first container, the driver's home.
+
+The application's folder on HDFS holds `order.json` (the job, see `settings`), `master-NNNN.json` (the address of an
+attempt's master) and at the end `outcome.json`. A second attempt takes over the containers that the
+first one left, and goes on from the table's last version.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from hdl import driver, fs, wire
+from hdl.driver import Outcome
+from hdl.errors import HdlError
+from hdl.models import stack
+from hdl.runners.base import Job, Replaced
+from hdl.runners.messages import error_message
+from hdl.yarn.comm.control import Server
+from hdl.yarn.comm.credentials import Credentials
+from hdl.yarn.dashboard.page import Page
+from hdl.yarn.dashboard.state import State
+from hdl.yarn.master.runner import MasterRunner, WeightsLost
+from hdl.yarn.master.worker_group import WorkerGroup
+from hdl.yarn.process import run_and_exit
+from hdl.yarn.resource_manager.containers import Containers
+from hdl.yarn.resource_manager.resources import Resources
+from hdl.yarn.settings import MASTER_ADDRESS, OUTCOME, TASK_CONFIG, Settings, from_task_config
+
+RESTARTS = 5  # from the last version, after the weights of a round were lost with all workers
+
+
+class Watcher:
+    """Hears of events and messages, and has an address where people find them; this one does neither."""
+
+    port, url = 0, ""
+
+    def hear(self, event: Any) -> None:
+        """Take in an event of the driver or the worker group."""
+
+    def message(self, text: str) -> None:
+        """Take in something for people."""
+
+    def workers(self, status: list[dict[str, Any]]) -> None:
+        """Take in how the workers are: see `Membership.status`."""
+
+    def close(self) -> None:
+        """Take note that nothing more comes."""
+
+
+class Live(Watcher):
+    """The live page, which YARN's proxy shows as the application's."""
+
+    def __init__(self, application: str, job: Job, settings: Settings, host: str, proxies: Sequence[str]):
+        facts = {"data": job.data, "table": job.table, "workers": settings.workers, "memory": f"{settings.memory} MiB"}
+        self.state = State(application, facts)
+        self.page = Page(self.state, host, proxies)
+        self.page.start()
+        self.port, self.url = self.page.port, f"http://{host}:{self.page.port}/"
+
+    def hear(self, event: Any) -> None:
+        if isinstance(event, driver.Started):
+            spec = event.spec
+            self.state.know({
+                "net": f"{f'layer {spec.layer}: ' if spec.layer else ''}{'-'.join(map(str, spec.net or ()))}",
+                "samples": f"{event.samples:,}", "shards": spec.shards,
+                "mode": spec.sync.mode, "optimizer": spec.optimizer.name,
+            })  # fmt: skip
+        self.state.hear(event)
+
+    def message(self, text: str) -> None:
+        print(f"hdl master: {text}", file=sys.stderr)
+        self.state.message(text)
+
+    def workers(self, status: list[dict[str, Any]]) -> None:
+        self.state.workers(status)
+
+    def close(self) -> None:
+        self.page.close()
+
+
+def lead(
+    job: Job,
+    settings: Settings,
+    staging: str,
+    resources: Resources,
+    credentials: Credentials,
+    host: str,
+    attempt: int = 1,
+    watcher: Watcher | None = None,
+) -> Outcome:
+    """Train with containers of `resources`, from registering to the end of the application.
+
+    Parameters
+    ----------
+    job : Job
+    settings : Settings
+    staging : str
+        The application's folder.
+    resources : Resources
+    credentials : Credentials
+    host : str
+        This node's address, to listen on.
+    attempt : int
+        Of YARN's attempts at this application, from 1.
+    watcher : Watcher, optional
+
+    Raises
+    ------
+    HdlError
+        As `driver.train`, or the workers cannot be had. YARN has been told.
+    """
+    watcher = watcher or Watcher()
+    server = Server(credentials, host)
+    try:
+        left = resources.register(host, watcher.port, watcher.url)
+        fs.publish(fs.join(staging, MASTER_ADDRESS.format(attempt)), json.dumps({"control": server.address}).encode())
+        containers = Containers(resources, server, credentials, settings.relax_seconds, left)
+        group = WorkerGroup(settings, credentials, server, containers, attempt, watcher.message)
+        try:
+            outcome = _train(job, settings, group, attempt, watcher)
+        finally:
+            group.end()
+        _publish_outcome(staging, {"outcome": {**asdict(replace(outcome, rows=[])), "spec": outcome.spec.to_json()}})
+        resources.unregister(True, f"{outcome.table}: version {outcome.version}")
+        return outcome
+    except Exception as error:
+        fields = wire.unpack(error_message(error))[1]
+        _publish_outcome(staging, {"error": fields})
+        resources.unregister(False, str(error)[:2000])
+        raise
+    finally:
+        server.close()
+        resources.close()
+        watcher.close()
+
+
+def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watcher: Watcher) -> Outcome:
+    """Run the driver; begun again from the last version when all workers were lost at once."""
+    every = settings.publish_every or (1 if job.spec and job.spec.validation else 0)
+    job = replace(job, publish_every=every)
+
+    layers = len(stack.hidden(job.spec)) - 1 if job.spec and job.spec.model in stack.STACKS else 0
+    ended = 0  # layers that have been learned
+
+    def hear(event: Any) -> None:
+        nonlocal ended
+        if isinstance(event, driver.Round):
+            group.faults.at("merging")
+            share = min(1.0, event.row["round"] / max(1, group.rounds))
+            group.containers.progress = max(group.containers.progress, (ended + share) / (max(layers, ended) + 1))
+            watcher.workers(group.status(runner.timings(), event.row.get("async")))
+        elif isinstance(event, driver.Started):
+            group.rounds, ended = event.rounds, event.spec.layer - 1 if event.spec.layer else layers
+            if attempt > 1:
+                kept = sum(member.incarnation.inherited for member in group.members)
+                watcher.message(
+                    f"attempt {attempt} of the master goes on from version {event.version} with {kept} of "
+                    f"{len(group.members)} workers that were there"
+                )
+        elif isinstance(event, Replaced):
+            watcher.workers(group.status(runner.timings()))
+        watcher.hear(event)
+
+    for again in range(RESTARTS):
+        # The first attempt, or the first try, may have begun the table: it was not there when the job was submitted.
+        resume = job.resume or ((attempt > 1 or again > 0) and driver.begun(job.table) is not None)
+        runner = MasterRunner(group)
+        try:
+            return driver.train(replace(job, resume=resume), runner, hear)
+        except WeightsLost as error:
+            if again == RESTARTS - 1:
+                raise
+            last = driver.begun(job.table)
+            where = f"version {last.latest()} in {last.path}" if last else "the beginning"
+            watcher.message(f"{error}; going on from {where}")
+    raise AssertionError
+
+
+def _publish_outcome(staging: str, outcome: dict[str, Any]) -> None:
+    """Write the outcome where the client looks for it; an earlier attempt may have been quicker."""
+    try:
+        fs.publish(fs.join(staging, OUTCOME), json.dumps(outcome).encode())
+    except (OSError, HdlError) as error:
+        print(f"hdl master: the outcome could not be written: {error}", file=sys.stderr)
+
+
+def read_task_config(staging: str) -> tuple[Job, Settings]:
+    """Read the job of this application, and its settings."""
+    with fs.open(fs.join(staging, TASK_CONFIG)) as file:
+        return from_task_config(json.loads(file.read()))
+
+
+def named(container: str) -> tuple[str, int]:
+    """Read the application and the attempt from a container's id.
+
+    Examples
+    --------
+    >>> named("container_e17_1700000000000_0003_02_000001")
+    ('application_1700000000000_0003', 2)
+    """
+    parts = re.fullmatch(r"container_(?:e\d+_)?(\d+_\d+)_(\d+)_\d+", container)
+    if not parts:
+        raise HdlError(f"CONTAINER_ID={container!r}: not a container's id")
+    return f"application_{parts[1]}", int(parts[2])
+
+
+def main() -> None:
+    """Run the master: `python -m hdl.yarn.master STAGING`, in a container; ends the process."""
+    faulthandler.enable()
+    run_and_exit("master", lambda: _run(sys.argv[1]))
+
+
+def _run(staging: str) -> None:
+    """Train what the application's folder says, in this container of YARN."""
+    from hdl.yarn.resource_manager import java
+    from hdl.yarn.resource_manager.hadoop import Clients, Hadoop
+
+    clients = Clients()  # with the JVM, before HDFS is looked at, which would start one of its own
+    application, attempt = named(os.environ["CONTAINER_ID"])
+    credentials = Credentials.from_container()
+    job, settings = read_task_config(staging)
+    resources, host = Hadoop(settings, staging, clients=clients), os.environ["NM_HOST"]
+    watcher = Live(application, job, settings, host, java.proxies())
+    lead(job, settings, staging, resources, credentials, host, attempt, watcher)
+
+
+if __name__ == "__main__":
+    main()

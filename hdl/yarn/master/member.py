@@ -1,0 +1,163 @@
+"""A member of the worker group: a place with its shards, and the incarnation that fills it."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+
+from hdl.yarn.protocol import Answer, Beat, Done, Hello, MemberState
+from hdl.yarn.resource_manager.resources import Container
+
+
+@dataclass
+class Incarnation:
+    """One worker in a member's place, from the request for its container to its loss; replaced whole.
+
+    Attributes
+    ----------
+    number : int
+        How many incarnations the place had before.
+    state : MemberState
+        Changed by the methods of `Member` alone.
+    container : Container or None
+        None: asked for.
+    inherited : bool
+        An earlier master launched it.
+    address : (str, int)
+        Of its mailbox.
+    platform, gpu, code : str
+        The best kind of core of its processor; why it has no GPU, where one may be asked for; code of the kernels that
+        its GPU runs.
+    watch : ssl.SSLSocket or None
+        By which it sees that the master is gone, or that it was evicted.
+    seen : float
+        When it was last heard, in seconds of `time.monotonic`.
+    memory : int
+        Bytes that it used when last heard.
+    moves : int
+        Last count of its work's progress.
+    weights_round : int
+        The last round whose weights it has; -1: none.
+    """
+
+    number: int = 0
+    state: MemberState = MemberState.REQUESTED
+    container: Container | None = None
+    inherited: bool = False
+    address: tuple[str, int] = ("", 0)
+    platform: str = ""
+    gpu: str = ""
+    code: str = ""
+    watch: ssl.SSLSocket | None = None
+    seen: float = 0.0
+    memory: int = 0
+    moves: int = -1
+    weights_round: int = -1
+
+
+@dataclass
+class Member:
+    """One place in the group.
+
+    Attributes
+    ----------
+    rank : int
+    shards : list of int
+    hosts : list of str
+        Beside whose blocks its container should be, the best first.
+    incarnation : Incarnation
+        The worker that fills the place.
+    position : (int, float)
+        Shard that is being worked on, and the share of it that is done.
+    answer : Answer or None
+        To the present command.
+    """
+
+    rank: int
+    shards: list[int]
+    hosts: list[str]
+    incarnation: Incarnation = field(default_factory=Incarnation)
+    position: tuple[int, float] = (-1, 0.0)
+    answer: Answer | None = None
+
+    @property
+    def name(self) -> str:
+        """Id of the container; empty: there is none."""
+        return self.incarnation.container.id if self.incarnation.container else ""
+
+    @property
+    def host(self) -> str:
+        """Host of the container; empty: there is none."""
+        return self.incarnation.container.host if self.incarnation.container else ""
+
+    @property
+    def offer(self) -> dict[str, str]:
+        """Kinds of core that it has, as `hdl.runners.platform` compares them."""
+        now = self.incarnation
+        return {"isa": now.platform, "gpu": now.gpu, "code": now.code}
+
+    @property
+    def status(self) -> str:
+        """The state in a word for people."""
+        return MemberState.READY.value if self.incarnation.state.here else self.incarnation.state.value
+
+    @property
+    def done(self) -> Done:
+        """The answer to a command that the worker has done."""
+        assert isinstance(self.answer, Done)
+        return self.answer
+
+    @property
+    def shards_done(self) -> float:
+        """Shards of the present command that are done."""
+        shard, share = self.position
+        if self.answer:
+            return len(self.shards)
+        return self.shards.index(shard) + share if shard in self.shards else 0.0
+
+    def answered(self, command_id: int) -> bool:
+        """Whether it has answered this command."""
+        return self.answer is not None and self.answer.command_id == command_id
+
+    # --- the life of an incarnation -----------------------------------------------------------------------------------
+
+    def launched(self, container: Container, now: float, inherited: bool = False) -> None:
+        """Its container is there: STARTING."""
+        mine = self.incarnation
+        mine.state, mine.container, mine.inherited, mine.seen = MemberState.STARTING, container, inherited, now
+
+    def joined(self, hello: Hello) -> None:
+        """The worker has said hello: JOINED."""
+        mine = self.incarnation
+        mine.state, mine.address, mine.platform = MemberState.JOINED, hello.address, hello.platform
+
+    def prepared(self) -> None:
+        """It has been given all that rounds share: READY."""
+        self.incarnation.state = MemberState.READY
+
+    def outdated(self) -> None:
+        """There is more that rounds share: back to JOINED."""
+        if self.incarnation.state is MemberState.READY:
+            self.incarnation.state = MemberState.JOINED
+
+    def lost(self) -> Incarnation:
+        """The incarnation is LOST, and another one REQUESTED; returns the lost one."""
+        old = self.incarnation
+        old.state = MemberState.LOST
+        self.incarnation = Incarnation(old.number + 1)
+        return old
+
+    # --- what it says -------------------------------------------------------------------------------------------------
+
+    def beaten(self, beat: Beat) -> bool:
+        """Take in a sign of life; whether its work has got on since the last one."""
+        self.position, self.incarnation.memory = (beat.shard, beat.share), beat.rss
+        before, self.incarnation.moves = self.incarnation.moves, beat.moves
+        return beat.moves != before
+
+    def answers(self, answer: Answer) -> None:
+        """Take in the answer to a command."""
+        self.answer = answer
+        if isinstance(answer, Done):
+            self.incarnation.gpu = self.incarnation.gpu if answer.gpu is None else answer.gpu
+            self.incarnation.code = self.incarnation.code if answer.code is None else answer.code

@@ -1,0 +1,235 @@
+"""Keeps a worker group's members: asked for, admitted, heard, watched for silence, evicted and replaced.
+
+A worker that is no member, or speaks for an earlier generation, is not heard.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from hdl.errors import HdlError, WorkerError
+from hdl.runners.base import Notify, Progress, Replaced
+from hdl.yarn.comm import mailbox, tls
+from hdl.yarn.comm.control import Server
+from hdl.yarn.master.member import Incarnation, Member
+from hdl.yarn.protocol import Answer, AsyncReport, Beat, Hello, MemoryUse, ProtocolError, read_report
+from hdl.yarn.resource_manager.containers import Containers
+from hdl.yarn.resource_manager.resources import Ended
+from hdl.yarn.settings import Settings
+
+BULK_SECONDS = 60.0
+EVICT_SECONDS = 1.0  # that saying so may hold up the others
+
+Heard = tuple[Member, Answer | AsyncReport]
+
+
+class Lost(Exception):
+    """Members are gone, or a connection between two of them."""
+
+    def __init__(self, members: Sequence[Member], reason: str):
+        super().__init__(reason)
+        self.members, self.reason = list(members), reason
+
+
+class Membership:
+    """The members of a worker group, and what becomes of them.
+
+    Parameters
+    ----------
+    settings : Settings
+    context : ssl.SSLContext
+        For connections to workers.
+    server : Server
+    containers : Containers
+    message : function of str
+        For people: what has happened.
+
+    Attributes
+    ----------
+    generation : int
+        Of the group: a worker that speaks for another one is not heard.
+    stage : str
+        Of the present command, for Progress events; empty: it shows none.
+    """
+
+    def __init__(
+        self, settings: Settings, context: ssl.SSLContext, server: Server, containers: Containers,
+        message: Callable[[str], Any],
+    ):  # fmt: skip
+        self.settings, self.context, self.server = settings, context, server
+        self.containers, self.message = containers, message
+        self.generation, self.stage = 0, ""
+        self.members: list[Member] = []
+        self.notify: Notify = lambda event: None
+        self.failures: Counter[int] = Counter()  # by rank
+        self.killed_for_memory: dict[int, int] = {}  # bytes used when last seen, by rank
+        self._listened = self.moved = time.monotonic()
+
+    def begin(self, shards: Sequence[Sequence[int]], hosts: Sequence[Sequence[str]], notify: Notify) -> None:
+        """Ask for a container for each worker. Containers that an earlier master left keep their places."""
+        self.notify = notify
+        self.members = [
+            Member(rank, list(own), list(near)) for rank, (own, near) in enumerate(zip(shards, hosts, strict=True))
+        ]
+        left = {container.number: container for container in self.containers.left}
+        for member in self.members:
+            if member.rank in left:
+                member.launched(left[member.rank], time.monotonic(), inherited=True)
+            else:
+                self.containers.ask(member.rank, member.hosts)
+        for container in self.containers.left:  # one that was being replaced when the master died
+            if container.id not in {member.name for member in self.members}:
+                self.server.refuse(container.id)
+                self.containers.stop(container.id)
+
+    # --- listening ----------------------------------------------------------------------------------------------------
+
+    def hear(self, seconds: float) -> Heard | None:
+        """Take in what comes next from workers or YARN; an answer to a command is returned, and a report of `async`.
+
+        Raises
+        ------
+        Lost
+        """
+        while (event := self.containers.event()) is not None:
+            if isinstance(event, Ended):
+                self._container_ended(event)
+            else:
+                self.members[event.number].launched(event, time.monotonic())
+        idle = time.monotonic() - self._listened
+        if idle > 1:  # the master itself was busy: what has been said meanwhile still waits to be heard
+            self.moved += idle
+            for member in self.members:
+                member.incarnation.seen += idle
+        received = self.server.receive(seconds)
+        self._listened = time.monotonic()
+        heard = None
+        if received:
+            name, fields = received
+            sender = next((one for one in self.members if one.name == name), None)
+            if sender is not None:
+                sender.incarnation.seen = time.monotonic()
+                heard = self._take_in(sender, fields)
+        self._watch_silence()
+        return heard
+
+    def _take_in(self, member: Member, fields: dict[str, Any]) -> Heard | None:
+        try:
+            report = read_report(fields)
+        except ProtocolError as error:
+            raise WorkerError(f"worker {member.rank} on {member.host}: {error}") from None
+        match report:
+            case Hello():
+                member.joined(report)
+                with suppress(HdlError, OSError):
+                    member.incarnation.watch = tls.connect(
+                        self.context, report.address, {"purpose": "watch"}, BULK_SECONDS
+                    )
+            case Beat():
+                if member.beaten(report):
+                    self.moved = time.monotonic()
+                if self.stage and report.shard in member.shards:
+                    done = sum(one.shards_done for one in self.members)
+                    self.notify(Progress(self.stage, done, sum(len(one.shards) for one in self.members)))
+            case MemoryUse():
+                used, limit = report.rss >> 20, report.limit >> 20
+                self.message(f"worker {member.rank} uses {used} MiB of its {limit}: --worker-memory {used * 3 // 2}m")
+            case AsyncReport() if report.generation == self.generation:
+                return member, report
+            case Answer() if report.generation == self.generation:
+                member.answers(report)
+                return member, report
+        return None
+
+    def _watch_silence(self) -> None:
+        now = time.monotonic()
+        for member in self.members:
+            if member.incarnation.state.here and now - member.incarnation.seen > self.settings.silence_seconds:
+                why = f"no sign of life for {self.settings.silence_seconds:g} s"
+                raise Lost([member], f"worker {member.rank} on {member.host}: {why}")
+
+    def _container_ended(self, event: Ended) -> None:
+        member = next((one for one in self.members if one.name == event.id), None)
+        if member is None:  # one that was evicted before
+            return
+        where = f"worker {member.rank} on {member.host} (shards {member.shards})"
+        if event.kind == "memory":
+            used = member.incarnation.memory or self.killed_for_memory.get(member.rank, 0)
+            if member.rank in self.killed_for_memory:
+                raise WorkerError(
+                    f"{where} was killed for its memory twice, with {self.settings.memory} MiB: {event.reason}; "
+                    f"it used {used >> 20} MiB when last seen. --worker-memory asks for more"
+                )
+            self.killed_for_memory[member.rank] = used
+        if event.kind == "exited":
+            self.failures[member.rank] += 1
+            if self.failures[member.rank] >= self.settings.failures:
+                raise WorkerError(f"{where} failed {self.settings.failures} times, the last one: {event.reason}")
+        raise Lost([member], f"{where}: {event.reason}")
+
+    def status(
+        self, timings: Sequence[dict[str, Any]] = (), progress: dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Describe each member for the dashboard: worker, container, host, shards, state, seconds, staleness, log.
+
+        Parameters
+        ----------
+        timings : list of dict
+            Of the last round: see `Runner.timings`.
+        progress : dict, optional
+            A row's `async`: rounds of each worker.
+        """
+        seconds = {one["worker"]: one["seconds"] for one in timings}
+        rounds = progress["rounds"] if progress else []
+        return [
+            {
+                "worker": member.rank,
+                "container": member.name,
+                "host": member.host,
+                "shards": member.shards,
+                "state": member.status,
+                "seconds": seconds.get(member.rank),
+                "staleness": max(rounds) - rounds[member.rank] if rounds else None,
+                "log": member.incarnation.container.log if member.incarnation.container else "",
+            }
+            for member in self.members
+        ]
+
+    # --- losses -------------------------------------------------------------------------------------------------------
+
+    def evict(self, lost: Lost) -> None:
+        """Shut the lost members out, and ask for containers in their places."""
+        self.message(lost.reason)
+        for member in lost.members:
+            if member.name:
+                self.server.refuse(member.name)
+                self.containers.stop(member.name)
+            self.notify(Replaced(member.rank, tuple(member.shards), lost.reason))
+            _say_evicted(member.lost())
+            self.containers.ask(member.rank, member.hosts)
+
+    def _missing(self, members: Sequence[Member]) -> str:
+        ranks = ", ".join(str(member.rank) for member in members)
+        silent = [member.name for member in members if member.name]
+        started = f"; started but silent: {', '.join(silent)}" if silent else ""
+        wants = f"{self.settings.memory} MiB, {self.settings.vcores} vcores"
+        gpus = f", {self.settings.gpus} GPUs" if self.settings.gpus else ""
+        free = self.containers.available or "nothing known"
+        return (
+            f"workers {ranks} of {len(self.members)} have not come within {self.settings.gather_seconds:g} s: "
+            f"each asks for {wants}{gpus}; the cluster could still give {free}{started}"
+        )
+
+
+def _say_evicted(incarnation: Incarnation) -> None:
+    """Tell a worker, should it only have slept, to end when it wakes: its node may not see to that."""
+    if incarnation.watch:
+        with suppress(OSError):
+            incarnation.watch.settimeout(EVICT_SECONDS)
+            incarnation.watch.sendall(mailbox.EVICTED)
+            incarnation.watch.close()

@@ -1,0 +1,300 @@
+"""Runs rounds from inside of the application's master: rounds that the workers merge among themselves.
+
+A round's weights stay with the workers, all of which have all of them; the master reads them only when a version is
+published. Only a line search over all data (`gradient` with gd, cg or lbfgs) lives in the master, which keeps its
+history (Dean et al. 2012, "Large Scale Distributed Deep Networks", Sandblaster): it gives each worker a slice of the
+trial, which they share, and takes from each its slice of the gradient.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from hdl import fs, optim, step, sync, wire
+from hdl.data import FileSplit, Summary
+from hdl.errors import WorkerError
+from hdl.runners import platform
+from hdl.runners.base import Job, Notify, Plan, RoundRunner
+from hdl.runners.messages import plan_message
+from hdl.spec import Spec
+from hdl.wire import Update, Weights
+from hdl.yarn.comm.allreduce import slices
+from hdl.yarn.comm.mailbox import decode_as
+from hdl.yarn.master.member import Member
+from hdl.yarn.master.membership import Lost
+from hdl.yarn.master.periodic_merge import PeriodicMerge
+from hdl.yarn.master.worker_group import WorkerGroup
+from hdl.yarn.protocol import UPDATE_SLICE, Header, Open, Prepare, RunRound, Summarise, summary_name, weights_name
+
+STRAGGLE_ROUNDS, STRAGGLE_SECONDS = 2, 2.0  # how often and by how much a worker is late before it is replaced
+KEPT = 4  # weights for the table that the workers hold, whatever rounds pass meanwhile
+DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
+
+
+class WeightsLost(WorkerError):
+    """No worker has the round's weights any more: training goes on from the table's last version."""
+
+
+class RemoteWeights(Weights):
+    """Weights that the workers have; they are fetched when they are first read.
+
+    Parameters
+    ----------
+    round : int
+    fetch : function
+        Fetches the weights.
+    """
+
+    _fetch: Callable[[], Weights]
+    _lock: threading.Lock
+    _here: Weights | None
+
+    def __init__(self, round: int, fetch: Callable[[], Weights]):
+        object.__setattr__(self, "round", round)
+        object.__setattr__(self, "_fetch", fetch)
+        object.__setattr__(self, "_lock", threading.Lock())
+        object.__setattr__(self, "_here", None)
+
+    def here(self) -> Weights:
+        """Return the weights themselves, fetched once."""
+        with self._lock:
+            weights = self._here
+            if weights is None:
+                weights = self._fetch()
+                object.__setattr__(self, "_here", weights)
+            return weights
+
+    @property
+    def w(self) -> Any:  # type: ignore[override]
+        return self.here().w
+
+    @property
+    def state(self) -> Any:  # type: ignore[override]
+        return self.here().state
+
+
+class MasterRunner(RoundRunner):
+    """Carries rounds out with a worker group.
+
+    Parameters
+    ----------
+    group : WorkerGroup
+        The caller's, who ends it.
+    """
+
+    name = "yarn"
+    asynchronous = True
+
+    def __init__(self, group: WorkerGroup):
+        self.group, self.settings = group, group.settings
+        self.device = self.settings.device
+        self._keep: deque[int] = deque(maxlen=KEPT)  # rounds whose weights are being published, or were last
+        self._periodic_merge: PeriodicMerge | None = None
+        self._slow: tuple[int, int] = -1, 0  # the slowest worker, and in how many rounds it has been too slow
+        self._timings: list[dict[str, Any]] = []
+        self._phases: dict[str, float] = {}
+
+    def open(self, job: Job, cuts: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
+        """Ask for the containers, beside the blocks of their shards."""
+        self.workers = count = min(self.settings.workers, len(cuts))
+        # Neighbours in number are siblings in the tree, so each worker joins most of its updates.
+        shards = [range(rank * len(cuts) // count, (rank + 1) * len(cuts) // count) for rank in range(count)]
+        memory = self.settings.memory << 20
+
+        def opening(member: Member) -> list[wire.Buffer]:
+            fields = {
+                "path": job.data,
+                "options": job.options.model_dump(mode="json"),
+                "cuts": [[shard, cuts[shard]] for shard in member.shards],
+                "threads": self.settings.threads or self.settings.vcores,
+                "device": self.device,
+                "memory": int(memory * DATA_SHARE),
+                "limit": memory,
+            }
+            return wire.parts("open", fields)
+
+        self.group.share(Open, opening)
+        if not self.group.members:
+            hosts = [_hosts([split for shard in own for split in cuts[shard]]) for own in shards]
+            self.group.begin(shards, hosts, notify)
+
+    def platform(self) -> str:
+        offers = [(f"worker {member.rank} ({member.host})", member.offer) for member in self.group.members]
+        return platform.negotiate(offers, self.device, self.group.message)
+
+    def summarise(self) -> Summary:
+        def collect() -> list[Summary]:
+            return [
+                decode_as(Summary, self.group.pull(member, summary_name(shard)))
+                for member in self.group.members
+                for shard in member.shards
+            ]
+
+        summaries = self.group.do(lambda member, header: Summarise(*header), collect=collect, stage="summarise")
+        return sync.tree_reduce(summaries, lambda a, b: a.join(b))
+
+    def prepare(self, plan: Plan) -> None:
+        self._plan, self._periodic_merge = plan, None
+        self._keep.clear()
+        content: list[wire.Buffer] = [plan_message(plan)]
+        self.group.share(Prepare, lambda member: content)
+        for member in self.group.members:
+            member.incarnation.weights_round = -1
+
+    def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
+        """Do a round of a line search, whose updates come to the master."""
+        state = weights.state
+        vectors = {"trial": weights.w if evaluate_only else optim.trial(state)}
+        if self._plan.spec.validation:
+            vectors["w"] = weights.w
+        spans = slices(weights.w.size, len(self.group.members))
+
+        def command(member: Member, header: Header) -> RunRound:
+            return RunRound(*header, weights.round, evaluate_only, central=True, given="slice", keep=[])
+
+        def payload(member: Member) -> tuple[str, list[wire.Buffer]]:
+            lo, hi = spans[member.rank]
+            content = {name: vector[lo:hi] for name, vector in vectors.items()}
+            return weights_name(weights.round), wire.parts("slice", {"rank": member.rank}, content)
+
+        def collect() -> list[Update]:
+            return [decode_as(Update, self.group.pull(member, UPDATE_SLICE)) for member in self.group.members]
+
+        self.group.faults.round = weights.round
+        slices_of_update = self.group.do(command, payload, collect, "round")
+        self._note_seconds()
+        return [sync.concatenate_updates(slices_of_update)]
+
+    def advance(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
+        """Do a round that the workers merge; they, and not the master, have its weights."""
+        if spec.sync.mode == "async" and not evaluate_only:
+            return self._merge_period(spec, weights)
+        if spec.sync.mode == "gradient" and spec.optimizer.line_search:
+            return super().advance(spec, weights, evaluate_only)
+        self.group.faults.round = number = weights.round
+
+        def has_weights(member: Member) -> bool:
+            return member.incarnation.weights_round in (number, number + 1)
+
+        def command(member: Member, header: Header) -> RunRound:
+            given: Literal["", "whole"] = "" if has_weights(member) else "whole"
+            return RunRound(*header, number, evaluate_only, central=False, given=given, keep=sorted(self._keep))
+
+        def payload(member: Member) -> tuple[str, list[wire.Buffer]] | None:
+            return None if has_weights(member) else (weights_name(number), content())
+
+        def content() -> list[wire.Buffer]:
+            if not isinstance(weights, RemoteWeights) or weights._here is not None:
+                return wire.encode_parts(weights)
+            return [self._pull_weights(number)]
+
+        self.group.do(command, payload, stage="round")
+        after = number if evaluate_only else number + 1
+        for member in self.group.members:
+            member.incarnation.weights_round = after
+        self._note_seconds()
+        self.merge_seconds = max(_seconds(member).get("merge", 0.0) for member in self.group.members)
+        row = self.group.members[0].done.row or {}
+        return (weights if evaluate_only else RemoteWeights(after, lambda: self._version(after))), row
+
+    def _merge_period(self, spec: Spec, weights: Weights) -> tuple[Weights, dict[str, Any]]:
+        """Do a period of mode `async`: see `periodic_merge`."""
+        if self._periodic_merge is None:
+            rounds = step.rounds(spec, self._plan.schema.samples)
+            self._periodic_merge = PeriodicMerge(self.group, rounds * spec.sync.equal)
+        after, row = self._periodic_merge.advance(spec, weights)
+        if after.round * spec.sync.equal >= self._periodic_merge.last:
+            self._periodic_merge.stop()
+        return after, row
+
+    def keep(self, weights: Weights) -> Weights:
+        if isinstance(weights, RemoteWeights):
+            self._keep.append(weights.round)
+        return weights
+
+    def timings(self) -> list[dict[str, Any]]:
+        return self._timings
+
+    def phases(self) -> dict[str, float]:
+        """Return seconds of loading, measuring and training, each summed over all shards; the longest computation."""
+        return self._phases
+
+    def close(self) -> None:
+        """Do nothing: the worker group is the master's."""
+
+    def _version(self, number: int) -> Weights:
+        """Fetch a round's weights, for the table."""
+        weights = decode_as(Weights, self._pull_weights(number))
+        self.group.faults.at("publishing", number)
+        return weights
+
+    def _pull_weights(self, number: int) -> bytearray:
+        """Pull a round's weights from a worker that has them.
+
+        Raises
+        ------
+        WeightsLost
+        """
+        why = "there are no workers"
+        for member in self.group.members:
+            if member.incarnation.weights_round >= 0:
+                try:
+                    return self.group.pull(member, weights_name(number))
+                except Lost as lost:
+                    why = lost.reason
+        raise WeightsLost(f"no worker has the weights of round {number} any more: {why}")
+
+    def _note_seconds(self) -> None:
+        """Take from the answers how long the round took, and look for stragglers."""
+        answers = [(member, _seconds(member)) for member in self.group.members]
+        self._timings = [
+            {"worker": member.rank, "shards": member.shards, "seconds": seconds["compute"],
+             "host": member.host}
+            for member, seconds in answers
+        ]  # fmt: skip
+        names = sorted({name for _, seconds in answers for name in seconds} - {"merge", "compute", "exchange"})
+        self._phases = {name: sum(seconds.get(name, 0.0) for _, seconds in answers) for name in names}
+        self._phases["compute"] = max(seconds["compute"] for _, seconds in answers)
+        self._phases["exchange"] = min(seconds["exchange"] for _, seconds in answers)
+        self.when = time.monotonic()
+        self._watch_stragglers()
+
+    def _watch_stragglers(self) -> None:
+        """Replace a worker that is much slower than the others: its shards go to another container.
+
+        Sandblaster has stragglers' portions computed again by idle workers (Dean et al. 2012); here shards are
+        memory that others lack, so it is the worker that goes.
+        """
+        seconds = {member.rank: _seconds(member)["compute"] for member in self.group.members}
+        if not self.settings.straggler or len(seconds) < 2:
+            return
+        slowest = max(seconds, key=lambda rank: seconds[rank])
+        usual = statistics.median(taken for rank, taken in seconds.items() if rank != slowest)
+        late = seconds[slowest] > max(self.settings.straggler * usual, usual + STRAGGLE_SECONDS)
+        before, times = self._slow
+        self._slow = slowest, (times if slowest == before else 0) + 1 if late else 0
+        if self._slow[1] == STRAGGLE_ROUNDS:
+            self._slow = -1, 0
+            member = self.group.members[slowest]
+            member.hosts = [host for host in member.hosts if host != member.host]
+            why = f"computes {seconds[slowest]:.1f} s where the others take {usual:.1f} s"
+            self.group.evict(Lost([member], f"worker {slowest} on {member.host} {why}: another one gets its shards"))
+            self.group.leave_mesh()
+
+
+def _seconds(member: Member) -> dict[str, float]:
+    return member.done.seconds or {}
+
+
+def _hosts(splits: Sequence[FileSplit]) -> list[str]:
+    """List the hosts of the splits' blocks, those with most bytes first."""
+    held: dict[str, int] = {}
+    for split in splits:
+        for host in fs.hosts(split.path, split.start, split.length):
+            held[host] = held.get(host, 0) + split.length
+    return sorted(held, key=lambda host: (-held[host], host))

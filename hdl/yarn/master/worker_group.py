@@ -1,0 +1,256 @@
+"""Leads the workers of an application: commands to all of them, until all have done them.
+
+A command goes to all members under an id, and all of them must answer it. When one is lost (its container ended, or it
+has been silent for too long), another container takes its place (see `membership`), the mesh is made anew under the
+next generation, and the command is given again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from hdl.errors import DeadlineError, HdlError, WorkerError
+from hdl.runners.messages import error_from
+from hdl.wire import Buffer
+from hdl.yarn.comm import mailbox
+from hdl.yarn.comm.control import Server
+from hdl.yarn.comm.credentials import Credentials
+from hdl.yarn.comm.faults import VARIABLE, Faults
+from hdl.yarn.master.member import Member
+from hdl.yarn.master.membership import BULK_SECONDS, Heard, Lost, Membership
+from hdl.yarn.protocol import Command, ConnectMesh, Disconnected, End, Failed, Header, MemberState, Open, Prepare
+from hdl.yarn.resource_manager.containers import Containers
+from hdl.yarn.settings import Settings
+
+BROKEN = 5  # times in a row that a group without a loss may lose connections
+SETTLE_SECONDS = 3.0  # after a broken connection: until YARN has told whether a container ended
+GENERATIONS = 1_000_000  # of one attempt of the master: a later attempt's are always higher
+
+Content = list[Buffer]
+MakeCommand = Callable[[Member, Header], Command]
+MakePayload = Callable[[Member], tuple[str, Content] | None]  # name and content; None: nothing is pushed to it
+
+
+class WorkerGroup(Membership):
+    """All workers of one application.
+
+    Parameters
+    ----------
+    settings : Settings
+    credentials : Credentials
+    server : Server
+    containers : Containers
+    attempt : int
+        Of the master, from 1.
+    message : function of str
+        For people: what has happened.
+    """
+
+    def __init__(
+        self, settings: Settings, credentials: Credentials, server: Server, containers: Containers, attempt: int = 1,
+        message: Callable[[str], Any] = lambda text: None,
+    ):  # fmt: skip
+        super().__init__(settings, credentials.tls(server=False), server, containers, message)
+        self.rounds = 1  # of the whole training
+        self.generation, self.command_id = attempt * GENERATIONS, 0
+        self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # in this order
+        self.faults = Faults(life=attempt - 1)
+        if self.faults.given:
+            message(f"{VARIABLE}={self.faults.given} is set: a process of this application is to fail, for a test")
+        self._remesh = True  # the group is not connected
+        self._connections = ThreadPoolExecutor(16, "hdl-bulk")
+
+    # --- coming together ----------------------------------------------------------------------------------------------
+
+    def gather(self) -> None:
+        """Wait until all are here.
+
+        Raises
+        ------
+        DeadlineError
+            Which are missing, and what the cluster could still give.
+        """
+        until = time.monotonic() + self.settings.gather_seconds
+        while missing := [member for member in self.members if not member.incarnation.state.here]:
+            if time.monotonic() > until:
+                raise DeadlineError(self._missing(missing))
+            try:
+                for member in missing:
+                    waited = time.monotonic() - member.incarnation.seen
+                    if member.incarnation.inherited and waited > self.settings.silence_seconds:
+                        raise Lost([member], f"worker {member.rank} has not found the new master")
+                self.hear(0.1)
+            except Lost as lost:
+                self.evict(lost)
+
+    def push(self, member: Member, name: str, content: Content) -> None:
+        """Push a payload to a worker; one that is gone is noticed elsewhere."""
+        with suppress(HdlError, OSError):
+            mailbox.push(self.context, member.incarnation.address, name, content, BULK_SECONDS)
+
+    def pull(self, member: Member, name: str) -> bytearray:
+        """Pull what a worker has published.
+
+        Raises
+        ------
+        Lost
+        """
+        try:
+            return mailbox.pull(self.context, member.incarnation.address, name, BULK_SECONDS)
+        except (HdlError, OSError) as error:
+            raise Lost([], f"worker {member.rank} does not hand over {name}: {error}") from None
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    def do(
+        self,
+        command: MakeCommand,
+        payload: MakePayload | None = None,
+        collect: Callable[[], Any] = lambda: None,
+        stage: str = "",
+    ) -> Any:
+        """Give all members a command until all have done it, and `collect` has pulled the results.
+
+        Parameters
+        ----------
+        command : function of a member and the command's header
+            Makes the command to it. Called again after a loss.
+        payload : function of a member
+            Name and content of what belongs to the command; None where there is nothing to push.
+        collect : function
+            Its result is this one's.
+        stage : str
+            For Progress events.
+
+        Raises
+        ------
+        HdlError
+            What a worker raised, or why no other one can take a lost one's place.
+        """
+        self.stage = stage
+        broken = 0
+        while True:
+            try:
+                self.assemble()
+                self._command(command, payload)
+                return collect()
+            except Lost as lost:
+                broken = 0 if lost.members else broken + 1
+                if broken == BROKEN:
+                    raise WorkerError(f"workers lose each other again and again: {lost.reason}") from None
+                self.evict(lost)
+                self.leave_mesh()
+
+    def share(self, kind: type[Open | Prepare], content: Callable[[Member], Content]) -> None:
+        """Give every member, present and future, such a command with this content before the next command to all."""
+        self.shared[kind] = content
+        for member in self.members:
+            member.outdated()
+
+    def assemble(self) -> None:
+        """Wait until all are here, give newcomers what all share, and connect the group if it is not.
+
+        Raises
+        ------
+        Lost, DeadlineError
+        """
+        self.gather()
+        newcomers = [member for member in self.members if member.incarnation.state is not MemberState.READY]
+        for kind, content in self.shared.items() if newcomers else ():
+            self._share(kind, content, newcomers)
+        for member in newcomers:
+            member.prepared()
+        if self._remesh:
+            self.generation += 1
+            peers = [member.incarnation.address for member in self.members]
+            self._command(lambda member, header: ConnectMesh(*header, peers))
+            self._remesh = False
+
+    def _share(
+        self, kind: type[Open | Prepare], content: Callable[[Member], Content], members: Sequence[Member]
+    ) -> None:
+        self._command(lambda member, header: kind(*header), lambda member: (kind.kind, content(member)), members)
+
+    def _command(
+        self, command: MakeCommand, payload: MakePayload | None = None, members: Sequence[Member] | None = None
+    ) -> None:
+        """Give these members a command, and wait for all their answers."""
+        members = self.members if members is None else members
+        command_id = self.send_command(command, payload, members)
+        self.faults.at("waiting")
+        broken: list[str] = []
+        until = float("inf")
+        while not all(member.answered(command_id) for member in members):
+            _, answer = self.listen(0.1) or (None, None)
+            if isinstance(answer, Disconnected) and answer.command_id == command_id:
+                broken.append(answer.reason)
+                until = min(until, time.monotonic() + SETTLE_SECONDS)
+            if time.monotonic() > until:
+                break
+        if broken:
+            raise Lost([], broken[0])
+
+    def send_command(
+        self, command: MakeCommand, payload: MakePayload | None = None, members: Sequence[Member] | None = None
+    ) -> int:
+        """Give a command without waiting for answers; its id."""
+        members = self.members if members is None else members
+        self.command_id += 1
+        command_id, self.moved = self.command_id, time.monotonic()
+        for member in members:
+            member.answer, member.position = None, (-1, 0.0)
+            header = Header(command_id, self.generation, member.rank, member.incarnation.number)
+            self.server.send(member.name, command(member, header).to_dict())
+        if payload:
+
+            def named(member: Member) -> tuple[str, Content] | None:
+                pair = payload(member)
+                return pair and (mailbox.payload_name(pair[0], self.generation, command_id), pair[1])
+
+            self.push_all(named, members)
+        return command_id
+
+    def push_all(self, payload: MakePayload, members: Sequence[Member] | None = None) -> None:
+        """Push each member its payload, all at the same time."""
+        payloads = [(member, payload(member)) for member in (self.members if members is None else members)]
+        pushed = [self._connections.submit(self.push, member, *pair) for member, pair in payloads if pair]
+        for future in pushed:
+            future.result()
+
+    def leave_mesh(self) -> None:
+        """Have the mesh made anew before the next command: the present one is of no use any more."""
+        self._remesh = True
+
+    def listen(self, seconds: float) -> Heard | None:
+        """Wait for the next answer of a member, or its report in mode `async`.
+
+        Raises
+        ------
+        Lost
+        HdlError
+            What it raised.
+        """
+        heard = self.hear(seconds)
+        if heard:
+            self.moved = time.monotonic()
+        elif time.monotonic() - self.moved > self.settings.stall_seconds:
+            late = [member for member in self.members if not member.answered(self.command_id)]
+            listed = "; ".join(f"worker {one.rank} on {one.host}, at shard {one.position[0]}" for one in late)
+            raise DeadlineError(f"no work has got on for {self.settings.stall_seconds:g} s, and workers live: {listed}")
+        if heard:
+            member, answer = heard
+            if isinstance(answer, Failed) and answer.command_id == self.command_id:
+                raise error_from(answer.error, f"worker {member.rank}")
+        return heard
+
+    def end(self) -> None:
+        """Tell all to end."""
+        for member in self.members:
+            if member.name:
+                with suppress(Exception):
+                    self.server.send(member.name, End().to_dict())
+        self._connections.shutdown(wait=False)

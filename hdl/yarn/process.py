@@ -1,0 +1,37 @@
+"""Ends a container's process, of the master or a worker, by one rule."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from hdl.errors import HdlError
+
+
+def run_and_exit(role: str, body: Callable[[], object], close: Callable[[], object] = lambda: None) -> NoReturn:
+    """Run a process's body and end the process: status 0, or 1 with the error on standard error.
+
+    Threads that wait in sockets or in a Java virtual machine would keep the container: they are not waited for.
+
+    Parameters
+    ----------
+    role : str
+        Before an error's message: 'master' or 'worker'.
+    body, close : functions
+        `close` is called whatever happened in `body`.
+    """
+    status = 1
+    try:
+        body()
+        status = 0
+    except HdlError as error:
+        print(f"hdl {role}: {error}", file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,1 @@
+"""Containers: asked of YARN, or processes in tests."""

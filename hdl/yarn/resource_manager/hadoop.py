@@ -1,0 +1,282 @@
+"""Gets containers from YARN: Hadoop's AMRMClient and NMClient behind the worker group's interface.
+
+A thread of its own keeps up the heartbeat, so that neither a round that computes nor a ResourceManager that restarts
+holds anybody up; starting and stopping containers, which waits for their nodes, has threads too.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from hdl.envpack import UNPACKED
+from hdl.errors import HdlError, WorkerError
+from hdl.yarn.resource_manager import java, launch
+from hdl.yarn.resource_manager.launch import RECORDS
+from hdl.yarn.resource_manager.resources import Changes, Container, Ended, Resources
+from hdl.yarn.settings import Settings
+
+BEAT_SECONDS = 1.0
+EAGER_SECONDS = 0.1  # between two heartbeats while a request is not met, for as long as
+EAGER_FOR = 15.0
+UNREGISTER_SECONDS = 20.0
+CALLS = "org.apache.hadoop.yarn.client.api"
+NUMBERS = 1 << 16  # of requests; a priority is a number plus how often it was asked, times this
+# A restarting ResourceManager is looked for each second, for as long as the cluster's own setting says. A node that
+# does not answer is given up soon: a worker elsewhere is quicker.
+PATIENT = {
+    "yarn.resourcemanager.connect.retry-interval.ms": 1000,
+    "yarn.client.nodemanager-connect.max-wait-ms": 10000,
+    "yarn.client.nodemanager-connect.retry-interval-ms": 500,
+    "ipc.client.connect.max.retries": 2,
+    "ipc.client.connect.retry.interval": 500,
+}
+# What YARN says of how a container ended, ContainerExitStatus: its name for it, and whose fault it is.
+STATUSES = {
+    -1000: ("INVALID", "lost"), -100: ("ABORTED", "lost"), -101: ("DISKS_FAILED", "lost"),
+    -102: ("PREEMPTED", "preempted"), -103: ("KILLED_EXCEEDED_VMEM", "memory"),
+    -104: ("KILLED_EXCEEDED_PMEM", "memory"), -105: ("KILLED_BY_APPMASTER", "stopped"),
+    -106: ("KILLED_BY_RESOURCEMANAGER", "lost"), -107: ("KILLED_AFTER_APP_COMPLETION", "stopped"),
+    -108: ("KILLED_BY_CONTAINER_SCHEDULER", "preempted"), -109: ("KILLED_FOR_EXCESS_LOGS", "exited"),
+}  # fmt: skip
+
+
+class Clients:
+    """Starts YARN's two clients of a master, in threads: each loads a thousand classes."""
+
+    def __init__(self) -> None:
+        java.start()
+        self.conf = java.configuration(PATIENT)
+        self.pool = ThreadPoolExecutor(4, thread_name_prefix="hdl-nodes")
+        self._master, self._nodes = (self.pool.submit(self._make, name) for name in ("AMRMClient", "NMClient"))
+
+    def _make(self, name: str) -> Any:
+        with java.call(f"YARN's {name}"):
+            client = getattr(java.load_class(f"{CALLS}.{name}"), f"create{name}")()
+            client.init(self.conf)
+            client.start()
+        return client
+
+    def both(self) -> tuple[Any, Any]:
+        """Wait for the ResourceManager's and the nodes' client; raises what went wrong."""
+        return self._master.result(), self._nodes.result()
+
+
+class Hadoop(Resources):
+    """Hands out containers of this application, from YARN.
+
+    Parameters
+    ----------
+    settings : Settings
+        Memory, vcores, GPUs, label of a worker, and its Python or archive.
+    staging : str
+        The application's folder on HDFS: the worker's only argument.
+    module : str
+        That a container runs.
+    clients : Clients, optional
+        That have been started before.
+
+    Raises
+    ------
+    HdlError
+        The archive cannot be read.
+    """
+
+    def __init__(
+        self, settings: Settings, staging: str, module: str = "hdl.yarn.worker", clients: Clients | None = None
+    ):
+        clients = clients or Clients()
+        self._settings, self._conf, self._pool = settings, clients.conf, clients.pool
+        self._files = {}
+        if settings.archive:
+            self._files[UNPACKED] = launch.resource(self._conf, settings.archive, archive=True)
+        threads = settings.threads or settings.vcores
+        self._variables = launch.environment(settings, bool(settings.archive), threads)
+        self._command = launch.command(launch.python_of(settings), module, [staging])
+        self._size = launch.capability(settings.memory, settings.vcores, settings.gpus)
+        self._master, self._nodes = clients.both()
+        # Stopping containers when the client stops would be ours to do; the next attempt wants to find them.
+        self._nodes.cleanupRunningContainersOnStop(False)
+        self._lock = threading.Lock()  # of all below
+        self._asked: dict[int, Any] = {}  # number to request
+        self._times = 0
+        self._eager_until = 0.0
+        self._held: dict[str, Any] = {}  # id to Java's container
+        self._stopping: set[str] = set()
+        self._changes = Changes()
+        self._progress = 0.0
+        self._failed: HdlError | None = None
+        self._wake, self._over = threading.Event(), threading.Event()
+        self._beat: threading.Thread | None = None
+
+    def register(self, host: str, port: int, url: str) -> list[Container]:
+        with java.call("registering with YARN"):
+            answer = self._master.registerApplicationMaster(host, port, url)
+            before = [self._hold(container) for container in answer.getContainersFromPreviousAttempts()]
+        self._beat = threading.Thread(target=self._heartbeat, name="hdl-yarn", daemon=True)
+        self._beat.start()
+        return before
+
+    def ask(self, number: int, hosts: Sequence[str] = (), strict: bool = False) -> None:
+        if not 0 <= number < NUMBERS:
+            raise ValueError(f"request {number}: expected 0 to {NUMBERS - 1}")
+        with self._lock, java.call(f"asking for container {number}"):
+            self._withdraw(number)
+            # A priority of its own, never used again: what is granted tells what it answers, and YARN refuses to
+            # change the rules of a place under one priority.
+            priority = java.load_class(f"{RECORDS}.Priority").newInstance(number + NUMBERS * self._times)
+            self._times = (self._times + 1) % (1 << 14)
+            request = java.load_class(f"{CALLS}.AMRMClient$ContainerRequest")(
+                self._size, _strings(hosts), None, priority, not (strict and hosts), self._settings.label or None
+            )
+            self._master.addContainerRequest(request)
+            self._asked[number] = request
+            self._eager_until = time.monotonic() + EAGER_FOR
+        self._wake.set()
+
+    def cancel(self, number: int) -> None:
+        with self._lock:
+            self._withdraw(number)
+        self._wake.set()
+
+    def poll(self, progress: float) -> Changes:
+        with self._lock:
+            if self._failed:
+                raise self._failed
+            self._progress = min(max(progress, 0.0), 1.0)
+            changes, self._changes = self._changes, Changes(available=self._changes.available)
+        return changes
+
+    def launch(self, container: Container, secrets: Mapping[str, bytes]) -> None:
+        with self._lock:
+            held = self._held.get(container.id)
+        if held is None:  # it ended in between, and was told of
+            return
+        credentials = java.secret_bytes(dict(secrets), java.own_tokens())
+        context = launch.context(self._command, self._variables, self._files, credentials)
+        self._pool.submit(
+            self._call_node, container.id, lambda: self._nodes.startContainer(held, context), "starting it"
+        )
+
+    def stop(self, container: str) -> None:
+        with self._lock:
+            held = self._held.get(container)
+            if held is None or container in self._stopping:
+                return
+            self._stopping.add(container)
+        call = self._nodes.stopContainer
+        self._pool.submit(self._call_node, container, lambda: call(held.getId(), held.getNodeId()), "stopping it")
+
+    def unregister(self, succeeded: bool, message: str, url: str = "") -> None:
+        self._end_beat()
+        status = java.load_class(f"{RECORDS}.FinalApplicationStatus")
+        status = status.SUCCEEDED if succeeded else status.FAILED
+        call = self._master.unregisterApplicationMaster
+        java.call_within(UNREGISTER_SECONDS, "unregistering from YARN", lambda: call(status, message, url))
+
+    def close(self) -> None:
+        self._end_beat()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _end_beat(self) -> None:
+        self._over.set()
+        self._wake.set()
+        if self._beat:
+            self._beat.join(UNREGISTER_SECONDS)  # longer only while YARN is away
+
+    def _heartbeat(self) -> None:
+        while not self._over.is_set():
+            with self._lock:
+                eager = self._asked and time.monotonic() < self._eager_until
+            self._wake.wait(EAGER_SECONDS if eager else BEAT_SECONDS)
+            self._wake.clear()
+            if self._over.is_set():
+                return
+            try:
+                with java.call("YARN's heartbeat"):
+                    answer = self._master.allocate(self._progress)
+                    with self._lock:
+                        self._take(answer)
+            except Exception as error:
+                with self._lock:
+                    self._failed = error if isinstance(error, HdlError) else WorkerError(f"YARN's heartbeat: {error}")
+                return
+
+    def _take(self, answer: Any) -> None:
+        """Take in the ResourceManager's answer; the lock is held."""
+        for container in answer.getAllocatedContainers():
+            number = int(container.getPriority().getPriority()) % NUMBERS
+            if number in self._asked:
+                self._withdraw(number)  # else it would be asked for again when the ResourceManager restarts
+                self._changes.granted.append(self._hold(container))
+            else:
+                self._master.releaseAssignedContainer(container.getId())
+        for status in answer.getCompletedContainersStatuses():
+            name = str(status.getContainerId())
+            if self._held.pop(name, None) is None:  # one of those that nobody asked for
+                continue
+            kind, reason = ending(int(status.getExitStatus()), str(status.getDiagnostics() or ""))
+            if name in self._stopping:
+                self._stopping.discard(name)
+                kind = "stopped"
+            self._changes.ended.append(Ended(name, kind, reason))
+        if left := answer.getAvailableResources():
+            gpus = f" and {launch.amounts(left).get(launch.GPU, 0)} GPUs" if self._settings.gpus else ""
+            self._changes.available = f"{left.getMemorySize()} MiB and {left.getVirtualCores()} vcores{gpus} are free"
+
+    def _withdraw(self, number: int) -> None:
+        if request := self._asked.pop(number, None):
+            self._master.removeContainerRequest(request)
+
+    def _hold(self, container: Any) -> Container:
+        name = str(container.getId())
+        self._held[name] = container
+        web = str(container.getNodeHttpAddress() or "")
+        log = f"http://{web}/node/containerlogs/{name}/{launch.user()}" if web else ""
+        number = int(container.getPriority().getPriority()) % NUMBERS
+        return Container(name, str(container.getNodeId().getHost()), number, log)
+
+    def _call_node(self, name: str, call: Callable[[], Any], doing: str) -> None:
+        """Call a node; where it fails, the container is given back and counts as lost."""
+        try:
+            with java.call(doing):
+                call()
+        except Exception as error:
+            with self._lock:
+                held = self._held.pop(name, None)
+                if held is None:
+                    return
+                kind = "stopped" if name in self._stopping else "lost"
+                self._stopping.discard(name)
+                self._changes.ended.append(Ended(name, kind, f"its node {held.getNodeId()} failed: {error}"))
+            self._master.releaseAssignedContainer(held.getId())
+            self._wake.set()
+
+
+def _strings(words: Sequence[str]) -> Any:
+    if not words:
+        return None
+    from jpype import JArray, JString
+
+    return JArray(JString)(list(words))
+
+
+def ending(status: int, diagnostics: str) -> tuple[str, str]:
+    """Tell the kind of a container's end and its description, from YARN's exit status and diagnostics.
+
+    Examples
+    --------
+    >>> ending(3, "Exception from container-launch.")
+    ('exited', 'exit status 3: Exception from container-launch.')
+    """
+    said = " ".join(diagnostics.split())[:500]
+    name, kind = STATUSES.get(status, (f"exit status {status}", "exited"))
+    if status == 137 and re.search(r"\boom\b|memory", said, re.IGNORECASE):  # cgroups kill by SIGKILL
+        kind = "memory"
+    elif 128 < status < 160:
+        name += f" (signal {status - 128})"
+    return kind, f"{name}: {said}" if said else name

@@ -1,0 +1,287 @@
+"""Hadoop's Java classes in this process: the virtual machine, its class path and configuration, its errors given words.
+
+The only module of hdl that starts JPype. One process holds one virtual machine: this one must be started before
+`hdl.hdfs` is used, which then attaches itself to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from hdl.errors import DeadlineError, HdlError, Unavailable
+
+CONNECT_SECONDS = 10.0
+CLASS_PATH_SECONDS = 30.0
+CACHED_SECONDS = 24 * 3600.0
+THREAD = "hdl-java"  # of one whose call to Java may outlast whoever wanted it
+# Small and quick to start: the first compiler tier, one collector thread, class data from the JDK's archive. Signals
+# stay Python's. The rest is what Hadoop needs on a JDK of today.
+FLAGS = (
+    "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xrs", "-Xss512k",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED", "-Djava.net.preferIPv4Stack=true",
+    "-Dhadoop.root.logger=ERROR,console",
+)  # fmt: skip
+# What a client that a person waits for needs: an absent daemon is told of in seconds, not in a quarter of an hour.
+IMPATIENT = {
+    "yarn.resourcemanager.connect.max-wait.ms": int(1000 * CONNECT_SECONDS),
+    "yarn.resourcemanager.connect.retry-interval.ms": 500,
+    "yarn.client.failover-max-attempts": 4,
+    "ipc.client.connect.max.retries": 3,
+    "ipc.client.connect.retry.interval": 500,
+    "ipc.client.connect.max.retries.on.timeouts": 1,
+    "ipc.client.connect.timeout": int(1000 * CONNECT_SECONDS),
+    "ipc.client.rpc-timeout.ms": 30000,
+    "yarn.client.application-client-protocol.poll-interval-ms": 50,
+    "yarn.client.application-client-protocol.poll-timeout-ms": 30000,
+}
+
+
+def start(heap: str = "256m", flags: Sequence[str] = ()) -> None:
+    """Start the virtual machine, unless it runs.
+
+    Parameters
+    ----------
+    heap : str
+        Its largest heap, as Java writes it.
+    flags : sequence of str
+        Added to `FLAGS`.
+
+    Raises
+    ------
+    Unavailable
+        JPype, Java or Hadoop is missing, or another library has started a virtual machine already.
+    """
+    jpype = _jpype()
+    if jpype.isJVMStarted():
+        return
+    path = class_path()
+    os.environ["CLASSPATH"] = ":".join(path)  # libhdfs reads it, even where it attaches itself
+    # The end of the process ends it: asked to end, Java waits for the threads that libhdfs has attached, for ever.
+    config: Any = importlib.import_module("jpype.config")
+    config.destroy_jvm = False
+    try:
+        # interrupt=False: Ctrl-C is a KeyboardInterrupt, as everywhere in hdl
+        jpype.startJVM(*FLAGS, f"-Xmx{heap}", *flags, classpath=path, interrupt=False)
+    except (OSError, ValueError, jpype.JVMNotFoundException, jpype.JVMNotSupportedException) as error:
+        raise Unavailable(
+            f"no Java virtual machine for YARN: {error}. Set JAVA_HOME to a JDK; if HDFS was read before in this "
+            "process, then its virtual machine runs already: YARN's must be the first"
+        ) from None
+
+
+def _jpype() -> Any:
+    try:
+        import jpype
+    except ImportError as error:
+        raise Unavailable(f"--runner yarn needs jpype1 and pyzmq ({error}): pip install jpype1 pyzmq") from None
+    return jpype
+
+
+def load_class(name: str) -> Any:
+    """Load a Java class by its full name; inner ones after a dollar sign.
+
+    Raises
+    ------
+    Unavailable
+        It is not on the class path.
+    """
+    jpype = _jpype()
+    try:
+        return jpype.JClass(name)
+    except (TypeError, jpype.JException):
+        raise Unavailable(
+            f"Hadoop's class path holds no {name}; `hadoop classpath --glob` shows what it holds"
+        ) from None
+
+
+def class_path() -> list[str]:
+    """Ask for what `hadoop classpath --glob` prints; kept for a day, as it takes a release of Hadoop half a second.
+
+    Raises
+    ------
+    Unavailable
+        There is no Hadoop, or its command fails.
+    """
+    home = os.environ.get("HADOOP_HOME")
+    command = (home and shutil.which("hadoop", path=f"{home}/bin")) or shutil.which("hadoop")
+    if not command:
+        raise Unavailable("--runner yarn needs a Hadoop: set HADOOP_HOME, or try `hdl cluster start`")
+    names = sorted(name for name in os.environ if name.startswith(("HADOOP_", "YARN_")) or name == "CLASSPATH_PREFIX")
+    state = [command, os.stat(command).st_mtime_ns, [(name, os.environ[name]) for name in names]]
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hdl/classpath"
+    kept /= hashlib.sha256(json.dumps(state).encode()).hexdigest()
+    here = "CONTAINER_ID" not in os.environ  # a container of YARN has no home to keep anything in
+    with suppress(OSError):
+        if here and time.time() - kept.stat().st_mtime < CACHED_SECONDS:
+            path = kept.read_text().split(":")
+            if all(os.path.exists(entry) for entry in path):
+                return path
+    try:
+        done = subprocess.run(
+            [command, "classpath", "--glob"], capture_output=True, text=True, timeout=CLASS_PATH_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", "") or "").strip()
+        raise Unavailable(f"`{command} classpath --glob` failed: {error}. {said}".rstrip()) from None
+    path = [entry for entry in done.stdout.strip().split(":") if entry and os.path.exists(entry)]
+    with suppress(OSError):
+        if not here:
+            return path
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = kept.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(":".join(path))
+        unfinished.replace(kept)
+    return path
+
+
+def configuration(settings: dict[str, Any] | None = None) -> Any:
+    """Read YARN's configuration from HADOOP_CONF_DIR, with settings over it.
+
+    Raises
+    ------
+    Unavailable
+        Nothing is configured: the default file system would be this machine's.
+    """
+    conf = load_class("org.apache.hadoop.yarn.conf.YarnConfiguration")()
+    for name, value in (settings or {}).items():
+        conf.set(name, str(value))
+    default = str(conf.get("fs.defaultFS", "file:///"))
+    if default.startswith("file:"):
+        raise Unavailable(
+            f"fs.defaultFS is {default!r}: does HADOOP_CONF_DIR ({os.environ.get('HADOOP_CONF_DIR', 'not set')}) "
+            "hold the cluster's core-site.xml and yarn-site.xml?"
+        )
+    return conf
+
+
+def check_listening(conf: Any, name: str = "yarn.resourcemanager.address", port: int = 8032) -> None:
+    """Fail within seconds if nobody listens; several ResourceManagers are left to Hadoop's client.
+
+    Raises
+    ------
+    DeadlineError
+    """
+    if conf.getBoolean("yarn.resourcemanager.ha.enabled", False):
+        return
+    address = conf.getSocketAddr(name, f"0.0.0.0:{port}", port)
+    where = str(address.getHostString()), int(address.getPort())
+    try:
+        socket.create_connection(where, timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise DeadlineError(
+            f"YARN's ResourceManager {where[0]}:{where[1]} ({name}) does not answer: {error.strerror or error}"
+        ) from None
+
+
+def proxies() -> list[str]:
+    """Find the hosts of YARN's web proxies, through which people see an application's page."""
+    start()
+    utilities = load_class("org.apache.hadoop.yarn.webapp.util.WebAppUtils")
+    addresses = utilities.getProxyHostsAndPortsForAmFilter(configuration())
+    return sorted({str(address).rpartition(":")[0] for address in addresses})
+
+
+@contextmanager
+def call(doing: str) -> Iterator[None]:
+    """Call Java within this context: its exceptions become hdl's, with what was being done and what Java says.
+
+    Raises
+    ------
+    DeadlineError
+        A daemon did not answer.
+    HdlError
+        Anything else.
+    """
+    jpype = _jpype()
+    try:
+        yield
+    except jpype.JException as error:
+        raise (DeadlineError if _unanswered(error) else HdlError)(f"{doing}: {message(error)}") from None
+
+
+def message(error: Any) -> str:
+    """Get what a Java exception says, without its class name and stack."""
+    text = str(error.getMessage() or error.toString()) if hasattr(error, "getMessage") else str(error)
+    first = [line for line in text.splitlines() if line.strip() and not line.startswith("\tat ")]
+    return " ".join(" ".join(first[:3]).split())
+
+
+def _unanswered(error: Any) -> bool:
+    """Whether a connection failed, here or in what caused it."""
+    while error is not None:
+        if any(word in str(error.getClass().getName()) for word in ("ConnectException", "Timeout", "UnknownHost")):
+            return True
+        error = error.getCause()
+    return False
+
+
+def secret_bytes(secrets: dict[str, bytes], tokens: Any = None) -> Any:
+    """Make a container's credentials, as YARN carries them: secrets by name, and tokens of others."""
+    jpype = _jpype()
+    credentials = load_class("org.apache.hadoop.security.Credentials")()
+    if tokens is not None:
+        credentials.addAll(tokens)
+    text = load_class("org.apache.hadoop.io.Text")
+    for name, value in secrets.items():
+        credentials.addSecretKey(text(name), jpype.JArray(jpype.JByte)(value))
+    buffer = load_class("org.apache.hadoop.io.DataOutputBuffer")()
+    credentials.writeTokenStorageToStream(buffer)
+    return load_class("java.nio.ByteBuffer").wrap(buffer.getData(), 0, buffer.getLength())
+
+
+def own_tokens() -> Any:
+    """Collect this process's tokens for others to use: those of file systems; never the master's own key to YARN."""
+    user = load_class("org.apache.hadoop.security.UserGroupInformation").getCurrentUser()
+    kept = load_class("org.apache.hadoop.security.Credentials")()
+    tokens = user.getCredentials()
+    for token in tokens.getAllTokens():
+        if str(token.getKind()) not in ("YARN_AM_RM_TOKEN", "YARN_CLIENT_TOKEN"):
+            kept.addToken(token.getService(), token)
+    return kept
+
+
+def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
+    """Call a function that calls Java, with a deadline of its own; if it passes, the call is left to itself.
+
+    Raises
+    ------
+    DeadlineError
+    """
+    box: dict[str, Any] = {}
+
+    def run() -> None:
+        try:
+            box["value"] = function()
+        except BaseException as error:
+            box["error"] = error
+
+    thread = threading.Thread(target=run, name=THREAD, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise DeadlineError(f"{doing}: no answer within {seconds:g} s")
+    if "error" in box:
+        with call(doing):
+            raise box["error"]
+    return box.get("value")
+
+
+def busy() -> bool:
+    """Whether a thread is in a call to Java that nobody waits for.
+
+    Python ends such a thread when it comes back to a process that is ending, and the C++ that it comes through aborts
+    the process then: it must be left by `os._exit`.
+    """
+    return any(thread.name == THREAD for thread in threading.enumerate())

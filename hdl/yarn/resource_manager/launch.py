@@ -1,0 +1,138 @@
+"""Makes what a container of master or worker is launched with: its command, environment, files and secrets."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hdl.envpack import UNPACKED
+from hdl.errors import SpecError
+from hdl.yarn.resource_manager import java
+from hdl.yarn.settings import Settings
+
+GPU = "yarn.io/gpu"  # YARN's name of the resource
+RECORDS = "org.apache.hadoop.yarn.api.records"
+# YARN replaces these wherever they stand in a command or in the environment.
+REPLACED = ("{{", "}}", "<LOG_DIR>", "<CPS>", "\n", "\0")
+
+
+def quoted(word: str) -> str:
+    """Quote a word of a command for YARN's launch script: for the shell that runs the command, and once more for the
+    one that hands it over between double quotes.
+
+    Raises
+    ------
+    SpecError
+        The word holds what YARN would replace.
+    """
+    return _between_quotes(shlex.quote(word))
+
+
+def _between_quotes(text: str) -> str:
+    for mark in REPLACED:
+        if mark in text:
+            raise SpecError(f"{text!r}: expected text without {mark!r}, which YARN gives a meaning")
+    for mark in '\\"$`':  # the backslash first
+        text = text.replace(mark, "\\" + mark)
+    return text
+
+
+def command(python: str, module: str, arguments: Sequence[str] = ()) -> str:
+    """Make a container's command that runs a Python module, its output in the container's log folder.
+
+    Examples
+    --------
+    >>> command("python3.11", "hdl.yarn.worker", ["it's"])
+    'exec python3.11 -P -m hdl.yarn.worker \\'it\\'\\\\"\\'\\\\"\\'s\\' 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr'
+    """
+    words = [quoted(word) for word in (python, "-P", "-m", module, *arguments)]
+    return " ".join(["exec", *words, "1><LOG_DIR>/stdout", "2><LOG_DIR>/stderr"])
+
+
+def python_of(settings: Settings) -> str:
+    """Name the Python on the nodes: the user's choice, or a plain one of the archive's version, which is this one's."""
+    return settings.python or "python{}.{}".format(*sys.version_info)
+
+
+def environment(settings: Settings, archive: bool, threads: int) -> dict[str, str]:
+    """Make the environment variables of a container; values are YARN's, which replaces ``{{PWD}}`` by its folder."""
+    variables = {
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
+        "HDL_THREADS": str(threads),
+    }
+    if archive:
+        variables["PYTHONPATH"] = "{{PWD}}/" + UNPACKED
+    # Where nobody has to prove who they are, HDFS takes this name: files are the user's, not the NodeManager's.
+    if not java.load_class("org.apache.hadoop.security.UserGroupInformation").isSecurityEnabled():
+        variables["HADOOP_USER_NAME"] = _between_quotes(user())
+    for name in ("HDL_ISA", "HDL_TRACEBACK", "HDL_FAULT"):  # the submitter's, for tests and searching for errors
+        if name in os.environ:
+            variables[name] = _between_quotes(os.environ[name])
+    return variables
+
+
+def user() -> str:
+    """Name the user who submits, as Hadoop knows them."""
+    return str(java.load_class("org.apache.hadoop.security.UserGroupInformation").getCurrentUser().getShortUserName())
+
+
+def resource(conf: Any, path: str, archive: bool = False) -> Any:
+    """Describe a file on HDFS that YARN puts, or unpacks, into a container's folder, once a node for all of a user's
+    applications.
+
+    Raises
+    ------
+    HdlError
+        The file cannot be read.
+    """
+    status = where = None
+    with java.call(f"{path}: the nodes shall get it"):
+        place = java.load_class("org.apache.hadoop.fs.Path")(path)
+        system = place.getFileSystem(conf)
+        status, where = system.getFileStatus(place), system.makeQualified(place)
+    kind = java.load_class(f"{RECORDS}.LocalResourceType")
+    return java.load_class(f"{RECORDS}.LocalResource").newInstance(
+        java.load_class(f"{RECORDS}.URL").fromPath(where),
+        kind.ARCHIVE if archive else kind.FILE,
+        java.load_class(f"{RECORDS}.LocalResourceVisibility").PRIVATE,
+        status.getLen(),
+        status.getModificationTime(),
+    )
+
+
+def context(command: str, variables: Mapping[str, str], files: Mapping[str, Any], credentials: Any) -> Any:
+    """Make the launch context of a container: command, environment, local resources by name, credentials."""
+    hashed, listed = java.load_class("java.util.HashMap"), java.load_class("java.util.ArrayList")
+    resources, named = hashed(), hashed()
+    for name, file in files.items():
+        resources.put(name, file)
+    for name, value in variables.items():
+        named.put(name, value)
+    commands = listed()
+    commands.add(command)
+    made = java.load_class(f"{RECORDS}.ContainerLaunchContext")
+    return made.newInstance(resources, named, commands, None, credentials, None)
+
+
+def amounts(size: Any) -> dict[str, int]:
+    """Read the resources of a container or a queue, by YARN's names."""
+    return {str(one.getName()): int(one.getValue()) for one in size.getResources()}
+
+
+def capability(memory: int, vcores: int, gpus: int = 0) -> Any:
+    """Make a container's size, MiB and processors and GPUs.
+
+    Raises
+    ------
+    HdlError
+        The cluster knows no GPUs.
+    """
+    size = java.load_class(f"{RECORDS}.Resource").newInstance(memory, vcores)
+    if gpus:
+        with java.call(f"{gpus} GPUs a worker: {os.environ.get('HADOOP_CONF_DIR', 'the configuration')} has no {GPU}"):
+            size.setResourceValue(GPU, gpus)
+    return size

@@ -1,0 +1,1 @@
+"""A worker of an application: the training step's home."""

@@ -1,0 +1,202 @@
+"""Trains without waiting for anybody: mode `async`.
+
+It trains on its shards in rounds of `every` epochs or mini-batches. After each it publishes its weights and merges what
+the others have published since, each with the weight of its samples halved for every round that it is behind:
+
+    w = (n w + Σ_j n_j 2^-s_j w_j) / (n + Σ_j n_j 2^-s_j),    s_j = max(0, own round - round of j),  s_j <= staleness
+
+A round is made of chunks of mini-batches; between two of them the worker adopts the master's merge of all, if one has
+come. So all get the same weights without anybody standing still. Optimiser state is each worker's own.
+
+The scheme: asynchronous data-parallel pre-training of deep belief networks on Spark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hdl import ops as operations
+from hdl import step, wire
+from hdl.runners.work import Beat, Host
+from hdl.sync import average
+from hdl.wire import Update, Weights
+from hdl.yarn.comm.async_exchange import AsyncExchange
+from hdl.yarn.comm.faults import Faults
+from hdl.yarn.comm.mailbox import Mailbox, decode_as
+from hdl.yarn.comm.mesh import Mesh
+from hdl.yarn.protocol import ASYNC_UPDATE, MERGED, AsyncReport
+
+CHUNK = 64  # mini-batches between two looks at what has come, at most an eighth of an epoch
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an async trainer uses of the worker that it runs in.
+
+    Parameters
+    ----------
+    host : Host
+        The shards and the core.
+    mailbox : Mailbox
+    faults : Faults
+    beat : function of a shard and the share of it that is done
+    send : function of a report
+        To the master.
+    interrupted : function of seconds
+        Whether a command comes within so many seconds, or the master is gone.
+    """
+
+    host: Host
+    mailbox: Mailbox
+    faults: Faults
+    beat: Beat
+    send: Callable[[AsyncReport], Any]
+    interrupted: Callable[[float], bool]
+
+
+class AsyncTrainer:
+    """Trains a worker's shards asynchronously; it lives on while others are lost and replaced.
+
+    Parameters
+    ----------
+    context : Context
+    weights : Weights
+        To begin from, with the optimiser's state at its beginning.
+    done : int
+        Rounds that the training has behind it: streams of mini-batches and schedules go on from there.
+    """
+
+    def __init__(self, context: Context, weights: Weights, done: int = 0):
+        self.context = context
+        self.weights = weights
+        self.rounds = done
+        self.adopted = True  # the weights are the master's, and have not been measured
+        self.sums: dict[str, float] = {"samples": 0}
+        self.staleness: list[int] = []
+        self.late = 0  # messages that were too stale
+        host = context.host
+        assert host.plan is not None
+        spec = host.plan.spec
+        lengths = [len(host.shard(number, context.beat).train) for number in host.cuts]
+        per_epoch = max(operations.steps(n, spec.batch or 0) for n in lengths)
+        wanted = spec.sync.every * (per_epoch if spec.sync.unit == "epochs" else 1)
+        self.per_round = max(1, -(-wanted // max(1, min(CHUNK, -(-wanted // 8)))))
+        self.chunks = done * self.per_round
+        # In chunks the stream of mini-batches is that of `average`.
+        every = -(-wanted // self.per_round)
+        sync = spec.sync.model_copy(update={"mode": "average", "unit": "batches", "every": every})
+        self.spec = spec.with_(sync=sync)
+        self.warm = done > 0 and spec.optimizer.name == "adam"
+
+    def run(self, last: int, mesh: Mesh | None, generation: int) -> None:
+        """Train until a command comes.
+
+        Parameters
+        ----------
+        last : int
+            Rounds after which it only waits for the command.
+        mesh : Mesh or None
+            To all other workers; closed at the end.
+        generation : int
+            Of the worker group.
+        """
+        exchange = AsyncExchange(mesh) if mesh else None
+        self._publish()
+        self._report(generation)  # what it said while it had no master, or in another generation, nobody has heard
+        try:
+            while not self.context.interrupted(0.0 if self.rounds < last else 0.2):
+                if merged := self.context.mailbox.poll(MERGED):
+                    self.weights = replace(self.weights, w=decode_as(Weights, merged).w)
+                    self.adopted = True
+                if self.rounds < last:
+                    if self.warm:
+                        self._warm()
+                    self._chunk()
+                    if self.chunks % self.per_round == 0:
+                        self._end_round(exchange, generation)
+        finally:
+            if exchange:
+                exchange.stop()
+
+    def _warm(self) -> None:
+        """Estimate Adam's means by now, from the gradients of some mini-batches whose steps are not kept.
+
+        Its correction for means that begin at 0 counts all steps of the training: so late the first steps would be
+        many times too long.
+        """
+        self.warm = False
+        host, rule = self.context.host, self.spec.optimizer
+        for number in host.cuts:
+            shard = host.shard(number, self.context.beat)
+            start = Weights(0, self.weights.w, self.weights.state)
+            update = step.train_shard(self.spec, start, shard, number, host.ops)
+            if steps := update.sums["batches"]:
+                mean, square = update.tensors["rule"]
+                means = np.stack([mean / np.float32(1 - rule.beta1**steps), square / np.float32(1 - rule.beta2**steps)])
+                self.weights = replace(self.weights, state={**self.weights.state, "rule": means})
+                return
+
+    def _chunk(self) -> None:
+        """Train some mini-batches on each shard, and take the mean of the resulting weights."""
+        host, weights = self.context.host, Weights(self.chunks, self.weights.w, self.weights.state)
+        whole: Update | None = None
+        for number in host.cuts:
+            shard = host.shard(number, self.context.beat)
+            if not self.adopted and len(shard.validation):  # it is measured on what all have in common, not more often
+                none, held = np.arange(0), shard.validation
+                y = None if held.y is None else held.y[none]
+                shard = replace(shard, validation=replace(held, x=held.x[none], y=y))
+            self.context.beat(number, self.chunks % self.per_round / self.per_round)
+            own = step.train_shard(self.spec, weights, shard, number, host.ops)
+            self._add(own.sums)
+            whole = own if whole is None else replace(own, tensors=average.join(whole, own), sums=_sum(whole, own))
+        assert whole is not None
+        state = {name: tensor for name, tensor in whole.tensors.items() if name != "w"}
+        self.weights = Weights(self.rounds, whole.tensors["w"], state)
+        self.chunks, self.adopted = self.chunks + 1, False
+
+    def _end_round(self, exchange: AsyncExchange | None, generation: int) -> None:
+        """End a round: publish, merge what the others have published, report to the master."""
+        samples = self.sums["samples"]
+        self.rounds += 1
+        self.context.faults.round = self.rounds
+        if exchange:
+            fields = {"round": self.rounds, "samples": samples}
+            exchange.publish(wire.parts("published", fields, {"w": self.weights.w}))
+            share, total = samples, self.weights.w * np.float32(samples)
+            for message in exchange.latest().values():
+                _, fields, tensors = wire.unpack(message)
+                stale = max(0, self.rounds - int(fields["round"]))
+                if stale > self.spec.sync.staleness:
+                    self.late += 1
+                    continue
+                self.staleness.append(stale)
+                weight = float(fields["samples"]) * 0.5**stale
+                total += np.float32(weight) * tensors["w"]
+                share += weight
+            if share:
+                self.weights = replace(self.weights, w=total / np.float32(share))
+        self._publish()
+        self._report(generation)
+
+    def _report(self, generation: int) -> None:
+        merged, stalest = len(self.staleness), max(self.staleness, default=0)
+        self.context.send(AsyncReport(generation, self.rounds, merged, sum(self.staleness), stalest, self.late))
+
+    def _publish(self) -> None:
+        """Let the master pull the present weights."""
+        shards = [*self.context.host.cuts]
+        update = Update("average", self.rounds, shards[0], shards[-1] + 1, {"w": self.weights.w}, dict(self.sums))
+        self.context.mailbox.publish({ASYNC_UPDATE: wire.encode_parts(update)})
+
+    def _add(self, sums: dict[str, Any]) -> None:
+        for name, value in sums.items():
+            self.sums[name] = self.sums.get(name, 0) + value
+
+
+def _sum(a: Update, b: Update) -> dict[str, float]:
+    return {name: a.sums.get(name, 0) + b.sums.get(name, 0) for name in {*a.sums, *b.sums}}

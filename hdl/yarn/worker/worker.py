@@ -1,0 +1,277 @@
+"""A worker: the training step's home in a container.
+
+It says hello to the master, carries out one command at a time, and gives a sign of life twice a second. It keeps its
+decoded shards, the weights of the last two rounds and the updates that it made last: so a round that is done again for
+a worker that died costs the others nothing but the exchange.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hdl import optim, sync, wire
+from hdl.data import FileSplit, Options
+from hdl.errors import DeadlineError
+from hdl.runners import platform
+from hdl.runners.base import Plan
+from hdl.runners.messages import error_message, read_plan
+from hdl.runners.work import Host
+from hdl.sync import average
+from hdl.wire import Update, Weights
+from hdl.yarn.comm import mesh
+from hdl.yarn.comm.allreduce import allreduce, reduce_scatter
+from hdl.yarn.comm.credentials import WorkerCredentials
+from hdl.yarn.comm.faults import Faults
+from hdl.yarn.comm.mailbox import Mailbox, decode_as, payload_name
+from hdl.yarn.comm.mesh import Mesh, PeerLost
+from hdl.yarn.protocol import (
+    ASYNC_UPDATE,
+    MERGED,
+    UPDATE_SLICE,
+    Command,
+    ConnectMesh,
+    Disconnected,
+    Done,
+    Failed,
+    Hello,
+    Open,
+    Prepare,
+    RunRound,
+    Summarise,
+    TrainAsync,
+    summary_name,
+    weights_name,
+)
+from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
+from hdl.yarn.worker.master_link import MasterLink
+
+PAYLOAD_SECONDS = 60.0  # that may pass between a command and its payload
+
+
+class Aborted(Exception):
+    """Waiting is of no use any more: a newer command is there, or the master is gone."""
+
+
+class Worker:
+    """Does what the master says until it is told to end.
+
+    Parameters
+    ----------
+    credentials : WorkerCredentials
+    master : str
+        Address of its control.
+    staging : str
+        The application's folder.
+    host : str
+        To listen on.
+    """
+
+    def __init__(self, credentials: WorkerCredentials, master: str, staging: str, host: str):
+        self.faults = Faults()
+        self.mailbox = Mailbox(credentials.tls(server=True), host, lambda: self.faults.at("publishing"), evicted)
+        self.link = MasterLink(credentials, master, staging, self.mailbox.master_gone, self._hello)
+        self.mesh: Mesh | None = None
+        self.host: Host = None  # type: ignore[assignment]  # until it is told to open
+        self.trainer: AsyncTrainer = None  # type: ignore[assignment]  # until mode `async` begins
+        self._peer_context = credentials.tls(server=False)
+        self._generation = self._command_id = 0  # of the last command
+        self._opened = self._prepared = b""  # payloads of these commands
+        self._weights: dict[int, Weights] = {}  # by round
+        self._updates: tuple[tuple[int, bool], list[Update]] | None = None  # of a round, measured only or not
+
+    def run(self) -> None:
+        """Carry out commands until the master ends this worker."""
+        self.link.start()
+        while isinstance(command := self.link.command(), Command):
+            if command.generation < self._generation:  # of a group that is no more
+                continue
+            self._generation = self.link.generation = command.generation
+            self._command_id = command.command_id
+            self.faults.rank, self.faults.life = command.rank, command.incarnation
+            self.mailbox.discard_before(self._generation, self._command_id)
+            header = command.command_id, command.generation
+            try:
+                self.link.send(self._carry_out(command))
+            except Aborted:
+                continue
+            except PeerLost as error:
+                self.link.send(Disconnected(*header, error.rank, str(error)))
+            except Exception as error:
+                self.link.send(Failed(*header, wire.unpack(error_message(error))[1]))
+
+    def _carry_out(self, command: Command) -> Done:
+        header = command.command_id, command.generation
+        match command:
+            case Open():
+                gpu = self._open()
+                return Done(*header, gpu=gpu["gpu"], code=gpu.get("code"))
+            case Summarise():
+                return Done(*header, samples=self._summarise())
+            case Prepare():
+                self._prepare()
+            case ConnectMesh():
+                self._connect_mesh(command)
+            case RunRound():
+                row, seconds = self._run_round(command)
+                return Done(*header, row=row, seconds=seconds)
+            case TrainAsync():
+                self._train_async(command)
+        return Done(*header)
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    def _open(self) -> dict[str, str]:
+        """Open the dataset and this worker's shards; what is open already stays, with its decoded shards."""
+        content = bytes(self._payload(Open.kind))
+        _, fields, _ = wire.unpack(content)
+        gpu = platform.gpu(fields["device"])
+        if content == self._opened:
+            return gpu
+        cuts = {shard: [FileSplit(*split) for split in splits] for shard, splits in fields["cuts"]}
+        rest = {name: fields[name] for name in ("threads", "device", "memory")}
+        self.link.memory_limit = fields["limit"]
+        self.host = Host(fields["path"], Options.make(fields["options"]), cuts, **rest)
+        self._opened, self._prepared, self._updates, self._weights = content, b"", None, {}
+        return gpu
+
+    def _summarise(self) -> int:
+        """Publish the summary of each shard; the samples of all."""
+        shards = [*self.host.cuts]
+        summaries = dict(zip(shards, self.host.summarise(shards, self.beat), strict=True))
+        self.mailbox.publish({summary_name(shard): wire.encode_parts(one) for shard, one in summaries.items()})
+        return sum(one.samples for one in summaries.values())
+
+    def _prepare(self) -> None:
+        content = bytes(self._payload(Prepare.kind))
+        if content != self._prepared:
+            _, fields, tensors = wire.unpack(content)
+            self.host.prepare(read_plan(fields, tensors))
+            self._prepared, self._updates, self._weights = content, None, {}
+
+    def _connect_mesh(self, command: ConnectMesh) -> None:
+        if self.mesh:
+            self.mesh.close()
+        self.mesh, generation = None, command.generation
+        self.mailbox.close_peers_before(generation)
+
+        def accept(peer: int) -> socket.socket:
+            return self._wait(lambda seconds: self.mailbox.peer(generation, peer, seconds), mesh.CONNECT_SECONDS)
+
+        self.mesh = mesh.connect(
+            command.rank, generation, command.peers, self._peer_context, accept, self.check, self.faults.at
+        )
+
+    def _run_round(self, command: RunRound) -> tuple[dict[str, Any], dict[str, float]]:
+        """Do a round: this worker's shards, then with the others the next weights; `central`: its slice of the update.
+
+        Returns
+        -------
+        dict, dict
+            The row of metrics, and seconds by what they were spent on.
+        """
+        number, evaluate_only, began = command.round, command.evaluate_only, time.perf_counter()
+        self.faults.round = number
+        weights = self._weights_of(command)
+        key = number, evaluate_only
+        if self._updates is None or self._updates[0] != key:
+            self._updates = key, self.host.round(weights, [*self.host.cuts], evaluate_only, self.beat)
+        spec, updates = self._plan().spec, self._updates[1]
+        computed = time.perf_counter()
+        seconds = {name: sum(one.seconds.get(name, 0.0) for one in updates) for name in updates[0].seconds}
+        size = max((tensor.shape[-1] for tensor in updates[0].tensors.values()), default=0)
+        if command.central:
+            own = reduce_scatter(self.mesh, spec, updates, size) if self.mesh else None
+            self.mailbox.publish({UPDATE_SLICE: wire.encode_parts(own or sync.complete(spec, updates))})
+            row: dict[str, Any] = {}
+        else:
+            total = allreduce(self.mesh, spec, updates, size)
+            merging = time.perf_counter()
+            self.faults.at("merging")
+            after, row = sync.advance(spec, weights, [total], evaluate_only)
+            seconds["merge"] = time.perf_counter() - merging
+            keep = {number, after.round, *command.keep}
+            self._weights = {n: one for n, one in {**self._weights, after.round: after}.items() if n in keep}
+            self.mailbox.publish({weights_name(n): wire.encode_parts(one) for n, one in self._weights.items()})
+        exchange = time.perf_counter() - computed - seconds.get("merge", 0.0)
+        return row, {**seconds, "compute": computed - began, "exchange": exchange}
+
+    def _train_async(self, command: TrainAsync) -> None:
+        if command.given:
+            self.mailbox.poll(MERGED)  # drops what belongs to an earlier training
+            weights = decode_as(Weights, self._payload(ASYNC_UPDATE))
+            start = Weights(0, weights.w, average.start(self._plan().spec, weights.w))
+            context = Context(self.host, self.mailbox, self.faults, self.beat, self.link.send, self.link.interrupted)
+            self.trainer = AsyncTrainer(context, start, command.done)
+        try:
+            self.trainer.run(command.last, self.mesh, command.generation)
+        finally:
+            self.mesh = None
+
+    # --- what commands need -------------------------------------------------------------------------------------------
+
+    def _weights_of(self, command: RunRound) -> Weights:
+        """Return the round's weights: held from the round before, given whole, or in slices that the workers share."""
+        if not command.given:
+            return self._weights[command.round]
+        content = self._payload(weights_name(command.round))
+        if command.given == "slice":
+            weights = self._gather_slices(command.round, content)
+        else:
+            weights = decode_as(Weights, content)
+        self._weights[command.round] = weights
+        return weights
+
+    def _gather_slices(self, number: int, own: bytearray) -> Weights:
+        """Put together the weights of a line search's trial, of which each worker was given its slice."""
+        contents = [own, *(self.mesh.share([[own]]) if self.mesh else ())]
+        slices = sorted((wire.unpack(content)[1:] for content in contents), key=lambda pair: pair[0]["rank"])
+        whole = {name: np.concatenate([tensors[name] for _, tensors in slices]) for name in slices[0][1]}
+        return Weights(number, whole.get("w", whole["trial"]), optim.trying(whole["trial"]))
+
+    def _plan(self) -> Plan:
+        assert self.host.plan is not None  # the master gives it before any round
+        return self.host.plan
+
+    def _payload(self, name: str) -> bytearray:
+        """Wait for a payload of the present command."""
+        own = payload_name(name, self._generation, self._command_id)
+        return self._wait(lambda seconds: self.mailbox.payload(own, seconds), PAYLOAD_SECONDS)
+
+    def _wait(self, wait: Callable[[float], Any], seconds: float) -> Any:
+        """Return what `wait` gives, unless a newer command makes waiting useless."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                return wait(mesh.POLL)
+            except DeadlineError:
+                self.check()
+                if time.monotonic() > until:
+                    raise
+
+    def check(self) -> None:
+        """Raise `Aborted` if waiting for peers is of no use any more."""
+        if self.link.interrupted(0.0):
+            raise Aborted
+
+    def beat(self, shard: int, share: float) -> None:
+        """Note how far the work is."""
+        self.link.moved(shard, share)
+        self.faults.at("computing" if shard in self.host._shards else "loading")
+
+    def _hello(self) -> Hello:
+        host = socket.gethostname()
+        return Hello(self.mailbox.address, host, os.getpid(), platform.best_isa(), sorted(self._weights))
+
+
+def evicted() -> None:
+    """End at once: another worker has this one's place, because it was silent for too long."""
+    print("hdl worker: was silent for too long and has been replaced", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(1)

@@ -1,0 +1,91 @@
+"""Records the SHA-256 of small trainings: `python -m tests.signatures.record` writes `recorded.json` and `table/` anew.
+
+That is right only when the numbers are meant to change, and then the commit says why; a change of structure never is
+such a reason. `python -m tests.signatures.record --print` prints what this process computes, with HDL_ISA's kernels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+from hdl import driver
+from hdl.runners.base import Job
+from hdl.runners.local import LocalRunner
+from hdl.spec import parse
+from hdl.table import Table
+from tests.signatures.trainings import COMMON, KEPT, TRAININGS, write_data
+
+HERE = Path(__file__).parent
+RECORDED, TABLES = HERE / "recorded.json", HERE / "table"
+
+
+def train(data: str, table: str, fields: dict[str, Any], resume: bool = False) -> dict[str, str]:
+    """Train by one worker in this process: SHA-256 of the last weights, and of all that the last version carries on."""
+    spec = parse({**COMMON, **fields})
+    with LocalRunner(1, 1) as runner:
+        outcome = driver.train(Job(data, table, spec, resume=resume), runner)
+    version = Table(outcome.table).read()
+    state = hashlib.sha256()
+    for name, tensor in sorted({"w": version.weights.w, **version.weights.state}.items()):
+        state.update(name.encode() + tensor.tobytes())
+    return {"weights": version.signature, "state": state.hexdigest()}
+
+
+def signatures() -> dict[str, dict[str, str]]:
+    """What each training comes to, with the kernels that this process uses."""
+    with tempfile.TemporaryDirectory(prefix="hdl-signatures-") as folder, chdir(folder):
+        write_data(Path())
+        return {name: train(data, name, fields) for name, (data, fields) in {**TRAININGS, **KEPT}.items()}
+
+
+def by_kernels(isa: str) -> dict[str, dict[str, str]]:
+    """`signatures` in a process of its own, which chooses its kernels when it starts."""
+    root = str(HERE.parent.parent)
+    command = [sys.executable, "-m", "tests.signatures.record", "--print"]
+    done = subprocess.run(
+        command, env={**os.environ, "HDL_ISA": isa, "PYTHONPATH": root}, capture_output=True, text=True, cwd=root
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} with HDL_ISA={isa}:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def keep_tables() -> None:
+    """Write the tables, at half of their epochs, with kernels that every machine has."""
+    shutil.rmtree(TABLES, ignore_errors=True)
+    TABLES.mkdir()
+    with chdir(TABLES):
+        write_data(Path())
+        for data in {*map(str, Path().iterdir())} - {data for data, _ in KEPT.values()}:
+            os.unlink(data)
+        for name, (data, fields) in KEPT.items():
+            train(data, name, {**fields, "epochs": fields["epochs"] // 2})
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--print"]:
+        print(json.dumps(signatures()))
+    elif sys.argv[1:] == ["--tables"]:
+        keep_tables()
+    else:
+        from hdl._cpu import isas
+
+        recorded = {isa: by_kernels(isa) for isa in isas()}
+        RECORDED.write_text(json.dumps(recorded, indent=1) + "\n")
+        subprocess.run(
+            [sys.executable, "-m", "tests.signatures.record", "--tables"],
+            env={**os.environ, "HDL_ISA": "generic"}, check=True,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

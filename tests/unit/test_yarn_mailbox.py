@@ -1,0 +1,38 @@
+"""A worker's mailbox: payloads reach the command that they belong to, and no other."""
+
+import pytest
+
+from hdl.errors import DeadlineError
+from hdl.yarn.comm.credentials import Credentials
+from hdl.yarn.comm.mailbox import Mailbox, command_of, payload_name, push
+
+
+@pytest.fixture
+def mailbox():
+    credentials = Credentials.make()
+    made = Mailbox(credentials.tls(server=True), "127.0.0.1")
+    made.push = lambda name, content: push(credentials.tls(server=False), made.address, name, [content], 10.0)
+    yield made
+    made.close()
+
+
+def test_a_payload_that_nobody_took_is_not_another_commands(mailbox):
+    for command_id in 7, 9:
+        mailbox.push(payload_name("weights:1", 2, command_id), b"%d" % command_id)
+    mailbox.push("equal", b"all")
+    mailbox.discard_before(2, 9)
+    with pytest.raises(DeadlineError, match="weights:1"):
+        mailbox.payload(payload_name("weights:1", 2, 7), 0.01)
+    assert bytes(mailbox.payload(payload_name("weights:1", 2, 9), 0.01)) == b"9"
+    assert bytes(mailbox.poll("equal")) == b"all"
+
+
+def test_a_later_commands_payload_waits_for_it(mailbox):
+    mailbox.push(payload_name("plan", 3, 1), b"x")
+    mailbox.discard_before(2, 40)
+    assert bytes(mailbox.payload(payload_name("plan", 3, 1), 0.01)) == b"x"
+
+
+@pytest.mark.parametrize("name", ["", "equal", "a@b.c", "a@1", "a@1.2.x", "a@-1.2", "@" + "9" * 99 + ".1"])
+def test_a_name_of_no_command_outlives_them(name):
+    assert command_of(name) > (10**30, 10**30)
