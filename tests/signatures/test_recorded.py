@@ -1,13 +1,14 @@
-"""No weight has changed: small trainings give the SHA-256 that were recorded, with every kind of kernel."""
+"""No weight has changed: small trainings give the SHA-256 that were recorded, with every kind of kernel, CUDA's too."""
 
 import json
+import platform
 import shutil
 
 import pytest
 
 from hdl._cpu import isas
 from tests.signatures import record
-from tests.signatures.trainings import KEPT, TRAININGS
+from tests.signatures.trainings import EMULATED, KEPT, TRAININGS
 
 RECORDED = json.loads(record.RECORDED.read_text())
 
@@ -25,17 +26,34 @@ def computed():
     return by
 
 
+def check(isa, name, computed):
+    expected = RECORDED[isa][name]
+    changed = [part for part in expected if computed[part] != expected[part]]
+    lines = [f"{part}: expected {expected[part]}, got {computed[part]}" for part in changed]
+    if lines:
+        pytest.fail("\n".join([f"{name} with {isa} kernels gives other bytes than recorded:", *lines]), pytrace=False)
+
+
 @pytest.mark.parametrize("name", [*TRAININGS, *KEPT])
-@pytest.mark.parametrize("isa", RECORDED)
+@pytest.mark.parametrize("isa", ["generic", "avx2", "avx512"])
 def test_a_training_gives_the_recorded_bytes(computed, isa, name):
     if isa not in isas():
         pytest.skip(f"this processor has no {isa}")
-    assert computed(isa)[name] == RECORDED[isa][name], f"{name} with HDL_ISA={isa}: the weights have changed"
+    check(isa, name, computed(isa)[name])
+
+
+@pytest.mark.parametrize("name", EMULATED)
+def test_the_cuda_core_gives_the_recorded_bytes_on_its_emulator(computed, name):
+    if platform.machine() != "x86_64" or not shutil.which("g++"):
+        pytest.skip("the emulator needs x86-64 and g++")
+    check("emulated", name, computed("emulated")[name])
 
 
 def test_every_training_is_recorded_for_every_kind_of_kernel():
-    assert set(RECORDED) == {"generic", "avx2", "avx512"}
-    assert all(set(by_name) == {*TRAININGS, *KEPT} for by_name in RECORDED.values())
+    assert {isa: set(by_name) for isa, by_name in RECORDED.items()} == {
+        **{isa: {*TRAININGS, *KEPT} for isa in ("generic", "avx2", "avx512")},
+        "emulated": set(EMULATED),
+    }
     assert "generic" in isas()  # so something is compared on every machine
 
 
@@ -52,4 +70,4 @@ def test_a_table_that_an_older_hdl_wrote_resumes_to_the_uninterrupted_bytes(tmp_
     shutil.copytree(record.TABLES, tmp_path / "old")
     monkeypatch.chdir(tmp_path / "old")  # the table names its data by a relative path
     data, fields = KEPT[name]
-    assert record.train(data, name, fields, resume=True) == RECORDED["generic"][name]
+    check("generic", name, record.train(data, name, fields, resume=True))

@@ -34,6 +34,11 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "validation": ("classes.csv", {"validation": 0.2, "patience": 2, "epochs": 5}),
     "schedule-cosine": ("classes.csv", {"optimizer": {"name": "sgd", "schedule": {"name": "cosine", "warmup": 1}}}),
     "schedule-inverse": ("classes.csv", {"optimizer": {"name": "sgd", "schedule": {"name": "inverse"}}}),
+    "schedule-exponential": ("classes.csv", {"optimizer": {"name": "sgd", "schedule": {"name": "exponential"}}}),
+    "schedule-step": (
+        "classes.csv",
+        {"optimizer": {"name": "momentum", "schedule": {"name": "step", "every": 1, "decay": 0.5}}},
+    ),
     "init-uniform": ("classes.csv", {"init": {"name": "uniform"}, "optimizer": "sgd"}),
     "init-lecun": ("classes.csv", {"init": {"name": "lecun"}, "optimizer": "sgd"}),
     "wide": ("classes.csv", {"net": "0-70-33-0", "optimizer": "sgd"}),
@@ -47,6 +52,23 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "input-float": ("floats.npz", {"optimizer": "sgd"}),
     "input-sparse": ("sparse.svm", {"optimizer": "adam"}),
     "input-scaled": ("classes.csv", {"optimizer": "sgd", "scale": "divide:16"}),
+    "input-standard": ("floats.npz", {"optimizer": "sgd", "scale": "standard"}),
+    "input-minmax": ("classes.csv", {"optimizer": "sgd", "scale": "minmax"}),
+    "input-sparse-dropout": ("sparse.svm", {"optimizer": "sgd", "dropout": 0.2, "input_dropout": 0.2}),
+    "input-sparse-searched": ("sparse.svm", {"optimizer": "lbfgs", **GRADIENT, "epochs": 6}),
+    "shuffled-in-windows": ("classes.csv", {"optimizer": "sgd", "shuffle_window": 7}),
+    "gradient-sigmoid": ("two.csv", {"loss": "sigmoid", "optimizer": "adam", **GRADIENT}),
+    "gradient-squared": ("targets.csv", {"loss": "squared", "optimizer": "cg", **GRADIENT, "epochs": 6}),
+    "gradient-dropout": ("classes.csv", {"dropout": 0.3, "optimizer": "sgd", "validation": 0.2, **GRADIENT}),
+    "genetic-whole-rows": (
+        "targets.csv",
+        {"sync": {"mode": "genetic", "every": 2, "genetic": {"crossover": "rows", "elite": 2}}, "optimizer": "sgd"},
+    ),
+    "genetic-autoencoder": ("classes.csv", {**LEARNED, "sync": {"mode": "genetic"}}),
+    "genetic-rbm": (
+        "bytes.npz",
+        {"model": "rbm", "net": "0-5", "scale": "auto", "sync": {"mode": "genetic"}, "optimizer": "sgd"},
+    ),
     "genetic-rows": ("classes.csv", {"sync": {"mode": "genetic", "genetic": {"fitness_samples": 20}}}),
     "genetic-arithmetic": (
         "classes.csv",
@@ -68,6 +90,21 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
         "bytes.npz",
         {**LEARNED, **GRADIENT, "scale": "auto", "optimizer": "lbfgs", "l2": 0.01, "autoencoder": {"beta": 3}},
     ),
+    "autoencoder-cg": ("classes.csv", {**LEARNED, "optimizer": "cg", "l2": 0.01, "sync": {"every": 2}}),
+    "stacked-searched": (
+        "bytes.npz",
+        {
+            "model": "stacked",
+            "net": "0-5-2",
+            "scale": "auto",
+            **GRADIENT,
+            "optimizer": "lbfgs",
+            "epochs": 6,
+            "finetune": "reconstruct",
+            "pretrain": {"epochs": 6, "optimizer": "lbfgs"},
+            "autoencoder": {"beta": 1},
+        },
+    ),
     "stacked": ("bytes.npz", {"model": "stacked", "net": "0-5-4-0", "scale": "auto", "pretrain": {"epochs": 2}}),
     "stacked-unrolled": (
         "bytes.npz",
@@ -86,6 +123,30 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
         "bytes.npz",
         {"model": "rbm", "net": "0-5", "scale": "auto", "optimizer": "sgd", "rbm": {"persistent": True, "chains": 10}},
     ),
+    "rbm-persistent-gradient": (
+        "bytes.npz",
+        {
+            "model": "rbm",
+            "net": "0-5",
+            "scale": "auto",
+            **GRADIENT,
+            "optimizer": "adam",
+            "validation": 0.2,
+            "rbm": {"persistent": True, "chains": 10, "k": 2},
+        },
+    ),
+    "dbn-gaussian": (
+        "floats.npz",
+        {
+            "model": "dbn",
+            "net": "0-5-4-0",
+            **GRADIENT,
+            "optimizer": "momentum",
+            "validation": 0.2,
+            "pretrain": {"epochs": 3, "optimizer": "sgd"},
+            "rbm": {"visible": "gaussian"},
+        },
+    ),
     "dbn": ("bytes.npz", {"model": "dbn", "net": "0-5-4-0", "scale": "auto", "pretrain": {"epochs": 2}}),
 }
 
@@ -97,7 +158,16 @@ KEPT = {
         "classes.csv",
         {"sync": {"mode": "genetic", "genetic": {"fitness_samples": 20}}, "epochs": 6},
     ),
+    "layers": ("classes.csv", {"model": "stacked", "net": "0-5-4-0", "pretrain": {"epochs": 2}, "epochs": 6}),
 }
+
+# Those that the CUDA core computes too, on its emulator.
+EMULATED = (
+    *(f"rule-{rule}" for rule in MINI_BATCH_RULES),
+    "gradient-adam", "activation-lecun_tanh", "activation-leaky_relu", "loss-sigmoid", "loss-squared", "penalties",
+    "dropout", "input-uint8", "input-sparse", "genetic-rows", "autoencoder-sparse", "autoencoder-tied",
+    "autoencoder-denoising", "autoencoder-contractive", "rbm-sparse", "rbm-persistent",
+)  # fmt: skip
 
 
 def write_data(folder: Path) -> None:
