@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,18 +107,25 @@ def train_shards(
 
     Their mini-batches go side by side where the operations can do that (`Operations.train_all`).
     """
-    rounds = [
+    # Made when the loop comes to them: a shard that has no mini-batches has its update before the next one begins.
+    under_way: Iterable[_ShardRound] = (
         _ShardRound(spec, weights, shard, number, ops, progress, common, evaluate_only)
         for number, shard in shards.items()
-    ]
-    under_way = rounds
-    while under_way:
-        works = {shard: work for shard in under_way if (work := next(shard.works, None)) is not None}
+    )
+    updates: dict[int, Update] = {}
+    while len(updates) < len(shards):
+        works = {}
+        for shard_round in under_way:
+            work = next(shard_round.works, None)
+            if work is None:
+                updates[shard_round.number] = shard_round.update()
+            else:
+                works[shard_round] = work
         results = ops.train_all([*works.values()], spec.batch_size, progress) if works else []
-        for shard, result in zip(works, results, strict=True):
-            shard.seen += result
+        for shard_round, result in zip(works, results, strict=True):
+            shard_round.seen += result
         under_way = [*works]
-    return [shard.update() for shard in rounds]
+    return [updates[number] for number in shards]
 
 
 class _ShardRound:
