@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import os
 import re
 import threading
 import weakref
@@ -21,13 +22,18 @@ from numpy.typing import NDArray
 
 from hdl.errors import DeviceError, DeviceMemory, SpecError, Unavailable
 
-__all__ = ["Buffer", "Device", "code", "listed", "open", "parse", "resolve", "why_not"]
+__all__ = ["Buffer", "Device", "code", "cores", "listed", "open", "parse", "resolve", "why_not"]
 
 OLDEST = (8, 0)  # compute capability that hdl's kernels are compiled for, and newer ones
 _MIB = 1 << 20
 _GIB = 1 << 30
 _LOCK = threading.Lock()
 _OPEN: dict[int, Device] = {}  # by index
+
+
+def cores() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parse(name: str) -> tuple[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
@@ -132,7 +131,7 @@ def open_model(table: str, which: str, threads: int | None = None, device: str =
     from hdl.predict import Model
 
     device = devices.resolve(device, lambda text: click.echo(text, err=True))
-    return Model(table, at(table, which), threads or cores(), device)
+    return Model(table, at(table, which), threads or devices.cores(), device)
 
 
 def count(number: int, thing: str) -> str:
@@ -145,11 +144,6 @@ def version() -> str:
     import hdl
 
     return hdl.__version__
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def percent(value: float | None, digits: int = 2) -> str:

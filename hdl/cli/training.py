@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from hdl.cli.common import cores, percent
+from hdl.cli.common import percent
 from hdl.errors import HdlError, SpecError, TableError, Unavailable
 
 # name: (module, class); a runner that is planned but not here yet has no module
@@ -40,6 +40,8 @@ def make_runner(name: str, workers: int | None, threads: int | None, shards: int
     Unavailable
         It is not part of this hdl.
     """
+    from hdl.devices import cores
+
     if name not in RUNNERS:
         raise SpecError(f"--runner: expected one of {', '.join(RUNNERS)} (given {name!r})")
     module, attribute = RUNNERS[name]
@@ -99,6 +101,7 @@ def finish(
     device: str = "cpu",
 ) -> None:  # fmt: skip
     """Measure, make the report, tell the results on standard output; what fails here leaves the network as it is."""
+    from hdl.devices import cores
     from hdl.predict import Model
     from hdl.report import gather
 

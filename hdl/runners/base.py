@@ -105,6 +105,11 @@ class Log:
 Notify = Callable[[Any], None]
 
 
+def groups(shards: int, workers: int) -> list[range]:
+    """Share shards out: neighbours are siblings in the tree, so that each worker joins most of what it makes."""
+    return [range(k * shards // workers, (k + 1) * shards // workers) for k in range(workers)]
+
+
 class Runner(ABC):
     """Carries a training out, here or elsewhere. Use as a context manager: `close` is called at its end.
 

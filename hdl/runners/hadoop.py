@@ -276,11 +276,6 @@ class HadoopRunner(RoundRunner):
         return f"{self.archive}#{envpack.UNPACKED}" if self.archive else None
 
 
-def groups(shards: int, workers: int) -> list[range]:
-    """The shards of each worker: neighbours are siblings in the tree, so that each joins most of what it makes."""
-    return [range(k * shards // workers, (k + 1) * shards // workers) for k in range(workers)]
-
-
 def phases(notes: list[dict[str, Any]], began: float, ended: float) -> dict[str, float]:
     """Seconds of a job on its longest way: start of the last map task, its reading and computing, shuffling, the end.
 

@@ -21,12 +21,13 @@ from typing import Any
 import hdl
 from hdl import sync, wire
 from hdl.data import FileSplit, Summary
+from hdl.devices import cores
 from hdl.errors import DeadlineError, SpecError, WorkerError
 from hdl.runners import platform
-from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, RoundRunner
+from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, RoundRunner, groups
 from hdl.runners.frames import receive, send
 from hdl.runners.messages import error_from, plan_message
-from hdl.runners.work import Host, cores, physical_memory
+from hdl.runners.work import Host, physical_memory
 from hdl.wire import Update, Weights
 
 DEATHS = 3  # on one shard, after which the run stops
@@ -85,10 +86,8 @@ class LocalRunner(RoundRunner):
         if self.workers == 1:
             self._host = self.host(job, dict(enumerate(cuts)))
             return
-        # Neighbours in number are siblings in the tree, so each worker joins most of what it makes.
         count = min(self.workers, len(cuts))
-        for number in range(count):
-            own = range(number * len(cuts) // count, (number + 1) * len(cuts) // count)
+        for number, own in enumerate(groups(len(cuts), count)):
             fields = {
                 "path": job.data,
                 "options": job.options.model_dump(mode="json"),

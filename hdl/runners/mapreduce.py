@@ -27,8 +27,8 @@ from hdl.errors import HdlError, SpecError, Unavailable
 from hdl.models import stack
 from hdl.predict import Model
 from hdl.runners import platform, splits
-from hdl.runners.base import Job
-from hdl.runners.hadoop import UBER, HadoopRunner, groups
+from hdl.runners.base import Job, groups
+from hdl.runners.hadoop import UBER, HadoopRunner
 from hdl.runners.job import TASK_LOG, hadoop
 from hdl.runners.task import (
     PREFIX,

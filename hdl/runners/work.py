@@ -184,11 +184,6 @@ def common_samples(plan: Plan) -> Samples:
     return Samples(x, tensors.get("y"), plan.schema.scale, plan.schema.shift)
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def physical_memory() -> int:
     """Bytes of memory of this machine, or of the container that this process may not grow out of."""
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]

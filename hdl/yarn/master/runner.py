@@ -19,7 +19,7 @@ from hdl import fs, optim, step, sync, wire
 from hdl.data import FileSplit, Summary
 from hdl.errors import WorkerError
 from hdl.runners import platform
-from hdl.runners.base import Job, Notify, Plan, RoundRunner
+from hdl.runners.base import Job, Notify, Plan, RoundRunner, groups
 from hdl.runners.messages import plan_message
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
@@ -102,8 +102,7 @@ class MasterRunner(RoundRunner):
     def open(self, job: Job, cuts: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         """Ask for the containers, beside the blocks of their shards."""
         self.workers = count = min(self.settings.workers, len(cuts))
-        # Neighbours in number are siblings in the tree, so each worker joins most of its updates.
-        shards = [range(rank * len(cuts) // count, (rank + 1) * len(cuts) // count) for rank in range(count)]
+        shards = groups(len(cuts), count)
         memory = self.settings.memory << 20
 
         def opening(member: Member) -> list[wire.Buffer]:
