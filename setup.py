@@ -116,7 +116,7 @@ def cuda_jobs():
     nvcc = [str(toolkit() / "bin/nvcc"), *NVCC_FLAGS]
     if compiler := os.environ.get("CXX"):
         nvcc.append(f"-ccbin={compiler}")
-    return "cuda", [(source, f"{source.stem}.o", nvcc) for source in sorted(Path("csrc/cuda").glob("*.cu"))]
+    return "cuda", [(source, f"{source.stem}.o", nvcc) for source in sorted(Path("csrc/cuda").rglob("*.cu"))]
 
 
 def extensions():

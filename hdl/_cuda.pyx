@@ -5,31 +5,19 @@ Memory, streams and contexts are the caller's (`hdl.devices`): all addresses her
 arguments of a user is found above, in `hdl.ops.cuda`; here only what C itself refuses.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uintptr_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 
 from hdl.errors import DeviceError, DeviceMemory
 
-cdef extern from "hdl.h" nogil:
-    ctypedef int hdl_status
-    enum:
-        HDL_OK, HDL_ENOMEM
-    ctypedef struct hdl_data:
-        int32_t x_type, y_type
-        int64_t n
-        const void *x
-        const int64_t *indptr
-        const int32_t *indices
-        const float *scale
-        const float *shift
-        const void *y
+include "_header.pxi"
 
 cdef extern from "cuda/hdl_cuda.h" nogil:
     ctypedef struct hdl_matrix:
-        int64_t at, turn
+        int64_t at, buffer_stride
         int32_t ld
         int16_t arena, place
     ctypedef struct hdl_op:
-        int32_t kind, finish, tile, m, n, k, function, layer, ahead, decays
+        int32_t kind, epilogue, tile, m, n, k, function, layer, ahead, decays
         float leak, keep
         uint32_t drop
         float x
@@ -56,18 +44,19 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
         int64_t stride[4]
         int32_t resident, state_vectors
         int64_t parameters, batch, first, last
-        int32_t by_place, rows, tiles, largest, loop
+        int32_t by_place, rows, tiles, largest
         double *cost
         int64_t *correct
         uint32_t *barrier
+        int32_t loop
         int64_t *step
     hdl_status hdl_cuda_run(const hdl_cuda_call *, void *, void **)
     void hdl_cuda_forget(void *)
     const char *hdl_cuda_last_error()
 
-_NOWHERE = {"at": 0, "turn": 0, "ld": 0, "arena": -1, "place": 0}
+_NOWHERE = {"at": 0, "buffer_stride": 0, "ld": 0, "arena": -1, "place": 0}
 _PLAIN = {
-    "finish": 0, "tile": 0, "m": 0, "n": 0, "k": 0, "function": 0, "layer": 0, "ahead": 0, "decays": 0, "leak": 0.0,
+    "epilogue": 0, "tile": 0, "m": 0, "n": 0, "k": 0, "function": 0, "layer": 0, "ahead": 0, "decays": 0, "leak": 0.0,
     "keep": 0.0, "drop": 0, "x": 0.0, "more": 0, "chains": 0, "rho": 0.0, "beta": 0.0, "a": _NOWHERE, "b": _NOWHERE,
     "c": _NOWHERE, "d": _NOWHERE, "bias": _NOWHERE,
 }

@@ -1,4 +1,4 @@
-# What csrc/hdl.h declares, for _cpu.pyx, which includes it.
+# Declares csrc/hdl.h for _cpu.pyx and _cuda.pyx, which include it.
 
 cdef extern from "hdl.h" nogil:
     ctypedef int hdl_status

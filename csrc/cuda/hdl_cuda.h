@@ -1,7 +1,7 @@
-/* hdl_cuda.h: the whole C interface of the CUDA core: one machine that runs programs of operations on a GPU.
+/* hdl_cuda.h: the whole C interface of the CUDA core: an interpreter that runs programs of operations on a GPU.
  *
- * A program is a table made by hdl/ops/cuda_program.py: operations in phases. The operations of a phase do not depend
- * on each other and are cut into tiles, which blocks (or warps) take in turn; between phases is a barrier. A call runs
+ * A program is a table made by hdl/ops/cuda/program.py: operations in phases. The operations of a phase do not depend
+ * on each other and are cut into tiles, which blocks (or warps) share out; between phases is a barrier. A call runs
  * the program once a mini-batch, in one kernel for as many mini-batches as asked. What a tile sums, and in which
  * order, depends on the shapes alone: not on the number of blocks, nor on the GPU. No sum uses an atomic.
  *
@@ -18,11 +18,7 @@ extern "C" {
 
 enum { HDL_CUDA_THREADS = 256 }; /* of a block that computes whole tiles; one whose warps do has more */
 
-typedef enum {
-  HDL_FLOAT32 = 0,
-  HDL_TF32 = 1,
-  HDL_BF16 = 2
-} hdl_precision; /* what factors of products are rounded to */
+typedef enum { HDL_FLOAT32 = 0, HDL_TF32 = 1, HDL_BF16 = 2 } hdl_precision; /* of the factors of products */
 
 typedef enum {
   HDL_ARENA_W = 0, /* weights [P] */
@@ -34,14 +30,15 @@ typedef enum {
 
 /* A matrix in an arena. */
 typedef struct {
-  int64_t at;    /* floats from the arena's beginning */
-  int64_t turn;  /* floats further in odd steps: a second buffer */
-  int32_t ld;    /* floats from row to row */
-  int16_t arena; /* hdl_arena; -1: there is none */
-  int16_t place; /* 1: row 0 is the mini-batch's place in the order, not its own first row */
+  int64_t at;            /* floats from the arena's beginning */
+  int64_t buffer_stride; /* floats from the first of two buffers to the second, which odd steps use; 0: there is one */
+  int32_t ld;            /* floats from row to row */
+  int16_t arena;         /* hdl_arena; -1: there is none */
+  int16_t place;         /* 1: row 0 is the mini-batch's place in the order, not its own first row */
 } hdl_matrix;
 
-/* What an operation is. Products are C [m, n] = A [m, k] B [k, n], each value then finished (hdl_finish). */
+/* Kinds of operations. Products are C [m, n] = A [m, k] B [k, n], each value then passed to the epilogue
+ * (hdl_epilogue). */
 typedef enum {
   HDL_OP_NN = 0,     /* A [m, k], B [k, n] */
   HDL_OP_NT = 1,     /* A [m, k], B [n, k] */
@@ -49,39 +46,40 @@ typedef enum {
   HDL_OP_GATHER = 3, /* C [B, n] = the samples of a mini-batch, scaled, dropped; D: as they were before (may be none) */
   HDL_OP_LOSS = 4,   /* A [B, n] = what reaches the output: C = its delta, D = predictions, and costs; the targets are
                         B, or the data's y where there is no B; C and D may be none */
-  HDL_OP_LIMIT = 5,  /* C [k, n]: columns scaled back to the rule's max_norm */
-  HDL_OP_FILL = 6,   /* C [m, n] = A, or x where there is none */
-  HDL_OP_NORMS = 7,  /* C [n] = x times the squared norms of the columns of A [k, n] */
-  HDL_OP_BEND = 8    /* A [B, n] = codes: D = their slopes f' and, where BIAS = squared norms s of W's columns, the
-                        contractive term: costs x/2 f'² s, and C, the codes' delta, += x f' f'' s */
+  HDL_OP_MAX_NORM = 5,   /* C [k, n]: columns scaled back to the rule's max_norm */
+  HDL_OP_FILL = 6,       /* C [m, n] = A, or x where there is none */
+  HDL_OP_NORMS = 7,      /* C [n] = x times the squared norms of the columns of A [k, n] */
+  HDL_OP_CONTRACTIVE = 8 /* A [B, n] = codes: D = their slopes f' and, where BIAS = squared norms s of W's columns,
+                            the contractive term: costs x/2 f'² s, and C, the codes' delta, += x f' f'' s */
 } hdl_op_kind;
 
 typedef enum {
-  HDL_FINISH_ACTIVATE = 0, /* C = f(v + bias), dropped as layer `layer` */
-  HDL_FINISH_DERIVE = 1,   /* C = (v + bias) f'(a), with D = a = f(…) */
-  HDL_FINISH_DRAW = 2,     /* p = f(v + bias): C = x p, and D = 1 or 0 with probability p, or normal about it if f is
+  HDL_EPILOGUE_ACTIVATE = 0, /* C = f(v + bias), dropped as layer `layer` */
+  HDL_EPILOGUE_DERIVE = 1,   /* C = (v + bias) f'(a), with D = a = f(…) */
+  HDL_EPILOGUE_DRAW = 2,     /* p = f(v + bias): C = x p, and D = 1 or 0 with probability p, or normal about it if f is
                               linear; draws of `layer`; C or D may be none */
-  HDL_FINISH_UPDATE = 3,   /* v is the sum of a gradient: C, in the weights, takes the rule's step; a bias, if any, is
+  HDL_EPILOGUE_UPDATE = 3,   /* v is the sum of a gradient: C, in the weights, takes the rule's step; a bias, if any, is
                               added to v: in the weights' rows times D, or without D in the biases' row */
-  HDL_FINISH_ADD = 4,      /* C += v, with a bias as above */
-  HDL_FINISH_SPARSE = 5    /* v is the sum of codes: C = what their mean costs by each; D = running mean, which moves */
-} hdl_finish;
+  HDL_EPILOGUE_ADD = 4,      /* C += v, with a bias as above */
+  HDL_EPILOGUE_SPARSITY = 5  /* v is the sum of codes: C = the sparsity cost's gradient by each; D = running mean, which
+                                moves */
+} hdl_epilogue;
 
 typedef enum { HDL_TILE_WARP = 0, HDL_TILE_32 = 1, HDL_TILE_64 = 2, HDL_TILE_128 = 3 } hdl_tile;
 
 typedef struct {
-  int32_t kind, finish, tile; /* hdl_op_kind, hdl_finish, hdl_tile */
-  int32_t m, n, k;            /* negative: that many times B */
-  int32_t function;           /* hdl_activation of finish, hdl_loss of LOSS */
-  int32_t layer;              /* of the dropout stream; DRAW: 2t for hidden units of Gibbs step t, 2t + 1 for visible */
-  int32_t ahead;              /* GATHER: 1 is of the next mini-batch */
-  int32_t decays;             /* UPDATE: rows 0 … decays have penalties, those after them are biases */
-  float leak, keep;           /* slope of the leaky relu; 1/(1-p) of dropout, 0 for none */
-  uint32_t drop;              /* 65536 p */
-  float x;                    /* SPARSE: what the running mean keeps of itself */
-  int32_t more;               /* products: rows along k beside those k */
-  int32_t chains;             /* 1: rows are persistent chains, with draws of their own, and x is times B */
-  float rho, beta;            /* SPARSE: target of the mean, and strength */
+  int32_t kind, epilogue, tile; /* hdl_op_kind, hdl_epilogue, hdl_tile */
+  int32_t m, n, k;              /* negative: that many times B */
+  int32_t function;             /* hdl_activation of the epilogue, hdl_loss of LOSS */
+  int32_t layer;    /* of the dropout stream; DRAW: 2t for hidden units of Gibbs step t, 2t + 1 for visible */
+  int32_t ahead;    /* GATHER: 1 is of the next mini-batch */
+  int32_t decays;   /* UPDATE: rows 0 … decays have penalties, those after them are biases */
+  float leak, keep; /* slope of the leaky relu; 1/(1-p) of dropout, 0 for none */
+  uint32_t drop;    /* 65536 p */
+  float x;          /* SPARSITY: what the running mean keeps of itself */
+  int32_t more;     /* products: rows along k beside those k */
+  int32_t chains;   /* 1: rows are persistent chains, with draws of their own, and x is times B */
+  float rho, beta;  /* SPARSITY: target of the mean, and strength */
   hdl_matrix a, b, c, d, bias;
 } hdl_op;
 
@@ -95,7 +93,7 @@ typedef struct { /* hdl_update without its rates, and the key of the draws */
   uint32_t key[4]; /* of the dropout or the Gibbs stream, and of the chains' */
 } hdl_cuda_rule;
 
-typedef struct { /* what one of the nets has of its own; addresses on the device */
+typedef struct { /* one of the nets; addresses on the device */
   hdl_cuda_rule rule;
   int32_t scored; /* there are targets */
   hdl_data data;

@@ -19,9 +19,9 @@ FLAGS = ["-std=c++17", "-O2", "-g1", "-fPIC", "-Wall", "-Wextra", "-Werror", "-W
 
 def build():
     """The extension `hdl._cuda` over the emulator; what was compiled once serves until a source changes."""
-    sources = sorted((ROOT / "csrc/cuda").glob("*.cu"))
-    read = [*sources, *(ROOT / "csrc").glob("*.h"), *(ROOT / "csrc/cuda").glob("*.*h"), ROOT / "hdl/_cuda.pyx"]
-    read += [ROOT / "tests/cuda/emulator.h", Path(__file__)]
+    sources = sorted((ROOT / "csrc/cuda").rglob("*.cu"))
+    read = [*sources, *(ROOT / "csrc").glob("*.h"), *(ROOT / "csrc/cuda").rglob("*.*h")]
+    read += [ROOT / "hdl/_cuda.pyx", ROOT / "hdl/_header.pxi", ROOT / "tests/cuda/emulator.h", Path(__file__)]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in read) + sys.version.encode()).hexdigest()[:12]
     folder = ROOT / "build" / f"emulated-{digest}"
     module = folder / f"_cuda{importlib.machinery.EXTENSION_SUFFIXES[0]}"

@@ -51,7 +51,7 @@ namespace emulated {
 
 struct gate { /* where a number of fibers wait for each other */
   int wanted = 0, arrived = 0;
-  unsigned turn = 0;
+  unsigned generation = 0;
 };
 struct warp {
   gate all;
@@ -71,7 +71,7 @@ struct fiber {
   void *stack = nullptr;
   std::vector<char> memory;
   const gate *waits = nullptr;
-  unsigned turn = 0;
+  unsigned generation = 0; /* of the gate, when it came there */
   bool over = false;
   std::vector<std::vector<std::function<void()>>> copies{1};
 };
@@ -107,12 +107,12 @@ hdl_emulated_switch:
 
 inline void give_way() { hdl_emulated_switch(&now->stack, home); }
 
-inline void meet(gate &g) {
+inline void wait_at(gate &g) {
   if (++g.arrived == g.wanted) {
-    g.arrived = 0, g.turn++;
+    g.arrived = 0, g.generation++;
     return;
   }
-  now->waits = &g, now->turn = g.turn;
+  now->waits = &g, now->generation = g.generation;
   give_way();
 }
 
@@ -144,7 +144,7 @@ inline void run(std::vector<block> &blocks, int threads) {
     size_t from = (draws >> 33) % left.size(), n = left.size();
     for (size_t i = 0; i < n; i++) {
       fiber *f = left[(i + from) % n];
-      if (f->waits && f->waits->turn == f->turn) continue;
+      if (f->waits && f->waits->generation == f->generation) continue;
       f->waits = nullptr, now = f, moved = true;
       hdl_emulated_switch(&home, f->stack);
     }
@@ -155,7 +155,7 @@ inline void run(std::vector<block> &blocks, int threads) {
 
 } // namespace emulated
 
-inline void __syncthreads() { emulated::meet(emulated::now->block->all); }
+inline void __syncthreads() { emulated::wait_at(emulated::now->block->all); }
 inline int __syncthreads_or(int x) {
   int &any = emulated::now->block->any;
   any |= x;
@@ -166,7 +166,7 @@ inline int __syncthreads_or(int x) {
   __syncthreads();
   return found;
 }
-inline void __syncwarp() { emulated::meet(emulated::own().all); }
+inline void __syncwarp() { emulated::wait_at(emulated::own().all); }
 inline void __threadfence() {}
 inline uint32_t atomicAdd(uint32_t *p, uint32_t n) { return (*p += n) - n; }
 template <class T> T __shfl_xor_sync(unsigned, T x, int by) {

@@ -1,4 +1,4 @@
-"""What the compilers made of the kernels, on a machine without a GPU: for which GPUs, and what each kernel takes."""
+"""Checks the compiled kernels on a machine without a GPU: for which GPUs they are, and what each kernel takes."""
 
 import importlib.util
 import os
@@ -17,9 +17,9 @@ TARGETS = {(SASS, 80), (SASS, 90), (PTX, 90)}
 # What a kernel and the functions it calls may take: a thread's registers and bytes of stack, bytes that it stores in
 # memory and loads again for want of registers, a block's bytes of static shared memory.
 BUDGET = {
-    "hdl::machine<#, false>": {"registers": 255, "stack": 256, "stores": 0, "loads": 0, "shared": 0},
+    "hdl::interpreter<#, false>": {"registers": 255, "stack": 256, "stores": 0, "loads": 0, "shared": 0},
     "hdl::advance": {"registers": 32, "stack": 0, "stores": 0, "loads": 0, "shared": 0},
-    "hdl::machine<#, true>": {"registers": 128, "stack": 256, "stores": 0, "loads": 0, "shared": 0},
+    "hdl::interpreter<#, true>": {"registers": 128, "stack": 256, "stores": 0, "loads": 0, "shared": 0},
 }
 REPORT = re.compile(
     r"Compiling entry function '(?P<kernel>\S+)' for 'sm_(?P<target>\d+)'"

@@ -85,7 +85,7 @@ def test_the_sdist_holds_sources_and_nothing_made(built):
     with tarfile.open(built[0]) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
     needed = ["csrc/hdl.h", "hdl/_cpu.pyx", "setup.py", "build.sh", "LICENSE", "hdl/streaming/mapper.py"]
-    needed += ["csrc/cuda/machine.cu", "csrc/cuda/machine.cuh", "hdl/_cuda.pyx", ".ci/pycuda"]
+    needed += ["csrc/cuda/kernels/interpreter.cu", "csrc/cuda/kernels/gemm.cuh", "hdl/_cuda.pyx", ".ci/pycuda"]
     assert not set([*needed, "tests/unit/test_packaging.py"]) - set(names)
     assert not [name for name in names if name.endswith((".so", ".o", ".pyc", "_cpu.c", "_cuda.c"))]
 

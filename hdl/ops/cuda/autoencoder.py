@@ -52,25 +52,25 @@ class AutoencoderCuda(OneLayerCuda):
             z, codes = program.matrix(inputs), program.matrix(hidden)
         x = program.matrix(inputs, buffers) if part.corruption else seen
         ones, weights = seen.column(inputs), op.Matrix(0, hidden, op.W)
-        push, norms, shrink = (program.matrix(hidden, rows=1) if each else None
+        sparsity, norms, contraction = (program.matrix(hidden, rows=1) if each else None
                                for each in (part.beta and train, part.contractive, part.contractive))  # fmt: skip
         slopes = program.matrix(hidden) if part.contractive or (part.beta and not train) else None
 
         program.lay([self._up(codes, seen), self._down(z, codes)])
         if norms:
             program.add(op.NORMS, norms, at=1, a=weights, n=hidden, k=inputs, x=1.0)
-        if push:
-            program.add(op.TN, push, a=ones, b=codes, m=1, n=hidden, k=-1, finish=op.SPARSE, rho=part.rho,
+        if sparsity:
+            program.add(op.TN, sparsity, a=ones, b=codes, m=1, n=hidden, k=-1, epilogue=op.SPARSITY, rho=part.rho,
                         beta=part.beta, x=part.memory, d=op.Matrix(layout.running, hidden, op.W))  # fmt: skip
         program.phase()
         program.add(op.LOSS, z, a=z, b=x, m=-1, n=inputs, function=self._reconstruction_loss())
         program.phase()
-        program.add(op.NN if self.tied else op.NT, inner, a=z, b=self._backward_weights(), bias=push, m=-1, n=hidden,
-                    k=inputs, finish=op.DERIVE, d=codes, **self._code_function())  # fmt: skip
+        program.add(op.NN if self.tied else op.NT, inner, a=z, b=self._backward_weights(), bias=sparsity, m=-1,
+                    n=hidden, k=inputs, epilogue=op.DERIVE, d=codes, **self._code_function())  # fmt: skip
         if slopes:
             program.phase()
             program.add(
-                op.BEND,
+                op.CONTRACTIVE,
                 inner,
                 a=codes,
                 d=slopes,
@@ -80,13 +80,15 @@ class AutoencoderCuda(OneLayerCuda):
                 x=part.contractive,
                 **self._code_function(),
             )
-        if shrink:
+        if contraction:
             program.phase()
-            program.add(op.NORMS, shrink, a=slopes, n=hidden, k=-1, x=part.contractive)
+            program.add(op.NORMS, contraction, a=slopes, n=hidden, k=-1, x=part.contractive)
         program.phase()
         # Tied, one product over both kinds of rows is all of W1's gradient.
         rows = {"a": seen.halves(), "b": inner.halves(), "k": -2} if self.tied else {"a": seen, "b": inner}
-        self._sum(program, train, 0, hidden, m=inputs + 1, decays=inputs, bias=shrink, d=shrink and weights, **rows)
+        self._sum(
+            program, train, 0, hidden, m=inputs + 1, decays=inputs, bias=contraction, d=contraction and weights, **rows
+        )
         if not self.tied:
             self._sum(program, train, layout.encoder, inputs, a=codes, b=z, m=hidden, decays=hidden)
         self._sum(program, train, self.visible_bias, inputs, a=ones, b=z)

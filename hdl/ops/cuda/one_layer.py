@@ -83,7 +83,7 @@ class OneLayerCuda(Cuda):
         inputs, hidden = self.layout.widths[:2]
         weights, bias = op.Matrix(0, hidden, op.W), op.Matrix(inputs * hidden, hidden, op.W)
         fields = {"kind": op.NN, "a": v, "b": weights, "bias": bias, "m": m, "n": hidden, "k": inputs}
-        return {**fields, "c": c, "finish": op.ACTIVATE, **self._code_function(), **how}
+        return {**fields, "c": c, "epilogue": op.ACTIVATE, **self._code_function(), **how}
 
     def _down(self, c: op.Matrix | None, codes: op.Matrix, m: int = -1, **how: Any) -> dict[str, Any]:
         """Make the operation that leads from codes to reconstructions, or to what their function is taken of."""
@@ -98,7 +98,7 @@ class OneLayerCuda(Cuda):
             "n": inputs,
             "k": hidden,
         }
-        return {**fields, "c": c, "finish": op.ACTIVATE, **how}
+        return {**fields, "c": c, "epilogue": op.ACTIVATE, **how}
 
     def _read(self, program: op.Program, task: str, buffers: int) -> None:
         """Lay out `forward` or `encode`: nothing is corrupted, nothing drawn."""
@@ -115,8 +115,8 @@ class OneLayerCuda(Cuda):
 
     def _sum(self, program: op.Program, train: bool, at: int, n: int, m: int = 1, k: int = -1, **fields: Any) -> None:
         """Add a gradient [m, n] of the parameters `at`: they take the rule's step, or it is added to what goes out."""
-        c, finish = op.Matrix(at, n, op.W if train else op.G), op.UPDATE if train else op.ADD
-        program.add(op.TN, c, m=m, n=n, k=k, finish=finish, **fields)
+        c, epilogue = op.Matrix(at, n, op.W if train else op.G), op.UPDATE if train else op.ADD
+        program.add(op.TN, c, m=m, n=n, k=k, epilogue=epilogue, **fields)
 
 
 def _unlabelled(samples: Samples) -> Samples:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from hdl.spec import Spec
 
 W, S, T, G = range(4)  # arenas: weights, state, working memory, what goes out
-NN, NT, TN, GATHER, LOSS, LIMIT, FILL, NORMS, BEND = range(9)
-ACTIVATE, DERIVE, DRAW, UPDATE, ADD, SPARSE = range(6)  # what becomes of a product's values
+NN, NT, TN, GATHER, LOSS, MAX_NORM, FILL, NORMS, CONTRACTIVE = range(9)
+ACTIVATE, DERIVE, DRAW, UPDATE, ADD, SPARSITY = range(6)  # epilogues of products
 LOSSES = {"softmax": 0, "sigmoid": 1, "squared": 2, "sigmoid_squared": 3}
 ACTIVATIONS = {"linear": 0, "sigmoid": 1, "tanh": 2, "lecun_tanh": 3, "relu": 4, "leaky_relu": 5}
 SIZES = {1: 32, 2: 64, 3: 128}  # sides of a block's tiles
@@ -32,12 +32,12 @@ RESIDENT = 224 * 256
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix in an arena; `turn` is the distance of its second buffer."""
+    """A matrix in an arena; `buffer_stride` leads to its second buffer, which odd steps use."""
 
     at: int
     ld: int
     arena: int = T
-    turn: int = 0
+    buffer_stride: int = 0
     place: int = 0
 
     def column(self, number: int) -> Matrix:
@@ -77,12 +77,12 @@ class Program:
     phases: list[list[dict[str, Any]]] = field(default_factory=lambda: [[]])
     resident: bool = False
 
-    def matrix(self, columns: int, turns: int = 1, rows: int | None = None) -> Matrix:
+    def matrix(self, columns: int, buffers: int = 1, rows: int | None = None) -> Matrix:
         """Working memory [B, columns]; rows begin at 16 bytes, which lets them be copied four floats at a time."""
         ld = padded(columns)
         at, size = self.memory, (self.rows if rows is None else rows) * ld
-        self.memory += size * turns
-        return Matrix(at, ld, T, size if turns > 1 else 0)
+        self.memory += size * buffers
+        return Matrix(at, ld, T, size if buffers > 1 else 0)
 
     def phase(self) -> None:
         """What is added from here on waits for what was added before."""
@@ -106,7 +106,7 @@ class Program:
         are what a mini-batch begins with.
         """
         self.column(x.column(inputs), 1.0)
-        if x.turn:
+        if x.buffer_stride:
             self.add(GATHER, x, at=0, m=-1, n=inputs, **fields)
             self.add(GATHER, x, m=-1, n=inputs, ahead=1, **fields)
         else:
@@ -114,8 +114,8 @@ class Program:
 
     def column(self, c: Matrix, x: float, rows: int | None = None) -> None:
         """A column that is x all the time, in both buffers."""
-        for turn in sorted({0, c.turn}):
-            self.add(FILL, Matrix(c.at + turn, c.ld), at=0, m=self.rows if rows is None else rows, n=1, x=x)
+        for offset in sorted({0, c.buffer_stride}):
+            self.add(FILL, Matrix(c.at + offset, c.ld), at=0, m=self.rows if rows is None else rows, n=1, x=x)
 
     def settle(self, room: int) -> None:
         """Chooses tiles; `room` is what weights and state take, in floats."""
@@ -169,7 +169,7 @@ def fitted(make: Callable[[int], Program]) -> Program:
 
 
 def dense(
-    spec: Spec, offsets: tuple[tuple[int, int], ...], rows: int, what: str, state_vectors: int, turns: int = 2
+    spec: Spec, offsets: tuple[tuple[int, int], ...], rows: int, what: str, state_vectors: int, buffers: int = 2
 ) -> Program:
     """A dense network's `what`: 'train', 'gradient' or 'forward'.
 
@@ -180,7 +180,7 @@ def dense(
     hidden: dict[str, Any] = {"function": ACTIVATIONS[spec.activation], "leak": spec.leak}
     drop = dropped(spec.dropout if what != "forward" else 0.0)
     program, layers = Program(rows), len(widths) - 1
-    x = program.matrix(widths[0] + 1, turns)
+    x = program.matrix(widths[0] + 1, buffers)
     values = [x] + [program.matrix(width + 1) for width in widths[1:-1]] + [program.matrix(widths[-1])]
     for value, width in zip(values[1:-1], widths[1:-1], strict=True):
         program.column(value.column(width), 1.0)
@@ -189,7 +189,7 @@ def dense(
         program.phase()
         how = {**hidden, "layer": layer + 1, **drop} if layer + 1 < layers else {"function": ACTIVATIONS["linear"]}
         program.add(NN, values[layer + 1], a=values[layer], b=weights[layer], m=-1, n=widths[layer + 1],
-                    k=widths[layer] + 1, finish=ACTIVATE, **how)  # fmt: skip
+                    k=widths[layer] + 1, epilogue=ACTIVATE, **how)  # fmt: skip
     program.phase()
     scores: dict[str, Any] = {"a": values[-1], "m": -1, "n": widths[-1], "function": LOSSES[spec.loss]}
     if what == "forward":
@@ -201,18 +201,18 @@ def dense(
         for layer in range(layers - 1, 0, -1):
             program.phase()
             program.add(NT, deltas[layer - 1], a=deltas[layer], b=weights[layer], m=-1, n=widths[layer],
-                        k=widths[layer + 1], d=values[layer], finish=DERIVE, keep=drop.get("keep", 0.0),
+                        k=widths[layer + 1], d=values[layer], epilogue=DERIVE, keep=drop.get("keep", 0.0),
                         **hidden)  # fmt: skip
         program.phase()
         for layer in range(layers):
             at = weights[layer] if what == "train" else Matrix(offsets[layer][0], widths[layer + 1], G)
             program.add(TN, at, a=values[layer], b=deltas[layer], m=widths[layer] + 1, n=widths[layer + 1], k=-1,
-                        finish=UPDATE if what == "train" else ADD, decays=widths[layer])  # fmt: skip
+                        epilogue=UPDATE if what == "train" else ADD, decays=widths[layer])  # fmt: skip
     program.gather(x, widths[0], **dropped(spec.input_dropout if what != "forward" else 0.0))
     if what == "train" and spec.max_norm:
         program.phase()
         for layer in range(layers):
-            program.add(LIMIT, weights[layer], n=widths[layer + 1], k=widths[layer])
+            program.add(MAX_NORM, weights[layer], n=widths[layer + 1], k=widths[layer])
     room = sum((a + 1) * b for a, b in pairwise(widths)) * (1 + state_vectors)
     program.settle(room)
     return program

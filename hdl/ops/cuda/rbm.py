@@ -84,14 +84,14 @@ class RbmCuda(OneLayerCuda):
         model, negative = v.column(wide), h.column(tall)
         program.column(model.column(inputs), 1.0)
         program.column(negative.column(hidden), 1.0)
-        push = self._positive(program, task, v, h, drawn, model, 1)
+        sparsity = self._positive(program, task, v, h, drawn, model, 1)
         for t in range(1, k + 1):  # h is drawn but at the end, v never
             last = t == k
-            program.lay([self._up(negative, model, finish=op.DRAW, x=1.0, d=None if last else drawn, layer=2 * t)],
+            program.lay([self._up(negative, model, epilogue=op.DRAW, x=1.0, d=None if last else drawn, layer=2 * t)],
                         2 * t + 1)  # fmt: skip
             if not last:
                 program.lay([self._down(model, drawn, **self._visible_function())], 2 * t + 2)
-        self._statistics(program, task, v.halves(), h.halves(), push, k=-2)
+        self._statistics(program, task, v.halves(), h.halves(), sparsity, k=-2)
         program.gather(v, inputs)
 
     def _persist(self, program: op.Program, task: str, buffers: int) -> None:
@@ -101,20 +101,20 @@ class RbmCuda(OneLayerCuda):
         wide, tall, both = op.padded(inputs + 1), op.padded(hidden + 1), chains + rows
         v, h, drawn = (program.matrix(width, rows=both) for width in (wide, tall, hidden))
         program.column(v.column(inputs), 1.0, both)
-        push = None
+        sparsity = None
         if rows:
             data = v.row(chains)
             program.lay([{"kind": op.GATHER, "c": data, "m": -1, "n": inputs}])
-            push = self._positive(program, task, data, h.row(chains), drawn.row(chains), program.matrix(inputs), 2)
+            sparsity = self._positive(program, task, data, h.row(chains), drawn.row(chains), program.matrix(inputs), 2)
         if chains:
-            own = {"m": chains, "finish": op.DRAW, "chains": 1}
+            own = {"m": chains, "epilogue": op.DRAW, "chains": 1}
             for t in range(part.k):
                 down = self._down(None, drawn, d=v, layer=2 * t + 1, **own, **self._visible_function())
                 program.lay([self._up(None, v, d=drawn, layer=2 * t, **own), down], 2 * t + 1)
             # They stand for the model's rows, as many as the samples'.
             program.lay([self._up(h, v, x=1 / chains, **own)], 2 * part.k + 1)
             program.add(op.FILL, h.column(hidden), at=1, m=chains, n=1, x=1 / chains, chains=1)
-        self._statistics(program, task, v, h, push, k=-1 if rows else 0, more=chains)
+        self._statistics(program, task, v, h, sparsity, k=-1 if rows else 0, more=chains)
         if chains:
             kept = op.Matrix(0 if task == "train" else self.layout.statistics, inputs, op.G)
             program.add(op.FILL, v, at=0, a=kept, m=chains, n=inputs)
@@ -124,28 +124,29 @@ class RbmCuda(OneLayerCuda):
         self, program: op.Program, task: str, v: op.Matrix, h: op.Matrix, drawn: op.Matrix, first: op.Matrix, at: int
     ) -> op.Matrix | None:
         """Lay out from phase `at` on: −h of the samples v, the cost of reconstructing them, the sparsity gradient."""
-        (inputs, hidden), part, push = self.layout.widths, self.spec.rbm, None
+        (inputs, hidden), part, sparsity = self.layout.widths, self.spec.rbm, None
         program.column(h.column(hidden), -1.0)
         program.lay(
-            [self._up(h, v, finish=op.DRAW, x=-1.0, d=drawn), self._down(first, drawn, **self._visible_function())], at
+            [self._up(h, v, epilogue=op.DRAW, x=-1.0, d=drawn), self._down(first, drawn, **self._visible_function())],
+            at,
         )
         program.lay([{"kind": op.LOSS, "a": first, "b": v, "m": -1, "n": inputs, "function": op.LOSSES["squared"]}],
                     at + 2)  # fmt: skip
         if part.beta:
             active = {"kind": op.TN, "a": h.column(hidden), "b": h, "m": 1, "n": hidden, "k": -1}
             if task == "train":
-                push = program.matrix(hidden, rows=1)
-                active |= {"c": push, "finish": op.SPARSE, "rho": part.rho, "beta": part.beta}
+                sparsity = program.matrix(hidden, rows=1)
+                active |= {"c": sparsity, "epilogue": op.SPARSITY, "rho": part.rho, "beta": part.beta}
             else:
-                active |= {"c": op.Matrix(self.layout.size, hidden, op.G), "finish": op.ADD}
+                active |= {"c": op.Matrix(self.layout.size, hidden, op.G), "epilogue": op.ADD}
             program.lay([active], at + 2)
-        return push
+        return sparsity
 
     def _statistics(
-        self, program: op.Program, task: str, v: op.Matrix, h: op.Matrix, push: op.Matrix | None, **extent: int
+        self, program: op.Program, task: str, v: op.Matrix, h: op.Matrix, sparsity: op.Matrix | None, **extent: int
     ) -> None:
         """Lay out the statistics of [W|b_h] and of b_v, in a phase of their own."""
         (inputs, hidden), train = self.layout.widths, task == "train"
         program.phase()
-        self._sum(program, train, 0, hidden, a=v, b=h, m=inputs + 1, decays=inputs, bias=push, **extent)
+        self._sum(program, train, 0, hidden, a=v, b=h, m=inputs + 1, decays=inputs, bias=sparsity, **extent)
         self._sum(program, train, self.visible_bias, inputs, a=h.column(hidden), b=v, **extent)

@@ -1,18 +1,18 @@
-/* machine.cuh: what every operation sees: the call, where this block's arenas lie, and the mini-batch of the moment. */
-#ifndef HDL_MACHINE_CUH
-#define HDL_MACHINE_CUH
+/* minibatch.cuh: gives operations what they see: the call, where this block's arenas lie, and the mini-batch. */
+#ifndef HDL_MINIBATCH_CUH
+#define HDL_MINIBATCH_CUH
 
-#include "hdl_cuda.h"
+#include "../hdl_cuda.h"
 #include "portable.cuh"
-#include "../rng.h"
+#include "../../rng.h"
 
 namespace hdl {
 
-/* Of a block. */
+/* Threads of a block. */
 static constexpr int threads(bool small) { return small ? 2 * HDL_CUDA_THREADS : HDL_CUDA_THREADS; }
 
 /* One mini-batch, as this block's net sees it. */
-struct turn {
+struct minibatch {
   const hdl_cuda_call *call;
   const hdl_cuda_net *own;
   const hdl_cuda_rule *rule;
@@ -24,11 +24,11 @@ struct turn {
   int64_t draw_row;
   float lr, adam1, adam2;
 
-  /* Mini-batches that this net has. */
+  /* Counts the mini-batches of this net. */
   __device__ int64_t steps() const { return (own->count + call->batch - 1) / call->batch; }
 
-  /* Mini-batch s of the call. */
-  __device__ void at(int64_t s) {
+  /* Becomes mini-batch s of the call. */
+  __device__ void enter(int64_t s) {
     int64_t left = own->count - s * call->batch;
     step = s, place = s * call->batch, rows = (int)(left < call->batch ? left : call->batch);
     order = own->order + place;
@@ -37,24 +37,25 @@ struct turn {
     if (own->rates) lr = own->rates[3 * s], adam1 = own->rates[3 * s + 1], adam2 = own->rates[3 * s + 2];
   }
 
-  /* NULL where there is none */
-  __device__ float *operator()(const hdl_matrix &m) const {
+  /* Finds a matrix; NULL where there is none. */
+  __device__ float *locate(const hdl_matrix &m) const {
     if (m.arena < 0) return NULL;
-    return arena[m.arena] + m.at + (step & 1) * m.turn + (m.place ? place * m.ld : 0);
+    return arena[m.arena] + m.at + (step & 1) * m.buffer_stride + (m.place ? place * m.ld : 0);
   }
 
+  /* Gives a number of rows, which is negative for that many times B. */
   __device__ int extent(int n) const { return n < 0 ? -n * rows : n; }
 };
 
-/* Whether unit u of n is dropped. Slow beside the stream's own order, but a unit needs nobody else. */
-static __device__ inline bool dropped(const turn &t, uint32_t threshold, int u, int n, int row, int layer) {
+/* Decides whether unit u of n is dropped. Slow beside the stream's own order, but a unit needs nobody else. */
+static __device__ inline bool dropped(const minibatch &mb, uint32_t threshold, int u, int n, int row, int layer) {
   int blocks = HDL_DROP_BLOCKS(n), q = u / blocks;
-  uint32_t x[4] = {(uint32_t)(u % blocks), (uint32_t)(t.draw_row + row), t.draw_step, (uint32_t)layer};
-  hdl_philox(x, t.rule->key[0], t.rule->key[1]);
+  uint32_t x[4] = {(uint32_t)(u % blocks), (uint32_t)(mb.draw_row + row), mb.draw_step, (uint32_t)layer};
+  hdl_philox(x, mb.rule->key[0], mb.rule->key[1]);
   return ((x[q / 2] >> (16 * (q & 1))) & 0xffffu) < threshold;
 }
 
-/* Floats of shared memory that the table takes, and the arenas where they are resident. */
+/* Counts floats of shared memory: of the table, and of the arenas where they are resident. */
 static __host__ __device__ inline int64_t table_floats(const hdl_cuda_call &c) {
   return ((int64_t)(c.operations * sizeof(hdl_op) + (c.phases + 1) * sizeof(int32_t)) + 15) / 16 * 4;
 }
@@ -63,8 +64,9 @@ static __host__ __device__ inline int64_t resident_floats(const hdl_cuda_call &c
   return padded(c.parameters) + padded(c.parameters * c.state_vectors) + padded(c.stride[HDL_ARENA_T]);
 }
 
-const void *kernel_of(int precision, bool small);
-const void *kernel_that_advances();
+/* interpreter.cu */
+const void *interpreter_of(int precision, bool small);
+const void *advance_of_graph();
 
 } // namespace hdl
 #endif

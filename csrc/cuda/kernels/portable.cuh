@@ -1,5 +1,5 @@
-/* portable.cuh: the few places where a GPU and its emulation differ: tensor cores, asynchronous copies, bits of floats.
- * g = lane / 4 and t = lane % 4 name a lane's part of a fragment (PTX ISA, mma.m16n8k8 and mma.m16n8k16). */
+/* portable.cuh: covers the few places where a GPU and its emulation differ: tensor cores, asynchronous copies, bits of
+ * floats. g = lane / 4 and t = lane % 4 name a lane's part of a fragment (PTX ISA, mma.m16n8k8 and mma.m16n8k16). */
 #ifndef HDL_PORTABLE_CUH
 #define HDL_PORTABLE_CUH
 

@@ -1,17 +1,17 @@
-/* product.cuh: C [m, n] = A [m, k] B [k, n] by tiles, each value finished in its register.
+/* gemm.cuh: multiplies matrices by tiles, C [m, n] = A [m, k] B [k, n], each value passed to the epilogue in its
+ * register.
  *
  * A warp holds its part of C as fragments of mma.m16n8k8: lane 4g + t has rows g and g + 8, columns 2t and 2t + 1 of
  * each [16, 8]. In float32 the same lanes own the same values and add up products themselves. Sums go along k in one
  * order, whatever the tile, so float32 gives the same bits with every tile.
  */
-#ifndef HDL_PRODUCT_CUH
-#define HDL_PRODUCT_CUH
+#ifndef HDL_GEMM_CUH
+#define HDL_GEMM_CUH
 
-#include "finish.cuh"
+#include "epilogue.cuh"
+#include "staging.cuh"
 
 namespace hdl {
-
-enum { DEPTH = 32, STAGES = 3 }; /* of k in shared memory at a time, and how many such slices are under way */
 
 /* c [MT*16, NT*8] += a(m, k) b(k, n), k < depth (a multiple of 16, or of 1 in float32) */
 template <int P, int MT, int NT, class FA, class FB>
@@ -69,27 +69,29 @@ static __device__ __forceinline__ void multiply(const FA &a, const FB &b, int de
   }
 }
 
-/* A lane's values of one fragment [16, 8] at (m0, n0). */
-static __device__ __noinline__ void finish_fragment(const turn &t, const hdl_op &o, int m0, int n0, float4 c) {
-  target out(t, o);
+/* Stores a lane's values of one fragment [16, 8] at (m0, n0). */
+static __device__ __noinline__ void store_fragment(const minibatch &mb, const hdl_op &op, int m0, int n0, float4 c) {
+  epilogue out(mb, op);
   int lane = threadIdx.x & 31, i = m0 + (lane >> 2), j = n0 + 2 * (lane & 3);
   out(i, j, c.x), out(i, j + 1, c.y), out(i + 8, j, c.z), out(i + 8, j + 1, c.w);
 }
 
-/* A block's tile [size, size] that lies in shared memory [size, size + 4], row by row, so that a warp's values go to
- * neighbouring addresses. One copy of this for all tiles: unrolled in registers it took the compiler hours. */
-static __device__ __noinline__ void finish_tile(const turn &t, const hdl_op &o, int m0, int n0, int size,
-                                                const float *c) {
-  target out(t, o);
+/* Stores a block's tile [size, size] that lies in shared memory [size, size + 4], row by row, so that a warp's values
+ * go to neighbouring addresses. One copy of this for all tiles: unrolled in registers it took the compiler hours. */
+static __device__ __noinline__ void store_tile(const minibatch &mb, const hdl_op &op, int m0, int n0, int size,
+                                               const float *c) {
+  epilogue out(mb, op);
   int j = threadIdx.x & (size - 1), rows = HDL_CUDA_THREADS / size;
   for (int i = threadIdx.x / size; i < size; i += rows) out(m0 + i, n0 + j, c[i * (size + 4) + j]);
 }
 
-/* A warp's tile [16, 8] straight from where the factors lie: for nets that fit into shared memory or the L1 cache. */
-template <int P, int KIND> static __device__ __noinline__ void warp_product(const turn &t, const hdl_op &o, int tile) {
-  const float *a = t(o.a), *b = t(o.b);
-  int m = t.extent(o.m), n = t.extent(o.n), k = t.extent(o.k) + o.more, across = (n + 7) / 8;
-  int m0 = tile / across * 16, n0 = tile % across * 8, lda = o.a.ld, ldb = o.b.ld;
+/* Computes a warp's tile [16, 8] straight from where the factors lie: for nets that fit into shared memory or the L1
+ * cache. */
+template <int P, int KIND>
+static __device__ __noinline__ void warp_product(const minibatch &mb, const hdl_op &op, int tile) {
+  const float *a = mb.locate(op.a), *b = mb.locate(op.b);
+  int m = mb.extent(op.m), n = mb.extent(op.n), k = mb.extent(op.k) + op.more, across = (n + 7) / 8;
+  int m0 = tile / across * 16, n0 = tile % across * 8, lda = op.a.ld, ldb = op.b.ld;
   float c[1][1][4] = {};
   /* Rows and columns outside are the last ones again, and never stored; along k they are zero. */
   auto at_a = [=](int i, int kk) {
@@ -101,10 +103,11 @@ template <int P, int KIND> static __device__ __noinline__ void warp_product(cons
     return kk < k ? b[KIND == HDL_OP_NT ? (int64_t)column * ldb + kk : (int64_t)kk * ldb + column] : 0.f;
   };
   multiply<P, 1, 1>(at_a, at_b, P == HDL_FLOAT32 ? k : (k + 15) & ~15, c);
-  finish_fragment(t, o, m0, n0, make_float4(c[0][0][0], c[0][0][1], c[0][0][2], c[0][0][3]));
+  store_fragment(mb, op, m0, n0, make_float4(c[0][0][0], c[0][0][1], c[0][0][2], c[0][0][3]));
 }
 
-/* to [ROWS, ld] = from [rows, columns] of ld `from_ld`, zero beyond; asynchronous, by all threads of the block */
+/* Copies to [ROWS, ld] = from [rows, columns] of ld `from_ld`, zero beyond; asynchronous, by all threads of the block
+ */
 template <int ROWS, int COLUMNS>
 static __device__ __forceinline__ void load(float *to, int ld, const float *from, int64_t from_ld, int rows,
                                             int columns) {
@@ -123,21 +126,15 @@ static __device__ __forceinline__ void load(float *to, int ld, const float *from
   }
 }
 
-/* Factors of a block's tile [SIZE, SIZE] in shared memory: rows along k are 4 floats longer than DEPTH, columns along k
- * 8 longer than SIZE, so that the lanes of a fragment read from 32 banks. */
-template <int SIZE> struct staging {
-  enum { ALONG = DEPTH + 4, ACROSS = SIZE + 8, FLOATS = SIZE * ALONG > DEPTH *ACROSS ? SIZE * ALONG : DEPTH * ACROSS };
-};
-
-/* A block's tile [SIZE, SIZE]: 2 x 4 warps, slices of k through shared memory [STAGES, 2, FLOATS]. */
+/* Computes a block's tile [SIZE, SIZE]: 2 x 4 warps, slices of k through shared memory [STAGES, 2, FLOATS]. */
 template <int P, int KIND, int SIZE>
-static __device__ __noinline__ void block_product(const turn &t, const hdl_op &o, int tile, float *shared) {
+static __device__ __noinline__ void block_product(const minibatch &mb, const hdl_op &op, int tile, float *shared) {
   typedef staging<SIZE> S;
   const int MT = SIZE / 32, NT = SIZE / 32;
-  const float *a = t(o.a), *b = t(o.b);
-  int m = t.extent(o.m), n = t.extent(o.n), k = t.extent(o.k) + o.more, across = (n + SIZE - 1) / SIZE;
+  const float *a = mb.locate(op.a), *b = mb.locate(op.b);
+  int m = mb.extent(op.m), n = mb.extent(op.n), k = mb.extent(op.k) + op.more, across = (n + SIZE - 1) / SIZE;
   int m0 = tile / across * SIZE, n0 = tile % across * SIZE, slices = (k + DEPTH - 1) / DEPTH;
-  int64_t lda = o.a.ld, ldb = o.b.ld;
+  int64_t lda = op.a.ld, ldb = op.b.ld;
   auto fetch = [&](int slice) {
     float *to_a = shared + slice % STAGES * 2 * S::FLOATS, *to_b = to_a + S::FLOATS;
     int k0 = slice * DEPTH;
@@ -179,7 +176,7 @@ static __device__ __noinline__ void block_product(const turn &t, const hdl_op &o
 #pragma unroll
       for (int e = 0; e < 4; e++) shared[(i0 + i * 16 + 8 * (e >> 1)) * (SIZE + 4) + j0 + j * 8 + (e & 1)] = c[i][j][e];
   __syncthreads();
-  finish_tile(t, o, m0, n0, SIZE, shared);
+  store_tile(mb, op, m0, n0, SIZE, shared);
   __syncthreads(); /* the next tile may overwrite */
 }
 
