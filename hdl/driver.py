@@ -201,7 +201,7 @@ def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Kn
     """Summarises the data and fills in the spec."""
     if job.spec is None:
         raise SpecError("spec: expected one to start a training")
-    splits = source.portions(job.spec.shards)
+    splits = source.splits(job.spec.shards)
     runner.open(job, splits, notify)
     notify(Stage("summarise"))
     summary = runner.summarise()
@@ -213,7 +213,7 @@ def _resume(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _K
     """Takes from the first table that was begun what `_begin` finds out, if data and spec are still the same."""
     zero = next(iter(tables.layers(job.table)), Table(job.table)).read(0)
     spec = resume.stored_spec(zero, job.spec)
-    splits = source.portions(spec.shards)
+    splits = source.splits(spec.shards)
     resume.same_data(zero.about, splits, job.data, job.options, job.table)
     resume.same_device(zero.about, runner.device, job.table)
     runner.open(job, splits, notify)

@@ -204,8 +204,8 @@ class Model:
         return ops.make(spec, self._backend, self._threads)
 
     def _blocks(self, source: Source, bad: Bad) -> Iterator[Block]:
-        for portions in source.portions(1):
-            for block in source.read(portions, bad):
+        for splits in source.splits(1):
+            for block in source.read(splits, bad):
                 block = fitting(block, self.schema, bad)
                 if len(block):
                     yield block

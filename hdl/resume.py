@@ -60,9 +60,9 @@ def same_device(about: dict[str, Any], device: str, table: str) -> None:
         )
 
 
-def same_data(about: dict[str, Any], cuts: list[list[FileSplit]], path: str, options: Options, table: str) -> None:
+def same_data(about: dict[str, Any], splits: list[list[FileSplit]], path: str, options: Options, table: str) -> None:
     """Refuses a dataset whose files' names or lengths are not those of version 0."""
-    old, new = _files(about["cuts"]), _files(cuts)
+    old, new = _files(about["cuts"]), _files(splits)
     if old != new:
         paths = sorted({path for path, _ in set(old.items()) ^ set(new.items())})
         first = paths[0]
@@ -74,10 +74,10 @@ def same_data(about: dict[str, Any], cuts: list[list[FileSplit]], path: str, opt
         raise SpecError(f"the table was made with other options of reading: {about['options']}")
 
 
-def _files(cuts: Any) -> dict[str, int]:
-    """Name and length of each file in the cuts, in the unit of its portions."""
+def _files(splits: Any) -> dict[str, int]:
+    """Name and length of each file in the splits, in the unit of its splits."""
     files: dict[str, int] = {}
-    for portions in cuts:
-        for path, _, length in portions:
+    for own in splits:
+        for path, _, length in own:
             files[path] = files.get(path, 0) + length
     return files

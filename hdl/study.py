@@ -102,7 +102,7 @@ class Cell:
 def load(path: str) -> tuple[NDArray, NDArray]:
     """Features [n, 400] and digits [n] (0 stands in column 10, as the data has it)."""
     source = open_source(path)
-    blocks = [block for portions in source.portions(1) for block in source.read(portions)]
+    blocks = [block for splits in source.splits(1) for block in source.read(splits)]
     x = np.concatenate([np.asarray(block.x, np.float32) for block in blocks])
     y = np.concatenate([np.asarray(block.y) for block in blocks])
     if x.shape[1:] != (400,) or y.shape[1:] != (10,):

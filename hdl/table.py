@@ -52,7 +52,7 @@ class Version:
     rows : sequence of dict
         Metrics of the versions 1 .. number, one row each: see `hdl.driver`. `Rows`, not a list, keeps them cheap.
     about : dict
-        Version 0: data, options, cuts, schema, instruction set, device. Later ones: empty.
+        Version 0: data, options, splits, schema, instruction set, device. Later ones: empty.
     schema : dict of ndarray
         Version 0: the schema's tensors. Later ones: empty.
     """

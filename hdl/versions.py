@@ -26,7 +26,7 @@ def first(
     options: Options,
     spec: Spec,
     summary: Summary,
-    cuts: Sequence[Sequence[FileSplit]],
+    splits: Sequence[Sequence[FileSplit]],
     platform: str,
     device: str,
 ) -> tuple[Spec, Schema, Version]:
@@ -42,7 +42,7 @@ def first(
         As the user gave it.
     summary : Summary
         Of all shards.
-    cuts : sequence of sequence of Portion
+    splits : sequence of sequence of FileSplit
         The shards.
     platform, device : str
         What every worker computes with.
@@ -54,11 +54,11 @@ def first(
     """
     schema = data.fit(summary, spec)
     spec = data.resolve(spec, schema)
-    return spec, schema, zero(path, options, spec, schema, cuts, platform, device, models.initial(spec))
+    return spec, schema, zero(path, options, spec, schema, splits, platform, device, models.initial(spec))
 
 
 def zero(
-    path: str, options: Options, spec: Spec, schema: Schema, cuts: Sequence[Sequence[FileSplit]], platform: str,
+    path: str, options: Options, spec: Spec, schema: Schema, splits: Sequence[Sequence[FileSplit]], platform: str,
     device: str, w: NDArray, **about: Any,
 ) -> Version:  # fmt: skip
     """Version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`."""
@@ -66,7 +66,7 @@ def zero(
     about |= {
         "data": path,
         "options": options.model_dump(mode="json"),
-        "cuts": [[list(portion) for portion in portions] for portions in cuts],
+        "cuts": [[list(split) for split in own] for own in splits],
         "schema": fields,
         "isa": platform,
         "device": device,

@@ -141,9 +141,9 @@ def _search(
         device = "cpu" if made == "cpu" else devices.resolve(device, board.say)
     workers = run["workers"] or (1 if local and device != "cpu" else None)  # on a GPU shards go side by side in one
 
-    def train(one: Any, meeting: Any) -> Any:
+    def train(one: Any, barrier: Any) -> Any:
         if local and (workers == 1 or (workers is None and one.spec.shards == 1)):
-            runner: Any = shared.SharedRunner(memory, meeting, run["threads"], device)
+            runner: Any = shared.SharedRunner(memory, barrier, run["threads"], device)
         else:
             settings = {"device": device, **run["settings"]}
             runner = training.make_runner(run["runner"], workers, run["threads"], one.spec.shards, **settings)
@@ -161,9 +161,9 @@ def _search(
         save(results)
         board.ended(result, grid.best(results))
 
-    def meet(members: int) -> Any:
+    def make_barrier(members: int) -> Any:
         memory.kept = min(members, shared.ways([one.spec for one in left]))
-        return shared.meeting(members, device)
+        return shared.batching_barrier(members, device)
 
     together = local and workers == 1 and device != "cpu"
     save(results)
@@ -171,7 +171,7 @@ def _search(
         with board, training.stoppable():
             said = f", {len(done)} of them done" if done else ""
             board.say(f"{len(left) + len(done)} combinations of {', '.join(combinations[0].values)}{said}")
-            Search(train, ended, meet if together else None, board.stop)(left)
+            Search(train, ended, make_barrier if together else None, board.stop)(left)
     except KeyboardInterrupt:
         carried = [] if local else ["--runner", run["runner"]]
         carried += [] if run["device"] == "cpu" else ["--device", run["device"]]

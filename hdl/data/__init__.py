@@ -1,4 +1,4 @@
-"""Datasets: one reader a format, cuts into shards, one pass for the schema, samples for the core.
+"""Datasets: one reader a format, splits into shards, one pass for the schema, samples for the core.
 
 `open_source` finds the reader; `summarise` and `fit` make the schema, `resolve` fills in the spec, `load` decodes a
 shard, `write_shards` imports any dataset as Parquet.

@@ -14,7 +14,7 @@ from hdl.errors import DataError
 
 
 class Arrays(Source):
-    """Arrays as a dataset. Portions count rows of the one "file" ``<array>``.
+    """Arrays as a dataset. Splits count rows of the one "file" ``<array>``.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Arrays(Source):
     Examples
     --------
     >>> source = Arrays([[0.0, 1.0], [2.0, 3.0]], ["a", "b"])
-    >>> [block.y.tolist() for part in source.portions(2) for block in source.read(part)]
+    >>> [block.y.tolist() for part in source.splits(2) for block in source.read(part)]
     [['a'], ['b']]
     """
 
@@ -56,10 +56,10 @@ class Arrays(Source):
         """The number of rows."""
         return [len(self.x)]
 
-    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
-        sparse, stop = isinstance(self.x, Csr), portion.start + portion.length
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
+        sparse, stop = isinstance(self.x, Csr), split.start + split.length
         rows = max(1, BLOCK_BYTES // (4 * self.x.shape[1] + 1)) if not sparse else 65536
-        for lo in range(portion.start, stop, rows):
+        for lo in range(split.start, stop, rows):
             hi = min(lo + rows, stop)
             x = self.x[lo:hi] if sparse else plain_x(self.x[lo:hi])
             y = None if self.y is None else _labels(self.y[lo:hi])

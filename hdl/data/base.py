@@ -1,4 +1,4 @@
-"""What all readers share: options, portions, blocks, the count of bad records."""
+"""What all readers share: options, splits, blocks, the count of bad records."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def finite(block: Block, bad: Bad, names: Sequence[str] | None = None) -> Block:
     return block.keep(good)
 
 
-def cut(lengths: Sequence[int], shards: int) -> list[list[tuple[int, int, int]]]:
+def split_evenly(lengths: Sequence[int], shards: int) -> list[list[tuple[int, int, int]]]:
     """Cuts files of given lengths into shards whose sizes differ by at most one.
 
     Parameters
@@ -165,7 +165,7 @@ def cut(lengths: Sequence[int], shards: int) -> list[list[tuple[int, int, int]]]
 
     Examples
     --------
-    >>> cut([3, 2], 2)
+    >>> split_evenly([3, 2], 2)
     [[(0, 0, 2)], [(0, 2, 1), (1, 0, 2)]]
     """
     if shards < 1:
@@ -199,7 +199,7 @@ def numbered(paths: Sequence[str], shards: int) -> bool:
 
 
 class Source(ABC):
-    """A dataset that has been opened: it can be cut into portions, and portions can be read.
+    """A dataset that has been opened: it can be cut into splits, and splits can be read.
 
     Attributes
     ----------
@@ -226,13 +226,13 @@ class Source(ABC):
 
     @abstractmethod
     def lengths(self) -> list[int]:
-        """Length of each file, in the unit of its portions."""
+        """Length of each file, in the unit of its splits."""
 
     @abstractmethod
-    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]: ...
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]: ...
 
-    def portions(self, shards: int) -> list[list[FileSplit]]:
-        """One list of portions a shard; it depends on the files' names, lengths and the number of shards only.
+    def splits(self, shards: int) -> list[list[FileSplit]]:
+        """One list of splits a shard; it depends on the files' names, lengths and the number of shards only.
 
         Files that carry the numbers of the shards, as part-00000 to part-00003 do of four, are the shards.
         """
@@ -240,14 +240,14 @@ class Source(ABC):
         if numbered(self.paths, shards):
             parts = [[(number, 0, length)] if length else [] for number, length in enumerate(lengths)]
         else:
-            parts = cut(lengths, shards)
+            parts = split_evenly(lengths, shards)
         return [[FileSplit(self.paths[number], *rest) for number, *rest in part] for part in parts]
 
-    def read(self, portions: Sequence[FileSplit], bad: Bad | None = None) -> Iterator[Block]:
+    def read(self, splits: Sequence[FileSplit], bad: Bad | None = None) -> Iterator[Block]:
         """Blocks of bounded size, in order; bad records go to `bad` (default: as the options allow)."""
         bad = Bad(self.options.max_bad_records) if bad is None else bad
-        for portion in portions:
-            for block in self._read(FileSplit(*portion), bad):
+        for split in splits:
+            for block in self._read(FileSplit(*split), bad):
                 block = finite(block, bad, self.names)
                 if len(block):
                     yield block

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl import fs
-from hdl.data.base import Bad, Block, FileSplit, Source, cut
+from hdl.data.base import Bad, Block, FileSplit, Source, split_evenly
 from hdl.data.columns import canonical
 from hdl.data.csr import Csr
 from hdl.data.parquet import KEY
@@ -67,15 +67,15 @@ def write_shards(
     DataError
         The source has no samples or too many bad records; nothing is left behind.
     """
-    portions = source.portions(1)[0]
+    splits = source.splits(1)[0]
     with fs.publish_folder(dst) as folder:
         weighed: Any = _Weighed(source)
-        summary = summarise(weighed, portions)
+        summary = summarise(weighed, splits)
         if not summary.samples:
             raise DataError("the dataset has no samples, nothing was written", source.paths[0])
         schema = _schema(summary)
         sizes = _sizes(summary, weighed.nbytes, rows, shard_bytes, shards)
-        blocks = _sliced(source.read(portions, Bad(summary.limit)), sizes)
+        blocks = _sliced(source.read(splits, Bad(summary.limit)), sizes)
         for number, size in enumerate(sizes):
             path = fs.join(folder, f"part-{number:05d}.parquet")
             encoding = {"x.list.element": "BYTE_STREAM_SPLIT"} if summary.kind != "sparse" else None
@@ -98,8 +98,8 @@ class _Weighed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
 
-    def read(self, portions: Sequence[FileSplit], bad: Bad) -> Iterator[Block]:
-        for block in self.source.read(portions, bad):
+    def read(self, splits: Sequence[FileSplit], bad: Bad) -> Iterator[Block]:
+        for block in self.source.read(splits, bad):
             self.nbytes += block.x.nbytes
             yield block
 
@@ -107,7 +107,7 @@ class _Weighed:
 def _sizes(summary: Summary, nbytes: int, rows: int | None, shard_bytes: int, shards: int | None) -> list[int]:
     """Samples of each file; `nbytes` are those of all features."""
     if shards is not None:
-        return [sum(part[2] for part in parts) for parts in cut([summary.samples], shards)]
+        return [sum(part[2] for part in parts) for parts in split_evenly([summary.samples], shards)]
     if rows is None:
         rows = max(1, shard_bytes * summary.samples // max(1, nbytes))
     if rows < 1:

@@ -23,7 +23,7 @@ OVERFLOW = 2.0**128 - 2.0**103  # from here on, float64 rounds to an infinite fl
 
 
 class Delimited(TextSource):
-    """One sample a line, fields parted by a delimiter. Portions are bytes.
+    """One sample a line, fields parted by a delimiter. Splits are bytes.
 
     Float features equal Python's ``float(text)`` rounded to float32.
     """

@@ -18,7 +18,7 @@ _GREY, _COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
 
 
 class Images(Source):
-    """Images by class. Portions count images, in the order of class and file name; features are uint8."""
+    """Images by class. Splits count images, in the order of class and file name; features are uint8."""
 
     format = "images"
 
@@ -50,10 +50,10 @@ class Images(Source):
         """Images in the folder."""
         return [len(self.files)]
 
-    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
         rows = max(1, BLOCK_BYTES // int(np.prod(self.image)))
-        stop = portion.start + portion.length
-        for lo in range(portion.start, stop, rows):
+        stop = split.start + split.length
+        for lo in range(split.start, stop, rows):
             x, y, files = [], [], []
             for name, file in self.files[lo : min(lo + rows, stop)]:
                 try:

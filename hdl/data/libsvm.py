@@ -23,7 +23,7 @@ _SPACE[list(b" \t\r\n")] = True
 
 
 class Libsvm(TextSource):
-    """Sparse rows; the number of columns is known only when all shards have been seen. Portions are bytes."""
+    """Sparse rows; the number of columns is known only when all shards have been seen. Splits are bytes."""
 
     format = "libsvm"
 

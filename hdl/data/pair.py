@@ -1,6 +1,6 @@
 """Pairs of text files as Harp has them: a line of space-separated features in one, its targets in the other.
 
-Rows are matched by line, so a portion counts lines; the number of lines is found by one scan.
+Rows are matched by line, so a split counts lines; the number of lines is found by one scan.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class TextPair(Source):
             raise DataError(f"{m} lines of targets, but {n} lines of features in {path}", self.others[path])
         return n
 
-    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
-        path, start, length = portion
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
+        path, start, length = split
         rows = max(1, BLOCK_BYTES // (8 * self.x.width))
         with open_stream(path) as xs, open_stream(self.others[path] if self.y is not None else path) as ys:
             features = _blocks(xs, start, length, rows, self.options.max_line)

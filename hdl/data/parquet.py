@@ -21,7 +21,7 @@ KEY = b"hdl"  # of the file's metadata: JSON that only hdl's own files have
 
 
 class Parquet(Source):
-    """One sample a row. Portions count rows.
+    """One sample a row. Splits count rows.
 
     Features are columns of numbers, or one column of fixed-size lists of them; hdl's own files may also hold sparse
     rows as lists of `indices` (from 0, ascending) and `values`.
@@ -71,8 +71,8 @@ class Parquet(Source):
             raise DataError(f"other columns than in {self.paths[0]}: {wrong}", path)
         return rows
 
-    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
-        path, start, length = portion
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
+        path, start, length = split
         columns = [*self.features, *self.labels]
         with fs.open(path) as handle, _guarded(path):
             file = pq.ParquetFile(handle)

@@ -74,12 +74,12 @@ class Patches(Source):
         """Patches."""
         return [self.count]
 
-    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
         if self._raw is None:
             self._raw = self._cut(bad)
             self._fit(self._raw)
-        stop = portion.start + portion.length
-        for low in range(portion.start, stop, ROWS):
+        stop = split.start + split.length
+        for low in range(split.start, stop, ROWS):
             rows = self._raw[low : min(low + ROWS, stop)]
             yield Block(self._normalised(rows), None, lambda i: {"path": self.paths[0]})
 

@@ -1,6 +1,6 @@
 """Binary files of equal records: what idx, npy and npz share.
 
-A portion counts records. What a header promises is compared with the file before anything is allocated; where only
+A split counts records. What a header promises is compared with the file before anything is allocated; where only
 decoding could tell (compressed files), blocks are read and checked one by one.
 """
 
@@ -152,8 +152,8 @@ class Records(Source):
         """Records of each file."""
         return [x.shape[0] for x, _ in self.pairs.values()]
 
-    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
-        path, start, length = portion
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
+        path, start, length = split
         x, y = self.pairs[path]
         rows = max(1, BLOCK_BYTES // max(1, x.record, y.record if y is not None else 0))
         labels = y.read(start, length, rows) if y is not None and self.options.labelled else None

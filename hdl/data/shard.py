@@ -164,7 +164,7 @@ def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
 
 def load(
     source: Source,
-    portions: Sequence[FileSplit],
+    splits: Sequence[FileSplit],
     schema: Schema,
     seed: int = 1,
     shard: int = 0,
@@ -194,7 +194,7 @@ def load(
     sparse = schema.kind == "sparse" and schema.shift is None
     dtype: Any = np.uint8 if schema.kind == "uint8" else np.float32
     stores, count = None, 0
-    for block in source.read(portions, bad):
+    for block in source.read(splits, bad):
         block = fitting(block, schema, bad)
         y = None
         if labelled and schema.encoding != "none":

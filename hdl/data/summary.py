@@ -229,8 +229,8 @@ def of_block(block: Block) -> Summary:
     return Summary(n, x.shape[1], "float32", {**ends, "mean": mean, "m2": m2}, Labels.of(block.y))
 
 
-def summarise(source: Source, portions: Sequence[FileSplit]) -> Summary:
-    """One pass over some portions.
+def summarise(source: Source, splits: Sequence[FileSplit]) -> Summary:
+    """One pass over some splits.
 
     Returns
     -------
@@ -244,6 +244,6 @@ def summarise(source: Source, portions: Sequence[FileSplit]) -> Summary:
     """
     bad = Bad(source.options.max_bad_records)
     whole = Summary(limit=bad.limit, meta=source.describe())
-    for block in source.read(portions, bad):
+    for block in source.read(splits, bad):
         whole = whole.join(of_block(block))
     return replace(whole, bad=bad.count, places=tuple(bad.places))

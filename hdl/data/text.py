@@ -1,7 +1,7 @@
 """Lines of text: what CSV and libsvm share.
 
 A block of lines is parsed by a fast path; only where that refuses it, line by line, to find and name the offenders.
-A portion is a range of (decoded) bytes and owns the lines that start in it.
+A split is a range of (decoded) bytes and owns the lines that start in it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class TextSource(Source):
             self._lengths = [decoded_length(path) for path in self.paths]
         return self._lengths
 
-    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
-        for at, data in line_blocks(*portion, self.options.max_line, bad):
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
+        for at, data in line_blocks(*split, self.options.max_line, bad):
             data, skipped = self.body(at, data)
-            block = self.fast(data, _where(portion.path, at, data, skipped))
+            block = self.fast(data, _where(split.path, at, data, skipped))
             if block is None:
-                block = self.careful(portion.path, at, data, skipped, bad)
+                block = self.careful(split.path, at, data, skipped, bad)
             if len(block):
                 yield block
 

@@ -173,7 +173,7 @@ class RoundRunner(Runner):
         return drive(job, self, notify)
 
     @abstractmethod
-    def open(self, job: Job, cuts: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
+    def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         """Gets ready to read the shards; events go to `notify`. Returns before workers are up if it can."""
 
     @abstractmethod

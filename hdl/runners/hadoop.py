@@ -96,12 +96,12 @@ class HadoopRunner(RoundRunner):
         self._notes: list[dict[str, Any]] = []
         self._phases: dict[str, float] = {}
 
-    def open(self, job: base.Job, cuts: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
+    def open(self, job: base.Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         if not job.data.startswith("hdfs://"):
             raise SpecError(f"{job.data}: runner {self.name} reads HDFS; `hdl import` or `hadoop fs -put` brings data")
-        self._job, self._cuts, self._notify = job, [list(portions) for portions in cuts], notify
-        self.workers = min(self.asked or len(cuts), len(cuts))
-        self._bytes = sum(fs.size(path) for path in {path for portions in self._cuts for path, _, _ in portions})
+        self._job, self._splits, self._notify = job, [list(own) for own in splits], notify
+        self.workers = min(self.asked or len(splits), len(splits))
+        self._bytes = sum(fs.size(path) for path in {path for own in self._splits for path, _, _ in own})
         user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
         self._work = f"hdfs:///user/{user}/.hdl/jobs/{uuid.uuid4().hex}"
         fs.mkdir(self._work)
@@ -117,7 +117,7 @@ class HadoopRunner(RoundRunner):
     def summarise(self) -> Summary:
         parts = self._run("summarise", {})
         self._platform = negotiate(self._notes, self.device, lambda text: self._notify(Log(time.time(), text)))
-        return summary_of(parts, len(self._cuts))
+        return summary_of(parts, len(self._splits))
 
     def prepare(self, plan: Plan) -> None:
         self._files[PLAN] = self._put(f"{PLAN}-{self._jobs}", plan_message(plan))
@@ -232,7 +232,7 @@ class HadoopRunner(RoundRunner):
 
     def _progress(self, stage: str) -> Any:
         """Maps are nearly all of the work; the reducer only adds up."""
-        total = len(self._cuts)
+        total = len(self._splits)
 
         def tell(maps: float, reduces: float) -> None:
             self._notify(Progress(stage, total * (0.95 * maps + 0.05 * reduces), total))

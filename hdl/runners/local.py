@@ -81,26 +81,26 @@ class LocalRunner(RoundRunner):
         self._timings: list[dict[str, Any]] = []
         self._phases: dict[str, float] = {}
 
-    def open(self, job: Job, cuts: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
-        self._notify, self._shards = notify, len(cuts)
+    def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
+        self._notify, self._shards = notify, len(splits)
         if self.workers == 1:
-            self._host = self.host(job, dict(enumerate(cuts)))
+            self._host = self.host(job, dict(enumerate(splits)))
             return
-        count = min(self.workers, len(cuts))
-        for number, own in enumerate(groups(len(cuts), count)):
+        count = min(self.workers, len(splits))
+        for number, own in enumerate(groups(len(splits), count)):
             fields = {
                 "path": job.data,
                 "options": job.options.model_dump(mode="json"),
-                "cuts": [[shard, cuts[shard]] for shard in own],
+                "cuts": [[shard, splits[shard]] for shard in own],
                 "threads": self.threads,
                 "device": self.device,
                 "memory": self.memory // count,
             }
             self._staff.append(_Process(number, list(own), wire.pack("open", fields), self.threads, self.deadline))
 
-    def host(self, job: Job, cuts: Mapping[int, Sequence[FileSplit]]) -> Host:
+    def host(self, job: Job, splits: Mapping[int, Sequence[FileSplit]]) -> Host:
         """What does the work in this process, where one worker does all of it."""
-        return Host(job.data, job.options, cuts, self.threads, self.device, self.memory)
+        return Host(job.data, job.options, splits, self.threads, self.device, self.memory)
 
     def platform(self) -> str:
         def tell(text: str) -> None:

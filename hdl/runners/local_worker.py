@@ -75,9 +75,9 @@ class Worker:
         from hdl.data import FileSplit, Options
         from hdl.runners.work import Host
 
-        cuts = {number: [FileSplit(*split) for split in splits] for number, splits in fields["cuts"]}
+        splits = {number: [FileSplit(*split) for split in own] for number, own in fields["cuts"]}
         rest = {name: fields[name] for name in ("threads", "device", "memory")}
-        self.host = Host(fields["path"], Options.make(fields["options"]), cuts, **rest)
+        self.host = Host(fields["path"], Options.make(fields["options"]), splits, **rest)
 
     def _take_plan(self, fields: dict[str, Any], _: Any, tensors: wire.Tensors) -> None:
         self.host.prepare(read_plan(fields, tensors))

@@ -75,19 +75,21 @@ class MapReduceRunner(HadoopRunner):
     def _prepare_data(self) -> None:
         """Shards become input splits, each with the hosts that hold most of it."""
         lengths: dict[str, int] = {}  # in the reader's unit
-        for path, start, length in (portion for portions in self._cuts for portion in portions):
+        for path, start, length in (split for own in self._splits for split in own):
             lengths[path] = max(lengths.get(path, 0), start + length)
         scale = {path: fs.size(path) / length for path, length in lengths.items()}  # bytes a unit
         found = []
-        for own in groups(len(self._cuts), self.workers):
+        for own in groups(len(self._splits), self.workers):
             held: Counter[str] = Counter()
-            for path, start, length in (portion for shard in own for portion in self._cuts[shard]):
+            for path, start, length in (split for shard in own for split in self._splits[shard]):
                 size = int(length * scale[path])
                 for place, host in enumerate(fs.hosts(path, int(start * scale[path]), size)):
                     held[host] += size >> place
-            found.append(({"cuts": [[shard, self._cuts[shard]] for shard in own]}, [h for h, _ in held.most_common()]))
+            found.append(
+                ({"cuts": [[shard, self._splits[shard]] for shard in own]}, [h for h, _ in held.most_common()])
+            )
         self._put("splits", splits.encode(found))
-        whole = {"cuts": [*enumerate(self._cuts)]}
+        whole = {"cuts": [*enumerate(self._splits)]}
         self._put("one-split", splits.encode([(whole, [])]))  # for tasks that would run one after the other anyway
 
     def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:
@@ -151,10 +153,10 @@ def predict(
     suffix = next(
         (end for end in prediction_writer.SUFFIXES if out.rstrip("/").endswith(end)), prediction_writer.SUFFIXES[0]
     )
-    cuts = source.portions(workers or 1 + sum(map(fs.size, source.paths)) // PREDICT_BYTES)
+    splits = source.splits(workers or 1 + sum(map(fs.size, source.paths)) // PREDICT_BYTES)
     number = model.version.number
     with MapReduceRunner(device=device, settings={"mapreduce.job.reduces": 0}) as runner:
-        runner.open(Job(path, table, None, source.options), cuts, lambda event: None)
+        runner.open(Job(path, table, None, source.options), splits, lambda event: None)
         runner.take_table(table, {0, number})
         order = {"version": number, "suffix": suffix, "driver": False}
         order |= {name: value for name, value in asked.items() if value is not None}
@@ -164,7 +166,7 @@ def predict(
             with suppress(OSError, HdlError):
                 fs.remove(out)
             raise
-    files = [{"file": part_name(k, suffix), "portions": portions} for k, portions in enumerate(cuts)]
+    files = [{"file": part_name(k, suffix), "portions": own} for k, own in enumerate(splits)]
     lineage = {"table": table, "version": number, "sha256": model.version.signature, "data": path, "files": files}
     fs.publish(fs.join(out, "_lineage.json"), json.dumps(lineage, indent=1).encode())
     return len(files)
@@ -181,9 +183,9 @@ class Reader(api.RecordReader):
     def __init__(self, context: pipes.TaskContext):
         super().__init__(context)
         self.order = Order.of(context.job_conf)
-        path, cuts = _shards(context, self.order)
-        self.left, self.count = [*cuts], len(cuts)
-        self.task = Task(self.order, path, cuts)
+        path, splits = _shards(context, self.order)
+        self.left, self.count = [*splits], len(splits)
+        self.task = Task(self.order, path, splits)
 
     def next(self) -> tuple[int, list[bytes]]:
         if not self.left:
@@ -304,7 +306,7 @@ def _shards(context: pipes.TaskContext, order: Order) -> tuple[str, dict[int, li
     conf = context.job_conf
     if splits.URI in conf:
         found = splits.decode(context.get_input_split(raw=True))
-        return order.data, {number: [FileSplit(*portion) for portion in portions] for number, portions in found["cuts"]}
+        return order.data, {number: [FileSplit(*split) for split in own] for number, own in found["cuts"]}
     file = context.input_split
     path, source = _by_hand(conf, order)
     names = [name.rsplit("/", 1)[-1] for name in source.paths]
@@ -346,9 +348,9 @@ def _publish(order: Order, context: pipes.TaskContext, messages: list[bytes], ou
             "genetic mode measures on samples that `hdl train` draws from all shards: begin the table with it"
         )
     platform_name = negotiate(notes, order.device)
-    cuts = [[FileSplit(name, 0, length)] for name, length in zip(source.paths, source.lengths(), strict=True)]
-    summary, device = summary_of(results, len(cuts)), platform.device_class(platform_name)
-    _, _, version = versions.first(path, source.options, spec, summary, cuts, platform_name, device)
+    splits = [[FileSplit(name, 0, length)] for name, length in zip(source.paths, source.lengths(), strict=True)]
+    summary, device = summary_of(results, len(splits)), platform.device_class(platform_name)
+    _, _, version = versions.first(path, source.options, spec, summary, splits, platform_name, device)
     out.publish(version)
 
 

@@ -48,22 +48,22 @@ class SharedRunner(LocalRunner):
     ----------
     shared : Shared
         Of all trainings on the same data.
-    meeting : Meeting, optional
+    barrier : BatchingBarrier, optional
         Where the mini-batches of trainings in other threads are met.
     threads, device : as LocalRunner's
     """
 
     def __init__(
-        self, shared: Shared, meeting: BatchingBarrier | None = None, threads: int | None = None, device: str = "cpu"
+        self, shared: Shared, barrier: BatchingBarrier | None = None, threads: int | None = None, device: str = "cpu"
     ):
         super().__init__(1, threads, device=device)
-        self.shared, self.meeting = shared, meeting
+        self.shared, self.barrier = shared, barrier
 
-    def host(self, job: Job, cuts: Mapping[int, Sequence[FileSplit]]) -> Host:
+    def host(self, job: Job, splits: Mapping[int, Sequence[FileSplit]]) -> Host:
         memory = self.memory // self.shared.kept
-        host = _Guest(job.data, job.options, cuts, self.threads, self.device, memory)
-        host.shared, host.meeting = self.shared, self.meeting
-        host._read = self.shared.read.setdefault(len(cuts), {})
+        host = _Guest(job.data, job.options, splits, self.threads, self.device, memory)
+        host.shared, host.barrier = self.shared, self.barrier
+        host._read = self.shared.read.setdefault(len(splits), {})
         return host
 
 
@@ -71,19 +71,19 @@ class _Guest(Host):
     """A host that reads nothing that another one has read."""
 
     shared: Shared
-    meeting: BatchingBarrier | None
+    barrier: BatchingBarrier | None
 
     def operations(self, plan: Plan) -> ops.Operations:
-        if self.meeting is None:
+        if self.barrier is None:
             return super().operations(plan)
         platform.backend(plan.platform, self.device)  # one that is resumed may have begun on a GPU of another kind
-        return self.meeting.join(plan.spec)
+        return self.barrier.join(plan.spec)
 
     def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:
         with self.shared.lock:
-            if len(self.cuts) not in self.shared.summaries:
-                self.shared.summaries[len(self.cuts)] = super().summarise(numbers, beat)
-            return self.shared.summaries[len(self.cuts)]
+            if len(self.splits) not in self.shared.summaries:
+                self.shared.summaries[len(self.splits)] = super().summarise(numbers, beat)
+            return self.shared.summaries[len(self.splits)]
 
     def shard(self, number: int, beat: Beat) -> Shard:
         with self.shared.lock:
@@ -95,8 +95,8 @@ class _Guest(Host):
             return self._shards[number]
 
 
-def meeting(members: int, device: str, threads: int = 1) -> BatchingBarrier:
-    """A meeting on a GPU: see `hdl.ops.batching`.
+def batching_barrier(members: int, device: str, threads: int = 1) -> BatchingBarrier:
+    """A barrier on a GPU: see `hdl.ops.batching`.
 
     Parameters
     ----------

@@ -44,32 +44,32 @@ class StreamingRunner(HadoopRunner):
 
     def _prepare_data(self) -> None:
         """Finds the shards' files, or writes them."""
-        self.workers = len(self._cuts)
+        self.workers = len(self._splits)
         source = data.open_source(self._job.data, self._job.options)
         self._meta = source.describe()
         self._typed = not isinstance(source, TextSource)
         if self._typed:
-            self._inputs = [self._write(source, number) for number in range(len(self._cuts))]
+            self._inputs = [self._write(source, number) for number in range(len(self._splits))]
             return
         head = b"".join(block for _, block in _lines(source, [FileSplit(source.paths[0], 0, HEAD_BYTES)]))
         self._files[HEAD] = self._put(HEAD, head)
-        if numbered(source.paths, len(self._cuts)) and not any(map(compression, source.paths)):
+        if numbered(source.paths, len(self._splits)) and not any(map(compression, source.paths)):
             self._inputs = source.paths
         else:
-            self._inputs = [self._write(source, number) for number in range(len(self._cuts))]
+            self._inputs = [self._write(source, number) for number in range(len(self._splits))]
 
     def summarise(self) -> Summary:
         return replace(super().summarise(), meta=self._meta)
 
     def _write(self, source: Source, number: int) -> str:
         """One shard as a file in the working folder."""
-        path, portions = f"{self._work}/part-{number:05d}", self._cuts[number]
+        path, splits = f"{self._work}/part-{number:05d}", self._splits[number]
 
         def write(file: Any) -> None:
             if self._typed:
-                typed.write_sequence(file, map(typed.pack_block, source.read(portions)))
+                typed.write_sequence(file, map(typed.pack_block, source.read(splits)))
                 return
-            for at, block in _lines(source, portions):
+            for at, block in _lines(source, splits):
                 block, _ = source.body(at, block)
                 file.write(block if block.endswith(b"\n") else block + b"\n")
 
@@ -121,7 +121,7 @@ def streaming_jar() -> str:
     return str(found[-1])
 
 
-def _lines(source: Source, portions: Iterable[FileSplit]) -> Iterator[tuple[int, bytes]]:
-    """The portions' lines as they are, bad ones too: whoever reads them says so, with their place."""
-    for portion in portions:
-        yield from line_blocks(*portion, source.options.max_line, Bad(source.options.max_bad_records))
+def _lines(source: Source, splits: Iterable[FileSplit]) -> Iterator[tuple[int, bytes]]:
+    """The splits' lines as they are, bad ones too: whoever reads them says so, with their place."""
+    for split in splits:
+        yield from line_blocks(*split, source.options.max_line, Bad(source.options.max_bad_records))

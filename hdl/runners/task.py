@@ -109,20 +109,22 @@ class Task:
     order : Order
     path : str
         The dataset, as `hdl.data.open_source` takes it.
-    cuts : mapping of int to list of Portion
+    splits : mapping of int to list of FileSplit
         The shards of this task.
     source : Source, optional
         The dataset, where it is open already.
     """
 
-    def __init__(self, order: Order, path: str, cuts: Mapping[int, Sequence[FileSplit]], source: Source | None = None):
+    def __init__(
+        self, order: Order, path: str, splits: Mapping[int, Sequence[FileSplit]], source: Source | None = None
+    ):
         self.order, self.began = order, time.time()
         self.plan, self.weights, options = start(order) if order.stage == "round" else (None, None, order.options)
-        self.host = Host(path, Options.make(options), cuts, order.threads, order.device, order.memory)
+        self.host = Host(path, Options.make(options), splits, order.threads, order.device, order.memory)
         self.host._source = source
         if self.plan:
             self.host.prepare(self.plan)
-        self.note = {"shards": [*cuts], "samples": 0, "batches": 0, "bad": 0, "read": 0.0, "compute": 0.0}
+        self.note = {"shards": [*splits], "samples": 0, "batches": 0, "bad": 0, "read": 0.0, "compute": 0.0}
 
     def read(self, number: int, beat: Beat) -> None:
         """Decodes a shard, which `message` then finds."""
@@ -157,7 +159,7 @@ class Task:
         model = Model(order.table, order.version, order.threads, order.device)
         source = data.open_source(self.host.path, self.host.options, model.schema)
         bad, file = data.Bad(self.host.options.max_bad_records), io.BytesIO()
-        part = Portioned(source, number, beat, self.host.cuts[number])
+        part = ShardSource(source, number, beat, self.host.splits[number])
         if order.codes:
             coded, width = model.encode(part, order.layer, bad), model.encoder(order.layer).width
             self.note["samples"] += prediction_writer.write_codes(file, order.suffix, coded, width)
@@ -177,14 +179,14 @@ class Task:
         return note_of("map", self.began, **self.note)
 
 
-class Portioned(Watched):
+class ShardSource(Watched):
     """A part of a dataset, taken for the whole."""
 
     def __init__(self, source: Source, number: int, beat: Beat, part: Sequence[FileSplit]):
         super().__init__(source, number, beat)
         self.part = part
 
-    def portions(self, shards: int) -> list[list[FileSplit]]:
+    def splits(self, shards: int) -> list[list[FileSplit]]:
         return [list(self.part)]
 
 

@@ -51,10 +51,10 @@ class Typed(Source):
     def lengths(self) -> list[int]:
         return [1 << 62]
 
-    def _read(self, portion: FileSplit, bad: Bad) -> Iterator[Block]:
-        with open(portion.path, "rb") as file:
-            for number, message in enumerate(read_values(file, portion.path)):
-                yield unpack_block(message, lambda i, number=number: {"path": f"{portion.path}, block {number}"})
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
+        with open(split.path, "rb") as file:
+            for number, message in enumerate(read_values(file, split.path)):
+                yield unpack_block(message, lambda i, number=number: {"path": f"{split.path}, block {number}"})
 
 
 def write_sequence(file: BinaryIO, values: Iterable[bytes]) -> None:

@@ -32,7 +32,7 @@ class Host:
     path : str
         The dataset.
     options : Options
-    cuts : mapping of int to list of Portion
+    splits : mapping of int to list of FileSplit
         The shards that it may be asked for.
     threads : int
         Of the core.
@@ -45,12 +45,12 @@ class Host:
         self,
         path: str,
         options: Options,
-        cuts: Mapping[int, Sequence[FileSplit]],
+        splits: Mapping[int, Sequence[FileSplit]],
         threads: int = 1,
         device: str = "cpu",
         memory: int | None = None,
     ):
-        self.path, self.options, self.cuts = path, options, cuts
+        self.path, self.options, self.splits = path, options, splits
         self.threads, self.device = threads, device
         self.memory = physical_memory() // 2 if memory is None else memory
         self.plan: Plan | None = None
@@ -72,7 +72,7 @@ class Host:
         found, left = [], self.memory // 4
         for number in numbers:
             source = Watched(self.source, number, beat, spare=left)
-            found.append(data.summarise(source, self.cuts[number]))
+            found.append(data.summarise(source, self.splits[number]))
             if source.kept is not None:
                 self._read[number] = source.kept
                 left = source.spare
@@ -97,12 +97,12 @@ class Host:
             plan = self.plan
             self._shards[number] = data.load(
                 Watched(self.source, number, beat, self._read.pop(number, None)),
-                self.cuts[number],
+                self.splits[number],
                 plan.schema,
                 plan.spec.seed,
                 number,
                 plan.spec.validation,
-                self.memory // max(1, len(self.cuts)),
+                self.memory // max(1, len(self.splits)),
             )
         return self._shards[number]
 
@@ -148,8 +148,8 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
 
-    def read(self, portions: Sequence[FileSplit], *rest: Any) -> Iterator[Block]:
-        for block in self.source.read(portions, *rest) if self.given is None else self.given:
+    def read(self, splits: Sequence[FileSplit], *rest: Any) -> Iterator[Block]:
+        for block in self.source.read(splits, *rest) if self.given is None else self.given:
             self.beat(self.number, 0.0)
             self.spare -= block.x.nbytes
             if self.spare < 0:

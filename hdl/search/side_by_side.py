@@ -20,20 +20,20 @@ class Search:
 
     Parameters
     ----------
-    train : function (combination, meeting or None) -> Outcome
+    train : function (combination, barrier or None) -> Outcome
     ended : function of a Result
         Called as each ends, by one thread at a time.
-    meet : function of a number of members, optional
-        Gives the meeting of trainings that are alike: then each of them has a thread.
+    make_barrier : function of a number of members, optional
+        Gives the barrier of trainings that are alike: then each of them has a thread.
     stop : threading.Event
         Set here where all must end; who trains in a thread looks at it.
     """
 
     def __init__(
         self, train: Callable[[Combination, BatchingBarrier | None], Outcome], ended: Callable[[Result], Any],
-        meet: Callable[[int], BatchingBarrier] | None, stop: threading.Event,
+        make_barrier: Callable[[int], BatchingBarrier] | None, stop: threading.Event,
     ):  # fmt: skip
-        self._train, self._ended, self._meet, self._stop = train, ended, meet, stop
+        self._train, self._ended, self._make_barrier, self._stop = train, ended, make_barrier, stop
         self._lock = threading.Lock()
         self._error: BaseException | None = None
 
@@ -48,7 +48,7 @@ class Search:
         """
         groups: dict[Any, list[Combination]] = {}
         for number, one in enumerate(combinations):
-            key = compatibility(one.spec) if self._meet else None
+            key = compatibility(one.spec) if self._make_barrier else None
             groups.setdefault(number if key is None else key, []).append(one)
         for group in groups.values():
             if len(group) > 1:
@@ -56,9 +56,9 @@ class Search:
             else:
                 self._one(group[0], None)
 
-    def _one(self, one: Combination, meeting: BatchingBarrier | None) -> None:
+    def _one(self, one: Combination, barrier: BatchingBarrier | None) -> None:
         try:
-            result = result_of(one, self._train(one, meeting))
+            result = result_of(one, self._train(one, barrier))
         except (Interrupted, DataError, Unavailable):
             raise
         except HdlError as error:
@@ -69,7 +69,7 @@ class Search:
 
     def _side_by_side(self, group: Sequence[Combination]) -> None:
         count = min(len(group), _THREADS, max(1, _NETS // group[0].spec.shards))
-        meeting, waiting = self._meet(count), iter(group)  # type: ignore[misc]  # without it there are no groups
+        barrier, waiting = self._make_barrier(count), iter(group)  # type: ignore[misc]  # without it there are no groups
         gone = [threading.Event() for _ in range(count)]
         places = iter(gone)
 
@@ -78,7 +78,7 @@ class Search:
                 return next(places, None)
 
         def left(own: threading.Event) -> None:
-            meeting.leave()
+            barrier.leave()
             own.set()
 
         def work() -> None:
@@ -91,7 +91,7 @@ class Search:
                         one = next(waiting, None)
                     if one is None:
                         return
-                    self._one(one, meeting)
+                    self._one(one, barrier)
             except BaseException as error:  # raised again where the threads are waited for
                 with self._lock:
                     self._error = self._error or error

@@ -62,7 +62,7 @@ def shard() -> int:
 
 @contextmanager
 def samples(stream: BinaryIO, asked: Order) -> Iterator[tuple[str, list[FileSplit], Source | None]]:
-    """A stream as a dataset: a path to open, the portion of it that is the stream, and the source if it is open.
+    """A stream as a dataset: a path to open, the split of it that is the stream, and the source if it is open.
 
     It is copied to a temporary file, for the same readers as any other. Errors name where they really came from.
     """

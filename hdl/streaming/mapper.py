@@ -15,8 +15,8 @@ def main(arguments: list[str]) -> None:
     asked, number, reporter = order(arguments), shard(), Reporter()
 
     def messages() -> list[bytes]:
-        with samples(sys.stdin.buffer, asked) as (path, portions, source):
-            task = Task(asked, path, {number: portions}, source)
+        with samples(sys.stdin.buffer, asked) as (path, splits, source):
+            task = Task(asked, path, {number: splits}, source)
             message = task.message(number, reporter.beat)
             note: dict[str, Any] = task.note
             reporter.count(samples=note["samples"], batches=note["batches"], bad_records=note["bad"],

@@ -29,7 +29,7 @@ def images(home):
     parts = []
     for path in (f"{home}/mnist", f"{home}/mnist:test"):
         source = hdl.data.open_source(path)
-        blocks = [block for portions in source.portions(1) for block in source.read(portions)]
+        blocks = [block for splits in source.splits(1) for block in source.read(splits)]
         parts += [np.concatenate([block.x for block in blocks]).reshape(-1, 784)]
         parts += [np.concatenate([block.y for block in blocks]).astype(np.int32)]
     return parts

@@ -90,7 +90,7 @@ def train(spec: Spec) -> dict:
 def error(spec: Spec, w) -> float:
     """Percent of MNIST's test samples that are wrong."""
     source = data.open_source(f"{MNIST}:test")
-    blocks = [block for portions in source.portions(1) for block in source.read(portions)]
+    blocks = [block for splits in source.splits(1) for block in source.read(splits)]
     ops, wrong, count = make(spec, threads=2), 0, 0
     for block in blocks:
         scale = 0 * block.x[0].astype("f4") + 1 / 255

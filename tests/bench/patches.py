@@ -74,7 +74,7 @@ def main() -> None:
         command = [sys.executable, "-m", "hdl", "import", photos, place, "--patches", "8x8", "--seed", "1"]
         subprocess.run(command, check=True, capture_output=True)
         source = data.open_source(place)
-        x = np.concatenate([block.x for portions in source.portions(1) for block in source.read(portions)])
+        x = np.concatenate([block.x for splits in source.splits(1) for block in source.read(splits)])
         found = {"hdl": hdl_costs(place, spec), "SciPy": scipy_costs(x, spec)}
     print("| | cost after 50 | 100 | 200 | 400 | all | average activation, lowest to highest | seconds |")
     print("|---|---|---|---|---|---|---|---|")

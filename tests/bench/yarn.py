@@ -164,8 +164,8 @@ def libsvm() -> str:
     source = data.open_source(MNIST)
 
     def write(file) -> None:
-        for portions in source.portions(1):
-            for block in source.read(portions):
+        for splits in source.splits(1):
+            for block in source.read(splits):
                 for x, y in zip(block.x, block.y, strict=True):
                     pairs = (f"{i + 1}:{x[i] / 255:.6g}" for i in np.flatnonzero(x))
                     file.write(f"{y} {' '.join(pairs)}\n".encode())

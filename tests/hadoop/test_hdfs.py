@@ -172,7 +172,7 @@ def test_data_that_is_imported_and_brought_back_is_the_same(run, folder, tmp_pat
     found = {}
     for path in (str(tmp_path / "digits.npz"), f"{folder}/there", str(tmp_path / "back")):
         source = open_source(path)
-        blocks = [block for portions in source.portions(2) for block in source.read(portions)]
+        blocks = [block for splits in source.splits(2) for block in source.read(splits)]
         found[path] = np.concatenate([block.x for block in blocks]), np.concatenate([block.y for block in blocks])
     for x, y in found.values():
         assert x.dtype == np.uint8

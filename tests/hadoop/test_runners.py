@@ -158,7 +158,7 @@ def test_tasks_run_beside_their_blocks(cluster, run, archive, folder):
     runner = RUNNERS["mapreduce"](archive=archive, uber=False, settings=QUIET)
     with runner:
         spec = parse({"shards": 4})
-        runner.open(Job(data, f"{folder}/model", spec), open_source(data).portions(4), events.append)
+        runner.open(Job(data, f"{folder}/model", spec), open_source(data).splits(4), events.append)
         assert runner.summarise().samples == 90
     assert runner.counters["Job Counters"]["Data-local map tasks"] == 4
     assert runner.counters["hdl"]["samples"] == 90

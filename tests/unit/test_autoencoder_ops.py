@@ -173,8 +173,8 @@ def test_shards_add_up_to_the_whole(tied, backend):
     """Statistics of 8 uneven shards, summed and combined: the gradient of all samples, sparsity included."""
     case = Case("30-11-30", n=400, tied=tied, contractive=0.2, **SPARSE)
     operations = ops.make(case.spec, backend)
-    cuts = [0, 3, 50, 51, 120, 200, 333, 390, 400]
-    parts = [operations.gradient(case.w, case.samples, np.arange(a, b)) for a, b in itertools.pairwise(cuts)]
+    splits = [0, 3, 50, 51, 120, 200, 333, 390, 400]
+    parts = [operations.gradient(case.w, case.samples, np.arange(a, b)) for a, b in itertools.pairwise(splits)]
     sums = np.sum([part for part, _ in parts], axis=0)
     whole, seen = ops.make(case.spec, "reference").gradient(case.w.astype(np.float64), case.samples)
     expected, cost = case.layout.combine(whole, 400)

@@ -22,12 +22,12 @@ from hdl.spec import Spec
 def everything(path, options=None, shards=1):
     """Opens, summarises, fits and loads."""
     source = data.open_source(str(path), options)
-    portions = source.portions(shards)
+    splits = source.splits(shards)
     summary = data.Summary()
-    for part in portions:
+    for part in splits:
         summary = summary.join(data.summarise(source, part))
     schema = data.fit(summary, Spec())
-    return summary, [data.load(source, part, schema) for part in portions]
+    return summary, [data.load(source, part, schema) for part in splits]
 
 
 def idx(array):
@@ -94,7 +94,7 @@ def test_the_place_is_right_in_a_later_shard(tmp_path):
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
     source = data.open_source(str(tmp_path / "a.csv"))
     wrong = []
-    for part in source.portions(7):
+    for part in source.splits(7):
         try:
             data.summarise(source, part)
         except DataError as error:
@@ -335,12 +335,12 @@ def test_labels_outside_the_classes(tmp_path):
     (tmp_path / "a.csv").write_text("1,2,cat\n3,4,dog\n")
     (tmp_path / "b.csv").write_text("\n1,2,cat\n3,4,cow\n")
     train = data.open_source(str(tmp_path / "a.csv"))
-    schema = data.fit(data.summarise(train, train.portions(1)[0]), Spec())
+    schema = data.fit(data.summarise(train, train.splits(1)[0]), Spec())
     test = data.open_source(str(tmp_path / "b.csv"), schema=schema)
     with pytest.raises(DataError, match=r"b.csv:3: label 'cow' is not one of the 2 classes 'cat', 'dog'"):
-        data.load(test, test.portions(1)[0], schema)
+        data.load(test, test.splits(1)[0], schema)
     test = data.open_source(str(tmp_path / "b.csv"), {"max_bad_records": 1}, schema)
-    shard = data.load(test, test.portions(1)[0], schema)
+    shard = data.load(test, test.splits(1)[0], schema)
     assert shard.train.y.tolist() == [0]
     assert shard.bad.count == 1
 
@@ -349,10 +349,10 @@ def test_features_unlike_the_models(tmp_path):
     (tmp_path / "a.csv").write_text("1,2,3,0\n3,4,5,1\n")
     (tmp_path / "b.csv").write_text("1,0\n3,1\n")
     train = data.open_source(str(tmp_path / "a.csv"))
-    schema = data.fit(data.summarise(train, train.portions(1)[0]), Spec())
+    schema = data.fit(data.summarise(train, train.splits(1)[0]), Spec())
     test = data.open_source(str(tmp_path / "b.csv"), schema=schema)
     with pytest.raises(DataError, match=r"b.csv:1: 1 features, expected 3"):
-        data.load(test, test.portions(1)[0], schema)
+        data.load(test, test.splits(1)[0], schema)
 
 
 def test_missing_things_are_named(tmp_path):

@@ -23,11 +23,11 @@ def write_csv(path, n=1000, width=4, labels=("a", "b", "c")):
 
 def opened(path, shards=1, options=None, spec=Spec()):  # noqa: B008 (immutable)
     source = data.open_source(str(path), options)
-    portions = source.portions(shards)
+    splits = source.splits(shards)
     summary = data.Summary()
-    for part in portions:
+    for part in splits:
         summary = summary.join(data.summarise(source, part))
-    return source, portions, data.fit(summary, spec)
+    return source, splits, data.fit(summary, spec)
 
 
 def dense(x):
@@ -37,9 +37,9 @@ def dense(x):
 def test_validation_is_keyed_by_seed_shard_and_index(tmp_path, monkeypatch):
     monkeypatch.setattr("hdl.data.streams.BLOCK_BYTES", 3000)  # several blocks a shard
     x = write_csv(tmp_path / "a.csv")
-    source, portions, schema = opened(tmp_path / "a.csv", 3)
+    source, splits, schema = opened(tmp_path / "a.csv", 3)
     start = 0
-    for shard, part in enumerate(portions):
+    for shard, part in enumerate(splits):
         whole = data.load(source, part, schema, 7, shard)
         split = data.load(source, part, schema, 7, shard, validation=0.2)
         n = len(whole.train)
@@ -63,9 +63,9 @@ def test_what_is_spilled_is_the_same(tmp_path, monkeypatch, kind, spill):
         write_csv(tmp_path / "a")
     else:
         (tmp_path / "a").write_text("".join(f"{i % 2} {i % 7 + 1}:{i + 1} 9:{i * 3 + 1}\n" for i in range(1000)))
-    source, portions, schema = opened(tmp_path / "a")
-    memory = data.load(source, portions[0], schema, validation=0.3)
-    disk = data.load(source, portions[0], schema, validation=0.3, spill_bytes=spill)
+    source, splits, schema = opened(tmp_path / "a")
+    memory = data.load(source, splits[0], schema, validation=0.3)
+    disk = data.load(source, splits[0], schema, validation=0.3, spill_bytes=spill)
     for part in ("train", "validation"):
         a, b = getattr(memory, part), getattr(disk, part)
         assert isinstance(b.x.data if kind == "sparse" else b.x, np.memmap)
@@ -90,11 +90,11 @@ def test_targets_are_spilled_too(tmp_path, monkeypatch):
     targets = np.random.default_rng(1).normal(size=(200, 50)).astype(np.float32)
     np.save(tmp_path / "x.npy", targets[:, :2].copy())
     np.save(tmp_path / "y.npy", targets)
-    source, portions, schema = opened(tmp_path)
-    blocks = list(source.read(portions[0]))
+    source, splits, schema = opened(tmp_path)
+    blocks = list(source.read(splits[0]))
     assert max(block.x.nbytes + block.y.nbytes for block in blocks) < 2000  # wide targets decide how much is read
     for spill in 0, 3000:
-        shard = data.load(source, portions[0], schema, validation=0.3, spill_bytes=spill)
+        shard = data.load(source, splits[0], schema, validation=0.3, spill_bytes=spill)
         kept = ~rng.member(1, 0, len(targets), 0.3)
         for part, rows in (shard.train, kept), (shard.validation, ~kept):
             assert isinstance(part.y, np.memmap)
@@ -111,7 +111,7 @@ from hdl import data
 from hdl.spec import Spec
 import pyarrow.csv
 source = data.open_source({str(tmp_path)!r})
-part = source.portions(1)[0]
+part = source.splits(1)[0]
 schema = data.fit(data.summarise(source, part), Spec(scale="none"))
 pages = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_DATA, (pages + (32 << 20), -1))
@@ -125,8 +125,8 @@ assert shard.train.x.sum(dtype=np.float64) + shard.validation.x.sum(dtype=np.flo
 
 def test_empty_shards_have_the_types_of_full_ones(tmp_path):
     write_csv(tmp_path / "a.csv", 3)
-    source, portions, schema = opened(tmp_path / "a.csv", 500)
-    shards = [data.load(source, part, schema) for part in portions]
+    source, splits, schema = opened(tmp_path / "a.csv", 500)
+    shards = [data.load(source, part, schema) for part in splits]
     assert sum(len(shard.train) for shard in shards) == 3
     for shard in shards:
         assert shard.train.x.dtype == np.float32
@@ -140,10 +140,10 @@ def test_sparse_test_data_of_other_widths(tmp_path):
     (tmp_path / "narrow").write_text("0 1:1\n")
     (tmp_path / "wide").write_text("0 1:1\n1 7:1\n")
     source = data.open_source(str(tmp_path / "narrow"), schema=schema)
-    assert data.load(source, source.portions(1)[0], schema).train.x.shape == (1, 3)
+    assert data.load(source, source.splits(1)[0], schema).train.x.shape == (1, 3)
     source = data.open_source(str(tmp_path / "wide"), schema=schema)
     with pytest.raises(DataError, match=r"wide:2: index 7 is beyond the model's 3 features"):
-        data.load(source, source.portions(1)[0], schema)
+        data.load(source, source.splits(1)[0], schema)
 
 
 def test_prediction_needs_no_labels_and_finds_features_by_name(tmp_path):
@@ -152,7 +152,7 @@ def test_prediction_needs_no_labels_and_finds_features_by_name(tmp_path):
     for text in ("b,a\n20,1\n", "id,b,a,label\n9,20,1,x\n", "1,20\n", "1,20,x\n"):
         (tmp_path / "p.csv").write_text(text)
         source = data.open_source(str(tmp_path / "p.csv"), schema=schema)
-        shard = data.load(source, source.portions(1)[0], schema, labelled=False)
+        shard = data.load(source, source.splits(1)[0], schema, labelled=False)
         assert shard.train.x.tolist() == [[1, 20]]
         assert shard.train.y is None
     (tmp_path / "p.csv").write_text("b,c\n20,1\n")
@@ -161,7 +161,7 @@ def test_prediction_needs_no_labels_and_finds_features_by_name(tmp_path):
     (tmp_path / "p.csv").write_text("a,b\n20,1\n")
     source = data.open_source(str(tmp_path / "p.csv"), schema=schema)
     with pytest.raises(DataError, match=r"p.csv:2: the data has no labels"):
-        data.load(source, source.portions(1)[0], schema)
+        data.load(source, source.splits(1)[0], schema)
 
 
 def test_uint8_followed_by_floats(tmp_path):
@@ -169,8 +169,8 @@ def test_uint8_followed_by_floats(tmp_path):
         folder = tmp_path / f"{number}x.npy"
         np.save(folder, np.full((3, 2), number + 0.5).astype(dtype))
         np.save(tmp_path / f"{number}y.npy", np.arange(3))
-    source, portions, schema = opened(tmp_path)
-    x = data.load(source, portions[0], schema).train.x
+    source, splits, schema = opened(tmp_path)
+    x = data.load(source, splits[0], schema).train.x
     assert x.dtype == np.float32
     assert x[:, 0].tolist() == [0, 0, 0, 1.5, 1.5, 1.5]
 
@@ -197,10 +197,10 @@ SOURCES = {
 def test_import_keeps_everything(tmp_path, name):
     (tmp_path / "src").mkdir()
     SOURCES[name](tmp_path / "src")
-    source, portions, schema = opened(tmp_path / "src")
+    source, splits, schema = opened(tmp_path / "src")
     written = data.write_shards(source, str(tmp_path / "dst"), rows=70)
     again, parts, other = opened(tmp_path / "dst")
-    a, b = data.load(source, portions[0], schema).train, data.load(again, parts[0], other).train
+    a, b = data.load(source, splits[0], schema).train, data.load(again, parts[0], other).train
     assert written.samples == len(a)
     assert written.files == -(-len(a) // 70) == len(os.listdir(tmp_path / "dst"))
     assert dense(a.x).dtype == dense(b.x).dtype
@@ -218,7 +218,7 @@ def test_import_into_as_many_files_as_shards(tmp_path):
     names = sorted(os.listdir(tmp_path / "dst"))
     assert names == [f"part-{i:05d}.parquet" for i in range(4)]
     again = data.open_source(str(tmp_path / "dst"))
-    assert [[os.path.basename(portion.path) for portion in part] for part in again.portions(4)] == [[n] for n in names]
+    assert [[os.path.basename(split.path) for split in part] for part in again.splits(4)] == [[n] for n in names]
     assert again.lengths() == [2, 3, 2, 3]
 
 
@@ -249,7 +249,7 @@ def test_import_leaves_nothing_half_written(tmp_path):
 
 def _all(path):
     source = data.open_source(str(path))
-    return np.concatenate([block.x for block in source.read(source.portions(1)[0])])
+    return np.concatenate([block.x for block in source.read(source.splits(1)[0])])
 
 
 def test_arrays_in_memory():
@@ -259,9 +259,9 @@ def test_arrays_in_memory():
     y = np.array(["a", "b", "c"] * 10)
     for given in (x, sparse.csr_matrix(x), sparse.csr_array(x.astype(np.float32))):
         source = data.Arrays(given, y)
-        summary = data.summarise(source, source.portions(1)[0])
+        summary = data.summarise(source, source.splits(1)[0])
         schema = data.fit(summary, Spec())
-        shards = [data.load(source, part, schema) for part in source.portions(7)]
+        shards = [data.load(source, part, schema) for part in source.splits(7)]
         np.testing.assert_array_equal(np.concatenate([dense(s.train.x) for s in shards]), x.astype(np.float32))
         assert np.concatenate([s.train.y for s in shards]).tolist() == [0, 1, 2] * 10
         assert schema.classes == ("a", "b", "c")
@@ -270,7 +270,7 @@ def test_arrays_in_memory():
     for given in (x, sparse.csr_array(x)):
         source = data.Arrays(given, y)
         with pytest.raises(DataError, match="<array> row 3: feature 2 is nan"):
-            data.summarise(source, source.portions(1)[0])
+            data.summarise(source, source.splits(1)[0])
     with pytest.raises(DataError, match="29 labels, but 30 samples"):
         data.Arrays(x, y[1:])
     with pytest.raises(DataError, match="unsorted or repeated columns"):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hdl import data
-from hdl.data.base import Bad, cut
+from hdl.data.base import Bad, split_evenly
 from hdl.data.streams import line_blocks
 from hdl.errors import DataError
 
@@ -27,7 +27,7 @@ real = pytest.mark.skipif(not DATA.is_dir(), reason=f"no data in {DATA}: set HDL
 def read(path, options=None, shards=1, schema=None):
     """x (dense) and y of all shards, in order, and the samples of each."""
     source = data.open_source(str(path), options, schema)
-    parts = [list(source.read(portions)) for portions in source.portions(shards)]
+    parts = [list(source.read(splits)) for splits in source.splits(shards)]
     blocks = [block for part in parts for block in part]
     xs = [block.x.dense() if isinstance(block.x, data.Csr) else block.x for block in blocks]
     width = max(x.shape[1] for x in xs)
@@ -45,12 +45,12 @@ def read(path, options=None, shards=1, schema=None):
 )
 @settings(max_examples=150, deadline=None)
 def test_each_line_is_read_once(tmp_path_factory, lines, mark, last, shards, longest):
-    """Whatever the cuts and the size of what is read at a time; lines that are too long are counted once."""
+    """Whatever the splits and the size of what is read at a time; lines that are too long are counted once."""
     text = ("\n".join(lines) + "\n" * last).encode()
     path = tmp_path_factory.getbasetemp() / "lines"
     path.write_bytes(b"\xef\xbb\xbf" * mark + text)
     bad, got = Bad(1000), b""
-    for part in cut([path.stat().st_size], shards):
+    for part in split_evenly([path.stat().st_size], shards):
         for _, start, length in part:
             for _, block in line_blocks(str(path), start, length, longest, bad):
                 got += block
@@ -61,7 +61,7 @@ def test_each_line_is_read_once(tmp_path_factory, lines, mark, last, shards, lon
 
 @given(st.lists(st.integers(0, 50), max_size=6), st.integers(1, 12))
 def test_cuts_are_balanced_and_complete(lengths, shards):
-    parts = cut(lengths, shards)
+    parts = split_evenly(lengths, shards)
     sizes = [sum(length for *_, length in part) for part in parts]
     assert len(parts) == shards
     assert max(sizes) - min(sizes) <= 1
@@ -130,14 +130,14 @@ def test_headers(tmp_path, text, options, names, n):
     (tmp_path / "a.csv").write_text(text)
     source = data.open_source(str(tmp_path / "a.csv"), options)
     assert source.names == names
-    assert sum(map(len, source.read(source.portions(1)[0]))) == n
+    assert sum(map(len, source.read(source.splits(1)[0]))) == n
 
 
 def test_a_bad_first_line_is_not_a_header(tmp_path):
     (tmp_path / "a.csv").write_text("1,x,3,0\n1,2,3,1\n")
     source = data.open_source(str(tmp_path / "a.csv"))
     with pytest.raises(DataError, match=r"a.csv:1: column 2: 'x' is not a number"):
-        list(source.read(source.portions(1)[0]))
+        list(source.read(source.splits(1)[0]))
 
 
 @pytest.mark.parametrize(

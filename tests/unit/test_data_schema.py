@@ -226,8 +226,8 @@ def test_no_samples_and_no_labels(tmp_path):
     (tmp_path / "a.csv").write_text("a,b,y\n")
     source = data.open_source(str(tmp_path / "a.csv"))
     with pytest.raises(DataError, match="the dataset has no samples"):
-        data.fit(data.summarise(source, source.portions(1)[0]), Spec())
+        data.fit(data.summarise(source, source.splits(1)[0]), Spec())
     (tmp_path / "a.csv").write_text("1,2\n3,4\n")
     source = data.open_source(str(tmp_path / "a.csv"), {"labelled": False})
     with pytest.raises(DataError, match="the data has no labels, and mlp needs them"):
-        data.fit(data.summarise(source, source.portions(1)[0]), Spec())
+        data.fit(data.summarise(source, source.splits(1)[0]), Spec())

@@ -42,7 +42,7 @@ def test_version_0_holds_what_a_worker_and_a_resumed_run_need(data, train):
     assert zero.weights.round == 0
     assert zero.about["data"] == data
     assert zero.about["samples"] == 120
-    assert [portion[0] for portions in zero.about["cuts"] for portion in portions] == [data, data]
+    assert [split[0] for splits in zero.about["cuts"] for split in splits] == [data, data]
     assert zero.about["isa"] == make(parse({"net": "1-1", "loss": "squared"})).platform
     assert zero.about["device"] == "cpu"
     assert zero.schema["scale"].shape == (3,)
@@ -79,7 +79,7 @@ def test_validation_in_a_row_is_what_its_parent_scores(train, tmp_path):
     outcome = train(validation=0.3, keep=10)
     source = data_.open_source(str(tmp_path / "a.csv"))
     schema = Schema.from_parts(Table(outcome.table).read(0).about["schema"], {})
-    shards = [data_.load(source, portions, schema, 3, k, 0.3) for k, portions in enumerate(source.portions(2))]
+    shards = [data_.load(source, splits, schema, 3, k, 0.3) for k, splits in enumerate(source.splits(2))]
     ops, w = make(outcome.spec, "reference"), Table(outcome.table).read(2).weights.w
     found = [ops.forward(w, shard.validation)[1] for shard in shards]
     row = outcome.rows[2]

@@ -82,9 +82,9 @@ def table(tmp_path):
     (tmp_path / "data.csv").write_text("a,b,c,d,e,f,label\n" + "\n".join(lines) + "\n")
     path = str(tmp_path / "data.csv")
     source = data.open_source(path)
-    cuts = source.portions(1)
-    summary = data.summarise(source, cuts[0])
-    spec, schema, version = versions.first(path, Options(), Spec(net="6-5-0"), summary, cuts, "", "cpu")
+    splits = source.splits(1)
+    summary = data.summarise(source, splits[0])
+    spec, schema, version = versions.first(path, Options(), Spec(net="6-5-0"), summary, splits, "", "cpu")
     tables.Table(str(tmp_path / "model")).publish(version)
     (a, b), _ = Layout(spec.net).split(version.weights.w)
     scaled = np.round(X.astype(np.float64), 6) * schema.scale + schema.shift
@@ -122,7 +122,7 @@ def test_codes_of_data_without_labels_and_a_network_trained_on_codes(table):
     np.testing.assert_allclose(frame["code:0"].to_numpy(), expected[:, 0], rtol=1e-4, atol=1e-5)
     assert cli.run(["encode", str(folder / "model"), str(folder / "data.csv"), str(folder / "codes.parquet")]) == 0
     source = data.open_source(str(folder / "codes.parquet"))
-    summary = data.summarise(source, source.portions(1)[0])
+    summary = data.summarise(source, source.splits(1)[0])
     assert summary.features == 5
     assert summary.labels.values == ("cat", "dog")
 
@@ -151,11 +151,11 @@ def test_a_task_of_a_job_writes_the_codes_of_its_part(table):
     folder, y, expected = table
     path = str(folder / "data.csv")
     source = data.open_source(path)
-    cuts = dict(enumerate(source.portions(2)))
+    splits = dict(enumerate(source.splits(2)))
     properties = {"hdl.stage": "predict", "hdl.table": str(folder / "model"), "hdl.version": "0",
                   "hdl.codes": "True", "hdl.layer": "1", "hdl.suffix": ".parquet"}  # fmt: skip
-    task = Task(Order.of(properties), path, cuts)
-    parts = [pyarrow.parquet.read_table(io.BytesIO(task.answers(number, lambda *_: None))) for number in cuts]
+    task = Task(Order.of(properties), path, splits)
+    parts = [pyarrow.parquet.read_table(io.BytesIO(task.answers(number, lambda *_: None))) for number in splits]
     assert all(0 < len(part) < 50 for part in parts)
     assert [label for part in parts for label in part["label"].to_pylist()] == y.tolist()
     found = np.concatenate([part["code:2"].to_numpy() for part in parts])
@@ -169,11 +169,11 @@ def test_models_above_others_know_the_layers_below(tmp_path):
     w = [models.initial(first), models.initial(second)]
     np.savez(tmp_path / "d.npz", x=X)
     source = data.open_source(str(tmp_path / "d.npz"), {"labelled": False})
-    schema = data.fit(data.summarise(source, source.portions(1)[0]), first)
+    schema = data.fit(data.summarise(source, source.splits(1)[0]), first)
     table = tables.Table(str(tmp_path / "model" / "layer2"))
     table.publish_common({"layers": [first.model_dump(mode="json")]}, {"w0": w[0]})
-    cuts = source.portions(1)
-    table.publish(versions.zero("", Options(), second, schema, cuts, "", "cpu", w[1]))
+    splits = source.splits(1)
+    table.publish(versions.zero("", Options(), second, schema, splits, "", "cpu", w[1]))
     model = Model(table.path)
     (found,) = model.encode(source)
     codes1 = sigmoid(X @ w[0][:24].reshape(6, 4) + w[0][24:28])

@@ -290,7 +290,7 @@ def test_only_what_is_wrong_with_all_ends_the_search():
     """What one combination lacks is its own."""
 
     def search(error):
-        def train(one, meeting):
+        def train(one, barrier):
             raise error
 
         results = []
@@ -310,7 +310,7 @@ def test_ctrl_c_waits_for_all_that_are_trained_side_by_side():
     """Otherwise --resume would begin while an older training still writes."""
     stop, all_are_there, ended = threading.Event(), threading.Barrier(3), []
 
-    def train(one, meeting):
+    def train(one, barrier):
         if all_are_there.wait(LIMIT) == 0:
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         assert stop.wait(LIMIT)
@@ -335,18 +335,18 @@ def test_ctrl_c_before_all_have_begun_waits_for_nobody_who_never_comes(monkeypat
             raise KeyboardInterrupt
         start(thread)
 
-    def train(one, meeting):
+    def train(one, barrier):
         begun.append(one.name)
         assert stop.wait(LIMIT)
         raise errors.Interrupted("stopped")
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     combinations = [grid.Combination(name, {}, parse({"net": "4-3"})) for name in "abc"]
-    meeting = BatchingBarrier(3, None)
+    barrier = BatchingBarrier(3, None)
     with pytest.raises(KeyboardInterrupt):
-        Search(train, lambda result: None, lambda members: meeting, stop)(combinations)
+        Search(train, lambda result: None, lambda members: barrier, stop)(combinations)
     assert begun in (["a"], [])
-    assert meeting._members == 0
+    assert barrier._members == 0
 
 
 @pytest.mark.parametrize(

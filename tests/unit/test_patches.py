@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 
 def rows(source):
-    return np.concatenate([block.x for block in source.read(source.portions(1)[0])])
+    return np.concatenate([block.x for block in source.read(source.splits(1)[0])])
 
 
 def patches(folder, count=200, **changes):
@@ -106,7 +106,7 @@ def test_imported_by_the_command_line(folder, tmp_path, capfd):
     assert "300 samples of 48 features in 3 files" in capfd.readouterr().out
     one, two, other = (open_source(str(tmp_path / name)) for name in ("one", "two", "other"))
     assert one.image == (8, 6, 1)
-    assert next(one.read(one.portions(1)[0])).y is None
+    assert next(one.read(one.splits(1)[0])).y is None
     assert np.array_equal(rows(one), rows(two))
     assert not np.array_equal(rows(one), rows(other))
 

@@ -90,9 +90,9 @@ def data(tmp_path):
 
 def publish(folder, path, spec, w, **about):
     source = open_source(path, {"labelled": False})
-    schema = fit(summarise(source, source.portions(1)[0]), spec.with_(net=None))
+    schema = fit(summarise(source, source.splits(1)[0]), spec.with_(net=None))
     options = Options(labelled=False)
-    version = versions.zero(path, options, spec, schema, source.portions(1), "", "cpu", w, **about)
+    version = versions.zero(path, options, spec, schema, source.splits(1), "", "cpu", w, **about)
     tables.Table(str(folder)).publish(version)
     return str(folder)
 

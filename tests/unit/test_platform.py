@@ -150,8 +150,8 @@ def summarised(tmp_path):
 
     def run(device):
         order = task.Order.of({"hdl.stage": "summarise", "hdl.device": device, "hdl.driver": "true"})
-        cuts = {0: [FileSplit(str(path), 0, path.stat().st_size)]}
-        one = task.Task(order, str(path), cuts)
+        splits = {0: [FileSplit(str(path), 0, path.stat().st_size)]}
+        one = task.Task(order, str(path), splits)
         return task.told(lambda: [one.message(0, lambda *_: None), one.closing()], order)
 
     return run

@@ -67,15 +67,15 @@ def dbn(tmp_path):
     whole = Spec(model="dbn", net="25-6-4", loss="squared", batch=10, finetune="none")
     first, second, top = stack.stages(whole)
     source = data.open_source(str(tmp_path / "x.npy"), {"labelled": False})
-    schema = data.fit(data.summarise(source, source.portions(1)[0]), whole.with_(net=None))
+    schema = data.fit(data.summarise(source, source.splits(1)[0]), whole.with_(net=None))
     below = [(first, machine(25, 6)[1]), (second, machine(6, 4)[1])]
     for spec, w in [*below, (top, stack.start(top, below))]:
         table = tables.Table(stack.folder(str(tmp_path / "dbn"), spec))
         if spec.layer == 2:
             table.publish_common({"layers": [first.model_dump(mode="json")]}, {"w0": below[0][1]})
         about = {"stack": whole.model_dump(mode="json")}
-        cuts = source.portions(1)
-        table.publish(versions.zero("", Options(labelled=False), spec, schema, cuts, "", "cpu", w, **about))
+        splits = source.splits(1)
+        table.publish(versions.zero("", Options(labelled=False), spec, schema, splits, "", "cpu", w, **about))
     return tmp_path, below, schema
 
 

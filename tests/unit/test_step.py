@@ -147,13 +147,13 @@ def test_a_shard_smaller_than_a_batch_trains(n, optimizer):
     assert (found.tensors["w"] != weights.w).any()
 
 
-@pytest.mark.parametrize("cuts", [(0, 3, 30), (0, 1, 29, 30), (0, 0, 30), (0, 10, 20, 30)])
-def test_gradients_over_uneven_shards_add_up_to_the_whole(cuts):
-    spec = job("gradient", shards=len(cuts) - 1)
+@pytest.mark.parametrize("splits", [(0, 3, 30), (0, 1, 29, 30), (0, 0, 30), (0, 10, 20, 30)])
+def test_gradients_over_uneven_shards_add_up_to_the_whole(splits):
+    spec = job("gradient", shards=len(splits) - 1)
     weights, data, core = begun(spec), samples(30), ops.make(spec, "reference")
     parts = [
         step.train_shard(spec, weights, Shard(Samples(data.x[a:b], data.y[a:b]), samples(0)), k, core)
-        for k, (a, b) in enumerate(pairwise(cuts))
+        for k, (a, b) in enumerate(pairwise(splits))
     ]
     total = sync.whole(spec, weights, parts)
     expected, result = core.gradient(weights.w.astype(np.float64), data)

@@ -31,7 +31,7 @@ def trainer(tmp_path):
     def make(done, **fields):
         asked = parse({"net": "0-4-0", "shards": 1, "batch": 8, "epochs": 99, "sync": {"mode": "async"}, **fields})
         source = data.open_source(str(path), Options())
-        host = Host(str(path), Options(), dict(enumerate(source.portions(1))), device="reference")
+        host = Host(str(path), Options(), dict(enumerate(source.splits(1))), device="reference")
         schema = data.fit(host.summarise([0], beat)[0], asked)
         spec = data.resolve(asked, schema)
         host.prepare(Plan(spec, schema, str(tmp_path), "reference"))

@@ -67,8 +67,8 @@ class Caller(Operations):
             return
         (work,) = works
         each = max(1, self.device.memory()[0] // _SHARE // max(1, batch * row_bytes(work.samples)))
-        cuts = range(0, len(work.order), each * batch)
-        parts = [work.order[low : low + each * batch] for low in cuts]
+        starts = range(0, len(work.order), each * batch)
+        parts = [work.order[low : low + each * batch] for low in starts]
         data = [self._data.passing(work.samples, parts[0], 0, False)]
         for number, part in enumerate(parts):
 

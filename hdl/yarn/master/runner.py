@@ -99,17 +99,17 @@ class MasterRunner(RoundRunner):
         self._timings: list[dict[str, Any]] = []
         self._phases: dict[str, float] = {}
 
-    def open(self, job: Job, cuts: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
+    def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         """Ask for the containers, beside the blocks of their shards."""
-        self.workers = count = min(self.settings.workers, len(cuts))
-        shards = groups(len(cuts), count)
+        self.workers = count = min(self.settings.workers, len(splits))
+        shards = groups(len(splits), count)
         memory = self.settings.memory << 20
 
         def opening(member: Member) -> list[wire.Buffer]:
             fields = {
                 "path": job.data,
                 "options": job.options.model_dump(mode="json"),
-                "cuts": [[shard, cuts[shard]] for shard in member.shards],
+                "cuts": [[shard, splits[shard]] for shard in member.shards],
                 "threads": self.settings.threads or self.settings.vcores,
                 "device": self.device,
                 "memory": int(memory * DATA_SHARE),
@@ -119,7 +119,7 @@ class MasterRunner(RoundRunner):
 
         self.group.share(Open, opening)
         if not self.group.members:
-            hosts = [_hosts([split for shard in own for split in cuts[shard]]) for own in shards]
+            hosts = [_hosts([split for shard in own for split in splits[shard]]) for own in shards]
             self.group.begin(shards, hosts, notify)
 
     def platform(self) -> str:
@@ -266,7 +266,7 @@ class MasterRunner(RoundRunner):
     def _watch_stragglers(self) -> None:
         """Replace a worker that is much slower than the others: its shards go to another container.
 
-        Sandblaster has stragglers' portions computed again by idle workers (Dean et al. 2012); here shards are
+        Sandblaster has stragglers' splits computed again by idle workers (Dean et al. 2012); here shards are
         memory that others lack, so it is the worker that goes.
         """
         seconds = {member.rank: _seconds(member)["compute"] for member in self.group.members}

@@ -81,7 +81,7 @@ class AsyncTrainer:
         host = context.host
         assert host.plan is not None
         spec = host.plan.spec
-        lengths = [len(host.shard(number, context.beat).train) for number in host.cuts]
+        lengths = [len(host.shard(number, context.beat).train) for number in host.splits]
         per_epoch = max(operations.steps(n, spec.batch or 0) for n in lengths)
         wanted = spec.sync.every * (per_epoch if spec.sync.unit == "epochs" else 1)
         self.per_round = max(1, -(-wanted // max(1, min(CHUNK, -(-wanted // 8)))))
@@ -130,7 +130,7 @@ class AsyncTrainer:
         """
         self.warm = False
         host, rule = self.context.host, self.spec.optimizer
-        for number in host.cuts:
+        for number in host.splits:
             shard = host.shard(number, self.context.beat)
             start = Weights(0, self.weights.w, self.weights.state)
             update = step.train_shard(self.spec, start, shard, number, host.ops)
@@ -144,7 +144,7 @@ class AsyncTrainer:
         """Train some mini-batches on each shard, and take the mean of the resulting weights."""
         host, weights = self.context.host, Weights(self.chunks, self.weights.w, self.weights.state)
         whole: Update | None = None
-        for number in host.cuts:
+        for number in host.splits:
             shard = host.shard(number, self.context.beat)
             if not self.adopted and len(shard.validation):  # it is measured on what all have in common, not more often
                 none, held = np.arange(0), shard.validation
@@ -189,7 +189,7 @@ class AsyncTrainer:
 
     def _publish(self) -> None:
         """Let the master pull the present weights."""
-        shards = [*self.context.host.cuts]
+        shards = [*self.context.host.splits]
         update = Update("average", self.rounds, shards[0], shards[-1] + 1, {"w": self.weights.w}, dict(self.sums))
         self.context.mailbox.publish({ASYNC_UPDATE: wire.encode_parts(update)})
 

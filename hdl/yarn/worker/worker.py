@@ -134,16 +134,16 @@ class Worker:
         gpu = platform.gpu(fields["device"])
         if content == self._opened:
             return gpu
-        cuts = {shard: [FileSplit(*split) for split in splits] for shard, splits in fields["cuts"]}
+        splits = {shard: [FileSplit(*split) for split in own] for shard, own in fields["cuts"]}
         rest = {name: fields[name] for name in ("threads", "device", "memory")}
         self.link.memory_limit = fields["limit"]
-        self.host = Host(fields["path"], Options.make(fields["options"]), cuts, **rest)
+        self.host = Host(fields["path"], Options.make(fields["options"]), splits, **rest)
         self._opened, self._prepared, self._updates, self._weights = content, b"", None, {}
         return gpu
 
     def _summarise(self) -> int:
         """Publish the summary of each shard; the samples of all."""
-        shards = [*self.host.cuts]
+        shards = [*self.host.splits]
         summaries = dict(zip(shards, self.host.summarise(shards, self.beat), strict=True))
         self.mailbox.publish({summary_name(shard): wire.encode_parts(one) for shard, one in summaries.items()})
         return sum(one.samples for one in summaries.values())
@@ -181,7 +181,7 @@ class Worker:
         weights = self._weights_of(command)
         key = number, evaluate_only
         if self._updates is None or self._updates[0] != key:
-            self._updates = key, self.host.round(weights, [*self.host.cuts], evaluate_only, self.beat)
+            self._updates = key, self.host.round(weights, [*self.host.splits], evaluate_only, self.beat)
         spec, updates = self._plan().spec, self._updates[1]
         computed = time.perf_counter()
         seconds = {name: sum(one.seconds.get(name, 0.0) for one in updates) for name in updates[0].seconds}
