@@ -164,7 +164,7 @@ def export_(table: str, out: str, overwrite: bool, which: str) -> None:
     schema = model.schema
     about = {"hdl.table": table, "hdl.version": str(model.version.number), "hdl.sha256": model.version.signature}
     graph = export.build(model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about)
-    with outputs.replacing(out) as file:
+    with outputs.placing(out) as file:
         file.write(export.serialise(graph))
     click.echo(out)
 

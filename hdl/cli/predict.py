@@ -144,7 +144,7 @@ def predict_(
     if out == "-":
         prediction_writer.write(sys.stdout.buffer, ".csv", model, answered, labels_only)
     else:
-        with outputs.replacing(out) as file:
+        with outputs.placing(out) as file:
             n = prediction_writer.write(file, Path(out).suffix, model, answered, labels_only)
         click.echo(f"{count(n, 'answer')} in {out}", err=True)
     if bad.count:

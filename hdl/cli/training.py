@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from hdl.cli.common import percent
-from hdl.errors import HdlError, SpecError, TableError, Unavailable
+from hdl.errors import HdlError, OutputError, SpecError, TableError, Unavailable
 
 # name: (module, class); a runner that is planned but not here yet has no module
 RUNNERS = {
@@ -54,6 +54,7 @@ def make_runner(name: str, workers: int | None, threads: int | None, shards: int
 def prepare_table(out: str, resume: bool, overwrite: bool) -> None:
     """See to it that a table's folder is as the user wants it."""
     from hdl import fs
+    from hdl.outputs import check_folder
     from hdl.table import Table
 
     if resume and overwrite:
@@ -64,6 +65,10 @@ def prepare_table(out: str, resume: bool, overwrite: bool) -> None:
     while fs.isdir(layer := f"{out.rstrip('/')}/layer{len(tables)}"):
         tables.append(Table(layer))
     numbers = [number for table in tables for number in table.numbers()]
+    try:
+        check_folder(out, out)
+    except OutputError as error:  # before any data is read
+        raise TableError(str(error)) from None
     if not numbers or resume:
         return
     if not overwrite:
