@@ -223,6 +223,8 @@ class Source(ABC):
         self.names: list[str] | None = None
         self.targets: list[str] | None = None  # names of several label columns
         self.label: list[str] = []  # the label columns as options would name them
+        self.left_out: list[str] = []
+        self.reading: dict[str, Any] = {}
 
     @abstractmethod
     def lengths(self) -> list[int]:
