@@ -30,7 +30,7 @@ class Delimited(TextSource):
 
     format = "csv"
 
-    def __init__(self, paths: list[str], options: Options, schema: Any = None):
+    def __init__(self, paths: list[str], options: Options, schema: Any = None, labels: bool = True):
         super().__init__(paths, options)
         lines = first_lines(paths, options)
         if not lines:

@@ -30,7 +30,9 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".pnm", ".ti
 Pairs = list[tuple[str, str | None]]
 
 
-def open_source(path: str, options: Options | dict[str, Any] | None = None, schema: Any = None) -> Source:
+def open_source(
+    path: str, options: Options | dict[str, Any] | None = None, schema: Any = None, labels: bool = True
+) -> Source:
     """Opens a dataset.
 
     Parameters
@@ -41,6 +43,8 @@ def open_source(path: str, options: Options | dict[str, Any] | None = None, sche
     options : Options or dict, optional
     schema : Schema, optional
         Of the model that will see the data: features are found as in training, and labels may be missing.
+    labels : bool
+        False: the label column is found, so that it is no feature, but neither read nor judged.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def open_source(path: str, options: Options | dict[str, Any] | None = None, sche
     path, options = os.fspath(path), Options.make(options)
     found, part = _files(path)
     if len(found) == 1 and found[0][1] is None and fs.isdir(found[0][0]):
-        return _images(found[0][0], options)
+        return _images(found[0][0], options, schema, labels)
     filled = [pair for pair in found if fs.size(pair[0])]  # engines leave empty part files
     if not filled:
         raise DataError("the file is empty, expected samples", found[0][0])
@@ -63,7 +67,7 @@ def open_source(path: str, options: Options | dict[str, Any] | None = None, sche
         raise DataError("a file; expected a folder with one folder of images for each class", filled[0][0])
     if part and format != "npz" and fs.exists(path.rpartition(":")[0]) and not fs.isdir(path.rpartition(":")[0]):
         raise DataError(f"a {format} file has no parts; expected a folder or .npz archive before ':{part}'", path)
-    return _OPEN[format](filled, part, options, schema)
+    return _OPEN[format](filled, part, options, schema, labels)
 
 
 def _files(path: str) -> tuple[Pairs, str | None]:
@@ -160,24 +164,25 @@ def _guess(pairs: Pairs) -> str:
     return "csv"
 
 
-def _images(path: str, options: Options) -> Source:
+def _images(path: str, options: Options, schema: Any, labels: bool) -> Source:
     from hdl.data.images import Images  # Pillow is optional
 
-    return Images(path, options)
+    return Images(path, options, schema, labels)
 
 
-def _parquet(pairs: Pairs, part: str | None, options: Options, schema: Any) -> Source:
+def _parquet(pairs: Pairs, part: str | None, *rest: Any) -> Source:
     from hdl.data.parquet import Parquet
 
-    return Parquet([x for x, _ in pairs], options, schema)
+    return Parquet([x for x, _ in pairs], *rest)
 
 
-_OPEN: dict[str, Callable[[Pairs, str | None, Options, Any], Source]] = {
-    "csv": lambda pairs, part, options, schema: Delimited([x for x, _ in pairs], options, schema),
-    "libsvm": lambda pairs, part, options, schema: Libsvm([x for x, _ in pairs], options, schema),
-    "pair": lambda pairs, part, options, schema: TextPair(pairs, options, schema),
-    "idx": lambda pairs, part, options, schema: open_idx(pairs, options, schema),
-    "npy": lambda pairs, part, options, schema: open_npy(pairs, options, schema),
-    "npz": lambda pairs, part, options, schema: open_npz([x for x, _ in pairs], part, options, schema),
+# Each takes the files, the part of an archive, and what every reader takes: options, schema, labels.
+_OPEN: dict[str, Callable[..., Source]] = {
+    "csv": lambda pairs, part, *rest: Delimited([x for x, _ in pairs], *rest),
+    "libsvm": lambda pairs, part, *rest: Libsvm([x for x, _ in pairs], *rest),
+    "pair": lambda pairs, part, *rest: TextPair(pairs, *rest),
+    "idx": lambda pairs, part, *rest: open_idx(pairs, *rest),
+    "npy": lambda pairs, part, *rest: open_npy(pairs, *rest),
+    "npz": lambda pairs, part, *rest: open_npz([x for x, _ in pairs], part, *rest),
     "parquet": _parquet,
 }

@@ -22,8 +22,9 @@ class Images(Source):
 
     format = "images"
 
-    def __init__(self, path: str, options: Options):
+    def __init__(self, path: str, options: Options, schema: Any = None, labels: bool = True):
         super().__init__([path], options)
+        self.labelled = labels and options.labelled
         self.label = ["folder"]
         self.files: list[tuple[str, str]] = []
         for name in fs.list(path):
@@ -64,7 +65,7 @@ class Images(Source):
                 y.append(name)
                 files.append(file)
             if x:
-                yield Block(np.stack(x), np.array(y, object), _places(files))
+                yield Block(np.stack(x), np.array(y, object) if self.labelled else None, _places(files))
 
 
 def _places(files: list[str]) -> Any:

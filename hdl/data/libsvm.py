@@ -27,7 +27,7 @@ class Libsvm(TextSource):
 
     format = "libsvm"
 
-    def __init__(self, paths: list[str], options: Options, schema: Any = None):
+    def __init__(self, paths: list[str], options: Options, schema: Any = None, labels: bool = True):
         super().__init__(paths, options)
         self.label = ["0"]
         self.columns = schema.inputs if schema is not None else None

@@ -73,11 +73,11 @@ def read_archive(path: str, part: str | None) -> tuple[Array, Array | None]:
     return x, find(Y_NAMES)
 
 
-def open_npy(pairs: list[tuple[str, str | None]], options: Options, schema: Any = None) -> Records:
+def open_npy(pairs: list[tuple[str, str | None]], options: Options, schema: Any = None, labels: bool = True) -> Records:
     """Pairs of .npy files (features, labels), or single ones with the labels in a column."""
-    return Records("npy", [(read_header(x), read_header(y) if y else None) for x, y in pairs], options, schema)
+    return Records("npy", [(read_header(x), read_header(y) if y else None) for x, y in pairs], options, schema, labels)
 
 
-def open_npz(paths: list[str], part: str | None, options: Options, schema: Any = None) -> Records:
+def open_npz(paths: list[str], part: str | None, options: Options, schema: Any = None, labels: bool = True) -> Records:
     """.npz archives."""
-    return Records("npz", [read_archive(path, part) for path in paths], options, schema)
+    return Records("npz", [read_archive(path, part) for path in paths], options, schema, labels)

@@ -29,7 +29,7 @@ class Parquet(Source):
 
     format = "parquet"
 
-    def __init__(self, paths: list[str], options: Options, schema: Any = None):
+    def __init__(self, paths: list[str], options: Options, schema: Any = None, labels: bool = True):
         super().__init__(paths, options)
         self.schema, self.own, _ = _open(paths[0])
         columns = self.schema.names
@@ -39,10 +39,10 @@ class Parquet(Source):
             self.label = list(self.own.get("label") or [])
             self.names, self.targets = self.own.get("names"), self.own.get("targets")
             self.image = tuple(self.own["image"]) if self.own.get("image") else None
-        labels = [name for name in columns if name == "y"] if self.own else []
+        inside = [name for name in columns if name == "y"] if self.own else []
         if self.own:
             self.features = [name for name in columns if name != "y"]
-            self.labels = labels if options.labelled else []
+            self.labels = inside if options.labelled else []
         else:
             chosen = pick(columns, len(columns), options, paths[0], schema)
             self.features, self.labels = ([columns[i] for i in numbers] for numbers in chosen)

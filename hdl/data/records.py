@@ -127,16 +127,24 @@ class Records(Source):
         Features [n, ...] and labels [n], [n, 1] or [n, O], one pair for each file.
     """
 
-    def __init__(self, format: str, pairs: list[tuple[Array, Array | None]], options: Options, schema: Any = None):
+    def __init__(
+        self,
+        format: str,
+        pairs: list[tuple[Array, Array | None]],
+        options: Options,
+        schema: Any = None,
+        labels: bool = True,
+    ):
         super().__init__([x.path for x, _ in pairs], options)
+        self.labelled = options.labelled and labels
         self.format, self.pairs = format, dict(zip(self.paths, pairs, strict=True))
         x, y = pairs[0]
-        for other, labels in pairs:
+        for other, own in pairs:
             if other.shape[1:] != x.shape[1:]:
                 raise other.error(f"records of shape {other.shape[1:]}; those of {x.path} have {x.shape[1:]}", 0)
-            if labels is not None and labels.shape[0] != other.shape[0]:
-                what = f"{labels.shape[0]} labels, but {other.shape[0]} samples in {other.path}"
-                raise labels.error(what + "; expected as many", 0)
+            if self.labelled and own is not None and own.shape[0] != other.shape[0]:
+                what = f"{own.shape[0]} labels, but {other.shape[0]} samples in {other.path}"
+                raise own.error(what + "; expected as many", 0)
             if other.dtype.kind not in "buif":
                 raise other.error(f"features of type {other.dtype}, expected numbers", 0)
         if len(x.shape) in (3, 4):
@@ -156,13 +164,13 @@ class Records(Source):
         path, start, length = split
         x, y = self.pairs[path]
         rows = max(1, BLOCK_BYTES // max(1, x.record, y.record if y is not None else 0))
-        labels = y.read(start, length, rows) if y is not None and self.options.labelled else None
+        labels = y.read(start, length, rows) if y is not None and self.labelled else None
         for at, part in enumerate(x.read(start, length, rows)):
             flat, lo = part.reshape(len(part), -1), start + at * rows
             where = _places(x.where, lo)
             if self.columns is not None:
                 table, (features, chosen) = flat, self.columns
-                flat, y_raw = table[:, features], table[:, chosen] if chosen else None
+                flat, y_raw = table[:, features], table[:, chosen] if chosen and self.labelled else None
             else:
                 y_raw = next(labels) if labels is not None else None
             yield Block(plain_x(flat), plain_y(y_raw), where)
