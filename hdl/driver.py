@@ -100,6 +100,7 @@ class _Known:
     schema: Schema
     splits: list[list[FileSplit]]
     platform: str
+    places: tuple[str, ...] = ()  # of records that were skipped, the first ones
 
 
 def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = None) -> Any:
@@ -206,7 +207,7 @@ def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Kn
     notify(Stage("summarise"))
     summary = runner.summarise()
     schema = data.fit(summary, job.spec)
-    return _Known(job, source, data.resolve(job.spec, schema), schema, splits, runner.platform())
+    return _Known(job, source, data.resolve(job.spec, schema), schema, splits, runner.platform(), summary.places)
 
 
 def _resume(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Known:
@@ -224,7 +225,8 @@ def _resume(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _K
 
 def _first(known: _Known, plan: Plan, below: list[stack.Layer], table: Table, notify: Notify) -> Version:
     """Publishes version 0 of a training, and before it what all of its rounds share."""
-    job, spec, about = known.job, plan.spec, {}
+    job, spec = known.job, plan.spec
+    about: dict[str, Any] = {"places": [*known.places]} if known.places else {}
     if spec is not known.spec:
         about["stack"] = known.spec.model_dump(mode="json")
     if spec.sync.mode == "genetic":

@@ -18,7 +18,7 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
-from hdl import fs
+from hdl import fs, strict_json
 from hdl.errors import OutputError, TableError
 
 CHUNK = 128  # rounds: the last 64 or so, 36 kB, travel in each version's header; 10 000 rounds make 78 files
@@ -124,7 +124,7 @@ class MetricsLog(Sequence[Row]):
         rows = iter(rows)
         while new := tuple(islice(rows, CHUNK - len(self._tail))):
             self._tail += new
-            self._lines += tuple(json.dumps(row, sort_keys=True, separators=(",", ":")) for row in new)
+            self._lines += tuple(strict_json.dumps(row, sort_keys=True, separators=(",", ":")) for row in new)
             if self._low is not None:
                 self._low = _lowest(self._low, (row.get("val_cost") for row in new))
             if len(self._tail) == CHUNK:

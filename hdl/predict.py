@@ -6,13 +6,14 @@ Letters: n samples, O outputs, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdl import devices, ops, spec
+from hdl.confusion import Confusion
 from hdl.data import Bad, Block, Schema, Source, fitting
 from hdl.errors import DataError, SpecError
 from hdl.models import codes
@@ -35,11 +36,13 @@ class Score:
     accuracy : float or None
         Share of samples that are right; None for a regression.
     confusion : ndarray of int64 [C, C] or None
-        Rows true, columns predicted; None without classes.
+        Rows true, columns predicted; None without classes, and of more than `hdl.confusion.MOST_CLASSES`.
     r2 : float or None
         Share of the targets' variance that a regression explains, over all outputs; None for classes.
     bad : int
         Records skipped.
+    mistakes : list of (true, predicted, count)
+        The most frequent ones, by the classes' numbers, where there are too many for a matrix.
     """
 
     samples: int
@@ -48,6 +51,7 @@ class Score:
     confusion: NDArray[np.int64] | None
     r2: float | None = None
     bad: int = 0
+    mistakes: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ class Model:
             raise SpecError("the network only makes codes, and they have no cost: measure one of its layers' tables")
         schema, bad, total = self.schema, Bad(source.options.max_bad_records), Result()
         classes = len(schema.classes)
-        confusion = np.zeros((classes, classes), np.int64) if classes else None
+        confusion = Confusion(classes) if classes else None
         sums = np.zeros((3, schema.outputs))  # squared error; targets; their squares
         for block in self._blocks(source, bad):
             if schema.encoding == "none":
@@ -154,7 +158,7 @@ class Model:
             out, found = self._forward(x, y)
             total += found
             if confusion is not None:
-                np.add.at(confusion, (_codes(y), self._answer(out)), 1)
+                confusion.add(_codes(y), self._answer(out))
             else:
                 wide = y.astype(np.float64)
                 sums += np.square(out - wide).sum(axis=0), wide.sum(axis=0), np.square(wide).sum(axis=0)
@@ -163,12 +167,13 @@ class Model:
         n, regression = total.samples, self.spec.loss == "squared" or schema.encoding == "none"
         accuracy = None if regression else total.correct / n  # of several labels a sample, all must be right
         if confusion is not None:  # one class a sample: the largest output decides, whatever the loss
-            accuracy = int(np.trace(confusion)) / n
+            accuracy = confusion.correct / n
         r2 = None
         if regression and not classes and schema.encoding != "none":
             spread = (sums[2] - np.square(sums[1]) / n).sum()
             r2 = float(1 - sums[0].sum() / spread) if spread > 0 else None
-        return Score(n, total.cost / n, accuracy, confusion, r2, bad.count)
+        matrix, mistakes = (confusion.matrix, confusion.mistakes()) if confusion is not None else (None, [])
+        return Score(n, total.cost / n, accuracy, matrix, r2, bad.count, mistakes=mistakes)
 
     def predict(self, source: Source, bad: Bad | None = None) -> Iterator[Answers]:
         """The answers in input order, a block at a time; records skipped go to `bad`."""

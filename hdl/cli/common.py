@@ -165,6 +165,13 @@ def percent(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
+def shown_rmse(value: Any) -> str:
+    """A root of a mean squared error as text, of several outputs the first few: 12,345.7."""
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    more = ", …" if len(values) > 4 else ""
+    return ", ".join(f"{one:,.1f}" if 1e4 <= abs(one) < 1e15 else f"{one:.5g}" for one in values[:4]) + more
+
+
 def duration(seconds: float) -> str:
     """Seconds as text: 80 ms, 1.2 s, 12 s, 3 min 20 s, 2 h 5 min, 3 days."""
     if seconds < 1:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from hdl.cli.common import percent
+from hdl.cli.common import percent, shown_rmse
 from hdl.errors import HdlError, OutputError, SpecError, TableError, Unavailable
 
 # name: (module, class); a runner that is planned but not here yet has no module
@@ -124,6 +124,10 @@ def finish(
     for seen in measured:
         if seen.accuracy is not None:
             lines.append((f"{seen.kind.lower()} accuracy", percent(seen.accuracy)))
+        if seen.r2 is not None:
+            lines.append((f"{seen.kind.lower()} R²", f"{seen.r2:.4f}"))
+        if seen.rmse is not None:
+            lines.append((f"{seen.kind.lower()} RMSE", shown_rmse(seen.rmse)))
         lines.append((f"{seen.kind.lower()} cost", f"{seen.cost:.6f}"))
     lines.append(("table", f"{out} (version {outcome.version}, best {outcome.best})"))
     lines.append(("sha256", f"{model.version.signature}  (version {model.version.number})"))
@@ -147,4 +151,5 @@ def measure(model: Any, path: str, options: Any, kind: str, source: str) -> Any:
     from hdl.report import Measured
 
     score = model.evaluate(open_source(path, options, model.schema))
-    return Measured(source, kind, score.samples, score.cost, score.accuracy, score.confusion)
+    rest = score.r2, getattr(score, "rmse", None), score.mistakes
+    return Measured(source, kind, score.samples, score.cost, score.accuracy, score.confusion, *rest)

@@ -10,7 +10,6 @@ makes one round: OUTPUT is a weight table with the versions 0 and n + 1. See doc
 
 from __future__ import annotations
 
-import json
 import struct
 import sys
 import time
@@ -19,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from hdl import data, fs, prediction_writer, versions, wire
+from hdl import data, fs, prediction_writer, strict_json, versions, wire
 from hdl import spec as specs
 from hdl.data import FileSplit
 from hdl.envpack import UNPACKED
@@ -168,7 +167,7 @@ def predict(
             raise
     files = [{"file": part_name(k, suffix), "portions": own} for k, own in enumerate(splits)]
     lineage = {"table": table, "version": number, "sha256": model.version.signature, "data": path, "files": files}
-    fs.publish(fs.join(out, "_lineage.json"), json.dumps(lineage, indent=1).encode())
+    fs.publish(fs.join(out, "_lineage.json"), strict_json.dumps(lineage, indent=1).encode())
     return len(files)
 
 
