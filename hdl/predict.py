@@ -23,6 +23,8 @@ from hdl.ops.transformed import ReconstructionTarget, StackedInput
 from hdl.spec import Spec
 from hdl.table import Table, Version
 
+OUT_BYTES = 32 << 20  # of a layer's activations of one block
+
 
 @dataclass(frozen=True)
 class Score:
@@ -212,8 +214,7 @@ class Model:
         for splits in source.splits(1):
             for block in source.read(splits, bad):
                 block = fitting(block, self.schema, bad)
-                if len(block):
-                    yield block
+                yield from _cut(block, max(1, OUT_BYTES // (4 * max(self.spec.widths))))
 
     def _forward(self, x: Any, y: NDArray | None) -> tuple[NDArray[np.float32], Result]:
         return self.ops.forward(self.w, Samples(x, y, self.schema.scale, self.schema.shift))
@@ -242,6 +243,17 @@ def layers_below(network: Spec, table: Table) -> list[Layer]:
         return []
     fields, tensors = table.common()
     return [(spec.parse(layer), tensors[f"w{number}"]) for number, layer in enumerate(fields["layers"])]
+
+
+def _cut(block: Block, rows: int) -> Iterator[Block]:
+    """Blocks of at most so many rows; none of an empty one."""
+    for lo in range(0, len(block), rows):
+
+        def where(i: int, lo: int = lo) -> dict[str, Any]:
+            return block.where(lo + i)
+
+        y = None if block.y is None else block.y[lo : lo + rows]
+        yield Block(block.x[lo : lo + rows], y, where)
 
 
 def _codes(y: NDArray) -> NDArray[np.int64]:
