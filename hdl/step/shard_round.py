@@ -68,8 +68,8 @@ class ShardRound:
         """Sums the gradient, or searches along lines, or prepares the mini-batches, as the mode says."""
         spec, mode = self.spec, self.spec.sync.mode
         key = Key(rng.derive(spec.seed, rng.DROPOUT), self.round, self.number)
-        if chains.used(spec):
-            self.particles = {"chains": chains.own(weights, self.number)}
+        if chains.kept_by(spec):
+            self.particles = {"chains": chains.of_shard(weights, self.number)}
         if mode == "gradient":
             vector, self.seen = _gradient(spec, weights, shard.train, self.ops, key, self.progress, self.particles)
             self.tensors = {"gradient": vector}
