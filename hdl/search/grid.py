@@ -99,7 +99,8 @@ def name_of(values: Mapping[str, Any]) -> str:
     safe = re.sub(r"[^\w.=+-]", "-", plain, flags=re.ASCII)
     if safe == plain and len(safe) <= _LONGEST:
         return safe
-    return f"{safe[: _LONGEST - 9]}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"  # the hash sets other values apart
+    # Other values may become the same letters.
+    return f"{safe[: _LONGEST - 9]}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
 
 
 def shown(value: Any) -> str:
