@@ -74,10 +74,16 @@ class Hdfs:
         return self._info(path)["size"]
 
     def hosts(self, path: str, start: int, length: int) -> Names:
-        """Hosts that hold a part of a file, the one with most blocks of it first; for placing a task beside them."""
+        """List the hosts that hold the bytes [start, start + length) of a file, those of most blocks first."""
         system, name = resolve(path)
         held: dict[str, int] = {}
-        for block in call(path, system.get_hosts, name, start, max(length, 1)) or ():
+        try:
+            blocks = call(path, system.get_hosts, name, start, max(length, 1))
+        except RuntimeError:  # pydoop's only error here: it drops libhdfs's errno
+            if self._info(path)["kind"] != "file":
+                raise IsADirectoryError(errno.EISDIR, "is a folder", path) from None
+            raise OSError(errno.EIO, "HDFS does not say where the file's blocks are", path) from None
+        for block in blocks or ():
             for host in block:
                 held[host] = held.get(host, 0) + 1
         return sorted(held, key=lambda host: (-held[host], host))
