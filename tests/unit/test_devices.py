@@ -167,7 +167,7 @@ def missing(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "parsed"),
     [
         ("cpu", ("cpu", 0)),
         ("cuda", ("cuda", 0)),
@@ -176,8 +176,8 @@ def missing(monkeypatch):
         ("auto", ("auto", 0)),
     ],
 )
-def test_names(name, found):
-    assert devices.parse(name) == found
+def test_names(name, parsed):
+    assert devices.parse(name) == parsed
 
 
 @pytest.mark.parametrize(
@@ -296,12 +296,12 @@ def test_arrays_go_there_and_come_back_in_the_order_of_the_stream(machine):
     x = np.arange(12, dtype=np.float32).reshape(3, 4)[:, ::2]  # not contiguous
     driver.calls.clear()
     device.put(buffer.pointer, x)
-    found = np.empty((3, 2), np.float32)
-    device.get(found, np.uint64(buffer.pointer))
-    assert found.tolist() == x.tolist()
+    out = np.empty((3, 2), np.float32)
+    device.get(out, np.uint64(buffer.pointer))
+    assert out.tolist() == x.tolist()
     device.zero(buffer.pointer, 8)
-    device.get(found, buffer.pointer)
-    assert found.reshape(-1).tolist() == [0, 0, 4, 6, 8, 10]
+    device.get(out, buffer.pointer)
+    assert out.reshape(-1).tolist() == [0, 0, 4, 6, 8, 10]
     assert [name for name in driver.calls if name != "push"] == [
         "put", "synchronize", "get", "synchronize", "zero", "synchronize", "get", "synchronize",
     ]  # fmt: skip
@@ -418,6 +418,6 @@ def test_an_error_of_a_device_travels_to_the_driver_as_it_is():
     from hdl.runners.messages import error_from, error_message
 
     fields = wire.unpack(error_message(DeviceMemory("asked for much")))[1]
-    found = error_from(fields, "worker 1")
-    assert (type(found), str(found), found.exit_code) == (DeviceMemory, "asked for much", 9)
+    error = error_from(fields, "worker 1")
+    assert (type(error), str(error), error.exit_code) == (DeviceMemory, "asked for much", 9)
     assert SimpleNamespace(**fields).type == "DeviceMemory"
