@@ -1,4 +1,4 @@
-"""What this machine offers to hdl, and the command that gets each missing piece."""
+"""Examines what this machine offers to hdl, and names the command that gets each missing piece."""
 
 from __future__ import annotations
 

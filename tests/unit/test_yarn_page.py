@@ -16,11 +16,11 @@ import pytest
 from hdl.driver import Round, Stage, Started
 from hdl.runners.base import Progress, Replaced
 from hdl.spec import Spec, parse
-from hdl.yarn.dashboard import markup
-from hdl.yarn.dashboard import page as pages
+from hdl.yarn.dashboard import allowed, markup, server
+from hdl.yarn.dashboard.assets import policy_hash
 from hdl.yarn.dashboard.chart import chart
-from hdl.yarn.dashboard.page import Page, State
-from hdl.yarn.dashboard.state import ANSWER, EVENTS, LAST, POINTS
+from hdl.yarn.dashboard.server import PageServer
+from hdl.yarn.dashboard.state import ANSWER_EVENTS, CURVE_POINTS, KEPT_EVENTS, SHOWN, State
 
 SECONDS = 20.0  # that something expected may take on a busy machine
 NASTY = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -41,10 +41,10 @@ def worker(number, **more):
 
 @pytest.fixture
 def state():
-    found = State("application_1_0001", {"net": "4-3-2", "data": "hdfs:///d"}, [worker(0), worker(1)])
-    found.hear(Stage("train"))
-    found.hear(Started(Spec(), 100, 10, 0))
-    return found
+    state = State("application_1_0001", {"net": "4-3-2", "data": "hdfs:///d"}, [worker(0), worker(1)])
+    state.hear(Stage("train"))
+    state.hear(Started(Spec(), 100, 10, 0))
+    return state
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def serve(monkeypatch):
 
     def start(state, allowed=(), **constants):
         for name, value in constants.items():
-            monkeypatch.setattr(pages, name, value)
-        page = Page(state, "127.0.0.1", allowed)
+            monkeypatch.setattr(server, name, value)
+        page = PageServer(state, "127.0.0.1", allowed)
         page.start()
         made.append(page)
         return page
@@ -84,23 +84,23 @@ class Elements(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.found = []
+        self.elements = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
+        self.elements.append((tag, dict(attrs)))
 
 
 def test_status_tells_what_was_heard(state):
     state.hear(Round(row(0)))
     state.hear(Round(row(1, val_cost=0.5)))
     state.hear(Replaced(1, (2, 3), "killed"))
-    state.workers([worker(7)])
+    state.set_workers([worker(7)])
     status = state.status()
     assert (status["application"], status["state"], status["stage"]) == ("application_1_0001", "running", "train")
     assert (status["rounds"], status["round"]) == (10, 2)
     assert status["rows"] == [row(0), row(1, val_cost=0.5)]
-    assert [one["worker"] for one in status["workers"]] == [7]
+    assert [entry["worker"] for entry in status["workers"]] == [7]
     assert "worker 1 died (killed); another one does its shards again: 2, 3" in status["messages"][0]["text"]
     json.dumps(status, allow_nan=False)
     state.ended("finished", "done")
@@ -113,24 +113,24 @@ def test_events_come_as_plain_json_from_the_number_asked_for():
     for event in Stage("train"), Started(spec, 100, 10, 3), Replaced(1, (0, 2), "x"), Round(row(3)):
         state.hear(event)
     state.message("wait")
-    found = state.events(0)
-    kinds = [event["kind"] for event in found["events"]]
+    answer = state.events(0)
+    kinds = [event["kind"] for event in answer["events"]]
     assert kinds == ["Stage", "Started", "Replaced", "Round", "Log"]
-    started = found["events"][1]
+    started = answer["events"][1]
     assert parse(started["spec"]) == spec
     assert {name: started[name] for name in ("samples", "rounds", "version")} == {
         "samples": 100,
         "rounds": 10,
         "version": 3,
     }
-    assert found["events"][2]["shards"] == [0, 2]
-    assert found["events"][3]["row"] == row(3)
-    assert found["events"][4]["text"] == "wait"
-    assert found["next"] == 5
-    assert state.events(3)["events"] == found["events"][3:]
+    assert answer["events"][2]["shards"] == [0, 2]
+    assert answer["events"][3]["row"] == row(3)
+    assert answer["events"][4]["text"] == "wait"
+    assert answer["next"] == 5
+    assert state.events(3)["events"] == answer["events"][3:]
     assert state.events(5) == {"next": 5, "events": []}
-    assert state.events(99) == found  # a number of an earlier master
-    json.dumps(found, allow_nan=False)
+    assert state.events(99) == answer  # a number of an earlier master
+    json.dumps(answer, allow_nan=False)
 
 
 def test_of_progress_only_the_last_is_kept_and_who_has_seen_one_gets_the_next():
@@ -140,18 +140,18 @@ def test_of_progress_only_the_last_is_kept_and_who_has_seen_one_gets_the_next():
     seen = state.events(0)
     state.hear(Progress("round", 2, 8))
     state.hear(Progress("round", np.float32(3), 8))
-    found = state.events(seen["next"])
-    assert found["events"] == [{"kind": "Progress", "stage": "round", "done": 3.0, "total": 8}]
+    answer = state.events(seen["next"])
+    assert answer["events"] == [{"kind": "Progress", "stage": "round", "done": 3.0, "total": 8}]
     assert [event["kind"] for event in state.events(0)["events"]] == ["Stage", "Progress"]
 
 
 def test_what_json_has_not_is_none():
     state = State("a")
     state.hear(Round(row(0, cost=float("nan"), val_cost=np.inf, accuracy=np.float32(0.5), extra=np.arange(2))))
-    told = state.events(0)["events"][0]["row"]
-    assert (told["cost"], told["val_cost"], told["accuracy"], told["extra"]) == (None, None, 0.5, [0, 1])
-    assert state.shot().curves["cost"] == []
-    markup.render(state.shot())
+    cleaned = state.events(0)["events"][0]["row"]
+    assert (cleaned["cost"], cleaned["val_cost"], cleaned["accuracy"], cleaned["extra"]) == (None, None, 0.5, [0, 1])
+    assert state.snapshot().curves["cost"] == []
+    markup.render(state.snapshot())
 
 
 def test_what_it_does_not_know_is_let_pass():
@@ -165,17 +165,17 @@ def test_memory_is_bounded_and_curves_keep_their_ends(state):
         state.hear(Progress("round", 1, 2))
         state.hear(Round(row(number)))
         state.message(f"{number} " + "x" * 5000)
-    assert len(state._events) == EVENTS
-    assert len(state.status()["rows"]) == len(state.status()["messages"]) == LAST
+    assert len(state._events) == KEPT_EVENTS
+    assert len(state.status()["rows"]) == len(state.status()["messages"]) == SHOWN
     assert all(len(message["text"]) <= 2000 for message in state.status()["messages"])
-    curve = state.shot().curves["cost"]
-    assert POINTS / 3 < len(curve) <= POINTS + 1
+    curve = state.snapshot().curves["cost"]
+    assert CURVE_POINTS / 3 < len(curve) <= CURVE_POINTS + 1
     assert (curve[0][0], curve[-1][0]) == (1, 20_000)
-    assert len(markup.render(state.shot())) < 300_000
-    found = state.events(0)  # who comes late gets what is left
-    assert len(found["events"]) == ANSWER
-    assert found["events"][0]["kind"] == "Started"
-    last = state.events(state.events(found["next"])["next"])["events"][-1]
+    assert len(markup.render(state.snapshot())) < 300_000
+    answer = state.events(0)  # who comes late gets what is left
+    assert len(answer["events"]) == ANSWER_EVENTS
+    assert answer["events"][0]["kind"] == "Started"
+    last = state.events(state.events(answer["next"])["next"])["events"][-1]
     assert (last["kind"], last["text"][:6]) == ("Log", "19999 ")
 
 
@@ -185,19 +185,19 @@ def test_each_layer_of_a_stack_has_curves_and_rows_of_its_own(state):
         state.hear(Progress("round", 1, 2))
         state.hear(Round(row(0, cost=float(layer))))
     state.hear(Started(Spec(layer=2), 100, 10, 1))  # another master's, or after all workers were lost
-    shot = state.shot()
-    assert shot.curves["cost"] == [(1, 2.0)]
-    assert [one["cost"] for one in shot.status["rows"]] == [2.0]
-    assert shot.progress == ("", 0.0, 0.0)
+    snapshot = state.snapshot()
+    assert snapshot.curves["cost"] == [(1, 2.0)]
+    assert [entry["cost"] for entry in snapshot.status["rows"]] == [2.0]
+    assert snapshot.progress == ("", 0.0, 0.0)
 
 
 def test_who_comes_late_is_told_what_the_rounds_are_of(state):
     state.hear(Started(Spec(layer=2), 100, 10, 0))
-    for number in range(EVENTS):
+    for number in range(KEPT_EVENTS):
         state.hear(Round(row(number)))
-    found = state.events(0)["events"]
-    assert [event["kind"] for event in found[:2]] == ["Started", "Round"]
-    assert found[0]["spec"]["layer"] == 2
+    answer = state.events(0)["events"]
+    assert [event["kind"] for event in answer[:2]] == ["Started", "Round"]
+    assert answer[0]["spec"]["layer"] == 2
     assert state.events(5)["events"][0]["kind"] == "Round"
 
 
@@ -208,9 +208,9 @@ def test_many_threads_may_tell_and_ask(state):
         try:
             for number in range(first, first + 200):
                 state.hear(Round(row(number)))
-                state.workers([worker(0)])
+                state.set_workers([worker(0)])
                 json.dumps([state.status(), state.events(number)])
-                markup.render(state.shot())
+                markup.render(state.snapshot())
         except Exception as error:
             errors.append(error)
 
@@ -224,7 +224,7 @@ def test_many_threads_may_tell_and_ask(state):
 
 def test_everything_is_escaped():
     state = State(NASTY, {"net": NASTY, NASTY: NASTY})
-    state.workers([
+    state.set_workers([
         worker(0, host=NASTY, container=NASTY, state=NASTY, log=f"http://x/{NASTY}", worker=NASTY, staleness=NASTY),
         worker(1, log="javascript:alert(1)"), worker(2, log="data:text/html,x"), worker(3, log=None, seconds=9.0),
     ])  # fmt: skip
@@ -233,7 +233,7 @@ def test_everything_is_escaped():
     state.hear(Replaced(0, (1,), NASTY))
     state.message(NASTY)
     state.ended(NASTY)
-    elements = Elements(markup.render(state.shot())).found
+    elements = Elements(markup.render(state.snapshot())).elements
     assert [tag for tag, _ in elements].count("script") == 1
     assert "img" not in {tag for tag, _ in elements}
     names = {name for _, attributes in elements for name in attributes}
@@ -243,8 +243,8 @@ def test_everything_is_escaped():
 
 
 def test_the_page_names_nothing_outside_and_links_are_relative(state):
-    text = markup.render(state.shot())
-    for tag, attributes in Elements(text).found:
+    text = markup.render(state.snapshot())
+    for tag, attributes in Elements(text).elements:
         for name in "src", "href", "action", "data", "srcset":
             if (link := attributes.get(name)) and not (tag == "a" and link.startswith("http://node")):
                 assert re.fullmatch(r"(status|events)\.json(\?since=0)?", link)
@@ -260,7 +260,7 @@ def test_the_policy_lets_in_our_own_style_and_script_alone(serve, state):
     assert "unsafe" not in policy
     for tag in "style", "script":
         (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.S)
-        assert f"{tag}-src {markup._hash(content)}" in policy
+        assert f"{tag}-src {policy_hash(content)}" in policy
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-store"
 
@@ -323,8 +323,8 @@ def test_rubbish_is_answered_or_cut_off_and_the_next_one_is_served(serve, state,
 
 
 def test_a_peer_that_is_not_on_the_list_is_refused(serve, state, monkeypatch):
-    page = serve(state, STRANGERS=4)  # a thread each: one that has answered may not be free at once
-    monkeypatch.setattr(pages._Allowed, "known", lambda self, peer: False)
+    page = serve(state, STRANGER_THREADS=4)  # a thread each: one that has answered may not be free at once
+    monkeypatch.setattr(allowed.AllowedHosts, "is_known", lambda self, peer: False)
     for path in "/", "/status.json", "/events.json", "/x":
         answer, text = ask(page, path)
         assert answer.status == 403
@@ -334,19 +334,19 @@ def test_a_peer_that_is_not_on_the_list_is_refused(serve, state, monkeypatch):
 
 def test_who_may_ask(monkeypatch):
     names = {"proxy": {"10.0.0.7", "fd00::7"}, "10.0.0.9": {"10.0.0.9"}}
-    monkeypatch.setattr(pages, "_addresses", lambda host: names.get(host, set()))
-    allowed = pages._Allowed(["proxy", "10.0.0.9", "gone"])
+    monkeypatch.setattr(allowed, "addresses", lambda host: names.get(host, set()))
+    hosts = allowed.AllowedHosts(["proxy", "10.0.0.9", "gone"])
     for peer in "10.0.0.7", "fd00::7", "10.0.0.9", "::ffff:10.0.0.7", "127.0.0.1", "::1", "127.8.8.8":
-        assert peer in allowed
+        assert peer in hosts
     for peer in "10.0.0.8", "fd00::8", "::ffff:10.0.0.8", "fe80::1%eth0":
-        assert peer not in allowed
+        assert peer not in hosts
     names["proxy"] = {"10.0.0.8"}  # it has moved: heard of after a while
-    assert "10.0.0.8" not in allowed
-    monkeypatch.setattr(pages, "RESOLVE_SECONDS", 0.0)
-    assert "10.0.0.8" in allowed
-    assert "10.0.0.7" not in allowed
+    assert "10.0.0.8" not in hosts
+    monkeypatch.setattr(allowed, "RESOLVE_SECONDS", 0.0)
+    assert "10.0.0.8" in hosts
+    assert "10.0.0.7" not in hosts
     names.clear()  # no name server: what was known stays
-    assert "10.0.0.8" in allowed
+    assert "10.0.0.8" in hosts
 
 
 def test_it_listens_on_its_host_alone(serve, state):
@@ -391,7 +391,7 @@ def test_slow_clients_are_cut_off(serve, state):
 
 
 def test_who_takes_no_answer_is_cut_off(serve, state):
-    for number in range(EVENTS):
+    for number in range(KEPT_EVENTS):
         state.hear(Round(row(number, extra="x" * 20_000)))
     page = serve(state, ANSWER_SECONDS=0.5)
     with socket.create_connection(("127.0.0.1", page.port), 10) as link:
@@ -402,7 +402,7 @@ def test_who_takes_no_answer_is_cut_off(serve, state):
 
 
 def test_there_are_never_more_threads_than_it_says(serve, state):
-    page = serve(state, THREADS=4, STRANGERS=1, REQUEST_SECONDS=60.0)
+    page = serve(state, THREADS=4, STRANGER_THREADS=1, REQUEST_SECONDS=60.0)
     links = [socket.create_connection(("127.0.0.1", page.port), 10) for _ in range(12)]
     assert sum(link.recv(1) == b"" for link in links[3:]) == 9  # sent away at once
     assert len(page._server._open) == 3
@@ -420,9 +420,9 @@ def test_two_clients_each_get_all_events(serve, state):
         since, got[name] = 0, []
         until = time.monotonic() + 20
         while len(got[name]) < 102 and time.monotonic() < until:
-            found = json.loads(ask(page, f"/events.json?since={since}")[1])
-            got[name] += found["events"]
-            since = found["next"]
+            answer = json.loads(ask(page, f"/events.json?since={since}")[1])
+            got[name] += answer["events"]
+            since = answer["next"]
 
     threads = [threading.Thread(target=follow, args=(name,)) for name in "ab"]
     for thread in threads:
@@ -450,32 +450,32 @@ def test_close_ends_all_threads_and_frees_the_port(serve, state):
         socket.create_connection(("127.0.0.1", page.port), 5)
     for link in links:
         link.close()
-    Page(state, "127.0.0.1", []).close()  # never started
+    PageServer(state, "127.0.0.1", []).close()  # never started
 
 
 def test_a_page_is_made_once_for_many(serve, state, monkeypatch):
     calls = []
     render = markup.render
-    monkeypatch.setattr(markup, "render", lambda shot: (calls.append(1), render(shot))[1])
+    monkeypatch.setattr(markup, "render", lambda snapshot: (calls.append(1), render(snapshot))[1])
     page = serve(state, FRESH_SECONDS=60.0)
     assert ask(page)[1] == ask(page)[1]
     assert len(calls) == 1
 
 
 def test_the_straggler_is_named(state):
-    state.workers([worker(number, seconds=0.03 if number == 2 else 0.01) for number in range(4)])
-    text = markup.render(state.shot())
+    state.set_workers([worker(number, seconds=0.03 if number == 2 else 0.01) for number in range(4)])
+    text = markup.render(state.snapshot())
     assert "Worker 2 is the straggler: 3.0 times as long as the median of the others." in text
     assert text.count('<span class="pill slow">') == 1
     for equal in [worker(0), worker(1)], [worker(0)], [worker(0, seconds=None), worker(1)], []:
-        state.workers(equal)
-        assert "straggler:" not in markup.render(state.shot())
+        state.set_workers(equal)
+        assert "straggler:" not in markup.render(state.snapshot())
 
 
 def test_figures_of_the_last_round_and_what_is_left_out(state):
     state.hear(Round(row(0, val_cost=0.25, val_accuracy=0.75)))
     state.hear(Round(row(1, final=True, cost=None, accuracy=None, val_cost=0.125, val_accuracy=0.8)))
-    text = markup.render(state.shot())
+    text = markup.render(state.snapshot())
     for part in "validation 0.125", "validation 80.00 %", "of 10", "11 ms", "9.09 k samples/s":
         assert part in text
     assert state.status()["round"] == 1
@@ -508,13 +508,13 @@ def test_a_browser_takes_over_what_is_new(serve, state, tmp_path, monkeypatch):
     """The script runs under the policy, and a hostile name does not."""
     asked, render = [], markup.render
 
-    def later(shot):
-        asked.append(shot)
+    def later(snapshot):
+        asked.append(snapshot)
         state.hear(Round(row(len(asked))))
-        return render(shot)
+        return render(snapshot)
 
     monkeypatch.setattr(markup, "render", later)
-    state.workers([worker(0, host=NASTY)])
+    state.set_workers([worker(0, host=NASTY)])
     page = serve(state, FRESH_SECONDS=0.0)
     dom = subprocess.run(
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom",

@@ -218,9 +218,9 @@ def _outcome(report: Report, listener: _Listener) -> Outcome:
     HdlError
         The application failed: see `follow`.
     """
-    left = _read(report.application, OUTCOME)
-    if left and "outcome" in left:
-        fields = left["outcome"]
+    written = _read(report.application, OUTCOME)
+    if written and "outcome" in written:
+        fields = written["outcome"]
         table = Table(fields["table"])
         rows = list(table.read(fields["version"]).rows)
         for layer in layers(table.path):
@@ -229,9 +229,9 @@ def _outcome(report: Report, listener: _Listener) -> Outcome:
         client.remove(client.staging(report.application))
         return Outcome(**{**fields, "spec": parse(fields["spec"]), "rows": rows})
     log = f"The full log: {log_command(report.application)}"
-    if left and "error" in left:
+    if written and "error" in written:
         client.remove(client.staging(report.application))
-        raise _placed(error_from(left["error"], "its master"), report.application)
+        raise _placed(error_from(written["error"], "its master"), report.application)
     message = f"{report.application} {report.final.lower()} after attempt {report.attempt} of its master"
     if report.diagnostics:
         message += f": {report.diagnostics[:1500]}"

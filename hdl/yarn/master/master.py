@@ -1,4 +1,4 @@
-"""The application's master in the first container, the driver's home.
+"""Runs the application\'s master, in its first container: the driver\'s home.
 
 The application's folder on HDFS holds `order.json` (the job, see `settings`), `master-NNNN.json` (the address of an
 attempt's master) and at the end `outcome.json`. A second attempt takes over the containers that the
@@ -24,7 +24,7 @@ from hdl.runners.base import Job, Replaced
 from hdl.runners.messages import error_message
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import Credentials
-from hdl.yarn.dashboard.page import Page
+from hdl.yarn.dashboard.server import PageServer
 from hdl.yarn.dashboard.state import State
 from hdl.yarn.master.runner import MasterRunner, WeightsLost
 from hdl.yarn.master.worker_group import WorkerGroup
@@ -51,7 +51,7 @@ class Watcher:
         """Receive the workers' state: see `Membership.status`."""
 
     def close(self) -> None:
-        """Close: nothing more comes."""
+        """Stop showing; nothing more is told."""
 
 
 class Live(Watcher):
@@ -60,14 +60,14 @@ class Live(Watcher):
     def __init__(self, application: str, job: Job, settings: Settings, host: str, proxies: Sequence[str]):
         facts = {"data": job.data, "table": job.table, "workers": settings.workers, "memory": f"{settings.memory} MiB"}
         self.state = State(application, facts)
-        self.page = Page(self.state, host, proxies)
+        self.page = PageServer(self.state, host, proxies)
         self.page.start()
         self.port, self.url = self.page.port, f"http://{host}:{self.page.port}/"
 
     def hear(self, event: Any) -> None:
         if isinstance(event, driver.Started):
             spec = event.spec
-            self.state.know({
+            self.state.add_facts({
                 "net": f"{f'layer {spec.layer}: ' if spec.layer else ''}{'-'.join(map(str, spec.net or ()))}",
                 "samples": f"{event.samples:,}", "shards": spec.shards,
                 "mode": spec.sync.mode, "optimizer": spec.optimizer.name,
@@ -79,7 +79,7 @@ class Live(Watcher):
         self.state.message(text)
 
     def workers(self, status: list[dict[str, Any]]) -> None:
-        self.state.workers(status)
+        self.state.set_workers(status)
 
     def close(self) -> None:
         self.page.close()
