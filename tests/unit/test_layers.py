@@ -18,7 +18,8 @@ LAYERS = {
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
-    "devices": {"errors", "_cuda"},
+    "gpu": {"errors"},
+    "devices": {"errors", "_cuda", "gpu"},
     "ops": BASE | {"_cpu", "_cuda", "devices"},
     "models": BASE | {"ops"},
     "optim": BASE | {"ops"},
