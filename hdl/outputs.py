@@ -1,4 +1,4 @@
-"""Files that a command writes: as a stream, published whole, here or on HDFS."""
+"""Files that a command writes: as a stream, published whole, on this machine or on HDFS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,18 @@ __all__ = ["SUFFIXES", "Writer", "check", "check_folder", "placing", "put", "rep
 
 
 def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: str = "--out ") -> None:
-    """Refuse an output that cannot be written, before any work is done.
+    """Refuses an output that cannot be written, before any work is done.
+
+    Parameters
+    ----------
+    path : str
+        The output: a local path or a URL.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+    suffixes : sequence of str
+        Those that the output may have.
+    name : str
+        Flag that gave the output, for the message.
 
     Raises
     ------
@@ -64,7 +75,11 @@ def check_folder(folder: str, path: str) -> None:
 
 @contextmanager
 def placing(path: str) -> Iterator[BinaryIO]:
-    """`replacing`, of a file on HDFS too: it is made here and sent whole; over an older one a reader may find none."""
+    """Opens a file for writing, locally as `replacing` does, or on HDFS.
+
+    A file for HDFS is written on this machine and sent whole at a clean end; if it replaces one, readers may for a
+    moment find neither.
+    """
     if not _remote(path):
         with replacing(path) as file:
             yield file
@@ -79,7 +94,7 @@ def placing(path: str) -> Iterator[BinaryIO]:
 
 
 def put(path: str, content: bytes) -> None:
-    """Write a file over an older one: locally as a whole; elsewhere a reader may for a moment find none."""
+    """Writes a file's content, as `placing` does."""
     with placing(path) as file:
         file.write(content)
 
@@ -90,7 +105,7 @@ def _remote(path: str) -> bool:
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A file that takes its name, over an older one, at a clean end only; a reader sees the old or the new one.
+    """Opens a local file for writing, which gets its name at a clean end only: readers see the old or the new file.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 pydoop has released sources only, of 2019. They are fetched from PyPI, checked, patched by ``pydoop.patch``, which
 says why, and compiled against the Hadoop that is there: the one in HADOOP_HOME or on the PATH, or else the one that
-`assemble` makes. The wheel is kept under a name that holds all it depends on and is built once.
+`assemble` makes. The wheel is built once, and kept under a hash of all that it depends on.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ BUILD_SECONDS = 600
 
 
 def wheel(home: Path) -> Path:
-    """The wheel for this Python and this Hadoop, built on the first call.
+    """Return the wheel for this Python and a Hadoop, built on the first call.
 
     Parameters
     ----------
     home : Path
-        HADOOP_HOME; its jars are compiled against.
+        HADOOP_HOME, against whose jars pydoop is compiled.
 
     Raises
     ------
@@ -51,8 +51,8 @@ def wheel(home: Path) -> Path:
     if not Path("/usr/include/tirpc/rpc/types.h").exists():
         raise Unavailable("pydoop needs rpc/types.h to build; on Debian: apt install libtirpc-dev")
     key = hashlib.sha256(PATCH.read_bytes())
-    for part in (SOURCE_SHA256, str(home), str(java_home()), sys.version, sysconfig.get_platform()):
-        key.update(part.encode() + b"\0")
+    for dependency in (SOURCE_SHA256, str(home), str(java_home()), sys.version, sysconfig.get_platform()):
+        key.update(dependency.encode() + b"\0")
     shelf = cache_folder() / "wheels" / f"pydoop-{key.hexdigest()[:16]}"
     if not shelf.is_dir():
         with locked(shelf.with_suffix(".lock")):
@@ -70,9 +70,9 @@ def _build(scratch: Path, home: Path) -> Path:
     old_setuptools = os.environ | {"PIP_CONSTRAINT": str(limit), "PIP_BUILD_CONSTRAINT": str(limit)}
     _run([*pip, "download", "--no-deps", "--no-binary=:all:", "-d", str(scratch), RELEASE], old_setuptools)
     archive = next(scratch.glob("pydoop-*.tar.gz"))
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != SOURCE_SHA256:
-        raise HdlError(f"{archive.name} has SHA-256 {found}; expected {SOURCE_SHA256}")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if digest != SOURCE_SHA256:
+        raise HdlError(f"{archive.name} has SHA-256 {digest}; expected {SOURCE_SHA256}")
     with tarfile.open(archive) as tar:
         tar.extractall(scratch, filter="data")
     source = scratch / archive.name.removesuffix(".tar.gz")
@@ -98,7 +98,7 @@ def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
 
 
 def _hadoop_there() -> Path | None:
-    """HADOOP_HOME, or the folder above the `hadoop` on the PATH."""
+    """Find the Hadoop that is there: HADOOP_HOME, or the folder above the `hadoop` on the PATH."""
     if home := os.environ.get("HADOOP_HOME"):
         return Path(home)
     if hadoop := shutil.which("hadoop"):

@@ -56,8 +56,8 @@ def test_what_yarn_would_replace_is_refused(word):
 
 
 def test_a_command_holds_nothing_but_its_words_and_its_logs():
-    found = launch.command("python3", "hdl.yarn.worker", ["hdfs:///user/a b"])
-    assert found == "exec python3 -P -m hdl.yarn.worker 'hdfs:///user/a b' 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr"
+    command = launch.command("python3", "hdl.yarn.worker", ["hdfs:///user/a b"])
+    assert command == "exec python3 -P -m hdl.yarn.worker 'hdfs:///user/a b' 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr"
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_a_command_holds_nothing_but_its_words_and_its_logs():
     ],
 )  # fmt: skip
 def test_kinds_of_end(status, said, kind):
-    found, reason = ending(status, said)
-    assert found == kind
+    ended, reason = ending(status, said)
+    assert ended == kind
     assert said in reason
 
 
@@ -230,9 +230,9 @@ def test_memory(size, mib):
 
 @pytest.mark.parametrize("flag", [["--queue", "q"], ["--worker-gpus", "1"], ["--detach"], ["--master-memory", "2g"]])
 def test_flags_of_yarn_are_refused_elsewhere(flag):
-    found = CliRunner().invoke(hdl, ["train", "data", "--out", "table", *flag])
-    assert isinstance(found.exception, SpecError)
-    assert f"{flag[0]}: for --runner yarn only (given --runner local)" in str(found.exception)
+    result = CliRunner().invoke(hdl, ["train", "data", "--out", "table", *flag])
+    assert isinstance(result.exception, SpecError)
+    assert f"{flag[0]}: for --runner yarn only (given --runner local)" in str(result.exception)
 
 
 @pytest.mark.parametrize("fields", [{"memory": 1}, {"gather_seconds": 0}, {"silence_seconds": float("inf")}])

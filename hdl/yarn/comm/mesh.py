@@ -30,11 +30,12 @@ Message = Sequence[Buffer]  # pieces that follow each other
 
 
 class PeerLost(HdlError, ConnectionError):
-    """A peer's connection broke, or it spoke of another exchange.
+    """Says that a peer's connection broke, or that the peer spoke of another exchange.
 
     Attributes
     ----------
     rank : int
+        Of the peer.
     """
 
     def __init__(self, rank: int, reason: object):
@@ -43,14 +44,14 @@ class PeerLost(HdlError, ConnectionError):
 
 
 class Mesh:
-    """The connections among the workers of one generation: to each peer one for sending, from each one for receiving.
+    """Holds a worker's connections with all others of its generation: one to send and one to receive, for each peer.
 
     Parameters
     ----------
     rank, size : int
-        Of this worker; n.
+        Rank of this worker; number of workers.
     generation : int
-        In every message, so that nobody takes what an earlier generation meant.
+        Sent with every message, so that no worker takes a message of an earlier generation for one of its own.
     outward, inward : dict of int to socket
         By the peer's rank.
     check : function
@@ -86,8 +87,8 @@ class Mesh:
     def exchange(self, outgoing: Mapping[int, Sequence[Message]], reuse: bool = False) -> list[Buffer]:
         """Send each peer its messages, and return the messages of all peers; all of them take part.
 
-        With `reuse` they lie where the last ones of the same place lay, in memory that need not be cleared again: good
-        until the next such exchange.
+        With `reuse` they are received into the same memory as the last exchange's, which so need not be cleared again:
+        they are valid until the next such exchange.
 
         Raises
         ------
@@ -109,7 +110,7 @@ class Mesh:
         return received
 
     def share(self, messages: Sequence[Message], reuse: bool = False) -> list[Buffer]:
-        """Send the same to all peers, and return what they sent."""
+        """Send the same messages to all peers, and return the messages of all peers."""
         return self.exchange(dict.fromkeys(self._peers, messages), reuse)
 
     def send(self, peer: int, message: Message) -> None:
@@ -121,7 +122,7 @@ class Mesh:
         return self._receive(peer)
 
     def shut(self) -> None:
-        """End all connections; a thread that waits in one of them is woken."""
+        """End all connections; threads that wait in one of them wake."""
         for channel in (*self._outward.values(), *self._inward.values()):
             with suppress(OSError):
                 channel.shutdown(socket.SHUT_RDWR)
@@ -212,7 +213,7 @@ def connect(
     Returns
     -------
     Mesh or None
-        None: there are no others.
+        None: there are no other workers.
 
     Raises
     ------
