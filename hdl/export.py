@@ -6,6 +6,7 @@ The scaling rule and the classes' names are part of the graph, so that its user 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -143,8 +144,9 @@ def _outputs(graph: _Graph, spec: Spec, value: str, classes: Sequence[Any] | Non
     scores = _info(graph, name, np.float32, outputs)
     if classes is None:
         return [scores]
-    names = np.asarray(classes)
-    names = names.astype(np.int64) if names.dtype.kind in "iu" else np.asarray([str(name) for name in classes], object)
+    numbers = all(isinstance(name, Integral) and not isinstance(name, bool) for name in classes)
+    whole = numbers and all(-(2**63) <= int(name) < 2**63 for name in classes)
+    names = np.asarray(classes, np.int64) if whole else np.asarray([str(name) for name in classes], object)
     best = graph.add("ArgMax", name, axis=1, keepdims=0)
     graph.add("Gather", graph.constant("classes", names), best, output="label", axis=0)
     return [_info(graph, "label", names.dtype), scores]

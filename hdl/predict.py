@@ -5,6 +5,7 @@ Letters: n samples, O outputs, C classes.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -179,7 +180,7 @@ class Model:
 
     def predict(self, source: Source, bad: Bad | None = None) -> Iterator[Answers]:
         """The answers in input order, a block at a time; records skipped go to `bad`."""
-        names = np.array(self.schema.classes) if self.schema.classes else None
+        names = _array(self.schema.classes) if self.schema.classes else None
         for block in self._blocks(source, Bad(source.options.max_bad_records) if bad is None else bad):
             out, _ = self._forward(block.x, None)
             yield Answers(out, None if names is None else names[self._answer(out)])
@@ -254,6 +255,13 @@ def _cut(block: Block, rows: int) -> Iterator[Block]:
 
         y = None if block.y is None else block.y[lo : lo + rows]
         yield Block(block.x[lo : lo + rows], y, where)
+
+
+def _array(classes: Sequence[Any]) -> NDArray:
+    """Classes [C] as an array that holds each of them as it is: of objects, where no other type does."""
+    array = np.array(classes)
+    same = array.dtype.kind in "biuU" or all(map(operator.eq, array.tolist(), classes))
+    return array if same else np.array(classes, object)
 
 
 def _codes(y: NDArray) -> NDArray[np.int64]:

@@ -144,7 +144,7 @@ def predict_(
     if labels_only and classes is None:
         raise SpecError("--labels-only: this network has no classes")
     options = take_data_options(values)
-    source = open_source(data, options, model.schema)
+    source = open_source(data, options, model.schema, labels=False)
     if runner == "mapreduce":
         from hdl.runners.mapreduce import predict
 

@@ -25,14 +25,14 @@ DELIMITERS = {",": "commas", "\t": "tabs", " ": "spaces", ";": "semicolons", "|"
 LABEL_BY = {
     "flag": "as --label says", "name": "by its name", "last column": "the last column", "folder": "the folders' names",
     "first column": "the first column", "only text column": "the only column of text", "own file": "a file of its own",
-    "schema": "as in training",
+    "model": "as in training", "format": "as the format has it",
 }  # fmt: skip
 RULES = {
     "none": "as they are", "standard": "each to mean 0 and deviation 1", "minmax": "each to [0, 1]",
     "largest": "each by its largest magnitude",
 }  # fmt: skip
 KINDS = {"uint8": "bytes", "float32": "numbers", "sparse": "sparse numbers"}
-_KNOWN = {"files", "header", "header_by", "delimiter", "delimiter_by", "label_by", "label_type", "left_out"}
+_KNOWN = {"files", "header", "header_by", "delimiter", "delimiter_by", "label_by", "label_at", "label_type", "left_out"}
 
 
 def lines(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None) -> list[Line]:

@@ -157,7 +157,7 @@ class Task:
         """The file of answers to a shard's samples, or of their codes, in their order."""
         began, order = time.perf_counter(), self.order
         model = Model(order.table, order.version, order.threads, order.device)
-        source = data.open_source(self.host.path, self.host.options, model.schema)
+        source = data.open_source(self.host.path, self.host.options, model.schema, labels=order.codes)
         bad, file = data.Bad(self.host.options.max_bad_records), io.BytesIO()
         part = ShardSource(source, number, beat, self.host.splits[number])
         if order.codes:

@@ -10,9 +10,11 @@ import sys
 import numpy as np
 import pytest
 
-from hdl import cli, fs, outputs
+from hdl import cli, fs, outputs, sync
+from hdl.data import Schema
 from hdl.errors import OutputError
-from hdl.table import Table
+from hdl.spec import Spec
+from hdl.table import Table, Version
 
 QUICK = ["--epochs", "2", "--no-report", "-q"]
 
@@ -164,3 +166,51 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(place, tmp_path, args, 
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert os.listdir(tmp_path) == ["many.csv"]
+
+
+CLASSES = {
+    "int64": (-(2**63), 5),
+    "uint64": (3, 2**63 + 5),
+    "beyond": (-1, 2**63 + 5, 2**70),
+    "large": (2**63 + 5, 2**64 + 1),
+    "bool": (False, True),
+    "text": ("01", "1", "1.0"),
+    "float": (-0.5, 0, 1.5),
+}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("sigmoid", [False, True])
+def test_answers_keep_what_the_classes_are_in_every_format(tmp_path, capfd, kind, sigmoid):
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    classes = CLASSES[kind]
+    if sigmoid and len(classes) != 2:
+        pytest.skip("one sigmoid tells two classes apart")
+    table, net = str(tmp_path / "t"), (2, 1 if sigmoid else len(classes))
+    spec = Spec(net=net, loss="sigmoid" if sigmoid else "softmax", batch=1, validation=0.0)
+    schema = Schema(2, net[-1], "binary" if sigmoid else "index", classes, samples=1)
+    fields, tensors = schema.to_parts()
+    about = {"schema": fields, "data": "x", "options": {}, "cuts": [], "isa": "generic", "device": "cpu"}
+    w = np.eye(2, len(classes), dtype=np.float32)[:, 1:] if sigmoid else np.eye(2, len(classes), dtype=np.float32)
+    weights = sync.start(spec, np.concatenate([w.ravel() * 9, np.zeros(net[-1])]).astype(np.float32))
+    Table(table).publish(Version(0, weights, spec.model_dump(mode="json"), "run", about=about, schema=tensors))
+    (tmp_path / "d.csv").write_text("3,-3\n-3,3\n")
+    for name in ("a.csv", "a.parquet", "a.npy", "l.npy", "m.onnx"):
+        only = ["--labels-only"] if name == "l.npy" else []
+        args = ["export", table, str(tmp_path / name)]
+        if not name.endswith(".onnx"):
+            args = ["predict", table, str(tmp_path / "d.csv"), "--out", str(tmp_path / name), "--no-header", *only]
+        assert cli.run(args) == 0, capfd.readouterr().err
+    expected = list(classes[:2])
+    text = kind in ("beyond", "large", "text")
+    csv = (tmp_path / "a.csv").read_text().splitlines()[1:]
+    said = [line.split(",")[0].strip('"') for line in csv]
+    assert said == [str(name).lower() if kind == "bool" else str(name) for name in expected] or kind == "float"
+    parquet = pyarrow.parquet.read_table(tmp_path / "a.parquet")
+    assert parquet["label"].to_pylist() == [str(name) if text else name for name in expected]
+    labels = np.load(tmp_path / "l.npy")
+    assert labels.tolist() == parquet["label"].to_pylist()
+    assert np.load(tmp_path / "a.npy").shape == (2, len(classes))
+    assert capfd.readouterr().err.count("unexpected") == 0
