@@ -19,7 +19,6 @@ import numpy as np
 from hdl import fs
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
 from hdl.data.columns import pick
-from hdl.data.delimited import to_float32
 from hdl.data.streams import BLOCK_BYTES as _STEP
 from hdl.data.streams import Stream, open_stream
 from hdl.errors import DataError
@@ -181,10 +180,11 @@ def _places(where: Callable[[int], dict[str, Any]], first: int) -> Callable[[int
 
 
 def plain_x(x: np.ndarray) -> np.ndarray:
-    """uint8 stays; anything else becomes float32."""
+    """Features as a `Block` holds them: bytes and booleans as uint8, what float32 holds as float32, else float64."""
     if x.dtype.kind == "b" or x.dtype == np.uint8:
         return np.ascontiguousarray(x, np.uint8)
-    return to_float32(x) if x.dtype.itemsize > 4 else np.ascontiguousarray(x, np.float32)
+    exact = x.dtype.itemsize < (3 if x.dtype.kind in "iu" else 5)
+    return np.ascontiguousarray(x, np.float32 if exact else np.float64)
 
 
 def plain_y(y: np.ndarray | None) -> np.ndarray | None:
@@ -194,7 +194,9 @@ def plain_y(y: np.ndarray | None) -> np.ndarray | None:
     if y.ndim > 1 and math.prod(y.shape[1:]) == 1:
         y = y.reshape(len(y))
     if y.ndim > 1:
-        return to_float32(y.reshape(len(y), -1))
+        return np.ascontiguousarray(y.reshape(len(y), -1), np.float32 if y.dtype.itemsize <= 4 else np.float64)
     if y.dtype.kind in "SU":
         return np.array([item.decode() if isinstance(item, bytes) else str(item) for item in y.tolist()], object)
-    return y.astype(np.int64 if y.dtype.kind in "bui" else np.float64)
+    if y.dtype.kind == "b" or y.dtype == np.uint64:
+        return y
+    return y.astype(np.int64 if y.dtype.kind in "ui" else np.float64)
