@@ -31,7 +31,7 @@ RULES = {
     "none": "as they are", "standard": "each to mean 0 and deviation 1", "minmax": "each to [0, 1]",
     "largest": "each by its largest magnitude",
 }  # fmt: skip
-KINDS = {"uint8": "bytes", "float32": "numbers", "sparse": "sparse numbers"}
+KINDS = {"uint8": "dense, stored as uint8", "float32": "dense", "sparse": "sparse"}
 _KNOWN = {"files", "header", "header_by", "delimiter", "delimiter_by", "label_by", "label_at", "label_type", "left_out"}
 
 
@@ -60,7 +60,7 @@ def lines(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = N
         ("columns", _columns(reading)),
         ("label", _label(schema, reading, tensors or {})),
         ("features", _features(schema)),
-        ("scale", _scale(schema.get("rule") or {}, tensors or {})),
+        ("scale", _scale(schema.get("rule") or {})),
         *((name.replace("_", " "), _some(value)) for name, value in reading.items() if name not in _KNOWN),
         ("left out", _some(reading.get("left_out"), "; ")),
         (
@@ -130,14 +130,14 @@ def _features(schema: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, [f"{schema['inputs']:,} {kind}".rstrip() + named, image]))
 
 
-def _scale(rule: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
-    name = rule.get("name", "")
-    said = f"divided by {rule['constant']:g}" if "constant" in rule else RULES.get(name, name)
-    center, spread = tensors.get("center"), tensors.get("spread")
-    if center is not None and spread is not None:
-        far = int(((np.asarray(center) != 0) | (np.asarray(spread) != 1)).sum())
-        said += f"; {_count(far, 'column')} in float64, as float32 would lose the differences" if far else ""
-    return said
+def _scale(rule: Mapping[str, Any]) -> str:
+    name, centred, unchanging = rule.get("name", ""), rule.get("centred"), rule.get("unchanging")
+    words = [f"divided by {rule['constant']:g}" if "constant" in rule else RULES.get(name, name)]
+    if centred:
+        words.append(f"{centred:,} centred in float64 first")
+    if unchanging:
+        words.append(f"{unchanging:,} not seen, as {'it never changes' if unchanging == 1 else 'they never change'}")
+    return ", ".join(filter(None, words))
 
 
 def _count(number: int, thing: str) -> str:

@@ -115,7 +115,7 @@ def render(facts: Facts) -> str:
         _pictures(facts),
         _weights(facts),
         _times(facts),
-        page.section("Data", "", page.facts(facts.data)) if facts.data else "",
+        page.section("Data", "What was found out before training.", page.lines(facts.data)) if facts.data else "",
         _spec(facts),
         f"<footer>Version {facts.version} of {page.text(facts.table)}"
         f"{' · made ' + page.text(facts.made) if facts.made else ''}</footer>",
@@ -132,7 +132,7 @@ def _headline(facts: Facts) -> str:
         if seen.r2 is not None:
             items.append((f"{seen.kind} R²", f"{seen.r2:.4f}", where))
         if seen.rmse is not None:
-            about = "root of the mean squared error, in the target's unit"
+            about = "in the target's unit"
             items.append((f"{seen.kind} RMSE", shown_rmse(seen.rmse), about if items else where))
         items.append((f"{seen.kind} cost", f"{seen.cost:.4g}", "mean loss" if items else where))
     rounds = max((int(row["round"]) for row in facts.rows), default=0)
