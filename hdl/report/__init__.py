@@ -170,7 +170,7 @@ def _confusion(facts: Facts) -> str:
         if seen.mistakes:
             classes = facts.classes or range(1 + max(max(pair[:2]) for pair in seen.mistakes))
             rows = [
-                (classes[true], classes[guess], f"{count:,}") for true, guess, count in seen.mistakes[:MANY_CLASSES]
+                (classes[true], classes[guess], f"{count:,}") for true, guess, count in seen.mistakes[:12]
             ]
             note = f"Of {len(classes):,} classes, too many for a matrix: the most frequent mistakes."
             title = f"Mistakes: {seen.kind.lower()} data"
