@@ -76,8 +76,9 @@ class Block:
 
     Attributes
     ----------
-    x : uint8 or float32 [n, I], or Csr
-    y : None, int64 [n], float64 [n], object [n] (text, as written), or float32 [n, O] (targets)
+    x : uint8, float32 or float64 [n, I], or Csr
+        float64 where the files hold more than float32 can; whoever keeps samples rounds.
+    y : None, int64 [n], uint64 [n], float64 [n], bool [n], object [n] (text, as written), or float32 [n, O] (targets)
     where : function of a row number
         Keyword arguments of DataError that say where row i came from (file and line, or offset).
     """
@@ -213,6 +214,11 @@ class Source(ABC):
         Of several label columns.
     label : list of str
         The label columns as options would name them.
+    left_out : list of str
+        What lies in the dataset and is not read, each with its reason, such as "index: pandas' row index".
+    reading : dict
+        What was found out about the files, as plain values of JSON, and by what: `header` and `header_by`, `delimiter`,
+        `label_by`, `label_type`, …. It is the same on every worker: it never depends on a shard.
     """
 
     format = ""
@@ -258,4 +264,5 @@ class Source(ABC):
         """Plain values for the schema and the report."""
         image = list(self.image) if self.image else None
         named = {"names": self.names, "targets": self.targets, "label": self.label}
-        return {"format": self.format, "image": image, **named}
+        left_out = {"left_out": [*self.left_out]} if self.left_out else {}
+        return {"format": self.format, "image": image, **named, "reading": {**self.reading, **left_out}}

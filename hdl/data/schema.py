@@ -19,6 +19,16 @@ FEW = 20  # whole-number labels are classes if they are at most this many,
 SHARE = 10  # or at most 1,000 with this many samples each on average
 
 
+_TENSORS = {  # fields that are stored as tensors: their type, and the field that is their length
+    "scale": ("float32", "inputs"),
+    "shift": ("float32", "inputs"),
+    "center": ("float64", "inputs"),
+    "spread": ("float64", "inputs"),
+    "target_mean": ("float64", "outputs"),
+    "target_deviation": ("float64", "outputs"),
+}
+
+
 @dataclass(frozen=True)
 class Schema:
     """What a model knows of its data.
@@ -45,6 +55,13 @@ class Schema:
     format : str
     bad : int
         Records skipped.
+    reading : dict
+        What was found out about the files, and by what: see `Source.reading`.
+    center, spread : float64 [I] or None
+        Features are replaced by (x − center)/spread in float64 before they are rounded to float32 and scaled; where it
+        is not needed by 0 and 1. None: by no feature.
+    target_mean, target_deviation : float64 [O] or None
+        Of a regression: the net's targets are (y − mean)/deviation. None: as they are.
     """
 
     inputs: int
@@ -63,6 +80,11 @@ class Schema:
     label: tuple[str, ...] = ()
     format: str = ""
     bad: int = 0
+    reading: dict[str, Any] = field(default_factory=dict)
+    center: np.ndarray | None = None
+    spread: np.ndarray | None = None
+    target_mean: np.ndarray | None = None
+    target_deviation: np.ndarray | None = None
 
     def encode(self, y: np.ndarray, where: Any = None, bad: Bad | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Raw labels of a block as the core takes them.
@@ -133,8 +155,8 @@ class Schema:
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Plain values for JSON, and tensors."""
-        plain = {key: value for key, value in asdict(self).items() if key not in ("scale", "shift")}
-        tensors = {key: getattr(self, key) for key in ("scale", "shift") if getattr(self, key) is not None}
+        plain = {key: value for key, value in asdict(self).items() if key not in _TENSORS}
+        tensors = {key: getattr(self, key) for key in _TENSORS if getattr(self, key) is not None}
         return plain, tensors
 
     @classmethod
@@ -144,15 +166,17 @@ class Schema:
         Raises
         ------
         ValueError
-            A field is unknown, or a tensor has another length than the inputs.
+            A field is unknown, or a tensor has another type or length than it should have.
         """
         if unknown := (set(plain) | set(tensors)) - {item.name for item in fields(cls)}:
             raise ValueError(f"a schema with unknown fields {sorted(unknown)}")
         plain = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
         schema = cls(**{**plain, **tensors})
         for name, tensor in tensors.items():
-            if tensor.shape != (schema.inputs,) or tensor.dtype != np.float32:
-                raise ValueError(f"schema {name}: {tensor.dtype} {tensor.shape}, expected float32 ({schema.inputs},)")
+            dtype, width = _TENSORS[name]
+            size = getattr(schema, width)
+            if tensor.shape != (size,) or tensor.dtype != dtype:
+                raise ValueError(f"schema {name}: {tensor.dtype} {tensor.shape}, expected {dtype} ({size},)")
         return schema
 
 
@@ -208,7 +232,7 @@ def fit(summary: Summary, spec: Spec) -> Schema:
     return Schema(
         inputs, outputs, encoding, classes, loss, scale, shift, rule, summary.kind, summary.samples, image,
         tup(meta.get("names")), tup(meta.get("targets")), tuple(meta.get("label") or ()), meta.get("format", ""),
-        summary.bad,
+        summary.bad, dict(meta.get("reading") or {}),
     )  # fmt: skip
 
 
