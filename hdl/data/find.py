@@ -11,7 +11,7 @@ from hdl import fs
 from hdl.data.base import Options, Source
 from hdl.data.delimited import Delimited
 from hdl.data.idx import is_idx, open_idx
-from hdl.data.libsvm import Libsvm
+from hdl.data.libsvm import Libsvm, is_libsvm
 from hdl.data.npy import open_npy, open_npz
 from hdl.data.pair import TextPair
 from hdl.data.streams import check_whole, head, stem
@@ -153,11 +153,7 @@ def _guess(pairs: Pairs) -> str:
         check_whole(path)
         what = f"a byte 00, so no text; and the file starts with {start[:4].hex(' ')}, as no format that hdl reads"
         raise DataError(what + " (CSV, libsvm, idx, npy, npz, Parquet)", path, offset=start.find(b"\0"))
-    lines = [line for line in start.splitlines()[:20] if line.strip()]
-    sparse = any(b":" in line for line in lines) or stem(path).endswith("svm")
-    if sparse and re.fullmatch(rb"\s*[^\s:,;]+(\s+(\d+|qid):\S*)*\s*(#.*)?", lines[0]):
-        return "libsvm"
-    return "csv"
+    return "libsvm" if is_libsvm(start.splitlines(), path) else "csv"
 
 
 def _images(path: str, options: Options) -> Source:
