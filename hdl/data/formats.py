@@ -13,6 +13,7 @@ from functools import cached_property
 
 from hdl import fs
 from hdl.data.idx import is_idx
+from hdl.data.libsvm import is_libsvm
 from hdl.data.streams import check_whole, head, stem
 from hdl.errors import DataError
 
@@ -37,8 +38,6 @@ _FOREIGN = re.compile(
     rb"%PDF|\x89HDF|SQLite format|Obj\x01|ORC|\xfd7zXZ|7z\xbc\xaf|Rar!|\x80\x04\x95|\xd0\xcf\x11\xe0", re.S
 )
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))  # of no text, but as a delimiter
-_PAIR = re.compile(rb"(\d+|qid):[^\s,;:]*")
-_LABEL = re.compile(rb"[^\s:,;]+|[-+\d.]+(,[-+\d.]+)*")  # one label, or those of several classes
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,8 @@ def _text(name: str, start: bytes, delimiter: str | None) -> tuple[str, tuple[st
         lines[-1:] = [lines[-1][: max(lines[-1].rfind(b" "), 0)]] if len(lines) == 1 and b" " in lines[-1] else []
         lines = lines or [text]
     samples = [line for line in lines if not line.lstrip().startswith(b"#")][:LINES] or lines[:LINES]
-    if delimiter is None and is_libsvm(samples, stem(name).endswith("svm")):
+    times = re.search(rb":\S*[,;]", samples[0])  # 2020-01-01 10:30:00,5
+    if delimiter is None and not times and is_libsvm(lines, name):
         return "libsvm", None
     if text.lstrip()[:1] in (b"{", b"[", b"<") or text.startswith(b"#!"):
         return "structured", None
@@ -166,25 +166,6 @@ def _text(name: str, start: bytes, delimiter: str | None) -> tuple[str, tuple[st
     if 2 * count < len(widths):
         return "prose", (mark, width)
     return "csv", (mark, width)
-
-
-def is_libsvm(lines: list[bytes], named: bool = False) -> bool:
-    """Whether the first lines, without comments, are ``label index:value …``; labels may be several or none.
-
-    Examples
-    --------
-    >>> is_libsvm([b"1 1:.5 3:2"]), is_libsvm([b"1,2 1:.5"]), is_libsvm([b"2020-01-01 10:30:00,5"])
-    (True, True, False)
-    """
-    if named or not any(b":" in line for line in lines):
-        return named
-    words = [line.partition(b"#")[0].split() for line in lines]
-    first, *pairs = words[0] or [b":"]
-    if _PAIR.fullmatch(first):  # no label
-        return all(map(_PAIR.fullmatch, pairs)) and len(pairs) + len(lines) > 1
-    if b"," in first and not pairs:  # labels without a value, or else a line of CSV
-        return all(_LABEL.fullmatch(word) or _PAIR.fullmatch(word) for line in words for word in line)
-    return bool(_LABEL.fullmatch(first)) and all(map(_PAIR.fullmatch, pairs))
 
 
 def _widths(lines: list[str], delimiter: str | None) -> tuple[str, list[int]]:

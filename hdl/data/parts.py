@@ -11,7 +11,7 @@ Pairs = list[tuple[str, str | None]]
 
 # The parts that files of one folder may belong to, by their names.
 _PARTS = {
-    "train": re.compile(r"(^|[^a-z])(train(ing)?|tra|tr)([^a-z]|$)", re.I),
+    "train": re.compile(r"(^|[^a-z])(train(ing)?|tra|tr)([^a-z]|$)|\.data(\.|$)", re.I),
     "test": re.compile(r"(^|[^a-z])(test(ing)?|tes|t10k|te)([^a-z]|$)|\.t(\.|$)", re.I),
     "val": re.compile(r"(^|[^a-z])(val(id(ation)?)?|dev)([^a-z]|$)", re.I),
 }
@@ -41,8 +41,8 @@ def split_parts(files: list[Seen], path: str) -> dict[str, list[Seen]]:
     if not parts["train"] and siblings == {item.name for item in rest}:
         return {**parts, "train": rest}
     if rest:
-        what = f"{some([item.name for item in marked], 3)} by name no part of the training samples, but nothing says "
-        what += f"whether {some([item.name for item in rest], 3)} belong to them"
+        what = f"{some([item.name for item in marked], 3)} by name belongs to another part, and nothing says whether "
+        what += f"{some([item.name for item in rest], 3)} belongs to the training part"
         raise DataError(f"{what}; name the training samples by themselves, or by a glob", path)
     return parts
 

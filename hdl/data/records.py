@@ -244,7 +244,7 @@ def depth(dtype: np.dtype) -> int | None:
 
 
 def plain_x(x: np.ndarray) -> np.ndarray:
-    """Features as a `Block` holds them: uint8 of bytes and booleans, float32 where that holds all values, or float64."""
+    """Features as a `Block` holds them: uint8 of bytes and booleans, float32 where that loses nothing, or float64."""
     if x.dtype.kind == "b" or x.dtype == np.uint8:
         return np.ascontiguousarray(x, np.uint8)
     return np.ascontiguousarray(x, np.float32 if np.can_cast(x.dtype, np.float32) else np.float64)
