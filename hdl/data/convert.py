@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from hdl import fs
 from hdl.data.base import Bad, Block, FileSplit, Source, split_evenly
-from hdl.data.columns import canonical
 from hdl.data.csr import Csr
 from hdl.data.parquet import KEY
 from hdl.data.summary import Summary, summarise
@@ -47,9 +46,10 @@ def write_shards(
 ) -> Written:
     """Writes a dataset as `part-00000.parquet`, `part-00001.parquet` … in a new folder, published as a whole.
 
-    Features are one column `x` of fixed-size lists, uint8 as uint8 and else float32; sparse ones are `indices` and
-    `values`. Labels are `y`. The image's shape and the columns' names are in the files' metadata. The source is read
-    twice: once to know types and sizes, once to write.
+    Features are one column `x` of fixed-size lists: uint8 as uint8, else float32 where that holds every value, else
+    float64; sparse ones are `indices` and `values`. Labels are `y` of the type that they have: booleans, whole numbers,
+    real ones, text. The image's shape and the columns' names are in the files' metadata. The source is read twice: once
+    to know types and sizes, once to write.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def write_shards(
         summary = summarise(weighed, splits)
         if not summary.samples:
             raise DataError("the dataset has no samples, nothing was written", source.paths[0])
-        schema = _schema(summary)
+        schema = _schema(summary, weighed)
         sizes = _sizes(summary, weighed.nbytes, rows, shard_bytes, shards)
         blocks = _sliced(source.read(splits, Bad(summary.limit)), sizes)
         for number, size in enumerate(sizes):
@@ -90,10 +90,24 @@ def write_shards(
 
 
 class _Weighed:
-    """A source that adds up the bytes of the features that are read: those of sparse rows say little of their width."""
+    """A source that adds up the bytes of the features that are read: those of sparse rows say little of their width.
+
+    Attributes
+    ----------
+    nbytes : int
+    double : set of {'x', 'y'}
+        What float32 would round.
+    kinds : set of str
+        Of the labels' types, as NumPy calls them.
+    low, high : int
+        The ends of the whole-number labels.
+    """
 
     def __init__(self, source: Source):
         self.source, self.nbytes = source, 0
+        self.double: set[str] = set()
+        self.kinds: set[str] = set()
+        self.low = self.high = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
@@ -101,6 +115,15 @@ class _Weighed:
     def read(self, splits: Sequence[FileSplit], bad: Bad) -> Iterator[Block]:
         for block in self.source.read(splits, bad):
             self.nbytes += block.x.nbytes
+            y = block.y
+            if _rounds(block.x.data if isinstance(block.x, Csr) else block.x):
+                self.double.add("x")
+            if y is not None:
+                self.kinds.add(y.dtype.kind)
+                if y.ndim == 2 and _rounds(y):
+                    self.double.add("y")
+                if y.ndim == 1 and (whole := [_whole(value) for value in set(y.tolist()) if _is_whole(value)]):
+                    self.low, self.high = min(self.low, *whole), max(self.high, *whole)
             yield block
 
 
@@ -130,26 +153,64 @@ def _sliced(blocks: Iterator[Block], sizes: list[int]) -> Iterator[Block]:
             lo = hi
 
 
-def _schema(summary: Summary) -> pa.Schema:
+def _rounds(values: np.ndarray) -> bool:
+    """Whether float32 would not hold these values."""
+    return values.dtype == np.float64 and bool((values.astype(np.float32) != values).any())
+
+
+def _is_whole(value: Any) -> bool:
+    try:
+        return float(value).is_integer()
+    except (ValueError, OverflowError):
+        return False
+
+
+def _whole(value: Any) -> int:
+    """A whole number, from text without a way by float64 where it is written as one."""
+    try:
+        return int(value)
+    except ValueError:
+        return int(float(value))
+
+
+def _schema(summary: Summary, weighed: Any) -> pa.Schema:
     own = {"version": 1, "features": summary.features, **summary.meta}
     if summary.kind == "sparse":
-        columns: list[Any] = [("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float32()))]
+        value = pa.float64() if "x" in weighed.double else pa.float32()
+        columns: list[Any] = [("indices", pa.list_(pa.int32())), ("values", pa.list_(value))]
     else:
-        value = pa.uint8() if summary.kind == "uint8" else pa.float32()
+        value = pa.uint8() if summary.kind == "uint8" else pa.float64() if "x" in weighed.double else pa.float32()
         columns = [("x", pa.list_(value, summary.features))]
-    labels = summary.labels
-    if labels.width > 1:
-        columns.append(("y", pa.list_(pa.float32(), labels.width)))
-    elif labels.width:
-        columns.append(("y", (pa.int64() if labels.whole else pa.float64()) if labels.numeric else pa.string()))
+    if summary.labels.width > 1:
+        value = pa.float64() if "y" in weighed.double else pa.float32()
+        columns.append(("y", pa.list_(value, summary.labels.width)))
+    elif summary.labels.width:
+        columns.append(("y", _type_of_labels(summary, weighed)))
     return pa.schema(columns, metadata={KEY: json.dumps(own)})
+
+
+def _type_of_labels(summary: Summary, weighed: Any) -> pa.DataType:
+    """The type of one label a sample; text that is numbers throughout becomes numbers, unless it is typed as text."""
+    typed = summary.meta.get("reading", {}).get("label_type") == "text"
+    if weighed.kinds == {"b"}:
+        return pa.bool_()
+    if typed or not summary.labels.numeric or "b" in weighed.kinds:
+        return pa.string()
+    if not summary.labels.whole:
+        return pa.float64()
+    if weighed.low >= -(2**63) and weighed.high < 2**63:
+        return pa.int64()
+    if "f" in weighed.kinds:
+        return pa.float64()
+    return pa.uint64() if weighed.low >= 0 and weighed.high < 2**64 else pa.string()
 
 
 def _batch(block: Block, schema: pa.Schema, summary: Summary) -> pa.RecordBatch:
     x, arrays = block.x, []
     if isinstance(x, Csr):
         ends = pa.array(x.indptr.astype(np.int32))
-        arrays = [pa.ListArray.from_arrays(ends, pa.array(part)) for part in (x.indices, x.data)]
+        values = np.asarray(x.data, schema.field("values").type.value_type.to_pandas_dtype())
+        arrays = [pa.ListArray.from_arrays(ends, pa.array(part)) for part in (x.indices, values)]
     else:
         value = schema.field("x").type.value_type
         flat = np.ascontiguousarray(x, value.to_pandas_dtype()).ravel()
@@ -166,4 +227,6 @@ def _batch(block: Block, schema: pa.Schema, summary: Summary) -> pa.RecordBatch:
 def _label(value: Any, kind: pa.DataType) -> Any:
     if pa.types.is_string(kind):
         return str(value)
-    return float(canonical(value)) if pa.types.is_floating(kind) else canonical(value)
+    if pa.types.is_boolean(kind):
+        return bool(value)
+    return float(value) if pa.types.is_floating(kind) else _whole(value)

@@ -15,6 +15,7 @@ from hdl.data.idx import open_idx
 from hdl.data.libsvm import Libsvm
 from hdl.data.npy import open_npy, open_npz
 from hdl.data.pair import TextPair
+from hdl.data.parts import check_shapes
 from hdl.errors import DataError
 
 
@@ -45,12 +46,14 @@ def open_source(
     """
     path, options = os.fspath(path), Options.make(options)
     chosen = _choose(path, options)
+    if schema is None and chosen.format == "csv" and not options.max_bad_records:
+        check_shapes(chosen.tables, path)
     source = _OPEN[chosen.format](chosen.pairs, chosen.part, options, schema, labels)
     source.left_out[:0] = chosen.left_out
     by = "flag" if options.format else "folders" if chosen.format == "images" else "first bytes"
     source.reading = {"files": len(chosen.pairs), "format_by": by, **source.reading}
     if chosen.duplicates:
-        source.reading["duplicates"] = chosen.duplicates
+        source.reading["duplicates"] = [*chosen.duplicates, *source.reading.get("duplicates", [])]
     return source
 
 

@@ -13,7 +13,7 @@ from hdl.data.base import Options
 from hdl.data.copies import twins, unpacked
 from hdl.data.formats import BINARY, HEAD, IMAGES, TABLES, TEXT, WORDS, Seen, listed, look, refuse_foreign, some
 from hdl.data.leftout import LeftOut, aside
-from hdl.data.parts import NAMES, PAIR_Y, Pairs, check_shapes, pairs, part_of_folder, split_parts
+from hdl.data.parts import NAMES, PAIR_Y, Pairs, pairs, part_of_folder, split_parts
 from hdl.errors import DataError
 
 FEW = 32  # files whose names differ in numbers only: of more, only the first one's format is looked at
@@ -33,6 +33,8 @@ class Chosen:
     left_out : list of str
     duplicates : list of str
         Files that hold the same bytes as others.
+    tables : list of Seen
+        The files that were looked at.
     """
 
     pairs: Pairs
@@ -40,6 +42,7 @@ class Chosen:
     part: str | None = None
     left_out: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
+    tables: list[Seen] = field(default_factory=list)
 
 
 def of_file(path: str, labels: str | None, options: Options, part: str | None = None) -> Chosen:
@@ -59,7 +62,7 @@ def of_file(path: str, labels: str | None, options: Options, part: str | None = 
 
 def of_pattern(path: str, options: Options) -> Chosen:
     """The files that match a pattern: all of them are meant, so a file that repeats another is told and not refused."""
-    left, names, folders = LeftOut(), [], []
+    left, names, folders = LeftOut(), list[str](), list[str]()
     for name in fs.glob(path):
         short = name.rsplit("/", 1)[-1]
         folder = fs.isdir(name)
@@ -73,7 +76,7 @@ def of_pattern(path: str, options: Options) -> Chosen:
         raise DataError(what + ("; name the folder that holds the classes' folders" if folders else ""), path)
     files, format = _of_one_format(_survey(names, options), path, options, left)
     files = unpacked(files, left)
-    return _paired(files, format, path, options, left, refuse=False)
+    return _paired(files, format, path, left, refuse=False)
 
 
 def of_folder(path: str, part: str | None, options: Options) -> Chosen:
@@ -84,7 +87,7 @@ def of_folder(path: str, part: str | None, options: Options) -> Chosen:
     part : {'train', 'test', 'val'} or None
         None: the training part, or all where there are no parts.
     """
-    left, names, folders = LeftOut(), [], []
+    left, names, folders = LeftOut(), list[str](), list[str]()
     for name in fs.list(path):
         folder = fs.isdir(fs.join(path, name))
         if reason := aside(name, folder):
@@ -127,7 +130,7 @@ def _files_of_folder(names: list[str], path: str, part: str | None, options: Opt
     for name, items in parts.items():
         if items is not chosen:
             left.add(f"the {NAMES[name]} part", *(item.name for item in items))
-    out = _paired(chosen, format, path, options, left, refuse=True)
+    out = _paired(chosen, format, path, left, refuse=True)
     out.part = part_of_archive
     features = {x for x, _ in out.pairs}
     first = [item for item in chosen if item.path in features]
@@ -248,11 +251,9 @@ def _guessed(live: list[Seen], path: str) -> tuple[list[Seen], str]:
     return [], ""
 
 
-def _paired(files: list[Seen], format: str, path: str, options: Options, left: LeftOut, refuse: bool) -> Chosen:
+def _paired(files: list[Seen], format: str, path: str, left: LeftOut, refuse: bool) -> Chosen:
     """Joins files of features with files of labels, if that is what their names say, and looks for repeated ones."""
     joined = pairs(files, format, path)
-    if joined[0][1] is None and format == "csv" and not options.max_bad_records:
-        check_shapes(files, path)
     if joined[0][1] is not None and format in TEXT:
         format = "pair"
     duplicates = []
@@ -264,4 +265,4 @@ def _paired(files: list[Seen], format: str, path: str, options: Options, left: L
                 f"{what}, so each sample would count twice; leave one out, or name both by a glob", other.path
             )
         duplicates.append(f"{other.name}: {what}")
-    return Chosen(joined, format, None, left.lines(), duplicates)
+    return Chosen(joined, format, None, left.lines(), duplicates, files)

@@ -21,7 +21,6 @@ import numpy as np
 from hdl import fs
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
 from hdl.data.columns import pick
-from hdl.data.delimited import to_float32
 from hdl.data.streams import BLOCK_BYTES as _STEP
 from hdl.data.streams import Stream, compression, open_stream
 from hdl.errors import DataError
@@ -247,7 +246,12 @@ def plain_x(x: np.ndarray) -> np.ndarray:
     """Features as a `Block` holds them: uint8 of bytes and booleans, float32 where that loses nothing, or float64."""
     if x.dtype.kind == "b" or x.dtype == np.uint8:
         return np.ascontiguousarray(x, np.uint8)
-    return np.ascontiguousarray(x, np.float32 if np.can_cast(x.dtype, np.float32) else np.float64)
+    return np.ascontiguousarray(x, _float(x.dtype))
+
+
+def _float(dtype: np.dtype) -> Any:
+    """float32 where that holds every value of a type, else float64."""
+    return np.float32 if np.can_cast(dtype, np.float32) else np.float64
 
 
 def plain_y(y: np.ndarray | None) -> np.ndarray | None:
@@ -263,7 +267,7 @@ def plain_y(y: np.ndarray | None) -> np.ndarray | None:
     if y.ndim > 1 and math.prod(y.shape[1:]) == 1:
         y = y.reshape(len(y))
     if y.ndim > 1:
-        return to_float32(y.reshape(len(y), -1))
+        return np.ascontiguousarray(y.reshape(len(y), -1), _float(y.dtype))
     if y.dtype.kind == "S":
         for _, message in not_utf8(y):
             raise DataError(message)
