@@ -29,7 +29,8 @@ def write(file: BinaryIO, suffix: str, model: Model, answers: Iterable[Answers],
     labels_only : bool
     """
     classes, n = list(model.schema.classes) or None, 0
-    writer = Writer(file, suffix, columns(model), classes, labels_only)
+    dtype = np.float32 if model.schema.target_mean is None else np.float64
+    writer = Writer(file, suffix, columns(model), classes, labels_only, dtype)
     for block in answers:
         out = block.out
         if classes and out.shape[1] == 1:  # one sigmoid: the probability of the second class
@@ -88,6 +89,8 @@ class Writer:
         What labels are taken from; None where there are no labels.
     labels_only : bool
         Write labels and no outputs.
+    dtype : float32 or float64
+        Of the outputs.
     """
 
     def __init__(
@@ -97,27 +100,29 @@ class Writer:
         columns: Sequence[str],
         classes: Sequence[Any] | None = None,
         labels_only: bool = False,
+        dtype: Any = np.float32,
     ):
+        self._out = np.dtype(dtype)
         self._file, self._suffix, self._columns = file, suffix.lower(), list(columns)
         self._labels_only, self._classes, self._n = labels_only, classes, 0
         self._writer: Any = None
         if self._suffix == ".npy":
             file.write(b" " * _NPY_HEADER)
-            self._dtype = np.asarray(classes).dtype if labels_only else np.dtype(np.float32)
+            self._dtype = np.asarray(classes).dtype if labels_only else self._out
         else:
             self._schema = self._arrow_schema()
             self._writer = self._arrow_writer()
 
-    def write(self, out: NDArray[np.float32], labels: Sequence[Any] | NDArray | None) -> None:
+    def write(self, out: NDArray[np.floating], labels: Sequence[Any] | NDArray | None) -> None:
         """Append outputs [n, O] and labels [n]."""
         import pyarrow as pa
 
         self._n += len(out)
         if self._suffix == ".npy":
-            values = np.asarray(labels, self._dtype) if self._labels_only else np.ascontiguousarray(out, np.float32)
+            values = np.asarray(labels, self._dtype) if self._labels_only else np.ascontiguousarray(out, self._out)
             self._file.write(values.tobytes())
             return
-        columns = [] if self._labels_only else [pa.array(np.ascontiguousarray(column)) for column in out.T]
+        columns = [] if self._labels_only else [pa.array(np.ascontiguousarray(column, self._out)) for column in out.T]
         if labels is not None:
             columns.insert(0, pa.array(list(labels), self._schema.field(0).type))
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
@@ -137,7 +142,7 @@ class Writer:
     def _arrow_schema(self) -> Any:
         import pyarrow as pa
 
-        fields = [] if self._labels_only else [(name, pa.float32()) for name in self._columns]
+        fields = [] if self._labels_only else [(name, pa.from_numpy_dtype(self._out)) for name in self._columns]
         if self._classes is not None:
             fields.insert(0, ("label", pa.array(self._classes).type))
         return pa.schema(fields)

@@ -16,6 +16,7 @@ from hdl.errors import DataError, SpecError
 from hdl.spec import Part, _sentence
 
 BLOCK_BYTES = 4 << 20  # text or raw samples decoded at a time
+OVERFLOW = 2.0**128 - 2.0**103  # from here on, float64 rounds to an infinite float32
 PLACES = 20  # bad records remembered by place; the others are only counted
 
 
@@ -127,28 +128,39 @@ class Bad:
 
 
 def finite(block: Block, bad: Bad, names: Sequence[str] | None = None) -> Block:
-    """A block without the rows that hold NaN or infinity, each of them given to `bad`."""
+    """A block without the rows that hold NaN, infinity or what float32 cannot hold, each of them given to `bad`."""
     good: Any = np.ones(len(block), bool)
     sparse = isinstance(block.x, Csr)
     values = block.x.data if sparse else block.x
-    if values.dtype != np.uint8 and not np.isfinite(values).all():
+    if values.dtype != np.uint8 and not _all_finite(values):
         if sparse:
-            good[np.searchsorted(block.x.indptr, np.flatnonzero(~np.isfinite(values)), "right") - 1] = False
+            good[np.searchsorted(block.x.indptr, np.flatnonzero(~_finite(values)), "right") - 1] = False
         else:
-            good = np.isfinite(values).all(axis=1)
+            good = _finite(values).all(axis=1)
     y = block.y
     if y is not None and y.dtype.kind == "f":
         good &= np.isfinite(y) if y.ndim == 1 else np.isfinite(y).all(axis=1)
     for i in np.flatnonzero(~good):
         row = block.x[i : i + 1].dense()[0] if sparse else block.x[i]
-        wrong = np.flatnonzero(~np.isfinite(row))
+        wrong = np.flatnonzero(~_finite(row))
         if len(wrong):
-            name = f"{names[wrong[0]]!r}" if names else wrong[0] + 1
-            what = f"feature {name} is {row[wrong[0]]}"
+            name, value = f"{names[wrong[0]]!r}" if names else wrong[0] + 1, row[wrong[0]]
+            what = f"feature {name} is {value}; expected a finite {'float32 ' if np.isfinite(value) else ''}number"
         else:
-            what = "the label is NaN or infinite"
-        bad.add(DataError(f"{what}; expected a finite number", **block.where(int(i))))
+            what = "the label is NaN or infinite; expected a finite number"
+        bad.add(DataError(what, **block.where(int(i))))
     return block.keep(good)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Where values are finite, also as float32."""
+    return np.isfinite(values) if values.dtype != np.float64 else np.abs(values) < OVERFLOW
+
+
+def _all_finite(values: np.ndarray) -> bool:
+    if values.dtype == np.float64:  # NaN is neither below nor above anything
+        return not values.size or bool(values.max() < OVERFLOW and values.min() > -OVERFLOW)
+    return bool(np.isfinite(values).all())
 
 
 def split_evenly(lengths: Sequence[int], shards: int) -> list[list[tuple[int, int, int]]]:

@@ -276,20 +276,3 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def canonical(value: Any) -> int | float | str:
-    """A label's value: text that is a number becomes one, and a whole number an int.
-
-    Examples
-    --------
-    >>> canonical("07"), canonical(1.0), canonical("0.5"), canonical("cat")
-    (7, 1, 0.5, 'cat')
-    """
-    if isinstance(value, str):
-        if not is_number(value):
-            return value
-        value = int(value) if value.lstrip("+-").isdecimal() else number(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value

@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 from hdl import fs
 from hdl.data.base import Bad, Block, FileSplit, Source, split_evenly
 from hdl.data.csr import Csr
+from hdl.data.labels import canonical
 from hdl.data.parquet import KEY
+from hdl.data.scaling import needs_float64, targets_need_float64
 from hdl.data.summary import Summary, summarise
 from hdl.errors import DataError, SpecError
 
@@ -46,10 +48,9 @@ def write_shards(
 ) -> Written:
     """Writes a dataset as `part-00000.parquet`, `part-00001.parquet` … in a new folder, published as a whole.
 
-    Features are one column `x` of fixed-size lists: uint8 as uint8, else float32 where that holds every value, else
-    float64; sparse ones are `indices` and `values`. Labels are `y` of the type that they have: booleans, whole numbers,
-    real ones, text. The image's shape and the columns' names are in the files' metadata. The source is read twice: once
-    to know types and sizes, once to write.
+    Features are one column `x` of fixed-size lists, uint8 as uint8 and else float32; sparse ones are `indices` and
+    `values`. Labels are `y`. The image's shape and the columns' names are in the files' metadata. The source is read
+    twice: once to know types and sizes, once to write.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ def write_shards(
         summary = summarise(weighed, splits)
         if not summary.samples:
             raise DataError("the dataset has no samples, nothing was written", source.paths[0])
-        schema = _schema(summary, weighed)
+        schema = _schema(summary)
         sizes = _sizes(summary, weighed.nbytes, rows, shard_bytes, shards)
         blocks = _sliced(source.read(splits, Bad(summary.limit)), sizes)
         for number, size in enumerate(sizes):
@@ -90,24 +91,10 @@ def write_shards(
 
 
 class _Weighed:
-    """A source that adds up the bytes of the features that are read: those of sparse rows say little of their width.
-
-    Attributes
-    ----------
-    nbytes : int
-    double : set of {'x', 'y'}
-        What float32 would round.
-    kinds : set of str
-        Of the labels' types, as NumPy calls them.
-    low, high : int
-        The ends of the whole-number labels.
-    """
+    """A source that adds up the bytes of the features that are read: those of sparse rows say little of their width."""
 
     def __init__(self, source: Source):
         self.source, self.nbytes = source, 0
-        self.double: set[str] = set()
-        self.kinds: set[str] = set()
-        self.low = self.high = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
@@ -115,15 +102,6 @@ class _Weighed:
     def read(self, splits: Sequence[FileSplit], bad: Bad) -> Iterator[Block]:
         for block in self.source.read(splits, bad):
             self.nbytes += block.x.nbytes
-            y = block.y
-            if _rounds(block.x.data if isinstance(block.x, Csr) else block.x):
-                self.double.add("x")
-            if y is not None:
-                self.kinds.add(y.dtype.kind)
-                if y.ndim == 2 and _rounds(y):
-                    self.double.add("y")
-                if y.ndim == 1 and (whole := [_whole(value) for value in set(y.tolist()) if _is_whole(value)]):
-                    self.low, self.high = min(self.low, *whole), max(self.high, *whole)
             yield block
 
 
@@ -153,64 +131,23 @@ def _sliced(blocks: Iterator[Block], sizes: list[int]) -> Iterator[Block]:
             lo = hi
 
 
-def _rounds(values: np.ndarray) -> bool:
-    """Whether float32 would not hold these values."""
-    return values.dtype == np.float64 and bool((values.astype(np.float32) != values).any())
-
-
-def _is_whole(value: Any) -> bool:
-    try:
-        return float(value).is_integer()
-    except (ValueError, OverflowError):
-        return False
-
-
-def _whole(value: Any) -> int:
-    """A whole number, from text without a way by float64 where it is written as one."""
-    try:
-        return int(value)
-    except ValueError:
-        return int(float(value))
-
-
-def _schema(summary: Summary, weighed: Any) -> pa.Schema:
+def _schema(summary: Summary) -> pa.Schema:
     own = {"version": 1, "features": summary.features, **summary.meta}
+    wide = pa.float64() if needs_float64(summary) else pa.float32()
     if summary.kind == "sparse":
-        value = pa.float64() if "x" in weighed.double else pa.float32()
-        columns: list[Any] = [("indices", pa.list_(pa.int32())), ("values", pa.list_(value))]
+        columns: list[Any] = [("indices", pa.list_(pa.int32())), ("values", pa.list_(wide))]
     else:
-        value = pa.uint8() if summary.kind == "uint8" else pa.float64() if "x" in weighed.double else pa.float32()
-        columns = [("x", pa.list_(value, summary.features))]
-    if summary.labels.width > 1:
-        value = pa.float64() if "y" in weighed.double else pa.float32()
-        columns.append(("y", pa.list_(value, summary.labels.width)))
-    elif summary.labels.width:
-        columns.append(("y", _type_of_labels(summary, weighed)))
+        columns = [("x", pa.list_(pa.uint8() if summary.kind == "uint8" else wide, summary.features))]
+    if summary.labels.width:
+        columns.append(("y", _label_column(summary)))
     return pa.schema(columns, metadata={KEY: json.dumps(own)})
-
-
-def _type_of_labels(summary: Summary, weighed: Any) -> pa.DataType:
-    """The type of one label a sample; text that is numbers throughout becomes numbers, unless it is typed as text."""
-    typed = summary.meta.get("reading", {}).get("label_type") == "text"
-    if weighed.kinds == {"b"}:
-        return pa.bool_()
-    if typed or not summary.labels.numeric or "b" in weighed.kinds:
-        return pa.string()
-    if not summary.labels.whole:
-        return pa.float64()
-    if weighed.low >= -(2**63) and weighed.high < 2**63:
-        return pa.int64()
-    if "f" in weighed.kinds:
-        return pa.float64()
-    return pa.uint64() if weighed.low >= 0 and weighed.high < 2**64 else pa.string()
 
 
 def _batch(block: Block, schema: pa.Schema, summary: Summary) -> pa.RecordBatch:
     x, arrays = block.x, []
     if isinstance(x, Csr):
         ends = pa.array(x.indptr.astype(np.int32))
-        values = np.asarray(x.data, schema.field("values").type.value_type.to_pandas_dtype())
-        arrays = [pa.ListArray.from_arrays(ends, pa.array(part)) for part in (x.indices, values)]
+        arrays = [pa.ListArray.from_arrays(ends, pa.array(part)) for part in (x.indices, x.data)]
     else:
         value = schema.field("x").type.value_type
         flat = np.ascontiguousarray(x, value.to_pandas_dtype()).ravel()
@@ -224,9 +161,31 @@ def _batch(block: Block, schema: pa.Schema, summary: Summary) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([a.cast(f.type) for a, f in zip(arrays, schema, strict=True)], schema=schema)
 
 
+def _label_column(summary: Summary) -> pa.DataType:
+    """The type that keeps labels what they are: numbers, booleans or text."""
+    labels, typed = summary.labels, summary.label_type
+    if labels.width > 1:
+        return pa.list_(pa.float64() if targets_need_float64(labels) else pa.float32(), labels.width)
+    if typed == "boolean":
+        return pa.bool_()
+    if typed == "text" or not labels.numeric:
+        return pa.string()
+    if not labels.whole:
+        return pa.float64()
+    if labels.values is None:  # more than are told apart: surely of a regression
+        assert labels.mean is not None
+        assert labels.norm is not None
+        return pa.int64() if abs(labels.mean[0]) + labels.norm[0] < 2**62 else pa.float64()
+    numbers = [int(canonical(value)) for value in labels.values]
+    if min(numbers) >= -(2**63) and max(numbers) < 2**63:
+        return pa.int64()
+    return pa.uint64() if min(numbers) >= 0 and max(numbers) < 2**64 else pa.string()
+
+
 def _label(value: Any, kind: pa.DataType) -> Any:
+    if pa.types.is_boolean(kind):
+        return value
     if pa.types.is_string(kind):
         return str(value)
-    if pa.types.is_boolean(kind):
-        return bool(value)
-    return float(value) if pa.types.is_floating(kind) else _whole(value)
+    number = canonical(value)
+    return float(number) if pa.types.is_floating(kind) else int(number)

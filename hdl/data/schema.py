@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from hdl.data.base import Bad, Block
-from hdl.data.columns import canonical
-from hdl.data.scaling import fit_scale
-from hdl.data.summary import Summary
+from hdl.data.labels import Meanings, canonical, classes_of, is_plain_number
+from hdl.data.scaling import NOISE, fit_scale
+from hdl.data.summary import Labels, Summary
 from hdl.errors import DataError, SpecError
 from hdl.models import stack
 from hdl.spec import Spec
@@ -24,6 +24,7 @@ _TENSORS = {  # fields that are stored as tensors: their type, and the field tha
     "shift": ("float32", "inputs"),
     "center": ("float64", "inputs"),
     "spread": ("float64", "inputs"),
+    "constants": ("float64", "inputs"),
     "target_mean": ("float64", "outputs"),
     "target_deviation": ("float64", "outputs"),
 }
@@ -38,8 +39,8 @@ class Schema:
     inputs, outputs : int
     encoding : {'index', 'binary', 'onehot', 'value', 'targets', 'none'}
         What `encode` makes of labels: int32 [n] class numbers; float32 [n, 1], 0 or 1; one-hot rows [n, O]; real
-        values [n, 1]; targets [n, O] as they are; the model needs none, and the files' are passed over.
-    classes : tuple of int, float or str
+        values [n, 1]; targets [n, O]; the model needs none, and the files' are passed over.
+    classes : tuple of int, float, bool or str
         Sorted; class number k is `classes[k]`. Empty for regression.
     loss : str
         What fits the labels, where the spec says nothing.
@@ -60,6 +61,8 @@ class Schema:
     center, spread : float64 [I] or None
         Features are replaced by (x − center)/spread in float64 before they are rounded to float32 and scaled; where it
         is not needed by 0 and 1. None: by no feature.
+    constants : float64 [I] or None
+        What features of scale 0 were in the training data, where that is not 0.
     target_mean, target_deviation : float64 [O] or None
         Of a regression: the net's targets are (y − mean)/deviation. None: as they are.
     """
@@ -83,6 +86,7 @@ class Schema:
     reading: dict[str, Any] = field(default_factory=dict)
     center: np.ndarray | None = None
     spread: np.ndarray | None = None
+    constants: np.ndarray | None = None
     target_mean: np.ndarray | None = None
     target_deviation: np.ndarray | None = None
 
@@ -119,32 +123,55 @@ class Schema:
                 refuse(i, f"targets {y[i].tolist()[:20]}; expected one 1 and else 0")
             codes = y.argmax(axis=1)
         elif self.classes:
-            known = {value: code for code, value in enumerate(self.classes)}
-            textual = all(isinstance(value, str) for value in self.classes)
+            known = Meanings(self.classes)
             distinct, inverse = _distinct(y)
-            table = [known.get(str(raw) if textual else canonical(raw), -1) for raw in distinct]
-            codes = np.array(table, np.int64)[inverse]
+            codes = np.array([known.code(raw) for raw in distinct], np.int64)[inverse]
             for i in np.flatnonzero(codes < 0):
-                refuse(i, f"label {y[i]!r} is not one of the {len(known)} classes {_listed(self.classes)}")
+                raw = distinct[inverse[i]]
+                refuse(i, f"label {raw!r} is not one of the {len(self.classes)} classes {_listed(self.classes)}")
         else:
-            out = np.zeros((len(y), self.outputs), np.float32)
-            try:
-                out[:] = y.reshape(len(y), -1).astype(np.float64)
-            except ValueError:
-                for row, raw in enumerate(y.tolist()):
-                    if isinstance(value := canonical(raw), str):
-                        refuse(row, f"label {raw!r} is not a number; the model's labels are")
-                    else:
-                        out[row] = value
-            for i in np.flatnonzero(good & ~np.isfinite(out).all(axis=1)):
-                refuse(i, f"label {y[i]!r}; expected a finite float32 number")
-            return out, good
+            return self._encode_values(y, good, refuse), good
         codes = np.where(good, codes, 0)
         if self.encoding == "index":
             return codes.astype(np.int32), good
         if self.encoding == "binary":
             return codes.astype(np.float32)[:, None], good
         return np.eye(len(self.classes), dtype=np.float32)[codes], good
+
+    def _encode_values(self, y: np.ndarray, good: np.ndarray, refuse: Any) -> np.ndarray:
+        """Numbers as the net's targets, float32 [n, O]."""
+        wide = np.zeros((len(y), self.outputs))
+        try:
+            wide[:] = y.reshape(len(y), -1).astype(np.float64)
+        except ValueError:
+            for row, raw in enumerate(y.tolist()):
+                try:
+                    wide[row] = float(raw)
+                except ValueError:
+                    refuse(row, f"label {raw!r} is not a number; the model's labels are")
+        if self.target_mean is not None:
+            wide = (wide - self.target_mean) / self.target_deviation
+        with np.errstate(over="ignore"):
+            out = wide.astype(np.float32)
+        for i in np.flatnonzero(good & ~np.isfinite(out).all(axis=1)):
+            refuse(i, f"label {y[i : i + 1].tolist()[0]!r}; expected a finite float32 number")
+        return out
+
+    def in_units(self, out: np.ndarray) -> np.ndarray:
+        """A regression's answers [n, O] in the targets' unit: float64 where they were standardised."""
+        if self.target_mean is None:
+            return out
+        return out * self.target_deviation + self.target_mean
+
+    def unscaled(self, x: np.ndarray) -> np.ndarray:
+        """The net's inputs [n, I] in the data's own unit; features that never changed in training are as they were."""
+        if self.shift is not None:
+            x = x - self.shift
+        if self.scale is not None:
+            x = x / np.where(self.scale == 0, 1, self.scale)
+        if self.center is not None:
+            x = x * self.spread + self.center
+        return x if self.constants is None else x + self.constants
 
     def check(self, block: Block) -> None:
         """Refuses a block whose features are not as many as the model's; sparse ones may be fewer."""
@@ -226,14 +253,32 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         raise SpecError(f"net starts with {inputs}, but the data has {summary.features} features")
     if inputs == 0:
         raise DataError("the data has no feature")
-    rule, scale, shift = fit_scale(summary, spec.scale, inputs, stack.units(spec))
+    scaling = fit_scale(summary, spec.scale, inputs, stack.units(spec))
+    mean, deviation = _target_unit(summary, encoding, loss, spec)
     meta, tup = summary.meta, lambda value: tuple(value) if value else None
     image = tup(meta.get("image"))
     return Schema(
-        inputs, outputs, encoding, classes, loss, scale, shift, rule, summary.kind, summary.samples, image,
-        tup(meta.get("names")), tup(meta.get("targets")), tuple(meta.get("label") or ()), meta.get("format", ""),
-        summary.bad, dict(meta.get("reading") or {}),
+        inputs, outputs, encoding, classes, loss, scaling.scale, scaling.shift, scaling.rule, summary.kind,
+        summary.samples, image, tup(meta.get("names")), tup(meta.get("targets")), tuple(meta.get("label") or ()),
+        meta.get("format", ""), summary.bad, dict(meta.get("reading") or {}), scaling.center, scaling.spread,
+        scaling.constants, mean, deviation,
     )  # fmt: skip
+
+
+def _target_unit(summary: Summary, encoding: str, loss: str, spec: Spec) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Mean and deviation of a regression's targets, float64 [O]; None for classes."""
+    labels = summary.labels
+    if encoding not in ("value", "targets") or (spec.loss or loss) != "squared" or labels.mean is None:
+        return None, None
+    return target_unit(labels)
+
+
+def target_unit(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of targets, float64 [O]; the magnitude in place of a deviation of 0."""
+    mean, deviation = np.array(labels.mean), np.array(labels.norm) / np.sqrt(labels.samples)
+    magnitude = np.abs(mean)
+    unchanging = deviation <= NOISE * magnitude
+    return mean, np.where(unchanging, np.where(magnitude > 0, magnitude, 1.0), deviation)
 
 
 def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, str]:
@@ -248,21 +293,23 @@ def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, st
             raise SpecError(f"net ends with {end}, but the data has {width} target columns")
         if labels.onehot and spec.loss != "squared":
             names = summary.meta.get("targets") or range(width)
-            columns = tuple(canonical(name) for name in names)
+            columns = tuple(map(canonical, names)) if all(map(is_plain_number, map(str, names))) else tuple(names)
             columns = columns if len(set(columns)) == width else tuple(range(width))
             return ("onehot" if spec.loss == "sigmoid" else "index"), columns, width, spec.loss or "softmax"
         if spec.loss == "softmax":
             raise DataError("softmax needs targets with one 1 a row and else 0; the data has others")
         return "targets", (), width, spec.loss or ("sigmoid" if labels.binary else "squared")
-    classes = _classes(labels)
-    if spec.loss == "squared" and labels.numeric and end in (0, 1):
+    typed = summary.label_type
+    numeric = labels.numeric and typed not in ("text", "boolean")
+    classes = None if labels.values is None else classes_of(labels.values, typed == "text")
+    if spec.loss == "squared" and numeric and end in (0, 1):
         return "value", (), 1, "squared"
-    if spec.loss is None and labels.numeric and not _are_classes(summary, classes):
+    if spec.loss is None and numeric and not _are_classes(summary, classes):
         if end > 1:
             raise SpecError(f"net ends with {end}, but the labels are real numbers: 1 output, or give a loss")
         return "value", (), 1, "squared"
     if classes is None:
-        kind = "numbers" if labels.numeric else "texts"
+        kind = "numbers" if numeric else "texts"
         raise DataError(f"the labels are more than 10000 different {kind}; too many for classes")
     count = len(classes)
     if count < 2:
@@ -272,15 +319,6 @@ def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, st
     if end not in (0, count):
         raise SpecError(f"net ends with {end}, but the data has {count} classes: {_listed(classes)}")
     return ("index" if spec.loss in (None, "softmax") else "onehot"), classes, count, spec.loss or "softmax"
-
-
-def _classes(labels: Any) -> tuple[Any, ...] | None:
-    """The distinct labels as classes: numbers if all are, else text."""
-    if labels.values is None:
-        return None
-    if labels.numeric:
-        return tuple(sorted({canonical(value) for value in labels.values}))
-    return tuple(sorted({str(value) for value in labels.values}))
 
 
 def _are_classes(summary: Summary, classes: tuple[Any, ...] | None) -> bool:

@@ -1,0 +1,149 @@
+"""Labels: which texts are numbers, which labels are classes, and which class a label of another format means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DIGITS = 400  # of the longest number: more are an identifier, and no float holds them
+_BOOLEANS = {"true": True, "false": False}
+
+
+def is_plain_number(text: str) -> bool:
+    """Tell whether a text is a number in its plain way of writing: no leading zeros, no white space, ASCII digits.
+
+    Examples
+    --------
+    >>> [is_plain_number(text) for text in ("1", "-1.50", "+1e3", "007", "1_000", "inf")]
+    [True, True, True, False, False, False]
+    """
+    return len(text) <= _DIGITS and _NUMBER.fullmatch(text) is not None
+
+
+def canonical(value: Any) -> Any:
+    """Reduce a label to its value: a text that is a plain number becomes that number, and a whole number an int.
+
+    Other texts stay as they are: `007` is an identifier and not 7. Booleans stay booleans.
+
+    Examples
+    --------
+    >>> [canonical(value) for value in ("7", "07", 1.0, "1.0", "0.5", "cat", True)]
+    [7, '07', 1, 1, 0.5, 'cat', True]
+    """
+    if isinstance(value, str):
+        if not is_plain_number(value):
+            return value
+        whole, _, rest = value.partition(".")
+        if not rest.strip("0") and (digits := whole.lstrip("+-")).isdecimal():
+            return int(whole[: len(whole) - len(digits)] + digits)  # exact, however many digits
+        number = float(value)
+        if not np.isfinite(number):
+            return value
+        value = number
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def classes_of(values: Iterable[Any], text: bool = False) -> tuple[Any, ...]:
+    """Make classes of the distinct labels of a dataset, sorted.
+
+    Parameters
+    ----------
+    values : iterable of str, int, float or bool
+        As the data has them.
+    text : bool
+        The data is typed as text: each text is a class, whatever it looks like.
+
+    Returns
+    -------
+    tuple
+        Booleans if all are; numbers if every label is one in its plain way of writing; else texts as they are written.
+
+    Examples
+    --------
+    >>> classes_of(["10", "2", "2.0"]), classes_of(["10", "2", "02"]), classes_of(["10", "2"], text=True)
+    ((2, 10), ('02', '10', '2'), ('10', '2'))
+    """
+    values = list(values)
+    if not text and all(isinstance(value, bool) for value in values):
+        return tuple(sorted(set(values)))
+    numbers = [int(value) if isinstance(value, bool) else canonical(value) for value in values]
+    if text or any(isinstance(number, str) for number in numbers):
+        return tuple(sorted({str(value) for value in values}))
+    return tuple(sorted(set(numbers)))
+
+
+class Meanings:
+    """Finds the class that a label means, whatever format it comes from.
+
+    A label that equals a class is of that class. Else a number is the class that is the same number, or whose text
+    says it; True, `true` and `TRUE` are the class that is true, or 1. Where two classes could be meant, none is.
+
+    Parameters
+    ----------
+    classes : sequence of str, int, float or bool
+
+    Examples
+    --------
+    >>> known = Meanings(["1", "2", "10"])
+    >>> [known.code(label) for label in ("10", 10, 10.0, "010")]
+    [2, 2, 2, -1]
+    """
+
+    def __init__(self, classes: Sequence[Any]):
+        self._levels: list[dict[tuple[str, Any], int]] = [{}, {}, {}]
+        for code, value in enumerate(classes):
+            for level, meanings in zip(self._levels, _meanings(value), strict=True):
+                for meaning in meanings:
+                    level[meaning] = -1 if level.get(meaning, code) != code else code
+
+    def code(self, label: Any) -> int:
+        """Give the number of a label's class; -1 where it is none."""
+        label = float(label) if isinstance(label, np.floating) else label
+        asked = [meaning for level in _meanings(label) for meaning in level]
+        if not isinstance(label, str):
+            asked.append(("text", str(canonical(label))))
+        for level in self._levels:
+            for meaning in asked:
+                if (code := level.get(meaning, -1)) >= 0:
+                    return code
+        return -1
+
+
+def _meanings(value: Any) -> tuple[list[tuple[str, Any]], ...]:
+    """What a label is, what else its text says, and what number a boolean is."""
+    if isinstance(value, (bool, np.bool_)):
+        return [("boolean", bool(value))], [], [("number", int(value))]
+    if not isinstance(value, str):
+        return [("number", value)], [], []
+    said: list[tuple[str, Any]] = []
+    if value.lower() in _BOOLEANS:
+        said = [("boolean", _BOOLEANS[value.lower()])]
+        return [("text", value)], said, [("number", int(said[0][1]))]
+    number = canonical(value)
+    if not isinstance(number, str):
+        said = [("number", number)]
+    return [("text", value)], said, []
+
+
+def as_array(classes: Sequence[Any]) -> np.ndarray:
+    """Make an array [C] of classes: of booleans, integers (int64, else uint64), floats, texts; of objects if need be.
+
+    Examples
+    --------
+    >>> as_array((3, 2**63)).dtype, as_array((False, True)).dtype, as_array(("a", "b")).dtype.kind
+    (dtype('uint64'), dtype('bool'), 'U')
+    """
+    kinds = {type(value) for value in classes}
+    if kinds == {int}:
+        low, high = min(classes), max(classes)
+        fits = next((t for t in (np.int64, np.uint64) if np.iinfo(t).min <= low and high <= np.iinfo(t).max), object)
+        return np.array(classes, fits)
+    if len(kinds) == 1 or kinds == {int, float}:
+        return np.array(classes)
+    return np.array(classes, object)
