@@ -56,9 +56,7 @@ class Delimited(TextSource):
             if not rows and len(lines) == 1:
                 what = f"a header alone ({some(self.columns)}); expected lines of samples below it"
                 raise DataError(what, self.first)
-        chosen = choose(
-            self.columns, self.width, options, self.first, schema, look(rows, self.columns, twice), labels
-        )
+        chosen = choose(self.columns, self.width, options, self.first, schema, look(rows, self.columns, twice), labels)
         self.features = chosen.features
         self.labels = chosen.labels if labels else []
         if self.columns:
@@ -266,7 +264,8 @@ def first_lines(
 
     A file of one line, which may be a header alone, is followed by the others' lines.
     """
-    first, found = paths[0], []
+    first = paths[0]
+    found: list[str] = []
     for path in paths:
         for _, data in line_blocks(path, 0, 1 << 62, options.max_line, Bad(sys.maxsize)):
             for line in map(cleaned, data.split(b"\n")):

@@ -39,11 +39,11 @@ class Libsvm(TextSource):
     def __init__(self, paths: list[str], options: Options, schema: Any = None, labels: bool = True):
         super().__init__(paths, options)
         path, lines = first_lines(paths, options, cleaned=_uncommented)
-        there = [line for line in lines if line.split()[0].find(":") < 0]
-        if several := next((line.split()[0] for line in there if "," in line.split()[0]), None):
-            if labels and options.labelled:
-                raise DataError(_several(several), path)
+        there = [word for word in (line.split()[0] for line in lines) if ":" not in word]
         self.bare = bool(lines) and not there  # no line has a label
+        several = [label for label in there if "," in label]
+        if several and labels and options.labelled:
+            raise DataError(_several(several[0]), path)
         self.labelled = options.labelled and labels and not self.bare
         self.label = ["0"] if there and options.labelled else []
         if self.label:
