@@ -27,13 +27,13 @@ class TextPair(Source):
 
     format = "pair"
 
-    def __init__(self, pairs: list[tuple[str, str | None]], options: Options, schema: Any = None):
+    def __init__(self, pairs: list[tuple[str, str | None]], options: Options, schema: Any = None, labels: bool = True):
         super().__init__([x for x, _ in pairs], options)
         plain = options.make(options, label=(), labelled=False, header=False)
         self.x = Delimited([x for x, _ in pairs], plain)
         self.others = {x: y or "" for x, y in pairs}
-        labels = [y for _, y in pairs if y]
-        self.y = Delimited(labels, plain) if labels and options.labelled else None
+        others = [y for _, y in pairs if y]
+        self.y = Delimited(others, plain) if others and options.labelled and labels else None
         if self.y is not None and self.y.width > 1:
             self.targets = [str(i) for i in range(self.y.width)]
         self._lengths: list[int] | None = None

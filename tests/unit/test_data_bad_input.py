@@ -204,7 +204,7 @@ def header(descr, shape, order=False):
 NPY = [
     ("object", npy(np.array([{}, 1], object), allow_pickle=True), r"x.npy at byte 0: .*which hdl never unpickles"),
     ("promise", header("<f4", (2**40, 2**20)) + b"\0" * 64, r"the header promises 1099511627776x1048576 of float32"),
-    ("fortran", npy(np.asfortranarray(np.ones((3, 2)))), r"Fortran order, expected C order"),
+    ("fortran", npy(np.asfortranarray([[1, 2, 0], [np.nan, 4, 1]])), r"x.npy record 2: feature 1 is nan; expected a"),
     ("scalar", npy(np.float32(3)), r"a single number; expected an array of samples"),
     ("complex", npy(np.ones((3, 2), complex)), r"an array of complex128; expected numbers"),
     ("text", npy(np.array([["a", "b"]])), r"features of type <U1, expected numbers"),

@@ -235,7 +235,7 @@ def test_npy_and_npz(tmp_path):
     np.save(tmp_path / "y.npy", y)
     for path in (tmp_path, f"{tmp_path}/x.npy,{tmp_path}/y.npy"):
         got = read(path, shards=3)
-        np.testing.assert_array_equal(got[0], x.astype(np.float32))
+        np.testing.assert_array_equal(got[0], x)
         assert got[1].tolist() == y.tolist()
         assert got[2] == [2, 2, 3]
     np.save(tmp_path / "xy.npy", np.c_[x, y])
