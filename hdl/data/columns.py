@@ -162,7 +162,8 @@ def _label_of_model(find: _Finder, schema: Any, width: int) -> list[int]:
 
 def _found(names: Sequence[str] | None, width: int, path: str, look: Look) -> tuple[list[int], str]:
     """The label column, and by what it was found, where nobody named it."""
-    lower = [name.strip().lower() for name in names or ()]
+    names = names or ()
+    lower = [name.strip().lower() for name in names]
     if named := [i for i in look.index if i < len(lower) and lower[i] in LABELS]:
         raise _refused(path, f"column {names[named[0]]!r} is {look.index[named[0]]} and has the name of a label")
     for usual in USUAL:

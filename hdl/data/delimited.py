@@ -264,7 +264,8 @@ def first_lines(
 
     A file of one line, which may be a header alone, is followed by the others' lines.
     """
-    first, found = paths[0], []
+    first = paths[0]
+    found: list[str] = []
     for path in paths:
         for _, data in line_blocks(path, 0, 1 << 62, options.max_line, Bad(sys.maxsize)):
             for line in map(cleaned, data.split(b"\n")):

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hdl.data.base import Options
 from hdl.data.columns import LABELS, Look, is_number, missing, number, unique
 from hdl.data.streams import stem
@@ -130,7 +132,8 @@ class _Evidence:
     def __init__(self, first: list[str], below: list[list[str]], options: Options):
         self.first, self.options = first, options
         self.columns = list(zip(*below, strict=True)) if below else [()] * len(first)
-        self.numeric, self.text = [], []  # columns that hold numbers below, and those that hold words
+        self.numeric: list[int] = []  # columns that hold numbers below,
+        self.text: list[int] = []  # and those that hold words
         for i, column in enumerate(self.columns):
             there = [field for field in column if not missing(field)]
             count = sum(map(is_number, there))
@@ -229,14 +232,11 @@ def _step(values: Sequence[float] | None) -> float | None:
     """The step by which two or more numbers rise or fall; None if they have several, or none."""
     if values is None or len(values) < 2:
         return None
-    step = values[1] - values[0]
-    if (
-        step
-        and math.isfinite(step)
-        and all(abs(b - a - step) <= 1e-6 * abs(step) for a, b in zip(values[1:], values[2:], strict=False))
-    ):
-        return round(step, 9)
-    return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = np.diff(np.asarray(values, np.float64))
+        step = float(steps[0])
+        even = step and math.isfinite(step) and bool((np.abs(steps - step) <= 1e-6 * abs(step)).all())
+    return round(step, 9) if even else None
 
 
 def counts(column: Sequence[str]) -> bool:

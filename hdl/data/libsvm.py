@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,11 @@ from hdl.data.base import Block, Options
 from hdl.data.columns import number
 from hdl.data.csr import Csr
 from hdl.data.delimited import OVERFLOW, first_lines, to_float32
-from hdl.data.header import LOOK
-from hdl.data.streams import stem
 from hdl.data.text import TextSource
 from hdl.errors import DataError
 
 LARGEST = 1 << 24  # inputs that the core takes at most: one absurd index must not decide what is allocated
 EXACT = 2.0**53  # whole numbers below are exact in float64
-_LABELLED = re.compile(rb"\s*([^\s:,;]+|[-+.\deE]+(,[-+.\deE]+)*)(\s+(\d+|qid):\S*)*\s*")
-_UNLABELLED = re.compile(rb"\s*(qid:\S+|\d+:[-+.\deE]*)(\s+\d+:[-+.\deE]*)*\s*")
 _SPACE = np.zeros(256, bool)
 _SPACE[list(b" \t\r\n")] = True
 
@@ -39,11 +35,11 @@ class Libsvm(TextSource):
     def __init__(self, paths: list[str], options: Options, schema: Any = None, labels: bool = True):
         super().__init__(paths, options)
         path, lines = first_lines(paths, options, cleaned=_uncommented)
-        there = [line for line in lines if line.split()[0].find(":") < 0]
-        if several := next((line.split()[0] for line in there if "," in line.split()[0]), None):
-            if labels and options.labelled:
-                raise DataError(_several(several), path)
+        there = [word for word in (line.split()[0] for line in lines) if ":" not in word]
         self.bare = bool(lines) and not there  # no line has a label
+        several = [label for label in there if "," in label]
+        if several and labels and options.labelled:
+            raise DataError(_several(several[0]), path)
         self.labelled = options.labelled and labels and not self.bare
         self.label = ["0"] if there and options.labelled else []
         if self.label:
@@ -147,25 +143,6 @@ def _several(text: str) -> str:
 
 def _uncommented(data: bytes) -> bytes:
     return re.sub(rb"#[^\n]*", b"", data) if b"#" in data else data
-
-
-def is_libsvm(lines: Sequence[bytes], path: str) -> bool:
-    """Whether the first lines of a file are libsvm's: of comments, and of labels and pairs of index and value.
-
-    Examples
-    --------
-    >>> is_libsvm([b"# a comment", b"1,2 1:.5"], "a"), is_libsvm([b"1:0.5 3:2"], "a"), is_libsvm([b"12:30"], "a")
-    (True, True, False)
-    """
-    lines = [line for line in map(_uncommented, lines) if line.strip()][:LOOK]
-    if not lines:
-        return False
-    pairs = any(b":" in line and (_LABELLED.fullmatch(line) or _UNLABELLED.fullmatch(line)) for line in lines)
-    if not pairs and not stem(path).endswith("svm"):
-        return False
-    return bool(_LABELLED.fullmatch(lines[0])) or all(
-        _LABELLED.fullmatch(line) or _UNLABELLED.fullmatch(line) for line in lines
-    )
 
 
 def _numbers(data: bytes) -> np.ndarray | None:
