@@ -40,5 +40,5 @@ def read_header(path: str) -> Array:
 
 def open_idx(pairs: list[tuple[str, str | None]], options: Options, schema: Any = None, labels: bool = True) -> Records:
     """Pairs of idx files (features, labels)."""
-    arrays = [(read_header(x), read_header(y) if y and labels else None) for x, y in pairs]
-    return Records("idx", arrays, options, schema, labels)
+    arrays = [(read_header(x), read_header(y) if y and labels and options.labelled else None) for x, y in pairs]
+    return Records("idx", arrays, options, schema, labels, apart=any(y for _, y in pairs))

@@ -1,4 +1,7 @@
-"""libsvm's sparse text: ``label index:value index:value …``, indices from 1, ascending; ``#`` starts a comment."""
+"""libsvm's sparse text: ``label index:value index:value …``, indices from 1, ascending; ``#`` starts a comment.
+
+The label may be missing, from every line. Several labels a line (``1,2 1:0.5``) are refused.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,12 @@ import pyarrow.csv
 from hdl.data.base import Block, Options
 from hdl.data.columns import number
 from hdl.data.csr import Csr
-from hdl.data.delimited import OVERFLOW, to_float32
+from hdl.data.delimited import OVERFLOW, first_lines, to_float32
 from hdl.data.text import TextSource
+from hdl.errors import DataError
 
 LARGEST = 1 << 24  # inputs that the core takes at most: one absurd index must not decide what is allocated
+EXACT = 2.0**53  # whole numbers below are exact in float64
 _SPACE = np.zeros(256, bool)
 _SPACE[list(b" \t\r\n")] = True
 
@@ -29,10 +34,23 @@ class Libsvm(TextSource):
 
     def __init__(self, paths: list[str], options: Options, schema: Any = None, labels: bool = True):
         super().__init__(paths, options)
-        self.label = ["0"]
-        self.columns = schema.inputs if schema is not None else None
+        path, lines = first_lines(paths, options, cleaned=_uncommented)
+        there = [word for word in (line.split()[0] for line in lines) if ":" not in word]
+        self.bare = bool(lines) and not there  # no line has a label
+        several = [label for label in there if "," in label]
+        if several and labels and options.labelled:
+            raise DataError(_several(several[0]), path)
+        self.labelled = options.labelled and labels and not self.bare
+        self.label = ["0"] if there and options.labelled else []
+        if self.label:
+            self.reading = {"label_by": "format", "label_type": "number"}
+
+    def clean(self, data: bytes) -> bytes:
+        return _uncommented(data)
 
     def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
+        if self.bare:
+            data = re.sub(rb"(?m)^(?=[^\S\n]*\S)", b"0 ", data)
         if data.translate(None, b"0123456789:.eE+- \t\r\n"):
             return None
         shape = _shape(np.frombuffer(data, np.uint8))
@@ -43,6 +61,8 @@ class Libsvm(TextSource):
         if len(flat) != len(first) + 2 * int(counts.sum()):
             return None
         y = flat[first]
+        if (np.abs(y) >= EXACT).any():
+            return None
         pairs = np.delete(flat, first)
         indices, values = pairs[0::2], to_float32(pairs[1::2])
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -57,16 +77,16 @@ class Libsvm(TextSource):
     def _block(self, values: Any, indices: Any, indptr: Any, y: Any, where: Callable[[int], dict[str, Any]]) -> Block:
         indices = np.asarray(indices, np.int64).astype(np.int32) - np.int32(1)
         columns = int(indices.max(initial=-1)) + 1
-        return Block(Csr(values, indices, np.asarray(indptr, np.int64), columns), np.asarray(y, np.float64), where)
+        x = Csr(values, indices, np.asarray(indptr, np.int64), columns)
+        if not self.labelled:
+            return Block(x, None, where)
+        large = isinstance(y, list) and any(isinstance(value, int) for value in y)
+        return Block(x, np.array(y, object) if large else np.asarray(y, np.float64), where)
 
-    def parse(self, line: str) -> tuple[float, list[int], list[float]]:
-        label, *pairs = line.partition("#")[0].split() or [""]
-        try:
-            y = number(label)
-        except ValueError:
-            raise ValueError(f"label {label[:80]!r} is not a number") from None
-        if not math.isfinite(y):
-            raise ValueError(f"label {label!r}; expected a finite number")
+    def parse(self, line: str) -> tuple[int | float, list[int], list[float]]:
+        pairs = line.split()
+        label = pairs.pop(0) if pairs and ":" not in pairs[0] else None
+        y = _label(label) if self.labelled else 0.0
         indices: list[int] = []
         values: list[float] = []
         for pair in pairs:
@@ -96,6 +116,33 @@ class Libsvm(TextSource):
         indices = [index for _, row, _ in records for index in row]
         values = to_float32([value for _, _, row in records for value in row])
         return self._block(values, indices, indptr, [y for y, _, _ in records], where)
+
+
+def _label(text: str | None) -> int | float:
+    """A line's label; an int where float64 may not hold it."""
+    if text is None:
+        raise ValueError("no label, which other lines have; --no-labels passes over those")
+    if "," in text:
+        raise ValueError(_several(text))
+    try:
+        y = number(text)
+    except ValueError:
+        text.encode()
+        raise ValueError(f"label {text[:80]!r} is not a number") from None
+    if not math.isfinite(y):
+        raise ValueError(f"label {text[:80]!r}; expected a finite number")
+    return int(text) if abs(y) >= EXACT and text.lstrip("+-").isdecimal() else y
+
+
+def _several(text: str) -> str:
+    return (
+        f"several labels in a line ({text[:80]}); expected one in libsvm: write them as columns of 0 and 1 in CSV or "
+        "Parquet, and name these with --label A,B"
+    )
+
+
+def _uncommented(data: bytes) -> bytes:
+    return re.sub(rb"#[^\n]*", b"", data) if b"#" in data else data
 
 
 def _numbers(data: bytes) -> np.ndarray | None:

@@ -133,9 +133,11 @@ def test_headers(tmp_path, text, options, names, n):
     assert sum(map(len, source.read(source.splits(1)[0]))) == n
 
 
-def test_a_bad_first_line_is_not_a_header(tmp_path):
+def test_a_bad_first_line_is_not_taken_for_a_header_in_silence(tmp_path):
     (tmp_path / "a.csv").write_text("1,x,3,0\n1,2,3,1\n")
-    source = data.open_source(str(tmp_path / "a.csv"))
+    with pytest.raises(DataError, match=r"a.csv:1: .*\('x' stands above numbers, and 1 does too\); --header or --no"):
+        data.open_source(str(tmp_path / "a.csv"))
+    source = data.open_source(str(tmp_path / "a.csv"), {"header": False})
     with pytest.raises(DataError, match=r"a.csv:1: column 2: 'x' is not a number"):
         list(source.read(source.splits(1)[0]))
 
@@ -233,7 +235,7 @@ def test_npy_and_npz(tmp_path):
     np.save(tmp_path / "y.npy", y)
     for path in (tmp_path, f"{tmp_path}/x.npy,{tmp_path}/y.npy"):
         got = read(path, shards=3)
-        np.testing.assert_array_equal(got[0], x.astype(np.float32))
+        np.testing.assert_array_equal(got[0], x)
         assert got[1].tolist() == y.tolist()
         assert got[2] == [2, 2, 3]
     np.save(tmp_path / "xy.npy", np.c_[x, y])
