@@ -169,9 +169,7 @@ def _confusion(facts: Facts) -> str:
             return _matrix(facts, seen, seen.confusion)
         if seen.mistakes:
             classes = facts.classes or range(1 + max(max(pair[:2]) for pair in seen.mistakes))
-            rows = [
-                (classes[true], classes[guess], f"{count:,}") for true, guess, count in seen.mistakes[:12]
-            ]
+            rows = [(classes[true], classes[guess], f"{count:,}") for true, guess, count in seen.mistakes[:12]]
             note = f"Of {len(classes):,} classes, too many for a matrix: the most frequent mistakes."
             title = f"Mistakes: {seen.kind.lower()} data"
             return page.section(title, note, page.table(("true", "taken for", "times"), rows))
