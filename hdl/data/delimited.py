@@ -15,21 +15,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from hdl.data.base import Bad, Block, FileSplit, Options
+from hdl.data.base import OVERFLOW, Bad, Block, FileSplit, Options
 from hdl.data.columns import choose, is_number, number, some, told_twice, unique
 from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
 from hdl.data.streams import line_blocks
 from hdl.data.text import TextSource, squeeze
 from hdl.errors import DataError
 
-OVERFLOW = 2.0**128 - 2.0**103  # from here on, float64 rounds to an infinite float32
-
 
 class Delimited(TextSource):
     """One sample a line, fields parted by a delimiter. Splits are bytes.
 
-    Float features equal Python's ``float(text)`` rounded to float32. Each file of a dataset may have its columns in
-    another order, if it has a header that says so.
+    Features equal Python's ``float(text)``. Each file of a dataset may have its columns in another order, if it has a
+    header that says so.
     """
 
     format = "csv"
@@ -99,9 +97,9 @@ class Delimited(TextSource):
         rows = self._rows(lines)
         if not rows or self._rows(lines[:1]) != rows[:1]:
             return self  # what is wrong with the line is told when it is read
-        plain = self.options if self.header is None else self.options.make(self.options, header=None)
+        rule = self.options if self.header is None else self.options.make(self.options, header=None)
         try:
-            there = find_header(rows, plain, path, quoted=_quoted(lines, len(rows[0]))).there
+            there = find_header(rows, rule, path, quoted=_quoted(lines, len(rows[0]))).there
         except DataError:
             there = False  # it may have none, as the first file has none, or has one that says the same
         if self.columns is None:
@@ -186,7 +184,7 @@ class Delimited(TextSource):
                 return None
         elif self.labels:
             y = matrix(table, range(len(self.features), table.num_columns))
-        if not np.isfinite(x).all() or (not single and self.labels and not np.isfinite(y).all()):
+        if not fits_float32(x) or (not single and self.labels and not fits_float32(y)):
             return None
         return Block(x, y, where)
 
@@ -206,11 +204,11 @@ class Delimited(TextSource):
         return x, y
 
     def build(self, records: list[Any], where: Callable[[int], dict[str, Any]]) -> Block:
-        x = to_float32([x for x, _ in records]).reshape(len(records), len(self.features))
+        x = np.array([x for x, _ in records], np.float64).reshape(len(records), len(self.features))
         if len(self.labels) == 1:
             return Block(x, np.array([y for _, y in records], object), where)
-        y = to_float32([y for _, y in records]).reshape(len(records), len(self.labels)) if self.labels else None
-        return Block(x, y, where)
+        y = np.array([y for _, y in records], np.float64).reshape(len(records), len(self.labels))
+        return Block(x, y if self.labels else None, where)
 
     def _number(self, fields: Sequence[str], i: int) -> float:
         try:
@@ -226,19 +224,17 @@ class Delimited(TextSource):
         return f"column {i + 1}" + (f" ({self.columns[i]!r})" if self.columns else "")
 
 
-def to_float32(values: Any) -> np.ndarray:
-    """float64 rounded to float32; what is beyond its range becomes infinite, without a warning."""
-    with np.errstate(over="ignore"):
-        return np.asarray(values, np.float64).astype(np.float32)
-
-
 def matrix(table: pa.Table, columns: Sequence[int]) -> np.ndarray:
-    """float32 [n, I] of float64 columns without nulls."""
-    x = np.empty((table.num_rows, len(columns)), np.float32)
-    with np.errstate(over="ignore"):
-        for j, i in enumerate(columns):
-            x[:, j] = table.column(i).to_numpy()
+    """float64 [n, I] of float64 columns without nulls."""
+    x = np.empty((table.num_rows, len(columns)))
+    for j, i in enumerate(columns):
+        x[:, j] = table.column(i).to_numpy()
     return x
+
+
+def fits_float32(values: np.ndarray) -> bool:
+    """Whether all values are finite in float32."""
+    return not values.size or bool(values.max() < OVERFLOW and values.min() > -OVERFLOW)  # NaN is neither
 
 
 def is_label(text: str) -> bool:

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from hdl.data.base import Block, Options
+from hdl.data.base import OVERFLOW, Block, Options
 from hdl.data.columns import number
 from hdl.data.csr import Csr
-from hdl.data.delimited import OVERFLOW, first_lines, to_float32
+from hdl.data.delimited import first_lines, fits_float32
+from hdl.data.header import LOOK
+from hdl.data.streams import stem
 from hdl.data.text import TextSource
 from hdl.errors import DataError
 
 LARGEST = 1 << 24  # inputs that the core takes at most: one absurd index must not decide what is allocated
 EXACT = 2.0**53  # whole numbers below are exact in float64
+_LABELLED = re.compile(rb"\s*([^\s:,;]+|[-+.\deE]+(,[-+.\deE]+)*)(\s+(\d+|qid):\S*)*\s*")
+_UNLABELLED = re.compile(rb"\s*(qid:\S+|\d+:[-+.\deE]*)(\s+\d+:[-+.\deE]*)*\s*")
 _SPACE = np.zeros(256, bool)
 _SPACE[list(b" \t\r\n")] = True
 
@@ -64,13 +68,13 @@ class Libsvm(TextSource):
         if (np.abs(y) >= EXACT).any():
             return None
         pairs = np.delete(flat, first)
-        indices, values = pairs[0::2], to_float32(pairs[1::2])
+        indices, values = pairs[0::2], pairs[1::2]
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         rising = np.ones(len(indices), bool)
         rising[1:] = np.diff(indices) > 0
         rising[indptr[:-1][counts > 0]] = True
         whole = (indices >= 1) & (indices <= LARGEST) & (indices == np.floor(indices))
-        if not (rising.all() and whole.all() and np.isfinite(values).all() and np.isfinite(y).all()):
+        if not (rising.all() and whole.all() and fits_float32(values) and np.isfinite(y).all()):
             return None
         return self._block(values, indices, indptr, y, where)
 
@@ -114,7 +118,7 @@ class Libsvm(TextSource):
     def build(self, records: list[Any], where: Callable[[int], dict[str, Any]]) -> Block:
         indptr = np.concatenate([[0], np.cumsum([len(indices) for _, indices, _ in records])]).astype(np.int64)
         indices = [index for _, row, _ in records for index in row]
-        values = to_float32([value for _, _, row in records for value in row])
+        values = np.array([value for _, _, row in records for value in row], np.float64)
         return self._block(values, indices, indptr, [y for y, _, _ in records], where)
 
 
@@ -143,6 +147,25 @@ def _several(text: str) -> str:
 
 def _uncommented(data: bytes) -> bytes:
     return re.sub(rb"#[^\n]*", b"", data) if b"#" in data else data
+
+
+def is_libsvm(lines: Sequence[bytes], path: str) -> bool:
+    """Whether the first lines of a file are libsvm's: of comments, and of labels and pairs of index and value.
+
+    Examples
+    --------
+    >>> is_libsvm([b"# a comment", b"1,2 1:.5"], "a"), is_libsvm([b"1:0.5 3:2"], "a"), is_libsvm([b"12:30"], "a")
+    (True, True, False)
+    """
+    lines = [line for line in map(_uncommented, lines) if line.strip()][:LOOK]
+    if not lines:
+        return False
+    pairs = any(b":" in line and (_LABELLED.fullmatch(line) or _UNLABELLED.fullmatch(line)) for line in lines)
+    if not pairs and not stem(path).endswith("svm"):
+        return False
+    return bool(_LABELLED.fullmatch(lines[0])) or all(
+        _LABELLED.fullmatch(line) or _UNLABELLED.fullmatch(line) for line in lines
+    )
 
 
 def _numbers(data: bytes) -> np.ndarray | None:

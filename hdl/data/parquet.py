@@ -210,7 +210,7 @@ class Parquet(Source):
             indices, values = columns[self.features.index("indices")], columns[self.features.index("values")]
             ends = indices.offsets.to_numpy().astype(np.int64)
             csr = Csr(
-                np.asarray(values.flatten(), np.float32),
+                np.asarray(values.flatten()),
                 np.asarray(indices.flatten(), np.int32),
                 ends - ends[0],
                 int(file.own["features"]),
@@ -224,9 +224,8 @@ class Parquet(Source):
             return x if self._order(file) is None else np.ascontiguousarray(x[:, self._order(file)])
         dtype = exact(column.type for column in columns)
         x = np.empty((len(columns[0]), len(columns)), dtype)
-        with np.errstate(over="ignore"):
-            for j, column in enumerate(columns):
-                x[:, j] = column.to_numpy(zero_copy_only=False)
+        for j, column in enumerate(columns):
+            x[:, j] = column.to_numpy(zero_copy_only=False)
         return x
 
     def _order(self, file: File) -> list[int] | None:

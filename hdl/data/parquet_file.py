@@ -124,7 +124,7 @@ def exact(kinds: Iterable[pa.DataType]) -> Any:
     if kinds <= {pa.uint8(), pa.bool_()}:
         return np.uint8
     small = {pa.bool_(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.float16(), pa.float32()}
-    return np.float32 if kinds <= small else np.float32
+    return np.float32 if kinds <= small else np.float64
 
 
 def plain_labels(column: pa.Array) -> np.ndarray:
