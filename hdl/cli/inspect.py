@@ -163,7 +163,8 @@ def export_(table: str, out: str, overwrite: bool, which: str) -> None:
     model = open_model(table, which)
     schema = model.schema
     about = {"hdl.table": table, "hdl.version": str(model.version.number), "hdl.sha256": model.version.signature}
-    graph = export.build(model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about)
+    wide = {name: getattr(schema, name) for name in ("center", "spread", "target_mean", "target_deviation")}
+    graph = export.build(model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about, **wide)
     with outputs.replacing(out) as file:
         file.write(export.serialise(graph))
     click.echo(out)
