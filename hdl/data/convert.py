@@ -75,7 +75,8 @@ def write_shards(
         if not summary.samples:
             raise DataError("the dataset has no samples, nothing was written", source.paths[0])
         schema = _schema(summary)
-        sizes = _sizes(summary, weighed.nbytes, rows, shard_bytes, shards)
+        nbytes = weighed.nbytes - (0 if needs_float64(summary) else weighed.spare)
+        sizes = _sizes(summary, nbytes, rows, shard_bytes, shards)
         blocks = _sliced(source.read(splits, Bad(summary.limit)), sizes)
         for number, size in enumerate(sizes):
             path = fs.join(folder, f"part-{number:05d}.parquet")
@@ -95,6 +96,7 @@ class _Weighed:
 
     def __init__(self, source: Source):
         self.source, self.nbytes = source, 0
+        self.spare = 0  # bytes that float32 in place of float64 would save
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
@@ -102,6 +104,8 @@ class _Weighed:
     def read(self, splits: Sequence[FileSplit], bad: Bad) -> Iterator[Block]:
         for block in self.source.read(splits, bad):
             self.nbytes += block.x.nbytes
+            values = block.x.data if isinstance(block.x, Csr) else block.x
+            self.spare += values.nbytes // 2 if values.dtype == np.float64 else 0
             yield block
 
 

@@ -251,7 +251,10 @@ def test_schema_travels():
 
 def test_no_samples_and_no_labels(tmp_path):
     (tmp_path / "a.csv").write_text("a,b,y\n")
-    source = data.open_source(str(tmp_path / "a.csv"))
+    with pytest.raises(DataError, match=r"a.csv: a header alone \('a', 'b', 'y'\); expected lines of samples"):
+        data.open_source(str(tmp_path / "a.csv"))
+    (tmp_path / "a.svm").write_text("# nothing\n")
+    source = data.open_source(str(tmp_path / "a.svm"), {"format": "libsvm"})
     with pytest.raises(DataError, match="the dataset has no samples"):
         data.fit(data.summarise(source, source.splits(1)[0]), Spec())
     (tmp_path / "a.csv").write_text("1,2\n3,4\n")
