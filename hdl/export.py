@@ -1,6 +1,6 @@
 """A network as an ONNX file: raw features in, classes and probabilities out.
 
-The scaling rule and the classes' names are part of the graph, so that whoever runs it needs nothing else.
+The scaling rule and the classes' names are part of the graph, so that its user needs no other file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def build(
     target_mean: NDArray[np.float64] | None = None,
     target_deviation: NDArray[np.float64] | None = None,
 ) -> Any:
-    """The graph of a trained perceptron.
+    """Builds the ONNX graph of a trained perceptron.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def build(
     Unavailable
         The onnx package is missing.
     SpecError
-        The model is an autoencoder or an RBM.
+        The model is an autoencoder or an RBM, or `net` and `loss` are not filled in.
     """
     onnx = _onnx()
     if spec.net is None or spec.loss is None:
@@ -102,7 +102,7 @@ def build(
 
 
 def serialise(model: Any) -> bytes:
-    """The file's bytes."""
+    """Writes a model as the bytes of its file; equal models give equal bytes."""
     return model.SerializeToString(deterministic=True)
 
 
@@ -165,15 +165,15 @@ def _outputs(
         graph.add("Sigmoid", value, output="probabilities")
     else:
         graph.add("Softmax", value, output="probabilities", axis=1)
-    said = _info(graph, name, kind, outputs)
+    scores = _info(graph, name, kind, outputs)
     if classes is None:
-        return [said]
+        return [scores]
     names = as_array(classes)
     if names.dtype.kind in "UO":
         names = np.asarray([str(name) for name in classes], object)
     best = graph.add("ArgMax", name, axis=1, keepdims=0)
     graph.add("Gather", graph.constant("classes", names), best, output="label", axis=0)
-    return [_info(graph, "label", names.dtype), said]
+    return [_info(graph, "label", names.dtype), scores]
 
 
 def _info(graph: _Graph, name: str, dtype: Any, *shape: int) -> Any:
