@@ -97,6 +97,14 @@ def test_two_files_of_the_same_bytes_are_refused(tmp_path, other):
     assert count(f"{tmp_path}/*.csv*") == 36
 
 
+def test_small_numbered_parts_may_be_the_same(tmp_path):
+    """As of an import of few samples to many files, some of which are empty."""
+    data.write_shards(data.Arrays([[1.5], [2.5]], ["a", "b"]), str(tmp_path / "out"), shards=5)
+    assert count(tmp_path / "out") == 2
+    fill(tmp_path / "in", part_0__csv=ROWS, part_1__csv=ROWS)
+    assert data.open_source(str(tmp_path / "in")).reading["duplicates"] == ["part-1.csv: the same bytes as part-0.csv"]
+
+
 def test_labels_may_be_the_same_in_two_files(tmp_path):
     x = RNG.normal(size=(4, 2))
     fill(tmp_path, x0__npy=npy(x), x1__npy=npy(x + 1), y0__npy=npy(np.arange(4)), y1__npy=npy(np.arange(4)))

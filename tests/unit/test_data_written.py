@@ -71,7 +71,7 @@ def npy(array, packed=False):
     return gzip.compress(file.getvalue()) if packed else file.getvalue()
 
 
-def same_labels(read, written):
+def same_labels(read, written, real="f"):
     """Whether labels kept their values, and their kind of type."""
     written = written.reshape(len(written))
     if written.dtype.kind in "SU":
@@ -80,7 +80,7 @@ def same_labels(read, written):
         assert read.tolist() == texts
         return
     assert read.tolist() == written.tolist()
-    assert read.dtype.kind in {"b": "b", "i": "i", "u": "iu", "f": "f"}[written.dtype.kind]
+    assert read.dtype.kind in {"b": "b", "i": "i", "u": "iu", "f": real}[written.dtype.kind]
 
 
 @given(table=tables(), packed=st.booleans(), shards=st.integers(1, 4))
@@ -271,4 +271,23 @@ def test_folders_with_foreign_files(tmp_path_factory, case):
         assert (len(x), len(y)) == (n, n)
         for name in foreign:
             assert name in "; ".join(source.left_out)
+    shutil.rmtree(path)
+
+
+@given(table=tables(), draw=st.data())
+@some
+def test_import_keeps_types(tmp_path_factory, table, draw):
+    """What `hdl import` writes has the labels' type, the pixels' depth, and values that float32 rounds no further."""
+    x, y = table
+    path = folder(tmp_path_factory)
+    for name, array in (("x", x), ("y", y)):
+        (path / f"{name}.npy").write_bytes(npy(array))
+    source = data.open_source(str(path))
+    data.write_shards(source, str(path / "out"), shards=draw.draw(st.integers(1, 3)))
+    got, labels, imported = read(path / "out")
+    assert got.astype(np.float32).tolist() == x.reshape(len(x), -1).astype(np.float64).astype(np.float32).tolist()
+    same_labels(labels, y, real="fi")  # whole numbers are written as such
+    assert imported.reading["label_type"] == source.reading["label_type"]
+    assert imported.reading.get("depth") == source.reading.get("depth")
+    assert imported.image == source.image
     shutil.rmtree(path)
