@@ -165,7 +165,9 @@ def _joined_targets(a: Labels, b: Labels) -> dict[str, Any]:
     share = b.samples / samples
     means = np.array(a.mean), np.array(b.mean)
     delta = means[1] - means[0]
-    norm = np.hypot(np.hypot(a.norm, b.norm), np.abs(delta) * np.sqrt(a.samples * share))
+    parts = np.stack([a.norm, b.norm, np.abs(delta) * np.sqrt(a.samples * share)])
+    unit = np.where(parts.max(axis=0) > 0, parts.max(axis=0), 1.0)
+    norm = unit * np.sqrt(np.square(parts / unit).sum(axis=0))  # as hypot, which differs between C libraries
     return {"samples": samples, "mean": tuple((means[0] + delta * share).tolist()), "norm": tuple(norm.tolist())}
 
 
