@@ -120,7 +120,7 @@ class HadoopRunner(RoundRunner):
 
     def summarise(self) -> Summary:
         summaries = self._run("summarise", {})
-        self._platform = negotiate(self._stats, self.device, lambda text: self._notify(Log(time.time(), text)))
+        self._platform = negotiate(self._stats, self.device, self._log)
         return join_summaries(summaries, len(self._splits))
 
     def prepare(self, plan: Plan) -> None:
@@ -251,6 +251,9 @@ class HadoopRunner(RoundRunner):
             self._notify(Progress(stage, total * (0.95 * maps + 0.05 * reduces), total))
 
         return tell
+
+    def _log(self, text: str) -> None:
+        self._notify(Log(time.time(), text))
 
     def _failed(self, attempt: str, reason: str) -> None:
         number = int(attempt.split("_")[4])

@@ -23,7 +23,7 @@ _GROUP, _COUNTER = re.compile(r"^\t(\S[^=]*)$"), re.compile(r"^\t\t(.+)=(\d+)$")
 
 
 class Job:
-    """A job and its client.
+    """Runs a job through its client.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ NOISE = re.compile(
 
 
 class LogLine(NamedTuple):
-    """A line of a log.
+    """Holds a line of a log.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ PYTHONPATH={path} exec {python} -P -m hdl.runners.mapreduce
 
 
 class MapReduceRunner(HadoopRunner):
-    """Carries each round out as one MapReduce job of this module's classes; parameters as `HadoopRunner`'s.
+    """Carries each round out as one MapReduce job of `tasks`' classes; parameters as `HadoopRunner`'s.
 
     Examples
     --------
