@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from hdl import commands
+from hdl import programs
 from hdl.errors import DeadlineError, WorkerError
 from hdl.runners import logs
 
@@ -91,9 +91,9 @@ class Job:
     def kill(self) -> None:
         """End the job on the cluster, if it still runs."""
         if self.application:
-            command = [commands.hadoop("yarn"), "application", "-kill", self.application]
+            command = [programs.hadoop("yarn"), "application", "-kill", self.application]
             with suppress(DeadlineError):
-                commands.run(command, KILL_SECONDS, environment=self._environment)
+                programs.run(command, KILL_SECONDS, environment=self._environment)
 
     @property
     def log_command(self) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import pydoop
 
 from hdl import fs
-from hdl.commands import hadoop
 from hdl.envpack import UNPACKED
+from hdl.programs import hadoop
 from hdl.runners import frames, splits
 from hdl.runners.base import groups
 from hdl.runners.hadoop import UBER, HadoopRunner
