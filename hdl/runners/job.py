@@ -22,7 +22,7 @@ _FAILED = re.compile(r"Task Id : (attempt_\w+), Status : FAILED")
 _GROUP, _COUNTER = re.compile(r"^\t(\S[^=]*)$"), re.compile(r"^\t\t(.+)=(\d+)$")
 
 
-class Job:
+class HadoopJob:
     """Runs a job through its client.
 
     Parameters
@@ -113,9 +113,9 @@ class Job:
                     return
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
-                    self._hear(line.decode(errors="replace"))
+                    self._take_line(line.decode(errors="replace"))
 
-    def _hear(self, line: str) -> None:
+    def _take_line(self, line: str) -> None:
         """Take in one line of the client."""
         self._lines = [*self._lines[-200:], line]
         if self._failed:  # the line after tells why
@@ -134,8 +134,8 @@ class Job:
 
     def _error(self, status: int) -> WorkerError:
         if not self.application:
-            said = "\n".join(self._lines[-15:])
-            return WorkerError(f"the job could not be submitted (status {status}):\n{said}")
+            client = "\n".join(self._lines[-15:])
+            return WorkerError(f"the job could not be submitted (status {status}):\n{client}")
         tasks = ""
         with suppress(DeadlineError):
             tasks = logs.log_tail(self.application, ("stderr", TASK_LOG), headings=False)
