@@ -149,10 +149,10 @@ def main():
             epochs[name].append(len(rows))
     print("| 97.0 % of MNIST's test images, 784-100-32-10 | epochs | seconds, median (least–most) | times hdl's |")
     print("|---|--:|--:|--:|")
-    for name, found in seconds.items():
-        ratio = statistics.median(a / b for a, b in zip(found, seconds["hdl"], strict=True))
+    for name, times in seconds.items():
+        ratio = statistics.median(a / b for a, b in zip(times, seconds["hdl"], strict=True))
         passes = f"{min(epochs[name])}–{max(epochs[name])}"
-        span = f"{statistics.median(found):.2f} ({min(found):.2f}–{max(found):.2f})"
+        span = f"{statistics.median(times):.2f} ({min(times):.2f}–{max(times):.2f})"
         print(f"| {name} | {passes} | {span} | {ratio:.1f} |")
 
 

@@ -48,7 +48,7 @@ def hdl(widths, batch, activation, threads):
     ops = hdl.ops.make(spec, backend="cpu", threads=threads)
     x, y = samples(widths, batch)
     data = hdl.ops.Samples(x, y)
-    flat = np.concatenate([part.ravel() for layer in weights(widths) for part in layer])
+    flat = np.concatenate([tensor.ravel() for layer in weights(widths) for tensor in layer])
     state = np.zeros((0, flat.size), np.float32)
 
     def run(steps):
@@ -195,8 +195,8 @@ def hdl_rbm(widths, batch, activation, threads):
     import hdl.ops
     from hdl.spec import Spec
 
-    part = {"persistent": activation == "pcd", "chains": batch}
-    spec = Spec(model="rbm", net=widths, loss="squared", optimizer="sgd", batch=batch, rbm=part)
+    rbm = {"persistent": activation == "pcd", "chains": batch}
+    spec = Spec(model="rbm", net=widths, loss="squared", optimizer="sgd", batch=batch, rbm=rbm)
     ops = hdl.ops.make(spec, backend="cpu", threads=threads)
     data = hdl.ops.Samples(rbm_samples(widths, batch))
     w = np.concatenate([weights(widths)[0][0].ravel(), np.zeros(sum(widths), np.float32)])

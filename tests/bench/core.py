@@ -64,8 +64,8 @@ class Row:
         return statistics.median(self.operations / s * 1e-9 / peak for s, peak in pairs)
 
     def ratio(self, name: str) -> tuple[float, float, float]:
-        """How many times as long as hdl: median, least and most over repetitions."""
-        ratios = sorted(s / own for s, own in zip(self.seconds[name], self.seconds["hdl"], strict=True))
+        """Compares with hdl: how many times as long, as median, least and most over repetitions."""
+        ratios = sorted(s / reference for s, reference in zip(self.seconds[name], self.seconds["hdl"], strict=True))
         return statistics.median(ratios), ratios[0], ratios[-1]
 
 
@@ -120,11 +120,11 @@ def build(folder: Path, python: str | None) -> tuple[Path, str]:
     subprocess.run([cc, "-O2", "-ffp-contract=fast", "-pthread", str(HERE / "peak.c"), "-o", str(probe)], check=True)
     if not python:
         return probe, ""
-    find = "import scipy_openblas32 as s; print(s.get_lib_dir())"
-    found = subprocess.run([python, "-c", find], capture_output=True, text=True, check=False)
-    if found.returncode:
+    code = "import scipy_openblas32 as s; print(s.get_lib_dir())"
+    openblas = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    if openblas.returncode:
         return probe, ""
-    blas, shim = found.stdout.strip(), folder / "libsgemm.so"
+    blas, shim = openblas.stdout.strip(), folder / "libsgemm.so"
     link = [f"-L{blas}", "-lscipy_openblas", f"-Wl,-rpath,{blas}"]
     subprocess.run([cc, "-O2", "-shared", "-fPIC", str(HERE / "sgemm.c"), "-o", str(shim), *link], check=True)
     return probe, str(shim)

@@ -102,8 +102,8 @@ class Torch:
         """The usual loop's body: forward, backward, an optimiser's step."""
         nn, torch = self.torch.nn, self.torch
         f = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}[activation]
-        parts = [part for i, o in pairwise(widths) for part in (nn.Linear(i, o), f())]
-        net = nn.Sequential(*(parts if self.model == "autoencoder" else parts[:-1])).cuda()
+        modules = [module for i, o in pairwise(widths) for module in (nn.Linear(i, o), f())]
+        net = nn.Sequential(*(modules if self.model == "autoencoder" else modules[:-1])).cuda()
         rule = torch.optim.SGD(net.parameters(), lr=LR)
 
         def cost(a, labels):
@@ -129,8 +129,8 @@ class Torch:
         self.b, self.back = torch.zeros(hidden, device="cuda"), torch.zeros(inputs, device="cuda")
         if way != "compile":
             return lambda a, labels: self._contrast(a)
-        for part in (self.w, self.b, self.back):
-            torch._dynamo.mark_static_address(part)  # or what is written in place keeps it from its graphs
+        for tensor in (self.w, self.b, self.back):
+            torch._dynamo.mark_static_address(tensor)  # or what is written in place keeps it from its graphs
         contrast = torch.compile(self._contrast, mode="reduce-overhead")
         return lambda a, labels: contrast(a)
 
@@ -229,8 +229,8 @@ def main():
         took = turns(runs, options.repetitions)
         share = [operations_of(row) / each / peak(row, options.precision) for each in took["hdl"]]
         ratios = [spread([a / b for a, b in zip(took[way], took["hdl"], strict=True)]) for way in shown]
-        own = spread([1000 * each for each in took["hdl"]])
-        print(f"| {row[0]} {row[3]}, {row[2]} | {own} | {spread(share, '.0%')} | " + " | ".join(ratios) + " |")
+        speed = spread([1000 * each for each in took["hdl"]])
+        print(f"| {row[0]} {row[3]}, {row[2]} | {speed} | {spread(share, '.0%')} | " + " | ".join(ratios) + " |")
     small = ROWS[0]
     runs = {"hdl": ours(small, options.precision, POPULATION), "graph": Torch(small, options.precision, "graph")}
     took = turns(runs, options.repetitions)

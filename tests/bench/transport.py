@@ -79,7 +79,7 @@ def start(secrets, kind, where, children):
 
 
 def connected(kind, secrets, children):
-    """Our end of a connection to a new process."""
+    """Connects to a new process; gives this end's functions (receive, send)."""
     if kind == "TCP":
         with socket.create_server(("127.0.0.1", 0)) as server:
             start(secrets, kind, f"127.0.0.1:{server.getsockname()[1]}", children)
@@ -87,13 +87,13 @@ def connected(kind, secrets, children):
         channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return framed(channel)
     if kind.startswith("TLS"):
-        found = []
-        listener = tls.Listener(secrets.tls(server=True), "127.0.0.1", lambda channel, hello: found.append(channel))
+        channels = []
+        listener = tls.Listener(secrets.tls(server=True), "127.0.0.1", lambda channel, hello: channels.append(channel))
         start(secrets, kind, f"127.0.0.1:{listener.address[1]}", children)
-        while not found:
+        while not channels:
             time.sleep(0.01)
-        print("cipher:", found[0].cipher()[0])
-        return framed(found[0])
+        print("cipher:", channels[0].cipher()[0])
+        return framed(channels[0])
     channel = paired(secrets if kind == "CURVE" else None)
     channel.curve_server = kind == "CURVE"
     start(secrets, kind, f"127.0.0.1:{channel.bind_to_random_port('tcp://127.0.0.1')}", children)

@@ -28,8 +28,8 @@ def computed():
 
 def check(isa, name, computed):
     expected = RECORDED[isa][name]
-    changed = [part for part in expected if computed[part] != expected[part]]
-    lines = [f"{part}: expected {expected[part]}, got {computed[part]}" for part in changed]
+    changed = [name for name in expected if computed[name] != expected[name]]
+    lines = [f"{name}: expected {expected[name]}, got {computed[name]}" for name in changed]
     if lines:
         pytest.fail("\n".join([f"{name} with {isa} kernels gives other bytes than recorded:", *lines]), pytrace=False)
 

@@ -1,4 +1,4 @@
-"""Who may import whom: the design's table, held against all of hdl's sources."""
+"""Holds the design's table of imports, from layer to layer, against all of hdl's sources."""
 
 import shutil
 
