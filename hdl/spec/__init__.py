@@ -250,6 +250,6 @@ def parse(value: str | bytes | dict[str, Any]) -> Spec:
 
 
 def _sentence(item: Any) -> str:
-    field = ".".join(str(part) for part in item["loc"])
+    field = ".".join(map(str, item["loc"]))
     given = "" if isinstance(item["input"], dict) else f" (given {item['input']!r})"
     return f"{field + ': ' if field else 'spec: '}{item['msg'].removeprefix('Value error, ')}{given}"
