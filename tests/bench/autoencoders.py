@@ -52,7 +52,7 @@ def hdl(widths, batch, activation, threads):
 
 
 def numpy(widths, batch, activation, threads):
-    """As fast as numpy goes: every array is allocated once, every operation writes in place."""
+    """Trains as fast as NumPy can: every array is allocated once, every operation writes in place."""
     x = samples(widths, batch)
     w1, b1, w2, b2, mean = weights(widths)
     codes, r = np.empty((batch, widths[1]), np.float32), np.empty((batch, widths[0]), np.float32)

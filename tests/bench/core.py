@@ -46,7 +46,7 @@ class Row:
 
     @property
     def operations(self) -> int:
-        """Floating-point operations of one step: 4·P₁ + 6·P_rest a sample; the first layer needs no input gradient."""
+        """Counts operations of a step: 4·P₁ + 6·P_rest a sample; the first layer needs no input gradient."""
         widths = self.widths
         sizes = [i * o for i, o in pairwise(widths)]
         return self.batch * (4 * sizes[0] + 6 * sum(sizes[1:]))
@@ -59,7 +59,7 @@ class Row:
         return self.operations / statistics.median(self.seconds[name]) * 1e-9
 
     def share(self, name: str) -> float:
-        """Median over repetitions of the share of that repetition's own peak."""
+        """Computes the share of the peak: the median over repetitions, each against its own peak."""
         pairs = zip(self.seconds[name], self.peak, strict=True)
         return statistics.median(self.operations / s * 1e-9 / peak for s, peak in pairs)
 
@@ -114,7 +114,7 @@ class Contender:
 
 
 def build(folder: Path, python: str | None) -> tuple[Path, str]:
-    """The peak probe, and the library that puts OpenBLAS under PyTorch ('' if that cannot be had)."""
+    """Builds the peak probe, and the library that puts OpenBLAS under PyTorch ('' if that cannot be had)."""
     cc = os.environ.get("CC", "cc")
     probe = folder / "peak"
     subprocess.run([cc, "-O2", "-ffp-contract=fast", "-pthread", str(HERE / "peak.c"), "-o", str(probe)], check=True)
@@ -131,7 +131,7 @@ def build(folder: Path, python: str | None) -> tuple[Path, str]:
 
 
 def measure(rows, threads, names, python, probe, shim, repetitions, seconds, clock):
-    """Rows of one thread count. A competitor that fails drops out of that row with a note."""
+    """Measures the rows of one thread count. A competitor that fails is left out of that row with a note."""
     with ExitStack() as stack:  # whatever ends it: one that is stopped would stay
         contenders = []
         for name in names:
@@ -158,7 +158,7 @@ def measure(rows, threads, names, python, probe, shim, repetitions, seconds, clo
 
 
 def markdown(rows: list[Row], names: list[str]) -> str:
-    """One table a thread count: time and share of peak for hdl, then how many times as long the others take."""
+    """Writes one table a thread count: time and share of peak for hdl, then how many times as long the others take."""
     text = []
     for threads in sorted({row.threads for row in rows}):
         others = [name for name in names if name != "hdl"]

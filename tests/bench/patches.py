@@ -32,7 +32,7 @@ SPEC = {
 
 
 def hdl_costs(place: str, spec: Spec) -> tuple[list[float], np.ndarray, float]:
-    """The best whole cost after each evaluation, the weights, and seconds."""
+    """Trains by hdl; gives the best cost over all samples after each evaluation, the weights, and seconds."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         costs: list[float] = []
@@ -48,7 +48,7 @@ def hdl_costs(place: str, spec: Spec) -> tuple[list[float], np.ndarray, float]:
 
 
 def scipy_costs(x: np.ndarray, spec: Spec) -> tuple[list[float], np.ndarray, float]:
-    """The same by SciPy."""
+    """Trains by SciPy; gives the same as `hdl_costs`."""
     reference, samples, costs = ops.make(spec, "reference"), Samples(x), []
 
     def cost(w):

@@ -20,7 +20,7 @@ PRODUCTS = {"cd": 5, "pcd": 7}
 
 
 def measure(net: str, batch: int, kind: str, threads: int, repetitions: int, seconds: float, probe: Path) -> dict:
-    """Shares of the peak and ratios, one a repetition."""
+    """Measures shares of the peak and ratios, one a repetition."""
     widths = [int(width) for width in net.split("-")]
     operations = PRODUCTS[kind] * 2 * batch * widths[0] * widths[1]
     with ExitStack() as stack:

@@ -19,7 +19,7 @@ ROWS = [
 
 
 def measure(net, activation, batch, threads, seconds=0.25, repeats=5, **options):
-    """Best and median share of the peak over repetitions, and the microseconds of a step."""
+    """Measures (share of the peak, microseconds of a step, peak) in each repetition."""
     widths = [int(w) for w in net.split("-")]
     rng = np.random.default_rng(0)
     n = max(2 * batch, 2000)

@@ -22,7 +22,7 @@ SIZES = {"48 MB": 48 * 10**6, "41 KB": 41 * 10**3}
 
 
 def answer(channel):
-    """The other side: small messages come back as they are, large ones as two bytes."""
+    """Answers as the other side: small messages come back as they are, large ones as two bytes."""
     receive, send = channel
     while True:
         message = receive()
@@ -38,7 +38,7 @@ def queued(channel):
 
 
 def paired(secrets=None):
-    """A ZeroMQ socket; with secrets encrypted by CURVE."""
+    """Makes a ZeroMQ socket; with secrets it encrypts by CURVE."""
     channel = zmq.Context.instance().socket(zmq.PAIR)
     if secrets:
         channel.curve_publickey, channel.curve_secretkey = secrets.curve("master")
@@ -47,7 +47,7 @@ def paired(secrets=None):
 
 
 def child():
-    """Reads the keys from standard input, and where to go."""
+    """Reads the keys and the address from standard input, connects and answers."""
     secrets = Credentials.from_dict({"hdl." + name: bytes.fromhex(input()) for name in ("certificate", "key", "root")})
     kind, where = input(), input()
     if kind == "control":

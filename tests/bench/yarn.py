@@ -52,7 +52,7 @@ OURS = [
 
 
 def train(where: str, table: str, *flags: str) -> tuple[float, float, list[dict]]:
-    """Trains by a command: seconds of the whole, seconds until the first round's end, the rows."""
+    """Trains by a command; gives its seconds, the seconds until the first round's end, and the rows."""
     if fs.exists(table):
         fs.remove(table)
     began = time.time()
@@ -121,7 +121,8 @@ def harp(turns: int) -> None:
 
 
 def spark(turns: int) -> None:
-    """An L-BFGS iteration is the difference of 11 and 1 of them; here an iteration takes one round or more."""
+    """Compares with Spark, an iteration of whose L-BFGS is a tenth of the difference of 11 and 1; in hdl one takes a
+    round or more."""
     fs.mkdir(PLACE)
     where = libsvm()
     python = os.environ["HDL_SPARK"]
@@ -148,7 +149,7 @@ def spark(turns: int) -> None:
 
 
 def mnist() -> str:
-    """MNIST on HDFS, as the files are."""
+    """Puts MNIST's files on HDFS."""
     place = f"{PLACE}/mnist"
     if not fs.exists(place):
         subprocess.run(["hadoop", "fs", "-mkdir", "-p", PLACE], check=True, capture_output=True)
@@ -157,7 +158,7 @@ def mnist() -> str:
 
 
 def libsvm() -> str:
-    """The training part as libsvm text, pixels divided by 255."""
+    """Writes MNIST's training part as libsvm text, pixels divided by 255."""
     place = f"{PLACE}/mnist.libsvm"
     if fs.exists(place):
         return place
@@ -175,7 +176,7 @@ def libsvm() -> str:
 
 
 def spark_jars(python: str) -> str:
-    """Spark's jars on HDFS, so that no run brings them anew."""
+    """Puts Spark's jars on HDFS, so that no run has to send them."""
     place = f"{PLACE}/spark-jars"
     if not fs.exists(place):
         pyspark = subprocess.run(

@@ -15,7 +15,7 @@ RECORDED = json.loads(record.RECORDED.read_text())
 
 @pytest.fixture(scope="module")
 def computed():
-    """`computed(isa)`: what all trainings come to with its kernels; each is computed once."""
+    """Gives `computed(isa)`, the SHA-256 of all trainings with its kernels, each computed once."""
     seen = {}
 
     def by(isa):
@@ -58,7 +58,7 @@ def test_every_training_is_recorded_for_every_kind_of_kernel():
 
 
 def test_trainings_differ():
-    """A list in which two trainings are the same tests one of them only."""
+    """Checks that no two trainings are the same: one of them would test nothing."""
     weights = {}
     for name, each in RECORDED["generic"].items():
         weights.setdefault(each["weights"], []).append(name)
