@@ -177,7 +177,7 @@ class Torch:
 
 
 def peak(row: tuple, precision: str) -> float:
-    """Measures cuBLAS's operations a second at the net's shapes: each layer's three products, weighted by operations."""
+    """Measures cuBLAS's operations a second at the net's shapes: each layer's three products, weighted."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
