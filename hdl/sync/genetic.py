@@ -88,8 +88,8 @@ def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray
     """Crosses the parents a and b [P] over: gives a child [P].
 
     `rows`: in each layer, units below a random one come from a, the others from b. `uniform_rows`: each unit from a
-    or b by a fair coin. `single_point`: parameters below a random one from a, the others from b. `arithmetic`:
-    s·a + (1 - s)·b with one random share s.
+    or b by a fair coin (Syswerda 1989). `single_point` (Holland 1975): parameters below a random one from a, the others
+    from b. `arithmetic` (Michalewicz 1992): s·a + (1 - s)·b with one random share s.
     """
     key, kind = rng.derive(spec.seed, rng.GENETIC), spec.sync.genetic.crossover
     shape = layout.of(spec)
