@@ -188,6 +188,7 @@ class _Index:
 
     @cached_property
     def digests(self) -> list[str]:
+        """SHA-256 of each chunk's file."""
         return [*_read(self.folder, self.chunks - 1, self.last)[0], self.last]
 
 
@@ -200,14 +201,17 @@ class _Chunk:
 
     @cached_property
     def digest(self) -> str:
+        """SHA-256 of the chunk's file."""
         assert self._index  # `file` sets it for the others
         return self._index.digests[self.number]
 
     @cached_property
     def costs(self) -> list[float | None]:
+        """Validation cost of each row."""
         return [row.get("val_cost") for row in self.rows()]
 
     def rows(self) -> list[Row]:
+        """Reads the chunk's rows."""
         return [json.loads(line) for line in self._text()]
 
     def _text(self) -> Sequence[str]:

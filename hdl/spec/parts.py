@@ -78,11 +78,12 @@ class Optimizer(Part):
 
     @property
     def rate(self) -> float:
-        """The learning rate, with the rule's own default filled in."""
+        """Learning rate: the given one, or the rule's default."""
         return self.lr if self.lr is not None else DEFAULT_LR.get(self.name, 0.1)
 
     @property
     def line_search(self) -> bool:
+        """Tells whether the rule searches along lines, for a cost and gradient over many samples."""
         return self.name in LINE_SEARCH_RULES
 
 

@@ -1,4 +1,4 @@
-"""Who may import whom: the design's table, held against all of hdl's sources."""
+"""Holds the design's table of imports, from layer to layer, against all of hdl's sources."""
 
 import shutil
 
@@ -44,8 +44,8 @@ LAYERS = {
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "table"},
     "common_samples": BASE | {"data", "fs", "table"},
-    "stack": BASE | {"models", "table"},
-    "driver": BASE | STEP | {"publisher", "resume", "common_samples", "stack", "metrics_log", "runners"},
+    "stages": BASE | {"models", "table"},
+    "driver": BASE | STEP | {"publisher", "resume", "common_samples", "stages", "metrics_log", "runners"},
     "predict": BASE | {"devices", "ops", "models", "data", "fs", "table"},
     "search": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "export": BASE | {"predict", "models", "data", "ops"},
