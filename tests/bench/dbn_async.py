@@ -1,7 +1,7 @@
 """A deep belief network with one slow worker of four: `python -m tests.bench.dbn_async [--epochs 12]`.
 
 MNIST, 784-500-300-10, RBMs pre-trained and the whole fine-tuned, once synchronously (`average`) and once
-asynchronously, by the YARN application's crew as processes of this machine. The last worker is stopped nine tenths of
+asynchronously, by the YARN application's workers as processes of this machine. The last one is stopped nine tenths of
 the time, so it is ten times slower. For each: test error at the end, seconds until the synchronous one's final error
 is reached, and how many processors the three others kept busy.
 """

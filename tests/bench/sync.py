@@ -1,6 +1,6 @@
-"""What one synchronisation of the YARN application costs: `python -m tests.bench.sync [--workers 4] [--rounds 200]`.
+"""Measures one synchronisation of the YARN application: `python -m tests.bench.sync [--workers 4] [--rounds 200]`.
 
-The crew is made of processes of this machine (everything of the application but YARN), over mutual TLS on loopback. For
+The workers are processes of this machine (all of the application but YARN), over mutual TLS on loopback. For
 each net: the median time of a round that is not computing (the round as the master sees it, less the longest worker's
 computation), its spread, and beside it the time that moving the same bytes takes over plain TCP: as many
 processes, the same two exchanges (each sends every other one its slice, twice), nothing encrypted, encoded or joined.
@@ -28,8 +28,8 @@ from tests.runner.yarn_here import YarnHere
 NETS = {"400-25-10": 200, "784-100-32-10": 100, "784-2500-2000-1500-1000-500-10": 6}
 
 
-def crew(net: str, workers: int, rounds: int, data: str) -> tuple[list[float], list[float]]:
-    """Seconds of each round that are not computing, and of its exchange; the first round is left out."""
+def worker_group(net: str, workers: int, rounds: int, data: str) -> tuple[list[float], list[float]]:
+    """Measure the seconds of each round that are not computing, and of its exchange; the first round is left out."""
     spec = parse({"net": net, "shards": workers, "epochs": rounds + 1, "batch": 50, "optimizer": "sgd", "seed": 1})
     rows: list[dict] = []
 
@@ -43,17 +43,17 @@ def crew(net: str, workers: int, rounds: int, data: str) -> tuple[list[float], l
 
 
 def plain(size: int, workers: int, rounds: int) -> list[float]:
-    """Seconds that the same bytes take over plain TCP among as many processes."""
+    """Measure the seconds that the same bytes take over plain TCP among as many processes."""
     context = mp.get_context("spawn")
     ports, times = context.Array("i", workers), context.SimpleQueue()
     barrier = context.Barrier(workers)
-    crew = [context.Process(target=_peer, args=(rank, size, rounds, ports, barrier, times)) for rank in range(workers)]
-    for one in crew:
-        one.start()
-    found = [times.get() for _ in crew]
-    for one in crew:
-        one.join()
-    return [max(each) for each in zip(*found, strict=True)][1:]
+    peers = [context.Process(target=_peer, args=(rank, size, rounds, ports, barrier, times)) for rank in range(workers)]
+    for peer in peers:
+        peer.start()
+    seconds = [times.get() for _ in peers]
+    for peer in peers:
+        peer.join()
+    return [max(each) for each in zip(*seconds, strict=True)][1:]
 
 
 def _peer(rank, size, rounds, ports, barrier, times):
@@ -99,7 +99,7 @@ def main() -> None:
             size = mlp.layout(parse({"net": net, "loss": "softmax"})).size * 4
             ours, exchanges, theirs = [], [], []
             for _ in range(options.turns):
-                overhead, exchange = crew(net, options.workers, rounds, f"{folder}/{inputs}.npz")
+                overhead, exchange = worker_group(net, options.workers, rounds, f"{folder}/{inputs}.npz")
                 ours += overhead
                 exchanges += exchange
                 theirs += plain(size, options.workers, rounds)
