@@ -11,14 +11,14 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hdl.errors import DeadlineError, HdlError, SpecError, Unavailable
+from hdl import commands
+from hdl.errors import HdlError, SpecError, Unavailable
 
 DEFAULT_VERSION = "3.4.2"
 VERSIONS = ("3.4.2", "3.3.6")
@@ -136,12 +136,8 @@ def _download(version: str, scratch: Path, jars: Path) -> None:
         raise Unavailable("no Maven to fetch Hadoop's jars with: on Debian: apt install maven")
     (scratch / "pom.xml").write_text(pom(version))
     command = ["mvn", "-B", "-q", "-ntp", COPY, "-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
-    try:
-        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
-    except subprocess.TimeoutExpired as late:
-        raise DeadlineError(f"Maven did not fetch Hadoop {version} within {DOWNLOAD_SECONDS} s") from late
-    if done.returncode:
-        raise HdlError(f"Maven could not fetch Hadoop {version}:\n{(done.stdout + done.stderr)[-2000:]}")
+    late = f"Maven did not fetch Hadoop {version} within {DOWNLOAD_SECONDS} s"
+    commands.check(command, DOWNLOAD_SECONDS, f"Maven could not fetch Hadoop {version}", late, folder=scratch)
 
 
 def pom(version: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tarfile
@@ -19,8 +18,9 @@ from pathlib import Path
 
 import click
 
+from hdl import commands
 from hdl.cluster.assemble import DEFAULT_VERSION, VERSIONS, cache_folder, hadoop_home, java_home, locked
-from hdl.errors import DeadlineError, HdlError, Unavailable
+from hdl.errors import HdlError, Unavailable
 
 RELEASE = "pydoop==2.0.0"
 SOURCE_SHA256 = "c7eb2ad8c36d2a75dc1c6cee701928334614f2e862a70798b0cb278e3102f77d"
@@ -68,7 +68,8 @@ def _build(scratch: Path, home: Path) -> Path:
     limit = scratch / "constraints.txt"
     limit.write_text("setuptools<80\n")
     old_setuptools = os.environ | {"PIP_CONSTRAINT": str(limit), "PIP_BUILD_CONSTRAINT": str(limit)}
-    _run([*pip, "download", "--no-deps", "--no-binary=:all:", "-d", str(scratch), RELEASE], old_setuptools)
+    commands.check([*pip, "download", "--no-deps", "--no-binary=:all:", "-d", str(scratch), RELEASE],
+                   BUILD_SECONDS, environment=old_setuptools)  # fmt: skip
     archive = next(scratch.glob("pydoop-*.tar.gz"))
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     if digest != SOURCE_SHA256:
@@ -76,7 +77,7 @@ def _build(scratch: Path, home: Path) -> Path:
     with tarfile.open(archive) as tar:
         tar.extractall(scratch, filter="data")
     source = scratch / archive.name.removesuffix(".tar.gz")
-    _run(["patch", "-p1", "-s", "-d", str(source), "-i", str(PATCH)])
+    commands.check(["patch", "-p1", "-s", "-d", str(source), "-i", str(PATCH)], BUILD_SECONDS)
     environment = os.environ | {
         "HADOOP_HOME": str(home),
         "HADOOP_CONF_DIR": os.environ.get("HADOOP_CONF_DIR", str(home / "etc/hadoop")),
@@ -84,17 +85,8 @@ def _build(scratch: Path, home: Path) -> Path:
         "PATH": os.pathsep.join([str(home / "bin"), str(java_home() / "bin"), os.environ.get("PATH", os.defpath)]),
     }
     wheels = scratch / "wheels"
-    _run([*pip, "wheel", "--no-deps", "-w", str(wheels), str(source)], environment)
+    commands.check([*pip, "wheel", "--no-deps", "-w", str(wheels), str(source)], BUILD_SECONDS, environment=environment)
     return wheels
-
-
-def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=BUILD_SECONDS)
-    except subprocess.TimeoutExpired as late:
-        raise DeadlineError(f"{command[0]} took more than {BUILD_SECONDS} s: {' '.join(command)}") from late
-    if done.returncode:
-        raise HdlError(f"failed: {' '.join(command)}\n{(done.stdout + done.stderr)[-4000:]}")
 
 
 def _hadoop_there() -> Path | None:
@@ -124,7 +116,8 @@ def main(version: str | None, wheel_only: bool) -> None:
             click.echo(built)
         else:
             # Its only requirement is setuptools, for its own setup.py.
-            _run([sys.executable, "-m", "pip", "install", "--no-deps", "--force-reinstall", "-q", str(built)])
+            pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--force-reinstall", "-q"]
+            commands.check([*pip, str(built)], BUILD_SECONDS)
     except HdlError as error:
         raise click.ClickException(str(error)) from None
 

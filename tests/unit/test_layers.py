@@ -15,6 +15,7 @@ TOP = {"*"}
 LAYERS = {
     "errors": set(),
     "spec": {"errors"},
+    "commands": {"errors"},
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
@@ -36,9 +37,9 @@ LAYERS = {
     "prediction_writer": BASE,
     "outputs": BASE | {"fs", "prediction_writer"},
     "envpack": BASE | {"fs"},
-    "runners": BASE | STEP | {"devices", "streaming", "yarn"},
+    "runners": BASE | STEP | {"commands", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
-    "yarn": BASE | STEP | {"runners", "driver", "report"},  # of the report the pieces of its page alone: see below
+    "yarn": BASE | STEP | {"commands", "runners", "driver", "report"},  # of the report its page's pieces alone: below
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "table"},
@@ -49,7 +50,7 @@ LAYERS = {
     "search": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
-    "cluster": BASE,
+    "cluster": BASE | {"commands"},
     "report": TOP,
     "cli": TOP,
     "study": TOP,

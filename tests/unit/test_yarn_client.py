@@ -18,11 +18,12 @@ from hdl import driver
 from hdl.cli import apps, hdl
 from hdl.driver import Round, Stage, Started
 from hdl.errors import SpecError, Unavailable
+from hdl.runners import logs
 from hdl.runners.base import Job, Progress, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import Spec, parse
 from hdl.table import Table
-from hdl.yarn.client import follow, logs
+from hdl.yarn.client import follow
 from hdl.yarn.client.client import Report
 from hdl.yarn.resource_manager import java, launch
 from hdl.yarn.resource_manager.hadoop import ending
@@ -196,7 +197,7 @@ def test_logs_are_the_files_that_hold_something():
     )
     one += "LogContents:\n\nEnd of LogType:stderr\n****\n\n"
     two = one.replace("stderr", "stdout").replace("LogContents:\n\n", "LogContents:\n\n\nhello\n  world\n\n")
-    assert [*logs._contents((one + two).splitlines())] == [
+    assert [*logs._with_headings(logs._contents((one + two).splitlines()))] == [
         "==== container_1_1_01_000001 on a_1, stdout", "hello", "  world", "",
     ]  # fmt: skip
 

@@ -15,12 +15,12 @@ from hdl import fs, step
 from hdl.driver import Outcome, Round, Stage, Started, begun
 from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
 from hdl.runners.base import Log, Progress, Replaced
+from hdl.runners.logs import log_command, log_tail
 from hdl.runners.messages import error_from
 from hdl.spec import Spec, parse
 from hdl.table import Table, layers
 from hdl.yarn.client import client
 from hdl.yarn.client.client import Report
-from hdl.yarn.client.logs import log_command, said_by
 from hdl.yarn.settings import OUTCOME, TASK_CONFIG
 
 POLL_SECONDS = 1 / 3
@@ -235,8 +235,8 @@ def _outcome(report: Report, listener: _Listener) -> Outcome:
     message = f"{report.application} {report.final.lower()} after attempt {report.attempt} of its master"
     if report.diagnostics:
         message += f": {report.diagnostics[:1500]}"
-    if report.state != "KILLED" and (stderr := said_by(report.application)):
-        message += f"\nits processes said:\n{stderr}"
+    if report.state != "KILLED" and (said := log_tail(report.application)):
+        message += f"\nits processes said:\n{said}"
     raise WorkerError(f"{message}\n{log}")
 
 

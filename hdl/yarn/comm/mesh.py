@@ -14,6 +14,7 @@ import numpy as np
 
 from hdl import wire
 from hdl.errors import DeadlineError, HdlError
+from hdl.runners import frames
 from hdl.wire import Buffer
 from hdl.yarn.comm import tls
 from hdl.yarn.comm.faults import Point, nothing
@@ -22,7 +23,6 @@ INLINE = 64 << 10  # bytes that fit into a socket's buffer, so that no thread is
 POLL = 0.2  # seconds between two looks at whether waiting is still of use
 CONNECT_SECONDS = 10.0  # for all peers to connect
 _HEAD = struct.Struct("<4sIII")  # magic, generation, number of the exchange, messages that follow
-_LENGTH = struct.Struct("<Q")
 _MAGIC = b"hdlx"
 _MOST = 1 << 16  # messages in an exchange
 
@@ -137,7 +137,7 @@ class Mesh:
     def _framed(self, messages: Sequence[Message]) -> list[Buffer]:
         pieces: list[Buffer] = [_HEAD.pack(_MAGIC, self.generation, self._number, len(messages))]
         for message in messages:
-            pieces += [_LENGTH.pack(sum(map(len, message))), *message]
+            pieces += [frames.prefix(message), *message]
         return pieces
 
     def _send(self, peer: int, pieces: Sequence[Buffer]) -> None:
@@ -160,7 +160,7 @@ class Mesh:
             raise PeerLost(peer, error or "closed the connection") from None
 
     def _message(self, peer: int, channel: socket.socket, place: int | None) -> Buffer:
-        (length,) = _LENGTH.unpack(self._exactly(channel, _LENGTH.size))
+        (length,) = frames.LENGTH.unpack(self._exactly(channel, frames.LENGTH.size))
         if length > self.limit:
             raise PeerLost(peer, f"a message of {length} bytes; expected at most {self.limit}")
         out = None if place is None else self._kept.get((peer, place))

@@ -20,7 +20,7 @@ from hdl.data import FileSplit, Summary
 from hdl.errors import WorkerError
 from hdl.runners import platform
 from hdl.runners.base import Job, Notify, Plan, RoundRunner, groups
-from hdl.runners.messages import plan_message
+from hdl.runners.messages import open_fields, plan_message
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
 from hdl.yarn.comm.allreduce import slices
@@ -106,16 +106,9 @@ class MasterRunner(RoundRunner):
         memory = self.settings.memory << 20
 
         def opening(member: Member) -> list[wire.Buffer]:
-            fields = {
-                "path": job.data,
-                "options": job.options.model_dump(mode="json"),
-                "cuts": [[shard, splits[shard]] for shard in member.shards],
-                "threads": self.settings.threads or self.settings.vcores,
-                "device": self.device,
-                "memory": int(memory * DATA_SHARE),
-                "limit": memory,
-            }
-            return wire.parts("open", fields)
+            threads = self.settings.threads or self.settings.vcores
+            fields = open_fields(job, splits, member.shards, threads, self.device, int(memory * DATA_SHARE))
+            return wire.parts("open", {**fields, "limit": memory})
 
         self.group.share(Open, opening)
         if not self.group.members:

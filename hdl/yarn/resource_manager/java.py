@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from hdl import commands
 from hdl.errors import DeadlineError, HdlError, Unavailable
 
 CONNECT_SECONDS = 10.0
@@ -129,13 +129,11 @@ def class_path() -> list[str]:
             if all(os.path.exists(entry) for entry in path):
                 return path
     try:
-        done = subprocess.run(
-            [command, "classpath", "--glob"], capture_output=True, text=True, timeout=CLASS_PATH_SECONDS, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        stderr = (getattr(error, "stderr", "") or "").strip()
-        raise Unavailable(f"`{command} classpath --glob` failed: {error}. {stderr}".rstrip()) from None
-    path = [entry for entry in done.stdout.strip().split(":") if entry and os.path.exists(entry)]
+        asked = [command, "classpath", "--glob"]
+        printed = commands.check(asked, CLASS_PATH_SECONDS, f"`{' '.join(asked)}` failed")
+    except (OSError, HdlError) as error:
+        raise Unavailable(str(error)) from None
+    path = [entry for entry in printed.strip().split(":") if entry and os.path.exists(entry)]
     with suppress(OSError):
         if not here:
             return path

@@ -80,7 +80,6 @@ class AsyncTrainer:
         self.staleness: list[int] = []
         self.late = 0  # messages that were too stale
         host = context.host
-        assert host.plan is not None
         spec = host.plan.spec
         lengths = [len(host.shard(number, context.beat).train) for number in host.splits]
         per_epoch = max(operations.steps(n, spec.batch or 0) for n in lengths)

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from hdl import optim, sync, wire
-from hdl.data import FileSplit, Options
 from hdl.errors import DeadlineError
 from hdl.runners import platform
 from hdl.runners.base import Plan
@@ -140,10 +139,8 @@ class Worker:
         gpu = platform.gpu(fields["device"])
         if content == self._opened:
             return gpu
-        splits = {shard: [FileSplit(*split) for split in own] for shard, own in fields["cuts"]}
-        rest = {name: fields[name] for name in ("threads", "device", "memory")}
         self.link.memory_limit = fields["limit"]
-        self.host = Host(fields["path"], Options.make(fields["options"]), splits, **rest)
+        self.host = Host.from_fields(fields)
         self._opened, self._prepared, self._updates, self._weights = content, b"", None, {}
         return gpu
 
@@ -242,7 +239,6 @@ class Worker:
         return Weights(number, whole.get("w", whole["trial"]), optim.trying(whole["trial"]))
 
     def _plan(self) -> Plan:
-        assert self.host.plan is not None  # the master gives it before any round
         return self.host.plan
 
     def _payload(self, name: str) -> bytearray:
