@@ -19,9 +19,19 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 include "_header.pxi"
 
 
-ACTIVATIONS = ("linear", "sigmoid", "tanh", "lecun_tanh", "relu", "leaky_relu")
+cdef tuple _names(const char *(*name_of)(int32_t) noexcept nogil):
+    """Lists what the core calls its numbers, from 0 until it has no more."""
+    cdef const char *name = name_of(0)
+    names = []
+    while name != NULL:
+        names.append((<bytes>name).decode())
+        name = name_of(len(names))
+    return tuple(names)
+
+
+ACTIVATIONS = _names(hdl_activation_name)
 LOSSES = ("softmax", "sigmoid", "squared")
-RULES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam")
+RULES = _names(hdl_rule_name)
 ISAS = ("auto", "generic", "avx2", "avx512")
 
 
@@ -55,8 +65,8 @@ cdef class Plan:
     ----------
     widths : sequence of int
         Inputs, hidden layers, outputs.
-    activation : {'linear', 'sigmoid', 'tanh', 'lecun_tanh', 'relu', 'leaky_relu'}
-        Of the hidden layers.
+    activation : str
+        Of the hidden layers: one of `ACTIVATIONS`.
     loss : {'softmax', 'sigmoid', 'squared'}
         With its output: softmax and cross-entropy, sigmoid and summed cross-entropy, linear and half squared error.
     leak : float
@@ -139,7 +149,8 @@ cdef class Plan:
             Samples in the order of use, over any number of epochs; repeats and omissions are fine.
         lr : float or float32 array [steps]
             Learning rate, of each step.
-        rule : {'sgd', 'momentum', 'nesterov', 'adagrad', 'adadelta', 'rmsprop', 'adam'}
+        rule : str
+            One of `RULES`.
         l1, l2 : float
             l1*|w| + l2/2*|w|^2 is added to the mean cost, biases exempt.
         max_norm : float

@@ -22,7 +22,7 @@ struct minibatch {
   int64_t step, place;  /* of this call's order: mini-batches before this one, and samples */
   uint32_t draw_step;   /* names of draws: see rng.h */
   int64_t draw_row;
-  float lr, adam1, adam2;
+  float lr, unbias1, unbias2;
 
   /* Counts the mini-batches of this net. */
   __device__ int64_t steps() const { return (own->count + call->batch - 1) / call->batch; }
@@ -34,7 +34,7 @@ struct minibatch {
     order = own->order + place;
     draw_step = call->by_place ? 0 : (uint32_t)(own->first_step + s);
     draw_row = call->by_place ? own->first_step + place : 0;
-    if (own->rates) lr = own->rates[3 * s], adam1 = own->rates[3 * s + 1], adam2 = own->rates[3 * s + 2];
+    if (own->rates) lr = own->rates[3 * s], unbias1 = own->rates[3 * s + 1], unbias2 = own->rates[3 * s + 2];
   }
 
   /* Finds a matrix; NULL where there is none. */

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hdl import _cpu
+
 if TYPE_CHECKING:
     from hdl.spec import Spec
 
@@ -22,7 +24,7 @@ W, S, T, G = range(4)  # arenas: weights, state, working memory, what goes out
 NN, NT, TN, GATHER, LOSS, MAX_NORM, FILL, NORMS, CONTRACTIVE = range(9)
 ACTIVATE, DERIVE, DRAW, UPDATE, ADD, SPARSITY = range(6)  # epilogues of products
 LOSSES = {"softmax": 0, "sigmoid": 1, "squared": 2, "sigmoid_squared": 3}
-ACTIVATIONS = {"linear": 0, "sigmoid": 1, "tanh": 2, "lecun_tanh": 3, "relu": 4, "leaky_relu": 5}
+ACTIVATIONS = {name: number for number, name in enumerate(_cpu.ACTIVATIONS)}
 SIZES = {1: 32, 2: 64, 3: 128}  # sides of a block's tiles
 # Tiles that make the larger ones worth while: less would leave most of a large GPU without work.
 ENOUGH = 96
