@@ -1,10 +1,10 @@
-/* activations.h: the activations of hidden layers: one is one entry of the table, and all that the cores know of it.
+/* activations.h: lists the activations of hidden layers. One is one entry of the table; the cores know it from there.
  *
  *   ACTIVATION(number, name, y = f(x), f'(x), f''(x)/f'(x))
  *
  * The derivatives are written with y, which is all that backward keeps; where f is straight, f''/f' is 0. hdl.h makes
  * the enum of it, cpu/plan.c the names, and the kernels the functions, of vectors (cpu/kernels/activation.h) or of
- * single floats (cuda/kernels/activation.cuh); hdl/ops/reference/activations.py is what they are tested against. An
+ * single floats (cuda/kernels/activation.cuh); they are tested against hdl/ops/reference/activations.py. An
  * entry may use x or y, `leak` (hdl_net), and
  *
  *   SET(c)                   a constant;  beside x or y, a float will do

@@ -1,13 +1,13 @@
-/* rules.h: the update rules of mini-batches: a rule is one entry of the table, and all that the cores know of it.
+/* rules.h: lists the update rules of mini-batches. A rule is one entry of the table, and the cores know it from there.
  *
  *   RULE(number, name, state vectors, step)
  *
  * hdl.h makes the enum of it, cpu/plan.c the names and the number of state vectors, and the kernels take the step, of
- * vectors (cpu/kernels/update.h) or of single floats (cuda/kernels/update.cuh); hdl/ops/rules.py is what they are
- * tested against. An entry may use
+ * vectors (cpu/kernels/update.h) or of single floats (cuda/kernels/update.cuh); they are tested against
+ * hdl/ops/rules.py. An entry may use
  *
  *   d                        the gradient of the regularised mean cost
- *   s0, s1                   what the rule's state vectors hold there: read, and assigned to
+ *   s0, s1                   the rule's state there, of its first and second vector: read, and assigned to
  *   mu, rho, beta1, beta2, epsilon               the constants of hdl_update
  *   unbias1, unbias2         1/(1 - beta1^t) and 1/(1 - beta2^t)
  *   REAL, SQRT(x)            a float, or a vector of them

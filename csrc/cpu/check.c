@@ -1,4 +1,4 @@
-/* check.c: whether data is what a plan can take. Nothing beyond it is checked again. */
+/* check.c: checks that a plan can take the data that it is given. Nothing beyond it is checked again. */
 #include "internal.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* train.c: the calls of hdl.h that run over data: checks arguments, puts weights in place and back, runs loop.c. */
+/* train.c: makes the calls of hdl.h that run over data: checks arguments, puts weights in place and back, runs loop.c.
+ */
 #include "loop.h"
 
 #include <string.h>

@@ -16,7 +16,7 @@ TYPEDEF = re.compile(r"typedef struct \{(.*?)\n\} (\w+);", re.DOTALL)
 ENUMERATOR = re.compile(r"\b(HDL_\w+) =\s+(\d+)")
 EXTERN = re.compile(r"^    ctypedef struct (\w+):\n((?:        .+\n)+)", re.MULTILINE)
 FIELD = re.compile(r"(\**)(\w+)((?:\[\w+\])?)")
-INSIDE = {"hdl_cuda_call": {"only"}}  # fields that the C side sets itself, and Cython does not name
+INSIDE = {"hdl_cuda_call": {"only_phase"}}  # fields that the C side sets itself, and Cython does not name
 
 
 def read(name):

@@ -8,7 +8,7 @@
   for (int r = 0; r < rows; r++)                                                                                       \
     for (int v = 0; v < nv; v++)
 
-/* What csrc/activations.h writes its functions with. */
+/* Names the operations that csrc/activations.h writes its functions with. */
 #define SET vset
 #define EXP vexp
 #define TANH vtanh

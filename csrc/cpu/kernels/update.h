@@ -19,7 +19,8 @@ INLINE vf mean_gradient(const float *g, const float *w, int i, vf inv, bool deca
   return d;
 }
 
-/* Steps along g; bias: exempt from l1 and l2. rules.h has the formulas; what a rule does not use, it does not load. */
+/* Steps along g; bias: exempt from l1 and l2. rules.h has the formulas; a rule's loop loads its own state vectors
+ * alone. */
 KERNEL void update(const hdl_context *ctx, bool bias, int n, const float *g, float *w, float *s0_of, float *s1_of) {
   const hdl_update *u = ctx->rule;
   vf inv = vset(ctx->inv_batch), lr = vset(ctx->lr), l1 = vset(u->l1), l2 = vset(u->l2), epsilon = vset(u->epsilon);

@@ -6,7 +6,7 @@
 
 namespace hdl {
 
-/* What csrc/activations.h writes its functions with. */
+/* Names the operations that csrc/activations.h writes its functions with. */
 #define SET(c) (c)
 #define EXP expf
 #define TANH tanhf
