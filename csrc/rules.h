@@ -7,7 +7,8 @@
  * hdl/ops/rules.py. An entry may use
  *
  *   d                        the gradient of the regularised mean cost
- *   s0, s1                   the rule's state there, of its first and second vector: read, and assigned to
+ *   s0, s1                   the rule's state there, of its first and second vector: read, and assigned to; a rule
+ *                            has two vectors at most (HDL_STATES of cpu/internal.h)
  *   mu, rho, beta1, beta2, epsilon               the constants of hdl_update
  *   unbias1, unbias2         1/(1 - beta1^t) and 1/(1 - beta2^t)
  *   REAL, SQRT(x)            a float, or a vector of them

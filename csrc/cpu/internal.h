@@ -91,8 +91,8 @@ typedef struct {
   float *active;                  /* [H padded] sum of p(h|v_pos) over the mini-batch */
   float *sample;                  /* [rows of x, H padded] h drawn */
   float *chain;                   /* [chains, x_ld] */
-  float *room;                    /* chains: [2 block, x_ld] samples' reconstructions; chains' draws */
-  float *given;                   /* the caller's chains [chains, I] during a call */
+  float *scratch;                 /* chains: [2 block, x_ld] samples' reconstructions; chains' draws */
+  float *caller_chains;           /* [chains, I] during a call */
   uint32_t key[2];                /* the chains' draws */
 } hdl_gibbs;
 

@@ -80,7 +80,7 @@ static void lay_rbm(hdl_plan *plan, arena *a, size_t rows, int states) {
   for (int s = 0; s < HDL_STATES; s++) g->sb[s] = s < states ? allocate(a, width) : g->gb;
   g->active = allocate(a, (size_t)hdl_round_up(layer->O, HDL_MAX_VW));
   g->sample = allocate(a, rows * (size_t)(layer->lda / layer->pairs));
-  g->chain = allocate(a, (size_t)g->chains * x_ld), g->room = allocate(a, g->chains ? rows * x_ld : 0);
+  g->chain = allocate(a, (size_t)g->chains * x_ld), g->scratch = allocate(a, g->chains ? rows * x_ld : 0);
 }
 
 /* Lays out the whole plan. */

@@ -36,6 +36,7 @@ KERNEL void update(const hdl_context *ctx, bool bias, int n, const float *g, flo
 #define RULE(NUMBER, name, vectors, ...)                                                                               \
   case HDL_##NUMBER:                                                                                                   \
     EACH {                                                                                                             \
+      _Static_assert(vectors <= HDL_STATES, "a plan has room for HDL_STATES state vectors");                           \
       vf d = mean_gradient(g, w, i, inv, decays, l1, l2), s0 = d, s1 = d;                                              \
       if (vectors > 0) s0 = vload(s0_of + i);                                                                          \
       if (vectors > 1) s1 = vload(s1_of + i);                                                                          \
