@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from hdl.errors import SpecError
 from hdl.spec.parts import (
+    DEFAULT_INIT,
     LINE_SEARCH_RULES,
     MINI_BATCH_RULES,
     Activation,
@@ -21,7 +22,6 @@ from hdl.spec.parts import (
     Count,
     Genetic,
     Init,
-    InitName,
     Loss,
     NonNegative,
     Optimizer,
@@ -223,8 +223,7 @@ class Spec(Part):
         """Chooses the initialiser: the spec's own, or the activation's default."""
         if self.init is not None:
             return self.init
-        names: dict[str, InitName] = {"relu": "he", "leaky_relu": "he", "lecun_tanh": "lecun"}
-        return Init(name=names.get(self.activation, "glorot"))
+        return Init(name=DEFAULT_INIT.get(self.activation, "glorot"))
 
     @property
     def widths(self) -> tuple[int, ...]:
