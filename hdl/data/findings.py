@@ -81,7 +81,8 @@ def _format(about: Mapping[str, Any], schema: Mapping[str, Any], options: Mappin
     files = reading.get("files") or len({path for own in about.get("cuts") or () for path, *_ in own})
     samples = schema.get("samples")
     pairs = "pair of files" if files == 1 else "pairs of files"
-    counted = f"{files:,} {pairs}" if reading.get("label_by") == "own file" else _count(files, "file")
+    apart = reading.get("label_by") == "own file" and schema.get("format") != "parquet"
+    counted = f"{files:,} {pairs}" if apart else _count(files, "file")
     counts = [counted if files else "", _count(samples, "sample") if samples is not None else ""]
     return ", ".join(filter(None, [name, *counts]))
 
@@ -109,6 +110,8 @@ def _label(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mappi
         return "none is used"
     column = "column" if len(names) == 1 else "columns"
     where = [f"{column} {', '.join(names[:FEW])}{', …' if len(names) > FEW else ''}"] if names else []
+    if by == "own file" and schema.get("format") == "parquet":  # hdl's own files say which column it is
+        return ": ".join(["as hdl import wrote it", _task(schema, reading, tensors)])
     where = [LABEL_BY[by]] if by in ("folder", "own file") else [*where, *([LABEL_BY.get(by, by)] if by else [])]
     return ": ".join(filter(None, [", ".join(where), _task(schema, reading, tensors)]))
 

@@ -105,7 +105,7 @@ def test_a_regressions_scores_are_told_everywhere(tmp_path, capfd):
     assert cli.run(["evaluate", table, data]) == 0
     text = capfd.readouterr().out
     page = (tmp_path / "t" / "report.html").read_text()
-    r2, rmse = f"{score['r2']:.4f}", f"{score['rmse']:,.1f}" if score["rmse"] >= 1e4 else f"{score['rmse']:.5g}"
+    r2, rmse = f"{score['r2']:.4f}", f"{score['rmse']:,.1f}" if score["rmse"] >= 1e3 else f"{score['rmse']:.5g}"
     assert f"test R²    {r2}" in out
     assert f"test RMSE  {rmse}" in out
     assert f"RMSE      {rmse}" in text
