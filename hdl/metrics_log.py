@@ -1,9 +1,9 @@
 """The metrics of all rounds, a row each: those of the last rounds in memory, those before in files that never change.
 
-Rows are cut into chunks of `CHUNK` rounds. A complete chunk is a file of its own, ``rows-00000128-<sha>.jsonl``: a line
-of JSON with the SHA-256 of all chunks before it, then a line a row. Its name ends with the beginning of its own
-SHA-256, so chunks that tell different stories never meet: a driver that dies after it wrote one, or that another one
-forestalls with a version, leaves a file that no version tells of, and that is all.
+A chunk is `CHUNK` consecutive rows. A complete chunk is a file of its own, ``rows-00000128-<sha>.jsonl``: a line of
+JSON with the SHA-256 of all chunks before it, then a line a row. Its name ends with the beginning of its own SHA-256,
+so two drivers that write different rows write different files. A driver that dies after it wrote a chunk, or whose
+version another driver published first, leaves a file to which no version refers.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
-from hdl import fs
-from hdl.errors import TableError
+from hdl import fs, strict_json
+from hdl.errors import OutputError, TableError
 
 CHUNK = 128  # rounds: the last 64 or so, 36 kB, travel in each version's header; 10 000 rounds make 78 files
 NAME = re.compile(r"rows-\d{8}-[0-9a-f]{12}\.jsonl")
@@ -28,12 +28,14 @@ Row = dict[str, Any]
 
 
 class MetricsLog(Sequence[Row]):
-    """Rows that are only ever added to. Adding costs the same however many there are; files are read when asked for.
+    """A list of rows to which rows can only be added. Adding takes the same time however many there are.
+
+    Rows in files are read when asked for.
 
     Parameters
     ----------
     rows : iterable of dict
-        The i-th, from 0, tells of version i + 1, and of the validation of version i.
+        The i-th, from 0, has the metrics of version i + 1, and the validation of version i.
 
     Examples
     --------
@@ -52,7 +54,19 @@ class MetricsLog(Sequence[Row]):
 
     @classmethod
     def stored(cls, folder: str, count: int, digest: str, tail: Iterable[Row]) -> MetricsLog:
-        """Of a table: `count` rows in files, the last of which has that SHA-256, and those after them."""
+        """Makes the log of a table.
+
+        Parameters
+        ----------
+        folder : str
+            The table's.
+        count : int
+            Rows in files.
+        digest : str
+            SHA-256 of the last of these files.
+        tail : iterable of dict
+            The rows after them.
+        """
         self, index = cls(), _Index(folder, count // CHUNK, digest)
         self._chunks = tuple(_Chunk(number, index=index) for number in range(index.chunks))
         self._low = None if count else self._low
@@ -61,28 +75,28 @@ class MetricsLog(Sequence[Row]):
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> MetricsLog:
-        """The rows themselves if they are `Rows` already."""
+        """Makes a log of rows; a log is returned as it is."""
         return rows if isinstance(rows, MetricsLog) else cls(rows)
 
     def then(self, *rows: Row) -> MetricsLog:
-        """These and some more."""
+        """Makes a log of these rows and some more; this one does not change."""
         longer = MetricsLog.__new__(MetricsLog)
         vars(longer).update(vars(self))
         longer._extend(rows)
         return longer
 
     def file(self, folder: str) -> tuple[int, str]:
-        """Sees to it that all complete chunks are files of a table.
+        """Writes all complete chunks into the folder of a table, unless they are there.
 
         Returns
         -------
         (int, str)
-            How many rows are in files, and the SHA-256 of the last one; 0 and nothing if no chunk is complete.
+            The number of rows in files, and the SHA-256 of the last file; 0 and "" if no chunk is complete.
 
         Raises
         ------
         TableError
-            One cannot be written, or none of those before can be read.
+            A file cannot be written, or an earlier one cannot be read.
         """
         first = len(self._chunks)
         while first and self._chunks[first - 1].folder != folder:
@@ -98,11 +112,11 @@ class MetricsLog(Sequence[Row]):
         return len(self._chunks) * CHUNK, digest
 
     def tail(self) -> str:
-        """The rows after those that `file` puts into files, a line of JSON each."""
+        """Writes the rows after those that `file` puts into files, a line of JSON each."""
         return "\n".join(self._lines)
 
     def cost(self, version: int) -> float | None:
-        """The validation cost of a version; None if nobody measured it."""
+        """Looks up the validation cost of a version; None if it was not measured."""
         at, rest = divmod(version, CHUNK)
         if at < len(self._chunks):
             return self._chunks[at].costs[rest]
@@ -110,12 +124,12 @@ class MetricsLog(Sequence[Row]):
         return row.get("val_cost")
 
     def costs(self) -> Iterator[float | None]:
-        """The validation costs of the versions 0, 1, …, of as many as there are rows."""
+        """Yields the validation costs of the versions 0, 1, …, of as many as there are rows."""
         yield from chain.from_iterable(chunk.costs for chunk in self._chunks)
         yield from (row.get("val_cost") for row in self._tail)
 
     def stale(self) -> int:
-        """Rounds measured since the best one."""
+        """Counts the rounds measured since the one with the lowest validation cost."""
         if self._low is None:
             self._low = _lowest((float("inf"), 0), self.costs())
         return self._low[1]
@@ -124,7 +138,7 @@ class MetricsLog(Sequence[Row]):
         rows = iter(rows)
         while new := tuple(islice(rows, CHUNK - len(self._tail))):
             self._tail += new
-            self._lines += tuple(json.dumps(row, sort_keys=True, separators=(",", ":")) for row in new)
+            self._lines += tuple(strict_json.dumps(row, sort_keys=True, separators=(",", ":")) for row in new)
             if self._low is not None:
                 self._low = _lowest(self._low, (row.get("val_cost") for row in new))
             if len(self._tail) == CHUNK:
@@ -157,6 +171,7 @@ class MetricsLog(Sequence[Row]):
 
 
 def _lowest(low: tuple[float, int], costs: Iterable[float | None]) -> tuple[float, int]:
+    """Goes on from the lowest cost and the number of rounds since: both after some more costs."""
     for cost in costs:
         if cost is not None:
             low = (cost, 0) if cost < low[0] else (low[0], low[1] + 1)
@@ -165,7 +180,7 @@ def _lowest(low: tuple[float, int], costs: Iterable[float | None]) -> tuple[floa
 
 @dataclass
 class _Index:
-    """The files of a table's first chunks, as the last of them tells."""
+    """The SHA-256 of a table's first chunks, which the file of the last of them lists."""
 
     folder: str
     chunks: int
@@ -177,7 +192,7 @@ class _Index:
 
 
 class _Chunk:
-    """`CHUNK` rows, as lines in memory until they are in a file."""
+    """A chunk of rows, as lines in memory until they are in a file."""
 
     def __init__(self, number: int, lines: tuple[str, ...] | None = None, index: _Index | None = None):
         self.number, self.lines, self._index = number, lines, index
@@ -196,47 +211,48 @@ class _Chunk:
         return [json.loads(line) for line in self._text()]
 
     def _text(self) -> Sequence[str]:
-        lines = self.lines  # once: another thread may let go of them
+        lines = self.lines  # read once: another thread may set it to None
         return _read(str(self.folder), self.number, self.digest)[1] if lines is None else lines
 
     def file(self, folder: str, before: list[str]) -> str:
-        """Writes the rows into a table's folder; the file's SHA-256."""
+        """Writes the chunk into a table's folder; gives the file's SHA-256."""
         lines = self._text()
-        self.costs  # noqa: B018  # at hand when the lines are not
+        self.costs  # noqa: B018  # computed while the lines are in memory
         content = "\n".join([json.dumps({"before": before}), *lines, ""]).encode()
         digest = hashlib.sha256(content).hexdigest()
         path = _path(folder, self.number, digest)
         try:
-            with suppress(FileExistsError):  # whoever wrote it before wrote the same
+            with suppress(FileExistsError):  # the name has the SHA-256: the file that is there is the same
                 fs.publish(path, content)
         except OSError as error:
-            raise TableError(f"{path}: cannot be written: {error}; the versions so far are whole") from None
+            said = error if isinstance(error, OutputError) else f"{path}: cannot be written: {error}"
+            raise TableError(f"{said}; the versions so far are whole") from None
         self.lines, self.digest, self.folder = tuple(lines), digest, folder  # folder last: it says that the others hold
         return digest
 
 
 def best(rows: Sequence[Row], numbers: Iterable[int] | None = None) -> int | None:
-    """The version with the lowest validation cost that the rows tell of, the earliest of equals; None if none does.
+    """Finds the version with the lowest validation cost, the earliest of equals; None if none was measured.
 
     Parameters
     ----------
     rows : sequence of dict
-        Of all rounds.
+        Metrics of all rounds.
     numbers : iterable of int, optional
         The versions to choose from; all if not given, though not all may have been published.
     """
 
-    def of_list(version: int) -> float | None:
+    def cost_in_list(version: int) -> float | None:
         return rows[version].get("val_cost") if version < len(rows) else None
 
-    cost = rows.cost if isinstance(rows, MetricsLog) else of_list
-    among = range(len(rows)) if numbers is None else numbers
-    measured = [(found, number) for number in among if (found := cost(number)) is not None]
+    cost_of = rows.cost if isinstance(rows, MetricsLog) else cost_in_list
+    candidates = range(len(rows)) if numbers is None else numbers
+    measured = [(cost, number) for number in candidates if (cost := cost_of(number)) is not None]
     return min(measured)[1] if measured else None
 
 
 def names(folder: str) -> list[str]:
-    """The files of a table's rows, those of drivers that died included."""
+    """Lists the files of rows in a table's folder, those of drivers that died included."""
     return [fs.join(folder, name) for name in fs.list(folder) if NAME.fullmatch(name)] if fs.isdir(folder) else []
 
 
@@ -245,11 +261,12 @@ def _path(folder: str, number: int, digest: str) -> str:
 
 
 def _read(folder: str, number: int, digest: str) -> tuple[list[str], list[str]]:
-    """The SHA-256 of the chunks before one, and its lines.
+    """Reads a chunk's file: the SHA-256 of the chunks before it, and its rows as lines.
 
     Raises
     ------
     TableError
+        The file cannot be read, or is damaged.
     """
     path = _path(folder, number, digest)
     try:
@@ -257,9 +274,9 @@ def _read(folder: str, number: int, digest: str) -> tuple[list[str], list[str]]:
             content = file.read()
     except OSError as error:
         raise TableError(f"{path}: cannot be read: {error}; it holds the metrics of {CHUNK} rounds") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != digest:
-        raise TableError(f"{path}: its SHA-256 is {found}, the table's versions say {digest}")
+    computed = hashlib.sha256(content).hexdigest()
+    if computed != digest:
+        raise TableError(f"{path}: its SHA-256 is {computed}, the table's versions say {digest}")
     try:
         head, *lines = content.decode().splitlines()
         before = json.loads(head)["before"]
@@ -271,17 +288,17 @@ def _read(folder: str, number: int, digest: str) -> tuple[list[str], list[str]]:
 
 
 def rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of a table as rounds, counted from 1: each with the validation of the weights that it made.
+    """Converts the rows of a table to rounds, counted from 1, each with the validation of the weights that it made.
 
-    A row tells of the validation of the weights that it started from; the closing evaluation is no round.
+    In a row the validation is of the weights that its round started from; the closing evaluation is no round.
     """
-    told = {row["round"]: row for row in rows if row.get("val_cost") is not None}
+    validations = {row["round"]: row for row in rows if row.get("val_cost") is not None}
     result = []
     for row in rows:
         if row.get("final"):
             continue
         number, seconds = row["round"] + 1, row.get("seconds") or {}
-        validation = told.get(number, {})
+        validation = validations.get(number, {})
         result.append(
             {
                 "round": number,

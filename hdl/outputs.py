@@ -1,7 +1,8 @@
-"""Files that a command writes: as a stream, published whole, here or on HDFS."""
+"""Files that a command writes: as a stream, published whole, on this machine or on HDFS."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -15,16 +16,29 @@ from hdl import fs
 from hdl.errors import SpecError
 from hdl.prediction_writer import SUFFIXES, Writer
 
-__all__ = ["SUFFIXES", "Writer", "check", "placing", "put", "replacing"]
+__all__ = ["SUFFIXES", "Writer", "check", "check_folder", "placing", "put", "replacing"]
 
 
 def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: str = "--out ") -> None:
-    """Refuse an output that cannot be written, before any work is done.
+    """Refuses an output that cannot be written, before any work is done.
+
+    Parameters
+    ----------
+    path : str
+        The output: a local path or a URL.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+    suffixes : sequence of str
+        Those that the output may have.
+    name : str
+        Flag that gave the output, for the message.
 
     Raises
     ------
     SpecError
         The suffix names no format, the folder is not there, or the file is and may not be replaced.
+    OutputError
+        The folder takes no new files.
     """
     if Path(path).suffix.lower() not in suffixes:
         raise SpecError(f"{name}{path}: expected a name that ends in {', '.join(suffixes)}")
@@ -32,6 +46,7 @@ def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: 
         if fs.exists(path) and (fs.isdir(path) or not overwrite):
             raise SpecError(f"{name}{path}: exists already; give --overwrite to replace a file, or another name")
         return
+    path = fs.plain(path)
     folder = Path(path).parent
     if not folder.is_dir():
         raise SpecError(f"{name}{path}: there is no folder {folder}")
@@ -39,16 +54,38 @@ def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: 
         raise SpecError(f"{name}{path}: is a folder; expected the name of a file")
     if os.path.lexists(path) and not overwrite:
         raise SpecError(f"{name}{path}: exists already; give --overwrite to replace it, or another name")
+    check_folder(str(folder), path)
+
+
+def check_folder(folder: str, path: str) -> None:
+    """Refuse a local folder that takes no new files; `path` is what the user named.
+
+    Raises
+    ------
+    OutputError
+    """
+    folder = fs.plain(folder)
+    if "://" in folder:
+        return
+    while not os.path.lexists(folder) and os.path.dirname(folder) != folder:  # it will be made, in one that is there
+        folder = os.path.dirname(folder.rstrip("/"))
+    if os.path.isdir(folder or ".") and not os.access(folder or ".", os.W_OK | os.X_OK):
+        raise fs.unwritable(path, errno.EACCES, f"the folder {folder or '.'} takes no new files")
 
 
 @contextmanager
 def placing(path: str) -> Iterator[BinaryIO]:
-    """`replacing`, of a file on HDFS too: it is made here and sent whole; over an older one a reader may find none."""
+    """Opens a file for writing, locally as `replacing` does, or on HDFS.
+
+    A file for HDFS is written on this machine and sent whole at a clean end; if it replaces one, readers may for a
+    moment find neither.
+    """
     if not _remote(path):
-        with replacing(path.removeprefix("file://")) as file:
+        with replacing(path) as file:
             yield file
         return
-    with tempfile.TemporaryFile(prefix="hdl-out-") as file:
+    folder = tempfile.gettempdir()
+    with fs.writing(folder, folder), tempfile.TemporaryFile(prefix="hdl-out-", dir=folder) as file:
         yield file
         file.seek(0)
         if fs.exists(path):
@@ -57,30 +94,33 @@ def placing(path: str) -> Iterator[BinaryIO]:
 
 
 def put(path: str, content: bytes) -> None:
-    """Write a file over an older one: locally as a whole; elsewhere a reader may for a moment find none."""
+    """Writes a file's content, as `placing` does."""
     with placing(path) as file:
         file.write(content)
 
 
 def _remote(path: str) -> bool:
-    return "://" in path and not path.startswith("file://")
+    return "://" in fs.plain(path)
 
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A file that takes its name, over an older one, at a clean end only; a reader sees the old or the new one."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
+    """Opens a local file for writing, which gets its name at a clean end only: readers see the old or the new file.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the folder takes no files; nothing half-written is left.
+    """
+    target = Path(fs.plain(path))
+    temporary = target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}.tmp")
     try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.filename == str(temporary):
-            error.filename = str(path)  # what the user named
-        raise
+        with fs.writing(str(target), str(temporary)):
+            with open(temporary, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(temporary)

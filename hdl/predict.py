@@ -6,13 +6,14 @@ Letters: n samples, O outputs, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdl import devices, ops, spec
+from hdl.confusion import Confusion
 from hdl.data import Bad, Block, Schema, Source, fitting
 from hdl.data.labels import as_array
 from hdl.errors import DataError, SpecError
@@ -22,6 +23,8 @@ from hdl.ops import Operations, Result, Samples
 from hdl.ops.transformed import ReconstructionTarget, StackedInput
 from hdl.spec import Spec
 from hdl.table import Table, Version
+
+OUT_BYTES = 32 << 20  # of a layer's activations of one block
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,15 @@ class Score:
     accuracy : float or None
         Share of samples that are right; None for a regression.
     confusion : ndarray of int64 [C, C] or None
-        Rows true, columns predicted; None without classes.
+        Rows true, columns predicted; None without classes, and of more than `hdl.confusion.MOST_CLASSES`.
     r2 : float or None
         Share of the targets' variance that a regression explains, over all outputs; None for classes.
     bad : int
         Records skipped.
     rmse : float, list of float or None
         Root of a regression's mean squared error, in the targets' unit; of several outputs one each.
+    mistakes : list of (true, predicted, count)
+        The most frequent ones, by the classes' numbers, where there are too many for a matrix.
     """
 
     samples: int
@@ -52,6 +57,7 @@ class Score:
     r2: float | None = None
     bad: int = 0
     rmse: float | list[float] | None = None
+    mistakes: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ class Model:
             raise SpecError("the network only makes codes, and they have no cost: measure one of its layers' tables")
         schema, bad, total = self.schema, Bad(source.options.max_bad_records), Result()
         classes = len(schema.classes)
-        confusion = np.zeros((classes, classes), np.int64) if classes else None
+        confusion = Confusion(classes) if classes else None
         sums = np.zeros((3, schema.outputs))  # squared error; targets, from where training's mean is; their squares
         origin = np.zeros(schema.outputs) if schema.target_mean is None else schema.target_mean
         for block in self._blocks(source, bad):
@@ -165,7 +171,7 @@ class Model:
             if y is None:
                 continue
             if confusion is not None:
-                np.add.at(confusion, (_codes(y), self._answer(out)), 1)
+                confusion.add(_codes(y), self._answer(out))
             else:
                 out, wide = (schema.in_units(values.astype(np.float64)) for values in (out, y))
                 sums += (
@@ -178,14 +184,15 @@ class Model:
         n, regression = total.samples, self.spec.loss == "squared" or schema.encoding == "none"
         accuracy = None if regression else total.correct / n  # of several labels a sample, all must be right
         if confusion is not None:  # one class a sample: the largest output decides, whatever the loss
-            accuracy = int(np.trace(confusion)) / n
+            accuracy = confusion.correct / n
         r2 = rmse = None
         if regression and not classes and schema.encoding != "none":
             spread = (sums[2] - np.square(sums[1]) / n).sum()
             r2 = float(1 - sums[0].sum() / spread) if spread > 0 else None
             each = np.sqrt(sums[0] / n).tolist()
             rmse = each[0] if len(each) == 1 else each
-        return Score(n, total.cost / n, accuracy, confusion, r2, bad.count, rmse)
+        matrix, mistakes = (confusion.matrix, confusion.mistakes()) if confusion is not None else (None, [])
+        return Score(n, total.cost / n, accuracy, matrix, r2, bad.count, rmse, mistakes)
 
     def predict(self, source: Source, bad: Bad | None = None) -> Iterator[Answers]:
         """The answers in input order, a block at a time; records skipped go to `bad`.
@@ -239,8 +246,7 @@ class Model:
         for splits in source.splits(1):
             for block in source.read(splits, bad):
                 block = fitting(block, self.schema, bad)
-                if len(block):
-                    yield block
+                yield from _cut(block, max(1, OUT_BYTES // (4 * max(self.spec.widths))))
 
     def _forward(self, x: Any, y: NDArray | None) -> tuple[NDArray[np.float32], Result]:
         return self.ops.forward(self.w, Samples(x, y, self.schema.scale, self.schema.shift))
@@ -277,6 +283,17 @@ def layers_below(network: Spec, table: Table) -> list[Layer]:
         return []
     fields, tensors = table.common()
     return [(spec.parse(layer), tensors[f"w{number}"]) for number, layer in enumerate(fields["layers"])]
+
+
+def _cut(block: Block, rows: int) -> Iterator[Block]:
+    """Blocks of at most so many rows; none of an empty one."""
+    for lo in range(0, len(block), rows):
+
+        def where(i: int, lo: int = lo) -> dict[str, Any]:
+            return block.where(lo + i)
+
+        y = None if block.y is None else block.y[lo : lo + rows]
+        yield Block(block.x[lo : lo + rows], y, where)
 
 
 def _codes(y: NDArray) -> NDArray[np.int64]:

@@ -98,7 +98,7 @@ def choose(
         chosen, by = [find(name) for name in options.label], "flag"
         if len(set(chosen)) < len(chosen):
             raise DataError(f"label {','.join(options.label)} names a column twice", path)
-    elif options.labelled and schema is not None:
+    elif options.labelled and schema is not None and (schema.label or width - len(skipped) == schema.inputs):
         chosen, by = _label_of_model(find, schema, width - len(skipped)), "model"
     elif options.labelled:
         chosen, by = _found(names, width, path, look)

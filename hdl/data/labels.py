@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hdl.errors import DataError
+
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DIGITS = 400  # of the longest number: more are an identifier, and no float holds them
 _BOOLEANS = {"true": True, "false": False}
+DISTINCT = 10_000  # labels told apart; beyond, only whether they are numbers is known
 
 
 def is_plain_number(text: str) -> bool:
@@ -76,6 +80,102 @@ def classes_of(values: Iterable[Any], text: bool = False) -> tuple[Any, ...]:
     if text or any(isinstance(number, str) for number in numbers):
         return tuple(sorted({str(value) for value in values}))
     return tuple(sorted(set(numbers)))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of the labels.
+
+    Attributes
+    ----------
+    width : int
+        0 without labels, 1 with one a sample, O with targets [n, O].
+    values : tuple or None
+        Distinct labels as written, sorted; None beyond `DISTINCT`, and for targets.
+    numeric, whole, boolean : bool
+        Every label is a number in its plain way of writing (or a boolean), a whole number, a boolean.
+    onehot, binary : bool
+        Targets: every row is 0 but for one 1; every value is 0 or 1.
+    samples : int
+    mean, norm : tuple of float [width] or None
+        Mean of each target and the root of its summed squared deviations; None where a label is no number.
+    """
+
+    width: int = 0
+    values: tuple[Any, ...] | None = ()
+    numeric: bool = True
+    whole: bool = True
+    onehot: bool = True
+    binary: bool = True
+    boolean: bool = False
+    samples: int = 0
+    mean: tuple[float, ...] | None = None
+    norm: tuple[float, ...] | None = None
+
+    @classmethod
+    def of(cls, y: np.ndarray | None) -> Labels:
+        """Of one block's raw labels."""
+        if y is None:
+            return cls()
+        if y.ndim == 2:
+            binary = bool(((y == 0) | (y == 1)).all())
+            onehot = binary and bool((y.sum(axis=1) == 1).all())
+            return cls(y.shape[1], None, binary=binary, onehot=onehot, **_target_moments(y))
+        distinct = set(y.tolist()) if y.dtype == object else set(np.unique(y).tolist())
+        numeric, whole = _numeric(distinct)
+        moments = _target_moments(y.reshape(-1, 1)) if numeric else {"samples": len(y)}
+        return cls(1, _bounded(distinct), numeric, whole, boolean=y.dtype == bool, **moments)
+
+    def join(self, other: Labels) -> Labels:
+        """Labels of both parts."""
+        if not self.width or not other.width:
+            return other if other.width else self
+        if self.width != other.width:
+            raise DataError(f"{other.width} label columns in one part of the data, {self.width} in another")
+        both = None if self.values is None or other.values is None else _bounded({*self.values, *other.values})
+        names = ("numeric", "whole", "onehot", "binary", "boolean")
+        flags = {name: getattr(self, name) and getattr(other, name) for name in names}
+        return Labels(self.width, both, **flags, **_joined_targets(self, other))
+
+
+def _numeric(values: set[Any]) -> tuple[bool, bool]:
+    """Tell whether labels are numbers, and whether whole ones."""
+    texts = [value for value in values if isinstance(value, str)]
+    if not all(map(is_plain_number, texts)):
+        return False, False
+    numbers = np.array([*texts, *(value for value in values if not isinstance(value, str))], object).astype(np.float64)
+    return True, bool((numbers == np.floor(numbers)).all())
+
+
+def _target_moments(y: np.ndarray) -> dict[str, Any]:
+    """Samples, mean and norm of targets [n, O], in float64; the norm neither over- nor underflows."""
+    y = np.ascontiguousarray(y.astype(np.float64))
+    mean = y.mean(axis=0) if len(y) else np.zeros(y.shape[1])
+    away = y - mean
+    largest = np.abs(away).max(axis=0, initial=0.0)
+    unit = np.where(largest > 0, largest, 1.0)
+    norm = unit * np.sqrt(np.square(away / unit).sum(axis=0))
+    return {"samples": len(y), "mean": tuple(mean.tolist()), "norm": tuple(norm.tolist())}
+
+
+def _joined_targets(a: Labels, b: Labels) -> dict[str, Any]:
+    samples = a.samples + b.samples
+    if a.mean is None or b.mean is None or a.norm is None or b.norm is None or not samples:
+        return {"samples": samples}
+    share = b.samples / samples
+    means = np.array(a.mean), np.array(b.mean)
+    delta = means[1] - means[0]
+    parts = np.stack([a.norm, b.norm, np.abs(delta) * np.sqrt(a.samples * share)])
+    unit = np.where(parts.max(axis=0) > 0, parts.max(axis=0), 1.0)
+    norm = unit * np.sqrt(np.square(parts / unit).sum(axis=0))  # as hypot, which differs between C libraries
+    return {"samples": samples, "mean": tuple((means[0] + delta * share).tolist()), "norm": tuple(norm.tolist())}
+
+
+def _bounded(values: set[Any]) -> tuple[Any, ...] | None:
+    """Sorted: numbers before text."""
+    if len(values) > DISTINCT:
+        return None
+    return tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
 
 
 class Meanings:

@@ -97,7 +97,7 @@ def _automatic(summary: Summary, units: str) -> tuple[str, float]:
         return "standard", 1.0
     meta = summary.meta
     if meta.get("image"):
-        largest = 255.0 if summary.kind == "uint8" else (meta.get("reading") or {}).get("maximum")
+        largest = 255.0 if summary.kind == "uint8" else (meta.get("reading") or {}).get("depth")
         if largest:
             return "divide", float(largest)
     if units != "bounded":

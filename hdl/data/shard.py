@@ -165,7 +165,7 @@ def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
 
 
 def centred(x: np.ndarray | Csr, schema: Schema) -> np.ndarray | Csr:
-    """Features [n, I] as `Samples` holds them: in float64 (x − center)/spread, where the schema has these, then rounded."""
+    """Features [n, I] as `Samples` holds them: (x − center)/spread in float64, where the schema asks, then rounded."""
     center, spread = schema.center, schema.spread
     if isinstance(x, Csr):
         if schema.shift is not None:

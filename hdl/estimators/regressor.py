@@ -16,7 +16,7 @@ from sklearn.utils.validation import validate_data
 
 from hdl import data
 from hdl.data import Labels
-from hdl.data.schema import target_unit
+from hdl.data.infer import target_unit
 from hdl.errors import SpecError
 from hdl.estimators.base import TYPES, Perceptron, by_batches
 from hdl.ops import Samples

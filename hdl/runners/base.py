@@ -38,7 +38,7 @@ class Job:
     data: str
     table: str
     spec: Spec | None = None
-    options: Options = field(default_factory=Options)
+    options: Options = field(default_factory=Options.make)
     resume: bool = False
     publish_every: int = 1
 

@@ -1,4 +1,4 @@
-"""The codec of what is neither weights nor an update: a plan, and an error that a worker raised.
+"""The codec of what is neither weights nor an update: a plan, what a worker opens, and an error that a worker raised.
 
 It imports no more than `hdl.wire` when it is loaded: a worker answers before it has opened any data.
 """
@@ -12,7 +12,10 @@ from hdl import errors, wire
 from hdl.errors import DataError, HdlError, WorkerError
 
 if TYPE_CHECKING:
-    from hdl.runners.base import Plan
+    from collections.abc import Iterable, Sequence
+
+    from hdl.data import FileSplit
+    from hdl.runners.base import Job, Plan
 
 
 def error_message(error: BaseException) -> bytes:
@@ -42,6 +45,31 @@ def error_from(fields: dict[str, Any], who: str) -> HdlError:
         return kind(fields["message"])
     trace = fields.get("trace", "")
     return WorkerError(f"{who}: {fields.get('type')}: {fields.get('message')}\n{trace}".rstrip())
+
+
+def open_fields(
+    job: Job, splits: Sequence[Sequence[FileSplit]], shards: Iterable[int], threads: int, device: str, memory: int
+) -> dict[str, Any]:
+    """Make the fields of a command `open`, from which `Host.from_fields` makes a worker's host.
+
+    Parameters
+    ----------
+    job : Job
+    splits : of all shards of the dataset
+    shards : of the worker
+    threads : int
+    device : str
+    memory : int
+        Bytes of decoded samples.
+    """
+    return {
+        "path": job.data,
+        "options": job.options.model_dump(mode="json"),
+        "cuts": [[shard, splits[shard]] for shard in shards],
+        "threads": threads,
+        "device": device,
+        "memory": memory,
+    }
 
 
 def plan_message(plan: Plan) -> bytes:

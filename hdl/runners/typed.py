@@ -24,8 +24,9 @@ _SYNC_EVERY = 1 << 16
 
 def pack_block(block: Block) -> bytes:
     """A block of samples as a message. Text labels travel as JSON."""
-    x, y, fields, tensors = block.x, block.y, {}, {}
-    tensors |= csr.to_tensors(x)
+    x, y = block.x, block.y
+    fields: dict[str, Any] = {}
+    tensors = {**csr.to_tensors(x)}
     if isinstance(x, Csr):
         fields["columns"] = x.columns
     if y is not None and y.dtype == object:

@@ -1,4 +1,4 @@
-"""What the user asked for: validated, immutable, to and from JSON.
+"""The spec of a training: validated, immutable, to and from JSON.
 
 A `Spec` holds everything that decides the weights, and nothing that does not: runner, workers,
 threads and paths are elsewhere. Two runs of the same `Spec` over the same shards give the same bytes.
@@ -43,15 +43,15 @@ __all__ = [
 
 
 class Spec(Part):
-    """One training job.
+    """The spec of one training.
 
     Parameters
     ----------
     net : tuple of int or None
         Widths, inputs and outputs included, e.g. (784, 100, 32, 10). None or an end of 0 is filled
-        in from the data (`resolved`).
+        in from the data (`hdl.data.resolve`).
     loss : {'softmax', 'sigmoid', 'squared'} or None
-        None is chosen from the labels.
+        None: chosen from the labels.
     validation : float
         Share of the training samples held out, chosen by the seed; 0 for none.
     patience : int
@@ -59,10 +59,10 @@ class Spec(Part):
     keep : int
         Versions kept in the table besides version 0, the best and the last.
     precision : {'float32', 'tf32', 'bf16'}
-        What a GPU rounds the factors of its products to, before it adds these in float32. On the CPU all is float32.
+        Type to which a GPU rounds the factors of its products, before it adds these in float32. The CPU uses float32.
     model : {'mlp', 'autoencoder', 'stacked', 'rbm', 'dbn'}
-        `stacked` and `dbn` learn their layers one after the other, as `pretrain` says, and then the whole as
-        `finetune` does: with a softmax on top, unrolled into a deep autoencoder, or not at all.
+        `stacked` and `dbn` learn their layers one after the other, as `pretrain` says, and then the whole network, as
+        `finetune` says: with a softmax on top, unrolled into a deep autoencoder, or not at all.
 
     Examples
     --------
@@ -121,7 +121,7 @@ class Spec(Part):
     @model_validator(mode="before")
     @classmethod
     def _by_model(cls, value: Any) -> Any:
-        """Codes are sigmoid where nothing else is said: the sparsity term and the RBM need it."""
+        """Makes sigmoid the default activation of codes: the sparsity term and the RBM need it."""
         if isinstance(value, dict) and value.get("model", "mlp") != "mlp":
             return {**value, "activation": value.get("activation") or "sigmoid"}
         return value
@@ -154,7 +154,7 @@ class Spec(Part):
         return self
 
     def _layers(self) -> None:
-        """What the layers of a stack can be."""
+        """Refuses a stack whose layers cannot be trained as the spec says."""
         searched = self.pretrain.optimizer in LINE_SEARCH_RULES
         if self.sync.mode == "genetic":
             raise ValueError(f"{self.model} has no genetic mode")
@@ -168,7 +168,7 @@ class Spec(Part):
             )
 
     def _one_layer(self) -> None:
-        """What a single autoencoder or RBM can be."""
+        """Refuses an autoencoder or an RBM with a net, a loss or an optimiser that it cannot have."""
         net, widths = self.net, 3 if self.model == "autoencoder" else 2
         if net is not None:
             if self.model == "autoencoder" and len(net) == 2:
@@ -192,7 +192,7 @@ class Spec(Part):
                 raise ValueError(f"rbm.persistent: mode {self.sync.mode} keeps no chains")
 
     def initializer(self) -> Init:
-        """The initialiser, with the activation's own default filled in."""
+        """Chooses the initialiser: the spec's own, or the activation's default."""
         if self.init is not None:
             return self.init
         names: dict[str, InitName] = {"relu": "he", "leaky_relu": "he", "lecun_tanh": "lecun"}
@@ -200,43 +200,48 @@ class Spec(Part):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The net of a spec that was filled in from the data."""
+        """The net's widths; SpecError before they are filled in from the data."""
         if self.net is None:
             raise SpecError("net: not yet filled in from the data")
         return self.net
 
     @property
     def batch_size(self) -> int:
-        """The samples of a mini-batch, of a spec that was filled in from the data."""
+        """Samples of a mini-batch; SpecError before they are filled in from the data."""
         if self.batch is None:
             raise SpecError("batch: not yet filled in from the data")
         return self.batch
 
     @property
     def cost(self) -> Loss:
-        """The loss of a spec that was filled in from the data."""
+        """The loss; SpecError before it is filled in from the data."""
         if self.loss is None:
             raise SpecError("loss: not yet filled in from the data")
         return self.loss
 
     def with_(self, **changes: Any) -> Spec:
-        """A validated copy with other fields."""
+        """Makes a validated copy with other fields.
+
+        Raises
+        ------
+        SpecError
+        """
         return parse({**self.model_dump(), **changes})
 
     def to_json(self) -> str:
-        """One line of JSON with sorted keys: equal specs give equal text."""
+        """Writes one line of JSON with sorted keys: equal specs give equal text."""
         import json
 
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
 
 def parse(value: str | bytes | dict[str, Any]) -> Spec:
-    """A `Spec` from JSON or a dictionary.
+    """Reads a `Spec` from JSON or a dictionary.
 
     Raises
     ------
     SpecError
-        Naming each wrong field, what was given and what was expected.
+        Names each wrong field, the value given and the one expected.
     """
     try:
         return Spec.model_validate_json(value) if isinstance(value, (str, bytes)) else Spec.model_validate(value)

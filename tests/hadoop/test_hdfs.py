@@ -65,6 +65,10 @@ def test_what_is_not_there(folder):
         fs.publish(f"{folder}/nothing/a", b"")
     with pytest.raises(IsADirectoryError):
         fs.open(folder)
+    with pytest.raises(FileNotFoundError, match=f"{folder}/nothing"):
+        fs.hosts(f"{folder}/nothing", 0, 1)
+    with pytest.raises(IsADirectoryError):
+        fs.hosts(folder, 0, 1)
 
 
 def test_below_a_file_is_nothing(folder):

@@ -143,7 +143,7 @@ def test_images_are_divided_by_the_largest_value_of_their_type():
     schema = data.fit(replace(summary, meta={"image": [1, 3, 1]}), Spec())
     assert schema.rule == {"name": "divide", "constant": 255.0}
     np.testing.assert_allclose(schema.scale, 1 / 255, rtol=1e-7)
-    wide = replace(of_block(block(X * 1000)), meta={"image": [1, 3, 1], "reading": {"maximum": 65535}})
+    wide = replace(of_block(block(X * 1000)), meta={"image": [1, 3, 1], "reading": {"depth": 65535}})
     assert data.fit(wide, Spec()).rule == {"name": "divide", "constant": 65535.0}
 
 

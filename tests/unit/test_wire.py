@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 
 from hdl import wire
 from hdl.data import Labels, Summary
-from hdl.wire import Update, Weights, WireError
+from hdl.wire import Update, Weights, WireError, message
 
 WEIGHTS = Weights(3, np.float32([1, 2, 3]), {"rule": np.zeros((2, 3), np.float32), "numbers": np.array([1.5, np.inf])})
 UPDATE = Update("average", 2, 4, 6, {"w": np.float32([1, 2])}, {"samples": 7, "cost": 0.5}, {"train": 0.25})
@@ -110,7 +110,7 @@ def test_fields_are_checked(kind, fields, tensors):
 
 
 def test_another_format_and_a_foreign_file_say_so(monkeypatch):
-    monkeypatch.setattr(wire, "FORMAT", 99)
+    monkeypatch.setattr(message, "FORMAT", 99)
     newer = wire.encode(UPDATE)
     monkeypatch.undo()
     with pytest.raises(WireError, match="format 99"):
@@ -164,7 +164,7 @@ def test_tensors_that_overlap_are_refused():
 
 
 def test_what_nobody_could_read_is_not_written(monkeypatch):
-    monkeypatch.setattr(wire, "MAX_HEADER", 400)
+    monkeypatch.setattr(message, "MAX_HEADER", 400)
     wire.unpack(wire.pack("version", {"rows": "x" * 100}))
     with pytest.raises(wire.WireError, match="expected at most 400"):
         wire.pack("version", {"rows": "x" * 1000})
