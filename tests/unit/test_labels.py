@@ -136,14 +136,16 @@ def test_labels_keep_their_identity_over_formats(kind, tmp_path_factory, drawn):
     folder = tmp_path_factory.mktemp("labels")
     sources = {name: opened(written(folder, name, labels)) for name in ("npy", "parquet", "import")}
     expected = tuple(sorted(distinct))
-    for name, (source, schema) in sources.items():
+    for name, (_, schema) in sources.items():
         assert schema.classes == expected, name
         assert [type(value) for value in schema.classes] == [type(value) for value in expected], name
         for other, _ in sources.values():
             assert encoded(other, schema).tolist() == [expected.index(label) for label in labels]
 
 
-@given(st.lists(st.one_of(KINDS["padded"], KINDS["small"].map(str), KINDS["boolean"].map(str)), min_size=2, unique=True))
+@given(
+    st.lists(st.one_of(KINDS["padded"], KINDS["small"].map(str), KINDS["boolean"].map(str)), min_size=2, unique=True)
+)
 @settings(deadline=None, max_examples=25)
 def test_different_texts_of_a_csv_are_one_class_only_if_all_are_numbers(tmp_path_factory, labels):
     folder = tmp_path_factory.mktemp("labels")
