@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from hdl.data.formats import Seen
+from hdl.data.formats import HEAD, Seen
 from hdl.data.leftout import LeftOut
 from hdl.data.streams import BLOCK_BYTES, compression, open_stream, stem
 from hdl.errors import DataError
 
+_NUMBERED = re.compile(r"part[-_](\w[-_])?\d+", re.I)  # part-00000.parquet, part-r-00000
 MOST = 256  # files that might be the same; of more, the engine that wrote them is trusted
 
 
@@ -49,6 +51,11 @@ def twins(files: Sequence[Seen]) -> list[tuple[Seen, Seen]]:
                     seen.add(j)
                     found.append((first, other))
     return found
+
+
+def numbered_parts(one: Seen, other: Seen) -> bool:
+    """Whether two files are small parts that an engine numbered: these may hold the same few samples, or none."""
+    return max(one.size, other.size) < HEAD and all(_NUMBERED.match(item.name) for item in (one, other))
 
 
 def _alike(files: Iterable[Seen], key) -> list[list[Seen]]:

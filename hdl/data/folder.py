@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from hdl import fs
 from hdl.data.base import Options
-from hdl.data.copies import twins, unpacked
+from hdl.data.copies import numbered_parts, twins, unpacked
 from hdl.data.formats import BINARY, HEAD, IMAGES, TABLES, TEXT, WORDS, Seen, listed, look, refuse_foreign, some
 from hdl.data.leftout import LeftOut, aside
 from hdl.data.parts import NAMES, PAIR_Y, Pairs, pairs, part_of_folder, split_parts
@@ -260,7 +260,7 @@ def _paired(files: list[Seen], format: str, path: str, left: LeftOut, refuse: bo
     features = {x for x, _ in joined}
     for first, other in twins([item for item in files if item.path in features]):
         what = f"the same bytes as {first.name}"
-        if refuse:
+        if refuse and not numbered_parts(first, other):
             raise DataError(
                 f"{what}, so each sample would count twice; leave one out, or name both by a glob", other.path
             )

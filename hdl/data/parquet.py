@@ -71,6 +71,8 @@ class Parquet(Source):
             kind = first.types[first.at[chosen[0]]]
             at = [] if own else [first.at[name] for name in chosen]
             self.reading = {"label_by": by, "label_at": at, "label_type": label_type(kind)}
+        if depth := own.get("reading", {}).get("depth"):
+            self.reading["depth"] = depth
         if first.twice:
             self.reading["duplicates"] = told_twice(first.names, first.twice)
         self.vectors = not self.sparse and len(self.features) == 1 and is_vector(first.type(self.features[0]))
