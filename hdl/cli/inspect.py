@@ -49,7 +49,10 @@ def _table(path: str) -> dict[str, Any]:
         "best": best,
         "sha256": last.signature,
         "version": {header["number"]: header.get("signature") for header in headers},
-        "found": dict(summary(zero.about, zero.schema)) if zero else {},
+        "found": {
+            name: lines if (lines := value.split("\n"))[1:] else value
+            for name, value in (summary(zero.about, zero.schema) if zero else ())
+        },
         "about": zero.about if zero else {},
         "spec": last.spec,
         "rows": list(last.rows),
@@ -109,7 +112,11 @@ def _pairs(title: str, items: dict[str, Any]) -> list[str]:
     for name, value in items.items():
         flat |= {f"{name} {key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
     width = max(map(len, flat), default=0) + 2
-    lines = [f"{'  ' if title else ''}{name:{width}}{'–' if value is None else value}" for name, value in flat.items()]
+    margin = "  " if title else ""
+    lines = []
+    for name, value in flat.items():
+        first, *rest = value if isinstance(value, list) and title == "data" else ["–" if value is None else str(value)]
+        lines += [f"{margin}{name:{width}}{first}", *(f"{margin}{'':{width}}{line}" for line in rest)]
     return ["", title, *lines] if title else lines
 
 
