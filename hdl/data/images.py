@@ -70,7 +70,10 @@ class Images(Source):
             images = [file for file in files if file.lower().endswith(SUFFIXES) and file[0] not in "._"]
             self.files += [(name, fs.join(folder, file)) for file in images]
             if len(images) < len(files):
-                others += [f"{name}/{file}" for file in sorted(set(files) - set(images))]
+                rest = sorted(set(files) - set(images))
+                others += [
+                    f"{name}/{file}" + "/" * ("." not in file and fs.isdir(fs.join(folder, file))) for file in rest
+                ]
             if not images:
                 empty.append(f"{name}/")
         left = LeftOut()

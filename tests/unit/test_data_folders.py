@@ -206,8 +206,8 @@ def test_many_files_of_one_family_are_not_opened_one_by_one(tmp_path, monkeypatc
     for i in range(50):
         (tmp_path / f"part-{i:05d}.csv").write_text(f"{i}.5,1.25,a\n{i}.5,0.75,b\n")
     looked = []
-    look = data.folder.look
-    monkeypatch.setattr("hdl.data.folder.look", lambda *given: looked.append(given) or look(*given))
+    look = data.survey.look
+    monkeypatch.setattr("hdl.data.survey.look", lambda *given: looked.append(given) or look(*given))
     assert count(tmp_path) == 100
     assert len(looked) == 1
 
@@ -220,6 +220,7 @@ def test_many_files_of_one_family_are_not_opened_one_by_one(tmp_path, monkeypatc
     [
         ("train__csv", "test__csv", "val__csv"),
         ("adult__data", "adult__test", "adult_val"),
+        ("a__train__data", "a__test__data", "a__val__data"),
         ("digits__csv", "digits_test__csv", "digits_val__csv"),
         ("train_in_a__csv", "test_in_a__csv", "val_in_a__csv"),
     ],
@@ -341,6 +342,31 @@ def test_labels_in_files_of_other_formats_are_refused(tmp_path):
             data.open_source(f"{tmp_path}/{pair}".format(tmp_path))
     with pytest.raises(DataError, match=r"label 'y', but the labels have a file of their own"):
         data.open_source(f"{tmp_path}/x.npy,{tmp_path}/y.npy", {"label": "y"})
+
+
+def test_labels_beside_lone_arrays_are_not_passed_over(tmp_path):
+    fill(tmp_path, x__npy=npy(RNG.normal(size=(4, 3))), labels__txt="cat\ndog\ncat\ndog\n")
+    with pytest.raises(DataError, match=r"labels.txt may hold the labels of x.npy, but is no npy file"):
+        data.open_source(str(tmp_path))
+
+
+def test_json_is_refused_as_such(tmp_path):
+    fill(tmp_path, a__json='{"a": 1}', b__csv="<=50K,1.5,2\n>50K,2,3.5\n")
+    with pytest.raises(DataError, match=r"a.json: JSON, XML or a script .*--format csv"):
+        data.open_source(f"{tmp_path}/a.json")
+    assert count(f"{tmp_path}/b.csv", {"label": "0"}) == 2
+
+
+def test_folders_below_are_named(tmp_path):
+    pictures(tmp_path / "deep" / "data")
+    with pytest.raises(DataError, match=r"data holds folders of images: name it"):
+        data.open_source(str(tmp_path / "deep"))
+    fill(tmp_path / "years", a_in_1__csv=ROWS, b_in_1__csv=MORE)
+    with pytest.raises(
+        DataError, match=r"folders \(a, b\) that hold no images.*name one of them, or their files by a glob"
+    ):
+        data.open_source(str(tmp_path / "years"))
+    assert count(f"{tmp_path}/years/*/*.csv") == 24
 
 
 def test_idx_files_are_paired_by_their_dimensions(tmp_path):
