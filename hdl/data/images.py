@@ -51,12 +51,10 @@ class Images(Source):
         if not self.files:
             raise DataError("the folder's folders hold no images; expected one folder for each class", paths[0])
         self.image: tuple[int, int, int] = self._first()
-        self.reading = {"files": len(self.files)}
+        self.reading = {"files": len(self.files), "depth": DEPTH if self.deep else 255}
         if self.files[0][0] and options.labelled:
             self.label = ["folder"]
             self.reading |= {"label_by": "folder", "label_type": "text"}
-        if self.deep:
-            self.reading["depth"] = DEPTH
 
     def _list(self, path: str) -> None:
         """Finds the classes' images; what else is in the classes' folders is told."""

@@ -12,6 +12,7 @@ from PIL import Image
 
 from hdl import data
 from hdl.errors import DataError
+from hdl.spec import Spec
 
 
 def idx(array):
@@ -333,6 +334,21 @@ def test_images_need_no_classes_where_no_labels_are_wanted(tmp_path):
     fill(tmp_path / "flat", a__csv=ROWS)
     with pytest.raises(DataError, match=r"samples and images: .*a.csv.*--format"):
         data.open_source(str(tmp_path / "flat"), labels=False)
+
+
+def test_images_unlike_the_models_are_refused(tmp_path):
+    """As many pixels in another shape, or brighter ones, would be answered all the same."""
+    train = data.open_source(str(pictures(tmp_path / "train")))
+    schema = data.fit(data.summarise(train, train.splits(1)[0]), Spec())
+    for name, pixels, message in (
+        ("wide", PIXELS[0].T, r"images of 2x3x1; the model was trained on images of 3x2x1"),
+        ("deep", PIXELS[0].astype(np.uint16) * 250, r"pixels of up to 65535; .* up to 255"),
+    ):
+        png(tmp_path / name / "cat" / "1.png", np.ascontiguousarray(pixels))
+        with pytest.raises(DataError, match=message):
+            data.open_source(str(tmp_path / name), schema=schema)
+    np.save(tmp_path / "x.npy", PIXELS.reshape(12, 6))
+    assert data.open_source(str(tmp_path / "x.npy"), schema=schema, labels=False).image is None
 
 
 def test_labels_in_files_of_other_formats_are_refused(tmp_path):
