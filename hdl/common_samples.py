@@ -15,27 +15,27 @@ from hdl.table import Table
 def publish(spec: Spec, schema: Schema, source: Source, splits: Sequence[Sequence[FileSplit]], table: Table) -> None:
     """Draws the common samples in one pass over the dataset and stores them, unless they are there.
 
-    From each shard come those with the lowest keyed draws: of its validation part if there is one. They keep their
+    Each shard gives the samples with the lowest keyed draws, of its validation part if it has one. They keep their
     order.
 
     Parameters
     ----------
     spec : Spec
-        Filled in.
+        Everything filled in.
     schema : Schema
     source : Source
         The dataset.
     splits : sequence of sequence of FileSplit
         The shards.
     table : Table
-        Where they are stored.
+        The table in whose common file the samples are stored.
     """
     if fs.exists(table.common_file):
         return
     quota = -(-spec.sync.genetic.fitness_samples // spec.shards)
     x, y = [], []
-    for number, own in enumerate(splits):
-        shard = data.load(source, own, schema, spec.seed, number, spec.validation)
+    for number, splits_of_shard in enumerate(splits):
+        shard = data.load(source, splits_of_shard, schema, spec.seed, number, spec.validation)
         samples = shard.validation if len(shard.validation) else shard.train
         draws = rng.words(rng.derive(spec.seed, rng.FITNESS), number, n=len(samples))
         chosen = np.sort(np.argsort(draws, kind="stable")[:quota])

@@ -25,30 +25,29 @@ OPTIONS = ["--net", "64-128-10", "--scale", "divide:16", "--epochs", "40", "--ba
 
 
 def photos(folder: str) -> list[Path]:
-    """Copy scikit-learn's two photographs, china.jpg and flower.jpg, into a folder; where they lie."""
+    """Copies scikit-learn's two photographs, china.jpg and flower.jpg, into a folder; gives their paths."""
     try:
         from sklearn import datasets
     except ImportError:
         raise Unavailable("the photographs come with scikit-learn: pip install scikit-learn") from None
-    place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    home = files(datasets) / "images"
-    for name in PHOTOS:
-        (place / name).write_bytes((home / name).read_bytes())
-    return [place / name for name in PHOTOS]
+    copies = [Path(folder) / name for name in PHOTOS]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for copy in copies:
+        copy.write_bytes((files(datasets) / "images" / copy.name).read_bytes())
+    return copies
 
 
 def main(folder: str = "demo") -> int:
-    """Run the demonstration in a folder; the status of the command line."""
+    """Runs the demonstration in a folder; gives the exit status of the last command."""
     from hdl import cli
 
     began = time.perf_counter()
-    place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    train, test = place / "digits", place / "digits-test.npz"
+    home = Path(folder)
+    home.mkdir(parents=True, exist_ok=True)
+    train, test = home / "digits", home / "digits-test.npz"
     if not (train.is_dir() and test.is_file()):
-        _write_digits(place, train, test)
-    table = place / "model"
+        _write_digits(home, train, test)
+    table = home / "model"
     arguments = ["train", str(train), "--out", str(table), "--overwrite", "--test", str(test), *OPTIONS]
     _say("hdl " + " ".join(arguments))
     status = cli.run(arguments)
@@ -56,13 +55,13 @@ def main(folder: str = "demo") -> int:
         return status
     _say(f"\nhdl evaluate {table} {test}")
     status = cli.run(["evaluate", str(table), str(test)])
-    took = time.perf_counter() - began
-    _say(f"\nDone in {took:.1f} s. Open the report in a browser: {(table / 'report.html').resolve().as_uri()}")
+    seconds = time.perf_counter() - began
+    _say(f"\nDone in {seconds:.1f} s. Open the report in a browser: {(table / 'report.html').resolve().as_uri()}")
     return status
 
 
-def _write_digits(place: Path, train: Path, test: Path) -> None:
-    """1,797 digits of 8 by 8 pixels, 0 to 16: three quarters to train on as Parquet shards, the rest to test."""
+def _write_digits(home: Path, train: Path, test: Path) -> None:
+    """Writes 1,797 digits of 8 by 8 pixels, 0 to 16: three quarters to train on as Parquet shards, the rest to test."""
     from hdl.data import open_source, write_shards
 
     try:
@@ -71,13 +70,13 @@ def _write_digits(place: Path, train: Path, test: Path) -> None:
         raise Unavailable("the demo's digits come with scikit-learn: pip install scikit-learn matplotlib") from None
     digits = load_digits()
     x, y = digits.images.astype(np.uint8), digits.target.astype(np.int64)
-    tested = np.arange(len(y)) % TEST_SHARE == 0
+    in_test = np.arange(len(y)) % TEST_SHARE == 0
     shutil.rmtree(train, ignore_errors=True)
-    raw = place / "digits.npz"
-    np.savez(raw, x=x[~tested], y=y[~tested])
+    raw = home / "digits.npz"
+    np.savez(raw, x=x[~in_test], y=y[~in_test])
     write_shards(open_source(str(raw)), str(train), shards=2)
     raw.unlink()
-    np.savez(test, x=x[tested], y=y[tested])
+    np.savez(test, x=x[in_test], y=y[in_test])
 
 
 def _say(message: str) -> None:

@@ -1,4 +1,4 @@
-"""What this machine offers to hdl, and the command that gets each missing piece."""
+"""Examines what this machine offers to hdl, and names the command that gets each missing piece."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 # flags of /proc/cpuinfo that each kind of kernel needs, the best first
 ISAS = {"avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"}, "avx2": {"avx2", "fma"}, "generic": set()}
 NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "jpype": "jpype1"}  # where the package is not called as its module
-# module: (what it is for, how to get it, whether hdl needs it)
+# module: (purpose, command that installs it, needed by all of hdl)
 PACKAGES = {
     "numpy": ("arrays", "pip install numpy", True),
     "pydantic": ("the spec", "pip install pydantic", True),
@@ -40,20 +40,20 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked for.
+    """Says whether one requirement is met.
 
     Parameters
     ----------
     topic : str
-        Section it belongs to.
+        Section of the report.
     name : str
-        What was looked for.
+        Of the requirement.
     found : str
-        What was found; empty if it is missing.
+        Version, path or description of what meets it; empty if it is missing.
     fix : str
-        The command that gets it, or what to do; empty if nothing is missing.
+        The command that gets it, or other advice; empty if nothing is missing.
     needed : bool
-        Whether hdl cannot train on this machine without it.
+        True where hdl cannot train on this machine without it.
     """
 
     topic: str
@@ -64,16 +64,17 @@ class Finding:
 
     @property
     def ok(self) -> bool:
+        """Tells whether nothing is to be mended."""
         return not self.fix
 
 
 def examine() -> list[Finding]:
-    """Look at everything; starts a few short processes, changes nothing."""
+    """Examine this machine for all that hdl needs; starts a few short processes, changes nothing."""
     return [*_machine(), *_core(), *_hadoop(), *_gpu(), *_packages()]
 
 
 def as_dict(findings: list[Finding]) -> dict[str, Any]:
-    """For `--json`: whether hdl can train here, and all findings."""
+    """Return all findings, and whether hdl can train here, as `hdl doctor --json` prints them."""
     return {
         "ready": all(finding.ok for finding in findings if finding.needed),
         "findings": [{**asdict(finding), "ok": finding.ok} for finding in findings],
@@ -124,13 +125,13 @@ def _hadoop() -> list[Finding]:
         set_home = "export HADOOP_HOME=" + (str(Path(command).resolve().parent.parent) if command else "FOLDER")
     else:
         set_home = ""
-    found = ""
+    hadoop = ""
     if command:
         status, text = _run([command, "version"], timeout=20)
-        found = f"{text.splitlines()[0] if status == 0 and text else 'does not start'} ({command})"
+        hadoop = f"{text.splitlines()[0] if status == 0 and text else 'does not start'} ({command})"
     return [
         Finding("Hadoop", "Java", java, "" if java else get_java),
-        Finding("Hadoop", "hadoop", found, "" if found else get_hadoop),
+        Finding("Hadoop", "hadoop", hadoop, "" if hadoop else get_hadoop),
         Finding("Hadoop", "HADOOP_HOME", "" if set_home else home, set_home),
     ]
 
@@ -146,7 +147,7 @@ def _java() -> str:
 
 
 def _gpu() -> list[Finding]:
-    """What the driver shows, and which of it hdl can use, found out in a process of its own as with the core."""
+    """List the GPUs that the driver shows and those that hdl can use, asked in a process of its own like the core."""
     findings = []
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
@@ -165,12 +166,12 @@ def _packages() -> list[Finding]:
     by_module = importlib.metadata.packages_distributions()
     findings = []
     for module, (purpose, fix, needed) in PACKAGES.items():
-        found = ""
+        version = ""
         if importlib.util.find_spec(module) is not None:
             names = by_module.get(module, [])
-            found = importlib.metadata.version(names[0]) if names else "present"
+            version = importlib.metadata.version(names[0]) if names else "present"
         title = f"{NAMES.get(module, module)} ({purpose})"
-        findings.append(Finding("Packages", title, found, "" if found else fix, needed))
+        findings.append(Finding("Packages", title, version, "" if version else fix, needed))
     return findings
 
 
@@ -190,7 +191,7 @@ def _read(path: str) -> str:
 
 
 def _run(command: list[str], timeout: float) -> tuple[int, str]:
-    """Exit status, and standard output and error together; status 127 if it cannot start or hangs."""
+    """Run a command; returns its exit status (127: it cannot start, or hangs), and standard output and error as one."""
     try:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout,

@@ -1,7 +1,7 @@
 """The loop over rounds, and the only writer of the weight table.
 
-Whatever decides the next weights is in the last version: so a run that was killed at any point resumes to the same
-bytes as one that was not.
+The last version holds everything that decides the next weights: so a run that was killed at any point resumes to the
+same bytes as one that was not.
 
 A version's row of metrics holds version, parent, round, samples, batches, cost and accuracy as seen while training,
 val_samples, val_cost and val_accuracy *of the parent*, seconds {round, merge, workers}, time (Unix), final, and in
@@ -14,11 +14,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from hdl import common_samples, data, resume, step, versions
+from hdl import common_samples, data, resume, stages, step, versions
 from hdl import spec as specs
-from hdl import stack as stacks
 from hdl import table as tables
 from hdl.data import FileSplit, Schema, Source
 from hdl.errors import Interrupted, SpecError, TableError
@@ -33,7 +32,7 @@ from hdl.table import Table, Version
 
 @dataclass(frozen=True)
 class Stage:
-    """An event: what the driver turns to: 'summarise', 'common', 'train' or 'measure'."""
+    """An event: the driver begins to 'summarise', to draw 'common' samples, to 'train' or to 'measure'."""
 
     name: str
 
@@ -47,11 +46,11 @@ class Started:
     spec : Spec
         Everything filled in.
     samples : int
-        Of the dataset, validation included.
+        Samples of the dataset, validation included.
     rounds : int
-        Of the whole training, at most.
+        Rounds of the whole training, at most.
     version : int
-        That it starts from: above 0 if resumed.
+        The version that the rounds start from: above 0 if resumed.
     """
 
     spec: Spec
@@ -69,17 +68,20 @@ class Round:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training came to.
+    """The outcome of a training.
 
     Parameters
     ----------
     table : str
+        Folder of the weight table.
     version, best : int
         The last version, and the best by validation.
     spec : Spec
+        Everything filled in.
     rows : sequence of dict
+        Metrics of all rounds.
     reason : {'rounds', 'patience', 'converged'}
-        Why it ended.
+        Why the rounds ended.
     """
 
     table: str
@@ -91,8 +93,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What is known once the data has been looked at: the spec is filled in, and all workers have the platform."""
+class _Prepared:
+    """A job whose data has been summarised, or whose table read: the spec is filled in, the workers have a platform."""
 
     job: Job
     source: Source
@@ -102,8 +104,15 @@ class _Known:
     platform: str
 
 
+class _Next(NamedTuple):
+    """The next round of a training: 'train', 'measure' or None; and, unless 'train', why the training is over."""
+
+    stage: str | None
+    reason: str = ""
+
+
 def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = None) -> Any:
-    """Trains as the job says; the runner is closed at the end.
+    """Trains a model as the job says, and closes the runner at the end.
 
     A stacked autoencoder and a deep belief network are trainings one after the other, each with a weight table of its
     own: TABLE/layer1, TABLE/layer2, …, and TABLE, the network that the layers begin.
@@ -144,60 +153,43 @@ def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = Non
 
 
 def begun(table: str) -> Table | None:
-    """The weight table that a training in the folder `table` writes to at present, of a stack the last one of its
-    layers that has begun; None before the first version."""
+    """Finds the weight table that a training in the folder `table` has written to last: a stack writes its layers'
+    tables one after the other, then its own. None before the first version."""
     whole = Table(table)
     return whole if whole.latest() is not None else next(reversed(tables.layers(table)), None)
 
 
 def _train(job: Job, runner: RoundRunner, notify: Notify) -> Outcome:
+    resumed = _check(job, runner)
+    source = data.open_source(job.data, job.options)
+    prepared = (_resume if resumed else _begin)(job, runner, source, notify)
+    below: list[stack.Layer] = []
+    for stage in stack.stages(prepared.spec):
+        table = Table(stack.folder(job.table, stage))
+        outcome = _train_stage(prepared, stage, below, table, runner, notify)
+        if stage.layer:
+            below.append((outcome.spec, table.read(outcome.best).weights.w))
+    return outcome
+
+
+def _check(job: Job, runner: RoundRunner) -> bool:
+    """Refuses a job that cannot be carried out; tells whether it resumes a training."""
     if job.spec and job.spec.sync.mode == "async" and not runner.asynchronous:
         raise SpecError(f"sync.mode: runner {runner.name} has no async; --runner yarn does")
     if job.spec:
         stack.check(job.spec)
-    own = Table(job.table)
-    if own.latest() is not None and own.header(0)["spec"].get("layer"):
+    table = Table(job.table)
+    if table.latest() is not None and table.header(0)["spec"].get("layer"):
         raise TableError(f"{job.table}: a layer of a stack; the folder above it is what can be trained further")
-    there = begun(job.table) is not None
-    if there and not job.resume:
+    resumable = begun(job.table) is not None
+    if resumable and not job.resume:
         raise TableError(f"{job.table}: there is a table already; --resume goes on with it, another name starts anew")
-    if not there and job.resume:
+    if not resumable and job.resume:
         raise TableError(f"{job.table}: no table to resume")
-    source = data.open_source(job.data, job.options)
-    known = (_resume if there else _begin)(job, runner, source, notify)
-
-    def train_one(stage: Spec, table: Table, below: list[stack.Layer], settled: bool) -> Outcome:
-        plan = Plan(stage, known.schema, table.path, known.platform)
-        if table.latest() is None:
-            version = _first(known, plan, below, table, notify)
-        else:
-            version, plan = _continued(known, plan, table)
-        if settled:
-            return Outcome(job.table, version.number, table.best(), plan.spec, version.rows, "rounds")
-        if stage.model == "mlp" and known.spec.finetune == "none":
-            return Outcome(job.table, version.number, version.number, stage, version.rows, "rounds")
-        return _rounds(job, plan, version, runner, table, notify)
-
-    return stacks.train_stages(known.spec, job.table, train_one)
+    return resumable
 
 
-def _rounds(job: Job, plan: Plan, version: Version, runner: RoundRunner, table: Table, notify: Notify) -> Outcome:
-    """One training, from a version to its end."""
-    runner.prepare(plan)
-    total = step.rounds(plan.spec, plan.schema.samples)
-    notify(Started(plan.spec, plan.schema.samples, total, version.number))
-    with Publisher(table, plan.spec.keep, job.publish_every, runner) as publisher:
-        while (todo := _todo(plan.spec, version, total))[0]:
-            notify(Stage(todo[0]))
-            version = _round(plan.spec, runner, version, final=todo[0] == "measure")
-            publisher.offer(version)
-            notify(Round(version.rows[-1]))
-    best = tables.best(version.rows, table.numbers())
-    best = version.number if best is None else best
-    return Outcome(job.table, version.number, best, plan.spec, version.rows, todo[1])
-
-
-def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Known:
+def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Prepared:
     """Summarises the data and fills in the spec."""
     if job.spec is None:
         raise SpecError("spec: expected one to start a training")
@@ -206,11 +198,11 @@ def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Kn
     notify(Stage("summarise"))
     summary = runner.summarise()
     schema = data.fit(summary, job.spec)
-    return _Known(job, source, data.resolve(job.spec, schema), schema, splits, runner.platform())
+    return _Prepared(job, source, data.resolve(job.spec, schema), schema, splits, runner.platform())
 
 
-def _resume(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Known:
-    """Takes from the first table that was begun what `_begin` finds out, if data and spec are still the same."""
+def _resume(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Prepared:
+    """Reads from version 0 what `_begin` learns from the data, if data, spec and device are still the same."""
     zero = next(iter(tables.layers(job.table)), Table(job.table)).read(0)
     spec = resume.stored_spec(zero, job.spec)
     splits = source.splits(spec.shards)
@@ -219,39 +211,71 @@ def _resume(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _K
     runner.open(job, splits, notify)
     spec = job.spec if job.spec and "stack" not in zero.about else spec
     schema = Schema.from_parts(zero.about["schema"], zero.schema)
-    return _Known(job, source, spec, schema, splits, zero.about["isa"])
+    return _Prepared(job, source, spec, schema, splits, zero.about["isa"])
 
 
-def _first(known: _Known, plan: Plan, below: list[stack.Layer], table: Table, notify: Notify) -> Version:
-    """Publishes version 0 of a training, and before it what all of its rounds share."""
-    job, spec, about = known.job, plan.spec, {}
-    if spec is not known.spec:
-        about["stack"] = known.spec.model_dump(mode="json")
+def _train_stage(
+    prepared: _Prepared, stage: Spec, below: list[stack.Layer], table: Table, runner: RoundRunner, notify: Notify
+) -> Outcome:
+    """Trains a model, or one stage of a stack, from its first version or its last one to its end."""
+    plan = Plan(stage, prepared.schema, table.path, prepared.platform)
+    if table.latest() is None:
+        version = _first(prepared, plan, below, table, notify)
+    else:
+        version, plan = _continued(prepared, plan, table)
+    if stage.layer and stages.later_has_begun(prepared.spec, stage, prepared.job.table):
+        return Outcome(prepared.job.table, version.number, table.best(), plan.spec, version.rows, "rounds")
+    if stage.model == "mlp" and prepared.spec.finetune == "none":
+        return Outcome(prepared.job.table, version.number, version.number, stage, version.rows, "rounds")
+    return _rounds(prepared.job, plan, version, runner, table, notify)
+
+
+def _first(prepared: _Prepared, plan: Plan, below: list[stack.Layer], table: Table, notify: Notify) -> Version:
+    """Publishes version 0 of a training, and before it the common file that its rounds read."""
+    job, spec, about = prepared.job, plan.spec, {}
+    if spec is not prepared.spec:
+        about["stack"] = prepared.spec.model_dump(mode="json")
     if spec.sync.mode == "genetic":
         notify(Stage("common"))
-        common_samples.publish(spec, plan.schema, known.source, known.splits, table)
-    w = stacks.first_weights(spec, table, below)
+        common_samples.publish(spec, plan.schema, prepared.source, prepared.splits, table)
+    w = stages.first_weights(spec, table, below)
     version = versions.zero(
-        job.data, job.options, spec, plan.schema, known.splits, plan.platform, plan.device, w, **about
+        job.data, job.options, spec, plan.schema, prepared.splits, plan.platform, plan.device, w, **about
     )
     table.publish(version)
     return version
 
 
-def _continued(known: _Known, plan: Plan, table: Table) -> tuple[Version, Plan]:
-    """Reads the last version of a training, and its plan with what a resumed run may change."""
+def _continued(prepared: _Prepared, plan: Plan, table: Table) -> tuple[Version, Plan]:
+    """Reads the last version of a training, and makes its plan, with what a resumed run may change."""
     version, stage = table.read(), plan.spec
     if version.run != table.header(0)["run"]:
         raise TableError(f"{table.file(version.number)}: of another run than version 0")
-    asked = stage if known.job.spec or stage is not known.spec else None
-    plan = replace(plan, spec=resume.same_spec(specs.parse(version.spec), asked, version.weights.round))
+    given = stage if prepared.job.spec or stage is not prepared.spec else None
+    plan = replace(plan, spec=resume.same_spec(specs.parse(version.spec), given, version.weights.round))
     if stage.sync.mode == "genetic":
-        common_samples.publish(plan.spec, plan.schema, known.source, known.splits, table)
+        common_samples.publish(plan.spec, plan.schema, prepared.source, prepared.splits, table)
     return version, plan
 
 
-def _todo(spec: Spec, version: Version, total: int) -> tuple[str | None, str]:
-    """What comes next, 'train', 'measure' or None, and why training is over: a function of the version alone."""
+def _rounds(job: Job, plan: Plan, version: Version, runner: RoundRunner, table: Table, notify: Notify) -> Outcome:
+    """Carries out rounds, from a version until they are over."""
+    runner.prepare(plan)
+    total = step.rounds(plan.spec, plan.schema.samples)
+    notify(Started(plan.spec, plan.schema.samples, total, version.number))
+    with Publisher(table, plan.spec.keep, job.publish_every, runner) as publisher:
+        while (todo := _next(plan.spec, version, total)).stage:
+            notify(Stage(todo.stage))
+            version = _round(plan.spec, runner, version, final=todo.stage == "measure")
+            publisher.offer(version)
+            notify(Round(version.rows[-1]))
+    best = tables.best(version.rows, table.numbers())
+    best = version.number if best is None else best
+    return Outcome(job.table, version.number, best, plan.spec, version.rows, todo.reason)
+
+
+def _next(spec: Spec, version: Version, total: int) -> _Next:
+    """Decides what follows a version: a function of the version alone, so that a resumed run decides the same."""
     rows = version.rows
     if version.weights.round >= total:
         reason = "rounds"
@@ -260,13 +284,13 @@ def _todo(spec: Spec, version: Version, total: int) -> tuple[str | None, str]:
     elif spec.sync.mode == "gradient" and gradient.finished(spec, version.weights):
         reason = "converged"
     else:
-        return "train", ""
+        return _Next("train")
     measured = not spec.validation or not version.number or rows[-1]["final"]
-    return (None if measured else "measure"), reason
+    return _Next(None if measured else "measure", reason)
 
 
 def _round(spec: Spec, runner: RoundRunner, version: Version, final: bool) -> Version:
-    """One round, or the closing measurement, as the next version."""
+    """Carries out one round, or the closing measurement; makes the next version of it."""
     began = time.perf_counter()
     weights, row = runner.advance(spec, version.weights, final)
     merge = runner.merge_seconds

@@ -1,7 +1,7 @@
-"""One archive with all that a node needs beside a Python of the same version.
+"""The packed environment: one archive with all that a node needs beside a Python of the same version.
 
 The archive's root is a folder of packages: with it on PYTHONPATH, a task imports hdl, its core and their
-requirements, and nothing is installed on the nodes. Its name is the SHA-256 of what is in it, so that the same
+requirements, and nothing is installed on the nodes. Its name is the SHA-256 of its content, so that the same
 environment is packed once and uploaded once, and a task can never run with another one than the driver's.
 """
 
@@ -30,7 +30,7 @@ ROOTS = ("click", "numpy", "pillow", "pyarrow", "pydantic", "pydoop", "safetenso
 NOT_ON_NODES = frozenset({"setuptools"})
 # For YARN, and for GPUs: packages and modules, where they are here; others do without.
 OPTIONAL = {"jpype1": "jpype", "pyzmq": "zmq", "pycuda": "pycuda"}
-# What is there for compiling against a package or testing it, and 130 MB of pyarrow's 170: RPC, S3, ORC, Substrait
+# Files for compiling against a package or for testing it, and 130 MB of pyarrow's 170: RPC, S3, ORC, Substrait
 # plans. (libarrow_substrait itself is linked to by pyarrow's core.)
 LEFT_OUT = (
     *("*.pyi", "*.pyx", "*.pxd", "*.pxi", "*.c", "*.cc", "*.cpp", "*.h", "*.hpp", "*.a", "*.pyc", "*.cmake", "*.pth"),
@@ -47,38 +47,38 @@ if sys.version_info[:2] != {version}:
     raise SystemExit("hdl: this node's Python is %d.%d; the environment was packed by Python %d.%d (--python names one)"
                      % (sys.version_info[:2] + {version}))
 '''
-UNPACKED = "hdl-env"  # the folder that it is unpacked to, in a container's own
-KEPT = 3  # archives in the user's cache: of this environment and of what it was before
+UNPACKED = "hdl-env"  # the folder in a container's own that the archive is unpacked to
+KEPT = 3  # archives in the user's cache: of this environment and of its earlier states
 LEVEL = 4  # 60 MB in 4 s; level 6 takes 8 s for 58 MB
 
 
 def distributions() -> list[importlib.metadata.Distribution]:
-    """`ROOTS` and all they require, without extras, sorted by name.
+    """List the distributions of `ROOTS` and all they require, without extras, sorted by name.
 
     Raises
     ------
     Unavailable
-        If one is not installed.
+        If one of them is not installed.
     """
-    found: dict[str, importlib.metadata.Distribution] = {}
+    by_name: dict[str, importlib.metadata.Distribution] = {}
     wanted = [*ROOTS, *(name for name, module in OPTIONAL.items() if importlib.util.find_spec(module))]
     while wanted:
         name = _normal(wanted.pop())
-        if name in found or name in NOT_ON_NODES:
+        if name in by_name or name in NOT_ON_NODES:
             continue
         try:
-            found[name] = importlib.metadata.distribution(name)
+            by_name[name] = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
             how = "./build.sh hadoop" if name == "pydoop" else f"pip install {name}"
             raise Unavailable(f"the nodes need {name}, which is not installed here: {how}") from None
-        for requirement in found[name].requires or ():
+        for requirement in by_name[name].requires or ():
             if "extra ==" not in requirement and _applies(requirement):
                 wanted.append(re.match(r"[\w.-]+", requirement)[0])  # type: ignore[index]
-    return [found[name] for name in sorted(found)]
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def contents() -> dict[str, Path]:
-    """The archive's files: name in the archive to path here, sorted by name."""
+    """Collect the archive's files: name in the archive to path here, sorted by name."""
     files = dict(_hdl())
     for distribution in distributions():
         for entry in distribution.files or ():
@@ -97,7 +97,7 @@ def pack(folder: Path | None = None) -> Path:
     Parameters
     ----------
     folder : Path, optional
-        Where it goes. The user's cache if not given, in which the few used last are kept.
+        Folder for the archive. The user's cache if not given, in which the few used last are kept.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def upload(archive: Path, folder: str | None = None) -> str:
 
 
 def _thin(cache: Path) -> None:
-    """Removes all archives but the `KEPT` that were used last. Others may do so at the same time."""
+    """Remove all archives but the `KEPT` that were used last. Other processes may do so at the same time."""
     used = []
     for path in cache.glob("*.tar.gz"):
         with suppress(FileNotFoundError):
@@ -167,7 +167,7 @@ def _thin(cache: Path) -> None:
 
 
 def _hdl() -> Iterator[tuple[str, Path]]:
-    """hdl's own files."""
+    """List hdl's own files: name in the archive, and path here."""
     spec = importlib.util.find_spec("hdl")
     for root in map(Path, (spec.submodule_search_locations if spec else None) or ()):
         for path in root.rglob("*"):
@@ -180,12 +180,12 @@ def _normal(name: str) -> str:
 
 
 def _applies(requirement: str) -> bool:
-    """Whether a requirement's marker holds here: it compares versions, or names a platform that hdl does not run on."""
+    """Tell whether a requirement's marker holds here: it compares versions, or names a platform that is not ours."""
     marker = requirement.partition(";")[2].strip()
     if not marker:
         return True
-    if found := re.fullmatch(r"""python_version\s*([<>=!]+)\s*["']([\d.]+)["']""", marker):
-        here, there = sys.version_info[:2], tuple(map(int, found[2].split(".")))[:2]
+    if match := re.fullmatch(r"""python_version\s*([<>=!]+)\s*["']([\d.]+)["']""", marker):
+        here, there = sys.version_info[:2], tuple(map(int, match[2].split(".")))[:2]
         return {"<": here < there, "<=": here <= there, ">": here > there, ">=": here >= there,
-                "==": here == there, "!=": here != there}[found[1]]  # fmt: skip
+                "==": here == there, "!=": here != there}[match[1]]  # fmt: skip
     return False

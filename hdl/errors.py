@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class HdlError(Exception):
-    """Base of all that hdl raises on purpose. The command line prints its message and no traceback.
+    """Base of all errors that hdl raises on purpose. The command line prints the message and no traceback.
 
     Attributes
     ----------
@@ -30,28 +30,28 @@ class DataError(HdlError, ValueError):
     Parameters
     ----------
     message : str
-        What was found and what was expected.
+        The value read and the one expected.
     path : str, optional
-        File.
+        The file.
     line : int, optional
         Line number, from 1 (text formats).
     offset : int, optional
-        Byte offset, from 0 (binary formats), or record number where `unit` says so.
+        Byte offset, from 0 (binary formats).
     """
 
     exit_code = 3
 
     def __init__(self, message: str, path: str | None = None, line: int | None = None, offset: int | None = None):
         self.message, self.path, self.line, self.offset = message, path, line, offset
-        place = ""
+        where = ""
         if path is not None:
-            place = str(path)
+            where = str(path)
             if line is not None:
-                place += f":{line}"
+                where += f":{line}"
             elif offset is not None:
-                place += f" at byte {offset}"
-            place += ": "
-        super().__init__(place + message)
+                where += f" at byte {offset}"
+            where += ": "
+        super().__init__(where + message)
 
     def __reduce__(self):
         return type(self), (self.message, self.path, self.line, self.offset)
@@ -73,13 +73,13 @@ class NonFinite(HdlError, FloatingPointError):
     Attributes
     ----------
     nets : dict of int to str
-        Of nets that were trained side by side: the places of those that failed, and what is to be said of each.
+        The nets that failed among those trained side by side: each one's index, from 0, and its message.
     """
 
     exit_code = 5
 
-    def __init__(self, *said: object, nets: dict[int, str] | None = None):
-        super().__init__(*said)
+    def __init__(self, *args: object, nets: dict[int, str] | None = None):
+        super().__init__(*args)
         self.nets = nets or {}
 
 
@@ -90,19 +90,19 @@ class WorkerError(HdlError, RuntimeError):
 
 
 class DeadlineError(HdlError, TimeoutError):
-    """Somebody did not answer in time; the message names who."""
+    """A process or a server did not answer in time; the message names it."""
 
     exit_code = 7
 
 
 class Unavailable(HdlError, ImportError):
-    """Something optional is not there; the message holds the command that gets it."""
+    """An optional package or a device is missing; the message holds the command that installs it, if one does."""
 
     exit_code = 8
 
 
 class DeviceError(HdlError, RuntimeError):
-    """A GPU failed; the message holds what was being done and what CUDA says."""
+    """A GPU failed; the message holds the operation and CUDA's error."""
 
     exit_code = 9
 
@@ -112,6 +112,6 @@ class DeviceMemory(DeviceError, MemoryError):
 
 
 class Interrupted(HdlError, KeyboardInterrupt):
-    """Stopped by the user; the last published version is whole."""
+    """The user stopped hdl; the last published version is whole."""
 
     exit_code = 130

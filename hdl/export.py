@@ -1,6 +1,6 @@
 """A network as an ONNX file: raw features in, classes and probabilities out.
 
-The scaling rule and the classes' names are part of the graph, so that whoever runs it needs nothing else.
+The scaling rule and the classes' names are part of the graph, so that its user needs no other file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def build(
     classes: Sequence[Any] | None = None,
     about: dict[str, str] | None = None,
 ) -> Any:
-    """The graph of a trained perceptron.
+    """Builds the ONNX graph of a trained perceptron.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def build(
     w : float32 [P]
         Flat weights.
     scale, shift : float32 [I], optional
-        The net sees x·scale + shift.
+        Scaling of the features x [I]: the net's inputs are x·scale + shift.
     classes : sequence of int or str, optional
         Names of the classes; None for regression and for several labels a sample.
     about : dict of str, optional
@@ -54,7 +54,7 @@ def build(
     Unavailable
         The onnx package is missing.
     SpecError
-        The model is an autoencoder or an RBM.
+        The model is an autoencoder or an RBM, or `net` and `loss` are not filled in.
     """
     onnx = _onnx()
     if spec.net is None or spec.loss is None:
@@ -85,12 +85,12 @@ def build(
 
 
 def serialise(model: Any) -> bytes:
-    """The file's bytes."""
+    """Writes a model as the bytes of its file; equal models give equal bytes."""
     return model.SerializeToString(deterministic=True)
 
 
 class _Graph:
-    """Nodes and constants as they are added; each value is named after the node that makes it."""
+    """A graph under construction; each value is named after the node that makes it."""
 
     def __init__(self, onnx: Any):
         self.onnx = onnx
@@ -98,15 +98,18 @@ class _Graph:
         self.constants: list[Any] = []
 
     def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        """Adds a node; gives the name of its value."""
         output = output or f"{kind.lower()}{len(self.nodes)}"
         self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), [output], **attributes))
         return output
 
     def constant(self, name: str, value: NDArray) -> str:
+        """Adds a constant; gives its name."""
         self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
     def number(self, name: str, value: float) -> str:
+        """Adds a constant number, once; gives its name."""
         if all(constant.name != name for constant in self.constants):
             self.constant(name, np.float32(value).reshape(1))
         return name
@@ -126,7 +129,7 @@ def _activation(graph: _Graph, spec: Spec, value: str) -> str:
 
 
 def _outputs(graph: _Graph, spec: Spec, value: str, classes: Sequence[Any] | None) -> list[Any]:
-    """Add the loss's own output function, and the classes' names where there are any."""
+    """Adds the loss's own output function, and the classes' names if there are any."""
     outputs = spec.net[-1] if spec.net else 0
     name = "value" if spec.loss == "squared" else "probabilities"
     if spec.loss == "squared":
@@ -140,14 +143,14 @@ def _outputs(graph: _Graph, spec: Spec, value: str, classes: Sequence[Any] | Non
         graph.add("Sigmoid", value, output="probabilities")
     else:
         graph.add("Softmax", value, output="probabilities", axis=1)
-    said = _info(graph, name, np.float32, outputs)
+    scores = _info(graph, name, np.float32, outputs)
     if classes is None:
-        return [said]
+        return [scores]
     names = np.asarray(classes)
     names = names.astype(np.int64) if names.dtype.kind in "iu" else np.asarray([str(name) for name in classes], object)
     best = graph.add("ArgMax", name, axis=1, keepdims=0)
     graph.add("Gather", graph.constant("classes", names), best, output="label", axis=0)
-    return [_info(graph, "label", names.dtype), said]
+    return [_info(graph, "label", names.dtype), scores]
 
 
 def _info(graph: _Graph, name: str, dtype: Any, *shape: int) -> Any:

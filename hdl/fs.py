@@ -22,7 +22,10 @@ Names = list[str]  # below, `list` is a function
 
 
 class Local:
-    """The machine's own file system; paths are plain, or start with ``file://``."""
+    """Serves the machine's own file system; paths are plain, or start with ``file://``.
+
+    Every class of `_SCHEMES` has these methods; the functions of the same names below say what each does.
+    """
 
     @staticmethod
     def _plain(path: str) -> str:
@@ -104,13 +107,13 @@ _SCHEMES: dict[str, Callable[[], Local]] = {"": Local, "file": Local, "hdfs": _h
 
 
 def _temporary(path: str) -> str:
-    """A hidden, unique name beside `path`: readers of the folder skip names that start with a dot."""
+    """Make a hidden, unique name beside `path`: readers of the folder skip names that start with a dot."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
 
 
 def _sync_folder(path: str) -> None:
-    """Makes a new name in a folder survive a power cut."""
+    """Make a new name in a folder survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -119,12 +122,12 @@ def _sync_folder(path: str) -> None:
 
 
 def of(path: str) -> Local:
-    """The file system that serves a path.
+    """Choose the file system that serves a path.
 
     Raises
     ------
     Unavailable
-        The scheme is not one that this hdl reads.
+        No file system here serves the path's scheme.
     """
     match = re.match(r"([a-z][a-z0-9+.-]*)://", os.fspath(path))
     scheme = match[1] if match else ""
@@ -134,69 +137,80 @@ def of(path: str) -> Local:
 
 
 def open(path: str) -> BinaryIO:
-    """A file for reading, in binary; it can seek. Raises OSError as the builtin does."""
+    """Open a file for reading, in binary; it can seek. Raises OSError as the builtin does."""
     return of(path).open(path)
 
 
 def list(path: str) -> Names:
-    """Sorted names in a folder, hidden ones included."""
+    """List the names in a folder, hidden ones included, sorted."""
     return of(path).list(path)
 
 
 def glob(pattern: str) -> Names:
-    """Sorted paths that match a pattern of ``*``, ``?`` and ``[...]``."""
+    """List the paths that match a pattern of ``*``, ``?`` and ``[...]``, sorted."""
     return of(pattern).glob(pattern)
 
 
 def size(path: str) -> int:
-    """Length of a file in bytes."""
+    """Return the length of a file in bytes."""
     return of(path).size(path)
 
 
 def hosts(path: str, start: int, length: int) -> Names:
-    """Hosts that hold this part of a file, best first; none if it does not matter where it is read."""
+    """List the hosts that hold some of the bytes [start, start + length) of a file, those of most blocks first.
+
+    The list is empty where it does not matter which host reads the file, as with a local one.
+
+    Raises
+    ------
+    OSError
+        The path is no file (on HDFS).
+    """
     return of(path).hosts(path, start, length)
 
 
 def exists(path: str) -> bool:
+    """Tell whether a path is a file or a folder."""
     return of(path).exists(path)
 
 
 def isdir(path: str) -> bool:
+    """Tell whether a path is a folder."""
     return of(path).isdir(path)
 
 
 def mkdir(path: str) -> None:
-    """Makes a folder and those above it; one that exists is fine."""
+    """Make a folder and those above it, where they are missing."""
     of(path).mkdir(path)
 
 
 def remove(path: str) -> None:
-    """Removes a file, or a folder with all that is in it."""
+    """Remove a file, or a folder with all that is in it."""
     of(path).remove(path)
 
 
 def join(folder: str, *names: str) -> str:
+    """Join a folder and names below it to a path, of any scheme."""
     return os.path.join(folder, *names)
 
 
 def publish(path: str, content: bytes | Callable[[BinaryIO], object]) -> None:
-    """Writes a file so that it appears whole or not at all, and never over another.
+    """Write a file so that it appears whole or not at all, and never over another.
 
     The bytes go to a unique temporary name in the same folder, are flushed to disk, and take their name by a step
-    that fails if it is taken.
+    that fails if the name is taken.
 
     Parameters
     ----------
     path : str
         Name of the new file; its folder exists.
     content : bytes, or function of a binary file
-        What to write.
+        Bytes to write, or a function that writes them.
 
     Raises
     ------
     FileExistsError
-        The name is taken; that file is unchanged and the temporary one is gone.
+        The name is taken; the file of that name is unchanged and the temporary one is gone.
 
     Examples
     --------
@@ -213,7 +227,7 @@ def publish(path: str, content: bytes | Callable[[BinaryIO], object]) -> None:
 
 
 def publish_folder(path: str):
-    """Context manager: a temporary folder to fill; it becomes `path` at a clean end and is removed otherwise.
+    """Give, as a context, a temporary folder to fill; it becomes `path` at a clean end and is removed otherwise.
 
     Raises
     ------

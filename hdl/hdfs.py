@@ -22,15 +22,14 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from hdl.errors import HdlError
-from hdl.libhdfs import INTERNAL, call, named, patiently, resolve
+from hdl.libhdfs import BUFFER, INTERNAL, Reading, Writing, call, named, patiently, resolve
 
-BUFFER = 1 << 20
 Names = list[str]  # in the class, `list` is a method
 Entries = list[dict[str, Any]]
 
 
 class Hdfs:
-    """One or more HDFS, each found by its paths.
+    """Serves one or more HDFS, each reached by the address in its paths.
 
     Methods raise OSError as the builtins do, with the path in it, and DeadlineError if the NameNode does not answer.
 
@@ -41,48 +40,55 @@ class Hdfs:
     """
 
     def open(self, path: str) -> BinaryIO:
-        """A file for reading; it can seek."""
+        """Open a file for reading; it can seek."""
         info = self._info(path)
         if info["kind"] != "file":
             raise IsADirectoryError(errno.EISDIR, "is a folder", path)
         system, name = resolve(path)
-        return io.BufferedReader(_Reading(path, call(path, system.open_file, name, "r"), info["size"]), BUFFER)
+        return io.BufferedReader(Reading(path, call(path, system.open_file, name, "r"), info["size"]), BUFFER)
 
     def list(self, path: str) -> Names:
-        """Sorted names in a folder."""
+        """List the names in a folder, sorted."""
         return sorted(posixpath.basename(entry["name"].rstrip("/")) for entry in self._entries(path))
 
     def glob(self, pattern: str) -> Names:
-        """Sorted paths that match ``*``, ``?`` and ``[...]``; none of them matches a slash or a leading dot."""
-        parts = urlsplit(re.sub(r"\?", "%3F", pattern))  # a query is not meant
-        root, found = f"{parts.scheme}://{parts.netloc}", [""]
+        """List the paths that match ``*``, ``?`` and ``[...]``, sorted; none matches a slash or a leading dot."""
+        address = urlsplit(re.sub(r"\?", "%3F", pattern))  # a query is not meant
+        root, paths = f"{address.scheme}://{address.netloc}", [""]
         for piece in pattern[len(root) :].strip("/").split("/"):
             if not re.search(r"[*?[]", piece):
-                found = [f"{folder}/{piece}" for folder in found]
+                paths = [f"{folder}/{piece}" for folder in paths]
                 continue
-            found = [
+            paths = [
                 f"{folder}/{name}"
-                for folder in found
+                for folder in paths
                 if self.isdir(root + (folder or "/"))
                 for name in self.list(root + (folder or "/"))
                 if fnmatch.fnmatchcase(name, piece) and (piece[0] == "." or name[0] != ".")
             ]
-        return sorted(root + path for path in found if self.exists(root + path))
+        return sorted(root + path for path in paths if self.exists(root + path))
 
     def size(self, path: str) -> int:
-        """Length of a file in bytes."""
+        """Return the length of a file in bytes."""
         return self._info(path)["size"]
 
     def hosts(self, path: str, start: int, length: int) -> Names:
-        """Hosts that hold a part of a file, the one with most blocks of it first; for placing a task beside them."""
+        """List the hosts that hold the bytes [start, start + length) of a file, those of most blocks first."""
         system, name = resolve(path)
         held: dict[str, int] = {}
-        for block in call(path, system.get_hosts, name, start, max(length, 1)) or ():
+        try:
+            blocks = call(path, system.get_hosts, name, start, max(length, 1))
+        except RuntimeError:  # pydoop's only error here: it drops libhdfs's errno
+            if self._info(path)["kind"] != "file":
+                raise IsADirectoryError(errno.EISDIR, "is a folder", path) from None
+            raise OSError(errno.EIO, "HDFS does not say where the file's blocks are", path) from None
+        for block in blocks or ():
             for host in block:
                 held[host] = held.get(host, 0) + 1
         return sorted(held, key=lambda host: (-held[host], host))
 
     def exists(self, path: str) -> bool:
+        """Tell whether a path is a file or a folder; raises OSError where access is denied."""
         try:
             self._info(path)
         except FileNotFoundError:
@@ -94,27 +100,29 @@ class Hdfs:
         return True
 
     def isdir(self, path: str) -> bool:
+        """Tell whether a path is a folder; raises OSError where access is denied."""
         try:
             return self._info(path)["kind"] == "directory"
         except FileNotFoundError:
             return False
 
     def mkdir(self, path: str) -> None:
-        """Makes a folder and those above it; one that exists is fine."""
+        """Make a folder and those above it, where they are missing."""
         system, name = resolve(path)
         patiently(path, system.create_directory, name)
 
     def remove(self, path: str) -> None:
-        """Removes a file, or a folder with all that is in it."""
+        """Remove a file, or a folder with all that is in it."""
         self._info(path)  # deleting what is not there is no error to HDFS, but it is one to the builtins
         system, name = resolve(path)
         patiently(path, system.delete, name, True)
 
     def publish(self, path: str, write: Callable[[BinaryIO], object], again: bool = False) -> None:
-        """Writes a file under a temporary name and renames it; fails if the name is taken.
+        """Write a file under a temporary name and rename it; fails if the name is taken.
 
-        Safe mode that begins between the first byte and the last one is not told as such. Where `write` may be called
-        `again`, it is, once what is there of the file has been removed, which waits for the end of safe mode.
+        libhdfs does not report safe mode that begins between the first byte and the last one as such. With `again`,
+        `write` is then called a second time, once the unfinished file has been removed, which waits for the end of
+        safe mode.
         """
         temporary = _temporary(path)
         try:
@@ -130,7 +138,7 @@ class Hdfs:
 
     @contextmanager
     def publish_folder(self, path: str) -> Iterator[str]:
-        """A local folder to fill, which at a clean end is copied and takes its name by one rename."""
+        """Give a local folder to fill; at a clean end it is copied to HDFS, and takes its name by one rename."""
         path = path.rstrip("/")
         if self.exists(path):
             raise FileExistsError(errno.EEXIST, "exists already; expected the name of a new folder", path)
@@ -165,15 +173,15 @@ class Hdfs:
     def _write(self, path: str, write: Callable[[BinaryIO], object]) -> None:
         system, name = resolve(path)
         folder = _split(path)[0] + "/"
-        if not self.isdir(folder):  # HDFS would make it; a misspelt path is better refused, as it is locally
+        if not self.isdir(folder):  # HDFS would make the folder; a misspelt path is better refused, as locally
             raise FileNotFoundError(errno.ENOENT, "no such folder", folder)
         raw = patiently(path, system.open_file, name, "w")
-        with named(path), io.BufferedWriter(_Writing(raw), BUFFER) as file:
+        with named(path), io.BufferedWriter(Writing(raw), BUFFER) as file:
             write(file)
         # `close` returns when every replica has every byte
 
     def _take(self, temporary: str, path: str) -> None:
-        """Rename so that exactly one of several who want the name gets it."""
+        """Rename so that exactly one of several who rename to `path` at the same time succeeds."""
         system, name = resolve(path)
         source = resolve(temporary)[1]
         try:
@@ -183,7 +191,7 @@ class Hdfs:
                 raise
             there = self.exists(path)
             if there and not self.exists(temporary):
-                return  # it was renamed and only the answer was lost
+                return  # the rename was done and only the answer was lost
             if there:
                 raise FileExistsError(errno.EEXIST, "exists already", path) from None
             raise
@@ -195,7 +203,13 @@ class Hdfs:
             raise FileExistsError(errno.EEXIST, "exists already", path)
 
     def _info(self, path: str) -> dict[str, Any]:
-        """Kind, size and so on; FileNotFoundError below a file, where ordinary users are told "permission denied"."""
+        """Ask for kind, size and so on of a path.
+
+        Raises
+        ------
+        FileNotFoundError
+            The path does not exist, or lies below a file, where HDFS tells ordinary users "permission denied".
+        """
         system, name = resolve(path)
         try:
             return call(path, system.get_path_info, name)
@@ -205,13 +219,13 @@ class Hdfs:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
 
     def _below_a_file(self, path: str) -> bool:
-        """Whether one of the folders above a path, to which access was denied, is a file."""
+        """Tell whether one of the folders above a path, to which access was denied, is a file."""
         folder, _ = _split(path.rstrip("/"))
         if not urlsplit(folder).path:  # the root is a folder
             return False
         try:
             return self._info(folder)["kind"] == "file"
-        except FileNotFoundError:  # itself below one: of a folder that is not there access would not be denied
+        except FileNotFoundError:  # it lies below a file itself: to a missing folder access would not be denied
             return True
         except OSError:
             return False
@@ -223,67 +237,13 @@ class Hdfs:
         return call(path, system.list_directory, name)
 
 
-class _Reading(io.RawIOBase):
-    """libhdfs's file as Python's buffered reader wants it; its own object lacks ``read()`` to the end."""
-
-    def __init__(self, path: str, file: Any, size: int):
-        self.name, self._file, self._size = path, file, size
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        return call(self.name, self._file.read_chunk, buffer)
-
-    def readall(self) -> bytes:
-        parts = []
-        while part := self.read(BUFFER):
-            parts.append(part)
-        return b"".join(parts)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
-        # Past the end is an error to HDFS and an empty read to the builtin.
-        call(self.name, self._file.seek, min(base + offset, self._size), os.SEEK_SET)
-        return self.tell()
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            call(self.name, self._file.close)
-
-
-class _Writing(io.RawIOBase):
-    """libhdfs's file for Python's buffered writer. Its own `close` returns true, which would swallow exceptions."""
-
-    def __init__(self, file: Any):
-        self._file = file
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, content: Any) -> int:
-        return self._file.write(content)
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            self._file.close()
-
-
 def _temporary(path: str) -> str:
-    """A hidden, unique name beside `path`."""
+    """Make a hidden, unique name beside `path`."""
     folder, name = _split(path)
     return f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
 
 
 def _split(path: str) -> tuple[str, str]:
-    """Folder, without its last slash, and name; `posixpath.split` would cut the slashes of hdfs:/// too."""
+    """Split a path into folder and name; `posixpath.split` would strip the slashes of hdfs:/// too."""
     folder, _, name = path.rpartition("/")
     return folder, name

@@ -1,8 +1,12 @@
-"""The connection to HDFS: pydoop's libhdfs, found, started, and its errors given words. Only `hdl.hdfs` uses it."""
+"""The connection to HDFS: finds and starts pydoop's libhdfs, words its errors, adapts its files.
+
+Only `hdl.hdfs` uses this module.
+"""
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import shutil
@@ -20,11 +24,20 @@ from hdl.errors import DeadlineError, HdlError, Unavailable
 
 CONNECT_SECONDS = 10.0
 SAFE_MODE_SECONDS = 90.0  # the NameNode leaves it by itself after a restart
+BUFFER = 1 << 20  # bytes that are read or written at once
 INTERNAL = 255  # libhdfs: a Java exception it has no errno for
 
 
 def resolve(path: str) -> tuple[Any, str]:
-    """The connection that serves a path, and the path as it is called there."""
+    """Return the connection that serves a path, and the path as that file system names it.
+
+    Raises
+    ------
+    ValueError
+        The path is not one of HDFS.
+    Unavailable, DeadlineError
+        There is no connection: see `_connect`.
+    """
     match = re.fullmatch(r"hdfs://([^/]*)(/.*)?", path)
     if not match:
         raise ValueError(f"{path!r}: expected hdfs://host:port/path or hdfs:///path")
@@ -37,7 +50,7 @@ _connecting = threading.Lock()
 
 @cache
 def _connect(authority: str) -> Any:
-    """libhdfs's handle on one NameNode, or on the default one for an empty authority.
+    """Connect to one NameNode, or to the default one for an empty authority; returns libhdfs's handle.
 
     Raises
     ------
@@ -49,8 +62,8 @@ def _connect(authority: str) -> Any:
     pydoop = _pydoop()
     host, port = "default", 0
     if authority:
-        parts = urlsplit(f"hdfs://{authority}")
-        host, port = parts.hostname or "", parts.port or 0
+        address = urlsplit(f"hdfs://{authority}")
+        host, port = address.hostname or "", address.port or 0
     else:
         default = urlsplit(pydoop.hadoop_params().get("fs.defaultFS", "file:///"))
         if default.scheme != "hdfs":
@@ -58,8 +71,8 @@ def _connect(authority: str) -> Any:
                 f"hdfs:///… needs a default file system, but fs.defaultFS in {pydoop.hadoop_conf()} is "
                 f"{default.geturl()!r}; set HADOOP_CONF_DIR or give hdfs://host:port/…"
             )
-        parts = default
-    _knock(parts.hostname or "", parts.port, pydoop.hadoop_params())
+        address = default
+    _knock(address.hostname or "", address.port, pydoop.hadoop_params())
     try:
         system = pydoop.hdfs.core.core_hdfs_fs(host, port, "")
         scheme = urlsplit(system.get_working_directory()).scheme
@@ -71,7 +84,7 @@ def _connect(authority: str) -> Any:
 
 
 def _pydoop() -> Any:
-    """pydoop, with a Java virtual machine that is small, quiet and leaves the signals to Python."""
+    """Import pydoop, so that its Java virtual machine is small, quiet and leaves the signals to Python."""
     if not shutil.which("hadoop"):  # pydoop asks it for the class path
         home = os.environ.get("HADOOP_HOME")
         if not home or not shutil.which("hadoop", path=f"{home}/bin"):
@@ -103,7 +116,7 @@ def _knock(host: str, port: int | None, settings: dict[str, str]) -> None:
 
 @contextmanager
 def named(path: str, final: str | None = None) -> Iterator[None]:
-    """Give libhdfs's errors a message that says what and where; of a temporary file say the `final` name."""
+    """Give libhdfs's errors a message that says what failed and of which path; for a temporary file the `final` one."""
     try:
         yield
     except OSError as error:
@@ -124,12 +137,13 @@ def named(path: str, final: str | None = None) -> Iterator[None]:
 
 
 def call(path: str, function: Callable, *arguments: Any) -> Any:
+    """Call a function of libhdfs; its errors get a message with the path in it."""
     with named(path):
         return function(*arguments)
 
 
 def patiently(path: str, function: Callable, *arguments: Any) -> Any:
-    """As `call`, but wait while the NameNode is in safe mode."""
+    """Call as `call` does, again and again while the NameNode is in safe mode, for `SAFE_MODE_SECONDS` at most."""
     deadline = time.monotonic() + SAFE_MODE_SECONDS
     while True:
         try:
@@ -138,3 +152,57 @@ def patiently(path: str, function: Callable, *arguments: Any) -> Any:
             if error.errno != errno.EROFS or time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
+
+
+class Reading(io.RawIOBase):
+    """Adapts libhdfs's file to Python's buffered reader; pydoop's own object lacks ``read()`` to the end."""
+
+    def __init__(self, path: str, file: Any, size: int):
+        self.name, self._file, self._size = path, file, size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return call(self.name, self._file.read_chunk, buffer)
+
+    def readall(self) -> bytes:
+        chunks = []
+        while chunk := self.read(BUFFER):
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
+        # Past the end is an error to HDFS and an empty read to the builtin.
+        call(self.name, self._file.seek, min(base + offset, self._size), os.SEEK_SET)
+        return self.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            call(self.name, self._file.close)
+
+
+class Writing(io.RawIOBase):
+    """Adapts libhdfs's file to Python's buffered writer; as a context its own would swallow exceptions."""
+
+    def __init__(self, file: Any):
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        return self._file.write(content)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._file.close()

@@ -1,4 +1,4 @@
-"""Files that a command writes: as a stream, published whole, here or on HDFS."""
+"""Files that a command writes: as a stream, published whole, on this machine or on HDFS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,18 @@ __all__ = ["SUFFIXES", "Writer", "check", "placing", "put", "replacing"]
 
 
 def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: str = "--out ") -> None:
-    """Refuse an output that cannot be written, before any work is done.
+    """Refuses an output that cannot be written, before any work is done.
+
+    Parameters
+    ----------
+    path : str
+        The output: a local path or a URL.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+    suffixes : sequence of str
+        Those that the output may have.
+    name : str
+        Flag that gave the output, for the message.
 
     Raises
     ------
@@ -43,7 +54,11 @@ def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: 
 
 @contextmanager
 def placing(path: str) -> Iterator[BinaryIO]:
-    """`replacing`, of a file on HDFS too: it is made here and sent whole; over an older one a reader may find none."""
+    """Opens a file for writing, locally as `replacing` does, or on HDFS.
+
+    A file for HDFS is written on this machine and sent whole at a clean end; if it replaces one, readers may for a
+    moment find neither.
+    """
     if not _remote(path):
         with replacing(path.removeprefix("file://")) as file:
             yield file
@@ -57,7 +72,7 @@ def placing(path: str) -> Iterator[BinaryIO]:
 
 
 def put(path: str, content: bytes) -> None:
-    """Write a file over an older one: locally as a whole; elsewhere a reader may for a moment find none."""
+    """Writes a file's content, as `placing` does."""
     with placing(path) as file:
         file.write(content)
 
@@ -68,7 +83,7 @@ def _remote(path: str) -> bool:
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A file that takes its name, over an older one, at a clean end only; a reader sees the old or the new one."""
+    """Opens a local file for writing, which gets its name at a clean end only: readers see the old or the new file."""
     path = Path(path)
     temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
     try:

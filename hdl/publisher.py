@@ -1,4 +1,4 @@
-"""Which versions are written, and when: the driver's other hand."""
+"""The publication of versions in the background, while the driver computes the next round."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ PACE = 1.0  # seconds between two versions where none is waited for: writing the
 
 
 class Publisher:
-    """Writes versions in the background: the next round is computed meanwhile, the one after waits for it.
+    """Writes versions in the background: the next round is computed meanwhile, the round after that waits for it.
 
     Parameters
     ----------
     table : Table
     keep : int
-        Versions that thinning leaves.
+        Versions that thinning leaves, beside version 0, the best and the last.
     every : int
         Rounds between two published versions; 0: none is waited for, and at most one in `PACE` seconds is written.
     runner : RoundRunner
@@ -31,13 +31,19 @@ class Publisher:
         self._pool = ThreadPoolExecutor(1, "hdl-publish")
         self._written: Future[None] | None = None
         self._last = float("-inf")
-        self._passed: Version | None = None  # the last one offered, if it was not taken
+        self._skipped: Version | None = None  # the last version offered, if it was not due
 
     def offer(self, version: Version) -> None:
-        """A version that may be due; raises what went wrong with the one before."""
+        """Publishes a version if it is due.
+
+        Raises
+        ------
+        HdlError, OSError
+            The version published before could not be written.
+        """
         free = (self._written is None or self._written.done()) and time.monotonic() - self._last >= PACE
         due = version.number % self.every == 0 if self.every else free
-        self._passed = None if due else version
+        self._skipped = None if due else version
         if due:
             self._publish(version)
 
@@ -56,9 +62,9 @@ class Publisher:
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        """The last version is written whatever ended the rounds: after an error as far as it can be."""
+        """Publishes the last version, whatever ended the rounds; after an error another one is not raised."""
         with self._pool, suppress(*((HdlError, OSError) if kind else ())):
-            if self._passed:
-                self._publish(self._passed)
+            if self._skipped:
+                self._publish(self._skipped)
             if self._written:
                 self._written.result()

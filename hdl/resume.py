@@ -1,4 +1,4 @@
-"""Checks what a resumed training must have in common with the one that began, and what it may change."""
+"""The checks of a resumed training: its spec, data and device must be those of the table, but for what may change."""
 
 from __future__ import annotations
 
@@ -10,22 +10,31 @@ from hdl.errors import DataError, SpecError, TableError
 from hdl.spec import Spec
 from hdl.table import Version
 
-# What a resumed run may change: none of it decides the weights of the rounds that are done.
+# Fields of the spec that a resumed run may change: none of them decides the weights of the rounds that are done.
 CHANGEABLE = ("epochs", "keep", "patience")
 
 
 def same_spec(stored: Spec, given: Spec | None, done: int) -> Spec:
-    """The stored spec, of which so many rounds are done, with what may change taken from the given one.
+    """Takes the stored spec, with the fields that may change from the given spec.
+
+    Parameters
+    ----------
+    stored : Spec
+        The table's, filled in.
+    given : Spec or None
+        The user's; None takes the stored one.
+    done : int
+        Rounds that the table has.
 
     Raises
     ------
     SpecError
-        The given one says otherwise.
+        The given spec differs in a field that may not change, or asks for epochs that the rounds done do not allow.
     """
     if given is None:
         return stored
     old, new = stored.model_dump(), given.model_dump()
-    # What was left to the data agrees with whatever the data said.
+    # A field that the user left to the data agrees with the stored one, which was filled in from the data.
     for name in ("loss", "net", "batch"):
         if new[name] is None:
             new[name] = old[name]
@@ -36,8 +45,8 @@ def same_spec(stored: Spec, given: Spec | None, done: int) -> Spec:
         listed = "; ".join(f"{name} was {old[name]}, given {new[name]}" for name in wrong)
         raise SpecError(f"the table was made with another spec: {listed}")
     every = stored.sync.every
-    cut = stored.sync.mode != "gradient" and stored.sync.unit == "epochs" and stored.epochs % every
-    if cut and done >= stored.epochs // every + 1 and new["epochs"] > stored.epochs:
+    ends_early = stored.sync.mode != "gradient" and stored.sync.unit == "epochs" and stored.epochs % every
+    if ends_early and done >= stored.epochs // every + 1 and new["epochs"] > stored.epochs:
         raise SpecError(
             f"epochs: the table's last round was cut short at epoch {stored.epochs}, between two merges of {every} "
             f"epochs; a longer training would have gone on. Start a new table for {new['epochs']} epochs"
@@ -46,13 +55,19 @@ def same_spec(stored: Spec, given: Spec | None, done: int) -> Spec:
 
 
 def stored_spec(zero: Version, given: Spec | None) -> Spec:
-    """Reads the spec that version 0 was made with: of a layer that of its whole stack, checked as by `same_spec`."""
+    """Reads the spec of the training that made version 0; if that is a layer's, the whole stack's, which is checked
+    as by `same_spec`."""
     spec = specs.parse(zero.about.get("stack", zero.spec))
     return same_spec(spec, given, 0) if "stack" in zero.about else spec
 
 
 def same_device(about: dict[str, Any], device: str, table: str) -> None:
-    """Refuses a device of another class than that of version 0, which would not give the same bytes."""
+    """Refuses a device of another class than that of version 0, which would not give the same bytes.
+
+    Raises
+    ------
+    TableError
+    """
     made, asked = about["device"], device.partition(":")[0]
     if asked not in (made, "auto"):
         raise TableError(
@@ -61,7 +76,15 @@ def same_device(about: dict[str, Any], device: str, table: str) -> None:
 
 
 def same_data(about: dict[str, Any], splits: list[list[FileSplit]], path: str, options: Options, table: str) -> None:
-    """Refuses a dataset whose files' names or lengths are not those of version 0."""
+    """Refuses a dataset whose files' names or lengths, or options of reading, are not those of version 0.
+
+    Raises
+    ------
+    DataError
+        Files have other names or lengths.
+    SpecError
+        The options differ.
+    """
     old, new = _files(about["cuts"]), _files(splits)
     if old != new:
         paths = sorted({path for path, _ in set(old.items()) ^ set(new.items())})
@@ -75,9 +98,9 @@ def same_data(about: dict[str, Any], splits: list[list[FileSplit]], path: str, o
 
 
 def _files(splits: Any) -> dict[str, int]:
-    """Name and length of each file in the splits, in the unit of its splits."""
+    """Adds up the length of each file in the splits of all shards, in the unit of its splits."""
     files: dict[str, int] = {}
-    for own in splits:
-        for path, _, length in own:
+    for splits_of_shard in splits:
+        for path, _, length in splits_of_shard:
             files[path] = files.get(path, 0) + length
     return files

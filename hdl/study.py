@@ -1,8 +1,8 @@
 """The averaging study of the IU group, run again: `python -m hdl.study EX4 --out FOLDER`.
 
 400-25-10 with sigmoid outputs on the ex4 digits, ten random 70/30 splits, weights averaged every 5 epochs over 1, 2, 4
-and 8 shards, trained once with the study's own optimiser and once with what we found best. Every cell is a training by
-`hdl.driver`; one of 500 epochs passes through 100, 200 and 250 on its way, whose versions are measured too.
+and 8 shards, trained once with the study's own optimiser and once with our best one. Every cell is a training by
+`hdl.driver`; of one of 500 epochs the versions after 100, 200 and 250 are measured too.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PUBLISHED = {100: (80.67, 84.06), 200: (86.89, 87.28), 250: (88.63, 86.45), 500:
 
 
 def study_spec(method: str, shards: int, epochs: int, samples: int, seed: int) -> Spec:
-    """The spec of one training.
+    """Makes the spec of one training.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def study_spec(method: str, shards: int, epochs: int, samples: int, seed: int) -
         Nesterov momentum, a tenth of the inputs dropped.
     shards, epochs : int
     samples : int
-        For training, over all shards.
+        Training samples of all shards.
     seed : int
     """
     shared = {
@@ -59,9 +59,9 @@ def study_spec(method: str, shards: int, epochs: int, samples: int, seed: int) -
         "shards": shards,
         "epochs": epochs,
         "seed": seed,
-        "keep": epochs,  # all versions: those on the way are measured at the end
+        "keep": epochs,  # all versions: some are measured at the end
     }
-    ways = {
+    methods = {
         "cg": {
             "optimizer": {"name": "cg", "iterations": EVERY},
             "batch": 0,
@@ -76,12 +76,12 @@ def study_spec(method: str, shards: int, epochs: int, samples: int, seed: int) -
             "input_dropout": 0.1,
         },
     }
-    return parse({**shared, **ways[method]})
+    return parse({**shared, **methods[method]})
 
 
 @dataclass
 class Cell:
-    """What the splits came to for one method, number of shards and number of epochs."""
+    """The results of all splits for one method, number of shards and number of epochs."""
 
     method: str
     shards: int
@@ -96,11 +96,18 @@ class Cell:
 
     @property
     def met(self) -> bool:
+        """Tells whether the mean accuracy reaches the goal."""
         return mean(self.accuracy) >= self.goal
 
 
 def load(path: str) -> tuple[NDArray, NDArray]:
-    """Features [n, 400] and digits [n] (0 stands in column 10, as the data has it)."""
+    """Reads features [n, 400] and digits [n] (0 stands in column 10, as the data has it).
+
+    Raises
+    ------
+    DataError
+        The data has other columns.
+    """
     source = open_source(path)
     blocks = [block for splits in source.splits(1) for block in source.read(splits)]
     x = np.concatenate([np.asarray(block.x, np.float32) for block in blocks])
@@ -120,19 +127,19 @@ def run(
     tell: Callable[[str], Any] = lambda text: None,
     device: str = "cpu",
 ) -> list[Cell]:
-    """All trainings of the study; the split's number seeds the split and the weights."""
+    """Carries out all trainings of the study; the split's number seeds the split and the weights."""
     cells = {(m, k, e): Cell(m, k, e, [], []) for m in methods for k in shards for e in epochs}
     for split in range(1, splits + 1):
         order = np.random.default_rng(split).permutation(len(x))
-        cut = round(TRAIN * len(x))
-        with tempfile.TemporaryDirectory(prefix="hdl-study-") as name:
-            folder = Path(name)
-            for part, rows in (("train", order[:cut]), ("test", order[cut:])):
-                np.save(folder / f"{part}_x.npy", x[rows])
-                np.save(folder / f"{part}_y.npy", y[rows])
+        samples = round(TRAIN * len(x))
+        with tempfile.TemporaryDirectory(prefix="hdl-study-") as temporary:
+            folder = Path(temporary)
+            for name, rows in (("train", order[:samples]), ("test", order[samples:])):
+                np.save(folder / f"{name}_x.npy", x[rows])
+                np.save(folder / f"{name}_y.npy", y[rows])
             for method in methods:
                 for k in shards:
-                    spec = study_spec(method, k, max(epochs), cut, split)
+                    spec = study_spec(method, k, max(epochs), samples, split)
                     for e, accuracy, seconds in _train(spec, folder, f"{method}-{k}", epochs, device):
                         cells[method, k, e].accuracy.append(accuracy)
                         cells[method, k, e].seconds.append(seconds)
@@ -141,7 +148,7 @@ def run(
 
 
 def _train(spec: Spec, folder: Path, name: str, epochs: Sequence[int], device: str) -> list[tuple[int, float, float]]:
-    """One training; test accuracy and time at each of the epochs."""
+    """Carries out one training; gives (epochs, test accuracy in percent, seconds) for each number of epochs."""
     table, test = str(folder / name), open_source(_pair(folder, "test"))
     began, seconds = time.perf_counter(), {}
 
@@ -150,39 +157,41 @@ def _train(spec: Spec, folder: Path, name: str, epochs: Sequence[int], device: s
             seconds[event.row["version"]] = time.perf_counter() - began
 
     driver.train(Job(_pair(folder, "train"), table, spec), LocalRunner(workers=1, threads=1, device=device), on_event)
-    found = []
+    scores = []
     for e in sorted(epochs):
         version = e // EVERY
         score = Model(table, version, device=device).evaluate(test)
-        # The score's own accuracy asks of all ten outputs to be on the right side of 1/2; the study takes the largest.
+        # `score.accuracy` counts samples with all ten outputs on the right side of 1/2; the study takes the largest.
         right = int(np.trace(score.confusion)) if score.confusion is not None else 0
-        found.append((e, 100 * right / score.samples, seconds[version]))
-    return found
+        scores.append((e, 100 * right / score.samples, seconds[version]))
+    return scores
 
 
-def _pair(folder: Path, part: str) -> str:
-    return f"{folder}/{part}_x.npy,{folder}/{part}_y.npy"
+def _pair(folder: Path, name: str) -> str:
+    return f"{folder}/{name}_x.npy,{folder}/{name}_y.npy"
 
 
 NAMES = {"cg": "its own optimiser (conjugate gradient)", "sgd": "our best (Nesterov momentum, mini-batches of 20)"}
 
 
 def markdown(cells: list[Cell]) -> str:
-    """The table: test accuracy in percent, mean ± standard deviation over splits, and seconds of training."""
+    """Writes the table: test accuracy in percent, mean ± standard deviation over splits, and seconds of training."""
     text = []
     for method in dict.fromkeys(cell.method for cell in cells):
-        mine = [cell for cell in cells if cell.method == method]
-        shards = list(dict.fromkeys(cell.shards for cell in mine))
+        of_method = [cell for cell in cells if cell.method == method]
+        shards = list(dict.fromkeys(cell.shards for cell in of_method))
         text += [
             f"**{NAMES[method]}**",
             "",
             "| epochs | published, 1 / more | " + " | ".join(f"{k} shard{'s' * (k > 1)}" for k in shards) + " |",
             "|--:|--:|" + "--:|" * len(shards),
         ]
-        for epochs in dict.fromkeys(cell.epochs for cell in mine):
-            row = [cell for cell in mine if cell.epochs == epochs]
-            one, more = PUBLISHED[epochs]
-            text.append(f"| {epochs} | {one:.2f} / {more:.2f} | " + " | ".join(_entry(cell) for cell in row) + " |")
+        for epochs in dict.fromkeys(cell.epochs for cell in of_method):
+            row = [cell for cell in of_method if cell.epochs == epochs]
+            sequential, parallel = PUBLISHED[epochs]
+            text.append(
+                f"| {epochs} | {sequential:.2f} / {parallel:.2f} | " + " | ".join(_entry(cell) for cell in row) + " |"
+            )
         text.append("")
     missed = [cell for cell in cells if not cell.met]
     text.append(f"{len(cells) - len(missed)} of {len(cells)} cells meet or pass the published accuracy.")
@@ -196,7 +205,7 @@ def _entry(cell: Cell) -> str:
 
 
 def picture(cells: list[Cell], path: Path) -> None:
-    """Accuracy over epochs, one panel a method, as SVG."""
+    """Draws accuracy over epochs, one panel a method, as SVG."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -205,10 +214,10 @@ def picture(cells: list[Cell], path: Path) -> None:
         figure = Figure(figsize=(4 * len(methods), 3.2), layout="constrained")
         panels = figure.subplots(1, len(methods), sharey=True, squeeze=False)[0]
         for panel, method in zip(panels, methods, strict=True):
-            mine = [cell for cell in cells if cell.method == method]
-            epochs = list(dict.fromkeys(cell.epochs for cell in mine))
-            for k in dict.fromkeys(cell.shards for cell in mine):
-                means = [mean(cell.accuracy) for cell in mine if cell.shards == k]
+            of_method = [cell for cell in cells if cell.method == method]
+            epochs = list(dict.fromkeys(cell.epochs for cell in of_method))
+            for k in dict.fromkeys(cell.shards for cell in of_method):
+                means = [mean(cell.accuracy) for cell in of_method if cell.shards == k]
                 panel.plot(epochs, means, marker="o", markersize=3, label=f"{k} shard{'s' * (k > 1)}")
             for which, style in ((0, "--"), (1, ":")):
                 label = ("published, sequential", "published, parallel")[which]
@@ -228,6 +237,7 @@ def picture(cells: list[Cell], path: Path) -> None:
 )
 @click.option("--splits", default=10, show_default=True, help="Random 70/30 splits.")
 def main(data: str, out: Path, splits: int) -> None:
+    """Runs the study and writes its table and its picture."""
     x, y = load(data)
     cells = run(x, y, splits, tell=lambda text: click.echo(text, err=True))
     out.mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,8 @@ def status_(application: str | None, watch: bool, as_json: bool) -> None:
 @click.option("--worker", metavar="N|CONTAINER", help="Of this worker alone.")
 def logs_(application: str, worker: str | None) -> None:
     """Print what the processes of an application said: its master's, its workers', or one worker's."""
-    from hdl.yarn.client import client, logs
+    from hdl.runners import logs
+    from hdl.yarn.client import client
 
     report = client.report(application)
     container = _container(report, worker) if worker is not None else ""
@@ -122,7 +123,8 @@ def _inspect(application: str) -> tuple[Any, dict[str, Any] | None]:
 
 def _container(report: Any, worker: str) -> str:
     """Find the container of a worker, by its number while it runs, or by its own name."""
-    from hdl.yarn.client import follow, logs
+    from hdl.runners import logs
+    from hdl.yarn.client import follow
 
     if CONTAINER.fullmatch(worker):
         return worker

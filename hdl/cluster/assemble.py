@@ -11,14 +11,14 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hdl.errors import DeadlineError, HdlError, SpecError, Unavailable
+from hdl import programs
+from hdl.errors import HdlError, SpecError, Unavailable
 
 DEFAULT_VERSION = "3.4.2"
 VERSIONS = ("3.4.2", "3.3.6")
@@ -40,12 +40,12 @@ HERE = Path(__file__).parent
 
 
 def cache_folder() -> Path:
-    """Where hdl keeps what can be made again: ``$XDG_CACHE_HOME/hdl``."""
+    """Return the folder in which hdl keeps files that can be made again: ``$XDG_CACHE_HOME/hdl``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hdl"
 
 
 def java_home() -> Path:
-    """The JDK: ``JAVA_HOME``, or where ``java`` on the PATH lives.
+    """Find the JDK: ``JAVA_HOME``, or the folder of ``java`` on the PATH.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def java_home() -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path`; whoever comes second waits and then finds the work done."""
+    """Hold an exclusive lock on `path`; a second process waits, and should then look whether the work is done."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -69,7 +69,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def hadoop_home(version: str = DEFAULT_VERSION) -> Path:
-    """The HADOOP_HOME of this version, assembled on the first call.
+    """Return the HADOOP_HOME of a version, assembled on the first call.
 
     Parameters
     ----------
@@ -136,16 +136,12 @@ def _download(version: str, scratch: Path, jars: Path) -> None:
         raise Unavailable("no Maven to fetch Hadoop's jars with: on Debian: apt install maven")
     (scratch / "pom.xml").write_text(pom(version))
     command = ["mvn", "-B", "-q", "-ntp", COPY, "-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
-    try:
-        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
-    except subprocess.TimeoutExpired as late:
-        raise DeadlineError(f"Maven did not fetch Hadoop {version} within {DOWNLOAD_SECONDS} s") from late
-    if done.returncode:
-        raise HdlError(f"Maven could not fetch Hadoop {version}:\n{(done.stdout + done.stderr)[-2000:]}")
+    late = f"Maven did not fetch Hadoop {version} within {DOWNLOAD_SECONDS} s"
+    programs.check(command, DOWNLOAD_SECONDS, f"Maven could not fetch Hadoop {version}", late, folder=scratch)
 
 
 def pom(version: str) -> str:
-    """The Maven project whose runtime dependencies are this Hadoop."""
+    """Write the Maven project whose runtime dependencies are a version of Hadoop, as XML."""
     wanted = [(name, ELSEWHERE.get((version, name), version), "") for name in ARTIFACTS]
     wanted.append(("hadoop-hdfs", version, "<classifier>tests</classifier>"))
     dependencies = "".join(
@@ -166,10 +162,10 @@ def verify(jars: Path, pins: Path) -> None:
     Raises
     ------
     HdlError
-        Naming the jars that are missing, not listed, or different.
+        Jars are missing, not listed, or different; the message names them.
     """
     expected = {name: digest for digest, name in map(str.split, pins.read_text().splitlines())}
-    found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in jars.glob("*.jar")}
-    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    actual = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in jars.glob("*.jar")}
+    wrong = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
     if wrong:
         raise HdlError(f"jars that are not those pinned in {pins.name}: {', '.join(wrong)}")

@@ -54,12 +54,12 @@ def stop(root: Path, purge: bool) -> None:
 @click.pass_context
 def status(context: click.Context, root: Path, as_json: bool) -> None:
     """Say what runs; exit status 1 unless the cluster is ready."""
-    found = Cluster.load(root).status()
+    state = Cluster.load(root).status()
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(state))
     else:
-        _show(found)
-    context.exit(0 if found["ready"] else 1)
+        _show(state)
+    context.exit(0 if state["ready"] else 1)
 
 
 @cluster_.command()
@@ -70,13 +70,13 @@ def env(root: Path) -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
-def _show(found: dict) -> None:
-    click.echo(f"Hadoop {found['version']} in {found['dir']}: {'ready' if found['ready'] else 'not ready'}")
-    click.echo(f"HDFS:            {found['uri']}{'  (safe mode)' if found['safe_mode'] else ''}")
-    for name, address in found["web"].items():
+def _show(state: dict) -> None:
+    click.echo(f"Hadoop {state['version']} in {state['dir']}: {'ready' if state['ready'] else 'not ready'}")
+    click.echo(f"HDFS:            {state['uri']}{'  (safe mode)' if state['safe_mode'] else ''}")
+    for name, address in state["web"].items():
         click.echo(f"{name + ':':16} {address}")
     for kind in ("datanodes", "nodemanagers"):
-        click.echo(f"{kind + ':':16} {len(found[kind])}  {', '.join(found[kind])}")
-    for name, daemon in found["daemons"].items():
+        click.echo(f"{kind + ':':16} {len(state[kind])}  {', '.join(state[kind])}")
+    for name, daemon in state["daemons"].items():
         if not daemon["alive"]:
             click.echo(f"{name} is not running; its log: {daemon['log']}")

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 from hdl.errors import Unavailable
 
 LOOPBACK = "127.0.0.1"
-# What a daemon must be found under is fixed before it starts; DataNodes choose theirs and register.
+# Ports under which others look for a daemon are fixed before it starts; DataNodes choose theirs and register.
 PORTS = ("namenode", "namenode_web", "resourcemanager", "scheduler", "tracker", "admin", "resourcemanager_web",
          "history", "history_admin", "history_web")  # fmt: skip
 RM_STORE = "org.apache.hadoop.yarn.server.resourcemanager.recovery.FileSystemRMStateStore"
@@ -27,7 +27,13 @@ TASK_JAVA = f"{' '.join(QUICK_JAVA)} -Djava.net.preferIPv4Stack=true --add-opens
 
 
 def free_ports(names: tuple[str, ...] = PORTS) -> dict[str, int]:
-    """One free port a name, below the kernel's ephemeral range, so that no outgoing connection takes it meanwhile."""
+    """Choose a free port for each name, below the kernel's ephemeral range: no outgoing connection takes it meanwhile.
+
+    Raises
+    ------
+    Unavailable
+        No port is free.
+    """
     chosen: dict[str, int] = {}
     with ExitStack() as held:  # all at once, so that they differ
         for name in names:
@@ -47,21 +53,21 @@ def free_ports(names: tuple[str, ...] = PORTS) -> dict[str, int]:
 
 
 def node_ports(nodemanagers: int) -> tuple[str, ...]:
-    """Names of the NodeManagers' ports: one that comes back finds its containers only under the port it had."""
+    """Name the NodeManagers' ports, which stay: one that restarts finds its containers only under the port it had."""
     return tuple(f"nodemanager{k}{end}" for k in range(1, nodemanagers + 1) for end in ("", "_web"))
 
 
 def node_host(number: int) -> str:
-    """Name of node `number`, from 1.
+    """Name the host of node `number`, from 1.
 
     Every node has its own loopback address, so that a task beside its block can be told from one that is not. The
-    first is the plain one, under the name that Java finds for it; the others have no name and go by their address.
+    first node's is 127.0.0.1, under the name that Java finds for it; the others have no name and go by their address.
     """
     return "localhost" if number == 1 else f"127.0.0.{number}"
 
 
 def write(conf: Path, home: Path, root: Path, ports: dict[str, int], options: dict) -> None:
-    """Write the ``*-site.xml`` files and the rest of the folder.
+    """Write a configuration folder: the ``*-site.xml`` files, the scheduler's and the log's.
 
     Parameters
     ----------
@@ -168,7 +174,7 @@ def _yarn(conf: Path, home: Path, root: Path, ports: dict, options: dict) -> dic
 
 
 def _gpus(options: dict) -> dict:
-    """GPUs as a resource that is counted, and no more: containers are not kept from those that they were not given."""
+    """Declare GPUs as a resource that is only counted: no container is kept from GPUs that it was not given."""
     count = options.get("gpus", 0)
     return {"yarn.resource-types": GPU, f"yarn.nodemanager.resource-type.{GPU}": count} if count else {}
 

@@ -16,35 +16,23 @@ import urllib.request
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from hdl.cluster import config, folders, process
+from hdl.cluster import commands, config, folders, process
 from hdl.cluster.assemble import DEFAULT_VERSION, hadoop_home, java_home, locked
 from hdl.cluster.process import Daemon
 from hdl.errors import DeadlineError, HdlError, SpecError
 
 START_SECONDS = 120
 FORMAT_SECONDS = 60
-SERVER = "org.apache.hadoop.yarn.server"
-CLASSES = {
-    "namenode": "org.apache.hadoop.hdfs.server.namenode.NameNode",
-    "datanode": "org.apache.hadoop.hdfs.server.datanode.DataNode",
-    "resourcemanager": f"{SERVER}.resourcemanager.ResourceManager",
-    "nodemanager": f"{SERVER}.nodemanager.NodeManager",
-    "historyserver": "org.apache.hadoop.mapreduce.v2.hs.JobHistoryServer",
-}
-JAVA_FLAGS = (
-    "-Xmx192m", *config.QUICK_JAVA, "-XX:CICompilerCount=1",
-    "--add-opens=java.base/java.lang=ALL-UNNAMED", "-Djava.net.preferIPv4Stack=true",
-)  # fmt: skip
 
 
 def default_folder() -> Path:
-    """Where a cluster lies if nothing else is said: ``$XDG_STATE_HOME/hdl/cluster``."""
+    """Return the folder of a cluster where nothing else is said: ``$XDG_STATE_HOME/hdl/cluster``."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "hdl/cluster"
 
 
 @dataclass
 class Cluster:
-    """One cluster on this machine.
+    """Runs one cluster on this machine.
 
     Examples
     --------
@@ -73,7 +61,7 @@ class Cluster:
         Parameters
         ----------
         root : Path
-            Its folder.
+            The cluster's folder.
         version : str
             Hadoop's version.
         datanodes, nodemanagers : int
@@ -81,8 +69,8 @@ class Cluster:
         memory, vcores, gpus : int
             What one NodeManager offers, in MiB, virtual cores and GPUs; these are counted, and need not be there.
         superuser : str, optional
-            HDFS's superuser, by whose name the daemons go. None: who starts the cluster, who then may do everything on
-            it. With another name they are an ordinary user, as on a company's cluster.
+            HDFS's superuser, by whose name the daemons go. None: the user who starts the cluster, who then may do
+            everything on HDFS. With another name that user is an ordinary one, as on a company's cluster.
         seconds : float
             Deadline for the daemons to be ready; fetching the jars has its own.
 
@@ -93,7 +81,7 @@ class Cluster:
         HdlError
             If a daemon ends; the message holds the end of its log.
         DeadlineError
-            If it is not ready in time; what was started is stopped.
+            If the cluster is not ready in time; the daemons that were started are stopped.
         """
         root = root.expanduser().resolve()
         for name, count in (("datanodes", datanodes), ("nodemanagers", nodemanagers)):
@@ -125,12 +113,12 @@ class Cluster:
 
     @classmethod
     def load(cls, root: Path) -> Cluster:
-        """The cluster of a folder, running or not.
+        """Load the cluster of a folder, running or not.
 
         Raises
         ------
         SpecError
-            If there is none.
+            If the folder holds no cluster.
         """
         root = root.expanduser().resolve()
         try:
@@ -143,7 +131,7 @@ class Cluster:
 
     @property
     def conf(self) -> Path:
-        """HADOOP_CONF_DIR."""
+        """The cluster's HADOOP_CONF_DIR."""
         return self.root / "conf"
 
     @property
@@ -152,7 +140,7 @@ class Cluster:
         return f"hdfs://{config.LOOPBACK}:{self.ports['namenode']}"
 
     def environment(self) -> dict[str, str]:
-        """What a shell needs to use this cluster; ``PATH`` begins with its ``bin``."""
+        """Return the variables that a shell needs to use this cluster; ``PATH`` begins with Hadoop's ``bin``."""
         return {
             "HADOOP_HOME": str(self.home),
             "HADOOP_CONF_DIR": str(self.conf),
@@ -161,18 +149,26 @@ class Cluster:
         }
 
     def web(self) -> dict[str, str]:
-        """The web addresses."""
+        """Return the web addresses of the masters, by daemon."""
         names = {"namenode": "namenode_web", "resourcemanager": "resourcemanager_web", "historyserver": "history_web"}
         return {name: f"http://{config.LOOPBACK}:{self.ports[port]}" for name, port in names.items()}
 
     def names(self) -> list[str]:
-        """All daemons of the cluster, in the order they are started in."""
+        """List all daemons of the cluster, in the order they are started in."""
         data = [f"datanode{k}" for k in range(1, self.options["datanodes"] + 1)]
         nodes = [f"nodemanager{k}" for k in range(1, self.options["nodemanagers"] + 1)]
         return ["resourcemanager", *nodes, "namenode", *data, "historyserver"]
 
     def status(self) -> dict:
-        """What runs and what the masters know: ready, daemons, live DataNodes, NodeManagers, safe mode, web."""
+        """Ask what runs, and what the masters know.
+
+        Returns
+        -------
+        dict
+            ``ready``, ``version``, ``dir``, ``uri``, ``web`` (see `web`), ``safe_mode``, ``datanodes`` and
+            ``nodemanagers`` (names of those that live), ``history`` (whether its server answers) and ``daemons``
+            (of each ``alive``, ``pid`` and ``log``).
+        """
         names = self.web()
         bean = "Hadoop:service=NameNode,name=NameNodeInfo"
         beans = (_ask(f"{names['namenode']}/jmx?qry={bean}") or {}).get("beans") or [{}]
@@ -200,7 +196,7 @@ class Cluster:
         HdlError
             If a daemon ends; the message holds the end of its log.
         DeadlineError
-            If it takes longer.
+            If that takes longer than `seconds`.
         """
         deadline = time.monotonic() + seconds
         while not (status := self.status())["ready"]:
@@ -213,11 +209,11 @@ class Cluster:
             time.sleep(0.2)
 
     def add_user(self, name: str) -> None:
-        """Make a user's home on HDFS, /user/NAME; one that exists is fine."""
+        """Make a user's home on HDFS, /user/NAME, if it is not there."""
         self.own(f"/user/{name}", name)
 
     def own(self, path: str, user: str) -> None:
-        """Give a folder on HDFS to a user; one that is not there is made, and closed to all others."""
+        """Give a folder on HDFS to a user; a new one is made where there is none, and closed to all others."""
         folders.own(self.web()["namenode"], self.superuser, path, user)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
@@ -225,7 +221,7 @@ class Cluster:
         self.daemons[name].signal(number)
 
     def restart(self, name: str) -> None:
-        """Start one daemon again, over its data, dead or alive. What runs on a NodeManager goes on meanwhile."""
+        """Start one daemon again, over its data, dead or alive; containers of a NodeManager go on meanwhile."""
         if name.startswith("nodemanager"):  # one that is asked to end would end its containers
             self.kill(name)
         process.stop([self.daemons[name]])
@@ -233,16 +229,16 @@ class Cluster:
         self._save()
 
     def stop(self, purge: bool = False) -> None:
-        """Stop all; with `purge` remove the folder too."""
+        """Stop all daemons; with `purge` remove the cluster's folder too."""
         # NodeManagers first: they end their containers, which still may write to HDFS.
         groups = ("nodemanager", "resourcemanager historyserver", "datanode", "namenode")
         for group in groups:
-            process.stop([d for name, d in self.daemons.items() if name.rstrip("0123456789") in group.split()])
+            process.stop([d for name, d in self.daemons.items() if commands.kind_of(name) in group.split()])
         if purge:
             shutil.rmtree(self.root, ignore_errors=True)
 
     def _forget(self) -> None:
-        """Drop what the daemons kept of running applications: those ended with the cluster."""
+        """Remove the state that daemons kept of running applications, which ended with the cluster."""
         data = self.root / "data"
         for folder in (data / config.RM_STATE, *data.glob(f"nodemanager*/{config.NM_STATE}")):
             shutil.rmtree(folder, ignore_errors=True)
@@ -263,7 +259,7 @@ class Cluster:
         new.replace(self.root / "cluster.json")
 
     def _format(self) -> None:
-        command = [*self._java("namenode"), "-format", "-nonInteractive", "-force"]
+        command = [*commands.java_command("namenode", self.home, self.root), "-format", "-nonInteractive", "-force"]
         log = self.root / "logs/format.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "wb") as out:
@@ -278,47 +274,21 @@ class Cluster:
 
     def _spawn(self, name: str) -> None:
         log = self.root / "logs" / f"{name}.log"
-        self.daemons[name] = process.spawn(name, self._java(name) + self._settings(name), log, self._clean())
-
-    def _java(self, name: str) -> list[str]:
-        logs = self.root / "logs"
-        share = self.home / "share/hadoop"
-        return [
-            str(java_home() / "bin/java"), f"-Dproc_{name}", *JAVA_FLAGS,
-            f"-Dhadoop.log.dir={logs}", f"-Dyarn.log.dir={logs}", f"-Dhadoop.home.dir={self.home}",
-            "-cp", f"{self.conf}:{share / 'hdfs'}:{share / 'lib'}/*", CLASSES[name.rstrip("0123456789")],
-        ]  # fmt: skip
-
-    def _settings(self, name: str) -> list[str]:
-        """What only this daemon is told, as its own generic options."""
-        kind, number = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")) :]
-        data = self.root / "data" / name
-        if kind == "datanode":
-            own = {"dfs.datanode.data.dir": data, "dfs.datanode.hostname": config.node_host(int(number))}
-        elif kind == "nodemanager":
-            address = f"127.0.0.{number}"
-            own = {
-                "yarn.nodemanager.address": f"{address}:{self.ports[name]}",
-                "yarn.nodemanager.localizer.address": f"{address}:0",
-                "yarn.nodemanager.webapp.address": f"{address}:{self.ports[f'{name}_web']}",
-                "yarn.nodemanager.recovery.dir": data / config.NM_STATE,
-                "yarn.nodemanager.hostname": config.node_host(int(number)),
-                "yarn.nodemanager.local-dirs": data / "local",
-                "yarn.nodemanager.log-dirs": self.root / "logs" / name,
-            }
-        else:
-            return []
-        return [word for key, value in own.items() for word in ("-D", f"{key}={value}")]
+        command = [
+            *commands.java_command(name, self.home, self.root),
+            *commands.own_options(name, self.ports, self.root),
+        ]
+        self.daemons[name] = process.spawn(name, command, log, self._clean())
 
     def _clean(self) -> dict[str, str]:
-        """A daemon's environment: nothing of the user's virtual environment, as on a real node."""
+        """Make a daemon's environment: nothing of the user's virtual environment, as on a real node."""
         kept = {name: os.environ[name] for name in ("HOME", "USER", "LANG", "TZ") if name in os.environ}
         path = f"{self.home / 'bin'}:/usr/local/bin:/usr/bin:/bin"
         return kept | self.environment() | {"PATH": path, "HADOOP_USER_NAME": self.superuser}
 
 
 def _ask(url: str) -> dict | None:
-    """A JSON answer of a daemon on this machine, or None while it does not answer. Never through a proxy."""
+    """Ask a daemon on this machine for JSON, never through a proxy; None while it does not answer."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(url, headers={"Accept": "application/json"})
     try:

@@ -1,7 +1,7 @@
 """The folders of HDFS that ordinary users need before they can work, made by the superuser over WebHDFS.
 
-WebHDFS answers in milliseconds where a Hadoop client starts a Java virtual machine, and takes the name of the one who
-asks from the address: nobody on a cluster of this kind has to prove who they are.
+WebHDFS answers in milliseconds where a Hadoop client starts a Java virtual machine, and takes the user's name from the
+URL: nobody on a cluster of this kind has to prove who they are.
 """
 
 from __future__ import annotations
@@ -26,19 +26,25 @@ SHARED = {
 
 
 def this_user() -> str:
-    """Name of the user that this process runs as, whatever its environment says."""
+    """Name the user that this process runs as, whatever its environment says."""
     return pwd.getpwuid(os.getuid()).pw_name
 
 
 def make(namenode: str, superuser: str) -> None:
-    """Make what all users share; `namenode` is its web address."""
+    """Make the folders that all users share; `namenode` is the NameNode's web address."""
     for path, permission in SHARED.items():
         _put(namenode, superuser, path, op="MKDIRS", permission=permission)
         _put(namenode, superuser, path, op="SETPERMISSION", permission=permission)
 
 
 def own(namenode: str, superuser: str, path: str, user: str) -> None:
-    """Give a folder to a user; a new one is closed to all others."""
+    """Give a folder to a user, closed to all others; it is made where it is missing.
+
+    Raises
+    ------
+    HdlError
+        The NameNode does not answer, or refuses.
+    """
     _put(namenode, superuser, path, op="MKDIRS", permission="700")
     _put(namenode, superuser, path, op="SETOWNER", owner=user)
 

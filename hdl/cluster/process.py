@@ -1,4 +1,4 @@
-"""Daemons as processes: started in their own session, known by pid and start time, stopped by pid."""
+"""Daemons as processes: started in sessions of their own, known by pid and start time, stopped by pid."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Daemon:
-    """A process that outlives this one.
+    """Names a process that outlives this one.
 
-    `started` is the kernel's start time (clock ticks since boot): a pid that was given to another process meanwhile,
-    as after a reboot, is told apart by it and never signalled.
+    `started` is the kernel's start time (clock ticks since boot): by it a pid that was given to another process
+    meanwhile, as after a reboot, is told apart and never signalled.
     """
 
     name: str
@@ -26,17 +26,17 @@ class Daemon:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs; a zombie does not."""
+        """Tells whether the daemon still runs; a zombie does not."""
         return _start_time(self.pid) == self.started
 
     def signal(self, number: int) -> None:
-        """Send a signal, if it still runs."""
+        """Send the daemon a signal, if it still runs."""
         if self.alive:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def tail(self, lines: int = 20) -> str:
-        """The end of its log."""
+        """Return the last lines of the daemon's log."""
         try:
             return "\n".join(Path(self.log).read_text(errors="replace").splitlines()[-lines:])
         except OSError as error:
@@ -47,7 +47,7 @@ _children: dict[int, subprocess.Popen] = {}  # kept so that what dies under us i
 
 
 def spawn(name: str, command: list[str], log: Path, environment: dict[str, str]) -> Daemon:
-    """Start a daemon that writes to `log` and ends with nobody but by its pid."""
+    """Start a daemon that writes to `log`, and that the end of this process or its terminal does not end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as out:
         child = subprocess.Popen(
@@ -59,7 +59,7 @@ def spawn(name: str, command: list[str], log: Path, environment: dict[str, str])
 
 
 def stop(daemons: list[Daemon], seconds: float = 15) -> None:
-    """Ask all to end, wait until `seconds` have passed, then kill what is left."""
+    """Ask all daemons to end, wait for `seconds` at most, then kill those that are left."""
     for daemon in daemons:
         daemon.signal(signal.SIGCONT)  # a stopped process would not hear
         daemon.signal(signal.SIGTERM)

@@ -2,7 +2,7 @@
 
 pydoop has released sources only, of 2019. They are fetched from PyPI, checked, patched by ``pydoop.patch``, which
 says why, and compiled against the Hadoop that is there: the one in HADOOP_HOME or on the PATH, or else the one that
-`assemble` makes. The wheel is kept under a name that holds all it depends on and is built once.
+`assemble` makes. The wheel is built once, and kept under a hash of all that it depends on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tarfile
@@ -19,8 +18,9 @@ from pathlib import Path
 
 import click
 
+from hdl import programs
 from hdl.cluster.assemble import DEFAULT_VERSION, VERSIONS, cache_folder, hadoop_home, java_home, locked
-from hdl.errors import DeadlineError, HdlError, Unavailable
+from hdl.errors import HdlError, Unavailable
 
 RELEASE = "pydoop==2.0.0"
 SOURCE_SHA256 = "c7eb2ad8c36d2a75dc1c6cee701928334614f2e862a70798b0cb278e3102f77d"
@@ -29,12 +29,12 @@ BUILD_SECONDS = 600
 
 
 def wheel(home: Path) -> Path:
-    """The wheel for this Python and this Hadoop, built on the first call.
+    """Return the wheel for this Python and a Hadoop, built on the first call.
 
     Parameters
     ----------
     home : Path
-        HADOOP_HOME; its jars are compiled against.
+        HADOOP_HOME, against whose jars pydoop is compiled.
 
     Raises
     ------
@@ -51,8 +51,8 @@ def wheel(home: Path) -> Path:
     if not Path("/usr/include/tirpc/rpc/types.h").exists():
         raise Unavailable("pydoop needs rpc/types.h to build; on Debian: apt install libtirpc-dev")
     key = hashlib.sha256(PATCH.read_bytes())
-    for part in (SOURCE_SHA256, str(home), str(java_home()), sys.version, sysconfig.get_platform()):
-        key.update(part.encode() + b"\0")
+    for dependency in (SOURCE_SHA256, str(home), str(java_home()), sys.version, sysconfig.get_platform()):
+        key.update(dependency.encode() + b"\0")
     shelf = cache_folder() / "wheels" / f"pydoop-{key.hexdigest()[:16]}"
     if not shelf.is_dir():
         with locked(shelf.with_suffix(".lock")):
@@ -68,15 +68,16 @@ def _build(scratch: Path, home: Path) -> Path:
     limit = scratch / "constraints.txt"
     limit.write_text("setuptools<80\n")
     old_setuptools = os.environ | {"PIP_CONSTRAINT": str(limit), "PIP_BUILD_CONSTRAINT": str(limit)}
-    _run([*pip, "download", "--no-deps", "--no-binary=:all:", "-d", str(scratch), RELEASE], old_setuptools)
+    programs.check([*pip, "download", "--no-deps", "--no-binary=:all:", "-d", str(scratch), RELEASE],
+                   BUILD_SECONDS, environment=old_setuptools)  # fmt: skip
     archive = next(scratch.glob("pydoop-*.tar.gz"))
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != SOURCE_SHA256:
-        raise HdlError(f"{archive.name} has SHA-256 {found}; expected {SOURCE_SHA256}")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if digest != SOURCE_SHA256:
+        raise HdlError(f"{archive.name} has SHA-256 {digest}; expected {SOURCE_SHA256}")
     with tarfile.open(archive) as tar:
         tar.extractall(scratch, filter="data")
     source = scratch / archive.name.removesuffix(".tar.gz")
-    _run(["patch", "-p1", "-s", "-d", str(source), "-i", str(PATCH)])
+    programs.check(["patch", "-p1", "-s", "-d", str(source), "-i", str(PATCH)], BUILD_SECONDS)
     environment = os.environ | {
         "HADOOP_HOME": str(home),
         "HADOOP_CONF_DIR": os.environ.get("HADOOP_CONF_DIR", str(home / "etc/hadoop")),
@@ -84,21 +85,12 @@ def _build(scratch: Path, home: Path) -> Path:
         "PATH": os.pathsep.join([str(home / "bin"), str(java_home() / "bin"), os.environ.get("PATH", os.defpath)]),
     }
     wheels = scratch / "wheels"
-    _run([*pip, "wheel", "--no-deps", "-w", str(wheels), str(source)], environment)
+    programs.check([*pip, "wheel", "--no-deps", "-w", str(wheels), str(source)], BUILD_SECONDS, environment=environment)
     return wheels
 
 
-def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=BUILD_SECONDS)
-    except subprocess.TimeoutExpired as late:
-        raise DeadlineError(f"{command[0]} took more than {BUILD_SECONDS} s: {' '.join(command)}") from late
-    if done.returncode:
-        raise HdlError(f"failed: {' '.join(command)}\n{(done.stdout + done.stderr)[-4000:]}")
-
-
 def _hadoop_there() -> Path | None:
-    """HADOOP_HOME, or the folder above the `hadoop` on the PATH."""
+    """Find the Hadoop that is there: HADOOP_HOME, or the folder above the `hadoop` on the PATH."""
     if home := os.environ.get("HADOOP_HOME"):
         return Path(home)
     if hadoop := shutil.which("hadoop"):
@@ -124,7 +116,8 @@ def main(version: str | None, wheel_only: bool) -> None:
             click.echo(built)
         else:
             # Its only requirement is setuptools, for its own setup.py.
-            _run([sys.executable, "-m", "pip", "install", "--no-deps", "--force-reinstall", "-q", str(built)])
+            pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--force-reinstall", "-q"]
+            programs.check([*pip, str(built)], BUILD_SECONDS)
     except HdlError as error:
         raise click.ClickException(str(error)) from None
 

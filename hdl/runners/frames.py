@@ -5,17 +5,42 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 from hdl import wire
 
-_LENGTH = struct.Struct("<Q")
+LENGTH = struct.Struct("<Q")
+
+
+def prefix(pieces: Iterable[wire.Buffer]) -> bytes:
+    """Pack the length of a message, of the pieces that follow each other."""
+    return LENGTH.pack(sum(map(len, pieces)))
+
+
+def pack(messages: Iterable[bytes]) -> bytes:
+    """Join messages to the content of a file.
+
+    Examples
+    --------
+    >>> import io
+    >>> list(unpack(io.BytesIO(pack([b"one", b""]))))
+    [b'one', b'']
+    """
+    return b"".join(prefix([message]) + message for message in messages)
+
+
+def unpack(file: BinaryIO) -> Iterator[bytes]:
+    """Read the messages of a file: the inverse of `pack`."""
+    while length := file.read(LENGTH.size):
+        yield file.read(LENGTH.unpack(length)[0])
 
 
 def send(channel: socket.socket, *messages: bytes | list[wire.Buffer]) -> None:
-    """Messages, or the pieces of them, with their lengths before them."""
+    """Send messages, or the pieces of them, with their lengths before them."""
     for message in messages:
         pieces = message if isinstance(message, list) else [message]
-        length = _LENGTH.pack(sum(map(len, pieces)))
+        length = prefix(pieces)
         if len(pieces[0]) < 1 << 16:  # one system call for what is small
             channel.sendall(length + pieces[0])
         else:
@@ -26,7 +51,7 @@ def send(channel: socket.socket, *messages: bytes | list[wire.Buffer]) -> None:
 
 
 def receive(channel: socket.socket, limit: int = wire.MAX_BYTES, until: float | None = None) -> bytearray:
-    """The next message; EOFError at the end.
+    """Receive the next message; EOFError at the end.
 
     Parameters
     ----------
@@ -41,7 +66,7 @@ def receive(channel: socket.socket, limit: int = wire.MAX_BYTES, until: float | 
     WireError
         The message is longer than the limit.
     """
-    (length,) = _LENGTH.unpack(_exactly(channel, _LENGTH.size, until))
+    (length,) = LENGTH.unpack(_exactly(channel, LENGTH.size, until))
     if length > limit:
         raise wire.WireError(f"a message of {length} bytes; expected at most {limit}")
     return _exactly(channel, length, until)

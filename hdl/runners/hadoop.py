@@ -1,4 +1,4 @@
-"""What the MapReduce and the Streaming runner share: a working folder on HDFS, one job a round, what comes back."""
+"""The base of the MapReduce and the Streaming runner: a working folder on HDFS, one job a round, its messages."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ from typing import Any
 from hdl import envpack, fs, wire
 from hdl.data import FileSplit, Summary
 from hdl.errors import DataError, HdlError, SpecError, WorkerError
-from hdl.runners import base, platform
-from hdl.runners.base import Log, Notify, Plan, Progress, Replaced, RoundRunner
-from hdl.runners.job import Job
+from hdl.runners import platform
+from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, RoundRunner
+from hdl.runners.job import HadoopJob
 from hdl.runners.messages import plan_message
-from hdl.runners.task import PLAN, PREFIX, WEIGHTS, negotiate, sorted_out, summary_of
+from hdl.runners.task import PLAN, WEIGHTS
+from hdl.runners.task_config import PREFIX
+from hdl.runners.task_messages import join_summaries, separate
+from hdl.runners.task_stats import TaskStats, negotiate, phases
 from hdl.table import Table
 from hdl.wire import Update, Weights
 
 NODE_MB = 1024  # of a map or reduce container: Hadoop's JVM, Python, and a JVM in it that reads HDFS
 UBER_MB = 1536  # of an application master that runs the tasks itself
 UBER_BYTES, UBER_SECONDS = 64 << 20, 20.0  # of data; of work in the tasks of the round before
+UBER_MAPS = 9
 UBER = {
     "mapreduce.job.ubertask.enable": "true",
-    "mapreduce.job.ubertask.maxmaps": 9,
+    "mapreduce.job.ubertask.maxmaps": UBER_MAPS,
     "yarn.app.mapreduce.am.resource.mb": UBER_MB,
 }
 SETTINGS = {
@@ -93,10 +97,10 @@ class HadoopRunner(RoundRunner):
         self._files: dict[str, str] = {}  # of the distributed cache: name in a task's folder to path on HDFS
         self.archive = archive or os.environ.get("HDL_NODE_ARCHIVE")
         self._archive: Future[str] | None = None
-        self._notes: list[dict[str, Any]] = []
+        self._stats: list[TaskStats] = []
         self._phases: dict[str, float] = {}
 
-    def open(self, job: base.Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
+    def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         if not job.data.startswith("hdfs://"):
             raise SpecError(f"{job.data}: runner {self.name} reads HDFS; `hdl import` or `hadoop fs -put` brings data")
         self._job, self._splits, self._notify = job, [list(own) for own in splits], notify
@@ -115,9 +119,9 @@ class HadoopRunner(RoundRunner):
         return self._platform
 
     def summarise(self) -> Summary:
-        parts = self._run("summarise", {})
-        self._platform = negotiate(self._notes, self.device, lambda text: self._notify(Log(time.time(), text)))
-        return summary_of(parts, len(self._splits))
+        summaries = self._run("summarise", {})
+        self._platform = negotiate(self._stats, self.device, self._log)
+        return join_summaries(summaries, len(self._splits))
 
     def prepare(self, plan: Plan) -> None:
         self._files[PLAN] = self._put(f"{PLAN}-{self._jobs}", plan_message(plan))
@@ -133,13 +137,13 @@ class HadoopRunner(RoundRunner):
 
     def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
         self._files[WEIGHTS] = self._put(f"{WEIGHTS}-{self._jobs}", wire.encode(weights))
-        return [wire.decode(message) for message in self._run("round", {"evaluate_only": evaluate_only})]
+        return [wire.decode_as(Update, message) for message in self._run("round", {"evaluate_only": evaluate_only})]
 
     def timings(self) -> list[dict[str, Any]]:
-        maps = [note for note in self._notes if note["kind"] == "map"]
+        maps = [task for task in self._stats if task.kind == "map"]
         return [
-            {"worker": number, "seconds": note["ended"] - note["began"], **{k: note[k] for k in ("shards", "host")}}
-            for number, note in enumerate(sorted(maps, key=lambda note: note["shards"]))
+            {"worker": number, "seconds": task.ended - task.began, "shards": task.shards, "host": task.host}
+            for number, task in enumerate(sorted(maps, key=lambda task: task.shards))
         ]
 
     def phases(self) -> dict[str, float]:
@@ -154,18 +158,18 @@ class HadoopRunner(RoundRunner):
         self._work = ""
 
     def _prepare_data(self) -> None:
-        """Sees to it that tasks find their shards."""
+        """Make sure that tasks find their shards."""
 
     @abstractmethod
     def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:
-        """The client's command and what it finds in its environment."""
+        """Give the client's command, and what it finds in its environment."""
 
     @abstractmethod
     def _collect(self, out: str) -> Iterable[bytes]:
-        """The messages that a job has written."""
+        """Read the messages that a job has written."""
 
     def take_table(self, table: str, numbers: Iterable[int]) -> None:
-        """Lets tasks find versions of a table in their folders, and what these have in common."""
+        """Let tasks find versions of a table in their folders, and the common samples of these."""
         common = Table(table).common_file
         for path in [*map(Table(table).file, numbers), *([common] if fs.exists(common) else [])]:
             name = os.path.basename(path)
@@ -174,13 +178,22 @@ class HadoopRunner(RoundRunner):
                     path = self._put(name, file.read())
             self._files[name] = path
 
-    def run(self, stage: str, order: dict[str, Any], out: str) -> Job:
-        """One job, which writes to `out`; it raises what a task raised, or how the job failed."""
+    def run(self, stage: str, config: dict[str, Any], out: str) -> HadoopJob:
+        """Run one job, which writes to `out`; raise what a task raised, or how the job failed.
+
+        Parameters
+        ----------
+        stage : {'round', 'summarise', 'predict'}
+        config : dict
+            Other fields of `hdl.runners.task_config.TaskConfig`.
+        out : str
+            A folder on HDFS.
+        """
         self._jobs += 1
         number = f" {self._jobs}" if stage == "round" else ""
         given = {"stage": stage, "driver": True, "device": self.device, "threads": self.threads,
                  "combiner": self.combiner, "data": self._job.data, "memory": self._memory(),
-                 "options": self._job.options.model_dump_json(), **order}  # fmt: skip
+                 "options": self._job.options.model_dump_json(), **config}  # fmt: skip
         properties = {
             "mapreduce.job.name": f"hdl {stage}{number}: {self._job.table}",
             **self.settings,
@@ -198,40 +211,40 @@ class HadoopRunner(RoundRunner):
                 fs.remove(out)
             return self._once(stage, properties, out)
 
-    def _once(self, stage: str, properties: dict[str, Any], out: str) -> Job:
-        job = Job(*self._command(properties, out), self.deadline, self._progress(stage), self._failed)
+    def _once(self, stage: str, properties: dict[str, Any], out: str) -> HadoopJob:
+        job = HadoopJob(*self._command(properties, out), self.deadline, self._progress(stage), self._failed)
         try:
             job.run()
         finally:
             self.application, self.counters = job.application, job.counters
         return job
 
-    def _run(self, stage: str, order: dict[str, Any]) -> list[bytes]:
-        """One job of the training: its updates or parts."""
+    def _run(self, stage: str, config: dict[str, Any]) -> list[bytes]:
+        """Run one job of the training; return its updates or summaries."""
         out = f"{self._work}/out-{self._jobs + 1}"
         began = time.time()
-        job = self.run(stage, order, out)
+        job = self.run(stage, config, out)
         ended = time.time()
         try:
-            results, self._notes = sorted_out(self._collect(out))
+            results, self._stats = separate(self._collect(out))
         except HdlError as error:
-            raise self._told(error, job) from None
+            raise self._with_job(error, job) from None
         fs.remove(out)
-        self._phases = phases(self._notes, began, ended)
+        self._phases = phases(self._stats, began, ended)
         return results
 
     def _fits(self) -> bool:
-        """Whether the next job's tasks run inside of its application master."""
+        """Decide whether the next job's tasks run inside of its application master."""
         if self.uber is not None:
             return self.uber
-        if self.workers > UBER["mapreduce.job.ubertask.maxmaps"] or int(self.settings["mapreduce.job.reduces"]) > 1:
+        if self.workers > UBER_MAPS or int(self.settings["mapreduce.job.reduces"]) > 1:
             return False
-        if self._notes:
-            return sum(note.get("read", 0.0) + note.get("compute", 0.0) for note in self._notes) < UBER_SECONDS
+        if self._stats:
+            return sum(task.read + task.compute for task in self._stats) < UBER_SECONDS
         return self._bytes < UBER_BYTES
 
     def _progress(self, stage: str) -> Any:
-        """Maps are nearly all of the work; the reducer only adds up."""
+        """Make the function that reports progress: maps are nearly all of the work, the reducer only adds up."""
         total = len(self._splits)
 
         def tell(maps: float, reduces: float) -> None:
@@ -239,12 +252,15 @@ class HadoopRunner(RoundRunner):
 
         return tell
 
+    def _log(self, text: str) -> None:
+        self._notify(Log(time.time(), text))
+
     def _failed(self, attempt: str, reason: str) -> None:
         number = int(attempt.split("_")[4])
         self._notify(Replaced(number, (), f"{attempt}: {reason}"))
 
-    def _told(self, error: HdlError, job: Job) -> HdlError:
-        """An error of a task, with the job it comes from."""
+    def _with_job(self, error: HdlError, job: HadoopJob) -> HdlError:
+        """Add the job to an error of one of its tasks."""
         if job.application is None or job.application in str(error):
             return error
         where = f" ({job.application}; the full log: {job.log_command})"
@@ -253,47 +269,24 @@ class HadoopRunner(RoundRunner):
         return type(error)(f"{error}{where}")
 
     def _memory(self) -> int:
-        """Bytes of features that a task may keep: what its container has beside two JVMs and Python."""
+        """Count the bytes of features that a task may keep: its container's, less two JVMs and Python."""
         return max(64, int(self.settings["mapreduce.map.memory.mb"]) - 768) << 20
 
     def _put(self, name: str, content: bytes) -> str:
-        """Puts a file into the working folder on HDFS."""
+        """Put a file into the working folder on HDFS."""
         path = self._sent_files[name] = f"{self._work}/{name}"
         fs.publish(path, content)
         return path
 
     def _cache(self) -> str:
-        """The files of the distributed cache, as Hadoop's properties and options take them."""
+        """List the files of the distributed cache, as Hadoop's properties and options take them."""
         return ",".join(f"{path}#{name}" for name, path in sorted(self._files.items()))
 
     def _python(self) -> str:
         return self.python or "python{}.{}".format(*sys.version_info)
 
     def _environment(self) -> str | None:
-        """The packed environment on HDFS, with the name it gets in a task's folder; None if the nodes have one."""
+        """Name the packed environment on HDFS and its name in a task's folder; None if the nodes have one."""
         if self._archive:
             self.archive = self._archive.result()
         return f"{self.archive}#{envpack.UNPACKED}" if self.archive else None
-
-
-def phases(notes: list[dict[str, Any]], began: float, ended: float) -> dict[str, float]:
-    """Seconds of a job on its longest way: start of the last map task, its reading and computing, shuffling, the end.
-
-    Parameters
-    ----------
-    notes : of the tasks
-    began, ended : float
-        When the client was started, and when it ended; Unix time, as all times here. Clocks of nodes may differ.
-    """
-    maps = [note for note in notes if note["kind"] == "map"]
-    if not maps:
-        return {}
-    last = max(maps, key=lambda note: note["ended"])
-    reduced = max((note["ended"] for note in notes if note["kind"] == "reduce"), default=last["ended"])
-    return {
-        "start": last["began"] - began,
-        "read": last["read"],
-        "compute": last["compute"],
-        "shuffle": reduced - last["ended"],
-        "finish": ended - reduced,
-    }

@@ -5,47 +5,25 @@ from __future__ import annotations
 import os
 import re
 import selectors
-import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from hdl.errors import DeadlineError, Unavailable, WorkerError
+from hdl import programs
+from hdl.errors import DeadlineError, WorkerError
+from hdl.runners import logs
 
-KILL_SECONDS = 60
-LOG_SECONDS = 20  # that the nodes may take to hand over a finished application's logs
-TASK_LOG = "stderr.task"  # beside Hadoop's own stderr: what a MapReduce task's Python says
-SAID = 6000  # characters of the tasks' standard error that are shown
+KILL_SECONDS = 60.0
+TASK_LOG = "stderr.task"  # the standard error of a MapReduce task's Python, beside Hadoop's own
 _APPLICATION = re.compile(r"Submitted application (application_\d+_\d+)")
 _PROGRESS = re.compile(r"\bmap (\d+)% reduce (\d+)%")
 _FAILED = re.compile(r"Task Id : (attempt_\w+), Status : FAILED")
 _GROUP, _COUNTER = re.compile(r"^\t(\S[^=]*)$"), re.compile(r"^\t\t(.+)=(\d+)$")
-# What log4j and the JVM say in every task, and nobody wants to read.
-NOISE = re.compile(
-    r"log4j:|WARNING:|^SLF4J|reporter:|^\s*$|^[=*]+$|^End of LogType|"
-    r"^(LogType|LogLastModified|LogLength|LogContents|LogAggregationType|Container:|INFO: )|com\.sun\.jersey"
-)
 
 
-def hadoop(name: str = "hadoop") -> str:
-    """The path of one of Hadoop's commands.
-
-    Raises
-    ------
-    Unavailable
-        There is none.
-    """
-    home = os.environ.get("HADOOP_HOME")
-    found = shutil.which(name, path=f"{home}/bin") if home else shutil.which(name)
-    if not found:
-        raise Unavailable(f"no {name}: set HADOOP_HOME, put it on the PATH, or try `hdl cluster start`")
-    return found
-
-
-class Job:
-    """A job and its client.
+class HadoopJob:
+    """Runs a job through its client.
 
     Parameters
     ----------
@@ -79,10 +57,11 @@ class Job:
         self.application: str | None = None
         self.counters: dict[str, dict[str, int]] = {}
         self._environment = {**os.environ, "HADOOP_ROOT_LOGGER": "INFO,console", **environment}
-        self._group, self._failed, self._lines = "", "", []
+        self._group, self._failed = "", ""
+        self._lines: list[str] = []
 
     def run(self) -> None:
-        """Runs it to its end.
+        """Run the client to its end.
 
         Raises
         ------
@@ -104,25 +83,25 @@ class Job:
             self.kill()
             raise
         finally:
-            process.stdout.close()
+            if process.stdout:
+                process.stdout.close()
         if process.wait():
             raise self._error(process.returncode)
 
     def kill(self) -> None:
-        """Ends the job on the cluster, if it still runs."""
+        """End the job on the cluster, if it still runs."""
         if self.application:
-            with suppress(subprocess.TimeoutExpired):
-                subprocess.run(
-                    [hadoop("yarn"), "application", "-kill", self.application],
-                    env=self._environment, capture_output=True, timeout=KILL_SECONDS,
-                )  # fmt: skip
+            command = [programs.hadoop("yarn"), "application", "-kill", self.application]
+            with suppress(DeadlineError):
+                programs.run(command, KILL_SECONDS, environment=self._environment)
 
     @property
     def log_command(self) -> str:
-        """What shows the whole log."""
-        return f"yarn logs -applicationId {self.application}"
+        """The command that shows the whole log."""
+        return logs.log_command(str(self.application))
 
-    def _follow(self, process: subprocess.Popen) -> None:
+    def _follow(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
         handle, rest = process.stdout.fileno(), b""
         with selectors.DefaultSelector() as selector:
             selector.register(handle, selectors.EVENT_READ)
@@ -134,44 +113,31 @@ class Job:
                     return
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
-                    self._hear(line.decode(errors="replace"))
+                    self._take_line(line.decode(errors="replace"))
 
-    def _hear(self, line: str) -> None:
-        """One line of the client."""
+    def _take_line(self, line: str) -> None:
+        """Take in one line of the client."""
         self._lines = [*self._lines[-200:], line]
         if self._failed:  # the line after tells why
             self.on_failed(self._failed, line.strip())
             self._failed = ""
-        if found := _APPLICATION.search(line):
-            self.application = found[1]
-        elif found := _PROGRESS.search(line):
-            self.on_progress(int(found[1]) / 100, int(found[2]) / 100)
-        elif found := _FAILED.search(line):
-            self._failed = found[1]
-        elif found := _GROUP.match(line):
-            self._group = found[1].strip()
-        elif found := _COUNTER.match(line):
-            self.counters.setdefault(self._group, {})[found[1]] = int(found[2])
+        if match := _APPLICATION.search(line):
+            self.application = match[1]
+        elif match := _PROGRESS.search(line):
+            self.on_progress(int(match[1]) / 100, int(match[2]) / 100)
+        elif match := _FAILED.search(line):
+            self._failed = match[1]
+        elif match := _GROUP.match(line):
+            self._group = match[1].strip()
+        elif match := _COUNTER.match(line):
+            self.counters.setdefault(self._group, {})[match[1]] = int(match[2])
 
     def _error(self, status: int) -> WorkerError:
         if not self.application:
-            said = "\n".join(self._lines[-15:])
-            return WorkerError(f"the job could not be submitted (status {status}):\n{said}")
-        tasks = self._said_by_tasks()
+            client = "\n".join(self._lines[-15:])
+            return WorkerError(f"the job could not be submitted (status {status}):\n{client}")
+        tasks = ""
+        with suppress(DeadlineError):
+            tasks = logs.log_tail(self.application, ("stderr", TASK_LOG), headings=False)
         said = f"its tasks said:\n{tasks}" if tasks else "its client said:\n" + "\n".join(self._lines[-25:])
         return WorkerError(f"{self.application} failed; {said}\nThe full log: {self.log_command}")
-
-    def _said_by_tasks(self) -> str:
-        """The end of what the tasks wrote to standard error; nothing if the nodes do not hand it over in time."""
-        until = time.monotonic() + LOG_SECONDS
-        command = [hadoop("yarn"), "logs", "-applicationId", self.application, "-log_files", f"stderr,{TASK_LOG}"]
-        while time.monotonic() < until:
-            with suppress(subprocess.TimeoutExpired):
-                done = subprocess.run(
-                    command, env=self._environment, capture_output=True, text=True, timeout=KILL_SECONDS
-                )
-                lines = [line for line in done.stdout.splitlines() if not NOISE.search(line)]
-                if done.returncode == 0 and lines:
-                    return "\n".join(lines)[-SAID:]
-            time.sleep(1)
-        return ""

@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ class Worker:
     def __init__(self, channel: socket.socket):
         self.channel = channel
         self._last_beat, self._last_shard = 0.0, -1
-        self._commands = {
+        self._commands: dict[str, Callable[[dict[str, Any], bytes | bytearray, wire.Tensors], list[Any] | None]] = {
             "open": self._open,
             "plan": self._take_plan,
             "summarise": self._summarise,
@@ -50,10 +51,10 @@ class Worker:
         }
 
     def run(self) -> None:
-        """Carries out one command after the other; EOFError at the socket's end."""
+        """Carry out one command after the other; EOFError at the socket's end."""
         while True:
             kind, fields, tensors = wire.unpack(receive(self.channel))
-            weights = receive(self.channel) if kind == "round" else None
+            weights = receive(self.channel) if kind == "round" else b""
             self._last_beat, self._last_shard = 0.0, -1
             try:
                 results = self._commands[kind](fields, weights, tensors)
@@ -65,19 +66,16 @@ class Worker:
                 send(self.channel, wire.pack("done", {"count": len(messages)}), *messages)
 
     def beat(self, shard: int, share: float) -> None:
-        """Gives a sign of life; a new shard is told at once, so that a death is put down to the right one."""
+        """Give a sign of life; a new shard is reported at once, so that a death is put down to the right one."""
         now = time.monotonic()
         if shard != self._last_shard or now - self._last_beat > BEAT_SECONDS:
             self._last_beat, self._last_shard = now, shard
             send(self.channel, wire.pack("busy", {"shard": shard, "share": share}))
 
     def _open(self, fields: dict[str, Any], *_: Any) -> None:
-        from hdl.data import FileSplit, Options
         from hdl.runners.work import Host
 
-        splits = {number: [FileSplit(*split) for split in own] for number, own in fields["cuts"]}
-        rest = {name: fields[name] for name in ("threads", "device", "memory")}
-        self.host = Host(fields["path"], Options.make(fields["options"]), splits, **rest)
+        self.host = Host.from_fields(fields)
 
     def _take_plan(self, fields: dict[str, Any], _: Any, tensors: wire.Tensors) -> None:
         self.host.prepare(read_plan(fields, tensors))
@@ -85,12 +83,14 @@ class Worker:
     def _summarise(self, fields: dict[str, Any], *_: Any) -> list[Summary]:
         return self.host.summarise(fields["shards"], self.beat)
 
-    def _round(self, fields: dict[str, Any], weights: bytearray, _: Any) -> list[Update]:
-        return self.host.round(wire.decode(weights), fields["shards"], fields["evaluate_only"], self.beat)
+    def _round(self, fields: dict[str, Any], weights: bytes | bytearray, _: Any) -> list[Update]:
+        return self.host.round(
+            wire.decode_as(wire.Weights, weights), fields["shards"], fields["evaluate_only"], self.beat
+        )
 
 
 def _end_with_driver() -> None:
-    """Ends this process when standard input ends: the driver holds its other side, and has never written to it."""
+    """End this process when standard input ends: the driver holds its other side, and has never written to it."""
     while os.read(0, 1):
         pass
     os._exit(1)

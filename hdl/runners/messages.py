@@ -1,4 +1,4 @@
-"""The codec of what is neither weights nor an update: a plan, and an error that a worker raised.
+"""The codec of what is neither weights nor an update: a plan, what a worker opens, and an error that a worker raised.
 
 It imports no more than `hdl.wire` when it is loaded: a worker answers before it has opened any data.
 """
@@ -12,11 +12,14 @@ from hdl import errors, wire
 from hdl.errors import DataError, HdlError, WorkerError
 
 if TYPE_CHECKING:
-    from hdl.runners.base import Plan
+    from collections.abc import Iterable, Sequence
+
+    from hdl.data import FileSplit
+    from hdl.runners.base import Job, Plan
 
 
 def error_message(error: BaseException) -> bytes:
-    """Packs an exception as a message of kind `error`; one that is not hdl's brings its trace."""
+    """Pack an exception as a message of kind `error`; one that is not hdl's brings its trace."""
     fields: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
     if isinstance(error, DataError):
         fields |= {"message": error.message, "path": error.path, "line": error.line, "offset": error.offset}
@@ -26,7 +29,7 @@ def error_message(error: BaseException) -> bytes:
 
 
 def error_from(fields: dict[str, Any], who: str) -> HdlError:
-    """Makes the exception of a message's fields: hdl's own as they were, others as a WorkerError that names them.
+    """Make the exception of a message's fields: hdl's own as they were, others as a WorkerError that names them.
 
     Parameters
     ----------
@@ -44,15 +47,40 @@ def error_from(fields: dict[str, Any], who: str) -> HdlError:
     return WorkerError(f"{who}: {fields.get('type')}: {fields.get('message')}\n{trace}".rstrip())
 
 
+def open_fields(
+    job: Job, splits: Sequence[Sequence[FileSplit]], shards: Iterable[int], threads: int, device: str, memory: int
+) -> dict[str, Any]:
+    """Make the fields of a command `open`, from which `Host.from_fields` makes a worker's host.
+
+    Parameters
+    ----------
+    job : Job
+    splits : of all shards of the dataset
+    shards : of the worker
+    threads : int
+    device : str
+    memory : int
+        Bytes of decoded samples.
+    """
+    return {
+        "path": job.data,
+        "options": job.options.model_dump(mode="json"),
+        "cuts": [[shard, splits[shard]] for shard in shards],
+        "threads": threads,
+        "device": device,
+        "memory": memory,
+    }
+
+
 def plan_message(plan: Plan) -> bytes:
-    """Packs a plan as a message of kind `plan`."""
+    """Pack a plan as a message of kind `plan`."""
     schema, tensors = plan.schema.to_parts()
     fields = {"spec": plan.spec.to_json(), "schema": schema, "table": plan.table, "isa": plan.platform}
     return wire.pack("plan", fields, tensors)
 
 
 def read_plan(fields: dict[str, Any], tensors: wire.Tensors) -> Plan:
-    """Makes the plan of a message's fields and tensors: the inverse of `plan_message`."""
+    """Make the plan of a message's fields and tensors: the inverse of `plan_message`."""
     from hdl import spec
     from hdl.data import Schema
     from hdl.runners.base import Plan

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from hdl import ops
-from hdl.data import FileSplit, Shard, Summary
+from hdl.data import Block, FileSplit, Shard, Summary
 from hdl.ops.batching import BatchingBarrier
 from hdl.runners import platform
 from hdl.runners.base import Job, Plan
@@ -17,7 +16,7 @@ from hdl.spec import Spec
 
 
 class Shared:
-    """What trainings on one dataset have read. Whoever comes first reads, the others wait for it.
+    """Keeps what trainings on one dataset have read: the first one reads, the others wait for it.
 
     Parameters
     ----------
@@ -28,21 +27,21 @@ class Shared:
     def __init__(self, kept: int = 1):
         self.kept, self.lock = kept, threading.RLock()
         self.summaries: dict[int, list[Summary]] = {}  # by the number of shards
-        self.read: dict[int, dict[int, Any]] = {}  # by the number of shards: blocks that were read on the way
+        self.blocks: dict[int, dict[int, list[Block]]] = {}  # by the number of shards, by shard: read on the way
         self._shards: list[tuple[Plan, dict[int, Shard]]] = []
 
     def shards(self, plan: Plan) -> dict[int, Shard]:
-        """Those of a plan, as far as they are decoded; to be filled under the lock."""
+        """Look up the decoded shards of a plan; those that are missing are added by the caller, under the lock."""
         count = plan.spec.shards
-        found = next((at for at, (known, _) in enumerate(self._shards) if known.spec.shards == count
+        place = next((at for at, (known, _) in enumerate(self._shards) if known.spec.shards == count
                       and same_samples(known, plan)), None)  # fmt: skip
-        self._shards.append((plan, {}) if found is None else self._shards.pop(found))
+        self._shards.append((plan, {}) if place is None else self._shards.pop(place))
         del self._shards[: -self.kept]
         return self._shards[-1][1]
 
 
 class SharedRunner(LocalRunner):
-    """A local runner of one worker, one of several in this process.
+    """Carries rounds out in this process, beside others of its kind that read the same data.
 
     Parameters
     ----------
@@ -61,14 +60,14 @@ class SharedRunner(LocalRunner):
 
     def host(self, job: Job, splits: Mapping[int, Sequence[FileSplit]]) -> Host:
         memory = self.memory // self.shared.kept
-        host = _Guest(job.data, job.options, splits, self.threads, self.device, memory)
+        host = _SharedHost(job.data, job.options, splits, self.threads, self.device, memory)
         host.shared, host.barrier = self.shared, self.barrier
-        host._read = self.shared.read.setdefault(len(splits), {})
+        host.blocks = self.shared.blocks.setdefault(len(splits), {})
         return host
 
 
-class _Guest(Host):
-    """A host that reads nothing that another one has read."""
+class _SharedHost(Host):
+    """Does a worker's work without reading what another host has read."""
 
     shared: Shared
     barrier: BatchingBarrier | None
@@ -96,7 +95,7 @@ class _Guest(Host):
 
 
 def batching_barrier(members: int, device: str, threads: int = 1) -> BatchingBarrier:
-    """A barrier on a GPU: see `hdl.ops.batching`.
+    """Make a barrier on a GPU: see `hdl.ops.batching`.
 
     Parameters
     ----------
@@ -111,5 +110,5 @@ def batching_barrier(members: int, device: str, threads: int = 1) -> BatchingBar
 
 
 def ways(specs: Sequence[Spec]) -> int:
-    """How many different samples trainings read: see `Shared`."""
+    """Count the different samples that trainings read: see `Shared`."""
     return len({(spec.seed, spec.validation, spec.shards, spec.scale, spec.model) for spec in specs})

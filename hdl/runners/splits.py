@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 URI = "pydoop.mapreduce.pipes.externalsplits.uri"
 MOST_HOSTS = 5  # as many as Hadoop's own scheduler looks at with profit
 
 
 def encode(splits: Iterable[tuple[object, Sequence[str]]]) -> bytes:
-    """The splits file: of each split its payload (JSON-able) and its hosts, best first.
+    """Make the splits file: of each split its payload (JSON-able) and its hosts, best first.
 
     Examples
     --------
@@ -27,8 +28,8 @@ def encode(splits: Iterable[tuple[object, Sequence[str]]]) -> bytes:
     return struct.pack(">i", len(parts)) + b"".join(parts)
 
 
-def decode(raw: bytes) -> object:
-    """The payload of one split, of ``context.get_input_split(raw=True)``."""
+def decode(raw: bytes) -> Any:
+    """Read the payload of one split, of ``context.get_input_split(raw=True)``."""
     (length,) = struct.unpack_from(">i", raw)
     if length < 0 or 4 + length > len(raw):
         raise ValueError(f"a split of {len(raw)} bytes says that its payload has {length}")

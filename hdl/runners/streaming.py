@@ -21,9 +21,9 @@ from hdl.data.streams import compression, line_blocks
 from hdl.data.text import TextSource
 from hdl.envpack import UNPACKED
 from hdl.errors import Unavailable
+from hdl.programs import hadoop
 from hdl.runners import typed
 from hdl.runners.hadoop import HadoopRunner
-from hdl.runners.job import hadoop
 from hdl.streaming import HEAD, incoming
 
 WHOLE = {"mapreduce.input.fileinputformat.split.minsize": 2**63 - 1}  # a file is never split
@@ -43,7 +43,7 @@ class StreamingRunner(HadoopRunner):
     name = "streaming"
 
     def _prepare_data(self) -> None:
-        """Finds the shards' files, or writes them."""
+        """Find the shards' files, or write them."""
         self.workers = len(self._splits)
         source = data.open_source(self._job.data, self._job.options)
         self._meta = source.describe()
@@ -62,15 +62,15 @@ class StreamingRunner(HadoopRunner):
         return replace(super().summarise(), meta=self._meta)
 
     def _write(self, source: Source, number: int) -> str:
-        """One shard as a file in the working folder."""
+        """Write one shard as a file in the working folder."""
         path, splits = f"{self._work}/part-{number:05d}", self._splits[number]
 
         def write(file: Any) -> None:
-            if self._typed:
+            if not isinstance(source, TextSource):
                 typed.write_sequence(file, map(typed.pack_block, source.read(splits)))
                 return
             for at, block in _lines(source, splits):
-                block, _ = source.body(at, block)
+                block, _ = source.body(at, block)  # without a file's line of names
                 file.write(block if block.endswith(b"\n") else block + b"\n")
 
         fs.publish(path, write)
@@ -106,7 +106,7 @@ class StreamingRunner(HadoopRunner):
 
 
 def streaming_jar() -> str:
-    """Hadoop's own jar: HADOOP_STREAMING_JAR, or where a release has it.
+    """Find Hadoop's own jar: HADOOP_STREAMING_JAR, or the one of the release.
 
     Raises
     ------
@@ -115,13 +115,13 @@ def streaming_jar() -> str:
     if given := os.environ.get("HADOOP_STREAMING_JAR"):
         return given
     home = Path(hadoop()).resolve().parent.parent
-    found = sorted(home.glob("**/tools/lib/hadoop-streaming-[0-9]*.jar"))
-    if not found:
+    jars = sorted(home.glob("**/tools/lib/hadoop-streaming-[0-9]*.jar"))
+    if not jars:
         raise Unavailable(f"no hadoop-streaming-*.jar below {home}: set HADOOP_STREAMING_JAR")
-    return str(found[-1])
+    return str(jars[-1])
 
 
 def _lines(source: Source, splits: Iterable[FileSplit]) -> Iterator[tuple[int, bytes]]:
-    """The splits' lines as they are, bad ones too: whoever reads them says so, with their place."""
+    """Read the splits' lines as they are, bad ones too: the task that reads them reports their places."""
     for split in splits:
         yield from line_blocks(*split, source.options.max_line, Bad(source.options.max_bad_records))

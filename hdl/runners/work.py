@@ -1,4 +1,4 @@
-"""What any worker keeps between rounds, whoever started it: the opened dataset, decoded shards, the core."""
+"""Keeps a worker's dataset, decoded shards and operations between rounds, whichever runner started the worker."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from hdl import data, ops, predict, step, sync
-from hdl.data import Block, FileSplit, Options, Shard, Source, Summary, csr
-from hdl.ops import Samples
+from hdl.data import Bad, Block, FileSplit, Options, Shard, Source, Summary, csr
+from hdl.ops import Operations, Samples
 from hdl.runners import platform
 from hdl.runners.base import Plan
 from hdl.spec import Spec
@@ -38,7 +38,10 @@ class Host:
         Of the core.
     device : {'cpu', 'cuda', 'cuda:N', 'auto'}
     memory : int
-        Bytes of decoded samples that may stay in memory; shards beyond go to temporary files.
+        Bytes of decoded samples that may stay in memory; shards beyond go to temporary files. None: half of the
+        machine's.
+    source : Source, optional
+        The dataset, where it is open already.
     """
 
     def __init__(
@@ -49,16 +52,36 @@ class Host:
         threads: int = 1,
         device: str = "cpu",
         memory: int | None = None,
+        source: Source | None = None,
     ):
         self.path, self.options, self.splits = path, options, splits
         self.threads, self.device = threads, device
         self.memory = physical_memory() // 2 if memory is None else memory
-        self.plan: Plan | None = None
-        self.ops: Any = None
-        self.common: Samples | None = None
-        self._source: Source | None = None
-        self._read: dict[int, list[Block]] = {}  # what `summarise` read, if it is small, so that it is decoded once
+        self.blocks: dict[int, list[Block]] = {}  # by shard: what `summarise` read, if it is small, to decode it once
+        self._plan: Plan | None = None
+        self._ops: Operations | None = None
+        self._common: Samples | None = None
+        self._source = source
         self._shards: dict[int, Shard] = {}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Host:
+        """Make a host from the fields of a command `open`: see `hdl.runners.messages.open_fields`."""
+        splits = {shard: [FileSplit(*split) for split in own] for shard, own in fields["cuts"]}
+        options = Options.make(fields["options"])
+        return cls(fields["path"], options, splits, fields["threads"], fields["device"], fields["memory"])
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that `prepare` was given."""
+        assert self._plan is not None, "no plan: `prepare` comes before any round"
+        return self._plan
+
+    @property
+    def ops(self) -> Operations:
+        """The operations of the plan."""
+        assert self._ops is not None, "no operations: `prepare` comes before any round"
+        return self._ops
 
     @property
     def source(self) -> Source:
@@ -68,35 +91,33 @@ class Host:
         return self._source
 
     def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:
-        """The summary of each shard."""
-        found, left = [], self.memory // 4
+        """Summarise each shard; small ones keep what was read."""
+        summaries, left = [], self.memory // 4
         for number in numbers:
-            source = Watched(self.source, number, beat, spare=left)
-            found.append(data.summarise(source, self.splits[number]))
+            source = WatchedSource(self.source, number, beat, spare=left)
+            summaries.append(data.summarise(source, self.splits[number]))
             if source.kept is not None:
-                self._read[number] = source.kept
+                self.blocks[number] = source.kept
                 left = source.spare
-        return found
+        return summaries
 
     def prepare(self, plan: Plan) -> None:
-        """Takes what all rounds share."""
-        if self.plan is None or not same_samples(self.plan, plan):
+        """Take the plan that all rounds share; decoded shards stay if they are the plan's."""
+        if self._plan is None or not same_samples(self._plan, plan):
             self._shards = {}
-        self.plan, self.common = plan, None
-        self.ops = self.operations(plan)
-        if plan.spec.sync.mode == "genetic":
-            self.common = common_samples(plan)
+        self._plan, self._ops = plan, self.operations(plan)
+        self._common = common_samples(plan) if plan.spec.sync.mode == "genetic" else None
 
-    def operations(self, plan: Plan) -> ops.Operations:
-        """What computes."""
+    def operations(self, plan: Plan) -> Operations:
+        """Make the operations of a plan on this worker's device."""
         return operations(plan, self.device, self.threads)
 
     def shard(self, number: int, beat: Beat) -> Shard:
-        """A shard, decoded when first needed and then kept."""
+        """Decode a shard when it is first needed; then it is kept."""
         if number not in self._shards:
             plan = self.plan
             self._shards[number] = data.load(
-                Watched(self.source, number, beat, self._read.pop(number, None)),
+                WatchedSource(self.source, number, beat, self.blocks.pop(number, None)),
                 self.splits[number],
                 plan.schema,
                 plan.spec.seed,
@@ -107,11 +128,14 @@ class Host:
         return self._shards[number]
 
     def round(self, weights: Weights, numbers: Sequence[int], evaluate_only: bool, beat: Beat) -> list[Update]:
-        """`train_shard` of the shards, joined along the tree as far as they are siblings."""
-        spec, held = self.plan.spec, []
-        together = self.ops.together(spec.batch)
+        """Train the shards, and join their updates along the tree as far as they are siblings."""
+        spec = self.plan.spec
+        joined: list[Update] = []
+        together = self.ops.together(spec.batch_size)
         for first in range(0, len(numbers), together):
-            some, shards, loaded = numbers[first : first + together], {}, {}
+            some = numbers[first : first + together]
+            shards: dict[int, Shard] = {}
+            loaded: dict[int, float] = {}  # seconds
             for number in some:
                 began = time.perf_counter()
                 beat(number, 0.0)
@@ -122,19 +146,24 @@ class Host:
             def progress(done: int, total: int, number: int = some[-1]) -> Any:
                 return beat(number, done / max(1, total))
 
-            updates = step.train_shards(spec, weights, shards, self.ops, progress, self.common, evaluate_only)
+            updates = step.train_shards(spec, weights, shards, self.ops, progress, self._common, evaluate_only)
             for number, update in zip(some, updates, strict=True):
                 update.seconds["load"] = loaded[number]
             # Joining at once keeps as many updates as the tree is deep, not as many as there are shards.
-            held = sync.join_siblings(spec, [*held, *updates])
-        return held
+            joined = sync.join_siblings(spec, [*joined, *updates])
+        return joined
 
 
-class Watched:
-    """A source that gives a sign of life for every block that is read.
+class WatchedSource(Source):
+    """A source that gives a sign of life for every block of a shard that is read.
 
     Parameters
     ----------
+    source : Source
+        The dataset that is read.
+    number : int
+        Of the shard.
+    beat : function of (shard, share done)
     given : list of Block, optional
         Read these instead of the files.
     spare : int
@@ -142,14 +171,26 @@ class Watched:
     """
 
     def __init__(self, source: Source, number: int, beat: Beat, given: list[Block] | None = None, spare: int = 0):
+        super().__init__(source.paths, source.options)
+        self.format, self.image, self.names = source.format, source.image, source.names
+        self.targets, self.label = source.targets, source.label
         self.source, self.number, self.beat, self.given, self.spare = source, number, beat, given, spare
         self.kept: list[Block] | None = []
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.source, name)
+    def lengths(self) -> list[int]:
+        return self.source.lengths()
 
-    def read(self, splits: Sequence[FileSplit], *rest: Any) -> Iterator[Block]:
-        for block in self.source.read(splits, *rest) if self.given is None else self.given:
+    def splits(self, shards: int) -> list[list[FileSplit]]:
+        return self.source.splits(shards)
+
+    def describe(self) -> dict[str, Any]:
+        return self.source.describe()
+
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
+        return self.source._read(split, bad)
+
+    def read(self, splits: Sequence[FileSplit], bad: Bad | None = None) -> Iterator[Block]:
+        for block in self.source.read(splits, bad) if self.given is None else self.given:
             self.beat(self.number, 0.0)
             self.spare -= block.x.nbytes
             if self.spare < 0:
@@ -159,18 +200,18 @@ class Watched:
             yield block
 
 
-def operations(plan: Plan, device: str = "cpu", threads: int = 1) -> ops.Operations:
-    """The operations of a plan: of a layer of a stack, above those that are learned already."""
+def operations(plan: Plan, device: str = "cpu", threads: int = 1) -> Operations:
+    """Make the operations of a plan: of a layer of a stack, above those that are learned already."""
     backend, isa = platform.backend(plan.platform, device)
 
-    def make(spec: Spec) -> ops.Operations:
+    def make(spec: Spec) -> Operations:
         return ops.make(spec, backend, threads, isa)
 
     return predict.operations(plan.spec, make, predict.layers_below(plan.spec, Table(plan.table)))
 
 
 def same_samples(a: Plan, b: Plan) -> bool:
-    """Whether shards that were decoded for one plan are those of another."""
+    """Tell whether shards that were decoded for one plan are those of another."""
     (fields, tensors), (others, more) = a.schema.to_parts(), b.schema.to_parts()
     same = json.dumps(fields) == json.dumps(others) and tensors.keys() == more.keys()
     same = same and all(np.array_equal(tensors[name], more[name]) for name in tensors)
@@ -178,14 +219,14 @@ def same_samples(a: Plan, b: Plan) -> bool:
 
 
 def common_samples(plan: Plan) -> Samples:
-    """Genetic mode's common samples, from the table's folder."""
+    """Read genetic mode's common samples from the table's folder."""
     _, tensors = Table(plan.table).common()
     x = csr.from_tensors(tensors, plan.schema.inputs)
     return Samples(x, tensors.get("y"), plan.schema.scale, plan.schema.shift)
 
 
 def physical_memory() -> int:
-    """Bytes of memory of this machine, or of the container that this process may not grow out of."""
+    """Count the bytes of memory of this machine, or of the container that this process may not grow out of."""
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in _LIMITS:  # of control groups, version 2 and 1; a container sees its own there
         with suppress(OSError, ValueError), open(path) as file:

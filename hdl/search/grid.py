@@ -1,7 +1,7 @@
 """A grid of hyper-parameters: every combination of some values is a training, with a weight table of its own.
 
-The folder of a grid holds a table a combination, ``grid.json`` with what came of each, written anew whenever one ends,
-and at the end the same as ``grid.csv`` and ``grid.png``.
+The folder of a grid holds a table a combination, ``grid.json`` with the results, written anew whenever a training
+ends, and at the end the same as ``grid.csv`` and ``grid.png``.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Combination:
     Parameters
     ----------
     name : str
-        Of its table, in the grid's folder.
+        Name of its table in the grid's folder.
     values : dict
-        Of the parameters, by their names.
+        The parameters' values by their names.
     spec : Spec
-        As given: not filled in.
+        As given: not filled in from the data.
     """
 
     name: str
@@ -50,20 +50,20 @@ class Combination:
 
 @dataclass
 class Result:
-    """What came of a combination.
+    """The result of training a combination.
 
     Parameters
     ----------
     state : {'done', 'diverged', 'failed'}
     said : str
-        Why it has no score.
+        The error's message if the training has no score.
     version : int
-        The best by validation, whose scores and SHA-256 follow.
+        The best version by validation; val_accuracy, val_cost and sha256 are of it.
     val_accuracy : float or None
         None where there are no classes.
     rounds : int
     seconds : float
-        Of all rounds; side by side each waits for the others.
+        Duration of all rounds; side by side each training waits for the others.
     curve : list of (round, cost, val_cost, val_accuracy)
     """
 
@@ -82,13 +82,13 @@ class Result:
 
 
 def product(parameters: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    """Every combination of the values; those of the last parameter change first."""
+    """Yields every combination of the values; those of the last parameter change first."""
     for values in itertools.product(*parameters.values()):
         yield dict(zip(parameters, values, strict=True))
 
 
 def name_of(values: Mapping[str, Any]) -> str:
-    """A folder's name for the values, the same in every grid, of letters that need no quoting anywhere.
+    """Names a folder after the values: the same name in every grid, of letters that need no quoting anywhere.
 
     Examples
     --------
@@ -99,30 +99,38 @@ def name_of(values: Mapping[str, Any]) -> str:
     safe = re.sub(r"[^\w.=+-]", "-", plain, flags=re.ASCII)
     if safe == plain and len(safe) <= _LONGEST:
         return safe
-    return f"{safe[: _LONGEST - 9]}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"  # others may look alike
+    # Other values may become the same letters.
+    return f"{safe[: _LONGEST - 9]}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
 
 
 def shown(value: Any) -> str:
-    """A value as people write it."""
+    """Writes a value as people do."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def result_of(one: Combination, outcome: Outcome) -> Result:
-    """What a training that went to its end came to."""
-    told = outcome.rows[outcome.best] if outcome.best < len(outcome.rows) else {}
-    found = rounds(list(outcome.rows))
+def result_of(combination: Combination, outcome: Outcome) -> Result:
+    """Gathers the result of a training that went to its end."""
+    # A row tells of the validation of the version before it.
+    score = outcome.rows[outcome.best] if outcome.best < len(outcome.rows) else {}
+    per_round = rounds(list(outcome.rows))
     return Result(
-        one.name, one.values, one.spec.model_dump(mode="json"), "done", "", told.get("val_accuracy"),
-        told.get("val_cost"), outcome.best, Table(outcome.table).read(outcome.best).signature, len(found),
-        sum(row["seconds"] or 0.0 for row in found),
-        [(row["round"], row["cost"], row["val_cost"], row["val_accuracy"]) for row in found],
-    )  # fmt: skip
+        combination.name,
+        combination.values,
+        combination.spec.model_dump(mode="json"),
+        val_accuracy=score.get("val_accuracy"),
+        val_cost=score.get("val_cost"),
+        version=outcome.best,
+        sha256=Table(outcome.table).read(outcome.best).signature,
+        rounds=len(per_round),
+        seconds=sum(row["seconds"] or 0.0 for row in per_round),
+        curve=[(row["round"], row["cost"], row["val_cost"], row["val_accuracy"]) for row in per_round],
+    )
 
 
 def ranked(results: Sequence[Result]) -> list[Result]:
-    """The best first: by accuracy where there is one, equals by cost; then those that failed."""
+    """Sorts results, the best first: by accuracy where there is one, equals by cost; then those without a score."""
 
     def key(each: Result) -> tuple[Any, ...]:
         done = each.state == "done" and each.val_cost is not None
@@ -132,26 +140,32 @@ def ranked(results: Sequence[Result]) -> list[Result]:
 
 
 def best(results: Sequence[Result]) -> Result | None:
-    """The one with the best score; None if none has one."""
+    """Finds the result with the best score; None if none has a score."""
     first = next(iter(ranked(results)), None)
     return first if first is not None and first.state == "done" and first.val_cost is not None else None
 
 
 def load(out: str) -> dict[str, Any] | None:
-    """What ``grid.json`` holds, its results as `Result`; None if there is no grid in the folder.
+    """Reads ``grid.json``, its results as `Result`; None if there is no grid in the folder.
+
+    Returns
+    -------
+    dict or None
+        data, options, parameters, combinations and results, as `save` wrote them.
 
     Raises
     ------
     TableError
+        The file is not one that `save` wrote.
     """
     path = fs.join(out, FILE)
     if not fs.exists(path):
         return None
     try:
         with fs.open(path) as file:
-            kept = json.loads(file.read())
-        kept["results"] = [Result(**{k: v for k, v in each.items() if k != "table"}) for each in kept["results"]]
-        return {name: kept[name] for name in ("data", "options", "parameters", "combinations", "results")}
+            fields = json.loads(file.read())
+        fields["results"] = [Result(**{k: v for k, v in each.items() if k != "table"}) for each in fields["results"]]
+        return {name: fields[name] for name in ("data", "options", "parameters", "combinations", "results")}
     except (ValueError, KeyError, TypeError) as error:
         raise TableError(f"{path}: not what hdl wrote ({error}); --overwrite begins anew") from None
 
@@ -161,7 +175,7 @@ def save(
     results: Sequence[Result],
 ) -> None:  # fmt: skip
     """Writes ``grid.json``, over an older one."""
-    order, first = ranked(results), best(results)
+    first = best(results)
     fields = {
         "data": data,
         "options": options.model_dump(mode="json"),
@@ -170,14 +184,14 @@ def save(
         "combinations": [
             {"name": one.name, "values": one.values, "spec": one.spec.model_dump(mode="json")} for one in combinations
         ],
-        "results": [{"table": fs.join(out, each.name), **asdict(each)} for each in order],
+        "results": [{"table": fs.join(out, each.name), **asdict(each)} for each in ranked(results)],
     }
     fs.mkdir(out)
     put(fs.join(out, FILE), json.dumps(fields, indent=1).encode())
 
 
 def table(results: Sequence[Result]) -> str:
-    """The results as CSV, the best first."""
+    """Writes the results as CSV, the best first."""
     columns = ("state", "val_accuracy", "val_cost", "version", "rounds", "seconds", "sha256", "said")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Carries a search out: its trainings one after the other, or those that are alike side by side in threads."""
+"""Carries a search out: compatible trainings side by side in threads, the others one after the other."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ _THREADS = 128
 
 
 class Search:
-    """Trains combinations, one after the other or those that are alike side by side.
+    """Trains combinations: compatible ones side by side, if there is a barrier for them, else one after the other.
 
     Parameters
     ----------
     train : function (combination, barrier or None) -> Outcome
     ended : function of a Result
-        Called as each ends, by one thread at a time.
+        Called as each training ends, by one thread at a time.
     make_barrier : function of a number of members, optional
-        Gives the barrier of trainings that are alike: then each of them has a thread.
+        Makes the barrier at which so many compatible trainings, each in a thread of its own, wait for each other.
+        Without it no training goes side by side with another.
     stop : threading.Event
-        Set here where all must end; who trains in a thread looks at it.
+        Set here when all trainings must end; `train` looks at it.
     """
 
     def __init__(
@@ -38,83 +39,86 @@ class Search:
         self._error: BaseException | None = None
 
     def __call__(self, combinations: Sequence[Combination]) -> None:
-        """Trains them all.
+        """Trains all combinations.
 
         Raises
         ------
         DataError, Unavailable
-            What is wrong with one is wrong with all.
+            Wrong with one training, these are wrong with all of them.
         Interrupted, KeyboardInterrupt
         """
         groups: dict[Any, list[Combination]] = {}
-        for number, one in enumerate(combinations):
-            key = compatibility(one.spec) if self._make_barrier else None
-            groups.setdefault(number if key is None else key, []).append(one)
+        for number, combination in enumerate(combinations):
+            key = compatibility(combination.spec) if self._make_barrier else None
+            groups.setdefault(number if key is None else key, []).append(combination)
         for group in groups.values():
-            if len(group) > 1:
-                self._side_by_side(group)
+            if len(group) > 1 and self._make_barrier:
+                self._train_together(group, self._make_barrier)
             else:
-                self._one(group[0], None)
+                self._train_one(group[0], None)
 
-    def _one(self, one: Combination, barrier: BatchingBarrier | None) -> None:
+    def _train_one(self, combination: Combination, barrier: BatchingBarrier | None) -> None:
         try:
-            result = result_of(one, self._train(one, barrier))
+            result = result_of(combination, self._train(combination, barrier))
         except (Interrupted, DataError, Unavailable):
             raise
         except HdlError as error:
             state = "diverged" if isinstance(error, NonFinite) else "failed"
-            result = Result(one.name, one.values, one.spec.model_dump(mode="json"), state, str(error))
+            spec = combination.spec.model_dump(mode="json")
+            result = Result(combination.name, combination.values, spec, state, str(error))
         with self._lock:
             self._ended(result)
 
-    def _side_by_side(self, group: Sequence[Combination]) -> None:
-        count = min(len(group), _THREADS, max(1, _NETS // group[0].spec.shards))
-        barrier, waiting = self._make_barrier(count), iter(group)  # type: ignore[misc]  # without it there are no groups
-        gone = [threading.Event() for _ in range(count)]
-        places = iter(gone)
+    def _train_together(self, group: Sequence[Combination], make_barrier: Callable[[int], BatchingBarrier]) -> None:
+        """Trains a group of compatible combinations in threads, each of which takes the next one when it has ended."""
+        threads = min(len(group), _THREADS, max(1, _NETS // group[0].spec.shards))
+        barrier, pending = make_barrier(threads), iter(group)
+        finished = [threading.Event() for _ in range(threads)]  # one a thread
+        unclaimed = iter(finished)
 
-        def place() -> threading.Event | None:  # one that nobody has taken: Ctrl-C may come before a thread has begun
+        def claim() -> threading.Event | None:
+            """Takes an event that no thread has: Ctrl-C, which takes the rest, may come before a thread has begun."""
             with self._lock:
-                return next(places, None)
+                return next(unclaimed, None)
 
-        def left(own: threading.Event) -> None:
+        def leave(event: threading.Event) -> None:
             barrier.leave()
-            own.set()
+            event.set()
 
         def work() -> None:
-            own = place()
-            if own is None:
+            event = claim()
+            if event is None:
                 return
             try:
                 while not self._stop.is_set():
                     with self._lock:
-                        one = next(waiting, None)
-                    if one is None:
+                        combination = next(pending, None)
+                    if combination is None:
                         return
-                    self._one(one, barrier)
+                    self._train_one(combination, barrier)
             except BaseException as error:  # raised again where the threads are waited for
                 with self._lock:
                     self._error = self._error or error
                 self._stop.set()
             finally:
-                left(own)
+                leave(event)
 
         try:
-            for number in range(count):  # daemons: after a second Ctrl-C the process ends without them
+            for number in range(threads):  # daemons: after a second Ctrl-C the process ends without them
                 threading.Thread(target=work, name=f"hdl-grid-{number}", daemon=True).start()
-            _wait(gone)
+            _wait(finished)
         except KeyboardInterrupt:
             self._stop.set()
-            for free in iter(place, None):  # nobody is to wait for who would have come
-                left(free)
-            _wait(gone)
+            for event in iter(claim, None):  # of threads that have not begun, for which nobody must wait
+                leave(event)
+            _wait(finished)
             raise
         if self._error:
             raise self._error
 
 
-def _wait(gone: Sequence[threading.Event]) -> None:
-    """Until the threads have set theirs: `Thread.join` takes one for ended that Ctrl-C finds it waiting for."""
-    for event in gone:
+def _wait(finished: Sequence[threading.Event]) -> None:
+    """Waits until all threads have finished; `Thread.join`, interrupted by Ctrl-C, takes its thread for ended."""
+    for event in finished:
         while not event.wait(0.2):  # with a limit, so that signals are heard
             pass

@@ -1,9 +1,9 @@
-"""The parts of a spec, each frozen, each with its defaults: optimiser, sync mode, scaling, what models need beside."""
+"""The parts of a spec, each frozen, each with its defaults: optimiser, sync mode, scaling, and those of one model."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,12 +16,13 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-Small = Annotated[int, Field(ge=1, le=10**6)]  # counts that more than a million of is a slip of the hand
+Small = Annotated[int, Field(ge=1, le=10**6)]  # a count; above a million it is a typing error
 Batch = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
-MINI_BATCH_RULES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam")
 LINE_SEARCH_RULES = ("gd", "cg", "lbfgs")
+MINI_BATCH_RULES = tuple(name for name in get_args(Rule) if name not in LINE_SEARCH_RULES)
 DEFAULT_LR = {"adam": 0.001, "rmsprop": 0.001, "adadelta": 1.0, "adagrad": 0.05}  # others: 0.1
+DEFAULT_INIT: dict[str, InitName] = {"relu": "he", "leaky_relu": "he", "lecun_tanh": "lecun"}  # others: glorot
 
 
 class Part(BaseModel):
@@ -31,7 +32,7 @@ class Part(BaseModel):
 
 
 class Init(Part):
-    """How weights start; biases start at 0 except with `uniform`, which fills them too.
+    """The initialiser of the weights; biases start at 0 except with `uniform`, which fills them too.
 
     `glorot` (Glorot & Bengio 2010, uniform), `he` (He et al. 2015, normal), `lecun`
     (LeCun et al. 1998, normal) or `uniform` on [low, high].
@@ -49,7 +50,7 @@ class Init(Part):
 
 
 class Schedule(Part):
-    """Learning rate over training: lr(t) with t in epochs.
+    """The learning rate over training: lr(t) with t in epochs.
 
     `constant`; `inverse` lr/(1 + decay·t); `exponential` lr·decay^t; `step` lr·decay^⌊t/every⌋;
     `cosine` from lr to 0 over all epochs. `warmup` epochs rise linearly from 0.
@@ -78,11 +79,12 @@ class Optimizer(Part):
 
     @property
     def rate(self) -> float:
-        """The learning rate, with the rule's own default filled in."""
+        """Learning rate: the given one, or the rule's default."""
         return self.lr if self.lr is not None else DEFAULT_LR.get(self.name, 0.1)
 
     @property
     def line_search(self) -> bool:
+        """Tells whether the rule searches along lines, for a cost and gradient over many samples."""
         return self.name in LINE_SEARCH_RULES
 
 
@@ -98,7 +100,7 @@ class Genetic(Part):
 
 
 class Sync(Part):
-    """What a round means. `every` counts epochs or mini-batches (`unit`) between two merges."""
+    """The sync mode: what a worker does in a round. `every` counts epochs or mini-batches (`unit`) between merges."""
 
     mode: Literal["gradient", "average", "genetic", "async"] = "average"
     every: Count = 1
@@ -118,7 +120,7 @@ class Autoencoder(Part):
     ----------
     decoder : {'sigmoid', 'linear'}
     tied : bool
-        The decoder's weights are the encoder's, transposed.
+        Whether the decoder's weights are the encoder's, transposed.
     rho, beta : float
         Target of each code's average activation ρ̂ over all samples of all shards, and the weight of that term.
     memory : float
@@ -148,7 +150,7 @@ class Rbm(Part):
     k : int
         Gibbs steps of contrastive divergence.
     persistent : bool
-        The negative phase goes on from `chains` particles a shard, kept from step to step (Tieleman 2008).
+        Whether the negative phase goes on from `chains` particles a shard, kept from step to step (Tieleman 2008).
     rho, beta : float
         Target of each hidden unit's average activation, and the rate at which the biases are moved towards it.
     """
@@ -162,9 +164,9 @@ class Rbm(Part):
 
 
 class Pretrain(Part):
-    """How the layers of a stacked autoencoder or a deep belief network are learned before the whole is.
+    """The training of each layer of a stacked autoencoder or a deep belief network, before that of the whole network.
 
-    What is not said here is as for the whole.
+    Everything that has no field here is as for the whole network.
     """
 
     epochs: Small = 10
@@ -175,7 +177,7 @@ class Pretrain(Part):
 
 
 class Scale(Part):
-    """How features are scaled before the net sees them; the fitted numbers are stored with the model.
+    """The scaling of features before the net sees them; the fitted numbers are stored with the model.
 
     `auto`: divide uint8 by 255, standardise floats (sparse: divide by the largest magnitude).
     """
@@ -185,7 +187,7 @@ class Scale(Part):
 
 
 def named(text: str) -> dict[str, Any]:
-    """`uniform[0,1]`, `divide:16` and plain names, as the flags give them."""
+    """Parses the value of a flag to a part's fields: `uniform[0,1]`, `divide:16`, or a plain name."""
     if match := re.fullmatch(r"(\w+)\[([^,\]]+),([^,\]]+)\]", text):
         return {"name": match[1], "low": match[2], "high": match[3]}
     if match := re.fullmatch(r"(divide):(.+)", text):

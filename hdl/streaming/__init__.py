@@ -2,7 +2,7 @@
 
 `mapper`, `combiner` and `reducer` run under the hadoop-streaming jar and in a shell pipe alike. Samples are CSV or
 libsvm, or, as typed bytes, blocks of arrays. A line of output is ``0<tab>message``, a message of `hdl.wire` in base64;
-what has no tab is the message alone. Whatever is told on the way goes to standard error.
+what has no tab is the message alone. Everything else goes to standard error.
 """
 
 from __future__ import annotations
@@ -22,29 +22,30 @@ from urllib.parse import urlsplit
 
 from hdl.data import FileSplit, Options, Source
 from hdl.errors import DataError, HdlError, SpecError
-from hdl.runners.task import Order, act_for_submitter
-from hdl.runners.typed import Typed
+from hdl.runners.task import act_for_submitter, report_error
+from hdl.runners.task_config import TaskConfig
+from hdl.runners.typed import TypedBytes
 
 HEAD = "head"  # the dataset's first lines: a shard without a header reads as the whole does
 INPUT = "mapreduce_map_input_file"  # as Streaming spells the property
 
 
-def order(arguments: list[str]) -> Order:
-    """The job's order: Streaming puts its properties into the environment, as hdl_table; in a pipe, the table's folder
-    may be an argument instead."""
+def task_config(arguments: list[str]) -> TaskConfig:
+    """Read the job's configuration: Streaming puts its properties into the environment, such as hdl_table; in a pipe,
+    the table's folder may be an argument instead."""
     given = dict(os.environ)
     if arguments:
         given["hdl_table"] = arguments[0]
-    return Order.of(given, "hdl_")
+    return TaskConfig.of(given, "hdl_")
 
 
 def source() -> str:
-    """The file that standard input comes from, or what to call it."""
+    """Name the file that standard input comes from, where Streaming says it."""
     return os.environ.get(INPUT) or "standard input"
 
 
 def shard() -> int:
-    """The number in the input file's name, such as 3 of part-00003.csv; HDL_SHARD in a pipe; else 0.
+    """Read the shard's number in the input file's name, such as 3 of part-00003.csv; HDL_SHARD in a pipe; else 0.
 
     Raises
     ------
@@ -61,20 +62,20 @@ def shard() -> int:
 
 
 @contextmanager
-def samples(stream: BinaryIO, asked: Order) -> Iterator[tuple[str, list[FileSplit], Source | None]]:
-    """A stream as a dataset: a path to open, the split of it that is the stream, and the source if it is open.
+def samples(stream: BinaryIO, config: TaskConfig) -> Iterator[tuple[str, list[FileSplit], Source | None]]:
+    """Make a dataset of a stream: a path to open, the split of it that is the stream, and the source if it is open.
 
     It is copied to a temporary file, for the same readers as any other. Errors name where they really came from.
     """
     with tempfile.TemporaryDirectory(prefix="hdl-") as folder:
         body = os.path.join(folder, "1")
-        head = os.path.join(asked.table, HEAD)
+        head = os.path.join(config.table, HEAD)
         if os.path.exists(head):
             shutil.copyfile(head, os.path.join(folder, "0"))
         with open(body, "xb") as file:
             shutil.copyfileobj(stream, file, 1 << 20)
         try:
-            opened = Typed([body], Options.make(asked.options)) if asked.typed else None
+            opened = TypedBytes([body], Options.make(config.options)) if config.typed else None
             yield folder, [FileSplit(body, 0, 1 << 62)], opened
         except DataError as error:
             path = source() if error.path == body else error.path
@@ -82,7 +83,7 @@ def samples(stream: BinaryIO, asked: Order) -> Iterator[tuple[str, list[FileSpli
 
 
 def incoming(stream: BinaryIO) -> Iterator[bytes]:
-    """The messages in lines of a stream, with or without their key."""
+    """Read the messages in lines of a stream, with or without their key."""
     for number, line in enumerate(stream, 1):
         text = line.strip().rpartition(b"\t")[2]
         try:
@@ -93,20 +94,20 @@ def incoming(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def outgoing(messages: Iterable[bytes], key: str) -> None:
-    """Writes the messages as lines to standard output."""
+    """Write the messages as lines to standard output."""
     for message in messages:
         sys.stdout.write(f"{key}{base64.b64encode(message).decode()}\n")
     sys.stdout.flush()
 
 
 class Reporter:
-    """Streaming's status and counters on standard error; silent outside of it."""
+    """Reports status and counters to Streaming on standard error; silent outside of it."""
 
     def __init__(self) -> None:
         self.there, self.last = "mapreduce_task_attempt_id" in os.environ, 0.0
 
     def beat(self, number: int, share: float) -> None:
-        """A sign of life, at most one a second."""
+        """Give a sign of life, at most one a second."""
         now = time.monotonic()
         if self.there and now - self.last > 1:
             self.last = now
@@ -119,10 +120,10 @@ class Reporter:
 
 
 def script(main: Callable[[list[str]], None]) -> None:
-    """Runs a script; an error of hdl ends it with its message and its exit status."""
+    """Run a script; an error of hdl ends it with its message and its exit status."""
     act_for_submitter()
     try:
         main(sys.argv[1:])
     except HdlError as error:
-        print(f"hdl: error: {error}", file=sys.stderr, flush=True)
+        report_error(error)
         sys.exit(error.exit_code)

@@ -5,12 +5,12 @@ Hadoop may run it never, once or twice: it changes what travels, and no byte of 
 
 import sys
 
-from hdl.runners.task import joined
-from hdl.streaming import incoming, order, outgoing, script
+from hdl.runners.task_messages import join_updates
+from hdl.streaming import incoming, outgoing, script, task_config
 
 
 def main(arguments: list[str]) -> None:
-    outgoing(joined(incoming(sys.stdin.buffer), order(arguments)), "0\t")
+    outgoing(join_updates(incoming(sys.stdin.buffer), task_config(arguments)), "0\t")
 
 
 if __name__ == "__main__":

@@ -5,25 +5,25 @@ with copies of its first and last version (and of its common.safetensors in gene
 """
 
 import sys
-from typing import Any
 
-from hdl.runners.task import Task, told
-from hdl.streaming import Reporter, order, outgoing, samples, script, shard
+from hdl.runners.task import Task
+from hdl.runners.task_messages import messages_or_error
+from hdl.streaming import Reporter, outgoing, samples, script, shard, task_config
 
 
 def main(arguments: list[str]) -> None:
-    asked, number, reporter = order(arguments), shard(), Reporter()
+    config, number, reporter = task_config(arguments), shard(), Reporter()
 
     def messages() -> list[bytes]:
-        with samples(sys.stdin.buffer, asked) as (path, splits, source):
-            task = Task(asked, path, {number: splits}, source)
+        with samples(sys.stdin.buffer, config) as (path, splits, source):
+            task = Task(config, path, {number: splits}, source)
             message = task.message(number, reporter.beat)
-            note: dict[str, Any] = task.note
-            reporter.count(samples=note["samples"], batches=note["batches"], bad_records=note["bad"],
+            stats = task.stats
+            reporter.count(samples=stats.samples, batches=stats.batches, bad_records=stats.bad,
                            update_bytes=len(message))  # fmt: skip
-            return [message, task.closing()]
+            return [message, stats.end()]
 
-    outgoing(told(messages, asked), "0\t")
+    outgoing(messages_or_error(messages, config), "0\t")
 
 
 if __name__ == "__main__":

@@ -3,14 +3,14 @@
 import sys
 
 from hdl import versions, wire
-from hdl.runners.task import sorted_out
+from hdl.runners.task_messages import separate
 from hdl.streaming import incoming, script
 from hdl.table import Table
 
 
 def main(arguments: list[str]) -> None:
     table = Table(arguments[0])
-    updates, _ = sorted_out(incoming(sys.stdin.buffer))
+    updates, _ = separate(incoming(sys.stdin.buffer))
     table.publish(versions.following(table.read(), [wire.decode_as(wire.Update, update) for update in updates]))
 
 

@@ -3,14 +3,15 @@
 import sys
 import time
 
-from hdl.runners.task import joined, note_of
-from hdl.streaming import incoming, order, outgoing, script
+from hdl.runners.task_messages import join_updates
+from hdl.runners.task_stats import TaskStats
+from hdl.streaming import incoming, outgoing, script, task_config
 
 
 def main(arguments: list[str]) -> None:
-    began = time.time()
-    outgoing(joined(incoming(sys.stdin.buffer), order(arguments)), "")
-    outgoing([note_of("reduce", began)], "")
+    stats = TaskStats("reduce", time.time())
+    outgoing(join_updates(incoming(sys.stdin.buffer), task_config(arguments)), "")
+    outgoing([stats.end()], "")
 
 
 if __name__ == "__main__":

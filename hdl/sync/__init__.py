@@ -1,12 +1,12 @@
-"""Merging: updates joined along one fixed tree over shard numbers, and next weights made of them, one file a mode.
+"""The merge: updates are joined along one fixed tree over shard numbers, and make the next weights, one file a mode.
 
-What the modes keep in `Weights.state` and send in `Update.tensors`:
+The arrays that each mode keeps in `Weights.state` and sends in `Update.tensors`:
 
 | mode | state | tensors |
 |---|---|---|
 | gradient | `rule` [S, P], or the line search's own arrays | `gradient` [Q], summed over samples |
 | average | `rule` [S, P] | `w` [P], `rule` [S, P] |
-| async | as `average`; workers merge what others published as it comes: see `hdl.yarn` | |
+| async | as `average`; workers merge each other's published weights as they come: see `hdl.yarn` | |
 | genetic | `population` [K, P] | `w` [n, P], `cost` [n]: one row a shard |
 
 A persistent RBM has `chains` [K, C, I] beside these, sent as [n, C, I], one a shard.
@@ -20,7 +20,7 @@ Letters: K shards, P parameters, Q statistics (P or more), S state vectors of th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,16 +36,16 @@ _MODES = {"gradient": gradient, "average": average, "genetic": genetic, "async":
 
 
 class SyncError(HdlError, ValueError):
-    """Updates that do not belong together: a fault of a runner, never of the user."""
+    """Updates do not belong together: a fault of a runner, never of the user."""
 
 
 def start(spec: Spec, w: NDArray) -> Weights:
-    """Version 0: the first weights [P] with what the mode carries from round to round at its beginning."""
+    """Makes the weights of version 0: w [P] with the mode's first state."""
     return Weights(0, w, _MODES[spec.sync.mode].start(spec, w))
 
 
 def split(lo: int, hi: int) -> int:
-    """Where the fixed tree's node [lo, hi) splits: at lo + the largest power of two below hi - lo.
+    """Computes the shard at which the fixed tree's node [lo, hi) splits: lo + the largest power of two below hi - lo.
 
     Examples
     --------
@@ -56,12 +56,12 @@ def split(lo: int, hi: int) -> int:
 
 
 def join(spec: Spec, a: Update, b: Update) -> Update:
-    """Two siblings of the tree, in any order, as their parent.
+    """Joins two siblings of the tree, given in any order, to their parent.
 
     Raises
     ------
     SyncError
-        They are no siblings, or of different rounds or modes.
+        The updates are no siblings, or of different rounds or modes.
     """
     if a.lo > b.lo:
         a, b = b, a
@@ -69,11 +69,11 @@ def join(spec: Spec, a: Update, b: Update) -> Update:
     if not siblings or (a.mode, a.round) != (b.mode, b.round):
         raise SyncError(f"{_name(a)} and {_name(b)} cannot be joined")
     tensors = {} if a.mode == "evaluate" else _MODES[a.mode].join(a, b)
-    return Update(a.mode, a.round, a.lo, b.hi, tensors, _added(a.sums, b.sums), _added(a.seconds, b.seconds))
+    return Update(a.mode, a.round, a.lo, b.hi, tensors, add_sums(a.sums, b.sums), add_sums(a.seconds, b.seconds))
 
 
 def join_siblings(spec: Spec, updates: Iterable[Update]) -> list[Update]:
-    """Joins whatever are siblings: the fewest updates that say the same, by shard number.
+    """Joins all siblings among the updates: gives the fewest nodes of the tree that hold the same, by shard number.
 
     An update that comes twice, or whose shards another one covers, is dropped: it holds the same numbers.
 
@@ -85,31 +85,31 @@ def join_siblings(spec: Spec, updates: Iterable[Update]) -> list[Update]:
     held = {(update.lo, update.hi): update for update in updates}
 
     def collect(lo: int, hi: int) -> list[Update]:
-        whole = held.pop((lo, hi), None)
-        parts: list[Update] = []
-        if hi - lo > 1 and held:
+        node = held.pop((lo, hi), None)
+        below: list[Update] = []
+        if hi - lo > 1 and held:  # also below a node that is held: what it covers is dropped
             middle = split(lo, hi)
-            parts = collect(lo, middle) + collect(middle, hi)
-            if [(part.lo, part.hi) for part in parts] == [(lo, middle), (middle, hi)]:
-                parts = parts if whole else [join(spec, *parts)]
-        return [whole] if whole else parts
+            below = collect(lo, middle) + collect(middle, hi)
+            if not node and [(child.lo, child.hi) for child in below] == [(lo, middle), (middle, hi)]:
+                below = [join(spec, *below)]
+        return [node] if node else below
 
-    found = collect(0, spec.shards)
+    nodes = collect(0, spec.shards)
     if held:
         raise SyncError(f"{_name(next(iter(held.values())))} is no part of {spec.shards} shards")
-    return found
+    return nodes
 
 
 def merge(spec: Spec, weights: Weights, updates: Iterable[Update]) -> tuple[Weights, dict[str, Any]]:
-    """The next weights, and the round's row of metrics.
+    """Makes the next weights and the round's row of metrics.
 
     Parameters
     ----------
     spec : Spec
     weights : Weights
-        What the round started from.
+        The weights that the round started from.
     updates : iterable of Update
-        Of all shards: single ones, joined ones, repeated ones, in any order.
+        Updates of all shards: single ones, joined ones, repeated ones, in any order.
 
     Returns
     -------
@@ -132,31 +132,34 @@ def merge(spec: Spec, weights: Weights, updates: Iterable[Update]) -> tuple[Weig
 def advance(
     spec: Spec, weights: Weights, updates: Iterable[Update], measured: bool = False
 ) -> tuple[Weights, dict[str, Any]]:
-    """What a round's updates make of the weights, and its row: `merge`, or if they only `measured` the same weights."""
+    """Makes the next weights and the row of a round; of one that only `measured`, the weights stay the same.
+
+    Parameters and errors are those of `merge`.
+    """
     if measured:
         return weights, measure(spec, whole(spec, weights, updates))
     return merge(spec, weights, updates)
 
 
 def separable(spec: Spec) -> bool:
-    """Whether updates join number by number, so that they may be cut: not a population, nor chains."""
-    return spec.sync.mode != "genetic" and not chains.used(spec)
+    """Tells whether updates join number by number, so that they may be sliced: no population is kept, and no chains."""
+    return spec.sync.mode != "genetic" and not chains.kept_by(spec)
 
 
 def slice_update(update: Update, lo: int, hi: int) -> Update:
-    """The numbers [lo, hi) of each tensor of an update that is `separable`."""
+    """Slices an update of a `separable` training: the numbers [lo, hi) of each of its tensors."""
     tensors = {name: tensor[..., lo:hi] for name, tensor in update.tensors.items()}
     return replace(update, tensors=tensors)
 
 
 def concatenate_updates(pieces: Sequence[Update]) -> Update:
-    """The inverse of `slice_update`: one update from consecutive pieces of it."""
+    """Concatenates consecutive slices of an update, as `slice_update` made them, to that update."""
     tensors = {name: np.concatenate([piece.tensors[name] for piece in pieces], axis=-1) for name in pieces[0].tensors}
     return replace(pieces[0], tensors=tensors)
 
 
 def tree_reduce(items: Sequence[Any], join: Callable[[Any, Any], Any], lo: int = 0) -> Any:
-    """All items, one a shard from `lo` on, joined along the fixed tree."""
+    """Joins items, one a shard from `lo` on, along the fixed tree."""
     if len(items) == 1:
         return items[0]
     middle = split(lo, lo + len(items)) - lo
@@ -164,22 +167,28 @@ def tree_reduce(items: Sequence[Any], join: Callable[[Any, Any], Any], lo: int =
 
 
 def complete(spec: Spec, updates: Iterable[Update]) -> Update:
-    """The updates of all shards as one.
+    """Joins the updates of all shards to one.
 
     Raises
     ------
     SyncError
         Shards are missing.
     """
-    found = join_siblings(spec, updates)
-    if len(found) != 1 or (found[0].lo, found[0].hi) != (0, spec.shards):
-        held = ", ".join(_name(update) for update in found) or "nothing"
+    nodes = join_siblings(spec, updates)
+    if len(nodes) != 1 or (nodes[0].lo, nodes[0].hi) != (0, spec.shards):
+        held = ", ".join(_name(update) for update in nodes) or "nothing"
         raise SyncError(f"expected updates of all {spec.shards} shards; there are: {held}")
-    return found[0]
+    return nodes[0]
 
 
 def whole(spec: Spec, weights: Weights, updates: Iterable[Update]) -> Update:
-    """The updates of all shards as one, of the round of the weights; raises as `merge` does."""
+    """Joins the updates of all shards to one, and checks that they are of the weights' round.
+
+    Raises
+    ------
+    SyncError
+        Shards are missing, or updates are of another round or mode.
+    """
     total = complete(spec, updates)
     if total.round != weights.round or total.mode not in (spec.sync.mode, "evaluate"):
         raise SyncError(f"{_name(total)} where round {weights.round} of {spec.sync.mode} was expected")
@@ -187,14 +196,19 @@ def whole(spec: Spec, weights: Weights, updates: Iterable[Update]) -> Update:
 
 
 def measure(spec: Spec, total: Update) -> dict[str, Any]:
-    """The means of an update's sums.
+    """Computes a round's row of metrics: the means of an update's sums.
 
     Returns
     -------
     dict
         round, samples, batches, cost (mean data cost as seen while training, no penalty), accuracy; of the incoming
-        weights val_samples, val_cost, val_accuracy. None: a mean over no samples, the accuracy of a regression, and the
-        cost of a line search's trial that went too far.
+        weights val_samples, val_cost, val_accuracy. A mean over no samples is None, as are the accuracy of a
+        regression and the cost of a line search's trial that went too far.
+
+    Raises
+    ------
+    NonFinite
+        A cost is NaN or infinite.
     """
     sums = total.sums
     row: dict[str, Any] = {"round": total.round, "batches": sums.get("batches", 0)}
@@ -212,7 +226,7 @@ def measure(spec: Spec, total: Update) -> dict[str, Any]:
 
 
 def _is_node(shards: int, lo: int, hi: int) -> bool:
-    """Whether [lo, hi) is a node of the tree over all shards."""
+    """Tells whether [lo, hi) is a node of the tree over all shards."""
     low, high = 0, shards
     while (low, high) != (lo, hi) and high - low > 1:
         middle = split(low, high)
@@ -220,7 +234,8 @@ def _is_node(shards: int, lo: int, hi: int) -> bool:
     return (low, high) == (lo, hi)
 
 
-def _added(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
+def add_sums(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+    """Add sums of the same name; one that stands on one side alone is taken as it is."""
     return {name: a.get(name, 0) + b.get(name, 0) for name in sorted({*a, *b})}
 
 

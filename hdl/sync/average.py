@@ -1,4 +1,7 @@
-"""Mode `average`: the mean of the shards' weights and optimiser states, weighted by the samples they trained on."""
+"""Mode `average`: the mean of the shards' weights and optimiser states, weighted by the samples they trained on.
+
+Iterative parameter mixing (McDonald, Hall & Mann 2010).
+"""
 
 from __future__ import annotations
 
@@ -14,25 +17,26 @@ from hdl.wire import Tensors, Update, Weights
 
 
 def start(spec: Spec, w: NDArray) -> Tensors:
-    """`rule` [S, P]: zeros; a line search starts anew each round and keeps nothing. Persistent chains at random."""
+    """Makes the first state: `rule` [S, P], zeros, of an update rule (a line search starts anew each round and keeps
+    nothing), and random persistent chains."""
     vectors = rules.VECTORS.get(spec.optimizer.name, 0)
     return ({"rule": np.zeros((vectors, w.size), np.float32)} if vectors else {}) | chains.start(spec)
 
 
 def join(a: Update, b: Update) -> Tensors:
-    """a + (b - a)·n_b/(n_a + n_b), in float32; a side without samples changes nothing."""
+    """Joins two siblings: a + (b - a)·n_b/(n_a + n_b), in float32, n the samples; one without samples is ignored."""
     n_a, n_b = a.sums["samples"], b.sums["samples"]
     if not n_b:
-        return a.tensors | chains.joined(a, b)
+        return a.tensors | chains.join(a, b)
     if not n_a:
-        return b.tensors | chains.joined(a, b)
+        return b.tensors | chains.join(a, b)
     share = np.float32(n_b / (n_a + n_b))
     means = {name: mean(a.tensors[name], b.tensors[name], share) for name in a.tensors if name != chains.NAME}
-    return means | chains.joined(a, b)
+    return means | chains.join(a, b)
 
 
 def mean(a: NDArray, b: NDArray, share: np.float32) -> NDArray:
-    """a + (b - a)·share: one rounding an operation, so the same on every machine."""
+    """Computes a + (b - a)·share, with one rounding an operation, so the same on every machine."""
     out = b - a
     out *= share
     out += a
@@ -40,4 +44,5 @@ def mean(a: NDArray, b: NDArray, share: np.float32) -> NDArray:
 
 
 def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray, dict[str, Any]]:
+    """Takes the mean for the next weights: the state, w [P], and no more metrics."""
     return {name: tensor for name, tensor in total.tensors.items() if name != "w"}, total.tensors["w"], {}

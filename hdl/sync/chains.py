@@ -1,4 +1,4 @@
-"""Persistent chains of RBMs: each shard's own particles, which go from round to round beside the weights.
+"""Persistent chains of RBMs (Tieleman 2008): each shard's own particles, carried from round to round by the state.
 
 Letters: K shards, C particles, I visible units.
 """
@@ -15,14 +15,14 @@ from hdl.wire import Tensors, Update, Weights
 NAME = "chains"
 
 
-def used(spec: Spec) -> bool:
-    """Whether a training keeps chains."""
+def kept_by(spec: Spec) -> bool:
+    """Tells whether a training keeps chains."""
     return spec.model == "rbm" and spec.rbm.persistent
 
 
 def start(spec: Spec) -> Tensors:
-    """`chains` [K, C, I]: fair coins, or of Gaussian units normal numbers; nothing where none are kept."""
-    if not used(spec):
+    """Draws the first `chains` [K, C, I]: fair coins, or normal numbers for Gaussian units; nothing if none is kept."""
+    if not kept_by(spec):
         return {}
     shape = (spec.shards, spec.rbm.chains, spec.widths[0])
     draw = rng.normals if spec.rbm.visible == "gaussian" else rng.uniforms
@@ -30,16 +30,16 @@ def start(spec: Spec) -> Tensors:
     return {NAME: (draws if spec.rbm.visible == "gaussian" else draws < 0.5).astype(np.float32)}
 
 
-def own(weights: Weights, number: int) -> NDArray[np.float32]:
-    """A copy of a shard's chains [C, I]."""
+def of_shard(weights: Weights, number: int) -> NDArray[np.float32]:
+    """Copies a shard's chains [C, I]."""
     return weights.state[NAME][number].copy()
 
 
-def joined(a: Update, b: Update) -> Tensors:
-    """The chains of both, by shard number."""
+def join(a: Update, b: Update) -> Tensors:
+    """Concatenates the chains of two siblings, by shard number; nothing where none are kept."""
     return {NAME: np.concatenate([a.tensors[NAME], b.tensors[NAME]])} if NAME in a.tensors else {}
 
 
-def kept(total: Update) -> Tensors:
-    """The chains of all shards, for the next round."""
+def of_all(total: Update) -> Tensors:
+    """Gives the chains [K, C, I] of all shards, for the next round's state; nothing where none are kept."""
     return {NAME: total.tensors[NAME]} if NAME in total.tensors else {}

@@ -5,10 +5,12 @@ the shards' data and mutation make them differ. Each trains on its shard with an
 every round, because no state fits an offspring of two. Its fitness is 1/cost on the common samples.
 
 The next population, ranked by cost: the `elite` best unchanged; the others are children of two parents, drawn by
-roulette wheel from the best `keep` share, crossed over and mutated. Who comes n-th trains on shard
+roulette wheel from the best `keep` share, crossed over and mutated. The n-th of them trains on shard
 (n + round + 1) mod K, so that an elite sees all of the data in K rounds. `w` is the fittest network.
 
-A *row* is all that enters one unit: its column of W_l and its bias.
+A *row* is all parameters that enter one unit: its column of W_l and its bias.
+
+Letters: K shards, P parameters.
 """
 
 from __future__ import annotations
@@ -30,16 +32,23 @@ PARENTS, MASK, NOISE, ROWS = 0, 1, 2, 16
 
 
 def start(spec: Spec, w: NDArray) -> Tensors:
-    """`population` [K, P]: every candidate the first weights."""
+    """Makes the first state: `population` [K, P], in which every candidate has the first weights w [P]."""
     return {"population": np.tile(w, (spec.shards, 1))}
 
 
 def join(a: Update, b: Update) -> Tensors:
-    """The rows of both, by shard number."""
+    """Joins two siblings: their candidates and costs follow each other, by shard number."""
     return {name: np.concatenate([tensor, b.tensors[name]]) for name, tensor in a.tensors.items()}
 
 
 def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray, dict[str, Any]]:
+    """Breeds the next population: the state, the fittest candidate [P], and the lineage under `genetic`.
+
+    Raises
+    ------
+    NonFinite
+        A candidate's cost is not finite.
+    """
     candidates, costs = total.tensors["w"], total.tensors["cost"]
     if not np.isfinite(costs).all():
         raise NonFinite(f"round {weights.round}: costs of the candidates are {costs.tolist()}; a smaller lr may help")
@@ -48,39 +57,39 @@ def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray
     pool = ranked[: math.ceil(genetic.keep * size)]
     population, parents = np.empty_like(candidates), [[0, 0]] * size
     for number in range(size):
-        place = (number + weights.round + 1) % size
+        shard = (number + weights.round + 1) % size
         if number < genetic.elite:
-            one = two = int(ranked[number])
-            population[place] = candidates[one]
+            a = b = int(ranked[number])
+            population[shard] = candidates[a]
         else:
-            one, two = choose(spec, weights.round, number, pool, costs)
-            child = cross(spec, weights.round, number, candidates[one], candidates[two])
-            population[place] = mutate(spec, weights.round, number, child)
-        parents[place] = [one, two]
+            a, b = choose(spec, weights.round, number, pool, costs)
+            child = cross(spec, weights.round, number, candidates[a], candidates[b])
+            population[shard] = mutate(spec, weights.round, number, child)
+        parents[shard] = [a, b]
     lineage = {"best": int(ranked[0]), "costs": costs.tolist(), "parents": parents}
     return {"population": population}, candidates[ranked[0]].copy(), {"genetic": lineage}
 
 
 def choose(spec: Spec, round: int, child: int, pool: NDArray, costs: NDArray) -> tuple[int, int]:
-    """Two parents from the pool, different if it has two, each with a probability proportional to its fitness."""
+    """Draws two parents from the pool, different if it has two, with probabilities proportional to their fitness."""
     draws = rng.uniforms(rng.derive(spec.seed, rng.GENETIC), round, child, PARENTS, n=2)
-    one = _spin(pool, costs, draws[0])
-    others = pool[pool != one]
-    return one, _spin(others, costs, draws[1]) if others.size else one
+    first = _spin(pool, costs, draws[0])
+    others = pool[pool != first]
+    return first, _spin(others, costs, draws[1]) if others.size else first
 
 
 def _spin(pool: NDArray, costs: NDArray, draw: float) -> int:
-    """The roulette wheel: the candidate whose slice of the wheel holds `draw` in (0, 1)."""
+    """Spins the roulette wheel: gives the candidate whose slice of the wheel holds `draw` in (0, 1)."""
     wheel = np.cumsum(1 / np.maximum(costs[pool], 1e-12))
     return int(pool[min(np.searchsorted(wheel, draw * wheel[-1], side="right"), pool.size - 1)])
 
 
 def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray:
-    """A child [P] of the parents a and b [P].
+    """Crosses the parents a and b [P] over: gives a child [P].
 
     `rows`: in each layer, units below a random one come from a, the others from b. `uniform_rows`: each unit from a
-    or b by a fair coin. `single_point`: parameters below a random one from a, the others from b. `arithmetic`:
-    s·a + (1 - s)·b with one random share s.
+    or b by a fair coin (Syswerda 1989). `single_point` (Holland 1975): parameters below a random one from a, the others
+    from b. `arithmetic` (Michalewicz 1992): s·a + (1 - s)·b with one random share s.
     """
     key, kind = rng.derive(spec.seed, rng.GENETIC), spec.sync.genetic.crossover
     shape = layout.of(spec)
@@ -88,31 +97,32 @@ def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray
         share = np.float32(rng.uniforms(key, round, child, ROWS)[0])
         return b + (a - b) * share
     if kind == "single_point":
-        cut = 1 + int(rng.uniforms(key, round, child, ROWS)[0] * (a.size - 1))
-        return np.concatenate([a[:cut], b[cut:]])
+        at = 1 + int(rng.uniforms(key, round, child, ROWS)[0] * (a.size - 1))
+        return np.concatenate([a[:at], b[at:]])
     out = a.copy()
-    for layer, (own, other) in enumerate(zip(shape.split(out), shape.split(b), strict=True)):
-        units = own[1].size
+    layers = zip(shape.split(out), shape.split(b), strict=True)
+    for layer, ((weights, bias), (b_weights, b_bias)) in enumerate(layers):
+        units = bias.size
         draws = rng.uniforms(key, round, child, ROWS + layer, n=units)
         if kind == "uniform_rows":
-            take = draws < 0.5
+            from_b = draws < 0.5
         else:
-            take = np.arange(units) >= 1 + int(draws[0] * (units - 1))
-        own[0][:, take] = other[0][:, take]
-        own[1][take] = other[1][take]
+            from_b = np.arange(units) >= 1 + int(draws[0] * (units - 1))
+        weights[:, from_b] = b_weights[:, from_b]
+        bias[from_b] = b_bias[from_b]
     return out
 
 
 def mutate(spec: Spec, round: int, child: int, w: NDArray) -> NDArray:
-    """w [P] with normal noise on a share of it; its deviation is `mutation_scale` times that of the layer's W."""
+    """Adds normal noise to a share of w [P]; its deviation is `mutation_scale` times that of the layer's W."""
     genetic, key = spec.sync.genetic, rng.derive(spec.seed, rng.GENETIC)
     if not genetic.mutation_rate or not genetic.mutation_scale:
         return w
     hit = rng.uniforms(key, round, child, MASK, n=w.size) < genetic.mutation_rate
     shape, deviation = layout.of(spec), np.zeros_like(w)
-    for (weights, _), parts in zip(shape.split(w), shape.split(deviation), strict=True):
-        for part in parts:
-            part[:] = weights.astype(np.float64).std()
+    for (weights, _), deviations in zip(shape.split(w), shape.split(deviation), strict=True):
+        for tensor in deviations:
+            tensor[:] = weights.astype(np.float64).std()
     noise = rng.normals(key, round, child, NOISE, n=int(hit.sum()))
     out = w.copy()
     out[hit] += np.float32(genetic.mutation_scale) * deviation[hit] * noise.astype(np.float32)

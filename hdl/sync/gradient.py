@@ -20,26 +20,33 @@ from hdl.wire import Tensors, Update, Weights
 
 
 def start(spec: Spec, w: NDArray) -> Tensors:
-    """`rule` [S, P] and `chains`, or the line search's arrays."""
+    """Makes the first state: `rule` [S, P] and `chains`, or the line search's arrays."""
     return optim.start(spec, w) if spec.optimizer.line_search else average.start(spec, w)
 
 
 def join(a: Update, b: Update) -> Tensors:
-    """The sums, in float32; the chains of both."""
-    return {"gradient": a.tensors["gradient"] + b.tensors["gradient"], **chains.joined(a, b)}
+    """Joins two siblings: their gradients [Q] add up, in float32."""
+    return {"gradient": a.tensors["gradient"] + b.tensors["gradient"], **chains.join(a, b)}
 
 
 def point(spec: Spec, weights: Weights) -> NDArray:
-    """Where the round's gradient is taken [P]: a search's trial, else `w`."""
+    """Chooses the point [P] at which the round's gradient is taken: a line search's trial point, else `w`."""
     return optim.trial(weights.state) if spec.optimizer.line_search else weights.w
 
 
 def finished(spec: Spec, weights: Weights) -> bool:
-    """Whether a line search finds nothing more to gain."""
+    """Tells whether the optimiser is a line search that has converged."""
     return spec.optimizer.line_search and optim.done(weights.state)
 
 
 def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray, dict[str, Any]]:
+    """Takes one step of the optimiser on the mean gradient: the next state, w [P], and no more metrics.
+
+    Raises
+    ------
+    NonFinite
+        The gradient is not finite.
+    """
     samples, gradient = total.sums["samples"], total.tensors["gradient"]
     if not samples:  # every shard is empty, or all of it is validation
         return weights.state, weights.w, {}
@@ -52,4 +59,4 @@ def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray
     rule = weights.state.get("rule", np.zeros((0, weights.w.size), np.float32))
     gradient, _ = layout.of(spec).combine(gradient, samples)
     w, rule = optim.apply(spec, weights.w, rule, gradient / np.float32(samples), weights.round)
-    return chains.kept(total) | ({"rule": rule} if rule.size else {}), w, {}
+    return chains.of_all(total) | ({"rule": rule} if rule.size else {}), w, {}

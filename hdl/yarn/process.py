@@ -14,14 +14,14 @@ from hdl.errors import HdlError
 def run_and_exit(role: str, body: Callable[[], object], close: Callable[[], object] = lambda: None) -> NoReturn:
     """Run a process's body and end the process: status 0, or 1 with the error on standard error.
 
-    Threads that wait in sockets or in a Java virtual machine would keep the container: they are not waited for.
+    Threads that wait in sockets or in a Java virtual machine are not waited for: they would keep the container.
 
     Parameters
     ----------
     role : str
-        Before an error's message: 'master' or 'worker'.
+        'master' or 'worker', for an error's message.
     body, close : functions
-        `close` is called whatever happened in `body`.
+        `close` is called whether or not `body` raised.
     """
     status = 1
     try:

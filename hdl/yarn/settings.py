@@ -25,7 +25,7 @@ CONTROL = "hdl.control"  # among a worker's credentials: the address of the mast
 
 
 class Settings(BaseModel):
-    """Settings of one application.
+    """Holds the settings of one application.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ class Settings(BaseModel):
     gather_seconds : float
         Wait for all workers before the application gives up.
     silence_seconds : float
-        Without a sign of life after which a worker counts as dead.
+        Without a sign of life, after which a worker counts as dead.
     stall_seconds : float
-        Without any worker's work getting on, after which the run stops: all live, and something hangs.
+        Without progress of any worker, after which the run stops: all workers live, and something hangs.
     straggler : float
         A worker that computes so many times longer than the median of the others, in two rounds one after the other and
         by more than 2 s, is replaced and its shards go to another container; 0: never.
@@ -94,6 +94,7 @@ class Settings(BaseModel):
         Raises
         ------
         SpecError
+            A field is unknown, or its value is not allowed.
         """
         given = {name: value for name, value in fields.items() if value is not None}
         if platform.device_class(platform.check(given.get("device", "cpu"))) == platform.CUDA:
@@ -118,7 +119,7 @@ def to_task_config(job: Job, settings: Settings) -> dict[str, Any]:
 
 
 def from_task_config(config: dict[str, Any]) -> tuple[Job, Settings]:
-    """Invert `to_task_config`."""
+    """Read job and settings from a task config: the inverse of `to_task_config`."""
     spec = parse(config["spec"]) if config["spec"] else None
     job = Job(config["data"], config["table"], spec, Options.make(config["options"]), config["resume"])
     return job, Settings.make(**config["settings"])

@@ -65,6 +65,10 @@ def test_what_is_not_there(folder):
         fs.publish(f"{folder}/nothing/a", b"")
     with pytest.raises(IsADirectoryError):
         fs.open(folder)
+    with pytest.raises(FileNotFoundError, match=f"{folder}/nothing"):
+        fs.hosts(f"{folder}/nothing", 0, 1)
+    with pytest.raises(IsADirectoryError):
+        fs.hosts(folder, 0, 1)
 
 
 def test_below_a_file_is_nothing(folder):
@@ -169,12 +173,12 @@ def test_data_that_is_imported_and_brought_back_is_the_same(run, folder, tmp_pat
     run(*hdl, "import", tmp_path / "digits.npz", f"{folder}/there", "--shards", 3)
     assert fs.list(f"{folder}/there") == [f"part-0000{k}.parquet" for k in range(3)]
     run(*hdl, "import", f"{folder}/there", tmp_path / "back", "--shards", 2)
-    found = {}
+    read = {}
     for path in (str(tmp_path / "digits.npz"), f"{folder}/there", str(tmp_path / "back")):
         source = open_source(path)
         blocks = [block for splits in source.splits(2) for block in source.read(splits)]
-        found[path] = np.concatenate([block.x for block in blocks]), np.concatenate([block.y for block in blocks])
-    for x, y in found.values():
+        read[path] = np.concatenate([block.x for block in blocks]), np.concatenate([block.y for block in blocks])
+    for x, y in read.values():
         assert x.dtype == np.uint8
         assert np.array_equal(x, digits.data)
         assert np.array_equal(y, digits.target)

@@ -17,7 +17,7 @@ HDL = [sys.executable, "-m", "hdl"]
 
 @pytest.fixture(scope="module", params=OLDER)
 def older(cluster, request, tmp_path_factory):
-    """What a process needs to use a cluster of that version; commands do, as this one holds on to its own cluster."""
+    """The environment of a cluster of that version, for commands: this process holds on to its own cluster."""
     started = Cluster.start(
         tmp_path_factory.mktemp("older") / "c", version=request.param, datanodes=2, nodemanagers=2,
         superuser=cluster.superuser, seconds=600,
@@ -36,10 +36,10 @@ def test_both_runners_train_on_it_to_the_local_runners_bytes(run, older, tmp_pat
         (tmp_path / f"data/part-{number:05d}.csv").write_text("".join(lines))
     run("hadoop", "fs", "-put", tmp_path / "data", "/older/data", **older)
     archive = run(*HDL, "env", "pack", "--upload", **older).stdout.strip()
-    found = {}
+    signatures = {}
     for runner in "local", "mapreduce", "streaming":
         said = run(*HDL, "train", "hdfs:///older/data", "--out", f"hdfs:///older/{runner}", "--runner", runner,
                    "--shards", 3, "--net", "3-8-2", "--epochs", 2, "--validation", 0.2, "--no-report", "--quiet",
                    HDL_NODE_ARCHIVE=archive, **older).stdout  # fmt: skip
-        found[runner] = re.search(r"sha256\s+(\w{64})", said)[1]
-    assert found["mapreduce"] == found["streaming"] == found["local"]
+        signatures[runner] = re.search(r"sha256\s+(\w{64})", said)[1]
+    assert signatures["mapreduce"] == signatures["streaming"] == signatures["local"]

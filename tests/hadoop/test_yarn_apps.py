@@ -47,10 +47,10 @@ def look(run, application):
 
 def until(run, application, good, seconds=180):
     deadline = time.monotonic() + seconds
-    while not good(found := look(run, application)):
-        assert time.monotonic() < deadline, found
+    while not good(state := look(run, application)):
+        assert time.monotonic() < deadline, state
         time.sleep(0.5)
-    return found
+    return state
 
 
 def test_a_training_ends_when_its_report_is_written(run, data, folder):
@@ -86,18 +86,18 @@ def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder
     looking = side.submit(look, run, application)
     again = run(*HDL, "attach", application, check=False)
     assert "its end was told before" in again.stderr
-    found = looking.result()
-    assert (found["report"]["final"], found["page"]) == ("SUCCEEDED", None)
-    assert found["report"]["name"] == f"hdl: {table}"
+    state = looking.result()
+    assert (state["report"]["final"], found["page"]) == ("SUCCEEDED", None)
+    assert state["report"]["name"] == f"hdl: {table}"
 
 
 def test_a_running_application_is_shown_its_log_read_and_it_is_killed(run, data, folder, side):
     application = run(*HDL, "train", data, "--out", f"{folder}/m", *YARN, *SMALL, *LONG, "--detach").stdout.strip()
     try:
-        page = until(run, application, lambda found: found["page"] and found["page"]["round"] > 3)["page"]
+        page = until(run, application, lambda state: state["page"] and state["page"]["round"] > 3)["page"]
         assert page["application"] == application
-        assert [one["worker"] for one in page["workers"]] == [0, 1]
-        assert {one["host"] for one in page["workers"]} <= {"localhost", "127.0.0.2"}
+        assert [worker["worker"] for worker in page["workers"]] == [0, 1]
+        assert {worker["host"] for worker in page["workers"]} <= {"localhost", "127.0.0.2"}
         shows = side.submit(run, *HDL, "status", application)
         others = side.submit(run, *HDL, "logs", application, "--worker", "7", check=False)
         logs = run(*HDL, "logs", application, "--worker", "1", check=False)
@@ -154,19 +154,19 @@ def test_yarns_daemons_come_back_and_nothing_is_lost(cluster, run, data, folder)
     """A ResourceManager that restarts, and a NodeManager that is killed: the same master, the same containers."""
     application = run(*HDL, "train", data, "--out", f"{folder}/m", *YARN, *SMALL, *LONG, "--detach").stdout.strip()
     try:
-        before = until(run, application, lambda found: found["page"] and found["page"]["round"] > 3)["page"]
+        before = until(run, application, lambda state: state["page"] and state["page"]["round"] > 3)["page"]
         for daemon in ("resourcemanager", "nodemanager1", "nodemanager2"):
             cluster.restart(daemon)
             cluster.wait_ready(120)
             behind = before["round"] + 100
-            found = until(
-                run, application, lambda found, behind=behind: found["page"] and found["page"]["round"] > behind
+            state = until(
+                run, application, lambda state, behind=behind: state["page"] and state["page"]["round"] > behind
             )
-            assert found["report"]["attempt"] == 1
-            assert found["page"]["workers"] == [
+            assert state["report"]["attempt"] == 1
+            assert state["page"]["workers"] == [
                 {**now, "container": then["container"]}
-                for now, then in zip(found["page"]["workers"], before["workers"], strict=True)
+                for now, then in zip(state["page"]["workers"], before["workers"], strict=True)
             ]
-            before = found["page"]
+            before = state["page"]
     finally:
         run(*HDL, "kill", application)

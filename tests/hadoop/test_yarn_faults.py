@@ -61,20 +61,20 @@ def data(cluster):
 
 @pytest.fixture(scope="module")
 def expected(data, tmp_path_factory):
-    """What the local runner makes of so many rounds: (signature, rows)."""
+    """`expected(rounds)`: the local runner's (signature, rows)."""
     known = {}
 
     def expected(rounds):
         if rounds not in known:
             outcome = local(data, str(tmp_path_factory.mktemp("local") / "model"), epochs=rounds)
-            known[rounds] = told(outcome.table)
+            known[rounds] = result(outcome.table)
         return known[rounds]
 
     return expected
 
 
-def told(table):
-    """The last version's signature, and the rows without what a clock says."""
+def result(table):
+    """Read the last version's signature, and the rows without times."""
     from hdl.table import Table
 
     version = Table(table).read()
@@ -99,7 +99,7 @@ def train(data, folder, expected):
             status, out, said = training.end()
             assert status == 0, said
             signature, rows = expected(self.rounds)
-            assert told(training.table.path) == (signature, rows)
+            assert result(training.table.path) == (signature, rows)
             assert signature in out
             assert training.gone()
             cost = {"fault": name, "seconds": round(training.recovery(), 1), "lost": lost(said)}
@@ -113,10 +113,12 @@ def train(data, folder, expected):
 
 
 def lost(said):
-    """Finished rounds that had to be done again: those after the version that a second master, or a new crew, began
-    from. Every fault of these is met in round 3 (from 0), when three are done."""
-    found = re.findall(r"(?:goes|going) on from version (\d+)", said)
-    return max((3 - int(version) for version in found), default=0)
+    """Count the finished rounds that had to be done again: those after the version from which training went on.
+
+    Every fault here is met in round 3 (from 0), when three are done.
+    """
+    versions = re.findall(r"(?:goes|going) on from version (\d+)", said)
+    return max((3 - int(version) for version in versions), default=0)
 
 
 def died(said):
@@ -207,12 +209,12 @@ def test_a_worker_that_slept_too_long_ends_when_it_wakes(train, cluster, again):
 
 
 def stopped(application):
-    found = []
+    """Find a worker that is stopped; None while there is none."""
     for process in processes(application, "hdl.yarn.worker"):
         with suppress(psutil.NoSuchProcess):
             if process.status() == psutil.STATUS_STOPPED:
-                found.append(process)
-    return found[0] if found else None
+                return process
+    return None
 
 
 @thrice

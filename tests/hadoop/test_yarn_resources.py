@@ -1,4 +1,4 @@
-"""YARN's containers: submitted, asked for by host, launched with secrets, ended; a master that comes back."""
+"""YARN's containers: submitted, asked for by host, launched with secret keys, ended; a master that comes back."""
 
 import json
 import subprocess
@@ -49,10 +49,10 @@ def ended(run, application, seconds=240):
     """The application's last report, once it is over."""
     deadline = time.monotonic() + seconds
     while True:
-        found = json.loads(run(sys.executable, "-c", REPORT, application).stdout)
-        if found["state"] in ("FINISHED", "FAILED", "KILLED"):
-            return found
-        assert time.monotonic() < deadline, found
+        report = json.loads(run(sys.executable, "-c", REPORT, application).stdout)
+        if report["state"] in ("FINISHED", "FAILED", "KILLED"):
+            return report
+        assert time.monotonic() < deadline, report
         time.sleep(1)
 
 
@@ -69,16 +69,16 @@ def test_containers_come_and_go_and_a_second_master_finds_the_one_that_is_left(r
     print(json.dumps({"submit": made["seconds"], "master": first["marks"]}))
     assert "late" not in first
     assert "late" not in second
-    hosts = {one["number"]: one["host"] for one in first["granted"]}
+    hosts = {container["number"]: container["host"] for container in first["granted"]}
     assert sorted(hosts) == [1, 3, 5, 7]
     assert (hosts[1], hosts[3]) == ("localhost", "127.0.0.2")
-    assert all(one["log"].startswith("http://") for one in first["granted"])
+    assert all(container["log"].startswith("http://") for container in first["granted"])
     kinds = {number: (kind, reason) for number, kind, reason in first["ended"]}
     assert {number: kind for number, (kind, _) in kinds.items()} == {1: "exited", 3: "exited", 5: "memory"}
     assert "exit status 3" in kinds[1][1]
     assert "signal 9" in kinds[3][1]
     assert "MiB" in first["available"]
-    assert [(one["number"], one["host"]) for one in second["left"]] == [(7, hosts[7])]
+    assert [(container["number"], container["host"]) for container in second["left"]] == [(7, hosts[7])]
     assert [(number, kind) for number, kind, _ in second["ended"]] == [(7, "stopped")]
     fs.remove(made["staging"])
 

@@ -40,43 +40,51 @@ def master(staging):
     mark("clients")
     left = resources.register(os.environ["NM_HOST"], 0, "")
     mark("registered")
-    found = {"attempt": attempt, "left": [vars(one) for one in left], "granted": [], "ended": [], "marks": marks,
-             "secrets": sorted(tokens.read()), "user": os.environ.get("HADOOP_USER_NAME"), "began": began}  # fmt: skip
-    number = {one.id: one.number for one in left}
+    seen = {
+        "attempt": attempt,
+        "left": [vars(container) for container in left],
+        "granted": [],
+        "ended": [],
+        "marks": marks,
+        "secret_keys": sorted(tokens.read()),
+        "user": os.environ.get("HADOOP_USER_NAME"),
+        "began": began,
+    }
+    number = {container.id: container.number for container in left}
 
     def watch(until):
         deadline = time.monotonic() + SECONDS
         while not until():
             if time.monotonic() > deadline:
-                found["late"] = True
+                seen["late"] = True
                 return
             changes = resources.poll(0.5)
-            found["available"] = changes.available
-            for one in changes.granted:
-                mark(f"granted {one.number}")
-                found["granted"].append(vars(one))
-                number[one.id] = one.number
-                resources.launch(one, {"do": DO[one.number], "trial": SECRET})
-                mark(f"launched {one.number}")
-            found["ended"] += [[number[one.id], one.kind, one.reason] for one in changes.ended]
+            seen["available"] = changes.available
+            for container in changes.granted:
+                mark(f"granted {container.number}")
+                seen["granted"].append(vars(container))
+                number[container.id] = container.number
+                resources.launch(container, {"do": DO[container.number], "trial": SECRET})
+                mark(f"launched {container.number}")
+            seen["ended"] += [[number[ended.id], ended.kind, ended.reason] for ended in changes.ended]
             time.sleep(0.02)
 
     if attempt == 1:
         resources.ask(NEVER, ["nowhere.invalid"], strict=True)
         resources.ask(1, HOSTS[:1], strict=True)
         resources.ask(3, ["nowhere.invalid"], strict=True)
-        resources.ask(3, HOSTS[1:], strict=True)  # takes the place of the one before
+        resources.ask(3, HOSTS[1:], strict=True)  # replaces the request before
         resources.ask(5, HOSTS)
         resources.ask(7)
         hello = f"{staging}/hello-7"
-        watch(lambda: len(found["ended"]) == 3 and fs.exists(hello))
+        watch(lambda: len(seen["ended"]) == 3 and fs.exists(hello))
         resources.cancel(NEVER)
-        fs.publish(f"{staging}/first.json", json.dumps(found).encode())
+        fs.publish(f"{staging}/first.json", json.dumps(seen).encode())
         os.kill(os.getpid(), signal.SIGKILL)
-    for one in left:
-        resources.stop(one.id)
-    watch(lambda: len(found["ended"]) == len(left))
-    fs.publish(f"{staging}/second.json", json.dumps(found).encode())
+    for container in left:
+        resources.stop(container.id)
+    watch(lambda: len(seen["ended"]) == len(left))
+    fs.publish(f"{staging}/second.json", json.dumps(seen).encode())
     resources.unregister(True, "the trial is over")
     resources.close()
 
@@ -84,11 +92,11 @@ def master(staging):
 def worker(staging):
     from hdl import fs
 
-    secrets = tokens.read()
-    assert sorted(secrets) == ["do", "trial"], sorted(secrets)
-    assert secrets["trial"] == SECRET
+    secret_keys = tokens.read()
+    assert sorted(secret_keys) == ["do", "trial"], sorted(secret_keys)
+    assert secret_keys["trial"] == SECRET
     assert all(SECRET[65:90].decode() not in text for text in (*sys.argv, *os.environ.values()))
-    match secrets["do"]:
+    match secret_keys["do"]:
         case b"exit":
             sys.exit(3)
         case b"kill":

@@ -43,9 +43,11 @@ class YarnThere(Runner):
         )
 
     def train(self, job, drive, notify):
-        """As `driver.train`; of the outcome the rows and the table."""
-        order = json.dumps(to_task_config(job, self.settings))
-        done = subprocess.run([sys.executable, "-c", TRAIN, order], stderr=subprocess.PIPE, text=True, timeout=DEADLINE)
+        """Train as `driver.train` does; the outcome has rows and table only."""
+        config = json.dumps(to_task_config(job, self.settings))
+        done = subprocess.run(
+            [sys.executable, "-c", TRAIN, config], stderr=subprocess.PIPE, text=True, timeout=DEADLINE
+        )
         assert done.returncode == 0, done.stderr
         return SimpleNamespace(table=job.table, rows=Table(job.table).read().rows)
 
@@ -72,52 +74,53 @@ class Training:
         command += ["--publish-every", "1", "--no-report", *NET, *SMALL, *flags]
         environment = {"HDL_NODE_PYTHON": sys.executable, **os.environ, "HDL_FAULT": fault, **environment}
         self.table, self.began = Table(table), time.time()
-        before = {one["id"] for one in applications()}
+        before = {known["id"] for known in applications()}
         self.client = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=environment, start_new_session=True,
         )  # fmt: skip
         self.application = ""
         while not self.application and self.client.poll() is None:
-            new = [one["id"] for one in applications() if one["id"] not in before and one["name"].endswith(table)]
+            own = [known for known in applications() if known["name"].endswith(table)]
+            new = [known["id"] for known in own if known["id"] not in before]
             self.application = new[0] if new else ""
             time.sleep(0.2)
 
     def until(self, good, seconds=DEADLINE):
-        """Waits until `good()`; what it gives."""
+        """Wait until `good()` is true, and return it."""
         deadline = time.monotonic() + seconds
-        while not (found := good()):
+        while not (result := good()):
             assert time.monotonic() < deadline, f"{self.application}: not within {seconds} s"
             assert self.client.poll() is None, self.client.communicate()[1]
             time.sleep(0.1)
-        return found
+        return result
 
     def version(self):
-        """The table's last version by its name: it may be thinned away at any time. -1 while there is none."""
+        """Return the table's last version by file names alone, as versions are thinned; -1 while there is none."""
         return max(self.table.numbers(), default=-1)
 
     def reach(self, version):
-        """Waits until a version is there."""
+        """Wait until a version is there."""
         self.until(lambda: self.version() >= version)
 
     def end(self, seconds=DEADLINE):
-        """Waits until the client ends: its exit status, standard output and standard error."""
+        """Wait until the client ends; returns its exit status, standard output and standard error."""
         try:
-            out, said = self.client.communicate(timeout=seconds)
+            out, err = self.client.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            out, said = self.client.communicate()
-            raise AssertionError(f"{self.application} did not end within {seconds} s:\n{said[-4000:]}") from None
-        return self.client.returncode, out, said
+            out, err = self.client.communicate()
+            raise AssertionError(f"{self.application} did not end within {seconds} s:\n{err[-4000:]}") from None
+        return self.client.returncode, out, err
 
     def kill(self):
-        """Ends the client and the application, however they are."""
+        """End the client and the application, whatever their state."""
         self.client.kill()
         if self.application and report(self.application)["state"] not in ("FINISHED", "FAILED", "KILLED"):
             subprocess.run([*HDL, "kill", self.application], timeout=60, check=False, capture_output=True)
 
     def page(self):
-        """What the live page has to tell, through YARN's proxy."""
+        """Read the live page's events, through YARN's proxy; none while it does not answer."""
         url = report(self.application).get("trackingUrl", "")
         try:
             return json.loads(get(f"{url.rstrip('/')}/events.json?since=0"))
@@ -125,12 +128,12 @@ class Training:
             return {"events": []}
 
     def recovery(self):
-        """Seconds of the longest pause between two rounds, by the times in the table."""
+        """Return the longest pause between two rounds, in seconds, by the times in the table."""
         times = [row["time"] for row in self.table.read().rows]
         return max((b - a for a, b in pairwise(times)), default=0.0)
 
     def gone(self, seconds=10.0):
-        """That no application and no process of it is left, after the moments that YARN takes to see to it."""
+        """Tell whether the application has ended and none of its processes is left, once YARN has had its time."""
         deadline = time.monotonic() + seconds
         while left := [process.info["cmdline"] for process in processes(self.application)]:
             if time.monotonic() > deadline:
@@ -142,43 +145,43 @@ class Training:
 
 def resource_manager():
     with open(os.environ["HADOOP_CONF_DIR"] + "/yarn-site.xml") as file:
-        found = re.search(r"yarn\.resourcemanager\.webapp\.address</name><value>([^<]+)", file.read())
-    return f"http://{found[1]}"
+        match = re.search(r"yarn\.resourcemanager\.webapp\.address</name><value>([^<]+)", file.read())
+    return f"http://{match[1]}"
 
 
 def get(url):
-    """A page's bytes, never through a proxy of this machine."""
+    """Read a page's bytes, never through a proxy of this machine."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(urllib.request.Request(url, headers={"Accept": "application/json"}), timeout=10) as answer:
         return answer.read()
 
 
 def applications():
-    """YARN's applications; none while it does not answer."""
+    """List YARN's applications; none while it does not answer."""
     try:
-        found = json.loads(get(f"{resource_manager()}/ws/v1/cluster/apps"))
+        answer = json.loads(get(f"{resource_manager()}/ws/v1/cluster/apps"))
     except (OSError, ValueError):
         return []
-    return (found.get("apps") or {}).get("app") or []
+    return (answer.get("apps") or {}).get("app") or []
 
 
 def report(application):
-    """What YARN says of one."""
-    return next((one for one in applications() if one["id"] == application), {"state": "UNKNOWN"})
+    """Return YARN's report about an application."""
+    return next((known for known in applications() if known["id"] == application), {"state": "UNKNOWN"})
 
 
 def daemon_of(process):
-    """The NodeManager that a container's process belongs to, by its number in the cluster's names."""
+    """Name the NodeManager of a container's process, as the cluster does."""
     host = process.environ()["NM_HOST"]
     return f"nodemanager{1 if host == 'localhost' else host.rpartition('.')[2]}"
 
 
 def processes(application, module=""):
-    """Processes of the application's master and workers, or of one of the two: hdl's own Pythons, not their shells."""
-    found = []
+    """List the processes of the application's master and workers, or of one module: not their shells."""
+    running = []
     for process in psutil.process_iter(["cmdline", "status"]):
         words = process.info["cmdline"] or []
         here = any(application in word for word in words) and any(name in words for name in MODULES)
         if here and (not module or module in words) and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
+            running.append(process)
+    return running

@@ -34,8 +34,8 @@ class Killer:
             self.replaced.append(event)
         if isinstance(event, Progress) and event.stage == self.stage and self.left and self.rounds >= self.after:
             self.left -= 1
-            self.runner._staff[self.victim].process.kill()
-            self.runner._staff[self.victim].process.wait()
+            self.runner._processes[self.victim].process.kill()
+            self.runner._processes[self.victim].process.wait()
 
 
 @pytest.mark.parametrize(("stage", "times", "after"), [("summarise", 1, 0), ("round", 1, 0), ("round", 2, 1)])
@@ -72,7 +72,7 @@ def test_a_hung_worker_is_named(csv, train):
 
     def stop(event):
         if isinstance(event, Round) and not stopped:
-            stopped.append(runner._staff[1].process.pid)
+            stopped.append(runner._processes[1].process.pid)
             os.kill(stopped[0], signal.SIGSTOP)
             # Not before: on a busy machine workers that begin, and read the data, may be silent for as long.
             runner.deadline = 4.0

@@ -64,7 +64,7 @@ def test_a_lost_worker_changes_no_byte(pair, monkeypatch, mode, fault):
         pytest.skip("in a line search the master merges")
     monkeypatch.setenv("HDL_FAULT", FAULTS[fault])
     seen = []
-    # Where a silence is looked for it is short; elsewhere nobody who waits for a busy processor is to be lost by it.
+    # Where a silence is looked for it is short; elsewhere no worker that waits for a busy processor may be lost by it.
     runner = YarnHere(4, silence_seconds=3 if fault.startswith("stopped") else None)
     same(*pair(runner, seen.append, **MODES[mode]))
     replaced = [event for event in seen if isinstance(event, Replaced)]
@@ -79,8 +79,8 @@ def test_a_stack_survives_the_loss_of_all_workers_in_a_layer(pair, monkeypatch):
     monkeypatch.setenv("HDL_FAULT", FAULTS["all of them"])
     runner = YarnHere(2)
     same(*pair(runner, **STACK))
-    (told,) = [text for text in runner.messages if "going on from" in text]
-    assert told.endswith("layer1")
+    (restart,) = [text for text in runner.messages if "going on from" in text]
+    assert restart.endswith("layer1")
     assert any("HDL_FAULT=sending:1:*:1:KILL is set" in text for text in runner.messages)
 
 
@@ -113,8 +113,8 @@ def test_a_worker_that_fails_again_and_again_stops_the_run_with_its_standard_err
 def test_workers_that_cannot_be_had_are_named(pair):
     runner = YarnHere(3, gather_seconds=4, memory=2048)
     runner.resources.refuse = {1, 2}
-    said = r"workers (0, )?1, 2 of 3 have not come within 4 s: each asks for 2048 MiB"
-    with pytest.raises(DeadlineError, match=said):
+    message = r"workers (0, )?1, 2 of 3 have not come within 4 s: each asks for 2048 MiB"
+    with pytest.raises(DeadlineError, match=message):
         pair(runner)
     assert runner.resources.outcome[0] is False
     assert all(process.poll() is not None for process in runner.resources.running.values())

@@ -171,7 +171,7 @@ EMULATED = (
 
 
 def write_data(folder: Path) -> None:
-    """Write the data sets into a folder."""
+    """Writes the data sets into a folder."""
     import numpy as np
 
     state, values = 12345, []

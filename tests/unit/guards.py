@@ -1,4 +1,4 @@
-"""Guards over hdl's sources, read from their import statements: each gives what breaks its rule, and how many it read.
+"""Guards over hdl's sources, Python and Cython: each lists the breaches of its rule, and counts the files it has read.
 
 A guard takes the folder `hdl` of a checkout or of a copy, so that a test can break a rule in a copy and see it fail.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -14,14 +15,14 @@ from typing import NamedTuple
 
 
 class Seen(NamedTuple):
-    """What a guard has found.
+    """The result of a guard.
 
     Attributes
     ----------
     wrong : list of str
         A sentence for each breach.
     files : int
-        How many files the guard has read.
+        Number of files that the guard has read.
     """
 
     wrong: list[str]
@@ -37,27 +38,39 @@ class Module(NamedTuple):
 
     @property
     def layer(self) -> str:
-        """The part right below hdl."""
+        """The name right below hdl: `sync` for hdl.sync.average."""
         return self.name.split(".")[1] if "." in self.name else "hdl"
 
     @property
     def path(self) -> str:
-        """The parts below hdl, joined by slashes."""
+        """The names below hdl, joined by slashes: `sync/average` for hdl.sync.average."""
         return "/".join(self.name.split(".")[1:])
 
 
-def python_files(home: Path) -> list[Path]:
-    """All Python files, those behind symbolic links too."""
+def sources(home: Path) -> list[Path]:
+    """Lists all Python and Cython files, those behind symbolic links too."""
     return sorted(
         Path(folder, name)
         for folder, _, names in os.walk(home, followlinks=True)
         for name in names
-        if name.endswith(".py")
+        if name.endswith((".py", ".pyx"))
     )
 
 
-def imported(file: Path, package: str) -> frozenset[str]:
-    """Dotted names that a source imports at run time, in functions too, relative ones made absolute."""
+@cache
+def parsed(text: str, suffix: str) -> ast.AST:
+    """Parses a source; of Cython, which `ast` does not know, the import statements alone."""
+    if suffix == ".pyx":
+        text = "\n".join(re.findall(r"^[ \t]*((?:import|from [\w.]+ import) .*)$", text, re.M))
+    return ast.parse(text)
+
+
+@cache
+def imported(text: str, suffix: str, package: str) -> frozenset[str]:
+    """Lists the dotted names that a source imports at run time, in functions too, relative ones made absolute.
+
+    The calls `import_module("name")` and `__import__("name")` import; of an f-string the constant beginning counts.
+    """
 
     def walk(node: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -71,37 +84,42 @@ def imported(file: Path, package: str) -> frozenset[str]:
             base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
             module = ".".join(filter(None, [base, node.module]))
             yield from (f"{module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args:
+            name = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
+            function = ast.unparse(node.func).rpartition(".")[2]
+            if function in ("import_module", "__import__") and isinstance(name, ast.Constant):
+                yield name.value.rstrip(".")
         for child in ast.iter_child_nodes(node):
             yield from walk(child)
 
-    return frozenset(walk(ast.parse(file.read_text())))
+    return frozenset(walk(parsed(text, suffix)))
 
 
 @cache
 def modules(home: Path) -> dict[str, Module]:
-    """All modules of hdl by their dotted names."""
+    """Reads all modules of hdl, by their dotted names."""
     inside = {}
-    for file in python_files(home):
+    for file in sources(home):
         parts = ("hdl", *file.relative_to(home).with_suffix("").parts)
         package = ".".join(parts[:-1])
         name = package if parts[-1] == "__init__" else ".".join(parts)
-        inside[name] = Module(name, file, imported(file, package))
+        inside[name] = Module(name, file, imported(file.read_text(), file.suffix, package))
     return inside
 
 
 def targets(module: Module, known: Mapping[str, Module]) -> set[str]:
-    """The modules of hdl that one imports: of `from hdl.data import Options` it is hdl.data."""
-    found = set()
+    """Lists the modules of hdl that a module imports: by `from hdl.data import Options` that is hdl.data."""
+    names = set()
     for name in module.imports:
         while name not in known and "." in name:
             name = name.rpartition(".")[0]
         if name in known and name not in (module.name, "hdl"):
-            found.add(name)
-    return found
+            names.add(name)
+    return names
 
 
 def layering(home: Path, layers: Mapping[str, set[str]]) -> Seen:
-    """A layer imports itself and what its line of the table names; every module stands in the table."""
+    """Checks that each layer imports itself and those of its line in the table, and that every module has a layer."""
     known, wrong = modules(home), []
     for module in known.values():
         if module.layer not in layers:
@@ -111,14 +129,12 @@ def layering(home: Path, layers: Mapping[str, set[str]]) -> Seen:
         for target in sorted(targets(module, known)):
             if "*" not in allowed and known[target].layer not in allowed:
                 wrong.append(f"{module.name} imports {target}, which lies above it")
-    empty = [layer for layer in layers if not any(module.layer == layer for module in known.values())]
-    compiled = [layer for layer in empty if (home / f"{layer}.pyx").exists()]
-    wrong += [f"the layer {layer} has no file" for layer in empty if layer not in compiled]
+    wrong += [f"the layer {layer} has no file" for layer in layers.keys() - {module.layer for module in known.values()}]
     return Seen(wrong, len(known))
 
 
 def rooms(home: Path, table: Mapping[str, set[str]], most: int) -> Seen:
-    """The rooms of hdl.yarn import each other as their table says, by at most so many arrows."""
+    """Checks that the rooms of hdl.yarn import each other as their table says, by at most so many arrows."""
     known, wrong, arrows = modules(home), [], set()
     inside = [module for module in known.values() if module.name.startswith("hdl.yarn.")]
     for module in inside:
@@ -127,7 +143,7 @@ def rooms(home: Path, table: Mapping[str, set[str]], most: int) -> Seen:
             if target.startswith("hdl.yarn.") and (other := target.split(".")[2]) != room:
                 if other not in table.get(room, set()):
                     wrong.append(f"{module.name} imports {target}: an arrow that runs up")
-                if table.get(other):  # what everything stands on is no room
+                if table.get(other):  # settings, protocol and the like, on which all rooms stand, do not count
                     arrows.add((room, other))
     if len(arrows) > most:
         wrong.append(f"{len(arrows)} arrows between rooms: {sorted(arrows)}")
@@ -135,7 +151,7 @@ def rooms(home: Path, table: Mapping[str, set[str]], most: int) -> Seen:
 
 
 def circles(home: Path) -> Seen:
-    """No module reaches itself over imports, those inside of functions included."""
+    """Checks that no module imports itself over others, by imports inside of functions too."""
     known = modules(home)
     arrows = {name: targets(module, known) for name, module in known.items()}
 
@@ -154,7 +170,7 @@ def circles(home: Path) -> Seen:
 
 
 def corners(home: Path, only: Mapping[str, set[str]]) -> Seen:
-    """Some packages are imported by some modules alone."""
+    """Checks that the packages of a table are imported by the modules that it names alone."""
     known = modules(home)
     wrong = [
         f"{module.name} imports {package}"
@@ -167,18 +183,25 @@ def corners(home: Path, only: Mapping[str, set[str]]) -> Seen:
 
 
 def unpickled(home: Path) -> Seen:
-    """Nothing that can run code on reading is imported, nor asked of NumPy."""
+    """Checks that no module imports a package that can run code on reading, or lets NumPy unpickle."""
     known, wrong = modules(home), []
-    unsafe = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}
+    unsafe = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}
     for module in known.values():
         wrong += [f"{module.name} imports {name}" for name in module.imports if name.split(".")[0] in unsafe]
-        for node in ast.walk(ast.parse(module.file.read_text())):
+        for node in ast.walk(parsed(module.file.read_text(), module.file.suffix)):
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
                 wrong.append(f"{module.name}:{node.value.lineno} allows pickles")
+            # allow_pickle is the third argument of numpy.load
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) in ("np.load", "numpy.load")
+                and len(node.args) > 2
+            ):
+                wrong.append(f"{module.name}:{node.lineno} gives numpy.load a third argument")
     return Seen(wrong, len(known))
 
 
 def links(home: Path) -> Seen:
-    """No symbolic link stands inside: tools that walk a tree do not follow them."""
+    """Checks that there is no symbolic link inside: tools that walk a tree do not follow them."""
     entries = [Path(folder, name) for folder, below, files in os.walk(home) for name in (*below, *files)]
-    return Seen([f"{path} is a link" for path in entries if path.is_symlink()], len(python_files(home)))
+    return Seen([f"{path} is a link" for path in entries if path.is_symlink()], len(sources(home)))

@@ -15,7 +15,8 @@ from hdl.models import codes
 from hdl.ops import Layout, Samples
 from hdl.ops.reference.activations import ACTIVATIONS
 from hdl.predict import Model
-from hdl.runners.task import Order, Task
+from hdl.runners.task import Task
+from hdl.runners.task_config import TaskConfig
 from hdl.spec import Spec
 
 pytest.importorskip("hdl._cpu")
@@ -154,8 +155,8 @@ def test_a_task_of_a_job_writes_the_codes_of_its_part(table):
     splits = dict(enumerate(source.splits(2)))
     properties = {"hdl.stage": "predict", "hdl.table": str(folder / "model"), "hdl.version": "0",
                   "hdl.codes": "True", "hdl.layer": "1", "hdl.suffix": ".parquet"}  # fmt: skip
-    task = Task(Order.of(properties), path, splits)
-    parts = [pyarrow.parquet.read_table(io.BytesIO(task.answers(number, lambda *_: None))) for number in splits]
+    task = Task(TaskConfig.of(properties), path, splits)
+    parts = [pyarrow.parquet.read_table(io.BytesIO(task.predict(number, lambda *_: None))) for number in splits]
     assert all(0 < len(part) < 50 for part in parts)
     assert [label for part in parts for label in part["label"].to_pylist()] == y.tolist()
     found = np.concatenate([part["code:2"].to_numpy() for part in parts])

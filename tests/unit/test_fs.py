@@ -116,6 +116,11 @@ class NameNode:
         self.held[path], file.write = b"", keep
         return file
 
+    def get_hosts(self, path, start, length):
+        if self.held.get(path) is None or start >= len(self.held[path]):
+            raise RuntimeError(0)  # pydoop's error, whatever it was
+        return [["a", "b"], ["b", "c"]]
+
     def rename(self, old, new):
         if self.held.get(new, b"?") is None:  # into the folder, as HDFS does
             new = posixpath.join(new, posixpath.basename(old))
@@ -173,3 +178,18 @@ def test_below_a_file_on_hdfs_is_nothing_and_a_closed_folder_is_said(namenode):
         for path in ("hdfs:///closed/x", "hdfs:///closed/x/y"):
             with pytest.raises(PermissionError, match=f"permission denied by HDFS: '{path}'"):
                 call(path)
+
+
+def test_hosts_of_what_is_no_file_on_hdfs_are_an_error_that_says_so(namenode):
+    fs.publish("hdfs:///data/a", b"1")
+    assert fs.hosts("hdfs:///data/a", 0, 1) == ["b", "a", "c"]
+    with pytest.raises(FileNotFoundError, match=r"No such file.*hdfs:///data/none"):
+        fs.hosts("hdfs:///data/none", 0, 1)
+    with pytest.raises(FileNotFoundError, match="hdfs:///data/a/x"):
+        fs.hosts("hdfs:///data/a/x", 0, 1)
+    with pytest.raises(IsADirectoryError, match=r"is a folder.*hdfs:///data"):
+        fs.hosts("hdfs:///data", 0, 1)
+    with pytest.raises(PermissionError, match="permission denied by HDFS: 'hdfs:///closed/x'"):
+        fs.hosts("hdfs:///closed/x", 0, 1)
+    with pytest.raises(OSError, match=r"does not say where the file's blocks are.*hdfs:///data/a"):
+        fs.hosts("hdfs:///data/a", 9, 1)

@@ -8,8 +8,9 @@ import pytest
 from hdl import devices, ops, wire
 from hdl.data import FileSplit, Options
 from hdl.errors import SpecError, Unavailable
-from hdl.runners import platform, task
+from hdl.runners import platform, task, task_messages, task_stats
 from hdl.runners.base import Plan
+from hdl.runners.task_config import TaskConfig
 from hdl.runners.work import operations
 from hdl.spec import parse
 
@@ -149,22 +150,22 @@ def summarised(tmp_path):
     path.write_text("a,class\n1,0\n2,1\n")
 
     def run(device):
-        order = task.Order.of({"hdl.stage": "summarise", "hdl.device": device, "hdl.driver": "true"})
+        config = TaskConfig.of({"hdl.stage": "summarise", "hdl.device": device, "hdl.driver": "true"})
         splits = {0: [FileSplit(str(path), 0, path.stat().st_size)]}
-        one = task.Task(order, str(path), splits)
-        return task.told(lambda: [one.message(0, lambda *_: None), one.closing()], order)
+        one = task.Task(config, str(path), splits)
+        return task_messages.messages_or_error(lambda: [one.message(0, lambda *_: None), one.stats.end()], config)
 
     return run
 
 
 def test_a_task_of_a_job_says_what_it_has(gpus, summarised):
     gpus(0)
-    _, notes = task.sorted_out(summarised("auto"))
+    _, stats = task_messages.separate(summarised("auto"))
     told = []
-    assert task.negotiate(notes, "auto", told.append) == platform.best_isa()
+    assert task_stats.negotiate(stats, "auto", told.append) == platform.best_isa()
     assert told == [f"device auto: the CPU, as there is no GPU to use on {socket.gethostname()} (shards [0]): {NONE}"]
     gpus(1)
-    assert task.negotiate(task.sorted_out(summarised("auto"))[1], "auto") == "cuda-sm_90"
+    assert task_stats.negotiate(task_messages.separate(summarised("auto"))[1], "auto") == "cuda-sm_90"
 
 
 def test_a_task_without_the_gpu_that_was_asked_for_tells_the_driver(gpus, summarised):
@@ -172,7 +173,7 @@ def test_a_task_without_the_gpu_that_was_asked_for_tells_the_driver(gpus, summar
     (message,) = summarised("cuda")
     assert wire.header(message, len(message))[0] == "error"
     with pytest.raises(Unavailable, match=f"device cuda, on {socket.gethostname()}: no NVIDIA driver"):
-        task.sorted_out([message])
+        task_messages.separate([message])
 
 
 def test_workers_on_yarn_agree_too():

@@ -19,16 +19,16 @@ P = 1003  # no multiple of any number of workers
 def meshes(size, **fields):
     """One mesh a rank, over socket pairs."""
     outward, inward = [{} for _ in range(size)], [{} for _ in range(size)]
-    for one in range(size):
-        for two in range(size):
-            if one != two:
-                outward[one][two], inward[two][one] = socket.socketpair()
+    for rank in range(size):
+        for peer in range(size):
+            if rank != peer:
+                outward[rank][peer], inward[peer][rank] = socket.socketpair()
     return [Mesh(rank, size, 7, outward[rank], inward[rank], **fields) for rank in range(size)]
 
 
 def updates_of(spec, rng):
     """One update a shard, as `train_shard` makes them; the third shard is empty."""
-    found = []
+    updates = []
     for shard in range(spec.shards):
         vector = rng.normal(size=P).astype(np.float32)
         sums = {"samples": 0 if shard == 2 else 10 + shard, "cost": float(rng.normal())}
@@ -38,24 +38,24 @@ def updates_of(spec, rng):
             tensors = {"w": vector, "rule": rng.normal(size=(2, P)).astype(np.float32)}
         else:
             tensors = {"w": vector[None], "cost": np.array([1.0 + shard], np.float32)}
-        found.append(Update(spec.sync.mode, 5, shard, shard + 1, tensors, sums, {"train": 0.1}))
-    return found
+        updates.append(Update(spec.sync.mode, 5, shard, shard + 1, tensors, sums, {"train": 0.1}))
+    return updates
 
 
 def together(spec, updates, size, small):
-    """What every rank of a mesh makes of the updates."""
+    """Join the updates on every rank of a mesh; returns each rank's result."""
     everyone = meshes(size)
 
-    def one(mesh):
+    def join(mesh):
         own = range(mesh.rank * spec.shards // size, (mesh.rank + 1) * spec.shards // size)
         held = sync.join_siblings(spec, [updates[shard] for shard in own])
         return allreduce(mesh if size > 1 else None, spec, held, P, small)
 
     with ThreadPoolExecutor(size) as pool:
-        found = list(pool.map(one, everyone))
+        joined = list(pool.map(join, everyone))
     for mesh in everyone:
         mesh.close()
-    return found
+    return joined
 
 
 @pytest.mark.parametrize("small", [0, 1 << 30], ids=["slices", "whole"])
@@ -66,8 +66,8 @@ def test_every_rank_gets_the_bytes_of_the_local_merge(mode, shards, small):
     updates = updates_of(spec, np.random.default_rng(shards))
     expected = wire.encode(sync.complete(spec, updates))
     for size in (1, 2, 3, 4):
-        for found in together(spec, updates, size, small):
-            assert wire.encode(found) == expected
+        for joined in together(spec, updates, size, small):
+            assert wire.encode(joined) == expected
 
 
 def test_the_slices_cover_all_parameters():
@@ -83,9 +83,9 @@ def test_what_is_large_is_sent_by_threads_while_all_receive():
     updates = [Update("gradient", 0, k, k + 1, {"gradient": vector[k]}, {"samples": 1}) for k in range(3)]
     everyone = meshes(3)
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda mesh: allreduce(mesh, spec, [updates[mesh.rank]], 3_000_000), everyone))
+        joined = list(pool.map(lambda mesh: allreduce(mesh, spec, [updates[mesh.rank]], 3_000_000), everyone))
     expected = vector[0] + vector[1] + vector[2]
-    for update in found:
+    for update in joined:
         assert np.array_equal(update.tensors["gradient"], expected)
 
 
@@ -121,13 +121,13 @@ def test_whoever_waits_is_told_to_stop():
     class StopIt(Exception):
         pass
 
-    told = threading.Event()
+    stopped = threading.Event()
 
     def check():
-        if told.is_set():
+        if stopped.is_set():
             raise StopIt
 
     one, _ = meshes(2, check=check)
-    threading.Timer(0.3, told.set).start()
+    threading.Timer(0.3, stopped.set).start()
     with pytest.raises(StopIt):
         one.share([[b"x"]])

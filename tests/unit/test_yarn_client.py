@@ -18,11 +18,12 @@ from hdl import driver
 from hdl.cli import apps, hdl
 from hdl.driver import Round, Stage, Started
 from hdl.errors import SpecError, Unavailable
+from hdl.runners import logs
 from hdl.runners.base import Job, Progress, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import Spec, parse
 from hdl.table import Table
-from hdl.yarn.client import follow, logs
+from hdl.yarn.client import follow
 from hdl.yarn.client.client import Report
 from hdl.yarn.resource_manager import java, launch
 from hdl.yarn.resource_manager.hadoop import ending
@@ -56,8 +57,8 @@ def test_what_yarn_would_replace_is_refused(word):
 
 
 def test_a_command_holds_nothing_but_its_words_and_its_logs():
-    found = launch.command("python3", "hdl.yarn.worker", ["hdfs:///user/a b"])
-    assert found == "exec python3 -P -m hdl.yarn.worker 'hdfs:///user/a b' 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr"
+    command = launch.command("python3", "hdl.yarn.worker", ["hdfs:///user/a b"])
+    assert command == "exec python3 -P -m hdl.yarn.worker 'hdfs:///user/a b' 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr"
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,8 @@ def test_a_command_holds_nothing_but_its_words_and_its_logs():
     ],
 )  # fmt: skip
 def test_kinds_of_end(status, said, kind):
-    found, reason = ending(status, said)
-    assert found == kind
+    ended, reason = ending(status, said)
+    assert ended == kind
     assert said in reason
 
 
@@ -196,7 +197,7 @@ def test_logs_are_the_files_that_hold_something():
     )
     one += "LogContents:\n\nEnd of LogType:stderr\n****\n\n"
     two = one.replace("stderr", "stdout").replace("LogContents:\n\n", "LogContents:\n\n\nhello\n  world\n\n")
-    assert [*logs._contents((one + two).splitlines())] == [
+    assert [*logs._with_headings(logs._contents((one + two).splitlines()))] == [
         "==== container_1_1_01_000001 on a_1, stdout", "hello", "  world", "",
     ]  # fmt: skip
 
@@ -230,9 +231,9 @@ def test_memory(size, mib):
 
 @pytest.mark.parametrize("flag", [["--queue", "q"], ["--worker-gpus", "1"], ["--detach"], ["--master-memory", "2g"]])
 def test_flags_of_yarn_are_refused_elsewhere(flag):
-    found = CliRunner().invoke(hdl, ["train", "data", "--out", "table", *flag])
-    assert isinstance(found.exception, SpecError)
-    assert f"{flag[0]}: for --runner yarn only (given --runner local)" in str(found.exception)
+    result = CliRunner().invoke(hdl, ["train", "data", "--out", "table", *flag])
+    assert isinstance(result.exception, SpecError)
+    assert f"{flag[0]}: for --runner yarn only (given --runner local)" in str(result.exception)
 
 
 @pytest.mark.parametrize("fields", [{"memory": 1}, {"gather_seconds": 0}, {"silence_seconds": float("inf")}])

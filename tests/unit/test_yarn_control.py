@@ -25,26 +25,26 @@ SHORT = 0.4  # s in which something forbidden would have come through
 
 
 @pytest.fixture(scope="module")
-def secrets():
+def credentials():
     return Credentials.make()
 
 
-def keys(secrets, name):
-    return WorkerCredentials.from_dict(secrets.worker(name))
+def keys(credentials, name):
+    return WorkerCredentials.from_dict(credentials.worker(name))
 
 
 @pytest.fixture
-def server(secrets):
-    server = Server(secrets, "127.0.0.1")
+def server(credentials):
+    server = Server(credentials, "127.0.0.1")
     server.admit("good")
     yield server
     server.close()
 
 
 @pytest.fixture
-def good(secrets, server):
+def good(credentials, server):
     """A legitimate worker: `good()` is one whole exchange, whatever others do."""
-    client = Client(keys(secrets, "good"), server.address)
+    client = Client(keys(credentials, "good"), server.address)
     count = iter(range(1000))
 
     def exchange():
@@ -92,8 +92,8 @@ def drops(server, expected):
     assert server.dropped == expected
 
 
-def test_an_exchange_with_one_of_two_channels(secrets, server, good):
-    beat = Client(keys(secrets, "good"), server.address, "beat")
+def test_an_exchange_with_one_of_two_channels(credentials, server, good):
+    beat = Client(keys(credentials, "good"), server.address, "beat")
     beat.send({"beat": 1})
     assert server.receive(SECONDS) == ("good", {"beat": 1})
     good()  # the answer goes to the working channel
@@ -101,11 +101,11 @@ def test_an_exchange_with_one_of_two_channels(secrets, server, good):
     beat.close()
 
 
-def test_whoever_is_not_there_cannot_be_sent_to(secrets, server):
+def test_whoever_is_not_there_cannot_be_sent_to(credentials, server):
     assert server.send("good", {}) is False
     assert server.send("nobody", {}) is False
     with pytest.raises(SpecError, match="channel"):
-        Client(keys(secrets, "good"), server.address, "other")
+        Client(keys(credentials, "good"), server.address, "other")
 
 
 # --- strangers --------------------------------------------------------------------------------------------------------
@@ -121,9 +121,9 @@ def test_no_key(server, good, raw):
 
 
 @pytest.mark.parametrize("which", ["made up", "another application's", "refused", "not yet admitted", "wrong server"])
-def test_a_key_that_is_not_on_the_list(secrets, server, good, raw, which):
+def test_a_key_that_is_not_on_the_list(credentials, server, good, raw, which):
     name = "other"
-    pair, master = secrets.curve(name), secrets.curve("master")[0]
+    pair, master = credentials.curve(name), credentials.curve("master")[0]
     if which == "made up":
         pair = zmq.curve_keypair()
     elif which == "another application's":
@@ -134,7 +134,7 @@ def test_a_key_that_is_not_on_the_list(secrets, server, good, raw, which):
     elif which == "wrong server":  # who listens must prove who it is, too
         server.admit(name)
         master = Credentials.make().curve("master")[0]
-    for identity in (secrets.identity(name, "work"), secrets.identity("good", "work")):
+    for identity in (credentials.identity(name, "work"), credentials.identity("good", "work")):
         stranger = raw(identity, pair, master)
         stranger.send(b'{"a":1}')
         assert server.receive(SHORT) is None
@@ -145,8 +145,8 @@ def test_a_key_that_is_not_on_the_list(secrets, server, good, raw, which):
     assert not server.dropped
 
 
-def test_admitted_later_gets_through_by_itself(secrets, server, good):
-    late = Client(keys(secrets, "late"), server.address)
+def test_admitted_later_gets_through_by_itself(credentials, server, good):
+    late = Client(keys(credentials, "late"), server.address)
     late.send({"late": 1})
     assert server.receive(SHORT) is None
     server.admit("late")
@@ -157,9 +157,9 @@ def test_admitted_later_gets_through_by_itself(secrets, server, good):
     good()
 
 
-def test_revoked_after_it_was_admitted(secrets, server, good):
+def test_revoked_after_it_was_admitted(credentials, server, good):
     server.admit("bad")
-    bad = Client(keys(secrets, "bad"), server.address)
+    bad = Client(keys(credentials, "bad"), server.address)
     bad.send({"a": 1})
     assert server.receive(SECONDS) == ("bad", {"a": 1})
     server.refuse("bad")
@@ -176,10 +176,10 @@ def test_revoked_after_it_was_admitted(secrets, server, good):
     good()
 
 
-def test_a_member_cannot_take_anothers_name(secrets, server, good, raw):
+def test_a_member_cannot_take_anothers_name(credentials, server, good, raw):
     server.admit("bad")
-    pair, master = secrets.curve("bad"), secrets.curve("master")[0]
-    own = keys(secrets, "bad").identity("work")
+    pair, master = credentials.curve("bad"), credentials.curve("master")[0]
+    own = keys(credentials, "bad").identity("work")
     for count, identity in enumerate((b"good/work", b"good", b"good/beat", None, own.replace(b"bad", b"good")), 1):
         bad = raw(identity, pair, master)
         bad.send(b'{"a":1}')
@@ -187,7 +187,7 @@ def test_a_member_cannot_take_anothers_name(secrets, server, good, raw):
         good()
         assert not hears(bad, 0.1)
         bad.close()
-    bad = Client(replace(keys(secrets, "bad"), name="good"), server.address)  # our own code, told another name
+    bad = Client(replace(keys(credentials, "bad"), name="good"), server.address)  # our own code, told another name
     bad.send({"a": 1})
     assert server.receive(SHORT) is None
     good()
@@ -217,9 +217,9 @@ def test_garbage_and_silence(server, good, garbage):
     good()
 
 
-def test_an_unfinished_handshake_is_cut_off(secrets, monkeypatch):
+def test_an_unfinished_handshake_is_cut_off(credentials, monkeypatch):
     monkeypatch.setattr(control, "_HANDSHAKE", 300)
-    server = Server(secrets, "127.0.0.1")
+    server = Server(credentials, "127.0.0.1")
     host, _, port = server.address.removeprefix("tcp://").partition(":")
     with socket.create_connection((host, int(port)), timeout=SECONDS) as peer:
         peer.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(15) + bytes(32))
@@ -239,11 +239,11 @@ def test_an_unfinished_handshake_is_cut_off(secrets, monkeypatch):
      b'{"a":' + b"9" * 10000 + b"}", b"\x80\x04\x95"],
     ids=range(12),
 )  # fmt: skip
-def test_malformed_messages_are_counted_and_dropped(secrets, server, good, raw, content):
+def test_malformed_messages_are_counted_and_dropped(credentials, server, good, raw, content):
     with pytest.raises(MessageError):
         unpack(content)
     server.admit("odd")
-    odd = raw(secrets.identity("odd", "work"), secrets.curve("odd"), secrets.curve("master")[0])
+    odd = raw(credentials.identity("odd", "work"), credentials.curve("odd"), credentials.curve("master")[0])
     odd.send(content)
     assert server.receive(SHORT / 2) is None
     for parts in ([b"{}", b"{}"], [b"{}"] * 20):
@@ -254,9 +254,9 @@ def test_malformed_messages_are_counted_and_dropped(secrets, server, good, raw, 
     good()
 
 
-def test_an_oversized_message_is_not_even_taken_in(secrets, server, good, raw):
+def test_an_oversized_message_is_not_even_taken_in(credentials, server, good, raw):
     server.admit("odd")
-    odd = raw(secrets.identity("odd", "work"), secrets.curve("odd"), secrets.curve("master")[0])
+    odd = raw(credentials.identity("odd", "work"), credentials.curve("odd"), credentials.curve("master")[0])
     odd.send(b'{"a":"' + b"x" * (MAX_BYTES + 1000) + b'"}')
     assert server.receive(SHORT) is None
     assert not server.dropped
@@ -269,9 +269,9 @@ def test_an_oversized_message_is_not_even_taken_in(secrets, server, good, raw):
         unpack(b" " * (MAX_BYTES + 1))
 
 
-def test_a_flood_of_what_is_dropped_ends_no_deadline(secrets, server, good):
+def test_a_flood_of_what_is_dropped_ends_no_deadline(credentials, server, good):
     server.admit("flood")
-    flood, ended = Client(keys(secrets, "flood"), server.address), threading.Event()
+    flood, ended = Client(keys(credentials, "flood"), server.address), threading.Event()
     flood.send({})
     assert server.receive(SECONDS)
     server.refuse("flood")
@@ -297,8 +297,8 @@ def test_a_flood_of_what_is_dropped_ends_no_deadline(secrets, server, good):
 # --- addresses, threads, ends -----------------------------------------------------------------------------------------
 
 
-def test_the_address_is_of_the_given_host_alone(secrets):
-    server = Server(secrets, "localhost")
+def test_the_address_is_of_the_given_host_alone(credentials):
+    server = Server(credentials, "localhost")
     assert server.address.startswith("tcp://localhost:")
     port = int(server.address.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)):
@@ -308,20 +308,20 @@ def test_the_address_is_of_the_given_host_alone(secrets):
     server.close()
     server.close()
     with pytest.raises(WorkerError, match=r"no\.such\.host\.invalid"):
-        Server(secrets, "no.such.host.invalid")
+        Server(credentials, "no.such.host.invalid")
     with pytest.raises(WorkerError, match=r"192\.0\.2\.1"):
-        Server(secrets, "192.0.2.1")
+        Server(credentials, "192.0.2.1")
 
 
-def test_a_second_master_has_the_same_keys(secrets):
-    first = Server(secrets, "127.0.0.1")
+def test_a_second_master_has_the_same_keys(credentials):
+    first = Server(credentials, "127.0.0.1")
     first.admit("a")
-    client = Client(keys(secrets, "a"), first.address)
+    client = Client(keys(credentials, "a"), first.address)
     client.send({"n": 1})
     assert first.receive(SECONDS) == ("a", {"n": 1})
     first.close()
     assert client.send({"n": 2})  # to nobody
-    second = Server(Credentials.from_dict(secrets.to_dict()), "127.0.0.1")
+    second = Server(Credentials.from_dict(credentials.to_dict()), "127.0.0.1")
     second.admit("a")
     client.connect(second.address)
     client.send({"n": 3})
@@ -332,9 +332,9 @@ def test_a_second_master_has_the_same_keys(secrets):
     second.close()
 
 
-def test_a_worker_that_comes_back_takes_its_own_place(secrets, server):
+def test_a_worker_that_comes_back_takes_its_own_place(credentials, server):
     for number in range(3):
-        client = Client(keys(secrets, "good"), server.address)
+        client = Client(keys(credentials, "good"), server.address)
         client.send({"n": number})
         assert server.receive(SECONDS) == ("good", {"n": number})
         assert server.send("good", {"n": number})
@@ -343,21 +343,21 @@ def test_a_worker_that_comes_back_takes_its_own_place(secrets, server):
         client._socket = None
 
 
-def test_one_thread_receives_while_others_send(secrets, server):
+def test_one_thread_receives_while_others_send(credentials, server):
     """Nothing is missed, and nobody waits for a poll to end."""
     names = [f"w{n}" for n in range(4)]
     for name in names:
         server.admit(name)
-    rounds, seen, found = 200, dict.fromkeys(names, 0), []
+    rounds, seen, finished = 200, dict.fromkeys(names, 0), []
 
     def work(name):
-        client = Client(keys(secrets, name), server.address)
+        client = Client(keys(credentials, name), server.address)
         client.send({"n": -1})
         for number in range(rounds):
             if client.receive(SECONDS) != {"n": number}:
                 return
             client.send({"n": number})
-        found.append(name)
+        finished.append(name)
         client.close()
 
     threads = [threading.Thread(target=work, args=[name]) for name in names]
@@ -378,32 +378,32 @@ def test_one_thread_receives_while_others_send(secrets, server):
         queues[name].release()
     for thread in threads:
         thread.join(SECONDS)
-    assert sorted(found) == names
+    assert sorted(finished) == names
 
 
-def test_the_client_can_be_waited_for_with_a_selector(secrets, server):
-    client = Client(keys(secrets, "good"), server.address)
+def test_the_client_can_be_waited_for_with_a_selector(credentials, server):
+    client = Client(keys(credentials, "good"), server.address)
     client.send({})
     assert server.receive(SECONDS)
-    until, found = time.monotonic() + SECONDS, None
+    until, received = time.monotonic() + SECONDS, None
     threading.Timer(0.3, server.send, ["good", {"now": 1}]).start()
-    while found is None and time.monotonic() < until:
-        found = client.receive(0)
-        if found is None:
+    while received is None and time.monotonic() < until:
+        received = client.receive(0)
+        if received is None:
             select.select([client], [], [], until - time.monotonic())
-    assert found == {"now": 1}
+    assert received == {"now": 1}
     client.close()
 
 
-def test_closing_sends_what_was_said_last_and_never_hangs(secrets, server):
-    client = Client(keys(secrets, "good"), server.address)
+def test_closing_sends_what_was_said_last_and_never_hangs(credentials, server):
+    client = Client(keys(credentials, "good"), server.address)
     client.send({})
     assert server.receive(SECONDS)
     client.send({"last": 1})
     client.close()
     client.close()
     assert server.receive(SECONDS) == ("good", {"last": 1})
-    lonely = Client(keys(secrets, "good"), "tcp://127.0.0.1:1")
+    lonely = Client(keys(credentials, "good"), "tcp://127.0.0.1:1")
     began = time.monotonic()
     for _ in range(1100):
         sent = lonely.send({"to": "nobody"})
@@ -411,7 +411,7 @@ def test_closing_sends_what_was_said_last_and_never_hangs(secrets, server):
     lonely.close()
     assert time.monotonic() - began < 5
     with pytest.raises(WorkerError, match="nonsense"):
-        Client(keys(secrets, "good"), "nonsense")
+        Client(keys(credentials, "good"), "nonsense")
 
 
 def test_messages_are_plain_json():

@@ -22,52 +22,52 @@ from hdl.yarn.comm.tokens import TokenError, parse, to_tokens
 
 
 @pytest.fixture(scope="module")
-def secrets():
+def credentials():
     return Credentials.make()
 
 
-def test_both_kinds_of_keys_survive_the_journey(secrets):
-    again = Credentials.from_dict(secrets.to_dict() | {"another.alias": b"x"})
-    assert again == secrets
-    keys = WorkerCredentials.from_dict(secrets.worker("container_1"))
+def test_both_kinds_of_keys_survive_the_journey(credentials):
+    again = Credentials.from_dict(credentials.to_dict() | {"another.alias": b"x"})
+    assert again == credentials
+    keys = WorkerCredentials.from_dict(credentials.worker("container_1"))
     assert keys.name == "container_1"
     assert (keys.public, keys.secret) == again.curve("container_1")
     assert keys.master == again.curve(MASTER)[0]
     assert keys.identity("work") == again.identity("container_1", "work") != again.identity("container_1", "beat")
 
 
-def test_a_worker_gets_neither_the_root_nor_anybodys_secret_but_its_own(secrets):
-    given = secrets.worker("container_1").values()
-    for hidden in (secrets.root, secrets.curve(MASTER)[1], secrets.curve("container_2")[1]):
+def test_a_worker_gets_neither_the_root_nor_anybodys_secret_but_its_own(credentials):
+    given = credentials.worker("container_1").values()
+    for hidden in (credentials.root, credentials.curve(MASTER)[1], credentials.curve("container_2")[1]):
         assert not any(hidden in value for value in given)
 
 
-def test_all_names_and_applications_have_keys_of_their_own(secrets):
+def test_all_names_and_applications_have_keys_of_their_own(credentials):
     other = Credentials.make()
-    pairs = [keys.curve(name) for keys in (secrets, other) for name in ("a", "b", MASTER)]
+    pairs = [keys.curve(name) for keys in (credentials, other) for name in ("a", "b", MASTER)]
     assert len({key for pair in pairs for key in pair}) == 12
-    assert secrets.certificate != other.certificate
+    assert credentials.certificate != other.certificate
 
 
-def test_the_pair_is_one_of_curve25519(secrets):
+def test_the_pair_is_one_of_curve25519(credentials):
     zmq = pytest.importorskip("zmq")
     from zmq.utils import z85
 
-    public, secret = secrets.curve("a")
+    public, secret = credentials.curve("a")
     assert zmq.curve_public(secret) == public
     plain = z85.decode(secret)
     assert plain[0] & 7 == 0
     assert plain[31] & 0xC0 == 0x40
 
 
-def test_nothing_shows_a_key(secrets):
-    keys = WorkerCredentials.from_dict(secrets.worker("container_1"))
-    for shown in (repr(secrets), str(keys), f"{secrets}", repr(vars(keys).keys())):
+def test_nothing_shows_a_key(credentials):
+    keys = WorkerCredentials.from_dict(credentials.worker("container_1"))
+    for shown in (repr(credentials), str(keys), f"{credentials}", repr(vars(keys).keys())):
         assert "PRIVATE" not in shown
-        assert secrets.root.hex() not in shown
+        assert credentials.root.hex() not in shown
         assert keys.secret.decode() not in shown
-    for name, value in secrets.to_dict().items():
-        broken = secrets.to_dict() | {name: value[: len(value) // 2]}
+    for name, value in credentials.to_dict().items():
+        broken = credentials.to_dict() | {name: value[: len(value) // 2]}
         with pytest.raises(WorkerError) as error:
             Credentials.from_dict(broken).tls(True)
         assert "PRIVATE" not in str(error.value)
@@ -75,34 +75,34 @@ def test_nothing_shows_a_key(secrets):
 
 
 @pytest.mark.parametrize("name", [MASTER, "", "a/b", "ä", "a\n", "x" * 161])
-def test_names_that_nobody_can_have(secrets, name):
+def test_names_that_nobody_can_have(credentials, name):
     with pytest.raises(SpecError):
-        secrets.worker(name)
+        credentials.worker(name)
 
 
 @pytest.mark.parametrize(
     "missing", ["hdl.certificate", "hdl.key", "hdl.name", "hdl.public", "hdl.secret", "hdl.master"]
 )
-def test_a_missing_key_is_named(secrets, missing):
-    found = secrets.worker("a")
-    del found[missing]
+def test_a_missing_key_is_named(credentials, missing):
+    entries = credentials.worker("a")
+    del entries[missing]
     with pytest.raises(WorkerError, match=missing):
-        WorkerCredentials.from_dict(found)
+        WorkerCredentials.from_dict(entries)
     with pytest.raises(WorkerError, match=missing):
-        WorkerCredentials.from_dict(found | {missing: b""})
+        WorkerCredentials.from_dict(entries | {missing: b""})
 
 
 @pytest.mark.parametrize("wrong", ["hdl.name", "hdl.public", "hdl.secret", "hdl.master"])
-def test_a_wrong_key_is_named(secrets, wrong):
+def test_a_wrong_key_is_named(credentials, wrong):
     with pytest.raises(WorkerError, match=wrong):
-        WorkerCredentials.from_dict(secrets.worker("a") | {wrong: b"\xff" * 3})
+        WorkerCredentials.from_dict(credentials.worker("a") | {wrong: b"\xff" * 3})
 
 
-def test_the_context_takes_tls_1_3_and_both_certificates_and_leaves_no_file(secrets, tmp_path, monkeypatch):
+def test_the_context_takes_tls_1_3_and_both_certificates_and_leaves_no_file(credentials, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     open_before = len(os.listdir("/proc/self/fd"))
     for server in (True, False):
-        context = secrets.tls(server)
+        context = credentials.tls(server)
         assert context.minimum_version == context.maximum_version == ssl.TLSVersion.TLSv1_3
         assert context.verify_mode == ssl.CERT_REQUIRED
         assert len(context.get_ca_certs()) == 0  # it vouches for itself, not for others
@@ -110,7 +110,7 @@ def test_the_context_takes_tls_1_3_and_both_certificates_and_leaves_no_file(secr
     assert len(os.listdir("/proc/self/fd")) == open_before
     monkeypatch.delattr(os, "memfd_create")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    secrets.tls(True)
+    credentials.tls(True)
     assert not list(tmp_path.iterdir())
 
 
@@ -123,15 +123,15 @@ def test_only_making_keys_needs_cryptography():
 # --- Hadoop's token file ----------------------------------------------------------------------------------------------
 
 
-def test_a_container_reads_its_keys(secrets, tmp_path, monkeypatch):
+def test_a_container_reads_its_keys(credentials, tmp_path, monkeypatch):
     path = tmp_path / "container_tokens"
-    path.write_bytes(to_tokens(secrets.worker("container_1")))
+    path.write_bytes(to_tokens(credentials.worker("container_1")))
     monkeypatch.setenv(tokens.VARIABLE, str(path))
-    assert WorkerCredentials.from_container() == WorkerCredentials.from_dict(secrets.worker("container_1"))
+    assert WorkerCredentials.from_container() == WorkerCredentials.from_dict(credentials.worker("container_1"))
     with pytest.raises(WorkerError, match=r"hdl\.root"):
         Credentials.from_container()
-    path.write_bytes(to_tokens(secrets.to_dict()))
-    assert Credentials.from_container() == secrets
+    path.write_bytes(to_tokens(credentials.to_dict()))
+    assert Credentials.from_container() == credentials
 
 
 def test_no_container_no_keys(tmp_path, monkeypatch):
@@ -148,17 +148,17 @@ def test_no_container_no_keys(tmp_path, monkeypatch):
 
 
 @given(st.dictionaries(st.text(max_size=200), st.binary(max_size=300), max_size=5))
-def test_what_is_written_is_read(found):
-    assert parse(to_tokens(found)) == found
+def test_what_is_written_is_read(secret_keys):
+    assert parse(to_tokens(secret_keys)) == secret_keys
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"HDTS", b"HDTS\0", b"HDTS\1", b"HDTS\0\0", b"HDTS\0\x8b\xff"]))
 def test_other_bytes_are_an_error_and_nothing_else(content, before):
     try:
-        found = parse(before + content)
+        secret_keys = parse(before + content)
     except TokenError:
         return
-    assert all(isinstance(key, str) and isinstance(value, bytes) for key, value in found.items())
+    assert all(isinstance(key, str) and isinstance(value, bytes) for key, value in secret_keys.items())
 
 
 @pytest.mark.parametrize("version", [0, 1])

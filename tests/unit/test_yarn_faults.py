@@ -24,6 +24,6 @@ def test_what_is_no_fault_is_refused_with_what_is_one(monkeypatch, given):
 
 def test_without_the_variable_nothing_happens(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
-    found = Faults()
-    assert found.wanted is None
-    found.at("computing")
+    faults = Faults()
+    assert faults.wanted is None
+    faults.at("computing")

@@ -24,17 +24,17 @@ HELLO = {"purpose": "echo"}
 
 
 @pytest.fixture(scope="module")
-def secrets():
+def credentials():
     return Credentials.make()
 
 
 @pytest.fixture(scope="module")
-def context(secrets):
-    return WorkerCredentials.from_dict(secrets.worker("good")).tls(server=False)
+def context(credentials):
+    return WorkerCredentials.from_dict(credentials.worker("good")).tls(server=False)
 
 
 @pytest.fixture
-def listener(secrets, monkeypatch):
+def listener(credentials, monkeypatch):
     monkeypatch.setattr(tls, "HANDSHAKE_SECONDS", 2.0)
 
     def echo(channel, hello):
@@ -44,7 +44,7 @@ def listener(secrets, monkeypatch):
                 frames.send(channel, frames.receive(channel))
 
     heard = []
-    listener = tls.Listener(secrets.tls(True), "127.0.0.1", echo, lambda hello: hello.get("problem"))
+    listener = tls.Listener(credentials.tls(True), "127.0.0.1", echo, lambda hello: hello.get("problem"))
     listener.heard = heard
     yield listener
     listener.close()
@@ -111,7 +111,7 @@ def test_another_applications_certificate(listener, good):
 
 
 @pytest.mark.parametrize("which", ["none", "another application's", "signed by the application's key"])
-def test_a_stranger_that_trusts_anybody(secrets, listener, good, which, tmp_path):
+def test_a_stranger_that_trusts_anybody(credentials, listener, good, which, tmp_path):
     """It does not check who listens, so all depends on the listener."""
     stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
@@ -120,14 +120,14 @@ def test_a_stranger_that_trusts_anybody(secrets, listener, good, which, tmp_path
         own.verify_mode = ssl.CERT_NONE
         stranger = own
     if which.startswith("signed"):
-        stranger.load_cert_chain(*signed(secrets, tmp_path))
+        stranger.load_cert_chain(*signed(credentials, tmp_path))
     with pytest.raises(WorkerError):
         tls.connect(stranger, listener.address, HELLO, SECONDS)
     until(lambda: listener.refused == {"handshake": 1})
     good()
 
 
-def signed(secrets, folder):
+def signed(credentials, folder):
     """A certificate that the application's own vouches for, were it an authority."""
     from datetime import UTC, datetime, timedelta
 
@@ -135,7 +135,7 @@ def signed(secrets, folder):
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    parent = x509.load_pem_x509_certificate(secrets.certificate)
+    parent = x509.load_pem_x509_certificate(credentials.certificate)
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     made = (
         x509.CertificateBuilder()
@@ -145,7 +145,7 @@ def signed(secrets, folder):
         .serial_number(7)
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .sign(serialization.load_pem_private_key(secrets.key, None), hashes.SHA256())
+        .sign(serialization.load_pem_private_key(credentials.key, None), hashes.SHA256())
     )
     plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (folder / "certificate").write_bytes(made.public_bytes(serialization.Encoding.PEM))
@@ -153,8 +153,8 @@ def signed(secrets, folder):
     return folder / "certificate", folder / "key"
 
 
-def test_a_listener_without_the_key_gets_nothing(context, secrets):
-    """Whoever took over an address gets neither hello nor weights."""
+def test_a_listener_without_the_key_gets_nothing(context, credentials):
+    """A process that took over an address gets neither hello nor weights."""
     heard = []
     with socket.create_server(("127.0.0.1", 0)) as impostor:
 
@@ -172,8 +172,8 @@ def test_a_listener_without_the_key_gets_nothing(context, secrets):
     assert not any(heard)
 
 
-def test_an_older_tls(secrets, listener, good):
-    older = secrets.tls(server=False)
+def test_an_older_tls(credentials, listener, good):
+    older = credentials.tls(server=False)
     older.minimum_version, older.maximum_version = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2
     with pytest.raises(WorkerError):
         tls.connect(older, listener.address, HELLO, SECONDS)
@@ -260,22 +260,22 @@ def test_a_hello_that_is_turned_away_says_why(context, listener, good):
     good()
 
 
-def test_a_frame_beyond_the_limit_is_not_read(secrets, context):
-    found = []
+def test_a_frame_beyond_the_limit_is_not_read(credentials, context):
+    errors = []
 
     def taker(channel, hello):
         try:
             frames.receive(channel, 1000)
         except wire.WireError as error:
-            found.append(str(error))
+            errors.append(str(error))
             raise
 
-    listener = tls.Listener(secrets.tls(True), "127.0.0.1", taker)
+    listener = tls.Listener(credentials.tls(True), "127.0.0.1", taker)
     with tls.connect(context, listener.address, {}, SECONDS) as channel:
         channel.sendall((1 << 60).to_bytes(8, "little"))
         with suppress(ConnectionError):
             assert channel.recv(1) == b""
-    assert found == [f"a message of {1 << 60} bytes; expected at most 1000"]
+    assert errors == [f"a message of {1 << 60} bytes; expected at most 1000"]
     assert listener.refused == {"lost": 1}
     listener.close()
 
@@ -287,7 +287,7 @@ def test_a_member_that_ends_in_the_midst_of_a_message(context, listener, good):
     good()
 
 
-def test_bytes_changed_on_the_way_are_noticed(secrets, context, listener):
+def test_bytes_changed_on_the_way_are_noticed(credentials, context, listener):
     """A proxy between the two changes one bit of the tenth record."""
     with socket.create_server(("127.0.0.1", 0)) as between:
 
@@ -317,10 +317,10 @@ def test_bytes_changed_on_the_way_are_noticed(secrets, context, listener):
                 frames.receive(channel)
 
 
-def test_ending_a_channel_never_makes_it_one_of_plain_text(secrets, context, monkeypatch):
+def test_ending_a_channel_never_makes_it_one_of_plain_text(credentials, context, monkeypatch):
     """Python's own SSLSocket forgets its encryption first, and then another thread's bytes leave as they are."""
     ours, theirs = socket.socketpair()
-    server = threading.Thread(target=secrets.tls(True).wrap_socket, args=[theirs], kwargs={"server_side": True})
+    server = threading.Thread(target=credentials.tls(True).wrap_socket, args=[theirs], kwargs={"server_side": True})
     raw = theirs.dup()
     server.start()
     context.sslsocket_class = tls.Channel
@@ -376,8 +376,8 @@ def test_a_message_has_a_deadline_as_a_whole():
     theirs.close()
 
 
-def test_the_address_is_of_the_given_host_alone(secrets):
-    listener = tls.Listener(secrets.tls(True), "localhost", lambda channel, hello: channel.close())
+def test_the_address_is_of_the_given_host_alone(credentials):
+    listener = tls.Listener(credentials.tls(True), "localhost", lambda channel, hello: channel.close())
     assert listener.address[0] == "localhost"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", listener.address[1]))
@@ -386,4 +386,4 @@ def test_the_address_is_of_the_given_host_alone(secrets):
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(listener.address)
     with pytest.raises(WorkerError, match=r"192\.0\.2\.1"):
-        tls.Listener(secrets.tls(True), "192.0.2.1", lambda channel, hello: None)
+        tls.Listener(credentials.tls(True), "192.0.2.1", lambda channel, hello: None)

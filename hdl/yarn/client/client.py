@@ -1,4 +1,4 @@
-"""Submits an application, asks YARN after it, ends it. `follow` follows it, `logs` reads its logs."""
+"""Submits applications to YARN, reports their state and kills them; `follow` follows one, `logs` reads its logs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from hdl.yarn.resource_manager import java, launch
 from hdl.yarn.resource_manager.launch import RECORDS
 from hdl.yarn.settings import Settings, to_task_config
 
-KEPT_SECONDS = 30 * 24 * 3600.0  # after which nobody asks for an outcome
+KEPT_SECONDS = 30 * 24 * 3600.0  # that the folder of an ended application is kept for those who ask for its outcome
 _CONNECTING = threading.Lock()
 OVER = ("FINISHED", "FAILED", "KILLED")
 
 
 @dataclass(frozen=True)
 class Report:
-    """Report of YARN about an application.
+    """Holds YARN's report about an application.
 
     Parameters
     ----------
@@ -38,10 +38,11 @@ class Report:
     final : str
         SUCCEEDED, FAILED, KILLED, or UNDEFINED while it runs.
     progress : float
+        Share of the training that is done.
     started, finished : float
         Unix time; finished is 0 while it runs.
     url : str
-        Of its page, through YARN's proxy; empty before the master has registered.
+        Of the application's page, through YARN's proxy; empty before the master has registered.
     host : str
         Of the master.
     diagnostics : str
@@ -65,6 +66,7 @@ class Report:
 
     @property
     def over(self) -> bool:
+        """Tells whether the application has ended."""
         return self.state in OVER
 
 
@@ -74,11 +76,11 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
     Parameters
     ----------
     job : Job
-        Its data and table are on HDFS.
+        With data and table on HDFS.
     settings : Settings
         Without an archive or a Python, this environment is packed and sent, once.
     seconds : dict, optional
-        Gets what each step took.
+        Gets the seconds that each step took, by name.
 
     Returns
     -------
@@ -88,7 +90,7 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
     Raises
     ------
     SpecError
-        The cluster has no such queue or label, or no node that is large enough.
+        Data or table are not on HDFS, the cluster has no such queue or label, or no node is large enough.
     DeadlineError
         YARN or HDFS does not answer.
     HdlError
@@ -139,7 +141,7 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
 
 @cache
 def configured() -> Any:
-    """Read the cluster's configuration, with Java started and its ResourceManager there."""
+    """Start Java, read the cluster's configuration, and check that its ResourceManager listens; once a process."""
     java.start()
     conf = java.configuration(java.IMPATIENT)
     java.check_listening(conf)
@@ -147,7 +149,7 @@ def configured() -> Any:
 
 
 def warm() -> None:
-    """Begin to connect in the background: an error is raised where the connection is needed."""
+    """Begin to connect in the background; errors are raised later, by the functions that need the connection."""
 
     def begin() -> None:
         with suppress(Exception):
@@ -186,7 +188,7 @@ def report(application: str) -> Report:
     Raises
     ------
     SpecError
-        The id is no application's, or YARN does not know it.
+        The text is no application's id, or YARN does not know the application.
     """
     _, yarn = connect()
     number = _id(application)
@@ -208,7 +210,7 @@ def applications() -> list[Report]:
 
 
 def kill(application: str) -> None:
-    """End an application; one that is over stays as it is."""
+    """Kill an application, if it runs, and remove its folder."""
     _, yarn = connect()
     with java.call(f"{application}: killing it"):
         yarn.killApplication(_id(application))
@@ -221,7 +223,7 @@ def staging(application: str) -> str:
 
 
 def remove(folder: str) -> None:
-    """Remove an application's folder, if it is there."""
+    """Remove an application's folder from HDFS, if it is there."""
     conf, _ = connect()
     with java.call(folder):
         place = java.load_class("org.apache.hadoop.fs.Path")(folder)
@@ -256,7 +258,7 @@ def _report(answer: Any) -> Report:
 
 
 def _reach_storage(conf: Any) -> None:
-    """Connect to HDFS, and remove the folders of old applications that nobody ever attached to."""
+    """Connect to HDFS, and remove the folders of applications that ended long ago and that nobody attached to."""
     place = java.load_class("org.apache.hadoop.fs.Path")
     with java.call("HDFS"):
         system, parent = (

@@ -15,12 +15,12 @@ from hdl import fs, step
 from hdl.driver import Outcome, Round, Stage, Started, begun
 from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
 from hdl.runners.base import Log, Progress, Replaced
+from hdl.runners.logs import log_command, log_tail
 from hdl.runners.messages import error_from
 from hdl.spec import Spec, parse
 from hdl.table import Table, layers
 from hdl.yarn.client import client
 from hdl.yarn.client.client import Report
-from hdl.yarn.client.logs import log_command, said_by
 from hdl.yarn.settings import OUTCOME, TASK_CONFIG
 
 POLL_SECONDS = 1 / 3
@@ -31,7 +31,7 @@ AWAY_SECONDS = 120.0  # that the ResourceManager may be gone while an applicatio
 
 @dataclass(frozen=True)
 class Waiting:
-    """An event: YARN's state of an application whose master has not begun."""
+    """Is an event: YARN's state of an application whose master has not begun."""
 
     state: str
     text: str
@@ -44,15 +44,20 @@ def follow(application: str, on_event: Callable[[Any], None] | None = None, dead
     ----------
     application : str
     on_event : function of an event, optional
-        Called with what `driver.train` tells, and with `Log` and `Waiting`.
+        Called with the events of `driver.train`, and with `Log` and `Waiting`.
     deadline : float, optional
-        Seconds after which the application is left to itself.
+        Seconds after which this function stops to follow; the application runs on.
+
+    Returns
+    -------
+    Outcome
+        As `driver.train` returned it in the application.
 
     Raises
     ------
     HdlError
-        What ended the training, as it was raised in the application; WorkerError with what its processes said, if it
-        was killed or broke down.
+        The error that ended the training, as it was raised in the application; WorkerError with the end of its logs, if
+        it was killed or broke down.
     DeadlineError
         The deadline has passed, or YARN does not answer any more.
     """
@@ -77,24 +82,26 @@ def follow(application: str, on_event: Callable[[Any], None] | None = None, dead
 
 
 class _Listener:
-    """Hands events on, each round once: a master that came back tells again what the first one told.
+    """Hands events on, each round once: a second attempt of the master repeats events of the first.
 
-    The layers of a stack are told apart: each has versions from 0 on.
+    Rounds are counted by layer of a stack, as each layer has versions from 0 on.
     """
 
     def __init__(self, application: str, on_event: Callable[[Any], None]):
         self.application, self.on_event = application, on_event
         self.started: dict[int, Spec] = {}  # by layer
         self.last: dict[int, int] = {}  # version, by layer
-        self.layer: int | None = None  # that rounds are of
+        self.layer: int | None = None  # of the rounds that come now
         self.waiting: Waiting | None = None
 
     def wait(self, event: Waiting) -> None:
+        """Hand on that the application waits, unless that was the last event."""
         if event != self.waiting:
             self.waiting = event
             self.on_event(event)
 
     def tell(self, event: Any) -> None:
+        """Hand on an event, unless it repeats one that was handed on."""
         if isinstance(event, Started):
             self.layer = layer = event.spec.layer
             if self.started.get(layer) == event.spec:
@@ -102,7 +109,7 @@ class _Listener:
             self.started[layer] = event.spec
             self.last[layer] = max(self.last.get(layer, -1), event.version)
         elif isinstance(event, Round):
-            if self.layer is None:  # it began before we listened
+            if self.layer is None:  # the training began before its events were read
                 path = task_config_of(self.application)["table"]
                 self.tell(_started(begun(path) or Table(path)))
             layer = self.layer or 0
@@ -112,7 +119,7 @@ class _Listener:
         self.on_event(event)
 
     def rest(self, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-        """Hand on the rows of a table whose training is over, as far as they were not told."""
+        """Hand on the rows of a table whose training is over, as far as they were not handed on."""
         started = _started(table)
         self.layer = started.spec.layer
         for row in rows:
@@ -129,14 +136,14 @@ def _started(table: Table) -> Started:
 
 
 def waits_for(diagnostics: str) -> str:
-    """Extract from diagnostics what an application waits for, without the figures of its queue and the time."""
+    """Extract from diagnostics the reason for which an application waits, without its queue's figures and the time."""
     return re.sub(r"^\[[^]]*\]\s*", "", diagnostics).split(" Details :")[0].strip()
 
 
 def events_of(url: str, since: int) -> tuple[int, list[Any]]:
-    """Read the events that a master's page has from number `since` on, and the next number to ask for.
+    """Read the events of a master's page from number `since` on; returns the next number to ask for, and the events.
 
-    A page that does not answer, because the master is on its way or on its way out, has none.
+    A page that does not answer, because the master starts or ends, has no events.
     """
     answer = page(url, f"events.json?since={since}")
     if not isinstance(answer, dict) or not isinstance(answer.get("next"), int):
@@ -145,7 +152,7 @@ def events_of(url: str, since: int) -> tuple[int, list[Any]]:
 
 
 def page(url: str, name: str) -> Any:
-    """Read a JSON answer of a master's page through YARN's proxy; None while there is none."""
+    """Read a JSON answer of a master's page through YARN's proxy; None while the page does not answer."""
     if not url.startswith(("http://", "https://")):
         return None
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -155,7 +162,7 @@ def page(url: str, name: str) -> Any:
 
 
 def event_from(fields: Any) -> Any:
-    """Make an event out of its JSON; None for one that this hdl does not know."""
+    """Make an event out of its JSON; None for a kind of event that this hdl does not know."""
     if not isinstance(fields, dict):
         return None
     types = {"Stage": Stage, "Started": Started, "Progress": Progress, "Replaced": Replaced, "Round": Round, "Log": Log}
@@ -176,7 +183,7 @@ def task_config_of(application: str) -> dict[str, Any]:
     Raises
     ------
     SpecError
-        Its folder is not there any more.
+        The application's folder is not there any more.
     """
     return _read(application, TASK_CONFIG) or _gone(application)
 
@@ -192,7 +199,7 @@ def _gone(application: str) -> Any:
 
 
 def _patient_report(application: str) -> Report:
-    """Ask YARN for its report; a ResourceManager that restarts is waited for."""
+    """Ask YARN for its report, for `AWAY_SECONDS` again and again while the ResourceManager restarts."""
     until = time.monotonic() + AWAY_SECONDS
     while True:
         try:
@@ -204,10 +211,16 @@ def _patient_report(application: str) -> Report:
 
 
 def _outcome(report: Report, listener: _Listener) -> Outcome:
-    """Read what became of an application that is over; hand on the rounds that were not told yet."""
-    left = _read(report.application, OUTCOME)
-    if left and "outcome" in left:
-        fields = left["outcome"]
+    """Read the outcome of an application that is over, and hand on the rounds that were not handed on.
+
+    Raises
+    ------
+    HdlError
+        The application failed: see `follow`.
+    """
+    written = _read(report.application, OUTCOME)
+    if written and "outcome" in written:
+        fields = written["outcome"]
         table = Table(fields["table"])
         rows = list(table.read(fields["version"]).rows)
         for layer in layers(table.path):
@@ -216,13 +229,13 @@ def _outcome(report: Report, listener: _Listener) -> Outcome:
         client.remove(client.staging(report.application))
         return Outcome(**{**fields, "spec": parse(fields["spec"]), "rows": rows})
     log = f"The full log: {log_command(report.application)}"
-    if left and "error" in left:
+    if written and "error" in written:
         client.remove(client.staging(report.application))
-        raise _placed(error_from(left["error"], "its master"), report.application)
+        raise _placed(error_from(written["error"], "its master"), report.application)
     message = f"{report.application} {report.final.lower()} after attempt {report.attempt} of its master"
     if report.diagnostics:
         message += f": {report.diagnostics[:1500]}"
-    if report.state != "KILLED" and (said := said_by(report.application)):
+    if report.state != "KILLED" and (said := log_tail(report.application)):
         message += f"\nits processes said:\n{said}"
     raise WorkerError(f"{message}\n{log}")
 

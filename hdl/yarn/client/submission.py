@@ -1,4 +1,4 @@
-"""Checks and makes what YARN is told of an application: the steps of `client.submit`."""
+"""Checks an application's settings and makes its submission context: the steps of `client.submit`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ MASTER_VCORES = 1
 
 
 def check(settings: Settings, most: Any) -> None:
-    """Refuse containers that no node of the cluster can hold."""
+    """Refuse containers that no node of the cluster can hold; `most` is the largest container, a Java Resource.
+
+    Raises
+    ------
+    SpecError
+    """
     memory, vcores = int(most.getMemorySize()), int(most.getVirtualCores())
     gpus = launch.amounts(most).get(launch.GPU)
     if settings.gpus and gpus is None:
@@ -34,11 +39,16 @@ def check(settings: Settings, most: Any) -> None:
 
 
 def check_place(settings: Settings, yarn: Any) -> None:
-    """Refuse a queue or a label that the cluster has not."""
+    """Refuse a queue or a label that the cluster does not have.
+
+    Raises
+    ------
+    SpecError
+    """
     if settings.queue:
         try:
             queue = yarn.getQueueInfo(settings.queue)
-        except Exception:  # some schedulers answer so
+        except Exception:  # for an unknown queue some schedulers raise, others return null
             queue = None
         if queue is None:
             with java.call("YARN's queues"):
@@ -71,7 +81,7 @@ def put_task_config(conf: Any, folder: str, content: bytes) -> None:
 
 
 def fill(context: Any, conf: Any, settings: Settings, folder: str) -> None:
-    """Everything that YARN is told of the application."""
+    """Fill in the submission context: the master's container, name, queue, label and attempts."""
     from hdl.yarn.comm.credentials import Credentials
 
     files = {}
@@ -79,7 +89,7 @@ def fill(context: Any, conf: Any, settings: Settings, folder: str) -> None:
         files[UNPACKED] = launch.resource(conf, settings.archive, archive=True)
     variables = launch.environment(settings, bool(settings.archive), 1)
     words = launch.command(launch.python_of(settings), "hdl.yarn.master", [folder])
-    credentials = java.secret_bytes(Credentials.make().to_dict(), _file_tokens(conf))
+    credentials = java.credentials_buffer(Credentials.make().to_dict(), _file_tokens(conf))
     context.setAMContainerSpec(launch.context(words, variables, files, credentials))
     context.setApplicationName(settings.name)
     context.setApplicationType(TYPE)

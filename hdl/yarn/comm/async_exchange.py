@@ -11,16 +11,16 @@ from hdl.yarn.comm.mesh import Mesh, Message
 
 
 class Stopped(Exception):
-    """The exchange has been stopped."""
+    """Says that the exchange has been stopped."""
 
 
 class AsyncExchange:
-    """Sends each peer what was published last, and keeps what each peer published last: two threads a peer.
+    """Sends each peer the message that was published last, and keeps the last one of each peer: two threads a peer.
 
     Parameters
     ----------
     mesh : Mesh
-        Taken over: of no use for anything else afterwards.
+        Used by the exchange alone from now on, and closed by it.
     """
 
     def __init__(self, mesh: Mesh):
@@ -40,7 +40,7 @@ class AsyncExchange:
             thread.start()
 
     def publish(self, message: Message) -> None:
-        """Send this to all peers from now on; one that is busy never sees what came before."""
+        """Send this message to all peers from now on; a peer that is busy never sees the ones before."""
         with self._changed:
             self._published = self._published[0] + 1, message
             self._changed.notify_all()

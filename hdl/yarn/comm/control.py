@@ -31,7 +31,7 @@ _LINGER = 1000  # ms that what is still to be sent has when a socket is closed
 
 
 class MessageError(HdlError, ValueError):
-    """A message that cannot be sent or is not one of ours."""
+    """Says that a message cannot be sent, or is not one of hdl's."""
 
 
 def pack(fields: dict[str, Any]) -> bytes:
@@ -40,7 +40,7 @@ def pack(fields: dict[str, Any]) -> bytes:
     Raises
     ------
     MessageError
-        It is longer than `MAX_BYTES`: large content travels by `hdl.yarn.comm.mailbox`.
+        The message is longer than `MAX_BYTES`: large content travels by `hdl.yarn.comm.mailbox`.
     """
     message = json.dumps(fields, separators=(",", ":")).encode()
     if len(message) > MAX_BYTES:
@@ -54,7 +54,7 @@ def unpack(message: bytes) -> dict[str, Any]:
     Raises
     ------
     MessageError
-        They are not a JSON object, or too long.
+        The bytes are not a JSON object, or too long.
     """
     if len(message) > MAX_BYTES:
         raise MessageError(f"a control message of {len(message)} bytes; expected at most {MAX_BYTES}")
@@ -68,29 +68,31 @@ def unpack(message: bytes) -> dict[str, Any]:
 
 
 class _Gate(ThreadAuthenticator):
-    """ZeroMQ's authenticator, whose no is one for now: a refused worker that is admitted later gets in when it tries
-    again. After a final no (400) ZeroMQ's clients give up for good, and without a word."""
+    """Refuses keys for the time being only: a worker that is admitted later gets in when it tries again.
+
+    ZeroMQ's own refusal (400) is final: its clients then give up for good, and without a word.
+    """
 
     def _send_zap_reply(self, request_id: bytes, status_code: bytes, *rest: Any) -> None:
         super()._send_zap_reply(request_id, b"300" if status_code == b"400" else status_code, *rest)
 
 
 class Server:
-    """The master's side: one address for all workers.
+    """Serves the master's side of the control channel: one address for all workers.
 
-    `receive` may run in one thread while others call all else: a lock is held while a message is taken or handed over,
-    never while waiting for one. `close` is called when nobody receives.
+    `receive` may run in one thread while others call the other methods: a lock is held while a message is received or
+    sent, never while waiting for one. `close` must be called when no thread is in `receive`.
 
     Parameters
     ----------
     credentials : Credentials
     host : str
-        Name or IPv4 address of the interface to bind; workers are given it as it stands.
+        Name or IPv4 address of the interface to bind; `address` gives it to workers unchanged.
 
     Attributes
     ----------
     address : str
-        For `Client`.
+        That a `Client` connects to.
     dropped : Counter
         Messages that were not passed on, by reason: 'refused', 'identity', 'malformed'.
     """
@@ -163,7 +165,7 @@ class Server:
                 return None
 
     def send(self, name: str, fields: dict[str, Any]) -> bool:
-        """Hand a message over and returns at once; False if the worker is not there or takes no more."""
+        """Queue a message and return at once; False if the worker is not there or its queue is full."""
         message = pack(fields)
         with self._lock:
             if name not in self._members:
@@ -173,13 +175,13 @@ class Server:
                 sent = True
             except zmq.ZMQError:  # not connected, or its queue is full
                 sent = False
-            # Sending also sees to what has arrived, and then the receiver's poll would not hear of it.
+            # Sending also processes messages that have arrived, of which the receiver's poll would then not be told.
             if self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
                 os.eventfd_write(self._wake, 1)
         return sent
 
     def close(self) -> None:
-        """End within about a second; what was handed over before is sent in that time where a worker is there."""
+        """Close within about a second, in which queued messages are sent to workers that are there."""
         with self._lock:
             if self._wake < 0:
                 return
@@ -190,7 +192,7 @@ class Server:
         self._context.term()
 
     def _opened(self, frames: list[zmq.Frame]) -> tuple[str, dict[str, Any]] | None:
-        """Open a message: its sender and fields, if it may be passed on."""
+        """Check who sent a message; returns sender and fields, or None for a message that is dropped and counted."""
         try:
             owner = self._owners.get(str(frames[-1].get("User-Id")).encode())
             if owner is None:
@@ -200,7 +202,7 @@ class Server:
             if len(frames) != 2:
                 raise MessageError("malformed")
             return owner, unpack(frames[1].bytes)
-        except zmq.ZMQError:  # no name: nobody's
+        except zmq.ZMQError:  # the connection has no key: its sender is unknown
             self.dropped["refused"] += 1
         except MessageError as error:
             reason = str(error)
@@ -209,17 +211,18 @@ class Server:
 
 
 class Client:
-    """A worker's side. Used by one thread: a second one has a client of its own, on another channel.
+    """Serves a worker's side of the control channel. One thread uses it; a second one has a client of its own.
 
-    It connects by itself, again and again. What is sent before waits; what a lost connection had taken is gone.
+    It connects by itself, again and again. Messages sent before it is connected wait; those that a lost connection had
+    accepted are gone.
 
     Parameters
     ----------
     credentials : WorkerCredentials
     address : str
-        The server's.
+        Of the server: see `Server.address`.
     channel : {'work', 'beat'}
-        The server's messages go to 'work'.
+        A client's own; the server sends to 'work' only.
     """
 
     def __init__(self, credentials: WorkerCredentials, address: str, channel: str = WORK):
@@ -231,7 +234,7 @@ class Client:
         self.connect(address)
 
     def connect(self, address: str) -> None:
-        """Turn to another server of the same application; what the old one has not taken is dropped.
+        """Connect to another server of the same application; messages that the old one has not received are dropped.
 
         `fileno` changes.
         """
@@ -249,7 +252,7 @@ class Client:
             raise WorkerError(f"cannot connect to {address}: {error}") from None
 
     def send(self, fields: dict[str, Any]) -> bool:
-        """Hand a message over and returns at once; False if a thousand wait already."""
+        """Queue a message and return at once; False if a thousand wait already."""
         try:
             self._socket.send(pack(fields), zmq.NOBLOCK)
         except zmq.Again:
@@ -271,12 +274,12 @@ class Client:
     def fileno(self) -> int:
         """Return a descriptor for a selector.
 
-        It tells of a change only: call ``receive(0)`` until it gives None before each wait.
+        The descriptor tells of changes only: call ``receive(0)`` until it gives None before each wait.
         """
         return self._socket.fd
 
     def close(self) -> None:
-        """End within about a second; what was sent before goes out in that time if the server is there."""
+        """Close within about a second, in which queued messages are sent if the server is there."""
         if self._socket:
             self._socket.close(_LINGER)
             self._socket = None
@@ -291,7 +294,7 @@ def _tune(socket: zmq.Socket) -> None:
 
 
 def _take(socket: zmq.Socket) -> list[zmq.Frame] | None:
-    """Take a whole message if one is there."""
+    """Receive a whole message; None if there is none."""
     try:
         return socket.recv_multipart(zmq.NOBLOCK, copy=False)
     except zmq.Again:

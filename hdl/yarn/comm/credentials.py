@@ -32,7 +32,7 @@ _PREFIX = "hdl."  # of our aliases among a container's credentials
 
 @dataclass(frozen=True)
 class _Keys:
-    """What both kinds of keys do."""
+    """Base of both kinds of keys: to and from a container's credentials, and contexts for TLS."""
 
     certificate: bytes
     key: bytes
@@ -42,23 +42,23 @@ class _Keys:
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, bytes]):
-        """Read what `to_dict` made; entries of others are passed over.
+        """Read the keys from the dict that `to_dict` makes; entries of others are passed over.
 
         Raises
         ------
         WorkerError
-            One is missing or not of the kind; the message names it and shows no value.
+            A key is missing or malformed; the message names it and shows no value.
         """
         return cls(**_checked_entries(entries, cls))  # type: ignore[arg-type]
 
     @classmethod
     def from_container(cls):
-        """Read them from the YARN container that this process runs in.
+        """Read the keys from the YARN container that this process runs in.
 
         Raises
         ------
         WorkerError
-            There are none, or they are not the ones.
+            This is not a container, or keys are missing or malformed.
         """
         return cls.from_dict(tokens.read())
 
@@ -70,20 +70,20 @@ class _Keys:
         """Make the context of one side of a bulk connection: mutual TLS 1.3 among holders of the application's key."""
         try:
             return _context(self.certificate, self.key, server)
-        except (ssl.SSLError, ValueError):  # shows nothing of what it was given
+        except (ssl.SSLError, ValueError):  # the message shows no part of the keys
             raise WorkerError("the application's certificate or its key is not a PEM file that OpenSSL reads") from None
 
 
 @dataclass(frozen=True, repr=False)
 class Credentials(_Keys):
-    """The keys of one application, of its client and master.
+    """Holds the keys of one application, of its client and master.
 
     Parameters
     ----------
     certificate, key : bytes
         PEM: the application's self-signed certificate and its key, shared by master and workers.
     root : bytes [32]
-        All CURVE keys are derived from it, so that a second master knows what the first has handed out.
+        All CURVE keys are derived from the root, so that a second master knows the keys that the first has handed out.
 
     Examples
     --------
@@ -135,7 +135,7 @@ class Credentials(_Keys):
 
 @dataclass(frozen=True, repr=False)
 class WorkerCredentials(_Keys):
-    """The keys of one worker.
+    """Holds the keys of one worker.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class WorkerCredentials(_Keys):
         PEM, as in `Credentials`.
     name : str
     public, secret : bytes
-        Its CURVE pair.
+        The worker's CURVE pair.
     master : bytes
         The master's public CURVE key.
     """
@@ -154,15 +154,15 @@ class WorkerCredentials(_Keys):
     master: bytes
 
     def identity(self, channel: str) -> bytes:
-        """Return the identity of its connection."""
+        """Return the identity of the worker's connection."""
         return identity(self.name, self.secret, channel)
 
 
 def identity(name: str, secret: bytes, channel: str) -> bytes:
-    """Return a connection's identity: whose, which, and a part that only the owner of the secret and the master know.
+    """Return a connection's identity: worker, channel, and a proof that only its owner and the master know.
 
     ZeroMQ lets a peer choose its identity freely, and gives a connection the place of an older one of the same
-    identity. So one worker could take another's messages, could it guess what the other calls itself.
+    identity. So a worker that could guess another one's identity would receive the other one's messages.
     """
     label = f"{name}/{channel}"
     proof = hmac.digest(secret, b"hdl identity " + label.encode(), hashlib.sha256)
@@ -239,8 +239,10 @@ def _context(certificate: bytes, key: bytes, server: bool) -> ssl.SSLContext:
 
 @contextmanager
 def _file(content: bytes) -> Iterator[str]:
-    """A path that OpenSSL can read a key from: of memory that has no name in any folder (memfd). Where the system has
-    none such, a file that only we can read, removed at once."""
+    """Give a path that OpenSSL can read a key from: of memory that has no name in any folder (memfd).
+
+    Where the system has no such memory it is a file that only this user can read, removed at once.
+    """
     if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
         with open(os.memfd_create("hdl"), "wb") as file:
             file.write(content)

@@ -1,11 +1,10 @@
 """Faults at fixed points, for tests: HDL_FAULT=PHASE:ROUND:RANK:LIVES:SIGNAL ends or stops this process there.
 
-`LIVES` containers of a rank meet the fault, the next one does not; rank -1 is the master, whose lives are attempts. In
-the place of a signal MEMORY takes more memory than a container of a test has, and SLOW takes 3 s, there and in all
-rounds to come. A worker's phases are loading,
-computing, sending, waiting, publishing (its weights are being taken) and merging; the master's are waiting (all have
-been told to do the round), merging (the round is told of) and publishing (it has the version's weights).
-Without the variable nothing is ever looked at.
+The first LIVES incarnations of a rank meet the fault, later ones do not; rank -1 is the master, whose incarnations are
+its attempts. In the place of a signal MEMORY takes more memory than a container of a test has, and SLOW takes 3 s,
+there and in all rounds to come. A worker's phases are loading, computing, sending, waiting, publishing (its weights are
+being pulled) and merging; the master's are waiting (all have been given the round's command), merging (the driver tells
+of the round) and publishing (it has the version's weights). Without the variable no phase costs anything.
 """
 
 from __future__ import annotations
@@ -28,7 +27,12 @@ Point = Callable[[str], None]
 
 
 def parse(given: str) -> list[str]:
-    """The parts of a fault.
+    """Split a fault into its five fields.
+
+    Raises
+    ------
+    SpecError
+        The text is no fault.
 
     Examples
     --------
@@ -45,17 +49,22 @@ def parse(given: str) -> list[str]:
 
 
 def nothing(phase: str) -> None:
-    """No fault."""
+    """Pass a phase without a fault."""
 
 
 class Faults:
-    """Where this process is; `at` is called at each phase.
+    """Follows this process through its phases, and ends or stops it at the phase that the variable names.
 
     Parameters
     ----------
     rank : int
-    life : int
-        How many containers had this rank before, or attempts the master.
+    incarnation : int
+        Number of containers that had this rank before, or of attempts of the master.
+
+    Attributes
+    ----------
+    round : int
+        Round that this process is in, which its user sets.
 
     Raises
     ------
@@ -63,27 +72,27 @@ class Faults:
         The variable is set to something that is no fault.
     """
 
-    def __init__(self, rank: int = MASTER, life: int = 0):
-        self.rank, self.life, self.round = rank, life, 0
+    def __init__(self, rank: int = MASTER, incarnation: int = 0):
+        self.rank, self.incarnation, self.round = rank, incarnation, 0
         self.given = os.environ.get(VARIABLE, "")
         self.wanted = parse(self.given) if self.given else None
 
     def at(self, phase: str, number: int | None = None) -> None:
-        """The process is in a phase of its round, or of another one."""
+        """Pass a phase of this round, or of round `number`; the fault happens here if it is meant."""
         if self.wanted is None:
             return
-        name, round_, rank, lives, end = self.wanted
+        name, round_, rank, incarnations, end = self.wanted
         now = self.round if number is None else number
         if end == "SLOW" and now > int(round_):
             self.wanted[1] = str(now)  # each round once
         here = (name, int(self.wanted[1])) == (phase, now)
-        if not here or rank not in (str(self.rank), "*") or self.life >= int(lives):
+        if not here or rank not in (str(self.rank), "*") or self.incarnation >= int(incarnations):
             return
         if end == "SLOW":
             self.wanted[1] = str(now + 1)
             time.sleep(SLOW_SECONDS)
             return
-        self.wanted = None  # one that wakes again goes on
+        self.wanted = None  # a process that is stopped and woken goes on
         if end == "MEMORY":
             taken = b"\1" * MEMORY
             time.sleep(60)

@@ -1,11 +1,11 @@
 """A worker's mailbox, over mutual TLS: payloads pushed by the master, results pulled, peers, the master's watch.
 
-A connection says in its first frame what it is for; "give" and "take" are push and pull:
+The first frame of a connection names its purpose; "give" and "take" are push and pull:
 
-    {"purpose": "give", "name"}   a message follows, kept under that name until the worker wants it
-    {"purpose": "take", "name"}   the worker answers with what it has published under that name, or nothing
-    {"purpose": "peer", "generation", "rank"}   it becomes part of a mesh
-    {"purpose": "watch"}          its end is the master's; the one thing ever said in it is that the worker was evicted
+    {"purpose": "give", "name"}   a payload follows, kept under that name until the worker reads it
+    {"purpose": "take", "name"}   the worker answers with the result that it published under that name, or with nothing
+    {"purpose": "peer", "generation", "rank"}   the connection becomes one of a mesh
+    {"purpose": "watch"}          the connection ends with the master; the only message in it is `EVICTED`
 """
 
 from __future__ import annotations
@@ -30,27 +30,28 @@ from hdl.yarn.comm import tls
 Address = tuple[str, int]
 Pieces = Sequence[Buffer]
 _ACCEPTED = b"taken"
-EVICTED = b"!"
+EVICTED = b"!"  # the master's, to a worker whose place another one has
 
 
 def payload_name(name: str, generation: int, command_id: int) -> str:
     """Name a payload that belongs to a command.
 
-    Rounds begin anew with each layer of a stack, and commands are given again: a payload is of use to its own only.
+    Rounds begin anew with each layer of a stack, and commands are given again: a payload is of use to its own command
+    only.
     """
     return f"{name}@{generation}.{command_id}"
 
 
 def command_of(name: str) -> tuple[float, float]:
-    """Read a payload's generation and command id from its name; one that belongs to no command outlives them.
+    """Read generation and command id from a payload's name; infinite for a payload of no command, which outlives all.
 
     Examples
     --------
     >>> command_of(payload_name("weights:3", 1000002, 17)), command_of("equal")
     ((1000002, 17), (inf, inf))
     """
-    parts = re.fullmatch(r".*@(\d{1,18})\.(\d{1,18})", name)
-    return (int(parts[1]), int(parts[2])) if parts else (math.inf, math.inf)
+    match = re.fullmatch(r".*@(\d{1,18})\.(\d{1,18})", name)
+    return (int(match[1]), int(match[2])) if match else (math.inf, math.inf)
 
 
 class Mailbox:
@@ -60,7 +61,7 @@ class Mailbox:
     ----------
     context : ssl.SSLContext
     host : str
-        To listen on.
+        Name or address of the interface to listen on.
     on_pull : function
         Called before a result is pulled.
     on_evicted : function
@@ -70,7 +71,7 @@ class Mailbox:
     ----------
     address : (str, int)
     master_gone : threading.Event
-        The watch of the present master has ended.
+        Set once the watch of the present master has ended.
     """
 
     def __init__(
@@ -91,7 +92,13 @@ class Mailbox:
         self.address: Address = self._listener.address
 
     def payload(self, name: str, seconds: float) -> bytearray:
-        """Wait for what the master pushes under a name, and take it out."""
+        """Wait for the payload that the master pushes under a name, and take it out.
+
+        Raises
+        ------
+        DeadlineError
+            No such payload comes within `seconds`.
+        """
         return self._wait(self._payloads, name, seconds, f"the master has not sent {name!r}")
 
     def discard_before(self, generation: int, command_id: int) -> None:
@@ -101,16 +108,22 @@ class Mailbox:
                 del self._payloads[name]
 
     def poll(self, name: str) -> bytearray | None:
-        """Take out what the master has pushed under a name, if it has."""
+        """Take out the payload that the master has pushed under a name; None if there is none."""
         with self._changed:
             return self._payloads.pop(name, None)
 
     def peer(self, generation: int, rank: int, seconds: float) -> socket.socket:
-        """Wait for the connection that a peer of a generation opens."""
+        """Wait for the connection that a peer of a generation opens.
+
+        Raises
+        ------
+        DeadlineError
+            The peer does not connect within `seconds`.
+        """
         return self._wait(self._peers, (generation, rank), seconds, f"worker {rank} has not connected")
 
     def publish(self, results: dict[str, Pieces]) -> None:
-        """Let these be pulled from now on, and nothing else."""
+        """Let these results be pulled by name from now on, and no earlier ones."""
         self._published = results
 
     def close_peers_before(self, generation: int) -> None:
@@ -140,7 +153,7 @@ class Mailbox:
                 self._peers[int(hello["generation"]), int(hello["rank"])] = channel
                 self._changed.notify_all()
             return
-        with channel, suppress(OSError, EOFError):  # a peer that goes in the middle of it has lost interest
+        with channel, suppress(OSError, EOFError):  # the other side is gone, and needs no answer
             if purpose == "give":
                 content = receive(channel)
                 with self._changed:
@@ -170,14 +183,14 @@ Kind = TypeVar("Kind", Weights, Update, Summary)
 
 
 def decode_as(kind: type[Kind], content: Buffer) -> Kind:
-    """Decode a message that must be of this kind.
+    """Decode a message that must be of a given kind.
 
     Raises
     ------
     WorkerError
-        It is another one.
+        The message is of another kind.
     WireError
-        It is none.
+        The content is no message.
     """
     decoded = wire.decode(content)
     if not isinstance(decoded, kind):
@@ -186,24 +199,24 @@ def decode_as(kind: type[Kind], content: Buffer) -> Kind:
 
 
 def push(context: ssl.SSLContext, address: Address, name: str, content: Pieces, seconds: float) -> None:
-    """Push a payload into a worker's mailbox under a name, and wait until it has it.
+    """Push a payload into a worker's mailbox under a name, and wait until the worker has received it.
 
     Raises
     ------
     WorkerError, DeadlineError, OSError
-        It is gone, or does not take it.
+        The worker is gone, or does not take the payload.
     """
     if _request(context, address, "give", name, seconds, content) != _ACCEPTED:
         raise WorkerError(f"{address}: has not taken {name!r}")
 
 
 def pull(context: ssl.SSLContext, address: Address, name: str, seconds: float) -> bytearray:
-    """Pull what a worker has published under a name.
+    """Pull the result that a worker has published under a name.
 
     Raises
     ------
     WorkerError, DeadlineError, OSError
-        It is gone, or has published no such thing.
+        The worker is gone, or has published nothing under that name.
     """
     content = _request(context, address, "take", name, seconds)
     if not content:

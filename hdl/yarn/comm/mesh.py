@@ -14,6 +14,7 @@ import numpy as np
 
 from hdl import wire
 from hdl.errors import DeadlineError, HdlError
+from hdl.runners import frames
 from hdl.wire import Buffer
 from hdl.yarn.comm import tls
 from hdl.yarn.comm.faults import Point, nothing
@@ -22,7 +23,6 @@ INLINE = 64 << 10  # bytes that fit into a socket's buffer, so that no thread is
 POLL = 0.2  # seconds between two looks at whether waiting is still of use
 CONNECT_SECONDS = 10.0  # for all peers to connect
 _HEAD = struct.Struct("<4sIII")  # magic, generation, number of the exchange, messages that follow
-_LENGTH = struct.Struct("<Q")
 _MAGIC = b"hdlx"
 _MOST = 1 << 16  # messages in an exchange
 
@@ -30,11 +30,12 @@ Message = Sequence[Buffer]  # pieces that follow each other
 
 
 class PeerLost(HdlError, ConnectionError):
-    """A peer's connection broke, or it spoke of another exchange.
+    """Says that a peer's connection broke, or that the peer spoke of another exchange.
 
     Attributes
     ----------
     rank : int
+        Of the peer.
     """
 
     def __init__(self, rank: int, reason: object):
@@ -43,14 +44,14 @@ class PeerLost(HdlError, ConnectionError):
 
 
 class Mesh:
-    """The connections among the workers of one generation: to each peer one for sending, from each one for receiving.
+    """Holds a worker's connections with all others of its generation: one to send and one to receive, for each peer.
 
     Parameters
     ----------
     rank, size : int
-        Of this worker; n.
+        Rank of this worker; number of workers.
     generation : int
-        In every message, so that nobody takes what an earlier generation meant.
+        Sent with every message, so that no worker takes a message of an earlier generation for one of its own.
     outward, inward : dict of int to socket
         By the peer's rank.
     check : function
@@ -86,8 +87,8 @@ class Mesh:
     def exchange(self, outgoing: Mapping[int, Sequence[Message]], reuse: bool = False) -> list[Buffer]:
         """Send each peer its messages, and return the messages of all peers; all of them take part.
 
-        With `reuse` they lie where the last ones of the same place lay, in memory that need not be cleared again: good
-        until the next such exchange.
+        With `reuse` they are received into the same memory as the last exchange's, which so need not be cleared again:
+        they are valid until the next such exchange.
 
         Raises
         ------
@@ -109,7 +110,7 @@ class Mesh:
         return received
 
     def share(self, messages: Sequence[Message], reuse: bool = False) -> list[Buffer]:
-        """Send the same to all peers, and return what they sent."""
+        """Send the same messages to all peers, and return the messages of all peers."""
         return self.exchange(dict.fromkeys(self._peers, messages), reuse)
 
     def send(self, peer: int, message: Message) -> None:
@@ -121,7 +122,7 @@ class Mesh:
         return self._receive(peer)
 
     def shut(self) -> None:
-        """End all connections; a thread that waits in one of them is woken."""
+        """End all connections; threads that wait in one of them wake."""
         for channel in (*self._outward.values(), *self._inward.values()):
             with suppress(OSError):
                 channel.shutdown(socket.SHUT_RDWR)
@@ -136,7 +137,7 @@ class Mesh:
     def _framed(self, messages: Sequence[Message]) -> list[Buffer]:
         pieces: list[Buffer] = [_HEAD.pack(_MAGIC, self.generation, self._number, len(messages))]
         for message in messages:
-            pieces += [_LENGTH.pack(sum(map(len, message))), *message]
+            pieces += [frames.prefix(message), *message]
         return pieces
 
     def _send(self, peer: int, pieces: Sequence[Buffer]) -> None:
@@ -159,7 +160,7 @@ class Mesh:
             raise PeerLost(peer, error or "closed the connection") from None
 
     def _message(self, peer: int, channel: socket.socket, place: int | None) -> Buffer:
-        (length,) = _LENGTH.unpack(self._exactly(channel, _LENGTH.size))
+        (length,) = frames.LENGTH.unpack(self._exactly(channel, frames.LENGTH.size))
         if length > self.limit:
             raise PeerLost(peer, f"a message of {length} bytes; expected at most {self.limit}")
         out = None if place is None else self._kept.get((peer, place))
@@ -212,7 +213,7 @@ def connect(
     Returns
     -------
     Mesh or None
-        None: there are no others.
+        None: there are no other workers.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Connections for weights: mutual TLS 1.3 over TCP among the holders of the application's key.
 
-A connection starts with a frame that says what it is for (JSON), which the other side answers; what follows is up to
-them: see `hdl.runners.frames`. A channel is a socket of Python's `ssl`. One thread at a time uses it, so bulk that goes
-both ways at once takes two channels, one a direction.
+A connection starts with its hello, a frame that says what the connection is for (JSON), which the other side answers;
+what follows is up to them: see `hdl.runners.frames`. A channel is a socket of Python's `ssl`. One thread at a time uses
+it, so bulk that goes both ways at once takes two channels, one a direction.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from hdl.runners import frames
 
 HELLO_BYTES = 64 << 10
 HANDSHAKE_SECONDS = 5.0  # until an accepted connection has shown its key and said hello
-PENDING = 64  # connections that may be about to; one more ends the oldest of them
-IDLE_SECONDS = 60.0  # a listener's channels: no progress of one call on them within that raises TimeoutError
+PENDING = 64  # connections without hello at a time; one more ends the oldest of them
+IDLE_SECONDS = 60.0  # without progress of a call on a listener's channel, after which it raises TimeoutError
 _LOST_SECONDS = 30  # without an answer of the other node's kernel until a connection is given up
 
 Address = tuple[str, int]
 
 
 class Channel(ssl.SSLSocket):
-    """A socket of `ssl` that never falls back on plain text.
+    """Is a socket of `ssl` that never falls back on plain text.
 
-    Python's own forgets the encryption before it ends a connection, and what another thread sends in that moment leaves
-    as it is. Here the connection ends first.
+    Python's own drops the encryption before it ends a connection, and bytes that another thread sends in that moment
+    leave unencrypted. Here the connection ends first.
     """
 
     def shutdown(self, how: int) -> None:
@@ -46,18 +46,18 @@ class Channel(ssl.SSLSocket):
 
 
 class Listener:
-    """Accepts connections of the application's members; all others are turned away and counted.
+    """Accepts connections of the application's members; turns away and counts all others.
 
     Parameters
     ----------
     context : ssl.SSLContext
-        ``keys.tls(server=True)``.
+        ``credentials.tls(server=True)``.
     host : str
-        Name or IPv4 address of the interface to bind; others are given it as it stands.
+        Name or IPv4 address of the interface to bind; `address` gives it to others unchanged.
     on_connection : function
-        Called with each channel and its hello, in a thread of its own; the channel is its to close.
+        Called with each channel and its hello, in a thread of its own; it closes the channel.
     refusal : function, optional
-        Given a hello, the reason for which it is turned away, or None.
+        Called with a hello; returns the reason for which the connection is turned away, or None.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class Listener:
         self._thread.start()
 
     def close(self) -> None:
-        """Accepts no more and ends whatever has not said hello; channels that were handed over stay."""
+        """Accept no more connections, and end those that have not said hello; channels that were handed over stay."""
         self._closed = True
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
@@ -130,7 +130,7 @@ class Listener:
                 channel.close()
 
     def _greet(self, channel: ssl.SSLSocket) -> None:
-        """Handshake and hello of one connection, within a deadline."""
+        """Do the handshake and the hello of one connection, within a deadline, and hand it over."""
         until = time.monotonic() + HANDSHAKE_SECONDS
         reason = "handshake"
         try:
@@ -155,7 +155,7 @@ class Listener:
             return
         try:
             self._on_connection(channel, hello)
-        except (OSError, EOFError, wire.WireError):  # the peer is gone: whoever misses it sees that for himself
+        except (OSError, EOFError, wire.WireError):  # the peer is gone: those who wait for it see that
             self.refused["lost"] += 1
             channel.close()
         except BaseException:
@@ -163,7 +163,13 @@ class Listener:
             raise
 
     def _hello(self, channel: ssl.SSLSocket, until: float) -> dict[str, Any]:
-        """What a member of the application says first, answered."""
+        """Receive the hello of a connection and answer it.
+
+        Raises
+        ------
+        WireError
+            The hello is not one, or is refused.
+        """
         try:
             hello = _unpack(frames.receive(channel, HELLO_BYTES, until))
             problem = self._refusal(hello)
@@ -177,24 +183,24 @@ class Listener:
 
 
 def connect(context: ssl.SSLContext, address: Address, hello: dict[str, Any], timeout: float) -> ssl.SSLSocket:
-    """A channel to a listener that has answered the hello.
+    """Connect to a listener; the channel is returned once the listener has answered the hello.
 
     Parameters
     ----------
     context : ssl.SSLContext
-        ``keys.tls(server=False)``.
+        ``credentials.tls(server=False)``.
     address : (str, int)
     hello : dict
-        What the connection is for: small JSON.
+        Small JSON that says what the connection is for.
     timeout : float
-        Seconds for all of this; afterwards the channel's timeout of each call (`settimeout` changes it).
+        Seconds for connecting, handshake and hello; afterwards of each call on the channel (`settimeout` changes it).
 
     Raises
     ------
     DeadlineError
         No answer in time.
     WorkerError
-        Nobody listens there, it is not of this application, or it turned the hello away.
+        Nobody listens there, the listener is not of this application, or it turned the hello away.
     """
     where, until = f"{address[0]}:{address[1]}", time.monotonic() + timeout
     context.sslsocket_class = Channel
@@ -248,6 +254,6 @@ def _tune(channel: socket.socket) -> None:
 
 
 def _end(channel: socket.socket) -> None:
-    """Wakes whoever waits in it; closing alone would not."""
+    """End a connection so that threads that wait in it wake; closing alone would not wake them."""
     with suppress(OSError):
         channel.shutdown(socket.SHUT_RDWR)

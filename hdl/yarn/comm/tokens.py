@@ -18,16 +18,16 @@ _MAGIC = b"HDTS"
 
 
 class TokenError(HdlError, ValueError):
-    """Bytes that are not a token file, or not a whole one."""
+    """Says that bytes are not a token file, or not a whole one."""
 
 
 def read() -> dict[str, bytes]:
-    """The secret keys of this container by alias.
+    """Read the secret keys of this container, by alias.
 
     Raises
     ------
     WorkerError
-        Not a container of YARN, or its token file cannot be read. No part of the file is shown.
+        This is not a container of YARN, or its token file cannot be read. The message shows no part of the file.
     """
     path = os.environ.get(VARIABLE)
     if not path:
@@ -44,11 +44,12 @@ def read() -> dict[str, bytes]:
 
 
 def parse(content: bytes) -> dict[str, bytes]:
-    """The secret keys in a token file's bytes.
+    """Decode the secret keys in a token file's bytes, by alias.
 
     Raises
     ------
     TokenError
+        The bytes are not a token file of format 0 or 1, or not a whole one.
     """
     if len(content) > MAX_BYTES:
         raise TokenError(f"more than {MAX_BYTES} bytes; too many for a token file")
@@ -63,16 +64,16 @@ def parse(content: bytes) -> dict[str, bytes]:
     raise TokenError(f"token file of format {version}; expected 0 (Writable) or 1 (protobuf)")
 
 
-def to_tokens(secrets: Mapping[str, bytes]) -> bytes:
-    """A token file of secret keys alone, as Writables: for containers that YARN does not start."""
-    pieces = [_MAGIC, b"\0", _vint(0), _vint(len(secrets))]
-    for alias, value in secrets.items():
+def to_tokens(secret_keys: Mapping[str, bytes]) -> bytes:
+    """Encode a token file of secret keys alone, as Writables: for containers that YARN does not start."""
+    pieces = [_MAGIC, b"\0", _vint(0), _vint(len(secret_keys))]
+    for alias, value in secret_keys.items():
         pieces += [_vint(len(alias.encode())), alias.encode(), _vint(len(value)), value]
     return b"".join(pieces)
 
 
 def _vint(value: int) -> bytes:
-    """A length as Hadoop writes it."""
+    """Encode a length as Hadoop does: see `_Reader.vint`."""
     if value <= 127:
         return bytes([value])
     content = value.to_bytes((value.bit_length() + 7) // 8, "big")
@@ -80,19 +81,20 @@ def _vint(value: int) -> bytes:
 
 
 class _Reader:
-    """Takes pieces of bytes, one after the other, never beyond their end."""
+    """Reads values of a token file one after the other, never beyond its end."""
 
     def __init__(self, content: bytes, at: int = 0):
         self.content, self.at = content, at
 
     def take(self, count: int) -> bytes:
+        """Read so many bytes."""
         if not 0 <= count <= len(self.content) - self.at:
             raise TokenError(f"{count} bytes expected at byte {self.at}, {len(self.content) - self.at} are there")
         self.at += count
         return self.content[self.at - count : self.at]
 
     def vint(self) -> int:
-        """Hadoop's: one byte from -112 to 127, or one that gives the sign and the number of bytes that follow."""
+        """Read Hadoop's integer: a byte from -112 to 127, or one that tells the sign and how many bytes follow."""
         (first,) = self.take(1)
         first -= 256 if first > 127 else 0
         if first >= -112:
@@ -102,16 +104,18 @@ class _Reader:
         return ~value if first < -120 else value
 
     def count(self) -> int:
+        """Read a number of entries."""
         value = self.vint()
         if value < 0:
             raise TokenError(f"{value} entries before byte {self.at}")
         return value
 
     def piece(self) -> bytes:
+        """Read bytes after their length."""
         return self.take(self.vint())
 
     def varint(self) -> int:
-        """Protobuf's: seven bits a byte, the lowest first."""
+        """Read protobuf's integer: seven bits a byte, the lowest first."""
         value = 0
         for shift in range(0, 70, 7):
             (byte,) = self.take(1)
@@ -121,20 +125,20 @@ class _Reader:
         raise TokenError(f"a number without an end at byte {self.at}")
 
     def fields(self) -> list[tuple[int, bytes]]:
-        """The fields of a protobuf message that have a length; others are passed over."""
-        found = []
+        """Read the fields of a protobuf message that have a length, with their numbers; pass over all others."""
+        fields = []
         while self.at < len(self.content):
             tag = self.varint()
             kind = tag & 7
             if kind == 2:
-                found.append((tag >> 3, self.take(self.varint())))
+                fields.append((tag >> 3, self.take(self.varint())))
             elif kind == 0:
                 self.varint()
             elif kind in (1, 5):
                 self.take(8 if kind == 1 else 4)
             else:
                 raise TokenError(f"a field of type {kind} before byte {self.at}")
-        return found
+        return fields
 
 
 def _writables(reader: _Reader) -> dict[str, bytes]:
@@ -145,14 +149,14 @@ def _writables(reader: _Reader) -> dict[str, bytes]:
 
 
 def _protobuf(reader: _Reader) -> dict[str, bytes]:
-    found = {}
+    secret_keys = {}
     for number, entry in _Reader(reader.take(reader.varint())).fields():
         if number == 2:  # 1: a token
             fields = dict(_Reader(entry).fields())
             if 1 not in fields:
                 raise TokenError("a secret key without an alias")
-            found[_text(fields[1])] = fields.get(3, b"")
-    return found
+            secret_keys[_text(fields[1])] = fields.get(3, b"")
+    return secret_keys
 
 
 def _text(value: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Curves as inline SVG, drawn without a library: a node of the cluster need not have one.
+"""Draws curves as inline SVG, without a library: a node of the cluster need not have one.
 
 Colours are classes of the page's style, so that a drawing suits its light and its dark scheme.
 """
@@ -11,22 +11,27 @@ from itertools import pairwise
 
 WIDTH, HEIGHT = 480, 260
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 10, 40
-LOG_SPREAD = 30  # from here on a cost is drawn on a logarithmic scale
+LOG_SPREAD = 30  # greatest over least cost, from which on the scale is logarithmic
+TICKS = 5  # about so many on each axis
 
-Points = Sequence[tuple[float, float]]
+Points = Sequence[tuple[float, float]]  # (round, value), by ascending round
 
 
 def chart(label: str, lines: Sequence[tuple[Points, int]], percent: bool = False) -> str:
-    """Lines over rounds.
+    """Draw lines over rounds.
 
     Parameters
     ----------
     label : str
-        For those who cannot see it; plain text without markup.
+        For readers who cannot see the chart; plain text without markup.
     lines : sequence of (points, number of the colour)
-        Points by ascending round.
     percent : bool
-        Whether values are shares.
+        True where values are shares, from 0 to 1: the axis shows per cent.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
 
     Examples
     --------
@@ -41,38 +46,40 @@ def chart(label: str, lines: Sequence[tuple[Points, int]], percent: bool = False
         low, high = min(ys), max(ys)
         ticks = _decades(low, high)
     else:
-        low, high = _span(min(ys), max(ys), percent)
-        ticks = _ticks(low, high, 5)
+        low, high = _axis_range(min(ys), max(ys), percent)
+        ticks = _ticks(low, high)
         low, high = min(low, ticks[0]), max(high, ticks[-1])
     scale = math.log if log else float
 
-    def at(x: float, y: float) -> tuple[float, float]:
+    def place(x: float, y: float) -> tuple[float, float]:
         right = (x - first) / (last - first)
         up = (scale(y) - scale(low)) / ((scale(high) - scale(low)) or 1)
         return LEFT + right * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
-    parts = []
+    elements = []
     for tick in ticks:
-        y = at(first, tick)[1]
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4.5:.1f}" text-anchor="end">{_value(tick, ticks, percent)}</text>')
-    for tick in _ticks(first, last, 5, whole=True):
+        y = place(first, tick)[1]
+        elements.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        elements.append(
+            f'<text x="{LEFT - 8}" y="{y + 4.5:.1f}" text-anchor="end">{_tick_label(tick, ticks, percent)}</text>'
+        )
+    for tick in _ticks(first, last, whole=True):
         if first <= tick <= last:
-            x = at(tick, low)[0]
-            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{int(tick):,}</text>')
-    parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">round</text>')
+            x = place(tick, low)[0]
+            elements.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{int(tick):,}</text>')
+    elements.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">round</text>')
     for points, color in lines:
-        places = [at(x, y) for x, y in points]
-        if len(places) > 1:
-            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-            parts.append(f'<polyline class="line c{color}" points="{path}"/>')
-        x, y = places[-1]
-        parts.append(f'<circle class="dot c{color}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>')
-    return f'<svg role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {HEIGHT}">{"".join(parts)}</svg>'
+        corners = [place(x, y) for x, y in points]
+        if len(corners) > 1:
+            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+            elements.append(f'<polyline class="line c{color}" points="{path}"/>')
+        x, y = corners[-1]
+        elements.append(f'<circle class="dot c{color}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>')
+    return f'<svg role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {HEIGHT}">{"".join(elements)}</svg>'
 
 
-def _span(low: float, high: float, percent: bool) -> tuple[float, float]:
-    """The values that an axis shows: costs from 0, shares up to 1 at most, never nothing."""
+def _axis_range(low: float, high: float, percent: bool) -> tuple[float, float]:
+    """Choose the range of values that an axis shows: costs from 0, shares within 0 and 1; never empty."""
     if not percent:
         low = min(low, 0.0)
         return low, high if high > low else low + 1.0
@@ -80,9 +87,9 @@ def _span(low: float, high: float, percent: bool) -> tuple[float, float]:
     return max(0.0, low - room), min(1.0, high + room)
 
 
-def _ticks(low: float, high: float, count: int, whole: bool = False) -> list[float]:
-    """Some 1, 2, 5, 10, … steps apart, those just outside not included, two at least if there is room."""
-    step = (high - low) / count
+def _ticks(low: float, high: float, whole: bool = False) -> list[float]:
+    """Choose about `TICKS` ticks within a range, 1, 2 or 5 times a power of ten apart; `whole`: of whole numbers."""
+    step = (high - low) / TICKS
     size = 10.0 ** math.floor(math.log10(step))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= step * 0.999)
     step = max(step, 1.0) if whole else step
@@ -91,7 +98,7 @@ def _ticks(low: float, high: float, count: int, whole: bool = False) -> list[flo
 
 
 def _decades(low: float, high: float) -> list[float]:
-    """1, 10, 100, … between two values: 3 times these, too, where they are few, every n-th where they are many."""
+    """Choose powers of ten within a range as ticks: also 3 times these where they are few, every n-th where many."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     tens = [10.0**power for power in powers if low <= 10.0**power <= high]
     if len(tens) >= 3:
@@ -99,7 +106,7 @@ def _decades(low: float, high: float) -> list[float]:
     return sorted([*tens, *(3 * 10.0**power for power in powers if low <= 3 * 10.0**power <= high)])
 
 
-def _value(tick: float, ticks: Sequence[float], percent: bool) -> str:
+def _tick_label(tick: float, ticks: Sequence[float], percent: bool) -> str:
     if not percent:
         return f"{round(tick, 12):g}"
     step = min((b - a for a, b in pairwise(ticks)), default=1.0)

@@ -1,4 +1,8 @@
-"""What is known of a running application: the master's events in, plain values for the page and `hdl status` out."""
+"""Records a running application: the master's events in, plain values for the page and `hdl status` out.
+
+Events of the driver and the worker group reach `State.hear`; the page asks for a `State.snapshot`, a client that
+follows the application for `State.events` by number, and other tools for `State.status`.
+"""
 
 from __future__ import annotations
 
@@ -16,44 +20,44 @@ from pydantic import BaseModel
 from hdl.driver import Round, Stage, Started
 from hdl.runners.base import Progress, Replaced
 
-LAST = 50  # rows and messages that are shown
-EVENTS = 512  # kept for those who attach; the table has all rows
-ANSWER = 256  # events in one answer
-POINTS = 512  # of a curve
-TEXT = 2000  # characters of a message
+SHOWN = 50  # rows and messages that are shown, the last ones
+KEPT_EVENTS = 512  # for clients that attach later; the table has all rows
+ANSWER_EVENTS = 256  # in one answer, at most
+CURVE_POINTS = 512  # of a curve, at most
+MESSAGE_CHARACTERS = 2000  # of a message, at most
 
-Point = tuple[int, float]
-CURVES = ("cost", "val_cost", "accuracy", "val_accuracy")
+Point = tuple[int, float]  # round, value
+CURVES = ("cost", "val_cost", "accuracy", "val_accuracy")  # of a row of metrics
 
 
-class Shot(NamedTuple):
-    """A `State` at one moment."""
+class Snapshot(NamedTuple):
+    """Holds a `State` as it is at one moment, for the page."""
 
-    status: dict[str, Any]
-    curves: dict[str, list[Point]]
+    status: dict[str, Any]  # see `State.status`
+    curves: dict[str, list[Point]]  # by the metric's name, a key of `CURVES`
     progress: tuple[str, float, float]  # stage, done, total
     seconds: float  # since the application began
 
 
 class State:
-    """A record of an application; any thread may tell it something, or ask. Its size does not grow with the rounds.
+    """Keeps the record of an application, in memory that does not grow with the rounds; any thread may use it.
 
     Parameters
     ----------
     application : str
         YARN's id.
     facts : mapping of str to str
-        What people want to know of the job: data, table, net, …, in this order.
+        The job for people: data, table, net, …, shown in this order.
     workers : iterable of dict
-        See `workers`.
+        See `set_workers`.
 
     Examples
     --------
     >>> state = State("application_1_0001", {"data": "hdfs:///mnist"})
     >>> state.hear(Stage("train"))
     >>> state.message("worker 1 died; another one does its shards again")
-    >>> found = state.events(0)
-    >>> [event["kind"] for event in found["events"]], state.events(found["next"])["events"]
+    >>> answer = state.events(0)
+    >>> [event["kind"] for event in answer["events"]], state.events(answer["next"])["events"]
     (['Stage', 'Log'], [])
     """
 
@@ -64,20 +68,20 @@ class State:
         self._lock = threading.Lock()
         self._state, self._stage = "starting", ""
         self._rounds = self._round = self._layer = 0
-        self._begun: tuple[int, dict[str, Any]] | None = None  # the last Started that is not among the events any more
+        self._dropped_start: tuple[int, dict[str, Any]] | None = None  # the last Started that events have pushed out
         self._progress = ("", 0.0, 0.0)
-        self._rows: deque[dict[str, Any]] = deque(maxlen=LAST)
-        self._messages: deque[dict[str, Any]] = deque(maxlen=LAST)
-        self._events: deque[tuple[int, dict[str, Any]]] = deque(maxlen=EVENTS)
+        self._rows: deque[dict[str, Any]] = deque(maxlen=SHOWN)
+        self._messages: deque[dict[str, Any]] = deque(maxlen=SHOWN)
+        self._events: deque[tuple[int, dict[str, Any]]] = deque(maxlen=KEPT_EVENTS)
         self._next = 0
         self._curves = {name: _Curve() for name in CURVES}
         self._workers = [plain(worker) for worker in workers]
 
     def hear(self, event: Any) -> None:
-        """An event of the driver or the runner; those that it does not know are let pass."""
+        """Record an event of the driver or the runner; events of other types are ignored."""
         if not isinstance(event, (Stage, Started, Progress, Replaced, Round)):
             return
-        told = {"kind": type(event).__name__, **plain(event)}
+        fields = {"kind": type(event).__name__, **plain(event)}
         with self._lock:
             if self._state == "starting":
                 self._state = "running"
@@ -92,43 +96,54 @@ class State:
                     self._curves = {name: _Curve() for name in CURVES}
             elif isinstance(event, Progress):
                 self._progress = event.stage, event.done, event.total
-                if self._events and self._events[-1][1]["kind"] == "Progress":  # nobody needs the one before
+                if self._events and self._events[-1][1]["kind"] == "Progress":  # the newer one replaces it
                     self._events.pop()
             elif isinstance(event, Round):
-                self._take(told["row"])
+                self._add_row(fields["row"])
             elif isinstance(event, Replaced):
                 again = f" its shards again: {', '.join(map(str, event.shards))}" if event.shards else " its work again"
-                self._say(f"worker {event.worker} died ({event.reason}); another one does{again}")
-            self._add(told)
+                self._add_message(f"worker {event.worker} died ({event.reason}); another one does{again}")
+            self._add_event(fields)
 
-    def know(self, facts: Mapping[str, Any]) -> None:
-        """What came to light of the job later."""
+    def add_facts(self, facts: Mapping[str, Any]) -> None:
+        """Add facts of the job that were not known at the beginning."""
         with self._lock:
             self.facts = {**self.facts, **{str(name): str(value) for name, value in facts.items()}}
 
-    def workers(self, workers: Iterable[Mapping]) -> None:
-        """How the workers are: of each worker, container, host, shards, state, seconds (of its last round),
-        staleness (rounds; None where they wait for each other), log (URL)."""
-        found = [plain(worker) for worker in workers]
+    def set_workers(self, workers: Iterable[Mapping]) -> None:
+        """Record the workers' present state.
+
+        Parameters
+        ----------
+        workers : iterable of dict
+            Of each its worker (rank), container, host, shards, state, seconds (of its last round), staleness (rounds;
+            None where workers wait for each other) and log (URL).
+        """
+        values = [plain(worker) for worker in workers]
         with self._lock:
-            self._workers = found
+            self._workers = values
 
     def message(self, text: str) -> None:
-        """Something for people: a fault, a replacement, a wait."""
+        """Record a message for people: a fault, a replacement, a wait."""
         with self._lock:
-            said = self._say(text)
-            self._add({"kind": "Log", **said})
+            self._add_event({"kind": "Log", **self._add_message(text)})
 
     def ended(self, state: str, text: str = "") -> None:
-        """The application is 'finished' or 'failed'."""
+        """Record that the application has ended: it is 'finished' or 'failed'."""
         with self._lock:
             self._state, self._stage = state, ""
         if text:
             self.message(text)
 
     def status(self) -> dict[str, Any]:
-        """application, state, stage, rounds (of the whole training), round (that are done), rows and messages (the
-        last ones), workers, facts."""
+        """Return the record as a dict.
+
+        Returns
+        -------
+        dict
+            ``application``, ``state``, ``stage``, ``rounds`` (of the whole training), ``round`` (rounds that are done),
+            ``rows`` and ``messages`` (the last ones), ``workers`` and ``facts``.
+        """
         with self._lock:
             return {
                 "application": self.application, "state": self._state, "stage": self._stage, "rounds": self._rounds,
@@ -137,26 +152,31 @@ class State:
             }  # fmt: skip
 
     def events(self, since: int) -> dict[str, Any]:
-        """The events from number `since` on, at most `ANSWER`, and the `next` number to ask from.
+        """Return the events from number `since` on, at most `ANSWER_EVENTS`, and the number to ask for next.
 
-        Of those that are gone, but what was Started last, and of one Progress after another, nothing is told. A number
-        that was never given out is an earlier master's: then all there are.
+        Old events are dropped, but for the last Started; of consecutive Progress events only the last is kept. A number
+        higher than any that was given out is of an earlier master: it gets all events.
+
+        Returns
+        -------
+        dict
+            ``next`` and ``events``, each with its ``kind`` and fields.
         """
         with self._lock:
-            kept = [*([self._begun] if self._begun else ()), *self._events]
-            found = [item for item in kept if item[0] >= since or since > self._next][:ANSWER]
-            next_ = found[-1][0] + 1 if found else self._next
-        return {"next": next_, "events": [event for _, event in found]}
+            kept = [*([self._dropped_start] if self._dropped_start else ()), *self._events]
+            answer = [item for item in kept if item[0] >= since or since > self._next][:ANSWER_EVENTS]
+            following = answer[-1][0] + 1 if answer else self._next
+        return {"next": following, "events": [event for _, event in answer]}
 
-    def shot(self) -> Shot:
-        """All that the page shows."""
+    def snapshot(self) -> Snapshot:
+        """Return all that the page shows."""
         status = self.status()
         with self._lock:
             curves = {name: curve.points() for name, curve in self._curves.items()}
-            return Shot(status, curves, self._progress, time.monotonic() - self.began)
+            return Snapshot(status, curves, self._progress, time.monotonic() - self.began)
 
-    def _take(self, row: dict[str, Any]) -> None:
-        """A row tells of the round that made its version, and of the validation of the weights before."""
+    def _add_row(self, row: dict[str, Any]) -> None:
+        """Record a row of metrics: of the round that made its version, and of the validation of the weights before."""
         start = int(row["round"])
         self._rows.append(row)
         if not row.get("final"):
@@ -166,20 +186,20 @@ class State:
         for name in "val_cost", "val_accuracy":
             self._curves[name].add(start, row.get(name))
 
-    def _say(self, text: str) -> dict[str, Any]:
-        said = {"time": time.time(), "text": str(text)[:TEXT]}
-        self._messages.append(said)
-        return said
+    def _add_message(self, text: str) -> dict[str, Any]:
+        message = {"time": time.time(), "text": str(text)[:MESSAGE_CHARACTERS]}
+        self._messages.append(message)
+        return message
 
-    def _add(self, event: dict[str, Any]) -> None:
-        if len(self._events) == EVENTS and self._events[0][1]["kind"] == "Started":
-            self._begun = self._events[0]
+    def _add_event(self, event: dict[str, Any]) -> None:
+        if len(self._events) == KEPT_EVENTS and self._events[0][1]["kind"] == "Started":
+            self._dropped_start = self._events[0]
         self._events.append((self._next, event))
         self._next += 1
 
 
 class _Curve:
-    """A line over rounds: every round of few, every 2nd, 4th, … of many, and always the last."""
+    """Keeps a curve over rounds: every round of few, every 2nd, 4th, … of many, and always the last."""
 
     def __init__(self) -> None:
         self._kept: list[Point] = []
@@ -188,25 +208,28 @@ class _Curve:
         self._count = 0
 
     def add(self, x: int, y: Any) -> None:
+        """Add a point, unless its value is no finite number."""
         if not isinstance(y, (int, float)) or not math.isfinite(y):
             return
         self._last = x, float(y)
         if self._count % self._stride == 0:
             self._kept.append(self._last)
         self._count += 1
-        if len(self._kept) > POINTS:
+        if len(self._kept) > CURVE_POINTS:
             del self._kept[1::2]
             self._stride *= 2
 
     def points(self) -> list[Point]:
-        more = self._last is not None and (not self._kept or self._kept[-1] != self._last)
-        return [*self._kept, *([self._last] if more and self._last else [])]
+        """Return the points that are kept, and the last one."""
+        if self._last is None or (self._kept and self._kept[-1] == self._last):
+            return [*self._kept]
+        return [*self._kept, self._last]
 
 
 def plain(value: Any) -> Any:
-    """As JSON has it: dataclasses, specs, mappings and arrays as their parts; numbers that it lacks as None."""
+    """Convert a value to what JSON has: dataclasses, specs, mappings, arrays and sets; NaN and infinity become None."""
     kind = type(value)
-    if kind in (str, int, bool, type(None)):  # most of it, so first: a round must not wait for the page
+    if kind in (str, int, bool, type(None)):  # most values, so first: a round must not wait for the page
         return value
     if kind is float:
         return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""The application's master in the first container, the driver's home.
+"""Runs the application\'s master, in its first container: the driver\'s home.
 
 The application's folder on HDFS holds `order.json` (the job, see `settings`), `master-NNNN.json` (the address of an
 attempt's master) and at the end `outcome.json`. A second attempt takes over the containers that the
@@ -24,7 +24,7 @@ from hdl.runners.base import Job, Replaced
 from hdl.runners.messages import error_message
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import Credentials
-from hdl.yarn.dashboard.page import Page
+from hdl.yarn.dashboard.server import PageServer
 from hdl.yarn.dashboard.state import State
 from hdl.yarn.master.runner import MasterRunner, WeightsLost
 from hdl.yarn.master.worker_group import WorkerGroup
@@ -37,37 +37,37 @@ RESTARTS = 5  # from the last version, after the weights of a round were lost wi
 
 
 class Watcher:
-    """Hears of events and messages, and has an address where people find them; this one does neither."""
+    """Is told events and messages, and may show them at an address; this base class ignores them."""
 
     port, url = 0, ""
 
     def hear(self, event: Any) -> None:
-        """Take in an event of the driver or the worker group."""
+        """Receive an event of the driver or the worker group."""
 
     def message(self, text: str) -> None:
-        """Take in something for people."""
+        """Receive a message for people."""
 
     def workers(self, status: list[dict[str, Any]]) -> None:
-        """Take in how the workers are: see `Membership.status`."""
+        """Receive the workers' state: see `Membership.status`."""
 
     def close(self) -> None:
-        """Take note that nothing more comes."""
+        """Stop showing; nothing more is told."""
 
 
 class Live(Watcher):
-    """The live page, which YARN's proxy shows as the application's."""
+    """Serves the live page, which YARN's proxy shows as the application's."""
 
     def __init__(self, application: str, job: Job, settings: Settings, host: str, proxies: Sequence[str]):
         facts = {"data": job.data, "table": job.table, "workers": settings.workers, "memory": f"{settings.memory} MiB"}
         self.state = State(application, facts)
-        self.page = Page(self.state, host, proxies)
+        self.page = PageServer(self.state, host, proxies)
         self.page.start()
         self.port, self.url = self.page.port, f"http://{host}:{self.page.port}/"
 
     def hear(self, event: Any) -> None:
         if isinstance(event, driver.Started):
             spec = event.spec
-            self.state.know({
+            self.state.add_facts({
                 "net": f"{f'layer {spec.layer}: ' if spec.layer else ''}{'-'.join(map(str, spec.net or ()))}",
                 "samples": f"{event.samples:,}", "shards": spec.shards,
                 "mode": spec.sync.mode, "optimizer": spec.optimizer.name,
@@ -79,7 +79,7 @@ class Live(Watcher):
         self.state.message(text)
 
     def workers(self, status: list[dict[str, Any]]) -> None:
-        self.state.workers(status)
+        self.state.set_workers(status)
 
     def close(self) -> None:
         self.page.close()
@@ -114,7 +114,7 @@ def lead(
     Raises
     ------
     HdlError
-        As `driver.train`, or the workers cannot be had. YARN has been told.
+        As of `driver.train`, or no containers can be had for workers. YARN has been told of the failure.
     """
     watcher = watcher or Watcher()
     server = Server(credentials, host)
@@ -142,7 +142,7 @@ def lead(
 
 
 def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watcher: Watcher) -> Outcome:
-    """Run the driver; begun again from the last version when all workers were lost at once."""
+    """Run the driver, again from the last version whenever all workers were lost at once."""
     every = settings.publish_every or (1 if job.spec and job.spec.validation else 0)
     job = replace(job, publish_every=every)
 
@@ -184,7 +184,7 @@ def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watch
 
 
 def _publish_outcome(staging: str, outcome: dict[str, Any]) -> None:
-    """Write the outcome where the client looks for it; an earlier attempt may have been quicker."""
+    """Write the outcome to the application's folder, for the client; an earlier attempt may have been quicker."""
     try:
         fs.publish(fs.join(staging, OUTCOME), json.dumps(outcome).encode())
     except (OSError, HdlError) as error:
@@ -197,18 +197,23 @@ def read_task_config(staging: str) -> tuple[Job, Settings]:
         return from_task_config(json.loads(file.read()))
 
 
-def named(container: str) -> tuple[str, int]:
-    """Read the application and the attempt from a container's id.
+def application_of(container: str) -> tuple[str, int]:
+    """Read the application's id and the attempt from a container's id.
+
+    Raises
+    ------
+    HdlError
+        The text is no container's id.
 
     Examples
     --------
-    >>> named("container_e17_1700000000000_0003_02_000001")
+    >>> application_of("container_e17_1700000000000_0003_02_000001")
     ('application_1700000000000_0003', 2)
     """
-    parts = re.fullmatch(r"container_(?:e\d+_)?(\d+_\d+)_(\d+)_\d+", container)
-    if not parts:
+    match = re.fullmatch(r"container_(?:e\d+_)?(\d+_\d+)_(\d+)_\d+", container)
+    if not match:
         raise HdlError(f"CONTAINER_ID={container!r}: not a container's id")
-    return f"application_{parts[1]}", int(parts[2])
+    return f"application_{match[1]}", int(match[2])
 
 
 def main() -> None:
@@ -218,12 +223,12 @@ def main() -> None:
 
 
 def _run(staging: str) -> None:
-    """Train what the application's folder says, in this container of YARN."""
+    """Train as the task config in the application's folder says, in this container of YARN."""
     from hdl.yarn.resource_manager import java
     from hdl.yarn.resource_manager.hadoop import Clients, Hadoop
 
-    clients = Clients()  # with the JVM, before HDFS is looked at, which would start one of its own
-    application, attempt = named(os.environ["CONTAINER_ID"])
+    clients = Clients()  # starts the JVM: HDFS, used first, would start one of its own
+    application, attempt = application_of(os.environ["CONTAINER_ID"])
     credentials = Credentials.from_container()
     job, settings = read_task_config(staging)
     resources, host = Hadoop(settings, staging, clients=clients), os.environ["NM_HOST"]

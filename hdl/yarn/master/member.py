@@ -11,7 +11,7 @@ from hdl.yarn.resource_manager.resources import Container
 
 @dataclass
 class Incarnation:
-    """One worker in a member's place, from the request for its container to its loss; replaced whole.
+    """Holds the state of one worker in a member's place, from the request for its container to its loss.
 
     Attributes
     ----------
@@ -20,24 +20,24 @@ class Incarnation:
     state : MemberState
         Changed by the methods of `Member` alone.
     container : Container or None
-        None: asked for.
+        None: not granted yet.
     inherited : bool
-        An earlier master launched it.
+        True where an earlier attempt of the master launched the container.
     address : (str, int)
-        Of its mailbox.
+        Of the worker's mailbox.
     platform, gpu, code : str
-        The best kind of core of its processor; why it has no GPU, where one may be asked for; code of the kernels that
-        its GPU runs.
+        The best kind of core of the worker's processor; why it has no GPU, where one may be asked for; code of the
+        kernels that its GPU runs.
     watch : ssl.SSLSocket or None
-        By which it sees that the master is gone, or that it was evicted.
+        Connection by which the worker sees that the master is gone, or that it was evicted.
     seen : float
-        When it was last heard, in seconds of `time.monotonic`.
+        Time of the worker's last message, in seconds of `time.monotonic`.
     memory : int
-        Bytes that it used when last heard.
+        Bytes of memory in use, as of the last beat.
     moves : int
-        Last count of its work's progress.
+        Count of the work's progress, as of the last beat.
     weights_round : int
-        The last round whose weights it has; -1: none.
+        The last round whose weights the worker has; -1: none.
     """
 
     number: int = 0
@@ -57,20 +57,20 @@ class Incarnation:
 
 @dataclass
 class Member:
-    """One place in the group.
+    """Is a place in the group: a rank, its shards, and the incarnation that fills it.
 
     Attributes
     ----------
     rank : int
     shards : list of int
     hosts : list of str
-        Beside whose blocks its container should be, the best first.
+        Hosts of the shards' blocks, where its container should be, the best first.
     incarnation : Incarnation
         The worker that fills the place.
     position : (int, float)
-        Shard that is being worked on, and the share of it that is done.
+        Shard that is being worked on (-1: none), and the share of it that is done.
     answer : Answer or None
-        To the present command.
+        To the present command; None: not yet.
     """
 
     rank: int
@@ -82,17 +82,17 @@ class Member:
 
     @property
     def name(self) -> str:
-        """Id of the container; empty: there is none."""
+        """Id of the container; empty while there is none."""
         return self.incarnation.container.id if self.incarnation.container else ""
 
     @property
     def host(self) -> str:
-        """Host of the container; empty: there is none."""
+        """Host of the container; empty while there is none."""
         return self.incarnation.container.host if self.incarnation.container else ""
 
     @property
     def offer(self) -> dict[str, str]:
-        """Kinds of core that it has, as `hdl.runners.platform` compares them."""
+        """Kinds of core that the worker has, as `hdl.runners.platform` compares them."""
         now = self.incarnation
         return {"isa": now.platform, "gpu": now.gpu, "code": now.code}
 
@@ -116,47 +116,47 @@ class Member:
         return self.shards.index(shard) + share if shard in self.shards else 0.0
 
     def answered(self, command_id: int) -> bool:
-        """Whether it has answered this command."""
+        """Tells whether the worker has answered this command."""
         return self.answer is not None and self.answer.command_id == command_id
 
-    # --- the life of an incarnation -----------------------------------------------------------------------------------
+    # --- the states of an incarnation ---------------------------------------------------------------------------------
 
     def launched(self, container: Container, now: float, inherited: bool = False) -> None:
-        """Its container is there: STARTING."""
+        """Enter STARTING: the container is there."""
         mine = self.incarnation
         mine.state, mine.container, mine.inherited, mine.seen = MemberState.STARTING, container, inherited, now
 
     def joined(self, hello: Hello) -> None:
-        """The worker has said hello: JOINED."""
+        """Enter JOINED: the worker has said hello."""
         mine = self.incarnation
         mine.state, mine.address, mine.platform = MemberState.JOINED, hello.address, hello.platform
 
     def prepared(self) -> None:
-        """It has been given all that rounds share: READY."""
+        """Enter READY: the worker has been given the shared commands."""
         self.incarnation.state = MemberState.READY
 
     def outdated(self) -> None:
-        """There is more that rounds share: back to JOINED."""
+        """Go back from READY to JOINED: there is another shared command."""
         if self.incarnation.state is MemberState.READY:
             self.incarnation.state = MemberState.JOINED
 
     def lost(self) -> Incarnation:
-        """The incarnation is LOST, and another one REQUESTED; returns the lost one."""
+        """Replace the incarnation, which is LOST, by another one, REQUESTED; returns the lost one."""
         old = self.incarnation
         old.state = MemberState.LOST
         self.incarnation = Incarnation(old.number + 1)
         return old
 
-    # --- what it says -------------------------------------------------------------------------------------------------
+    # --- the worker's reports -----------------------------------------------------------------------------------------
 
     def beaten(self, beat: Beat) -> bool:
-        """Take in a sign of life; whether its work has got on since the last one."""
+        """Record a sign of life; tells whether the work has got on since the last one."""
         self.position, self.incarnation.memory = (beat.shard, beat.share), beat.rss
         before, self.incarnation.moves = self.incarnation.moves, beat.moves
         return beat.moves != before
 
     def answers(self, answer: Answer) -> None:
-        """Take in the answer to a command."""
+        """Record the answer to a command."""
         self.answer = answer
         if isinstance(answer, Done):
             self.incarnation.gpu = self.incarnation.gpu if answer.gpu is None else answer.gpu

@@ -1,6 +1,6 @@
-"""Keeps a worker group's members: asked for, admitted, heard, watched for silence, evicted and replaced.
+"""Keeps a worker group's members: requests, admits, hears, watches for silence, evicts and replaces them.
 
-A worker that is no member, or speaks for an earlier generation, is not heard.
+Reports of a worker that is no member, or of an earlier generation, are dropped.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from hdl.yarn.resource_manager.resources import Ended
 from hdl.yarn.settings import Settings
 
 BULK_SECONDS = 60.0
-EVICT_SECONDS = 1.0  # that saying so may hold up the others
+EVICT_SECONDS = 1.0  # that telling an evicted worker may hold up the others
 
 Heard = tuple[Member, Answer | AsyncReport]
 
 
 class Lost(Exception):
-    """Members are gone, or a connection between two of them."""
+    """Says that members are gone, or a connection between two of them."""
 
     def __init__(self, members: Sequence[Member], reason: str):
         super().__init__(reason)
@@ -37,7 +37,7 @@ class Lost(Exception):
 
 
 class Membership:
-    """The members of a worker group, and what becomes of them.
+    """Keeps the members of a worker group.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ class Membership:
     server : Server
     containers : Containers
     message : function of str
-        For people: what has happened.
+        Called with messages for people: losses, replacements, warnings.
 
     Attributes
     ----------
     generation : int
-        Of the group: a worker that speaks for another one is not heard.
+        Of the group: reports of another one are dropped.
     stage : str
-        Of the present command, for Progress events; empty: it shows none.
+        Of the present command, for Progress events; empty: there are none.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Membership:
         self._listened = self.moved = time.monotonic()
 
     def begin(self, shards: Sequence[Sequence[int]], hosts: Sequence[Sequence[str]], notify: Notify) -> None:
-        """Ask for a container for each worker. Containers that an earlier master left keep their places."""
+        """Ask for a container for each worker; containers that an earlier master left keep their places."""
         self.notify = notify
         self.members = [
             Member(rank, list(own), list(near)) for rank, (own, near) in enumerate(zip(shards, hosts, strict=True))
@@ -82,7 +82,7 @@ class Membership:
                 member.launched(left[member.rank], time.monotonic(), inherited=True)
             else:
                 self.containers.ask(member.rank, member.hosts)
-        for container in self.containers.left:  # one that was being replaced when the master died
+        for container in self.containers.left:  # some were being replaced when the master died
             if container.id not in {member.name for member in self.members}:
                 self.server.refuse(container.id)
                 self.containers.stop(container.id)
@@ -90,11 +90,19 @@ class Membership:
     # --- listening ----------------------------------------------------------------------------------------------------
 
     def hear(self, seconds: float) -> Heard | None:
-        """Take in what comes next from workers or YARN; an answer to a command is returned, and a report of `async`.
+        """Process the next events of YARN and the next message of a worker.
+
+        Returns
+        -------
+        (Member, Answer or AsyncReport) or None
+            None: another message, or none within so many seconds.
 
         Raises
         ------
         Lost
+            A container has ended, or a worker is silent for too long.
+        WorkerError
+            A worker failed too often.
         """
         while (event := self.containers.event()) is not None:
             if isinstance(event, Ended):
@@ -111,14 +119,14 @@ class Membership:
         heard = None
         if received:
             name, fields = received
-            sender = next((one for one in self.members if one.name == name), None)
+            sender = next((member for member in self.members if member.name == name), None)
             if sender is not None:
                 sender.incarnation.seen = time.monotonic()
-                heard = self._take_in(sender, fields)
+                heard = self._process(sender, fields)
         self._watch_silence()
         return heard
 
-    def _take_in(self, member: Member, fields: dict[str, Any]) -> Heard | None:
+    def _process(self, member: Member, fields: dict[str, Any]) -> Heard | None:
         try:
             report = read_report(fields)
         except ProtocolError as error:
@@ -134,8 +142,8 @@ class Membership:
                 if member.beaten(report):
                     self.moved = time.monotonic()
                 if self.stage and report.shard in member.shards:
-                    done = sum(one.shards_done for one in self.members)
-                    self.notify(Progress(self.stage, done, sum(len(one.shards) for one in self.members)))
+                    done = sum(each.shards_done for each in self.members)
+                    self.notify(Progress(self.stage, done, sum(len(each.shards) for each in self.members)))
             case MemoryUse():
                 used, limit = report.rss >> 20, report.limit >> 20
                 self.message(f"worker {member.rank} uses {used} MiB of its {limit}: --worker-memory {used * 3 // 2}m")
@@ -154,8 +162,8 @@ class Membership:
                 raise Lost([member], f"worker {member.rank} on {member.host}: {why}")
 
     def _container_ended(self, event: Ended) -> None:
-        member = next((one for one in self.members if one.name == event.id), None)
-        if member is None:  # one that was evicted before
+        member = next((each for each in self.members if each.name == event.id), None)
+        if member is None:  # it was evicted before
             return
         where = f"worker {member.rank} on {member.host} (shards {member.shards})"
         if event.kind == "memory":
@@ -184,7 +192,7 @@ class Membership:
         progress : dict, optional
             A row's `async`: rounds of each worker.
         """
-        seconds = {one["worker"]: one["seconds"] for one in timings}
+        seconds = {timing["worker"]: timing["seconds"] for timing in timings}
         rounds = progress["rounds"] if progress else []
         return [
             {
@@ -203,7 +211,7 @@ class Membership:
     # --- losses -------------------------------------------------------------------------------------------------------
 
     def evict(self, lost: Lost) -> None:
-        """Shut the lost members out, and ask for containers in their places."""
+        """Shut out the lost members' workers, and ask for containers in their places."""
         self.message(lost.reason)
         for member in lost.members:
             if member.name:
@@ -227,7 +235,7 @@ class Membership:
 
 
 def _say_evicted(incarnation: Incarnation) -> None:
-    """Tell a worker, should it only have slept, to end when it wakes: its node may not see to that."""
+    """Tell a worker that it was evicted: should it only have slept, it ends when it wakes."""
     if incarnation.watch:
         with suppress(OSError):
             incarnation.watch.settimeout(EVICT_SECONDS)

@@ -1,7 +1,7 @@
-"""Merges all workers' weights periodically, in mode `async`: the master's side, every n rounds of the fastest worker.
+"""Merges all workers' weights every n rounds of the fastest worker: the master's side of mode `async`.
 
-A round of the driver is such a period. The workers run on while the master pulls, merges and pushes; one that has done
-nothing since the last merge does not count.
+A round of the driver is such a period. The workers train on while the master pulls, merges and pushes; a worker that
+has trained nothing since the last merge does not count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hdl.yarn.protocol import ASYNC_UPDATE, MERGED, AsyncReport, Header, TrainAs
 
 
 class PeriodicMerge:
-    """Keeps a worker group training, and merges its weights.
+    """Keeps a worker group training, and merges its weights periodically.
 
     Parameters
     ----------
@@ -40,7 +40,13 @@ class PeriodicMerge:
         self._begun: dict[int, str] = {}  # by rank, the container of the incarnation that was given weights
 
     def advance(self, spec: Spec, weights: Weights) -> tuple[Weights, dict[str, Any]]:
-        """Wait until the fastest has made its next n rounds, and merge all: the weights, and the row of metrics."""
+        """Wait until the fastest worker has made its next n rounds, and merge all workers' weights.
+
+        Returns
+        -------
+        Weights, dict
+            The merged weights, and the row of metrics.
+        """
         first = True
         while True:
             try:
@@ -60,12 +66,12 @@ class PeriodicMerge:
                 self._running = False
 
     def stop(self) -> None:
-        """Note that the next command ends the workers' training; they lose their mesh with it."""
+        """Note that the next command ends the workers' training, and with it their mesh."""
         self._running = False
         self.group.leave_mesh()
 
     def _start(self, weights: Weights, done: int) -> None:
-        """Set all training, newcomers where the fastest is, after `done` rounds or more."""
+        """Give all workers the command to train; newcomers begin at the fastest's round, `done` or more."""
         self.group.leave_mesh()
         self.group.assemble()
         new = {member.rank for member in self.group.members if self._begun.get(member.rank) != member.name}
@@ -86,10 +92,10 @@ class PeriodicMerge:
         self._running = True
 
     def _present(self, new: set[int], weights: Weights) -> Weights:
-        """Merge what newcomers begin from: where the others are by now, which may be far from the last merge."""
+        """Merge the others' present weights, for newcomers to begin from: these may be far from the last merge."""
         updates = []
         for member in self.group.members:
-            with suppress(Lost):  # it has not finished a round
+            with suppress(Lost):  # a worker that has not finished a round has nothing to pull
                 if member.rank not in new:
                     updates.append(decode_as(Update, self.group.pull(member, ASYNC_UPDATE)))
                     last = self._reports.get(member.rank, self._silent(0))
@@ -97,7 +103,7 @@ class PeriodicMerge:
         return Weights(weights.round, reduce(_joined, updates).tensors["w"], {}) if updates else weights
 
     def _silent(self, done: int) -> AsyncReport:
-        """Make the report of a worker that has not sent one, after so many rounds."""
+        """Make a report for a worker that has not sent one, and begins after `done` rounds."""
         return AsyncReport(0, done)
 
     def _fastest(self) -> int:
@@ -106,7 +112,7 @@ class PeriodicMerge:
     def _merged(self, spec: Spec, weights: Weights) -> tuple[Weights, dict[str, Any]]:
         now = {member.name: decode_as(Update, self.group.pull(member, ASYNC_UPDATE)) for member in self.group.members}
         total = reduce(_joined, [self._since(name, update) for name, update in now.items()])
-        # Only now that all have answered: what is pulled again after a loss must count in full.
+        # Only now that all have answered: updates that are pulled again after a loss must count in full.
         self._before = {name: update.sums for name, update in now.items()}
         total = Update("average", weights.round, 0, spec.shards, total.tensors, total.sums)
         row = sync.measure(spec, total)
@@ -121,16 +127,15 @@ class PeriodicMerge:
             "stalest": max(report.stalest for report in reports),
             "late": sum(report.late for report in reports),
         }
-        w = total.tensors["w"] if total.sums["samples"] else weights.w  # nobody counts: it stays as it was
+        w = total.tensors["w"] if total.sums["samples"] else weights.w  # no worker counts: the weights stay
         return Weights(weights.round + 1, w, {}), row
 
     def _since(self, name: str, update: Update) -> Update:
-        """Give a worker's last weights the sums of its training since the last merge."""
+        """Make the update of a worker's last weights, with the sums of its training since the last merge only."""
         before = self._before.get(name, {})
         sums = {name: value - before.get(name, 0) for name, value in update.sums.items()}
         return Update(update.mode, update.round, update.lo, update.hi, update.tensors, {"samples": 0} | sums)
 
 
 def _joined(a: Update, b: Update) -> Update:
-    sums = {name: a.sums.get(name, 0) + b.sums.get(name, 0) for name in {*a.sums, *b.sums}}
-    return Update(a.mode, a.round, a.lo, b.hi, average.join(a, b), sums)
+    return Update(a.mode, a.round, a.lo, b.hi, average.join(a, b), sync.add_sums(a.sums, b.sums))

@@ -1,6 +1,6 @@
-"""Runs rounds from inside of the application's master: rounds that the workers merge among themselves.
+"""Runs rounds from inside of the application's master; the workers merge them among themselves.
 
-A round's weights stay with the workers, all of which have all of them; the master reads them only when a version is
+A round's weights stay with the workers, each of which has the whole; the master pulls them only when a version is
 published. Only a line search over all data (`gradient` with gd, cg or lbfgs) lives in the master, which keeps its
 history (Dean et al. 2012, "Large Scale Distributed Deep Networks", Sandblaster): it gives each worker a slice of the
 trial, which they share, and takes from each its slice of the gradient.
@@ -20,7 +20,7 @@ from hdl.data import FileSplit, Summary
 from hdl.errors import WorkerError
 from hdl.runners import platform
 from hdl.runners.base import Job, Notify, Plan, RoundRunner, groups
-from hdl.runners.messages import plan_message
+from hdl.runners.messages import open_fields, plan_message
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
 from hdl.yarn.comm.allreduce import slices
@@ -32,16 +32,16 @@ from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.protocol import UPDATE_SLICE, Header, Open, Prepare, RunRound, Summarise, summary_name, weights_name
 
 STRAGGLE_ROUNDS, STRAGGLE_SECONDS = 2, 2.0  # how often and by how much a worker is late before it is replaced
-KEPT = 4  # weights for the table that the workers hold, whatever rounds pass meanwhile
+KEPT = 4  # rounds whose weights the workers hold for the table while later rounds pass
 DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
 
 
 class WeightsLost(WorkerError):
-    """No worker has the round's weights any more: training goes on from the table's last version."""
+    """Says that no worker has the round's weights any more: training goes on from the table's last version."""
 
 
 class RemoteWeights(Weights):
-    """Weights that the workers have; they are fetched when they are first read.
+    """Stands for weights that the workers have; they are fetched when they are first read.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class MasterRunner(RoundRunner):
     Parameters
     ----------
     group : WorkerGroup
-        The caller's, who ends it.
+        Ended by the caller.
     """
 
     name = "yarn"
@@ -100,22 +100,15 @@ class MasterRunner(RoundRunner):
         self._phases: dict[str, float] = {}
 
     def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
-        """Ask for the containers, beside the blocks of their shards."""
+        """Ask for the workers' containers, beside the blocks of their shards, unless they are there."""
         self.workers = count = min(self.settings.workers, len(splits))
         shards = groups(len(splits), count)
         memory = self.settings.memory << 20
 
         def opening(member: Member) -> list[wire.Buffer]:
-            fields = {
-                "path": job.data,
-                "options": job.options.model_dump(mode="json"),
-                "cuts": [[shard, splits[shard]] for shard in member.shards],
-                "threads": self.settings.threads or self.settings.vcores,
-                "device": self.device,
-                "memory": int(memory * DATA_SHARE),
-                "limit": memory,
-            }
-            return wire.parts("open", fields)
+            threads = self.settings.threads or self.settings.vcores
+            fields = open_fields(job, splits, member.shards, threads, self.device, int(memory * DATA_SHARE))
+            return wire.parts("open", {**fields, "limit": memory})
 
         self.group.share(Open, opening)
         if not self.group.members:
@@ -146,7 +139,7 @@ class MasterRunner(RoundRunner):
             member.incarnation.weights_round = -1
 
     def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
-        """Do a round of a line search, whose updates come to the master."""
+        """Do a round of a line search: the master collects the update, and merges it."""
         state = weights.state
         vectors = {"trial": weights.w if evaluate_only else optim.trial(state)}
         if self._plan.spec.validation:
@@ -170,7 +163,7 @@ class MasterRunner(RoundRunner):
         return [sync.concatenate_updates(slices_of_update)]
 
     def advance(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
-        """Do a round that the workers merge; they, and not the master, have its weights."""
+        """Do a round that the workers merge; they, and not the master, have the next weights."""
         if spec.sync.mode == "async" and not evaluate_only:
             return self._merge_period(spec, weights)
         if spec.sync.mode == "gradient" and spec.optimizer.line_search:
@@ -220,14 +213,14 @@ class MasterRunner(RoundRunner):
         return self._timings
 
     def phases(self) -> dict[str, float]:
-        """Return seconds of loading, measuring and training, each summed over all shards; the longest computation."""
+        """Return the last round's seconds by phase: summed over all shards, but the longest computation of a worker."""
         return self._phases
 
     def close(self) -> None:
-        """Do nothing: the worker group is the master's."""
+        """Do nothing: the master ends the worker group."""
 
     def _version(self, number: int) -> Weights:
-        """Fetch a round's weights, for the table."""
+        """Fetch a round's weights, to be published as a version."""
         weights = decode_as(Weights, self._pull_weights(number))
         self.group.faults.at("publishing", number)
         return weights
@@ -238,6 +231,7 @@ class MasterRunner(RoundRunner):
         Raises
         ------
         WeightsLost
+            No worker has them.
         """
         why = "there are no workers"
         for member in self.group.members:
@@ -249,7 +243,7 @@ class MasterRunner(RoundRunner):
         raise WeightsLost(f"no worker has the weights of round {number} any more: {why}")
 
     def _note_seconds(self) -> None:
-        """Take from the answers how long the round took, and look for stragglers."""
+        """Record the seconds of the round from the workers' answers, and look for stragglers."""
         answers = [(member, _seconds(member)) for member in self.group.members]
         self._timings = [
             {"worker": member.rank, "shards": member.shards, "seconds": seconds["compute"],

@@ -36,7 +36,7 @@ MakePayload = Callable[[Member], tuple[str, Content] | None]  # name and content
 
 
 class WorkerGroup(Membership):
-    """All workers of one application.
+    """Gives commands to all workers of one application.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class WorkerGroup(Membership):
     attempt : int
         Of the master, from 1.
     message : function of str
-        For people: what has happened.
+        Called with messages for people: losses, replacements, warnings.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class WorkerGroup(Membership):
         super().__init__(settings, credentials.tls(server=False), server, containers, message)
         self.rounds = 1  # of the whole training
         self.generation, self.command_id = attempt * GENERATIONS, 0
-        self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # in this order
-        self.faults = Faults(life=attempt - 1)
+        self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # commands are given in this order
+        self.faults = Faults(incarnation=attempt - 1)
         if self.faults.given:
             message(f"{VARIABLE}={self.faults.given} is set: a process of this application is to fail, for a test")
         self._remesh = True  # the group is not connected
@@ -67,12 +67,12 @@ class WorkerGroup(Membership):
     # --- coming together ----------------------------------------------------------------------------------------------
 
     def gather(self) -> None:
-        """Wait until all are here.
+        """Wait until all workers are here.
 
         Raises
         ------
         DeadlineError
-            Which are missing, and what the cluster could still give.
+            Workers are missing; the message names them and the resources that the cluster could still give.
         """
         until = time.monotonic() + self.settings.gather_seconds
         while missing := [member for member in self.members if not member.incarnation.state.here]:
@@ -88,16 +88,17 @@ class WorkerGroup(Membership):
                 self.evict(lost)
 
     def push(self, member: Member, name: str, content: Content) -> None:
-        """Push a payload to a worker; one that is gone is noticed elsewhere."""
+        """Push a payload to a worker; that a worker is gone shows where its answer is waited for, not here."""
         with suppress(HdlError, OSError):
             mailbox.push(self.context, member.incarnation.address, name, content, BULK_SECONDS)
 
     def pull(self, member: Member, name: str) -> bytearray:
-        """Pull what a worker has published.
+        """Pull a result that a worker has published under a name.
 
         Raises
         ------
         Lost
+            The worker is gone, or has no such result.
         """
         try:
             return mailbox.pull(self.context, member.incarnation.address, name, BULK_SECONDS)
@@ -113,23 +114,23 @@ class WorkerGroup(Membership):
         collect: Callable[[], Any] = lambda: None,
         stage: str = "",
     ) -> Any:
-        """Give all members a command until all have done it, and `collect` has pulled the results.
+        """Give all members a command, again after each loss, until all have done it and `collect` has the results.
 
         Parameters
         ----------
         command : function of a member and the command's header
-            Makes the command to it. Called again after a loss.
+            Makes the member's command. Called again after a loss.
         payload : function of a member
-            Name and content of what belongs to the command; None where there is nothing to push.
+            Name and content of the payload that belongs to the command; None where there is nothing to push.
         collect : function
-            Its result is this one's.
+            Pulls the results; `do` returns what it returns.
         stage : str
             For Progress events.
 
         Raises
         ------
         HdlError
-            What a worker raised, or why no other one can take a lost one's place.
+            A worker raised it, or no other container can take a lost one's place.
         """
         self.stage = stage
         broken = 0
@@ -146,17 +147,20 @@ class WorkerGroup(Membership):
                 self.leave_mesh()
 
     def share(self, kind: type[Open | Prepare], content: Callable[[Member], Content]) -> None:
-        """Give every member, present and future, such a command with this content before the next command to all."""
+        """Give every member, present and future, a command of this kind and content before the next one to all."""
         self.shared[kind] = content
         for member in self.members:
             member.outdated()
 
     def assemble(self) -> None:
-        """Wait until all are here, give newcomers what all share, and connect the group if it is not.
+        """Wait until all workers are here, give newcomers the shared commands, and connect the mesh if it is not.
 
         Raises
         ------
-        Lost, DeadlineError
+        Lost
+            A worker was lost meanwhile.
+        DeadlineError
+            Workers are missing: see `gather`.
         """
         self.gather()
         newcomers = [member for member in self.members if member.incarnation.state is not MemberState.READY]
@@ -178,7 +182,13 @@ class WorkerGroup(Membership):
     def _command(
         self, command: MakeCommand, payload: MakePayload | None = None, members: Sequence[Member] | None = None
     ) -> None:
-        """Give these members a command, and wait for all their answers."""
+        """Give these members (all, if None) a command, and wait for all their answers.
+
+        Raises
+        ------
+        Lost
+            A worker was lost, or a connection between two of them.
+        """
         members = self.members if members is None else members
         command_id = self.send_command(command, payload, members)
         self.faults.at("waiting")
@@ -197,7 +207,7 @@ class WorkerGroup(Membership):
     def send_command(
         self, command: MakeCommand, payload: MakePayload | None = None, members: Sequence[Member] | None = None
     ) -> int:
-        """Give a command without waiting for answers; its id."""
+        """Give a command without waiting for answers; returns the command's id."""
         members = self.members if members is None else members
         self.command_id += 1
         command_id, self.moved = self.command_id, time.monotonic()
@@ -207,11 +217,11 @@ class WorkerGroup(Membership):
             self.server.send(member.name, command(member, header).to_dict())
         if payload:
 
-            def named(member: Member) -> tuple[str, Content] | None:
+            def of_command(member: Member) -> tuple[str, Content] | None:
                 pair = payload(member)
                 return pair and (mailbox.payload_name(pair[0], self.generation, command_id), pair[1])
 
-            self.push_all(named, members)
+            self.push_all(of_command, members)
         return command_id
 
     def push_all(self, payload: MakePayload, members: Sequence[Member] | None = None) -> None:
@@ -222,7 +232,7 @@ class WorkerGroup(Membership):
             future.result()
 
     def leave_mesh(self) -> None:
-        """Have the mesh made anew before the next command: the present one is of no use any more."""
+        """Have the mesh connected anew before the next command: the present one is broken, or given up."""
         self._remesh = True
 
     def listen(self, seconds: float) -> Heard | None:
@@ -231,15 +241,20 @@ class WorkerGroup(Membership):
         Raises
         ------
         Lost
+            A worker was lost meanwhile.
+        DeadlineError
+            No worker's work has got on for too long.
         HdlError
-            What it raised.
+            The worker raised it.
         """
         heard = self.hear(seconds)
         if heard:
             self.moved = time.monotonic()
         elif time.monotonic() - self.moved > self.settings.stall_seconds:
             late = [member for member in self.members if not member.answered(self.command_id)]
-            listed = "; ".join(f"worker {one.rank} on {one.host}, at shard {one.position[0]}" for one in late)
+            listed = "; ".join(
+                f"worker {member.rank} on {member.host}, at shard {member.position[0]}" for member in late
+            )
             raise DeadlineError(f"no work has got on for {self.settings.stall_seconds:g} s, and workers live: {listed}")
         if heard:
             member, answer = heard
@@ -248,7 +263,7 @@ class WorkerGroup(Membership):
         return heard
 
     def end(self) -> None:
-        """Tell all to end."""
+        """Tell all workers to end."""
         for member in self.members:
             if member.name:
                 with suppress(Exception):

@@ -1,6 +1,4 @@
-"""Asks `Resources` for the worker group's containers: a request insists on its hosts for a while, and what is granted
-is launched.
-"""
+"""Requests the worker group's containers of `Resources`, for a while only on certain hosts, and launches them."""
 
 from __future__ import annotations
 
@@ -26,25 +24,26 @@ class Containers:
     resources : Resources
     server : Server
         A worker is admitted when its container is launched.
-    secrets : Credentials
+    credentials : Credentials
+        Of the application; each worker gets keys of its own.
     relax_seconds : float
-        Wait for a container on the hosts asked for before any other will do.
+        Wait for a container on the hosts asked for before one on any other is taken.
     left : list of Container
-        That an earlier attempt left running.
+        Containers that an earlier attempt left running.
 
     Attributes
     ----------
     available : str
-        What the cluster could still give.
+        Resources that the cluster could still give, as text.
     progress : float
-        Share done, for the heartbeat.
+        Share of the training that is done, for the heartbeat.
     """
 
     def __init__(
-        self, resources: Resources, server: Server, secrets: Credentials, relax_seconds: float,
+        self, resources: Resources, server: Server, credentials: Credentials, relax_seconds: float,
         left: Sequence[Container] = (),
     ):  # fmt: skip
-        self.resources, self.server, self.secrets = resources, server, secrets
+        self.resources, self.server, self.credentials = resources, server, credentials
         self.relax_seconds, self.left = relax_seconds, list(left)
         self.available, self.progress = "", 0.0
         self._relax: dict[int, float] = {}  # requests that still insist on their hosts: until when
@@ -54,7 +53,7 @@ class Containers:
             server.admit(container.id)
 
     def ask(self, number: int, hosts: Sequence[str] = ()) -> None:
-        """Ask for a container beside some blocks; after a while any other will do."""
+        """Ask for a container on one of the hosts; after `relax_seconds` on any."""
         if hosts:
             self._relax[number] = time.monotonic() + self.relax_seconds
         self.resources.ask(number, hosts, strict=bool(hosts))
@@ -80,7 +79,7 @@ class Containers:
         for container in changes.granted:
             self._relax.pop(container.number, None)
             self.server.admit(container.id)
-            keys = self.secrets.worker(container.id)
+            keys = self.credentials.worker(container.id)
             self.resources.launch(container, keys | {CONTROL: self.server.address.encode()})
         self._events.extend(changes.granted)
         self._events.extend(changes.ended)

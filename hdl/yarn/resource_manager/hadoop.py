@@ -35,7 +35,7 @@ PATIENT = {
     "ipc.client.connect.max.retries": 2,
     "ipc.client.connect.retry.interval": 500,
 }
-# What YARN says of how a container ended, ContainerExitStatus: its name for it, and whose fault it is.
+# YARN's ContainerExitStatus: the name of how a container ended, and the kind of end (see `Ended`).
 STATUSES = {
     -1000: ("INVALID", "lost"), -100: ("ABORTED", "lost"), -101: ("DISKS_FAILED", "lost"),
     -102: ("PREEMPTED", "preempted"), -103: ("KILLED_EXCEEDED_VMEM", "memory"),
@@ -62,7 +62,13 @@ class Clients:
         return client
 
     def both(self) -> tuple[Any, Any]:
-        """Wait for the ResourceManager's and the nodes' client; raises what went wrong."""
+        """Wait for the ResourceManager's and the nodes' client.
+
+        Raises
+        ------
+        HdlError
+            A client could not be started.
+        """
         return self._master.result(), self._nodes.result()
 
 
@@ -76,14 +82,14 @@ class Hadoop(Resources):
     staging : str
         The application's folder on HDFS: the worker's only argument.
     module : str
-        That a container runs.
+        Name of the module that a container runs.
     clients : Clients, optional
-        That have been started before.
+        Started before; else they are started here.
 
     Raises
     ------
     HdlError
-        The archive cannot be read.
+        The archive cannot be read, or the cluster knows no GPUs.
     """
 
     def __init__(
@@ -126,8 +132,8 @@ class Hadoop(Resources):
             raise ValueError(f"request {number}: expected 0 to {NUMBERS - 1}")
         with self._lock, java.call(f"asking for container {number}"):
             self._withdraw(number)
-            # A priority of its own, never used again: what is granted tells what it answers, and YARN refuses to
-            # change the rules of a place under one priority.
+            # A priority of its own, never used again: by it a granted container names its request, and YARN refuses to
+            # change hosts or strictness under one priority.
             priority = java.load_class(f"{RECORDS}.Priority").newInstance(number + NUMBERS * self._times)
             self._times = (self._times + 1) % (1 << 14)
             request = java.load_class(f"{CALLS}.AMRMClient$ContainerRequest")(
@@ -151,12 +157,12 @@ class Hadoop(Resources):
             changes, self._changes = self._changes, Changes(available=self._changes.available)
         return changes
 
-    def launch(self, container: Container, secrets: Mapping[str, bytes]) -> None:
+    def launch(self, container: Container, secret_keys: Mapping[str, bytes]) -> None:
         with self._lock:
             held = self._held.get(container.id)
-        if held is None:  # it ended in between, and was told of
+        if held is None:  # it ended in between, and `poll` has said so
             return
-        credentials = java.secret_bytes(dict(secrets), java.own_tokens())
+        credentials = java.credentials_buffer(dict(secret_keys), java.own_tokens())
         context = launch.context(self._command, self._variables, self._files, credentials)
         self._pool.submit(
             self._call_node, container.id, lambda: self._nodes.startContainer(held, context), "starting it"
@@ -207,7 +213,7 @@ class Hadoop(Resources):
                 return
 
     def _take(self, answer: Any) -> None:
-        """Take in the ResourceManager's answer; the lock is held."""
+        """Process the ResourceManager's answer to a heartbeat; the caller holds the lock."""
         for container in answer.getAllocatedContainers():
             number = int(container.getPriority().getPriority()) % NUMBERS
             if number in self._asked:
@@ -217,7 +223,7 @@ class Hadoop(Resources):
                 self._master.releaseAssignedContainer(container.getId())
         for status in answer.getCompletedContainersStatuses():
             name = str(status.getContainerId())
-            if self._held.pop(name, None) is None:  # one of those that nobody asked for
+            if self._held.pop(name, None) is None:  # never taken: nobody had asked for it any more
                 continue
             kind, reason = ending(int(status.getExitStatus()), str(status.getDiagnostics() or ""))
             if name in self._stopping:
@@ -241,7 +247,7 @@ class Hadoop(Resources):
         return Container(name, str(container.getNodeId().getHost()), number, log)
 
     def _call_node(self, name: str, call: Callable[[], Any], doing: str) -> None:
-        """Call a node; where it fails, the container is given back and counts as lost."""
+        """Call a node's NodeManager; a container whose call fails is given back and counts as lost."""
         try:
             with java.call(doing):
                 call()
@@ -266,17 +272,17 @@ def _strings(words: Sequence[str]) -> Any:
 
 
 def ending(status: int, diagnostics: str) -> tuple[str, str]:
-    """Tell the kind of a container's end and its description, from YARN's exit status and diagnostics.
+    """Tell the kind of a container's end, and the reason, from YARN's exit status and diagnostics.
 
     Examples
     --------
     >>> ending(3, "Exception from container-launch.")
     ('exited', 'exit status 3: Exception from container-launch.')
     """
-    said = " ".join(diagnostics.split())[:500]
+    text = " ".join(diagnostics.split())[:500]
     name, kind = STATUSES.get(status, (f"exit status {status}", "exited"))
-    if status == 137 and re.search(r"\boom\b|memory", said, re.IGNORECASE):  # cgroups kill by SIGKILL
+    if status == 137 and re.search(r"\boom\b|memory", text, re.IGNORECASE):  # cgroups kill by SIGKILL
         kind = "memory"
     elif 128 < status < 160:
         name += f" (signal {status - 128})"
-    return kind, f"{name}: {said}" if said else name
+    return kind, f"{name}: {text}" if text else name

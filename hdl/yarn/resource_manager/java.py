@@ -1,4 +1,4 @@
-"""Hadoop's Java classes in this process: the virtual machine, its class path and configuration, its errors given words.
+"""Hadoop's Java classes in this process: the virtual machine, class path, configuration, and errors in words.
 
 The only module of hdl that starts JPype. One process holds one virtual machine: this one must be started before
 `hdl.hdfs` is used, which then attaches itself to it.
@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,12 +19,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from hdl import programs
 from hdl.errors import DeadlineError, HdlError, Unavailable
 
 CONNECT_SECONDS = 10.0
 CLASS_PATH_SECONDS = 30.0
 CACHED_SECONDS = 24 * 3600.0
-THREAD = "hdl-java"  # of one whose call to Java may outlast whoever wanted it
+THREAD = "hdl-java"  # name of threads whose call to Java may outlast its caller
 # Small and quick to start: the first compiler tier, one collector thread, class data from the JDK's archive. Signals
 # stay Python's. The rest is what Hadoop needs on a JDK of today.
 FLAGS = (
@@ -33,7 +33,7 @@ FLAGS = (
     "--add-opens=java.base/java.lang=ALL-UNNAMED", "-Djava.net.preferIPv4Stack=true",
     "-Dhadoop.root.logger=ERROR,console",
 )  # fmt: skip
-# What a client that a person waits for needs: an absent daemon is told of in seconds, not in a quarter of an hour.
+# For a client that a person waits for: it reports an absent daemon in seconds, not in a quarter of an hour.
 IMPATIENT = {
     "yarn.resourcemanager.connect.max-wait.ms": int(1000 * CONNECT_SECONDS),
     "yarn.resourcemanager.connect.retry-interval.ms": 500,
@@ -95,7 +95,7 @@ def load_class(name: str) -> Any:
     Raises
     ------
     Unavailable
-        It is not on the class path.
+        The class is not on the class path.
     """
     jpype = _jpype()
     try:
@@ -107,7 +107,7 @@ def load_class(name: str) -> Any:
 
 
 def class_path() -> list[str]:
-    """Ask for what `hadoop classpath --glob` prints; kept for a day, as it takes a release of Hadoop half a second.
+    """List Hadoop's class path, as `hadoop classpath --glob` prints it; kept for a day, as the command takes 0.5 s.
 
     Raises
     ------
@@ -129,13 +129,11 @@ def class_path() -> list[str]:
             if all(os.path.exists(entry) for entry in path):
                 return path
     try:
-        done = subprocess.run(
-            [command, "classpath", "--glob"], capture_output=True, text=True, timeout=CLASS_PATH_SECONDS, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", "") or "").strip()
-        raise Unavailable(f"`{command} classpath --glob` failed: {error}. {said}".rstrip()) from None
-    path = [entry for entry in done.stdout.strip().split(":") if entry and os.path.exists(entry)]
+        asked = [command, "classpath", "--glob"]
+        printed = programs.check(asked, CLASS_PATH_SECONDS, f"`{' '.join(asked)}` failed")
+    except (OSError, HdlError) as error:
+        raise Unavailable(str(error)) from None
+    path = [entry for entry in printed.strip().split(":") if entry and os.path.exists(entry)]
     with suppress(OSError):
         if not here:
             return path
@@ -147,7 +145,7 @@ def class_path() -> list[str]:
 
 
 def configuration(settings: dict[str, Any] | None = None) -> Any:
-    """Read YARN's configuration from HADOOP_CONF_DIR, with settings over it.
+    """Read YARN's configuration from HADOOP_CONF_DIR; `settings` override it.
 
     Raises
     ------
@@ -167,11 +165,12 @@ def configuration(settings: dict[str, Any] | None = None) -> Any:
 
 
 def check_listening(conf: Any, name: str = "yarn.resourcemanager.address", port: int = 8032) -> None:
-    """Fail within seconds if nobody listens; several ResourceManagers are left to Hadoop's client.
+    """Fail within seconds if the ResourceManager does not listen; a choice of several is left to Hadoop's client.
 
     Raises
     ------
     DeadlineError
+        Nobody listens at its address.
     """
     if conf.getBoolean("yarn.resourcemanager.ha.enabled", False):
         return
@@ -212,14 +211,14 @@ def call(doing: str) -> Iterator[None]:
 
 
 def message(error: Any) -> str:
-    """Get what a Java exception says, without its class name and stack."""
+    """Get the message of a Java exception, without class name and stack."""
     text = str(error.getMessage() or error.toString()) if hasattr(error, "getMessage") else str(error)
     first = [line for line in text.splitlines() if line.strip() and not line.startswith("\tat ")]
     return " ".join(" ".join(first[:3]).split())
 
 
 def _unanswered(error: Any) -> bool:
-    """Whether a connection failed, here or in what caused it."""
+    """Tell whether a Java exception, or a cause of it, is that a daemon did not answer."""
     while error is not None:
         if any(word in str(error.getClass().getName()) for word in ("ConnectException", "Timeout", "UnknownHost")):
             return True
@@ -227,14 +226,14 @@ def _unanswered(error: Any) -> bool:
     return False
 
 
-def secret_bytes(secrets: dict[str, bytes], tokens: Any = None) -> Any:
-    """Make a container's credentials, as YARN carries them: secrets by name, and tokens of others."""
+def credentials_buffer(secret_keys: dict[str, bytes], tokens: Any = None) -> Any:
+    """Make a container's credentials, as YARN carries them: secret keys by alias, and tokens of others (Java's)."""
     jpype = _jpype()
     credentials = load_class("org.apache.hadoop.security.Credentials")()
     if tokens is not None:
         credentials.addAll(tokens)
     text = load_class("org.apache.hadoop.io.Text")
-    for name, value in secrets.items():
+    for name, value in secret_keys.items():
         credentials.addSecretKey(text(name), jpype.JArray(jpype.JByte)(value))
     buffer = load_class("org.apache.hadoop.io.DataOutputBuffer")()
     credentials.writeTokenStorageToStream(buffer)
@@ -242,7 +241,7 @@ def secret_bytes(secrets: dict[str, bytes], tokens: Any = None) -> Any:
 
 
 def own_tokens() -> Any:
-    """Collect this process's tokens for others to use: those of file systems; never the master's own key to YARN."""
+    """Collect this process's tokens for containers to use: those of file systems, never the master's own for YARN."""
     user = load_class("org.apache.hadoop.security.UserGroupInformation").getCurrentUser()
     kept = load_class("org.apache.hadoop.security.Credentials")()
     tokens = user.getCredentials()
@@ -253,11 +252,14 @@ def own_tokens() -> Any:
 
 
 def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
-    """Call a function that calls Java, with a deadline of its own; if it passes, the call is left to itself.
+    """Call a function that calls Java, in a thread with a deadline; a call that takes longer is left running.
 
     Raises
     ------
     DeadlineError
+        The deadline of so many seconds has passed.
+    HdlError
+        Java raised an exception.
     """
     box: dict[str, Any] = {}
 
@@ -279,9 +281,9 @@ def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
 
 
 def busy() -> bool:
-    """Whether a thread is in a call to Java that nobody waits for.
+    """Tell whether a thread is in a call to Java that nobody waits for.
 
-    Python ends such a thread when it comes back to a process that is ending, and the C++ that it comes through aborts
-    the process then: it must be left by `os._exit`.
+    Python ends such a thread when its call returns to a process that is ending, and the C++ code that it returns
+    through then aborts the process: it must be left by `os._exit`.
     """
     return any(thread.name == THREAD for thread in threading.enumerate())

@@ -1,4 +1,4 @@
-"""Makes what a container of master or worker is launched with: its command, environment, files and secrets."""
+"""Makes the launch context of the master's or a worker's container: command, environment, files, credentials."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ REPLACED = ("{{", "}}", "<LOG_DIR>", "<CPS>", "\n", "\0")
 
 
 def quoted(word: str) -> str:
-    """Quote a word of a command for YARN's launch script: for the shell that runs the command, and once more for the
-    one that hands it over between double quotes.
+    """Quote a word of a command for YARN's launch script.
+
+    Two shells read it: the one that runs the command, and before it the script's, in which the command stands between
+    double quotes.
 
     Raises
     ------
     SpecError
-        The word holds what YARN would replace.
+        The word holds a mark that YARN would replace.
     """
     return _between_quotes(shlex.quote(word))
 
@@ -53,12 +55,12 @@ def command(python: str, module: str, arguments: Sequence[str] = ()) -> str:
 
 
 def python_of(settings: Settings) -> str:
-    """Name the Python on the nodes: the user's choice, or a plain one of the archive's version, which is this one's."""
+    """Name the Python on the nodes: the user's choice, or one of this process's version, as the archive needs."""
     return settings.python or "python{}.{}".format(*sys.version_info)
 
 
 def environment(settings: Settings, archive: bool, threads: int) -> dict[str, str]:
-    """Make the environment variables of a container; values are YARN's, which replaces ``{{PWD}}`` by its folder."""
+    """Make the environment variables of a container; YARN puts the container's folder for ``{{PWD}}``."""
     variables = {
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
@@ -81,8 +83,9 @@ def user() -> str:
 
 
 def resource(conf: Any, path: str, archive: bool = False) -> Any:
-    """Describe a file on HDFS that YARN puts, or unpacks, into a container's folder, once a node for all of a user's
-    applications.
+    """Describe a file on HDFS that YARN puts, or unpacks, into a container's folder.
+
+    A node fetches it once for all of a user's applications.
 
     Raises
     ------
@@ -120,11 +123,11 @@ def context(command: str, variables: Mapping[str, str], files: Mapping[str, Any]
 
 def amounts(size: Any) -> dict[str, int]:
     """Read the resources of a container or a queue, by YARN's names."""
-    return {str(one.getName()): int(one.getValue()) for one in size.getResources()}
+    return {str(entry.getName()): int(entry.getValue()) for entry in size.getResources()}
 
 
 def capability(memory: int, vcores: int, gpus: int = 0) -> Any:
-    """Make a container's size, MiB and processors and GPUs.
+    """Make a container's size: memory (MiB), virtual cores and GPUs.
 
     Raises
     ------

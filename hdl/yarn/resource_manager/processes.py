@@ -1,4 +1,4 @@
-"""Runs containers as processes of this machine: the application without YARN, for quick tests of it."""
+"""Runs containers as processes of this machine: quick tests run the application without YARN."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Processes(Resources):
     Parameters
     ----------
     folder : Path
-        The application's, with standard error and credentials of each.
+        The application's, for standard error and token file of each container.
 
     Attributes
     ----------
     running : dict of str to Popen
-        By the container's id; a test kills what it likes.
+        By the container's id; tests kill some.
     """
 
     def __init__(self, folder: Path):
@@ -56,13 +56,13 @@ class Processes(Resources):
             if process.poll() is not None:
                 del self.running[name]
                 kind = "stopped" if name in self._stopped else "exited"
-                changes.ended.append(Ended(name, kind, self._said(name, process.returncode)))
+                changes.ended.append(Ended(name, kind, self._reason(name, process.returncode)))
         return changes
 
-    def launch(self, container: Container, secrets: Mapping[str, bytes]) -> None:
+    def launch(self, container: Container, secret_keys: Mapping[str, bytes]) -> None:
         tokens = self.folder / f"{container.id}.tokens"
         with open(os.open(tokens, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
-            file.write(credentials_of(secrets))
+            file.write(token_file(secret_keys))
         root = str(Path(hdl.__file__).resolve().parent.parent)
         path = [root, *(entry for entry in sys.path if entry and entry != root)]
         environment = {
@@ -90,13 +90,13 @@ class Processes(Resources):
             process.kill()
             process.wait()
 
-    def _said(self, name: str, status: int) -> str:
+    def _reason(self, name: str, status: int) -> str:
         how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
         text = (self.folder / f"{name}.stderr").read_text(errors="replace")[-6000:].strip()
         return f"{how}; its standard error: {text}" if text else how
 
 
-def credentials_of(secrets: Mapping[str, bytes]) -> bytes:
+def token_file(secret_keys: Mapping[str, bytes]) -> bytes:
     """Encode a token file with these secret keys, as Hadoop writes it (format 1, protobuf)."""
 
     def number(value: int) -> bytes:
@@ -106,5 +106,5 @@ def credentials_of(secrets: Mapping[str, bytes]) -> bytes:
     def field(which: int, content: bytes) -> bytes:
         return bytes([which << 3 | 2]) + number(len(content)) + content
 
-    message = b"".join(field(2, field(1, name.encode()) + field(3, secret)) for name, secret in secrets.items())
+    message = b"".join(field(2, field(1, name.encode()) + field(3, secret)) for name, secret in secret_keys.items())
     return b"HDTS\x01" + number(len(message)) + message

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Container:
-    """Container in which a worker runs.
+    """Describes a container in which a worker runs.
 
     Parameters
     ----------
     id : str
-        YARN's own name of it; also the worker's name, so that no two incarnations share one.
+        YARN's id; also the worker's name, so that no two incarnations share a name.
     host : str
     number : int
-        Of the request that it answers.
+        Of the request that was granted with it.
     log : str
-        Address of its logs, for people; empty if there is none.
+        URL of its logs, for people; empty if there is none.
     """
 
     id: str
@@ -30,15 +30,17 @@ class Container:
 
 @dataclass(frozen=True)
 class Ended:
-    """End of a container.
+    """Says how a container ended.
 
     Parameters
     ----------
     id : str
+        Of the container.
     kind : {'exited', 'preempted', 'memory', 'lost', 'stopped'}
-        Preempted, lost (its node) and stopped (by us) are nobody's fault; memory: killed for using too much.
+        Preempted, lost (its node) and stopped (by the master) do not count as failures; memory: killed for using too
+        much.
     reason : str
-        For people: exit status and what YARN says.
+        For people: exit status and YARN's diagnostics.
     """
 
     id: str
@@ -48,11 +50,11 @@ class Ended:
 
 @dataclass
 class Changes:
-    """Changes since the last poll."""
+    """Collects what changed since the last poll."""
 
     granted: list[Container] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
-    available: str = ""  # what could still be had, for the message when a request is not met
+    available: str = ""  # resources that are free, for the message when a request is not met
 
 
 class Resources(ABC):
@@ -64,29 +66,33 @@ class Resources(ABC):
 
     @abstractmethod
     def ask(self, number: int, hosts: Sequence[str] = (), strict: bool = False) -> None:
-        """Ask for one container, best on one of the hosts, with `strict` nowhere else. Asking again under the same
-        number takes the place of the request before."""
+        """Ask for one container, preferably on one of the hosts, with `strict` only there.
+
+        A request replaces an earlier one of the same number.
+        """
 
     @abstractmethod
     def cancel(self, number: int) -> None:
-        """Take a request back."""
+        """Withdraw a request."""
 
     @abstractmethod
     def poll(self, progress: float) -> Changes:
-        """Beat once: tell the share done, hear of changes. A container that nobody asked for any more is
-        released by itself."""
+        """Send the share of the training that is done, and return the changes; does not wait.
+
+        Containers whose request was withdrawn in the meantime are released.
+        """
 
     @abstractmethod
-    def launch(self, container: Container, secrets: Mapping[str, bytes]) -> None:
-        """Start a worker in a container, with secrets in its credentials."""
+    def launch(self, container: Container, secret_keys: Mapping[str, bytes]) -> None:
+        """Start a worker in a container, with secret keys, by alias, among the container's credentials."""
 
     @abstractmethod
     def stop(self, container: str) -> None:
-        """End a container; `poll` then has it as Ended 'stopped'."""
+        """End a container; a later `poll` reports it as `Ended` of kind 'stopped'."""
 
     @abstractmethod
     def unregister(self, succeeded: bool, message: str, url: str = "") -> None:
-        """End the application."""
+        """Tell YARN that the application has ended, and how; `url` is its page from now on."""
 
-    def close(self) -> None:  # noqa: B027 - nothing to let go of is the common case
-        """Release whatever is held; safe to call twice."""
+    def close(self) -> None:  # noqa: B027 - most hold nothing
+        """Release threads and connections; safe to call twice."""

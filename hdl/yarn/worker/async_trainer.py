@@ -1,12 +1,12 @@
-"""Trains without waiting for anybody: mode `async`.
+"""Trains without waiting for other workers: mode `async`.
 
-It trains on its shards in rounds of `every` epochs or mini-batches. After each it publishes its weights and merges what
-the others have published since, each with the weight of its samples halved for every round that it is behind:
+A worker trains on its shards in rounds of `every` epochs or mini-batches. After each it publishes its weights and
+merges those that the others have published since, each weighted by its samples, halved for every round it is behind:
 
     w = (n w + Σ_j n_j 2^-s_j w_j) / (n + Σ_j n_j 2^-s_j),    s_j = max(0, own round - round of j),  s_j <= staleness
 
 A round is made of chunks of mini-batches; between two of them the worker adopts the master's merge of all, if one has
-come. So all get the same weights without anybody standing still. Optimiser state is each worker's own.
+come. So all get the same weights without any worker standing still. Optimiser state is each worker's own.
 
 The scheme: asynchronous data-parallel pre-training of deep belief networks on Spark.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from hdl import ops as operations
-from hdl import step, wire
+from hdl import step, sync, wire
 from hdl.runners.work import Beat, Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
@@ -35,7 +35,7 @@ CHUNK = 64  # mini-batches between two looks at what has come, at most an eighth
 
 @dataclass(frozen=True)
 class Context:
-    """What an async trainer uses of the worker that it runs in.
+    """Gives an async trainer what it uses of the worker that it runs in.
 
     Parameters
     ----------
@@ -44,10 +44,11 @@ class Context:
     mailbox : Mailbox
     faults : Faults
     beat : function of a shard and the share of it that is done
+        Notes progress.
     send : function of a report
-        To the master.
+        Sends it to the master.
     interrupted : function of seconds
-        Whether a command comes within so many seconds, or the master is gone.
+        Tells whether a command comes within so many seconds, or the master is gone.
     """
 
     host: Host
@@ -59,13 +60,13 @@ class Context:
 
 
 class AsyncTrainer:
-    """Trains a worker's shards asynchronously; it lives on while others are lost and replaced.
+    """Trains a worker's shards asynchronously, on and on while other workers are lost and replaced.
 
     Parameters
     ----------
     context : Context
     weights : Weights
-        To begin from, with the optimiser's state at its beginning.
+        Weights to begin from, with the optimiser's state at its beginning.
     done : int
         Rounds that the training has behind it: streams of mini-batches and schedules go on from there.
     """
@@ -79,7 +80,6 @@ class AsyncTrainer:
         self.staleness: list[int] = []
         self.late = 0  # messages that were too stale
         host = context.host
-        assert host.plan is not None
         spec = host.plan.spec
         lengths = [len(host.shard(number, context.beat).train) for number in host.splits]
         per_epoch = max(operations.steps(n, spec.batch or 0) for n in lengths)
@@ -100,13 +100,13 @@ class AsyncTrainer:
         last : int
             Rounds after which it only waits for the command.
         mesh : Mesh or None
-            To all other workers; closed at the end.
+            Connects all workers; closed at the end. None: there is one worker.
         generation : int
             Of the worker group.
         """
         exchange = AsyncExchange(mesh) if mesh else None
         self._publish()
-        self._report(generation)  # what it said while it had no master, or in another generation, nobody has heard
+        self._report(generation)  # reports without a master, or in another generation, were not heard
         try:
             while not self.context.interrupted(0.0 if self.rounds < last else 0.2):
                 if merged := self.context.mailbox.poll(MERGED):
@@ -146,14 +146,18 @@ class AsyncTrainer:
         whole: Update | None = None
         for number in host.splits:
             shard = host.shard(number, self.context.beat)
-            if not self.adopted and len(shard.validation):  # it is measured on what all have in common, not more often
+            if not self.adopted and len(shard.validation):  # only weights that all share are validated
                 none, held = np.arange(0), shard.validation
                 y = None if held.y is None else held.y[none]
                 shard = replace(shard, validation=replace(held, x=held.x[none], y=y))
             self.context.beat(number, self.chunks % self.per_round / self.per_round)
             own = step.train_shard(self.spec, weights, shard, number, host.ops)
             self._add(own.sums)
-            whole = own if whole is None else replace(own, tensors=average.join(whole, own), sums=_sum(whole, own))
+            whole = (
+                own
+                if whole is None
+                else replace(own, tensors=average.join(whole, own), sums=sync.add_sums(whole.sums, own.sums))
+            )
         assert whole is not None
         state = {name: tensor for name, tensor in whole.tensors.items() if name != "w"}
         self.weights = Weights(self.rounds, whole.tensors["w"], state)
@@ -194,9 +198,4 @@ class AsyncTrainer:
         self.context.mailbox.publish({ASYNC_UPDATE: wire.encode_parts(update)})
 
     def _add(self, sums: dict[str, Any]) -> None:
-        for name, value in sums.items():
-            self.sums[name] = self.sums.get(name, 0) + value
-
-
-def _sum(a: Update, b: Update) -> dict[str, float]:
-    return {name: a.sums.get(name, 0) + b.sums.get(name, 0) for name in {*a.sums, *b.sums}}
+        self.sums = sync.add_sums(self.sums, sums)

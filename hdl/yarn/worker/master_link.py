@@ -27,28 +27,28 @@ MEMORY_GROWTH = 1.02  # beyond the last report, before the next one
 
 
 class MasterLink:
-    """The connections of a worker to the application's master.
+    """Holds the connections of a worker to the application's master.
 
-    Used by the worker's own thread; signs of life have a thread and a connection of their own.
+    The worker's main thread uses it; signs of life have a thread and a connection of their own.
 
     Parameters
     ----------
     credentials : WorkerCredentials
     address : str
-        Of the master's control.
+        Of the master's control channel.
     staging : str
         The application's folder.
     master_gone : threading.Event
-        The watch of the present master has ended.
+        Set once the watch of the present master has ended.
     hello : function
-        Makes the message that a master is told first.
+        Makes the worker's first message to a master.
 
     Attributes
     ----------
     generation : int
         Of the last command.
     memory_limit : int
-        Bytes of the container; 0: not known yet.
+        Bytes of memory that the container may use; 0: not known yet.
     """
 
     def __init__(
@@ -77,17 +77,17 @@ class MasterLink:
         self._work.send(message.to_dict())
 
     def moved(self, shard: int, share: float) -> None:
-        """Note that the work has got on."""
+        """Note that the work has got on: the shard that is being worked on, and the share of it that is done."""
         self._position = shard, share
         self._moves += 1
 
     def command(self) -> Message:
-        """Wait for the next command; a master that is gone is looked for meanwhile.
+        """Wait for the next command; if the master is gone, for the next attempt's.
 
         Raises
         ------
         DeadlineError
-            No other master appears.
+            No other master appears within `ORPHAN_SECONDS`.
         """
         while True:
             command, self._waiting = self._waiting, None
@@ -98,13 +98,13 @@ class MasterLink:
                 self._find_master()
 
     def interrupted(self, seconds: float) -> bool:
-        """Whether a command waits, or comes within so many seconds, or the master is gone: leave what is being done."""
+        """Tell whether to leave the present work: a command is there or comes in `seconds`, or the master is gone."""
         if self._waiting is None:
             self._waiting = self._receive(seconds)
         return self._waiting is not None or self._master_gone.is_set()
 
     def close(self) -> None:
-        """End the connection for commands, once what was sent is out."""
+        """End the connection for commands, once all that was queued is sent."""
         self._work.close()
 
     def _receive(self, seconds: float) -> Message | None:

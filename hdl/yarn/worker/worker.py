@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from hdl import optim, sync, wire
-from hdl.data import FileSplit, Options
 from hdl.errors import DeadlineError
 from hdl.runners import platform
 from hdl.runners.base import Plan
@@ -56,21 +55,21 @@ PAYLOAD_SECONDS = 60.0  # that may pass between a command and its payload
 
 
 class Aborted(Exception):
-    """Waiting is of no use any more: a newer command is there, or the master is gone."""
+    """Says that waiting is of no use any more: a newer command is there, or the master is gone."""
 
 
 class Worker:
-    """Does what the master says until it is told to end.
+    """Carries out the master's commands until the one that ends it.
 
     Parameters
     ----------
     credentials : WorkerCredentials
     master : str
-        Address of its control.
+        Address of the master's control channel.
     staging : str
         The application's folder.
     host : str
-        To listen on.
+        Name or address of the interface to listen on.
     """
 
     def __init__(self, credentials: WorkerCredentials, master: str, staging: str, host: str):
@@ -78,7 +77,7 @@ class Worker:
         self.mailbox = Mailbox(credentials.tls(server=True), host, lambda: self.faults.at("publishing"), evicted)
         self.link = MasterLink(credentials, master, staging, self.mailbox.master_gone, self._hello)
         self.mesh: Mesh | None = None
-        self.host: Host = None  # type: ignore[assignment]  # until it is told to open
+        self.host: Host = None  # type: ignore[assignment]  # until the command Open
         self.trainer: AsyncTrainer = None  # type: ignore[assignment]  # until mode `async` begins
         self._peer_context = credentials.tls(server=False)
         self._generation = self._command_id = 0  # of the last command
@@ -94,7 +93,7 @@ class Worker:
                 continue
             self._generation = self.link.generation = command.generation
             self._command_id = command.command_id
-            self.faults.rank, self.faults.life = command.rank, command.incarnation
+            self.faults.rank, self.faults.incarnation = command.rank, command.incarnation
             self.mailbox.discard_before(self._generation, self._command_id)
             header = command.command_id, command.generation
             try:
@@ -128,25 +127,29 @@ class Worker:
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def _open(self) -> dict[str, str]:
-        """Open the dataset and this worker's shards; what is open already stays, with its decoded shards."""
+        """Open the dataset and this worker's shards, unless they are open: decoded shards stay.
+
+        Returns
+        -------
+        dict
+            Whether a GPU can be used: see `platform.gpu`.
+        """
         content = bytes(self._payload(Open.kind))
         _, fields, _ = wire.unpack(content)
         gpu = platform.gpu(fields["device"])
         if content == self._opened:
             return gpu
-        splits = {shard: [FileSplit(*split) for split in own] for shard, own in fields["cuts"]}
-        rest = {name: fields[name] for name in ("threads", "device", "memory")}
         self.link.memory_limit = fields["limit"]
-        self.host = Host(fields["path"], Options.make(fields["options"]), splits, **rest)
+        self.host = Host.from_fields(fields)
         self._opened, self._prepared, self._updates, self._weights = content, b"", None, {}
         return gpu
 
     def _summarise(self) -> int:
-        """Publish the summary of each shard; the samples of all."""
+        """Publish the summary of each shard; returns the number of samples in all of them."""
         shards = [*self.host.splits]
         summaries = dict(zip(shards, self.host.summarise(shards, self.beat), strict=True))
-        self.mailbox.publish({summary_name(shard): wire.encode_parts(one) for shard, one in summaries.items()})
-        return sum(one.samples for one in summaries.values())
+        self.mailbox.publish({summary_name(shard): wire.encode_parts(summary) for shard, summary in summaries.items()})
+        return sum(summary.samples for summary in summaries.values())
 
     def _prepare(self) -> None:
         content = bytes(self._payload(Prepare.kind))
@@ -169,7 +172,7 @@ class Worker:
         )
 
     def _run_round(self, command: RunRound) -> tuple[dict[str, Any], dict[str, float]]:
-        """Do a round: this worker's shards, then with the others the next weights; `central`: its slice of the update.
+        """Do a round: train this worker's shards, then merge with the others; `central`: publish a slice of the update.
 
         Returns
         -------
@@ -184,7 +187,7 @@ class Worker:
             self._updates = key, self.host.round(weights, [*self.host.splits], evaluate_only, self.beat)
         spec, updates = self._plan().spec, self._updates[1]
         computed = time.perf_counter()
-        seconds = {name: sum(one.seconds.get(name, 0.0) for one in updates) for name in updates[0].seconds}
+        seconds = {name: sum(update.seconds.get(name, 0.0) for update in updates) for name in updates[0].seconds}
         size = max((tensor.shape[-1] for tensor in updates[0].tensors.values()), default=0)
         if command.central:
             own = reduce_scatter(self.mesh, spec, updates, size) if self.mesh else None
@@ -197,14 +200,14 @@ class Worker:
             after, row = sync.advance(spec, weights, [total], evaluate_only)
             seconds["merge"] = time.perf_counter() - merging
             keep = {number, after.round, *command.keep}
-            self._weights = {n: one for n, one in {**self._weights, after.round: after}.items() if n in keep}
-            self.mailbox.publish({weights_name(n): wire.encode_parts(one) for n, one in self._weights.items()})
+            self._weights = {n: held for n, held in {**self._weights, after.round: after}.items() if n in keep}
+            self.mailbox.publish({weights_name(n): wire.encode_parts(held) for n, held in self._weights.items()})
         exchange = time.perf_counter() - computed - seconds.get("merge", 0.0)
         return row, {**seconds, "compute": computed - began, "exchange": exchange}
 
     def _train_async(self, command: TrainAsync) -> None:
         if command.given:
-            self.mailbox.poll(MERGED)  # drops what belongs to an earlier training
+            self.mailbox.poll(MERGED)  # drops the merge of an earlier training
             weights = decode_as(Weights, self._payload(ASYNC_UPDATE))
             start = Weights(0, weights.w, average.start(self._plan().spec, weights.w))
             context = Context(self.host, self.mailbox, self.faults, self.beat, self.link.send, self.link.interrupted)
@@ -236,7 +239,6 @@ class Worker:
         return Weights(number, whole.get("w", whole["trial"]), optim.trying(whole["trial"]))
 
     def _plan(self) -> Plan:
-        assert self.host.plan is not None  # the master gives it before any round
         return self.host.plan
 
     def _payload(self, name: str) -> bytearray:
@@ -245,7 +247,14 @@ class Worker:
         return self._wait(lambda seconds: self.mailbox.payload(own, seconds), PAYLOAD_SECONDS)
 
     def _wait(self, wait: Callable[[float], Any], seconds: float) -> Any:
-        """Return what `wait` gives, unless a newer command makes waiting useless."""
+        """Call `wait` until it returns in time, for so many seconds.
+
+        Raises
+        ------
+        Aborted
+            A newer command makes waiting useless.
+        DeadlineError
+        """
         until = time.monotonic() + seconds
         while True:
             try:
@@ -256,12 +265,12 @@ class Worker:
                     raise
 
     def check(self) -> None:
-        """Raise `Aborted` if waiting for peers is of no use any more."""
+        """Raise `Aborted` if a newer command is there or the master is gone, so that waiting for peers is of no use."""
         if self.link.interrupted(0.0):
             raise Aborted
 
     def beat(self, shard: int, share: float) -> None:
-        """Note how far the work is."""
+        """Note the shard that is being worked on, and the share of it that is done."""
         self.link.moved(shard, share)
         self.faults.at("computing" if shard in self.host._shards else "loading")
 
@@ -271,7 +280,7 @@ class Worker:
 
 
 def evicted() -> None:
-    """End at once: another worker has this one's place, because it was silent for too long."""
+    """End this process at once: another worker has its place, because it was silent for too long."""
     print("hdl worker: was silent for too long and has been replaced", file=sys.stderr)
     sys.stderr.flush()
     os._exit(1)

@@ -1,12 +1,11 @@
-"""The live page of an application, served by its master behind YARN's proxy: it shows, and takes no orders.
+"""Serves the live page of an application, from its master and behind YARN's proxy: the page shows, and changes nothing.
 
 GET and HEAD of `/`, `/status.json` and `/events.json?since=N`; links in it are relative, because the proxy serves it
-under a prefix. As with Hadoop's own pages, only the proxy may ask: who came through it has been let in by YARN.
+under a prefix. As with Hadoop's own pages, only the proxy may ask: it has checked its users already.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import math
 import socket
@@ -21,46 +20,45 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from hdl.yarn.dashboard import markup
+from hdl.yarn.dashboard.allowed import AllowedHosts
+from hdl.yarn.dashboard.assets import POLICY
 from hdl.yarn.dashboard.state import State
 
-__all__ = ["Page", "State"]
-
 REQUEST_BYTES = 16 << 10
-REQUEST_SECONDS = 5.0  # until a request is whole
-ANSWER_SECONDS = 20.0  # until an answer has been taken
-THREADS = 16
-STRANGERS = 2  # of them for those who are turned away
-FRESH_SECONDS = 0.5  # as long an answer serves all who ask
-RESOLVE_SECONDS = 30.0  # names may have got other addresses: asked again at most so often
+REQUEST_SECONDS = 5.0  # until a request must have arrived whole
+ANSWER_SECONDS = 20.0  # until an answer must have been received whole
+THREADS = 16  # requests at a time
+STRANGER_THREADS = 2  # of THREADS, for hosts that may not ask and are told so
+FRESH_SECONDS = 0.5  # for so long an answer is given again to all who ask
 
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": markup.POLICY + "; frame-ancestors 'self'",
+    "Content-Security-Policy": POLICY + "; frame-ancestors 'self'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
 }
 
 
-class Page:
-    """The page's server.
+class PageServer:
+    """Serves the page of a `State` in threads of its own.
 
     Parameters
     ----------
     state : State
     host : str
-        Name or address to listen on; no other.
+        Name or address of the one interface to listen on.
     allowed_hosts : iterable of str
-        Names or addresses of YARN's proxies. This machine itself is always let in.
+        Names or addresses of YARN's proxies. This machine itself may always ask.
 
     Attributes
     ----------
     port : int
-        Known from the beginning, for `registerApplicationMaster`.
+        Known before `start`, for `registerApplicationMaster`.
 
     Examples
     --------
-    >>> page = Page(State("application_1_0001"), "127.0.0.1", ["127.0.0.1"])
+    >>> page = PageServer(State("application_1_0001"), "127.0.0.1", ["127.0.0.1"])
     >>> page.start()
     >>> import urllib.request
     >>> urllib.request.urlopen(f"http://127.0.0.1:{page.port}/").status
@@ -69,70 +67,39 @@ class Page:
     """
 
     def __init__(self, state: State, host: str, allowed_hosts: Iterable[str]):
-        self._server = _Server(state, host, _Allowed(allowed_hosts))
+        self._server = _HttpServer(state, host, AllowedHosts(allowed_hosts))
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="hdl-page", daemon=True)
 
     def start(self) -> None:
-        """Serves from threads of its own."""
+        """Begin to serve."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stops serving: open connections are cut, threads end. Safe to call twice."""
+        """Stop serving: open connections are cut, threads end. Safe to call twice."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
 
 
-class _Allowed:
-    """Who may ask: loopback, and some hosts by all addresses that their names have."""
-
-    def __init__(self, hosts: Iterable[str]):
-        self._hosts = {str(host) for host in hosts}
-        self._found: set[str] = set()
-        self._asked = -math.inf
-        self._lock = threading.Lock()
-        self._resolve()
-
-    def known(self, peer: str) -> bool:
-        """Whether a peer may ask, as far as is known."""
-        address = ipaddress.ip_address(peer.partition("%")[0])
-        address = getattr(address, "ipv4_mapped", None) or address
-        return address.is_loopback or str(address) in self._found
-
-    def __contains__(self, peer: str) -> bool:
-        """The same, but names are looked up again if need be: that may take its time."""
-        if not self.known(peer):
-            self._resolve()
-        return self.known(peer)
-
-    def _resolve(self) -> None:
-        with self._lock:
-            if time.monotonic() - self._asked >= RESOLVE_SECONDS:
-                self._found = {found for host in self._hosts for found in _addresses(host)} or self._found
-                self._asked = time.monotonic()
-
-
-def _addresses(host: str) -> set[str]:
-    with suppress(OSError):
-        return {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(host, None)}
-    return set()
-
-
-class _Server(HTTPServer):
-    """A thread a request, but never more than `THREADS`; whoever is slow holds up one of them, and not for long."""
+class _HttpServer(HTTPServer):
+    """Answers each request in a thread, at most `THREADS` at a time; a slow client holds up one of them, briefly."""
 
     request_queue_size = 64
 
-    def __init__(self, state: State, host: str, allowed: _Allowed):
+    def __init__(self, state: State, host: str, allowed: AllowedHosts):
         self.state, self.allowed = state, allowed
-        self._free = {True: threading.Semaphore(THREADS - STRANGERS), False: threading.Semaphore(STRANGERS)}
+        # Free threads, for hosts that may ask and for others.
+        self._free = {
+            True: threading.Semaphore(THREADS - STRANGER_THREADS),
+            False: threading.Semaphore(STRANGER_THREADS),
+        }
         self._open: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
-        self._made: dict[str, tuple[float, bytes]] = {}
+        self._answers: dict[str, tuple[float, bytes]] = {}  # by name: when it was made, and content
         self.address_family = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][0]
-        super().__init__((host, 0), _Handler)
+        super().__init__((host, 0), _RequestHandler)
 
     def server_bind(self) -> None:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -141,7 +108,7 @@ class _Server(HTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        known = self.allowed.known(client_address[0])
+        known = self.allowed.is_known(client_address[0])
         if not self._free[known].acquire(blocking=False):
             self.shutdown_request(request)
             return
@@ -153,53 +120,53 @@ class _Server(HTTPServer):
     def _serve(self, request: Any, client_address: Any, known: bool) -> None:
         try:
             with suppress(OSError):  # the client went away, or was too slow
-                _Handler(request, client_address, self)
+                _RequestHandler(request, client_address, self)
         finally:
             self.shutdown_request(request)
             with self._lock:
                 del self._open[threading.current_thread()]
             self._free[known].release()
 
-    def made(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """An answer that was made a moment ago, or now: many who look cost the master no more than one."""
+    def cached(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """Return an answer that is not older than `FRESH_SECONDS`: many who ask cost the master no more than one."""
         with self._lock:
-            when, content = self._made.get(name, (-math.inf, b""))
+            when, content = self._answers.get(name, (-math.inf, b""))
         if time.monotonic() - when >= FRESH_SECONDS:
             content = make()
             with self._lock:
-                self._made[name] = time.monotonic(), content
+                self._answers[name] = time.monotonic(), content
         return content
 
     def server_close(self) -> None:
         super().server_close()
         with self._lock:
-            left = dict(self._open)
-        for thread, request in left.items():
+            unfinished = dict(self._open)
+        for thread, request in unfinished.items():
             with suppress(OSError):
                 request.shutdown(socket.SHUT_RDWR)
             thread.join(ANSWER_SECONDS)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One request, one answer."""
+class _RequestHandler(BaseHTTPRequestHandler):
+    """Reads one request and answers it."""
 
-    server: _Server
+    server: _HttpServer
     server_version, sys_version = "hdl", ""
 
     def handle(self) -> None:
-        self.rfile = BytesIO(self._head())  # type: ignore[assignment]
-        self.connection.settimeout(ANSWER_SECONDS)  # sendall takes it for the whole
+        self.rfile = BytesIO(self._read_head())  # type: ignore[assignment]
+        self.connection.settimeout(ANSWER_SECONDS)  # of sendall as a whole
         self.handle_one_request()
 
-    def _head(self) -> bytes:
-        """The request up to its empty line; a body is nothing that we wait for."""
+    def _read_head(self) -> bytes:
+        """Read the request up to its empty line; a body is not waited for."""
         head, until = b"", time.monotonic() + REQUEST_SECONDS
         while b"\r\n\r\n" not in head and b"\n\n" not in head and len(head) < REQUEST_BYTES:
             self.connection.settimeout(max(0.01, until - time.monotonic()))
-            more = self.connection.recv(REQUEST_BYTES)
-            if not more or time.monotonic() > until:
+            received = self.connection.recv(REQUEST_BYTES)
+            if not received or time.monotonic() > until:
                 return b""
-            head += more
+            head += received
         return head
 
     def do_GET(self) -> None:
@@ -213,9 +180,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(400)
             return
         if url.path == "/":
-            self._answer(200, self.server.made("/", lambda: markup.render(state.shot()).encode()), "text/html")
+            self._answer(200, self.server.cached("/", lambda: markup.render(state.snapshot()).encode()), "text/html")
         elif url.path == "/status.json":
-            self._answer(200, self.server.made("status", lambda: _json(state.status())), "application/json")
+            self._answer(200, self.server.cached("status", lambda: _json(state.status())), "application/json")
         elif url.path == "/events.json":
             since = parse_qs(url.query).get("since", ["0"])[-1]
             if not (since.isascii() and since.isdigit() and len(since) < 16):
@@ -228,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the base class complains of: another method, a request that is none."""
+        """Answer the base class's errors: another method, a malformed request."""
         if code == 501:
             self._answer(405, "This page only shows: GET and HEAD\n", Allow="GET, HEAD")
         else:
@@ -236,13 +203,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, code: int, content: str | bytes, kind: str = "text/plain", **headers: str) -> None:
         body = content.encode() if isinstance(content, str) else content
-        told = {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body)), **HEADERS, **headers}
-        lines = [f"HTTP/1.0 {code} {HTTPStatus(code).phrase}", *(f"{name}: {value}" for name, value in told.items())]
+        fields = {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body)), **HEADERS, **headers}
+        lines = [f"HTTP/1.0 {code} {HTTPStatus(code).phrase}", *(f"{name}: {value}" for name, value in fields.items())]
         head = "\r\n".join([*lines, "Connection: close", "", ""]).encode("ascii")
         self.wfile.write(head if self.command == "HEAD" else head + body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """The container's log is for the training."""
+        """Log nothing: the container's log is for the training."""
 
 
 def _json(value: Any) -> bytes:

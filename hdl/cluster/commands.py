@@ -1,0 +1,74 @@
+"""Command lines of the daemons: a Java class each, and what only one daemon is told of the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hdl.cluster import config
+from hdl.cluster.assemble import java_home
+
+SERVER = "org.apache.hadoop.yarn.server"
+CLASSES = {
+    "namenode": "org.apache.hadoop.hdfs.server.namenode.NameNode",
+    "datanode": "org.apache.hadoop.hdfs.server.datanode.DataNode",
+    "resourcemanager": f"{SERVER}.resourcemanager.ResourceManager",
+    "nodemanager": f"{SERVER}.nodemanager.NodeManager",
+    "historyserver": "org.apache.hadoop.mapreduce.v2.hs.JobHistoryServer",
+}
+JAVA_FLAGS = (
+    "-Xmx192m", *config.QUICK_JAVA, "-XX:CICompilerCount=1",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED", "-Djava.net.preferIPv4Stack=true",
+)  # fmt: skip
+
+
+def kind_of(name: str) -> str:
+    """Return a daemon's kind, a key of `CLASSES`, from its name.
+
+    Examples
+    --------
+    >>> kind_of("datanode2"), kind_of("namenode")
+    ('datanode', 'namenode')
+    """
+    return name.rstrip("0123456789")
+
+
+def java_command(name: str, home: Path, root: Path) -> list[str]:
+    """Make the command line that runs a daemon's class, without options of the daemon's own.
+
+    Parameters
+    ----------
+    name : str
+        Of the daemon, as `Cluster.names` lists it.
+    home : Path
+        HADOOP_HOME.
+    root : Path
+        The cluster's folder.
+    """
+    logs, share = root / "logs", home / "share/hadoop"
+    return [
+        str(java_home() / "bin/java"), f"-Dproc_{name}", *JAVA_FLAGS,
+        f"-Dhadoop.log.dir={logs}", f"-Dyarn.log.dir={logs}", f"-Dhadoop.home.dir={home}",
+        "-cp", f"{root / 'conf'}:{share / 'hdfs'}:{share / 'lib'}/*", CLASSES[kind_of(name)],
+    ]  # fmt: skip
+
+
+def own_options(name: str, ports: dict[str, int], root: Path) -> list[str]:
+    """Make the options that set what only this daemon is told: a node's addresses and folders; of a master none."""
+    kind, number = kind_of(name), name[len(kind_of(name)) :]
+    data = root / "data" / name
+    if kind == "datanode":
+        own = {"dfs.datanode.data.dir": data, "dfs.datanode.hostname": config.node_host(int(number))}
+    elif kind == "nodemanager":
+        address = f"127.0.0.{number}"
+        own = {
+            "yarn.nodemanager.address": f"{address}:{ports[name]}",
+            "yarn.nodemanager.localizer.address": f"{address}:0",
+            "yarn.nodemanager.webapp.address": f"{address}:{ports[f'{name}_web']}",
+            "yarn.nodemanager.recovery.dir": data / config.NM_STATE,
+            "yarn.nodemanager.hostname": config.node_host(int(number)),
+            "yarn.nodemanager.local-dirs": data / "local",
+            "yarn.nodemanager.log-dirs": root / "logs" / name,
+        }
+    else:
+        return []
+    return [word for key, value in own.items() for word in ("-D", f"{key}={value}")]

@@ -1,0 +1,123 @@
+"""The control channel's protocol: every message between the master and its workers, and the states of a member.
+
+Messages are small JSON objects over ZeroMQ (`comm.control`). What is large (weights, updates, summaries, plans) travels
+beside them over mutual TLS (`comm.mailbox`): the master pushes a command's payload into the worker's mailbox and pulls
+results out of it; workers exchange updates among themselves over a mesh of connections (`comm.mesh`).
+
+    member's state    worker                                        master
+
+    REQUESTED                                                       asks YARN for a container
+    STARTING          (its container runs)                          launches the worker
+                      Hello ─────────────────────────────────────►
+    JOINED                                  ◄──── Open + payload    the dataset and the worker's shards
+                      Done (GPU) ────────────────────────────────►
+                                            ◄─ Prepare + payload    the plan, once the data has been summarised
+                      Done ──────────────────────────────────────►
+    READY                                       ◄─── ConnectMesh    whenever the group has changed
+                      Done, or Disconnected ─────────────────────►
+                                                ◄───── Summarise
+                      Done; the master pulls the summaries ──────►
+                                       ◄─── RunRound (+ payload)    again and again; payload: weights that it lacks
+                      Done (row, seconds), Disconnected, Failed ─►
+                                     ◄─── TrainAsync (+ payload)    mode `async`: until the next command
+                      AsyncReport … ─────────────────────────────►
+                                                 ◄───────── End
+    at any time       Beat, twice a second ──────────────────────►
+                      MemoryUse, near the container's limit ─────►
+    LOST                                                            container ended, or silent: another incarnation
+
+Every command carries the generation of the group and an id. What a worker of an earlier generation says is not heard;
+a worker that receives a command while it waits for something leaves that and turns to the new one.
+
+The names on the wire are older than those here and stay: see `message.WIRE_NAMES` and each class's `kind`.
+
+    message.py      the base of all messages, and their names on the wire
+    commands.py     master to worker
+    reports.py      worker to master
+    reading.py      from the wire to the dataclasses, checked
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from hdl.yarn.protocol.commands import (
+    Command,
+    ConnectMesh,
+    End,
+    Header,
+    Open,
+    Prepare,
+    RunRound,
+    Summarise,
+    TrainAsync,
+)
+from hdl.yarn.protocol.message import Message, ProtocolError
+from hdl.yarn.protocol.reading import read_command, read_report
+from hdl.yarn.protocol.reports import Answer, AsyncReport, Beat, Disconnected, Done, Failed, Hello, MemoryUse
+
+__all__ = [
+    "ASYNC_UPDATE",
+    "MERGED",
+    "UPDATE_SLICE",
+    "Answer",
+    "AsyncReport",
+    "Beat",
+    "Command",
+    "ConnectMesh",
+    "Disconnected",
+    "Done",
+    "End",
+    "Failed",
+    "Header",
+    "Hello",
+    "MemberState",
+    "MemoryUse",
+    "Message",
+    "Open",
+    "Prepare",
+    "ProtocolError",
+    "RunRound",
+    "Summarise",
+    "TrainAsync",
+    "read_command",
+    "read_report",
+    "summary_name",
+    "weights_name",
+]
+
+# Payloads of the bulk channel.
+MERGED = "equal"  # pushed: the master's periodic merge, in mode `async`
+ASYNC_UPDATE = "free"  # pulled: a worker's last weights, in mode `async`; pushed: the weights it begins with
+UPDATE_SLICE = "update"  # pulled: the worker's slice of the update, in a line search
+
+
+def weights_name(round: int) -> str:
+    """Name the payload that holds a round's weights.
+
+    Examples
+    --------
+    >>> weights_name(3)
+    'weights:3'
+    """
+    return f"weights:{round}"
+
+
+def summary_name(shard: int) -> str:
+    """Name the payload that holds a shard's summary."""
+    return f"summary:{shard}"
+
+
+class MemberState(Enum):
+    """States of a member's incarnation, which only moves down this list, but between JOINED and READY."""
+
+    REQUESTED = "asked for"  # no container yet
+    STARTING = "starting"  # the container is there, the worker has not said hello to this master
+    JOINED = "joined"  # it has said hello, and lacks some of what all rounds share
+    READY = "ready"  # it has all that
+    LOST = "lost"  # evicted: its reports are dropped
+
+    @property
+    def here(self) -> bool:
+        """Tells whether commands can be given to the member."""
+        return self in (MemberState.JOINED, MemberState.READY)

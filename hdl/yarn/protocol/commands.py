@@ -1,0 +1,85 @@
+"""Commands: the control channel's messages from the master to a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+from hdl.yarn.protocol.message import Message
+
+
+class Header(NamedTuple):
+    """Holds the first four fields of each command."""
+
+    command_id: int  # of this master's commands, from 1
+    generation: int  # of the worker group; a later attempt of the master has higher ones
+    rank: int  # the place in the group that the worker fills
+    incarnation: int  # how many workers have filled it before
+
+
+@dataclass(frozen=True)
+class Command(Message):
+    """Base of the commands to one worker; the first fields are those of `Header`."""
+
+    command_id: int
+    generation: int
+    rank: int
+    incarnation: int
+
+
+@dataclass(frozen=True)
+class Open(Command):
+    """Open the dataset that the payload names; answered with what the worker's GPU is."""
+
+    kind: ClassVar[str] = "open"
+
+
+@dataclass(frozen=True)
+class Summarise(Command):
+    """Summarise the worker's shards; the summaries are then pulled."""
+
+    kind: ClassVar[str] = "summarise"
+
+
+@dataclass(frozen=True)
+class Prepare(Command):
+    """Take the plan in the payload, which all rounds share."""
+
+    kind: ClassVar[str] = "plan"
+
+
+@dataclass(frozen=True)
+class ConnectMesh(Command):
+    """Connect with all workers of the generation."""
+
+    kind: ClassVar[str] = "mesh"
+    peers: list[tuple[str, int]]  # addresses of their mailboxes, by rank
+
+
+@dataclass(frozen=True)
+class RunRound(Command):
+    """Do a round: compute the worker's shards, exchange, merge."""
+
+    kind: ClassVar[str] = "round"
+    round: int
+    evaluate_only: bool
+    central: bool  # the master merges: the worker only makes its slice of the update (line search)
+    given: Literal["", "whole", "slice"]  # the weights in the payload; empty: the worker has them
+    keep: list[int]  # rounds whose weights the master is still to pull
+
+
+@dataclass(frozen=True)
+class TrainAsync(Command):
+    """Train without waiting for anybody, until the next command."""
+
+    kind: ClassVar[str] = "free"
+    last: int  # rounds to make at most
+    done: int  # rounds that the training has behind it
+    given: bool  # the payload holds weights to begin with; else the worker goes on with its own
+
+
+@dataclass(frozen=True)
+class End(Message):
+    """End the process."""
+
+    kind: ClassVar[str] = "end"

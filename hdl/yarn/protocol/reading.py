@@ -1,0 +1,58 @@
+"""Reads messages of the control channel: from a JSON object's fields to the dataclass of its kind, checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from hdl.yarn.protocol.commands import ConnectMesh, End, Open, Prepare, RunRound, Summarise, TrainAsync
+from hdl.yarn.protocol.message import WIRE_NAMES, Message, ProtocolError
+from hdl.yarn.protocol.reports import AsyncReport, Beat, Disconnected, Done, Failed, Hello, MemoryUse
+
+_COMMANDS: dict[str, type[Message]] = {
+    kind.kind: kind for kind in (Open, Summarise, Prepare, ConnectMesh, RunRound, TrainAsync, End)
+}
+_REPORTS: dict[str, type[Message]] = {
+    kind.kind: kind for kind in (Hello, Beat, MemoryUse, AsyncReport, Done, Failed, Disconnected)
+}
+_ADAPTERS: dict[type[Message], TypeAdapter[Any]] = {}  # made when first needed
+_HERE = {wire: name for name, wire in WIRE_NAMES.items()}
+
+
+def read_command(received: dict[str, Any]) -> Message:
+    """Read a message of the master: a `Command`, or `End`.
+
+    Raises
+    ------
+    ProtocolError
+        The message is not a command, or a field of it is missing or of a wrong type.
+    """
+    kind = _COMMANDS.get(str(received.get("kind")))
+    if kind is None:
+        raise ProtocolError(f"a command of kind {str(received.get('kind'))[:40]!r}; expected {', '.join(_COMMANDS)}")
+    return _read(kind, received)
+
+
+def read_report(received: dict[str, Any]) -> Message | None:
+    """Read a message of a worker; None for a kind of message that is not known here.
+
+    Raises
+    ------
+    ProtocolError
+        A field of the message is missing or of a wrong type.
+    """
+    kind = _REPORTS.get(str(received.get("kind")))
+    return _read(kind, received) if kind else None
+
+
+def _read(kind: type[Message], received: dict[str, Any]) -> Any:
+    try:
+        if kind not in _ADAPTERS:
+            _ADAPTERS[kind] = TypeAdapter(kind)
+        return _ADAPTERS[kind].validate_python({_HERE.get(name, name): value for name, value in received.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(WIRE_NAMES.get(str(step), step)) for step in first["loc"])
+        given = str(first["input"])[:100]
+        raise ProtocolError(f"a message of kind {kind.kind!r}: {where}: {first['msg']} (given {given})") from None

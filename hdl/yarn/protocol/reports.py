@@ -1,0 +1,98 @@
+"""Reports: the control channel's messages from a worker to the master."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from hdl.yarn.protocol.message import Message
+
+
+@dataclass(frozen=True)
+class Hello(Message):
+    """Tells the master that a worker is there: where, on which processor, with which weights."""
+
+    kind: ClassVar[str] = "hello"
+    address: tuple[str, int]  # of its mailbox
+    host: str
+    pid: int
+    platform: str  # the best kind of core of its processor
+    held: list[int]  # rounds whose weights it has
+
+
+@dataclass(frozen=True)
+class Beat(Message):
+    """Gives a sign of life."""
+
+    kind: ClassVar[str] = "beat"
+    shard: int  # being worked on; -1: none
+    share: float  # of the shard that is done
+    generation: int
+    rss: int  # bytes of memory in use
+    moves: int = -1  # grows whenever the work gets on: a process may beat and hang all the same
+
+
+@dataclass(frozen=True)
+class MemoryUse(Message):
+    """Warns that the worker's memory comes near its container's limit; bytes."""
+
+    kind: ClassVar[str] = "memory"
+    limit: int
+    generation: int
+    rss: int
+    moves: int = -1
+
+
+@dataclass(frozen=True)
+class AsyncReport(Message):
+    """Tells how far a worker is in mode `async`, after each of its rounds."""
+
+    kind: ClassVar[str] = "free"
+    generation: int
+    round: int  # rounds that it has made
+    merged: int = 0  # messages of peers that it has merged
+    staleness: int = 0  # rounds that these were behind, summed
+    stalest: int = 0  # the most
+    late: int = 0  # messages that were too stale
+
+
+@dataclass(frozen=True)
+class Answer(Message):
+    """Base of the answers to a command, which they name by its id."""
+
+    command_id: int
+    generation: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the message as it travels: the kind after the command's id and the generation."""
+        command_id, generation, *rest = self._fields().items()
+        return dict([command_id, generation, ("kind", self.kind), *rest])
+
+
+@dataclass(frozen=True)
+class Done(Answer):
+    """Answers that the command is done."""
+
+    kind: ClassVar[str] = "done"
+    gpu: str | None = None  # of Open: why there is no GPU to use; empty: there is one, or none was asked for
+    code: str | None = None  # of Open: code of the kernels that the GPU runs
+    samples: int | None = None  # of Summarise
+    row: dict[str, Any] | None = None  # of RunRound: metrics
+    seconds: dict[str, float] | None = None  # of RunRound, by what they were spent on
+
+
+@dataclass(frozen=True)
+class Failed(Answer):
+    """Answers that the command raised an error."""
+
+    kind: ClassVar[str] = "failed"
+    error: dict[str, Any]  # its fields, as all runners send them
+
+
+@dataclass(frozen=True)
+class Disconnected(Answer):
+    """Answers that the connection to a peer could not be made, or broke; the peer may be gone."""
+
+    kind: ClassVar[str] = "lost"
+    peer: int  # its rank
+    reason: str
