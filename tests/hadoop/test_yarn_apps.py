@@ -87,7 +87,7 @@ def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder
     again = run(*HDL, "attach", application, check=False)
     assert "its end was told before" in again.stderr
     state = looking.result()
-    assert (state["report"]["final"], found["page"]) == ("SUCCEEDED", None)
+    assert (state["report"]["final"], state["page"]) == ("SUCCEEDED", None)
     assert state["report"]["name"] == f"hdl: {table}"
 
 
