@@ -193,6 +193,9 @@ def _found(names: Sequence[str] | None, width: int, path: str, look: Look) -> tu
             which = repr(names[last]) if names else last + 1
             raise _refused(path, f"column {name} is the only one of text, and the last one, {which}, may be the label")
         return [only], "only text column"
+    if not names and not texts and _label_is_first(look, others):
+        what = f"column {last + 1}, the last one, is the same in each of the first rows, and the first may be the label"
+        raise _refused(path, what)
     return [last], "last column" if len(texts) != 1 or texts[0] != last else "only text column"
 
 
@@ -210,6 +213,18 @@ def _stands_out(look: Look, last: int, others: Sequence[int]) -> bool:
     if len(values) == 2 and any(len(set(column)) > 2 for column in numbers):
         return True
     return any(not value.is_integer() for column in numbers for value in column)
+
+
+def _label_is_first(look: Look, columns: Sequence[int]) -> bool:
+    """Whether whole numbers look like an image's pixels after its label: the first column has a few of them, and the
+    last one is the same in all rows, as others are too."""
+    if len(columns) < 3 or len(look.values(columns[-1])) <= FEW_ROWS:
+        return False
+    rows = [[float(value) for value in look.values(i) if is_number(str(value))] for i in columns]
+    if not rows[-1] or not all(v.is_integer() for values in rows for v in values):
+        return False
+    same = [len(set(values)) == 1 for values in rows]
+    return same[-1] and any(same[1:-1]) and not same[0] and len(set(rows[0])) <= max(2, len(rows[0]) // 2)
 
 
 def _are_names(values: Sequence[Any]) -> bool:

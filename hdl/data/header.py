@@ -177,7 +177,7 @@ class _Evidence:
         if self._own() and not self.goes_on:
             k, fractions = len(self.numbers), len(self.fractions)
             above_fractions = k >= 2 and fractions >= max(2, k / 2)
-            if above_fractions or (k >= 4 and self.values[0] == 0 and self._beyond()):
+            if above_fractions or (k >= 4 and self.values[0] == 0 and self._beyond()) or (k >= 6 and self._others()):
                 return "its numbers are those of the columns"
         if self.first and _NAMELESS.fullmatch(self.first[0]) and counts(self.columns[0]) and len(self.columns[0]) > 1:
             return "nothing stands above numbers that count the rows"
@@ -199,6 +199,10 @@ class _Evidence:
         """Whether there are values below that no number of a column is."""
         k = len(self.values)
         return any(row is not None and any(not 0 <= value <= k for value in row) for row in self._rows(self.numbers))
+
+    def _others(self) -> bool:
+        """Whether a line below has other numbers than those of the columns, in whatever order."""
+        return any(row is not None and sorted(row) != self.values for row in self._rows(self.numbers))
 
     def perhaps(self) -> str:
         """Why the line may hold names; empty if it does not look like it."""

@@ -152,7 +152,7 @@ def is_libsvm(lines: Sequence[bytes], path: str) -> bool:
 
     Examples
     --------
-    >>> is_libsvm([b"# a comment", b"1,2 1:.5"], "a"), is_libsvm([b"1:0.5 3:2"], "a"), is_libsvm([b"12:30"], "a")
+    >>> is_libsvm([b"# a comment", b"1,2 1:.5"], "a"), is_libsvm([b"1:0.5 3:2"], "a"), is_libsvm([b"10:30:00,5"], "a")
     (True, True, False)
     """
     lines = [line for line in map(_uncommented, lines) if line.strip()][:LOOK]

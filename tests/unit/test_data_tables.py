@@ -227,6 +227,21 @@ def test_two_readings_of_the_label(tmp_path, kind, names, columns, message):
         assert data.open_source(str(write(tmp_path, kind, names, columns))).label == ["label"]
 
 
+def test_pixels_after_their_label(tmp_path):
+    """As MNIST's CSV has it: the last column is a pixel that is always 0, and no label."""
+    draw = np.random.default_rng(0)
+    rows = np.column_stack(
+        [draw.integers(0, 10, 40), np.zeros(40, int), draw.integers(0, 256, (40, 9)), np.zeros(40, int)]
+    )
+    (tmp_path / "a.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in rows.tolist()))
+    with pytest.raises(DataError, match=r"a.csv: column 12, the last one, is the same .*--label NAME or NUMBER"):
+        data.open_source(str(tmp_path / "a.csv"))
+    assert read(tmp_path / "a.csv", {"label": "0"})[2].tolist() == [str(row[0]) for row in rows.tolist()]
+    rows[:, [0, -1]] = rows[:, [-1, 0]]  # sorted by class or not, a label at the end needs no flag
+    (tmp_path / "a.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in rows.tolist()))
+    assert data.open_source(str(tmp_path / "a.csv")).label == ["11"]
+
+
 def test_dates_are_no_label(tmp_path):
     (tmp_path / "a.csv").write_text("day,a,count\n" + "2011-01-01,0.5,3\n2011-01-01,0.7,4\n" * 5)
     with pytest.raises(DataError, match=r"a.csv:2: column 1 \('day'\): '2011-01-01' is not a number"):
