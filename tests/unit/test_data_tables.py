@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from hdl import data
+from hdl import cli, data
 from hdl.data.columns import pick, unique
 from hdl.errors import DataError
 from hdl.spec import Spec
@@ -516,3 +516,24 @@ def test_opening_is_linear_in_columns():
     assert pick(names, n + 1, data.Options(), "x.csv", schema).labels == [n]
     assert unique(["a"] * n)[0][-1] == f"a.{n - 1}"
     assert time.process_time() - start < 2
+
+
+def test_a_model_that_needs_no_labels_is_measured_without_them(tmp_path):
+    rows = [f"{i % 7}.5,{i % 5}.25" for i in range(30)]
+    (tmp_path / "a.csv").write_text("a,b,label\n" + "".join(f"{row},{i % 2}\n" for i, row in enumerate(rows)))
+    (tmp_path / "b.csv").write_text("a,b,label\n" + "".join(f"{row},\n" for row in rows))
+    table = str(tmp_path / "table")
+    arguments = ["--model", "autoencoder", "--net", "0-2-0", "--epochs", "1", "--no-report", "-q"]
+    assert cli.run(["train", str(tmp_path / "a.csv"), "--out", table, *arguments]) == 0
+    assert cli.run(["evaluate", table, str(tmp_path / "b.csv")]) == 0
+
+
+def test_nested_columns_that_no_one_needs(tmp_path):
+    x = {"a": [1.5, 2.5], "b": [3.5, 4.5], "label": ["u", "v"]}
+    pq.write_table(pa.table(x), tmp_path / "a.parquet")
+    schema = fitted(tmp_path / "a.parquet")
+    nested = {"s": [{"p": 1, "q": [2, 3]}, {"p": 4, "q": []}], "b": x["b"], "l": [[1], [2, 3]], "label": x["label"]}
+    pq.write_table(pa.table({**nested, "m": pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())), "a": x["a"]}),
+                   tmp_path / "p.parquet")  # fmt: skip
+    _, features, y = read(tmp_path / "p.parquet", schema=schema)
+    assert (features.tolist(), y.tolist()) == ([[1.5, 3.5], [2.5, 4.5]], ["u", "v"])
