@@ -54,6 +54,11 @@ class Choice(NamedTuple):
     by: str | None
     left_out: list[int]
 
+    @property
+    def places(self) -> list[int]:
+        """Of the labels among labels and features, which is where a table without an index has them."""
+        return [i - sum(j < i for j in self.left_out) for i in self.labels]
+
 
 def pick(names: Sequence[str] | None, width: int, options: Options, path: str, schema: Any = None) -> Columns:
     """Chooses the columns of a table of which only the names are known: see `choose`."""

@@ -41,7 +41,7 @@ def delimiter(lines: Sequence[str], options: Options, path: str) -> str:
         return options.delimiter
     if stem(path).endswith(".tsv"):
         return "\t"
-    marks = [mark for mark in MARKS if mark in lines[0]]
+    marks = [mark for mark in MARKS if 2 * sum(mark in line for line in lines) > len(lines)]
     if len(marks) < 2:
         return marks[0] if marks else " "
     scores = {mark: _regular(lines, mark) for mark in marks}
