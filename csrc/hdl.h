@@ -16,6 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "activations.h"
+#include "rules.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -31,27 +34,16 @@ typedef enum {
 } hdl_status;
 
 typedef enum { HDL_ISA_AUTO = 0, HDL_ISA_GENERIC = 1, HDL_ISA_AVX2 = 2, HDL_ISA_AVX512 = 3 } hdl_isa;
-typedef enum {
-  HDL_LINEAR = 0,
-  HDL_SIGMOID = 1,
-  HDL_TANH = 2,
-  HDL_LECUN_TANH = 3, /* 1.7159 tanh(2x/3), LeCun et al. 1998 */
-  HDL_RELU = 4,
-  HDL_LEAKY_RELU = 5 /* slope hdl_net.leak */
-} hdl_activation;
+#define ACTIVATION(NUMBER, ...) HDL_##NUMBER,
+typedef enum { HDL_ACTIVATION_TABLE(ACTIVATION) HDL_ACTIVATIONS } hdl_activation; /* activations.h; and how many */
+#undef ACTIVATION
 /* Each loss goes with its output: softmax + cross-entropy, sigmoid + summed cross-entropy, linear + half squared error,
    sigmoid + half squared error. The cost of a sample is the sum over outputs; the delta at the output is
    (prediction - target), for the last one times p (1 - p). */
 typedef enum { HDL_SOFTMAX = 0, HDL_SIGMOID_CE = 1, HDL_SQUARED = 2, HDL_SIGMOID_SQUARED = 3 } hdl_loss;
-typedef enum {
-  HDL_SGD = 0,
-  HDL_MOMENTUM = 1,
-  HDL_NESTEROV = 2,
-  HDL_ADAGRAD = 3,
-  HDL_ADADELTA = 4,
-  HDL_RMSPROP = 5,
-  HDL_ADAM = 6
-} hdl_rule;
+#define RULE(NUMBER, ...) HDL_##NUMBER,
+typedef enum { HDL_RULE_TABLE(RULE) HDL_RULES } hdl_rule; /* rules.h; and how many */
+#undef RULE
 typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2 } hdl_input;
 typedef enum { HDL_CLASS = 0, HDL_TARGET = 1 } hdl_output;
 
@@ -148,7 +140,9 @@ hdl_status hdl_rbm_new(hdl_plan **plan, const hdl_rbm *rbm, int32_t max_batch, i
  * NULL when those are done. */
 hdl_status hdl_rbm_chains(hdl_plan *plan, float *chains);
 
-int32_t hdl_state_vectors(int32_t rule); /* S: vectors of [P] that a rule keeps */
+int32_t hdl_state_vectors(int32_t rule);             /* S: vectors of [P] that a rule keeps */
+const char *hdl_rule_name(int32_t rule);             /* as users write it; NULL: there is no such rule */
+const char *hdl_activation_name(int32_t activation); /* the same */
 
 /* Mini-batch training over order[0 .. count): step s uses order[s*batch .. min((s+1)*batch, count)).
  * order may repeat or skip samples and covers any number of epochs. weights [P] and state [S, P] are overwritten. */

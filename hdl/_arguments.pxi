@@ -7,7 +7,7 @@ def _one_of(field, value, names):
 
 
 def _array(name, value, dtype, shape, optional=False):
-    """`value` as it is where it fits, else a copy that does, else an error that says what was expected."""
+    """Returns `value` as it is where it fits, else a copy that does; raises an error that names what was expected."""
     if value is None:
         if optional:
             return None
@@ -24,7 +24,7 @@ def _array(name, value, dtype, shape, optional=False):
 
 
 def _own(name, value, size):
-    """An array that the core overwrites: never copied."""
+    """Returns an array that the core overwrites, never copied."""
     if not isinstance(value, np.ndarray) or value.dtype != np.float32 or not (value.flags.c_contiguous and value.flags.aligned):
         raise SpecError(f"{name} must be a contiguous float32 array, it is overwritten")
     if value.size != size:
@@ -39,7 +39,7 @@ cdef const void *_address(value) noexcept:
 
 
 cdef class _Watch:
-    """Called about every 50 ms while the core works."""
+    """Reports progress, and checks for signals, about every 50 ms while the core works."""
 
     cdef object progress
     cdef object error
@@ -63,7 +63,7 @@ cdef int _tick(void *context, int64_t done, int64_t steps) noexcept nogil:
 
 
 cdef class _Data:
-    """hdl_data with the arrays that it points into."""
+    """Holds hdl_data with the arrays that it points into."""
 
     cdef hdl_data c
     cdef list keep

@@ -1,8 +1,8 @@
 # cython: language_level=3
-"""The CUDA core as Python sees it: tables of operations packed as C has them, and calls that run them on a device.
+"""Binds the CUDA core: packs tables of operations as C has them, and makes calls that run them on a device.
 
-Memory, streams and contexts are the caller's (`hdl.devices`): all addresses here are numbers. What is wrong with the
-arguments of a user is found above, in `hdl.ops.cuda`; here only what C itself refuses.
+Memory, streams and contexts are the caller's (`hdl.devices`): all addresses here are numbers. `hdl.ops.cuda` checks a
+user's arguments; here an error is raised only where C itself refuses.
 """
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t, uintptr_t
@@ -17,11 +17,11 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
         int32_t ld
         int16_t arena, place
     ctypedef struct hdl_op:
-        int32_t kind, epilogue, tile, m, n, k, function, layer, ahead, decays
+        int32_t kind, epilogue, tile, m, n, k, function, layer, ahead, penalised_rows
         float leak, keep
         uint32_t drop
-        float x
-        int32_t more, chains
+        float scalar
+        int32_t extra_k, chains
         float rho, beta
         hdl_matrix a, b, c, d, bias
     ctypedef struct hdl_cuda_rule:
@@ -38,13 +38,13 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
     ctypedef struct hdl_cuda_call:
         const hdl_op *ops
         const int32_t *phase
-        const hdl_cuda_net *own
+        const hdl_cuda_net *net
         int32_t phases, operations, nets, precision
         float *arena[4]
         int64_t stride[4]
         int32_t resident, state_vectors
         int64_t parameters, batch, first, last
-        int32_t by_place, rows, tiles, largest
+        int32_t by_place, rows, tiles, largest_tile
         double *cost
         int64_t *correct
         uint32_t *barrier
@@ -56,25 +56,25 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
 
 _NOWHERE = {"at": 0, "buffer_stride": 0, "ld": 0, "arena": -1, "place": 0}
 _PLAIN = {
-    "epilogue": 0, "tile": 0, "m": 0, "n": 0, "k": 0, "function": 0, "layer": 0, "ahead": 0, "decays": 0, "leak": 0.0,
-    "keep": 0.0, "drop": 0, "x": 0.0, "more": 0, "chains": 0, "rho": 0.0, "beta": 0.0, "a": _NOWHERE, "b": _NOWHERE,
-    "c": _NOWHERE, "d": _NOWHERE, "bias": _NOWHERE,
+    "epilogue": 0, "tile": 0, "m": 0, "n": 0, "k": 0, "function": 0, "layer": 0, "ahead": 0, "penalised_rows": 0,
+    "leak": 0.0, "keep": 0.0, "drop": 0, "scalar": 0.0, "extra_k": 0, "chains": 0, "rho": 0.0, "beta": 0.0,
+    "a": _NOWHERE, "b": _NOWHERE, "c": _NOWHERE, "d": _NOWHERE, "bias": _NOWHERE,
 }
 
 
 def operation(**fields) -> bytes:
-    """One `hdl_op`, as it lies in a table; what is not given is 0, or no matrix."""
-    cdef hdl_op found
+    """Packs one `hdl_op` as it lies in a table; a field that is not given is 0, or no matrix."""
+    cdef hdl_op packed
     unknown = fields.keys() - _PLAIN.keys() - {"kind"}
     if unknown:
         raise TypeError(f"no such field of an operation: {', '.join(sorted(unknown))}")
-    found = {**_PLAIN, **fields}
-    return (<char *>&found)[:sizeof(hdl_op)]
+    packed = {**_PLAIN, **fields}
+    return (<char *>&packed)[:sizeof(hdl_op)]
 
 
 def net(rule, key, data, uintptr_t order, int64_t count, int64_t first_step=0, uintptr_t rates=0,
         bint scored=False) -> bytes:
-    """One `hdl_cuda_net`, as it lies in a table.
+    """Packs one `hdl_cuda_net` as it lies in a table.
 
     Parameters
     ----------
@@ -101,11 +101,11 @@ def net(rule, key, data, uintptr_t order, int64_t count, int64_t first_step=0, u
 
 
 cdef class Call:
-    """A `hdl_cuda_call`: all but the range of steps is given once.
+    """Holds a `hdl_cuda_call`: all but the range of steps is given once.
 
     Parameters
     ----------
-    ops, phase, own, cost, correct, barrier, step : int
+    ops, phase, net, cost, correct, barrier, step : int
         Addresses on the device.
     arenas : sequence of (address, floats from net to net)
         W, S, T, G.
@@ -116,17 +116,17 @@ cdef class Call:
     cdef hdl_cuda_call c
     cdef void *graph
 
-    def __init__(self, *, uintptr_t ops, uintptr_t phase, uintptr_t own, int phases, int operations, arenas,
+    def __init__(self, *, uintptr_t ops, uintptr_t phase, uintptr_t net, int phases, int operations, arenas,
                  uintptr_t cost, uintptr_t correct, uintptr_t barrier, uintptr_t step, int64_t batch, int rows,
-                 int tiles, int largest, int64_t parameters, int state_vectors=0, int nets=1, int precision=0, bint resident=False,
-                 bint by_place=False, int loop=0):
+                 int tiles, int largest_tile, int64_t parameters, int state_vectors=0, int nets=1, int precision=0,
+                 bint resident=False, bint by_place=False, int loop=0):
         cdef hdl_cuda_call *c = &self.c
         c.ops, c.phase, c.phases, c.operations = <const hdl_op *>ops, <const int32_t *>phase, phases, operations
-        c.own, c.nets, c.precision, c.resident = <const hdl_cuda_net *>own, nets, precision, resident
+        c.net, c.nets, c.precision, c.resident = <const hdl_cuda_net *>net, nets, precision, resident
         for i, (address, stride) in enumerate(arenas):
             c.arena[i], c.stride[i] = <float *><uintptr_t>address, stride
         c.state_vectors, c.parameters, c.batch, c.by_place = state_vectors, parameters, batch, by_place
-        c.rows, c.tiles, c.largest = rows, tiles, largest
+        c.rows, c.tiles, c.largest_tile = rows, tiles, largest_tile
         c.cost, c.correct = <double *>cost, <int64_t *>correct
         c.barrier, c.step, c.loop = <uint32_t *>barrier, <int64_t *>step, loop
 
@@ -134,7 +134,7 @@ cdef class Call:
         hdl_cuda_forget(self.graph)
 
     def forget(self):
-        """Gives back what runs have left on the device, whose context is current."""
+        """Frees the graph that runs have left on the device, whose context is current."""
         hdl_cuda_forget(self.graph)
         self.graph = NULL
 

@@ -48,6 +48,8 @@ cdef extern from "hdl.h" nogil:
     void hdl_plan_free(hdl_plan *)
     hdl_isa hdl_plan_isa(const hdl_plan *)
     int32_t hdl_state_vectors(int32_t)
+    const char *hdl_rule_name(int32_t)
+    const char *hdl_activation_name(int32_t)
     hdl_status hdl_train(hdl_plan *, float *, float *, const hdl_data *, const int64_t *, int64_t, int64_t,
                          const hdl_update *, hdl_key, hdl_progress, void *, hdl_result *)
     hdl_status hdl_gradient(hdl_plan *, const float *, const hdl_data *, const int64_t *, int64_t, hdl_key, float *,

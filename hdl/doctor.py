@@ -18,7 +18,7 @@ from typing import Any
 # flags of /proc/cpuinfo that each kind of kernel needs, the best first
 ISAS = {"avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"}, "avx2": {"avx2", "fma"}, "generic": set()}
 NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "jpype": "jpype1"}  # where the package is not called as its module
-# module: (what it is for, how to get it, whether hdl needs it)
+# module: (purpose, command that installs it, needed by all of hdl)
 PACKAGES = {
     "numpy": ("arrays", "pip install numpy", True),
     "pydantic": ("the spec", "pip install pydantic", True),

@@ -16,9 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from hdl import common_samples, data, resume, step, versions
+from hdl import common_samples, data, resume, stages, step, versions
 from hdl import spec as specs
-from hdl import stack as stacks
 from hdl import table as tables
 from hdl.data import FileSplit, Schema, Source
 from hdl.errors import Interrupted, SpecError, TableError
@@ -225,7 +224,7 @@ def _train_stage(
         version = _first(prepared, plan, below, table, notify)
     else:
         version, plan = _continued(prepared, plan, table)
-    if stage.layer and stacks.later_has_begun(prepared.spec, stage, prepared.job.table):
+    if stage.layer and stages.later_has_begun(prepared.spec, stage, prepared.job.table):
         return Outcome(prepared.job.table, version.number, table.best(), plan.spec, version.rows, "rounds")
     if stage.model == "mlp" and prepared.spec.finetune == "none":
         return Outcome(prepared.job.table, version.number, version.number, stage, version.rows, "rounds")
@@ -241,7 +240,7 @@ def _first(prepared: _Prepared, plan: Plan, below: list[stack.Layer], table: Tab
     if spec.sync.mode == "genetic":
         notify(Stage("common"))
         common_samples.publish(spec, plan.schema, prepared.source, prepared.splits, table)
-    w = stacks.first_weights(spec, table, below)
+    w = stages.first_weights(spec, table, below)
     version = versions.zero(
         job.data, job.options, spec, plan.schema, prepared.splits, plan.platform, plan.device, w, **about
     )

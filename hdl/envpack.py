@@ -30,7 +30,7 @@ ROOTS = ("click", "numpy", "pillow", "pyarrow", "pydantic", "pydoop", "safetenso
 NOT_ON_NODES = frozenset({"setuptools"})
 # For YARN, and for GPUs: packages and modules, where they are here; others do without.
 OPTIONAL = {"jpype1": "jpype", "pyzmq": "zmq", "pycuda": "pycuda"}
-# What is there for compiling against a package or testing it, and 130 MB of pyarrow's 170: RPC, S3, ORC, Substrait
+# Files for compiling against a package or for testing it, and 130 MB of pyarrow's 170: RPC, S3, ORC, Substrait
 # plans. (libarrow_substrait itself is linked to by pyarrow's core.)
 LEFT_OUT = (
     *("*.pyi", "*.pyx", "*.pxd", "*.pxi", "*.c", "*.cc", "*.cpp", "*.h", "*.hpp", "*.a", "*.pyc", "*.cmake", "*.pth"),
@@ -48,7 +48,7 @@ if sys.version_info[:2] != {version}:
                      % (sys.version_info[:2] + {version}))
 '''
 UNPACKED = "hdl-env"  # the folder in a container's own that the archive is unpacked to
-KEPT = 3  # archives in the user's cache: of this environment and of what it was before
+KEPT = 3  # archives in the user's cache: of this environment and of its earlier states
 LEVEL = 4  # 60 MB in 4 s; level 6 takes 8 s for 58 MB
 
 

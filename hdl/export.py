@@ -107,7 +107,7 @@ def serialise(model: Any) -> bytes:
 
 
 class _Graph:
-    """Nodes and constants as they are added; each value is named after the node that makes it."""
+    """A graph under construction; each value is named after the node that makes it."""
 
     def __init__(self, onnx: Any):
         self.onnx = onnx
@@ -115,15 +115,18 @@ class _Graph:
         self.constants: list[Any] = []
 
     def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        """Adds a node; gives the name of its value."""
         output = output or f"{kind.lower()}{len(self.nodes)}"
         self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), [output], **attributes))
         return output
 
     def constant(self, name: str, value: NDArray) -> str:
+        """Adds a constant; gives its name."""
         self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
     def number(self, name: str, value: float) -> str:
+        """Adds a constant number, once; gives its name."""
         if all(constant.name != name for constant in self.constants):
             self.constant(name, np.float32(value).reshape(1))
         return name

@@ -142,7 +142,7 @@ class Device:
         Raises
         ------
         DeviceError
-            Some of it failed.
+            A queued operation failed.
         """
         with self._queued("waiting for it"):
             pass

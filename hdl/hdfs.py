@@ -173,7 +173,7 @@ class Hdfs:
     def _write(self, path: str, write: Callable[[BinaryIO], object]) -> None:
         system, name = resolve(path)
         folder = _split(path)[0] + "/"
-        if not self.isdir(folder):  # HDFS would make it; a misspelt path is better refused, as it is locally
+        if not self.isdir(folder):  # HDFS would make the folder; a misspelt path is better refused, as locally
             raise FileNotFoundError(errno.ENOENT, "no such folder", folder)
         raw = patiently(path, system.open_file, name, "w")
         with named(path), io.BufferedWriter(Writing(raw), BUFFER) as file:

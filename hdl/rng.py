@@ -4,8 +4,8 @@ The generator is Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
 `hdl_random_u32` of the core. A seed and a purpose make a key (`derive`), and the counters (a, b, c) name the stream
 below it, such as epoch and shard.
 
-Whatever goes into weights or orders is made with integers and IEEE additions, products, quotients and square roots,
-never with a library's logarithm, so that it is the same byte for byte on every machine.
+Every number that goes into weights or orders is made with integers and IEEE additions, products, quotients and square
+roots, never with a library's logarithm, so that it is the same byte for byte on every machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ except ImportError:
 
 
 def words(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: int = 1) -> NDArray[np.uint32]:
-    """Words first .. first + n of the stream (seed, a, b, c): the core's `hdl_random_u32`.
+    """Draw words first .. first + n of the stream (seed, a, b, c): the core's `hdl_random_u32`.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def words(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: int 
 
 
 def words_numpy(seed: int, a: int, b: int, c: int, first: int, n: int) -> NDArray[np.uint32]:
-    """`words` without the core."""
+    """Draw `words` without the core."""
     start, stop = first // 4, (first + n + 3) // 4
     out = np.empty((stop - start, 4), np.uint32)
     for low in range(start, stop, _CHUNK):
@@ -64,7 +64,7 @@ def words_numpy(seed: int, a: int, b: int, c: int, first: int, n: int) -> NDArra
 
 
 def philox(seed: int, counter: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The generator itself: counters [4, n] of 32 bits to words [4, n] of 32 bits, both held in uint64."""
+    """Encrypt counters by the generator: counters [4, n] of 32 bits to words [4, n] of 32 bits, both held in uint64."""
     key0, key1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
     for _ in range(10):
         product0, product1 = counter[0] * _MULTIPLY[0], counter[2] * _MULTIPLY[1]
@@ -81,18 +81,18 @@ def philox(seed: int, counter: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def derive(seed: int, purpose: int, a: int = 0, b: int = 0) -> int:
-    """A 64-bit key of its own for a purpose (and two numbers more), so that purposes never share a stream."""
+    """Derive a 64-bit key for a purpose (and two numbers more), so that purposes never share a stream."""
     low, high = words(seed, purpose, a, b, 0, 2).tolist()
     return high << 32 | low
 
 
 def uniforms(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: int = 1) -> NDArray[np.float64]:
-    """Numbers in the open interval (0, 1), one from each word: (word + 1/2) / 2^32, exact in float64."""
+    """Draw numbers in the open interval (0, 1), one from each word: (word + 1/2) / 2^32, exact in float64."""
     return (words(seed, a, b, c, first, n).astype(np.float64) + 0.5) * 2.0**-32
 
 
 def normals(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: int = 1) -> NDArray[np.float64]:
-    """Standard normal numbers, one from each word, by the inverse of the distribution function.
+    """Draw standard normal numbers, one from each word, by the inverse of the distribution function.
 
     Algorithm AS 241, PPND16 (Wichura 1988): relative error about 1e-16. A 32-bit uniform is never nearer than
     1.2e-10 to 0 or 1, so the far tail of the algorithm is not needed and no number lies beyond 6.4.
@@ -101,7 +101,7 @@ def normals(seed: int, a: int = 0, b: int = 0, c: int = 0, first: int = 0, n: in
 
 
 def normal(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What of a standard normal number lies below with probability p in [2^-33, 1 - 2^-33]: `normals`' algorithm."""
+    """Compute the standard normal distribution's quantile at p in [2^-33, 1 - 2^-33], by `normals`' algorithm."""
     q = p - 0.5
     r = 0.180625 - q * q
     out = q * _ratio(r, _CENTRE)
@@ -129,7 +129,7 @@ _TAIL = (
 
 
 def _ratio(x: NDArray[np.float64], coefficients: tuple[tuple[float, ...], tuple[float, ...]]) -> NDArray[np.float64]:
-    """Quotient of two polynomials by Horner's rule."""
+    """Compute the quotient of two polynomials by Horner's rule."""
     above, below = (np.full_like(x, row[0]) for row in coefficients)
     for i in range(1, len(coefficients[0])):
         above = above * x + coefficients[0][i]
@@ -138,7 +138,7 @@ def _ratio(x: NDArray[np.float64], coefficients: tuple[tuple[float, ...], tuple[
 
 
 def log(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Natural logarithm from exact operations only: log(m·2^e) = e·log 2 + 2·artanh((m - 1)/(m + 1))."""
+    """Compute the natural logarithm from exact operations only: log(m·2^e) = e·log 2 + 2·artanh((m - 1)/(m + 1))."""
     m, e = np.frexp(x)
     low = m < 0.7071067811865476
     m, e = np.where(low, 2 * m, m), e - low
@@ -151,7 +151,7 @@ def log(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def order(seed: int, epoch: int, shard: int, n: int, window: int) -> NDArray[np.int64]:
-    """The order in which epoch `epoch` visits the `n` training samples of shard `shard`.
+    """Draw the order in which epoch `epoch` visits the `n` training samples of shard `shard`.
 
     Windows of `window` consecutive samples come in random order, the samples of each shuffled: a shard on disk is read
     a window at a time.
@@ -170,14 +170,14 @@ def order(seed: int, epoch: int, shard: int, n: int, window: int) -> NDArray[np.
 
 
 def _shuffled(draws: NDArray[np.uint32], start: int) -> NDArray[np.int64]:
-    """start + the stable argsort of `draws`: sorting (draw, index) as one integer is the same and faster."""
+    """Compute start + the stable argsort of `draws`: sorting (draw, index) as one integer is the same and faster."""
     pairs = draws.astype(np.uint64) << _32 | np.arange(draws.size, dtype=np.uint64)
     pairs.sort()
     return (pairs & _LOW).astype(np.int64) + start
 
 
 def member(seed: int, shard: int, n: int, share: float, first: int = 0) -> NDArray[np.bool_]:
-    """Whether samples first .. first + n of a shard, counted as they lie in it, belong to the validation part.
+    """Tell which of the samples first .. first + n of a shard, in stored order, belong to the validation part.
 
     Parameters
     ----------

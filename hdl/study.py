@@ -188,8 +188,10 @@ def markdown(cells: list[Cell]) -> str:
         ]
         for epochs in dict.fromkeys(cell.epochs for cell in of_method):
             row = [cell for cell in of_method if cell.epochs == epochs]
-            one, more = PUBLISHED[epochs]
-            text.append(f"| {epochs} | {one:.2f} / {more:.2f} | " + " | ".join(_entry(cell) for cell in row) + " |")
+            sequential, parallel = PUBLISHED[epochs]
+            text.append(
+                f"| {epochs} | {sequential:.2f} / {parallel:.2f} | " + " | ".join(_entry(cell) for cell in row) + " |"
+            )
         text.append("")
     missed = [cell for cell in cells if not cell.met]
     text.append(f"{len(cells) - len(missed)} of {len(cells)} cells meet or pass the published accuracy.")

@@ -1,4 +1,4 @@
-/* check.c: whether data is what a plan can take. Nothing beyond it is checked again. */
+/* check.c: checks that a plan can take the data that it is given. Nothing beyond it is checked again. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -65,7 +65,7 @@ hdl_status hdl_check(hdl_plan *plan, const hdl_data *data, const int64_t *order,
   if (plan->reconstructs && data->y) return hdl_fail(HDL_EINVAL, "an autoencoder's or RBM's target is its input: no y");
   if (count < 0 || data->n < 0) return hdl_fail(HDL_EINVAL, "count is %lld", (long long)count);
   if (labelled && !data->y && !plan->reconstructs) return hdl_fail(HDL_EINVAL, "training needs y");
-  if (labelled && plan->gibbs && plan->gibbs->chains && !plan->gibbs->given)
+  if (labelled && plan->gibbs && plan->gibbs->chains && !plan->gibbs->caller_chains)
     return hdl_fail(HDL_EINVAL, "%d persistent chains are missing", plan->gibbs->chains);
   hdl_status status = check_rows(plan, data, order, count);
   if (!status && data->x_type == HDL_CSR) status = check_sparse(plan, data, order, count);

@@ -70,14 +70,14 @@ typedef struct {
   bool touched;                   /* CSR: only rows of w with an input need an update */
   const hdl_update *rule;
   float lr, inv_batch;
-  float eta, decay;   /* plain SGD: w = decay*w - eta*sum of gradients */
-  bool plain;         /* plain SGD: fused into the kernel */
-  float adam1, adam2; /* 1/(1-beta1^t), 1/(1-beta2^t) */
-  uint32_t key[2];    /* dropout */
-  float *out;         /* forward: [rows, O] or NULL */
-  int chains;         /* RBM: rows of the block that are chains, after those that are samples */
-  int64_t chain0;     /* of the first of them */
-  float chain_weight; /* samples of the mini-batch to one chain */
+  float eta, decay;       /* plain SGD: w = decay*w - eta*sum of gradients */
+  bool plain;             /* plain SGD: fused into the kernel */
+  float unbias1, unbias2; /* 1/(1-beta1^t), 1/(1-beta2^t) */
+  uint32_t key[2];        /* dropout */
+  float *out;             /* forward: [rows, O] or NULL */
+  int chains;             /* RBM: rows of the block that are chains, after those that are samples */
+  int64_t chain0;         /* of the first of them */
+  float chain_weight;     /* samples of the mini-batch to one chain */
 } hdl_context;
 
 /* The restricted Boltzmann machine of a plan of one layer. Its x rows are v_pos, and in pairs with them v_neg;
@@ -91,8 +91,8 @@ typedef struct {
   float *active;                  /* [H padded] sum of p(h|v_pos) over the mini-batch */
   float *sample;                  /* [rows of x, H padded] h drawn */
   float *chain;                   /* [chains, x_ld] */
-  float *room;                    /* chains: [2 block, x_ld] samples' reconstructions; chains' draws */
-  float *given;                   /* the caller's chains [chains, I] during a call */
+  float *scratch;                 /* chains: [2 block, x_ld] samples' reconstructions; chains' draws */
+  float *caller_chains;           /* [chains, I] during a call */
   uint32_t key[2];                /* the chains' draws */
 } hdl_gibbs;
 

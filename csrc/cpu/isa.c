@@ -1,4 +1,4 @@
-/* isa.c: which kernels this processor and its operating system can run (GCC's check reads CPUID and XCR0). */
+/* isa.c: finds the kernels that this processor and its operating system can run (GCC's check reads CPUID and XCR0). */
 #include "isa.h"
 
 #include "../rng.h"

@@ -1,4 +1,4 @@
-/* isa.h: the kernels of an instruction set, or NULL where this machine lacks it. */
+/* isa.h: declares the kernels of each instruction set, NULL where this machine lacks it. */
 #ifndef HDL_ISA_H
 #define HDL_ISA_H
 #include "internal.h"

@@ -59,7 +59,7 @@ static void *allocate(arena *a, size_t count) {
   return at;
 }
 
-/* Lays out what an autoencoder has beside its layers. */
+/* Lays out an autoencoder's vectors beside its layers: sparsity's, norms, sums. */
 static void lay_autoencoder(hdl_plan *plan, arena *a) {
   size_t width = (size_t)hdl_round_up(plan->layer[0].O, HDL_MAX_VW);
   plan->hidden = allocate(a, (size_t)plan->threads * HDL_HIDDEN_VECTORS * width);
@@ -71,7 +71,7 @@ static void lay_autoencoder(hdl_plan *plan, arena *a) {
   layer->x = plan->x;
 }
 
-/* Lays out what an RBM has beside its layer. */
+/* Lays out an RBM's memory beside its layer: the Gibbs chains'. */
 static void lay_rbm(hdl_plan *plan, arena *a, size_t rows, int states) {
   hdl_gibbs *g = plan->gibbs;
   const hdl_layer *layer = &plan->layer[0];
@@ -80,7 +80,7 @@ static void lay_rbm(hdl_plan *plan, arena *a, size_t rows, int states) {
   for (int s = 0; s < HDL_STATES; s++) g->sb[s] = s < states ? allocate(a, width) : g->gb;
   g->active = allocate(a, (size_t)hdl_round_up(layer->O, HDL_MAX_VW));
   g->sample = allocate(a, rows * (size_t)(layer->lda / layer->pairs));
-  g->chain = allocate(a, (size_t)g->chains * x_ld), g->room = allocate(a, g->chains ? rows * x_ld : 0);
+  g->chain = allocate(a, (size_t)g->chains * x_ld), g->scratch = allocate(a, g->chains ? rows * x_ld : 0);
 }
 
 /* Lays out the whole plan. */

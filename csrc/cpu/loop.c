@@ -50,8 +50,8 @@ static void prepare(const hdl_call *call, hdl_context *ctx, int64_t s, int64_t n
   ctx->touched = call->plan->input_type == HDL_CSR && still && n <= call->plan->block;
   if (u->rule == HDL_ADAM) {
     double t = (double)(ctx->step + 1);
-    ctx->adam1 = (float)(1 / (1 - pow((double)u->beta1, t)));
-    ctx->adam2 = (float)(1 / (1 - pow((double)u->beta2, t)));
+    ctx->unbias1 = (float)(1 / (1 - pow((double)u->beta1, t)));
+    ctx->unbias2 = (float)(1 / (1 - pow((double)u->beta2, t)));
   }
 }
 

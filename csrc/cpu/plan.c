@@ -20,19 +20,23 @@ hdl_status hdl_fail(hdl_status status, const char *format, ...) {
   return status;
 }
 
-int32_t hdl_state_vectors(int32_t rule) {
-  switch (rule) {
-  case HDL_MOMENTUM:
-  case HDL_NESTEROV:
-  case HDL_ADAGRAD:
-  case HDL_RMSPROP:
-    return 1;
-  case HDL_ADADELTA:
-  case HDL_ADAM:
-    return 2;
-  default:
-    return 0;
-  }
+#define RULE(NUMBER, name, vectors, ...) [HDL_##NUMBER] = {name, vectors},
+static const struct {
+  const char *name;
+  int32_t vectors;
+} rules[] = {HDL_RULE_TABLE(RULE)};
+#undef RULE
+
+#define ACTIVATION(NUMBER, name, ...) [HDL_##NUMBER] = name,
+static const char *const activations[] = {HDL_ACTIVATION_TABLE(ACTIVATION)};
+#undef ACTIVATION
+
+const char *hdl_rule_name(int32_t rule) { return rule >= 0 && rule < HDL_RULES ? rules[rule].name : NULL; }
+
+int32_t hdl_state_vectors(int32_t rule) { return rule >= 0 && rule < HDL_RULES ? rules[rule].vectors : 0; }
+
+const char *hdl_activation_name(int32_t activation) {
+  return activation >= 0 && activation < HDL_ACTIVATIONS ? activations[activation] : NULL;
 }
 
 static hdl_status check_net(const hdl_net *net, int32_t max_batch, int32_t threads) {
@@ -40,8 +44,7 @@ static hdl_status check_net(const hdl_net *net, int32_t max_batch, int32_t threa
   for (int l = 0; l <= net->layers; l++)
     if (net->widths[l] < 1 || net->widths[l] > 1 << 24)
       return hdl_fail(HDL_EINVAL, "width %d is %d, expected 1 to 2^24", l, net->widths[l]);
-  if (net->activation < 0 || net->activation > HDL_LEAKY_RELU)
-    return hdl_fail(HDL_EINVAL, "unknown activation %d", net->activation);
+  if (!hdl_activation_name(net->activation)) return hdl_fail(HDL_EINVAL, "unknown activation %d", net->activation);
   if (net->loss < 0 || net->loss > HDL_SIGMOID_SQUARED) return hdl_fail(HDL_EINVAL, "unknown loss %d", net->loss);
   if (!(net->dropout_input >= 0 && net->dropout_input < 1))
     return hdl_fail(HDL_EINVAL, "dropout_input is %g, expected [0, 1)", (double)net->dropout_input);

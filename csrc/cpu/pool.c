@@ -1,5 +1,5 @@
-/* pool.c: a plan's own threads. They spin briefly between phases, since a small net's step takes microseconds, then
- * sleep in the kernel, since a spinning thread whose partner lost its core costs 50 times more. */
+/* pool.c: runs a plan's own threads. They spin briefly between phases, since a small net's step takes microseconds,
+ * then sleep in the kernel, since a spinning thread whose partner lost its core costs 50 times more. */
 #include "internal.h"
 
 #include <pthread.h>

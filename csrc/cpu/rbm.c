@@ -29,7 +29,7 @@ hdl_status hdl_rbm_new(hdl_plan **plan, const hdl_rbm *rbm, int32_t max_batch, i
 
 hdl_status hdl_rbm_chains(hdl_plan *plan, float *chains) {
   if (!plan || !plan->gibbs) return hdl_fail(HDL_EINVAL, "chains need an RBM");
-  plan->gibbs->given = chains;
+  plan->gibbs->caller_chains = chains;
   return HDL_OK;
 }
 
@@ -44,8 +44,8 @@ void hdl_rbm_pack(const hdl_plan *plan, const float *flat, hdl_vector which) {
   const hdl_layer *layer = &plan->layer[0];
   size_t row = sizeof(float) * (size_t)layer->I;
   memcpy(visible(g, which), flat, row);
-  for (size_t c = 0; c < (size_t)g->chains && g->given && which == HDL_WEIGHTS; c++)
-    memcpy(g->chain + c * (size_t)layer->x_ld, g->given + c * (size_t)layer->I, row);
+  for (size_t c = 0; c < (size_t)g->chains && g->caller_chains && which == HDL_WEIGHTS; c++)
+    memcpy(g->chain + c * (size_t)layer->x_ld, g->caller_chains + c * (size_t)layer->I, row);
 }
 
 /* Called where a call may overwrite what it was given: the chains with the weights, or with the gradient. */
@@ -55,6 +55,6 @@ void hdl_rbm_unpack(const hdl_plan *plan, float *flat, hdl_vector which) {
   size_t row = sizeof(float) * (size_t)layer->I;
   memcpy(flat, visible(g, which), row);
   if (which == HDL_GRADIENT && g->beta > 0) memcpy(flat + layer->I, g->active, sizeof(float) * (size_t)layer->O);
-  for (size_t c = 0; c < (size_t)g->chains && g->given && which < HDL_STATE; c++)
-    memcpy(g->given + c * (size_t)layer->I, g->chain + c * (size_t)layer->x_ld, row);
+  for (size_t c = 0; c < (size_t)g->chains && g->caller_chains && which < HDL_STATE; c++)
+    memcpy(g->caller_chains + c * (size_t)layer->I, g->chain + c * (size_t)layer->x_ld, row);
 }

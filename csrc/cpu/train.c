@@ -1,4 +1,5 @@
-/* train.c: the calls of hdl.h that run over data: checks arguments, puts weights in place and back, runs loop.c. */
+/* train.c: makes the calls of hdl.h that run over data: checks arguments, puts weights in place and back, runs loop.c.
+ */
 #include "loop.h"
 
 #include <string.h>
@@ -35,7 +36,7 @@ hdl_status hdl_train(hdl_plan *plan, float *weights, float *state, const hdl_dat
   hdl_status status = hdl_check(plan, data, order, count, true);
   if (status) return status;
   if (batch < 1) return hdl_fail(HDL_EINVAL, "batch is %lld, expected at least 1", (long long)batch);
-  if (!update || update->rule < HDL_SGD || update->rule > HDL_ADAM)
+  if (!update || !hdl_rule_name(update->rule))
     return hdl_fail(HDL_EINVAL, "unknown rule %d", update ? update->rule : -1);
   int states = hdl_state_vectors(update->rule);
   size_t P = hdl_parameters(plan);

@@ -71,15 +71,16 @@ typedef struct {
   int32_t kind, epilogue, tile; /* hdl_op_kind, hdl_epilogue, hdl_tile */
   int32_t m, n, k;              /* negative: that many times B */
   int32_t function;             /* hdl_activation of the epilogue, hdl_loss of LOSS */
-  int32_t layer;    /* of the dropout stream; DRAW: 2t for hidden units of Gibbs step t, 2t + 1 for visible */
-  int32_t ahead;    /* GATHER: 1 is of the next mini-batch */
-  int32_t decays;   /* UPDATE: rows 0 … decays have penalties, those after them are biases */
-  float leak, keep; /* slope of the leaky relu; 1/(1-p) of dropout, 0 for none */
-  uint32_t drop;    /* 65536 p */
-  float x;          /* SPARSITY: what the running mean keeps of itself */
-  int32_t more;     /* products: rows along k beside those k */
-  int32_t chains;   /* 1: rows are persistent chains, with draws of their own, and x is times B */
-  float rho, beta;  /* SPARSITY: target of the mean, and strength */
+  int32_t layer;          /* of the dropout stream; DRAW: 2t for hidden units of Gibbs step t, 2t + 1 for visible */
+  int32_t ahead;          /* GATHER: 1 is of the next mini-batch */
+  int32_t penalised_rows; /* UPDATE: the first rows, which l1 and l2 are for; those after them are biases */
+  float leak, keep;       /* slope of the leaky relu; 1/(1-p) of dropout, 0 for none */
+  uint32_t drop;          /* 65536 p */
+  float scalar; /* SPARSITY: share that the running mean keeps of itself; DRAW, NORMS, CONTRACTIVE: a factor; FILL: the
+                   value */
+  int32_t extra_k; /* products: rows along k beside those k */
+  int32_t chains;  /* 1: rows are persistent chains, with draws of their own, and the scalar is times B */
+  float rho, beta; /* SPARSITY: target of the mean, and strength */
   hdl_matrix a, b, c, d, bias;
 } hdl_op;
 
@@ -106,7 +107,7 @@ typedef struct { /* one of the nets; addresses on the device */
 typedef struct {
   const hdl_op *ops;       /* on the device: [phase[phases]] */
   const int32_t *phase;    /* on the device: [phases + 1]; phase 0 runs once, before all steps */
-  const hdl_cuda_net *own; /* on the device: [M] */
+  const hdl_cuda_net *net; /* on the device: [M] */
   int32_t phases, operations;
   int32_t nets;      /* M */
   int32_t precision; /* hdl_precision */
@@ -116,17 +117,17 @@ typedef struct {
   int32_t state_vectors;      /* S */
   int64_t parameters;         /* P: first floats of W that are kept, and from state to state */
   int64_t batch;
-  int64_t first, last; /* steps of this call; a net that has fewer is done sooner */
-  int32_t by_place;    /* 1: draws are named by the place in the order, in step 0 */
-  int32_t rows;        /* of cost and correct: rows of the largest mini-batch */
-  int32_t tiles;       /* of the phase that has most: more blocks than that have nothing to do */
-  int32_t largest;     /* hdl_tile that the program has at most: a device with less memory takes less */
-  double *cost;        /* [M, rows]: += costs of each row of the mini-batches */
-  int64_t *correct;    /* [M, rows] */
-  uint32_t *barrier;   /* [M, 2], zero: a counter, and the step (from 1) whose cost was not finite */
-  int32_t loop;        /* hdl_loop */
-  int32_t only;        /* set inside: the one phase of a kernel in a graph; -1: all of them */
-  int64_t *step;       /* on the device: of a graph, the next step */
+  int64_t first, last;  /* steps of this call; a net that has fewer is done sooner */
+  int32_t by_place;     /* 1: draws are named by the place in the order, in step 0 */
+  int32_t rows;         /* of cost and correct: rows of the largest mini-batch */
+  int32_t tiles;        /* of the phase that has most: more blocks than that have nothing to do */
+  int32_t largest_tile; /* hdl_tile that the program has at most: a device with less memory takes less */
+  double *cost;         /* [M, rows]: += costs of each row of the mini-batches */
+  int64_t *correct;     /* [M, rows] */
+  uint32_t *barrier;    /* [M, 2], zero: a counter, and the step (from 1) whose cost was not finite */
+  int32_t loop;         /* hdl_loop */
+  int32_t only_phase;   /* set inside: the one phase of a kernel in a graph; -1: all of them */
+  int64_t *step;        /* on the device: of a graph, the next step */
 } hdl_cuda_call;
 
 /* Starts the call on a stream of the current context and returns; `barrier` must be zero. A graph is kept in *graph,

@@ -26,7 +26,7 @@ static hdl_status fail(hdl_status status, const char *what, const char *why, int
   } while (0)
 
 struct launch_shape {
-  int blocks, shared, resident, largest, threads, loop;
+  int blocks, shared, resident, largest_tile, threads, loop;
   const void *run;
 };
 
@@ -39,9 +39,9 @@ static int64_t staged(int tile) {
 static hdl_status shape_of(const hdl_cuda_call &c, launch_shape &shape) {
   EXPECT(c.ops && c.phase && c.phases >= 2 && c.operations >= 1 && c.nets >= 1 && c.tiles >= 1);
   EXPECT(c.precision >= HDL_FLOAT32 && c.precision <= HDL_BF16);
-  EXPECT(c.largest >= HDL_TILE_WARP && c.largest <= HDL_TILE_128);
+  EXPECT(c.largest_tile >= HDL_TILE_WARP && c.largest_tile <= HDL_TILE_128);
   EXPECT(c.batch >= 1 && c.first >= 0 && c.first <= c.last && c.rows >= 1);
-  EXPECT(c.own && c.barrier && c.cost && c.correct);
+  EXPECT(c.net && c.barrier && c.cost && c.correct);
   EXPECT(c.loop >= HDL_LOOP_AUTO && c.loop <= HDL_LOOP_GRAPH && c.step);
   int device, most, processors, together, each;
   TRY(cudaGetDevice(&device));
@@ -50,12 +50,12 @@ static hdl_status shape_of(const hdl_cuda_call &c, launch_shape &shape) {
   TRY(cudaDeviceGetAttribute(&together, cudaDevAttrCooperativeLaunch, device));
   int64_t table = table_floats(c) * 4, all = table + resident_floats(c) * 4;
   shape.resident = c.resident && all <= most && c.loop != HDL_LOOP_GRAPH; /* shared memory ends with its kernel */
-  shape.largest = c.largest;
-  while (shape.largest > HDL_TILE_32 && table + staged(shape.largest) > most) shape.largest--;
-  int64_t wanted = shape.resident ? all : table + staged(shape.largest);
+  shape.largest_tile = c.largest_tile;
+  while (shape.largest_tile > HDL_TILE_32 && table + staged(shape.largest_tile) > most) shape.largest_tile--;
+  int64_t wanted = shape.resident ? all : table + staged(shape.largest_tile);
   if (wanted > most) return fail(HDL_ENOMEM, "shared memory", "a block needs more than the device has", __LINE__);
   shape.shared = (int)wanted;
-  bool small = c.largest == HDL_TILE_WARP;
+  bool small = c.largest_tile == HDL_TILE_WARP;
   shape.threads = threads(small), shape.run = interpreter_of(c.precision, small);
   /* The most, whatever this call takes: another thread may be about to launch the same kernel with more. */
   TRY(cudaFuncSetAttribute(shape.run, cudaFuncAttributeMaxDynamicSharedMemorySize, most));
@@ -72,10 +72,10 @@ static hdl_status shape_of(const hdl_cuda_call &c, launch_shape &shape) {
 /* Captures one mini-batch as kernels of one phase each, and one that goes on to the next; on a stream of its own, so
  * that nothing of another thread is captured. */
 static hdl_status capture(const hdl_cuda_call &call, const launch_shape &shape, cudaGraphExec_t *made) {
-  hdl_cuda_call own = call;
-  own.last = INT64_MAX; /* the graph does not know where the call ends: it may gather one mini-batch more */
-  void *arguments[] = {&own};
-  dim3 grid(shape.blocks, own.nets), block(shape.threads);
+  hdl_cuda_call changed = call;
+  changed.last = INT64_MAX; /* the graph does not know where the call ends: it may gather one mini-batch more */
+  void *arguments[] = {&changed};
+  dim3 grid(shape.blocks, changed.nets), block(shape.threads);
   cudaFuncAttributes loaded;
   TRY(cudaFuncGetAttributes(&loaded, advance_of_graph())); /* its code is not to be loaded while capturing */
   cudaStream_t stream;
@@ -83,7 +83,7 @@ static hdl_status capture(const hdl_cuda_call &call, const launch_shape &shape, 
   cudaGraph_t graph = NULL;
   cudaError_t error = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
   if (error == cudaSuccess) {
-    for (own.only = 1; own.only < own.phases && error == cudaSuccess; own.only++)
+    for (changed.only_phase = 1; changed.only_phase < changed.phases && error == cudaSuccess; changed.only_phase++)
       error = cudaLaunchKernel(shape.run, grid, block, arguments, shape.shared, stream);
     if (error == cudaSuccess) error = cudaLaunchKernel(advance_of_graph(), dim3(1), dim3(32), arguments, 0, stream);
     cudaError_t ended = cudaStreamEndCapture(stream, &graph); /* whatever came before, or it stays captured */
@@ -97,17 +97,18 @@ static hdl_status capture(const hdl_cuda_call &call, const launch_shape &shape, 
 }
 
 static hdl_status run_graph(const hdl_cuda_call &call, const launch_shape &shape, cudaStream_t stream, void **kept) {
-  hdl_cuda_call own = call;
-  own.only = 0;
-  void *arguments[] = {&own};
-  TRY(cudaLaunchKernel(shape.run, dim3(shape.blocks, own.nets), dim3(shape.threads), arguments, shape.shared, stream));
+  hdl_cuda_call changed = call;
+  changed.only_phase = 0;
+  void *arguments[] = {&changed};
+  TRY(cudaLaunchKernel(shape.run, dim3(shape.blocks, changed.nets), dim3(shape.threads), arguments, shape.shared,
+                       stream));
   if (!*kept) {
     cudaGraphExec_t made = NULL;
-    hdl_status status = capture(own, shape, &made);
+    hdl_status status = capture(changed, shape, &made);
     if (status != HDL_OK) return status;
     *kept = made;
   }
-  for (int64_t s = own.first; s < own.last; s++) TRY(cudaGraphLaunch((cudaGraphExec_t)*kept, stream));
+  for (int64_t s = changed.first; s < changed.last; s++) TRY(cudaGraphLaunch((cudaGraphExec_t)*kept, stream));
   return HDL_OK;
 }
 
@@ -121,11 +122,11 @@ extern "C" hdl_status hdl_cuda_run(const hdl_cuda_call *call, void *stream, void
   launch_shape shape;
   hdl_status status = shape_of(*call, shape);
   if (status != HDL_OK) return status;
-  hdl_cuda_call own = *call;
-  own.resident = shape.resident, own.largest = shape.largest, own.only = -1;
-  if (shape.loop == HDL_LOOP_GRAPH) return run_graph(own, shape, (cudaStream_t)stream, graph);
-  void *arguments[] = {&own};
-  dim3 grid(shape.blocks, own.nets), block(shape.threads);
+  hdl_cuda_call changed = *call;
+  changed.resident = shape.resident, changed.largest_tile = shape.largest_tile, changed.only_phase = -1;
+  if (shape.loop == HDL_LOOP_GRAPH) return run_graph(changed, shape, (cudaStream_t)stream, graph);
+  void *arguments[] = {&changed};
+  dim3 grid(shape.blocks, changed.nets), block(shape.threads);
   /* Blocks of a net wait for each other, so all must be there at once: a cooperative launch fails where they cannot. */
   if (shape.blocks > 1)
     TRY(cudaLaunchCooperativeKernel(shape.run, grid, block, arguments, shape.shared, (cudaStream_t)stream));

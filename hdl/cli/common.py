@@ -58,8 +58,8 @@ class Command(click.Command):
 DATA_SECTION = "Data"
 DATA_OPTIONS = [
     Option(["--label"], metavar="COLUMN", section=DATA_SECTION,
-           help="Label column by name or number from 0 (-1: the last), or several: a,b; default: the first one called "
-                "label, target, class or y, else the last."),
+           help="Label column by name or number from 0 (-1: the last), or several: a,b; default: the one called "
+                "label or target, else class or y, else the only one of text, else the last."),
     Option(["--no-labels", "labelled"], is_flag=True, flag_value=False, default=None, section=DATA_SECTION,
            help="Every column is a feature; for models that learn without labels."),
     Option(["--format"], metavar="NAME", section=DATA_SECTION,
@@ -67,7 +67,7 @@ DATA_OPTIONS = [
     Option(["--header/--no-header"], default=None, section=DATA_SECTION,
            help="Whether text starts with a line of column names; default: told from the first lines."),
     Option(["--delimiter"], metavar="CHAR", section=DATA_SECTION,
-           help="What separates columns; tab and space may be written out; default: told from the first line."),
+           help="What separates columns; tab and space may be written out; default: told from the first lines."),
     Option(["--max-bad-records"], metavar="N", section=DATA_SECTION,
            help="Skip up to N bad records and say where they are.  [default: 0]"),
 ]  # fmt: skip
@@ -169,7 +169,7 @@ def shown_rmse(value: Any) -> str:
     """A root of a mean squared error as text, of several outputs the first few: 12,345.7."""
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     more = ", …" if len(values) > 4 else ""
-    return ", ".join(f"{one:,.1f}" if 1e4 <= abs(one) < 1e15 else f"{one:.5g}" for one in values[:4]) + more
+    return ", ".join(f"{one:,.1f}" if 1e3 <= abs(one) < 1e15 else f"{one:.5g}" for one in values[:4]) + more
 
 
 def duration(seconds: float) -> str:

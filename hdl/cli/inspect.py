@@ -34,7 +34,6 @@ def _of_file(table: str, which: str | None) -> tuple[str, str | None]:
 
 
 def _table(path: str) -> dict[str, Any]:
-    from hdl.report.gather import summary
     from hdl.table import Table
 
     table = Table(path)
@@ -49,11 +48,18 @@ def _table(path: str) -> dict[str, Any]:
         "best": best,
         "sha256": last.signature,
         "version": {header["number"]: header.get("signature") for header in headers},
-        "found": dict(summary(zero.about, zero.schema)) if zero else {},
-        "about": zero.about if zero else {},
+        **(_found(zero) if zero else {"found": {}, "about": {}}),
         "spec": last.spec,
         "rows": list(last.rows),
     }
+
+
+def _found(zero: Any) -> dict[str, Any]:
+    """What version 0 knows of the data: in words, of several things a list, and as it is stored."""
+    from hdl.report.gather import summary
+
+    words = {name: value.split("\n") for name, value in summary(zero.about, zero.schema)}
+    return {"found": {name: lines if lines[1:] else lines[0] for name, lines in words.items()}, "about": zero.about}
 
 
 def _version(path: str, which: str) -> dict[str, Any]:
@@ -72,6 +78,7 @@ def _version(path: str, which: str) -> dict[str, Any]:
         "sha256": version.signature,
         "parameters": int(weights.w.size),
         "state": {name: list(value.shape) for name, value in weights.state.items()},
+        **(_found(version) if version.about else {}),
         "spec": version.spec,
         "rows": version.rows[-1:],
     }
@@ -109,7 +116,11 @@ def _pairs(title: str, items: dict[str, Any]) -> list[str]:
     for name, value in items.items():
         flat |= {f"{name} {key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
     width = max(map(len, flat), default=0) + 2
-    lines = [f"{'  ' if title else ''}{name:{width}}{'–' if value is None else value}" for name, value in flat.items()]
+    margin = "  " if title else ""
+    lines = []
+    for name, value in flat.items():
+        first, *rest = value if isinstance(value, list) and title == "data" else ["–" if value is None else str(value)]
+        lines += [f"{margin}{name:{width}}{first}", *(f"{margin}{'':{width}}{line}" for line in rest)]
     return ["", title, *lines] if title else lines
 
 

@@ -155,7 +155,7 @@ def findings_of(path: str, spec: Any) -> list[tuple[str, str]]:
 def aligned(lines: Sequence[tuple[str, str]]) -> str:
     """Names and values in two columns, as plain text."""
     width = max((len(name) for name, _ in lines), default=0) + 2
-    return "\n".join(f"{name:{width}}{value}" for name, value in lines)
+    return "\n".join(f"{name:{width}}" + value.replace("\n", "\n" + " " * width) for name, value in lines)
 
 
 def columns(lines: Sequence[tuple[str, str]]) -> Any:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hdl import commands
+from hdl import programs
 from hdl.errors import HdlError, SpecError, Unavailable
 
 DEFAULT_VERSION = "3.4.2"
@@ -137,7 +137,7 @@ def _download(version: str, scratch: Path, jars: Path) -> None:
     (scratch / "pom.xml").write_text(pom(version))
     command = ["mvn", "-B", "-q", "-ntp", COPY, "-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
     late = f"Maven did not fetch Hadoop {version} within {DOWNLOAD_SECONDS} s"
-    commands.check(command, DOWNLOAD_SECONDS, f"Maven could not fetch Hadoop {version}", late, folder=scratch)
+    programs.check(command, DOWNLOAD_SECONDS, f"Maven could not fetch Hadoop {version}", late, folder=scratch)
 
 
 def pom(version: str) -> str:

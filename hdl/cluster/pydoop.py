@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from hdl import commands
+from hdl import programs
 from hdl.cluster.assemble import DEFAULT_VERSION, VERSIONS, cache_folder, hadoop_home, java_home, locked
 from hdl.errors import HdlError, Unavailable
 
@@ -68,7 +68,7 @@ def _build(scratch: Path, home: Path) -> Path:
     limit = scratch / "constraints.txt"
     limit.write_text("setuptools<80\n")
     old_setuptools = os.environ | {"PIP_CONSTRAINT": str(limit), "PIP_BUILD_CONSTRAINT": str(limit)}
-    commands.check([*pip, "download", "--no-deps", "--no-binary=:all:", "-d", str(scratch), RELEASE],
+    programs.check([*pip, "download", "--no-deps", "--no-binary=:all:", "-d", str(scratch), RELEASE],
                    BUILD_SECONDS, environment=old_setuptools)  # fmt: skip
     archive = next(scratch.glob("pydoop-*.tar.gz"))
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
@@ -77,7 +77,7 @@ def _build(scratch: Path, home: Path) -> Path:
     with tarfile.open(archive) as tar:
         tar.extractall(scratch, filter="data")
     source = scratch / archive.name.removesuffix(".tar.gz")
-    commands.check(["patch", "-p1", "-s", "-d", str(source), "-i", str(PATCH)], BUILD_SECONDS)
+    programs.check(["patch", "-p1", "-s", "-d", str(source), "-i", str(PATCH)], BUILD_SECONDS)
     environment = os.environ | {
         "HADOOP_HOME": str(home),
         "HADOOP_CONF_DIR": os.environ.get("HADOOP_CONF_DIR", str(home / "etc/hadoop")),
@@ -85,7 +85,7 @@ def _build(scratch: Path, home: Path) -> Path:
         "PATH": os.pathsep.join([str(home / "bin"), str(java_home() / "bin"), os.environ.get("PATH", os.defpath)]),
     }
     wheels = scratch / "wheels"
-    commands.check([*pip, "wheel", "--no-deps", "-w", str(wheels), str(source)], BUILD_SECONDS, environment=environment)
+    programs.check([*pip, "wheel", "--no-deps", "-w", str(wheels), str(source)], BUILD_SECONDS, environment=environment)
     return wheels
 
 
@@ -117,7 +117,7 @@ def main(version: str | None, wheel_only: bool) -> None:
         else:
             # Its only requirement is setuptools, for its own setup.py.
             pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--force-reinstall", "-q"]
-            commands.check([*pip, str(built)], BUILD_SECONDS)
+            programs.check([*pip, str(built)], BUILD_SECONDS)
     except HdlError as error:
         raise click.ClickException(str(error)) from None
 

@@ -32,11 +32,16 @@ RULES = {
     "largest": "each by its largest magnitude",
 }  # fmt: skip
 KINDS = {"uint8": "dense, stored as uint8", "float32": "dense", "sparse": "sparse"}
-_KNOWN = {"files", "header", "header_by", "delimiter", "delimiter_by", "label_by", "label_at", "label_type", "left_out"}
+# How a format was found out; by the first bytes goes without saying.
+FORMAT_BY = {"flag": "as --format says", "folders": "a folder a class"}
+_SHOWN = {
+    "files", "format_by", "header", "header_by", "delimiter", "delimiter_by", "label_by", "label_at", "label_type",
+    "depth", "maximum", "duplicates", "left_out",
+}  # fmt: skip
 
 
 def lines(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None) -> list[Line]:
-    """What was found out, as names and values.
+    """What was found out, as names and values; of several things a value has a line each.
 
     Parameters
     ----------
@@ -57,39 +62,41 @@ def lines(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = N
     told = [
         ("data", str(about.get("data") or "")),
         ("format", _format(about, schema, options, reading)),
-        ("columns", _columns(reading)),
+        ("columns", _columns(options, reading)),
         ("label", _label(schema, reading, tensors or {})),
-        ("features", _features(schema)),
+        ("features", _features(schema, reading)),
         ("scale", _scale(schema.get("rule") or {})),
-        *((name.replace("_", " "), _some(value)) for name, value in reading.items() if name not in _KNOWN),
-        ("left out", _some(reading.get("left_out"), "; ")),
-        (
-            "skipped",
-            ": ".join(filter(None, [_count(bad, "bad record"), _some(about.get("places"), "; ")])) if bad else "",
-        ),
+        *((name.replace("_", " "), _some(value)) for name, value in reading.items() if name not in _SHOWN),
+        ("twice", _some(reading.get("duplicates"))),
+        ("left out", _some(reading.get("left_out"))),
+        ("skipped", "\n".join([_count(bad, "bad record"), *about.get("places", ())[:FEW]]) if bad else ""),
     ]
     return [(name, value) for name, value in told if value]
 
 
 def _format(about: Mapping[str, Any], schema: Mapping[str, Any], options: Mapping[str, Any], reading: Any) -> str:
     name = FORMATS.get(schema.get("format", ""), schema.get("format", ""))
-    name += " (as --format says)" if options.get("format") and name else ""
+    by = "flag" if options.get("format") else reading.get("format_by")
+    name += f" ({FORMAT_BY[by]})" if name and by in FORMAT_BY else ""
     files = reading.get("files") or len({path for own in about.get("cuts") or () for path, *_ in own})
     samples = schema.get("samples")
-    counts = [_count(files, "file") if files else "", _count(samples, "sample") if samples is not None else ""]
+    pairs = "pair of files" if files == 1 else "pairs of files"
+    apart = reading.get("label_by") == "own file" and schema.get("format") != "parquet"
+    counted = f"{files:,} {pairs}" if apart else _count(files, "file")
+    counts = [counted if files else "", _count(samples, "sample") if samples is not None else ""]
     return ", ".join(filter(None, [name, *counts]))
 
 
-def _columns(reading: Mapping[str, Any]) -> str:
+def _columns(options: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
     """Header and delimiter of text."""
     words, header = [], reading.get("header")
     if header is not None:
         flag = "--header" if header else "--no-header"
         by = {"flag": f"as {flag} says"}.get(by := reading.get("header_by") or "", by and f"told from the {by}")
-        words.append(("named by the first line" if header else "no line of names") + (f" ({by})" if by else ""))
+        words.append(("header" if header else "no header") + (f" ({by})" if by else ""))
     if mark := reading.get("delimiter"):
-        by = {"flag": " (as --delimiter says)"}.get(reading.get("delimiter_by") or "", "")
-        words.append(f"{DELIMITERS.get(mark, repr(mark))} between them{by}")
+        by = " (as --delimiter says)" if reading.get("delimiter_by") == "flag" or options.get("delimiter") else ""
+        words.append(f"{DELIMITERS.get(mark, repr(mark))} between columns{by}")
     return ", ".join(words)
 
 
@@ -101,11 +108,15 @@ def _label(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mappi
         return "none is used"
     column = "column" if len(names) == 1 else "columns"
     where = [f"{column} {', '.join(names[:FEW])}{', …' if len(names) > FEW else ''}"] if names else []
+    if by == "own file" and schema.get("format") == "parquet":  # hdl's own files say which column it is
+        return ": ".join(["as hdl import wrote it", _task(schema, reading, tensors)])
     where = [LABEL_BY[by]] if by in ("folder", "own file") else [*where, *([LABEL_BY.get(by, by)] if by else [])]
     return ": ".join(filter(None, [", ".join(where), _task(schema, reading, tensors)]))
 
 
 def _task(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
+    if not {"encoding", "classes", "outputs"} & schema.keys():  # the data was opened, and not summarised
+        return ""
     classes, outputs, targets = schema.get("classes") or (), schema.get("outputs") or 0, schema.get("targets")
     if classes:
         kind = " of text" if reading.get("label_type") == "text" else ""
@@ -121,11 +132,13 @@ def _task(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mappin
     return f"regression, {_number(mean[0])} ± {_number(deviation[0])}"
 
 
-def _features(schema: Mapping[str, Any]) -> str:
+def _features(schema: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
     if "inputs" not in schema:
         return ""
     kind = KINDS.get(schema.get("kind", ""), schema.get("kind", ""))
     image = "images of " + " × ".join(map(str, schema["image"])) if schema.get("image") else ""
+    if image and (white := reading.get("depth") or reading.get("maximum")):
+        image += f", white {white:g}"
     named = _of(schema.get("names")) if not image else ""
     return ", ".join(filter(None, [f"{schema['inputs']:,} {kind}".rstrip() + named, image]))
 
@@ -151,11 +164,12 @@ def _of(names: Sequence[Any] | None) -> str:
     return ": " + ", ".join(map(_short, names[:FEW])) + (", …" if len(names) > FEW else "")
 
 
-def _some(value: Any, between: str = ", ") -> str:
+def _some(value: Any) -> str:
+    """A value, of a list the first few, a line each."""
     if not isinstance(value, (list, tuple)):
         return "" if value is None else str(value)
-    more = f"{between}and {len(value) - FEW} more" if len(value) > FEW else ""
-    return between.join(map(str, value[:FEW])) + more
+    more = [f"… and {len(value) - FEW:,} more"] if len(value) > FEW else []
+    return "\n".join([*map(str, value[:FEW]), *more])
 
 
 def _short(name: Any) -> str:

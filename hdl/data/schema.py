@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -115,9 +116,8 @@ class Schema:
                 refuse(i, f"targets {y[i].tolist()[:20]}; expected one 1 and else 0")
             codes = y.argmax(axis=1)
         elif self.classes:
-            known = Meanings(self.classes)
             distinct, inverse = _distinct(y)
-            codes = np.array([known.code(raw) for raw in distinct], np.int64)[inverse]
+            codes = np.array([self._meanings.code(raw) for raw in distinct], np.int64)[inverse]
             for i in np.flatnonzero(codes < 0):
                 raw = distinct[inverse[i]]
                 refuse(i, f"label {raw!r} is not one of the {len(self.classes)} classes {listed(self.classes)}")
@@ -148,6 +148,10 @@ class Schema:
         for i in np.flatnonzero(good & ~np.isfinite(out).all(axis=1)):
             refuse(i, f"label {y[i : i + 1].tolist()[0]!r}; expected a finite float32 number")
         return out
+
+    @cached_property
+    def _meanings(self) -> Meanings:
+        return Meanings(self.classes)
 
     def in_units(self, out: np.ndarray) -> np.ndarray:
         """A regression's answers [n, O] in the targets' unit: float64 where they were standardised."""

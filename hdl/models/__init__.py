@@ -1,4 +1,4 @@
-"""Models: their first weights, and what stacks of them are made of."""
+"""Models: their first weights, their codes, and the stages of stacks of them."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 
 def initial(spec: Spec) -> NDArray[np.float32]:
-    """The first weights [P] of a spec whose net is known, keyed by its seed."""
+    """Make the first weights [P] of a spec whose net is known, keyed by its seed."""
     return importlib.import_module(f"hdl.models.{spec.model}").initial(spec)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def initial(spec: Spec) -> NDArray[np.float32]:
-    """The first weights [P], by the spec's initialiser as `mlp.initial` has them; the running mean ρ̂ starts at ρ.
+    """Make the first weights [P], by the spec's initialiser as `mlp.initial` has them; the running mean ρ̂ starts at ρ.
 
     Layers of a stack draw from streams of their own.
     """

@@ -1,4 +1,4 @@
-"""The codes that a trained network has for samples, what its hidden units say, and the way back from codes to samples.
+"""Codes of a trained network: the values of its hidden units for samples, and the way back from codes to samples.
 
 Letters: n samples, I inputs and H codes of a layer, P parameters.
 """
@@ -23,20 +23,20 @@ Make = Callable[["Spec"], Operations]
 
 
 def depth(spec: Spec, below: Sequence[Layer] = ()) -> int:
-    """How many layers of codes a network has, those below it included."""
+    """Count the layers of codes of a network, those below it included."""
     if spec.model != "mlp":
         return len(below) + 1
     return len(spec.widths) - (1 if spec.finetune == "none" else 2)
 
 
 def usual(spec: Spec, below: Sequence[Layer] = ()) -> int:
-    """The layer whose codes are meant if none is named: the last hidden one, of an unrolled stack the middle one."""
+    """Choose the layer of codes where none is named: the last hidden one, of an unrolled stack the middle one."""
     layers = depth(spec, below)
     return (layers + 1) // 2 if spec.model == "mlp" and spec.finetune == "reconstruct" else layers
 
 
 class Encoder:
-    """Samples to codes.
+    """Turns samples into codes.
 
     Parameters
     ----------
@@ -78,26 +78,27 @@ class Encoder:
         self.width = self._parts[-1].width
 
     def __call__(self, samples: Samples) -> NDArray[np.float32]:
-        """The codes [n, H] of samples [n, I]."""
+        """Compute the codes [n, H] of samples [n, I]."""
         for part in self._parts:
             samples = Samples(part(samples))
         return samples.x
 
     def product(self) -> NDArray[np.float32]:
-        """What each code looks for in the scaled data [I, H], the layers between taken as linear: the weights' product.
+        """Multiply the weights of the layers up to the codes: [I, H], a column for each code.
 
-        Of the first layer these are its weights.
+        It shows which inputs, scaled, a code responds to, the layers between taken as linear; for the first layer it
+        is that layer's weights.
         """
-        found: NDArray | None = None
+        product: NDArray | None = None
         for part in self._parts:
             for weights in part.weights():
-                found = weights if found is None else found @ weights
-        assert found is not None
-        return np.array(found)
+                product = weights if product is None else product @ weights
+        assert product is not None
+        return np.array(product)
 
 
 class _Dense:
-    """The first layers of a network as a network: they are the first of its flat vector, in every model's layout."""
+    """Runs the first layers of a network as a network: they come first in its flat vector, in every model's layout."""
 
     def __init__(self, spec: Spec, w: NDArray, layers: int, make: Make):
         self._net = net = spec.widths[: layers + 1]
@@ -106,7 +107,7 @@ class _Dense:
         self._w = w[: Layout(net).size].copy()  # aligned
 
     def weights(self) -> list[NDArray[np.float32]]:
-        """Of each of its layers [I, H]."""
+        """Return the weights [I, H] of each of its layers."""
         return [weights for weights, _ in Layout(self._net).split(self._w)]
 
     def __call__(self, samples: Samples) -> NDArray[np.float32]:
@@ -115,15 +116,15 @@ class _Dense:
 
 
 class Decoder:
-    """Codes back to what the layer below the first one would have to be: reconstructions, mean-field for RBMs.
+    """Turns codes into reconstructions of the scaled samples; for RBMs they are mean-field.
 
     Parameters
     ----------
     spec, w, below :
-        As of `Encoder`; of an `mlp` only one that was unrolled has a way back, of a stack that was not give the topmost
-        layer and those below.
+        As for `Encoder`. Of the `mlp` models only an unrolled one can be decoded; for a stack that was not unrolled,
+        give its topmost layer and those below.
     layer : int, optional
-        Whose codes there will be; None: as `usual` says.
+        The layer that the codes are of; None: as `usual` says.
 
     Raises
     ------
@@ -146,7 +147,7 @@ class Decoder:
         self._leak = spec.leak
 
     def __call__(self, codes: NDArray) -> NDArray[np.float32]:
-        """Reconstructions [n, I] of the scaled samples from codes [n, H]."""
+        """Compute reconstructions [n, I] of the scaled samples from codes [n, H]."""
         x = np.asarray(codes, np.float32)
         for weights, bias, kind in self._parts:
             x = np.asarray(ACTIVATIONS[kind][0](x @ weights + bias, self._leak), np.float32)
@@ -154,14 +155,14 @@ class Decoder:
 
 
 def _visible(spec: Spec) -> str:
-    """The units that an autoencoder or an RBM gives its reconstructions with."""
+    """Name the units that an autoencoder or an RBM reconstructs with."""
     if spec.model == "rbm":
         return "sigmoid" if spec.rbm.visible == "binary" else "linear"
     return spec.autoencoder.decoder
 
 
 def _plain(spec: Spec, net: tuple[int, ...]) -> Spec:
-    """A dense network of these widths with the activation and the precision of `spec`, and no more."""
+    """Make the spec of a dense network of these widths, with the activation and the precision of `spec`."""
     from hdl.spec import parse
 
     kept = {name: getattr(spec, name) for name in ("activation", "leak", "precision")}

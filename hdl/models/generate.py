@@ -1,4 +1,4 @@
-"""Samples of what a model has learned: Gibbs steps in an RBM, or in the topmost of a stack and a pass down from there.
+"""Draws of a trained model's distribution: Gibbs steps in an RBM, or in the topmost of a stack and a pass down from it.
 
 Letters: n samples, I inputs.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def generate(layers: Sequence[Layer], count: int, steps: int, seed: int) -> NDArray[np.float32]:
-    """Draws samples of what the net sees: means of the visible units in the last step.
+    """Draw samples of the scaled data: means of the visible units in the last step.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def layout(spec: Spec) -> Layout:
-    """The layout of a spec whose net is known.
+    """Make the layout of a spec whose net is known.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def layout(spec: Spec) -> Layout:
 
 
 def initial(spec: Spec) -> NDArray[np.float32]:
-    """The first weights [P], keyed by the spec's seed.
+    """Make the first weights [P], keyed by the spec's seed.
 
     `glorot`: uniform, bound sqrt(6/(I + O)) (Glorot & Bengio 2010, equation 16). `he`: normal, variance 2/I (He et al.
     2015, equation 10). `lecun`: normal, variance 1/I (LeCun et al. 1998, equation 16). `uniform`: on [low, high],
@@ -44,7 +44,7 @@ def initial(spec: Spec) -> NDArray[np.float32]:
 
 
 def fill(init: Init, key: int, layer: int, weights: NDArray[np.float32], biases: NDArray[np.float32]) -> None:
-    """Fills the weights [I, O] of a layer and, with `uniform`, its biases [O], from the stream (key, layer)."""
+    """Fill the weights [I, O] of a layer and, with `uniform`, its biases [O], from the stream (key, layer)."""
     inputs, outputs = weights.shape
     if init.name == "uniform":
         for part, c in (weights, 0), (biases, 1):

@@ -1,6 +1,6 @@
 """The restricted Boltzmann machine beyond its training: first weights, free energy, likelihood, samples.
 
-Energies and conditionals are those of `hdl.ops.rbm_reference`. Everything here is float64.
+Energies and conditionals are those of `hdl.ops.reference.rbm`. Everything here is float64.
 
 Letters: n samples, I visible units, H hidden units, M annealed chains.
 """
@@ -25,7 +25,7 @@ _CHUNK = 1 << 14  # states at a time
 
 
 def layout(spec: Spec) -> RbmLayout:
-    """The layout of a spec whose net is known.
+    """Make the layout of a spec whose net is known.
 
     Raises
     ------
@@ -34,13 +34,13 @@ def layout(spec: Spec) -> RbmLayout:
     """
     if spec.model != "rbm" or spec.net is None or min(spec.net) < 1:
         raise SpecError(f"model {spec.model}, net {spec.net}: expected an rbm with known widths, such as 784-500")
-    found = of(spec)
-    assert isinstance(found, RbmLayout)
-    return found
+    shape = of(spec)
+    assert isinstance(shape, RbmLayout)
+    return shape
 
 
 def initial(spec: Spec) -> NDArray[np.float32]:
-    """The first weights [P], keyed by the spec's seed: W ~ N(0, 0.01²), biases 0; `spec.init` does not count.
+    """Make the first weights [P], keyed by the spec's seed: W ~ N(0, 0.01²), biases 0; `spec.init` does not count.
 
     Hinton (2012, section 8) would start the visible biases at log(p/(1 − p)) of the data's means. They start at 0 here,
     so that the first weights need no pass over the data: the biases learn those means within some hundred steps.
@@ -54,7 +54,7 @@ def initial(spec: Spec) -> NDArray[np.float32]:
 
 
 class _Machine:
-    """W [I, H], b_h [H], b_v [I] in float64, and what follows from them."""
+    """Energies and conditionals of one machine: W [I, H], b_h [H], b_v [I] in float64."""
 
     def __init__(self, spec: Spec, w: NDArray):
         shape = layout(spec)
@@ -70,19 +70,19 @@ class _Machine:
         return v
 
     def field(self, v: NDArray) -> NDArray[np.float64]:
-        """What reaches the hidden units [n, H]."""
+        """Compute v·W + b_h [n, H], the field of the hidden units."""
         return v @ self.weights + self.hidden
 
     def bias_term(self, v: NDArray, bias: NDArray) -> NDArray[np.float64]:
-        """Logarithm [n] of the visible units' own factor of exp(−E)."""
+        """Compute the logarithm [n] of the factor of exp(−E) that the visible units alone have."""
         return -0.5 * np.square(v - bias).sum(axis=1) if self.gaussian else v @ bias
 
     def base(self, bias: NDArray) -> float:
-        """log Z of visible units alone."""
+        """Compute log Z of the visible units alone."""
         return 0.5 * len(bias) * np.log(2 * np.pi) if self.gaussian else float(np.logaddexp(0, bias).sum())
 
     def log_sum_visible(self, h: NDArray) -> NDArray[np.float64]:
-        """log Σ_v exp(−E(v, h)) [n]; an integral over gaussian v."""
+        """Compute log Σ_v exp(−E(v, h)) [n]; an integral over gaussian v."""
         drive = h @ self.weights.T
         if self.gaussian:
             rest = drive @ self.visible + 0.5 * np.square(drive).sum(axis=1) + self.base(self.visible)
@@ -91,18 +91,18 @@ class _Machine:
         return h @ self.hidden + rest
 
     def log_sum_hidden(self, v: NDArray) -> NDArray[np.float64]:
-        """log Σ_h exp(−E(v, h)) [n] = −F(v)."""
+        """Compute log Σ_h exp(−E(v, h)) [n] = −F(v)."""
         return self.bias_term(v, self.visible) + np.logaddexp(0, self.field(v)).sum(axis=1)
 
     def draw_visible(self, field: NDArray, key: int, step: int) -> NDArray[np.float64]:
-        """v [n, I] given what reaches it; layer 1's numbers of step `step`."""
+        """Draw v [n, I] from its field; the numbers are those of layer 1 in step `step`."""
         if self.gaussian:
             return field + rng.normals(key, step, 1, n=field.size).reshape(field.shape)
         return _binary(field, key, step, 1)
 
 
 def free_energy(spec: Spec, w: NDArray, v: NDArray) -> NDArray[np.float64]:
-    """F(v) = −log Σ_h exp(−E(v, h)) [n]: exact (Hinton 2012, equation 25).
+    """Compute F(v) = −log Σ_h exp(−E(v, h)) [n]: exact (Hinton 2012, equation 25).
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def free_energy(spec: Spec, w: NDArray, v: NDArray) -> NDArray[np.float64]:
 
 
 def log_partition(spec: Spec, w: NDArray, over: str | None = None) -> float:
-    """log Z by enumeration of all states of one layer.
+    """Compute log Z by enumeration of all states of one layer.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def log_partition(spec: Spec, w: NDArray, over: str | None = None) -> float:
 
 
 def log_likelihood(spec: Spec, w: NDArray, v: NDArray, log_z: float | None = None) -> NDArray[np.float64]:
-    """log p(v) [n], exact where log Z is: by enumeration, which small machines allow, or as given.
+    """Compute log p(v) [n], exact where log Z is: by enumeration, which small machines allow, or as given.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def log_likelihood(spec: Spec, w: NDArray, v: NDArray, log_z: float | None = Non
 
 
 class Annealed(NamedTuple):
-    """log Z and the standard error of that logarithm."""
+    """An estimate of log Z, with the standard error of that logarithm."""
 
     log_z: float
     error: float
@@ -179,7 +179,7 @@ class Annealed(NamedTuple):
 def annealed(
     spec: Spec, w: NDArray, chains: int = 100, steps: int = 1000, seed: int = 0, base: NDArray | None = None
 ) -> Annealed:
-    """log Z estimated by annealed importance sampling (Neal 2001; Salakhutdinov & Murray 2008, section 4).
+    """Estimate log Z by annealed importance sampling (Neal 2001; Salakhutdinov & Murray 2008, section 4).
 
     Chains start from a machine without weights, whose visible biases are `base`, and pass through machines of weights
     βW, βb_h and (1 − β)·base + β·b_v, with one Gibbs step at each β.
@@ -227,7 +227,7 @@ def sample(
     spec: Spec, w: NDArray, count: int, steps: int = 1000, seed: int = 0, start: NDArray | None = None,
     means: bool = False,
 ) -> NDArray[np.float32]:  # fmt: skip
-    """Samples [count, I] of the machine, each from a Gibbs chain of its own.
+    """Draw samples [count, I] of the machine, each from a Gibbs chain of its own.
 
     Parameters
     ----------
@@ -267,12 +267,12 @@ def _sigmoid(z: NDArray) -> NDArray[np.float64]:
 
 
 def _binary(field: NDArray, key: int, step: int, layer: int) -> NDArray[np.float64]:
-    """1 with probability σ(field) [n, units], else 0."""
+    """Draw 1 with probability σ(field) [n, units], else 0."""
     draws = rng.uniforms(key, step, layer, n=field.size).reshape(field.shape)
     return (draws < _sigmoid(field)).astype(np.float64)
 
 
 def _log_sum(x: NDArray) -> float:
-    """log Σ exp(x)."""
+    """Compute log Σ exp(x)."""
     top = x.max()
     return float(top + np.log(np.exp(x - top).sum()))

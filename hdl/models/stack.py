@@ -21,18 +21,18 @@ from hdl.ops import layout
 if TYPE_CHECKING:
     from hdl.spec import Spec
 
-STACKS = {"stacked": "autoencoder", "dbn": "rbm"}  # and what their layers are
+STACKS = {"stacked": "autoencoder", "dbn": "rbm"}  # and the model of their layers
 LABELLED = ("mlp", "stacked", "dbn")
 Layer = tuple["Spec", NDArray[np.float32]]  # a layer that has been learned
 
 
 def labelled(spec: Spec) -> bool:
-    """Whether a model is told what its answers should be."""
+    """Tell whether a model learns from labels."""
     return spec.model in LABELLED and spec.finetune == "classify"
 
 
 def units(spec: Spec) -> str:
-    """What the first layer's inputs should be like: 'free', 'bounded' in [0, 1], or 'gaussian'."""
+    """Name the range that the first layer's inputs should have: 'free', 'bounded' in [0, 1], or 'gaussian'."""
     if spec.model in ("autoencoder", "stacked"):
         return "bounded" if spec.autoencoder.decoder == "sigmoid" else "free"
     if spec.model in ("rbm", "dbn"):
@@ -41,7 +41,7 @@ def units(spec: Spec) -> str:
 
 
 def check(spec: Spec) -> None:
-    """Refuses what a user may not ask for: what only the stages of a stack are.
+    """Refuse fields of a spec that only the stages of a stack have, or that a stack alone may have.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def check(spec: Spec) -> None:
 
 
 def stages(spec: Spec) -> list[Spec]:
-    """The trainings that a spec, filled in from the data, is made of: its layers from below, then the whole."""
+    """List the trainings that a spec, filled in from the data, is made of: its layers from below, then the whole."""
     if spec.model not in STACKS:
         return [spec]
     widths = hidden(spec)
@@ -63,17 +63,17 @@ def stages(spec: Spec) -> list[Spec]:
 
 
 def hidden(spec: Spec) -> tuple[int, ...]:
-    """Inputs and codes of the layers that are learned one after the other."""
+    """Return the widths of inputs and codes of the layers that are learned one after the other."""
     return spec.widths[:-1] if spec.finetune == "classify" else spec.widths
 
 
 def folder(table: str, spec: Spec) -> str:
-    """The weight table of a stage in the folder of the whole."""
+    """Name the weight table of a stage in the folder of the whole."""
     return f"{table.rstrip('/')}/layer{spec.layer}" if spec.layer else table
 
 
 def start(spec: Spec, below: Sequence[Layer]) -> NDArray[np.float32]:
-    """The first weights of the whole [P]: its layers' codes, if it is unrolled their decoders, else a layer on top."""
+    """Make the first weights [P] of the whole: the layers' encoders, then, unrolled, their decoders, or a new top."""
     w = mlp.initial(spec)
     parts = mlp.layout(spec).split(w)
     pairs = [layout.of(layer).split(own) for layer, own in below]
@@ -104,7 +104,7 @@ def _layer(spec: Spec, number: int, inputs: int, codes: int) -> Spec:
 
 
 def _whole(spec: Spec, widths: tuple[int, ...]) -> Spec:
-    """The network that the layers make: `mlp` with a softmax, unrolled, or ending with the top layer's codes."""
+    """Make the spec of the network of all layers: with a softmax on top, unrolled, or ending with the last codes."""
     if spec.finetune == "classify":
         return spec.with_(model="mlp")
     bounded = spec.autoencoder.decoder == "sigmoid" if spec.model == "stacked" else spec.rbm.visible == "binary"

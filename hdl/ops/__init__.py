@@ -1,4 +1,4 @@
-"""The operations: forward, backward and update of a model, with one interface whatever carries them out.
+"""The operations: forward, backward and update of a model, behind one interface for all backends.
 
 `make` gives the `Operations` of a dense network, an autoencoder or an RBM: by the NumPy reference (the mathematical
 truth, in float64 if the weights are), by the C core (float32) or on a GPU. `base` has the interface, `layout` says
@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hdl.errors import SpecError
-from hdl.ops.base import NO_KEY, Key, Operations, Progress, Result, Samples, Work
+from hdl.ops.base import Operations
 from hdl.ops.layout import Layout
 from hdl.ops.schedule import rates, steps
+from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples, Work
 
 if TYPE_CHECKING:
     from hdl.spec import Spec

@@ -1,4 +1,4 @@
-"""The interface that every backend has, and the types that its methods take and return.
+"""The interface that every backend has.
 
 Letters: N samples, I inputs, O outputs, H hidden units, P parameters, Q statistics, S state vectors of the update rule,
 C persistent chains, n samples asked for.
@@ -7,9 +7,8 @@ C persistent chains, n samples asked for.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,95 +17,14 @@ from hdl.errors import SpecError
 from hdl.ops import layout as layouts
 from hdl.ops import rules
 from hdl.ops.layout import Layout
+from hdl.ops.types import Key, Progress, Result, Samples, Work
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
 
-Progress = Callable[[int, int], Any]  # (steps done, steps); a true answer stops the call
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Samples as the core reads them.
-
-    Parameters
-    ----------
-    x : ndarray of uint8 or float32 [N, I], or CSR
-        CSR is anything with `data`, `indices`, `indptr` and `shape`, such as SciPy's csr_array.
-    y : ndarray of int32 [N] or float32 [N, O], optional
-        Classes or targets; None for prediction.
-    scale, shift : ndarray of float32 [I], optional
-        The net sees x·scale + shift. Sparse input takes no shift.
-    """
-
-    x: Any
-    y: NDArray | None = None
-    scale: NDArray[np.float32] | None = None
-    shift: NDArray[np.float32] | None = None
-
-    def __len__(self) -> int:
-        return self.x.shape[0]
-
-
-@dataclass
-class Result:
-    """Sums over the samples that a call has seen. Results add up.
-
-    Attributes
-    ----------
-    cost : float
-        Sum over samples of the data cost, without regulariser; 0 without targets.
-    correct : int
-        Samples with the right class, or with all outputs on the right side of 1/2.
-    samples, steps : int
-        How many were seen and taken.
-    """
-
-    cost: float = 0.0
-    correct: int = 0
-    samples: int = 0
-    steps: int = 0
-
-    def __add__(self, other: Result) -> Result:
-        return Result(
-            self.cost + other.cost,
-            self.correct + other.correct,
-            self.samples + other.samples,
-            self.steps + other.steps,
-        )
-
-
-class Key(NamedTuple):
-    """Names the stream of random numbers; step, layer and row are added by the operation."""
-
-    seed: int = 0
-    round: int = 0
-    shard: int = 0
-
-
-NO_KEY = Key()
-
-
-class Work(NamedTuple):
-    """The arguments of `Operations.train` for one of the nets that are trained side by side; all have one batch.
-
-    `spec` is the net's own where it is not that of the operations: it may differ in what
-    `hdl.ops.batching.compatibility` leaves out.
-    """
-
-    w: NDArray
-    state: NDArray
-    samples: Samples
-    order: NDArray[np.int64]
-    lr: NDArray[np.float32]
-    first_step: int = 0
-    key: Key | None = None
-    chains: NDArray | None = None
-    spec: Spec | None = None
-
 
 class Operations(ABC):
-    """Forward, backward and update of one model, whatever carries them out.
+    """Forward, backward and update of one model: the interface of every backend.
 
     Parameters
     ----------

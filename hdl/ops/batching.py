@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from hdl.errors import NonFinite
 from hdl.ops import rules
-from hdl.ops.base import Key, Operations, Progress, Result, Samples, Work
+from hdl.ops.base import Operations
+from hdl.ops.types import Key, Progress, Result, Samples, Work
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -48,7 +49,7 @@ def compatibility(spec: Spec) -> str | None:
 
 
 class _Request:
-    """One training's call of `train_all`, which waits for its answer."""
+    """A call of `train_all` by one training, which waits for its answer."""
 
     def __init__(self, works: Sequence[Work], batch: int, progress: Progress | None):
         self.works, self.batch, self.progress = works, batch, progress
@@ -112,7 +113,7 @@ class BatchingBarrier:
         return self._together[batch]
 
     def train_all(self, works: Sequence[Work], batch: int, progress: Progress | None) -> list[Result]:
-        """Wait until all have come; whoever sees that they have makes the call."""
+        """Wait until all have come; one of them makes the call for all."""
         own = _Request(works, batch, progress)
         with self._changed:
             self._requests.append(own)

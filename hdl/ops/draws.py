@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl import rng
-from hdl.ops.base import Key
+from hdl.ops.types import Key
 
 # Purposes of the core's streams: HDL_RNG_DROPOUT, HDL_RNG_GIBBS and HDL_RNG_CHAINS.
 DROPOUT, GIBBS, CHAINS = 0x64726F70, 0x67696262, 0x63686169

@@ -30,7 +30,7 @@ def of(spec: Spec) -> Layout:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each layer lies in the flat vector [P]: W_l [I, O] row-major, then b_l [O], layer after layer.
+    """Maps each layer to its place in the flat vector [P]: W_l [I, O] row-major, then b_l [O], layer after layer.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Layout:
 
     @cached_property
     def offsets(self) -> tuple[tuple[int, int], ...]:
-        """Offsets of W_l and b_l, for each layer."""
+        """Return the offsets of W_l and b_l, for each layer."""
         result, at = [], 0
         for inputs, outputs in zip(self.widths, self.widths[1:], strict=False):
             result.append((at, at + inputs * outputs))
@@ -59,7 +59,7 @@ class Layout:
 
     @property
     def size(self) -> int:
-        """P, the number of parameters."""
+        """Count the parameters: P."""
         return sum((inputs + 1) * outputs for inputs, outputs in zip(self.widths, self.widths[1:], strict=False))
 
     @property
@@ -86,7 +86,7 @@ class Layout:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """W1, b1, W2, b2, …"""
+        """Name the parameters: W1, b1, W2, b2, …"""
         return tuple(f"{letter}{layer}" for layer in range(1, len(self.widths)) for letter in "Wb")
 
     def split(self, w: NDArray) -> list[tuple[NDArray, NDArray]]:
@@ -126,7 +126,7 @@ class AutoencoderLayout(Layout):
 
     @property
     def running(self) -> int:
-        """Where ρ̂ begins."""
+        """Return the offset of ρ̂."""
         inputs, hidden, _ = self.widths
         return self.encoder + (0 if self.tied else hidden * inputs) + inputs
 

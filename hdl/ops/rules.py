@@ -15,6 +15,7 @@ from hdl.ops.layout import Layout
 if TYPE_CHECKING:
     from hdl.spec import Optimizer
 
+# S of each rule, in the order of csrc/rules.h; not read from there, since the reference runs without the compiled core.
 VECTORS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "adadelta": 2, "rmsprop": 1, "adam": 2}
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl import rng
-from hdl.ops.base import Key, Operations, Progress, Result, Samples
+from hdl.ops.base import Operations
 from hdl.ops.schedule import steps
+from hdl.ops.types import Key, Progress, Result, Samples
 
 BLOCK = 4096  # samples transformed at a time
 

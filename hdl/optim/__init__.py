@@ -39,7 +39,7 @@ __all__ = [
 
 
 def objective(spec: Spec, w: NDArray, cost: float, gradient: NDArray, samples: float) -> tuple[float, NDArray]:
-    """Mean cost and gradient with all penalties (biases exempt from L2), from sums over samples.
+    """Compute the mean cost and its gradient with all penalties (biases exempt from L2), from sums over samples.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ def objective(spec: Spec, w: NDArray, cost: float, gradient: NDArray, samples: f
 
 
 def state_vectors(spec: Spec) -> int:
-    """S: vectors of [P] that the spec's mini-batch rule keeps; 0 for line searches, whose state is a machine's."""
+    """Count the state vectors [P] of the spec's mini-batch rule: S; 0 for line searches, whose state is a machine's."""
     return rules.VECTORS.get(spec.optimizer.name, 0)
 
 
 def apply(spec: Spec, w: NDArray, state: NDArray, mean_gradient: NDArray, step: int) -> tuple[NDArray, NDArray]:
-    """One step of a mini-batch rule on the global mean gradient: the merge of `gradient` mode.
+    """Take one step of a mini-batch rule on the global mean gradient: the merge of `gradient` mode.
 
     Parameters
     ----------

@@ -47,12 +47,12 @@ class Line:
 
 
 def begin(f: float, slope: float, step: float) -> Line:
-    """A search from cost f and slope < 0 that first tries `step`."""
+    """Start a search from cost f and slope < 0 that first tries `step`."""
     return Line(f, slope, step, 0.0, f, slope)
 
 
 def wolfe(line: Line, f: float, slope: float, budget: int) -> int:
-    """Strong Wolfe search (Nocedal & Wright 2006, algorithms 3.5 and 3.6) with cubic steps (their equation 3.59).
+    """Take a step of the strong Wolfe search (Nocedal & Wright 2006, algorithms 3.5, 3.6; cubic steps: equation 3.59).
 
     Changes `line`; it has just been evaluated at `line.step` with cost f and slope (infinite where undefined).
 
@@ -84,7 +84,7 @@ def wolfe(line: Line, f: float, slope: float, budget: int) -> int:
 
 
 def powell(line: Line, f: float, slope: float, budget: int) -> int:
-    """Wolfe-Powell search by interpolation and bounded extrapolation, as nonlinear conjugate gradients want it.
+    """Take a step of a Wolfe-Powell search, by interpolation and bounded extrapolation, for conjugate gradients.
 
     c₁ = 0.01, c₂ = 0.5; steps stay a tenth of the interval away from its ends and at most triple: the scheme of
     C. E. Rasmussen's `minimize`, which Harp's network uses. Arguments and result as for `wolfe`.
@@ -109,13 +109,13 @@ def powell(line: Line, f: float, slope: float, budget: int) -> int:
 
 
 def _beyond(line: Line, t: float, f: float, slope: float) -> float:
-    """A larger step: the minimum of the cubic through near and t, within [2t, 10t]."""
+    """Choose a larger step: the minimum of the cubic through near and t, within [2t, 10t]."""
     target = _cubic(line.near, line.near_f, line.near_slope, t, f, slope)
     return min(max(target, 2 * t), 10 * t) if target > t else 2 * t
 
 
 def _onward(line: Line, t: float, f: float, slope: float) -> float:
-    """A larger step: the minimum of the cubic through near and t, at most tripled, or short of the far end if known."""
+    """Choose a larger step: the cubic's minimum through near and t, at most tripled, or short of a known far end."""
     target = _cubic(line.near, line.near_f, line.near_slope, t, f, slope)
     if isfinite(line.far):
         return _inside(target if t < target < line.far else nan, t, line.far)
@@ -125,7 +125,7 @@ def _onward(line: Line, t: float, f: float, slope: float) -> float:
 
 
 def _between(a: float, fa: float, sa: float, b: float, fb: float, sb: float) -> float:
-    """A step between a and b: the minimum of the cubic, else of the parabola, else, next to infinity, close to a."""
+    """Choose a step between a and b: the minimum of the cubic, else of the parabola; close to a if f(b) is infinite."""
     if not isfinite(fb):
         return a + 0.1 * (b - a)
     target = _cubic(a, fa, sa, b, fb, sb)
@@ -135,7 +135,7 @@ def _between(a: float, fa: float, sa: float, b: float, fb: float, sb: float) -> 
 
 
 def _inside(target: float, a: float, b: float) -> float:
-    """The target, kept a tenth of the interval away from its ends; the middle if it is not a number."""
+    """Keep the target a tenth of the interval away from its ends; the middle if it is not a number."""
     if not isfinite(target):
         return (a + b) / 2
     low, high = sorted((a + _INNER * (b - a), b - _INNER * (b - a)))
@@ -143,7 +143,7 @@ def _inside(target: float, a: float, b: float) -> float:
 
 
 def _cubic(a: float, fa: float, sa: float, b: float, fb: float, sb: float) -> float:
-    """Where the cubic with values fa, fb and slopes sa, sb at a, b is least (Nocedal & Wright, 3.59), or nan."""
+    """Find the minimum of the cubic with values fa, fb and slopes sa, sb at a, b (Nocedal & Wright, 3.59), or nan."""
     if a == b or not (isfinite(fb) and isfinite(sb)):
         return nan
     d1 = sa + sb - 3 * (fa - fb) / (a - b)
@@ -156,7 +156,7 @@ def _cubic(a: float, fa: float, sa: float, b: float, fb: float, sb: float) -> fl
 
 
 def _quadratic(a: float, fa: float, sa: float, b: float, fb: float) -> float:
-    """Where the parabola with values fa, fb and slope sa at a is least; nan if nowhere, near a if fb is infinite."""
+    """Find the minimum of the parabola with values fa, fb and slope sa at a; nan if none, near a if fb is infinite."""
     h = b - a
     if not isfinite(fb):
         return a + _INNER * h

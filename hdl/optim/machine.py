@@ -1,4 +1,4 @@
-"""Gradient descent, conjugate gradients and L-BFGS as state machines: told a cost, they say what to try next.
+"""Gradient descent, conjugate gradients and L-BFGS as state machines: given a cost, they choose the next trial point.
 
 The state is a dictionary of NumPy arrays, so that it travels in updates and weight tables between any two evaluations.
 No function changes the state it is given. Sums over vectors are NumPy's pairwise sums in float64, never a BLAS's: the
@@ -33,7 +33,7 @@ _RATIO = 100.0  # a first step is at most this many times the last one's decreas
 
 
 def start(spec: Spec, w: NDArray) -> State:
-    """The state before any evaluation; the first trial is w itself.
+    """Make the state before any evaluation; the first trial is w itself.
 
     Parameters
     ----------
@@ -54,44 +54,44 @@ def start(spec: Spec, w: NDArray) -> State:
 
 
 def trial(state: State) -> NDArray:
-    """The weights [P] whose cost and gradient the machine wants next."""
+    """Return the weights [P] to evaluate next."""
     numbers = _unpack(state)
     return _at(state, numbers["step"]) if numbers["known"] and not numbers["done"] else state["w"].copy()
 
 
 def trying(w: NDArray) -> State:
-    """The state of a machine that knows nothing but what it wants next: all that a worker needs of the driver's."""
+    """Make a state that holds the trial point w alone: all that a worker needs of the driver's."""
     return {"w": w} | _pack(dict.fromkeys(_NUMBERS, 0.0))
 
 
 def accepted(state: State) -> NDArray:
-    """The best weights [P] accepted so far: the end of the last line search."""
+    """Return the best weights [P] accepted so far: the end of the last line search."""
     return state["w"].copy()
 
 
 def cost(state: State) -> float:
-    """The cost at `accepted`; infinite before the first evaluation."""
+    """Return the cost at `accepted`; infinite before the first evaluation."""
     numbers = _unpack(state)
     return numbers["cost"] if numbers["known"] else inf
 
 
 def searches(state: State) -> int:
-    """Line searches that have ended, well or not: the iterations of these rules."""
+    """Count the line searches that have ended, well or not: the iterations of these rules."""
     return int(_unpack(state)["searches"])
 
 
 def evaluations(state: State) -> int:
-    """How often the machine was told something."""
+    """Count the calls of `tell`."""
     return int(_unpack(state)["evaluations"])
 
 
 def done(state: State) -> bool:
-    """Whether nothing is left to gain: gradient 0, or steepest descent failed. Then `tell` does nothing."""
+    """Tell whether nothing is left to gain: gradient 0, or steepest descent failed. Then `tell` does nothing."""
     return bool(_unpack(state)["done"])
 
 
 def tell(state: State, cost: float, gradient: NDArray) -> State:
-    """The next state, given the cost and gradient at `trial(state)`.
+    """Compute the next state from the cost and gradient at `trial(state)`.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def tell(state: State, cost: float, gradient: NDArray) -> State:
 def minimise(
     spec: Spec, w: NDArray, evaluate: Callable[[NDArray], tuple[float, NDArray]], iterations: int
 ) -> tuple[NDArray, State]:
-    """Line searches on one cost until `iterations` of them are done, or nothing is left to gain.
+    """Search along lines on one cost until `iterations` of them are done, or nothing is left to gain.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def _steepest(state: State, numbers: dict[str, float]) -> State:
 
 
 def _two_loops(state: State, pairs: int) -> NDArray:
-    """−H·g by the pairs kept, the newest last (Nocedal & Wright, algorithm 7.4, with their scaling 7.20)."""
+    """Compute −H·g from the pairs kept, the newest last (Nocedal & Wright, algorithm 7.4, with their scaling 7.20)."""
     q = state["g"].astype(np.float64)
     s, y = state["s"][len(state["s"]) - pairs :], state["y"][len(state["y"]) - pairs :]
     inner = [_dot(a, b) for a, b in zip(s, y, strict=True)]
@@ -218,12 +218,12 @@ def _two_loops(state: State, pairs: int) -> NDArray:
 
 
 def _push(history: NDArray, row: NDArray) -> NDArray:
-    """The history [M, P] without its oldest row and with a new last one."""
+    """Append a row to the history [M, P], which loses its oldest."""
     return np.concatenate([history[1:], row[None]])
 
 
 def _at(state: State, step: float) -> NDArray:
-    """w + step·d in the type of w."""
+    """Compute w + step·d in the type of w."""
     w = state["w"]
     return w + w.dtype.type(step) * state["d"]
 

@@ -132,9 +132,9 @@ def _headline(facts: Facts) -> str:
         if seen.r2 is not None:
             items.append((f"{seen.kind} R²", f"{seen.r2:.4f}", where))
         if seen.rmse is not None:
-            about = "in the target's unit"
-            items.append((f"{seen.kind} RMSE", shown_rmse(seen.rmse), about if items else where))
-        items.append((f"{seen.kind} cost", f"{seen.cost:.4g}", "mean loss" if items else where))
+            items.append((f"{seen.kind} RMSE", shown_rmse(seen.rmse), "in the target's unit" if items else where))
+        about = "mean loss" if seen.rmse is None else "mean loss, of standardised targets"
+        items.append((f"{seen.kind} cost", f"{seen.cost:.4g}", about if items else where))
     rounds = max((int(row["round"]) for row in facts.rows), default=0)
     items.append(("Time", duration(facts.seconds), f"{rounds} rounds" if rounds != 1 else "1 round"))
     samples = sum(row.get("samples") or 0 for row in facts.rows)

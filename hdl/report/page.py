@@ -191,7 +191,7 @@ font-size:14px}
 .facts dd{margin:0;text-align:right;overflow-wrap:anywhere;min-width:0;font-variant-numeric:tabular-nums}
 .lines{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:8px 28px;margin:12px 0 0;font-size:14px}
 .lines dt{color:var(--ink-2)}
-.lines dd{margin:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
+.lines dd{margin:0;overflow-wrap:anywhere;white-space:pre-line;font-variant-numeric:tabular-nums}
 details{margin-top:14px;font-size:14px}summary{cursor:pointer;color:var(--ink-2)}
 pre{background:var(--bg);border-radius:10px;padding:14px;overflow:auto;font-size:12.5px;line-height:1.55}
 footer{color:var(--ink-2);font-size:13px;padding:0 4px}

@@ -1,4 +1,4 @@
-"""The interface that the driver sees of whatever carries rounds out."""
+"""The interface of runners: a job and a plan, the events of a training, and what a driver asks of a runner."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hdl.wire import Update, Weights
 
 @dataclass(frozen=True)
 class Job:
-    """What the user wants trained, on what, and where it is kept.
+    """Names what the user wants trained: the model's spec, its data, and the table that keeps it.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What all rounds of a training share: known once the data has been summarised. Version 0 of the table holds it.
+    """Holds what all rounds of a training share, known once the data has been summarised; kept in version 0.
 
     Parameters
     ----------
@@ -53,9 +53,10 @@ class Plan:
         Everything filled in.
     schema : Schema
     table : str
-        Where genetic mode's common samples are, or the layers below.
+        Folder that has genetic mode's common samples, or the layers below.
     platform : str
-        Kind of core that every worker uses, so that the bytes are the same on all: see `hdl.runners.platform`.
+        That every worker computes with, so that the bytes are the same on all: see `hdl.runners.platform`. Field `isa`
+        in files and messages.
     """
 
     spec: Spec
@@ -71,7 +72,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Progress:
-    """An event: how far the present stage is.
+    """Reports how far the present stage is. An event.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Replaced:
-    """An event: a worker died and another one does its shards again."""
+    """Reports that a worker died and another one does its shards again. An event."""
 
     worker: int
     shards: tuple[int, ...]
@@ -96,7 +97,7 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Log:
-    """An event: something for people."""
+    """Reports something to people. An event."""
 
     time: float
     text: str
@@ -127,7 +128,7 @@ class Runner(ABC):
 
     @abstractmethod
     def train(self, job: Job, drive: Callable[[Job, RoundRunner, Notify], Any], notify: Notify) -> Any:
-        """Train as the job says: what `driver.train` calls, which people call.
+        """Train as the job says. `driver.train` calls it, which people call.
 
         Parameters
         ----------
@@ -174,11 +175,11 @@ class RoundRunner(Runner):
 
     @abstractmethod
     def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
-        """Gets ready to read the shards; events go to `notify`. Returns before workers are up if it can."""
+        """Get ready to read the shards; events go to `notify`. Returns before workers are up if it can."""
 
     @abstractmethod
     def platform(self) -> str:
-        """The best kind of core that all its workers have.
+        """Agree on the best platform that all workers have.
 
         Raises
         ------
@@ -188,24 +189,24 @@ class RoundRunner(Runner):
 
     @abstractmethod
     def summarise(self) -> Summary:
-        """The dataset's summary, joined along the tree."""
+        """Summarise the dataset: the summaries of its shards, joined along the tree."""
 
     @abstractmethod
     def prepare(self, plan: Plan) -> None:
-        """Takes what all rounds share."""
+        """Take the plan that all rounds share."""
 
     @abstractmethod
     def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
-        """One round over all shards: `train_shard` of each, joined or not, in any order.
+        """Do one round over all shards: `train_shard` of each. Updates are joined or not, in any order.
 
         Raises
         ------
         HdlError
-            What a worker raised, WorkerError if workers keep dying, DeadlineError if one hangs.
+            As a worker raised it; WorkerError if workers keep dying, DeadlineError if one hangs.
         """
 
     def advance(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
-        """One round and its merge: the next weights and the row of metrics, as `sync.advance` gives them."""
+        """Do one round and its merge; return the next weights and the row of metrics, as `sync.advance` does."""
         updates = self.round(weights, evaluate_only)
         began = time.perf_counter()
         advanced = sync.advance(spec, weights, updates, evaluate_only)
@@ -213,14 +214,13 @@ class RoundRunner(Runner):
         return advanced
 
     def keep(self, weights: Weights) -> Weights:
-        """Told before the next round that these will be read while it runs: a runner whose weights are elsewhere
-        sees to it that they stay there."""
+        """Keep weights that will be read while the next round runs: a runner whose weights are elsewhere holds them."""
         return weights
 
     def timings(self) -> list[dict[str, Any]]:
-        """Of the last round, one dictionary a worker: worker, shards, seconds. Never decides anything."""
+        """Return one dictionary a worker of the last round: worker, shards, seconds. Never decides anything."""
         return []
 
     def phases(self) -> dict[str, float]:
-        """Seconds of the last round by what they were spent on, where the runner can tell. Never decides anything."""
+        """Return seconds of the last round by what they were spent on, if it is known. Never decides anything."""
         return {}

@@ -16,9 +16,9 @@ from typing import Any
 from hdl import envpack, fs, wire
 from hdl.data import FileSplit, Summary
 from hdl.errors import DataError, HdlError, SpecError, WorkerError
-from hdl.runners import base, platform
-from hdl.runners.base import Log, Notify, Plan, Progress, Replaced, RoundRunner
-from hdl.runners.job import Job
+from hdl.runners import platform
+from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, RoundRunner
+from hdl.runners.job import HadoopJob
 from hdl.runners.messages import plan_message
 from hdl.runners.task import PLAN, WEIGHTS
 from hdl.runners.task_config import PREFIX
@@ -100,7 +100,7 @@ class HadoopRunner(RoundRunner):
         self._stats: list[TaskStats] = []
         self._phases: dict[str, float] = {}
 
-    def open(self, job: base.Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
+    def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         if not job.data.startswith("hdfs://"):
             raise SpecError(f"{job.data}: runner {self.name} reads HDFS; `hdl import` or `hadoop fs -put` brings data")
         self._job, self._splits, self._notify = job, [list(own) for own in splits], notify
@@ -120,7 +120,7 @@ class HadoopRunner(RoundRunner):
 
     def summarise(self) -> Summary:
         summaries = self._run("summarise", {})
-        self._platform = negotiate(self._stats, self.device, lambda text: self._notify(Log(time.time(), text)))
+        self._platform = negotiate(self._stats, self.device, self._log)
         return join_summaries(summaries, len(self._splits))
 
     def prepare(self, plan: Plan) -> None:
@@ -178,7 +178,7 @@ class HadoopRunner(RoundRunner):
                     path = self._put(name, file.read())
             self._files[name] = path
 
-    def run(self, stage: str, config: dict[str, Any], out: str) -> Job:
+    def run(self, stage: str, config: dict[str, Any], out: str) -> HadoopJob:
         """Run one job, which writes to `out`; raise what a task raised, or how the job failed.
 
         Parameters
@@ -211,8 +211,8 @@ class HadoopRunner(RoundRunner):
                 fs.remove(out)
             return self._once(stage, properties, out)
 
-    def _once(self, stage: str, properties: dict[str, Any], out: str) -> Job:
-        job = Job(*self._command(properties, out), self.deadline, self._progress(stage), self._failed)
+    def _once(self, stage: str, properties: dict[str, Any], out: str) -> HadoopJob:
+        job = HadoopJob(*self._command(properties, out), self.deadline, self._progress(stage), self._failed)
         try:
             job.run()
         finally:
@@ -252,11 +252,14 @@ class HadoopRunner(RoundRunner):
 
         return tell
 
+    def _log(self, text: str) -> None:
+        self._notify(Log(time.time(), text))
+
     def _failed(self, attempt: str, reason: str) -> None:
         number = int(attempt.split("_")[4])
         self._notify(Replaced(number, (), f"{attempt}: {reason}"))
 
-    def _with_job(self, error: HdlError, job: Job) -> HdlError:
+    def _with_job(self, error: HdlError, job: HadoopJob) -> HdlError:
         """Add the job to an error of one of its tasks."""
         if job.application is None or job.application in str(error):
             return error

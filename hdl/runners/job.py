@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from hdl import commands
+from hdl import programs
 from hdl.errors import DeadlineError, WorkerError
 from hdl.runners import logs
 
@@ -22,8 +22,8 @@ _FAILED = re.compile(r"Task Id : (attempt_\w+), Status : FAILED")
 _GROUP, _COUNTER = re.compile(r"^\t(\S[^=]*)$"), re.compile(r"^\t\t(.+)=(\d+)$")
 
 
-class Job:
-    """A job and its client.
+class HadoopJob:
+    """Runs a job through its client.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ class Job:
     def kill(self) -> None:
         """End the job on the cluster, if it still runs."""
         if self.application:
-            command = [commands.hadoop("yarn"), "application", "-kill", self.application]
+            command = [programs.hadoop("yarn"), "application", "-kill", self.application]
             with suppress(DeadlineError):
-                commands.run(command, KILL_SECONDS, environment=self._environment)
+                programs.run(command, KILL_SECONDS, environment=self._environment)
 
     @property
     def log_command(self) -> str:
@@ -113,9 +113,9 @@ class Job:
                     return
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
-                    self._hear(line.decode(errors="replace"))
+                    self._take_line(line.decode(errors="replace"))
 
-    def _hear(self, line: str) -> None:
+    def _take_line(self, line: str) -> None:
         """Take in one line of the client."""
         self._lines = [*self._lines[-200:], line]
         if self._failed:  # the line after tells why
@@ -134,8 +134,8 @@ class Job:
 
     def _error(self, status: int) -> WorkerError:
         if not self.application:
-            said = "\n".join(self._lines[-15:])
-            return WorkerError(f"the job could not be submitted (status {status}):\n{said}")
+            client = "\n".join(self._lines[-15:])
+            return WorkerError(f"the job could not be submitted (status {status}):\n{client}")
         tasks = ""
         with suppress(DeadlineError):
             tasks = logs.log_tail(self.application, ("stderr", TASK_LOG), headings=False)

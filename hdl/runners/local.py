@@ -10,6 +10,7 @@ import selectors
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from hdl import sync, wire
@@ -88,10 +89,10 @@ class LocalRunner(RoundRunner):
         return Host(job.data, job.options, splits, self.threads, self.device, self.memory)
 
     def platform(self) -> str:
-        def tell(text: str) -> None:
+        def log(text: str) -> None:
             self._notify(Log(time.time(), text))
 
-        return platform.negotiate([("this machine", platform.capabilities(self.device))], self.device, tell)
+        return platform.negotiate([("this machine", platform.capabilities(self.device))], self.device, log)
 
     def summarise(self) -> Summary:
         shards = range(self._shards)
@@ -112,8 +113,7 @@ class LocalRunner(RoundRunner):
 
     def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
         updates = self._round(weights, evaluate_only)
-        names = sorted({name for update in updates for name in update.seconds})
-        self._phases = {name: sum(update.seconds.get(name, 0.0) for update in updates) for name in names}
+        self._phases = reduce(sync.add_sums, (update.seconds for update in updates), {})
         return updates
 
     def _round(self, weights: Weights, evaluate_only: bool) -> list[Update]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from hdl import commands
+from hdl import programs
 
 HAND_OVER_SECONDS = 20.0  # that the nodes may take to hand over a finished application's logs
 COMMAND_SECONDS = 60.0
@@ -21,7 +21,7 @@ NOISE = re.compile(
 
 
 class LogLine(NamedTuple):
-    """A line of a log.
+    """Holds a line of a log.
 
     Attributes
     ----------
@@ -85,8 +85,8 @@ def log_tail(
 
 def _read(application: str, container: str, files: Sequence[str]) -> Iterator[LogLine]:
     words = log_command(application, container).split()
-    command = [commands.hadoop("yarn"), *words[1:], "-log_files", ",".join(files)]
-    done = commands.run(command, COMMAND_SECONDS, f"`{' '.join(words)}` took more than {COMMAND_SECONDS:g} s")
+    command = [programs.hadoop("yarn"), *words[1:], "-log_files", ",".join(files)]
+    done = programs.run(command, COMMAND_SECONDS, f"`{' '.join(words)}` took more than {COMMAND_SECONDS:g} s")
     if done.returncode == 0:
         yield from _contents(done.stdout.splitlines())
 

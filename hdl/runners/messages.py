@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def error_message(error: BaseException) -> bytes:
-    """Packs an exception as a message of kind `error`; one that is not hdl's brings its trace."""
+    """Pack an exception as a message of kind `error`; one that is not hdl's brings its trace."""
     fields: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
     if isinstance(error, DataError):
         fields |= {"message": error.message, "path": error.path, "line": error.line, "offset": error.offset}
@@ -29,7 +29,7 @@ def error_message(error: BaseException) -> bytes:
 
 
 def error_from(fields: dict[str, Any], who: str) -> HdlError:
-    """Makes the exception of a message's fields: hdl's own as they were, others as a WorkerError that names them.
+    """Make the exception of a message's fields: hdl's own as they were, others as a WorkerError that names them.
 
     Parameters
     ----------
@@ -73,14 +73,14 @@ def open_fields(
 
 
 def plan_message(plan: Plan) -> bytes:
-    """Packs a plan as a message of kind `plan`."""
+    """Pack a plan as a message of kind `plan`."""
     schema, tensors = plan.schema.to_parts()
     fields = {"spec": plan.spec.to_json(), "schema": schema, "table": plan.table, "isa": plan.platform}
     return wire.pack("plan", fields, tensors)
 
 
 def read_plan(fields: dict[str, Any], tensors: wire.Tensors) -> Plan:
-    """Makes the plan of a message's fields and tensors: the inverse of `plan_message`."""
+    """Make the plan of a message's fields and tensors: the inverse of `plan_message`."""
     from hdl import spec
     from hdl.data import Schema
     from hdl.runners.base import Plan

@@ -1,8 +1,8 @@
-"""The kind of core that a training computes with: the same one in all of its workers, as another gives other bytes.
+"""The platform that a training computes with: the same one in all of its workers, as another gives other bytes.
 
-A kind is an instruction set of the CPU, 'cuda-' and which code the GPUs run, or 'reference' (NumPy, for tests). What a
-user asks for is a device (see `hdl.devices`): each worker offers what it has, the runner finds what all have, and the
-plan, whose `isa` it is, holds every worker to it.
+A platform is an instruction set of the CPU, 'cuda-' and which code the GPUs run, or 'reference' (NumPy, for tests).
+Users ask for a device (see `hdl.devices`): each worker offers its capabilities, the runner negotiates the best platform
+that all have, and the plan holds every worker to it. In files and messages its field is called `isa`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ ISAS = ("generic", "avx2", "avx512")  # each can run what is before it
 CUDA, REFERENCE = "cuda", "reference"
 
 
-def device_class(kind: str) -> str:
-    """'cpu', 'cuda' or 'reference': of a kind, or of a device's name."""
-    return kind if kind in (REFERENCE, "auto") else CUDA if kind.startswith(CUDA) else "cpu"
+def device_class(name: str) -> str:
+    """Give the class of a platform or of a device: 'cpu', 'cuda', 'reference' or 'auto'."""
+    return name if name in (REFERENCE, "auto") else CUDA if name.startswith(CUDA) else "cpu"
 
 
 def check(device: str) -> str:
-    """The device again, if it is one.
+    """Check the name of a device, and return it.
 
     Raises
     ------
@@ -37,52 +37,52 @@ def check(device: str) -> str:
 
 
 def best_isa() -> str:
-    """The best instruction set of this processor."""
+    """Name the best instruction set of this processor."""
     return ops.make(Spec(net=(1, 1), loss="squared")).platform
 
 
 def lacks(device: str) -> str:
-    """Why this process cannot compute on the GPU that may be asked for; empty if it can, or none is.
+    """Explain why this process cannot compute on the GPU that may be asked for; empty if it can, or none is.
 
     Raises
     ------
     Unavailable
         A GPU is asked for by its name.
     """
-    kind = device_class(check(device))
-    if kind not in (CUDA, "auto"):
+    asked = device_class(check(device))
+    if asked not in (CUDA, "auto"):
         return ""
     why = devices.why_not(devices.parse(device)[1])
-    if why and kind == CUDA:
+    if why and asked == CUDA:
         raise Unavailable(f"device {device}, on {socket.gethostname()}: {why}")
     return why or ""
 
 
 def gpu(device: str) -> dict[str, str]:
-    """Of the GPU that this process may use its `code`, or in `gpu` why there is none; raises as `lacks` does."""
-    found = {"gpu": lacks(device)}
-    if device_class(device) in (CUDA, "auto") and not found["gpu"]:
-        found["code"] = devices.code(devices.parse(device)[1])
-    return found
+    """Look at the GPU that this process may use: its `code`, or in `gpu` why there is none; raises as `lacks` does."""
+    offer = {"gpu": lacks(device)}
+    if device_class(device) in (CUDA, "auto") and not offer["gpu"]:
+        offer["code"] = devices.code(devices.parse(device)[1])
+    return offer
 
 
 def capabilities(device: str) -> dict[str, str]:
-    """What this process has: `isa`, and what `gpu` says; raises as `lacks` does."""
+    """List what this process can compute with: `isa`, and what `gpu` says; raises as `lacks` does."""
     return {"isa": best_isa(), **gpu(device)}
 
 
 def negotiate(
     offers: Iterable[tuple[str, Mapping[str, str]]], device: str, tell: Callable[[str], Any] = lambda text: None
 ) -> str:
-    """The kind of core that all workers have: on GPUs all of them, or none.
+    """Agree on the platform of all workers: on GPUs all of them, or none.
 
     Parameters
     ----------
-    offers : of (worker, what it offers)
+    offers : of (worker, its capabilities)
     device : str
         That was asked for.
     tell : function of str, optional
-        Is told why 'auto' is the CPU.
+        Called with the reason why 'auto' is the CPU.
 
     Raises
     ------
@@ -124,8 +124,8 @@ def _named(who: Mapping[str, list[str]]) -> str:
     return "; ".join(f"{', '.join(names)}: {what}" for what, names in who.items())
 
 
-def backend(kind: str, device: str) -> tuple[str, str | None]:
-    """A kind of core on this machine's device, as `hdl.ops.make` takes it: backend, and instruction set of the CPU's.
+def backend(platform: str, device: str) -> tuple[str, str | None]:
+    """Choose the backend of a platform on this machine's device, and the instruction set of the CPU's, for `ops.make`.
 
     Raises
     ------
@@ -134,15 +134,15 @@ def backend(kind: str, device: str) -> tuple[str, str | None]:
     Unavailable
         The training is on GPUs, and here is none.
     """
-    asked, made = device_class(check(device)), device_class(kind)
-    if asked not in (made, "auto"):
-        raise SpecError(f"device: given {device}; the training is on {made}, and {asked} would give other bytes")
-    if made != CUDA:
-        return made, kind if made == "cpu" else None
+    asked, trained_on = device_class(check(device)), device_class(platform)
+    if asked not in (trained_on, "auto"):
+        raise SpecError(f"device: given {device}; the training is on {trained_on}, and {asked} would give other bytes")
+    if trained_on != CUDA:
+        return trained_on, platform if trained_on == "cpu" else None
     index = devices.parse(device)[1]
     if why := devices.why_not(index):
         raise Unavailable(f"the training is on GPUs, and {socket.gethostname()} has none to use: {why}")
-    _, _, code = kind.partition("-")
+    _, _, code = platform.partition("-")
     if code and (here := devices.code(index)) != code:
         raise Unavailable(f"the training is on GPUs that run {code}; that of {socket.gethostname()} runs {here}")
     return f"{CUDA}:{index}", None

@@ -41,7 +41,7 @@ class Shared:
 
 
 class SharedRunner(LocalRunner):
-    """A local runner of one worker, one of several in this process.
+    """Carries rounds out in this process, beside others of its kind that read the same data.
 
     Parameters
     ----------
@@ -60,14 +60,14 @@ class SharedRunner(LocalRunner):
 
     def host(self, job: Job, splits: Mapping[int, Sequence[FileSplit]]) -> Host:
         memory = self.memory // self.shared.kept
-        host = _Guest(job.data, job.options, splits, self.threads, self.device, memory)
+        host = _SharedHost(job.data, job.options, splits, self.threads, self.device, memory)
         host.shared, host.barrier = self.shared, self.barrier
         host.blocks = self.shared.blocks.setdefault(len(splits), {})
         return host
 
 
-class _Guest(Host):
-    """A host that reads nothing that another one has read."""
+class _SharedHost(Host):
+    """Does a worker's work without reading what another host has read."""
 
     shared: Shared
     barrier: BatchingBarrier | None

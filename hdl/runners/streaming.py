@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from hdl import data, fs
-from hdl.commands import hadoop
 from hdl.data import FileSplit, Source, Summary
 from hdl.data.base import Bad, numbered
 from hdl.data.streams import compression, line_blocks
 from hdl.data.text import TextSource
 from hdl.envpack import UNPACKED
 from hdl.errors import Unavailable
+from hdl.programs import hadoop
 from hdl.runners import typed
 from hdl.runners.hadoop import HadoopRunner
 from hdl.streaming import HEAD, incoming

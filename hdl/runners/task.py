@@ -34,7 +34,7 @@ PLAN, WEIGHTS = "plan", "weights"  # the driver's files
 
 
 class Task:
-    """One attempt at some shards.
+    """Attempts the work of a job on some shards.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class Task:
 
 
 class ShardSource(WatchedSource):
-    """A shard of a dataset, taken for the whole."""
+    """Reads a shard of a dataset as if it were the whole."""
 
     def __init__(self, source: Source, number: int, beat: Beat, shard: Sequence[FileSplit]):
         super().__init__(source, number, beat)
@@ -128,7 +128,7 @@ class ShardSource(WatchedSource):
 
 
 class Start(NamedTuple):
-    """What a round starts from.
+    """Holds what a round starts from.
 
     Attributes
     ----------

@@ -23,7 +23,7 @@ _SYNC_EVERY = 1 << 16
 
 
 def pack_block(block: Block) -> bytes:
-    """A block of samples as a message. Text labels travel as JSON."""
+    """Pack a block of samples as a message. Text labels travel as JSON."""
     x, y = block.x, block.y
     fields: dict[str, Any] = {}
     tensors = {**csr.to_tensors(x)}
@@ -37,15 +37,15 @@ def pack_block(block: Block) -> bytes:
 
 
 def unpack_block(message: bytes, where: Any) -> Block:
-    """The inverse of `pack_block`."""
+    """Make the block of a message: the inverse of `pack_block`."""
     _, fields, tensors = wire.unpack(message)
     x = csr.from_tensors(tensors, fields.get("columns", 0))
     y = np.array(fields["y"], object) if "y" in fields else tensors.get("y")
     return Block(x, y, where)
 
 
-class Typed(Source):
-    """The blocks in a file of typed bytes, as a mapper's standard input has them."""
+class TypedBytes(Source):
+    """Reads the blocks in a file of typed bytes, such as a mapper's standard input."""
 
     format = "typed"
 
@@ -59,7 +59,7 @@ class Typed(Source):
 
 
 def write_sequence(file: BinaryIO, values: Iterable[bytes]) -> None:
-    """A sequence file, uncompressed (its format: org.apache.hadoop.io.SequenceFile), of the values under empty keys."""
+    """Write values under empty keys as an uncompressed sequence file: see org.apache.hadoop.io.SequenceFile."""
     mark = os.urandom(16)
     name = bytes([len(_CLASS)]) + _CLASS  # a vint below 128 is one byte
     file.write(b"SEQ\x06" + name + name + b"\0\0" + struct.pack(">i", 0) + mark)
@@ -75,7 +75,7 @@ def write_sequence(file: BinaryIO, values: Iterable[bytes]) -> None:
 
 
 def read_values(stream: BinaryIO, name: str) -> Iterator[bytes]:
-    """The values of pairs of typed bytes, as a mapper gets them."""
+    """Read the values of pairs of typed bytes, as a mapper gets them."""
     number = 0
     while _typed(stream, name, number) is not None:
         value = _typed(stream, name, number)
@@ -86,7 +86,7 @@ def read_values(stream: BinaryIO, name: str) -> Iterator[bytes]:
 
 
 def _writable(content: bytes) -> bytes:
-    """A TypedBytesWritable: a BytesWritable whose bytes are a typed byte sequence."""
+    """Pack a TypedBytesWritable: a BytesWritable whose bytes are a typed byte sequence."""
     return struct.pack(">ibi", len(content) + 5, _BYTES, len(content)) + content
 
 

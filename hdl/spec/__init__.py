@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from hdl.errors import SpecError
 from hdl.spec.parts import (
+    DEFAULT_INIT,
     LINE_SEARCH_RULES,
     MINI_BATCH_RULES,
     Activation,
@@ -21,7 +22,6 @@ from hdl.spec.parts import (
     Count,
     Genetic,
     Init,
-    InitName,
     Loss,
     NonNegative,
     Optimizer,
@@ -47,22 +47,50 @@ class Spec(Part):
 
     Parameters
     ----------
+    model : {'mlp', 'autoencoder', 'stacked', 'rbm', 'dbn'}
+        `stacked` and `dbn` learn their layers one after the other, as `pretrain` says, and then the whole network, as
+        `finetune` says.
     net : tuple of int or None
         Widths, inputs and outputs included, e.g. (784, 100, 32, 10). None or an end of 0 is filled
         in from the data (`hdl.data.resolve`).
+    activation : {'linear', 'sigmoid', 'tanh', 'lecun_tanh', 'relu', 'leaky_relu'}
+        Of hidden units; `leak` is the slope of `leaky_relu` below 0.
     loss : {'softmax', 'sigmoid', 'squared'} or None
         None: chosen from the labels.
+    init : Init or None
+        None: he for relu and leaky_relu, lecun for lecun_tanh, else glorot.
+    l1, l2 : float
+        l1·|w|₁ + l2/2·|w|² is added to the mean cost; biases are exempt.
+    max_norm : float
+        Largest norm of the weights into one unit (Srivastava et al. 2014, section 5.1); 0 for none.
+    dropout, input_dropout : float
+        Probabilities that a hidden unit and an input are dropped (Srivastava et al. 2014).
+    optimizer : Optimizer
+    batch : int or None
+        Samples of a mini-batch; 0 in flags and files means the whole shard. None: chosen from the data.
+    epochs : int
+        Passes over the data.
+    sync : Sync
+    shards : int
+        Parts of the dataset that are trained on side by side.
+    seed : int
+    precision : {'float32', 'tf32', 'bf16'}
+        Type to which a GPU rounds the factors of its products, before it adds these in float32. The CPU uses float32.
+    scale : Scale
     validation : float
         Share of the training samples held out, chosen by the seed; 0 for none.
     patience : int
         Early stopping: rounds without a better validation cost; 0 for never.
     keep : int
         Versions kept in the table besides version 0, the best and the last.
-    precision : {'float32', 'tf32', 'bf16'}
-        Type to which a GPU rounds the factors of its products, before it adds these in float32. The CPU uses float32.
-    model : {'mlp', 'autoencoder', 'stacked', 'rbm', 'dbn'}
-        `stacked` and `dbn` learn their layers one after the other, as `pretrain` says, and then the whole network, as
-        `finetune` says: with a softmax on top, unrolled into a deep autoencoder, or not at all.
+    autoencoder, rbm, pretrain : Autoencoder, Rbm, Pretrain
+        Of these models alone.
+    finetune : {'classify', 'reconstruct', 'none'}
+        Of a stack: the whole has a softmax on top, or is unrolled into a deep autoencoder, or is not trained.
+    layer : int
+        Number of a stack's layer, from 1, which hdl sets; 0 for all other networks.
+    shuffle_window : int
+        Samples shuffled together: bounds random reads of data on disk.
 
     Examples
     --------
@@ -75,14 +103,14 @@ class Spec(Part):
     activation: Activation = "relu"
     loss: Loss | None = None
     leak: NonNegative = 0.01
-    init: Init | None = None  # None: he for relu and leaky_relu, lecun for lecun_tanh, else glorot
+    init: Init | None = None
     l1: NonNegative = 0.0
     l2: NonNegative = 0.0
     max_norm: NonNegative = 0.0
     dropout: Probability = 0.0
     input_dropout: Probability = 0.0
     optimizer: Optimizer = Optimizer()
-    batch: Batch | None = None  # samples; 0 in flags and files means the whole shard; None: chosen from the data
+    batch: Batch | None = None
     epochs: Small = 20
     sync: Sync = Sync()
     shards: Small = 1
@@ -96,8 +124,8 @@ class Spec(Part):
     rbm: Rbm = Rbm()
     pretrain: Pretrain = Pretrain()
     finetune: Literal["classify", "reconstruct", "none"] = "classify"
-    layer: Annotated[int, Field(ge=0)] = 0  # of a stack, from 1: those below are in the table's common file
-    shuffle_window: Count = 65536  # samples shuffled together: bounds random reads of data on disk
+    layer: Annotated[int, Field(ge=0)] = 0
+    shuffle_window: Count = 65536
 
     @field_validator("net", mode="before")
     @classmethod
@@ -195,8 +223,7 @@ class Spec(Part):
         """Chooses the initialiser: the spec's own, or the activation's default."""
         if self.init is not None:
             return self.init
-        names: dict[str, InitName] = {"relu": "he", "leaky_relu": "he", "lecun_tanh": "lecun"}
-        return Init(name=names.get(self.activation, "glorot"))
+        return Init(name=DEFAULT_INIT.get(self.activation, "glorot"))
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -250,6 +277,6 @@ def parse(value: str | bytes | dict[str, Any]) -> Spec:
 
 
 def _sentence(item: Any) -> str:
-    field = ".".join(str(part) for part in item["loc"])
+    field = ".".join(map(str, item["loc"]))
     given = "" if isinstance(item["input"], dict) else f" (given {item['input']!r})"
     return f"{field + ': ' if field else 'spec: '}{item['msg'].removeprefix('Value error, ')}{given}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -19,9 +19,10 @@ Count = Annotated[int, Field(ge=1)]
 Small = Annotated[int, Field(ge=1, le=10**6)]  # a count; above a million it is a typing error
 Batch = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
-MINI_BATCH_RULES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam")
 LINE_SEARCH_RULES = ("gd", "cg", "lbfgs")
+MINI_BATCH_RULES = tuple(name for name in get_args(Rule) if name not in LINE_SEARCH_RULES)
 DEFAULT_LR = {"adam": 0.001, "rmsprop": 0.001, "adadelta": 1.0, "adagrad": 0.05}  # others: 0.1
+DEFAULT_INIT: dict[str, InitName] = {"relu": "he", "leaky_relu": "he", "lecun_tanh": "lecun"}  # others: glorot
 
 
 class Part(BaseModel):
@@ -78,11 +79,12 @@ class Optimizer(Part):
 
     @property
     def rate(self) -> float:
-        """The learning rate, with the rule's own default filled in."""
+        """Learning rate: the given one, or the rule's default."""
         return self.lr if self.lr is not None else DEFAULT_LR.get(self.name, 0.1)
 
     @property
     def line_search(self) -> bool:
+        """Tells whether the rule searches along lines, for a cost and gradient over many samples."""
         return self.name in LINE_SEARCH_RULES
 
 
@@ -177,8 +179,7 @@ class Pretrain(Part):
 class Scale(Part):
     """The scaling of features before the net sees them; the fitted numbers are stored with the model.
 
-    `auto`: divide images by the largest value of their type, standardise other features (sparse: divide by the largest
-    magnitude).
+    `auto`: divide images by the value of white, standardise other features (sparse: divide by the largest magnitude).
     """
 
     name: Literal["auto", "none", "minmax", "standard", "divide"] = "auto"

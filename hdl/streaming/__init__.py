@@ -24,7 +24,7 @@ from hdl.data import FileSplit, Options, Source
 from hdl.errors import DataError, HdlError, SpecError
 from hdl.runners.task import act_for_submitter, report_error
 from hdl.runners.task_config import TaskConfig
-from hdl.runners.typed import Typed
+from hdl.runners.typed import TypedBytes
 
 HEAD = "head"  # the dataset's first lines: a shard without a header reads as the whole does
 INPUT = "mapreduce_map_input_file"  # as Streaming spells the property
@@ -75,7 +75,7 @@ def samples(stream: BinaryIO, config: TaskConfig) -> Iterator[tuple[str, list[Fi
         with open(body, "xb") as file:
             shutil.copyfileobj(stream, file, 1 << 20)
         try:
-            opened = Typed([body], Options.make(config.options)) if config.typed else None
+            opened = TypedBytes([body], Options.make(config.options)) if config.typed else None
             yield folder, [FileSplit(body, 0, 1 << 62)], opened
         except DataError as error:
             path = source() if error.path == body else error.path

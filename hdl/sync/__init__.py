@@ -20,7 +20,7 @@ Letters: K shards, P parameters, Q statistics (P or more), S state vectors of th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -69,7 +69,7 @@ def join(spec: Spec, a: Update, b: Update) -> Update:
     if not siblings or (a.mode, a.round) != (b.mode, b.round):
         raise SyncError(f"{_name(a)} and {_name(b)} cannot be joined")
     tensors = {} if a.mode == "evaluate" else _MODES[a.mode].join(a, b)
-    return Update(a.mode, a.round, a.lo, b.hi, tensors, _added(a.sums, b.sums), _added(a.seconds, b.seconds))
+    return Update(a.mode, a.round, a.lo, b.hi, tensors, add_sums(a.sums, b.sums), add_sums(a.seconds, b.seconds))
 
 
 def join_siblings(spec: Spec, updates: Iterable[Update]) -> list[Update]:
@@ -234,7 +234,8 @@ def _is_node(shards: int, lo: int, hi: int) -> bool:
     return (low, high) == (lo, hi)
 
 
-def _added(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
+def add_sums(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+    """Add sums of the same name; one that stands on one side alone is taken as it is."""
     return {name: a.get(name, 0) + b.get(name, 0) for name in sorted({*a, *b})}
 
 

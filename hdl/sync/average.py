@@ -1,4 +1,7 @@
-"""Mode `average`: the mean of the shards' weights and optimiser states, weighted by the samples they trained on."""
+"""Mode `average`: the mean of the shards' weights and optimiser states, weighted by the samples they trained on.
+
+Iterative parameter mixing (McDonald, Hall & Mann 2010).
+"""
 
 from __future__ import annotations
 

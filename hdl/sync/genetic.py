@@ -59,13 +59,13 @@ def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray
     for number in range(size):
         shard = (number + weights.round + 1) % size
         if number < genetic.elite:
-            one = two = int(ranked[number])
-            population[shard] = candidates[one]
+            a = b = int(ranked[number])
+            population[shard] = candidates[a]
         else:
-            one, two = choose(spec, weights.round, number, pool, costs)
-            child = cross(spec, weights.round, number, candidates[one], candidates[two])
+            a, b = choose(spec, weights.round, number, pool, costs)
+            child = cross(spec, weights.round, number, candidates[a], candidates[b])
             population[shard] = mutate(spec, weights.round, number, child)
-        parents[shard] = [one, two]
+        parents[shard] = [a, b]
     lineage = {"best": int(ranked[0]), "costs": costs.tolist(), "parents": parents}
     return {"population": population}, candidates[ranked[0]].copy(), {"genetic": lineage}
 
@@ -73,9 +73,9 @@ def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray
 def choose(spec: Spec, round: int, child: int, pool: NDArray, costs: NDArray) -> tuple[int, int]:
     """Draws two parents from the pool, different if it has two, with probabilities proportional to their fitness."""
     draws = rng.uniforms(rng.derive(spec.seed, rng.GENETIC), round, child, PARENTS, n=2)
-    one = _spin(pool, costs, draws[0])
-    others = pool[pool != one]
-    return one, _spin(others, costs, draws[1]) if others.size else one
+    first = _spin(pool, costs, draws[0])
+    others = pool[pool != first]
+    return first, _spin(others, costs, draws[1]) if others.size else first
 
 
 def _spin(pool: NDArray, costs: NDArray, draw: float) -> int:
@@ -88,8 +88,8 @@ def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray
     """Crosses the parents a and b [P] over: gives a child [P].
 
     `rows`: in each layer, units below a random one come from a, the others from b. `uniform_rows`: each unit from a
-    or b by a fair coin. `single_point`: parameters below a random one from a, the others from b. `arithmetic`:
-    s·a + (1 - s)·b with one random share s.
+    or b by a fair coin (Syswerda 1989). `single_point` (Holland 1975): parameters below a random one from a, the others
+    from b. `arithmetic` (Michalewicz 1992): s·a + (1 - s)·b with one random share s.
     """
     key, kind = rng.derive(spec.seed, rng.GENETIC), spec.sync.genetic.crossover
     shape = layout.of(spec)

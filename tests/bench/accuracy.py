@@ -23,7 +23,7 @@ MOST = 15  # epochs after which a competitor has failed
 
 
 def images(home):
-    """MNIST's images as uint8 [n, 784] and classes, for training and test."""
+    """Reads MNIST's images as uint8 [n, 784] and classes, for training and test."""
     import hdl.data
 
     parts = []
@@ -36,7 +36,7 @@ def images(home):
 
 
 class Clock:
-    """Seconds of training, and what they came to: a row (seconds, accuracy) an epoch."""
+    """A clock that stops while accuracy is measured; it keeps a row (seconds, accuracy) an epoch."""
 
     now = staticmethod(time.perf_counter)
 
@@ -44,7 +44,7 @@ class Clock:
         self.rows, self.spent, self.began = [], 0.0, self.now()
 
     def epoch(self, score) -> bool:
-        """Stops, measures, goes on; whether the goal is reached."""
+        """Stops the clock, measures, goes on; tells whether the goal is reached."""
         self.spent += self.now() - self.began
         self.rows.append((self.spent, float(score())))
         self.began = self.now()
@@ -52,7 +52,7 @@ class Clock:
 
 
 def hdl(x, y, test_x, test_y, seed, threads):
-    """The rounds that every runner makes, of one shard, in this process: two epochs of Nesterov momentum, cosine."""
+    """Trains by the rounds of any runner, of one shard, in this process: two epochs of Nesterov momentum, cosine."""
     from hdl import ops, step, sync
     from hdl.data import Shard
     from hdl.models import mlp
@@ -149,10 +149,10 @@ def main():
             epochs[name].append(len(rows))
     print("| 97.0 % of MNIST's test images, 784-100-32-10 | epochs | seconds, median (least–most) | times hdl's |")
     print("|---|--:|--:|--:|")
-    for name, found in seconds.items():
-        ratio = statistics.median(a / b for a, b in zip(found, seconds["hdl"], strict=True))
+    for name, times in seconds.items():
+        ratio = statistics.median(a / b for a, b in zip(times, seconds["hdl"], strict=True))
         passes = f"{min(epochs[name])}–{max(epochs[name])}"
-        span = f"{statistics.median(found):.2f} ({min(found):.2f}–{max(found):.2f})"
+        span = f"{statistics.median(times):.2f} ({min(times):.2f}–{max(times):.2f})"
         print(f"| {name} | {passes} | {span} | {ratio:.1f} |")
 
 

@@ -27,14 +27,21 @@ def hdl(widths, batch, activation, threads):
     import hdl.ops
     from hdl import spec as specs
 
-    part = {"rho": RHO, "beta": BETA, "memory": MEMORY}
+    autoencoder = {"rho": RHO, "beta": BETA, "memory": MEMORY}
     spec = specs.parse(
-        {"model": "autoencoder", "net": widths, "loss": "squared", "l2": L2, "optimizer": "sgd", "autoencoder": part}
+        {
+            "model": "autoencoder",
+            "net": widths,
+            "loss": "squared",
+            "l2": L2,
+            "optimizer": "sgd",
+            "autoencoder": autoencoder,
+        }
     )
     operations = hdl.ops.make(spec, backend="cpu", threads=threads)
     x = samples(widths, batch)
     data = hdl.ops.Samples(x)
-    flat = np.concatenate([part.ravel() for part in weights(widths)])
+    flat = np.concatenate([tensor.ravel() for tensor in weights(widths)])
     state = np.zeros((0, flat.size), np.float32)
 
     def run(steps):
@@ -45,7 +52,7 @@ def hdl(widths, batch, activation, threads):
 
 
 def numpy(widths, batch, activation, threads):
-    """As fast as numpy goes: every array is allocated once, every operation writes in place."""
+    """Trains as fast as NumPy can: every array is allocated once, every operation writes in place."""
     x = samples(widths, batch)
     w1, b1, w2, b2, mean = weights(widths)
     codes, r = np.empty((batch, widths[1]), np.float32), np.empty((batch, widths[0]), np.float32)
@@ -114,7 +121,7 @@ def torch(widths, batch, activation, threads):
     import torch as t
 
     t.set_num_threads(threads)
-    w1, b1, w2, b2, mean = (t.from_numpy(part) for part in weights(widths))
+    w1, b1, w2, b2, mean = (t.from_numpy(tensor) for tensor in weights(widths))
     layers = t.nn.Linear(widths[0], widths[1]), t.nn.Linear(widths[1], widths[0])
     with t.no_grad():
         for layer, w, b in ((layers[0], w1, b1), (layers[1], w2, b2)):

@@ -25,7 +25,7 @@ BATCHES = 4  # different mini-batches in turn, so that no competitor trains on o
 
 
 def samples(widths, batch):
-    """The same random data for everybody: contiguous mini-batches, so nobody pays for gathering rows."""
+    """Makes the random data that all competitors get: contiguous mini-batches, so that none has to gather rows."""
     rng = np.random.default_rng(0)
     x = rng.random((BATCHES * batch, widths[0]), dtype=np.float32)
     y = rng.integers(0, widths[-1], BATCHES * batch, dtype=np.int32)
@@ -48,7 +48,7 @@ def hdl(widths, batch, activation, threads):
     ops = hdl.ops.make(spec, backend="cpu", threads=threads)
     x, y = samples(widths, batch)
     data = hdl.ops.Samples(x, y)
-    flat = np.concatenate([part.ravel() for layer in weights(widths) for part in layer])
+    flat = np.concatenate([tensor.ravel() for layer in weights(widths) for tensor in layer])
     state = np.zeros((0, flat.size), np.float32)
 
     def run(steps):
@@ -59,7 +59,7 @@ def hdl(widths, batch, activation, threads):
 
 
 def numpy(widths, batch, activation, threads):
-    """As fast as numpy goes: every array is allocated once, every operation writes in place."""
+    """Trains as fast as NumPy can: every array is allocated once, every operation writes in place."""
     x, y = samples(widths, batch)
     layers = weights(widths)
     last = len(layers) - 1
@@ -191,12 +191,12 @@ def rbm_samples(widths, batch):
 
 
 def hdl_rbm(widths, batch, activation, threads):
-    """CD-1; `activation` pcd keeps as many chains as the mini-batch has rows, which is what scikit-learn does."""
+    """Trains by CD-1; `activation` pcd keeps as many chains as the mini-batch has rows, as scikit-learn does."""
     import hdl.ops
     from hdl.spec import Spec
 
-    part = {"persistent": activation == "pcd", "chains": batch}
-    spec = Spec(model="rbm", net=widths, loss="squared", optimizer="sgd", batch=batch, rbm=part)
+    rbm = {"persistent": activation == "pcd", "chains": batch}
+    spec = Spec(model="rbm", net=widths, loss="squared", optimizer="sgd", batch=batch, rbm=rbm)
     ops = hdl.ops.make(spec, backend="cpu", threads=threads)
     data = hdl.ops.Samples(rbm_samples(widths, batch))
     w = np.concatenate([weights(widths)[0][0].ravel(), np.zeros(sum(widths), np.float32)])
@@ -211,7 +211,7 @@ def hdl_rbm(widths, batch, activation, threads):
 
 
 def sklearn_rbm(widths, batch, activation, threads):
-    """One Gibbs step for each mini-batch, always of persistent chains: BernoulliRBM has no other."""
+    """Takes one Gibbs step for each mini-batch, always of persistent chains: BernoulliRBM has no other way."""
     from sklearn.neural_network import BernoulliRBM
 
     x = rbm_samples(widths, batch)

@@ -46,7 +46,7 @@ class Row:
 
     @property
     def operations(self) -> int:
-        """Floating-point operations of one step: 4·P₁ + 6·P_rest a sample; the first layer needs no input gradient."""
+        """Counts operations of a step: 4·P₁ + 6·P_rest a sample; the first layer needs no input gradient."""
         widths = self.widths
         sizes = [i * o for i, o in pairwise(widths)]
         return self.batch * (4 * sizes[0] + 6 * sum(sizes[1:]))
@@ -59,13 +59,13 @@ class Row:
         return self.operations / statistics.median(self.seconds[name]) * 1e-9
 
     def share(self, name: str) -> float:
-        """Median over repetitions of the share of that repetition's own peak."""
+        """Computes the share of the peak: the median over repetitions, each against its own peak."""
         pairs = zip(self.seconds[name], self.peak, strict=True)
         return statistics.median(self.operations / s * 1e-9 / peak for s, peak in pairs)
 
     def ratio(self, name: str) -> tuple[float, float, float]:
-        """How many times as long as hdl: median, least and most over repetitions."""
-        ratios = sorted(s / own for s, own in zip(self.seconds[name], self.seconds["hdl"], strict=True))
+        """Compares with hdl: how many times as long, as median, least and most over repetitions."""
+        ratios = sorted(s / reference for s, reference in zip(self.seconds[name], self.seconds["hdl"], strict=True))
         return statistics.median(ratios), ratios[0], ratios[-1]
 
 
@@ -114,24 +114,24 @@ class Contender:
 
 
 def build(folder: Path, python: str | None) -> tuple[Path, str]:
-    """The peak probe, and the library that puts OpenBLAS under PyTorch ('' if that cannot be had)."""
+    """Builds the peak probe, and the library that puts OpenBLAS under PyTorch ('' if that cannot be had)."""
     cc = os.environ.get("CC", "cc")
     probe = folder / "peak"
     subprocess.run([cc, "-O2", "-ffp-contract=fast", "-pthread", str(HERE / "peak.c"), "-o", str(probe)], check=True)
     if not python:
         return probe, ""
-    find = "import scipy_openblas32 as s; print(s.get_lib_dir())"
-    found = subprocess.run([python, "-c", find], capture_output=True, text=True, check=False)
-    if found.returncode:
+    code = "import scipy_openblas32 as s; print(s.get_lib_dir())"
+    openblas = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    if openblas.returncode:
         return probe, ""
-    blas, shim = found.stdout.strip(), folder / "libsgemm.so"
+    blas, shim = openblas.stdout.strip(), folder / "libsgemm.so"
     link = [f"-L{blas}", "-lscipy_openblas", f"-Wl,-rpath,{blas}"]
     subprocess.run([cc, "-O2", "-shared", "-fPIC", str(HERE / "sgemm.c"), "-o", str(shim), *link], check=True)
     return probe, str(shim)
 
 
 def measure(rows, threads, names, python, probe, shim, repetitions, seconds, clock):
-    """Rows of one thread count. A competitor that fails drops out of that row with a note."""
+    """Measures the rows of one thread count. A competitor that fails is left out of that row with a note."""
     with ExitStack() as stack:  # whatever ends it: one that is stopped would stay
         contenders = []
         for name in names:
@@ -158,7 +158,7 @@ def measure(rows, threads, names, python, probe, shim, repetitions, seconds, clo
 
 
 def markdown(rows: list[Row], names: list[str]) -> str:
-    """One table a thread count: time and share of peak for hdl, then how many times as long the others take."""
+    """Writes one table a thread count: time and share of peak for hdl, then how many times as long the others take."""
     text = []
     for threads in sorted({row.threads for row in rows}):
         others = [name for name in names if name != "hdl"]

@@ -1,7 +1,7 @@
 """A deep belief network with one slow worker of four: `python -m tests.bench.dbn_async [--epochs 12]`.
 
 MNIST, 784-500-300-10, RBMs pre-trained and the whole fine-tuned, once synchronously (`average`) and once
-asynchronously, by the YARN application's crew as processes of this machine. The last worker is stopped nine tenths of
+asynchronously, by the YARN application with processes of this machine. The last worker is stopped nine tenths of
 the time, so it is ten times slower. For each: test error at the end, seconds until the synchronous one's final error
 is reached, and how many processors the three others kept busy.
 """
@@ -44,18 +44,18 @@ class Throttle(threading.Thread):
 
 
 class Used:
-    """Seconds of processor that the three other workers had between two events."""
+    """Counts the processor seconds of the three workers that are not slowed down."""
 
     def __init__(self, resources):
         self.resources = resources
 
     def seconds(self) -> float:
-        found = [psutil.Process(process.pid).cpu_times() for process in [*self.resources.running.values()][:3]]
-        return sum(times.user + times.system for times in found)
+        times = [psutil.Process(process.pid).cpu_times() for process in [*self.resources.running.values()][:3]]
+        return sum(each.user + each.system for each in times)
 
 
 def train(spec: Spec) -> dict:
-    """Errors by the time since the fine-tuning's first round, the last error, and the others' share of computing."""
+    """Trains; gives the test errors by seconds since the start, the last error, and the processors the others used."""
     with tempfile.TemporaryDirectory() as folder:
         runner = YarnHere(4, publish_every=1)
         throttle, used = Throttle(runner.resources), Used(runner.resources)
@@ -88,7 +88,7 @@ def train(spec: Spec) -> dict:
 
 
 def error(spec: Spec, w) -> float:
-    """Percent of MNIST's test samples that are wrong."""
+    """Computes the test error on MNIST in percent."""
     source = data.open_source(f"{MNIST}:test")
     blocks = [block for splits in source.splits(1) for block in source.read(splits)]
     ops, wrong, count = make(spec, threads=2), 0, 0
@@ -111,7 +111,7 @@ def main() -> None:
         "pretrain": {"epochs": given.pretrain_epochs}, "optimizer": {"name": "adam", "schedule": {"name": "cosine"}},
         "keep": 1000,
     }  # fmt: skip
-    found = {
+    results = {
         "synchronous": train(parse({**base, "sync": {"mode": "average"}})),
         "asynchronous": train(
             parse(
@@ -119,16 +119,16 @@ def main() -> None:
             )
         ),
     }
-    goal = found["synchronous"]["last"] + 0.15
+    goal = results["synchronous"]["last"] + 0.15
     print(
         "| | final test error | seconds, all | seconds to the synchronous error + 0.15 | processors the 3 others used |"
     )
     print("|---|---|---|---|---|")
-    for name, one in found.items():
-        first = next((at for at, wrong in one["errors"].items() if wrong <= goal), None)
+    for name, result in results.items():
+        first = next((at for at, wrong in result["errors"].items() if wrong <= goal), None)
         reached = "not reached" if first is None else f"{first:.0f}"
-        print(f"| {name} | {one['last']:.2f} % | {one['seconds']:.0f} | {reached} | {one['busy']:.2f} |")
-    print(found["asynchronous"]["async"])
+        print(f"| {name} | {result['last']:.2f} % | {result['seconds']:.0f} | {reached} | {result['busy']:.2f} |")
+    print(results["asynchronous"]["async"])
 
 
 if __name__ == "__main__":

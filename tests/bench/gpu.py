@@ -48,7 +48,7 @@ def samples(widths: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ours(row: tuple, precision: str, nets: int = 1) -> Callable[[], None]:
-    """One epoch by hdl, of one net or of many side by side."""
+    """Makes a function that trains one epoch by hdl, of one net or of many side by side."""
     net, activation, batch, model = row
     loss = "softmax" if model == "mlp" else "squared"
     spec = parse({"net": net, "model": model, "activation": activation, "loss": loss, "optimizer": "sgd",
@@ -68,7 +68,7 @@ def ours(row: tuple, precision: str, nets: int = 1) -> Callable[[], None]:
 
 
 def graphs(run: Callable[[], None]) -> Callable[[], None]:
-    """The same with a kernel a phase, captured as a graph."""
+    """Makes a function that does the same with a kernel a phase, captured as a graph."""
 
     def other() -> None:
         os.environ["HDL_CUDA_LOOP"] = "graph"
@@ -99,11 +99,11 @@ class Torch:
         self.step = self._captured(step) if way == "graph" else step
 
     def _network(self, widths, activation, way):
-        """The usual loop's body: forward, backward, an optimiser's step."""
+        """Makes the body of the usual loop: forward, backward, an optimiser's step."""
         nn, torch = self.torch.nn, self.torch
         f = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}[activation]
-        parts = [part for i, o in pairwise(widths) for part in (nn.Linear(i, o), f())]
-        net = nn.Sequential(*(parts if self.model == "autoencoder" else parts[:-1])).cuda()
+        modules = [module for i, o in pairwise(widths) for module in (nn.Linear(i, o), f())]
+        net = nn.Sequential(*(modules if self.model == "autoencoder" else modules[:-1])).cuda()
         rule = torch.optim.SGD(net.parameters(), lr=LR)
 
         def cost(a, labels):
@@ -129,13 +129,13 @@ class Torch:
         self.b, self.back = torch.zeros(hidden, device="cuda"), torch.zeros(inputs, device="cuda")
         if way != "compile":
             return lambda a, labels: self._contrast(a)
-        for part in (self.w, self.b, self.back):
-            torch._dynamo.mark_static_address(part)  # or what is written in place keeps it from its graphs
+        for tensor in (self.w, self.b, self.back):
+            torch._dynamo.mark_static_address(tensor)  # or what is written in place keeps it from its graphs
         contrast = torch.compile(self._contrast, mode="reduce-overhead")
         return lambda a, labels: contrast(a)
 
     def _contrast(self, v):
-        """One step of CD-1."""
+        """Takes one step of CD-1."""
         torch = self.torch
         with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=self.bf16):
             h = torch.sigmoid(torch.addmm(self.b, v, self.w)).float()
@@ -148,7 +148,7 @@ class Torch:
             self.back += rate * (v - mean).sum(0)
 
     def _captured(self, step):
-        """The step as a graph that reads its mini-batch from one place."""
+        """Captures the step as a graph that reads its mini-batch from one buffer."""
         torch = self.torch
         place, labels = self.x[: self.batch].clone(), self.y[: self.batch].clone()
         aside = torch.cuda.Stream()
@@ -177,7 +177,7 @@ class Torch:
 
 
 def peak(row: tuple, precision: str) -> float:
-    """Operations a second of cuBLAS at the net's shapes: each layer's three products, weighted by their operations."""
+    """Measures cuBLAS's operations a second at the net's shapes: each layer's three products, weighted."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
@@ -198,7 +198,7 @@ def peak(row: tuple, precision: str) -> float:
 
 
 def operations_of(row: tuple) -> float:
-    """Of one epoch: the first layer needs no gradient of its inputs."""
+    """Counts the operations of one epoch: the first layer needs no gradient of its inputs."""
     sizes = [i * o for i, o in pairwise([int(width) for width in row[0].split("-")])]
     products = 10 * sizes[0] if row[3] == "rbm" else 4 * sizes[0] + 6 * sum(sizes[1:])
     return SAMPLES * products
@@ -229,8 +229,8 @@ def main():
         took = turns(runs, options.repetitions)
         share = [operations_of(row) / each / peak(row, options.precision) for each in took["hdl"]]
         ratios = [spread([a / b for a, b in zip(took[way], took["hdl"], strict=True)]) for way in shown]
-        own = spread([1000 * each for each in took["hdl"]])
-        print(f"| {row[0]} {row[3]}, {row[2]} | {own} | {spread(share, '.0%')} | " + " | ".join(ratios) + " |")
+        speed = spread([1000 * each for each in took["hdl"]])
+        print(f"| {row[0]} {row[3]}, {row[2]} | {speed} | {spread(share, '.0%')} | " + " | ".join(ratios) + " |")
     small = ROWS[0]
     runs = {"hdl": ours(small, options.precision, POPULATION), "graph": Torch(small, options.precision, "graph")}
     took = turns(runs, options.repetitions)
@@ -239,7 +239,7 @@ def main():
 
 
 def turns(runs: dict[str, Callable[[], None]], repetitions: int) -> dict[str, list[float]]:
-    """Seconds of each, one a repetition, after a first run that does not count."""
+    """Measures the seconds of each function, in turns, once a repetition, after a first run that does not count."""
     took: dict[str, list[float]] = {name: [] for name in runs}
     for repetition in range(repetitions + 1):
         for name, run in runs.items():

@@ -32,7 +32,7 @@ SPEC = {
 
 
 def hdl_costs(place: str, spec: Spec) -> tuple[list[float], np.ndarray, float]:
-    """The best whole cost after each evaluation, the weights, and seconds."""
+    """Trains by hdl; gives the best cost over all samples after each evaluation, the weights, and seconds."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         costs: list[float] = []
@@ -48,20 +48,20 @@ def hdl_costs(place: str, spec: Spec) -> tuple[list[float], np.ndarray, float]:
 
 
 def scipy_costs(x: np.ndarray, spec: Spec) -> tuple[list[float], np.ndarray, float]:
-    """The same by SciPy."""
+    """Trains by SciPy; gives the same as `hdl_costs`."""
     reference, samples, costs = ops.make(spec, "reference"), Samples(x), []
 
     def cost(w):
-        sums, found = reference.gradient(w, samples)
-        value, gradient = optim.objective(spec, w, found.cost, sums, found.samples)
+        sums, result = reference.gradient(w, samples)
+        value, gradient = optim.objective(spec, w, result.cost, sums, result.samples)
         costs.append(min(value, costs[-1] if costs else value))
         return value, gradient
 
     began = time.perf_counter()
     start = models.initial(spec).astype(np.float64)
     options = {"maxcor": spec.optimizer.history, "maxfun": EVALUATIONS, "maxiter": EVALUATIONS, "ftol": 0, "gtol": 0}
-    found = scipy.optimize.minimize(cost, start, jac=True, method="L-BFGS-B", options=options)
-    return costs[:EVALUATIONS], found.x, time.perf_counter() - began
+    solution = scipy.optimize.minimize(cost, start, jac=True, method="L-BFGS-B", options=options)
+    return costs[:EVALUATIONS], solution.x, time.perf_counter() - began
 
 
 def main() -> None:
@@ -75,15 +75,15 @@ def main() -> None:
         subprocess.run(command, check=True, capture_output=True)
         source = data.open_source(place)
         x = np.concatenate([block.x for splits in source.splits(1) for block in source.read(splits)])
-        found = {"hdl": hdl_costs(place, spec), "SciPy": scipy_costs(x, spec)}
+        curves = {"hdl": hdl_costs(place, spec), "SciPy": scipy_costs(x, spec)}
     print("| | cost after 50 | 100 | 200 | 400 | all | average activation, lowest to highest | seconds |")
     print("|---|---|---|---|---|---|---|---|")
-    for name, (costs, w, seconds) in found.items():
+    for name, (costs, w, seconds) in curves.items():
         codes = ops.make(spec).encode(w.astype(np.float32), Samples(x)).mean(axis=0)
         shown = " | ".join(f"{costs[min(at, len(costs)) - 1]:.5f}" for at in (50, 100, 200, 400, EVALUATIONS))
         print(f"| {name} | {shown} | {codes.min():.4f} to {codes.max():.4f} | {seconds:.1f} |")
     if len(sys.argv) > 1:
-        draw({name: costs for name, (costs, _, _) in found.items()}, sys.argv[1])
+        draw({name: costs for name, (costs, _, _) in curves.items()}, sys.argv[1])
 
 
 def draw(curves: dict[str, list[float]], place: str) -> None:

@@ -20,24 +20,24 @@ PRODUCTS = {"cd": 5, "pcd": 7}
 
 
 def measure(net: str, batch: int, kind: str, threads: int, repetitions: int, seconds: float, probe: Path) -> dict:
-    """Shares of the peak and ratios, one a repetition."""
+    """Measures shares of the peak and ratios, one a repetition."""
     widths = [int(width) for width in net.split("-")]
     operations = PRODUCTS[kind] * 2 * batch * widths[0] * widths[1]
     with ExitStack() as stack:
         names = "hdl RBM", "scikit-learn RBM"
         both = [stack.enter_context(closing(Contender(name, threads, sys.executable))) for name in names]
-        found = {"peak": [], "hdl": [], "share": [], "ratio": []}
+        columns = {"peak": [], "hdl": [], "share": [], "ratio": []}
         for contender in both:
             contender.ask(widths=widths, batch=batch, activation=kind)
         for repetition in range(repetitions):
             peak = float(subprocess.run([probe, str(threads)], capture_output=True, check=True).stdout)
             turns = both if repetition % 2 else both[::-1]
             took = {contender.name: contender.ask(seconds=seconds) for contender in turns}
-            found["peak"].append(peak)
-            found["hdl"].append(took["hdl RBM"])
-            found["share"].append(operations / took["hdl RBM"] * 1e-9 / peak)
-            found["ratio"].append(took["scikit-learn RBM"] / took["hdl RBM"])
-    return found
+            columns["peak"].append(peak)
+            columns["hdl"].append(took["hdl RBM"])
+            columns["share"].append(operations / took["hdl RBM"] * 1e-9 / peak)
+            columns["ratio"].append(took["scikit-learn RBM"] / took["hdl RBM"])
+    return columns
 
 
 def main():
@@ -54,11 +54,13 @@ def main():
         probe, _ = build(Path(folder), None)
         for threads in options.threads:
             for kind, name in (("cd", "CD-1"), ("pcd", f"PCD-1, {options.batch} chains")):
-                found = measure(options.net, options.batch, kind, threads, options.repetitions, options.seconds, probe)
-                share, ratio = sorted(found["share"]), sorted(found["ratio"])
+                columns = measure(
+                    options.net, options.batch, kind, threads, options.repetitions, options.seconds, probe
+                )
+                share, ratio = sorted(columns["share"]), sorted(columns["ratio"])
                 print(
-                    f"| {options.net} {name}, {options.batch}, {threads} | {statistics.median(found['peak']):.0f} "
-                    f"| {statistics.median(found['hdl']) * 1e6:,.0f} "
+                    f"| {options.net} {name}, {options.batch}, {threads} | {statistics.median(columns['peak']):.0f} "
+                    f"| {statistics.median(columns['hdl']) * 1e6:,.0f} "
                     f"| {statistics.median(share):.0%} ({share[0]:.0%}–{share[-1]:.0%}) "
                     f"| {statistics.median(ratio):.2f} ({ratio[0]:.2f}–{ratio[-1]:.2f}) |",
                     flush=True,

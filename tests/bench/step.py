@@ -19,7 +19,7 @@ ROWS = [
 
 
 def measure(net, activation, batch, threads, seconds=0.25, repeats=5, **options):
-    """Best and median share of the peak over repetitions, and the microseconds of a step."""
+    """Measures (share of the peak, microseconds of a step, peak) in each repetition."""
     widths = [int(w) for w in net.split("-")]
     rng = np.random.default_rng(0)
     n = max(2 * batch, 2000)
@@ -33,15 +33,15 @@ def measure(net, activation, batch, threads, seconds=0.25, repeats=5, **options)
     flop = batch * (4 * sizes[0] + 6 * sum(sizes[1:]))
     steps = max(2, int(seconds * 80e9 * threads / flop))
     order = rng.integers(0, n, steps * batch)
-    found = []
+    measured = []
     for _ in range(repeats + 1):
         before = peak_gflops(threads)
         start = time.perf_counter()
         plan.train(w, None, x, y, order, batch, 1e-4)
         spent = (time.perf_counter() - start) / steps
         peak = max(before, peak_gflops(threads))
-        found.append((flop / spent * 1e-9 / peak, spent * 1e6, peak))
-    return sorted(found[1:])
+        measured.append((flop / spent * 1e-9 / peak, spent * 1e6, peak))
+    return sorted(measured[1:])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What one synchronisation of the YARN application costs: `python -m tests.bench.sync [--workers 4] [--rounds 200]`.
+"""Measures one synchronisation of the YARN application: `python -m tests.bench.sync [--workers 4] [--turns 3]`.
 
-The crew is made of processes of this machine (everything of the application but YARN), over mutual TLS on loopback. For
-each net: the median time of a round that is not computing (the round as the master sees it, less the longest worker's
-computation), its spread, and beside it the time that moving the same bytes takes over plain TCP: as many
+The worker group is made of processes of this machine (all of the application but YARN), with mutual TLS on loopback.
+For each net: the median time of a round that is not computing (the round as the master sees it, less the longest
+worker's computation), its spread, and beside it the time that moving the same bytes takes over plain TCP: as many
 processes, the same two exchanges (each sends every other one its slice, twice), nothing encrypted, encoded or joined.
 The two take turns.
 """
@@ -28,8 +28,8 @@ from tests.runner.yarn_here import YarnHere
 NETS = {"400-25-10": 200, "784-100-32-10": 100, "784-2500-2000-1500-1000-500-10": 6}
 
 
-def crew(net: str, workers: int, rounds: int, data: str) -> tuple[list[float], list[float]]:
-    """Seconds of each round that are not computing, and of its exchange; the first round is left out."""
+def application(net: str, workers: int, rounds: int, data: str) -> tuple[list[float], list[float]]:
+    """Measures the application: seconds of each round but the first that are not computing, and of its exchange."""
     spec = parse({"net": net, "shards": workers, "epochs": rounds + 1, "batch": 50, "optimizer": "sgd", "seed": 1})
     rows: list[dict] = []
 
@@ -43,17 +43,19 @@ def crew(net: str, workers: int, rounds: int, data: str) -> tuple[list[float], l
 
 
 def plain(size: int, workers: int, rounds: int) -> list[float]:
-    """Seconds that the same bytes take over plain TCP among as many processes."""
+    """Measures plain TCP: seconds that the same bytes take among as many processes."""
     context = mp.get_context("spawn")
     ports, times = context.Array("i", workers), context.SimpleQueue()
     barrier = context.Barrier(workers)
-    crew = [context.Process(target=_peer, args=(rank, size, rounds, ports, barrier, times)) for rank in range(workers)]
-    for one in crew:
-        one.start()
-    found = [times.get() for _ in crew]
-    for one in crew:
-        one.join()
-    return [max(each) for each in zip(*found, strict=True)][1:]
+    processes = [
+        context.Process(target=_peer, args=(rank, size, rounds, ports, barrier, times)) for rank in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    seconds = [times.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return [max(each) for each in zip(*seconds, strict=True)][1:]
 
 
 def _peer(rank, size, rounds, ports, barrier, times):
@@ -99,16 +101,16 @@ def main() -> None:
             size = mlp.layout(parse({"net": net, "loss": "softmax"})).size * 4
             ours, exchanges, theirs = [], [], []
             for _ in range(options.turns):
-                overhead, exchange = crew(net, options.workers, rounds, f"{folder}/{inputs}.npz")
+                overhead, exchange = application(net, options.workers, rounds, f"{folder}/{inputs}.npz")
                 ours += overhead
                 exchanges += exchange
                 theirs += plain(size, options.workers, rounds)
             ratio = statistics.median(ours) / statistics.median(theirs)
-            print(f"{net} ({size / 1e6:.2f} MB): a synchronisation {_told(ours)}, of it exchange {_told(exchanges)}; "
-                  f"plain TCP {_told(theirs)}; ratio {ratio:.2f}")  # fmt: skip
+            print(f"{net} ({size / 1e6:.2f} MB): a synchronisation {_text(ours)}, of it exchange {_text(exchanges)}; "
+                  f"plain TCP {_text(theirs)}; ratio {ratio:.2f}")  # fmt: skip
 
 
-def _told(seconds: list[float]) -> str:
+def _text(seconds: list[float]) -> str:
     low, middle, high = (np.percentile(seconds, at) * 1e3 for at in (10, 50, 90))
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 

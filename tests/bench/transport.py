@@ -22,7 +22,7 @@ SIZES = {"48 MB": 48 * 10**6, "41 KB": 41 * 10**3}
 
 
 def answer(channel):
-    """The other side: small messages come back as they are, large ones as two bytes."""
+    """Answers as the other side: small messages come back as they are, large ones as two bytes."""
     receive, send = channel
     while True:
         message = receive()
@@ -38,7 +38,7 @@ def queued(channel):
 
 
 def paired(secrets=None):
-    """A ZeroMQ socket; with secrets encrypted by CURVE."""
+    """Makes a ZeroMQ socket; with secrets it encrypts by CURVE."""
     channel = zmq.Context.instance().socket(zmq.PAIR)
     if secrets:
         channel.curve_publickey, channel.curve_secretkey = secrets.curve("master")
@@ -47,7 +47,7 @@ def paired(secrets=None):
 
 
 def child():
-    """Reads the keys from standard input, and where to go."""
+    """Reads the keys and the address from standard input, connects and answers."""
     secrets = Credentials.from_dict({"hdl." + name: bytes.fromhex(input()) for name in ("certificate", "key", "root")})
     kind, where = input(), input()
     if kind == "control":
@@ -79,7 +79,7 @@ def start(secrets, kind, where, children):
 
 
 def connected(kind, secrets, children):
-    """Our end of a connection to a new process."""
+    """Connects to a new process; gives this end's functions (receive, send)."""
     if kind == "TCP":
         with socket.create_server(("127.0.0.1", 0)) as server:
             start(secrets, kind, f"127.0.0.1:{server.getsockname()[1]}", children)
@@ -87,13 +87,13 @@ def connected(kind, secrets, children):
         channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return framed(channel)
     if kind.startswith("TLS"):
-        found = []
-        listener = tls.Listener(secrets.tls(server=True), "127.0.0.1", lambda channel, hello: found.append(channel))
+        channels = []
+        listener = tls.Listener(secrets.tls(server=True), "127.0.0.1", lambda channel, hello: channels.append(channel))
         start(secrets, kind, f"127.0.0.1:{listener.address[1]}", children)
-        while not found:
+        while not channels:
             time.sleep(0.01)
-        print("cipher:", found[0].cipher()[0])
-        return framed(found[0])
+        print("cipher:", channels[0].cipher()[0])
+        return framed(channels[0])
     channel = paired(secrets if kind == "CURVE" else None)
     channel.curve_server = kind == "CURVE"
     start(secrets, kind, f"127.0.0.1:{channel.bind_to_random_port('tcp://127.0.0.1')}", children)

@@ -52,7 +52,7 @@ OURS = [
 
 
 def train(where: str, table: str, *flags: str) -> tuple[float, float, list[dict]]:
-    """Trains by a command: seconds of the whole, seconds until the first round's end, the rows."""
+    """Trains by a command; gives its seconds, the seconds until the first round's end, and the rows."""
     if fs.exists(table):
         fs.remove(table)
     began = time.time()
@@ -64,7 +64,7 @@ def train(where: str, table: str, *flags: str) -> tuple[float, float, list[dict]
     return took, rows[0]["time"] - began, rows
 
 
-def told(name: str, values: list[float], unit: str = "s") -> float:
+def show(name: str, values: list[float], unit: str = "s") -> float:
     """Prints a median and its spread."""
     middle = statistics.median(values)
     print(f"| {name} | {middle:.2f} {unit} | {min(values):.2f} to {max(values):.2f} |", flush=True)
@@ -72,35 +72,35 @@ def told(name: str, values: list[float], unit: str = "s") -> float:
 
 
 def start(turns: int) -> None:
-    found: dict[int, list[float]] = {1: [], 2: [], 4: []}
+    measured: dict[int, list[float]] = {1: [], 2: [], 4: []}
     for _ in range(turns):
-        for workers, times in found.items():
+        for workers, times in measured.items():
             flags = ["--runner", "yarn", "--workers", str(workers), "--shards", "4", "--epochs", "1", *NET, *SMALL]
             times.append(train(mnist(), f"{PLACE}/start", *flags, "--no-report")[1])
-    for workers, times in found.items():
-        told(f"first round ends, {workers} workers", times)
+    for workers, times in measured.items():
+        show(f"first round ends, {workers} workers", times)
 
 
 def rounds(turns: int) -> None:
-    found: dict[str, list[float]] = {"mapreduce": [], "yarn": []}
+    measured: dict[str, list[float]] = {"mapreduce": [], "yarn": []}
     for _ in range(turns):
-        for runner, times in found.items():
+        for runner, times in measured.items():
             flags = ["--runner", runner, "--shards", "2", "--epochs", "3", *NET, "--no-report"]
             _, _, rows = train(mnist(), f"{PLACE}/rounds", *flags, *(SMALL if runner == "yarn" else ()))
             times += [row["seconds"]["round"] + row["seconds"]["merge"] for row in rows[1:]]
-    one, other = (told(f"a round by {runner}", times) for runner, times in found.items())
+    one, other = (show(f"a round by {runner}", times) for runner, times in measured.items())
     print(f"| ratio | {one / other:.0f} | |")
 
 
 def scale(turns: int) -> None:
-    found: dict[int, list[float]] = {1: [], 2: []}
+    measured: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(turns):
-        for workers, speeds in found.items():
+        for workers, speeds in measured.items():
             flags = ["--runner", "yarn", "--workers", str(workers), "--shards", "2", "--epochs", "20", *NET, *SMALL]
             flags += ["--publish-every", "100"]
             _, _, rows = train(mnist(), f"{PLACE}/scale", *flags, "--no-report")
             speeds += [row["samples"] / (row["seconds"]["round"] + row["seconds"]["merge"]) / 1000 for row in rows[1:]]
-    one, two = (told(f"{workers} workers", speeds, "thousand samples/s") for workers, speeds in found.items())
+    one, two = (show(f"{workers} workers", speeds, "thousand samples/s") for workers, speeds in measured.items())
     print(f"| ratio | {two / one:.2f} | |")
 
 
@@ -113,15 +113,16 @@ def harp(turns: int) -> None:
             walls.append(took)
             loop = sum(row["seconds"]["round"] + row["seconds"]["merge"] for row in rows)
             speeds.append(20 * 60_000 / loop / 1000)
-        told(f"{name}: wall", walls)
-        told(f"{name}: training loop", speeds, "thousand samples/s")
-        for part in "", ":test":
-            done = subprocess.run([*HDL, "evaluate", f"{PLACE}/harp", MNIST + part], capture_output=True, text=True)
-            print(f"| {name}: accuracy {part or 'training'} | {done.stdout.split('accuracy')[1].split()[0]} % | |")
+        show(f"{name}: wall", walls)
+        show(f"{name}: training loop", speeds, "thousand samples/s")
+        for split in "", ":test":
+            done = subprocess.run([*HDL, "evaluate", f"{PLACE}/harp", MNIST + split], capture_output=True, text=True)
+            print(f"| {name}: accuracy {split or 'training'} | {done.stdout.split('accuracy')[1].split()[0]} % | |")
 
 
 def spark(turns: int) -> None:
-    """An L-BFGS iteration is the difference of 11 and 1 of them; here an iteration takes one round or more."""
+    """Compares with Spark, an iteration of whose L-BFGS is a tenth of the difference of 11 and 1; in hdl one takes a
+    round or more."""
     fs.mkdir(PLACE)
     where = libsvm()
     python = os.environ["HDL_SPARK"]
@@ -142,13 +143,13 @@ def spark(turns: int) -> None:
         _, begins, rows = train(where, f"{PLACE}/spark", *flags, *SMALL, "--no-report")
         first["hdl"].append(begins)
         each["hdl"] += [row["seconds"]["round"] + row["seconds"]["merge"] for row in rows[1:]]
-    for what, found in {"launch to the first round's end": first, "a full-gradient L-BFGS round": each}.items():
-        theirs, ours = (told(f"{what}, {name}", times) for name, times in found.items())
+    for name, times_of in {"launch to the first round's end": first, "a full-gradient L-BFGS round": each}.items():
+        theirs, ours = (show(f"{name}, {system}", times) for system, times in times_of.items())
         print(f"| ratio | {theirs / ours:.1f} | |")
 
 
 def mnist() -> str:
-    """MNIST on HDFS, as the files are."""
+    """Puts MNIST's files on HDFS."""
     place = f"{PLACE}/mnist"
     if not fs.exists(place):
         subprocess.run(["hadoop", "fs", "-mkdir", "-p", PLACE], check=True, capture_output=True)
@@ -157,7 +158,7 @@ def mnist() -> str:
 
 
 def libsvm() -> str:
-    """The training part as libsvm text, pixels divided by 255."""
+    """Writes MNIST's training part as libsvm text, pixels divided by 255."""
     place = f"{PLACE}/mnist.libsvm"
     if fs.exists(place):
         return place
@@ -175,14 +176,16 @@ def libsvm() -> str:
 
 
 def spark_jars(python: str) -> str:
-    """Spark's jars on HDFS, so that no run brings them anew."""
+    """Puts Spark's jars on HDFS, so that no run has to send them."""
     place = f"{PLACE}/spark-jars"
     if not fs.exists(place):
-        found = subprocess.run(
+        pyspark = subprocess.run(
             [python, "-c", "import pyspark, os; print(os.path.dirname(pyspark.__file__))"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-        subprocess.run(["hadoop", "fs", "-put", f"{found.stdout.strip()}/jars", place], check=True, capture_output=True)
+        subprocess.run(
+            ["hadoop", "fs", "-put", f"{pyspark.stdout.strip()}/jars", place], check=True, capture_output=True
+        )
     return place
 
 

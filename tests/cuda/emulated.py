@@ -21,14 +21,16 @@ def build():
     """The extension `hdl._cuda` over the emulator; what was compiled once serves until a source changes."""
     sources = sorted((ROOT / "csrc/cuda").rglob("*.cu"))
     read = [*sources, *(ROOT / "csrc").glob("*.h"), *(ROOT / "csrc/cuda").rglob("*.*h")]
-    read += [ROOT / "hdl/_cuda.pyx", ROOT / "hdl/_header.pxi", ROOT / "tests/cuda/emulator.h", Path(__file__)]
+    read += [ROOT / "hdl/_cuda.pyx", ROOT / "hdl/_header.pxi", *(ROOT / "tests/cuda").glob("*.h"), Path(__file__)]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in read) + sys.version.encode()).hexdigest()[:12]
     folder = ROOT / "build" / f"emulated-{digest}"
     module = folder / f"_cuda{importlib.machinery.EXTENSION_SUFFIXES[0]}"
     if not module.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        found = cython(str(ROOT / "hdl/_cuda.pyx"), output_file=str(folder / "_cuda.c"), full_module_name="hdl._cuda")
-        assert found.num_errors == 0
+        compiled = cython(
+            str(ROOT / "hdl/_cuda.pyx"), output_file=str(folder / "_cuda.c"), full_module_name="hdl._cuda"
+        )
+        assert compiled.num_errors == 0
         here = ["-I", ROOT / "csrc", "-I", ROOT / "csrc/cuda", "-I", ROOT / "tests/cuda"]
         python = ["-I", sysconfig.get_path("include")]
         objects = []
@@ -43,7 +45,7 @@ def build():
     native = importlib.util.module_from_spec(spec)
     real = sys.modules.get("hdl._cuda")
     loader.exec_module(native)
-    # Cython's modules enter themselves; whoever asks for the real one is to get that.
+    # Cython's modules enter themselves in sys.modules: put the real one back.
     if real is None:
         sys.modules.pop("hdl._cuda", None)
     else:

@@ -2,39 +2,16 @@
 
 import numpy as np
 import pytest
-import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hdl import ops
-from hdl import spec as specs
 from hdl.errors import DeviceError, Interrupted, NonFinite, SpecError
 from hdl.models import mlp
-from hdl.ops import Key, Samples, rules
+from hdl.ops import Samples, rules
 from hdl.ops.cuda import base as cuda
 from hdl.ops.cuda import program as cuda_program
-from hdl.table import Table
-
-KEY = Key(7, 3, 1)
-
-
-def make_spec(net="9-7-4", **fields):
-    return specs.parse({"net": net, "loss": "softmax", "leak": 0.1, "optimizer": "sgd", **fields})
-
-
-def make_samples(spec, n, kind="float", seed=0, targets=False):
-    rng = np.random.default_rng(seed)
-    inputs, outputs = spec.widths[0], spec.widths[-1]
-    scale, shift = rng.uniform(0.5, 1, inputs).astype(np.float32), rng.normal(size=inputs).astype(np.float32)
-    x = rng.normal(size=(n, inputs)).astype(np.float32)
-    if kind == "uint8":
-        x, scale = rng.integers(0, 256, (n, inputs)).astype(np.uint8), scale / np.float32(255)
-    if kind == "csr":
-        x, shift = scipy.sparse.csr_array(x * (rng.random(x.shape) < 0.3)), None
-    y = rng.integers(0, outputs, n).astype(np.int32)
-    if spec.loss == "squared" or targets:
-        y = rng.dirichlet(np.ones(outputs), n).astype(np.float32)
-    return Samples(x, y, scale, shift)
+from tests.cuda.dense import KEY, make_samples, make_spec, trained
 
 
 @st.composite
@@ -87,16 +64,6 @@ def test_it_computes_what_the_reference_computes(device, job):
         np.testing.assert_allclose(state, twin, rtol=1e-3, atol=1e-4)
         assert (found.samples, found.steps) == (expected.samples, expected.steps)
         assert found.cost == pytest.approx(expected.cost, rel=1e-3, abs=1e-3)
-
-
-def trained(spec, samples, batch=20, epochs=2, first=0):
-    core = ops.make(spec, "cuda:0")
-    w, n = mlp.initial(spec), len(samples)
-    order = np.random.default_rng(2).permuted(np.tile(np.arange(n), (epochs, 1)), axis=1).ravel()
-    state = np.zeros((core.state_vectors, w.size), np.float32)
-    lr = np.full(ops.steps(len(order), batch), 0.05, np.float32)
-    result = core.train(w, state, samples, order, batch, lr, first, KEY)
-    return w, state, result, core
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
@@ -221,60 +188,6 @@ def test_nothing_to_do(device):
     assert core.forward(w, Samples(samples.x))[1].cost == 0
 
 
-def test_samples_are_sent_once(device):
-    spec = make_spec()
-    samples, core = make_samples(spec, 1000), ops.make(spec, "cuda:0")
-    w = mlp.initial(spec)
-    core.forward(w, samples)
-    first, device.sent = device.sent, 0
-    core.forward(w, samples)
-    assert device.sent < first - samples.x.nbytes
-    others = [make_samples(spec, 1000, seed=seed) for seed in range(5)]
-    for each in others:
-        core.forward(w, each)
-    device.sent = 0
-    core.forward(w, samples)  # its place was taken
-    assert device.sent > samples.x.nbytes
-    assert np.allclose(core.forward(w, samples)[0], ops.make(spec, "reference").forward(w, samples)[0], atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda s: Samples(s.x[:, 1:], s.y), r"x has shape \(20, 8\), expected \(20, 9\)"),
-        (lambda s: Samples(s.x.astype(np.float64), s.y), "x is float64, expected float32 or uint8"),
-        (lambda s: Samples(s.x, s.y + 1), r"y holds classes 1 … 4, expected 0 … 3"),
-        (lambda s: Samples(s.x, s.y[1:]), r"y has shape \(19,\)"),
-        (lambda s: Samples(s.x, np.zeros((20, 3), np.float32)), r"y has shape \(20, 3\), expected \(20, 4\)"),
-        (lambda s: Samples(s.x, s.y, s.scale[1:]), r"scale has shape \(8,\)"),
-        (lambda s: Samples(scipy.sparse.csr_array(s.x), s.y, None, s.shift), "sparse x takes no shift"),
-    ],
-)
-def test_what_would_be_read_beyond_its_end_is_refused(device, change, message):
-    spec = make_spec()
-    core, samples = ops.make(spec, "cuda:0"), make_samples(spec, 20)
-    with pytest.raises(SpecError, match=message):
-        core.forward(mlp.initial(spec), change(samples))
-    with pytest.raises(SpecError, match=r"order holds 0 … 20, but there are 20 samples"):
-        core.forward(mlp.initial(spec), samples, np.array([0, 20]))
-
-
-def test_sparse_rows_that_lie_are_refused(device):
-    spec = make_spec()
-    core, samples = ops.make(spec, "cuda:0"), make_samples(spec, 20, "csr")
-    x = samples.x
-    for bad in (
-        scipy.sparse.csr_array((x.data, x.indices + 9, x.indptr), shape=(20, 18)),
-        scipy.sparse.csr_array((x.data, x.indices, x.indptr), shape=x.shape),
-    ):
-        bad.shape_ = None
-        bad._shape = (20, 9)
-        if bad.indices.max() < 9:
-            bad.indptr = bad.indptr[::-1].copy()
-        with pytest.raises(SpecError, match="of the sparse x"):
-            core.forward(mlp.initial(spec), Samples(bad, samples.y, samples.scale))
-
-
 def test_a_call_that_is_not_as_expected_says_where(emulator, monkeypatch):
     spec = make_spec()
     core, samples = ops.make(spec, "cuda:0"), make_samples(spec, 20)
@@ -287,116 +200,6 @@ def test_a_call_that_is_not_as_expected_says_where(emulator, monkeypatch):
     monkeypatch.setenv("HDL_EMULATED_SHARED", "20000")
     with pytest.raises(MemoryError, match="shared memory: a block needs more than the device has"):
         ops.make(spec, "cuda:0").forward(mlp.initial(spec), samples)
-
-
-@pytest.mark.parametrize("resident", [True, False])
-def test_nets_side_by_side_get_the_bytes_that_they_get_alone(device, monkeypatch, resident):
-    if not resident:
-        monkeypatch.setattr(cuda_program, "RESIDENT", 0)
-        monkeypatch.setenv("HDL_EMULATED_PROCESSORS", "7")
-    spec = make_spec("20-12-5", optimizer="adam", dropout=0.3)
-    rng, works = np.random.default_rng(0), []
-    for number, n in enumerate((40, 0, 33, 7)):  # one has nothing to do
-        kind = ("float", "uint8", "csr", "float")[number]
-        samples = make_samples(spec, max(n, 3), kind, seed=number)
-        w = mlp.initial(spec) + np.float32(number)
-        lr = np.full(ops.steps(n, 8), 0.01 * (number + 1), np.float32)
-        state = np.zeros((2, w.size), np.float32)
-        works.append(ops.Work(w, state, samples, rng.permutation(n), lr, number, Key(1, 2, number)))
-    together = [work._replace(w=work.w.copy(), state=work.state.copy()) for work in works]
-    core = ops.make(spec, "cuda:0")
-    alone = [core.train(*work[:4], 8, *work[4:7]) for work in works]
-    found = core.train_all(together, 8)
-    assert found == alone
-    assert [result.steps for result in found] == [5, 0, 5, 1]
-    for one, other in zip(works, together, strict=True):
-        assert one.w.tobytes() == other.w.tobytes()
-        assert one.state.tobytes() == other.state.tobytes()
-
-
-def test_when_one_of_several_nets_fails_all_are_as_they_were(device):
-    spec = make_spec(loss="squared", activation="relu")
-    samples, none = make_samples(spec, 40), np.zeros((0, mlp.initial(spec).size), np.float32)
-    works = [
-        ops.Work(mlp.initial(spec), none, samples, np.arange(40), np.full(40, lr, np.float32), 0, KEY)
-        for lr in (0.01, 1e6)
-    ]
-    with pytest.raises(NonFinite):
-        ops.make(spec, "cuda:0").train_all(works, 1)
-    assert all(np.array_equal(work.w, mlp.initial(spec)) for work in works)
-
-
-@pytest.mark.parametrize(("mode", "sync"), [("average", {"every": 1}), ("genetic", {"every": 1, "mode": "genetic"})])
-def test_shards_of_a_round_go_side_by_side(device, monkeypatch, tmp_path, mode, sync):
-    """The local runner on a device: the bytes of one shard after the other, and near those of the CPU."""
-    from hdl import driver
-    from hdl.runners.base import Job
-    from hdl.runners.local import LocalRunner
-
-    rng = np.random.default_rng(0)
-    lines = [",".join(f"{v:.3f}" for v in rng.normal(size=3) + i % 2) + f",{i % 2}" for i in range(150)]
-    (tmp_path / "data.csv").write_text("a,b,c,class\n" + "\n".join(lines) + "\n")
-    found, calls = {}, []
-    real = cuda.Cuda.train_all
-    monkeypatch.setattr(
-        cuda.Cuda, "train_all", lambda self, works, *rest: calls.append(len(works)) or real(self, works, *rest)
-    )
-    for name, where, together in (("cpu", "cpu", 1), ("alone", "cuda:0", 1), ("together", "cuda:0", 256)):
-        monkeypatch.setattr(cuda, "_NETS", together)
-        spec = specs.parse({"net": "0-5-0", "shards": 4, "epochs": 3, "batch": 8, "seed": 3, "validation": 0.2,
-                            "optimizer": {"name": "momentum", "lr": 0.05}, "sync": sync})  # fmt: skip
-        runner = LocalRunner(1, 1, device=where)
-        outcome = driver.train(Job(str(tmp_path / "data.csv"), str(tmp_path / name), spec), runner)
-        found[name] = Table(outcome.table).read(3).weights.w
-    assert set(calls) == {1, 4}
-    assert found["alone"].tobytes() == found["together"].tobytes()
-    np.testing.assert_allclose(found["together"], found["cpu"], rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("kind", ["uint8", "csr"])
-def test_samples_that_do_not_fit_pass_through_with_the_same_bytes(device, monkeypatch, kind):
-    spec = make_spec("30-8-4", optimizer="adam", dropout=0.3, input_dropout=0.1)
-    samples, found, aside = make_samples(spec, 400, kind), [], []
-    put = device.put
-    monkeypatch.setattr(device, "put", lambda pointer, array, beside=False: aside.append(beside) or put(pointer, array))
-    order = np.random.default_rng(0).permutation(400)
-    for free in (1 << 30, 12000):
-        device.free = free
-        core, w = ops.make(spec, "cuda:0"), mlp.initial(spec)
-        state = np.zeros((2, w.size), np.float32)
-        monkeypatch.setattr(cuda, "_BLOCK", 16)
-        out, measured = core.forward(w, samples, order)
-        gradient, _ = core.gradient(w, samples, order, KEY)
-        result = core.train(w, state, samples, order, 16, np.full(25, 0.01, np.float32), 7, KEY)
-        assert any(aside) == (free == 12000)
-        found.append([part.tobytes() for part in (out, gradient, w, state)])
-        assert (result.samples, result.steps, measured.samples) == (400, 25, 400)
-        found[-1] += [measured.correct, result.correct]
-    assert found[0] == found[1]
-    with pytest.raises(Interrupted, match=r"stopped after [1-9]\d? of 25 steps"):
-        core.train(w, state, samples, order, 16, np.full(25, 0.01, np.float32), progress=lambda *_: True)
-    before = w.copy()
-    with pytest.raises(NonFinite):
-        core.train(w, state, samples, order, 16, np.full(25, [0.01] * 20 + [np.inf] * 5, np.float32))
-    assert np.array_equal(w, before)
-
-
-def test_nets_whose_samples_do_not_fit_together_take_turns(device):
-    spec = make_spec("30-8-4", optimizer="momentum")
-    works, found = [], []
-    for number in range(3):
-        samples = make_samples(spec, 100, seed=number)
-        w = mlp.initial(spec)
-        works.append(
-            ops.Work(w, np.zeros((1, w.size), np.float32), samples, np.arange(100), np.full(7, 0.1, np.float32))
-        )
-    for free in (1 << 30, 20000):
-        device.free = free
-        own = [work._replace(w=work.w.copy(), state=work.state.copy()) for work in works]
-        results = ops.make(spec, "cuda:0").train_all(own, 16)
-        found.append(([work.w.tobytes() for work in own], results))
-    assert found[0][0] == found[1][0]
-    assert found[0][1] == found[1][1]
 
 
 @pytest.mark.parametrize("outputs", [4, 70])

@@ -1,4 +1,4 @@
-"""What a round costs beside its training, by runner and mode; run by hand: see docs/hadoop.md.
+"""Measures the cost of a round beside its training, by runner and mode; run by hand: see docs/hadoop.md.
 
 HDL_TEST_CLUSTER=FOLDER python -m tests.hadoop.overhead [rounds|weights]
 """

@@ -1,4 +1,4 @@
-"""What the tests of the Hadoop runners share: small datasets on HDFS, runners by name, a training in one call."""
+"""Shared by the tests of the Hadoop runners: small datasets on HDFS, runners by name, a training in one call."""
 
 import numpy as np
 import pytest

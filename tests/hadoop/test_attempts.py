@@ -50,8 +50,8 @@ class Midway(threading.Thread):
         for app in (self._get("ws/v1/cluster/apps?states=RUNNING")["apps"] or {}).get("app", ()):
             if self.table in app["name"]:
                 job = app["id"].replace("application", "job")
-                found = self._get(f"proxy/{app['id']}/ws/v1/mapreduce/jobs/{job}/tasks")["tasks"] or {}
-                yield from ((task["id"], task["status"]) for task in found.get("task", ()) if task["type"] == "MAP")
+                tasks = self._get(f"proxy/{app['id']}/ws/v1/mapreduce/jobs/{job}/tasks")["tasks"] or {}
+                yield from ((task["id"], task["status"]) for task in tasks.get("task", ()) if task["type"] == "MAP")
 
     def _get(self, path):
         with urlopen(f"{self.manager}/{path}", timeout=10) as answer:

@@ -89,8 +89,8 @@ def test_mnist_by_four_maps_is_the_local_run_byte_for_byte(run, folder, archive,
             "--test", f"{mnist}:test", *flags, HDL_NODE_ARCHIVE=archive, seconds=600).stdout
         for runner in ("local", "mapreduce")
     ]  # fmt: skip
-    found = [re.search(r"sha256\s+(\w{64})", text)[1] for text in said]
-    assert found[0] == found[1]
+    digests = [re.search(r"sha256\s+(\w{64})", text)[1] for text in said]
+    assert digests[0] == digests[1]
     assert accuracy(said[0]) == accuracy(said[1]) > 0.96
 
 

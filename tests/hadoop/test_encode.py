@@ -39,12 +39,12 @@ def test_codes_by_a_map_only_job_are_those_of_this_machine(run, patches, archive
         run(*HDL, "encode", table, f"{patches}/patches", here, "--layer", layer, "--overwrite")
         run(*HDL, "encode", table, f"{patches}/patches", there, "--layer", layer, "--runner", "mapreduce",
             "--workers", 3, HDL_NODE_ARCHIVE=archive, seconds=400)  # fmt: skip
-        parts = []
+        codes = []
         for number in range(3):
             with fs.open(f"{there}/part-{number:05d}.parquet") as file:
                 frame = pyarrow.parquet.read_table(io.BytesIO(file.read()))
-            parts.append(np.stack([column.to_numpy() for column in frame.columns], axis=1))
-        np.testing.assert_allclose(np.concatenate(parts), np.load(here), rtol=1e-6)
+            codes.append(np.stack([column.to_numpy() for column in frame.columns], axis=1))
+        np.testing.assert_allclose(np.concatenate(codes), np.load(here), rtol=1e-6)
         with fs.open(f"{there}/_lineage.json") as file:
             assert json.load(file)["sha256"] == Table(table).header()["signature"]
     run(*HDL, "encode", model, f"{patches}/patches", f"{patches}/all.npy")  # a file on HDFS, made here

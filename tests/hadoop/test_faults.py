@@ -48,10 +48,10 @@ class Killer(threading.Thread):
 
     def _kill(self, child):
         try:
-            found = [child] if self.victim == "java" else [
+            victims = [child] if self.victim == "java" else [
                 below for below in child.children(recursive=True) if "hdl." in " ".join(below.cmdline())
             ]  # fmt: skip
-            for process in found[:1]:
+            for process in victims[:1]:
                 process.kill()
                 self.killed = process.pid
         except psutil.NoSuchProcess:

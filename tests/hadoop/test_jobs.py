@@ -28,8 +28,8 @@ def counters(text):
 
 
 def output(folder):
-    parts = [fs.open(path).read() for path in fs.glob(f"{folder}/part-*")]
-    return dict(line.split(b"\t", 1) for part in parts for line in part.splitlines())
+    files = [fs.open(path).read() for path in fs.glob(f"{folder}/part-*")]
+    return dict(line.split(b"\t", 1) for file in files for line in file.splitlines())
 
 
 @pytest.mark.full

@@ -57,8 +57,8 @@ def trained(data, archive):
 @pytest.mark.parametrize("name", ALL)
 def test_three_rounds_give_the_local_runners_bytes(trained, name, mode):
     expected, rows, _ = trained(mode)["local"]
-    found, same_rows, _ = trained(mode)[name]
-    assert found == expected
+    actual, same_rows, _ = trained(mode)[name]
+    assert actual == expected
     assert same_rows == rows
     assert len(expected) >= 4
     assert len(set(expected.values())) > 1
@@ -68,10 +68,10 @@ def test_three_rounds_give_the_local_runners_bytes(trained, name, mode):
 def test_a_round_tells_where_its_seconds_went(trained, name):
     for row in trained("average")[name][2]:
         seconds = row["seconds"]
-        parts = [seconds[part] for part in ("start", "read", "compute", "shuffle", "finish")]
-        assert min(parts) > -0.1
+        phases = [seconds[phase] for phase in ("start", "read", "compute", "shuffle", "finish")]
+        assert min(phases) > -0.1
         assert seconds["start"] > 0
-        assert sum(parts) <= seconds["round"] + 0.5
+        assert sum(phases) <= seconds["round"] + 0.5
         assert sorted(shard for worker in seconds["workers"] for shard in worker["shards"]) == [0, 1, 2, 3]
 
 
@@ -110,9 +110,9 @@ def test_without_the_combiner_and_outside_of_the_master_the_bytes_are_the_same(d
         return signatures(f"{folder}/{mode}"), signatures(f"{folder}/{mode}-local")
 
     with ThreadPoolExecutor(2) as pool:
-        for found, expected in pool.map(both, ["average", "genetic"]):
-            assert found == expected
-            assert len(found) >= 2
+        for actual, expected in pool.map(both, ["average", "genetic"]):
+            assert actual == expected
+            assert len(actual) >= 2
 
 
 @pytest.mark.full

@@ -61,16 +61,16 @@ def everywhere(names, data, folder, archive, **fields):
 
 @pytest.mark.full
 def test_five_evaluations_of_a_sparse_autoencoder_are_the_same_everywhere(patches, folder, archive):
-    found = everywhere(("local", *ALL), patches, folder, archive, epochs=5, **SPARSE)
-    assert all(signed == found["local"] for signed in found.values()), found
-    assert len(set(found["local"][0].values())) > 1
+    outcomes = everywhere(("local", *ALL), patches, folder, archive, epochs=5, **SPARSE)
+    assert all(signed == outcomes["local"] for signed in outcomes.values()), outcomes
+    assert len(set(outcomes["local"][0].values())) > 1
 
 
 @pytest.mark.skipif("yarn" not in ALL, reason="no jpype or pyzmq")
 @pytest.mark.parametrize("epochs", [60, pytest.param(400, marks=pytest.mark.full)])
 def test_a_sparse_autoencoder_on_yarn_is_the_local_one(patches, folder, archive, epochs):
-    found = everywhere(("local", "yarn"), patches, folder, archive, epochs=epochs, **SPARSE)
-    assert found["yarn"][0][epochs] == found["local"][0][epochs] != found["local"][0][0]
+    outcomes = everywhere(("local", "yarn"), patches, folder, archive, epochs=epochs, **SPARSE)
+    assert outcomes["yarn"][0][epochs] == outcomes["local"][0][epochs] != outcomes["local"][0][0]
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_layers_are_the_same_everywhere(digits, folder, archive, net, request):
         if request.config.getoption("--full")
         else [n for n in ("local", "yarn") if n in ("local", *ALL)]
     )
-    found = everywhere(names, digits, folder, archive, **NETS[net])
-    assert all(signed == found["local"] for signed in found.values()), found
-    assert len(found["local"]) == (1 if net == "rbm" else 3)
+    outcomes = everywhere(names, digits, folder, archive, **NETS[net])
+    assert all(signed == outcomes["local"] for signed in outcomes.values()), outcomes
+    assert len(outcomes["local"]) == (1 if net == "rbm" else 3)
 
 
 def test_codes_of_data_on_hdfs(patches, folder, run):

@@ -51,7 +51,7 @@ def train(folder):
 
 
 def done(training):
-    """What the client said of a training that ended well, with nothing left over."""
+    """End a training well, with nothing left over; returns its standard output and error."""
     status, out, said = training.end()
     assert status == 0, said
     assert training.gone()
@@ -109,9 +109,9 @@ def test_async_ends_within_what_average_reaches_and_tells_how_far_workers_were_a
     rows = [row for row in training.table.read().rows if not row["final"]]
     assert len(rows) == 10
     for row in rows:
-        found = row["async"]
-        assert found["lag"] == max(found["rounds"]) - min(found["rounds"])
-        assert found["staleness"] >= 0
+        progress = row["async"]
+        assert progress["lag"] == max(progress["rounds"]) - min(progress["rounds"])
+        assert progress["staleness"] >= 0
     assert rows[-1]["async"]["merged"] > 0
     average = {"optimizer": {"name": "momentum", "lr": 0.001}, "epochs": 25, "validation": 0.2, "sync": {"every": 5}}
     others = [
@@ -139,11 +139,11 @@ def test_a_bad_sample_arrives_with_file_line_application_and_the_way_to_the_log(
 
 def test_a_file_cut_short_is_told_with_its_byte_before_anything_is_submitted(folder, train):
     """MNIST's four files; the header of the first promises more than there is."""
-    for part, missing in (("train", 7), ("t10k", 0)):
+    for subset, missing in (("train", 7), ("t10k", 0)):
         images = b"\0\0\x08\3" + np.array([100, 4, 4], ">i4").tobytes() + bytes(100 * 16 - missing)
         labels = b"\0\0\x08\1" + np.array([100], ">i4").tobytes() + bytes(100)
-        fs.publish(f"{folder}/{part}-images-idx3-ubyte", images)
-        fs.publish(f"{folder}/{part}-labels-idx1-ubyte", labels)
+        fs.publish(f"{folder}/{subset}-images-idx3-ubyte", images)
+        fs.publish(f"{folder}/{subset}-labels-idx1-ubyte", labels)
     training = train(folder, "--epochs", "3", workers=2)
     status, _, said = training.end()
     assert (status, training.application) == (3, "")
@@ -153,11 +153,11 @@ def test_a_file_cut_short_is_told_with_its_byte_before_anything_is_submitted(fol
 
 
 def test_workers_that_the_cluster_has_no_room_for_are_named_with_what_is_free(data, train):
-    flags = ["--epochs", "3", "--worker-memory", "3g", "--gather-timeout", "6"]
+    flags = ["--epochs", "3", "--worker-memory", "3g", "--gather-timeout", "3"]
     training = train(data, *flags)
     status, _, said = training.end()
     assert status == 7, said
-    wanted = r"workers \d(?:, \d)* of 4 have not come within 6 s: each asks for 3072 MiB, 1 vcores; the cluster could "
+    wanted = r"workers \d(?:, \d)* of 4 have not come within 3 s: each asks for 3072 MiB, 1 vcores; the cluster could "
     assert re.search(wanted + r"still give \d+ MiB and \d+ vcores are free", said), said
     assert training.application in said
     assert training.table.numbers() == []
@@ -171,7 +171,11 @@ def test_workers_that_the_cluster_has_no_room_for_are_named_with_what_is_free(da
 def running(cluster, run, ctrl_c):
     """A training that goes on and on, over four files of one replica each."""
     data = put_csv("hdfs:///tests/yarn-running/data")
-    run("hadoop", "fs", "-setrep", "-w", 1, data)
+    run("hadoop", "fs", "-setrep", 1, data)
+    deadline = time.monotonic() + 60
+    while any(len(fs.hosts(path, 0, 1)) != 1 for path in fs.glob(f"{data}/*")):  # -w would look every 10 s
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     training = Training(data, "hdfs:///tests/yarn-running/model", "--epochs", "200000", "--validation", "0.2")
     try:
         training.reach(5)
@@ -219,10 +223,10 @@ def test_the_page_is_shown_by_yarns_proxy_and_takes_no_orders(running):
     assert running.application in page
     assert "hdfs:///tests/yarn-running/data" in page
     assert page.count("/node/containerlogs/container_") == 4  # a link to each worker's log
-    found = json.loads(ask(url + "status.json")[2])
-    assert found["state"] == "running"
-    assert found["round"] > 0
-    assert found["facts"]["net"] == "3-5-2"
+    shown = json.loads(ask(url + "status.json")[2])
+    assert shown["state"] == "running"
+    assert shown["round"] > 0
+    assert shown["facts"]["net"] == "3-5-2"
     for method in ("POST", "PUT", "DELETE"):
         for name in ("", "status.json", "kill"):
             assert ask(url + name, method)[0] in (403, 405), (method, name)

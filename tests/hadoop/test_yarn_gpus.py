@@ -65,10 +65,10 @@ def train(call, request):
 def granted(gpus):
     """The GPUs of each container that the ResourceManager has granted, as its log tells."""
     log = (gpus.root / "logs" / "resourcemanager.log").read_text()
-    found = re.findall(
+    grants = re.findall(
         r"AM Allocated Container.*CONTAINERID=(\S+)\s+RESOURCE=<memory:512, vCores:1(?:, yarn.io/gpu: (\d+))?>", log
     )
-    return {name: int(count or 0) for name, count in found}
+    return {name: int(count or 0) for name, count in grants}
 
 
 @pytest.mark.parametrize(("flags", "count"), [(["--worker-gpus", "1"], 1), ([], 0)], ids=["one", "none"])

@@ -36,7 +36,7 @@ RECORDED, TABLES = HERE / "recorded.json", HERE / "table"
 
 
 def train(data: str, table: str, fields: dict[str, Any], resume: bool = False, device: str = "cpu") -> dict[str, str]:
-    """Train by one worker in this process: SHA-256 of the last weights, and of all that the last version carries on."""
+    """Trains by one worker in this process; gives the SHA-256 of the last weights, and of its state."""
     spec = parse({**COMMON, **fields})
     with LocalRunner(1, 1, device=device) as runner:
         outcome = driver.train(Job(data, table, spec, resume=resume), runner)
@@ -48,7 +48,7 @@ def train(data: str, table: str, fields: dict[str, Any], resume: bool = False, d
 
 
 def signatures(device: str = "cpu") -> dict[str, dict[str, str]]:
-    """Compute what each training comes to, with the kernels that this process uses."""
+    """Computes the SHA-256 of each training, with the kernels that this process uses."""
     names = ALL if device == "cpu" else EMULATED
     with tempfile.TemporaryDirectory(prefix="hdl-signatures-") as folder, chdir(folder):
         write_data(Path())
@@ -56,7 +56,7 @@ def signatures(device: str = "cpu") -> dict[str, dict[str, str]]:
 
 
 def emulate() -> None:
-    """Put the CUDA core's emulator in the place of this process's GPU."""
+    """Puts the CUDA core's emulator in the place of this process's GPU."""
     import hdl
     from hdl import devices
     from tests.cuda import emulated
@@ -69,7 +69,7 @@ def emulate() -> None:
 
 
 def by_kernels(isa: str) -> dict[str, dict[str, str]]:
-    """Compute `signatures` in a process of its own, which chooses its kernels when it starts; `emulated` are CUDA's."""
+    """Computes `signatures` in a process of its own, as kernels are chosen at its start; `emulated` are CUDA's."""
     root = str(HERE.parent.parent)
     command = [sys.executable, "-m", "tests.signatures.record", "--print-emulated" if isa == "emulated" else "--print"]
     env = {**os.environ, "HDL_ISA": "generic" if isa == "emulated" else isa, "PYTHONPATH": root}
@@ -80,7 +80,7 @@ def by_kernels(isa: str) -> dict[str, dict[str, str]]:
 
 
 def keep_tables() -> None:
-    """Write the tables, at half of their epochs, with kernels that every machine has."""
+    """Writes the tables, at half of their epochs, with kernels that every machine has."""
     shutil.rmtree(TABLES, ignore_errors=True)
     TABLES.mkdir()
     with chdir(TABLES):

@@ -15,7 +15,7 @@ RECORDED = json.loads(record.RECORDED.read_text())
 
 @pytest.fixture(scope="module")
 def computed():
-    """`computed(isa)`: what all trainings come to with its kernels; each is computed once."""
+    """Gives `computed(isa)`, the SHA-256 of all trainings with its kernels, each computed once."""
     seen = {}
 
     def by(isa):
@@ -28,8 +28,8 @@ def computed():
 
 def check(isa, name, computed):
     expected = RECORDED[isa][name]
-    changed = [part for part in expected if computed[part] != expected[part]]
-    lines = [f"{part}: expected {expected[part]}, got {computed[part]}" for part in changed]
+    changed = [name for name in expected if computed[name] != expected[name]]
+    lines = [f"{name}: expected {expected[name]}, got {computed[name]}" for name in changed]
     if lines:
         pytest.fail("\n".join([f"{name} with {isa} kernels gives other bytes than recorded:", *lines]), pytrace=False)
 
@@ -58,7 +58,7 @@ def test_every_training_is_recorded_for_every_kind_of_kernel():
 
 
 def test_trainings_differ():
-    """A list in which two trainings are the same tests one of them only."""
+    """Checks that no two trainings are the same: one of them would test nothing."""
     weights = {}
     for name, each in RECORDED["generic"].items():
         weights.setdefault(each["weights"], []).append(name)

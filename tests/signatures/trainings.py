@@ -110,7 +110,13 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "stacked": ("bytes.npz", {"model": "stacked", "net": "0-5-4-0", "scale": "divide:255", "pretrain": {"epochs": 2}}),
     "stacked-unrolled": (
         "bytes.npz",
-        {"model": "stacked", "net": "0-5-2", "scale": "divide:255", "finetune": "reconstruct", "pretrain": {"epochs": 2}},
+        {
+            "model": "stacked",
+            "net": "0-5-2",
+            "scale": "divide:255",
+            "finetune": "reconstruct",
+            "pretrain": {"epochs": 2},
+        },
     ),
     "rbm": ("bytes.npz", {"model": "rbm", "net": "0-5", "scale": "divide:255", "optimizer": "momentum"}),
     "rbm-sparse": (
@@ -123,7 +129,13 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "rbm-persistent": (
         "bytes.npz",
-        {"model": "rbm", "net": "0-5", "scale": "divide:255", "optimizer": "sgd", "rbm": {"persistent": True, "chains": 10}},
+        {
+            "model": "rbm",
+            "net": "0-5",
+            "scale": "divide:255",
+            "optimizer": "sgd",
+            "rbm": {"persistent": True, "chains": 10},
+        },
     ),
     "rbm-persistent-gradient": (
         "bytes.npz",
@@ -173,7 +185,7 @@ EMULATED = (
 
 
 def write_data(folder: Path) -> None:
-    """Write the data sets into a folder."""
+    """Writes the data sets into a folder."""
     import numpy as np
 
     state, values = 12345, []

@@ -6,14 +6,14 @@ LIMIT = 60  # seconds after which it is a deadlock
 
 
 def run(barrier, bodies, spec):
-    """What each of some threads, which joins a barrier and leaves at its end, ends with."""
-    ends = [None] * len(bodies)
+    """Run bodies in threads, each of which joins a barrier and leaves at its end; return the results or errors."""
+    results = [None] * len(bodies)
 
     def one(number):
         try:
-            ends[number] = bodies[number](barrier.join(spec))
+            results[number] = bodies[number](barrier.join(spec))
         except BaseException as error:
-            ends[number] = error
+            results[number] = error
         finally:
             barrier.leave()
 
@@ -23,4 +23,4 @@ def run(barrier, bodies, spec):
     for thread in threads:
         thread.join(LIMIT)
     assert not any(thread.is_alive() for thread in threads), "a deadlock"
-    return ends
+    return results

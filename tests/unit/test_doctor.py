@@ -72,16 +72,16 @@ def test_a_wrong_isa_is_told(monkeypatch):
 
 def test_json_says_whether_it_is_ready(capsys):
     status = cli.run(["doctor", "--json"])
-    told = json.loads(capsys.readouterr().out)
-    assert status == (0 if told["ready"] else 8)
-    assert {"topic", "name", "found", "fix", "needed", "ok"} <= set(told["findings"][0])
+    report = json.loads(capsys.readouterr().out)
+    assert status == (0 if report["ready"] else 8)
+    assert {"topic", "name", "found", "fix", "needed", "ok"} <= set(report["findings"][0])
 
 
 def test_text_goes_to_standard_output(capsys):
     cli.run(["doctor"])
-    told = capsys.readouterr()
-    assert "instruction set" in told.out
-    assert told.err == ""
+    printed = capsys.readouterr()
+    assert "instruction set" in printed.out
+    assert printed.err == ""
 
 
 @pytest.mark.parametrize("status", [0, 3])
@@ -116,7 +116,7 @@ def test_gpus_are_listed_as_the_driver_and_as_hdl_sees_them(tmp_path, monkeypatc
         return real(command, timeout) if "nvidia-smi" in command else (0, said)
 
     monkeypatch.setattr(doctor, "_run", run)
-    assert [(one.name, one.found) for one in doctor._gpu()] == [
+    assert [(finding.name, finding.found) for finding in doctor._gpu()] == [
         ("GPU 0", "NVIDIA H100, 81559 MiB, 580.65 (driver)"),
         ("cuda:0", "NVIDIA H100, 79.2 GiB"),
     ]

@@ -108,4 +108,8 @@ def test_what_gpus_need_is_packed_where_it_is(monkeypatch, tmp_path):
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{requires}")
         (tmp_path / f"{module}.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    assert {found.metadata["Name"] for found in envpack.distributions()} > {"click", "pycuda", "made-up-tools"}
+    assert {distribution.metadata["Name"] for distribution in envpack.distributions()} > {
+        "click",
+        "pycuda",
+        "made-up-tools",
+    }

@@ -38,9 +38,9 @@ def data(tmp_path_factory):
 def train(capfd, *args, status=0):
     capfd.readouterr()
     ended = cli.run(["train", *map(str, args)])
-    told = capfd.readouterr()
-    assert ended == status, told
-    return told
+    printed = capfd.readouterr()
+    assert ended == status, printed
+    return printed
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +126,10 @@ def test_the_best_is_named_with_the_command_that_uses_it(whole, capfd):
         (["--grid", "optimizer=sgd,lbfgs", "--dropout", "0.5"], "--grid, with optimizer=lbfgs: "),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_runs(data, capfd, tmp_path, args, said):
-    told = train(capfd, data, "--out", tmp_path / "g", "--validation", "0.2", *args, status=2)
-    assert said in told.err
-    assert told.err.count("\n") == 1
+def test_a_wrong_grid_is_refused_before_anything_runs(data, capfd, tmp_path, args, said):
+    printed = train(capfd, data, "--out", tmp_path / "g", "--validation", "0.2", *args, status=2)
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
     assert not (tmp_path / "g").exists()
 
 
@@ -153,40 +153,40 @@ def test_names_of_folders_are_safe_and_differ():
     assert len(grid.name_of({"net": "-".join(["100"] * 90)})) <= 120
 
 
-def test_one_that_diverges_is_told_and_the_others_go_on(data, capfd, tmp_path):
+def test_a_combination_that_diverges_is_reported_and_the_others_go_on(data, capfd, tmp_path):
     fields = [*FIELDS, "--optimizer", "sgd", "--activation", "relu"]
-    told = train(capfd, data, "--out", tmp_path / "g", *fields, "--grid", "lr=1e30,0.1")
-    assert "lr=1e+30: diverged" in told.err
-    assert re.search(r"^\s+1e\+30\s+diverged", told.out, re.M)
+    printed = train(capfd, data, "--out", tmp_path / "g", *fields, "--grid", "lr=1e30,0.1")
+    assert "lr=1e+30: diverged" in printed.err
+    assert re.search(r"^\s+1e\+30\s+diverged", printed.out, re.M)
     assert json.loads((tmp_path / "g" / "grid.json").read_text())["best"] == "lr=0.1"
-    told = train(capfd, data, "--out", tmp_path / "all", *fields, "--grid", "lr=1e30,1e31", status=5)
-    assert "all 2 combinations diverged; a smaller lr may help" in told.err
-    assert told.out.count("diverged") == 2
+    printed = train(capfd, data, "--out", tmp_path / "all", *fields, "--grid", "lr=1e30,1e31", status=5)
+    assert "all 2 combinations diverged; a smaller lr may help" in printed.err
+    assert printed.out.count("diverged") == 2
 
 
-def test_one_that_fails_otherwise_is_told_and_tried_again(data, capfd, tmp_path):
-    told = train(capfd, data, "--out", tmp_path / "g", *FIELDS[2:], "--grid", "net=0-5-0,9-5-3")
-    assert "net=9-5-3: failed" in told.err
-    assert "net=9-5-3: net starts with 9, but the data has 4 features" in told.err
+def test_a_combination_that_fails_otherwise_is_reported_and_tried_again(data, capfd, tmp_path):
+    printed = train(capfd, data, "--out", tmp_path / "g", *FIELDS[2:], "--grid", "net=0-5-0,9-5-3")
+    assert "net=9-5-3: failed" in printed.err
+    assert "net=9-5-3: net starts with 9, but the data has 4 features" in printed.err
     again = train(capfd, data, "--out", tmp_path / "g", "--resume")
     assert "2 combinations of net, 1 of them done" in again.err
-    told = train(capfd, data, "--out", tmp_path / "h", *FIELDS[2:], "--grid", "net=9-5-0,9-5-3", status=1)
-    assert "all 2 combinations failed" in told.err
-    told = train(capfd, tmp_path / "none.csv", "--out", tmp_path / "i", *FIELDS, *GRID, status=3)
+    printed = train(capfd, data, "--out", tmp_path / "h", *FIELDS[2:], "--grid", "net=9-5-0,9-5-3", status=1)
+    assert "all 2 combinations failed" in printed.err
+    printed = train(capfd, tmp_path / "none.csv", "--out", tmp_path / "i", *FIELDS, *GRID, status=3)
     assert not (tmp_path / "i").exists()
 
 
-def test_resumed_it_trains_what_is_not_done_and_more_values(whole, data, capfd, tmp_path):
+def test_a_resumed_grid_trains_unfinished_combinations_and_new_values(whole, data, capfd, tmp_path):
     out = tmp_path / "g"
     train(capfd, data, "--out", out, *FIELDS, "--grid", "lr=0.01", "--grid", "activation=tanh,relu", "--no-report")
     times = {path: path.stat().st_mtime_ns for path in out.glob("*/v*")}
-    told = train(capfd, data, "--out", out, "--resume", *GRID, "--no-report")
-    assert "4 combinations of lr, activation, 2 of them done" in told.err
+    printed = train(capfd, data, "--out", out, "--resume", *GRID, "--no-report")
+    assert "4 combinations of lr, activation, 2 of them done" in printed.err
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert kept(out) == kept(whole[0])
-    told = train(capfd, data, "--out", out, "--resume", "--epochs", "5", "--no-report")
-    assert "(5 rounds" in told.err
-    assert "of them done" not in told.err
+    printed = train(capfd, data, "--out", out, "--resume", "--epochs", "5", "--no-report")
+    assert "(5 rounds" in printed.err
+    assert "of them done" not in printed.err
     train(capfd, data, "--out", out, "--resume", "--grid", "lr=0.5", "--grid", "activation=tanh", "--no-report")
     assert len(kept(out)) == 5  # those that were trained before are still there
     for args, said in (
@@ -200,7 +200,7 @@ def kept(out):
     return {each.name: each.sha256 for each in grid.load(str(out))["results"]}
 
 
-def test_what_is_there_is_never_touched_unasked(data, capfd, tmp_path):
+def test_an_existing_folder_is_never_touched_unasked(data, capfd, tmp_path):
     out = tmp_path / "g"
     fields = ["--out", out, *FIELDS, "--no-report"]
     train(capfd, data, *fields, "--grid", "lr=0.1,0.2")
@@ -213,8 +213,8 @@ def test_what_is_there_is_never_touched_unasked(data, capfd, tmp_path):
     assert (out / "mine.txt").exists()
     table = out / "lr=0.2"
     assert "holds a weight table" in train(capfd, data, "--out", table, *FIELDS, *GRID, status=4).err
-    told = train(capfd, data, "--out", tmp_path / "new", "--resume", *FIELDS, *GRID, status=4)
-    assert "no grid to resume" in told.err
+    printed = train(capfd, data, "--out", tmp_path / "new", "--resume", *FIELDS, *GRID, status=4)
+    assert "no grid to resume" in printed.err
     (out / "grid.json").write_text("{}")
     assert "not what hdl wrote" in train(capfd, data, "--out", out, "--resume", status=4).err
     train(capfd, data, *fields, "--grid", "lr=0.2", "--overwrite")
@@ -239,33 +239,33 @@ def test_ctrl_c_leaves_whole_versions_and_the_grid_goes_on(whole, data, capfd, t
     while not list(out.glob("lr=0.01_activation=relu/v00000001*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
-    assert re.search(r"interrupted; [123] of 4 combinations are done. Go on with: hdl train .* --resume\n", told)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130, printed
+    assert re.search(r"interrupted; [123] of 4 combinations are done. Go on with: hdl train .* --resume\n", printed)
     for folder in out.glob("lr=*"):
         Table(str(folder)).read()
     train(capfd, data, "--out", out, "--resume", "--workers", workers, "--no-report")
     assert kept(out) == kept(tmp_path / "whole")
 
 
-def test_without_labels_it_goes_by_the_cost(data, capfd, tmp_path):
-    told = train(capfd, data, "--out", tmp_path / "g", "--model", "autoencoder", "--net", "0-2-0", "--epochs", "2",
+def test_without_labels_the_cost_ranks_combinations(data, capfd, tmp_path):
+    printed = train(capfd, data, "--out", tmp_path / "g", "--model", "autoencoder", "--net", "0-2-0", "--epochs", "2",
                  "--validation", "0.2", "--no-labels", "--grid", "lr=0.001,0.1", "--no-report")  # fmt: skip
     results = grid.ranked(grid.load(str(tmp_path / "g"))["results"])
     assert results[0].val_cost < results[1].val_cost
     assert results[0].val_accuracy is None
-    assert "val accuracy" not in told.out
-    assert f"validation cost {results[0].val_cost:.6f}" in told.out
+    assert "val accuracy" not in printed.out
+    assert f"validation cost {results[0].val_cost:.6f}" in printed.out
 
 
 def test_dry_run_shows_every_spec(data, capfd, tmp_path):
-    told = train(capfd, data, "--out", tmp_path / "g", *FIELDS, *GRID, "--dry-run")
-    found = json.loads(told.out)
-    assert [each["spec"]["optimizer"]["lr"] for each in found] == [0.01, 0.01, 0.1, 0.1]
+    printed = train(capfd, data, "--out", tmp_path / "g", *FIELDS, *GRID, "--dry-run")
+    fields = json.loads(printed.out)
+    assert [each["spec"]["optimizer"]["lr"] for each in fields] == [0.01, 0.01, 0.1, 0.1]
     assert not (tmp_path / "g").exists()
 
 
-def test_the_best_is_by_accuracy_then_cost_then_those_without():
+def test_results_are_ranked_by_accuracy_then_cost_then_without_a_score():
     def made(name, accuracy, cost, state="done"):
         return grid.Result(name, {}, {}, state, val_accuracy=accuracy, val_cost=cost)
 
@@ -288,8 +288,8 @@ def test_pictures_of_odd_grids():
         assert grids.picture(results, lambda each: each.name).startswith(b"\x89PNG")
 
 
-def test_only_what_is_wrong_with_all_ends_the_search():
-    """What one combination lacks is its own."""
+def test_only_an_error_that_all_would_have_ends_the_search():
+    """An error of one combination is its result alone."""
 
     def search(error):
         def train(one, barrier):
@@ -308,7 +308,7 @@ def test_only_what_is_wrong_with_all_ends_the_search():
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_waits_for_all_that_are_trained_side_by_side():
+def test_ctrl_c_waits_for_all_trainings_side_by_side():
     """Otherwise --resume would begin while an older training still writes."""
     stop, all_are_there, ended = threading.Event(), threading.Barrier(3), []
 
@@ -329,7 +329,7 @@ def test_ctrl_c_waits_for_all_that_are_trained_side_by_side():
 
 
 @pytest.mark.timeout(LIMIT)
-def test_ctrl_c_before_all_have_begun_waits_for_nobody_who_never_comes(monkeypatch):
+def test_ctrl_c_does_not_wait_for_threads_that_have_not_begun(monkeypatch):
     stop, begun, start = threading.Event(), [], threading.Thread.start
 
     def interrupted(thread):

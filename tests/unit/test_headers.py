@@ -16,7 +16,7 @@ TYPEDEF = re.compile(r"typedef struct \{(.*?)\n\} (\w+);", re.DOTALL)
 ENUMERATOR = re.compile(r"\b(HDL_\w+) =\s+(\d+)")
 EXTERN = re.compile(r"^    ctypedef struct (\w+):\n((?:        .+\n)+)", re.MULTILINE)
 FIELD = re.compile(r"(\**)(\w+)((?:\[\w+\])?)")
-INSIDE = {"hdl_cuda_call": {"only"}}  # fields that the C side sets itself, and Cython does not name
+INSIDE = {"hdl_cuda_call": {"only_phase"}}  # fields that the C side sets itself, and Cython does not name
 
 
 def read(name):
@@ -25,6 +25,12 @@ def read(name):
 
 
 NUMBERS = {name: int(number) for header in HEADERS for name, number in ENUMERATOR.findall(read(header))}
+# Entries of a table are numbered as they stand there.
+for header in ("csrc/rules.h", "csrc/activations.h"):
+    entries = re.findall(r"^  (?:RULE|ACTIVATION)\((\w+), \"(\w+)\"", read(header), re.MULTILINE)
+    assert entries
+    assert all(number == name.upper() for number, name in entries)
+    NUMBERS |= {f"HDL_{number}": place for place, (number, _) in enumerate(entries)}
 
 
 def named(prefix, *names):

@@ -1,4 +1,4 @@
-"""Who may import whom: the design's table, held against all of hdl's sources."""
+"""Holds the design's table of imports, from layer to layer, against all of hdl's sources."""
 
 import shutil
 
@@ -16,7 +16,7 @@ LAYERS = {
     "errors": set(),
     "strict_json": set(),
     "spec": {"errors"},
-    "commands": {"errors"},
+    "programs": {"errors"},
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
@@ -38,21 +38,21 @@ LAYERS = {
     "prediction_writer": BASE,
     "outputs": BASE | {"fs", "prediction_writer"},
     "envpack": BASE | {"fs"},
-    "runners": BASE | STEP | {"commands", "devices", "streaming", "yarn"},
+    "runners": BASE | STEP | {"programs", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
-    "yarn": BASE | STEP | {"commands", "runners", "driver", "report"},  # of the report its page's pieces alone: below
+    "yarn": BASE | STEP | {"programs", "runners", "driver", "report"},  # of the report its page's pieces alone: below
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "table"},
     "common_samples": BASE | {"data", "fs", "table"},
-    "stack": BASE | {"models", "table"},
-    "driver": BASE | STEP | {"publisher", "resume", "common_samples", "stack", "metrics_log", "runners"},
+    "stages": BASE | {"models", "table"},
+    "driver": BASE | STEP | {"publisher", "resume", "common_samples", "stages", "metrics_log", "runners"},
     "confusion": BASE,
     "predict": BASE | {"confusion", "devices", "ops", "models", "data", "fs", "table"},
     "search": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
-    "cluster": BASE | {"commands"},
+    "cluster": BASE | {"programs"},
     "report": TOP,
     "cli": TOP,
     "study": TOP,

@@ -72,7 +72,7 @@ def test_attributes_are_there_and_chains_are_an_rbms(backend, model):
 def test_a_backend_is_imported_when_it_is_asked_for():
     code = "import sys, hdl.ops; print(*sorted(name for name in sys.modules if name.startswith('hdl.ops.')))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert told == ["hdl.ops.base", "hdl.ops.layout", "hdl.ops.rules", "hdl.ops.schedule"]
+    assert told == ["hdl.ops.base", "hdl.ops.layout", "hdl.ops.rules", "hdl.ops.schedule", "hdl.ops.types"]
     code = "import sys, hdl.ops.cuda; print('pycuda' in sys.modules, 'hdl._cuda' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert told == ["False", "False"]

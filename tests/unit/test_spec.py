@@ -58,7 +58,7 @@ def test_short_forms_mean_the_long_ones():
         ({"patience": 3}, "", "validation"),
     ],
 )
-def test_a_wrong_field_is_named_with_what_was_given(given, field, said):
+def test_a_wrong_field_is_named_with_the_value_given(given, field, said):
     with pytest.raises(SpecError) as caught:
         parse(given)
     message = str(caught.value)

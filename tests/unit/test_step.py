@@ -37,7 +37,7 @@ def begun(spec):
 
 
 class Spy(DenseReference):
-    """Operations that record what they are asked to train on."""
+    """Operations that record the mini-batches they train on."""
 
     def __init__(self, spec):
         super().__init__(spec)
@@ -54,7 +54,7 @@ def flat(lists):
 
 
 def stream(spec, n, rounds, number=0):
-    """What the rounds of a shard train on: (rows, lr, step, key) of each mini-batch, round by round."""
+    """Lists the mini-batches that the rounds of a shard train on: (rows, lr, step, key) of each, round by round."""
     weights, data, seen = begun(spec), shard(n), []
     for _ in range(rounds):
         spy = Spy(spec)
@@ -78,7 +78,7 @@ def test_epochs_visit_every_sample_in_keyed_orders_and_end_with_the_rest():
 def test_rounds_of_mini_batches_run_on_from_epoch_to_epoch():
     whole = flat(stream(job(every=1, epochs=4), 10, 4))
     parts = stream(job(every=5, unit="batches"), 10, 2)
-    assert [len(part) for part in parts] == [5, 5]
+    assert [len(rows) for rows in parts] == [5, 5]
     assert [rows for rows, *_ in flat(parts)] == [rows for rows, *_ in whole[:10]]
 
 
@@ -99,7 +99,7 @@ def test_the_schedule_runs_over_the_shards_own_epochs():
 @pytest.mark.parametrize(("mode", "optimizer"), [
     ("average", "sgd"), ("average", "adam"), ("average", "cg"), ("gradient", "adam"), ("gradient", "lbfgs"),
 ])  # fmt: skip
-def test_the_step_changes_nothing_that_it_was_given_and_repeats_to_the_byte(mode, optimizer):
+def test_the_step_changes_none_of_its_arguments_and_repeats_to_the_byte(mode, optimizer):
     spec = job(mode, optimizer, l2=0.01)
     weights, data = begun(spec), shard(10, 5)
     before = weights.w.tobytes(), {name: tensor.tobytes() for name, tensor in weights.state.items()}
@@ -116,12 +116,12 @@ def test_validation_measures_the_incoming_weights():
     weights, data, core = begun(spec), shard(10, 6), ops.make(spec, "reference")
     _, expected = core.forward(weights.w, data.validation)
     for only in False, True:
-        found = step.train_shard(spec, weights, data, 0, core, evaluate_only=only)
-        assert found.sums["val_cost"] == pytest.approx(expected.cost)
-        assert (found.sums["val_samples"], found.sums["val_correct"]) == (6, expected.correct)
-    assert found.mode == "evaluate"
-    assert not found.tensors
-    assert found.sums.get("samples", 0) == 0
+        update = step.train_shard(spec, weights, data, 0, core, evaluate_only=only)
+        assert update.sums["val_cost"] == pytest.approx(expected.cost)
+        assert (update.sums["val_samples"], update.sums["val_correct"]) == (6, expected.correct)
+    assert update.mode == "evaluate"
+    assert not update.tensors
+    assert update.sums.get("samples", 0) == 0
 
 
 @pytest.mark.parametrize("mode", ["gradient", "average", "genetic"])
@@ -129,12 +129,12 @@ def test_validation_measures_the_incoming_weights():
 def test_an_empty_shard_leaves_the_weights_and_counts_nothing(mode, optimizer):
     spec = job(mode, optimizer)
     weights = begun(spec)
-    found = step.train_shard(spec, weights, shard(0), 1, ops.make(spec, "reference"), common=samples(5))
-    assert found.sums["samples"] == 0
+    update = step.train_shard(spec, weights, shard(0), 1, ops.make(spec, "reference"), common=samples(5))
+    assert update.sums["samples"] == 0
     if mode == "gradient":
-        assert not found.tensors["gradient"].any()
+        assert not update.tensors["gradient"].any()
     else:
-        assert found.tensors["w"].tobytes() == weights.w.tobytes()
+        assert update.tensors["w"].tobytes() == weights.w.tobytes()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -142,9 +142,9 @@ def test_an_empty_shard_leaves_the_weights_and_counts_nothing(mode, optimizer):
 def test_a_shard_smaller_than_a_batch_trains(n, optimizer):
     spec = job(batch=100, optimizer=optimizer)
     weights = begun(spec)
-    found = step.train_shard(spec, weights, shard(n), 0, ops.make(spec, "reference"))
-    assert (found.sums["samples"], found.sums["batches"]) == (n, 1)
-    assert (found.tensors["w"] != weights.w).any()
+    update = step.train_shard(spec, weights, shard(n), 0, ops.make(spec, "reference"))
+    assert (update.sums["samples"], update.sums["batches"]) == (n, 1)
+    assert (update.tensors["w"] != weights.w).any()
 
 
 @pytest.mark.parametrize("splits", [(0, 3, 30), (0, 1, 29, 30), (0, 0, 30), (0, 10, 20, 30)])
@@ -166,7 +166,7 @@ def test_a_search_makes_one_iteration_a_mini_batch_and_stays_on_it():
     """Harp's scheme: the whole shard as one batch, synchronised every 5, is 5 iterations in a row on it."""
     spec = job(optimizer={"name": "cg", "iterations": 5}, every=5, epochs=10, batch=0)
     weights, data, core = begun(spec), shard(12), ops.make(spec, "reference")
-    found = step.train_shard(spec, weights, data, 0, core)
+    update = step.train_shard(spec, weights, data, 0, core)
     order = rng.order(1, 0, 0, 12, spec.shuffle_window)
 
     def evaluate(w):
@@ -174,8 +174,8 @@ def test_a_search_makes_one_iteration_a_mini_batch_and_stays_on_it():
         return optim.objective(spec, w, seen.cost, gradient, seen.samples)
 
     expected, _ = optim.minimise(spec, weights.w, evaluate, 5)
-    assert found.tensors["w"].tobytes() == expected.tobytes()
-    assert (found.sums["samples"], found.sums["batches"]) == (60, 5)
+    assert update.tensors["w"].tobytes() == expected.tobytes()
+    assert (update.sums["samples"], update.sums["batches"]) == (60, 5)
 
 
 def test_a_search_takes_the_streams_batches_one_after_the_other():
@@ -207,22 +207,22 @@ def test_a_search_survives_a_trial_that_is_not_finite():
         def gradient(self, *_):
             raise NonFinite("too far")
 
-    found = step.train_shard(spec, begun(spec), shard(10), 0, Broken())
-    assert found.sums["cost"] == np.inf
+    update = step.train_shard(spec, begun(spec), shard(10), 0, Broken())
+    assert update.sums["cost"] == np.inf
     with pytest.raises(NonFinite):
         step.train_shard(job("gradient"), begun(job("gradient")), shard(10), 0, Broken())
 
 
-def test_a_genetic_candidate_is_its_shards_own_starts_anew_and_is_measured_on_the_common_samples():
+def test_a_genetic_candidate_is_trained_anew_and_measured_on_the_common_samples():
     spec = job("genetic", "adam")
     weights, common, core = begun(spec), samples(20, 5), ops.make(spec, "reference")
     weights.state["population"][1] += 0.5
-    found = step.train_shard(spec, sync.Weights(2, weights.w, weights.state), shard(10), 1, core, common=common)
+    update = step.train_shard(spec, sync.Weights(2, weights.w, weights.state), shard(10), 1, core, common=common)
     w, state = weights.state["population"][1].copy(), np.zeros((2, P), np.float32)
     order = rng.order(1, 2, 1, 10, spec.shuffle_window)
     core.train(w, state, shard(10).train, order, 4, ops.rates(spec, 6, 3, 3), 0, None)
-    np.testing.assert_array_equal(found.tensors["w"][0], w)
-    assert found.tensors["cost"][0] == pytest.approx(core.forward(w, common)[1].cost / 20)
+    np.testing.assert_array_equal(update.tensors["w"][0], w)
+    assert update.tensors["cost"][0] == pytest.approx(core.forward(w, common)[1].cost / 20)
 
 
 @pytest.mark.parametrize(("spec", "expected"), [
@@ -235,7 +235,7 @@ def test_rounds(spec, expected):
     assert step.rounds(spec, 200) == expected
 
 
-def test_a_stop_by_progress_is_an_interruption():
+def test_a_true_answer_of_progress_interrupts_the_step():
     spec = job()
     with pytest.raises(Interrupted):
         step.train_shard(spec, begun(spec), shard(10), 0, ops.make(spec, "reference"), lambda done, total: done >= 1)

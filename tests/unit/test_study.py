@@ -29,7 +29,7 @@ def test_short_study_passes_the_published_accuracies(digits, tmp_path):
     assert "4 shards" in (tmp_path / "study.svg").read_text()
 
 
-def test_measuring_on_the_way_changes_nothing(digits):
+def test_measuring_versions_before_the_last_changes_nothing(digits):
     x, y = digits[0][::12], digits[1][::12]  # the file is sorted by digit
     shapes = {"splits": 1, "shards": (2,), "methods": ("cg",)}
     both = study.run(x, y, epochs=(100, 200), **shapes)
@@ -38,7 +38,7 @@ def test_measuring_on_the_way_changes_nothing(digits):
     assert both[1].seconds[0] > both[0].seconds[0]
 
 
-def test_a_missed_cell_is_told():
+def test_a_missed_cell_is_reported():
     met = study.Cell("cg", 1, 100, [81.0, 82.0], [1.0, 2.0])
     missed = study.Cell("cg", 2, 100, [84.0, 84.0], [1.0, 2.0])  # published: 84.06
     table = study.markdown([met, missed])

@@ -1,4 +1,4 @@
-"""The merge: one tree whatever the order, means by samples, and a population that breeds as told."""
+"""The merge: one tree whatever the order, means by samples, and a population that breeds as the spec says."""
 
 import itertools
 
@@ -53,7 +53,7 @@ def test_the_tree_splits_at_the_largest_power_of_two():
 
 @settings(max_examples=40)
 @given(st.integers(1, 13), st.sampled_from(["gradient", "average", "genetic"]), st.randoms())
-def test_whoever_joins_what_and_in_whatever_order_the_weights_are_the_same(shards, mode, random):
+def test_the_weights_are_the_same_in_whatever_order_updates_are_joined(shards, mode, random):
     job = spec(mode, max(2, shards))
     updates = [update(mode, number) for number in range(job.shards)]
     expected, row = sync.merge(job, start(job), updates)
@@ -64,19 +64,19 @@ def test_whoever_joins_what_and_in_whatever_order_the_weights_are_the_same(shard
             hand.append(item)
     arrived = [item for hand in hands for item in sync.join_siblings(job, random.sample(hand, len(hand)))]
     random.shuffle(arrived)
-    found, again = sync.merge(job, start(job), arrived)
-    assert found.w.tobytes() == expected.w.tobytes()
+    merged, again = sync.merge(job, start(job), arrived)
+    assert merged.w.tobytes() == expected.w.tobytes()
     assert row == again
     for name, tensor in expected.state.items():
-        assert found.state[name].tobytes() == tensor.tobytes()
+        assert merged.state[name].tobytes() == tensor.tobytes()
 
 
-def test_fold_takes_the_same_tree():
+def test_tree_reduce_takes_the_same_tree():
     assert sync.tree_reduce(list("abcdefg"), lambda a, b: f"({a}{b})") == "(((ab)(cd))((ef)g))"
 
 
 @pytest.mark.parametrize("missing", [0, 2, 3])
-def test_a_missing_shard_is_told(missing):
+def test_a_missing_shard_is_named(missing):
     job = spec()
     updates = [update("average", number) for number in range(4) if number != missing]
     with pytest.raises(SyncError, match="expected updates of all 4 shards"):
@@ -104,10 +104,10 @@ def test_the_mean_is_weighted_by_samples_and_the_rule_is_too():
     counts = [10, 30, 60]
     tensors = [{"w": np.full(P, k, np.float32), "rule": np.full((1, P), 10 * k, np.float32)} for k in (1, 2, 3)]
     updates = [update("average", k, counts[k], tensors[k]) for k in range(3)]
-    found, row = sync.merge(job, start(job), updates)
-    np.testing.assert_allclose(found.w, 2.5, rtol=1e-6)
-    np.testing.assert_allclose(found.state["rule"], 25, rtol=1e-6)
-    assert (found.round, row["samples"]) == (1, 100)
+    merged, row = sync.merge(job, start(job), updates)
+    np.testing.assert_allclose(merged.w, 2.5, rtol=1e-6)
+    np.testing.assert_allclose(merged.state["rule"], 25, rtol=1e-6)
+    assert (merged.round, row["samples"]) == (1, 100)
     assert row["cost"] == pytest.approx((0.1 + 0.2) / 100)
 
 
@@ -124,14 +124,14 @@ def test_gradient_mode_makes_one_step_of_every_rule_on_the_global_mean(name):
     job = spec("gradient", 2, name, l2=0.1)
     begun = sync.start(job, np.linspace(-1, 1, P, dtype=np.float32))
     updates = [update("gradient", k, 10) for k in range(2)]
-    found, _ = sync.merge(job, begun, updates)
+    merged, _ = sync.merge(job, begun, updates)
     mean = (updates[0].tensors["gradient"] + updates[1].tensors["gradient"]) / np.float32(20)
     w, state = begun.w.copy(), np.zeros((rules.VECTORS[name], P), np.float32)
     g = rules.penalised(mean, w, Layout((3, 4, 2)).mask, 0, 0.1)
     rules.update(job.optimizer, w, state, g, job.optimizer.rate, 1)
-    np.testing.assert_array_equal(found.w, w)
+    np.testing.assert_array_equal(merged.w, w)
     if state.size:
-        np.testing.assert_array_equal(found.state["rule"], state)
+        np.testing.assert_array_equal(merged.state["rule"], state)
 
 
 @pytest.mark.parametrize("name", ["gd", "cg", "lbfgs"])
@@ -164,8 +164,8 @@ def test_a_trial_that_went_too_far_is_survived_by_a_search_but_not_by_a_step():
             with pytest.raises(NonFinite):
                 sync.merge(job, weights, broken)
         else:
-            found, row = sync.merge(job, weights, broken)
-            assert np.isfinite(found.w).all()
+            merged, row = sync.merge(job, weights, broken)
+            assert np.isfinite(merged.w).all()
             assert row["cost"] is None
 
 
@@ -173,7 +173,7 @@ def test_a_trial_that_went_too_far_is_survived_by_a_search_but_not_by_a_step():
 
 
 def breed(costs, round=0, **settings):
-    """A merge of candidates that are told apart by their values: candidate k is all k + 1."""
+    """A merge of candidates that differ by their values: candidate k is all k + 1."""
     job = spec("genetic", len(costs), genetic={"mutation_rate": 0, **settings})
     updates = [
         Update(
@@ -186,12 +186,12 @@ def breed(costs, round=0, **settings):
     return sync.merge(job, weights, updates)
 
 
-def test_the_fittest_is_w_and_the_elite_pass_unchanged_to_shards_that_turn():
+def test_the_fittest_is_w_and_the_elite_pass_unchanged_to_the_next_shards():
     places = set()
     for round in range(4):
-        found, row = breed([3, 1, 2, 4], round, elite=2)
-        assert (found.w == 2).all()
-        population = found.state["population"]
+        merged, row = breed([3, 1, 2, 4], round, elite=2)
+        assert (merged.w == 2).all()
+        population = merged.state["population"]
         assert (population[(round + 1) % 4] == 2).all()
         assert (population[(round + 2) % 4] == 3).all()
         assert row["genetic"]["best"] == 1
@@ -199,17 +199,17 @@ def test_the_fittest_is_w_and_the_elite_pass_unchanged_to_shards_that_turn():
     assert places == {0, 1, 2, 3}
 
 
-def test_parents_come_from_the_best_share_and_the_row_tells_which():
-    found, row = breed([5, 1, 4, 2, 3, 6, 7, 8], keep=0.25, elite=0, crossover="uniform_rows")
+def test_parents_come_from_the_best_share_and_the_row_names_them():
+    merged, row = breed([5, 1, 4, 2, 3, 6, 7, 8], keep=0.25, elite=0, crossover="uniform_rows")
     for place, parents in enumerate(row["genetic"]["parents"]):
         assert set(parents) == {1, 3}  # two different ones of the pool of two
-        assert set(np.unique(found.state["population"][place])) <= {2, 4}
+        assert set(np.unique(merged.state["population"][place])) <= {2, 4}
     assert row["genetic"]["costs"] == [5, 1, 4, 2, 3, 6, 7, 8]
 
 
 def test_a_pool_of_one_breeds_with_itself():
-    found, _ = breed([2, 1, 3], keep=0.1, elite=0)
-    assert (found.state["population"] == 2).all()
+    merged, _ = breed([2, 1, 3], keep=0.1, elite=0)
+    assert (merged.state["population"] == 2).all()
 
 
 def test_the_wheel_favours_the_fit_in_proportion():

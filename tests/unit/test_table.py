@@ -31,12 +31,12 @@ def table(tmp_path):
 def test_a_version_comes_back_as_it_was(table):
     zero = version(0, about={"isa": "avx2"}, schema={"scale": np.float32([9])})
     table.publish(zero)
-    found = table.read()
-    assert found.weights.w.tobytes() == zero.weights.w.tobytes()
-    assert found.weights.state["rule"].tolist() == [[4, 5, 6]]
-    assert found.schema["scale"].tolist() == [9]
-    assert (found.number, found.run, found.parent, found.about) == (0, "run", None, {"isa": "avx2"})
-    assert found.signature == wire.sha256(np.float32([1, 2, 3])) == table.header()["signature"]
+    stored = table.read()
+    assert stored.weights.w.tobytes() == zero.weights.w.tobytes()
+    assert stored.weights.state["rule"].tolist() == [[4, 5, 6]]
+    assert stored.schema["scale"].tolist() == [9]
+    assert (stored.number, stored.run, stored.parent, stored.about) == (0, "run", None, {"isa": "avx2"})
+    assert stored.signature == wire.sha256(np.float32([1, 2, 3])) == table.header()["signature"]
 
 
 def test_an_empty_or_missing_folder_has_no_latest(table, tmp_path):
@@ -49,7 +49,7 @@ def test_an_empty_or_missing_folder_has_no_latest(table, tmp_path):
         table.read()
 
 
-def test_the_second_to_publish_a_version_is_told_and_changes_nothing(table):
+def test_the_second_to_publish_a_version_is_refused_and_changes_nothing(table):
     table.publish(version(0))
     with pytest.raises(VersionExists, match="another driver"):
         table.publish(version(0, w=(7, 7, 7)))
@@ -125,21 +125,21 @@ def test_thinning_keeps_the_first_the_best_and_the_last_and_loses_no_row(table):
     assert table.rows() == rows
 
 
-@pytest.mark.parametrize("look", [lambda t: t.latest(), lambda t: t.header()["number"], lambda t: t.read().number])
-def test_a_version_that_is_thinned_while_it_is_looked_at_is_not_missed(table, monkeypatch, look):
+@pytest.mark.parametrize("read", [lambda t: t.latest(), lambda t: t.header()["number"], lambda t: t.read().number])
+def test_a_version_that_is_thinned_while_it_is_read_is_not_missed(table, monkeypatch, read):
     for number in range(3):
         table.publish(version(number))
     real, file = Table.numbers, table.file(2)
 
     def numbers(self):
-        found = real(self)
-        if found[-1] == 2:  # between the listing and the reading, a training goes on
+        listed = real(self)
+        if listed[-1] == 2:  # between the listing and the reading, a training goes on
             table.publish(version(3))
             Path(file).unlink()
-        return found
+        return listed
 
     monkeypatch.setattr(Table, "numbers", numbers)
-    assert look(table) == 3
+    assert read(table) == 3
 
 
 def test_the_earliest_of_equals_is_best_and_without_validation_the_last(table):
@@ -170,9 +170,9 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path):
         Table(str(tmp_path / "file")).publish(version(0))
 
 
-def told(count, story="", first=1):
-    """Rows of `count` rounds; `story` makes them others."""
-    return [{**row(number, 1 / number), "time": story} for number in range(first, first + count)]
+def rows_of(count, label="", first=1):
+    """Makes the rows of `count` rounds; another `label` makes them others."""
+    return [{**row(number, 1 / number), "time": label} for number in range(first, first + count)]
 
 
 def files(table):
@@ -181,24 +181,24 @@ def files(table):
 
 def test_rows_add_up_and_the_old_ones_stay():
     rows, seen = MetricsLog(), []
-    for one in told(3 * CHUNK + 5):
+    for one in rows_of(3 * CHUNK + 5):
         seen.append(rows)
         rows = rows.then(one)
-    assert rows == told(3 * CHUNK + 5)
+    assert rows == rows_of(3 * CHUNK + 5)
     assert [len(one) for one in seen] == list(range(len(rows)))
-    assert seen[CHUNK + 1] == told(CHUNK + 1)
-    other = seen[CHUNK].then(*told(2))
-    assert other[-1] == told(2)[-1]
+    assert seen[CHUNK + 1] == rows_of(CHUNK + 1)
+    other = seen[CHUNK].then(*rows_of(2))
+    assert other[-1] == rows_of(2)[-1]
     assert other != rows[: len(other)]
-    assert rows[-1] == told(len(rows))[-1]
-    assert rows[1:4] == told(4)[1:]
-    assert rows != told(5)
+    assert rows[-1] == rows_of(len(rows))[-1]
+    assert rows[1:4] == rows_of(4)[1:]
+    assert rows != rows_of(5)
     assert rows != 7
     with pytest.raises(IndexError):
         rows[len(rows)]
 
 
-def test_what_rows_tell_of_validation_is_that_of_a_list():
+def test_a_log_has_the_validation_costs_of_a_list():
     costs = [None, 3.0, None, 1.0, 2.0, 1.0, None, 4.0]
     plain = [row(number + 1, cost) for number, cost in enumerate(costs)]
     assert best(plain) == best(MetricsLog(plain)) == 3  # the earliest of equals
@@ -212,26 +212,26 @@ def test_what_rows_tell_of_validation_is_that_of_a_list():
 def test_no_row_is_lost_however_far_apart_versions_are(table, every, as_list):
     table.publish(version(0))
     rows = MetricsLog()
-    for one in told(3 * CHUNK + 3):
+    for one in rows_of(3 * CHUNK + 3):
         rows = rows.then(one)
         if len(rows) % every == 0 or len(rows) == 3 * CHUNK + 3:
             table.publish(version(len(rows), rows=list(rows) if as_list else rows))
             table.thin(1, rows)
     again = Table(table.path)
-    assert again.rows() == again.read().rows == told(len(rows))
+    assert again.rows() == again.read().rows == rows_of(len(rows))
     assert len(files(table)) == 3
     assert again.best() in again.numbers()
     kept = again.numbers()
     assert {0, len(rows)} <= set(kept)
     assert len(kept) <= 4
     for number in kept:  # each tells its own past
-        assert again.header(number)["rows"] == told(number)
+        assert again.header(number)["rows"] == rows_of(number)
 
 
 def test_a_version_grows_no_more_once_a_chunk_is_full(table):
     sizes = {}
     rows = MetricsLog()
-    for one in told(5 * CHUNK):
+    for one in rows_of(5 * CHUNK):
         rows = rows.then(one)
         if len(rows) % CHUNK == CHUNK // 2:
             table.publish(version(len(rows), rows=rows))
@@ -240,7 +240,7 @@ def test_a_version_grows_no_more_once_a_chunk_is_full(table):
     assert sum(len(chunk.lines or ()) for chunk in rows._chunks) <= 2 * CHUNK  # the rest is in files alone
 
 
-def test_the_best_is_one_that_is_there(table):
+def test_the_best_version_is_one_that_is_there(table):
     costs = [5.0, 4.0, 1.0, 3.0, 2.0, 6.0, 7.0, 8.0, 9.0]
     rows = MetricsLog([row(number + 1, cost) for number, cost in enumerate(costs)])
     for number in 0, 4, 6, 8, 9:
@@ -252,66 +252,66 @@ def test_the_best_is_one_that_is_there(table):
     assert table.rows() == rows
 
 
-def test_rows_go_on_from_a_table_and_only_what_is_new_is_written(table):
-    table.publish(version(CHUNK + 9, rows=MetricsLog(told(CHUNK + 9))))
+def test_a_log_continues_a_tables_rows_and_only_what_is_new_is_written(table):
+    table.publish(version(CHUNK + 9, rows=MetricsLog(rows_of(CHUNK + 9))))
     (first,) = files(table)
     rows = Table(table.path).read().rows
     assert (rows.stale(), rows.cost(3)) == (0, 1 / 4)
-    rows = rows.then(*told(2 * CHUNK, first=CHUNK + 10))
+    rows = rows.then(*rows_of(2 * CHUNK, first=CHUNK + 10))
     again = Table(table.path)
     again.publish(version(len(rows), rows=rows))
     assert files(table)[0] == first
     assert len(files(table)) == 3
-    assert Table(table.path).rows() == told(3 * CHUNK + 9)
+    assert Table(table.path).rows() == rows_of(3 * CHUNK + 9)
 
 
 def test_a_driver_that_died_after_its_rows_is_no_hindrance(table):
-    table.publish(version(CHUNK - 1, rows=MetricsLog(told(CHUNK - 1))))
-    MetricsLog([*told(CHUNK - 1), *told(1, "the first to get there", first=CHUNK)]).file(table.path)
-    rows = table.read().rows.then(*told(1, "the second", first=CHUNK))
-    assert table.rows() == told(CHUNK - 1)
+    table.publish(version(CHUNK - 1, rows=MetricsLog(rows_of(CHUNK - 1))))
+    MetricsLog([*rows_of(CHUNK - 1), *rows_of(1, "the first to get there", first=CHUNK)]).file(table.path)
+    rows = table.read().rows.then(*rows_of(1, "the second", first=CHUNK))
+    assert table.rows() == rows_of(CHUNK - 1)
     table.publish(version(CHUNK, rows=rows))
     assert len(files(table)) == 2
     assert Table(table.path).rows()[-1]["time"] == "the second"
-    table.publish(version(CHUNK + 1, rows=rows.then(*told(1, first=CHUNK + 1))))
+    table.publish(version(CHUNK + 1, rows=rows.then(*rows_of(1, first=CHUNK + 1))))
     assert [one["time"] for one in Table(table.path).rows()][-3:] == ["", "the second", ""]
 
 
-def test_of_two_drivers_one_is_told_and_the_others_rows_stay_whole(table):
+def test_of_two_drivers_one_is_refused_and_the_others_rows_stay_whole(table):
     table.publish(version(0))
     one, two = Table(table.path), Table(table.path)
-    one.publish(version(CHUNK, rows=MetricsLog(told(CHUNK, "one"))))
+    one.publish(version(CHUNK, rows=MetricsLog(rows_of(CHUNK, "one"))))
     with pytest.raises(VersionExists):
-        two.publish(version(CHUNK, rows=MetricsLog(told(CHUNK, "two"))))
-    one.publish(version(2 * CHUNK, rows=MetricsLog(told(2 * CHUNK, "one"))))
+        two.publish(version(CHUNK, rows=MetricsLog(rows_of(CHUNK, "two"))))
+    one.publish(version(2 * CHUNK, rows=MetricsLog(rows_of(2 * CHUNK, "one"))))
     assert {row["time"] for row in Table(table.path).rows()} == {"one"}
 
 
 def test_the_same_rows_are_written_once_and_into_another_table_again(table, tmp_path):
-    rows = MetricsLog(told(2 * CHUNK))
+    rows = MetricsLog(rows_of(2 * CHUNK))
     for _ in range(2):
-        MetricsLog(told(2 * CHUNK)).file(str(tmp_path))
+        MetricsLog(rows_of(2 * CHUNK)).file(str(tmp_path))
     other = Table(str(tmp_path))
     assert len(files(other)) == 2
     other.publish(version(2 * CHUNK, rows=rows))
-    table.publish(version(2 * CHUNK + 1, rows=other.read().rows.then(*told(1, first=2 * CHUNK + 1))))
+    table.publish(version(2 * CHUNK + 1, rows=other.read().rows.then(*rows_of(1, first=2 * CHUNK + 1))))
     for path in other.row_files():
         Path(path).unlink()
-    assert Table(table.path).rows() == told(2 * CHUNK + 1)
+    assert Table(table.path).rows() == rows_of(2 * CHUNK + 1)
 
 
 def test_weights_are_read_without_their_rows_and_missing_rows_are_named(table):
     """As in a job's distributed cache, where the versions are but not their rows."""
-    table.publish(version(2 * CHUNK + 1, rows=MetricsLog(told(2 * CHUNK + 1))))
+    table.publish(version(2 * CHUNK + 1, rows=MetricsLog(rows_of(2 * CHUNK + 1))))
     first, last = map(Path, table.row_files())
     assert first.name.startswith(f"rows-{CHUNK:08d}-")
     first.unlink()
     again = Table(table.path)
-    found = again.read()
-    assert found.weights.w.tolist() == [1, 2, 3]
-    assert found.rows[-1] == told(2 * CHUNK + 1)[-1]
+    newest = again.read()
+    assert newest.weights.w.tolist() == [1, 2, 3]
+    assert newest.rows[-1] == rows_of(2 * CHUNK + 1)[-1]
     assert again.latest() == 2 * CHUNK + 1
-    for read in again.rows, lambda: found.rows:
+    for read in again.rows, lambda: newest.rows:
         with pytest.raises(TableError, match=rf"{first.name}: cannot be read: .*No such file"):
             list(read())
     last.unlink()
@@ -322,7 +322,7 @@ def test_weights_are_read_without_their_rows_and_missing_rows_are_named(table):
 @pytest.mark.parametrize("damage", ["flip", "cut", "swap", "empty"])
 def test_damaged_rows_are_named(table, damage):
     table.publish(version(0))
-    table.publish(version(2 * CHUNK, rows=MetricsLog(told(2 * CHUNK))))
+    table.publish(version(2 * CHUNK, rows=MetricsLog(rows_of(2 * CHUNK))))
     first, last = map(Path, table.row_files())
     whole = first.read_bytes()
     flipped = bytearray(whole)
@@ -354,13 +354,13 @@ def test_rows_that_cannot_be_written_leave_the_versions(table, monkeypatch):
 
     monkeypatch.setattr("hdl.fs.publish", full)
     with pytest.raises(TableError, match=rf"rows-{CHUNK:08d}-.*No space left"):
-        table.publish(version(CHUNK, rows=MetricsLog(told(CHUNK))))
+        table.publish(version(CHUNK, rows=MetricsLog(rows_of(CHUNK))))
     assert table.numbers() == [0]
 
 
-def test_a_table_of_before_there_were_files_of_rows_goes_on(table):
+def test_a_table_older_than_files_of_rows_goes_on(table):
     """Its versions hold all rows and say nothing of files."""
-    many = told(2 * CHUNK + 3)
+    many = rows_of(2 * CHUNK + 3)
     fields = {"number": len(many), "spec": {}, "run": "run", "parent": len(many) - 1, "about": {}, "round": len(many)}
     fields |= {"rows": "\n".join(map(json.dumps, many)), "signature": ""}
     tensors = {"w": np.float32([1])}
@@ -369,8 +369,8 @@ def test_a_table_of_before_there_were_files_of_rows_goes_on(table):
     Path(table.file(len(many))).write_bytes(wire.pack("version", fields, tensors))
     rows = table.read().rows
     assert rows == table.rows() == many
-    table.publish(version(len(many) + 1, rows=rows.then(*told(1, first=len(many) + 1))))
-    assert Table(table.path).rows() == told(len(many) + 1)
+    table.publish(version(len(many) + 1, rows=rows.then(*rows_of(1, first=len(many) + 1))))
+    assert Table(table.path).rows() == rows_of(len(many) + 1)
     assert len(files(table)) == 2
 
 
@@ -400,17 +400,17 @@ def test_a_header_that_points_elsewhere_is_refused(table):
             table.header()
 
 
-def test_a_list_that_goes_on_writes_only_what_is_new(table, monkeypatch):
+def test_a_list_that_continues_writes_only_what_is_new(table, monkeypatch):
     from hdl import fs
 
     written, publish = [], fs.publish
     monkeypatch.setattr("hdl.fs.publish", lambda path, content: (written.append(path), publish(path, content)))
-    rows = told(CHUNK)
+    rows = rows_of(CHUNK)
     for number in range(CHUNK, CHUNK + 4):
         table.publish(version(number, rows=rows))
         rows = [*rows, row(number + 1)]
     assert len(written) == 5
-    table.publish(version(CHUNK + 4, rows=told(CHUNK, "another") + rows[CHUNK:]))
+    table.publish(version(CHUNK + 4, rows=rows_of(CHUNK, "another") + rows[CHUNK:]))
     assert len(written) == 7
     assert table.rows()[0]["time"] == "another"
 
@@ -419,7 +419,7 @@ def test_overwriting_a_table_removes_its_rows_and_leaves_what_is_the_users(table
     from hdl.cli.training import prepare_table
 
     table.publish(version(0))
-    table.publish(version(CHUNK, rows=MetricsLog(told(CHUNK))))
+    table.publish(version(CHUNK, rows=MetricsLog(rows_of(CHUNK))))
     mine = Path(table.path, "rows-mine.jsonl")
     mine.write_text("mine")
     prepare_table(table.path, resume=False, overwrite=True)
@@ -436,7 +436,7 @@ def test_a_driver_may_die_at_any_write_and_another_goes_on(tmp_path, monkeypatch
 
     real, total = fs.publish, 3 * CHUNK + 9
 
-    def drive(table, story, deadly):
+    def drive(table, label, deadly):
         writes = iter(range(1000))
 
         def publish(path, content):
@@ -452,7 +452,7 @@ def test_a_driver_may_die_at_any_write_and_another_goes_on(tmp_path, monkeypatch
             table.publish(version(0))
         rows = table.read().rows
         while len(rows) < total:
-            rows = rows.then(*told(1, story, first=len(rows) + 1))
+            rows = rows.then(*rows_of(1, label, first=len(rows) + 1))
             if len(rows) % (CHUNK // 2 + 5) == 0 or len(rows) == total:
                 table.publish(version(len(rows), rows=rows))
                 table.thin(1, rows)
@@ -462,8 +462,8 @@ def test_a_driver_may_die_at_any_write_and_another_goes_on(tmp_path, monkeypatch
         with pytest.raises(Death):
             drive(Table(path), "first", deadly)
         drive(Table(path), "second", None)
-        found = list(Table(path).rows())
-        assert [{**one, "time": ""} for one in found] == told(total)
-        stories = [one["time"] for one in found]
-        assert stories == sorted(stories)  # one driver's, then the other's
+        metrics = list(Table(path).rows())
+        assert [{**one, "time": ""} for one in metrics] == rows_of(total)
+        labels = [one["time"] for one in metrics]
+        assert labels == sorted(labels)  # one driver's, then the other's
         assert Table(path).best() in Table(path).numbers()

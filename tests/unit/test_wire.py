@@ -19,31 +19,31 @@ UPDATE = Update("average", 2, 4, 6, {"w": np.float32([1, 2])}, {"samples": 7, "c
 
 
 def test_weights_travel_unchanged():
-    found = wire.decode(wire.encode(WEIGHTS))
-    assert found.round == 3
-    assert found.w.tobytes() == WEIGHTS.w.tobytes()
-    assert sorted(found.state) == ["numbers", "rule"]
-    assert found.state["rule"].shape == (2, 3)
-    np.testing.assert_array_equal(found.state["numbers"], [1.5, np.inf])
+    decoded = wire.decode(wire.encode(WEIGHTS))
+    assert decoded.round == 3
+    assert decoded.w.tobytes() == WEIGHTS.w.tobytes()
+    assert sorted(decoded.state) == ["numbers", "rule"]
+    assert decoded.state["rule"].shape == (2, 3)
+    np.testing.assert_array_equal(decoded.state["numbers"], [1.5, np.inf])
 
 
 def test_an_update_travels_as_bytes_and_as_a_line():
     line = wire.to_line(UPDATE)
     assert "\n" not in line
     assert "\t" not in line
-    for found in wire.decode(wire.encode(UPDATE)), wire.from_line(line + "\r\n"):
-        assert (found.mode, found.round, found.lo, found.hi) == ("average", 2, 4, 6)
-        assert (found.sums, found.seconds) == (UPDATE.sums, UPDATE.seconds)
-        assert found.tensors["w"].tolist() == [1, 2]
+    for decoded in wire.decode(wire.encode(UPDATE)), wire.from_line(line + "\r\n"):
+        assert (decoded.mode, decoded.round, decoded.lo, decoded.hi) == ("average", 2, 4, 6)
+        assert (decoded.sums, decoded.seconds) == (UPDATE.sums, UPDATE.seconds)
+        assert decoded.tensors["w"].tolist() == [1, 2]
 
 
 def test_a_summary_travels_with_its_own_kind_field():
     moments = {name: np.float64([1, 2]) for name in ("low", "high", "mean", "m2")}
     summary = Summary(5, 2, "float32", moments, Labels(1, ("a", "b"), False, False), 1, ("f:3",), 2, {"format": "csv"})
-    found = wire.decode(wire.encode(summary))
-    assert found.labels == summary.labels
-    assert (found.kind, found.samples, found.places, found.meta) == ("float32", 5, ("f:3",), {"format": "csv"})
-    assert found.moments["m2"].tolist() == [1, 2]
+    decoded = wire.decode(wire.encode(summary))
+    assert decoded.labels == summary.labels
+    assert (decoded.kind, decoded.samples, decoded.places, decoded.meta) == ("float32", 5, ("f:3",), {"format": "csv"})
+    assert decoded.moments["m2"].tolist() == [1, 2]
 
 
 def test_equal_messages_are_equal_bytes():
@@ -57,12 +57,12 @@ def test_a_float_travels_to_its_last_bit():
 
 
 @pytest.mark.parametrize("cut", [0, 4, 8, 30, -1])
-def test_a_cut_message_is_refused(cut):
+def test_a_truncated_message_is_refused(cut):
     with pytest.raises(WireError):
         wire.decode(wire.encode(UPDATE)[:cut])
 
 
-def test_a_message_with_more_behind_it_is_refused():
+def test_a_message_with_bytes_after_its_end_is_refused():
     with pytest.raises(WireError, match="its header tells of"):
         wire.decode(wire.encode(UPDATE) + b"x")
 
@@ -133,10 +133,10 @@ ODD = {
 
 def test_a_message_is_a_safetensors_file():
     data = wire.pack("update", {"a": 1}, ODD)
-    for found in load(data), wire.unpack(data)[2]:
-        assert found.keys() == ODD.keys()
+    for tensors in load(data), wire.unpack(data)[2]:
+        assert tensors.keys() == ODD.keys()
         for name, tensor in ODD.items():
-            np.testing.assert_array_equal(found[name], tensor, strict=True)
+            np.testing.assert_array_equal(tensors[name], tensor, strict=True)
     foreign = save({"w": ODD["turned"].copy(), "b": ODD["bytes"]}, {"hdl": '{"kind":"x","format":1,"fields":{}}'})
     np.testing.assert_array_equal(wire.unpack(foreign)[2]["w"], ODD["turned"])
 
@@ -148,7 +148,7 @@ def test_a_message_is_a_safetensors_file():
     {"dtype": "U8", "shape": [1] * 70 + [8], "data_offsets": [0, 8]}, {"dtype": "F32", "shape": 1}, "F32", None,
     {"dtype": "F32", "shape": [1 << 62, 4], "data_offsets": [0, 0]},
 ])  # fmt: skip
-def test_what_a_header_tells_of_a_tensor_is_checked(entry):
+def test_a_tensors_entry_in_the_header_is_checked(entry):
     text = json.dumps({"kind": "x", "format": 1, "fields": {}})
     head = json.dumps({"__metadata__": {"hdl": text}, "w": entry}).encode()
     with pytest.raises(WireError):
@@ -163,7 +163,7 @@ def test_tensors_that_overlap_are_refused():
         wire.unpack(len(head).to_bytes(8, "little") + head + b"\0" * 4)
 
 
-def test_what_nobody_could_read_is_not_written(monkeypatch):
+def test_a_header_too_long_to_be_read_is_not_written(monkeypatch):
     monkeypatch.setattr(message, "MAX_HEADER", 400)
     wire.unpack(wire.pack("version", {"rows": "x" * 100}))
     with pytest.raises(wire.WireError, match="expected at most 400"):

@@ -121,13 +121,13 @@ def test_whoever_waits_is_told_to_stop():
     class StopIt(Exception):
         pass
 
-    told = threading.Event()
+    stopped = threading.Event()
 
     def check():
-        if told.is_set():
+        if stopped.is_set():
             raise StopIt
 
     one, _ = meshes(2, check=check)
-    threading.Timer(0.3, told.set).start()
+    threading.Timer(0.3, stopped.set).start()
     with pytest.raises(StopIt):
         one.share([[b"x"]])

@@ -62,8 +62,8 @@ def test_figures_of_the_last_round_and_what_is_left_out(state):
     state.hear(Round(row(0, val_cost=0.25, val_accuracy=0.75)))
     state.hear(Round(row(1, final=True, cost=None, accuracy=None, val_cost=0.125, val_accuracy=0.8)))
     text = markup.render(state.snapshot())
-    for part in "validation 0.125", "validation 80.00 %", "of 10", "11 ms", "9.09 k samples/s":
-        assert part in text
+    for shown in "validation 0.125", "validation 80.00 %", "of 10", "11 ms", "9.09 k samples/s":
+        assert shown in text
     assert state.status()["round"] == 1
 
 

@@ -43,7 +43,7 @@ class WorkerGroup:
         number, samples = raised(self.pulls[member.rank].pop(0))
         sums = {"samples": samples, "cost": float(samples)} if samples else {}
         update = Update("average", number, member.rank, member.rank + 1, {"w": np.ones(2, np.float32)}, sums)
-        return b"".join(bytes(part) for part in wire.encode_parts(update))
+        return b"".join(bytes(piece) for piece in wire.encode_parts(update))
 
     def evict(self, lost):
         for member in lost.members:

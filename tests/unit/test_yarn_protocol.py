@@ -65,14 +65,14 @@ def on_the_wire(message):
     return json.dumps(message.to_dict(), separators=(",", ":"))
 
 
-@pytest.mark.parametrize(("message", "content"), COMMANDS, ids=[type(one).__name__ for one, _ in COMMANDS])
+@pytest.mark.parametrize(("message", "content"), COMMANDS, ids=[type(message).__name__ for message, _ in COMMANDS])
 def test_a_command_keeps_its_bytes_and_is_read_again(message, content):
     content = content.replace("HEAD", HEAD)
     assert on_the_wire(message) == content
     assert protocol.read_command(json.loads(content)) == message
 
 
-@pytest.mark.parametrize(("message", "content"), REPORTS, ids=[f"{type(one).__name__}" for one, _ in REPORTS])
+@pytest.mark.parametrize(("message", "content"), REPORTS, ids=[type(message).__name__ for message, _ in REPORTS])
 def test_a_report_keeps_its_bytes_and_is_read_again(message, content):
     assert on_the_wire(message) == content
     assert protocol.read_report(json.loads(content)) == message

@@ -103,16 +103,16 @@ def test_there_is_nothing_to_do_here(serve, state, method):
 
 
 def raw(page, sent, timeout=10):
-    """What comes back for some bytes, until the connection ends."""
+    """Send some bytes and return the answer, until the connection ends."""
     with socket.create_connection(("127.0.0.1", page.port), timeout) as link:
         link.sendall(sent)
-        parts = []
+        chunks = []
         try:
-            while part := link.recv(1 << 16):
-                parts.append(part)
+            while chunk := link.recv(1 << 16):
+                chunks.append(chunk)
         except ConnectionResetError:
             pass
-        return b"".join(parts)
+        return b"".join(chunks)
 
 
 @pytest.mark.parametrize("sent", [

@@ -154,7 +154,7 @@ def signed(credentials, folder):
 
 
 def test_a_listener_without_the_key_gets_nothing(context, credentials):
-    """Whoever took over an address gets neither hello nor weights."""
+    """A process that took over an address gets neither hello nor weights."""
     heard = []
     with socket.create_server(("127.0.0.1", 0)) as impostor:
 

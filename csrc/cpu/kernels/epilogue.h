@@ -1,4 +1,4 @@
-/* epilogue.h: what becomes of a tile of a product while it is in L1: bias and sum are done, this is the rest. */
+/* epilogue.h: applies an activation, or a product's own function, to a tile while it is in L1, after bias and sum. */
 #ifndef HDL_EPILOGUE_H
 #define HDL_EPILOGUE_H
 

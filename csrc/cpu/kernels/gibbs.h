@@ -129,7 +129,7 @@ static void gibbs_samples(hdl_plan *plan, const hdl_context *ctx, int r0, int r1
   int ldx = layer->x_ld, ldd = layer->lda, half = ldd / layer->pairs; /* pairs: 1 with chains, else 2 */
   int rows = r1 - r0;
   float *x = plan->x + (ptrdiff_t)r0 * ldx, *d = layer->d + (ptrdiff_t)r0 * ldd, *h = g->sample + (ptrdiff_t)r0 * half;
-  float *v = g->chains ? g->room + (ptrdiff_t)r0 * ldx : x + ldx / 2;
+  float *v = g->chains ? g->scratch + (ptrdiff_t)r0 * ldx : x + ldx / 2;
   draw_stream s = {ctx->key, ctx->row0 + r0, ctx->step};
   gather(plan, ctx, r0, r1);
   if (ctx->backward) {
@@ -158,7 +158,7 @@ static void gibbs_chains(hdl_plan *plan, const hdl_context *ctx, int r0, int r1)
   hdl_gibbs *g = plan->gibbs;
   ptrdiff_t at = ctx->rows + r0;
   float *x = plan->x + at * layer->x_ld, *d = layer->d + at * layer->lda, *h = g->sample + at * layer->lda,
-        *room = g->room + at * layer->x_ld;
+        *room = g->scratch + at * layer->x_ld;
   float *chain = g->chain + (ctx->chain0 + r0) * layer->x_ld;
   size_t bytes = sizeof(float) * (size_t)(r1 - r0) * (size_t)layer->x_ld;
   draw_stream s = {g->key, ctx->chain0 + r0, ctx->step};

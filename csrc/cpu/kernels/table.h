@@ -6,7 +6,7 @@
 #include "gibbs.h"
 #include "loss.h"
 
-/* Runs n rounds of 12 independent multiply-adds in registers: what a core can do at best. */
+/* Runs n rounds of 12 independent multiply-adds in registers: the most that a core can do. */
 static float peak(int64_t n) {
   vf a[12], x = vset(1.0000001f), y = vset(1e-9f);
   for (int i = 0; i < 12; i++) a[i] = vset((float)i);

@@ -1,6 +1,6 @@
 /* update.h: steps by one of the update rules on n contiguous floats of a tile that is in L1. g: sum of gradients of the
- * mini-batch; w, s0, s1 overwritten. The gradient of the mean cost is g/batch + l1 sign(w) + l2 w, biases exempt from
- * l1 and l2. */
+ * mini-batch; w and the state overwritten. The gradient of the mean cost is g/batch + l1 sign(w) + l2 w, biases exempt
+ * from l1 and l2. */
 #ifndef HDL_UPDATE_H
 #define HDL_UPDATE_H
 
@@ -19,73 +19,42 @@ INLINE vf mean_gradient(const float *g, const float *w, int i, vf inv, bool deca
   return d;
 }
 
-/* Steps along g; bias: exempt from l1 and l2. */
-KERNEL void update(const hdl_context *ctx, bool bias, int n, const float *g, float *w, float *s0, float *s1) {
+/* Steps along g; bias: exempt from l1 and l2. rules.h has the formulas; a rule's loop loads its own state vectors
+ * alone. */
+KERNEL void update(const hdl_context *ctx, bool bias, int n, const float *g, float *w, float *s0_of, float *s1_of) {
   const hdl_update *u = ctx->rule;
-  vf inv = vset(ctx->inv_batch), lr = vset(ctx->lr), l1 = vset(u->l1), l2 = vset(u->l2), eps = vset(u->epsilon);
+  vf inv = vset(ctx->inv_batch), lr = vset(ctx->lr), l1 = vset(u->l1), l2 = vset(u->l2), epsilon = vset(u->epsilon);
+  vf mu = vset(u->momentum), rho = vset(u->rho), beta1 = vset(u->beta1), beta2 = vset(u->beta2);
+  vf unbias1 = vset(ctx->unbias1), unbias2 = vset(ctx->unbias2);
   bool decays = !bias && (u->l1 != 0 || u->l2 != 0);
-#define D mean_gradient(g, w, i, inv, decays, l1, l2)
-#define STEP(by) vstore(w + i, vload(w + i) - (by))
-  vf mu = vset(u->momentum), rho = vset(u->rho), one_rho = 1.f - rho;
-  switch (u->rule) {
-  case HDL_SGD: /* w -= lr d */
-    EACH STEP(lr * D);
+#define REAL vf
+#define SQRT vsqrt
+#define FMA vfma
+#define ADD_PRODUCT(c, a, b) vfma(a, b, c)
+#define TAKE(x) vstore(w + i, vload(w + i) - lr * (x))
+#define TAKE_RATIO(f, x, y) vstore(w + i, vload(w + i) - lr * (f) * (x) / (y))
+#define RULE(NUMBER, name, vectors, ...)                                                                               \
+  case HDL_##NUMBER:                                                                                                   \
+    EACH {                                                                                                             \
+      _Static_assert(vectors <= HDL_STATES, "a plan has room for HDL_STATES state vectors");                           \
+      vf d = mean_gradient(g, w, i, inv, decays, l1, l2), s0 = d, s1 = d;                                              \
+      if (vectors > 0) s0 = vload(s0_of + i);                                                                          \
+      if (vectors > 1) s1 = vload(s1_of + i);                                                                          \
+      __VA_ARGS__;                                                                                                     \
+      if (vectors > 0) vstore(s0_of + i, s0);                                                                          \
+      if (vectors > 1) vstore(s1_of + i, s1);                                                                          \
+    }                                                                                                                  \
     break;
-  case HDL_MOMENTUM: /* v = mu v + d; w -= lr v */
-    EACH {
-      vf v = vfma(mu, vload(s0 + i), D);
-      vstore(s0 + i, v);
-      STEP(lr * v);
-    }
-    break;
-  case HDL_NESTEROV: /* v = mu v + d; w -= lr (d + mu v) */
-    EACH {
-      vf d = D, v = vfma(mu, vload(s0 + i), d);
-      vstore(s0 + i, v);
-      STEP(lr * vfma(mu, v, d));
-    }
-    break;
-  case HDL_ADAGRAD: /* s += d²; w -= lr d / (sqrt s + eps) (Duchi et al. 2011) */
-    EACH {
-      vf d = D, s = vfma(d, d, vload(s0 + i));
-      vstore(s0 + i, s);
-      STEP(lr * d / (vsqrt(s) + eps));
-    }
-    break;
-  case HDL_ADADELTA: /* s = rho s + (1-rho) d²; x = sqrt(t + eps)/sqrt(s + eps) d; t = rho t + (1-rho) x² (Zeiler 2012)
-                      */
-    EACH {
-      vf d = D, t = vload(s1 + i), s = vfma(one_rho * d, d, rho * vload(s0 + i));
-      vf x = vsqrt(t + eps) / vsqrt(s + eps) * d;
-      vstore(s0 + i, s);
-      vstore(s1 + i, vfma(one_rho * x, x, rho * t));
-      STEP(lr * x);
-    }
-    break;
-  case HDL_RMSPROP: /* s = rho s + (1-rho) d²; w -= lr d / (sqrt s + eps) */
-    EACH {
-      vf d = D, s = vfma(one_rho * d, d, rho * vload(s0 + i));
-      vstore(s0 + i, s);
-      STEP(lr * d / (vsqrt(s) + eps));
-    }
-    break;
-  case HDL_ADAM: { /* m = b1 m + (1-b1) d; v = b2 v + (1-b2) d²; w -= lr m' / (sqrt v' + eps), m', v' unbiased */
-    vf b1 = vset(u->beta1), b2 = vset(u->beta2), rate = lr * ctx->adam1, unbias = vset(ctx->adam2);
-    EACH {
-      vf d = D, m = vfma(b1, vload(s0 + i), (1.f - b1) * d), v = vfma(b2, vload(s1 + i), (1.f - b2) * d * d);
-      vstore(s0 + i, m);
-      vstore(s1 + i, v);
-      STEP(rate * m / (vsqrt(v * unbias) + eps));
-    }
-    break;
-  }
-  default:
-    break;
-  }
+  switch (u->rule) { HDL_RULE_TABLE(RULE) }
+#undef REAL
+#undef SQRT
+#undef FMA
+#undef ADD_PRODUCT
+#undef TAKE
+#undef TAKE_RATIO
+#undef RULE
 }
 #undef EACH
-#undef D
-#undef STEP
 
 /* Scales a unit's incoming weights [I] back to norm max_norm after the update (Srebro & Shraibman 2005): a thread's
  * share of the panels (along_inputs: of the outputs). Also refreshes wt, which waited for this. */

@@ -6,55 +6,47 @@
 
 namespace hdl {
 
+/* Names the operations that csrc/activations.h writes its functions with. */
+#define SET(c) (c)
+#define EXP expf
+#define TANH tanhf
+#define MAX(x, c) ((x) < (c) ? (c) : (x))
+#define SELECT(condition, x, y) ((condition) ? (x) : (y))
+
 /* Applies f, an hdl_activation. */
 static __device__ inline float activate(int function, float leak, float x) {
-  switch (function) {
-  case HDL_SIGMOID:
-    return 1 / (1 + expf(-x));
-  case HDL_TANH:
-    return tanhf(x);
-  case HDL_LECUN_TANH:
-    return 1.7159f * tanhf(2.f / 3.f * x);
-  case HDL_RELU:
-    return x < 0 ? 0 : x; /* NaN stays */
-  case HDL_LEAKY_RELU:
-    return x < 0 ? leak * x : x;
-  default:
-    return x;
-  }
+#define ACTIVATION(NUMBER, name, f, df, bend)                                                                          \
+  case HDL_##NUMBER:                                                                                                   \
+    return f;
+  switch (function) { HDL_ACTIVATION_TABLE(ACTIVATION) }
+#undef ACTIVATION
+  return x;
 }
 
-/* Gives f'(x), written with a = f(x). */
-static __device__ inline float derive(int function, float leak, float a) {
-  switch (function) {
-  case HDL_SIGMOID:
-    return a * (1 - a);
-  case HDL_TANH:
-    return 1 - a * a;
-  case HDL_LECUN_TANH:
-    return 2.f / 3.f * 1.7159f - 2.f / 3.f / 1.7159f * a * a;
-  case HDL_RELU:
-    return a > 0 ? 1.f : 0.f;
-  case HDL_LEAKY_RELU:
-    return a < 0 ? leak : 1.f;
-  default:
-    return 1;
-  }
+/* Gives f'(x), written with y = f(x). */
+static __device__ inline float derive(int function, float leak, float y) {
+#define ACTIVATION(NUMBER, name, f, df, bend)                                                                          \
+  case HDL_##NUMBER:                                                                                                   \
+    return df;
+  switch (function) { HDL_ACTIVATION_TABLE(ACTIVATION) }
+#undef ACTIVATION
+  return 1;
 }
 
-/* Gives f''/f', written with a = f(x); activations of straight pieces have none. */
-static __device__ inline float curvature(int function, float a) {
-  switch (function) {
-  case HDL_SIGMOID:
-    return 1 - 2 * a;
-  case HDL_TANH:
-    return -2 * a;
-  case HDL_LECUN_TANH:
-    return -4.f / 3.f / 1.7159f * a;
-  default:
-    return 0;
-  }
+/* Gives f''/f', written with y = f(x). */
+static __device__ inline float curvature(int function, float y) {
+#define ACTIVATION(NUMBER, name, f, df, bend)                                                                          \
+  case HDL_##NUMBER:                                                                                                   \
+    return bend;
+  switch (function) { HDL_ACTIVATION_TABLE(ACTIVATION) }
+#undef ACTIVATION
+  return 0;
 }
+#undef SET
+#undef EXP
+#undef TANH
+#undef MAX
+#undef SELECT
 
 } // namespace hdl
 #endif

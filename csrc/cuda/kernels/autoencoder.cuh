@@ -12,7 +12,7 @@ namespace hdl {
  * where float32 sigmoids saturate. Without one it is beta (sum - B rho): Lee et al. 2008. */
 static __device__ inline float sparsity_gradient(const minibatch &mb, const hdl_op &op, float sum, float *running) {
   if (!running) return op.beta * (sum - op.rho * (float)mb.rows);
-  *running = op.x * *running + (1 - op.x) * (sum / (float)mb.rows);
+  *running = op.scalar * *running + (1 - op.scalar) * (sum / (float)mb.rows);
   float mean = fminf(fmaxf(*running, 1e-6f), 1 - 1e-6f);
   return op.beta * ((1 - op.rho) / (1 - mean) - op.rho / mean);
 }
@@ -26,7 +26,7 @@ static __device__ __noinline__ void squared_norms(const minibatch &mb, const hdl
   for (int i = lane / 8; i < k; i += 4) sum = fmaf(a[(int64_t)i * op.a.ld], a[(int64_t)i * op.a.ld], sum);
   sum += __shfl_xor_sync(0xffffffffu, sum, 8);
   sum += __shfl_xor_sync(0xffffffffu, sum, 16);
-  if (lane < 8 && column < op.n) mb.locate(op.c)[column] = op.x * sum;
+  if (lane < 8 && column < op.n) mb.locate(op.c)[column] = op.scalar * sum;
 }
 
 /* Adds the contractive term to the cost and delta of row r (Rifai et al. 2011). */
@@ -36,7 +36,7 @@ static __device__ __noinline__ void contractive_term(const minibatch &mb, const 
   for (int j = threadIdx.x & 31; j < op.n; j += 32) {
     float f = slope[j] = derive(op.function, op.leak, a[j]);
     if (!norm) continue;
-    float each = op.x * f * f * norm[j];
+    float each = op.scalar * f * f * norm[j];
     delta[j] += each * curvature(op.function, a[j]);
     cost += 0.5f * each;
   }

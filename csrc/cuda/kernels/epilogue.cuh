@@ -1,5 +1,5 @@
-/* epilogue.cuh: what becomes of a product's value while it is in a register: bias, activation, dropout, its derivative,
- * a draw, the update of the weight that it is the gradient of. Fused, because memory is what a GPU has least of. */
+/* epilogue.cuh: finishes a product's value while it is in a register: bias, activation, dropout, its derivative, a
+ * draw, the update of the weight that it is the gradient of. Fused, because memory is what a GPU has least of. */
 #ifndef HDL_EPILOGUE_CUH
 #define HDL_EPILOGUE_CUH
 
@@ -33,7 +33,7 @@ struct epilogue {
     if (bias) { /* of a gradient it is for the weights, if it is times them, or for the biases */
       if (op.epilogue <= HDL_EPILOGUE_DRAW)
         v += bias[j];
-      else if ((i < op.decays) == (d != NULL))
+      else if ((i < op.penalised_rows) == (d != NULL))
         v += d ? bias[j] * *other : bias[j];
     }
     switch (op.epilogue) {
@@ -55,14 +55,14 @@ struct epilogue {
     case HDL_EPILOGUE_DRAW:
       v = activate(op.function, op.leak, v);
       if (d) *other = draw_unit(mb, op, i, j, n, v);
-      if (c) *y = v * (op.chains ? op.x * (float)mb.rows : op.x);
+      if (c) *y = v * (op.chains ? op.scalar * (float)mb.rows : op.scalar);
       break;
     case HDL_EPILOGUE_SPARSITY:
       *y = sparsity_gradient(mb, op, v, d ? other : NULL);
       break;
     case HDL_EPILOGUE_UPDATE: {
       v /= (float)mb.rows;
-      if (i < op.decays) v += mb.rule->l2 * *y + (*y > 0 ? mb.rule->l1 : *y < 0 ? -mb.rule->l1 : 0);
+      if (i < op.penalised_rows) v += mb.rule->l2 * *y + (*y > 0 ? mb.rule->l1 : *y < 0 ? -mb.rule->l1 : 0);
       update(mb, v, y, state + (int64_t)i * op.c.ld + j, mb.call->parameters);
       break;
     }

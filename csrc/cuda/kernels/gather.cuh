@@ -8,7 +8,7 @@ namespace hdl {
 
 /* Gathers row r: C [B, n] = the sample's values scaled, then dropped; D (if any) = before anything was dropped. */
 static __device__ __noinline__ void gather(const minibatch &mb, const hdl_op &op, int r) {
-  const hdl_data &data = mb.own->data;
+  const hdl_data &data = mb.net->data;
   int lane = threadIdx.x & 31, n = mb.extent(op.n);
   int64_t i = mb.order[r];
   float *x = mb.locate(op.c) + (int64_t)r * op.c.ld, *whole = mb.locate(op.d);
@@ -39,7 +39,7 @@ static __device__ __noinline__ void gather(const minibatch &mb, const hdl_op &op
 
 /* Fills row r: C = A, or x where there is none. */
 static __device__ __noinline__ void fill(const minibatch &mb, const hdl_op &op, int r) {
-  float *c = mb.locate(op.c) + (int64_t)r * op.c.ld, x = op.chains ? op.x * (float)mb.rows : op.x;
+  float *c = mb.locate(op.c) + (int64_t)r * op.c.ld, x = op.chains ? op.scalar * (float)mb.rows : op.scalar;
   const float *a = mb.locate(op.a);
   if (a) a += (int64_t)r * op.a.ld;
   for (int j = threadIdx.x & 31; j < op.n; j += 32) c[j] = a ? a[j] : x;

@@ -90,7 +90,7 @@ static __device__ __noinline__ void store_tile(const minibatch &mb, const hdl_op
 template <int P, int KIND>
 static __device__ __noinline__ void warp_product(const minibatch &mb, const hdl_op &op, int tile) {
   const float *a = mb.locate(op.a), *b = mb.locate(op.b);
-  int m = mb.extent(op.m), n = mb.extent(op.n), k = mb.extent(op.k) + op.more, across = (n + 7) / 8;
+  int m = mb.extent(op.m), n = mb.extent(op.n), k = mb.extent(op.k) + op.extra_k, across = (n + 7) / 8;
   int m0 = tile / across * 16, n0 = tile % across * 8, lda = op.a.ld, ldb = op.b.ld;
   float c[1][1][4] = {};
   /* Rows and columns outside are the last ones again, and never stored; along k they are zero. */
@@ -132,7 +132,7 @@ static __device__ __noinline__ void block_product(const minibatch &mb, const hdl
   typedef staging<SIZE> S;
   const int MT = SIZE / 32, NT = SIZE / 32;
   const float *a = mb.locate(op.a), *b = mb.locate(op.b);
-  int m = mb.extent(op.m), n = mb.extent(op.n), k = mb.extent(op.k) + op.more, across = (n + SIZE - 1) / SIZE;
+  int m = mb.extent(op.m), n = mb.extent(op.n), k = mb.extent(op.k) + op.extra_k, across = (n + SIZE - 1) / SIZE;
   int m0 = tile / across * SIZE, n0 = tile % across * SIZE, slices = (k + DEPTH - 1) / DEPTH;
   int64_t lda = op.a.ld, ldb = op.b.ld;
   auto fetch = [&](int slice) {

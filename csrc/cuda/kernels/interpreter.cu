@@ -26,7 +26,9 @@ static __device__ inline void grid_barrier(uint32_t *counter, uint32_t &goal) {
 }
 
 /* Chooses an operation's tile; a smaller one gives the same bits. */
-static __device__ inline int tile_of(const minibatch &mb, const hdl_op &op) { return min(op.tile, mb.call->largest); }
+static __device__ inline int tile_of(const minibatch &mb, const hdl_op &op) {
+  return min(op.tile, mb.call->largest_tile);
+}
 
 /* Counts the tiles, or rows, that an operation is cut into; `warps`: each is a warp's. */
 static __device__ inline int tiles(const minibatch &mb, const hdl_op &op, bool &warps) {
@@ -102,8 +104,8 @@ template <int P, bool SMALL>
 __global__ void __launch_bounds__(threads(SMALL), 1) interpreter(const __grid_constant__ hdl_cuda_call call) {
   HDL_SHARED(shared);
   minibatch mb = {};
-  mb.call = &call, mb.net = blockIdx.y, mb.own = call.own + blockIdx.y, mb.rule = &mb.own->rule;
-  for (int a = 0; a < HDL_ARENAS; a++) mb.arena[a] = call.arena[a] + mb.net * call.stride[a];
+  mb.call = &call, mb.index = blockIdx.y, mb.net = call.net + blockIdx.y, mb.rule = &mb.net->rule;
+  for (int a = 0; a < HDL_ARENAS; a++) mb.arena[a] = call.arena[a] + mb.index * call.stride[a];
   hdl_op *ops = (hdl_op *)shared;
   int32_t *bounds = (int32_t *)(ops + call.operations);
   copy((float *)ops, (const float *)call.ops, (int64_t)call.operations * (sizeof(hdl_op) / 4));
@@ -117,24 +119,24 @@ __global__ void __launch_bounds__(threads(SMALL), 1) interpreter(const __grid_co
     mb.arena[HDL_ARENA_W] = w, mb.arena[HDL_ARENA_S] = s, mb.arena[HDL_ARENA_T] = s + padded(states);
   }
   __syncthreads();
-  uint32_t *counter = call.barrier + 2 * mb.net, *failed = counter + 1;
-  bool alone = call.only >= 0;
-  if (call.only == 0 && blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *call.step = call.first;
-  int64_t s = call.only > 0 ? *call.step : call.first, last = alone ? s + 1 : call.last;
+  uint32_t *counter = call.barrier + 2 * mb.index, *failed = counter + 1;
+  bool alone = call.only_phase >= 0;
+  if (call.only_phase == 0 && blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *call.step = call.first;
+  int64_t s = call.only_phase > 0 ? *call.step : call.first, last = alone ? s + 1 : call.last;
   if (last > mb.steps()) last = mb.steps();
   uint32_t goal = 0;
   /* All threads of a block go on or none: in a graph, others of the phase may be saying just now that it failed. */
   for (; s < last && !__syncthreads_or(volatile_load(failed) != 0); s++) {
     mb.enter(s);
-    int from = alone ? call.only : s == call.first ? 0 : 1, to = alone ? from + 1 : call.phases;
+    int from = alone ? call.only_phase : s == call.first ? 0 : 1, to = alone ? from + 1 : call.phases;
     for (int i = from; i < to; i++) {
       run_phase<P, SMALL>(mb, ops, bounds[i], bounds[i + 1], rest, failed);
       if (!alone) grid_barrier(counter, goal);
     }
   }
   if (call.resident) {
-    copy(call.arena[HDL_ARENA_W] + mb.net * call.stride[HDL_ARENA_W], mb.arena[HDL_ARENA_W], P_);
-    copy(call.arena[HDL_ARENA_S] + mb.net * call.stride[HDL_ARENA_S], mb.arena[HDL_ARENA_S], states);
+    copy(call.arena[HDL_ARENA_W] + mb.index * call.stride[HDL_ARENA_W], mb.arena[HDL_ARENA_W], P_);
+    copy(call.arena[HDL_ARENA_S] + mb.index * call.stride[HDL_ARENA_S], mb.arena[HDL_ARENA_S], states);
   }
 }
 

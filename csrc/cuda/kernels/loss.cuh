@@ -10,7 +10,7 @@ namespace hdl {
 /* Adds to the cost of row r, by one warp of a phase alone. All that write that a step failed write the same; a pass
  * that is no step goes on, for its other rows are as good as ever. */
 static __device__ inline void add_cost(const minibatch &mb, int r, float cost, uint32_t *failed) {
-  mb.call->cost[(int64_t)mb.net * mb.call->rows + r] += cost;
+  mb.call->cost[(int64_t)mb.index * mb.call->rows + r] += cost;
   if (!(fabsf(cost) < INFINITY) && !mb.call->by_place) *failed = (uint32_t)mb.step + 1;
 }
 
@@ -23,12 +23,12 @@ static __device__ __noinline__ void loss(const minibatch &mb, const hdl_op &op, 
   float *delta = mb.locate(op.c), *out = mb.locate(op.d);
   if (delta) delta += (int64_t)r * op.c.ld;
   if (out) out += (int64_t)r * op.d.ld;
-  bool classes = !goal && mb.own->data.y_type == HDL_CLASS, scored = goal || mb.own->scored;
-  int label = scored && classes ? ((const int32_t *)mb.own->data.y)[sample] : -1;
+  bool classes = !goal && mb.net->data.y_type == HDL_CLASS, scored = goal || mb.net->scored;
+  int label = scored && classes ? ((const int32_t *)mb.net->data.y)[sample] : -1;
   if (goal)
     goal += (int64_t)r * op.b.ld;
   else if (scored && !classes)
-    goal = (const float *)mb.own->data.y + sample * n;
+    goal = (const float *)mb.net->data.y + sample * n;
   auto wanted = [&](int j) { return goal ? goal[j] : j == label ? 1.f : 0.f; };
 
   float cost = 0;
@@ -79,7 +79,7 @@ static __device__ __noinline__ void loss(const minibatch &mb, const hdl_op &op, 
     right = warp_min(!wrong);
   }
   if (lane || !scored) return;
-  mb.call->correct[(int64_t)mb.net * mb.call->rows + r] += right;
+  mb.call->correct[(int64_t)mb.index * mb.call->rows + r] += right;
   add_cost(mb, r, cost, failed);
 }
 

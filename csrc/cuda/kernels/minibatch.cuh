@@ -1,4 +1,5 @@
-/* minibatch.cuh: gives operations what they see: the call, where this block's arenas lie, and the mini-batch. */
+/* minibatch.cuh: holds all that an operation reads beside its own fields: the call, where this block's arenas lie, and
+ * the mini-batch. */
 #ifndef HDL_MINIBATCH_CUH
 #define HDL_MINIBATCH_CUH
 
@@ -14,27 +15,27 @@ static constexpr int threads(bool small) { return small ? 2 * HDL_CUDA_THREADS :
 /* One mini-batch, as this block's net sees it. */
 struct minibatch {
   const hdl_cuda_call *call;
-  const hdl_cuda_net *own;
+  const hdl_cuda_net *net; /* this block's */
   const hdl_cuda_rule *rule;
   float *arena[HDL_ARENAS];
   const int64_t *order; /* of this mini-batch */
-  int net, rows;        /* B */
+  int index, rows;      /* of the net; B */
   int64_t step, place;  /* of this call's order: mini-batches before this one, and samples */
   uint32_t draw_step;   /* names of draws: see rng.h */
   int64_t draw_row;
-  float lr, adam1, adam2;
+  float lr, unbias1, unbias2;
 
   /* Counts the mini-batches of this net. */
-  __device__ int64_t steps() const { return (own->count + call->batch - 1) / call->batch; }
+  __device__ int64_t steps() const { return (net->count + call->batch - 1) / call->batch; }
 
   /* Becomes mini-batch s of the call. */
   __device__ void enter(int64_t s) {
-    int64_t left = own->count - s * call->batch;
+    int64_t left = net->count - s * call->batch;
     step = s, place = s * call->batch, rows = (int)(left < call->batch ? left : call->batch);
-    order = own->order + place;
-    draw_step = call->by_place ? 0 : (uint32_t)(own->first_step + s);
-    draw_row = call->by_place ? own->first_step + place : 0;
-    if (own->rates) lr = own->rates[3 * s], adam1 = own->rates[3 * s + 1], adam2 = own->rates[3 * s + 2];
+    order = net->order + place;
+    draw_step = call->by_place ? 0 : (uint32_t)(net->first_step + s);
+    draw_row = call->by_place ? net->first_step + place : 0;
+    if (net->rates) lr = net->rates[3 * s], unbias1 = net->rates[3 * s + 1], unbias2 = net->rates[3 * s + 2];
   }
 
   /* Finds a matrix; NULL where there is none. */

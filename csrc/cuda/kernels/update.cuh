@@ -7,39 +7,35 @@
 namespace hdl {
 
 /* Takes one step of the rule on w with the gradient d of the regularised mean cost; s: its state, P floats from vector
- * to vector. The formulas are those of hdl/ops/rules.py. */
+ * to vector. rules.h has the formulas. */
 static __device__ inline void update(const minibatch &mb, float d, float *w, float *s, int64_t P) {
   const hdl_cuda_rule &u = *mb.rule;
-  float by, *s1 = s + P;
-  switch (u.rule) {
-  case HDL_MOMENTUM:
-    by = *s = u.momentum * *s + d;
-    break;
-  case HDL_NESTEROV:
-    *s = u.momentum * *s + d;
-    by = d + u.momentum * *s;
-    break;
-  case HDL_ADAGRAD:
-    *s += d * d;
-    by = d / (sqrtf(*s) + u.epsilon);
-    break;
-  case HDL_ADADELTA:
-    *s = u.rho * *s + (1 - u.rho) * d * d;
-    by = sqrtf(*s1 + u.epsilon) / sqrtf(*s + u.epsilon) * d;
-    *s1 = u.rho * *s1 + (1 - u.rho) * by * by;
-    break;
-  case HDL_RMSPROP:
-    *s = u.rho * *s + (1 - u.rho) * d * d;
-    by = d / (sqrtf(*s) + u.epsilon);
-    break;
-  case HDL_ADAM:
-    *s = u.beta1 * *s + (1 - u.beta1) * d;
-    *s1 = u.beta2 * *s1 + (1 - u.beta2) * d * d;
-    by = mb.adam1 * *s / (sqrtf(*s1 * mb.adam2) + u.epsilon);
-    break;
-  default:
-    by = d;
+  float by, &s0 = s[0], &s1 = s[P];
+#define REAL float
+#define SQRT sqrtf
+#define FMA(a, b, c) ((a) * (b) + (c))
+#define ADD_PRODUCT(c, a, b) ((c) + (a) * (b))
+#define TAKE(x) by = (x)
+#define TAKE_RATIO(f, x, y) by = (f) * (x) / (y)
+#define RULE(NUMBER, name, vectors, ...)                                                                               \
+  case HDL_##NUMBER: { /* loads only what the rule uses */                                                             \
+    [[maybe_unused]] float mu = u.momentum, rho = u.rho, beta1 = u.beta1, beta2 = u.beta2, epsilon = u.epsilon;        \
+    [[maybe_unused]] float unbias1 = mb.unbias1, unbias2 = mb.unbias2;                                                 \
+    __VA_ARGS__;                                                                                                       \
+    break;                                                                                                             \
   }
+  switch (u.rule) {
+    HDL_RULE_TABLE(RULE)
+  default:
+    return;
+  }
+#undef REAL
+#undef SQRT
+#undef FMA
+#undef ADD_PRODUCT
+#undef TAKE
+#undef TAKE_RATIO
+#undef RULE
   *w -= mb.lr * by;
 }
 

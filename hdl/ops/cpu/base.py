@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.errors import Interrupted, Unavailable
-from hdl.ops.base import NO_KEY, Key, Operations, Progress, Result, Samples, check_chains
+from hdl.ops.base import Operations, check_chains
 from hdl.ops.schedule import steps
+from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples
 
 if TYPE_CHECKING:
     from hdl.spec import Spec

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops.base import Progress, Samples, no_codes
+from hdl.ops.base import no_codes
 from hdl.ops.cpu.base import MAX_BATCH, Cpu
+from hdl.ops.types import Progress, Samples
 
 
 class DenseCpu(Cpu):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops.base import Progress, Samples
 from hdl.ops.cpu.base import Cpu, plan_input, scaling
+from hdl.ops.types import Progress, Samples
 
 
 class OneLayerCpu(Cpu):

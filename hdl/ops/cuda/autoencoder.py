@@ -58,10 +58,10 @@ class AutoencoderCuda(OneLayerCuda):
 
         program.lay([self._up(codes, seen), self._down(z, codes)])
         if norms:
-            program.add(op.NORMS, norms, at=1, a=weights, n=hidden, k=inputs, x=1.0)
+            program.add(op.NORMS, norms, at=1, a=weights, n=hidden, k=inputs, scalar=1.0)
         if sparsity:
             program.add(op.TN, sparsity, a=ones, b=codes, m=1, n=hidden, k=-1, epilogue=op.SPARSITY, rho=part.rho,
-                        beta=part.beta, x=part.memory, d=op.Matrix(layout.running, hidden, op.W))  # fmt: skip
+                        beta=part.beta, scalar=part.memory, d=op.Matrix(layout.running, hidden, op.W))  # fmt: skip
         program.phase()
         program.add(op.LOSS, z, a=z, b=x, m=-1, n=inputs, function=self._reconstruction_loss())
         program.phase()
@@ -77,20 +77,28 @@ class AutoencoderCuda(OneLayerCuda):
                 bias=norms,
                 m=-1,
                 n=hidden,
-                x=part.contractive,
+                scalar=part.contractive,
                 **self._code_function(),
             )
         if contraction:
             program.phase()
-            program.add(op.NORMS, contraction, a=slopes, n=hidden, k=-1, x=part.contractive)
+            program.add(op.NORMS, contraction, a=slopes, n=hidden, k=-1, scalar=part.contractive)
         program.phase()
         # Tied, one product over both kinds of rows is all of W1's gradient.
         rows = {"a": seen.halves(), "b": inner.halves(), "k": -2} if self.tied else {"a": seen, "b": inner}
         self._sum(
-            program, train, 0, hidden, m=inputs + 1, decays=inputs, bias=contraction, d=contraction and weights, **rows
+            program,
+            train,
+            0,
+            hidden,
+            m=inputs + 1,
+            penalised_rows=inputs,
+            bias=contraction,
+            d=contraction and weights,
+            **rows,
         )
         if not self.tied:
-            self._sum(program, train, layout.encoder, inputs, a=codes, b=z, m=hidden, decays=hidden)
+            self._sum(program, train, layout.encoder, inputs, a=codes, b=z, m=hidden, penalised_rows=hidden)
         self._sum(program, train, self.visible_bias, inputs, a=ones, b=z)
         if part.beta and not train:
             self._sum(program, train, layout.size, hidden, a=seen, b=slopes, m=inputs + 1)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.errors import Interrupted, NonFinite, SpecError
-from hdl.ops.base import Key, Progress, Result, Samples, Work, check_chains
+from hdl.ops.base import check_chains
 from hdl.ops.cuda.calls import Caller
 from hdl.ops.schedule import steps
+from hdl.ops.types import Key, Progress, Result, Samples, Work
 
 _BLOCK = 4096  # samples at once where the mini-batch does not say: gradients of a shard, predictions
 _NETS = 256  # side by side: more than a GPU has blocks for

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from hdl import devices
 from hdl.errors import SpecError, Unavailable
 from hdl.ops import rules
-from hdl.ops.base import NO_KEY, Key, Operations, Progress, Result, Work
+from hdl.ops.base import Operations
 from hdl.ops.cuda.memory import Pool, Resident, check, row_bytes
 from hdl.ops.cuda.program import Program
 from hdl.ops.draws import DROPOUT, key_words
 from hdl.ops.schedule import steps
+from hdl.ops.types import NO_KEY, Key, Progress, Result, Work
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -130,12 +131,12 @@ class Caller(Operations):
             (pool.at("out"), out[0].size),
         ]
         return self._native.Call(
-            ops=table, phase=bounds, own=pool.put("nets", np.frombuffer(b"".join(nets), np.uint8)),
+            ops=table, phase=bounds, net=pool.put("nets", np.frombuffer(b"".join(nets), np.uint8)),
             phases=len(program.phases), operations=sum(map(len, program.phases)), arenas=arenas,
             cost=pool.zero("cost", 8 * batch * count), correct=pool.zero("correct", 8 * batch * count),
             barrier=pool.room("barrier", 8 * count), step=pool.room("step", 8), loop=_loop(),
             batch=batch, rows=batch, tiles=program.tiles,
-            largest=program.largest, parameters=size, state_vectors=len(works[0].state), nets=count,
+            largest_tile=program.largest_tile, parameters=size, state_vectors=len(works[0].state), nets=count,
             precision=PRECISIONS[self.spec.precision], resident=program.resident, by_place=by_place,
         )  # fmt: skip
 

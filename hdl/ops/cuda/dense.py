@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops.base import Progress, Samples, no_codes
+from hdl.ops.base import no_codes
 from hdl.ops.cuda import program
 from hdl.ops.cuda.base import Cuda
+from hdl.ops.types import Progress, Samples
 
 
 class DenseCuda(Cuda):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.errors import SpecError
-from hdl.ops.base import Samples
+from hdl.ops.types import Samples
 
 _X_TYPES = {np.dtype(np.float32): 0, np.dtype(np.uint8): 1}
 _CSR = 2
@@ -17,7 +17,7 @@ _KEPT = 4  # samples that stay at once: of training, validation and test, and on
 
 
 class Pool:
-    """Named memory on a device. What a name held is overwritten by the next use of it.
+    """Named memory on a device. The next use of a name overwrites its contents.
 
     Parameters
     ----------

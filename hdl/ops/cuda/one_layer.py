@@ -1,4 +1,4 @@
-"""Models of one layer of codes on a GPU: what the programs of autoencoders and RBMs have in common.
+"""Models of one layer of codes on a GPU: the operations that the programs of autoencoders and RBMs share.
 
 Letters: B rows of a mini-batch, n samples asked for, I inputs, H hidden units.
 """
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops.base import Key, Progress, Result, Samples, Work
 from hdl.ops.cuda import program as op
 from hdl.ops.cuda.base import Cuda
+from hdl.ops.types import Key, Progress, Result, Samples, Work
 
 
 class OneLayerCuda(Cuda):
@@ -120,5 +120,5 @@ class OneLayerCuda(Cuda):
 
 
 def _unlabelled(samples: Samples) -> Samples:
-    """Samples are their own targets: labels are ignored."""
+    """Drop the labels: samples are their own targets."""
     return replace(samples, y=None)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hdl._cpu import ACTIVATIONS as _ACTIVATIONS
+
 if TYPE_CHECKING:
     from hdl.spec import Spec
 
@@ -22,7 +24,7 @@ W, S, T, G = range(4)  # arenas: weights, state, working memory, what goes out
 NN, NT, TN, GATHER, LOSS, MAX_NORM, FILL, NORMS, CONTRACTIVE = range(9)
 ACTIVATE, DERIVE, DRAW, UPDATE, ADD, SPARSITY = range(6)  # epilogues of products
 LOSSES = {"softmax": 0, "sigmoid": 1, "squared": 2, "sigmoid_squared": 3}
-ACTIVATIONS = {"linear": 0, "sigmoid": 1, "tanh": 2, "lecun_tanh": 3, "relu": 4, "leaky_relu": 5}
+ACTIVATIONS = {name: number for number, name in enumerate(_ACTIVATIONS)}
 SIZES = {1: 32, 2: 64, 3: 128}  # sides of a block's tiles
 # Tiles that make the larger ones worth while: less would leave most of a large GPU without work.
 ENOUGH = 96
@@ -41,15 +43,15 @@ class Matrix:
     place: int = 0
 
     def column(self, number: int) -> Matrix:
-        """From that column on."""
+        """Return the matrix from that column on."""
         return replace(self, at=self.at + number)
 
     def row(self, number: int) -> Matrix:
-        """From that row on."""
+        """Return the matrix from that row on."""
         return replace(self, at=self.at + number * self.ld)
 
     def halves(self) -> Matrix:
-        """Each row as two, one after the other."""
+        """Split each row into two, one after the other."""
         return replace(self, ld=self.ld // 2)
 
     def fields(self) -> dict[str, int]:
@@ -78,29 +80,29 @@ class Program:
     resident: bool = False
 
     def matrix(self, columns: int, buffers: int = 1, rows: int | None = None) -> Matrix:
-        """Working memory [B, columns]; rows begin at 16 bytes, which lets them be copied four floats at a time."""
+        """Reserve working memory [B, columns]; rows begin at 16 bytes, so that they are copied by four floats."""
         ld = padded(columns)
         at, size = self.memory, (self.rows if rows is None else rows) * ld
         self.memory += size * buffers
         return Matrix(at, ld, T, size if buffers > 1 else 0)
 
     def phase(self) -> None:
-        """What is added from here on waits for what was added before."""
+        """Begin a phase: operations added from here on wait for those added before."""
         if self.phases[-1] or len(self.phases) == 1:  # the first may be filled later
             self.phases.append([])
 
     def add(self, kind: int, c: Matrix | None = None, at: int = -1, **fields: Any) -> None:
-        """One operation, in the last phase or in phase `at`; what is None is not there."""
+        """Add one operation to the last phase or to phase `at`; fields that are None are left out."""
         self.phases[at].append({"kind": kind, "c": c, **fields})
 
     def lay(self, operations: Iterable[dict[str, Any]], first: int = 1) -> None:
-        """Operations in phases one after the other, beside those that are there."""
+        """Add operations to phases one after the other, beside those that are there."""
         for number, each in enumerate(operations, first):
             self.phases += [[] for _ in range(len(self.phases), number + 1)]
             self.phases[number].append(each)
 
     def gather(self, x: Matrix, inputs: int, **fields: Any) -> None:
-        """Samples of each mini-batch into x, with a column of ones beside them.
+        """Add the gathering of each mini-batch's samples into x, with a column of ones beside them.
 
         With two buffers the first mini-batch's come in phase 0, those of each next one in the last phase; else they
         are what a mini-batch begins with.
@@ -112,13 +114,13 @@ class Program:
         else:
             self.phases.insert(1, [{"kind": GATHER, "c": x, "m": -1, "n": inputs, **fields}])
 
-    def column(self, c: Matrix, x: float, rows: int | None = None) -> None:
-        """A column that is x all the time, in both buffers."""
+    def column(self, c: Matrix, value: float, rows: int | None = None) -> None:
+        """Fill a column with a value once, in both buffers."""
         for offset in sorted({0, c.buffer_stride}):
-            self.add(FILL, Matrix(c.at + offset, c.ld), at=0, m=self.rows if rows is None else rows, n=1, x=x)
+            self.add(FILL, Matrix(c.at + offset, c.ld), at=0, m=self.rows if rows is None else rows, n=1, scalar=value)
 
     def settle(self, room: int) -> None:
-        """Chooses tiles; `room` is what weights and state take, in floats."""
+        """Choose tiles; `room`: floats that weights and state take."""
         self.resident = self.memory + room <= RESIDENT
         for phase in self.phases:
             for each in phase:
@@ -137,8 +139,8 @@ class Program:
         return max(sum(self._blocks(each) for each in phase) for phase in self.phases)
 
     @property
-    def largest(self) -> int:
-        """The largest tile."""
+    def largest_tile(self) -> int:
+        """Return the largest tile of all operations."""
         return max((each.get("tile", 0) for phase in self.phases for each in phase), default=0)
 
     def _blocks(self, each: dict[str, Any]) -> int:
@@ -148,7 +150,7 @@ class Program:
         return -(-m // SIZES[each["tile"]]) * -(-n // SIZES[each["tile"]])
 
     def packed(self, operation: Callable[..., bytes]) -> tuple[bytes, np.ndarray]:
-        """The table, and where in it each phase begins, with its end: int32 [phases + 1]."""
+        """Pack the table, and list where in it each phase begins, with its end: int32 [phases + 1]."""
         flat = [each for phase in self.phases for each in phase]
         plain = [
             {
@@ -163,7 +165,7 @@ class Program:
 
 
 def fitted(make: Callable[[int], Program]) -> Program:
-    """The program that `make` gives for two buffers of samples, or for one if only so it is resident."""
+    """Make the program for two buffers of samples, or for one if only so it is resident."""
     wide = make(2)
     return narrow if not wide.resident and (narrow := make(1)).resident else wide
 
@@ -171,7 +173,7 @@ def fitted(make: Callable[[int], Program]) -> Program:
 def dense(
     spec: Spec, offsets: tuple[tuple[int, int], ...], rows: int, what: str, state_vectors: int, buffers: int = 2
 ) -> Program:
-    """A dense network's `what`: 'train', 'gradient' or 'forward'.
+    """Make a dense network's program for the task `what`: 'train', 'gradient' or 'forward'.
 
     Each layer's values have a column of ones, so that W_l and b_l, which follow each other, are one matrix [I + 1, O].
     """
@@ -207,7 +209,7 @@ def dense(
         for layer in range(layers):
             at = weights[layer] if what == "train" else Matrix(offsets[layer][0], widths[layer + 1], G)
             program.add(TN, at, a=values[layer], b=deltas[layer], m=widths[layer] + 1, n=widths[layer + 1], k=-1,
-                        epilogue=UPDATE if what == "train" else ADD, decays=widths[layer])  # fmt: skip
+                        epilogue=UPDATE if what == "train" else ADD, penalised_rows=widths[layer])  # fmt: skip
     program.gather(x, widths[0], **dropped(spec.input_dropout if what != "forward" else 0.0))
     if what == "train" and spec.max_norm:
         program.phase()
@@ -219,12 +221,12 @@ def dense(
 
 
 def padded(columns: int) -> int:
-    """Floats of a row that begins at 16 bytes as the one before it did."""
+    """Count the floats of a row that begins at 16 bytes as the one before it did."""
     return -(-columns // 4) * 4
 
 
 def dropped(share: float) -> dict[str, Any]:
-    """Fields of an operation whose values are dropped with that probability."""
+    """Name the fields of an operation whose values are dropped with that probability."""
     if not share:
         return {}
     return {"drop": int(65536 * np.float32(share) + 0.5), "keep": 1 / (1 - float(np.float32(share)))}

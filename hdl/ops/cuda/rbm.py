@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops.base import NO_KEY, Key, Progress, Result, Samples
 from hdl.ops.cuda import program as op
 from hdl.ops.cuda.one_layer import OneLayerCuda
 from hdl.ops.draws import CHAINS, GIBBS, key_words
+from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -87,8 +87,8 @@ class RbmCuda(OneLayerCuda):
         sparsity = self._positive(program, task, v, h, drawn, model, 1)
         for t in range(1, k + 1):  # h is drawn but at the end, v never
             last = t == k
-            program.lay([self._up(negative, model, epilogue=op.DRAW, x=1.0, d=None if last else drawn, layer=2 * t)],
-                        2 * t + 1)  # fmt: skip
+            up = self._up(negative, model, epilogue=op.DRAW, scalar=1.0, d=None if last else drawn, layer=2 * t)
+            program.lay([up], 2 * t + 1)
             if not last:
                 program.lay([self._down(model, drawn, **self._visible_function())], 2 * t + 2)
         self._statistics(program, task, v.halves(), h.halves(), sparsity, k=-2)
@@ -112,9 +112,9 @@ class RbmCuda(OneLayerCuda):
                 down = self._down(None, drawn, d=v, layer=2 * t + 1, **own, **self._visible_function())
                 program.lay([self._up(None, v, d=drawn, layer=2 * t, **own), down], 2 * t + 1)
             # They stand for the model's rows, as many as the samples'.
-            program.lay([self._up(h, v, x=1 / chains, **own)], 2 * part.k + 1)
-            program.add(op.FILL, h.column(hidden), at=1, m=chains, n=1, x=1 / chains, chains=1)
-        self._statistics(program, task, v, h, sparsity, k=-1 if rows else 0, more=chains)
+            program.lay([self._up(h, v, scalar=1 / chains, **own)], 2 * part.k + 1)
+            program.add(op.FILL, h.column(hidden), at=1, m=chains, n=1, scalar=1 / chains, chains=1)
+        self._statistics(program, task, v, h, sparsity, k=-1 if rows else 0, extra_k=chains)
         if chains:
             kept = op.Matrix(0 if task == "train" else self.layout.statistics, inputs, op.G)
             program.add(op.FILL, v, at=0, a=kept, m=chains, n=inputs)
@@ -126,10 +126,8 @@ class RbmCuda(OneLayerCuda):
         """Lay out from phase `at` on: −h of the samples v, the cost of reconstructing them, the sparsity gradient."""
         (inputs, hidden), part, sparsity = self.layout.widths, self.spec.rbm, None
         program.column(h.column(hidden), -1.0)
-        program.lay(
-            [self._up(h, v, epilogue=op.DRAW, x=-1.0, d=drawn), self._down(first, drawn, **self._visible_function())],
-            at,
-        )
+        up = self._up(h, v, epilogue=op.DRAW, scalar=-1.0, d=drawn)
+        program.lay([up, self._down(first, drawn, **self._visible_function())], at)
         program.lay([{"kind": op.LOSS, "a": first, "b": v, "m": -1, "n": inputs, "function": op.LOSSES["squared"]}],
                     at + 2)  # fmt: skip
         if part.beta:
@@ -148,5 +146,5 @@ class RbmCuda(OneLayerCuda):
         """Lay out the statistics of [W|b_h] and of b_v, in a phase of their own."""
         (inputs, hidden), train = self.layout.widths, task == "train"
         program.phase()
-        self._sum(program, train, 0, hidden, a=v, b=h, m=inputs + 1, decays=inputs, bias=sparsity, **extent)
+        self._sum(program, train, 0, hidden, a=v, b=h, m=inputs + 1, penalised_rows=inputs, bias=sparsity, **extent)
         self._sum(program, train, self.visible_bias, inputs, a=h.column(hidden), b=v, **extent)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from hdl.errors import Interrupted, NonFinite
 from hdl.ops import rules
-from hdl.ops.base import NO_KEY, Key, Operations, Progress, Result, Samples, check_chains
+from hdl.ops.base import Operations, check_chains
 from hdl.ops.schedule import steps
+from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples
 
 BLOCK = 8192  # samples of one forward pass
 

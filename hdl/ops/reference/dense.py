@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops.base import NO_KEY, Key, Progress, Result, Samples, check_chains, no_codes
+from hdl.ops.base import check_chains, no_codes
 from hdl.ops.draws import dropout
 from hdl.ops.reference.activations import ACTIVATIONS, sigmoid
 from hdl.ops.reference.base import BLOCK, Reference, all_of
+from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples
 
 if TYPE_CHECKING:
     from hdl.spec import Spec

@@ -10,8 +10,8 @@ from abc import abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops.base import Progress, Result, Samples
 from hdl.ops.reference.base import BLOCK, Reference, all_of
+from hdl.ops.types import Progress, Result, Samples
 
 
 class OneLayerReference(Reference):

@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops.base import NO_KEY, Key, Progress, Result, Samples, check_chains
+from hdl.ops.base import check_chains
 from hdl.ops.draws import CHAINS, GIBBS, GibbsDraws
 from hdl.ops.reference.activations import sigmoid
 from hdl.ops.reference.base import all_of
 from hdl.ops.reference.one_layer import OneLayerReference
+from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples
 
 if TYPE_CHECKING:
     from hdl.spec import Spec

@@ -9,8 +9,8 @@ from typing import Any
 import pydoop
 
 from hdl import fs
-from hdl.commands import hadoop
 from hdl.envpack import UNPACKED
+from hdl.programs import hadoop
 from hdl.runners import frames, splits
 from hdl.runners.base import groups
 from hdl.runners.hadoop import UBER, HadoopRunner
@@ -27,7 +27,7 @@ PYTHONPATH={path} exec {python} -P -m hdl.runners.mapreduce
 
 
 class MapReduceRunner(HadoopRunner):
-    """Carries each round out as one MapReduce job of this module's classes; parameters as `HadoopRunner`'s.
+    """Carries each round out as one MapReduce job of `tasks`' classes; parameters as `HadoopRunner`'s.
 
     Examples
     --------

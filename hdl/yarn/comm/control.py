@@ -175,7 +175,7 @@ class Server:
                 sent = True
             except zmq.ZMQError:  # not connected, or its queue is full
                 sent = False
-            # Sending also sees to what has arrived, and then the receiver's poll would not hear of it.
+            # Sending also processes messages that have arrived, of which the receiver's poll would then not be told.
             if self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
                 os.eventfd_write(self._wake, 1)
         return sent

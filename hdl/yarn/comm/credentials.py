@@ -70,7 +70,7 @@ class _Keys:
         """Make the context of one side of a bulk connection: mutual TLS 1.3 among holders of the application's key."""
         try:
             return _context(self.certificate, self.key, server)
-        except (ssl.SSLError, ValueError):  # shows nothing of what it was given
+        except (ssl.SSLError, ValueError):  # the message shows no part of the keys
             raise WorkerError("the application's certificate or its key is not a PEM file that OpenSSL reads") from None
 
 

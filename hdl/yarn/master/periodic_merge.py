@@ -138,5 +138,4 @@ class PeriodicMerge:
 
 
 def _joined(a: Update, b: Update) -> Update:
-    sums = {name: a.sums.get(name, 0) + b.sums.get(name, 0) for name in {*a.sums, *b.sums}}
-    return Update(a.mode, a.round, a.lo, b.hi, average.join(a, b), sums)
+    return Update(a.mode, a.round, a.lo, b.hi, average.join(a, b), sync.add_sums(a.sums, b.sums))

@@ -32,7 +32,7 @@ from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.protocol import UPDATE_SLICE, Header, Open, Prepare, RunRound, Summarise, summary_name, weights_name
 
 STRAGGLE_ROUNDS, STRAGGLE_SECONDS = 2, 2.0  # how often and by how much a worker is late before it is replaced
-KEPT = 4  # weights for the table that the workers hold, whatever rounds pass meanwhile
+KEPT = 4  # rounds whose weights the workers hold for the table while later rounds pass
 DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
 
 

@@ -115,7 +115,7 @@ class MemberState(Enum):
     STARTING = "starting"  # the container is there, the worker has not said hello to this master
     JOINED = "joined"  # it has said hello, and lacks some of what all rounds share
     READY = "ready"  # it has all that
-    LOST = "lost"  # evicted: nothing of it is heard any more
+    LOST = "lost"  # evicted: its reports are dropped
 
     @property
     def here(self) -> bool:

@@ -10,7 +10,7 @@ from hdl.yarn.protocol.message import Message
 
 @dataclass(frozen=True)
 class Hello(Message):
-    """Tells the master that a worker is there, and what it brings."""
+    """Tells the master that a worker is there: where, on which processor, with which weights."""
 
     kind: ClassVar[str] = "hello"
     address: tuple[str, int]  # of its mailbox
@@ -26,7 +26,7 @@ class Beat(Message):
 
     kind: ClassVar[str] = "beat"
     shard: int  # being worked on; -1: none
-    share: float  # of it that is done
+    share: float  # of the shard that is done
     generation: int
     rss: int  # bytes of memory in use
     moves: int = -1  # grows whenever the work gets on: a process may beat and hang all the same

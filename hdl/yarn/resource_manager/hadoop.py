@@ -132,8 +132,8 @@ class Hadoop(Resources):
             raise ValueError(f"request {number}: expected 0 to {NUMBERS - 1}")
         with self._lock, java.call(f"asking for container {number}"):
             self._withdraw(number)
-            # A priority of its own, never used again: what is granted tells what it answers, and YARN refuses to
-            # change the rules of a place under one priority.
+            # A priority of its own, never used again: by it a granted container names its request, and YARN refuses to
+            # change hosts or strictness under one priority.
             priority = java.load_class(f"{RECORDS}.Priority").newInstance(number + NUMBERS * self._times)
             self._times = (self._times + 1) % (1 << 14)
             request = java.load_class(f"{CALLS}.AMRMClient$ContainerRequest")(

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hdl import commands
+from hdl import programs
 from hdl.errors import DeadlineError, HdlError, Unavailable
 
 CONNECT_SECONDS = 10.0
@@ -130,7 +130,7 @@ def class_path() -> list[str]:
                 return path
     try:
         asked = [command, "classpath", "--glob"]
-        printed = commands.check(asked, CLASS_PATH_SECONDS, f"`{' '.join(asked)}` failed")
+        printed = programs.check(asked, CLASS_PATH_SECONDS, f"`{' '.join(asked)}` failed")
     except (OSError, HdlError) as error:
         raise Unavailable(str(error)) from None
     path = [entry for entry in printed.strip().split(":") if entry and os.path.exists(entry)]

@@ -1,4 +1,4 @@
-"""Runs containers as processes of this machine: the application without YARN, for quick tests of it."""
+"""Runs containers as processes of this machine: quick tests run the application without YARN."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from hdl import ops as operations
-from hdl import step, wire
+from hdl import step, sync, wire
 from hdl.runners.work import Beat, Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
@@ -153,7 +153,11 @@ class AsyncTrainer:
             self.context.beat(number, self.chunks % self.per_round / self.per_round)
             own = step.train_shard(self.spec, weights, shard, number, host.ops)
             self._add(own.sums)
-            whole = own if whole is None else replace(own, tensors=average.join(whole, own), sums=_sum(whole, own))
+            whole = (
+                own
+                if whole is None
+                else replace(own, tensors=average.join(whole, own), sums=sync.add_sums(whole.sums, own.sums))
+            )
         assert whole is not None
         state = {name: tensor for name, tensor in whole.tensors.items() if name != "w"}
         self.weights = Weights(self.rounds, whole.tensors["w"], state)
@@ -194,9 +198,4 @@ class AsyncTrainer:
         self.context.mailbox.publish({ASYNC_UPDATE: wire.encode_parts(update)})
 
     def _add(self, sums: dict[str, Any]) -> None:
-        for name, value in sums.items():
-            self.sums[name] = self.sums.get(name, 0) + value
-
-
-def _sum(a: Update, b: Update) -> dict[str, float]:
-    return {name: a.sums.get(name, 0) + b.sums.get(name, 0) for name in {*a.sums, *b.sums}}
+        self.sums = sync.add_sums(self.sums, sums)

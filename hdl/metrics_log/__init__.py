@@ -8,23 +8,14 @@ version another driver published first, leaves a file to which no version refers
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
 from hdl import fs, strict_json
-from hdl.errors import OutputError, TableError
+from hdl.metrics_log.chunks import CHUNK, NAME, Chunk, ChunkIndex, Row, read
 
-CHUNK = 128  # rounds: the last 64 or so, 36 kB, travel in each version's header; 10 000 rounds make 78 files
-NAME = re.compile(r"rows-\d{8}-[0-9a-f]{12}\.jsonl")
-
-Row = dict[str, Any]
+__all__ = ["CHUNK", "MetricsLog", "best", "names", "rounds"]
 
 
 class MetricsLog(Sequence[Row]):
@@ -46,7 +37,7 @@ class MetricsLog(Sequence[Row]):
     """
 
     def __init__(self, rows: Iterable[Row] = ()):
-        self._chunks: tuple[_Chunk, ...] = ()
+        self._chunks: tuple[Chunk, ...] = ()
         self._tail: tuple[Row, ...] = ()
         self._lines: tuple[str, ...] = ()  # the tail as text: a row is encoded once
         self._low: tuple[float, int] | None = (float("inf"), 0)  # lowest cost, rounds measured since; None: unknown yet
@@ -67,8 +58,8 @@ class MetricsLog(Sequence[Row]):
         tail : iterable of dict
             The rows after them.
         """
-        self, index = cls(), _Index(folder, count // CHUNK, digest)
-        self._chunks = tuple(_Chunk(number, index=index) for number in range(index.chunks))
+        self, index = cls(), ChunkIndex(folder, count // CHUNK, digest)
+        self._chunks = tuple(Chunk(number, index=index) for number in range(index.chunks))
         self._low = None if count else self._low
         self._extend(tail)
         return self
@@ -103,7 +94,7 @@ class MetricsLog(Sequence[Row]):
             first -= 1
         digest = self._chunks[first - 1].digest if first else ""
         if first < len(self._chunks):
-            before = [*_read(folder, first - 1, digest)[0], digest] if first else []
+            before = [*read(folder, first - 1, digest)[0], digest] if first else []
             for chunk in self._chunks[first:]:
                 digest = chunk.file(folder, before)
                 before.append(digest)
@@ -142,7 +133,7 @@ class MetricsLog(Sequence[Row]):
             if self._low is not None:
                 self._low = _lowest(self._low, (row.get("val_cost") for row in new))
             if len(self._tail) == CHUNK:
-                self._chunks += (_Chunk(len(self._chunks), self._lines),)
+                self._chunks += (Chunk(len(self._chunks), self._lines),)
                 self._tail = self._lines = ()
 
     def __len__(self) -> int:
@@ -178,59 +169,6 @@ def _lowest(low: tuple[float, int], costs: Iterable[float | None]) -> tuple[floa
     return low
 
 
-@dataclass
-class _Index:
-    """The SHA-256 of a table's first chunks, which the file of the last of them lists."""
-
-    folder: str
-    chunks: int
-    last: str
-
-    @cached_property
-    def digests(self) -> list[str]:
-        return [*_read(self.folder, self.chunks - 1, self.last)[0], self.last]
-
-
-class _Chunk:
-    """A chunk of rows, as lines in memory until they are in a file."""
-
-    def __init__(self, number: int, lines: tuple[str, ...] | None = None, index: _Index | None = None):
-        self.number, self.lines, self._index = number, lines, index
-        self.folder = index.folder if index else None
-
-    @cached_property
-    def digest(self) -> str:
-        assert self._index  # `file` sets it for the others
-        return self._index.digests[self.number]
-
-    @cached_property
-    def costs(self) -> list[float | None]:
-        return [row.get("val_cost") for row in self.rows()]
-
-    def rows(self) -> list[Row]:
-        return [json.loads(line) for line in self._text()]
-
-    def _text(self) -> Sequence[str]:
-        lines = self.lines  # read once: another thread may set it to None
-        return _read(str(self.folder), self.number, self.digest)[1] if lines is None else lines
-
-    def file(self, folder: str, before: list[str]) -> str:
-        """Writes the chunk into a table's folder; gives the file's SHA-256."""
-        lines = self._text()
-        self.costs  # noqa: B018  # computed while the lines are in memory
-        content = "\n".join([json.dumps({"before": before}), *lines, ""]).encode()
-        digest = hashlib.sha256(content).hexdigest()
-        path = _path(folder, self.number, digest)
-        try:
-            with suppress(FileExistsError):  # the name has the SHA-256: the file that is there is the same
-                fs.publish(path, content)
-        except OSError as error:
-            said = error if isinstance(error, OutputError) else f"{path}: cannot be written: {error}"
-            raise TableError(f"{said}; the versions so far are whole") from None
-        self.lines, self.digest, self.folder = tuple(lines), digest, folder  # folder last: it says that the others hold
-        return digest
-
-
 def best(rows: Sequence[Row], numbers: Iterable[int] | None = None) -> int | None:
     """Finds the version with the lowest validation cost, the earliest of equals; None if none was measured.
 
@@ -254,37 +192,6 @@ def best(rows: Sequence[Row], numbers: Iterable[int] | None = None) -> int | Non
 def names(folder: str) -> list[str]:
     """Lists the files of rows in a table's folder, those of drivers that died included."""
     return [fs.join(folder, name) for name in fs.list(folder) if NAME.fullmatch(name)] if fs.isdir(folder) else []
-
-
-def _path(folder: str, number: int, digest: str) -> str:
-    return fs.join(folder, f"rows-{(number + 1) * CHUNK:08d}-{digest[:12]}.jsonl")
-
-
-def _read(folder: str, number: int, digest: str) -> tuple[list[str], list[str]]:
-    """Reads a chunk's file: the SHA-256 of the chunks before it, and its rows as lines.
-
-    Raises
-    ------
-    TableError
-        The file cannot be read, or is damaged.
-    """
-    path = _path(folder, number, digest)
-    try:
-        with fs.open(path) as file:
-            content = file.read()
-    except OSError as error:
-        raise TableError(f"{path}: cannot be read: {error}; it holds the metrics of {CHUNK} rounds") from None
-    computed = hashlib.sha256(content).hexdigest()
-    if computed != digest:
-        raise TableError(f"{path}: its SHA-256 is {computed}, the table's versions say {digest}")
-    try:
-        head, *lines = content.decode().splitlines()
-        before = json.loads(head)["before"]
-        if len(lines) != CHUNK or len(before) != number:
-            raise ValueError(f"{len(lines)} rows after {len(before)} chunks")
-    except (ValueError, KeyError, TypeError) as error:
-        raise TableError(f"{path}: not {CHUNK} rows of metrics as hdl writes them: {error}") from None
-    return before, lines
 
 
 def rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The first weights of each stage of a stack, and whether the stage may still be trained.
+"""The stages of a stack on their way through the driver: first weights, and whether a stage may still be trained.
 
 A stack's layers are trainings one after the other, each in a table of its own; the last stage is the network they
 begin. `hdl.models.stack` says which stages a spec has.

@@ -1,4 +1,4 @@
-"""Commands of other programs, such as Hadoop's: found, run to their end within a time, their failure raised."""
+"""Other programs, such as Hadoop's: found, run to their end within a time, their failure raised."""
 
 from __future__ import annotations
 

@@ -1,0 +1,108 @@
+"""Chunks of the metrics log: complete ones are files of their own, which never change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from hdl import fs
+from hdl.errors import OutputError, TableError
+
+CHUNK = 128  # rounds: the last 64 or so, 36 kB, travel in each version's header; 10 000 rounds make 78 files
+NAME = re.compile(r"rows-\d{8}-[0-9a-f]{12}\.jsonl")
+
+Row = dict[str, Any]
+
+
+@dataclass
+class ChunkIndex:
+    """The SHA-256 of a table's first chunks, which the file of the last of them lists."""
+
+    folder: str
+    chunks: int
+    last: str
+
+    @cached_property
+    def digests(self) -> list[str]:
+        """SHA-256 of each chunk's file."""
+        return [*read(self.folder, self.chunks - 1, self.last)[0], self.last]
+
+
+class Chunk:
+    """A chunk of rows, as lines in memory until they are in a file."""
+
+    def __init__(self, number: int, lines: tuple[str, ...] | None = None, index: ChunkIndex | None = None):
+        self.number, self.lines, self._index = number, lines, index
+        self.folder = index.folder if index else None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the chunk's file."""
+        assert self._index  # `file` sets it for the others
+        return self._index.digests[self.number]
+
+    @cached_property
+    def costs(self) -> list[float | None]:
+        """Validation cost of each row."""
+        return [row.get("val_cost") for row in self.rows()]
+
+    def rows(self) -> list[Row]:
+        """Reads the chunk's rows."""
+        return [json.loads(line) for line in self._text()]
+
+    def _text(self) -> Sequence[str]:
+        lines = self.lines  # read once: another thread may set it to None
+        return read(str(self.folder), self.number, self.digest)[1] if lines is None else lines
+
+    def file(self, folder: str, before: list[str]) -> str:
+        """Writes the chunk into a table's folder; gives the file's SHA-256."""
+        lines = self._text()
+        self.costs  # noqa: B018  # computed while the lines are in memory
+        content = "\n".join([json.dumps({"before": before}), *lines, ""]).encode()
+        digest = hashlib.sha256(content).hexdigest()
+        path = _path(folder, self.number, digest)
+        try:
+            with suppress(FileExistsError):  # the name has the SHA-256: the file that is there is the same
+                fs.publish(path, content)
+        except OSError as error:
+            said = error if isinstance(error, OutputError) else f"{path}: cannot be written: {error}"
+            raise TableError(f"{said}; the versions so far are whole") from None
+        self.lines, self.digest, self.folder = tuple(lines), digest, folder  # folder last: it says that the others hold
+        return digest
+
+
+def _path(folder: str, number: int, digest: str) -> str:
+    return fs.join(folder, f"rows-{(number + 1) * CHUNK:08d}-{digest[:12]}.jsonl")
+
+
+def read(folder: str, number: int, digest: str) -> tuple[list[str], list[str]]:
+    """Reads a chunk's file: the SHA-256 of the chunks before it, and its rows as lines.
+
+    Raises
+    ------
+    TableError
+        The file cannot be read, or is damaged.
+    """
+    path = _path(folder, number, digest)
+    try:
+        with fs.open(path) as file:
+            content = file.read()
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read: {error}; it holds the metrics of {CHUNK} rounds") from None
+    computed = hashlib.sha256(content).hexdigest()
+    if computed != digest:
+        raise TableError(f"{path}: its SHA-256 is {computed}, the table's versions say {digest}")
+    try:
+        head, *lines = content.decode().splitlines()
+        before = json.loads(head)["before"]
+        if len(lines) != CHUNK or len(before) != number:
+            raise ValueError(f"{len(lines)} rows after {len(before)} chunks")
+    except (ValueError, KeyError, TypeError) as error:
+        raise TableError(f"{path}: not {CHUNK} rows of metrics as hdl writes them: {error}") from None
+    return before, lines
