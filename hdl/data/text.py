@@ -6,6 +6,7 @@ A split is a range of (decoded) bytes and owns the lines that start in it.
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -48,7 +49,7 @@ class TextSource(Source):
         return data, 0
 
     def clean(self, data: bytes) -> bytes:
-        """As many lines, without what is no part of a sample."""
+        """Give as many lines, without what is no part of a sample."""
         return data
 
     @abstractmethod
@@ -101,13 +102,37 @@ def _where(path: str, at: int, data: bytes, skipped: int) -> Callable[[int], dic
 
 
 def column(words: bytes) -> np.ndarray | None:
-    """The numbers of lines of one word each, float64, or None: Arrow's is the fastest exact parser at hand."""
+    """Read the numbers of lines of one word each, float64, or None: Arrow's is the fastest exact parser at hand."""
     read = pa.csv.ReadOptions(use_threads=False, block_size=len(words) + 1, column_names=["number"])
     convert = pa.csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[])
     try:
         return pa.csv.read_csv(pa.BufferReader(words), read, convert_options=convert).column(0).to_numpy()
     except pa.ArrowInvalid:
         return None
+
+
+def first_lines(
+    paths: list[str], options: Options, count: int, cleaned: Callable[[bytes], bytes] = bytes
+) -> tuple[str, list[str]]:
+    """Read the first file that has any, and up to `count` of its lines that are not blank once they are `cleaned`.
+
+    A file of one line, which may be a header alone, is followed by the others' lines.
+    """
+    first = paths[0]
+    found: list[str] = []
+    for path in paths:
+        for _, data in line_blocks(path, 0, 1 << 62, options.max_line, Bad(sys.maxsize)):
+            for line in map(cleaned, data.split(b"\n")):
+                if line.strip():
+                    first = first if found else path
+                    text = line.decode("utf-8", "replace").rstrip("\r")
+                    if path == first or text != found[0]:
+                        found.append(text)
+                if len(found) == count:
+                    return first, found
+        if len(found) > 1:
+            break
+    return first, found
 
 
 def squeeze(data: bytes) -> bytes:

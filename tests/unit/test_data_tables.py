@@ -422,7 +422,7 @@ def test_what_a_command_does_not_need_is_not_judged(tmp_path, seed, kind, n, lab
 
 def test_bytes_that_no_one_needs(tmp_path):
     schema = fitted(write(tmp_path, "csv", ["a", "b", "label"], [[0.5, 1.5], [1, 7], ["u", "v"]]))
-    (tmp_path / "p.csv").write_bytes(b"a,b,label,note\n0.5,1,u,caf\xe9\n1.5,x,v,\xe9\n")
+    (tmp_path / "p.csv").write_bytes(b"a,b,label,note\n0.5,1,u,ol\xe9\n1.5,x,v,\xe9\n")
     _, x, y = read(tmp_path / "p.csv", {"max_bad_records": 1}, schema)  # also line by line
     assert (x.tolist(), y.tolist()) == ([[0.5, 1]], ["u"])
     (tmp_path / "p.csv").write_bytes(b"a,b,label\n0.5,1,u\n1.5,3,\xe9\n")
