@@ -91,7 +91,7 @@ class Delimited(TextSource):
         return self._others[path]
 
     def _as_in(self, path: str) -> Delimited:
-        _, lines = first_lines([path], self.options, LOOK)
+        lines = first_lines([path], self.options, LOOK)[1]
         if not lines or lines[0] == self.header:
             return self
         rows = self._rows(lines)

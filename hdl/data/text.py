@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.csv
 
 from hdl.data.base import Bad, Block, FileSplit, Options, Source
-from hdl.data.streams import check_whole, decoded_length, line_blocks, line_number
+from hdl.data.streams import check_whole, decoded_length, head, line_blocks, line_number
 from hdl.errors import DataError
+
+HEAD = 65536  # decoded bytes in which first lines are looked for
 
 
 class TextSource(Source):
@@ -121,18 +123,29 @@ def first_lines(
     first = paths[0]
     found: list[str] = []
     for path in paths:
-        for _, data in line_blocks(path, 0, 1 << 62, options.max_line, Bad(sys.maxsize)):
-            for line in map(cleaned, data.split(b"\n")):
-                if line.strip():
-                    first = first if found else path
-                    text = line.decode("utf-8", "replace").rstrip("\r")
-                    if path == first or text != found[0]:
-                        found.append(text)
-                if len(found) == count:
-                    return first, found
+        for line in _beginning(path, options.max_line, count, cleaned):
+            first = first if found else path
+            text = line.decode("utf-8", "replace").rstrip("\r")
+            if path == first or text != found[0]:
+                found.append(text)
+            if len(found) == count:
+                return first, found
         if len(found) > 1:
             break
     return first, found
+
+
+def _beginning(path: str, longest: int, count: int, cleaned: Callable[[bytes], bytes]) -> Iterator[bytes]:
+    """Read `count` lines or more that are not blank once they are cleaned, or all; as little as may be of a file."""
+    start = head(path, HEAD)
+    whole = len(start) < HEAD
+    lines = start.removeprefix(b"\xef\xbb\xbf").split(b"\n")[: None if whole else -1]
+    lines = [line for line in map(cleaned, lines) if line.strip() and len(line) <= longest]
+    if (whole or len(lines) >= count) and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        yield from lines
+        return
+    for _, data in line_blocks(path, 0, 1 << 62, longest, Bad(sys.maxsize)):
+        yield from (line for line in map(cleaned, data.split(b"\n")) if line.strip())
 
 
 def squeeze(data: bytes) -> bytes:
