@@ -139,16 +139,20 @@ def _as_in_training(find: _Finder, options: Options, schema: Any, labels: bool) 
     """Find columns by their names in training; the label only where it is there, unless it was asked for."""
     if missing := [name for name in schema.names if name not in find.known]:
         raise DataError(f"columns {some(missing)} of the model's training data are missing", find.path)
-    trained = set(schema.names) | set(schema.label)
-    for name, numbers in find.twice.items():
-        if name in trained and any(f"{name}.{i}" not in trained for i in range(1, len(numbers))):
-            what = f"{len(numbers)} columns are called {name!r}; the model's training data had fewer of that name"
-            raise DataError(what + ", so rename the others", find.path)
+    had = {*schema.names, *schema.label}
+
+    def more(name: str) -> bool:  # columns of one name than training had
+        return any(f"{name}.{i}" not in had for i in range(1, len(find.twice.get(name, ()))))
+
+    trained = set(schema.names)
+    if name := next((name for name in find.twice if name in trained and more(name)), None):
+        what = f"{len(find.twice[name])} columns are called {name!r}; the model's training data had fewer of that name"
+        raise DataError(what + ", so rename the others", find.path)
     chosen: list[int] = []
     if labels and options.labelled and options.label:
         chosen = [find(name) for name in options.label]
     elif labels and options.labelled and all(name in find.known for name in schema.label):
-        chosen = [find.known[name] for name in schema.label]
+        chosen = [find(name) if more(name) else find.known[name] for name in schema.label]
     by = None if not chosen else "flag" if options.label else "model"
     return Choice([find.known[name] for name in schema.names], chosen, by, [])
 

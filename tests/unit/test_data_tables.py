@@ -170,6 +170,14 @@ def test_a_labels_name_that_is_there_twice(tmp_path, kind):
     path = write(tmp_path, kind, ["a", "b", "a", "label"], [[1, 2], [3, 5], [8, 9], [0, 1]])
     with pytest.raises(DataError, match=r"2 columns are called 'a'; the model's training data had fewer"):
         data.open_source(str(path), schema=schema)
+    path = write(tmp_path, kind, ["a", "label", "b", "label"], [[1, 2], [7, 7], [3, 5], [8, 8]])
+    assert read(path, schema=schema, labels=False)[1].tolist() == [
+        [1, 3],
+        [2, 5],
+    ]  # what no one needs may be there twice
+    with pytest.raises(DataError, match=r"'label' is the name of several columns \(1 and 3, from 0\); --label NUMBER"):
+        data.open_source(str(path), schema=schema)
+    assert list(map(int, read(path, {"label": "3"}, schema)[2])) == [8, 8]
 
 
 @given(seed=seeds, n=st.integers(8, 20), k=st.integers(2, 5), at=st.integers(0, 5), header=st.booleans(),
