@@ -163,7 +163,8 @@ def decode(path: str, shape: tuple[int, int, int] | None, grey: bool = False, de
             if (late := _turn(image)) != turn:  # a PNG may say it after its pixels
                 _check_size(image, turn := late, channels, shape, path)
             turned = ImageOps.exif_transpose(image) if turn > 1 else image
-            pixels = np.asarray(turned if mode in _DEEP else turned.convert("L" if grey or channels == 1 else "RGB"))
+            wanted = mode if mode in _DEEP else "L" if grey or channels == 1 else "RGB"
+            pixels = np.asarray(turned if mode == wanted else turned.convert(wanted))
             return _deep(pixels, path) if mode in _DEEP else pixels
     except DataError:
         raise
