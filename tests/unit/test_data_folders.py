@@ -380,6 +380,20 @@ def test_labels_beside_lone_arrays_are_not_passed_over(tmp_path):
         data.open_source(str(tmp_path))
 
 
+def test_labels_that_are_not_wanted_are_not_judged(tmp_path):
+    x = RNG.normal(size=(4, 3))
+    fill(tmp_path / "a", x__npy=npy(x), labels__txt="cat\ndog\ncat\ndog\n")
+    fill(tmp_path / "b", x__npy=npy(x), y__npy=npy(np.array([b"\xff", b"b"])))
+    np.savez(tmp_path / "c.npz", x=x, y=DIGITS, target=np.array([{}, 1], object))
+    train = data.Arrays(x, ["a", "b", "a", "b"])
+    schema = data.fit(data.summarise(train, train.splits(1)[0]), Spec())
+    for path in ("a", "b", "c.npz"):
+        source = data.open_source(str(tmp_path / path), schema=schema, labels=False)
+        (block,) = source.read(source.splits(1)[0])
+        assert block.x.tolist() == x.tolist()
+        assert block.y is None
+
+
 def test_json_is_refused_as_such(tmp_path):
     fill(tmp_path, a__json='{"a": 1}', b__csv="<=50K,1.5,2\n>50K,2,3.5\n")
     with pytest.raises(DataError, match=r"a.json: JSON, XML or a script .*--format csv"):
