@@ -78,9 +78,7 @@ def fit_scale(summary: Summary, scale: Scale, inputs: int, units: str = "free") 
     if summary.kind == "sparse":
         if name != "auto":
             raise SpecError(f"scale {name} would fill the zeros of sparse features; expected auto, divide or none")
-        largest = np.zeros(inputs)
-        largest[: summary.features] = summary.moments["largest"]
-        return _scaling("largest", np.zeros(inputs), largest, largest == 0)
+        return _sparse(summary, inputs)
     low, high = (summary.moments[end].astype(np.float64) for end in ("low", "high"))
     mean, m2 = summary.mean_m2()
     if name == "minmax":
@@ -103,6 +101,21 @@ def _automatic(summary: Summary, units: str) -> tuple[str, float]:
     if units != "bounded":
         return "standard", 1.0
     return "none" if low >= 0 and high <= 1 else "minmax", 1.0
+
+
+def _sparse(summary: Summary, inputs: int) -> Scaling:
+    """By the largest magnitude; a feature that every sample has may be far from 0 or constant, as it fills no zeros."""
+    moments, spread, origin, value = summary.moments, np.zeros(inputs), np.zeros(inputs), np.zeros(inputs)
+    spread[: summary.features] = moments["largest"]
+    unchanging = spread == 0
+    full, low, high = (moments[name] for name in ("full", "low", "high"))
+    middle, half = low + (high - low) / 2, (high - low) / 2
+    still = half <= NOISE * np.abs(middle)
+    unchanging[full[still]] = True
+    value[full[still]] = middle[still]
+    far = ~still & (np.abs(middle) > FAR * half)
+    origin[full[far]], spread[full[far]] = middle[far], half[far]
+    return _scaling("largest", origin, spread, unchanging, origin != 0, value)
 
 
 def _scaling(

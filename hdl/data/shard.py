@@ -182,9 +182,30 @@ def centred(x: np.ndarray | Csr, schema: Schema) -> np.ndarray | Csr:
     if isinstance(x, Csr):
         if schema.shift is not None:
             return centred(x.dense(), schema)
-        values = x.data if spread is None else x.data / spread[x.indices]  # a model of sparse features centres none
+        values = x.data
+        if center is not None and spread is not None:
+            x = _filled(x, np.flatnonzero(center))
+            values = (x.data - center[x.indices]) / spread[x.indices]
         return Csr(_rounded(values), x.indices, x.indptr, x.columns)
     return _rounded(x if center is None else (x - center) / spread)
+
+
+def _filled(x: Csr, columns: np.ndarray) -> Csr:
+    """Sparse rows with the zeros of some columns [K] written out; training data has none of them."""
+    place = np.full(x.columns, -1)
+    place[columns] = np.arange(len(columns))
+    known = place[x.indices]
+    if np.count_nonzero(known >= 0) == len(x) * len(columns):
+        return x
+    rows = np.repeat(np.arange(len(x)), np.diff(x.indptr))
+    there = np.zeros((len(x), len(columns)), bool)
+    there[rows[known >= 0], known[known >= 0]] = True
+    more, which = np.nonzero(~there)
+    rows, indices = np.concatenate([rows, more]), np.concatenate([x.indices, columns[which].astype(np.int32)])
+    order = np.lexsort((indices, rows))
+    data = np.concatenate([x.data, np.zeros(len(more), x.data.dtype)])
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(x)))]).astype(np.int64)
+    return Csr(data[order], indices[order], indptr, x.columns)
 
 
 def _rounded(x: np.ndarray) -> np.ndarray:
