@@ -15,7 +15,7 @@ _ASIDE = (
     (
         re.compile(
             r"^(readme|licen[cs]e|copyright|copying|notice|changelog|makefile|citation)\b"
-            r"|\.(md|names|mat|rst|pdf|docx?|html?|py|sh|ipynb|bib|tex|log)$"
+            r"|\.(md|names|mat|rst|pdf|docx?|html?|py|sh|ipynb|bib|tex)$"
             r"|(^|[^a-z])(mapping|description|codebook|(class|label|feature)_?names|metadata|dataset_infos?)\.(txt|json|ya?ml)$",
             re.I,
         ),
@@ -50,11 +50,12 @@ class LeftOut:
         self.reasons: dict[str, list[str]] = {}
 
     def add(self, reason: str, *names: str) -> None:
-        self.reasons.setdefault(reason, []).extend(names)
+        if names:
+            self.reasons.setdefault(reason, []).extend(names)
 
     def lines(self) -> list[str]:
         """One line a reason, with the first few names."""
-        return [f"{some(names, 3)}: {reason}" for reason, names in self.reasons.items() if names]
+        return [f"{some(names, 3)}: {reason}" for reason, names in self.reasons.items()]
 
     def __str__(self) -> str:
         return f" (left out: {'; '.join(self.lines())})" if self.reasons else ""

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 
 from hdl.data.base import OVERFLOW, Block, Options
 from hdl.data.columns import number
@@ -20,7 +18,7 @@ from hdl.data.csr import Csr
 from hdl.data.delimited import first_lines, fits_float32
 from hdl.data.header import LOOK
 from hdl.data.streams import stem
-from hdl.data.text import TextSource
+from hdl.data.text import TextSource, column
 from hdl.errors import DataError
 
 LARGEST = 1 << 24  # inputs that the core takes at most: one absurd index must not decide what is allocated
@@ -158,27 +156,18 @@ def is_libsvm(lines: Sequence[bytes], path: str) -> bool:
     (True, True, False)
     """
     lines = [line for line in map(_uncommented, lines) if line.strip()][:LOOK]
-    if not lines:
+    if stem(path).endswith("svm") or not lines:
+        return bool(lines)
+    good = [line for line in lines if _LABELLED.fullmatch(line) or _UNLABELLED.fullmatch(line)]
+    if not any(b":" in line for line in good):
         return False
-    pairs = any(b":" in line and (_LABELLED.fullmatch(line) or _UNLABELLED.fullmatch(line)) for line in lines)
-    if not pairs and not stem(path).endswith("svm"):
-        return False
-    return bool(_LABELLED.fullmatch(lines[0])) or all(
-        _LABELLED.fullmatch(line) or _UNLABELLED.fullmatch(line) for line in lines
-    )
+    return bool(_LABELLED.fullmatch(lines[0])) or 2 * len(good) > len(lines)
 
 
 def _numbers(data: bytes) -> np.ndarray | None:
-    """All numbers of a text, float64, or None: one column of CSV is the fastest exact parser at hand."""
+    """All numbers of a text, float64, or None."""
     words = data.translate(bytes.maketrans(b": \t\r", b"\n\n\n\n"))
-    if re.search(rb"\+[^0-9.]", words):
-        return None
-    read = pa.csv.ReadOptions(use_threads=False, block_size=len(words) + 1, column_names=["number"])
-    convert = pa.csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[])
-    try:
-        return pa.csv.read_csv(pa.BufferReader(words), read, convert_options=convert).column(0).to_numpy()
-    except pa.ArrowInvalid:
-        return None
+    return None if re.search(rb"\+[^0-9.]", words) else column(words)
 
 
 def _shape(buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -33,6 +33,7 @@ from hdl.errors import DataError
 
 __all__ = ["KEY", "Parquet"]
 WIDE = 1000  # columns whose first values are looked at
+FEW_ROWS = 32  # at least so many at once, unless they are large: a batch has its cost for each column
 
 
 class Parquet(Source):
@@ -58,7 +59,7 @@ class Parquet(Source):
             self.image = tuple(own["image"]) if own.get("image") else None
             self.features = [name for name in first.names if name != "y"]
             self.labels = [name for name in first.names if name == "y"] if options.labelled and labels else []
-            chosen, by = self.labels, "own file"
+            chosen, by, at = self.labels, "own file", list[int]()
         else:
             look = Look(first.twice, first.index, first.texts, lambda i: self._start.get(i, ()))
             choice = choose(first.names, len(first.names), options, paths[0], schema, look, labels)
@@ -66,10 +67,9 @@ class Parquet(Source):
             self.labels, by = chosen if labels else [], choice.by or ""
             self.label, self.names = chosen, self.features
             self.targets = chosen if len(chosen) > 1 else None
-            self.left_out = [f"{first.names[i]}: {first.index[i]}" for i in choice.left_out]
+            self.left_out, at = [f"{first.names[i]}: {first.index[i]}" for i in choice.left_out], choice.places
         if chosen:
             kind = first.types[first.at[chosen[0]]]
-            at = [] if own else [first.at[name] for name in chosen]
             self.reading = {"label_by": by, "label_at": at, "label_type": label_type(kind)}
         if depth := own.get("reading", {}).get("depth"):
             self.reading["depth"] = depth
@@ -161,7 +161,8 @@ class Parquet(Source):
                 at += rows
             if not groups:
                 return
-            at, size = first, max(1, BLOCK_BYTES // self._width())
+            width = self._width()
+            at, size = first, max(1, BLOCK_BYTES // width, min(FEW_ROWS, 16 * BLOCK_BYTES // width))
             batches = file.reader.iter_batches(size, groups, column_indices=known.leaves(held), use_threads=False)
             for batch in batches:
                 lo, hi = max(start - at, 0), min(start + length - at, batch.num_rows)

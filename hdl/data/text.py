@@ -12,6 +12,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 
 from hdl.data.base import Bad, Block, FileSplit, Options, Source
 from hdl.data.streams import check_whole, decoded_length, line_blocks, line_number
@@ -96,6 +98,16 @@ def _where(path: str, at: int, data: bytes, skipped: int) -> Callable[[int], dic
         return line_number(path, at) + skipped, np.array(full)
 
     return lambda i: {"path": path, "line": int(rows()[0] + rows()[1][i])}
+
+
+def column(words: bytes) -> np.ndarray | None:
+    """The numbers of lines of one word each, float64, or None: Arrow's is the fastest exact parser at hand."""
+    read = pa.csv.ReadOptions(use_threads=False, block_size=len(words) + 1, column_names=["number"])
+    convert = pa.csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[])
+    try:
+        return pa.csv.read_csv(pa.BufferReader(words), read, convert_options=convert).column(0).to_numpy()
+    except pa.ArrowInvalid:
+        return None
 
 
 def squeeze(data: bytes) -> bytes:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from hdl import data
 from hdl.errors import DataError
+from hdl.spec import Spec
 
 
 def idx(array):
@@ -170,7 +171,7 @@ def test_a_small_table_beside_binary_samples(tmp_path, name):
 
 def test_two_kinds_of_tables_are_refused_with_the_flag_that_decides(tmp_path):
     fill(tmp_path, a__csv=ROWS, b__parquet=parquet(7))
-    with pytest.raises(DataError, match=r"1 csv \(a.csv\), 1 parquet \(b.parquet\).*--format parquet or --format csv"):
+    with pytest.raises(DataError, match=r"1 parquet \(b.parquet\), 1 csv \(a.csv\).*--format parquet or --format csv"):
         data.open_source(str(tmp_path))
     assert count(tmp_path, {"format": "parquet"}) == 7
     assert told(tmp_path, {"format": "parquet"}) == "a.csv: a CSV table beside parquet files"
@@ -206,8 +207,8 @@ def test_many_files_of_one_family_are_not_opened_one_by_one(tmp_path, monkeypatc
     for i in range(50):
         (tmp_path / f"part-{i:05d}.csv").write_text(f"{i}.5,1.25,a\n{i}.5,0.75,b\n")
     looked = []
-    look = data.folder.look
-    monkeypatch.setattr("hdl.data.folder.look", lambda *given: looked.append(given) or look(*given))
+    look = data.survey.look
+    monkeypatch.setattr("hdl.data.survey.look", lambda *given: looked.append(given) or look(*given))
     assert count(tmp_path) == 100
     assert len(looked) == 1
 
@@ -220,6 +221,7 @@ def test_many_files_of_one_family_are_not_opened_one_by_one(tmp_path, monkeypatc
     [
         ("train__csv", "test__csv", "val__csv"),
         ("adult__data", "adult__test", "adult_val"),
+        ("a__train__data", "a__test__data", "a__val__data"),
         ("digits__csv", "digits_test__csv", "digits_val__csv"),
         ("train_in_a__csv", "test_in_a__csv", "val_in_a__csv"),
     ],
@@ -315,6 +317,78 @@ def test_images_in_no_class_are_refused(tmp_path):
     png(tmp_path / "a.png", PIXELS[0])
     with pytest.raises(DataError, match=r"holds 1 image \(a.png\); expected .*one folder of images for each class"):
         data.open_source(str(tmp_path))
+
+
+def test_images_need_no_classes_where_no_labels_are_wanted(tmp_path):
+    for i in range(3):
+        png(tmp_path / "flat" / f"{i}.png", PIXELS[i])
+    fill(tmp_path / "flat", notes__txt="some, words\nof it\nand, more, of\n")
+    for path, n in ((tmp_path / "flat", 3), (tmp_path / "flat" / "1.png", 1), (f"{tmp_path}/flat/*.png", 3)):
+        source = data.open_source(str(path), labels=False)
+        blocks = list(source.read(source.splits(1)[0]))
+        assert blocks[0].x[-1].tolist() == PIXELS[1 if n == 1 else 2].ravel().tolist()
+        assert blocks[0].y is None
+        assert count(path, {"labelled": False}) == n
+        with pytest.raises(DataError, match="one folder of images for each class"):
+            data.open_source(str(path))
+    fill(tmp_path / "flat", a__csv=ROWS)
+    with pytest.raises(DataError, match=r"samples and images: .*a.csv.*--format"):
+        data.open_source(str(tmp_path / "flat"), labels=False)
+
+
+def test_images_unlike_the_models_are_refused(tmp_path):
+    """As many pixels in another shape, or brighter ones, would be answered all the same."""
+    train = data.open_source(str(pictures(tmp_path / "train")))
+    schema = data.fit(data.summarise(train, train.splits(1)[0]), Spec())
+    for name, pixels, message in (
+        ("wide", PIXELS[0].T, r"images of 2x3x1; the model was trained on images of 3x2x1"),
+        ("deep", PIXELS[0].astype(np.uint16) * 250, r"pixels of up to 65535; .* up to 255"),
+    ):
+        png(tmp_path / name / "cat" / "1.png", np.ascontiguousarray(pixels))
+        with pytest.raises(DataError, match=message):
+            data.open_source(str(tmp_path / name), schema=schema)
+    np.save(tmp_path / "x.npy", PIXELS.reshape(12, 6))
+    assert data.open_source(str(tmp_path / "x.npy"), schema=schema, labels=False).image is None
+
+
+def test_labels_in_files_of_other_formats_are_refused(tmp_path):
+    fill(tmp_path, x__npy=npy(PIXELS), y__csv="1\n2\n", x__csv="1.5,2\n3,4\n", y__npy=npy(DIGITS))
+    for pair in ("x.npy,{}/y.csv", "x.csv,{}/y.npy"):
+        with pytest.raises(DataError, match=r"/y.(csv|npy): labels in .*, and features in .* \(x.(npy|csv)\)"):
+            data.open_source(f"{tmp_path}/{pair}".format(tmp_path))
+    with pytest.raises(DataError, match=r"label 'y', but the labels have a file of their own"):
+        data.open_source(f"{tmp_path}/x.npy,{tmp_path}/y.npy", {"label": "y"})
+
+
+def test_labels_beside_lone_arrays_are_not_passed_over(tmp_path):
+    fill(tmp_path, x__npy=npy(RNG.normal(size=(4, 3))), labels__txt="cat\ndog\ncat\ndog\n")
+    with pytest.raises(DataError, match=r"labels.txt may hold the labels of x.npy, but is no npy file"):
+        data.open_source(str(tmp_path))
+
+
+def test_json_is_refused_as_such(tmp_path):
+    fill(tmp_path, a__json='{"a": 1}', b__csv="<=50K,1.5,2\n>50K,2,3.5\n")
+    with pytest.raises(DataError, match=r"a.json: JSON, XML or a script .*--format csv"):
+        data.open_source(f"{tmp_path}/a.json")
+    assert count(f"{tmp_path}/b.csv", {"label": "0"}) == 2
+
+
+def test_folders_below_are_named(tmp_path):
+    pictures(tmp_path / "deep" / "data")
+    with pytest.raises(DataError, match=r"data holds folders of images: name it"):
+        data.open_source(str(tmp_path / "deep"))
+    fill(tmp_path / "years", a_in_1__csv=ROWS, b_in_1__csv=MORE)
+    with pytest.raises(
+        DataError, match=r"folders \(a, b\) that hold no images.*name one of them, or their files by a glob"
+    ):
+        data.open_source(str(tmp_path / "years"))
+    assert count(f"{tmp_path}/years/*/*.csv") == 24
+
+
+def test_idx_files_are_paired_by_their_dimensions(tmp_path):
+    fill(tmp_path, a=idx(PIXELS), b=idx(DIGITS))
+    assert count(tmp_path) == 12
+    assert data.open_source(str(tmp_path)).reading["label_by"] == "own file"
 
 
 # npz
