@@ -142,13 +142,13 @@ def test_seconds_and_prices_give_the_same_bytes(cluster, archive, folder, form):
     """A column that float32 cannot hold, one that never changes, and targets far from 0: centred before they travel."""
     rng = np.random.default_rng(0)
     fs.mkdir(f"{folder}/text")
-    for number in range(3):
+    for number in range(4):
         rows = [f"{1.7e9 + 60 * rng.random():.2f},{b:.4f},7,{250_000 + 9e4 * b:.2f}" for b in rng.normal(size=30)]
         text = "\n".join(([] if number else ["a,b,c,price"]) + rows) + "\n"
         fs.publish(f"{folder}/text/part-{number:05d}.csv", text.encode())
     if form == "imported":
-        write_shards(open_source(f"{folder}/text"), f"{folder}/imported", shards=3)
-    fields = {"shards": 3, "epochs": 1}
+        write_shards(open_source(f"{folder}/text"), f"{folder}/imported", shards=4)
+    fields = {"shards": 4, "epochs": 1}
     local(f"{folder}/{form}", f"{folder}/local", **fields)
     assert {"center", "constants", "target_mean"} <= set(Table(f"{folder}/local").read(0).schema)
 
