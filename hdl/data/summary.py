@@ -27,8 +27,8 @@ class Summary:
         Of the features; empty without samples.
     moments : dict of ndarray
         uint8: `low`, `high` [I], and the exact `total`, `squares` int64 [I]. float32, of float64 samples too: `low`,
-        `high`, `mean`, `m2` (sum of squared deviations) float64 [I]. Sparse: `largest` magnitude float64 [I], and of the K
-        features that every sample has: their numbers `full` int64 [K], `low` and `high` float64 [K].
+        `high`, `mean`, `m2` (sum of squared deviations) float64 [I]. Sparse: `largest` magnitude float64 [I], and of
+        the K features that every sample has: their numbers `full` int64 [K], `low` and `high` float64 [K].
     labels : Labels
     bad : int
         Records skipped; `places` lists the first of them, `limit` is how many the dataset may have.
