@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import struct
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -302,6 +303,19 @@ def test_empty_folders_and_other_files_of_classes_are_told(tmp_path):
     assert "__MACOSX: an operating system's" in lines
     assert "bird/, cow/: 2 folders without images, so no classes" in lines
     assert any("3 files in the classes' folders that are no images" in line for line in lines)
+
+
+def test_the_low_bytes_of_deep_colours_are_told_as_left_out(tmp_path):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = zlib.compress(b"".join(b"\0" + struct.pack(">6H", 258, 515, 772, 60000, 60001, 60002) for _ in range(2)))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
+    for name in ("a", "b"):
+        fill(tmp_path / name, **{"1__png": b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b"")})
+    source = data.open_source(str(tmp_path))
+    assert any("the low 8 bits" in line for line in source.left_out)
+    assert next(source.read(source.splits(1)[0])).x[0, :3].tolist() == [1, 2, 3]
 
 
 def test_parts_of_images(tmp_path):
