@@ -1,4 +1,4 @@
-"""How features are scaled: the net sees x·scale + shift, of columns that float32 cannot hold after they are centred."""
+"""Scales features: the net sees x·scale + shift, of columns that float32 cannot hold after they are centred."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def fit_scale(summary: Summary, scale: Scale, inputs: int, units: str = "free") 
 
 
 def _automatic(summary: Summary, units: str) -> tuple[str, float]:
-    """What `auto` comes to for dense features: the rule, and its constant."""
+    """Choose what `auto` comes to for dense features: the rule, and its constant."""
     if units == "gaussian":
         return "standard", 1.0
     low, high = float(summary.moments["low"].min()), float(summary.moments["high"].max())
@@ -104,7 +104,7 @@ def _automatic(summary: Summary, units: str) -> tuple[str, float]:
 
 
 def _sparse(summary: Summary, inputs: int) -> Scaling:
-    """By the largest magnitude; a feature that every sample has may be far from 0 or constant, as it fills no zeros."""
+    """Scale by the largest magnitude; what every sample has may be far from 0 or constant: it fills no zeros."""
     moments, spread, origin, value = summary.moments, np.zeros(inputs), np.zeros(inputs), np.zeros(inputs)
     spread[: summary.features] = moments["largest"]
     unchanging = spread == 0
@@ -121,7 +121,7 @@ def _sparse(summary: Summary, inputs: int) -> Scaling:
 def _scaling(
     name: str, origin: np.ndarray, spread: np.ndarray, unchanging: np.ndarray, far: Any = False, value: Any = None
 ) -> Scaling:
-    """The scaling by (x − origin)/spread, without the features that never change."""
+    """Make the scaling by (x − origin)/spread, without the features that never change."""
     rule: dict[str, Any] = {"name": name}
     far = ~unchanging & (far | (spread < SMALLEST) | (spread > LARGEST))
     plain = ~unchanging & ~far

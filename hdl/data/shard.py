@@ -155,7 +155,7 @@ def _no_labels(schema: Schema) -> np.ndarray:
 
 
 def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
-    """A block with features as the model's, as the core takes them: uint8 or float32, centred in float64 where need be.
+    """Give a block features as the core takes them: the model's, uint8 or float32, centred in float64 where need be.
 
     Sparse rows are widened, or made dense where the model shifts zeros.
     """
@@ -177,7 +177,7 @@ def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
 
 
 def centred(x: np.ndarray | Csr, schema: Schema) -> np.ndarray | Csr:
-    """Features [n, I] as `Samples` holds them: (x − center)/spread in float64, where the schema asks, then rounded."""
+    """Make features [n, I] what `Samples` holds: (x − center)/spread in float64 where the schema asks, then rounded."""
     center, spread = schema.center, schema.spread
     if isinstance(x, Csr):
         if schema.shift is not None:
@@ -191,7 +191,7 @@ def centred(x: np.ndarray | Csr, schema: Schema) -> np.ndarray | Csr:
 
 
 def _filled(x: Csr, columns: np.ndarray) -> Csr:
-    """Sparse rows with the zeros of some columns [K] written out; training data has none of them."""
+    """Write out the zeros of some columns [K] of sparse rows; training data has none of them."""
     place = np.full(x.columns, -1)
     place[columns] = np.arange(len(columns))
     known = place[x.indices]
@@ -209,7 +209,7 @@ def _filled(x: Csr, columns: np.ndarray) -> Csr:
 
 
 def _rounded(x: np.ndarray) -> np.ndarray:
-    """float64 rounded to float32, what is beyond its range to infinity; uint8 and float32 as they are."""
+    """Round float64 to float32, what is beyond its range to infinity; uint8 and float32 stay."""
     with np.errstate(over="ignore"):
         return x.astype(np.float32) if x.dtype == np.float64 else x
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hdl import data
 from hdl.data.labels import Meanings, as_array, canonical, classes_of, is_plain_number
 from hdl.data.summary import Summary
+from hdl.errors import DataError
 from hdl.spec import Spec
 
 
@@ -196,6 +197,23 @@ def test_classes_are_the_same_by_their_meaning_in_every_format(tmp_path, labels)
         for other, (source, _) in sources.items():
             order = sorted(labels, key=str) if other == "images" else labels  # samples come folder by folder
             assert [str(schema.classes[code]) for code in encoded(source, schema)] == [*map(str, order)], (name, other)
+
+
+def test_a_regression_with_a_label_that_is_no_number_is_no_thousand_classes(tmp_path):
+    numbers = [f"{i / 7:.3f}" for i in range(60)]
+    for labels, refused in ([*numbers, "unknown"], True), (numbers, False), ([f"{i:03d}" for i in range(200)], False):
+        rows = [f"{i},{i % 3},{label}" for i, label in enumerate(labels)]
+        (tmp_path / "a.csv").write_text("a,b,label\n" + "\n".join(rows) + "\n")
+        source = data.open_source(str(tmp_path / "a.csv"))
+        summary = data.summarise(source, source.splits(1)[0])
+        if refused:
+            with pytest.raises(
+                DataError, match=r"most of the 61 different labels are numbers, but .unknown. is none.*--loss"
+            ):
+                data.fit(summary, Spec())
+            assert len(data.fit(summary, Spec(loss="softmax")).classes) == 61
+        else:
+            assert len(data.fit(summary, Spec()).classes) == (0 if labels is numbers else 200)
 
 
 def test_numbers_as_text_are_never_measured():
