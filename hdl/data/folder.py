@@ -136,10 +136,12 @@ def of_folder(path: str, part: str | None, options: Options, labelled: bool) -> 
             return Chosen([(path, None)], "images", None, left.lines())
         what = f"samples and images: {listed(others)}; --format says which are meant: images, csv, …"
         raise DataError(what, path)
-    return _files_of_folder(paths, path, part, options, left)
+    return _files_of_folder(paths, path, part, options, left, labelled)
 
 
-def _files_of_folder(names: list[str], path: str, part: str | None, options: Options, left: LeftOut) -> Chosen:
+def _files_of_folder(
+    names: list[str], path: str, part: str | None, options: Options, left: LeftOut, labelled: bool
+) -> Chosen:
     files, format = of_one_format(survey(names, options), path, options, left)
     parts = split_parts(unpacked(files, left), path)
     if part in ("test", "val") and not parts[part]:
@@ -156,7 +158,8 @@ def _files_of_folder(names: list[str], path: str, part: str | None, options: Opt
         if items is not chosen:
             left.add(f"the {NAMES[name]} part", *(item.name for item in items))
     out = _paired(chosen, format, path, left, refuse=True)
-    _refuse_lone(out, names, path)
+    if labelled:
+        _refuse_lone(out, names, path)
     out.part = part_of_archive
     features, elsewhere = {x for x, _ in out.pairs}, {item.path for item in others}
     for one, other in twins([*(item for item in chosen if item.path in features), *others]) if others else ():

@@ -91,6 +91,8 @@ class Images(Source):
             try:
                 pixels = decode(file, None, deep=True)
                 self.deep = pixels.dtype != np.uint8
+                if not self.deep and stored_deep(file):
+                    self.left_out.append("the low 8 bits of the 16 of colours: Pillow does not read them")
                 return (*pixels.shape[:2], 1 if pixels.ndim == 2 else 3)
             except DataError as found:
                 error = error or found
@@ -161,12 +163,21 @@ def decode(path: str, shape: tuple[int, int, int] | None, grey: bool = False, de
             if (late := _turn(image)) != turn:  # a PNG may say it after its pixels
                 _check_size(image, turn := late, channels, shape, path)
             turned = ImageOps.exif_transpose(image) if turn > 1 else image
-            pixels = np.asarray(turned if mode in _DEEP else turned.convert("L" if grey or channels == 1 else "RGB"))
+            wanted = mode if mode in _DEEP else "L" if grey or channels == 1 else "RGB"
+            pixels = np.asarray(turned if mode == wanted else turned.convert(wanted))
             return _deep(pixels, path) if mode in _DEEP else pixels
     except DataError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise DataError(f"not an image, or a damaged one ({error})", path) from None
+
+
+def stored_deep(path: str) -> bool:
+    """Whether an image holds 16 bits a channel."""
+    from PIL import Image
+
+    with fs.open(path) as file, Image.open(file) as image:
+        return any("16" in str(tile[3]) for tile in image.tile)
 
 
 def _turn(image: Any) -> int:

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import struct
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -304,6 +305,19 @@ def test_empty_folders_and_other_files_of_classes_are_told(tmp_path):
     assert any("3 files in the classes' folders that are no images" in line for line in lines)
 
 
+def test_the_low_bytes_of_deep_colours_are_told_as_left_out(tmp_path):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = zlib.compress(b"".join(b"\0" + struct.pack(">6H", 258, 515, 772, 60000, 60001, 60002) for _ in range(2)))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
+    for name in ("a", "b"):
+        fill(tmp_path / name, **{"1__png": b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b"")})
+    source = data.open_source(str(tmp_path))
+    assert any("the low 8 bits" in line for line in source.left_out)
+    assert next(source.read(source.splits(1)[0])).x[0, :3].tolist() == [1, 2, 3]
+
+
 def test_parts_of_images(tmp_path):
     for part, each in (("train", 3), ("val", 1), ("test", 2)):
         pictures(tmp_path / part, each=each)
@@ -364,6 +378,20 @@ def test_labels_beside_lone_arrays_are_not_passed_over(tmp_path):
     fill(tmp_path, x__npy=npy(RNG.normal(size=(4, 3))), labels__txt="cat\ndog\ncat\ndog\n")
     with pytest.raises(DataError, match=r"labels.txt may hold the labels of x.npy, but is no npy file"):
         data.open_source(str(tmp_path))
+
+
+def test_labels_that_are_not_wanted_are_not_judged(tmp_path):
+    x = RNG.normal(size=(4, 3))
+    fill(tmp_path / "a", x__npy=npy(x), labels__txt="cat\ndog\ncat\ndog\n")
+    fill(tmp_path / "b", x__npy=npy(x), y__npy=npy(np.array([b"\xff", b"b"])))
+    np.savez(tmp_path / "c.npz", x=x, y=DIGITS, target=np.array([{}, 1], object))
+    train = data.Arrays(x, ["a", "b", "a", "b"])
+    schema = data.fit(data.summarise(train, train.splits(1)[0]), Spec())
+    for path in ("a", "b", "c.npz"):
+        source = data.open_source(str(tmp_path / path), schema=schema, labels=False)
+        (block,) = source.read(source.splits(1)[0])
+        assert block.x.tolist() == x.tolist()
+        assert block.y is None
 
 
 def test_json_is_refused_as_such(tmp_path):
