@@ -1,4 +1,4 @@
-"""Which classes are taken for which: a matrix of few classes, the pairs that occur of many."""
+"""Counts which classes are taken for which: in a matrix if they are few, else by the pairs that occur."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ class Confusion:
         np.add.at(self._counts, places, counts)
 
     def mistakes(self) -> list[tuple[int, int, int]]:
-        """The most frequent (true, predicted, count), of classes that are too many for a matrix."""
+        """Lists the most frequent (true, predicted, count), of classes that are too many for a matrix."""
         order = np.argsort(-self._counts, kind="stable")[:MOST_MISTAKES]
         return [(*divmod(int(self._pairs[at]), self.classes), int(self._counts[at])) for at in order]

@@ -286,7 +286,7 @@ def layers_below(network: Spec, table: Table) -> list[Layer]:
 
 
 def _cut(block: Block, rows: int) -> Iterator[Block]:
-    """Blocks of at most so many rows; none of an empty one."""
+    """Cuts a block into such of at most so many rows; an empty one into none."""
     for lo in range(0, len(block), rows):
 
         def where(i: int, lo: int = lo) -> dict[str, Any]:

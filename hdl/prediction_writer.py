@@ -76,7 +76,7 @@ def columns(model: Model) -> list[str]:
 
 
 def label_array(classes: Sequence[Any] | NDArray) -> NDArray:
-    """Classes [C] as an array of the type that holds each of them as it is: bool, int64, uint64, float64, or text.
+    """Makes an array [C] of classes, of the type that holds each as it is: bool, int64, uint64, float64, or text.
 
     Text is for those that are text, and for numbers that no such type holds.
 
@@ -176,7 +176,7 @@ class Writer:
         return pa.schema(fields)
 
     def _as_written(self, labels: Sequence[Any] | NDArray) -> list[Any]:
-        """Labels as plain values, as text where the file's column of them is text."""
+        """Makes plain values of labels, or texts where the file's column of labels is text."""
         if self._text is None:
             kind = label_array([] if self._classes is None else self._classes).dtype.kind
             self._text = kind == "U"

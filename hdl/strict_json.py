@@ -1,4 +1,4 @@
-"""JSON as its standard has it: numbers that it cannot hold, NaN and infinities, become null."""
+"""Writes JSON as its standard has it: numbers that it cannot hold, NaN and infinities, become null."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def dumps(value: Any, **settings: Any) -> str:
-    """JSON text of plain values; `settings` are those of `json.dumps`.
+    """Writes plain values as JSON text; `settings` are those of `json.dumps`.
 
     Examples
     --------
@@ -23,7 +23,7 @@ def dumps(value: Any, **settings: Any) -> str:
 
 
 def finite(value: Any) -> Any:
-    """The value with None in place of every number, however deep, that is not finite."""
+    """Puts None in place of every number, however deep in a value, that is not finite."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -166,7 +166,7 @@ def percent(value: float | None, digits: int = 2) -> str:
 
 
 def shown_rmse(value: Any) -> str:
-    """A root of a mean squared error as text, of several outputs the first few: 12,345.7."""
+    """Shows a root of a mean squared error, of several outputs the first few: 12,345.7."""
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     more = ", …" if len(values) > 4 else ""
     return ", ".join(f"{one:,.1f}" if 1e3 <= abs(one) < 1e15 else f"{one:.5g}" for one in values[:4]) + more

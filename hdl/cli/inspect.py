@@ -55,7 +55,7 @@ def _table(path: str) -> dict[str, Any]:
 
 
 def _found(zero: Any) -> dict[str, Any]:
-    """What version 0 knows of the data: in words, of several things a list, and as it is stored."""
+    """Tells what version 0 holds about the data: in words, of several things a list, and as it is stored."""
     from hdl.report.gather import summary
 
     words = {name: value.split("\n") for name, value in summary(zero.about, zero.schema)}

@@ -38,7 +38,7 @@ class Quiet:
         """A message that stays."""
 
     def facts(self, lines: Sequence[tuple[str, str]]) -> None:
-        """Names and values in two columns, that stay."""
+        """Shows names and values in two columns that stay."""
 
     def begin(self, rounds: int, done: int = 0) -> None:
         """Rounds from `done` to `rounds` follow."""
@@ -143,7 +143,7 @@ class Live(Quiet):
 
 
 def findings_of(path: str, spec: Any) -> list[tuple[str, str]]:
-    """What was found out about the data that a training's table, or the layer of a stack in it, was made with."""
+    """Reads what was found out about the data of a training from its table, or from that of a stack's layer in it."""
     from hdl.data import findings
     from hdl.models import stack
     from hdl.table import Table
@@ -153,13 +153,13 @@ def findings_of(path: str, spec: Any) -> list[tuple[str, str]]:
 
 
 def aligned(lines: Sequence[tuple[str, str]]) -> str:
-    """Names and values in two columns, as plain text."""
+    """Aligns names and values in two columns of plain text."""
     width = max((len(name) for name, _ in lines), default=0) + 2
     return "\n".join(f"{name:{width}}" + value.replace("\n", "\n" + " " * width) for name, value in lines)
 
 
 def columns(lines: Sequence[tuple[str, str]]) -> Any:
-    """The same for a terminal: values that are too long go on below themselves, not below the names."""
+    """Aligns them for a terminal: values that are too long go on below themselves, not below the names."""
     from rich.table import Table
     from rich.text import Text
 

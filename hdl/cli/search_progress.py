@@ -73,7 +73,7 @@ class Board:
             click.echo(text, err=True)
 
     def findings(self, table: str, spec: Any) -> None:
-        """What was found out about the data, told once, of the first training that begins."""
+        """Tells once, of the first training that begins, what was found out about the data."""
         with self._lock:
             if self._quiet or self._findings_told:
                 return

@@ -1,4 +1,4 @@
-"""What was found out about a dataset, for people: the same few lines before training, in `inspect` and in the report.
+"""Tells people what was found out about a dataset: the same few lines before training, in `inspect` and the report.
 
 They are made of what version 0 of a table holds, so that they say what the model was made with, wherever it was made.
 """
@@ -41,7 +41,7 @@ _SHOWN = {
 
 
 def lines(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None) -> list[Line]:
-    """What was found out, as names and values; of several things a value has a line each.
+    """Makes the lines of what was found out, as names and values; of several things a value has a line each.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _format(about: Mapping[str, Any], schema: Mapping[str, Any], options: Mappin
 
 
 def _columns(options: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
-    """Header and delimiter of text."""
+    """Names the header and the delimiter of text, and how they were found."""
     words, header = [], reading.get("header")
     if header is not None:
         flag = "--header" if header else "--no-header"
@@ -101,7 +101,7 @@ def _columns(options: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
 
 
 def _label(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
-    """The label columns, how they were found, and the task."""
+    """Names the label columns, how they were found, and the task."""
     by = reading.get("label_by")
     names = [_short(name) for name in schema.get("label") or ()]
     if schema.get("encoding") == "none":
@@ -158,14 +158,14 @@ def _count(number: int, thing: str) -> str:
 
 
 def _of(names: Sequence[Any] | None) -> str:
-    """The first few names, after a colon."""
+    """Lists the first few names, after a colon."""
     if not names:
         return ""
     return ": " + ", ".join(map(_short, names[:FEW])) + (", …" if len(names) > FEW else "")
 
 
 def _some(value: Any) -> str:
-    """A value, of a list the first few, a line each."""
+    """Shows a value, of a list the first few, a line each."""
     if not isinstance(value, (list, tuple)):
         return "" if value is None else str(value)
     more = [f"… and {len(value) - FEW:,} more"] if len(value) > FEW else []
@@ -178,10 +178,10 @@ def _short(name: Any) -> str:
 
 
 def _name_of_class(value: Any) -> str:
-    """A class as people write it; text that looks like a number is in quotes, as it is none."""
+    """Shows a class as people write it; text that looks like a number is in quotes, as it is none."""
     return repr(_short(value)) if isinstance(value, str) and (not value.strip() or is_number(value)) else _short(value)
 
 
 def _number(value: float) -> str:
-    """A number in four figures or so: 250,123, 0.01235."""
+    """Shows a number in four figures or so: 250,123, 0.01235."""
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"

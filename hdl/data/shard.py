@@ -39,7 +39,7 @@ class Shard:
 
 @contextmanager
 def _spilling() -> Iterator[None]:
-    """Says where samples lie that memory does not hold, if that is full; raises OutputError then."""
+    """Names the folder of samples that memory does not hold, by an OutputError, if it is full."""
     folder = tempfile.gettempdir()
     with fs.writing(f"{folder}, where samples lie that memory does not hold (TMPDIR names another folder)", folder):
         yield
