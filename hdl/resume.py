@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hdl import fs
 from hdl import spec as specs
 from hdl.data import FileSplit, Options
 from hdl.errors import DataError, SpecError, TableError
@@ -102,5 +103,6 @@ def _files(splits: Any) -> dict[str, int]:
     files: dict[str, int] = {}
     for splits_of_shard in splits:
         for path, _, length in splits_of_shard:
+            path = fs.plain(path)  # file:///a and /a are one file
             files[path] = files.get(path, 0) + length
     return files

@@ -43,7 +43,7 @@ LAYERS = {
     "yarn": BASE | STEP | {"programs", "runners", "driver", "report"},  # of the report its page's pieces alone: below
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
-    "resume": BASE | {"data", "table"},
+    "resume": BASE | {"data", "fs", "table"},
     "common_samples": BASE | {"data", "fs", "table"},
     "stages": BASE | {"models", "table"},
     "driver": BASE | STEP | {"publisher", "resume", "common_samples", "stages", "metrics_log", "runners"},

@@ -12,10 +12,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hdl import cli, fs, outputs, sync
-from hdl.data import Schema
+from hdl import cli, driver, fs, outputs, sync
+from hdl.data import Options, Schema
 from hdl.data.shard import Growing
 from hdl.errors import OutputError
+from hdl.runners.base import Job
+from hdl.runners.local import LocalRunner
 from hdl.spec import Spec
 from hdl.table import Table, Version
 
@@ -84,6 +86,15 @@ def test_a_url_is_no_other_file(tmp_path, monkeypatch):
     outputs.put(f"file:{tmp_path}/b", b"2")
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
     assert fs.open(f"file:{tmp_path}/b").read() == b"2"
+
+
+def test_a_table_made_of_a_url_is_resumed_by_the_path(place, tmp_path, capfd):
+    job = Job(f"file://{place}/data.csv", str(tmp_path / "t"), Spec(epochs=1, shards=1), Options())
+    with LocalRunner(workers=1) as runner:
+        driver.train(job, runner)
+    assert Table(tmp_path / "t").read(0).about["cuts"][0][0][0].startswith("file://")
+    args = ["train", f"{place}/data.csv", "--out", str(tmp_path / "t"), "--resume", "--epochs", "2", *QUICK[2:]]
+    assert cli.run(args) == 0, capfd.readouterr().err
 
 
 def replacing(path, number):
