@@ -131,7 +131,7 @@ class Schema:
         return np.eye(len(self.classes), dtype=np.float32)[codes], good
 
     def _encode_values(self, y: np.ndarray, good: np.ndarray, refuse: Any) -> np.ndarray:
-        """Numbers as the net's targets, float32 [n, O]."""
+        """Make numbers the net's targets, float32 [n, O]."""
         wide = np.zeros((len(y), self.outputs))
         try:
             wide[:] = y.reshape(len(y), -1).astype(np.float64)
@@ -154,13 +154,13 @@ class Schema:
         return Meanings(self.classes)
 
     def in_units(self, out: np.ndarray) -> np.ndarray:
-        """A regression's answers [n, O] in the targets' unit: float64 where they were standardised."""
+        """Give a regression's answers [n, O] the targets' unit: float64 where they were standardised."""
         if self.target_mean is None:
             return out
         return out * self.target_deviation + self.target_mean
 
     def unscaled(self, x: np.ndarray) -> np.ndarray:
-        """The net's inputs [n, I] in the data's own unit; features that never changed in training are as they were."""
+        """Give the net's inputs [n, I] the data's own unit; features that never changed in training stay so."""
         if self.shift is not None:
             x = x - self.shift
         if self.scale is not None:
