@@ -84,13 +84,13 @@ class Parquet(Source):
         self._lengths: list[int] | None = None
 
     def lengths(self) -> list[int]:
-        """Rows of each file."""
+        """Count the rows of each file."""
         if self._lengths is None:
             self._lengths = [self._file(path).rows for path in self.paths]
         return self._lengths
 
     def _file(self, path: str) -> File:
-        """What is known of a file, once it has been compared with the first one."""
+        """Describe a file, once it has been compared with the first one."""
         if path not in self._files:
             with fs.open(path) as handle, guarded(path):
                 self._files[path] = describe(path, pq.ParquetFile(handle))
@@ -131,7 +131,7 @@ class Parquet(Source):
 
     @cached_property
     def _start(self) -> dict[int, list[Any]]:
-        """The first values of the last column, those of text, and the first ones."""
+        """Read the first values of the last column, those of text, and the first ones."""
         first = self.first
         columns = sorted({*first.texts[:1], *range(min(WIDE, len(first.names))), len(first.names) - 1})
         columns = [i for i in columns if first.types[i] is not None and not pa.types.is_nested(first.types[i])]
@@ -174,7 +174,7 @@ class Parquet(Source):
                     return
 
     def _width(self) -> int:
-        """About the bytes of a row."""
+        """Estimate the bytes of a row."""
         if self.sparse:
             return 4096
         types = [self.first.type(name) for name in self.features]
@@ -232,7 +232,7 @@ class Parquet(Source):
         return x
 
     def _order(self, file: File) -> list[int] | None:
-        """Where a file of vectors has the features, if it has them in another order."""
+        """Find where a file of vectors has the features, if it has them in another order."""
         there = file.own.get("names")
         if not there or not self.names or there == self.names:
             return None
