@@ -36,7 +36,7 @@ KINDS = {"uint8": "dense, stored as uint8", "float32": "dense", "sparse": "spars
 FORMAT_BY = {"flag": "as --format says", "folders": "a folder a class"}
 _SHOWN = {
     "files", "format_by", "header", "header_by", "delimiter", "delimiter_by", "label_by", "label_at", "label_type",
-    "depth", "maximum", "duplicates", "left_out",
+    "depth", "duplicates", "left_out",
 }  # fmt: skip
 
 
@@ -137,8 +137,8 @@ def _features(schema: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
         return ""
     kind = KINDS.get(schema.get("kind", ""), schema.get("kind", ""))
     image = "images of " + " × ".join(map(str, schema["image"])) if schema.get("image") else ""
-    if image and (white := reading.get("depth") or reading.get("maximum")):
-        image += f", white {white:g}"
+    if image and (reading.get("depth") or 0) > 255:
+        image += " of 16 bits"
     named = _of(schema.get("names")) if not image else ""
     return ", ".join(filter(None, [f"{schema['inputs']:,} {kind}".rstrip() + named, image]))
 
