@@ -80,7 +80,7 @@ def _parser(paths: list[str], options: Options, schema: Any = None) -> Delimited
     """A reader of lines of numbers alone, and whether a line of names comes before them: words above numbers."""
     plain = options.make(options, label=(), labelled=False, header=False)
     parser = Delimited(paths, plain)
-    _, lines = first_lines(paths[:1], options)
+    _, lines = first_lines(paths[:1], options, 2)
     rows = [parser.split(line) for line in lines[:2]]
     numbers = [all(map(is_number, row)) for row in rows]
     if options.header or (options.header is None and numbers == [False, True]):
@@ -92,7 +92,7 @@ def _skipped(parser: Delimited, path: str) -> int:
     """Lines before the samples of a file."""
     if parser.header is None:
         return 0
-    return int(first_lines([path], parser.options)[1][:1] == [parser.header])
+    return int(first_lines([path], parser.options, 1)[1][:1] == [parser.header])
 
 
 def _line(path: str, first: int):
