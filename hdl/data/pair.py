@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
-from hdl.data.delimited import Delimited
+from hdl.data.columns import is_number
+from hdl.data.delimited import Delimited, first_lines
 from hdl.data.streams import Stream, check_whole, open_stream
 from hdl.errors import DataError
 
 
 class TextPair(Source):
-    """Features and targets in two texts of as many lines.
+    """Features and targets in two texts of as many lines, with or without a line of names.
 
     Parameters
     ----------
@@ -29,14 +30,16 @@ class TextPair(Source):
 
     def __init__(self, pairs: list[tuple[str, str | None]], options: Options, schema: Any = None, labels: bool = True):
         super().__init__([x for x, _ in pairs], options)
-        plain = options.make(options, label=(), labelled=False, header=False)
-        self.x = Delimited([x for x, _ in pairs], plain)
+        self.x = _parser([x for x, _ in pairs], options, schema)
         self.others = {x: y or "" for x, y in pairs}
         others = [y for _, y in pairs if y]
-        self.y = Delimited(others, plain) if others and options.labelled and labels else None
-        if self.y is not None and self.y.width > 1:
-            self.targets = [str(i) for i in range(self.y.width)]
-        self.reading = {"delimiter": self.x.delimiter}
+        self.y = _parser(others, options) if others and options.labelled and labels else None
+        self.names, self.left_out = self.x.names, self.x.left_out
+        self.reading = {"delimiter": self.x.delimiter, "header": self.x.header is not None}
+        if self.y is not None:
+            self.label = self.y.names or []
+            if len(self.y.features) > 1:
+                self.targets = self.y.names or [str(i) for i in range(self.y.width)]
         if others and options.labelled:
             self.reading |= {"label_by": "own file", "label_type": "number"}
         self._lengths: list[int] | None = None
@@ -48,28 +51,48 @@ class TextPair(Source):
         return self._lengths
 
     def _count(self, path: str) -> int:
-        n = _lines(path)
-        if self.y is not None and (m := _lines(self.others[path])) != n:
-            what = (
-                f"{m} lines of targets, but {n} lines of features in {path}; if they do not belong together, name the "
-            )
-            raise DataError(what + "file of samples by itself", self.others[path])
+        n = _lines(path) - _skipped(self.x, path)
+        other = self.others[path]
+        if self.y is not None and (m := _lines(other) - _skipped(self.y, other)) != n:
+            what = f"{m} lines of targets, but {n} lines of features in {path}"
+            raise DataError(f"{what}; if they do not belong together, name the file of samples by itself", other)
         return n
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
         path, start, length = split
-        rows = max(1, BLOCK_BYTES // (8 * self.x.width))
-        with open_stream(path) as xs, open_stream(self.others[path] if self.y is not None else path) as ys:
-            features = _blocks(xs, start, length, rows, self.options.max_line)
-            targets = _blocks(ys, start, length, rows, self.options.max_line)
+        rows, other = max(1, BLOCK_BYTES // (8 * self.x.width)), self.others[path] if self.y is not None else path
+        x_head = _skipped(self.x, path)
+        y_head = _skipped(self.y, other) if self.y is not None else 0
+        with open_stream(path) as xs, open_stream(other) as ys:
+            features = _blocks(xs, start + x_head, length, rows, self.options.max_line)
+            targets = _blocks(ys, start + y_head, length, rows, self.options.max_line)
             for lo, lines in zip(range(start, start + length, rows), features, strict=False):
-                x, good = _rows(self.x, path, lo, lines, bad)
-                where = _line(path, lo)
+                x, good = _rows(self.x, path, lo + x_head, lines, bad)
+                where = _line(path, lo + x_head)
                 if self.y is None:
                     yield Block(x, None, where).keep(good)
                     continue
-                y, also = _rows(self.y, self.others[path], lo, next(targets), bad, good)
+                y, also = _rows(self.y, other, lo + y_head, next(targets), bad, good)
                 yield Block(x, y[:, 0] if y.shape[1] == 1 else y, where).keep(good & also)
+
+
+def _parser(paths: list[str], options: Options, schema: Any = None) -> Delimited:
+    """A reader of lines of numbers alone, and whether a line of names comes before them: words above numbers."""
+    plain = options.make(options, label=(), labelled=False, header=False)
+    parser = Delimited(paths, plain)
+    _, lines = first_lines(paths[:1], options, 2)
+    rows = [parser.split(line) for line in lines[:2]]
+    numbers = [all(map(is_number, row)) for row in rows]
+    if options.header or (options.header is None and numbers == [False, True]):
+        return Delimited(paths, options.make(plain, header=True), schema, labels=False)
+    return parser
+
+
+def _skipped(parser: Delimited, path: str) -> int:
+    """Lines before the samples of a file."""
+    if parser.header is None:
+        return 0
+    return int(first_lines([path], parser.options, 1)[1][:1] == [parser.header])
 
 
 def _line(path: str, first: int):
@@ -84,7 +107,7 @@ def _rows(
     block = parser.fast(data, lambda i: {}) if all(line.strip() for line in lines) else None
     if block is not None and len(block) == len(lines):
         return np.asarray(block.x, np.float64), np.ones(len(lines), bool)
-    x, good = np.zeros((len(lines), parser.width)), np.ones(len(lines), bool)
+    x, good = np.zeros((len(lines), len(parser.features))), np.ones(len(lines), bool)
     for i, line in enumerate(lines):
         try:
             x[i] = parser.parse(line.decode("utf-8", "replace").rstrip("\r"))[0]

@@ -235,6 +235,28 @@ def test_parts(tmp_path, train, test, val):
     assert "the validation part" in told(tmp_path)
 
 
+@pytest.mark.parametrize("mark", [",", " "])
+def test_pairs_of_tables_may_have_headers(tmp_path, mark):
+    """As scikit-learn's users keep them: X_train.csv, y_train.csv, X_test.csv, y_test.csv."""
+    rows = RNG.normal(size=(9, 2)).round(4)
+    for part, lo, hi in (("train", 0, 6), ("test", 6, 9)):
+        x = "".join(f"{a}{mark}{b}\n" for a, b in rows[lo:hi])
+        y = "".join(f"{i % 2}\n" for i in range(lo, hi))
+        fill(tmp_path, **{f"X_{part}.csv": f"width{mark}height\n{x}", f"y_{part}.csv": f"kind\n{y}"})
+        (tmp_path / f"X-{part}.csv").rename(tmp_path / f"X_{part}.csv")
+        (tmp_path / f"y-{part}.csv").rename(tmp_path / f"y_{part}.csv")
+    for path, lo, hi in ((tmp_path, 0, 6), (f"{tmp_path}:test", 6, 9)):
+        source = data.open_source(str(path))
+        assert (source.format, source.names, source.label) == ("pair", ["width", "height"], ["kind"])
+        blocks = [block for part in source.splits(2) for block in source.read(part)]
+        assert np.concatenate([block.x for block in blocks]).tolist() == rows[lo:hi].tolist()
+        assert np.concatenate([block.y for block in blocks]).tolist() == [i % 2 for i in range(lo, hi)]
+    (tmp_path / "y_train.csv").write_text("kind\n0\n1\nx\n1\n0\n1\n")
+    source = data.open_source(str(tmp_path))
+    with pytest.raises(DataError, match=r"y_train.csv:4: column 1 \('kind'\): 'x' is not a number"):
+        list(source.read(source.splits(1)[0]))
+
+
 def test_a_file_of_no_part_is_refused(tmp_path):
     fill(tmp_path, train__csv=ROWS, test__csv=MORE, submission__csv=ROWS + MORE)
     with pytest.raises(DataError, match=r"nothing says whether submission.csv belongs to the training part"):
