@@ -102,6 +102,7 @@ class _Prepared:
     schema: Schema
     splits: list[list[FileSplit]]
     platform: str
+    places: tuple[str, ...] = ()  # of records that were skipped, the first ones
 
 
 class _Next(NamedTuple):
@@ -198,7 +199,7 @@ def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Pr
     notify(Stage("summarise"))
     summary = runner.summarise()
     schema = data.fit(summary, job.spec)
-    return _Prepared(job, source, data.resolve(job.spec, schema), schema, splits, runner.platform())
+    return _Prepared(job, source, data.resolve(job.spec, schema), schema, splits, runner.platform(), summary.places)
 
 
 def _resume(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Prepared:
@@ -232,7 +233,8 @@ def _train_stage(
 
 def _first(prepared: _Prepared, plan: Plan, below: list[stack.Layer], table: Table, notify: Notify) -> Version:
     """Publishes version 0 of a training, and before it the common file that its rounds read."""
-    job, spec, about = prepared.job, plan.spec, {}
+    job, spec = prepared.job, plan.spec
+    about: dict[str, Any] = {"places": [*prepared.places]} if prepared.places else {}
     if spec is not prepared.spec:
         about["stack"] = prepared.spec.model_dump(mode="json")
     if spec.sync.mode == "genetic":

@@ -63,6 +63,10 @@ class TableError(HdlError, OSError):
     exit_code = 4
 
 
+class OutputError(HdlError, OSError):
+    """A file or a folder cannot be written where the user wants it; the message names that place and what helps."""
+
+
 class VersionExists(TableError, FileExistsError):
     """Another driver has published this version already."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hdl.data.labels import as_array
 from hdl.errors import SpecError, Unavailable
 from hdl.models.mlp import Layout
 from hdl.spec import Spec
@@ -26,6 +27,11 @@ def build(
     shift: NDArray[np.float32] | None = None,
     classes: Sequence[Any] | None = None,
     about: dict[str, str] | None = None,
+    *,
+    center: NDArray[np.float64] | None = None,
+    spread: NDArray[np.float64] | None = None,
+    target_mean: NDArray[np.float64] | None = None,
+    target_deviation: NDArray[np.float64] | None = None,
 ) -> Any:
     """Builds the ONNX graph of a trained perceptron.
 
@@ -36,18 +42,23 @@ def build(
     w : float32 [P]
         Flat weights.
     scale, shift : float32 [I], optional
-        Scaling of the features x [I]: the net's inputs are x·scale + shift.
-    classes : sequence of int or str, optional
+        The net sees x·scale + shift.
+    classes : sequence of int, float, bool or str, optional
         Names of the classes; None for regression and for several labels a sample.
     about : dict of str, optional
         Metadata to store in the file.
+    center, spread : float64 [I], optional
+        Features are replaced by (x − center)/spread, in float64, before they are scaled.
+    target_mean, target_deviation : float64 [O], optional
+        Of a regression's targets: the net's outputs are times the deviation plus the mean.
 
     Returns
     -------
     onnx.ModelProto
-        Input `input` float32 [N, I], raw. With classes: outputs `label` [N] (int64 or string) and
-        `probabilities` float32 [N, C]. Without classes there is no label. With the squared loss the
-        outputs are `value` float32 [N, O] instead of probabilities.
+        Input `input` float32 [N, I], raw; float64 where features are centred. With classes: outputs `label` [N]
+        (bool, int64, uint64, float64 or string) and `probabilities` float32 [N, C]. Without classes there is no label.
+        With the squared loss the outputs are `value` [N, O] instead of probabilities, float64 where the targets were
+        standardised, else float32.
 
     Raises
     ------
@@ -62,7 +73,11 @@ def build(
     if spec.model != "mlp":
         raise SpecError(f"export takes networks, and not yet the model {spec.model}; `hdl encode` writes its codes")
     graph = _Graph(onnx)
-    value = "input"
+    value, dtype = "input", np.float32 if center is None else np.float64
+    if center is not None:
+        value = graph.add("Sub", value, graph.constant("center", np.asarray(center, np.float64)))
+        value = graph.add("Div", value, graph.constant("spread", np.asarray(spread, np.float64)))
+        value = graph.add("Cast", value, to=onnx.TensorProto.FLOAT)
     if scale is not None and not np.all(scale == 1):
         value = graph.add("Mul", value, graph.constant("scale", np.asarray(scale, np.float32)))
     if shift is not None and np.any(shift):
@@ -72,9 +87,11 @@ def build(
         value = graph.add("Gemm", value, graph.constant(f"W{number}", weights), graph.constant(f"b{number}", bias))
         if number < len(layers):
             value = _activation(graph, spec, value)
-    outputs = _outputs(graph, spec, value, classes)
-    shape = ["N", spec.net[0]]
-    info = onnx.helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, shape)
+    unit = None
+    if target_mean is not None and target_deviation is not None:
+        unit = np.asarray(target_deviation, np.float64), np.asarray(target_mean, np.float64)
+    outputs = _outputs(graph, spec, value, classes, unit)
+    info = _info(graph, "input", dtype, spec.net[0])
     body = onnx.helper.make_graph(graph.nodes, "hdl", [info], outputs, graph.constants)
     model = onnx.helper.make_model(
         body, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="hdl"
@@ -128,11 +145,19 @@ def _activation(graph: _Graph, spec: Spec, value: str) -> str:
             return graph.add({"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}[name], value)
 
 
-def _outputs(graph: _Graph, spec: Spec, value: str, classes: Sequence[Any] | None) -> list[Any]:
-    """Adds the loss's own output function, and the classes' names if there are any."""
+def _outputs(
+    graph: _Graph, spec: Spec, value: str, classes: Sequence[Any] | None, unit: tuple[NDArray, NDArray] | None
+) -> list[Any]:
+    """Add the loss's own output function or the targets' unit, and the classes' names where there are any."""
     outputs = spec.net[-1] if spec.net else 0
     name = "value" if spec.loss == "squared" else "probabilities"
-    if spec.loss == "squared":
+    kind: Any = np.float32
+    if spec.loss == "squared" and unit is not None:
+        kind = np.float64
+        value = graph.add("Cast", value, to=graph.onnx.TensorProto.DOUBLE)
+        value = graph.add("Mul", value, graph.constant("target_deviation", unit[0]))
+        graph.add("Add", value, graph.constant("target_mean", unit[1]), output="value")
+    elif spec.loss == "squared":
         graph.add("Identity", value, output="value")
     elif classes is not None and spec.loss == "sigmoid" and outputs == 1:
         second = graph.add("Sigmoid", value)
@@ -143,11 +168,12 @@ def _outputs(graph: _Graph, spec: Spec, value: str, classes: Sequence[Any] | Non
         graph.add("Sigmoid", value, output="probabilities")
     else:
         graph.add("Softmax", value, output="probabilities", axis=1)
-    scores = _info(graph, name, np.float32, outputs)
+    scores = _info(graph, name, kind, outputs)
     if classes is None:
         return [scores]
-    names = np.asarray(classes)
-    names = names.astype(np.int64) if names.dtype.kind in "iu" else np.asarray([str(name) for name in classes], object)
+    names = as_array(classes)
+    if names.dtype.kind in "UO":
+        names = np.asarray([str(name) for name in classes], object)
     best = graph.add("ArgMax", name, axis=1, keepdims=0)
     graph.add("Gather", graph.constant("classes", names), best, output="label", axis=0)
     return [_info(graph, "label", names.dtype), scores]

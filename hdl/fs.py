@@ -7,6 +7,7 @@ class that serves it, so a further file system is one more class in `_SCHEMES`.
 from __future__ import annotations
 
 import builtins
+import errno
 import glob as _glob
 import os
 import re
@@ -16,20 +17,68 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from hdl.errors import Unavailable
+from hdl.errors import OutputError, Unavailable
 
 Names = list[str]  # below, `list` is a function
+# What keeps a file from being written, and what helps.
+_FULL = "there is no space left: free some, or write elsewhere"
+_CLOSED = "it may not be written to: change its rights, or write elsewhere"
+_HELP = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _CLOSED),
+    errno.EFBIG: "the file would be larger than files may be here: raise the limit, or write elsewhere",
+}
+
+
+def plain(path: str | os.PathLike) -> str:
+    """A local path without its scheme: ``file:///a``, ``file://localhost/a`` and ``file:/a`` are ``/a``.
+
+    Any other path stays as it is. Nothing is decoded, as in Hadoop's own paths: ``%20`` is no space.
+
+    Examples
+    --------
+    >>> plain("file:///a/b.csv"), plain("file:/a"), plain("hdfs:///a"), plain("file.csv")
+    ('/a/b.csv', '/a', 'hdfs:///a', 'file.csv')
+    """
+    path = os.fspath(path)
+    return re.sub(r"^file:(//(localhost(?=/))?)?(?=.)", "", path) if path.startswith("file:/") else path
+
+
+def unwritable(path: str, number: int, why: str = "") -> OutputError:
+    """The error of a place that cannot be written, under the name that the user gave it, by its number."""
+    wrong = OutputError(f"{path}: cannot be written ({why or os.strerror(number)}); {_HELP[number]}")
+    wrong.errno = number
+    return wrong
+
+
+@contextmanager
+def writing(path: str, temporary: str) -> Iterator[None]:
+    """What fails to be written under a hidden, temporary name is told under the one that was asked for.
+
+    Raises
+    ------
+    OutputError
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        hidden = error.filename is not None and os.fspath(error.filename).startswith(temporary)
+        if error.errno in _HELP and (hidden or error.filename is None):
+            raise unwritable(path, error.errno) from None
+        if hidden:
+            error.filename = path
+        raise
 
 
 class Local:
-    """Serves the machine's own file system; paths are plain, or start with ``file://``.
+    """Serves the machine's own file system; paths are plain, or start with ``file:``.
 
     Every class of `_SCHEMES` has these methods; the functions of the same names below say what each does.
     """
 
-    @staticmethod
-    def _plain(path: str) -> str:
-        return os.fspath(path).removeprefix("file://")
+    _plain = staticmethod(plain)
 
     def open(self, path: str) -> BinaryIO:
         return builtins.open(self._plain(path), "rb")
@@ -53,7 +102,11 @@ class Local:
         return os.path.isdir(self._plain(path))
 
     def mkdir(self, path: str) -> None:
-        os.makedirs(self._plain(path), exist_ok=True)
+        path = self._plain(path)
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path, error.errno) if error.errno in _HELP else error from None
 
     def remove(self, path: str) -> None:
         path = self._plain(path)
@@ -66,13 +119,14 @@ class Local:
         path = self._plain(path)
         temporary = _temporary(path)
         try:
-            with builtins.open(temporary, "xb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(temporary, path)  # unlike rename, fails when the name is taken
+            with writing(path, temporary):
+                with builtins.open(temporary, "xb") as file:
+                    write(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.link(temporary, path)  # unlike rename, fails when the name is taken
         finally:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotADirectoryError):
                 os.unlink(temporary)
         _sync_folder(os.path.dirname(path) or ".")
 
@@ -81,16 +135,17 @@ class Local:
         path = self._plain(path).rstrip("/")
         if os.path.lexists(path):
             raise FileExistsError(f"{path} exists already; expected the name of a new folder")
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         temporary = _temporary(path)
-        os.mkdir(temporary)
         try:
-            yield temporary
-            for name in os.listdir(temporary):
-                with builtins.open(os.path.join(temporary, name), "rb") as file:
-                    os.fsync(file.fileno())
-            _sync_folder(temporary)
-            os.rename(temporary, path)  # fails on a folder that holds anything, so a race has one winner
+            with writing(path, temporary):
+                os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+                os.mkdir(temporary)
+                yield temporary
+                for name in os.listdir(temporary):
+                    with builtins.open(os.path.join(temporary, name), "rb") as file:
+                        os.fsync(file.fileno())
+                _sync_folder(temporary)
+                os.rename(temporary, path)  # fails on a folder that holds anything, so a race has one winner
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -103,7 +158,7 @@ def _hdfs() -> Local:
     return Hdfs()  # type: ignore[return-value]  # the same methods
 
 
-_SCHEMES: dict[str, Callable[[], Local]] = {"": Local, "file": Local, "hdfs": _hdfs}
+_SCHEMES: dict[str, Callable[[], Local]] = {"": Local, "hdfs": _hdfs}
 
 
 def _temporary(path: str) -> str:
@@ -129,7 +184,7 @@ def of(path: str) -> Local:
     Unavailable
         No file system here serves the path's scheme.
     """
-    match = re.match(r"([a-z][a-z0-9+.-]*)://", os.fspath(path))
+    match = re.match(r"([a-z][a-z0-9+.-]*)://", plain(path))
     scheme = match[1] if match else ""
     if scheme not in _SCHEMES:
         raise Unavailable(f"{path}: no file system for {scheme}://; expected a local path, file:// or hdfs://")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from hdl import fs
 from hdl.errors import SpecError
 from hdl.prediction_writer import SUFFIXES, Writer
 
-__all__ = ["SUFFIXES", "Writer", "check", "placing", "put", "replacing"]
+__all__ = ["SUFFIXES", "Writer", "check", "check_folder", "placing", "put", "replacing"]
 
 
 def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: str = "--out ") -> None:
@@ -36,6 +37,8 @@ def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: 
     ------
     SpecError
         The suffix names no format, the folder is not there, or the file is and may not be replaced.
+    OutputError
+        The folder takes no new files.
     """
     if Path(path).suffix.lower() not in suffixes:
         raise SpecError(f"{name}{path}: expected a name that ends in {', '.join(suffixes)}")
@@ -43,6 +46,7 @@ def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: 
         if fs.exists(path) and (fs.isdir(path) or not overwrite):
             raise SpecError(f"{name}{path}: exists already; give --overwrite to replace a file, or another name")
         return
+    path = fs.plain(path)
     folder = Path(path).parent
     if not folder.is_dir():
         raise SpecError(f"{name}{path}: there is no folder {folder}")
@@ -50,6 +54,23 @@ def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: 
         raise SpecError(f"{name}{path}: is a folder; expected the name of a file")
     if os.path.lexists(path) and not overwrite:
         raise SpecError(f"{name}{path}: exists already; give --overwrite to replace it, or another name")
+    check_folder(str(folder), path)
+
+
+def check_folder(folder: str, path: str) -> None:
+    """Refuse a local folder that takes no new files; `path` is what the user named.
+
+    Raises
+    ------
+    OutputError
+    """
+    folder = fs.plain(folder)
+    if "://" in folder:
+        return
+    while not os.path.lexists(folder) and os.path.dirname(folder) != folder:  # it will be made, in one that is there
+        folder = os.path.dirname(folder.rstrip("/"))
+    if os.path.isdir(folder or ".") and not os.access(folder or ".", os.W_OK | os.X_OK):
+        raise fs.unwritable(path, errno.EACCES, f"the folder {folder or '.'} takes no new files")
 
 
 @contextmanager
@@ -60,10 +81,11 @@ def placing(path: str) -> Iterator[BinaryIO]:
     moment find neither.
     """
     if not _remote(path):
-        with replacing(path.removeprefix("file://")) as file:
+        with replacing(path) as file:
             yield file
         return
-    with tempfile.TemporaryFile(prefix="hdl-out-") as file:
+    folder = tempfile.gettempdir()
+    with fs.writing(folder, folder), tempfile.TemporaryFile(prefix="hdl-out-", dir=folder) as file:
         yield file
         file.seek(0)
         if fs.exists(path):
@@ -78,24 +100,27 @@ def put(path: str, content: bytes) -> None:
 
 
 def _remote(path: str) -> bool:
-    return "://" in path and not path.startswith("file://")
+    return "://" in fs.plain(path)
 
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """Opens a local file for writing, which gets its name at a clean end only: readers see the old or the new file."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
+    """Opens a local file for writing, which gets its name at a clean end only: readers see the old or the new file.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the folder takes no files; nothing half-written is left.
+    """
+    target = Path(fs.plain(path))
+    temporary = target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}.tmp")
     try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.filename == str(temporary):
-            error.filename = str(path)  # what the user named
-        raise
+        with fs.writing(str(target), str(temporary)):
+            with open(temporary, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(temporary)

@@ -6,14 +6,16 @@ Letters: n samples, O outputs, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdl import devices, ops, spec
+from hdl.confusion import Confusion
 from hdl.data import Bad, Block, Schema, Source, fitting
+from hdl.data.labels import as_array
 from hdl.errors import DataError, SpecError
 from hdl.models import codes
 from hdl.models.stack import Layer
@@ -21,6 +23,8 @@ from hdl.ops import Operations, Result, Samples
 from hdl.ops.transformed import ReconstructionTarget, StackedInput
 from hdl.spec import Spec
 from hdl.table import Table, Version
+
+OUT_BYTES = 32 << 20  # of a layer's activations of one block
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,19 @@ class Score:
     ----------
     samples : int
     cost : float
-        Mean data cost, without penalty.
+        Mean data cost, without penalty; of a regression that of the standardised targets, as in training.
     accuracy : float or None
         Share of samples that are right; None for a regression.
     confusion : ndarray of int64 [C, C] or None
-        Rows true, columns predicted; None without classes.
+        Rows true, columns predicted; None without classes, and of more than `hdl.confusion.MOST_CLASSES`.
     r2 : float or None
         Share of the targets' variance that a regression explains, over all outputs; None for classes.
     bad : int
         Records skipped.
+    rmse : float, list of float or None
+        Root of a regression's mean squared error, in the targets' unit; of several outputs one each.
+    mistakes : list of (true, predicted, count)
+        The most frequent ones, by the classes' numbers, where there are too many for a matrix.
     """
 
     samples: int
@@ -48,6 +56,8 @@ class Score:
     confusion: NDArray[np.int64] | None
     r2: float | None = None
     bad: int = 0
+    rmse: float | list[float] | None = None
+    mistakes: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -56,13 +66,13 @@ class Answers:
 
     Parameters
     ----------
-    out : ndarray of float32 [n, O]
-        Probabilities, or values.
+    out : ndarray of float32 or float64 [n, O]
+        Probabilities, or values in the targets' unit.
     labels : ndarray [n] or None
         The classes, as the training data wrote them; None without classes.
     """
 
-    out: NDArray[np.float32]
+    out: NDArray[np.floating]
     labels: NDArray | None
 
 
@@ -115,7 +125,9 @@ class Model:
         self.schema = Schema.from_parts(zero.about["schema"], zero.schema)
         if self.spec.model != "mlp" or self.spec.finetune != "classify":  # a layer of a stack that has labels has none
             outputs = self.schema.inputs if self.spec.model != "mlp" else self.spec.widths[-1]
-            self.schema = replace(self.schema, encoding="none", classes=(), outputs=outputs)
+            self.schema = replace(
+                self.schema, encoding="none", classes=(), outputs=outputs, target_mean=None, target_deviation=None
+            )
         self.w = self.version.weights.w
         self.below = layers_below(self.spec, stored)
         self._backend = device if device == "reference" else devices.resolve(device)
@@ -141,41 +153,64 @@ class Model:
             raise SpecError("the network only makes codes, and they have no cost: measure one of its layers' tables")
         schema, bad, total = self.schema, Bad(source.options.max_bad_records), Result()
         classes = len(schema.classes)
-        confusion = np.zeros((classes, classes), np.int64) if classes else None
-        sums = np.zeros((3, schema.outputs))  # squared error; targets; their squares
+        confusion = Confusion(classes) if classes else None
+        sums = np.zeros((3, schema.outputs))  # squared error; targets, from where training's mean is; their squares
+        origin = np.zeros(schema.outputs) if schema.target_mean is None else schema.target_mean
         for block in self._blocks(source, bad):
-            if schema.encoding == "none":
-                total += self._forward(block.x, None)[1]
-                continue
-            if block.y is None:
-                raise DataError("the data has no labels, which evaluation needs", **block.where(0))
-            y, good = schema.encode(block.y, block.where, bad)
-            x, y = block.keep(good).x, y[good]
-            out, found = self._forward(x, y)
+            y = None
+            if schema.encoding != "none":
+                if block.y is None:
+                    raise DataError("the data has no labels, which evaluation needs", **block.where(0))
+                y, good = schema.encode(block.y, block.where, bad)
+                block, y = block.keep(good), y[good]
+            out, found = self._forward(block.x, y)
+            if not (good := _finite(out, block, bad)).all():
+                y = None if y is None else y[good]
+                out, found = self._forward(block.keep(good).x, y)
             total += found
+            if y is None:
+                continue
             if confusion is not None:
-                np.add.at(confusion, (_codes(y), self._answer(out)), 1)
+                confusion.add(_codes(y), self._answer(out))
             else:
-                wide = y.astype(np.float64)
-                sums += np.square(out - wide).sum(axis=0), wide.sum(axis=0), np.square(wide).sum(axis=0)
+                out, wide = (schema.in_units(values.astype(np.float64)) for values in (out, y))
+                sums += (
+                    np.square(out - wide).sum(axis=0),
+                    (wide - origin).sum(axis=0),
+                    np.square(wide - origin).sum(axis=0),
+                )
         if not total.samples:
             raise DataError("no samples to evaluate on", source.paths[0] if source.paths else None)
         n, regression = total.samples, self.spec.loss == "squared" or schema.encoding == "none"
         accuracy = None if regression else total.correct / n  # of several labels a sample, all must be right
         if confusion is not None:  # one class a sample: the largest output decides, whatever the loss
-            accuracy = int(np.trace(confusion)) / n
-        r2 = None
+            accuracy = confusion.correct / n
+        r2 = rmse = None
         if regression and not classes and schema.encoding != "none":
             spread = (sums[2] - np.square(sums[1]) / n).sum()
             r2 = float(1 - sums[0].sum() / spread) if spread > 0 else None
-        return Score(n, total.cost / n, accuracy, confusion, r2, bad.count)
+            each = np.sqrt(sums[0] / n).tolist()
+            rmse = each[0] if len(each) == 1 else each
+        matrix, mistakes = (confusion.matrix, confusion.mistakes()) if confusion is not None else (None, [])
+        return Score(n, total.cost / n, accuracy, matrix, r2, bad.count, rmse, mistakes)
 
     def predict(self, source: Source, bad: Bad | None = None) -> Iterator[Answers]:
-        """The answers in input order, a block at a time; records skipped go to `bad`."""
-        names = np.array(self.schema.classes) if self.schema.classes else None
-        for block in self._blocks(source, Bad(source.options.max_bad_records) if bad is None else bad):
+        """The answers in input order, a block at a time; records skipped go to `bad`.
+
+        Raises
+        ------
+        DataError
+            The answer to a record is not finite, as the record is far from what the network was trained on; with
+            `max_bad_records` such records are skipped.
+        """
+        names = as_array(self.schema.classes) if self.schema.classes else None
+        bad = Bad(source.options.max_bad_records) if bad is None else bad
+        for block in self._blocks(source, bad):
             out, _ = self._forward(block.x, None)
-            yield Answers(out, None if names is None else names[self._answer(out)])
+            out = out[_finite(out, block, bad)]
+            if len(out):
+                labels = None if names is None else names[self._answer(out)]
+                yield Answers(self.schema.in_units(out), labels)
 
     def encoder(self, layer: int | None = None) -> codes.Encoder:
         """What makes codes of samples: see `hdl.models.codes`.
@@ -196,9 +231,13 @@ class Model:
             There is no such layer.
         """
         encoder, schema = self.encoder(layer), self.schema
-        for block in self._blocks(source, Bad(source.options.max_bad_records) if bad is None else bad):
-            labels = block.y if block.y is not None and block.y.ndim == 1 else None
-            yield Coded(encoder(Samples(block.x, None, schema.scale, schema.shift)), labels)
+        bad = Bad(source.options.max_bad_records) if bad is None else bad
+        for block in self._blocks(source, bad):
+            codes = encoder(Samples(block.x, None, schema.scale, schema.shift))
+            good = _finite(codes, block, bad)
+            block = block.keep(good)
+            if len(block):
+                yield Coded(codes[good], block.y if block.y is not None and block.y.ndim == 1 else None)
 
     def _make(self, spec: Spec) -> Operations:
         return ops.make(spec, self._backend, self._threads)
@@ -207,8 +246,7 @@ class Model:
         for splits in source.splits(1):
             for block in source.read(splits, bad):
                 block = fitting(block, self.schema, bad)
-                if len(block):
-                    yield block
+                yield from _cut(block, max(1, OUT_BYTES // (4 * max(self.spec.widths))))
 
     def _forward(self, x: Any, y: NDArray | None) -> tuple[NDArray[np.float32], Result]:
         return self.ops.forward(self.w, Samples(x, y, self.schema.scale, self.schema.shift))
@@ -216,6 +254,14 @@ class Model:
     def _answer(self, out: NDArray) -> NDArray[np.int64]:
         """Class numbers [n] from outputs [n, O]."""
         return (out[:, 0] > 0.5).astype(np.int64) if out.shape[1] == 1 else out.argmax(axis=1)
+
+
+def _finite(out: NDArray, block: Block, bad: Bad) -> NDArray[np.bool_]:
+    """Which rows of outputs [n, O] are finite; the others are given to `bad`."""
+    good = np.isfinite(out).all(axis=1)
+    for i in np.flatnonzero(~good):
+        bad.add(DataError("the network's answer is not finite", **block.where(int(i))))
+    return good
 
 
 def operations(spec: Spec, make: codes.Make, below: Sequence[Layer]) -> Operations:
@@ -237,6 +283,17 @@ def layers_below(network: Spec, table: Table) -> list[Layer]:
         return []
     fields, tensors = table.common()
     return [(spec.parse(layer), tensors[f"w{number}"]) for number, layer in enumerate(fields["layers"])]
+
+
+def _cut(block: Block, rows: int) -> Iterator[Block]:
+    """Blocks of at most so many rows; none of an empty one."""
+    for lo in range(0, len(block), rows):
+
+        def where(i: int, lo: int = lo) -> dict[str, Any]:
+            return block.where(lo + i)
+
+        y = None if block.y is None else block.y[lo : lo + rows]
+        yield Block(block.x[lo : lo + rows], y, where)
 
 
 def _codes(y: NDArray) -> NDArray[np.int64]:

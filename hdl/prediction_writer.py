@@ -29,7 +29,8 @@ def write(file: BinaryIO, suffix: str, model: Model, answers: Iterable[Answers],
     labels_only : bool
     """
     classes, n = list(model.schema.classes) or None, 0
-    writer = Writer(file, suffix, columns(model), classes, labels_only)
+    dtype = np.float32 if model.schema.target_mean is None else np.float64
+    writer = Writer(file, suffix, columns(model), classes, labels_only, dtype)
     for block in answers:
         out = block.out
         if classes and out.shape[1] == 1:  # one sigmoid: the probability of the second class
@@ -74,6 +75,31 @@ def columns(model: Model) -> list[str]:
     return [kind] if len(names) == 1 else [f"{kind}:{name}" for name in names]
 
 
+def label_array(classes: Sequence[Any] | NDArray) -> NDArray:
+    """Classes [C] as an array of the type that holds each of them as it is: bool, int64, uint64, float64, or text.
+
+    Text is for those that are text, and for numbers that no such type holds.
+
+    Examples
+    --------
+    >>> some = [0, 1], [3, 2**63 + 5], [-1, 2**63 + 5], [2**70], [False, True], [0, 0.5]
+    >>> [label_array(classes).dtype.str for classes in some]
+    ['<i8', '<u8', '<U19', '<U22', '|b1', '<f8']
+    """
+    if isinstance(classes, np.ndarray) and classes.dtype != object:
+        return classes
+    values = list(classes)
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        for dtype in (np.int64, np.uint64):
+            if all(np.iinfo(dtype).min <= value <= np.iinfo(dtype).max for value in values):
+                return np.array(values, dtype)
+    elif all(isinstance(value, bool) for value in values):
+        return np.array(values, bool)
+    elif all(isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53) for value in values):
+        return np.array(values, np.float64)
+    return np.array([str(value) for value in values])
+
+
 class Writer:
     """Writes blocks of predictions into a file of the format that a suffix names.
 
@@ -88,6 +114,8 @@ class Writer:
         What labels are taken from; None where there are no labels.
     labels_only : bool
         Write labels and no outputs.
+    dtype : float32 or float64
+        Of the outputs.
     """
 
     def __init__(
@@ -97,29 +125,34 @@ class Writer:
         columns: Sequence[str],
         classes: Sequence[Any] | None = None,
         labels_only: bool = False,
+        dtype: Any = np.float32,
     ):
+        self._out = np.dtype(dtype)
         self._file, self._suffix, self._columns = file, suffix.lower(), list(columns)
         self._labels_only, self._classes, self._n = labels_only, classes, 0
         self._writer: Any = None
+        self._text: bool | None = None  # whether labels are written as text
         if self._suffix == ".npy":
             file.write(b" " * _NPY_HEADER)
-            self._dtype = np.asarray(classes).dtype if labels_only else np.dtype(np.float32)
+            self._dtype = label_array(classes or ()).dtype if labels_only else self._out
         else:
             self._schema = self._arrow_schema()
             self._writer = self._arrow_writer()
 
-    def write(self, out: NDArray[np.float32], labels: Sequence[Any] | NDArray | None) -> None:
+    def write(self, out: NDArray[np.floating], labels: Sequence[Any] | NDArray | None) -> None:
         """Append outputs [n, O] and labels [n]."""
         import pyarrow as pa
 
         self._n += len(out)
         if self._suffix == ".npy":
-            values = np.asarray(labels, self._dtype) if self._labels_only else np.ascontiguousarray(out, np.float32)
+            values: Any = np.ascontiguousarray(out, self._out)
+            if self._labels_only:
+                values = np.asarray(self._as_written([] if labels is None else labels), self._dtype)
             self._file.write(values.tobytes())
             return
-        columns = [] if self._labels_only else [pa.array(np.ascontiguousarray(column)) for column in out.T]
+        columns = [] if self._labels_only else [pa.array(np.ascontiguousarray(column, self._out)) for column in out.T]
         if labels is not None:
-            columns.insert(0, pa.array(list(labels), self._schema.field(0).type))
+            columns.insert(0, pa.array(self._as_written(labels), self._schema.field(0).type))
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def close(self) -> None:
@@ -137,10 +170,18 @@ class Writer:
     def _arrow_schema(self) -> Any:
         import pyarrow as pa
 
-        fields = [] if self._labels_only else [(name, pa.float32()) for name in self._columns]
+        fields = [] if self._labels_only else [(name, pa.from_numpy_dtype(self._out)) for name in self._columns]
         if self._classes is not None:
-            fields.insert(0, ("label", pa.array(self._classes).type))
+            fields.insert(0, ("label", pa.array(label_array(self._classes)).type))
         return pa.schema(fields)
+
+    def _as_written(self, labels: Sequence[Any] | NDArray) -> list[Any]:
+        """Labels as plain values, as text where the file's column of them is text."""
+        if self._text is None:
+            kind = label_array([] if self._classes is None else self._classes).dtype.kind
+            self._text = kind == "U"
+        plain = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+        return [str(label) for label in plain] if self._text else plain
 
     def _arrow_writer(self) -> Any:
         import pyarrow.csv

@@ -54,7 +54,8 @@ def first(
     """
     schema = data.fit(summary, spec)
     spec = data.resolve(spec, schema)
-    return spec, schema, zero(path, options, spec, schema, splits, platform, device, models.initial(spec))
+    about = {"places": [*summary.places]} if summary.places else {}
+    return spec, schema, zero(path, options, spec, schema, splits, platform, device, models.initial(spec), **about)
 
 
 def zero(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from hdl import strict_json
 from hdl.cli import progress
 from hdl.cli.common import Command, count, duration, percent
 from hdl.errors import HdlError, Interrupted, SpecError
@@ -38,7 +38,7 @@ def status_(application: str | None, watch: bool, as_json: bool) -> None:
             raise click.UsageError("--watch needs an APP.", click.get_current_context())
         reports = client.applications()
         if as_json:
-            click.echo(json.dumps([asdict(report) for report in reports]))
+            click.echo(strict_json.dumps([asdict(report) for report in reports]))
         elif reports:
             _print(_list(reports))
         else:
@@ -46,7 +46,7 @@ def status_(application: str | None, watch: bool, as_json: bool) -> None:
         return
     if as_json:
         report, page = _inspect(application)
-        click.echo(json.dumps({"report": asdict(report), "page": page}))
+        click.echo(strict_json.dumps({"report": asdict(report), "page": page}))
     elif watch:
         _watch(application)
     else:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from hdl import fs
 from hdl.errors import SpecError
 
 
@@ -18,8 +19,14 @@ class Option(click.Option):
         self.section = section
 
 
+PATHS = ("data", "table", "out", "src", "dst", "test", "spec")  # parameters that name files and folders
+
+
 class Command(click.Command):
-    """A command whose help shows options by section, and that takes `--traceback` at its end too."""
+    """A command whose help shows options by section, and that takes `--traceback` at its end too.
+
+    Each of its paths may be written as `file:///PATH`, both of `X,Y` too; behind it they are plain.
+    """
 
     def __init__(self, *args: Any, **settings: Any):
         settings.setdefault("context_settings", {})
@@ -29,6 +36,13 @@ class Command(click.Command):
         self.params.append(
             Option(["--traceback"], is_flag=True, expose_value=False, help="Show a traceback on errors.")
         )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        left = super().parse_args(ctx, args)
+        for name in PATHS:
+            if isinstance(path := ctx.params.get(name), str) and "file:/" in path:
+                ctx.params[name] = re.sub(r"(^|,)(file:/[^,]*)", lambda match: match[1] + fs.plain(match[2]), path)
+        return left
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -44,8 +58,8 @@ class Command(click.Command):
 DATA_SECTION = "Data"
 DATA_OPTIONS = [
     Option(["--label"], metavar="COLUMN", section=DATA_SECTION,
-           help="Label column by name or number from 0 (-1: the last), or several: a,b; default: the first one called "
-                "label, target, class or y, else the last."),
+           help="Label column by name or number from 0 (-1: the last), or several: a,b; default: the one called "
+                "label or target, else class or y, else the only one of text, else the last."),
     Option(["--no-labels", "labelled"], is_flag=True, flag_value=False, default=None, section=DATA_SECTION,
            help="Every column is a feature; for models that learn without labels."),
     Option(["--format"], metavar="NAME", section=DATA_SECTION,
@@ -53,7 +67,7 @@ DATA_OPTIONS = [
     Option(["--header/--no-header"], default=None, section=DATA_SECTION,
            help="Whether text starts with a line of column names; default: told from the first lines."),
     Option(["--delimiter"], metavar="CHAR", section=DATA_SECTION,
-           help="What separates columns; tab and space may be written out; default: told from the first line."),
+           help="What separates columns; tab and space may be written out; default: told from the first lines."),
     Option(["--max-bad-records"], metavar="N", section=DATA_SECTION,
            help="Skip up to N bad records and say where they are.  [default: 0]"),
 ]  # fmt: skip
@@ -149,6 +163,13 @@ def version() -> str:
 def percent(value: float | None, digits: int = 2) -> str:
     """A share as text: 97.53 %."""
     return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def shown_rmse(value: Any) -> str:
+    """A root of a mean squared error as text, of several outputs the first few: 12,345.7."""
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    more = ", …" if len(values) > 4 else ""
+    return ", ".join(f"{one:,.1f}" if 1e3 <= abs(one) < 1e15 else f"{one:.5g}" for one in values[:4]) + more
 
 
 def duration(seconds: float) -> str:

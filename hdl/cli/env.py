@@ -22,7 +22,7 @@ def pack(output: Path | None, target: str | None) -> None:
     On PYTHONPATH, unpacked, it is all that a node needs beside a Python of the same version. Its name is the SHA-256
     of what is in it.
     """
-    from hdl import envpack
+    from hdl import envpack, fs
 
-    archive = envpack.pack(output)
+    archive = envpack.pack(None if output is None else Path(fs.plain(output)))
     click.echo(archive if target is None else envpack.upload(archive, target or None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import Any
 
 import click
 
+from hdl import strict_json
 from hdl.cli import training
 from hdl.cli.combinations import combine, label_of, parameters
 from hdl.cli.search_progress import Board, score
@@ -48,7 +48,7 @@ def train(
     options = take_data_options(values, before and before["options"])
     if run["dry_run"]:
         fields = [{"name": one.name, "spec": one.spec.model_dump(mode="json")} for one in combinations]
-        click.echo(json.dumps(fields, indent=2))
+        click.echo(strict_json.dumps(fields, indent=2))
         return
     if not out:
         raise click.UsageError("Missing option '--out'.", click.get_current_context())
@@ -151,6 +151,8 @@ def _search(
         job = Job(data, table, one.spec, options, driver.begun(table) is not None)
 
         def notify(event: Any) -> None:
+            if isinstance(event, driver.Started):
+                board.findings(table, event.spec)
             board.event(one.name, event)
 
         with runner:

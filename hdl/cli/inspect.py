@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import click
 
-from hdl import outputs
+from hdl import outputs, strict_json
 from hdl.cli.common import Command, at, at_option, core_options, data_options, open_model, take_data_options
 
 
@@ -24,7 +23,7 @@ def inspect_(table: str, which: str | None, as_json: bool) -> None:
     """
     table, which = _of_file(table, which)
     told = _version(table, which) if which else _table(table)
-    click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_text(told)))
+    click.echo(strict_json.dumps(told, indent=2) if as_json else "\n".join(_text(told)))
 
 
 def _of_file(table: str, which: str | None) -> tuple[str, str | None]:
@@ -35,12 +34,14 @@ def _of_file(table: str, which: str | None) -> tuple[str, str | None]:
 
 
 def _table(path: str) -> dict[str, Any]:
+    from hdl.report.gather import summary
     from hdl.table import Table
 
     table = Table(path)
     last = table.read()
     best = table.best()
     headers = [table.header(number) for number in table.numbers()]
+    zero = table.read(0) if headers[0]["number"] == 0 else None
     return {
         "table": path,
         "run": last.run,
@@ -48,7 +49,11 @@ def _table(path: str) -> dict[str, Any]:
         "best": best,
         "sha256": last.signature,
         "version": {header["number"]: header.get("signature") for header in headers},
-        "about": headers[0]["about"] if headers[0]["number"] == 0 else {},
+        "found": {
+            name: lines if (lines := value.split("\n"))[1:] else value
+            for name, value in (summary(zero.about, zero.schema) if zero else ())
+        },
+        "about": zero.about if zero else {},
         "spec": last.spec,
         "rows": list(last.rows),
     }
@@ -77,13 +82,13 @@ def _version(path: str, which: str) -> dict[str, Any]:
 
 def _text(told: dict[str, Any]) -> list[str]:
     """The same for people: what is not the default of the spec, the data in short, the rounds as a table."""
-    from hdl.report.gather import summary
     from hdl.spec import Spec
 
-    rows, spec, about = told.pop("rows"), told.pop("spec"), told.pop("about", None)
+    rows, spec, found = told.pop("rows"), told.pop("spec"), told.pop("found", None)
+    told.pop("about", None)
     lines = _pairs("", told)
-    if about:
-        lines += _pairs("data", dict(summary(about, about.get("schema") or {})))
+    if found:
+        lines += _pairs("data", found)
     defaults = Spec().model_dump(mode="json")
     lines += _pairs("spec (the rest is as by default; --json shows all)", _differing(spec, defaults))
     return [*lines, "", "rounds", *_metrics(rows)] if rows else lines
@@ -107,7 +112,11 @@ def _pairs(title: str, items: dict[str, Any]) -> list[str]:
     for name, value in items.items():
         flat |= {f"{name} {key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
     width = max(map(len, flat), default=0) + 2
-    lines = [f"{'  ' if title else ''}{name:{width}}{'–' if value is None else value}" for name, value in flat.items()]
+    margin = "  " if title else ""
+    lines = []
+    for name, value in flat.items():
+        first, *rest = value if isinstance(value, list) and title == "data" else ["–" if value is None else str(value)]
+        lines += [f"{margin}{name:{width}}{first}", *(f"{margin}{'':{width}}{line}" for line in rest)]
     return ["", title, *lines] if title else lines
 
 
@@ -163,8 +172,9 @@ def export_(table: str, out: str, overwrite: bool, which: str) -> None:
     model = open_model(table, which)
     schema = model.schema
     about = {"hdl.table": table, "hdl.version": str(model.version.number), "hdl.sha256": model.version.signature}
-    graph = export.build(model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about)
-    with outputs.replacing(out) as file:
+    wide = {name: getattr(schema, name) for name in ("center", "spread", "target_mean", "target_deviation")}
+    graph = export.build(model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about, **wide)
+    with outputs.placing(out) as file:
         file.write(export.serialise(graph))
     click.echo(out)
 
@@ -182,7 +192,7 @@ def doctor_(as_json: bool) -> int:
     findings = doctor.examine()
     told = doctor.as_dict(findings)
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(strict_json.dumps(told, indent=2))
     else:
         topic = None
         width = max(len(finding.name) for finding in findings) + 2

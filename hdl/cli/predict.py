@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
+from hdl import strict_json
 from hdl.cli.common import (
     Command,
     at_option,
@@ -18,6 +18,7 @@ from hdl.cli.common import (
     data_options,
     open_model,
     percent,
+    shown_rmse,
     take_data_options,
 )
 from hdl.errors import SpecError
@@ -46,7 +47,7 @@ def evaluate_(
     source = open_source(data, take_data_options(values), model.schema)
     score = model.evaluate(source)
     if as_json:
-        click.echo(json.dumps({"table": table, "data": data, **score_json(score, model)}))
+        click.echo(strict_json.dumps({"table": table, "data": data, **score_json(score, model)}))
     else:
         click.echo(score_text(score, model.schema.classes))
 
@@ -63,8 +64,14 @@ def score_json(score: Any, model: Any) -> dict[str, Any]:
         "cost": score.cost,
         "accuracy": score.accuracy,
         "r2": score.r2,
+        "rmse": getattr(score, "rmse", None),
         "classes": classes,
         "confusion": confusion,
+        **(
+            {"mistakes": [[classes[true], classes[guess], times] for true, guess, times in score.mistakes]}
+            if classes and score.mistakes
+            else {}
+        ),
     }
 
 
@@ -75,10 +82,15 @@ def score_text(score: Any, classes: Any) -> str:
         lines.append(f"accuracy  {percent(score.accuracy)}")
     if score.r2 is not None:
         lines.append(f"R²        {score.r2:.6f}")
+    if (rmse := getattr(score, "rmse", None)) is not None:
+        lines.append(f"RMSE      {shown_rmse(rmse)}")
     if score.bad:
         lines.append(f"skipped   {count(score.bad, 'bad record')}")
     if score.confusion is not None and 0 < len(classes) <= MOST_CLASSES:
         lines += ["", *confusion_lines(score.confusion, classes)]
+    if score.mistakes:
+        said = [f"{classes[true]} taken for {classes[guess]} ({times:,}×)" for true, guess, times in score.mistakes[:5]]
+        lines.append(f"mistakes  {'; '.join(said)}")
     return "\n".join(lines)
 
 
@@ -132,7 +144,7 @@ def predict_(
     if labels_only and classes is None:
         raise SpecError("--labels-only: this network has no classes")
     options = take_data_options(values)
-    source = open_source(data, options, model.schema)
+    source = open_source(data, options, model.schema, labels=False)
     if runner == "mapreduce":
         from hdl.runners.mapreduce import predict
 
@@ -144,7 +156,7 @@ def predict_(
     if out == "-":
         prediction_writer.write(sys.stdout.buffer, ".csv", model, answered, labels_only)
     else:
-        with outputs.replacing(out) as file:
+        with outputs.placing(out) as file:
             n = prediction_writer.write(file, Path(out).suffix, model, answered, labels_only)
         click.echo(f"{count(n, 'answer')} in {out}", err=True)
     if bad.count:

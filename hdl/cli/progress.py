@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TextIO
 
@@ -37,6 +37,9 @@ class Quiet:
     def say(self, message: str) -> None:
         """A message that stays."""
 
+    def facts(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Names and values in two columns, that stay."""
+
     def begin(self, rounds: int, done: int = 0) -> None:
         """Rounds from `done` to `rounds` follow."""
 
@@ -61,6 +64,9 @@ class Plain(Quiet):
 
     def say(self, message: str) -> None:
         click.echo(message, file=self._stream)
+
+    def facts(self, lines: Sequence[tuple[str, str]]) -> None:
+        self.say(aligned(lines))
 
     def begin(self, rounds: int, done: int = 0) -> None:
         self._rounds, self._first, self._start = rounds, done, self._clock()
@@ -110,6 +116,9 @@ class Live(Quiet):
     def say(self, message: str) -> None:
         self._console.print(message, markup=False, soft_wrap=True)
 
+    def facts(self, lines: Sequence[tuple[str, str]]) -> None:
+        self._console.print(columns(lines))
+
     def begin(self, rounds: int, done: int = 0) -> None:
         self._rounds, self._done = rounds, done
         self._task = self._bar.add_task(f"round {done + 1}/{rounds}", total=rounds, completed=done, figures="")
@@ -131,6 +140,35 @@ class Live(Quiet):
 
     def close(self) -> None:
         self._bar.stop()
+
+
+def findings_of(path: str, spec: Any) -> list[tuple[str, str]]:
+    """What was found out about the data that a training's table, or the layer of a stack in it, was made with."""
+    from hdl.data import findings
+    from hdl.models import stack
+    from hdl.table import Table
+
+    zero = Table(stack.folder(path, spec)).read(0)
+    return findings.lines(zero.about, zero.schema)
+
+
+def aligned(lines: Sequence[tuple[str, str]]) -> str:
+    """Names and values in two columns, as plain text."""
+    width = max((len(name) for name, _ in lines), default=0) + 2
+    return "\n".join(f"{name:{width}}" + value.replace("\n", "\n" + " " * width) for name, value in lines)
+
+
+def columns(lines: Sequence[tuple[str, str]]) -> Any:
+    """The same for a terminal: values that are too long go on below themselves, not below the names."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in lines:
+        grid.add_row(name, Text(value))
+    return grid
 
 
 def figures(row: dict[str, Any], validation: dict[str, Any] | None, short: bool = False) -> list[str]:
@@ -174,6 +212,7 @@ class Teller:
     def __init__(self, display: Any, table: str, workers: int):
         self._display, self._table, self._workers = display, table, workers
         self._validation: dict[str, Any] | None = None
+        self._findings_told = False  # once, however many trainings a stack is
 
     def __call__(self, event: Any) -> None:
         """Take one event; those it does not know are let pass."""
@@ -198,6 +237,9 @@ class Teller:
         spec = event.spec
         table = Table(stack.folder(self._table, spec))
         layer = f"layer {spec.layer}: " if spec.layer else ""
+        if not self._findings_told:
+            self._findings_told = True
+            self._display.facts(findings_of(self._table, spec))
         workers = min(self._workers, spec.shards)
         net = "-".join(map(str, spec.net))
         self._display.say(
@@ -205,9 +247,6 @@ class Teller:
             f"{spec.optimizer.name} with {spec.sync.mode}, {count(event.rounds, 'round')}"
             + (f", from version {event.version}" if event.version else "")
         )
-        about = table.header(0)["about"]
-        if bad := about["schema"].get("bad"):
-            self._display.say("\n  ".join([f"{count(bad, 'bad record')} skipped", *about.get("places", ())]))
         done = event.version
         with suppress(TableError):  # a master that came back trains on while this is told, and thins what it began with
             done = sum(not row.get("final") for row in list(table.rows())[: event.version])

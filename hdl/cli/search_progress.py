@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from hdl.cli import progress
 from hdl.cli.common import count, duration, percent
 from hdl.errors import Interrupted
 
@@ -40,6 +41,7 @@ class Board:
         self._shares: dict[str, float] = {}  # of the trainings that are under way
         self._rounds: dict[str, tuple[int, int]] = {}
         self._lock, self._bar, self._said = threading.Lock(), None, set[str]()
+        self._findings_told = False
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -69,6 +71,18 @@ class Board:
             self._bar.console.print(text, markup=False, soft_wrap=True)
         else:
             click.echo(text, err=True)
+
+    def findings(self, table: str, spec: Any) -> None:
+        """What was found out about the data, told once, of the first training that begins."""
+        with self._lock:
+            if self._quiet or self._findings_told:
+                return
+            self._findings_told = True
+            lines = progress.findings_of(table, spec)
+            if self._bar:
+                self._bar.console.print(progress.columns(lines))
+            else:
+                click.echo(progress.aligned(lines), err=True)
 
     def event(self, name: str, event: Any) -> None:
         """Takes one event of a training's driver.

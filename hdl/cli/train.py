@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from typing import Any
 
 import click
 
+from hdl import strict_json
 from hdl.cli import grid, progress
 from hdl.cli.common import Command, DeviceName, Option, data_options, take_data_options
 from hdl.cli.flags import spec_options, take_spec
@@ -119,7 +119,7 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     spec = take_spec(values, base, run["workers"] or 1)
     options = take_data_options(values, reading)
     if run["dry_run"]:
-        click.echo(json.dumps(spec.model_dump(mode="json"), indent=2))
+        click.echo(strict_json.dumps(spec.model_dump(mode="json"), indent=2))
         return
     if out is None:
         raise click.UsageError("Missing option '--out'.", click.get_current_context())

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from hdl.cli.common import percent
-from hdl.errors import HdlError, SpecError, TableError, Unavailable
+from hdl.cli.common import percent, shown_rmse
+from hdl.errors import HdlError, OutputError, SpecError, TableError, Unavailable
 
 # name: (module, class); a runner that is planned but not here yet has no module
 RUNNERS = {
@@ -54,6 +54,7 @@ def make_runner(name: str, workers: int | None, threads: int | None, shards: int
 def prepare_table(out: str, resume: bool, overwrite: bool) -> None:
     """See to it that a table's folder is as the user wants it."""
     from hdl import fs
+    from hdl.outputs import check_folder
     from hdl.table import Table
 
     if resume and overwrite:
@@ -64,6 +65,10 @@ def prepare_table(out: str, resume: bool, overwrite: bool) -> None:
     while fs.isdir(layer := f"{out.rstrip('/')}/layer{len(tables)}"):
         tables.append(Table(layer))
     numbers = [number for table in tables for number in table.numbers()]
+    try:
+        check_folder(out, out)
+    except OutputError as error:  # before any data is read
+        raise TableError(str(error)) from None
     if not numbers or resume:
         return
     if not overwrite:
@@ -119,6 +124,10 @@ def finish(
     for seen in measured:
         if seen.accuracy is not None:
             lines.append((f"{seen.kind.lower()} accuracy", percent(seen.accuracy)))
+        if seen.r2 is not None:
+            lines.append((f"{seen.kind.lower()} R²", f"{seen.r2:.4f}"))
+        if seen.rmse is not None:
+            lines.append((f"{seen.kind.lower()} RMSE", shown_rmse(seen.rmse)))
         lines.append((f"{seen.kind.lower()} cost", f"{seen.cost:.6f}"))
     lines.append(("table", f"{out} (version {outcome.version}, best {outcome.best})"))
     lines.append(("sha256", f"{model.version.signature}  (version {model.version.number})"))
@@ -142,4 +151,5 @@ def measure(model: Any, path: str, options: Any, kind: str, source: str) -> Any:
     from hdl.report import Measured
 
     score = model.evaluate(open_source(path, options, model.schema))
-    return Measured(source, kind, score.samples, score.cost, score.accuracy, score.confusion)
+    rest = score.r2, getattr(score, "rmse", None), score.mistakes
+    return Measured(source, kind, score.samples, score.cost, score.accuracy, score.confusion, *rest)

@@ -9,7 +9,8 @@ from hdl.data.base import Bad, Block, FileSplit, Options, Source
 from hdl.data.convert import Written, write_shards
 from hdl.data.csr import Csr
 from hdl.data.find import open_source
-from hdl.data.schema import Schema, fit, resolve
+from hdl.data.infer import fit, resolve
+from hdl.data.schema import Schema
 from hdl.data.shard import SPILL_BYTES, Shard, fitting, load
 from hdl.data.summary import Labels, Summary, summarise
 

@@ -35,9 +35,9 @@ class Arrays(Source):
         super().__init__(["<array>"], Options.make(options))
         if hasattr(x, "indptr"):
             indptr = np.asarray(x.indptr, np.int64)
-            self.x: Any = Csr(plain_x(np.asarray(x.data)), np.asarray(x.indices, np.int32), indptr, x.shape[1])
-            if self.x.data.dtype != np.float32:
-                self.x = Csr(self.x.data.astype(np.float32), self.x.indices, indptr, x.shape[1])
+            values = plain_x(np.asarray(x.data))
+            values = values.astype(np.float32) if values.dtype == np.uint8 else values
+            self.x: Any = Csr(values, np.asarray(x.indices, np.int32), indptr, x.shape[1])
             rows = np.repeat(np.arange(len(self.x)), np.diff(indptr))
             if len(rows) > 1 and ((np.diff(self.x.indices) <= 0) & (np.diff(rows) == 0)).any():
                 raise DataError("sparse rows with unsorted or repeated columns; expected them sorted (sort_indices)")
@@ -51,6 +51,8 @@ class Arrays(Source):
         self.y = None if y is None else np.asarray(y)
         if self.y is not None and len(self.y) != len(self.x):
             raise DataError(f"{len(self.y)} labels, but {len(self.x)} samples; expected as many")
+        if self.y is not None and self.y.ndim == 1:
+            self.reading["label_type"] = _label_type(self.y)
 
     def lengths(self) -> list[int]:
         """The number of rows."""
@@ -66,7 +68,15 @@ class Arrays(Source):
             yield Block(x, y, _places(lo))
 
 
+def _label_type(y: np.ndarray) -> str:
+    """What labels are typed as: objects are text if all of them are."""
+    if y.dtype.kind in "SU" or (y.dtype == object and all(isinstance(label, str) for label in y.tolist())):
+        return "text"
+    return "boolean" if y.dtype == bool else "number"
+
+
 def _labels(y: np.ndarray) -> np.ndarray | None:
+    """As a `Block` holds them."""
     return y if y.dtype == object and y.ndim == 1 else plain_y(y)
 
 

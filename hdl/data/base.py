@@ -16,6 +16,7 @@ from hdl.errors import DataError, SpecError
 from hdl.spec import Part, _sentence
 
 BLOCK_BYTES = 4 << 20  # text or raw samples decoded at a time
+OVERFLOW = 2.0**128 - 2.0**103  # from here on, float64 rounds to an infinite float32
 PLACES = 20  # bad records remembered by place; the others are only counted
 
 
@@ -76,8 +77,9 @@ class Block:
 
     Attributes
     ----------
-    x : uint8 or float32 [n, I], or Csr
-    y : None, int64 [n], float64 [n], object [n] (text, as written), or float32 [n, O] (targets)
+    x : uint8, float32 or float64 [n, I], or Csr
+        float64 where the files hold more than float32 can; whoever keeps samples rounds.
+    y : None, int64 [n], uint64 [n], float64 [n], bool [n], object [n] (text, as written), or float32 [n, O] (targets)
     where : function of a row number
         Keyword arguments of DataError that say where row i came from (file and line, or offset).
     """
@@ -126,28 +128,39 @@ class Bad:
 
 
 def finite(block: Block, bad: Bad, names: Sequence[str] | None = None) -> Block:
-    """A block without the rows that hold NaN or infinity, each of them given to `bad`."""
+    """A block without the rows that hold NaN, infinity or what float32 cannot hold, each of them given to `bad`."""
     good: Any = np.ones(len(block), bool)
     sparse = isinstance(block.x, Csr)
     values = block.x.data if sparse else block.x
-    if values.dtype != np.uint8 and not np.isfinite(values).all():
+    if values.dtype != np.uint8 and not _all_finite(values):
         if sparse:
-            good[np.searchsorted(block.x.indptr, np.flatnonzero(~np.isfinite(values)), "right") - 1] = False
+            good[np.searchsorted(block.x.indptr, np.flatnonzero(~_finite(values)), "right") - 1] = False
         else:
-            good = np.isfinite(values).all(axis=1)
+            good = _finite(values).all(axis=1)
     y = block.y
     if y is not None and y.dtype.kind == "f":
         good &= np.isfinite(y) if y.ndim == 1 else np.isfinite(y).all(axis=1)
     for i in np.flatnonzero(~good):
         row = block.x[i : i + 1].dense()[0] if sparse else block.x[i]
-        wrong = np.flatnonzero(~np.isfinite(row))
+        wrong = np.flatnonzero(~_finite(row))
         if len(wrong):
-            name = f"{names[wrong[0]]!r}" if names else wrong[0] + 1
-            what = f"feature {name} is {row[wrong[0]]}"
+            name, value = f"{names[wrong[0]]!r}" if names else wrong[0] + 1, row[wrong[0]]
+            what = f"feature {name} is {value}; expected a finite {'float32 ' if np.isfinite(value) else ''}number"
         else:
-            what = "the label is NaN or infinite"
-        bad.add(DataError(f"{what}; expected a finite number", **block.where(int(i))))
+            what = "the label is NaN or infinite; expected a finite number"
+        bad.add(DataError(what, **block.where(int(i))))
     return block.keep(good)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Where values are finite, also as float32."""
+    return np.isfinite(values) if values.dtype != np.float64 else np.abs(values) < OVERFLOW
+
+
+def _all_finite(values: np.ndarray) -> bool:
+    if values.dtype == np.float64:  # NaN is neither below nor above anything
+        return not values.size or bool(values.max() < OVERFLOW and values.min() > -OVERFLOW)
+    return bool(np.isfinite(values).all())
 
 
 def split_evenly(lengths: Sequence[int], shards: int) -> list[list[tuple[int, int, int]]]:
@@ -213,6 +226,11 @@ class Source(ABC):
         Of several label columns.
     label : list of str
         The label columns as options would name them.
+    left_out : list of str
+        What lies in the dataset and is not read, each with its reason, such as "index: pandas' row index".
+    reading : dict
+        What was found out about the files, as plain values of JSON, and by what: `header` and `header_by`, `delimiter`,
+        `label_by`, `label_type`, …. It is the same on every worker: it never depends on a shard.
     """
 
     format = ""
@@ -223,6 +241,8 @@ class Source(ABC):
         self.names: list[str] | None = None
         self.targets: list[str] | None = None  # names of several label columns
         self.label: list[str] = []  # the label columns as options would name them
+        self.left_out: list[str] = []
+        self.reading: dict[str, Any] = {}
 
     @abstractmethod
     def lengths(self) -> list[int]:
@@ -256,4 +276,5 @@ class Source(ABC):
         """Plain values for the schema and the report."""
         image = list(self.image) if self.image else None
         named = {"names": self.names, "targets": self.targets, "label": self.label}
-        return {"format": self.format, "image": image, **named}
+        left_out = {"left_out": [*self.left_out]} if self.left_out else {}
+        return {"format": self.format, "image": image, **named, "reading": {**self.reading, **left_out}}

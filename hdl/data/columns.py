@@ -1,14 +1,20 @@
-"""Which columns are features and which are labels, and what a label's text means."""
+"""Which columns are features and which are labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hdl.data.base import Options
 from hdl.errors import DataError
 
-LABELS = ("label", "target", "class", "y")  # names of label columns, tried in this order, in any case
+USUAL = (("label", "target"), ("class", "y"))  # names of label columns, in any case; the first ones outrank the others
+LABELS = tuple(name for names in USUAL for name in names)
+MISSING = ("", "na", "n/a", "nan", "null", "none", "nil", "?", "-", ".")  # how a value that is not there is written
+FEW_ROWS = 5  # up to so many rows, texts that all differ may be classes as well as names of the rows
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?|\d{1,2}:\d{2}(:\d{2}.*)?")
 
 
 class Columns(NamedTuple):
@@ -18,56 +24,238 @@ class Columns(NamedTuple):
     labels: list[int]
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the start of a table tells of its columns.
+
+    Attributes
+    ----------
+    twice : mapping of str to list of int
+        Names that several columns have, and these columns.
+    index : mapping of int to str
+        Columns that number or name the rows, and how that is known.
+    texts : list of int
+        Columns of text.
+    values : function of a column number
+        The first values of a column: texts as written, or numbers.
+    """
+
+    twice: Mapping[str, list[int]] = field(default_factory=dict)
+    index: Mapping[int, str] = field(default_factory=dict)
+    texts: Sequence[int] = ()
+    values: Callable[[int], Sequence[Any]] = lambda i: ()
+
+
+class Choice(NamedTuple):
+    """Column numbers, from 0, how the label was found, and the columns that are neither, with the reason."""
+
+    features: list[int]
+    labels: list[int]
+    by: str | None
+    left_out: list[int]
+
+
 def pick(names: Sequence[str] | None, width: int, options: Options, path: str, schema: Any = None) -> Columns:
+    """Chooses the columns of a table of which only the names are known: see `choose`."""
+    return Columns(*choose(names, width, options, path, schema)[:2])
+
+
+def choose(
+    names: Sequence[str] | None, width: int, options: Options, path: str, schema: Any = None, look: Look | None = None,
+    labels: bool = True,
+) -> Choice:  # fmt: skip
     """Chooses the columns of a table.
+
+    The label is the column that the options name; else the one that the model was trained with; else one that is
+    called label or target, else class or y; else the only column of text; else the last one. Columns that number the
+    rows are neither label nor feature.
 
     Parameters
     ----------
-    names : of the columns, or None when they have none
+    names : of the columns, each only once, or None when they have none
     width : int
         Number of columns.
     schema : Schema, optional
         Of the model that will see the data: its features are then found by name, or by their number, and the
         label may be missing.
+    look : Look, optional
+    labels : bool
+        Whether they are needed; False only keeps them from being features.
 
     Raises
     ------
     DataError
-        The label is not a column, or no feature is left.
+        The label is not a column, or several may be it; a feature of the model is missing or there twice; no feature
+        is left.
     """
-    if schema is not None and schema.names and names and set(schema.names) <= set(names):
-        features = [list(names).index(name) for name in schema.names]
-        asked = options.label or tuple(schema.label)
-        labels = [index(names, width, name, path) for name in asked] if set(asked) <= set(names) else []
-        if options.label and not labels:
-            index(names, width, options.label[0], path)
-        return Columns(features, labels)
+    look = look or Look()
+    find = _Finder({name: i for i, name in enumerate(names or ())}, width, path, look.twice)
     if schema is not None and schema.names and names:
-        missing = [name for name in schema.names if name not in names]
-        raise DataError(f"columns {', '.join(map(repr, missing[:20]))} of the model's training data are missing", path)
-    labelled = options.labelled and not (schema is not None and not options.label and width == schema.inputs)
-    labels = []
-    if labelled and options.label:
-        labels = [index(names, width, name, path) for name in options.label]
-        if len(set(labels)) < len(labels):
+        return _as_in_training(find, options, schema, labels)
+    chosen, by = [], None
+    skipped = [i for i in look.index if i < width]
+    if options.labelled and options.label:
+        chosen, by = [find(name) for name in options.label], "flag"
+        if len(set(chosen)) < len(chosen):
             raise DataError(f"label {','.join(options.label)} names a column twice", path)
-    elif labelled:
-        lower = [name.strip().lower() for name in names or ()]
-        labels = [next((lower.index(name) for name in LABELS if name in lower), width - 1)]
-    features = [i for i in range(width) if i not in labels]
+    elif options.labelled and schema is not None and (schema.label or width - len(skipped) == schema.inputs):
+        chosen, by = _label_of_model(find, schema, width - len(skipped)), "model"
+    elif options.labelled:
+        chosen, by = _found(names, width, path, look)
+    left_out = [i for i in skipped if i not in chosen]
+    neither = {*chosen, *left_out}
+    features = [i for i in range(width) if i not in neither]
     if not features:
         raise DataError(f"{width} column(s) leave no feature beside the label", path)
-    return Columns(features, labels)
+    return Choice(features, chosen, by if chosen else None, left_out)
 
 
-def index(names: Sequence[str] | None, width: int, name: str, path: str) -> int:
-    """Number of a column given by name or by index, from 0, or negative from the end."""
-    if names and name in names:
-        return list(names).index(name)
-    if name.lstrip("+-").isdigit() and -width <= int(name) < width:
-        return int(name) % width
-    listed = f"columns {', '.join(map(repr, names[:20]))}" if names else f"{width} columns without names"
-    raise DataError(f"label {name!r} is not a column; the file has {listed}", path)
+class _Finder:
+    """Finds the number of a column given by name or by index, from 0, or negative from the end."""
+
+    def __init__(self, known: Mapping[str, int], width: int, path: str, twice: Mapping[str, list[int]]):
+        self.known, self.width, self.path, self.twice = known, width, path, twice
+
+    def __call__(self, name: str) -> int:
+        if name in self.twice:
+            which = " and ".join(str(i) for i in self.twice[name][:9])
+            what = f"label {name!r} is the name of several columns ({which}, from 0); --label NUMBER says which one"
+            raise DataError(what, self.path)
+        if name in self.known:
+            return self.known[name]
+        if re.fullmatch(r"[+-]?[0-9]{1,9}", name) and -self.width <= int(name) < self.width:
+            return int(name) % self.width
+        names = [*self.known]
+        listed = f"columns {some(names)}" if names else f"{self.width} columns without names"
+        raise DataError(f"label {name!r} is not a column; the file has {listed}", self.path)
+
+
+def _as_in_training(find: _Finder, options: Options, schema: Any, labels: bool) -> Choice:
+    """Columns by the names that they had in training; the label only where it is there, unless it was asked for."""
+    if missing := [name for name in schema.names if name not in find.known]:
+        raise DataError(f"columns {some(missing)} of the model's training data are missing", find.path)
+    trained = set(schema.names) | set(schema.label)
+    for name, numbers in find.twice.items():
+        if name in trained and any(f"{name}.{i}" not in trained for i in range(1, len(numbers))):
+            what = f"{len(numbers)} columns are called {name!r}; the model's training data had fewer of that name"
+            raise DataError(what + ", so rename the others", find.path)
+    chosen: list[int] = []
+    if labels and options.labelled and options.label:
+        chosen = [find(name) for name in options.label]
+    elif labels and options.labelled and all(name in find.known for name in schema.label):
+        chosen = [find.known[name] for name in schema.label]
+    by = None if not chosen else "flag" if options.label else "model"
+    return Choice([find.known[name] for name in schema.names], chosen, by, [])
+
+
+def _label_of_model(find: _Finder, schema: Any, width: int) -> list[int]:
+    """Where the label was in training, in data without the names that were there then; none where it is missing."""
+    if width == schema.inputs:
+        return []
+    if find.known and all(name in find.known for name in schema.label):
+        return [find.known[name] for name in schema.label]
+    places = [int(name) for name in schema.label if re.fullmatch(r"[0-9]{1,9}", name)]
+    if len(places) != len(schema.label) or not places:
+        places = (getattr(schema, "reading", None) or {}).get("label_at") or [find.width - 1]
+    return [i for i in places if i < find.width] or [find.width - 1]
+
+
+def _found(names: Sequence[str] | None, width: int, path: str, look: Look) -> tuple[list[int], str]:
+    """The label column, and by what it was found, where nobody named it."""
+    names = names or ()
+    lower = [name.strip().lower() for name in names]
+    if named := [i for i in look.index if i < len(lower) and lower[i] in LABELS]:
+        raise _refused(path, f"column {names[named[0]]!r} is {look.index[named[0]]} and has the name of a label")
+    for usual in USUAL:
+        hits = [i for i, name in enumerate(lower) if name in usual]
+        if doubled := [i for i in hits if names[i] in look.twice]:
+            _Finder({}, width, path, look.twice)(names[doubled[0]])
+        if len(hits) > 1:
+            raise _refused(path, f"columns {some([names[i] for i in hits])} have names of labels")
+        if hits and lower[hits[0]] == "y" and "x" in lower and hits[0] < width - 1 and width > 2:
+            raise _refused(path, "column 'y' is the label, or a coordinate as 'x' is")
+        if hits:
+            return hits, "name"
+    others = [i for i in range(width) if i not in look.index]
+    texts = [i for i in look.texts if i not in look.index]
+    last = others[-1] if others else width - 1
+    if len(texts) == 1 and texts[0] != last and not _dates(look.values(texts[0])):
+        only, seen = texts[0], [value for value in look.values(texts[0]) if not missing(value)]
+        name = repr(names[only]) if names else only + 1
+        if len(seen) > FEW_ROWS and len(set(seen)) == len(seen):
+            raise _refused(path, f"column {name} is the only one of text, and each of the first rows has another")
+        if _stands_out(look, last, [i for i in others if i not in (only, last)]):
+            which = repr(names[last]) if names else last + 1
+            raise _refused(path, f"column {name} is the only one of text, and the last one, {which}, may be the label")
+        return [only], "only text column"
+    return [last], "last column" if len(texts) != 1 or texts[0] != last else "only text column"
+
+
+def _refused(path: str, what: str) -> DataError:
+    return DataError(f"{what}; --label NAME or NUMBER (from 0) says which column is the label", path)
+
+
+def _stands_out(look: Look, last: int, others: Sequence[int]) -> bool:
+    """Whether the last column looks like a label beside the other columns of numbers: whole numbers beside fractions,
+    or two values beside more."""
+    values = {float(value) for value in look.values(last) if is_number(str(value))}
+    if not values or not all(value.is_integer() for value in values):
+        return False
+    numbers = [[float(value) for value in look.values(i) if is_number(str(value))] for i in others[:1000]]
+    if len(values) == 2 and any(len(set(column)) > 2 for column in numbers):
+        return True
+    return any(not value.is_integer() for column in numbers for value in column)
+
+
+def _dates(values: Sequence[Any]) -> bool:
+    there = [str(value).strip() for value in values if not missing(value)]
+    return bool(there) and all(_DATE.fullmatch(value) for value in there)
+
+
+def missing(value: Any) -> bool:
+    """Whether a value is not there, or is written as such values are."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in MISSING)
+
+
+def some(names: Sequence[Any], most: int = 20) -> str:
+    """The first of some names, for a message."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + rest
+
+
+def unique(names: Sequence[str]) -> tuple[list[str], dict[str, list[int]]]:
+    """Names of which each is there only once: as pandas does it, the second `a` is `a.1`, and none is `Unnamed: 3`.
+
+    Returns
+    -------
+    list of str, dict of str to list of int
+        The names, and the columns of each name that was there more than once.
+
+    Examples
+    --------
+    >>> unique(["a", "b", "a", ""])
+    (['a', 'b', 'a.1', 'Unnamed: 3'], {'a': [0, 2]})
+    """
+    names = [name if name.strip() else f"Unnamed: {i}" for i, name in enumerate(names)]
+    out, taken, counts = [], set(names), dict.fromkeys(names, 0)
+    places: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        places.setdefault(name, []).append(i)
+        new = name
+        if counts[name]:
+            while new in taken:
+                new = f"{name}.{counts[name]}"
+                counts[name] += 1
+        else:
+            counts[name] = 1
+        taken.add(new)
+        out.append(new)
+    return out, {name: numbers for name, numbers in places.items() if len(numbers) > 1}
+
+
+def told_twice(names: Sequence[str], twice: Mapping[str, list[int]]) -> list[str]:
+    """What `unique` did, for `Source.reading`."""
+    return [f"{name}: read as {', '.join(names[i] for i in numbers[:9])}" for name, numbers in twice.items()]
 
 
 def number(text: str) -> float:
@@ -89,20 +277,3 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def canonical(value: Any) -> int | float | str:
-    """A label's value: text that is a number becomes one, and a whole number an int.
-
-    Examples
-    --------
-    >>> canonical("07"), canonical(1.0), canonical("0.5"), canonical("cat")
-    (7, 1, 0.5, 'cat')
-    """
-    if isinstance(value, str):
-        if not is_number(value):
-            return value
-        value = int(value) if value.lstrip("+-").isdecimal() else number(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from hdl import fs
 from hdl.data.base import Bad, Block, FileSplit, Source, split_evenly
-from hdl.data.columns import canonical
 from hdl.data.csr import Csr
+from hdl.data.labels import canonical
 from hdl.data.parquet import KEY
+from hdl.data.scaling import needs_float64, targets_need_float64
 from hdl.data.summary import Summary, summarise
 from hdl.errors import DataError, SpecError
 
@@ -74,7 +75,8 @@ def write_shards(
         if not summary.samples:
             raise DataError("the dataset has no samples, nothing was written", source.paths[0])
         schema = _schema(summary)
-        sizes = _sizes(summary, weighed.nbytes, rows, shard_bytes, shards)
+        nbytes = weighed.nbytes - (0 if needs_float64(summary) else weighed.spare)
+        sizes = _sizes(summary, nbytes, rows, shard_bytes, shards)
         blocks = _sliced(source.read(splits, Bad(summary.limit)), sizes)
         for number, size in enumerate(sizes):
             path = fs.join(folder, f"part-{number:05d}.parquet")
@@ -94,6 +96,7 @@ class _Weighed:
 
     def __init__(self, source: Source):
         self.source, self.nbytes = source, 0
+        self.spare = 0  # bytes that float32 in place of float64 would save
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
@@ -101,6 +104,8 @@ class _Weighed:
     def read(self, splits: Sequence[FileSplit], bad: Bad) -> Iterator[Block]:
         for block in self.source.read(splits, bad):
             self.nbytes += block.x.nbytes
+            values = block.x.data if isinstance(block.x, Csr) else block.x
+            self.spare += values.nbytes // 2 if values.dtype == np.float64 else 0
             yield block
 
 
@@ -132,16 +137,13 @@ def _sliced(blocks: Iterator[Block], sizes: list[int]) -> Iterator[Block]:
 
 def _schema(summary: Summary) -> pa.Schema:
     own = {"version": 1, "features": summary.features, **summary.meta}
+    wide = pa.float64() if needs_float64(summary) else pa.float32()
     if summary.kind == "sparse":
-        columns: list[Any] = [("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float32()))]
+        columns: list[Any] = [("indices", pa.list_(pa.int32())), ("values", pa.list_(wide))]
     else:
-        value = pa.uint8() if summary.kind == "uint8" else pa.float32()
-        columns = [("x", pa.list_(value, summary.features))]
-    labels = summary.labels
-    if labels.width > 1:
-        columns.append(("y", pa.list_(pa.float32(), labels.width)))
-    elif labels.width:
-        columns.append(("y", (pa.int64() if labels.whole else pa.float64()) if labels.numeric else pa.string()))
+        columns = [("x", pa.list_(pa.uint8() if summary.kind == "uint8" else wide, summary.features))]
+    if summary.labels.width:
+        columns.append(("y", _label_column(summary)))
     return pa.schema(columns, metadata={KEY: json.dumps(own)})
 
 
@@ -163,7 +165,31 @@ def _batch(block: Block, schema: pa.Schema, summary: Summary) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([a.cast(f.type) for a, f in zip(arrays, schema, strict=True)], schema=schema)
 
 
+def _label_column(summary: Summary) -> pa.DataType:
+    """The type that keeps labels what they are: numbers, booleans or text."""
+    labels, typed = summary.labels, summary.label_type
+    if labels.width > 1:
+        return pa.list_(pa.float64() if targets_need_float64(labels) else pa.float32(), labels.width)
+    if typed == "boolean":
+        return pa.bool_()
+    if typed == "text" or not labels.numeric:
+        return pa.string()
+    if not labels.whole:
+        return pa.float64()
+    if labels.values is None:  # more than are told apart: surely of a regression
+        assert labels.mean is not None
+        assert labels.norm is not None
+        return pa.int64() if abs(labels.mean[0]) + labels.norm[0] < 2**62 else pa.float64()
+    numbers = [int(canonical(value)) for value in labels.values]
+    if min(numbers) >= -(2**63) and max(numbers) < 2**63:
+        return pa.int64()
+    return pa.uint64() if min(numbers) >= 0 and max(numbers) < 2**64 else pa.string()
+
+
 def _label(value: Any, kind: pa.DataType) -> Any:
+    if pa.types.is_boolean(kind):
+        return value
     if pa.types.is_string(kind):
         return str(value)
-    return float(canonical(value)) if pa.types.is_floating(kind) else canonical(value)
+    number = canonical(value)
+    return float(number) if pa.types.is_floating(kind) else int(number)

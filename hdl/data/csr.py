@@ -15,7 +15,7 @@ class Csr:
 
     Parameters
     ----------
-    data : float32 [Z]
+    data : float32 or float64 [Z]
     indices : int32 [Z]
     indptr : int64 [N + 1]
         Starts at 0.
@@ -60,8 +60,8 @@ class Csr:
         return Csr(self.data[take], self.indices[take], indptr, self.columns)
 
     def dense(self) -> np.ndarray:
-        """float32 [N, I]"""
-        out = np.zeros(self.shape, np.float32)
+        """All values [N, I], of the type of `data`."""
+        out = np.zeros(self.shape, self.data.dtype)
         out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = self.data
         return out
 

@@ -2,56 +2,134 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from hdl.data.base import Bad, Block, Options
-from hdl.data.columns import LABELS, is_number, number, pick
-from hdl.data.streams import line_blocks, stem
+from hdl.data.base import OVERFLOW, Bad, Block, FileSplit, Options
+from hdl.data.columns import choose, is_number, number, some, told_twice, unique
+from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
+from hdl.data.streams import line_blocks
 from hdl.data.text import TextSource, squeeze
 from hdl.errors import DataError
-
-OVERFLOW = 2.0**128 - 2.0**103  # from here on, float64 rounds to an infinite float32
 
 
 class Delimited(TextSource):
     """One sample a line, fields parted by a delimiter. Splits are bytes.
 
-    Float features equal Python's ``float(text)`` rounded to float32.
+    Features equal Python's ``float(text)``. Each file of a dataset may have its columns in another order, if it has a
+    header that says so.
     """
 
     format = "csv"
 
-    def __init__(self, paths: list[str], options: Options, schema: Any = None):
+    def __init__(self, paths: list[str], options: Options, schema: Any = None, labels: bool = True):
         super().__init__(paths, options)
-        lines = first_lines(paths, options)
+        self.schema = schema
+        self.first, lines = first_lines(paths, options)
         if not lines:
             raise DataError("the file is empty, expected lines of samples", paths[0])
-        self.delimiter = options.delimiter or guess_delimiter(lines[0], paths[0])
+        self.delimiter = delimiter(lines, options, self.first)
         try:
             rows = [self.split(lines[0])]
         except ValueError as error:
-            raise DataError(f"first line: {error}", paths[0]) from None
-        with suppress(ValueError):  # the second one is judged when it is read
-            rows += [self.split(line) for line in lines[1:]]
-        self.header = lines[0] if has_header(rows, options) else None
+            raise DataError(f"first line: {error}", self.first) from None
+        rows += self._rows(lines[1 : max(2, FIELDS // len(rows[0]))])
+        header = find_header(rows, options, self.first, schema, _quoted(lines, len(rows[0])))
         self.width = len(rows[0])
-        self.columns = [name.strip() for name in rows[0]] if self.header is not None else None
-        chosen = pick(self.columns, self.width, options, paths[0], schema)
-        self.features, self.labels = chosen
+        self.header = lines[0] if header.there else None
+        self.columns: list[str] | None = None
+        twice: dict[str, list[int]] = {}
+        if header.there:
+            self.columns, twice = unique([name.strip() for name in rows.pop(0)])
+            if not rows and len(lines) == 1:
+                what = f"a header alone ({some(self.columns)}); expected lines of samples below it"
+                raise DataError(what, self.first)
+        chosen = choose(self.columns, self.width, options, self.first, schema, look(rows, self.columns, twice), labels)
+        self.features = chosen.features
+        self.labels = chosen.labels if labels else []
         if self.columns:
             self.names = [self.columns[i] for i in self.features]
-        self.label = [self.columns[i] if self.columns else str(i) for i in self.labels]
-        if len(self.labels) > 1:
+        self.label = [self.columns[i] if self.columns else str(i) for i in chosen.labels]
+        if len(chosen.labels) > 1:
             self.targets = self.label
+        index = look(rows, self.columns, twice).index if chosen.left_out else {}
+        self.left_out = [f"{self._name(i)}: {index[i]}" for i in chosen.left_out]
+        self.reading = {"header": header.there, "header_by": header.by, "delimiter": self.delimiter}
+        if chosen.labels:
+            self.reading |= {"label_by": chosen.by, "label_at": chosen.labels, "label_type": None}
+        if twice:
+            self.reading["duplicates"] = told_twice(self.columns or [], twice)
+        self._others: dict[str, Delimited] = {}  # by path: files with other headers
+
+    def _rows(self, lines: Sequence[str]) -> list[list[str]]:
+        """Fields of the lines that have any; what is wrong with the others is told when they are read."""
+        rows = []
+        for line in lines:
+            with suppress(ValueError):
+                rows.append(self.split(line))
+        return rows
+
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
+        yield from super(Delimited, self._of(split.path))._read(split, bad)
+
+    def _of(self, path: str) -> Delimited:
+        """Itself, or for a file whose header has the columns in another order one that reads that order."""
+        if path == self.first or len(self.paths) == 1:
+            return self
+        if path not in self._others:
+            self._others[path] = self._as_in(path)
+        return self._others[path]
+
+    def _as_in(self, path: str) -> Delimited:
+        _, lines = first_lines([path], self.options)
+        if not lines or lines[0] == self.header:
+            return self
+        rows = self._rows(lines)
+        if not rows or self._rows(lines[:1]) != rows[:1]:
+            return self  # what is wrong with the line is told when it is read
+        rule = self.options if self.header is None else self.options.make(self.options, header=None)
+        try:
+            there = find_header(rows, rule, path, quoted=_quoted(lines, len(rows[0]))).there
+        except DataError:
+            there = False  # it may have none, as the first file has none, or has one that says the same
+        if self.columns is None:
+            if there:
+                raise DataError(f"a header, which {self.first} has not; expected one in each file or in none", path)
+            return self
+        names, twice = unique([name.strip() for name in rows[0]])
+        known = set(self.columns)
+        if not there and not any(name in known for name in names):
+            return self
+        if not there and not set(self.names or []) <= set(names):
+            return self
+        return self._reordered(path, lines[0], names, twice)
+
+    def _reordered(self, path: str, header: str, names: list[str], twice: dict[str, list[int]]) -> Delimited:
+        """The same columns where another file's header has them."""
+        columns, at = self.columns or [], {name: i for i, name in enumerate(names)}
+        needed = [columns[i] for i in (*self.features, *self.labels)]
+        if missing := [name for name in needed if name not in at]:
+            raise DataError(f"columns {some(missing)} of {self.first} are missing", path)
+        known = set(columns)
+        more = [name for name in names if name not in known]
+        if more and self.schema is None:
+            raise DataError(f"columns {some(more)}, which {self.first} has not", path)
+        other = copy.copy(self)
+        other.__dict__.pop("_convert", None)
+        other.header, other.width, other.columns = header, len(names), names
+        other.features = [at[columns[i]] for i in self.features]
+        other.labels = [at[columns[i]] for i in self.labels]
+        return other
 
     def body(self, at: int, data: bytes) -> tuple[bytes, int]:
         if at <= 3 and self.header is not None:
@@ -73,6 +151,14 @@ class Delimited(TextSource):
         except csv.Error as error:  # a field beyond csv's own limit
             raise ValueError(str(error)) from None
 
+    @cached_property
+    def _convert(self) -> pa.csv.ConvertOptions:
+        names = [str(i) for i in (*self.features, *self.labels)]
+        types: dict[str, pa.DataType] = dict.fromkeys(names, pa.float64())
+        if len(self.labels) == 1:
+            types[str(self.labels[0])] = pa.dictionary(pa.int32(), pa.string())
+        return pa.csv.ConvertOptions(column_types=types, null_values=[], include_columns=names)
+
     def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
         if self.delimiter == " ":
             data = squeeze(data)
@@ -80,20 +166,13 @@ class Delimited(TextSource):
             return None  # Arrow would take a lone carriage return for the end of a line
         if b'"' in data and any(line.count(b'"') % 2 for line in data.split(b"\n")):
             return None  # Arrow lets quotes span lines, which shards could cut
-        names = [str(i) for i in range(self.width)]
-        text = pa.dictionary(pa.int32(), pa.string())
-        single = len(self.labels) == 1
-        types = {name: pa.float64() for name in names} | ({names[self.labels[0]]: text} if single else {})
+        names, single = [str(i) for i in range(self.width)], len(self.labels) == 1
         try:
             table = pa.csv.read_csv(
                 pa.BufferReader(data),
                 pa.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
                 pa.csv.ParseOptions(delimiter=self.delimiter),
-                pa.csv.ConvertOptions(
-                    column_types=types,
-                    null_values=[],
-                    include_columns=[names[i] for i in (*self.features, *self.labels)],
-                ),
+                self._convert,
             )
         except pa.ArrowInvalid:
             return None
@@ -105,7 +184,7 @@ class Delimited(TextSource):
                 return None
         elif self.labels:
             y = matrix(table, range(len(self.features), table.num_columns))
-        if not np.isfinite(x).all() or (not single and self.labels and not np.isfinite(y).all()):
+        if not fits_float32(x) or (not single and self.labels and not fits_float32(y)):
             return None
         return Block(x, y, where)
 
@@ -116,6 +195,7 @@ class Delimited(TextSource):
         x = [self._number(fields, i) for i in self.features]
         if len(self.labels) == 1:
             y: Any = fields[self.labels[0]].strip()
+            y.encode()  # an error if its bytes are not UTF-8; what nobody needs may be anything
             if not is_label(y):
                 what = f"label {y!r}; expected a name or a finite number" if y else "the label is empty"
                 raise ValueError(f"{self._name(self.labels[0])}: {what}")
@@ -124,16 +204,17 @@ class Delimited(TextSource):
         return x, y
 
     def build(self, records: list[Any], where: Callable[[int], dict[str, Any]]) -> Block:
-        x = to_float32([x for x, _ in records]).reshape(len(records), len(self.features))
+        x = np.array([x for x, _ in records], np.float64).reshape(len(records), len(self.features))
         if len(self.labels) == 1:
             return Block(x, np.array([y for _, y in records], object), where)
-        y = to_float32([y for _, y in records]).reshape(len(records), len(self.labels)) if self.labels else None
-        return Block(x, y, where)
+        y = np.array([y for _, y in records], np.float64).reshape(len(records), len(self.labels))
+        return Block(x, y if self.labels else None, where)
 
     def _number(self, fields: Sequence[str], i: int) -> float:
         try:
             value = number(fields[i])
         except ValueError:
+            fields[i].encode()
             raise ValueError(f"{self._name(i)}: {fields[i][:80]!r} is not a number") from None
         if not math.isfinite(value) or abs(value) >= OVERFLOW:
             raise ValueError(f"{self._name(i)}: {fields[i][:80]!r}; expected a finite float32 number")
@@ -143,19 +224,17 @@ class Delimited(TextSource):
         return f"column {i + 1}" + (f" ({self.columns[i]!r})" if self.columns else "")
 
 
-def to_float32(values: Any) -> np.ndarray:
-    """float64 rounded to float32; what is beyond its range becomes infinite, without a warning."""
-    with np.errstate(over="ignore"):
-        return np.asarray(values, np.float64).astype(np.float32)
-
-
 def matrix(table: pa.Table, columns: Sequence[int]) -> np.ndarray:
-    """float32 [n, I] of float64 columns without nulls."""
-    x = np.empty((table.num_rows, len(columns)), np.float32)
-    with np.errstate(over="ignore"):
-        for j, i in enumerate(columns):
-            x[:, j] = table.column(i).to_numpy()
+    """float64 [n, I] of float64 columns without nulls."""
+    x = np.empty((table.num_rows, len(columns)))
+    for j, i in enumerate(columns):
+        x[:, j] = table.column(i).to_numpy()
     return x
+
+
+def fits_float32(values: np.ndarray) -> bool:
+    """Whether all values are finite in float32."""
+    return not values.size or bool(values.max() < OVERFLOW and values.min() > -OVERFLOW)  # NaN is neither
 
 
 def is_label(text: str) -> bool:
@@ -174,44 +253,31 @@ def unpack(column: pa.ChunkedArray) -> np.ndarray | None:
     return np.concatenate(parts) if parts else np.empty(0, object)
 
 
-def first_lines(paths: list[str], options: Options, count: int = 2) -> list[str]:
-    """Up to `count` non-blank lines of the first file that has any."""
-    for path in paths:
-        found: list[str] = []
-        for _, data in line_blocks(path, 0, 1 << 62, options.max_line, Bad(sys.maxsize)):
-            for line in data.split(b"\n"):
-                if line.strip():
-                    found.append(line.decode("utf-8", "replace").rstrip("\r"))
-                if len(found) == count:
-                    return found
-        if found:
-            return found
-    return []
+def first_lines(
+    paths: list[str], options: Options, count: int = LOOK, cleaned: Callable[[bytes], bytes] = bytes
+) -> tuple[str, list[str]]:
+    """The first file that has any, and up to `count` of its lines that are not blank once they are `cleaned`.
 
-
-def guess_delimiter(line: str, path: str) -> str:
-    """The most frequent of comma, tab, semicolon and bar; a space if there is none of them."""
-    if stem(path).endswith(".tsv"):
-        return "\t"
-    counts = {mark: line.count(mark) for mark in ",\t;|"}
-    best = max(counts, key=counts.__getitem__)
-    return best if counts[best] else " "
-
-
-def has_header(rows: list[list[str]], options: Options) -> bool:
-    """Whether the first of one or two lines holds names.
-
-    It does if a field is a usual name of a label; or if most of its fields are not numbers, and either it is alone
-    or some of them stand above numbers.
+    A file of one line, which may be a header alone, is followed by the others' lines.
     """
-    if options.header is not None:
-        return options.header
-    words = [not is_number(field) for field in rows[0]]
-    if not any(words):
-        return False
-    names = [field.strip().lower() for field in rows[0]]
-    if any(name in LABELS for name in names) or any(field.strip() in options.label for field in rows[0]):
-        return True
-    if 2 * sum(words) <= len(words):
-        return False
-    return len(rows) == 1 or any(word and is_number(below) for word, below in zip(words, rows[1], strict=False))
+    first = paths[0]
+    found: list[str] = []
+    for path in paths:
+        for _, data in line_blocks(path, 0, 1 << 62, options.max_line, Bad(sys.maxsize)):
+            for line in map(cleaned, data.split(b"\n")):
+                if line.strip():
+                    first = first if found else path
+                    text = line.decode("utf-8", "replace").rstrip("\r")
+                    if path == first or text != found[0]:
+                        found.append(text)
+                if len(found) == count:
+                    return first, found
+        if len(found) > 1:
+            break
+    return first, found
+
+
+def _quoted(lines: Sequence[str], width: int) -> bool:
+    """Whether all fields of the first line are in quotes, and those of the others are not."""
+    first, *below = (line.count('"') >= 2 * width for line in lines)
+    return first and lines[0].lstrip()[0] == '"' and not any(below)

@@ -38,6 +38,7 @@ def read_header(path: str) -> Array:
         return array.promise(fs.size(path)) if stream.kind is None else array
 
 
-def open_idx(pairs: list[tuple[str, str | None]], options: Options, schema: Any = None) -> Records:
+def open_idx(pairs: list[tuple[str, str | None]], options: Options, schema: Any = None, labels: bool = True) -> Records:
     """Pairs of idx files (features, labels)."""
-    return Records("idx", [(read_header(x), read_header(y) if y else None) for x, y in pairs], options, schema)
+    arrays = [(read_header(x), read_header(y) if y and labels and options.labelled else None) for x, y in pairs]
+    return Records("idx", arrays, options, schema, labels, apart=any(y for _, y in pairs))

@@ -10,37 +10,71 @@ import numpy as np
 
 from hdl import fs
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
+from hdl.data.formats import IMAGES
+from hdl.data.leftout import LeftOut, aside
 from hdl.errors import DataError, Unavailable
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".webp")
+SUFFIXES = IMAGES
 LARGEST = 1 << 26  # values of one image; more is a decompression bomb or a mistake
 _GREY, _COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # grey of 16 bits; some readers give it as 32
+DEPTH = 65535
+_ORIENTATION = 0x0112  # EXIF: 5 to 8 turn the image by a right angle
 
 
 class Images(Source):
-    """Images by class. Splits count images, in the order of class and file name; features are uint8."""
+    """Images by class. Splits count images, in the order of class and file name.
+
+    Features are uint8, or float32 of 0 to 65535 where images are grey of 16 bits (`reading["depth"]`). Images are
+    turned as their EXIF says.
+    """
 
     format = "images"
 
-    def __init__(self, path: str, options: Options):
+    def __init__(self, path: str, options: Options, schema: Any = None, labels: bool = True):
         super().__init__([path], options)
+        self.labelled = labels and options.labelled
         self.label = ["folder"]
         self.files: list[tuple[str, str]] = []
-        for name in fs.list(path):
-            folder = fs.join(path, name)
-            if name[0] not in "._" and fs.isdir(folder):
-                files = [file for file in fs.list(folder) if file.lower().endswith(SUFFIXES) and file[0] not in "._"]
-                self.files += [(name, fs.join(folder, file)) for file in files]
+        self._list(path)
         if not self.files:
             raise DataError("the folder's folders hold no images; expected one folder for each class", path)
         self.image: tuple[int, int, int] = self._first()
+        self.reading = {"files": len(self.files), "label_by": "folder", "label_type": "text"}
+        if self.deep:
+            self.reading["depth"] = DEPTH
+
+    def _list(self, path: str) -> None:
+        """Finds the classes' images; what else is in the classes' folders is told."""
+        empty, others = [], []
+        for name in fs.list(path):
+            folder = fs.join(path, name)
+            if name[0] in "._" or aside(name, folder=True) or not fs.isdir(folder):
+                continue
+            files = fs.list(folder)
+            images = [file for file in files if file.lower().endswith(SUFFIXES) and file[0] not in "._"]
+            self.files += [(name, fs.join(folder, file)) for file in images]
+            others += [f"{name}/{file}" for file in files if file not in set(images)]
+            if not images:
+                empty.append(f"{name}/")
+        left = LeftOut()
+        left.add(
+            f"{len(empty)} folders without images, so no classes" if len(empty) > 1 else "no image in it, so no class",
+            *empty,
+        )
+        left.add(
+            f"{len(others)} files in the classes' folders that are no images" if len(others) > 1 else "no image",
+            *others,
+        )
+        self.left_out = left.lines()
 
     def _first(self) -> tuple[int, int, int]:
         """Height, width and channels of the first image that can be read."""
         error: DataError | None = None
         for _, file in self.files[: self.options.max_bad_records + 1]:
             try:
-                pixels = decode(file, None)
+                pixels = decode(file, None, deep=True)
+                self.deep = pixels.dtype != np.uint8
                 return (*pixels.shape[:2], 1 if pixels.ndim == 2 else 3)
             except DataError as found:
                 error = error or found
@@ -57,47 +91,72 @@ class Images(Source):
             x, y, files = [], [], []
             for name, file in self.files[lo : min(lo + rows, stop)]:
                 try:
-                    x.append(decode(file, self.image).ravel())
+                    x.append(self._pixels(file))
                 except DataError as error:
                     bad.add(error)
                     continue
                 y.append(name)
                 files.append(file)
             if x:
-                yield Block(np.stack(x), np.array(y, object), _places(files))
+                yield Block(np.stack(x), np.array(y, object) if self.labelled else None, _places(files))
+
+    def _pixels(self, path: str) -> np.ndarray:
+        """Pixels of an image that is as the first one."""
+        pixels = decode(path, self.image, deep=True)
+        if (pixels.dtype != np.uint8) != self.deep:
+            given, wanted = (16, 8) if pixels.dtype != np.uint8 else (8, 16)
+            raise DataError(f"an image of {given} bits; expected {wanted} bits as the first one", path)
+        return pixels.ravel()
 
 
 def _places(files: list[str]) -> Any:
     return lambda i: {"path": files[i]}
 
 
-def decode(path: str, shape: tuple[int, int, int] | None, grey: bool = False) -> np.ndarray:
-    """Pixels uint8 [height, width] or [height, width, 3]; the size is compared before anything is decoded.
+def decode(path: str, shape: tuple[int, int, int] | None, grey: bool = False, deep: bool = False) -> np.ndarray:
+    """Pixels [height, width] or [height, width, 3], turned as EXIF says; sizes are compared before decoding.
 
-    With `grey` colours become grey by ITU-R 601.
+    Parameters
+    ----------
+    shape : (height, width, channels) or None
+        What is expected.
+    grey : bool
+        Colours become grey by ITU-R 601.
+    deep : bool
+        Take grey of 16 bits too, as float32 of 0 to 65535; everything else is uint8.
     """
     try:
-        from PIL import Image
+        from PIL import Image, ImageOps
     except ImportError:
         raise Unavailable("images need Pillow: pip install pillow") from None
     try:
         with fs.open(path) as file, Image.open(file) as image:
             (width, height), mode = image.size, image.mode
-            if mode not in _GREY + _COLOUR:
-                raise DataError(f"an image of mode {mode}; expected 8-bit grey or colour", path)
-            channels = 1 if mode in _GREY else 3
+            channels = 3 if mode in _COLOUR else 1
+            if mode not in _GREY + _COLOUR + _DEEP * deep:
+                wanted = "8-bit grey or colour" + ", or 16-bit grey" * deep
+                raise DataError(f"an image of mode {mode}; expected {wanted}", path)
+            if height * width * channels > LARGEST:
+                what = f"an image of {_words(height, width, channels)}; expected at most {LARGEST} values"
+                raise DataError(what, path)
+            if image.format != "TIFF" and image.getexif().get(_ORIENTATION) in range(5, 9):  # Pillow turns TIFF itself
+                width, height = height, width
             if shape is not None and (height, width, channels) != shape:
                 what = f"an image of {_words(height, width, channels)}; expected {_words(*shape)} as the first one"
                 raise DataError(what, path)
-            if height * width * channels > LARGEST:
-                raise DataError(
-                    f"an image of {_words(height, width, channels)}; expected at most {LARGEST} values", path
-                )
-            return np.asarray(image.convert("L" if grey or channels == 1 else "RGB"))
+            turned = image if image.format == "TIFF" else ImageOps.exif_transpose(image)
+            pixels = np.asarray(turned if mode in _DEEP else turned.convert("L" if grey or channels == 1 else "RGB"))
+            return _deep(pixels, path) if mode in _DEEP else pixels
     except DataError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise DataError(f"not an image, or a damaged one ({error})", path) from None
+
+
+def _deep(pixels: np.ndarray, path: str) -> np.ndarray:
+    if pixels.min() < 0 or pixels.max() > DEPTH:
+        raise DataError(f"grey of {pixels.min()} to {pixels.max()}; expected 16 bits: 0 to {DEPTH}", path)
+    return pixels.astype(np.float32)
 
 
 def _words(height: int, width: int, channels: int) -> str:

@@ -1,23 +1,32 @@
-"""libsvm's sparse text: ``label index:value index:value …``, indices from 1, ascending; ``#`` starts a comment."""
+"""libsvm's sparse text: ``label index:value index:value …``, indices from 1, ascending; ``#`` starts a comment.
+
+The label may be missing, from every line. Several labels a line (``1,2 1:0.5``) are refused.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from hdl.data.base import Block, Options
+from hdl.data.base import OVERFLOW, Block, Options
 from hdl.data.columns import number
 from hdl.data.csr import Csr
-from hdl.data.delimited import OVERFLOW, to_float32
+from hdl.data.delimited import first_lines, fits_float32
+from hdl.data.header import LOOK
+from hdl.data.streams import stem
 from hdl.data.text import TextSource
+from hdl.errors import DataError
 
 LARGEST = 1 << 24  # inputs that the core takes at most: one absurd index must not decide what is allocated
+EXACT = 2.0**53  # whole numbers below are exact in float64
+_LABELLED = re.compile(rb"\s*([^\s:,;]+|[-+.\deE]+(,[-+.\deE]+)*)(\s+(\d+|qid):\S*)*\s*")
+_UNLABELLED = re.compile(rb"\s*(qid:\S+|\d+:[-+.\deE]*)(\s+\d+:[-+.\deE]*)*\s*")
 _SPACE = np.zeros(256, bool)
 _SPACE[list(b" \t\r\n")] = True
 
@@ -27,12 +36,25 @@ class Libsvm(TextSource):
 
     format = "libsvm"
 
-    def __init__(self, paths: list[str], options: Options, schema: Any = None):
+    def __init__(self, paths: list[str], options: Options, schema: Any = None, labels: bool = True):
         super().__init__(paths, options)
-        self.label = ["0"]
-        self.columns = schema.inputs if schema is not None else None
+        path, lines = first_lines(paths, options, cleaned=_uncommented)
+        there = [word for word in (line.split()[0] for line in lines) if ":" not in word]
+        self.bare = bool(lines) and not there  # no line has a label
+        several = [label for label in there if "," in label]
+        if several and labels and options.labelled:
+            raise DataError(_several(several[0]), path)
+        self.labelled = options.labelled and labels and not self.bare
+        self.label = ["0"] if there and options.labelled else []
+        if self.label:
+            self.reading = {"label_by": "format", "label_type": "number"}
+
+    def clean(self, data: bytes) -> bytes:
+        return _uncommented(data)
 
     def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
+        if self.bare:
+            data = re.sub(rb"(?m)^(?=[^\S\n]*\S)", b"0 ", data)
         if data.translate(None, b"0123456789:.eE+- \t\r\n"):
             return None
         shape = _shape(np.frombuffer(data, np.uint8))
@@ -43,30 +65,32 @@ class Libsvm(TextSource):
         if len(flat) != len(first) + 2 * int(counts.sum()):
             return None
         y = flat[first]
+        if (np.abs(y) >= EXACT).any():
+            return None
         pairs = np.delete(flat, first)
-        indices, values = pairs[0::2], to_float32(pairs[1::2])
+        indices, values = pairs[0::2], pairs[1::2]
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         rising = np.ones(len(indices), bool)
         rising[1:] = np.diff(indices) > 0
         rising[indptr[:-1][counts > 0]] = True
         whole = (indices >= 1) & (indices <= LARGEST) & (indices == np.floor(indices))
-        if not (rising.all() and whole.all() and np.isfinite(values).all() and np.isfinite(y).all()):
+        if not (rising.all() and whole.all() and fits_float32(values) and np.isfinite(y).all()):
             return None
         return self._block(values, indices, indptr, y, where)
 
     def _block(self, values: Any, indices: Any, indptr: Any, y: Any, where: Callable[[int], dict[str, Any]]) -> Block:
         indices = np.asarray(indices, np.int64).astype(np.int32) - np.int32(1)
         columns = int(indices.max(initial=-1)) + 1
-        return Block(Csr(values, indices, np.asarray(indptr, np.int64), columns), np.asarray(y, np.float64), where)
+        x = Csr(values, indices, np.asarray(indptr, np.int64), columns)
+        if not self.labelled:
+            return Block(x, None, where)
+        large = isinstance(y, list) and any(isinstance(value, int) for value in y)
+        return Block(x, np.array(y, object) if large else np.asarray(y, np.float64), where)
 
-    def parse(self, line: str) -> tuple[float, list[int], list[float]]:
-        label, *pairs = line.partition("#")[0].split() or [""]
-        try:
-            y = number(label)
-        except ValueError:
-            raise ValueError(f"label {label[:80]!r} is not a number") from None
-        if not math.isfinite(y):
-            raise ValueError(f"label {label!r}; expected a finite number")
+    def parse(self, line: str) -> tuple[int | float, list[int], list[float]]:
+        pairs = line.split()
+        label = pairs.pop(0) if pairs and ":" not in pairs[0] else None
+        y = _label(label) if self.labelled else 0.0
         indices: list[int] = []
         values: list[float] = []
         for pair in pairs:
@@ -94,8 +118,54 @@ class Libsvm(TextSource):
     def build(self, records: list[Any], where: Callable[[int], dict[str, Any]]) -> Block:
         indptr = np.concatenate([[0], np.cumsum([len(indices) for _, indices, _ in records])]).astype(np.int64)
         indices = [index for _, row, _ in records for index in row]
-        values = to_float32([value for _, _, row in records for value in row])
+        values = np.array([value for _, _, row in records for value in row], np.float64)
         return self._block(values, indices, indptr, [y for y, _, _ in records], where)
+
+
+def _label(text: str | None) -> int | float:
+    """A line's label; an int where float64 may not hold it."""
+    if text is None:
+        raise ValueError("no label, which other lines have; --no-labels passes over those")
+    if "," in text:
+        raise ValueError(_several(text))
+    try:
+        y = number(text)
+    except ValueError:
+        text.encode()
+        raise ValueError(f"label {text[:80]!r} is not a number") from None
+    if not math.isfinite(y):
+        raise ValueError(f"label {text[:80]!r}; expected a finite number")
+    return int(text) if abs(y) >= EXACT and text.lstrip("+-").isdecimal() else y
+
+
+def _several(text: str) -> str:
+    return (
+        f"several labels in a line ({text[:80]}); expected one in libsvm: write them as columns of 0 and 1 in CSV or "
+        "Parquet, and name these with --label A,B"
+    )
+
+
+def _uncommented(data: bytes) -> bytes:
+    return re.sub(rb"#[^\n]*", b"", data) if b"#" in data else data
+
+
+def is_libsvm(lines: Sequence[bytes], path: str) -> bool:
+    """Whether the first lines of a file are libsvm's: of comments, and of labels and pairs of index and value.
+
+    Examples
+    --------
+    >>> is_libsvm([b"# a comment", b"1,2 1:.5"], "a"), is_libsvm([b"1:0.5 3:2"], "a"), is_libsvm([b"12:30"], "a")
+    (True, True, False)
+    """
+    lines = [line for line in map(_uncommented, lines) if line.strip()][:LOOK]
+    if not lines:
+        return False
+    pairs = any(b":" in line and (_LABELLED.fullmatch(line) or _UNLABELLED.fullmatch(line)) for line in lines)
+    if not pairs and not stem(path).endswith("svm"):
+        return False
+    return bool(_LABELLED.fullmatch(lines[0])) or all(
+        _LABELLED.fullmatch(line) or _UNLABELLED.fullmatch(line) for line in lines
+    )
 
 
 def _numbers(data: bytes) -> np.ndarray | None:

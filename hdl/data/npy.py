@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from typing import Any
 
@@ -9,12 +10,16 @@ from numpy.lib import format as npy_format
 
 from hdl import fs
 from hdl.data.base import Options
+from hdl.data.leftout import LeftOut
 from hdl.data.records import Array, Records, _Member
 from hdl.data.streams import open_stream
 from hdl.errors import DataError
 
-X_NAMES = ("x", "X", "data", "images", "features")
-Y_NAMES = ("y", "Y", "target", "labels", "label")
+X_NAMES = ("x", "data", "image", "images", "feature", "features", "input", "inputs")
+Y_NAMES = ("y", "target", "targets", "label", "labels", "output", "outputs")
+PARTS = {"train": "train", "training": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+_PART = "|".join(PARTS)
+_NAME = re.compile(rf"(?:({_PART})_)?({'|'.join(X_NAMES + Y_NAMES)})(?:_({_PART}))?", re.I)  # x_train, train_images
 
 
 def _header(stream: Any, path: str, member: str | None = None) -> Array:
@@ -26,15 +31,13 @@ def _header(stream: Any, path: str, member: str | None = None) -> Array:
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{inside}not a .npy header ({reason})", path, offset=stream.at) from None
-    array = Array(path, shape, dtype, stream.at, member)
+    array = Array(path, shape, dtype, stream.at, member, fortran and len(shape) > 1)
     if dtype.hasobject:
         raise array.error("an array of Python objects, which hdl never unpickles; expected numbers or text", 0)
     if dtype.kind not in "buifSU":
         raise array.error(f"an array of {dtype}; expected numbers or text", 0)
     if not shape:
         raise array.error("a single number; expected an array of samples", 0)
-    if fortran and len(shape) > 1:
-        raise array.error("Fortran order, expected C order: save np.ascontiguousarray(x)", 0)
     if 0 in shape[1:]:
         raise array.error(f"shape {shape}; expected no dimension of 0", 0)
     return array
@@ -47,37 +50,121 @@ def read_header(path: str) -> Array:
         return array.promise(fs.size(path)) if stream.kind is None else array
 
 
-def read_archive(path: str, part: str | None) -> tuple[Array, Array | None]:
-    """Features and labels in an .npz: `x` and `y` (or their usual other names), `x_test` and `y_test` for a part."""
-    try:
-        with fs.open(path) as file, zipfile.ZipFile(file) as archive:
-            sizes = {item.filename: item.file_size for item in archive.infolist()}
-    except zipfile.BadZipFile as error:
-        raise DataError(f"truncated or corrupt zip archive ({error})", path) from None
-    tail = [f"_{part}"] if part else ["", "_train"]
+class Archive:
+    """An .npz archive: which of its arrays are features, and which labels, of the part that is asked for.
 
-    def find(names: tuple[str, ...]) -> Array | None:
-        for name in (name + end + ".npy" for name in names for end in tail):
-            if name in sizes:
-                member = _Member(path, name)
-                try:
-                    return _header(member, path, name).promise(sizes[name])
-                finally:
-                    member.file.close()
-        return None
+    Arrays are known by their names: `x` and `y` or their usual other names, alone or with the name of a part, as in
+    `x_train` and `train_images`; or `arr_0` and `arr_1` as NumPy calls those without names.
 
-    x = find(X_NAMES)
-    if x is None:
-        wanted = ", ".join(X_NAMES[0] + end for end in tail)
-        raise DataError(f"the archive holds {', '.join(sorted(sizes)) or 'nothing'}; expected {wanted}", path)
-    return x, find(Y_NAMES)
+    Parameters
+    ----------
+    part : {'test', 'val'} or None
+        None: the training part, or what has no part.
+    label : str, optional
+        Name of the array of labels.
+
+    Raises
+    ------
+    DataError
+        The archive is damaged, or two arrays may equally well be the features, or the labels.
+    """
+
+    def __init__(self, path: str, part: str | None, label: str | None = None):
+        self.path, self.part = path, part
+        try:
+            with fs.open(path) as file, zipfile.ZipFile(file) as archive:
+                self.sizes = {item.filename: item.file_size for item in archive.infolist()}
+        except zipfile.BadZipFile as error:
+            raise DataError(f"truncated or corrupt zip archive ({error})", path) from None
+        self.names = [name.removesuffix(".npy") for name in self.sizes if name.endswith(".npy")]
+        self.x, self.y = self._choose(label)
+
+    def _choose(self, label: str | None) -> tuple[str, str | None]:
+        """Names of the arrays of features and of labels."""
+        roles: dict[str, list[str]] = {"x": [], "y": []}
+        for name in self.names:
+            if match := _NAME.fullmatch(name):
+                before, role, after = (group and group.lower() for group in match.groups())
+                part = PARTS.get(before or after or "")
+                if part == self.part or (self.part is None and part == "train"):
+                    roles["x" if role in X_NAMES else "y"].append(name)
+        if label is not None and label in self.names:
+            roles = {"x": [name for name in roles["x"] if name != label], "y": [label]}
+        for role, names in roles.items():
+            if len(names) > 1:
+                way = " (--label says which)" if role == "y" else ""
+                raise self._unclear(f"{' and '.join(names)} may each be {'features' if role == 'x' else 'labels'}{way}")
+        x, y = (names[0] if names else None for names in roles.values())
+        if x is None and self.part is None:
+            x, y = self._unnamed(y)
+        if x is None:
+            tail = f"_{self.part}" if self.part else ""
+            raise self._unclear(f"no features: there is no x{tail}" + (", no x_train" if not tail else ""))
+        return x, y
+
+    def _unnamed(self, y: str | None) -> tuple[str | None, str | None]:
+        """What arrays with other names are, where only one reading is left."""
+        others = [name for name in self.names if name != y and not _NAME.fullmatch(name)]
+        if y is None and sorted(others) == ["arr_0", "arr_1"] == sorted(self.names):
+            if len(self.array("arr_0").shape) == 1 < len(self.array("arr_1").shape):
+                raise self._unclear("arr_0 holds one number a sample and arr_1 several: labels and features, or not")
+            return "arr_0", "arr_1"
+        if y is None:
+            return (others[0] if len(self.names) == 1 == len(others) and self._tabular(others[0]) else None), None
+        rows = self.array(y).shape[:1]
+        fitting = [name for name in others if self._tabular(name) and self.array(name).shape[:1] == rows]
+        return (fitting[0] if len(fitting) == 1 else None), y
+
+    def _tabular(self, name: str) -> bool:
+        return len(self.array(name).shape) > 1
+
+    def _unclear(self, what: str) -> DataError:
+        held = ", ".join(sorted(self.sizes)) or "nothing"
+        tail = [f"_{self.part}"] if self.part else ["", "_train"]
+        wanted = ", ".join(f"x{end}" for end in tail) + " and y to match"
+        return DataError(f"the archive holds {held}; expected {wanted}: {what}", self.path)
+
+    def array(self, name: str) -> Array:
+        """What an array's header promises."""
+        member = _Member(self.path, f"{name}.npy")
+        try:
+            return _header(member, self.path, f"{name}.npy").promise(self.sizes[f"{name}.npy"])
+        finally:
+            member.file.close()
+
+    def left_out(self) -> list[str]:
+        """What is in the archive and not read."""
+        left = LeftOut()
+        for file in self.sizes:
+            name = file.removesuffix(".npy")
+            match = _NAME.fullmatch(name)
+            part = match and PARTS.get((match[1] or match[3] or "").lower())
+            if name not in (self.x, self.y):
+                left.add(f"the {part} part of the archive" if part else "neither features nor labels", name)
+        return left.lines()
 
 
-def open_npy(pairs: list[tuple[str, str | None]], options: Options, schema: Any = None) -> Records:
+def open_npy(pairs: list[tuple[str, str | None]], options: Options, schema: Any = None, labels: bool = True) -> Records:
     """Pairs of .npy files (features, labels), or single ones with the labels in a column."""
-    return Records("npy", [(read_header(x), read_header(y) if y else None) for x, y in pairs], options, schema)
+    wanted = labels and options.labelled
+    arrays = [(read_header(x), read_header(y) if y and wanted else None) for x, y in pairs]
+    return Records("npy", arrays, options, schema, labels, apart=any(y for _, y in pairs))
 
 
-def open_npz(paths: list[str], part: str | None, options: Options, schema: Any = None) -> Records:
+def open_npz(paths: list[str], part: str | None, options: Options, schema: Any = None, labels: bool = True) -> Records:
     """.npz archives."""
-    return Records("npz", [read_archive(path, part) for path in paths], options, schema)
+    label = options.label[0] if len(options.label) == 1 else None
+    archives = [Archive(path, part, label) for path in paths]
+    wanted = labels and options.labelled
+    arrays = [(one.array(one.x), one.array(one.y) if one.y and wanted else None) for one in archives]
+    apart = all(one.y for one in archives)
+    if not apart and any(one.y for one in archives):
+        lacking = next(one for one in archives if not one.y)
+        raise lacking._unclear("other archives hold labels, and this one does not")
+    if apart and label is not None and label not in archives[0].names:
+        raise archives[0]._unclear(f"label {label!r} is not one of its arrays")
+    source = Records("npz", arrays, options, schema, labels, apart)
+    source.left_out = archives[0].left_out()
+    if apart:
+        source.reading["label_by"] = f"array {archives[0].y}"
+    return source

@@ -27,15 +27,18 @@ class TextPair(Source):
 
     format = "pair"
 
-    def __init__(self, pairs: list[tuple[str, str | None]], options: Options, schema: Any = None):
+    def __init__(self, pairs: list[tuple[str, str | None]], options: Options, schema: Any = None, labels: bool = True):
         super().__init__([x for x, _ in pairs], options)
         plain = options.make(options, label=(), labelled=False, header=False)
         self.x = Delimited([x for x, _ in pairs], plain)
         self.others = {x: y or "" for x, y in pairs}
-        labels = [y for _, y in pairs if y]
-        self.y = Delimited(labels, plain) if labels and options.labelled else None
+        others = [y for _, y in pairs if y]
+        self.y = Delimited(others, plain) if others and options.labelled and labels else None
         if self.y is not None and self.y.width > 1:
             self.targets = [str(i) for i in range(self.y.width)]
+        self.reading = {"delimiter": self.x.delimiter}
+        if others and options.labelled:
+            self.reading |= {"label_by": "own file", "label_type": "number"}
         self._lengths: list[int] | None = None
 
     def lengths(self) -> list[int]:
@@ -63,7 +66,7 @@ class TextPair(Source):
                     yield Block(x, None, where).keep(good)
                     continue
                 y, also = _rows(self.y, self.others[path], lo, next(targets), bad, good)
-                yield Block(x, y[:, 0].astype(np.float64) if y.shape[1] == 1 else y, where).keep(good & also)
+                yield Block(x, y[:, 0] if y.shape[1] == 1 else y, where).keep(good & also)
 
 
 def _line(path: str, first: int):
@@ -73,12 +76,12 @@ def _line(path: str, first: int):
 def _rows(
     parser: Delimited, path: str, first: int, lines: list[bytes], bad: Bad, wanted: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """float32 [n, width] of n lines, and which of them are good; bad ones among the `wanted` go to `bad`."""
+    """float64 [n, width] of n lines, and which of them are good; bad ones among the `wanted` go to `bad`."""
     data = b"\n".join(lines) + b"\n"
     block = parser.fast(data, lambda i: {}) if all(line.strip() for line in lines) else None
     if block is not None and len(block) == len(lines):
-        return block.x, np.ones(len(lines), bool)
-    x, good = np.zeros((len(lines), parser.width), np.float32), np.ones(len(lines), bool)
+        return np.asarray(block.x, np.float64), np.ones(len(lines), bool)
+    x, good = np.zeros((len(lines), parser.width)), np.ones(len(lines), bool)
     for i, line in enumerate(lines):
         try:
             x[i] = parser.parse(line.decode("utf-8", "replace").rstrip("\r"))[0]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,69 +13,143 @@ import pyarrow.parquet as pq
 
 from hdl import fs
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
-from hdl.data.columns import pick
+from hdl.data.columns import Look, choose, some, told_twice
 from hdl.data.csr import Csr
+from hdl.data.header import LOOK
+from hdl.data.parquet_file import (
+    INDEX,
+    KEY,
+    File,
+    describe,
+    exact,
+    guarded,
+    is_number,
+    is_vector,
+    label_type,
+    plain_labels,
+)
 from hdl.data.records import plain_x
 from hdl.errors import DataError
 
-KEY = b"hdl"  # of the file's metadata: JSON that only hdl's own files have
+__all__ = ["KEY", "Parquet"]
+WIDE = 1000  # columns whose first values are looked at
 
 
 class Parquet(Source):
     """One sample a row. Splits count rows.
 
     Features are columns of numbers, or one column of fixed-size lists of them; hdl's own files may also hold sparse
-    rows as lists of `indices` (from 0, ascending) and `values`.
+    rows as lists of `indices` (from 0, ascending) and `values`. Each file may have its columns in another order, and
+    numbers of another type.
     """
 
     format = "parquet"
 
-    def __init__(self, paths: list[str], options: Options, schema: Any = None):
+    def __init__(self, paths: list[str], options: Options, schema: Any = None, labels: bool = True):
         super().__init__(paths, options)
-        self.schema, self.own, _ = _open(paths[0])
-        columns = self.schema.names
-        self.sparse = "indices" in columns and "features" in self.own
-        vectors = [name for name in columns if _vector(self.schema.field(name).type)]
-        if self.own:
-            self.label = list(self.own.get("label") or [])
-            self.names, self.targets = self.own.get("names"), self.own.get("targets")
-            self.image = tuple(self.own["image"]) if self.own.get("image") else None
-        labels = [name for name in columns if name == "y"] if self.own else []
-        if self.own:
-            self.features = [name for name in columns if name != "y"]
-            self.labels = labels if options.labelled else []
+        self.schema = schema
+        self._files: dict[str, File] = {}
+        first = self.first = self._file(paths[0])
+        own = self.own = first.own
+        self.sparse = "indices" in first.names and "features" in own
+        if own:
+            self.label = list(own.get("label") or [])
+            self.names, self.targets = own.get("names"), own.get("targets")
+            self.image = tuple(own["image"]) if own.get("image") else None
+            self.features = [name for name in first.names if name != "y"]
+            self.labels = [name for name in first.names if name == "y"] if options.labelled and labels else []
+            chosen, by = self.labels, "own file"
         else:
-            chosen = pick(columns, len(columns), options, paths[0], schema)
-            self.features, self.labels = ([columns[i] for i in numbers] for numbers in chosen)
-            self.label, self.names = self.labels, self.features
-            self.targets = self.labels if len(self.labels) > 1 else None
-        dense = [] if self.sparse else self.features
-        if len(dense) == 1 and dense[0] in vectors:
-            self.names = self.own.get("names")
-        else:
-            for name in dense:
-                _check(paths[0], name, self.schema.field(name).type)
-        for name in self.labels if len(self.labels) > 1 else ():
-            _check(paths[0], name, self.schema.field(name).type)
+            look = Look(first.twice, first.index, first.texts, lambda i: self._start.get(i, ()))
+            choice = choose(first.names, len(first.names), options, paths[0], schema, look, labels)
+            self.features, chosen = ([first.names[i] for i in numbers] for numbers in choice[:2])
+            self.labels, by = chosen if labels else [], choice.by or ""
+            self.label, self.names = chosen, self.features
+            self.targets = chosen if len(chosen) > 1 else None
+            self.left_out = [f"{first.names[i]}: {first.index[i]}" for i in choice.left_out]
+        if chosen:
+            kind = first.types[first.at[chosen[0]]]
+            at = [] if own else [first.at[name] for name in chosen]
+            self.reading = {"label_by": by, "label_at": at, "label_type": label_type(kind)}
+        if depth := own.get("reading", {}).get("depth"):
+            self.reading["depth"] = depth
+        if first.twice:
+            self.reading["duplicates"] = told_twice(first.names, first.twice)
+        self.vectors = not self.sparse and len(self.features) == 1 and is_vector(first.type(self.features[0]))
+        if self.vectors:
+            self.names = own.get("names")
+        if own and self.names and schema is not None and schema.names:
+            self.names = list(schema.names)
+        self._check(first)
         self._lengths: list[int] | None = None
 
     def lengths(self) -> list[int]:
         """Rows of each file."""
         if self._lengths is None:
-            self._lengths = [self._rows(path) for path in self.paths]
+            self._lengths = [self._file(path).rows for path in self.paths]
         return self._lengths
 
-    def _rows(self, path: str) -> int:
-        schema, _, rows = _open(path)
-        if not schema.equals(self.schema):
-            wrong = next((f for f in schema if f not in list(self.schema)), None) or "fewer columns"
-            raise DataError(f"other columns than in {self.paths[0]}: {wrong}", path)
-        return rows
+    def _file(self, path: str) -> File:
+        """What is known of a file, once it has been compared with the first one."""
+        if path not in self._files:
+            with fs.open(path) as handle, guarded(path):
+                self._files[path] = describe(path, pq.ParquetFile(handle))
+            if len(self._files) > 1:
+                self._compare(self._files[path])
+        return self._files[path]
+
+    def _compare(self, file: File) -> None:
+        first = self.first
+        if absent := [name for name in (*self.features, *self.labels) if name not in file.at]:
+            raise DataError(f"columns {some(absent)} of {first.path} are missing", file.path)
+        known = set(first.names)
+        more = [name for name in file.names if name not in known and not INDEX.fullmatch(name)]
+        if more and self.schema is None:
+            raise DataError(f"columns {some(more)}, which {first.path} has not", file.path)
+        self._check(file)
+        for name in self.features if self.vectors else ():
+            if not is_vector(file.type(name)) or file.type(name).list_size != first.type(name).list_size:
+                what = f"column {name!r} is {file.type(name)}; in {first.path} it is {first.type(name)}"
+                raise DataError(what, file.path)
+        for name in self.labels:
+            kind, other = label_type(file.type(name)), label_type(first.type(name))
+            if kind != other:
+                raise DataError(f"label column {name!r} holds {kind}s; in {first.path} it holds {other}s", file.path)
+
+    def _check(self, file: File) -> None:
+        """Refuses columns that are needed and cannot be read."""
+        plain = [] if self.sparse or self.vectors else self.features
+        for name in (*plain, *(self.labels if len(self.labels) > 1 else ())):
+            if not is_number(kind := file.type(name)):
+                nested = " (nested)" if pa.types.is_nested(kind) else ""
+                what = f"column {name!r} is {kind}{nested}; expected numbers in every column but the label"
+                raise DataError(what, file.path)
+        for name in self.labels if len(self.labels) == 1 else ():
+            if label_type(kind := file.type(name)) is None:
+                what = f"label column {name!r} is {kind}; expected numbers or text (--label names another column)"
+                raise DataError(what, file.path)
+
+    @cached_property
+    def _start(self) -> dict[int, list[Any]]:
+        """The first values of the last column, those of text, and the first ones."""
+        first = self.first
+        columns = sorted({*first.texts[:1], *range(min(WIDE, len(first.names))), len(first.names) - 1})
+        columns = [i for i in columns if first.types[i] is not None and not pa.types.is_nested(first.types[i])]
+        with fs.open(first.path) as handle, guarded(first.path), suppress(StopIteration, UnicodeDecodeError):
+            reader = pq.ParquetFile(handle).reader
+            groups = [*range(reader.num_row_groups)][:1]
+            batch = next(reader.iter_batches(LOOK, groups, column_indices=first.leaves(columns), use_threads=False))
+            return {i: column.to_pylist() for i, column in zip(columns, batch.columns, strict=True)}
+        return {}
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
         path, start, length = split
-        columns = [*self.features, *self.labels]
-        with fs.open(path) as handle, _guarded(path):
+        known = self._file(path)
+        needed = [known.at[name] for name in (*self.features, *self.labels)]
+        held = sorted(set(needed))  # Arrow gives columns in the file's order
+        place = {column: i for i, column in enumerate(held)}
+        order = [place[column] for column in needed]
+        with fs.open(path) as handle, guarded(path):
             file = pq.ParquetFile(handle)
             groups: list[int] = []
             first = at = 0
@@ -87,11 +162,12 @@ class Parquet(Source):
             if not groups:
                 return
             at, size = first, max(1, BLOCK_BYTES // self._width())
-            batches = file.iter_batches(size, row_groups=groups, columns=columns, use_threads=False)
+            batches = file.reader.iter_batches(size, groups, column_indices=known.leaves(held), use_threads=False)
             for batch in batches:
                 lo, hi = max(start - at, 0), min(start + length - at, batch.num_rows)
                 if lo < hi:
-                    yield self._block(path, batch.slice(lo, hi - lo), at + lo, bad)
+                    columns = [batch.column(i).slice(lo, hi - lo) for i in order]
+                    yield self._block(known, columns, at + lo, bad)
                 at += batch.num_rows
                 if at >= start + length:
                     return
@@ -100,110 +176,77 @@ class Parquet(Source):
         """About the bytes of a row."""
         if self.sparse:
             return 4096
-        types = [self.schema.field(name).type for name in self.features]
-        return 4 * sum(t.list_size if _vector(t) else 1 for t in types)
+        types = [self.first.type(name) for name in self.features]
+        return 4 * sum(t.list_size if is_vector(t) else 1 for t in types)
 
-    def _block(self, path: str, batch: pa.RecordBatch, first: int, bad: Bad) -> Block:
+    def _block(self, file: File, columns: list[pa.Array], first: int, bad: Bad) -> Block:
         def where(i: int) -> dict[str, Any]:
-            return {"path": f"{path} record {first + i + 1}"}
+            return {"path": f"{file.path} record {first + i + 1}"}
 
-        good = np.ones(batch.num_rows, bool)
-        for name in batch.schema.names:
-            column = batch.column(name)
-            empty = ~np.asarray(column.is_valid()) if column.null_count else np.zeros(len(column), bool)
-            if _vector(column.type) and (inside := column.flatten()).null_count and not empty.any():
+        good = np.ones(len(columns[0]), bool)
+        for name, column in zip((*self.features, *self.labels), columns, strict=True):
+            if not column.null_count and not is_vector(column.type):
+                continue
+            empty = ~np.asarray(column.is_valid())
+            if is_vector(column.type) and (inside := column.flatten()).null_count and not empty.any():
                 empty |= (~np.asarray(inside.is_valid())).reshape(len(column), -1).any(axis=1)
             for i in np.flatnonzero(empty & good):
                 good[i] = False
                 bad.add(DataError(f"column {name!r} is null; expected a value", **where(int(i))))
+        rows = np.flatnonzero(good)
+        if not len(rows):
+            return Block(np.empty((0, 1), np.float32), None, where)
         if not good.all():
-            rows = np.flatnonzero(good)
-            kept = self._block(path, batch.take(pa.array(rows)), 0, bad) if len(rows) else None
-            if kept is None:
-                return Block(np.empty((0, 1), np.float32), None, where)
-            return Block(kept.x, kept.y, lambda i: where(int(rows[i])))
-        return Block(self._x(path, batch), self._y(batch), where)
+            columns = [column.take(pa.array(rows)) for column in columns]
+        n = len(self.features)
+        block = Block(self._x(file, columns[:n]), self._y(columns[n:]), lambda i: where(int(rows[i])))
+        if block.y is None or block.y.dtype != object:
+            return block
+        good = np.array([value is not None for value in block.y.tolist()], bool)
+        for i in np.flatnonzero(~good):
+            bad.add(DataError(f"label column {self.labels[0]!r} holds bytes that are not UTF-8", **block.where(int(i))))
+        return block.keep(good)
 
-    def _x(self, path: str, batch: pa.RecordBatch) -> np.ndarray | Csr:
+    def _x(self, file: File, columns: list[pa.Array]) -> np.ndarray | Csr:
         if self.sparse:
-            indices, values = batch.column("indices"), batch.column("values")
+            indices, values = columns[self.features.index("indices")], columns[self.features.index("values")]
             ends = indices.offsets.to_numpy().astype(np.int64)
             csr = Csr(
-                np.asarray(values.flatten(), np.float32),
+                np.asarray(values.flatten()),
                 np.asarray(indices.flatten(), np.int32),
                 ends - ends[0],
-                int(self.own["features"]),
+                int(file.own["features"]),
             )
             if len(csr.data) != len(csr.indices) or (csr.indices < 0).any() or (csr.indices >= csr.columns).any():
-                raise DataError(f"indices and values do not fit each other and {csr.columns} features", path)
+                raise DataError(f"indices and values do not fit each other and {csr.columns} features", file.path)
             return csr
-        columns = [batch.column(name) for name in self.features]
-        if len(columns) == 1 and _vector(columns[0].type):
+        if self.vectors:
             flat = columns[0].flatten().to_numpy(zero_copy_only=False)
-            return plain_x(flat.reshape(len(columns[0]), columns[0].type.list_size))
-        kinds = {column.type for column in columns}
-        dtype = np.uint8 if kinds <= {pa.uint8(), pa.bool_()} else np.float32
-        x = np.empty((batch.num_rows, len(columns)), dtype)
-        with np.errstate(over="ignore"):
-            for j, column in enumerate(columns):
-                x[:, j] = column.to_numpy(zero_copy_only=False)
+            x = plain_x(flat.reshape(len(columns[0]), columns[0].type.list_size))
+            return x if self._order(file) is None else np.ascontiguousarray(x[:, self._order(file)])
+        dtype = exact(column.type for column in columns)
+        x = np.empty((len(columns[0]), len(columns)), dtype)
+        for j, column in enumerate(columns):
+            x[:, j] = column.to_numpy(zero_copy_only=False)
         return x
 
-    def _y(self, batch: pa.RecordBatch) -> np.ndarray | None:
-        if not self.labels:
+    def _order(self, file: File) -> list[int] | None:
+        """Where a file of vectors has the features, if it has them in another order."""
+        there = file.own.get("names")
+        if not there or not self.names or there == self.names:
             return None
-        if len(self.labels) > 1:
-            out = np.empty((batch.num_rows, len(self.labels)), np.float32)
-            for j, name in enumerate(self.labels):
-                out[:, j] = batch.column(name).to_numpy(zero_copy_only=False)
-            return out
-        column = batch.column(self.labels[0])
-        kind = column.type
-        if _vector(kind):
-            return np.asarray(column.flatten(), np.float32).reshape(len(column), kind.list_size)
-        if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-            return column.to_numpy(zero_copy_only=False).astype(np.int64)
-        if pa.types.is_floating(kind):
-            return column.to_numpy(zero_copy_only=False).astype(np.float64)
-        if pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            return np.array(column.to_pylist(), object)
-        raise DataError(f"label column {self.labels[0]!r} is {kind}; expected numbers or text", self.paths[0])
+        at = {name: i for i, name in enumerate(there)}
+        if absent := [name for name in self.names if name not in at]:
+            raise DataError(f"columns {some(absent)} of the other data are missing", file.path)
+        return [at[name] for name in self.names]
 
-
-def _vector(kind: pa.DataType) -> bool:
-    return pa.types.is_fixed_size_list(kind) and _number(kind.value_type)
-
-
-def _number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-
-
-def _check(path: str, name: str, kind: pa.DataType) -> None:
-    if not _number(kind):
-        nested = " (nested)" if pa.types.is_nested(kind) else ""
-        raise DataError(f"column {name!r} is {kind}{nested}; expected numbers in every column but the label", path)
-
-
-class _guarded:
-    """Turns Arrow's errors into DataError."""
-
-    def __init__(self, path: str):
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        # a missing file is the builtin's own error, and so is a DataError
-        if isinstance(error, (pa.ArrowException, OSError)) and not isinstance(error, (FileNotFoundError, DataError)):
-            reason = str(error).splitlines()[0]
-            raise DataError(f"truncated or corrupt Parquet ({reason}); expected a whole file", self.path) from None
-
-
-def _open(path: str) -> tuple[pa.Schema, dict[str, Any], int]:
-    """Schema, hdl's own metadata and number of rows."""
-    with fs.open(path) as handle, _guarded(path):
-        file = pq.ParquetFile(handle)
-        schema, rows = file.schema_arrow, file.metadata.num_rows
-    own = json.loads((schema.metadata or {}).get(KEY, b"{}"))
-    return schema.remove_metadata(), own, rows
+    def _y(self, columns: list[pa.Array]) -> np.ndarray | None:
+        if not columns:
+            return None
+        if len(columns) == 1:
+            return plain_labels(columns[0])
+        dtype = np.float64 if exact(column.type for column in columns) == np.float64 else np.float32
+        y = np.empty((len(columns[0]), len(columns)), dtype)
+        for j, column in enumerate(columns):
+            y[:, j] = column.to_numpy(zero_copy_only=False)
+        return y

@@ -6,7 +6,9 @@ decoding could tell (compressed files), blocks are read and checked one by one.
 
 from __future__ import annotations
 
+import io
 import math
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,9 +21,8 @@ import numpy as np
 from hdl import fs
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
 from hdl.data.columns import pick
-from hdl.data.delimited import to_float32
 from hdl.data.streams import BLOCK_BYTES as _STEP
-from hdl.data.streams import Stream, open_stream
+from hdl.data.streams import Stream, compression, open_stream
 from hdl.errors import DataError
 
 
@@ -39,6 +40,8 @@ class Array:
         Bytes before the first record.
     member : str or None
         Name inside a zip archive.
+    fortran : bool
+        Whether the first index runs fastest.
     """
 
     path: str
@@ -46,6 +49,7 @@ class Array:
     dtype: np.dtype
     offset: int
     member: str | None = None
+    fortran: bool = False
 
     @property
     def record(self) -> int:
@@ -65,7 +69,24 @@ class Array:
         return DataError(inside + message, self.path, offset=offset)
 
     def where(self, i: int) -> dict[str, Any]:
+        if self.fortran:
+            return {"path": f"{self.path} record {i + 1}"}
         return {"path": self.path, "offset": self.offset + i * self.record}
+
+    def mapped(self) -> np.ndarray:
+        """The whole array in memory pages of its file, or of a temporary one that has no name where it is not plain."""
+        with fs.open(self.path) as file:
+            if isinstance(getattr(file, "raw", None), io.FileIO) and self.member is None and not compression(self.path):
+                return np.memmap(file, self.dtype, "r", self.offset, self.shape, "F")
+        with _opened(self) as stream, tempfile.TemporaryFile(prefix="hdl-fortran-") as copy:
+            stream.skip(self.offset)
+            while data := stream.read(_STEP):
+                copy.write(data)
+            if copy.tell() != self.shape[0] * self.record:
+                held, promised = copy.tell(), self.shape[0] * self.record
+                raise self.error(f"the file holds {held} bytes of numbers; its header promises {promised}", stream.at)
+            copy.flush()
+            return np.memmap(copy, self.dtype, "r", 0, self.shape, "F")
 
     def read(self, start: int, length: int, rows: int) -> Iterator[np.ndarray]:
         """Records [start, start + length), up to `rows` at a time, each [n, ...] on its own."""
@@ -125,28 +146,56 @@ class Records(Source):
     ----------
     pairs : list of (Array, Array or None)
         Features [n, ...] and labels [n], [n, 1] or [n, O], one pair for each file.
+    labels : bool
+        False: labels are not read.
+    apart : bool
+        Labels have arrays of their own, even if they are not given because they are not read.
     """
 
-    def __init__(self, format: str, pairs: list[tuple[Array, Array | None]], options: Options, schema: Any = None):
+    def __init__(
+        self,
+        format: str,
+        pairs: list[tuple[Array, Array | None]],
+        options: Options,
+        schema: Any = None,
+        labels: bool = True,
+        apart: bool = False,
+    ):
         super().__init__([x.path for x, _ in pairs], options)
+        self.labelled = options.labelled and labels
+        self._mapped: dict[Array, np.ndarray] = {}
         self.format, self.pairs = format, dict(zip(self.paths, pairs, strict=True))
         x, y = pairs[0]
-        for other, labels in pairs:
+        for other, own in pairs:
             if other.shape[1:] != x.shape[1:]:
                 raise other.error(f"records of shape {other.shape[1:]}; those of {x.path} have {x.shape[1:]}", 0)
-            if labels is not None and labels.shape[0] != other.shape[0]:
-                what = f"{labels.shape[0]} labels, but {other.shape[0]} samples in {other.path}"
-                raise labels.error(what + "; expected as many", 0)
+            if self.labelled and own is not None and own.shape[0] != other.shape[0]:
+                what = f"{own.shape[0]} labels, but {other.shape[0]} samples in {other.path}"
+                raise own.error(what + "; expected as many", 0)
             if other.dtype.kind not in "buif":
                 raise other.error(f"features of type {other.dtype}, expected numbers", 0)
+            if self.labelled and own is not None and own.dtype.kind in "SU" and math.prod(own.shape[1:]) > 1:
+                raise own.error(f"labels of type {own.dtype} {own.shape}; expected one text a sample", 0)
+            if len(x.shape) in (3, 4) and depth(other.dtype) != depth(x.dtype):
+                raise other.error(f"images of type {other.dtype}; those of {x.path} are {x.dtype}", 0)
         if len(x.shape) in (3, 4):
             self.image = (x.shape[1], x.shape[2], x.shape[3] if len(x.shape) == 4 else 1)
+            if whitest := depth(x.dtype):
+                self.reading["depth"] = whitest
         width = math.prod(x.shape[1:])
-        inside = y is None and len(x.shape) == 2 and format != "idx" and options.labelled  # labels in a column
+        apart = apart or y is not None
+        inside = not apart and len(x.shape) == 2 and format != "idx" and options.labelled  # labels in a column
         self.columns = pick(None, width, options, x.path, schema) if inside else None
         self.label = [str(i) for i in self.columns.labels] if self.columns else []
         if len(self.label) > 1:
             self.targets = self.label
+        if self.label:
+            self.reading["label_by"] = "flag" if options.label else "last column"
+        elif apart and options.labelled:
+            self.reading["label_by"] = "own file"
+        if self.label or y is not None:
+            kind = y.dtype.kind if y is not None else x.dtype.kind
+            self.reading["label_type"] = {"S": "text", "U": "text", "b": "boolean"}.get(kind, "number")
 
     def lengths(self) -> list[int]:
         """Records of each file."""
@@ -156,37 +205,85 @@ class Records(Source):
         path, start, length = split
         x, y = self.pairs[path]
         rows = max(1, BLOCK_BYTES // max(1, x.record, y.record if y is not None else 0))
-        labels = y.read(start, length, rows) if y is not None and self.options.labelled else None
-        for at, part in enumerate(x.read(start, length, rows)):
+        labels = self._rows(y, start, length, rows) if y is not None and self.labelled else None
+        for at, part in enumerate(self._rows(x, start, length, rows)):
             flat, lo = part.reshape(len(part), -1), start + at * rows
             where = _places(x.where, lo)
             if self.columns is not None:
                 table, (features, chosen) = flat, self.columns
-                flat, y_raw = table[:, features], table[:, chosen] if chosen else None
+                flat, y_raw = table[:, features], table[:, chosen] if chosen and self.labelled else None
             else:
                 y_raw = next(labels) if labels is not None else None
-            yield Block(plain_x(flat), plain_y(y_raw), where)
+            good = np.ones(len(flat), bool)
+            if y_raw is not None and y_raw.dtype.kind == "S":
+                for i, message in not_utf8(y_raw):
+                    good[i] = False
+                    bad.add(DataError(message, **_places((y or x).where, lo)(i)))
+                y_raw = y_raw.copy()
+                y_raw[~good] = b""
+            yield Block(plain_x(flat), plain_y(y_raw), where).keep(good)
+
+    def _rows(self, array: Array, start: int, length: int, rows: int) -> Iterator[np.ndarray]:
+        if not array.fortran:
+            yield from array.read(start, length, rows)
+            return
+        if array not in self._mapped:
+            self._mapped[array] = array.mapped()
+        for lo in range(start, start + length, rows):
+            yield self._mapped[array][lo : min(lo + rows, start + length)]
 
 
 def _places(where: Callable[[int], dict[str, Any]], first: int) -> Callable[[int], dict[str, Any]]:
     return lambda i: where(first + i)
 
 
+def depth(dtype: np.dtype) -> int | None:
+    """The largest value of a pixel of this type; None for types that pixels do not usually have."""
+    return {"u1": 255, "u2": 65535}.get(f"{dtype.kind}{dtype.itemsize}")
+
+
 def plain_x(x: np.ndarray) -> np.ndarray:
-    """uint8 stays; anything else becomes float32."""
+    """Features as a `Block` holds them: uint8 of bytes and booleans, float32 where that loses nothing, or float64."""
     if x.dtype.kind == "b" or x.dtype == np.uint8:
         return np.ascontiguousarray(x, np.uint8)
-    return to_float32(x) if x.dtype.itemsize > 4 else np.ascontiguousarray(x, np.float32)
+    return np.ascontiguousarray(x, _float(x.dtype))
+
+
+def _float(dtype: np.dtype) -> Any:
+    """float32 where that holds every value of a type, else float64."""
+    return np.float32 if np.can_cast(dtype, np.float32) else np.float64
 
 
 def plain_y(y: np.ndarray | None) -> np.ndarray | None:
-    """Labels [n], [n, 1] or [n, O] as a `Block` holds them."""
+    """Labels [n], [n, 1] or [n, O] as a `Block` holds them; booleans, uint64 and text stay what they are.
+
+    Raises
+    ------
+    DataError
+        A label of bytes is no UTF-8.
+    """
     if y is None:
         return None
     if y.ndim > 1 and math.prod(y.shape[1:]) == 1:
         y = y.reshape(len(y))
     if y.ndim > 1:
-        return to_float32(y.reshape(len(y), -1))
-    if y.dtype.kind in "SU":
-        return np.array([item.decode() if isinstance(item, bytes) else str(item) for item in y.tolist()], object)
-    return y.astype(np.int64 if y.dtype.kind in "bui" else np.float64)
+        return np.ascontiguousarray(y.reshape(len(y), -1), _float(y.dtype))
+    if y.dtype.kind == "S":
+        for _, message in not_utf8(y):
+            raise DataError(message)
+        return np.array([item.decode() for item in y.tolist()], object)
+    if y.dtype.kind == "U":
+        return np.array(y.tolist(), object)
+    if y.dtype.kind == "b":
+        return np.asarray(y)
+    whole = np.uint64 if y.dtype.kind == "u" and y.dtype.itemsize == 8 else np.int64
+    return y.astype(whole if y.dtype.kind in "ui" else np.float64)
+
+
+def not_utf8(y: np.ndarray) -> Iterator[tuple[int, str]]:
+    """Number of each label of bytes [n, ...] that is no UTF-8, and what to say of it."""
+    for i, item in enumerate(y.reshape(-1).tolist()):
+        try:
+            item.decode()
+        except UnicodeDecodeError:
+            yield i, f"label {item[:40]!r} is not UTF-8; expected text, or numbers"

@@ -1,33 +1,59 @@
-"""How features are scaled: the net sees x·scale + shift."""
+"""How features are scaled: the net sees x·scale + shift, of columns that float32 cannot hold after they are centred."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from hdl.data.summary import Summary
+from hdl.data.summary import Labels, Summary
 from hdl.errors import SpecError
 from hdl.spec import Scale
 
+FAR = 2.0**12  # a column whose mean is so many deviations from 0 is centred before it is rounded: float32 has 24 bits
+NOISE = 2.0**-50  # of the largest value: a deviation below is that of rounding, and the column constant
+SMALLEST, LARGEST = 2.0**-114, 2.0**126  # deviations that float32 can be divided by, with bits to spare
 
-def fit_scale(
-    summary: Summary, scale: Scale, inputs: int, units: str = "free"
-) -> tuple[dict[str, Any], np.ndarray | None, np.ndarray | None]:
-    """Scale and shift of a rule.
+
+@dataclass(frozen=True)
+class Scaling:
+    """The scaling of I features.
+
+    Attributes
+    ----------
+    rule : dict
+        What was used (`auto` says what it came to): `name`, the `constant` that features are divided by, how many are
+        `centred` first, and how many the net does not see, as they are always the same (`unchanging`).
+    scale, shift : float32 [I] or None
+        The net sees x·scale + shift; None where there is nothing to do.
+    center, spread : float64 [I] or None
+        x is first replaced by (x − center)/spread, in float64; None where no feature needs it.
+    constants : float64 [I] or None
+        What features of scale 0 are in training; 0 elsewhere. None where all are 0.
+    """
+
+    rule: dict[str, Any] = field(default_factory=lambda: {"name": "none"})
+    scale: np.ndarray | None = None
+    shift: np.ndarray | None = None
+    center: np.ndarray | None = None
+    spread: np.ndarray | None = None
+    constants: np.ndarray | None = None
+
+
+def fit_scale(summary: Summary, scale: Scale, inputs: int, units: str = "free") -> Scaling:
+    """Fit a rule to what the features hold.
+
+    `auto` divides images by the largest value of their type. Of other dense features it standardises each, where units
+    are bounded it maps each from least to largest to [0, 1], unless all are there already; of sparse ones it divides
+    each by its largest magnitude. Whether they are stored as bytes, booleans, integers or floats does not matter.
 
     Parameters
     ----------
     inputs : int
-        I; of sparse data it may exceed the features seen, which are then left as they are.
-
+        I; of sparse data it may exceed the features seen.
     units : {'free', 'bounded', 'gaussian'}
         What the model's inputs should be, for `auto`: whatever is usual; in [0, 1]; standardised.
-
-    Returns
-    -------
-    dict, float32 [I] or None, float32 [I] or None
-        The rule that was used (`auto` says which), scale, and shift; None where there is nothing to do.
 
     Raises
     ------
@@ -36,34 +62,83 @@ def fit_scale(
 
     Notes
     -----
-    A feature that never changes is only shifted, to 0. Deviations are the population's (divided by n).
+    A feature that never changes has the scale and the shift 0: the net never sees it, so that it does not matter what
+    it is later. Deviations are the population's (divided by n).
     """
-    name, constant = scale.name, scale.constant
+    name: str = scale.name
+    constant = scale.constant
     if name == "auto" and summary.kind != "sparse":
-        if units == "gaussian":
-            name = "standard"
-        elif units == "bounded" and summary.kind == "float32":
-            inside = summary.moments["low"].min() >= 0 and summary.moments["high"].max() <= 1
-            name = "none" if inside else "minmax"
+        name, constant = _automatic(summary, units)
     if name == "none":
-        return {"name": "none"}, None, None
-    if name == "divide" or (name == "auto" and summary.kind == "uint8"):
-        constant = constant if name == "divide" else 255.0
-        factor: Any = np.full(inputs, 1 / constant, np.float32)
-        return {"name": "divide", "constant": constant}, factor, None
+        return Scaling()
+    if name == "divide":
+        return Scaling({"name": "divide", "constant": constant}, np.full(inputs, 1 / constant, np.float32))
     if summary.kind == "sparse":
         if name != "auto":
             raise SpecError(f"scale {name} would fill the zeros of sparse features; expected auto, divide or none")
-        largest = np.ones(inputs)
-        largest[: summary.features] = np.where(summary.moments["largest"] > 0, summary.moments["largest"], 1)
-        return {"name": "largest"}, (1 / largest).astype(np.float32), None
+        largest = np.zeros(inputs)
+        largest[: summary.features] = summary.moments["largest"]
+        return _scaling("largest", np.zeros(inputs), largest, largest == 0)
     low, high = (summary.moments[end].astype(np.float64) for end in ("low", "high"))
-    constant_features = low == high
     mean, m2 = summary.mean_m2()
     if name == "minmax":
         origin, spread = low, high - low
     else:
         origin, spread = mean, np.sqrt(m2 / summary.samples)
-    factor = 1 / np.where(constant_features | (spread == 0), 1, spread)
-    rule = {"name": "minmax" if name == "minmax" else "standard"}
-    return rule, factor.astype(np.float32), (-origin * factor).astype(np.float32)
+        spread = np.where((spread == 0) & (low < high), (high - low) / 2, spread)  # squares below 1e-308 are 0
+    constants = (low == high) | (spread <= NOISE * np.maximum(np.abs(low), np.abs(high)))
+    far = np.abs(mean) > FAR * spread if summary.kind != "uint8" else False  # whole numbers up to 255 are exact
+    return _scaling("minmax" if name == "minmax" else "standard", origin, spread, constants, far, mean)
+
+
+def _automatic(summary: Summary, units: str) -> tuple[str, float]:
+    """What `auto` comes to for dense features: the rule, and its constant."""
+    if units == "gaussian":
+        return "standard", 1.0
+    meta = summary.meta
+    if meta.get("image"):
+        largest = 255.0 if summary.kind == "uint8" else (meta.get("reading") or {}).get("depth")
+        if largest:
+            return "divide", float(largest)
+    if units != "bounded":
+        return "standard", 1.0
+    inside = summary.moments["low"].min() >= 0 and summary.moments["high"].max() <= 1
+    return "none" if inside else "minmax", 1.0
+
+
+def _scaling(
+    name: str, origin: np.ndarray, spread: np.ndarray, unchanging: np.ndarray, far: Any = False, value: Any = None
+) -> Scaling:
+    """The scaling by (x − origin)/spread, without the features that never change."""
+    rule: dict[str, Any] = {"name": name}
+    far = ~unchanging & (far | (spread < SMALLEST) | (spread > LARGEST))
+    plain = ~unchanging & ~far
+    factor = np.where(plain, 1 / np.where(plain, spread, 1), np.where(far, 1, 0))
+    shift = None if name == "largest" else np.where(plain, -origin * factor, 0).astype(np.float32)
+    center = width = constants = None
+    if far.any():
+        center, width = np.where(far, origin, 0.0), np.where(far, spread, 1.0)
+        rule["centred"] = int(far.sum())
+    if unchanging.any():
+        rule["unchanging"] = int(unchanging.sum())
+        if value is not None and value[unchanging].any():
+            constants = np.where(unchanging, value, 0.0)
+    return Scaling(rule, factor.astype(np.float32), shift, center, width, constants)
+
+
+def needs_float64(summary: Summary) -> bool:
+    """Tell whether float32 would lose what a feature says: its differences, or all of it."""
+    if summary.kind == "uint8" or not summary.samples:
+        return False
+    rule = Scale(name="auto" if summary.kind == "sparse" else "standard")
+    return fit_scale(summary, rule, summary.features).center is not None
+
+
+def targets_need_float64(labels: Labels) -> bool:
+    """Tell whether float32 would lose the differences of a target."""
+    if labels.mean is None or labels.norm is None:
+        return False
+    mean, deviation = np.abs(labels.mean), np.array(labels.norm) / np.sqrt(max(1, labels.samples))
+    return bool(
+        ((mean > FAR * deviation) | (deviation < SMALLEST) | (deviation > LARGEST))[deviation > NOISE * mean].any()
+    )

@@ -143,10 +143,13 @@ def _no_labels(schema: Schema) -> np.ndarray:
 
 
 def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
-    """A block with features as the model's: sparse rows widened, or made dense where the model shifts zeros."""
+    """A block with features as the model's, as the core takes them: uint8 or float32, centred in float64 where need be.
+
+    Sparse rows are widened, or made dense where the model shifts zeros.
+    """
     schema.check(block)
     if not isinstance(block.x, Csr):
-        return block
+        return Block(centred(block.x, schema), block.y, block.where)
     x = block.x
     if x.columns > schema.inputs:
         beyond = np.flatnonzero(x.indices >= schema.inputs)
@@ -158,8 +161,24 @@ def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
             bad.add(DataError(f"index {index} is beyond the model's {schema.inputs} features", **block.where(i)))
         block = block.keep(good)
         x = block.x
-    wide = Csr(x.data, x.indices, x.indptr, schema.inputs)
-    return Block(wide.dense() if schema.shift is not None else wide, block.y, block.where)
+    return Block(centred(Csr(x.data, x.indices, x.indptr, schema.inputs), schema), block.y, block.where)
+
+
+def centred(x: np.ndarray | Csr, schema: Schema) -> np.ndarray | Csr:
+    """Features [n, I] as `Samples` holds them: (x − center)/spread in float64, where the schema asks, then rounded."""
+    center, spread = schema.center, schema.spread
+    if isinstance(x, Csr):
+        if schema.shift is not None:
+            return centred(x.dense(), schema)
+        values = x.data if spread is None else x.data / spread[x.indices]  # a model of sparse features centres none
+        return Csr(_rounded(values), x.indices, x.indptr, x.columns)
+    return _rounded(x if center is None else (x - center) / spread)
+
+
+def _rounded(x: np.ndarray) -> np.ndarray:
+    """float64 rounded to float32, what is beyond its range to infinity; uint8 and float32 as they are."""
+    with np.errstate(over="ignore"):
+        return x.astype(np.float32) if x.dtype == np.float64 else x
 
 
 def load(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,68 +10,10 @@ import numpy as np
 
 from hdl.data.base import PLACES, Bad, Block, FileSplit, Source
 from hdl.data.csr import Csr
+from hdl.data.labels import Labels
 from hdl.errors import DataError
 
-DISTINCT = 10_000  # labels told apart; beyond, only whether they are numbers is known
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What is known of the labels.
-
-    Attributes
-    ----------
-    width : int
-        0 without labels, 1 with one a sample, O with targets [n, O].
-    values : tuple or None
-        Distinct labels as written, sorted; None beyond `DISTINCT`, and for targets.
-    numeric, whole : bool
-        Every label is a number, a whole number.
-    onehot, binary : bool
-        Targets: every row is 0 but for one 1; every value is 0 or 1.
-    """
-
-    width: int = 0
-    values: tuple[Any, ...] | None = ()
-    numeric: bool = True
-    whole: bool = True
-    onehot: bool = True
-    binary: bool = True
-
-    @classmethod
-    def of(cls, y: np.ndarray | None) -> Labels:
-        """Of one block's raw labels."""
-        from hdl.data.columns import canonical
-
-        if y is None:
-            return cls()
-        if y.ndim == 2:
-            binary = bool(((y == 0) | (y == 1)).all())
-            onehot = binary and bool((y.sum(axis=1) == 1).all())
-            return cls(y.shape[1], None, binary=binary, onehot=onehot)
-        distinct = set(y.tolist()) if y.dtype == object else set(np.unique(y).tolist())
-        values = [canonical(value) for value in distinct]
-        numeric = not any(isinstance(value, str) for value in values)
-        whole = all(isinstance(value, int) for value in values)
-        return cls(1, _bounded(distinct), numeric, whole)
-
-    def join(self, other: Labels) -> Labels:
-        """Labels of both parts."""
-        if not self.width or not other.width:
-            return other if other.width else self
-        if self.width != other.width:
-            raise DataError(f"{other.width} label columns in one part of the data, {self.width} in another")
-        both = None if self.values is None or other.values is None else _bounded({*self.values, *other.values})
-        names = ("numeric", "whole", "onehot", "binary")
-        flags = {name: getattr(self, name) and getattr(other, name) for name in names}
-        return Labels(self.width, both, **flags)
-
-
-def _bounded(values: set[Any]) -> tuple[Any, ...] | None:
-    """Sorted: numbers before text."""
-    if len(values) > DISTINCT:
-        return None
-    return tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
+CHUNK = 1 << 18  # values of features that are summed at a time
 
 
 @dataclass(frozen=True)
@@ -84,8 +26,8 @@ class Summary:
     kind : {'', 'uint8', 'float32', 'sparse'}
         Of the features; empty without samples.
     moments : dict of ndarray
-        uint8: `low`, `high` [I], and the exact `total`, `squares` int64 [I]. float32: `low`, `high`, `mean`, `m2`
-        (sum of squared deviations) float64 [I]. Sparse: `largest` magnitude float64 [I].
+        uint8: `low`, `high` [I], and the exact `total`, `squares` int64 [I]. float32, of float64 samples too: `low`,
+        `high`, `mean`, `m2` (sum of squared deviations) float64 [I]. Sparse: `largest` magnitude float64 [I].
     labels : Labels
     bad : int
         Records skipped; `places` lists the first of them, `limit` is how many the dataset may have.
@@ -95,14 +37,15 @@ class Summary:
     Notes
     -----
     Means and deviations join by the update of Chan, Golub & LeVeque (1979); along the fixed tree over shards the
-    result does not depend on who joined what.
+    result does not depend on who joined what. Inside of a shard they are taken of a fixed number of samples at a time,
+    whatever blocks these came in: a runner that writes shards to files of their own reads them in other blocks.
     """
 
     samples: int = 0
     features: int = 0
     kind: str = ""
     moments: dict[str, np.ndarray] = field(default_factory=dict)
-    labels: Labels = Labels()
+    labels: Labels = field(default_factory=Labels)
     bad: int = 0
     places: tuple[str, ...] = ()
     limit: int = 0
@@ -151,6 +94,13 @@ class Summary:
         m2 = [self.samples * q - t * t for t, q in zip(total.tolist(), squares.tolist(), strict=True)]
         return total / self.samples, np.array([value / self.samples for value in m2], np.float64)
 
+    @property
+    def label_type(self) -> str | None:
+        """What the labels are typed as: 'text', 'boolean', 'number'; None where the data does not say (or has none)."""
+        if self.labels.boolean:
+            return "boolean"
+        return (self.meta.get("reading") or {}).get("label_type")
+
     def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Plain values and tensors, for the wire."""
         labels = {**self.labels.__dict__, "values": None if self.labels.values is None else [*self.labels.values]}
@@ -168,7 +118,8 @@ class Summary:
         """
         fields = dict(fields)
         labels = dict(fields.pop("labels"))
-        labels["values"] = None if labels["values"] is None else tuple(labels["values"])
+        for name in ("values", "mean", "norm"):
+            labels[name] = None if labels.get(name) is None else tuple(labels[name])
         summary = cls(moments=dict(tensors), labels=Labels(**labels), **{**fields, "places": tuple(fields["places"])})
         if set(tensors) != set(_MOMENTS[summary.kind]):
             raise ValueError(f"a {summary.kind or 'empty'} summary with tensors {sorted(tensors)}")
@@ -218,6 +169,7 @@ def of_block(block: Block) -> Summary:
         largest = np.zeros(x.columns)
         np.maximum.at(largest, x.indices, np.abs(x.data))
         return Summary(n, x.columns, "sparse", {"largest": largest}, Labels.of(block.y))
+    x = np.ascontiguousarray(x)  # sums depend on the order in memory
     ends = {"low": x.min(axis=0), "high": x.max(axis=0)}
     if x.dtype == np.uint8:
         total = x.sum(axis=0, dtype=np.int64)
@@ -243,7 +195,50 @@ def summarise(source: Source, splits: Sequence[FileSplit]) -> Summary:
         The first bad record beyond what the options allow, with its place.
     """
     bad = Bad(source.options.max_bad_records)
-    whole = Summary(limit=bad.limit, meta=source.describe())
+    whole, labels = Summary(limit=bad.limit, meta=source.describe()), Labels()
+    features, targets = _Chunks(), _Chunks()
     for block in source.read(splits, bad):
-        whole = whole.join(of_block(block))
-    return replace(whole, bad=bad.count, places=tuple(bad.places))
+        if isinstance(block.x, Csr):  # the largest magnitudes do not depend on an order
+            whole = whole.join(of_block(Block(block.x, None, block.where)))
+        else:
+            for x in features.put(block.x):
+                whole = whole.join(of_block(Block(x, None, block.where)))
+        if block.y is not None:
+            for y in targets.put(block.y):
+                labels = labels.join(Labels.of(y))
+    for x in features.rest():
+        whole = whole.join(of_block(Block(x, None, lambda i: {})))
+    for y in targets.rest():
+        labels = labels.join(Labels.of(y))
+    return replace(whole, labels=labels, bad=bad.count, places=tuple(bad.places))
+
+
+class _Chunks:
+    """Arrays that come in parts of any length, cut after a number of rows that depends on their width alone."""
+
+    def __init__(self) -> None:
+        self.held: list[np.ndarray] = []
+
+    def put(self, part: np.ndarray) -> Iterator[np.ndarray]:
+        """Whole chunks, now that a part [n, ...] has come; those before it where it is of another kind."""
+        if self.held and _chunked(part) != _chunked(self.held[0]):
+            yield from self.rest()
+        rows = max(16, CHUNK // int(np.prod(part.shape[1:], dtype=np.int64) or 1))
+        count = sum(map(len, self.held))
+        while count + len(part) >= rows:
+            self.held.append(part[: rows - count])
+            part, count = part[rows - count :], 0
+            yield from self.rest()
+        if len(part):
+            self.held.append(part)
+
+    def rest(self) -> Iterator[np.ndarray]:
+        """The rows that make no whole chunk."""
+        held, self.held = self.held, []
+        if held:
+            yield held[0] if len(held) == 1 else np.concatenate(held)
+
+
+def _chunked(part: np.ndarray) -> tuple[Any, ...]:
+    """What arrays must have in common to be put together: float32 and float64 go together."""
+    return part.shape[1:], "f" if part.dtype.kind == "f" else part.dtype

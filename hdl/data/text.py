@@ -34,6 +34,7 @@ class TextSource(Source):
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
         for at, data in line_blocks(*split, self.options.max_line, bad):
             data, skipped = self.body(at, data)
+            data = self.clean(data)
             block = self.fast(data, _where(split.path, at, data, skipped))
             if block is None:
                 block = self.careful(split.path, at, data, skipped, bad)
@@ -44,13 +45,20 @@ class TextSource(Source):
         """Lines of samples among the lines that start at offset `at`, and how many were left out before them."""
         return data, 0
 
+    def clean(self, data: bytes) -> bytes:
+        """As many lines, without what is no part of a sample."""
+        return data
+
     @abstractmethod
     def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
         """A block of the non-blank lines, or None when anything about them is unusual."""
 
     @abstractmethod
     def parse(self, line: str) -> Any:
-        """One sample of one line; raises ValueError with what is wrong."""
+        """One sample of one line; raises ValueError with what is wrong.
+
+        Bytes that are not UTF-8 are lone surrogates, of which a UnicodeError may be raised.
+        """
 
     @abstractmethod
     def build(self, records: list[Any], where: Callable[[int], dict[str, Any]]) -> Block:
@@ -62,15 +70,21 @@ class TextSource(Source):
         for number, line in enumerate(data.split(b"\n")):
             if line.strip():
                 try:
-                    records.append(self.parse(line.decode("utf-8").rstrip("\r")))
+                    records.append(self.parse(line.decode("utf-8", "surrogateescape").rstrip("\r")))
                     rows.append(number)
                 except ValueError as error:
                     check_whole(path)
-                    message = str(error)
-                    if isinstance(error, UnicodeDecodeError):
-                        message = f"byte {error.start + 1} of the line is not UTF-8"
+                    message = _not_utf8(line) if isinstance(error, UnicodeError) else str(error)
                     bad.add(DataError(message, path, line=first + number))
         return self.build(records, lambda i: {"path": path, "line": first + rows[i]})
+
+
+def _not_utf8(line: bytes) -> str:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"byte {error.start + 1} of the line is not UTF-8"
+    return "the line is not UTF-8"
 
 
 def _where(path: str, at: int, data: bytes, skipped: int) -> Callable[[int], dict[str, Any]]:

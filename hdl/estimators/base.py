@@ -21,17 +21,19 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hdl import data, devices, ops, rng, sync
 from hdl import spec as specs
+from hdl.data.schema import Schema
+from hdl.data.shard import centred
 from hdl.data.summary import of_block
 from hdl.errors import SpecError
 from hdl.estimators import rounds
-from hdl.estimators.parameters import to_parameters, to_spec
+from hdl.estimators.parameters import check, to_parameters, to_spec
 from hdl.models import mlp
 from hdl.ops import Samples, layout
 from hdl.spec import LINE_SEARCH_RULES, Spec
 from hdl.table import Table, Version
 from hdl.wire import Weights
 
-TYPES = (np.float32, np.uint8)  # that the core reads; the first one stands for all others
+TYPES = (np.float64, np.float32, np.uint8)  # that are taken as they are; the first one stands for all others
 
 
 def by_batches(estimator: Perceptron) -> bool:
@@ -45,6 +47,7 @@ class Learner(BaseEstimator):
     """What every estimator is made of: validated input, a seed, a network that can be stored."""
 
     _class = "cpu"  # of device that the last fit computed on
+    _schema: Schema
 
     def _begin(self, again: bool) -> None:
         """The device of a fit, and its seed: an integer `random_state` is the seed itself."""
@@ -61,14 +64,18 @@ class Learner(BaseEstimator):
         return ops.make(spec, devices.resolve(self.device), threads(self.n_jobs))
 
     def _inputs(self, X: Any) -> Any:
-        """Validated features as the core takes them."""
+        """Validated features as a block of data has them: float64 is rounded only when it has been centred."""
         if not sparse.issparse(X):
             return np.ascontiguousarray(X)
-        X = sparse.csr_array(X, dtype=np.float32)
+        X = sparse.csr_array(X, dtype=X.dtype if X.dtype.kind == "f" else np.float32)
         if not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()
         return data.Csr(X.data, X.indices.astype(np.int32), X.indptr.astype(np.int64), X.shape[1])
+
+    def _seen(self, x: Any, y: NDArray | None = None) -> Samples:
+        """Features as the core takes them."""
+        return Samples(centred(x, self._schema), y, self._schema.scale, self._schema.shift)
 
     def _resumed(self, spec: Spec) -> Weights:
         """The last weights, with their optimiser's state where it still fits; a line search starts anew."""
@@ -180,7 +187,7 @@ class Perceptron(Learner):
         Parameters
         ----------
         X : array or sparse matrix [N, I]
-            uint8 stays uint8; all else becomes float32.
+            uint8 stays uint8; all else becomes float32, what `scale` centres after that.
         y : array [N] or [N, O]
         validation : pair (X, y), optional
             Measured each epoch into `validation_scores_`; takes the place of `validation_fraction`.
@@ -189,6 +196,7 @@ class Perceptron(Learner):
         -------
         self
         """
+        check(self)
         again = self.warm_start and hasattr(self, "_weights")
         samples = self._samples(X, y, new=not again)
         self._begin(again)
@@ -203,6 +211,7 @@ class Perceptron(Learner):
         return self._train(samples, held, again, self.max_iter)
 
     def _partial_fit(self, X: ArrayLike, y: ArrayLike) -> Any:
+        check(self)
         again = hasattr(self, "_weights")
         samples = self._samples(X, y, new=not again)
         self._begin(again)
@@ -222,6 +231,8 @@ class Perceptron(Learner):
         early = self.early_stopping and held is not None
         limits = rounds.Limits(iterations, self.n_iter_no_change, self.tol, self.max_fun, score, early)
         found = rounds.train(spec, weights, shard, worker, limits)
+        unit = self._cost_unit()
+        found.curve = [cost * unit for cost in found.curve]
         if iterations > 1 and found.cut:
             message = f"{iterations} iterations, and the loss still falls: a larger max_iter may help"
             warnings.warn(message, ConvergenceWarning, stacklevel=3)
@@ -240,29 +251,43 @@ class Perceptron(Learner):
         self.n_layers_, self.n_outputs_ = len(spec.widths), spec.widths[-1]
         self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic", "squared": "identity"}[spec.cost]
 
+    def _cost_unit(self) -> float:
+        """What the core's cost is multiplied by to be that of the targets as they were given."""
+        deviation = self._schema.target_deviation
+        return 1.0 if deviation is None else float(np.square(deviation).mean())
+
     def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
         """Learns the scaling, and keeps what a weight table needs to know of the data."""
         labels = np.zeros(len(x), np.float32)  # stand for the real ones: only the features are summarised
         summary = of_block(data.Block(x, labels, lambda i: {"offset": i}))
         found = data.fit(summary, specs.parse({"scale": self.scale, "loss": "squared"}))
-        self._schema = replace(found, outputs=outputs, **fields)
+        unit = {"target_mean": None, "target_deviation": None}
+        self._schema = replace(found, outputs=outputs, **unit | fields)
 
-    def _outputs(self, X: ArrayLike) -> NDArray[np.float32]:
-        """What the net says of X [N, O]."""
+    def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
+        """What the net says of X [N, O], in the targets' unit."""
         check_is_fitted(self)
         x = self._inputs(validate_data(self, X, accept_sparse="csr", dtype=TYPES, reset=False))
-        worker = self._make(self._fitted)
-        return worker.forward(self._weights.w, Samples(x, None, self._schema.scale, self._schema.shift))[0]
+        out = self._make(self._fitted).forward(self._weights.w, self._seen(x))[0]
+        wrong = np.flatnonzero(~np.isfinite(out).all(axis=1))
+        if len(wrong):
+            raise ValueError(
+                f"the network's answer to sample {wrong[0]} of X is not finite: X is far from what was fitted"
+            )
+        return self._schema.in_units(out)
 
     @property
-    def coefs_(self) -> list[NDArray[np.float32]]:
-        """The weights of each layer [I, O]."""
-        return [weights for weights, _ in self._layers()]
+    def coefs_(self) -> list[NDArray[np.floating]]:
+        """The weights of each layer [I, O]; a regression's last ones give the targets' unit."""
+        *below, last = [weights for weights, _ in self._layers()]
+        deviation = self._schema.target_deviation
+        return [*below, last if deviation is None else last * deviation]
 
     @property
-    def intercepts_(self) -> list[NDArray[np.float32]]:
-        """The biases of each layer [O]."""
-        return [bias for _, bias in self._layers()]
+    def intercepts_(self) -> list[NDArray[np.floating]]:
+        """The biases of each layer [O]; a regression's last ones are in the targets' unit."""
+        *below, last = [bias for _, bias in self._layers()]
+        return [*below, self._schema.in_units(last)]
 
     def _layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         if not hasattr(self, "_weights"):
@@ -289,7 +314,7 @@ class Perceptron(Learner):
         self._schema, self._seed, self.n_features_in_ = schema, spec.seed, schema.inputs
         self._class = zero.about["device"]
         self._adopt(schema)
-        costs = [row["cost"] for row in stored.rows if row.get("cost") is not None]
+        costs = [row["cost"] * self._cost_unit() for row in stored.rows if row.get("cost") is not None]
         self._keep(spec, stored.weights, costs, [], False)
         return self
 

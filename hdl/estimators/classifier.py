@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classi
 from sklearn.utils.validation import validate_data
 
 from hdl import data
-from hdl.data.columns import canonical
+from hdl.data.labels import Meanings, as_array
 from hdl.errors import SpecError
 from hdl.estimators.base import TYPES, Perceptron, by_batches
 from hdl.ops import Samples
@@ -86,7 +86,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         check_classification_targets(y)
         x, labels = self._inputs(X), type_of_target(y) == "multilabel-indicator"
         if labels:
-            codes = np.ascontiguousarray(y.toarray() if sparse.issparse(y) else y, np.float32)
+            codes: NDArray = np.ascontiguousarray(y.toarray() if sparse.issparse(y) else y, np.float32)
             classes = np.arange(codes.shape[1])
         else:
             y = column_or_1d(y, warn=True)
@@ -98,20 +98,28 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             kind = (
                 {"encoding": "targets", "loss": "sigmoid"}
                 if labels
-                else {"encoding": "index", "loss": "softmax", "classes": tuple(canonical(c) for c in classes.tolist())}
+                else {"encoding": "index", "loss": "softmax", "classes": tuple(classes.tolist())}
             )
             self._fit_schema(x, len(classes), **kind)
-        unknown = np.setdiff1d(classes, self.classes_)
-        if len(unknown):
-            raise ValueError(f"y has classes {unknown.tolist()} that are not among {self.classes_.tolist()}")
         if not labels:
-            codes = np.searchsorted(self.classes_, y).astype(np.int32)
-        return Samples(x, codes, self._schema.scale, self._schema.shift)
+            codes = self._codes(y)
+        elif codes.shape[1] != len(self.classes_):
+            raise ValueError(f"y has {codes.shape[1]} labels a sample, expected {len(self.classes_)}")
+        return self._seen(x, codes)
+
+    def _codes(self, y: NDArray) -> NDArray[np.int32]:
+        """The numbers [N] of the classes of y [N]; of a table's they may be of another type than y's."""
+        known = Meanings(self.classes_.tolist())
+        values, inverse = np.unique(y, return_inverse=True)
+        found = np.array([known.code(value) for value in values.tolist()], np.int32)
+        if len(unknown := values[found < 0]):
+            raise ValueError(f"y has classes {unknown.tolist()} that are not among {self.classes_.tolist()}")
+        return found[inverse]
 
     def _adopt(self, schema: data.Schema) -> None:
         if schema.loss == "squared":
             raise SpecError("the table holds a regression; expected classes")
-        self.classes_ = np.array(schema.classes) if schema.classes else np.arange(schema.outputs)
+        self.classes_ = as_array(schema.classes) if schema.classes else np.arange(schema.outputs)
 
     @staticmethod
     def _score(sums: dict[str, float], held: Samples) -> float:

@@ -19,7 +19,7 @@ from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.estimators import rounds
 from hdl.estimators.base import TYPES, Learner, by_batches, rows
-from hdl.estimators.parameters import ACTIVATIONS
+from hdl.estimators.parameters import ACTIVATIONS, check
 from hdl.models import codes, stack
 from hdl.models.stack import Layer
 from hdl.ops import Samples
@@ -45,13 +45,14 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         Parameters
         ----------
         X : array or sparse matrix [N, I]
-            uint8 stays uint8; all else becomes float32.
+            uint8 stays uint8; all else becomes float32, what `scale` centres after that.
         y : ignored
 
         Returns
         -------
         self
         """
+        check(self)
         self._begin(False)
         samples = self._samples(X, new=True)
         found, self._below, self.loss_curves_ = self._learn(self._spec(samples), samples)
@@ -60,6 +61,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         return self
 
     def _partial_fit(self, X: ArrayLike) -> Any:
+        check(self)
         again = hasattr(self, "_weights")
         self._begin(again)
         samples = self._samples(X, new=not again)
@@ -84,12 +86,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         given, width = check_array(X, dtype=np.float32), self._n_features_out
         if given.shape[1] != width:
             raise ValueError(f"X has {given.shape[1]} codes, but {type(self).__name__} makes {width}")
-        return self._unscaled(self._decoder()(given))
-
-    def _unscaled(self, x: NDArray) -> NDArray[np.float32]:
-        """What the net sees [N, I] in the data's own scale."""
-        x = x if self._schema.shift is None else x - self._schema.shift
-        return x if self._schema.scale is None else x / self._schema.scale
+        return self._schema.unscaled(self._decoder()(given))
 
     @property
     def components_(self) -> NDArray[np.float32]:
@@ -119,7 +116,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
             fields = {**self._fields(), "scale": self.scale, "net": None, "batch": None}
             summary = of_block(data.Block(x, None, lambda i: {"offset": i}))
             self._schema = data.fit(summary, specs.parse(fields))
-        return Samples(x, None, self._schema.scale, self._schema.shift)
+        return self._seen(x)
 
     def _fields(self) -> dict[str, Any]:
         """The spec that the parameters mean, but for what follows from data and seed."""
@@ -213,7 +210,7 @@ class SparseAutoencoder(FeatureLearner):
         It ends when the cost fell by less than `tol` this many times in a row.
     random_state : int, RandomState or None
     scale : {'auto', 'none', 'minmax', 'standard', 'divide:c'}
-        'auto': uint8 divided by 255; of a 'logistic' decoder data that leaves [0, 1] is brought there.
+        'auto': of a 'logistic' decoder data that leaves [0, 1] is brought there, else each feature is standardised.
     n_jobs : int, optional
         Threads; the weights do not depend on it.
     device, precision : str

@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 
 from hdl import spec as specs
 from hdl.spec import LINE_SEARCH_RULES, Spec
 
 ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}  # scikit-learn's names of ours; the others are the same
+_COUNT = [Interval(Integral, 1, None, closed="left")]
+_SWITCH = ["boolean"]
+_POSITIVE = [Interval(Real, 0, None, closed="left")]
+# What a parameter may be, of every estimator that has it. What is not here the spec judges.
+_CONSTRAINTS: dict[str, list[Any]] = {
+    "hidden_layer_sizes": ["array-like", *_COUNT],
+    "batch_size": [StrOptions({"auto"}), *_COUNT],
+    "n_iter_no_change": [*_COUNT, Options(Real, {np.inf})],
+    "n_jobs": [Integral, None],
+    **dict.fromkeys(("max_iter", "max_fun", "n_iter", "n_components", "k", "chains"), _COUNT),
+    **dict.fromkeys(("alpha", "l1", "l2", "max_norm", "tol"), _POSITIVE),
+    **dict.fromkeys(("warm_start", "early_stopping", "nesterovs_momentum", "persistent", "tied"), _SWITCH),
+}
+
+
+def check(estimator: Any) -> None:
+    """Refuse parameters that are out of their range, in scikit-learn's words.
+
+    Raises
+    ------
+    InvalidParameterError
+        A ValueError and a TypeError.
+    """
+    given, name = estimator.get_params(deep=False), type(estimator).__name__
+    known = {key: value for key, value in given.items() if key in _CONSTRAINTS}
+    validate_parameter_constraints({key: _CONSTRAINTS[key] for key in known}, known, caller_name=name)
+    sizes = np.atleast_1d(np.asarray(given.get("hidden_layer_sizes", ())))
+    if sizes.size and (sizes.dtype.kind not in "iu" or sizes.ndim > 1 or sizes.min() < 1):
+        raise InvalidParameterError(
+            f"The 'hidden_layer_sizes' parameter of {name} must be an array-like of ints in the range [1, inf) or an "
+            f"int in the range [1, inf). Got {given['hidden_layer_sizes']!r} instead."
+        )
 
 
 def to_spec(estimator: Any, inputs: int, outputs: int, loss: str, seed: int, samples: int, epochs: int) -> Spec:
@@ -21,7 +61,7 @@ def to_spec(estimator: Any, inputs: int, outputs: int, loss: str, seed: int, sam
         A parameter is out of its range.
     """
     search = estimator.solver in LINE_SEARCH_RULES
-    batch = min(200, samples) if estimator.batch_size == "auto" else max(1, min(estimator.batch_size, samples))
+    batch = min(200, samples) if estimator.batch_size == "auto" else min(estimator.batch_size, samples)
     name = estimator.solver
     if name == "sgd" and estimator.momentum:
         name = "nesterov" if estimator.nesterovs_momentum else "momentum"

@@ -104,7 +104,7 @@ class _Rbm(FeatureLearner):
         check_is_fitted(self)
         x = scaled(self._samples(v, new=False))
         found = rbm.sample(self._fitted, self._weights.w, len(x), steps, self._seed, x)
-        return self._unscaled(found)
+        return self._schema.unscaled(found)
 
     @property
     def intercept_hidden_(self) -> NDArray[np.float32]:
@@ -166,7 +166,7 @@ class BernoulliRBM(_Rbm):
         Target of the hidden units' average activations, and the rate at which biases move towards it; 0 for none.
     random_state : int, RandomState or None
     scale : {'auto', 'none', 'minmax', 'standard', 'divide:c'}
-        'auto': uint8 divided by 255; data that leaves [0, 1] is brought there.
+        'auto': data that leaves [0, 1] is brought there.
     n_jobs : int, optional
         Threads; the weights do not depend on it.
     device, precision : str

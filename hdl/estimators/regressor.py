@@ -15,6 +15,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from hdl import data
+from hdl.data import Labels
+from hdl.data.infer import target_unit
 from hdl.errors import SpecError
 from hdl.estimators.base import TYPES, Perceptron, by_batches
 from hdl.ops import Samples
@@ -23,10 +25,16 @@ from hdl.ops import Samples
 class MLPRegressor(RegressorMixin, Perceptron):
     """A multi-layer perceptron that predicts numbers, by half squared errors; parameters as for `MLPClassifier`.
 
+    Targets are standardised inside, by the mean and the deviation of the first fit; answers, the last layer's weights
+    and costs are in the targets' own unit. `alpha`, `tol` and the learning rate are those of standardised targets, so
+    that they do not depend on the unit.
+
     Attributes
     ----------
-    coefs_, intercepts_, loss_curve_, n_iter_ :
+    coefs_, intercepts_, n_iter_ :
         As for `MLPClassifier`.
+    loss_curve_ : list of float
+        As for `MLPClassifier`; of several targets by their mean squared deviation.
     validation_scores_ : list of float
         R² after each epoch, over all outputs.
 
@@ -35,7 +43,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
     >>> net = MLPRegressor((16,), solver="lbfgs", scale="standard", alpha=10, random_state=1, max_iter=50)
-    >>> bool(net.fit(X, y / 100).score(X, y / 100) > 0.5)
+    >>> bool(net.fit(X, y).score(X, y) > 0.5)
     True
     """
 
@@ -51,13 +59,15 @@ class MLPRegressor(RegressorMixin, Perceptron):
         )  # fmt: skip
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        x, targets = self._inputs(X), np.ascontiguousarray(y.reshape(len(y), -1), np.float32)
+        x, targets = self._inputs(X), np.asarray(y.reshape(len(y), -1), np.float64)
         if new:
             kind = "value" if y.ndim == 1 else "targets"
-            self._fit_schema(x, targets.shape[1], encoding=kind, loss="squared")
+            mean, deviation = target_unit(Labels.of(targets))
+            fields = {"target_mean": mean, "target_deviation": deviation}
+            self._fit_schema(x, targets.shape[1], encoding=kind, loss="squared", **fields)
         if targets.shape[1] != self._schema.outputs:
             raise ValueError(f"y has {targets.shape[1]} columns, expected {self._schema.outputs}")
-        return Samples(x, targets, self._schema.scale, self._schema.shift)
+        return self._seen(x, self._schema.encode(targets)[0])
 
     def _adopt(self, schema: data.Schema) -> None:
         if schema.loss != "squared":
@@ -69,7 +79,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         spread = float(np.square(held.y - held.y.mean(axis=0, dtype=np.float64)).sum())
         return 1 - 2 * sums["val_cost"] / spread if spread else 0.0
 
-    def predict(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Values [N] or [N, O]."""
+    def predict(self, X: ArrayLike) -> NDArray[np.floating]:
+        """Values [N] or [N, O], in the unit of the targets."""
         out = self._outputs(X)
         return out[:, 0] if self._schema.encoding == "value" else out

@@ -8,12 +8,11 @@ version another driver published first, leaves a file to which no version refers
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from hdl import fs
+from hdl import fs, strict_json
 from hdl.metrics_log.chunks import CHUNK, NAME, Chunk, ChunkIndex, Row, read
 
 __all__ = ["CHUNK", "MetricsLog", "best", "names", "rounds"]
@@ -130,7 +129,7 @@ class MetricsLog(Sequence[Row]):
         rows = iter(rows)
         while new := tuple(islice(rows, CHUNK - len(self._tail))):
             self._tail += new
-            self._lines += tuple(json.dumps(row, sort_keys=True, separators=(",", ":")) for row in new)
+            self._lines += tuple(strict_json.dumps(row, sort_keys=True, separators=(",", ":")) for row in new)
             if self._low is not None:
                 self._low = _lowest(self._low, (row.get("val_cost") for row in new))
             if len(self._tail) == CHUNK:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from hdl import fs
-from hdl.errors import TableError
+from hdl.errors import OutputError, TableError
 
 CHUNK = 128  # rounds: the last 64 or so, 36 kB, travel in each version's header; 10 000 rounds make 78 files
 NAME = re.compile(r"rows-\d{8}-[0-9a-f]{12}\.jsonl")
@@ -71,7 +71,8 @@ class Chunk:
             with suppress(FileExistsError):  # the name has the SHA-256: the file that is there is the same
                 fs.publish(path, content)
         except OSError as error:
-            raise TableError(f"{path}: cannot be written: {error}; the versions so far are whole") from None
+            said = error if isinstance(error, OutputError) else f"{path}: cannot be written: {error}"
+            raise TableError(f"{said}; the versions so far are whole") from None
         self.lines, self.digest, self.folder = tuple(lines), digest, folder  # folder last: it says that the others hold
         return digest
 

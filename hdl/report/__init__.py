@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.cli.common import duration, percent
+from hdl import strict_json
+from hdl.cli.common import duration, percent, shown_rmse
 from hdl.report import figures, page
 from hdl.spec import Spec
 
@@ -37,7 +37,12 @@ class Measured:
     accuracy : float, optional
         None where there are no classes.
     confusion : array of int [C, C], optional
-        Rows true, columns predicted.
+        Rows true, columns predicted; None where there are too many classes for it.
+    r2, rmse : float or list of float, optional
+        Of a regression: the share of the targets' variance that is explained, and the root of the mean squared error
+        in the target's unit, of several outputs one each.
+    mistakes : list of (true, predicted, count)
+        The most frequent ones, by the classes' numbers, where there is no confusion matrix.
     """
 
     source: str
@@ -46,6 +51,9 @@ class Measured:
     cost: float
     accuracy: float | None = None
     confusion: NDArray | None = None
+    r2: float | None = None
+    rmse: float | list[float] | None = None
+    mistakes: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 @dataclass
@@ -107,7 +115,7 @@ def render(facts: Facts) -> str:
         _pictures(facts),
         _weights(facts),
         _times(facts),
-        page.section("Data", "", page.facts(facts.data)) if facts.data else "",
+        page.section("Data", "What was found out before training.", page.lines(facts.data)) if facts.data else "",
         _spec(facts),
         f"<footer>Version {facts.version} of {page.text(facts.table)}"
         f"{' · made ' + page.text(facts.made) if facts.made else ''}</footer>",
@@ -121,7 +129,12 @@ def _headline(facts: Facts) -> str:
         where = f"{seen.samples:,} samples of {seen.source}"
         if seen.accuracy is not None:
             items.append((f"{seen.kind} accuracy", percent(seen.accuracy), where))
-        items.append((f"{seen.kind} cost", f"{seen.cost:.4g}", "mean loss" if items else where))
+        if seen.r2 is not None:
+            items.append((f"{seen.kind} R²", f"{seen.r2:.4f}", where))
+        if seen.rmse is not None:
+            items.append((f"{seen.kind} RMSE", shown_rmse(seen.rmse), "in the target's unit" if items else where))
+        about = "mean loss" if seen.rmse is None else "mean loss, of standardised targets"
+        items.append((f"{seen.kind} cost", f"{seen.cost:.4g}", about if items else where))
     rounds = max((int(row["round"]) for row in facts.rows), default=0)
     items.append(("Time", duration(facts.seconds), f"{rounds} rounds" if rounds != 1 else "1 round"))
     samples = sum(row.get("samples") or 0 for row in facts.rows)
@@ -154,6 +167,12 @@ def _confusion(facts: Facts) -> str:
     for seen in facts.measured:
         if seen.confusion is not None:
             return _matrix(facts, seen, seen.confusion)
+        if seen.mistakes:
+            classes = facts.classes or range(1 + max(max(pair[:2]) for pair in seen.mistakes))
+            rows = [(classes[true], classes[guess], f"{count:,}") for true, guess, count in seen.mistakes[:12]]
+            note = f"Of {len(classes):,} classes, too many for a matrix: the most frequent mistakes."
+            title = f"Mistakes: {seen.kind.lower()} data"
+            return page.section(title, note, page.table(("true", "taken for", "times"), rows))
     return ""
 
 
@@ -243,7 +262,7 @@ def _spec(facts: Facts) -> str:
     hidden |= set() if facts.spec.get("model") in ("stacked", "dbn") else {"finetune"}
     rows = [(name, value) for name, value in rows if value and name not in hidden]
     return page.section(
-        "Spec", "", page.facts(rows), page.details("As JSON, for --spec", json.dumps(facts.spec, indent=2))
+        "Spec", "", page.facts(rows), page.details("As JSON, for --spec", strict_json.dumps(facts.spec, indent=2))
     )
 
 

@@ -170,8 +170,6 @@ def _samples(model: Model) -> Samples | None:
     return Samples(np.concatenate(parts), None, model.schema.scale, model.schema.shift)
 
 
-def unscaled(model: Model, x: NDArray) -> NDArray[np.float32]:
+def unscaled(model: Model, x: NDArray) -> NDArray[np.floating]:
     """What the net sees [n, I], back in the data's own scale."""
-    schema = model.schema
-    x = x if schema.shift is None else x - schema.shift
-    return x if schema.scale is None else x / schema.scale
+    return model.schema.unscaled(x)

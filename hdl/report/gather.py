@@ -8,8 +8,10 @@ import time
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hdl import fs
+from hdl import fs, strict_json
+from hdl.data import findings
 from hdl.errors import TableError
 from hdl.metrics_log import rounds
 from hdl.ops import layout
@@ -34,9 +36,9 @@ def gather(path: str) -> Facts:
     from hdl.report import feature_pictures
 
     table = Table(path)
-    first, last = table.header(0), table.header()
+    first, last = table.read(0), table.header()
     version = table.read(table.best())
-    about, spec = first["about"], last["spec"]
+    about, spec = first.about, last["spec"]
     schema = about.get("schema") or {}
     rows = rounds(last["rows"])
     measured = load_measured(path, version.signature)
@@ -51,7 +53,7 @@ def gather(path: str) -> Facts:
         sha256=version.signature,
         spec=spec if spec.get("layer") else about.get("stack", spec),
         classes=schema.get("classes") or None,
-        data=summary(about, schema),
+        data=summary(about, first.schema),
         rows=rows,
         measured=measured,
         first_layer=layers[0][0] if spec["model"] == "mlp" else None,
@@ -88,7 +90,7 @@ def save_measured(path: str, signature: str, measured: list[Measured]) -> None:
         {**vars(seen), "confusion": None if seen.confusion is None else np.asarray(seen.confusion).tolist()}
         for seen in measured
     ]
-    put(fs.join(path, MEASURED), json.dumps({"sha256": signature, "scores": scores}).encode())
+    put(fs.join(path, MEASURED), strict_json.dumps({"sha256": signature, "scores": scores}).encode())
 
 
 def load_measured(path: str, signature: str) -> list[Measured]:
@@ -117,26 +119,10 @@ def _validation(rows: list[dict[str, Any]], version: int) -> Measured | None:
     return None
 
 
-def summary(about: dict[str, Any], schema: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The data's summary."""
-    rule = schema.get("rule") or {}
-    scale = rule.get("name", "") + (f" by {rule['constant']:g}" if "constant" in rule else "")
-    classes = schema.get("classes") or []
-    shown = ", ".join(map(str, classes[:12])) + (", …" if len(classes) > 12 else "")
-    items = [
-        ("path", about.get("data")),
-        ("format", schema.get("format")),
-        ("samples", f"{schema['samples']:,}" if schema.get("samples") is not None else None),
-        ("bad records skipped", schema.get("bad") or None),
-        ("features", f"{schema.get('inputs', 0):,} ({schema.get('kind', '')})"),
-        ("image", " × ".join(map(str, schema["image"])) if schema.get("image") else None),
-        ("scaling", scale),
-        ("classes", f"{len(classes)}: {shown}" if classes else None),
-        ("outputs", schema.get("outputs")),
-        ("instruction set", about.get("isa")),
-        ("device", about.get("device")),
-    ]
-    return [(name, value) for name, value in items if value not in (None, "")]
+def summary(about: dict[str, Any], tensors: dict[str, NDArray] | None = None) -> list[tuple[str, str]]:
+    """The data's summary, of what version 0 holds: the lines that were told before training, and what computed."""
+    machine = [("instruction set", about.get("isa")), ("device", about.get("device"))]
+    return [*findings.lines(about, tensors), *((name, str(value)) for name, value in machine if value)]
 
 
 def image_of(schema: dict[str, Any]) -> tuple[int, ...] | None:

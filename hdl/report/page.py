@@ -61,6 +61,12 @@ def facts(items: Iterable[tuple[str, Any]]) -> str:
     return f'<dl class="facts">{rows}</dl>'
 
 
+def lines(items: Iterable[tuple[str, Any]]) -> str:
+    """Names and long values, a line each."""
+    rows = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in items)
+    return f'<dl class="lines">{rows}</dl>'
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A plain table; the first column names, the others are numbers."""
     top = "".join(f"<th>{text(cell)}</th>" for cell in head)
@@ -148,6 +154,7 @@ section,.card{background:var(--card);border:1px solid var(--line);border-radius:
 section{padding:22px 24px}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:14px}
 .card{padding:16px 20px}
+.card .note{overflow-wrap:anywhere}
 .card .name{font-size:13.5px;color:var(--ink-2)}
 .card .value{font-size:28px;font-weight:660;letter-spacing:-.02em;line-height:1.25;font-variant-numeric:tabular-nums}
 .card:first-child .value{color:rgb(var(--accent))}
@@ -182,6 +189,9 @@ th{font-weight:500;color:var(--ink-2);font-size:13px;white-space:nowrap}
 font-size:14px}
 .facts dt{color:var(--ink-2);white-space:nowrap}
 .facts dd{margin:0;text-align:right;overflow-wrap:anywhere;min-width:0;font-variant-numeric:tabular-nums}
+.lines{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:8px 28px;margin:12px 0 0;font-size:14px}
+.lines dt{color:var(--ink-2)}
+.lines dd{margin:0;overflow-wrap:anywhere;white-space:pre-line;font-variant-numeric:tabular-nums}
 details{margin-top:14px;font-size:14px}summary{cursor:pointer;color:var(--ink-2)}
 pre{background:var(--bg);border-radius:10px;padding:14px;overflow:auto;font-size:12.5px;line-height:1.55}
 footer{color:var(--ink-2);font-size:13px;padding:0 4px}

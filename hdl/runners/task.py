@@ -98,7 +98,7 @@ class Task:
         """Make the file of answers to a shard's samples, or of their codes, in their order."""
         began, config = time.perf_counter(), self.config
         model = Model(config.table, config.version, config.threads, config.device)
-        source = data.open_source(self.host.path, self.host.options, model.schema)
+        source = data.open_source(self.host.path, self.host.options, model.schema, labels=config.codes)
         bad, file = data.Bad(self.host.options.max_bad_records), io.BytesIO()
         shard = ShardSource(source, number, beat, self.host.splits[number])
         if config.codes:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hdl import fs
+from hdl import fs, strict_json
 from hdl.driver import Outcome
 from hdl.errors import TableError
 from hdl.metrics_log import rounds
@@ -187,7 +187,7 @@ def save(
         "results": [{"table": fs.join(out, each.name), **asdict(each)} for each in ranked(results)],
     }
     fs.mkdir(out)
-    put(fs.join(out, FILE), json.dumps(fields, indent=1).encode())
+    put(fs.join(out, FILE), strict_json.dumps(fields, indent=1).encode())
 
 
 def table(results: Sequence[Result]) -> str:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from hdl import fs, wire
 from hdl import metrics_log as metrics
-from hdl.errors import TableError, VersionExists
+from hdl.errors import OutputError, TableError, VersionExists
 from hdl.metrics_log import MetricsLog, best
 from hdl.table import version as version_file
 from hdl.table.version import Version
@@ -154,7 +154,8 @@ class Table:
         except FileExistsError:
             raise VersionExists(f"{path}: another driver has published version {version.number}") from None
         except OSError as error:
-            raise TableError(f"{path}: cannot be written: {error}; the versions before it are whole") from None
+            said = error if isinstance(error, OutputError) else f"{path}: cannot be written: {error}"
+            raise TableError(f"{said}; the versions before it are whole") from None
 
     def rows(self) -> MetricsLog:
         """Reads the metrics of every round so far, from the last version on; equal to a list of them."""
@@ -222,6 +223,8 @@ class Table:
     def _make(self) -> None:
         try:
             fs.mkdir(self.path)
+        except OutputError as error:
+            raise TableError(str(error)) from None
         except OSError as error:
             raise TableError(f"{self.path}: cannot be made a folder: {error}") from None
 

@@ -48,7 +48,9 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "seven-shards": ("classes.csv", {"shards": 7}),
     "every-two": ("classes.csv", {"sync": {"every": 2}, "optimizer": "adam"}),
     "every-batches": ("classes.csv", {"sync": {"every": 3, "unit": "batches"}, "optimizer": "momentum"}),
-    "input-uint8": ("bytes.npz", {"optimizer": "sgd", "scale": "auto"}),
+    "input-uint8": ("bytes.npz", {"optimizer": "sgd", "scale": "divide:255"}),
+    "input-table-of-bytes": ("bytes.npz", {"optimizer": "sgd", "scale": "auto"}),
+    "input-centred": ("seconds.npz", {"optimizer": "sgd", "scale": "auto"}),
     "input-float": ("floats.npz", {"optimizer": "sgd"}),
     "input-sparse": ("sparse.svm", {"optimizer": "adam"}),
     "input-scaled": ("classes.csv", {"optimizer": "sgd", "scale": "divide:16"}),
@@ -67,7 +69,7 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "genetic-autoencoder": ("classes.csv", {**LEARNED, "sync": {"mode": "genetic"}}),
     "genetic-rbm": (
         "bytes.npz",
-        {"model": "rbm", "net": "0-5", "scale": "auto", "sync": {"mode": "genetic"}, "optimizer": "sgd"},
+        {"model": "rbm", "net": "0-5", "scale": "divide:255", "sync": {"mode": "genetic"}, "optimizer": "sgd"},
     ),
     "genetic-rows": ("classes.csv", {"sync": {"mode": "genetic", "genetic": {"fitness_samples": 20}}}),
     "genetic-arithmetic": (
@@ -76,19 +78,19 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "genetic-point": ("two.csv", {"sync": {"mode": "genetic", "genetic": {"crossover": "single_point"}}}),
     "autoencoder": ("classes.csv", {**LEARNED, "optimizer": "adam", "validation": 0.2}),
-    "autoencoder-sparse": ("bytes.npz", {**LEARNED, "scale": "auto", "autoencoder": {"beta": 3, "rho": 0.2}}),
+    "autoencoder-sparse": ("bytes.npz", {**LEARNED, "scale": "divide:255", "autoencoder": {"beta": 3, "rho": 0.2}}),
     "autoencoder-tied": (
         "bytes.npz",
-        {**LEARNED, **GRADIENT, "scale": "auto", "optimizer": "sgd", "autoencoder": {"tied": True, "beta": 3}},
+        {**LEARNED, **GRADIENT, "scale": "divide:255", "optimizer": "sgd", "autoencoder": {"tied": True, "beta": 3}},
     ),
     "autoencoder-denoising": (
         "bytes.npz",
-        {**LEARNED, "scale": "auto", "autoencoder": {"corruption": 0.3, "decoder": "linear"}},
+        {**LEARNED, "scale": "divide:255", "autoencoder": {"corruption": 0.3, "decoder": "linear"}},
     ),
-    "autoencoder-contractive": ("bytes.npz", {**LEARNED, "scale": "auto", "autoencoder": {"contractive": 0.1}}),
+    "autoencoder-contractive": ("bytes.npz", {**LEARNED, "scale": "divide:255", "autoencoder": {"contractive": 0.1}}),
     "autoencoder-lbfgs": (
         "bytes.npz",
-        {**LEARNED, **GRADIENT, "scale": "auto", "optimizer": "lbfgs", "l2": 0.01, "autoencoder": {"beta": 3}},
+        {**LEARNED, **GRADIENT, "scale": "divide:255", "optimizer": "lbfgs", "l2": 0.01, "autoencoder": {"beta": 3}},
     ),
     "autoencoder-cg": ("classes.csv", {**LEARNED, "optimizer": "cg", "l2": 0.01, "sync": {"every": 2}}),
     "stacked-searched": (
@@ -96,7 +98,7 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "model": "stacked",
             "net": "0-5-2",
-            "scale": "auto",
+            "scale": "divide:255",
             **GRADIENT,
             "optimizer": "lbfgs",
             "epochs": 6,
@@ -105,15 +107,21 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
             "autoencoder": {"beta": 1},
         },
     ),
-    "stacked": ("bytes.npz", {"model": "stacked", "net": "0-5-4-0", "scale": "auto", "pretrain": {"epochs": 2}}),
+    "stacked": ("bytes.npz", {"model": "stacked", "net": "0-5-4-0", "scale": "divide:255", "pretrain": {"epochs": 2}}),
     "stacked-unrolled": (
         "bytes.npz",
-        {"model": "stacked", "net": "0-5-2", "scale": "auto", "finetune": "reconstruct", "pretrain": {"epochs": 2}},
+        {
+            "model": "stacked",
+            "net": "0-5-2",
+            "scale": "divide:255",
+            "finetune": "reconstruct",
+            "pretrain": {"epochs": 2},
+        },
     ),
-    "rbm": ("bytes.npz", {"model": "rbm", "net": "0-5", "scale": "auto", "optimizer": "momentum"}),
+    "rbm": ("bytes.npz", {"model": "rbm", "net": "0-5", "scale": "divide:255", "optimizer": "momentum"}),
     "rbm-sparse": (
         "bytes.npz",
-        {"model": "rbm", "net": "0-5", "scale": "auto", "optimizer": "sgd", "rbm": {"k": 3, "beta": 0.1}},
+        {"model": "rbm", "net": "0-5", "scale": "divide:255", "optimizer": "sgd", "rbm": {"k": 3, "beta": 0.1}},
     ),
     "rbm-gaussian": (
         "floats.npz",
@@ -121,14 +129,20 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "rbm-persistent": (
         "bytes.npz",
-        {"model": "rbm", "net": "0-5", "scale": "auto", "optimizer": "sgd", "rbm": {"persistent": True, "chains": 10}},
+        {
+            "model": "rbm",
+            "net": "0-5",
+            "scale": "divide:255",
+            "optimizer": "sgd",
+            "rbm": {"persistent": True, "chains": 10},
+        },
     ),
     "rbm-persistent-gradient": (
         "bytes.npz",
         {
             "model": "rbm",
             "net": "0-5",
-            "scale": "auto",
+            "scale": "divide:255",
             **GRADIENT,
             "optimizer": "adam",
             "validation": 0.2,
@@ -147,7 +161,7 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
             "rbm": {"visible": "gaussian"},
         },
     ),
-    "dbn": ("bytes.npz", {"model": "dbn", "net": "0-5-4-0", "scale": "auto", "pretrain": {"epochs": 2}}),
+    "dbn": ("bytes.npz", {"model": "dbn", "net": "0-5-4-0", "scale": "divide:255", "pretrain": {"epochs": 2}}),
 }
 
 # The trainings whose tables are kept in `table/`, at half of their epochs.
@@ -191,6 +205,7 @@ def write_data(folder: Path) -> None:
     csv("two.csv", [("no", "yes")[int(c > 0)] for c in classes])
     csv("targets.csv", [f"{v / 100:g}" for v in (x[:, 2].astype(int) + x[:, 3]).tolist()])
     np.savez(folder / "bytes.npz", x=x, y=classes)
+    np.savez(folder / "seconds.npz", x=x / 64 + 1.7e9, y=classes)
     np.savez(folder / "floats.npz", x=x.astype(np.float32) / 128 - 1, y=classes)
     sparse = [
         " ".join([str(c), *(f"{i + 1}:{v / 64:g}" for i, v in enumerate(row) if v % 3)])

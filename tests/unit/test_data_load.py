@@ -98,7 +98,8 @@ def test_targets_are_spilled_too(tmp_path, monkeypatch):
         kept = ~rng.member(1, 0, len(targets), 0.3)
         for part, rows in (shard.train, kept), (shard.validation, ~kept):
             assert isinstance(part.y, np.memmap)
-            np.testing.assert_array_equal(part.y, targets[rows])
+            np.testing.assert_array_equal(part.y, schema.encode(targets[rows])[0])
+            np.testing.assert_allclose(schema.in_units(part.y), targets[rows], atol=1e-6)
 
 
 def test_a_shard_larger_than_memory_is_read(tmp_path):

@@ -1,6 +1,7 @@
 """One pass: summaries of shards join into the whole's; schemas scale, encode and fill in the spec."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,7 +88,8 @@ def test_sparse_summaries_keep_the_largest_and_grow():
     assert joined.features == 5
     assert joined.moments["largest"].tolist() == [3, 2, 0, 0, 7]
     schema = data.fit(joined, Spec())
-    np.testing.assert_allclose(schema.scale, [1 / 3, 1 / 2, 1, 1, 1 / 7], rtol=1e-6)
+    np.testing.assert_allclose(schema.scale, [1 / 3, 1 / 2, 0, 0, 1 / 7], rtol=1e-6)
+    assert schema.rule == {"name": "largest", "unchanging": 2}
     assert schema.shift is None
     with pytest.raises(SpecError, match="scale standard would fill the zeros of sparse features"):
         data.fit(joined, Spec(scale="standard"))
@@ -124,10 +126,25 @@ def test_scaling_rules(rule, seen):
     assert schema.scale is None or schema.scale.dtype == np.float32
 
 
-def test_uint8_is_divided_by_255():
-    schema = data.fit(of_block(block(X.astype(np.uint8))), Spec())
+@pytest.mark.parametrize("dtype", [np.uint8, bool, np.int32, np.float32, np.float64])
+def test_the_scale_follows_the_values_and_not_their_type(dtype):
+    """A table of 0 and 1 is standardised, as bytes, booleans and integers alike."""
+    x = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 1]], dtype)
+    source = data.Arrays(x, [0, 1, 1])
+    schema = data.fit(data.summarise(source, source.splits(1)[0]), Spec())
+    assert schema.rule == {"name": "standard", "unchanging": 1}
+    seen = x * schema.scale + schema.shift
+    np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(seen.std(axis=0), [1, 1, 0], atol=1e-6)
+
+
+def test_images_are_divided_by_the_largest_value_of_their_type():
+    summary = of_block(block(X.astype(np.uint8)))
+    schema = data.fit(replace(summary, meta={"image": [1, 3, 1]}), Spec())
     assert schema.rule == {"name": "divide", "constant": 255.0}
     np.testing.assert_allclose(schema.scale, 1 / 255, rtol=1e-7)
+    wide = replace(of_block(block(X * 1000)), meta={"image": [1, 3, 1], "reading": {"depth": 65535}})
+    assert data.fit(wide, Spec()).rule == {"name": "divide", "constant": 65535.0}
 
 
 def fitted(y, net=None, loss=None):
@@ -142,33 +159,43 @@ REAL = [0.5, 1.25, 7.0]
 HOT, MULTI = np.float32([[0, 1], [1, 0], [0, 1]]), np.float32([[1, 1], [0, 0], [0, 1]])
 
 
+def unit(y):
+    """Targets as the net sees them."""
+    y = np.asarray(y, np.float64)
+    return ((y - y.mean(axis=0)) / y.std(axis=0)).tolist()
+
+
 @pytest.mark.parametrize(
     ("y", "net", "loss", "classes", "chosen", "outputs", "encoded"),
     [
         ([3, 1, 3], None, None, (1, 3), "softmax", 2, [1, 0, 1]),
         ([3.0, 1.0, 3.0], None, None, (1, 3), "softmax", 2, [1, 0, 1]),
-        (["3", "01", "+3"], None, None, (1, 3), "softmax", 2, [1, 0, 1]),
+        (["3", "1", "+3"], None, None, (1, 3), "softmax", 2, [1, 0, 1]),
+        (["3", "01", "+3"], None, None, ("+3", "01", "3"), "softmax", 3, [2, 1, 0]),
+        (["1", "2", "10"], None, None, (1, 2, 10), "softmax", 3, [0, 1, 2]),
+        ([True, False, True], None, None, (False, True), "softmax", 2, [1, 0, 1]),
+        (np.array([3, 2**63 + 5, 3], np.uint64), None, None, (3, 2**63 + 5), "softmax", 2, [0, 1, 0]),
         (["b", "a", "b"], None, None, ("a", "b"), "softmax", 2, [1, 0, 1]),
         (["b", "7", "b"], None, None, ("7", "b"), "softmax", 2, [1, 0, 1]),
         (["b", "a", "c"], "2-3-0", "softmax", ("a", "b", "c"), "softmax", 3, [1, 0, 2]),
         ([3, 1, 3], "2-4-1", "sigmoid", (1, 3), "sigmoid", 1, [[1], [0], [1]]),
         ([3, 1, 3], None, "sigmoid", (1, 3), "sigmoid", 2, [[0, 1], [1, 0], [0, 1]]),
         ([3, 1, 3], "2-4-2", "squared", (1, 3), "squared", 2, [[0, 1], [1, 0], [0, 1]]),
-        ([3, 1, 3], None, "squared", (), "squared", 1, [[3], [1], [3]]),
-        (REAL, None, None, (), "squared", 1, [[0.5], [1.25], [7]]),
-        (["0.5", "1.25", "7"], None, None, (), "squared", 1, [[0.5], [1.25], [7]]),
-        (list(range(100)), None, None, (), "squared", 1, [[i] for i in range(100)]),
+        ([3, 1, 3], None, "squared", (), "squared", 1, unit([[3], [1], [3]])),
+        (REAL, None, None, (), "squared", 1, unit([[0.5], [1.25], [7]])),
+        (["0.5", "1.25", "7"], None, None, (), "squared", 1, unit([[0.5], [1.25], [7]])),
+        (list(range(100)), None, None, (), "squared", 1, unit([[i] for i in range(100)])),
         (HOT, None, None, (0, 1), "softmax", 2, [1, 0, 1]),
         (HOT, None, "sigmoid", (0, 1), "sigmoid", 2, HOT.tolist()),
         (MULTI, None, None, (), "sigmoid", 2, MULTI.tolist()),
-        (MULTI * 0.5, None, None, (), "squared", 2, (MULTI * 0.5).tolist()),
+        (MULTI * 0.5, None, None, (), "squared", 2, unit(MULTI * 0.5)),
     ],
 )
 def test_labels(y, net, loss, classes, chosen, outputs, encoded):
     schema, spec, got = fitted(y, net, loss)
     assert schema.classes == classes
     assert (spec.loss, spec.net[-1], schema.outputs) == (chosen, outputs, outputs)
-    assert got.tolist() == encoded
+    np.testing.assert_allclose(got, encoded, atol=1e-6)
     assert got.dtype == (np.int32 if got.ndim == 1 else np.float32)
 
 
@@ -224,7 +251,10 @@ def test_schema_travels():
 
 def test_no_samples_and_no_labels(tmp_path):
     (tmp_path / "a.csv").write_text("a,b,y\n")
-    source = data.open_source(str(tmp_path / "a.csv"))
+    with pytest.raises(DataError, match=r"a.csv: a header alone \('a', 'b', 'y'\); expected lines of samples"):
+        data.open_source(str(tmp_path / "a.csv"))
+    (tmp_path / "a.svm").write_text("# nothing\n")
+    source = data.open_source(str(tmp_path / "a.svm"), {"format": "libsvm"})
     with pytest.raises(DataError, match="the dataset has no samples"):
         data.fit(data.summarise(source, source.splits(1)[0]), Spec())
     (tmp_path / "a.csv").write_text("1,2\n3,4\n")

@@ -62,6 +62,31 @@ def test_regression():
     np.testing.assert_allclose(outputs["value"], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("classes", [[False, True], [0.5, 2.0], [3, 2**63 + 5], [-1, 2**70]])
+def test_classes_keep_their_type(classes):
+    outputs, expected = both(classes, net=(6, 5, 2), loss="softmax")
+    chosen = [classes[best] for best in expected.argmax(axis=1)]
+    assert outputs["label"].tolist() == (list(map(str, chosen)) if classes[-1] == 2**70 else chosen)
+
+
+def test_seconds_and_prices():
+    """Columns that are centred in float64, and targets in their own unit: the answers of `hdl predict`, and a file's."""
+    x = np.c_[1.7e9 + RNG.uniform(0, 60, 23), RNG.normal(size=(23, 5))]
+    center, spread = np.array([1.7e9 + 30, 0, 0, 0, 0, 0]), np.array([17.0, 1, 1, 1, 1, 1])
+    mean, deviation = np.array([250_000.0, 1.7e9]), np.array([95_000.0, 30.0])
+    spec = Spec(net=(6, 5, 2), loss="squared")
+    w = mlp.initial(spec)
+    model = export.build(
+        spec, w, SCALE, SHIFT, center=center, spread=spread, target_mean=mean, target_deviation=deviation
+    )
+    session = runtime.InferenceSession(export.serialise(model), providers=["CPUExecutionProvider"])
+    (value,) = session.run(["value"], {"input": x})
+    seen = ((x - center) / spread).astype(np.float32)
+    out, _ = DenseReference(spec).forward(w, Samples(seen, None, SCALE, SHIFT), np.arange(len(x)))
+    np.testing.assert_allclose((value - mean) / deviation, out, atol=1e-5)
+    assert value.dtype == np.float64
+
+
 def test_equal_weights_give_equal_bytes():
     spec = Spec(net=(6, 3), loss="softmax")
     w = mlp.initial(spec)

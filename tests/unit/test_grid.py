@@ -88,7 +88,9 @@ def test_the_results_are_on_the_terminal_and_in_files_the_best_first(whole):
         (grid.shown(each["values"]["lr"]), each["values"]["activation"]) for each in results
     ]
     assert "\x1b" not in stdout + stderr
-    assert stderr.startswith("4 combinations of lr, activation\n1/4 lr=0.01 activation=tanh: ")
+    assert re.match(r"4 combinations of lr, activation\ndata +\S+/data\.csv\nformat +CSV, ", stderr)
+    assert stderr.count("\nformat ") == 1  # what was found out is told once
+    assert "\n1/4 lr=0.01 activation=tanh: " in stderr
     assert "Traceback" not in stderr
 
 

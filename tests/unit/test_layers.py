@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit import guards
 
-BASE = {"errors", "spec", "rng"}
+BASE = {"errors", "spec", "rng", "strict_json"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions", "predict",
         "prediction_writer", "envpack"}  # fmt: skip
@@ -14,6 +14,7 @@ TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
     "errors": set(),
+    "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
     "rng": {"_cpu"},  # the core makes the same words faster
@@ -46,7 +47,8 @@ LAYERS = {
     "common_samples": BASE | {"data", "fs", "table"},
     "stages": BASE | {"models", "table"},
     "driver": BASE | STEP | {"publisher", "resume", "common_samples", "stages", "metrics_log", "runners"},
-    "predict": BASE | {"devices", "ops", "models", "data", "fs", "table"},
+    "confusion": BASE,
+    "predict": BASE | {"confusion", "devices", "ops", "models", "data", "fs", "table"},
     "search": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},

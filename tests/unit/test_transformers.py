@@ -102,11 +102,16 @@ def test_reconstructions_are_better_than_the_mean_and_in_the_datas_scale(digits)
         assert error < 0.5 * test_x.var(axis=0).mean(), learner
 
 
-def test_uint8_is_divided_by_255():
+def test_scale_does_not_depend_on_the_type():
     x = (load_digits().data * 15.9375).astype(np.uint8)
     fitted = hdl.BernoulliRBM(8, n_iter=1, random_state=1).fit(x)
-    same = hdl.BernoulliRBM(8, n_iter=1, random_state=1, scale="none").fit((x / 255).astype(np.float32))
+    low, high = x.min(axis=0), x.max(axis=0).astype(float)
+    bounded = np.where(high > low, (x - low) / np.maximum(high - low, 1), 0).astype(np.float32)
+    same = hdl.BernoulliRBM(8, n_iter=1, random_state=1, scale="none").fit(bounded)
     np.testing.assert_allclose(fitted.components_, same.components_, atol=1e-4)
+    for other in (np.float32, np.float64, np.int32):
+        again = hdl.BernoulliRBM(8, n_iter=1, random_state=1).fit(x.astype(other))
+        np.testing.assert_array_equal(fitted.components_, again.components_)
 
 
 @pytest.mark.parametrize("learner", ALL, ids=NAMES)

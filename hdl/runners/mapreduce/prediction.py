@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Any
 
-from hdl import data, fs, prediction_writer
+from hdl import data, fs, prediction_writer, strict_json
 from hdl.errors import HdlError, SpecError
 from hdl.predict import Model
 from hdl.runners.base import Job
@@ -63,5 +62,5 @@ def predict(
             raise
     files = [{"file": part_name(k, suffix), "portions": own} for k, own in enumerate(splits)]
     lineage = {"table": table, "version": number, "sha256": model.version.signature, "data": path, "files": files}
-    fs.publish(fs.join(out, "_lineage.json"), json.dumps(lineage, indent=1).encode())
+    fs.publish(fs.join(out, "_lineage.json"), strict_json.dumps(lineage, indent=1).encode())
     return len(files)

@@ -1,0 +1,268 @@
+"""Which files of a folder, or of those that match a pattern, are samples, and of which format and part.
+
+What is left out is told; two readings that are equally good are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from hdl import fs
+from hdl.data.base import Options
+from hdl.data.copies import numbered_parts, twins, unpacked
+from hdl.data.formats import BINARY, HEAD, IMAGES, TABLES, TEXT, WORDS, Seen, listed, look, refuse_foreign, some
+from hdl.data.leftout import LeftOut, aside
+from hdl.data.parts import NAMES, PAIR_Y, Pairs, pairs, part_of_folder, split_parts
+from hdl.errors import DataError
+
+FEW = 32  # files whose names differ in numbers only: of more, only the first one's format is looked at
+
+
+@dataclass
+class Chosen:
+    """What is read of what was named.
+
+    Attributes
+    ----------
+    pairs : list of (str, str or None)
+        Files of samples with their files of labels; of images the one folder that holds the classes' folders.
+    format : str
+    part : str or None
+        Of an archive.
+    left_out : list of str
+    duplicates : list of str
+        Files that hold the same bytes as others.
+    tables : list of Seen
+        The files that were looked at.
+    """
+
+    pairs: Pairs
+    format: str
+    part: str | None = None
+    left_out: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+    tables: list[Seen] = field(default_factory=list)
+
+
+def of_file(path: str, labels: str | None, options: Options, part: str | None = None) -> Chosen:
+    """One file that was named, with its labels' file."""
+    if options.format:
+        if not fs.size(path):
+            raise DataError("the file is empty, expected samples", path)
+        return Chosen([(path, labels)], options.format, part)
+    seen = look(path, options.delimiter)
+    if seen.format == "empty":
+        raise DataError("the file is empty, expected samples", path)
+    if seen.format in ("image", "zip", "binary"):
+        raise refuse_foreign(seen)
+    format = seen.format if seen.format in (*BINARY, *TEXT) else "csv"
+    return Chosen([(path, labels)], "pair" if labels and format in TEXT else format, part)
+
+
+def of_pattern(path: str, options: Options) -> Chosen:
+    """The files that match a pattern: all of them are meant, so a file that repeats another is told and not refused."""
+    left, names, folders = LeftOut(), list[str](), list[str]()
+    for name in fs.glob(path):
+        short = name.rsplit("/", 1)[-1]
+        folder = fs.isdir(name)
+        if reason := aside(short, folder):
+            left.add(reason, short)
+        else:
+            (folders if folder else names).append(name)
+    left.add(WORDS["folder"], *(f"{name.rsplit('/', 1)[-1]}/" for name in folders))
+    if not names:
+        what = f"no file matches{left}"
+        raise DataError(what + ("; name the folder that holds the classes' folders" if folders else ""), path)
+    files, format = _of_one_format(_survey(names, options), path, options, left)
+    files = unpacked(files, left)
+    return _paired(files, format, path, left, refuse=False)
+
+
+def of_folder(path: str, part: str | None, options: Options) -> Chosen:
+    """The files of a folder, those of a part of it, or the folder itself if it holds a folder of images a class.
+
+    Parameters
+    ----------
+    part : {'train', 'test', 'val'} or None
+        None: the training part, or all where there are no parts.
+    """
+    left, names, folders = LeftOut(), list[str](), list[str]()
+    for name in fs.list(path):
+        folder = fs.isdir(fs.join(path, name))
+        if reason := aside(name, folder):
+            left.add(reason, name)
+        else:
+            (folders if folder else names).append(name)
+    if folders and all(map(part_of_folder, folders)):
+        images = any(_holds_images(fs.join(path, name), 2) for name in folders)
+        if not names or (images and options.format in (None, "images")):
+            _leave_files(names, left)
+            return _part_of_folders(path, folders, part, options, left)
+        if not images:
+            what = f"the folder holds parts ({some(folders)}) and files ({some(names)}); name the one that is meant"
+            raise DataError(what, path)
+    if options.format in (None, "images") and any(_holds_images(fs.join(path, name)) for name in folders):
+        if part in ("test", "val"):
+            raise DataError(f"the folder has no {NAMES[part]} part; it holds {some(folders)}", path)
+        _leave_files(names, left)
+        return Chosen([(path, None)], "images", None, left.lines())
+    left.add("a folder beside files of samples", *(f"{name}/" for name in folders))
+    if not names and folders:
+        what = f"the folder holds folders ({some(folders)}) that hold no images; expected files of samples, or one "
+        raise DataError(what + f"folder of images for each class{left if len(left.reasons) > 1 else ''}", path)
+    return _files_of_folder([fs.join(path, name) for name in names], path, part, options, left)
+
+
+def _files_of_folder(names: list[str], path: str, part: str | None, options: Options, left: LeftOut) -> Chosen:
+    files, format = _of_one_format(_survey(names, options), path, options, left)
+    parts = split_parts(unpacked(files, left), path)
+    if part in ("test", "val") and not parts[part]:
+        if format != "npz":  # an archive may hold parts
+            raise DataError(f"the folder has no {NAMES[part]} part; it holds {some([f.name for f in files])}", path)
+        part_of_archive: str | None = part
+        chosen = parts["train"]
+    else:
+        chosen, part_of_archive = parts[part or "train"], None
+    if not chosen:
+        raise DataError(f"the folder has no training part; it holds {some([item.name for item in files])}", path)
+    others = [item for name, items in parts.items() for item in items if items is not chosen]
+    for name, items in parts.items():
+        if items is not chosen:
+            left.add(f"the {NAMES[name]} part", *(item.name for item in items))
+    out = _paired(chosen, format, path, left, refuse=True)
+    out.part = part_of_archive
+    features = {x for x, _ in out.pairs}
+    first = [item for item in chosen if item.path in features]
+    for one, other in twins([*first, *others]):
+        if one in first and other in others:
+            out.duplicates.append(f"{other.name}: the same bytes as {one.name}, of another part")
+    return out
+
+
+def _leave_files(names: list[str], left: LeftOut) -> None:
+    """Files beside folders of images."""
+    for name in names:
+        table = name.lower().endswith(TABLES)
+        image = name.lower().endswith(IMAGES)
+        what = "a table" if table else "an image in no class's folder" if image else "a file"
+        left.add(what if image else f"{what} beside folders of images", name)
+
+
+def _part_of_folders(path: str, folders: list[str], part: str | None, options: Options, left: LeftOut) -> Chosen:
+    """The samples of a folder whose parts are folders: train/, val/, test/."""
+    wanted = part or "train"
+    chosen = [name for name in folders if part_of_folder(name) == wanted]
+    if not chosen:
+        raise DataError(f"the folder has no {NAMES[wanted]} part; it holds {some(folders)}", path)
+    for name in folders:
+        if name not in chosen:
+            left.add(f"the {NAMES[part_of_folder(name) or 'train']} part", f"{name}/")
+    if len(chosen) > 1:
+        raise DataError(f"{some(chosen)} are both called the {NAMES[wanted]} part; name the one that is meant", path)
+    out = of_folder(fs.join(path, chosen[0]), None, options)
+    out.left_out = left.lines() + out.left_out
+    return out
+
+
+def _holds_images(folder: str, depth: int = 1) -> bool:
+    """Whether a folder holds images, or with `depth` 2 one of its folders."""
+    names = [name for name in fs.list(folder) if name[0] not in "._"]
+    if any(name.lower().endswith(IMAGES) for name in names):
+        return True
+    inside = (fs.join(folder, name) for name in names) if depth > 1 else iter(())
+    return any(fs.isdir(name) and _holds_images(name, depth - 1) for name in inside)
+
+
+def _survey(paths: list[str], options: Options) -> list[Seen]:
+    """Each file's format. Of many files whose names differ in numbers only, the first one's speaks for the others."""
+    family: dict[str, list[str]] = {}
+    for path in paths:
+        family.setdefault(re.sub(r"\d+", "0", path.rsplit("/", 1)[-1]), []).append(path)
+    seen: dict[str, Seen] = {}
+    for members in family.values():
+        like: Seen | None = None
+        for path in members:
+            if like is None or len(members) <= FEW:
+                item = look(path, options.delimiter)
+                like = like or (item if item.format not in ("empty", "gone") else None)
+            else:
+                size = fs.size(path)
+                item = Seen(path, size, like.format if size else "empty", like.shape)
+            seen[path] = item
+    return [seen[path] for path in paths]
+
+
+def _of_one_format(seen: list[Seen], path: str, options: Options, left: LeftOut) -> tuple[list[Seen], str]:
+    """The files that are samples, all of one format; the others are left out.
+
+    Raises
+    ------
+    DataError
+        There is none; or there are samples of two formats.
+    """
+    live = [item for item in seen if item.format not in ("empty", "gone")]
+    for item in seen:
+        if item not in live:
+            left.add(WORDS[item.format], item.name)
+    if seen and not live:
+        raise DataError("the file is empty, expected samples", seen[0].path)
+    kept, format = _asked(live, options) if options.format else _guessed(live, path)
+    if not kept:
+        images = ", or one folder of images for each class" if any(item.format == "image" for item in live) else ""
+        wanted = f"format {options.format}" if options.format else f"samples{images}"
+        raise DataError(f"the folder holds {listed(live)}; expected files of {wanted}{left}", path)
+    for item in live:
+        if item not in kept:
+            left.add(f"{WORDS[item.format]} beside {format} files", item.name)
+    return kept, format
+
+
+def _asked(live: list[Seen], options: Options) -> tuple[list[Seen], str]:
+    """The files of the format that was asked for: of text, any text if none looks like it."""
+    format = options.format or ""
+    texts = [item for item in live if item.format in (*TEXT, "list", "prose", "structured")]
+    if format == "pair":
+        return texts, format
+    return [item for item in live if item.format == format] or (texts if format in TEXT else []), format
+
+
+def _guessed(live: list[Seen], path: str) -> tuple[list[Seen], str]:
+    present = [format for format in BINARY if any(item.format == format for item in live)]
+    tables = [item for item in live if item.format in TEXT]
+    if len(present) == 1:  # a large text beside them, or one that is called a table, may be meant as well
+        tables = [item for item in tables if item.suffix in TABLES or item.size > HEAD]
+    present += sorted({item.format for item in tables})
+    if len(present) > 1:
+        rivals = [item for item in live if item.format in BINARY or item in tables]
+        flags = " or ".join(f"--format {format}" for format in present)
+        what = f"samples of {len(present)} formats: {listed(rivals)}; expected one: give {flags}, or name the files"
+        raise DataError(what + " by a glob", path)
+    if present and present[0] in BINARY:
+        return [item for item in live if item.format == present[0]], present[0]
+    if present:
+        suffixes = {item.suffix for item in tables}
+        texts = [item for item in live if item.format in ("list", "prose", "structured") and item.suffix in suffixes]
+        labels = [item for item in live if item.format == "list" and PAIR_Y.search(item.name)]
+        return [item for item in live if item in tables or item in texts or item in labels], present[0]
+    for formats in (("list",), ("prose",)):  # the reader says what is wrong with them
+        if texts := [item for item in live if item.format in formats]:
+            return texts, "csv"
+    return [], ""
+
+
+def _paired(files: list[Seen], format: str, path: str, left: LeftOut, refuse: bool) -> Chosen:
+    """Joins files of features with files of labels, if that is what their names say, and looks for repeated ones."""
+    joined = pairs(files, format, path)
+    if joined[0][1] is not None and format in TEXT:
+        format = "pair"
+    duplicates = []
+    features = {x for x, _ in joined}
+    for first, other in twins([item for item in files if item.path in features]):
+        what = f"the same bytes as {first.name}"
+        if refuse and not numbered_parts(first, other):
+            raise DataError(
+                f"{what}, so each sample would count twice; leave one out, or name both by a glob", other.path
+            )
+        duplicates.append(f"{other.name}: {what}")
+    return Chosen(joined, format, None, left.lines(), duplicates, files)

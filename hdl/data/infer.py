@@ -1,0 +1,151 @@
+"""From what one pass over a dataset found to what a model knows of its data, and to a spec that is filled in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hdl.data.base import Bad
+from hdl.data.labels import Labels, canonical, classes_of, is_plain_number
+from hdl.data.scaling import NOISE, fit_scale
+from hdl.data.schema import Schema, listed
+from hdl.data.summary import Summary
+from hdl.errors import DataError, SpecError
+from hdl.models import stack
+from hdl.spec import Spec
+
+FEW = 20  # whole-number labels are classes if they are at most this many,
+SHARE = 10  # or at most 1,000 with this many samples each on average
+
+
+def fit(summary: Summary, spec: Spec) -> Schema:
+    """The schema of a dataset.
+
+    Parameters
+    ----------
+    summary : Summary
+        Of all shards.
+    spec : Spec
+        Its `scale`, and where given `loss` and the ends of `net`, decide with the labels.
+
+    Raises
+    ------
+    DataError
+        No samples; more bad records than the dataset may have; labels that no loss fits.
+    SpecError
+        The spec contradicts the data.
+    """
+    if summary.bad > summary.limit:
+        raise Bad(summary.limit, summary.bad, [*summary.places]).overflow()
+    if not summary.samples:
+        listed = "".join(f"\n  {place}" for place in summary.places)
+        raise DataError(f"the dataset has no samples, expected at least one{listed and '; skipped:'}{listed}")
+    inputs = (spec.net and spec.net[0]) or summary.features
+    if stack.labelled(spec):
+        encoding, classes, outputs, loss = _labels(summary, spec)
+    else:
+        encoding, classes, outputs, loss = "none", (), inputs, "squared"
+    unseen = summary.kind == "sparse" and inputs > summary.features  # columns that no training sample fills
+    if inputs != summary.features and not unseen:
+        raise SpecError(f"net starts with {inputs}, but the data has {summary.features} features")
+    if inputs == 0:
+        raise DataError("the data has no feature")
+    scaling = fit_scale(summary, spec.scale, inputs, stack.units(spec))
+    mean, deviation = _target_unit(summary, encoding, loss, spec)
+    meta, tup = summary.meta, lambda value: tuple(value) if value else None
+    image = tup(meta.get("image"))
+    return Schema(
+        inputs, outputs, encoding, classes, loss, scaling.scale, scaling.shift, scaling.rule, summary.kind,
+        summary.samples, image, tup(meta.get("names")), tup(meta.get("targets")), tuple(meta.get("label") or ()),
+        meta.get("format", ""), summary.bad, dict(meta.get("reading") or {}), scaling.center, scaling.spread,
+        scaling.constants, mean, deviation,
+    )  # fmt: skip
+
+
+def _target_unit(summary: Summary, encoding: str, loss: str, spec: Spec) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Mean and deviation of a regression's targets, float64 [O]; None for classes."""
+    labels = summary.labels
+    if encoding not in ("value", "targets") or (spec.loss or loss) != "squared" or labels.mean is None:
+        return None, None
+    return target_unit(labels)
+
+
+def target_unit(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of targets, float64 [O]; the magnitude in place of a deviation of 0."""
+    mean, deviation = np.array(labels.mean), np.array(labels.norm) / np.sqrt(labels.samples)
+    magnitude = np.abs(mean)
+    unchanging = deviation <= NOISE * magnitude
+    return mean, np.where(unchanging, np.where(magnitude > 0, magnitude, 1.0), deviation)
+
+
+def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, str]:
+    """Encoding, classes, outputs and the loss that fits."""
+    labels, end = summary.labels, spec.net[-1] if spec.net else 0
+    if labels.width == 0:
+        hint = "" if spec.model == "mlp" else "; with finetune reconstruct or none it needs none"
+        raise DataError(f"the data has no labels, and {spec.model} needs them to train{hint}")
+    if labels.width > 1:
+        width = labels.width
+        if end not in (0, width):
+            raise SpecError(f"net ends with {end}, but the data has {width} target columns")
+        if labels.onehot and spec.loss != "squared":
+            names = summary.meta.get("targets") or range(width)
+            columns = tuple(map(canonical, names)) if all(map(is_plain_number, map(str, names))) else tuple(names)
+            columns = columns if len(set(columns)) == width else tuple(range(width))
+            return ("onehot" if spec.loss == "sigmoid" else "index"), columns, width, spec.loss or "softmax"
+        if spec.loss == "softmax":
+            raise DataError("softmax needs targets with one 1 a row and else 0; the data has others")
+        return "targets", (), width, spec.loss or ("sigmoid" if labels.binary else "squared")
+    typed = summary.label_type
+    numeric = labels.numeric and typed not in ("text", "boolean")
+    classes = None if labels.values is None else classes_of(labels.values, typed == "text")
+    if spec.loss == "squared" and numeric and end in (0, 1):
+        return "value", (), 1, "squared"
+    if spec.loss is None and numeric and not _are_classes(summary, classes):
+        if end > 1:
+            raise SpecError(f"net ends with {end}, but the labels are real numbers: 1 output, or give a loss")
+        return "value", (), 1, "squared"
+    if classes is None:
+        kind = "numbers" if numeric else "texts"
+        raise DataError(f"the labels are more than 10000 different {kind}; too many for classes")
+    count = len(classes)
+    if count < 2:
+        raise DataError(f"every label is {classes[0]!r}; expected at least 2 classes")
+    if spec.loss == "sigmoid" and end == 1 and count == 2:
+        return "binary", classes, 1, "sigmoid"
+    if end not in (0, count):
+        raise SpecError(f"net ends with {end}, but the data has {count} classes: {listed(classes)}")
+    return ("index" if spec.loss in (None, "softmax") else "onehot"), classes, count, spec.loss or "softmax"
+
+
+def _are_classes(summary: Summary, classes: tuple[Any, ...] | None) -> bool:
+    """Whether numbers as labels name classes rather than measure something."""
+    if classes is None or not summary.labels.whole:
+        return False
+    return len(classes) <= FEW or (len(classes) <= 1000 and SHARE * len(classes) <= summary.samples)
+
+
+def resolve(spec: Spec, schema: Schema) -> Spec:
+    """The spec with the net's ends, the loss and the mini-batch filled in from the data.
+
+    Without a net: one hidden layer of 64 units, 128 from 256 inputs on. Without a mini-batch: the whole shard for a
+    line search, 32 samples below 20,000 samples (small data needs the steps), else 100.
+
+    Examples
+    --------
+    >>> resolve(Spec(net="0-8-0"), Schema(4, 3, "index", (0, 1, 2))).net
+    (4, 8, 3)
+    """
+    codes = 128 if schema.inputs >= 256 else 64
+    ends = stack.labelled(spec) or spec.model == "autoencoder"  # else the last width is that of codes
+    net = spec.net or ((0, codes, 0) if ends else (0, codes))
+    needed = {"starts": (net[0], schema.inputs)} | ({"ends": (net[-1], schema.outputs)} if ends else {})
+    for end, (given, found) in needed.items():
+        if given not in (0, found):
+            raise SpecError(f"net {end} with {given}, but the data needs {found}")
+    if not ends and not net[-1]:
+        raise SpecError(f"net {'-'.join(map(str, net))}: the last width is that of the codes; expected at least 1")
+    net = (schema.inputs, *net[1:-1], schema.outputs if ends else net[-1])
+    batch = spec.batch or (0 if spec.optimizer.line_search else 32 if schema.samples < 20_000 else 100)
+    return spec.with_(net=net, loss=spec.loss or schema.loss, batch=batch)

@@ -1,0 +1,249 @@
+"""Labels: which texts are numbers, which labels are classes, and which class a label of another format means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hdl.errors import DataError
+
+_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DIGITS = 400  # of the longest number: more are an identifier, and no float holds them
+_BOOLEANS = {"true": True, "false": False}
+DISTINCT = 10_000  # labels told apart; beyond, only whether they are numbers is known
+
+
+def is_plain_number(text: str) -> bool:
+    """Tell whether a text is a number in its plain way of writing: no leading zeros, no white space, ASCII digits.
+
+    Examples
+    --------
+    >>> [is_plain_number(text) for text in ("1", "-1.50", "+1e3", "007", "1_000", "inf")]
+    [True, True, True, False, False, False]
+    """
+    return len(text) <= _DIGITS and _NUMBER.fullmatch(text) is not None
+
+
+def canonical(value: Any) -> Any:
+    """Reduce a label to its value: a text that is a plain number becomes that number, and a whole number an int.
+
+    Other texts stay as they are: `007` is an identifier and not 7. Booleans stay booleans.
+
+    Examples
+    --------
+    >>> [canonical(value) for value in ("7", "07", 1.0, "1.0", "0.5", "cat", True)]
+    [7, '07', 1, 1, 0.5, 'cat', True]
+    """
+    if isinstance(value, str):
+        if not is_plain_number(value):
+            return value
+        whole, _, rest = value.partition(".")
+        if not rest.strip("0") and (digits := whole.lstrip("+-")).isdecimal():
+            return int(whole[: len(whole) - len(digits)] + digits)  # exact, however many digits
+        number = float(value)
+        if not np.isfinite(number):
+            return value
+        value = number
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def classes_of(values: Iterable[Any], text: bool = False) -> tuple[Any, ...]:
+    """Make classes of the distinct labels of a dataset, sorted.
+
+    Parameters
+    ----------
+    values : iterable of str, int, float or bool
+        As the data has them.
+    text : bool
+        The data is typed as text: each text is a class, whatever it looks like.
+
+    Returns
+    -------
+    tuple
+        Booleans if all are; numbers if every label is one in its plain way of writing; else texts as they are written.
+
+    Examples
+    --------
+    >>> classes_of(["10", "2", "2.0"]), classes_of(["10", "2", "02"]), classes_of(["10", "2"], text=True)
+    ((2, 10), ('02', '10', '2'), ('10', '2'))
+    """
+    values = list(values)
+    if not text and all(isinstance(value, bool) for value in values):
+        return tuple(sorted(set(values)))
+    numbers = [int(value) if isinstance(value, bool) else canonical(value) for value in values]
+    if text or any(isinstance(number, str) for number in numbers):
+        return tuple(sorted({str(value) for value in values}))
+    return tuple(sorted(set(numbers)))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of the labels.
+
+    Attributes
+    ----------
+    width : int
+        0 without labels, 1 with one a sample, O with targets [n, O].
+    values : tuple or None
+        Distinct labels as written, sorted; None beyond `DISTINCT`, and for targets.
+    numeric, whole, boolean : bool
+        Every label is a number in its plain way of writing (or a boolean), a whole number, a boolean.
+    onehot, binary : bool
+        Targets: every row is 0 but for one 1; every value is 0 or 1.
+    samples : int
+    mean, norm : tuple of float [width] or None
+        Mean of each target and the root of its summed squared deviations; None where a label is no number.
+    """
+
+    width: int = 0
+    values: tuple[Any, ...] | None = ()
+    numeric: bool = True
+    whole: bool = True
+    onehot: bool = True
+    binary: bool = True
+    boolean: bool = False
+    samples: int = 0
+    mean: tuple[float, ...] | None = None
+    norm: tuple[float, ...] | None = None
+
+    @classmethod
+    def of(cls, y: np.ndarray | None) -> Labels:
+        """Of one block's raw labels."""
+        if y is None:
+            return cls()
+        if y.ndim == 2:
+            binary = bool(((y == 0) | (y == 1)).all())
+            onehot = binary and bool((y.sum(axis=1) == 1).all())
+            return cls(y.shape[1], None, binary=binary, onehot=onehot, **_target_moments(y))
+        distinct = set(y.tolist()) if y.dtype == object else set(np.unique(y).tolist())
+        numeric, whole = _numeric(distinct)
+        moments = _target_moments(y.reshape(-1, 1)) if numeric else {"samples": len(y)}
+        return cls(1, _bounded(distinct), numeric, whole, boolean=y.dtype == bool, **moments)
+
+    def join(self, other: Labels) -> Labels:
+        """Labels of both parts."""
+        if not self.width or not other.width:
+            return other if other.width else self
+        if self.width != other.width:
+            raise DataError(f"{other.width} label columns in one part of the data, {self.width} in another")
+        both = None if self.values is None or other.values is None else _bounded({*self.values, *other.values})
+        names = ("numeric", "whole", "onehot", "binary", "boolean")
+        flags = {name: getattr(self, name) and getattr(other, name) for name in names}
+        return Labels(self.width, both, **flags, **_joined_targets(self, other))
+
+
+def _numeric(values: set[Any]) -> tuple[bool, bool]:
+    """Tell whether labels are numbers, and whether whole ones."""
+    texts = [value for value in values if isinstance(value, str)]
+    if not all(map(is_plain_number, texts)):
+        return False, False
+    numbers = np.array([*texts, *(value for value in values if not isinstance(value, str))], object).astype(np.float64)
+    return True, bool((numbers == np.floor(numbers)).all())
+
+
+def _target_moments(y: np.ndarray) -> dict[str, Any]:
+    """Samples, mean and norm of targets [n, O], in float64; the norm neither over- nor underflows."""
+    y = np.ascontiguousarray(y.astype(np.float64))
+    mean = y.mean(axis=0) if len(y) else np.zeros(y.shape[1])
+    away = y - mean
+    largest = np.abs(away).max(axis=0, initial=0.0)
+    unit = np.where(largest > 0, largest, 1.0)
+    norm = unit * np.sqrt(np.square(away / unit).sum(axis=0))
+    return {"samples": len(y), "mean": tuple(mean.tolist()), "norm": tuple(norm.tolist())}
+
+
+def _joined_targets(a: Labels, b: Labels) -> dict[str, Any]:
+    samples = a.samples + b.samples
+    if a.mean is None or b.mean is None or a.norm is None or b.norm is None or not samples:
+        return {"samples": samples}
+    share = b.samples / samples
+    means = np.array(a.mean), np.array(b.mean)
+    delta = means[1] - means[0]
+    parts = np.stack([a.norm, b.norm, np.abs(delta) * np.sqrt(a.samples * share)])
+    unit = np.where(parts.max(axis=0) > 0, parts.max(axis=0), 1.0)
+    norm = unit * np.sqrt(np.square(parts / unit).sum(axis=0))  # as hypot, which differs between C libraries
+    return {"samples": samples, "mean": tuple((means[0] + delta * share).tolist()), "norm": tuple(norm.tolist())}
+
+
+def _bounded(values: set[Any]) -> tuple[Any, ...] | None:
+    """Sorted: numbers before text."""
+    if len(values) > DISTINCT:
+        return None
+    return tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
+
+
+class Meanings:
+    """Finds the class that a label means, whatever format it comes from.
+
+    A label that equals a class is of that class. Else a number is the class that is the same number, or whose text
+    says it; True, `true` and `TRUE` are the class that is true, or 1. Where two classes could be meant, none is.
+
+    Parameters
+    ----------
+    classes : sequence of str, int, float or bool
+
+    Examples
+    --------
+    >>> known = Meanings(["1", "2", "10"])
+    >>> [known.code(label) for label in ("10", 10, 10.0, "010")]
+    [2, 2, 2, -1]
+    """
+
+    def __init__(self, classes: Sequence[Any]):
+        self._levels: list[dict[tuple[str, Any], int]] = [{}, {}, {}]
+        for code, value in enumerate(classes):
+            for level, meanings in zip(self._levels, _meanings(value), strict=True):
+                for meaning in meanings:
+                    level[meaning] = -1 if level.get(meaning, code) != code else code
+
+    def code(self, label: Any) -> int:
+        """Give the number of a label's class; -1 where it is none."""
+        label = float(label) if isinstance(label, np.floating) else label
+        asked = [meaning for level in _meanings(label) for meaning in level]
+        if not isinstance(label, str):
+            asked.append(("text", str(canonical(label))))
+        for level in self._levels:
+            for meaning in asked:
+                if (code := level.get(meaning, -1)) >= 0:
+                    return code
+        return -1
+
+
+def _meanings(value: Any) -> tuple[list[tuple[str, Any]], ...]:
+    """What a label is, what else its text says, and what number a boolean is."""
+    if isinstance(value, (bool, np.bool_)):
+        return [("boolean", bool(value))], [], [("number", int(value))]
+    if not isinstance(value, str):
+        return [("number", value)], [], []
+    said: list[tuple[str, Any]] = []
+    if value.lower() in _BOOLEANS:
+        said = [("boolean", _BOOLEANS[value.lower()])]
+        return [("text", value)], said, [("number", int(said[0][1]))]
+    number = canonical(value)
+    if not isinstance(number, str):
+        said = [("number", number)]
+    return [("text", value)], said, []
+
+
+def as_array(classes: Sequence[Any]) -> np.ndarray:
+    """Make an array [C] of classes: of booleans, integers (int64, else uint64), floats, texts; of objects if need be.
+
+    Examples
+    --------
+    >>> as_array((3, 2**63)).dtype, as_array((False, True)).dtype, as_array(("a", "b")).dtype.kind
+    (dtype('uint64'), dtype('bool'), 'U')
+    """
+    kinds = {type(value) for value in classes}
+    if kinds == {int}:
+        low, high = min(classes), max(classes)
+        fits = next((t for t in (np.int64, np.uint64) if np.iinfo(t).min <= low and high <= np.iinfo(t).max), object)
+        return np.array(classes, fits)
+    if len(kinds) == 1 or kinds == {int, float}:
+        return np.array(classes)
+    return np.array(classes, object)

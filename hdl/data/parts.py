@@ -1,0 +1,96 @@
+"""Parts (training, test, validation) and pairs (features, labels), as files' names tell."""
+
+from __future__ import annotations
+
+import re
+
+from hdl.data.formats import Seen, some
+from hdl.errors import DataError
+
+Pairs = list[tuple[str, str | None]]
+
+# The parts that files of one folder may belong to, by their names.
+_PARTS = {
+    "train": re.compile(r"(^|[^a-z])(train(ing)?|tra|tr)([^a-z]|$)|\.data(\.|$)", re.I),
+    "test": re.compile(r"(^|[^a-z])(test(ing)?|tes|t10k|te)([^a-z]|$)|\.t(\.|$)", re.I),
+    "val": re.compile(r"(^|[^a-z])(val(id(ation)?)?|dev)([^a-z]|$)", re.I),
+}
+NAMES = {"train": "training", "test": "test", "val": "validation"}
+_MARK = re.compile(r"[._-]?(test|t|val)(?=[._-]|$)", re.I)  # a9a and a9a.t, digits.csv and digits_test.csv
+PAIR_X = re.compile(r"images|input|features|(^|[^a-z])(x|data)([^a-z]|$)", re.I)
+PAIR_Y = re.compile(r"labels|output|targets?|(^|[^a-z])(y)([^a-z]|$)", re.I)
+
+
+def split_parts(files: list[Seen], path: str) -> dict[str, list[Seen]]:
+    """Files by part, as their names tell; all of them are the training part unless names tell parts apart.
+
+    Raises
+    ------
+    DataError
+        Some files are called the test part, and it is not told what the others are.
+    """
+    parts: dict[str, list[Seen]] = {"train": [], "test": [], "val": []}
+    rest: list[Seen] = []
+    for item in files:
+        part = next((part for part, pattern in _PARTS.items() if pattern.search(item.name)), None)
+        (parts[part] if part else rest).append(item)
+    marked = [*parts["test"], *parts["val"]]
+    if not marked or (not parts["train"] and not rest and not (parts["test"] and parts["val"])):
+        return {"train": files, "test": [], "val": []}
+    siblings = {_MARK.sub("", item.name) for item in marked}  # a9a of a9a.t
+    if not parts["train"] and siblings == {item.name for item in rest}:
+        return {**parts, "train": rest}
+    if rest:
+        what = f"{some([item.name for item in marked], 3)} by name belongs to another part, and nothing says whether "
+        what += f"{some([item.name for item in rest], 3)} belongs to the training part"
+        raise DataError(f"{what}; name the training samples by themselves, or by a glob", path)
+    return parts
+
+
+def part_of_folder(name: str) -> str | None:
+    """The part that a folder's whole name says it is."""
+    return next((part for part, pattern in _PARTS.items() if pattern.fullmatch(name)), None)
+
+
+def pairs(files: list[Seen], format: str, path: str) -> Pairs:
+    """Joins files of features with files of labels, if that is what their names say.
+
+    Raises
+    ------
+    DataError
+        Names say that there are both, and not which belong together.
+    """
+    xs = [item for item in files if PAIR_X.search(item.name)]
+    ys = [item for item in files if item not in xs and PAIR_Y.search(item.name)]
+    if format in ("npz", "parquet", "libsvm") or not xs or not ys:
+        return [(item.path, None) for item in files]
+    if len(xs) == len(ys) and len(xs) + len(ys) == len(files):
+        if len(xs) == 1:
+            return [(xs[0].path, ys[0].path)]
+        stems = [{_stem(item.name, pattern): item for item in group} for group, pattern in ((xs, PAIR_X), (ys, PAIR_Y))]
+        if stems[0].keys() == stems[1].keys() and len(stems[0]) == len(xs):
+            return [(item.path, stems[1][name].path) for name, item in stems[0].items()]
+    elif format == "csv":
+        return [(item.path, None) for item in files]
+    rest = [item for item in files if item not in xs and item not in ys]
+    what = f"features ({some([item.name for item in xs], 3)}), labels ({some([item.name for item in ys], 3)})"
+    what += f" and {some([item.name for item in rest], 3)}" if rest else ""
+    raise DataError(f"{what}: nothing says which belong together; name them as X,Y", path)
+
+
+def _stem(name: str, pattern: re.Pattern[str]) -> str:
+    """A name without what says that it holds features, or labels."""
+    return pattern.sub(lambda match: re.sub("[a-zA-Z]", "", match[0]), re.sub(r"idx\d", "idx", name))
+
+
+def check_shapes(files: list[Seen], path: str) -> None:
+    """Refuses tables with other numbers of columns, or other delimiters, in one folder."""
+    shapes: dict[tuple[str, int], list[str]] = {}
+    for item in files:
+        if item.shape:
+            shapes.setdefault(item.shape, []).append(item.name)
+    if len(shapes) > 1:
+        kinds = "; ".join(
+            f"{some(names, 3)} with {width} columns parted by {mark!r}" for (mark, width), names in shapes.items()
+        )
+        raise DataError(f"tables of different columns: {kinds}; name those that are meant by a glob", path)
