@@ -21,12 +21,12 @@ from hdl.errors import OutputError, Unavailable
 
 Names = list[str]  # below, `list` is a function
 # What keeps a file from being written, and what helps.
-_FULL = "there is no space left: free some, or write elsewhere"
-_CLOSED = "it may not be written to: change its rights, or write elsewhere"
+_FULL = "free some space, or write elsewhere"
+_CLOSED = "change the rights of its folder, or write elsewhere"
 _HELP = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _CLOSED),
-    errno.EFBIG: "the file would be larger than files may be here: raise the limit, or write elsewhere",
+    errno.EFBIG: "files may not be so large there: raise the limit, or write elsewhere",
 }
 
 

@@ -7,6 +7,7 @@ they import inside their functions.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -172,5 +173,6 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}" if str(error) else "not enough memory", 1
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror, 1
+        place = error.filename or ("standard output" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "")
+        return f"{place}: {error.strerror}" if place else error.strerror, 1
     return f"{type(error).__name__}: {error} (unexpected; --traceback shows where)", 1

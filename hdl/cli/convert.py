@@ -78,7 +78,8 @@ def import_(
     does ZCA instead. Pictures that are damaged or too small end the command; --max-bad-records N leaves
     up to N of them out.
     """
-    from hdl.data import open_source, write_shards
+    from hdl.cli import progress
+    from hdl.data import findings, open_source, write_shards
 
     given = [
         name
@@ -108,6 +109,8 @@ def import_(
         raise SpecError(f"{' and '.join(alone)}: only with --patches HxW")
     else:
         source = open_source(src, options)
+        said = findings.lines({"data": src, "options": options.model_dump(), "schema": source.describe()})
+        click.echo(progress.aligned(said), err=True)
     try:
         written = write_shards(source, dst, rows=shard_rows, shards=shards, **size)
     except FileExistsError:

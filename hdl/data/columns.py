@@ -179,7 +179,7 @@ def _found(names: Sequence[str] | None, width: int, path: str, look: Look) -> tu
     others = [i for i in range(width) if i not in look.index]
     texts = [i for i in look.texts if i not in look.index]
     last = others[-1] if others else width - 1
-    if len(texts) == 1 and texts[0] != last and not _dates(look.values(texts[0])):
+    if len(texts) == 1 and texts[0] != last and _are_names(look.values(texts[0])):
         only, seen = texts[0], [value for value in look.values(texts[0]) if not missing(value)]
         name = repr(names[only]) if names else only + 1
         if len(seen) > FEW_ROWS and len(set(seen)) == len(seen):
@@ -207,9 +207,10 @@ def _stands_out(look: Look, last: int, others: Sequence[int]) -> bool:
     return any(not value.is_integer() for column in numbers for value in column)
 
 
-def _dates(values: Sequence[Any]) -> bool:
+def _are_names(values: Sequence[Any]) -> bool:
+    """Whether texts may name classes: they hold letters, and are no dates, times or amounts."""
     there = [str(value).strip() for value in values if not missing(value)]
-    return bool(there) and all(_DATE.fullmatch(value) for value in there)
+    return not there or any(any(map(str.isalpha, value)) and not _DATE.fullmatch(value) for value in there)
 
 
 def missing(value: Any) -> bool:

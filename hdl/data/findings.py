@@ -104,8 +104,6 @@ def _label(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mappi
     """The label columns, how they were found, and the task."""
     by = reading.get("label_by")
     names = [_short(name) for name in schema.get("label") or ()]
-    if not schema:
-        return ""
     if schema.get("encoding") == "none":
         return "none is used"
     column = "column" if len(names) == 1 else "columns"
@@ -117,6 +115,8 @@ def _label(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mappi
 
 
 def _task(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
+    if not {"encoding", "classes", "outputs"} & schema.keys():  # the data was opened, and not summarised
+        return ""
     classes, outputs, targets = schema.get("classes") or (), schema.get("outputs") or 0, schema.get("targets")
     if classes:
         kind = " of text" if reading.get("label_type") == "text" else ""

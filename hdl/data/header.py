@@ -148,9 +148,8 @@ class _Evidence:
         self.new = [i for i in words if first[i] not in self.columns[i]]  # words that are not there again
         self.values = [number(first[i]) for i in self.numbers]
         self.step = _step(self.values)
-        self.goes_on = self.step is not None and any(
-            _step(row) == self.step for row in self._rows(self.numbers) if row is not None
-        )
+        steps = [_step(row) for row in self._rows(self.numbers)] if self.step is not None else []
+        self.goes_on = bool(steps) and 4 * steps.count(self.step) >= 3 * len(steps)
         self.whole = all(_WHOLE.fullmatch(first[i]) for i in self.numbers)
         self.fractions = [i for i in self.numbers if i in numeric and self._fraction(i)]
 
@@ -208,6 +207,9 @@ class _Evidence:
             return f"{first[self.above[0]]!r} stands above numbers, and {first[self._odd()[0]]} does too"
         if any(first[i].lower() in LABELS for i in self.new):
             return "'y' is a label's name"
+        texts = set(self.text if len(self.columns[0]) > 2 else ())
+        if over := [first[i] for i in self.numbers if i in texts and first[i] not in self.columns[i]]:
+            return f"{over[0]} stands above texts"
         if self.goes_on:
             return ""
         listed = ", ".join(first[i] for i in self.numbers[:4]) + (", …" if k > 4 else "")

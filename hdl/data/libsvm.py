@@ -158,14 +158,12 @@ def is_libsvm(lines: Sequence[bytes], path: str) -> bool:
     (True, True, False)
     """
     lines = [line for line in map(_uncommented, lines) if line.strip()][:LOOK]
-    if not lines:
+    if stem(path).endswith("svm") or not lines:
+        return bool(lines)
+    good = [line for line in lines if _LABELLED.fullmatch(line) or _UNLABELLED.fullmatch(line)]
+    if not any(b":" in line for line in good):
         return False
-    pairs = any(b":" in line and (_LABELLED.fullmatch(line) or _UNLABELLED.fullmatch(line)) for line in lines)
-    if not pairs and not stem(path).endswith("svm"):
-        return False
-    return bool(_LABELLED.fullmatch(lines[0])) or all(
-        _LABELLED.fullmatch(line) or _UNLABELLED.fullmatch(line) for line in lines
-    )
+    return bool(_LABELLED.fullmatch(lines[0])) or 2 * len(good) > len(lines)
 
 
 def _numbers(data: bytes) -> np.ndarray | None:

@@ -13,6 +13,7 @@ from hdl.spec import Scale
 
 FAR = 2.0**12  # a column whose mean is so many deviations from 0 is centred before it is rounded: float32 has 24 bits
 NOISE = 2.0**-50  # of the largest value: a deviation below is that of rounding, and the column constant
+WHITE = 255.0, 65535.0  # of pixels of 8 and of 16 bits
 SMALLEST, LARGEST = 2.0**-114, 2.0**126  # deviations that float32 can be divided by, with bits to spare
 
 
@@ -44,7 +45,8 @@ class Scaling:
 def fit_scale(summary: Summary, scale: Scale, inputs: int, units: str = "free") -> Scaling:
     """Fit a rule to what the features hold.
 
-    `auto` divides images by the largest value of their type. Of other dense features it standardises each, where units
+    `auto` divides images by the value of white: 255 or 65535, or their largest one where that is far below (pixels of
+    12 bits, digits of 0 to 16). Of other dense features it standardises each, where units
     are bounded it maps each from least to largest to [0, 1], unless all are there already; of sparse ones it divides
     each by its largest magnitude. Whether they are stored as bytes, booleans, integers or floats does not matter.
 
@@ -95,15 +97,12 @@ def _automatic(summary: Summary, units: str) -> tuple[str, float]:
     """What `auto` comes to for dense features: the rule, and its constant."""
     if units == "gaussian":
         return "standard", 1.0
-    meta = summary.meta
-    if meta.get("image"):
-        largest = 255.0 if summary.kind == "uint8" else (meta.get("reading") or {}).get("depth")
-        if largest:
-            return "divide", float(largest)
+    low, high = float(summary.moments["low"].min()), float(summary.moments["high"].max())
+    if summary.meta.get("image") and low >= 0 and high > 1:
+        return "divide", next((white for white in WHITE if white / 4 < high <= white), high)
     if units != "bounded":
         return "standard", 1.0
-    inside = summary.moments["low"].min() >= 0 and summary.moments["high"].max() <= 1
-    return "none" if inside else "minmax", 1.0
+    return "none" if low >= 0 and high <= 1 else "minmax", 1.0
 
 
 def _scaling(

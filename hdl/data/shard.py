@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from hdl import rng
+from hdl import fs, rng
 from hdl.data.base import Bad, Block, FileSplit, Source
 from hdl.data.csr import Csr
 from hdl.data.schema import Schema
@@ -36,6 +37,14 @@ class Shard:
     bad: Bad = field(default_factory=Bad)
 
 
+@contextmanager
+def _spilling() -> Iterator[None]:
+    """Says where samples lie that memory does not hold, if that is full; raises OutputError then."""
+    folder = tempfile.gettempdir()
+    with fs.writing(f"{folder}, where samples lie that memory does not hold (TMPDIR names another folder)", folder):
+        yield
+
+
 class Growing:
     """An array that grows at its end, in memory and after `spill` in a file that has no name.
 
@@ -54,7 +63,8 @@ class Growing:
 
     def append(self, rows: np.ndarray) -> None:
         if self.file is not None:
-            self.file.write(np.ascontiguousarray(rows, self.memory.dtype))
+            with _spilling():
+                self.file.write(np.ascontiguousarray(rows, self.memory.dtype))
         else:
             if self.n + len(rows) > len(self.memory):  # realloc of large blocks moves pages, not bytes
                 self.memory.resize((max(self.n + len(rows), self.n + self.n // 4), *self.row), refcheck=False)
@@ -64,8 +74,9 @@ class Growing:
     def spill(self) -> None:
         """From now on in a file."""
         if self.file is None:
-            self.file = tempfile.TemporaryFile(prefix="hdl-spill-")  # noqa: SIM115
-            self.file.write(self.memory[: self.n])
+            with _spilling():
+                self.file = tempfile.TemporaryFile(prefix="hdl-spill-")  # noqa: SIM115
+                self.file.write(self.memory[: self.n])
             self.memory = np.empty((0, *self.row), self.memory.dtype)
 
     def array(self) -> np.ndarray:
@@ -73,7 +84,8 @@ class Growing:
         if self.file is None or self.n == 0:
             self.memory.resize((self.n, *self.row), refcheck=False)
             return self.memory
-        self.file.flush()
+        with _spilling():
+            self.file.flush()
         return np.memmap(self.file, self.memory.dtype, "r", shape=(self.n, *self.row))
 
 

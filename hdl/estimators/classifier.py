@@ -102,7 +102,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             )
             self._fit_schema(x, len(classes), **kind)
         if not labels:
-            codes = self._codes(y)
+            codes = self._encoded(self._codes(y))
         elif codes.shape[1] != len(self.classes_):
             raise ValueError(f"y has {codes.shape[1]} labels a sample, expected {len(self.classes_)}")
         return self._seen(x, codes)
@@ -115,6 +115,14 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         if len(unknown := values[found < 0]):
             raise ValueError(f"y has classes {unknown.tolist()} that are not among {self.classes_.tolist()}")
         return found[inverse]
+
+    def _encoded(self, codes: NDArray[np.int32]) -> NDArray:
+        """Class numbers [N] as the network's loss has them: one of a table may be sigmoid."""
+        if self._schema.encoding == "binary":
+            return codes.astype(np.float32)[:, None]
+        if self._schema.encoding == "onehot":
+            return np.eye(len(self.classes_), dtype=np.float32)[codes]
+        return codes
 
     def _adopt(self, schema: data.Schema) -> None:
         if schema.loss == "squared":

@@ -179,8 +179,7 @@ class Pretrain(Part):
 class Scale(Part):
     """The scaling of features before the net sees them; the fitted numbers are stored with the model.
 
-    `auto`: divide images by the largest value of their type, standardise other features (sparse: divide by the largest
-    magnitude).
+    `auto`: divide images by the value of white, standardise other features (sparse: divide by the largest magnitude).
     """
 
     name: Literal["auto", "none", "minmax", "standard", "divide"] = "auto"

@@ -54,6 +54,15 @@ def test_workers_and_threads_change_no_byte(make_runner, csv, train, mode, crew)
     compare(make_runner, csv(), train, mode, [(1, 1), crew])
 
 
+@pytest.mark.parametrize("mode", ["gradient-adam", "average-sgd", "genetic"])
+def test_centred_columns_and_targets_by_any_crew(make_runner, tmp_path, train, mode):
+    """Seconds within a minute, a column that never changes, and prices as targets."""
+    rng = np.random.default_rng(0)
+    x = np.c_[1.7e9 + 60 * rng.random(90), rng.normal(size=90), np.full(90, 7)]
+    np.savez(tmp_path / "seconds.npz", x=x, y=250_000 + 90_000 * x[:, 1])
+    compare(make_runner, str(tmp_path / "seconds.npz"), train, mode, [(1, 1), (2, 1), (4, 2)])
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("mode", MODES)
 def test_no_crew_changes_a_byte(make_runner, csv, train, mode):

@@ -30,6 +30,19 @@ def script(name, *arguments, stdin=b"", **environment):
 
 
 @pytest.fixture
+def seconds(tmp_path):
+    """Three files whose first column are seconds within a minute, and whose targets are prices."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "seconds"
+    folder.mkdir()
+    for number, n in enumerate((30, 21, 28)):
+        rows = [f"{1.7e9 + 60 * rng.random():.2f},{b:.4f},7,{250_000 + 9e4 * b:.2f}" for b in rng.normal(size=n)]
+        text = "\n".join((["a,b,c,price"] if not number else []) + rows)
+        (folder / f"part-{number:05d}.csv").write_text(text + "\n")
+    return folder
+
+
+@pytest.fixture
 def shards(tmp_path):
     """Three files of unequal size, numbered; the first has the names."""
     rng = np.random.default_rng(0)
@@ -69,6 +82,25 @@ def test_three_rounds_in_a_pipe_are_the_local_runners(train, tmp_path, shards, m
         assert script("publish", str(copy), stdin=out)[0] == 0
     found = {number: Table(str(copy)).header(number)["signature"] for number in range(4)}
     assert found == {number: signatures(expected)[0][number] for number in range(4)}
+
+
+def test_centred_columns_and_targets_in_a_pipe(train, tmp_path, seconds):
+    expected = train(str(seconds), LocalRunner(1), shards=3, keep=9)
+    zero = Table(expected.table).read(0)
+    assert sorted(zero.schema) == [
+        "center", "constants", "scale", "shift", "spread", "target_deviation", "target_mean"
+    ]  # fmt: skip
+    copy = begin(expected.table, tmp_path / "copy", seconds)
+    (copy / "head").write_text("a,b,c,price\n")
+    lines = []
+    for number, file in enumerate(sorted(seconds.iterdir())):
+        status, out, said = script("mapper", str(copy), stdin=file.read_bytes(), HDL_SHARD=str(number))
+        assert status == 0, said
+        lines += out.splitlines(keepends=True)
+    status, out, said = script("reducer", str(copy), stdin=b"".join(lines))
+    assert status == 0, said
+    assert script("publish", str(copy), stdin=out)[0] == 0
+    assert Table(str(copy)).header(1)["signature"] == signatures(expected)[0][1]
 
 
 def test_a_bad_line_ends_the_mapper_with_its_place(train, tmp_path, shards):

@@ -138,13 +138,19 @@ def test_the_scale_follows_the_values_and_not_their_type(dtype):
     np.testing.assert_allclose(seen.std(axis=0), [1, 1, 0], atol=1e-6)
 
 
-def test_images_are_divided_by_the_largest_value_of_their_type():
-    summary = of_block(block(X.astype(np.uint8)))
+def test_images_are_divided_by_the_value_of_white():
+    summary = of_block(block((X * 8).astype(np.uint8)))
     schema = data.fit(replace(summary, meta={"image": [1, 3, 1]}), Spec())
     assert schema.rule == {"name": "divide", "constant": 255.0}
     np.testing.assert_allclose(schema.scale, 1 / 255, rtol=1e-7)
-    wide = replace(of_block(block(X * 1000)), meta={"image": [1, 3, 1], "reading": {"depth": 65535}})
-    assert data.fit(wide, Spec()).rule == {"name": "divide", "constant": 65535.0}
+    for largest, white in (2, 2), (16, 16), (63, 63), (64, 255), (255, 255), (4095, 4095), (20000, 65535), (2e5, 2e5):
+        x = np.array([[0, 1], [largest / 2, largest]])
+        for dtype in (np.uint8, np.uint16, np.int32, np.float32):
+            if dtype != np.float32 and (largest % 2 or largest > np.iinfo(dtype).max):
+                continue
+            source = data.Arrays(x.astype(dtype).reshape(2, 1, 2), [0, 1])
+            schema = data.fit(data.summarise(source, source.splits(1)[0]), Spec())
+            assert schema.rule == {"name": "divide", "constant": white}, dtype
 
 
 def fitted(y, net=None, loss=None):

@@ -16,8 +16,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import hdl
-from hdl import rng
+from hdl import driver, rng
+from hdl import spec as specs
 from hdl.errors import SpecError, VersionExists
+from hdl.runners.base import Job
+from hdl.runners.local import LocalRunner
 
 pytest.importorskip("hdl._cpu")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -192,6 +195,132 @@ def test_to_and_from_a_table(tmp_path, digits):
         fitted.to_table(tmp_path / "table")
     with pytest.raises(SpecError, match="classification"):
         hdl.MLPRegressor.from_table(tmp_path / "table")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["1", "2", "10"], ["01", "1", "10"], [True, False], [1.0, 2.0], [3, 2**63 + 5], ["True", "true"]],
+)
+def test_classes_survive_a_table(tmp_path, names):
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    y = np.array(names, np.uint64 if 2**63 + 5 in names else None)[np.arange(60) % len(names)]
+    fitted = net(max_iter=2).fit(x, y)
+    fitted.to_table(tmp_path / "table")
+    again = hdl.MLPClassifier.from_table(tmp_path / "table")
+    assert again.classes_.tolist() == fitted.classes_.tolist() == sorted(set(y.tolist()))
+    assert again.classes_.dtype.kind == fitted.classes_.dtype.kind
+    np.testing.assert_array_equal(again.predict(x), fitted.predict(x))
+    again.partial_fit(x, y)
+    np.testing.assert_array_equal(again.coefs_[0], fitted.partial_fit(x, y).coefs_[0])
+    again.partial_fit(x, fitted.predict(x))
+
+
+@pytest.mark.parametrize(("loss", "net"), [("softmax", "3-4-2"), ("sigmoid", "3-4-1"), ("sigmoid", "3-4-2")])
+def test_labels_of_another_type_go_on_with_a_table(tmp_path, loss, net):
+    """A table that `hdl train` has made from text knows numbers and booleans of the same meaning."""
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    rows = [",".join(map(str, [*row, int(row[0] > 0)])) for row in x.round(3).tolist()]
+    (tmp_path / "a.csv").write_text("a,b,c,label\n" + "\n".join(rows) + "\n")
+    spec = specs.parse({"loss": loss, "net": net, "epochs": 2})
+    driver.train(Job(str(tmp_path / "a.csv"), str(tmp_path / "table"), spec), LocalRunner(1))
+    y = x[:, 0].round(3) > 0
+    found = []
+    for labels in (y, y.astype(int), y.astype(float), y.astype(int).astype(str), y.astype(str)):
+        again = hdl.MLPClassifier.from_table(tmp_path / "table")
+        assert again.classes_.tolist() == [0, 1]
+        found.append(again.partial_fit(x.astype(np.float32), labels).coefs_[0])
+    assert all(np.array_equal(other, found[0]) for other in found)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"hidden_layer_sizes": (10.5,)},
+            r"'hidden_layer_sizes' parameter .* ints in the range \[1, inf\).*Got \(10.5,\)",
+        ),
+        ({"hidden_layer_sizes": 10.5}, r"'hidden_layer_sizes' parameter .* Got 10.5"),
+        ({"hidden_layer_sizes": (10, 0)}, r"'hidden_layer_sizes' parameter .* Got \(10, 0\)"),
+        ({"hidden_layer_sizes": (True,)}, r"'hidden_layer_sizes' parameter"),
+        ({"batch_size": 0}, r"'batch_size' parameter .* a str among {'auto'} or an int in the range \[1, inf\). Got 0"),
+        ({"batch_size": 2.5}, r"'batch_size' parameter .* Got 2.5"),
+        ({"max_iter": 1.5}, r"'max_iter' parameter .* Got 1.5"),
+        ({"n_iter_no_change": 0}, r"'n_iter_no_change' parameter .* Got 0"),
+        ({"alpha": -1.0}, r"'alpha' parameter .* Got -1.0"),
+    ],
+)
+@pytest.mark.parametrize("kind", [hdl.MLPClassifier, hdl.MLPRegressor])
+def test_parameters_out_of_range_are_refused_as_scikit_learn_does(kind, wrong, message):
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    for ask in ("fit", "partial_fit"):
+        with pytest.raises(ValueError, match=message):
+            getattr(kind(**wrong), ask)(
+                x, np.arange(20) % 2, **({"classes": [0, 1]} if "R" not in kind.__name__ and ask != "fit" else {})
+            )
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [(hdl.SparseAutoencoder, {"n_components": 2.5}), (hdl.SparseAutoencoder, {"batch_size": 0}),
+     (hdl.StackedAutoencoder, {"hidden_layer_sizes": (10.5,)}), (hdl.BernoulliRBM, {"batch_size": 0}),
+     (hdl.DBN, {"hidden_layer_sizes": (4, 0.5)})],
+)  # fmt: skip
+def test_parameters_of_transformers_too(kind, wrong):
+    with pytest.raises(ValueError, match=f"The '{next(iter(wrong))}' parameter of {kind.__name__} must be"):
+        kind(**wrong).fit(np.random.default_rng(0).random((20, 3)))
+
+
+def test_prices_by_the_defaults():
+    """Targets of 250,000 ± 90,000, and 1.7e9 ± 60: as good as standardised ones, and told in their own unit."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 4))
+    y = x @ [0.8, 0.4, -0.3, 0.1] + 0.1 * rng.normal(size=400)
+    plain = hdl.MLPRegressor(random_state=0).fit(x, y)
+    for unit, origin in (90_000, 250_000), (60, 1.7e9):
+        fitted = hdl.MLPRegressor(random_state=0).fit(x, y * unit + origin)
+        assert fitted.score(x, y * unit + origin) > 0.9
+        np.testing.assert_allclose((fitted.predict(x) - origin) / unit, plain.predict(x), atol=1e-2)
+        assert fitted.loss_ == pytest.approx(plain.loss_ * unit**2, rel=1e-2)
+        hidden = np.maximum(x @ fitted.coefs_[0] + fitted.intercepts_[0], 0)
+        by_hand = hidden @ fitted.coefs_[1] + fitted.intercepts_[1]
+        np.testing.assert_allclose((by_hand[:, 0] - fitted.predict(x)) / unit, 0, atol=1e-4)
+        half = np.square(fitted.predict(x) - (y * unit + origin)).mean() / 2
+        assert fitted.loss_ == pytest.approx(half, rel=0.1)
+
+
+def test_diabetes_by_the_defaults():
+    x, y = load_diabetes(return_X_y=True)
+    assert hdl.MLPRegressor(random_state=0).fit(x[:300], y[:300]).score(x[300:], y[300:]) > 0.35
+
+
+def test_a_regression_survives_a_table(tmp_path):
+    x, y = load_diabetes(return_X_y=True)
+    fitted = hdl.MLPRegressor((8,), random_state=0, max_iter=20).fit(x, y)
+    fitted.to_table(tmp_path / "table")
+    again = hdl.MLPRegressor.from_table(tmp_path / "table")
+    np.testing.assert_array_equal(again.predict(x), fitted.predict(x))
+    np.testing.assert_array_equal(again.partial_fit(x, y).predict(x), fitted.partial_fit(x, y).predict(x))
+    assert again.loss_curve_[-1] == fitted.loss_curve_[-1]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_seconds_are_centred_before_they_are_rounded(dtype):
+    x = np.stack([1_700_000_000 + np.arange(600), np.arange(600) * 7 % 11], axis=1)
+    y = np.arange(600) < 300
+    moved, plain = (
+        net(scale="standard", max_iter=30).fit(each.astype(dtype), y) for each in (x, x - [1_700_000_000, 0])
+    )
+    assert moved.score(x.astype(dtype), y) > 0.97
+    np.testing.assert_allclose(moved.predict_proba(x), plain.predict_proba(x - [1_700_000_000, 0]), atol=1e-2)
+
+
+def test_an_answer_that_is_not_finite_is_no_class():
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    fitted = net(max_iter=2).fit(x, x[:, 0] > 0)
+    wild = np.array([[1.0, 2, 3], [3e38, -3e38, 3e38]])
+    for ask in (fitted.predict, fitted.predict_proba):
+        with pytest.raises(ValueError, match="the network's answer to sample 1 of X is not finite"):
+            ask(wild)
 
 
 def test_import_hdl_loads_numpy_alone_among_heavy_things():

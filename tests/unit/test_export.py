@@ -70,7 +70,7 @@ def test_classes_keep_their_type(classes):
 
 
 def test_seconds_and_prices():
-    """Columns that are centred in float64, and targets in their own unit: the answers of `hdl predict`, and a file's."""
+    """Columns that are centred in float64, and targets in their own unit: the answers of `hdl predict`."""
     x = np.c_[1.7e9 + RNG.uniform(0, 60, 23), RNG.normal(size=(23, 5))]
     center, spread = np.array([1.7e9 + 30, 0, 0, 0, 0, 0]), np.array([17.0, 1, 1, 1, 1, 1])
     mean, deviation = np.array([250_000.0, 1.7e9]), np.array([95_000.0, 30.0])

@@ -182,3 +182,11 @@ def test_a_terminal_keeps_the_columns(monkeypatch):
     assert all(line.startswith("          word") for line in lines[1:4])
     assert [line.rstrip() for line in lines[-2:]] == ["left out  [bold]a", "          b"]
     assert max(map(len, lines)) <= 40
+
+
+def test_import_tells_what_it_found_too(tmp_path, capfd):
+    (tmp_path / "d.csv").write_text(CASES["header.csv"][0])
+    assert cli.run(["import", str(tmp_path / "d.csv"), str(tmp_path / "shards")]) == 0
+    told = capfd.readouterr().err
+    assert "format   CSV, 1 file\ncolumns  header (told from the first lines), commas between columns\n" in told
+    assert re.search(r"^label    column kind, the (last column|only column of text)$", told, re.M)

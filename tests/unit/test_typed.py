@@ -15,6 +15,8 @@ BLOCKS = {
     "targets": (np.ones((2, 3), np.float32), np.eye(2, dtype=np.float32)),
     "sparse": (Csr(np.float32([5, 6]), np.int32([0, 2]), np.int64([0, 1, 2]), 3), np.float64([0.5, 1])),
     "text": (np.zeros((2, 1), np.float32), np.array(["cat", "höhle"], object)),
+    "seconds": (np.array([[1.7e9 + 0.1], [1e-40]]), np.array([True, False])),
+    "large labels": (np.zeros((2, 1)), np.array([3, 2**63 + 5], np.uint64)),
     "no labels": (np.zeros((2, 1), np.float32), None),
 }
 
