@@ -45,7 +45,7 @@ def open_source(
         There is nothing, or nothing that can be read, or two readings are equally good; it says what was found.
     """
     path, options = os.fspath(path), Options.make(options)
-    chosen = _choose(path, options)
+    chosen = _choose(path, options, labels and options.labelled)
     if schema is None and chosen.format == "csv" and not options.max_bad_records:
         check_shapes(chosen.tables, path)
     source = _OPEN[chosen.format](chosen.pairs, chosen.part, options, schema, labels)
@@ -57,10 +57,10 @@ def open_source(
     return source
 
 
-def _choose(path: str, options: Options) -> Chosen:
+def _choose(path: str, options: Options, labelled: bool) -> Chosen:
     """The files that a user's path means."""
     if fs.exists(path):
-        return _existing(path, None, options)
+        return _existing(path, None, options, labelled)
     if "," in path:
         x, _, y = path.partition(",")
         for name in (x, y):
@@ -70,19 +70,20 @@ def _choose(path: str, options: Options) -> Chosen:
                 raise DataError("a folder; expected X,Y to name two files", name)
         if os.path.normpath(x) == os.path.normpath(y):
             raise DataError("one file as features and as labels; expected X,Y to name two files", x)
-        return of_file(x, y, options)
+        return of_file(x, y, options, labelled)
     if re.search(r"[*?\[]", path):
-        return of_pattern(path, options)
+        return of_pattern(path, options, labelled)
     if (match := re.fullmatch(r"(.+):(train|test|val)", path)) and fs.exists(match[1]):
-        return _existing(match[1], match[2], options)
+        return _existing(match[1], match[2], options, labelled)
     raise DataError("there is no such file or folder", path)
 
 
-def _existing(path: str, part: str | None, options: Options) -> Chosen:
+def _existing(path: str, part: str | None, options: Options, labelled: bool) -> Chosen:
     if fs.isdir(path):
-        return of_folder(path, part, options)
-    chosen = of_file(path, None, options, None if part == "train" else part)
-    if chosen.format == "images":
+        return of_folder(path, part, options, labelled)
+    chosen = of_file(path, None, options, labelled)
+    chosen.part = None if part == "train" else part
+    if chosen.format == "images" and labelled:
         raise DataError("a file; expected a folder with one folder of images for each class", path)
     if part and chosen.format != "npz":
         what = f"a {chosen.format} file has no parts; expected a folder or .npz archive before ':{part}'"
@@ -93,7 +94,7 @@ def _existing(path: str, part: str | None, options: Options) -> Chosen:
 def _images(pairs: Pairs, part: str | None, options: Options, schema: Any, labels: bool) -> Source:
     from hdl.data.images import Images  # Pillow is optional
 
-    return Images(pairs[0][0], options, schema, labels)
+    return Images([x for x, _ in pairs], options, schema, labels)
 
 
 def _parquet(pairs: Pairs, part: str | None, *rest: Any) -> Source:

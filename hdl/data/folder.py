@@ -16,6 +16,7 @@ from hdl.data.leftout import LeftOut, aside
 from hdl.data.parts import NAMES, PAIR_Y, Pairs, pairs, part_of_folder, split_parts
 from hdl.errors import DataError
 
+_NOTHING = ("empty", "gone")
 FEW = 32  # files whose names differ in numbers only: of more, only the first one's format is looked at
 
 
@@ -45,22 +46,31 @@ class Chosen:
     tables: list[Seen] = field(default_factory=list)
 
 
-def of_file(path: str, labels: str | None, options: Options, part: str | None = None) -> Chosen:
-    """One file that was named, with its labels' file."""
+def of_file(path: str, labels: str | None, options: Options, labelled: bool) -> Chosen:
+    """One file that was named, with its labels' file; an image only where no labels are wanted."""
     if options.format:
         if not fs.size(path):
             raise DataError("the file is empty, expected samples", path)
-        return Chosen([(path, labels)], options.format, part)
+        return Chosen([(path, labels)], options.format)
     seen = look(path, options.delimiter)
     if seen.format == "empty":
         raise DataError("the file is empty, expected samples", path)
+    if seen.format == "image" and not labelled and not labels:
+        return Chosen([(path, None)], "images")
     if seen.format in ("image", "zip", "binary"):
         raise refuse_foreign(seen)
-    format = seen.format if seen.format in (*BINARY, *TEXT) else "csv"
-    return Chosen([(path, labels)], "pair" if labels and format in TEXT else format, part)
+    format = (
+        seen.format if seen.format in BINARY or (seen.format in TEXT and not labels) else "pair" if labels else "csv"
+    )
+    if labels and labelled:
+        other = look(labels, options.delimiter)
+        if (other.format if other.format in BINARY else "pair") != format or other.format in ("image", "zip", "binary"):
+            what = f"labels in {WORDS[other.format]}, and features in {WORDS[seen.format]} ({seen.name})"
+            raise DataError(f"{what}; expected both of one format", labels)
+    return Chosen([(path, labels)], format)
 
 
-def of_pattern(path: str, options: Options) -> Chosen:
+def of_pattern(path: str, options: Options, labelled: bool) -> Chosen:
     """The files that match a pattern: all of them are meant, so a file that repeats another is told and not refused."""
     left, names, folders = LeftOut(), list[str](), list[str]()
     for name in fs.glob(path):
@@ -74,18 +84,22 @@ def of_pattern(path: str, options: Options) -> Chosen:
     if not names:
         what = f"no file matches{left}"
         raise DataError(what + ("; name the folder that holds the classes' folders" if folders else ""), path)
+    if not labelled and options.format in (None, "images") and all(name.lower().endswith(IMAGES) for name in names):
+        return Chosen([(name, None) for name in names], "images", None, left.lines())
     files, format = _of_one_format(_survey(names, options), path, options, left)
     files = unpacked(files, left)
     return _paired(files, format, path, left, refuse=False)
 
 
-def of_folder(path: str, part: str | None, options: Options) -> Chosen:
+def of_folder(path: str, part: str | None, options: Options, labelled: bool) -> Chosen:
     """The files of a folder, those of a part of it, or the folder itself if it holds a folder of images a class.
 
     Parameters
     ----------
     part : {'train', 'test', 'val'} or None
         None: the training part, or all where there are no parts.
+    labelled : bool
+        False: no labels are wanted, so that images need no classes.
     """
     left, names, folders = LeftOut(), list[str](), list[str]()
     for name in fs.list(path):
@@ -98,7 +112,7 @@ def of_folder(path: str, part: str | None, options: Options) -> Chosen:
         images = any(_holds_images(fs.join(path, name), 2) for name in folders)
         if not names or (images and options.format in (None, "images")):
             _leave_files(names, left)
-            return _part_of_folders(path, folders, part, options, left)
+            return _part_of_folders(path, folders, part, options, left, labelled)
         if not images:
             what = f"the folder holds parts ({some(folders)}) and files ({some(names)}); name the one that is meant"
             raise DataError(what, path)
@@ -111,7 +125,16 @@ def of_folder(path: str, part: str | None, options: Options) -> Chosen:
     if not names and folders:
         what = f"the folder holds folders ({some(folders)}) that hold no images; expected files of samples, or one "
         raise DataError(what + f"folder of images for each class{left if len(left.reasons) > 1 else ''}", path)
-    return _files_of_folder([fs.join(path, name) for name in names], path, part, options, left)
+    paths = [fs.join(path, name) for name in names]
+    if not labelled and options.format in (None, "images") and any(name.lower().endswith(IMAGES) for name in names):
+        others = _survey([name for name in paths if not name.lower().endswith(IMAGES)], options)
+        if options.format or not any(item.format in (*BINARY, *TEXT) for item in others):
+            for item in others:
+                left.add(f"{WORDS[item.format]} beside images", item.name)
+            return Chosen([(path, None)], "images", None, left.lines())
+        what = f"samples and images: {listed(others)}; --format says which are meant: images, csv, …"
+        raise DataError(what, path)
+    return _files_of_folder(paths, path, part, options, left)
 
 
 def _files_of_folder(names: list[str], path: str, part: str | None, options: Options, left: LeftOut) -> Chosen:
@@ -132,10 +155,9 @@ def _files_of_folder(names: list[str], path: str, part: str | None, options: Opt
             left.add(f"the {NAMES[name]} part", *(item.name for item in items))
     out = _paired(chosen, format, path, left, refuse=True)
     out.part = part_of_archive
-    features = {x for x, _ in out.pairs}
-    first = [item for item in chosen if item.path in features]
-    for one, other in twins([*first, *others]):
-        if one in first and other in others:
+    features, elsewhere = {x for x, _ in out.pairs}, {item.path for item in others}
+    for one, other in twins([*(item for item in chosen if item.path in features), *others]) if others else ():
+        if one.path in features and other.path in elsewhere:
             out.duplicates.append(f"{other.name}: the same bytes as {one.name}, of another part")
     return out
 
@@ -149,7 +171,9 @@ def _leave_files(names: list[str], left: LeftOut) -> None:
         left.add(what if image else f"{what} beside folders of images", name)
 
 
-def _part_of_folders(path: str, folders: list[str], part: str | None, options: Options, left: LeftOut) -> Chosen:
+def _part_of_folders(
+    path: str, folders: list[str], part: str | None, options: Options, left: LeftOut, labelled: bool
+) -> Chosen:
     """The samples of a folder whose parts are folders: train/, val/, test/."""
     wanted = part or "train"
     chosen = [name for name in folders if part_of_folder(name) == wanted]
@@ -160,7 +184,7 @@ def _part_of_folders(path: str, folders: list[str], part: str | None, options: O
             left.add(f"the {NAMES[part_of_folder(name) or 'train']} part", f"{name}/")
     if len(chosen) > 1:
         raise DataError(f"{some(chosen)} are both called the {NAMES[wanted]} part; name the one that is meant", path)
-    out = of_folder(fs.join(path, chosen[0]), None, options)
+    out = of_folder(fs.join(path, chosen[0]), None, options, labelled)
     out.left_out = left.lines() + out.left_out
     return out
 
@@ -201,9 +225,9 @@ def _of_one_format(seen: list[Seen], path: str, options: Options, left: LeftOut)
     DataError
         There is none; or there are samples of two formats.
     """
-    live = [item for item in seen if item.format not in ("empty", "gone")]
+    live = [item for item in seen if item.format not in _NOTHING]
     for item in seen:
-        if item not in live:
+        if item.format in _NOTHING:
             left.add(WORDS[item.format], item.name)
     if seen and not live:
         raise DataError("the file is empty, expected samples", seen[0].path)
@@ -212,8 +236,9 @@ def _of_one_format(seen: list[Seen], path: str, options: Options, left: LeftOut)
         images = ", or one folder of images for each class" if any(item.format == "image" for item in live) else ""
         wanted = f"format {options.format}" if options.format else f"samples{images}"
         raise DataError(f"the folder holds {listed(live)}; expected files of {wanted}{left}", path)
+    chosen = {item.path for item in kept}
     for item in live:
-        if item not in kept:
+        if item.path not in chosen:
             left.add(f"{WORDS[item.format]} beside {format} files", item.name)
     return kept, format
 
@@ -234,7 +259,7 @@ def _guessed(live: list[Seen], path: str) -> tuple[list[Seen], str]:
         tables = [item for item in tables if item.suffix in TABLES or item.size > HEAD]
     present += sorted({item.format for item in tables})
     if len(present) > 1:
-        rivals = [item for item in live if item.format in BINARY or item in tables]
+        rivals = [item for item in live if item.format in BINARY] + tables
         flags = " or ".join(f"--format {format}" for format in present)
         what = f"samples of {len(present)} formats: {listed(rivals)}; expected one: give {flags}, or name the files"
         raise DataError(what + " by a glob", path)
@@ -242,11 +267,16 @@ def _guessed(live: list[Seen], path: str) -> tuple[list[Seen], str]:
         return [item for item in live if item.format == present[0]], present[0]
     if present:
         suffixes = {item.suffix for item in tables}
-        texts = [item for item in live if item.format in ("list", "prose", "structured") and item.suffix in suffixes]
-        labels = [item for item in live if item.format == "list" and PAIR_Y.search(item.name)]
-        return [item for item in live if item in tables or item in texts or item in labels], present[0]
-    for formats in (("list",), ("prose",)):  # the reader says what is wrong with them
-        if texts := [item for item in live if item.format in formats]:
+
+        def belongs(item: Seen) -> bool:
+            if item.format not in ("list", "prose", "structured"):
+                return item.format in TEXT
+            return item.suffix in suffixes or (item.format == "list" and bool(PAIR_Y.search(item.name)))
+
+        return [item for item in live if belongs(item)], present[0]
+    for kind in ("list", "prose"):  # the reader says what is wrong with them
+        texts = [item for item in live if item.format == kind]
+        if texts and not any(item.format == "image" for item in live):
             return texts, "csv"
     return [], ""
 

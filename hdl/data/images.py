@@ -20,53 +20,68 @@ _GREY, _COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # grey of 16 bits; some readers give it as 32
 DEPTH = 65535
 _ORIENTATION = 0x0112  # EXIF: 5 to 8 turn the image by a right angle
+_TELLING = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}  # where it may be
 
 
 class Images(Source):
-    """Images by class. Splits count images, in the order of class and file name.
+    """Images by class, or without classes where no labels are wanted. Splits count images, in the order of their names.
 
     Features are uint8, or float32 of 0 to 65535 where images are grey of 16 bits (`reading["depth"]`). Images are
     turned as their EXIF says.
+
+    Parameters
+    ----------
+    paths : list of str
+        The folder with one folder for each class; without labels also a folder of images, or images.
     """
 
     format = "images"
 
-    def __init__(self, path: str, options: Options, schema: Any = None, labels: bool = True):
-        super().__init__([path], options)
+    def __init__(self, paths: list[str], options: Options, schema: Any = None, labels: bool = True):
+        super().__init__(paths[:1], options)
         self.labelled = labels and options.labelled
-        self.label = ["folder"]
-        self.files: list[tuple[str, str]] = []
-        self._list(path)
+        if options.label and self.labelled and options.label != ("folder",):
+            what = (
+                f"label {','.join(options.label)!r}: the labels of images are their folders' names; expected no --label"
+            )
+            raise DataError(what, paths[0])
+        self.files: list[tuple[str, str]] = [("", path) for path in paths]
+        if fs.isdir(paths[0]):
+            self._list(paths[0])
         if not self.files:
-            raise DataError("the folder's folders hold no images; expected one folder for each class", path)
+            raise DataError("the folder's folders hold no images; expected one folder for each class", paths[0])
         self.image: tuple[int, int, int] = self._first()
-        self.reading = {"files": len(self.files), "label_by": "folder", "label_type": "text"}
+        self.reading = {"files": len(self.files)}
+        if self.files[0][0] and options.labelled:
+            self.label = ["folder"]
+            self.reading |= {"label_by": "folder", "label_type": "text"}
         if self.deep:
             self.reading["depth"] = DEPTH
 
     def _list(self, path: str) -> None:
         """Finds the classes' images; what else is in the classes' folders is told."""
+        self.files = []
         empty, others = [], []
         for name in fs.list(path):
             folder = fs.join(path, name)
-            if name[0] in "._" or aside(name, folder=True) or not fs.isdir(folder):
+            if aside(name, folder=True) or not fs.isdir(folder):
                 continue
             files = fs.list(folder)
             images = [file for file in files if file.lower().endswith(SUFFIXES) and file[0] not in "._"]
             self.files += [(name, fs.join(folder, file)) for file in images]
-            others += [f"{name}/{file}" for file in files if file not in set(images)]
+            if len(images) < len(files):
+                others += [f"{name}/{file}" for file in sorted(set(files) - set(images))]
             if not images:
                 empty.append(f"{name}/")
         left = LeftOut()
-        left.add(
-            f"{len(empty)} folders without images, so no classes" if len(empty) > 1 else "no image in it, so no class",
-            *empty,
-        )
-        left.add(
-            f"{len(others)} files in the classes' folders that are no images" if len(others) > 1 else "no image",
-            *others,
-        )
-        self.left_out = left.lines()
+        left.add("no image in it, so no class", *empty[:1] if len(empty) == 1 else ())
+        left.add(f"{len(empty)} folders without images, so no classes", *empty if len(empty) > 1 else ())
+        left.add("no image", *others[:1] if len(others) == 1 else ())
+        left.add(f"{len(others)} files in the classes' folders that are no images", *others if len(others) > 1 else ())
+        if not self.files and not self.labelled:  # where labels are not wanted, no classes are
+            self.files = [("", fs.join(path, name)) for name in fs.list(path) if name.lower().endswith(SUFFIXES)]
+        else:
+            self.left_out = left.lines()
 
     def _first(self) -> tuple[int, int, int]:
         """Height, width and channels of the first image that can be read."""
@@ -139,18 +154,33 @@ def decode(path: str, shape: tuple[int, int, int] | None, grey: bool = False, de
             if height * width * channels > LARGEST:
                 what = f"an image of {_words(height, width, channels)}; expected at most {LARGEST} values"
                 raise DataError(what, path)
-            if image.format != "TIFF" and image.getexif().get(_ORIENTATION) in range(5, 9):  # Pillow turns TIFF itself
-                width, height = height, width
-            if shape is not None and (height, width, channels) != shape:
-                what = f"an image of {_words(height, width, channels)}; expected {_words(*shape)} as the first one"
-                raise DataError(what, path)
-            turned = image if image.format == "TIFF" else ImageOps.exif_transpose(image)
+            turn = _turn(image)
+            _check_size(image, turn, channels, shape, path)
+            image.load()
+            if (late := _turn(image)) != turn:  # a PNG may say it after its pixels
+                _check_size(image, turn := late, channels, shape, path)
+            turned = ImageOps.exif_transpose(image) if turn > 1 else image
             pixels = np.asarray(turned if mode in _DEEP else turned.convert("L" if grey or channels == 1 else "RGB"))
             return _deep(pixels, path) if mode in _DEEP else pixels
     except DataError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise DataError(f"not an image, or a damaged one ({error})", path) from None
+
+
+def _turn(image: Any) -> int:
+    """Orientation as EXIF or XMP has it, 1 to 8; Pillow turns TIFF itself."""
+    if image.format == "TIFF" or not image.info.keys() & _TELLING:
+        return 1
+    turn = image.getexif().get(_ORIENTATION, 1)
+    return turn if turn in range(1, 9) else 1
+
+
+def _check_size(image: Any, turn: int, channels: int, shape: tuple[int, int, int] | None, path: str) -> None:
+    width, height = image.size[::-1] if turn >= 5 else image.size
+    if shape is not None and (height, width, channels) != shape:
+        what = f"an image of {_words(height, width, channels)}; expected {_words(*shape)} as the first one"
+        raise DataError(what, path)
 
 
 def _deep(pixels: np.ndarray, path: str) -> np.ndarray:

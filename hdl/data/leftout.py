@@ -15,7 +15,7 @@ _ASIDE = (
     (
         re.compile(
             r"^(readme|licen[cs]e|copyright|copying|notice|changelog|makefile|citation)\b"
-            r"|\.(md|names|mat|rst|pdf|docx?|html?|py|sh|ipynb|bib|tex|log)$"
+            r"|\.(md|names|mat|rst|pdf|docx?|html?|py|sh|ipynb|bib|tex)$"
             r"|(^|[^a-z])(mapping|description|codebook|(class|label|feature)_?names|metadata|dataset_infos?)\.(txt|json|ya?ml)$",
             re.I,
         ),

@@ -50,7 +50,10 @@ class TextPair(Source):
     def _count(self, path: str) -> int:
         n = _lines(path)
         if self.y is not None and (m := _lines(self.others[path])) != n:
-            raise DataError(f"{m} lines of targets, but {n} lines of features in {path}", self.others[path])
+            what = (
+                f"{m} lines of targets, but {n} lines of features in {path}; if they do not belong together, name the "
+            )
+            raise DataError(what + "file of samples by itself", self.others[path])
         return n
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:

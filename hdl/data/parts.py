@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from hdl.data.formats import Seen, some
+from hdl.data.streams import head
 from hdl.errors import DataError
 
 Pairs = list[tuple[str, str | None]]
@@ -61,7 +62,11 @@ def pairs(files: list[Seen], format: str, path: str) -> Pairs:
         Names say that there are both, and not which belong together.
     """
     xs = [item for item in files if PAIR_X.search(item.name)]
-    ys = [item for item in files if item not in xs and PAIR_Y.search(item.name)]
+    ys = [item for item in files if not PAIR_X.search(item.name) and PAIR_Y.search(item.name)]
+    if format == "idx" and len(files) == 2 and not (xs and ys):  # as their headers tell
+        dims = [head(item.path, 4)[3] for item in files]
+        if 1 in dims and max(dims) > 1:
+            return [(files[dims.index(max(dims))].path, files[dims.index(1)].path)]
     if format in ("npz", "parquet", "libsvm") or not xs or not ys:
         return [(item.path, None) for item in files]
     if len(xs) == len(ys) and len(xs) + len(ys) == len(files):

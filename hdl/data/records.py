@@ -184,6 +184,9 @@ class Records(Source):
                 self.reading["depth"] = whitest
         width = math.prod(x.shape[1:])
         apart = apart or y is not None
+        if apart and self.labelled and options.label and format != "npz":
+            what = f"label {','.join(options.label)!r}, but the labels have a file of their own; expected no --label"
+            raise DataError(what, x.path)
         inside = not apart and len(x.shape) == 2 and format != "idx" and options.labelled  # labels in a column
         self.columns = pick(None, width, options, x.path, schema) if inside else None
         self.label = [str(i) for i in self.columns.labels] if self.columns else []

@@ -170,7 +170,7 @@ def test_a_small_table_beside_binary_samples(tmp_path, name):
 
 def test_two_kinds_of_tables_are_refused_with_the_flag_that_decides(tmp_path):
     fill(tmp_path, a__csv=ROWS, b__parquet=parquet(7))
-    with pytest.raises(DataError, match=r"1 csv \(a.csv\), 1 parquet \(b.parquet\).*--format parquet or --format csv"):
+    with pytest.raises(DataError, match=r"1 parquet \(b.parquet\), 1 csv \(a.csv\).*--format parquet or --format csv"):
         data.open_source(str(tmp_path))
     assert count(tmp_path, {"format": "parquet"}) == 7
     assert told(tmp_path, {"format": "parquet"}) == "a.csv: a CSV table beside parquet files"
@@ -315,6 +315,38 @@ def test_images_in_no_class_are_refused(tmp_path):
     png(tmp_path / "a.png", PIXELS[0])
     with pytest.raises(DataError, match=r"holds 1 image \(a.png\); expected .*one folder of images for each class"):
         data.open_source(str(tmp_path))
+
+
+def test_images_need_no_classes_where_no_labels_are_wanted(tmp_path):
+    for i in range(3):
+        png(tmp_path / "flat" / f"{i}.png", PIXELS[i])
+    fill(tmp_path / "flat", notes__txt="some, words\nof it\nand, more, of\n")
+    for path, n in ((tmp_path / "flat", 3), (tmp_path / "flat" / "1.png", 1), (f"{tmp_path}/flat/*.png", 3)):
+        source = data.open_source(str(path), labels=False)
+        blocks = list(source.read(source.splits(1)[0]))
+        assert blocks[0].x[-1].tolist() == PIXELS[1 if n == 1 else 2].ravel().tolist()
+        assert blocks[0].y is None
+        assert count(path, {"labelled": False}) == n
+        with pytest.raises(DataError, match="one folder of images for each class"):
+            data.open_source(str(path))
+    fill(tmp_path / "flat", a__csv=ROWS)
+    with pytest.raises(DataError, match=r"samples and images: .*a.csv.*--format"):
+        data.open_source(str(tmp_path / "flat"), labels=False)
+
+
+def test_labels_in_files_of_other_formats_are_refused(tmp_path):
+    fill(tmp_path, x__npy=npy(PIXELS), y__csv="1\n2\n", x__csv="1.5,2\n3,4\n", y__npy=npy(DIGITS))
+    for pair in ("x.npy,{}/y.csv", "x.csv,{}/y.npy"):
+        with pytest.raises(DataError, match=r"/y.(csv|npy): labels in .*, and features in .* \(x.(npy|csv)\)"):
+            data.open_source(f"{tmp_path}/{pair}".format(tmp_path))
+    with pytest.raises(DataError, match=r"label 'y', but the labels have a file of their own"):
+        data.open_source(f"{tmp_path}/x.npy,{tmp_path}/y.npy", {"label": "y"})
+
+
+def test_idx_files_are_paired_by_their_dimensions(tmp_path):
+    fill(tmp_path, a=idx(PIXELS), b=idx(DIGITS))
+    assert count(tmp_path) == 12
+    assert data.open_source(str(tmp_path)).reading["label_by"] == "own file"
 
 
 # npz
