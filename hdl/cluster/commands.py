@@ -16,7 +16,7 @@ CLASSES = {
     "historyserver": "org.apache.hadoop.mapreduce.v2.hs.JobHistoryServer",
 }
 JAVA_FLAGS = (
-    "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:CICompilerCount=1",
+    "-Xmx192m", *config.QUICK_JAVA, "-XX:CICompilerCount=1",
     "--add-opens=java.base/java.lang=ALL-UNNAMED", "-Djava.net.preferIPv4Stack=true",
 )  # fmt: skip
 

@@ -11,11 +11,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from hdl import envpack
+from hdl.cluster import config
 from hdl.cluster.daemons import Cluster
 
 SUPERUSER, USER = "hdfs", "ada"
@@ -34,24 +37,56 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=why))
 
 
+MINE = os.environ.get("HDL_TEST_CLUSTER")  # the folder of a cluster that runs, while tests are written
+
+
+class Ahead:
+    """The cluster and the packed environment, made by threads while tests that come before, and need neither, run."""
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="hdl-tests-"))
+        self.pool = ThreadPoolExecutor(2)
+        self.cluster = None if MINE else self.pool.submit(
+            Cluster.start, self.folder / "cluster", datanodes=2, nodemanagers=2, superuser=SUPERUSER, seconds=600
+        )  # fmt: skip
+        (self.folder / "env").mkdir()
+        self.packed = self.pool.submit(envpack.pack, self.folder / "env")
+
+    def end(self):
+        self.pool.shutdown(cancel_futures=True)
+        if self.cluster and not self.cluster.cancelled() and not self.cluster.exception():
+            self.cluster.result().stop(purge=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+AHEAD = pytest.StashKey[Ahead]()
+
+
+@pytest.hookimpl(trylast=True)  # when it is known which tests are run
+def pytest_collection_finish(session):
+    skipped = [item for item in session.items if item.get_closest_marker("skip")]
+    here = {item for item in session.items if "cluster" in item.fixturenames} - {*skipped}
+    if here and not session.config.option.collectonly:
+        session.config.stash[AHEAD] = Ahead()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    if ahead := session.config.stash.get(AHEAD, None):
+        ahead.end()
+
+
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory):
+def cluster(pytestconfig):
     """A running cluster; this process and what it starts use it, as an ordinary user."""
-    mine = os.environ.get("HDL_TEST_CLUSTER")  # the folder of one that runs, while tests are written
-    if mine:
-        started = Cluster.load(Path(mine))
-    else:
-        started = Cluster.start(
-            tmp_path_factory.mktemp("cluster"), datanodes=2, nodemanagers=2, superuser=SUPERUSER, seconds=600
-        )
+    started = Cluster.load(Path(MINE)) if MINE else pytestconfig.stash[AHEAD].cluster.result()
     started.add_user(USER)
     started.own("/tests", USER)
+    quick = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**started.environment(), "HADOOP_USER_NAME": USER}.items():
+        for name, value in {**started.environment(), **quick, "HADOOP_USER_NAME": USER}.items():
             patch.setenv(name, value)
         yield started
-    if not mine:
-        started.stop(purge=True)
 
 
 @pytest.fixture(scope="session")
@@ -100,9 +135,9 @@ def folder(cluster, request):
 
 
 @pytest.fixture(scope="session")
-def packed(tmp_path_factory):
+def packed(cluster, pytestconfig):
     """The packed environment, here."""
-    return envpack.pack(tmp_path_factory.mktemp("env"))
+    return pytestconfig.stash[AHEAD].packed.result()
 
 
 @pytest.fixture(scope="session")

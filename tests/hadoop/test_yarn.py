@@ -153,11 +153,11 @@ def test_a_file_cut_short_is_told_with_its_byte_before_anything_is_submitted(fol
 
 
 def test_workers_that_the_cluster_has_no_room_for_are_named_with_what_is_free(data, train):
-    flags = ["--epochs", "3", "--worker-memory", "3g", "--gather-timeout", "6"]
+    flags = ["--epochs", "3", "--worker-memory", "3g", "--gather-timeout", "3"]
     training = train(data, *flags)
     status, _, said = training.end()
     assert status == 7, said
-    wanted = r"workers \d(?:, \d)* of 4 have not come within 6 s: each asks for 3072 MiB, 1 vcores; the cluster could "
+    wanted = r"workers \d(?:, \d)* of 4 have not come within 3 s: each asks for 3072 MiB, 1 vcores; the cluster could "
     assert re.search(wanted + r"still give \d+ MiB and \d+ vcores are free", said), said
     assert training.application in said
     assert training.table.numbers() == []
@@ -171,7 +171,11 @@ def test_workers_that_the_cluster_has_no_room_for_are_named_with_what_is_free(da
 def running(cluster, run, ctrl_c):
     """A training that goes on and on, over four files of one replica each."""
     data = put_csv("hdfs:///tests/yarn-running/data")
-    run("hadoop", "fs", "-setrep", "-w", 1, data)
+    run("hadoop", "fs", "-setrep", 1, data)
+    deadline = time.monotonic() + 60
+    while any(len(fs.hosts(path, 0, 1)) != 1 for path in fs.glob(f"{data}/*")):  # -w would look every 10 s
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     training = Training(data, "hdfs:///tests/yarn-running/model", "--epochs", "200000", "--validation", "0.2")
     try:
         training.reach(5)

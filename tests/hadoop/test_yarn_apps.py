@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,6 +32,13 @@ def data(cluster, folder):
 def python(monkeypatch):
     """This Python is on all nodes; that the packed one does is shown by the tests of the training."""
     monkeypatch.setenv("HDL_NODE_PYTHON", sys.executable)
+
+
+@pytest.fixture
+def side():
+    """Commands that do not wait for each other, side by side."""
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
 
 
 def look(run, application):
@@ -62,9 +70,10 @@ def test_what_is_wrong_before_java_has_connected_is_one_line_and_no_crash(run, f
     assert ended.stderr == "hdl: error: /no/such/data: there is no such file or folder\n"
 
 
-def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder):
+def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder, side):
     table = f"{folder}/model"
-    run(*HDL, "train", data, "--out", f"{folder}/expected", *YARN[4:], "--epochs", "40", "--no-report", "--quiet")
+    local = [*HDL, "train", data, "--out", f"{folder}/expected", *YARN[4:], "--epochs", "40", "--no-report", "--quiet"]
+    expected = side.submit(run, *local)
     application = run(*HDL, "train", data, "--out", table, *YARN, *SMALL, "--epochs", "40", "--detach").stdout.strip()
     assert re.fullmatch(r"application_\d+_\d+", application)
     assert application in run(*HDL, "status").stdout
@@ -72,35 +81,38 @@ def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder
     assert "3-5-2, 90 samples, 4 shards on 2 workers" in done.stderr
     assert "round 40/40" in done.stderr
     assert f"{table}/report.html" in done.stdout
-    expected = Table(f"{folder}/expected").header(40)["signature"]
-    assert expected in done.stdout
-    state = look(run, application)
-    assert (state["report"]["final"], state["page"]) == ("SUCCEEDED", None)
-    assert state["report"]["name"] == f"hdl: {table}"
+    expected.result()
+    assert Table(f"{folder}/expected").header(40)["signature"] in done.stdout
+    looking = side.submit(look, run, application)
     again = run(*HDL, "attach", application, check=False)
     assert "its end was told before" in again.stderr
+    state = looking.result()
+    assert (state["report"]["final"], state["page"]) == ("SUCCEEDED", None)
+    assert state["report"]["name"] == f"hdl: {table}"
 
 
-def test_a_running_application_is_shown_its_log_read_and_it_is_killed(run, data, folder):
+def test_a_running_application_is_shown_its_log_read_and_it_is_killed(run, data, folder, side):
     application = run(*HDL, "train", data, "--out", f"{folder}/m", *YARN, *SMALL, *LONG, "--detach").stdout.strip()
     try:
         page = until(run, application, lambda state: state["page"] and state["page"]["round"] > 3)["page"]
         assert page["application"] == application
         assert [worker["worker"] for worker in page["workers"]] == [0, 1]
         assert {worker["host"] for worker in page["workers"]} <= {"localhost", "127.0.0.2"}
-        shown = run(*HDL, "status", application).stdout
-        assert re.search(r"train: round \d+ of 200000", shown)
-        watching = subprocess.Popen([*HDL, "status", application, "--watch"], stdout=subprocess.PIPE, text=True)
-        other = run(*HDL, "logs", application, "--worker", "7", check=False)
-        assert "--worker: expected one of 0, 1" in other.stderr
+        shows = side.submit(run, *HDL, "status", application)
+        others = side.submit(run, *HDL, "logs", application, "--worker", "7", check=False)
         logs = run(*HDL, "logs", application, "--worker", "1", check=False)
         assert logs.returncode in (0, 1)
         assert "Traceback" not in logs.stderr
+        assert "--worker: expected one of 0, 1" in others.result().stderr
+        shown = shows.result().stdout
+        assert re.search(r"train: round \d+ of 200000", shown)
+        watching = subprocess.Popen([*HDL, "status", application, "--watch"], stdout=subprocess.PIPE, text=True)
     finally:
         assert run(*HDL, "kill", application).stdout == f"killed {application}\n"
     assert application in watching.communicate(timeout=60)[0]
-    assert look(run, application)["report"]["state"] == "KILLED"
+    looking = side.submit(look, run, application)
     assert "was over: killed" in run(*HDL, "kill", application).stdout
+    assert looking.result()["report"]["state"] == "KILLED"
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -71,11 +72,15 @@ def test_three_rounds_in_a_pipe_are_the_local_runners(train, tmp_path, shards, m
     expected = train(str(shards), LocalRunner(1), **fields)
     copy = begin(expected.table, tmp_path / "copy", shards)
     for _ in range(3):
-        lines = []
-        for number, file in enumerate(sorted(shards.iterdir())):
+
+        def mapper(numbered, copy=copy):
+            number, file = numbered
             status, out, said = script("mapper", str(copy), stdin=file.read_bytes(), HDL_SHARD=str(number))
             assert status == 0, said
-            lines += out.splitlines(keepends=True)
+            return out.splitlines(keepends=True)
+
+        with ThreadPoolExecutor(3) as pool:
+            lines = [line for out in pool.map(mapper, enumerate(sorted(shards.iterdir()))) for line in out]
         status, out, said = script("combiner", str(copy), stdin=b"".join(lines[:4]))
         status, out, said = script("reducer", str(copy), stdin=b"".join(sorted(out.splitlines(True) + lines[4:])))
         assert status == 0, said

@@ -111,9 +111,9 @@ def test_a_worker_that_fails_again_and_again_stops_the_run_with_its_standard_err
 
 
 def test_workers_that_cannot_be_had_are_named(pair):
-    runner = YarnHere(3, gather_seconds=10, memory=2048)
+    runner = YarnHere(3, gather_seconds=4, memory=2048)
     runner.resources.refuse = {1, 2}
-    message = r"workers (0, )?1, 2 of 3 have not come within 10 s: each asks for 2048 MiB"
+    message = r"workers (0, )?1, 2 of 3 have not come within 4 s: each asks for 2048 MiB"
     with pytest.raises(DeadlineError, match=message):
         pair(runner)
     assert runner.resources.outcome[0] is False
