@@ -34,7 +34,6 @@ def _of_file(table: str, which: str | None) -> tuple[str, str | None]:
 
 
 def _table(path: str) -> dict[str, Any]:
-    from hdl.report.gather import summary
     from hdl.table import Table
 
     table = Table(path)
@@ -49,14 +48,18 @@ def _table(path: str) -> dict[str, Any]:
         "best": best,
         "sha256": last.signature,
         "version": {header["number"]: header.get("signature") for header in headers},
-        "found": {
-            name: lines if (lines := value.split("\n"))[1:] else value
-            for name, value in (summary(zero.about, zero.schema) if zero else ())
-        },
-        "about": zero.about if zero else {},
+        **(_found(zero) if zero else {"found": {}, "about": {}}),
         "spec": last.spec,
         "rows": list(last.rows),
     }
+
+
+def _found(zero: Any) -> dict[str, Any]:
+    """What version 0 knows of the data: in words, of several things a list, and as it is stored."""
+    from hdl.report.gather import summary
+
+    words = {name: value.split("\n") for name, value in summary(zero.about, zero.schema)}
+    return {"found": {name: lines if lines[1:] else lines[0] for name, lines in words.items()}, "about": zero.about}
 
 
 def _version(path: str, which: str) -> dict[str, Any]:
@@ -75,6 +78,7 @@ def _version(path: str, which: str) -> dict[str, Any]:
         "sha256": version.signature,
         "parameters": int(weights.w.size),
         "state": {name: list(value.shape) for name, value in weights.state.items()},
+        **(_found(version) if version.about else {}),
         "spec": version.spec,
         "rows": version.rows[-1:],
     }

@@ -44,7 +44,7 @@ def evaluate_(
     from hdl.data import open_source
 
     model = open_model(table, which, threads, device)
-    source = open_source(data, take_data_options(values), model.schema)
+    source = open_source(data, take_data_options(values), model.schema, labels=model.schema.encoding != "none")
     score = model.evaluate(source)
     if as_json:
         click.echo(strict_json.dumps({"table": table, "data": data, **score_json(score, model)}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import click
@@ -59,5 +60,7 @@ def sample_(table: str, out: str, number: int, steps: int, seed: int, overwrite:
         if suffix == ".png" and shape is not None:
             file.write(pictures.png(pictures.grid(pictures.values(x, shape))))
         else:
-            np.save(file, np.asarray(x, np.float32))
+            content = io.BytesIO()  # of a file on disk, NumPy would not say why it cannot be written
+            np.save(content, np.asarray(x, np.float32))
+            file.write(content.getbuffer())
     click.echo(f"{count(number, 'sample')} in {out}", err=True)

@@ -150,6 +150,7 @@ def measure(model: Any, path: str, options: Any, kind: str, source: str) -> Any:
     from hdl.data import open_source
     from hdl.report import Measured
 
-    score = model.evaluate(open_source(path, options, model.schema))
+    read = open_source(path, options, model.schema, labels=model.schema.encoding != "none")
+    score = model.evaluate(read)
     rest = score.r2, getattr(score, "rmse", None), score.mistakes
     return Measured(source, kind, score.samples, score.cost, score.accuracy, score.confusion, *rest)

@@ -28,14 +28,14 @@ class Options(Part):
     format : str or None
         One of `csv`, `libsvm`, `pair`, `idx`, `npy`, `npz`, `parquet`, `images`; None: told from the files.
     label : tuple of str
-        Label columns by name or index (negative from the end); several make a matrix of targets. Empty: the first
-        column called label, target, class or y, else the last one.
+        Label columns by name or index (negative from the end); several make a matrix of targets. Empty: the column
+        called label or target, else the one called class or y, else the only column of text, else the last one.
     labelled : bool
         False: every column is a feature.
     header : bool or None
-        Whether the first line of each CSV file holds names; None: told from the first two lines.
+        Whether the first line of each CSV file holds names; None: told from the first lines.
     delimiter : str or None
-        One character; None: told from the first line.
+        One character; None: told from the first lines.
     max_bad_records : int
         Records of the whole dataset that may be skipped.
     max_line : int

@@ -1,4 +1,4 @@
-"""Which columns are features and which are labels."""
+"""Choice of the columns that are features and of those that are labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """What the start of a table tells of its columns.
+    """Holds what the start of a table tells of its columns.
 
     Attributes
     ----------
@@ -53,6 +53,11 @@ class Choice(NamedTuple):
     labels: list[int]
     by: str | None
     left_out: list[int]
+
+    @property
+    def places(self) -> list[int]:
+        """Number the labels among labels and features, which is where a table without an index has them."""
+        return [i - sum(j < i for j in self.left_out) for i in self.labels]
 
 
 def pick(names: Sequence[str] | None, width: int, options: Options, path: str, schema: Any = None) -> Columns:
@@ -131,25 +136,29 @@ class _Finder:
 
 
 def _as_in_training(find: _Finder, options: Options, schema: Any, labels: bool) -> Choice:
-    """Columns by the names that they had in training; the label only where it is there, unless it was asked for."""
+    """Find columns by their names in training; the label only where it is there, unless it was asked for."""
     if missing := [name for name in schema.names if name not in find.known]:
         raise DataError(f"columns {some(missing)} of the model's training data are missing", find.path)
-    trained = set(schema.names) | set(schema.label)
-    for name, numbers in find.twice.items():
-        if name in trained and any(f"{name}.{i}" not in trained for i in range(1, len(numbers))):
-            what = f"{len(numbers)} columns are called {name!r}; the model's training data had fewer of that name"
-            raise DataError(what + ", so rename the others", find.path)
+    had = {*schema.names, *schema.label}
+
+    def more(name: str) -> bool:  # columns of one name than training had
+        return any(f"{name}.{i}" not in had for i in range(1, len(find.twice.get(name, ()))))
+
+    trained = set(schema.names)
+    if name := next((name for name in find.twice if name in trained and more(name)), None):
+        what = f"{len(find.twice[name])} columns are called {name!r}; the model's training data had fewer of that name"
+        raise DataError(what + ", so rename the others", find.path)
     chosen: list[int] = []
     if labels and options.labelled and options.label:
         chosen = [find(name) for name in options.label]
     elif labels and options.labelled and all(name in find.known for name in schema.label):
-        chosen = [find.known[name] for name in schema.label]
+        chosen = [find(name) if more(name) else find.known[name] for name in schema.label]
     by = None if not chosen else "flag" if options.label else "model"
     return Choice([find.known[name] for name in schema.names], chosen, by, [])
 
 
 def _label_of_model(find: _Finder, schema: Any, width: int) -> list[int]:
-    """Where the label was in training, in data without the names that were there then; none where it is missing."""
+    """Find the label where it was in training, in data without the names of then; none where it is missing."""
     if width == schema.inputs:
         return []
     if find.known and all(name in find.known for name in schema.label):
@@ -161,7 +170,7 @@ def _label_of_model(find: _Finder, schema: Any, width: int) -> list[int]:
 
 
 def _found(names: Sequence[str] | None, width: int, path: str, look: Look) -> tuple[list[int], str]:
-    """The label column, and by what it was found, where nobody named it."""
+    """Find the label column where nobody named it; returns also by what it was found."""
     names = names or ()
     lower = [name.strip().lower() for name in names]
     if named := [i for i in look.index if i < len(lower) and lower[i] in LABELS]:
@@ -188,6 +197,9 @@ def _found(names: Sequence[str] | None, width: int, path: str, look: Look) -> tu
             which = repr(names[last]) if names else last + 1
             raise _refused(path, f"column {name} is the only one of text, and the last one, {which}, may be the label")
         return [only], "only text column"
+    if not names and not texts and _label_is_first(look, others):
+        what = f"column {last + 1}, the last one, is the same in each of the first rows, and the first may be the label"
+        raise _refused(path, what)
     return [last], "last column" if len(texts) != 1 or texts[0] != last else "only text column"
 
 
@@ -196,8 +208,10 @@ def _refused(path: str, what: str) -> DataError:
 
 
 def _stands_out(look: Look, last: int, others: Sequence[int]) -> bool:
-    """Whether the last column looks like a label beside the other columns of numbers: whole numbers beside fractions,
-    or two values beside more."""
+    """Tell whether the last column looks like a label beside other numbers.
+
+    It has whole numbers beside fractions, or two values beside more.
+    """
     values = {float(value) for value in look.values(last) if is_number(str(value))}
     if not values or not all(value.is_integer() for value in values):
         return False
@@ -207,25 +221,39 @@ def _stands_out(look: Look, last: int, others: Sequence[int]) -> bool:
     return any(not value.is_integer() for column in numbers for value in column)
 
 
+def _label_is_first(look: Look, columns: Sequence[int]) -> bool:
+    """Tell whether whole numbers look like an image's pixels after its label.
+
+    The first column has a few of them, and the last one is the same in all rows, as others are too.
+    """
+    if len(columns) < 3 or len(look.values(columns[-1])) <= FEW_ROWS:
+        return False
+    rows = [[float(value) for value in look.values(i) if is_number(str(value))] for i in columns]
+    if not rows[-1] or not all(v.is_integer() for values in rows for v in values):
+        return False
+    same = [len(set(values)) == 1 for values in rows]
+    return same[-1] and any(same[1:-1]) and not same[0] and len(set(rows[0])) <= max(2, len(rows[0]) // 2)
+
+
 def _are_names(values: Sequence[Any]) -> bool:
-    """Whether texts may name classes: they hold letters, and are no dates, times or amounts."""
+    """Tell whether texts may name classes: they hold letters, and are no dates, times or amounts."""
     there = [str(value).strip() for value in values if not missing(value)]
     return not there or any(any(map(str.isalpha, value)) and not _DATE.fullmatch(value) for value in there)
 
 
 def missing(value: Any) -> bool:
-    """Whether a value is not there, or is written as such values are."""
+    """Tell whether a value is not there, or is written as such values are."""
     return value is None or (isinstance(value, str) and value.strip().lower() in MISSING)
 
 
 def some(names: Sequence[Any], most: int = 20) -> str:
-    """The first of some names, for a message."""
+    """List the first of some names, for a message."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(repr, names[:most])) + rest
 
 
 def unique(names: Sequence[str]) -> tuple[list[str], dict[str, list[int]]]:
-    """Names of which each is there only once: as pandas does it, the second `a` is `a.1`, and none is `Unnamed: 3`.
+    """Make each name one of its own: as pandas does it, the second `a` is `a.1`, and none is `Unnamed: 3`.
 
     Returns
     -------
@@ -255,7 +283,7 @@ def unique(names: Sequence[str]) -> tuple[list[str], dict[str, list[int]]]:
 
 
 def told_twice(names: Sequence[str], twice: Mapping[str, list[int]]) -> list[str]:
-    """What `unique` did, for `Source.reading`."""
+    """Tell what `unique` did, for `Source.reading`."""
     return [f"{name}: read as {', '.join(names[i] for i in numbers[:9])}" for name, numbers in twice.items()]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import csv
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -18,9 +17,10 @@ import pyarrow.csv
 from hdl.data.base import OVERFLOW, Bad, Block, FileSplit, Options
 from hdl.data.columns import choose, is_number, number, some, told_twice, unique
 from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
-from hdl.data.streams import line_blocks
-from hdl.data.text import TextSource, squeeze
+from hdl.data.text import TextSource, column, first_lines, squeeze
 from hdl.errors import DataError
+
+WIDE = 4000  # columns; of more, Arrow takes longer for a column than for the numbers in it
 
 
 class Delimited(TextSource):
@@ -35,7 +35,7 @@ class Delimited(TextSource):
     def __init__(self, paths: list[str], options: Options, schema: Any = None, labels: bool = True):
         super().__init__(paths, options)
         self.schema = schema
-        self.first, lines = first_lines(paths, options)
+        self.first, lines = first_lines(paths, options, LOOK)
         if not lines:
             raise DataError("the file is empty, expected lines of samples", paths[0])
         self.delimiter = delimiter(lines, options, self.first)
@@ -66,13 +66,13 @@ class Delimited(TextSource):
         self.left_out = [f"{self._name(i)}: {index[i]}" for i in chosen.left_out]
         self.reading = {"header": header.there, "header_by": header.by, "delimiter": self.delimiter}
         if chosen.labels:
-            self.reading |= {"label_by": chosen.by, "label_at": chosen.labels, "label_type": None}
+            self.reading |= {"label_by": chosen.by, "label_at": chosen.places, "label_type": None}
         if twice:
             self.reading["duplicates"] = told_twice(self.columns or [], twice)
         self._others: dict[str, Delimited] = {}  # by path: files with other headers
 
     def _rows(self, lines: Sequence[str]) -> list[list[str]]:
-        """Fields of the lines that have any; what is wrong with the others is told when they are read."""
+        """Split the lines that can be split; what is wrong with the others is told when they are read."""
         rows = []
         for line in lines:
             with suppress(ValueError):
@@ -83,7 +83,7 @@ class Delimited(TextSource):
         yield from super(Delimited, self._of(split.path))._read(split, bad)
 
     def _of(self, path: str) -> Delimited:
-        """Itself, or for a file whose header has the columns in another order one that reads that order."""
+        """Give the reader of a file: itself, or one of another order of columns, where the file's header has that."""
         if path == self.first or len(self.paths) == 1:
             return self
         if path not in self._others:
@@ -91,7 +91,7 @@ class Delimited(TextSource):
         return self._others[path]
 
     def _as_in(self, path: str) -> Delimited:
-        _, lines = first_lines([path], self.options)
+        lines = first_lines([path], self.options, LOOK)[1]
         if not lines or lines[0] == self.header:
             return self
         rows = self._rows(lines)
@@ -115,7 +115,7 @@ class Delimited(TextSource):
         return self._reordered(path, lines[0], names, twice)
 
     def _reordered(self, path: str, header: str, names: list[str], twice: dict[str, list[int]]) -> Delimited:
-        """The same columns where another file's header has them."""
+        """Find the same columns where another file's header has them."""
         columns, at = self.columns or [], {name: i for i, name in enumerate(names)}
         needed = [columns[i] for i in (*self.features, *self.labels)]
         if missing := [name for name in needed if name not in at]:
@@ -166,6 +166,8 @@ class Delimited(TextSource):
             return None  # Arrow would take a lone carriage return for the end of a line
         if b'"' in data and any(line.count(b'"') % 2 for line in data.split(b"\n")):
             return None  # Arrow lets quotes span lines, which shards could cut
+        if self.width > WIDE and b'"' not in data and (block := self._wide(data, where)) is not None:
+            return block
         names, single = [str(i) for i in range(self.width)], len(self.labels) == 1
         try:
             table = pa.csv.read_csv(
@@ -186,6 +188,33 @@ class Delimited(TextSource):
             y = matrix(table, range(len(self.features), table.num_columns))
         if not fits_float32(x) or (not single and self.labels and not fits_float32(y)):
             return None
+        return Block(x, y, where)
+
+    def _wide(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
+        """Read a few lines of very many numbers, which Arrow reads as one column much faster than as many."""
+        mark, lines, labels = self.delimiter.encode(), [], []
+        at = self.labels[0] if len(self.labels) == 1 else -1
+        for line in data.split(b"\n"):
+            if line := line.strip(b"\r"):
+                ends = np.flatnonzero(np.frombuffer(line, np.uint8) == mark[0])
+                if len(ends) != self.width - 1 or len(mark) > 1:
+                    return None
+                if at >= 0:
+                    start = int(ends[at - 1]) + 1 if at else 0
+                    stop = int(ends[at]) if at < len(ends) else len(line)
+                    labels.append(line[start:stop])
+                    line = line[:start] + b"0" + line[stop:]
+                lines.append(line)
+        numbers = column(b"\n".join(lines).replace(mark, b"\n")) if lines else None
+        if numbers is None or len(numbers) != len(lines) * self.width or not fits_float32(numbers):
+            return None
+        rows = numbers.reshape(len(lines), self.width)
+        x, y = rows[:, self.features], rows[:, self.labels] if len(self.labels) > 1 else None
+        if at >= 0:
+            with suppress(UnicodeDecodeError):
+                y = np.array([label.decode().strip() for label in labels], object)
+            if y is None or not all(map(is_label, y)):
+                return None
         return Block(x, y, where)
 
     def parse(self, line: str) -> tuple[list[float], Any]:
@@ -233,12 +262,12 @@ def matrix(table: pa.Table, columns: Sequence[int]) -> np.ndarray:
 
 
 def fits_float32(values: np.ndarray) -> bool:
-    """Whether all values are finite in float32."""
+    """Tell whether all values are finite in float32."""
     return not values.size or bool(values.max() < OVERFLOW and values.min() > -OVERFLOW)  # NaN is neither
 
 
 def is_label(text: str) -> bool:
-    """Whether a text is there, and is not NaN or infinity."""
+    """Tell whether a text is there, and is not NaN or infinity."""
     return bool(text) and (not is_number(text) or math.isfinite(number(text)))
 
 
@@ -253,31 +282,7 @@ def unpack(column: pa.ChunkedArray) -> np.ndarray | None:
     return np.concatenate(parts) if parts else np.empty(0, object)
 
 
-def first_lines(
-    paths: list[str], options: Options, count: int = LOOK, cleaned: Callable[[bytes], bytes] = bytes
-) -> tuple[str, list[str]]:
-    """The first file that has any, and up to `count` of its lines that are not blank once they are `cleaned`.
-
-    A file of one line, which may be a header alone, is followed by the others' lines.
-    """
-    first = paths[0]
-    found: list[str] = []
-    for path in paths:
-        for _, data in line_blocks(path, 0, 1 << 62, options.max_line, Bad(sys.maxsize)):
-            for line in map(cleaned, data.split(b"\n")):
-                if line.strip():
-                    first = first if found else path
-                    text = line.decode("utf-8", "replace").rstrip("\r")
-                    if path == first or text != found[0]:
-                        found.append(text)
-                if len(found) == count:
-                    return first, found
-        if len(found) > 1:
-            break
-    return first, found
-
-
 def _quoted(lines: Sequence[str], width: int) -> bool:
-    """Whether all fields of the first line are in quotes, and those of the others are not."""
+    """Tell whether all fields of the first line are in quotes, and those of the others are not."""
     first, *below = (line.count('"') >= 2 * width for line in lines)
     return first and lines[0].lstrip()[0] == '"' and not any(below)

@@ -54,7 +54,20 @@ def open_source(
     source.reading = {"files": len(chosen.pairs), "format_by": by, **source.reading}
     if chosen.duplicates:
         source.reading["duplicates"] = [*chosen.duplicates, *source.reading.get("duplicates", [])]
+    if schema is not None:
+        _check_images(source, schema)
     return source
+
+
+def _check_images(source: Source, schema: Any) -> None:
+    """Refuses images of another shape or depth than those that the model was trained on."""
+    ours, depths = source.image, [(of.reading or {}).get("depth") for of in (source, schema)]
+    if ours and schema.image and tuple(ours) != tuple(schema.image):
+        given, wanted = ("x".join(map(str, shape)) for shape in (ours, schema.image))
+        raise DataError(f"images of {given}; the model was trained on images of {wanted}", source.paths[0])
+    if all(depths) and depths[0] != depths[1]:
+        what = f"pixels of up to {depths[0]}; the model was trained on pixels of up to {depths[1]}"
+        raise DataError(what, source.paths[0])
 
 
 def _choose(path: str, options: Options, labelled: bool) -> Chosen:

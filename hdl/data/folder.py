@@ -5,19 +5,16 @@ What is left out is told; two readings that are equally good are refused.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from hdl import fs
 from hdl.data.base import Options
 from hdl.data.copies import numbered_parts, twins, unpacked
-from hdl.data.formats import BINARY, HEAD, IMAGES, TABLES, TEXT, WORDS, Seen, listed, look, refuse_foreign, some
+from hdl.data.formats import BINARY, IMAGES, TABLES, TEXT, WORDS, Seen, listed, look, refuse_foreign, some
 from hdl.data.leftout import LeftOut, aside
 from hdl.data.parts import NAMES, PAIR_Y, Pairs, pairs, part_of_folder, split_parts
+from hdl.data.survey import of_one_format, survey
 from hdl.errors import DataError
-
-_NOTHING = ("empty", "gone")
-FEW = 32  # files whose names differ in numbers only: of more, only the first one's format is looked at
 
 
 @dataclass
@@ -57,7 +54,7 @@ def of_file(path: str, labels: str | None, options: Options, labelled: bool) -> 
         raise DataError("the file is empty, expected samples", path)
     if seen.format == "image" and not labelled and not labels:
         return Chosen([(path, None)], "images")
-    if seen.format in ("image", "zip", "binary"):
+    if seen.format in ("image", "zip", "binary", "structured"):
         raise refuse_foreign(seen)
     format = (
         seen.format if seen.format in BINARY or (seen.format in TEXT and not labels) else "pair" if labels else "csv"
@@ -86,7 +83,7 @@ def of_pattern(path: str, options: Options, labelled: bool) -> Chosen:
         raise DataError(what + ("; name the folder that holds the classes' folders" if folders else ""), path)
     if not labelled and options.format in (None, "images") and all(name.lower().endswith(IMAGES) for name in names):
         return Chosen([(name, None) for name in names], "images", None, left.lines())
-    files, format = _of_one_format(_survey(names, options), path, options, left)
+    files, format = of_one_format(survey(names, options), path, options, left)
     files = unpacked(files, left)
     return _paired(files, format, path, left, refuse=False)
 
@@ -123,22 +120,29 @@ def of_folder(path: str, part: str | None, options: Options, labelled: bool) -> 
         return Chosen([(path, None)], "images", None, left.lines())
     left.add("a folder beside files of samples", *(f"{name}/" for name in folders))
     if not names and folders:
-        what = f"the folder holds folders ({some(folders)}) that hold no images; expected files of samples, or one "
-        raise DataError(what + f"folder of images for each class{left if len(left.reasons) > 1 else ''}", path)
+        what = (
+            f"the folder holds folders ({some(folders)}) that hold no images; expected files of samples, or one folder "
+        )
+        what += "of images for each class"
+        deeper = next((name for name in folders if _holds_images(fs.join(path, name), 2)), None)
+        hint = f"{deeper} holds folders of images: name it" if deeper else "name one of them, or their files by a glob"
+        raise DataError(f"{what}; {hint}", path)
     paths = [fs.join(path, name) for name in names]
     if not labelled and options.format in (None, "images") and any(name.lower().endswith(IMAGES) for name in names):
-        others = _survey([name for name in paths if not name.lower().endswith(IMAGES)], options)
+        others = survey([name for name in paths if not name.lower().endswith(IMAGES)], options)
         if options.format or not any(item.format in (*BINARY, *TEXT) for item in others):
             for item in others:
                 left.add(f"{WORDS[item.format]} beside images", item.name)
             return Chosen([(path, None)], "images", None, left.lines())
         what = f"samples and images: {listed(others)}; --format says which are meant: images, csv, …"
         raise DataError(what, path)
-    return _files_of_folder(paths, path, part, options, left)
+    return _files_of_folder(paths, path, part, options, left, labelled)
 
 
-def _files_of_folder(names: list[str], path: str, part: str | None, options: Options, left: LeftOut) -> Chosen:
-    files, format = _of_one_format(_survey(names, options), path, options, left)
+def _files_of_folder(
+    names: list[str], path: str, part: str | None, options: Options, left: LeftOut, labelled: bool
+) -> Chosen:
+    files, format = of_one_format(survey(names, options), path, options, left)
     parts = split_parts(unpacked(files, left), path)
     if part in ("test", "val") and not parts[part]:
         if format != "npz":  # an archive may hold parts
@@ -154,12 +158,25 @@ def _files_of_folder(names: list[str], path: str, part: str | None, options: Opt
         if items is not chosen:
             left.add(f"the {NAMES[name]} part", *(item.name for item in items))
     out = _paired(chosen, format, path, left, refuse=True)
+    if labelled:
+        _refuse_lone(out, names, path)
     out.part = part_of_archive
     features, elsewhere = {x for x, _ in out.pairs}, {item.path for item in others}
     for one, other in twins([*(item for item in chosen if item.path in features), *others]) if others else ():
         if one.path in features and other.path in elsewhere:
             out.duplicates.append(f"{other.name}: the same bytes as {one.name}, of another part")
     return out
+
+
+def _refuse_lone(chosen: Chosen, names: list[str], path: str) -> None:
+    """Refuses arrays without labels beside a file of another format that is called labels."""
+    if chosen.format != "npy" or chosen.pairs[0][1] is not None:
+        return
+    own = {item.name for item in chosen.tables}
+    for name in (name.rsplit("/", 1)[-1] for name in names):
+        if name not in own and PAIR_Y.search(name):
+            what = f"{name} may hold the labels of {some(sorted(own), 3)}, but is no npy file; name the samples alone"
+            raise DataError(what + ", or save the labels as npy", path)
 
 
 def _leave_files(names: list[str], left: LeftOut) -> None:
@@ -196,89 +213,6 @@ def _holds_images(folder: str, depth: int = 1) -> bool:
         return True
     inside = (fs.join(folder, name) for name in names) if depth > 1 else iter(())
     return any(fs.isdir(name) and _holds_images(name, depth - 1) for name in inside)
-
-
-def _survey(paths: list[str], options: Options) -> list[Seen]:
-    """Each file's format. Of many files whose names differ in numbers only, the first one's speaks for the others."""
-    family: dict[str, list[str]] = {}
-    for path in paths:
-        family.setdefault(re.sub(r"\d+", "0", path.rsplit("/", 1)[-1]), []).append(path)
-    seen: dict[str, Seen] = {}
-    for members in family.values():
-        like: Seen | None = None
-        for path in members:
-            if like is None or len(members) <= FEW:
-                item = look(path, options.delimiter)
-                like = like or (item if item.format not in ("empty", "gone") else None)
-            else:
-                size = fs.size(path)
-                item = Seen(path, size, like.format if size else "empty", like.shape)
-            seen[path] = item
-    return [seen[path] for path in paths]
-
-
-def _of_one_format(seen: list[Seen], path: str, options: Options, left: LeftOut) -> tuple[list[Seen], str]:
-    """The files that are samples, all of one format; the others are left out.
-
-    Raises
-    ------
-    DataError
-        There is none; or there are samples of two formats.
-    """
-    live = [item for item in seen if item.format not in _NOTHING]
-    for item in seen:
-        if item.format in _NOTHING:
-            left.add(WORDS[item.format], item.name)
-    if seen and not live:
-        raise DataError("the file is empty, expected samples", seen[0].path)
-    kept, format = _asked(live, options) if options.format else _guessed(live, path)
-    if not kept:
-        images = ", or one folder of images for each class" if any(item.format == "image" for item in live) else ""
-        wanted = f"format {options.format}" if options.format else f"samples{images}"
-        raise DataError(f"the folder holds {listed(live)}; expected files of {wanted}{left}", path)
-    chosen = {item.path for item in kept}
-    for item in live:
-        if item.path not in chosen:
-            left.add(f"{WORDS[item.format]} beside {format} files", item.name)
-    return kept, format
-
-
-def _asked(live: list[Seen], options: Options) -> tuple[list[Seen], str]:
-    """The files of the format that was asked for: of text, any text if none looks like it."""
-    format = options.format or ""
-    texts = [item for item in live if item.format in (*TEXT, "list", "prose", "structured")]
-    if format == "pair":
-        return texts, format
-    return [item for item in live if item.format == format] or (texts if format in TEXT else []), format
-
-
-def _guessed(live: list[Seen], path: str) -> tuple[list[Seen], str]:
-    present = [format for format in BINARY if any(item.format == format for item in live)]
-    tables = [item for item in live if item.format in TEXT]
-    if len(present) == 1:  # a large text beside them, or one that is called a table, may be meant as well
-        tables = [item for item in tables if item.suffix in TABLES or item.size > HEAD]
-    present += sorted({item.format for item in tables})
-    if len(present) > 1:
-        rivals = [item for item in live if item.format in BINARY] + tables
-        flags = " or ".join(f"--format {format}" for format in present)
-        what = f"samples of {len(present)} formats: {listed(rivals)}; expected one: give {flags}, or name the files"
-        raise DataError(what + " by a glob", path)
-    if present and present[0] in BINARY:
-        return [item for item in live if item.format == present[0]], present[0]
-    if present:
-        suffixes = {item.suffix for item in tables}
-
-        def belongs(item: Seen) -> bool:
-            if item.format not in ("list", "prose", "structured"):
-                return item.format in TEXT
-            return item.suffix in suffixes or (item.format == "list" and bool(PAIR_Y.search(item.name)))
-
-        return [item for item in live if belongs(item)], present[0]
-    for kind in ("list", "prose"):  # the reader says what is wrong with them
-        texts = [item for item in live if item.format == kind]
-        if texts and not any(item.format == "image" for item in live):
-            return texts, "csv"
-    return [], ""
 
 
 def _paired(files: list[Seen], format: str, path: str, left: LeftOut, refuse: bool) -> Chosen:

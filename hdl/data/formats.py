@@ -37,6 +37,7 @@ _PICTURE = re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|BM|II\*\0|MM\0\*|RIFF....WEBP
 _FOREIGN = re.compile(
     rb"%PDF|\x89HDF|SQLite format|Obj\x01|ORC|\xfd7zXZ|7z\xbc\xaf|Rar!|\x80\x04\x95|\xd0\xcf\x11\xe0", re.S
 )
+_STRUCTURED = re.compile(rb"#!|\s*(\{\s*([\"}]|$)|\[\s*([\[{\"\d\]-]|$)|<([?!/]|[a-z][\w:]*[\s>/]))", re.I)
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))  # of no text, but as a delimiter
 
 
@@ -157,7 +158,7 @@ def _text(name: str, start: bytes, delimiter: str | None) -> tuple[str, tuple[st
     times = re.search(rb":\S*[,;]", samples[0])  # 2020-01-01 10:30:00,5
     if delimiter is None and not times and is_libsvm(lines, name):
         return "libsvm", None
-    if text.lstrip()[:1] in (b"{", b"[", b"<") or text.startswith(b"#!"):
+    if _STRUCTURED.match(text):
         return "structured", None
     mark, widths = _widths([line.decode("utf-8", "replace") for line in samples], delimiter)
     width, count = Counter(widths).most_common(1)[0]
@@ -201,6 +202,9 @@ def refuse_foreign(seen: Seen) -> DataError:
     """The error of a file that was named by itself and is of no format that hdl reads."""
     if seen.format == "image":
         what = "a single image; expected a folder with one folder of images for each class"
+        return DataError(what, seen.path)
+    if seen.format == "structured":
+        what = "JSON, XML or a script by its first bytes; expected samples (--format csv reads it as CSV all the same)"
         return DataError(what, seen.path)
     if seen.format == "zip":
         return DataError("a zip archive without .npy arrays; expected it unpacked, or an .npz", seen.path)

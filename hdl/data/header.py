@@ -1,4 +1,4 @@
-"""What the first lines of a text tell: what parts its columns, whether the first line holds names, which columns count.
+"""Delimiter, header and kinds of columns of a text, by its first lines.
 
 A first line is the names of columns, or a sample, by evidence. Where that is mixed, and where both would do, the text
 is refused with the flag that decides.
@@ -28,7 +28,7 @@ _NAMELESS = re.compile(r"|Unnamed: 0")  # as pandas writes the index of its rows
 
 
 def delimiter(lines: Sequence[str], options: Options, path: str) -> str:
-    """What parts the fields: of comma, tab, semicolon and bar the one that every line has as often; else a space.
+    """Find the delimiter: of comma, tab, semicolon and bar the one that every line has as often; else a space.
 
     Of several, the one whose fields are numbers more often; a file called .tsv has tabs.
 
@@ -41,7 +41,7 @@ def delimiter(lines: Sequence[str], options: Options, path: str) -> str:
         return options.delimiter
     if stem(path).endswith(".tsv"):
         return "\t"
-    marks = [mark for mark in MARKS if mark in lines[0]]
+    marks = [mark for mark in MARKS if 2 * sum(mark in line for line in lines) > len(lines)]
     if len(marks) < 2:
         return marks[0] if marks else " "
     scores = {mark: _regular(lines, mark) for mark in marks}
@@ -54,7 +54,7 @@ def delimiter(lines: Sequence[str], options: Options, path: str) -> str:
 
 
 def _regular(lines: Sequence[str], mark: str) -> tuple[bool, float, int]:
-    """How well a mark parts lines: whether all have as many fields; the share of numbers; the fields of the first."""
+    """Rate a mark: whether all lines have as many fields; the share of numbers; the fields of the first."""
     rows = [_fields(line, mark) for line in lines]
     fields = [field for row in rows for field in row]
     good = sum(is_number(field) or missing(field) for field in fields)
@@ -70,7 +70,7 @@ def _fields(line: str, mark: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Header:
-    """Whether a text begins with a line of names, and by what that is known: flag, model or first lines."""
+    """Holds whether a text begins with a line of names, and by what that is known: flag, model or first lines."""
 
     there: bool
     by: str
@@ -79,7 +79,7 @@ class Header:
 def find_header(
     rows: Sequence[Sequence[str]], options: Options, path: str, schema: Any = None, quoted: bool = False
 ) -> Header:
-    """Whether the first of some rows holds the names of columns.
+    """Tell whether the first of some rows holds the names of columns.
 
     For it speak a label's usual or given name; words above numbers, if no other number is in the line or they are
     more; numbers that count the columns, as pandas writes them for an array, and do not go on below. Against it
@@ -127,7 +127,7 @@ def find_header(
 
 
 class _Evidence:
-    """What a first line and those below it say of a header."""
+    """Weighs a first line against those below it."""
 
     def __init__(self, first: list[str], below: list[list[str]], options: Options):
         self.first, self.options = first, options
@@ -162,11 +162,11 @@ class _Evidence:
         return rows
 
     def _fraction(self, i: int) -> bool:
-        """Whether every number below is written as a fraction."""
+        """Tell whether every number below is written as a fraction."""
         return all(not _WHOLE.fullmatch(field) for field in self.columns[i] if is_number(field))
 
     def surely(self) -> str:
-        """Why the line holds names; empty if that is not sure."""
+        """Say why the line holds names; empty if that is not sure."""
         for i in self.new:
             field = self.first[i]
             usual = field.lower() in LABELS and (field.lower() != "y" or i not in self.text or not self._odd())
@@ -177,31 +177,35 @@ class _Evidence:
         if self._own() and not self.goes_on:
             k, fractions = len(self.numbers), len(self.fractions)
             above_fractions = k >= 2 and fractions >= max(2, k / 2)
-            if above_fractions or (k >= 4 and self.values[0] == 0 and self._beyond()):
+            if above_fractions or (k >= 4 and self.values[0] == 0 and self._beyond()) or (k >= 6 and self._others()):
                 return "its numbers are those of the columns"
         if self.first and _NAMELESS.fullmatch(self.first[0]) and counts(self.columns[0]) and len(self.columns[0]) > 1:
             return "nothing stands above numbers that count the rows"
         return ""
 
     def _odd(self) -> list[int]:
-        """Numbers above numbers that are not numbers of columns and have no equal steps."""
+        """List the numbers above numbers that are not numbers of columns and have no equal steps."""
         if self.whole and (self._own() or (self.step is not None and len(self.values) > 1)) and not self.goes_on:
             return []
         numeric = set(self.numeric)
         return [i for i in self.numbers if i in numeric]
 
     def _own(self) -> bool:
-        """Whether the numbers are 0, 1, 2 … or 1, 2, 3 …, as columns are counted."""
+        """Tell whether the numbers are 0, 1, 2 … or 1, 2, 3 …, as columns are counted."""
         k = len(self.values)
         return self.whole and k > 0 and self.values in ([*range(k)], [*range(1, k + 1)])
 
     def _beyond(self) -> bool:
-        """Whether there are values below that no number of a column is."""
+        """Tell whether there are values below that no number of a column is."""
         k = len(self.values)
         return any(row is not None and any(not 0 <= value <= k for value in row) for row in self._rows(self.numbers))
 
+    def _others(self) -> bool:
+        """Tell whether a line below has other numbers than those of the columns, in whatever order."""
+        return any(row is not None and sorted(row) != self.values for row in self._rows(self.numbers))
+
     def perhaps(self) -> str:
-        """Why the line may hold names; empty if it does not look like it."""
+        """Say why the line may hold names; empty if it does not look like it."""
         first, k = self.first, len(self.numbers)
         if self.above:
             return f"{first[self.above[0]]!r} stands above numbers, and {first[self._odd()[0]]} does too"
@@ -222,7 +226,7 @@ class _Evidence:
         return ""
 
     def _apart(self) -> bool:
-        """Whether each number lies outside of those below it."""
+        """Tell whether each number lies outside of those below it."""
         for i in self.numbers:
             column = [number(field) for field in self.columns[i] if is_number(field)]
             if not column or min(column) <= number(self.first[i]) <= max(column):
@@ -231,7 +235,7 @@ class _Evidence:
 
 
 def _step(values: Sequence[float] | None) -> float | None:
-    """The step by which two or more numbers rise or fall; None if they have several, or none."""
+    """Find the step by which two or more numbers rise or fall; None if they have several, or none."""
     if values is None or len(values) < 2:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
@@ -242,14 +246,14 @@ def _step(values: Sequence[float] | None) -> float | None:
 
 
 def counts(column: Sequence[str]) -> bool:
-    """Whether values are 0, 1, 2 … or 1, 2, 3 …, row by row."""
+    """Tell whether values are 0, 1, 2 … or 1, 2, 3 …, row by row."""
     return bool(column) and column[0] in ("0", "1") and [*column] == [
         str(i) for i in range(int(column[0]), int(column[0]) + len(column))
     ]  # fmt: skip
 
 
 def look(rows: Sequence[Sequence[str]], names: Sequence[str] | None, twice: dict[str, list[int]]) -> Look:
-    """What some rows of a table tell of its columns, for `choose`.
+    """Tell columns of text and of row numbers by some rows of a table, for `choose`.
 
     Parameters
     ----------
@@ -272,6 +276,6 @@ def look(rows: Sequence[Sequence[str]], names: Sequence[str] | None, twice: dict
 
 
 def _words(column: Sequence[str]) -> bool:
-    """Whether a column holds more words than numbers."""
+    """Tell whether a column holds more words than numbers."""
     there = [field for field in column if not missing(field)]
     return 2 * sum(map(is_number, there)) < len(there)

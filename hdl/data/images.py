@@ -51,12 +51,10 @@ class Images(Source):
         if not self.files:
             raise DataError("the folder's folders hold no images; expected one folder for each class", paths[0])
         self.image: tuple[int, int, int] = self._first()
-        self.reading = {"files": len(self.files)}
+        self.reading = {"files": len(self.files), "depth": DEPTH if self.deep else 255}
         if self.files[0][0] and options.labelled:
             self.label = ["folder"]
             self.reading |= {"label_by": "folder", "label_type": "text"}
-        if self.deep:
-            self.reading["depth"] = DEPTH
 
     def _list(self, path: str) -> None:
         """Finds the classes' images; what else is in the classes' folders is told."""
@@ -70,7 +68,10 @@ class Images(Source):
             images = [file for file in files if file.lower().endswith(SUFFIXES) and file[0] not in "._"]
             self.files += [(name, fs.join(folder, file)) for file in images]
             if len(images) < len(files):
-                others += [f"{name}/{file}" for file in sorted(set(files) - set(images))]
+                rest = sorted(set(files) - set(images))
+                others += [
+                    f"{name}/{file}" + "/" * ("." not in file and fs.isdir(fs.join(folder, file))) for file in rest
+                ]
             if not images:
                 empty.append(f"{name}/")
         left = LeftOut()
@@ -90,6 +91,8 @@ class Images(Source):
             try:
                 pixels = decode(file, None, deep=True)
                 self.deep = pixels.dtype != np.uint8
+                if not self.deep and stored_deep(file):
+                    self.left_out.append("the low 8 bits of the 16 of colours: Pillow does not read them")
                 return (*pixels.shape[:2], 1 if pixels.ndim == 2 else 3)
             except DataError as found:
                 error = error or found
@@ -160,12 +163,21 @@ def decode(path: str, shape: tuple[int, int, int] | None, grey: bool = False, de
             if (late := _turn(image)) != turn:  # a PNG may say it after its pixels
                 _check_size(image, turn := late, channels, shape, path)
             turned = ImageOps.exif_transpose(image) if turn > 1 else image
-            pixels = np.asarray(turned if mode in _DEEP else turned.convert("L" if grey or channels == 1 else "RGB"))
+            wanted = mode if mode in _DEEP else "L" if grey or channels == 1 else "RGB"
+            pixels = np.asarray(turned if mode == wanted else turned.convert(wanted))
             return _deep(pixels, path) if mode in _DEEP else pixels
     except DataError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise DataError(f"not an image, or a damaged one ({error})", path) from None
+
+
+def stored_deep(path: str) -> bool:
+    """Whether an image holds 16 bits a channel."""
+    from PIL import Image
+
+    with fs.open(path) as file, Image.open(file) as image:
+        return any("16" in str(tile[3]) for tile in image.tile)
 
 
 def _turn(image: Any) -> int:

@@ -1,4 +1,4 @@
-"""From what one pass over a dataset found to what a model knows of its data, and to a spec that is filled in."""
+"""Infers, from what one pass over a dataset found, what a model knows of its data, and fills in the spec."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hdl.data.base import Bad
+from hdl.data.columns import is_number
 from hdl.data.labels import Labels, canonical, classes_of, is_plain_number
 from hdl.data.scaling import NOISE, fit_scale
 from hdl.data.schema import Schema, listed
@@ -20,7 +21,7 @@ SHARE = 10  # or at most 1,000 with this many samples each on average
 
 
 def fit(summary: Summary, spec: Spec) -> Schema:
-    """The schema of a dataset.
+    """Fit the schema of a dataset.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def fit(summary: Summary, spec: Spec) -> Schema:
 
 
 def _target_unit(summary: Summary, encoding: str, loss: str, spec: Spec) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Mean and deviation of a regression's targets, float64 [O]; None for classes."""
+    """Give the mean and the deviation of a regression's targets, float64 [O]; None for classes."""
     labels = summary.labels
     if encoding not in ("value", "targets") or (spec.loss or loss) != "squared" or labels.mean is None:
         return None, None
@@ -72,7 +73,7 @@ def _target_unit(summary: Summary, encoding: str, loss: str, spec: Spec) -> tupl
 
 
 def target_unit(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of targets, float64 [O]; the magnitude in place of a deviation of 0."""
+    """Give the mean and the deviation of targets, float64 [O]; the magnitude in place of a deviation of 0."""
     mean, deviation = np.array(labels.mean), np.array(labels.norm) / np.sqrt(labels.samples)
     magnitude = np.abs(mean)
     unchanging = deviation <= NOISE * magnitude
@@ -80,7 +81,7 @@ def target_unit(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, str]:
-    """Encoding, classes, outputs and the loss that fits."""
+    """Choose the encoding, the classes, the outputs and the loss that fits."""
     labels, end = summary.labels, spec.net[-1] if spec.net else 0
     if labels.width == 0:
         hint = "" if spec.model == "mlp" else "; with finetune reconstruct or none it needs none"
@@ -106,6 +107,8 @@ def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, st
         if end > 1:
             raise SpecError(f"net ends with {end}, but the labels are real numbers: 1 output, or give a loss")
         return "value", (), 1, "squared"
+    if spec.loss is None and typed != "text" and not labels.numeric and classes is not None:
+        _refuse_spoiled_numbers(summary, classes)
     if classes is None:
         kind = "numbers" if numeric else "texts"
         raise DataError(f"the labels are more than 10000 different {kind}; too many for classes")
@@ -120,10 +123,22 @@ def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, st
 
 
 def _are_classes(summary: Summary, classes: tuple[Any, ...] | None) -> bool:
-    """Whether numbers as labels name classes rather than measure something."""
+    """Tell whether numbers as labels name classes rather than measure something."""
     if classes is None or not summary.labels.whole:
         return False
     return len(classes) <= FEW or (len(classes) <= 1000 and SHARE * len(classes) <= summary.samples)
+
+
+def _refuse_spoiled_numbers(summary: Summary, classes: tuple[Any, ...]) -> None:
+    """Refuse texts of which most are numbers and hardly any is there twice: one `n/a` makes no thousand classes."""
+    if len(classes) <= FEW or SHARE * len(classes) <= summary.samples:
+        return
+    texts = [text for text in classes if not is_number(str(text))]  # 007 is a number that is an identifier
+    if texts and 2 * sum(is_plain_number(str(text)) for text in classes) > len(classes):
+        raise DataError(
+            f"most of the {len(classes):,} different labels are numbers, but {texts[0]!r} is none: expected numbers "
+            "alone for a regression; --loss softmax makes each of them a class"
+        )
 
 
 def resolve(spec: Spec, schema: Schema) -> Spec:

@@ -141,7 +141,7 @@ class Labels:
 def _numeric(values: set[Any]) -> tuple[bool, bool]:
     """Tell whether labels are numbers, and whether whole ones."""
     texts = [value for value in values if isinstance(value, str)]
-    if not all(map(is_plain_number, texts)):
+    if max(map(len, texts), default=0) > _DIGITS or not all(map(_NUMBER.fullmatch, texts)):
         return False, False
     numbers = np.array([*texts, *(value for value in values if not isinstance(value, str))], object).astype(np.float64)
     return True, bool((numbers == np.floor(numbers)).all())

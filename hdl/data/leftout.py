@@ -50,11 +50,12 @@ class LeftOut:
         self.reasons: dict[str, list[str]] = {}
 
     def add(self, reason: str, *names: str) -> None:
-        self.reasons.setdefault(reason, []).extend(names)
+        if names:
+            self.reasons.setdefault(reason, []).extend(names)
 
     def lines(self) -> list[str]:
         """One line a reason, with the first few names."""
-        return [f"{some(names, 3)}: {reason}" for reason, names in self.reasons.items() if names]
+        return [f"{some(names, 3)}: {reason}" for reason, names in self.reasons.items()]
 
     def __str__(self) -> str:
         return f" (left out: {'; '.join(self.lines())})" if self.reasons else ""

@@ -62,6 +62,8 @@ class Archive:
         None: the training part, or what has no part.
     label : str, optional
         Name of the array of labels.
+    labelled : bool
+        False: labels are not wanted, so it does not matter which of several they are.
 
     Raises
     ------
@@ -69,7 +71,7 @@ class Archive:
         The archive is damaged, or two arrays may equally well be the features, or the labels.
     """
 
-    def __init__(self, path: str, part: str | None, label: str | None = None):
+    def __init__(self, path: str, part: str | None, label: str | None = None, labelled: bool = True):
         self.path, self.part = path, part
         try:
             with fs.open(path) as file, zipfile.ZipFile(file) as archive:
@@ -77,9 +79,9 @@ class Archive:
         except zipfile.BadZipFile as error:
             raise DataError(f"truncated or corrupt zip archive ({error})", path) from None
         self.names = [name.removesuffix(".npy") for name in self.sizes if name.endswith(".npy")]
-        self.x, self.y = self._choose(label)
+        self.x, self.y = self._choose(label, labelled)
 
-    def _choose(self, label: str | None) -> tuple[str, str | None]:
+    def _choose(self, label: str | None, labelled: bool) -> tuple[str, str | None]:
         """Names of the arrays of features and of labels."""
         roles: dict[str, list[str]] = {"x": [], "y": []}
         for name in self.names:
@@ -91,7 +93,7 @@ class Archive:
         if label is not None and label in self.names:
             roles = {"x": [name for name in roles["x"] if name != label], "y": [label]}
         for role, names in roles.items():
-            if len(names) > 1:
+            if len(names) > 1 and (labelled or role == "x"):
                 way = " (--label says which)" if role == "y" else ""
                 raise self._unclear(f"{' and '.join(names)} may each be {'features' if role == 'x' else 'labels'}{way}")
         x, y = (names[0] if names else None for names in roles.values())
@@ -154,14 +156,14 @@ def open_npy(pairs: list[tuple[str, str | None]], options: Options, schema: Any 
 def open_npz(paths: list[str], part: str | None, options: Options, schema: Any = None, labels: bool = True) -> Records:
     """.npz archives."""
     label = options.label[0] if len(options.label) == 1 else None
-    archives = [Archive(path, part, label) for path in paths]
     wanted = labels and options.labelled
+    archives = [Archive(path, part, label, wanted) for path in paths]
     arrays = [(one.array(one.x), one.array(one.y) if one.y and wanted else None) for one in archives]
     apart = all(one.y for one in archives)
-    if not apart and any(one.y for one in archives):
+    if wanted and not apart and any(one.y for one in archives):
         lacking = next(one for one in archives if not one.y)
         raise lacking._unclear("other archives hold labels, and this one does not")
-    if apart and label is not None and label not in archives[0].names:
+    if wanted and apart and label is not None and label not in archives[0].names:
         raise archives[0]._unclear(f"label {label!r} is not one of its arrays")
     source = Records("npz", arrays, options, schema, labels, apart)
     source.left_out = archives[0].left_out()

@@ -33,6 +33,7 @@ from hdl.errors import DataError
 
 __all__ = ["KEY", "Parquet"]
 WIDE = 1000  # columns whose first values are looked at
+FEW_ROWS = 32  # at least so many at once, unless they are large: a batch has its cost for each column
 
 
 class Parquet(Source):
@@ -58,7 +59,7 @@ class Parquet(Source):
             self.image = tuple(own["image"]) if own.get("image") else None
             self.features = [name for name in first.names if name != "y"]
             self.labels = [name for name in first.names if name == "y"] if options.labelled and labels else []
-            chosen, by = self.labels, "own file"
+            chosen, by, at = self.labels, "own file", list[int]()
         else:
             look = Look(first.twice, first.index, first.texts, lambda i: self._start.get(i, ()))
             choice = choose(first.names, len(first.names), options, paths[0], schema, look, labels)
@@ -66,10 +67,9 @@ class Parquet(Source):
             self.labels, by = chosen if labels else [], choice.by or ""
             self.label, self.names = chosen, self.features
             self.targets = chosen if len(chosen) > 1 else None
-            self.left_out = [f"{first.names[i]}: {first.index[i]}" for i in choice.left_out]
+            self.left_out, at = [f"{first.names[i]}: {first.index[i]}" for i in choice.left_out], choice.places
         if chosen:
             kind = first.types[first.at[chosen[0]]]
-            at = [] if own else [first.at[name] for name in chosen]
             self.reading = {"label_by": by, "label_at": at, "label_type": label_type(kind)}
         if depth := own.get("reading", {}).get("depth"):
             self.reading["depth"] = depth
@@ -84,13 +84,13 @@ class Parquet(Source):
         self._lengths: list[int] | None = None
 
     def lengths(self) -> list[int]:
-        """Rows of each file."""
+        """Count the rows of each file."""
         if self._lengths is None:
             self._lengths = [self._file(path).rows for path in self.paths]
         return self._lengths
 
     def _file(self, path: str) -> File:
-        """What is known of a file, once it has been compared with the first one."""
+        """Describe a file, once it has been compared with the first one."""
         if path not in self._files:
             with fs.open(path) as handle, guarded(path):
                 self._files[path] = describe(path, pq.ParquetFile(handle))
@@ -131,7 +131,7 @@ class Parquet(Source):
 
     @cached_property
     def _start(self) -> dict[int, list[Any]]:
-        """The first values of the last column, those of text, and the first ones."""
+        """Read the first values of the last column, those of text, and the first ones."""
         first = self.first
         columns = sorted({*first.texts[:1], *range(min(WIDE, len(first.names))), len(first.names) - 1})
         columns = [i for i in columns if first.types[i] is not None and not pa.types.is_nested(first.types[i])]
@@ -161,7 +161,8 @@ class Parquet(Source):
                 at += rows
             if not groups:
                 return
-            at, size = first, max(1, BLOCK_BYTES // self._width())
+            width = self._width()
+            at, size = first, max(1, BLOCK_BYTES // width, min(FEW_ROWS, 16 * BLOCK_BYTES // width))
             batches = file.reader.iter_batches(size, groups, column_indices=known.leaves(held), use_threads=False)
             for batch in batches:
                 lo, hi = max(start - at, 0), min(start + length - at, batch.num_rows)
@@ -173,7 +174,7 @@ class Parquet(Source):
                     return
 
     def _width(self) -> int:
-        """About the bytes of a row."""
+        """Estimate the bytes of a row."""
         if self.sparse:
             return 4096
         types = [self.first.type(name) for name in self.features]
@@ -231,7 +232,7 @@ class Parquet(Source):
         return x
 
     def _order(self, file: File) -> list[int] | None:
-        """Where a file of vectors has the features, if it has them in another order."""
+        """Find where a file of vectors has the features, if it has them in another order."""
         there = file.own.get("names")
         if not there or not self.names or there == self.names:
             return None

@@ -1,4 +1,4 @@
-"""What the metadata of a Parquet file tells: its columns, each by a name of its own, and which of them number rows."""
+"""Columns of a Parquet file by its metadata, each by a name of its own, and the labels that they can hold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls an index without
 
 @dataclass(frozen=True)
 class File:
-    """A Parquet file.
+    """Describes a Parquet file.
 
     Attributes
     ----------
@@ -55,21 +55,21 @@ class File:
         object.__setattr__(self, "starts", counts)
 
     def type(self, name: str) -> pa.DataType:
-        """Type of a column."""
+        """Give the type of a column."""
         return self.types[self.at[name]]
 
     @property
     def texts(self) -> list[int]:
-        """Columns of text."""
+        """List the columns of text."""
         return [i for i, kind in enumerate(self.types) if label_type(kind) == "text"]
 
     def leaves(self, columns: Iterable[int]) -> list[int]:
-        """Numbers that Parquet gives to what columns hold: a nested one holds several."""
+        """List the numbers that Parquet gives to what columns hold: a nested one holds several."""
         return [leaf for i in columns for leaf in range(self.starts[i], self.starts[i + 1])]
 
 
 def describe(path: str, file: pq.ParquetFile) -> File:
-    """What is known of an open file."""
+    """Describe an open file by its metadata."""
     schema = file.schema_arrow
     metadata = schema.metadata or {}
     names, twice = unique(schema.names)
@@ -98,17 +98,17 @@ class guarded:
 
 
 def is_number(kind: pa.DataType) -> bool:
-    """Whether a column holds numbers or booleans."""
+    """Tell whether a column holds numbers or booleans."""
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
 
 
 def is_vector(kind: pa.DataType) -> bool:
-    """Whether a column holds as many numbers in each row."""
+    """Tell whether a column holds as many numbers in each row."""
     return pa.types.is_fixed_size_list(kind) and is_number(kind.value_type)
 
 
 def label_type(kind: pa.DataType) -> str | None:
-    """What labels of a column are: text, number or boolean; None if it cannot hold labels."""
+    """Tell what labels of a column are: text, number or boolean; None if it cannot hold labels."""
     if pa.types.is_dictionary(kind):
         return label_type(kind.value_type)
     if pa.types.is_boolean(kind):
@@ -119,7 +119,7 @@ def label_type(kind: pa.DataType) -> str | None:
 
 
 def exact(kinds: Iterable[pa.DataType]) -> Any:
-    """The smallest type of features that holds all values of some columns: uint8, float32 or float64."""
+    """Find the smallest type of features that holds all values of some columns: uint8, float32 or float64."""
     kinds = set(kinds)
     if kinds <= {pa.uint8(), pa.bool_()}:
         return np.uint8
@@ -128,7 +128,7 @@ def exact(kinds: Iterable[pa.DataType]) -> Any:
 
 
 def plain_labels(column: pa.Array) -> np.ndarray:
-    """Labels [n] or targets [n, O] of a column as a `Block` holds them; text that is not UTF-8 is None."""
+    """Give labels [n] or targets [n, O] of a column as a `Block` holds them; text that is not UTF-8 is None."""
     kind = column.type
     if is_vector(kind):
         return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), kind.list_size)
@@ -166,7 +166,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _leaves(kind: pa.DataType) -> int:
-    """How many of Parquet's columns hold one of Arrow's."""
+    """Count how many of Parquet's columns hold one of Arrow's."""
     if pa.types.is_struct(kind):
         return sum(_leaves(kind.field(i).type) for i in range(kind.num_fields))
     if pa.types.is_map(kind):

@@ -12,10 +12,11 @@ Pairs = list[tuple[str, str | None]]
 
 # The parts that files of one folder may belong to, by their names.
 _PARTS = {
-    "train": re.compile(r"(^|[^a-z])(train(ing)?|tra|tr)([^a-z]|$)|\.data(\.|$)", re.I),
+    "train": re.compile(r"(^|[^a-z])(train(ing)?|tra|tr)([^a-z]|$)", re.I),
     "test": re.compile(r"(^|[^a-z])(test(ing)?|tes|t10k|te)([^a-z]|$)|\.t(\.|$)", re.I),
     "val": re.compile(r"(^|[^a-z])(val(id(ation)?)?|dev)([^a-z]|$)", re.I),
 }
+_DATA = re.compile(r"\.data(\.|$)", re.I)  # adult.data beside adult.test
 NAMES = {"train": "training", "test": "test", "val": "validation"}
 _MARK = re.compile(r"[._-]?(test|t|val)(?=[._-]|$)", re.I)  # a9a and a9a.t, digits.csv and digits_test.csv
 PAIR_X = re.compile(r"images|input|features|(^|[^a-z])(x|data)([^a-z]|$)", re.I)
@@ -34,6 +35,7 @@ def split_parts(files: list[Seen], path: str) -> dict[str, list[Seen]]:
     rest: list[Seen] = []
     for item in files:
         part = next((part for part, pattern in _PARTS.items() if pattern.search(item.name)), None)
+        part = part or ("train" if _DATA.search(item.name) else None)
         (parts[part] if part else rest).append(item)
     marked = [*parts["test"], *parts["val"]]
     if not marked or (not parts["train"] and not rest and not (parts["test"] and parts["val"])):

@@ -1,4 +1,4 @@
-"""How features are scaled: the net sees x·scale + shift, of columns that float32 cannot hold after they are centred."""
+"""Scales features: the net sees x·scale + shift, of columns that float32 cannot hold after they are centred."""
 
 from __future__ import annotations
 
@@ -78,9 +78,7 @@ def fit_scale(summary: Summary, scale: Scale, inputs: int, units: str = "free") 
     if summary.kind == "sparse":
         if name != "auto":
             raise SpecError(f"scale {name} would fill the zeros of sparse features; expected auto, divide or none")
-        largest = np.zeros(inputs)
-        largest[: summary.features] = summary.moments["largest"]
-        return _scaling("largest", np.zeros(inputs), largest, largest == 0)
+        return _sparse(summary, inputs)
     low, high = (summary.moments[end].astype(np.float64) for end in ("low", "high"))
     mean, m2 = summary.mean_m2()
     if name == "minmax":
@@ -94,7 +92,7 @@ def fit_scale(summary: Summary, scale: Scale, inputs: int, units: str = "free") 
 
 
 def _automatic(summary: Summary, units: str) -> tuple[str, float]:
-    """What `auto` comes to for dense features: the rule, and its constant."""
+    """Choose what `auto` comes to for dense features: the rule, and its constant."""
     if units == "gaussian":
         return "standard", 1.0
     low, high = float(summary.moments["low"].min()), float(summary.moments["high"].max())
@@ -105,10 +103,25 @@ def _automatic(summary: Summary, units: str) -> tuple[str, float]:
     return "none" if low >= 0 and high <= 1 else "minmax", 1.0
 
 
+def _sparse(summary: Summary, inputs: int) -> Scaling:
+    """Scale by the largest magnitude; what every sample has may be far from 0 or constant: it fills no zeros."""
+    moments, spread, origin, value = summary.moments, np.zeros(inputs), np.zeros(inputs), np.zeros(inputs)
+    spread[: summary.features] = moments["largest"]
+    unchanging = spread == 0
+    full, low, high = (moments[name] for name in ("full", "low", "high"))
+    middle, half = low + (high - low) / 2, (high - low) / 2
+    still = half <= NOISE * np.abs(middle)
+    unchanging[full[still]] = True
+    value[full[still]] = middle[still]
+    far = ~still & (np.abs(middle) > FAR * half)
+    origin[full[far]], spread[full[far]] = middle[far], half[far]
+    return _scaling("largest", origin, spread, unchanging, origin != 0, value)
+
+
 def _scaling(
     name: str, origin: np.ndarray, spread: np.ndarray, unchanging: np.ndarray, far: Any = False, value: Any = None
 ) -> Scaling:
-    """The scaling by (x − origin)/spread, without the features that never change."""
+    """Make the scaling by (x − origin)/spread, without the features that never change."""
     rule: dict[str, Any] = {"name": name}
     far = ~unchanging & (far | (spread < SMALLEST) | (spread > LARGEST))
     plain = ~unchanging & ~far

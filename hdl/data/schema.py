@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -115,9 +116,8 @@ class Schema:
                 refuse(i, f"targets {y[i].tolist()[:20]}; expected one 1 and else 0")
             codes = y.argmax(axis=1)
         elif self.classes:
-            known = Meanings(self.classes)
             distinct, inverse = _distinct(y)
-            codes = np.array([known.code(raw) for raw in distinct], np.int64)[inverse]
+            codes = np.array([self._meanings.code(raw) for raw in distinct], np.int64)[inverse]
             for i in np.flatnonzero(codes < 0):
                 raw = distinct[inverse[i]]
                 refuse(i, f"label {raw!r} is not one of the {len(self.classes)} classes {listed(self.classes)}")
@@ -131,7 +131,7 @@ class Schema:
         return np.eye(len(self.classes), dtype=np.float32)[codes], good
 
     def _encode_values(self, y: np.ndarray, good: np.ndarray, refuse: Any) -> np.ndarray:
-        """Numbers as the net's targets, float32 [n, O]."""
+        """Make numbers the net's targets, float32 [n, O]."""
         wide = np.zeros((len(y), self.outputs))
         try:
             wide[:] = y.reshape(len(y), -1).astype(np.float64)
@@ -149,14 +149,18 @@ class Schema:
             refuse(i, f"label {y[i : i + 1].tolist()[0]!r}; expected a finite float32 number")
         return out
 
+    @cached_property
+    def _meanings(self) -> Meanings:
+        return Meanings(self.classes)
+
     def in_units(self, out: np.ndarray) -> np.ndarray:
-        """A regression's answers [n, O] in the targets' unit: float64 where they were standardised."""
+        """Give a regression's answers [n, O] the targets' unit: float64 where they were standardised."""
         if self.target_mean is None:
             return out
         return out * self.target_deviation + self.target_mean
 
     def unscaled(self, x: np.ndarray) -> np.ndarray:
-        """The net's inputs [n, I] in the data's own unit; features that never changed in training are as they were."""
+        """Give the net's inputs [n, I] the data's own unit; features that never changed in training stay so."""
         if self.shift is not None:
             x = x - self.shift
         if self.scale is not None:

@@ -155,7 +155,7 @@ def _no_labels(schema: Schema) -> np.ndarray:
 
 
 def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
-    """A block with features as the model's, as the core takes them: uint8 or float32, centred in float64 where need be.
+    """Give a block features as the core takes them: the model's, uint8 or float32, centred in float64 where need be.
 
     Sparse rows are widened, or made dense where the model shifts zeros.
     """
@@ -177,18 +177,39 @@ def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
 
 
 def centred(x: np.ndarray | Csr, schema: Schema) -> np.ndarray | Csr:
-    """Features [n, I] as `Samples` holds them: (x − center)/spread in float64, where the schema asks, then rounded."""
+    """Make features [n, I] what `Samples` holds: (x − center)/spread in float64 where the schema asks, then rounded."""
     center, spread = schema.center, schema.spread
     if isinstance(x, Csr):
         if schema.shift is not None:
             return centred(x.dense(), schema)
-        values = x.data if spread is None else x.data / spread[x.indices]  # a model of sparse features centres none
+        values = x.data
+        if center is not None and spread is not None:
+            x = _filled(x, np.flatnonzero(center))
+            values = (x.data - center[x.indices]) / spread[x.indices]
         return Csr(_rounded(values), x.indices, x.indptr, x.columns)
     return _rounded(x if center is None else (x - center) / spread)
 
 
+def _filled(x: Csr, columns: np.ndarray) -> Csr:
+    """Write out the zeros of some columns [K] of sparse rows; training data has none of them."""
+    place = np.full(x.columns, -1)
+    place[columns] = np.arange(len(columns))
+    known = place[x.indices]
+    if np.count_nonzero(known >= 0) == len(x) * len(columns):
+        return x
+    rows = np.repeat(np.arange(len(x)), np.diff(x.indptr))
+    there = np.zeros((len(x), len(columns)), bool)
+    there[rows[known >= 0], known[known >= 0]] = True
+    more, which = np.nonzero(~there)
+    rows, indices = np.concatenate([rows, more]), np.concatenate([x.indices, columns[which].astype(np.int32)])
+    order = np.lexsort((indices, rows))
+    data = np.concatenate([x.data, np.zeros(len(more), x.data.dtype)])
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(x)))]).astype(np.int64)
+    return Csr(data[order], indices[order], indptr, x.columns)
+
+
 def _rounded(x: np.ndarray) -> np.ndarray:
-    """float64 rounded to float32, what is beyond its range to infinity; uint8 and float32 as they are."""
+    """Round float64 to float32, what is beyond its range to infinity; uint8 and float32 stay."""
     with np.errstate(over="ignore"):
         return x.astype(np.float32) if x.dtype == np.float64 else x
 

@@ -27,7 +27,8 @@ class Summary:
         Of the features; empty without samples.
     moments : dict of ndarray
         uint8: `low`, `high` [I], and the exact `total`, `squares` int64 [I]. float32, of float64 samples too: `low`,
-        `high`, `mean`, `m2` (sum of squared deviations) float64 [I]. Sparse: `largest` magnitude float64 [I].
+        `high`, `mean`, `m2` (sum of squared deviations) float64 [I]. Sparse: `largest` magnitude float64 [I], and of
+        the K features that every sample has: their numbers `full` int64 [K], `low` and `high` float64 [K].
     labels : Labels
     bad : int
         Records skipped; `places` lists the first of them, `limit` is how many the dataset may have.
@@ -123,7 +124,8 @@ class Summary:
         summary = cls(moments=dict(tensors), labels=Labels(**labels), **{**fields, "places": tuple(fields["places"])})
         if set(tensors) != set(_MOMENTS[summary.kind]):
             raise ValueError(f"a {summary.kind or 'empty'} summary with tensors {sorted(tensors)}")
-        if any(tensor.shape != (summary.features,) for tensor in tensors.values()):
+        known = len(tensors["full"]) if summary.kind == "sparse" else summary.features
+        if any(len(tensor) != (summary.features if name == "largest" else known) for name, tensor in tensors.items()):
             raise ValueError(f"a summary of {summary.features} features with other lengths of tensors")
         return summary
 
@@ -132,7 +134,7 @@ _MOMENTS = {
     "": (),
     "uint8": ("low", "high", "total", "squares"),
     "float32": ("low", "high", "mean", "m2"),
-    "sparse": ("largest",),
+    "sparse": ("largest", "full", "low", "high"),
 }
 
 
@@ -152,7 +154,10 @@ def _join_sparse(a: Summary, b: Summary) -> dict[str, np.ndarray]:
     short, long = sorted((a.moments["largest"], b.moments["largest"]), key=len)
     out = long.copy()
     np.maximum(out[: len(short)], short, out=out[: len(short)])
-    return {"largest": out}
+    p, q = a.moments, b.moments
+    full, i, j = np.intersect1d(p["full"], q["full"], assume_unique=True, return_indices=True)
+    part, other = ({end: m[end][at] for end in ("low", "high")} for m, at in ((p, i), (q, j)))
+    return {"largest": out, "full": full, **_range(part, other)}
 
 
 def _range(p: dict[str, np.ndarray], q: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -168,7 +173,11 @@ def of_block(block: Block) -> Summary:
     if isinstance(x, Csr):
         largest = np.zeros(x.columns)
         np.maximum.at(largest, x.indices, np.abs(x.data))
-        return Summary(n, x.columns, "sparse", {"largest": largest}, Labels.of(block.y))
+        full = np.bincount(x.indices, minlength=x.columns) == n  # an index is there once in a row
+        values = x.data[full[x.indices]].astype(np.float64).reshape(n, -1)
+        ends = {"low": values.min(axis=0), "high": values.max(axis=0)}
+        moments = {"largest": largest, "full": np.flatnonzero(full), **ends}
+        return Summary(n, x.columns, "sparse", moments, Labels.of(block.y))
     x = np.ascontiguousarray(x)  # sums depend on the order in memory
     ends = {"low": x.min(axis=0), "high": x.max(axis=0)}
     if x.dtype == np.uint8:

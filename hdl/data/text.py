@@ -6,16 +6,21 @@ A split is a range of (decoded) bytes and owns the lines that start in it.
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 
 from hdl.data.base import Bad, Block, FileSplit, Options, Source
-from hdl.data.streams import check_whole, decoded_length, line_blocks, line_number
+from hdl.data.streams import check_whole, decoded_length, head, line_blocks, line_number
 from hdl.errors import DataError
+
+HEAD = 65536  # decoded bytes in which first lines are looked for
 
 
 class TextSource(Source):
@@ -46,7 +51,7 @@ class TextSource(Source):
         return data, 0
 
     def clean(self, data: bytes) -> bytes:
-        """As many lines, without what is no part of a sample."""
+        """Give as many lines, without what is no part of a sample."""
         return data
 
     @abstractmethod
@@ -96,6 +101,51 @@ def _where(path: str, at: int, data: bytes, skipped: int) -> Callable[[int], dic
         return line_number(path, at) + skipped, np.array(full)
 
     return lambda i: {"path": path, "line": int(rows()[0] + rows()[1][i])}
+
+
+def column(words: bytes) -> np.ndarray | None:
+    """Read the numbers of lines of one word each, float64, or None: Arrow's is the fastest exact parser at hand."""
+    read = pa.csv.ReadOptions(use_threads=False, block_size=len(words) + 1, column_names=["number"])
+    convert = pa.csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[])
+    try:
+        return pa.csv.read_csv(pa.BufferReader(words), read, convert_options=convert).column(0).to_numpy()
+    except pa.ArrowInvalid:
+        return None
+
+
+def first_lines(
+    paths: list[str], options: Options, count: int, cleaned: Callable[[bytes], bytes] = bytes
+) -> tuple[str, list[str]]:
+    """Read the first file that has any, and up to `count` of its lines that are not blank once they are `cleaned`.
+
+    A file of one line, which may be a header alone, is followed by the others' lines.
+    """
+    first = paths[0]
+    found: list[str] = []
+    for path in paths:
+        for line in _beginning(path, options.max_line, count, cleaned):
+            first = first if found else path
+            text = line.decode("utf-8", "replace").rstrip("\r")
+            if path == first or text != found[0]:
+                found.append(text)
+            if len(found) == count:
+                return first, found
+        if len(found) > 1:
+            break
+    return first, found
+
+
+def _beginning(path: str, longest: int, count: int, cleaned: Callable[[bytes], bytes]) -> Iterator[bytes]:
+    """Read `count` lines or more that are not blank once they are cleaned, or all; as little as may be of a file."""
+    start = head(path, HEAD)
+    whole = len(start) < HEAD
+    lines = start.removeprefix(b"\xef\xbb\xbf").split(b"\n")[: None if whole else -1]
+    lines = [line for line in map(cleaned, lines) if line.strip() and len(line) <= longest]
+    if (whole or len(lines) >= count) and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        yield from lines
+        return
+    for _, data in line_blocks(path, 0, 1 << 62, longest, Bad(sys.maxsize)):
+        yield from (line for line in map(cleaned, data.split(b"\n")) if line.strip())
 
 
 def squeeze(data: bytes) -> bytes:

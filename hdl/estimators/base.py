@@ -74,8 +74,18 @@ class Learner(BaseEstimator):
         return data.Csr(X.data, X.indices.astype(np.int32), X.indptr.astype(np.int64), X.shape[1])
 
     def _seen(self, x: Any, y: NDArray | None = None) -> Samples:
-        """Features as the core takes them."""
-        return Samples(centred(x, self._schema), y, self._schema.scale, self._schema.shift)
+        """Features as the core takes them.
+
+        Raises
+        ------
+        ValueError
+            A value is beyond float32's range, and no scaling brings it there.
+        """
+        seen = centred(x, self._schema)
+        values = seen.data if isinstance(seen, data.Csr) else seen
+        if not np.isfinite(values).all():
+            raise ValueError("Input X contains a value too large for dtype('float32').")
+        return Samples(seen, y, self._schema.scale, self._schema.shift)
 
     def _resumed(self, spec: Spec) -> Weights:
         """The last weights, with their optimiser's state where it still fits; a line search starts anew."""

@@ -156,7 +156,7 @@ def _samples(model: Model) -> Samples | None:
     """The first samples of the training data; None where it is no longer there."""
     path, parts, count = model.about.get("data"), [], 0
     try:
-        source = data.open_source(path, model.about.get("options"), model.schema) if path else None
+        source = data.open_source(path, model.about.get("options"), model.schema, labels=False) if path else None
         for block in model._blocks(source, data.Bad(source.options.max_bad_records)) if source else ():
             x = block.x.dense() if hasattr(block.x, "dense") else block.x
             parts.append(x[: SAMPLES - count])

@@ -68,10 +68,10 @@ def samples(stream: BinaryIO, config: TaskConfig) -> Iterator[tuple[str, list[Fi
     It is copied to a temporary file, for the same readers as any other. Errors name where they really came from.
     """
     with tempfile.TemporaryDirectory(prefix="hdl-") as folder:
-        body = os.path.join(folder, "1")
+        body = os.path.join(folder, "part-00001")  # parts that an engine numbered may begin alike
         head = os.path.join(config.table, HEAD)
         if os.path.exists(head):
-            shutil.copyfile(head, os.path.join(folder, "0"))
+            shutil.copyfile(head, os.path.join(folder, "part-00000"))
         with open(body, "xb") as file:
             shutil.copyfileobj(stream, file, 1 << 20)
         try:

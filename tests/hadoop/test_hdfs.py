@@ -1,6 +1,8 @@
 """hdl.fs on a real HDFS: what it promises locally holds there, and failures say what and where."""
 
 import errno
+import gzip
+import io
 import os
 import subprocess
 import sys
@@ -182,6 +184,34 @@ def test_data_that_is_imported_and_brought_back_is_the_same(run, folder, tmp_pat
         assert x.dtype == np.uint8
         assert np.array_equal(x, digits.data)
         assert np.array_equal(y, digits.target)
+
+
+def test_a_folder_is_sorted_out_as_one_here(folder, tmp_path):
+    """Fortran order, packed copies, foreign files and folders of images, on HDFS."""
+    from PIL import Image
+
+    x, y = np.asfortranarray(np.random.default_rng(0).normal(size=(9, 4))), np.arange(9) % 2
+    for name, array in (("x", x), ("y", y)):
+        file = io.BytesIO()
+        np.save(file, array)
+        fs.publish(f"{folder}/{name}.npy", file.getvalue())
+    fs.publish(f"{folder}/x.npy.gz", gzip.compress(fs.open(f"{folder}/x.npy").read()))
+    fs.publish(f"{folder}/mapping.txt", b"0 48\n1 49\n")
+    source = open_source(folder)
+    blocks = [block for splits in source.splits(2) for block in source.read(splits)]
+    assert np.array_equal(np.concatenate([block.x for block in blocks]), x)
+    assert source.left_out == ["mapping.txt: a text about the data", "x.npy.gz: the packed copy of x.npy"]
+    for name in ("01", "1"):
+        fs.mkdir(f"{folder}/images/{name}")
+        file = io.BytesIO()
+        Image.fromarray(np.full((2, 3), 40000, np.uint16)).save(file, "PNG")
+        fs.publish(f"{folder}/images/{name}/a.png", file.getvalue())
+    fs.publish(f"{folder}/images/labels.csv", b"a,b\n1,2\n")
+    source = open_source(f"{folder}/images")
+    (block,) = source.read(source.splits(1)[0])
+    assert block.y.tolist() == ["01", "1"]
+    assert block.x.max() == 40000
+    assert source.left_out == ["labels.csv: a table beside folders of images"]
 
 
 def test_hosts_are_those_of_the_blocks(folder, run, tmp_path):

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 
 from hdl import fs
@@ -133,6 +134,31 @@ def test_uint8_travels_to_streaming_as_typed_bytes(cluster, archive, folder, dat
     local(f"{folder}/digits", f"{folder}/one", **fields)
     train(f"{folder}/digits", f"{folder}/two", RUNNERS["streaming"](archive=archive, settings=QUIET), **fields)
     assert signatures(f"{folder}/one") == signatures(f"{folder}/two")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("form", ["text", "imported"])
+def test_seconds_and_prices_give_the_same_bytes(cluster, archive, folder, form):
+    """A column that float32 cannot hold, one that never changes, and targets far from 0: centred before they travel."""
+    rng = np.random.default_rng(0)
+    fs.mkdir(f"{folder}/text")
+    for number in range(4):
+        rows = [f"{1.7e9 + 60 * rng.random():.2f},{b:.4f},7,{250_000 + 9e4 * b:.2f}" for b in rng.normal(size=30)]
+        text = "\n".join(([] if number else ["a,b,c,price"]) + rows) + "\n"
+        fs.publish(f"{folder}/text/part-{number:05d}.csv", text.encode())
+    if form == "imported":
+        write_shards(open_source(f"{folder}/text"), f"{folder}/imported", shards=4)
+    fields = {"shards": 4, "epochs": 1}
+    local(f"{folder}/{form}", f"{folder}/local", **fields)
+    assert {"center", "constants", "target_mean"} <= set(Table(f"{folder}/local").read(0).schema)
+
+    def one(name):
+        train(f"{folder}/{form}", f"{folder}/{name}", ALL[name](archive=archive, settings=QUIET), **fields)
+        return signatures(f"{folder}/{name}")
+
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(one, ALL):
+            assert found == signatures(f"{folder}/local")
 
 
 @pytest.mark.full

@@ -79,6 +79,9 @@ def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder
     assert application in run(*HDL, "status").stdout
     done = run(*HDL, "attach", application)
     assert "3-5-2, 90 samples, 4 shards on 2 workers" in done.stderr
+    label = re.search(r"^label +column .*: classification, 2 classes: ", done.stderr, re.M)
+    assert label, done.stderr
+    assert label.end() < done.stderr.index("round ")
     assert "round 40/40" in done.stderr
     assert f"{table}/report.html" in done.stdout
     expected.result()

@@ -96,7 +96,7 @@ def test_centred_columns_and_targets_in_a_pipe(train, tmp_path, seconds):
         "center", "constants", "scale", "shift", "spread", "target_deviation", "target_mean"
     ]  # fmt: skip
     copy = begin(expected.table, tmp_path / "copy", seconds)
-    (copy / "head").write_text("a,b,c,price\n")
+    shutil.copy(min(seconds.iterdir()), copy / "head")  # as the runner makes it: the first shard has no more
     lines = []
     for number, file in enumerate(sorted(seconds.iterdir())):
         status, out, said = script("mapper", str(copy), stdin=file.read_bytes(), HDL_SHARD=str(number))

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import struct
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from PIL import Image
 
 from hdl import data
 from hdl.errors import DataError
+from hdl.spec import Spec
 
 
 def idx(array):
@@ -206,8 +208,8 @@ def test_many_files_of_one_family_are_not_opened_one_by_one(tmp_path, monkeypatc
     for i in range(50):
         (tmp_path / f"part-{i:05d}.csv").write_text(f"{i}.5,1.25,a\n{i}.5,0.75,b\n")
     looked = []
-    look = data.folder.look
-    monkeypatch.setattr("hdl.data.folder.look", lambda *given: looked.append(given) or look(*given))
+    look = data.survey.look
+    monkeypatch.setattr("hdl.data.survey.look", lambda *given: looked.append(given) or look(*given))
     assert count(tmp_path) == 100
     assert len(looked) == 1
 
@@ -220,6 +222,7 @@ def test_many_files_of_one_family_are_not_opened_one_by_one(tmp_path, monkeypatc
     [
         ("train__csv", "test__csv", "val__csv"),
         ("adult__data", "adult__test", "adult_val"),
+        ("a__train__data", "a__test__data", "a__val__data"),
         ("digits__csv", "digits_test__csv", "digits_val__csv"),
         ("train_in_a__csv", "test_in_a__csv", "val_in_a__csv"),
     ],
@@ -302,6 +305,19 @@ def test_empty_folders_and_other_files_of_classes_are_told(tmp_path):
     assert any("3 files in the classes' folders that are no images" in line for line in lines)
 
 
+def test_the_low_bytes_of_deep_colours_are_told_as_left_out(tmp_path):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = zlib.compress(b"".join(b"\0" + struct.pack(">6H", 258, 515, 772, 60000, 60001, 60002) for _ in range(2)))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
+    for name in ("a", "b"):
+        fill(tmp_path / name, **{"1__png": b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b"")})
+    source = data.open_source(str(tmp_path))
+    assert any("the low 8 bits" in line for line in source.left_out)
+    assert next(source.read(source.splits(1)[0])).x[0, :3].tolist() == [1, 2, 3]
+
+
 def test_parts_of_images(tmp_path):
     for part, each in (("train", 3), ("val", 1), ("test", 2)):
         pictures(tmp_path / part, each=each)
@@ -334,6 +350,21 @@ def test_images_need_no_classes_where_no_labels_are_wanted(tmp_path):
         data.open_source(str(tmp_path / "flat"), labels=False)
 
 
+def test_images_unlike_the_models_are_refused(tmp_path):
+    """As many pixels in another shape, or brighter ones, would be answered all the same."""
+    train = data.open_source(str(pictures(tmp_path / "train")))
+    schema = data.fit(data.summarise(train, train.splits(1)[0]), Spec())
+    for name, pixels, message in (
+        ("wide", PIXELS[0].T, r"images of 2x3x1; the model was trained on images of 3x2x1"),
+        ("deep", PIXELS[0].astype(np.uint16) * 250, r"pixels of up to 65535; .* up to 255"),
+    ):
+        png(tmp_path / name / "cat" / "1.png", np.ascontiguousarray(pixels))
+        with pytest.raises(DataError, match=message):
+            data.open_source(str(tmp_path / name), schema=schema)
+    np.save(tmp_path / "x.npy", PIXELS.reshape(12, 6))
+    assert data.open_source(str(tmp_path / "x.npy"), schema=schema, labels=False).image is None
+
+
 def test_labels_in_files_of_other_formats_are_refused(tmp_path):
     fill(tmp_path, x__npy=npy(PIXELS), y__csv="1\n2\n", x__csv="1.5,2\n3,4\n", y__npy=npy(DIGITS))
     for pair in ("x.npy,{}/y.csv", "x.csv,{}/y.npy"):
@@ -341,6 +372,45 @@ def test_labels_in_files_of_other_formats_are_refused(tmp_path):
             data.open_source(f"{tmp_path}/{pair}".format(tmp_path))
     with pytest.raises(DataError, match=r"label 'y', but the labels have a file of their own"):
         data.open_source(f"{tmp_path}/x.npy,{tmp_path}/y.npy", {"label": "y"})
+
+
+def test_labels_beside_lone_arrays_are_not_passed_over(tmp_path):
+    fill(tmp_path, x__npy=npy(RNG.normal(size=(4, 3))), labels__txt="cat\ndog\ncat\ndog\n")
+    with pytest.raises(DataError, match=r"labels.txt may hold the labels of x.npy, but is no npy file"):
+        data.open_source(str(tmp_path))
+
+
+def test_labels_that_are_not_wanted_are_not_judged(tmp_path):
+    x = RNG.normal(size=(4, 3))
+    fill(tmp_path / "a", x__npy=npy(x), labels__txt="cat\ndog\ncat\ndog\n")
+    fill(tmp_path / "b", x__npy=npy(x), y__npy=npy(np.array([b"\xff", b"b"])))
+    np.savez(tmp_path / "c.npz", x=x, y=DIGITS, target=np.array([{}, 1], object))
+    train = data.Arrays(x, ["a", "b", "a", "b"])
+    schema = data.fit(data.summarise(train, train.splits(1)[0]), Spec())
+    for path in ("a", "b", "c.npz"):
+        source = data.open_source(str(tmp_path / path), schema=schema, labels=False)
+        (block,) = source.read(source.splits(1)[0])
+        assert block.x.tolist() == x.tolist()
+        assert block.y is None
+
+
+def test_json_is_refused_as_such(tmp_path):
+    fill(tmp_path, a__json='{"a": 1}', b__csv="<=50K,1.5,2\n>50K,2,3.5\n")
+    with pytest.raises(DataError, match=r"a.json: JSON, XML or a script .*--format csv"):
+        data.open_source(f"{tmp_path}/a.json")
+    assert count(f"{tmp_path}/b.csv", {"label": "0"}) == 2
+
+
+def test_folders_below_are_named(tmp_path):
+    pictures(tmp_path / "deep" / "data")
+    with pytest.raises(DataError, match=r"data holds folders of images: name it"):
+        data.open_source(str(tmp_path / "deep"))
+    fill(tmp_path / "years", a_in_1__csv=ROWS, b_in_1__csv=MORE)
+    with pytest.raises(
+        DataError, match=r"folders \(a, b\) that hold no images.*name one of them, or their files by a glob"
+    ):
+        data.open_source(str(tmp_path / "years"))
+    assert count(f"{tmp_path}/years/*/*.csv") == 24
 
 
 def test_idx_files_are_paired_by_their_dimensions(tmp_path):

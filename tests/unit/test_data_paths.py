@@ -1,6 +1,7 @@
 """The fast path of the text readers takes only what the careful one takes, and reads the same from it."""
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -71,6 +72,21 @@ def test_csv(tmp_path_factory, lines, end):
     source = data.open_source(str(path))
     took = agree(source, end.join(lines) + end)
     assert took or lines != ["1,2,a", "3,4,b"]
+
+
+@given(lines=csv_lines, end=ends, mark=st.sampled_from(",; "))
+@example(["1,2,a", "3,4,b"], "\r\n", ",")
+@settings(max_examples=300, deadline=None)
+def test_wide(tmp_path_factory, lines, end, mark):
+    """The path of very many columns, here of few."""
+    path = tmp_path_factory.getbasetemp() / "wide.csv"
+    for row in ("1,2,a\n", "a,1,2\n"):
+        path.write_text(row.replace(",", mark))
+        source = data.open_source(str(path), {"label": str(row.index("a") // 2)})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("hdl.data.delimited.WIDE", 0)
+            took = agree(source, end.join(lines).replace(",", mark) + end)
+        assert took or lines != ["1,2,a", "3,4,b"] or row != "1,2,a\n"
 
 
 @given(lines=svm_lines, end=ends)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from hdl import data
+from hdl import cli, data
 from hdl.data.columns import pick, unique
 from hdl.errors import DataError
 from hdl.spec import Spec
@@ -170,6 +170,14 @@ def test_a_labels_name_that_is_there_twice(tmp_path, kind):
     path = write(tmp_path, kind, ["a", "b", "a", "label"], [[1, 2], [3, 5], [8, 9], [0, 1]])
     with pytest.raises(DataError, match=r"2 columns are called 'a'; the model's training data had fewer"):
         data.open_source(str(path), schema=schema)
+    path = write(tmp_path, kind, ["a", "label", "b", "label"], [[1, 2], [7, 7], [3, 5], [8, 8]])
+    assert read(path, schema=schema, labels=False)[1].tolist() == [
+        [1, 3],
+        [2, 5],
+    ]  # what no one needs may be there twice
+    with pytest.raises(DataError, match=r"'label' is the name of several columns \(1 and 3, from 0\); --label NUMBER"):
+        data.open_source(str(path), schema=schema)
+    assert list(map(int, read(path, {"label": "3"}, schema)[2])) == [8, 8]
 
 
 @given(seed=seeds, n=st.integers(8, 20), k=st.integers(2, 5), at=st.integers(0, 5), header=st.booleans(),
@@ -225,6 +233,21 @@ def test_two_readings_of_the_label(tmp_path, kind, names, columns, message):
     names, columns = ["label", *names[1:]], [[0, 1] * (len(columns[1]) // 2), *columns[1:]]
     if names[2] != "target":  # by far the most usual name
         assert data.open_source(str(write(tmp_path, kind, names, columns))).label == ["label"]
+
+
+def test_pixels_after_their_label(tmp_path):
+    """As MNIST's CSV has it: the last column is a pixel that is always 0, and no label."""
+    draw = np.random.default_rng(0)
+    rows = np.column_stack(
+        [draw.integers(0, 10, 40), np.zeros(40, int), draw.integers(0, 256, (40, 9)), np.zeros(40, int)]
+    )
+    (tmp_path / "a.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in rows.tolist()))
+    with pytest.raises(DataError, match=r"a.csv: column 12, the last one, is the same .*--label NAME or NUMBER"):
+        data.open_source(str(tmp_path / "a.csv"))
+    assert read(tmp_path / "a.csv", {"label": "0"})[2].tolist() == [str(row[0]) for row in rows.tolist()]
+    rows[:, [0, -1]] = rows[:, [-1, 0]]  # sorted by class or not, a label at the end needs no flag
+    (tmp_path / "a.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in rows.tolist()))
+    assert data.open_source(str(tmp_path / "a.csv")).label == ["11"]
 
 
 def test_dates_are_no_label(tmp_path):
@@ -407,7 +430,7 @@ def test_what_a_command_does_not_need_is_not_judged(tmp_path, seed, kind, n, lab
 
 def test_bytes_that_no_one_needs(tmp_path):
     schema = fitted(write(tmp_path, "csv", ["a", "b", "label"], [[0.5, 1.5], [1, 7], ["u", "v"]]))
-    (tmp_path / "p.csv").write_bytes(b"a,b,label,note\n0.5,1,u,caf\xe9\n1.5,x,v,\xe9\n")
+    (tmp_path / "p.csv").write_bytes(b"a,b,label,note\n0.5,1,u,ol\xe9\n1.5,x,v,\xe9\n")
     _, x, y = read(tmp_path / "p.csv", {"max_bad_records": 1}, schema)  # also line by line
     assert (x.tolist(), y.tolist()) == ([[0.5, 1]], ["u"])
     (tmp_path / "p.csv").write_bytes(b"a,b,label\n0.5,1,u\n1.5,3,\xe9\n")
@@ -501,3 +524,24 @@ def test_opening_is_linear_in_columns():
     assert pick(names, n + 1, data.Options(), "x.csv", schema).labels == [n]
     assert unique(["a"] * n)[0][-1] == f"a.{n - 1}"
     assert time.process_time() - start < 2
+
+
+def test_a_model_that_needs_no_labels_is_measured_without_them(tmp_path):
+    rows = [f"{i % 7}.5,{i % 5}.25" for i in range(30)]
+    (tmp_path / "a.csv").write_text("a,b,label\n" + "".join(f"{row},{i % 2}\n" for i, row in enumerate(rows)))
+    (tmp_path / "b.csv").write_text("a,b,label\n" + "".join(f"{row},\n" for row in rows))
+    table = str(tmp_path / "table")
+    arguments = ["--model", "autoencoder", "--net", "0-2-0", "--epochs", "1", "--no-report", "-q"]
+    assert cli.run(["train", str(tmp_path / "a.csv"), "--out", table, *arguments]) == 0
+    assert cli.run(["evaluate", table, str(tmp_path / "b.csv")]) == 0
+
+
+def test_nested_columns_that_no_one_needs(tmp_path):
+    x = {"a": [1.5, 2.5], "b": [3.5, 4.5], "label": ["u", "v"]}
+    pq.write_table(pa.table(x), tmp_path / "a.parquet")
+    schema = fitted(tmp_path / "a.parquet")
+    nested = {"s": [{"p": 1, "q": [2, 3]}, {"p": 4, "q": []}], "b": x["b"], "l": [[1], [2, 3]], "label": x["label"]}
+    pq.write_table(pa.table({**nested, "m": pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())), "a": x["a"]}),
+                   tmp_path / "p.parquet")  # fmt: skip
+    _, features, y = read(tmp_path / "p.parquet", schema=schema)
+    assert (features.tolist(), y.tolist()) == ([[1.5, 3.5], [2.5, 4.5]], ["u", "v"])

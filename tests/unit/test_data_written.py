@@ -173,7 +173,7 @@ def test_images(tmp_path_factory, classes, kind, suffix, draw):
     assert labels.tolist() == [name for name, _ in order]
     assert got.tolist() == [written[key] for key in order]
     assert source.reading["label_type"] == "text"
-    assert source.reading.get("depth") == (65535 if kind == "deep" else None)
+    assert source.reading.get("depth") == (65535 if kind == "deep" else 255)
     assert source.left_out == ["labels.csv: a table beside folders of images"]
     shutil.rmtree(path)
 

@@ -314,6 +314,17 @@ def test_seconds_are_centred_before_they_are_rounded(dtype):
     np.testing.assert_allclose(moved.predict_proba(x), plain.predict_proba(x - [1_700_000_000, 0]), atol=1e-2)
 
 
+def test_a_value_beyond_float32_is_told():
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    fitted = net(max_iter=2).fit(x, x[:, 0] > 0)
+    for kind in np.asarray, scipy.sparse.csr_array:
+        with pytest.raises(ValueError, match="too large for dtype"):
+            fitted.predict(kind([[1.0, 2, 1e39]]))
+        with pytest.raises(ValueError, match="too large for dtype"):
+            net().fit(kind(x * 1e39), x[:, 0] > 0)
+    assert net(scale="standard").fit(x * 1e37, x[:, 0] > 0).score(x * 1e37, x[:, 0] > 0) > 0.9
+
+
 def test_an_answer_that_is_not_finite_is_no_class():
     x = np.random.default_rng(0).normal(size=(50, 3))
     fitted = net(max_iter=2).fit(x, x[:, 0] > 0)

@@ -91,6 +91,8 @@ def test_it_is_told_before_the_first_round_and_wherever_the_table_is_shown(tmp_p
     shown = json.loads(capfd.readouterr().out)["found"]
     joined = {key: "\n".join(value) if isinstance(value, list) else value for key, value in shown.items()}
     assert {key: value for key, value in joined.items() if key not in MACHINE} == told
+    assert cli.run(["inspect", str(out), "--version", "0", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["found"] == shown
     assert cli.run(["inspect", str(out)]) == 0
     text = capfd.readouterr().out
     page = html.unescape((out / "report.html").read_text())

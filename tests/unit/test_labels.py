@@ -1,6 +1,7 @@
 """What labels are: numbers, booleans or text; classes; and which class a label of another format means."""
 
 import json
+import struct
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hdl import data
 from hdl.data.labels import Meanings, as_array, canonical, classes_of, is_plain_number
 from hdl.data.summary import Summary
+from hdl.errors import DataError
 from hdl.spec import Spec
 
 
@@ -159,6 +161,59 @@ def test_different_texts_of_a_csv_are_one_class_only_if_all_are_numbers(tmp_path
     assert other.classes == tuple(sorted(labels))
     meant = [canonical(label) if isinstance(schema.classes[0], int) else label for label in labels]
     assert [schema.classes[code] for code in encoded(typed, schema)] == meant
+
+
+def written_otherwise(folder, kind, labels):
+    """Small whole numbers as labels, in the formats that have no others or no numbers at all."""
+    if kind == "libsvm":
+        (folder / "a.svm").write_text("".join(f"{label} 1:{i}\n" for i, label in enumerate(labels)))
+        return folder / "a.svm"
+    if kind == "idx":
+        for name, shape, values in (
+            ("images-idx3", (len(labels), 2, 2), [7] * 4 * len(labels)),
+            ("labels-idx1", (len(labels),), labels),
+        ):
+            head = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
+            (folder / f"train-{name}-ubyte").write_bytes(head + bytes(values))
+        return folder
+    image = pytest.importorskip("PIL.Image")
+    for i, label in enumerate(labels):
+        (folder / str(label)).mkdir(exist_ok=True)
+        image.fromarray(np.full((2, 2), i, np.uint8)).save(folder / str(label) / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 1, 0], [9, 10, 2, 9, 10], [1, 5, 255, 5]])
+def test_classes_are_the_same_by_their_meaning_in_every_format(tmp_path, labels):
+    names = ("csv", "npy", "parquet", "import", "libsvm", "idx", "images")
+    sources = {}
+    for name in names:
+        (tmp_path / name).mkdir()
+        write = written if name in names[:4] else written_otherwise
+        sources[name] = opened(write(tmp_path / name, name, labels))
+    for name, (_, schema) in sources.items():
+        expected = sorted({*map(str, labels)}) if name == "images" else sorted({*labels})
+        assert [*schema.classes] == expected, name
+        for other, (source, _) in sources.items():
+            order = sorted(labels, key=str) if other == "images" else labels  # samples come folder by folder
+            assert [str(schema.classes[code]) for code in encoded(source, schema)] == [*map(str, order)], (name, other)
+
+
+def test_a_regression_with_a_label_that_is_no_number_is_no_thousand_classes(tmp_path):
+    numbers = [f"{i / 7:.3f}" for i in range(60)]
+    for labels, refused in ([*numbers, "unknown"], True), (numbers, False), ([f"{i:03d}" for i in range(200)], False):
+        rows = [f"{i},{i % 3},{label}" for i, label in enumerate(labels)]
+        (tmp_path / "a.csv").write_text("a,b,label\n" + "\n".join(rows) + "\n")
+        source = data.open_source(str(tmp_path / "a.csv"))
+        summary = data.summarise(source, source.splits(1)[0])
+        if refused:
+            with pytest.raises(
+                DataError, match=r"most of the 61 different labels are numbers, but .unknown. is none.*--loss"
+            ):
+                data.fit(summary, Spec())
+            assert len(data.fit(summary, Spec(loss="softmax")).classes) == 61
+        else:
+            assert len(data.fit(summary, Spec()).classes) == (0 if labels is numbers else 200)
 
 
 def test_numbers_as_text_are_never_measured():

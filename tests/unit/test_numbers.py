@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hdl import data, driver
 from hdl.data.base import Bad, Block, finite
+from hdl.data.schema import Schema
 from hdl.data.shard import fitting
 from hdl.errors import DataError
 from hdl.ops.transformed import scaled
@@ -127,6 +128,37 @@ def test_sparse_features_of_any_unit(tiny):
     np.testing.assert_allclose((samples.dense() * schema.scale)[:, :4], [[0.5, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0.5],
                                                                         [0, 0, 0, 1]], rtol=1e-5)  # fmt: skip
     assert schema.rule["unchanging"] == 2
+
+
+def test_seconds_in_libsvm(tmp_path):
+    """A feature that every sample has is centred where it is far from 0; what lacks it later has 0 there."""
+    rows = [f"{int(i < 300)} 1:{1.7e9 + i / 10:.1f} 2:7 {'3:1.5' * (i % 3 == 0)}" for i in range(600)]
+    (tmp_path / "a.svm").write_text("\n".join(rows) + "\n")
+    found, schema = seen(data.open_source(str(tmp_path / "a.svm")))
+    assert schema.rule == {"name": "largest", "centred": 1, "unchanging": 1}
+    np.testing.assert_allclose(found[:, 0], np.linspace(-1, 1, 600), atol=1e-5)
+    assert not found[:, 1].any()
+    np.testing.assert_allclose(found[:, 2], np.arange(600) % 3 == 0)
+    np.testing.assert_allclose(schema.unscaled(found)[:5, :2], [[1.7e9 + i / 10, 7] for i in range(5)], atol=1e-3)
+    later = data.Csr(np.float64([1.7e9, 3.0]), np.int32([0, 2]), np.int64([0, 1, 1, 2]), 3)
+    x = fitting(Block(later, None, lambda i: {}), schema, Bad()).x
+    dense = (later.dense() - schema.center) / schema.spread
+    np.testing.assert_array_equal(x.dense(), dense.astype(np.float32))
+    assert x.indices.tolist() == [0, 0, 0, 2]
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), min_size=1, max_size=6), st.booleans())
+@settings(deadline=None, max_examples=50)
+def test_sparse_rows_are_centred_as_dense_ones(rows, first):
+    x = np.array(rows, np.float64)
+    rows, columns = np.nonzero(x)
+    indptr = np.searchsorted(rows, np.arange(len(x) + 1)).astype(np.int64)
+    csr = data.Csr(x[rows, columns], columns.astype(np.int32), indptr, 5)
+    schema = Schema(
+        5, 2, "index", (0, 1), center=np.array([2.0 * first, 0, 0, 1, 0]), spread=np.array([1.0, 2, 1, 4, 1])
+    )
+    found = fitting(Block(csr, None, lambda i: {}), schema, Bad()).x
+    np.testing.assert_array_equal(found.dense(), ((x - schema.center) / schema.spread).astype(np.float32))
 
 
 def test_what_float32_cannot_hold_is_named():

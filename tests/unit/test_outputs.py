@@ -33,6 +33,8 @@ def place(tmp_path_factory):
     np.save(folder / "x.npy", x)
     np.save(folder / "y.npy", y)
     assert cli.run(["train", str(folder / "data.csv"), "--out", str(folder / "t"), *QUICK]) == 0
+    rbm = ["--model", "rbm", "--net", "3-4", *QUICK]
+    assert cli.run(["train", str(folder / "data.csv"), "--out", str(folder / "rbm"), *rbm]) == 0
     return folder
 
 
@@ -153,6 +155,7 @@ def test_a_read_only_folder_is_refused_before_any_work(place, tmp_path, capfd, m
         (["predict", "{place}/t", "{tmp}/many.csv", "--out", "{tmp}/p.npy"], "{tmp}/p.npy"),
         (["encode", "{place}/t", "{tmp}/many.csv", "{tmp}/c.csv"], "{tmp}/c.csv"),
         (["import", "{tmp}/many.csv", "{tmp}/shards"], "{tmp}/shards"),
+        (["sample", "{place}/rbm", "--out", "{tmp}/s.npy", "--count", "9000", "--steps", "1"], "{tmp}/s.npy"),
     ],
 )
 def test_a_disk_that_is_full_leaves_nothing_half_written(place, tmp_path, args, named):
