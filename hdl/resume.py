@@ -93,7 +93,7 @@ def same_data(about: dict[str, Any], splits: list[list[FileSplit]], path: str, o
             f"{path}: not the data that {table} was trained on: {first} had length {old.get(first, 'none')}, "
             f"now {new.get(first, 'none')} ({len(paths)} files differ)"
         )
-    if about["options"] != options.model_dump(mode="json"):
+    if Options.make(about["options"]) != options:
         raise SpecError(f"the table was made with other options of reading: {about['options']}")
 
 

@@ -14,6 +14,7 @@ from hdl.cli.common import Command, DeviceName, Option, data_options, take_data_
 from hdl.cli.flags import spec_options, take_spec
 from hdl.cli.training import ENDS, RUNNERS, finish, make_runner, prepare_table, stoppable
 from hdl.errors import Interrupted, SpecError, TableError
+from hdl.models import stack
 
 RUN = "Run"
 YARN = "YARN (--runner yarn)"
@@ -118,6 +119,8 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     base, reading = _stored(out) if run["resume"] and out else (None, None)
     spec = take_spec(values, base, run["workers"] or 1)
     options = take_data_options(values, reading)
+    if reading is None and not stack.labelled(spec):
+        options = options.make(options, judged=False)
     if run["dry_run"]:
         click.echo(strict_json.dumps(spec.model_dump(mode="json"), indent=2))
         return

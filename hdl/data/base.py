@@ -32,6 +32,8 @@ class Options(Part):
         called label or target, else the one called class or y, else the only column of text, else the last one.
     labelled : bool
         False: every column is a feature.
+    judged : bool
+        False: labels are only kept from being features, and neither read nor judged, for a model that needs none.
     header : bool or None
         Whether the first line of each CSV file holds names; None: told from the first lines.
     delimiter : str or None
@@ -45,6 +47,7 @@ class Options(Part):
     format: str | None = Field(None, pattern="^(csv|libsvm|pair|idx|npy|npz|parquet|images)$")
     label: tuple[str, ...] = ()
     labelled: bool = True
+    judged: bool = True
     header: bool | None = None
     delimiter: str | None = Field(None, min_length=1, max_length=1)
     max_bad_records: int = Field(0, ge=0)

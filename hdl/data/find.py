@@ -45,6 +45,7 @@ def open_source(
         There is nothing, or nothing that can be read, or two readings are equally good; it says what was found.
     """
     path, options = os.fspath(path), Options.make(options)
+    labels = labels and options.judged
     chosen = _choose(path, options, labels and options.labelled)
     if schema is None and chosen.format == "csv" and not options.max_bad_records:
         check_shapes(chosen.tables, path)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from hdl import cli, data
+from hdl import table as tables
 from hdl.data.columns import pick, unique
 from hdl.errors import DataError
 from hdl.spec import Spec
@@ -526,7 +527,7 @@ def test_opening_is_linear_in_columns():
     assert time.process_time() - start < 2
 
 
-def test_a_model_that_needs_no_labels_is_measured_without_them(tmp_path):
+def test_a_model_that_needs_no_labels_is_trained_and_measured_without_them(tmp_path):
     rows = [f"{i % 7}.5,{i % 5}.25" for i in range(30)]
     (tmp_path / "a.csv").write_text("a,b,label\n" + "".join(f"{row},{i % 2}\n" for i, row in enumerate(rows)))
     (tmp_path / "b.csv").write_text("a,b,label\n" + "".join(f"{row},\n" for row in rows))
@@ -534,6 +535,12 @@ def test_a_model_that_needs_no_labels_is_measured_without_them(tmp_path):
     arguments = ["--model", "autoencoder", "--net", "0-2-0", "--epochs", "1", "--no-report", "-q"]
     assert cli.run(["train", str(tmp_path / "a.csv"), "--out", table, *arguments]) == 0
     assert cli.run(["evaluate", table, str(tmp_path / "b.csv")]) == 0
+    assert cli.run(["train", str(tmp_path / "b.csv"), "--out", str(tmp_path / "other"), *arguments]) == 0
+    assert (
+        cli.run(["train", str(tmp_path / "b.csv"), "--out", str(tmp_path / "other"), "--resume", *arguments[4:]]) == 0
+    )
+    zero = tables.Table(str(tmp_path / "other")).read(0).about
+    assert (zero["schema"]["names"], zero["schema"]["label"]) == (["a", "b"], ["label"])
 
 
 def test_nested_columns_that_no_one_needs(tmp_path):
