@@ -19,7 +19,8 @@ from sklearn.utils.validation import validate_data
 from hdl import data
 from hdl.data.labels import Meanings, as_array
 from hdl.errors import SpecError
-from hdl.estimators.base import TYPES, Perceptron, by_batches
+from hdl.estimators.base import Perceptron
+from hdl.estimators.learner import TYPES, by_batches
 from hdl.ops import Samples
 
 

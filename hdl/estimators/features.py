@@ -18,7 +18,7 @@ from hdl import data, models, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.estimators import rounds
-from hdl.estimators.base import TYPES, Learner, by_batches, rows
+from hdl.estimators.learner import TYPES, Learner, by_batches, rows
 from hdl.estimators.parameters import ACTIVATIONS, check
 from hdl.models import codes, stack
 from hdl.models.stack import Layer

@@ -18,7 +18,8 @@ from hdl import data
 from hdl.data import Labels
 from hdl.data.infer import target_unit
 from hdl.errors import SpecError
-from hdl.estimators.base import TYPES, Perceptron, by_batches
+from hdl.estimators.base import Perceptron
+from hdl.estimators.learner import TYPES, by_batches
 from hdl.ops import Samples
 
 
