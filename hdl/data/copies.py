@@ -1,4 +1,4 @@
-"""The same samples twice: packed copies beside their originals, and files of the same bytes."""
+"""Finds the same samples twice: packed copies beside their originals, and files of the same bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST = 256  # files that might be the same; of more, the engine that wrote them 
 
 
 def unpacked(files: Sequence[Seen], left: LeftOut) -> list[Seen]:
-    """The files without the packed copies of others among them.
+    """Leaves packed copies of other files out.
 
     Raises
     ------
@@ -37,24 +37,24 @@ def unpacked(files: Sequence[Seen], left: LeftOut) -> list[Seen]:
 
 
 def twins(files: Sequence[Seen]) -> list[tuple[Seen, Seen]]:
-    """Pairs of files with the same decoded bytes, each later file with the first that it repeats.
+    """Finds files with the same decoded bytes; each later file comes with the first that it repeats.
 
     Sizes and first bytes are compared first, so that a folder without such files is not read whole.
     """
     packed = any(stem(item.path) != item.path for item in files)
-    found: list[tuple[Seen, Seen]] = []
+    repeated: list[tuple[Seen, Seen]] = []
     for group in _alike(files, None if packed else lambda item: item.size):
         for same in _alike(group, lambda item: item.digest) if len(group) <= MOST else ():
             seen: set[int] = set()
             for (i, first), (j, other) in combinations(enumerate(same), 2):
                 if i not in seen and j not in seen and _equal(first, other):
                     seen.add(j)
-                    found.append((first, other))
-    return found
+                    repeated.append((first, other))
+    return repeated
 
 
 def numbered_parts(one: Seen, other: Seen) -> bool:
-    """Whether two files are small parts that an engine numbered: these may hold the same few samples, or none."""
+    """Tells small parts that an engine numbered: two may hold the same few samples, or none."""
     return max(one.size, other.size) < HEAD and all(_NUMBERED.match(item.name) for item in (one, other))
 
 
@@ -67,7 +67,7 @@ def _alike(files: Iterable[Seen], key) -> list[list[Seen]]:
 
 
 def _equal(a: Seen, b: Seen) -> bool:
-    """Whether two files hold the same bytes when they are decoded."""
+    """Compares the decoded bytes of two files."""
     if a.size != b.size and compression(a.path) is None and compression(b.path) is None:
         return False
     with open_stream(a.path) as one, open_stream(b.path) as two:

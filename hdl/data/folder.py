@@ -1,4 +1,4 @@
-"""Which files of a folder, or of those that match a pattern, are samples, and of which format and part.
+"""Chooses the samples of a folder, or of the files that match a pattern: which files, of which format and part.
 
 What is left out is told; two readings that are equally good are refused.
 """
@@ -19,7 +19,7 @@ from hdl.errors import DataError
 
 @dataclass
 class Chosen:
-    """What is read of what was named.
+    """Holds what is read of what was named.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ def of_file(path: str, labels: str | None, options: Options, labelled: bool) -> 
 
 
 def of_pattern(path: str, options: Options, labelled: bool) -> Chosen:
-    """The files that match a pattern: all of them are meant, so a file that repeats another is told and not refused."""
+    """Chooses files that match a pattern: all are meant, so one that repeats another is told and not refused."""
     left, names, folders = LeftOut(), list[str](), list[str]()
     for name in fs.glob(path):
         short = name.rsplit("/", 1)[-1]
@@ -89,7 +89,7 @@ def of_pattern(path: str, options: Options, labelled: bool) -> Chosen:
 
 
 def of_folder(path: str, part: str | None, options: Options, labelled: bool) -> Chosen:
-    """The files of a folder, those of a part of it, or the folder itself if it holds a folder of images a class.
+    """Chooses files of a folder, of a part of it, or the folder itself if it holds a folder of images a class.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def _leave_files(names: list[str], left: LeftOut) -> None:
 def _part_of_folders(
     path: str, folders: list[str], part: str | None, options: Options, left: LeftOut, labelled: bool
 ) -> Chosen:
-    """The samples of a folder whose parts are folders: train/, val/, test/."""
+    """Chooses samples of a folder whose parts are folders: train/, val/, test/."""
     wanted = part or "train"
     chosen = [name for name in folders if part_of_folder(name) == wanted]
     if not chosen:
@@ -207,7 +207,7 @@ def _part_of_folders(
 
 
 def _holds_images(folder: str, depth: int = 1) -> bool:
-    """Whether a folder holds images, or with `depth` 2 one of its folders."""
+    """Tells if a folder holds images, or with `depth` 2 one of its folders."""
     names = [name for name in fs.list(folder) if name[0] not in "._"]
     if any(name.lower().endswith(IMAGES) for name in names):
         return True

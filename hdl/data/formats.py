@@ -1,4 +1,4 @@
-"""What one file is, by its first decoded bytes: a format that hdl reads, or what else it looks like."""
+"""Recognises the format of one file by its first decoded bytes, and what else lies beside samples."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))  # of no text, but
 
 @dataclass(frozen=True)
 class Seen:
-    """A file that was looked at.
+    """Describes a file that was looked at.
 
     Attributes
     ----------
@@ -68,12 +68,12 @@ class Seen:
 
     @property
     def suffix(self) -> str:
-        """Of the unpacked file, in lower case, with its dot; empty without one."""
+        """Suffix of the unpacked file, in lower case, with its dot; empty without one."""
         return "".join(re.findall(r"\.[^.]+$", stem(self.name).lower()))
 
     @cached_property
     def digest(self) -> bytes:
-        """Of the first decoded bytes."""
+        """Digest of the first decoded bytes."""
         return self.start or _digest(head(self.path, HEAD))
 
 
@@ -127,7 +127,7 @@ def _format(path: str, start: bytes, delimiter: str | None) -> tuple[str, tuple[
 
 
 def _is_binary(start: bytes) -> bool:
-    """Whether first bytes hold a 0 or are those of a known kind, or hold control characters and are no UTF-8."""
+    """Tells binary files: first bytes with a 0, of a known kind, or with control characters and no UTF-8."""
     if b"\0" in start or _FOREIGN.match(start):
         return True
     if start.translate(None, _CONTROL) == start:
@@ -140,7 +140,7 @@ def _is_binary(start: bytes) -> bool:
 
 
 def _arrays(path: str) -> bool:
-    """Whether a zip archive holds arrays."""
+    """Tells if a zip archive holds arrays."""
     try:
         with fs.open(path) as file, zipfile.ZipFile(file) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
@@ -170,7 +170,7 @@ def _text(name: str, start: bytes, delimiter: str | None) -> tuple[str, tuple[st
 
 
 def _widths(lines: list[str], delimiter: str | None) -> tuple[str, list[int]]:
-    """The delimiter and the number of fields of each line."""
+    """Finds the delimiter and counts the fields of each line."""
     if delimiter is None:
         counts = {mark: lines[0].count(mark) for mark in ",\t;|"}
         best = max(counts, key=counts.__getitem__)
@@ -186,7 +186,7 @@ def _widths(lines: list[str], delimiter: str | None) -> tuple[str, list[int]]:
 
 
 def listed(seen: list[Seen]) -> str:
-    """Files by format, for a message: ``2 csv (a.csv, b.csv), 1 image (c.png)``."""
+    """Lists files by format, for a message: ``2 csv (a.csv, b.csv), 1 image (c.png)``."""
     kinds: dict[str, list[str]] = {}
     for item in seen:
         kinds.setdefault(item.format, []).append(item.name)
@@ -194,12 +194,12 @@ def listed(seen: list[Seen]) -> str:
 
 
 def some(names: list[str], most: int = 8) -> str:
-    """The first few names of many."""
+    """Lists the first few names of many."""
     return (", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")) or "nothing"
 
 
 def refuse_foreign(seen: Seen) -> DataError:
-    """The error of a file that was named by itself and is of no format that hdl reads."""
+    """Makes the error of a file that was named by itself and is of no format that hdl reads."""
     if seen.format == "image":
         what = "a single image; expected a folder with one folder of images for each class"
         return DataError(what, seen.path)

@@ -105,7 +105,7 @@ class Archive:
         return x, y
 
     def _unnamed(self, y: str | None) -> tuple[str | None, str | None]:
-        """What arrays with other names are, where only one reading is left."""
+        """Chooses among arrays with other names, where only one reading is left."""
         others = [name for name in self.names if name != y and not _NAME.fullmatch(name)]
         if y is None and sorted(others) == ["arr_0", "arr_1"] == sorted(self.names):
             if len(self.array("arr_0").shape) == 1 < len(self.array("arr_1").shape):
@@ -127,7 +127,7 @@ class Archive:
         return DataError(f"the archive holds {held}; expected {wanted}: {what}", self.path)
 
     def array(self, name: str) -> Array:
-        """What an array's header promises."""
+        """Reads the header of an array."""
         member = _Member(self.path, f"{name}.npy")
         try:
             return _header(member, self.path, f"{name}.npy").promise(self.sizes[f"{name}.npy"])
@@ -135,7 +135,7 @@ class Archive:
             member.file.close()
 
     def left_out(self) -> list[str]:
-        """What is in the archive and not read."""
+        """Lists what is in the archive and not read."""
         left = LeftOut()
         for file in self.sizes:
             name = file.removesuffix(".npy")

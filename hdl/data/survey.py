@@ -1,4 +1,4 @@
-"""What many files are, and which of them are samples of one format; the others are left out and told."""
+"""Looks at many files and picks the samples of one format; the others are left out and told."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def survey(paths: list[str], options: Options) -> list[Seen]:
 
 
 def of_one_format(seen: list[Seen], path: str, options: Options, left: LeftOut) -> tuple[list[Seen], str]:
-    """The files that are samples, all of one format; the others are left out.
+    """Picks the files that are samples, all of one format; the others are left out.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def of_one_format(seen: list[Seen], path: str, options: Options, left: LeftOut) 
 
 
 def _asked(live: list[Seen], options: Options) -> tuple[list[Seen], str]:
-    """The files of the format that was asked for: of text, any text if none looks like it."""
+    """Picks the files of the format that was asked for: of text, any text if none looks like it."""
     format = options.format or ""
     texts = [item for item in live if item.format in (*TEXT, "list", "prose", "structured")]
     if format == "pair":
