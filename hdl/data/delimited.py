@@ -162,7 +162,7 @@ class Delimited(TextSource):
     def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
         if self.delimiter == " ":
             data = squeeze(data)
-        if data.count(b"\r") != data.count(b"\r\n"):
+        if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
             return None  # Arrow would take a lone carriage return for the end of a line
         if b'"' in data and any(line.count(b'"') % 2 for line in data.split(b"\n")):
             return None  # Arrow lets quotes span lines, which shards could cut
