@@ -1,4 +1,4 @@
-"""Counts which classes are taken for which: in a matrix if they are few, else by the pairs that occur."""
+"""Counts of the classes that are taken for one another: in a matrix if they are few, else by the pairs that occur."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Confusion:
     matrix : ndarray of int64 [C, C] or None
         Rows true, columns predicted; None above `MOST_CLASSES`.
     correct : int
-        Samples whose class was found.
+        Samples whose predicted class is the true one.
 
     Examples
     --------

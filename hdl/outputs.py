@@ -58,7 +58,7 @@ def check(path: str, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, name: 
 
 
 def check_folder(folder: str, path: str) -> None:
-    """Refuse a local folder that takes no new files; `path` is the place that the user named.
+    """Refuses a local folder that takes no new files; `path` is the place that the user named.
 
     Raises
     ------

@@ -17,7 +17,7 @@ _NPY_HEADER = 128  # bytes set aside for the header, which is known only at the 
 
 
 def write(file: BinaryIO, suffix: str, model: Model, answers: Iterable[Answers], labels_only: bool = False) -> int:
-    """Writes answers in their order; how many there were.
+    """Writes answers in their order, and returns how many there were.
 
     Parameters
     ----------
@@ -42,7 +42,9 @@ def write(file: BinaryIO, suffix: str, model: Model, answers: Iterable[Answers],
 
 
 def write_codes(file: BinaryIO, suffix: str, coded: Iterable[Coded], width: int) -> int:
-    """Writes codes in their order, in CSV and Parquet after a column `label` where the data has one; how many.
+    """Writes codes in their order, in CSV and Parquet after a column `label`, and returns how many there were.
+
+    Where the data has no labels there is no such column.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ def write_codes(file: BinaryIO, suffix: str, coded: Iterable[Coded], width: int)
 
 
 def columns(model: Model) -> list[str]:
-    """Names of the outputs."""
+    """Names the outputs of a network."""
     schema = model.schema
     kind = "value" if model.spec.loss == "squared" or schema.encoding == "none" else "probability"
     outputs = model.spec.widths[-1] if model.spec.model == "mlp" else schema.outputs
@@ -111,7 +113,7 @@ class Writer:
     columns : sequence of str
         Names of the outputs.
     classes : sequence or None
-        What labels are taken from; None where there are no labels.
+        The values of labels; None where there are no labels.
     labels_only : bool
         Write labels and no outputs.
     dtype : float32 or float64
@@ -140,7 +142,7 @@ class Writer:
             self._writer = self._arrow_writer()
 
     def write(self, out: NDArray[np.floating], labels: Sequence[Any] | NDArray | None) -> None:
-        """Append outputs [n, O] and labels [n]."""
+        """Appends outputs [n, O] and labels [n]."""
         import pyarrow as pa
 
         self._n += len(out)
@@ -156,7 +158,7 @@ class Writer:
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def close(self) -> None:
-        """Complete the file; it stays open."""
+        """Completes the file; it stays open."""
         if self._writer is not None:
             self._writer.close()
             return

@@ -1,4 +1,4 @@
-"""Other programs, such as Hadoop's: found, run to their end within a time, their failure raised."""
+"""Finds other programs, such as Hadoop's, and runs them to their end within a time; a failure is raised."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(
     ----------
     command : list of str
     seconds : float
-        That it may take.
+        The time that it may take.
     late : str, optional
         Message of the DeadlineError; None: names the command.
     folder : Path, optional

@@ -158,7 +158,7 @@ def run(args: list[str]) -> int:
 
 
 def explain(error: BaseException) -> tuple[str, int]:
-    """The one line that a user is shown for an error, and the exit status."""
+    """Put an error into the one line that a user is shown, and return that line with the exit status."""
     if isinstance(error, HdlError):
         text = str(error) or type(error).__name__
         if not isinstance(error, WorkerError):  # its message holds the worker's own standard error, line by line

@@ -10,20 +10,20 @@ from typing import Any
 from hdl.cli.flags import FLAGS, Flag, default_of, number_of, take_spec
 from hdl.errors import SpecError
 
-# What the combinations are compared by, and what only says which versions stay.
+# By the first, combinations are compared; the second only says which versions stay.
 _FIXED = ("validation", "keep")
 _FLAGS = {flag.name[2:]: flag for flag in FLAGS if flag.name[2:] not in _FIXED}
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
 def parameters(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """The values of each parameter, from `NAME=V1,V2,…`.
+    """Read the values of each parameter from `NAME=V1,V2,…`.
 
     Raises
     ------
     SpecError
     """
-    found: dict[str, list[Any]] = {}
+    value_lists: dict[str, list[Any]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
         name = name.strip().removeprefix("--").replace("_", "-")
@@ -31,12 +31,12 @@ def parameters(texts: Sequence[str]) -> dict[str, list[Any]]:
         if not equals or not all(parts):
             raise SpecError(f"--grid: expected NAME=V1,V2,… with nothing empty (given {text!r})")
         flag = _flag(name)
-        if name in found:
+        if name in value_lists:
             raise SpecError(f"--grid {name}: given twice; one --grid holds all of its values")
-        found[name] = [_value(flag, part) for part in parts]
-        if len(set(map(str, found[name]))) < len(parts):
+        value_lists[name] = [_value(flag, part) for part in parts]
+        if len(set(map(str, value_lists[name]))) < len(parts):
             raise SpecError(f"--grid {name}: a value is there twice (given {values})")
-    return found
+    return value_lists
 
 
 def _flag(name: str) -> Flag:
@@ -57,15 +57,21 @@ def _value(flag: Flag, text: str) -> Any:
     return text if flag.field in ("net", "init", "scale") else number_of(text)
 
 
-def combine(values: dict[str, Any], found: Mapping[str, Sequence[Any]], bases: Mapping[str, Any], shards: int) -> list:
-    """The combinations, each with its spec; the flags of the spec leave `values`.
+def combine(
+    values: dict[str, Any], value_lists: Mapping[str, Sequence[Any]], bases: Mapping[str, Any], shards: int
+) -> list[Any]:
+    """Make the combinations, each with its spec, and remove the flags of the spec from `values`.
 
     Parameters
     ----------
     values : dict
-        click's.
+        click's values.
+    value_lists : mapping
+        The values of each parameter, as `parameters` reads them.
     bases : mapping
         Of a grid that is resumed: the spec of each combination by its name.
+    shards : int
+        Shards where nobody says otherwise.
 
     Raises
     ------
@@ -73,28 +79,30 @@ def combine(values: dict[str, Any], found: Mapping[str, Sequence[Any]], bases: M
     """
     from hdl.search import grid
 
-    for name in found:
+    for name in value_lists:
         if values.get(_FLAGS[name].key) is not None:
             raise SpecError(f"--{name} and --grid {name}: give one of them")
-    flags, made = {key: values.pop(key) for key in [flag.key for flag in FLAGS] + ["spec"]}, []
+    flags, combinations = {key: values.pop(key) for key in [flag.key for flag in FLAGS] + ["spec"]}, []
     first = next(iter(bases.values()), None)
-    for own in grid.product(found):
-        name = grid.name_of(own)
-        given = {_FLAGS[key].key: value if isinstance(value, bool) else grid.shown(value) for key, value in own.items()}
+    for chosen in grid.product(value_lists):
+        name = grid.name_of(chosen)
+        given = {
+            _FLAGS[key].key: value if isinstance(value, bool) else grid.shown(value) for key, value in chosen.items()
+        }
         try:
             spec = take_spec(flags | given, bases.get(name, first), shards)
         except SpecError as error:
-            raise SpecError(f"--grid, with {label_of(own)}: {error}") from None
+            raise SpecError(f"--grid, with {label_of(chosen)}: {error}") from None
         if not spec.validation:
             raise SpecError(
                 "--grid: combinations are compared by samples that are held out: give --validation SHARE, such as 0.2"
             )
-        made.append(grid.Combination(name, own, spec))
-    return made
+        combinations.append(grid.Combination(name, chosen, spec))
+    return combinations
 
 
 def label_of(values: Mapping[str, Any]) -> str:
-    """A combination for people."""
+    """Write a combination for people: lr=0.1 batch=32."""
     from hdl.search import grid
 
     return " ".join(f"{name}={grid.shown(value)}" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""What all commands share: options in groups, the data's flags, and small talk."""
+"""Parts that all commands share: options in groups, the data's flags, numbers and times in words."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def core_options(command: Any) -> Any:
 
 
 def at(table: str, which: str) -> int | None:
-    """The number of the version that `--version` names; None for the best."""
+    """Return the number of the version that `--version` names, or None for the best."""
     if which == "best":
         return None
     if which == "last":
@@ -140,7 +140,7 @@ def at(table: str, which: str) -> int | None:
 
 
 def open_model(table: str, which: str, threads: int | None = None, device: str = "cpu") -> Any:
-    """The network of a table's version as `hdl.predict.Model`."""
+    """Open the network of a table's version as `hdl.predict.Model`."""
     from hdl import devices
     from hdl.predict import Model
 
@@ -149,31 +149,31 @@ def open_model(table: str, which: str, threads: int | None = None, device: str =
 
 
 def count(number: int, thing: str) -> str:
-    """1 round, 2 rounds, 1,000 rounds."""
+    """Write a number of things: 1 round, 2 rounds, 1,000 rounds."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def version() -> str:
-    """The installed version of hdl."""
+    """Return the installed version of hdl."""
     import hdl
 
     return hdl.__version__
 
 
 def percent(value: float | None, digits: int = 2) -> str:
-    """A share as text: 97.53 %."""
+    """Write a share as text: 97.53 %."""
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def shown_rmse(value: Any) -> str:
-    """Shows a root of a mean squared error, of several outputs the first few: 12,345.7."""
+    """Write a root of a mean squared error, of several outputs the first few: 12,345.7."""
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     more = ", …" if len(values) > 4 else ""
     return ", ".join(f"{one:,.1f}" if 1e3 <= abs(one) < 1e15 else f"{one:.5g}" for one in values[:4]) + more
 
 
 def duration(seconds: float) -> str:
-    """Seconds as text: 80 ms, 1.2 s, 12 s, 3 min 20 s, 2 h 5 min, 3 days."""
+    """Write seconds as text: 80 ms, 1.2 s, 12 s, 3 min 20 s, 2 h 5 min, 3 days."""
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 10:

@@ -132,7 +132,7 @@ def import_(
 def patches_of(
     src: str, options: Any, size: str, count: int | None, seed: int | None, patches: bool, pictures: bool
 ) -> Any:
-    """The dataset that `--patches` and its flags mean."""
+    """Make the dataset of patches that `--patches` and its flags ask for."""
     from hdl.data.patches import Patches
 
     match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", size)
@@ -146,7 +146,7 @@ def patches_of(
 
 
 def size_of(text: str) -> int:
-    """Bytes from 1000, 64k, 64MB, 1.5GiB.
+    """Read a number of bytes, written as 1000, 64k, 64MB or 1.5GiB.
 
     Examples
     --------

@@ -146,7 +146,7 @@ def spec_options(command: click.Command) -> click.Command:
 
 
 def default_of(flag: Flag) -> Any:
-    """What a flag's field is without it."""
+    """Return the value that a flag's field has where the flag is not given."""
     default: Any = Spec().model_dump()
     for part in flag.field.split("."):
         default = default[part] if isinstance(default, dict) else default
@@ -154,7 +154,7 @@ def default_of(flag: Flag) -> Any:
 
 
 def _choices(field: str) -> str:
-    """The words that a field takes, from the spec's own annotations."""
+    """List the words that a field takes, from the spec's own annotations."""
     annotation: Any = Spec
     for part in field.split("."):
         annotation = annotation.model_fields[part].annotation
@@ -195,7 +195,7 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
 
 
 def _value(flag: Flag, text: Any) -> Any:
-    """A flag's text as the number it is, where it is one; the spec judges it."""
+    """Turn a flag's text into a number, where it is one; the spec judges it."""
     if flag.field == "sync.every":
         for word, unit in UNITS.items():
             if text.endswith(word):
@@ -205,7 +205,7 @@ def _value(flag: Flag, text: Any) -> Any:
 
 
 def number_of(text: str) -> int | float | str:
-    """A text as the number it is, where it is one."""
+    """Turn a text into a number, where it is one."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -238,7 +238,7 @@ def _overlay(tree: dict[str, Any], over: dict[str, Any]) -> None:
 
 
 def _part(tree: dict[str, Any], key: str) -> dict[str, Any]:
-    """The dictionary of a part, made where it is missing or given by its name alone."""
+    """Return the dictionary of a part, made where it is missing or given by its name alone."""
     part = tree.get(key)
     tree[key] = part if isinstance(part, dict) else {} if part is None else {"name": part}
     return tree[key]
@@ -255,7 +255,7 @@ def _set(tree: dict[str, Any], flag: Flag, value: Any) -> None:
 
 
 def _in_terms_of_flags(message: str, given: dict[Flag, Any], path: str | None) -> str:
-    """The spec's message, each field that a flag gave under the flag's name."""
+    """Put a flag's name into the spec's message, in place of each field that a flag gave."""
     fields = {flag.field: flag.name for flag in given}
     message = re.sub(r"([\w.]+): Extra inputs are not permitted( \(given .*?\))?(?=; |$)", _unknown, message)
     if "sync.every" in fields:
@@ -273,7 +273,7 @@ def _in_terms_of_flags(message: str, given: dict[Flag, Any], path: str | None) -
 
 
 def _unknown(match: re.Match) -> str:
-    """What is said of a field that the spec does not have."""
+    """Write the message for a field that the spec does not have."""
     known = {flag.field for flag in FLAGS} | {flag.field.partition(".")[0] for flag in FLAGS} | {"sync.unit", "layer"}
     near = difflib.get_close_matches(match[1], sorted(known), 1)
     return f"{match[1]}: the spec has no such field" + (f", did you mean {near[0]!r}?" if near else "")

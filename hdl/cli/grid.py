@@ -1,4 +1,4 @@
-"""`hdl train --grid`: every combination of some values is trained, and the best by validation is told."""
+"""`hdl train --grid`: trains every combination of some values, and names the best by validation."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, TableError, 
 _SHOWN = 30  # combinations in the table on the terminal
 
 
-def kept(out: str | None, resume: bool) -> dict[str, Any] | None:
-    """The grid that is to be resumed; None where there is none."""
+def stored_grid(out: str | None, resume: bool) -> dict[str, Any] | None:
+    """Reads the grid that is to be resumed; None where there is none."""
     from hdl.search import grid
 
     return grid.load(out) if out and resume else None
@@ -30,21 +30,35 @@ def train(
     data: str, out: str | None, texts: Sequence[str], before: dict[str, Any] | None, values: dict[str, Any],
     run: dict[str, Any],
 ) -> None:  # fmt: skip
-    """The command: `values` are the flags of the spec and the data, `run` those of the run."""
+    """Runs the command.
+
+    Parameters
+    ----------
+    data, out : str
+        The training data, and the folder for the grid.
+    texts : sequence of str
+        Values of `--grid`.
+    before : dict or None
+        The grid that is resumed, as `stored_grid` reads it.
+    values : dict
+        The flags of the spec and the data.
+    run : dict
+        The flags of the run.
+    """
     from hdl import spec
     from hdl.cli.common import take_data_options
     from hdl.search import grid
 
-    found = parameters(texts)
+    value_lists = parameters(texts)
     bases: dict[str, Any] = {}
     if before:
-        if found and list(found) != list(before["parameters"]):
+        if value_lists and list(value_lists) != list(before["parameters"]):
             raise SpecError(f"--grid: this one was begun with {', '.join(before['parameters'])}; values may be added")
-        found = found or before["parameters"]
+        value_lists = value_lists or before["parameters"]
         bases = {each["name"]: spec.parse(each["spec"]) for each in before["combinations"]}
-    combinations = combine(values, found, bases, run["workers"] or 1)
+    combinations = combine(values, value_lists, bases, run["workers"] or 1)
     for one in combinations:
-        _same(one.spec, bases.get(one.name), one.name)
+        _refuse_changes(one.spec, bases.get(one.name), one.name)
     options = take_data_options(values, before and before["options"])
     if run["dry_run"]:
         fields = [{"name": one.name, "spec": one.spec.model_dump(mode="json")} for one in combinations]
@@ -61,14 +75,14 @@ def train(
               for each in (before or {"combinations": []})["combinations"] if each["name"] not in names]  # fmt: skip
 
     def save(results: list[Any]) -> None:
-        grid.save(out, data, options, found, [*combinations, *others], results)
+        grid.save(out, data, options, value_lists, [*combinations, *others], results)
 
     results = _search(data, out, combinations, done, options, run, save)
-    _tell(data, out, results, options, run)
+    _report(data, out, results, options, run)
 
 
-def _same(new: Any, old: Any, name: str) -> None:
-    """Refuses a resumed combination of another spec."""
+def _refuse_changes(new: Any, old: Any, name: str) -> None:
+    """Refuses to resume a combination with another spec."""
     from hdl.resume import CHANGEABLE
 
     before = old.model_dump() if old else {}
@@ -79,7 +93,7 @@ def _same(new: Any, old: Any, name: str) -> None:
 
 
 def _is_done(result: Any, combinations: Sequence[Any]) -> bool:
-    """Whether it need not be trained; what the grid held before and holds no more stays as it is."""
+    """Tells whether a combination need not be trained; one that the grid held before and holds no more stays."""
     spec = next((one.spec.model_dump(mode="json") for one in combinations if one.name == result.name), None)
     return spec is None or (spec == result.spec and result.state != "failed")
 
@@ -106,11 +120,11 @@ def _prepare(data: str, out: str, combinations: Sequence[Any], options: Any, bef
         raise SpecError("--resume goes on with the grid and --overwrite removes it: give one of them")
     if run["resume"] and before is None and not any(begun(fs.join(out, one.name)) for one in combinations):
         raise TableError(f"{out}: no grid to resume; without --resume a new one begins here")
-    there = fs.exists(fs.join(out, grid.FILE))
-    if there and not run["resume"] and not run["overwrite"]:
+    grid_exists = fs.exists(fs.join(out, grid.FILE))
+    if grid_exists and not run["resume"] and not run["overwrite"]:
         raise TableError(f"{out}: a grid is there already; go on with --resume, or remove it with --overwrite")
     names = {one.name for one in combinations}
-    if there and run["overwrite"]:
+    if grid_exists and run["overwrite"]:
         with suppress(TableError):  # of a damaged one those are removed that are in the way
             names |= {each["name"] for each in (grid.load(out) or {"combinations": []})["combinations"]}
     for name in sorted(names):
@@ -125,20 +139,20 @@ def _search(
     data: str, out: str, combinations: Sequence[Any], done: list[Any], options: Any, run: dict[str, Any],
     save: Callable[[list[Any]], None],
 ) -> list[Any]:  # fmt: skip
-    """Trains what is not done; the results of all."""
+    """Trains the combinations that are not done, and returns the results of all."""
     from hdl import devices, driver, fs
     from hdl.runners import shared
     from hdl.runners.base import Job
     from hdl.search import grid
     from hdl.search.side_by_side import Search
 
-    results, left = list(done), [one for one in combinations if one.name not in {each.name for each in done}]
-    board = Board(len(left) + len(done), len(done), lambda each: label_of(each.values), run["quiet"])
+    results, remaining = list(done), [one for one in combinations if one.name not in {each.name for each in done}]
+    board = Board(len(remaining) + len(done), len(done), lambda each: label_of(each.values), run["quiet"])
     device, local, memory = run["device"], run["runner"] == "local", shared.Shared()
     if local and device == "auto":  # goes on with whatever was begun: all are to be compared
-        there = (driver.begun(fs.join(out, one.name)) for one in combinations)
-        made = next((table.header(0)["about"]["device"] for table in there if table), "")
-        device = "cpu" if made == "cpu" else devices.resolve(device, board.say)
+        tables = (driver.begun(fs.join(out, one.name)) for one in combinations)
+        begun_on = next((table.header(0)["about"]["device"] for table in tables if table), "")
+        device = "cpu" if begun_on == "cpu" else devices.resolve(device, board.say)
     workers = run["workers"] or (1 if local and device != "cpu" else None)  # on a GPU shards go side by side in one
 
     def train(one: Any, barrier: Any) -> Any:
@@ -164,27 +178,27 @@ def _search(
         board.ended(result, grid.best(results))
 
     def make_barrier(members: int) -> Any:
-        memory.kept = min(members, shared.ways([one.spec for one in left]))
+        memory.kept = min(members, shared.ways([one.spec for one in remaining]))
         return shared.batching_barrier(members, device)
 
-    together = local and workers == 1 and device != "cpu"
+    batched = local and workers == 1 and device != "cpu"
     save(results)
     try:
         with board, training.stoppable():
             said = f", {len(done)} of them done" if done else ""
-            board.say(f"{len(left) + len(done)} combinations of {', '.join(combinations[0].values)}{said}")
-            Search(train, ended, make_barrier if together else None, board.stop)(left)
+            board.say(f"{len(remaining) + len(done)} combinations of {', '.join(combinations[0].values)}{said}")
+            Search(train, ended, make_barrier if batched else None, board.stop)(remaining)
     except KeyboardInterrupt:
         carried = [] if local else ["--runner", run["runner"]]
         carried += [] if run["device"] == "cpu" else ["--device", run["device"]]
         command = shlex.join(["hdl", "train", data, "--out", out, "--resume", *carried])
-        count = f"{len(results)} of {len(left) + len(done)}"
+        count = f"{len(results)} of {len(remaining) + len(done)}"
         raise Interrupted(f"interrupted; {count} combinations are done. Go on with: {command}") from None
     return results
 
 
-def _tell(data: str, out: str, results: Sequence[Any], options: Any, run: dict[str, Any]) -> None:
-    """The table on standard output, the files, and what was best."""
+def _report(data: str, out: str, results: Sequence[Any], options: Any, run: dict[str, Any]) -> None:
+    """Writes the table on standard output and the files, and reports on the best combination."""
     from hdl import fs
     from hdl.outputs import put
     from hdl.report import grids
@@ -195,11 +209,11 @@ def _tell(data: str, out: str, results: Sequence[Any], options: Any, run: dict[s
     put(fs.join(out, "grid.csv"), grid.table(results).encode())
     try:
         put(fs.join(out, "grid.png"), grids.picture(order, lambda each: label_of(each.values)))
-        made = "grid.json, grid.csv and grid.png"
+        files = "grid.json, grid.csv and grid.png"
     except Unavailable:  # no matplotlib here: no fault of the training
-        made = "grid.json and grid.csv"
+        files = "grid.json and grid.csv"
     _print(order)
-    click.echo(f"{out} holds {made}")
+    click.echo(f"{out} holds {files}")
     if first is None:
         if all(each.state == "diverged" for each in results):
             raise NonFinite(f"all {len(results)} combinations diverged; a smaller lr may help")
@@ -207,9 +221,9 @@ def _tell(data: str, out: str, results: Sequence[Any], options: Any, run: dict[s
     best = fs.join(out, first.name)
     click.echo(f"\nbest: {label_of(first.values)}, validation {score(first)}")
     click.echo(f"  {shlex.join(['hdl', 'evaluate', best, run['test'] or data])}\n")
-    here = run["device"] if run["runner"] == "local" else "cpu"  # the cluster's GPUs are not this machine's
+    measuring_device = run["device"] if run["runner"] == "local" else "cpu"  # the cluster's GPUs are not this machine's
     trained = SimpleNamespace(version=Table(best).latest(), best=first.version)
-    training.finish(data, best, options, trained, run["test"], run["no_report"], run["threads"], here)
+    training.finish(data, best, options, trained, run["test"], run["no_report"], run["threads"], measuring_device)
 
 
 def _print(order: Sequence[Any]) -> None:

@@ -21,13 +21,13 @@ def inspect_(table: str, which: str | None, as_json: bool) -> None:
     TABLE may be the file of one version, too. Each version that is shown in full is read and its
     SHA-256 checked.
     """
-    table, which = _of_file(table, which)
-    told = _version(table, which) if which else _table(table)
-    click.echo(strict_json.dumps(told, indent=2) if as_json else "\n".join(_text(told)))
+    table, which = _table_and_version(table, which)
+    contents = _version(table, which) if which else _table(table)
+    click.echo(strict_json.dumps(contents, indent=2) if as_json else "\n".join(_text(contents)))
 
 
-def _of_file(table: str, which: str | None) -> tuple[str, str | None]:
-    """A version's file as its table and number."""
+def _table_and_version(table: str, which: str | None) -> tuple[str, str | None]:
+    """Split the path of a version's file into its table and number."""
     if match := re.fullmatch(r"(?:(.*)/)?v(\d{8})\.safetensors", table):
         return match[1] or ".", str(int(match[2]))
     return table, which
@@ -48,14 +48,14 @@ def _table(path: str) -> dict[str, Any]:
         "best": best,
         "sha256": last.signature,
         "version": {header["number"]: header.get("signature") for header in headers},
-        **(_found(zero) if zero else {"found": {}, "about": {}}),
+        **(_of_data(zero) if zero else {"found": {}, "about": {}}),
         "spec": last.spec,
         "rows": list(last.rows),
     }
 
 
-def _found(zero: Any) -> dict[str, Any]:
-    """Tells what version 0 holds about the data: in words, of several things a list, and as it is stored."""
+def _of_data(zero: Any) -> dict[str, Any]:
+    """Return what version 0 holds about the data: in words, of several things a list, and as it is stored."""
     from hdl.report.gather import summary
 
     words = {name: value.split("\n") for name, value in summary(zero.about, zero.schema)}
@@ -78,40 +78,40 @@ def _version(path: str, which: str) -> dict[str, Any]:
         "sha256": version.signature,
         "parameters": int(weights.w.size),
         "state": {name: list(value.shape) for name, value in weights.state.items()},
-        **(_found(version) if version.about else {}),
+        **(_of_data(version) if version.about else {}),
         "spec": version.spec,
         "rows": version.rows[-1:],
     }
 
 
-def _text(told: dict[str, Any]) -> list[str]:
-    """The same for people: what is not the default of the spec, the data in short, the rounds as a table."""
+def _text(contents: dict[str, Any]) -> list[str]:
+    """Write the same for people: the spec where it is not the default, the data in short, the rounds as a table."""
     from hdl.spec import Spec
 
-    rows, spec, found = told.pop("rows"), told.pop("spec"), told.pop("found", None)
-    told.pop("about", None)
-    lines = _pairs("", told)
-    if found:
-        lines += _pairs("data", found)
+    rows, spec, data = contents.pop("rows"), contents.pop("spec"), contents.pop("found", None)
+    contents.pop("about", None)
+    lines = _pairs("", contents)
+    if data:
+        lines += _pairs("data", data)
     defaults = Spec().model_dump(mode="json")
     lines += _pairs("spec (the rest is as by default; --json shows all)", _differing(spec, defaults))
     return [*lines, "", "rounds", *_metrics(rows)] if rows else lines
 
 
 def _differing(tree: dict[str, Any], defaults: Any) -> dict[str, Any]:
-    """The leaves of a tree that differ from the defaults, by their paths."""
-    found: dict[str, Any] = {}
+    """Collect the leaves of a tree that differ from the defaults, by their paths."""
+    leaves: dict[str, Any] = {}
     for name, value in tree.items():
         default = defaults.get(name) if isinstance(defaults, dict) else None
         if isinstance(value, dict):
-            found |= {f"{name}.{rest}": leaf for rest, leaf in _differing(value, default).items()}
+            leaves |= {f"{name}.{rest}": leaf for rest, leaf in _differing(value, default).items()}
         elif value != default:
-            found[name] = "-".join(map(str, value)) if name == "net" else value
-    return found
+            leaves[name] = "-".join(map(str, value)) if name == "net" else value
+    return leaves
 
 
 def _pairs(title: str, items: dict[str, Any]) -> list[str]:
-    """Names and values in columns under a title."""
+    """Write names and values in columns under a title."""
     flat: dict[str, Any] = {}
     for name, value in items.items():
         flat |= {f"{name} {key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
@@ -125,7 +125,7 @@ def _pairs(title: str, items: dict[str, Any]) -> list[str]:
 
 
 def _metrics(rows: list[dict[str, Any]]) -> list[str]:
-    """The rounds' metrics as a table of text."""
+    """Write the rounds' metrics as a table of text."""
     from hdl.metrics_log import rounds
 
     head = ["round", "version", "samples", "cost", "accuracy", "val cost", "val accuracy", "seconds"]
@@ -194,9 +194,9 @@ def doctor_(as_json: bool) -> int:
     from hdl import doctor
 
     findings = doctor.examine()
-    told = doctor.as_dict(findings)
+    machine = doctor.as_dict(findings)
     if as_json:
-        click.echo(strict_json.dumps(told, indent=2))
+        click.echo(strict_json.dumps(machine, indent=2))
     else:
         topic = None
         width = max(len(finding.name) for finding in findings) + 2
@@ -208,5 +208,5 @@ def doctor_(as_json: bool) -> int:
             click.echo(f"  {mark} {finding.name:{width}}{finding.found or 'missing'}")
             if finding.fix:
                 click.echo(f"    {'':{width}}→ {finding.fix}")
-        click.echo("\nReady to train on this machine." if told["ready"] else "\nNot ready: see ✗ above.")
-    return 0 if told["ready"] else 8
+        click.echo("\nReady to train on this machine." if machine["ready"] else "\nNot ready: see ✗ above.")
+    return 0 if machine["ready"] else 8

@@ -53,7 +53,7 @@ def evaluate_(
 
 
 def score_json(score: Any, model: Any) -> dict[str, Any]:
-    """A score as plain values."""
+    """Turn a score into plain values."""
     confusion = None if score.confusion is None else np.asarray(score.confusion).tolist()
     classes = list(model.schema.classes) or None
     return {
@@ -76,7 +76,7 @@ def score_json(score: Any, model: Any) -> dict[str, Any]:
 
 
 def score_text(score: Any, classes: Any) -> str:
-    """A score for people, with its confusion matrix where that fits a terminal."""
+    """Write a score for people, with its confusion matrix where that fits a terminal."""
     lines = [f"samples   {score.samples:,}", f"cost      {score.cost:.6f}"]
     if score.accuracy is not None:
         lines.append(f"accuracy  {percent(score.accuracy)}")
@@ -95,7 +95,7 @@ def score_text(score: Any, classes: Any) -> str:
 
 
 def confusion_lines(confusion: Any, classes: Any) -> list[str]:
-    """A confusion matrix in plain text: rows true, columns predicted, a dot for none."""
+    """Write a confusion matrix in plain text: rows true, columns predicted, a dot for none."""
     names = [str(name)[:10] for name in classes]
     cells = [[str(value) if value else "·" for value in row] for row in np.asarray(confusion).tolist()]
     width = max(map(len, [*names, *(cell for row in cells for cell in row)])) + 2

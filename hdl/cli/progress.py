@@ -14,11 +14,11 @@ from hdl.cli.common import count, duration, percent
 from hdl.errors import TableError
 
 ROOMY = 110  # columns from which words are written out
-LOG_EVERY = 1.0  # seconds between two plain lines; the first and the last round are always told
+LOG_EVERY = 1.0  # seconds between two plain lines; the first and the last round are always shown
 
 
 def show(stream: TextIO | None = None, quiet: bool = False) -> Quiet | Plain | Live:
-    """The display that suits where the messages go."""
+    """Chooses the display that suits the stream: nothing, a live line on a terminal, or plain lines."""
     stream = stream or sys.stderr
     if quiet:
         return Quiet()
@@ -35,19 +35,19 @@ class Quiet:
         self.close()
 
     def say(self, message: str) -> None:
-        """A message that stays."""
+        """Shows a message that stays."""
 
     def facts(self, lines: Sequence[tuple[str, str]]) -> None:
         """Shows names and values in two columns that stay."""
 
     def begin(self, rounds: int, done: int = 0) -> None:
-        """Rounds from `done` to `rounds` follow."""
+        """Begins to show rounds, from `done` to `rounds`."""
 
     def part(self, share: float) -> None:
-        """Share of the running round that is done."""
+        """Shows the share of the running round that is done."""
 
     def round(self, row: dict[str, Any], validation: dict[str, Any] | None = None) -> None:
-        """A round is done; `row` is its metrics, `validation` the last one that was measured."""
+        """Shows a round that is done; `row` is its metrics, `validation` the last one that was measured."""
 
     def close(self) -> None:
         """Leaves the screen in order."""
@@ -59,7 +59,7 @@ class Plain(Quiet):
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic):
         self._stream, self._clock = stream, clock
         self._rounds = self._first = 0
-        self._start = self._told = 0.0
+        self._start = self._last_shown = 0.0
         self._waiting: str | None = None
 
     def say(self, message: str) -> None:
@@ -70,25 +70,25 @@ class Plain(Quiet):
 
     def begin(self, rounds: int, done: int = 0) -> None:
         self._rounds, self._first, self._start = rounds, done, self._clock()
-        self._told = -LOG_EVERY
+        self._last_shown = -LOG_EVERY
 
     def round(self, row: dict[str, Any], validation: dict[str, Any] | None = None) -> None:
         now = self._clock()
         number = row["round"]
-        left = left_over(now - self._start, number - self._first, self._rounds - number)
+        left = seconds_left(now - self._start, number - self._first, self._rounds - number)
         line = f"round {number}/{self._rounds}  " + "  ".join(figures(row, validation))
         line += f"  {duration(left)} left" if number < self._rounds else ""
         self._waiting = line
-        if now - self._told >= LOG_EVERY or number >= self._rounds:
+        if now - self._last_shown >= LOG_EVERY or number >= self._rounds:
             self._flush(now)
 
     def _flush(self, now: float) -> None:
         if self._waiting is not None:
             self.say(self._waiting)
-            self._waiting, self._told = None, now
+            self._waiting, self._last_shown = None, now
 
     def close(self) -> None:
-        self._flush(self._clock())  # the last round is told, early stop and Ctrl-C included
+        self._flush(self._clock())  # the last round is shown, early stop and Ctrl-C included
 
 
 class Live(Quiet):
@@ -159,7 +159,7 @@ def aligned(lines: Sequence[tuple[str, str]]) -> str:
 
 
 def columns(lines: Sequence[tuple[str, str]]) -> Any:
-    """Aligns them for a terminal: values that are too long go on below themselves, not below the names."""
+    """Aligns names and values for a terminal: values that are too long go on below themselves, not below the names."""
     from rich.table import Table
     from rich.text import Text
 
@@ -172,7 +172,7 @@ def columns(lines: Sequence[tuple[str, str]]) -> Any:
 
 
 def figures(row: dict[str, Any], validation: dict[str, Any] | None, short: bool = False) -> list[str]:
-    """A round's numbers as words; short ones fit a terminal of 80 columns."""
+    """Puts a round's numbers into words; short ones fit a terminal of 80 columns."""
     digits = 1 if short else 2
     words = []
     if row.get("cost") is not None:
@@ -190,8 +190,8 @@ def figures(row: dict[str, Any], validation: dict[str, Any] | None, short: bool 
     return words
 
 
-def left_over(passed: float, done: int, missing: int) -> float:
-    """Seconds that the missing rounds will take if they go on like those done."""
+def seconds_left(passed: float, done: int, missing: int) -> float:
+    """Estimates the seconds that the missing rounds will take if they go on like those done."""
     return passed / max(done, 1) * max(missing, 0)
 
 
@@ -212,10 +212,10 @@ class Teller:
     def __init__(self, display: Any, table: str, workers: int):
         self._display, self._table, self._workers = display, table, workers
         self._validation: dict[str, Any] | None = None
-        self._findings_told = False  # once, however many trainings a stack is
+        self._findings_shown = False  # once, however many trainings a stack is
 
     def __call__(self, event: Any) -> None:
-        """Take one event; those it does not know are let pass."""
+        """Takes one event; those it does not know are let pass."""
         if handler := getattr(self, f"_on_{type(event).__name__.lower()}", None):
             handler(event)
 
@@ -237,8 +237,8 @@ class Teller:
         spec = event.spec
         table = Table(stack.folder(self._table, spec))
         layer = f"layer {spec.layer}: " if spec.layer else ""
-        if not self._findings_told:
-            self._findings_told = True
+        if not self._findings_shown:
+            self._findings_shown = True
             self._display.facts(findings_of(self._table, spec))
         workers = min(self._workers, spec.shards)
         net = "-".join(map(str, spec.net))
@@ -248,7 +248,7 @@ class Teller:
             + (f", from version {event.version}" if event.version else "")
         )
         done = event.version
-        with suppress(TableError):  # a master that came back trains on while this is told, and thins what it began with
+        with suppress(TableError):  # a master that came back trains on while it is shown, and thins what it began with
             done = sum(not row.get("final") for row in list(table.rows())[: event.version])
         self._display.begin(event.rounds, done)
 

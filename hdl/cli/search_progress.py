@@ -15,7 +15,7 @@ from hdl.errors import Interrupted
 
 
 def score(result: Any) -> str:
-    """What a result scored, in words."""
+    """Puts a result's score into words."""
     if result.state != "done":
         return result.state
     if result.val_accuracy is not None:
@@ -24,7 +24,7 @@ def score(result: Any) -> str:
 
 
 class Board:
-    """What is shown of a grid while it is trained; any thread may tell it something.
+    """Display of a grid while it is trained; any thread may call its methods.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Board:
         self._shares: dict[str, float] = {}  # of the trainings that are under way
         self._rounds: dict[str, tuple[int, int]] = {}
         self._lock, self._bar, self._said = threading.Lock(), None, set[str]()
-        self._findings_told = False
+        self._findings_shown = False
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -64,7 +64,7 @@ class Board:
             self._bar.stop()
 
     def say(self, text: str) -> None:
-        """A message that stays."""
+        """Shows a message that stays."""
         if self._quiet:
             return
         if self._bar:
@@ -73,11 +73,11 @@ class Board:
             click.echo(text, err=True)
 
     def findings(self, table: str, spec: Any) -> None:
-        """Tells once, of the first training that begins, what was found out about the data."""
+        """Shows once, of the first training that begins, what was found out about the data."""
         with self._lock:
-            if self._quiet or self._findings_told:
+            if self._quiet or self._findings_shown:
                 return
-            self._findings_told = True
+            self._findings_shown = True
             lines = progress.findings_of(table, spec)
             if self._bar:
                 self._bar.console.print(progress.columns(lines))
@@ -103,17 +103,17 @@ class Board:
                 self._rounds[name] = event.row["round"] + 1, self._rounds[name][1]
             elif kind in ("Replaced", "Log"):
                 text = getattr(event, "text", None) or f"{name}: worker {event.worker} died ({event.reason})"
-                if text not in self._said:  # each training tells it, and once is enough
+                if text not in self._said:  # each training says it, and once is enough
                     self._said.add(text)
                     self.say(text)
                 return
-            part = event.done / max(event.total, 1) if kind == "Progress" and event.stage == "round" else 0.0
+            share = event.done / max(event.total, 1) if kind == "Progress" and event.stage == "round" else 0.0
             done, rounds = self._rounds.get(name, (0, 1))
-            self._shares[name] = min(1.0, (done + part) / max(rounds, 1))
+            self._shares[name] = min(1.0, (done + share) / max(rounds, 1))
             self._show()
 
     def ended(self, result: Any, best: Any) -> None:
-        """One more has ended."""
+        """Counts and shows a combination that has ended, and the best so far."""
         with self._lock:
             self._shares.pop(result.name, None)
             self._rounds.pop(result.name, None)

@@ -28,7 +28,7 @@ YARN_NAMES = {
 
 
 def _run_options(command: click.Command) -> click.Command:
-    """The flags that do not change the weights."""
+    """Add the flags of the run, which do not change the weights."""
     command.params[:0] = [
         Option(["--out"], metavar="TABLE", section=RUN, help="Folder for the network's versions and its report."),
         Option(["--test"], metavar="DATA", section=RUN, help="Data to measure the network on at the end."),
@@ -58,14 +58,14 @@ class Memory(click.ParamType):
     name = "memory"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mg])(?:i?b)?", str(value).strip().lower())
-        if isinstance(value, int) or not found:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mg])(?:i?b)?", str(value).strip().lower())
+        if isinstance(value, int) or not match:
             self.fail(f"expected an amount like 2g or 1536m (given {value!r})", param, ctx)
-        return round(float(found[1]) * (1024 if found[2] == "g" else 1))
+        return round(float(match[1]) * (1024 if match[2] == "g" else 1))
 
 
 def _yarn_options(command: click.Command) -> click.Command:
-    """The flags of the YARN runner. They do not change the weights."""
+    """Add the flags of the YARN runner, which do not change the weights."""
     seconds = click.FloatRange(min=0, min_open=True)
     command.params[12:12] = [
         Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=YARN,
@@ -112,11 +112,11 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     run = {name: values.pop(name) for name in RUN_NAMES}
     settings = {name: values.pop(name) for name in YARN_NAMES}
     run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"])
-    texts, before = values.pop("grid"), grid.kept(out, run["resume"])
+    texts, before = values.pop("grid"), grid.stored_grid(out, run["resume"])
     if texts or before:
         grid.train(data, out, texts, before, values, run)
         return
-    base, reading = _stored(out) if run["resume"] and out else (None, None)
+    base, reading = _stored_spec_and_options(out) if run["resume"] and out else (None, None)
     spec = take_spec(values, base, run["workers"] or 1)
     options = take_data_options(values, reading)
     if reading is None and not stack.labelled(spec):
@@ -132,7 +132,7 @@ def train_(data: str, out: str | None, **values: Any) -> None:
 
 
 def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str, Any]:
-    """The YARN runner's own settings; with it the virtual machine, which must be there before HDFS is looked at."""
+    """Return the YARN runner's own settings, and start its Java machine, which must be there before HDFS is read."""
     given = {name: value for name, value in given.items() if value is not None}
     if runner != "yarn":
         if given:
@@ -148,8 +148,8 @@ def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str
     return {YARN_NAMES[name]: value for name, value in given.items()}
 
 
-def _stored(out: str) -> tuple[Any, dict[str, Any]]:
-    """Spec and options of reading of the table that is resumed: flags only say what changes."""
+def _stored_spec_and_options(out: str) -> tuple[Any, dict[str, Any]]:
+    """Read the spec and the options of reading of the table that is resumed: flags only say what changes."""
     from hdl.driver import begun
     from hdl.spec import parse
 
@@ -169,29 +169,29 @@ def _train(
     from hdl.data import open_source
     from hdl.runners.base import Job
 
-    made = make_runner(runner, workers, threads, spec.shards, device=device, **settings)
-    open_source(data, options)  # a wrong path is told before anything is removed or made
+    job_runner = make_runner(runner, workers, threads, spec.shards, device=device, **settings)
+    open_source(data, options)  # a wrong path is reported before anything is removed or made
     if test is not None:
         open_source(test, options)
     prepare_table(out, resume, overwrite)
-    with progress.show(quiet=quiet) as display, stoppable(), made:
-        told = progress.Teller(display, out, made.workers)
+    with progress.show(quiet=quiet) as display, stoppable(), job_runner:
+        teller = progress.Teller(display, out, job_runner.workers)
         job = Job(data, out, spec, options, resume)
         try:
-            outcome = driver.train(job, made, told)
+            outcome = driver.train(job, job_runner, teller)
         except KeyboardInterrupt:
             display.close()
             raise Interrupted(_how_to_resume(data, out, runner, device)) from None
         display.close()
         if outcome is None:
-            click.echo(made.application)
-            click.echo(f"submitted; follow it with: hdl attach {made.application}", err=True)
+            click.echo(job_runner.application)
+            click.echo(f"submitted; follow it with: hdl attach {job_runner.application}", err=True)
             return
         if outcome.reason in ENDS:
             display.say(ENDS[outcome.reason])
     try:
-        here = device if runner == "local" else "cpu"  # the cluster's GPUs are not this machine's
-        finish(data, out, options, outcome, test, no_report, threads, here)
+        measuring_device = device if runner == "local" else "cpu"  # the cluster's GPUs are not this machine's
+        finish(data, out, options, outcome, test, no_report, threads, measuring_device)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted while measuring; the network in {out} is complete") from None
 

@@ -1,4 +1,4 @@
-"""What `hdl train` and its grid share: runners by name, the table's folder, the end of a training."""
+"""Parts that `hdl train` and its grid share: runners by name, the table's folder, the end of a training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OWN_FILES = re.compile(
 
 
 def make_runner(name: str, workers: int | None, threads: int | None, shards: int, **settings: Any) -> Any:
-    """The runner of a name; without a number of workers one a shard, but of the local one at most the processors.
+    """Make the runner of a name; by default it has a worker a shard, but the local one at most the processors.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def prepare_table(out: str, resume: bool, overwrite: bool) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """While training, a request to terminate is heard like Ctrl-C: workers end, the last version stays."""
+    """Take a request to terminate like Ctrl-C while training: workers end, the last version stays."""
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -105,7 +105,7 @@ def finish(
     data: str, out: str, options: Any, outcome: Any, test: str | None, no_report: bool, threads: int | None,
     device: str = "cpu",
 ) -> None:  # fmt: skip
-    """Measure, make the report, tell the results on standard output; what fails here leaves the network as it is."""
+    """Measure, make the report and print the results on standard output; a failure leaves the network as it is."""
     from hdl.devices import cores
     from hdl.predict import Model
     from hdl.report import gather
@@ -121,14 +121,14 @@ def finish(
     except HdlError as error:
         failed = error
     lines = []
-    for seen in measured:
-        if seen.accuracy is not None:
-            lines.append((f"{seen.kind.lower()} accuracy", percent(seen.accuracy)))
-        if seen.r2 is not None:
-            lines.append((f"{seen.kind.lower()} R²", f"{seen.r2:.4f}"))
-        if seen.rmse is not None:
-            lines.append((f"{seen.kind.lower()} RMSE", shown_rmse(seen.rmse)))
-        lines.append((f"{seen.kind.lower()} cost", f"{seen.cost:.6f}"))
+    for score in measured:
+        if score.accuracy is not None:
+            lines.append((f"{score.kind.lower()} accuracy", percent(score.accuracy)))
+        if score.r2 is not None:
+            lines.append((f"{score.kind.lower()} R²", f"{score.r2:.4f}"))
+        if score.rmse is not None:
+            lines.append((f"{score.kind.lower()} RMSE", shown_rmse(score.rmse)))
+        lines.append((f"{score.kind.lower()} cost", f"{score.cost:.6f}"))
     lines.append(("table", f"{out} (version {outcome.version}, best {outcome.best})"))
     lines.append(("sha256", f"{model.version.signature}  (version {model.version.number})"))
     if measured:
@@ -146,7 +146,7 @@ def finish(
 
 
 def measure(model: Any, path: str, options: Any, kind: str, source: str) -> Any:
-    """What a network scores on data, for the report."""
+    """Measure a network on data, for the report."""
     from hdl.data import open_source
     from hdl.report import Measured
 

@@ -23,7 +23,7 @@ MANY_CLASSES = 30  # from here on the confusion matrix is a picture
 
 @dataclass
 class Measured:
-    """What a pass over data told.
+    """Scores of a network from one pass over data.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ class Measured:
 
 @dataclass
 class Facts:
-    """All that the page shows; plain values, so that a page can be made without a table.
+    """Everything that the page shows; plain values, so that a page can be made without a table.
 
     Parameters
     ----------
     table : str
-        Where the table is.
+        Path of the table.
     version, sha256 : int, str
-        Which version's weights are described, and the SHA-256 of `w`.
+        The version whose weights are described, and the SHA-256 of `w`.
     spec : dict
         The spec's JSON.
     classes : sequence or None
@@ -102,7 +102,7 @@ class Facts:
 
 
 def render(facts: Facts) -> str:
-    """The page as HTML text; equal facts give equal text."""
+    """Write the page as HTML text; equal facts give equal text."""
     model = facts.spec.get("model", "network")
     net = " – ".join(str(width) for width in facts.spec.get("net") or ()) or model
     net = f"{KINDS[model]} {net}" if model in KINDS else net
@@ -125,16 +125,16 @@ def render(facts: Facts) -> str:
 
 def _headline(facts: Facts) -> str:
     items = []
-    for seen in facts.measured[:1]:
-        where = f"{seen.samples:,} samples of {seen.source}"
-        if seen.accuracy is not None:
-            items.append((f"{seen.kind} accuracy", percent(seen.accuracy), where))
-        if seen.r2 is not None:
-            items.append((f"{seen.kind} R²", f"{seen.r2:.4f}", where))
-        if seen.rmse is not None:
-            items.append((f"{seen.kind} RMSE", shown_rmse(seen.rmse), "in the target's unit" if items else where))
-        about = "mean loss" if seen.rmse is None else "mean loss, of standardised targets"
-        items.append((f"{seen.kind} cost", f"{seen.cost:.4g}", about if items else where))
+    for score in facts.measured[:1]:
+        where = f"{score.samples:,} samples of {score.source}"
+        if score.accuracy is not None:
+            items.append((f"{score.kind} accuracy", percent(score.accuracy), where))
+        if score.r2 is not None:
+            items.append((f"{score.kind} R²", f"{score.r2:.4f}", where))
+        if score.rmse is not None:
+            items.append((f"{score.kind} RMSE", shown_rmse(score.rmse), "in the target's unit" if items else where))
+        about = "mean loss" if score.rmse is None else "mean loss, of standardised targets"
+        items.append((f"{score.kind} cost", f"{score.cost:.4g}", about if items else where))
     rounds = max((int(row["round"]) for row in facts.rows), default=0)
     items.append(("Time", duration(facts.seconds), f"{rounds} rounds" if rounds != 1 else "1 round"))
     samples = sum(row.get("samples") or 0 for row in facts.rows)
@@ -145,7 +145,7 @@ def _headline(facts: Facts) -> str:
 
 
 def _curves(facts: Facts) -> str:
-    """Loss and accuracy over rounds, for training and validation."""
+    """Draw loss and accuracy over rounds, for training and validation."""
     drawings = []
     for title, name, share in (("Loss", "cost", False), ("Accuracy", "accuracy", True)):
         lines, series = [], []
@@ -164,33 +164,33 @@ def _curves(facts: Facts) -> str:
 
 
 def _confusion(facts: Facts) -> str:
-    for seen in facts.measured:
-        if seen.confusion is not None:
-            return _matrix(facts, seen, seen.confusion)
-        if seen.mistakes:
-            classes = facts.classes or range(1 + max(max(pair[:2]) for pair in seen.mistakes))
-            rows = [(classes[true], classes[guess], f"{count:,}") for true, guess, count in seen.mistakes[:12]]
+    for score in facts.measured:
+        if score.confusion is not None:
+            return _matrix(facts, score, score.confusion)
+        if score.mistakes:
+            classes = facts.classes or range(1 + max(max(pair[:2]) for pair in score.mistakes))
+            rows = [(classes[true], classes[guess], f"{count:,}") for true, guess, count in score.mistakes[:12]]
             note = f"Of {len(classes):,} classes, too many for a matrix: the most frequent mistakes."
-            title = f"Mistakes: {seen.kind.lower()} data"
+            title = f"Mistakes: {score.kind.lower()} data"
             return page.section(title, note, page.table(("true", "taken for", "times"), rows))
     return ""
 
 
-def _matrix(facts: Facts, seen: Measured, confusion: NDArray) -> str:
-    """The section of one confusion matrix."""
+def _matrix(facts: Facts, score: Measured, confusion: NDArray) -> str:
+    """Make the section of one confusion matrix."""
     classes = facts.classes if facts.classes is not None else range(len(confusion))
     wrong = int(confusion.sum() - np.trace(confusion))
-    note = f"Rows are true classes, columns what the network says. {wrong:,} of {seen.samples:,} samples are mistaken."
+    note = f"Rows are true classes, columns what the network says. {wrong:,} of {score.samples:,} samples are mistaken."
     if len(confusion) > MANY_CLASSES:
         content = page.confusion_picture(figures.heat(confusion), len(confusion))
     else:
         content = page.confusion(confusion, classes)
-    title = f"Confusion matrix: {seen.kind.lower()} data"
+    title = f"Confusion matrix: {score.kind.lower()} data"
     return page.section(title, note, content, _mistakes(confusion, classes))
 
 
 def _mistakes(confusion: NDArray, classes: Sequence[Any]) -> str:
-    """The most frequent mistakes, in words."""
+    """Put the most frequent mistakes into words."""
     off = confusion - np.diag(np.diag(confusion))
     worst = [int(at) for at in np.argsort(-off, axis=None, kind="stable")[:3] if off.flat[at] > 0]
     pairs = [(classes[at // len(off)], classes[at % len(off)], int(off.flat[at])) for at in worst]
@@ -203,7 +203,7 @@ def _mistakes(confusion: NDArray, classes: Sequence[Any]) -> str:
 def _pictures(facts: Facts) -> str:
     if not facts.pictures:
         return ""
-    shown = "".join(page.picture(seen.title, seen.note, seen.png) for seen in facts.pictures)
+    shown = "".join(page.picture(picture.title, picture.note, picture.png) for picture in facts.pictures)
     return page.section("What was learned", "", f'<div class="pair">{shown}</div>')
 
 
@@ -221,16 +221,16 @@ def _weights(facts: Facts) -> str:
 
 
 def _times(facts: Facts) -> str:
-    """Bars of rounds, dots and a table of workers."""
+    """Draw rounds as bars and workers as dots, and a table of the workers."""
     timed = [row for row in facts.rows if _number(row.get("seconds"))]
     if not timed:
         return ""
-    seen: dict[str, list[tuple[float, float, float]]] = {}
+    by_worker: dict[str, list[tuple[float, float, float]]] = {}
     for row in timed:
         for worker in row.get("workers") or ():
             entry = (row["round"], worker.get("seconds", 0.0), len(worker.get("shards") or ()))
-            seen.setdefault(str(worker.get("worker", "?")), []).append(entry)
-    workers = [(name, *np.array(entries, float).T) for name, entries in sorted(seen.items(), key=_natural)]
+            by_worker.setdefault(str(worker.get("worker", "?")), []).append(entry)
+    workers = [(name, *np.array(entries, float).T) for name, entries in sorted(by_worker.items(), key=_natural)]
     rounds, seconds = (np.array([row[key] for row in timed], float) for key in ("round", "seconds"))
     svg = figures.times("Seconds of each round and worker", rounds, seconds, [worker[:3] for worker in workers])
     series = [(number % len(figures.SERIES), f"worker {name}") for number, (name, *_) in enumerate(workers)]
@@ -251,7 +251,7 @@ def _worker(name: str, rounds: NDArray, seconds: NDArray, shards: NDArray) -> tu
 
 
 def _spec(facts: Facts) -> str:
-    """The spec in its own order; of a part its name and what is not as by default."""
+    """List the spec in its own order; of a part its name and what is not as by default."""
     defaults = Spec().model_dump(mode="json")
     rows = [
         (name.replace("_", " "), _short_value(name, facts.spec[name], default))
@@ -267,7 +267,7 @@ def _spec(facts: Facts) -> str:
 
 
 def _short_value(name: str, value: Any, default: Any) -> str:
-    """A field of the spec in a few words."""
+    """Put a field of the spec into a few words."""
     if isinstance(value, dict):
         default = default if isinstance(default, dict) else {}
         words = [str(value.get("name") or value.get("mode") or "")]

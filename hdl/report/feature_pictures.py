@@ -46,7 +46,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Chain:
-    """What learned features: layers from the data upwards.
+    """Layers that learned features, from the data upwards.
 
     Parameters
     ----------
@@ -57,23 +57,23 @@ class Chain:
 
     @property
     def top(self) -> tuple[Spec, NDArray, list[Layer]]:
-        """The topmost layer, and those below."""
+        """Return the topmost layer's spec and weights, and the layers below it."""
         (spec, w), below = self.layers[-1], self.layers[:-1]
         return spec, w, below
 
 
 def chain(model: Model) -> Chain | None:
-    """The layers that a table's network is, or began with; None for a network that learned from labels alone."""
+    """Return the layers that a table's network is, or began with; None for a network that learned from labels alone."""
     if model.spec.model != "mlp":
         return Chain([*model.below, (model.spec, model.w)])
     if "stack" not in model.about:
         return None
-    found = [Model(table.path) for table in layers(model.path)]
-    return Chain([(layer.spec, layer.w) for layer in found]) if found else None
+    models = [Model(table.path) for table in layers(model.path)]
+    return Chain([(layer.spec, layer.w) for layer in models]) if models else None
 
 
 def of(model: Model, shape: tuple[int, ...] | None) -> list[Picture]:
-    """All pictures that a model and its training data give.
+    """Make all pictures that a model and its training data give.
 
     Parameters
     ----------
@@ -89,20 +89,20 @@ def of(model: Model, shape: tuple[int, ...] | None) -> list[Picture]:
     learned = chain(model)
     if learned is None:
         return []
-    found = _features(model, learned, shape) if shape else []
+    drawings = _features(model, learned, shape) if shape else []
     samples = _samples(model)
     if samples is not None and shape:
-        found.append(_reconstructions(model, learned, samples, shape))
+        drawings.append(_reconstructions(model, learned, samples, shape))
     if shape and learned.layers[-1][0].model == "rbm":
-        found.append(_drawn(model, learned, shape))
+        drawings.append(_drawn(model, learned, shape))
     if samples is not None:
-        found.append(_activations(model, learned, samples))
-    return found
+        drawings.append(_activations(model, learned, samples))
+    return drawings
 
 
 def _features(model: Model, learned: Chain, shape: tuple[int, ...]) -> list[Picture]:
     spec, w, below = learned.top
-    found = []
+    drawings = []
     for layer in range(1, len(learned.layers) + 1):
         product = codes.Encoder(spec, w, model._make, layer, below).product()
         name, title = ("features", "Features") if layer == 1 else (f"features{layer}", f"Features of layer {layer}")
@@ -110,24 +110,24 @@ def _features(model: Model, learned: Chain, shape: tuple[int, ...]) -> list[Pict
         note = f"What {count} of {product.shape[1]} hidden units answer most to: their weights, at equal length."
         if layer > 1:
             note = f"The weights into {count} of {product.shape[1]} units through the layers below, taken as linear."
-        found.append(Picture(name, title, note, pictures.png(pictures.grid(pictures.features(product, shape)))))
-    return found
+        drawings.append(Picture(name, title, note, pictures.png(pictures.grid(pictures.features(product, shape)))))
+    return drawings
 
 
 def _reconstructions(model: Model, learned: Chain, samples: Samples, shape: tuple[int, ...]) -> Picture:
-    """Samples from all over what was read, and what comes back of their codes."""
+    """Draw samples from all over the data that was read, each with its reconstruction."""
     spec, w, below = learned.top
     encoder, decoder = codes.Encoder(spec, w, model._make, None, below), codes.Decoder(spec, w, None, below)
     if model.spec.finetune == "reconstruct" and model.spec.model == "mlp":
         encoder, decoder = model.encoder(), codes.Decoder(model.spec, model.w)
     rows = np.linspace(0, len(samples) - 1, min(SHOWN, len(samples))).astype(int)
     shown = Samples(samples.x[rows], None, samples.scale, samples.shift)
-    found = encoder(shown)
-    back = unscaled(model, decoder(found))
+    coded = encoder(shown)
+    reconstructed = unscaled(model, decoder(coded))
     x = unscaled(model, scaled(shown))
     low, high = float(x.min()), float(x.max())
-    above, under = (pictures.values(each, shape, low, high) for each in (x, back))
-    note = f"Samples of the training data, and below each what its {found.shape[1]} codes give back."
+    above, under = (pictures.values(each, shape, low, high) for each in (x, reconstructed))
+    note = f"Samples of the training data, and below each what its {coded.shape[1]} codes give back."
     if model.spec.model == "mlp" and model.spec.finetune == "classify":
         note += " By the layers, before the whole was trained."
     return Picture("reconstructions", "Reconstructions", note, pictures.png(pictures.beside(above, under)))
@@ -153,7 +153,7 @@ def _activations(model: Model, learned: Chain, samples: Samples) -> Picture:
 
 
 def _samples(model: Model) -> Samples | None:
-    """The first samples of the training data; None where it is no longer there."""
+    """Read the first samples of the training data; None where it is no longer there."""
     path, parts, count = model.about.get("data"), [], 0
     try:
         source = data.open_source(path, model.about.get("options"), model.schema, labels=False) if path else None
@@ -171,5 +171,5 @@ def _samples(model: Model) -> Samples | None:
 
 
 def unscaled(model: Model, x: NDArray) -> NDArray[np.floating]:
-    """What the net sees [n, I], back in the data's own scale."""
+    """Bring inputs as the net sees them [n, I] back to the data's own scale."""
     return model.schema.unscaled(x)

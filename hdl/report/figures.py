@@ -50,7 +50,7 @@ _STYLE = {
 
 
 def _matplotlib(part: str = "") -> Any:
-    """matplotlib or a part of it, such as '.ticker'; it is optional."""
+    """Import matplotlib or a part of it, such as '.ticker'; it is optional."""
     try:
         return importlib.import_module(f"matplotlib{part}")
     except ImportError:
@@ -59,14 +59,14 @@ def _matplotlib(part: str = "") -> Any:
 
 @contextmanager
 def _canvas(width: float, height: float) -> Iterator[tuple[Any, Any]]:
-    """A figure and its axes, in our style and without pyplot: no global state, no display."""
+    """Make a figure and its axes, in our style and without pyplot: no global state, no display."""
     with _matplotlib().rc_context(_STYLE):
         figure = _matplotlib(".figure").Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots()
 
 
 def _svg(figure: Any, label: str) -> str:
-    """The figure as an inline element: no prolog, no metadata, no namespaces, the page's colours."""
+    """Write a figure as an inline element: no prolog, no metadata, no namespaces, the page's colours."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
@@ -82,12 +82,12 @@ def _svg(figure: Any, label: str) -> str:
 
 
 def curves(label: str, x_label: str, lines: Sequence[tuple[NDArray, NDArray, int, bool]], percent: bool = False) -> str:
-    """Lines over rounds.
+    """Draw lines over rounds.
 
     Parameters
     ----------
     label, x_label : str
-        What is drawn, for those who cannot see it; what the horizontal axis counts.
+        Name of the drawing, for those who cannot see it; name of the horizontal axis.
     lines : sequence of (x, y, series, marked)
         `series` is the number of the colour; `marked` puts a dot where the line ends.
     percent : bool
@@ -117,7 +117,7 @@ def curves(label: str, x_label: str, lines: Sequence[tuple[NDArray, NDArray, int
 
 
 def times(label: str, rounds: NDArray, seconds: NDArray, workers: Sequence[tuple[str, NDArray, NDArray]]) -> str:
-    """Bars of the rounds' seconds, and each worker's seconds as dots."""
+    """Draw the rounds' seconds as bars, and each worker's seconds as dots."""
     ticker = _matplotlib(".ticker")
     with _canvas(11, 2.6) as (figure, axes):
         axes.bar(rounds, seconds, color=FAINT, width=0.8 if len(rounds) < 200 else 1.0, linewidth=0)
@@ -132,7 +132,7 @@ def times(label: str, rounds: NDArray, seconds: NDArray, workers: Sequence[tuple
 
 
 def weight_tiles(w: NDArray, shape: tuple[int, ...], count: int = 64) -> list[tuple[int, float, str]]:
-    """The weights into hidden units as pictures, the strongest units first.
+    """Draw the weights into hidden units as pictures, the strongest units first.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def weight_tiles(w: NDArray, shape: tuple[int, ...], count: int = 64) -> list[tu
 
 
 def heat(matrix: NDArray) -> str:
-    """A confusion matrix with many classes as a picture: a data URL."""
+    """Draw a confusion matrix with many classes as a picture: a data URL."""
     imsave = _matplotlib(".image").imsave
     share = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))
     pixels = np.empty((*share.shape, 4))
@@ -176,7 +176,7 @@ def heat(matrix: NDArray) -> str:
 
 
 def png(pixels: NDArray, imsave: Any) -> str:
-    """Pixels [h, w, 3 or 4] in [0, 1] as a data URL."""
+    """Write pixels [h, w, 3 or 4] in [0, 1] as a data URL."""
     buffer = io.BytesIO()
     imsave(buffer, pixels, format="png", metadata={"Software": None})
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""From a weight table to the facts of its report."""
+"""Gathers the facts of a report from a weight table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE = "report.html"
 
 
 def gather(path: str) -> Facts:
-    """All that a table, and what was measured of it, tell.
+    """Gather the facts of a table, and of the scores that were kept beside it.
 
     Raises
     ------
@@ -42,10 +42,10 @@ def gather(path: str) -> Facts:
     schema = about.get("schema") or {}
     rows = rounds(last["rows"])
     measured = load_measured(path, version.signature)
-    if not any(seen.kind == "Test" for seen in measured) and (seen := _validation(last["rows"], version.number)):
-        measured.insert(0, seen)
+    if not any(score.kind == "Test" for score in measured) and (score := _validation(last["rows"], version.number)):
+        measured.insert(0, score)
     image = image_of(schema)
-    found = feature_pictures.of(Model(path, version.number), image)
+    pictures = feature_pictures.of(Model(path, version.number), image)
     layers = layout.of(parse(version.spec)).split(version.weights.w)
     return Facts(
         table=path if "://" in path else os.path.abspath(path),
@@ -58,14 +58,14 @@ def gather(path: str) -> Facts:
         measured=measured,
         first_layer=layers[0][0] if spec["model"] == "mlp" else None,
         image=image,
-        pictures=found,
+        pictures=pictures,
         seconds=sum(row["seconds"] or 0 for row in rows),
         made=time.strftime("%Y-%m-%d %H:%M"),
     )
 
 
 def write(path: str, out: str | None = None) -> str:
-    """Make a table's report; its path.
+    """Make a table's report and return its path.
 
     Parameters
     ----------
@@ -87,14 +87,14 @@ def write(path: str, out: str | None = None) -> str:
 def save_measured(path: str, signature: str, measured: list[Measured]) -> None:
     """Keep scores beside the table's versions; they hold for the weights of that signature."""
     scores = [
-        {**vars(seen), "confusion": None if seen.confusion is None else np.asarray(seen.confusion).tolist()}
-        for seen in measured
+        {**vars(score), "confusion": None if score.confusion is None else np.asarray(score.confusion).tolist()}
+        for score in measured
     ]
     put(fs.join(path, MEASURED), strict_json.dumps({"sha256": signature, "scores": scores}).encode())
 
 
 def load_measured(path: str, signature: str) -> list[Measured]:
-    """The scores that were kept for the weights of a signature; none if there are no such ones."""
+    """Read the scores that were kept for the weights of a signature; an empty list if there are no such ones."""
     place = fs.join(path, MEASURED)
     if not fs.exists(place):
         return []
@@ -102,16 +102,16 @@ def load_measured(path: str, signature: str) -> list[Measured]:
         with fs.open(place) as file:
             kept = json.loads(file.read())
         scores = [Measured(**score) for score in kept["scores"]] if kept["sha256"] == signature else []
-        for seen in scores:
-            if seen.confusion is not None:
-                seen.confusion = np.asarray(seen.confusion, np.int64)
+        for score in scores:
+            if score.confusion is not None:
+                score.confusion = np.asarray(score.confusion, np.int64)
     except (ValueError, KeyError, TypeError) as error:
         raise TableError(f"{place}: not what hdl wrote ({error}); remove it") from None
     return scores
 
 
 def _validation(rows: list[dict[str, Any]], version: int) -> Measured | None:
-    """The validation of a version, from the row of its child."""
+    """Return the validation of a version, from the row of its child."""
     for row in rows:
         if row.get("parent") == version and row.get("val_cost") is not None:
             return Measured("the training data, held out", "Validation", row["val_samples"], row["val_cost"],
@@ -120,13 +120,13 @@ def _validation(rows: list[dict[str, Any]], version: int) -> Measured | None:
 
 
 def summary(about: dict[str, Any], tensors: dict[str, NDArray] | None = None) -> list[tuple[str, str]]:
-    """The data's summary, of what version 0 holds: the lines that were told before training, and what computed."""
+    """Sum up the data from what version 0 holds: the lines that were shown before training, and what computed."""
     machine = [("instruction set", about.get("isa")), ("device", about.get("device"))]
     return [*findings.lines(about, tensors), *((name, str(value)) for name, value in machine if value)]
 
 
 def image_of(schema: dict[str, Any]) -> tuple[int, ...] | None:
-    """The input's shape as an image: the data's own, or a square where the number of features is one."""
+    """Return the input's shape as an image: the data's own, or a square where the number of features is one."""
     if schema.get("image"):
         return tuple(schema["image"])
     inputs = schema.get("inputs") or 0

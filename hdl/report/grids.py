@@ -1,4 +1,4 @@
-"""The picture of a grid: what each combination scored, and how it came there."""
+"""The picture of a grid: the score of each combination, and its curve over rounds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STYLE = {
 
 
 def picture(results: Sequence[Result], label: Any) -> bytes:
-    """The validation error (or cost) of each, the best on top, and what it was over rounds, as a PNG file.
+    """Draw the validation error (or cost) of each, the best on top, and over rounds, as a PNG file.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def picture(results: Sequence[Result], label: Any) -> bytes:
 
 
 def _error(each: Result, share: bool) -> float:
-    """What is less where a combination is better."""
+    """Return the validation error or cost of a combination; less is better."""
     if each.state != "done" or each.val_cost is None:
         return float("nan")
     return 1 - (each.val_accuracy or 0.0) if share else each.val_cost
@@ -85,7 +85,7 @@ def _scores(axes: Any, shown: Sequence[Result], count: int, share: bool, label: 
 
 
 def _curves(axes: Any, results: Sequence[Result], share: bool) -> None:
-    """The best on top of the others."""
+    """Draw the curves over rounds, the best on top of the others."""
     ticker, all_values = _matplotlib(".ticker"), []
     for place, each in reversed(list(enumerate(results))):
         points = [(row[0], 1 - row[3] if share and row[3] is not None else row[2]) for row in each.curve]
@@ -108,7 +108,7 @@ def _curves(axes: Any, results: Sequence[Result], share: bool) -> None:
 
 
 def _numbers(axis: Any, share: bool, wide: float) -> None:
-    """Numbers at the ticks; `wide` is how many times the largest value the least is, of a logarithmic axis."""
+    """Put numbers at the ticks; `wide` is the largest value over the least on a logarithmic axis, 1 on another."""
     ticker = _matplotlib(".ticker")
 
     def text(value: float, _: Any) -> str:

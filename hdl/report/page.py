@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 
 def text(value: Any) -> str:
-    """A value as HTML text, safe inside attributes too."""
+    """Write a value as HTML text, safe inside attributes too."""
     return html.escape(str(value), quote=True)
 
 
 def page(title: str, body: Iterable[str]) -> str:
-    """The whole document; it names nothing outside of itself, and forbids the browser to."""
+    """Make the whole document; it names nothing outside of itself, and forbids the browser to."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{text(title)}</title>'
@@ -31,13 +31,13 @@ def page(title: str, body: Iterable[str]) -> str:
 
 
 def section(title: str, note: str, *parts: str) -> str:
-    """A titled card; `note` is plain text."""
+    """Make a titled card; `note` is plain text."""
     note = f'<p class="note">{text(note)}</p>' if note else ""
     return f"<section><h2>{text(title)}</h2>{note}{''.join(parts)}</section>"
 
 
 def cards(items: Iterable[tuple[str, str, str]]) -> str:
-    """The headline: (name, value, what it was measured on), the first one large."""
+    """Make the headline of cards (name, value, what it was measured on), the first one large."""
     return (
         '<div class="cards">'
         + "".join(
@@ -50,32 +50,32 @@ def cards(items: Iterable[tuple[str, str, str]]) -> str:
 
 
 def figure(svg: str, title: str, series: Sequence[tuple[int, str]]) -> str:
-    """A drawing with its title and legend: (number of the colour, name)."""
+    """Show a drawing with its title and legend: (number of the colour, name)."""
     keys = "".join(f'<span class="key"><i style="background:var(--s{n})"></i>{text(name)}</span>' for n, name in series)
     return f'<figure><figcaption><b>{text(title)}</b><span class="keys">{keys}</span></figcaption>{svg}</figure>'
 
 
 def facts(items: Iterable[tuple[str, Any]]) -> str:
-    """Names and values in two columns."""
+    """List names and values in two columns."""
     rows = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in items)
     return f'<dl class="facts">{rows}</dl>'
 
 
 def lines(items: Iterable[tuple[str, Any]]) -> str:
-    """Names and long values, a line each."""
+    """List names and long values, a line each."""
     rows = "".join(f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in items)
     return f'<dl class="lines">{rows}</dl>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A plain table; the first column names, the others are numbers."""
+    """Make a plain table; the first column names, the others are numbers."""
     top = "".join(f"<th>{text(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table class="plain"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def confusion(matrix: NDArray, classes: Sequence[Any]) -> str:
-    """A confusion matrix [C, C], rows true and columns predicted, with recall and precision."""
+    """Show a confusion matrix [C, C], rows true and columns predicted, with recall and precision."""
     total, right = matrix.sum(axis=1), np.diag(matrix)
     claimed = matrix.sum(axis=0)
     worst = max(int((matrix - np.diag(right)).max()), 1)
@@ -100,13 +100,13 @@ def confusion(matrix: NDArray, classes: Sequence[Any]) -> str:
 
 
 def confusion_picture(url: str, classes: int) -> str:
-    """A confusion matrix of many classes as a picture."""
+    """Show a confusion matrix of many classes as a picture."""
     about = f"confusion matrix of {classes} classes, rows true and columns predicted"
     return f'<img class="heat" src="{url}" alt="{text(about)}">'
 
 
 def tiles(pictures: Iterable[tuple[int, float, str]]) -> str:
-    """Pictures of first-layer weights: (unit, norm, data URL)."""
+    """Show pictures of first-layer weights: (unit, norm, data URL)."""
     images = "".join(
         f'<img src="{url}" alt="weights into unit {unit}" title="unit {unit}, norm {norm:.3g}">'
         for unit, norm, url in pictures
@@ -115,7 +115,7 @@ def tiles(pictures: Iterable[tuple[int, float, str]]) -> str:
 
 
 def picture(title: str, note: str, png: bytes) -> str:
-    """A PNG file as a figure, with a note below its title."""
+    """Show a PNG file as a figure, with a note below its title."""
     url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     return (
         f'<figure><figcaption><b>{text(title)}</b></figcaption><img class="heat" src="{url}" alt="{text(title)}">'
@@ -124,7 +124,7 @@ def picture(title: str, note: str, png: bytes) -> str:
 
 
 def details(summary: str, content: str) -> str:
-    """Text to open; shown as it is."""
+    """Hide text behind a summary that opens it; shown as it is."""
     return f"<details><summary>{text(summary)}</summary><pre>{text(content)}</pre></details>"
 
 

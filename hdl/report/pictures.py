@@ -17,7 +17,7 @@ WIDTH = 1000  # pixels of a grid, about
 
 
 def shaped(x: NDArray, shape: tuple[int, ...]) -> NDArray:
-    """Rows [n, I] as tiles [n, h, w], or [n, h, w, 3] of colours.
+    """Reshape rows [n, I] to tiles [n, h, w], or [n, h, w, 3] of colours.
 
     Parameters
     ----------
@@ -29,10 +29,10 @@ def shaped(x: NDArray, shape: tuple[int, ...]) -> NDArray:
 
 
 def features(w: NDArray, shape: tuple[int, ...]) -> NDArray:
-    """What each hidden unit answers most to among inputs of one length: x = w_j / ‖w_j‖ (Ng 2011), as tiles in [0, 1].
+    """Make tiles in [0, 1] of the inputs that hidden units answer most to.
 
-    Grey is 0, and each tile's largest magnitude black or white. Of more than 256 units those with the longest weights
-    are shown, in the order of their numbers.
+    Among inputs of one length that is x = w_j / ‖w_j‖ (Ng 2011). Grey is 0, and each tile's largest magnitude black
+    or white. Of more than 256 units those with the longest weights are shown, in the order of their numbers.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ def features(w: NDArray, shape: tuple[int, ...]) -> NDArray:
 
 
 def values(x: NDArray, shape: tuple[int, ...], low: float | None = None, high: float | None = None) -> NDArray:
-    """Data [n, I] as tiles in [0, 1], of which 0 is `low` and 1 `high` (default: the least and the largest)."""
+    """Turn data [n, I] into tiles in [0, 1], of which 0 is `low` and 1 `high` (default: the least and the largest)."""
     low = float(x.min(initial=np.inf)) if low is None else low
     high = float(x.max(initial=-np.inf)) if high is None else high
     return shaped(np.clip((np.asarray(x, np.float64) - low) / ((high - low) or 1), 0, 1), shape)
 
 
 def grid(tiles: NDArray, columns: int | None = None) -> NDArray[np.uint8]:
-    """Tiles [n, h, w] or [n, h, w, 3] in [0, 1] as one picture, each pixel of theirs a square.
+    """Put tiles [n, h, w] or [n, h, w, 3] in [0, 1] into one picture, each pixel of theirs a square.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def grid(tiles: NDArray, columns: int | None = None) -> NDArray[np.uint8]:
 
 
 def beside(originals: NDArray, reconstructions: NDArray, columns: int = 16) -> NDArray[np.uint8]:
-    """Rows of originals, each with the reconstructions right below it; tiles [n, h, w] or [n, h, w, 3]."""
+    """Put the reconstructions right below each row of originals; tiles [n, h, w] or [n, h, w, 3]."""
     columns = min(columns, len(originals))
     pairs = []
     for low in range(0, len(originals) - len(originals) % columns, columns):
@@ -93,14 +93,14 @@ def beside(originals: NDArray, reconstructions: NDArray, columns: int = 16) -> N
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """A picture [height, width, 3] as a PNG file; equal pictures give equal bytes."""
+    """Write a picture [height, width, 3] as a PNG file; equal pictures give equal bytes."""
     buffer = io.BytesIO()
     _matplotlib(".image").imsave(buffer, pixels, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
 def histogram(means: NDArray, target: float | None) -> bytes:
-    """How many hidden units have which average activation ρ̂, as a PNG file; a line where they should be."""
+    """Draw the histogram of hidden units' average activations ρ̂ as a PNG file; a line marks the target ρ."""
     figure = _matplotlib(".figure").Figure(figsize=(5.4, 3.1), layout="constrained")
     axes = figure.subplots()
     axes.hist(np.asarray(means, np.float64), bins=min(40, max(10, len(means) // 8)), color="#2563eb")
