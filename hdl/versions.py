@@ -1,4 +1,4 @@
-"""How the versions of a table follow each other: the first from the data's summary, the next from a round's updates.
+"""Versions of a table as they follow each other: the first from the data's summary, the next from a round's updates.
 
 Pure functions, so that the driver and a MapReduce job that is submitted by hand make the same ones.
 """

@@ -1,4 +1,4 @@
-"""What all readers share: options, splits, blocks, the count of bad records."""
+"""Parts that all readers share: options, splits, blocks, the count of bad records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLACES = 20  # bad records remembered by place; the others are only counted
 
 
 class Options(Part):
-    """How to read a dataset; plain values, so that it travels to workers and into the weight table.
+    """Options for reading a dataset; plain values, so that they travel to workers and into the weight table.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def finite(block: Block, bad: Bad, names: Sequence[str] | None = None) -> Block:
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
-    """Where values are finite, also as float32."""
+    """Tells which values are finite, also as float32."""
     return np.isfinite(values) if values.dtype != np.float64 else np.abs(values) < OVERFLOW
 
 
@@ -203,15 +203,15 @@ def split_evenly(lengths: Sequence[int], shards: int) -> list[list[tuple[int, in
 
 
 def numbered(paths: Sequence[str], shards: int) -> bool:
-    """Whether the files' names carry the numbers of the shards, in order and from 0.
+    """Tells whether the files' names carry the numbers of the shards, in order and from 0.
 
     Examples
     --------
     >>> numbered(["d/part-00000.csv", "d/part-00001.csv"], 2), numbered(["a.csv", "b.csv"], 2)
     (True, False)
     """
-    found = [re.findall(r"\d+", path.rsplit("/", 1)[-1]) for path in paths]
-    return [int(numbers[0]) if numbers else -1 for numbers in found] == list(range(shards))
+    digits = [re.findall(r"\d+", path.rsplit("/", 1)[-1]) for path in paths]
+    return [int(numbers[0]) if numbers else -1 for numbers in digits] == list(range(shards))
 
 
 class Source(ABC):

@@ -25,7 +25,7 @@ SHARD_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Written:
-    """What an import wrote.
+    """Account of the files that an import wrote.
 
     Attributes
     ----------

@@ -81,7 +81,7 @@ def to_tensors(x: np.ndarray | Csr) -> dict[str, np.ndarray]:
 
 
 def from_tensors(tensors: Mapping[str, np.ndarray], columns: int) -> np.ndarray | Csr:
-    """What `to_tensors` made tensors of."""
+    """Rebuild the features that `to_tensors` made tensors of."""
     if "x" in tensors:
         return tensors["x"]
     return Csr(tensors["data"], tensors["indices"], tensors["indptr"], columns)

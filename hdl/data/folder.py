@@ -162,9 +162,9 @@ def _files_of_folder(
         _refuse_lone(out, names, path)
     out.part = part_of_archive
     features, elsewhere = {x for x, _ in out.pairs}, {item.path for item in others}
-    for one, other in twins([*(item for item in chosen if item.path in features), *others]) if others else ():
-        if one.path in features and other.path in elsewhere:
-            out.duplicates.append(f"{other.name}: the same bytes as {one.name}, of another part")
+    for first, repeat in twins([*(item for item in chosen if item.path in features), *others]) if others else ():
+        if first.path in features and repeat.path in elsewhere:
+            out.duplicates.append(f"{repeat.name}: the same bytes as {first.name}, of another part")
     return out
 
 

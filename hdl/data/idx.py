@@ -17,7 +17,7 @@ _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E:
 
 
 def is_idx(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of idx."""
+    """Tell whether the first bytes of a file are those of idx."""
     return len(head) >= 4 and head[:2] == b"\0\0" and head[2] in _TYPES and 1 <= head[3] <= 4
 
 

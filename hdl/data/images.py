@@ -94,8 +94,8 @@ class Images(Source):
                 if not self.deep and stored_deep(file):
                     self.left_out.append("the low 8 bits of the 16 of colours: Pillow does not read them")
                 return (*pixels.shape[:2], 1 if pixels.ndim == 2 else 3)
-            except DataError as found:
-                error = error or found
+            except DataError as damage:
+                error = error or damage
         raise error  # type: ignore[misc]  # there is at least one file
 
     def lengths(self) -> list[int]:
@@ -173,7 +173,7 @@ def decode(path: str, shape: tuple[int, int, int] | None, grey: bool = False, de
 
 
 def stored_deep(path: str) -> bool:
-    """Whether an image holds 16 bits a channel."""
+    """Tells whether an image holds 16 bits a channel."""
     from PIL import Image
 
     with fs.open(path) as file, Image.open(file) as image:

@@ -154,14 +154,14 @@ def open_npy(pairs: list[tuple[str, str | None]], options: Options, schema: Any 
 
 
 def open_npz(paths: list[str], part: str | None, options: Options, schema: Any = None, labels: bool = True) -> Records:
-    """.npz archives."""
+    """Opens .npz archives."""
     label = options.label[0] if len(options.label) == 1 else None
     wanted = labels and options.labelled
     archives = [Archive(path, part, label, wanted) for path in paths]
-    arrays = [(one.array(one.x), one.array(one.y) if one.y and wanted else None) for one in archives]
-    apart = all(one.y for one in archives)
-    if wanted and not apart and any(one.y for one in archives):
-        lacking = next(one for one in archives if not one.y)
+    arrays = [(file.array(file.x), file.array(file.y) if file.y and wanted else None) for file in archives]
+    apart = all(file.y for file in archives)
+    if wanted and not apart and any(file.y for file in archives):
+        lacking = next(file for file in archives if not file.y)
         raise lacking._unclear("other archives hold labels, and this one does not")
     if wanted and apart and label is not None and label not in archives[0].names:
         raise archives[0]._unclear(f"label {label!r} is not one of its arrays")

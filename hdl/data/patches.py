@@ -1,4 +1,4 @@
-"""Random patches of natural pictures as a dataset: what filters are learned from.
+"""Random patches of natural pictures as a dataset, from which filters are learned.
 
 Letters: n patches, I pixels of a patch.
 """
@@ -123,7 +123,7 @@ class Patches(Source):
         return _flattened(picture) if self.whiten == "pictures" else picture
 
     def _fit(self, raw: NDArray) -> None:
-        """What the normalisation needs to know of all patches: their deviation, or the matrix of ZCA [I, I]."""
+        """Learn what the normalisation needs of all patches: their deviation, or the matrix of ZCA [I, I]."""
         pixels = raw.shape[1]
         squares, total, product = 0.0, np.zeros(pixels), np.zeros((pixels, pixels))
         for low in range(0, len(raw), ROWS):
@@ -157,16 +157,16 @@ def _pictures(path: str) -> list[str]:
         return [name for name in names if name.lower().endswith(SUFFIXES)]
     if not fs.isdir(path):
         return [path] if path.lower().endswith(SUFFIXES) else []
-    found = []
+    pictures = []
     for name in fs.list(path):
         inside = fs.join(path, name)
         if name[0] not in "._" and not _loops(inside):
-            found += _pictures(inside) if name.lower().endswith(SUFFIXES) or fs.isdir(inside) else []
-    return found
+            pictures += _pictures(inside) if name.lower().endswith(SUFFIXES) or fs.isdir(inside) else []
+    return pictures
 
 
 def _loops(path: str) -> bool:
-    """Whether a link leads back to a folder that it is in."""
+    """Tell whether a link leads back to a folder that it is in."""
     target, here = os.path.realpath(path), os.path.realpath(os.path.dirname(path))
     return os.path.islink(path) and f"{here}{os.sep}".startswith(f"{target}{os.sep}")
 

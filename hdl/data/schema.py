@@ -1,4 +1,4 @@
-"""What a model knows of its data: inputs, classes, scaling. Fitted once, stored with the model."""
+"""Schema of the data of a model: inputs, classes, scaling. Fitted once, stored with the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TENSORS = {  # fields that are stored as tensors: their type, and the field tha
 
 @dataclass(frozen=True)
 class Schema:
-    """What a model knows of its data.
+    """Facts that a model knows of its data.
 
     Attributes
     ----------

@@ -41,11 +41,11 @@ def compression(path: str) -> str | None:
             head = file.read(4)
     except FileNotFoundError:
         raise DataError("there is no such file", path) from None
-    found = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    stored = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
     promised = next((name for suffix, name in _SUFFIX.items() if path.endswith(suffix)), None)
-    if promised and head and found != promised:
+    if promised and head and stored != promised:
         raise DataError(f"the file starts with {head.hex(' ')}, expected the start of {promised}", path, offset=0)
-    return found
+    return stored
 
 
 class Stream:
@@ -194,8 +194,8 @@ def line_blocks(path: str, start: int, length: int, longest: int, bad: Bad) -> I
 def _past_newline(stream: Stream, step: int) -> bytes:
     """Reads past the next newline; returns what has been read after it."""
     while chunk := stream.read(step):
-        if (found := chunk.find(b"\n")) >= 0:
-            return chunk[found + 1 :]
+        if (end := chunk.find(b"\n")) >= 0:
+            return chunk[end + 1 :]
     return b""
 
 

@@ -1,4 +1,4 @@
-"""What one pass over a dataset finds: ranges, moments and labels. Summaries of shards join into the whole's."""
+"""Summary of a dataset by one pass: ranges, moments and labels. Those of shards join into the whole's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK = 1 << 18  # values of features that are summed at a time
 
 @dataclass(frozen=True)
 class Summary:
-    """What one pass over some shards found.
+    """Findings of one pass over some shards.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class Summary:
 
     @property
     def label_type(self) -> str | None:
-        """What the labels are typed as: 'text', 'boolean', 'number'; None where the data does not say (or has none)."""
+        """Type of the labels: 'text', 'boolean' or 'number'; None where the data does not say (or has none)."""
         if self.labels.boolean:
             return "boolean"
         return (self.meta.get("reading") or {}).get("label_type")
@@ -249,5 +249,5 @@ class _Chunks:
 
 
 def _chunked(part: np.ndarray) -> tuple[Any, ...]:
-    """What arrays must have in common to be put together: float32 and float64 go together."""
+    """Return what arrays must have in common to be put together: float32 and float64 go together."""
     return part.shape[1:], "f" if part.dtype.kind == "f" else part.dtype

@@ -121,18 +121,18 @@ def first_lines(
     A file of one line, which may be a header alone, is followed by the others' lines.
     """
     first = paths[0]
-    found: list[str] = []
+    lines: list[str] = []
     for path in paths:
         for line in _beginning(path, options.max_line, count, cleaned):
-            first = first if found else path
+            first = first if lines else path
             text = line.decode("utf-8", "replace").rstrip("\r")
-            if path == first or text != found[0]:
-                found.append(text)
-            if len(found) == count:
-                return first, found
-        if len(found) > 1:
+            if path == first or text != lines[0]:
+                lines.append(text)
+            if len(lines) == count:
+                return first, lines
+        if len(lines) > 1:
             break
-    return first, found
+    return first, lines
 
 
 def _beginning(path: str, longest: int, count: int, cleaned: Callable[[bytes], bytes]) -> Iterator[bytes]:

@@ -112,10 +112,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         """The numbers [N] of the classes of y [N]; of a table's they may be of another type than y's."""
         known = Meanings(self.classes_.tolist())
         values, inverse = np.unique(y, return_inverse=True)
-        found = np.array([known.code(value) for value in values.tolist()], np.int32)
-        if len(unknown := values[found < 0]):
+        numbers = np.array([known.code(value) for value in values.tolist()], np.int32)
+        if len(unknown := values[numbers < 0]):
             raise ValueError(f"y has classes {unknown.tolist()} that are not among {self.classes_.tolist()}")
-        return found[inverse]
+        return numbers[inverse]
 
     def _encoded(self, codes: NDArray[np.int32]) -> NDArray:
         """Class numbers [N] as the network's loss has them: one of a table may be sigmoid."""
@@ -140,7 +140,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return np.hstack([1 - out, out]) if self._schema.encoding == "binary" else out
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Their logarithms."""
+        """Logarithms of the probabilities of the classes, or of each label [N, O]."""
         return np.log(self.predict_proba(X))
 
     def predict(self, X: ArrayLike) -> NDArray:

@@ -1,4 +1,4 @@
-"""What all estimators are made of: validated input, a seed, a device, a network that goes into a weight table.
+"""Base of all estimators: validated input, a seed, a device, a network that goes into a weight table.
 
 Letters: N samples, I features, O outputs.
 """

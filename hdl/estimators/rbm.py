@@ -19,7 +19,7 @@ ENUMERATED = 14  # units of a layer whose states are all tried
 
 
 class _Rbm(FeatureLearner):
-    """What both kinds share."""
+    """Base of both kinds of machine."""
 
     _visible = "binary"
     _log_z: float | None
@@ -103,8 +103,8 @@ class _Rbm(FeatureLearner):
 
         check_is_fitted(self)
         x = scaled(self._samples(v, new=False))
-        found = rbm.sample(self._fitted, self._weights.w, len(x), steps, self._seed, x)
-        return self._schema.unscaled(found)
+        visible = rbm.sample(self._fitted, self._weights.w, len(x), steps, self._seed, x)
+        return self._schema.unscaled(visible)
 
     @property
     def intercept_hidden_(self) -> NDArray[np.float32]:
@@ -122,10 +122,10 @@ class _Rbm(FeatureLearner):
         (_, hidden), (_, visible) = layout.of(self._fitted).split(self._weights.w)
         return hidden, visible
 
-    def _keep(self, found: Any, samples: Any) -> None:
+    def _keep(self, spec: Any, trained: Any, samples: Any) -> None:
         self._log_z = None
         self._means = scaled(samples).mean(axis=0, dtype=np.float64)
-        super()._keep(found, samples)
+        super()._keep(spec, trained, samples)
 
     def _fields(self) -> dict[str, Any]:
         return {

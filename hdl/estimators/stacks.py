@@ -16,7 +16,7 @@ from hdl.spec import Spec
 
 
 class _Stack(FeatureLearner):
-    """What both stacks share."""
+    """Base of both kinds of stack."""
 
     hidden_layer_sizes: Any
     n_iter: int
