@@ -55,7 +55,7 @@ class Arrays(Source):
             self.reading["label_type"] = _label_type(self.y)
 
     def lengths(self) -> list[int]:
-        """The number of rows."""
+        """Returns the number of rows."""
         return [len(self.x)]
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:

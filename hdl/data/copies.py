@@ -59,7 +59,7 @@ def numbered_parts(first: Seen, second: Seen) -> bool:
 
 
 def _alike(files: Iterable[Seen], key) -> list[list[Seen]]:
-    """Groups of more than one file with the same key."""
+    """Groups files with the same key; a file alone makes no group."""
     groups: dict[object, list[Seen]] = {}
     for item in files:
         groups.setdefault(key and key(item), []).append(item)

@@ -255,7 +255,7 @@ class Delimited(TextSource):
 
 
 def matrix(table: pa.Table, columns: Sequence[int]) -> np.ndarray:
-    """float64 [n, I] of float64 columns without nulls."""
+    """Make a matrix, float64 [n, I], of float64 columns without nulls."""
     x = np.empty((table.num_rows, len(columns)))
     for j, i in enumerate(columns):
         x[:, j] = table.column(i).to_numpy()
@@ -273,7 +273,7 @@ def is_label(text: str) -> bool:
 
 
 def unpack(column: pa.ChunkedArray) -> np.ndarray | None:
-    """object [n] of a dictionary-encoded column of labels, None if one is not; equal labels share one string."""
+    """Unpack a dictionary-encoded column of labels, object [n]; None if one is no label; equal ones share a string."""
     parts = []
     for chunk in column.chunks:
         values = np.array([value.strip() for value in chunk.dictionary.to_pylist()] or [""], object)

@@ -44,7 +44,7 @@ class Chosen:
 
 
 def of_file(path: str, labels: str | None, options: Options, labelled: bool) -> Chosen:
-    """One file that was named, with its labels' file; an image only where no labels are wanted."""
+    """Chooses the one file that was named, with its labels' file; an image only where no labels are wanted."""
     if options.format:
         if not fs.size(path):
             raise DataError("the file is empty, expected samples", path)
@@ -180,7 +180,7 @@ def _refuse_lone(chosen: Chosen, names: list[str], path: str) -> None:
 
 
 def _leave_files(names: list[str], left: LeftOut) -> None:
-    """Files beside folders of images."""
+    """Leaves out the files beside folders of images."""
     for name in names:
         table = name.lower().endswith(TABLES)
         image = name.lower().endswith(IMAGES)

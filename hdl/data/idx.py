@@ -22,7 +22,7 @@ def is_idx(head: bytes) -> bool:
 
 
 def read_header(path: str) -> Array:
-    """The array that an idx file promises; checked against the file's length where that is known."""
+    """Read what array an idx file promises; checked against the file's length where that is known."""
     with open_stream(path) as stream:
         head = stream.read(4)
         if not is_idx(head):
@@ -39,6 +39,6 @@ def read_header(path: str) -> Array:
 
 
 def open_idx(pairs: list[tuple[str, str | None]], options: Options, schema: Any = None, labels: bool = True) -> Records:
-    """Pairs of idx files (features, labels)."""
+    """Open pairs of idx files (features, labels)."""
     arrays = [(read_header(x), read_header(y) if y and labels and options.labelled else None) for x, y in pairs]
     return Records("idx", arrays, options, schema, labels, apart=any(y for _, y in pairs))

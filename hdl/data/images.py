@@ -85,7 +85,7 @@ class Images(Source):
             self.left_out = left.lines()
 
     def _first(self) -> tuple[int, int, int]:
-        """Height, width and channels of the first image that can be read."""
+        """Finds height, width and channels of the first image that can be read."""
         error: DataError | None = None
         for _, file in self.files[: self.options.max_bad_records + 1]:
             try:
@@ -99,7 +99,7 @@ class Images(Source):
         raise error  # type: ignore[misc]  # there is at least one file
 
     def lengths(self) -> list[int]:
-        """Images in the folder."""
+        """Counts the images in the folder."""
         return [len(self.files)]
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
@@ -119,7 +119,7 @@ class Images(Source):
                 yield Block(np.stack(x), np.array(y, object) if self.labelled else None, _places(files))
 
     def _pixels(self, path: str) -> np.ndarray:
-        """Pixels of an image that is as the first one."""
+        """Reads the pixels of an image that has the first one's size and channels."""
         pixels = decode(path, self.image, deep=True)
         if (pixels.dtype != np.uint8) != self.deep:
             given, wanted = (16, 8) if pixels.dtype != np.uint8 else (8, 16)
@@ -181,7 +181,7 @@ def stored_deep(path: str) -> bool:
 
 
 def _turn(image: Any) -> int:
-    """Orientation as EXIF or XMP has it, 1 to 8; Pillow turns TIFF itself."""
+    """Reads the orientation as EXIF or XMP has it, 1 to 8; Pillow turns TIFF itself."""
     if image.format == "TIFF" or not image.info.keys() & _TELLING:
         return 1
     turn = image.getexif().get(_ORIENTATION, 1)

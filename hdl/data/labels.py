@@ -172,7 +172,7 @@ def _joined_targets(a: Labels, b: Labels) -> dict[str, Any]:
 
 
 def _bounded(values: set[Any]) -> tuple[Any, ...] | None:
-    """Sorted: numbers before text."""
+    """Sort distinct labels, numbers before text; None beyond `DISTINCT`."""
     if len(values) > DISTINCT:
         return None
     return tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))

@@ -54,7 +54,7 @@ class LeftOut:
             self.reasons.setdefault(reason, []).extend(names)
 
     def lines(self) -> list[str]:
-        """One line a reason, with the first few names."""
+        """List a line for each reason, with the first few names."""
         return [f"{some(names, 3)}: {reason}" for reason, names in self.reasons.items()]
 
     def __str__(self) -> str:

@@ -127,16 +127,16 @@ class SparseAutoencoder(FeatureLearner):
 
     @available_if(by_batches)
     def partial_fit(self, X: ArrayLike, y: Any = None) -> SparseAutoencoder:
-        """One epoch over these samples; the scaling is that of the first call."""
+        """Train one epoch over these samples; the scaling is that of the first call."""
         return self._partial_fit(X)
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Minus half the squared error of each sample's reconstruction [N], in the scaled data."""
+        """Return minus half the squared error of each sample's reconstruction [N], in the scaled data."""
         check_is_fitted(self)
         return -0.5 * self._errors(self._samples(X, new=False))
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
-        """Mean of `score_samples`."""
+        """Return the mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 
     def _errors(self, samples: Samples) -> NDArray[np.float64]:

@@ -102,7 +102,7 @@ class Perceptron(Learner):
         return tags
 
     def fit(self, X: ArrayLike, y: ArrayLike, validation: tuple[ArrayLike, ArrayLike] | None = None) -> Any:
-        """Trains from new weights, or with `warm_start` from the last ones.
+        """Train from new weights, or with `warm_start` from the last ones.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class Perceptron(Learner):
         return self._train(samples, None, again, 1)
 
     def _train(self, samples: Samples, held: Samples | None, again: bool, iterations: int) -> Any:
-        """Rounds until nothing improves."""
+        """Train in rounds until nothing improves."""
         if not len(samples):
             raise ValueError("no samples are left to train on")
         epochs = iterations + (self._weights.round if again else 0)
@@ -177,7 +177,7 @@ class Perceptron(Learner):
         return 1.0 if deviation is None else float(np.square(deviation).mean())
 
     def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
-        """Learns the scaling, and keeps what a weight table needs to know of the data."""
+        """Learn the scaling, and keep what a weight table needs to know of the data."""
         labels = np.zeros(len(x), np.float32)  # stand for the real ones: only the features are summarised
         summary = of_block(data.Block(x, labels, lambda i: {"offset": i}))
         schema = data.fit(summary, specs.parse({"scale": self.scale, "loss": "squared"}))
@@ -216,7 +216,7 @@ class Perceptron(Learner):
 
     @classmethod
     def from_table(cls, path: str, version: int | None = None) -> Any:
-        """A fitted estimator from a weight table, by default from its best version.
+        """Make a fitted estimator from a weight table, by default from its best version.
 
         Raises
         ------

@@ -39,7 +39,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         return tags
 
     def fit(self, X: ArrayLike, y: Any = None) -> Any:
-        """Learns from new weights.
+        """Learn from new weights.
 
         Parameters
         ----------
@@ -75,12 +75,12 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Codes [N, H] of X [N, I]."""
+        """Return the codes [N, H] of X [N, I]."""
         check_is_fitted(self)
         return self._encoder()(self._samples(X, new=False))
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Reconstructions [N, I] of codes [N, H], in the data's own scale."""
+        """Return the reconstructions [N, I] of codes [N, H], in the data's own scale."""
         check_is_fitted(self)
         given, width = check_array(X, dtype=np.float32), self._n_features_out
         if given.shape[1] != width:
@@ -99,7 +99,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         return self._encoder().width
 
     def _top(self) -> tuple[Spec, NDArray, list[Layer]]:
-        """The topmost layer's spec and weights, and the layers below."""
+        """Return the topmost layer's spec and weights, and the layers below."""
         return self._fitted, self._weights.w, self._below
 
     def _decoder(self) -> codes.Decoder:
@@ -118,7 +118,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         return self._seen(x)
 
     def _fields(self) -> dict[str, Any]:
-        """The spec that the parameters mean, but for what follows from data and seed."""
+        """Return the fields of the spec that the parameters mean, but for what follows from data and seed."""
         raise NotImplementedError
 
     def _spec(self, samples: Samples, epochs: int | None = None) -> Spec:
