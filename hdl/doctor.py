@@ -64,7 +64,7 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Tells whether nothing is to be mended."""
+        """Tell whether nothing is to be mended."""
         return not self.fix
 
 

@@ -31,7 +31,7 @@ _HELP = {
 
 
 def plain(path: str | os.PathLike) -> str:
-    """Takes the scheme off a local path: ``file:///a``, ``file://localhost/a`` and ``file:/a`` are ``/a``.
+    """Take the scheme off a local path: ``file:///a``, ``file://localhost/a`` and ``file:/a`` are ``/a``.
 
     Any other path stays as it is. Nothing is decoded, as in Hadoop's own paths: ``%20`` is no space.
 
@@ -45,7 +45,7 @@ def plain(path: str | os.PathLike) -> str:
 
 
 def unwritable(path: str, number: int, why: str = "") -> OutputError:
-    """Makes the error of a place that cannot be written, under the name that the user gave it, from an error number."""
+    """Make the error of a place that cannot be written, under the name that the user gave it, from an error number."""
     wrong = OutputError(f"{path}: cannot be written ({why or os.strerror(number)}); {_HELP[number]}")
     wrong.errno = number
     return wrong
@@ -53,7 +53,7 @@ def unwritable(path: str, number: int, why: str = "") -> OutputError:
 
 @contextmanager
 def writing(path: str, temporary: str) -> Iterator[None]:
-    """Renames errors: what fails to be written under a hidden, temporary name is told under the one that was asked for.
+    """Rename errors: what fails to be written under a hidden, temporary name is told under the one that was asked for.
 
     Raises
     ------

@@ -29,7 +29,7 @@ OUT_BYTES = 32 << 20  # of a layer's activations of one block
 
 @dataclass(frozen=True)
 class Score:
-    """How well a network does on a dataset.
+    """Measures of a network on a dataset.
 
     Parameters
     ----------
@@ -136,11 +136,11 @@ class Model:
 
     @property
     def measurable(self) -> bool:
-        """Whether the network's answers have a cost: not if it ends with codes."""
+        """Tell whether the network's answers have a cost: not if it ends with codes."""
         return self.spec.model != "mlp" or self.spec.finetune != "none"
 
     def evaluate(self, source: Source) -> Score:
-        """Cost, accuracy and confusion on a labelled dataset, streamed once; without labels where the model has none.
+        """Measure cost, accuracy and confusion on a labelled dataset, in one pass; no labels where the model has none.
 
         Raises
         ------
@@ -152,8 +152,7 @@ class Model:
         if not self.measurable:
             raise SpecError("the network only makes codes, and they have no cost: measure one of its layers' tables")
         schema, bad, total = self.schema, Bad(source.options.max_bad_records), Result()
-        classes = len(schema.classes)
-        confusion = Confusion(classes) if classes else None
+        confusion = Confusion(len(schema.classes)) if schema.classes else None
         sums = np.zeros((3, schema.outputs))  # squared error; targets, from where training's mean is; their squares
         origin = np.zeros(schema.outputs) if schema.target_mean is None else schema.target_mean
         for block in self._blocks(source, bad):
@@ -163,22 +162,19 @@ class Model:
                     raise DataError("the data has no labels, which evaluation needs", **block.where(0))
                 y, good = schema.encode(block.y, block.where, bad)
                 block, y = block.keep(good), y[good]
-            out, found = self._forward(block.x, y)
+            out, measured = self._forward(block.x, y)
             if not (good := _finite(out, block, bad)).all():
                 y = None if y is None else y[good]
-                out, found = self._forward(block.keep(good).x, y)
-            total += found
+                out, measured = self._forward(block.keep(good).x, y)
+            total += measured
             if y is None:
                 continue
             if confusion is not None:
                 confusion.add(_codes(y), self._answer(out))
             else:
                 out, wide = (schema.in_units(values.astype(np.float64)) for values in (out, y))
-                sums += (
-                    np.square(out - wide).sum(axis=0),
-                    (wide - origin).sum(axis=0),
-                    np.square(wide - origin).sum(axis=0),
-                )
+                offset = wide - origin
+                sums += (np.square(out - wide).sum(axis=0), offset.sum(axis=0), np.square(offset).sum(axis=0))
         if not total.samples:
             raise DataError("no samples to evaluate on", source.paths[0] if source.paths else None)
         n, regression = total.samples, self.spec.loss == "squared" or schema.encoding == "none"
@@ -186,7 +182,7 @@ class Model:
         if confusion is not None:  # one class a sample: the largest output decides, whatever the loss
             accuracy = confusion.correct / n
         r2 = rmse = None
-        if regression and not classes and schema.encoding != "none":
+        if regression and confusion is None and schema.encoding != "none":
             spread = (sums[2] - np.square(sums[1]) / n).sum()
             r2 = float(1 - sums[0].sum() / spread) if spread > 0 else None
             each = np.sqrt(sums[0] / n).tolist()
@@ -195,7 +191,7 @@ class Model:
         return Score(n, total.cost / n, accuracy, matrix, r2, bad.count, rmse, mistakes)
 
     def predict(self, source: Source, bad: Bad | None = None) -> Iterator[Answers]:
-        """The answers in input order, a block at a time; records skipped go to `bad`.
+        """Give the answers in input order, a block at a time; records skipped go to `bad`.
 
         Raises
         ------
@@ -213,7 +209,7 @@ class Model:
                 yield Answers(self.schema.in_units(out), labels)
 
     def encoder(self, layer: int | None = None) -> codes.Encoder:
-        """What makes codes of samples: see `hdl.models.codes`.
+        """Make the encoder from samples to codes: see `hdl.models.codes`.
 
         Raises
         ------
@@ -223,7 +219,7 @@ class Model:
         return codes.Encoder(self.spec, self.w, self._make, layer, self.below)
 
     def encode(self, source: Source, layer: int | None = None, bad: Bad | None = None) -> Iterator[Coded]:
-        """The codes of a hidden layer in input order, a block at a time; records skipped go to `bad`.
+        """Give the codes of a hidden layer in input order, a block at a time; records skipped go to `bad`.
 
         Raises
         ------
@@ -252,12 +248,12 @@ class Model:
         return self.ops.forward(self.w, Samples(x, y, self.schema.scale, self.schema.shift))
 
     def _answer(self, out: NDArray) -> NDArray[np.int64]:
-        """Class numbers [n] from outputs [n, O]."""
+        """Return class numbers [n] from outputs [n, O]."""
         return (out[:, 0] > 0.5).astype(np.int64) if out.shape[1] == 1 else out.argmax(axis=1)
 
 
 def _finite(out: NDArray, block: Block, bad: Bad) -> NDArray[np.bool_]:
-    """Which rows of outputs [n, O] are finite; the others are given to `bad`."""
+    """Tell which rows of outputs [n, O] are finite; the others are given to `bad`."""
     good = np.isfinite(out).all(axis=1)
     for i in np.flatnonzero(~good):
         bad.add(DataError("the network's answer is not finite", **block.where(int(i))))
@@ -265,7 +261,7 @@ def _finite(out: NDArray, block: Block, bad: Bad) -> NDArray[np.bool_]:
 
 
 def operations(spec: Spec, make: codes.Make, below: Sequence[Layer]) -> Operations:
-    """Those of a network on raw data: of a layer of a stack above the others, of an unrolled one its own aim."""
+    """Make a network's operations on raw data, through the layers below it; an unrolled stack aims at that data."""
     own = make(spec)
     if below:
         return StackedInput(own, [(make(layer), w) for layer, w in below])
@@ -273,7 +269,7 @@ def operations(spec: Spec, make: codes.Make, below: Sequence[Layer]) -> Operatio
 
 
 def layers_below(network: Spec, table: Table) -> list[Layer]:
-    """The layers that a network stands on, which is a layer of a stack above the first, from its table's common file.
+    """Read the layers below a network that is a layer of a stack above the first, from its table's common file.
 
     Raises
     ------
@@ -286,7 +282,7 @@ def layers_below(network: Spec, table: Table) -> list[Layer]:
 
 
 def _cut(block: Block, rows: int) -> Iterator[Block]:
-    """Cuts a block into such of at most so many rows; an empty one into none."""
+    """Cut a block into such of at most so many rows; an empty one into none."""
     for lo in range(0, len(block), rows):
 
         def where(i: int, lo: int = lo) -> dict[str, Any]:
@@ -297,7 +293,7 @@ def _cut(block: Block, rows: int) -> Iterator[Block]:
 
 
 def _codes(y: NDArray) -> NDArray[np.int64]:
-    """Class numbers [n] from encoded labels: numbers already, one-hot rows, or one column of 0 and 1."""
+    """Return class numbers [n] from encoded labels: numbers already, one-hot rows, or one column of 0 and 1."""
     if y.ndim == 1:
         return y.astype(np.int64)
     return y[:, 0].astype(np.int64) if y.shape[1] == 1 else y.argmax(axis=1)

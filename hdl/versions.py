@@ -1,4 +1,4 @@
-"""How the versions of a table follow each other: the first from the data's summary, the next from a round's updates.
+"""Versions of a table as they follow each other: the first from the data's summary, the next from a round's updates.
 
 Pure functions, so that the driver and a MapReduce job that is submitted by hand make the same ones.
 """
@@ -30,7 +30,7 @@ def first(
     platform: str,
     device: str,
 ) -> tuple[Spec, Schema, Version]:
-    """The spec filled in from the data, what is known of the data, and version 0.
+    """Make a spec filled in from the data, the facts known of the data, and version 0.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def zero(
     path: str, options: Options, spec: Spec, schema: Schema, splits: Sequence[Sequence[FileSplit]], platform: str,
     device: str, w: NDArray, **about: Any,
 ) -> Version:  # fmt: skip
-    """Version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`."""
+    """Make version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`."""
     fields, tensors = schema.to_parts()
     about |= {
         "data": path,
@@ -78,7 +78,7 @@ def zero(
 
 
 def following(version: Version, updates: Iterable[Update]) -> Version:
-    """The version that a round's updates, of all shards, make of `version`.
+    """Make the version that a round's updates, of all shards, make of `version`.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def succeeding(
     version: Version, weights: Weights, row: dict[str, Any], final: bool = False,
     seconds: dict[str, Any] | None = None, spec: Spec | None = None,
 ) -> Version:  # fmt: skip
-    """The version after `version`, of weights and a row of metrics as `sync.advance` gives them.
+    """Make the version after `version`, of weights and a row of metrics as `sync.advance` gives them.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ class Arrays(Source):
             self.reading["label_type"] = _label_type(self.y)
 
     def lengths(self) -> list[int]:
-        """The number of rows."""
+        """Returns the number of rows."""
         return [len(self.x)]
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
@@ -69,14 +69,14 @@ class Arrays(Source):
 
 
 def _label_type(y: np.ndarray) -> str:
-    """What labels are typed as: objects are text if all of them are."""
+    """Tell the type of labels, as text, boolean or number: objects are text if all of them are."""
     if y.dtype.kind in "SU" or (y.dtype == object and all(isinstance(label, str) for label in y.tolist())):
         return "text"
     return "boolean" if y.dtype == bool else "number"
 
 
 def _labels(y: np.ndarray) -> np.ndarray | None:
-    """As a `Block` holds them."""
+    """Convert labels to what a `Block` holds."""
     return y if y.dtype == object and y.ndim == 1 else plain_y(y)
 
 

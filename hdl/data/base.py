@@ -1,4 +1,4 @@
-"""What all readers share: options, splits, blocks, the count of bad records."""
+"""Parts that all readers share: options, splits, blocks, the count of bad records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLACES = 20  # bad records remembered by place; the others are only counted
 
 
 class Options(Part):
-    """How to read a dataset; plain values, so that it travels to workers and into the weight table.
+    """Options for reading a dataset; plain values, so that they travel to workers and into the weight table.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Block:
         return len(self.x)
 
     def keep(self, mask: np.ndarray) -> Block:
-        """The rows where `mask` [n] is true."""
+        """Keeps the rows where `mask` [n] is true."""
         if mask.all():
             return self
         rows = np.flatnonzero(mask)
@@ -125,13 +125,13 @@ class Bad:
             raise self.overflow()
 
     def overflow(self) -> DataError:
-        """The error of a dataset with more bad records than it may have."""
+        """Makes the error of a dataset with more bad records than it may have."""
         listed = "".join(f"\n  {place}" for place in self.places)
         return DataError(f"{self.count} bad records, expected at most {self.limit} (max_bad_records):{listed}")
 
 
 def finite(block: Block, bad: Bad, names: Sequence[str] | None = None) -> Block:
-    """A block without the rows that hold NaN, infinity or what float32 cannot hold, each of them given to `bad`."""
+    """Drops the rows of a block that hold NaN, infinity or what float32 cannot hold, and gives each to `bad`."""
     good: Any = np.ones(len(block), bool)
     sparse = isinstance(block.x, Csr)
     values = block.x.data if sparse else block.x
@@ -156,7 +156,7 @@ def finite(block: Block, bad: Bad, names: Sequence[str] | None = None) -> Block:
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
-    """Where values are finite, also as float32."""
+    """Tells which values are finite, also as float32."""
     return np.isfinite(values) if values.dtype != np.float64 else np.abs(values) < OVERFLOW
 
 
@@ -203,15 +203,15 @@ def split_evenly(lengths: Sequence[int], shards: int) -> list[list[tuple[int, in
 
 
 def numbered(paths: Sequence[str], shards: int) -> bool:
-    """Whether the files' names carry the numbers of the shards, in order and from 0.
+    """Tells whether the files' names carry the numbers of the shards, in order and from 0.
 
     Examples
     --------
     >>> numbered(["d/part-00000.csv", "d/part-00001.csv"], 2), numbered(["a.csv", "b.csv"], 2)
     (True, False)
     """
-    found = [re.findall(r"\d+", path.rsplit("/", 1)[-1]) for path in paths]
-    return [int(numbers[0]) if numbers else -1 for numbers in found] == list(range(shards))
+    digits = [re.findall(r"\d+", path.rsplit("/", 1)[-1]) for path in paths]
+    return [int(numbers[0]) if numbers else -1 for numbers in digits] == list(range(shards))
 
 
 class Source(ABC):
@@ -249,13 +249,13 @@ class Source(ABC):
 
     @abstractmethod
     def lengths(self) -> list[int]:
-        """Length of each file, in the unit of its splits."""
+        """Returns the length of each file, in the unit of its splits."""
 
     @abstractmethod
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]: ...
 
     def splits(self, shards: int) -> list[list[FileSplit]]:
-        """One list of splits a shard; it depends on the files' names, lengths and the number of shards only.
+        """Cuts the dataset into a list of splits a shard, by the files' names, lengths and the number of shards alone.
 
         Files that carry the numbers of the shards, as part-00000 to part-00003 do of four, are the shards.
         """
@@ -267,7 +267,7 @@ class Source(ABC):
         return [[FileSplit(self.paths[number], *rest) for number, *rest in part] for part in parts]
 
     def read(self, splits: Sequence[FileSplit], bad: Bad | None = None) -> Iterator[Block]:
-        """Blocks of bounded size, in order; bad records go to `bad` (default: as the options allow)."""
+        """Reads blocks of bounded size, in order; bad records go to `bad` (default: as the options allow)."""
         bad = Bad(self.options.max_bad_records) if bad is None else bad
         for split in splits:
             for block in self._read(FileSplit(*split), bad):
@@ -276,7 +276,7 @@ class Source(ABC):
                     yield block
 
     def describe(self) -> dict[str, Any]:
-        """Plain values for the schema and the report."""
+        """Describes the source in plain values, for the schema and the report."""
         image = list(self.image) if self.image else None
         named = {"names": self.names, "targets": self.targets, "label": self.label}
         left_out = {"left_out": [*self.left_out]} if self.left_out else {}

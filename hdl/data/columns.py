@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hdl.data.base import Options
+from hdl.data.names import some
 from hdl.errors import DataError
 
 USUAL = (("label", "target"), ("class", "y"))  # names of label columns, in any case; the first ones outrank the others
@@ -106,7 +107,7 @@ def choose(
     elif options.labelled and schema is not None and (schema.label or width - len(skipped) == schema.inputs):
         chosen, by = _label_of_model(find, schema, width - len(skipped)), "model"
     elif options.labelled:
-        chosen, by = _found(names, width, path, look)
+        chosen, by = _guess_label(names, width, path, look)
     left_out = [i for i in skipped if i not in chosen]
     neither = {*chosen, *left_out}
     features = [i for i in range(width) if i not in neither]
@@ -169,8 +170,8 @@ def _label_of_model(find: _Finder, schema: Any, width: int) -> list[int]:
     return [i for i in places if i < find.width] or [find.width - 1]
 
 
-def _found(names: Sequence[str] | None, width: int, path: str, look: Look) -> tuple[list[int], str]:
-    """Find the label column where nobody named it; returns also by what it was found."""
+def _guess_label(names: Sequence[str] | None, width: int, path: str, look: Look) -> tuple[list[int], str]:
+    """Choose the label column where nobody named it; returns also by what it was recognised."""
     names = names or ()
     lower = [name.strip().lower() for name in names]
     if named := [i for i in look.index if i < len(lower) and lower[i] in LABELS]:
@@ -246,49 +247,8 @@ def missing(value: Any) -> bool:
     return value is None or (isinstance(value, str) and value.strip().lower() in MISSING)
 
 
-def some(names: Sequence[Any], most: int = 20) -> str:
-    """List the first of some names, for a message."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + rest
-
-
-def unique(names: Sequence[str]) -> tuple[list[str], dict[str, list[int]]]:
-    """Make each name one of its own: as pandas does it, the second `a` is `a.1`, and none is `Unnamed: 3`.
-
-    Returns
-    -------
-    list of str, dict of str to list of int
-        The names, and the columns of each name that was there more than once.
-
-    Examples
-    --------
-    >>> unique(["a", "b", "a", ""])
-    (['a', 'b', 'a.1', 'Unnamed: 3'], {'a': [0, 2]})
-    """
-    names = [name if name.strip() else f"Unnamed: {i}" for i, name in enumerate(names)]
-    out, taken, counts = [], set(names), dict.fromkeys(names, 0)
-    places: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        places.setdefault(name, []).append(i)
-        new = name
-        if counts[name]:
-            while new in taken:
-                new = f"{name}.{counts[name]}"
-                counts[name] += 1
-        else:
-            counts[name] = 1
-        taken.add(new)
-        out.append(new)
-    return out, {name: numbers for name, numbers in places.items() if len(numbers) > 1}
-
-
-def told_twice(names: Sequence[str], twice: Mapping[str, list[int]]) -> list[str]:
-    """Tell what `unique` did, for `Source.reading`."""
-    return [f"{name}: read as {', '.join(names[i] for i in numbers[:9])}" for name, numbers in twice.items()]
-
-
 def number(text: str) -> float:
-    """A number as `float` reads it, without Python's underscores.
+    """Read a number as `float` does, without Python's underscores.
 
     Raises
     ------
@@ -301,6 +261,7 @@ def number(text: str) -> float:
 
 
 def is_number(text: str) -> bool:
+    """Tell whether `number` reads a text."""
     try:
         number(text)
     except ValueError:

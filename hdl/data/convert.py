@@ -25,7 +25,7 @@ SHARD_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Written:
-    """What an import wrote.
+    """Account of the files that an import wrote.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class _Weighed:
 
 
 def _sizes(summary: Summary, nbytes: int, rows: int | None, shard_bytes: int, shards: int | None) -> list[int]:
-    """Samples of each file; `nbytes` are those of all features."""
+    """Counts the samples of each file; `nbytes` are those of all features."""
     if shards is not None:
         return [sum(part[2] for part in parts) for parts in split_evenly([summary.samples], shards)]
     if rows is None:
@@ -122,7 +122,7 @@ def _sizes(summary: Summary, nbytes: int, rows: int | None, shard_bytes: int, sh
 
 
 def _sliced(blocks: Iterator[Block], sizes: list[int]) -> Iterator[Block]:
-    """Blocks cut so that each lies in one file."""
+    """Cuts blocks so that each lies in one file."""
     left = list(sizes)
     for block in blocks:
         lo = 0
@@ -166,7 +166,7 @@ def _batch(block: Block, schema: pa.Schema, summary: Summary) -> pa.RecordBatch:
 
 
 def _label_column(summary: Summary) -> pa.DataType:
-    """The type that keeps labels what they are: numbers, booleans or text."""
+    """Chooses the type that keeps labels what they are: numbers, booleans or text."""
     labels, typed = summary.labels, summary.label_type
     if labels.width > 1:
         return pa.list_(pa.float64() if targets_need_float64(labels) else pa.float32(), labels.width)

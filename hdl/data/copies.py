@@ -53,13 +53,13 @@ def twins(files: Sequence[Seen]) -> list[tuple[Seen, Seen]]:
     return repeated
 
 
-def numbered_parts(one: Seen, other: Seen) -> bool:
+def numbered_parts(first: Seen, second: Seen) -> bool:
     """Tells small parts that an engine numbered: two may hold the same few samples, or none."""
-    return max(one.size, other.size) < HEAD and all(_NUMBERED.match(item.name) for item in (one, other))
+    return max(first.size, second.size) < HEAD and all(_NUMBERED.match(item.name) for item in (first, second))
 
 
 def _alike(files: Iterable[Seen], key) -> list[list[Seen]]:
-    """Groups of more than one file with the same key."""
+    """Groups files with the same key; a file alone makes no group."""
     groups: dict[object, list[Seen]] = {}
     for item in files:
         groups.setdefault(key and key(item), []).append(item)
@@ -70,8 +70,8 @@ def _equal(a: Seen, b: Seen) -> bool:
     """Compares the decoded bytes of two files."""
     if a.size != b.size and compression(a.path) is None and compression(b.path) is None:
         return False
-    with open_stream(a.path) as one, open_stream(b.path) as two:
-        while (part := one.read(BLOCK_BYTES)) == two.read(BLOCK_BYTES):
-            if not part:
+    with open_stream(a.path) as first, open_stream(b.path) as second:
+        while (block := first.read(BLOCK_BYTES)) == second.read(BLOCK_BYTES):
+            if not block:
                 return True
     return False

@@ -46,7 +46,7 @@ class Csr:
         return self.data.nbytes + self.indices.nbytes + self.indptr.nbytes
 
     def __getitem__(self, rows: slice | np.ndarray) -> Csr:
-        """Rows by slice (data and indices are views) or by index or mask (copies)."""
+        """Select rows by slice (data and indices are views) or by index or mask (copies)."""
         if isinstance(rows, slice):
             lo, hi, step = rows.indices(len(self))
             if step == 1:
@@ -60,14 +60,14 @@ class Csr:
         return Csr(self.data[take], self.indices[take], indptr, self.columns)
 
     def dense(self) -> np.ndarray:
-        """All values [N, I], of the type of `data`."""
+        """Return all values [N, I], of the type of `data`."""
         out = np.zeros(self.shape, self.data.dtype)
         out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = self.data
         return out
 
 
 def stack(parts: Sequence[Any]) -> np.ndarray | Csr:
-    """Rows one after another: of all arrays, or of all `Csr`."""
+    """Stack rows one after another: of all arrays, or of all `Csr`."""
     if not isinstance(parts[0], Csr):
         return np.concatenate(parts)
     data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
@@ -76,12 +76,12 @@ def stack(parts: Sequence[Any]) -> np.ndarray | Csr:
 
 
 def to_tensors(x: np.ndarray | Csr) -> dict[str, np.ndarray]:
-    """Features as named tensors, for a file: `x`, or `data`, `indices` and `indptr`."""
+    """Return features as named tensors, for a file: `x`, or `data`, `indices` and `indptr`."""
     return {"data": x.data, "indices": x.indices, "indptr": x.indptr} if isinstance(x, Csr) else {"x": x}
 
 
 def from_tensors(tensors: Mapping[str, np.ndarray], columns: int) -> np.ndarray | Csr:
-    """What `to_tensors` made tensors of."""
+    """Rebuild the features that `to_tensors` made tensors of."""
     if "x" in tensors:
         return tensors["x"]
     return Csr(tensors["data"], tensors["indices"], tensors["indptr"], columns)

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from hdl.data.base import OVERFLOW, Bad, Block, FileSplit, Options
-from hdl.data.columns import choose, is_number, number, some, told_twice, unique
+from hdl.data.columns import choose, is_number, number
 from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
+from hdl.data.names import describe_repeats, some, unique
 from hdl.data.text import TextSource, column, first_lines, squeeze
 from hdl.errors import DataError
 
@@ -68,7 +69,7 @@ class Delimited(TextSource):
         if chosen.labels:
             self.reading |= {"label_by": chosen.by, "label_at": chosen.places, "label_type": None}
         if twice:
-            self.reading["duplicates"] = told_twice(self.columns or [], twice)
+            self.reading["duplicates"] = describe_repeats(self.columns or [], twice)
         self._others: dict[str, Delimited] = {}  # by path: files with other headers
 
     def _rows(self, lines: Sequence[str]) -> list[list[str]]:
@@ -254,7 +255,7 @@ class Delimited(TextSource):
 
 
 def matrix(table: pa.Table, columns: Sequence[int]) -> np.ndarray:
-    """float64 [n, I] of float64 columns without nulls."""
+    """Make a matrix, float64 [n, I], of float64 columns without nulls."""
     x = np.empty((table.num_rows, len(columns)))
     for j, i in enumerate(columns):
         x[:, j] = table.column(i).to_numpy()
@@ -272,7 +273,7 @@ def is_label(text: str) -> bool:
 
 
 def unpack(column: pa.ChunkedArray) -> np.ndarray | None:
-    """object [n] of a dictionary-encoded column of labels, None if one is not; equal labels share one string."""
+    """Unpack a dictionary-encoded column of labels, object [n]; None if one is no label; equal ones share a string."""
     parts = []
     for chunk in column.chunks:
         values = np.array([value.strip() for value in chunk.dictionary.to_pylist()] or [""], object)

@@ -72,7 +72,7 @@ def _check_images(source: Source, schema: Any) -> None:
 
 
 def _choose(path: str, options: Options, labelled: bool) -> Chosen:
-    """The files that a user's path means."""
+    """Chooses the files that a user's path means."""
     if fs.exists(path):
         return _existing(path, None, options, labelled)
     if "," in path:

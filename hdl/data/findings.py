@@ -59,7 +59,7 @@ def lines(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = N
     schema, options = about.get("schema") or {}, about.get("options") or {}
     reading = schema.get("reading") or {}
     bad = schema.get("bad") or 0
-    told = [
+    named = [
         ("data", str(about.get("data") or "")),
         ("format", _format(about, schema, options, reading)),
         ("columns", _columns(options, reading)),
@@ -71,7 +71,7 @@ def lines(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = N
         ("left out", _some(reading.get("left_out"))),
         ("skipped", "\n".join([_count(bad, "bad record"), *about.get("places", ())[:FEW]]) if bad else ""),
     ]
-    return [(name, value) for name, value in told if value]
+    return [(name, value) for name, value in named if value]
 
 
 def _format(about: Mapping[str, Any], schema: Mapping[str, Any], options: Mapping[str, Any], reading: Any) -> str:

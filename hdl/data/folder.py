@@ -44,7 +44,7 @@ class Chosen:
 
 
 def of_file(path: str, labels: str | None, options: Options, labelled: bool) -> Chosen:
-    """One file that was named, with its labels' file; an image only where no labels are wanted."""
+    """Chooses the one file that was named, with its labels' file; an image only where no labels are wanted."""
     if options.format:
         if not fs.size(path):
             raise DataError("the file is empty, expected samples", path)
@@ -162,9 +162,9 @@ def _files_of_folder(
         _refuse_lone(out, names, path)
     out.part = part_of_archive
     features, elsewhere = {x for x, _ in out.pairs}, {item.path for item in others}
-    for one, other in twins([*(item for item in chosen if item.path in features), *others]) if others else ():
-        if one.path in features and other.path in elsewhere:
-            out.duplicates.append(f"{other.name}: the same bytes as {one.name}, of another part")
+    for first, repeat in twins([*(item for item in chosen if item.path in features), *others]) if others else ():
+        if first.path in features and repeat.path in elsewhere:
+            out.duplicates.append(f"{repeat.name}: the same bytes as {first.name}, of another part")
     return out
 
 
@@ -180,7 +180,7 @@ def _refuse_lone(chosen: Chosen, names: list[str], path: str) -> None:
 
 
 def _leave_files(names: list[str], left: LeftOut) -> None:
-    """Files beside folders of images."""
+    """Leaves out the files beside folders of images."""
     for name in names:
         table = name.lower().endswith(TABLES)
         image = name.lower().endswith(IMAGES)

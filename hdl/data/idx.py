@@ -17,12 +17,12 @@ _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E:
 
 
 def is_idx(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of idx."""
+    """Tell whether the first bytes of a file are those of idx."""
     return len(head) >= 4 and head[:2] == b"\0\0" and head[2] in _TYPES and 1 <= head[3] <= 4
 
 
 def read_header(path: str) -> Array:
-    """The array that an idx file promises; checked against the file's length where that is known."""
+    """Read what array an idx file promises; checked against the file's length where that is known."""
     with open_stream(path) as stream:
         head = stream.read(4)
         if not is_idx(head):
@@ -39,6 +39,6 @@ def read_header(path: str) -> Array:
 
 
 def open_idx(pairs: list[tuple[str, str | None]], options: Options, schema: Any = None, labels: bool = True) -> Records:
-    """Pairs of idx files (features, labels)."""
+    """Open pairs of idx files (features, labels)."""
     arrays = [(read_header(x), read_header(y) if y and labels and options.labelled else None) for x, y in pairs]
     return Records("idx", arrays, options, schema, labels, apart=any(y for _, y in pairs))

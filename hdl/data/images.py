@@ -85,7 +85,7 @@ class Images(Source):
             self.left_out = left.lines()
 
     def _first(self) -> tuple[int, int, int]:
-        """Height, width and channels of the first image that can be read."""
+        """Finds height, width and channels of the first image that can be read."""
         error: DataError | None = None
         for _, file in self.files[: self.options.max_bad_records + 1]:
             try:
@@ -94,12 +94,12 @@ class Images(Source):
                 if not self.deep and stored_deep(file):
                     self.left_out.append("the low 8 bits of the 16 of colours: Pillow does not read them")
                 return (*pixels.shape[:2], 1 if pixels.ndim == 2 else 3)
-            except DataError as found:
-                error = error or found
+            except DataError as damage:
+                error = error or damage
         raise error  # type: ignore[misc]  # there is at least one file
 
     def lengths(self) -> list[int]:
-        """Images in the folder."""
+        """Counts the images in the folder."""
         return [len(self.files)]
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
@@ -119,7 +119,7 @@ class Images(Source):
                 yield Block(np.stack(x), np.array(y, object) if self.labelled else None, _places(files))
 
     def _pixels(self, path: str) -> np.ndarray:
-        """Pixels of an image that is as the first one."""
+        """Reads the pixels of an image that has the first one's size and channels."""
         pixels = decode(path, self.image, deep=True)
         if (pixels.dtype != np.uint8) != self.deep:
             given, wanted = (16, 8) if pixels.dtype != np.uint8 else (8, 16)
@@ -173,7 +173,7 @@ def decode(path: str, shape: tuple[int, int, int] | None, grey: bool = False, de
 
 
 def stored_deep(path: str) -> bool:
-    """Whether an image holds 16 bits a channel."""
+    """Tells whether an image holds 16 bits a channel."""
     from PIL import Image
 
     with fs.open(path) as file, Image.open(file) as image:
@@ -181,7 +181,7 @@ def stored_deep(path: str) -> bool:
 
 
 def _turn(image: Any) -> int:
-    """Orientation as EXIF or XMP has it, 1 to 8; Pillow turns TIFF itself."""
+    """Reads the orientation as EXIF or XMP has it, 1 to 8; Pillow turns TIFF itself."""
     if image.format == "TIFF" or not image.info.keys() & _TELLING:
         return 1
     turn = image.getexif().get(_ORIENTATION, 1)

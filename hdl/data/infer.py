@@ -142,7 +142,7 @@ def _refuse_spoiled_numbers(summary: Summary, classes: tuple[Any, ...]) -> None:
 
 
 def resolve(spec: Spec, schema: Schema) -> Spec:
-    """The spec with the net's ends, the loss and the mini-batch filled in from the data.
+    """Fill in the spec's ends of the net, its loss and its mini-batch from the data.
 
     Without a net: one hidden layer of 64 units, 128 from 256 inputs on. Without a mini-batch: the whole shard for a
     line search, 32 samples below 20,000 samples (small data needs the steps), else 100.
@@ -156,9 +156,9 @@ def resolve(spec: Spec, schema: Schema) -> Spec:
     ends = stack.labelled(spec) or spec.model == "autoencoder"  # else the last width is that of codes
     net = spec.net or ((0, codes, 0) if ends else (0, codes))
     needed = {"starts": (net[0], schema.inputs)} | ({"ends": (net[-1], schema.outputs)} if ends else {})
-    for end, (given, found) in needed.items():
-        if given not in (0, found):
-            raise SpecError(f"net {end} with {given}, but the data needs {found}")
+    for end, (given, width) in needed.items():
+        if given not in (0, width):
+            raise SpecError(f"net {end} with {given}, but the data needs {width}")
     if not ends and not net[-1]:
         raise SpecError(f"net {'-'.join(map(str, net))}: the last width is that of the codes; expected at least 1")
     net = (schema.inputs, *net[1:-1], schema.outputs if ends else net[-1])

@@ -84,7 +84,7 @@ def classes_of(values: Iterable[Any], text: bool = False) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of the labels.
+    """Facts of the labels of some samples.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ class Labels:
 
     @classmethod
     def of(cls, y: np.ndarray | None) -> Labels:
-        """Of one block's raw labels."""
+        """Find the facts of one block's raw labels."""
         if y is None:
             return cls()
         if y.ndim == 2:
@@ -127,7 +127,7 @@ class Labels:
         return cls(1, _bounded(distinct), numeric, whole, boolean=y.dtype == bool, **moments)
 
     def join(self, other: Labels) -> Labels:
-        """Labels of both parts."""
+        """Join the facts of both parts."""
         if not self.width or not other.width:
             return other if other.width else self
         if self.width != other.width:
@@ -172,7 +172,7 @@ def _joined_targets(a: Labels, b: Labels) -> dict[str, Any]:
 
 
 def _bounded(values: set[Any]) -> tuple[Any, ...] | None:
-    """Sorted: numbers before text."""
+    """Sort distinct labels, numbers before text; None beyond `DISTINCT`."""
     if len(values) > DISTINCT:
         return None
     return tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
@@ -216,7 +216,7 @@ class Meanings:
 
 
 def _meanings(value: Any) -> tuple[list[tuple[str, Any]], ...]:
-    """What a label is, what else its text says, and what number a boolean is."""
+    """List what a label is, what else its text says, and what number a boolean is."""
     if isinstance(value, (bool, np.bool_)):
         return [("boolean", bool(value))], [], [("number", int(value))]
     if not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What lies beside samples and is not read: by its name, or for a reason that is told."""
+"""Files beside samples that are not read: by their names, or for a reason that is told."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ASIDE = (
 
 
 def aside(name: str, folder: bool = False) -> str | None:
-    """Why a file or folder of this name holds no samples; None if it may.
+    """Give the reason why a file or folder of this name holds no samples; None if it may.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class LeftOut:
             self.reasons.setdefault(reason, []).extend(names)
 
     def lines(self) -> list[str]:
-        """One line a reason, with the first few names."""
+        """List a line for each reason, with the first few names."""
         return [f"{some(names, 3)}: {reason}" for reason, names in self.reasons.items()]
 
     def __str__(self) -> str:

@@ -44,7 +44,7 @@ def _header(stream: Any, path: str, member: str | None = None) -> Array:
 
 
 def read_header(path: str) -> Array:
-    """The array that a .npy file promises."""
+    """Reads what array a .npy file promises."""
     with open_stream(path) as stream:
         array = _header(stream, path)
         return array.promise(fs.size(path)) if stream.kind is None else array
@@ -82,7 +82,7 @@ class Archive:
         self.x, self.y = self._choose(label, labelled)
 
     def _choose(self, label: str | None, labelled: bool) -> tuple[str, str | None]:
-        """Names of the arrays of features and of labels."""
+        """Chooses the arrays of features and of labels."""
         roles: dict[str, list[str]] = {"x": [], "y": []}
         for name in self.names:
             if match := _NAME.fullmatch(name):
@@ -147,21 +147,21 @@ class Archive:
 
 
 def open_npy(pairs: list[tuple[str, str | None]], options: Options, schema: Any = None, labels: bool = True) -> Records:
-    """Pairs of .npy files (features, labels), or single ones with the labels in a column."""
+    """Opens pairs of .npy files (features, labels), or single ones with the labels in a column."""
     wanted = labels and options.labelled
     arrays = [(read_header(x), read_header(y) if y and wanted else None) for x, y in pairs]
     return Records("npy", arrays, options, schema, labels, apart=any(y for _, y in pairs))
 
 
 def open_npz(paths: list[str], part: str | None, options: Options, schema: Any = None, labels: bool = True) -> Records:
-    """.npz archives."""
+    """Opens .npz archives."""
     label = options.label[0] if len(options.label) == 1 else None
     wanted = labels and options.labelled
     archives = [Archive(path, part, label, wanted) for path in paths]
-    arrays = [(one.array(one.x), one.array(one.y) if one.y and wanted else None) for one in archives]
-    apart = all(one.y for one in archives)
-    if wanted and not apart and any(one.y for one in archives):
-        lacking = next(one for one in archives if not one.y)
+    arrays = [(file.array(file.x), file.array(file.y) if file.y and wanted else None) for file in archives]
+    apart = all(file.y for file in archives)
+    if wanted and not apart and any(file.y for file in archives):
+        lacking = next(file for file in archives if not file.y)
         raise lacking._unclear("other archives hold labels, and this one does not")
     if wanted and apart and label is not None and label not in archives[0].names:
         raise archives[0]._unclear(f"label {label!r} is not one of its arrays")

@@ -45,7 +45,7 @@ class TextPair(Source):
         self._lengths: list[int] | None = None
 
     def lengths(self) -> list[int]:
-        """Lines of each pair."""
+        """Count the lines of each pair."""
         if self._lengths is None:
             self._lengths = [self._count(path) for path in self.paths]
         return self._lengths
@@ -77,7 +77,7 @@ class TextPair(Source):
 
 
 def _parser(paths: list[str], options: Options, schema: Any = None) -> Delimited:
-    """A reader of lines of numbers alone, and whether a line of names comes before them: words above numbers."""
+    """Make a reader of lines of numbers, and tell whether a line of names comes first: words above numbers."""
     plain = options.make(options, label=(), labelled=False, header=False)
     parser = Delimited(paths, plain)
     _, lines = first_lines(paths[:1], options, 2)
@@ -89,7 +89,7 @@ def _parser(paths: list[str], options: Options, schema: Any = None) -> Delimited
 
 
 def _skipped(parser: Delimited, path: str) -> int:
-    """Lines before the samples of a file."""
+    """Count the lines before the samples of a file."""
     if parser.header is None:
         return 0
     return int(first_lines([path], parser.options, 1)[1][:1] == [parser.header])
@@ -102,7 +102,7 @@ def _line(path: str, first: int):
 def _rows(
     parser: Delimited, path: str, first: int, lines: list[bytes], bad: Bad, wanted: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """float64 [n, width] of n lines, and which of them are good; bad ones among the `wanted` go to `bad`."""
+    """Parse n lines to float64 [n, width], and which of them are good; bad ones among the `wanted` go to `bad`."""
     data = b"\n".join(lines) + b"\n"
     block = parser.fast(data, lambda i: {}) if all(line.strip() for line in lines) else None
     if block is not None and len(block) == len(lines):
@@ -120,7 +120,7 @@ def _rows(
 
 
 def _lines(path: str) -> int:
-    """Lines of a file up to its last one that is not blank."""
+    """Count the lines of a file up to its last one that is not blank."""
     with open_stream(path) as stream:
         at = full = 0
         tail = b""
@@ -137,7 +137,7 @@ def _lines(path: str) -> int:
 
 
 def _blocks(stream: Stream, start: int, length: int, rows: int, longest: int) -> Iterator[list[bytes]]:
-    """Lines [start, start + length) of a stream, `rows` at a time, without their ends."""
+    """Read the lines [start, start + length) of a stream, `rows` at a time, without their ends."""
     number, pending = 0, b""
     stop, kept = start + length, []
     while number < stop:

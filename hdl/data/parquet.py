@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from hdl import fs
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
-from hdl.data.columns import Look, choose, some, told_twice
+from hdl.data.columns import Look, choose
 from hdl.data.csr import Csr
 from hdl.data.header import LOOK
+from hdl.data.names import describe_repeats, some
 from hdl.data.parquet_file import (
     INDEX,
     KEY,
@@ -74,7 +75,7 @@ class Parquet(Source):
         if depth := own.get("reading", {}).get("depth"):
             self.reading["depth"] = depth
         if first.twice:
-            self.reading["duplicates"] = told_twice(first.names, first.twice)
+            self.reading["duplicates"] = describe_repeats(first.names, first.twice)
         self.vectors = not self.sparse and len(self.features) == 1 and is_vector(first.type(self.features[0]))
         if self.vectors:
             self.names = own.get("names")

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hdl.data.columns import unique
+from hdl.data.names import unique
 from hdl.errors import DataError
 
 KEY = b"hdl"  # of the file's metadata: JSON that only hdl's own files have
@@ -28,7 +28,7 @@ class File:
     ----------
     path : str
     names : list of str
-        Of the columns, each only once: see `hdl.data.columns.unique`.
+        Of the columns, each only once: see `hdl.data.names.unique`.
     types : list of DataType
     rows : int
     own : dict

@@ -24,7 +24,7 @@ PAIR_Y = re.compile(r"labels|output|targets?|(^|[^a-z])(y)([^a-z]|$)", re.I)
 
 
 def split_parts(files: list[Seen], path: str) -> dict[str, list[Seen]]:
-    """Files by part, as their names tell; all of them are the training part unless names tell parts apart.
+    """Sorts files by part, as their names tell; all of them are the training part unless names tell parts apart.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def split_parts(files: list[Seen], path: str) -> dict[str, list[Seen]]:
 
 
 def part_of_folder(name: str) -> str | None:
-    """The part that a folder's whole name says it is."""
+    """Finds the part that a folder's whole name says it is."""
     return next((part for part, pattern in _PARTS.items() if pattern.fullmatch(name)), None)
 
 
@@ -86,7 +86,7 @@ def pairs(files: list[Seen], format: str, path: str) -> Pairs:
 
 
 def _stem(name: str, pattern: re.Pattern[str]) -> str:
-    """A name without what says that it holds features, or labels."""
+    """Strips a name of what says that it holds features, or labels."""
     return pattern.sub(lambda match: re.sub("[a-zA-Z]", "", match[0]), re.sub(r"idx\d", "idx", name))
 
 

@@ -1,4 +1,4 @@
-"""Random patches of natural pictures as a dataset: what filters are learned from.
+"""Random patches of natural pictures as a dataset, from which filters are learned.
 
 Letters: n patches, I pixels of a patch.
 """
@@ -71,7 +71,7 @@ class Patches(Source):
         self._raw: NDArray | None = None
 
     def lengths(self) -> list[int]:
-        """Patches."""
+        """Return the number of patches."""
         return [self.count]
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
@@ -84,7 +84,7 @@ class Patches(Source):
             yield Block(self._normalised(rows), None, lambda i: {"path": self.paths[0]})
 
     def _cut(self, bad: Bad) -> NDArray:
-        """The patches [n, I], uint8 or, of whitened pictures, float32; each picture is decoded once.
+        """Cut the patches [n, I], uint8 or, of whitened pictures, float32; each picture is decoded once.
 
         Patches of a picture that is left out are drawn anew from those that are not.
         """
@@ -115,7 +115,7 @@ class Patches(Source):
         return out
 
     def _picture(self, path: str) -> NDArray:
-        """A picture in grey [height, width], uint8, or float32 if its spectrum was made flat."""
+        """Read a picture in grey [height, width], uint8, or float32 if its spectrum was made flat."""
         picture = decode(path, None, grey=True)
         if picture.shape[0] < self.size[0] or picture.shape[1] < self.size[1]:
             given, size = "x".join(map(str, picture.shape)), "x".join(map(str, self.size))
@@ -123,7 +123,7 @@ class Patches(Source):
         return _flattened(picture) if self.whiten == "pictures" else picture
 
     def _fit(self, raw: NDArray) -> None:
-        """What the normalisation needs to know of all patches: their deviation, or the matrix of ZCA [I, I]."""
+        """Learn what the normalisation needs of all patches: their deviation, or the matrix of ZCA [I, I]."""
         pixels = raw.shape[1]
         squares, total, product = 0.0, np.zeros(pixels), np.zeros((pixels, pixels))
         for low in range(0, len(raw), ROWS):
@@ -141,7 +141,7 @@ class Patches(Source):
             self.zca = vectors / np.sqrt(np.maximum(values, 0) + EPSILON) @ vectors.T
 
     def _normalised(self, rows: NDArray) -> NDArray[np.float32]:
-        """Patches [n, I] as they are written."""
+        """Normalise patches [n, I] as they are written."""
         x = _centred(rows)
         if self.whiten == "patches":
             return ((x - self.mean) @ self.zca).astype(np.float32)
@@ -149,7 +149,7 @@ class Patches(Source):
 
 
 def _pictures(path: str) -> list[str]:
-    """The pictures that a path means, those in folders of its folders too, in the order of their names."""
+    """List the pictures that a path means, those in folders of its folders too, in the order of their names."""
     if not fs.exists(path):
         names = fs.glob(path) if re.search(r"[*?\[]", path) else []
         if not names:
@@ -157,33 +157,33 @@ def _pictures(path: str) -> list[str]:
         return [name for name in names if name.lower().endswith(SUFFIXES)]
     if not fs.isdir(path):
         return [path] if path.lower().endswith(SUFFIXES) else []
-    found = []
+    pictures = []
     for name in fs.list(path):
         inside = fs.join(path, name)
         if name[0] not in "._" and not _loops(inside):
-            found += _pictures(inside) if name.lower().endswith(SUFFIXES) or fs.isdir(inside) else []
-    return found
+            pictures += _pictures(inside) if name.lower().endswith(SUFFIXES) or fs.isdir(inside) else []
+    return pictures
 
 
 def _loops(path: str) -> bool:
-    """Whether a link leads back to a folder that it is in."""
+    """Tell whether a link leads back to a folder that it is in."""
     target, here = os.path.realpath(path), os.path.realpath(os.path.dirname(path))
     return os.path.islink(path) and f"{here}{os.sep}".startswith(f"{target}{os.sep}")
 
 
 def _below(words: NDArray[np.uint64], limit: int) -> NDArray[np.int64]:
-    """Whole numbers in [0, limit) from words of 32 bits."""
+    """Make whole numbers in [0, limit) from words of 32 bits."""
     return (words * np.uint64(limit) >> np.uint64(32)).astype(np.int64)
 
 
 def _centred(raw: NDArray) -> NDArray[np.float64]:
-    """Patches [n, I] without their own means; pixels of a byte are brought to [0, 1]."""
+    """Centre patches [n, I] on their own means; pixels of a byte are brought to [0, 1]."""
     x = raw.astype(np.float64) / (255 if raw.dtype == np.uint8 else 1)
     return x - x.mean(axis=1, keepdims=True)
 
 
 def _flattened(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A picture [height, width] times |f|·exp(−(|f|/CUTOFF)⁴) in its spectrum."""
+    """Multiply a picture [height, width] by |f|·exp(−(|f|/CUTOFF)⁴) in its spectrum."""
     height, width = picture.shape
     f = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     spectrum = np.fft.rfft2(picture / 255) * (f * np.exp(-((f / CUTOFF) ** 4)))

@@ -57,7 +57,7 @@ class Array:
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
     def promise(self, held: int) -> Array:
-        """Itself, if the `held` bytes of the (decoded) file hold what the header promises."""
+        """Return the array itself, if the `held` bytes of the (decoded) file hold what the header promises."""
         needed = self.offset + self.shape[0] * self.record
         if held != needed:
             shape = "x".join(map(str, self.shape))
@@ -140,7 +140,7 @@ def _opened(array: Array) -> Iterator[Stream | _Member]:
 
 
 class Records(Source):
-    """Samples in arrays: features and labels in two, or the labels in columns of the one.
+    """Samples in arrays: features and labels in two, or both in one with the labels in columns of it.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ class Records(Source):
             self.reading["label_type"] = {"S": "text", "U": "text", "b": "boolean"}.get(kind, "number")
 
     def lengths(self) -> list[int]:
-        """Records of each file."""
+        """Count the records of each file."""
         return [x.shape[0] for x, _ in self.pairs.values()]
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
@@ -253,7 +253,7 @@ def plain_x(x: np.ndarray) -> np.ndarray:
 
 
 def _float(dtype: np.dtype) -> Any:
-    """float32 where that holds every value of a type, else float64."""
+    """Choose float32 where that holds every value of a type, else float64."""
     return np.float32 if np.can_cast(dtype, np.float32) else np.float64
 
 

@@ -1,4 +1,4 @@
-"""What a model knows of its data: inputs, classes, scaling. Fitted once, stored with the model."""
+"""Schema of the data of a model: inputs, classes, scaling. Fitted once, stored with the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TENSORS = {  # fields that are stored as tensors: their type, and the field tha
 
 @dataclass(frozen=True)
 class Schema:
-    """What a model knows of its data.
+    """Facts that a model knows of its data.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Schema:
     target_deviation: np.ndarray | None = None
 
     def encode(self, y: np.ndarray, where: Any = None, bad: Bad | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Raw labels of a block as the core takes them.
+        """Encode raw labels of a block as the core takes them.
 
         Parameters
         ----------
@@ -177,14 +177,14 @@ class Schema:
             raise DataError(f"{width} features, expected {self.inputs} as in the model's training data", **place)
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Plain values for JSON, and tensors."""
+        """Split the schema into plain values for JSON, and tensors."""
         plain = {key: value for key, value in asdict(self).items() if key not in _TENSORS}
         tensors = {key: getattr(self, key) for key in _TENSORS if getattr(self, key) is not None}
         return plain, tensors
 
     @classmethod
     def from_parts(cls, plain: dict[str, Any], tensors: dict[str, np.ndarray]) -> Schema:
-        """The inverse of `to_parts`, from JSON's lists too.
+        """Rebuild a schema from the parts that `to_parts` made, from JSON's lists too.
 
         Raises
         ------
@@ -204,7 +204,7 @@ class Schema:
 
 
 def _distinct(y: np.ndarray) -> tuple[list[Any], np.ndarray]:
-    """The different values of labels [n], and each label's number among them."""
+    """Find the different values of labels [n], and each label's number among them."""
     if y.dtype != object:
         distinct, inverse = np.unique(y, return_inverse=True)
         return distinct.tolist(), inverse

@@ -72,7 +72,7 @@ class Growing:
         self.n += len(rows)
 
     def spill(self) -> None:
-        """From now on in a file."""
+        """Moves what memory holds to a file, to which all later rows go."""
         if self.file is None:
             with _spilling():
                 self.file = tempfile.TemporaryFile(prefix="hdl-spill-")  # noqa: SIM115
@@ -80,7 +80,7 @@ class Growing:
             self.memory = np.empty((0, *self.row), self.memory.dtype)
 
     def array(self) -> np.ndarray:
-        """The whole, read-only if it is on disk."""
+        """Returns the whole array, read-only if it is on disk."""
         if self.file is None or self.n == 0:
             self.memory.resize((self.n, *self.row), refcheck=False)
             return self.memory
@@ -118,7 +118,7 @@ class _Store:
             self.y.append(y)
 
     def _widen(self) -> None:
-        """uint8 files were followed by a float32 one."""
+        """Turns features of uint8 into float32, once a block of float32 follows them."""
         old, self.parts["x"] = self.parts["x"], Growing(np.float32, self.schema.inputs)
         if old.file is not None:
             self.parts["x"].spill()
@@ -150,7 +150,7 @@ class _Store:
 
 
 def _no_labels(schema: Schema) -> np.ndarray:
-    """Labels of no samples, so that an empty part has the type of a full one."""
+    """Makes labels of no samples, so that an empty part has the type of a full one."""
     return np.empty(0, np.int32) if schema.encoding == "index" else np.empty((0, schema.outputs), np.float32)
 
 

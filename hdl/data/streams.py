@@ -21,7 +21,7 @@ _SUFFIX = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".zstd": "zstd"}
 
 
 def stem(path: str) -> str:
-    """A path without its suffix of compression."""
+    """Strips the suffix of compression from a path."""
     for suffix in _SUFFIX:
         if path.endswith(suffix):
             return path[: -len(suffix)]
@@ -29,7 +29,7 @@ def stem(path: str) -> str:
 
 
 def compression(path: str) -> str | None:
-    """`gzip`, `bzip2`, `zstd` or None, by the file's first bytes.
+    """Recognises a compression (`gzip`, `bzip2`, `zstd` or None) by the file's first bytes.
 
     Raises
     ------
@@ -41,11 +41,11 @@ def compression(path: str) -> str | None:
             head = file.read(4)
     except FileNotFoundError:
         raise DataError("there is no such file", path) from None
-    found = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    stored = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
     promised = next((name for suffix, name in _SUFFIX.items() if path.endswith(suffix)), None)
-    if promised and head and found != promised:
+    if promised and head and stored != promised:
         raise DataError(f"the file starts with {head.hex(' ')}, expected the start of {promised}", path, offset=0)
-    return found
+    return stored
 
 
 class Stream:
@@ -74,7 +74,7 @@ class Stream:
             self.file = pa.CompressedInputStream(pa.PythonFile(self.raw, "r"), "zstd")
 
     def read(self, count: int, /) -> bytes:
-        """Exactly `count` bytes, fewer only at the end."""
+        """Reads exactly `count` bytes, fewer only at the end."""
         try:
             data = self.file.read(min(count, BLOCK_BYTES))
             parts, held = [data], len(data)
@@ -109,7 +109,7 @@ class Stream:
 
 @contextmanager
 def open_stream(path: str) -> Iterator[Stream]:
-    """A `Stream` that is closed at the end of the block."""
+    """Opens a `Stream` that is closed at the end of the block."""
     stream = Stream(path)
     try:
         yield stream
@@ -118,7 +118,7 @@ def open_stream(path: str) -> Iterator[Stream]:
 
 
 def decoded_length(path: str) -> int:
-    """Bytes of a file after decoding; compressed files are scanned once."""
+    """Counts the bytes of a file after decoding; compressed files are scanned once."""
     if compression(path) is None:
         return fs.size(path)
     with open_stream(path) as stream:
@@ -132,13 +132,13 @@ def check_whole(path: str) -> None:
 
 
 def head(path: str, count: int = 65536) -> bytes:
-    """The first decoded bytes of a file."""
+    """Reads the first decoded bytes of a file."""
     with open_stream(path) as stream:
         return stream.read(count)
 
 
 def line_number(path: str, offset: int) -> int:
-    """Number, from 1, of the line that starts at a decoded offset. Reads the file: for error messages."""
+    """Finds the number, from 1, of the line that starts at a decoded offset. Reads the file: for error messages."""
     with open_stream(path) as stream:
         lines = 1
         while stream.at < offset:
@@ -147,7 +147,7 @@ def line_number(path: str, offset: int) -> int:
 
 
 def line_blocks(path: str, start: int, length: int, longest: int, bad: Bad) -> Iterator[tuple[int, bytes]]:
-    """The lines that start in [start, start + length), some at a time.
+    """Gives the lines that start in [start, start + length), some at a time.
 
     Parameters
     ----------
@@ -194,13 +194,13 @@ def line_blocks(path: str, start: int, length: int, longest: int, bad: Bad) -> I
 def _past_newline(stream: Stream, step: int) -> bytes:
     """Reads past the next newline; returns what has been read after it."""
     while chunk := stream.read(step):
-        if (found := chunk.find(b"\n")) >= 0:
-            return chunk[found + 1 :]
+        if (end := chunk.find(b"\n")) >= 0:
+            return chunk[end + 1 :]
     return b""
 
 
 def _without_mark(path: str, data: bytes) -> tuple[bytes, int]:
-    """The start of a file without a UTF-8 byte-order mark, and its offset."""
+    """Strips a UTF-8 byte-order mark from the start of a file; returns what is left, and its offset."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"the file starts with {data[:2].hex(' ')} (UTF-16), expected UTF-8", path, offset=0)
     return (data[3:], 3) if data.startswith(b"\xef\xbb\xbf") else (data, 0)

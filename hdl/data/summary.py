@@ -1,4 +1,4 @@
-"""What one pass over a dataset finds: ranges, moments and labels. Summaries of shards join into the whole's."""
+"""Summary of a dataset by one pass: ranges, moments and labels. Those of shards join into the whole's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK = 1 << 18  # values of features that are summed at a time
 
 @dataclass(frozen=True)
 class Summary:
-    """What one pass over some shards found.
+    """Findings of one pass over some shards.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Summary:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def join(self, other: Summary) -> Summary:
-        """The summary of both parts, `self` before `other`."""
+        """Join the summaries of two parts, `self` before `other`."""
         a, b = self, other
         rest: dict[str, Any] = {
             "bad": a.bad + b.bad,
@@ -79,7 +79,7 @@ class Summary:
         )
 
     def as_float(self) -> Summary:
-        """The same with float moments, to join uint8 with float32."""
+        """Return the same summary with float moments, to join uint8 with float32."""
         if self.kind != "uint8":
             return self
         mean, m2 = self.mean_m2()
@@ -87,7 +87,7 @@ class Summary:
         return replace(self, kind="float32", moments={"low": low, "high": high, "mean": mean, "m2": m2})
 
     def mean_m2(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and sum of squared deviations of each dense feature, float64 [I]."""
+        """Return mean and sum of squared deviations of each dense feature, float64 [I]."""
         if self.kind == "float32":
             return self.moments["mean"], self.moments["m2"]
         total, squares = self.moments["total"], self.moments["squares"]
@@ -97,20 +97,20 @@ class Summary:
 
     @property
     def label_type(self) -> str | None:
-        """What the labels are typed as: 'text', 'boolean', 'number'; None where the data does not say (or has none)."""
+        """Type of the labels: 'text', 'boolean' or 'number'; None where the data does not say (or has none)."""
         if self.labels.boolean:
             return "boolean"
         return (self.meta.get("reading") or {}).get("label_type")
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Plain values and tensors, for the wire."""
+        """Split the summary into plain values and tensors, for the wire."""
         labels = {**self.labels.__dict__, "values": None if self.labels.values is None else [*self.labels.values]}
         fields = {name: getattr(self, name) for name in ("samples", "features", "kind", "bad", "limit", "meta")}
         return {**fields, "places": [*self.places], "labels": labels}, dict(self.moments)
 
     @classmethod
     def from_parts(cls, fields: dict[str, Any], tensors: dict[str, np.ndarray]) -> Summary:
-        """The inverse of `to_parts`.
+        """Rebuild a summary from the parts that `to_parts` made.
 
         Raises
         ------
@@ -168,7 +168,7 @@ _JOIN = {"uint8": _join_uint8, "float32": _join_float, "sparse": _join_sparse}
 
 
 def of_block(block: Block) -> Summary:
-    """The summary of one block."""
+    """Summarise one block."""
     x, n = block.x, len(block)
     if isinstance(x, Csr):
         largest = np.zeros(x.columns)
@@ -191,7 +191,7 @@ def of_block(block: Block) -> Summary:
 
 
 def summarise(source: Source, splits: Sequence[FileSplit]) -> Summary:
-    """One pass over some splits.
+    """Summarise some splits in one pass.
 
     Returns
     -------
@@ -229,7 +229,7 @@ class _Chunks:
         self.held: list[np.ndarray] = []
 
     def put(self, part: np.ndarray) -> Iterator[np.ndarray]:
-        """Whole chunks, now that a part [n, ...] has come; those before it where it is of another kind."""
+        """Give whole chunks, now that a part [n, ...] has come; those before it where it is of another kind."""
         if self.held and _chunked(part) != _chunked(self.held[0]):
             yield from self.rest()
         rows = max(16, CHUNK // int(np.prod(part.shape[1:], dtype=np.int64) or 1))
@@ -242,12 +242,12 @@ class _Chunks:
             self.held.append(part)
 
     def rest(self) -> Iterator[np.ndarray]:
-        """The rows that make no whole chunk."""
+        """Give the rows that make no whole chunk."""
         held, self.held = self.held, []
         if held:
             yield held[0] if len(held) == 1 else np.concatenate(held)
 
 
 def _chunked(part: np.ndarray) -> tuple[Any, ...]:
-    """What arrays must have in common to be put together: float32 and float64 go together."""
+    """Return what arrays must have in common to be put together: float32 and float64 go together."""
     return part.shape[1:], "f" if part.dtype.kind == "f" else part.dtype

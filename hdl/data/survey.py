@@ -16,7 +16,7 @@ FEW = 32  # files whose names differ in numbers only: of more, only the first on
 
 
 def survey(paths: list[str], options: Options) -> list[Seen]:
-    """Each file's format. Of many files whose names differ in numbers only, the first one's speaks for the others."""
+    """Finds each file's format; of many whose names differ in numbers only, the first one's speaks for the others."""
     family: dict[str, list[str]] = {}
     for path in paths:
         family.setdefault(re.sub(r"\d+", "0", path.rsplit("/", 1)[-1]), []).append(path)

@@ -31,7 +31,7 @@ class TextSource(Source):
         self._lengths: list[int] | None = None
 
     def lengths(self) -> list[int]:
-        """Decoded bytes of each file; compressed files are scanned once."""
+        """Count the decoded bytes of each file; compressed files are scanned once."""
         if self._lengths is None:
             self._lengths = [decoded_length(path) for path in self.paths]
         return self._lengths
@@ -47,7 +47,7 @@ class TextSource(Source):
                 yield block
 
     def body(self, at: int, data: bytes) -> tuple[bytes, int]:
-        """Lines of samples among the lines that start at offset `at`, and how many were left out before them."""
+        """Find the lines of samples among those that start at offset `at`, and how many were left out before them."""
         return data, 0
 
     def clean(self, data: bytes) -> bytes:
@@ -56,21 +56,21 @@ class TextSource(Source):
 
     @abstractmethod
     def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
-        """A block of the non-blank lines, or None when anything about them is unusual."""
+        """Make a block of the non-blank lines, or None when anything about them is unusual."""
 
     @abstractmethod
     def parse(self, line: str) -> Any:
-        """One sample of one line; raises ValueError with what is wrong.
+        """Parse one sample of one line; raises ValueError with what is wrong.
 
         Bytes that are not UTF-8 are lone surrogates, of which a UnicodeError may be raised.
         """
 
     @abstractmethod
     def build(self, records: list[Any], where: Callable[[int], dict[str, Any]]) -> Block:
-        """A block of what `parse` returned."""
+        """Make a block of what `parse` returned."""
 
     def careful(self, path: str, at: int, data: bytes, skipped: int, bad: Bad) -> Block:
-        """A block of the lines that parse; each other line is given to `bad`."""
+        """Make a block of the lines that parse; each other line is given to `bad`."""
         first, records, rows = line_number(path, at) + skipped, [], []
         for number, line in enumerate(data.split(b"\n")):
             if line.strip():
@@ -93,7 +93,7 @@ def _not_utf8(line: bytes) -> str:
 
 
 def _where(path: str, at: int, data: bytes, skipped: int) -> Callable[[int], dict[str, Any]]:
-    """Place of the i-th non-blank line; computed when asked, since only errors ask."""
+    """Give the place of the i-th non-blank line; computed when asked, since only errors ask."""
 
     @cache
     def rows() -> tuple[int, np.ndarray]:
@@ -121,18 +121,18 @@ def first_lines(
     A file of one line, which may be a header alone, is followed by the others' lines.
     """
     first = paths[0]
-    found: list[str] = []
+    lines: list[str] = []
     for path in paths:
         for line in _beginning(path, options.max_line, count, cleaned):
-            first = first if found else path
+            first = first if lines else path
             text = line.decode("utf-8", "replace").rstrip("\r")
-            if path == first or text != found[0]:
-                found.append(text)
-            if len(found) == count:
-                return first, found
-        if len(found) > 1:
+            if path == first or text != lines[0]:
+                lines.append(text)
+            if len(lines) == count:
+                return first, lines
+        if len(lines) > 1:
             break
-    return first, found
+    return first, lines
 
 
 def _beginning(path: str, longest: int, count: int, cleaned: Callable[[bytes], bytes]) -> Iterator[bytes]:
@@ -149,7 +149,7 @@ def _beginning(path: str, longest: int, count: int, cleaned: Callable[[bytes], b
 
 
 def squeeze(data: bytes) -> bytes:
-    """Lines of space-separated fields with one space between fields and none at the ends."""
+    """Give lines of space-separated fields one space between fields and none at the ends."""
     data = data.replace(b"\t", b" ").replace(b"\r\n", b"\n")
     while b"  " in data:
         data = data.replace(b"  ", b" ")

@@ -1,4 +1,4 @@
-"""What classifier and regressor share: parameters, the loop over epochs, the weight table.
+"""Base of classifier and regressor: parameters, the loop over epochs, the weight table.
 
 Letters: N samples, I features, O outputs.
 """
@@ -29,7 +29,7 @@ from hdl.wire import Weights
 
 
 class Perceptron(Learner):
-    """What classifier and regressor share."""
+    """Base of classifier and regressor."""
 
     loss_curve_: list[float]
 
@@ -102,7 +102,7 @@ class Perceptron(Learner):
         return tags
 
     def fit(self, X: ArrayLike, y: ArrayLike, validation: tuple[ArrayLike, ArrayLike] | None = None) -> Any:
-        """Trains from new weights, or with `warm_start` from the last ones.
+        """Train from new weights, or with `warm_start` from the last ones.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class Perceptron(Learner):
         return self._train(samples, None, again, 1)
 
     def _train(self, samples: Samples, held: Samples | None, again: bool, iterations: int) -> Any:
-        """Rounds until nothing improves."""
+        """Train in rounds until nothing improves."""
         if not len(samples):
             raise ValueError("no samples are left to train on")
         epochs = iterations + (self._weights.round if again else 0)
@@ -150,17 +150,17 @@ class Perceptron(Learner):
         score = None if held is None else lambda sums: self._score(sums, held)
         early = self.early_stopping and held is not None
         limits = rounds.Limits(iterations, self.n_iter_no_change, self.tol, self.max_fun, score, early)
-        found = rounds.train(spec, weights, shard, worker, limits)
+        trained = rounds.train(spec, weights, shard, worker, limits)
         unit = self._cost_unit()
-        found.curve = [cost * unit for cost in found.curve]
-        if iterations > 1 and found.cut:
+        trained.curve = [cost * unit for cost in trained.curve]
+        if iterations > 1 and trained.exhausted:
             message = f"{iterations} iterations, and the loss still falls: a larger max_iter may help"
             warnings.warn(message, ConvergenceWarning, stacklevel=3)
-        self._keep(spec, found.weights, found.curve, found.scores, again)
+        self._keep(spec, trained.weights, trained.curve, trained.scores, again)
         return self
 
     def _keep(self, spec: Spec, weights: Weights, curve: list[float], scores: list[float], again: bool) -> None:
-        """What a fit leaves behind."""
+        """Set the attributes that a fit leaves behind."""
         self._fitted, self._weights = spec, weights
         self.loss_curve_ = (self.loss_curve_ if again else []) + curve
         self.n_iter_ = len(curve)
@@ -172,20 +172,20 @@ class Perceptron(Learner):
         self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic", "squared": "identity"}[spec.cost]
 
     def _cost_unit(self) -> float:
-        """What the core's cost is multiplied by to be that of the targets as they were given."""
+        """Return the factor that brings the core's cost to the unit of the targets as they were given."""
         deviation = self._schema.target_deviation
         return 1.0 if deviation is None else float(np.square(deviation).mean())
 
     def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
-        """Learns the scaling, and keeps what a weight table needs to know of the data."""
+        """Learn the scaling, and keep what a weight table needs to know of the data."""
         labels = np.zeros(len(x), np.float32)  # stand for the real ones: only the features are summarised
         summary = of_block(data.Block(x, labels, lambda i: {"offset": i}))
-        found = data.fit(summary, specs.parse({"scale": self.scale, "loss": "squared"}))
+        schema = data.fit(summary, specs.parse({"scale": self.scale, "loss": "squared"}))
         unit = {"target_mean": None, "target_deviation": None}
-        self._schema = replace(found, outputs=outputs, **unit | fields)
+        self._schema = replace(schema, outputs=outputs, **unit | fields)
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
-        """What the net says of X [N, O], in the targets' unit."""
+        """Compute the net's answers to X [N, O], in the targets' unit."""
         check_is_fitted(self)
         x = self._inputs(validate_data(self, X, accept_sparse="csr", dtype=TYPES, reset=False))
         out = self._make(self._fitted).forward(self._weights.w, self._seen(x))[0]
@@ -216,7 +216,7 @@ class Perceptron(Learner):
 
     @classmethod
     def from_table(cls, path: str, version: int | None = None) -> Any:
-        """A fitted estimator from a weight table, by default from its best version.
+        """Make a fitted estimator from a weight table, by default from its best version.
 
         Raises
         ------

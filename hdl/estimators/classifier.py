@@ -75,7 +75,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     @available_if(by_batches)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> MLPClassifier:
-        """One epoch over these samples; the first call needs all classes."""
+        """Train one epoch over these samples; the first call needs all classes."""
         if _check_partial_fit_first_call(self, classes):
             self._known = self.classes_
         return self._partial_fit(X, y)
@@ -109,16 +109,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return self._seen(x, codes)
 
     def _codes(self, y: NDArray) -> NDArray[np.int32]:
-        """The numbers [N] of the classes of y [N]; of a table's they may be of another type than y's."""
+        """Return the numbers [N] of the classes of y [N]; of a table's they may be of another type than y's."""
         known = Meanings(self.classes_.tolist())
         values, inverse = np.unique(y, return_inverse=True)
-        found = np.array([known.code(value) for value in values.tolist()], np.int32)
-        if len(unknown := values[found < 0]):
+        numbers = np.array([known.code(value) for value in values.tolist()], np.int32)
+        if len(unknown := values[numbers < 0]):
             raise ValueError(f"y has classes {unknown.tolist()} that are not among {self.classes_.tolist()}")
-        return found[inverse]
+        return numbers[inverse]
 
     def _encoded(self, codes: NDArray[np.int32]) -> NDArray:
-        """Class numbers [N] as the network's loss has them: one of a table may be sigmoid."""
+        """Return class numbers [N] as the network's loss has them: one of a table may be sigmoid."""
         if self._schema.encoding == "binary":
             return codes.astype(np.float32)[:, None]
         if self._schema.encoding == "onehot":
@@ -135,16 +135,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return sums["val_correct"] / sums["val_samples"]
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Probabilities of the classes, or of each label [N, O]."""
+        """Return the probabilities of the classes, or of each label [N, O]."""
         out = self._outputs(X)
         return np.hstack([1 - out, out]) if self._schema.encoding == "binary" else out
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Their logarithms."""
+        """Return the logarithms of the probabilities of the classes, or of each label [N, O]."""
         return np.log(self.predict_proba(X))
 
     def predict(self, X: ArrayLike) -> NDArray:
-        """Classes [N], or labels 0 and 1 [N, O]."""
+        """Predict classes [N], or labels 0 and 1 [N, O]."""
         out = self.predict_proba(X)
         if self._schema.encoding == "targets":
             return (out > 0.5).astype(int)

@@ -1,4 +1,4 @@
-"""What all estimators are made of: validated input, a seed, a device, a network that goes into a weight table.
+"""Base of all estimators: validated input, a seed, a device, a network that goes into a weight table.
 
 Letters: N samples, I features, O outputs.
 """
@@ -43,7 +43,7 @@ class Learner(BaseEstimator):
     _schema: Schema
 
     def _begin(self, again: bool) -> None:
-        """The device of a fit, and its seed: an integer `random_state` is the seed itself."""
+        """Choose the device of a fit, and its seed: an integer `random_state` is the seed itself."""
         self._class = devices.resolve(self.device, warnings.warn).partition(":")[0]
         if again:
             return
@@ -53,11 +53,11 @@ class Learner(BaseEstimator):
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _make(self, spec: Spec) -> ops.Operations:
-        """The operations of a spec, on the device that the parameters name."""
+        """Make the operations of a spec, on the device that the parameters name."""
         return ops.make(spec, devices.resolve(self.device), threads(self.n_jobs))
 
     def _inputs(self, X: Any) -> Any:
-        """Validated features as a block of data has them: float64 is rounded only when it has been centred."""
+        """Return validated features as a block of data has them: float64 is rounded only when it has been centred."""
         if not sparse.issparse(X):
             return np.ascontiguousarray(X)
         X = sparse.csr_array(X, dtype=X.dtype if X.dtype.kind == "f" else np.float32)
@@ -67,7 +67,7 @@ class Learner(BaseEstimator):
         return data.Csr(X.data, X.indices.astype(np.int32), X.indptr.astype(np.int64), X.shape[1])
 
     def _seen(self, x: Any, y: NDArray | None = None) -> Samples:
-        """Features as the core takes them.
+        """Return features as the core takes them.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class Learner(BaseEstimator):
         return Samples(seen, y, self._schema.scale, self._schema.shift)
 
     def _resumed(self, spec: Spec) -> Weights:
-        """The last weights, with their optimiser's state where it still fits; a line search starts anew."""
+        """Return the last weights, with their optimiser's state where it still fits; a line search starts anew."""
         w, state = self._weights.w, self._weights.state
         if w.size != layout.of(spec).size:
             raise ValueError(
@@ -95,7 +95,7 @@ class Learner(BaseEstimator):
         return self._weights
 
     def to_table(self, path: str) -> None:
-        """Writes the network as version 0 of a new weight table, for `hdl predict` and the like.
+        """Write the network as version 0 of a new weight table, for `hdl predict` and the like.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class Learner(BaseEstimator):
 
 
 def threads(jobs: int | None) -> int:
-    """Threads as scikit-learn counts jobs: None is 1, -1 all processors, -2 all but one."""
+    """Count threads as scikit-learn counts jobs: None is 1, -1 all processors, -2 all but one."""
     if jobs is None:
         return 1
     return jobs if jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + jobs)

@@ -53,7 +53,7 @@ def check(estimator: Any) -> None:
 
 
 def to_spec(estimator: Any, inputs: int, outputs: int, loss: str, seed: int, samples: int, epochs: int) -> Spec:
-    """The job that an estimator's parameters describe.
+    """Return the job that an estimator's parameters describe.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def to_spec(estimator: Any, inputs: int, outputs: int, loss: str, seed: int, sam
 
 
 def to_parameters(spec: Spec, samples: int) -> dict[str, Any]:
-    """Parameters with which an estimator would train as `spec` says, on one shard of so many samples."""
+    """Return parameters with which an estimator would train as `spec` says, on one shard of so many samples."""
     rule, batch = spec.optimizer, max(1, min(spec.batch_size, samples))
     names = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
     init, scale = spec.init, spec.scale

@@ -19,7 +19,7 @@ ENUMERATED = 14  # units of a layer whose states are all tried
 
 
 class _Rbm(FeatureLearner):
-    """What both kinds share."""
+    """Base of both kinds of machine."""
 
     _visible = "binary"
     _log_z: float | None
@@ -62,11 +62,11 @@ class _Rbm(FeatureLearner):
         self.precision = precision
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Any:
-        """One epoch over these samples; the scaling is that of the first call."""
+        """Train one epoch over these samples; the scaling is that of the first call."""
         return self._partial_fit(X)
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
-        """log p of each sample [N], in the scaled data: −F(x) − log Z.
+        """Return log p of each sample [N], in the scaled data: −F(x) − log Z.
 
         F is the free energy, exact. log Z is found once a fit: by enumeration where one layer has at most 14 units (a
         Gaussian visible layer cannot be it), else by annealed importance sampling (Salakhutdinov & Murray 2008) with
@@ -94,17 +94,17 @@ class _Rbm(FeatureLearner):
         return rbm.annealed(self._fitted, self._weights.w, seed=self._seed, base=base).log_z
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
-        """Mean of `score_samples`."""
+        """Return the mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 
     def gibbs(self, v: ArrayLike, steps: int = 1) -> NDArray[np.float32]:
-        """Visible units [N, I] after Gibbs steps from `v`, in the data's own scale; equal calls give equal draws."""
+        """Draw visible units [N, I] by Gibbs steps from `v`, in the data's own scale; equal calls give equal draws."""
         from hdl.models import rbm
 
         check_is_fitted(self)
         x = scaled(self._samples(v, new=False))
-        found = rbm.sample(self._fitted, self._weights.w, len(x), steps, self._seed, x)
-        return self._schema.unscaled(found)
+        visible = rbm.sample(self._fitted, self._weights.w, len(x), steps, self._seed, x)
+        return self._schema.unscaled(visible)
 
     @property
     def intercept_hidden_(self) -> NDArray[np.float32]:
@@ -122,10 +122,10 @@ class _Rbm(FeatureLearner):
         (_, hidden), (_, visible) = layout.of(self._fitted).split(self._weights.w)
         return hidden, visible
 
-    def _keep(self, found: Any, samples: Any) -> None:
+    def _keep(self, spec: Any, trained: Any, samples: Any) -> None:
         self._log_z = None
         self._means = scaled(samples).mean(axis=0, dtype=np.float64)
-        super()._keep(found, samples)
+        super()._keep(spec, trained, samples)
 
     def _fields(self) -> dict[str, Any]:
         return {

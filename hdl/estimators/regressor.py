@@ -50,7 +50,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     @available_if(by_batches)
     def partial_fit(self, X: ArrayLike, y: ArrayLike) -> MLPRegressor:
-        """One epoch over these samples."""
+        """Train one epoch over these samples."""
         return self._partial_fit(X, y)
 
     def _samples(self, X: Any, y: Any, new: bool) -> Samples:
@@ -81,6 +81,6 @@ class MLPRegressor(RegressorMixin, Perceptron):
         return 1 - 2 * sums["val_cost"] / spread if spread else 0.0
 
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:
-        """Values [N] or [N, O], in the unit of the targets."""
+        """Predict values [N] or [N, O], in the unit of the targets."""
         out = self._outputs(X)
         return out[:, 0] if self._schema.encoding == "value" else out

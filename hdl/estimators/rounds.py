@@ -13,7 +13,7 @@ from hdl.wire import Weights
 
 @dataclass
 class Limits:
-    """When a training ends.
+    """Limits that end a training.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass
 class Trained:
-    """What a training made.
+    """Result of a training.
 
     Attributes
     ----------
@@ -49,18 +49,18 @@ class Trained:
     curve : list of float
         Cost of each iteration.
     scores : list of float
-    cut : bool
+    exhausted : bool
         All iterations were made.
     """
 
     weights: Weights
     curve: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
-    cut: bool = False
+    exhausted: bool = False
 
 
 def train(spec: Spec, weights: Weights, shard: data.Shard, worker: Any, limits: Limits) -> Trained:
-    """Rounds of `train_shard` and `merge` until nothing improves.
+    """Train in rounds of `train_shard` and `merge` until nothing improves.
 
     Parameters
     ----------
@@ -84,11 +84,11 @@ def train(spec: Spec, weights: Weights, shard: data.Shard, worker: Any, limits: 
             break
         update = step.train_shard(spec, weights, shard, 0, worker, evaluate_only=over)
         if score is not None and done > len(scores):  # a round measures the weights that it starts from
-            found = score(update.sums)
+            value = score(update.sums)
             if limits.early:
-                idle = idle + 1 if scores and found < max(scores) + limits.tolerance else 0
-            best = weights if not scores or found > max(scores) else best
-            scores.append(found)
+                idle = idle + 1 if scores and value < max(scores) + limits.tolerance else 0
+            best = weights if not scores or value > max(scores) else best
+            scores.append(value)
         if over or idle > patience:
             break
         weights, row = sync.merge(spec, weights, [update])
@@ -101,11 +101,11 @@ def train(spec: Spec, weights: Weights, shard: data.Shard, worker: Any, limits: 
 
 
 def _iterations(spec: Spec, weights: Weights, first: int) -> int:
-    """Epochs since round `first`, or line searches."""
+    """Count epochs since round `first`, or line searches."""
     return optim.searches(weights.state) if spec.optimizer.line_search else weights.round - first
 
 
 def _spent(spec: Spec, weights: Weights, limits: Limits) -> bool:
-    """Whether a line search has nothing left, or has used all its evaluations."""
+    """Tell whether a line search has nothing left, or has used all its evaluations."""
     most = float("inf") if limits.evaluations is None else limits.evaluations
     return spec.optimizer.line_search and (optim.done(weights.state) or optim.evaluations(weights.state) >= most)

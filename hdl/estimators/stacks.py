@@ -16,7 +16,7 @@ from hdl.spec import Spec
 
 
 class _Stack(FeatureLearner):
-    """What both stacks share."""
+    """Base of both kinds of stack."""
 
     hidden_layer_sizes: Any
     n_iter: int
@@ -41,7 +41,7 @@ class _Stack(FeatureLearner):
         }
 
     def reconstruct(self, X: Any) -> Any:
-        """Data [N, I] as it comes back from its codes: `inverse_transform` of `transform`."""
+        """Return data [N, I] as it comes back from its codes: `inverse_transform` of `transform`."""
         return self.inverse_transform(self.transform(X))
 
 

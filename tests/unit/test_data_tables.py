@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from hdl import cli, data
 from hdl import table as tables
-from hdl.data.columns import pick, unique
+from hdl.data.columns import pick
+from hdl.data.names import unique
 from hdl.errors import DataError
 from hdl.spec import Spec
 
