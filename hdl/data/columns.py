@@ -108,6 +108,8 @@ def choose(
         chosen, by = _label_of_model(find, schema, width - len(skipped)), "model"
     elif options.labelled:
         chosen, by = _guess_label(names, width, path, look)
+        if doubled := next((name for name, numbers in look.twice.items() if {*chosen} & {*numbers}), None):
+            find(doubled)  # its namesake would be a feature, which tells the label
     left_out = [i for i in skipped if i not in chosen]
     neither = {*chosen, *left_out}
     features = [i for i in range(width) if i not in neither]

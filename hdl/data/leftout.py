@@ -15,12 +15,13 @@ _ASIDE = (
     (
         re.compile(
             r"^(readme|licen[cs]e|copyright|copying|notice|changelog|makefile|citation)\b"
-            r"|\.(md|names|mat|rst|pdf|docx?|html?|py|sh|ipynb|bib|tex)$"
+            r"|\.(md|names|rst|pdf|docx?|html?|py|sh|ipynb|bib|tex)$"
             r"|(^|[^a-z])(mapping|description|codebook|(class|label|feature)_?names|metadata|dataset_infos?)\.(txt|json|ya?ml)$",
             re.I,
         ),
         "a text about the data",
     ),
+    (re.compile(r"\.mat$", re.I), "of MATLAB, which hdl does not read"),
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import math
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -214,7 +214,7 @@ class Records(Source):
             where = _places(x.where, lo)
             if self.columns is not None:
                 table, (features, chosen) = flat, self.columns
-                flat, y_raw = table[:, features], table[:, chosen] if chosen and self.labelled else None
+                flat, y_raw = _columns(table, features), table[:, chosen] if chosen and self.labelled else None
             else:
                 y_raw = next(labels) if labels is not None else None
             good = np.ones(len(flat), bool)
@@ -234,6 +234,12 @@ class Records(Source):
             self._mapped[array] = array.mapped()
         for lo in range(start, start + length, rows):
             yield self._mapped[array][lo : min(lo + rows, start + length)]
+
+
+def _columns(table: np.ndarray, columns: Sequence[int]) -> np.ndarray:
+    """Columns [n, k] of a table: a view where they are neighbours, as they are beside a label that is last."""
+    first, last = columns[0], columns[-1]
+    return table[:, first : last + 1] if [*columns] == [*range(first, last + 1)] else table.take(columns, axis=1)
 
 
 def _places(where: Callable[[int], dict[str, Any]], first: int) -> Callable[[int], dict[str, Any]]:
