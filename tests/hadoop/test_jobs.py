@@ -96,7 +96,8 @@ def test_without_hosts_no_task_is_local(run, folder, environment, plain_python):
     assert "Data-local map tasks" not in counters(done.stderr)
 
 
-@pytest.mark.parametrize("how", [pytest.param("in the middle", marks=pytest.mark.full), "before it connects"])
+@pytest.mark.full
+@pytest.mark.parametrize("how", ["in the middle", "before it connects"])
 def test_a_python_that_dies_fails_its_task_at_once(run, folder, environment, plain_python, how):
     early = how == "before it connects"
     python = "/bin/false" if early else plain_python

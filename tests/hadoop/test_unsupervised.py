@@ -67,7 +67,7 @@ def test_five_evaluations_of_a_sparse_autoencoder_are_the_same_everywhere(patche
 
 
 @pytest.mark.skipif("yarn" not in ALL, reason="no jpype or pyzmq")
-@pytest.mark.parametrize("epochs", [60, pytest.param(400, marks=pytest.mark.full)])
+@pytest.mark.parametrize("epochs", [10, pytest.param(400, marks=pytest.mark.full)])
 def test_a_sparse_autoencoder_on_yarn_is_the_local_one(patches, folder, archive, epochs):
     outcomes = everywhere(("local", "yarn"), patches, folder, archive, epochs=epochs, **SPARSE)
     assert outcomes["yarn"][0][epochs] == outcomes["local"][0][epochs] != outcomes["local"][0][0]

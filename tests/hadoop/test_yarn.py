@@ -95,9 +95,8 @@ def test_a_training_is_resumed_to_the_bytes_of_one_that_was_not_stopped(data, tr
 # --- asynchronous -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "fault", ["", pytest.param("computing:3:1:1:KILL", marks=pytest.mark.full)], ids=["whole", "one lost"]
-)
+@pytest.mark.full  # tests/runner/test_yarn_here.py has it without daemons
+@pytest.mark.parametrize("fault", ["", "computing:3:1:1:KILL"], ids=["whole", "one lost"])
 def test_async_ends_within_what_average_reaches_and_tells_how_far_workers_were_apart(folder, train, tmp_path, fault):
     # Long enough for a lost worker's place to be filled long before the others are through. Who has lost the others for
     # a while is alone with its samples: as many as it takes to learn what all of them tell.

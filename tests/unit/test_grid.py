@@ -222,7 +222,7 @@ def test_an_existing_folder_is_never_touched_unasked(data, capfd, tmp_path):
 
 
 @pytest.mark.usefixtures("ctrl_c")
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.full)])
 def test_ctrl_c_leaves_whole_versions_and_the_grid_goes_on(whole, data, capfd, tmp_path, workers):
     """Killed in the second combination: slowed down, so that it is not over before."""
     out = tmp_path / "g"
