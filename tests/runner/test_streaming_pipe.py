@@ -66,7 +66,8 @@ def begin(table, copy, shards):
     return copy
 
 
-@pytest.mark.parametrize("mode", MODES)
+# By average tests/hadoop/test_by_hand.py has it, on daemons.
+@pytest.mark.parametrize("mode", [pytest.param("average", marks=pytest.mark.full), "gradient", "genetic"])
 def test_three_rounds_in_a_pipe_are_the_local_runners(train, tmp_path, shards, mode):
     fields = {"shards": 3, "keep": 9, **MODES[mode]}
     expected = train(str(shards), LocalRunner(1), **fields)
