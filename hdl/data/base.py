@@ -135,7 +135,7 @@ def finite(block: Block, bad: Bad, names: Sequence[str] | None = None) -> Block:
     good: Any = np.ones(len(block), bool)
     sparse = isinstance(block.x, Csr)
     values = block.x.data if sparse else block.x
-    if values.dtype != np.uint8 and not _all_finite(values):
+    if values.dtype != np.uint8 and not fits_float32(values):
         if sparse:
             good[np.searchsorted(block.x.indptr, np.flatnonzero(~_finite(values)), "right") - 1] = False
         else:
@@ -160,7 +160,8 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return np.isfinite(values) if values.dtype != np.float64 else np.abs(values) < OVERFLOW
 
 
-def _all_finite(values: np.ndarray) -> bool:
+def fits_float32(values: np.ndarray) -> bool:
+    """Tell whether all values are finite, and of float64 also within float32's range."""
     if values.dtype == np.float64:  # NaN is neither below nor above anything
         return not values.size or bool(values.max() < OVERFLOW and values.min() > -OVERFLOW)
     return bool(np.isfinite(values).all())

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from hdl.data.base import OVERFLOW, Bad, Block, FileSplit, Options
+from hdl.data.base import OVERFLOW, Bad, Block, FileSplit, Options, fits_float32
 from hdl.data.columns import choose, is_number, number
 from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
 from hdl.data.names import describe_repeats, some, unique
@@ -55,7 +55,8 @@ class Delimited(TextSource):
             if not rows and len(lines) == 1:
                 what = f"a header alone ({some(self.columns)}); expected lines of samples below it"
                 raise DataError(what, self.first)
-        chosen = choose(self.columns, self.width, options, self.first, schema, look(rows, self.columns, twice), labels)
+        seen = look(rows, self.columns, twice)
+        chosen = choose(self.columns, self.width, options, self.first, schema, seen, labels)
         self.features = chosen.features
         self.labels = chosen.labels if labels else []
         if self.columns:
@@ -63,8 +64,7 @@ class Delimited(TextSource):
         self.label = [self.columns[i] if self.columns else str(i) for i in chosen.labels]
         if len(chosen.labels) > 1:
             self.targets = self.label
-        index = look(rows, self.columns, twice).index if chosen.left_out else {}
-        self.left_out = [f"{self._name(i)}: {index[i]}" for i in chosen.left_out]
+        self.left_out = [f"{self._name(i)}: {seen.index[i]}" for i in chosen.left_out]
         self.reading = {"header": header.there, "header_by": header.by, "delimiter": self.delimiter}
         if chosen.labels:
             self.reading |= {"label_by": chosen.by, "label_at": chosen.places, "label_type": None}
@@ -260,11 +260,6 @@ def matrix(table: pa.Table, columns: Sequence[int]) -> np.ndarray:
     for j, i in enumerate(columns):
         x[:, j] = table.column(i).to_numpy()
     return x
-
-
-def fits_float32(values: np.ndarray) -> bool:
-    """Tell whether all values are finite in float32."""
-    return not values.size or bool(values.max() < OVERFLOW and values.min() > -OVERFLOW)  # NaN is neither
 
 
 def is_label(text: str) -> bool:

@@ -30,30 +30,35 @@ def script(name, *arguments, stdin=b"", **environment):
     return run.returncode, run.stdout, run.stderr.decode()
 
 
+def numbered_files(folder, header, rows):
+    """Write three files of unequal size, numbered; the first has the names. `rows` makes n lines."""
+    folder.mkdir()
+    for number, n in enumerate((30, 21, 28)):
+        lines = ([header] if not number else []) + rows(n)
+        (folder / f"part-{number:05d}.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
 @pytest.fixture
 def seconds(tmp_path):
     """Three files whose first column are seconds within a minute, and whose targets are prices."""
     rng = np.random.default_rng(0)
-    folder = tmp_path / "seconds"
-    folder.mkdir()
-    for number, n in enumerate((30, 21, 28)):
-        rows = [f"{1.7e9 + 60 * rng.random():.2f},{b:.4f},7,{250_000 + 9e4 * b:.2f}" for b in rng.normal(size=n)]
-        text = "\n".join((["a,b,c,price"] if not number else []) + rows)
-        (folder / f"part-{number:05d}.csv").write_text(text + "\n")
-    return folder
+
+    def rows(n):
+        return [f"{1.7e9 + 60 * rng.random():.2f},{b:.4f},7,{250_000 + 9e4 * b:.2f}" for b in rng.normal(size=n)]
+
+    return numbered_files(tmp_path / "seconds", "a,b,c,price", rows)
 
 
 @pytest.fixture
 def shards(tmp_path):
-    """Three files of unequal size, numbered; the first has the names."""
+    """Three files of two features and a class."""
     rng = np.random.default_rng(0)
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for number, n in enumerate((30, 21, 28)):
-        rows = [f"{a:.4f},{b:.4f},{i % 2}" for i, (a, b) in enumerate(rng.normal(size=(n, 2)))]
-        text = "\n".join((["a,b,class"] if not number else []) + rows)
-        (folder / f"part-{number:05d}.csv").write_text(text + "\n")
-    return folder
+
+    def rows(n):
+        return [f"{a:.4f},{b:.4f},{i % 2}" for i, (a, b) in enumerate(rng.normal(size=(n, 2)))]
+
+    return numbered_files(tmp_path / "data", "a,b,class", rows)
 
 
 def begin(table, copy, shards):
