@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from hdl import fs, hdfs
+from hdl import fs, hdfs_java
 from hdl.errors import Unavailable
 
 
@@ -146,7 +146,7 @@ class NameNode:
 @pytest.fixture
 def namenode(monkeypatch):
     made = NameNode()
-    monkeypatch.setattr(hdfs, "resolve", lambda path: (made, path.removeprefix("hdfs://") or "/"))
+    monkeypatch.setattr(hdfs_java, "resolve", lambda path: (made, path.removeprefix("hdfs://") or "/"))
     return made
 
 

@@ -25,8 +25,10 @@ LAYERS = {
     "ops": BASE | {"_cpu", "_cuda", "devices"},
     "models": BASE | {"ops"},
     "optim": BASE | {"ops"},
-    "fs": BASE | {"hdfs", "libhdfs"},
-    "hdfs": BASE | {"fs", "libhdfs"},
+    "fs": BASE | {"hdfs"},
+    "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_java"},
+    "hdfs_client": set(),
+    "hdfs_java": BASE | {"libhdfs", "hdfs_client"},
     "libhdfs": BASE,
     "data": BASE | {"ops", "fs", "models"},
     "wire": BASE | {"data"},
@@ -75,7 +77,7 @@ ROOMS = {
 }
 # What only some may import, wherever the import stands.
 ONLY = {
-    "pydoop": {"fs", "hdfs", "libhdfs", "runners/mapreduce"},
+    "pydoop": {"libhdfs", "runners/mapreduce"},
     "jpype": {"yarn"},
     "zmq": {"yarn"},
     "pycuda": {"devices"},
