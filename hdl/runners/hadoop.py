@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from hdl import envpack, fs, wire
+from hdl import envpack, fs, identity, wire
 from hdl.data import FileSplit, Summary
 from hdl.errors import DataError, HdlError, SpecError, WorkerError
 from hdl.runners import platform
@@ -106,8 +105,7 @@ class HadoopRunner(RoundRunner):
         self._job, self._splits, self._notify = job, [list(own) for own in splits], notify
         self.workers = min(self.asked or len(splits), len(splits))
         self._bytes = sum(fs.size(path) for path in {path for own in self._splits for path, _, _ in own})
-        user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
-        self._work = f"hdfs:///user/{user}/.hdl/jobs/{uuid.uuid4().hex}"
+        self._work = fs.join(identity.home(), ".hdl/jobs", uuid.uuid4().hex)
         fs.mkdir(self._work)
         if not self.python and not self.archive:  # packing and sending take seconds: the data is looked at meanwhile
             pool = ThreadPoolExecutor(1)
