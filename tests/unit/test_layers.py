@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit import guards
 
-BASE = {"errors", "spec", "rng", "strict_json"}
+BASE = {"errors", "spec", "rng", "strict_json", "scratch"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions", "predict",
         "prediction_writer", "envpack"}  # fmt: skip
@@ -17,6 +17,7 @@ LAYERS = {
     "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
+    "scratch": set(),
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
