@@ -252,7 +252,7 @@ def mkdir(path: str, private: bool = False) -> None:
 
     Raises
     ------
-    PermissionError
+    PermissionError, or OutputError of a local path
         A private folder is there and is another user's, or rights are missing.
     """
     of(path).mkdir(path, private)

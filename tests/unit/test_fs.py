@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hdl import fs, hdfs_java
-from hdl.errors import Unavailable
+from hdl.errors import OutputError, Unavailable
 
 
 def test_publish_writes_and_leaves_no_temporary(tmp_path):
@@ -102,7 +102,7 @@ def test_what_is_private_is_its_users_alone(tmp_path):
 def test_a_private_folder_is_never_anothers(tmp_path, monkeypatch):
     fs.mkdir(str(tmp_path / "a"), private=True)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    with pytest.raises(PermissionError, match="another user's"):
+    with pytest.raises(OutputError, match="another user's"):
         fs.mkdir(str(tmp_path / "a"), private=True)
 
 
