@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit import guards
 
-BASE = {"errors", "spec", "rng", "strict_json"}
+BASE = {"errors", "spec", "rng", "strict_json", "scratch"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions", "predict",
         "prediction_writer", "envpack", "identity"}  # fmt: skip
@@ -17,6 +17,7 @@ LAYERS = {
     "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
+    "scratch": set(),
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
@@ -25,8 +26,10 @@ LAYERS = {
     "ops": BASE | {"_cpu", "_cuda", "devices"},
     "models": BASE | {"ops"},
     "optim": BASE | {"ops"},
-    "fs": BASE | {"hdfs", "libhdfs"},
-    "hdfs": BASE | {"fs", "libhdfs"},
+    "fs": BASE | {"hdfs"},
+    "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_java"},
+    "hdfs_client": set(),
+    "hdfs_java": BASE | {"libhdfs", "hdfs_client"},
     "libhdfs": BASE,
     "data": BASE | {"ops", "fs", "models"},
     "wire": BASE | {"data"},
@@ -76,7 +79,7 @@ ROOMS = {
 }
 # What only some may import, wherever the import stands.
 ONLY = {
-    "pydoop": {"fs", "hdfs", "libhdfs", "runners/mapreduce"},
+    "pydoop": {"libhdfs", "runners/mapreduce"},
     "jpype": {"yarn"},
     "zmq": {"yarn"},
     "pycuda": {"devices"},
