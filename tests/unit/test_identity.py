@@ -84,7 +84,7 @@ def test_the_environment_is_sent_to_that_home(connection, monkeypatch, tmp_path)
 
 def test_jobs_work_in_that_home(connection, monkeypatch):
     made = []
-    monkeypatch.setattr("hdl.runners.hadoop.fs.mkdir", made.append)
+    monkeypatch.setattr("hdl.runners.hadoop.WorkingFolder", made.append)
     runner = type("Runner", (HadoopRunner,), {"_command": None, "_collect": None, "name": "x"})(archive="hdfs:///a")
     runner.open(SimpleNamespace(data="hdfs:///data"), [[]], lambda event: None)
-    assert made[0].startswith("hdfs:///user/ada/.hdl/jobs/")
+    assert made == ["hdfs:///user/ada/.hdl/jobs"]
