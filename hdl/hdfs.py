@@ -26,6 +26,7 @@ from hdl.errors import HdlError
 from hdl.hdfs_client import Client, Info, Names
 from hdl.hdfs_java import Java
 from hdl.libhdfs import BUFFER, INTERNAL, named
+from hdl.scratch import PRIVATE_FILE, PRIVATE_FOLDER
 
 SAFE_MODE_SECONDS = 90.0  # the NameNode leaves it by itself after a restart
 
@@ -107,16 +108,41 @@ class Hdfs:
         except FileNotFoundError:
             return False
 
-    def mkdir(self, path: str) -> None:
-        """Make a folder and those above it, where they are missing."""
+    def mkdir(self, path: str, private: bool = False) -> None:
+        """Make a folder and those above it, where they are missing; private ones are closed before they hold anything.
+
+        Raises
+        ------
+        PermissionError
+            A private folder is there and is another user's, or rights are missing.
+        """
+        missing = self._missing(path) if private else []
         _patiently(self._client(path).mkdirs, path)
+        for each in missing:
+            _patiently(self._client(each).chmod, each, PRIVATE_FOLDER)
+        if private and not missing:
+            info, user = self._info(path), self._client(path).user(path)
+            if info.owner != user:
+                raise PermissionError(errno.EACCES, f"is user {info.owner}'s; expected a folder of user {user}", path)
+            if info.mode & 0o077:
+                _patiently(self._client(path).chmod, path, PRIVATE_FOLDER)
+
+    def open_to_all(self, path: str) -> bool:
+        """Tell whether every user may read a file: it lets others read, and the folders above let others enter."""
+        closed = not self._info(path).mode & 0o004
+        while not closed and urlsplit(path).path.strip("/"):
+            path = _split(path.rstrip("/"))[0]
+            closed = not self._info(path if urlsplit(path).path else f"{path}/").mode & 0o001
+        return not closed
 
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it."""
         self._info(path)  # deleting what is not there is no error to HDFS, but it is one to the builtins
         _patiently(self._client(path).delete, path)
 
-    def publish(self, path: str, write: Callable[[BinaryIO], object], again: bool = False) -> None:
+    def publish(
+        self, path: str, write: Callable[[BinaryIO], object], again: bool = False, private: bool = False
+    ) -> None:
         """Write a file under a temporary name and rename it; fails if the name is taken.
 
         libhdfs does not report safe mode that begins between the first byte and the last one as such. With `again`,
@@ -126,14 +152,14 @@ class Hdfs:
         temporary = _temporary(path)
         try:
             with named(temporary, path):
-                self._write(temporary, write)
+                self._write(temporary, write, private)
             self._take(temporary, path)
         except BaseException as error:
             with suppress(OSError, HdlError):
                 self.remove(temporary)
             if not (again and isinstance(error, OSError) and error.errno == INTERNAL):
                 raise
-            self.publish(path, write)
+            self.publish(path, write, private=private)
 
     @contextmanager
     def publish_folder(self, path: str) -> Iterator[str]:
@@ -169,12 +195,14 @@ class Hdfs:
 
         self._write(path, copy)
 
-    def _write(self, path: str, write: Callable[[BinaryIO], object]) -> None:
+    def _write(self, path: str, write: Callable[[BinaryIO], object], private: bool = False) -> None:
         folder = _split(path)[0] + "/"
         if not self.isdir(folder):  # HDFS would make the folder; a misspelt path is better refused, as locally
             raise FileNotFoundError(errno.ENOENT, "no such folder", folder)
         raw = _patiently(self._client(path).create, path)
         with named(path), io.BufferedWriter(raw, BUFFER) as file:
+            if private:  # who opened the file before has seen it empty, and is refused its blocks
+                _patiently(self._client(path).chmod, path, PRIVATE_FILE)
             write(file)
         # `close` returns when every replica has every byte
 
@@ -197,6 +225,15 @@ class Hdfs:
         if self.isdir(path) and self.exists(inside):
             self.remove(inside)
             raise FileExistsError(errno.EEXIST, "exists already", path)
+
+    def _missing(self, path: str) -> Names:
+        """List the folders that are missing on the way to a path, and the path, the uppermost first."""
+        missing: Names = []
+        path = path.rstrip("/")
+        while urlsplit(path).path and not self.exists(path):
+            missing.insert(0, path)
+            path = _split(path)[0]
+        return missing
 
     def _client(self, path: str) -> Client:
         """Choose the client that serves a path."""
@@ -230,12 +267,12 @@ class Hdfs:
             return False
 
 
-def _patiently(step: Callable[..., Any], *paths: str) -> Any:
+def _patiently(step: Callable[..., Any], *arguments: Any) -> Any:
     """Do a step again and again while the NameNode is in safe mode, for `SAFE_MODE_SECONDS` at most."""
     deadline = time.monotonic() + SAFE_MODE_SECONDS
     while True:
         try:
-            return step(*paths)
+            return step(*arguments)
         except OSError as error:
             if error.errno != errno.EROFS or time.monotonic() > deadline:
                 raise
