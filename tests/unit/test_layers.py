@@ -17,6 +17,7 @@ LAYERS = {
     "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
+    "kerberos": {"errors", "programs"},
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
@@ -38,9 +39,11 @@ LAYERS = {
     "prediction_writer": BASE,
     "outputs": BASE | {"fs", "prediction_writer"},
     "envpack": BASE | {"fs"},
-    "runners": BASE | STEP | {"programs", "devices", "streaming", "yarn"},
+    "runners": BASE | STEP | {"programs", "kerberos", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
-    "yarn": BASE | STEP | {"programs", "runners", "driver", "report"},  # of the report its page's pieces alone: below
+    "yarn": BASE
+    | STEP
+    | {"programs", "kerberos", "runners", "driver", "report"},  # of the report its page's pieces alone: below
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},
