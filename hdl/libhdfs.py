@@ -1,6 +1,6 @@
 """The connection to HDFS: finds and starts pydoop's libhdfs, words its errors, adapts its files.
 
-Only `hdl.hdfs` uses this module.
+Only `hdl.hdfs` and its client `hdl.hdfs_java` use this module.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -23,7 +22,6 @@ from urllib.parse import urlsplit
 from hdl.errors import DeadlineError, HdlError, Unavailable
 
 CONNECT_SECONDS = 10.0
-SAFE_MODE_SECONDS = 90.0  # the NameNode leaves it by itself after a restart
 BUFFER = 1 << 20  # bytes that are read or written at once
 INTERNAL = 255  # libhdfs: a Java exception it has no errno for
 
@@ -143,18 +141,6 @@ def call(path: str, function: Callable, *arguments: Any) -> Any:
     """Call a function of libhdfs; its errors get a message with the path in it."""
     with named(path):
         return function(*arguments)
-
-
-def patiently(path: str, function: Callable, *arguments: Any) -> Any:
-    """Call as `call` does, again and again while the NameNode is in safe mode, for `SAFE_MODE_SECONDS` at most."""
-    deadline = time.monotonic() + SAFE_MODE_SECONDS
-    while True:
-        try:
-            return call(path, function, *arguments)
-        except OSError as error:
-            if error.errno != errno.EROFS or time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
 
 
 class Reading(io.RawIOBase):
