@@ -16,6 +16,7 @@ from hdl import libhdfs
 from hdl.errors import SpecError
 
 UGI = "org.apache.hadoop.security.UserGroupInformation"
+HDFS_CONFIGURATION = "org.apache.hadoop.hdfs.HdfsConfiguration"
 
 
 def user() -> str:
@@ -33,26 +34,27 @@ def user() -> str:
         return name
     if java := _java():
         return str(java(UGI).getCurrentUser().getShortUserName())
-    return _home("hdfs:///").rpartition("/")[2]
+    return _home(libhdfs.default()).rpartition("/")[2]
 
 
-def home(path: str = "hdfs:///") -> str:
-    """Name our home folder on the file system that a path lies on, most often ``hdfs:///user/NAME``; it may be missing.
+def home(path: str | None = None) -> str:
+    """Name our home folder on a file system, most often ``hdfs:///user/NAME``; it may be missing.
 
     Hadoop makes it of `user` and the cluster's ``dfs.user.home.dir.prefix``.
 
     Parameters
     ----------
-    path : str
-        Any path there; its scheme and address are the home's.
+    path : str, optional
+        Any path there; its scheme and address are the home's. None: the default file system.
 
     Raises
     ------
     SpecError
         The path has no scheme.
     Unavailable, DeadlineError
-        There is no connection.
+        There is no connection, or no default file system.
     """
+    path = _default() if path is None else path
     address = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*", path)
     if not address:
         raise SpecError(f"{path}: expected a path with a scheme, such as hdfs:///data, to find our home folder there")
@@ -71,13 +73,21 @@ def _java() -> Any:
     return jpype.JClass if jpype and jpype.isJVMStarted() else None
 
 
+def _default() -> str:
+    """Name the root of the default file system: ``hdfs:///`` for any HDFS."""
+    java = _java()
+    if not java:
+        return libhdfs.default()
+    root = java("org.apache.hadoop.fs.FileSystem").getDefaultUri(java(HDFS_CONFIGURATION)())
+    return "hdfs:///" if str(root.getScheme()) == "hdfs" else f"{root.getScheme()}://{root.getAuthority() or ''}/"
+
+
 def _home(path: str) -> str:
     """Find the home folder on a path's file system, without scheme and address."""
     java = _java()
     if java and path.startswith("hdfs://"):  # as HDFS's client does, but without a connection
-        conf = java("org.apache.hadoop.hdfs.HdfsConfiguration")()
+        conf = java(HDFS_CONFIGURATION)()
         found = java("org.apache.hadoop.hdfs.DFSUtilClient").getHomeDirectory(conf, java(UGI).getCurrentUser())
     else:
-        system, _ = libhdfs.resolve(path)
-        found = system.get_working_directory()  # of a connection that nobody has moved
+        found = libhdfs.home(path)
     return re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?", "", str(found)).rstrip("/")

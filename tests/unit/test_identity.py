@@ -17,9 +17,9 @@ def connection(monkeypatch):
     for name in ("USER", "LOGNAME", "HADOOP_USER_NAME"):  # of no account here, and not looked at with Kerberos
         monkeypatch.setenv(name, "somebody")
     monkeypatch.setattr(identity, "_java", lambda: None)
-    made = SimpleNamespace(home="hdfs://namenode:8020/user/ada", asked=[])
-    made.get_working_directory = lambda: made.home
-    monkeypatch.setattr(libhdfs, "resolve", lambda path: made.asked.append(path) or (made, "/"))
+    made = SimpleNamespace(home="hdfs://namenode:8020/user/ada", default="hdfs:///", asked=[])
+    monkeypatch.setattr(libhdfs, "home", lambda path: made.asked.append(path) or made.home)
+    monkeypatch.setattr(libhdfs, "default", lambda: made.default)
     return made
 
 
@@ -43,6 +43,12 @@ def test_the_home_is_that_of_the_file_system(connection, path, home, expected):
     assert connection.asked == [path]
 
 
+def test_without_a_path_it_is_the_default_file_systems(connection):
+    connection.home, connection.default = "viewfs://company/home/ada", "viewfs://company/"
+    assert identity.home() == "viewfs://company/home/ada"
+    assert identity.user() == "ada"
+
+
 def test_a_path_without_a_scheme_has_no_home(connection):
     with pytest.raises(SpecError, match=r"/data: expected a path with a scheme, such as hdfs:///data"):
         identity.home("/data")
@@ -63,12 +69,19 @@ def test_java_that_runs_is_asked_itself(connection, monkeypatch):
     class UserGroupInformation:
         getCurrentUser = staticmethod(lambda: SimpleNamespace(getShortUserName=lambda: "eve"))
 
+    class FileSystem:
+        getDefaultUri = staticmethod(lambda conf: conf)
+
+    class HdfsConfiguration:
+        getScheme, getAuthority = lambda self: "hdfs", lambda self: "namenode:8020"
+
     class DFSUtilClient:
         getHomeDirectory = staticmethod(lambda conf, user: f"/home/{user.getShortUserName()}")
 
-    known = {"UserGroupInformation": UserGroupInformation, "DFSUtilClient": DFSUtilClient, "HdfsConfiguration": object}
+    known = {made.__name__: made for made in (UserGroupInformation, FileSystem, HdfsConfiguration, DFSUtilClient)}
     monkeypatch.setattr(identity, "_java", lambda: lambda name: known[name.rpartition(".")[2]])
     assert identity.user() == "eve"
+    assert identity.home() == "hdfs:///home/eve"
     assert identity.home("hdfs://MyCluster/data") == "hdfs://MyCluster/home/eve"
     assert connection.asked == []
     assert identity.home("viewfs://company/data") == "viewfs://company/user/ada"  # of it the connection knows
