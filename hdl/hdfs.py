@@ -1,4 +1,4 @@
-"""HDFS behind the same methods as the local file system, through pydoop's libhdfs.
+"""HDFS behind the same methods as the local file system: what `hdl.fs` promises, made of what a client can do.
 
 `hdl.fs` chooses this class by a path's scheme; nothing else imports it. A path is ``hdfs://host:port/…`` or, with a
 configuration folder (HADOOP_CONF_DIR), ``hdfs:///…`` on its default file system.
@@ -14,6 +14,7 @@ import posixpath
 import re
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,10 +23,11 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from hdl.errors import HdlError
-from hdl.libhdfs import BUFFER, INTERNAL, Reading, Writing, call, named, patiently, resolve
+from hdl.hdfs_client import Client, Info, Names
+from hdl.hdfs_java import Java
+from hdl.libhdfs import BUFFER, INTERNAL, named
 
-Names = list[str]  # in the class, `list` is a method
-Entries = list[dict[str, Any]]
+SAFE_MODE_SECONDS = 90.0  # the NameNode leaves it by itself after a restart
 
 
 class Hdfs:
@@ -42,14 +44,15 @@ class Hdfs:
     def open(self, path: str) -> BinaryIO:
         """Open a file for reading; it can seek."""
         info = self._info(path)
-        if info["kind"] != "file":
+        if info.isdir:
             raise IsADirectoryError(errno.EISDIR, "is a folder", path)
-        system, name = resolve(path)
-        return io.BufferedReader(Reading(path, call(path, system.open_file, name, "r"), info["size"]), BUFFER)
+        return io.BufferedReader(self._client(path).open(path, info.size), BUFFER)
 
     def list(self, path: str) -> Names:
         """List the names in a folder, sorted."""
-        return sorted(posixpath.basename(entry["name"].rstrip("/")) for entry in self._entries(path))
+        if not self._info(path).isdir:
+            raise NotADirectoryError(errno.ENOTDIR, "is not a folder", path)
+        return sorted(self._client(path).entries(path))
 
     def glob(self, pattern: str) -> Names:
         """List the paths that match ``*``, ``?`` and ``[...]``, sorted; none matches a slash or a leading dot."""
@@ -70,19 +73,17 @@ class Hdfs:
 
     def size(self, path: str) -> int:
         """Return the length of a file in bytes."""
-        return self._info(path)["size"]
+        return self._info(path).size
 
     def hosts(self, path: str, start: int, length: int) -> Names:
         """List the hosts that hold the bytes [start, start + length) of a file, those of most blocks first."""
-        system, name = resolve(path)
         held: dict[str, int] = {}
-        try:
-            blocks = call(path, system.get_hosts, name, start, max(length, 1))
-        except RuntimeError:  # pydoop's only error here: it drops libhdfs's errno
-            if self._info(path)["kind"] != "file":
-                raise IsADirectoryError(errno.EISDIR, "is a folder", path) from None
-            raise OSError(errno.EIO, "HDFS does not say where the file's blocks are", path) from None
-        for block in blocks or ():
+        blocks = self._client(path).hosts(path, start, max(length, 1))
+        if blocks is None:
+            if self._info(path).isdir:
+                raise IsADirectoryError(errno.EISDIR, "is a folder", path)
+            raise OSError(errno.EIO, "HDFS does not say where the file's blocks are", path)
+        for block in blocks:
             for host in block:
                 held[host] = held.get(host, 0) + 1
         return sorted(held, key=lambda host: (-held[host], host))
@@ -102,20 +103,18 @@ class Hdfs:
     def isdir(self, path: str) -> bool:
         """Tell whether a path is a folder; raises OSError where access is denied."""
         try:
-            return self._info(path)["kind"] == "directory"
+            return self._info(path).isdir
         except FileNotFoundError:
             return False
 
     def mkdir(self, path: str) -> None:
         """Make a folder and those above it, where they are missing."""
-        system, name = resolve(path)
-        patiently(path, system.create_directory, name)
+        _patiently(self._client(path).mkdirs, path)
 
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it."""
         self._info(path)  # deleting what is not there is no error to HDFS, but it is one to the builtins
-        system, name = resolve(path)
-        patiently(path, system.delete, name, True)
+        _patiently(self._client(path).delete, path)
 
     def publish(self, path: str, write: Callable[[BinaryIO], object], again: bool = False) -> None:
         """Write a file under a temporary name and rename it; fails if the name is taken.
@@ -171,21 +170,18 @@ class Hdfs:
         self._write(path, copy)
 
     def _write(self, path: str, write: Callable[[BinaryIO], object]) -> None:
-        system, name = resolve(path)
         folder = _split(path)[0] + "/"
         if not self.isdir(folder):  # HDFS would make the folder; a misspelt path is better refused, as locally
             raise FileNotFoundError(errno.ENOENT, "no such folder", folder)
-        raw = patiently(path, system.open_file, name, "w")
-        with named(path), io.BufferedWriter(Writing(raw), BUFFER) as file:
+        raw = _patiently(self._client(path).create, path)
+        with named(path), io.BufferedWriter(raw, BUFFER) as file:
             write(file)
         # `close` returns when every replica has every byte
 
     def _take(self, temporary: str, path: str) -> None:
         """Rename so that exactly one of several who rename to `path` at the same time succeeds."""
-        system, name = resolve(path)
-        source = resolve(temporary)[1]
         try:
-            patiently(path, system.rename, source, name)
+            _patiently(self._client(path).rename, temporary, path)
         except OSError as error:
             if error.errno not in (errno.EIO, errno.EEXIST, INTERNAL):
                 raise
@@ -202,7 +198,11 @@ class Hdfs:
             self.remove(inside)
             raise FileExistsError(errno.EEXIST, "exists already", path)
 
-    def _info(self, path: str) -> dict[str, Any]:
+    def _client(self, path: str) -> Client:
+        """Choose the client that serves a path."""
+        return Java()
+
+    def _info(self, path: str) -> Info:
         """Ask for kind, size and so on of a path.
 
         Raises
@@ -210,9 +210,8 @@ class Hdfs:
         FileNotFoundError
             The path does not exist, or lies below a file, where HDFS tells ordinary users "permission denied".
         """
-        system, name = resolve(path)
         try:
-            return call(path, system.get_path_info, name)
+            return self._client(path).info(path)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.ENOTDIR) or not self._below_a_file(path):
                 raise
@@ -224,17 +223,23 @@ class Hdfs:
         if not urlsplit(folder).path:  # the root is a folder
             return False
         try:
-            return self._info(folder)["kind"] == "file"
+            return not self._info(folder).isdir
         except FileNotFoundError:  # it lies below a file itself: to a missing folder access would not be denied
             return True
         except OSError:
             return False
 
-    def _entries(self, path: str) -> Entries:
-        if self._info(path)["kind"] != "directory":
-            raise NotADirectoryError(errno.ENOTDIR, "is not a folder", path)
-        system, name = resolve(path)
-        return call(path, system.list_directory, name)
+
+def _patiently(step: Callable[..., Any], *paths: str) -> Any:
+    """Do a step again and again while the NameNode is in safe mode, for `SAFE_MODE_SECONDS` at most."""
+    deadline = time.monotonic() + SAFE_MODE_SECONDS
+    while True:
+        try:
+            return step(*paths)
+        except OSError as error:
+            if error.errno != errno.EROFS or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def _temporary(path: str) -> str:

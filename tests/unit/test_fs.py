@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from hdl import fs, hdfs
+from hdl import fs, hdfs_java
 from hdl.errors import Unavailable
 
 
@@ -79,8 +79,10 @@ def test_remove_and_mkdir(tmp_path):
     assert fs.list(str(tmp_path)) == []
 
 
-def test_an_unknown_scheme_is_named():
-    with pytest.raises(Unavailable, match="no file system for s3://"):
+def test_a_scheme_is_left_to_hadoop_which_may_be_missing(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("HADOOP_HOME", raising=False)
+    with pytest.raises(Unavailable, match="s3:// needs a Hadoop: set HADOOP_HOME"):
         fs.open("s3://bucket/key")
 
 
@@ -146,7 +148,7 @@ class NameNode:
 @pytest.fixture
 def namenode(monkeypatch):
     made = NameNode()
-    monkeypatch.setattr(hdfs, "resolve", lambda path: (made, path.removeprefix("hdfs://") or "/"))
+    monkeypatch.setattr(hdfs_java, "resolve", lambda path: (made, path.removeprefix("hdfs://") or "/"))
     return made
 
 

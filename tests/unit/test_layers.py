@@ -26,9 +26,12 @@ LAYERS = {
     "ops": BASE | {"_cpu", "_cuda", "devices"},
     "models": BASE | {"ops"},
     "optim": BASE | {"ops"},
-    "fs": BASE | {"hdfs", "libhdfs"},
-    "hdfs": BASE | {"fs", "libhdfs"},
-    "libhdfs": BASE,
+    "fs": BASE | {"hdfs"},
+    "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_java"},
+    "hdfs_client": set(),
+    "hdfs_java": BASE | {"libhdfs", "hdfs_client"},
+    "hadoop_conf": set(),
+    "libhdfs": BASE | {"hadoop_conf"},
     "data": BASE | {"ops", "fs", "models"},
     "wire": BASE | {"data"},
     "metrics_log": BASE | {"fs"},
@@ -78,7 +81,7 @@ ROOMS = {
 }
 # What only some may import, wherever the import stands.
 ONLY = {
-    "pydoop": {"fs", "hdfs", "libhdfs", "runners/mapreduce"},
+    "pydoop": {"libhdfs", "runners/mapreduce"},
     "jpype": {"yarn"},
     "zmq": {"yarn"},
     "pycuda": {"devices"},
