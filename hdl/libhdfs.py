@@ -48,7 +48,9 @@ def resolve(path: str) -> tuple[Any, str]:
 
 
 _connecting = threading.Lock()
-before_java: list[Callable[[], object]] = []  # called before libhdfs starts a Java virtual machine: it takes one that runs
+before_java: list[
+    Callable[[], object]
+] = []  # called before libhdfs starts a Java virtual machine: it takes one that runs
 
 
 def home(path: str) -> str:

@@ -33,7 +33,7 @@ class MasterTokens:
     Parameters
     ----------
     fields : dict
-        Of the container's credentials: see `renewal_fields`.
+        Of the container's credentials: see `lifetimes.renewal_fields`.
     conf : Java's Configuration
     take : function of bytes
         Uses fresh tokens in this process.
@@ -127,24 +127,3 @@ class MasterTokens:
             if mine.state.here and not mine.tokens_again:
                 self.tell(f"worker {rank} has not taken fresh tokens yet: {error}")
             mine.tokens, mine.tokens_again = number - 1, time.monotonic() + AGAIN_SECONDS
-
-
-def renewal_fields(
-    file_systems: Sequence[str], lifetime: Lifetime, principal: str = "", every: float = 0.0
-) -> dict[str, Any]:
-    """Make the fields that tell a master how it comes to fresh tokens: for the container's credentials, under RENEWAL.
-
-    Parameters
-    ----------
-    file_systems : sequence of str
-    lifetime : Lifetime
-        Of the tokens that the application is submitted with.
-    principal : str
-        Of the keytab in the master's container; empty: there is none, and a client hands over fresh tokens.
-    every : float
-        See `Settings.renew_seconds`.
-    """
-    return {
-        "file_systems": list(file_systems), "principal": principal, "taken": lifetime.taken, "until": lifetime.until,
-        "every": every,
-    }  # fmt: skip

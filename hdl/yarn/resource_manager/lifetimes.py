@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from hdl.errors import HdlError
 
@@ -42,7 +42,7 @@ class Lifetime:
         Examples
         --------
         >>> Lifetime(1000, 1100).due(), Lifetime(1000, 1100).due(every=10)
-        (1075.0, 1010.0)
+        (1075.0, 1010)
         """
         after = FRACTION * (self.until - self.taken)
         return self.taken + (min(after, every) if every else after)
@@ -146,9 +146,7 @@ def moment(when: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
 
 
-def limit(
-    lifetime: Lifetime | None, keytab: bool, followed: bool, ticket_ends: float | None = None
-) -> str | None:
+def limit(lifetime: Lifetime | None, keytab: bool, followed: bool, ticket_ends: float | None = None) -> str | None:
     """Say until when a training can run, where that has an end.
 
     Parameters
@@ -181,3 +179,24 @@ def limit(
             f"before, {moment(ticket_ends)}, and cannot be renewed. Run kinit again before then; {longer} without"
         )
     return None
+
+
+def renewal_fields(
+    file_systems: Sequence[str], lifetime: Lifetime, principal: str = "", every: float = 0.0
+) -> dict[str, Any]:
+    """Make the fields that tell a master how it comes to fresh tokens: for the container's credentials, under RENEWAL.
+
+    Parameters
+    ----------
+    file_systems : sequence of str
+    lifetime : Lifetime
+        Of the tokens that the application is submitted with.
+    principal : str
+        Of the keytab in the master's container; empty: there is none, and a client hands over fresh tokens.
+    every : float
+        See `Settings.renew_seconds`.
+    """
+    return {
+        "file_systems": list(file_systems), "principal": principal, "taken": lifetime.taken, "until": lifetime.until,
+        "every": every,
+    }  # fmt: skip

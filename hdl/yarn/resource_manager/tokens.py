@@ -1,8 +1,8 @@
 """Delegation tokens, by which an application reads and writes storage as its user on a cluster with Kerberos.
 
-The client takes the first ones, with the ResourceManager as their renewer. Fresh ones are taken by a Kerberos login: of
-the master, where it has a keytab, or of the client (`lifetimes.Renewer`). A process takes them over with `take`, without
-opening anything anew: Hadoop's clients look for a token whenever they connect.
+The client takes the first ones, with the ResourceManager as their renewer. Fresh ones are taken by a Kerberos login:
+of the master, where it has a keytab, or of the client (`lifetimes.Renewer`). A process takes them over with `take`,
+without opening anything anew: Hadoop's clients look for a token whenever they connect.
 
 YARN needs no token of the kind: the master speaks to it with those that YARN itself gives it and replaces.
 """
