@@ -173,10 +173,10 @@ def limit(lifetime: Lifetime | None, keytab: bool, followed: bool, ticket_ends: 
             f"this training can run until {moment(lifetime.until)}, when its tokens end: `hdl attach` takes fresh ones "
             f"by your ticket as long as it follows; {longer} without"
         )
-    if ticket_ends is not None and ticket_ends < lifetime.until:
+    if ticket_ends is not None and ticket_ends < lifetime.due():
         return (
-            f"this training can run until {moment(lifetime.until)}, when its tokens end: your Kerberos ticket ends "
-            f"before, {moment(ticket_ends)}, and cannot be renewed. Run kinit again before then; {longer} without"
+            f"this training can run until {moment(lifetime.until)}, when its tokens end: your Kerberos ticket can be "
+            f"used until {moment(ticket_ends)} only, before fresh ones are due. Run kinit again; {longer} without"
         )
     return None
 
