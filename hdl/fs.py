@@ -45,6 +45,23 @@ def plain(path: str | os.PathLike) -> str:
     return re.sub(r"^file:(//(localhost(?=/))?)?(?=.)", "", path) if path.startswith("file:/") else path
 
 
+def scheme(path: str | os.PathLike) -> str:
+    """Return the scheme of a path: ``hdfs``, ``viewfs``, ``s3a``, …; empty for a local one, ``file:`` included.
+
+    Examples
+    --------
+    >>> scheme("hdfs:///a"), scheme("s3a://bucket/a"), scheme("file:///a"), scheme("a/b")
+    ('hdfs', 's3a', '', '')
+    """
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", plain(path))
+    return match[1] if match else ""
+
+
+def is_remote(path: str | os.PathLike) -> bool:
+    """Tell whether a path is one of Hadoop's file systems, which every node of a cluster sees alike."""
+    return bool(scheme(path))
+
+
 def unwritable(path: str, number: int, why: str = "") -> OutputError:
     """Make the error of a place that cannot be written, under the name that the user gave it, from an error number."""
     wrong = OutputError(f"{path}: cannot be written ({why or os.strerror(number)}); {_HELP[number]}")
@@ -171,7 +188,8 @@ def _hdfs() -> Local:
     return Hdfs()  # type: ignore[return-value]  # the same methods
 
 
-_SCHEMES: dict[str, Callable[[], Local]] = {"": Local, "hdfs": _hdfs}
+# Any other scheme is Hadoop's client's to know: HDFS and what else is on its class path (viewfs, har, s3a, …).
+_SCHEMES: dict[str, Callable[[], Local]] = {"": Local}
 
 
 def _temporary(path: str) -> str:
@@ -195,13 +213,11 @@ def of(path: str) -> Local:
     Raises
     ------
     Unavailable
-        No file system here serves the path's scheme.
+        The path's scheme is written with one slash.
     """
-    match = re.match(r"([a-z][a-z0-9+.-]*)://", plain(path))
-    scheme = match[1] if match else ""
-    if scheme not in _SCHEMES:
-        raise Unavailable(f"{path}: no file system for {scheme}://; expected a local path, file:// or hdfs://")
-    return _SCHEMES[scheme]()
+    if match := re.match(r"(hdfs|viewfs|har|webhdfs|swebhdfs):/(?!/)", path):
+        raise Unavailable(f"{path}: expected {match[1]}:///{path[match.end() :]} or {match[1]}://host:port/…")
+    return _SCHEMES.get(scheme(path), _hdfs)()
 
 
 def open(path: str) -> BinaryIO:

@@ -101,7 +101,7 @@ class HadoopRunner(RoundRunner):
         self._phases: dict[str, float] = {}
 
     def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
-        if not job.data.startswith("hdfs://"):
+        if not fs.is_remote(job.data):
             raise SpecError(f"{job.data}: runner {self.name} reads HDFS; `hdl import` or `hadoop fs -put` brings data")
         self._job, self._splits, self._notify = job, [list(own) for own in splits], notify
         self.workers = min(self.asked or len(splits), len(splits))
@@ -128,7 +128,7 @@ class HadoopRunner(RoundRunner):
         common = Table(plan.table).common_file
         if fs.exists(common):
             name = os.path.basename(common)
-            if not common.startswith("hdfs://"):
+            if not fs.is_remote(common):
                 with fs.open(common) as file:
                     common = self._put(f"{name}-{self._jobs}", file.read())
             self._files[name] = common
@@ -173,7 +173,7 @@ class HadoopRunner(RoundRunner):
         common = Table(table).common_file
         for path in [*map(Table(table).file, numbers), *([common] if fs.exists(common) else [])]:
             name = os.path.basename(path)
-            if not path.startswith("hdfs://"):
+            if not fs.is_remote(path):
                 with fs.open(path) as file:
                     path = self._put(name, file.read())
             self._files[name] = path

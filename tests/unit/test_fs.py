@@ -118,6 +118,12 @@ def test_what_is_open_to_all_is_so_up_to_the_root():
 
 def test_an_unknown_scheme_is_named():
     with pytest.raises(Unavailable, match="no file system for s3://"):
+
+
+def test_a_scheme_is_left_to_hadoop_which_may_be_missing(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("HADOOP_HOME", raising=False)
+    with pytest.raises(Unavailable, match="s3:// needs a Hadoop: set HADOOP_HOME"):
         fs.open("s3://bucket/key")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from hdl import envpack
+from hdl import envpack, fs
 from hdl.errors import SpecError
 from hdl.runners.base import Job
 from hdl.yarn.client import submission
@@ -97,7 +97,7 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
         YARN rejects the application; the message holds its diagnostics.
     """
     for name, path in (("data", job.data), ("table", job.table)):
-        if not path.startswith("hdfs://"):
+        if not fs.is_remote(path):
             raise SpecError(f"{name} {path}: runner yarn reads and writes HDFS; expected hdfs://…")
     took, began = {} if seconds is None else seconds, time.perf_counter()
 
