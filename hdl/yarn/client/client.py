@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from hdl import envpack, fs
+from hdl import envpack, fs, identity
 from hdl.errors import SpecError
 from hdl.runners.base import Job
 from hdl.yarn.client import submission
@@ -219,7 +219,7 @@ def kill(application: str) -> None:
 
 def staging(application: str) -> str:
     """Name the application's folder on HDFS, which its user alone may read."""
-    return f"hdfs:///user/{launch.user()}/.hdl/apps/{application}"
+    return f"{identity.home()}/.hdl/apps/{application}"
 
 
 def remove(folder: str) -> None:

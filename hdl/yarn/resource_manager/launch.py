@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hdl import identity
 from hdl.envpack import UNPACKED
 from hdl.errors import SpecError
 from hdl.yarn.resource_manager import java
@@ -79,7 +80,8 @@ def environment(settings: Settings, archive: bool, threads: int) -> dict[str, st
 
 def user() -> str:
     """Name the user who submits, as Hadoop knows them."""
-    return str(java.load_class("org.apache.hadoop.security.UserGroupInformation").getCurrentUser().getShortUserName())
+    with java.call("the user's name"):
+        return identity.user()
 
 
 def resource(conf: Any, path: str, archive: bool = False) -> Any:
