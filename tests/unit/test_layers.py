@@ -17,6 +17,7 @@ LAYERS = {
     "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
+    "kerberos": {"errors", "programs"},
     "scratch": set(),
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
@@ -44,9 +45,10 @@ LAYERS = {
     "outputs": BASE | {"fs", "prediction_writer"},
     "identity": BASE | {"libhdfs"},
     "envpack": BASE | {"fs", "identity"},
-    "runners": BASE | STEP | {"programs", "devices", "streaming", "yarn"},
+    "runners": BASE | STEP | {"programs", "kerberos", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
-    "yarn": BASE | STEP | {"programs", "runners", "driver", "report"},  # of the report its page's pieces alone: below
+    # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
+    "yarn": BASE | STEP | {"programs", "kerberos", "libhdfs", "runners", "driver", "report"},
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},
