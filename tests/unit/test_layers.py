@@ -18,6 +18,8 @@ LAYERS = {
     "spec": {"errors"},
     "programs": {"errors"},
     "kerberos": {"errors", "programs"},
+    "java_rules": {"errors", "kerberos"},
+    "java_errors": {"errors", "java_rules"},
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
@@ -31,7 +33,7 @@ LAYERS = {
     "hdfs_client": set(),
     "hdfs_java": BASE | {"libhdfs", "hdfs_client"},
     "hadoop_conf": set(),
-    "libhdfs": BASE | {"hadoop_conf"},
+    "libhdfs": BASE | {"hadoop_conf", "java_errors"},
     "data": BASE | {"ops", "fs", "models"},
     "wire": BASE | {"data"},
     "metrics_log": BASE | {"fs"},
@@ -42,11 +44,11 @@ LAYERS = {
     "prediction_writer": BASE,
     "outputs": BASE | {"fs", "prediction_writer"},
     "envpack": BASE | {"fs"},
-    "runners": BASE | STEP | {"programs", "kerberos", "devices", "streaming", "yarn"},
+    "runners": BASE | STEP | {"programs", "kerberos", "java_errors", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
     "yarn": BASE
     | STEP
-    | {"programs", "kerberos", "runners", "driver", "report"},  # of the report its page's pieces alone: below
+    | {"programs", "kerberos", "java_errors", "runners", "driver", "report"},  # of the report its page's pieces alone: below
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},
