@@ -13,7 +13,6 @@ import os
 import posixpath
 import re
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,10 +21,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from hdl import hdfs_rights as rights
+from hdl import scratch
 from hdl.errors import HdlError
 from hdl.hdfs_client import Client, Info, Names
 from hdl.hdfs_java import Java
 from hdl.libhdfs import BUFFER, INTERNAL, named
+from hdl.scratch import PRIVATE_FILE, PRIVATE_FOLDER
 
 SAFE_MODE_SECONDS = 90.0  # the NameNode leaves it by itself after a restart
 
@@ -46,13 +48,15 @@ class Hdfs:
         info = self._info(path)
         if info.isdir:
             raise IsADirectoryError(errno.EISDIR, "is a folder", path)
-        return io.BufferedReader(self._client(path).open(path, info.size), BUFFER)
+        with self._told(path, rights.READ):
+            return io.BufferedReader(self._client(path).open(path, info.size), BUFFER)
 
     def list(self, path: str) -> Names:
         """List the names in a folder, sorted."""
         if not self._info(path).isdir:
             raise NotADirectoryError(errno.ENOTDIR, "is not a folder", path)
-        return sorted(self._client(path).entries(path))
+        with self._told(path, rights.LIST):
+            return sorted(self._client(path).entries(path))
 
     def glob(self, pattern: str) -> Names:
         """List the paths that match ``*``, ``?`` and ``[...]``, sorted; none matches a slash or a leading dot."""
@@ -82,6 +86,7 @@ class Hdfs:
         if blocks is None:
             if self._info(path).isdir:
                 raise IsADirectoryError(errno.EISDIR, "is a folder", path)
+            self.open(path).close()  # for the error of a file that may not be read
             raise OSError(errno.EIO, "HDFS does not say where the file's blocks are", path)
         for block in blocks:
             for host in block:
@@ -107,16 +112,46 @@ class Hdfs:
         except FileNotFoundError:
             return False
 
-    def mkdir(self, path: str) -> None:
-        """Make a folder and those above it, where they are missing."""
-        _patiently(self._client(path).mkdirs, path)
+    def mkdir(self, path: str, private: bool = False) -> None:
+        """Make a folder and those above it, where they are missing; private ones are closed before they hold anything.
+
+        Raises
+        ------
+        PermissionError
+            A private folder is there and is another user's, or rights are missing.
+        """
+        missing = self._missing(path) if private else []
+        try:
+            with self._told(path, rights.WRITE):
+                _patiently(self._client(path).mkdirs, path)
+        except NotADirectoryError:
+            raise NotADirectoryError(errno.ENOTDIR, f"{self._file_above(path)} is a file", path) from None
+        for each in missing:
+            _patiently(self._client(each).chmod, each, PRIVATE_FOLDER)
+        if private and not missing:
+            info, user = self._info(path), self._client(path).user(path)
+            if info.owner != user:
+                raise PermissionError(errno.EACCES, f"is user {info.owner}'s; expected a folder of user {user}", path)
+            if info.mode & 0o077:
+                _patiently(self._client(path).chmod, path, PRIVATE_FOLDER)
+
+    def open_to_all(self, path: str) -> bool:
+        """Tell whether every user may read a file: it lets others read, and the folders above let others enter."""
+        closed = not self._info(path).mode & 0o004
+        while not closed and urlsplit(path).path.strip("/"):
+            path = _split(path.rstrip("/"))[0]
+            closed = not self._info(path if urlsplit(path).path else f"{path}/").mode & 0o001
+        return not closed
 
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it."""
         self._info(path)  # deleting what is not there is no error to HDFS, but it is one to the builtins
-        _patiently(self._client(path).delete, path)
+        with self._told(path, rights.REMOVE):
+            _patiently(self._client(path).delete, path)
 
-    def publish(self, path: str, write: Callable[[BinaryIO], object], again: bool = False) -> None:
+    def publish(
+        self, path: str, write: Callable[[BinaryIO], object], again: bool = False, private: bool = False
+    ) -> None:
         """Write a file under a temporary name and rename it; fails if the name is taken.
 
         libhdfs does not report safe mode that begins between the first byte and the last one as such. With `again`,
@@ -125,15 +160,15 @@ class Hdfs:
         """
         temporary = _temporary(path)
         try:
-            with named(temporary, path):
-                self._write(temporary, write)
+            with self._named(temporary, path):
+                self._write(temporary, write, private)
             self._take(temporary, path)
         except BaseException as error:
             with suppress(OSError, HdlError):
                 self.remove(temporary)
             if not (again and isinstance(error, OSError) and error.errno == INTERNAL):
                 raise
-            self.publish(path, write)
+            self.publish(path, write, private=private)
 
     @contextmanager
     def publish_folder(self, path: str) -> Iterator[str]:
@@ -142,39 +177,48 @@ class Hdfs:
         if self.exists(path):
             raise FileExistsError(errno.EEXIST, "exists already; expected the name of a new folder", path)
         temporary = _temporary(path)
-        local = tempfile.mkdtemp(prefix="hdl-")
         try:
-            yield local
-            self.mkdir(temporary)
-            for file in sorted(Path(local).rglob("*")):
-                target = f"{temporary}/{file.relative_to(local)}"
-                if file.is_dir():
-                    self.mkdir(target)
-                else:
-                    self.upload(file, target)
+            with scratch.directory("hdl-") as local, self._named(temporary, path):
+                self.mkdir(temporary)  # first: whoever may not is told before the work, not after it
+                yield local
+                for file in sorted(Path(local).rglob("*")):
+                    target = f"{temporary}/{file.relative_to(local)}"
+                    if file.is_dir():
+                        self.mkdir(target)
+                    else:
+                        self.upload(file, target)
             self._take(temporary, path)
         except BaseException:
             with suppress(OSError, HdlError):
                 self.remove(temporary)
             raise
-        finally:
-            shutil.rmtree(local, ignore_errors=True)
 
     def upload(self, local: Path, path: str) -> None:
-        """Copy a local file to a new name. Not atomic: `publish` is."""
+        """Copy a local file to a new name. Half a file may be seen, but none is left: `publish` shows whole ones."""
 
         def copy(target: BinaryIO) -> None:
             with local.open("rb") as source:
                 shutil.copyfileobj(source, target, BUFFER)
 
-        self._write(path, copy)
+        try:
+            self._write(path, copy)
+        except FileExistsError:
+            raise
+        except BaseException:
+            with suppress(OSError, HdlError):
+                self.remove(path)
+            raise
 
-    def _write(self, path: str, write: Callable[[BinaryIO], object]) -> None:
+    def _write(self, path: str, write: Callable[[BinaryIO], object], private: bool = False) -> None:
         folder = _split(path)[0] + "/"
         if not self.isdir(folder):  # HDFS would make the folder; a misspelt path is better refused, as locally
-            raise FileNotFoundError(errno.ENOENT, "no such folder", folder)
-        raw = _patiently(self._client(path).create, path)
+            above = self._file_above(path)
+            raise FileNotFoundError(errno.ENOENT, f"no such folder{f': {above} is a file' if above else ''}", folder)
+        with self._told(path, rights.WRITE):
+            raw = _patiently(self._client(path).create, path)
         with named(path), io.BufferedWriter(raw, BUFFER) as file:
+            if private:  # who opened the file before has seen it empty, and is refused its blocks
+                _patiently(self._client(path).chmod, path, PRIVATE_FILE)
             write(file)
         # `close` returns when every replica has every byte
 
@@ -183,7 +227,8 @@ class Hdfs:
         try:
             _patiently(self._client(path).rename, temporary, path)
         except OSError as error:
-            if error.errno not in (errno.EIO, errno.EEXIST, INTERNAL):
+            # Denied is what a rename into another user's folder is, which has the name.
+            if error.errno not in (errno.EIO, errno.EEXIST, errno.EACCES, INTERNAL):
                 raise
             there = self.exists(path)
             if there and not self.exists(temporary):
@@ -197,6 +242,34 @@ class Hdfs:
         if self.isdir(path) and self.exists(inside):
             self.remove(inside)
             raise FileExistsError(errno.EEXIST, "exists already", path)
+
+    @contextmanager
+    def _told(self, path: str, wanted: str) -> Iterator[None]:
+        """Say of an access that HDFS denies which folder's rights are missing, and who we are."""
+        try:
+            yield
+        except PermissionError:
+            raise rights.denied(self._client(path), path, wanted) from None
+
+    @contextmanager
+    def _named(self, temporary: str, path: str) -> Iterator[None]:
+        """Name a path in errors of its temporary name, and of what lies below that."""
+        try:
+            yield
+        except OSError as error:
+            name = str(error.filename or "")
+            if name.startswith(temporary):
+                error.filename = path + name[len(temporary) :]
+            raise
+
+    def _missing(self, path: str) -> Names:
+        """List the folders that are missing on the way to a path, and the path, the uppermost first."""
+        missing: Names = []
+        path = path.rstrip("/")
+        while urlsplit(path).path and not self.exists(path):
+            missing.insert(0, path)
+            path = _split(path)[0]
+        return missing
 
     def _client(self, path: str) -> Client:
         """Choose the client that serves a path."""
@@ -213,29 +286,26 @@ class Hdfs:
         try:
             return self._client(path).info(path)
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.ENOTDIR) or not self._below_a_file(path):
+            if error.errno not in (errno.EACCES, errno.ENOTDIR):
                 raise
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+            if not (file := self._file_above(path)):
+                raise rights.denied(self._client(path), path, rights.ENTER) from None
+            raise FileNotFoundError(errno.ENOENT, f"{os.strerror(errno.ENOENT)}: {file} is a file", path) from None
 
-    def _below_a_file(self, path: str) -> bool:
-        """Tell whether one of the folders above a path, to which access was denied, is a file."""
-        folder, _ = _split(path.rstrip("/"))
-        if not urlsplit(folder).path:  # the root is a folder
-            return False
-        try:
-            return not self._info(folder).isdir
-        except FileNotFoundError:  # it lies below a file itself: to a missing folder access would not be denied
-            return True
-        except OSError:
-            return False
+    def _file_above(self, path: str) -> str | None:
+        """Find a file among the folders above a path; None if there is none, or if it may not be seen."""
+        for folder in reversed(rights.folders(path)):
+            with suppress(OSError):  # it lies below the file itself, where access is denied
+                return None if self._client(folder).info(folder).isdir else folder
+        return None
 
 
-def _patiently(step: Callable[..., Any], *paths: str) -> Any:
+def _patiently(step: Callable[..., Any], *arguments: Any) -> Any:
     """Do a step again and again while the NameNode is in safe mode, for `SAFE_MODE_SECONDS` at most."""
     deadline = time.monotonic() + SAFE_MODE_SECONDS
     while True:
         try:
-            return step(*paths)
+            return step(*arguments)
         except OSError as error:
             if error.errno != errno.EROFS or time.monotonic() > deadline:
                 raise

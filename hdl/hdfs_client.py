@@ -60,3 +60,9 @@ class Client(Protocol):
 
     def hosts(self, path: str, start: int, length: int) -> list[Names] | None:
         """List the hosts of each block that holds some of the bytes [start, start + length); None: it is not known."""
+
+    def chmod(self, path: str, mode: int) -> None:
+        """Set the rights of a path, such as 0o700."""
+
+    def user(self, path: str) -> str:
+        """Name the user that the file system of a path takes us for."""

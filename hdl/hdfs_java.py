@@ -51,3 +51,11 @@ class Java:
             return call(path, system.get_hosts, name, start, length) or []
         except RuntimeError:  # pydoop's only error here: it drops libhdfs's errno
             return None
+
+    def chmod(self, path: str, mode: int) -> None:
+        system, name = resolve(path)
+        call(path, system.chmod, name, mode)
+
+    def user(self, path: str) -> str:
+        system, _ = resolve(path)
+        return posixpath.basename(system.get_working_directory().rstrip("/"))  # it is the home folder
