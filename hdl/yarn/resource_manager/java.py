@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hdl import programs
+from hdl import java_errors, programs
 from hdl.errors import DeadlineError, HdlError, Unavailable
 
 CONNECT_SECONDS = 10.0
@@ -73,12 +74,24 @@ def start(heap: str = "256m", flags: Sequence[str] = ()) -> None:
     config.destroy_jvm = False
     try:
         # interrupt=False: Ctrl-C is a KeyboardInterrupt, as everywhere in hdl
-        jpype.startJVM(*FLAGS, f"-Xmx{heap}", *flags, classpath=path, interrupt=False)
+        jpype.startJVM(*FLAGS, *kerberos_flags(), f"-Xmx{heap}", *flags, classpath=path, interrupt=False)
     except (OSError, ValueError, jpype.JVMNotFoundException, jpype.JVMNotSupportedException) as error:
         raise Unavailable(
             f"no Java virtual machine for YARN: {error}. Set JAVA_HOME to a JDK; if HDFS was read before in this "
             "process, then its virtual machine runs already: YARN's must be the first"
         ) from None
+
+
+def kerberos_flags() -> list[str]:
+    """Make the flag that names krb5.conf to Java, which does not look at KRB5_CONFIG as MIT's programs do."""
+    config = os.environ.get("KRB5_CONFIG", "").partition(":")[0]  # Java reads one file, MIT a list
+    return [f"-Djava.security.krb5.conf={config}"] if config else []
+
+
+def started() -> bool:
+    """Tell whether JPype's virtual machine runs in this process."""
+    jpype = sys.modules.get("jpype")
+    return jpype is not None and bool(jpype.isJVMStarted())
 
 
 def _jpype() -> Any:
@@ -192,6 +205,11 @@ def proxies() -> list[str]:
     return sorted({str(address).rpartition(":")[0] for address in addresses})
 
 
+def web_scheme(conf: Any) -> str:
+    """Return what the addresses of YARN's pages begin with, by yarn.http.policy: http:// or https://."""
+    return str(load_class("org.apache.hadoop.yarn.webapp.util.WebAppUtils").getHttpSchemePrefix(conf))
+
+
 @contextmanager
 def call(doing: str) -> Iterator[None]:
     """Call Java within this context: its exceptions become hdl's, with what was being done and what Java says.
@@ -207,14 +225,31 @@ def call(doing: str) -> Iterator[None]:
     try:
         yield
     except jpype.JException as error:
-        raise (DeadlineError if _unanswered(error) else HdlError)(f"{doing}: {message(error)}") from None
+        (name, text), *causes = thrown(error)
+        kind = java_errors.kind(name, text, causes) or (DeadlineError if _unanswered(error) else HdlError)
+        worded = kind(f"{doing}: {message(error)}")
+        worded.add_note(str(error.stacktrace()))  # `--traceback` shows it
+        raise worded from None
 
 
 def message(error: Any) -> str:
-    """Get the message of a Java exception, without class name and stack."""
-    text = str(error.getMessage() or error.toString()) if hasattr(error, "getMessage") else str(error)
-    first = [line for line in text.splitlines() if line.strip() and not line.startswith("\tat ")]
+    """Word a Java exception: by hdl's table of them, or else by its own message, without class name and stack."""
+    (name, text), *causes = thrown(error)
+    if worded := java_errors.sentence(name, text, causes):
+        return worded
+    first = [line for line in (text or name).splitlines() if line.strip() and not line.startswith("\tat ")]
     return " ".join(" ".join(first[:3]).split())
+
+
+def thrown(error: Any) -> list[tuple[str, str]]:
+    """List the class and the message of a Java exception, of its cause, and so on."""
+    if not hasattr(error, "getCause"):
+        return [(type(error).__name__, str(error))]
+    listed: list[tuple[str, str]] = []
+    while error is not None and len(listed) < 20:  # a cause may be the exception itself
+        listed.append((str(error.getClass().getName()), str(error.getMessage() or "")))
+        error = error.getCause()
+    return listed
 
 
 def _unanswered(error: Any) -> bool:
@@ -238,17 +273,6 @@ def credentials_buffer(secret_keys: dict[str, bytes], tokens: Any = None) -> Any
     buffer = load_class("org.apache.hadoop.io.DataOutputBuffer")()
     credentials.writeTokenStorageToStream(buffer)
     return load_class("java.nio.ByteBuffer").wrap(buffer.getData(), 0, buffer.getLength())
-
-
-def own_tokens() -> Any:
-    """Collect this process's tokens for containers to use: those of file systems, never the master's own for YARN."""
-    user = load_class("org.apache.hadoop.security.UserGroupInformation").getCurrentUser()
-    kept = load_class("org.apache.hadoop.security.Credentials")()
-    tokens = user.getCredentials()
-    for token in tokens.getAllTokens():
-        if str(token.getKind()) not in ("YARN_AM_RM_TOKEN", "YARN_CLIENT_TOKEN"):
-            kept.addToken(token.getService(), token)
-    return kept
 
 
 def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
