@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hdl import programs, scratch
+from hdl import java_errors, programs, scratch
 from hdl.errors import DeadlineError, HdlError, Unavailable
 
 CONNECT_SECONDS = 10.0
@@ -225,14 +225,31 @@ def call(doing: str) -> Iterator[None]:
     try:
         yield
     except jpype.JException as error:
-        raise (DeadlineError if _unanswered(error) else HdlError)(f"{doing}: {message(error)}") from None
+        (name, text), *causes = thrown(error)
+        kind = java_errors.kind(name, text, causes) or (DeadlineError if _unanswered(error) else HdlError)
+        worded = kind(f"{doing}: {message(error)}")
+        worded.add_note(str(error.stacktrace()))  # `--traceback` shows it
+        raise worded from None
 
 
 def message(error: Any) -> str:
-    """Get the message of a Java exception, without class name and stack."""
-    text = str(error.getMessage() or error.toString()) if hasattr(error, "getMessage") else str(error)
-    first = [line for line in text.splitlines() if line.strip() and not line.startswith("\tat ")]
+    """Word a Java exception: by hdl's table of them, or else by its own message, without class name and stack."""
+    (name, text), *causes = thrown(error)
+    if worded := java_errors.sentence(name, text, causes):
+        return worded
+    first = [line for line in (text or name).splitlines() if line.strip() and not line.startswith("\tat ")]
     return " ".join(" ".join(first[:3]).split())
+
+
+def thrown(error: Any) -> list[tuple[str, str]]:
+    """List the class and the message of a Java exception, of its cause, and so on."""
+    if not hasattr(error, "getCause"):
+        return [(type(error).__name__, str(error))]
+    listed: list[tuple[str, str]] = []
+    while error is not None and len(listed) < 20:  # a cause may be the exception itself
+        listed.append((str(error.getClass().getName()), str(error.getMessage() or "")))
+        error = error.getCause()
+    return listed
 
 
 def _unanswered(error: Any) -> bool:
