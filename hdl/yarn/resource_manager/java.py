@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hdl import java_errors, programs
+from hdl import java_errors, programs, scratch
 from hdl.errors import DeadlineError, HdlError, Unavailable
 
 CONNECT_SECONDS = 10.0
@@ -150,7 +150,7 @@ def class_path() -> list[str]:
     with suppress(OSError):
         if not here:
             return path
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        scratch.cache("classpath")
         unfinished = kept.with_suffix(f".{os.getpid()}")
         unfinished.write_text(":".join(path))
         unfinished.replace(kept)
