@@ -6,13 +6,16 @@ from pathlib import Path
 
 import click
 
+from hdl.cli.common import Command, hadoop_options
+
 
 @click.group("env")
 def env_() -> None:
     """Pack the Python environment for a cluster's nodes."""
 
 
-@env_.command()
+@hadoop_options
+@env_.command(cls=Command)
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for it.  [default: the cache]")
 @click.option("--upload", "target", is_flag=False, flag_value="", metavar="[HDFS-FOLDER]",
               help="Also put it on HDFS, once.  [default folder: hdfs:///user/NAME/.hdl/env]")  # fmt: skip

@@ -18,6 +18,7 @@ LAYERS = {
     "spec": {"errors"},
     "programs": {"errors"},
     "scratch": set(),
+    "kerberos": {"errors", "programs"},
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
@@ -43,9 +44,11 @@ LAYERS = {
     "outputs": BASE | {"fs", "prediction_writer"},
     "identity": BASE | {"libhdfs"},
     "envpack": BASE | {"fs", "identity"},
-    "runners": BASE | STEP | {"programs", "devices", "streaming", "yarn"},
+    "runners": BASE | STEP | {"programs", "kerberos", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
-    "yarn": BASE | STEP | {"programs", "runners", "driver", "report"},  # of the report its page's pieces alone: below
+    "yarn": BASE
+    | STEP
+    | {"programs", "kerberos", "runners", "driver", "report"},  # of the report its page's pieces alone: below
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},
