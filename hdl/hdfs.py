@@ -13,7 +13,6 @@ import os
 import posixpath
 import re
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from hdl import hdfs_rights as rights
+from hdl import scratch
 from hdl.errors import HdlError
 from hdl.hdfs_client import Client, Info, Names
 from hdl.hdfs_java import Java
@@ -47,13 +48,15 @@ class Hdfs:
         info = self._info(path)
         if info.isdir:
             raise IsADirectoryError(errno.EISDIR, "is a folder", path)
-        return io.BufferedReader(self._client(path).open(path, info.size), BUFFER)
+        with self._told(path, rights.READ):
+            return io.BufferedReader(self._client(path).open(path, info.size), BUFFER)
 
     def list(self, path: str) -> Names:
         """List the names in a folder, sorted."""
         if not self._info(path).isdir:
             raise NotADirectoryError(errno.ENOTDIR, "is not a folder", path)
-        return sorted(self._client(path).entries(path))
+        with self._told(path, rights.LIST):
+            return sorted(self._client(path).entries(path))
 
     def glob(self, pattern: str) -> Names:
         """List the paths that match ``*``, ``?`` and ``[...]``, sorted; none matches a slash or a leading dot."""
@@ -83,6 +86,7 @@ class Hdfs:
         if blocks is None:
             if self._info(path).isdir:
                 raise IsADirectoryError(errno.EISDIR, "is a folder", path)
+            self.open(path).close()  # for the error of a file that may not be read
             raise OSError(errno.EIO, "HDFS does not say where the file's blocks are", path)
         for block in blocks:
             for host in block:
@@ -117,7 +121,11 @@ class Hdfs:
             A private folder is there and is another user's, or rights are missing.
         """
         missing = self._missing(path) if private else []
-        _patiently(self._client(path).mkdirs, path)
+        try:
+            with self._told(path, rights.WRITE):
+                _patiently(self._client(path).mkdirs, path)
+        except NotADirectoryError:
+            raise NotADirectoryError(errno.ENOTDIR, f"{self._file_above(path)} is a file", path) from None
         for each in missing:
             _patiently(self._client(each).chmod, each, PRIVATE_FOLDER)
         if private and not missing:
@@ -138,7 +146,8 @@ class Hdfs:
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it."""
         self._info(path)  # deleting what is not there is no error to HDFS, but it is one to the builtins
-        _patiently(self._client(path).delete, path)
+        with self._told(path, rights.REMOVE):
+            _patiently(self._client(path).delete, path)
 
     def publish(
         self, path: str, write: Callable[[BinaryIO], object], again: bool = False, private: bool = False
@@ -151,7 +160,7 @@ class Hdfs:
         """
         temporary = _temporary(path)
         try:
-            with named(temporary, path):
+            with self._named(temporary, path):
                 self._write(temporary, write, private)
             self._take(temporary, path)
         except BaseException as error:
@@ -168,38 +177,45 @@ class Hdfs:
         if self.exists(path):
             raise FileExistsError(errno.EEXIST, "exists already; expected the name of a new folder", path)
         temporary = _temporary(path)
-        local = tempfile.mkdtemp(prefix="hdl-")
         try:
-            yield local
-            self.mkdir(temporary)
-            for file in sorted(Path(local).rglob("*")):
-                target = f"{temporary}/{file.relative_to(local)}"
-                if file.is_dir():
-                    self.mkdir(target)
-                else:
-                    self.upload(file, target)
+            with scratch.directory("hdl-") as local, self._named(temporary, path):
+                self.mkdir(temporary)  # first: whoever may not is told before the work, not after it
+                yield local
+                for file in sorted(Path(local).rglob("*")):
+                    target = f"{temporary}/{file.relative_to(local)}"
+                    if file.is_dir():
+                        self.mkdir(target)
+                    else:
+                        self.upload(file, target)
             self._take(temporary, path)
         except BaseException:
             with suppress(OSError, HdlError):
                 self.remove(temporary)
             raise
-        finally:
-            shutil.rmtree(local, ignore_errors=True)
 
     def upload(self, local: Path, path: str) -> None:
-        """Copy a local file to a new name. Not atomic: `publish` is."""
+        """Copy a local file to a new name. Half a file may be seen, but none is left: `publish` shows whole ones."""
 
         def copy(target: BinaryIO) -> None:
             with local.open("rb") as source:
                 shutil.copyfileobj(source, target, BUFFER)
 
-        self._write(path, copy)
+        try:
+            self._write(path, copy)
+        except FileExistsError:
+            raise
+        except BaseException:
+            with suppress(OSError, HdlError):
+                self.remove(path)
+            raise
 
     def _write(self, path: str, write: Callable[[BinaryIO], object], private: bool = False) -> None:
         folder = _split(path)[0] + "/"
         if not self.isdir(folder):  # HDFS would make the folder; a misspelt path is better refused, as locally
-            raise FileNotFoundError(errno.ENOENT, "no such folder", folder)
-        raw = _patiently(self._client(path).create, path)
+            above = self._file_above(path)
+            raise FileNotFoundError(errno.ENOENT, f"no such folder{f': {above} is a file' if above else ''}", folder)
+        with self._told(path, rights.WRITE):
+            raw = _patiently(self._client(path).create, path)
         with named(path), io.BufferedWriter(raw, BUFFER) as file:
             if private:  # who opened the file before has seen it empty, and is refused its blocks
                 _patiently(self._client(path).chmod, path, PRIVATE_FILE)
@@ -211,7 +227,8 @@ class Hdfs:
         try:
             _patiently(self._client(path).rename, temporary, path)
         except OSError as error:
-            if error.errno not in (errno.EIO, errno.EEXIST, INTERNAL):
+            # Denied is what a rename into another user's folder is, which has the name.
+            if error.errno not in (errno.EIO, errno.EEXIST, errno.EACCES, INTERNAL):
                 raise
             there = self.exists(path)
             if there and not self.exists(temporary):
@@ -225,6 +242,25 @@ class Hdfs:
         if self.isdir(path) and self.exists(inside):
             self.remove(inside)
             raise FileExistsError(errno.EEXIST, "exists already", path)
+
+    @contextmanager
+    def _told(self, path: str, wanted: str) -> Iterator[None]:
+        """Say of an access that HDFS denies which folder's rights are missing, and who we are."""
+        try:
+            yield
+        except PermissionError:
+            raise rights.denied(self._client(path), path, wanted) from None
+
+    @contextmanager
+    def _named(self, temporary: str, path: str) -> Iterator[None]:
+        """Name a path in errors of its temporary name, and of what lies below that."""
+        try:
+            yield
+        except OSError as error:
+            name = str(error.filename or "")
+            if name.startswith(temporary):
+                error.filename = path + name[len(temporary) :]
+            raise
 
     def _missing(self, path: str) -> Names:
         """List the folders that are missing on the way to a path, and the path, the uppermost first."""
@@ -250,21 +286,18 @@ class Hdfs:
         try:
             return self._client(path).info(path)
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.ENOTDIR) or not self._below_a_file(path):
+            if error.errno not in (errno.EACCES, errno.ENOTDIR):
                 raise
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+            if not (file := self._file_above(path)):
+                raise rights.denied(self._client(path), path, rights.ENTER) from None
+            raise FileNotFoundError(errno.ENOENT, f"{os.strerror(errno.ENOENT)}: {file} is a file", path) from None
 
-    def _below_a_file(self, path: str) -> bool:
-        """Tell whether one of the folders above a path, to which access was denied, is a file."""
-        folder, _ = _split(path.rstrip("/"))
-        if not urlsplit(folder).path:  # the root is a folder
-            return False
-        try:
-            return not self._info(folder).isdir
-        except FileNotFoundError:  # it lies below a file itself: to a missing folder access would not be denied
-            return True
-        except OSError:
-            return False
+    def _file_above(self, path: str) -> str | None:
+        """Find a file among the folders above a path; None if there is none, or if it may not be seen."""
+        for folder in reversed(rights.folders(path)):
+            with suppress(OSError):  # it lies below the file itself, where access is denied
+                return None if self._client(folder).info(folder).isdir else folder
+        return None
 
 
 def _patiently(step: Callable[..., Any], *arguments: Any) -> Any:

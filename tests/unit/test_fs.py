@@ -140,11 +140,15 @@ class NameNode:
         kind = "directory" if content is None else "file"
         return {"kind": kind, "name": path, "size": len(content or b"")}
 
+    def get_working_directory(self):
+        return "hdfs://namenode/user/ada"
+
     def create_directory(self, path):
         self.held |= dict.fromkeys([*self._above(path), path])
 
     def open_file(self, path, mode):
-        assert mode == "w"
+        if mode == "r":
+            return io.BytesIO(self.held[path])
         file = io.BytesIO()
         write = file.write
 
@@ -215,7 +219,9 @@ def test_below_a_file_on_hdfs_is_nothing_and_a_closed_folder_is_said(namenode):
     assert fs.glob("hdfs:///*/a/x") == []
     for call in (fs.exists, fs.isdir, fs.open, fs.size, fs.list, fs.remove):
         for path in ("hdfs:///closed/x", "hdfs:///closed/x/y"):
-            with pytest.raises(PermissionError, match=f"permission denied by HDFS: '{path}'"):
+            with pytest.raises(
+                PermissionError, match=f"HDFS as user ada: no right to enter the folder hdfs:///closed .*: '{path}'"
+            ):
                 call(path)
 
 
@@ -228,7 +234,9 @@ def test_hosts_of_what_is_no_file_on_hdfs_are_an_error_that_says_so(namenode):
         fs.hosts("hdfs:///data/a/x", 0, 1)
     with pytest.raises(IsADirectoryError, match=r"is a folder.*hdfs:///data"):
         fs.hosts("hdfs:///data", 0, 1)
-    with pytest.raises(PermissionError, match="permission denied by HDFS: 'hdfs:///closed/x'"):
+    with pytest.raises(
+        PermissionError, match=r"as user ada: no right to enter the folder hdfs:///closed .*'hdfs:///closed/x'"
+    ):
         fs.hosts("hdfs:///closed/x", 0, 1)
     with pytest.raises(OSError, match=r"does not say where the file's blocks are.*hdfs:///data/a"):
         fs.hosts("hdfs:///data/a", 9, 1)
