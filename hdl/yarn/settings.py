@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from hdl.data import Options
 from hdl.errors import SpecError
-from hdl.runners import platform
+from hdl.runners import access, platform
 from hdl.runners.base import Job
 from hdl.spec import parse
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Acl = Annotated[str, AfterValidator(access.acl)]
+Tags = Annotated[tuple[str, ...], AfterValidator(access.tags)]
 
 
 # In an application's folder on HDFS
@@ -42,6 +44,10 @@ class Settings(BaseModel):
         Empty: the cluster's default.
     name : str
         Of the application, as lists show it.
+    view_acl, modify_acl : str
+        Who beside the owner may see the application, and who may end it: users, a blank, groups, as YARN writes them.
+    tags : tuple of str
+        Words by which YARN's lists find it.
     archive, python : str
         The packed environment on HDFS, or a Python on every node that has hdl.
     publish_every : int
@@ -76,6 +82,9 @@ class Settings(BaseModel):
     queue: str = ""
     label: str = ""
     name: str = "hdl"
+    view_acl: Acl = ""
+    modify_acl: Acl = ""
+    tags: Tags = ()
     archive: str = ""
     python: str = ""
     publish_every: Annotated[int, Field(ge=0)] = 0

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,7 +48,9 @@ class Report:
         Of the master.
     diagnostics : str
     attempt : int
-        Number of the master's attempt.
+        Number of the master's attempt; -1 where YARN shows it to its owner and those of its view ACL only.
+    tags : tuple of str
+        In small letters, sorted.
     """
 
     application: str
@@ -63,6 +66,7 @@ class Report:
     host: str
     diagnostics: str
     attempt: int
+    tags: tuple[str, ...] = ()
 
     @property
     def over(self) -> bool:
@@ -199,13 +203,14 @@ def report(application: str) -> Report:
             raise SpecError(f"{application}: this cluster has no such application, or has forgotten it") from None
 
 
-def applications() -> list[Report]:
-    """List this user's applications of hdl, the newest first."""
+def applications(tags: Sequence[str] = ()) -> list[Report]:
+    """List this user's applications of hdl, the newest first; with `tags` those that have all of them."""
     _, yarn = connect()
     types = java.load_class("java.util.HashSet")()
     types.add(TYPE)
     with java.call("YARN's list of applications"):
         own = [_report(each) for each in yarn.getApplications(types) if str(each.getUser()) == launch.user()]
+    own = [one for one in own if set(tags) <= set(one.tags)]
     return sorted(own, key=lambda report: report.started, reverse=True)
 
 
@@ -254,6 +259,7 @@ def _report(answer: Any) -> Report:
         host=str(answer.getHost() or ""),
         diagnostics=" ".join(str(answer.getDiagnostics() or "").split()),
         attempt=int(attempt.getAttemptId()) if attempt is not None else 0,
+        tags=tuple(sorted(str(tag) for tag in answer.getApplicationTags() or ())),
     )
 
 

@@ -90,9 +90,14 @@ def fill(context: Any, conf: Any, settings: Settings, folder: str) -> None:
     variables = launch.environment(settings, bool(settings.archive), 1)
     words = launch.command(launch.python_of(settings), "hdl.yarn.master", [folder])
     credentials = java.credentials_buffer(Credentials.make().to_dict(), _file_tokens(conf))
-    context.setAMContainerSpec(launch.context(words, variables, files, credentials))
+    context.setAMContainerSpec(launch.context(words, variables, files, credentials, settings))
     context.setApplicationName(settings.name)
     context.setApplicationType(TYPE)
+    if settings.tags:
+        tags = java.load_class("java.util.HashSet")()
+        for tag in settings.tags:
+            tags.add(tag)
+        context.setApplicationTags(tags)
     context.setResource(launch.capability(settings.master_memory, MASTER_VCORES))
     context.setMaxAppAttempts(settings.attempts)
     context.setKeepContainersAcrossApplicationAttempts(True)

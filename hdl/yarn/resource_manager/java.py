@@ -192,6 +192,11 @@ def proxies() -> list[str]:
     return sorted({str(address).rpartition(":")[0] for address in addresses})
 
 
+def web_scheme(conf: Any) -> str:
+    """Return what the addresses of YARN's pages begin with, by yarn.http.policy: http:// or https://."""
+    return str(load_class("org.apache.hadoop.yarn.webapp.util.WebAppUtils").getHttpSchemePrefix(conf))
+
+
 @contextmanager
 def call(doing: str) -> Iterator[None]:
     """Call Java within this context: its exceptions become hdl's, with what was being done and what Java says.

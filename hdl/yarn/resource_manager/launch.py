@@ -109,8 +109,13 @@ def resource(conf: Any, path: str, archive: bool = False) -> Any:
     )
 
 
-def context(command: str, variables: Mapping[str, str], files: Mapping[str, Any], credentials: Any) -> Any:
-    """Make the launch context of a container: command, environment, local resources by name, credentials."""
+def context(
+    command: str, variables: Mapping[str, str], files: Mapping[str, Any], credentials: Any, settings: Settings
+) -> Any:
+    """Make the launch context of a container: command, environment, local resources by name, credentials.
+
+    The application's access control lists are in it, as every NodeManager learns them from the containers it starts.
+    """
     hashed, listed = java.load_class("java.util.HashMap"), java.load_class("java.util.ArrayList")
     resources, named = hashed(), hashed()
     for name, file in files.items():
@@ -119,8 +124,11 @@ def context(command: str, variables: Mapping[str, str], files: Mapping[str, Any]
         named.put(name, value)
     commands = listed()
     commands.add(command)
+    kinds, acls = java.load_class(f"{RECORDS}.ApplicationAccessType"), hashed()
+    acls.put(kinds.VIEW_APP, settings.view_acl or " ")  # a blank is the list of nobody
+    acls.put(kinds.MODIFY_APP, settings.modify_acl or " ")
     made = java.load_class(f"{RECORDS}.ContainerLaunchContext")
-    return made.newInstance(resources, named, commands, None, credentials, None)
+    return made.newInstance(resources, named, commands, None, credentials, acls)
 
 
 def amounts(size: Any) -> dict[str, int]:
