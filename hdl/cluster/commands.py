@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hdl.cluster import config
@@ -32,7 +33,7 @@ def kind_of(name: str) -> str:
     return name.rstrip("0123456789")
 
 
-def java_command(name: str, home: Path, root: Path) -> list[str]:
+def java_command(name: str, home: Path, root: Path, flags: Sequence[str] = ()) -> list[str]:
     """Make the command line that runs a daemon's class, without options of the daemon's own.
 
     Parameters
@@ -43,21 +44,23 @@ def java_command(name: str, home: Path, root: Path) -> list[str]:
         HADOOP_HOME.
     root : Path
         The cluster's folder.
+    flags : sequence of str
+        For Java, beside `JAVA_FLAGS`.
     """
     logs, share = root / "logs", home / "share/hadoop"
     return [
-        str(java_home() / "bin/java"), f"-Dproc_{name}", *JAVA_FLAGS,
+        str(java_home() / "bin/java"), f"-Dproc_{name}", *JAVA_FLAGS, *flags,
         f"-Dhadoop.log.dir={logs}", f"-Dyarn.log.dir={logs}", f"-Dhadoop.home.dir={home}",
         "-cp", f"{root / 'conf'}:{share / 'hdfs'}:{share / 'lib'}/*", CLASSES[kind_of(name)],
     ]  # fmt: skip
 
 
-def own_options(name: str, ports: dict[str, int], root: Path) -> list[str]:
-    """Make the options that set what only this daemon is told: a node's addresses and folders; of a master none."""
+def own_options(name: str, ports: dict[str, int], root: Path, options: dict) -> list[str]:
+    """Make the options that set what only this daemon is told: a node's addresses and folders."""
     kind, number = kind_of(name), name[len(kind_of(name)) :]
     data = root / "data" / name
     if kind == "datanode":
-        own = {"dfs.datanode.data.dir": data, "dfs.datanode.hostname": config.node_host(int(number))}
+        own: dict = {"dfs.datanode.data.dir": data, "dfs.datanode.hostname": config.node_host(int(number))}
     elif kind == "nodemanager":
         address = f"127.0.0.{number}"
         own = {
@@ -69,6 +72,8 @@ def own_options(name: str, ports: dict[str, int], root: Path) -> list[str]:
             "yarn.nodemanager.local-dirs": data / "local",
             "yarn.nodemanager.log-dirs": root / "logs" / name,
         }
+    elif kind == "namenode" and options.get("kerberos"):
+        own = {"hadoop.http.authentication.type": "kerberos"}  # or WebHDFS knows nobody
     else:
         return []
     return [word for key, value in own.items() for word in ("-D", f"{key}={value}")]

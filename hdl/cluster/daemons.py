@@ -12,17 +12,20 @@ import shutil
 import signal
 import subprocess
 import time
-import urllib.request
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from hdl.cluster import commands, config, folders, process
+from hdl.cluster import commands, config, folders, kdc, process, state
 from hdl.cluster.assemble import DEFAULT_VERSION, hadoop_home, java_home, locked
+from hdl.cluster.config import kerberos as realm
 from hdl.cluster.process import Daemon
 from hdl.errors import DeadlineError, HdlError, SpecError
 
 START_SECONDS = 120
 FORMAT_SECONDS = 60
+KERBEROS_SUPERUSER = "hdfs"
 
 
 def default_folder() -> Path:
@@ -46,7 +49,7 @@ class Cluster:
     version: str
     home: Path
     ports: dict[str, int]
-    options: dict[str, int]
+    options: dict[str, Any]
     daemons: dict[str, Daemon] = field(default_factory=dict)
     superuser: str = field(default_factory=folders.this_user)
 
@@ -54,7 +57,7 @@ class Cluster:
     def start(
         cls, root: Path, *, version: str = DEFAULT_VERSION, datanodes: int = 1, nodemanagers: int = 1,
         memory: int = 4096, vcores: int = 4, gpus: int = 0, superuser: str | None = None,
-        seconds: float = START_SECONDS,
+        kerberos: bool = False, seconds: float = START_SECONDS,
     ) -> Cluster:  # fmt: skip
         """Start a cluster, or start one again over the data that its folder holds, and return when it is ready.
 
@@ -70,7 +73,10 @@ class Cluster:
             What one NodeManager offers, in MiB, virtual cores and GPUs; these are counted, and need not be there.
         superuser : str, optional
             HDFS's superuser, by whose name the daemons go. None: the user who starts the cluster, who then may do
-            everything on HDFS. With another name that user is an ordinary one, as on a company's cluster.
+            everything on HDFS. With another name that user is an ordinary one, as on a company's cluster. With Kerberos
+            it is always ``hdfs``.
+        kerberos : bool
+            Everybody proves who they are to a Kerberos realm of the cluster's own; all that travels is encrypted.
         seconds : float
             Deadline for the daemons to be ready; fetching the jars has its own.
 
@@ -87,6 +93,9 @@ class Cluster:
         for name, count in (("datanodes", datanodes), ("nodemanagers", nodemanagers)):
             if not 1 <= count <= 200:
                 raise SpecError(f"{name} = {count}: expected 1 to 200")
+        if kerberos and superuser not in (None, KERBEROS_SUPERUSER):
+            raise SpecError(f"superuser = {superuser!r}: with Kerberos it is {KERBEROS_SUPERUSER!r}")
+        superuser = superuser or (KERBEROS_SUPERUSER if kerberos else folders.this_user())
         home = hadoop_home(version)
         with locked(root / "lock"):
             if (root / "cluster.json").exists():
@@ -96,16 +105,13 @@ class Cluster:
                 if before.version != version:
                     raise SpecError(f"{root} holds data of Hadoop {before.version}, not {version}; purge it first")
             options = {"datanodes": datanodes, "nodemanagers": nodemanagers, "memory": memory, "vcores": vcores,
-                       "gpus": gpus}  # fmt: skip
-            ports = config.free_ports(config.PORTS + config.node_ports(nodemanagers))
-            cluster = cls(root, version, home, ports, options, superuser=superuser or folders.this_user())
+                       "gpus": gpus, "kerberos": kerberos}  # fmt: skip
+            ports = config.free_ports(config.ports_of(options))
+            cluster = cls(root, version, home, ports, options, superuser=superuser)
             cluster._forget()
-            config.write(cluster.conf, home, root, cluster.ports, options)
+            config.write(config.Layout(root, home, ports, options))
             try:
-                cluster._launch()
-                cluster.wait_ready(seconds)
-                folders.make(cluster.web()["namenode"], cluster.superuser)
-                cluster.add_user(os.environ.get("HADOOP_USER_NAME") or folders.this_user())
+                cluster._launch(time.monotonic() + seconds)
             except BaseException:
                 cluster.stop()
                 raise
@@ -139,14 +145,40 @@ class Cluster:
         """The default file system, ``hdfs://host:port``."""
         return f"hdfs://{config.LOOPBACK}:{self.ports['namenode']}"
 
-    def environment(self) -> dict[str, str]:
-        """Return the variables that a shell needs to use this cluster; ``PATH`` begins with Hadoop's ``bin``."""
-        return {
+    @property
+    def secure(self) -> bool:
+        """Tells whether the cluster has Kerberos."""
+        return bool(self.options.get("kerberos"))
+
+    def environment(self, user: str | None = None) -> dict[str, str]:
+        """Return the variables that a shell needs to use this cluster; ``PATH`` begins with Hadoop's ``bin``.
+
+        Parameters
+        ----------
+        user : str, optional
+            As whom. With Kerberos ``KRB5CCNAME`` names a cache with a new ticket of that user (None: no ticket, as
+            before `kinit`); without, ``HADOOP_USER_NAME`` claims the name.
+
+        Raises
+        ------
+        SpecError
+            The realm has no such user.
+        """
+        made = {
             "HADOOP_HOME": str(self.home),
             "HADOOP_CONF_DIR": str(self.conf),
             "JAVA_HOME": str(java_home()),
             "PATH": f"{self.home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         }
+        if not self.secure:
+            return made | ({"HADOOP_USER_NAME": user} if user else {})
+        flag = realm.java_flag(self.root)
+        made |= {realm.NAMED: str(realm.krb5_conf(self.root)), "HADOOP_OPTS": flag, "LIBHDFS_OPTS": flag}
+        return made | ({"KRB5CCNAME": f"FILE:{kdc.ticket(self.root, user)}"} if user else {})
+
+    def keytab(self, user: str) -> Path:
+        """Return the keytab of a user on a cluster with Kerberos, or of a service."""
+        return realm.keytab(self.root, user)
 
     def web(self) -> dict[str, str]:
         """Return the web addresses of the masters, by daemon."""
@@ -157,7 +189,8 @@ class Cluster:
         """List all daemons of the cluster, in the order they are started in."""
         data = [f"datanode{k}" for k in range(1, self.options["datanodes"] + 1)]
         nodes = [f"nodemanager{k}" for k in range(1, self.options["nodemanagers"] + 1)]
-        return ["resourcemanager", *nodes, "namenode", *data, "historyserver"]
+        first = ["kdc"] if self.secure else []
+        return [*first, "resourcemanager", *nodes, "namenode", *data, "historyserver"]
 
     def status(self) -> dict:
         """Ask what runs, and what the masters know.
@@ -169,24 +202,7 @@ class Cluster:
             ``nodemanagers`` (names of those that live), ``history`` (whether its server answers) and ``daemons``
             (of each ``alive``, ``pid`` and ``log``).
         """
-        names = self.web()
-        bean = "Hadoop:service=NameNode,name=NameNodeInfo"
-        beans = (_ask(f"{names['namenode']}/jmx?qry={bean}") or {}).get("beans") or [{}]
-        known = json.loads(beans[0].get("LiveNodes", "{}"))
-        live = sorted(name for name, node in known.items() if int(node.get("lastContact", 0)) < 10)
-        nodes = ((_ask(f"{names['resourcemanager']}/ws/v1/cluster/nodes") or {}).get("nodes") or {}).get("node", [])
-        running = sorted(node["id"] for node in nodes if node["state"] == "RUNNING")
-        history = _ask(f"{names['historyserver']}/ws/v1/history/info") is not None
-        safe = beans[0].get("Safemode") if beans[0] else None  # "" once it is left, None while it does not answer
-        daemons = {name: daemon.alive for name, daemon in self.daemons.items()}
-        wanted = (self.options["datanodes"], self.options["nodemanagers"])
-        ready = safe == "" and history and (len(live), len(running)) == wanted and all(daemons.values())
-        return {
-            "ready": ready, "version": self.version, "dir": str(self.root), "uri": self.uri, "web": names,
-            "safe_mode": bool(safe), "datanodes": live, "nodemanagers": running, "history": history,
-            "daemons": {name: {"alive": alive, "pid": self.daemons[name].pid, "log": self.daemons[name].log}
-                        for name, alive in daemons.items()},
-        }  # fmt: skip
+        return state.of(self)
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
         """Wait until every daemon is up, registered and out of safe mode.
@@ -198,23 +214,45 @@ class Cluster:
         DeadlineError
             If that takes longer than `seconds`.
         """
-        deadline = time.monotonic() + seconds
-        while not (status := self.status())["ready"]:
+        self._wait(lambda status: status["ready"], time.monotonic() + seconds)
+
+    def _wait(self, reached: Callable[[dict], bool], deadline: float) -> None:
+        began = time.monotonic()
+        while not reached(status := self.status()):
             for daemon in self.daemons.values():
                 if not daemon.alive:
                     raise HdlError(f"{daemon.name} ended; the end of {daemon.log}:\n{daemon.tail()}")
             if time.monotonic() > deadline:
                 missing = {key: status[key] for key in ("safe_mode", "datanodes", "nodemanagers", "history")}
-                raise DeadlineError(f"the cluster in {self.root} was not ready within {seconds:g} s: {missing}")
+                seconds = deadline - began
+                raise DeadlineError(f"the cluster in {self.root} was not ready within {seconds:.0f} s: {missing}")
             time.sleep(0.2)
 
+    def ticket(self) -> dict[str, str] | None:
+        """Return the variables that name a ticket of the superuser; None without Kerberos.
+
+        Raises
+        ------
+        HdlError
+            The key distribution centre does not answer.
+        """
+        if not self.secure:
+            return None
+        cache = kdc.ticket(self.root, self.superuser, reuse=True)
+        return {**kdc.environment(self.root), "KRB5CCNAME": f"FILE:{cache}"}
+
     def add_user(self, name: str) -> None:
-        """Make a user's home on HDFS, /user/NAME, if it is not there."""
+        """Make a user's home on HDFS, /user/NAME, if it is not there; with Kerberos their principal and keytab too."""
+        if self.secure:
+            kdc.add(self.root, name)
         self.own(f"/user/{name}", name)
 
     def own(self, path: str, user: str) -> None:
         """Give a folder on HDFS to a user; a new one is made where there is none, and closed to all others."""
-        folders.own(self.web()["namenode"], self.superuser, path, user)
+        self._folders().own(path, user)
+
+    def _folders(self) -> folders.Folders:
+        return folders.Folders(self.web()["namenode"], self.superuser, self.ticket())
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Send one daemon a signal; for tests of faults."""
@@ -226,12 +264,11 @@ class Cluster:
             self.kill(name)
         process.stop([self.daemons[name]])
         self._spawn(name)
-        self._save()
 
     def stop(self, purge: bool = False) -> None:
         """Stop all daemons; with `purge` remove the cluster's folder too."""
         # NodeManagers first: they end their containers, which still may write to HDFS.
-        groups = ("nodemanager", "resourcemanager historyserver", "datanode", "namenode")
+        groups = ("nodemanager", "resourcemanager historyserver", "datanode", "namenode", "kdc")
         for group in groups:
             process.stop([d for name, d in self.daemons.items() if commands.kind_of(name) in group.split()])
         if purge:
@@ -243,12 +280,24 @@ class Cluster:
         for folder in (data / config.RM_STATE, *data.glob(f"nodemanager*/{config.NM_STATE}")):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _launch(self) -> None:
+    def _launch(self, deadline: float) -> None:
+        """Start all daemons, make the folders that users need, and wait until all is ready."""
+        if self.secure:
+            kdc.make(self.root, self.ports["kdc"], realm.web_hosts(self.options))
+        # With Kerberos the history server is a user of its own, and finds its folders made.
+        late = ["historyserver"] if self.secure else []
         for name in self.names():
             if name == "namenode" and not (self.root / "data/name/current").exists():
                 self._format()
+            if name not in late:
+                self._spawn(name)
+        self._wait(lambda status: status["writable"], deadline)
+        self._folders().make("mapred" if late else None)
+        for name in late:
             self._spawn(name)
-            self._save()
+        for user in dict.fromkeys((os.environ.get("HADOOP_USER_NAME") or folders.this_user(), folders.this_user())):
+            self.add_user(user)
+        self._wait(lambda status: status["ready"], deadline)
 
     def _save(self) -> None:
         held = {"version": self.version, "home": str(self.home), "ports": self.ports, "options": self.options,
@@ -259,7 +308,12 @@ class Cluster:
         new.replace(self.root / "cluster.json")
 
     def _format(self) -> None:
-        command = [*commands.java_command("namenode", self.home, self.root), "-format", "-nonInteractive", "-force"]
+        command = [
+            *commands.java_command("namenode", self.home, self.root, self._flags()),
+            "-format",
+            "-nonInteractive",
+            "-force",
+        ]
         log = self.root / "logs/format.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "wb") as out:
@@ -274,25 +328,25 @@ class Cluster:
 
     def _spawn(self, name: str) -> None:
         log = self.root / "logs" / f"{name}.log"
-        command = [
-            *commands.java_command(name, self.home, self.root),
-            *commands.own_options(name, self.ports, self.root),
-        ]
-        self.daemons[name] = process.spawn(name, command, log, self._clean())
+        if name == "kdc":
+            command, environment = kdc.command(), kdc.environment(self.root)
+        else:
+            own = commands.own_options(name, self.ports, self.root, self.options)
+            command, environment = (
+                [*commands.java_command(name, self.home, self.root, self._flags()), *own],
+                self._clean(),
+            )
+        self.daemons[name] = process.spawn(name, command, log, environment)
+        if name == "kdc":
+            kdc.wait(self.ports["kdc"], self.daemons[name])
+        self._save()
+
+    def _flags(self) -> list[str]:
+        return [realm.java_flag(self.root)] if self.secure else []
 
     def _clean(self) -> dict[str, str]:
         """Make a daemon's environment: nothing of the user's virtual environment, as on a real node."""
         kept = {name: os.environ[name] for name in ("HOME", "USER", "LANG", "TZ") if name in os.environ}
         path = f"{self.home / 'bin'}:/usr/local/bin:/usr/bin:/bin"
-        return kept | self.environment() | {"PATH": path, "HADOOP_USER_NAME": self.superuser}
-
-
-def _ask(url: str) -> dict | None:
-    """Ask a daemon on this machine for JSON, never through a proxy; None while it does not answer."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(url, headers={"Accept": "application/json"})
-    try:
-        with opener.open(request, timeout=5) as answer:
-            return json.load(answer)
-    except (OSError, ValueError):
-        return None
+        who = {} if self.secure else {"HADOOP_USER_NAME": self.superuser}
+        return kept | self.environment() | {"PATH": path} | who

@@ -1,16 +1,16 @@
 """The folders of HDFS that ordinary users need before they can work, made by the superuser over WebHDFS.
 
-WebHDFS answers in milliseconds where a Hadoop client starts a Java virtual machine, and takes the user's name from the
-URL: nobody on a cluster of this kind has to prove who they are.
+WebHDFS answers in milliseconds where a Hadoop client starts a Java virtual machine. On a cluster without Kerberos it
+takes the user's name from the URL; with Kerberos `curl` shows the superuser's ticket.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
-import urllib.request
 from urllib.parse import quote, urlencode
 
+from hdl.cluster import web
 from hdl.errors import HdlError
 
 SECONDS = 30
@@ -23,6 +23,7 @@ SHARED = {
     "/tmp/logs": "1777",
     "/user": "755",
 }
+HISTORY = {"done_intermediate": "1777", "done": "770"}  # of the history server, where it is a user of its own
 
 
 def this_user() -> str:
@@ -30,29 +31,48 @@ def this_user() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-def make(namenode: str, superuser: str) -> None:
-    """Make the folders that all users share; `namenode` is the NameNode's web address."""
-    for path, permission in SHARED.items():
-        _put(namenode, superuser, path, op="MKDIRS", permission=permission)
-        _put(namenode, superuser, path, op="SETPERMISSION", permission=permission)
+class Folders:
+    """Makes folders as the superuser.
 
-
-def own(namenode: str, superuser: str, path: str, user: str) -> None:
-    """Give a folder to a user, closed to all others; it is made where it is missing.
-
-    Raises
-    ------
-    HdlError
-        The NameNode does not answer, or refuses.
+    Parameters
+    ----------
+    namenode : str
+        The NameNode's web address.
+    superuser : str
+        Whose name the URL says.
+    ticket : dict, optional
+        With Kerberos, the variables that name the superuser's ticket cache and realm.
     """
-    _put(namenode, superuser, path, op="MKDIRS", permission="700")
-    _put(namenode, superuser, path, op="SETOWNER", owner=user)
 
+    def __init__(self, namenode: str, superuser: str, ticket: dict[str, str] | None = None):
+        self.namenode, self.superuser, self.ticket = namenode, superuser, ticket
 
-def _put(namenode: str, superuser: str, path: str, **query: str) -> None:
-    url = f"{namenode}/webhdfs/v1{quote(path)}?{urlencode({**query, 'user.name': superuser})}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        opener.open(urllib.request.Request(url, method="PUT"), timeout=SECONDS).close()
-    except OSError as error:
-        raise HdlError(f"the NameNode did not {query['op']} {path}: {error}") from error
+    def make(self, history: str | None = None) -> None:
+        """Make the folders that all users share; `history` is the history server's user, where it is no superuser."""
+        for path, permission in SHARED.items():
+            self._put(path, op="MKDIRS", permission=permission)
+            self._put(path, op="SETPERMISSION", permission=permission)
+        for name, permission in HISTORY.items() if history else ():
+            path = f"/tmp/hadoop-yarn/staging/history/{name}"
+            self._put(path, op="MKDIRS", permission=permission)
+            self._put(path, op="SETPERMISSION", permission=permission)
+            self._put(path, op="SETOWNER", owner=history or "")
+
+    def own(self, path: str, user: str) -> None:
+        """Give a folder to a user, closed to all others; it is made where it is missing.
+
+        Raises
+        ------
+        HdlError
+            The NameNode does not answer, or refuses.
+        """
+        self._put(path, op="MKDIRS", permission="700")
+        self._put(path, op="SETOWNER", owner=user)
+
+    def _put(self, path: str, **query: str) -> None:
+        who = {} if self.ticket else {"user.name": self.superuser}
+        url = f"{self.namenode}/webhdfs/v1{quote(path)}?{urlencode({**query, **who})}"
+        try:
+            web.send(url, "PUT", self.ticket, SECONDS)
+        except (OSError, HdlError) as error:
+            raise HdlError(f"the NameNode did not {query['op']} {path}: {error}") from error

@@ -1,7 +1,11 @@
-"""One real Hadoop for all tests of this folder: two DataNodes and two NodeManagers on loopback, purged at the end.
+"""Two real Hadoops for all tests of this folder, of two DataNodes and two NodeManagers on loopback each.
 
-Three users are on it, as on a company's: HDFS's superuser, as whom the daemons go; an ordinary one, as whom the tests
-do; and the one who runs the tests, as whom YARN runs containers, and who may not even look into the others' folders.
+`cluster` asks nobody who they are; this process and what it starts use it. `secure` has Kerberos, privacy and encrypted
+transfer; a process has one realm and one virtual machine, so tests on it run hdl as commands.
+
+Three users are on the first, as on a company's: HDFS's superuser, as whom the daemons go; an ordinary one, as whom
+the tests do; and the one who runs the tests, as whom YARN runs containers, and who may not even look into the others'
+folders.
 """
 
 import importlib.util
@@ -19,9 +23,12 @@ import pytest
 
 from hdl import envpack
 from hdl.cluster import config
+from hdl.cluster.config import kerberos
 from hdl.cluster.daemons import Cluster
 
 SUPERUSER, USER = "hdfs", "ada"
+SECURE_USERS = ("ada", "bob", kerberos.GATEWAY)
+QUICK = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
 MISSING = [tool for tool in ("java", "mvn") if not shutil.which(tool)]
 
 
@@ -37,25 +44,34 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=why))
 
 
-MINE = os.environ.get("HDL_TEST_CLUSTER")  # the folder of a cluster that runs, while tests are written
+# Folders of clusters that run, while tests are written.
+MINE, MY_SECURE = os.environ.get("HDL_TEST_CLUSTER"), os.environ.get("HDL_TEST_SECURE_CLUSTER")
+NODES = {"datanodes": 2, "nodemanagers": 2, "seconds": 600}
 
 
 class Ahead:
-    """The cluster and the packed environment, made by threads while tests that come before, and need neither, run."""
+    """The clusters and the packed environment, made by threads while tests that come before, and need none, run."""
 
-    def __init__(self):
+    def __init__(self, wanted):
         self.folder = Path(tempfile.mkdtemp(prefix="hdl-tests-"))
         self.pool = ThreadPoolExecutor(2)
-        self.cluster = None if MINE else self.pool.submit(
-            Cluster.start, self.folder / "cluster", datanodes=2, nodemanagers=2, superuser=SUPERUSER, seconds=600
-        )  # fmt: skip
-        (self.folder / "env").mkdir()
-        self.packed = self.pool.submit(envpack.pack, self.folder / "env")
+        self.clusters = {}
+        if "cluster" in wanted and not MINE:
+            self.start("cluster", superuser=SUPERUSER)
+        if {"cluster", "packed"} & wanted:
+            (self.folder / "env").mkdir()
+            self.packed = self.pool.submit(envpack.pack, self.folder / "env")
+        if "secure" in wanted and not MY_SECURE:
+            self.start("secure", kerberos=True)
+
+    def start(self, name, **options):
+        self.clusters[name] = self.pool.submit(Cluster.start, self.folder / name, **NODES, **options)
 
     def end(self):
         self.pool.shutdown(cancel_futures=True)
-        if self.cluster and not self.cluster.cancelled() and not self.cluster.exception():
-            self.cluster.result().stop(purge=True)
+        for cluster in self.clusters.values():
+            if not cluster.cancelled() and not cluster.exception():
+                cluster.result().stop(purge=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -65,9 +81,10 @@ AHEAD = pytest.StashKey[Ahead]()
 @pytest.hookimpl(trylast=True)  # when it is known which tests are run
 def pytest_collection_finish(session):
     skipped = [item for item in session.items if item.get_closest_marker("skip")]
-    here = {item for item in session.items if "cluster" in item.fixturenames} - {*skipped}
-    if here and not session.config.option.collectonly:
-        session.config.stash[AHEAD] = Ahead()
+    run = [item for item in session.items if item not in skipped]
+    wanted = {"cluster", "secure", "packed"} & {name for item in run for name in item.fixturenames}
+    if wanted and not session.config.option.collectonly:
+        session.config.stash[AHEAD] = Ahead(wanted)
 
 
 @pytest.hookimpl(trylast=True)
@@ -79,14 +96,62 @@ def pytest_sessionfinish(session):
 @pytest.fixture(scope="session")
 def cluster(pytestconfig):
     """A running cluster; this process and what it starts use it, as an ordinary user."""
-    started = Cluster.load(Path(MINE)) if MINE else pytestconfig.stash[AHEAD].cluster.result()
+    started = Cluster.load(Path(MINE)) if MINE else pytestconfig.stash[AHEAD].clusters["cluster"].result()
     started.add_user(USER)
     started.own("/tests", USER)
-    quick = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**started.environment(), **quick, "HADOOP_USER_NAME": USER}.items():
+        for name, value in {**QUICK, **started.environment(USER)}.items():
             patch.setenv(name, value)
         yield started
+
+
+def finished(command, folder, environment, seconds, check):
+    """Run a command to its end; a failing one fails the test with what it said."""
+    words = [str(word) for word in command]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A session of its own: the client behind a script is a JVM, which outlives the script that is killed.
+    with subprocess.Popen(words, **pipes, env=environment, cwd=folder, start_new_session=True) as child:
+        try:
+            out, err = child.communicate(timeout=seconds)
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
+    done = subprocess.CompletedProcess(words, child.returncode, out, err)
+    if check and done.returncode:
+        pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
+    return done
+
+
+class Secure:
+    """A running cluster with Kerberos, seen by one of its ordinary users at a time."""
+
+    def __init__(self, cluster):
+        self.cluster, self.realm = cluster, kerberos.REALM
+        for user in SECURE_USERS:
+            cluster.add_user(user)
+
+    def environment(self, user="ada"):
+        """Return the whole environment of a command of that user's, who has a new ticket; None: of nobody's."""
+        names = {*QUICK, "HADOOP_USER_NAME", "KRB5CCNAME"}
+        outer = {name: value for name, value in os.environ.items() if name not in names}
+        made = self.cluster.environment(user)
+        quick = {**QUICK, "LIBHDFS_OPTS": f"{made['LIBHDFS_OPTS']} {QUICK['LIBHDFS_OPTS']}"}
+        nobody = {} if user else {"KRB5CCNAME": f"FILE:{self.cluster.root}/kdc/tickets/.nobody"}
+        return outer | made | quick | nobody
+
+    def keytab(self, user):
+        """Return the path of a user's keytab."""
+        return self.cluster.keytab(user)
+
+    def run(self, *command, user="ada", check=True, seconds=600, **environment):
+        """Run a command as a user to its end; a failing one fails the test with what it said."""
+        return finished(command, self.cluster.root, self.environment(user) | environment, seconds, check)
+
+
+@pytest.fixture(scope="session")
+def secure(pytestconfig):
+    """A running cluster with Kerberos; nothing of this process uses it, but what is run by `secure.run`."""
+    return Secure(Cluster.load(Path(MY_SECURE)) if MY_SECURE else pytestconfig.stash[AHEAD].clusters["secure"].result())
 
 
 @pytest.fixture(scope="session")
@@ -94,21 +159,7 @@ def run(cluster):
     """`run("hadoop", "fs", …)`: the finished command; a failing one fails the test with what it said."""
 
     def run(*command, seconds=600, check=True, **environment):
-        words = [str(word) for word in command]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        # A session of its own: the client behind a script is a JVM, which outlives the script that is killed.
-        with subprocess.Popen(
-            words, **pipes, env=os.environ | environment, cwd=cluster.root, start_new_session=True
-        ) as child:
-            try:
-                out, err = child.communicate(timeout=seconds)
-            except BaseException:
-                os.killpg(child.pid, signal.SIGKILL)
-                raise
-        done = subprocess.CompletedProcess(words, child.returncode, out, err)
-        if check and done.returncode:
-            pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
-        return done
+        return finished(command, cluster.root, os.environ | environment, seconds, check)
 
     return run
 
@@ -135,7 +186,7 @@ def folder(cluster, request):
 
 
 @pytest.fixture(scope="session")
-def packed(cluster, pytestconfig):
+def packed(pytestconfig):
     """The packed environment, here."""
     return pytestconfig.stash[AHEAD].packed.result()
 

@@ -1,0 +1,116 @@
+"""What Kerberos changes in the configuration: who each daemon is, what is encrypted, and lists of who may do what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hdl.cluster.config.common import Layout, Sites, node_host
+
+REALM = "HDL.TEST"
+PORTS = ("kdc",)
+SERVICES = ("hdfs", "yarn", "mapred")  # the daemons' users; each is USER/localhost@REALM
+GATEWAY = "gateway"  # a user who may act for others, as a workflow service does
+# Passes where krb5.conf is; Java looks at no variable for it.
+NAMED = "KRB5_CONFIG"
+
+
+def krb5_conf(root: Path) -> Path:
+    """Return the Kerberos configuration of a cluster's clients and daemons."""
+    return root / "kdc/krb5.conf"
+
+
+def keytab(root: Path, user: str) -> Path:
+    """Return the keytab of a user or service."""
+    return root / f"kdc/keytabs/{user}.keytab"
+
+
+def principal(user: str) -> str:
+    """Return the principal of a user, or of a service: its host is written out, as not every node has a name.
+
+    Examples
+    --------
+    >>> principal("hdfs"), principal("ada")
+    ('hdfs/localhost@HDL.TEST', 'ada@HDL.TEST')
+    """
+    return f"{user}/localhost@{REALM}" if user in SERVICES else f"{user}@{REALM}"
+
+
+def web_hosts(options: dict) -> list[str]:
+    """List the hosts under which web pages are asked for; each has a principal HTTP/HOST."""
+    nodes = max(options["datanodes"], options["nodemanagers"], 1)
+    return ["127.0.0.1", *(node_host(k) for k in range(1, nodes + 1))]
+
+
+def java_flag(root: Path) -> str:
+    """Return the flag that tells Java of the cluster's realm."""
+    return f"-Djava.security.krb5.conf={krb5_conf(root)}"
+
+
+def vary(sites: Sites, layout: Layout) -> None:
+    """Add Kerberos to the properties, if the cluster is to have it.
+
+    Parameters
+    ----------
+    sites : dict
+        Properties by site; they are changed in place.
+    layout : Layout
+        Its options may have ``kerberos``, and of delegation tokens ``renew_interval`` and ``max_lifetime`` in seconds.
+    """
+    if not layout.options.get("kerberos"):
+        return
+    root, web = layout.root, keytab(layout.root, "HTTP")
+
+    def login(names: str, user: str) -> dict:
+        """Make the two properties PREFIX.principal and PREFIX.keytab…, as they are spelled in `names`."""
+        of_principal, of_keytab = names.split()
+        is_web = user == "HTTP"
+        who = f"HTTP/localhost@{REALM}" if is_web else principal(user)
+        return {of_principal: who, of_keytab: web if is_web else keytab(root, user)}
+
+    sites["core"] |= {
+        "hadoop.security.authentication": "kerberos",
+        "hadoop.security.authorization": "true",
+        "hadoop.rpc.protection": "privacy",
+        "hadoop.http.authentication.kerberos.principal": "*",
+        "hadoop.http.authentication.kerberos.keytab": web,
+        f"hadoop.proxyuser.{GATEWAY}.hosts": "*",
+        f"hadoop.proxyuser.{GATEWAY}.users": "*",
+    }
+    sites["hdfs"] |= {
+        "dfs.block.access.token.enable": "true",
+        "ignore.secure.ports.for.testing": "true",  # else DataNodes want ports below 1024, or HTTPS
+        "dfs.data.transfer.protection": "privacy",
+        "dfs.encrypt.data.transfer": "true",
+        "dfs.permissions.superusergroup": "supergroup",
+        **login("dfs.namenode.kerberos.principal dfs.namenode.keytab.file", "hdfs"),
+        **login("dfs.datanode.kerberos.principal dfs.datanode.keytab.file", "hdfs"),
+        # Whatever host of the keytab is asked for.
+        "dfs.web.authentication.kerberos.principal": "*",
+        "dfs.web.authentication.kerberos.keytab": web,
+        "dfs.namenode.kerberos.internal.spnego.principal": "*",
+    }
+    sites["yarn"] |= {
+        "yarn.acl.enable": "true",
+        "yarn.admin.acl": "yarn,hdfs",
+        "yarn.log-aggregation-enable": "false",
+        # Containers find the realm as on a company's nodes, where it is in /etc.
+        "yarn.nodemanager.env-whitelist": f"{sites['yarn']['yarn.nodemanager.env-whitelist']},{NAMED}",
+    }
+    for daemon in ("resourcemanager", "nodemanager"):
+        start = f"yarn.{daemon}"
+        sites["yarn"] |= login(f"{start}.principal {start}.keytab", "yarn")
+        spnego = f"{start}.webapp.spnego"
+        sites["yarn"] |= login(f"{spnego}-principal {spnego}-keytab-file", "HTTP")
+    history = "mapreduce.jobhistory"
+    sites["mapred"] |= {
+        "mapreduce.cluster.acls.enabled": "true",
+        **login(f"{history}.principal {history}.keytab", "mapred"),
+        **login(f"{history}.webapp.spnego-principal {history}.webapp.spnego-keytab-file", "HTTP"),
+    }
+    for name in ("yarn.app.mapreduce.am.command-opts", "mapreduce.map.java.opts", "mapreduce.reduce.java.opts"):
+        sites["mapred"][name] += f" {java_flag(root)}"
+    for option, daemons in (("renew_interval", "renew-interval"), ("max_lifetime", "max-lifetime")):
+        if seconds := layout.options.get(option):
+            sites["hdfs"][f"dfs.namenode.delegation.token.{daemons}"] = 1000 * seconds
+            sites["yarn"][f"yarn.resourcemanager.delegation.token.{daemons}"] = 1000 * seconds
+            sites["mapred"][f"mapreduce.cluster.delegation.token.{daemons}"] = 1000 * seconds

@@ -1,0 +1,48 @@
+"""Requests to the daemons' web addresses on this machine, never through a proxy.
+
+With Kerberos it is `curl` that asks: it shows the ticket of a cache where a page wants one (SPNEGO).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+
+from hdl import programs
+from hdl.errors import HdlError
+
+CURL = ("curl", "-sS", "--fail-with-body", "--noproxy", "*", "--negotiate", "-u", ":")
+
+
+def send(url: str, method: str = "GET", ticket: dict[str, str] | None = None, seconds: float = 30) -> str:
+    """Send a request; return the answer's body.
+
+    Parameters
+    ----------
+    url, method : str
+    ticket : dict, optional
+        The variables that name a ticket cache and its realm.
+    seconds : float
+        The time that it may take.
+
+    Raises
+    ------
+    OSError, HdlError
+        There is no answer, or it is a refusal.
+    """
+    if ticket is None:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        request = urllib.request.Request(url, headers={"Accept": "application/json"}, method=method)
+        with opener.open(request, timeout=seconds) as answer:
+            return answer.read().decode()
+    words = [*CURL, "-H", "Accept: application/json", "-X", method, url]
+    return programs.check(words, seconds, environment={"PATH": os.environ.get("PATH", os.defpath), **ticket})
+
+
+def ask(url: str, ticket: dict[str, str] | None = None) -> dict | None:
+    """Ask a daemon for JSON; None while it does not answer."""
+    try:
+        return json.loads(send(url, ticket=ticket, seconds=5))
+    except (OSError, ValueError, HdlError):
+        return None
