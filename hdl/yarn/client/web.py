@@ -232,8 +232,6 @@ class Web:
         server, root = origin(url), texts[-1]
         if "hostname" in root.lower() and url.startswith("https:"):
             return NoPage(f"{server}: its certificate is for another host ({root})", lasting=True)
-        if "hostname" in root.lower() and url.startswith("https:"):
-            return NoPage(f"{server}: its certificate is for another host ({root})", lasting=True)
         if any(".ssl." in name or "CertPath" in name or "certpath" in name for name in names) or "keystore" in root:
             return NoPage(f"{server}: its certificate is not trusted here ({root}): {self._store()}", lasting=True)
         if self._trust is None and url.startswith("https:") and not any("java.net." in name for name in names):
