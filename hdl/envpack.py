@@ -8,7 +8,6 @@ environment is packed once and uploaded once, and a task can never run with anot
 from __future__ import annotations
 
 import fnmatch
-import getpass
 import gzip
 import hashlib
 import importlib.metadata
@@ -22,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from hdl import fs
+from hdl import fs, identity
 from hdl.errors import Unavailable
 
 # hdl's requirements but rich, which only a terminal needs; pydoop names setuptools, for its own setup.py.
@@ -144,10 +143,9 @@ def upload(archive: Path, folder: str | None = None) -> str:
     archive : Path
         As `pack` returns it.
     folder : str, optional
-        ``hdfs:///user/<user>/.hdl/env`` if not given.
+        ``.hdl/env`` in our home folder if not given, see `identity.home`.
     """
-    user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
-    folder = folder or f"hdfs:///user/{user}/.hdl/env"
+    folder = folder or fs.join(identity.home(), ".hdl/env")
     path = fs.join(folder, archive.name)
     if not fs.exists(path):
         fs.mkdir(folder)

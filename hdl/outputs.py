@@ -65,7 +65,7 @@ def check_folder(folder: str, path: str) -> None:
     OutputError
     """
     folder = fs.plain(folder)
-    if "://" in folder:
+    if fs.is_remote(folder):
         return
     while not os.path.lexists(folder) and os.path.dirname(folder) != folder:  # it will be made, in one that is there
         folder = os.path.dirname(folder.rstrip("/"))
@@ -100,7 +100,7 @@ def put(path: str, content: bytes) -> None:
 
 
 def _remote(path: str) -> bool:
-    return "://" in fs.plain(path)
+    return fs.is_remote(path)
 
 
 @contextmanager

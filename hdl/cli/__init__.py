@@ -120,6 +120,8 @@ def main(args: Sequence[str] | None = None) -> None:
             unicode = stream.encoding.lower().startswith("utf")
             stream.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
     status = run(args)
+    if kerberos := sys.modules.get("hdl.kerberos"):
+        kerberos.end()  # here, since os._exit below calls nobody
     java = sys.modules.get("hdl.yarn.resource_manager.java")
     if java and java.busy():  # nobody waits for that any more, and it would abort a process that ends as usual
         for stream in (sys.stdout, sys.stderr):

@@ -11,7 +11,7 @@ import click
 
 from hdl import strict_json
 from hdl.cli import progress
-from hdl.cli.common import Command, count, duration, percent
+from hdl.cli.common import Command, count, duration, hadoop_options, percent
 from hdl.errors import HdlError, Interrupted, SpecError
 
 WATCH_SECONDS = 0.5
@@ -22,6 +22,7 @@ CONTAINER = re.compile(r"container_(?:e\d+_)?\d+_\d+_\d+_\d+")
 application = click.argument("application", metavar="APP")
 
 
+@hadoop_options
 @click.command(cls=Command)
 @click.argument("application", metavar="[APP]", required=False)
 @click.option("--watch", "-w", is_flag=True, help="Keep it up to date until the application is over, or Ctrl-C.")
@@ -59,6 +60,7 @@ def status_(application: str | None, watch: bool, tags: tuple[str, ...], as_json
         _print(_view(*_inspect(application)))
 
 
+@hadoop_options
 @click.command(cls=Command)
 @application
 @click.option("--worker", metavar="N|CONTAINER", help="Of this worker alone.")
@@ -80,6 +82,7 @@ def logs_(application: str, worker: str | None) -> None:
         )
 
 
+@hadoop_options
 @click.command(cls=Command)
 @application
 @click.option("--no-report", is_flag=True, help="Make no TABLE/report.html.")
@@ -112,6 +115,7 @@ def attach_(application: str, no_report: bool, quiet: bool) -> None:
     finish(config["data"], config["table"], Options.make(config["options"]), outcome, None, no_report, None)
 
 
+@hadoop_options
 @click.command(cls=Command)
 @application
 def kill_(application: str) -> None:

@@ -11,7 +11,7 @@ import click
 from hdl import strict_json
 from hdl.cli import grid, progress
 from hdl.cli.access import access_options, take_access
-from hdl.cli.common import Command, DeviceName, Option, data_options, take_data_options
+from hdl.cli.common import Command, DeviceName, Option, data_options, hadoop_options, take_data_options
 from hdl.cli.flags import spec_options, take_spec
 from hdl.cli.training import ENDS, RUNNERS, finish, make_runner, prepare_table, stoppable
 from hdl.errors import Interrupted, SpecError, TableError
@@ -93,6 +93,7 @@ def _yarn_options(command: click.Command) -> click.Command:
     return command
 
 
+@hadoop_options
 @spec_options
 @data_options
 @access_options

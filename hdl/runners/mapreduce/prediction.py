@@ -42,7 +42,7 @@ def predict(
     asked :
         Other fields of `TaskConfig`: `labels_only`, or `codes` and `layer`.
     """
-    if not out.startswith("hdfs://") or fs.exists(out):
+    if not fs.is_remote(out) or fs.exists(out):
         raise SpecError(f"{out}: expected a new folder on HDFS")
     suffix = next(
         (end for end in prediction_writer.SUFFIXES if out.rstrip("/").endswith(end)), prediction_writer.SUFFIXES[0]

@@ -12,11 +12,12 @@ from typing import Any
 from hdl import fs
 from hdl.driver import Outcome
 from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
+from hdl.runners.base import Log
 from hdl.runners.logs import log_command, log_tail
 from hdl.runners.messages import error_from
 from hdl.spec import parse
 from hdl.table import Table, layers
-from hdl.yarn.client import client
+from hdl.yarn.client import client, renewal
 from hdl.yarn.client.client import Report
 from hdl.yarn.client.events import Listener, Source, Waiting, waits_for
 from hdl.yarn.settings import OUTCOME, TASK_CONFIG
@@ -50,9 +51,20 @@ def follow(application: str, on_event: Callable[[Any], None] | None = None, dead
         The deadline has passed, or YARN does not answer any more.
     """
     listener = Listener(on_event or (lambda event: None), cache(lambda: task_config_of(application)["table"]))
+    with renewal.following(application) as messages:
+        return _follow(
+            application, listener, None if deadline is None else time.monotonic() + deadline, deadline, messages
+        )
+
+
+def _follow(
+    application: str, listener: Listener, until: float | None, deadline: float | None,
+    messages: Callable[[], list[str]],
+) -> Outcome:  # fmt: skip
     source = Source(listener)
-    until = None if deadline is None else time.monotonic() + deadline
     while True:
+        for text in messages():
+            listener.tell(Log(time.time(), text))
         report = _patient_report(application)
         if report.state == "RUNNING":
             source.poll(report)
@@ -108,6 +120,7 @@ def _outcome(report: Report, listener: Listener) -> Outcome:
     HdlError
         The application failed: see `follow`.
     """
+    renewal.forget(report.application)
     written = _read(report.application, OUTCOME)
     if written and "outcome" in written:
         fields = written["outcome"]
