@@ -292,6 +292,8 @@ def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
             box["value"] = function()
         except BaseException as error:
             box["error"] = error
+        finally:
+            load_class("java.lang.Thread").detach()  # JPype has attached it, and Java would keep it for ever
 
     thread = threading.Thread(target=run, name=THREAD, daemon=True)
     thread.start()
