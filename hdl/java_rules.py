@@ -115,9 +115,9 @@ LOGIN = [
 ]  # fmt: skip
 RIGHTS = [
     Rule(r"User: (?P<real>\S+) is not allowed to impersonate (?P<user>[^\s;]+)", LoginError,
-         lambda match: f"{match['real']} may not act for {match['user']}: hadoop.proxyuser.{_short(match['real'])}.users "
-                       "(or .groups) and .hosts in the cluster's core-site.xml allow it; or leave --proxy-user and "
-                       "HADOOP_PROXY_USER out"),
+         lambda match: f"{match['real']} may not act for {match['user']}: hadoop.proxyuser.{_short(match['real'])}"
+                       ".users (or .groups) and .hosts in the cluster's core-site.xml allow it; or leave "
+                       "--proxy-user and HADOOP_PROXY_USER out"),
     Rule(r"[Uu]ser:? ?(?P<user>\S+) does not have permission to submit (?P<app>\S+) to queue (?P<queue>[^\s;]+)",
          SpecError, "{user} may not submit to YARN's queue {queue}: --queue names another (`mapred queue -showacls` "
                     "lists yours)"),
