@@ -21,7 +21,6 @@ LAYERS = {
     "scratch": set(),
     "java_rules": {"errors", "kerberos"},
     "java_errors": {"errors", "java_rules"},
-    "scratch": set(),
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
