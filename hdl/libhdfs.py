@@ -48,6 +48,9 @@ def resolve(path: str) -> tuple[Any, str]:
 
 
 _connecting = threading.Lock()
+before_java: list[
+    Callable[[], object]
+] = []  # called before libhdfs starts a Java virtual machine: it takes one that runs
 
 
 def home(path: str) -> str:
@@ -146,6 +149,8 @@ def _pydoop(scheme: str = "hdfs") -> Any:
     # The first compiler tier connects in half of the time that all tiers take, and reads no slower.
     flags = ("-Xmx256m", "-Xrs", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dhadoop.root.logger=ERROR,console")
     os.environ["LIBHDFS_OPTS"] = " ".join([*flags, os.environ.get("LIBHDFS_OPTS", "")]).strip()  # the user's win
+    for prepare in before_java:
+        prepare()
     try:
         import pydoop
         import pydoop.hdfs.core

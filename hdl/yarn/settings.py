@@ -24,6 +24,8 @@ MASTER_ADDRESS = "master-{:04d}.json"  # where the master of an attempt listens
 OUTCOME = "outcome.json"  # written by the master at the end, read by the client
 
 CONTROL = "hdl.control"  # among a worker's credentials: the address of the master that launched it
+RENEWAL = "hdl.renewal"  # among the master's, on a cluster with Kerberos: how it comes to fresh tokens, as JSON
+KEYTAB = "hdl.keytab"  # name of the keytab in the master's container, where the user gave one
 
 
 class Settings(BaseModel):
@@ -68,6 +70,8 @@ class Settings(BaseModel):
         Workers that may fail at one shard before the run stops; preemptions and lost nodes do not count.
     attempts : int
         Times that YARN may start the master.
+    renew_seconds : float
+        On a cluster with Kerberos: fresh tokens are taken after so many seconds at the latest; 0: by their lifetime.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +99,7 @@ class Settings(BaseModel):
     straggler: Annotated[float, Field(ge=0)] = 0.0
     failures: Count = 3
     attempts: Count = 2
+    renew_seconds: Annotated[float, Field(ge=0)] = 0.0
 
     @classmethod
     def make(cls, **fields: Any) -> Settings:

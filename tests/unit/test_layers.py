@@ -47,9 +47,8 @@ LAYERS = {
     "envpack": BASE | {"fs", "identity"},
     "runners": BASE | STEP | {"programs", "kerberos", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
-    "yarn": BASE
-    | STEP
-    | {"programs", "kerberos", "runners", "driver", "report"},  # of the report its page's pieces alone: below
+    # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
+    "yarn": BASE | STEP | {"programs", "kerberos", "libhdfs", "runners", "driver", "report"},
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},

@@ -16,11 +16,13 @@ from typing import Any
 from hdl import envpack, fs, identity
 from hdl.errors import SpecError
 from hdl.runners.base import Job
-from hdl.yarn.client import submission
+from hdl.yarn.client import renewal, submission
 from hdl.yarn.client.submission import TYPE
-from hdl.yarn.resource_manager import java, launch
+from hdl.yarn.comm.credentials import Credentials
+from hdl.yarn.resource_manager import java, launch, tokens
 from hdl.yarn.resource_manager.launch import RECORDS
-from hdl.yarn.settings import Settings, to_task_config
+from hdl.yarn.resource_manager.lifetimes import renewal_fields
+from hdl.yarn.settings import RENEWAL, TASK_CONFIG, Settings, to_task_config
 
 KEPT_SECONDS = 30 * 24 * 3600.0  # that the folder of an ended application is kept for those who ask for its outcome
 _CONNECTING = threading.Lock()
@@ -130,13 +132,25 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
         clock("environment")
     storage.result()
     folder = staging(application)
+    file_systems = tokens.file_systems(job, settings, folder)
     try:
-        submission.put_task_config(conf, folder, json.dumps(to_task_config(job, settings)).encode())
+        submission.make_folder(conf, folder)
+        submission.put(conf, f"{folder}/{TASK_CONFIG}", json.dumps(to_task_config(job, settings)).encode())
+        principal = submission.put_keytab(conf, folder)
         clock("staging")
-        submission.fill(context, conf, settings, folder)
+        credentials = Credentials.make()
+        entries, first = credentials.to_dict(), tokens.for_submission(conf, file_systems)
+        if first is not None and (lifetime := tokens.longest(first)):
+            every = settings.renew_seconds
+            fields = renewal_fields(file_systems, lifetime, principal, every)
+            entries[RENEWAL] = json.dumps(fields).encode()
+            renewal.keep(application, folder, file_systems, lifetime, every, bool(principal), credentials)
+            clock("tokens")
+        submission.fill(context, conf, settings, folder, entries, first, bool(principal))
         with java.call(f"YARN rejected the application: name {settings.name!r}, queue {settings.queue or 'default'!r}"):
             yarn.submitApplication(context)
     except BaseException:
+        renewal.forget(application)
         remove(folder)
         raise
     clock("submit")
@@ -219,6 +233,7 @@ def kill(application: str) -> None:
     _, yarn = connect()
     with java.call(f"{application}: killing it"):
         yarn.killApplication(_id(application))
+    renewal.forget(application)
     remove(staging(application))
 
 

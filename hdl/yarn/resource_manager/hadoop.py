@@ -15,7 +15,7 @@ from typing import Any
 
 from hdl.envpack import UNPACKED
 from hdl.errors import HdlError, WorkerError
-from hdl.yarn.resource_manager import java, launch
+from hdl.yarn.resource_manager import java, launch, tokens
 from hdl.yarn.resource_manager.launch import RECORDS
 from hdl.yarn.resource_manager.resources import Changes, Container, Ended, Resources
 from hdl.yarn.settings import Settings
@@ -163,7 +163,7 @@ class Hadoop(Resources):
             held = self._held.get(container.id)
         if held is None:  # it ended in between, and `poll` has said so
             return
-        credentials = java.credentials_buffer(dict(secret_keys), java.own_tokens())
+        credentials = java.credentials_buffer(dict(secret_keys), tokens.own())
         context = launch.context(self._command, self._variables, self._files, credentials, self._settings)
         self._pool.submit(
             self._call_node, container.id, lambda: self._nodes.startContainer(held, context), "starting it"

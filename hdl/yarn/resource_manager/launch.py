@@ -84,10 +84,10 @@ def user() -> str:
         return identity.user()
 
 
-def resource(conf: Any, path: str, archive: bool = False) -> Any:
+def resource(conf: Any, path: str, archive: bool = False, shared: bool = True) -> Any:
     """Describe a file on HDFS that YARN puts, or unpacks, into a container's folder.
 
-    A node fetches it once for all of a user's applications.
+    A node fetches it once for all of a user's applications; if it is not `shared`, for this one, and removes it then.
 
     Raises
     ------
@@ -100,10 +100,11 @@ def resource(conf: Any, path: str, archive: bool = False) -> Any:
         system = place.getFileSystem(conf)
         status, where = system.getFileStatus(place), system.makeQualified(place)
     kind = java.load_class(f"{RECORDS}.LocalResourceType")
+    visibility = java.load_class(f"{RECORDS}.LocalResourceVisibility")  # neither is for other users
     return java.load_class(f"{RECORDS}.LocalResource").newInstance(
         java.load_class(f"{RECORDS}.URL").fromPath(where),
         kind.ARCHIVE if archive else kind.FILE,
-        java.load_class(f"{RECORDS}.LocalResourceVisibility").PRIVATE,
+        visibility.PRIVATE if shared else visibility.APPLICATION,
         status.getLen(),
         status.getModificationTime(),
     )
