@@ -19,6 +19,8 @@ LAYERS = {
     "programs": {"errors"},
     "scratch": set(),
     "kerberos": {"errors", "programs"},
+    "java_rules": {"errors", "kerberos"},
+    "java_errors": {"errors", "java_rules"},
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
@@ -33,7 +35,7 @@ LAYERS = {
     "hdfs_client": set(),
     "hdfs_java": BASE | {"libhdfs", "hdfs_client"},
     "hadoop_conf": set(),
-    "libhdfs": BASE | {"hadoop_conf"},
+    "libhdfs": BASE | {"hadoop_conf", "java_errors"},
     "data": BASE | {"ops", "fs", "models"},
     "wire": BASE | {"data"},
     "metrics_log": BASE | {"fs"},
@@ -45,10 +47,10 @@ LAYERS = {
     "outputs": BASE | {"fs", "prediction_writer"},
     "identity": BASE | {"libhdfs"},
     "envpack": BASE | {"fs", "identity"},
-    "runners": BASE | STEP | {"programs", "kerberos", "devices", "streaming", "yarn"},
+    "runners": BASE | STEP | {"programs", "kerberos", "java_errors", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
-    "yarn": BASE | STEP | {"programs", "kerberos", "libhdfs", "runners", "driver", "report"},
+    "yarn": BASE | STEP | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "report"},
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hdl import programs
+from hdl import java_errors, programs, scratch
 from hdl.errors import DeadlineError, HdlError, Unavailable
 
 CONNECT_SECONDS = 10.0
@@ -150,7 +150,7 @@ def class_path() -> list[str]:
     with suppress(OSError):
         if not here:
             return path
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        scratch.cache("classpath")
         unfinished = kept.with_suffix(f".{os.getpid()}")
         unfinished.write_text(":".join(path))
         unfinished.replace(kept)
@@ -225,14 +225,31 @@ def call(doing: str) -> Iterator[None]:
     try:
         yield
     except jpype.JException as error:
-        raise (DeadlineError if _unanswered(error) else HdlError)(f"{doing}: {message(error)}") from None
+        (name, text), *causes = thrown(error)
+        kind = java_errors.kind(name, text, causes) or (DeadlineError if _unanswered(error) else HdlError)
+        worded = kind(f"{doing}: {message(error)}")
+        worded.add_note(str(error.stacktrace()))  # `--traceback` shows it
+        raise worded from None
 
 
 def message(error: Any) -> str:
-    """Get the message of a Java exception, without class name and stack."""
-    text = str(error.getMessage() or error.toString()) if hasattr(error, "getMessage") else str(error)
-    first = [line for line in text.splitlines() if line.strip() and not line.startswith("\tat ")]
+    """Word a Java exception: by hdl's table of them, or else by its own message, without class name and stack."""
+    (name, text), *causes = thrown(error)
+    if worded := java_errors.sentence(name, text, causes):
+        return worded
+    first = [line for line in (text or name).splitlines() if line.strip() and not line.startswith("\tat ")]
     return " ".join(" ".join(first[:3]).split())
+
+
+def thrown(error: Any) -> list[tuple[str, str]]:
+    """List the class and the message of a Java exception, of its cause, and so on."""
+    if not hasattr(error, "getCause"):
+        return [(type(error).__name__, str(error))]
+    listed: list[tuple[str, str]] = []
+    while error is not None and len(listed) < 20:  # a cause may be the exception itself
+        listed.append((str(error.getClass().getName()), str(error.getMessage() or "")))
+        error = error.getCause()
+    return listed
 
 
 def _unanswered(error: Any) -> bool:
@@ -275,6 +292,8 @@ def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
             box["value"] = function()
         except BaseException as error:
             box["error"] = error
+        finally:
+            load_class("java.lang.Thread").detach()  # JPype has attached it, and Java would keep it for ever
 
     thread = threading.Thread(target=run, name=THREAD, daemon=True)
     thread.start()
