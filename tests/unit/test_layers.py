@@ -17,6 +17,7 @@ LAYERS = {
     "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
+    "scratch": set(),
     "kerberos": {"errors", "programs"},
     "scratch": set(),
     "java_rules": {"errors", "kerberos"},
