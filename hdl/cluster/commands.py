@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hdl.cluster import config
-from hdl.cluster.assemble import java_home
+from hdl.cluster.assemble import java_home, native_folder
 
 SERVER = "org.apache.hadoop.yarn.server"
 CLASSES = {
@@ -51,6 +51,7 @@ def java_command(name: str, home: Path, root: Path, flags: Sequence[str] = ()) -
     return [
         str(java_home() / "bin/java"), f"-Dproc_{name}", *JAVA_FLAGS, *flags,
         f"-Dhadoop.log.dir={logs}", f"-Dyarn.log.dir={logs}", f"-Dhadoop.home.dir={home}",
+        f"-Djava.library.path={native_folder(home)}",
         "-cp", f"{root / 'conf'}:{share / 'hdfs'}:{share / 'lib'}/*", CLASSES[kind_of(name)],
     ]  # fmt: skip
 

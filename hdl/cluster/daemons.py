@@ -10,21 +10,19 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hdl.cluster import commands, config, folders, kdc, process, state
+from hdl.cluster import commands, config, folders, kdc, launch, process, state
 from hdl.cluster.assemble import DEFAULT_VERSION, hadoop_home, java_home, locked
 from hdl.cluster.config import kerberos as realm
 from hdl.cluster.process import Daemon
 from hdl.errors import DeadlineError, HdlError, SpecError
 
 START_SECONDS = 120
-FORMAT_SECONDS = 60
 KERBEROS_SUPERUSER = "hdfs"
 
 
@@ -57,7 +55,8 @@ class Cluster:
     def start(
         cls, root: Path, *, version: str = DEFAULT_VERSION, datanodes: int = 1, nodemanagers: int = 1,
         memory: int = 4096, vcores: int = 4, gpus: int = 0, superuser: str | None = None,
-        kerberos: bool = False, seconds: float = START_SECONDS,
+        kerberos: bool = False,
+        node_user: str | None = None, seconds: float = START_SECONDS,
     ) -> Cluster:  # fmt: skip
         """Start a cluster, or start one again over the data that its folder holds, and return when it is ready.
 
@@ -77,6 +76,9 @@ class Cluster:
             it is always ``hdfs``.
         kerberos : bool
             Everybody proves who they are to a Kerberos realm of the cluster's own; all that travels is encrypted.
+        node_user : str, optional
+            The name by which nodes know the user who starts the cluster, as whom containers run; see
+            `hdl.cluster.known_as`. None: the real one.
         seconds : float
             Deadline for the daemons to be ready; fetching the jars has its own.
 
@@ -105,13 +107,13 @@ class Cluster:
                 if before.version != version:
                     raise SpecError(f"{root} holds data of Hadoop {before.version}, not {version}; purge it first")
             options = {"datanodes": datanodes, "nodemanagers": nodemanagers, "memory": memory, "vcores": vcores,
-                       "gpus": gpus, "kerberos": kerberos}  # fmt: skip
+                       "gpus": gpus, "kerberos": kerberos, "node_user": node_user}  # fmt: skip
             ports = config.free_ports(config.ports_of(options))
             cluster = cls(root, version, home, ports, options, superuser=superuser)
             cluster._forget()
             config.write(config.Layout(root, home, ports, options))
             try:
-                cluster._launch(time.monotonic() + seconds)
+                launch.everything(cluster, time.monotonic() + seconds)
             except BaseException:
                 cluster.stop()
                 raise
@@ -214,9 +216,10 @@ class Cluster:
         DeadlineError
             If that takes longer than `seconds`.
         """
-        self._wait(lambda status: status["ready"], time.monotonic() + seconds)
+        self.wait(lambda status: status["ready"], time.monotonic() + seconds)
 
-    def _wait(self, reached: Callable[[dict], bool], deadline: float) -> None:
+    def wait(self, reached: Callable[[dict], bool], deadline: float) -> None:
+        """Wait until `status` is as wanted, up to a time of the monotonic clock. Errors as of `wait_ready`."""
         began = time.monotonic()
         while not reached(status := self.status()):
             for daemon in self.daemons.values():
@@ -249,9 +252,10 @@ class Cluster:
 
     def own(self, path: str, user: str) -> None:
         """Give a folder on HDFS to a user; a new one is made where there is none, and closed to all others."""
-        self._folders().own(path, user)
+        self.folders().own(path, user)
 
-    def _folders(self) -> folders.Folders:
+    def folders(self) -> folders.Folders:
+        """Return what makes folders on HDFS as the superuser."""
         return folders.Folders(self.web()["namenode"], self.superuser, self.ticket())
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
@@ -263,7 +267,7 @@ class Cluster:
         if name.startswith("nodemanager"):  # one that is asked to end would end its containers
             self.kill(name)
         process.stop([self.daemons[name]])
-        self._spawn(name)
+        launch.daemon(self, name)
 
     def stop(self, purge: bool = False) -> None:
         """Stop all daemons; with `purge` remove the cluster's folder too."""
@@ -280,73 +284,11 @@ class Cluster:
         for folder in (data / config.RM_STATE, *data.glob(f"nodemanager*/{config.NM_STATE}")):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _launch(self, deadline: float) -> None:
-        """Start all daemons, make the folders that users need, and wait until all is ready."""
-        if self.secure:
-            kdc.make(self.root, self.ports["kdc"], realm.web_hosts(self.options))
-        # With Kerberos the history server is a user of its own, and finds its folders made.
-        late = ["historyserver"] if self.secure else []
-        for name in self.names():
-            if name == "namenode" and not (self.root / "data/name/current").exists():
-                self._format()
-            if name not in late:
-                self._spawn(name)
-        self._wait(lambda status: status["writable"], deadline)
-        self._folders().make("mapred" if late else None)
-        for name in late:
-            self._spawn(name)
-        for user in dict.fromkeys((os.environ.get("HADOOP_USER_NAME") or folders.this_user(), folders.this_user())):
-            self.add_user(user)
-        self._wait(lambda status: status["ready"], deadline)
-
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write down in the cluster's folder what was asked for and what runs."""
         held = {"version": self.version, "home": str(self.home), "ports": self.ports, "options": self.options,
                 "superuser": self.superuser,
                 "daemons": {name: asdict(daemon) for name, daemon in self.daemons.items()}}  # fmt: skip
         new = self.root / "cluster.json.new"
         new.write_text(json.dumps(held, indent=1))
         new.replace(self.root / "cluster.json")
-
-    def _format(self) -> None:
-        command = [
-            *commands.java_command("namenode", self.home, self.root, self._flags()),
-            "-format",
-            "-nonInteractive",
-            "-force",
-        ]
-        log = self.root / "logs/format.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "wb") as out:
-            try:
-                done = subprocess.run(
-                    command, stdout=out, stderr=subprocess.STDOUT, env=self._clean(), timeout=FORMAT_SECONDS
-                )
-            except subprocess.TimeoutExpired as late:
-                raise DeadlineError(f"formatting the NameNode took more than {FORMAT_SECONDS} s; see {log}") from late
-        if done.returncode:
-            raise HdlError(f"the NameNode could not be formatted; see {log}:\n{log.read_text()[-2000:]}")
-
-    def _spawn(self, name: str) -> None:
-        log = self.root / "logs" / f"{name}.log"
-        if name == "kdc":
-            command, environment = kdc.command(), kdc.environment(self.root)
-        else:
-            own = commands.own_options(name, self.ports, self.root, self.options)
-            command, environment = (
-                [*commands.java_command(name, self.home, self.root, self._flags()), *own],
-                self._clean(),
-            )
-        self.daemons[name] = process.spawn(name, command, log, environment)
-        if name == "kdc":
-            kdc.wait(self.ports["kdc"], self.daemons[name])
-        self._save()
-
-    def _flags(self) -> list[str]:
-        return [realm.java_flag(self.root)] if self.secure else []
-
-    def _clean(self) -> dict[str, str]:
-        """Make a daemon's environment: nothing of the user's virtual environment, as on a real node."""
-        kept = {name: os.environ[name] for name in ("HOME", "USER", "LANG", "TZ") if name in os.environ}
-        path = f"{self.home / 'bin'}:/usr/local/bin:/usr/bin:/bin"
-        who = {} if self.secure else {"HADOOP_USER_NAME": self.superuser}
-        return kept | self.environment() | {"PATH": path} | who

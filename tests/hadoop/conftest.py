@@ -62,7 +62,7 @@ class Ahead:
             (self.folder / "env").mkdir()
             self.packed = self.pool.submit(envpack.pack, self.folder / "env")
         if "secure" in wanted and not MY_SECURE:
-            self.start("secure", kerberos=True)
+            self.start("secure", kerberos=True, node_user=USER)
 
     def start(self, name, **options):
         self.clusters[name] = self.pool.submit(Cluster.start, self.folder / name, **NODES, **options)

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from hdl import fs
-from hdl.cluster import assemble, cli, config, folders, process
+from hdl.cluster import assemble, cli, config, folders, launch, process
 from hdl.cluster.daemons import Cluster
 from hdl.errors import DeadlineError, HdlError, SpecError
 
@@ -51,10 +51,10 @@ def test_its_user_is_an_ordinary_one(cluster):
 
 def test_who_starts_one_is_its_superuser_unless_another_is_named(tmp_path):
     made = fake(tmp_path, "pass")
-    assert made.superuser == made._clean()["HADOOP_USER_NAME"] == folders.this_user()
+    assert made.superuser == launch.environment(made, "namenode")["HADOOP_USER_NAME"] == folders.this_user()
     made.superuser = "hdfs"
-    made._save()
-    assert Cluster.load(tmp_path)._clean()["HADOOP_USER_NAME"] == "hdfs"
+    made.save()
+    assert launch.environment(Cluster.load(tmp_path), "namenode")["HADOOP_USER_NAME"] == "hdfs"
 
 
 def test_every_port_is_on_loopback_but_the_shuffles(cluster):

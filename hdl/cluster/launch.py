@@ -1,0 +1,96 @@
+"""How a cluster comes up: which daemon first, what each is told, and the folders that its users need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from hdl.cluster import commands, folders, kdc, known_as, process
+from hdl.cluster.config import kerberos
+from hdl.errors import DeadlineError, HdlError
+
+if TYPE_CHECKING:
+    from hdl.cluster.daemons import Cluster
+
+FORMAT_SECONDS = 60
+
+
+def everything(cluster: Cluster, deadline: float) -> None:
+    """Start all daemons, make the folders that users need, and wait until all is ready.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Its configuration is written.
+    deadline : float
+        Of the monotonic clock.
+
+    Raises
+    ------
+    HdlError
+        A daemon ends.
+    DeadlineError
+        It takes longer.
+    """
+    if cluster.secure:
+        kdc.make(cluster.root, cluster.ports["kdc"], kerberos.web_hosts(cluster.options))
+    # With Kerberos the history server is a user of its own, and finds its folders made.
+    late = ["historyserver"] if cluster.secure else []
+    for name in cluster.names():
+        if name == "namenode" and not (cluster.root / "data/name/current").exists():
+            _format(cluster)
+        if name not in late:
+            daemon(cluster, name)
+    cluster.wait(lambda status: status["writable"], deadline)
+    cluster.folders().make("mapred" if late else None)
+    for name in late:
+        daemon(cluster, name)
+    for user in dict.fromkeys((os.environ.get("HADOOP_USER_NAME") or folders.this_user(), folders.this_user())):
+        cluster.add_user(user)
+    cluster.wait(lambda status: status["ready"], deadline)
+
+
+def daemon(cluster: Cluster, name: str) -> None:
+    """Start one daemon, and write down that it runs."""
+    log = cluster.root / "logs" / f"{name}.log"
+    if name == "kdc":
+        started = process.spawn(name, kdc.command(), log, kdc.environment(cluster.root))
+        kdc.wait(cluster.ports["kdc"], started)
+    else:
+        started = process.spawn(name, _command(cluster, name), log, environment(cluster, name))
+    cluster.daemons[name] = started
+    cluster.save()
+
+
+def _command(cluster: Cluster, name: str, *arguments: str) -> list[str]:
+    flags = [kerberos.java_flag(cluster.root)] if cluster.secure else []
+    own = commands.own_options(name, cluster.ports, cluster.root, cluster.options)
+    return [*commands.java_command(name, cluster.home, cluster.root, flags), *own, *arguments]
+
+
+def environment(cluster: Cluster, name: str) -> dict[str, str]:
+    """Make a daemon's environment: nothing of the user's virtual environment, as on a real node."""
+    made = {name: os.environ[name] for name in ("HOME", "USER", "LANG", "TZ") if name in os.environ}
+    made |= cluster.environment() | {"PATH": f"{cluster.home / 'bin'}:/usr/local/bin:/usr/bin:/bin"}
+    if not cluster.secure:
+        made["HADOOP_USER_NAME"] = cluster.superuser
+    if (user := cluster.options.get("node_user")) and commands.kind_of(name) == "nodemanager":
+        made |= known_as.environment(cluster.root, user)
+    return made
+
+
+def _format(cluster: Cluster) -> None:
+    log = cluster.root / "logs/format.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = _command(cluster, "namenode", "-format", "-nonInteractive", "-force")
+    with open(log, "wb") as out:
+        try:
+            done = subprocess.run(
+                command, stdout=out, stderr=subprocess.STDOUT, env=environment(cluster, "namenode"),
+                timeout=FORMAT_SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as late:
+            raise DeadlineError(f"formatting the NameNode took more than {FORMAT_SECONDS} s; see {log}") from late
+    if done.returncode:
+        raise HdlError(f"the NameNode could not be formatted; see {log}:\n{log.read_text()[-2000:]}")
