@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
+from hdl import scratch
 from hdl.errors import OutputError, Unavailable
 
 Names = list[str]  # below, `list` is a function
@@ -42,6 +43,23 @@ def plain(path: str | os.PathLike) -> str:
     """
     path = os.fspath(path)
     return re.sub(r"^file:(//(localhost(?=/))?)?(?=.)", "", path) if path.startswith("file:/") else path
+
+
+def scheme(path: str | os.PathLike) -> str:
+    """Return the scheme of a path: ``hdfs``, ``viewfs``, ``s3a``, …; empty for a local one, ``file:`` included.
+
+    Examples
+    --------
+    >>> scheme("hdfs:///a"), scheme("s3a://bucket/a"), scheme("file:///a"), scheme("a/b")
+    ('hdfs', 's3a', '', '')
+    """
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", plain(path))
+    return match[1] if match else ""
+
+
+def is_remote(path: str | os.PathLike) -> bool:
+    """Tell whether a path is one of Hadoop's file systems, which every node of a cluster sees alike."""
+    return bool(scheme(path))
 
 
 def unwritable(path: str, number: int, why: str = "") -> OutputError:
@@ -101,12 +119,24 @@ class Local:
     def isdir(self, path: str) -> bool:
         return os.path.isdir(self._plain(path))
 
-    def mkdir(self, path: str) -> None:
+    def mkdir(self, path: str, private: bool = False) -> None:
         path = self._plain(path)
         try:
+            if private:
+                return scratch.make_private(path)
             os.makedirs(path, exist_ok=True)
         except OSError as error:
-            raise unwritable(path, error.errno) if error.errno in _HELP else error from None
+            raise unwritable(path, error.errno, error.strerror or "") if error.errno in _HELP else error from None
+
+    def open_to_all(self, path: str) -> bool:
+        path = os.path.realpath(self._plain(path))
+        above = [path]
+        while os.path.dirname(above[-1]) != above[-1]:
+            above.append(os.path.dirname(above[-1]))
+        return bool(os.stat(path).st_mode & 0o004) and all(os.stat(each).st_mode & 0o001 for each in above[1:])
+
+    def is_private(self, path: str) -> bool:
+        return not os.stat(self._plain(path)).st_mode & 0o077
 
     def remove(self, path: str) -> None:
         path = self._plain(path)
@@ -115,12 +145,15 @@ class Local:
         else:
             os.unlink(path)
 
-    def publish(self, path: str, write: Callable[[BinaryIO], object], again: bool = False) -> None:
+    def publish(
+        self, path: str, write: Callable[[BinaryIO], object], again: bool = False, private: bool = False
+    ) -> None:
         path = self._plain(path)
         temporary = _temporary(path)
+        mode = scratch.PRIVATE_FILE if private else 0o666
         try:
             with writing(path, temporary):
-                with builtins.open(temporary, "xb") as file:
+                with builtins.open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
                     write(file)
                     file.flush()
                     os.fsync(file.fileno())
@@ -158,7 +191,8 @@ def _hdfs() -> Local:
     return Hdfs()  # type: ignore[return-value]  # the same methods
 
 
-_SCHEMES: dict[str, Callable[[], Local]] = {"": Local, "hdfs": _hdfs}
+# Any other scheme is Hadoop's client's to know: HDFS and what else is on its class path (viewfs, har, s3a, …).
+_SCHEMES: dict[str, Callable[[], Local]] = {"": Local}
 
 
 def _temporary(path: str) -> str:
@@ -182,13 +216,11 @@ def of(path: str) -> Local:
     Raises
     ------
     Unavailable
-        No file system here serves the path's scheme.
+        The path's scheme is written with one slash.
     """
-    match = re.match(r"([a-z][a-z0-9+.-]*)://", plain(path))
-    scheme = match[1] if match else ""
-    if scheme not in _SCHEMES:
-        raise Unavailable(f"{path}: no file system for {scheme}://; expected a local path, file:// or hdfs://")
-    return _SCHEMES[scheme]()
+    if match := re.match(r"(hdfs|viewfs|har|webhdfs|swebhdfs):/(?!/)", path):
+        raise Unavailable(f"{path}: expected {match[1]}:///{path[match.end() :]} or {match[1]}://host:port/…")
+    return _SCHEMES.get(scheme(path), _hdfs)()
 
 
 def open(path: str) -> BinaryIO:
@@ -234,9 +266,28 @@ def isdir(path: str) -> bool:
     return of(path).isdir(path)
 
 
-def mkdir(path: str) -> None:
-    """Make a folder and those above it, where they are missing."""
-    of(path).mkdir(path)
+def mkdir(path: str, private: bool = False) -> None:
+    """Make a folder and those above it, where they are missing; private ones have mode 700, others as the umask says.
+
+    Raises
+    ------
+    PermissionError, or OutputError of a local path
+        A private folder is there and is another user's, or rights are missing.
+    """
+    of(path).mkdir(path, private)
+
+
+def open_to_all(path: str) -> bool:
+    """Tell whether every user may read a file: it lets others read, and every folder above it lets others enter.
+
+    An access control list that keeps single users out is not looked at.
+    """
+    return of(path).open_to_all(path)
+
+
+def is_private(path: str) -> bool:
+    """Tell whether the rights of a file or folder let none but its owner do anything."""
+    return of(path).is_private(path)
 
 
 def remove(path: str) -> None:
@@ -249,7 +300,7 @@ def join(folder: str, *names: str) -> str:
     return os.path.join(folder, *names)
 
 
-def publish(path: str, content: bytes | Callable[[BinaryIO], object]) -> None:
+def publish(path: str, content: bytes | Callable[[BinaryIO], object], private: bool = False) -> None:
     """Write a file so that it appears whole or not at all, and never over another.
 
     The bytes go to a unique temporary name in the same folder, are flushed to disk, and take their name by a step
@@ -261,6 +312,9 @@ def publish(path: str, content: bytes | Callable[[BinaryIO], object]) -> None:
         Name of the new file; its folder exists.
     content : bytes, or function of a binary file
         Bytes to write, or a function that writes them.
+    private : bool
+        Give the file mode 600, from before its first byte; otherwise its rights are as the umask says, on HDFS the
+        client's ``fs.permissions.umask-mode``.
 
     Raises
     ------
@@ -276,9 +330,9 @@ def publish(path: str, content: bytes | Callable[[BinaryIO], object]) -> None:
     (b'1', ['a'])
     """
     if callable(content):
-        of(path).publish(path, content)
+        of(path).publish(path, content, private=private)
     else:
-        of(path).publish(path, lambda file: file.write(content), again=True)
+        of(path).publish(path, lambda file: file.write(content), again=True, private=private)
 
 
 def publish_folder(path: str):

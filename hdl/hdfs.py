@@ -1,4 +1,4 @@
-"""HDFS behind the same methods as the local file system, through pydoop's libhdfs.
+"""HDFS behind the same methods as the local file system: what `hdl.fs` promises, made of what a client can do.
 
 `hdl.fs` chooses this class by a path's scheme; nothing else imports it. A path is ``hdfs://host:port/…`` or, with a
 configuration folder (HADOOP_CONF_DIR), ``hdfs:///…`` on its default file system.
@@ -13,7 +13,7 @@ import os
 import posixpath
 import re
 import shutil
-import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,11 +21,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from hdl import hdfs_rights as rights
+from hdl import scratch
 from hdl.errors import HdlError
-from hdl.libhdfs import BUFFER, INTERNAL, Reading, Writing, call, named, patiently, resolve
+from hdl.hdfs_client import Client, Info, Names
+from hdl.hdfs_java import Java
+from hdl.libhdfs import BUFFER, INTERNAL, named
+from hdl.scratch import PRIVATE_FILE, PRIVATE_FOLDER
 
-Names = list[str]  # in the class, `list` is a method
-Entries = list[dict[str, Any]]
+SAFE_MODE_SECONDS = 90.0  # the NameNode leaves it by itself after a restart
 
 
 class Hdfs:
@@ -42,14 +46,17 @@ class Hdfs:
     def open(self, path: str) -> BinaryIO:
         """Open a file for reading; it can seek."""
         info = self._info(path)
-        if info["kind"] != "file":
+        if info.isdir:
             raise IsADirectoryError(errno.EISDIR, "is a folder", path)
-        system, name = resolve(path)
-        return io.BufferedReader(Reading(path, call(path, system.open_file, name, "r"), info["size"]), BUFFER)
+        with self._told(path, rights.READ):
+            return io.BufferedReader(self._client(path).open(path, info.size), BUFFER)
 
     def list(self, path: str) -> Names:
         """List the names in a folder, sorted."""
-        return sorted(posixpath.basename(entry["name"].rstrip("/")) for entry in self._entries(path))
+        if not self._info(path).isdir:
+            raise NotADirectoryError(errno.ENOTDIR, "is not a folder", path)
+        with self._told(path, rights.LIST):
+            return sorted(self._client(path).entries(path))
 
     def glob(self, pattern: str) -> Names:
         """List the paths that match ``*``, ``?`` and ``[...]``, sorted; none matches a slash or a leading dot."""
@@ -70,19 +77,18 @@ class Hdfs:
 
     def size(self, path: str) -> int:
         """Return the length of a file in bytes."""
-        return self._info(path)["size"]
+        return self._info(path).size
 
     def hosts(self, path: str, start: int, length: int) -> Names:
         """List the hosts that hold the bytes [start, start + length) of a file, those of most blocks first."""
-        system, name = resolve(path)
         held: dict[str, int] = {}
-        try:
-            blocks = call(path, system.get_hosts, name, start, max(length, 1))
-        except RuntimeError:  # pydoop's only error here: it drops libhdfs's errno
-            if self._info(path)["kind"] != "file":
-                raise IsADirectoryError(errno.EISDIR, "is a folder", path) from None
-            raise OSError(errno.EIO, "HDFS does not say where the file's blocks are", path) from None
-        for block in blocks or ():
+        blocks = self._client(path).hosts(path, start, max(length, 1))
+        if blocks is None:
+            if self._info(path).isdir:
+                raise IsADirectoryError(errno.EISDIR, "is a folder", path)
+            self.open(path).close()  # for the error of a file that may not be read
+            raise OSError(errno.EIO, "HDFS does not say where the file's blocks are", path)
+        for block in blocks:
             for host in block:
                 held[host] = held.get(host, 0) + 1
         return sorted(held, key=lambda host: (-held[host], host))
@@ -102,22 +108,54 @@ class Hdfs:
     def isdir(self, path: str) -> bool:
         """Tell whether a path is a folder; raises OSError where access is denied."""
         try:
-            return self._info(path)["kind"] == "directory"
+            return self._info(path).isdir
         except FileNotFoundError:
             return False
 
-    def mkdir(self, path: str) -> None:
-        """Make a folder and those above it, where they are missing."""
-        system, name = resolve(path)
-        patiently(path, system.create_directory, name)
+    def mkdir(self, path: str, private: bool = False) -> None:
+        """Make a folder and those above it, where they are missing; private ones are closed before they hold anything.
+
+        Raises
+        ------
+        PermissionError
+            A private folder is there and is another user's, or rights are missing.
+        """
+        missing = self._missing(path) if private else []
+        try:
+            with self._told(path, rights.WRITE):
+                _patiently(self._client(path).mkdirs, path)
+        except NotADirectoryError:
+            raise NotADirectoryError(errno.ENOTDIR, f"{self._file_above(path)} is a file", path) from None
+        for each in missing:
+            _patiently(self._client(each).chmod, each, PRIVATE_FOLDER)
+        if private and not missing:
+            info, user = self._info(path), self._client(path).user(path)
+            if info.owner != user:
+                raise PermissionError(errno.EACCES, f"is user {info.owner}'s; expected a folder of user {user}", path)
+            if info.mode & 0o077:
+                _patiently(self._client(path).chmod, path, PRIVATE_FOLDER)
+
+    def open_to_all(self, path: str) -> bool:
+        """Tell whether every user may read a file: it lets others read, and the folders above let others enter."""
+        closed = not self._info(path).mode & 0o004
+        while not closed and urlsplit(path).path.strip("/"):
+            path = _split(path.rstrip("/"))[0]
+            closed = not self._info(path if urlsplit(path).path else f"{path}/").mode & 0o001
+        return not closed
+
+    def is_private(self, path: str) -> bool:
+        """Tell whether the rights of a file or folder let none but its owner do anything."""
+        return not self._info(path).mode & 0o077
 
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it."""
         self._info(path)  # deleting what is not there is no error to HDFS, but it is one to the builtins
-        system, name = resolve(path)
-        patiently(path, system.delete, name, True)
+        with self._told(path, rights.REMOVE):
+            _patiently(self._client(path).delete, path)
 
-    def publish(self, path: str, write: Callable[[BinaryIO], object], again: bool = False) -> None:
+    def publish(
+        self, path: str, write: Callable[[BinaryIO], object], again: bool = False, private: bool = False
+    ) -> None:
         """Write a file under a temporary name and rename it; fails if the name is taken.
 
         libhdfs does not report safe mode that begins between the first byte and the last one as such. With `again`,
@@ -126,15 +164,15 @@ class Hdfs:
         """
         temporary = _temporary(path)
         try:
-            with named(temporary, path):
-                self._write(temporary, write)
+            with self._named(temporary, path):
+                self._write(temporary, write, private)
             self._take(temporary, path)
         except BaseException as error:
             with suppress(OSError, HdlError):
                 self.remove(temporary)
             if not (again and isinstance(error, OSError) and error.errno == INTERNAL):
                 raise
-            self.publish(path, write)
+            self.publish(path, write, private=private)
 
     @contextmanager
     def publish_folder(self, path: str) -> Iterator[str]:
@@ -143,51 +181,58 @@ class Hdfs:
         if self.exists(path):
             raise FileExistsError(errno.EEXIST, "exists already; expected the name of a new folder", path)
         temporary = _temporary(path)
-        local = tempfile.mkdtemp(prefix="hdl-")
         try:
-            yield local
-            self.mkdir(temporary)
-            for file in sorted(Path(local).rglob("*")):
-                target = f"{temporary}/{file.relative_to(local)}"
-                if file.is_dir():
-                    self.mkdir(target)
-                else:
-                    self.upload(file, target)
+            with scratch.directory("hdl-") as local, self._named(temporary, path):
+                self.mkdir(temporary)  # first: whoever may not is told before the work, not after it
+                yield local
+                for file in sorted(Path(local).rglob("*")):
+                    target = f"{temporary}/{file.relative_to(local)}"
+                    if file.is_dir():
+                        self.mkdir(target)
+                    else:
+                        self.upload(file, target)
             self._take(temporary, path)
         except BaseException:
             with suppress(OSError, HdlError):
                 self.remove(temporary)
             raise
-        finally:
-            shutil.rmtree(local, ignore_errors=True)
 
     def upload(self, local: Path, path: str) -> None:
-        """Copy a local file to a new name. Not atomic: `publish` is."""
+        """Copy a local file to a new name. Half a file may be seen, but none is left: `publish` shows whole ones."""
 
         def copy(target: BinaryIO) -> None:
             with local.open("rb") as source:
                 shutil.copyfileobj(source, target, BUFFER)
 
-        self._write(path, copy)
+        try:
+            self._write(path, copy)
+        except FileExistsError:
+            raise
+        except BaseException:
+            with suppress(OSError, HdlError):
+                self.remove(path)
+            raise
 
-    def _write(self, path: str, write: Callable[[BinaryIO], object]) -> None:
-        system, name = resolve(path)
+    def _write(self, path: str, write: Callable[[BinaryIO], object], private: bool = False) -> None:
         folder = _split(path)[0] + "/"
         if not self.isdir(folder):  # HDFS would make the folder; a misspelt path is better refused, as locally
-            raise FileNotFoundError(errno.ENOENT, "no such folder", folder)
-        raw = patiently(path, system.open_file, name, "w")
-        with named(path), io.BufferedWriter(Writing(raw), BUFFER) as file:
+            above = self._file_above(path)
+            raise FileNotFoundError(errno.ENOENT, f"no such folder{f': {above} is a file' if above else ''}", folder)
+        with self._told(path, rights.WRITE):
+            raw = _patiently(self._client(path).create, path)
+        with named(path), io.BufferedWriter(raw, BUFFER) as file:
+            if private:  # who opened the file before has seen it empty, and is refused its blocks
+                _patiently(self._client(path).chmod, path, PRIVATE_FILE)
             write(file)
         # `close` returns when every replica has every byte
 
     def _take(self, temporary: str, path: str) -> None:
         """Rename so that exactly one of several who rename to `path` at the same time succeeds."""
-        system, name = resolve(path)
-        source = resolve(temporary)[1]
         try:
-            patiently(path, system.rename, source, name)
+            _patiently(self._client(path).rename, temporary, path)
         except OSError as error:
-            if error.errno not in (errno.EIO, errno.EEXIST, INTERNAL):
+            # Denied is what a rename into another user's folder is, which has the name.
+            if error.errno not in (errno.EIO, errno.EEXIST, errno.EACCES, INTERNAL):
                 raise
             there = self.exists(path)
             if there and not self.exists(temporary):
@@ -202,7 +247,39 @@ class Hdfs:
             self.remove(inside)
             raise FileExistsError(errno.EEXIST, "exists already", path)
 
-    def _info(self, path: str) -> dict[str, Any]:
+    @contextmanager
+    def _told(self, path: str, wanted: str) -> Iterator[None]:
+        """Say of an access that HDFS denies which folder's rights are missing, and who we are."""
+        try:
+            yield
+        except PermissionError:
+            raise rights.denied(self._client(path), path, wanted) from None
+
+    @contextmanager
+    def _named(self, temporary: str, path: str) -> Iterator[None]:
+        """Name a path in errors of its temporary name, and of what lies below that."""
+        try:
+            yield
+        except OSError as error:
+            name = str(error.filename or "")
+            if name.startswith(temporary):
+                error.filename = path + name[len(temporary) :]
+            raise
+
+    def _missing(self, path: str) -> Names:
+        """List the folders that are missing on the way to a path, and the path, the uppermost first."""
+        missing: Names = []
+        path = path.rstrip("/")
+        while urlsplit(path).path and not self.exists(path):
+            missing.insert(0, path)
+            path = _split(path)[0]
+        return missing
+
+    def _client(self, path: str) -> Client:
+        """Choose the client that serves a path."""
+        return Java()
+
+    def _info(self, path: str) -> Info:
         """Ask for kind, size and so on of a path.
 
         Raises
@@ -210,31 +287,33 @@ class Hdfs:
         FileNotFoundError
             The path does not exist, or lies below a file, where HDFS tells ordinary users "permission denied".
         """
-        system, name = resolve(path)
         try:
-            return call(path, system.get_path_info, name)
+            return self._client(path).info(path)
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.ENOTDIR) or not self._below_a_file(path):
+            if error.errno not in (errno.EACCES, errno.ENOTDIR):
                 raise
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+            if not (file := self._file_above(path)):
+                raise rights.denied(self._client(path), path, rights.ENTER) from None
+            raise FileNotFoundError(errno.ENOENT, f"{os.strerror(errno.ENOENT)}: {file} is a file", path) from None
 
-    def _below_a_file(self, path: str) -> bool:
-        """Tell whether one of the folders above a path, to which access was denied, is a file."""
-        folder, _ = _split(path.rstrip("/"))
-        if not urlsplit(folder).path:  # the root is a folder
-            return False
+    def _file_above(self, path: str) -> str | None:
+        """Find a file among the folders above a path; None if there is none, or if it may not be seen."""
+        for folder in reversed(rights.folders(path)):
+            with suppress(OSError):  # it lies below the file itself, where access is denied
+                return None if self._client(folder).info(folder).isdir else folder
+        return None
+
+
+def _patiently(step: Callable[..., Any], *arguments: Any) -> Any:
+    """Do a step again and again while the NameNode is in safe mode, for `SAFE_MODE_SECONDS` at most."""
+    deadline = time.monotonic() + SAFE_MODE_SECONDS
+    while True:
         try:
-            return self._info(folder)["kind"] == "file"
-        except FileNotFoundError:  # it lies below a file itself: to a missing folder access would not be denied
-            return True
-        except OSError:
-            return False
-
-    def _entries(self, path: str) -> Entries:
-        if self._info(path)["kind"] != "directory":
-            raise NotADirectoryError(errno.ENOTDIR, "is not a folder", path)
-        system, name = resolve(path)
-        return call(path, system.list_directory, name)
+            return step(*arguments)
+        except OSError as error:
+            if error.errno != errno.EROFS or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def _temporary(path: str) -> str:

@@ -44,7 +44,7 @@ EPILOG = """\b
 Exit codes: 0 success; 1 anything not listed; 2 a flag or the spec is wrong; 3 the data is wrong;
 4 the table is missing, damaged or already there; 5 weights or cost became NaN or infinite;
 6 a worker failed; 7 a deadline passed; 8 something optional is not there; 9 a GPU failed;
-130 interrupted.
+10 Hadoop does not let you in (Kerberos); 130 interrupted.
 HDL_TRACEBACK=1 or --traceback shows where an error came from."""
 
 
@@ -120,6 +120,8 @@ def main(args: Sequence[str] | None = None) -> None:
             unicode = stream.encoding.lower().startswith("utf")
             stream.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
     status = run(args)
+    if kerberos := sys.modules.get("hdl.kerberos"):
+        kerberos.end()  # here, since os._exit below calls nobody
     java = sys.modules.get("hdl.yarn.resource_manager.java")
     if java and java.busy():  # nobody waits for that any more, and it would abort a process that ends as usual
         for stream in (sys.stdout, sys.stderr):

@@ -11,7 +11,7 @@ import click
 
 from hdl import strict_json
 from hdl.cli import progress
-from hdl.cli.common import Command, count, duration, percent
+from hdl.cli.common import Command, count, duration, hadoop_options, percent
 from hdl.errors import HdlError, Interrupted, SpecError
 
 WATCH_SECONDS = 0.5
@@ -22,28 +22,35 @@ CONTAINER = re.compile(r"container_(?:e\d+_)?\d+_\d+_\d+_\d+")
 application = click.argument("application", metavar="APP")
 
 
+@hadoop_options
 @click.command(cls=Command)
 @click.argument("application", metavar="[APP]", required=False)
 @click.option("--watch", "-w", is_flag=True, help="Keep it up to date until the application is over, or Ctrl-C.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", help="Without APP: those with this tag; again for another."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, or a list without APP.")
-def status_(application: str | None, watch: bool, as_json: bool) -> None:
+def status_(application: str | None, watch: bool, tags: tuple[str, ...], as_json: bool) -> None:
     """Show what an application on YARN is doing: rounds, workers, what was said.
 
     Without APP: your applications, the newest first.
     """
+    from hdl.runners import access
     from hdl.yarn.client import client
 
     if application is None:
         if watch:
             raise click.UsageError("--watch needs an APP.", click.get_current_context())
-        reports = client.applications()
+        reports = client.applications(access.tags(tags, "--tag"))
         if as_json:
             click.echo(strict_json.dumps([asdict(report) for report in reports]))
         elif reports:
             _print(_list(reports))
         else:
-            click.echo("no application of hdl on this cluster")
+            click.echo(f"no application of hdl on this cluster{' with such a tag' * bool(tags)}")
         return
+    if tags:
+        raise click.UsageError("--tag is for the list, without an APP.", click.get_current_context())
     if as_json:
         report, page = _inspect(application)
         click.echo(strict_json.dumps({"report": asdict(report), "page": page}))
@@ -53,6 +60,7 @@ def status_(application: str | None, watch: bool, as_json: bool) -> None:
         _print(_view(*_inspect(application)))
 
 
+@hadoop_options
 @click.command(cls=Command)
 @application
 @click.option("--worker", metavar="N|CONTAINER", help="Of this worker alone.")
@@ -73,6 +81,7 @@ def logs_(application: str, worker: str | None) -> None:
         )
 
 
+@hadoop_options
 @click.command(cls=Command)
 @application
 @click.option("--no-report", is_flag=True, help="Make no TABLE/report.html.")
@@ -98,6 +107,7 @@ def attach_(application: str, no_report: bool, quiet: bool) -> None:
     finish(config["data"], config["table"], Options.make(config["options"]), outcome, None, no_report, None)
 
 
+@hadoop_options
 @click.command(cls=Command)
 @application
 def kill_(application: str) -> None:

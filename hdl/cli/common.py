@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -43,6 +44,10 @@ class Command(click.Command):
             if isinstance(path := ctx.params.get(name), str) and "file:/" in path:
                 ctx.params[name] = re.sub(r"(^|,)(file:/[^,]*)", lambda match: match[1] + fs.plain(match[2]), path)
         return left
+
+    def invoke(self, ctx: click.Context) -> Any:
+        _to_hadoop(ctx)
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -95,6 +100,49 @@ def take_data_options(values: dict[str, Any], base: dict[str, Any] | None = None
         pattern = "|".join(given)
         flag = re.sub(rf"(^|; )({pattern})\b", lambda match: match[1] + "--" + match[2].replace("_", "-"), str(error))
         raise SpecError(flag if given else str(error)) from None
+
+
+HADOOP_SECTION = "Hadoop"
+HADOOP = "hdl.hadoop"  # key of the flags' values in click's meta
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.meta.setdefault(HADOOP, {})[param.name] = value
+
+
+HADOOP_OPTIONS = [
+    Option(["--principal"], metavar="NAME@REALM", section=HADOOP_SECTION, expose_value=False, callback=_keep,
+           help="Log in to Kerberos as this principal, by --keytab; default: the ticket that kinit got."),
+    Option(["--keytab"], metavar="FILE", section=HADOOP_SECTION, expose_value=False, callback=_keep,
+           help="The principal's keys."),
+    Option(["--proxy-user"], metavar="NAME", section=HADOOP_SECTION, expose_value=False, callback=_keep,
+           help="Act for this user, where Hadoop lets you; default: HADOOP_PROXY_USER."),
+]  # fmt: skip
+
+
+def hadoop_options(command: click.Command) -> click.Command:
+    """Add the flags that say who one is to Hadoop; `Command` logs in before the command begins."""
+    command.params.extend(HADOOP_OPTIONS)
+    return command
+
+
+def _to_hadoop(ctx: click.Context) -> None:
+    """Log in to Hadoop as the flags say."""
+    flags = ctx.meta.get(HADOOP, {})
+    principal, keytab, proxy = (flags.get(name) for name in ("principal", "keytab", "proxy_user"))
+    for name, value in (("principal", principal), ("keytab", keytab), ("proxy-user", proxy)):
+        if value is not None and not value.strip():
+            raise SpecError(f"--{name}: expected a name (given {value!r})")
+    if (principal is None) != (keytab is None):
+        one, other = ("--principal", "--keytab FILE") if keytab is None else ("--keytab", "--principal NAME@REALM")
+        raise SpecError(f"{one} needs {other} beside it; without both, the ticket that kinit got is used")
+    if proxy is not None:
+        os.environ["HADOOP_PROXY_USER"] = proxy  # Hadoop's client reads it, in Java and hdfs-native
+    if principal is not None and keytab is not None:
+        from hdl import kerberos
+
+        kerberos.login(kerberos.Login(principal, fs.plain(keytab)), lambda text: click.echo(text, err=True))
 
 
 def at_option(command: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hdl.cli.common import Command, Option, data_options, take_data_options
+from hdl.cli.common import Command, Option, data_options, hadoop_options, take_data_options
 from hdl.cli.common import count as counted
 from hdl.errors import SpecError
 
@@ -15,6 +15,7 @@ PATCHES = "Patches of pictures"
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
+@hadoop_options
 @data_options
 @click.command(cls=Command)
 @click.argument("src", metavar="SRC")

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import click
 
+from hdl.cli.common import Command, hadoop_options
+
 
 @click.group("env")
 def env_() -> None:
     """Pack the Python environment for a cluster's nodes."""
 
 
-@env_.command()
+@hadoop_options
+@env_.command(cls=Command)
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for it.  [default: the cache]")
 @click.option("--upload", "target", is_flag=False, flag_value="", metavar="[HDFS-FOLDER]",
-              help="Also put it on HDFS, once.  [default folder: hdfs:///user/USER/.hdl/env]")  # fmt: skip
+              help="Also put it on HDFS, once.  [default folder: hdfs:///user/NAME/.hdl/env]")  # fmt: skip
 def pack(output: Path | None, target: str | None) -> None:
     """Make one archive of hdl, its core and their requirements, and print where it is.
 

@@ -8,9 +8,19 @@ from typing import Any
 import click
 
 from hdl import outputs, strict_json
-from hdl.cli.common import Command, at, at_option, core_options, data_options, open_model, take_data_options
+from hdl.cli.common import (
+    Command,
+    at,
+    at_option,
+    core_options,
+    data_options,
+    hadoop_options,
+    open_model,
+    take_data_options,
+)
 
 
+@hadoop_options
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.option("--version", "which", metavar="N|best|last", help="One version; default: the table as a whole.")
@@ -135,6 +145,7 @@ def _metrics(rows: list[dict[str, Any]]) -> list[str]:
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *cells]]
 
 
+@hadoop_options
 @data_options
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
@@ -159,6 +170,7 @@ def report_(table: str, out: str | None, test: str | None, threads: int | None, 
     click.echo(gather.write(table, out))
 
 
+@hadoop_options
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.argument("out", metavar="OUT.onnx")
@@ -183,6 +195,7 @@ def export_(table: str, out: str, overwrite: bool, which: str) -> None:
     click.echo(out)
 
 
+@hadoop_options
 @click.command(cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor_(as_json: bool) -> int:

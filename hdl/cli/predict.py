@@ -16,6 +16,7 @@ from hdl.cli.common import (
     core_options,
     count,
     data_options,
+    hadoop_options,
     open_model,
     percent,
     shown_rmse,
@@ -26,6 +27,7 @@ from hdl.errors import SpecError
 MOST_CLASSES = 12  # of a confusion matrix in a terminal
 
 
+@hadoop_options
 @data_options
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
@@ -105,6 +107,7 @@ def confusion_lines(confusion: Any, classes: Any) -> list[str]:
                     for name, row in zip(names, cells, strict=True))]  # fmt: skip
 
 
+@hadoop_options
 @data_options
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
@@ -163,6 +166,7 @@ def predict_(
         click.echo("\n  ".join([f"{count(bad.count, 'bad record')} skipped:", *bad.places]), err=True)
 
 
+@hadoop_options
 @data_options
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from hdl.cli.common import Command, at_option, count, open_model
+from hdl.cli.common import Command, at_option, count, hadoop_options, open_model
 from hdl.errors import SpecError
 
 SUFFIXES = (".png", ".npy")
 
 
+@hadoop_options
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.option("--out", required=True, metavar="FILE", help="Where to write: .png is one picture, .npy the numbers.")

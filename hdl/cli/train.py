@@ -10,7 +10,8 @@ import click
 
 from hdl import strict_json
 from hdl.cli import grid, progress
-from hdl.cli.common import Command, DeviceName, Option, data_options, take_data_options
+from hdl.cli.access import access_options, take_access
+from hdl.cli.common import Command, DeviceName, Option, data_options, hadoop_options, take_data_options
 from hdl.cli.flags import spec_options, take_spec
 from hdl.cli.training import ENDS, RUNNERS, finish, make_runner, prepare_table, stoppable
 from hdl.errors import Interrupted, SpecError, TableError
@@ -92,8 +93,10 @@ def _yarn_options(command: click.Command) -> click.Command:
     return command
 
 
+@hadoop_options
 @spec_options
 @data_options
+@access_options
 @_yarn_options
 @_run_options
 @click.command(cls=Command)
@@ -111,7 +114,8 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     """
     run = {name: values.pop(name) for name in RUN_NAMES}
     settings = {name: values.pop(name) for name in YARN_NAMES}
-    run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"])
+    reach = take_access(values, run["runner"])
+    run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
     texts, before = values.pop("grid"), grid.stored_grid(out, run["resume"])
     if texts or before:
         grid.train(data, out, texts, before, values, run)

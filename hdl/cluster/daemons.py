@@ -19,11 +19,14 @@ from typing import Any
 from hdl.cluster import commands, config, folders, kdc, launch, process, state
 from hdl.cluster.assemble import DEFAULT_VERSION, hadoop_home, java_home, locked
 from hdl.cluster.config import kerberos as realm
+from hdl.cluster.federation import Federation
+from hdl.cluster.ha import Pair
+from hdl.cluster.masters import Masters
+from hdl.cluster.options import Options
 from hdl.cluster.process import Daemon
 from hdl.errors import DeadlineError, HdlError, SpecError
 
 START_SECONDS = 120
-KERBEROS_SUPERUSER = "hdfs"
 
 
 def default_folder() -> Path:
@@ -53,10 +56,8 @@ class Cluster:
 
     @classmethod
     def start(
-        cls, root: Path, *, version: str = DEFAULT_VERSION, datanodes: int = 1, nodemanagers: int = 1,
-        memory: int = 4096, vcores: int = 4, gpus: int = 0, superuser: str | None = None,
-        kerberos: bool = False,
-        node_user: str | None = None, seconds: float = START_SECONDS,
+        cls, root: Path, *, version: str = DEFAULT_VERSION, superuser: str | None = None,
+        seconds: float = START_SECONDS, **asked: Any,
     ) -> Cluster:  # fmt: skip
         """Start a cluster, or start one again over the data that its folder holds, and return when it is ready.
 
@@ -66,39 +67,29 @@ class Cluster:
             The cluster's folder.
         version : str
             Hadoop's version.
-        datanodes, nodemanagers : int
-            How many; number k of each goes by the name `config.node_host` (k).
-        memory, vcores, gpus : int
-            What one NodeManager offers, in MiB, virtual cores and GPUs; these are counted, and need not be there.
         superuser : str, optional
             HDFS's superuser, by whose name the daemons go. None: the user who starts the cluster, who then may do
             everything on HDFS. With another name that user is an ordinary one, as on a company's cluster. With Kerberos
             it is always ``hdfs``.
-        kerberos : bool
-            Everybody proves who they are to a Kerberos realm of the cluster's own; all that travels is encrypted.
-        node_user : str, optional
-            The name by which nodes know the user who starts the cluster, as whom containers run; see
-            `hdl.cluster.known_as`. None: the real one.
         seconds : float
             Deadline for the daemons to be ready; fetching the jars has its own.
+        **asked
+            Fields of `Options`.
 
         Raises
         ------
         SpecError
-            If the folder's cluster runs already, or holds data of another Hadoop version.
+            If an option is wrong, or the folder's cluster runs already, or holds data of another Hadoop version.
         HdlError
             If a daemon ends; the message holds the end of its log.
         DeadlineError
             If the cluster is not ready in time; the daemons that were started are stopped.
         """
         root = root.expanduser().resolve()
-        for name, count in (("datanodes", datanodes), ("nodemanagers", nodemanagers)):
-            if not 1 <= count <= 200:
-                raise SpecError(f"{name} = {count}: expected 1 to 200")
-        if kerberos and superuser not in (None, KERBEROS_SUPERUSER):
-            raise SpecError(f"superuser = {superuser!r}: with Kerberos it is {KERBEROS_SUPERUSER!r}")
-        superuser = superuser or (KERBEROS_SUPERUSER if kerberos else folders.this_user())
+        wanted = Options(**asked)
+        superuser = wanted.superuser(superuser, folders.this_user())
         home = hadoop_home(version)
+        process.close(root)
         with locked(root / "lock"):
             if (root / "cluster.json").exists():
                 before = cls.load(root)
@@ -106,8 +97,8 @@ class Cluster:
                     raise SpecError(f"{root} holds a cluster that runs; `hdl cluster stop --dir {root}` ends it")
                 if before.version != version:
                     raise SpecError(f"{root} holds data of Hadoop {before.version}, not {version}; purge it first")
-            options = {"datanodes": datanodes, "nodemanagers": nodemanagers, "memory": memory, "vcores": vcores,
-                       "gpus": gpus, "kerberos": kerberos, "node_user": node_user}  # fmt: skip
+            here = {superuser, folders.this_user(), os.environ.get("HADOOP_USER_NAME") or superuser}
+            options = wanted.kept() | {"users": sorted({*wanted.users, *here})}
             ports = config.free_ports(config.ports_of(options))
             cluster = cls(root, version, home, ports, options, superuser=superuser)
             cluster._forget()
@@ -144,8 +135,14 @@ class Cluster:
 
     @property
     def uri(self) -> str:
-        """The default file system, ``hdfs://host:port``."""
-        return f"hdfs://{config.LOOPBACK}:{self.ports['namenode']}"
+        """The default file system, ``hdfs://host:port``; of pairs and federations by its name."""
+        return self.masters.uri
+
+    @property
+    def masters(self) -> Masters:
+        """What the cluster has of NameNodes and ResourceManagers."""
+        kinds = {"ha": Pair, "federation": Federation}
+        return next((kinds[name] for name in kinds if self.options.get(name)), Masters)(self.ports)
 
     @property
     def secure(self) -> bool:
@@ -184,15 +181,14 @@ class Cluster:
 
     def web(self) -> dict[str, str]:
         """Return the web addresses of the masters, by daemon."""
-        names = {"namenode": "namenode_web", "resourcemanager": "resourcemanager_web", "historyserver": "history_web"}
-        return {name: f"http://{config.LOOPBACK}:{self.ports[port]}" for name, port in names.items()}
+        return {**self.masters.web(), "historyserver": self.masters.address("history_web")}
 
     def names(self) -> list[str]:
         """List all daemons of the cluster, in the order they are started in."""
         data = [f"datanode{k}" for k in range(1, self.options["datanodes"] + 1)]
         nodes = [f"nodemanager{k}" for k in range(1, self.options["nodemanagers"] + 1)]
-        first = ["kdc"] if self.secure else []
-        return [*first, "resourcemanager", *nodes, "namenode", *data, "historyserver"]
+        first, made = ["kdc"] if self.secure else [], self.masters
+        return [*first, *made.first, *made.resource_managers, *nodes, *made.name_nodes, *data, "historyserver"]
 
     def status(self) -> dict:
         """Ask what runs, and what the masters know.
@@ -245,9 +241,17 @@ class Cluster:
         return {**kdc.environment(self.root), "KRB5CCNAME": f"FILE:{cache}"}
 
     def add_user(self, name: str) -> None:
-        """Make a user's home on HDFS, /user/NAME, if it is not there; with Kerberos their principal and keytab too."""
+        """Let a user submit applications, and make their home on HDFS, /user/NAME.
+
+        With Kerberos their principal and keytab are made; without, the ResourceManager's list is read anew.
+        """
         if self.secure:
             kdc.add(self.root, name)
+        elif name not in (users := self.options.get("users", [name])):  # those of an older hdl have no list
+            self.options["users"] = sorted([*users, name])
+            self.save()
+            config.write_policy(config.Layout(self.root, self.home, self.ports, self.options))
+            launch.administer(self, "rmadmin", "-refreshServiceAcl")
         self.own(f"/user/{name}", name)
 
     def own(self, path: str, user: str) -> None:
@@ -272,7 +276,8 @@ class Cluster:
     def stop(self, purge: bool = False) -> None:
         """Stop all daemons; with `purge` remove the cluster's folder too."""
         # NodeManagers first: they end their containers, which still may write to HDFS.
-        groups = ("nodemanager", "resourcemanager historyserver", "datanode", "namenode", "kdc")
+        groups = ("nodemanager", "resourcemanager historyserver", "datanode zkfc", "namenode",
+                  "journalnode zookeeper kdc")  # fmt: skip
         for group in groups:
             process.stop([d for name, d in self.daemons.items() if commands.kind_of(name) in group.split()])
         if purge:
@@ -281,7 +286,7 @@ class Cluster:
     def _forget(self) -> None:
         """Remove the state that daemons kept of running applications, which ended with the cluster."""
         data = self.root / "data"
-        for folder in (data / config.RM_STATE, *data.glob(f"nodemanager*/{config.NM_STATE}")):
+        for folder in (data / config.RM_STATE, data / "zookeeper", *data.glob(f"nodemanager*/{config.NM_STATE}")):
             shutil.rmtree(folder, ignore_errors=True)
 
     def save(self) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import time
 from typing import TYPE_CHECKING
 
-from hdl.cluster import commands, folders, kdc, known_as, process
+from hdl import programs
+from hdl.cluster import commands, config, folders, kdc, known_as, process
 from hdl.cluster.config import kerberos
-from hdl.errors import DeadlineError, HdlError
 
 if TYPE_CHECKING:
     from hdl.cluster.daemons import Cluster
 
-FORMAT_SECONDS = 60
+
+ADMINISTER_SECONDS = 60
 
 
 def everything(cluster: Cluster, deadline: float) -> None:
@@ -38,15 +39,16 @@ def everything(cluster: Cluster, deadline: float) -> None:
     # With Kerberos the history server is a user of its own, and finds its folders made.
     late = ["historyserver"] if cluster.secure else []
     for name in cluster.names():
-        if name == "namenode" and not (cluster.root / "data/name/current").exists():
-            _format(cluster)
+        if name == cluster.masters.name_nodes[0]:
+            cluster.masters.format(cluster)
         if name not in late:
             daemon(cluster, name)
     cluster.wait(lambda status: status["writable"], deadline)
     cluster.folders().make("mapred" if late else None)
     for name in late:
         daemon(cluster, name)
-    for user in dict.fromkeys((os.environ.get("HADOOP_USER_NAME") or folders.this_user(), folders.this_user())):
+    me = folders.this_user()
+    for user in dict.fromkeys((os.environ.get("HADOOP_USER_NAME") or me, me, *cluster.options["users"])):
         cluster.add_user(user)
     cluster.wait(lambda status: status["ready"], deadline)
 
@@ -56,17 +58,18 @@ def daemon(cluster: Cluster, name: str) -> None:
     log = cluster.root / "logs" / f"{name}.log"
     if name == "kdc":
         started = process.spawn(name, kdc.command(), log, kdc.environment(cluster.root))
-        kdc.wait(cluster.ports["kdc"], started)
+        process.wait_listening(config.LOOPBACK, cluster.ports["kdc"], started, time.monotonic() + kdc.SECONDS)
     else:
-        started = process.spawn(name, _command(cluster, name), log, environment(cluster, name))
+        started = process.spawn(name, command(cluster, name), log, environment(cluster, name))
     cluster.daemons[name] = started
     cluster.save()
 
 
-def _command(cluster: Cluster, name: str, *arguments: str) -> list[str]:
+def command(cluster: Cluster, name: str) -> list[str]:
+    """Make a daemon's command line."""
     flags = [kerberos.java_flag(cluster.root)] if cluster.secure else []
     own = commands.own_options(name, cluster.ports, cluster.root, cluster.options)
-    return [*commands.java_command(name, cluster.home, cluster.root, flags), *own, *arguments]
+    return [*commands.java_command(name, cluster.home, cluster.root, flags), *own]
 
 
 def environment(cluster: Cluster, name: str) -> dict[str, str]:
@@ -80,17 +83,15 @@ def environment(cluster: Cluster, name: str) -> dict[str, str]:
     return made
 
 
-def _format(cluster: Cluster) -> None:
-    log = cluster.root / "logs/format.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    command = _command(cluster, "namenode", "-format", "-nonInteractive", "-force")
-    with open(log, "wb") as out:
-        try:
-            done = subprocess.run(
-                command, stdout=out, stderr=subprocess.STDOUT, env=environment(cluster, "namenode"),
-                timeout=FORMAT_SECONDS, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as late:
-            raise DeadlineError(f"formatting the NameNode took more than {FORMAT_SECONDS} s; see {log}") from late
-    if done.returncode:
-        raise HdlError(f"the NameNode could not be formatted; see {log}:\n{log.read_text()[-2000:]}")
+def administer(cluster: Cluster, *words: str) -> str:
+    """Run one of Hadoop's commands as the cluster's superuser; return what it says.
+
+    Raises
+    ------
+    HdlError
+        It fails.
+    DeadlineError
+        It takes longer than a minute.
+    """
+    command = [str(cluster.home / "bin/hadoop"), *words]
+    return programs.check(command, ADMINISTER_SECONDS, environment=environment(cluster, "client"))

@@ -48,7 +48,7 @@ def gather(path: str) -> Facts:
     pictures = feature_pictures.of(Model(path, version.number), image)
     layers = layout.of(parse(version.spec)).split(version.weights.w)
     return Facts(
-        table=path if "://" in path else os.path.abspath(path),
+        table=path if fs.is_remote(path) else os.path.abspath(path),
         version=version.number,
         sha256=version.signature,
         spec=spec if spec.get("layer") else about.get("stack", spec),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 import time
-import uuid
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-from hdl import envpack, fs, wire
+from hdl import envpack, fs, identity, wire
 from hdl.data import FileSplit, Summary
 from hdl.errors import DataError, HdlError, SpecError, WorkerError
 from hdl.runners import platform
@@ -24,9 +22,11 @@ from hdl.runners.task import PLAN, WEIGHTS
 from hdl.runners.task_config import PREFIX
 from hdl.runners.task_messages import join_summaries, separate
 from hdl.runners.task_stats import TaskStats, negotiate, phases
+from hdl.runners.working_folder import WorkingFolder
 from hdl.table import Table
 from hdl.wire import Update, Weights
 
+JOBS = ".hdl/jobs"  # below our home on HDFS: the drivers' working folders
 NODE_MB = 1024  # of a map or reduce container: Hadoop's JVM, Python, and a JVM in it that reads HDFS
 UBER_MB = 1536  # of an application master that runs the tasks itself
 UBER_BYTES, UBER_SECONDS = 64 << 20, 20.0  # of data; of work in the tasks of the round before
@@ -92,7 +92,8 @@ class HadoopRunner(RoundRunner):
         self.counters: dict[str, dict[str, int]] = {}
         self.application: str | None = None
         self._notify: Notify = lambda event: None
-        self._jobs, self._work, self._platform = 0, "", ""
+        self._jobs, self._platform = 0, ""
+        self._folder: WorkingFolder | None = None
         self._sent_files: dict[str, str] = {}  # in the working folder on HDFS: name to path
         self._files: dict[str, str] = {}  # of the distributed cache: name in a task's folder to path on HDFS
         self.archive = archive or os.environ.get("HDL_NODE_ARCHIVE")
@@ -101,14 +102,12 @@ class HadoopRunner(RoundRunner):
         self._phases: dict[str, float] = {}
 
     def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
-        if not job.data.startswith("hdfs://"):
+        if not fs.is_remote(job.data):
             raise SpecError(f"{job.data}: runner {self.name} reads HDFS; `hdl import` or `hadoop fs -put` brings data")
         self._job, self._splits, self._notify = job, [list(own) for own in splits], notify
         self.workers = min(self.asked or len(splits), len(splits))
         self._bytes = sum(fs.size(path) for path in {path for own in self._splits for path, _, _ in own})
-        user = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
-        self._work = f"hdfs:///user/{user}/.hdl/jobs/{uuid.uuid4().hex}"
-        fs.mkdir(self._work)
+        self._folder = WorkingFolder(fs.join(identity.home(), JOBS))
         if not self.python and not self.archive:  # packing and sending take seconds: the data is looked at meanwhile
             pool = ThreadPoolExecutor(1)
             self._archive = pool.submit(lambda: envpack.upload(envpack.pack()))
@@ -128,7 +127,7 @@ class HadoopRunner(RoundRunner):
         common = Table(plan.table).common_file
         if fs.exists(common):
             name = os.path.basename(common)
-            if not common.startswith("hdfs://"):
+            if not fs.is_remote(common):
                 with fs.open(common) as file:
                     common = self._put(f"{name}-{self._jobs}", file.read())
             self._files[name] = common
@@ -152,10 +151,19 @@ class HadoopRunner(RoundRunner):
     def close(self) -> None:
         if self._archive:
             self._archive.cancel()
-        if self._work:
-            with suppress(OSError, HdlError):
-                fs.remove(self._work)
-        self._work = ""
+        if self._folder:
+            self._folder.close()
+        self._folder = None
+
+    @property
+    def _work(self) -> str:
+        """The path of the working folder."""
+        assert self._folder is not None, "the runner is not open"
+        return self._folder.path
+
+    def _there(self) -> AbstractContextManager[None]:
+        """Give the reason for what fails within this context, where the working folder was removed by somebody else."""
+        return self._folder.there() if self._folder else nullcontext()
 
     def _prepare_data(self) -> None:
         """Make sure that tasks find their shards."""
@@ -168,12 +176,12 @@ class HadoopRunner(RoundRunner):
     def _collect(self, out: str) -> Iterable[bytes]:
         """Read the messages that a job has written."""
 
-    def take_table(self, table: str, numbers: Iterable[int]) -> None:
-        """Let tasks find versions of a table in their folders, and the common samples of these."""
-        common = Table(table).common_file
-        for path in [*map(Table(table).file, numbers), *([common] if fs.exists(common) else [])]:
+    def take_table(self, table: str, numbers: Iterable[int], common: bool = True) -> None:
+        """Let tasks find versions of a table in their folders, and with `common` the file that these have in common."""
+        shared = [Table(table).common_file] if common else []
+        for path in [*map(Table(table).file, numbers), *filter(fs.exists, shared)]:
             name = os.path.basename(path)
-            if not path.startswith("hdfs://"):
+            if not fs.is_remote(path):
                 with fs.open(path) as file:
                     path = self._put(name, file.read())
             self._files[name] = path
@@ -214,7 +222,8 @@ class HadoopRunner(RoundRunner):
     def _once(self, stage: str, properties: dict[str, Any], out: str) -> HadoopJob:
         job = HadoopJob(*self._command(properties, out), self.deadline, self._progress(stage), self._failed)
         try:
-            job.run()
+            with self._there():
+                job.run()
         finally:
             self.application, self.counters = job.application, job.counters
         return job
@@ -226,7 +235,8 @@ class HadoopRunner(RoundRunner):
         job = self.run(stage, config, out)
         ended = time.time()
         try:
-            results, self._stats = separate(self._collect(out))
+            with self._there():
+                results, self._stats = separate(self._collect(out))
         except HdlError as error:
             raise self._with_job(error, job) from None
         fs.remove(out)
@@ -275,7 +285,8 @@ class HadoopRunner(RoundRunner):
     def _put(self, name: str, content: bytes) -> str:
         """Put a file into the working folder on HDFS."""
         path = self._sent_files[name] = f"{self._work}/{name}"
-        fs.publish(path, content)
+        with self._there():
+            fs.publish(path, content, private=True)
         return path
 
     def _cache(self) -> str:

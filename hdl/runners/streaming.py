@@ -73,7 +73,8 @@ class StreamingRunner(HadoopRunner):
                 block, _ = source.body(at, block)  # without a file's line of names
                 file.write(block if block.endswith(b"\n") else block + b"\n")
 
-        fs.publish(path, write)
+        with self._there():
+            fs.publish(path, write, private=True)
         return path
 
     def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:

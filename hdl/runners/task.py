@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from hdl import data, fs, prediction_writer, sync, wire
+from hdl import data, fs, identity, prediction_writer, sync, wire
 from hdl import spec as specs
 from hdl.data import FileSplit, Options, Schema, Source
 from hdl.errors import HdlError
@@ -185,8 +185,8 @@ def act_for_submitter() -> None:
     Where nobody has to prove who they are, YARN's usual executor runs all containers as the NodeManager's own user, to
     whom the submitter's files are closed. With Kerberos Hadoop does not look at this name.
     """
-    if "CONTAINER_ID" in os.environ and os.environ.get("USER"):  # YARN sets both
-        os.environ.setdefault("HADOOP_USER_NAME", os.environ["USER"])
+    if submitter := identity.submitter():
+        os.environ.setdefault("HADOOP_USER_NAME", submitter)
 
 
 def report_error(error: HdlError) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from hdl.errors import HdlError, SpecError
-from hdl.runners.base import Job, Notify, Runner
-from hdl.yarn.client import client
+from hdl.runners.base import Job, Log, Notify, Runner
+from hdl.yarn.client import client, renewal
 from hdl.yarn.client.follow import follow
 from hdl.yarn.resource_manager import java
 from hdl.yarn.settings import Settings
@@ -80,6 +81,8 @@ class YarnRunner(Runner):
         self.application = client.submit(job, settings, self.seconds)
         if self.on_submitted:
             self.on_submitted(self.application)
+        if limit := renewal.limit_of(self.application, followed=not self.detach):
+            notify(Log(time.time(), limit))
         if self.detach:
             return None
         try:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from hdl.data import Options
 from hdl.errors import SpecError
-from hdl.runners import platform
+from hdl.runners import access, platform
 from hdl.runners.base import Job
 from hdl.spec import parse
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Acl = Annotated[str, AfterValidator(access.acl)]
+Tags = Annotated[tuple[str, ...], AfterValidator(access.tags)]
 
 
 # In an application's folder on HDFS
@@ -22,6 +24,8 @@ MASTER_ADDRESS = "master-{:04d}.json"  # where the master of an attempt listens
 OUTCOME = "outcome.json"  # written by the master at the end, read by the client
 
 CONTROL = "hdl.control"  # among a worker's credentials: the address of the master that launched it
+RENEWAL = "hdl.renewal"  # among the master's, on a cluster with Kerberos: how it comes to fresh tokens, as JSON
+KEYTAB = "hdl.keytab"  # name of the keytab in the master's container, where the user gave one
 
 
 class Settings(BaseModel):
@@ -42,6 +46,10 @@ class Settings(BaseModel):
         Empty: the cluster's default.
     name : str
         Of the application, as lists show it.
+    view_acl, modify_acl : str
+        Who beside the owner may see the application, and who may end it: users, a blank, groups, as YARN writes them.
+    tags : tuple of str
+        Words by which YARN's lists find it.
     archive, python : str
         The packed environment on HDFS, or a Python on every node that has hdl.
     publish_every : int
@@ -62,6 +70,8 @@ class Settings(BaseModel):
         Workers that may fail at one shard before the run stops; preemptions and lost nodes do not count.
     attempts : int
         Times that YARN may start the master.
+    renew_seconds : float
+        On a cluster with Kerberos: fresh tokens are taken after so many seconds at the latest; 0: by their lifetime.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +86,9 @@ class Settings(BaseModel):
     queue: str = ""
     label: str = ""
     name: str = "hdl"
+    view_acl: Acl = ""
+    modify_acl: Acl = ""
+    tags: Tags = ()
     archive: str = ""
     python: str = ""
     publish_every: Annotated[int, Field(ge=0)] = 0
@@ -86,6 +99,7 @@ class Settings(BaseModel):
     straggler: Annotated[float, Field(ge=0)] = 0.0
     failures: Count = 3
     attempts: Count = 2
+    renew_seconds: Annotated[float, Field(ge=0)] = 0.0
 
     @classmethod
     def make(cls, **fields: Any) -> Settings:

@@ -57,12 +57,12 @@ class Ahead:
         self.pool = ThreadPoolExecutor(2)
         self.clusters = {}
         if "cluster" in wanted and not MINE:
-            self.start("cluster", superuser=SUPERUSER)
+            self.start("cluster", superuser=SUPERUSER, users=(USER,))
         if {"cluster", "packed"} & wanted:
             (self.folder / "env").mkdir()
             self.packed = self.pool.submit(envpack.pack, self.folder / "env")
         if "secure" in wanted and not MY_SECURE:
-            self.start("secure", kerberos=True, node_user=USER)
+            self.start("secure", kerberos=True, node_user=USER, users=SECURE_USERS)
 
     def start(self, name, **options):
         self.clusters[name] = self.pool.submit(Cluster.start, self.folder / name, **NODES, **options)

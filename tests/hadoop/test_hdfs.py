@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdl import fs, libhdfs
+from hdl import fs, hdfs, libhdfs
 from hdl.data.find import open_source
 from hdl.errors import DeadlineError, Unavailable
 from hdl.table import Table
@@ -240,12 +240,12 @@ def test_a_quota_is_said_and_the_name_stays_free(folder, admin):
 
 def test_safe_mode_is_waited_for_or_said(folder, admin, monkeypatch):
     admin("safemode", "enter")
-    monkeypatch.setattr(libhdfs, "SAFE_MODE_SECONDS", 0.0)
+    monkeypatch.setattr(hdfs, "SAFE_MODE_SECONDS", 0.0)
     try:
         with pytest.raises(OSError, match="safe mode") as caught:
             fs.mkdir(f"{folder}/a")
         assert caught.value.errno == errno.EROFS
-        monkeypatch.setattr(libhdfs, "SAFE_MODE_SECONDS", 60.0)
+        monkeypatch.setattr(hdfs, "SAFE_MODE_SECONDS", 60.0)
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(fs.publish, f"{folder}/b", b"1")
             time.sleep(1)

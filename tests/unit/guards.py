@@ -182,6 +182,38 @@ def corners(home: Path, only: Mapping[str, set[str]]) -> Seen:
     return Seen(wrong, len(known))
 
 
+def users(home: Path, allowed: set[str]) -> Seen:
+    """Checks that only the modules of a set ask the operating system for a user, or write down a user's folder."""
+    known, wrong = modules(home), []
+    for module in known.values():
+        if any(module.path == one or module.path.startswith(f"{one}/") for one in allowed):
+            continue
+        wrong += [
+            f"{module.name} imports {name}" for name in module.imports if name.split(".")[0] in ("getpass", "pwd")
+        ]
+        for node in ast.walk(parsed(module.file.read_text(), module.file.suffix)):
+            if isinstance(node, ast.Attribute) and node.attr in ("getlogin", "getpwuid"):
+                wrong.append(f"{module.name}:{node.lineno} asks for {node.attr}")
+            for text in _read_or_joined(node):
+                if text in ("USER", "LOGNAME", "USERNAME", "HADOOP_USER_NAME") or "/user/" in text:
+                    wrong.append(f"{module.name}:{node.lineno} reads or builds {text!r}")
+    return Seen(wrong, len(known))
+
+
+def _read_or_joined(node: ast.AST) -> Iterator[str]:
+    """Lists the constants that a node reads out of a mapping, or puts together with others to a new text."""
+    parts: list[ast.AST] = []
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        parts = [node.slice]
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("get", "getenv", "join"):
+        parts = node.args
+    elif isinstance(node, ast.JoinedStr):
+        parts = node.values
+    elif isinstance(node, ast.BinOp):
+        parts = [node.left, node.right]
+    yield from (part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
+
+
 def unpickled(home: Path) -> Seen:
     """Checks that no module imports a package that can run code on reading, or lets NumPy unpickle."""
     known, wrong = modules(home), []

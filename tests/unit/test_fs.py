@@ -4,12 +4,14 @@ import errno
 import io
 import os
 import posixpath
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
-from hdl import fs, hdfs
-from hdl.errors import Unavailable
+from hdl import fs, hdfs_java
+from hdl.errors import OutputError, Unavailable
 
 
 def test_publish_writes_and_leaves_no_temporary(tmp_path):
@@ -79,8 +81,45 @@ def test_remove_and_mkdir(tmp_path):
     assert fs.list(str(tmp_path)) == []
 
 
-def test_an_unknown_scheme_is_named():
-    with pytest.raises(Unavailable, match="no file system for s3://"):
+def test_what_is_private_is_its_users_alone(tmp_path):
+    def mode(name):
+        return oct((tmp_path / name).stat().st_mode & 0o777)
+
+    old = os.umask(0)
+    try:
+        fs.mkdir(str(tmp_path / "a/b"), private=True)
+        fs.publish(str(tmp_path / "a/b/file"), b"1", private=True)
+        fs.mkdir(str(tmp_path / "open"))
+        fs.publish(str(tmp_path / "open/file"), b"1")
+        assert [mode(name) for name in ("a", "a/b", "a/b/file", "open", "open/file")] == [
+            "0o700", "0o700", "0o600", "0o777", "0o666"]  # fmt: skip
+        fs.mkdir(str(tmp_path / "open"), private=True)
+        assert mode("open") == "0o700"
+    finally:
+        os.umask(old)
+
+
+def test_a_private_folder_is_never_anothers(tmp_path, monkeypatch):
+    fs.mkdir(str(tmp_path / "a"), private=True)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(OutputError, match="another user's"):
+        fs.mkdir(str(tmp_path / "a"), private=True)
+
+
+def test_what_is_open_to_all_is_so_up_to_the_root():
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed
+        folder = Path(name)
+        (folder / "a").write_bytes(b"")
+        for mode, of_folder, expected in ((0o644, 0o755, True), (0o640, 0o755, False), (0o644, 0o750, False)):
+            (folder / "a").chmod(mode)
+            folder.chmod(of_folder)
+            assert fs.open_to_all(str(folder / "a")) == expected
+
+
+def test_a_scheme_is_left_to_hadoop_which_may_be_missing(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("HADOOP_HOME", raising=False)
+    with pytest.raises(Unavailable, match="s3:// needs a Hadoop: set HADOOP_HOME"):
         fs.open("s3://bucket/key")
 
 
@@ -101,11 +140,15 @@ class NameNode:
         kind = "directory" if content is None else "file"
         return {"kind": kind, "name": path, "size": len(content or b"")}
 
+    def get_working_directory(self):
+        return "hdfs://namenode/user/ada"
+
     def create_directory(self, path):
         self.held |= dict.fromkeys([*self._above(path), path])
 
     def open_file(self, path, mode):
-        assert mode == "w"
+        if mode == "r":
+            return io.BytesIO(self.held[path])
         file = io.BytesIO()
         write = file.write
 
@@ -146,7 +189,7 @@ class NameNode:
 @pytest.fixture
 def namenode(monkeypatch):
     made = NameNode()
-    monkeypatch.setattr(hdfs, "resolve", lambda path: (made, path.removeprefix("hdfs://") or "/"))
+    monkeypatch.setattr(hdfs_java, "resolve", lambda path: (made, path.removeprefix("hdfs://") or "/"))
     return made
 
 
@@ -176,7 +219,9 @@ def test_below_a_file_on_hdfs_is_nothing_and_a_closed_folder_is_said(namenode):
     assert fs.glob("hdfs:///*/a/x") == []
     for call in (fs.exists, fs.isdir, fs.open, fs.size, fs.list, fs.remove):
         for path in ("hdfs:///closed/x", "hdfs:///closed/x/y"):
-            with pytest.raises(PermissionError, match=f"permission denied by HDFS: '{path}'"):
+            with pytest.raises(
+                PermissionError, match=f"HDFS as user ada: no right to enter the folder hdfs:///closed .*: '{path}'"
+            ):
                 call(path)
 
 
@@ -189,7 +234,9 @@ def test_hosts_of_what_is_no_file_on_hdfs_are_an_error_that_says_so(namenode):
         fs.hosts("hdfs:///data/a/x", 0, 1)
     with pytest.raises(IsADirectoryError, match=r"is a folder.*hdfs:///data"):
         fs.hosts("hdfs:///data", 0, 1)
-    with pytest.raises(PermissionError, match="permission denied by HDFS: 'hdfs:///closed/x'"):
+    with pytest.raises(
+        PermissionError, match=r"as user ada: no right to enter the folder hdfs:///closed .*'hdfs:///closed/x'"
+    ):
         fs.hosts("hdfs:///closed/x", 0, 1)
     with pytest.raises(OSError, match=r"does not say where the file's blocks are.*hdfs:///data/a"):
         fs.hosts("hdfs:///data/a", 9, 1)

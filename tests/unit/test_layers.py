@@ -6,10 +6,10 @@ import pytest
 
 from tests.unit import guards
 
-BASE = {"errors", "spec", "rng", "strict_json"}
+BASE = {"errors", "spec", "rng", "strict_json", "scratch"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions", "predict",
-        "prediction_writer", "envpack"}  # fmt: skip
+        "prediction_writer", "envpack", "identity"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
@@ -17,6 +17,10 @@ LAYERS = {
     "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
+    "kerberos": {"errors", "programs"},
+    "scratch": set(),
+    "java_rules": {"errors", "kerberos"},
+    "java_errors": {"errors", "java_rules"},
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
@@ -25,9 +29,13 @@ LAYERS = {
     "ops": BASE | {"_cpu", "_cuda", "devices"},
     "models": BASE | {"ops"},
     "optim": BASE | {"ops"},
-    "fs": BASE | {"hdfs", "libhdfs"},
-    "hdfs": BASE | {"fs", "libhdfs"},
-    "libhdfs": BASE,
+    "fs": BASE | {"hdfs"},
+    "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_java", "hdfs_rights"},
+    "hdfs_rights": {"hdfs_client"},
+    "hdfs_client": set(),
+    "hdfs_java": BASE | {"libhdfs", "hdfs_client"},
+    "hadoop_conf": set(),
+    "libhdfs": BASE | {"hadoop_conf", "java_errors"},
     "data": BASE | {"ops", "fs", "models"},
     "wire": BASE | {"data"},
     "metrics_log": BASE | {"fs"},
@@ -37,10 +45,12 @@ LAYERS = {
     "versions": BASE | {"models", "data", "wire", "sync", "metrics_log", "table"},
     "prediction_writer": BASE,
     "outputs": BASE | {"fs", "prediction_writer"},
-    "envpack": BASE | {"fs"},
-    "runners": BASE | STEP | {"programs", "devices", "streaming", "yarn"},
+    "identity": BASE | {"libhdfs"},
+    "envpack": BASE | {"fs", "identity"},
+    "runners": BASE | STEP | {"programs", "kerberos", "java_errors", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
-    "yarn": BASE | STEP | {"programs", "runners", "driver", "report"},  # of the report its page's pieces alone: below
+    # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
+    "yarn": BASE | STEP | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "report"},
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},
@@ -75,16 +85,19 @@ ROOMS = {
 }
 # What only some may import, wherever the import stands.
 ONLY = {
-    "pydoop": {"fs", "hdfs", "libhdfs", "runners/mapreduce"},
+    "pydoop": {"libhdfs", "runners/mapreduce"},
     "jpype": {"yarn"},
     "zmq": {"yarn"},
     "pycuda": {"devices"},
 }
+# Who may name users and their folders. The cluster is one for trying things on, whose owner has an account here.
+USERS = {"identity", "cluster"}
 GUARDS = {
     "layers": lambda home: guards.layering(home, LAYERS),
     "rooms": lambda home: guards.rooms(home, ROOMS, most=12),
     "circles": guards.circles,
     "corners": lambda home: guards.corners(home, ONLY),
+    "users": lambda home: guards.users(home, USERS),
     "pickles": guards.unpickled,
     "links": guards.links,
 }
@@ -104,6 +117,12 @@ BREACHES = [
     ("corners", "driver.py", "def f():\n    import jpype"),
     ("corners", "runners/streaming.py", "from pydoop import hdfs"),
     ("corners", "ops/cuda/base.py", "import importlib\nimportlib.import_module('pycuda.driver')"),
+    ("users", "envpack.py", "from getpass import getuser"),
+    ("users", "yarn/master/master.py", "def f():\n    import pwd"),
+    ("users", "runners/hadoop.py", "import os\nFOLDER = f'hdfs:///user/{os.environ}'"),
+    ("users", "runners/hadoop.py", "import os\nNAME = os.environ.get('HADOOP_USER_NAME')"),
+    ("users", "cli/apps.py", "import os\nNAME = os.environ['USER']"),
+    ("users", "doctor.py", "import os\nNAME = os.getlogin()"),
     ("pickles", "yarn/worker/worker.py", "import numpy\nnumpy.load('x', allow_pickle=True)"),
     ("pickles", "data/base.py", "import numpy as np\nnp.load('x', None, True)"),
     ("pickles", "runners/messages.py", "import pickle"),

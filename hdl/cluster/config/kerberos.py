@@ -69,7 +69,6 @@ def vary(sites: Sites, layout: Layout) -> None:
 
     sites["core"] |= {
         "hadoop.security.authentication": "kerberos",
-        "hadoop.security.authorization": "true",
         "hadoop.rpc.protection": "privacy",
         "hadoop.http.authentication.kerberos.principal": "*",
         "hadoop.http.authentication.kerberos.keytab": web,

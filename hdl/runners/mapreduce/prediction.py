@@ -42,7 +42,7 @@ def predict(
     asked :
         Other fields of `TaskConfig`: `labels_only`, or `codes` and `layer`.
     """
-    if not out.startswith("hdfs://") or fs.exists(out):
+    if not fs.is_remote(out) or fs.exists(out):
         raise SpecError(f"{out}: expected a new folder on HDFS")
     suffix = next(
         (end for end in prediction_writer.SUFFIXES if out.rstrip("/").endswith(end)), prediction_writer.SUFFIXES[0]
@@ -51,7 +51,7 @@ def predict(
     number = model.version.number
     with MapReduceRunner(device=device, settings={"mapreduce.job.reduces": 0}) as runner:
         runner.open(Job(path, table, None, source.options), splits, lambda event: None)
-        runner.take_table(table, {0, number})
+        runner.take_table(table, {0, number}, common=model.spec.layer > 1)  # of a stack: the layers below
         config = {"version": number, "suffix": suffix, "driver": False}
         config |= {name: value for name, value in asked.items() if value is not None}
         try:

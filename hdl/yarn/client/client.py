@@ -6,20 +6,23 @@ import json
 import os
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from hdl import envpack
+from hdl import envpack, fs, identity
 from hdl.errors import SpecError
 from hdl.runners.base import Job
-from hdl.yarn.client import submission
+from hdl.yarn.client import renewal, submission
 from hdl.yarn.client.submission import TYPE
-from hdl.yarn.resource_manager import java, launch
+from hdl.yarn.comm.credentials import Credentials
+from hdl.yarn.resource_manager import java, launch, tokens
 from hdl.yarn.resource_manager.launch import RECORDS
-from hdl.yarn.settings import Settings, to_task_config
+from hdl.yarn.resource_manager.lifetimes import renewal_fields
+from hdl.yarn.settings import RENEWAL, TASK_CONFIG, Settings, to_task_config
 
 KEPT_SECONDS = 30 * 24 * 3600.0  # that the folder of an ended application is kept for those who ask for its outcome
 _CONNECTING = threading.Lock()
@@ -47,7 +50,9 @@ class Report:
         Of the master.
     diagnostics : str
     attempt : int
-        Number of the master's attempt.
+        Number of the master's attempt; -1 where YARN shows it to its owner and those of its view ACL only.
+    tags : tuple of str
+        In small letters, sorted.
     """
 
     application: str
@@ -63,6 +68,7 @@ class Report:
     host: str
     diagnostics: str
     attempt: int
+    tags: tuple[str, ...] = ()
 
     @property
     def over(self) -> bool:
@@ -97,7 +103,7 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
         YARN rejects the application; the message holds its diagnostics.
     """
     for name, path in (("data", job.data), ("table", job.table)):
-        if not path.startswith("hdfs://"):
+        if not fs.is_remote(path):
             raise SpecError(f"{name} {path}: runner yarn reads and writes HDFS; expected hdfs://…")
     took, began = {} if seconds is None else seconds, time.perf_counter()
 
@@ -126,13 +132,25 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
         clock("environment")
     storage.result()
     folder = staging(application)
+    file_systems = tokens.file_systems(job, settings, folder)
     try:
-        submission.put_task_config(conf, folder, json.dumps(to_task_config(job, settings)).encode())
+        submission.make_folder(conf, folder)
+        submission.put(conf, f"{folder}/{TASK_CONFIG}", json.dumps(to_task_config(job, settings)).encode())
+        principal = submission.put_keytab(conf, folder)
         clock("staging")
-        submission.fill(context, conf, settings, folder)
+        credentials = Credentials.make()
+        entries, first = credentials.to_dict(), tokens.for_submission(conf, file_systems)
+        if first is not None and (lifetime := tokens.longest(first)):
+            every = settings.renew_seconds
+            fields = renewal_fields(file_systems, lifetime, principal, every)
+            entries[RENEWAL] = json.dumps(fields).encode()
+            renewal.keep(application, folder, file_systems, lifetime, every, bool(principal), credentials)
+            clock("tokens")
+        submission.fill(context, conf, settings, folder, entries, first, bool(principal))
         with java.call(f"YARN rejected the application: name {settings.name!r}, queue {settings.queue or 'default'!r}"):
             yarn.submitApplication(context)
     except BaseException:
+        renewal.forget(application)
         remove(folder)
         raise
     clock("submit")
@@ -199,13 +217,14 @@ def report(application: str) -> Report:
             raise SpecError(f"{application}: this cluster has no such application, or has forgotten it") from None
 
 
-def applications() -> list[Report]:
-    """List this user's applications of hdl, the newest first."""
+def applications(tags: Sequence[str] = ()) -> list[Report]:
+    """List this user's applications of hdl, the newest first; with `tags` those that have all of them."""
     _, yarn = connect()
     types = java.load_class("java.util.HashSet")()
     types.add(TYPE)
     with java.call("YARN's list of applications"):
         own = [_report(each) for each in yarn.getApplications(types) if str(each.getUser()) == launch.user()]
+    own = [one for one in own if set(tags) <= set(one.tags)]
     return sorted(own, key=lambda report: report.started, reverse=True)
 
 
@@ -214,12 +233,13 @@ def kill(application: str) -> None:
     _, yarn = connect()
     with java.call(f"{application}: killing it"):
         yarn.killApplication(_id(application))
+    renewal.forget(application)
     remove(staging(application))
 
 
 def staging(application: str) -> str:
     """Name the application's folder on HDFS, which its user alone may read."""
-    return f"hdfs:///user/{launch.user()}/.hdl/apps/{application}"
+    return f"{identity.home()}/.hdl/apps/{application}"
 
 
 def remove(folder: str) -> None:
@@ -254,6 +274,7 @@ def _report(answer: Any) -> Report:
         host=str(answer.getHost() or ""),
         diagnostics=" ".join(str(answer.getDiagnostics() or "").split()),
         attempt=int(attempt.getAttemptId()) if attempt is not None else 0,
+        tags=tuple(sorted(str(tag) for tag in answer.getApplicationTags() or ())),
     )
 
 

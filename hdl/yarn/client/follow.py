@@ -19,7 +19,7 @@ from hdl.runners.logs import log_command, log_tail
 from hdl.runners.messages import error_from
 from hdl.spec import Spec, parse
 from hdl.table import Table, layers
-from hdl.yarn.client import client
+from hdl.yarn.client import client, renewal
 from hdl.yarn.client.client import Report
 from hdl.yarn.settings import OUTCOME, TASK_CONFIG
 
@@ -62,9 +62,17 @@ def follow(application: str, on_event: Callable[[Any], None] | None = None, dead
         The deadline has passed, or YARN does not answer any more.
     """
     listener = _Listener(application, on_event or (lambda event: None))
-    until = None if deadline is None else time.monotonic() + deadline
-    seen = 0
+    with renewal.following(application) as messages:
+        return _follow(listener, None if deadline is None else time.monotonic() + deadline, deadline, messages)
+
+
+def _follow(
+    listener: _Listener, until: float | None, deadline: float | None, messages: Callable[[], list[str]]
+) -> Outcome:
+    application, seen = listener.application, 0
     while True:
+        for text in messages():
+            listener.on_event(Log(time.time(), text))
         report = _patient_report(application)
         if report.state == "RUNNING":
             seen, events = events_of(report.url, seen)
@@ -218,6 +226,7 @@ def _outcome(report: Report, listener: _Listener) -> Outcome:
     HdlError
         The application failed: see `follow`.
     """
+    renewal.forget(report.application)
     written = _read(report.application, OUTCOME)
     if written and "outcome" in written:
         fields = written["outcome"]

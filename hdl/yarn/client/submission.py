@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from hdl import kerberos
 from hdl.envpack import UNPACKED
 from hdl.errors import SpecError
 from hdl.yarn.resource_manager import java, launch
-from hdl.yarn.settings import TASK_CONFIG, Settings
+from hdl.yarn.settings import KEYTAB, Settings
 
 TYPE = "hdl"  # the applications' type in YARN's lists
 FAILURES_SECONDS = 600  # a master's failures are forgotten after so long
@@ -64,35 +68,86 @@ def check_place(settings: Settings, yarn: Any) -> None:
             )
 
 
-def put_task_config(conf: Any, folder: str, content: bytes) -> None:
-    """Make the application's folder, for its user alone, with the task config in it."""
-    from jpype import JArray, JByte
-
+def make_folder(conf: Any, folder: str) -> None:
+    """Make the application's folder, for its user alone."""
     with java.call(folder):
         place = java.load_class("org.apache.hadoop.fs.Path")(folder)
-        system = place.getFileSystem(conf)
         allowed = java.load_class("org.apache.hadoop.fs.permission.FsPermission")
-        java.load_class("org.apache.hadoop.fs.FileSystem").mkdirs(system, place, allowed("700"))
-        file = system.create(java.load_class("org.apache.hadoop.fs.Path")(place, TASK_CONFIG))
+        java.load_class("org.apache.hadoop.fs.FileSystem").mkdirs(place.getFileSystem(conf), place, allowed("700"))
+
+
+def put(conf: Any, path: str, content: bytes) -> None:
+    """Write a file into the application's folder, for its user alone."""
+    from jpype import JArray, JByte
+
+    with java.call(path):
+        place = java.load_class("org.apache.hadoop.fs.Path")(path)
+        allowed = java.load_class("org.apache.hadoop.fs.permission.FsPermission")
+        system = java.load_class("org.apache.hadoop.fs.FileSystem")
+        file = system.create(place.getFileSystem(conf), place, allowed("600"))
         try:
             file.write(JArray(JByte)(content))
         finally:
             file.close()
 
 
-def fill(context: Any, conf: Any, settings: Settings, folder: str) -> None:
-    """Fill in the submission context: the master's container, name, queue, label and attempts."""
-    from hdl.yarn.comm.credentials import Credentials
+def put_keytab(conf: Any, folder: str) -> str:
+    """Write the keytab that the user gave into the application's folder, for the master's container.
 
+    Whoever acts for another user keeps the keys here: they would lie where that user's processes run.
+
+    Returns
+    -------
+    str
+        The principal; empty where there is no keytab to write.
+    """
+    login = kerberos.given()
+    if login is None or os.environ.get("HADOOP_PROXY_USER"):
+        return ""
+    put(conf, f"{folder}/{KEYTAB}", Path(login.keytab).read_bytes())
+    return login.principal
+
+
+def fill(
+    context: Any,
+    conf: Any,
+    settings: Settings,
+    folder: str,
+    credentials: Mapping[str, bytes],
+    tokens: Any,
+    keytab: bool,
+) -> None:
+    """Fill in the submission context: the master's container, name, queue, label and attempts.
+
+    Parameters
+    ----------
+    context, conf : Java's
+    settings : Settings
+    folder : str
+        The application's.
+    credentials : dict
+        The master's secret keys, by alias.
+    tokens : Java's Credentials or None
+        See `tokens.for_submission`.
+    keytab : bool
+        The folder has a keytab for the master.
+    """
     files = {}
     if settings.archive:
         files[UNPACKED] = launch.resource(conf, settings.archive, archive=True)
+    if keytab:
+        files[KEYTAB] = launch.resource(conf, f"{folder}/{KEYTAB}", shared=False)
     variables = launch.environment(settings, bool(settings.archive), 1)
     words = launch.command(launch.python_of(settings), "hdl.yarn.master", [folder])
-    credentials = java.credentials_buffer(Credentials.make().to_dict(), _file_tokens(conf))
-    context.setAMContainerSpec(launch.context(words, variables, files, credentials))
+    buffer = java.credentials_buffer(dict(credentials), tokens)
+    context.setAMContainerSpec(launch.context(words, variables, files, buffer, settings))
     context.setApplicationName(settings.name)
     context.setApplicationType(TYPE)
+    if settings.tags:
+        tags = java.load_class("java.util.HashSet")()
+        for tag in settings.tags:
+            tags.add(tag)
+        context.setApplicationTags(tags)
     context.setResource(launch.capability(settings.master_memory, MASTER_VCORES))
     context.setMaxAppAttempts(settings.attempts)
     context.setKeepContainersAcrossApplicationAttempts(True)
@@ -101,14 +156,3 @@ def fill(context: Any, conf: Any, settings: Settings, folder: str) -> None:
         context.setQueue(settings.queue)
     if settings.label:
         context.setNodeLabelExpression(settings.label)
-
-
-def _file_tokens(conf: Any) -> Any:
-    """Get the tokens with which the application reads and writes HDFS as its user, on a cluster with Kerberos."""
-    if not java.load_class("org.apache.hadoop.security.UserGroupInformation").isSecurityEnabled():
-        return None
-    tokens = java.load_class("org.apache.hadoop.security.Credentials")()
-    with java.call("tokens for HDFS"):
-        renewer = java.load_class("org.apache.hadoop.yarn.client.util.YarnClientUtils").getRmPrincipal(conf)
-        java.load_class("org.apache.hadoop.fs.FileSystem").get(conf).addDelegationTokens(renewer, tokens)
-    return tokens

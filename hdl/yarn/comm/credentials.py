@@ -21,9 +21,10 @@ from hdl.errors import SpecError, WorkerError
 from hdl.yarn.comm import tokens
 from hdl.yarn.comm.tokens import to_tokens
 
-__all__ = ["MASTER", "Credentials", "WorkerCredentials", "to_tokens"]
+__all__ = ["CLIENT", "MASTER", "Credentials", "WorkerCredentials", "to_tokens"]
 
 MASTER = "master"  # the master's name among those that own keys
+CLIENT = "client"  # of the client that follows the application, which hands the master fresh tokens
 ROOT_BYTES = 32
 DAYS = 30  # that connections can be made with the application's certificate
 _SLACK = timedelta(days=1)  # between the clocks of a cluster

@@ -5,6 +5,7 @@ The first frame of a connection names its purpose; "give" and "take" are push an
     {"purpose": "give", "name"}   a payload follows, kept under that name until the worker reads it
     {"purpose": "take", "name"}   the worker answers with the result that it published under that name, or with nothing
     {"purpose": "peer", "generation", "rank"}   the connection becomes one of a mesh
+    {"purpose": "tokens"}         fresh tokens follow, which the worker uses at once, whatever it is doing
     {"purpose": "watch"}          the connection ends with the master; the only message in it is `EVICTED`
 """
 
@@ -66,6 +67,8 @@ class Mailbox:
         Called before a result is pulled.
     on_evicted : function
         Called when the master has evicted this worker.
+    on_tokens : function of bytes
+        Called with fresh tokens, in the connection's thread.
 
     Attributes
     ----------
@@ -80,8 +83,9 @@ class Mailbox:
         host: str,
         on_pull: Callable[[], Any] = lambda: None,
         on_evicted: Callable[[], Any] = lambda: None,
+        on_tokens: Callable[[bytes], Any] = lambda content: None,
     ):
-        self._on_pull, self._on_evicted = on_pull, on_evicted
+        self._on_pull, self._on_evicted, self._on_tokens = on_pull, on_evicted, on_tokens
         self._changed = threading.Condition()
         self._payloads: dict[str, bytearray] = {}
         self._published: dict[str, Pieces] = {}
@@ -165,6 +169,9 @@ class Mailbox:
                     self._on_pull()
                 result = self._published.get(str(hello["name"]))
                 send(channel, b"" if result is None else list(result))
+            elif purpose == "tokens":
+                self._on_tokens(bytes(receive(channel)))
+                send(channel, _ACCEPTED)
             elif purpose == "watch":
                 self._follow_watch(channel)
 
@@ -208,6 +215,18 @@ def push(context: ssl.SSLContext, address: Address, name: str, content: Pieces, 
     """
     if _request(context, address, "give", name, seconds, content) != _ACCEPTED:
         raise WorkerError(f"{address}: has not taken {name!r}")
+
+
+def give_tokens(context: ssl.SSLContext, address: Address, content: bytes, seconds: float) -> None:
+    """Give a worker fresh tokens, and wait until it uses them.
+
+    Raises
+    ------
+    WorkerError, DeadlineError, OSError
+        The worker is gone, or cannot take them.
+    """
+    if _request(context, address, "tokens", "", seconds, [content]) != _ACCEPTED:
+        raise WorkerError(f"{address}: has not taken fresh tokens")
 
 
 def pull(context: ssl.SSLContext, address: Address, name: str, seconds: float) -> bytearray:

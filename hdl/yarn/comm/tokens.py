@@ -1,7 +1,7 @@
 """Hadoop's token file, in which YARN hands a container its credentials: read in plain Python, without a JVM.
 
 ``HDTS``, a byte for the format, then tokens and secret keys, as ``org.apache.hadoop.security.Credentials`` writes them:
-format 0 as Writables, format 1 as one length-prefixed protobuf message. Only the secret keys are wanted here.
+format 0 as Writables, format 1 as one length-prefixed protobuf message. Of the tokens only their kinds are wanted here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from hdl.errors import HdlError, WorkerError
 
 VARIABLE = "HADOOP_TOKEN_FILE_LOCATION"
 MAX_BYTES = 64 << 20
+YARN_KINDS = frozenset({"YARN_AM_RM_TOKEN", "YARN_CLIENT_TOKEN", "NMToken", "ContainerToken"})  # not for others
 _MAGIC = b"HDTS"
 
 
@@ -29,6 +30,15 @@ def read() -> dict[str, bytes]:
     WorkerError
         This is not a container of YARN, or its token file cannot be read. The message shows no part of the file.
     """
+    return _read()[0]
+
+
+def has_storage_tokens() -> bool:
+    """Tell whether this container was given tokens of file systems, as on a cluster with Kerberos; raises as `read`."""
+    return bool(_read()[1] - YARN_KINDS)
+
+
+def _read() -> tuple[dict[str, bytes], frozenset[str]]:
     path = os.environ.get(VARIABLE)
     if not path:
         raise WorkerError(f"${VARIABLE} is not set: this runs inside of a YARN container only")
@@ -38,7 +48,7 @@ def read() -> dict[str, bytes]:
     except OSError as error:
         raise WorkerError(f"{path} (${VARIABLE}): {error.strerror}") from None
     try:
-        return parse(content)
+        return _parse(content)
     except TokenError as error:
         raise WorkerError(f"{path} (${VARIABLE}): {error}") from None
 
@@ -51,6 +61,15 @@ def parse(content: bytes) -> dict[str, bytes]:
     TokenError
         The bytes are not a token file of format 0 or 1, or not a whole one.
     """
+    return _parse(content)[0]
+
+
+def kinds(content: bytes) -> frozenset[str]:
+    """Decode the kinds of the tokens in a token file's bytes, as HDFS_DELEGATION_TOKEN; raises as `parse`."""
+    return _parse(content)[1]
+
+
+def _parse(content: bytes) -> tuple[dict[str, bytes], frozenset[str]]:
     if len(content) > MAX_BYTES:
         raise TokenError(f"more than {MAX_BYTES} bytes; too many for a token file")
     if content[:4] != _MAGIC:
@@ -141,22 +160,25 @@ class _Reader:
         return fields
 
 
-def _writables(reader: _Reader) -> dict[str, bytes]:
+def _writables(reader: _Reader) -> tuple[dict[str, bytes], frozenset[str]]:
+    kinds = set()
     for _ in range(reader.count()):  # tokens: alias, identifier, password, kind, service
-        for _ in range(5):
-            reader.piece()
-    return {_text(reader.piece()): reader.piece() for _ in range(reader.count())}
+        _, _, _, kind, _ = (reader.piece() for _ in range(5))
+        kinds.add(_text(kind))
+    return {_text(reader.piece()): reader.piece() for _ in range(reader.count())}, frozenset(kinds)
 
 
-def _protobuf(reader: _Reader) -> dict[str, bytes]:
-    secret_keys = {}
+def _protobuf(reader: _Reader) -> tuple[dict[str, bytes], frozenset[str]]:
+    secret_keys, kinds = {}, set()
     for number, entry in _Reader(reader.take(reader.varint())).fields():
-        if number == 2:  # 1: a token
-            fields = dict(_Reader(entry).fields())
+        fields = dict(_Reader(entry).fields())
+        if number == 1:  # a token: alias, and of the token identifier, password, kind, service
+            kinds.add(_text(dict(_Reader(fields.get(2, b"")).fields()).get(3, b"")))
+        if number == 2:
             if 1 not in fields:
                 raise TokenError("a secret key without an alias")
             secret_keys[_text(fields[1])] = fields.get(3, b"")
-    return secret_keys
+    return secret_keys, frozenset(kinds)
 
 
 def _text(value: bytes) -> str:

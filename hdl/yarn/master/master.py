@@ -22,10 +22,12 @@ from hdl.errors import HdlError
 from hdl.models import stack
 from hdl.runners.base import Job, Replaced
 from hdl.runners.messages import error_message
+from hdl.yarn.comm import tokens as token_file
 from hdl.yarn.comm.control import Server
-from hdl.yarn.comm.credentials import Credentials
+from hdl.yarn.comm.credentials import CLIENT, Credentials
 from hdl.yarn.dashboard.server import PageServer
 from hdl.yarn.dashboard.state import State
+from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.master.runner import MasterRunner, WeightsLost
 from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.process import run_and_exit
@@ -94,6 +96,7 @@ def lead(
     host: str,
     attempt: int = 1,
     watcher: Watcher | None = None,
+    tokens: MasterTokens | None = None,
 ) -> Outcome:
     """Train with containers of `resources`, from registering to the end of the application.
 
@@ -110,6 +113,8 @@ def lead(
     attempt : int
         Of YARN's attempts at this application, from 1.
     watcher : Watcher, optional
+    tokens : MasterTokens, optional
+        On a cluster with Kerberos.
 
     Raises
     ------
@@ -118,11 +123,14 @@ def lead(
     """
     watcher = watcher or Watcher()
     server = Server(credentials, host)
+    if tokens:
+        tokens.tell = watcher.message
+        server.admit(CLIENT)
     try:
         left = resources.register(host, watcher.port, watcher.url)
         fs.publish(fs.join(staging, MASTER_ADDRESS.format(attempt)), json.dumps({"control": server.address}).encode())
         containers = Containers(resources, server, credentials, settings.relax_seconds, left)
-        group = WorkerGroup(settings, credentials, server, containers, attempt, watcher.message)
+        group = WorkerGroup(settings, credentials, server, containers, attempt, watcher.message, tokens)
         try:
             outcome = _train(job, settings, group, attempt, watcher)
         finally:
@@ -136,6 +144,8 @@ def lead(
         resources.unregister(False, str(error)[:2000])
         raise
     finally:
+        if tokens:
+            tokens.close()
         server.close()
         resources.close()
         watcher.close()
@@ -229,11 +239,14 @@ def _run(staging: str) -> None:
 
     clients = Clients()  # starts the JVM: HDFS, used first, would start one of its own
     application, attempt = application_of(os.environ["CONTAINER_ID"])
-    credentials = Credentials.from_container()
+    entries = token_file.read()
+    credentials, tokens = Credentials.from_dict(entries), MasterTokens.of(entries, clients.conf)
+    if tokens:
+        tokens.begin(wait=attempt > 1)
     job, settings = read_task_config(staging)
     resources, host = Hadoop(settings, staging, clients=clients), os.environ["NM_HOST"]
     watcher = Live(application, job, settings, host, java.proxies())
-    lead(job, settings, staging, resources, credentials, host, attempt, watcher)
+    lead(job, settings, staging, resources, credentials, host, attempt, watcher, tokens)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,10 @@ class Incarnation:
         Count of the work's progress, as of the last beat.
     weights_round : int
         The last round whose weights the worker has; -1: none.
+    tokens : int
+        Number of the last fresh tokens that the worker was given; 0: those that its container was started with.
+    tokens_again : float
+        Time at which to try again, after it has not taken them.
     """
 
     number: int = 0
@@ -53,6 +57,8 @@ class Incarnation:
     memory: int = 0
     moves: int = -1
     weights_round: int = -1
+    tokens: int = 0
+    tokens_again: float = 0.0
 
 
 @dataclass

@@ -16,7 +16,9 @@ from hdl.errors import HdlError, WorkerError
 from hdl.runners.base import Notify, Progress, Replaced
 from hdl.yarn.comm import mailbox, tls
 from hdl.yarn.comm.control import Server
+from hdl.yarn.comm.credentials import CLIENT
 from hdl.yarn.master.member import Incarnation, Member
+from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.protocol import Answer, AsyncReport, Beat, Hello, MemoryUse, ProtocolError, read_report
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.resource_manager.resources import Ended
@@ -48,6 +50,8 @@ class Membership:
     containers : Containers
     message : function of str
         Called with messages for people: losses, replacements, warnings.
+    tokens : MasterTokens, optional
+        Of the application, on a cluster with Kerberos: the workers are given fresh ones.
 
     Attributes
     ----------
@@ -59,8 +63,9 @@ class Membership:
 
     def __init__(
         self, settings: Settings, context: ssl.SSLContext, server: Server, containers: Containers,
-        message: Callable[[str], Any],
+        message: Callable[[str], Any], tokens: MasterTokens | None = None,
     ):  # fmt: skip
+        self.tokens = tokens
         self.settings, self.context, self.server = settings, context, server
         self.containers, self.message = containers, message
         self.generation, self.stage = 0, ""
@@ -114,11 +119,15 @@ class Membership:
             self.moved += idle
             for member in self.members:
                 member.incarnation.seen += idle
+        if self.tokens:
+            self.tokens.give(self.members, self.context)
         received = self.server.receive(seconds)
         self._listened = time.monotonic()
         heard = None
         if received:
             name, fields = received
+            if name == CLIENT and self.tokens:
+                self.server.send(CLIENT, self.tokens.receive(fields).to_dict())
             sender = next((member for member in self.members if member.name == name), None)
             if sender is not None:
                 sender.incarnation.seen = time.monotonic()

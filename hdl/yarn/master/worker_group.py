@@ -22,6 +22,7 @@ from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.comm.faults import VARIABLE, Faults
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import BULK_SECONDS, Heard, Lost, Membership
+from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.protocol import Command, ConnectMesh, Disconnected, End, Failed, Header, MemberState, Open, Prepare
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.settings import Settings
@@ -48,13 +49,14 @@ class WorkerGroup(Membership):
         Of the master, from 1.
     message : function of str
         Called with messages for people: losses, replacements, warnings.
+    tokens : MasterTokens, optional
     """
 
     def __init__(
         self, settings: Settings, credentials: Credentials, server: Server, containers: Containers, attempt: int = 1,
-        message: Callable[[str], Any] = lambda text: None,
+        message: Callable[[str], Any] = lambda text: None, tokens: MasterTokens | None = None,
     ):  # fmt: skip
-        super().__init__(settings, credentials.tls(server=False), server, containers, message)
+        super().__init__(settings, credentials.tls(server=False), server, containers, message, tokens)
         self.rounds = 1  # of the whole training
         self.generation, self.command_id = attempt * GENERATIONS, 0
         self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # commands are given in this order

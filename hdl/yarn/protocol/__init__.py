@@ -26,6 +26,12 @@ results out of it; workers exchange updates among themselves over a mesh of conn
                       MemoryUse, near the container's limit ─────►
     LOST                                                            container ended, or silent: another incarnation
 
+On a cluster with Kerberos the client that follows an application is heard too, where the master has no keytab:
+
+                      client                                        master
+                      FreshTokens ───────────────────────────────►  uses them, and pushes them to all workers
+                                         ◄──────── TokensTaken      (`mailbox.give_tokens`), also to those that come
+
 Every command carries the generation of the group and an id. What a worker of an earlier generation says is not heard;
 a worker that receives a command while it waits for something leaves that and turns to the new one.
 
@@ -34,6 +40,7 @@ The names on the wire are older than those here and stay: see `message.WIRE_NAME
     message.py      the base of all messages, and their names on the wire
     commands.py     master to worker
     reports.py      worker to master
+    fresh_tokens.py between client and master
     reading.py      from the wire to the dataclasses, checked
 """
 
@@ -52,8 +59,9 @@ from hdl.yarn.protocol.commands import (
     Summarise,
     TrainAsync,
 )
+from hdl.yarn.protocol.fresh_tokens import FreshTokens, TokensTaken
 from hdl.yarn.protocol.message import Message, ProtocolError
-from hdl.yarn.protocol.reading import read_command, read_report
+from hdl.yarn.protocol.reading import read_command, read_fresh_tokens, read_report, read_tokens_taken
 from hdl.yarn.protocol.reports import Answer, AsyncReport, Beat, Disconnected, Done, Failed, Hello, MemoryUse
 
 __all__ = [
@@ -69,6 +77,7 @@ __all__ = [
     "Done",
     "End",
     "Failed",
+    "FreshTokens",
     "Header",
     "Hello",
     "MemberState",
@@ -79,9 +88,12 @@ __all__ = [
     "ProtocolError",
     "RunRound",
     "Summarise",
+    "TokensTaken",
     "TrainAsync",
     "read_command",
+    "read_fresh_tokens",
     "read_report",
+    "read_tokens_taken",
     "summary_name",
     "weights_name",
 ]

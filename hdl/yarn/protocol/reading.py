@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from hdl.yarn.protocol.commands import ConnectMesh, End, Open, Prepare, RunRound, Summarise, TrainAsync
+from hdl.yarn.protocol.fresh_tokens import FreshTokens, TokensTaken
 from hdl.yarn.protocol.message import WIRE_NAMES, Message, ProtocolError
 from hdl.yarn.protocol.reports import AsyncReport, Beat, Disconnected, Done, Failed, Hello, MemoryUse
 
@@ -46,6 +47,22 @@ def read_report(received: dict[str, Any]) -> Message | None:
     return _read(kind, received) if kind else None
 
 
+def read_fresh_tokens(received: dict[str, Any]) -> FreshTokens:
+    """Read a message of the client; raises `ProtocolError`, as for another kind of message."""
+    return _expect(FreshTokens, received)
+
+
+def read_tokens_taken(received: dict[str, Any]) -> TokensTaken:
+    """Read the master's answer to a client; raises `ProtocolError`, as for another kind of message."""
+    return _expect(TokensTaken, received)
+
+
+def _expect(kind: type[Message], received: dict[str, Any]) -> Any:
+    if received.get("kind") != kind.kind:
+        raise ProtocolError(f"a message of kind {str(received.get('kind'))[:40]!r}; expected {kind.kind}")
+    return _read(kind, {name: value for name, value in received.items() if name != "kind"})
+
+
 def _read(kind: type[Message], received: dict[str, Any]) -> Any:
     try:
         if kind not in _ADAPTERS:
@@ -54,5 +71,5 @@ def _read(kind: type[Message], received: dict[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(WIRE_NAMES.get(str(step), step)) for step in first["loc"])
-        given = str(first["input"])[:100]
+        given = "not shown" if kind is FreshTokens else str(first["input"])[:100]
         raise ProtocolError(f"a message of kind {kind.kind!r}: {where}: {first['msg']} (given {given})") from None

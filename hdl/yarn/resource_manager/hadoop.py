@@ -15,7 +15,7 @@ from typing import Any
 
 from hdl.envpack import UNPACKED
 from hdl.errors import HdlError, WorkerError
-from hdl.yarn.resource_manager import java, launch
+from hdl.yarn.resource_manager import java, launch, tokens
 from hdl.yarn.resource_manager.launch import RECORDS
 from hdl.yarn.resource_manager.resources import Changes, Container, Ended, Resources
 from hdl.yarn.settings import Settings
@@ -103,6 +103,7 @@ class Hadoop(Resources):
         threads = settings.threads or settings.vcores
         self._variables = launch.environment(settings, bool(settings.archive), threads)
         self._command = launch.command(launch.python_of(settings), module, [staging])
+        self._scheme = java.web_scheme(self._conf)
         self._size = launch.capability(settings.memory, settings.vcores, settings.gpus)
         self._master, self._nodes = clients.both()
         # Stopping containers when the client stops would be ours to do; the next attempt wants to find them.
@@ -162,8 +163,8 @@ class Hadoop(Resources):
             held = self._held.get(container.id)
         if held is None:  # it ended in between, and `poll` has said so
             return
-        credentials = java.credentials_buffer(dict(secret_keys), java.own_tokens())
-        context = launch.context(self._command, self._variables, self._files, credentials)
+        credentials = java.credentials_buffer(dict(secret_keys), tokens.own())
+        context = launch.context(self._command, self._variables, self._files, credentials, self._settings)
         self._pool.submit(
             self._call_node, container.id, lambda: self._nodes.startContainer(held, context), "starting it"
         )
@@ -242,7 +243,7 @@ class Hadoop(Resources):
         name = str(container.getId())
         self._held[name] = container
         web = str(container.getNodeHttpAddress() or "")
-        log = f"http://{web}/node/containerlogs/{name}/{launch.user()}" if web else ""
+        log = f"{self._scheme}{web}/node/containerlogs/{name}/{launch.user()}" if web else ""
         number = int(container.getPriority().getPriority()) % NUMBERS
         return Container(name, str(container.getNodeId().getHost()), number, log)
 

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hdl import programs
+from hdl import programs, scratch
 from hdl.errors import DeadlineError, HdlError, Unavailable
 
 CONNECT_SECONDS = 10.0
@@ -73,12 +74,24 @@ def start(heap: str = "256m", flags: Sequence[str] = ()) -> None:
     config.destroy_jvm = False
     try:
         # interrupt=False: Ctrl-C is a KeyboardInterrupt, as everywhere in hdl
-        jpype.startJVM(*FLAGS, f"-Xmx{heap}", *flags, classpath=path, interrupt=False)
+        jpype.startJVM(*FLAGS, *kerberos_flags(), f"-Xmx{heap}", *flags, classpath=path, interrupt=False)
     except (OSError, ValueError, jpype.JVMNotFoundException, jpype.JVMNotSupportedException) as error:
         raise Unavailable(
             f"no Java virtual machine for YARN: {error}. Set JAVA_HOME to a JDK; if HDFS was read before in this "
             "process, then its virtual machine runs already: YARN's must be the first"
         ) from None
+
+
+def kerberos_flags() -> list[str]:
+    """Make the flag that names krb5.conf to Java, which does not look at KRB5_CONFIG as MIT's programs do."""
+    config = os.environ.get("KRB5_CONFIG", "").partition(":")[0]  # Java reads one file, MIT a list
+    return [f"-Djava.security.krb5.conf={config}"] if config else []
+
+
+def started() -> bool:
+    """Tell whether JPype's virtual machine runs in this process."""
+    jpype = sys.modules.get("jpype")
+    return jpype is not None and bool(jpype.isJVMStarted())
 
 
 def _jpype() -> Any:
@@ -137,7 +150,7 @@ def class_path() -> list[str]:
     with suppress(OSError):
         if not here:
             return path
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        scratch.cache("classpath")
         unfinished = kept.with_suffix(f".{os.getpid()}")
         unfinished.write_text(":".join(path))
         unfinished.replace(kept)
@@ -192,6 +205,11 @@ def proxies() -> list[str]:
     return sorted({str(address).rpartition(":")[0] for address in addresses})
 
 
+def web_scheme(conf: Any) -> str:
+    """Return what the addresses of YARN's pages begin with, by yarn.http.policy: http:// or https://."""
+    return str(load_class("org.apache.hadoop.yarn.webapp.util.WebAppUtils").getHttpSchemePrefix(conf))
+
+
 @contextmanager
 def call(doing: str) -> Iterator[None]:
     """Call Java within this context: its exceptions become hdl's, with what was being done and what Java says.
@@ -238,17 +256,6 @@ def credentials_buffer(secret_keys: dict[str, bytes], tokens: Any = None) -> Any
     buffer = load_class("org.apache.hadoop.io.DataOutputBuffer")()
     credentials.writeTokenStorageToStream(buffer)
     return load_class("java.nio.ByteBuffer").wrap(buffer.getData(), 0, buffer.getLength())
-
-
-def own_tokens() -> Any:
-    """Collect this process's tokens for containers to use: those of file systems, never the master's own for YARN."""
-    user = load_class("org.apache.hadoop.security.UserGroupInformation").getCurrentUser()
-    kept = load_class("org.apache.hadoop.security.Credentials")()
-    tokens = user.getCredentials()
-    for token in tokens.getAllTokens():
-        if str(token.getKind()) not in ("YARN_AM_RM_TOKEN", "YARN_CLIENT_TOKEN"):
-            kept.addToken(token.getService(), token)
-    return kept
 
 
 def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:

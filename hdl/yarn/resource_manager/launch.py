@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hdl import identity
 from hdl.envpack import UNPACKED
 from hdl.errors import SpecError
 from hdl.yarn.resource_manager import java
@@ -79,13 +80,14 @@ def environment(settings: Settings, archive: bool, threads: int) -> dict[str, st
 
 def user() -> str:
     """Name the user who submits, as Hadoop knows them."""
-    return str(java.load_class("org.apache.hadoop.security.UserGroupInformation").getCurrentUser().getShortUserName())
+    with java.call("the user's name"):
+        return identity.user()
 
 
-def resource(conf: Any, path: str, archive: bool = False) -> Any:
+def resource(conf: Any, path: str, archive: bool = False, shared: bool = True) -> Any:
     """Describe a file on HDFS that YARN puts, or unpacks, into a container's folder.
 
-    A node fetches it once for all of a user's applications.
+    A node fetches it once for all of a user's applications; if it is not `shared`, for this one, and removes it then.
 
     Raises
     ------
@@ -98,17 +100,23 @@ def resource(conf: Any, path: str, archive: bool = False) -> Any:
         system = place.getFileSystem(conf)
         status, where = system.getFileStatus(place), system.makeQualified(place)
     kind = java.load_class(f"{RECORDS}.LocalResourceType")
+    visibility = java.load_class(f"{RECORDS}.LocalResourceVisibility")  # neither is for other users
     return java.load_class(f"{RECORDS}.LocalResource").newInstance(
         java.load_class(f"{RECORDS}.URL").fromPath(where),
         kind.ARCHIVE if archive else kind.FILE,
-        java.load_class(f"{RECORDS}.LocalResourceVisibility").PRIVATE,
+        visibility.PRIVATE if shared else visibility.APPLICATION,
         status.getLen(),
         status.getModificationTime(),
     )
 
 
-def context(command: str, variables: Mapping[str, str], files: Mapping[str, Any], credentials: Any) -> Any:
-    """Make the launch context of a container: command, environment, local resources by name, credentials."""
+def context(
+    command: str, variables: Mapping[str, str], files: Mapping[str, Any], credentials: Any, settings: Settings
+) -> Any:
+    """Make the launch context of a container: command, environment, local resources by name, credentials.
+
+    The application's access control lists are in it, as every NodeManager learns them from the containers it starts.
+    """
     hashed, listed = java.load_class("java.util.HashMap"), java.load_class("java.util.ArrayList")
     resources, named = hashed(), hashed()
     for name, file in files.items():
@@ -117,8 +125,11 @@ def context(command: str, variables: Mapping[str, str], files: Mapping[str, Any]
         named.put(name, value)
     commands = listed()
     commands.add(command)
+    kinds, acls = java.load_class(f"{RECORDS}.ApplicationAccessType"), hashed()
+    acls.put(kinds.VIEW_APP, settings.view_acl or " ")  # a blank is the list of nobody
+    acls.put(kinds.MODIFY_APP, settings.modify_acl or " ")
     made = java.load_class(f"{RECORDS}.ContainerLaunchContext")
-    return made.newInstance(resources, named, commands, None, credentials, None)
+    return made.newInstance(resources, named, commands, None, credentials, acls)
 
 
 def amounts(size: Any) -> dict[str, int]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hdl import optim, sync, wire
-from hdl.errors import DeadlineError
+from hdl.errors import DeadlineError, HdlError
 from hdl.runners import platform
 from hdl.runners.base import Plan
 from hdl.runners.messages import error_message, read_plan
@@ -48,6 +48,7 @@ from hdl.yarn.protocol import (
     summary_name,
     weights_name,
 )
+from hdl.yarn.resource_manager import tokens
 from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
 from hdl.yarn.worker.master_link import MasterLink
 
@@ -74,7 +75,8 @@ class Worker:
 
     def __init__(self, credentials: WorkerCredentials, master: str, staging: str, host: str):
         self.faults = Faults()
-        self.mailbox = Mailbox(credentials.tls(server=True), host, lambda: self.faults.at("publishing"), evicted)
+        self.mailbox = Mailbox(credentials.tls(server=True), host, lambda: self.faults.at("publishing"), evicted,
+                               take_tokens)  # fmt: skip
         self.link = MasterLink(credentials, master, staging, self.mailbox.master_gone, self._hello)
         self.mesh: Mesh | None = None
         self.host: Host = None  # type: ignore[assignment]  # until the command Open
@@ -277,6 +279,22 @@ class Worker:
     def _hello(self) -> Hello:
         host = socket.gethostname()
         return Hello(self.mailbox.address, host, os.getpid(), platform.best_isa(), sorted(self._weights))
+
+
+def take_tokens(content: bytes) -> None:
+    """Use fresh tokens from now on; called while the work goes on.
+
+    Raises
+    ------
+    OSError
+        They cannot be used: without an answer the master tries again.
+    """
+    try:
+        tokens.take(content)
+    except HdlError as error:
+        print(f"hdl worker: {error}", file=sys.stderr)
+        raise OSError(str(error)) from None
+    print("hdl worker: uses fresh tokens", file=sys.stderr)
 
 
 def evicted() -> None:

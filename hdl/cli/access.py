@@ -1,0 +1,51 @@
+"""Flags of `hdl train` on a cluster: who else may look at the application or end it, and its tags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hdl.cli.common import Option
+from hdl.errors import SpecError
+from hdl.runners import access
+
+SECTION = "Hadoop (--runner yarn, mapreduce, streaming)"
+ON_HADOOP = "yarn", "mapreduce", "streaming"
+
+
+def access_options(command: click.Command) -> click.Command:
+    """Add the flags to a command."""
+    command.params += [
+        Option(["--view-acl"], metavar="USERS GROUPS", section=SECTION,
+               help="Who else may see the application, its page and logs, as 'ada,bob analysts'.  [default: nobody]"),
+        Option(["--modify-acl"], metavar="USERS GROUPS", section=SECTION,
+               help="Who else may end it, written in the same way.  [default: nobody]"),
+        Option(["--tag", "tags"], multiple=True, metavar="TAG", section=SECTION,
+               help="Word by which YARN's lists find it (hdl status --tag); again for another one."),
+    ]  # fmt: skip
+    return command
+
+
+def take_access(values: dict[str, Any], runner: str) -> dict[str, Any]:
+    """Remove the flags from `values`, and return them as the runner's settings.
+
+    Raises
+    ------
+    SpecError
+        A list or a tag is not as YARN writes it, or nothing of Hadoop's is asked for.
+    """
+    view, modify, tags = values.pop("view_acl"), values.pop("modify_acl"), values.pop("tags")
+    given = [name for name, value in (("--view-acl", view), ("--modify-acl", modify), ("--tag", tags)) if value]
+    if given and runner not in ON_HADOOP:
+        raise SpecError(f"{', '.join(given)}: for --runner {' or '.join(ON_HADOOP)} (given --runner {runner})")
+    fields = {
+        "view_acl": access.acl(view or "", "--view-acl"),
+        "modify_acl": access.acl(modify or "", "--modify-acl"),
+        "tags": access.tags(tags, "--tag"),
+    }
+    if not given:
+        return {}
+    if runner == "yarn":
+        return fields
+    return {"settings": access.job_properties(fields["view_acl"], fields["modify_acl"], fields["tags"])}

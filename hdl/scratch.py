@@ -1,0 +1,80 @@
+"""Temporary files and caches of this process: where they lie, and that they are its user's alone.
+
+A container's go into its own folder, which YARN removes with it and closes to other users; elsewhere they go where
+TMPDIR says, or to the system's folder for temporary files.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600  # the rights of what is its user's alone
+
+
+def folder() -> str:
+    """Return the folder for temporary files.
+
+    TMPDIR wins. In a container of YARN, where it is not set, the folder is the container's own (PWD, as its launch
+    script sets it); `/tmp` is shared with all users of the node, and outlives the container.
+
+    Examples
+    --------
+    >>> os.path.isdir(folder())
+    True
+    """
+    own = os.environ.get("PWD", "")
+    if "CONTAINER_ID" in os.environ and not os.environ.get("TMPDIR") and os.access(own, os.W_OK | os.X_OK):
+        return own
+    return tempfile.gettempdir()
+
+
+def file(prefix: str) -> Any:
+    """Open a temporary file of mode 600 for reading and writing, which has no name and ends with the process."""
+    return tempfile.TemporaryFile(prefix=prefix, dir=folder())
+
+
+def directory(prefix: str) -> tempfile.TemporaryDirectory[str]:
+    """Make a temporary folder of mode 700, as a context that removes it."""
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=folder())
+
+
+def cache(name: str) -> Path:
+    """Return a folder of the user's cache, ``$XDG_CACHE_HOME/hdl/NAME``; it is made where it is missing, as 700."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    place = root / "hdl" / name
+    _make(str(place))
+    return place
+
+
+def make_private(path: str) -> None:
+    """Make a local folder of mode 700, and those above it where they are missing; one of ours that is open is closed.
+
+    Raises
+    ------
+    PermissionError
+        The folder is there and is another user's.
+    """
+    _make(path)
+    found = os.stat(path)
+    if found.st_uid != os.geteuid():
+        raise PermissionError(errno.EACCES, f"is another user's (uid {found.st_uid}); expected a folder of ours", path)
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        os.chmod(path, PRIVATE_FOLDER)
+
+
+def _make(path: str) -> None:
+    missing = []
+    while path and not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path.rstrip("/"))
+    for each in reversed(missing):
+        try:
+            os.mkdir(each, PRIVATE_FOLDER)
+        except FileExistsError:  # another process was quicker, or it is a file
+            if not os.path.isdir(each):
+                raise
