@@ -67,11 +67,11 @@ def own_options(name: str, ports: dict[str, int], root: Path, options: dict) -> 
     if kind == "datanode":
         own: dict = {"dfs.datanode.data.dir": data, "dfs.datanode.hostname": config.node_host(int(number))}
     elif kind == "nodemanager":
-        address = f"127.0.0.{number}"
+        address, page = f"127.0.0.{number}", "https.address" if options.get("https") else "address"
         own = {
             "yarn.nodemanager.address": f"{address}:{ports[name]}",
             "yarn.nodemanager.localizer.address": f"{address}:0",
-            "yarn.nodemanager.webapp.address": f"{address}:{ports[f'{name}_web']}",
+            f"yarn.nodemanager.webapp.{page}": f"{address}:{ports[f'{name}_web']}",
             "yarn.nodemanager.recovery.dir": data / config.NM_STATE,
             "yarn.nodemanager.hostname": config.node_host(int(number)),
             "yarn.nodemanager.local-dirs": data / "local",

@@ -6,24 +6,18 @@ asked for and which processes run. Several clusters are several folders.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hdl.cluster import commands, config, folders, kdc, launch, process, state
-from hdl.cluster.assemble import DEFAULT_VERSION, hadoop_home, java_home, locked
-from hdl.cluster.config import kerberos as realm
-from hdl.cluster.federation import Federation
-from hdl.cluster.ha import Pair
-from hdl.cluster.masters import Masters
+from hdl.cluster.assemble import DEFAULT_VERSION, hadoop_home, locked
+from hdl.cluster.description import Description
 from hdl.cluster.options import Options
-from hdl.cluster.process import Daemon
 from hdl.errors import DeadlineError, HdlError, SpecError
 
 START_SECONDS = 120
@@ -34,8 +28,7 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "hdl/cluster"
 
 
-@dataclass
-class Cluster:
+class Cluster(Description):
     """Runs one cluster on this machine.
 
     Examples
@@ -45,14 +38,6 @@ class Cluster:
     '/tmp/demo/conf'
     >>> cluster.stop(purge=True)                                     # doctest: +SKIP
     """
-
-    root: Path
-    version: str
-    home: Path
-    ports: dict[str, int]
-    options: dict[str, Any]
-    daemons: dict[str, Daemon] = field(default_factory=dict)
-    superuser: str = field(default_factory=folders.this_user)
 
     @classmethod
     def start(
@@ -102,6 +87,7 @@ class Cluster:
             ports = config.free_ports(config.ports_of(options))
             cluster = cls(root, version, home, ports, options, superuser=superuser)
             cluster._forget()
+            launch.secrets_of(cluster)
             config.write(config.Layout(root, home, ports, options))
             try:
                 launch.everything(cluster, time.monotonic() + seconds)
@@ -110,95 +96,16 @@ class Cluster:
                 raise
         return cluster
 
-    @classmethod
-    def load(cls, root: Path) -> Cluster:
-        """Load the cluster of a folder, running or not.
-
-        Raises
-        ------
-        SpecError
-            If the folder holds no cluster.
-        """
-        root = root.expanduser().resolve()
-        try:
-            held = json.loads((root / "cluster.json").read_text())
-        except FileNotFoundError:
-            raise SpecError(f"no cluster in {root}; `hdl cluster start --dir {root}` makes one") from None
-        daemons = {name: Daemon(**values) for name, values in held["daemons"].items()}
-        superuser = held.get("superuser") or folders.this_user()
-        return cls(root, held["version"], Path(held["home"]), held["ports"], held["options"], daemons, superuser)
-
-    @property
-    def conf(self) -> Path:
-        """The cluster's HADOOP_CONF_DIR."""
-        return self.root / "conf"
-
-    @property
-    def uri(self) -> str:
-        """The default file system, ``hdfs://host:port``; of pairs and federations by its name."""
-        return self.masters.uri
-
-    @property
-    def masters(self) -> Masters:
-        """What the cluster has of NameNodes and ResourceManagers."""
-        kinds = {"ha": Pair, "federation": Federation}
-        return next((kinds[name] for name in kinds if self.options.get(name)), Masters)(self.ports)
-
-    @property
-    def secure(self) -> bool:
-        """Tells whether the cluster has Kerberos."""
-        return bool(self.options.get("kerberos"))
-
-    def environment(self, user: str | None = None) -> dict[str, str]:
-        """Return the variables that a shell needs to use this cluster; ``PATH`` begins with Hadoop's ``bin``.
-
-        Parameters
-        ----------
-        user : str, optional
-            As whom. With Kerberos ``KRB5CCNAME`` names a cache with a new ticket of that user (None: no ticket, as
-            before `kinit`); without, ``HADOOP_USER_NAME`` claims the name.
-
-        Raises
-        ------
-        SpecError
-            The realm has no such user.
-        """
-        made = {
-            "HADOOP_HOME": str(self.home),
-            "HADOOP_CONF_DIR": str(self.conf),
-            "JAVA_HOME": str(java_home()),
-            "PATH": f"{self.home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        }
-        if not self.secure:
-            return made | ({"HADOOP_USER_NAME": user} if user else {})
-        flag = realm.java_flag(self.root)
-        made |= {realm.NAMED: str(realm.krb5_conf(self.root)), "HADOOP_OPTS": flag, "LIBHDFS_OPTS": flag}
-        return made | ({"KRB5CCNAME": f"FILE:{kdc.ticket(self.root, user)}"} if user else {})
-
-    def keytab(self, user: str) -> Path:
-        """Return the keytab of a user on a cluster with Kerberos, or of a service."""
-        return realm.keytab(self.root, user)
-
-    def web(self) -> dict[str, str]:
-        """Return the web addresses of the masters, by daemon."""
-        return {**self.masters.web(), "historyserver": self.masters.address("history_web")}
-
-    def names(self) -> list[str]:
-        """List all daemons of the cluster, in the order they are started in."""
-        data = [f"datanode{k}" for k in range(1, self.options["datanodes"] + 1)]
-        nodes = [f"nodemanager{k}" for k in range(1, self.options["nodemanagers"] + 1)]
-        first, made = ["kdc"] if self.secure else [], self.masters
-        return [*first, *made.first, *made.resource_managers, *nodes, *made.name_nodes, *data, "historyserver"]
-
     def status(self) -> dict:
         """Ask what runs, and what the masters know.
 
         Returns
         -------
         dict
-            ``ready``, ``version``, ``dir``, ``uri``, ``web`` (see `web`), ``safe_mode``, ``datanodes`` and
-            ``nodemanagers`` (names of those that live), ``history`` (whether its server answers) and ``daemons``
-            (of each ``alive``, ``pid`` and ``log``).
+            ``ready``, ``version``, ``dir``, ``uri``, ``web`` (see `web`), ``safe_mode``, ``writable`` (HDFS answers and
+            is out of safe mode), ``datanodes`` and ``nodemanagers`` (names of those that live), ``history`` (whether
+            its server answers), ``realm`` (None without Kerberos) and ``daemons`` (of each ``alive``, ``pid`` and
+            ``log``).
         """
         return state.of(self)
 
@@ -227,19 +134,6 @@ class Cluster:
                 raise DeadlineError(f"the cluster in {self.root} was not ready within {seconds:.0f} s: {missing}")
             time.sleep(0.2)
 
-    def ticket(self) -> dict[str, str] | None:
-        """Return the variables that name a ticket of the superuser; None without Kerberos.
-
-        Raises
-        ------
-        HdlError
-            The key distribution centre does not answer.
-        """
-        if not self.secure:
-            return None
-        cache = kdc.ticket(self.root, self.superuser, reuse=True)
-        return {**kdc.environment(self.root), "KRB5CCNAME": f"FILE:{cache}"}
-
     def add_user(self, name: str) -> None:
         """Let a user submit applications, and make their home on HDFS, /user/NAME.
 
@@ -260,7 +154,7 @@ class Cluster:
 
     def folders(self) -> folders.Folders:
         """Return what makes folders on HDFS as the superuser."""
-        return folders.Folders(self.web()["namenode"], self.superuser, self.ticket())
+        return folders.Folders(self.web()["namenode"], self.superuser, self.ticket(), self.authority)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Send one daemon a signal; for tests of faults."""
@@ -288,12 +182,3 @@ class Cluster:
         data = self.root / "data"
         for folder in (data / config.RM_STATE, data / "zookeeper", *data.glob(f"nodemanager*/{config.NM_STATE}")):
             shutil.rmtree(folder, ignore_errors=True)
-
-    def save(self) -> None:
-        """Write down in the cluster's folder what was asked for and what runs."""
-        held = {"version": self.version, "home": str(self.home), "ports": self.ports, "options": self.options,
-                "superuser": self.superuser,
-                "daemons": {name: asdict(daemon) for name, daemon in self.daemons.items()}}  # fmt: skip
-        new = self.root / "cluster.json.new"
-        new.write_text(json.dumps(held, indent=1))
-        new.replace(self.root / "cluster.json")

@@ -62,6 +62,11 @@ CENTRE = """\
 """
 
 
+def found(name: str) -> str | None:
+    """Find a program of MIT's Kerberos, also where administrators have theirs; None if it is not there."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+
+
 def tool(name: str) -> str:
     """Find a program of MIT's Kerberos.
 
@@ -70,7 +75,7 @@ def tool(name: str) -> str:
     Unavailable
         It is not there.
     """
-    path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    path = found(name)
     if not path:
         packages = " ".join(dict.fromkeys(TOOLS.values()))
         raise Unavailable(f"a cluster with Kerberos needs {name}; on Debian: apt install {packages}")

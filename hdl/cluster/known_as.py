@@ -8,12 +8,23 @@ name, Debian's nss_wrapper tells NodeManagers, and what they start, that this us
 
 from __future__ import annotations
 
-import ctypes.util
+import ctypes
 import os
 import pwd
 from pathlib import Path
 
 from hdl.errors import Unavailable
+
+LIBRARY = "libnss_wrapper.so"
+
+
+def why_not() -> str:
+    """Say why nodes cannot know their user by another name; empty if they can."""
+    try:
+        ctypes.CDLL(LIBRARY)
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 def environment(root: Path, name: str) -> dict[str, str]:
@@ -24,15 +35,10 @@ def environment(root: Path, name: str) -> dict[str, str]:
     Unavailable
         There is no nss_wrapper.
     """
-    library = ctypes.util.find_library("nss_wrapper") or "libnss_wrapper.so"
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        raise Unavailable(
-            "a name for the nodes' user needs nss_wrapper; on Debian: apt install libnss-wrapper"
-        ) from None
+    if why := why_not():
+        raise Unavailable(f"a name for the nodes' user: {why}; on Debian: apt install libnss-wrapper")
     me = os.getuid()
     others = [":".join(map(str, row)) for row in pwd.getpwall() if row.pw_uid != me and row.pw_name != name]
     users = root / "conf/passwd"
     users.write_text("\n".join([f"{name}:x:{me}:{os.getgid()}:{name}:{Path.home()}:/bin/sh", *others]) + "\n")
-    return {"LD_PRELOAD": library, "NSS_WRAPPER_PASSWD": str(users), "NSS_WRAPPER_GROUP": "/etc/group"}
+    return {"LD_PRELOAD": LIBRARY, "NSS_WRAPPER_PASSWD": str(users), "NSS_WRAPPER_GROUP": "/etc/group"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from typing import TYPE_CHECKING
 
 from hdl import programs
-from hdl.cluster import commands, config, folders, kdc, known_as, process
-from hdl.cluster.config import kerberos
+from hdl.cluster import certificate, commands, config, folders, kdc, known_as, process
+from hdl.cluster.config import kerberos, pages
 
 if TYPE_CHECKING:
     from hdl.cluster.daemons import Cluster
@@ -34,8 +35,6 @@ def everything(cluster: Cluster, deadline: float) -> None:
     DeadlineError
         It takes longer.
     """
-    if cluster.secure:
-        kdc.make(cluster.root, cluster.ports["kdc"], kerberos.web_hosts(cluster.options))
     # With Kerberos the history server is a user of its own, and finds its folders made.
     late = ["historyserver"] if cluster.secure else []
     for name in cluster.names():
@@ -51,6 +50,18 @@ def everything(cluster: Cluster, deadline: float) -> None:
     for user in dict.fromkeys((os.environ.get("HADOOP_USER_NAME") or me, me, *cluster.options["users"])):
         cluster.add_user(user)
     cluster.wait(lambda status: status["ready"], deadline)
+
+
+def secrets_of(cluster: Cluster) -> None:
+    """Make what the configuration names: realm and keytabs, the pages' certificate, and the key of their cookies."""
+    hosts = kerberos.web_hosts(cluster.options)
+    if cluster.secure:
+        kdc.make(cluster.root, cluster.ports["kdc"], hosts)
+    if cluster.options.get("spnego") and not (secret := pages.http_secret(cluster.root)).exists():
+        with open(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    if cluster.options.get("https"):
+        certificate.make(pages.tls(cluster.root), hosts)
 
 
 def daemon(cluster: Cluster, name: str) -> None:

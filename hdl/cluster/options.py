@@ -27,6 +27,10 @@ class Options:
         Everybody proves who they are to a Kerberos realm of the cluster's own; all that travels is encrypted.
     renew_interval, max_lifetime : int
         Of delegation tokens, in seconds; 0: Hadoop's own, a day and a week.
+    spnego : bool
+        Every web page asks for a ticket.
+    https : bool
+        Web pages are spoken to in TLS, with a certificate that ``tls/ca.pem`` in the cluster's folder trusts.
     node_user : str
         The name by which nodes know the user who starts the cluster, as whom containers run; see
         `hdl.cluster.known_as`. Empty: the real one.
@@ -50,6 +54,8 @@ class Options:
     kerberos: bool = False
     renew_interval: int = 0
     max_lifetime: int = 0
+    spnego: bool = False
+    https: bool = False
     node_user: str = ""
     ha: bool = False
     federation: bool = False
@@ -60,6 +66,10 @@ class Options:
                 raise SpecError(f"{name} = {count}: expected {NODES[0]} to {NODES[-1]}")
         if self.kerberos + self.ha + self.federation > 1:
             raise SpecError("expected at most one of kerberos, ha and federation")
+        if self.spnego and not self.kerberos:
+            raise SpecError("spnego asks for tickets, which only Kerberos has")
+        if self.https and (self.ha or self.federation):
+            raise SpecError("expected https without ha and federation")
         if (self.renew_interval or self.max_lifetime) and not self.kerberos:
             raise SpecError("renew_interval and max_lifetime are of delegation tokens, which only Kerberos has")
 
