@@ -1,6 +1,6 @@
 """A pair of NameNodes and of ResourceManagers, of which the active one is killed with SIGKILL, as an ordinary user.
 
-The trials run in processes of their own (`trial_ha`), because pytest's Java knows the other cluster. Each prints what it
+The trials run in processes of their own (`trial_ha`), as pytest's Java knows the other cluster. Each prints what it
 cost; the table in docs/yarn.md is made of that.
 """
 
@@ -76,7 +76,7 @@ def trial(cluster, run):
         print(words[:3], {key: answer[key] for key in answer if key not in ("rows", "said", "signature")})
         return answer
 
-    yield trial
+    return trial
 
 
 @pytest.fixture(scope="module")
