@@ -142,6 +142,10 @@ class Hdfs:
             closed = not self._info(path if urlsplit(path).path else f"{path}/").mode & 0o001
         return not closed
 
+    def is_private(self, path: str) -> bool:
+        """Tell whether the rights of a file or folder let none but its owner do anything."""
+        return not self._info(path).mode & 0o077
+
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it."""
         self._info(path)  # deleting what is not there is no error to HDFS, but it is one to the builtins

@@ -116,7 +116,7 @@ def _connect(scheme: str, authority: str, root: str = "/") -> Any:
         system = pydoop.hdfs.core.core_hdfs_fs(where + root, 0, "")
         opened = urlsplit(system.get_working_directory()).scheme
     except (OSError, RuntimeError) as error:
-        raise _refused(where, scheme, error) from error
+        raise _refused(where if authority else f"{where}/", scheme, error) from error
     if opened != scheme:  # without a configuration on the class path libhdfs opens the local file system instead
         raise Unavailable(f"{where} opened {opened or 'file'}://; does HADOOP_CONF_DIR hold core-site.xml?")
     return system
