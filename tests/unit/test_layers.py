@@ -19,7 +19,6 @@ LAYERS = {
     "programs": {"errors"},
     "scratch": set(),
     "kerberos": {"errors", "programs"},
-    "scratch": set(),
     "java_rules": {"errors", "kerberos"},
     "java_errors": {"errors", "java_rules"},
     "rng": {"_cpu"},  # the core makes the same words faster
