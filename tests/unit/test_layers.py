@@ -17,10 +17,10 @@ LAYERS = {
     "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
+    "scratch": set(),
     "kerberos": {"errors", "programs"},
     "java_rules": {"errors", "kerberos"},
     "java_errors": {"errors", "java_rules"},
-    "scratch": set(),
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
