@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import importlib
 import io
 import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -152,13 +152,18 @@ def last_exception() -> str:
     return kept[0]().decode(errors="replace").strip() if kept else ""
 
 
-@cache
 def _kept_exceptions() -> tuple[Callable[[], bytes], Callable[[], None]] | None:
-    """Find libhdfs's two functions that give a thread's last exception, and forget it."""
+    """Find libhdfs's two functions that give a thread's last exception, and forget it, once libhdfs is loaded."""
+    module = sys.modules.get("pydoop.native_core_hdfs")  # to import it is to load Java
+    return _functions(str(module.__file__)) if module else None
+
+
+@cache
+def _functions(file: str) -> tuple[Callable[[], bytes], Callable[[], None]] | None:
     try:
-        library = ctypes.CDLL(importlib.import_module("pydoop.native_core_hdfs").__file__)
+        library = ctypes.CDLL(file)
         give, forget = library.hdfsGetLastExceptionStackTrace, library.hdfsForgetLastException
-    except (ImportError, OSError, AttributeError):
+    except (OSError, AttributeError):
         return None
     give.restype, forget.restype = ctypes.c_char_p, None
     return give, forget
