@@ -247,7 +247,7 @@ def named(path: str, final: str | None = None) -> Iterator[None]:
         raise worded(error.errno or errno.EIO, path, last_exception()) from error
 
 
-def worded(number: int, path: str, text: str) -> OSError:
+def worded(number: int, path: str, text: str) -> Exception:
     """Make the error of a failed call, from libhdfs's errno and what Java said."""
     said: Any = java_errors.error(path, text) if text else None
     if isinstance(said, OSError | ImportError):  # nobody is let in, nobody answers, or nothing is there that could
