@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from hdl import programs
-from hdl.errors import DeadlineError, WorkerError
+from hdl import java_errors, programs
+from hdl.errors import DeadlineError, HdlError, WorkerError
 from hdl.runners import logs
 
 KILL_SECONDS = 60.0
@@ -132,12 +132,15 @@ class HadoopJob:
         elif match := _COUNTER.match(line):
             self.counters.setdefault(self._group, {})[match[1]] = int(match[2])
 
-    def _error(self, status: int) -> WorkerError:
+    def _error(self, status: int) -> HdlError:
         if not self.application:
-            client = "\n".join(self._lines[-15:])
-            return WorkerError(f"the job could not be submitted (status {status}):\n{client}")
+            client = "\n".join(self._lines)
+            if java_errors.explain(client):
+                return java_errors.error("the job could not be submitted", client)
+            return WorkerError(f"the job could not be submitted (status {status}):\n" + "\n".join(self._lines[-15:]))
         tasks = ""
         with suppress(DeadlineError):
             tasks = logs.log_tail(self.application, ("stderr", TASK_LOG), headings=False)
-        said = f"its tasks said:\n{tasks}" if tasks else "its client said:\n" + "\n".join(self._lines[-25:])
+        client = java_errors.explain("\n".join(self._lines)) or "\n".join(self._lines[-25:])
+        said = f"its tasks said:\n{tasks}" if tasks else f"its client said:\n{client}"
         return WorkerError(f"{self.application} failed; {said}\nThe full log: {self.log_command}")
