@@ -64,7 +64,8 @@ def error(doing: str, text: str) -> HdlError:
         A LoginError where the cluster does not let the user in, a DeadlineError where it does not answer.
     """
     thrown = parse(text)
-    found = _match(thrown) or (brief(*thrown[0]) if thrown else first_line(text), HdlError)
+    found = _match(thrown) or _match([("", line) for line in _told(text)])
+    found = found or (brief(*thrown[0]) if thrown else first_line(text), HdlError)
     return found[1](f"{doing}: {found[0]}")
 
 
