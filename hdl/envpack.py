@@ -26,9 +26,9 @@ from hdl.errors import Unavailable
 
 # hdl's requirements but rich, which only a terminal needs; pydoop names setuptools, for its own setup.py.
 ROOTS = ("click", "numpy", "pillow", "pyarrow", "pydantic", "pydoop", "safetensors")
-NOT_ON_NODES = frozenset({"setuptools"})
+NOT_ON_NODES = frozenset({"setuptools", "argcomplete", "fsspec"})  # of hdfs-native its command line needs the latter
 # For YARN, and for GPUs: packages and modules, where they are here; others do without.
-OPTIONAL = {"jpype1": "jpype", "pyzmq": "zmq", "pycuda": "pycuda"}
+OPTIONAL = {"jpype1": "jpype", "pyzmq": "zmq", "pycuda": "pycuda", "hdfs-native": "hdfs_native"}
 # Files for compiling against a package or for testing it, and 130 MB of pyarrow's 170: RPC, S3, ORC, Substrait
 # plans. (libarrow_substrait itself is linked to by pyarrow's core.)
 LEFT_OUT = (

@@ -105,7 +105,7 @@ class Unavailable(HdlError, ImportError):
     exit_code = 8
 
 
-class LoginError(HdlError, PermissionError):
+class LoginError(HdlError, ConnectionError):
     """Hadoop does not let the user in: no ticket, one that has ended, or another cluster's; the message says which."""
 
     exit_code = 10

@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from hdl import hdfs_choice, scratch
 from hdl import hdfs_rights as rights
-from hdl import scratch
 from hdl.errors import HdlError
 from hdl.hdfs_client import Client, Info, Names
-from hdl.hdfs_java import Java
 from hdl.libhdfs import BUFFER, INTERNAL, named
 from hdl.scratch import PRIVATE_FILE, PRIVATE_FOLDER
 
@@ -170,7 +169,7 @@ class Hdfs:
         except BaseException as error:
             with suppress(OSError, HdlError):
                 self.remove(temporary)
-            if not (again and isinstance(error, OSError) and error.errno == INTERNAL):
+            if not (again and isinstance(error, OSError) and error.errno in (INTERNAL, errno.EROFS)):
                 raise
             self.publish(path, write, private=private)
 
@@ -277,7 +276,7 @@ class Hdfs:
 
     def _client(self, path: str) -> Client:
         """Choose the client that serves a path."""
-        return Java()
+        return hdfs_choice.client(path)
 
     def _info(self, path: str) -> Info:
         """Ask for kind, size and so on of a path.

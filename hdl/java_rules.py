@@ -52,6 +52,11 @@ def _resources(match: re.Match[str]) -> str:
     )
 
 
+def _short(principal: str) -> str:
+    """Return a principal's first part, which is mostly the user's name."""
+    return re.split("[/@]", principal)[0]
+
+
 def _realm() -> str:
     """Name the realm of the user's ticket, in brackets, where there is one."""
     found = kerberos.ticket() if "CONTAINER_ID" not in os.environ else None
@@ -110,8 +115,9 @@ LOGIN = [
 ]  # fmt: skip
 RIGHTS = [
     Rule(r"User: (?P<real>\S+) is not allowed to impersonate (?P<user>[^\s;]+)", LoginError,
-         "{real} may not act for {user}: hadoop.proxyuser.NAME.users (or .groups) and .hosts on the cluster allow it; "
-         "or leave --proxy-user and HADOOP_PROXY_USER out"),
+         lambda match: f"{match['real']} may not act for {match['user']}: hadoop.proxyuser.{_short(match['real'])}"
+                       ".users (or .groups) and .hosts in the cluster's core-site.xml allow it; or leave "
+                       "--proxy-user and HADOOP_PROXY_USER out"),
     Rule(r"[Uu]ser:? ?(?P<user>\S+) does not have permission to submit (?P<app>\S+) to queue (?P<queue>[^\s;]+)",
          SpecError, "{user} may not submit to YARN's queue {queue}: --queue names another (`mapred queue -showacls` "
                     "lists yours)"),

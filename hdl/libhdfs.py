@@ -111,12 +111,12 @@ def _connect(scheme: str, authority: str, root: str = "/") -> Any:
         asked = given.removeprefix("hdfs://").partition("/")[0]
     if wrong := hadoop_conf.wrong_name(scheme, asked, settings):
         raise Unavailable(f"{where}: {wrong}")
-    _knock(where, hadoop_conf.name_nodes(scheme, asked, settings))
+    knock(where, hadoop_conf.name_nodes(scheme, asked, settings))
     try:
         system = pydoop.hdfs.core.core_hdfs_fs(where + root, 0, "")
         opened = urlsplit(system.get_working_directory()).scheme
     except (OSError, RuntimeError) as error:
-        raise _refused(where, scheme, error) from error
+        raise _refused(where if authority else f"{where}/", scheme, error) from error
     if opened != scheme:  # without a configuration on the class path libhdfs opens the local file system instead
         raise Unavailable(f"{where} opened {opened or 'file'}://; does HADOOP_CONF_DIR hold core-site.xml?")
     return system
@@ -192,7 +192,7 @@ def _pydoop(scheme: str = "hdfs") -> Any:
     return pydoop
 
 
-def _knock(where: str, addresses: list[hadoop_conf.Address]) -> None:
+def knock(where: str, addresses: list[hadoop_conf.Address]) -> None:
     """Fail in seconds, not minutes, if nobody listens: of several NameNodes one is enough, as Hadoop finds the active.
 
     Raises
@@ -245,10 +245,10 @@ def named(path: str, final: str | None = None) -> Iterator[None]:
             error.filename = final
         if error.filename is not None or isinstance(error, HdlError):
             raise
-        raise _worded(error.errno or errno.EIO, path, last_exception()) from error
+        raise worded(error.errno or errno.EIO, path, last_exception()) from error
 
 
-def _worded(number: int, path: str, text: str) -> OSError:
+def worded(number: int, path: str, text: str) -> OSError:
     """Make the error of a failed call, from libhdfs's errno and what Java said."""
     said: Any = java_errors.error(path, text) if text else None
     if isinstance(said, OSError | ImportError):  # nobody is let in, nobody answers, or nothing is there that could

@@ -30,7 +30,9 @@ LAYERS = {
     "models": BASE | {"ops"},
     "optim": BASE | {"ops"},
     "fs": BASE | {"hdfs"},
-    "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_java", "hdfs_rights"},
+    "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_choice", "hdfs_rights"},
+    "hdfs_choice": BASE | {"hadoop_conf", "libhdfs", "hdfs_client", "hdfs_java", "hdfs_native"},
+    "hdfs_native": BASE | {"hadoop_conf", "identity", "libhdfs", "hdfs_client"},
     "hdfs_rights": {"hdfs_client"},
     "hdfs_client": set(),
     "hdfs_java": BASE | {"libhdfs", "hdfs_client"},
@@ -85,6 +87,7 @@ ROOMS = {
 }
 # What only some may import, wherever the import stands.
 ONLY = {
+    "hdfs_native": {"hdfs_native"},
     "pydoop": {"libhdfs", "runners/mapreduce"},
     "jpype": {"yarn"},
     "zmq": {"yarn"},
@@ -116,6 +119,7 @@ BREACHES = [
     ("corners", "table/version.py", "import zmq"),
     ("corners", "driver.py", "def f():\n    import jpype"),
     ("corners", "runners/streaming.py", "from pydoop import hdfs"),
+    ("corners", "hdfs.py", "import hdfs_native"),
     ("corners", "ops/cuda/base.py", "import importlib\nimportlib.import_module('pycuda.driver')"),
     ("users", "envpack.py", "from getpass import getuser"),
     ("users", "yarn/master/master.py", "def f():\n    import pwd"),

@@ -20,8 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hdl import java_errors, programs, scratch
-from hdl.errors import DeadlineError, HdlError, Unavailable
+from hdl import java_errors, kerberos, programs, scratch
+from hdl.errors import DeadlineError, HdlError, LoginError, Unavailable
 
 CONNECT_SECONDS = 10.0
 CLASS_PATH_SECONDS = 30.0
@@ -42,6 +42,7 @@ IMPATIENT = {
     "ipc.client.connect.max.retries": 3,
     "ipc.client.connect.retry.interval": 500,
     "ipc.client.connect.max.retries.on.timeouts": 1,
+    "ipc.client.connect.max.retries.on.sasl": 1,
     "ipc.client.connect.timeout": int(1000 * CONNECT_SECONDS),
     "ipc.client.rpc-timeout.ms": 30000,
     "yarn.client.application-client-protocol.poll-interval-ms": 50,
@@ -195,6 +196,24 @@ def check_listening(conf: Any, name: str = "yarn.resourcemanager.address", port:
         raise DeadlineError(
             f"YARN's ResourceManager {where[0]}:{where[1]} ({name}) does not answer: {error.strerror or error}"
         ) from None
+
+
+def check_login() -> None:
+    """Fail at once where the cluster demands Kerberos and there is no ticket; Hadoop's client would try for long.
+
+    Raises
+    ------
+    LoginError
+        There is neither a ticket, nor a token of any kind.
+    """
+    with call("logging in to Hadoop"):
+        known = load_class("org.apache.hadoop.security.UserGroupInformation")
+        if not known.isSecurityEnabled():
+            return
+        user = known.getLoginUser()
+        user = user.getRealUser() or user  # who acts for another has the ticket
+        if not user.hasKerberosCredentials() and not user.getCredentials().numberOfTokens():
+            raise LoginError(f"logging in to Hadoop: {kerberos.why_refused()}")
 
 
 def proxies() -> list[str]:
