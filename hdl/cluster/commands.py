@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hdl.cluster import config
 from hdl.cluster.assemble import java_home
+from hdl.cluster.config import federation, ha
 
 SERVER = "org.apache.hadoop.yarn.server"
 CLASSES = {
@@ -14,6 +15,9 @@ CLASSES = {
     "datanode": "org.apache.hadoop.hdfs.server.datanode.DataNode",
     "resourcemanager": f"{SERVER}.resourcemanager.ResourceManager",
     "nodemanager": f"{SERVER}.nodemanager.NodeManager",
+    "zookeeper": "org.apache.zookeeper.server.ZooKeeperServerMain",
+    "journalnode": "org.apache.hadoop.hdfs.qjournal.server.JournalNode",
+    "zkfc": "org.apache.hadoop.hdfs.tools.DFSZKFailoverController",
     "historyserver": "org.apache.hadoop.mapreduce.v2.hs.JobHistoryServer",
 }
 JAVA_FLAGS = (
@@ -74,6 +78,12 @@ def own_options(name: str, ports: dict[str, int], root: Path, options: dict) -> 
         }
     elif kind == "namenode" and options.get("kerberos"):
         own = {"hadoop.http.authentication.type": "kerberos"}  # or WebHDFS knows nobody
+    elif kind == "zookeeper":
+        return [str(ha.zookeeper_conf(root))]
+    elif options.get("ha"):
+        own = ha.own(kind, number)
+    elif options.get("federation"):
+        own = federation.own(kind, number)
     else:
         return []
     return [word for key, value in own.items() for word in ("-D", f"{key}={value}")]

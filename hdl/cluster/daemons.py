@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -20,11 +19,13 @@ from typing import Any
 from hdl.cluster import commands, config, folders, kdc, process, state
 from hdl.cluster.assemble import DEFAULT_VERSION, hadoop_home, java_home, locked
 from hdl.cluster.config import kerberos as realm
+from hdl.cluster.federation import Federation
+from hdl.cluster.ha import Pair
+from hdl.cluster.masters import Masters
 from hdl.cluster.process import Daemon
 from hdl.errors import DeadlineError, HdlError, SpecError
 
 START_SECONDS = 120
-FORMAT_SECONDS = 60
 KERBEROS_SUPERUSER = "hdfs"
 
 
@@ -57,7 +58,7 @@ class Cluster:
     def start(
         cls, root: Path, *, version: str = DEFAULT_VERSION, datanodes: int = 1, nodemanagers: int = 1,
         memory: int = 4096, vcores: int = 4, gpus: int = 0, superuser: str | None = None,
-        kerberos: bool = False, seconds: float = START_SECONDS,
+        kerberos: bool = False, ha: bool = False, federation: bool = False, seconds: float = START_SECONDS,
     ) -> Cluster:  # fmt: skip
         """Start a cluster, or start one again over the data that its folder holds, and return when it is ready.
 
@@ -77,6 +78,10 @@ class Cluster:
             it is always ``hdfs``.
         kerberos : bool
             Everybody proves who they are to a Kerberos realm of the cluster's own; all that travels is encrypted.
+        ha : bool
+            Two NameNodes and two ResourceManagers, of which one is active (`hdl.cluster.ha`).
+        federation : bool
+            Two NameNodes with a namespace each, and a view of both as default file system (`hdl.cluster.federation`).
         seconds : float
             Deadline for the daemons to be ready; fetching the jars has its own.
 
@@ -95,6 +100,8 @@ class Cluster:
                 raise SpecError(f"{name} = {count}: expected 1 to 200")
         if kerberos and superuser not in (None, KERBEROS_SUPERUSER):
             raise SpecError(f"superuser = {superuser!r}: with Kerberos it is {KERBEROS_SUPERUSER!r}")
+        if kerberos + ha + federation > 1:
+            raise SpecError("expected at most one of kerberos, ha and federation")
         superuser = superuser or (KERBEROS_SUPERUSER if kerberos else folders.this_user())
         home = hadoop_home(version)
         with locked(root / "lock"):
@@ -105,7 +112,7 @@ class Cluster:
                 if before.version != version:
                     raise SpecError(f"{root} holds data of Hadoop {before.version}, not {version}; purge it first")
             options = {"datanodes": datanodes, "nodemanagers": nodemanagers, "memory": memory, "vcores": vcores,
-                       "gpus": gpus, "kerberos": kerberos}  # fmt: skip
+                       "gpus": gpus, "kerberos": kerberos, "ha": ha, "federation": federation}  # fmt: skip
             ports = config.free_ports(config.ports_of(options))
             cluster = cls(root, version, home, ports, options, superuser=superuser)
             cluster._forget()
@@ -142,8 +149,14 @@ class Cluster:
 
     @property
     def uri(self) -> str:
-        """The default file system, ``hdfs://host:port``."""
-        return f"hdfs://{config.LOOPBACK}:{self.ports['namenode']}"
+        """The default file system, ``hdfs://host:port``; of pairs and federations by its name."""
+        return self.masters.uri
+
+    @property
+    def masters(self) -> Masters:
+        """What the cluster has of NameNodes and ResourceManagers."""
+        kinds = {"ha": Pair, "federation": Federation}
+        return next((kinds[name] for name in kinds if self.options.get(name)), Masters)(self.ports)
 
     @property
     def secure(self) -> bool:
@@ -182,15 +195,14 @@ class Cluster:
 
     def web(self) -> dict[str, str]:
         """Return the web addresses of the masters, by daemon."""
-        names = {"namenode": "namenode_web", "resourcemanager": "resourcemanager_web", "historyserver": "history_web"}
-        return {name: f"http://{config.LOOPBACK}:{self.ports[port]}" for name, port in names.items()}
+        return {**self.masters.web(), "historyserver": self.masters.address("history_web")}
 
     def names(self) -> list[str]:
         """List all daemons of the cluster, in the order they are started in."""
         data = [f"datanode{k}" for k in range(1, self.options["datanodes"] + 1)]
         nodes = [f"nodemanager{k}" for k in range(1, self.options["nodemanagers"] + 1)]
-        first = ["kdc"] if self.secure else []
-        return [*first, "resourcemanager", *nodes, "namenode", *data, "historyserver"]
+        first, made = ["kdc"] if self.secure else [], self.masters
+        return [*first, *made.first, *made.resource_managers, *nodes, *made.name_nodes, *data, "historyserver"]
 
     def status(self) -> dict:
         """Ask what runs, and what the masters know.
@@ -268,7 +280,8 @@ class Cluster:
     def stop(self, purge: bool = False) -> None:
         """Stop all daemons; with `purge` remove the cluster's folder too."""
         # NodeManagers first: they end their containers, which still may write to HDFS.
-        groups = ("nodemanager", "resourcemanager historyserver", "datanode", "namenode", "kdc")
+        groups = ("nodemanager", "resourcemanager historyserver", "datanode zkfc", "namenode",
+                  "journalnode zookeeper kdc")  # fmt: skip
         for group in groups:
             process.stop([d for name, d in self.daemons.items() if commands.kind_of(name) in group.split()])
         if purge:
@@ -277,7 +290,7 @@ class Cluster:
     def _forget(self) -> None:
         """Remove the state that daemons kept of running applications, which ended with the cluster."""
         data = self.root / "data"
-        for folder in (data / config.RM_STATE, *data.glob(f"nodemanager*/{config.NM_STATE}")):
+        for folder in (data / config.RM_STATE, data / "zookeeper", *data.glob(f"nodemanager*/{config.NM_STATE}")):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _launch(self, deadline: float) -> None:
@@ -287,8 +300,8 @@ class Cluster:
         # With Kerberos the history server is a user of its own, and finds its folders made.
         late = ["historyserver"] if self.secure else []
         for name in self.names():
-            if name == "namenode" and not (self.root / "data/name/current").exists():
-                self._format()
+            if name == self.masters.name_nodes[0]:
+                self.masters.format(self)
             if name not in late:
                 self._spawn(name)
         self._wait(lambda status: status["writable"], deadline)
@@ -307,39 +320,21 @@ class Cluster:
         new.write_text(json.dumps(held, indent=1))
         new.replace(self.root / "cluster.json")
 
-    def _format(self) -> None:
-        command = [
-            *commands.java_command("namenode", self.home, self.root, self._flags()),
-            "-format",
-            "-nonInteractive",
-            "-force",
-        ]
-        log = self.root / "logs/format.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "wb") as out:
-            try:
-                done = subprocess.run(
-                    command, stdout=out, stderr=subprocess.STDOUT, env=self._clean(), timeout=FORMAT_SECONDS
-                )
-            except subprocess.TimeoutExpired as late:
-                raise DeadlineError(f"formatting the NameNode took more than {FORMAT_SECONDS} s; see {log}") from late
-        if done.returncode:
-            raise HdlError(f"the NameNode could not be formatted; see {log}:\n{log.read_text()[-2000:]}")
-
     def _spawn(self, name: str) -> None:
         log = self.root / "logs" / f"{name}.log"
         if name == "kdc":
             command, environment = kdc.command(), kdc.environment(self.root)
         else:
-            own = commands.own_options(name, self.ports, self.root, self.options)
-            command, environment = (
-                [*commands.java_command(name, self.home, self.root, self._flags()), *own],
-                self._clean(),
-            )
+            command, environment = self.command(name)
         self.daemons[name] = process.spawn(name, command, log, environment)
         if name == "kdc":
             kdc.wait(self.ports["kdc"], self.daemons[name])
         self._save()
+
+    def command(self, name: str) -> tuple[list[str], dict[str, str]]:
+        """Make the command line of a daemon, and its environment."""
+        own = commands.own_options(name, self.ports, self.root, self.options)
+        return [*commands.java_command(name, self.home, self.root, self._flags()), *own], self._clean()
 
     def _flags(self) -> list[str]:
         return [realm.java_flag(self.root)] if self.secure else []

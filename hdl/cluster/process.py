@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from hdl.errors import DeadlineError, HdlError
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,28 @@ def spawn(name: str, command: list[str], log: Path, environment: dict[str, str])
         )  # fmt: skip
     _children[child.pid] = child
     return Daemon(name, child.pid, _start_time(child.pid) or 0, str(log))
+
+
+def wait_listening(host: str, port: int, daemon: Daemon, deadline: float) -> None:
+    """Wait until a daemon listens; `deadline` is one of `time.monotonic`.
+
+    Raises
+    ------
+    HdlError
+        It has ended.
+    DeadlineError
+    """
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=5).close()
+        except OSError:
+            if not daemon.alive:
+                raise HdlError(f"{daemon.name} ended; the end of {daemon.log}:\n{daemon.tail()}") from None
+            if time.monotonic() > deadline:
+                raise DeadlineError(f"{daemon.name} does not listen at {host}:{port}; its log: {daemon.log}") from None
+            time.sleep(0.1)
+        else:
+            return
 
 
 def stop(daemons: list[Daemon], seconds: float = 15) -> None:

@@ -176,10 +176,10 @@ class HadoopRunner(RoundRunner):
     def _collect(self, out: str) -> Iterable[bytes]:
         """Read the messages that a job has written."""
 
-    def take_table(self, table: str, numbers: Iterable[int]) -> None:
-        """Let tasks find versions of a table in their folders, and the common samples of these."""
-        common = Table(table).common_file
-        for path in [*map(Table(table).file, numbers), *([common] if fs.exists(common) else [])]:
+    def take_table(self, table: str, numbers: Iterable[int], common: bool = True) -> None:
+        """Let tasks find versions of a table in their folders, and with `common` the file that these have in common."""
+        shared = [Table(table).common_file] if common else []
+        for path in [*map(Table(table).file, numbers), *filter(fs.exists, shared)]:
             name = os.path.basename(path)
             if not fs.is_remote(path):
                 with fs.open(path) as file:

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from hdl.cluster.config import core, hdfs, kerberos, mapred, yarn
+from hdl.cluster.config import core, federation, ha, hdfs, kerberos, mapred, yarn
 from hdl.cluster.config.common import (
     LOOPBACK,
     NM_STATE,
@@ -30,13 +30,14 @@ __all__ = ["LOOPBACK", "NM_STATE", "PORTS", "QUICK_JAVA", "RM_STATE", "TASK_JAVA
 
 SITES = {"core": core.site, "hdfs": hdfs.site, "yarn": yarn.site, "mapred": mapred.site}
 # Each is called as vary(sites, layout) and changes the properties if the layout's options ask for it, in this order.
-VARIATIONS = (kerberos.vary,)
+VARIATIONS = (kerberos.vary, ha.vary, federation.vary)
 
 
 def ports_of(options: dict) -> tuple[str, ...]:
     """Name all ports that a cluster with these options needs."""
-    more = kerberos.PORTS if options.get("kerberos") else ()
-    return PORTS + node_ports(options["nodemanagers"]) + more
+    more = {"kerberos": kerberos.PORTS, "ha": ha.PORTS, "federation": federation.PORTS}
+    own = tuple(port for name, ports in more.items() if options.get(name) for port in ports)
+    return PORTS + node_ports(options["nodemanagers"]) + own
 
 
 def write(layout: Layout) -> None:

@@ -163,6 +163,7 @@ def configured() -> Any:
     java.start()
     conf = java.configuration(java.IMPATIENT)
     java.check_listening(conf)
+    java.check_login()
     return conf
 
 

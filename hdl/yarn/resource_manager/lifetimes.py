@@ -47,15 +47,15 @@ class Lifetime:
         after = FRACTION * (self.until - self.taken)
         return self.taken + (min(after, every) if every else after)
 
-    def retry(self, now: float) -> float:
-        """Return when to try again, after a try at `now` has failed.
+    def retry(self, now: float, every: float = 0.0) -> float:
+        """Return when to try again, after a try at `now` has failed; `every` as of `due`.
 
         Examples
         --------
         >>> Lifetime(0, 100).retry(76), Lifetime(0, 86400).retry(70000), Lifetime(0, 100).retry(200)
         (79.0, 70060.0, 201.0)
         """
-        return now + min(LATEST, max(SOONEST, (self.until - now) / RETRIES))
+        return now + min(every or LATEST, LATEST, max(SOONEST, (self.until - now) / RETRIES))
 
 
 Fresh = TypeVar("Fresh")
@@ -109,7 +109,7 @@ class Renewer(Generic[Fresh]):
         except (HdlError, OSError) as error:
             if not self._failing:
                 self._tell(f"no fresh tokens yet: {error}. {ends(self.lifetime)}; it is tried again until then")
-            self._failing, self._next = True, self.lifetime.retry(now)
+            self._failing, self._next = True, self.lifetime.retry(now, self._every)
         else:
             if self._failing:
                 self._tell(f"fresh tokens are there: {ends(lifetime)}")

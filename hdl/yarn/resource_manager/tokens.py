@@ -225,7 +225,7 @@ def take(content: bytes) -> None:
     """
     with _TAKING:
         folder = os.path.dirname(os.path.abspath(os.environ.get(VARIABLE) or FILE))
-        path = os.path.join(folder, f"{FILE}-{len(_files) + 1}")
+        path = os.path.join(folder, f"{FILE}-{os.getpid()}-{len(_files) + 1}")
         with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(content)
         os.environ[VARIABLE] = path

@@ -1,0 +1,247 @@
+"""Tokens of an application on a cluster with Kerberos: fresh ones take the place of those that end, in all processes.
+
+The trainings are run by an ordinary user; what they are compared with is the local runner's weights of the same spec.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hdl import driver
+from hdl.cluster import config
+from hdl.cluster.daemons import Cluster
+from hdl.data import Options
+from hdl.runners.base import Job
+from hdl.runners.local import LocalRunner
+from hdl.spec import parse
+from hdl.table import Table
+from hdl.yarn.settings import Settings, to_task_config
+from tests.hadoop import yarn_jobs
+from tests.hadoop.conftest import Secure
+
+TRIAL = [sys.executable, str(Path(__file__).with_name("trial_tokens.py"))]
+SHARDS, WORKERS = 4, 2
+DEADLINE = 240.0
+RENEW_INTERVAL, MAX_LIFETIME = 60, 240  # seconds, of the cluster of the long test
+LONG_ROUNDS, KILLED_AT = 200, (180, 360, 540)  # 3 s a round; seconds
+SLOW = "computing:0:*:9:SLOW"
+
+
+def spec(rounds):
+    return parse({"net": "0-5-0", "shards": SHARDS, "batch": 8, "seed": 3, "epochs": rounds})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Numbered files of samples, here."""
+    folder = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(1)
+    for shard in range(SHARDS):
+        x = random.normal(size=(50, 6))
+        lines = [",".join(f"{value:.4f}" for value in row) + f",{int(row[0] + row[1] > 0)}" for row in x]
+        (folder / f"part-{shard:05d}.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def local(data, folder, rounds):
+    """Return the SHA-256 of the weights that the local runner trains."""
+    with LocalRunner(workers=WORKERS) as runner:
+        outcome = driver.train(Job(str(data), str(folder), spec(rounds)), runner)
+    return Table(outcome.table).header(outcome.version)["signature"]
+
+
+class Talk:
+    """A command of `trial_tokens` that runs as a user, and the objects that it prints."""
+
+    def __init__(self, secure, *words, user="ada", **environment):
+        whole = secure.environment(user) | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment
+        self.process = subprocess.Popen(
+            [*TRIAL, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, env=whole, cwd=secure.cluster.root, start_new_session=True,
+        )  # fmt: skip
+        self.errors, self.heard = [], []
+        self._listen = threading.Thread(target=lambda: self.errors.extend(self.process.stderr), daemon=True)
+        self._listen.start()
+
+    def next(self):
+        """Return the next object; its end with an error fails the test."""
+        line = self.process.stdout.readline()
+        if not line:
+            self._listen.join(5)
+            pytest.fail(f"ended with {self.process.wait(10)}:\n{''.join(self.errors)[-6000:]}")
+        self.heard.append(json.loads(line))
+        return self.heard[-1]
+
+    def ask(self, word):
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+        return self.next()
+
+    def until(self, name):
+        """Return the value of the next object that has it; the others stay in `heard`."""
+        while name not in (found := self.next()):
+            pass
+        return found[name]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def talk(secure):
+    """`talk("use", …)`: see `Talk`; all end with the test."""
+    begun = []
+
+    def begin(*words, on=secure, **environment):
+        begun.append(Talk(on, *words, **environment))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.close()
+
+
+def put(secure, data, name):
+    """Copy the data to the user's home, and return it and the path of a table beside it."""
+    secure.run("hadoop", "fs", "-mkdir", "-p", "/user/ada/tokens")
+    secure.run("hadoop", "fs", "-put", "-f", data, f"/user/ada/tokens/{name}")
+    return f"hdfs:///user/ada/tokens/{name}", f"hdfs:///user/ada/tokens/{name}-table"
+
+
+def task(data, table, rounds, **settings):
+    job = Job(data, table, spec(rounds), Options.make())
+    made = Settings.make(workers=WORKERS, memory=512, master_memory=640, publish_every=1, threads=1, **settings)
+    return json.dumps(to_task_config(job, made))
+
+
+def said_by(cluster, application, module):
+    """Return what the containers of an application said on standard error, those of the master or of workers."""
+    logs = [path for path in cluster.root.rglob("stderr") if application in str(path)]
+    return [text for text in (path.read_text() for path in logs) if f"hdl {module}" in text]
+
+
+@pytest.fixture
+def impatient(secure, tmp_path):
+    """A configuration by which a connection to HDFS is closed as soon as it idles."""
+    folder = tmp_path / "conf"
+    shutil.copytree(secure.environment()["HADOOP_CONF_DIR"], folder)
+    site = folder / "core-site.xml"
+    idle = "<property><name>ipc.client.connection.maxidletime</name><value>1</value></property>"
+    site.write_text(site.read_text().replace("</configuration>", f"{idle}</configuration>"))
+    return str(folder)
+
+
+def test_a_connection_that_lives_takes_fresh_tokens(talk, secure, data, impatient, tmp_path):
+    folder, _ = put(secure, data, "live")
+    path = f"{folder}/part-00000.csv"
+    tokens = talk("take", tmp_path, "hdfs://")
+    first, second = tokens.next(), tokens.next()
+    assert len(first["services"]) == 1 and first["services"] == second["services"]
+    assert first["lives"] > 0
+    start = {"HADOOP_TOKEN_FILE_LOCATION": str(tmp_path / "first"), "HADOOP_CONF_DIR": impatient}
+    user, stubborn = (talk("use", tmp_path, path, user=None, **start) for _ in range(2))
+    size = (data / "part-00000.csv").stat().st_size
+    assert user.next() == stubborn.next() == {"read": size}
+    assert user.ask("take") == {"read": size}
+    assert tokens.ask("first") == {"cancelled": "first"}
+    time.sleep(1)  # connections are closed, so the next call shows its token
+    assert user.ask("again") == {"read": size}
+    assert "error" in stubborn.ask("again")
+    assert stubborn.ask("take") == {"read": size}
+
+
+def test_fresh_tokens_reach_the_master_and_its_workers(talk, secure, data, tmp_path):
+    """By a keytab, which is the master's alone, and by the client that follows: both trainings at the same time."""
+    rounds, principal, state = 8, f"ada@{secure.realm}", tmp_path / "state"
+    logins = {"keytab": (principal, secure.keytab("ada")), "client": ()}
+    trainings = {}
+    for name, login in logins.items():
+        settings = task(*put(secure, data, name), rounds, renew_seconds=2.0)
+        trainings[name] = talk("train", settings, *login, HDL_FAULT=SLOW, XDG_STATE_HOME=str(state / name))
+    applications = {name: training.until("application") for name, training in trainings.items()}
+    (kept,) = (state / "client").rglob("*.json")
+    assert kept.name == f"{applications['client']}.json"
+    assert [oct(path.stat().st_mode & 0o777) for path in (kept, kept.parent)] == ["0o600", "0o700"]
+    signatures = {name: training.until("signature") for name, training in trainings.items()}
+    assert set(signatures.values()) == {local(data, tmp_path / "table", rounds)}
+    said = {"keytab": f"fresh tokens by the keytab of {principal}", "client": "fresh tokens from the client"}
+    for name, training in trainings.items():
+        fresh = [one for one in training.heard if said[name] in one.get("said", "")]
+        assert len(fresh) >= 2, training.heard
+        workers = said_by(secure.cluster, applications[name], "worker")
+        assert len(workers) == WORKERS and all("hdl worker: uses fresh tokens" in text for text in workers)
+    assert not list(state.rglob("*.json"))  # nor of an application that is over
+    assert not [path for path in secure.cluster.root.rglob("hdl.keytab") if applications["keytab"] in str(path)]
+
+
+@pytest.fixture
+def short_lived(tmp_path_factory, monkeypatch):
+    """A cluster of its own whose tokens live for minutes, and whose ResourceManager changes its keys each minute."""
+
+    def vary(sites, layout):
+        for site, start in (("hdfs", "dfs.namenode"), ("yarn", "yarn.resourcemanager")):
+            sites[site][f"{start}.delegation.token.renew-interval"] = 1000 * RENEW_INTERVAL
+            sites[site][f"{start}.delegation.token.max-lifetime"] = 1000 * MAX_LIFETIME
+        sites["hdfs"]["dfs.namenode.delegation.key.update-interval"] = 1000 * MAX_LIFETIME
+        for name in ("am", "nm"):
+            sites["yarn"][f"yarn.{name}.liveness-monitor.expiry-interval-ms"] = 15000
+        for name in ("am-rm-tokens", "nm-tokens", "container-tokens"):
+            sites["yarn"][f"yarn.resourcemanager.{name}.master-key-rolling-interval-secs"] = 60
+        sites["yarn"]["yarn.resourcemanager.container-tokens.master-key-rolling-interval-secs"] = 60
+
+    monkeypatch.setattr(config, "VARIATIONS", (*config.VARIATIONS, vary))
+    started = Cluster.start(
+        tmp_path_factory.mktemp("short") / "cluster", datanodes=1, nodemanagers=2, memory=4096, vcores=8, kerberos=True
+    )
+    yield Secure(started)
+    started.stop(purge=True)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1500)
+def test_ten_minutes_past_the_last_day_of_tokens_with_three_killed_workers(talk, short_lived, data, tmp_path):
+    secure, trainings = short_lived, {}
+    principal, keytab = f"ada@{secure.realm}", secure.keytab("ada")
+    for name, login in (("keytab", (principal, keytab)), ("ticket", ())):
+        folder, table = put(secure, data, name)
+        trainings[name] = talk("train", task(folder, table, LONG_ROUNDS), *login, on=secure, HDL_FAULT=SLOW)
+    applications = {name: training.until("application") for name, training in trainings.items()}
+    began, killed = time.monotonic(), []
+
+    def kill():
+        for at in KILLED_AT:
+            time.sleep(max(0.0, began + at - time.monotonic()))
+            for name, application in applications.items():
+                victim = min(yarn_jobs.processes(application, "hdl.yarn.worker"), key=lambda process: process.pid)
+                os.kill(victim.pid, signal.SIGKILL)
+                killed.append((name, at, victim.pid))
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    signatures = {name: training.until("signature") for name, training in trainings.items()}
+    seconds = time.monotonic() - began
+    killer.join(1)
+    figures = {name: training.heard[-1] for name, training in trainings.items()}
+    fresh = {
+        name: sum("fresh tokens" in one.get("said", "") for one in training.heard)
+        for name, training in trainings.items()
+    }
+    print(json.dumps({"seconds": seconds, "killed": killed, "fresh": fresh, "figures": figures}))
+    assert seconds > 2 * MAX_LIFETIME and len(killed) == 6
+    assert set(signatures.values()) == {local(data, tmp_path / "table", LONG_ROUNDS)}
+    for name, training in trainings.items():
+        lost = [one["said"] for one in training.heard if re.search(r"signal 9|KILL|137", one.get("said", ""))]
+        assert len(lost) >= 3, (name, training.heard)
+        assert fresh[name] >= seconds // RENEW_INTERVAL - 5
