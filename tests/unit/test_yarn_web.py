@@ -137,7 +137,7 @@ def test_a_body_of_many_reads_arrives_whole(client, server):
         ((403, b"<html>", {"Content-Type": "text/html"}), "/x is forbidden (403)", True),
         ((401, b"", {"WWW-Authenticate": "Basic realm=x"}), "asks for a sign-in that hdl does not know (Basic)", True),
         ((401,), "asks for a sign-in that hdl does not know (nothing", True),
-        ((401, b"", {"WWW-Authenticate": "Negotiate"}), "asks for Kerberos (SPNEGO), and there is no ticket", True),
+        ((401, b"", {"WWW-Authenticate": "Negotiate"}), "asks for Kerberos (SPNEGO): ", True),
         ((302, b"", {"Location": "/x"}), "sends from one page to the next, 5 times", True),
         ((302, b"", {"Location": "file:///etc/passwd"}), "sends to file:///etc/passwd, which is not as safe", True),
     ],

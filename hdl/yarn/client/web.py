@@ -222,14 +222,9 @@ class Web:
 
     def _failure(self, error: Any, url: str) -> NoPage:
         """Say in a sentence why a request has failed."""
-        names: list[str] = []
-        texts: list[str] = []
-        cause = error
-        while cause is not None and len(names) < 16:
-            names.append(str(cause.getClass().getName()))
-            texts.append(java.message(cause))
-            cause = cause.getCause()
-        server, root = origin(url), texts[-1]
+        causes = java.thrown(error)
+        names, (name, text) = [name for name, _ in causes], causes[-1]
+        server, root = origin(url), " ".join((text or name).split())[:SAID]
         if "hostname" in root.lower() and url.startswith("https:"):
             return NoPage(f"{server}: its certificate is for another host ({root})", lasting=True)
         if any(".ssl." in name or "CertPath" in name or "certpath" in name for name in names) or "keystore" in root:
@@ -237,10 +232,9 @@ class Web:
         if self._trust is None and url.startswith("https:") and not any("java.net." in name for name in names):
             return NoPage(f"{server}: the trust store cannot be opened ({root}): {self._store()}", lasting=True)
         if any("GSSException" in name or "KrbException" in name or "LoginException" in name for name in names):
-            said = "there is no ticket here: kinit" if "find any Kerberos" in " ".join(texts) else root
-            return NoPage(f"{server} asks for Kerberos (SPNEGO), and {said}", lasting=True)
+            return NoPage(f"{server} asks for Kerberos (SPNEGO): {java.message(error)}", lasting=True)
         if any("AuthenticationException" in name for name in names):
-            return NoPage(f"{server} asks for Kerberos (SPNEGO), and refuses: {root}", lasting=True)
+            return NoPage(f"{server} asks for Kerberos (SPNEGO), and refuses: {java.message(error)}", lasting=True)
         return NoPage(f"{server} does not answer: {root}")
 
     def _store(self) -> str:
