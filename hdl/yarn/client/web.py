@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from hdl.errors import DeadlineError, HdlError
 from hdl.yarn.resource_manager import java
@@ -108,7 +108,7 @@ class Web:
 
     def _get(self, url: str, until: float) -> tuple[str, bytes]:
         """Follow redirects and negotiate, until a page answers; returns its address and body."""
-        negotiated, target = set(), url
+        negotiated, target = set(), _spoken_for(url)
         for _ in range(REDIRECTS + 1):
             status, headers, body = self._as_user(partial(self._request, target, until), target)
             server = origin(target)
@@ -260,6 +260,14 @@ class Web:
         if status == 403:
             return NoPage(said or f"{_shown(url)} is forbidden (403)", lasting=True)
         return NoPage(f"{_shown(url)} answers {status}{': ' * bool(said)}{said}")
+
+
+def _spoken_for(url: str) -> str:
+    """Add to an address for whom this process's user asks, where that is somebody else (HADOOP_PROXY_USER)."""
+    user = java.load_class("org.apache.hadoop.security.UserGroupInformation").getCurrentUser()
+    if user.getRealUser() is None:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'doAs': str(user.getShortUserName())})}"
 
 
 def origin(url: str) -> str:
