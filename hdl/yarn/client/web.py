@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from hdl.errors import DeadlineError, HdlError
 from hdl.yarn.resource_manager import java
 
-PAGE_SECONDS = 5.0  # for a page, from the connection to its last byte; a negotiation and redirects included
+PAGE_SECONDS = 10.0  # for a page, from the connection to its last byte; a first negotiation and redirects included
 PAGE_BYTES = 64 << 20
 CHUNK = 1 << 16
 REDIRECTS = 5
