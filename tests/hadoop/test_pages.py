@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
 pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
 
+from hdl import hadoop_conf
 from tests.hadoop import tls
 
 HDL = [sys.executable, "-m", "hdl"]
@@ -70,14 +71,14 @@ def pages(secure, request):
             "yarn.nodemanager.webapp.https.address": "127.0.0.1:0",
         }
         written = tls.stores(cluster.root / "kdc/tls")
-    workers = [name for name in cluster.names() if name.startswith("nodemanager")]
-    names = ["resourcemanager", *(workers if request.param == "https" else [])]
+    names = [name for name in cluster.names() if name.startswith(("resourcemanager", "nodemanager"))]
+    host, _, port = hadoop_conf.read(conf, ("yarn-site.xml",))["yarn.resourcemanager.address"].partition(":")
     before = {conf / "core-site.xml": None, conf / "yarn-site.xml": None}
 
     def restart():
         for name in names:
             cluster.restart(name)
-        until(lambda: len(re.findall(r"RUNNING", nodes(secure))) == len(workers))
+        until(lambda: listens(host, int(port)))
 
     try:
         for site, properties in zip(before, (core, yarn), strict=True):
@@ -96,8 +97,12 @@ def pages(secure, request):
         cluster.wait_ready(SECONDS)
 
 
-def nodes(secure):
-    return secure.run("yarn", "node", "-list", "-all", check=False, seconds=60).stdout
+def listens(host, port):
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def until(good, seconds=SECONDS):
@@ -145,37 +150,41 @@ def hdl(pages):
 
 @pytest.fixture(scope="module")
 def applications(pages, data, hdl):
-    """Two trainings of ada's that go on for long: bob may see the first and may end the second."""
-    running = {}
-    for name, flags in (("seen", ("--view-acl", "bob", "--tag", "Nightly")), ("ended", ("--modify-acl", "bob"))):
-        command, variables = train(pages, data, name, *flags, "--epochs", "1000000", "--detach")
-        running[name] = pages.run(*command, **variables).stdout.strip()
-    for one in running.values():
-        until(lambda one=one: (json.loads(hdl("status", one, "--json").stdout)["page"] or {}).get("round", 0) > 3)
-    yield SimpleNamespace(**running)
-    for one in running.values():
-        hdl("kill", one, check=False)
-
-
-def test_rounds_are_seen_while_they_are_made(pages, data):
-    command, variables = train(pages, data, "live", "--epochs", "1000000")
-    with subprocess.Popen(
-        command, env=pages.secure.environment() | variables, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL, text=True, start_new_session=True,
-    ) as client:  # fmt: skip
-        lines = []
+    """Two trainings of ada's that go on for long: bob may see the first, which is followed, and may end the second."""
+    commands = {
+        name: train(pages, data, name, *flags, "--epochs", "1000000")
+        for name, flags in (("seen", ("--view-acl", "bob", "--tag", "Nightly")), ("ended", ("--modify-acl", "bob")))
+    }
+    command, variables = commands["seen"]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    environment = pages.secure.environment() | variables
+    with subprocess.Popen(command, **pipes, env=environment, start_new_session=True) as client:
         try:
-            for line in client.stderr:
-                lines.append(line)
-                if len([line for line in lines if line.startswith("round ")]) == 2:
-                    break
+            command, variables = commands["ended"]
+            ended = pages.run(*command, "--detach", **variables).stdout.strip()
+            yield SimpleNamespace(client=client, ended=ended, seen=until(lambda: followed(hdl, f"{data}/seen")))
+            hdl("kill", ended, check=False)
         finally:
             client.send_signal(signal.SIGINT)
-            lines += client.communicate(timeout=SECONDS)[1].splitlines(keepends=True)
+            client.communicate(timeout=SECONDS)
+
+
+def followed(hdl, table):
+    """Find the application that trains a table; None before it is submitted."""
+    known = json.loads(hdl("status", "--json").stdout)
+    return next((one["application"] for one in known if one["name"] == f"hdl: {table}"), None)
+
+
+def test_rounds_are_seen_while_they_are_made(pages, hdl, applications):
+    lines = []
+    for line in applications.client.stderr:
+        lines.append(line)
+        if len([line for line in lines if line.startswith("round ")]) == 2:
+            break
     said = "".join(lines)
-    assert client.returncode == 130, said  # it had not ended by itself
-    assert len(re.findall(r"^round \d+/1000000 ", said, re.MULTILINE)) >= 2, said
+    assert len(re.findall(r"^round \d+/1000000 ", said, re.MULTILINE)) == 2, said
     assert "no live progress" not in said  # they came from the page, not from the table
+    assert json.loads(hdl("status", applications.seen, "--json").stdout)["report"]["state"] == "RUNNING"
 
 
 def one_line(done):
