@@ -169,6 +169,11 @@ def applications(pages, data, hdl):
             client.communicate(timeout=SECONDS)
 
 
+def running(hdl, application):
+    report = json.loads(hdl("status", application, "--json").stdout)["report"]
+    return report if report["state"] == "RUNNING" else None
+
+
 def followed(hdl, table):
     """Find the application that trains a table; None before it is submitted."""
     known = json.loads(hdl("status", "--json").stdout)
@@ -213,15 +218,14 @@ def test_who_may_look_sees_all_and_may_not_end_it(pages, hdl, applications):
 
 def test_lists_are_filtered_by_tag(hdl, applications):
     tagged, all_ = (json.loads(hdl("status", "--json", *flags).stdout) for flags in (("--tag", "NIGHTLY"), ()))
-    running = [one["application"] for one in tagged if one["state"] == "RUNNING"]
-    assert running == [applications.seen]
+    assert [one["application"] for one in tagged if one["state"] == "RUNNING"] == [applications.seen]
     assert {applications.seen, applications.ended} <= {one["application"] for one in all_}
     assert "no application of hdl on this cluster with such a tag" in hdl("status", "--tag", "none").stdout
 
 
 def test_who_may_not_look_is_refused_everywhere_in_one_sentence_and_may_end_it_if_told(pages, hdl, applications):
     one = applications.ended
-    url = json.loads(hdl("status", one, "--json").stdout)["report"]["url"]
+    url = until(lambda: running(hdl, one))["url"]
     refused = "is ada's, and bob may not look at it: its owner lets you by `hdl train --view-acl bob`"
     for command in "status", "logs", "attach":
         assert one_line(hdl(command, one, user="bob", check=False)) == f"{one} (running) {refused}"
