@@ -18,6 +18,7 @@ CLASSES = {
     "zookeeper": "org.apache.zookeeper.server.ZooKeeperServerMain",
     "journalnode": "org.apache.hadoop.hdfs.qjournal.server.JournalNode",
     "zkfc": "org.apache.hadoop.hdfs.tools.DFSZKFailoverController",
+    "kms": "org.apache.hadoop.crypto.key.kms.server.KMSWebServer",
     "historyserver": "org.apache.hadoop.mapreduce.v2.hs.JobHistoryServer",
 }
 JAVA_FLAGS = (

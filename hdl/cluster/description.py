@@ -135,7 +135,7 @@ class Description:
         """List all daemons of the cluster, in the order they are started in."""
         data = [f"datanode{k}" for k in range(1, self.options["datanodes"] + 1)]
         nodes = [f"nodemanager{k}" for k in range(1, self.options["nodemanagers"] + 1)]
-        first, made = ["kdc"] if self.secure else [], self.masters
+        first, made = [name for name in ("kdc", "kms") if name in self.ports], self.masters
         return [*first, *made.first, *made.resource_managers, *nodes, *made.name_nodes, *data, "historyserver"]
 
     def ticket(self) -> dict[str, str] | None:
