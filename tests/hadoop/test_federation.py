@@ -61,7 +61,7 @@ def places(cluster):
 @pytest.fixture(scope="module")
 def train(cluster, run, places):
     """`train(runner, data, table)`: signature and rows."""
-    put = "import sys; from hdl import fs; from tests.hadoop.runners import put_csv as put\nfs.exists({0!r}) or put({0!r})"
+    put = "from hdl import fs; from tests.hadoop.runners import put_csv as put\nfs.exists({0!r}) or put({0!r})"
     for place in places["addresses"]:
         run("-c", put.format(f"{place}/data"))
 
