@@ -74,7 +74,7 @@ def _resource_managers(site: dict, layout: Layout) -> None:
     site |= {
         **{f"{YARN}.hostname.rm{k}": LOOPBACK for k in NUMBERS},
         f"{YARN}.ha.enabled": "true",
-        f"{YARN}.ha.rm-ids": "rm1, rm2",
+        f"{YARN}.ha.rm-ids": "rm1,rm2",  # without a blank: with one the masters of MapReduce do not start
         f"{YARN}.cluster-id": NAME,
         f"{YARN}.store.class": "org.apache.hadoop.yarn.server.resourcemanager.recovery.ZKRMStateStore",
     }
