@@ -39,7 +39,12 @@ class Pair(Masters):
 
     def active(self, kind: str) -> int | None:
         """Return the number of the active master of a kind; None while there is none."""
-        return next((k for k in ha.NUMBERS if _is_active(kind, self.address(f"{kind}_web{k}"))), None)
+        return next((k for k in ha.NUMBERS if _state(kind, self.address(f"{kind}_web{k}")) == "active"), None)
+
+    def ready(self) -> bool:
+        """Tell whether every master is active or stands by."""
+        kinds = ("namenode", "resourcemanager")
+        return all(_state(kind, self.address(f"{kind}_web{k}")) for kind in kinds for k in ha.NUMBERS)
 
     def formats(self, root: Path) -> dict[str, list[str]]:
         """Format ZooKeeper at each start, as elections and applications of the last one are over."""
@@ -71,8 +76,12 @@ def active(cluster: Cluster, kind: str) -> str:
     return f"{kind}{number}" if number else ""
 
 
-def _is_active(kind: str, address: str) -> bool:
+def _state(kind: str, address: str) -> str:
+    """Return ``active`` or ``standby``; empty for a master that does not answer, or is neither yet."""
     if kind == "namenode":
         beans = (web.ask(f"{address}/jmx?qry={BEAN}") or {}).get("beans") or [{}]
-        return beans[0].get("State") == "active"
-    return ((web.ask(f"{address}/ws/v1/cluster/info") or {}).get("clusterInfo") or {}).get("haState") == "ACTIVE"
+        said = str(beans[0].get("State"))
+    else:
+        info = (web.ask(f"{address}/ws/v1/cluster/info") or {}).get("clusterInfo") or {}
+        said = str(info.get("haState")).lower()
+    return said if said in ("active", "standby") else ""
