@@ -80,7 +80,9 @@ class Description:
     def masters(self) -> Masters:
         """What the cluster has of NameNodes and ResourceManagers."""
         kinds = {"ha": Pair, "federation": Federation}
-        return next((kinds[name] for name in kinds if self.options.get(name)), Masters)(self.ports, self.scheme)
+        return next((kinds[name] for name in kinds if self.options.get(name)), Masters)(
+            self.ports, self.scheme, self.ticket
+        )
 
     @property
     def secure(self) -> bool:

@@ -67,12 +67,12 @@ class Options:
         for name, count in (("datanodes", self.datanodes), ("nodemanagers", self.nodemanagers)):
             if count not in NODES:
                 raise SpecError(f"{name} = {count}: expected {NODES[0]} to {NODES[-1]}")
-        if self.kerberos + self.ha + self.federation > 1:
-            raise SpecError("expected at most one of kerberos, ha and federation")
+        if self.federation and (self.kerberos or self.ha):
+            raise SpecError("expected federation without kerberos and ha")
         if (self.spnego or self.kms) and not self.kerberos:
             raise SpecError("spnego and kms ask for tickets, which only Kerberos has")
-        if self.https and (self.ha or self.federation):
-            raise SpecError("expected https without ha and federation")
+        if (self.https or self.spnego) and (self.ha or self.federation):
+            raise SpecError("expected https and spnego without ha and federation")
         if (self.renew_interval or self.max_lifetime) and not self.kerberos:
             raise SpecError("renew_interval and max_lifetime are of delegation tokens, which only Kerberos has")
 
