@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hdl import fs, hdfs_choice, hdfs_native
+from hdl import fs, hdfs_answers, hdfs_choice, hdfs_native
 from hdl.errors import DeadlineError, SpecError
 from hdl.hdfs_client import Info, Unable
 
@@ -139,7 +139,7 @@ def said(name, text="said so"):
     (said("org.apache.hadoop.fs.InvalidPathException"), errno.EINVAL),
 ])  # fmt: skip
 def test_what_a_namenode_says_becomes_an_error_of_the_path(error, number):
-    passing, made = hdfs_native.understood("hdfs:///x", error)
+    passing, made = hdfs_answers.understood("hdfs:///x", error)
     assert isinstance(made, OSError)
     assert (passing, made.errno, made.filename) == (False, number, "hdfs:///x")
 
@@ -150,11 +150,11 @@ def test_what_the_client_cannot_do_is_another_matter_than_what_passes():
         RuntimeError("NoSASLMechanism"),
         said("org.apache.hadoop.hdfs.UnknownCryptoProtocolVersionException"),
     ):
-        passing, made = hdfs_native.understood("hdfs:///x", error)
+        passing, made = hdfs_answers.understood("hdfs:///x", error)
         assert not passing
         assert isinstance(made, Unable)
     for error in (OSError("Connection refused (os error 111)"), said("org.apache.hadoop.ipc.StandbyException")):
-        passing, made = hdfs_native.understood("hdfs:///x", error)
+        passing, made = hdfs_answers.understood("hdfs:///x", error)
         assert passing
         assert isinstance(made, DeadlineError)
 
@@ -170,12 +170,12 @@ def test_no_step_lasts_for_ever_and_a_panic_ends_nothing():
         raise TimeoutError("its own")
 
     with pytest.raises(Unable, match="no answer within"):
-        hdfs_native.within(0.1, time.sleep, 3)
+        hdfs_answers.within(0.1, time.sleep, 3)
     with pytest.raises(Unable, match="panicked: todo"):
-        hdfs_native.within(10, panic)
+        hdfs_answers.within(10, panic)
     with pytest.raises(TimeoutError, match="its own"):
-        hdfs_native.within(10, late)
-    assert hdfs_native.within(10, max, 1, 2) == 2
+        hdfs_answers.within(10, late)
+    assert hdfs_answers.within(10, max, 1, 2) == 2
 
 
 def test_a_namenode_that_comes_back_is_waited_for_and_one_that_stays_away_is_told(hadoop):
