@@ -132,14 +132,18 @@ def _environment(process):
         return None
 
 
-def local(root, since=0.0, others=True):
+def local(root, since=0.0, others=True, but=()):
     """The files below a folder, with `others` those that other users may read, as if the folder itself were open.
+
+    Folders of other clusters, which other tests may have, are passed over.
 
     Parameters
     ----------
     root : str
     since : float
         Only files that were changed after this time.
+    but : sequence of str
+        Folders that are passed over.
     """
     held = []
     try:
@@ -147,12 +151,14 @@ def local(root, since=0.0, others=True):
     except OSError:
         return
     for entry in held:
+        if entry.path in but or os.path.exists(f"{entry.path}/cluster.json"):
+            continue
         try:
             found = entry.stat(follow_symlinks=False)
         except OSError:  # it is gone
             continue
         if stat.S_ISDIR(found.st_mode) and (found.st_mode & 0o001 or not others):
-            yield from local(entry.path, since, others)
+            yield from local(entry.path, since, others, but)
         elif stat.S_ISREG(found.st_mode) and found.st_mtime >= since and (found.st_mode & 0o004 or not others):
             yield entry.path, entry.path
 
