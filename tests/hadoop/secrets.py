@@ -10,8 +10,10 @@ from pathlib import Path
 import psutil
 
 from hdl.yarn.comm import tokens
+from hdl.yarn.settings import CONTROL, RENEWAL
 
 LEAST = 8  # bytes: of shorter ones the scan would find others by chance
+NO_SECRETS = {*(f"hdl.{name}" for name in ("name", "public", "master", "certificate")), CONTROL, RENEWAL}
 PART = 1 << 24  # bytes of a file that are looked at together
 
 
@@ -68,9 +70,8 @@ def of_container(process):
     content = Path(process.environ()[tokens.VARIABLE]).read_bytes()
     found = {}
     for alias, value in tokens.parse(content).items():
-        if alias.rpartition(".")[2] in ("name", "public", "master", "certificate", "renewal"):  # no secrets
-            continue
-        found[alias] = pem_body(value) if value.startswith(b"-----BEGIN") else value
+        if alias not in NO_SECRETS:
+            found[alias] = pem_body(value) if value.startswith(b"-----BEGIN") else value
     return found | {f"token {number}": value for number, value in enumerate(_passwords(content))}
 
 
