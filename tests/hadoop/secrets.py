@@ -60,9 +60,10 @@ def _forms(value):
             yield encoded[4 if shift else 0 : len(encoded) // 4 * 4]
 
 
-def pem_body(pem):
-    """The bytes in a PEM: in base64 its lines are found too, as text of one line."""
-    return base64.b64decode(b"".join(line for line in pem.splitlines() if b"-----" not in line))
+def of_pem(name, pem):
+    """The secrets in a PEM: its lines as they are, and the bytes that they encode."""
+    lines = [line for line in pem.splitlines() if b"-----" not in line]
+    return {name: base64.b64decode(b"".join(lines))} | {f"{name}, line {n}": line for n, line in enumerate(lines)}
 
 
 def of_container(process):
@@ -71,7 +72,7 @@ def of_container(process):
     found = {}
     for alias, value in tokens.parse(content).items():
         if alias not in NO_SECRETS:
-            found[alias] = pem_body(value) if value.startswith(b"-----BEGIN") else value
+            found |= of_pem(alias, value) if value.startswith(b"-----BEGIN") else {alias: value}
     return found | {f"token {number}": value for number, value in enumerate(_passwords(content))}
 
 
