@@ -72,14 +72,16 @@ def logs_(application: str, worker: str | None) -> None:
     report = client.report(application)
     client.check_visible(report)
     container = _container(report, worker) if worker is not None else ""
-    lines = 0
-    for lines, line in enumerate(logs.log_lines(application, container), 1):  # noqa: B007 - counts
+    lines, problems = 0, list[str]()
+    for lines, line in enumerate(logs.log_lines(application, container, problems=problems), 1):  # noqa: B007 - counts
         click.echo(line)
     if not lines:
-        raise HdlError(
-            f"nothing was said, or the nodes have not handed it over yet; try again, or: "
-            f"{logs.log_command(application, container)}"
-        )
+        told = "nothing was said, or the nodes have not handed it over yet; try again, or see "
+        if report.over and not logs.collected():
+            told = "it is over, and "
+        elif problems:
+            told = f"`yarn logs` says: {problems[0]}; "
+        raise HdlError(f"{application}: {told}{logs.where(application, container)}")
 
 
 @hadoop_options

@@ -65,7 +65,11 @@ def own_options(name: str, ports: dict[str, int], root: Path, options: dict) -> 
     kind, number = kind_of(name), name[len(kind_of(name)) :]
     data = root / "data" / name
     if kind == "datanode":
-        own: dict = {"dfs.datanode.data.dir": data, "dfs.datanode.hostname": config.node_host(int(number))}
+        own: dict = {
+            "dfs.datanode.data.dir": data,
+            "dfs.datanode.hostname": config.node_host(int(number)),
+            "dfs.datanode.http.address": f"127.0.0.{number}:0",  # WebHDFS sends on to the host, by that name
+        }
     elif kind == "nodemanager":
         address, page = f"127.0.0.{number}", "https.address" if options.get("https") else "address"
         own = {
