@@ -238,7 +238,7 @@ def test_what_is_private_is_closed_to_all_others_and_what_is_published_is_not(cl
     with pytest.raises(PermissionError):
         bob.list(f"{path}/sub")
     superuser.own(f"{path}/sub", "bob")
-    with pytest.raises(PermissionError, match="is user bob's; expected a folder of user ada"):
+    with pytest.raises(PermissionError, match="is user bob's; expected a folder of ours"):
         fs.mkdir(f"{folder}/sub", private=True)
 
 

@@ -34,7 +34,7 @@ LAYERS = {
     "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_choice", "hdfs_rights"},
     "hdfs_choice": BASE | {"hadoop_conf", "libhdfs", "hdfs_client", "hdfs_java", "hdfs_native"},
     "hdfs_native": BASE | {"hadoop_conf", "identity", "libhdfs", "hdfs_client"},
-    "hdfs_rights": {"hdfs_client"},
+    "hdfs_rights": {"hdfs_client", "identity"},
     "hdfs_client": set(),
     "hdfs_java": BASE | {"libhdfs", "hdfs_client"},
     "hadoop_conf": set(),
