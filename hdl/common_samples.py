@@ -43,4 +43,6 @@ def publish(spec: Spec, schema: Schema, source: Source, splits: Sequence[Sequenc
         if samples.y is not None:
             y.append(samples.y[chosen])
     labels = {"y": np.concatenate(y)} if y else {}
-    table.publish_common({}, csr.to_tensors(csr.stack(x)) | labels)
+    # They are samples of the dataset: where that is closed to some, they are closed to all but the user.
+    closed = not all(map(fs.open_to_all, source.paths))
+    table.publish_common({}, csr.to_tensors(csr.stack(x)) | labels, private=closed)

@@ -21,14 +21,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from hdl import fs, identity
+from hdl import fs, identity, scratch
 from hdl.errors import Unavailable
 
 # hdl's requirements but rich, which only a terminal needs; pydoop names setuptools, for its own setup.py.
 ROOTS = ("click", "numpy", "pillow", "pyarrow", "pydantic", "pydoop", "safetensors")
-NOT_ON_NODES = frozenset({"setuptools"})
+NOT_ON_NODES = frozenset({"setuptools", "argcomplete", "fsspec"})  # of hdfs-native its command line needs the latter
 # For YARN, and for GPUs: packages and modules, where they are here; others do without.
-OPTIONAL = {"jpype1": "jpype", "pyzmq": "zmq", "pycuda": "pycuda"}
+OPTIONAL = {"jpype1": "jpype", "pyzmq": "zmq", "pycuda": "pycuda", "hdfs-native": "hdfs_native"}
 # Files for compiling against a package or for testing it, and 130 MB of pyarrow's 170: RPC, S3, ORC, Substrait
 # plans. (libarrow_substrait itself is linked to by pyarrow's core.)
 LEFT_OUT = (
@@ -113,8 +113,8 @@ def pack(folder: Path | None = None) -> Path:
     digest = hashlib.sha256()
     for name, content in sorted(files.items()):
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hdl/env"
-    folder = folder or cache
+    kept = folder is None
+    folder = folder or scratch.cache("env")
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / f"{digest.hexdigest()}.tar.gz"
     if not archive.exists():
@@ -129,9 +129,9 @@ def pack(folder: Path | None = None) -> Path:
                 entry.size, entry.mode = len(content), 0o644
                 tar.addfile(entry, io.BytesIO(content))
         unfinished.replace(archive)
-    if folder == cache:
+    if kept:
         os.utime(archive)  # used last
-        _thin(cache)
+        _thin(folder)
     return archive
 
 
@@ -145,12 +145,13 @@ def upload(archive: Path, folder: str | None = None) -> str:
     folder : str, optional
         ``.hdl/env`` in our home folder if not given, see `identity.home`.
     """
+    ours = folder is None  # one that the user names may be for others too
     folder = folder or fs.join(identity.home(), ".hdl/env")
     path = fs.join(folder, archive.name)
     if not fs.exists(path):
-        fs.mkdir(folder)
+        fs.mkdir(folder, private=ours)
         with suppress(FileExistsError):  # another driver was quicker; the name is the content
-            fs.publish(path, archive.read_bytes())
+            fs.publish(path, archive.read_bytes(), private=ours)
     return path
 
 

@@ -105,6 +105,12 @@ class Unavailable(HdlError, ImportError):
     exit_code = 8
 
 
+class LoginError(HdlError, ConnectionError):
+    """Hadoop does not let the user in: no ticket, one that has ended, or another cluster's; the message says which."""
+
+    exit_code = 10
+
+
 class DeviceError(HdlError, RuntimeError):
     """A GPU failed; the message holds the operation and CUDA's error."""
 

@@ -126,7 +126,7 @@ class Local:
                 return scratch.make_private(path)
             os.makedirs(path, exist_ok=True)
         except OSError as error:
-            raise unwritable(path, error.errno, error.strerror) if error.errno in _HELP else error from None
+            raise unwritable(path, error.errno, error.strerror or "") if error.errno in _HELP else error from None
 
     def open_to_all(self, path: str) -> bool:
         path = os.path.realpath(self._plain(path))
@@ -134,6 +134,9 @@ class Local:
         while os.path.dirname(above[-1]) != above[-1]:
             above.append(os.path.dirname(above[-1]))
         return bool(os.stat(path).st_mode & 0o004) and all(os.stat(each).st_mode & 0o001 for each in above[1:])
+
+    def is_private(self, path: str) -> bool:
+        return not os.stat(self._plain(path)).st_mode & 0o077
 
     def remove(self, path: str) -> None:
         path = self._plain(path)
@@ -280,6 +283,11 @@ def open_to_all(path: str) -> bool:
     An access control list that keeps single users out is not looked at.
     """
     return of(path).open_to_all(path)
+
+
+def is_private(path: str) -> bool:
+    """Tell whether the rights of a file or folder let none but its owner do anything."""
+    return of(path).is_private(path)
 
 
 def remove(path: str) -> None:

@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from hdl import hdfs_choice, scratch
 from hdl import hdfs_rights as rights
-from hdl import scratch
 from hdl.errors import HdlError
 from hdl.hdfs_client import Client, Info, Names
-from hdl.hdfs_java import Java
 from hdl.libhdfs import BUFFER, INTERNAL, named
 from hdl.scratch import PRIVATE_FILE, PRIVATE_FOLDER
 
@@ -143,6 +142,10 @@ class Hdfs:
             closed = not self._info(path if urlsplit(path).path else f"{path}/").mode & 0o001
         return not closed
 
+    def is_private(self, path: str) -> bool:
+        """Tell whether the rights of a file or folder let none but its owner do anything."""
+        return not self._info(path).mode & 0o077
+
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it."""
         self._info(path)  # deleting what is not there is no error to HDFS, but it is one to the builtins
@@ -166,7 +169,7 @@ class Hdfs:
         except BaseException as error:
             with suppress(OSError, HdlError):
                 self.remove(temporary)
-            if not (again and isinstance(error, OSError) and error.errno == INTERNAL):
+            if not (again and isinstance(error, OSError) and error.errno in (INTERNAL, errno.EROFS)):
                 raise
             self.publish(path, write, private=private)
 
@@ -273,7 +276,7 @@ class Hdfs:
 
     def _client(self, path: str) -> Client:
         """Choose the client that serves a path."""
-        return Java()
+        return hdfs_choice.client(path)
 
     def _info(self, path: str) -> Info:
         """Ask for kind, size and so on of a path.

@@ -8,6 +8,10 @@ from typing import NamedTuple, Protocol
 Names = list[str]
 
 
+class Unable(Exception):
+    """A client cannot do a step, for reasons of its own: another client does it, and the user sees no difference."""
+
+
 class Info(NamedTuple):
     """What a NameNode knows of a path.
 

@@ -8,6 +8,7 @@ HADOOP_PROXY_USER is the user that is acted for. So whom the operating system ta
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import sys
 from typing import Any
@@ -35,6 +36,11 @@ def user() -> str:
     if java := _java():
         return str(java(UGI).getCurrentUser().getShortUserName())
     return _home(libhdfs.default()).rpartition("/")[2]
+
+
+def unproved() -> str:
+    """Name the user that we are to a cluster without Kerberos, which takes our word for it; nobody is asked."""
+    return os.environ.get("HADOOP_USER_NAME") or pwd.getpwuid(os.geteuid()).pw_name
 
 
 def home(path: str | None = None) -> str:

@@ -5,6 +5,7 @@ Only `hdl.hdfs` and its client `hdl.hdfs_java` use this module.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import io
 import os
@@ -12,6 +13,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -20,7 +22,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from hdl import hadoop_conf
+from hdl import hadoop_conf, java_errors
 from hdl.errors import DeadlineError, HdlError, Unavailable
 
 CONNECT_SECONDS = 10.0
@@ -109,12 +111,12 @@ def _connect(scheme: str, authority: str, root: str = "/") -> Any:
         asked = given.removeprefix("hdfs://").partition("/")[0]
     if wrong := hadoop_conf.wrong_name(scheme, asked, settings):
         raise Unavailable(f"{where}: {wrong}")
-    _knock(where, hadoop_conf.name_nodes(scheme, asked, settings))
+    knock(where, hadoop_conf.name_nodes(scheme, asked, settings))
     try:
         system = pydoop.hdfs.core.core_hdfs_fs(where + root, 0, "")
         opened = urlsplit(system.get_working_directory()).scheme
     except (OSError, RuntimeError) as error:
-        raise _refused(where, scheme, error) from error
+        raise _refused(where if authority else f"{where}/", scheme, error) from error
     if opened != scheme:  # without a configuration on the class path libhdfs opens the local file system instead
         raise Unavailable(f"{where} opened {opened or 'file'}://; does HADOOP_CONF_DIR hold core-site.xml?")
     return system
@@ -130,13 +132,41 @@ def _settings(folder: str) -> dict[str, str]:
 
 
 def _refused(where: str, scheme: str, error: Exception) -> HdlError:
-    """Make the error of a file system that Hadoop's client did not open; its exception is on standard error."""
+    """Make the error of a file system that Hadoop's client did not open."""
+    if text := last_exception():
+        return java_errors.error(where, text)
     if scheme in hadoop_conf.PORTS:
         return DeadlineError(f"no connection to {where}: {error}")
     return Unavailable(
-        f"{where}: Hadoop opened no file system for {scheme}:// (its exception is on standard error); expected hdfs://, "
-        "or one whose jar is on `hadoop classpath` and whose settings are in core-site.xml"
+        f"{where}: Hadoop opened no file system for {scheme}://; expected hdfs://, or one whose jar is on "
+        "`hadoop classpath` and whose settings are in core-site.xml"
     )
+
+
+def last_exception() -> str:
+    """Return what Java said of the last call of this thread to libhdfs that failed: a stack trace with its causes.
+
+    Empty where nothing is known, as with a pydoop that lacks our patch.
+    """
+    kept = _kept_exceptions()
+    return kept[0]().decode(errors="replace").strip() if kept else ""
+
+
+def _kept_exceptions() -> tuple[Callable[[], bytes], Callable[[], None]] | None:
+    """Find libhdfs's two functions that give a thread's last exception, and forget it, once libhdfs is loaded."""
+    module = sys.modules.get("pydoop.native_core_hdfs")  # to import it is to load Java
+    return _functions(str(module.__file__)) if module else None
+
+
+@cache
+def _functions(file: str) -> tuple[Callable[[], bytes], Callable[[], None]] | None:
+    try:
+        library = ctypes.CDLL(file)
+        give, forget = library.hdfsGetLastExceptionStackTrace, library.hdfsForgetLastException
+    except (OSError, AttributeError):
+        return None
+    give.restype, forget.restype = ctypes.c_char_p, None
+    return give, forget
 
 
 def _pydoop(scheme: str = "hdfs") -> Any:
@@ -161,7 +191,7 @@ def _pydoop(scheme: str = "hdfs") -> Any:
     return pydoop
 
 
-def _knock(where: str, addresses: list[hadoop_conf.Address]) -> None:
+def knock(where: str, addresses: list[hadoop_conf.Address]) -> None:
     """Fail in seconds, not minutes, if nobody listens: of several NameNodes one is enough, as Hadoop finds the active.
 
     Raises
@@ -194,7 +224,19 @@ def _knock(where: str, addresses: list[hadoop_conf.Address]) -> None:
 
 @contextmanager
 def named(path: str, final: str | None = None) -> Iterator[None]:
-    """Give libhdfs's errors a message that says what failed and of which path; for a temporary file the `final` one."""
+    """Word libhdfs's errors by what Java said, with the path; for a temporary file the `final` one.
+
+    Raises
+    ------
+    LoginError
+        Hadoop does not let the user in.
+    DeadlineError
+        A daemon does not answer.
+    OSError
+        Anything else, with libhdfs's errno.
+    """
+    if kept := _kept_exceptions():
+        kept[1]()
     try:
         yield
     except OSError as error:
@@ -202,16 +244,28 @@ def named(path: str, final: str | None = None) -> Iterator[None]:
             error.filename = final
         if error.filename is not None or isinstance(error, HdlError):
             raise
-        number = error.errno or errno.EIO
-        if number == errno.ECONNREFUSED:
-            raise DeadlineError(f"{path}: the NameNode does not answer (connection refused)") from error
-        text = {
-            errno.EROFS: "the NameNode is in safe mode and changes nothing (`hdfs dfsadmin -safemode get`)",
-            errno.EDQUOT: "a quota on a folder above is exceeded (`hadoop fs -count -q -v FOLDER` shows it)",
-            errno.EACCES: "permission denied by HDFS",
-            INTERNAL: "HDFS failed; the Java exception is on standard error",
-        }.get(number, os.strerror(number))
-        raise OSError(number, text, path) from error
+        raise worded(error.errno or errno.EIO, path, last_exception()) from error
+
+
+def worded(number: int, path: str, text: str) -> Exception:
+    """Make the error of a failed call, from libhdfs's errno and what Java said."""
+    said: Any = java_errors.error(path, text) if text else None
+    if isinstance(said, OSError | ImportError):  # nobody is let in, nobody answers, or nothing is there that could
+        return said
+    if number == errno.ECONNREFUSED:
+        return DeadlineError(f"{path}: the NameNode does not answer (connection refused)")
+    words = {
+        errno.EROFS: "the NameNode is in safe mode and changes nothing (`hdfs dfsadmin -safemode get`)",
+        errno.EDQUOT: "a quota on a folder above is exceeded (`hadoop fs -count -q -v FOLDER` shows it)",
+        errno.EACCES: "permission denied by HDFS",
+        INTERNAL: "HDFS failed, and libhdfs does not say why",
+    }
+    plain = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)  # as of a local file
+    sentence = java_errors.explain(text) if text and number not in plain else None
+    error = OSError(number, sentence or words.get(number) or os.strerror(number), path)
+    if text:
+        error.add_note(text)  # what `--traceback` shows
+    return error
 
 
 def call(path: str, function: Callable, *arguments: Any) -> Any:

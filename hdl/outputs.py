@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from hdl import fs
+from hdl import fs, scratch
 from hdl.errors import SpecError
 from hdl.prediction_writer import SUFFIXES, Writer
 
@@ -84,13 +83,14 @@ def placing(path: str) -> Iterator[BinaryIO]:
         with replacing(path) as file:
             yield file
         return
-    folder = tempfile.gettempdir()
-    with fs.writing(folder, folder), tempfile.TemporaryFile(prefix="hdl-out-", dir=folder) as file:
+    folder = scratch.folder()
+    with fs.writing(folder, folder), scratch.file("hdl-out-") as file:
         yield file
         file.seek(0)
+        private = fs.exists(path) and fs.is_private(path)
         if fs.exists(path):
             fs.remove(path)
-        fs.publish(path, lambda target: shutil.copyfileobj(file, target, 1 << 20))
+        fs.publish(path, lambda target: shutil.copyfileobj(file, target, 1 << 20), private=private)
 
 
 def put(path: str, content: bytes) -> None:
@@ -107,6 +107,8 @@ def _remote(path: str) -> bool:
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Opens a local file for writing, which gets its name at a clean end only: readers see the old or the new file.
 
+    Its rights are as the umask says, and 600 if those of the file that it replaces let none but its owner read it.
+
     Raises
     ------
     OutputError
@@ -117,6 +119,8 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     try:
         with fs.writing(str(target), str(temporary)):
             with open(temporary, "xb") as file:
+                if target.exists() and fs.is_private(str(target)):
+                    os.fchmod(file.fileno(), scratch.PRIVATE_FILE)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

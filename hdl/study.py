@@ -7,7 +7,6 @@ and 8 shards, trained once with the study's own optimiser and once with our best
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import driver
+from hdl import driver, scratch
 from hdl.data import open_source
 from hdl.errors import DataError
 from hdl.predict import Model
@@ -132,7 +131,7 @@ def run(
     for split in range(1, splits + 1):
         order = np.random.default_rng(split).permutation(len(x))
         samples = round(TRAIN * len(x))
-        with tempfile.TemporaryDirectory(prefix="hdl-study-") as temporary:
+        with scratch.directory("hdl-study-") as temporary:
             folder = Path(temporary)
             for name, rows in (("train", order[:samples]), ("test", order[samples:])):
                 np.save(folder / f"{name}_x.npy", x[rows])

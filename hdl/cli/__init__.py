@@ -44,7 +44,7 @@ EPILOG = """\b
 Exit codes: 0 success; 1 anything not listed; 2 a flag or the spec is wrong; 3 the data is wrong;
 4 the table is missing, damaged or already there; 5 weights or cost became NaN or infinite;
 6 a worker failed; 7 a deadline passed; 8 something optional is not there; 9 a GPU failed;
-130 interrupted.
+10 Hadoop does not let you in (Kerberos); 130 interrupted.
 HDL_TRACEBACK=1 or --traceback shows where an error came from."""
 
 

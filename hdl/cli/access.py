@@ -39,13 +39,10 @@ def take_access(values: dict[str, Any], runner: str) -> dict[str, Any]:
     given = [name for name, value in (("--view-acl", view), ("--modify-acl", modify), ("--tag", tags)) if value]
     if given and runner not in ON_HADOOP:
         raise SpecError(f"{', '.join(given)}: for --runner {' or '.join(ON_HADOOP)} (given --runner {runner})")
-    fields = {
-        "view_acl": access.acl(view or "", "--view-acl"),
-        "modify_acl": access.acl(modify or "", "--modify-acl"),
-        "tags": access.tags(tags, "--tag"),
-    }
+    view, modify = access.acl(view or "", "--view-acl"), access.acl(modify or "", "--modify-acl")
+    tags = access.tags(tags, "--tag")
     if not given:
         return {}
     if runner == "yarn":
-        return fields
-    return {"settings": access.job_properties(fields["view_acl"], fields["modify_acl"], fields["tags"])}
+        return {"view_acl": view, "modify_acl": modify, "tags": tags}
+    return {"settings": access.job_properties(view, modify, tags)}

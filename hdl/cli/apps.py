@@ -52,8 +52,8 @@ def status_(application: str | None, watch: bool, tags: tuple[str, ...], as_json
     if tags:
         raise click.UsageError("--tag is for the list, without an APP.", click.get_current_context())
     if as_json:
-        report, page = _inspect(application)
-        click.echo(strict_json.dumps({"report": asdict(report), "page": page}))
+        report, page, why = _inspect(application)
+        click.echo(strict_json.dumps({"report": asdict(report), "page": page, "no_page": why}))
     elif watch:
         _watch(application)
     else:
@@ -70,15 +70,18 @@ def logs_(application: str, worker: str | None) -> None:
     from hdl.yarn.client import client
 
     report = client.report(application)
+    client.check_visible(report)
     container = _container(report, worker) if worker is not None else ""
-    lines = 0
-    for lines, line in enumerate(logs.log_lines(application, container), 1):  # noqa: B007 - counts
+    lines, problems = 0, list[str]()
+    for lines, line in enumerate(logs.log_lines(application, container, problems=problems), 1):  # noqa: B007 - counts
         click.echo(line)
     if not lines:
-        raise HdlError(
-            f"nothing was said, or the nodes have not handed it over yet; try again, or: "
-            f"{logs.log_command(application, container)}"
-        )
+        told = "nothing was said, or the nodes have not handed it over yet; try again, or see "
+        if report.over and not logs.collected():
+            told = "it is over, and "
+        elif problems:
+            told = f"`yarn logs` says: {problems[0]}; "
+        raise HdlError(f"{application}: {told}{logs.where(application, container)}")
 
 
 @hadoop_options
@@ -91,8 +94,15 @@ def attach_(application: str, no_report: bool, quiet: bool) -> None:
     from hdl.cli.training import ENDS, finish
     from hdl.data import Options
     from hdl.yarn.client import client, follow
+    from hdl.yarn.resource_manager import launch
 
-    client.connect()  # its virtual machine must be there before HDFS is looked at
+    report = client.report(application)  # its virtual machine must be there before HDFS is looked at
+    client.check_visible(report)
+    if report.user != (me := launch.user()):
+        raise HdlError(
+            f"{application} is {report.user}'s: {report.user} alone may follow it to its end, as its folder and table "
+            f"are theirs; what {me} may see of it is shown by: hdl status {application} --watch"
+        )
     config = follow.task_config_of(application)
     with progress.show(quiet=quiet) as display:
         show = progress.Teller(display, config["table"], config["settings"]["workers"])
@@ -122,25 +132,30 @@ def kill_(application: str) -> None:
     click.echo(f"killed {application}")
 
 
-def _inspect(application: str) -> tuple[Any, dict[str, Any] | None]:
-    """Get YARN's report, and the master's own status while it has a page."""
-    from hdl.yarn.client import client, follow
+def _inspect(application: str) -> tuple[Any, dict[str, Any] | None, str]:
+    """Get YARN's report, the master's own status while it has a page, and why it cannot be read if it cannot."""
+    from hdl.yarn.client import client, events
 
     report = client.report(application)
-    page = follow.page(report.url, "status.json") if report.state == "RUNNING" else None
-    return report, page if isinstance(page, dict) else None
+    client.check_visible(report)
+    if report.state != "RUNNING":
+        return report, None, ""
+    try:
+        page = events.page(report.url, "status.json")
+    except events.NoPage as error:
+        return report, None, str(error)
+    return report, page if isinstance(page, dict) else None, ""
 
 
 def _container(report: Any, worker: str) -> str:
     """Find the container of a worker, by its number while it runs, or by its own name."""
     from hdl.runners import logs
-    from hdl.yarn.client import follow
 
     if CONTAINER.fullmatch(worker):
         return worker
     if not worker.isdecimal():
         raise SpecError(f"--worker: expected a number or a container's id (given {worker!r})")
-    page = follow.page(report.url, "status.json") if report.state == "RUNNING" else None
+    _, page, why = _inspect(report.application)
     if page:
         containers = {str(one.get("worker")): str(one.get("container")) for one in page.get("workers") or ()}
         if worker in containers and CONTAINER.fullmatch(containers[worker]):
@@ -148,7 +163,7 @@ def _container(report: Any, worker: str) -> str:
         raise SpecError(f"--worker: expected one of {', '.join(containers) or '(none yet)'} (given {worker})")
     names = dict.fromkeys(name for line in logs.log_lines(report.application) for name in CONTAINER.findall(line))
     raise SpecError(
-        f"--worker {worker}: the application has no page that knows its workers ({report.state.lower()}); "
+        f"--worker {worker}: the application has no page that knows its workers ({why or report.state.lower()}); "
         f"give a container: {', '.join(names) or 'YARN has no logs of it'}"
     )
 
@@ -160,9 +175,9 @@ def _watch(application: str) -> None:
     with Live(console=Console(highlight=False), auto_refresh=False, transient=False) as live:
         last = None
         while True:
-            report, page = _inspect(application)
+            report, page, why = _inspect(application)
             last = page or last
-            live.update(_view(report, last), refresh=True)
+            live.update(_view(report, last, why), refresh=True)
             if report.over:
                 return
             time.sleep(WATCH_SECONDS)
@@ -195,19 +210,21 @@ def _list(reports: list[Any]) -> Any:
     return table
 
 
-def _view(report: Any, page: dict[str, Any] | None) -> Any:
-    """Draw one application: its head, its last rounds, its workers, the last messages."""
+def _view(report: Any, page: dict[str, Any] | None, why: str = "") -> Any:
+    """Draw one application: its head, its last rounds, its workers, the last messages; or why these are missing."""
     from rich.console import Group
 
-    from hdl.yarn.client import follow
+    from hdl.yarn.client import events
 
     state = report.final if report.over else report.state
     lasted = duration(max(0.0, (report.finished or time.time()) - report.started))
     head = f"{report.application}  {state.lower()}, {lasted}, attempt {report.attempt}  {report.url}"
     parts: list[Any] = [_text(head)]
     if report.diagnostics:
-        said = report.diagnostics if report.over else follow.waits_for(report.diagnostics)
+        said = report.diagnostics if report.over else events.waits_for(report.diagnostics)
         parts.append(_text(said[:DIAGNOSTICS] + " …" * (len(said) > DIAGNOSTICS)))
+    if why:
+        parts.append(_text(f"{100 * report.progress:.0f} % done; its page is not shown: {why}"))
     if page:
         parts.append(_text(f"{page.get('stage') or page.get('state')}: round {page['round']} of {page['rounds']}"))
         if rows := [row for row in page.get("rows") or () if not row.get("final")]:

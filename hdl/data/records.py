@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl import fs
+from hdl import fs, scratch
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
 from hdl.data.columns import pick
 from hdl.data.streams import BLOCK_BYTES as _STEP
@@ -78,7 +77,7 @@ class Array:
         with fs.open(self.path) as file:
             if isinstance(getattr(file, "raw", None), io.FileIO) and self.member is None and not compression(self.path):
                 return np.memmap(file, self.dtype, "r", self.offset, self.shape, "F")
-        with _opened(self) as stream, tempfile.TemporaryFile(prefix="hdl-fortran-") as copy:
+        with _opened(self) as stream, scratch.file("hdl-fortran-") as copy:
             stream.skip(self.offset)
             while data := stream.read(_STEP):
                 copy.write(data)

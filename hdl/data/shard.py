@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl import fs, rng
+from hdl import fs, rng, scratch
 from hdl.data.base import Bad, Block, FileSplit, Source
 from hdl.data.csr import Csr
 from hdl.data.schema import Schema
@@ -40,7 +39,7 @@ class Shard:
 @contextmanager
 def _spilling() -> Iterator[None]:
     """Names the folder of samples that memory does not hold, by an OutputError, if it is full."""
-    folder = tempfile.gettempdir()
+    folder = scratch.folder()
     with fs.writing(f"{folder}, where samples lie that memory does not hold (TMPDIR names another folder)", folder):
         yield
 
@@ -75,7 +74,7 @@ class Growing:
         """Moves what memory holds to a file, to which all later rows go."""
         if self.file is None:
             with _spilling():
-                self.file = tempfile.TemporaryFile(prefix="hdl-spill-")  # noqa: SIM115
+                self.file = scratch.file("hdl-spill-")
                 self.file.write(self.memory[: self.n])
             self.memory = np.empty((0, *self.row), self.memory.dtype)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from hdl import programs
+from hdl import hadoop_conf, programs
 
 HAND_OVER_SECONDS = 20.0  # that the nodes may take to hand over a finished application's logs
 COMMAND_SECONDS = 60.0
@@ -41,17 +42,39 @@ def log_command(application: str, container: str = "") -> str:
     return f"yarn logs -applicationId {application}" + (f" -containerId {container}" if container else "")
 
 
-def log_lines(application: str, container: str = "", files: Sequence[str] = FILES) -> Iterator[str]:
+def collected() -> bool:
+    """Tell whether the nodes hand over the logs of what has ended, as far as the configuration here says."""
+    folder = os.environ.get("HADOOP_CONF_DIR")
+    if not folder or not os.path.exists(os.path.join(folder, "yarn-site.xml")):
+        return True  # it is somewhere else
+    site = hadoop_conf.read(folder, ("yarn-site.xml",))
+    return site.get("yarn.log-aggregation-enable", "false").lower() == "true"
+
+
+def where(application: str, container: str = "") -> str:
+    """Say where the whole log is: a command that shows it, or that the nodes keep it."""
+    if collected():
+        return f"the full log: {log_command(application, container)}"
+    return (
+        "the full log is on the nodes, in yarn.nodemanager.log-dirs: this cluster does not collect logs "
+        "(yarn.log-aggregation-enable)"
+    )
+
+
+def log_lines(
+    application: str, container: str = "", files: Sequence[str] = FILES, problems: list[str] | None = None
+) -> Iterator[str]:
     """Read what an application's processes wrote, or one container's, each file after a line that names it.
 
-    No line if the nodes have not handed it over yet; while it runs, what they have now.
+    No line if the nodes have not handed it over yet; while it runs, what they have now. What `yarn logs` says if it
+    fails is appended to `problems`.
 
     Raises
     ------
     DeadlineError
         YARN takes too long.
     """
-    return _with_headings(_read(application, container, files))
+    return _with_headings(_read(application, container, files, problems))
 
 
 def log_tail(
@@ -73,7 +96,7 @@ def log_tail(
     DeadlineError
         YARN takes too long.
     """
-    until = time.monotonic() + seconds
+    until = time.monotonic() + (seconds if collected() else 0.0)
     while True:
         lines = _read(application, "", files)
         texts = _with_headings(lines) if headings else (line.text for line in lines)
@@ -83,12 +106,17 @@ def log_tail(
         time.sleep(1.0)
 
 
-def _read(application: str, container: str, files: Sequence[str]) -> Iterator[LogLine]:
+def _read(
+    application: str, container: str, files: Sequence[str], problems: list[str] | None = None
+) -> Iterator[LogLine]:
     words = log_command(application, container).split()
     command = [programs.hadoop("yarn"), *words[1:], "-log_files", ",".join(files)]
     done = programs.run(command, COMMAND_SECONDS, f"`{' '.join(words)}` took more than {COMMAND_SECONDS:g} s")
     if done.returncode == 0:
         yield from _contents(done.stdout.splitlines())
+    elif problems is not None:
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if not NOISE.search(line)]
+        problems += said[-1:]
 
 
 def _contents(printed: Iterable[str]) -> Iterator[LogLine]:

@@ -6,12 +6,11 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import hdl
-from hdl import wire
+from hdl import scratch, wire
 from hdl.errors import DeadlineError
 from hdl.runners.frames import send
 
@@ -58,7 +57,7 @@ class WorkerProcess:
         self.busy: int | None = None
         self.done = 0.0
         self.seen = time.monotonic() + START
-        self.errors = tempfile.TemporaryFile(prefix="hdl-worker-")  # noqa: SIM115
+        self.errors = scratch.file("hdl-worker-")
         self.channel, theirs = socket.socketpair()
         self.channel.settimeout(self.deadline)
         root = str(Path(hdl.__file__).resolve().parent.parent)

@@ -13,13 +13,13 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from hdl import scratch
 from hdl.data import FileSplit, Options, Source
 from hdl.errors import DataError, HdlError, SpecError
 from hdl.runners.task import act_for_submitter, report_error
@@ -67,7 +67,7 @@ def samples(stream: BinaryIO, config: TaskConfig) -> Iterator[tuple[str, list[Fi
 
     It is copied to a temporary file, for the same readers as any other. Errors name where they really came from.
     """
-    with tempfile.TemporaryDirectory(prefix="hdl-") as folder:
+    with scratch.directory("hdl-") as folder:
         body = os.path.join(folder, "part-00001")  # parts that an engine numbered may begin alike
         head = os.path.join(config.table, HEAD)
         if os.path.exists(head):

@@ -190,7 +190,7 @@ class Table:
                 fs.remove(self.file(number))
         return removed
 
-    def publish_common(self, fields: Mapping[str, Any], tensors: Tensors) -> None:
+    def publish_common(self, fields: Mapping[str, Any], tensors: Tensors, private: bool = False) -> None:
         """Stores what all rounds share beside the spec, unless it is there already.
 
         In genetic mode that is the samples on which all candidates are measured; of a stack's layer, the layers below.
@@ -198,7 +198,7 @@ class Table:
         self._make()
         content = wire.pack("common", {**fields, "sha256": version_file.digest(fields, tensors)}, tensors)
         with suppress(FileExistsError):  # a run that died here before made the same ones
-            fs.publish(self.common_file, content)
+            fs.publish(self.common_file, content, private=private)
 
     def common(self) -> tuple[dict[str, Any], Tensors]:
         """Reads the fields and tensors that `publish_common` stored.

@@ -189,6 +189,7 @@ class NameNode:
 @pytest.fixture
 def namenode(monkeypatch):
     made = NameNode()
+    monkeypatch.setenv("HDL_HDFS", "libhdfs")
     monkeypatch.setattr(hdfs_java, "resolve", lambda path: (made, path.removeprefix("hdfs://") or "/"))
     return made
 

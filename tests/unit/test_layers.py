@@ -17,8 +17,10 @@ LAYERS = {
     "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
-    "kerberos": {"errors", "programs"},
     "scratch": set(),
+    "kerberos": {"errors", "programs"},
+    "java_rules": {"errors", "kerberos"},
+    "java_errors": {"errors", "java_rules"},
     "rng": {"_cpu"},  # the core makes the same words faster
     "_cpu": {"errors"},
     "_cuda": {"errors"},
@@ -28,12 +30,14 @@ LAYERS = {
     "models": BASE | {"ops"},
     "optim": BASE | {"ops"},
     "fs": BASE | {"hdfs"},
-    "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_java", "hdfs_rights"},
+    "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_choice", "hdfs_rights"},
+    "hdfs_choice": BASE | {"hadoop_conf", "libhdfs", "hdfs_client", "hdfs_java", "hdfs_native"},
+    "hdfs_native": BASE | {"hadoop_conf", "identity", "libhdfs", "hdfs_client"},
     "hdfs_rights": {"hdfs_client"},
     "hdfs_client": set(),
     "hdfs_java": BASE | {"libhdfs", "hdfs_client"},
     "hadoop_conf": set(),
-    "libhdfs": BASE | {"hadoop_conf"},
+    "libhdfs": BASE | {"hadoop_conf", "java_errors"},
     "data": BASE | {"ops", "fs", "models"},
     "wire": BASE | {"data"},
     "metrics_log": BASE | {"fs"},
@@ -45,10 +49,10 @@ LAYERS = {
     "outputs": BASE | {"fs", "prediction_writer"},
     "identity": BASE | {"libhdfs"},
     "envpack": BASE | {"fs", "identity"},
-    "runners": BASE | STEP | {"programs", "kerberos", "devices", "streaming", "yarn"},
+    "runners": BASE | STEP | {"programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
-    "yarn": BASE | STEP | {"programs", "kerberos", "libhdfs", "runners", "driver", "report"},
+    "yarn": BASE | STEP | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "report"},
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},
@@ -83,6 +87,7 @@ ROOMS = {
 }
 # What only some may import, wherever the import stands.
 ONLY = {
+    "hdfs_native": {"hdfs_native"},
     "pydoop": {"libhdfs", "runners/mapreduce"},
     "jpype": {"yarn"},
     "zmq": {"yarn"},
@@ -114,6 +119,7 @@ BREACHES = [
     ("corners", "table/version.py", "import zmq"),
     ("corners", "driver.py", "def f():\n    import jpype"),
     ("corners", "runners/streaming.py", "from pydoop import hdfs"),
+    ("corners", "hdfs.py", "import hdfs_native"),
     ("corners", "ops/cuda/base.py", "import importlib\nimportlib.import_module('pycuda.driver')"),
     ("users", "envpack.py", "from getpass import getuser"),
     ("users", "yarn/master/master.py", "def f():\n    import pwd"),

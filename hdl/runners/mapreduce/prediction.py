@@ -51,7 +51,7 @@ def predict(
     number = model.version.number
     with MapReduceRunner(device=device, settings={"mapreduce.job.reduces": 0}) as runner:
         runner.open(Job(path, table, None, source.options), splits, lambda event: None)
-        runner.take_table(table, {0, number})
+        runner.take_table(table, {0, number}, common=model.spec.layer > 1)  # of a stack: the layers below
         config = {"version": number, "suffix": suffix, "driver": False}
         config |= {name: value for name, value in asked.items() if value is not None}
         try:

@@ -14,12 +14,12 @@ from functools import cache
 from typing import Any
 
 from hdl import envpack, fs, identity
-from hdl.errors import SpecError
+from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job
 from hdl.yarn.client import renewal, submission
 from hdl.yarn.client.submission import TYPE
 from hdl.yarn.comm.credentials import Credentials
-from hdl.yarn.resource_manager import java, launch, tokens
+from hdl.yarn.resource_manager import java, launch, listening, tokens
 from hdl.yarn.resource_manager.launch import RECORDS
 from hdl.yarn.resource_manager.lifetimes import renewal_fields
 from hdl.yarn.settings import RENEWAL, TASK_CONFIG, Settings, to_task_config
@@ -162,7 +162,8 @@ def configured() -> Any:
     """Start Java, read the cluster's configuration, and check that its ResourceManager listens; once a process."""
     java.start()
     conf = java.configuration(java.IMPATIENT)
-    java.check_listening(conf)
+    listening.check_listening(conf)
+    java.check_login()
     return conf
 
 
@@ -229,10 +230,25 @@ def applications(tags: Sequence[str] = ()) -> list[Report]:
 
 
 def kill(application: str) -> None:
-    """Kill an application, if it runs, and remove its folder."""
+    """Kill an application, if it runs, and remove its folder.
+
+    Raises
+    ------
+    HdlError
+        It is somebody else's, who does not let this user end it.
+    """
     _, yarn = connect()
-    with java.call(f"{application}: killing it"):
-        yarn.killApplication(_id(application))
+    number = _id(application)
+    try:
+        with java.call(f"{application}: killing it"):
+            yarn.killApplication(number)
+    except HdlError as error:
+        if "MODIFY_APP" not in str(error):
+            raise
+        raise HdlError(
+            f"{application} is {report(application).user}'s, and {launch.user()} may not end it: "
+            f"its owner lets you by `hdl train --modify-acl {launch.user()}`"
+        ) from None
     renewal.forget(application)
     remove(staging(application))
 
@@ -248,6 +264,20 @@ def remove(folder: str) -> None:
     with java.call(folder):
         place = java.load_class("org.apache.hadoop.fs.Path")(folder)
         place.getFileSystem(conf).delete(place, True)
+
+
+def check_visible(one: Report) -> None:
+    """Refuse a report that YARN has emptied, as this user may not see the application.
+
+    Raises
+    ------
+    HdlError
+    """
+    if one.attempt < 0:
+        raise HdlError(
+            f"{one.application} ({one.state.lower()}) is {one.user}'s, and {launch.user()} may not look at it: "
+            f"its owner lets you by `hdl train --view-acl {launch.user()}`"
+        )
 
 
 def _id(application: str) -> Any:

@@ -1,7 +1,7 @@
 """Serves the live page of an application, from its master and behind YARN's proxy: the page shows, and changes nothing.
 
 GET and HEAD of `/`, `/status.json` and `/events.json?since=N`; links in it are relative, because the proxy serves it
-under a prefix. As with Hadoop's own pages, only the proxy may ask: it has checked its users already.
+under a prefix. As with Hadoop's own pages, only the proxy may ask: it has asked its users who they are, and tells it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from hdl.yarn.dashboard import markup
-from hdl.yarn.dashboard.allowed import AllowedHosts
+from hdl.yarn.dashboard.allowed import AllowedHosts, proxy_user
 from hdl.yarn.dashboard.assets import POLICY
 from hdl.yarn.dashboard.state import State
 
@@ -49,7 +49,9 @@ class PageServer:
     host : str
         Name or address of the one interface to listen on.
     allowed_hosts : iterable of str
-        Names or addresses of YARN's proxies. This machine itself may always ask.
+        Names or addresses of YARN's proxies. This machine itself may ask too, unless it matters who asks.
+    refusal : function of str, optional
+        Returns why a user may not look, or an empty string; an unknown user is an empty name. None: everybody may.
 
     Attributes
     ----------
@@ -66,8 +68,11 @@ class PageServer:
     >>> page.close()
     """
 
-    def __init__(self, state: State, host: str, allowed_hosts: Iterable[str]):
-        self._server = _HttpServer(state, host, AllowedHosts(allowed_hosts))
+    def __init__(
+        self, state: State, host: str, allowed_hosts: Iterable[str], refusal: Callable[[str], str] | None = None
+    ):
+        # Who is on this machine could say to be anybody; the proxy does not let its users.
+        self._server = _HttpServer(state, host, AllowedHosts(allowed_hosts, loopback=refusal is None), refusal)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="hdl-page", daemon=True)
 
@@ -88,8 +93,8 @@ class _HttpServer(HTTPServer):
 
     request_queue_size = 64
 
-    def __init__(self, state: State, host: str, allowed: AllowedHosts):
-        self.state, self.allowed = state, allowed
+    def __init__(self, state: State, host: str, allowed: AllowedHosts, refusal: Callable[[str], str] | None):
+        self.state, self.allowed, self.refusal = state, allowed, refusal
         # Free threads, for hosts that may ask and for others.
         self._free = {
             True: threading.Semaphore(THREADS - STRANGER_THREADS),
@@ -173,6 +178,9 @@ class _RequestHandler(BaseHTTPRequestHandler):
         if self.client_address[0] not in self.server.allowed:
             self._answer(403, "Only YARN's proxy may ask here. Open the application's tracking URL instead: "
                               "`yarn application -status ID` tells it.\n")  # fmt: skip
+            return
+        if self.server.refusal and (why := self.server.refusal(proxy_user(self.headers.get_all("Cookie") or ()))):
+            self._answer(403, f"{why}\n")
             return
         try:
             url, state = urlsplit(self.path), self.server.state

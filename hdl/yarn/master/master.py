@@ -33,6 +33,7 @@ from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.process import run_and_exit
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.resource_manager.resources import Resources
+from hdl.yarn.resource_manager.viewers import Viewers
 from hdl.yarn.settings import MASTER_ADDRESS, OUTCOME, TASK_CONFIG, Settings, from_task_config
 
 RESTARTS = 5  # from the last version, after the weights of a round were lost with all workers
@@ -59,10 +60,13 @@ class Watcher:
 class Live(Watcher):
     """Serves the live page, which YARN's proxy shows as the application's."""
 
-    def __init__(self, application: str, job: Job, settings: Settings, host: str, proxies: Sequence[str]):
+    def __init__(
+        self, application: str, job: Job, settings: Settings, host: str, proxies: Sequence[str],
+        viewers: Viewers | None = None,
+    ):  # fmt: skip
         facts = {"data": job.data, "table": job.table, "workers": settings.workers, "memory": f"{settings.memory} MiB"}
         self.state = State(application, facts)
-        self.page = PageServer(self.state, host, proxies)
+        self.page = PageServer(self.state, host, proxies, viewers.refusal if viewers else None)
         self.page.start()
         self.port, self.url = self.page.port, f"http://{host}:{self.page.port}/"
 
@@ -238,8 +242,9 @@ def main() -> None:
 
 def _run(staging: str) -> None:
     """Train as the task config in the application's folder says, in this container of YARN."""
-    from hdl.yarn.resource_manager import java
+    from hdl.yarn.resource_manager import java, launch
     from hdl.yarn.resource_manager.hadoop import Clients, Hadoop
+    from hdl.yarn.resource_manager.viewers import viewers as viewers_of
 
     clients = Clients()  # starts the JVM: HDFS, used first, would start one of its own
     application, attempt = application_of(os.environ["CONTAINER_ID"])
@@ -249,7 +254,8 @@ def _run(staging: str) -> None:
         tokens.begin(wait=attempt > 1)
     job, settings = read_task_config(staging)
     resources, host = Hadoop(settings, staging, clients=clients), os.environ["NM_HOST"]
-    watcher = Live(application, job, settings, host, java.proxies())
+    viewers = viewers_of(clients.conf, launch.user(), settings.view_acl)
+    watcher = Live(application, job, settings, host, java.proxies(), viewers)
     lead(job, settings, staging, resources, credentials, host, attempt, watcher, tokens)
 
 

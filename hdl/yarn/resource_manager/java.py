@@ -11,7 +11,6 @@ import importlib
 import json
 import os
 import shutil
-import socket
 import sys
 import threading
 import time
@@ -20,8 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hdl import programs
-from hdl.errors import DeadlineError, HdlError, Unavailable
+from hdl import java_errors, kerberos, programs, scratch
+from hdl.errors import DeadlineError, HdlError, LoginError, Unavailable
 
 CONNECT_SECONDS = 10.0
 CLASS_PATH_SECONDS = 30.0
@@ -34,14 +33,16 @@ FLAGS = (
     "--add-opens=java.base/java.lang=ALL-UNNAMED", "-Djava.net.preferIPv4Stack=true",
     "-Dhadoop.root.logger=ERROR,console",
 )  # fmt: skip
+UNANSWERED = ("ConnectException", "Timeout", "UnknownHost", "StandbyException")  # in names of Java's exceptions
 # For a client that a person waits for: it reports an absent daemon in seconds, not in a quarter of an hour.
 IMPATIENT = {
     "yarn.resourcemanager.connect.max-wait.ms": int(1000 * CONNECT_SECONDS),
     "yarn.resourcemanager.connect.retry-interval.ms": 500,
-    "yarn.client.failover-max-attempts": 4,
+    "yarn.client.failover-max-attempts": 60,  # of several ResourceManagers one takes over within half a minute
     "ipc.client.connect.max.retries": 3,
     "ipc.client.connect.retry.interval": 500,
     "ipc.client.connect.max.retries.on.timeouts": 1,
+    "ipc.client.connect.max.retries.on.sasl": 1,
     "ipc.client.connect.timeout": int(1000 * CONNECT_SECONDS),
     "ipc.client.rpc-timeout.ms": 30000,
     "yarn.client.application-client-protocol.poll-interval-ms": 50,
@@ -150,7 +151,7 @@ def class_path() -> list[str]:
     with suppress(OSError):
         if not here:
             return path
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        scratch.cache("classpath")
         unfinished = kept.with_suffix(f".{os.getpid()}")
         unfinished.write_text(":".join(path))
         unfinished.replace(kept)
@@ -177,24 +178,22 @@ def configuration(settings: dict[str, Any] | None = None) -> Any:
     return conf
 
 
-def check_listening(conf: Any, name: str = "yarn.resourcemanager.address", port: int = 8032) -> None:
-    """Fail within seconds if the ResourceManager does not listen; a choice of several is left to Hadoop's client.
+def check_login() -> None:
+    """Fail at once where the cluster demands Kerberos and there is no ticket; Hadoop's client would try for long.
 
     Raises
     ------
-    DeadlineError
-        Nobody listens at its address.
+    LoginError
+        There is neither a ticket, nor a token of any kind.
     """
-    if conf.getBoolean("yarn.resourcemanager.ha.enabled", False):
-        return
-    address = conf.getSocketAddr(name, f"0.0.0.0:{port}", port)
-    where = str(address.getHostString()), int(address.getPort())
-    try:
-        socket.create_connection(where, timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise DeadlineError(
-            f"YARN's ResourceManager {where[0]}:{where[1]} ({name}) does not answer: {error.strerror or error}"
-        ) from None
+    with call("logging in to Hadoop"):
+        known = load_class("org.apache.hadoop.security.UserGroupInformation")
+        if not known.isSecurityEnabled():
+            return
+        user = known.getLoginUser()
+        user = user.getRealUser() or user  # who acts for another has the ticket
+        if not user.hasKerberosCredentials() and not user.getCredentials().numberOfTokens():
+            raise LoginError(f"logging in to Hadoop: {kerberos.why_refused()}")
 
 
 def proxies() -> list[str]:
@@ -225,20 +224,37 @@ def call(doing: str) -> Iterator[None]:
     try:
         yield
     except jpype.JException as error:
-        raise (DeadlineError if _unanswered(error) else HdlError)(f"{doing}: {message(error)}") from None
+        (name, text), *causes = thrown(error)
+        kind = java_errors.kind(name, text, causes) or (DeadlineError if _unanswered(error) else HdlError)
+        worded = kind(f"{doing}: {message(error)}")
+        worded.add_note(str(error.stacktrace()))  # `--traceback` shows it
+        raise worded from None
 
 
 def message(error: Any) -> str:
-    """Get the message of a Java exception, without class name and stack."""
-    text = str(error.getMessage() or error.toString()) if hasattr(error, "getMessage") else str(error)
-    first = [line for line in text.splitlines() if line.strip() and not line.startswith("\tat ")]
+    """Word a Java exception: by hdl's table of them, or else by its own message, without class name and stack."""
+    (name, text), *causes = thrown(error)
+    if worded := java_errors.sentence(name, text, causes):
+        return worded
+    first = [line for line in (text or name).splitlines() if line.strip() and not line.startswith("\tat ")]
     return " ".join(" ".join(first[:3]).split())
+
+
+def thrown(error: Any) -> list[tuple[str, str]]:
+    """List the class and the message of a Java exception, of its cause, and so on."""
+    if not hasattr(error, "getCause"):
+        return [(type(error).__name__, str(error))]
+    listed: list[tuple[str, str]] = []
+    while error is not None and len(listed) < 20:  # a cause may be the exception itself
+        listed.append((str(error.getClass().getName()), str(error.getMessage() or "")))
+        error = error.getCause()
+    return listed
 
 
 def _unanswered(error: Any) -> bool:
     """Tell whether a Java exception, or a cause of it, is that a daemon did not answer."""
     while error is not None:
-        if any(word in str(error.getClass().getName()) for word in ("ConnectException", "Timeout", "UnknownHost")):
+        if any(word in str(error.getClass().getName()) for word in UNANSWERED):
             return True
         error = error.getCause()
     return False
@@ -275,6 +291,8 @@ def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
             box["value"] = function()
         except BaseException as error:
             box["error"] = error
+        finally:
+            load_class("java.lang.Thread").detach()  # JPype has attached it, and Java would keep it for ever
 
     thread = threading.Thread(target=run, name=THREAD, daemon=True)
     thread.start()

@@ -72,7 +72,12 @@ def environment(settings: Settings, archive: bool, threads: int) -> dict[str, st
     # Where nobody has to prove who they are, HDFS takes this name: files are the user's, not the NodeManager's.
     if not java.load_class("org.apache.hadoop.security.UserGroupInformation").isSecurityEnabled():
         variables["HADOOP_USER_NAME"] = _between_quotes(user())
-    for name in ("HDL_ISA", "HDL_TRACEBACK", "HDL_FAULT"):  # the submitter's, for tests and searching for errors
+    for name in (
+        "HDL_ISA",
+        "HDL_HDFS",
+        "HDL_TRACEBACK",
+        "HDL_FAULT",
+    ):  # the submitter's, for tests and searching for errors
         if name in os.environ:
             variables[name] = _between_quotes(os.environ[name])
     return variables

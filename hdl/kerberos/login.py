@@ -1,9 +1,4 @@
-"""Logs in to Kerberos with a keytab, keeps that ticket fresh, and reads what ticket there is.
-
-Without a keytab hdl uses the ticket that `kinit` has left, as all of Hadoop's commands do. With one it gets a ticket
-of its own, in a folder that nobody else can enter, and names that to all that it starts by KRB5CCNAME: Java, Hadoop's
-own commands and hdfs-native. MIT's `kinit` and `klist` do the work.
-"""
+"""Logs in to Kerberos with a keytab, and fetches the next ticket before each one ends."""
 
 from __future__ import annotations
 
@@ -16,21 +11,21 @@ import stat
 import tempfile
 import threading
 import time
-from calendar import timegm
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from hdl import programs
-from hdl.errors import DeadlineError, HdlError, SpecError, Unavailable
+from hdl.errors import DeadlineError, HdlError, LoginError, SpecError, Unavailable
+from hdl.kerberos.ticket import KLIST_SECONDS, configuration, plain, ticket
 
 KINIT_SECONDS = 60.0  # it asks one KDC after the other, up to 30 s each
-KLIST_SECONDS = 10.0
 RENEW_AT = 0.75  # share of a ticket's life after which the next one is fetched; Hadoop's own renewer waits for 0.8
 RETRY_SECONDS = 60.0
 PREFIX = "hdl-kerberos-"  # of the folder that holds the ticket cache
 TOOLS = "apt-get install krb5-user, or dnf install krb5-workstation"
+SKEW = "this machine's clock differs from the cluster's by more than Kerberos allows, mostly 5 minutes: set it right"
 # What MIT's kinit says, in the C locale: the error, and the end of hdl's sentence about the principal or the keytab.
 REFUSALS: list[tuple[str, type[HdlError], str]] = [
     (r"Client '.*' not found in Kerberos database", SpecError,
@@ -48,8 +43,7 @@ REFUSALS: list[tuple[str, type[HdlError], str]] = [
     (r"Cannot find KDC for realm", SpecError, "--principal {principal}: {config} names no KDC of that realm"),
     (r"Cannot contact any KDC", DeadlineError,
      "no KDC of {principal}'s realm answers; {config} says where they are"),
-    (r"Clock skew too great", HdlError,
-     "this machine's clock differs from the KDC's by more than Kerberos allows, mostly 5 minutes: synchronise it"),
+    (r"Clock skew too great", LoginError, SKEW),
 ]  # fmt: skip
 
 
@@ -67,33 +61,6 @@ class Login:
 
     principal: str
     keytab: str
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """A ticket-granting ticket, as the ticket cache holds it.
-
-    Parameters
-    ----------
-    principal, realm : str
-    end : float
-        Unix time at which it ends; it may have ended.
-    renewable_until : float or None
-        Unix time until which `kinit -R` renews it; None: never.
-    cache : str
-        The ticket cache with its kind: ``FILE:/tmp/krb5cc_1000``.
-    """
-
-    principal: str
-    realm: str
-    end: float
-    renewable_until: float | None
-    cache: str
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether it is of no use any more."""
-        return self.end <= time.time()
 
 
 @dataclass
@@ -170,63 +137,6 @@ def end() -> None:
     os.close(cache.lock)
 
 
-def ticket() -> Ticket | None:
-    """Read the ticket-granting ticket in the ticket cache that KRB5CCNAME or krb5.conf names.
-
-    Returns
-    -------
-    Ticket or None
-        The one of the principal's own realm, ended or not; None where there is none, or no `klist` to read it.
-    """
-    command = shutil.which("klist")
-    if not command:
-        return None
-    try:
-        done = programs.run([command], KLIST_SECONDS, environment=_plain())
-    except (OSError, DeadlineError):
-        return None
-    return read(done.stdout)
-
-
-def read(text: str) -> Ticket | None:
-    """Read what MIT's klist prints in the C locale, in UTC.
-
-    Examples
-    --------
-    >>> text = '''Ticket cache: FILE:/tmp/krb5cc_1000
-    ... Default principal: ada@EXAMPLE.ORG
-    ...
-    ... Valid starting     Expires            Service principal
-    ... 11/29/26 12:00:00  11/29/26 22:00:00  krbtgt/EXAMPLE.ORG@EXAMPLE.ORG
-    ...     renew until 12/06/26 12:00:00
-    ... '''
-    >>> found = read(text)
-    >>> found.principal, found.realm, int(found.renewable_until - found.end) // 3600
-    ('ada@EXAMPLE.ORG', 'EXAMPLE.ORG', 158)
-    """
-    cache = re.search(r"^Ticket cache: (.+)$", text, re.M)
-    owner = re.search(r"^Default principal: (.+)$", text, re.M)
-    if not cache or not owner:
-        return None
-    realm = owner[1].rpartition("@")[2]
-    moment = r"(\d\d/\d\d/\d\d \d\d:\d\d:\d\d)"
-    pattern = rf"^{moment}  {moment}  krbtgt/(\S+)@\S+(?:\n\s+.*renew until {moment})?"
-    tickets = sorted(re.finditer(pattern, text, re.M), key=lambda match: match[3] != realm)  # its own realm's first
-    if not tickets:
-        return None
-    _, last, _, renewable = tickets[0].groups()
-    return Ticket(owner[1], realm, _time(last), _time(renewable) if renewable else None, cache[1])
-
-
-def _time(text: str) -> float:
-    return float(timegm(time.strptime(text, "%m/%d/%y %H:%M:%S")))
-
-
-def _plain() -> dict[str, str]:
-    """Make an environment in which krb5's commands speak English and UTC."""
-    return {**os.environ, "LC_ALL": "C", "LANGUAGE": "", "TZ": "UTC"}
-
-
 def _check(keytab: str, say: Callable[[str], object]) -> None:
     """Refuse a keytab that is not there; warn of one that others can read."""
     try:
@@ -245,8 +155,10 @@ def _fetch(who: Login, cache: str) -> None:
         raise Unavailable(f"--keytab needs kinit: {TOOLS}")
     fresh = f"{cache}.new"
     arguments = [command, "-k", "-t", who.keytab, "-c", fresh, "--", who.principal]
-    late = f"no KDC of {who.principal}'s realm answers within {KINIT_SECONDS:g} s; {_config()} says where they are"
-    done = programs.run(arguments, KINIT_SECONDS, late, environment=_plain())
+    late = (
+        f"no KDC of {who.principal}'s realm answers within {KINIT_SECONDS:g} s; {configuration()} says where they are"
+    )
+    done = programs.run(arguments, KINIT_SECONDS, late, environment=plain())
     if done.returncode:
         raise _refusal(who, done.stderr)
     os.replace(fresh, cache)
@@ -254,13 +166,13 @@ def _fetch(who: Login, cache: str) -> None:
 
 def _refusal(who: Login, text: str) -> HdlError:
     """Make the error of what kinit has said."""
-    names = {"principal": who.principal, "keytab": who.keytab, "config": _config()}
+    names = {"principal": who.principal, "keytab": who.keytab, "config": configuration()}
     for pattern, kind, sentence in REFUSALS:
         if re.search(pattern, text):
             held = ", ".join(_held(who.keytab)) if "{held}" in sentence else ""
             return kind(sentence.format(**names, held=held or "nobody"))
     said = " ".join(text.split()).removeprefix("kinit: ") or "kinit failed and said nothing"
-    return HdlError(f"--principal {who.principal}, --keytab {who.keytab}: {said}")
+    return LoginError(f"--principal {who.principal}, --keytab {who.keytab}: {said}")
 
 
 def _held(keytab: str) -> list[str]:
@@ -269,13 +181,9 @@ def _held(keytab: str) -> list[str]:
     if not command:
         return []
     with suppress(OSError, DeadlineError):
-        done = programs.run([command, "-k", keytab], KLIST_SECONDS, environment=_plain())
+        done = programs.run([command, "-k", keytab], KLIST_SECONDS, environment=plain())
         return list(dict.fromkeys(re.findall(r"^ *\d+ (\S+@\S+)$", done.stdout, re.M)))
     return []
-
-
-def _config() -> str:
-    return os.environ.get("KRB5_CONFIG", "/etc/krb5.conf")
 
 
 def _keep(cache: _Cache, say: Callable[[str], object]) -> None:

@@ -1,0 +1,364 @@
+"""HDFS without a Java virtual machine, through hdfs-native, which is written in Rust.
+
+What it cannot do is left to Hadoop's own client: see `hdl.hdfs_client.Unable` and `hdl.hdfs_choice`.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import posixpath
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+from urllib.parse import urlsplit
+
+from hdl import hadoop_conf, identity
+from hdl.errors import DeadlineError
+from hdl.hdfs_client import Client, Info, Names, Unable
+from hdl.libhdfs import INTERNAL, worded
+
+CALL_SECONDS = 60.0  # for one step: hdfs-native itself waits for ever
+WRITE_SECONDS = 120.0  # for a piece of a file to be on its DataNodes
+ABSENT_SECONDS = 10.0  # that a NameNode may be away, which restarts
+FAILOVER_SECONDS = 60.0  # that of several NameNodes none may be active
+PIECE = 8 << 20  # bytes that are read at once of a file that is read to its end
+# Names that hdl makes unique: what has such a name is our own, and may be begun again.
+TEMPORARY = re.compile(r"/\.[^/]*\.[0-9a-f]{32}\.tmp(/|$)")
+ERRNOS = {
+    "java.io.FileNotFoundException": errno.ENOENT,
+    "org.apache.hadoop.fs.FileAlreadyExistsException": errno.EEXIST,
+    "org.apache.hadoop.fs.InvalidPathException": errno.EINVAL,
+    "org.apache.hadoop.fs.ParentNotDirectoryException": errno.ENOTDIR,
+    "org.apache.hadoop.fs.PathIsNotEmptyDirectoryException": errno.ENOTEMPTY,
+    "org.apache.hadoop.hdfs.protocol.DSQuotaExceededException": errno.EDQUOT,
+    "org.apache.hadoop.hdfs.protocol.FSLimitException$PathComponentTooLongException": errno.ENAMETOOLONG,
+    "org.apache.hadoop.hdfs.protocol.NSQuotaExceededException": errno.EDQUOT,
+    "org.apache.hadoop.hdfs.protocol.QuotaByStorageTypeExceededException": errno.EDQUOT,
+    "org.apache.hadoop.hdfs.server.namenode.SafeModeException": errno.EROFS,
+    "org.apache.hadoop.security.AccessControlException": errno.EACCES,
+}
+# A NameNode says these for a while only.
+PASSING = ("org.apache.hadoop.ipc.RetriableException", "org.apache.hadoop.ipc.StandbyException")
+# A client is meant, not the path: Hadoop's own may know better.
+CLIENTS = ("SecretManager$InvalidToken", "UnknownCryptoProtocolVersionException")
+
+
+class Native:
+    """Reaches one HDFS through hdfs-native.
+
+    The methods are those of `hdl.hdfs_client.Client`, and may raise Unable.
+
+    Parameters
+    ----------
+    authority : str
+        Address of the NameNode, or name of several, as in a path.
+    settings : mapping
+        As `hdl.hadoop_conf.read` returns them.
+    other : Client
+        Goes on reading a file where hdfs-native fails.
+    """
+
+    def __init__(self, authority: str, settings: Mapping[str, str], other: Client):
+        import hdfs_native
+
+        self._library, self._other = hdfs_native, other
+        self._secure = settings.get("hadoop.security.authentication", "simple") != "simple"
+        self._patience = FAILOVER_SECONDS if several(authority, settings) else ABSENT_SECONDS
+        umask = _umask(settings)
+        self._folder_mode = 0o777 & ~umask
+        self._replication = _number(
+            settings.get("dfs.replication", "3")
+        )  # what is not set is as Hadoop's client has it
+        self._written = {
+            "permission": 0o666 & ~umask,
+            "block_size": _number(settings.get("dfs.blocksize", "128m")),
+            "replication": max(self._replication, 2),  # of an erasure-coded file one is told: see `create`
+        }
+        url, known = _target(authority, settings)
+        try:
+            self._raw = hdfs_native.Client(url, {**settings, **known})
+        except Exception as error:
+            raise Unable(_first_line(error)) from error
+        self.failure = ""  # why it is not to be used any more
+
+    def info(self, path: str) -> Info:
+        found = self._call(path, self._raw.get_file_info, _name(path))
+        return Info(found.isdir, found.length, found.permission & 0o1777, found.owner, found.group)
+
+    def entries(self, path: str) -> Names:
+        found = self._call(path, lambda name: [*self._raw.list_status(name)], _name(path))
+        return [posixpath.basename(each.path.rstrip("/")) for each in found]
+
+    def open(self, path: str, size: int) -> io.RawIOBase:
+        return _Reading(self, path, size)
+
+    def create(self, path: str) -> io.RawIOBase:
+        name = _name(path)
+        # Where the answer of a NameNode was lost, the file is there at the second try.
+        overwrite = bool(TEMPORARY.search(name))
+        options = self._library.WriteOptions(overwrite=overwrite, create_parent=False, **self._written)
+        file = self._call(path, self._raw.create, name, options)
+        if self._call(path, self._raw.get_file_info, name).replication == 1:
+            # It would write the parity of a Reed-Solomon code whatever the folder's code is.
+            self._call(path, self._raw.delete, name, False)
+            raise Unable("hdfs-native does not write every erasure code")
+        if self._replication == 1:
+            self._call(path, self._raw.set_replication, name, 1)
+        return _Writing(self, path, file)
+
+    def rename(self, source: str, target: str) -> None:
+        try:
+            self._call(target, self._raw.rename, _name(source), _name(target), False)
+        except FileNotFoundError as error:  # or it was done, and the answer was lost: `Hdfs` looks
+            raise OSError(errno.EIO, "is not there to be renamed", source) from error
+
+    def delete(self, path: str) -> None:
+        self._call(path, self._raw.delete, _name(path), True)
+
+    def mkdirs(self, path: str) -> None:
+        self._call(path, self._raw.mkdirs, _name(path), self._folder_mode, True)
+
+    def hosts(self, path: str, start: int, length: int) -> list[Names] | None:
+        raise Unable("hdfs-native does not tell where a file's blocks are")
+
+    def chmod(self, path: str, mode: int) -> None:
+        self._call(path, self._raw.set_permission, _name(path), mode)
+
+    def user(self, path: str) -> str:
+        if self._secure:
+            raise Unable("hdfs-native does not tell the user whom a principal stands for")
+        return identity.unproved()
+
+    def _call(self, path: str, step: Callable, *arguments: Any) -> Any:
+        """Do one step, again and again for a while where no NameNode answers or none is active."""
+        deadline, pause = time.monotonic() + self._patience, 0.1
+        while True:
+            try:
+                return within(CALL_SECONDS, step, *arguments)
+            except Exception as error:
+                passing, failure = understood(path, error)
+                if not passing or time.monotonic() + pause > deadline:
+                    raise failure from error
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+
+class _Reading(io.RawIOBase):
+    """Reads a file by ranges, so that each can be asked for again; at last Hadoop's own client goes on."""
+
+    def __init__(self, client: Native, path: str, size: int):
+        self.name, self._client, self._size, self._at = path, client, size, 0
+        self._file = self._open()
+        self._other: io.RawIOBase | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise OSError(errno.EINVAL, "expected a place at or after the file's beginning", self.name)
+        self._at = min(base + offset, self._size)  # as that of libhdfs does
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def readall(self) -> bytes:
+        pieces = []
+        while piece := self._read(PIECE):
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _open(self) -> Any:
+        return self._client._call(self.name, self._client._raw.read, _name(self.name))
+
+    def _read(self, most: int) -> bytes:
+        most = min(most, self._size - self._at)
+        if most <= 0:
+            return b""
+        content = self._range(most)
+        self._at += len(content)
+        return content
+
+    def _range(self, most: int) -> bytes:
+        for last in (False, True):
+            if self._other:
+                break
+            try:
+                return within(CALL_SECONDS, self._file.read_range, self._at, most)
+            except Exception as error:
+                failure: Exception = error
+            if not last:  # blocks may have moved, and the right to read them ends after some hours
+                try:
+                    self._file = self._open()
+                    continue
+                except (OSError, Unable) as error:
+                    failure = error
+            self._other = self._client._other.open(self.name, self._size)
+            self._client.failure = f"hdfs-native could not read {self.name}: {_first_line(failure)}"
+            break
+        assert self._other
+        self._other.seek(self._at)
+        return self._other.read(most) or b""
+
+    def close(self) -> None:
+        if not self.closed and self._other:
+            self._other.close()
+        super().close()
+
+
+class _Writing(io.RawIOBase):
+    """Writes a new file; one that failed is left as it is, and its temporary name is removed by who asked for it."""
+
+    def __init__(self, client: Native, path: str, file: Any):
+        self.name, self._client, self._file, self._failed = path, client, file, False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        content = bytes(content)  # hdfs-native would copy a memoryview byte by byte
+        self._step(self._file.write, content)
+        return len(content)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            if not self._failed:
+                self._step(self._file.close)
+
+    def _step(self, step: Callable, *arguments: Any) -> None:
+        try:
+            within(WRITE_SECONDS, step, *arguments)
+        except Exception as error:
+            self._failed = True
+            passing, failure = understood(self.name, error)
+            if isinstance(failure, OSError) and not passing and failure.errno != INTERNAL:
+                raise failure from error
+            self._client.failure = f"hdfs-native could not write {self.name}: {_first_line(error)}"
+            raise OSError(INTERNAL, f"HDFS took not all of it: {_first_line(error)}", self.name) from error
+
+
+def several(authority: str, settings: Mapping[str, str]) -> bool:
+    """Tell whether an authority is a name of several NameNodes, of which one is active."""
+    return hadoop_conf.PROVIDER + authority in settings
+
+
+def within(seconds: float, step: Callable, *arguments: Any) -> Any:
+    """Call into hdfs-native, which has no deadlines of its own and ends by what Python takes for no Exception.
+
+    Raises
+    ------
+    Unable
+        It did not return in time (its thread may go on), or panicked.
+    """
+    done: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(step(*arguments))
+        except BaseException as error:  # a panic of Rust is no Exception
+            done.set_exception(error if isinstance(error, Exception) else Unable(f"hdfs-native panicked: {error}"))
+
+    threading.Thread(target=run, daemon=True, name="hdfs-native").start()
+    try:
+        return done.result(seconds)
+    except TimeoutError:
+        if done.done():
+            raise
+        raise Unable(f"hdfs-native had no answer within {seconds:.0f} s") from None
+
+
+def understood(path: str, error: Exception) -> tuple[bool, Exception]:
+    """Tell whether an error of hdfs-native passes by itself, and make the one to raise of it.
+
+    It tells of Java's exceptions by their class and message, some under the builtins' names, and of the rest as
+    Rust's debugger shows it.
+    """
+    if isinstance(error, Unable):
+        return False, error
+    said = re.match(r'RPCError\("([\w.$]+)", "(.*)"\)$', str(error), re.DOTALL)
+    if said:
+        name, text = said[1], said[2].partition("\\n")[0].replace('\\"', '"')
+    elif isinstance(error, FileNotFoundError | FileExistsError | IsADirectoryError):
+        number = {FileNotFoundError: errno.ENOENT, FileExistsError: errno.EEXIST}.get(type(error), errno.EISDIR)
+        return False, OSError(number, os.strerror(number), path)
+    elif isinstance(error, OSError):
+        return True, DeadlineError(f"{path}: the NameNode does not answer ({_first_line(error)})")
+    else:
+        return False, Unable(_first_line(error))
+    if "SafeModeException" in text:  # of several NameNodes the active one says so within another exception
+        name = "org.apache.hadoop.hdfs.server.namenode.SafeModeException"
+    if name in PASSING:
+        return True, DeadlineError(f"{path}: no NameNode is active ({text})")
+    if name.endswith(CLIENTS):
+        return False, Unable(f"{name}: {text}")
+    return False, worded(ERRNOS.get(name, INTERNAL), path, f"{name}: {text}")
+
+
+def _target(authority: str, settings: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Name the NameNodes as hdfs-native finds them, and by that name the tokens for them: the address that Hadoop uses.
+
+    Raises
+    ------
+    Unable
+    """
+    addresses = hadoop_conf.name_nodes("hdfs", authority, settings)
+    if several(authority, settings) and addresses:
+        names = [f"nn{number}" for number in range(len(addresses))]
+        known = {
+            f"dfs.namenode.rpc-address.{authority}.{name}": str(one) for name, one in zip(names, addresses, strict=True)
+        }
+        return f"hdfs://{authority}", {f"dfs.ha.namenodes.{authority}": ",".join(names), **known}
+    if len(addresses) != 1:
+        raise Unable(f"the configuration does not say where hdfs://{authority} is")
+    address = addresses[0]
+    if settings.get("hadoop.security.token.service.use_ip", "true") != "false":
+        try:
+            found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise Unable(f"{address.host}: {error}") from error
+        first = min(found, key=lambda each: each[0] != socket.AF_INET)  # as Java has it
+        address = hadoop_conf.Address(str(first[4][0]), address.port)
+    return f"hdfs://{address}", {}
+
+
+def _name(path: str) -> str:
+    """Return a path as a NameNode takes it: without scheme and address, and with one slash where there are more."""
+    address = urlsplit(path.replace("?", "%3F").replace("#", "%23"))
+    name = path[len(f"{address.scheme}://{address.netloc}") :]
+    return posixpath.normpath(f"/{name.lstrip('/')}")
+
+
+def _umask(settings: Mapping[str, str]) -> int:
+    given = settings.get("fs.permissions.umask-mode", "022")
+    if not re.fullmatch("[0-7]{1,4}", given):
+        raise Unable(f"fs.permissions.umask-mode is {given}, which only Hadoop's client reads")
+    return int(given, 8)
+
+
+def _number(text: str) -> int:
+    """Read a number with Hadoop's suffixes of powers of two: ``128m``."""
+    match = re.fullmatch(r"(\d+)([kmgtpe]?)", text.strip().lower())
+    if not match:
+        raise Unable(f"{text!r} is no number that hdl reads in Hadoop's configuration")
+    return int(match[1]) << 10 * " kmgtpe".index(match[2] or " ")
+
+
+def _first_line(error: Exception) -> str:
+    return re.split(r"\n|\\n", str(error))[0][:300] or type(error).__name__

@@ -1,0 +1,24 @@
+"""Who we are to Kerberos: a login by a keytab, and the ticket that there is.
+
+Without a keytab hdl uses the ticket that `kinit` has left, as all of Hadoop's commands do. With one it gets a ticket
+of its own, in a folder that nobody else can enter, and names that to all that it starts by KRB5CCNAME: Java, Hadoop's
+own commands and hdfs-native. MIT's `kinit` and `klist` do the work.
+"""
+
+from hdl.kerberos.login import SKEW, Login, end, given, login
+from hdl.kerberos.ticket import Ticket, clock, configuration, read, ticket, unread_by_java, why_refused
+
+__all__ = [
+    "SKEW",
+    "Login",
+    "Ticket",
+    "clock",
+    "configuration",
+    "end",
+    "given",
+    "login",
+    "read",
+    "ticket",
+    "unread_by_java",
+    "why_refused",
+]
