@@ -193,9 +193,6 @@ def short_lived(tmp_path_factory, monkeypatch):
     """A cluster of its own whose tokens live for minutes, and whose ResourceManager changes its keys as often."""
 
     def vary(sites, layout):
-        for site, start in (("hdfs", "dfs.namenode"), ("yarn", "yarn.resourcemanager")):
-            sites[site][f"{start}.delegation.token.renew-interval"] = 1000 * RENEW_INTERVAL
-            sites[site][f"{start}.delegation.token.max-lifetime"] = 1000 * MAX_LIFETIME
         sites["hdfs"]["dfs.namenode.delegation.key.update-interval"] = 1000 * MAX_LIFETIME
         for name in ("am", "nm"):
             sites["yarn"][f"yarn.{name}.liveness-monitor.expiry-interval-ms"] = 60000
@@ -204,8 +201,9 @@ def short_lived(tmp_path_factory, monkeypatch):
 
     monkeypatch.setattr(config, "VARIATIONS", (*config.VARIATIONS, vary))
     started = Cluster.start(
-        tmp_path_factory.mktemp("short") / "cluster", datanodes=1, nodemanagers=2, memory=4096, vcores=8, kerberos=True
-    )
+        tmp_path_factory.mktemp("short") / "cluster", nodemanagers=2, memory=4096, vcores=8, kerberos=True,
+        renew_interval=RENEW_INTERVAL, max_lifetime=MAX_LIFETIME,
+    )  # fmt: skip
     yield Secure(started)
     started.stop(purge=True)
 
