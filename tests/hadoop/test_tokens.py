@@ -148,9 +148,12 @@ def impatient(secure, tmp_path):
 def test_a_connection_that_lives_takes_fresh_tokens(talk, secure, data, impatient, tmp_path):
     folder, _ = put(secure, data, "live")
     path = f"{folder}/part-00000.csv"
-    tokens = talk("take", tmp_path, "hdfs://")
+    site = (Path(secure.environment()["HADOOP_CONF_DIR"]) / "hdfs-site.xml").read_text()
+    web = re.search(r"dfs\.namenode\.http-address</name><value>([^<]+)", site)[1]  # another file system to Hadoop
+    tokens = talk("take", tmp_path, "hdfs://", f"webhdfs://{web}")
     first, second = tokens.next(), tokens.next()
-    assert len(first["services"]) == 1
+    assert len(first["services"]) == 2
+    assert web in first["services"]
     assert first["services"] == second["services"]
     assert first["lives"] > 0
     start = {"HADOOP_TOKEN_FILE_LOCATION": str(tmp_path / "first"), "HADOOP_CONF_DIR": impatient}
