@@ -72,6 +72,7 @@ LAYERS = {
     "study": TOP,
     "demo": TOP,
     "doctor": TOP,
+    "hadoop_access": TOP,
     "hdl": {"errors", "estimators"},
     "__main__": {"cli"},
 }
