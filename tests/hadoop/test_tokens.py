@@ -200,7 +200,9 @@ def short_lived(tmp_path_factory, monkeypatch):
         for name in ("am", "nm"):
             sites["yarn"][f"yarn.{name}.liveness-monitor.expiry-interval-ms"] = 60000
         for name in ("am-rm-tokens", "nm-tokens", "container-tokens"):
-            sites["yarn"][f"yarn.resourcemanager.{name}.master-key-rolling-interval-secs"] = 190  # more than 3 of the above
+            sites["yarn"][f"yarn.resourcemanager.{name}.master-key-rolling-interval-secs"] = (
+                190  # more than 3 of the above
+            )
 
     monkeypatch.setattr(config, "VARIATIONS", (*config.VARIATIONS, vary))
     started = Cluster.start(
