@@ -44,8 +44,8 @@ def test_in_containers_and_of_large_weights_it_has_one(runner):
 @pytest.mark.parametrize(
     ("data", "table", "out", "expected"),
     [
-        ("hdfs:///data/a", "hdfs:///model", "hdfs:///out", {}),
-        ("/data/a", "model", "hdfs:///out", {}),
+        ("hdfs:///data/a", "hdfs:///model", "hdfs:///out", set()),
+        ("/data/a", "model", "hdfs:///out", set()),
         ("hdfs://other:9000/data/a", "hdfs:///model", "hdfs:///out", {"hdfs://other:9000"}),
         (
             "hdfs://one/a",
