@@ -67,7 +67,7 @@ def log_lines(
     """Read what an application's processes wrote, or one container's, each file after a line that names it.
 
     No line if the nodes have not handed it over yet; while it runs, what they have now. What `yarn logs` says if it
-    fails is appended to `problems`.
+    shows none is appended to `problems`.
 
     Raises
     ------
@@ -112,9 +112,11 @@ def _read(
     words = log_command(application, container).split()
     command = [programs.hadoop("yarn"), *words[1:], "-log_files", ",".join(files)]
     done = programs.run(command, COMMAND_SECONDS, f"`{' '.join(words)}` took more than {COMMAND_SECONDS:g} s")
+    lines = 0
     if done.returncode == 0:
-        yield from _contents(done.stdout.splitlines())
-    elif problems is not None:
+        for lines, line in enumerate(_contents(done.stdout.splitlines()), 1):  # noqa: B007 - counts
+            yield line
+    if not lines and problems is not None:
         said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if not NOISE.search(line)]
         problems += said[-1:]
 
