@@ -72,11 +72,14 @@ class Native:
         self._patience = FAILOVER_SECONDS if several(authority, settings) else ABSENT_SECONDS
         umask = _umask(settings)
         self._folder_mode = 0o777 & ~umask
-        written: dict[str, Any] = {"permission": 0o666 & ~umask, "create_parent": False}
-        for name, key in (("replication", "dfs.replication"), ("block_size", "dfs.blocksize")):
-            if key in settings:
-                written[name] = _number(settings[key])
-        self._written = written
+        self._replication = _number(
+            settings.get("dfs.replication", "3")
+        )  # what is not set is as Hadoop's client has it
+        self._written = {
+            "permission": 0o666 & ~umask,
+            "block_size": _number(settings.get("dfs.blocksize", "128m")),
+            "replication": max(self._replication, 2),  # of an erasure-coded file one is told: see `create`
+        }
         url, known = _target(authority, settings)
         try:
             self._raw = hdfs_native.Client(url, {**settings, **known})
@@ -98,8 +101,16 @@ class Native:
     def create(self, path: str) -> io.RawIOBase:
         name = _name(path)
         # Where the answer of a NameNode was lost, the file is there at the second try.
-        options = self._library.WriteOptions(**self._written, overwrite=bool(TEMPORARY.search(name)))
-        return _Writing(self, path, self._call(path, self._raw.create, name, options))
+        overwrite = bool(TEMPORARY.search(name))
+        options = self._library.WriteOptions(overwrite=overwrite, create_parent=False, **self._written)
+        file = self._call(path, self._raw.create, name, options)
+        if self._call(path, self._raw.get_file_info, name).replication == 1:
+            # It would write the parity of a Reed-Solomon code whatever the folder's code is.
+            self._call(path, self._raw.delete, name, False)
+            raise Unable("hdfs-native does not write every erasure code")
+        if self._replication == 1:
+            self._call(path, self._raw.set_replication, name, 1)
+        return _Writing(self, path, file)
 
     def rename(self, source: str, target: str) -> None:
         try:

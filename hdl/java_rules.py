@@ -70,7 +70,7 @@ LOGIN = [
                        "of the cluster's realm (`kinit NAME@REALM`), or see that [domain_realm] of krb5.conf and the "
                        "…kerberos.principal properties of HADOOP_CONF_DIR name the cluster's"),
     Rule(r"Server has invalid Kerberos principal: (?P<is>[^\s,]+), "
-         r"(?:doesn't match the pattern|expecting): (?P<expected>\S+)", LoginError,
+         r"(?:doesn't match the pattern|expecting): (?P<expected>[^\s\],;]+)", LoginError,
          "the server is {is}, where this configuration expects {expected}: HADOOP_CONF_DIR must be this cluster's"),
     Rule(r"Failed to specify server's Kerberos principal name", LoginError,
          "HADOOP_CONF_DIR does not say which principal the server has (dfs.namenode.kerberos.principal, "

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import importlib
 import io
 import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -134,7 +134,7 @@ def _settings(folder: str) -> dict[str, str]:
 def _refused(where: str, scheme: str, error: Exception) -> HdlError:
     """Make the error of a file system that Hadoop's client did not open."""
     if text := last_exception():
-        return _traced(java_errors.error(where, text), text)
+        return java_errors.error(where, text)
     if scheme in hadoop_conf.PORTS:
         return DeadlineError(f"no connection to {where}: {error}")
     return Unavailable(
@@ -152,22 +152,21 @@ def last_exception() -> str:
     return kept[0]().decode(errors="replace").strip() if kept else ""
 
 
-@cache
 def _kept_exceptions() -> tuple[Callable[[], bytes], Callable[[], None]] | None:
-    """Find libhdfs's two functions that give a thread's last exception, and forget it."""
+    """Find libhdfs's two functions that give a thread's last exception, and forget it, once libhdfs is loaded."""
+    module = sys.modules.get("pydoop.native_core_hdfs")  # to import it is to load Java
+    return _functions(str(module.__file__)) if module else None
+
+
+@cache
+def _functions(file: str) -> tuple[Callable[[], bytes], Callable[[], None]] | None:
     try:
-        library = ctypes.CDLL(importlib.import_module("pydoop.native_core_hdfs").__file__)
+        library = ctypes.CDLL(file)
         give, forget = library.hdfsGetLastExceptionStackTrace, library.hdfsForgetLastException
-    except (ImportError, OSError, AttributeError):
+    except (OSError, AttributeError):
         return None
     give.restype, forget.restype = ctypes.c_char_p, None
     return give, forget
-
-
-def _traced(error: Any, text: str) -> Any:
-    """Let `--traceback` show Java's stack trace with an error."""
-    error.add_note(text)
-    return error
 
 
 def _pydoop(scheme: str = "hdfs") -> Any:
@@ -248,11 +247,11 @@ def named(path: str, final: str | None = None) -> Iterator[None]:
         raise worded(error.errno or errno.EIO, path, last_exception()) from error
 
 
-def worded(number: int, path: str, text: str) -> OSError:
+def worded(number: int, path: str, text: str) -> Exception:
     """Make the error of a failed call, from libhdfs's errno and what Java said."""
     said: Any = java_errors.error(path, text) if text else None
     if isinstance(said, OSError | ImportError):  # nobody is let in, nobody answers, or nothing is there that could
-        return _traced(said, text)
+        return said
     if number == errno.ECONNREFUSED:
         return DeadlineError(f"{path}: the NameNode does not answer (connection refused)")
     words = {
@@ -263,7 +262,10 @@ def worded(number: int, path: str, text: str) -> OSError:
     }
     plain = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)  # as of a local file
     sentence = java_errors.explain(text) if text and number not in plain else None
-    return _traced(OSError(number, sentence or words.get(number) or os.strerror(number), path), text)
+    error = OSError(number, sentence or words.get(number) or os.strerror(number), path)
+    if text:
+        error.add_note(text)  # what `--traceback` shows
+    return error
 
 
 def call(path: str, function: Callable, *arguments: Any) -> Any:

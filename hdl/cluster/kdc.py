@@ -9,16 +9,13 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from hdl import programs
 from hdl.cluster.config import kerberos
 from hdl.cluster.config.common import LOOPBACK
-from hdl.cluster.process import Daemon
 from hdl.errors import DeadlineError, HdlError, SpecError, Unavailable
 
 SECONDS = 30
@@ -65,6 +62,11 @@ CENTRE = """\
 """
 
 
+def found(name: str) -> str | None:
+    """Find a program of MIT's Kerberos, also where administrators have theirs; None if it is not there."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+
+
 def tool(name: str) -> str:
     """Find a program of MIT's Kerberos.
 
@@ -73,7 +75,7 @@ def tool(name: str) -> str:
     Unavailable
         It is not there.
     """
-    path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    path = found(name)
     if not path:
         packages = " ".join(dict.fromkeys(TOOLS.values()))
         raise Unavailable(f"a cluster with Kerberos needs {name}; on Debian: apt install {packages}")
@@ -187,24 +189,3 @@ def ticket(root: Path, user: str, reuse: bool = False) -> Path:
                    environment={"PATH": os.defpath, **environment(root)})  # fmt: skip
     new.replace(cache)
     return cache
-
-
-def wait(port: int, daemon: Daemon) -> None:
-    """Wait until the centre listens.
-
-    Raises
-    ------
-    HdlError
-        It ended; the message holds the end of its log.
-    DeadlineError
-        It does not listen in time.
-    """
-    deadline = time.monotonic() + SECONDS
-    while True:
-        with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
-            return
-        if not daemon.alive:
-            raise HdlError(f"krb5kdc ended; the end of {daemon.log}:\n{daemon.tail()}")
-        if time.monotonic() > deadline:
-            raise DeadlineError(f"krb5kdc did not listen at port {port} within {SECONDS} s")
-        time.sleep(0.02)

@@ -22,13 +22,14 @@ from pathlib import Path
 import pytest
 
 from hdl import envpack
-from hdl.cluster import config
+from hdl.cluster import config, kdc, known_as
 from hdl.cluster.config import kerberos
 from hdl.cluster.daemons import Cluster
 
 SUPERUSER, USER = "hdfs", "ada"
 SECURE_USERS = ("ada", "bob", kerberos.GATEWAY)
 QUICK = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
+NO_KERBEROS = known_as.why_not() or " and ".join(f"no {tool}" for tool in kdc.TOOLS if not kdc.found(tool))
 MISSING = [tool for tool in ("java", "mvn") if not shutil.which(tool)]
 
 
@@ -39,9 +40,9 @@ def pytest_collection_modifyitems(items):
     why = f"no {' and no '.join(MISSING)} on the PATH" if MISSING else ""
     if not importlib.util.find_spec("pydoop"):
         why = why or "no pydoop: ./build.sh hadoop"
-    if why:
-        for item in here:
-            item.add_marker(pytest.mark.skip(reason=why))
+    for item in here:
+        if why or (NO_KERBEROS and "secure" in item.fixturenames):
+            item.add_marker(pytest.mark.skip(reason=why or NO_KERBEROS))
 
 
 # Folders of clusters that run, while tests are written.
@@ -57,12 +58,12 @@ class Ahead:
         self.pool = ThreadPoolExecutor(2)
         self.clusters = {}
         if "cluster" in wanted and not MINE:
-            self.start("cluster", superuser=SUPERUSER)
+            self.start("cluster", superuser=SUPERUSER, users=(USER,))
         if {"cluster", "packed"} & wanted:
             (self.folder / "env").mkdir()
             self.packed = self.pool.submit(envpack.pack, self.folder / "env")
         if "secure" in wanted and not MY_SECURE:
-            self.start("secure", kerberos=True)
+            self.start("secure", kerberos=True, node_user=USER, users=SECURE_USERS)
 
     def start(self, name, **options):
         self.clusters[name] = self.pool.submit(Cluster.start, self.folder / name, **NODES, **options)
