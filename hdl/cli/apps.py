@@ -77,6 +77,8 @@ def logs_(application: str, worker: str | None) -> None:
         click.echo(line)
     if not lines and report.over and not logs.collected():
         raise HdlError(f"{application} is over, and {logs.where(application, container)}")
+    if not lines and not report.over and (why := logs.hidden()):
+        raise HdlError(f"{application}: {why}; when it is over: {logs.log_command(application, container)}")
     if not lines:
         said = (
             f"`yarn logs` says: {problems[0]}" if problems else "nothing was said, or the nodes have not handed it over"

@@ -367,6 +367,19 @@ def test_why_there_is_no_log_is_one_sentence(yarn_logs, monkeypatch, state, scri
     assert result.output == ""
 
 
+def test_nodes_that_may_show_logs_to_nobody_are_told_as_such(yarn_logs, tmp_path):
+    yarn_logs("", "true")
+    assert logs.hidden() == ""
+    site = tmp_path / "yarn-site.xml"
+    lists = "<property><name>yarn.acl.enable</name><value>true</value></property></configuration>"
+    site.write_text(site.read_text().replace("</configuration>", lists))
+    assert "ask nobody who they are" in logs.hidden()
+    spnego = "org.apache.hadoop.security.AuthenticationFilterInitializer"
+    one = f"<property><name>{logs.FILTERS}</name><value>{spnego}</value></property>"
+    (tmp_path / "core-site.xml").write_text(f"<configuration>{one}</configuration>")
+    assert logs.hidden() == ""
+
+
 def test_nobody_waits_for_logs_that_are_never_collected(yarn_logs, monkeypatch):
     yarn_logs("exit 1", "false")
     waits = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: pytest.fail("it waits"))
