@@ -135,7 +135,7 @@ def _read(
             yield line
     if not lines and problems is not None:
         said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if not NOISE.search(line)]
-        problems += said[-1:]
+        problems += [line for line in said if " INFO " not in line][-1:]
 
 
 def _contents(printed: Iterable[str]) -> Iterator[LogLine]:

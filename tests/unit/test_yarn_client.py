@@ -353,7 +353,7 @@ def yarn_logs(monkeypatch, tmp_path):
     [
         ("RUNNING", "echo log4j:WARN x >&2; echo Can not get it. >&2; exit 1", True, "`yarn logs` says: Can not get"),
         ("RUNNING", "echo Unable to ask the node >&2", False, "says: Unable to ask the node; try again, or:"),
-        ("FINISHED", "", True, "nothing was said, or the nodes have not handed it over; try again, or: yarn logs -app"),
+        ("FINISHED", "echo 12:54:19 INFO X: hello >&2", True, "nothing was said, or the nodes have not handed it over"),
         ("FINISHED", "exit 1", False, "is over, and the full log is on the nodes, in yarn.nodemanager.log-dirs: "),
     ],
 )  # fmt: skip
