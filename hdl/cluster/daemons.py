@@ -87,6 +87,8 @@ class Cluster(Description):
             ports = config.free_ports(config.ports_of(options))
             cluster = cls(root, version, home, ports, options, superuser=superuser)
             cluster._forget()
+            for name in ("conf", "data", "logs"):
+                process.close(root / name)
             launch.secrets_of(cluster)
             config.write(config.Layout(root, home, ports, options))
             try:
