@@ -6,11 +6,12 @@ own commands and hdfs-native. MIT's `kinit` and `klist` do the work.
 """
 
 from hdl.kerberos.java import java_environment, java_flags
-from hdl.kerberos.login import SKEW, Login, end, given, login
+from hdl.kerberos.login import SKEW, TOOLS, Login, end, given, login
 from hdl.kerberos.ticket import Ticket, clock, configuration, read, ticket, unread_by_java, why_refused
 
 __all__ = [
     "SKEW",
+    "TOOLS",
     "Login",
     "Ticket",
     "clock",

@@ -12,8 +12,6 @@ import importlib.util
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -22,13 +20,11 @@ from pathlib import Path
 import pytest
 
 from hdl import envpack
-from hdl.cluster import config, kdc, known_as
-from hdl.cluster.config import kerberos
+from hdl.cluster import kdc, known_as
 from hdl.cluster.daemons import Cluster
+from tests.hadoop.secure import QUICK, SECURE_USERS, Secure, finished
 
 SUPERUSER, USER = "hdfs", "ada"
-SECURE_USERS = ("ada", "bob", kerberos.GATEWAY)
-QUICK = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
 NO_KERBEROS = known_as.why_not() or " and ".join(f"no {tool}" for tool in kdc.TOOLS if not kdc.found(tool))
 MISSING = [tool for tool in ("java", "mvn") if not shutil.which(tool)]
 
@@ -104,49 +100,6 @@ def cluster(pytestconfig):
         for name, value in {**QUICK, **started.environment(USER)}.items():
             patch.setenv(name, value)
         yield started
-
-
-def finished(command, folder, environment, seconds, check):
-    """Run a command to its end; a failing one fails the test with what it said."""
-    words = [str(word) for word in command]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # A session of its own: the client behind a script is a JVM, which outlives the script that is killed.
-    with subprocess.Popen(words, **pipes, env=environment, cwd=folder, start_new_session=True) as child:
-        try:
-            out, err = child.communicate(timeout=seconds)
-        except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)
-            raise
-    done = subprocess.CompletedProcess(words, child.returncode, out, err)
-    if check and done.returncode:
-        pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
-    return done
-
-
-class Secure:
-    """A running cluster with Kerberos, seen by one of its ordinary users at a time."""
-
-    def __init__(self, cluster):
-        self.cluster, self.realm = cluster, kerberos.REALM
-        for user in SECURE_USERS:
-            cluster.add_user(user)
-
-    def environment(self, user="ada"):
-        """Return the whole environment of a command of that user's, who has a new ticket; None: of nobody's."""
-        names = {*QUICK, "HADOOP_USER_NAME", "KRB5CCNAME"}
-        outer = {name: value for name, value in os.environ.items() if name not in names}
-        made = self.cluster.environment(user)
-        quick = {**QUICK, "LIBHDFS_OPTS": f"{made['LIBHDFS_OPTS']} {QUICK['LIBHDFS_OPTS']}"}
-        nobody = {} if user else {"KRB5CCNAME": f"FILE:{self.cluster.root}/kdc/tickets/.nobody"}
-        return outer | made | quick | nobody
-
-    def keytab(self, user):
-        """Return the path of a user's keytab."""
-        return self.cluster.keytab(user)
-
-    def run(self, *command, user="ada", check=True, seconds=600, **environment):
-        """Run a command as a user to its end; a failing one fails the test with what it said."""
-        return finished(command, self.cluster.root, self.environment(user) | environment, seconds, check)
 
 
 @pytest.fixture(scope="session")
