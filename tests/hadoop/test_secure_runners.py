@@ -171,3 +171,18 @@ def test_with_reducers_in_containers_the_bytes_are_the_same(secure, hdl, data, p
     secure.run(sys.executable, "-c", IN_CONTAINERS, name, data, table,
                HDL_NODE_ARCHIVE=f"hdfs:///user/ada/.hdl/env/{packed.name}")  # fmt: skip
     assert signature(hdl, table) == signature(hdl, here.parent / "table")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["mapreduce", "streaming", "yarn"])
+def test_a_gateway_trains_for_another_user(secure, hdl, data, packed, trained, here, name):
+    """All is done by that user's rights, in that user's folders: data and archive are closed to the gateway itself."""
+    table = f"{HOME}/tables/{name}-proxy"
+    command = [sys.executable, "-m", "hdl", "train", data, "--out", table, "--runner", name, *RUNNERS[name], *SPEC]
+    archive = f"hdfs:///user/ada/.hdl/env/{packed.name}"
+    refused = secure.run(*command, user="gateway", check=False, HDL_NODE_ARCHIVE=archive)
+    assert refused.returncode
+    assert "gateway" in refused.stderr
+    secure.run(*command, "--proxy-user", "ada", user="gateway", HDL_NODE_ARCHIVE=archive)
+    assert signature(hdl, table) == signature(hdl, here.parent / "table")
+    assert " ada " in secure.run("hadoop", "fs", "-ls", "-d", table).stdout
