@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -185,7 +186,9 @@ def ticket(root: Path, user: str, reuse: bool = False) -> Path:
         raise SpecError(f"user {user!r} has no keytab in {keytab.parent}; `Cluster.add_user` makes one")
     if reuse and cache.exists() and time.time() - cache.stat().st_mtime < REUSED_SECONDS:
         return cache
-    new = cache.with_name(f".{user}-{os.getpid()}")  # who reads the old one meanwhile reads a whole one
+    new = cache.with_name(
+        f".{user}-{os.getpid()}-{threading.get_ident()}"
+    )  # who reads the old one meanwhile reads a whole one
     login = [tool("kinit"), "-c", f"FILE:{new}", "-k", "-t", str(keytab), kerberos.principal(user)]
     programs.check(login, SECONDS, f"no ticket for {kerberos.principal(user)}",
                    environment={"PATH": os.defpath, **environment(root)})  # fmt: skip
