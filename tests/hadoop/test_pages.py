@@ -218,6 +218,15 @@ def test_who_may_look_sees_all_and_may_not_end_it(pages, hdl, applications):
     )
 
 
+def test_who_acts_for_another_looks_in_their_name(pages, hdl, applications):
+    url = json.loads(hdl("status", applications.seen, "--json").stdout)["report"]["url"]
+    read = [sys.executable, "-c", READ, f"{url}status.json"]
+    mine = pages.run(*read, user="gateway", **python(pages)).stdout
+    assert "gateway may not look at it" in mine
+    theirs = pages.run(*read, user="gateway", HADOOP_PROXY_USER="ada", **python(pages)).stdout
+    assert theirs.strip() == applications.seen
+
+
 def test_lists_are_filtered_by_tag(hdl, applications):
     tagged, all_ = (json.loads(hdl("status", "--json", *flags).stdout) for flags in (("--tag", "NIGHTLY"), ()))
     assert [one["application"] for one in tagged if one["state"] == "RUNNING"] == [applications.seen]
