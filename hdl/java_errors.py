@@ -63,9 +63,10 @@ def error(doing: str, text: str) -> HdlError:
     HdlError
         A LoginError where the cluster does not let the user in, a DeadlineError where it does not answer.
     """
-    thrown = parse(text)
-    found = _match(thrown) or (brief(*thrown[0]) if thrown else first_line(text), HdlError)
-    return found[1](f"{doing}: {found[0]}")
+    sentence, kind = _found(text) or (first_line(text), HdlError)
+    made = kind(f"{doing}: {sentence}")
+    made.add_note(text)  # what `--traceback` shows
+    return made
 
 
 def explain(text: str) -> str | None:
@@ -76,11 +77,14 @@ def explain(text: str) -> str | None:
     str or None
         One sentence; of an exception that the table does not have its class and first line; None if there is none.
     """
+    found = _found(text)
+    return found[0] if found else None
+
+
+def _found(text: str) -> tuple[str, type[HdlError]] | None:
     thrown = parse(text)
     found = _match(thrown) or _match([("", line) for line in _told(text)])
-    if found:
-        return found[0]
-    return brief(*thrown[0]) if thrown else None
+    return found or ((brief(*thrown[0]), HdlError) if thrown else None)
 
 
 def kind(class_name: str, message: str | None, causes: Sequence[Thrown] = ()) -> type[HdlError] | None:

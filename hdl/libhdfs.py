@@ -134,7 +134,7 @@ def _settings(folder: str) -> dict[str, str]:
 def _refused(where: str, scheme: str, error: Exception) -> HdlError:
     """Make the error of a file system that Hadoop's client did not open."""
     if text := last_exception():
-        return _traced(java_errors.error(where, text), text)
+        return java_errors.error(where, text)
     if scheme in hadoop_conf.PORTS:
         return DeadlineError(f"no connection to {where}: {error}")
     return Unavailable(
@@ -167,12 +167,6 @@ def _functions(file: str) -> tuple[Callable[[], bytes], Callable[[], None]] | No
         return None
     give.restype, forget.restype = ctypes.c_char_p, None
     return give, forget
-
-
-def _traced(error: Any, text: str) -> Any:
-    """Let `--traceback` show Java's stack trace with an error."""
-    error.add_note(text)
-    return error
 
 
 def _pydoop(scheme: str = "hdfs") -> Any:
@@ -253,11 +247,11 @@ def named(path: str, final: str | None = None) -> Iterator[None]:
         raise worded(error.errno or errno.EIO, path, last_exception()) from error
 
 
-def worded(number: int, path: str, text: str) -> OSError:
+def worded(number: int, path: str, text: str) -> Exception:
     """Make the error of a failed call, from libhdfs's errno and what Java said."""
     said: Any = java_errors.error(path, text) if text else None
     if isinstance(said, OSError | ImportError):  # nobody is let in, nobody answers, or nothing is there that could
-        return _traced(said, text)
+        return said
     if number == errno.ECONNREFUSED:
         return DeadlineError(f"{path}: the NameNode does not answer (connection refused)")
     words = {
@@ -268,7 +262,10 @@ def worded(number: int, path: str, text: str) -> OSError:
     }
     plain = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)  # as of a local file
     sentence = java_errors.explain(text) if text and number not in plain else None
-    return _traced(OSError(number, sentence or words.get(number) or os.strerror(number), path), text)
+    error = OSError(number, sentence or words.get(number) or os.strerror(number), path)
+    if text:
+        error.add_note(text)  # what `--traceback` shows
+    return error
 
 
 def call(path: str, function: Callable, *arguments: Any) -> Any:
