@@ -8,7 +8,7 @@ import json
 import sys
 
 from hdl import fs
-from tests.hadoop.secrets import Secrets
+from tests.hadoop.scan import Secrets
 
 
 def files(path):
