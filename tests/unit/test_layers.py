@@ -33,7 +33,8 @@ LAYERS = {
     "fs": BASE | {"local_files", "hdfs"},
     "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_choice", "hdfs_rights"},
     "hdfs_choice": BASE | {"hadoop_conf", "libhdfs", "hdfs_client", "hdfs_java", "hdfs_native"},
-    "hdfs_native": BASE | {"hadoop_conf", "identity", "libhdfs", "hdfs_client"},
+    "hdfs_native": BASE | {"hadoop_conf", "identity", "libhdfs", "hdfs_answers", "hdfs_client"},
+    "hdfs_answers": BASE | {"libhdfs", "hdfs_client"},
     "hdfs_rights": {"hdfs_client", "identity"},
     "hdfs_client": set(),
     "hdfs_java": BASE | {"libhdfs", "hdfs_client"},
@@ -71,6 +72,7 @@ LAYERS = {
     "study": TOP,
     "demo": TOP,
     "doctor": TOP,
+    "hadoop_access": TOP,
     "hdl": {"errors", "estimators"},
     "__main__": {"cli"},
 }
