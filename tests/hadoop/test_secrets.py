@@ -210,7 +210,7 @@ def test_what_a_training_leaves_shows_others_nothing_of_closed_data(cluster, sup
 
 
 @pytest.mark.full
-def test_with_kerberos_keys_tokens_and_the_keytab_are_shown_to_nobody(secure):
+def test_with_kerberos_keys_tokens_and_the_keytab_are_shown_to_nobody(secure, ctrl_c):
     """A training with a keytab, from every side: no key and no token is shown, the keytab lies in one closed file."""
     hdl = [sys.executable, "-m", "hdl"]
     keytab, began = secure.keytab("ada"), time.time()
