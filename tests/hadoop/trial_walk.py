@@ -36,7 +36,7 @@ def main(folders):
                 continue
             try:
                 with fs.open(path) as file:
-                    content = file.read()
+                    content = file.read() if scan.names else file.read(1)
             except OSError:
                 continue
             read.append(path)
