@@ -240,7 +240,8 @@ fs.publish("hdfs:///zone/a", content)
 written = hdfs_choice.client("hdfs:///").why
 with fs.open("hdfs:///zone/a") as file:
     same = file.read() == content
-print(json.dumps([written, same, hdfs_choice.shown()[0], [name for name in fs.list("hdfs:///zone") if name != ".Trash"]]))
+names = [name for name in fs.list("hdfs:///zone") if name != ".Trash"]
+print(json.dumps([written, same, hdfs_choice.shown()[0], names]))
 """
 
 
