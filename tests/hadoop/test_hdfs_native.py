@@ -68,6 +68,7 @@ def test_neither_hadoop_nor_java_has_to_be_here(run, folder):
     assert show(run, folder, **nothing)[0].startswith("hdfs-native")
 
 
+@pytest.mark.full
 def test_either_client_can_be_forced_and_nothing_else(run, folder):
     name, why, java, _ = show(run, folder, HDL_HDFS="libhdfs")
     assert name.startswith("libhdfs")
@@ -194,6 +195,7 @@ def test_a_secured_cluster_is_served_by_hadoops_client_unless_it_is_said_otherwi
     assert (name[:11], why, java, error) == ("hdfs-native", "", False, "")
 
 
+@pytest.mark.full
 def test_without_a_ticket_one_sentence_says_so(secure):
     def refused(**environment):
         return show(lambda *command, **given: secure.run(*command, user=None, **given), "hdfs:///tmp", **environment)
