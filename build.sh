@@ -227,7 +227,10 @@ run_tests() {
   pydoop
   [[ ${HDL_CUDA:-} == 0 ]] || cuda_core
   [[ " $* " != *" --gpu "* ]] || pycuda "$stamps/wheels"
-  exec "$python" -m pytest "$@"
+  # Two processes share the tests, unless a GPU is shared, or the arguments say how many.
+  local share=(-n 2 --dist loadgroup --no-loadscope-reorder)
+  [[ " $* " != *" --gpu "* && " $* " != *" -n"* && " $* " != *" --pdb "* ]] || share=()
+  exec "$python" -m pytest ${share[@]+"${share[@]}"} "$@"
 }
 
 lint() {

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hdl import hadoop_access
+
 # flags of /proc/cpuinfo that each kind of kernel needs, the best first
 ISAS = {"avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"}, "avx2": {"avx2", "fma"}, "generic": set()}
 NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "jpype": "jpype1"}  # where the package is not called as its module
@@ -133,6 +135,7 @@ def _hadoop() -> list[Finding]:
         Finding("Hadoop", "Java", java, "" if java else get_java),
         Finding("Hadoop", "hadoop", hadoop, "" if hadoop else get_hadoop),
         Finding("Hadoop", "HADOOP_HOME", "" if set_home else home, set_home),
+        *(Finding("Hadoop", step.name, step.found, step.fix) for step in hadoop_access.examine() if hadoop),
     ]
 
 

@@ -109,8 +109,10 @@ LOGIN = [
     Rule(r"token \([^\n]*can't be found in cache|token [^\n]*is expired|\bInvalidToken\b|token [^\n]*has expired",
          LoginError, "the token for it has ended, and nobody renewed it in time: log in (`kinit`) and go on with "
                      "`hdl train … --resume`; --principal and --keytab keep a training's tokens fresh"),
+    # What Java says, and GSSAPI below hdfs-native.
     Rule(r"Client cannot authenticate via:|Failed to find any Kerberos tgt|No valid credentials provided|"
-         r"Ticket expired \(32\)|Unable to obtain password from user|GSS initiate failed",
+         r"No Kerberos credentials available|No credentials were supplied|Ticket expired|"
+         r"Unable to obtain password from user|GSS initiate failed",
          LoginError, lambda match: kerberos.why_refused()),
 ]  # fmt: skip
 RIGHTS = [
@@ -125,6 +127,8 @@ RIGHTS = [
          "YARN has no queue {queue} that takes applications: --queue names another (`mapred queue -list`)"),
     Rule(r"Queue (?P<queue>\S+) is (?P<state>STOPPED|DRAINING)", SpecError,
          "YARN's queue {queue} takes no applications now ({state}): --queue names another"),
+    Rule(r"Queue (?P<queue>\S+) already has (?P<count>\d+) applications", HdlError,
+         "YARN's queue {queue} is full ({count} applications): wait, or --queue names another"),
     Rule(r"(?P<user>\S+) cannot perform operation (?P<what>\w+) on (?P<app>application_\d+_\d+)", HdlError,
          "{user} may not do this ({what}) to {app}: it is another user's, who gives the right by --view-acl and "
          "--modify-acl"),

@@ -10,6 +10,7 @@ from hdl import programs
 from hdl.cluster.assemble import java_home
 
 SECONDS = 60
+QUICK = ("-J-XX:+UseSerialGC", "-J-XX:TieredStopAtLevel=1")
 
 
 def make(folder: Path, hosts: list[str]) -> None:
@@ -43,5 +44,5 @@ def make(folder: Path, hosts: list[str]) -> None:
         ["-exportcert", "-rfc", "-keystore", key, "-file", certificate],
         ["-importcert", "-noprompt", "-file", certificate, "-keystore", str(folder / "trust.p12")],
     ):  # fmt: skip
-        tool = [str(java_home() / "bin/keytool"), *words, "-alias", "hdl", "-storetype", "PKCS12"]
+        tool = [str(java_home() / "bin/keytool"), *QUICK, *words, "-alias", "hdl", "-storetype", "PKCS12"]
         programs.check([*tool, "-storepass:env", "PASSWORD"], SECONDS, environment=environment)

@@ -33,6 +33,8 @@ def cluster_() -> None:
 @click.option("--kerberos", is_flag=True, help="Everybody shows a ticket of the cluster's own realm; all is encrypted.")
 @click.option("--spnego", is_flag=True, help="Web pages ask for a ticket too.")
 @click.option("--https", is_flag=True, help="Web pages are spoken to in TLS, with a certificate of the cluster's own.")
+@click.option("--ha", is_flag=True, help="Two NameNodes and two ResourceManagers, of which one each is active.")
+@click.option("--federation", is_flag=True, help="Two NameNodes, each with a namespace of its own, and a view of both.")
 @click.option("--user", "users", multiple=True, metavar="NAME", help="One more user; may be given several times.")
 @click.option("--hadoop", "version", type=click.Choice(VERSIONS), default=DEFAULT_VERSION, show_default=True)
 @click.option("--seconds", default=120.0, show_default=True, help="Deadline for the daemons to be ready.")

@@ -18,6 +18,7 @@ CLASSES = {
     "zookeeper": "org.apache.zookeeper.server.ZooKeeperServerMain",
     "journalnode": "org.apache.hadoop.hdfs.qjournal.server.JournalNode",
     "zkfc": "org.apache.hadoop.hdfs.tools.DFSZKFailoverController",
+    "kms": "org.apache.hadoop.crypto.key.kms.server.KMSWebServer",
     "historyserver": "org.apache.hadoop.mapreduce.v2.hs.JobHistoryServer",
 }
 JAVA_FLAGS = (
@@ -81,14 +82,11 @@ def own_options(name: str, ports: dict[str, int], root: Path, options: dict) -> 
             "yarn.nodemanager.local-dirs": data / "local",
             "yarn.nodemanager.log-dirs": root / "logs" / name,
         }
-    elif kind == "namenode" and options.get("kerberos"):
-        own = {"hadoop.http.authentication.type": "kerberos"}  # or WebHDFS knows nobody
     elif kind == "zookeeper":
         return [str(ha.zookeeper_conf(root))]
-    elif options.get("ha"):
-        own = ha.own(kind, number)
-    elif options.get("federation"):
-        own = federation.own(kind, number)
     else:
-        return []
+        own = ha.own(kind, number) if options.get("ha") else {}
+        own |= federation.own(kind, number) if options.get("federation") else {}
+        if kind == "namenode" and options.get("kerberos"):
+            own["hadoop.http.authentication.type"] = "kerberos"  # or WebHDFS knows nobody
     return [word for key, value in own.items() for word in ("-D", f"{key}={value}")]

@@ -152,6 +152,18 @@ class Cluster(Description):
         """Give a folder on HDFS to a user; a new one is made where there is none, and closed to all others."""
         self.folders().own(path, user)
 
+    def encrypt(self, path: str, key: str) -> None:
+        """Make an empty folder on HDFS an encryption zone, with a key that is made if it is not there.
+
+        Raises
+        ------
+        HdlError
+            The folder is not empty, or there is no key server (option ``kms``).
+        """
+        if f"{key}\n" not in launch.administer(self, "key", "list"):
+            launch.administer(self, "key", "create", key)
+        launch.administer(self, "crypto", "-createZone", "-keyName", key, "-path", path)
+
     def folders(self) -> folders.Folders:
         """Return what makes folders on HDFS as the superuser."""
         return folders.Folders(self.web()["namenode"], self.superuser, self.ticket(), self.authority)
@@ -171,7 +183,7 @@ class Cluster(Description):
         """Stop all daemons; with `purge` remove the cluster's folder too."""
         # NodeManagers first: they end their containers, which still may write to HDFS.
         groups = ("nodemanager", "resourcemanager historyserver", "datanode zkfc", "namenode",
-                  "journalnode zookeeper kdc")  # fmt: skip
+                  "journalnode zookeeper kms", "kdc")  # fmt: skip
         for group in groups:
             process.stop([d for name, d in self.daemons.items() if commands.kind_of(name) in group.split()])
         if purge:

@@ -80,7 +80,9 @@ class Description:
     def masters(self) -> Masters:
         """What the cluster has of NameNodes and ResourceManagers."""
         kinds = {"ha": Pair, "federation": Federation}
-        return next((kinds[name] for name in kinds if self.options.get(name)), Masters)(self.ports, self.scheme)
+        return next((kinds[name] for name in kinds if self.options.get(name)), Masters)(
+            self.ports, self.scheme, self.ticket
+        )
 
     @property
     def secure(self) -> bool:
@@ -135,7 +137,7 @@ class Description:
         """List all daemons of the cluster, in the order they are started in."""
         data = [f"datanode{k}" for k in range(1, self.options["datanodes"] + 1)]
         nodes = [f"nodemanager{k}" for k in range(1, self.options["nodemanagers"] + 1)]
-        first, made = ["kdc"] if self.secure else [], self.masters
+        first, made = [name for name in ("kdc", "kms") if name in self.ports], self.masters
         return [*first, *made.first, *made.resource_managers, *nodes, *made.name_nodes, *data, "historyserver"]
 
     def ticket(self) -> dict[str, str] | None:

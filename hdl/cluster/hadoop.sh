@@ -23,6 +23,8 @@ case $command in
   dfsadmin) class=org.apache.hadoop.hdfs.tools.DFSAdmin ;;
   fsck) class=org.apache.hadoop.hdfs.tools.DFSck ;;
   getconf) class=org.apache.hadoop.hdfs.tools.GetConf ;;
+  key) class=org.apache.hadoop.crypto.key.KeyShell ;;
+  crypto) class=org.apache.hadoop.hdfs.tools.CryptoAdmin ;;
   jar) class=org.apache.hadoop.util.RunJar ;;
   streaming) class=org.apache.hadoop.util.RunJar; set -- "$(ls "$share"/tools/lib/hadoop-streaming-*.jar)" "$@" ;;
   job) class=org.apache.hadoop.mapred.JobClient ;;
@@ -36,8 +38,8 @@ case $command in
   queue) class=org.apache.hadoop.yarn.client.cli.QueueCLI ;;
   *.*) class=$command ;;
   *)
-    echo "usage: $name [--config DIR] classpath [--glob] | fs | dfs | dfsadmin | fsck | getconf | jar | streaming |" \
-         "job | checknative | version | application | container | logs | node | rmadmin | queue | CLASS ..." >&2
+    echo "usage: $name [--config DIR] classpath [--glob] | fs | dfs | dfsadmin | fsck | getconf | key | crypto |" \
+         "jar | streaming | job | checknative | version | application | container | logs | node | rmadmin | queue | CLASS ..." >&2
     exit 2 ;;
 esac
 logs=${HADOOP_LOG_DIR:-${TMPDIR:-/tmp}}

@@ -7,6 +7,7 @@ database for the centre, ``keytabs/`` and ``tickets/``. Nothing of the machine's
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from hdl.cluster.config.common import LOOPBACK
 from hdl.errors import DeadlineError, HdlError, SpecError, Unavailable
 
 SECONDS = 30
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 REUSED_SECONDS = 3600.0
 TOOLS = {"krb5kdc": "krb5-kdc", "kdb5_util": "krb5-kdc", "kadmin.local": "krb5-admin-server", "kinit": "krb5-user",
          "curl": "curl"}  # fmt: skip
@@ -130,8 +132,8 @@ def make(root: Path, port: int, web_hosts: list[str]) -> None:
 def add(root: Path, *users: str) -> None:
     """Make principals with a keytab each, unless they are there."""
     for user in users:
-        if not user.replace("-", "").replace("_", "").isalnum():
-            raise SpecError(f"user {user!r}: expected letters, digits, - and _")
+        if not NAME.fullmatch(user):
+            raise SpecError(f"user {user!r}: expected letters, digits, dots, - and _")
         _keep(root, kerberos.keytab(root, user), [kerberos.principal(user)])
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hdl import programs
 from hdl.cluster import certificate, commands, config, folders, kdc, known_as, process
-from hdl.cluster.config import kerberos, pages
+from hdl.cluster.config import kerberos, kms, pages
 
 if TYPE_CHECKING:
     from hdl.cluster.daemons import Cluster
@@ -46,6 +46,8 @@ def everything(cluster: Cluster, deadline: float) -> None:
     cluster.folders().make("mapred" if late else None)
     for name in late:
         daemon(cluster, name)
+    if "kms" in cluster.daemons:
+        process.wait_listening(config.LOOPBACK, cluster.ports["kms"], cluster.daemons["kms"], deadline)
     me = folders.this_user()
     for user in dict.fromkeys((os.environ.get("HADOOP_USER_NAME") or me, me, *cluster.options["users"])):
         cluster.add_user(user)
@@ -79,6 +81,7 @@ def daemon(cluster: Cluster, name: str) -> None:
 def command(cluster: Cluster, name: str) -> list[str]:
     """Make a daemon's command line."""
     flags = [kerberos.java_flag(cluster.root)] if cluster.secure else []
+    flags += kms.java_flags(cluster.root) if name == "kms" else []
     own = commands.own_options(name, cluster.ports, cluster.root, cluster.options)
     return [*commands.java_command(name, cluster.home, cluster.root, flags), *own]
 
@@ -105,4 +108,5 @@ def administer(cluster: Cluster, *words: str) -> str:
         It takes longer than a minute.
     """
     command = [str(cluster.home / "bin/hadoop"), *words]
-    return programs.check(command, ADMINISTER_SECONDS, environment=environment(cluster, "client"))
+    made = environment(cluster, "client") | (cluster.ticket() or {})
+    return programs.check(command, ADMINISTER_SECONDS, environment=made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ class Masters:
         As `config.free_ports` makes it.
     scheme : str
         Of the web addresses.
+    ticket : function, optional
+        Gives the variables that name a ticket of the superuser, on a cluster with Kerberos.
 
     Attributes
     ----------
@@ -36,8 +39,10 @@ class Masters:
     resource_managers: tuple[str, ...] = ("resourcemanager",)
     name_nodes: tuple[str, ...] = ("namenode",)
 
-    def __init__(self, ports: dict[str, int], scheme: str = "http"):
-        self.ports, self.scheme = ports, scheme
+    def __init__(
+        self, ports: dict[str, int], scheme: str = "http", ticket: Callable[[], dict[str, str] | None] = lambda: None
+    ):
+        self.ports, self.scheme, self.ticket = ports, scheme, ticket
 
     @property
     def uri(self) -> str:
@@ -51,6 +56,10 @@ class Masters:
     def address(self, port: str) -> str:
         """Return the web address at one of the ports."""
         return f"{self.scheme}://{config.LOOPBACK}:{self.ports[port]}"
+
+    def ready(self) -> bool:
+        """Tell whether those masters are ready that nobody asks yet, because they stand by."""
+        return True
 
     def formats(self, root: Path) -> dict[str, list[str]]:
         """Give the options with which a daemon's command makes what is missing before it starts, by daemon."""

@@ -31,6 +31,8 @@ class Options:
         Every web page asks for a ticket.
     https : bool
         Web pages are spoken to in TLS, with a certificate that ``tls/ca.pem`` in the cluster's folder trusts.
+    kms : bool
+        A server of keys, for folders that `Cluster.encrypt` makes encryption zones.
     node_user : str
         The name by which nodes know the user who starts the cluster, as whom containers run; see
         `hdl.cluster.known_as`. Empty: the real one.
@@ -56,6 +58,7 @@ class Options:
     max_lifetime: int = 0
     spnego: bool = False
     https: bool = False
+    kms: bool = False
     node_user: str = ""
     ha: bool = False
     federation: bool = False
@@ -64,12 +67,12 @@ class Options:
         for name, count in (("datanodes", self.datanodes), ("nodemanagers", self.nodemanagers)):
             if count not in NODES:
                 raise SpecError(f"{name} = {count}: expected {NODES[0]} to {NODES[-1]}")
-        if self.kerberos + self.ha + self.federation > 1:
-            raise SpecError("expected at most one of kerberos, ha and federation")
-        if self.spnego and not self.kerberos:
-            raise SpecError("spnego asks for tickets, which only Kerberos has")
-        if self.https and (self.ha or self.federation):
-            raise SpecError("expected https without ha and federation")
+        if self.federation and (self.kerberos or self.ha):
+            raise SpecError("expected federation without kerberos and ha")
+        if (self.spnego or self.kms) and not self.kerberos:
+            raise SpecError("spnego and kms ask for tickets, which only Kerberos has")
+        if (self.https or self.spnego) and (self.ha or self.federation):
+            raise SpecError("expected https and spnego without ha and federation")
         if (self.renew_interval or self.max_lifetime) and not self.kerberos:
             raise SpecError("renew_interval and max_lifetime are of delegation tokens, which only Kerberos has")
 

@@ -32,7 +32,8 @@ def of(cluster: Cluster) -> dict:
     safe = beans[0].get("Safemode") if beans[0] else None  # "" once it is left, None while it does not answer
     daemons = {name: daemon.alive for name, daemon in cluster.daemons.items()}
     wanted = (cluster.options["datanodes"], cluster.options["nodemanagers"])
-    ready = safe == "" and history and (len(live), len(running)) == wanted and all(daemons.values())
+    masters = all(daemons.values()) and cluster.masters.ready()
+    ready = safe == "" and history and (len(live), len(running)) == wanted and masters
     return {
         "ready": ready, "version": cluster.version, "dir": str(cluster.root), "uri": cluster.uri, "web": names,
         "safe_mode": bool(safe), "writable": safe == "", "datanodes": live, "nodemanagers": running,

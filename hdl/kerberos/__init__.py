@@ -5,11 +5,12 @@ of its own, in a folder that nobody else can enter, and names that to all that i
 own commands and hdfs-native. MIT's `kinit` and `klist` do the work.
 """
 
-from hdl.kerberos.login import SKEW, Login, end, given, login
+from hdl.kerberos.login import SKEW, TOOLS, Login, end, given, login
 from hdl.kerberos.ticket import Ticket, clock, configuration, read, ticket, unread_by_java, why_refused
 
 __all__ = [
     "SKEW",
+    "TOOLS",
     "Login",
     "Ticket",
     "clock",

@@ -39,7 +39,12 @@ class Ticket:
     @property
     def ended(self) -> bool:
         """Tell whether it is of no use any more."""
-        return self.end <= time.time()
+        return self.left <= 0
+
+    @property
+    def left(self) -> float:
+        """Return the seconds that are left of it."""
+        return self.end - time.time()
 
 
 def ticket() -> Ticket | None:

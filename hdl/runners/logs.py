@@ -14,6 +14,7 @@ HAND_OVER_SECONDS = 20.0  # that the nodes may take to hand over a finished appl
 COMMAND_SECONDS = 60.0
 TAIL = 6000  # characters that `log_tail` returns at most
 FILES = "stdout", "stderr"
+FILTERS = "hadoop.http.filter.initializers"  # property: what all web pages of Hadoop go through
 # What log4j and the JVM say in every process, and nobody wants to read.
 NOISE = re.compile(
     r"log4j:|WARNING:|^SLF4J|reporter:|^\s*$|^[=*]+$|^End of LogType|"
@@ -44,11 +45,27 @@ def log_command(application: str, container: str = "") -> str:
 
 def collected() -> bool:
     """Tell whether the nodes hand over the logs of what has ended, as far as the configuration here says."""
+    site = _site()
+    return not site or site.get("yarn.log-aggregation-enable", "false").lower() == "true"
+
+
+def hidden() -> str:
+    """Say why the nodes show no log of what runs, where that is their configuration; else an empty text."""
+    site = _site()
+    if site.get("yarn.acl.enable", "false").lower() != "true" or "AuthenticationFilter" in site.get(FILTERS, ""):
+        return ""
+    return (
+        "YARN's access control lists are on and its nodes' pages ask nobody who they are "
+        f"({FILTERS}), so they show logs to nobody while it runs"
+    )
+
+
+def _site() -> dict[str, str]:
+    """Read the configuration here; nothing if it is somewhere else."""
     folder = os.environ.get("HADOOP_CONF_DIR")
     if not folder or not os.path.exists(os.path.join(folder, "yarn-site.xml")):
-        return True  # it is somewhere else
-    site = hadoop_conf.read(folder, ("yarn-site.xml",))
-    return site.get("yarn.log-aggregation-enable", "false").lower() == "true"
+        return {}
+    return hadoop_conf.read(folder, ("core-site.xml", "yarn-site.xml"))
 
 
 def where(application: str, container: str = "") -> str:
@@ -67,7 +84,7 @@ def log_lines(
     """Read what an application's processes wrote, or one container's, each file after a line that names it.
 
     No line if the nodes have not handed it over yet; while it runs, what they have now. What `yarn logs` says if it
-    fails is appended to `problems`.
+    shows none is appended to `problems`.
 
     Raises
     ------
@@ -112,11 +129,13 @@ def _read(
     words = log_command(application, container).split()
     command = [programs.hadoop("yarn"), *words[1:], "-log_files", ",".join(files)]
     done = programs.run(command, COMMAND_SECONDS, f"`{' '.join(words)}` took more than {COMMAND_SECONDS:g} s")
+    lines = 0
     if done.returncode == 0:
-        yield from _contents(done.stdout.splitlines())
-    elif problems is not None:
+        for lines, line in enumerate(_contents(done.stdout.splitlines()), 1):  # noqa: B007 - counts
+            yield line
+    if not lines and problems is not None:
         said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if not NOISE.search(line)]
-        problems += said[-1:]
+        problems += [line for line in said if " INFO " not in line][-1:]
 
 
 def _contents(printed: Iterable[str]) -> Iterator[LogLine]:

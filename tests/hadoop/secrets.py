@@ -10,8 +10,10 @@ from pathlib import Path
 import psutil
 
 from hdl.yarn.comm import tokens
+from hdl.yarn.settings import CONTROL, RENEWAL
 
 LEAST = 8  # bytes: of shorter ones the scan would find others by chance
+NO_SECRETS = {*(f"hdl.{name}" for name in ("name", "public", "master", "certificate")), CONTROL, RENEWAL}
 PART = 1 << 24  # bytes of a file that are looked at together
 
 
@@ -58,9 +60,10 @@ def _forms(value):
             yield encoded[4 if shift else 0 : len(encoded) // 4 * 4]
 
 
-def pem_body(pem):
-    """The bytes in a PEM: in base64 its lines are found too, as text of one line."""
-    return base64.b64decode(b"".join(line for line in pem.splitlines() if b"-----" not in line))
+def of_pem(name, pem):
+    """The secrets in a PEM: its lines as they are, and the bytes that they encode."""
+    lines = [line for line in pem.splitlines() if b"-----" not in line]
+    return {name: base64.b64decode(b"".join(lines))} | {f"{name}, line {n}": line for n, line in enumerate(lines)}
 
 
 def of_container(process):
@@ -68,9 +71,8 @@ def of_container(process):
     content = Path(process.environ()[tokens.VARIABLE]).read_bytes()
     found = {}
     for alias, value in tokens.parse(content).items():
-        if alias.rpartition(".")[2] in ("name", "public", "master", "certificate", "renewal"):  # no secrets
-            continue
-        found[alias] = pem_body(value) if value.startswith(b"-----BEGIN") else value
+        if alias not in NO_SECRETS:
+            found |= of_pem(alias, value) if value.startswith(b"-----BEGIN") else {alias: value}
     return found | {f"token {number}": value for number, value in enumerate(_passwords(content))}
 
 
@@ -132,14 +134,18 @@ def _environment(process):
         return None
 
 
-def local(root, since=0.0, others=True):
+def local(root, since=0.0, others=True, but=()):
     """The files below a folder, with `others` those that other users may read, as if the folder itself were open.
+
+    Folders of other clusters, which other tests may have, are passed over.
 
     Parameters
     ----------
     root : str
     since : float
         Only files that were changed after this time.
+    but : sequence of str
+        Folders that are passed over.
     """
     held = []
     try:
@@ -147,12 +153,14 @@ def local(root, since=0.0, others=True):
     except OSError:
         return
     for entry in held:
+        if entry.path in but or os.path.exists(f"{entry.path}/cluster.json"):
+            continue
         try:
             found = entry.stat(follow_symlinks=False)
         except OSError:  # it is gone
             continue
         if stat.S_ISDIR(found.st_mode) and (found.st_mode & 0o001 or not others):
-            yield from local(entry.path, since, others)
+            yield from local(entry.path, since, others, but)
         elif stat.S_ISREG(found.st_mode) and found.st_mtime >= since and (found.st_mode & 0o004 or not others):
             yield entry.path, entry.path
 

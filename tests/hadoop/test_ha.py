@@ -110,8 +110,12 @@ def test_the_active_master_is_killed_in_the_middle_of_a_training(trial, expected
         assert word not in got["said"], got["said"]
 
 
-def test_a_file_is_read_and_another_published_while_the_namenode_is_killed(trial):
-    got = trial("read", f"hdfs:///tests/read-{os.getpid()}")
+@pytest.mark.parametrize("client", ["native", "libhdfs"])
+def test_a_file_is_read_and_another_published_while_the_namenode_is_killed(trial, monkeypatch, client):
+    if client == "native":
+        pytest.importorskip("hdfs_native")
+    monkeypatch.setenv("HDL_HDFS", client)
+    got = trial("read", f"hdfs:///tests/read-{client}-{os.getpid()}")
     assert got["read"]
     assert got["published"]
     assert got["taken"]

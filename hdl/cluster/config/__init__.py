@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 
-from hdl.cluster.config import access, core, federation, ha, hdfs, kerberos, mapred, pages, yarn
+from hdl.cluster.config import access, core, federation, ha, hdfs, kerberos, kms, mapred, pages, yarn
 from hdl.cluster.config.common import (
     LOOPBACK,
     NM_STATE,
@@ -29,12 +29,12 @@ __all__ = ["LOOPBACK", "NM_STATE", "PORTS", "QUICK_JAVA", "RM_STATE", "TASK_JAVA
 
 SITES = {"core": core.site, "hdfs": hdfs.site, "yarn": yarn.site, "mapred": mapred.site}
 # Each is called as vary(sites, layout) and changes the properties if the layout's options ask for it, in this order.
-VARIATIONS = (access.vary, kerberos.vary, ha.vary, federation.vary, pages.vary)
+VARIATIONS = (access.vary, kerberos.vary, ha.vary, federation.vary, kms.vary, pages.vary)
 
 
 def ports_of(options: dict) -> tuple[str, ...]:
     """Name all ports that a cluster with these options needs."""
-    more = {"kerberos": kerberos.PORTS, "ha": ha.PORTS, "federation": federation.PORTS}
+    more = {"kerberos": kerberos.PORTS, "ha": ha.PORTS, "federation": federation.PORTS, "kms": kms.PORTS}
     own = tuple(port for name, ports in more.items() if options.get(name) for port in ports)
     return PORTS + node_ports(options["nodemanagers"]) + own
 
