@@ -78,7 +78,10 @@ def _kerberos() -> list[Step]:
     until = f"until {kerberos.clock(found.end)}"
     if found.renewable_until:
         until += f", renewable until {kerberos.clock(found.renewable_until)}"
-    steps = [Step("principal", found.principal), Step("realm", f"{found.realm} (its KDCs are in {kerberos.configuration()})")]
+    steps = [
+        Step("principal", found.principal),
+        Step("realm", f"{found.realm} (its KDCs are in {kerberos.configuration()})"),
+    ]
     if found.ended:
         return [*steps, Step("ticket", f"ended at {kerberos.clock(found.end)}", again)]
     fix = kerberos.unread_by_java(found)
