@@ -67,8 +67,8 @@ LOGIN = [
     Rule(r"Clock skew too great|Request is a replay \(34\)", LoginError, kerberos.SKEW),
     Rule(r"Server not found in Kerberos database|No service creds|Fail to create credential. \(63\)", LoginError,
          lambda match: f"the KDC of your ticket's realm{_realm()} gives no ticket for this service: log in as a "
-                       "principal of the cluster's realm (`kinit NAME@REALM`), or see that [domain_realm] of krb5.conf and the "
-                       "…kerberos.principal properties of HADOOP_CONF_DIR name the cluster's"),
+                       "principal of the cluster's realm (`kinit NAME@REALM`), or see that [domain_realm] of krb5.conf "
+                       "and the …kerberos.principal properties of HADOOP_CONF_DIR name the cluster's"),
     Rule(r"Server has invalid Kerberos principal: (?P<is>[^\s,]+), "
          r"(?:doesn't match the pattern|expecting): (?P<expected>[^\s\],;]+)", LoginError,
          "the server is {is}, where this configuration expects {expected}: HADOOP_CONF_DIR must be this cluster's"),

@@ -30,8 +30,7 @@ RECORDED = {
     "clock": ([*initiate("Clock skew too great (37) - PROCESS_TGS"), "KrbException: Clock skew too great (37)"],
               LoginError, "this machine's clock differs from the cluster's by more than Kerberos allows"),
     "realm without a rule": (
-        ["org.apache.hadoop.yarn.exceptions.YarnRuntimeException: Unable to determine user",
-         "org.apache.hadoop.security.KerberosAuthException: failure to login: using ticket cache file: /tmp/x "
+        ["org.apache.hadoop.security.KerberosAuthException: failure to login: using ticket cache file: /tmp/x "
          "javax.security.auth.login.LoginException: java.lang.IllegalArgumentException: Illegal principal name "
          f"ada@W.TEST: {RULE}", f"java.lang.IllegalArgumentException: Illegal principal name ada@W.TEST: {RULE}", RULE],
         LoginError, "no rule of hadoop.security.auth_to_local makes a user of ada@W.TEST: log in as a principal"),
