@@ -90,6 +90,14 @@ missing_packages() {
         command -v patch >/dev/null || echo patch
         [[ -e /usr/include/tirpc/rpc/types.h ]] || echo libtirpc-dev
         ;;
+      kerberos) # of the tests' cluster with it; a user's PATH often lacks /usr/sbin
+        local program
+        for program in krb5kdc:krb5-kdc kadmin.local:krb5-admin-server kinit:krb5-user curl:curl; do
+          PATH=$PATH:/usr/sbin:/sbin command -v "${program%:*}" >/dev/null || echo "${program#*:}"
+        done
+        compgen -G '/usr/lib*/libnss_wrapper.so' >/dev/null || compgen -G '/usr/lib/*/libnss_wrapper.so' >/dev/null ||
+          echo libnss-wrapper
+        ;;
       cuda) command -v "${CXX:-g++}" >/dev/null || echo g++ ;;
     esac
   done
@@ -214,12 +222,15 @@ demo() {
 }
 
 run_tests() {
-  system_packages chromium hadoop cuda
+  system_packages chromium hadoop kerberos cuda
   setup test
   pydoop
   [[ ${HDL_CUDA:-} == 0 ]] || cuda_core
   [[ " $* " != *" --gpu "* ]] || pycuda "$stamps/wheels"
-  exec "$python" -m pytest "$@"
+  # Two processes share the tests, unless a GPU is shared, or the arguments say how many.
+  local share=(-n 2 --dist loadgroup --no-loadscope-reorder)
+  [[ " $* " != *" --gpu "* && " $* " != *" -n"* && " $* " != *" --pdb "* ]] || share=()
+  exec "$python" -m pytest ${share[@]+"${share[@]}"} "$@"
 }
 
 lint() {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementInclude, ElementTree
@@ -25,8 +25,8 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def read(folder: str | os.PathLike) -> dict[str, str]:
-    """Read the properties of a configuration folder's `FILES`, with what they include and with ``${…}`` filled in.
+def read(folder: str | os.PathLike, files: Sequence[str] = FILES) -> dict[str, str]:
+    """Read the properties of a configuration folder's files, with what they include and with ``${…}`` filled in.
 
     What cannot be read is left out, as Hadoop's own defaults are: Hadoop itself then says what is wrong.
 
@@ -42,7 +42,7 @@ def read(folder: str | os.PathLike) -> dict[str, str]:
     """
     raw: dict[str, str] = {}
     final: set[str] = set()
-    for name in FILES:
+    for name in files:
         for prop in _properties(Path(folder) / name):
             key = (prop.findtext("name") or prop.get("name") or "").strip()
             value = prop.findtext("value") if prop.find("value") is not None else prop.get("value")

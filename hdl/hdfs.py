@@ -128,11 +128,7 @@ class Hdfs:
         for each in missing:
             _patiently(self._client(each).chmod, each, PRIVATE_FOLDER)
         if private and not missing:
-            info, user = self._info(path), self._client(path).user(path)
-            if info.owner != user:
-                raise PermissionError(errno.EACCES, f"is user {info.owner}'s; expected a folder of user {user}", path)
-            if info.mode & 0o077:
-                _patiently(self._client(path).chmod, path, PRIVATE_FOLDER)
+            self._close(path)
 
     def open_to_all(self, path: str) -> bool:
         """Tell whether every user may read a file: it lets others read, and the folders above let others enter."""
@@ -264,6 +260,17 @@ class Hdfs:
             if name.startswith(temporary):
                 error.filename = path + name[len(temporary) :]
             raise
+
+    def _close(self, path: str) -> None:
+        """Close a folder that is there to all but us; that it is ours only the NameNode knows, who lets us do it."""
+        info = self._info(path)
+        if info.mode & 0o077 or info.owner != self._client(path).user(path):
+            try:
+                _patiently(self._client(path).chmod, path, PRIVATE_FOLDER)
+            except PermissionError:
+                raise PermissionError(
+                    errno.EACCES, f"is user {info.owner}'s; expected a folder of ours", path
+                ) from None
 
     def _missing(self, path: str) -> Names:
         """List the folders that are missing on the way to a path, and the path, the uppermost first."""

@@ -170,12 +170,7 @@ def _tried(scheme: str, authority: str, java: Client, forced: bool) -> Native:
     if wrong := hadoop_conf.wrong_name(scheme, authority, settings):
         raise Unable(wrong)
     knock(f"hdfs://{authority}", hadoop_conf.name_nodes(scheme, authority, settings))
-    native = Native(authority, settings, java)
-    try:
-        native.info("hdfs:///")
-    except OSError as error:
-        raise Unable(str(error)) from error
-    return native
+    return Native(authority, settings, java).tried()
 
 
 def _folder() -> str:

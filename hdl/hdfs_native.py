@@ -11,18 +11,17 @@ import os
 import posixpath
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from typing import Any
 from urllib.parse import urlsplit
 
 from hdl import hadoop_conf, identity
-from hdl.errors import DeadlineError
+from hdl.hdfs_answers import first_line, understood, within
 from hdl.hdfs_client import Client, Info, Names, Unable
-from hdl.libhdfs import INTERNAL, worded
+from hdl.libhdfs import INTERNAL
 
+TRIAL_SECONDS = 5.0  # for the first answer
 CALL_SECONDS = 60.0  # for one step: hdfs-native itself waits for ever
 WRITE_SECONDS = 120.0  # for a piece of a file to be on its DataNodes
 ABSENT_SECONDS = 10.0  # that a NameNode may be away, which restarts
@@ -30,23 +29,6 @@ FAILOVER_SECONDS = 60.0  # that of several NameNodes none may be active
 PIECE = 8 << 20  # bytes that are read at once of a file that is read to its end
 # Names that hdl makes unique: what has such a name is our own, and may be begun again.
 TEMPORARY = re.compile(r"/\.[^/]*\.[0-9a-f]{32}\.tmp(/|$)")
-ERRNOS = {
-    "java.io.FileNotFoundException": errno.ENOENT,
-    "org.apache.hadoop.fs.FileAlreadyExistsException": errno.EEXIST,
-    "org.apache.hadoop.fs.InvalidPathException": errno.EINVAL,
-    "org.apache.hadoop.fs.ParentNotDirectoryException": errno.ENOTDIR,
-    "org.apache.hadoop.fs.PathIsNotEmptyDirectoryException": errno.ENOTEMPTY,
-    "org.apache.hadoop.hdfs.protocol.DSQuotaExceededException": errno.EDQUOT,
-    "org.apache.hadoop.hdfs.protocol.FSLimitException$PathComponentTooLongException": errno.ENAMETOOLONG,
-    "org.apache.hadoop.hdfs.protocol.NSQuotaExceededException": errno.EDQUOT,
-    "org.apache.hadoop.hdfs.protocol.QuotaByStorageTypeExceededException": errno.EDQUOT,
-    "org.apache.hadoop.hdfs.server.namenode.SafeModeException": errno.EROFS,
-    "org.apache.hadoop.security.AccessControlException": errno.EACCES,
-}
-# A NameNode says these for a while only.
-PASSING = ("org.apache.hadoop.ipc.RetriableException", "org.apache.hadoop.ipc.StandbyException")
-# A client is meant, not the path: Hadoop's own may know better.
-CLIENTS = ("SecretManager$InvalidToken", "UnknownCryptoProtocolVersionException")
 
 
 class Native:
@@ -84,8 +66,21 @@ class Native:
         try:
             self._raw = hdfs_native.Client(url, {**settings, **known})
         except Exception as error:
-            raise Unable(_first_line(error)) from error
+            raise Unable(first_line(error)) from error
         self.failure = ""  # why it is not to be used any more
+
+    def tried(self) -> Native:
+        """Ask for the root, once and not for long; returns itself.
+
+        Raises
+        ------
+        Unable
+        """
+        try:
+            within(TRIAL_SECONDS, self._raw.get_file_info, "/")
+        except Exception as error:
+            raise Unable(first_line(understood("", error)[1])) from error
+        return self
 
     def info(self, path: str) -> Info:
         found = self._call(path, self._raw.get_file_info, _name(path))
@@ -210,7 +205,7 @@ class _Reading(io.RawIOBase):
                 except (OSError, Unable) as error:
                     failure = error
             self._other = self._client._other.open(self.name, self._size)
-            self._client.failure = f"hdfs-native could not read {self.name}: {_first_line(failure)}"
+            self._client.failure = f"hdfs-native could not read {self.name}: {first_line(failure)}"
             break
         assert self._other
         self._other.seek(self._at)
@@ -250,65 +245,13 @@ class _Writing(io.RawIOBase):
             passing, failure = understood(self.name, error)
             if isinstance(failure, OSError) and not passing and failure.errno != INTERNAL:
                 raise failure from error
-            self._client.failure = f"hdfs-native could not write {self.name}: {_first_line(error)}"
-            raise OSError(INTERNAL, f"HDFS took not all of it: {_first_line(error)}", self.name) from error
+            self._client.failure = f"hdfs-native could not write {self.name}: {first_line(error)}"
+            raise OSError(INTERNAL, f"HDFS took not all of it: {first_line(error)}", self.name) from error
 
 
 def several(authority: str, settings: Mapping[str, str]) -> bool:
     """Tell whether an authority is a name of several NameNodes, of which one is active."""
     return hadoop_conf.PROVIDER + authority in settings
-
-
-def within(seconds: float, step: Callable, *arguments: Any) -> Any:
-    """Call into hdfs-native, which has no deadlines of its own and ends by what Python takes for no Exception.
-
-    Raises
-    ------
-    Unable
-        It did not return in time (its thread may go on), or panicked.
-    """
-    done: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(step(*arguments))
-        except BaseException as error:  # a panic of Rust is no Exception
-            done.set_exception(error if isinstance(error, Exception) else Unable(f"hdfs-native panicked: {error}"))
-
-    threading.Thread(target=run, daemon=True, name="hdfs-native").start()
-    try:
-        return done.result(seconds)
-    except TimeoutError:
-        if done.done():
-            raise
-        raise Unable(f"hdfs-native had no answer within {seconds:.0f} s") from None
-
-
-def understood(path: str, error: Exception) -> tuple[bool, Exception]:
-    """Tell whether an error of hdfs-native passes by itself, and make the one to raise of it.
-
-    It tells of Java's exceptions by their class and message, some under the builtins' names, and of the rest as
-    Rust's debugger shows it.
-    """
-    if isinstance(error, Unable):
-        return False, error
-    said = re.match(r'RPCError\("([\w.$]+)", "(.*)"\)$', str(error), re.DOTALL)
-    if said:
-        name, text = said[1], said[2].partition("\\n")[0].replace('\\"', '"')
-    elif isinstance(error, FileNotFoundError | FileExistsError | IsADirectoryError):
-        number = {FileNotFoundError: errno.ENOENT, FileExistsError: errno.EEXIST}.get(type(error), errno.EISDIR)
-        return False, OSError(number, os.strerror(number), path)
-    elif isinstance(error, OSError):
-        return True, DeadlineError(f"{path}: the NameNode does not answer ({_first_line(error)})")
-    else:
-        return False, Unable(_first_line(error))
-    if "SafeModeException" in text:  # of several NameNodes the active one says so within another exception
-        name = "org.apache.hadoop.hdfs.server.namenode.SafeModeException"
-    if name in PASSING:
-        return True, DeadlineError(f"{path}: no NameNode is active ({text})")
-    if name.endswith(CLIENTS):
-        return False, Unable(f"{name}: {text}")
-    return False, worded(ERRNOS.get(name, INTERNAL), path, f"{name}: {text}")
 
 
 def _target(authority: str, settings: Mapping[str, str]) -> tuple[str, dict[str, str]]:
@@ -358,7 +301,3 @@ def _number(text: str) -> int:
     if not match:
         raise Unable(f"{text!r} is no number that hdl reads in Hadoop's configuration")
     return int(match[1]) << 10 * " kmgtpe".index(match[2] or " ")
-
-
-def _first_line(error: Exception) -> str:
-    return re.split(r"\n|\\n", str(error))[0][:300] or type(error).__name__

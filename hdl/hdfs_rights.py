@@ -10,6 +10,7 @@ import errno
 import stat
 from urllib.parse import urlsplit
 
+from hdl import identity
 from hdl.hdfs_client import Client, Info
 
 # What was wanted of a path.
@@ -33,7 +34,7 @@ def denied(client: Client, path: str, wanted: str) -> PermissionError:
     PermissionError
         With the folder whose rights are missing, its owner and rights, and our user.
     """
-    user = client.user(path)
+    user = identity.submitter() or client.user(path)  # in a container tokens decide, which have no name here
     said = _cause(client, path, user, wanted)
     return PermissionError(errno.EACCES, f"permission denied by HDFS as user {user}{said}", path)
 

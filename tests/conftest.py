@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from hdl import devices
 
+pytest_plugins = ["tests.ahead"]
 ROOT = Path(__file__).resolve().parent.parent
 
 # The machines that run this are shared: how long an example takes says nothing. In CI a run must repeat exactly.

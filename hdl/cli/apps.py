@@ -72,17 +72,20 @@ def logs_(application: str, worker: str | None) -> None:
     report = client.report(application)
     client.check_visible(report)
     container = _container(report, worker) if worker is not None else ""
-    lines = 0
-    for lines, line in enumerate(logs.log_lines(application, container), 1):  # noqa: B007 - counts
+    lines, problems = 0, list[str]()
+    for lines, line in enumerate(logs.log_lines(application, container, problems=problems), 1):  # noqa: B007 - counts
         click.echo(line)
+    if not lines and report.over and not logs.collected():
+        raise HdlError(f"{application} is over, and {logs.where(application, container)}")
+    if not lines and not report.over and (why := logs.hidden()):
+        raise HdlError(f"{application}: {why}; when it is over: {logs.log_command(application, container)}")
     if not lines:
-        raise HdlError(
-            f"nothing was said, or the nodes have not handed it over yet; try again, or: "
-            f"{logs.log_command(application, container)}"
+        said = (
+            f"`yarn logs` says: {problems[0]}" if problems else "nothing was said, or the nodes have not handed it over"
         )
+        raise HdlError(f"{application}: {said}; try again, or: {logs.log_command(application, container)}")
 
 
-@hadoop_options
 @click.command(cls=Command)
 @application
 @click.option("--no-report", is_flag=True, help="Make no TABLE/report.html.")

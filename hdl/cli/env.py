@@ -1,4 +1,4 @@
-"""`hdl env`: the Python environment that a cluster's nodes run with."""
+"""`hdl env`: the Python environment that a cluster's nodes run with, and our home folder there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hdl.cli.common import Command, hadoop_options
 
 @click.group("env")
 def env_() -> None:
-    """Pack the Python environment for a cluster's nodes."""
+    """Pack the Python environment for a cluster's nodes, or find our home folder there."""
 
 
 @hadoop_options
@@ -29,3 +29,16 @@ def pack(output: Path | None, target: str | None) -> None:
 
     archive = envpack.pack(None if output is None else Path(fs.plain(output)))
     click.echo(archive if target is None else envpack.upload(archive, target or None))
+
+
+@hadoop_options
+@env_.command(cls=Command)
+def home() -> None:
+    """Print the path of our home folder on the cluster's file system, named as Hadoop names us.
+
+    By a Kerberos ticket, by HADOOP_USER_NAME or by the system's user: as Hadoop decides. Data and tables are best put
+    below it: an administrator makes it, and elsewhere an ordinary user may not write.
+    """
+    from hdl import identity
+
+    click.echo(identity.home())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import tempfile
 import zipfile
@@ -34,7 +35,12 @@ ARTIFACTS = (
     "hadoop-mapreduce-client-shuffle",
     "hadoop-mapreduce-client-hs",
     "hadoop-mapreduce-examples",
+    "hadoop-kms",
 )
+# Hadoop's own jars hold no native library, and its release is on no registry. This jar, made for Trino, brings Hadoop's
+# libhadoop.so, for glibc from 2.12 on; nothing else of it is used.
+NATIVE = ("io.trino.hadoop", "hadoop-apache", "3.4.3-1")
+NATIVE_FOLDERS = {"x86_64": "amd64", "aarch64": "aarch64", "ppc64le": "ppc64le"}  # in the jar, by machine
 ELSEWHERE = {("3.3.6", "hadoop-streaming"): "3.3.5"}  # Maven Central has no hadoop-streaming 3.3.6
 HERE = Path(__file__).parent
 
@@ -118,6 +124,7 @@ def _assemble(version: str, scratch: Path, home: Path) -> None:
     with zipfile.ZipFile(tests) as archive:  # the only published jar with the NameNode's and DataNode's web pages
         archive.extractall(home / "share/hadoop/hdfs", [n for n in archive.namelist() if n.startswith("webapps/")])
     tests.unlink()
+    _unpack_native(next(jars.glob(f"{NATIVE[1]}-{NATIVE[2]}.jar")), native_folder(home))
     # As in a release, these two are programs to run, not on the class path.
     for name, folder in (("hadoop-streaming-*", "tools/lib"), ("hadoop-mapreduce-examples-*", "mapreduce")):
         jar = next(jars.glob(name + ".jar"))
@@ -129,6 +136,19 @@ def _assemble(version: str, scratch: Path, home: Path) -> None:
     launcher.chmod(0o755)
     for name in ("hdfs", "yarn", "mapred"):
         (home / "bin" / name).symlink_to("hadoop")
+
+
+def native_folder(home: Path) -> Path:
+    """Return the folder of a HADOOP_HOME with libhadoop.so; it is empty where there is none for the machine."""
+    return home / "lib/native"
+
+
+def _unpack_native(jar: Path, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    if machine := NATIVE_FOLDERS.get(platform.machine()):
+        with zipfile.ZipFile(jar) as archive:
+            (folder / "libhadoop.so").write_bytes(archive.read(f"nativelib/Linux-{machine}/libhadoop.so"))
+    jar.unlink()
 
 
 def _download(version: str, scratch: Path, jars: Path) -> None:
@@ -144,10 +164,13 @@ def pom(version: str) -> str:
     """Write the Maven project whose runtime dependencies are a version of Hadoop, as XML."""
     wanted = [(name, ELSEWHERE.get((version, name), version), "") for name in ARTIFACTS]
     wanted.append(("hadoop-hdfs", version, "<classifier>tests</classifier>"))
+    rows = [("org.apache.hadoop", *row) for row in wanted]
+    nothing_else = "<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>"
+    rows.append((*NATIVE, nothing_else))
     dependencies = "".join(
-        f"<dependency><groupId>org.apache.hadoop</groupId><artifactId>{name}</artifactId>"
+        f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId>"
         f"<version>{number}</version>{more}</dependency>\n"
-        for name, number, more in wanted
+        for group, name, number, more in rows
     )
     return (
         '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>\n'

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hdl.cluster import config
-from hdl.cluster.assemble import java_home
+from hdl.cluster.assemble import java_home, native_folder
 from hdl.cluster.config import federation, ha
 
 SERVER = "org.apache.hadoop.yarn.server"
@@ -18,6 +18,7 @@ CLASSES = {
     "zookeeper": "org.apache.zookeeper.server.ZooKeeperServerMain",
     "journalnode": "org.apache.hadoop.hdfs.qjournal.server.JournalNode",
     "zkfc": "org.apache.hadoop.hdfs.tools.DFSZKFailoverController",
+    "kms": "org.apache.hadoop.crypto.key.kms.server.KMSWebServer",
     "historyserver": "org.apache.hadoop.mapreduce.v2.hs.JobHistoryServer",
 }
 JAVA_FLAGS = (
@@ -55,6 +56,7 @@ def java_command(name: str, home: Path, root: Path, flags: Sequence[str] = ()) -
     return [
         str(java_home() / "bin/java"), f"-Dproc_{name}", *JAVA_FLAGS, *flags,
         f"-Dhadoop.log.dir={logs}", f"-Dyarn.log.dir={logs}", f"-Dhadoop.home.dir={home}",
+        f"-Djava.library.path={native_folder(home)}",
         "-cp", f"{root / 'conf'}:{share / 'hdfs'}:{share / 'lib'}/*", CLASSES[kind_of(name)],
     ]  # fmt: skip
 
@@ -64,26 +66,27 @@ def own_options(name: str, ports: dict[str, int], root: Path, options: dict) -> 
     kind, number = kind_of(name), name[len(kind_of(name)) :]
     data = root / "data" / name
     if kind == "datanode":
-        own: dict = {"dfs.datanode.data.dir": data, "dfs.datanode.hostname": config.node_host(int(number))}
+        own: dict = {
+            "dfs.datanode.data.dir": data,
+            "dfs.datanode.hostname": config.node_host(int(number)),
+            "dfs.datanode.http.address": f"127.0.0.{number}:0",  # WebHDFS sends on to the host, by that name
+        }
     elif kind == "nodemanager":
-        address = f"127.0.0.{number}"
+        address, page = f"127.0.0.{number}", "https.address" if options.get("https") else "address"
         own = {
             "yarn.nodemanager.address": f"{address}:{ports[name]}",
             "yarn.nodemanager.localizer.address": f"{address}:0",
-            "yarn.nodemanager.webapp.address": f"{address}:{ports[f'{name}_web']}",
+            f"yarn.nodemanager.webapp.{page}": f"{address}:{ports[f'{name}_web']}",
             "yarn.nodemanager.recovery.dir": data / config.NM_STATE,
             "yarn.nodemanager.hostname": config.node_host(int(number)),
             "yarn.nodemanager.local-dirs": data / "local",
             "yarn.nodemanager.log-dirs": root / "logs" / name,
         }
-    elif kind == "namenode" and options.get("kerberos"):
-        own = {"hadoop.http.authentication.type": "kerberos"}  # or WebHDFS knows nobody
     elif kind == "zookeeper":
         return [str(ha.zookeeper_conf(root))]
-    elif options.get("ha"):
-        own = ha.own(kind, number)
-    elif options.get("federation"):
-        own = federation.own(kind, number)
     else:
-        return []
+        own = ha.own(kind, number) if options.get("ha") else {}
+        own |= federation.own(kind, number) if options.get("federation") else {}
+        if kind == "namenode" and options.get("kerberos"):
+            own["hadoop.http.authentication.type"] = "kerberos"  # or WebHDFS knows nobody
     return [word for key, value in own.items() for word in ("-D", f"{key}={value}")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from hdl.cluster import web
@@ -42,10 +43,18 @@ class Folders:
         Whose name the URL says.
     ticket : dict, optional
         With Kerberos, the variables that name the superuser's ticket cache and realm.
+    authority : Path, optional
+        With HTTPS, the certificate to trust.
     """
 
-    def __init__(self, namenode: str, superuser: str, ticket: dict[str, str] | None = None):
-        self.namenode, self.superuser, self.ticket = namenode, superuser, ticket
+    def __init__(
+        self,
+        namenode: str,
+        superuser: str,
+        ticket: dict[str, str] | None = None,
+        authority: Path | None = None,
+    ):
+        self.namenode, self.superuser, self.ticket, self.authority = namenode, superuser, ticket, authority
 
     def make(self, history: str | None = None) -> None:
         """Make the folders that all users share; `history` is the history server's user, where it is no superuser."""
@@ -73,6 +82,6 @@ class Folders:
         who = {} if self.ticket else {"user.name": self.superuser}
         url = f"{self.namenode}/webhdfs/v1{quote(path)}?{urlencode({**query, **who})}"
         try:
-            web.send(url, "PUT", self.ticket, SECONDS)
+            web.send(url, "PUT", self.ticket, self.authority, SECONDS)
         except (OSError, HdlError) as error:
             raise HdlError(f"the NameNode did not {query['op']} {path}: {error}") from error

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hdl.cluster import config, process, web
 from hdl.cluster.config import ha
 from hdl.cluster.masters import FORMAT_SECONDS, Masters
+from hdl.errors import HdlError
 
 if TYPE_CHECKING:
     from hdl.cluster.daemons import Cluster
@@ -39,7 +41,25 @@ class Pair(Masters):
 
     def active(self, kind: str) -> int | None:
         """Return the number of the active master of a kind; None while there is none."""
-        return next((k for k in ha.NUMBERS if _is_active(kind, self.address(f"{kind}_web{k}"))), None)
+        return next((k for k in ha.NUMBERS if self.state(kind, k) == "active"), None)
+
+    def state(self, kind: str, number: int) -> str:
+        """Return ``active`` or ``standby``; empty for a master that does not answer, or is neither yet."""
+        address, ticket = self.address(f"{kind}_web{number}"), None
+        with suppress(HdlError):  # a stopped cluster gives no tickets
+            ticket = self.ticket()
+        if kind == "namenode":
+            beans = (web.ask(f"{address}/jmx?qry={BEAN}", ticket) or {}).get("beans") or [{}]
+            said = str(beans[0].get("State"))
+        else:
+            info = (web.ask(f"{address}/ws/v1/cluster/info", ticket) or {}).get("clusterInfo") or {}
+            said = str(info.get("haState")).lower()
+        return said if said in ("active", "standby") else ""
+
+    def ready(self) -> bool:
+        """Tell whether every master is active or stands by."""
+        kinds = ("namenode", "resourcemanager")
+        return all(self.state(kind, k) for kind in kinds for k in ha.NUMBERS)
 
     def formats(self, root: Path) -> dict[str, list[str]]:
         """Format ZooKeeper at each start, as elections and applications of the last one are over."""
@@ -67,12 +87,5 @@ def active(cluster: Cluster, kind: str) -> str:
     cluster : Cluster
     kind : {'namenode', 'resourcemanager'}
     """
-    number = Pair(cluster.ports).active(kind)
+    number = Pair(cluster.ports, cluster.scheme, cluster.ticket).active(kind)
     return f"{kind}{number}" if number else ""
-
-
-def _is_active(kind: str, address: str) -> bool:
-    if kind == "namenode":
-        beans = (web.ask(f"{address}/jmx?qry={BEAN}") or {}).get("beans") or [{}]
-        return beans[0].get("State") == "active"
-    return ((web.ask(f"{address}/ws/v1/cluster/info") or {}).get("clusterInfo") or {}).get("haState") == "ACTIVE"

@@ -23,9 +23,12 @@ case $command in
   dfsadmin) class=org.apache.hadoop.hdfs.tools.DFSAdmin ;;
   fsck) class=org.apache.hadoop.hdfs.tools.DFSck ;;
   getconf) class=org.apache.hadoop.hdfs.tools.GetConf ;;
+  key) class=org.apache.hadoop.crypto.key.KeyShell ;;
+  crypto) class=org.apache.hadoop.hdfs.tools.CryptoAdmin ;;
   jar) class=org.apache.hadoop.util.RunJar ;;
   streaming) class=org.apache.hadoop.util.RunJar; set -- "$(ls "$share"/tools/lib/hadoop-streaming-*.jar)" "$@" ;;
   job) class=org.apache.hadoop.mapred.JobClient ;;
+  checknative) class=org.apache.hadoop.util.NativeLibraryChecker ;;
   version) class=org.apache.hadoop.util.VersionInfo ;;
   app|application) class=org.apache.hadoop.yarn.client.cli.ApplicationCLI; set -- application "$@" ;;
   applicationattempt|container) class=org.apache.hadoop.yarn.client.cli.ApplicationCLI; set -- "$command" "$@" ;;
@@ -35,8 +38,8 @@ case $command in
   queue) class=org.apache.hadoop.yarn.client.cli.QueueCLI ;;
   *.*) class=$command ;;
   *)
-    echo "usage: $name [--config DIR] classpath [--glob] | fs | dfs | dfsadmin | fsck | getconf | jar | streaming |" \
-         "job | version | application | container | logs | node | rmadmin | queue | CLASS ..." >&2
+    echo "usage: $name [--config DIR] classpath [--glob] | fs | dfs | dfsadmin | fsck | getconf | key | crypto |" \
+         "jar | streaming | job | checknative | version | application | container | logs | node | rmadmin | queue | CLASS ..." >&2
     exit 2 ;;
 esac
 logs=${HADOOP_LOG_DIR:-${TMPDIR:-/tmp}}
@@ -44,6 +47,7 @@ logs=${HADOOP_LOG_DIR:-${TMPDIR:-/tmp}}
 # shellcheck disable=SC2086  # options are words
 exec "$java" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xmx"${HADOOP_HEAPSIZE_MAX:-256m}" \
   --add-opens java.base/java.lang=ALL-UNNAMED -Djava.net.preferIPv4Stack=true \
-  -Dhadoop.home.dir="$HADOOP_HOME" -Dhadoop.log.dir="$logs" -Dyarn.log.dir="$logs" \
+  -Dhadoop.home.dir="$HADOOP_HOME" -Djava.library.path="$HADOOP_HOME/lib/native" \
+  -Dhadoop.log.dir="$logs" -Dyarn.log.dir="$logs" \
   -Dhadoop.root.logger="${HADOOP_ROOT_LOGGER:-INFO,console}" $HADOOP_OPTS $HADOOP_CLIENT_OPTS \
   -cp "$HADOOP_CONF_DIR:$share/hdfs:$share/lib/*${HADOOP_CLASSPATH:+:$HADOOP_CLASSPATH}" "$class" "$@"

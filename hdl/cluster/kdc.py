@@ -7,21 +7,20 @@ database for the centre, ``keytabs/`` and ``tickets/``. Nothing of the machine's
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
-import socket
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from hdl import programs
 from hdl.cluster.config import kerberos
 from hdl.cluster.config.common import LOOPBACK
-from hdl.cluster.process import Daemon
 from hdl.errors import DeadlineError, HdlError, SpecError, Unavailable
 
 SECONDS = 30
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 REUSED_SECONDS = 3600.0
 TOOLS = {"krb5kdc": "krb5-kdc", "kdb5_util": "krb5-kdc", "kadmin.local": "krb5-admin-server", "kinit": "krb5-user",
          "curl": "curl"}  # fmt: skip
@@ -65,6 +64,11 @@ CENTRE = """\
 """
 
 
+def found(name: str) -> str | None:
+    """Find a program of MIT's Kerberos, also where administrators have theirs; None if it is not there."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+
+
 def tool(name: str) -> str:
     """Find a program of MIT's Kerberos.
 
@@ -73,7 +77,7 @@ def tool(name: str) -> str:
     Unavailable
         It is not there.
     """
-    path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    path = found(name)
     if not path:
         packages = " ".join(dict.fromkeys(TOOLS.values()))
         raise Unavailable(f"a cluster with Kerberos needs {name}; on Debian: apt install {packages}")
@@ -128,8 +132,8 @@ def make(root: Path, port: int, web_hosts: list[str]) -> None:
 def add(root: Path, *users: str) -> None:
     """Make principals with a keytab each, unless they are there."""
     for user in users:
-        if not user.replace("-", "").replace("_", "").isalnum():
-            raise SpecError(f"user {user!r}: expected letters, digits, - and _")
+        if not NAME.fullmatch(user):
+            raise SpecError(f"user {user!r}: expected letters, digits, dots, - and _")
         _keep(root, kerberos.keytab(root, user), [kerberos.principal(user)])
 
 
@@ -187,24 +191,3 @@ def ticket(root: Path, user: str, reuse: bool = False) -> Path:
                    environment={"PATH": os.defpath, **environment(root)})  # fmt: skip
     new.replace(cache)
     return cache
-
-
-def wait(port: int, daemon: Daemon) -> None:
-    """Wait until the centre listens.
-
-    Raises
-    ------
-    HdlError
-        It ended; the message holds the end of its log.
-    DeadlineError
-        It does not listen in time.
-    """
-    deadline = time.monotonic() + SECONDS
-    while True:
-        with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
-            return
-        if not daemon.alive:
-            raise HdlError(f"krb5kdc ended; the end of {daemon.log}:\n{daemon.tail()}")
-        if time.monotonic() > deadline:
-            raise DeadlineError(f"krb5kdc did not listen at port {port} within {SECONDS} s")
-        time.sleep(0.02)

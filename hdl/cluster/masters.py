@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hdl.cluster import config
+from hdl.cluster import config, launch, process
 from hdl.errors import DeadlineError, HdlError
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ class Masters:
     ----------
     ports : dict
         As `config.free_ports` makes it.
+    scheme : str
+        Of the web addresses.
+    ticket : function, optional
+        Gives the variables that name a ticket of the superuser, on a cluster with Kerberos.
 
     Attributes
     ----------
@@ -34,8 +39,10 @@ class Masters:
     resource_managers: tuple[str, ...] = ("resourcemanager",)
     name_nodes: tuple[str, ...] = ("namenode",)
 
-    def __init__(self, ports: dict[str, int]):
-        self.ports = ports
+    def __init__(
+        self, ports: dict[str, int], scheme: str = "http", ticket: Callable[[], dict[str, str] | None] = lambda: None
+    ):
+        self.ports, self.scheme, self.ticket = ports, scheme, ticket
 
     @property
     def uri(self) -> str:
@@ -48,7 +55,11 @@ class Masters:
 
     def address(self, port: str) -> str:
         """Return the web address at one of the ports."""
-        return f"http://{config.LOOPBACK}:{self.ports[port]}"
+        return f"{self.scheme}://{config.LOOPBACK}:{self.ports[port]}"
+
+    def ready(self) -> bool:
+        """Tell whether those masters are ready that nobody asks yet, because they stand by."""
+        return True
 
     def formats(self, root: Path) -> dict[str, list[str]]:
         """Give the options with which a daemon's command makes what is missing before it starts, by daemon."""
@@ -68,9 +79,12 @@ class Masters:
         for name, options in self.formats(cluster.root).items():  # beside each other
             log = cluster.root / f"logs/format-{name}.log"
             log.parent.mkdir(parents=True, exist_ok=True)
-            command, environment = cluster.command(name)
+            command = [*launch.command(cluster, name), *options]
+            environment = launch.environment(cluster, name)
             with open(log, "wb") as out:
-                made = subprocess.Popen([*command, *options], stdout=out, stderr=subprocess.STDOUT, env=environment)
+                made = subprocess.Popen(
+                    command, stdout=out, stderr=subprocess.STDOUT, env=environment, umask=process.UMASK
+                )
             running[log] = made
         try:
             for log, child in running.items():

@@ -11,7 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hdl.errors import DeadlineError, HdlError
+from hdl.errors import DeadlineError, HdlError, SpecError
+
+# What daemons write is their user's alone: tokens and keys of jobs, data, logs.
+UMASK = 0o077
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,28 @@ class Daemon:
 _children: dict[int, subprocess.Popen] = {}  # kept so that what dies under us is reaped
 
 
+def close(folder: Path) -> None:
+    """Make a folder, or take one that is there, for its user alone.
+
+    Raises
+    ------
+    SpecError
+        It is another user's.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.chmod(0o700)
+    except PermissionError:
+        raise SpecError(f"{folder} belongs to another user; a cluster needs a folder of your own, --dir") from None
+
+
 def spawn(name: str, command: list[str], log: Path, environment: dict[str, str]) -> Daemon:
     """Start a daemon that writes to `log`, and that the end of this process or its terminal does not end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as out:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-            env=environment, cwd=log.parent, start_new_session=True,
+            env=environment, cwd=log.parent, start_new_session=True, umask=UMASK,
         )  # fmt: skip
     _children[child.pid] = child
     return Daemon(name, child.pid, _start_time(child.pid) or 0, str(log))

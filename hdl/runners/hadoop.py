@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from abc import abstractmethod
@@ -92,7 +93,7 @@ class HadoopRunner(RoundRunner):
         self.counters: dict[str, dict[str, int]] = {}
         self.application: str | None = None
         self._notify: Notify = lambda event: None
-        self._jobs, self._platform = 0, ""
+        self._jobs, self._platform, self._weights_bytes = 0, "", 0
         self._folder: WorkingFolder | None = None
         self._sent_files: dict[str, str] = {}  # in the working folder on HDFS: name to path
         self._files: dict[str, str] = {}  # of the distributed cache: name in a task's folder to path on HDFS
@@ -135,7 +136,9 @@ class HadoopRunner(RoundRunner):
             self._files.pop(os.path.basename(common), None)
 
     def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
-        self._files[WEIGHTS] = self._put(f"{WEIGHTS}-{self._jobs}", wire.encode(weights))
+        encoded = wire.encode(weights)
+        self._weights_bytes = len(encoded)
+        self._files[WEIGHTS] = self._put(f"{WEIGHTS}-{self._jobs}", encoded)
         return [wire.decode_as(Update, message) for message in self._run("round", {"evaluate_only": evaluate_only})]
 
     def timings(self) -> list[dict[str, Any]]:
@@ -204,6 +207,7 @@ class HadoopRunner(RoundRunner):
                  "options": self._job.options.model_dump_json(), **config}  # fmt: skip
         properties = {
             "mapreduce.job.name": f"hdl {stage}{number}: {self._job.table}",
+            **self._file_systems(out),
             **self.settings,
             **{PREFIX + name: value for name, value in given.items()},
         }
@@ -242,6 +246,12 @@ class HadoopRunner(RoundRunner):
         fs.remove(out)
         self._phases = phases(self._stats, began, ended)
         return results
+
+    def _file_systems(self, out: str) -> dict[str, str]:
+        """Name the file systems that tasks read and write beside the default one, whose tokens the job takes along."""
+        paths = [out, self._job.table, *(path for own in self._splits for path, _, _ in own)]
+        roots = {match[0] for match in map(re.compile(r"[A-Za-z][\w.+-]*://[^/]+").match, paths) if match}
+        return {"mapreduce.job.hdfs-servers": ",".join(sorted(roots))} if roots else {}
 
     def _fits(self) -> bool:
         """Decide whether the next job's tasks run inside of its application master."""

@@ -6,7 +6,7 @@ import os
 import re
 import selectors
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +19,15 @@ TASK_LOG = "stderr.task"  # the standard error of a MapReduce task's Python, bes
 _APPLICATION = re.compile(r"Submitted application (application_\d+_\d+)")
 _PROGRESS = re.compile(r"\bmap (\d+)% reduce (\d+)%")
 _FAILED = re.compile(r"Task Id : (attempt_\w+), Status : FAILED")
+_LOGGED = re.compile(
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ |\d\d/\d\d/\d\d \d\d:\d\d:\d\d "
+)  # how a line of a log begins
+_ENDED = re.compile(r"failed with state \w+ due to: (.*)")
+# Of what the client says at a failed job's end, when it has not said why: not its counters, and no stack.
+_CHATTER = re.compile(
+    r"^\s|^$| INFO |Counters: \d+$|Streaming Command Failed!|Job not successful!|^(SLF4J|log4j|WARNING):"
+)
+REASON_LINES = 60  # of a failed attempt; stacks are long
 _GROUP, _COUNTER = re.compile(r"^\t(\S[^=]*)$"), re.compile(r"^\t\t(.+)=(\d+)$")
 
 
@@ -35,7 +44,7 @@ class HadoopJob:
         Seconds without any news after which it counts as hung.
     on_progress : function of (map share, reduce share)
     on_failed : function of (attempt, reason)
-        An attempt failed and another one will be made.
+        An attempt failed, and another one will be made unless it was the last; the reason is one sentence.
 
     Attributes
     ----------
@@ -57,7 +66,9 @@ class HadoopJob:
         self.application: str | None = None
         self.counters: dict[str, dict[str, int]] = {}
         self._environment = {**os.environ, "HADOOP_ROOT_LOGGER": "INFO,console", **environment}
-        self._group, self._failed = "", ""
+        self._group, self._ended = "", ""
+        self._failed: list[str] = []  # the last attempt that failed, and what the client says about it
+        self._telling = False  # it goes on
         self._lines: list[str] = []
 
     def run(self) -> None:
@@ -66,7 +77,10 @@ class HadoopJob:
         Raises
         ------
         WorkerError
-            It failed; the message holds what its tasks said, its application id and the command for the full log.
+            It failed; the message holds what its tasks said, or why the last attempt of one failed, the application's
+            id and the command for the full log.
+        LoginError, SpecError, HdlError
+            It could not be submitted: the cluster does not let the user in, has no such queue, and so on.
         DeadlineError
             No news for too long; the job was killed.
         """
@@ -118,29 +132,62 @@ class HadoopJob:
     def _take_line(self, line: str) -> None:
         """Take in one line of the client."""
         self._lines = [*self._lines[-200:], line]
-        if self._failed:  # the line after tells why
-            self.on_failed(self._failed, line.strip())
-            self._failed = ""
+        if self._telling and (_LOGGED.match(line) or len(self._failed) > REASON_LINES):
+            self._told()
+        elif self._telling:
+            self._failed.append(line)
         if match := _APPLICATION.search(line):
             self.application = match[1]
         elif match := _PROGRESS.search(line):
             self.on_progress(int(match[1]) / 100, int(match[2]) / 100)
         elif match := _FAILED.search(line):
-            self._failed = match[1]
+            self._failed, self._telling = [match[1]], True
+        elif match := _ENDED.search(line):
+            self._ended = match[1].strip()
         elif match := _GROUP.match(line):
             self._group = match[1].strip()
         elif match := _COUNTER.match(line):
             self.counters.setdefault(self._group, {})[match[1]] = int(match[2])
 
+    def _told(self) -> None:
+        """Hand on why an attempt failed, now that the client has said it all."""
+        self._telling = False
+        self.on_failed(self._failed[0], reason(self._failed[1:]))
+
     def _error(self, status: int) -> HdlError:
+        if self._telling:
+            self._told()
         if not self.application:
-            client = "\n".join(self._lines)
-            if java_errors.explain(client):
-                return java_errors.error("the job could not be submitted", client)
-            return WorkerError(f"the job could not be submitted (status {status}):\n" + "\n".join(self._lines[-15:]))
+            said = "\n".join(line for line in self._lines if " INFO " not in line)
+            if java_errors.explain(said):
+                return java_errors.error("the job could not be submitted", said)
+            return WorkerError(f"the job could not be submitted (status {status}):\n{_last(self._lines, 15)}")
         tasks = ""
         with suppress(DeadlineError):
             tasks = logs.log_tail(self.application, ("stderr", TASK_LOG), headings=False)
-        client = java_errors.explain("\n".join(self._lines)) or "\n".join(self._lines[-25:])
-        said = f"its tasks said:\n{tasks}" if tasks else f"its client said:\n{client}"
+        whys = [f"its tasks said:\n{tasks}"] if tasks else []
+        if self._failed:
+            whys.append(f"{self._failed[0]}: {reason(self._failed[1:])}")
+        if self._ended and not whys:
+            whys.append(self._ended)
+        said = "\n".join(whys) or f"its client said:\n{_last(self._lines, 25)}"
         return WorkerError(f"{self.application} failed; {said}\nThe full log: {self.log_command}")
+
+
+def reason(lines: Sequence[str]) -> str:
+    """Say in one sentence why an attempt failed, of what the client prints about it.
+
+    Examples
+    --------
+    >>> reason(["Error: java.lang.RuntimeException: subprocess failed with code 3", "\\tat org.apache.X.y(X.java:1)"])
+    'RuntimeException: subprocess failed with code 3'
+    """
+    text = "\n".join(line.removeprefix("Error: ") for line in lines)
+    known = java_errors.explain(text)
+    return known or " ".join(line.strip() for line in lines if line.strip())[:1000] or "Hadoop does not say why"
+
+
+def _last(lines: Sequence[str], number: int) -> str:
+    """Return the last lines that say something; of lines that all do not, the last ones as they are."""
+    telling = [line for line in lines if not _CHATTER.search(line)]
+    return "\n".join((telling or lines)[-number:])

@@ -23,7 +23,7 @@ from hdl.envpack import UNPACKED
 from hdl.errors import Unavailable
 from hdl.programs import hadoop
 from hdl.runners import typed
-from hdl.runners.hadoop import HadoopRunner
+from hdl.runners.hadoop import UBER, UBER_BYTES, HadoopRunner
 from hdl.streaming import HEAD, incoming
 
 WHOLE = {"mapreduce.input.fileinputformat.split.minsize": 2**63 - 1}  # a file is never split
@@ -79,6 +79,11 @@ class StreamingRunner(HadoopRunner):
 
     def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:
         sent = self._environment()
+        # One after the other in the master nothing is gained by joining before the driver does, as long as all that the
+        # driver then reads is little. And a shuffle needs Hadoop's native libraries where nodes ask for Kerberos.
+        few = UBER.items() <= properties.items() and self._weights_bytes * len(self._inputs) <= UBER_BYTES
+        if few:
+            properties = {**properties, "mapreduce.job.reduces": 0}
         if self._typed:
             properties = {**properties, **TYPED, "hdl.typed": "true"}
         words = [word for name, value in {**WHOLE, **properties}.items() for word in ("-D", f"{name}={value}")]
@@ -91,9 +96,11 @@ class StreamingRunner(HadoopRunner):
             command += ["-input", path]
         if self._typed:
             command += ["-inputformat", "org.apache.hadoop.mapred.SequenceFileInputFormat"]
-        command += ["-output", out, "-mapper", self._script("mapper"), "-reducer", self._script("reducer")]
-        if self.combiner:
-            command += ["-combiner", self._script("combiner")]
+        command += ["-output", out, "-mapper", self._script("mapper")]
+        if not few:
+            command += ["-reducer", self._script("reducer")]
+            if self.combiner:
+                command += ["-combiner", self._script("combiner")]
         return [*command, "-cmdenv", f"PYTHONPATH={UNPACKED if sent else ''}"], {}
 
     def _script(self, name: str) -> str:

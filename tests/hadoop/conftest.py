@@ -12,23 +12,18 @@ import importlib.util
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from hdl import envpack
-from hdl.cluster import config
-from hdl.cluster.config import kerberos
+from hdl.cluster import kdc, known_as
 from hdl.cluster.daemons import Cluster
+from tests.ahead import AHEAD, USER
+from tests.hadoop.secure import QUICK, Secure, finished
 
-SUPERUSER, USER = "hdfs", "ada"
-SECURE_USERS = ("ada", "bob", kerberos.GATEWAY)
-QUICK = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
+NO_KERBEROS = known_as.why_not() or " and ".join(f"no {tool}" for tool in kdc.TOOLS if not kdc.found(tool))
 MISSING = [tool for tool in ("java", "mvn") if not shutil.which(tool)]
 
 
@@ -39,64 +34,15 @@ def pytest_collection_modifyitems(items):
     why = f"no {' and no '.join(MISSING)} on the PATH" if MISSING else ""
     if not importlib.util.find_spec("pydoop"):
         why = why or "no pydoop: ./build.sh hadoop"
-    if why:
-        for item in here:
-            item.add_marker(pytest.mark.skip(reason=why))
-
-
-# Folders of clusters that run, while tests are written.
-MINE, MY_SECURE = os.environ.get("HDL_TEST_CLUSTER"), os.environ.get("HDL_TEST_SECURE_CLUSTER")
-NODES = {"datanodes": 2, "nodemanagers": 2, "seconds": 600}
-
-
-class Ahead:
-    """The clusters and the packed environment, made by threads while tests that come before, and need none, run."""
-
-    def __init__(self, wanted):
-        self.folder = Path(tempfile.mkdtemp(prefix="hdl-tests-"))
-        self.pool = ThreadPoolExecutor(2)
-        self.clusters = {}
-        if "cluster" in wanted and not MINE:
-            self.start("cluster", superuser=SUPERUSER)
-        if {"cluster", "packed"} & wanted:
-            (self.folder / "env").mkdir()
-            self.packed = self.pool.submit(envpack.pack, self.folder / "env")
-        if "secure" in wanted and not MY_SECURE:
-            self.start("secure", kerberos=True)
-
-    def start(self, name, **options):
-        self.clusters[name] = self.pool.submit(Cluster.start, self.folder / name, **NODES, **options)
-
-    def end(self):
-        self.pool.shutdown(cancel_futures=True)
-        for cluster in self.clusters.values():
-            if not cluster.cancelled() and not cluster.exception():
-                cluster.result().stop(purge=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-AHEAD = pytest.StashKey[Ahead]()
-
-
-@pytest.hookimpl(trylast=True)  # when it is known which tests are run
-def pytest_collection_finish(session):
-    skipped = [item for item in session.items if item.get_closest_marker("skip")]
-    run = [item for item in session.items if item not in skipped]
-    wanted = {"cluster", "secure", "packed"} & {name for item in run for name in item.fixturenames}
-    if wanted and not session.config.option.collectonly:
-        session.config.stash[AHEAD] = Ahead(wanted)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session):
-    if ahead := session.config.stash.get(AHEAD, None):
-        ahead.end()
+    for item in here:
+        if why or (NO_KERBEROS and "secure" in item.fixturenames):
+            item.add_marker(pytest.mark.skip(reason=why or NO_KERBEROS))
 
 
 @pytest.fixture(scope="session")
 def cluster(pytestconfig):
     """A running cluster; this process and what it starts use it, as an ordinary user."""
-    started = Cluster.load(Path(MINE)) if MINE else pytestconfig.stash[AHEAD].clusters["cluster"].result()
+    started = Cluster.load(pytestconfig.stash[AHEAD].get("cluster"))
     started.add_user(USER)
     started.own("/tests", USER)
     with pytest.MonkeyPatch.context() as patch:
@@ -105,53 +51,10 @@ def cluster(pytestconfig):
         yield started
 
 
-def finished(command, folder, environment, seconds, check):
-    """Run a command to its end; a failing one fails the test with what it said."""
-    words = [str(word) for word in command]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # A session of its own: the client behind a script is a JVM, which outlives the script that is killed.
-    with subprocess.Popen(words, **pipes, env=environment, cwd=folder, start_new_session=True) as child:
-        try:
-            out, err = child.communicate(timeout=seconds)
-        except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)
-            raise
-    done = subprocess.CompletedProcess(words, child.returncode, out, err)
-    if check and done.returncode:
-        pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
-    return done
-
-
-class Secure:
-    """A running cluster with Kerberos, seen by one of its ordinary users at a time."""
-
-    def __init__(self, cluster):
-        self.cluster, self.realm = cluster, kerberos.REALM
-        for user in SECURE_USERS:
-            cluster.add_user(user)
-
-    def environment(self, user="ada"):
-        """Return the whole environment of a command of that user's, who has a new ticket; None: of nobody's."""
-        names = {*QUICK, "HADOOP_USER_NAME", "KRB5CCNAME"}
-        outer = {name: value for name, value in os.environ.items() if name not in names}
-        made = self.cluster.environment(user)
-        quick = {**QUICK, "LIBHDFS_OPTS": f"{made['LIBHDFS_OPTS']} {QUICK['LIBHDFS_OPTS']}"}
-        nobody = {} if user else {"KRB5CCNAME": f"FILE:{self.cluster.root}/kdc/tickets/.nobody"}
-        return outer | made | quick | nobody
-
-    def keytab(self, user):
-        """Return the path of a user's keytab."""
-        return self.cluster.keytab(user)
-
-    def run(self, *command, user="ada", check=True, seconds=600, **environment):
-        """Run a command as a user to its end; a failing one fails the test with what it said."""
-        return finished(command, self.cluster.root, self.environment(user) | environment, seconds, check)
-
-
 @pytest.fixture(scope="session")
 def secure(pytestconfig):
     """A running cluster with Kerberos; nothing of this process uses it, but what is run by `secure.run`."""
-    return Secure(Cluster.load(Path(MY_SECURE)) if MY_SECURE else pytestconfig.stash[AHEAD].clusters["secure"].result())
+    return Secure(Cluster.load(pytestconfig.stash[AHEAD].get("secure")))
 
 
 @pytest.fixture(scope="session")
@@ -188,7 +91,7 @@ def folder(cluster, request):
 @pytest.fixture(scope="session")
 def packed(pytestconfig):
     """The packed environment, here."""
-    return pytestconfig.stash[AHEAD].packed.result()
+    return pytestconfig.stash[AHEAD].get("packed")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from hdl import fs
-from hdl.cluster import assemble, cli, config, folders, process
+from hdl.cluster import assemble, cli, config, folders, launch, process, web
 from hdl.cluster.daemons import Cluster
 from hdl.errors import DeadlineError, HdlError, SpecError
 
@@ -51,10 +52,38 @@ def test_its_user_is_an_ordinary_one(cluster):
 
 def test_who_starts_one_is_its_superuser_unless_another_is_named(tmp_path):
     made = fake(tmp_path, "pass")
-    assert made.superuser == made._clean()["HADOOP_USER_NAME"] == folders.this_user()
+    assert made.superuser == launch.environment(made, "namenode")["HADOOP_USER_NAME"] == folders.this_user()
     made.superuser = "hdfs"
-    made._save()
-    assert Cluster.load(tmp_path)._clean()["HADOOP_USER_NAME"] == "hdfs"
+    made.save()
+    assert launch.environment(Cluster.load(tmp_path), "namenode")["HADOOP_USER_NAME"] == "hdfs"
+
+
+def test_nothing_of_it_can_be_read_by_another_user_of_the_machine(cluster):
+    """Its ResourceManager keeps the keys of applications there, its DataNodes everybody's data."""
+    assert cluster.root.stat().st_mode & 0o077 == 0
+    for path in (cluster.conf, cluster.root / "data/resourcemanager", *cluster.root.glob("data/nodemanager1/*")):
+        assert path.stat().st_mode & 0o077 == 0 or "nodemanager" in str(path), path
+    if os.getuid() == 0:
+        words = ["cat", cluster.conf / "core-site.xml"]
+        done = subprocess.run(
+            words, user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=False
+        )
+        assert done.returncode != 0
+        assert "Permission denied" in done.stderr
+
+
+def test_who_was_not_named_to_it_may_not_submit(cluster, run):
+    """A job would run as the user who started the cluster."""
+    refused = run("yarn", "application", "-list", check=False, HADOOP_USER_NAME="mallory")
+    assert refused.returncode != 0
+    assert "mallory" in refused.stderr
+    assert "not authorized for protocol" in refused.stderr
+    cluster.add_user("eve")
+    run("yarn", "application", "-list", HADOOP_USER_NAME="eve")
+    run("yarn", "application", "-list")  # those named before still may
+    address = f"{cluster.web()['resourcemanager']}/ws/v1/cluster/apps/new-application"
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        web.send(address, "POST")
 
 
 def test_every_port_is_on_loopback_but_the_shuffles(cluster):

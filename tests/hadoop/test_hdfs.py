@@ -18,6 +18,19 @@ from hdl import fs, hdfs, libhdfs
 from hdl.data.find import open_source
 from hdl.errors import DeadlineError, Unavailable
 from hdl.table import Table
+from tests.hadoop.webhdfs import WebHdfs
+
+native = pytest.mark.parametrize("client", ["native"], indirect=True)
+native_first = pytest.mark.parametrize(
+    "client", ["native", pytest.param("libhdfs", marks=pytest.mark.full)], indirect=True
+)
+libhdfs_alone = pytest.mark.parametrize("client", ["libhdfs"], indirect=True)
+
+
+@pytest.fixture(params=["native", "libhdfs"], autouse=True)
+def client(request, cluster, monkeypatch):
+    """Either client of HDFS keeps every promise."""
+    monkeypatch.setenv("HDL_HDFS", request.param)
 
 
 def test_what_is_published_is_read_back(folder):
@@ -165,6 +178,7 @@ def test_a_folder_is_published_whole(folder):
     assert fs.list(folder) == ["model"]
 
 
+@native
 def test_data_that_is_imported_and_brought_back_is_the_same(run, folder, tmp_path):
     """`hdl import` from here to HDFS and back: every sample, label, type and the order."""
     from sklearn.datasets import load_digits
@@ -186,6 +200,7 @@ def test_data_that_is_imported_and_brought_back_is_the_same(run, folder, tmp_pat
         assert np.array_equal(y, digits.target)
 
 
+@native
 def test_a_folder_is_sorted_out_as_one_here(folder, tmp_path):
     """Fortran order, packed copies, foreign files and folders of images, on HDFS."""
     from PIL import Image
@@ -214,6 +229,7 @@ def test_a_folder_is_sorted_out_as_one_here(folder, tmp_path):
     assert source.left_out == ["labels.csv: a table beside folders of images"]
 
 
+@native_first
 def test_hosts_are_those_of_the_blocks(folder, run, tmp_path):
     (tmp_path / "blocks").write_bytes(bytes(64 * 1024))
     put = ("hadoop", "fs", "-D", "dfs.blocksize=8192", "-D", "dfs.replication=1", "-put", tmp_path / "blocks")
@@ -227,17 +243,19 @@ def test_hosts_are_those_of_the_blocks(folder, run, tmp_path):
     assert sorted(fs.hosts(f"{folder}/both", 0, 1)) == ["127.0.0.2", "localhost"]
 
 
-def test_a_quota_is_said_and_the_name_stays_free(folder, admin):
+def test_a_quota_is_said_and_the_name_stays_free(cluster, folder):
     path = folder.removeprefix("hdfs://")
-    admin("setSpaceQuota", "1m", path)
+    admin = WebHdfs(cluster, cluster.superuser)
+    admin.quota(path, names=-1, space=2**20)
     with pytest.raises(OSError, match="quota") as caught:
         fs.publish(f"{folder}/a", bytes(3_000_000))
     assert caught.value.errno == errno.EDQUOT
     assert caught.value.filename == f"{folder}/a"
     assert fs.list(folder) == []
-    admin("clrSpaceQuota", path)
+    admin.quota(path, names=-1, space=-1)
 
 
+@native_first
 def test_safe_mode_is_waited_for_or_said(folder, admin, monkeypatch):
     admin("safemode", "enter")
     monkeypatch.setattr(hdfs, "SAFE_MODE_SECONDS", 0.0)
@@ -264,6 +282,7 @@ def test_a_namenode_that_is_not_there_has_a_deadline():
     assert time.monotonic() - started < libhdfs.CONNECT_SECONDS + 30
 
 
+@libhdfs_alone
 @pytest.mark.parametrize("what", ["no configuration", "no hadoop"])
 def test_never_the_local_file_system_instead(cluster, tmp_path, what):
     """Without a configuration libhdfs opens the local file system under an hdfs:// name."""
@@ -281,6 +300,7 @@ def test_never_the_local_file_system_instead(cluster, tmp_path, what):
     assert ("HADOOP_CONF_DIR" if what == "no configuration" else "hdl cluster start") in done.stderr
 
 
+@native
 def test_features_and_labels_apart(folder, run, tmp_path):
     fs.publish(f"{folder}/x.txt", b"1,2\n3,4\n5,6\n7,8\n")
     fs.publish(f"{folder}/y.txt", b"0\n1\n0\n1\n")

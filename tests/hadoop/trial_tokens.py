@@ -5,6 +5,7 @@ Each function is a command; it prints JSON, one object a line.
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -27,9 +28,9 @@ def train(config, principal="", keytab=""):
     outcome = driver.train(job, runner, lambda event: say(said=event.text) if isinstance(event, Log) else None)
     table = Table(outcome.table)
     header = table.header(outcome.version)
-    pauses = [row["time"] for row in table.read().rows]
+    times = [row["time"] for row in table.read().rows]
     say(signature=header["signature"], version=outcome.version,
-        pause=max(b - a for a, b in zip(pauses, pauses[1:], strict=False)))  # fmt: skip
+        pause=max(b - a for a, b in pairwise(times)))  # fmt: skip
 
 
 def take(folder, *roots):
@@ -52,7 +53,7 @@ def take(folder, *roots):
 
 
 def use(folder, path):
-    """Use tokens as a worker does, reading a file now and after each line of standard input; `take` takes the second."""
+    """Use tokens as a worker does, asking for a file now and after each line read; `take` takes the second ones."""
     from hdl import fs, libhdfs
     from hdl.yarn.resource_manager import tokens
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -143,10 +144,11 @@ class Training:
         return True
 
 
-def resource_manager():
+def resource_managers():
+    """Find the web addresses of the ResourceManagers; one that is not active sends on to the one that is."""
     with open(os.environ["HADOOP_CONF_DIR"] + "/yarn-site.xml") as file:
-        match = re.search(r"yarn\.resourcemanager\.webapp\.address</name><value>([^<]+)", file.read())
-    return f"http://{match[1]}"
+        found = re.findall(r"yarn\.resourcemanager\.webapp\.address(?:\.\w+)?</name><value>([^<]+)", file.read())
+    return [f"http://{address}" for address in found]
 
 
 def get(url):
@@ -158,11 +160,11 @@ def get(url):
 
 def applications():
     """List YARN's applications; none while it does not answer."""
-    try:
-        answer = json.loads(get(f"{resource_manager()}/ws/v1/cluster/apps"))
-    except (OSError, ValueError):
-        return []
-    return (answer.get("apps") or {}).get("app") or []
+    for address in resource_managers():
+        with suppress(OSError, ValueError):
+            answer = json.loads(get(f"{address}/ws/v1/cluster/apps"))
+            return (answer.get("apps") or {}).get("app") or []
+    return []
 
 
 def report(application):

@@ -226,6 +226,13 @@ def test_below_a_file_on_hdfs_is_nothing_and_a_closed_folder_is_said(namenode):
                 call(path)
 
 
+def test_in_a_container_the_submitter_is_named_whose_tokens_it_has(namenode, monkeypatch):
+    monkeypatch.setenv("CONTAINER_ID", "container_1_0001_01_000002")
+    monkeypatch.setenv("USER", "eve")  # as YARN sets it
+    with pytest.raises(PermissionError, match="permission denied by HDFS as user eve: no right to enter"):
+        fs.open("hdfs:///closed/x")
+
+
 def test_hosts_of_what_is_no_file_on_hdfs_are_an_error_that_says_so(namenode):
     fs.publish("hdfs:///data/a", b"1")
     assert fs.hosts("hdfs:///data/a", 0, 1) == ["b", "a", "c"]

@@ -7,7 +7,7 @@ import pytest
 
 from hdl import cli
 
-TRAINING = 8  # commands `hdl train` that the README shows
+TRAINING = 9  # commands `hdl train` that the README shows
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def readme(root):
 
 def commands(readme):
     """Each `hdl …` of the README as a list of arguments."""
-    joined = readme.replace("\\\n", " ")
+    joined = readme.replace("\\\n", " ").replace("$H/", "hdfs:///user/ada/")
     return [shlex.split(line, comments=True)[1:] for line in re.findall(r"^    (hdl .*)$", joined, re.M)]
 
 

@@ -31,10 +31,10 @@ def serve(monkeypatch):
     """A running page; what a test makes short is short."""
     made = []
 
-    def start(state, allowed=(), **constants):
+    def start(state, allowed=(), refusal=None, **constants):
         for name, value in constants.items():
             monkeypatch.setattr(server, name, value)
-        page = PageServer(state, "127.0.0.1", allowed)
+        page = PageServer(state, "127.0.0.1", allowed, refusal)
         page.start()
         made.append(page)
         return page
@@ -51,9 +51,9 @@ def wait(condition):
         time.sleep(0.01)
 
 
-def ask(page, path="/", method="GET", body=None):
+def ask(page, path="/", method="GET", body=None, **headers):
     connection = HTTPConnection("127.0.0.1", page.port, timeout=10)
-    connection.request(method, path, body)
+    connection.request(method, path, body, headers)
     answer = connection.getresponse()
     return answer, answer.read().decode()
 
@@ -292,3 +292,35 @@ def test_a_browser_takes_over_what_is_new(serve, state, tmp_path, monkeypatch):
     assert re.search(r"<title>[2-9] of 10 · hdl</title>", dom)  # 0 of 10 when it was loaded
     assert dom.count("<script") == 1
     assert "&lt;script&gt;alert(1)" in dom
+
+
+def told_of(user):
+    """Refuse everybody but ada, in a sentence."""
+    return "" if user == "ada" else f"{user or 'nobody'} may not look"
+
+
+@pytest.mark.parametrize("path", ["/", "/status.json", "/events.json?since=0", "/nowhere"])
+@pytest.mark.parametrize(
+    ("cookie", "who"),
+    [
+        ("proxy-user=ada", "ada"), ("a=b; proxy-user=ada; c=d", "ada"), ('proxy-user="ada"', "ada"),
+        ("proxy-user=b%6Fb", "bob"), ("proxy-user=dr.who", "dr.who"), ("", "nobody"), ("proxy-user=", "nobody"),
+        ("xproxy-user=ada", "nobody"), ("proxy-user=bob; proxy-user=ada", "nobody"), ("user=ada", "nobody"),
+        ("proxy-user=Ada", "Ada"), ("proxy-user=ada%20", "ada "),
+    ],
+)  # fmt: skip
+def test_who_the_proxy_asks_for_is_judged(serve, state, path, cookie, who):
+    answer, text = ask(serve(state, ["127.0.0.1"], told_of), path, Cookie=cookie)
+    if who == "ada":
+        assert answer.status == (404 if path == "/nowhere" else 200)
+    else:
+        assert (answer.status, text) == (403, f"{who} may not look\n")
+        assert answer.headers["Content-Type"].startswith("text/plain")
+
+
+def test_where_it_matters_who_asks_this_machine_is_nobodys_proxy(serve, state):
+    """Anybody on it could say to be ada: YARN's proxy may, which tells who its users have proved to be."""
+    answer, text = ask(serve(state, ["127.0.0.2"], told_of), Cookie="proxy-user=ada")
+    assert answer.status == 403
+    assert text.startswith("Only YARN's proxy may ask here.")
+    assert ask(serve(state, ["127.0.0.2"]))[0].status == 200

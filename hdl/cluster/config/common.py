@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from hdl.errors import Unavailable
 
@@ -93,3 +94,12 @@ def node_host(number: int) -> str:
     first node's is 127.0.0.1, under the name that Java finds for it; the others have no name and go by their address.
     """
     return "localhost" if number == 1 else f"127.0.0.{number}"
+
+
+def write_site(path: Path, site: Site) -> None:
+    """Write properties as Hadoop reads them, in XML."""
+    properties = "".join(
+        f"  <property><name>{escape(name)}</name><value>{escape(str(value))}</value></property>\n"
+        for name, value in site.items()
+    )
+    path.write_text(f'<?xml version="1.0"?>\n<configuration>\n{properties}</configuration>\n')

@@ -14,5 +14,4 @@ def site(layout: Layout) -> Site:
         "ipc.client.connect.max.retries.on.timeouts": 2,
         "ipc.client.connect.timeout": 10000,
         "ipc.client.rpc-timeout.ms": 60000,
-        "hadoop.proxyuser.root.hosts": "*",
     }

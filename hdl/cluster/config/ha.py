@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hdl.cluster.config import kerberos
 from hdl.cluster.config.common import LOOPBACK, Layout, Sites
 
 NAME = "HdlPair"  # what clients call the pair of NameNodes: hdfs://HdlPair
@@ -36,6 +37,12 @@ def vary(sites: Sites, layout: Layout) -> None:
         "hadoop.zk.timeout-ms": SESSION,
     }
     _name_nodes(sites["hdfs"], layout)
+    if layout.options.get("kerberos"):  # the controllers are who their NameNodes are
+        sites["hdfs"] |= {
+            "dfs.journalnode.kerberos.principal": kerberos.principal("hdfs"),
+            "dfs.journalnode.keytab.file": kerberos.keytab(layout.root, "hdfs"),
+            "dfs.journalnode.kerberos.internal.spnego.principal": "*",
+        }
     _resource_managers(sites["yarn"], layout)
     _write_zookeeper(layout)
 
@@ -74,7 +81,7 @@ def _resource_managers(site: dict, layout: Layout) -> None:
     site |= {
         **{f"{YARN}.hostname.rm{k}": LOOPBACK for k in NUMBERS},
         f"{YARN}.ha.enabled": "true",
-        f"{YARN}.ha.rm-ids": "rm1, rm2",
+        f"{YARN}.ha.rm-ids": "rm1,rm2",  # without a blank: with one the masters of MapReduce do not start
         f"{YARN}.cluster-id": NAME,
         f"{YARN}.store.class": "org.apache.hadoop.yarn.server.resourcemanager.recovery.ZKRMStateStore",
     }

@@ -69,7 +69,6 @@ def vary(sites: Sites, layout: Layout) -> None:
 
     sites["core"] |= {
         "hadoop.security.authentication": "kerberos",
-        "hadoop.security.authorization": "true",
         "hadoop.rpc.protection": "privacy",
         "hadoop.http.authentication.kerberos.principal": "*",
         "hadoop.http.authentication.kerberos.keytab": web,
@@ -92,7 +91,7 @@ def vary(sites: Sites, layout: Layout) -> None:
     sites["yarn"] |= {
         "yarn.acl.enable": "true",
         "yarn.admin.acl": "yarn,hdfs",
-        "yarn.log-aggregation-enable": "false",
+        "yarn.log-aggregation-enable": "true",
         # Containers find the realm as on a company's nodes, where it is in /etc.
         "yarn.nodemanager.env-whitelist": f"{sites['yarn']['yarn.nodemanager.env-whitelist']},{NAMED}",
     }

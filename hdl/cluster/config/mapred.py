@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from hdl.cluster.assemble import native_folder
 from hdl.cluster.config.common import LOOPBACK, TASK_JAVA, Layout, Site
 
 
 def site(layout: Layout) -> Site:
     """Make the properties of ``mapred-site.xml``."""
+    native = f"LD_LIBRARY_PATH={native_folder(layout.home)}"
     return {
         "mapreduce.framework.name": "yarn",
         "mapreduce.application.classpath": f"{layout.home}/share/hadoop/lib/*",
@@ -15,6 +17,8 @@ def site(layout: Layout) -> Site:
         "mapreduce.jobhistory.admin.address": f"{LOOPBACK}:{layout.ports['history_admin']}",
         "mapreduce.jobhistory.webapp.address": f"{LOOPBACK}:{layout.ports['history_web']}",
         "mapreduce.jobhistory.move.interval-ms": 1000,
+        "yarn.app.mapreduce.am.admin.user.env": native,
+        "mapreduce.admin.user.env": native,
         "yarn.app.mapreduce.am.resource.mb": 512,
         "yarn.app.mapreduce.am.command-opts": f"-Xmx256m {TASK_JAVA}",
         "yarn.app.mapreduce.am.scheduler.heartbeat.interval-ms": 100,

@@ -19,7 +19,7 @@ from hdl.runners.base import Job
 from hdl.yarn.client import renewal, submission
 from hdl.yarn.client.submission import TYPE
 from hdl.yarn.comm.credentials import Credentials
-from hdl.yarn.resource_manager import java, launch, tokens
+from hdl.yarn.resource_manager import java, launch, listening, tokens
 from hdl.yarn.resource_manager.launch import RECORDS
 from hdl.yarn.resource_manager.lifetimes import renewal_fields
 from hdl.yarn.settings import RENEWAL, TASK_CONFIG, Settings, to_task_config
@@ -162,7 +162,7 @@ def configured() -> Any:
     """Start Java, read the cluster's configuration, and check that its ResourceManager listens; once a process."""
     java.start()
     conf = java.configuration(java.IMPATIENT)
-    java.check_listening(conf)
+    listening.check_listening(conf)
     java.check_login()
     return conf
 

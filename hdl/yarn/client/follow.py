@@ -13,7 +13,7 @@ from hdl import fs
 from hdl.driver import Outcome
 from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
 from hdl.runners.base import Log
-from hdl.runners.logs import log_command, log_tail
+from hdl.runners.logs import log_tail, where
 from hdl.runners.messages import error_from
 from hdl.spec import parse
 from hdl.table import Table, layers
@@ -131,7 +131,7 @@ def _outcome(report: Report, listener: Listener) -> Outcome:
         listener.rest(table, rows)
         client.remove(client.staging(report.application))
         return Outcome(**{**fields, "spec": parse(fields["spec"]), "rows": rows})
-    log = f"The full log: {log_command(report.application)}"
+    log = where(report.application)
     if written and "error" in written:
         client.remove(client.staging(report.application))
         raise _placed(error_from(written["error"], "its master"), report.application)
@@ -140,12 +140,12 @@ def _outcome(report: Report, listener: Listener) -> Outcome:
         message += f": {report.diagnostics[:1500]}"
     if report.state != "KILLED" and (said := log_tail(report.application)):
         message += f"\nits processes said:\n{said}"
-    raise WorkerError(f"{message}\n{log}")
+    raise WorkerError(f"{message}\n{log[0].upper()}{log[1:]}")
 
 
 def _placed(error: HdlError, application: str) -> HdlError:
     """Add to an error the application that it comes from."""
-    where = f" ({application}; the full log: {log_command(application)})"
+    said_where = f" ({application}; {where(application)})"
     if isinstance(error, DataError):
-        return DataError(error.message + where, error.path, error.line, error.offset)
-    return type(error)(f"{error}{where}")
+        return DataError(error.message + said_where, error.path, error.line, error.offset)
+    return type(error)(f"{error}{said_where}")

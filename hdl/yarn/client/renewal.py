@@ -71,10 +71,12 @@ def keep(
     name: str, staging: str, file_systems: list[str], lifetime: Lifetime, every: float, keytab: bool,
     credentials: Credentials,
 ) -> None:  # fmt: skip
-    """Keep what is needed to hand an application's master fresh tokens: see `Application`."""
+    """Keep what is needed to hand an application's master fresh tokens; on disk, unless it has a keytab."""
     public, secret = credentials.curve(CLIENT)
     keys = {"public": public.decode(), "secret": secret.decode(), "master": credentials.curve("master")[0].decode()}
     known = _submitted[name] = Application(name, staging, file_systems, lifetime, every, keytab, keys)
+    if keytab:
+        return
     with suppress(OSError):  # without a home only this process can do it
         for old in _folder().glob("*.json"):
             if time.time() - old.stat().st_mtime > KEPT_SECONDS:

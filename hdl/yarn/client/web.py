@@ -15,12 +15,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from hdl.errors import DeadlineError, HdlError
 from hdl.yarn.resource_manager import java
 
-PAGE_SECONDS = 5.0  # for a page, from the connection to its last byte; a negotiation and redirects included
+PAGE_SECONDS = 10.0  # for a page, from the connection to its last byte; a first negotiation and redirects included
 PAGE_BYTES = 64 << 20
 CHUNK = 1 << 16
 REDIRECTS = 5
@@ -108,7 +108,7 @@ class Web:
 
     def _get(self, url: str, until: float) -> tuple[str, bytes]:
         """Follow redirects and negotiate, until a page answers; returns its address and body."""
-        negotiated, target = set(), url
+        negotiated, target = set(), _spoken_for(url)
         for _ in range(REDIRECTS + 1):
             status, headers, body = self._as_user(partial(self._request, target, until), target)
             server = origin(target)
@@ -222,14 +222,9 @@ class Web:
 
     def _failure(self, error: Any, url: str) -> NoPage:
         """Say in a sentence why a request has failed."""
-        names: list[str] = []
-        texts: list[str] = []
-        cause = error
-        while cause is not None and len(names) < 16:
-            names.append(str(cause.getClass().getName()))
-            texts.append(java.message(cause))
-            cause = cause.getCause()
-        server, root = origin(url), texts[-1]
+        causes = java.thrown(error)
+        names, (name, text) = [name for name, _ in causes], causes[-1]
+        server, root = origin(url), " ".join((text or name).split())[:SAID]
         if "hostname" in root.lower() and url.startswith("https:"):
             return NoPage(f"{server}: its certificate is for another host ({root})", lasting=True)
         if any(".ssl." in name or "CertPath" in name or "certpath" in name for name in names) or "keystore" in root:
@@ -237,10 +232,9 @@ class Web:
         if self._trust is None and url.startswith("https:") and not any("java.net." in name for name in names):
             return NoPage(f"{server}: the trust store cannot be opened ({root}): {self._store()}", lasting=True)
         if any("GSSException" in name or "KrbException" in name or "LoginException" in name for name in names):
-            said = "there is no ticket here: kinit" if "find any Kerberos" in " ".join(texts) else root
-            return NoPage(f"{server} asks for Kerberos (SPNEGO), and {said}", lasting=True)
+            return NoPage(f"{server} asks for Kerberos (SPNEGO): {java.message(error)}", lasting=True)
         if any("AuthenticationException" in name for name in names):
-            return NoPage(f"{server} asks for Kerberos (SPNEGO), and refuses: {root}", lasting=True)
+            return NoPage(f"{server} asks for Kerberos (SPNEGO), and refuses: {java.message(error)}", lasting=True)
         return NoPage(f"{server} does not answer: {root}")
 
     def _store(self) -> str:
@@ -266,6 +260,14 @@ class Web:
         if status == 403:
             return NoPage(said or f"{_shown(url)} is forbidden (403)", lasting=True)
         return NoPage(f"{_shown(url)} answers {status}{': ' * bool(said)}{said}")
+
+
+def _spoken_for(url: str) -> str:
+    """Add to an address for whom this process's user asks, where that is somebody else (HADOOP_PROXY_USER)."""
+    user = java.load_class("org.apache.hadoop.security.UserGroupInformation").getCurrentUser()
+    if user.getRealUser() is None:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'doAs': str(user.getShortUserName())})}"
 
 
 def origin(url: str) -> str:

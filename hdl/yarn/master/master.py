@@ -140,11 +140,15 @@ def lead(
         finally:
             group.end()
         _publish_outcome(staging, {"outcome": {**asdict(replace(outcome, rows=[])), "spec": outcome.spec.to_json()}})
+        if tokens:
+            tokens.remove_keytab(staging)
         resources.unregister(True, f"{outcome.table}: version {outcome.version}")
         return outcome
     except Exception as error:
         fields = wire.unpack(error_message(error))[1]
         _publish_outcome(staging, {"error": fields})
+        if tokens:
+            tokens.remove_keytab(staging)
         resources.unregister(False, str(error)[:2000])
         raise
     finally:

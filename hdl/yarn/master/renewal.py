@@ -13,8 +13,10 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
+from hdl import fs
 from hdl.errors import HdlError
 from hdl.yarn.comm import mailbox
 from hdl.yarn.master.member import Incarnation, Member
@@ -107,6 +109,12 @@ class MasterTokens:
         if self._renewer:
             self._renewer.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def remove_keytab(self, staging: str) -> None:
+        """Remove the keytab from the application's folder: it is over, and no further attempt will need it."""
+        if self.principal:
+            with suppress(OSError, HdlError):
+                fs.remove(fs.join(staging, KEYTAB))
 
     def _obtain(self) -> tuple[bytes, Lifetime]:
         if self._login is None:

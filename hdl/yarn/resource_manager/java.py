@@ -11,7 +11,6 @@ import importlib
 import json
 import os
 import shutil
-import socket
 import sys
 import threading
 import time
@@ -34,11 +33,12 @@ FLAGS = (
     "--add-opens=java.base/java.lang=ALL-UNNAMED", "-Djava.net.preferIPv4Stack=true",
     "-Dhadoop.root.logger=ERROR,console",
 )  # fmt: skip
+UNANSWERED = ("ConnectException", "Timeout", "UnknownHost", "StandbyException")  # in names of Java's exceptions
 # For a client that a person waits for: it reports an absent daemon in seconds, not in a quarter of an hour.
 IMPATIENT = {
     "yarn.resourcemanager.connect.max-wait.ms": int(1000 * CONNECT_SECONDS),
     "yarn.resourcemanager.connect.retry-interval.ms": 500,
-    "yarn.client.failover-max-attempts": 4,
+    "yarn.client.failover-max-attempts": 60,  # of several ResourceManagers one takes over within half a minute
     "ipc.client.connect.max.retries": 3,
     "ipc.client.connect.retry.interval": 500,
     "ipc.client.connect.max.retries.on.timeouts": 1,
@@ -178,26 +178,6 @@ def configuration(settings: dict[str, Any] | None = None) -> Any:
     return conf
 
 
-def check_listening(conf: Any, name: str = "yarn.resourcemanager.address", port: int = 8032) -> None:
-    """Fail within seconds if the ResourceManager does not listen; a choice of several is left to Hadoop's client.
-
-    Raises
-    ------
-    DeadlineError
-        Nobody listens at its address.
-    """
-    if conf.getBoolean("yarn.resourcemanager.ha.enabled", False):
-        return
-    address = conf.getSocketAddr(name, f"0.0.0.0:{port}", port)
-    where = str(address.getHostString()), int(address.getPort())
-    try:
-        socket.create_connection(where, timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise DeadlineError(
-            f"YARN's ResourceManager {where[0]}:{where[1]} ({name}) does not answer: {error.strerror or error}"
-        ) from None
-
-
 def check_login() -> None:
     """Fail at once where the cluster demands Kerberos and there is no ticket; Hadoop's client would try for long.
 
@@ -274,7 +254,7 @@ def thrown(error: Any) -> list[tuple[str, str]]:
 def _unanswered(error: Any) -> bool:
     """Tell whether a Java exception, or a cause of it, is that a daemon did not answer."""
     while error is not None:
-        if any(word in str(error.getClass().getName()) for word in ("ConnectException", "Timeout", "UnknownHost")):
+        if any(word in str(error.getClass().getName()) for word in UNANSWERED):
             return True
         error = error.getCause()
     return False

@@ -103,7 +103,7 @@ def resource(conf: Any, path: str, archive: bool = False, shared: bool = True) -
     with java.call(f"{path}: the nodes shall get it"):
         place = java.load_class("org.apache.hadoop.fs.Path")(path)
         system = place.getFileSystem(conf)
-        status, where = system.getFileStatus(place), system.makeQualified(place)
+        status, where = system.getFileStatus(place), system.resolvePath(place)  # a node needs no view of ours
     kind = java.load_class(f"{RECORDS}.LocalResourceType")
     visibility = java.load_class(f"{RECORDS}.LocalResourceVisibility")  # neither is for other users
     return java.load_class(f"{RECORDS}.LocalResource").newInstance(

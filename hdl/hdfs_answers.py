@@ -1,0 +1,90 @@
+"""What hdfs-native answers: in time, and as the builtins' errors, whatever it makes of Java's exceptions."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from hdl.errors import DeadlineError
+from hdl.hdfs_client import Unable
+from hdl.libhdfs import INTERNAL, worded
+
+ERRNOS = {
+    "java.io.FileNotFoundException": errno.ENOENT,
+    "org.apache.hadoop.fs.FileAlreadyExistsException": errno.EEXIST,
+    "org.apache.hadoop.fs.InvalidPathException": errno.EINVAL,
+    "org.apache.hadoop.fs.ParentNotDirectoryException": errno.ENOTDIR,
+    "org.apache.hadoop.fs.PathIsNotEmptyDirectoryException": errno.ENOTEMPTY,
+    "org.apache.hadoop.hdfs.protocol.DSQuotaExceededException": errno.EDQUOT,
+    "org.apache.hadoop.hdfs.protocol.FSLimitException$PathComponentTooLongException": errno.ENAMETOOLONG,
+    "org.apache.hadoop.hdfs.protocol.NSQuotaExceededException": errno.EDQUOT,
+    "org.apache.hadoop.hdfs.protocol.QuotaByStorageTypeExceededException": errno.EDQUOT,
+    "org.apache.hadoop.hdfs.server.namenode.SafeModeException": errno.EROFS,
+    "org.apache.hadoop.security.AccessControlException": errno.EACCES,
+}
+# A NameNode says these for a while only.
+PASSING = ("org.apache.hadoop.ipc.RetriableException", "org.apache.hadoop.ipc.StandbyException")
+# A client is meant, not the path: Hadoop's own may know better.
+CLIENTS = ("SecretManager$InvalidToken", "UnknownCryptoProtocolVersionException")
+
+
+def within(seconds: float, step: Callable, *arguments: Any) -> Any:
+    """Call into hdfs-native, which has no deadlines of its own and ends by what Python takes for no Exception.
+
+    Raises
+    ------
+    Unable
+        It did not return in time (its thread may go on), or panicked.
+    """
+    done: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(step(*arguments))
+        except BaseException as error:  # a panic of Rust is no Exception
+            done.set_exception(error if isinstance(error, Exception) else Unable(f"hdfs-native panicked: {error}"))
+
+    threading.Thread(target=run, daemon=True, name="hdfs-native").start()
+    try:
+        return done.result(seconds)
+    except TimeoutError:
+        if done.done():
+            raise
+        raise Unable(f"hdfs-native had no answer within {seconds:.0f} s") from None
+
+
+def understood(path: str, error: Exception) -> tuple[bool, Exception]:
+    """Tell whether an error of hdfs-native passes by itself, and make the one to raise of it.
+
+    It tells of Java's exceptions by their class and message, some under the builtins' names, and of the rest as
+    Rust's debugger shows it.
+    """
+    if isinstance(error, Unable):
+        return False, error
+    said = re.match(r'RPCError\("([\w.$]+)", "(.*)"\)$', str(error), re.DOTALL)
+    if said:
+        name, text = said[1], said[2].partition("\\n")[0].replace('\\"', '"')
+    elif isinstance(error, FileNotFoundError | FileExistsError | IsADirectoryError):
+        number = {FileNotFoundError: errno.ENOENT, FileExistsError: errno.EEXIST}.get(type(error), errno.EISDIR)
+        return False, OSError(number, os.strerror(number), path)
+    elif isinstance(error, OSError):
+        return True, DeadlineError(f"{path}: the NameNode does not answer ({first_line(error)})")
+    else:
+        return False, Unable(first_line(error))
+    if "SafeModeException" in text:  # of several NameNodes the active one says so within another exception
+        name = "org.apache.hadoop.hdfs.server.namenode.SafeModeException"
+    if name in PASSING:
+        return True, DeadlineError(f"{path}: no NameNode is active ({text})")
+    if name.endswith(CLIENTS):
+        return False, Unable(f"{name}: {text}")
+    return False, worded(ERRNOS.get(name, INTERNAL), path, f"{name}: {text}")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, of a stack trace that is."""
+    return re.split(r"\n|\\n", str(error))[0][:300] or type(error).__name__

@@ -1,0 +1,154 @@
+"""Clusters and the packed environment, made by threads while tests run that need none of them.
+
+One process makes them for all of a run: the only one, or pytest-xdist's controller, which collects no tests itself and
+so is told by its workers what is wanted. What stands, or why it does not, is handed on as files in a folder.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+SUPERUSER, USER = "hdfs", "ada"
+SECONDS = 600
+NODES = {"datanodes": 2, "nodemanagers": 2, "seconds": SECONDS}
+# Folders of clusters that run, while tests are written.
+RUNNING = {"cluster": os.environ.get("HDL_TEST_CLUSTER"), "secure": os.environ.get("HDL_TEST_SECURE_CLUSTER")}
+WANTED = "wanted.json"
+
+
+class Ahead:
+    """What tests want made ahead, by name: ``cluster``, ``secure`` and ``packed``.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Of the process that makes it all; None: this one does.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        self.makes = folder is None
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="hdl-tests-"))
+        self.pool: ThreadPoolExecutor | None = None
+
+    def want(self, names: set[str]) -> None:
+        """Begin to make what is named, or tell who does."""
+        if self.makes:
+            self._start(names)
+        else:
+            _write(self.folder / WANTED, sorted(names))  # all workers collect the same
+
+    def start_what_is_wanted(self) -> None:
+        """Begin to make what workers want."""
+        self._start(set(json.loads((self.folder / WANTED).read_text())))
+
+    def get(self, name: str) -> Path:
+        """Wait for what is made, and return its path; a test that waits in vain fails with the reason."""
+        if where := RUNNING.get(name):
+            return Path(where)
+        made, deadline = self.folder / f"{name}.json", time.monotonic() + SECONDS
+        while not made.exists():
+            if time.monotonic() > deadline:
+                pytest.fail(f"{name}: not there after {SECONDS} s")
+            time.sleep(0.1)
+        answer = json.loads(made.read_text())
+        if "error" in answer:
+            pytest.fail(f"{name}: {answer['error']}")
+        return Path(answer["path"])
+
+    def end(self) -> None:
+        """Stop and remove all that was made."""
+        if not self.makes:
+            return
+        if self.pool:
+            from hdl.cluster.daemons import Cluster
+
+            self.pool.shutdown(cancel_futures=True)
+            for name in ("cluster", "secure"):
+                if (self.folder / name / "cluster.json").exists():
+                    Cluster.load(self.folder / name).stop(purge=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(self, names: set[str]) -> None:
+        names = {name for name in names if not RUNNING.get(name)}
+        if not names or self.pool:
+            return
+        self.pool = ThreadPoolExecutor(2)
+        for name, make in (("cluster", self._cluster), ("packed", self._packed), ("secure", self._secure)):
+            if name in names:
+                self.pool.submit(self._make, name, make)
+
+    def _make(self, name: str, make) -> None:
+        try:
+            answer = {"path": str(make())}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        _write(self.folder / f"{name}.json", answer)
+
+    def _cluster(self) -> Path:
+        from hdl.cluster.daemons import Cluster
+
+        return Cluster.start(self.folder / "cluster", superuser=SUPERUSER, users=(USER,), **NODES).root
+
+    def _secure(self) -> Path:
+        from hdl.cluster.daemons import Cluster
+        from tests.hadoop.secure import SECURE_USERS
+
+        folder = self.folder / "secure"
+        return Cluster.start(folder, kerberos=True, node_user=USER, users=SECURE_USERS, **NODES).root
+
+    def _packed(self) -> Path:
+        from hdl import envpack
+
+        (self.folder / "env").mkdir()
+        return envpack.pack(self.folder / "env")
+
+
+def _write(path: Path, content) -> None:
+    unfinished = Path(tempfile.mkstemp(dir=path.parent)[1])
+    unfinished.write_text(json.dumps(content))
+    unfinished.replace(path)
+
+
+AHEAD = pytest.StashKey[Ahead]()
+
+
+def pytest_configure(config):
+    given = getattr(config, "workerinput", {}).get("ahead")
+    config.stash[AHEAD] = Ahead(Path(given) if given else None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    node.workerinput["ahead"] = str(node.config.stash[AHEAD].folder)
+
+
+@pytest.hookimpl(trylast=True)  # when it is known which tests are run
+def pytest_collection_finish(session):
+    run = [item for item in session.items if not item.get_closest_marker("skip")]
+    wanted = {"cluster", "secure", "packed"} & {name for item in run for name in item.fixturenames}
+    if not session.config.option.collectonly:
+        session.config.stash[AHEAD].want(wanted)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node):
+    node.config.stash[AHEAD].start_what_is_wanted()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    if ahead := config.stash.get(AHEAD, None):
+        ahead.end()
+
+
+def pytest_itemcollected(item):
+    """Let one process run all tests of a cluster, and of any other file: what a module sets up is set up once."""
+    if item.config.pluginmanager.hasplugin("xdist"):
+        clusters = [name for name in ("cluster", "secure") if name in item.fixturenames]
+        item.add_marker(pytest.mark.xdist_group(clusters[0] if clusters else item.nodeid.partition("::")[0]))

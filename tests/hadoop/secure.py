@@ -1,0 +1,56 @@
+"""A cluster with Kerberos as tests use it, and commands that are run to their end."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from hdl.cluster import config
+from hdl.cluster.config import kerberos
+
+SECURE_USERS = ("ada", "bob", kerberos.GATEWAY)
+QUICK = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
+
+
+def finished(command, folder, environment, seconds, check, text=True):
+    """Run a command to its end; a failing one fails the test with what it said."""
+    words = [str(word) for word in command]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": text}
+    # A session of its own: the client behind a script is a JVM, which outlives the script that is killed.
+    with subprocess.Popen(words, **pipes, env=environment, cwd=folder, start_new_session=True) as child:
+        try:
+            out, err = child.communicate(timeout=seconds)
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
+    done = subprocess.CompletedProcess(words, child.returncode, out, err)
+    if check and done.returncode:
+        pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
+    return done
+
+
+class Secure:
+    """A running cluster with Kerberos, seen by one of its ordinary users at a time."""
+
+    def __init__(self, cluster):
+        self.cluster, self.realm = cluster, kerberos.REALM
+        for user in SECURE_USERS:
+            cluster.add_user(user)
+
+    def environment(self, user="ada"):
+        """Return the whole environment of a command of that user's, who has a new ticket; None: of nobody's."""
+        names = {*QUICK, "HADOOP_USER_NAME", "KRB5CCNAME"}
+        outer = {name: value for name, value in os.environ.items() if name not in names}
+        made = self.cluster.environment(user)
+        quick = {**QUICK, "LIBHDFS_OPTS": f"{made['LIBHDFS_OPTS']} {QUICK['LIBHDFS_OPTS']}"}
+        nobody = {} if user else {"KRB5CCNAME": f"FILE:{self.cluster.root}/kdc/tickets/.nobody"}
+        return outer | made | quick | nobody
+
+    def keytab(self, user):
+        """Return the path of a user's keytab."""
+        return self.cluster.keytab(user)
+
+    def run(self, *command, user="ada", check=True, seconds=600, text=True, **environment):
+        """Run a command as a user to its end; a failing one fails the test with what it said."""
+        return finished(command, self.cluster.root, self.environment(user) | environment, seconds, check, text)

@@ -1,0 +1,96 @@
+"""A federation of two NameNodes, and a view of both as the default file system: all runners, as an ordinary user."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hdl.cluster import config, folders
+from hdl.cluster.daemons import Cluster
+
+pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
+pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
+
+USER = "ada"
+MINE = os.environ.get("HDL_TEST_FEDERATION")  # the folder of a federation that runs, while tests are written
+ROUNDS = 3
+pytestmark = pytest.mark.full
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A federation; the user has a folder in each namespace."""
+    root = Path(MINE) if MINE else tmp_path_factory.mktemp("federation") / "cluster"
+    started = Cluster.load(root) if MINE else Cluster.start(
+        root, datanodes=2, nodemanagers=2, superuser="hdfs", federation=True, seconds=600
+    )  # fmt: skip
+    started.add_user(USER)
+    for k in (1, 2):
+        folders.Folders(started.masters.address(f"namenode_web{k}"), started.superuser).own("/tests", USER)
+    yield started
+    if not MINE:
+        started.stop(purge=True)
+
+
+@pytest.fixture(scope="module")
+def run(cluster):
+    """`run(*words)`: standard output of Python with those words, as the user, on the cluster."""
+    quick = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
+
+    def run(*words):
+        done = subprocess.run(
+            [sys.executable, *words], env=os.environ | quick | cluster.environment(USER), capture_output=True,
+            text=True, timeout=600, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{words}: {done.stdout[-2000:]}\n{done.stderr[-6000:]}"
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def places(cluster):
+    """The two namespaces, by their NameNodes and by the view."""
+    one, two = (f"hdfs://{config.LOOPBACK}:{cluster.ports[f'namenode{k}']}/tests" for k in (1, 2))
+    return {"addresses": (one, two), "view": ("viewfs://HdlView/tests", "viewfs://HdlView/second")}
+
+
+@pytest.fixture(scope="module")
+def train(cluster, run, places):
+    """`train(runner, data, table)`: signature and rows."""
+    put = "from hdl import fs; from tests.hadoop.runners import put_csv as put\nfs.exists({0!r}) or put({0!r})"
+    for place in places["addresses"]:
+        run("-c", put.format(f"{place}/data"))
+
+    def train(runner, data, table):
+        words = ["-m", "tests.hadoop.trial_ha", str(cluster.root), "train", runner, "-", data, table, str(ROUNDS)]
+        answer = json.loads(run(*words).splitlines()[-1])
+        return answer["signature"], answer["rows"]
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def expected(train, places, tmp_path_factory):
+    return train("local", places["addresses"][0] + "/data", str(tmp_path_factory.mktemp("local") / "model"))
+
+
+@pytest.mark.parametrize("by", ["addresses", "view"])
+@pytest.mark.parametrize("runner", ["yarn", "mapreduce", "streaming"])
+def test_data_in_one_namespace_and_the_table_in_the_other(train, expected, places, run, runner, by):
+    one, two = places[by]
+    if runner == "streaming":  # and the other way round
+        one, two = two, one
+    table = f"{two}/{runner}-{by}"
+    assert train(runner, f"{one}/data", table) == expected
+    look = "import sys; from hdl import fs; print(fs.list(sys.argv[1]))"
+    k = places[by].index(two)  # it lies there, and nowhere else
+    assert f"{runner}-{by}" in run("-c", look, places["addresses"][k])
+    assert f"{runner}-{by}" not in run("-c", look, places["addresses"][1 - k])
+
+
+def test_ones_folders_are_in_the_view(run):
+    assert run("-c", "from hdl import identity; print(identity.home())").strip() == f"viewfs://HdlView/user/{USER}"

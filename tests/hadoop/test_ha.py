@@ -1,0 +1,140 @@
+"""A pair of NameNodes and of ResourceManagers, of which the active one is killed with SIGKILL, as an ordinary user.
+
+The trials run in processes of their own (`trial_ha`), as pytest's Java knows the other cluster. Each prints what it
+cost; the table in docs/yarn.md is made of that.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hdl.cluster import config
+from hdl.cluster.daemons import Cluster
+
+pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
+pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
+
+USER = "ada"
+MINE = os.environ.get("HDL_TEST_HA_CLUSTER")  # the folder of a cluster of pairs that runs, while tests are written
+KINDS = ("namenode", "resourcemanager")
+DATA = "hdfs://HdlPair/tests/data"
+ROUNDS = {"yarn": 60, "mapreduce": 3, "streaming": 3}
+PUT = f"""
+from hdl import fs
+from tests.hadoop.runners import put_csv
+if not fs.exists({DATA!r}):
+    put_csv({DATA!r})
+"""
+pytestmark = pytest.mark.full
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A cluster of pairs, with a user who is nobody on it."""
+    root = Path(MINE) if MINE else tmp_path_factory.mktemp("ha") / "cluster"
+    started = Cluster.load(root) if MINE else Cluster.start(
+        root, datanodes=2, nodemanagers=2, superuser="hdfs", ha=True, seconds=600
+    )  # fmt: skip
+    started.add_user(USER)
+    started.own("/tests", USER)
+    yield started
+    if not MINE:
+        started.stop(purge=True)
+
+
+@pytest.fixture(scope="module")
+def run(cluster):
+    """`run(*words)`: standard output of Python with those words, as the user, on the cluster."""
+    quick = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
+
+    def run(*words, check=True):
+        done = subprocess.run(
+            [sys.executable, *words], env=os.environ | quick | cluster.environment(USER), capture_output=True,
+            text=True, timeout=600, check=False,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, f"{words}: {done.stdout[-2000:]}\n{done.stderr[-6000:]}"
+        return done
+
+    return run
+
+
+@pytest.fixture
+def trial(cluster, run):
+    """`trial(name, …)`: what a trial of `trial_ha` says; who was killed runs again afterwards."""
+    ended = [name for name, daemon in cluster.daemons.items() if not daemon.alive]
+    for name in ended:
+        cluster.restart(name)
+    cluster.wait_ready(300)
+
+    def trial(*words):
+        out = run("-m", "tests.hadoop.trial_ha", str(cluster.root), *map(str, words)).stdout
+        answer = json.loads(out.splitlines()[-1])
+        print(words[:3], {key: answer[key] for key in answer if key not in ("rows", "said", "signature")})
+        return answer
+
+    return trial
+
+
+@pytest.fixture(scope="module")
+def expected(run, cluster, tmp_path_factory):
+    """`expected(rounds)`: what the local runner makes of the same data."""
+    known = {}
+    run("-c", PUT)
+
+    def expected(rounds):
+        if rounds not in known:
+            table = tmp_path_factory.mktemp("local") / "model"
+            out = run(
+                "-m", "tests.hadoop.trial_ha", str(cluster.root), "train", "local", "-", DATA, str(table), str(rounds)
+            )
+            known[rounds] = json.loads(out.stdout.splitlines()[-1])
+        return known[rounds]
+
+    return expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("runner", ROUNDS)
+def test_the_active_master_is_killed_in_the_middle_of_a_training(trial, expected, runner, kind):
+    rounds = ROUNDS[runner]
+    wanted = expected(rounds)
+    got = trial("train", runner, kind, DATA, f"hdfs:///tests/{runner}-{kind}", rounds)
+    assert got["signature"] == wanted["signature"]
+    assert got["rows"] == wanted["rows"]
+    assert got["killed"].startswith(kind)
+    for word in ("died", "goes on from", "going on from", "Traceback"):  # nobody is replaced, no round is done again
+        assert word not in got["said"], got["said"]
+
+
+@pytest.mark.parametrize("client", ["native", "libhdfs"])
+def test_a_file_is_read_and_another_published_while_the_namenode_is_killed(trial, monkeypatch, client):
+    if client == "native":
+        pytest.importorskip("hdfs_native")
+    monkeypatch.setenv("HDL_HDFS", client)
+    got = trial("read", f"hdfs:///tests/read-{client}-{os.getpid()}")
+    assert got["read"]
+    assert got["published"]
+    assert got["taken"]
+    assert got["names"] == ["half", "whole"]
+    assert got["active"] not in ("", got["killed"])
+
+
+def test_a_training_is_submitted_while_no_resource_manager_is_active(trial, expected):
+    got = trial("submit", DATA, "hdfs:///tests/submitted", 3)
+    assert got["signature"] == expected(3)["signature"]
+
+
+def test_names_are_hadoops(cluster, run, trial):
+    look = "import sys; from hdl import fs; print(fs.list(sys.argv[1]))"
+    assert "part-00000.csv" in run("-c", look, DATA).stdout
+    assert "part-00000.csv" in run("-c", look, DATA.replace("HdlPair", "")).stdout
+    assert "part-00000.csv" in run("-c", look, DATA.replace("hdfs:", "webhdfs:")).stdout
+    for wrong, right in (("hdlpair", "expected hdfs://HdlPair"), ("HdlPair:8020", "takes no port")):
+        done = run("-m", "hdl", "inspect", f"hdfs://{wrong}/model", check=False)
+        assert done.returncode != 0
+        assert right in done.stderr
+        assert "at org.apache" not in done.stderr

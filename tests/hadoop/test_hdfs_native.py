@@ -1,0 +1,200 @@
+"""hdfs-native beside Hadoop's own client: both make the same, either takes over, and which one it is is told."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hdl import fs, hdfs_choice
+from hdl.hdfs_java import Java
+from hdl.table import Table, Version
+from hdl.wire import Weights
+from tests.hadoop import fake_namenode
+from tests.hadoop.runners import local, put_csv, signatures
+from tests.hadoop.webhdfs import WebHdfs
+
+ROOT = Path(__file__).parents[2]
+CLIENTS = ("native", "libhdfs")
+# Prints the client that serves hdfs:///, why it is not hdfs-native, and whether Java runs once a file was written.
+SHOW = """
+import json, sys
+from hdl import fs, hdfs_choice
+folder = sys.argv[1]
+try:
+    fs.publish(f"{folder}/shown", b"1")
+    assert fs.open(f"{folder}/shown").read() == b"1"
+    fs.remove(f"{folder}/shown")
+    error = ""
+except Exception as caught:
+    error = f"{type(caught).__name__}: {caught}"
+print(json.dumps([*hdfs_choice.shown(), "/libjvm.so" in open("/proc/self/maps").read(), error]))
+"""
+
+
+@pytest.fixture
+def by(monkeypatch):
+    """`by("native")`: from here on that client serves all paths."""
+    return lambda client: monkeypatch.setenv("HDL_HDFS", client)
+
+
+def show(run, folder, **environment):
+    return json.loads(run(sys.executable, "-c", SHOW, folder, PYTHONPATH=str(ROOT), **environment).stdout)
+
+
+def promises(run, folder, **environment):
+    run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", "--rootdir", ROOT, "-c",
+        ROOT / "pyproject.toml", ROOT / "tests/hadoop/trial_hdfs.py",
+        HDL_HDFS="native", HDL_TRIAL_FOLDER=folder, PYTHONPATH=str(ROOT), **environment)  # fmt: skip
+
+
+def test_a_process_without_java_stays_one(run, folder, monkeypatch):
+    monkeypatch.delenv("HDL_HDFS", raising=False)
+    name, why, java, error = show(run, folder)
+    assert name.startswith("hdfs-native")
+    assert (why, java, error) == ("", False, "")
+
+
+def test_neither_hadoop_nor_java_has_to_be_here(run, folder):
+    nothing = {"HADOOP_HOME": "", "JAVA_HOME": "", "PATH": "/usr/bin:/bin", "HDL_HDFS": ""}
+    assert show(run, folder, **nothing)[0].startswith("hdfs-native")
+
+
+def test_either_client_can_be_forced_and_nothing_else(run, folder):
+    name, why, java, _ = show(run, folder, HDL_HDFS="libhdfs")
+    assert name.startswith("libhdfs")
+    assert (why, java) == ("HDL_HDFS=libhdfs is set", True)
+    assert "HDL_HDFS=java: expected native or libhdfs" in show(run, folder, HDL_HDFS="java")[3]
+
+
+def test_where_java_runs_already_it_is_used(folder, by):
+    by("libhdfs")
+    assert fs.list(folder) == []
+    by("")
+    name, why = hdfs_choice.shown()
+    assert name.startswith("libhdfs")
+    assert why == "a Java virtual machine runs in this process already"
+
+
+def test_what_one_writes_the_other_reads(folder, by):
+    """Tables and files of any length; rights, replicas and blocks are alike."""
+    weights = {client: np.arange(3, dtype=np.float32) + len(client) for client in CLIENTS}
+    for client in CLIENTS:
+        by(client)
+        Table(f"{folder}/{client}").publish(Version(0, Weights(0, weights[client]), {}, "run"))
+        fs.publish(f"{folder}/{client}/long", bytes(range(256)) * 9000)
+        fs.publish(f"{folder}/{client}/none", b"")
+        fs.publish(f"{folder}/{client}/closed", b"", private=True)
+        fs.mkdir(f"{folder}/{client}/sub/folder")
+    for client, other in zip(CLIENTS, reversed(CLIENTS), strict=True):
+        by(other)
+        assert np.array_equal(Table(f"{folder}/{client}").read().weights.w, weights[client])
+        with fs.open(f"{folder}/{client}/long") as file:
+            assert file.read() == bytes(range(256)) * 9000
+            assert file.seek(1_000_000) == 1_000_000
+            assert file.read(3) == bytes((64, 65, 66))
+        assert fs.open(f"{folder}/{client}/none").read() == b""
+    by("libhdfs")
+    system = hdfs_choice.client(folder)._java
+    assert isinstance(system, Java)
+    names = ("long", "none", "closed", "sub", "sub/folder", "v00000000.safetensors")
+    seen = [[described(f"{folder}/{client}/{name}") for name in names] for client in CLIENTS]
+    assert seen[0] == seen[1]
+    for client in CLIENTS:
+        by(client)
+        infos = [hdfs_choice.client(folder).info(f"{folder}/{one}/{name}") for one in CLIENTS for name in names]
+        assert [info.mode for info in infos] == [0o644, 0o644, 0o600, 0o755, 0o755, 0o644] * 2
+        assert {info.owner for info in infos} == {hdfs_choice.client(folder).user(folder)}
+
+
+def described(path):
+    from hdl.libhdfs import resolve
+
+    system, name = resolve(path)
+    info = system.get_path_info(name)
+    return {key: info[key] for key in ("kind", "permissions", "owner", "group", "replication", "block_size", "size")}
+
+
+def test_a_training_gives_the_same_weights_by_either(folder, by):
+    by("native")
+    data = put_csv(f"{folder}/data")
+    for client in CLIENTS:
+        by(client)
+        local(data, f"{folder}/{client}")
+    assert signatures(f"{folder}/native") == signatures(f"{folder}/libhdfs")
+    assert len(signatures(f"{folder}/native")) > 1
+
+
+def test_where_blocks_are_is_asked_of_hadoops_client(folder, by):
+    by("native")
+    fs.publish(f"{folder}/a", b"1")
+    assert sorted(fs.hosts(f"{folder}/a", 0, 1)) == ["127.0.0.2", "localhost"]
+    name, why = hdfs_choice.shown()
+    assert name.startswith("hdfs-native")  # for all the rest
+    assert not why
+
+
+def test_an_erasure_coded_file_is_written_by_hadoops_client(cluster, folder, by):
+    """hdfs-native would write the parity of another code than this folder's."""
+    by("native")
+    admin = WebHdfs(cluster, cluster.superuser)
+    admin._ask("PUT", "ENABLEECPOLICY", "/", ecpolicy="XOR-2-1-1024k")
+    admin._ask("PUT", "SETECPOLICY", folder.removeprefix("hdfs://"), ecpolicy="XOR-2-1-1024k")
+    content = os.urandom(3_000_000)
+    fs.publish(f"{folder}/a", content)
+    assert fs.list(folder) == ["a"]
+    assert "erasure" in hdfs_choice.client("hdfs:///").why
+    assert fs.open(f"{folder}/a").read() == content
+    by("libhdfs")
+    assert fs.open(f"{folder}/a").read() == content
+
+
+def test_a_namenode_that_asks_for_no_proof_is_believed_by_hdfs_native_alone(tmp_path):
+    """Hadoop's client insists on Kerberos where the configuration does; so it stays the default there."""
+    pytest.importorskip("hdfs_native")
+    command = [sys.executable, "-c", "from hdl import fs; fs.exists('hdfs:///secret')"]
+    with fake_namenode.serving() as (port, asked):
+        (tmp_path / "core-site.xml").write_text(fake_namenode.configuration(port))
+        environment = os.environ | {"HADOOP_CONF_DIR": str(tmp_path), "PYTHONPATH": str(ROOT), "HDL_HDFS": ""}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode != 0
+        assert not asked, f"Hadoop's client asked without proof: {asked}"
+        with subprocess.Popen(command, env=environment | {"HDL_HDFS": "native"}, stderr=subprocess.DEVNULL) as child:
+            deadline = time.monotonic() + 60
+            while child.poll() is None and not asked and time.monotonic() < deadline:
+                time.sleep(0.05)
+            child.kill()
+        assert any(b"getFileInfo" in message or b"ClientProtocol" in message for message in asked), "it insists now"
+
+
+@pytest.mark.parametrize("by_what", ["a ticket", pytest.param("a token", marks=pytest.mark.full)])
+def test_kerberos_privacy_and_encrypted_transfer(secure, tmp_path, by_what):
+    """All that hdl promises of HDFS, by hdfs-native on the cluster that asks for everything."""
+    environment = {}
+    if by_what == "a token":
+        environment = {"HADOOP_TOKEN_FILE_LOCATION": str(tmp_path / "tokens"), "KRB5CCNAME": f"FILE:{tmp_path}/none"}
+        fetcher = "org.apache.hadoop.hdfs.tools.DelegationTokenFetcher"
+        secure.run("hadoop", fetcher, "--renewer", "yarn", environment["HADOOP_TOKEN_FILE_LOCATION"])
+    promises(secure.run, "hdfs:///user/ada/promises", **environment)
+
+
+def test_a_secured_cluster_is_served_by_hadoops_client_unless_it_is_said_otherwise(secure):
+    name, why, java, error = show(secure.run, "hdfs:///user/ada", HDL_HDFS="")
+    assert (name[:7], java, error) == ("libhdfs", True, "")
+    assert "the cluster is secured" in why
+    name, why, java, error = show(secure.run, "hdfs:///user/ada", HDL_HDFS="native")
+    assert (name[:11], why, java, error) == ("hdfs-native", "", False, "")
+
+
+def test_without_a_ticket_one_sentence_says_so(secure):
+    def refused(**environment):
+        return show(lambda *command, **given: secure.run(*command, user=None, **given), "hdfs:///tmp", **environment)
+
+    error = refused(HDL_HDFS="native")[3]
+    assert error.startswith("Unavailable: hdfs://: hdfs-native cannot serve it (")
+    assert "o Kerberos credentials" in error
+    assert "kinit" in refused(HDL_HDFS="")[3]

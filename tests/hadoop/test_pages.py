@@ -1,0 +1,242 @@
+"""Web pages that ask for Kerberos, and lists of who may look: progress, status, logs and kill by owner and others."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
+pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
+
+from hdl import hadoop_conf
+from tests.hadoop import tls
+
+HDL = [sys.executable, "-m", "hdl"]
+TRAIN = [
+    "--runner", "yarn", "--workers", "1", "--shards", "2", "--net", "0-5-0", "--batch", "8", "--seed", "3",
+    "--worker-memory", "512m", "--master-memory", "640m", "--publish-every", "100", "--no-report",
+]  # fmt: skip
+SPNEGO = {
+    "hadoop.http.filter.initializers": "org.apache.hadoop.security.AuthenticationFilterInitializer",
+    "hadoop.http.authentication.type": "kerberos",
+    "hadoop.http.authentication.simple.anonymous.allowed": "false",
+}
+SECONDS = 120
+READ = """
+import sys
+from hdl.yarn.client import web
+try:
+    print(web.read_json(sys.argv[1], 30.0)["application"])
+except web.NoPage as error:
+    print(error)
+"""
+
+
+def change(site, properties):
+    """Add properties to a configuration file; returns what it was."""
+    before = site.read_text()
+    lines = "".join(f"<property><name>{n}</name><value>{v}</value></property>\n" for n, v in properties.items())
+    site.write_text(before.replace("</configuration>", f"{lines}</configuration>"))
+    return before
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.fixture(scope="module", params=["http", pytest.param("https", marks=pytest.mark.full)])
+def pages(secure, request):
+    """The cluster with Kerberos, its pages asking for Kerberos too; over HTTPS with certificates of its own.
+
+    YARN's daemons start again for it, and again at the end: the cluster's own status asks without a ticket.
+    """
+    cluster, conf = secure.cluster, secure.cluster.conf
+    secret = cluster.root / "kdc/http-secret"
+    secret.write_bytes(os.urandom(32).hex().encode())
+    secret.chmod(0o600)
+    core = {**SPNEGO, "hadoop.http.authentication.signature.secret.file": secret}
+    yarn, written = {}, {}
+    if request.param == "https":
+        yarn = {
+            "yarn.http.policy": "HTTPS_ONLY",
+            "yarn.resourcemanager.webapp.https.address": f"127.0.0.1:{free_port()}",
+            "yarn.nodemanager.webapp.https.address": "127.0.0.1:0",
+        }
+        written = tls.stores(cluster.root / "kdc/tls")
+    names = [name for name in cluster.names() if name.startswith(("resourcemanager", "nodemanager"))]
+    host, _, port = hadoop_conf.read(conf, ("yarn-site.xml",))["yarn.resourcemanager.address"].partition(":")
+    before = {conf / "core-site.xml": None, conf / "yarn-site.xml": None}
+
+    def restart():
+        for name in names:
+            cluster.restart(name)
+        until(lambda: listens(host, int(port)))
+
+    try:
+        for site, properties in zip(before, (core, yarn), strict=True):
+            before[site] = change(site, properties)
+        for name, properties in written.items():
+            (conf / name).write_text("<configuration></configuration>")
+            change(conf / name, properties)
+        restart()
+        yield SimpleNamespace(secure=secure, run=secure.run, scheme=request.param)
+    finally:
+        for site, text in before.items():
+            site.write_text(text)
+        for name in written:
+            (conf / name).unlink()
+        restart()
+        cluster.wait_ready(SECONDS)
+
+
+def listens(host, port):
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def until(good, seconds=SECONDS):
+    deadline = time.monotonic() + seconds
+    while not (result := good()):
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    return result
+
+
+@pytest.fixture(scope="module")
+def data(pages):
+    folder = f"hdfs:///user/ada/pages-{pages.scheme}-{os.getpid()}"
+    lines = "a,b,class\n" + "".join(f"{n % 5},{n % 7},{n % 2}\n" for n in range(200))
+    local = pages.secure.cluster.root / f"pages-{os.getpid()}.csv"
+    local.write_text(lines)
+    try:
+        pages.run("hadoop", "fs", "-mkdir", folder)
+        pages.run("hadoop", "fs", "-put", str(local), f"{folder}/data.csv")
+    finally:
+        local.unlink()
+    yield folder
+    pages.run("hadoop", "fs", "-rm", "-r", "-f", "-skipTrash", folder)
+
+
+def python(pages):
+    """Name the Python of the nodes, with the hdl that is tested."""
+    wrapper = pages.secure.cluster.root / "pages-python"
+    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH="{os.getcwd()}" exec {sys.executable} "$@"\n')
+    wrapper.chmod(0o755)
+    return {"HDL_NODE_PYTHON": str(wrapper), "PYTHONPATH": os.getcwd()}
+
+
+def train(pages, data, name, *flags):
+    command = [*HDL, "train", f"{data}/data.csv", "--out", f"{data}/{name}", *TRAIN, *flags]
+    return command, python(pages)
+
+
+@pytest.fixture(scope="module")
+def hdl(pages):
+    """`hdl("status", APP, user="bob")`: a finished command of that user's."""
+    variables = python(pages)
+    return lambda *words, user="ada", check=True: pages.run(*HDL, *words, user=user, check=check, **variables)
+
+
+@pytest.fixture(scope="module")
+def applications(pages, data, hdl):
+    """Two trainings of ada's that go on for long: bob may see the first, which is followed, and may end the second."""
+    commands = {
+        name: train(pages, data, name, *flags, "--epochs", "1000000")
+        for name, flags in (("seen", ("--view-acl", "bob", "--tag", "Nightly")), ("ended", ("--modify-acl", "bob")))
+    }
+    command, variables = commands["seen"]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    # That a fault is set, which never comes, is what its master says in its log.
+    environment = pages.secure.environment() | variables | {"HDL_FAULT": "merging:999999:-1:1:SLOW"}
+    with subprocess.Popen(command, **pipes, env=environment, start_new_session=True) as client:
+        try:
+            command, variables = commands["ended"]
+            ended = pages.run(*command, "--detach", **variables).stdout.strip()
+            yield SimpleNamespace(client=client, ended=ended, seen=until(lambda: followed(hdl, f"{data}/seen")))
+            hdl("kill", ended, check=False)
+        finally:
+            client.send_signal(signal.SIGINT)
+            client.communicate(timeout=SECONDS)
+
+
+def running(hdl, application):
+    report = json.loads(hdl("status", application, "--json").stdout)["report"]
+    return report if report["state"] == "RUNNING" else None
+
+
+def followed(hdl, table):
+    """Find the application that trains a table; None before it is submitted."""
+    known = json.loads(hdl("status", "--json").stdout)
+    return next((one["application"] for one in known if one["name"] == f"hdl: {table}"), None)
+
+
+def test_rounds_are_seen_while_they_are_made(pages, hdl, applications):
+    lines = []
+    for line in applications.client.stderr:
+        lines.append(line)
+        if len([line for line in lines if line.startswith("round ")]) == 2:
+            break
+    said = "".join(lines)
+    assert len(re.findall(r"^round \d+/1000000 ", said, re.MULTILINE)) == 2, said
+    assert "no live progress" not in said  # they came from the page, not from the table
+    assert json.loads(hdl("status", applications.seen, "--json").stdout)["report"]["state"] == "RUNNING"
+
+
+def one_line(done):
+    """Return the one sentence of a command that was refused."""
+    assert done.returncode != 0
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    return line.removeprefix("hdl: error: ")
+
+
+def test_who_may_look_sees_all_and_may_not_end_it(pages, hdl, applications):
+    for user in "ada", "bob":
+        status = json.loads(hdl("status", applications.seen, "--json", user=user).stdout)
+        assert status["page"]["application"] == applications.seen
+        assert status["report"]["url"].startswith(f"{pages.scheme}://")
+        assert status["report"]["tags"] == ["nightly"]
+        assert "round" in hdl("status", applications.seen, user=user).stdout
+        logs = hdl("logs", applications.seen, user=user).stdout
+        assert re.search(r"^==== container_\S+_000001 .*, stderr\n.*HDL_FAULT", logs, re.MULTILINE | re.DOTALL), logs
+    assert one_line(hdl("kill", applications.seen, user="bob", check=False)) == (
+        f"{applications.seen} is ada's, and bob may not end it: its owner lets you by `hdl train --modify-acl bob`"
+    )
+    assert one_line(hdl("attach", applications.seen, user="bob", check=False)).startswith(
+        f"{applications.seen} is ada's: ada alone may follow it to its end"
+    )
+
+
+def test_lists_are_filtered_by_tag(hdl, applications):
+    tagged, all_ = (json.loads(hdl("status", "--json", *flags).stdout) for flags in (("--tag", "NIGHTLY"), ()))
+    assert [one["application"] for one in tagged if one["state"] == "RUNNING"] == [applications.seen]
+    assert {applications.seen, applications.ended} <= {one["application"] for one in all_}
+    assert "no application of hdl on this cluster with such a tag" in hdl("status", "--tag", "none").stdout
+
+
+def test_who_may_not_look_is_refused_everywhere_in_one_sentence_and_may_end_it_if_told(pages, hdl, applications):
+    one = applications.ended
+    url = until(lambda: running(hdl, one))["url"]
+    refused = "is ada's, and bob may not look at it: its owner lets you by `hdl train --view-acl bob`"
+    for command in "status", "logs", "attach":
+        assert one_line(hdl(command, one, user="bob", check=False)) == f"{one} (running) {refused}"
+    read = [sys.executable, "-c", READ, f"{url}status.json"]
+    said = pages.run(*read, user="bob", **python(pages)).stdout.strip()
+    assert said == (
+        "this is ada's application, and bob may not look at it: its owner lets you by `hdl train --view-acl bob`"
+    )
+    assert pages.run(*read, user="ada", **python(pages)).stdout.strip() == one
+    assert pages.run(*read, user="yarn", **python(pages)).stdout.strip() == one  # an administrator
+    assert hdl("kill", one, user="bob").stdout == f"killed {one}\n"
+    assert json.loads(hdl("status", one, "--json").stdout)["report"]["state"] == "KILLED"

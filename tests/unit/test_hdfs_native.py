@@ -1,0 +1,307 @@
+"""hdfs-native's place beside Hadoop's client, with a NameNode that is made up: what fails, and who takes over."""
+
+import errno
+import io
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from hdl import fs, hdfs_answers, hdfs_choice, hdfs_native
+from hdl.errors import DeadlineError, SpecError
+from hdl.hdfs_client import Info, Unable
+
+SAFE = "org.apache.hadoop.hdfs.server.namenode.SafeModeException"
+CONF = {"fs.defaultFS": "hdfs://127.0.0.1:1"}
+
+
+class Raw:
+    """As hdfs-native's Client; `fails` has the errors that each step raises, one a call."""
+
+    def __init__(self, *_):
+        self.held, self.fails, self.asked = {}, {}, []
+
+    def step(self, name):
+        self.asked.append(name)
+        if errors := self.fails.get(name):
+            raise errors.pop(0)
+
+    def get_file_info(self, name):
+        self.step("info")
+        if name in ("/", "/data"):
+            return SimpleNamespace(isdir=True, length=0, permission=0o755, owner="a", group="g", replication=0)
+        if name not in self.held:
+            raise FileNotFoundError(name)
+        length = len(self.held[name])
+        return SimpleNamespace(isdir=False, length=length, permission=0o644, owner="a", group="g", replication=3)
+
+    def create(self, name, options):
+        self.step("create")
+        self.held[name] = b""
+        return SimpleNamespace(write=lambda content: self.write(name, content), close=lambda: self.step("close"))
+
+    def write(self, name, content):
+        self.step("write")
+        self.held[name] += content
+
+    def read(self, name):
+        self.step("read")
+        return SimpleNamespace(read_range=lambda at, most: self.range(name, at, most))
+
+    def range(self, name, at, most):
+        self.step("range")
+        return self.held[name][at : at + most]
+
+    def rename(self, source, target, overwrite):
+        self.step("rename")
+        self.held[target] = self.held.pop(source)
+
+    def delete(self, name, recursive):
+        self.held.pop(name, None)
+
+
+class Other:
+    """Hadoop's client of the same HDFS."""
+
+    def __init__(self, raw):
+        self.raw, self.steps = raw, []
+
+    def info(self, path):
+        self.steps.append("info")
+        found = self.raw.get_file_info(hdfs_native._name(path))
+        return Info(found.isdir, found.length)
+
+    def open(self, path, size):
+        self.steps.append("open")
+        return io.FileIO(self.local(self.raw.held[hdfs_native._name(path)]))
+
+    def create(self, path):
+        self.steps.append("create")
+        held, name = self.raw.held, hdfs_native._name(path)
+        held[name] = b""
+
+        class File(io.RawIOBase):
+            def writable(self):
+                return True
+
+            def write(self, content):
+                held[name] += bytes(content)
+                return len(content)
+
+        return File()
+
+    def rename(self, source, target):
+        self.steps.append("rename")
+        self.raw.held[hdfs_native._name(target)] = self.raw.held.pop(hdfs_native._name(source))
+
+    def delete(self, path):
+        self.steps.append("delete")
+        self.raw.held.pop(hdfs_native._name(path), None)
+
+
+@pytest.fixture
+def hadoop(monkeypatch, tmp_path):
+    """Both clients of one HDFS; the configuration is `CONF`, or what a test makes of it."""
+    for name in hdfs_choice.IDENTITY:
+        monkeypatch.delenv(name, raising=False)
+    made = SimpleNamespace(raw=Raw(), settings=dict(CONF))
+    made.other = Other(made.raw)
+
+    def local(content):
+        (tmp_path / "content").write_bytes(content)
+        return tmp_path / "content"
+
+    made.other.local = local
+    module = SimpleNamespace(Client=lambda *_: made.raw, WriteOptions=SimpleNamespace)
+    monkeypatch.setitem(sys.modules, "hdfs_native", module)
+    monkeypatch.setattr(hdfs_choice.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(hdfs_choice, "Java", lambda: made.other)
+    monkeypatch.setattr(hdfs_choice.hadoop_conf, "read", lambda folder: made.settings)
+    monkeypatch.setattr(hdfs_choice, "knock", lambda *_: None)
+    monkeypatch.setattr(hdfs_choice, "_java_runs", lambda: False)
+    monkeypatch.setattr(hdfs_choice, "_chosen", {})
+    monkeypatch.setattr(hdfs_native, "ABSENT_SECONDS", 0.5)
+    return made
+
+
+def said(name, text="said so"):
+    return RuntimeError(f'RPCError("{name}", "{text}\\n\\tat org.apache.hadoop.X(X.java:1)\\n")')
+
+
+@pytest.mark.parametrize(("error", "number"), [
+    (FileNotFoundError("/x"), errno.ENOENT),
+    (FileExistsError("/x"), errno.EEXIST),
+    (said("org.apache.hadoop.security.AccessControlException", 'Permission denied: inode=\\"/\\"'), errno.EACCES),
+    (said("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException"), errno.EDQUOT),
+    (said(SAFE), errno.EROFS),
+    (said("org.apache.hadoop.ipc.RetriableException", f"{SAFE}: Cannot create"), errno.EROFS),
+    (said("org.apache.hadoop.fs.InvalidPathException"), errno.EINVAL),
+])  # fmt: skip
+def test_what_a_namenode_says_becomes_an_error_of_the_path(error, number):
+    passing, made = hdfs_answers.understood("hdfs:///x", error)
+    assert isinstance(made, OSError)
+    assert (passing, made.errno, made.filename) == (False, number, "hdfs:///x")
+
+
+def test_what_the_client_cannot_do_is_another_matter_than_what_passes():
+    for error in (
+        NotImplementedError("File encryption"),
+        RuntimeError("NoSASLMechanism"),
+        said("org.apache.hadoop.hdfs.UnknownCryptoProtocolVersionException"),
+    ):
+        passing, made = hdfs_answers.understood("hdfs:///x", error)
+        assert not passing
+        assert isinstance(made, Unable)
+    for error in (OSError("Connection refused (os error 111)"), said("org.apache.hadoop.ipc.StandbyException")):
+        passing, made = hdfs_answers.understood("hdfs:///x", error)
+        assert passing
+        assert isinstance(made, DeadlineError)
+
+
+def test_no_step_lasts_for_ever_and_a_panic_ends_nothing():
+    class Panic(BaseException):
+        pass
+
+    def panic():
+        raise Panic("todo")
+
+    def late():
+        raise TimeoutError("its own")
+
+    with pytest.raises(Unable, match="no answer within"):
+        hdfs_answers.within(0.1, time.sleep, 3)
+    with pytest.raises(Unable, match="panicked: todo"):
+        hdfs_answers.within(10, panic)
+    with pytest.raises(TimeoutError, match="its own"):
+        hdfs_answers.within(10, late)
+    assert hdfs_answers.within(10, max, 1, 2) == 2
+
+
+def test_a_namenode_that_comes_back_is_waited_for_and_one_that_stays_away_is_told(hadoop):
+    assert not fs.exists("hdfs:///none")
+    hadoop.raw.fails["info"] = [OSError("Connection refused"), said("org.apache.hadoop.ipc.StandbyException")]
+    assert fs.isdir("hdfs:///data")
+    hadoop.raw.fails["info"] = [OSError("Connection refused") for _ in range(99)]
+    with pytest.raises(DeadlineError, match=r"hdfs:///data: the NameNode does not answer \(Connection refused\)"):
+        fs.isdir("hdfs:///data")
+    assert hadoop.other.steps == []
+
+
+def test_reading_goes_on_at_the_same_place_by_another_try_and_then_by_the_other_client(hadoop):
+    hadoop.raw.held["/data/a"] = content = bytes(range(250)) * 20000
+    with fs.open("hdfs:///data/a") as file:
+        assert file.read(5) == content[:5]
+        hadoop.raw.fails["range"] = [RuntimeError("DataTransferError(x)")]
+        file.seek(3_000_000)
+        assert file.read(1_500_000) == content[3_000_000:4_500_000]
+        assert hadoop.other.steps == []
+        assert hadoop.raw.asked.count("read") == 2
+        hadoop.raw.fails["range"] = [RuntimeError("DataTransferError(x)") for _ in range(9)]
+        assert file.read() == content[4_500_000:]
+        assert file.seek(1) == 1
+        assert file.read(2) == content[1:3]
+    assert hadoop.other.steps == ["open"]
+    assert hdfs_choice.shown()[0].startswith("libhdfs")
+    assert "could not read hdfs:///data/a: DataTransferError(x)" in hdfs_choice.shown()[1]
+
+
+@pytest.mark.parametrize("step", ["write", "close"])
+def test_a_file_that_could_not_be_written_whole_is_written_again_by_the_other_client(hadoop, step):
+    hadoop.raw.fails[step] = [RuntimeError("DataTransferError(x)") for _ in range(9)]
+    fs.publish("hdfs:///data/a", b"12")
+    assert hadoop.raw.held == {"/data/a": b"12"}
+    assert "create" in hadoop.other.steps
+    assert hdfs_choice.shown()[1].startswith("hdfs-native could not write")
+
+
+def test_a_quota_in_the_middle_of_a_file_is_the_users_matter(hadoop):
+    hadoop.raw.fails["write"] = [said("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException")]
+    with pytest.raises(OSError, match="quota") as caught:
+        fs.publish("hdfs:///data/a", b"12")
+    assert (caught.value.errno, caught.value.filename) == (errno.EDQUOT, "hdfs:///data/a")
+    assert (hadoop.raw.held, hadoop.other.steps) == ({}, [])
+
+
+def test_a_file_in_an_encryption_zone_is_the_other_clients(hadoop):
+    hadoop.raw.fails["create"] = [NotImplementedError("File encryption")]
+    fs.publish("hdfs:///data/a", b"12")
+    assert hadoop.raw.held == {"/data/a": b"12"}
+    assert hadoop.other.steps == ["create"]
+    hadoop.raw.fails["read"] = [NotImplementedError("File encryption")]
+    with fs.open("hdfs:///data/a") as file:
+        assert file.read() == b"12"
+    assert hadoop.other.steps == ["create", "open"]
+    assert hdfs_choice.shown()[0].startswith("hdfs-native")
+
+
+def test_a_rename_whose_answer_was_lost_has_been_done(hadoop):
+    rename = hadoop.raw.rename
+
+    def lost(source, target, overwrite):
+        if source not in hadoop.raw.held:
+            raise FileNotFoundError(source)
+        rename(source, target, overwrite)
+        raise OSError("RPC listener disconnected")
+
+    hadoop.raw.rename = lost
+    fs.publish("hdfs:///data/a", b"12")
+    assert hadoop.raw.held == {"/data/a": b"12"}
+
+
+@pytest.mark.parametrize(("settings", "environment", "why"), [
+    ({"hadoop.security.authentication": "kerberos"}, {}, "the cluster is secured"),
+    ({"hadoop.socks.server": "proxy:1"}, {}, "hadoop.socks.server is set"),
+    ({"fs.permissions.umask-mode": "u=rwx,g=,o="}, {}, "fs.permissions.umask-mode is u=rwx,g=,o="),
+    ({"fs.defaultFS": "viewfs://x"}, {}, "fs.defaultFS is viewfs://x"),
+    ({}, {"HADOOP_PROXY_USER": "bob"}, "HADOOP_PROXY_USER is set"),
+    ({}, {"HDL_HDFS": "libhdfs"}, "HDL_HDFS=libhdfs is set"),
+])  # fmt: skip
+def test_where_hadoops_client_is_used_it_is_said_why(hadoop, monkeypatch, settings, environment, why):
+    hadoop.settings.update(settings)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    name, said_why = hdfs_choice.shown()
+    assert name.startswith("libhdfs")
+    assert why in said_why
+    assert fs.isdir("hdfs:///data")
+    assert hadoop.other.steps == ["info"]
+
+
+def test_a_client_is_another_one_with_other_tokens(hadoop, monkeypatch):
+    first = hdfs_choice.client("hdfs:///a")
+    assert hdfs_choice.client("hdfs:///b") is first
+    monkeypatch.setenv("HADOOP_TOKEN_FILE_LOCATION", "/fresh")
+    assert hdfs_choice.client("hdfs:///a") is not first
+
+
+def test_what_is_forced_has_a_name(hadoop, monkeypatch):
+    monkeypatch.setenv("HDL_HDFS", "rust")
+    with pytest.raises(SpecError, match="HDL_HDFS=rust: expected native or libhdfs"):
+        fs.exists("hdfs:///a")
+
+
+def test_namenodes_are_found_by_the_names_that_tokens_have():
+    pair = {
+        "dfs.client.failover.proxy.provider.MyCluster": "x",
+        "dfs.nameservices": " MyCluster ,",
+        "dfs.ha.namenodes.MyCluster": "n1, n2",
+        "dfs.namenode.rpc-address.MyCluster.n1": "one:1",
+        "dfs.namenode.rpc-address.MyCluster.n2": "two",
+    }
+    url, known = hdfs_native._target("MyCluster", pair)
+    assert url == "hdfs://MyCluster"
+    members = known["dfs.ha.namenodes.MyCluster"].split(",")
+    assert [known[f"dfs.namenode.rpc-address.MyCluster.{one}"] for one in members] == ["one:1", "two:8020"]
+    assert hdfs_native._target("localhost", {})[0] == "hdfs://127.0.0.1:8020"
+    assert (
+        hdfs_native._target("localhost:9", {"hadoop.security.token.service.use_ip": "false"})[0] == "hdfs://localhost:9"
+    )
+
+
+def test_names_and_numbers():
+    assert [hdfs_native._name(path) for path in ("hdfs:///", "hdfs://a:1/b//c/", "hdfs:///a?b#c")] == [
+        "/", "/b/c", "/a?b#c"]  # fmt: skip
+    assert [hdfs_native._number(text) for text in ("3", "128m", "1K")] == [3, 128 << 20, 1024]
+    with pytest.raises(Unable, match="no number"):
+        hdfs_native._number("many")
