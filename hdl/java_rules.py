@@ -120,7 +120,7 @@ RIGHTS = [
          lambda match: f"{match['real']} may not act for {match['user']}: hadoop.proxyuser.{_short(match['real'])}"
                        ".users (or .groups) and .hosts in the cluster's core-site.xml allow it; or leave "
                        "--proxy-user and HADOOP_PROXY_USER out"),
-    Rule(r"[Uu]ser:? ?(?P<user>\S+) does not have permission to submit (?P<app>\S+) to queue (?P<queue>[^\s;]+)",
+    Rule(r"(?:User|user):? ?(?P<user>\S+) does not have permission to submit (?P<app>\S+) to queue (?P<queue>[^\s;]+)",
          SpecError, "{user} may not submit to YARN's queue {queue}: --queue names another (`mapred queue -showacls` "
                     "lists yours)"),
     Rule(r"to (?:unknown|non-leaf) queue:? (?P<queue>[^\s;]+)", SpecError,
