@@ -35,11 +35,11 @@ class Rule(NamedTuple):
 def _rights(match: re.Match[str]) -> str:
     """Word HDFS's refusal of a right on a path."""
     user, access, path, owner, group, mode = match.group("user", "access", "path", "owner", "group", "mode")
-    verbs = {"READ": "read", "WRITE": "write", "EXECUTE": "enter"}
+    verbs = {"READ": "read", "WRITE": "write to", "EXECUTE": "enter"}
     wanted = " and ".join(verbs.get(one, one.lower()) for one in access.split("_"))
     return (
-        f"{user} may not {wanted} {path}, which is {owner}'s (group {group}, {mode}): work on a path of your own, or "
-        f"have {owner} or an administrator give the right (`hdfs dfs -setfacl -m user:{user}:rwx {path}`)"
+        f"{user} may not {wanted} {path}, which is {owner}'s (group {group}, {mode}): choose a path of your own, or "
+        f"have {owner} or an administrator give you the right"
     )
 
 
