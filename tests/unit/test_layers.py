@@ -51,7 +51,9 @@ LAYERS = {
     "outputs": BASE | {"fs", "prediction_writer"},
     "identity": BASE | {"libhdfs"},
     "envpack": BASE | {"fs", "identity"},
-    "runners": BASE | STEP | {"programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn"},
+    "runners": BASE
+    | STEP
+    | {"hdfs_choice", "programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
     "yarn": BASE | STEP | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "report"},
