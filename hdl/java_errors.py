@@ -18,8 +18,8 @@ Thrown = tuple[str, str]  # class and message of an exception
 
 SEARCHED = [(re.compile(rule.pattern, re.M), rule) for rule in RULES]
 _HEAD = re.compile(
-    r"^(?P<lead>Caused by: |Exception in thread \"[^\"]*\" )?"
-    r"(?P<name>(?:[\w$]+\.)+[\w$]*(?:Exception|Error|Rule|InvalidToken))(?:\((?P<inner>[\w.$]+)\))?(?:: (?P<said>.*))?$"
+    r"^(?:(?P<lead>Caused by: |Exception in thread \"[^\"]*\" )|(?=\w+\.))"  # Kerberos's classes say no package
+    r"(?P<name>(?:[\w$]+\.)*[\w$]*(?:Exception|Error|Rule|InvalidToken))(?:\((?P<inner>[\w.$]+)\))?(?:: (?P<said>.*))?$"
 )
 
 

@@ -35,11 +35,11 @@ class Rule(NamedTuple):
 def _rights(match: re.Match[str]) -> str:
     """Word HDFS's refusal of a right on a path."""
     user, access, path, owner, group, mode = match.group("user", "access", "path", "owner", "group", "mode")
-    verbs = {"READ": "read", "WRITE": "write", "EXECUTE": "enter"}
+    verbs = {"READ": "read", "WRITE": "write to", "EXECUTE": "enter"}
     wanted = " and ".join(verbs.get(one, one.lower()) for one in access.split("_"))
     return (
-        f"{user} may not {wanted} {path}, which is {owner}'s (group {group}, {mode}): work on a path of your own, or "
-        f"have {owner} or an administrator give the right (`hdfs dfs -setfacl -m user:{user}:rwx {path}`)"
+        f"{user} may not {wanted} {path}, which is {owner}'s (group {group}, {mode}): choose a path of your own, or "
+        f"have {owner} or an administrator give you the right"
     )
 
 
@@ -66,9 +66,9 @@ def _realm() -> str:
 LOGIN = [
     Rule(r"Clock skew too great|Request is a replay \(34\)", LoginError, kerberos.SKEW),
     Rule(r"Server not found in Kerberos database|No service creds|Fail to create credential. \(63\)", LoginError,
-         lambda match: f"the KDC of your ticket's realm{_realm()} does not know this service: log in as a principal "
-                       "of the cluster's realm (`kinit NAME@REALM`), or see that [domain_realm] of krb5.conf and the "
-                       "…kerberos.principal properties of HADOOP_CONF_DIR name the cluster's"),
+         lambda match: f"the KDC of your ticket's realm{_realm()} gives no ticket for this service: log in as a "
+                       "principal of the cluster's realm (`kinit NAME@REALM`), or see that [domain_realm] of krb5.conf "
+                       "and the …kerberos.principal properties of HADOOP_CONF_DIR name the cluster's"),
     Rule(r"Server has invalid Kerberos principal: (?P<is>[^\s,]+), "
          r"(?:doesn't match the pattern|expecting): (?P<expected>[^\s\],;]+)", LoginError,
          "the server is {is}, where this configuration expects {expected}: HADOOP_CONF_DIR must be this cluster's"),
@@ -120,7 +120,7 @@ RIGHTS = [
          lambda match: f"{match['real']} may not act for {match['user']}: hadoop.proxyuser.{_short(match['real'])}"
                        ".users (or .groups) and .hosts in the cluster's core-site.xml allow it; or leave "
                        "--proxy-user and HADOOP_PROXY_USER out"),
-    Rule(r"[Uu]ser:? ?(?P<user>\S+) does not have permission to submit (?P<app>\S+) to queue (?P<queue>[^\s;]+)",
+    Rule(r"(?:User|user):? ?(?P<user>\S+) does not have permission to submit (?P<app>\S+) to queue (?P<queue>[^\s;]+)",
          SpecError, "{user} may not submit to YARN's queue {queue}: --queue names another (`mapred queue -showacls` "
                     "lists yours)"),
     Rule(r"to (?:unknown|non-leaf) queue:? (?P<queue>[^\s;]+)", SpecError,

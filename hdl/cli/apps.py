@@ -86,6 +86,7 @@ def logs_(application: str, worker: str | None) -> None:
         raise HdlError(f"{application}: {said}; try again, or: {logs.log_command(application, container)}")
 
 
+@hadoop_options
 @click.command(cls=Command)
 @application
 @click.option("--no-report", is_flag=True, help="Make no TABLE/report.html.")

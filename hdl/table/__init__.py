@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from hdl import fs, wire
 from hdl import metrics_log as metrics
-from hdl.errors import OutputError, TableError, VersionExists
+from hdl.errors import DeadlineError, LoginError, OutputError, TableError, VersionExists
 from hdl.metrics_log import MetricsLog, best
 from hdl.table import version as version_file
 from hdl.table.version import Version
@@ -225,8 +225,10 @@ class Table:
             fs.mkdir(self.path)
         except OutputError as error:
             raise TableError(str(error)) from None
+        except (LoginError, DeadlineError):
+            raise
         except OSError as error:
-            raise TableError(f"{self.path}: cannot be made a folder: {error}") from None
+            raise TableError(f"{self.path}: cannot be made a folder: {error.strerror or error}") from None
 
     def _newest(self, read: Callable[[int], T]) -> T:
         """Reads the last version; if a training thins it away meanwhile, there is a later one, which is read."""

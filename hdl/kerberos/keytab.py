@@ -18,7 +18,7 @@ from pathlib import Path
 
 from hdl import programs
 from hdl.errors import DeadlineError, HdlError, LoginError, SpecError, Unavailable
-from hdl.kerberos.ticket import KLIST_SECONDS, configuration, plain, ticket
+from hdl.kerberos.cache import KLIST_SECONDS, configuration, plain, ticket
 
 KINIT_SECONDS = 60.0  # it asks one KDC after the other, up to 30 s each
 RENEW_AT = 0.75  # share of a ticket's life after which the next one is fetched; Hadoop's own renewer waits for 0.8
