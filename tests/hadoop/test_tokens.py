@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,10 @@ def logs(secure, application, enough=lambda said: said["master"]):
     """
     deadline = time.monotonic() + 60
     while True:
-        texts = [path.read_text() for path in secure.cluster.root.rglob("stderr") if application in str(path)]
+        texts = []
+        with suppress(FileNotFoundError):  # a node removes its own when it has handed them over
+            for path in secure.cluster.root.rglob("stderr"):
+                texts += [path.read_text()] if application in str(path) else []
         texts.append(secure.run(*yarn_jobs.HDL, "logs", application, check=False, PYTHONPATH=HERE).stdout)
         said = {name: re.findall(rf"^hdl {name}: (.*)$", "\n".join(texts), re.M) for name in ("master", "worker")}
         if enough(said) or time.monotonic() > deadline:
