@@ -75,6 +75,7 @@ def test_a_login_is_this_process_s_alone_and_leaves_nothing(at, tmp_path):
     assert kerberos.given() == who(at)
     found = kerberos.ticket()
     assert (found.principal, found.realm, found.ended) == (f"ada@{REALM}", REALM, False)
+    assert found.renewable_until > found.end
     cache = os.environ["KRB5CCNAME"]
     assert found.cache == f"FILE:{cache}"
     assert stat.S_IMODE(os.stat(cache).st_mode) == 0o600
