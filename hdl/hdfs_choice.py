@@ -10,6 +10,7 @@ import importlib.metadata
 import importlib.util
 import io
 import os
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -159,7 +160,10 @@ def _tried(scheme: str, authority: str, java: Client, forced: bool) -> Native:
         raise Unable(f"hdfs-native is for hdfs:// alone, not for {scheme}://")
     if not importlib.util.find_spec("hdfs_native"):
         raise Unable("hdfs-native is not installed: pip install hdfs-native")
-    settings = hadoop_conf.read(_folder())
+    folder = _folder()
+    if not folder and shutil.which("hadoop"):
+        raise Unable("HADOOP_CONF_DIR and HADOOP_HOME are not set: which configuration `hadoop` finds, only it knows")
+    settings = hadoop_conf.read(folder)
     if not authority:
         given = hadoop_conf.default(settings)
         if not given.startswith("hdfs://"):
@@ -174,8 +178,9 @@ def _tried(scheme: str, authority: str, java: Client, forced: bool) -> Native:
 
 
 def _folder() -> str:
-    """Name the configuration folder as Hadoop's clients find it."""
-    return os.environ.get("HADOOP_CONF_DIR") or os.path.join(os.environ.get("HADOOP_HOME", ""), "etc/hadoop")
+    """Name the configuration folder that the environment gives; empty if none."""
+    home = os.environ.get("HADOOP_HOME")
+    return os.environ.get("HADOOP_CONF_DIR") or (os.path.join(home, "etc/hadoop") if home else "")
 
 
 def _unfit(settings: Mapping[str, str]) -> str:

@@ -30,6 +30,9 @@ PIECE = 8 << 20  # bytes that are read at once of a file that is read to its end
 # Names that hdl makes unique: what has such a name is our own, and may be begun again.
 TEMPORARY = re.compile(r"/\.[^/]*\.[0-9a-f]{32}\.tmp(/|$)")
 
+# With these it would ask a KMS for the keys of encryption zones, which has not been tried.
+KEYS = ("hadoop.security.key.provider.path", "dfs.encryption.key.provider.uri")
+
 
 class Native:
     """Reaches one HDFS through hdfs-native.
@@ -64,7 +67,8 @@ class Native:
         }
         url, known = _target(authority, settings)
         try:
-            self._raw = hdfs_native.Client(url, {**settings, **known})
+            own = {name: value for name, value in settings.items() if name not in KEYS}
+            self._raw = hdfs_native.Client(url, {**own, **known}, os.devnull)  # no folder: it would read it otherwise
         except Exception as error:
             raise Unable(first_line(error)) from error
         self.failure = ""  # why it is not to be used any more

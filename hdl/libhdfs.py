@@ -22,7 +22,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from hdl import hadoop_conf, java_errors
+from hdl import hadoop_conf, java_errors, kerberos
 from hdl.errors import DeadlineError, HdlError, Unavailable
 
 CONNECT_SECONDS = 10.0
@@ -178,7 +178,9 @@ def _pydoop(scheme: str = "hdfs") -> Any:
         os.environ["PATH"] = f"{home}/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     # The first compiler tier connects in half of the time that all tiers take, and reads no slower.
     flags = ("-Xmx256m", "-Xrs", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dhadoop.root.logger=ERROR,console")
-    os.environ["LIBHDFS_OPTS"] = " ".join([*flags, os.environ.get("LIBHDFS_OPTS", "")]).strip()  # the user's win
+    os.environ["LIBHDFS_OPTS"] = " ".join(
+        [*flags, *kerberos.java_flags(), os.environ.get("LIBHDFS_OPTS", "")]
+    ).strip()  # the user's win
     for prepare in before_java:
         prepare()
     try:

@@ -100,7 +100,7 @@ class Ahead:
         from tests.hadoop.secure import SECURE_USERS
 
         folder = self.folder / "secure"
-        return Cluster.start(folder, kerberos=True, node_user=USER, users=SECURE_USERS, **NODES).root
+        return Cluster.start(folder, kerberos=True, spnego=True, node_user=USER, users=SECURE_USERS, **NODES).root
 
     def _packed(self) -> Path:
         from hdl import envpack

@@ -87,6 +87,8 @@ class Cluster(Description):
             ports = config.free_ports(config.ports_of(options))
             cluster = cls(root, version, home, ports, options, superuser=superuser)
             cluster._forget()
+            for name in ("conf", "data", "logs"):
+                process.close(root / name)
             launch.secrets_of(cluster)
             config.write(config.Layout(root, home, ports, options))
             try:
@@ -107,6 +109,7 @@ class Cluster(Description):
             its server answers), ``realm`` (None without Kerberos) and ``daemons`` (of each ``alive``, ``pid`` and
             ``log``).
         """
+        self.refresh()
         return state.of(self)
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
@@ -141,12 +144,17 @@ class Cluster(Description):
         """
         if self.secure:
             kdc.add(self.root, name)
-        elif name not in (users := self.options.get("users", [name])):  # those of an older hdl have no list
-            self.options["users"] = sorted([*users, name])
+        elif name not in self.options.get("users", [name]):  # a cluster of an older hdl has no list
+            self._list(name)
+        self.own(f"/user/{name}", name)
+
+    def _list(self, name: str) -> None:
+        with locked(self.root / "users.lock"):
+            self.refresh()
+            self.options["users"] = sorted({*self.options["users"], name})
             self.save()
             config.write_policy(config.Layout(self.root, self.home, self.ports, self.options))
             launch.administer(self, "rmadmin", "-refreshServiceAcl")
-        self.own(f"/user/{name}", name)
 
     def own(self, path: str, user: str) -> None:
         """Give a folder on HDFS to a user; a new one is made where there is none, and closed to all others."""
@@ -170,10 +178,12 @@ class Cluster(Description):
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Send one daemon a signal; for tests of faults."""
+        self.refresh()
         self.daemons[name].signal(number)
 
     def restart(self, name: str) -> None:
         """Start one daemon again, over its data, dead or alive; containers of a NodeManager go on meanwhile."""
+        self.refresh()
         if name.startswith("nodemanager"):  # one that is asked to end would end its containers
             self.kill(name)
         process.stop([self.daemons[name]])
@@ -181,6 +191,7 @@ class Cluster(Description):
 
     def stop(self, purge: bool = False) -> None:
         """Stop all daemons; with `purge` remove the cluster's folder too."""
+        self.refresh()
         # NodeManagers first: they end their containers, which still may write to HDFS.
         groups = ("nodemanager", "resourcemanager historyserver", "datanode zkfc", "namenode",
                   "journalnode zookeeper kms", "kdc")  # fmt: skip

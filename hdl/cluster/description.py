@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from hdl.cluster import folders, kdc
-from hdl.cluster.assemble import java_home
+from hdl.cluster.assemble import java_home, locked
 from hdl.cluster.config import kerberos, pages
 from hdl.cluster.federation import Federation
 from hdl.cluster.ha import Pair
@@ -153,11 +154,29 @@ class Description:
         cache = kdc.ticket(self.root, self.superuser, reuse=True)
         return {**kdc.environment(self.root), "KRB5CCNAME": f"FILE:{cache}"}
 
-    def save(self) -> None:
-        """Write down in the cluster's folder what was asked for and what runs."""
-        held = {"version": self.version, "home": str(self.home), "ports": self.ports, "options": self.options,
-                "superuser": self.superuser,
-                "daemons": {name: asdict(daemon) for name, daemon in self.daemons.items()}}  # fmt: skip
-        new = self.root / "cluster.json.new"
-        new.write_text(json.dumps(held, indent=1))
-        new.replace(self.root / "cluster.json")
+    def save(self, *changed: str) -> None:
+        """Write down in the cluster's folder what was asked for and what runs.
+
+        Parameters
+        ----------
+        *changed : str
+            Daemons that were started; of all others it is kept what another process wrote meanwhile. None: all.
+        """
+        with locked(self.root / "cluster.lock"):
+            if changed:
+                mine = {name: self.daemons[name] for name in changed}
+                self.refresh()
+                self.daemons |= mine
+            held = {"version": self.version, "home": str(self.home), "ports": self.ports, "options": self.options,
+                    "superuser": self.superuser,
+                    "daemons": {name: asdict(daemon) for name, daemon in self.daemons.items()}}  # fmt: skip
+            new = self.root / "cluster.json.new"
+            new.write_text(json.dumps(held, indent=1))
+            new.replace(self.root / "cluster.json")
+
+    def refresh(self) -> None:
+        """Read which daemons run: another process may have started one again. Nothing, if nothing was written."""
+        with suppress(OSError):
+            held = json.loads((self.root / "cluster.json").read_text())
+            self.options |= {name: value for name, value in held["options"].items() if name == "users"}
+            self.daemons = {name: Daemon(**values) for name, values in held["daemons"].items()}

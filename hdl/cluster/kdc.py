@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from hdl import programs
+from hdl.cluster.assemble import locked
 from hdl.cluster.config import kerberos
 from hdl.cluster.config.common import LOOPBACK
 from hdl.errors import DeadlineError, HdlError, SpecError, Unavailable
@@ -134,7 +135,8 @@ def add(root: Path, *users: str) -> None:
     for user in users:
         if not NAME.fullmatch(user):
             raise SpecError(f"user {user!r}: expected letters, digits, dots, - and _")
-        _keep(root, kerberos.keytab(root, user), [kerberos.principal(user)])
+        with locked(root / "kdc.lock"):
+            _keep(root, kerberos.keytab(root, user), [kerberos.principal(user)])
 
 
 def _keep(root: Path, keytab: Path, principals: list[str]) -> None:
@@ -185,7 +187,7 @@ def ticket(root: Path, user: str, reuse: bool = False) -> Path:
         raise SpecError(f"user {user!r} has no keytab in {keytab.parent}; `Cluster.add_user` makes one")
     if reuse and cache.exists() and time.time() - cache.stat().st_mtime < REUSED_SECONDS:
         return cache
-    new = cache.with_name(f".{user}-{os.getpid()}")  # who reads the old one meanwhile reads a whole one
+    new = cache.with_name(f".{user}-{secrets.token_hex(4)}")  # who reads the old one meanwhile reads a whole one
     login = [tool("kinit"), "-c", f"FILE:{new}", "-k", "-t", str(keytab), kerberos.principal(user)]
     programs.check(login, SECONDS, f"no ticket for {kerberos.principal(user)}",
                    environment={"PATH": os.defpath, **environment(root)})  # fmt: skip

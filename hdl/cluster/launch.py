@@ -35,6 +35,7 @@ def everything(cluster: Cluster, deadline: float) -> None:
     DeadlineError
         It takes longer.
     """
+    cluster.save()
     # With Kerberos the history server is a user of its own, and finds its folders made.
     late = ["historyserver"] if cluster.secure else []
     for name in cluster.names():
@@ -75,7 +76,7 @@ def daemon(cluster: Cluster, name: str) -> None:
     else:
         started = process.spawn(name, command(cluster, name), log, environment(cluster, name))
     cluster.daemons[name] = started
-    cluster.save()
+    cluster.save(name)
 
 
 def command(cluster: Cluster, name: str) -> list[str]:

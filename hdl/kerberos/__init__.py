@@ -6,6 +6,7 @@ own commands and hdfs-native. MIT's `kinit` and `klist` do the work.
 """
 
 from hdl.kerberos.cache import Ticket, clock, configuration, read, ticket, unread_by_java, why_refused
+from hdl.kerberos.java import java_environment, java_flags
 from hdl.kerberos.keytab import SKEW, TOOLS, Login, end, given, login
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "configuration",
     "end",
     "given",
+    "java_environment",
+    "java_flags",
     "login",
     "read",
     "ticket",

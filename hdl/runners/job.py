@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hdl import java_errors, programs
+from hdl import java_errors, kerberos, programs
 from hdl.errors import DeadlineError, HdlError, WorkerError
 from hdl.runners import logs
 
@@ -65,7 +65,7 @@ class HadoopJob:
         self.on_progress, self.on_failed = on_progress, on_failed
         self.application: str | None = None
         self.counters: dict[str, dict[str, int]] = {}
-        self._environment = {**os.environ, "HADOOP_ROOT_LOGGER": "INFO,console", **environment}
+        self._environment = {**kerberos.java_environment(), "HADOOP_ROOT_LOGGER": "INFO,console", **environment}
         self._group, self._ended = "", ""
         self._failed: list[str] = []  # the last attempt that failed, and what the client says about it
         self._telling = False  # it goes on

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from hdl import hadoop_conf, programs
+from hdl import hadoop_conf, kerberos, programs
 
 HAND_OVER_SECONDS = 20.0  # that the nodes may take to hand over a finished application's logs
 COMMAND_SECONDS = 60.0
@@ -128,7 +128,8 @@ def _read(
 ) -> Iterator[LogLine]:
     words = log_command(application, container).split()
     command = [programs.hadoop("yarn"), *words[1:], "-log_files", ",".join(files)]
-    done = programs.run(command, COMMAND_SECONDS, f"`{' '.join(words)}` took more than {COMMAND_SECONDS:g} s")
+    late, ours = f"`{' '.join(words)}` took more than {COMMAND_SECONDS:g} s", kerberos.java_environment()
+    done = programs.run(command, COMMAND_SECONDS, late, environment=ours)
     lines = 0
     if done.returncode == 0:
         for lines, line in enumerate(_contents(done.stdout.splitlines()), 1):  # noqa: B007 - counts

@@ -84,12 +84,13 @@ def test_data_in_one_namespace_and_the_table_in_the_other(train, expected, place
     one, two = places[by]
     if runner == "streaming":  # and the other way round
         one, two = two, one
-    table = f"{two}/{runner}-{by}"
+    name = f"{runner}-{by}-{os.getpid()}"
+    table = f"{two}/{name}"
     assert train(runner, f"{one}/data", table) == expected
     look = "import sys; from hdl import fs; print(fs.list(sys.argv[1]))"
     k = places[by].index(two)  # it lies there, and nowhere else
-    assert f"{runner}-{by}" in run("-c", look, places["addresses"][k])
-    assert f"{runner}-{by}" not in run("-c", look, places["addresses"][1 - k])
+    assert name in run("-c", look, places["addresses"][k])
+    assert name not in run("-c", look, places["addresses"][1 - k])
 
 
 def test_ones_folders_are_in_the_view(run):

@@ -102,7 +102,7 @@ def expected(run, cluster, tmp_path_factory):
 def test_the_active_master_is_killed_in_the_middle_of_a_training(trial, expected, runner, kind):
     rounds = ROUNDS[runner]
     wanted = expected(rounds)
-    got = trial("train", runner, kind, DATA, f"hdfs:///tests/{runner}-{kind}", rounds)
+    got = trial("train", runner, kind, DATA, f"hdfs:///tests/{runner}-{kind}-{os.getpid()}", rounds)
     assert got["signature"] == wanted["signature"]
     assert got["rows"] == wanted["rows"]
     assert got["killed"].startswith(kind)
@@ -124,7 +124,7 @@ def test_a_file_is_read_and_another_published_while_the_namenode_is_killed(trial
 
 
 def test_a_training_is_submitted_while_no_resource_manager_is_active(trial, expected):
-    got = trial("submit", DATA, "hdfs:///tests/submitted", 3)
+    got = trial("submit", DATA, f"hdfs:///tests/submitted-{os.getpid()}", 3)
     assert got["signature"] == expected(3)["signature"]
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from hdl import fs, hdfs_choice
+from hdl.cluster import config
+from hdl.cluster.daemons import Cluster
 from hdl.hdfs_java import Java
 from hdl.table import Table, Version
 from hdl.wire import Weights
@@ -24,6 +26,8 @@ CLIENTS = ("native", "libhdfs")
 SHOW = """
 import json, sys
 from hdl import fs, hdfs_choice
+from hdl.cluster import config
+from hdl.cluster.daemons import Cluster
 folder = sys.argv[1]
 try:
     fs.publish(f"{folder}/shown", b"1")
@@ -64,6 +68,7 @@ def test_neither_hadoop_nor_java_has_to_be_here(run, folder):
     assert show(run, folder, **nothing)[0].startswith("hdfs-native")
 
 
+@pytest.mark.full
 def test_either_client_can_be_forced_and_nothing_else(run, folder):
     name, why, java, _ = show(run, folder, HDL_HDFS="libhdfs")
     assert name.startswith("libhdfs")
@@ -190,6 +195,7 @@ def test_a_secured_cluster_is_served_by_hadoops_client_unless_it_is_said_otherwi
     assert (name[:11], why, java, error) == ("hdfs-native", "", False, "")
 
 
+@pytest.mark.full
 def test_without_a_ticket_one_sentence_says_so(secure):
     def refused(**environment):
         return show(lambda *command, **given: secure.run(*command, user=None, **given), "hdfs:///tmp", **environment)
@@ -198,3 +204,59 @@ def test_without_a_ticket_one_sentence_says_so(secure):
     assert error.startswith("Unavailable: hdfs://: hdfs-native cannot serve it (")
     assert "o Kerberos credentials" in error
     assert "kinit" in refused(HDL_HDFS="")[3]
+
+
+@pytest.fixture
+def zone(tmp_path, monkeypatch):
+    """A cluster with the encryption zone /zone, whose keys are in a file; gives the cluster."""
+
+    def vary(sites, layout):
+        sites["core"]["hadoop.security.key.provider.path"] = f"jceks://file{tmp_path}/keys.jceks"
+
+    monkeypatch.setattr(config, "VARIATIONS", (*config.VARIATIONS, vary))
+    started = Cluster.start(tmp_path / "cluster", datanodes=1, nodemanagers=1, superuser="hdfs", seconds=600)
+    try:
+        admin = os.environ | started.environment("hdfs")
+
+        def tool(name, *words):
+            subprocess.run(["hadoop", name, *words], env=admin, check=True, capture_output=True, timeout=120)
+
+        tool("org.apache.hadoop.crypto.key.KeyShell", "create", "key", "-size", "128")
+        started.kill("namenode")
+        started.restart("namenode")  # it reads the keys when it starts
+        started.wait_ready(120)
+        WebHdfs(started, started.superuser).mkdir("/zone", "777")
+        tool("org.apache.hadoop.hdfs.tools.CryptoAdmin", "-createZone", "-keyName", "key", "-path", "/zone")
+        yield started
+    finally:
+        started.stop(purge=True)
+
+
+ZONE = """
+import json
+from hdl import fs, hdfs_choice
+from hdl.cluster import config
+from hdl.cluster.daemons import Cluster
+content = bytes(range(250)) * 4000
+fs.publish("hdfs:///zone/a", content)
+written = hdfs_choice.client("hdfs:///").why
+with fs.open("hdfs:///zone/a") as file:
+    same = file.read() == content
+names = [name for name in fs.list("hdfs:///zone") if name != ".Trash"]
+print(json.dumps([written, same, hdfs_choice.shown()[0], names]))
+"""
+
+
+@pytest.mark.full
+def test_files_of_an_encryption_zone_are_hadoops_clients(zone):
+    environment = os.environ | zone.environment("ada") | {"HDL_HDFS": "native", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", ZONE], env=environment, check=True, capture_output=True, text=True, timeout=300
+    )
+    written, same, client, names = json.loads(done.stdout)
+    assert "encryption zone" in written
+    assert (same, names) == (True, ["a"])
+    assert client.startswith("hdfs-native")  # for what is in no zone
+    stored = WebHdfs(zone, zone.superuser).read("/.reserved/raw/zone/a")
+    assert len(stored) == 1_000_000
+    assert stored[:250] != bytes(range(250))

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,20 +14,15 @@ import pytest
 pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
 pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
 
-from hdl import hadoop_conf
-from tests.hadoop import tls
+from hdl.cluster.daemons import Cluster
+from tests.hadoop.secure import SECURE_USERS, Secure
 
 HDL = [sys.executable, "-m", "hdl"]
 TRAIN = [
     "--runner", "yarn", "--workers", "1", "--shards", "2", "--net", "0-5-0", "--batch", "8", "--seed", "3",
     "--worker-memory", "512m", "--master-memory", "640m", "--publish-every", "100", "--no-report",
 ]  # fmt: skip
-SPNEGO = {
-    "hadoop.http.filter.initializers": "org.apache.hadoop.security.AuthenticationFilterInitializer",
-    "hadoop.http.authentication.type": "kerberos",
-    "hadoop.http.authentication.simple.anonymous.allowed": "false",
-}
-SECONDS = 120
+SECONDS = 300
 READ = """
 import sys
 from hdl.yarn.client import web
@@ -39,70 +33,24 @@ except web.NoPage as error:
 """
 
 
-def change(site, properties):
-    """Add properties to a configuration file; returns what it was."""
-    before = site.read_text()
-    lines = "".join(f"<property><name>{n}</name><value>{v}</value></property>\n" for n, v in properties.items())
-    site.write_text(before.replace("</configuration>", f"{lines}</configuration>"))
-    return before
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 @pytest.fixture(scope="module", params=["http", pytest.param("https", marks=pytest.mark.full)])
-def pages(secure, request):
-    """The cluster with Kerberos, its pages asking for Kerberos too; over HTTPS with certificates of its own.
-
-    YARN's daemons start again for it, and again at the end: the cluster's own status asks without a ticket.
-    """
-    cluster, conf = secure.cluster, secure.cluster.conf
-    secret = cluster.root / "kdc/http-secret"
-    secret.write_bytes(os.urandom(32).hex().encode())
-    secret.chmod(0o600)
-    core = {**SPNEGO, "hadoop.http.authentication.signature.secret.file": secret}
-    yarn, written = {}, {}
-    if request.param == "https":
-        yarn = {
-            "yarn.http.policy": "HTTPS_ONLY",
-            "yarn.resourcemanager.webapp.https.address": f"127.0.0.1:{free_port()}",
-            "yarn.nodemanager.webapp.https.address": "127.0.0.1:0",
-        }
-        written = tls.stores(cluster.root / "kdc/tls")
-    names = [name for name in cluster.names() if name.startswith(("resourcemanager", "nodemanager"))]
-    host, _, port = hadoop_conf.read(conf, ("yarn-site.xml",))["yarn.resourcemanager.address"].partition(":")
-    before = {conf / "core-site.xml": None, conf / "yarn-site.xml": None}
-
-    def restart():
-        for name in names:
-            cluster.restart(name)
-        until(lambda: listens(host, int(port)))
-
+def pages(secure, request, tmp_path_factory):
+    """A cluster whose pages ask for Kerberos; with --full another one too, whose pages are HTTPS."""
+    if request.param == "http":
+        if not secure.cluster.options.get("spnego"):
+            pytest.skip("this cluster's pages ask nobody for Kerberos: Cluster.start(kerberos=True, spnego=True)")
+        scheme = "https" if secure.cluster.options.get("https") else "http"
+        yield SimpleNamespace(secure=secure, run=secure.run, scheme=scheme)
+        return
+    started = Cluster.start(
+        tmp_path_factory.mktemp("pages") / "cluster", kerberos=True, spnego=True, https=True, nodemanagers=2,
+        users=SECURE_USERS, node_user="ada", seconds=SECONDS,
+    )  # fmt: skip
     try:
-        for site, properties in zip(before, (core, yarn), strict=True):
-            before[site] = change(site, properties)
-        for name, properties in written.items():
-            (conf / name).write_text("<configuration></configuration>")
-            change(conf / name, properties)
-        restart()
-        yield SimpleNamespace(secure=secure, run=secure.run, scheme=request.param)
+        closed = Secure(started)
+        yield SimpleNamespace(secure=closed, run=closed.run, scheme="https")
     finally:
-        for site, text in before.items():
-            site.write_text(text)
-        for name in written:
-            (conf / name).unlink()
-        restart()
-        cluster.wait_ready(SECONDS)
-
-
-def listens(host, port):
-    try:
-        socket.create_connection((host, port), timeout=5).close()
-    except OSError:
-        return False
-    return True
+        started.stop(purge=True)
 
 
 def until(good, seconds=SECONDS):
@@ -158,11 +106,12 @@ def applications(pages, data, hdl):
     command, variables = commands["seen"]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     # That a fault is set, which never comes, is what its master says in its log.
-    environment = pages.secure.environment() | variables | {"HDL_FAULT": "merging:999999:-1:1:SLOW"}
+    fault = {"HDL_FAULT": "merging:999999:-1:1:SLOW"}
+    environment = pages.secure.environment() | variables | fault
     with subprocess.Popen(command, **pipes, env=environment, start_new_session=True) as client:
         try:
             command, variables = commands["ended"]
-            ended = pages.run(*command, "--detach", **variables).stdout.strip()
+            ended = pages.run(*command, "--detach", **variables, **fault).stdout.strip()
             yield SimpleNamespace(client=client, ended=ended, seen=until(lambda: followed(hdl, f"{data}/seen")))
             hdl("kill", ended, check=False)
         finally:
@@ -218,6 +167,15 @@ def test_who_may_look_sees_all_and_may_not_end_it(pages, hdl, applications):
     )
 
 
+def test_who_acts_for_another_looks_in_their_name(pages, hdl, applications):
+    url = json.loads(hdl("status", applications.seen, "--json").stdout)["report"]["url"]
+    read = [sys.executable, "-c", READ, f"{url}status.json"]
+    mine = pages.run(*read, user="gateway", **python(pages)).stdout
+    assert "gateway may not look at it" in mine
+    theirs = pages.run(*read, user="gateway", HADOOP_PROXY_USER="ada", **python(pages)).stdout
+    assert theirs.strip() == applications.seen
+
+
 def test_lists_are_filtered_by_tag(hdl, applications):
     tagged, all_ = (json.loads(hdl("status", "--json", *flags).stdout) for flags in (("--tag", "NIGHTLY"), ()))
     assert [one["application"] for one in tagged if one["state"] == "RUNNING"] == [applications.seen]
@@ -240,3 +198,4 @@ def test_who_may_not_look_is_refused_everywhere_in_one_sentence_and_may_end_it_i
     assert pages.run(*read, user="yarn", **python(pages)).stdout.strip() == one  # an administrator
     assert hdl("kill", one, user="bob").stdout == f"killed {one}\n"
     assert json.loads(hdl("status", one, "--json").stdout)["report"]["state"] == "KILLED"
+    until(lambda: "HDL_FAULT" in hdl("logs", one, check=False).stdout)  # once its nodes have handed it over

@@ -20,8 +20,8 @@ from hdl.runners.mapreduce import MapReduceRunner
 from hdl.runners.streaming import StreamingRunner
 from hdl.table import Table
 from hdl.yarn.settings import KEYTAB
-from tests.hadoop import secrets
-from tests.hadoop.secrets import Secrets
+from tests.hadoop import scan as scanning
+from tests.hadoop.scan import Secrets
 from tests.hadoop.webhdfs import WebHdfs
 from tests.hadoop.yarn_jobs import Training
 
@@ -55,15 +55,15 @@ def test_the_scan_sees_what_is_planted(cluster, superuser, tmp_path):
                  {"args": [sys.executable, "-c", script], "env": {**os.environ, "X": MARKER.hex()}}):  # fmt: skip
         with subprocess.Popen(**give, stdout=subprocess.PIPE) as process:
             process.stdout.readline()
-            seen = scan.among(secrets.arguments(secrets.processes()))
-            seen += scan.among(secrets.environments(secrets.processes(process.pid)))
+            seen = scan.among(scanning.arguments(scanning.processes()))
+            seen += scan.among(scanning.environments(scanning.processes(process.pid)))
             process.kill()
         assert [place.rpartition(" ")[2] for place, _ in seen] == [str(process.pid)]
     for name, mode, content in (
         ("log", 0o644, b"..." + MARKER + b"..."),
         ("hex", 0o644, MARKER.hex().upper().encode()),
-        ("base64", 0o604, secrets.base64.b64encode(b"xy" + MARKER + b"z")),
-        ("far", 0o644, bytes(secrets.PART - 5) + MARKER),
+        ("base64", 0o604, scanning.base64.b64encode(b"xy" + MARKER + b"z")),
+        ("far", 0o644, bytes(scanning.PART - 5) + MARKER),
         ("closed", 0o600, MARKER),
         ("other", 0o644, MARKER[:-1]),
     ):
@@ -71,11 +71,11 @@ def test_the_scan_sees_what_is_planted(cluster, superuser, tmp_path):
         (tmp_path / name).chmod(mode)
     (tmp_path / "folder").mkdir(mode=0o700)
     (tmp_path / "folder/log").write_bytes(MARKER)
-    found = [Path(place).name for place, _ in scan.among(secrets.local(str(tmp_path)))]
+    found = [Path(place).name for place, _ in scan.among(scanning.local(str(tmp_path)))]
     assert found == ["base64", "far", "hex", "log"]  # others may read these
-    found = [place for place, _ in scan.among(secrets.local(str(tmp_path), others=False))]
+    found = [place for place, _ in scan.among(scanning.local(str(tmp_path), others=False))]
     assert len(found) == 6
-    assert scan.among(secrets.local(str(tmp_path), since=time.time() + 9)) == []
+    assert scan.among(scanning.local(str(tmp_path), since=time.time() + 9)) == []
     superuser.put(f"{HOME}/planted", b"<xml>" + MARKER + b"</xml>", "600", "ada")
     assert scan.among(on_hdfs(superuser, HOME)) == [(f"{HOME}/planted", "it")]
     superuser.remove(f"{HOME}/planted")
@@ -108,7 +108,7 @@ def test_a_training_on_yarn_shows_its_keys_to_nobody(cluster, superuser, closed,
     )
     try:
         training.reach(2)
-        running = secrets.containers(training.application)
+        running = scanning.containers(training.application)
         known = handed_over(running)
         kinds = {name.partition(" of ")[0] for name in known}
         assert {"hdl.root", "hdl.key", "hdl.secret"} <= kinds
@@ -138,7 +138,7 @@ def handed_over(running):
     known = {}
     for process in running:
         if "python" in process.name():
-            held = secrets.of_container(process)
+            held = scanning.of_container(process)
             known |= {f"{alias} of {process.pid}": value for alias, value in held.items()}
             # They are where they may be, and the scan finds them there.
             own = Path(process.environ()["HADOOP_TOKEN_FILE_LOCATION"])
@@ -153,12 +153,12 @@ def everywhere(cluster, running, client, began):
     root, store = str(cluster.root), cluster.root / "data" / RM_STATE
     # The ResourceManager keeps what an application was submitted with, so that it can start a second master.
     assert any(not folder.stat().st_mode & 0o001 for folder in (store, *store.parents) if str(folder).startswith(root))
-    here = secrets.local(root, began, but=[str(store)])
+    here = scanning.local(root, began, but=[str(store)])
     return {
-        "arguments": secrets.arguments(secrets.processes()),
-        "environments": secrets.environments([*running, *secrets.processes(client.pid)]),
-        "logs": secrets.there(secrets.local(f"{root}/logs", began, others=False)),
-        "local files": secrets.there([*here, *secrets.local("/tmp", began)]),
+        "arguments": scanning.arguments(scanning.processes()),
+        "environments": scanning.environments([*running, *scanning.processes(client.pid)]),
+        "logs": scanning.there(scanning.local(f"{root}/logs", began, others=False)),
+        "local files": scanning.there([*here, *scanning.local("/tmp", began)]),
     }
 
 
@@ -202,15 +202,15 @@ def test_what_a_training_leaves_shows_others_nothing_of_closed_data(cluster, sup
         run(*command, HDL_NODE_ARCHIVE=archive)
         assert Table(table).latest()
         assert not [path for path, _ in on_hdfs(bob, *ROOTS, but=before)]
-        places = [*secrets.local(str(cluster.root), began), *secrets.local("/tmp", began)]
-        assert scan.among(secrets.there(places)) == []
-        assert scan.among(secrets.arguments(secrets.processes())) == []
+        places = [*scanning.local(str(cluster.root), began), *scanning.local("/tmp", began)]
+        assert scan.among(scanning.there(places)) == []
+        assert scan.among(scanning.arguments(scanning.processes())) == []
     finally:
         superuser.chmod("/user/ada", "700")
 
 
 @pytest.mark.full
-def test_with_kerberos_keys_tokens_and_the_keytab_are_shown_to_nobody(secure):
+def test_with_kerberos_keys_tokens_and_the_keytab_are_shown_to_nobody(secure, ctrl_c):
     """A training with a keytab, from every side: no key and no token is shown, the keytab lies in one closed file."""
     hdl = [sys.executable, "-m", "hdl"]
     keytab, began = secure.keytab("ada"), time.time()
@@ -222,7 +222,7 @@ def test_with_kerberos_keys_tokens_and_the_keytab_are_shown_to_nobody(secure):
         secure.run("hadoop", "fs", "-mkdir", "-p", home)
         secure.run("hadoop", "fs", "-put", work / "samples.csv", f"{home}/samples.csv")
         archive = secure.run(*hdl, "env", "pack", "--upload").stdout.strip()
-        before = walk(secure, "hdfs", {"none": b"nothing of this kind"}, [])["read"]
+        before = walk(secure, "hdfs", {}, [])["read"]
         command = [*hdl, "train", f"{home}/samples.csv", "--out", f"{home}/model", "--runner", "yarn", "--workers", "2"]
         command += ["--shards", "2", "--net", "2-3-2", "--epochs", "100000", "--worker-memory", "512m", "--no-report"]
         command += ["--master-memory", "640m", "--publish-every", "1"]
@@ -232,7 +232,7 @@ def test_with_kerberos_keys_tokens_and_the_keytab_are_shown_to_nobody(secure):
             client = subprocess.Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True)
         try:
             running = computing(client, work / "said")
-            known = handed_over(running) | secrets.of_keytab(str(keytab))
+            known = handed_over(running) | scanning.of_keytab(str(keytab))
             assert any(name.startswith("token ") for name in known)
             scan = Secrets(known)
             for place, contents in everywhere(secure.cluster, running, client, began).items():
@@ -241,13 +241,13 @@ def test_with_kerberos_keys_tokens_and_the_keytab_are_shown_to_nobody(secure):
             assert seen["read"]  # the table, and what the application keeps
             shipped = {path for path, _ in seen["found"]}  # the keytab, for the master alone
             assert {path.rpartition("/")[2] for path in shipped} == {KEYTAB}
-            assert {name for _, name in seen["found"]} <= {*secrets.of_keytab(str(keytab))}
+            assert {name for _, name in seen["found"]} <= {*scanning.of_keytab(str(keytab))}
             assert walk(secure, "bob", known, before)["read"] == []
         finally:
             client.send_signal(signal.SIGINT)  # ends the application too
             client.wait(120)
-        assert not [path for path in walk(secure, "hdfs", known, before)["read"] if KEYTAB in path]
-        assert scan.among(secrets.local(str(secure.cluster.root / "logs"), began, others=False)) == []
+        assert not {*walk(secure, "hdfs", {}, before)["read"]} & shipped
+        assert scan.among(scanning.local(str(secure.cluster.root / "logs"), began, others=False)) == []
     finally:
         for file in work.iterdir():
             file.unlink()
@@ -261,22 +261,22 @@ def computing(client, said):
     while True:
         assert client.poll() is None, said.read_text()
         assert time.monotonic() < deadline, said.read_text()
-        for process in secrets.processes():
+        for process in scanning.processes():
             try:
                 words, given = process.cmdline(), process.environ()
-            except (OSError, secrets.psutil.Error):
+            except (OSError, scanning.psutil.Error):
                 continue
             if "hdl.yarn.worker" in words and "hdl" in "".join(words) and process.create_time() > client_began(client):
                 application = "_".join(given["CONTAINER_ID"].removeprefix("container_").split("_")[-4:-2])
-                running = secrets.containers(application)
+                running = scanning.containers(application)
                 workers = [one for one in running if "hdl.yarn.worker" in one.cmdline() and "python" in one.name()]
-                if len(workers) >= 2 and "round" in said.read_text():
+                if len(workers) >= 2 and "\nround " in said.read_text():
                     return running
         time.sleep(0.5)
 
 
 def client_began(client):
-    return secrets.psutil.Process(client.pid).create_time()
+    return scanning.psutil.Process(client.pid).create_time()
 
 
 def walk(secure, user, known, but):

@@ -8,7 +8,7 @@ import json
 import sys
 
 from hdl import fs
-from tests.hadoop.secrets import Secrets
+from tests.hadoop.scan import Secrets
 
 
 def files(path):
@@ -36,7 +36,7 @@ def main(folders):
                 continue
             try:
                 with fs.open(path) as file:
-                    content = file.read()
+                    content = file.read() if scan.names else file.read(1)
             except OSError:
                 continue
             read.append(path)

@@ -7,9 +7,11 @@ import subprocess
 import time
 
 import pytest
+from click.testing import CliRunner
 
-from hdl.cluster import certificate, config, kdc, known_as, process
+from hdl.cluster import certificate, cli, config, kdc, known_as, options, process
 from hdl.cluster.config import access, kerberos
+from hdl.cluster.daemons import Cluster
 from hdl.errors import HdlError, SpecError, Unavailable
 
 missing = [tool for tool in kdc.TOOLS if not kdc.found(tool)]
@@ -96,3 +98,48 @@ def test_a_certificate_that_is_trusted_and_no_password_in_sight(tmp_path, monkey
     before = (tmp_path / "tls/key.p12").read_bytes()
     certificate.make(tmp_path / "tls", ["localhost"])
     assert (tmp_path / "tls/key.p12").read_bytes() == before
+
+
+def test_two_processes_that_hold_one_cluster_do_not_forget_each_others_daemons(tmp_path):
+    (tmp_path / "cluster").mkdir()
+    asked = {"datanodes": 1, "nodemanagers": 1, "users": ["ada"]}
+    one = Cluster(tmp_path / "cluster", "3.4.2", tmp_path, {}, asked)
+    one.daemons = {
+        name: process.spawn(name, ["sleep", "60"], tmp_path / "log", {}) for name in ("namenode", "datanode1")
+    }
+    one.save()
+    two = Cluster.load(one.root)
+    try:
+        two.kill("datanode1")
+        two.daemons["datanode1"] = process.spawn("datanode1", ["sleep", "60"], tmp_path / "log", {})
+        two.save("datanode1")
+        one.save("namenode")  # as after its own restart
+        assert one.daemons["datanode1"].pid == two.daemons["datanode1"].pid
+        assert Cluster.load(one.root).daemons == two.daemons
+    finally:
+        one.stop()
+    assert not any(daemon.alive for daemon in two.daemons.values())
+
+
+def test_flags_of_start_are_options_of_a_cluster(monkeypatch, tmp_path):
+    given = {}
+
+    def start(root, version, seconds, **asked):
+        given.update(asked)
+        raise SpecError("seen")
+
+    monkeypatch.setattr(cli.Cluster, "start", start)
+    flags = ["--kerberos", "--spnego", "--https", "--user", "ada", "--user", "bob", "--nodemanagers", "3"]
+    CliRunner().invoke(cli.cluster_, ["start", "--dir", str(tmp_path), *flags])
+    asked = options.Options(**given)
+    assert (asked.kerberos, asked.spnego, asked.https, asked.users, asked.nodemanagers) == (
+        True,
+        True,
+        True,
+        ("ada", "bob"),
+        3,
+    )
+    assert asked.superuser(None, "me") == "hdfs"
+    with pytest.raises(SpecError, match="'me': with Kerberos it is 'hdfs'"):
+        asked.superuser("me", "me")
+    assert options.Options().superuser(None, "me") == "me"

@@ -105,6 +105,7 @@ def hadoop(monkeypatch, tmp_path):
     """Both clients of one HDFS; the configuration is `CONF`, or what a test makes of it."""
     for name in hdfs_choice.IDENTITY:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HADOOP_CONF_DIR", "/conf")
     made = SimpleNamespace(raw=Raw(), settings=dict(CONF))
     made.other = Other(made.raw)
 

@@ -39,7 +39,7 @@ LAYERS = {
     "hdfs_client": set(),
     "hdfs_java": BASE | {"libhdfs", "hdfs_client"},
     "hadoop_conf": set(),
-    "libhdfs": BASE | {"hadoop_conf", "java_errors"},
+    "libhdfs": BASE | {"kerberos", "hadoop_conf", "java_errors"},
     "data": BASE | {"ops", "fs", "models"},
     "wire": BASE | {"data"},
     "metrics_log": BASE | {"fs"},

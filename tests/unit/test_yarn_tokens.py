@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hdl import fs
+from hdl import fs, kerberos
 from hdl.errors import HdlError, WorkerError
 from hdl.runners.base import Job
 from hdl.yarn.client import renewal as client
@@ -17,7 +17,6 @@ from hdl.yarn.master import renewal
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.protocol import FreshTokens, MemberState, ProtocolError, read_fresh_tokens
-from hdl.yarn.resource_manager import java
 from hdl.yarn.resource_manager.lifetimes import LATEST, Lifetime, Renewer, limit, moment, renewal_fields
 from hdl.yarn.resource_manager.tokens import file_systems
 from hdl.yarn.settings import MASTER_ADDRESS, Settings
@@ -171,9 +170,14 @@ def test_every_file_system_has_its_tokens():
 
 def test_java_is_told_of_the_realms_configuration(monkeypatch):
     monkeypatch.delenv("KRB5_CONFIG", raising=False)
-    assert java.kerberos_flags() == []
+    assert kerberos.java_flags() == []
     monkeypatch.setenv("KRB5_CONFIG", "/a/krb5.conf:/b")
-    assert java.kerberos_flags() == ["-Djava.security.krb5.conf=/a/krb5.conf"]
+    assert kerberos.java_flags() == ["-Djava.security.krb5.conf=/a/krb5.conf"]
+    monkeypatch.delenv("HADOOP_OPTS", raising=False)
+    monkeypatch.setenv("HADOOP_CLIENT_OPTS", "-Xmx1g")  # of Hadoop's own commands
+    assert kerberos.java_environment()["HADOOP_CLIENT_OPTS"] == "-Djava.security.krb5.conf=/a/krb5.conf -Xmx1g"
+    monkeypatch.setenv("HADOOP_OPTS", "-Djava.security.krb5.conf=/mine")
+    assert kerberos.java_environment()["HADOOP_CLIENT_OPTS"] == "-Xmx1g"
 
 
 # --- a container's token file -----------------------------------------------------------------------------------------

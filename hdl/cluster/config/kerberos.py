@@ -9,6 +9,17 @@ from hdl.cluster.config.common import Layout, Sites, node_host
 REALM = "HDL.TEST"
 PORTS = ("kdc",)
 SERVICES = ("hdfs", "yarn", "mapred")  # the daemons' users; each is USER/localhost@REALM
+WEB = "HTTP"  # who web pages are, by the rules of SPNEGO
+RM, NM, HISTORY = "yarn.resourcemanager", "yarn.nodemanager", "mapreduce.jobhistory"
+# Who a daemon is: the site, the user, and the properties of principal and keytab.
+LOGINS = (
+    ("hdfs", "hdfs", "dfs.namenode.kerberos.principal", "dfs.namenode.keytab.file"),
+    ("hdfs", "hdfs", "dfs.datanode.kerberos.principal", "dfs.datanode.keytab.file"),
+    *(("yarn", "yarn", f"{daemon}.principal", f"{daemon}.keytab") for daemon in (RM, NM)),
+    *(("yarn", WEB, f"{daemon}.webapp.spnego-principal", f"{daemon}.webapp.spnego-keytab-file") for daemon in (RM, NM)),
+    ("mapred", "mapred", f"{HISTORY}.principal", f"{HISTORY}.keytab"),
+    ("mapred", WEB, f"{HISTORY}.webapp.spnego-principal", f"{HISTORY}.webapp.spnego-keytab-file"),
+)
 GATEWAY = "gateway"  # a user who may act for others, as a workflow service does
 # Passes where krb5.conf is; Java looks at no variable for it.
 NAMED = "KRB5_CONFIG"
@@ -32,7 +43,7 @@ def principal(user: str) -> str:
     >>> principal("hdfs"), principal("ada")
     ('hdfs/localhost@HDL.TEST', 'ada@HDL.TEST')
     """
-    return f"{user}/localhost@{REALM}" if user in SERVICES else f"{user}@{REALM}"
+    return f"{user}/localhost@{REALM}" if user in (*SERVICES, WEB) else f"{user}@{REALM}"
 
 
 def web_hosts(options: dict) -> list[str]:
@@ -58,15 +69,7 @@ def vary(sites: Sites, layout: Layout) -> None:
     """
     if not layout.options.get("kerberos"):
         return
-    root, web = layout.root, keytab(layout.root, "HTTP")
-
-    def login(names: str, user: str) -> dict:
-        """Make the two properties PREFIX.principal and PREFIX.keytab…, as they are spelled in `names`."""
-        of_principal, of_keytab = names.split()
-        is_web = user == "HTTP"
-        who = f"HTTP/localhost@{REALM}" if is_web else principal(user)
-        return {of_principal: who, of_keytab: web if is_web else keytab(root, user)}
-
+    root, web = layout.root, keytab(layout.root, WEB)
     sites["core"] |= {
         "hadoop.security.authentication": "kerberos",
         "hadoop.rpc.protection": "privacy",
@@ -81,8 +84,6 @@ def vary(sites: Sites, layout: Layout) -> None:
         "dfs.data.transfer.protection": "privacy",
         "dfs.encrypt.data.transfer": "true",
         "dfs.permissions.superusergroup": "supergroup",
-        **login("dfs.namenode.kerberos.principal dfs.namenode.keytab.file", "hdfs"),
-        **login("dfs.datanode.kerberos.principal dfs.datanode.keytab.file", "hdfs"),
         # Whatever host of the keytab is asked for.
         "dfs.web.authentication.kerberos.principal": "*",
         "dfs.web.authentication.kerberos.keytab": web,
@@ -95,17 +96,9 @@ def vary(sites: Sites, layout: Layout) -> None:
         # Containers find the realm as on a company's nodes, where it is in /etc.
         "yarn.nodemanager.env-whitelist": f"{sites['yarn']['yarn.nodemanager.env-whitelist']},{NAMED}",
     }
-    for daemon in ("resourcemanager", "nodemanager"):
-        start = f"yarn.{daemon}"
-        sites["yarn"] |= login(f"{start}.principal {start}.keytab", "yarn")
-        spnego = f"{start}.webapp.spnego"
-        sites["yarn"] |= login(f"{spnego}-principal {spnego}-keytab-file", "HTTP")
-    history = "mapreduce.jobhistory"
-    sites["mapred"] |= {
-        "mapreduce.cluster.acls.enabled": "true",
-        **login(f"{history}.principal {history}.keytab", "mapred"),
-        **login(f"{history}.webapp.spnego-principal {history}.webapp.spnego-keytab-file", "HTTP"),
-    }
+    sites["mapred"]["mapreduce.cluster.acls.enabled"] = "true"
+    for site, user, of_principal, of_keytab in LOGINS:
+        sites[site] |= {of_principal: principal(user), of_keytab: keytab(root, user)}
     for name in ("yarn.app.mapreduce.am.command-opts", "mapreduce.map.java.opts", "mapreduce.reduce.java.opts"):
         sites["mapred"][name] += f" {java_flag(root)}"
     for option, daemons in (("renew_interval", "renew-interval"), ("max_lifetime", "max-lifetime")):

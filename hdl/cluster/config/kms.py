@@ -18,7 +18,9 @@ def folder(root: Path) -> Path:
 
 def java_flags(root: Path) -> list[str]:
     """Return the flags by which the server finds its configuration."""
-    return [f"-Dkms.config.dir={root / 'conf'}", f"-Dkms.log.dir={root / 'logs'}"]
+    conf = root / "conf"
+    log4j = f"-Dlog4j.configuration=file:{conf}/kms-log4j.properties"
+    return [f"-Dkms.config.dir={conf}", f"-Dkms.log.dir={root / 'logs'}", log4j]
 
 
 def vary(sites: Sites, layout: Layout) -> None:

@@ -75,18 +75,12 @@ def start(heap: str = "256m", flags: Sequence[str] = ()) -> None:
     config.destroy_jvm = False
     try:
         # interrupt=False: Ctrl-C is a KeyboardInterrupt, as everywhere in hdl
-        jpype.startJVM(*FLAGS, *kerberos_flags(), f"-Xmx{heap}", *flags, classpath=path, interrupt=False)
+        jpype.startJVM(*FLAGS, *kerberos.java_flags(), f"-Xmx{heap}", *flags, classpath=path, interrupt=False)
     except (OSError, ValueError, jpype.JVMNotFoundException, jpype.JVMNotSupportedException) as error:
         raise Unavailable(
             f"no Java virtual machine for YARN: {error}. Set JAVA_HOME to a JDK; if HDFS was read before in this "
             "process, then its virtual machine runs already: YARN's must be the first"
         ) from None
-
-
-def kerberos_flags() -> list[str]:
-    """Make the flag that names krb5.conf to Java, which does not look at KRB5_CONFIG as MIT's programs do."""
-    config = os.environ.get("KRB5_CONFIG", "").partition(":")[0]  # Java reads one file, MIT a list
-    return [f"-Djava.security.krb5.conf={config}"] if config else []
 
 
 def started() -> bool:
