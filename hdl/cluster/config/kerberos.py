@@ -98,7 +98,8 @@ def vary(sites: Sites, layout: Layout) -> None:
     }
     sites["mapred"]["mapreduce.cluster.acls.enabled"] = "true"
     for site, user, of_principal, of_keytab in LOGINS:
-        sites[site] |= {of_principal: principal(user), of_keytab: keytab(root, user)}
+        web_page = user == WEB  # is asked for by several hosts' names, all of which are in its keytab
+        sites[site] |= {of_principal: "*" if web_page else principal(user), of_keytab: keytab(root, user)}
     for name in ("yarn.app.mapreduce.am.command-opts", "mapreduce.map.java.opts", "mapreduce.reduce.java.opts"):
         sites["mapred"][name] += f" {java_flag(root)}"
     for option, daemons in (("renew_interval", "renew-interval"), ("max_lifetime", "max-lifetime")):
