@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hdl import hadoop_conf
+from hdl import hadoop_conf, java_errors
 from hdl.errors import HdlError, SpecError, Unavailable
 from hdl.hdfs_client import Client, Info, Names, Unable
 from hdl.hdfs_java import Java
@@ -106,6 +106,8 @@ class Chosen:
         except Unable as error:
             self.why = str(error)
             if forced() == NATIVE:
+                if java_errors.explain(self.why):  # GSSAPI's words are nearly Java's
+                    raise java_errors.error(f"{scheme}://{authority or '/'}", self.why) from error
                 raise Unavailable(f"{scheme}://{authority}: hdfs-native cannot serve it ({error}); unset {VARIABLE}"
                                   ) from error  # fmt: skip
 

@@ -32,7 +32,7 @@ LAYERS = {
     "local_files": BASE,
     "fs": BASE | {"local_files", "hdfs"},
     "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_choice", "hdfs_rights"},
-    "hdfs_choice": BASE | {"hadoop_conf", "libhdfs", "hdfs_client", "hdfs_java", "hdfs_native"},
+    "hdfs_choice": BASE | {"hadoop_conf", "libhdfs", "hdfs_client", "hdfs_java", "hdfs_native", "java_errors"},
     "hdfs_native": BASE | {"hadoop_conf", "identity", "hdfs_answers", "hdfs_native_files", "hdfs_client"},
     "hdfs_native_files": BASE | {"libhdfs", "hdfs_answers", "hdfs_client"},
     "hdfs_answers": BASE | {"libhdfs", "hdfs_client"},
