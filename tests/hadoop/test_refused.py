@@ -189,6 +189,7 @@ def test_a_ticket_of_another_realm(asked, elsewhere, command):
     refused(asked(command, **elsewhere), sentence, 10)
 
 
+@full  # Hadoop's client tries five times
 def test_a_ticket_of_another_realm_that_has_a_rule(asked, elsewhere, configured):
     rule = {"hadoop.security.auth_to_local": "RULE:[1:$1@$0](.*@ELSE.TEST)s/@.*//\nDEFAULT"}
     sentence = (
@@ -280,7 +281,7 @@ def private(secure):
         secure.run("yarn", "rmadmin", "-refreshQueues", user="yarn", check=False)
 
 
-@pytest.mark.parametrize("runner", ["yarn", "streaming", pytest.param("mapreduce", marks=full)])
+@pytest.mark.parametrize("runner", ["yarn", *(pytest.param(name, marks=full) for name in RUNNERS[1:3])])
 def test_no_rights_on_a_queue(asked, configured, private, runner):
     flags = ["--queue", private, "--detach"] if runner == "yarn" else []
     named = configured("mapred-site.xml", {"mapreduce.job.queuename": private})
