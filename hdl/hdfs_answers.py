@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import re
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -14,6 +16,7 @@ from hdl.errors import DeadlineError
 from hdl.hdfs_client import Unable
 from hdl.libhdfs import INTERNAL, worded
 
+EXIT_SECONDS = 5.0  # until a step that nobody waits for any more has ended
 ERRNOS = {
     "java.io.FileNotFoundException": errno.ENOENT,
     "org.apache.hadoop.fs.FileAlreadyExistsException": errno.EEXIST,
@@ -33,6 +36,17 @@ PASSING = ("org.apache.hadoop.ipc.RetriableException", "org.apache.hadoop.ipc.St
 CLIENTS = ("SecretManager$InvalidToken", "UnknownCryptoProtocolVersionException")
 
 
+_asking: list[threading.Thread] = []  # that have not come back
+
+
+@atexit.register
+def settle(seconds: float = EXIT_SECONDS) -> None:
+    """Wait for the threads in hdfs-native: one that comes back while Python ends would abort the process."""
+    deadline = time.monotonic() + seconds
+    for thread in [*_asking]:
+        thread.join(max(0.0, deadline - time.monotonic()))
+
+
 def within(seconds: float, step: Callable, *arguments: Any) -> Any:
     """Call into hdfs-native, which has no deadlines of its own and ends by what Python takes for no Exception.
 
@@ -48,8 +62,12 @@ def within(seconds: float, step: Callable, *arguments: Any) -> Any:
             done.set_result(step(*arguments))
         except BaseException as error:  # a panic of Rust is no Exception
             done.set_exception(error if isinstance(error, Exception) else Unable(f"hdfs-native panicked: {error}"))
+        finally:
+            _asking.remove(thread)
 
-    threading.Thread(target=run, daemon=True, name="hdfs-native").start()
+    thread = threading.Thread(target=run, daemon=True, name="hdfs-native")
+    _asking.append(thread)
+    thread.start()
     try:
         return done.result(seconds)
     except TimeoutError:

@@ -6,17 +6,19 @@ Single steps that hdfs-native cannot do, Hadoop's client does.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import importlib.util
 import io
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hdl import hadoop_conf
+from hdl import hadoop_conf, java_errors
 from hdl.errors import HdlError, SpecError, Unavailable
 from hdl.hdfs_client import Client, Info, Names, Unable
 from hdl.hdfs_java import Java
@@ -54,6 +56,19 @@ def client(path: str) -> Chosen:
         return _chosen[key]
 
 
+def forced() -> str:
+    """Return the client that HDL_HDFS forces, empty for none.
+
+    Raises
+    ------
+    SpecError
+    """
+    given = os.environ.get(VARIABLE, "")
+    if given not in ("", NATIVE, LIBHDFS):
+        raise SpecError(f"{VARIABLE}={given}: expected {NATIVE} or {LIBHDFS}, or unset")
+    return given
+
+
 def shown(path: str = "hdfs:///") -> tuple[str, str]:
     """Name the client that serves a path, with its version, and say why it is not hdfs-native; for `hdl doctor`.
 
@@ -83,17 +98,16 @@ class Chosen:
     def __init__(self, scheme: str, authority: str):
         self._java: Client = Java()
         self._native: Native | None = None
-        forced = os.environ.get(VARIABLE, "")
-        if forced not in ("", NATIVE, LIBHDFS):
-            raise SpecError(f"{VARIABLE}={forced}: expected {NATIVE} or {LIBHDFS}, or unset")
-        self.why = f"{VARIABLE}={LIBHDFS} is set" if forced == LIBHDFS else ""
+        self.why = f"{VARIABLE}={LIBHDFS} is set" if forced() == LIBHDFS else ""
         if self.why:
             return
         try:
-            self._native = _tried(scheme, authority, self._java, forced == NATIVE)
+            self._native = _tried(scheme, authority, self._java)
         except Unable as error:
             self.why = str(error)
-            if forced == NATIVE:
+            if forced() == NATIVE:
+                if java_errors.explain(self.why):  # GSSAPI's words are nearly Java's
+                    raise java_errors.error(f"{scheme}://{authority or '/'}", self.why) from error
                 raise Unavailable(f"{scheme}://{authority}: hdfs-native cannot serve it ({error}); unset {VARIABLE}"
                                   ) from error  # fmt: skip
 
@@ -146,7 +160,7 @@ class Chosen:
         return step(self._java)
 
 
-def _tried(scheme: str, authority: str, java: Client, forced: bool) -> Native:
+def _tried(scheme: str, authority: str, java: Client) -> Native:
     """Connect by hdfs-native and ask for the root.
 
     Raises
@@ -169,7 +183,7 @@ def _tried(scheme: str, authority: str, java: Client, forced: bool) -> Native:
         if not given.startswith("hdfs://"):
             raise Unable(f"fs.defaultFS is {given}")
         authority = given.removeprefix("hdfs://").partition("/")[0]
-    if reason := _unfit(settings) or ("" if forced else _unwanted(settings)):
+    if reason := _unfit(settings) or ("" if forced() else _unwanted(settings)):
         raise Unable(reason)
     if wrong := hadoop_conf.wrong_name(scheme, authority, settings):
         raise Unable(wrong)
@@ -206,7 +220,13 @@ def _secure(settings: Mapping[str, str]) -> bool:
 
 
 def _java_runs() -> bool:
+    """Tell whether a Java virtual machine has been started in this process: its library may be loaded without."""
     try:
-        return "/libjvm.so" in Path("/proc/self/maps").read_text()
-    except OSError:
+        loaded = re.search(r"\S+/libjvm\.so$", Path("/proc/self/maps").read_text(), re.MULTILINE)
+        if not loaded:
+            return False
+        machines, count = (ctypes.c_void_p * 1)(), ctypes.c_int32(0)
+        ctypes.CDLL(loaded[0]).JNI_GetCreatedJavaVMs(machines, 1, ctypes.byref(count))
+    except (OSError, AttributeError):
         return False
+    return count.value > 0

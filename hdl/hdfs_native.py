@@ -19,14 +19,12 @@ from urllib.parse import urlsplit
 from hdl import hadoop_conf, identity
 from hdl.hdfs_answers import first_line, understood, within
 from hdl.hdfs_client import Client, Info, Names, Unable
-from hdl.libhdfs import INTERNAL
+from hdl.hdfs_native_files import Reading, Writing
 
 TRIAL_SECONDS = 5.0  # for the first answer
 CALL_SECONDS = 60.0  # for one step: hdfs-native itself waits for ever
-WRITE_SECONDS = 120.0  # for a piece of a file to be on its DataNodes
 ABSENT_SECONDS = 10.0  # that a NameNode may be away, which restarts
 FAILOVER_SECONDS = 60.0  # that of several NameNodes none may be active
-PIECE = 8 << 20  # bytes that are read at once of a file that is read to its end
 # Names that hdl makes unique: what has such a name is our own, and may be begun again.
 TEMPORARY = re.compile(r"/\.[^/]*\.[0-9a-f]{32}\.tmp(/|$)")
 
@@ -52,7 +50,7 @@ class Native:
     def __init__(self, authority: str, settings: Mapping[str, str], other: Client):
         import hdfs_native
 
-        self._library, self._other = hdfs_native, other
+        self._library, self.other = hdfs_native, other
         self._secure = settings.get("hadoop.security.authentication", "simple") != "simple"
         self._patience = FAILOVER_SECONDS if several(authority, settings) else ABSENT_SECONDS
         umask = _umask(settings)
@@ -95,7 +93,11 @@ class Native:
         return [posixpath.basename(each.path.rstrip("/")) for each in found]
 
     def open(self, path: str, size: int) -> io.RawIOBase:
-        return _Reading(self, path, size)
+        return Reading(self, path, size)
+
+    def opened(self, path: str) -> Any:
+        """Open a file; returns hdfs-native's own object."""
+        return self._call(path, self._raw.read, _name(path))
 
     def create(self, path: str) -> io.RawIOBase:
         name = _name(path)
@@ -109,7 +111,7 @@ class Native:
             raise Unable("hdfs-native does not write every erasure code")
         if self._replication == 1:
             self._call(path, self._raw.set_replication, name, 1)
-        return _Writing(self, path, file)
+        return Writing(self, path, file)
 
     def rename(self, source: str, target: str) -> None:
         try:
@@ -146,111 +148,6 @@ class Native:
                     raise failure from error
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
-
-
-class _Reading(io.RawIOBase):
-    """Reads a file by ranges, so that each can be asked for again; at last Hadoop's own client goes on."""
-
-    def __init__(self, client: Native, path: str, size: int):
-        self.name, self._client, self._size, self._at = path, client, size, 0
-        self._file = self._open()
-        self._other: io.RawIOBase | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise OSError(errno.EINVAL, "expected a place at or after the file's beginning", self.name)
-        self._at = min(base + offset, self._size)  # as that of libhdfs does
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        content = self._read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
-
-    def readall(self) -> bytes:
-        pieces = []
-        while piece := self._read(PIECE):
-            pieces.append(piece)
-        return b"".join(pieces)
-
-    def _open(self) -> Any:
-        return self._client._call(self.name, self._client._raw.read, _name(self.name))
-
-    def _read(self, most: int) -> bytes:
-        most = min(most, self._size - self._at)
-        if most <= 0:
-            return b""
-        content = self._range(most)
-        self._at += len(content)
-        return content
-
-    def _range(self, most: int) -> bytes:
-        for last in (False, True):
-            if self._other:
-                break
-            try:
-                return within(CALL_SECONDS, self._file.read_range, self._at, most)
-            except Exception as error:
-                failure: Exception = error
-            if not last:  # blocks may have moved, and the right to read them ends after some hours
-                try:
-                    self._file = self._open()
-                    continue
-                except (OSError, Unable) as error:
-                    failure = error
-            self._other = self._client._other.open(self.name, self._size)
-            self._client.failure = f"hdfs-native could not read {self.name}: {first_line(failure)}"
-            break
-        assert self._other
-        self._other.seek(self._at)
-        return self._other.read(most) or b""
-
-    def close(self) -> None:
-        if not self.closed and self._other:
-            self._other.close()
-        super().close()
-
-
-class _Writing(io.RawIOBase):
-    """Writes a new file; one that failed is left as it is, and its temporary name is removed by who asked for it."""
-
-    def __init__(self, client: Native, path: str, file: Any):
-        self.name, self._client, self._file, self._failed = path, client, file, False
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, content: Any) -> int:
-        content = bytes(content)  # hdfs-native would copy a memoryview byte by byte
-        self._step(self._file.write, content)
-        return len(content)
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            if not self._failed:
-                self._step(self._file.close)
-
-    def _step(self, step: Callable, *arguments: Any) -> None:
-        try:
-            within(WRITE_SECONDS, step, *arguments)
-        except Exception as error:
-            self._failed = True
-            passing, failure = understood(self.name, error)
-            if isinstance(failure, OSError) and not passing and failure.errno != INTERNAL:
-                raise failure from error
-            self._client.failure = f"hdfs-native could not write {self.name}: {first_line(error)}"
-            raise OSError(INTERNAL, f"HDFS took not all of it: {first_line(error)}", self.name) from error
 
 
 def several(authority: str, settings: Mapping[str, str]) -> bool:

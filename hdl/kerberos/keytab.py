@@ -23,6 +23,7 @@ from hdl.kerberos.cache import KLIST_SECONDS, configuration, plain, ticket
 KINIT_SECONDS = 60.0  # it asks one KDC after the other, up to 30 s each
 RENEW_AT = 0.75  # share of a ticket's life after which the next one is fetched; Hadoop's own renewer waits for 0.8
 RETRY_SECONDS = 60.0
+RENEWABLE = "7d"
 PREFIX = "hdl-kerberos-"  # of the folder that holds the ticket cache
 TOOLS = "apt-get install krb5-user, or dnf install krb5-workstation"
 SKEW = "this machine's clock differs from the cluster's by more than Kerberos allows, mostly 5 minutes: set it right"
@@ -154,7 +155,8 @@ def _fetch(who: Login, cache: str) -> None:
     if not command:
         raise Unavailable(f"--keytab needs kinit: {TOOLS}")
     fresh = f"{cache}.new"
-    arguments = [command, "-k", "-t", who.keytab, "-c", fresh, "--", who.principal]
+    # Renewable where the KDC allows it: Hadoop's client renews a ticket by itself, and complains where it cannot.
+    arguments = [command, "-k", "-t", who.keytab, "-r", RENEWABLE, "-c", fresh, "--", who.principal]
     late = (
         f"no KDC of {who.principal}'s realm answers within {KINIT_SECONDS:g} s; {configuration()} says where they are"
     )

@@ -123,6 +123,15 @@ def test_a_file_is_read_and_another_published_while_the_namenode_is_killed(trial
     assert got["active"] not in ("", got["killed"])
 
 
+def test_all_promises_are_kept_by_hdfs_native(run, monkeypatch):
+    pytest.importorskip("hdfs_native")
+    here = Path(__file__).parents[2]
+    monkeypatch.setenv("HDL_HDFS", "native")
+    monkeypatch.setenv("HDL_TRIAL_FOLDER", f"hdfs://HdlPair/tests/promises-{os.getpid()}")
+    run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", "--rootdir", str(here), "-c",
+        str(here / "pyproject.toml"), str(here / "tests/hadoop/trial_hdfs.py"))  # fmt: skip
+
+
 def test_a_training_is_submitted_while_no_resource_manager_is_active(trial, expected):
     got = trial("submit", DATA, f"hdfs:///tests/submitted-{os.getpid()}", 3)
     assert got["signature"] == expected(3)["signature"]

@@ -260,3 +260,23 @@ def test_files_of_an_encryption_zone_are_hadoops_clients(zone):
     stored = WebHdfs(zone, zone.superuser).read("/.reserved/raw/zone/a")
     assert len(stored) == 1_000_000
     assert stored[:250] != bytes(range(250))
+
+
+@pytest.mark.full
+def test_a_datanode_dies_while_a_file_is_read_and_another_is_written(cluster, folder, by):
+    """Reading goes on at the other replica; what hdfs-native cannot place any more Hadoop's client writes."""
+    by("native")
+    content = os.urandom(20_000_000)
+    fs.publish(f"{folder}/a", content)
+    name = next(name for name in cluster.daemons if name.startswith("datanode"))
+    try:
+        with fs.open(f"{folder}/a") as file:
+            first = file.read(1_000_000)
+            cluster.kill(name)
+            assert first + file.read() == content
+        fs.publish(f"{folder}/b", lambda file: file.write(content[:3_000_000]))
+        assert fs.open(f"{folder}/b").read() == content[:3_000_000]
+        assert fs.list(folder) == ["a", "b"]
+    finally:
+        cluster.restart(name)
+        cluster.wait_ready(120)

@@ -92,7 +92,7 @@ def test_status_and_exports_of_it(secure):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"kerberos": True, "ha": True}, "at most one"),
+        ({"kerberos": True, "federation": True}, "without kerberos"),
         ({"spnego": True}, "Kerberos"),
         ({"kms": True}, "Kerberos"),
         ({"max_lifetime": 240}, "Kerberos"),

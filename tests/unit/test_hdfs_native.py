@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hdl import fs, hdfs_answers, hdfs_choice, hdfs_native
+from hdl import fs, hdfs_answers, hdfs_choice, hdfs_native, hdfs_native_files
 from hdl.errors import DeadlineError, SpecError
 from hdl.hdfs_client import Info, Unable
 
@@ -90,6 +90,9 @@ class Other:
                 return len(content)
 
         return File()
+
+    def chmod(self, path, mode):
+        self.steps.append(f"chmod {mode:o}")
 
     def rename(self, source, target):
         self.steps.append("rename")
@@ -179,6 +182,15 @@ def test_no_step_lasts_for_ever_and_a_panic_ends_nothing():
     assert hdfs_answers.within(10, max, 1, 2) == 2
 
 
+def test_a_process_waits_at_its_end_for_a_step_that_nobody_waits_for():
+    ended = []
+    with pytest.raises(Unable):
+        hdfs_answers.within(0.05, lambda: (time.sleep(0.5), ended.append(1)))
+    hdfs_answers.settle(30)
+    assert ended
+    assert not hdfs_answers._asking
+
+
 def test_a_namenode_that_comes_back_is_waited_for_and_one_that_stays_away_is_told(hadoop):
     assert not fs.exists("hdfs:///none")
     hadoop.raw.fails["info"] = [OSError("Connection refused"), said("org.apache.hadoop.ipc.StandbyException")]
@@ -208,12 +220,26 @@ def test_reading_goes_on_at_the_same_place_by_another_try_and_then_by_the_other_
 
 
 @pytest.mark.parametrize("step", ["write", "close"])
-def test_a_file_that_could_not_be_written_whole_is_written_again_by_the_other_client(hadoop, step):
-    hadoop.raw.fails[step] = [RuntimeError("DataTransferError(x)") for _ in range(9)]
-    fs.publish("hdfs:///data/a", b"12")
-    assert hadoop.raw.held == {"/data/a": b"12"}
-    assert "create" in hadoop.other.steps
+def test_a_file_that_is_not_taken_is_begun_anew_by_the_other_client(hadoop, step):
+    """Also one that is written by a function, which cannot be asked again; and with its rights."""
+    hadoop.raw.fails[step] = [OSError("Connection refused")]
+    fs.publish("hdfs:///data/a", lambda file: (file.write(b"1" * 1_500_000), file.write(b"2" * 1_500_000)))
+    assert hadoop.raw.held == {"/data/a": b"1" * 1_500_000 + b"2" * 1_500_000}
+    assert hadoop.other.steps[:2] == ["create", "chmod 644"]
     assert hdfs_choice.shown()[1].startswith("hdfs-native could not write")
+
+
+def test_a_long_file_that_is_not_taken_is_told_or_published_again(hadoop, monkeypatch):
+    monkeypatch.setattr(hdfs_native_files, "HELD", 1_000_000)
+    hadoop.raw.fails["close"] = [OSError("Connection refused")]
+    with pytest.raises(OSError, match="HDFS took not all of it: Connection refused") as caught:
+        fs.publish("hdfs:///data/a", lambda file: file.write(b"1" * 1_500_000))
+    assert caught.value.filename == "hdfs:///data/a"
+    assert hadoop.raw.held == {}
+    hdfs_choice._chosen.clear()
+    hadoop.raw.fails["close"] = [OSError("Connection refused")]
+    fs.publish("hdfs:///data/a", b"1" * 1_500_000)
+    assert hadoop.raw.held == {"/data/a": b"1" * 1_500_000}
 
 
 def test_a_quota_in_the_middle_of_a_file_is_the_users_matter(hadoop):

@@ -85,6 +85,15 @@ def test_a_login_is_this_process_s_alone_and_leaves_nothing(at, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_ticket_is_renewable_though_krb5_conf_does_not_say_so(at, monkeypatch, tmp_path):
+    text = (at / "kdc/krb5.conf").read_text()
+    plain = tmp_path / "krb5.conf"
+    plain.write_text(re.sub(r"\n *renew_lifetime.*", "", text))
+    monkeypatch.setenv("KRB5_CONFIG", str(plain))
+    kerberos.login(who(at))
+    assert kerberos.ticket().renewable_until > kerberos.ticket().end
+
+
 def test_a_child_has_the_ticket_and_the_realm_s_own_variables_do_not_come_first(at, monkeypatch):
     monkeypatch.setenv("KRB5KEYTAB", "/another")
     monkeypatch.setenv("KRB5PRINCIPAL", "another")

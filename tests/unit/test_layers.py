@@ -32,8 +32,9 @@ LAYERS = {
     "local_files": BASE,
     "fs": BASE | {"local_files", "hdfs"},
     "hdfs": BASE | {"libhdfs", "hdfs_client", "hdfs_choice", "hdfs_rights"},
-    "hdfs_choice": BASE | {"hadoop_conf", "libhdfs", "hdfs_client", "hdfs_java", "hdfs_native"},
-    "hdfs_native": BASE | {"hadoop_conf", "identity", "libhdfs", "hdfs_answers", "hdfs_client"},
+    "hdfs_choice": BASE | {"hadoop_conf", "libhdfs", "hdfs_client", "hdfs_java", "hdfs_native", "java_errors"},
+    "hdfs_native": BASE | {"hadoop_conf", "identity", "hdfs_answers", "hdfs_native_files", "hdfs_client"},
+    "hdfs_native_files": BASE | {"libhdfs", "hdfs_answers", "hdfs_client"},
     "hdfs_answers": BASE | {"libhdfs", "hdfs_client"},
     "hdfs_rights": {"hdfs_client", "identity"},
     "hdfs_client": set(),
@@ -51,7 +52,9 @@ LAYERS = {
     "outputs": BASE | {"fs", "prediction_writer"},
     "identity": BASE | {"libhdfs"},
     "envpack": BASE | {"fs", "identity"},
-    "runners": BASE | STEP | {"programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn"},
+    "runners": BASE
+    | STEP
+    | {"hdfs_choice", "programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
     "yarn": BASE | STEP | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "report"},

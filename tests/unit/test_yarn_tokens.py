@@ -386,6 +386,27 @@ def test_workers_are_given_the_newest_and_a_failure_is_tried_again(credentials, 
         box.close()
 
 
+def test_the_master_says_once_that_nobody_takes_fresh_tokens(credentials, clock, monkeypatch):
+    monkeypatch.setattr(renewal.time, "time", clock)
+    for principal, times in (("", 1), ("ada@EXAMPLE.ORG", 0)):
+        clock.now, said = 1339.0, []
+        fields = renewal_fields(["hdfs://"], Lifetime(1000, 1400), principal)
+        master = MasterTokens(fields, None, lambda content: None)
+        master.tell = said.append
+        master.give([], None)
+        assert not said
+        clock.now = 1341.0
+        for _ in range(3):
+            master.give([], None)
+        assert len(said) == times
+        assert all(f"can run until {moment(1400)}" in text for text in said)
+        master.receive(FreshTokens("AAAA", 1341.0, 1500.0).to_dict())
+        master.give([], None)
+        clock.now = 1490.0
+        master.give([], None)
+        assert sum("nobody has handed over" in text for text in said) == 2 * times
+
+
 def test_tokens_are_no_payload(credentials):
     box = mailbox.Mailbox(credentials.tls(server=True), "127.0.0.1")
     try:

@@ -43,7 +43,7 @@ def principal(user: str) -> str:
     >>> principal("hdfs"), principal("ada")
     ('hdfs/localhost@HDL.TEST', 'ada@HDL.TEST')
     """
-    return f"{user}/localhost@{REALM}" if user in (*SERVICES, WEB) else f"{user}@{REALM}"
+    return f"{user}/localhost@{REALM}" if user in SERVICES else f"{user}@{REALM}"
 
 
 def web_hosts(options: dict) -> list[str]:
@@ -98,7 +98,8 @@ def vary(sites: Sites, layout: Layout) -> None:
     }
     sites["mapred"]["mapreduce.cluster.acls.enabled"] = "true"
     for site, user, of_principal, of_keytab in LOGINS:
-        sites[site] |= {of_principal: principal(user), of_keytab: keytab(root, user)}
+        # Of the pages' any: it depends on the host by which one is asked for.
+        sites[site] |= {of_principal: "*" if user == WEB else principal(user), of_keytab: keytab(root, user)}
     for name in ("yarn.app.mapreduce.am.command-opts", "mapreduce.map.java.opts", "mapreduce.reduce.java.opts"):
         sites["mapred"][name] += f" {java_flag(root)}"
     for option, daemons in (("renew_interval", "renew-interval"), ("max_lifetime", "max-lifetime")):

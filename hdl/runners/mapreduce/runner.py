@@ -8,7 +8,7 @@ from typing import Any
 
 import pydoop
 
-from hdl import fs
+from hdl import fs, hdfs_choice
 from hdl.envpack import UNPACKED
 from hdl.programs import hadoop
 from hdl.runners import frames, splits
@@ -22,7 +22,7 @@ from hdl.runners.task_config import PREFIX
 # by Java, at its own offset.
 PROGRAM = """#!/bin/bash
 [ -d "${{LOG_DIRS%%,*}}" ] && exec 2>> "${{LOG_DIRS%%,*}}/{log}"
-PYTHONPATH={path} exec {python} -P -m hdl.runners.mapreduce
+HDL_HDFS={client} PYTHONPATH={path} exec {python} -P -m hdl.runners.mapreduce
 """
 
 
@@ -59,7 +59,10 @@ class MapReduceRunner(HadoopRunner):
     def _command(self, properties: dict[str, Any], out: str) -> tuple[list[str], dict[str, str]]:
         if "program" not in self._sent_files:
             path = UNPACKED if self._environment() else ""
-            self._put("program", PROGRAM.format(path=path, python=self._python(), log=TASK_LOG).encode())
+            self._put(
+                "program",
+                PROGRAM.format(path=path, python=self._python(), log=TASK_LOG, client=hdfs_choice.forced()).encode(),
+            )
         one = UBER.items() <= properties.items() and properties[PREFIX + "stage"] != "predict"
         if one:  # a task that has all shards joins their updates itself: there is nothing left to reduce
             properties = {**properties, "mapreduce.job.reduces": 0}

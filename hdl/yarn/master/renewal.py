@@ -46,6 +46,8 @@ class MasterTokens:
         Called with messages for people.
     fresh : (int, bytes)
         How often fresh ones were taken, and the last ones as a token file.
+    lifetime : Lifetime
+        Of the newest ones.
     """
 
     def __init__(self, fields: Mapping[str, Any], conf: Any, take: Callable[[bytes], object] = tokens.take):
@@ -53,14 +55,19 @@ class MasterTokens:
         self.fresh: tuple[int, bytes] = 0, b""
         self.principal = str(fields["principal"])
         self._roots, self._conf, self._take = list(fields["file_systems"]), conf, take
-        self._taken = float(fields["taken"])
+        self.lifetime = Lifetime(float(fields["taken"]), float(fields["until"]))
+        self._warned = False  # that they end soon
         self._login: tokens.KeytabLogin | None = None
         self._pool = ThreadPoolExecutor(8, "hdl-give-tokens")
         self._renewer: Renewer[bytes] | None = None
         if self.principal:
-            first = Lifetime(float(fields["taken"]), float(fields["until"]))
             self._renewer = Renewer(
-                first, self._obtain, self._use, lambda text: self.tell(text), float(fields["every"]), at_once=True
+                self.lifetime,
+                self._obtain,
+                self._use,
+                lambda text: self.tell(text),
+                float(fields["every"]),
+                at_once=True,
             )
 
     @classmethod
@@ -86,7 +93,7 @@ class MasterTokens:
             taken = message.taken
             if self.principal:
                 return TokensTaken(taken, f"the master takes its own, by the keytab of {self.principal}")
-            if taken <= self._taken:
+            if taken <= self.lifetime.taken:
                 return TokensTaken(taken, "the master has newer ones")
             self._use(base64.b64decode(message.content, validate=True), Lifetime(taken, message.until))
         except (ProtocolError, binascii.Error) as error:
@@ -97,6 +104,12 @@ class MasterTokens:
 
     def give(self, members: Sequence[Member], context: ssl.SSLContext) -> None:
         """Give the newest tokens to workers that are here and have older ones, in the background."""
+        if not (self.principal or self._warned) and time.time() > self.lifetime.late():
+            self._warned = True
+            self.tell(
+                f"nobody has handed over fresh tokens: this training can run until {moment(self.lifetime.until)}. "
+                "`hdl attach`, where it was submitted and with a Kerberos ticket, takes some"
+            )
         number, content = self.fresh
         for member in members if number else ():
             mine = member.incarnation
@@ -124,14 +137,15 @@ class MasterTokens:
     def _use(self, content: bytes, lifetime: Lifetime) -> None:
         """Use fresh tokens: in this process and in the containers that it starts, then in those that run."""
         self._take(content)
-        self._taken, self.fresh = lifetime.taken, (self.fresh[0] + 1, content)
+        self.lifetime, self._warned = lifetime, False
+        self.fresh = self.fresh[0] + 1, content
         whose = f"by the keytab of {self.principal}" if self.principal else "from the client that follows"
         self.tell(f"fresh tokens {whose}, good until {moment(lifetime.until)}")
 
     def _give(self, rank: int, mine: Incarnation, context: ssl.SSLContext, number: int, content: bytes) -> None:
         try:
             mailbox.give_tokens(context, mine.address, content, GIVE_SECONDS)
-        except (HdlError, OSError) as error:
+        except Exception as error:
             if mine.state.here and not mine.tokens_again:
                 self.tell(f"worker {rank} has not taken fresh tokens yet: {error}")
             mine.tokens, mine.tokens_again = number - 1, time.monotonic() + AGAIN_SECONDS

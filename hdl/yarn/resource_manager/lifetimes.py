@@ -13,9 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from hdl.errors import HdlError
-
 FRACTION = 0.75  # of their life, after which fresh tokens are taken
+LATE = 0.85  # of their life, after which whoever should have taken some has not
 RETRIES = 8  # in what is left of their life, when no fresh ones can be had
 SOONEST, LATEST = 1.0, 60.0  # seconds until the next try
 LOOK_SECONDS = 60.0  # a machine may sleep, or its clock be set: the clock is looked at so often
@@ -46,6 +45,16 @@ class Lifetime:
         """
         after = FRACTION * (self.until - self.taken)
         return self.taken + (min(after, every) if every else after)
+
+    def late(self) -> float:
+        """Return when it is said that fresh tokens are missing.
+
+        Examples
+        --------
+        >>> Lifetime(1000, 1100).late()
+        1085.0
+        """
+        return self.taken + LATE * (self.until - self.taken)
 
     def retry(self, now: float, every: float = 0.0) -> float:
         """Return when to try again, after a try at `now` has failed; `every` as of `due`.
@@ -106,7 +115,7 @@ class Renewer(Generic[Fresh]):
         try:
             fresh, lifetime = self._obtain()
             self._hand(fresh, lifetime)
-        except (HdlError, OSError) as error:
+        except Exception as error:  # whatever it is: without fresh tokens the training ends
             if not self._failing:
                 self._tell(f"no fresh tokens yet: {error}. {ends(self.lifetime)}; it is tried again until then")
             self._failing, self._next = True, self.lifetime.retry(now, self._every)
