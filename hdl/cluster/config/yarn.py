@@ -20,7 +20,7 @@ def site(layout: Layout) -> Site:
         # A small cluster's jobs are short: what waits for a heartbeat should not wait for a second.
         "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms": 100,
         "yarn.nm.liveness-monitor.expiry-interval-ms": 20000,
-        "yarn.am.liveness-monitor.expiry-interval-ms": 30000,
+        "yarn.am.liveness-monitor.expiry-interval-ms": 120000,  # a busy machine unpacks an environment in 40 s
         # Daemons that are killed and come back find what ran before.
         "yarn.resourcemanager.recovery.enabled": "true",
         "yarn.resourcemanager.store.class": RM_STORE,
