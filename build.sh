@@ -92,7 +92,7 @@ missing_packages() {
         ;;
       kerberos) # of the tests' cluster with it; a user's PATH often lacks /usr/sbin
         local program
-        for program in krb5kdc:krb5-kdc kadmin.local:krb5-admin-server kinit:krb5-user curl:curl; do
+        for program in krb5kdc:krb5-kdc kadmin.local:krb5-admin-server kinit:krb5-user curl:curl faketime:faketime; do
           PATH=$PATH:/usr/sbin:/sbin command -v "${program%:*}" >/dev/null || echo "${program#*:}"
         done
         compgen -G '/usr/lib*/libnss_wrapper.so' >/dev/null || compgen -G '/usr/lib/*/libnss_wrapper.so' >/dev/null ||
