@@ -67,9 +67,7 @@ class Options:
         for name, count in (("datanodes", self.datanodes), ("nodemanagers", self.nodemanagers)):
             if count not in NODES:
                 raise SpecError(f"{name} = {count}: expected {NODES[0]} to {NODES[-1]}")
-        if (
-            self.kerberos + self.ha + self.federation > 1
-        ):  # a pair with Kerberos was never tried
+        if self.kerberos + self.ha + self.federation > 1:  # a pair with Kerberos was never tried
             raise SpecError("expected at most one of kerberos, ha and federation")
         if (self.spnego or self.kms) and not self.kerberos:
             raise SpecError("spnego and kms ask for tickets, which only Kerberos has")
