@@ -25,7 +25,7 @@ TICKET_SECONDS = 3600.0  # a ticket that ends sooner is told
 
 
 class Step(NamedTuple):
-    """What one step has found.
+    """Holds the outcome of one step.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What hdfs-native answers: in time, and as the builtins' errors, whatever it makes of Java's exceptions."""
+"""Awaits hdfs-native's answers for a time, and turns its errors, often Java's exceptions, into the builtins'."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `hdl.hdfs` asks of a client of HDFS: few steps, each one call to the NameNode, with the builtins' errors."""
+"""Defines the client of HDFS that `hdl.hdfs` needs: single calls to the NameNode, with the builtins' errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Unable(Exception):
 
 
 class Info(NamedTuple):
-    """What a NameNode knows of a path.
+    """Holds a path's status, as a NameNode gives it.
 
     Attributes
     ----------

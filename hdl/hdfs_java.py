@@ -17,9 +17,9 @@ class Java:
 
     def info(self, path: str) -> Info:
         system, name = resolve(path)
-        found = call(path, system.get_path_info, name)
-        rights = found.get("permissions", 0), found.get("owner", ""), found.get("group", "")
-        return Info(found["kind"] == "directory", found["size"], *rights)
+        status = call(path, system.get_path_info, name)
+        rights = status.get("permissions", 0), status.get("owner", ""), status.get("group", "")
+        return Info(status["kind"] == "directory", status["size"], *rights)
 
     def entries(self, path: str) -> Names:
         system, name = resolve(path)

@@ -85,12 +85,12 @@ class Native:
         return self
 
     def info(self, path: str) -> Info:
-        found = self._call(path, self._raw.get_file_info, _name(path))
-        return Info(found.isdir, found.length, found.permission & 0o1777, found.owner, found.group)
+        status = self._call(path, self._raw.get_file_info, _name(path))
+        return Info(status.isdir, status.length, status.permission & 0o1777, status.owner, status.group)
 
     def entries(self, path: str) -> Names:
-        found = self._call(path, lambda name: [*self._raw.list_status(name)], _name(path))
-        return [posixpath.basename(each.path.rstrip("/")) for each in found]
+        statuses = self._call(path, lambda name: [*self._raw.list_status(name)], _name(path))
+        return [posixpath.basename(each.path.rstrip("/")) for each in statuses]
 
     def open(self, path: str, size: int) -> io.RawIOBase:
         return Reading(self, path, size)
@@ -174,10 +174,10 @@ def _target(authority: str, settings: Mapping[str, str]) -> tuple[str, dict[str,
     address = addresses[0]
     if settings.get("hadoop.security.token.service.use_ip", "true") != "false":
         try:
-            found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+            resolved = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
         except OSError as error:
             raise Unable(f"{address.host}: {error}") from error
-        first = min(found, key=lambda each: each[0] != socket.AF_INET)  # as Java has it
+        first = min(resolved, key=lambda each: each[0] != socket.AF_INET)  # as Java has it
         address = hadoop_conf.Address(str(first[4][0]), address.port)
     return f"hdfs://{address}", {}
 

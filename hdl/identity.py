@@ -1,4 +1,4 @@
-"""Who we are to Hadoop, and where our home folder is: everything of hdl that names a user or a folder of one asks here.
+"""Asks Hadoop who we are and where our home folder is; all of hdl that names a user or a folder of one asks here.
 
 Hadoop's own UserGroupInformation (UGI) decides: by a Kerberos ticket and the cluster's rules that make a short name of
 its principal (hadoop.security.auth_to_local), else by HADOOP_USER_NAME, else by the operating system's user; and
@@ -93,7 +93,7 @@ def _home(path: str) -> str:
     java = _java()
     if java and path.startswith("hdfs://"):  # as HDFS's client does, but without a connection
         conf = java(HDFS_CONFIGURATION)()
-        found = java("org.apache.hadoop.hdfs.DFSUtilClient").getHomeDirectory(conf, java(UGI).getCurrentUser())
+        folder = java("org.apache.hadoop.hdfs.DFSUtilClient").getHomeDirectory(conf, java(UGI).getCurrentUser())
     else:
-        found = libhdfs.home(path)
-    return re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?", "", str(found)).rstrip("/")
+        folder = libhdfs.home(path)
+    return re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?", "", str(folder)).rstrip("/")

@@ -44,8 +44,8 @@ def sentence(class_name: str, message: str | None, causes: Sequence[Thrown] = ()
     >>> sentence("java.io.IOException", "Name node is in safe mode.")    # doctest: +ELLIPSIS
     'the NameNode is in safe mode and changes nothing: ...'
     """
-    found = _match([(class_name, message or ""), *causes])
-    return found[0] if found else None
+    matched = _match([(class_name, message or ""), *causes])
+    return matched[0] if matched else None
 
 
 def error(doing: str, text: str) -> HdlError:
@@ -63,7 +63,7 @@ def error(doing: str, text: str) -> HdlError:
     HdlError
         A LoginError where the cluster does not let the user in, a DeadlineError where it does not answer.
     """
-    sentence, kind = _found(text) or (first_line(text), HdlError)
+    sentence, kind = _worded(text) or (first_line(text), HdlError)
     made = kind(f"{doing}: {sentence}")
     made.add_note(text)  # what `--traceback` shows
     return made
@@ -77,20 +77,20 @@ def explain(text: str) -> str | None:
     str or None
         One sentence; of an exception that the table does not have its class and first line; None if there is none.
     """
-    found = _found(text)
-    return found[0] if found else None
+    matched = _worded(text)
+    return matched[0] if matched else None
 
 
-def _found(text: str) -> tuple[str, type[HdlError]] | None:
+def _worded(text: str) -> tuple[str, type[HdlError]] | None:
     thrown = parse(text)
-    found = _match(thrown) or _match([("", line) for line in _told(text)])
-    return found or ((brief(*thrown[0]), HdlError) if thrown else None)
+    matched = _match(thrown) or _match([("", line) for line in _told(text)])
+    return matched or ((brief(*thrown[0]), HdlError) if thrown else None)
 
 
 def kind(class_name: str, message: str | None, causes: Sequence[Thrown] = ()) -> type[HdlError] | None:
     """Return what hdl raises for a Java exception, or None for one that is not in the table."""
-    found = _match([(class_name, message or ""), *causes])
-    return found[1] if found else None
+    matched = _match([(class_name, message or ""), *causes])
+    return matched[1] if matched else None
 
 
 def brief(class_name: str, message: str | None) -> str:

@@ -59,8 +59,8 @@ def _short(principal: str) -> str:
 
 def _realm() -> str:
     """Name the realm of the user's ticket, in brackets, where there is one."""
-    found = kerberos.ticket() if "CONTAINER_ID" not in os.environ else None
-    return f" ({found.realm})" if found else ""
+    ticket = kerberos.ticket() if "CONTAINER_ID" not in os.environ else None
+    return f" ({ticket.realm})" if ticket else ""
 
 
 LOGIN = [

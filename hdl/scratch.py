@@ -60,10 +60,10 @@ def make_private(path: str) -> None:
         The folder is there and is another user's.
     """
     _make(path)
-    found = os.stat(path)
-    if found.st_uid != os.geteuid():
-        raise PermissionError(errno.EACCES, f"is another user's (uid {found.st_uid}); expected a folder of ours", path)
-    if stat.S_IMODE(found.st_mode) & 0o077:
+    status = os.stat(path)
+    if status.st_uid != os.geteuid():
+        raise PermissionError(errno.EACCES, f"is another user's (uid {status.st_uid}); expected a folder of ours", path)
+    if stat.S_IMODE(status.st_mode) & 0o077:
         os.chmod(path, PRIVATE_FOLDER)
 
 

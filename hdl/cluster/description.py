@@ -1,4 +1,4 @@
-"""What is known of a cluster, running or not: what was asked for, where all of it is, and how others use it."""
+"""Describes a cluster, running or not: what was asked for, where all of it is, and how others use it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Description:
 
     @property
     def masters(self) -> Masters:
-        """What the cluster has of NameNodes and ResourceManagers."""
+        """Name the cluster's NameNodes and ResourceManagers."""
         kinds = {"ha": Pair, "federation": Federation}
         return next((kinds[name] for name in kinds if self.options.get(name)), Masters)(
             self.ports, self.scheme, self.ticket

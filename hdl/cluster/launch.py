@@ -1,4 +1,4 @@
-"""How a cluster comes up: which daemon first, what each is told, and the folders that its users need."""
+"""Brings a cluster up: the daemons in their order, what each is told, and the folders that its users need."""
 
 from __future__ import annotations
 

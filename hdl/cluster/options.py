@@ -1,4 +1,4 @@
-"""What may be asked of a cluster, beside its folder and version."""
+"""Holds a cluster's options, beside its folder and version."""
 
 from __future__ import annotations
 

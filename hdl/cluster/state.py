@@ -1,4 +1,4 @@
-"""What a cluster's masters say of it, asked over their web addresses."""
+"""Asks a cluster's masters for its state, over their web addresses."""
 
 from __future__ import annotations
 

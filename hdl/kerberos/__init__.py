@@ -1,4 +1,4 @@
-"""Who we are to Kerberos: a login by a keytab, and the ticket that there is.
+"""Logs in to Kerberos by a keytab, and reads the ticket that there is.
 
 Without a keytab hdl uses the ticket that `kinit` has left, as all of Hadoop's commands do. With one it gets a ticket
 of its own, in a folder that nobody else can enter, and names that to all that it starts by KRB5CCNAME: Java, Hadoop's

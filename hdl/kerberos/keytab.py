@@ -50,7 +50,7 @@ REFUSALS: list[tuple[str, type[HdlError], str]] = [
 
 @dataclass(frozen=True)
 class Login:
-    """Who logs in with which keys.
+    """Names a principal and the file of its keys.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Who may submit applications: on a cluster without Kerberos, the users that were named to it, by Hadoop's own list.
+"""Lists who may submit applications: without Kerberos, the users that were named to the cluster.
 
 A job runs as the user who started the cluster. Submission over the web asks for no name that could be looked up, and is
 off. What is left without Kerberos: a name is only claimed.

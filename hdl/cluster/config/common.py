@@ -1,4 +1,4 @@
-"""What every part of the configuration stands on: the layout of a cluster, its ports, hosts and virtual machines."""
+"""Lays a cluster out: its folders, ports, hosts and virtual machines, on which all of the configuration stands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a federation of two NameNodes changes in the configuration: two namespaces on the same nodes, one view of both.
+"""Changes the configuration for a federation of two NameNodes: two namespaces on the same nodes, one view of both.
 
 The default file system is the view (``viewfs``): ``hdfs:///`` names nothing on such a cluster.
 """

@@ -1,4 +1,4 @@
-"""What a pair of NameNodes and one of ResourceManagers change in the configuration, as on a cluster with no single one.
+"""Changes the configuration for a pair of NameNodes and one of ResourceManagers.
 
 The file system's name is written in upper and lower case, and its list with blanks, as companies do.
 """

@@ -1,4 +1,4 @@
-"""What Kerberos changes in the configuration: who each daemon is, what is encrypted, and lists of who may do what."""
+"""Changes the configuration for Kerberos: who each daemon is, what is encrypted, and lists of who may do what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the web pages ask: with SPNEGO for a ticket, and over HTTPS with a certificate that the cluster signed itself."""
+"""Makes web pages ask for a ticket by SPNEGO, and answer over HTTPS by a certificate of the cluster's own."""
 
 from __future__ import annotations
 

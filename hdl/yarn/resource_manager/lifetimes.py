@@ -1,4 +1,4 @@
-"""How long tokens live, when fresh ones are taken, and what is said of it: plain arithmetic, no Java.
+"""Computes how long tokens live, when fresh ones are taken, and what is said of it; no Java.
 
 A token lives until its `max-lifetime` if somebody renews it every `renew-interval`, which the ResourceManager does for
 those that an application is submitted with. Nobody renews the fresh ones that follow: they are good for one interval,
