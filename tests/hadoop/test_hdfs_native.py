@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -200,10 +201,8 @@ def test_without_a_ticket_one_sentence_says_so(secure):
     def refused(**environment):
         return show(lambda *command, **given: secure.run(*command, user=None, **given), "hdfs:///tmp", **environment)
 
-    error = refused(HDL_HDFS="native")[3]
-    assert error.startswith("Unavailable: hdfs://: hdfs-native cannot serve it (")
-    assert "o Kerberos credentials" in error
-    assert "kinit" in refused(HDL_HDFS="")[3]
+    for client in ("", "native"):
+        assert re.search(r"Kerberos ticket.*kinit", refused(HDL_HDFS=client)[3])
 
 
 @pytest.fixture

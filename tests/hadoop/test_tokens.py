@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -118,10 +119,11 @@ def talk(secure):
 
 
 def put(secure, data, name):
-    """Copy the data to the user's home, and return it and the path of a table beside it."""
-    secure.run("hadoop", "fs", "-mkdir", "-p", "/user/ada/tokens")
-    secure.run("hadoop", "fs", "-put", "-f", data, f"/user/ada/tokens/{name}")
-    return f"hdfs:///user/ada/tokens/{name}", f"hdfs:///user/ada/tokens/{name}-table"
+    """Copy the data to a new folder of the user's, and return it and the path of a table beside it."""
+    folder = f"/user/ada/tokens-{uuid.uuid4().hex[:8]}"  # a cluster may have the tables of an earlier run
+    secure.run("hadoop", "fs", "-mkdir", "-p", folder)
+    secure.run("hadoop", "fs", "-put", data, f"{folder}/{name}")
+    return f"hdfs://{folder}/{name}", f"hdfs://{folder}/{name}-table"
 
 
 def task(data, table, rounds, **settings):
