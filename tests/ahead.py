@@ -128,7 +128,7 @@ def pytest_configure_node(node):
     node.workerinput["ahead"] = str(node.config.stash[AHEAD].folder)
 
 
-@pytest.hookimpl(trylast=True)  # when it is known which tests are run
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist tells the controller that this worker has collected
 def pytest_collection_finish(session):
     run = [item for item in session.items if not item.get_closest_marker("skip")]
     wanted = {"cluster", "secure", "packed"} & {name for item in run for name in item.fixturenames}
