@@ -228,7 +228,7 @@ run_tests() {
   [[ ${HDL_CUDA:-} == 0 ]] || cuda_core
   [[ " $* " != *" --gpu "* ]] || pycuda "$stamps/wheels"
   # Two processes share the tests, unless a GPU is shared, or the arguments say how many.
-  local share=(-n 2 --dist loadgroup --no-loadscope-reorder)
+  local share=(-n 2 --dist loadscope --no-loadscope-reorder)
   [[ " $* " != *" --gpu "* && " $* " != *" -n"* && " $* " != *" --pdb "* ]] || share=()
   exec "$python" -m pytest ${share[@]+"${share[@]}"} "$@"
 }

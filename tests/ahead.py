@@ -6,6 +6,7 @@ so is told by its workers what is wanted. What stands, or why it does not, is ha
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -147,8 +148,19 @@ def pytest_unconfigure(config):
         ahead.end()
 
 
-def pytest_itemcollected(item):
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
     """Let one process run all tests of a cluster, and of any other file: what a module sets up is set up once."""
-    if item.config.pluginmanager.hasplugin("xdist"):
-        clusters = [name for name in ("cluster", "secure") if name in item.fixturenames]
-        item.add_marker(pytest.mark.xdist_group(clusters[0] if clusters else item.nodeid.partition("::")[0]))
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class ByCluster(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return group(file) if file.startswith("tests/hadoop/") else file
+
+    return ByCluster(config, log)
+
+
+def group(file):
+    """Name the process that runs a file of tests/hadoop: of the simple cluster, or of the one with Kerberos."""
+    return "secure" if re.search(r"/test_(secure_\w+|pages|refused|tokens)\.py$", file) else "cluster"
