@@ -64,7 +64,7 @@ def scheduler(options: dict) -> Site:
         f"{root}.default.capacity": 100,
         f"{root}.default.maximum-capacity": 100,
         f"{root}.default.state": "RUNNING",
-        # By default everybody administers every queue, and so may see and end all that runs, whatever its own lists say.
+        # By default everybody administers every queue, and so may see and end all that runs.
         f"{root}.acl_administer_queue": " ",
         # A master of MapReduce lives on for 5 s after its job, and counts: by half, the next one would wait for it.
         "yarn.scheduler.capacity.maximum-am-resource-percent": 0.8,
