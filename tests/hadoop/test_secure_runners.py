@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -115,7 +116,8 @@ def test_what_was_trained_is_measured_and_predicts_by_either_runner(hdl, data, t
 
 def test_an_application_is_watched_and_killed(secure, hdl, data, packed):
     endless = [*SPEC[:4], "--epochs", 1000000, "--runner", "yarn", *RUNNERS["yarn"]]
-    started = hdl("train", data, "--out", f"{HOME}/tables/endless", *endless, "--detach")
+    fault = "merging:999999:-1:1:SLOW"  # one that never comes: that it is set is what the master says in its log
+    started = hdl("train", data, "--out", f"{HOME}/tables/endless", *endless, "--detach", HDL_FAULT=fault)
     application = re.search(r"application_\d+_\d+", started.stdout + started.stderr)[0]
     command = [sys.executable, "-m", "hdl", "attach", application]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -133,7 +135,11 @@ def test_an_application_is_watched_and_killed(secure, hdl, data, packed):
     finally:
         hdl("kill", application)
     assert "killed" in hdl("status", application, check=False).stdout.lower()
-    assert "container_" in hdl("logs", application).stdout
+    deadline = time.monotonic() + 90  # the nodes hand it over once they hear of the end
+    while "HDL_FAULT" not in (logs := hdl("logs", application, check=False).stdout):
+        assert time.monotonic() < deadline, logs
+        time.sleep(1)
+    assert "container_" in logs
 
 
 @pytest.mark.parametrize("way", ["a rule of auth_to_local", "another user's proxy"])

@@ -108,12 +108,12 @@ def tell(event):
     if isinstance(event, Round):
         at("round")
 publish = fs.publish
-def slow(path, content):
+def slow(path, content, **how):
     def write(file):
         file.write(content[:100]); file.flush()
         at("writing")
         file.write(content[100:])
-    publish(path, write)
+    publish(path, write, **how)
     at("published")
 fs.publish = slow
 driver.train(Job(data, table, parse(spec), resume=bool(int(resume))), LocalRunner(int(workers)), tell)
