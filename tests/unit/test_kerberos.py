@@ -113,8 +113,8 @@ def test_a_ticket_is_read_in_any_language_and_time_zone(at, monkeypatch):
         return real(command, seconds, environment=environment)
 
     monkeypatch.setattr(by_keytab.programs, "run", run)
-    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")  # mostly not installed where tests run
-    monkeypatch.setenv("LANGUAGE", "de")
+    # For children alone: C's own messages in this process would keep the language after the test.
+    monkeypatch.setattr(os, "environ", {**os.environ, "LC_ALL": "de_DE.UTF-8", "LANGUAGE": "de"})
     for zone in ("UTC", "Asia/Tokyo"):
         monkeypatch.setenv("TZ", zone)
         ends.append(kerberos.ticket().end)
