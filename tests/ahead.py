@@ -12,6 +12,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,6 +22,7 @@ NODES = {"datanodes": 2, "nodemanagers": 2, "seconds": SECONDS}
 # Folders of clusters that run, while tests are written.
 RUNNING = {"cluster": os.environ.get("HDL_TEST_CLUSTER"), "secure": os.environ.get("HDL_TEST_SECURE_CLUSTER")}
 WANTED = "wanted.json"
+NONE = SimpleNamespace(params={})
 
 
 class Ahead:
@@ -132,7 +134,10 @@ def pytest_configure_node(node):
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist tells the controller that this worker has collected
 def pytest_collection_finish(session):
     run = [item for item in session.items if not item.get_closest_marker("skip")]
-    wanted = {"cluster", "secure", "packed"} & {name for item in run for name in item.fixturenames}
+    names = {name for item in run for name in item.fixturenames}
+    for item in run:  # a cluster may be a test's parameter
+        names |= {value for value in getattr(item, "callspec", NONE).params.values() if isinstance(value, str)}
+    wanted = {"cluster", "secure", "packed"} & names
     if not session.config.option.collectonly:
         session.config.stash[AHEAD].want(wanted)
 
