@@ -57,10 +57,8 @@ def examine() -> list[Step]:
 
 def _folder() -> Path | None:
     """Find the configuration folder, as Hadoop's commands do."""
-    if given := os.environ.get("HADOOP_CONF_DIR"):
+    if given := hadoop_conf.folder():
         return Path(given)
-    if home := os.environ.get("HADOOP_HOME"):
-        return Path(home, "etc", "hadoop")
     command = shutil.which("hadoop")
     return Path(command).resolve().parent.parent / "etc" / "hadoop" if command else None
 

@@ -25,6 +25,12 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def folder() -> str:
+    """Name the configuration folder that the environment gives; empty if none."""
+    home = os.environ.get("HADOOP_HOME")
+    return os.environ.get("HADOOP_CONF_DIR") or (os.path.join(home, "etc/hadoop") if home else "")
+
+
 def read(folder: str | os.PathLike, files: Sequence[str] = FILES) -> dict[str, str]:
     """Read the properties of a configuration folder's files, with what they include and with ``${…}`` filled in.
 

@@ -174,7 +174,7 @@ def _tried(scheme: str, authority: str, java: Client) -> Native:
         raise Unable(f"hdfs-native is for hdfs:// alone, not for {scheme}://")
     if not importlib.util.find_spec("hdfs_native"):
         raise Unable("hdfs-native is not installed: pip install hdfs-native")
-    folder = _folder()
+    folder = hadoop_conf.folder()
     if not folder and shutil.which("hadoop"):
         raise Unable("HADOOP_CONF_DIR and HADOOP_HOME are not set: which configuration `hadoop` finds, only it knows")
     settings = hadoop_conf.read(folder)
@@ -189,12 +189,6 @@ def _tried(scheme: str, authority: str, java: Client) -> Native:
         raise Unable(wrong)
     knock(f"hdfs://{authority}", hadoop_conf.name_nodes(scheme, authority, settings))
     return Native(authority, settings, java).tried()
-
-
-def _folder() -> str:
-    """Name the configuration folder that the environment gives; empty if none."""
-    home = os.environ.get("HADOOP_HOME")
-    return os.environ.get("HADOOP_CONF_DIR") or (os.path.join(home, "etc/hadoop") if home else "")
 
 
 def _unfit(settings: Mapping[str, str]) -> str:

@@ -43,10 +43,14 @@ def directory(prefix: str) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=prefix, dir=folder())
 
 
+def cache_folder() -> Path:
+    """Return the folder in which hdl keeps files that can be made again: ``$XDG_CACHE_HOME/hdl``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hdl"
+
+
 def cache(name: str) -> Path:
     """Return a folder of the user's cache, ``$XDG_CACHE_HOME/hdl/NAME``; it is made where it is missing, as 700."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    place = root / "hdl" / name
+    place = cache_folder() / name
     _make(str(place))
     return place
 

@@ -2,20 +2,15 @@
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from hdl.cluster import config, folders
-from hdl.cluster.daemons import Cluster
+from tests.hadoop import own_cluster
 
 pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
 pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
 
-USER = "ada"
-MINE = os.environ.get("HDL_TEST_FEDERATION")  # the folder of a federation that runs, while tests are written
 ROUNDS = 3
 pytestmark = pytest.mark.full
 
@@ -23,32 +18,18 @@ pytestmark = pytest.mark.full
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """A federation; the user has a folder in each namespace."""
-    root = Path(MINE) if MINE else tmp_path_factory.mktemp("federation") / "cluster"
-    started = Cluster.load(root) if MINE else Cluster.start(
-        root, datanodes=2, nodemanagers=2, superuser="hdfs", federation=True, seconds=600
-    )  # fmt: skip
-    started.add_user(USER)
-    for k in (1, 2):
-        folders.Folders(started.masters.address(f"namenode_web{k}"), started.superuser).own("/tests", USER)
-    yield started
-    if not MINE:
-        started.stop(purge=True)
+    with own_cluster.started(
+        "HDL_TEST_FEDERATION", tmp_path_factory.mktemp("federation") / "cluster", federation=True
+    ) as it:
+        for k in (1, 2):
+            folders.Folders(it.masters.address(f"namenode_web{k}"), it.superuser).own("/tests", own_cluster.USER)
+        yield it
 
 
 @pytest.fixture(scope="module")
 def run(cluster):
     """`run(*words)`: standard output of Python with those words, as the user, on the cluster."""
-    quick = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
-
-    def run(*words):
-        done = subprocess.run(
-            [sys.executable, *words], env=os.environ | quick | cluster.environment(USER), capture_output=True,
-            text=True, timeout=600, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{words}: {done.stdout[-2000:]}\n{done.stderr[-6000:]}"
-        return done.stdout
-
-    return run
+    return lambda *words: own_cluster.python(cluster, words).stdout
 
 
 @pytest.fixture(scope="module")
@@ -94,4 +75,7 @@ def test_data_in_one_namespace_and_the_table_in_the_other(train, expected, place
 
 
 def test_ones_folders_are_in_the_view(run):
-    assert run("-c", "from hdl import identity; print(identity.home())").strip() == f"viewfs://HdlView/user/{USER}"
+    assert (
+        run("-c", "from hdl import identity; print(identity.home())").strip()
+        == f"viewfs://HdlView/user/{own_cluster.USER}"
+    )

@@ -6,20 +6,15 @@ cost; the table in docs/yarn.md is made of that.
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from hdl.cluster import config
-from hdl.cluster.daemons import Cluster
+from tests.hadoop import own_cluster
 
 pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
 pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
 
-USER = "ada"
-MINE = os.environ.get("HDL_TEST_HA_CLUSTER")  # the folder of a cluster of pairs that runs, while tests are written
 KINDS = ("namenode", "resourcemanager")
 DATA = "hdfs://HdlPair/tests/data"
 ROUNDS = {"yarn": 60, "mapreduce": 3, "streaming": 3}
@@ -35,31 +30,15 @@ pytestmark = pytest.mark.full
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """A cluster of pairs, with a user who is nobody on it."""
-    root = Path(MINE) if MINE else tmp_path_factory.mktemp("ha") / "cluster"
-    started = Cluster.load(root) if MINE else Cluster.start(
-        root, datanodes=2, nodemanagers=2, superuser="hdfs", ha=True, seconds=600
-    )  # fmt: skip
-    started.add_user(USER)
-    started.own("/tests", USER)
-    yield started
-    if not MINE:
-        started.stop(purge=True)
+    with own_cluster.started("HDL_TEST_HA_CLUSTER", tmp_path_factory.mktemp("ha") / "cluster", ha=True) as it:
+        it.own("/tests", own_cluster.USER)
+        yield it
 
 
 @pytest.fixture(scope="module")
 def run(cluster):
-    """`run(*words)`: standard output of Python with those words, as the user, on the cluster."""
-    quick = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
-
-    def run(*words, check=True):
-        done = subprocess.run(
-            [sys.executable, *words], env=os.environ | quick | cluster.environment(USER), capture_output=True,
-            text=True, timeout=600, check=False,
-        )  # fmt: skip
-        assert not check or done.returncode == 0, f"{words}: {done.stdout[-2000:]}\n{done.stderr[-6000:]}"
-        return done
-
-    return run
+    """`run(*words)`: Python with those words, as the user, on the cluster, when it has ended."""
+    return lambda *words, check=True: own_cluster.python(cluster, words, check)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from hdl import java_errors, kerberos, programs, scratch
@@ -128,7 +127,7 @@ def class_path() -> list[str]:
         raise Unavailable("--runner yarn needs a Hadoop: set HADOOP_HOME, or try `hdl cluster start`")
     names = sorted(name for name in os.environ if name.startswith(("HADOOP_", "YARN_")) or name == "CLASSPATH_PREFIX")
     state = [command, os.stat(command).st_mtime_ns, [(name, os.environ[name]) for name in names]]
-    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hdl/classpath"
+    kept = scratch.cache_folder() / "classpath"
     kept /= hashlib.sha256(json.dumps(state).encode()).hexdigest()
     here = "CONTAINER_ID" not in os.environ  # a container of YARN has no home to keep anything in
     with suppress(OSError):
@@ -219,7 +218,8 @@ def call(doing: str) -> Iterator[None]:
         yield
     except jpype.JException as error:
         (name, text), *causes = thrown(error)
-        kind = java_errors.kind(name, text, causes) or (DeadlineError if _unanswered(error) else HdlError)
+        silent = any(word in each for each in (name, *dict(causes)) for word in UNANSWERED)
+        kind = java_errors.kind(name, text, causes) or (DeadlineError if silent else HdlError)
         worded = kind(f"{doing}: {message(error)}")
         worded.add_note(str(error.stacktrace()))  # `--traceback` shows it
         raise worded from None
@@ -243,15 +243,6 @@ def thrown(error: Any) -> list[tuple[str, str]]:
         listed.append((str(error.getClass().getName()), str(error.getMessage() or "")))
         error = error.getCause()
     return listed
-
-
-def _unanswered(error: Any) -> bool:
-    """Tell whether a Java exception, or a cause of it, is that a daemon did not answer."""
-    while error is not None:
-        if any(word in str(error.getClass().getName()) for word in UNANSWERED):
-            return True
-        error = error.getCause()
-    return False
 
 
 def credentials_buffer(secret_keys: dict[str, bytes], tokens: Any = None) -> Any:
