@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from hdl.data.tabular.levels import Levels
 from hdl.spec import Preprocessing
+
+FEW = 20  # levels that are a category in a table of any size
+LONG = 100  # characters of a cell, on average, beyond which text is no category
 
 
 @dataclass(frozen=True)
@@ -113,34 +116,34 @@ class Category:
         return cls(tuple(levels), *flags, buckets)
 
 
-def fit(counts: Sequence[tuple[str, int]], missing: int, rest: int, rules: Preprocessing) -> Category:
+def fit(levels: Levels, rules: Preprocessing) -> Category:
     """Fit the encoding of a column.
 
-    Parameters
-    ----------
-    counts : sequence of (level, count)
-        Levels that one pass kept.
-    missing : int
-        Cells without a level.
-    rest : int
-        Cells whose level is not among the counted ones: 0 where the counts are exact.
+    Levels of fewer than `min_count` rows, those beyond `max_levels` and those that a sketch does not tell of are
+    "other". With `hash_buckets` a column of more levels than there are buckets has buckets instead.
     """
-    if rules.hash_buckets and (rest or len(counts) > rules.hash_buckets):
-        return Category(missing=missing > 0, buckets=rules.hash_buckets)
-    ordered = sorted(counts, key=lambda item: (-item[1], item[0]))
-    levels = [level for level, count in ordered if count >= rules.min_count][: rules.max_levels]
-    return Category(tuple(levels), missing > 0, rest > 0 or len(levels) < len(ordered))
+    if rules.hash_buckets and (not levels.exact or levels.distinct > rules.hash_buckets):
+        return Category(missing=levels.missing > 0, buckets=rules.hash_buckets)
+    listed = levels.items()
+    kept = [level for level, count in listed if count >= rules.min_count][: rules.max_levels]
+    return Category(tuple(kept), levels.missing > 0, not levels.exact or len(kept) < len(listed))
+
+
+def unfit(levels: Levels) -> str | None:
+    """Tell why a column of text is no category: its cells are too varied or too long; None if it is one.
+
+    Few levels are a category whatever they are.
+    """
+    if levels.distinct <= FEW and not levels.long:
+        return None
+    if 2 * levels.distinct > levels.n or 2 * levels.long > levels.n:
+        about = "" if levels.exact else "about "
+        return f"text, {about}{levels.distinct + (levels.long > 0):,} different ones in {levels.n:,} cells"
+    if levels.characters > LONG * levels.n:
+        return f"text of {levels.characters / levels.n:.0f} characters on average"
+    return None
 
 
 def bucket(text: str, buckets: int) -> int:
     """Tell the bucket of a level; the same everywhere, whatever Python's hash seed."""
     return zlib.crc32(text.encode("utf-8", "surrogatepass")) % buckets
-
-
-def mean_length(counts: Sequence[tuple[str, int]]) -> float:
-    """Average the characters of a column's cells, of levels with their counts."""
-    if not counts:
-        return 0.0
-    lengths = pc.utf8_length(pa.array([level for level, _ in counts])).to_numpy()
-    each = np.array([count for _, count in counts], np.float64)
-    return float((lengths * each).sum() / each.sum())

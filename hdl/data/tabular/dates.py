@@ -118,7 +118,7 @@ def fit(cells: Cells, times: bool, scale: Scale, rules: Preprocessing, keys: Seq
         of_days = cells.affine(1 / (DAY * YEAR), 1970.0)
         year_cells = Cells(
             cells.count, cells.missing, float(first), float(last), of_days.mean, of_days.deviation,
-            lambda shares: calendar(np.asarray(cells.quantile(shares)).astype(np.int64))[0].astype(np.float64),
+            lambda shares: calendar(cells.quantiles(*shares).astype(np.int64))[0].astype(np.float64),
         )  # fmt: skip
         year = numbers.fit(year_cells, scale, rules, keys[1], units)
     cycles = []

@@ -15,6 +15,7 @@ import numpy as np
 from hdl import rng
 from hdl.data.scaling import NOISE
 from hdl.data.tabular.elementary import signed_log, sin_cos
+from hdl.errors import SpecError
 from hdl.spec import Preprocessing, Scale
 
 FAR = 30.0  # deviations: a value beyond, or a deviation of so many interquartile ranges, makes the deviation useless
@@ -35,7 +36,8 @@ class Cells:
         Cells that hold a number, and others.
     low, high, mean, deviation : float
         Of the numbers; the deviation is the population's.
-    quantile : function of shares in [0, 1], float64 [...]
+    quantile : function of shares in [0, 1], float64 [...], or None
+        None where no histogram was made, as of very wide data.
     """
 
     count: int
@@ -44,19 +46,32 @@ class Cells:
     high: float
     mean: float
     deviation: float
-    quantile: Callable[[Any], Any]
+    quantile: Callable[[Any], Any] | None
 
     @property
     def constant(self) -> bool:
         """Tell whether all numbers are one, but for rounding."""
         return self.low == self.high or self.deviation <= NOISE * max(abs(self.low), abs(self.high))
 
+    def quantiles(self, *shares: float) -> np.ndarray:
+        """Give quantiles, float64 [...].
+
+        Raises
+        ------
+        SpecError
+            No histogram was made.
+        """
+        if self.quantile is None:
+            what = "of more than 256 number columns no quantiles are kept"
+            raise SpecError(f"{what}; expected scale standard, minmax or none, and no median or numeric embedding")
+        return np.asarray(self.quantile(np.array(shares, np.float64)))
+
     def affine(self, factor: float, offset: float) -> Cells:
         """Return what is found of factor·x + offset, factor above 0."""
         low, high, mean = (factor * value + offset for value in (self.low, self.high, self.mean))
         return Cells(
             self.count, self.missing, low, high, mean, factor * self.deviation,
-            lambda p: factor * self.quantile(p) + offset,
+            lambda shares: factor * self.quantiles(*shares) + offset,
         )  # fmt: skip
 
 
@@ -221,7 +236,7 @@ def fit(cells: Cells, scale: Scale, rules: Preprocessing, key: tuple[int, int], 
     rule, center, spread = "linear", 0.0, 1.0
     knots: tuple[float, ...] = ()
     scores: tuple[float, ...] = ()
-    name, median = scale.name, float(cells.quantile(0.5))
+    name = scale.name
     if name == "auto":
         name = "minmax" if units == "bounded" else "robust" if outlying(cells) else "standard"
     if name == "standard":
@@ -231,15 +246,16 @@ def fit(cells: Cells, scale: Scale, rules: Preprocessing, key: tuple[int, int], 
     elif name == "divide":
         spread = scale.constant
     elif name == "robust":
-        rule, center, spread = "robust", median, _spread(cells)
+        rule, center, spread = "robust", _median(cells), _spread(cells)
     elif name == "log":
-        rule, center = "log", float(signed_log(np.array([median]))[0])
+        rule, center = "log", float(signed_log(cells.quantiles(0.5))[0])
         spread = _spread(cells, signed_log)
     elif name == "quantile":
         rule, (knots, scores) = "quantile", normal_scores(cells)
     edges = _edges(cells, rules.bins) if rules.numeric_embedding == "ple" else ()
     frequencies = draw(key, rules.bins // 2) if rules.numeric_embedding == "periodic" else ()
-    fill = {"mean": cells.mean, "median": median, "indicator": None}.get(rules.missing, cells.mean)
+    fill: float | None = _median(cells) if rules.missing == "median" else cells.mean
+    fill = None if rules.missing == "indicator" else fill
     indicator = cells.missing > 0 and rules.missing in ("mean", "median", "indicator")
     return Number(rule, center, spread, knots, scores, edges, frequencies, fill, indicator)
 
@@ -251,8 +267,14 @@ def outlying(cells: Cells) -> bool:
     the deviation is more than 30 interquartile ranges (which is 0 where most values are one: that alone tells nothing).
     """
     farthest = max(cells.high - cells.mean, cells.mean - cells.low)
-    lower, upper = cells.quantile(np.array([0.25, 0.75])).tolist()
+    if cells.quantile is None:
+        return False
+    lower, upper = cells.quantiles(0.25, 0.75).tolist()
     return farthest > FAR * cells.deviation or 0 < FAR * (upper - lower) < cells.deviation
+
+
+def _median(cells: Cells) -> float:
+    return float(cells.quantiles(0.5)[0])
 
 
 def _spread(cells: Cells, transform: Callable[[np.ndarray], np.ndarray] = np.array) -> float:
@@ -261,7 +283,7 @@ def _spread(cells: Cells, transform: Callable[[np.ndarray], np.ndarray] = np.arr
     RealMLP takes half of the range at once; quantiles farther out first keep a far outlier from deciding.
     """
     for share in SPREADS:
-        lower, upper = transform(cells.quantile(np.array([share, 1 - share]))).tolist()
+        lower, upper = transform(cells.quantiles(share, 1 - share)).tolist()
         if lower < upper:
             return upper - lower if share == SPREADS[0] else (upper - lower) / 2
     lower, upper = transform(np.array([cells.low, cells.high])).tolist()
@@ -271,7 +293,7 @@ def _spread(cells: Cells, transform: Callable[[np.ndarray], np.ndarray] = np.arr
 def normal_scores(cells: Cells) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Find quantiles and their normal scores; numbers that are several quantiles get the score of the middle one."""
     shares = np.concatenate([[1 / (8 * KNOTS)], np.arange(1, KNOTS) / KNOTS, [1 - 1 / (8 * KNOTS)]])
-    values = np.concatenate([[cells.low], cells.quantile(shares[1:-1]), [cells.high]])
+    values = np.concatenate([[cells.low], cells.quantiles(*shares[1:-1]), [cells.high]])
     knots, first, counts = np.unique(np.maximum.accumulate(values), return_index=True, return_counts=True)
     scores = rng.normal((shares[first] + shares[first + counts - 1]) / 2)
     return tuple(knots.tolist()), tuple(scores.tolist())
@@ -279,7 +301,7 @@ def normal_scores(cells: Cells) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _edges(cells: Cells, bins: int) -> tuple[float, ...]:
     """Find the different ones of the quantiles at 0, 1/bins, …, 1."""
-    inner = np.clip(cells.quantile(np.arange(1, bins) / bins), cells.low, cells.high)
+    inner = np.clip(cells.quantiles(*(np.arange(1, bins) / bins)), cells.low, cells.high)
     return tuple(np.unique([cells.low, *inner, cells.high]).tolist())
 
 
