@@ -76,6 +76,7 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
   made->drop_input = (uint32_t)(65536 * net->dropout_input + 0.5f), made->keep_input = 1 / (1 - net->dropout_input);
   made->drop_hidden = (uint32_t)(65536 * net->dropout_hidden + 0.5f), made->keep_hidden = 1 / (1 - net->dropout_hidden);
   made->input_type = -1;
+  made->inputs = net->widths[0];
   made->widths = malloc(sizeof *made->widths * ((size_t)net->layers + 1));
   made->layer = calloc((size_t)net->layers + 1, sizeof *made->layer);
   made->range = calloc(((size_t)net->layers + 1) * (size_t)threads, sizeof *made->range);
@@ -86,6 +87,10 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
     return memory ? hdl_fail(HDL_ENOMEM, "out of memory") : hdl_fail(HDL_ESYS, "cannot start %d threads", threads);
   }
   memcpy(made->widths, net->widths, sizeof *made->widths * ((size_t)net->layers + 1));
+  if (net->tables && (status = hdl_tables_new(made, net))) {
+    hdl_plan_free(made);
+    return status;
+  }
   *plan = made;
   return HDL_OK;
 }
@@ -107,7 +112,8 @@ hdl_status hdl_autoencoder_new(hdl_plan **plan, const hdl_autoencoder *net, int3
   if (!(net->contractive >= 0) || !isfinite(net->contractive))
     return hdl_fail(HDL_EINVAL, "contractive is %g", (double)net->contractive);
   int32_t widths[3] = {net->inputs, net->hidden, net->inputs};
-  hdl_net dense = {2, widths, net->activation, net->decoder, net->leak, net->corruption, 0};
+  hdl_net dense = {.layers = 2, .widths = widths, .activation = net->activation, .loss = net->decoder};
+  dense.leak = net->leak, dense.dropout_input = net->corruption;
   hdl_status status = hdl_plan_new(plan, &dense, max_batch, threads, isa);
   if (status) return status;
   (*plan)->reconstructs = true, (*plan)->autoencoder = *net;
@@ -123,5 +129,6 @@ void hdl_plan_free(hdl_plan *plan) {
   free(plan->memory);
   free(plan->row_input), free(plan->row_value), free(plan->t_row), free(plan->t_value);
   free(plan->widths), free(plan->layer), free(plan->range), free(plan->gibbs);
+  hdl_tables_free(plan->tables);
   free(plan);
 }
