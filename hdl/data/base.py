@@ -12,12 +12,14 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from hdl.data.csr import Csr
+from hdl.data.tabular.frame import Column, Frame
 from hdl.errors import DataError, SpecError
 from hdl.spec import Part, _sentence
 
 BLOCK_BYTES = 4 << 20  # text or raw samples decoded at a time
 OVERFLOW = 2.0**128 - 2.0**103  # from here on, float64 rounds to an infinite float32
 PLACES = 20  # bad records remembered by place; the others are only counted
+LISTS = ("label", "columns", "features", "ignore", "na_values", "keep")  # options that may be written as `a,b`
 
 
 class Options(Part):
@@ -42,9 +44,27 @@ class Options(Part):
         Records of the whole dataset that may be skipped.
     max_line : int
         Longest line in bytes; a longer one is a bad record and is never held in memory.
+    columns : tuple of str
+        Kinds of columns as `name:kind`: number, category, date or ignore.
+    features, ignore : tuple of str
+        Names, globs or kinds of the columns that alone are features, and of those that are none.
+    na_values : tuple of str
+        Texts that say that a value is missing, beside the usual ones.
+    decimal : str or None
+        Mark before the decimals of a number in text: `.` or `,`; None: told from the values.
+    encoding : str
+        Of text.
+    comment : str or None
+        What begins a line that is none of the samples.
+    where : str or None
+        Condition on columns that rows must meet.
+    keep : tuple of str
+        Columns that predictions carry over.
+    weights, offset : str or None
+        Columns of the samples' weights, and of what is added to the net's output before its output function.
     """
 
-    format: str | None = Field(None, pattern="^(csv|libsvm|pair|idx|npy|npz|parquet|images)$")
+    format: str | None = Field(None, pattern="^(csv|libsvm|pair|idx|npy|npz|parquet|orc|avro|json|images)$")
     label: tuple[str, ...] = ()
     labelled: bool = True
     judged: bool = True
@@ -52,14 +72,27 @@ class Options(Part):
     delimiter: str | None = Field(None, min_length=1, max_length=1)
     max_bad_records: int = Field(0, ge=0)
     max_line: int = Field(16 << 20, ge=4)
+    columns: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    na_values: tuple[str, ...] = ()
+    decimal: str | None = Field(None, pattern="^[.,]$")
+    encoding: str = "utf-8"
+    comment: str | None = Field(None, min_length=1)
+    where: str | None = None
+    keep: tuple[str, ...] = ()
+    weights: str | None = None
+    offset: str | None = None
 
     @classmethod
     def make(cls, value: Options | dict[str, Any] | None = None, **changes: Any) -> Options:
-        """Options from a dictionary, with SpecError naming each wrong field; `label` may be `a,b`."""
+        """Options from a dictionary, with SpecError naming each wrong field; lists may be written as `a,b`."""
         fields = {**(value.model_dump() if isinstance(value, Options) else value or {}), **changes}
-        if isinstance(fields.get("label"), (str, int)):
-            fields["label"] = tuple(str(fields["label"]).split(","))
-        fields["label"] = tuple(str(name) for name in fields.get("label") or ())
+        for field_name in LISTS:
+            given = fields.get(field_name)
+            if isinstance(given, (str, int)):
+                given = str(given).split(",")
+            fields[field_name] = tuple(str(name) for name in given or ())
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
@@ -80,16 +113,27 @@ class Block:
 
     Attributes
     ----------
-    x : uint8, float32 or float64 [n, I], or Csr
-        float64 where the files hold more than float32 can; whoever keeps samples rounds.
+    x : uint8, float32 or float64 [n, I], Csr, or Frame
+        float64 where the files hold more than float32 can; whoever keeps samples rounds. Of a table NaN says that a
+        value is missing, and a `Frame` holds columns that are no numbers.
     y : None, int64 [n], uint64 [n], float64 [n], bool [n], object [n] (text, as written), or float32 [n, O] (targets)
     where : function of a row number
         Keyword arguments of DataError that say where row i came from (file and line, or offset).
+    weight, offset : float64 [n] or None
+        As the columns that the options name have them.
+    kept : pyarrow.RecordBatch [n] or None
+        Columns that predictions carry over.
+    rows : int64 [n] or None
+        Number of each row among all records of its split, bad ones too. None: all of them follow the last block's.
     """
 
     x: Any
     y: Any
     where: Callable[[int], dict[str, Any]]
+    weight: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    kept: Any = None
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -99,7 +143,21 @@ class Block:
         if mask.all():
             return self
         rows = np.flatnonzero(mask)
-        return Block(self.x[rows], None if self.y is None else self.y[rows], lambda i: self.where(int(rows[i])))
+        return self.take(rows, lambda i: self.where(int(rows[i])))
+
+    def slice(self, lo: int, hi: int) -> Block:
+        """Takes the rows [lo, hi)."""
+        return self.take(slice(lo, hi), lambda i: self.where(lo + i))
+
+    def take(self, rows: Any, where: Callable[[int], dict[str, Any]]) -> Block:
+        """Takes rows by a slice or by their numbers."""
+        x, y, weight, offset, numbers = (
+            None if part is None else part[rows] for part in (self.x, self.y, self.weight, self.offset, self.rows)
+        )
+        kept = self.kept
+        if kept is not None:
+            kept = kept.slice(rows.start, rows.stop - rows.start) if isinstance(rows, slice) else kept.take(rows)
+        return Block(x, y, where, weight, offset, kept, numbers)
 
 
 @dataclass
@@ -113,6 +171,7 @@ class Bad:
     limit: int = 0
     count: int = 0
     places: list[str] = field(default_factory=list)
+    unlabelled: int = 0  # rows without a label, which are dropped and are not bad
 
     def add(self, error: DataError) -> None:
         """Counts one bad record, or raises its error."""
@@ -130,11 +189,16 @@ class Bad:
         return DataError(f"{self.count} bad records, expected at most {self.limit} (max_bad_records):{listed}")
 
 
-def finite(block: Block, bad: Bad, names: Sequence[str] | None = None) -> Block:
-    """Drops the rows of a block that hold NaN, infinity or what float32 cannot hold, and gives each to `bad`."""
+def finite(block: Block, bad: Bad, names: Sequence[str] | None = None, table: bool = False) -> Block:
+    """Drops the rows of a block that hold NaN, infinity or what float32 cannot hold, and gives each to `bad`.
+
+    Of a table NaN is a missing value.
+    """
     good: Any = np.ones(len(block), bool)
     sparse = isinstance(block.x, Csr)
-    values = block.x.data if sparse else block.x
+    values = block.x.data if sparse else block.x.numbers if isinstance(block.x, Frame) else block.x
+    if table and values.dtype.kind == "f":
+        values = np.where(np.isnan(values), 0, values) if np.isnan(values).any() else values
     if values.dtype != np.uint8 and not fits_float32(values):
         if sparse:
             good[np.searchsorted(block.x.indptr, np.flatnonzero(~_finite(values)), "right") - 1] = False
@@ -144,7 +208,7 @@ def finite(block: Block, bad: Bad, names: Sequence[str] | None = None) -> Block:
     if y is not None and y.dtype.kind == "f":
         good &= np.isfinite(y) if y.ndim == 1 else np.isfinite(y).all(axis=1)
     for i in np.flatnonzero(~good):
-        row = block.x[i : i + 1].dense()[0] if sparse else block.x[i]
+        row = block.x[i : i + 1].dense()[0] if sparse else values[i]
         wrong = np.flatnonzero(~_finite(row))
         if len(wrong):
             name, value = f"{names[wrong[0]]!r}" if names else wrong[0] + 1, row[wrong[0]]
@@ -230,6 +294,8 @@ class Source(ABC):
         Of several label columns.
     label : list of str
         The label columns as options would name them.
+    columns : list of Column or None
+        Kinds of the features' columns; None of what is no table: images, arrays of one type, sparse rows.
     left_out : list of str
         What lies in the dataset and is not read, each with its reason, such as "index: pandas' row index".
     reading : dict
@@ -245,6 +311,7 @@ class Source(ABC):
         self.names: list[str] | None = None
         self.targets: list[str] | None = None  # names of several label columns
         self.label: list[str] = []  # the label columns as options would name them
+        self.columns: list[Column] | None = None
         self.left_out: list[str] = []
         self.reading: dict[str, Any] = {}
 
@@ -272,9 +339,20 @@ class Source(ABC):
         bad = Bad(self.options.max_bad_records) if bad is None else bad
         for split in splits:
             for block in self._read(FileSplit(*split), bad):
-                block = finite(block, bad, self.names)
+                block = finite(block, bad, self._numbers(), self.columns is not None)
                 if len(block):
                     yield block
+
+    def settled(self) -> Options:
+        """Gives the options that say what was found out about the files, so that whoever opens them again, or a part
+        of them, finds the same."""
+        return self.options
+
+    def _numbers(self) -> list[str] | None:
+        """Names the columns of numbers."""
+        if self.columns is None:
+            return self.names
+        return [column.name for column in self.columns if column.kind == "number"]
 
     def describe(self) -> dict[str, Any]:
         """Describes the source in plain values, for the schema and the report."""

@@ -48,20 +48,20 @@ class Delimited(TextSource):
         header = find_header(rows, options, self.first, schema, _quoted(lines, len(rows[0])))
         self.width = len(rows[0])
         self.header = lines[0] if header.there else None
-        self.columns: list[str] | None = None
+        self.header_names: list[str] | None = None
         twice: dict[str, list[int]] = {}
         if header.there:
-            self.columns, twice = unique([name.strip() for name in rows.pop(0)])
+            self.header_names, twice = unique([name.strip() for name in rows.pop(0)])
             if not rows and len(lines) == 1:
-                what = f"a header alone ({some(self.columns)}); expected lines of samples below it"
+                what = f"a header alone ({some(self.header_names)}); expected lines of samples below it"
                 raise DataError(what, self.first)
-        seen = look(rows, self.columns, twice)
-        chosen = choose(self.columns, self.width, options, self.first, schema, seen, labels)
+        seen = look(rows, self.header_names, twice)
+        chosen = choose(self.header_names, self.width, options, self.first, schema, seen, labels)
         self.features = chosen.features
         self.labels = chosen.labels if labels else []
-        if self.columns:
-            self.names = [self.columns[i] for i in self.features]
-        self.label = [self.columns[i] if self.columns else str(i) for i in chosen.labels]
+        if self.header_names:
+            self.names = [self.header_names[i] for i in self.features]
+        self.label = [self.header_names[i] if self.header_names else str(i) for i in chosen.labels]
         if len(chosen.labels) > 1:
             self.targets = self.label
         self.left_out = [f"{self._name(i)}: {seen.index[i]}" for i in chosen.left_out]
@@ -69,7 +69,7 @@ class Delimited(TextSource):
         if chosen.labels:
             self.reading |= {"label_by": chosen.by, "label_at": chosen.places, "label_type": None}
         if twice:
-            self.reading["duplicates"] = describe_repeats(self.columns or [], twice)
+            self.reading["duplicates"] = describe_repeats(self.header_names or [], twice)
         self._others: dict[str, Delimited] = {}  # by path: files with other headers
 
     def _rows(self, lines: Sequence[str]) -> list[list[str]]:
@@ -103,12 +103,12 @@ class Delimited(TextSource):
             there = find_header(rows, rule, path, quoted=_quoted(lines, len(rows[0]))).there
         except DataError:
             there = False  # it may have none, as the first file has none, or has one that says the same
-        if self.columns is None:
+        if self.header_names is None:
             if there:
                 raise DataError(f"a header, which {self.first} has not; expected one in each file or in none", path)
             return self
         names, twice = unique([name.strip() for name in rows[0]])
-        known = set(self.columns)
+        known = set(self.header_names)
         if not there and not any(name in known for name in names):
             return self
         if not there and not set(self.names or []) <= set(names):
@@ -117,7 +117,7 @@ class Delimited(TextSource):
 
     def _reordered(self, path: str, header: str, names: list[str], twice: dict[str, list[int]]) -> Delimited:
         """Find the same columns where another file's header has them."""
-        columns, at = self.columns or [], {name: i for i, name in enumerate(names)}
+        columns, at = self.header_names or [], {name: i for i, name in enumerate(names)}
         needed = [columns[i] for i in (*self.features, *self.labels)]
         if missing := [name for name in needed if name not in at]:
             raise DataError(f"columns {some(missing)} of {self.first} are missing", path)
@@ -127,7 +127,7 @@ class Delimited(TextSource):
             raise DataError(f"columns {some(more)}, which {self.first} has not", path)
         other = copy.copy(self)
         other.__dict__.pop("_convert", None)
-        other.header, other.width, other.columns = header, len(names), names
+        other.header, other.width, other.header_names = header, len(names), names
         other.features = [at[columns[i]] for i in self.features]
         other.labels = [at[columns[i]] for i in self.labels]
         return other
@@ -251,7 +251,7 @@ class Delimited(TextSource):
         return value
 
     def _name(self, i: int) -> str:
-        return f"column {i + 1}" + (f" ({self.columns[i]!r})" if self.columns else "")
+        return f"column {i + 1}" + (f" ({self.header_names[i]!r})" if self.header_names else "")
 
 
 def matrix(table: pa.Table, columns: Sequence[int]) -> np.ndarray:

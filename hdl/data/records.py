@@ -187,8 +187,8 @@ class Records(Source):
             what = f"label {','.join(options.label)!r}, but the labels have a file of their own; expected no --label"
             raise DataError(what, x.path)
         inside = not apart and len(x.shape) == 2 and format != "idx" and options.labelled  # labels in a column
-        self.columns = pick(None, width, options, x.path, schema) if inside else None
-        self.label = [str(i) for i in self.columns.labels] if self.columns else []
+        self.chosen = pick(None, width, options, x.path, schema) if inside else None
+        self.label = [str(i) for i in self.chosen.labels] if self.chosen else []
         if len(self.label) > 1:
             self.targets = self.label
         if self.label:
@@ -211,8 +211,8 @@ class Records(Source):
         for at, part in enumerate(self._rows(x, start, length, rows)):
             flat, lo = part.reshape(len(part), -1), start + at * rows
             where = _places(x.where, lo)
-            if self.columns is not None:
-                table, (features, chosen) = flat, self.columns
+            if self.chosen is not None:
+                table, (features, chosen) = flat, self.chosen
                 flat, y_raw = _columns(table, features), table[:, chosen] if chosen and self.labelled else None
             else:
                 y_raw = next(labels) if labels is not None else None

@@ -24,18 +24,25 @@ class Samples:
 
     Parameters
     ----------
-    x : ndarray of uint8 or float32 [N, I], or CSR
-        CSR is anything with `data`, `indices`, `indptr` and `shape`, such as SciPy's csr_array.
+    x : ndarray of uint8 or float32 [N, I], CSR, or rows of a table
+        CSR is anything with `data`, `indices`, `indptr` and `shape`, such as SciPy's csr_array. A table's rows have
+        `numbers` and `codes`: see `hdl.data.mixed`.
     y : ndarray of int32 [N] or float32 [N, O], optional
         Classes or targets; None for prediction.
     scale, shift : ndarray of float32 [I], optional
-        The net sees x·scale + shift. Sparse input takes no shift.
+        The net sees x·scale + shift. Sparse input takes no shift, a table's rows neither.
+    weight : ndarray of float32 [N], optional
+        What each sample counts; None: 1.
+    offset : ndarray of float32 [N, O], optional
+        Added to what reaches the output, before its function.
     """
 
     x: Any
     y: NDArray | None = None
     scale: NDArray[np.float32] | None = None
     shift: NDArray[np.float32] | None = None
+    weight: NDArray[np.float32] | None = None
+    offset: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return self.x.shape[0]

@@ -173,7 +173,7 @@ class WatchedSource(Source):
     def __init__(self, source: Source, number: int, beat: Beat, given: list[Block] | None = None, spare: int = 0):
         super().__init__(source.paths, source.options)
         self.format, self.image, self.names = source.format, source.image, source.names
-        self.targets, self.label = source.targets, source.label
+        self.targets, self.label, self.columns = source.targets, source.label, source.columns
         self.source, self.number, self.beat, self.given, self.spare = source, number, beat, given, spare
         self.kept: list[Block] | None = []
 

@@ -26,6 +26,8 @@ from hdl.spec.parts import (
     NonNegative,
     Optimizer,
     Part,
+    Positive,
+    Preprocessing,
     Pretrain,
     Probability,
     Rbm,
@@ -38,7 +40,7 @@ from hdl.spec.parts import (
 
 __all__ = [
     "LINE_SEARCH_RULES", "MINI_BATCH_RULES", "Activation", "Autoencoder", "Genetic", "Init", "Optimizer", "Part",
-    "Pretrain", "Rbm", "Scale", "Schedule", "Spec", "Sync", "parse",
+    "Preprocessing", "Pretrain", "Rbm", "Scale", "Schedule", "Spec", "Sync", "parse",
 ]  # fmt: skip
 
 
@@ -55,8 +57,12 @@ class Spec(Part):
         in from the data (`hdl.data.resolve`).
     activation : {'linear', 'sigmoid', 'tanh', 'lecun_tanh', 'relu', 'leaky_relu'}
         Of hidden units; `leak` is the slope of `leaky_relu` below 0.
-    loss : {'softmax', 'sigmoid', 'squared'} or None
-        None: chosen from the labels.
+    loss : {'softmax', 'sigmoid', 'squared', 'huber', 'absolute', 'quantile', 'poisson', 'gamma', 'tweedie'} or None
+        None: chosen from the labels. `delta` is Huber's, `quantile` that of the loss `quantile`, `power` Tweedie's.
+    label_smoothing : float
+        Share of a class's probability that all classes get in equal parts (Szegedy et al. 2016).
+    class_weight : 'balanced', dict of str to float, or None
+        What a sample of each class counts; `balanced`: n/(C·n_c).
     init : Init or None
         None: he for relu and leaky_relu, lecun for lecun_tanh, else glorot.
     l1, l2 : float
@@ -91,6 +97,15 @@ class Spec(Part):
         Number of a stack's layer, from 1, which hdl sets; 0 for all other networks.
     shuffle_window : int
         Samples shuffled together: bounds random reads of data on disk.
+    preprocessing : Preprocessing
+        Of a table.
+    embedding : int or 'auto'
+        Width of the learned vector that stands for each level of a category (Guo & Berkhahn 2016); 0: a level's weights
+        are those of an input of its own.
+    numbers : int
+    embeddings : tuple of (levels, width)
+        How many inputs are numbers, and each category's levels and width, where there are embeddings; filled in from
+        the data.
 
     Examples
     --------
@@ -126,6 +141,15 @@ class Spec(Part):
     finetune: Literal["classify", "reconstruct", "none"] = "classify"
     layer: Annotated[int, Field(ge=0)] = 0
     shuffle_window: Count = 65536
+    delta: Positive = 1.0
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    power: Annotated[float, Field(gt=1, lt=2)] = 1.5
+    label_smoothing: Probability = 0.0
+    class_weight: Literal["balanced"] | dict[str, NonNegative] | None = None
+    preprocessing: Preprocessing = Preprocessing()
+    embedding: Annotated[int, Field(ge=0, le=4096)] | Literal["auto"] = 0
+    numbers: Annotated[int, Field(ge=0)] = 0
+    embeddings: tuple[tuple[Count, Count], ...] = ()
 
     @field_validator("net", mode="before")
     @classmethod

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Activation = Literal["linear", "sigmoid", "tanh", "lecun_tanh", "relu", "leaky_relu"]
-Loss = Literal["softmax", "sigmoid", "squared"]
+Loss = Literal["softmax", "sigmoid", "squared", "huber", "absolute", "quantile", "poisson", "gamma", "tweedie"]
 Rule = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "gd", "cg", "lbfgs"]
 InitName = Literal["glorot", "he", "lecun", "uniform"]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -179,11 +179,41 @@ class Pretrain(Part):
 class Scale(Part):
     """The scaling of features before the net sees them; the fitted numbers are stored with the model.
 
-    `auto`: divide images by the value of white, standardise other features (sparse: divide by the largest magnitude).
+    `auto`: divide images by the value of white, standardise other features (sparse: divide by the largest magnitude);
+    of a table's numbers, scale those with far outliers as `robust` does: by median and interquartile range, clipped
+    smoothly.
     """
 
-    name: Literal["auto", "none", "minmax", "standard", "divide"] = "auto"
+    name: Literal["auto", "none", "minmax", "standard", "divide", "robust", "quantile", "log"] = "auto"
     constant: Positive = 255.0  # divide
+
+
+class Preprocessing(Part):
+    """How the columns of a table become inputs; what is fitted is stored with the model.
+
+    Parameters
+    ----------
+    missing : {'mean', 'median', 'indicator', 'drop', 'error'}
+        What stands for a number that is missing: the mean or the median, with an input that says so; 0 with such an
+        input (`indicator`); or the row is dropped, or refused.
+    min_count : int
+        Levels of a category that fewer rows have are one level, `other`.
+    max_levels : int
+        Levels of a category at most: of more, the most frequent ones.
+    hash_buckets : int
+        Levels share so many inputs by their hash; 0: each has its own.
+    numeric_embedding : {'ple', 'periodic'} or None
+        Piecewise linear encoding of numbers, or periodic activations (Gorishniy et al. 2022).
+    bins : int
+        Inputs of a number with a numeric embedding.
+    """
+
+    missing: Literal["mean", "median", "indicator", "drop", "error"] = "mean"
+    min_count: Count = 1
+    max_levels: Count = 10_000
+    hash_buckets: Annotated[int, Field(ge=0, le=10**7)] = 0
+    numeric_embedding: Literal["ple", "periodic"] | None = None
+    bins: Annotated[int, Field(ge=2, le=1024)] = 16
 
 
 def named(text: str) -> dict[str, Any]:
