@@ -126,7 +126,7 @@ static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
   plan->target = plan->reconstructs && !plan->drop_input
                      ? plan->x
                      : allocate(a, block * (size_t)plan->layer[plan->layers - 1].lda);
-  plan->label = allocate(a, block);
+  plan->label = allocate(a, block), plan->row_weight = allocate(a, block);
   plan->row_cost = allocate(a, block), plan->row_hit = allocate(a, block);
   size_t width = (size_t)row_length(plan->layer[0].I, vw);
   plan->scale_room = allocate(a, width), plan->shift_room = allocate(a, width);
