@@ -343,6 +343,11 @@ class Source(ABC):
                 if len(block):
                     yield block
 
+    def settled(self) -> Options:
+        """Gives the options that say what was found out about the files, so that whoever opens them again, or a part
+        of them, finds the same."""
+        return self.options
+
     def _numbers(self) -> list[str] | None:
         """Names the columns of numbers."""
         if self.columns is None:
