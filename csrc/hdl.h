@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "activations.h"
+#include "losses.h"
 #include "rules.h"
 
 #ifdef __cplusplus
@@ -39,8 +40,16 @@ typedef enum { HDL_ACTIVATION_TABLE(ACTIVATION) HDL_ACTIVATIONS } hdl_activation
 #undef ACTIVATION
 /* Each loss goes with its output: softmax + cross-entropy, sigmoid + summed cross-entropy, linear + half squared error,
    sigmoid + half squared error. The cost of a sample is the sum over outputs; the delta at the output is
-   (prediction - target), for the last one times p (1 - p). */
-typedef enum { HDL_SOFTMAX = 0, HDL_SIGMOID_CE = 1, HDL_SQUARED = 2, HDL_SIGMOID_SQUARED = 3 } hdl_loss;
+   (prediction - target), for the last one times p (1 - p). After them those of losses.h; and how many. */
+#define LOSS(NUMBER, ...) HDL_##NUMBER,
+typedef enum {
+  HDL_SOFTMAX = 0,
+  HDL_SIGMOID_CE = 1,
+  HDL_SQUARED = 2,
+  HDL_SIGMOID_SQUARED = 3,
+  HDL_LOSS_TABLE(LOSS) HDL_LOSSES
+} hdl_loss;
+#undef LOSS
 #define RULE(NUMBER, ...) HDL_##NUMBER,
 typedef enum { HDL_RULE_TABLE(RULE) HDL_RULES } hdl_rule; /* rules.h; and how many */
 #undef RULE
@@ -55,6 +64,9 @@ typedef struct {
   float leak;            /* slope of the leaky relu below 0 */
   float dropout_input;   /* probability that an input is dropped, [0, 1) */
   float dropout_hidden;  /* the same for hidden units; kept units are scaled by 1/(1-p) */
+  float loss_parameter;  /* HUBER: delta > 0; QUANTILE: its level in (0, 1); TWEEDIE: its power in (1, 2) */
+  float label_smoothing; /* s in [0, 1): training's targets are (1-s) t + s/C, with C = O for softmax and 2 for
+                            sigmoid (Szegedy et al. 2016, section 7); a forward pass is scored without it */
 } hdl_net;
 
 /* a = f(x~ W1 + b1), r = g(a W2 + b2); a sample costs |r - x|^2 / 2 + contractive/2 sum_j f'(z_j)^2 |W1_:j|^2.
@@ -102,6 +114,9 @@ typedef struct {
   const float *scale;     /* [I] or NULL (1): the net sees x*scale + shift; CSR takes scale only */
   const float *shift;     /* [I] or NULL (0) */
   const void *y;          /* CLASS: int32 [N] in [0, O); TARGET: float [N, O]; NULL for prediction */
+  const float *weight;    /* [N], 0 or more, or NULL (1): a factor of each sample's cost and gradient; a mini-batch's mean
+                             is over the sum of its weights, and where that is 0 the gradient is */
+  const float *offset;    /* [N, O] or NULL (0): added to what reaches the output; autoencoders and RBMs take neither */
 } hdl_data;
 
 /* Key of the random stream for dropout; step and layer are added inside. */
@@ -114,9 +129,10 @@ typedef struct {
 typedef int (*hdl_progress)(void *context, int64_t steps_done, int64_t steps);
 
 typedef struct {
-  double cost;     /* sum over samples of the data cost (no regulariser), as seen while training */
-  int64_t correct; /* samples whose largest output is their class (softmax); all outputs on the right side of 0.5
-                      (sigmoid); 0 (squared) */
+  double cost;    /* sum over samples of the data cost (no regulariser), as seen while training, times the weight */
+  double correct; /* sum of the weights of samples whose largest output is their class (softmax); all outputs on the
+                     right side of 0.5 (sigmoid); 0 of other losses */
+  double weight;  /* sum of the weights: samples, where there are none */
   int64_t samples, steps;
 } hdl_result;
 
@@ -143,6 +159,7 @@ hdl_status hdl_rbm_chains(hdl_plan *plan, float *chains);
 int32_t hdl_state_vectors(int32_t rule);             /* S: vectors of [P] that a rule keeps */
 const char *hdl_rule_name(int32_t rule);             /* as users write it; NULL: there is no such rule */
 const char *hdl_activation_name(int32_t activation); /* the same */
+const char *hdl_loss_name(int32_t loss);             /* the same */
 
 /* Mini-batch training over order[0 .. count): step s uses order[s*batch .. min((s+1)*batch, count)).
  * order may repeat or skip samples and covers any number of epochs. weights [P] and state [S, P] are overwritten. */
@@ -150,7 +167,8 @@ hdl_status hdl_train(hdl_plan *plan, float *weights, float *state, const hdl_dat
                      int64_t count, int64_t batch, const hdl_update *update, hdl_key key, hdl_progress progress,
                      void *context, hdl_result *result);
 
-/* gradient [P] = sum over order[0 .. count) of each sample's gradient (no regulariser); order NULL = 0 .. count.
+/* gradient [P] = sum over order[0 .. count) of each sample's gradient (no regulariser), times its weight; order NULL =
+ * 0 .. count.
  * An autoencoder with beta > 0 has no sparsity in it (0 at rho_hat) but is followed by what that needs, [Q - P]:
  * sum x~ f'(z)' [I, H], sum f'(z) [H], sum a [H]. An RBM's is minus the likelihood's estimated gradient, drawn as in
  * step 0 of one mini-batch, the chains' mean counting for each sample; with beta > 0 sum p(h|v) [H] follows. */

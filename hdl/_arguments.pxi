@@ -62,13 +62,20 @@ cdef int _tick(void *context, int64_t done, int64_t steps) noexcept nogil:
         return (<_Watch>context).tick(done, steps)
 
 
+cdef object _result(const hdl_result *result, _Data data):
+    """Gives a result to Python; without weights, counts stay whole numbers."""
+    if data.c.weight == NULL:
+        return Result(result.cost, int(result.correct), result.samples, result.steps, result.samples)
+    return Result(result.cost, result.correct, result.samples, result.steps, result.weight)
+
+
 cdef class _Data:
     """Holds hdl_data with the arrays that it points into."""
 
     cdef hdl_data c
     cdef list keep
 
-    def __init__(self, x, y, scale, shift, int inputs, int outputs, bint labelled):
+    def __init__(self, x, y, scale, shift, int inputs, int outputs, bint labelled, weight=None, offset=None):
         self.keep = []
         self.c.indptr = NULL
         self.c.indices = NULL
@@ -101,6 +108,11 @@ cdef class _Data:
         self.keep += [scale, shift]
         self.c.scale = <const float *>_address(scale)
         self.c.shift = <const float *>_address(shift)
+        weight = _array("weight", weight, np.float32, (self.c.n,), optional=True)
+        offset = _array("offset", offset, np.float32, (self.c.n, outputs), optional=True)
+        self.keep += [weight, offset]
+        self.c.weight = <const float *>_address(weight)
+        self.c.offset = <const float *>_address(offset)
         self.c.y_type = HDL_CLASS
         self.c.y = NULL
         if y is None:

@@ -1,6 +1,7 @@
 /* check.c: checks that a plan can take the data that it is given. Nothing beyond it is checked again. */
 #include "internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static hdl_status check_rows(const hdl_plan *plan, const hdl_data *data, const int64_t *order, int64_t count) {
@@ -16,6 +17,13 @@ static hdl_status check_rows(const hdl_plan *plan, const hdl_data *data, const i
     if (label && (label[i] < 0 || label[i] >= classes))
       return hdl_fail(HDL_EINVAL, "the label of sample %lld is %d, expected 0 to %d", (long long)i, label[i],
                       classes - 1);
+    if (data->weight && !(data->weight[i] >= 0 && isfinite(data->weight[i])))
+      return hdl_fail(HDL_EINVAL, "the weight of sample %lld is %g, expected a finite number of at least 0",
+                      (long long)i, (double)data->weight[i]);
+    for (int o = 0; data->offset && o < classes; o++)
+      if (!isfinite(data->offset[i * classes + o]))
+        return hdl_fail(HDL_EINVAL, "the offset of sample %lld is %g, expected a finite number", (long long)i,
+                        (double)data->offset[i * classes + o]);
   }
   return HDL_OK;
 }
@@ -63,6 +71,8 @@ hdl_status hdl_check(hdl_plan *plan, const hdl_data *data, const int64_t *order,
   if (data->y_type < HDL_CLASS || data->y_type > HDL_TARGET)
     return hdl_fail(HDL_EINVAL, "unknown y_type %d", data->y_type);
   if (plan->reconstructs && data->y) return hdl_fail(HDL_EINVAL, "an autoencoder's or RBM's target is its input: no y");
+  if (plan->reconstructs && (data->weight || data->offset))
+    return hdl_fail(HDL_EINVAL, "autoencoders and RBMs take no weights of samples and no offset");
   if (count < 0 || data->n < 0) return hdl_fail(HDL_EINVAL, "count is %lld", (long long)count);
   if (labelled && !data->y && !plan->reconstructs) return hdl_fail(HDL_EINVAL, "training needs y");
   if (labelled && plan->gibbs && plan->gibbs->chains && !plan->gibbs->caller_chains)

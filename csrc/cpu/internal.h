@@ -69,7 +69,7 @@ typedef struct {
   const float *contraction;       /* [H] contractive * sum of f'^2 */
   bool touched;                   /* CSR: only rows of w with an input need an update */
   const hdl_update *rule;
-  float lr, inv_batch;
+  float lr, inv_batch; /* 1/(sum of the mini-batch's weights) */
   float eta, decay;       /* plain SGD: w = decay*w - eta*sum of gradients */
   bool plain;             /* plain SGD: fused into the kernel */
   float unbias1, unbias2; /* 1/(1-beta1^t), 1/(1-beta2^t) */
@@ -135,7 +135,7 @@ struct hdl_plan {
   hdl_isa isa;
   const hdl_kernels *kernels;
   int activation, loss;
-  float leak;
+  float leak, loss_parameter, label_smoothing;
   uint32_t drop_input, drop_hidden; /* round(65536 p) */
   float keep_input, keep_hidden;    /* 1/(1-p) */
   int *widths;
@@ -147,6 +147,7 @@ struct hdl_plan {
   float *x;               /* [block, layer[0].x_ld] */
   float *target;          /* [block, layer[L-1].lda] */
   int32_t *label;         /* [block] */
+  float *row_weight;      /* [block] */
   float *scale, *shift;   /* [padded I]; scale NULL where the data has neither */
   float *scale_room, *shift_room;
   float *row_cost;  /* [block] */

@@ -115,7 +115,7 @@ static void lay_plan(hdl_plan *plan, arena *a, bool sparse, int states) {
   plan->target = plan->reconstructs && !plan->drop_input
                      ? plan->x
                      : allocate(a, block * (size_t)plan->layer[plan->layers - 1].lda);
-  plan->label = allocate(a, block);
+  plan->label = allocate(a, block), plan->row_weight = allocate(a, block);
   plan->row_cost = allocate(a, block), plan->row_hit = allocate(a, block);
   plan->scale_room = allocate(a, (size_t)plan->layer[0].x_ld),
   plan->shift_room = allocate(a, (size_t)plan->layer[0].x_ld);

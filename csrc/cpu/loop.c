@@ -34,6 +34,15 @@ static void transpose_entries(hdl_plan *plan, int rows) {
   plan->touched = touched;
 }
 
+/* Sums the weights of n samples of a mini-batch, from `from` on, in their order. */
+static double sum_of_weights(const hdl_call *call, int64_t from, int64_t n) {
+  const float *weight = call->data->weight;
+  if (!weight) return (double)n;
+  double sum = 0;
+  for (int64_t r = from; r < from + n; r++) sum += (double)weight[call->order ? call->order[r] : r];
+  return sum;
+}
+
 /* Sets the rule, rate and corrections of step s, the same on all threads. */
 static void prepare(const hdl_call *call, hdl_context *ctx, int64_t s, int64_t n) {
   const hdl_update *u = call->rule;
@@ -42,7 +51,8 @@ static void prepare(const hdl_call *call, hdl_context *ctx, int64_t s, int64_t n
   ctx->update = true;
   ctx->rule = u;
   ctx->lr = u->lr[s];
-  ctx->inv_batch = 1.f / (float)n;
+  double weight = sum_of_weights(call, s * call->batch, n);
+  ctx->inv_batch = weight > 0 ? 1.f / (float)weight : 0;
   ctx->step = u->first_step + s;
   ctx->plain = u->rule == HDL_SGD && u->l1 == 0 && !(call->plan->autoencoder.contractive > 0);
   ctx->decay = 1 - ctx->lr * u->l2, ctx->eta = ctx->lr * ctx->inv_batch;
@@ -110,8 +120,11 @@ static void phase_weights(hdl_call *call, hdl_context *ctx, int thread) {
 /* Adds up costs in the order of the rows, and asks whether the caller wishes to stop: thread 0, between barriers. */
 static void account(hdl_call *call, const hdl_context *ctx, int64_t steps_done) {
   hdl_plan *plan = call->plan;
-  for (int r = 0; r < ctx->rows && ctx->scored; r++)
-    call->result.cost += (double)plan->row_cost[r], call->result.correct += plan->row_hit[r];
+  for (int r = 0; r < ctx->rows; r++) {
+    double weight = ctx->data->weight ? (double)plan->row_weight[r] : 1;
+    call->result.weight += weight;
+    if (ctx->scored) call->result.cost += (double)plan->row_cost[r], call->result.correct += weight * plan->row_hit[r];
+  }
   call->result.samples += ctx->rows;
   call->result.steps = steps_done;
   if (!call->progress || (ctx->chains && !ctx->last)) return; /* all chains take a step, or none */

@@ -91,6 +91,12 @@ static void gather_sparse(hdl_plan *plan, const hdl_context *ctx, int r0, int r1
   if (r1 == ctx->rows) plan->row_start[r1] = (int32_t)at;
 }
 
+/* Smooths a row of targets t [O], in training. */
+static void smooth(const hdl_plan *plan, float *t, int O) {
+  float s = plan->label_smoothing, share = s / (float)(plan->loss == HDL_SOFTMAX ? O : 2);
+  for (int o = 0; o < O; o++) t[o] = t[o] * (1 - s) + share;
+}
+
 /* Gathers rows r0 … r1 of the block. */
 KERNEL void gather(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
   const hdl_data *data = ctx->data;
@@ -101,7 +107,9 @@ KERNEL void gather(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
     gather_dense(plan, ctx, r0, r1);
     if (plan->drop_input) corrupt(plan, ctx, r0, r1);
   }
+  for (int r = r0; data->weight && r < r1; r++) plan->row_weight[r] = data->weight[sample_of(ctx, r)];
   if (!data->y) return;
+  bool smoothed = plan->label_smoothing > 0 && ctx->backward;
   for (int r = r0; r < r1; r++) {
     int64_t i = sample_of(ctx, r);
     float *t = plan->target + (ptrdiff_t)r * layer->lda;
@@ -109,8 +117,9 @@ KERNEL void gather(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
       memcpy(t, (const float *)data->y + (size_t)i * (size_t)layer->O, sizeof(float) * (size_t)layer->O);
     } else {
       int c = plan->label[r] = ((const int32_t *)data->y)[i];
-      if (plan->loss != HDL_SOFTMAX) memset(t, 0, sizeof(float) * (size_t)layer->O), t[c] = 1;
+      if (plan->loss != HDL_SOFTMAX || smoothed) memset(t, 0, sizeof(float) * (size_t)layer->O), t[c] = 1;
     }
+    if (smoothed) smooth(plan, t, layer->O);
   }
 }
 #endif
