@@ -86,13 +86,12 @@ class Learner(BaseEstimator):
         if y is NOTHING:
             check_array(stand_in, estimator=self, input_name="X")
             return frame
-        _, y = check_X_y(stand_in, y, estimator=self, **targets)
-        return frame, y
+        return frame, check_X_y(stand_in, y, estimator=self, **targets)[1]
 
     def _columns(self) -> Sequence[Column] | None:
         """Return the raw columns of a model that was fitted on a table."""
         encodings = self._schema.encodings
-        return None if encodings is None else encodings.raw
+        return None if encodings is None else encodings.columns
 
     def _inputs(self, X: Any) -> Any:
         """Return validated features as a block of data has them: float64 is rounded only when it has been centred."""
@@ -116,7 +115,7 @@ class Learner(BaseEstimator):
         if encodings is None:
             seen = centred(x, self._schema)
         else:
-            seen, scale, shift = encodings.encode(tables.block(x), _place, data.Bad()), None, None
+            seen, scale, shift = encodings.encode(tables.block(x)), None, None
         values = seen.data if isinstance(seen, data.Csr) else getattr(seen, "numbers", seen)
         if not np.isfinite(values).all():
             raise ValueError("Input X contains a value too large for dtype('float32').")
@@ -166,6 +165,3 @@ def rows(samples: Samples, rows: Any) -> Samples:
     )
     return Samples(samples.x[rows], y, samples.scale, samples.shift, weight, offset)
 
-
-def _place(row: int) -> dict[str, Any]:
-    return {"path": f"X row {row}"}
