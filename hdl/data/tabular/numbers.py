@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ class Number:
     def names(self, name: str) -> list[str]:
         """Name the inputs of a number that is called so."""
         if self.edges:
-            own = [f"{name}: {lo:g} to {hi:g}" for lo, hi in zip(self.edges, self.edges[1:], strict=False)]
+            own = [f"{name}: {lo:g} to {hi:g}" for lo, hi in pairwise(self.edges)]
         else:
             own = [name, *(f"{name}: {wave} {f:.3g}" for f in self.frequencies for wave in ("sin", "cos"))]
         return [*own, f"{name} is missing"] if self.indicator else own
@@ -177,7 +178,9 @@ class Number:
         """
         if not isinstance(plain, dict) or (unknown := set(plain) - {item.name for item in fields(cls)}):
             raise ValueError(f"a number's encoding {plain!r}" + (f" with unknown {sorted(unknown)}" if plain else ""))
-        values = {key: tuple(map(_real, value)) if isinstance(value, list) else value for key, value in plain.items()}
+        values: dict[str, Any] = {
+            key: tuple(map(_real, value)) if isinstance(value, list) else value for key, value in plain.items()
+        }
         made = cls(**values)
         scalars = [made.center, made.spread, *([] if made.fill is None else [made.fill])]
         good = made.rule in RULES and isinstance(made.indicator, bool) and all(map(_is_real, scalars))
@@ -202,7 +205,7 @@ def _real(value: Any) -> float:
 
 
 def _rising(values: Sequence[float]) -> bool:
-    return all(a < b for a, b in zip(values, values[1:], strict=False))
+    return all(a < b for a, b in pairwise(values))
 
 
 def interpolate(x: np.ndarray, knots: np.ndarray, scores: np.ndarray) -> np.ndarray:
