@@ -79,13 +79,6 @@ class Reference(Operations):
         """Sum the gradient [P] over a mini-batch [B], all terms of the cost but the regulariser included."""
 
     @staticmethod
-    def counted(samples: Samples, order: NDArray[np.int64]) -> Result:
-        """Count some samples [n], and their weights."""
-        if samples.weight is None:
-            return Result(samples=len(order))
-        return Result(samples=len(order), weight=float(samples.weight[order].astype(np.float64).sum()))
-
-    @staticmethod
     def _sum(samples: Samples, order: NDArray[np.int64], values: NDArray) -> float:
         """Sum values [n] or [n, O] of some samples, each times its sample's weight."""
         if samples.weight is None:
@@ -110,9 +103,11 @@ def all_of(samples: Samples, order: NDArray[np.int64] | None) -> NDArray[np.int6
 
 
 def _dense(x: Any, order: NDArray[np.int64]) -> NDArray:
-    """Read rows [B, I] of an array or a CSR matrix."""
+    """Read rows [B, I] of an array, of encoded rows, or of a CSR matrix."""
     if isinstance(x, np.ndarray):
         return x[order]
+    if hasattr(x, "codes"):
+        return x[order].dense()
     dense = np.zeros((len(order), x.shape[1]), x.data.dtype)
     for i, row in enumerate(order):
         part = slice(x.indptr[row], x.indptr[row + 1])
