@@ -10,8 +10,9 @@ import numpy as np
 from hdl.data.summary import Summary
 from hdl.data.tabular import categories, dates, numbers
 from hdl.data.tabular.encoders import Encodings, Part
-from hdl.data.tabular.facts import Numbers
+from hdl.data.tabular.column_facts import Numbers
 from hdl.data.tabular.frame import Column
+from hdl.data.tabular.histogram import Histogram
 from hdl.data.tabular.numbers import Cells, Number
 from hdl.errors import DataError, SpecError
 from hdl.spec import Spec
@@ -128,7 +129,7 @@ def _fit(
         if not (cells.missing and indicated):
             return f"always {said}", None
         if column.kind == "number":  # all that it says is whether it is there
-            return None, Number(center=cells.low, fill=cells.low, indicator=True)
+            return None, Number("none", indicator=True)
     if column.kind == "number":
         return None, numbers.fit(cells, spec.scale, rules, (spec.seed, place), units)
     return None, dates.fit(cells, own.times, spec.scale, rules, (spec.seed, place), units)
@@ -149,10 +150,19 @@ def _found(summary: Summary) -> list[tuple[Column, Any, Cells | None]]:
             cells = _cells(present, low, high, center, float(deviation), summary.samples, histogram)
             number += 1
         elif histogram is not None:
-            center, spread = histogram.moments()
-            cells = _cells(histogram.n, histogram.low, histogram.high, center, spread, summary.samples, histogram)
+            cells = _cells(histogram.n, histogram.low, histogram.high, *_moments(histogram), summary.samples, histogram)
         found.append((column, own, cells))
     return found
+
+
+def _moments(histogram: Histogram) -> tuple[float, float]:
+    """Estimate mean and deviation of what a histogram holds: values are at the middle of their bins."""
+    if not histogram.n:
+        return 0.0, 0.0
+    low, high = histogram.ends()
+    middle, share = low / 2 + high / 2, histogram.counts / histogram.n
+    mean = float((middle * share).sum())
+    return mean, float(np.sqrt((np.square(middle - mean) * share).sum()))
 
 
 def _columns(summary: Summary) -> list[Column]:

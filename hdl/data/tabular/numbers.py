@@ -24,7 +24,7 @@ CLIP = 3.0  # smooth clipping keeps robust values within
 KNOTS = 128  # of the quantile scale
 SPREADS = (1 / 4, 1 / 10, 1 / 100, 1 / 1000)  # quantiles p and 1 - p tried for a spread that is not 0
 PERIODIC = 0.5  # deviation of the frequencies, in turns per deviation of the number
-RULES = ("linear", "robust", "log", "quantile")
+RULES = ("linear", "robust", "log", "quantile", "none")
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,10 @@ class Number:
 
     Parameters
     ----------
-    rule : {'linear', 'robust', 'log', 'quantile'}
+    rule : {'linear', 'robust', 'log', 'quantile', 'none'}
         z = (x - center)/spread; the same, then z/sqrt(1 + (z/3)²), which is smooth clipping to ±3 (Holzmüller et al.
-        2024, RealMLP, section 3); (sign(x)·log(1 + |x|) - center)/spread; the normal score of x's quantile.
+        2024, RealMLP, section 3); (sign(x)·log(1 + |x|) - center)/spread; the normal score of x's quantile;
+        no input but that of what is missing, of a column that else is always the same.
     center, spread : float
     knots, scores : tuple of float
         Of the rule `quantile`: z of each knot, straight lines in between and level beyond the ends.
@@ -117,13 +118,14 @@ class Number:
     def width(self) -> int:
         """Count the inputs."""
         own = len(self.edges) - 1 if self.edges else 1 + 2 * len(self.frequencies)
-        return own + self.indicator
+        return own * (self.rule != "none") + self.indicator
 
     def names(self, name: str) -> list[str]:
         """Name the inputs of a number that is called so."""
+        own: list[str] = []
         if self.edges:
             own = [f"{name}: {lo:g} to {hi:g}" for lo, hi in pairwise(self.edges)]
-        else:
+        elif self.rule != "none":
             own = [name, *(f"{name}: {wave} {f:.3g}" for f in self.frequencies for wave in ("sin", "cos"))]
         return [*own, f"{name} is missing"] if self.indicator else own
 
@@ -139,6 +141,8 @@ class Number:
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Give the inputs, float32 [n, width], of numbers float64 [n] with NaN for what is missing."""
         missing = np.isnan(x)
+        if self.rule == "none":
+            return missing[:, None][:, : self.width].astype(np.float32)
         some = bool(missing.any())
         if some:
             x = np.where(missing, self._stand_in(), x)
@@ -257,7 +261,8 @@ def fit(cells: Cells, scale: Scale, rules: Preprocessing, key: tuple[int, int], 
         rule, (knots, scores) = "quantile", normal_scores(cells)
     edges = _edges(cells, rules.bins) if rules.numeric_embedding == "ple" else ()
     frequencies = draw(key, rules.bins // 2) if rules.numeric_embedding == "periodic" else ()
-    fill: float | None = _median(cells) if rules.missing == "median" else cells.mean
+    far = cells.missing > 0 and outlying(cells)  # then the mean is as useless as the deviation
+    fill: float | None = _median(cells) if rules.missing == "median" or far else cells.mean
     fill = None if rules.missing == "indicator" else fill
     indicator = cells.missing > 0 and rules.missing in ("mean", "median", "indicator")
     return Number(rule, center, spread, knots, scores, edges, frequencies, fill, indicator)
