@@ -55,17 +55,24 @@ class Result:
     Attributes
     ----------
     cost : float
-        Sum over samples of the data cost, without regulariser; 0 without targets.
-    correct : int
-        Samples with the right class, or with all outputs on the right side of 1/2.
+        Sum over samples of the data cost times the weight, without regulariser; 0 without targets.
+    correct : int or float
+        Weight of the samples with the right class, or with all outputs on the right side of 1/2.
     samples, steps : int
         How many were seen and taken.
+    weight : int or float
+        Sum of the weights, which a mean is over: the number of samples where they have none.
     """
 
     cost: float = 0.0
-    correct: int = 0
+    correct: float = 0
     samples: int = 0
     steps: int = 0
+    weight: float = -1  # the number of samples
+
+    def __post_init__(self) -> None:
+        if self.weight == -1:
+            self.weight = self.samples
 
     def __add__(self, other: Result) -> Result:
         return Result(
@@ -73,6 +80,7 @@ class Result:
             self.correct + other.correct,
             self.samples + other.samples,
             self.steps + other.steps,
+            self.weight + other.weight,
         )
 
 

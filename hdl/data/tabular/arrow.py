@@ -108,6 +108,8 @@ def _numbers(array: pa.Array) -> np.ndarray:
     kind = array.type
     if is_text(kind):
         array = pc.utf8_trim_whitespace(array.cast(pa.string()))
+    elif pa.types.is_decimal(kind):
+        array = array.cast(pa.string())  # by way of text it is rounded once, as in a text file
     elif pa.types.is_duration(kind) or pa.types.is_time(kind):
         units = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}
         integers = pa.int64() if pa.types.is_duration(kind) or kind.bit_width == 64 else pa.int32()
