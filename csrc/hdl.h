@@ -2,7 +2,8 @@
  *
  * Letters: L weight matrices, B batch, I in, O out, H hidden, P all parameters, Q statistics, N samples.
  * A model's parameters are one flat float32 vector [P]: for each layer l,
- * W_l [widths[l], widths[l+1]] row-major (input-major), then b_l [widths[l+1]].
+ * W_l [widths[l], widths[l+1]] row-major (input-major), then b_l [widths[l+1]]. Where categories are embedded, their
+ * tables E_c [levels[c], vector[c]] come before all layers.
  * An autoencoder's vector is W1 [I, H], b1 [H], W2 [H, I] unless tied, b2 [I] and,
  * where beta > 0, the running mean activation rho_hat [H], which no update rule touches.
  * An RBM's is W [I, H], hidden biases [H], visible biases [I].
@@ -53,7 +54,7 @@ typedef enum {
 #define RULE(NUMBER, ...) HDL_##NUMBER,
 typedef enum { HDL_RULE_TABLE(RULE) HDL_RULES } hdl_rule; /* rules.h; and how many */
 #undef RULE
-typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2 } hdl_input;
+typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2, HDL_MIXED = 3 } hdl_input;
 typedef enum { HDL_CLASS = 0, HDL_TARGET = 1 } hdl_output;
 
 typedef struct {
@@ -67,6 +68,12 @@ typedef struct {
   float loss_parameter;  /* HUBER: delta > 0; QUANTILE: its level in (0, 1); TWEEDIE: its power in (1, 2) */
   float label_smoothing; /* s in [0, 1): training's targets are (1-s) t + s/C, with C = O for softmax and 2 for
                             sigmoid (Szegedy et al. 2016, section 7); a forward pass is scored without it */
+  /* Embeddings (Guo & Berkhahn 2016): the first layer sees the numbers of mixed input and, after them, of each category
+     the row of its table that its code names (0 for no code): widths[0] = numbers + sum of vector[c]. The regularisers
+     leave tables alone. */
+  int32_t tables;                 /* C; 0: a code names a row of W_0 */
+  int32_t numbers;                /* K */
+  const int32_t *levels, *vector; /* [C], each >= 1: rows and columns of E_c */
 } hdl_net;
 
 /* a = f(x~ W1 + b1), r = g(a W2 + b2); a sample costs |r - x|^2 / 2 + contractive/2 sum_j f'(z_j)^2 |W1_:j|^2.
@@ -117,6 +124,11 @@ typedef struct {
   const float *weight;    /* [N], 0 or more, or NULL (1): a factor of each sample's cost and gradient; a mini-batch's mean
                              is over the sum of its weights, and where that is 0 the gradient is */
   const float *offset;    /* [N, O] or NULL (0): added to what reaches the output; autoencoders and RBMs take neither */
+  /* MIXED, as encoded tables are: x is float [N, K], and of each category the one input of K … I - 1 that is 1, or -1
+     for none: it takes neither scale nor shift. I counts K and the levels of all categories; those of category c follow
+     those of c - 1. */
+  int32_t numbers, categories; /* K, C >= 0 */
+  const int32_t *codes;        /* [N, C] */
 } hdl_data;
 
 /* Key of the random stream for dropout; step and layer are added inside. */

@@ -79,7 +79,20 @@ cdef class _Data:
         self.keep = []
         self.c.indptr = NULL
         self.c.indices = NULL
-        if isinstance(x, tuple):
+        self.c.numbers = self.c.categories = 0
+        self.c.codes = NULL
+        if hasattr(x, "codes"):
+            codes = _array("codes", x.codes, np.int32, (None, None))
+            numbers = _array("numbers", x.numbers, np.float32, (len(codes), None))
+            if x.shape[1] != inputs:
+                raise SpecError(f"mixed x has {x.shape[1]} inputs, expected {inputs}")
+            self.keep += [numbers, codes]
+            self.c.x_type = HDL_MIXED
+            self.c.n = len(codes)
+            self.c.x = _address(numbers)
+            self.c.numbers, self.c.categories = <int32_t>numbers.shape[1], <int32_t>codes.shape[1]
+            self.c.codes = <const int32_t *>_address(codes)
+        elif isinstance(x, tuple):
             if len(x) != 3:
                 raise SpecError("sparse x must be (values, indptr, indices)")
             values, indptr, indices = x

@@ -24,6 +24,12 @@ cdef class Plan:
         Delta of `huber`, level of `quantile`, power of `tweedie`.
     label_smoothing : float
         Share of each label that the classes get in equal parts, in training.
+    embeddings : sequence of (levels, vector)
+        Of each category of mixed input: how many levels it has, and the length of the vector that stands for one. The
+        tables [levels, vector] come first in `weights`; `widths` then begins with all the numbers and levels, as without
+        them, but the first layer sees numbers and vectors.
+    numbers : int
+        Of mixed input; only beside embeddings.
     isa : {'generic', 'avx2', 'avx512'}, optional
         Kernels; by default the environment's HDL_ISA, else the best that this processor runs.
 
@@ -53,12 +59,20 @@ cdef class Plan:
 
     def __init__(self, widths, activation="tanh", loss="softmax", float leak=0.01, float dropout_input=0,
                  float dropout_hidden=0, max_batch=256, int threads=1, isa=None, float loss_parameter=0,
-                 float label_smoothing=0):
+                 float label_smoothing=0, embeddings=(), int numbers=0):
         cdef hdl_net net
         cdef hdl_plan *plan
         cdef int32_t[::1] sizes = np.array(widths, np.int32)
         if sizes.shape[0] < 2:
             raise SpecError(f"widths is {tuple(widths)}, expected inputs and outputs at least")
+        cdef int32_t[::1] levels = np.array([each for each, _ in embeddings] + [0], np.int32)
+        cdef int32_t[::1] vector = np.array([each for _, each in embeddings] + [0], np.int32)
+        net.tables, net.numbers = <int32_t>len(embeddings), numbers
+        net.levels, net.vector = &levels[0], &vector[0]
+        if embeddings:
+            if numbers + np.sum(levels) != sizes[0]:
+                raise SpecError(f"widths begins with {sizes[0]}, but there are {numbers} numbers and {np.sum(levels)} levels")
+            sizes[0] = numbers + np.sum(vector)
         net.layers = <int32_t>(sizes.shape[0] - 1)
         net.widths = &sizes[0]
         net.activation = _one_of("activation", activation, ACTIVATIONS)
@@ -69,7 +83,9 @@ cdef class Plan:
         _check(hdl_plan_new(&plan, &net, _rows(max_batch), threads, number), None)
         self._hold(plan, widths, threads)
         self.labelled = True
-        self.parameters = self.statistics = sum((i + 1) * o for i, o in zip(self.widths, self.widths[1:]))
+        self.parameters = sum((i + 1) * o for i, o in zip(sizes, sizes[1:]))
+        self.parameters += sum(rows * columns for rows, columns in embeddings)
+        self.statistics = self.parameters
 
     cdef _hold(self, hdl_plan *plan, widths, int threads):
         hdl_plan_free(self.plan)  # of an __init__ before

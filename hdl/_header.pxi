@@ -4,13 +4,16 @@ cdef extern from "hdl.h" nogil:
     ctypedef int hdl_status
     ctypedef int hdl_isa
     int HDL_OK, HDL_EINVAL, HDL_ENOMEM, HDL_ENONFINITE, HDL_EINTERRUPT, HDL_EISA, HDL_ESYS
-    int HDL_F32, HDL_U8, HDL_CSR, HDL_CLASS, HDL_TARGET
+    int HDL_F32, HDL_U8, HDL_CSR, HDL_MIXED, HDL_CLASS, HDL_TARGET
 
     ctypedef struct hdl_net:
         int32_t layers
         const int32_t *widths
         int32_t activation, loss
         float leak, dropout_input, dropout_hidden, loss_parameter, label_smoothing
+        int32_t tables, numbers
+        const int32_t *levels
+        const int32_t *vector
 
     ctypedef struct hdl_update:
         int32_t rule
@@ -29,6 +32,8 @@ cdef extern from "hdl.h" nogil:
         const void *y
         const float *weight
         const float *offset
+        int32_t numbers, categories
+        const int32_t *codes
 
     ctypedef struct hdl_key:
         uint64_t seed

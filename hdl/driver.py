@@ -195,7 +195,7 @@ def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Pr
     if job.spec is None:
         raise SpecError("spec: expected one to start a training")
     splits = source.splits(job.spec.shards)
-    runner.open(job, splits, notify)
+    runner.open(replace(job, options=source.settled()), splits, notify)
     notify(Stage("summarise"))
     summary = runner.summarise()
     schema = data.fit(summary, job.spec)
@@ -209,7 +209,7 @@ def _resume(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _P
     splits = source.splits(spec.shards)
     resume.same_data(zero.about, splits, job.data, job.options, job.table)
     resume.same_device(zero.about, runner.device, job.table)
-    runner.open(job, splits, notify)
+    runner.open(replace(job, options=source.settled()), splits, notify)
     spec = job.spec if job.spec and "stack" not in zero.about else spec
     schema = Schema.from_parts(zero.about["schema"], zero.schema)
     return _Prepared(job, source, spec, schema, splits, zero.about["isa"])
@@ -235,6 +235,8 @@ def _first(prepared: _Prepared, plan: Plan, below: list[stack.Layer], table: Tab
     """Publishes version 0 of a training, and before it the common file that its rounds read."""
     job, spec = prepared.job, plan.spec
     about: dict[str, Any] = {"places": [*prepared.places]} if prepared.places else {}
+    if (settled := prepared.source.settled()) != job.options:
+        about["settled"] = settled.model_dump(mode="json")
     if spec is not prepared.spec:
         about["stack"] = prepared.spec.model_dump(mode="json")
     if spec.sync.mode == "genetic":

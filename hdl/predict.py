@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import devices, ops, spec
+from hdl import answers, devices, ops, spec
+from hdl.answers import Answers, Coded, Records
 from hdl.confusion import Confusion
-from hdl.data import Bad, Block, Schema, Source, fitting
+from hdl.data import Bad, Block, FileSplit, Schema, Source, fitting
 from hdl.data.labels import as_array
 from hdl.errors import DataError, SpecError
 from hdl.models import codes
@@ -58,37 +59,6 @@ class Score:
     bad: int = 0
     rmse: float | list[float] | None = None
     mistakes: list[tuple[int, int, int]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """A network's answers to some consecutive samples.
-
-    Parameters
-    ----------
-    out : ndarray of float32 or float64 [n, O]
-        Probabilities, or values in the targets' unit.
-    labels : ndarray [n] or None
-        The classes, as the training data wrote them; None without classes.
-    """
-
-    out: NDArray[np.floating]
-    labels: NDArray | None
-
-
-@dataclass(frozen=True)
-class Coded:
-    """A network's codes of some consecutive samples.
-
-    Parameters
-    ----------
-    codes : ndarray of float32 [n, H]
-    labels : ndarray [n] or None
-        As the data has them; None without, and of several label columns.
-    """
-
-    codes: NDArray[np.float32]
-    labels: NDArray | None
 
 
 class Model:
@@ -162,10 +132,10 @@ class Model:
                     raise DataError("the data has no labels, which evaluation needs", **block.where(0))
                 y, good = schema.encode(block.y, block.where, bad)
                 block, y = block.keep(good), y[good]
-            out, measured = self._forward(block.x, y)
+            out, measured = self._forward(block, y)
             if not (good := _finite(out, block, bad)).all():
                 y = None if y is None else y[good]
-                out, measured = self._forward(block.keep(good).x, y)
+                out, measured = self._forward(block.keep(good), y)
             total += measured
             if y is None:
                 continue
@@ -191,22 +161,26 @@ class Model:
         return Score(n, total.cost / n, accuracy, matrix, r2, bad.count, rmse, mistakes)
 
     def predict(self, source: Source, bad: Bad | None = None) -> Iterator[Answers]:
-        """Give the answers in input order, a block at a time; records skipped go to `bad`.
+        """Give the answers in input order, some records at a time; those that have none go to `bad`.
+
+        A record has no answer if it cannot be read, or if its answer is not finite, as it is far from what the network
+        was trained on.
 
         Raises
         ------
         DataError
-            The answer to a record is not finite, as the record is far from what the network was trained on; with
-            `max_bad_records` such records are skipped.
+            More records have none than `bad` allows (default: as the options do).
         """
         names = as_array(self.schema.classes) if self.schema.classes else None
         bad = Bad(source.options.max_bad_records) if bad is None else bad
-        for block in self._blocks(source, bad):
-            out, _ = self._forward(block.x, None)
-            out = out[_finite(out, block, bad)]
-            if len(out):
-                labels = None if names is None else names[self._answer(out)]
-                yield Answers(self.schema.in_units(out), labels)
+        for part in self._records(source, bad):
+            found = np.empty((0, self.outputs), np.float32)
+            if len(part.block):
+                found, _ = self._forward(part.block, None)
+            good = _finite(found, part.block, bad)
+            out = part.spread(self.schema.in_units(found[good]), good)
+            labels = None if names is None else names[self._answer(out)]
+            yield Answers(out, labels, part.there(good), part.kept(source.kept_schema))
 
     def encoder(self, layer: int | None = None) -> codes.Encoder:
         """Make the encoder from samples to codes: see `hdl.models.codes`.
@@ -219,33 +193,61 @@ class Model:
         return codes.Encoder(self.spec, self.w, self._make, layer, self.below)
 
     def encode(self, source: Source, layer: int | None = None, bad: Bad | None = None) -> Iterator[Coded]:
-        """Give the codes of a hidden layer in input order, a block at a time; records skipped go to `bad`.
+        """Give the codes of a hidden layer in input order, some records at a time; those that have none go to `bad`.
 
         Raises
         ------
         SpecError
             There is no such layer.
+        DataError
+            As of `predict`.
         """
-        encoder, schema = self.encoder(layer), self.schema
+        encoder = self.encoder(layer)
         bad = Bad(source.options.max_bad_records) if bad is None else bad
-        for block in self._blocks(source, bad):
-            codes = encoder(Samples(block.x, None, schema.scale, schema.shift))
-            good = _finite(codes, block, bad)
-            block = block.keep(good)
-            if len(block):
-                yield Coded(codes[good], block.y if block.y is not None and block.y.ndim == 1 else None)
+        for part in self._records(source, bad):
+            found = np.empty((0, encoder.width), np.float32)
+            if len(part.block):
+                found = encoder(self._samples(part.block, None))
+            good, y = _finite(found, part.block, bad), part.block.y
+            labels = None if y is None or y.ndim > 1 else part.spread(y[good], good)
+            yield Coded(part.spread(found[good], good), labels, part.there(good), part.kept(source.kept_schema))
+
+    @property
+    def outputs(self) -> int:
+        """Number of the network's outputs."""
+        return self.spec.widths[-1] if self.spec.model == "mlp" else self.schema.outputs
 
     def _make(self, spec: Spec) -> Operations:
         return ops.make(spec, self._backend, self._threads)
 
     def _blocks(self, source: Source, bad: Bad) -> Iterator[Block]:
+        """Read blocks of features as the core takes them, with one row at least."""
         for splits in source.splits(1):
             for block in source.read(splits, bad):
                 block = fitting(block, self.schema, bad)
-                yield from _cut(block, max(1, OUT_BYTES // (4 * max(self.spec.widths))))
+                yield from answers.cut(block, self._rows)
 
-    def _forward(self, x: Any, y: NDArray | None) -> tuple[NDArray[np.float32], Result]:
-        return self.ops.forward(self.w, Samples(x, y, self.schema.scale, self.schema.shift))
+    @property
+    def _rows(self) -> int:
+        """Number of samples whose activations are held at a time."""
+        return max(1, OUT_BYTES // (4 * max(self.spec.widths)))
+
+    def _records(self, source: Source, bad: Bad) -> Iterator[Records]:
+        """Read all records in their order, some at a time, those without a sample among them."""
+
+        def prepared(block: Block) -> Block:
+            return fitting(block, self.schema, bad) if len(block) else block
+
+        for splits in source.splits(1):
+            for split in splits:
+                yield from answers.records(map(prepared, source.numbered(FileSplit(*split), bad)), self._rows)
+
+    def _samples(self, block: Block, y: NDArray | None) -> Samples:
+        """Make samples of a block of features as the core takes them."""
+        return Samples(block.x, y, self.schema.scale, self.schema.shift)
+
+    def _forward(self, block: Block, y: NDArray | None) -> tuple[NDArray[np.float32], Result]:
+        return self.ops.forward(self.w, self._samples(block, y))
 
     def _answer(self, out: NDArray) -> NDArray[np.int64]:
         """Return class numbers [n] from outputs [n, O]."""
@@ -279,17 +281,6 @@ def layers_below(network: Spec, table: Table) -> list[Layer]:
         return []
     fields, tensors = table.common()
     return [(spec.parse(layer), tensors[f"w{number}"]) for number, layer in enumerate(fields["layers"])]
-
-
-def _cut(block: Block, rows: int) -> Iterator[Block]:
-    """Cut a block into such of at most so many rows; an empty one into none."""
-    for lo in range(0, len(block), rows):
-
-        def where(i: int, lo: int = lo) -> dict[str, Any]:
-            return block.where(lo + i)
-
-        y = None if block.y is None else block.y[lo : lo + rows]
-        yield Block(block.x[lo : lo + rows], y, where)
 
 
 def _codes(y: NDArray) -> NDArray[np.int64]:

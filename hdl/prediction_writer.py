@@ -1,4 +1,7 @@
-"""A network's answers as a file: CSV, Parquet or npy, written block by block."""
+"""A network's answers as a file: CSV, Parquet or npy, written block by block.
+
+A record that has no answer has its line all the same: empty cells in CSV, nulls in Parquet, NaN in npy.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,26 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from hdl.errors import DataError, SpecError
+
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from hdl.predict import Answers, Coded, Model
 
 SUFFIXES = (".csv", ".parquet", ".npy")
 _NPY_HEADER = 128  # bytes set aside for the header, which is known only at the end
 
 
-def write(file: BinaryIO, suffix: str, model: Model, answers: Iterable[Answers], labels_only: bool = False) -> int:
-    """Writes answers in their order, and returns how many there were.
+def write(
+    file: BinaryIO,
+    suffix: str,
+    model: Model,
+    answers: Iterable[Answers],
+    labels_only: bool = False,
+    kept: pa.Schema | None = None,
+) -> int:
+    """Writes answers in their order, and returns how many lines there are: one for each record.
 
     Parameters
     ----------
@@ -27,45 +41,74 @@ def write(file: BinaryIO, suffix: str, model: Model, answers: Iterable[Answers],
         Whose answers they are.
     answers : iterable of Answers
     labels_only : bool
+    kept : pyarrow.Schema, optional
+        Columns of the data that come before the answers.
+
+    Raises
+    ------
+    SpecError
+        npy has no columns to keep.
+    DataError
+        Labels alone as npy, of a type that has no value for a record without an answer.
     """
     classes, n = list(model.schema.classes) or None, 0
     dtype = np.float32 if model.schema.target_mean is None else np.float64
-    writer = Writer(file, suffix, columns(model), classes, labels_only, dtype)
+    writer = Writer(file, suffix, columns(model), classes, labels_only, dtype, kept)
     for block in answers:
         out = block.out
         if classes and out.shape[1] == 1:  # one sigmoid: the probability of the second class
             out = np.hstack([1 - out, out])
-        writer.write(out, block.labels)
+        writer.write(out, block.labels, block.good, block.kept)
         n += len(out)
     writer.close()
     return n
 
 
-def write_codes(file: BinaryIO, suffix: str, coded: Iterable[Coded], width: int) -> int:
-    """Writes codes in their order, in CSV and Parquet after a column `label`, and returns how many there were.
+def write_codes(file: BinaryIO, suffix: str, coded: Iterable[Coded], width: int, kept: pa.Schema | None = None) -> int:
+    """Writes codes in their order, in CSV and Parquet after a column `label`, and returns how many lines there are.
 
     Where the data has no labels there is no such column.
 
     Parameters
     ----------
-    file, suffix :
+    file, suffix, kept :
         As of `write`.
     coded : iterable of Coded
     width : int
         H, the codes of a sample.
     """
     writer, n = None, 0
+    first: list[Coded] = []
+
+    def begun() -> Writer:
+        known = next((block.labels for block in first if block.labels is not None), None)
+        writer = Writer(file, suffix, code_names(width), _kind(known), kept=kept)
+        for block in first:
+            writer.write(block.codes, block.labels, block.good, block.kept)
+        return writer
+
     for block in coded:
-        labels: Any = block.labels
-        if writer is None:
-            known: Any = None if labels is None else labels[:0] if labels.dtype != object else [""]
-            writer = Writer(file, suffix, [f"code:{j}" for j in range(width)], known)
-        if labels is not None and labels.dtype == object:
-            labels = [str(label) for label in labels]
-        writer.write(block.codes, labels)
         n += len(block.codes)
-    (writer or Writer(file, suffix, [f"code:{j}" for j in range(width)])).close()
+        if writer is not None:
+            writer.write(block.codes, block.labels, block.good, block.kept)
+            continue
+        first.append(block)
+        if block.good is None or block.good.any():  # whether there are labels shows where there are codes
+            writer = begun()
+    (writer or begun()).close()
     return n
+
+
+def _kind(labels: Any) -> Any:
+    """Tells the type of labels as a `Writer` takes it: their own, or text."""
+    if labels is None or not isinstance(labels, np.ndarray):
+        return labels if labels is None else labels.type
+    return [""] if labels.dtype == object else labels[:0]
+
+
+def code_names(width: int) -> list[str]:
+    """Names the codes of a sample."""
+    return [f"code:{j}" for j in range(width)]
 
 
 def columns(model: Model) -> list[str]:
@@ -112,12 +155,19 @@ class Writer:
     suffix : {'.csv', '.parquet', '.npy'}
     columns : sequence of str
         Names of the outputs.
-    classes : sequence or None
-        The values of labels; None where there are no labels.
+    classes : sequence or pyarrow.DataType or None
+        The values of labels, or their type; None where there are no labels.
     labels_only : bool
         Write labels and no outputs.
     dtype : float32 or float64
         Of the outputs.
+    kept : pyarrow.Schema, optional
+        Columns that come before all others. One that is called as a column of answers is written as `kept:NAME`.
+
+    Raises
+    ------
+    SpecError
+        npy has no columns to keep.
     """
 
     def __init__(
@@ -125,36 +175,72 @@ class Writer:
         file: BinaryIO,
         suffix: str,
         columns: Sequence[str],
-        classes: Sequence[Any] | None = None,
+        classes: Sequence[Any] | pa.DataType | None = None,
         labels_only: bool = False,
         dtype: Any = np.float32,
+        kept: pa.Schema | None = None,
     ):
         self._out = np.dtype(dtype)
         self._file, self._suffix, self._columns = file, suffix.lower(), list(columns)
-        self._labels_only, self._classes, self._n = labels_only, classes, 0
+        self._labels_only, self._classes, self._kept, self._n = labels_only, classes, kept, 0
         self._writer: Any = None
         self._text: bool | None = None  # whether labels are written as text
         if self._suffix == ".npy":
+            refuse_kept(self._suffix, kept)
             file.write(b" " * _NPY_HEADER)
             self._dtype = label_array(classes or ()).dtype if labels_only else self._out
         else:
             self._schema = self._arrow_schema()
             self._writer = self._arrow_writer()
 
-    def write(self, out: NDArray[np.floating], labels: Sequence[Any] | NDArray | None) -> None:
-        """Appends outputs [n, O] and labels [n]."""
+    def write(
+        self,
+        out: NDArray[np.floating],
+        labels: Sequence[Any] | NDArray | pa.Array | None,
+        good: NDArray[np.bool_] | None = None,
+        kept: pa.RecordBatch | None = None,
+    ) -> None:
+        """Appends outputs [n, O] and labels [n].
+
+        Parameters
+        ----------
+        good : bool [n], optional
+            Which records have an answer; of the others there is none, whatever `out` and `labels` hold. None: all.
+        kept : pyarrow.RecordBatch [n], optional
+            None where columns are kept: they are not known of these records.
+
+        Raises
+        ------
+        DataError
+            A record without an answer, among labels alone as npy of a type that has no value for it.
+        """
         import pyarrow as pa
 
         self._n += len(out)
+        lost = None if good is None or good.all() else ~good
         if self._suffix == ".npy":
-            values: Any = np.ascontiguousarray(out, self._out)
             if self._labels_only:
-                values = np.asarray(self._as_written([] if labels is None else labels), self._dtype)
+                values: Any = np.asarray(self._as_written([] if labels is None else labels), self._dtype)
+                values = values if lost is None else self._emptied(values, lost)
+            else:
+                values = np.array(out, self._out, order="C")
+                if lost is not None:
+                    values[lost] = np.nan
             self._file.write(values.tobytes())
             return
-        columns = [] if self._labels_only else [pa.array(np.ascontiguousarray(column, self._out)) for column in out.T]
-        if labels is not None:
-            columns.insert(0, pa.array(self._as_written(labels), self._schema.field(0).type))
+        columns: list[Any] = []
+        if self._kept is not None:
+            columns += _as_kept(kept, self._kept, len(out))
+        if self._classes is not None:
+            kind = self._schema.field(len(columns)).type
+            if labels is None:
+                columns.append(pa.nulls(len(out), kind))
+            elif isinstance(labels, pa.Array):
+                columns.append(labels.cast(kind))
+            else:
+                columns.append(pa.array(self._as_written(labels), kind, mask=lost))
+        if not self._labels_only:
+            columns += [pa.array(np.ascontiguousarray(column, self._out), mask=lost) for column in out.T]
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def close(self) -> None:
@@ -169,13 +255,27 @@ class Writer:
         self._file.write(b"\x93NUMPY\x01\x00" + length.to_bytes(2, "little") + said.ljust(length - 1) + b"\n")
         self._file.seek(0, os.SEEK_END)
 
+    def _emptied(self, labels: NDArray, lost: NDArray[np.bool_]) -> NDArray:
+        """Gives labels that are not there the value that stands for none: NaN, or an empty text."""
+        if labels.dtype.kind not in "fU":
+            first = self._n - len(labels) + int(np.flatnonzero(lost)[0])
+            kind = "true and false" if labels.dtype.kind == "b" else "whole numbers"
+            what = f"record {first + 1} has no answer, for which labels alone as npy, {kind}, have no value"
+            raise DataError(f"{what}; write .csv or .parquet, or leave --labels-only out")
+        labels[lost] = np.nan if labels.dtype.kind == "f" else ""
+        return labels
+
     def _arrow_schema(self) -> Any:
         import pyarrow as pa
 
         fields = [] if self._labels_only else [(name, pa.from_numpy_dtype(self._out)) for name in self._columns]
-        if self._classes is not None:
+        if isinstance(self._classes, pa.DataType):
+            fields.insert(0, ("label", self._classes))
+        elif self._classes is not None:
             fields.insert(0, ("label", pa.array(label_array(self._classes)).type))
-        return pa.schema(fields)
+        own = {name for name, _ in fields}
+        kept = [(f"kept:{field.name}" if field.name in own else field.name, field.type) for field in self._kept or ()]
+        return pa.schema([*kept, *fields])
 
     def _as_written(self, labels: Sequence[Any] | NDArray) -> list[Any]:
         """Makes plain values of labels, or texts where the file's column of labels is text."""
@@ -183,7 +283,7 @@ class Writer:
             kind = label_array([] if self._classes is None else self._classes).dtype.kind
             self._text = kind == "U"
         plain = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
-        return [str(label) for label in plain] if self._text else plain
+        return [None if label is None else str(label) for label in plain] if self._text else plain
 
     def _arrow_writer(self) -> Any:
         import pyarrow.csv
@@ -192,3 +292,18 @@ class Writer:
         if self._suffix == ".csv":
             return pyarrow.csv.CSVWriter(self._file, self._schema)
         return pyarrow.parquet.ParquetWriter(self._file, self._schema)
+
+
+def refuse_kept(suffix: str, kept: Any) -> None:
+    """Refuses columns that are to be kept in a file that has no place for them."""
+    if kept and suffix == ".npy":
+        raise SpecError("--keep: npy holds the answers alone, as one array of numbers; write .csv or .parquet")
+
+
+def _as_kept(kept: pa.RecordBatch | None, schema: pa.Schema, n: int) -> list[Any]:
+    """Makes the columns of n records that are kept, of the types that the file has; nulls where nothing is known."""
+    import pyarrow as pa
+
+    if kept is None:
+        return [pa.nulls(n, field.type) for field in schema]
+    return [column.cast(field.type) for column, field in zip(kept.columns, schema, strict=True)]

@@ -102,6 +102,7 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
   made->drop_input = (uint32_t)(65536 * net->dropout_input + 0.5f), made->keep_input = 1 / (1 - net->dropout_input);
   made->drop_hidden = (uint32_t)(65536 * net->dropout_hidden + 0.5f), made->keep_hidden = 1 / (1 - net->dropout_hidden);
   made->input_type = -1;
+  made->inputs = net->widths[0];
   made->widths = malloc(sizeof *made->widths * ((size_t)net->layers + 1));
   made->layer = calloc((size_t)net->layers + 1, sizeof *made->layer);
   made->range = calloc(((size_t)net->layers + 1) * (size_t)threads, sizeof *made->range);
@@ -112,6 +113,10 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
     return memory ? hdl_fail(HDL_ENOMEM, "out of memory") : hdl_fail(HDL_ESYS, "cannot start %d threads", threads);
   }
   memcpy(made->widths, net->widths, sizeof *made->widths * ((size_t)net->layers + 1));
+  if (net->tables && (status = hdl_tables_new(made, net))) {
+    hdl_plan_free(made);
+    return status;
+  }
   *plan = made;
   return HDL_OK;
 }
@@ -150,5 +155,6 @@ void hdl_plan_free(hdl_plan *plan) {
   free(plan->memory);
   free(plan->row_input), free(plan->row_value), free(plan->t_row), free(plan->t_value);
   free(plan->widths), free(plan->layer), free(plan->range), free(plan->gibbs);
+  hdl_tables_free(plan->tables);
   free(plan);
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,6 +125,9 @@ class Block:
         Columns that predictions carry over.
     rows : int64 [n] or None
         Number of each row among all records of its split, bad ones too. None: all of them follow the last block's.
+    seen : int or None
+        Records of the split up to the end of this block, bad ones behind its last row too. None: its last row is the
+        last record.
     """
 
     x: Any
@@ -134,16 +137,22 @@ class Block:
     offset: np.ndarray | None = None
     kept: Any = None
     rows: np.ndarray | None = None
+    seen: int | None = None
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @classmethod
+    def none(cls, seen: int) -> Block:
+        """Makes a block without rows: all records of the split since the last block, up to `seen` of them, are bad."""
+        return cls(np.empty((0, 0), np.float32), None, lambda i: {}, rows=np.empty(0, np.int64), seen=seen)
 
     def keep(self, mask: np.ndarray) -> Block:
         """Keeps the rows where `mask` [n] is true."""
         if mask.all():
             return self
         rows = np.flatnonzero(mask)
-        return self.take(rows, lambda i: self.where(int(rows[i])))
+        return replace(self.take(rows, lambda i: self.where(int(rows[i]))), seen=self.seen)
 
     def slice(self, lo: int, hi: int) -> Block:
         """Takes the rows [lo, hi)."""
@@ -301,9 +310,15 @@ class Source(ABC):
     reading : dict
         What was found out about the files, as plain values of JSON, and by what: `header` and `header_by`, `delimiter`,
         `label_by`, `label_type`, …. It is the same on every worker: it never depends on a shard.
+    kept_schema : pyarrow.Schema or None
+        Of the columns that predictions carry over, as `Block.kept` has them.
+    records : bool
+        Whether the length of a split counts its records. Else the last block that `_read` gives says how many they
+        are, by `seen`, where bad ones follow its last row.
     """
 
     format = ""
+    records = True
 
     def __init__(self, paths: list[str], options: Options):
         self.paths, self.options = paths, options
@@ -314,6 +329,7 @@ class Source(ABC):
         self.columns: list[Column] | None = None
         self.left_out: list[str] = []
         self.reading: dict[str, Any] = {}
+        self.kept_schema: Any = None
 
     @abstractmethod
     def lengths(self) -> list[int]:
@@ -338,10 +354,28 @@ class Source(ABC):
         """Reads blocks of bounded size, in order; bad records go to `bad` (default: as the options allow)."""
         bad = Bad(self.options.max_bad_records) if bad is None else bad
         for split in splits:
-            for block in self._read(FileSplit(*split), bad):
-                block = finite(block, bad, self._numbers(), self.columns is not None)
+            for block in self.numbered(split, bad):
                 if len(block):
-                    yield block
+                    yield replace(block, rows=None, seen=None)
+
+    def numbered(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
+        """Reads the blocks of one split with the numbers of their rows, so that gaps show where records are bad.
+
+        Each block has `rows` and `seen`, those without rows too; the last `seen` counts all of the split's records.
+        """
+        split, seen = FileSplit(*split), 0
+        for block in self._read(split, bad):
+            rows = np.arange(seen, seen + len(block)) if block.rows is None else block.rows
+            seen = max(seen, int(rows[-1]) + 1 if len(rows) else seen, block.seen or 0)
+            block = replace(block, rows=rows, seen=seen)
+            yield finite(block, bad, self._numbers(), self.columns is not None)
+        if self.records and seen < split.length:
+            yield Block.none(split.length)
+
+    def settled(self) -> Options:
+        """Gives the options that say what was found out about the files, so that whoever opens them again, or a part
+        of them, finds the same."""
+        return self.options
 
     def _numbers(self) -> list[str] | None:
         """Names the columns of numbers."""

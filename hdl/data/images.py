@@ -106,8 +106,8 @@ class Images(Source):
         rows = max(1, BLOCK_BYTES // int(np.prod(self.image)))
         stop = split.start + split.length
         for lo in range(split.start, stop, rows):
-            x, y, files = [], [], []
-            for name, file in self.files[lo : min(lo + rows, stop)]:
+            x, y, files, numbers = [], [], [], []
+            for number, (name, file) in enumerate(self.files[lo : min(lo + rows, stop)], lo - split.start):
                 try:
                     x.append(self._pixels(file))
                 except DataError as error:
@@ -115,8 +115,10 @@ class Images(Source):
                     continue
                 y.append(name)
                 files.append(file)
+                numbers.append(number)
             if x:
-                yield Block(np.stack(x), np.array(y, object) if self.labelled else None, _places(files))
+                labels = np.array(y, object) if self.labelled else None
+                yield Block(np.stack(x), labels, _places(files), rows=np.array(numbers))
 
     def _pixels(self, path: str) -> np.ndarray:
         """Reads the pixels of an image that has the first one's size and channels."""

@@ -68,12 +68,12 @@ class TextPair(Source):
             targets = _blocks(ys, start + y_head, length, rows, self.options.max_line)
             for lo, lines in zip(range(start, start + length, rows), features, strict=False):
                 x, good = _rows(self.x, path, lo + x_head, lines, bad)
-                where = _line(path, lo + x_head)
+                where, numbers = _line(path, lo + x_head), np.arange(lo - start, lo - start + len(lines))
                 if self.y is None:
-                    yield Block(x, None, where).keep(good)
+                    yield Block(x, None, where, rows=numbers).keep(good)
                     continue
                 y, also = _rows(self.y, other, lo + y_head, next(targets), bad, good)
-                yield Block(x, y[:, 0] if y.shape[1] == 1 else y, where).keep(good & also)
+                yield Block(x, y[:, 0] if y.shape[1] == 1 else y, where, rows=numbers).keep(good & also)
 
 
 def _parser(paths: list[str], options: Options, schema: Any = None) -> Delimited:

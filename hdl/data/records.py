@@ -223,7 +223,8 @@ class Records(Source):
                     bad.add(DataError(message, **_places((y or x).where, lo)(i)))
                 y_raw = y_raw.copy()
                 y_raw[~good] = b""
-            yield Block(plain_x(flat), plain_y(y_raw), where).keep(good)
+            numbers = np.arange(lo - start, lo - start + len(flat))
+            yield Block(plain_x(flat), plain_y(y_raw), where, rows=numbers).keep(good)
 
     def _rows(self, array: Array, start: int, length: int, rows: int) -> Iterator[np.ndarray]:
         if not array.fortran:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -160,7 +160,7 @@ def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
     """
     schema.check(block)
     if not isinstance(block.x, Csr):
-        return Block(centred(block.x, schema), block.y, block.where)
+        return replace(block, x=centred(block.x, schema))
     x = block.x
     if x.columns > schema.inputs:
         beyond = np.flatnonzero(x.indices >= schema.inputs)
@@ -172,7 +172,7 @@ def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
             bad.add(DataError(f"index {index} is beyond the model's {schema.inputs} features", **block.where(i)))
         block = block.keep(good)
         x = block.x
-    return Block(centred(Csr(x.data, x.indices, x.indptr, schema.inputs), schema), block.y, block.where)
+    return replace(block, x=centred(Csr(x.data, x.indices, x.indptr, schema.inputs), schema))
 
 
 def centred(x: np.ndarray | Csr, schema: Schema) -> np.ndarray | Csr:

@@ -26,6 +26,8 @@ HEAD = 65536  # decoded bytes in which first lines are looked for
 class TextSource(Source):
     """Base of readers of one sample a line."""
 
+    records = False  # splits count bytes
+
     def __init__(self, paths: list[str], options: Options):
         super().__init__(paths, options)
         self._lengths: list[int] | None = None

@@ -153,7 +153,8 @@ def starting_point(config: TaskConfig) -> Start:
     zero, version = versions_of(folder)
     schema = Schema.from_parts(zero.about["schema"], zero.schema)
     plan = Plan(specs.parse(version.spec), schema, folder, zero.about["isa"])
-    return Start(plan, version.weights, zero.about["options"] if options is None else options)
+    found = zero.about.get("settled") or zero.about["options"]
+    return Start(plan, version.weights, found if options is None else options)
 
 
 def versions_of(folder: str) -> tuple[Version, Version]:

@@ -174,6 +174,7 @@ class WatchedSource(Source):
         super().__init__(source.paths, source.options)
         self.format, self.image, self.names = source.format, source.image, source.names
         self.targets, self.label, self.columns = source.targets, source.label, source.columns
+        self.kept_schema = source.kept_schema
         self.source, self.number, self.beat, self.given, self.spare = source, number, beat, given, spare
         self.kept: list[Block] | None = []
 
@@ -188,6 +189,11 @@ class WatchedSource(Source):
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
         return self.source._read(split, bad)
+
+    def numbered(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
+        for block in self.source.numbered(split, bad):
+            self.beat(self.number, 0.0)
+            yield block
 
     def read(self, splits: Sequence[FileSplit], bad: Bad | None = None) -> Iterator[Block]:
         for block in self.source.read(splits, bad) if self.given is None else self.given:

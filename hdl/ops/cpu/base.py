@@ -134,7 +134,7 @@ class Cpu(Operations):
 
 
 def plan_input(samples: Samples) -> Any:
-    """Give x as a plan takes it: an array, or a CSR matrix as (values, indptr, indices)."""
+    """Give x as a plan takes it: an array, encoded rows, or a CSR matrix as (values, indptr, indices)."""
     x = samples.x
     return (x.data, x.indptr, x.indices) if hasattr(x, "indptr") else x
 

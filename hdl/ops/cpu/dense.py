@@ -38,6 +38,8 @@ class DenseCpu(Cpu):
             max_batch=MAX_BATCH,
             threads=threads,
             isa=isa,
+            embeddings=spec.embeddings,
+            numbers=spec.numbers,
         )
 
     def encode(

@@ -103,9 +103,11 @@ def all_of(samples: Samples, order: NDArray[np.int64] | None) -> NDArray[np.int6
 
 
 def _dense(x: Any, order: NDArray[np.int64]) -> NDArray:
-    """Read rows [B, I] of an array or a CSR matrix."""
+    """Read rows [B, I] of an array, of encoded rows, or of a CSR matrix."""
     if isinstance(x, np.ndarray):
         return x[order]
+    if hasattr(x, "codes"):
+        return x[order].dense()
     dense = np.zeros((len(order), x.shape[1]), x.data.dtype)
     for i, row in enumerate(order):
         part = slice(x.indptr[row], x.indptr[row + 1])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hdl.ops import losses
 from hdl.ops.base import check_chains, check_weights, no_codes
 from hdl.ops.draws import dropout
+from hdl.ops.layout import EmbeddingLayout
 from hdl.ops.reference.activations import ACTIVATIONS, sigmoid
 from hdl.ops.reference.base import BLOCK, Reference, all_of
 from hdl.ops.reference.losses import LOSSES
@@ -95,6 +96,9 @@ class DenseReference(Reference):
         """Go forward and backward over a mini-batch [B]: summed gradient [P] and result."""
         assert samples.y is not None
         values, masks = self._layers(w, samples, minibatch, key, step)
+        given, entered = values[0], masks[0]
+        if isinstance(self.layout, EmbeddingLayout):
+            values[0], masks[0] = self._embed(w, given if entered is None else given * entered), None
         y, z = samples.y[minibatch], values[-1]
         targets = self._smoothed(self._targets(y, w.dtype))
         result = counted(samples, minibatch)
@@ -114,6 +118,9 @@ class DenseReference(Reference):
                 if mask is not None:
                     delta = delta * mask
                 delta = delta * self.derive(below, w.dtype.type(self.spec.leak))
+        if isinstance(self.layout, EmbeddingLayout):
+            given = given if entered is None else given * entered
+            self._embed_backward(given, delta @ layers[0][0].T, gradient)
         return gradient, result
 
     def _layers(
@@ -135,6 +142,8 @@ class DenseReference(Reference):
                 mask = dropout(key, step, layer, value.shape, share).astype(w.dtype)
                 value = value * mask
             masks.append(mask)
+            if not layer and isinstance(self.layout, EmbeddingLayout):
+                value = self._embed(w, value)
             value = value @ weights + bias
             if layer < len(layers) - 1:
                 value = self.activate(value, w.dtype.type(spec.leak))
@@ -142,6 +151,26 @@ class DenseReference(Reference):
         if samples.offset is not None:
             values[-1] = value + samples.offset[order].astype(w.dtype)
         return values, masks
+
+    def _embed(self, w: NDArray, x: NDArray) -> NDArray:
+        """Put the tables' vectors in the place of the levels: [B, I] to [B, K + Σ d]."""
+        assert isinstance(self.layout, EmbeddingLayout)
+        parts = zip(self._levels(x), self.layout.tables(w), strict=True)
+        return np.hstack([x[:, : self.layout.numbers], *(levels @ table for levels, table in parts)])
+
+    def _embed_backward(self, x: NDArray, delta: NDArray, gradient: NDArray) -> None:
+        """Fill in the tables' gradient from inputs [B, I] and the cost's gradient by their vectors [B, K + Σ d]."""
+        assert isinstance(self.layout, EmbeddingLayout)
+        column = self.layout.numbers
+        for levels, table in zip(self._levels(x), self.layout.tables(gradient), strict=True):
+            table[:] = levels.T @ delta[:, column : column + table.shape[1]]
+            column += table.shape[1]
+
+    def _levels(self, x: NDArray) -> list[NDArray]:
+        """Split inputs [B, I] into each category's levels, without the numbers."""
+        assert isinstance(self.layout, EmbeddingLayout)
+        starts = np.cumsum([self.layout.numbers, *(levels for levels, _ in self.layout.embeddings)])
+        return np.split(x, starts[:-1], axis=1)[1:]
 
     def _targets(self, y: NDArray, dtype: Any) -> NDArray:
         """Convert targets to [B, O]; classes become one-hot."""

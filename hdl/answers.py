@@ -1,0 +1,143 @@
+"""What a network says of the records of a dataset: one row each, in their order, those that could not be read too.
+
+Letters: n records, m of them samples, O outputs, H codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from hdl.data import Block
+
+GAP = 65536  # records without an answer that are made at a time
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A network's answers to some consecutive records of a dataset, those that could not be read among them.
+
+    Parameters
+    ----------
+    out : ndarray of float32 or float64 [n, O]
+        Probabilities, or values in the targets' unit; NaN where there is no answer.
+    labels : ndarray [n] or None
+        The classes, as the training data wrote them; None without classes. Any of them where there is no answer.
+    good : ndarray of bool [n] or None
+        Which records have an answer; None: all.
+    kept : pyarrow.RecordBatch [n] or None
+        Columns of the data that are carried over, null for records that could not be read; None: nothing is.
+    """
+
+    out: NDArray[np.floating]
+    labels: NDArray | None
+    good: NDArray[np.bool_] | None = None
+    kept: Any = None
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A network's codes of some consecutive records of a dataset.
+
+    Parameters
+    ----------
+    codes : ndarray of float32 [n, H]
+        NaN where there are none.
+    labels : ndarray [n], pyarrow.Array [n] or None
+        As the data has them; None without, and of several label columns. Nothing where there are no codes.
+    good, kept :
+        As of `Answers`.
+    """
+
+    codes: NDArray[np.float32]
+    labels: Any
+    good: NDArray[np.bool_] | None = None
+    kept: Any = None
+
+
+@dataclass(frozen=True)
+class Records:
+    """Some consecutive records of a split, of which those that could be read are samples.
+
+    Parameters
+    ----------
+    block : Block [m]
+        The samples.
+    places : ndarray of int64 [m]
+        Which of the records they are.
+    n : int
+    """
+
+    block: Block
+    places: NDArray[np.int64]
+    n: int
+
+    def spread(self, values: NDArray, good: NDArray[np.bool_]) -> NDArray:
+        """Put the values of samples that are good [m] where their records are; NaN, None or 0 stands for the others."""
+        nothing = np.nan if values.dtype.kind == "f" else None if values.dtype == object else 0
+        shape = self.n, *values.shape[1:]
+        if not len(values):  # takes no memory, however many they are
+            return np.broadcast_to(np.array(nothing, values.dtype), shape)
+        out = np.full(shape, nothing, values.dtype)
+        out[self.places[good]] = values
+        return out
+
+    def there(self, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Tell which of the records are samples that are good [m]."""
+        out = np.zeros(self.n, bool)
+        out[self.places[good]] = True
+        return out
+
+    def kept(self, schema: Any) -> Any:
+        """Give the columns that are carried over, null for records that could not be read."""
+        if schema is None:
+            return None
+        batch = self.block.kept
+        if batch is None or not len(batch):
+            return pa.record_batch([pa.nulls(self.n, field.type) for field in schema], schema=schema)
+        if len(batch) == self.n:
+            return batch
+        index, unread = np.zeros(self.n, np.int64), np.ones(self.n, bool)
+        index[self.places], unread[self.places] = np.arange(len(self.places)), False
+        return batch.take(pa.array(index, mask=unread))
+
+
+def records(blocks: Iterable[Block], rows: int) -> Iterator[Records]:
+    """Give all records of a split, in their order.
+
+    Parameters
+    ----------
+    blocks : iterable of Block
+        With `rows` and `seen`: see `hdl.data.Source.numbered`.
+    rows : int
+        Samples at a time at most.
+    """
+    at = 0
+    for block in blocks:
+        for part in cut(block, rows):
+            assert part.rows is not None, "whoever made the block has lost the numbers of its rows"
+            first, stop = int(part.rows[0]), int(part.rows[-1]) + 1
+            yield from _gap(first - at)
+            yield Records(part, part.rows - first, stop - first)
+            at = stop
+        if block.seen is not None and block.seen > at:
+            yield from _gap(block.seen - at)
+            at = block.seen
+
+
+def _gap(count: int) -> Iterator[Records]:
+    """Make records without samples, some at a time."""
+    for lo in range(0, count, GAP):
+        n = min(GAP, count - lo)
+        yield Records(Block.none(n), np.empty(0, np.int64), n)
+
+
+def cut(block: Block, rows: int) -> Iterator[Block]:
+    """Cut a block into such of at most so many rows; an empty one into none."""
+    for lo in range(0, len(block), rows):
+        yield block.slice(lo, min(lo + rows, len(block)))
