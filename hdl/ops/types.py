@@ -84,6 +84,14 @@ class Result:
         )
 
 
+def counted(samples: Samples, order: NDArray[np.int64]) -> Result:
+    """Count some samples [n], and sum their weights in that order."""
+    if samples.weight is None:
+        return Result(samples=len(order))
+    weights = samples.weight[order].astype(np.float64)
+    return Result(samples=len(order), weight=float(weights.cumsum()[-1]) if len(weights) else 0.0)
+
+
 class Key(NamedTuple):
     """Names the stream of random numbers; step, layer and row are added by the operation."""
 

@@ -131,7 +131,10 @@ class Resident:
         aside : bool
             Send them while a kernel runs.
         """
-        part = Samples(samples.x[order], None if samples.y is None else samples.y[order], samples.scale, samples.shift)
+        y, weight, offset = (
+            None if part is None else part[order] for part in (samples.y, samples.weight, samples.offset)
+        )
+        part = Samples(samples.x[order], y, samples.scale, samples.shift, weight, offset)
         return self._sent(self._passing[number % 2], part, aside)
 
     @staticmethod
@@ -153,11 +156,13 @@ class Resident:
             "scale": sent("scale", samples.scale, np.float32),
             "shift": sent("shift", samples.shift, np.float32),
             "y": sent("y", y, np.int32 if classes else np.float32),
+            "weight": sent("weight", samples.weight, np.float32),
+            "offset": sent("offset", samples.offset, np.float32),
         }
 
 
 def _parts(samples: Samples) -> tuple[Any, ...]:
-    return samples.x, samples.y, samples.scale, samples.shift
+    return samples.x, samples.y, samples.scale, samples.shift, samples.weight, samples.offset
 
 
 def _name(samples: Samples) -> tuple[int, ...]:
@@ -168,7 +173,7 @@ def _bytes(samples: Samples) -> int:
     """Estimate the bytes that samples take on a device."""
     x = samples.x
     own = len(x.data) * 8 + 8 * x.shape[0] if hasattr(x, "indptr") else x.nbytes
-    return own + (0 if samples.y is None else samples.y.nbytes)
+    return own + sum(0 if part is None else part.nbytes for part in (samples.y, samples.weight, samples.offset))
 
 
 def row_bytes(samples: Samples) -> int:

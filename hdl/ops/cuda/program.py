@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdl._cpu import ACTIVATIONS as _ACTIVATIONS
+from hdl._cpu import LOSSES as _LOSSES
+from hdl.ops import losses
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 W, S, T, G = range(4)  # arenas: weights, state, working memory, what goes out
 NN, NT, TN, GATHER, LOSS, MAX_NORM, FILL, NORMS, CONTRACTIVE = range(9)
 ACTIVATE, DERIVE, DRAW, UPDATE, ADD, SPARSITY = range(6)  # epilogues of products
-LOSSES = {"softmax": 0, "sigmoid": 1, "squared": 2, "sigmoid_squared": 3}
+LOSSES = {name: number for number, name in enumerate(_LOSSES)}
 ACTIVATIONS = {name: number for number, name in enumerate(_ACTIVATIONS)}
 SIZES = {1: 32, 2: 64, 3: 128}  # sides of a block's tiles
 # Tiles that make the larger ones worth while: less would leave most of a large GPU without work.
@@ -193,13 +195,14 @@ def dense(
         program.add(NN, values[layer + 1], a=values[layer], b=weights[layer], m=-1, n=widths[layer + 1],
                     k=widths[layer] + 1, epilogue=ACTIVATE, **how)  # fmt: skip
     program.phase()
-    scores: dict[str, Any] = {"a": values[-1], "m": -1, "n": widths[-1], "function": LOSSES[spec.loss]}
+    scores: dict[str, Any] = {"a": values[-1], "m": -1, "n": widths[-1], "function": LOSSES[spec.loss],
+                              "scalar": losses.parameter(spec)}  # fmt: skip
     if what == "forward":
         program.add(LOSS, d=Matrix(0, widths[-1], G, place=1), **scores)
     else:
         # The output's delta takes the place of what made it.
         deltas = [program.matrix(width) for width in widths[1:-1]] + [values[-1]]
-        program.add(LOSS, values[-1], **scores)
+        program.add(LOSS, values[-1], beta=spec.label_smoothing, **scores)
         for layer in range(layers - 1, 0, -1):
             program.phase()
             program.add(NT, deltas[layer - 1], a=deltas[layer], b=weights[layer], m=-1, n=widths[layer],
