@@ -2,7 +2,8 @@
  *
  * Letters: L weight matrices, B batch, I in, O out, H hidden, P all parameters, Q statistics, N samples.
  * A model's parameters are one flat float32 vector [P]: for each layer l,
- * W_l [widths[l], widths[l+1]] row-major (input-major), then b_l [widths[l+1]].
+ * W_l [widths[l], widths[l+1]] row-major (input-major), then b_l [widths[l+1]]. Where categories are embedded, their
+ * tables E_c [levels[c], vector[c]] come before all layers.
  * An autoencoder's vector is W1 [I, H], b1 [H], W2 [H, I] unless tied, b2 [I] and,
  * where beta > 0, the running mean activation rho_hat [H], which no update rule touches.
  * An RBM's is W [I, H], hidden biases [H], visible biases [I].
@@ -17,6 +18,7 @@
 #include <stdint.h>
 
 #include "activations.h"
+#include "losses.h"
 #include "rules.h"
 
 #ifdef __cplusplus
@@ -39,12 +41,20 @@ typedef enum { HDL_ACTIVATION_TABLE(ACTIVATION) HDL_ACTIVATIONS } hdl_activation
 #undef ACTIVATION
 /* Each loss goes with its output: softmax + cross-entropy, sigmoid + summed cross-entropy, linear + half squared error,
    sigmoid + half squared error. The cost of a sample is the sum over outputs; the delta at the output is
-   (prediction - target), for the last one times p (1 - p). */
-typedef enum { HDL_SOFTMAX = 0, HDL_SIGMOID_CE = 1, HDL_SQUARED = 2, HDL_SIGMOID_SQUARED = 3 } hdl_loss;
+   (prediction - target), for the last one times p (1 - p). After them those of losses.h; and how many. */
+#define LOSS(NUMBER, ...) HDL_##NUMBER,
+typedef enum {
+  HDL_SOFTMAX = 0,
+  HDL_SIGMOID_CE = 1,
+  HDL_SQUARED = 2,
+  HDL_SIGMOID_SQUARED = 3,
+  HDL_LOSS_TABLE(LOSS) HDL_LOSSES
+} hdl_loss;
+#undef LOSS
 #define RULE(NUMBER, ...) HDL_##NUMBER,
 typedef enum { HDL_RULE_TABLE(RULE) HDL_RULES } hdl_rule; /* rules.h; and how many */
 #undef RULE
-typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2 } hdl_input;
+typedef enum { HDL_F32 = 0, HDL_U8 = 1, HDL_CSR = 2, HDL_MIXED = 3 } hdl_input;
 typedef enum { HDL_CLASS = 0, HDL_TARGET = 1 } hdl_output;
 
 typedef struct {
@@ -55,6 +65,15 @@ typedef struct {
   float leak;            /* slope of the leaky relu below 0 */
   float dropout_input;   /* probability that an input is dropped, [0, 1) */
   float dropout_hidden;  /* the same for hidden units; kept units are scaled by 1/(1-p) */
+  float loss_parameter;  /* HUBER: delta > 0; QUANTILE: its level in (0, 1); TWEEDIE: its power in (1, 2) */
+  float label_smoothing; /* s in [0, 1): training's targets are (1-s) t + s/C, with C = O for softmax and 2 for
+                            sigmoid (Szegedy et al. 2016, section 7); a forward pass is scored without it */
+  /* Embeddings (Guo & Berkhahn 2016): the first layer sees the numbers of mixed input and, after them, of each category
+     the row of its table that its code names (0 for no code): widths[0] = numbers + sum of vector[c]. The regularisers
+     leave tables alone. */
+  int32_t tables;                 /* C; 0: a code names a row of W_0 */
+  int32_t numbers;                /* K */
+  const int32_t *levels, *vector; /* [C], each >= 1: rows and columns of E_c */
 } hdl_net;
 
 /* a = f(x~ W1 + b1), r = g(a W2 + b2); a sample costs |r - x|^2 / 2 + contractive/2 sum_j f'(z_j)^2 |W1_:j|^2.
@@ -102,6 +121,14 @@ typedef struct {
   const float *scale;     /* [I] or NULL (1): the net sees x*scale + shift; CSR takes scale only */
   const float *shift;     /* [I] or NULL (0) */
   const void *y;          /* CLASS: int32 [N] in [0, O); TARGET: float [N, O]; NULL for prediction */
+  const float *weight;    /* [N], 0 or more, or NULL (1): a factor of each sample's cost and gradient; a mini-batch's mean
+                             is over the sum of its weights, and where that is 0 the gradient is */
+  const float *offset;    /* [N, O] or NULL (0): added to what reaches the output; autoencoders and RBMs take neither */
+  /* MIXED, as encoded tables are: x is float [N, K], and of each category the one input of K … I - 1 that is 1, or -1
+     for none: it takes neither scale nor shift. I counts K and the levels of all categories; those of category c follow
+     those of c - 1. */
+  int32_t numbers, categories; /* K, C >= 0 */
+  const int32_t *codes;        /* [N, C] */
 } hdl_data;
 
 /* Key of the random stream for dropout; step and layer are added inside. */
@@ -114,9 +141,10 @@ typedef struct {
 typedef int (*hdl_progress)(void *context, int64_t steps_done, int64_t steps);
 
 typedef struct {
-  double cost;     /* sum over samples of the data cost (no regulariser), as seen while training */
-  int64_t correct; /* samples whose largest output is their class (softmax); all outputs on the right side of 0.5
-                      (sigmoid); 0 (squared) */
+  double cost;    /* sum over samples of the data cost (no regulariser), as seen while training, times the weight */
+  double correct; /* sum of the weights of samples whose largest output is their class (softmax); all outputs on the
+                     right side of 0.5 (sigmoid); 0 of other losses */
+  double weight;  /* sum of the weights: samples, where there are none */
   int64_t samples, steps;
 } hdl_result;
 
@@ -143,6 +171,7 @@ hdl_status hdl_rbm_chains(hdl_plan *plan, float *chains);
 int32_t hdl_state_vectors(int32_t rule);             /* S: vectors of [P] that a rule keeps */
 const char *hdl_rule_name(int32_t rule);             /* as users write it; NULL: there is no such rule */
 const char *hdl_activation_name(int32_t activation); /* the same */
+const char *hdl_loss_name(int32_t loss);             /* the same */
 
 /* Mini-batch training over order[0 .. count): step s uses order[s*batch .. min((s+1)*batch, count)).
  * order may repeat or skip samples and covers any number of epochs. weights [P] and state [S, P] are overwritten. */
@@ -150,7 +179,8 @@ hdl_status hdl_train(hdl_plan *plan, float *weights, float *state, const hdl_dat
                      int64_t count, int64_t batch, const hdl_update *update, hdl_key key, hdl_progress progress,
                      void *context, hdl_result *result);
 
-/* gradient [P] = sum over order[0 .. count) of each sample's gradient (no regulariser); order NULL = 0 .. count.
+/* gradient [P] = sum over order[0 .. count) of each sample's gradient (no regulariser), times its weight; order NULL =
+ * 0 .. count.
  * An autoencoder with beta > 0 has no sparsity in it (0 at rho_hat) but is followed by what that needs, [Q - P]:
  * sum x~ f'(z)' [I, H], sum f'(z) [H], sum a [H]. An RBM's is minus the likelihood's estimated gradient, drawn as in
  * step 0 of one mini-batch, the chains' mean counting for each sample; with beta > 0 sum p(h|v) [H] follows. */

@@ -62,17 +62,37 @@ cdef int _tick(void *context, int64_t done, int64_t steps) noexcept nogil:
         return (<_Watch>context).tick(done, steps)
 
 
+cdef object _result(const hdl_result *result, _Data data):
+    """Gives a result to Python; without weights, counts stay whole numbers."""
+    if data.c.weight == NULL:
+        return Result(result.cost, int(result.correct), result.samples, result.steps, result.samples)
+    return Result(result.cost, result.correct, result.samples, result.steps, result.weight)
+
+
 cdef class _Data:
     """Holds hdl_data with the arrays that it points into."""
 
     cdef hdl_data c
     cdef list keep
 
-    def __init__(self, x, y, scale, shift, int inputs, int outputs, bint labelled):
+    def __init__(self, x, y, scale, shift, int inputs, int outputs, bint labelled, weight=None, offset=None):
         self.keep = []
         self.c.indptr = NULL
         self.c.indices = NULL
-        if isinstance(x, tuple):
+        self.c.numbers = self.c.categories = 0
+        self.c.codes = NULL
+        if hasattr(x, "codes"):
+            codes = _array("codes", x.codes, np.int32, (None, None))
+            numbers = _array("numbers", x.numbers, np.float32, (len(codes), None))
+            if x.shape[1] != inputs:
+                raise SpecError(f"mixed x has {x.shape[1]} inputs, expected {inputs}")
+            self.keep += [numbers, codes]
+            self.c.x_type = HDL_MIXED
+            self.c.n = len(codes)
+            self.c.x = _address(numbers)
+            self.c.numbers, self.c.categories = <int32_t>numbers.shape[1], <int32_t>codes.shape[1]
+            self.c.codes = <const int32_t *>_address(codes)
+        elif isinstance(x, tuple):
             if len(x) != 3:
                 raise SpecError("sparse x must be (values, indptr, indices)")
             values, indptr, indices = x
@@ -101,6 +121,11 @@ cdef class _Data:
         self.keep += [scale, shift]
         self.c.scale = <const float *>_address(scale)
         self.c.shift = <const float *>_address(shift)
+        weight = _array("weight", weight, np.float32, (self.c.n,), optional=True)
+        offset = _array("offset", offset, np.float32, (self.c.n, outputs), optional=True)
+        self.keep += [weight, offset]
+        self.c.weight = <const float *>_address(weight)
+        self.c.offset = <const float *>_address(offset)
         self.c.y_type = HDL_CLASS
         self.c.y = NULL
         if y is None:

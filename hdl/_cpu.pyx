@@ -30,7 +30,7 @@ cdef tuple _names(const char *(*name_of)(int32_t) noexcept nogil):
 
 
 ACTIVATIONS = _names(hdl_activation_name)
-LOSSES = ("softmax", "sigmoid", "squared")
+LOSSES = _names(hdl_loss_name)
 RULES = _names(hdl_rule_name)
 ISAS = ("auto", "generic", "avx2", "avx512")
 
@@ -41,18 +41,21 @@ class Result(NamedTuple):
     Attributes
     ----------
     cost : float
-        Sum over samples of the data cost (no regulariser), as seen while training.
-    correct : int
-        Samples whose largest output is their class (softmax), or with all outputs on the right side of 0.5
-        (sigmoid); 0 for squared.
+        Sum over samples of the data cost (no regulariser), as seen while training, times the weight.
+    correct : int or float
+        Weight of the samples whose largest output is their class (softmax), or with all outputs on the right side of
+        0.5 (sigmoid); 0 of other losses.
     samples, steps : int
         Samples seen; whole steps taken.
+    weight : int or float
+        Weight of the samples seen: their number where they have none.
     """
 
     cost: float
-    correct: int
+    correct: float
     samples: int
     steps: int
+    weight: float
 
 
 include "_arguments.pxi"
@@ -117,7 +120,8 @@ def isas():
     cdef hdl_net net
     cdef int32_t[2] widths = [1, 1]
     net.layers, net.widths, net.activation, net.loss = 1, widths, 0, 0
-    net.leak = net.dropout_input = net.dropout_hidden = 0
+    net.leak = net.dropout_input = net.dropout_hidden = net.loss_parameter = net.label_smoothing = 0
+    net.tables = net.numbers = 0
     names = []
     for number in range(1, len(ISAS)):
         if hdl_plan_new(&plan, &net, 1, 1, number) == HDL_OK:

@@ -9,8 +9,9 @@ cdef class Plan:
         Inputs, hidden layers, outputs.
     activation : str
         Of the hidden layers: one of `ACTIVATIONS`.
-    loss : {'softmax', 'sigmoid', 'squared'}
-        With its output: softmax and cross-entropy, sigmoid and summed cross-entropy, linear and half squared error.
+    loss : str
+        One of `LOSSES`, with its output: softmax and cross-entropy, sigmoid and summed cross-entropy, linear and half
+        squared error, … (csrc/losses.h).
     leak : float
         Slope of the leaky relu below 0.
     dropout_input, dropout_hidden : float
@@ -19,6 +20,16 @@ cdef class Plan:
         Rows of one pass at most; larger mini-batches are taken in blocks. Results do not depend on it.
     threads : int
         Threads, the caller's included. Results do not depend on it.
+    loss_parameter : float
+        Delta of `huber`, level of `quantile`, power of `tweedie`.
+    label_smoothing : float
+        Share of each label that the classes get in equal parts, in training.
+    embeddings : sequence of (levels, vector)
+        Of each category of mixed input: how many levels it has, and the length of the vector that stands for one. The
+        tables [levels, vector] come first in `weights`; `widths` then begins with all the numbers and levels, as without
+        them, but the first layer sees numbers and vectors.
+    numbers : int
+        Of mixed input; only beside embeddings.
     isa : {'generic', 'avx2', 'avx512'}, optional
         Kernels; by default the environment's HDL_ISA, else the best that this processor runs.
 
@@ -47,22 +58,34 @@ cdef class Plan:
         self.lock = threading.Lock()
 
     def __init__(self, widths, activation="tanh", loss="softmax", float leak=0.01, float dropout_input=0,
-                 float dropout_hidden=0, max_batch=256, int threads=1, isa=None):
+                 float dropout_hidden=0, max_batch=256, int threads=1, isa=None, float loss_parameter=0,
+                 float label_smoothing=0, embeddings=(), int numbers=0):
         cdef hdl_net net
         cdef hdl_plan *plan
         cdef int32_t[::1] sizes = np.array(widths, np.int32)
         if sizes.shape[0] < 2:
             raise SpecError(f"widths is {tuple(widths)}, expected inputs and outputs at least")
+        cdef int32_t[::1] levels = np.array([each for each, _ in embeddings] + [0], np.int32)
+        cdef int32_t[::1] vector = np.array([each for _, each in embeddings] + [0], np.int32)
+        net.tables, net.numbers = <int32_t>len(embeddings), numbers
+        net.levels, net.vector = &levels[0], &vector[0]
+        if embeddings:
+            if numbers + np.sum(levels) != sizes[0]:
+                raise SpecError(f"widths begins with {sizes[0]}, but there are {numbers} numbers and {np.sum(levels)} levels")
+            sizes[0] = numbers + np.sum(vector)
         net.layers = <int32_t>(sizes.shape[0] - 1)
         net.widths = &sizes[0]
         net.activation = _one_of("activation", activation, ACTIVATIONS)
         net.loss = _one_of("loss", loss, LOSSES)
         net.leak, net.dropout_input, net.dropout_hidden = leak, dropout_input, dropout_hidden
+        net.loss_parameter, net.label_smoothing = loss_parameter, label_smoothing
         cdef hdl_isa number = _isa(isa)
         _check(hdl_plan_new(&plan, &net, _rows(max_batch), threads, number), None)
         self._hold(plan, widths, threads)
         self.labelled = True
-        self.parameters = self.statistics = sum((i + 1) * o for i, o in zip(self.widths, self.widths[1:]))
+        self.parameters = sum((i + 1) * o for i, o in zip(sizes, sizes[1:]))
+        self.parameters += sum(rows * columns for rows, columns in embeddings)
+        self.statistics = self.parameters
 
     cdef _hold(self, hdl_plan *plan, widths, int threads):
         hdl_plan_free(self.plan)  # of an __init__ before
@@ -77,7 +100,7 @@ cdef class Plan:
     def train(self, weights, state, x, y, order, int64_t batch, lr, rule="sgd", float l1=0, float l2=0,
               float max_norm=0, float momentum=0.9, float beta1=0.9, float beta2=0.999, float rho=0.9,
               float epsilon=1e-8, int64_t first_step=0, uint64_t seed=0, uint32_t round=0, uint32_t shard=0,
-              scale=None, shift=None, progress=None):
+              scale=None, shift=None, progress=None, weight=None, offset=None):
         """Trains on mini-batches of `batch` along `order`; overwrites `weights` [P] and `state` [S, P].
 
         Parameters
@@ -105,6 +128,10 @@ cdef class Plan:
             The network sees x*scale + shift.
         progress : callable(done, steps) -> bool, optional
             Called about every 50 ms; a true result stops after the present step.
+        weight : float32 array [n], optional
+            What each sample counts, 0 or more; a mini-batch's mean is over the sum of its weights.
+        offset : float32 array [n, outputs], optional
+            Added to what reaches the output.
 
         Returns
         -------
@@ -121,7 +148,8 @@ cdef class Plan:
         cdef hdl_update u
         cdef hdl_key key = hdl_key(seed, round, shard)
         cdef hdl_result result
-        cdef _Data data = _Data(x, y if self.labelled else None, scale, shift, self.widths[0], self.widths[-1], self.labelled)
+        cdef _Data data = _Data(x, y if self.labelled else None, scale, shift, self.widths[0], self.widths[-1], self.labelled,
+                                weight, offset)
         cdef _Watch watch = _Watch(progress)
         cdef hdl_status status
         u.rule = _one_of("rule", rule, RULES)
@@ -152,14 +180,15 @@ cdef class Plan:
         if status == HDL_EINTERRUPT and watch.error is None:
             status = HDL_OK
         _check(status, watch.error)
-        return Result(result.cost, result.correct, result.samples, result.steps)
+        return _result(&result, data)
 
     def gradient(self, weights, x, y, order=None, uint64_t seed=0, uint32_t round=0, uint32_t shard=0, scale=None,
-                 shift=None, out=None, progress=None):
-        """Sums over samples the gradient of the data cost (no regulariser): (gradient [P], Result)."""
+                 shift=None, out=None, progress=None, weight=None, offset=None):
+        """Sums over samples the gradient of the data cost (no regulariser), times the weight: (gradient [P], Result)."""
         cdef hdl_key key = hdl_key(seed, round, shard)
         cdef hdl_result result
-        cdef _Data data = _Data(x, y if self.labelled else None, scale, shift, self.widths[0], self.widths[-1], self.labelled)
+        cdef _Data data = _Data(x, y if self.labelled else None, scale, shift, self.widths[0], self.widths[-1], self.labelled,
+                                weight, offset)
         cdef _Watch watch = _Watch(progress)
         cdef hdl_status status
         weights = _array("weights", weights, np.float32, (self.parameters,))
@@ -173,15 +202,17 @@ cdef class Plan:
             with nogil:
                 status = hdl_gradient(self.plan, w, &data.c, o, count, key, g, _tick, <void *>watch, &result)
         _check(status, watch.error)
-        return out, Result(result.cost, result.correct, result.samples, result.steps)
+        return out, _result(&result, data)
 
-    def forward(self, weights, x, y=None, order=None, scale=None, shift=None, bint outputs=True, progress=None):
+    def forward(self, weights, x, y=None, order=None, scale=None, shift=None, bint outputs=True, progress=None, weight=None,
+                offset=None):
         """Computes predictions (probabilities, or values): (out [count, outputs] or None, Result).
 
         Result's cost and correct are 0 without `y`. `outputs=False` scores only.
         """
         cdef hdl_result result
-        cdef _Data data = _Data(x, y if self.labelled else None, scale, shift, self.widths[0], self.widths[-1], False)
+        cdef _Data data = _Data(x, y if self.labelled else None, scale, shift, self.widths[0], self.widths[-1], False,
+                                weight, offset)
         cdef _Watch watch = _Watch(progress)
         cdef hdl_status status
         weights = _array("weights", weights, np.float32, (self.parameters,))
@@ -195,4 +226,4 @@ cdef class Plan:
             with nogil:
                 status = hdl_forward(self.plan, w, &data.c, o, count, a, _tick, <void *>watch, &result)
         _check(status, watch.error)
-        return out, Result(result.cost, result.correct, result.samples, result.steps)
+        return out, _result(&result, data)

@@ -4,13 +4,16 @@ cdef extern from "hdl.h" nogil:
     ctypedef int hdl_status
     ctypedef int hdl_isa
     int HDL_OK, HDL_EINVAL, HDL_ENOMEM, HDL_ENONFINITE, HDL_EINTERRUPT, HDL_EISA, HDL_ESYS
-    int HDL_F32, HDL_U8, HDL_CSR, HDL_CLASS, HDL_TARGET
+    int HDL_F32, HDL_U8, HDL_CSR, HDL_MIXED, HDL_CLASS, HDL_TARGET
 
     ctypedef struct hdl_net:
         int32_t layers
         const int32_t *widths
         int32_t activation, loss
-        float leak, dropout_input, dropout_hidden
+        float leak, dropout_input, dropout_hidden, loss_parameter, label_smoothing
+        int32_t tables, numbers
+        const int32_t *levels
+        const int32_t *vector
 
     ctypedef struct hdl_update:
         int32_t rule
@@ -27,6 +30,10 @@ cdef extern from "hdl.h" nogil:
         const float *scale
         const float *shift
         const void *y
+        const float *weight
+        const float *offset
+        int32_t numbers, categories
+        const int32_t *codes
 
     ctypedef struct hdl_key:
         uint64_t seed
@@ -35,8 +42,8 @@ cdef extern from "hdl.h" nogil:
     ctypedef int (*hdl_progress)(void *context, int64_t steps_done, int64_t steps) noexcept nogil
 
     ctypedef struct hdl_result:
-        double cost
-        int64_t correct, samples, steps
+        double cost, correct, weight
+        int64_t samples, steps
 
     ctypedef struct hdl_plan:
         pass
@@ -50,6 +57,7 @@ cdef extern from "hdl.h" nogil:
     int32_t hdl_state_vectors(int32_t)
     const char *hdl_rule_name(int32_t)
     const char *hdl_activation_name(int32_t)
+    const char *hdl_loss_name(int32_t)
     hdl_status hdl_train(hdl_plan *, float *, float *, const hdl_data *, const int64_t *, int64_t, int64_t,
                          const hdl_update *, hdl_key, hdl_progress, void *, hdl_result *)
     hdl_status hdl_gradient(hdl_plan *, const float *, const hdl_data *, const int64_t *, int64_t, hdl_key, float *,

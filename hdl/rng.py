@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 INIT, SHUFFLE, VALIDATION, DROPOUT, GENETIC, FITNESS, RESERVOIR, BLOCK, CHAINS = range(1, 10)
 SAMPLING, ANNEALING = 16, 17  # of restricted Boltzmann machines
 PATCHES = 32
+FREQUENCIES = 33  # of periodic embeddings
 
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)

@@ -67,9 +67,9 @@ typedef struct {
   bool slopes;                    /* the statistics of an autoencoder's sparsity are wanted */
   const float *sparsity_gradient; /* [H] by each mean activation, or NULL: added to the delta before f' */
   const float *contraction;       /* [H] contractive * sum of f'^2 */
-  bool touched;                   /* CSR: only rows of w with an input need an update */
+  bool touched;                   /* entries: only rows of w, or of tables, with an input need an update */
   const hdl_update *rule;
-  float lr, inv_batch;
+  float lr, inv_batch; /* 1/(sum of the mini-batch's weights) */
   float eta, decay;       /* plain SGD: w = decay*w - eta*sum of gradients */
   bool plain;             /* plain SGD: fused into the kernel */
   float unbias1, unbias2; /* 1/(1-beta1^t), 1/(1-beta2^t) */
@@ -96,6 +96,17 @@ typedef struct {
   uint32_t key[2];                /* the chains' draws */
 } hdl_gibbs;
 
+/* Tables of embedded categories. Table c is [levels[c], padded[c]], at `place[c]` floats of w, g, s: its columns are
+ * padded to vectors, padding is zero and stays zero. Its vector enters the first layer at x[column[c]]. */
+typedef struct {
+  int *levels, *vector, *padded, *column;
+  int *first; /* [C+1] number of the input that is its level 0; at the end: of all inputs */
+  size_t *place;
+  size_t size, parameters; /* floats of w; of the flat vector */
+  float *w, *g, *s[HDL_STATES];
+  float *dx; /* [block, x_ld] the cost's gradient by what enters the first layer */
+} hdl_tables;
+
 typedef struct { /* a thread's share of a layer's dW: rows (across O) or vectors (along I) */
   int lo, hi;
 } hdl_range;
@@ -111,6 +122,8 @@ typedef struct {
   void (*weight_gradient)(hdl_plan *plan, const hdl_context *ctx, int l, int thread);
   void (*max_norm)(hdl_plan *plan, const hdl_context *ctx, int l, int thread);
   void (*transpose)(hdl_layer *layer);
+  void (*input_gradient)(hdl_plan *plan, const hdl_context *ctx, int r0, int r1);
+  void (*table_gradient)(hdl_plan *plan, const hdl_context *ctx, int thread);
   void (*mean_activation)(hdl_plan *plan, hdl_context *ctx, int thread);
   void (*contractive_term)(hdl_plan *plan, const hdl_context *ctx, int r0, int r1);
   void (*code_sums)(hdl_plan *plan, hdl_context *ctx, int thread);
@@ -135,7 +148,7 @@ struct hdl_plan {
   hdl_isa isa;
   const hdl_kernels *kernels;
   int activation, loss;
-  float leak;
+  float leak, loss_parameter, label_smoothing;
   uint32_t drop_input, drop_hidden; /* round(65536 p) */
   float keep_input, keep_hidden;    /* 1/(1-p) */
   int *widths;
@@ -147,6 +160,7 @@ struct hdl_plan {
   float *x;               /* [block, layer[0].x_ld] */
   float *target;          /* [block, layer[L-1].lda] */
   int32_t *label;         /* [block] */
+  float *row_weight;      /* [block] */
   float *scale, *shift;   /* [padded I]; scale NULL where the data has neither */
   float *scale_room, *shift_room;
   float *row_cost;  /* [block] */
@@ -160,9 +174,12 @@ struct hdl_plan {
   float *hidden; /* [threads][HDL_HIDDEN_VECTORS][H padded]: each thread's own, all equal */
   float *norm;   /* [H padded] |W1_:j|^2 */
   float *sum_a;  /* [H padded] */
-  /* CSR: the block's entries by row (scaled, dropped), and its transpose: inputs touched, their entries in row order */
+  int inputs, numbers, categories; /* of the data: I; of mixed data K, C */
+  hdl_tables *tables;              /* NULL: categories are not embedded */
+  /* CSR, and codes of MIXED: the block's entries by row (scaled, dropped), and their transpose: inputs touched, their
+     entries in row order */
   int64_t nnz_room;
-  int32_t *row_start, *row_input;               /* [block+1], [nnz] */
+  int32_t *row_start, *row_input;               /* [block+1], [nnz]; an input of -1 is none */
   float *row_value;                             /* [nnz] */
   int32_t *t_input, *t_start, *t_row, *t_count; /* [touched], [touched+1], [nnz], [I] */
   float *t_value;                               /* [nnz] */
@@ -177,8 +194,22 @@ void hdl_unpack(const hdl_plan *plan, float *flat, hdl_vector which);
 size_t hdl_parameters(const hdl_plan *plan);
 size_t hdl_statistics(const hdl_plan *plan);
 
-/* layout.c: (re)lays memory for a call */
-hdl_status hdl_layout(hdl_plan *plan, int input_type, int states);
+/* layout.c: (re)lays memory for a call; numbers: K of mixed input */
+hdl_status hdl_layout(hdl_plan *plan, int input_type, int numbers, int states);
+
+/* tables.c: takes the tables that a net asks for; copies them between the flat vector, in which they come first, and
+ * their padded rows; says where the flat vector goes on */
+hdl_status hdl_tables_new(hdl_plan *plan, const hdl_net *net);
+void hdl_tables_free(hdl_tables *tables);
+float *hdl_tables_copy(const hdl_plan *plan, float *flat, hdl_vector which, bool pack);
+
+/* entries.c: transposes the block's entries */
+void hdl_transpose_entries(hdl_plan *plan, int rows);
+
+/* Tells whether the first layer reads entries of rows beside, or instead of, a dense x. */
+static inline bool hdl_has_entries(const hdl_plan *plan) {
+  return plan->input_type == HDL_CSR || plan->input_type == HDL_MIXED;
+}
 
 /* rbm.c: copies an RBM's visible biases, which follow its layer in the flat vector, and the caller's chains */
 void hdl_rbm_pack(const hdl_plan *plan, const float *flat, hdl_vector which);

@@ -14,7 +14,7 @@ static int row_length(int n, int vw) {
 }
 
 /* Decides for vectors along the inputs where vectors along O would idle more than an eighth of their lanes, as long as
- * the few rows stay near L1; CSR needs rows of W. */
+ * the few rows stay near L1; CSR and codes need rows of W. */
 static bool along_inputs(int I, int O, int vw, bool sparse) {
   int padded = hdl_round_up(O, vw);
   return !sparse && O <= 64 && I >= 8 * vw && I <= 1024 && (padded - O) * 8 > padded;
@@ -24,20 +24,21 @@ static bool along_inputs(int I, int O, int vw, bool sparse) {
 static int all_layers(const hdl_plan *plan) { return plan->layers + (plan->autoencoder.beta > 0); }
 
 /* Sets the shape of every layer's matrices. */
-static void set_shapes(hdl_plan *plan, bool sparse) {
+static void set_shapes(hdl_plan *plan, int input_type) {
   int vw = plan->kernels->vw, pairs = plan->autoencoder.tied || (plan->gibbs && !plan->gibbs->chains) ? 2 : 1;
   /* the encoder's columns are wanted as vectors */
   bool panels = plan->autoencoder.tied || plan->autoencoder.contractive > 0 || plan->gibbs;
+  bool mixed = input_type == HDL_MIXED && !plan->tables, rows = mixed || input_type == HDL_CSR;
   for (int l = 0; l < all_layers(plan); l++) {
     hdl_layer *layer = &plan->layer[l];
     int of = l < plan->layers ? l : 0;
     memset(layer, 0, sizeof *layer);
     layer->I = plan->widths[of], layer->O = plan->widths[of + 1];
     layer->lda = row_length(layer->O, vw) * (l < plan->layers ? pairs : 1);
-    layer->x_ld = row_length(layer->I, vw) * pairs;
+    layer->x_ld = row_length(mixed && l == 0 ? plan->numbers : layer->I, vw) * pairs;
     layer->tied = plan->autoencoder.tied && l == 1, layer->contract = plan->autoencoder.contractive > 0 && l == 0;
     layer->pairs = l == 0 ? pairs : 1;
-    layer->along_inputs = !(panels && l == 0) && !layer->tied && along_inputs(layer->I, layer->O, vw, sparse && l == 0);
+    layer->along_inputs = !(panels && l == 0) && !layer->tied && along_inputs(layer->I, layer->O, vw, rows && l == 0);
     layer->m = layer->along_inputs ? layer->O : layer->I, layer->n = layer->along_inputs ? layer->I : layer->O;
     layer->m_padded = hdl_round_up(layer->m, vw), layer->nv = (layer->n + vw - 1) / vw;
     layer->ld = layer->along_inputs ? row_length(layer->n, vw) : 0;
@@ -83,8 +84,17 @@ static void lay_rbm(hdl_plan *plan, arena *a, size_t rows, int states) {
   g->chain = allocate(a, (size_t)g->chains * x_ld), g->scratch = allocate(a, g->chains ? rows * x_ld : 0);
 }
 
+/* Lays out the tables of embedded categories. */
+static void lay_tables(hdl_plan *plan, arena *a, size_t rows, int states) {
+  hdl_tables *t = plan->tables;
+  t->w = allocate(a, t->size), t->g = allocate(a, t->size);
+  for (int s = 0; s < HDL_STATES; s++) t->s[s] = s < states ? allocate(a, t->size) : t->g;
+  t->dx = allocate(a, rows * (size_t)plan->layer[0].x_ld);
+}
+
 /* Lays out the whole plan. */
-static void lay_plan(hdl_plan *plan, arena *a, bool sparse, int states) {
+static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
+  bool sparse = input_type == HDL_CSR, entries = sparse || input_type == HDL_MIXED;
   int vw = plan->kernels->vw;
   size_t block = (size_t)plan->block * (plan->gibbs && plan->gibbs->chains ? 2 : 1);
   plan->x = sparse ? NULL : allocate(a, block * (size_t)plan->layer[0].x_ld);
@@ -95,7 +105,7 @@ static void lay_plan(hdl_plan *plan, arena *a, bool sparse, int states) {
       layer->w = layer[-1].wt, layer->wt = layer[-1].w;
     } else {
       layer->w = allocate(a, layer->size);
-      layer->wt = (l || plan->autoencoder.tied || plan->gibbs) && !layer->along_inputs
+      layer->wt = (l || plan->autoencoder.tied || plan->gibbs || plan->tables) && !layer->along_inputs
                       ? allocate(a, (size_t)layer->n * (size_t)layer->m_padded)
                       : NULL;
       layer->g = allocate(a, layer->size);
@@ -110,21 +120,22 @@ static void lay_plan(hdl_plan *plan, arena *a, bool sparse, int states) {
     layer->a = layer->pairs == 2 ? layer->d + layer->lda / 2 : allocate(a, block * (size_t)layer->lda);
     layer->x = l ? layer[-1].a : plan->x;
   }
+  if (plan->tables) lay_tables(plan, a, block, states);
   if (plan->gibbs) lay_rbm(plan, a, block, states);
   if (plan->reconstructs) lay_autoencoder(plan, a);
   plan->target = plan->reconstructs && !plan->drop_input
                      ? plan->x
                      : allocate(a, block * (size_t)plan->layer[plan->layers - 1].lda);
-  plan->label = allocate(a, block);
+  plan->label = allocate(a, block), plan->row_weight = allocate(a, block);
   plan->row_cost = allocate(a, block), plan->row_hit = allocate(a, block);
-  plan->scale_room = allocate(a, (size_t)plan->layer[0].x_ld),
-  plan->shift_room = allocate(a, (size_t)plan->layer[0].x_ld);
+  size_t width = (size_t)row_length(plan->layer[0].I, vw);
+  plan->scale_room = allocate(a, width), plan->shift_room = allocate(a, width);
   plan->scratch_size = (size_t)hdl_round_up((HDL_ROWS + HDL_STRIPE + vw) * HDL_PV * vw, 16); /* a panel of D; of dW */
   plan->scratch = allocate(a, plan->scratch_size * (size_t)plan->threads);
   plan->row_start = allocate(a, block + 1);
-  if (sparse) plan->t_count = allocate(a, (size_t)plan->widths[0]);
-  plan->t_input = sparse ? allocate(a, (size_t)plan->widths[0]) : NULL;
-  plan->t_start = sparse ? allocate(a, (size_t)plan->widths[0] + 1) : NULL;
+  if (entries) plan->t_count = allocate(a, (size_t)plan->inputs);
+  plan->t_input = entries ? allocate(a, (size_t)plan->inputs) : NULL;
+  plan->t_start = entries ? allocate(a, (size_t)plan->inputs + 1) : NULL;
 }
 
 /* Shares dW out to threads: all layers' units (VW rows; or single vectors where along_inputs) in one line, cut evenly
@@ -150,17 +161,20 @@ static void divide(hdl_plan *plan) {
   }
 }
 
-hdl_status hdl_layout(hdl_plan *plan, int input_type, int states) {
-  bool sparse = input_type == HDL_CSR;
-  if (plan->input_type >= 0 && (plan->input_type == HDL_CSR) == sparse && states <= plan->states) {
+hdl_status hdl_layout(hdl_plan *plan, int input_type, int numbers, int states) {
+  /* bytes and floats lie alike */
+  int kind = input_type == HDL_U8 ? HDL_F32 : input_type, before = plan->input_type;
+  if (before == HDL_U8) before = HDL_F32;
+  if (kind == before && numbers == plan->numbers && states <= plan->states) {
     plan->input_type = input_type;
     return HDL_OK;
   }
   free(plan->memory);
   plan->memory = NULL, plan->input_type = -1;
-  set_shapes(plan, sparse);
+  plan->numbers = numbers;
+  set_shapes(plan, input_type);
   arena a = {NULL, 0};
-  lay_plan(plan, &a, sparse, states);
+  lay_plan(plan, &a, input_type, states);
   size_t huge = 2u << 20, align = a.used >= huge ? huge : 64;
   size_t size = (a.used + align - 1) & ~(align - 1);
   plan->memory = aligned_alloc(align, size);
@@ -170,7 +184,7 @@ hdl_status hdl_layout(hdl_plan *plan, int input_type, int states) {
 #endif
   memset(plan->memory, 0, size);
   a = (arena){plan->memory, 0};
-  lay_plan(plan, &a, sparse, states);
+  lay_plan(plan, &a, input_type, states);
   divide(plan);
   plan->input_type = input_type, plan->states = states;
   return HDL_OK;

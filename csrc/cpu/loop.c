@@ -13,25 +13,13 @@
 #include <math.h>
 #include <string.h>
 
-/* Transposes the block's CSR entries: inputs that occur, in the order in which they first do, and their entries by row.
- */
-static void transpose_entries(hdl_plan *plan, int rows) {
-  int touched = 0, from = plan->row_start[0], to = plan->row_start[rows];
-  for (int k = from; k < to; k++)
-    if (plan->t_count[plan->row_input[k]]++ == 0) plan->t_input[touched++] = plan->row_input[k];
-  plan->t_start[0] = 0;
-  for (int t = 0; t < touched; t++) {
-    int i = plan->t_input[t], n = plan->t_count[i];
-    plan->t_count[i] = plan->t_start[t]; /* where the next entry goes */
-    plan->t_start[t + 1] = plan->t_start[t] + n;
-  }
-  for (int r = 0; r < rows; r++)
-    for (int k = plan->row_start[r]; k < plan->row_start[r + 1]; k++) {
-      int at = plan->t_count[plan->row_input[k]]++;
-      plan->t_row[at] = r, plan->t_value[at] = plan->row_value[k];
-    }
-  for (int t = 0; t < touched; t++) plan->t_count[plan->t_input[t]] = 0;
-  plan->touched = touched;
+/* Sums the weights of n samples of a mini-batch, from `from` on, in their order. */
+static double sum_of_weights(const hdl_call *call, int64_t from, int64_t n) {
+  const float *weight = call->data->weight;
+  if (!weight) return (double)n;
+  double sum = 0;
+  for (int64_t r = from; r < from + n; r++) sum += (double)weight[call->order ? call->order[r] : r];
+  return sum;
 }
 
 /* Sets the rule, rate and corrections of step s, the same on all threads. */
@@ -42,12 +30,14 @@ static void prepare(const hdl_call *call, hdl_context *ctx, int64_t s, int64_t n
   ctx->update = true;
   ctx->rule = u;
   ctx->lr = u->lr[s];
-  ctx->inv_batch = 1.f / (float)n;
+  double weight = sum_of_weights(call, s * call->batch, n);
+  ctx->inv_batch = weight > 0 ? 1.f / (float)weight : 0;
   ctx->step = u->first_step + s;
   ctx->plain = u->rule == HDL_SGD && u->l1 == 0 && !(call->plan->autoencoder.contractive > 0);
   ctx->decay = 1 - ctx->lr * u->l2, ctx->eta = ctx->lr * ctx->inv_batch;
-  bool still = (u->rule == HDL_SGD || u->rule == HDL_ADAGRAD) && u->l1 == 0 && u->l2 == 0;
-  ctx->touched = call->plan->input_type == HDL_CSR && still && n <= call->plan->block;
+  bool decays = (u->l1 != 0 || u->l2 != 0) && !call->plan->tables; /* tables do not */
+  bool still = (u->rule == HDL_SGD || u->rule == HDL_ADAGRAD) && !decays;
+  ctx->touched = hdl_has_entries(call->plan) && still && n <= call->plan->block;
   if (u->rule == HDL_ADAM) {
     double t = (double)(ctx->step + 1);
     ctx->unbias1 = (float)(1 / (1 - pow((double)u->beta1, t)));
@@ -84,6 +74,7 @@ static void phase_rows(hdl_call *call, hdl_context *ctx, int thread) {
   plan->kernels->loss(plan, ctx, r0, r1);
   if (!ctx->backward) return;
   for (int l = plan->layers - 1; l > 0; l--) plan->kernels->backward(plan, ctx, l, r0, r1);
+  if (plan->tables) plan->kernels->input_gradient(plan, ctx, r0, r1);
   if (plan->autoencoder.contractive > 0 || ctx->slopes) plan->kernels->contractive_term(plan, ctx, r0, r1);
 }
 
@@ -96,6 +87,7 @@ static void phase_weights(hdl_call *call, hdl_context *ctx, int thread) {
   }
   if (plan->autoencoder.contractive > 0 || ctx->slopes) plan->kernels->code_sums(plan, ctx, thread);
   for (int l = 0; l < plan->layers + ctx->slopes; l++) plan->kernels->weight_gradient(plan, ctx, l, thread);
+  if (plan->tables) plan->kernels->table_gradient(plan, ctx, thread);
   if (!ctx->update || !ctx->last) return;
   if (ctx->rule->max_norm > 0) {
     hdl_pool_barrier(plan->pool, thread);
@@ -110,8 +102,11 @@ static void phase_weights(hdl_call *call, hdl_context *ctx, int thread) {
 /* Adds up costs in the order of the rows, and asks whether the caller wishes to stop: thread 0, between barriers. */
 static void account(hdl_call *call, const hdl_context *ctx, int64_t steps_done) {
   hdl_plan *plan = call->plan;
-  for (int r = 0; r < ctx->rows && ctx->scored; r++)
-    call->result.cost += (double)plan->row_cost[r], call->result.correct += plan->row_hit[r];
+  for (int r = 0; r < ctx->rows; r++) {
+    double weight = ctx->data->weight ? (double)plan->row_weight[r] : 1;
+    call->result.weight += weight;
+    if (ctx->scored) call->result.cost += (double)plan->row_cost[r], call->result.correct += weight * plan->row_hit[r];
+  }
   call->result.samples += ctx->rows;
   call->result.steps = steps_done;
   if (!call->progress || (ctx->chains && !ctx->last)) return; /* all chains take a step, or none */
@@ -172,8 +167,8 @@ static void run_steps(void *argument, int thread) {
       hdl_pool_barrier(plan->pool, thread);
       if (atomic_load(&plan->nonfinite)) return;
       if (ctx.backward) {
-        if (plan->input_type == HDL_CSR) {
-          if (thread == 0) transpose_entries(plan, ctx.rows);
+        if (hdl_has_entries(plan)) {
+          if (thread == 0) hdl_transpose_entries(plan, ctx.rows);
           hdl_pool_barrier(plan->pool, thread);
         }
         phase_weights(call, &ctx, thread);

@@ -49,6 +49,7 @@ static float *copy_layers(const hdl_plan *plan, int from, int to, hdl_vector whi
 
 /* Mean activations follow the parameters: every thread has its own copy of them, and no rule keeps a state for them. */
 void hdl_pack(const hdl_plan *plan, const float *flat, hdl_vector which) {
+  flat = hdl_tables_copy(plan, (float *)flat, which, true);
   flat = copy_layers(plan, 0, plan->layers, which, true, (float *)flat);
   if (plan->gibbs) hdl_rbm_pack(plan, flat, which);
   if (which == HDL_WEIGHTS && plan->autoencoder.beta > 0)
@@ -57,6 +58,7 @@ void hdl_pack(const hdl_plan *plan, const float *flat, hdl_vector which) {
 }
 
 void hdl_unpack(const hdl_plan *plan, float *flat, hdl_vector which) {
+  flat = hdl_tables_copy(plan, flat, which, false);
   flat = copy_layers(plan, 0, plan->layers, which, false, flat);
   if (plan->gibbs) hdl_rbm_unpack(plan, flat, which);
   size_t H = (size_t)plan->autoencoder.hidden;
@@ -70,7 +72,7 @@ void hdl_unpack(const hdl_plan *plan, float *flat, hdl_vector which) {
 }
 
 size_t hdl_parameters(const hdl_plan *plan) {
-  size_t n = 0;
+  size_t n = plan->tables ? plan->tables->parameters : 0;
   for (int l = 0; l < plan->layers; l++) n += ((size_t)plan->widths[l] + 1) * (size_t)plan->widths[l + 1];
   if (plan->gibbs) n += (size_t)plan->widths[0];
   if (plan->autoencoder.tied) n -= (size_t)plan->autoencoder.hidden * (size_t)plan->autoencoder.inputs;

@@ -35,8 +35,34 @@ const char *hdl_rule_name(int32_t rule) { return rule >= 0 && rule < HDL_RULES ?
 
 int32_t hdl_state_vectors(int32_t rule) { return rule >= 0 && rule < HDL_RULES ? rules[rule].vectors : 0; }
 
+#define LOSS(NUMBER, name, ...) [HDL_##NUMBER] = name,
+static const char *const losses[] = {[HDL_SOFTMAX] = "softmax",
+                                     [HDL_SIGMOID_CE] = "sigmoid",
+                                     [HDL_SQUARED] = "squared",
+                                     [HDL_SIGMOID_SQUARED] = "sigmoid_squared",
+                                     HDL_LOSS_TABLE(LOSS)};
+#undef LOSS
+
+const char *hdl_loss_name(int32_t loss) { return loss >= 0 && loss < HDL_LOSSES ? losses[loss] : NULL; }
+
 const char *hdl_activation_name(int32_t activation) {
   return activation >= 0 && activation < HDL_ACTIVATIONS ? activations[activation] : NULL;
+}
+
+/* The parameter of the loss, and label smoothing. */
+static hdl_status check_loss(const hdl_net *net) {
+  float k = net->loss_parameter, s = net->label_smoothing;
+  if (!hdl_loss_name(net->loss)) return hdl_fail(HDL_EINVAL, "unknown loss %d", net->loss);
+  if (net->loss == HDL_HUBER && !(k > 0 && isfinite(k)))
+    return hdl_fail(HDL_EINVAL, "delta of the huber loss is %g, expected a positive number", (double)k);
+  if (net->loss == HDL_QUANTILE && !(k > 0 && k < 1))
+    return hdl_fail(HDL_EINVAL, "level of the quantile loss is %g, expected (0, 1)", (double)k);
+  if (net->loss == HDL_TWEEDIE && !(k > 1 && k < 2))
+    return hdl_fail(HDL_EINVAL, "power of the tweedie loss is %g, expected (1, 2)", (double)k);
+  if (!(s >= 0 && s < 1)) return hdl_fail(HDL_EINVAL, "label_smoothing is %g, expected [0, 1)", (double)s);
+  if (s > 0 && net->loss > HDL_SIGMOID_CE)
+    return hdl_fail(HDL_EINVAL, "label_smoothing needs labels: the softmax or the sigmoid loss");
+  return HDL_OK;
 }
 
 static hdl_status check_net(const hdl_net *net, int32_t max_batch, int32_t threads) {
@@ -45,7 +71,6 @@ static hdl_status check_net(const hdl_net *net, int32_t max_batch, int32_t threa
     if (net->widths[l] < 1 || net->widths[l] > 1 << 24)
       return hdl_fail(HDL_EINVAL, "width %d is %d, expected 1 to 2^24", l, net->widths[l]);
   if (!hdl_activation_name(net->activation)) return hdl_fail(HDL_EINVAL, "unknown activation %d", net->activation);
-  if (net->loss < 0 || net->loss > HDL_SIGMOID_SQUARED) return hdl_fail(HDL_EINVAL, "unknown loss %d", net->loss);
   if (!(net->dropout_input >= 0 && net->dropout_input < 1))
     return hdl_fail(HDL_EINVAL, "dropout_input is %g, expected [0, 1)", (double)net->dropout_input);
   if (!(net->dropout_hidden >= 0 && net->dropout_hidden < 1))
@@ -53,7 +78,7 @@ static hdl_status check_net(const hdl_net *net, int32_t max_batch, int32_t threa
   if (max_batch < 1) return hdl_fail(HDL_EINVAL, "max_batch is %d, expected at least 1", max_batch);
   if (threads < 1 || threads > HDL_MAX_THREADS)
     return hdl_fail(HDL_EINVAL, "threads is %d, expected 1 to %d", threads, HDL_MAX_THREADS);
-  return HDL_OK;
+  return check_loss(net);
 }
 
 hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, int32_t threads, hdl_isa isa) {
@@ -73,9 +98,11 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
   int block = weights * sizeof(float) < HDL_LARGE ? HDL_ROWS : HDL_BLOCK;
   made->block = max_batch < block ? max_batch : block;
   made->activation = net->activation, made->loss = net->loss, made->leak = net->leak;
+  made->loss_parameter = net->loss_parameter, made->label_smoothing = net->label_smoothing;
   made->drop_input = (uint32_t)(65536 * net->dropout_input + 0.5f), made->keep_input = 1 / (1 - net->dropout_input);
   made->drop_hidden = (uint32_t)(65536 * net->dropout_hidden + 0.5f), made->keep_hidden = 1 / (1 - net->dropout_hidden);
   made->input_type = -1;
+  made->inputs = net->widths[0];
   made->widths = malloc(sizeof *made->widths * ((size_t)net->layers + 1));
   made->layer = calloc((size_t)net->layers + 1, sizeof *made->layer);
   made->range = calloc(((size_t)net->layers + 1) * (size_t)threads, sizeof *made->range);
@@ -86,6 +113,10 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
     return memory ? hdl_fail(HDL_ENOMEM, "out of memory") : hdl_fail(HDL_ESYS, "cannot start %d threads", threads);
   }
   memcpy(made->widths, net->widths, sizeof *made->widths * ((size_t)net->layers + 1));
+  if (net->tables && (status = hdl_tables_new(made, net))) {
+    hdl_plan_free(made);
+    return status;
+  }
   *plan = made;
   return HDL_OK;
 }
@@ -107,7 +138,8 @@ hdl_status hdl_autoencoder_new(hdl_plan **plan, const hdl_autoencoder *net, int3
   if (!(net->contractive >= 0) || !isfinite(net->contractive))
     return hdl_fail(HDL_EINVAL, "contractive is %g", (double)net->contractive);
   int32_t widths[3] = {net->inputs, net->hidden, net->inputs};
-  hdl_net dense = {2, widths, net->activation, net->decoder, net->leak, net->corruption, 0};
+  hdl_net dense = {.layers = 2, .widths = widths, .activation = net->activation, .loss = net->decoder};
+  dense.leak = net->leak, dense.dropout_input = net->corruption;
   hdl_status status = hdl_plan_new(plan, &dense, max_batch, threads, isa);
   if (status) return status;
   (*plan)->reconstructs = true, (*plan)->autoencoder = *net;
@@ -123,5 +155,6 @@ void hdl_plan_free(hdl_plan *plan) {
   free(plan->memory);
   free(plan->row_input), free(plan->row_value), free(plan->t_row), free(plan->t_value);
   free(plan->widths), free(plan->layer), free(plan->range), free(plan->gibbs);
+  hdl_tables_free(plan->tables);
   free(plan);
 }

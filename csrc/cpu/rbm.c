@@ -13,7 +13,7 @@ hdl_status hdl_rbm_new(hdl_plan **plan, const hdl_rbm *rbm, int32_t max_batch, i
   if (!(rbm->rho >= 0 && rbm->rho <= 1)) return hdl_fail(HDL_EINVAL, "rho is %g, expected [0, 1]", (double)rbm->rho);
   if (!(rbm->beta >= 0)) return hdl_fail(HDL_EINVAL, "beta is %g, expected 0 or more", (double)rbm->beta);
   int32_t widths[2] = {rbm->inputs, rbm->hidden};
-  hdl_net net = {1, widths, HDL_SIGMOID, HDL_SQUARED, 0, 0, 0};
+  hdl_net net = {.layers = 1, .widths = widths, .activation = HDL_SIGMOID, .loss = HDL_SQUARED};
   hdl_status status = hdl_plan_new(plan, &net, max_batch, threads, isa);
   if (status) return status;
   hdl_gibbs *g = calloc(1, sizeof *g);

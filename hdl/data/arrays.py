@@ -10,6 +10,9 @@ import numpy as np
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
 from hdl.data.csr import Csr
 from hdl.data.records import plain_x, plain_y
+from hdl.data.tabular.arrow import of_arrow
+from hdl.data.tabular.frame import Frame
+from hdl.data.tabular.memory import columns_of, is_table, table_of
 from hdl.errors import DataError
 
 
@@ -18,8 +21,9 @@ class Arrays(Source):
 
     Parameters
     ----------
-    x : array [N, I], or CSR with `data`, `indices`, `indptr` and `shape` (such as SciPy's)
-        Images may be [N, H, W] or [N, H, W, C].
+    x : array [N, I], CSR with `data`, `indices`, `indptr` and `shape` (such as SciPy's), or a table
+        Images may be [N, H, W] or [N, H, W, C]. A table is a `Frame`, or one of pandas, polars or pyarrow; its columns
+        are numbers, categories or dates as their types are, or as the options say.
     y : array [N] of numbers or text, or [N, O] of targets, optional
 
     Examples
@@ -33,11 +37,13 @@ class Arrays(Source):
 
     def __init__(self, x: Any, y: Any = None, options: Options | None = None):
         super().__init__(["<array>"], Options.make(options))
-        if hasattr(x, "indptr"):
+        if isinstance(x, Frame) or is_table(x):
+            self.x: Any = self._frame(x)
+        elif hasattr(x, "indptr"):
             indptr = np.asarray(x.indptr, np.int64)
             values = plain_x(np.asarray(x.data))
             values = values.astype(np.float32) if values.dtype == np.uint8 else values
-            self.x: Any = Csr(values, np.asarray(x.indices, np.int32), indptr, x.shape[1])
+            self.x = Csr(values, np.asarray(x.indices, np.int32), indptr, x.shape[1])
             rows = np.repeat(np.arange(len(self.x)), np.diff(indptr))
             if len(rows) > 1 and ((np.diff(self.x.indices) <= 0) & (np.diff(rows) == 0)).any():
                 raise DataError("sparse rows with unsorted or repeated columns; expected them sorted (sort_indices)")
@@ -54,6 +60,15 @@ class Arrays(Source):
         if self.y is not None and self.y.ndim == 1:
             self.reading["label_type"] = _label_type(self.y)
 
+    def _frame(self, x: Any) -> Any:
+        """Take a table; one of numbers alone as a matrix, in which NaN is missing."""
+        if not isinstance(x, Frame):
+            table = table_of(x)
+            x = of_arrow(table, columns_of(table))
+        self.columns = list(x.columns)
+        self.names = [column.name for column in x.columns]
+        return x if len(x.others) else x.numbers
+
     def lengths(self) -> list[int]:
         """Returns the number of rows."""
         return [len(self.x)]
@@ -63,7 +78,8 @@ class Arrays(Source):
         rows = max(1, BLOCK_BYTES // (4 * self.x.shape[1] + 1)) if not sparse else 65536
         for lo in range(split.start, stop, rows):
             hi = min(lo + rows, stop)
-            x = self.x[lo:hi] if sparse else plain_x(self.x[lo:hi])
+            x = self.x[lo:hi]
+            x = plain_x(x) if isinstance(x, np.ndarray) else x
             y = None if self.y is None else _labels(self.y[lo:hi])
             yield Block(x, y, _places(lo))
 

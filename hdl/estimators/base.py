@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from hdl import data, rng, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
+from hdl.data.tabular.frame import Frame
 from hdl.errors import SpecError
-from hdl.estimators import rounds
-from hdl.estimators.learner import TYPES, Learner, rows
-from hdl.estimators.parameters import check, to_parameters, to_spec
+from hdl.estimators import rounds, tables
+from hdl.estimators.learner import Learner, rows
+from hdl.estimators.parameters import check, preprocessing, scale_of, to_parameters, to_spec
 from hdl.models import mlp
 from hdl.ops import Samples
 from hdl.spec import Spec
@@ -61,10 +62,15 @@ class Perceptron(Learner):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         init: str | None = None,
-        scale: str = "none",
+        scale: str | None = None,
         n_jobs: int | None = None,
         device: str = "cpu",
         precision: str = "float32",
+        categorical_features: Any = "from_dtype",
+        missing: str = "mean",
+        min_count: int = 1,
+        embedding: int | str = 0,
+        numeric_embedding: str | None = None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -95,10 +101,16 @@ class Perceptron(Learner):
         self.n_jobs = n_jobs
         self.device = device
         self.precision = precision
+        self.categorical_features = categorical_features
+        self.missing = missing
+        self.min_count = min_count
+        self.embedding = embedding
+        self.numeric_embedding = numeric_embedding
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = tags.input_tags.string = True
         return tags
 
     def fit(self, X: ArrayLike, y: ArrayLike, validation: tuple[ArrayLike, ArrayLike] | None = None) -> Any:
@@ -106,8 +118,10 @@ class Perceptron(Learner):
 
         Parameters
         ----------
-        X : array or sparse matrix [N, I]
-            uint8 stays uint8; all else becomes float32, what `scale` centres after that.
+        X : array, sparse matrix or DataFrame [N, I]
+            uint8 stays uint8; all else becomes float32, what `scale` centres after that. A DataFrame is one of pandas,
+            polars or pyarrow, or whatever gives Arrow's C stream; its columns hold numbers, categories (text, booleans,
+            categorical types) and dates. NaN, None and null are missing.
         y : array [N] or [N, O]
         validation : pair (X, y), optional
             Measured each epoch into `validation_scores_`; takes the place of `validation_fraction`.
@@ -118,8 +132,8 @@ class Perceptron(Learner):
         """
         check(self)
         again = self.warm_start and hasattr(self, "_weights")
-        samples = self._samples(X, y, new=not again)
         self._begin(again)
+        samples = self._samples(X, y, new=not again)
         held = None
         if validation is not None:
             held = self._samples(*validation, new=False)
@@ -133,8 +147,8 @@ class Perceptron(Learner):
     def _partial_fit(self, X: ArrayLike, y: ArrayLike) -> Any:
         check(self)
         again = hasattr(self, "_weights")
-        samples = self._samples(X, y, new=not again)
         self._begin(again)
+        samples = self._samples(X, y, new=not again)
         return self._train(samples, None, again, 1)
 
     def _train(self, samples: Samples, held: Samples | None, again: bool, iterations: int) -> Any:
@@ -142,8 +156,7 @@ class Perceptron(Learner):
         if not len(samples):
             raise ValueError("no samples are left to train on")
         epochs = iterations + (self._weights.round if again else 0)
-        outputs, loss = self._schema.outputs, self._schema.loss
-        spec = to_spec(self, self.n_features_in_, outputs, loss, self._seed, len(samples), epochs)
+        spec = to_spec(self, self._schema, self._seed, len(samples), epochs)
         weights = self._resumed(spec) if again else sync.start(spec, mlp.initial(spec))
         worker = self._make(spec)
         shard = data.Shard(samples, rows(samples, slice(0, 0)) if held is None else held)
@@ -179,15 +192,25 @@ class Perceptron(Learner):
     def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
         """Learn the scaling, and keep what a weight table needs to know of the data."""
         labels = np.zeros(len(x), np.float32)  # stand for the real ones: only the features are summarised
-        summary = of_block(data.Block(x, labels, lambda i: {"offset": i}))
-        schema = data.fit(summary, specs.parse({"scale": self.scale, "loss": "squared"}))
+        columns = x.columns if isinstance(x, Frame) else ()
+        wished = {"scale": scale_of(self, columns), "preprocessing": preprocessing(self), "embedding": self.embedding}
+        spec = specs.parse({**wished, "loss": "squared", "seed": self._seed})
+        if isinstance(x, Frame):
+            source = data.Arrays(x)
+            summary = data.summarise(source, source.splits(1)[0])
+        else:
+            summary = of_block(data.Block(x, labels, lambda i: {"offset": i}))
+        schema = data.fit(summary, spec)
         unit = {"target_mean": None, "target_deviation": None}
         self._schema = replace(schema, outputs=outputs, **unit | fields)
+        if left_out := schema.encodings and schema.encodings.reasons:
+            listed = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+            warnings.warn(f"columns that are left out: {listed}", UserWarning, stacklevel=5)
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
         """Compute the net's answers to X [N, O], in the targets' unit."""
         check_is_fitted(self)
-        x = self._inputs(validate_data(self, X, accept_sparse="csr", dtype=TYPES, reset=False))
+        x = self._read(X, reset=False)
         out = self._make(self._fitted).forward(self._weights.w, self._seen(x))[0]
         wrong = np.flatnonzero(~np.isfinite(out).all(axis=1))
         if len(wrong):
@@ -232,6 +255,10 @@ class Perceptron(Learner):
             )
         self = cls(**to_parameters(spec, schema.samples))
         self._schema, self._seed, self.n_features_in_ = schema, spec.seed, schema.inputs
+        if schema.encodings is not None:
+            self.n_features_in_ = len(schema.encodings.columns)
+            if (names := tables.names_of(schema.encodings.columns)) is not None:
+                self.feature_names_in_ = names
         self._class = zero.about["device"]
         self._adopt(schema)
         costs = [row["cost"] * self._cost_unit() for row in stored.rows if row.get("cost") is not None]

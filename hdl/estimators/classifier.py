@@ -14,13 +14,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets, type_of_target
-from sklearn.utils.validation import validate_data
 
 from hdl import data
 from hdl.data.labels import Meanings, as_array
 from hdl.errors import SpecError
 from hdl.estimators.base import Perceptron
-from hdl.estimators.learner import TYPES, by_batches
+from hdl.estimators.learner import by_batches
 from hdl.ops import Samples
 
 
@@ -81,11 +80,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return self._partial_fit(X, y)
 
     def _samples(self, X: Any, y: Any, new: bool) -> Samples:
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=TYPES, multi_output=True, reset=not hasattr(self, "_schema") or new
-        )
+        x, y = self._read(X, y, multi_output=True, reset=not hasattr(self, "_schema") or new)
         check_classification_targets(y)
-        x, labels = self._inputs(X), type_of_target(y) == "multilabel-indicator"
+        labels = type_of_target(y) == "multilabel-indicator"
         if labels:
             codes: NDArray = np.ascontiguousarray(y.toarray() if sparse.issparse(y) else y, np.float32)
             classes = np.arange(codes.shape[1])

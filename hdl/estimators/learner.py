@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import uuid
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,17 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import check_array, check_random_state, check_X_y
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hdl import data, devices, ops, sync
 from hdl.data.schema import Schema
 from hdl.data.shard import centred
+from hdl.data.tabular.frame import Column
+from hdl.estimators import tables
 from hdl.ops import Samples, layout
 from hdl.spec import LINE_SEARCH_RULES, Spec
 from hdl.table import Table, Version
 from hdl.wire import Weights
 
+NOTHING = object()  # stands for no y
 TYPES = (np.float64, np.float32, np.uint8)  # that are taken as they are; the first one stands for all others
 
 
@@ -39,6 +43,7 @@ def by_batches(estimator: Any) -> bool:
 class Learner(BaseEstimator):
     """Base of every estimator: validated input, a seed, a network that can be stored."""
 
+    categorical_features: Any = "from_dtype"
     _class = "cpu"  # of device that the last fit computed on
     _schema: Schema
 
@@ -55,6 +60,38 @@ class Learner(BaseEstimator):
     def _make(self, spec: Spec) -> ops.Operations:
         """Make the operations of a spec, on the device that the parameters name."""
         return ops.make(spec, devices.resolve(self.device), threads(self.n_jobs))
+
+    def _read(self, X: Any, y: Any = NOTHING, *, reset: bool, **targets: Any) -> Any:
+        """Return validated features as a block of data has them, a table's as a `Frame`; with y the labels too.
+
+        Raises
+        ------
+        ValueError
+            In scikit-learn's words: other columns than those of the fit, NaN where none was fitted, and so on.
+        """
+        known = None if reset else self._columns()
+        if known is not None and sparse.issparse(X):
+            X = X.toarray()
+        frame = tables.frame(X, self.categorical_features, known) if reset or known is not None else None
+        if frame is None:
+            checks = {"accept_sparse": "csr", "dtype": TYPES, "reset": reset}
+            if y is NOTHING:
+                return self._inputs(validate_data(self, X, **checks))
+            X, y = validate_data(self, X, y, **checks, **targets)
+            return self._inputs(X), y
+        validate_data(self, X, *([] if y is NOTHING else [y]), reset=reset, skip_check_array=True)
+        if np.isinf(frame.numbers).any():
+            raise ValueError("Input X contains infinity or a value too large for dtype('float64').")
+        stand_in = np.zeros((len(frame), min(1, frame.shape[1])))  # of as many samples: y alone is left to check
+        if y is NOTHING:
+            check_array(stand_in, estimator=self, input_name="X")
+            return frame
+        return frame, check_X_y(stand_in, y, estimator=self, **targets)[1]
+
+    def _columns(self) -> Sequence[Column] | None:
+        """Return the raw columns of a model that was fitted on a table."""
+        encodings = self._schema.encodings
+        return None if encodings is None else encodings.columns
 
     def _inputs(self, X: Any) -> Any:
         """Return validated features as a block of data has them: float64 is rounded only when it has been centred."""
@@ -74,11 +111,15 @@ class Learner(BaseEstimator):
         ValueError
             A value is beyond float32's range, and no scaling brings it there.
         """
-        seen = centred(x, self._schema)
-        values = seen.data if isinstance(seen, data.Csr) else seen
+        encodings, scale, shift = self._schema.encodings, self._schema.scale, self._schema.shift
+        if encodings is None:
+            seen = centred(x, self._schema)
+        else:
+            seen, scale, shift = encodings.encode(tables.block(x)), None, None
+        values = seen.data if isinstance(seen, data.Csr) else getattr(seen, "numbers", seen)
         if not np.isfinite(values).all():
             raise ValueError("Input X contains a value too large for dtype('float32').")
-        return Samples(seen, y, self._schema.scale, self._schema.shift)
+        return Samples(seen, y, scale, shift)
 
     def _resumed(self, spec: Spec) -> Weights:
         """Return the last weights, with their optimiser's state where it still fits; a line search starts anew."""
@@ -119,5 +160,5 @@ def threads(jobs: int | None) -> int:
 
 
 def rows(samples: Samples, rows: Any) -> Samples:
-    y = None if samples.y is None else samples.y[rows]
-    return Samples(samples.x[rows], y, samples.scale, samples.shift)
+    y, weight, offset = (None if part is None else part[rows] for part in (samples.y, samples.weight, samples.offset))
+    return Samples(samples.x[rows], y, samples.scale, samples.shift, weight, offset)

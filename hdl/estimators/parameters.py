@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,6 +16,8 @@ from sklearn.utils._param_validation import (
 )
 
 from hdl import spec as specs
+from hdl.data import Schema, resolve
+from hdl.data.tabular.frame import Column
 from hdl.spec import LINE_SEARCH_RULES, Spec
 
 ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}  # scikit-learn's names of ours; the others are the same
@@ -52,8 +55,18 @@ def check(estimator: Any) -> None:
         )
 
 
-def to_spec(estimator: Any, inputs: int, outputs: int, loss: str, seed: int, samples: int, epochs: int) -> Spec:
-    """Return the job that an estimator's parameters describe.
+def preprocessing(estimator: Any) -> dict[str, Any]:
+    """Return the fields of `hdl.spec.Preprocessing` that an estimator's parameters mean."""
+    return {name: getattr(estimator, name) for name in ("missing", "min_count", "numeric_embedding")}
+
+
+def scale_of(estimator: Any, columns: Sequence[Column]) -> str:
+    """Return the scaling of features as a spec names it; without a wish that of mixed columns is automatic."""
+    return estimator.scale or ("auto" if any(column.kind != "number" for column in columns) else "none")
+
+
+def to_spec(estimator: Any, schema: Schema, seed: int, samples: int, epochs: int) -> Spec:
+    """Return the job that an estimator's parameters describe, for data of this schema.
 
     Raises
     ------
@@ -76,11 +89,13 @@ def to_spec(estimator: Any, inputs: int, outputs: int, loss: str, seed: int, sam
         "epsilon": estimator.epsilon,
     }
     divisor = samples if search else batch  # scikit-learn divides penalties by the samples that a gradient saw
-    return specs.parse(
+    columns = () if schema.encodings is None else schema.encodings.columns
+    hidden = np.atleast_1d(np.asarray(estimator.hidden_layer_sizes, int)).tolist()
+    spec = specs.parse(
         {
-            "net": [inputs, *np.atleast_1d(np.asarray(estimator.hidden_layer_sizes, int)).tolist(), outputs],
+            "net": [schema.inputs, *hidden, schema.outputs],
             "activation": ACTIVATIONS.get(estimator.activation, estimator.activation),
-            "loss": loss,
+            "loss": schema.loss,
             "init": estimator.init,
             "l1": estimator.l1 / divisor,
             "l2": estimator.alpha / divisor,
@@ -93,10 +108,13 @@ def to_spec(estimator: Any, inputs: int, outputs: int, loss: str, seed: int, sam
             "sync": {"mode": "gradient" if search else "average"},
             "seed": seed,
             "precision": estimator.precision,
-            "scale": estimator.scale,
+            "scale": scale_of(estimator, columns),
             "shuffle_window": samples,
+            "preprocessing": preprocessing(estimator),
+            "embedding": estimator.embedding,
         }
     )
+    return spec if schema.encodings is None else resolve(spec, schema)
 
 
 def to_parameters(spec: Spec, samples: int) -> dict[str, Any]:
@@ -125,5 +143,7 @@ def to_parameters(spec: Spec, samples: int) -> dict[str, Any]:
         "dropout": spec.dropout,
         "input_dropout": spec.input_dropout,
         "init": None if init is None else f"uniform[{init.low},{init.high}]" if init.name == "uniform" else init.name,
+        **{name: getattr(spec.preprocessing, name) for name in ("missing", "min_count", "numeric_embedding")},
+        "embedding": spec.embedding,
         "scale": f"divide:{scale.constant}" if scale.name == "divide" else scale.name,
     }

@@ -12,14 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
 from hdl import data
 from hdl.data import Labels
 from hdl.data.infer import target_unit
 from hdl.errors import SpecError
 from hdl.estimators.base import Perceptron
-from hdl.estimators.learner import TYPES, by_batches
+from hdl.estimators.learner import by_batches
 from hdl.ops import Samples
 
 
@@ -54,13 +53,10 @@ class MLPRegressor(RegressorMixin, Perceptron):
         return self._partial_fit(X, y)
 
     def _samples(self, X: Any, y: Any, new: bool) -> Samples:
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=TYPES, multi_output=True, y_numeric=True,
-            reset=not hasattr(self, "_schema") or new,
-        )  # fmt: skip
+        x, y = self._read(X, y, multi_output=True, y_numeric=True, reset=not hasattr(self, "_schema") or new)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        x, targets = self._inputs(X), np.asarray(y.reshape(len(y), -1), np.float64)
+        targets = np.asarray(y.reshape(len(y), -1), np.float64)
         if new:
             kind = "value" if y.ndim == 1 else "targets"
             mean, deviation = target_unit(Labels.of(targets))

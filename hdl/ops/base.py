@@ -238,6 +238,29 @@ def check_chains(spec: Spec, chains: NDArray | None) -> None:
         raise SpecError(f"chains has shape {chains.shape}, expected {expected}")
 
 
+def check_weights(spec: Spec, samples: Samples) -> None:
+    """Refuse weights [N] and an offset [N, O] of samples that a model cannot take.
+
+    Raises
+    ------
+    SpecError
+        The model learns without labels; a shape does not fit; a weight is negative or not finite, or an offset is not.
+    """
+    weight, offset = samples.weight, samples.offset
+    if spec.model != "mlp" and (weight is not None or offset is not None):
+        raise SpecError(f"model {spec.model} learns without labels: it takes no weights of samples and no offset")
+    for name, given, shape in (
+        ("weight", weight, (len(samples),)),
+        ("offset", offset, (len(samples), spec.widths[-1])),
+    ):
+        if given is not None and given.shape != shape:
+            raise SpecError(f"{name} has shape {given.shape}, expected {shape}")
+    if weight is not None and len(bad := np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))):
+        raise SpecError(f"the weight of sample {bad[0]} is {weight[bad[0]]:g}, expected a finite number of at least 0")
+    if offset is not None and len(bad := np.flatnonzero(~np.isfinite(offset).all(axis=1))):
+        raise SpecError(f"the offset of sample {bad[0]} is {offset[bad[0]].tolist()}, expected finite numbers")
+
+
 def no_codes(spec: Spec) -> SpecError:
     """Make the error of `encode` for a model without a layer of codes."""
     return SpecError(f"model {spec.model}: `encode` is of autoencoders and RBMs")

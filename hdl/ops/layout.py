@@ -25,6 +25,8 @@ def of(spec: Spec) -> Layout:
         return AutoencoderLayout(spec.widths, part.tied, part.rho, part.beta)
     if spec.model == "rbm":
         return RbmLayout(spec.widths, spec.rbm.rho, spec.rbm.beta)
+    if spec.embeddings:
+        return EmbeddingLayout(spec.widths, spec.numbers, spec.embeddings)
     return Layout(spec.widths)
 
 
@@ -98,12 +100,87 @@ class Layout:
 
     @cached_property
     def mask(self) -> NDArray[np.float32]:
-        """Mark weights [P]: 1 at weights, 0 at biases, which no regulariser touches."""
+        """Mark weights [P]: 1 at weights, 0 at biases and tables of embeddings, which no regulariser touches."""
         mask = np.zeros(self.size, np.float32)
         for weights, _ in self.split(mask):
             weights[:] = 1
         mask.flags.writeable = False
         return mask
+
+
+@dataclass(frozen=True)
+class EmbeddingLayout(Layout):
+    """E_c [levels, d] of each category, then W_l, b_l as of a network whose first inputs are numbers and vectors.
+
+    A level's vector is an input wherever its code occurs (Guo & Berkhahn 2016). No regulariser touches the tables: a
+    penalty would pull the vectors of rare levels to 0 between any two of their samples.
+
+    Parameters
+    ----------
+    widths : tuple of int [L + 1]
+        Beginning with the numbers and all levels, as the data has them.
+    numbers : int
+        K, of the inputs.
+    embeddings : tuple of (levels, d)
+        Of each category.
+
+    Examples
+    --------
+    >>> layout = EmbeddingLayout((7, 3, 1), 2, ((5, 2),))
+    >>> layout.dense, layout.size, layout.names
+    ((4, 3, 1), 29, ('E1', 'W1', 'b1', 'W2', 'b2'))
+    >>> layout.tables(np.zeros(29))[0].shape
+    (5, 2)
+    """
+
+    numbers: int = 0
+    embeddings: tuple[tuple[int, int], ...] = ()
+
+    @cached_property
+    def dense(self) -> tuple[int, ...]:
+        """Return the widths of the layers above the tables: numbers and vectors, hidden layers, outputs."""
+        return (self.numbers + sum(d for _, d in self.embeddings), *self.widths[1:])
+
+    @cached_property
+    def embedded(self) -> int:
+        """Count the numbers of all tables, which come first."""
+        return sum(levels * d for levels, d in self.embeddings)
+
+    @cached_property
+    def offsets(self) -> tuple[tuple[int, int], ...]:
+        return tuple((self.embedded + w, self.embedded + b) for w, b in Layout(self.dense).offsets)
+
+    @property
+    def size(self) -> int:
+        return self.embedded + Layout(self.dense).size
+
+    @property
+    def encoder(self) -> int:
+        return self.embedded + (self.dense[0] + 1) * self.dense[1]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        tables = tuple(f"E{category}" for category in range(1, len(self.embeddings) + 1))
+        return (*tables, *Layout(self.dense).names)
+
+    def split(self, w: NDArray) -> list[tuple[NDArray, NDArray]]:
+        """Split w into the layers' (W, b) above the tables, views."""
+        return Layout(self.dense).split(w[self.embedded :])
+
+    def tables(self, w: NDArray) -> list[NDArray]:
+        """Split w into the tables E_c [levels, d], views."""
+        ends = np.cumsum([levels * d for levels, d in self.embeddings])
+        return [w[end - rows * d : end].reshape(rows, d) for end, (rows, d) in zip(ends, self.embeddings, strict=True)]
+
+    def expand(self, w: NDArray) -> NDArray:
+        """Make the matrix [I, K + Σ d] that turns inputs as the data has them into those of the first layer."""
+        matrix = np.zeros((self.widths[0], self.dense[0]), w.dtype)
+        matrix[: self.numbers, : self.numbers] = np.eye(self.numbers)
+        row = column = self.numbers
+        for table in self.tables(w):
+            matrix[row : row + len(table), column : column + table.shape[1]] = table
+            row, column = row + len(table), column + table.shape[1]
+        return matrix
 
 
 @dataclass(frozen=True)

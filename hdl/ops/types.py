@@ -47,6 +47,11 @@ class Samples:
     def __len__(self) -> int:
         return self.x.shape[0]
 
+    def take(self, rows: Any) -> Samples:
+        """Take some samples, by their numbers, a mask or a slice; scale and shift stay."""
+        y, weight, offset = (None if part is None else part[rows] for part in (self.y, self.weight, self.offset))
+        return Samples(self.x[rows], y, self.scale, self.shift, weight, offset)
+
 
 @dataclass
 class Result:
@@ -55,17 +60,24 @@ class Result:
     Attributes
     ----------
     cost : float
-        Sum over samples of the data cost, without regulariser; 0 without targets.
-    correct : int
-        Samples with the right class, or with all outputs on the right side of 1/2.
+        Sum over samples of the data cost times the weight, without regulariser; 0 without targets.
+    correct : int or float
+        Weight of the samples with the right class, or with all outputs on the right side of 1/2.
     samples, steps : int
         How many were seen and taken.
+    weight : int or float
+        Sum of the weights, which a mean is over: the number of samples where they have none.
     """
 
     cost: float = 0.0
-    correct: int = 0
+    correct: float = 0
     samples: int = 0
     steps: int = 0
+    weight: float = -1  # the number of samples
+
+    def __post_init__(self) -> None:
+        if self.weight == -1:
+            self.weight = self.samples
 
     def __add__(self, other: Result) -> Result:
         return Result(
@@ -73,7 +85,20 @@ class Result:
             self.correct + other.correct,
             self.samples + other.samples,
             self.steps + other.steps,
+            self.weight + other.weight,
         )
+
+    def times(self, steps: int) -> Result:
+        """Count the same samples once for each of some steps."""
+        return Result(self.cost * steps, self.correct * steps, self.samples * steps, steps, self.weight * steps)
+
+
+def counted(samples: Samples, order: NDArray[np.int64]) -> Result:
+    """Count some samples [n], and sum their weights in that order."""
+    if samples.weight is None:
+        return Result(samples=len(order))
+    weights = samples.weight[order].astype(np.float64)
+    return Result(samples=len(order), weight=float(weights.cumsum()[-1]) if len(weights) else 0.0)
 
 
 class Key(NamedTuple):

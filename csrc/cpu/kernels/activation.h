@@ -86,10 +86,10 @@ INLINE vf derivative(int kind, float leak, vf y, vf *curvature) {
 #undef MAX
 #undef SELECT
 
-/* Drops units of one row x [n padded]: dropped ones become -0, kept ones x*keep (+0 for 0). rng.h has the stream. */
-KERNEL void dropout(const hdl_context *ctx, float *x, int n, uint32_t layer, int64_t row, uint32_t threshold,
+/* Drops units of one row x [n padded], the first of `all` that the stream is for: dropped ones become -0, kept ones x*keep (+0 for 0). rng.h has the stream. */
+KERNEL void dropout(const hdl_context *ctx, float *x, int n, int all, uint32_t layer, int64_t row, uint32_t threshold,
                     float keep) {
-  int blocks = HDL_DROP_BLOCKS(n);
+  int blocks = HDL_DROP_BLOCKS(all);
   vi limit = viset((int32_t)threshold);
   for (int j = 0; j < blocks && j < n; j += VW) {
     vu word[4];

@@ -6,7 +6,11 @@
 #include "dot.h"
 #include "gemm.h"
 #include "sparse.h"
+#include "tables.h"
 #include "update.h"
+
+/* Tells whether the codes of mixed input name rows of the first layer's W. */
+static bool has_codes(const hdl_plan *plan) { return plan->input_type == HDL_MIXED && !plan->tables; }
 
 /* A = f(X W + b), with dropout in training. The output layer stays linear: its loss applies f. */
 KERNEL void forward(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r1) {
@@ -17,6 +21,13 @@ KERNEL void forward(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r
   const float *x = layer->x + (ptrdiff_t)r0 * layer->x_ld;
   if (l == 0 && plan->input_type == HDL_CSR) {
     sparse_forward(plan, ctx, r0, r1);
+    activate(e.kind, e.leak, a, layer->lda, r1 - r0, layer->nv, layer->O);
+  } else if (l == 0 && has_codes(plan)) { /* numbers are the first rows of every panel of W */
+    gemm_call gemm = {.K = plan->numbers, .nv = layer->nv, .a = x, .lda = layer->x_ld, .p = layer->w};
+    epilogue linear = {.kind = HDL_LINEAR, .width = layer->O};
+    gemm.rows_p = layer->w_rows, gemm.bias = layer->b, gemm.c = a, gemm.ldc = layer->lda, gemm.e = &linear;
+    if (plan->numbers) multiply(gemm, r1 - r0);
+    code_forward(plan, r0, r1);
     activate(e.kind, e.leak, a, layer->lda, r1 - r0, layer->nv, layer->O);
   } else if (layer->along_inputs) {
     dot(layer, x, r1 - r0, a);
@@ -29,7 +40,7 @@ KERNEL void forward(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r
   if (!output && ctx->backward && plan->drop_hidden)
     for (int r = r0; r < r1; r++) {
       float *row = layer->a + (ptrdiff_t)r * layer->lda;
-      dropout(ctx, row, layer->O, (uint32_t)l + 1, ctx->row0 + r, plan->drop_hidden, plan->keep_hidden);
+      dropout(ctx, row, layer->O, layer->O, (uint32_t)l + 1, ctx->row0 + r, plan->drop_hidden, plan->keep_hidden);
     }
 }
 
@@ -112,6 +123,22 @@ static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *lay
   }
 }
 
+/* Sums rows lo … hi of dW, which are of the numbers of mixed input, and updates them: as if they were entries. */
+static void number_gradient(hdl_plan *plan, const hdl_context *ctx, int lo, int hi) {
+  hdl_layer *layer = &plan->layer[0];
+  hdl_context unfused = *ctx;
+  int parts = (ctx->rows + HDL_ROWS - 1) / HDL_ROWS;
+  unfused.plain = false;
+  for (int i = 0; i < hdl_panels(layer->nv) * parts && lo < hi; i++) {
+    int panel = i / parts, k = i % parts, s0 = ctx->rows * k / parts, s1 = ctx->rows * (k + 1) / parts;
+    int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
+    row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts};
+    const float *d = layer->d + (ptrdiff_t)s0 * layer->lda + v0 * VW;
+    float *g = tile_at(layer, layer->g, v0, pv, lo);
+    weight_tile(layer, &unfused, s, layer->x, layer->x_ld, d, layer->lda, v0, pv, lo, hi, g);
+  }
+}
+
 /* Rows of W whose inputs, for all rows of the block, stay in L2 while the panels go by. */
 static int stripe_rows(int rows) { return rows > HDL_ROWS ? HDL_STRIPE * HDL_ROWS / rows : HDL_STRIPE; }
 
@@ -131,7 +158,15 @@ KERNEL void weight_gradient(hdl_plan *plan, const hdl_context *ctx, int l, int t
   hdl_range range = *hdl_share(plan, l, thread);
   if (!plan->gibbs) bias_gradient(plan, ctx, l, thread);
   if (l == 0 && plan->input_type == HDL_CSR) {
-    sparse_weight_gradient(plan, ctx, thread);
+    int hi = range.hi * VW < layer->m ? range.hi * VW : layer->m;
+    sparse_weight_gradient(plan, ctx, range.lo * VW, hi);
+    return;
+  }
+  if (l == 0 && has_codes(plan)) {
+    int K = plan->numbers, codes = layer->m - K, T = plan->threads;
+    number_gradient(plan, ctx, K * thread / T, K * (thread + 1) / T);
+    sparse_weight_gradient(plan, ctx, K + (int)((int64_t)codes * thread / T),
+                           K + (int)((int64_t)codes * (thread + 1) / T));
     return;
   }
   if (range.lo >= range.hi) return; /* also of tied weights: the layer below has their gradient */

@@ -1,10 +1,11 @@
-/* loss.h: computes the output layer's non-linearity, cost and delta, one row at a time; Z [B, O] is layer->a.
+/* loss.h: computes the output layer's non-linearity, cost and delta, one row at a time; Z [B, O] is layer->a, to which
+ * the offset, if there is one, is added before.
  *   softmax, cross-entropy:  p = e^z / sum e^z,  cost = -sum t ln p = sum t (ln sum e^z - z)
  *   sigmoid, cross-entropy:  p = 1/(1 + e^-z),   cost = sum max(z, 0) - z t + ln(1 + e^-|z|)
  *   linear, squared error:   p = z,              cost = 1/2 sum (p - t)²
  *   sigmoid, squared error:  p = 1/(1 + e^-z),   cost = 1/2 sum (p - t)²
- * and D = p - t, for the last one (p - t) p (1 - p): overwrites layer->d, row_cost, row_hit, and ctx->out with p.
- * Padding of D is zero. */
+ * and D = p - t, for the last one (p - t) p (1 - p); losses.h has the others. Cost and D are times the sample's weight.
+ * Overwrites layer->d, row_cost, row_hit, and ctx->out with p. Padding of D is zero. */
 #ifndef HDL_LOSS_H
 #define HDL_LOSS_H
 
@@ -21,7 +22,8 @@ static int first_largest(const float *x, int n) {
 static void softmax(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
   hdl_layer *layer = &plan->layer[plan->layers - 1];
   int O = layer->O, nv = (O + VW - 1) / VW;
-  bool scored = ctx->scored, classes = ctx->data->y_type == HDL_CLASS;
+  bool scored = ctx->scored, smoothed = plan->label_smoothing > 0 && ctx->backward;
+  bool classes = ctx->data->y_type == HDL_CLASS && !smoothed; /* smoothed, all classes have a share of the target */
   vi tail = vmask(O - (nv - 1) * VW);
   vf low = vset(-INFINITY);
   for (int b = r0; b < r1; b += VW) {
@@ -122,16 +124,88 @@ INLINE void squared(const bool squash, hdl_plan *plan, const hdl_context *ctx, i
   }
 }
 
+/* Names the operations that csrc/losses.h writes its losses with. */
+#define REAL vf
+#define SET vset
+#define EXP vexp
+#define LOG vlog
+#define ABS vabs
+#define MAX vmax
+#define MIN vmin
+#define SELECT vsel
+#define LOSS(NUMBER, name, ...)                                                                                        \
+  case HDL_##NUMBER: {                                                                                                 \
+    __VA_ARGS__;                                                                                                       \
+    break;                                                                                                             \
+  }
+
+/* Scores one of the losses of losses.h. */
+KERNEL void regression(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
+  hdl_layer *layer = &plan->layer[plan->layers - 1];
+  int O = layer->O, nv = (O + VW - 1) / VW;
+  vf k = vset(plan->loss_parameter);
+  for (int r = r0; r < r1; r++) {
+    float *a = layer->a + (ptrdiff_t)r * layer->lda, *d = layer->d + (ptrdiff_t)r * layer->lda;
+    const float *targets = plan->target + (ptrdiff_t)r * layer->lda;
+    vf sum = (vf){0};
+    for (int v = 0; v < nv; v++) {
+      vi real = vmask(O - v * VW);
+      vf z = vload(a + v * VW), t = vload(targets + v * VW), out = z, cost = z, delta = z;
+      switch (plan->loss) { HDL_LOSS_TABLE(LOSS) }
+      vstore(a + v * VW, out);
+      vstore(d + v * VW, vkeep(delta, real));
+      sum += vkeep(cost, real);
+    }
+    if (ctx->out) memcpy(ctx->out + (ptrdiff_t)r * O, a, sizeof(float) * (size_t)O);
+    plan->row_cost[r] = ctx->scored ? vsum(sum) : 0;
+    plan->row_hit[r] = 0;
+  }
+}
+#undef REAL
+#undef SET
+#undef EXP
+#undef LOG
+#undef ABS
+#undef MAX
+#undef MIN
+#undef SELECT
+#undef LOSS
+
+/* Adds the offset to what reaches the output. */
+KERNEL void add_offset(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
+  hdl_layer *layer = &plan->layer[plan->layers - 1];
+  for (int r = r0; r < r1; r++) {
+    int64_t i = ctx->order ? ctx->order[r] : ctx->base + r;
+    float *a = layer->a + (ptrdiff_t)r * layer->lda;
+    for (int o = 0; o < layer->O; o++) a[o] += ctx->data->offset[i * layer->O + o];
+  }
+}
+
+/* Multiplies cost and delta by the samples' weights. */
+KERNEL void weigh(hdl_plan *plan, int r0, int r1) {
+  hdl_layer *layer = &plan->layer[plan->layers - 1];
+  int nv = (layer->O + VW - 1) / VW;
+  for (int r = r0; r < r1; r++) {
+    float weight = plan->row_weight[r], *d = layer->d + (ptrdiff_t)r * layer->lda;
+    plan->row_cost[r] *= weight;
+    for (int v = 0; v < nv; v++) vstore(d + v * VW, vload(d + v * VW) * weight);
+  }
+}
+
 /* Scores rows r0 … r1 of the block. */
 KERNEL void loss(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
+  if (ctx->data->offset) add_offset(plan, ctx, r0, r1);
   if (plan->loss == HDL_SOFTMAX)
     softmax(plan, ctx, r0, r1);
   else if (plan->loss == HDL_SIGMOID_CE)
     cross_entropy(plan, ctx, r0, r1);
   else if (plan->loss == HDL_SQUARED)
     squared(false, plan, ctx, r0, r1);
-  else
+  else if (plan->loss == HDL_SIGMOID_SQUARED)
     squared(true, plan, ctx, r0, r1);
+  else
+    regression(plan, ctx, r0, r1);
+  if (ctx->data->weight) weigh(plan, r0, r1);
   if (!ctx->backward) return;
   bool bad = false;
   for (int r = r0; r < r1; r++) bad |= !isfinite(plan->row_cost[r]);

@@ -1,8 +1,30 @@
-/* sparse.h: computes the first layer over CSR rows: X [B, I] with few entries, W [I, O] in panels across O. */
+/* sparse.h: computes the first layer over entries: CSR rows X [B, I], or the codes of mixed ones, whose first K inputs
+ * are dense. W [I, O] in panels across O. */
 #ifndef HDL_SPARSE_H
 #define HDL_SPARSE_H
 
 #include "update.h"
+
+/* Adds the rows of W that a row's codes name to Z [B, O] in layer->a, which has b and the numbers' product already. */
+KERNEL void code_forward(hdl_plan *plan, int r0, int r1) {
+  hdl_layer *layer = &plan->layer[0];
+  int C = plan->categories;
+  for (int panel = 0; panel < hdl_panels(layer->nv); panel++) {
+    int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
+    const float *w = tile_at(layer, layer->w, v0, pv, 0);
+    for (int r = r0; r < r1; r++) {
+      vf acc[HDL_PV];
+      float *z = layer->a + (ptrdiff_t)r * layer->lda + v0 * VW;
+      for (int v = 0; v < pv; v++) acc[v] = vload((plan->numbers ? z : layer->b + v0 * VW) + v * VW);
+      for (int k = r * C; k < (r + 1) * C; k++) {
+        if (plan->row_input[k] < 0) continue;
+        const float *row = w + (ptrdiff_t)plan->row_input[k] * pv * VW;
+        for (int v = 0; v < pv; v++) acc[v] = vfma(vset(plan->row_value[k]), vload(row + v * VW), acc[v]);
+      }
+      for (int v = 0; v < pv; v++) vstore(z + v * VW, acc[v]);
+    }
+  }
+}
 
 /* Z [B, O] = b + sum over a row's entries of x * W[input]; overwrites layer->a */
 KERNEL void sparse_forward(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
@@ -25,13 +47,11 @@ KERNEL void sparse_forward(hdl_plan *plan, const hdl_context *ctx, int r0, int r
   }
 }
 
-/* Sums a thread's share (rows lo … hi of W) of dW = X' D and updates W. The block's transpose (loop.c) lists the
+/* Sums a thread's share (rows lo … hi of W) of dW = X' D and updates W. The block's transpose (entries.c) lists the
  * inputs that occur, with their entries in the order of the rows. ctx->touched: the rule leaves all other rows alone.
  */
-KERNEL void sparse_weight_gradient(hdl_plan *plan, const hdl_context *ctx, int thread) {
+KERNEL void sparse_weight_gradient(hdl_plan *plan, const hdl_context *ctx, int lo, int hi) {
   hdl_layer *layer = &plan->layer[0];
-  hdl_range range = *hdl_share(plan, 0, thread);
-  int lo = range.lo * VW, hi = range.hi * VW < layer->m ? range.hi * VW : layer->m;
   bool apply = ctx->update && ctx->last;
   for (int panel = 0; panel < hdl_panels(layer->nv); panel++) {
     int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0, n = pv * VW;

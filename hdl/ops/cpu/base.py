@@ -79,7 +79,7 @@ class Cpu(Operations):
             progress=progress,
             **self._update_rule(),
             **key_arguments(key),
-            **scaling(samples),
+            **companions(samples),
             **self._chain_arguments(chains),
         )
         expected = steps(len(order), batch)
@@ -104,7 +104,7 @@ class Cpu(Operations):
             order,
             progress=progress,
             **key_arguments(key),
-            **scaling(samples),
+            **companions(samples),
             **self._chain_arguments(chains),
         )
         return sums, Result(*result)
@@ -118,7 +118,7 @@ class Cpu(Operations):
     ) -> tuple[NDArray[np.float32], Result]:
         """Compute outputs [n, O]: see `Operations.forward`."""
         x = plan_input(samples)
-        out, result = self._plan.forward(w, x, samples.y, order, progress=progress, **scaling(samples))
+        out, result = self._plan.forward(w, x, samples.y, order, progress=progress, **companions(samples))
         return out, Result(*result)
 
     def _update_rule(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class Cpu(Operations):
 
 
 def plan_input(samples: Samples) -> Any:
-    """Give x as a plan takes it: an array, or a CSR matrix as (values, indptr, indices)."""
+    """Give x as a plan takes it: an array, encoded rows, or a CSR matrix as (values, indptr, indices)."""
     x = samples.x
     return (x.data, x.indptr, x.indices) if hasattr(x, "indptr") else x
 
@@ -142,6 +142,11 @@ def plan_input(samples: Samples) -> Any:
 def scaling(samples: Samples) -> dict[str, Any]:
     """Name scale and shift as a plan takes them."""
     return {"scale": samples.scale, "shift": samples.shift}
+
+
+def companions(samples: Samples) -> dict[str, Any]:
+    """Name all that comes with x and y as a plan takes it; other plans than a dense network's take no weights."""
+    return {**scaling(samples), "weight": samples.weight, "offset": samples.offset}
 
 
 def key_arguments(key: Key | None) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hdl.ops import losses
 from hdl.ops.base import no_codes
 from hdl.ops.cpu.base import MAX_BATCH, Cpu
 from hdl.ops.types import Progress, Samples
@@ -32,9 +33,13 @@ class DenseCpu(Cpu):
             leak=spec.leak,
             dropout_input=spec.input_dropout,
             dropout_hidden=spec.dropout,
+            loss_parameter=losses.parameter(spec),
+            label_smoothing=spec.label_smoothing,
             max_batch=MAX_BATCH,
             threads=threads,
             isa=isa,
+            embeddings=spec.embeddings,
+            numbers=spec.numbers,
         )
 
     def encode(

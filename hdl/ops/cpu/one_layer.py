@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hdl.ops.base import check_weights
 from hdl.ops.cpu.base import Cpu, plan_input, scaling
 from hdl.ops.types import Progress, Samples
 
@@ -20,4 +21,5 @@ class OneLayerCpu(Cpu):
         progress: Progress | None = None,
     ) -> NDArray[np.float32]:
         """Compute codes [n, H]: see `Operations.encode`."""
+        check_weights(self.spec, samples)
         return self._plan.encode(w, plan_input(samples), order, progress=progress, **scaling(samples))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops.base import check_chains
+from hdl.ops.base import check_chains, check_weights
 from hdl.ops.draws import dropout
 from hdl.ops.layout import AutoencoderLayout
 from hdl.ops.reference.activations import ACTIVATIONS, curvature, sigmoid
@@ -57,6 +57,7 @@ class AutoencoderReference(OneLayerReference):
         """Sum statistics [Q]: the gradient of the cost, without regulariser and sparsity, and what
         `layout.combine` needs for the latter; corrupted as in step 0."""
         check_chains(self.spec, chains)
+        check_weights(self.spec, samples)
         sums = np.zeros(self.layout.statistics, w.dtype)
         seen, codes, result = self._backward(w, samples, all_of(samples, order), key or NO_KEY, 0, sums)
         if self.spec.autoencoder.beta:

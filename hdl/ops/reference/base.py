@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import Interrupted, NonFinite
 from hdl.ops import rules
-from hdl.ops.base import Operations, check_chains
+from hdl.ops.base import Operations, check_chains, check_weights
 from hdl.ops.schedule import steps
 from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples
 
@@ -48,6 +48,7 @@ class Reference(Operations):
     ) -> Result:
         """Take mini-batch steps over `order`: see `Operations.train`."""
         check_chains(self.spec, chains)
+        check_weights(self.spec, samples)
         spec, mask = self.spec, self.layout.mask.astype(w.dtype)
         overwritten = [array for array in (w, state, chains) if array is not None]
         before, total = [array.copy() for array in overwritten], Result()
@@ -58,7 +59,7 @@ class Reference(Operations):
             minibatch = order[step * batch : (step + 1) * batch]
             with np.errstate(all="ignore"):
                 g, result = self._summed_gradient(w, samples, minibatch, key or NO_KEY, first_step + step, chains)
-                g = rules.penalised(g / w.dtype.type(len(minibatch)), w, mask, spec.l1, spec.l2)
+                g = rules.penalised(g / w.dtype.type(result.weight or 1), w, mask, spec.l1, spec.l2)
                 if np.isfinite(result.cost):
                     rules.update(spec.optimizer, w, state, g, float(lr[step]), first_step + step + 1)
                     if spec.max_norm:
@@ -78,6 +79,14 @@ class Reference(Operations):
         """Sum the gradient [P] over a mini-batch [B], all terms of the cost but the regulariser included."""
 
     @staticmethod
+    def _sum(samples: Samples, order: NDArray[np.int64], values: NDArray) -> float:
+        """Sum values [n] or [n, O] of some samples, each times its sample's weight."""
+        if samples.weight is None:
+            return values.sum().item()
+        weight = samples.weight[order].astype(np.float64)
+        return float((values * (weight[:, None] if values.ndim == 2 else weight)).sum())
+
+    @staticmethod
     def _inputs(samples: Samples, order: NDArray[np.int64], dtype: Any) -> NDArray:
         """Read samples as the net sees them: scaled and dense [B, I]."""
         x = _dense(samples.x, order).astype(dtype)
@@ -94,9 +103,11 @@ def all_of(samples: Samples, order: NDArray[np.int64] | None) -> NDArray[np.int6
 
 
 def _dense(x: Any, order: NDArray[np.int64]) -> NDArray:
-    """Read rows [B, I] of an array or a CSR matrix."""
+    """Read rows [B, I] of an array, of encoded rows, or of a CSR matrix."""
     if isinstance(x, np.ndarray):
         return x[order]
+    if hasattr(x, "codes"):
+        return x[order].dense()
     dense = np.zeros((len(order), x.shape[1]), x.data.dtype)
     for i, row in enumerate(order):
         part = slice(x.indptr[row], x.indptr[row + 1])

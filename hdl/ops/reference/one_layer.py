@@ -10,6 +10,7 @@ from abc import abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
+from hdl.ops.base import check_weights
 from hdl.ops.reference.base import BLOCK, Reference, all_of
 from hdl.ops.types import Progress, Result, Samples
 
@@ -25,6 +26,7 @@ class OneLayerReference(Reference):
         progress: Progress | None = None,
     ) -> tuple[NDArray, Result]:
         """Compute reconstructions [n, I] of what was not corrupted; the cost is Σ ½‖r − x‖² and nothing else."""
+        check_weights(self.spec, samples)
         order = all_of(samples, order)
         out, total = np.empty((len(order), self.layout.outputs), w.dtype), Result(samples=len(order))
         for start in range(0, len(order), BLOCK):
@@ -41,6 +43,7 @@ class OneLayerReference(Reference):
         progress: Progress | None = None,
     ) -> NDArray:
         """Compute codes [n, H] of what was not corrupted."""
+        check_weights(self.spec, samples)
         order = all_of(samples, order)
         out = np.empty((len(order), self.layout.widths[1]), w.dtype)
         for start in range(0, len(order), BLOCK):

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops.base import check_chains
+from hdl.ops.base import check_chains, check_weights
 from hdl.ops.draws import CHAINS, GIBBS, GibbsDraws
 from hdl.ops.reference.activations import sigmoid
 from hdl.ops.reference.base import all_of
@@ -76,6 +76,7 @@ class RbmReference(OneLayerReference):
         The mean over the chains, moved by k Gibbs steps, counts once for each sample.
         """
         check_chains(self.spec, chains)
+        check_weights(self.spec, samples)
         return self._statistics(w, samples, all_of(samples, order), key or NO_KEY, 0, chains)
 
     def up(self, w: NDArray, x: NDArray) -> NDArray:

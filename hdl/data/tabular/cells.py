@@ -1,0 +1,288 @@
+"""Cells of text as a frame holds them: numbers, categories and dates, whole columns at a time.
+
+A number is what Python's `float` makes of it, once what people write beside and inside of numbers is taken away as the
+column's dialect says: `$5`, `45%`, `1,234`, `1,5`. A date is ISO's, or has day, month and year in the column's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hdl.data.tabular.flags import GROUPED, ORDERS
+from hdl.data.tabular.frame import CATEGORY, DATE
+
+# How a value that is missing is written, beside `--na-values`. `Na` is a chemical element.
+MISSING = (
+    "", "NA", "na", "N/A", "n/a", "NaN", "nan", "NAN", "null", "NULL", "Null", "None", "none", "NONE", r"\N", "?", ".",
+    "<NA>", "<na>", "#N/A", "NaT",
+)  # fmt: skip
+MARKS = "$€£¥₹₽₩%"  # that stand before or behind numbers
+BLANKS = " '\u2019\u00a0\u2009\u202f"  # that part thousands and are no decimal mark
+_NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+_WORDS = r"(?i)^[+-]?(?:inf|infinity|nan(?:\([a-z0-9_]*\))?)$"  # as Arrow reads them
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the numbers or the dates of one column are written.
+
+    Attributes
+    ----------
+    decimal : {'.', ','}
+    grouped : bool
+        Whether the other one of point and comma parts thousands.
+    mark : str
+        What stands beside numbers: one of `MARKS`, or empty.
+    order : {'', 'ymd', 'dmy', 'mdy'}
+        Of dates; empty: not known.
+    missing : tuple of str
+        Texts that say that a value is missing, the usual ones among them.
+    """
+
+    decimal: str = "."
+    grouped: bool = False
+    mark: str = ""
+    order: str = ""
+    missing: tuple[str, ...] = MISSING
+
+    @property
+    def plain(self) -> bool:
+        """Whether a number is written as Python writes it."""
+        return self.decimal == "." and not self.grouped and not self.mark
+
+    def details(self, kind: str) -> tuple[str, ...]:
+        """Say in the words of `--columns` what is not usual."""
+        if kind == "date":
+            return (self.order,) if self.order else ()
+        return tuple(filter(None, (self.mark, GROUPED * self.grouped))) if kind == "number" else ()
+
+    @classmethod
+    def of(cls, details: Sequence[str], decimal: str = ".", missing: tuple[str, ...] = MISSING) -> Dialect:
+        """Make a dialect of what `details` said."""
+        mark = next((word for word in details if word not in (*ORDERS, GROUPED)), "")
+        order = next((word for word in details if word in ORDERS), "")
+        return cls(decimal, GROUPED in details, mark, order, missing)
+
+
+PLAIN = Dialect()
+
+
+def _stripped(text: Any, missing: Sequence[str]) -> pa.Array:
+    """Give strings without blanks around them; null where they say that a value is missing."""
+    if isinstance(text, pa.ChunkedArray):
+        text = text.combine_chunks() if text.num_chunks != 1 else text.chunk(0)
+    if pa.types.is_dictionary(text.type):
+        text = text.dictionary_decode()
+    text = pc.utf8_trim_whitespace(text if text.type == pa.string() else text.cast(pa.string()))
+    absent = pc.is_in(text, value_set=pa.array(missing, pa.string()))
+    return pc.if_else(absent, pa.scalar(None, pa.string()), text)
+
+
+def numbers(text: Any, dialect: Dialect = PLAIN) -> tuple[np.ndarray, np.ndarray]:
+    """Read numbers.
+
+    Parameters
+    ----------
+    text : pyarrow.Array or ChunkedArray of strings [n]
+
+    Returns
+    -------
+    ndarray of float64 [n], ndarray of bool [n]
+        NaN where a value is missing or no number; and where it is no number.
+
+    Examples
+    --------
+    >>> numbers(pa.array(["1,234", "5", "NA", "x"]), Dialect(grouped=True))
+    (array([1234.,    5.,   nan,   nan]), array([False, False, False,  True]))
+    """
+    there = _stripped(text, dialect.missing)
+    values = there if dialect.plain else _plain(there, dialect)
+    try:
+        floats = values.cast(pa.float64())
+    except pa.ArrowInvalid:
+        floats = _each(values)
+    bad = pc.and_(there.is_valid(), floats.is_null()).to_numpy(zero_copy_only=False)
+    return _floats(floats), bad
+
+
+def _floats(array: pa.Array) -> np.ndarray:
+    return array.to_numpy(zero_copy_only=False) if array.null_count else array.to_numpy()
+
+
+def _each(values: pa.Array) -> pa.Array:
+    """Read the numbers among texts; null where a text is none."""
+    usual = pc.or_kleene(pc.match_substring_regex(values, _NUMBER), pc.match_substring_regex(values, _WORDS))
+    floats = pc.if_else(usual, values, pa.scalar(None, pa.string())).cast(pa.float64())
+    odd = np.flatnonzero(pc.and_(values.is_valid(), pc.invert(usual)).to_numpy(zero_copy_only=False))
+    read = {}
+    for i, cell in zip(odd.tolist(), values.take(pa.array(odd)).to_pylist(), strict=True):
+        if not cell.isascii() and "_" not in cell:  # digits of other scripts, as `float` reads them
+            try:
+                read[i] = float(cell)
+            except ValueError:
+                continue
+    if not read:
+        return floats
+    out = floats.to_pylist()
+    for i, value in read.items():
+        out[i] = value
+    return pa.array(out, pa.float64())
+
+
+def _plain(text: pa.Array, dialect: Dialect) -> pa.Array:
+    """Write numbers of a dialect as Python does; what is no number of the dialect becomes a text that is none."""
+    if dialect.mark:
+        mark = _escaped(dialect.mark)
+        text = pc.replace_substring_regex(text, rf"^([+-]?)\s*{mark}\s*", r"\1")
+        text = pc.replace_substring_regex(text, rf"\s*{mark}$", "")
+    group, point = (",", ".") if dialect.decimal == "." else (".", ",")
+    if dialect.grouped:
+        for part in (group, f"[{BLANKS}]"):
+            part = _escaped(part) if len(part) == 1 else part
+            form = rf"^[+-]?[0-9]{{1,3}}(?:{part}[0-9]{{3}})+(?:{_escaped(point)}[0-9]*)?$"
+            found = pc.match_substring_regex(text, form)
+            text = pc.if_else(found, pc.replace_substring_regex(text, part, ""), text)
+    if dialect.decimal == ",":  # a point that parts no thousands is none of this dialect
+        text = pc.if_else(pc.match_substring(text, "."), pc.binary_join_element_wise("no ", text, ""), text)
+        text = pc.replace_substring(text, ",", ".")
+    return text
+
+
+def _escaped(mark: str) -> str:
+    return "\\" + mark if mark in ".$" else mark
+
+
+def categories(text: Any, missing: Sequence[str] = MISSING, codes: bool = False) -> pa.DictionaryArray:
+    """Read the levels of a category: text without blanks around it; booleans in lower case.
+
+    Parameters
+    ----------
+    text : pyarrow.Array or ChunkedArray [n]
+        Strings, or a dictionary of them.
+    codes : bool
+        The column was asked to be a category: a whole number is one whether `.0` follows it or not.
+
+    Examples
+    --------
+    >>> categories(pa.array([" a", "TRUE", "?", "a"])).to_pylist()
+    ['a', 'true', None, 'a']
+    """
+    if isinstance(text, pa.ChunkedArray):
+        text = text.unify_dictionaries() if pa.types.is_dictionary(text.type) else text
+        text = text.combine_chunks() if text.num_chunks != 1 else text.chunk(0)
+    if not pa.types.is_dictionary(text.type):
+        text = text.dictionary_encode()
+    levels = _stripped(text.dictionary, missing)
+    truth = pc.match_substring_regex(levels, r"(?i)^(?:true|false)$")
+    if pc.any(truth).as_py():
+        levels = pc.if_else(truth, pc.utf8_lower(levels), levels)
+    if codes:
+        levels = pc.replace_substring_regex(levels, r"^(-?(?:0|[1-9][0-9]*))\.0*$", r"\1")
+    indices = text.indices
+    if levels.null_count or len(distinct := pc.unique(levels)) < len(levels):
+        distinct = pc.unique(levels.drop_null())
+        indices = pc.index_in(levels, value_set=distinct).take(indices)
+        levels = distinct
+    return pa.DictionaryArray.from_arrays(indices.cast(pa.int32()), levels).cast(CATEGORY)
+
+
+_TIME = (
+    r"(?:[T ]\s*(?P<h>[0-9]{1,2})(?::(?P<i>[0-9]{2})(?::(?P<s>[0-9]{2})(?:[.,](?P<f>[0-9]{1,9}))?)?)?"
+    r"\s*(?P<half>[aApP]\.?[mM]\.?)?\s*(?P<zone>[zZ]|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$"
+)
+_YMD = r"^(?P<y>[0-9]{4})(?P<p>[-/.])(?P<m>[0-9]{1,2})(?P<q>[-/.])(?P<d>[0-9]{1,2})" + _TIME
+_DMY = r"^(?P<d>[0-9]{1,2})(?P<p>[-/.])(?P<m>[0-9]{1,2})(?P<q>[-/.])(?P<y>[0-9]{4}|[0-9]{2})" + _TIME
+_MDY = r"^(?P<m>[0-9]{1,2})(?P<p>[-/.])(?P<d>[0-9]{1,2})(?P<q>[-/.])(?P<y>[0-9]{4}|[0-9]{2})" + _TIME
+_DIGITS = r"^(?P<y>[0-9]{4})(?P<p>)(?P<m>[0-9]{2})(?P<q>)(?P<d>[0-9]{2})" + _TIME
+FORMS = {"ymd": _YMD, "dmy": _DMY, "mdy": _MDY}
+_UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}  # by the number of digits, of moments since 1970
+
+
+def dates(text: Any, dialect: Dialect = PLAIN) -> tuple[pa.Array, np.ndarray]:
+    """Read dates and moments, of UTC where no zone is written.
+
+    Parameters
+    ----------
+    text : pyarrow.Array or ChunkedArray of strings [n]
+    dialect : Dialect
+        Its `order` says what a date that does not begin with its year is: day first or month first; without one it is
+        no date. Whole numbers of 8 digits are year, month, day; of 10, 13, 16 and 19 digits seconds, milli-, micro- and
+        nanoseconds since 1970.
+
+    Returns
+    -------
+    pyarrow.Array of timestamp[us] [n], ndarray of bool [n]
+        Null where a value is missing or no date; and where it is no date.
+
+    Examples
+    --------
+    >>> moments, bad = dates(pa.array(["24.12.2020", "2020-12-24T01:00+02:00", "", "31.2.2020"]), Dialect(order="dmy"))
+    >>> [str(moment) for moment in moments.to_pylist()], bad.tolist()
+    (['2020-12-24 00:00:00', '2020-12-23 23:00:00', 'None', 'None'], [False, False, False, True])
+    """
+    there = _stripped(text, dialect.missing)
+    try:
+        moments = there.cast(DATE)
+    except pa.ArrowInvalid:
+        coded = there.dictionary_encode()  # most dates are there many times
+        moments = _moments(coded.dictionary, dialect.order).take(coded.indices)
+    return moments, pc.and_(there.is_valid(), moments.is_null()).to_numpy(zero_copy_only=False)
+
+
+def _moments(text: pa.Array, order: str) -> pa.Array:
+    """Read distinct dates; null where a text is none."""
+    out = np.full(len(text), np.datetime64("NaT"), "datetime64[us]")
+    for form in (_YMD, _DIGITS, *([FORMS[order]] if order in ("dmy", "mdy") else [])):
+        rows = np.flatnonzero(np.isnat(out))
+        if len(rows):
+            out[rows] = _fields(text.take(pa.array(rows)), form)
+    for digits, unit in _UNITS.items():
+        rows = np.flatnonzero(pc.match_substring_regex(text, f"^[0-9]{{{digits}}}$").to_numpy(zero_copy_only=False))
+        if len(rows):
+            counted = text.take(pa.array(rows)).cast(pa.int64()).to_numpy()
+            out[rows] = counted.astype(f"datetime64[{unit}]").astype("datetime64[us]")
+    return pa.array(out, DATE)
+
+
+def _fields(text: pa.Array, form: str) -> np.ndarray:
+    """Read dates of one form, datetime64[us] [n]; NaT where a text has another, or is a day that does not exist."""
+    found = pc.extract_regex(text, form)
+    good = found.is_valid().to_numpy(zero_copy_only=False)
+    parts = {name: pc.struct_field(found, name) for name in ("y", "p", "m", "q", "d", "h", "i", "s", "f", "half", "zone")}
+
+    def whole(name: str, empty: str = "0") -> np.ndarray:
+        column = pc.fill_null(parts[name], empty)
+        return pc.if_else(pc.equal(column, ""), empty, column).cast(pa.int64()).to_numpy()
+
+    year, month, day = whole("y"), whole("m", "1"), whole("d", "1")
+    short = pc.fill_null(pc.equal(pc.utf8_length(parts["y"]), 2), False).to_numpy(zero_copy_only=False)
+    year = np.where(short, year + np.where(year < 69, 2000, 1900), year)  # as POSIX reads years of two digits
+    hour, minute, second = whole("h"), whole("i"), whole("s")
+    micro = pc.utf8_slice_codeunits(pc.utf8_rpad(pc.fill_null(parts["f"], ""), 6, "0"), 0, 6).cast(pa.int64()).to_numpy()
+    half = np.array([str(cell or "")[:1].lower() for cell in parts["half"].to_pylist()])
+    good &= np.where(half == "", hour < 24, (hour >= 1) & (hour <= 12)) & (minute < 60) & (second < 60)
+    hour = np.where(half == "", hour, hour % 12 + 12 * (half == "p"))
+    same = pc.fill_null(pc.equal(parts["p"], parts["q"]), False).to_numpy(zero_copy_only=False)
+    good &= same & (month >= 1) & (month <= 12)
+    months = ((year - 1970) * 12 + np.clip(month, 1, 12) - 1).astype("datetime64[M]")
+    last = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64)
+    good &= (day >= 1) & (day <= last)
+    zones = np.array([_zone(cell) for cell in parts["zone"].to_pylist()])
+    seconds = hour * 3600 + minute * 60 + second - zones
+    moments = months.astype("datetime64[D]") + (day - 1)
+    out = moments.astype("datetime64[us]") + (seconds * 1_000_000 + micro).astype("timedelta64[us]")
+    return np.where(good, out, np.datetime64("NaT"))
+
+
+def _zone(text: str | None) -> int:
+    """Give the seconds that a zone is ahead of UTC."""
+    if not text or text[0] not in "+-":
+        return 0
+    digits = text[1:].replace(":", "").ljust(4, "0")
+    return (1 if text[0] == "+" else -1) * (int(digits[:2]) * 3600 + int(digits[2:]) * 60)
