@@ -46,6 +46,8 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         raise DataError(f"the dataset has no samples, expected at least one{listed and '; skipped:'}{listed}")
     units, columns, kind = stack.units(spec), None, summary.kind
     reading = dict(summary.meta.get("reading") or {})
+    if summary.unlabelled:
+        reading["unlabelled"] = summary.unlabelled
     if fitting.needed(summary, spec, units):
         encodings, rule, found = fitting.fit(summary, spec, units)
         columns, kind, reading = encodings.to_plain(), "mixed" if encodings.levels else "float32", reading | found
