@@ -200,7 +200,9 @@ class _Deciding:
         problems = []
         for i, column in zip(features, known, strict=True):
             wish = self.wishes.get(i)
-            found = self._look(i, column.kind, wish, (self.schema.reading or {}).get("dialects", {}).get(column.name, ()))
+            found = self._look(
+                i, column.kind, wish, (self.schema.reading or {}).get("dialects", {}).get(column.name, ())
+            )
             problems += [(i, found)] if found.problem else []
             out.notes += self._notes(i, found)
             out.features.append(Feature(i, column, None, found.dialect))
