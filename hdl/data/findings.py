@@ -48,7 +48,7 @@ KINDS = {"uint8": "dense, stored as uint8", "float32": "dense", "sparse": "spars
 FORMAT_BY = {"flag": "as --format says", "folders": "a folder a class"}
 _SHOWN = {
     "files", "format_by", "header", "header_by", "delimiter", "delimiter_by", "label_by", "label_at", "label_type",
-    "depth", "duplicates", "left_out", "kinds", "remarks", "unlabelled",
+    "depth", "duplicates", "left_out", "kinds", "remarks", "unlabelled", "table",
 }  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def _features(schema: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
     if "inputs" not in schema:
         return ""
     if kinds := reading.get("kinds"):
-        return _kinds(kinds, schema["inputs"])
+        return _kinds(kinds, schema)
     kind = KINDS.get(schema.get("kind", ""), schema.get("kind", ""))
     image = "images of " + " × ".join(map(str, schema["image"])) if schema.get("image") else ""
     if image and (reading.get("depth") or 0) > 255:
@@ -180,9 +180,11 @@ def _features(schema: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, [f"{schema['inputs']:,} {kind}".rstrip() + named, image]))
 
 
-def _kinds(kinds: Mapping[str, Any], inputs: int) -> str:
-    """Counts a table's columns by kind, and names them a line a kind."""
-    numbers, levels, dates = kinds.get("number") or (), kinds.get("category") or {}, kinds.get("date") or ()
+def _kinds(kinds: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """Counts a table's columns by kind, and names them a line a kind, in the table's order."""
+    numbers, counted, dates = kinds.get("number") or (), kinds.get("category") or {}, kinds.get("date") or ()
+    order = [column.get("name") for column in (schema.get("columns") or {}).get("columns") or ()]
+    levels = {name: counted[name] for name in order if name in counted} or counted
     categories = f"{len(levels):,} categor{'y' if len(levels) == 1 else 'ies'}"
     counts = [
         _count(len(numbers), "number") if numbers else "",
@@ -192,7 +194,7 @@ def _kinds(kinds: Mapping[str, Any], inputs: int) -> str:
     wide = [f"{_short(name)} ({count:,})" for name, count in levels.items()]
     named = [("numbers", numbers), ("categories", wide), ("dates", dates)]
     lists = [f"{kind}{_of(names, str)}" for kind, names in named if names]
-    return "\n".join([f"{', '.join(filter(None, counts))}: {_count(inputs, 'input')} of the net", *lists])
+    return "\n".join([f"{', '.join(filter(None, counts))}: {_count(schema['inputs'], 'input')} of the net", *lists])
 
 
 def _missing(schema: Mapping[str, Any]) -> str:
