@@ -46,7 +46,7 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
         int64_t parameters, batch, first, last
         int32_t by_place, rows, tiles, largest_tile
         double *cost
-        int64_t *correct
+        double *correct
         uint32_t *barrier
         int32_t loop
         int64_t *step
@@ -83,7 +83,8 @@ def net(rule, key, data, uintptr_t order, int64_t count, int64_t first_step=0, u
     key : sequence of int
         Two words, or four where there are chains.
     data : dict
-        x_type, y_type, n and the addresses x, indptr, indices, scale, shift, y.
+        x_type, y_type, n, the addresses x, indptr, indices, scale, shift, y, weight, offset, and of encoded rows
+        numbers, categories and the address codes.
     order, rates : int
         Addresses on the device; `rates` may be 0.
     """
@@ -96,6 +97,10 @@ def net(rule, key, data, uintptr_t order, int64_t count, int64_t first_step=0, u
     c.data.indices = <const int32_t *><uintptr_t>data["indices"]
     c.data.scale = <const float *><uintptr_t>data["scale"]
     c.data.shift = <const float *><uintptr_t>data["shift"]
+    c.data.weight = <const float *><uintptr_t>data["weight"]
+    c.data.offset = <const float *><uintptr_t>data["offset"]
+    c.data.numbers, c.data.categories = data.get("numbers", 0), data.get("categories", 0)
+    c.data.codes = <const int32_t *><uintptr_t>data.get("codes", 0)
     c.order, c.rates = <const int64_t *>order, <const float *>rates
     return (<char *>&c)[:sizeof(hdl_cuda_net)]
 
@@ -127,7 +132,7 @@ cdef class Call:
             c.arena[i], c.stride[i] = <float *><uintptr_t>address, stride
         c.state_vectors, c.parameters, c.batch, c.by_place = state_vectors, parameters, batch, by_place
         c.rows, c.tiles, c.largest_tile = rows, tiles, largest_tile
-        c.cost, c.correct = <double *>cost, <int64_t *>correct
+        c.cost, c.correct = <double *>cost, <double *>correct
         c.barrier, c.step, c.loop = <uint32_t *>barrier, <int64_t *>step, loop
 
     def __dealloc__(self):

@@ -9,6 +9,7 @@ static hdl_status load(hdl_plan *plan, const hdl_data *data, const float *weight
   bool filled = plan->reconstructs && data->x_type >= HDL_CSR, mixed = data->x_type == HDL_MIXED && !filled;
   hdl_status status = hdl_layout(plan, filled ? HDL_F32 : data->x_type, mixed ? data->numbers : 0, states);
   if (status) return status;
+  if (mixed) plan->categories = data->categories;
   hdl_pack(plan, weights, HDL_WEIGHTS);
   for (int l = 0; l < plan->layers; l++) plan->kernels->transpose(&plan->layer[l]);
   for (int t = 0; t < plan->threads && plan->autoencoder.contractive > 0; t++) plan->kernels->squared_norms(plan, t);

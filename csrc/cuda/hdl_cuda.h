@@ -45,7 +45,7 @@ typedef enum {
   HDL_OP_TN = 2,     /* A [k, m], B [k, n] */
   HDL_OP_GATHER = 3, /* C [B, n] = the samples of a mini-batch, scaled, dropped; D: as they were before (may be none) */
   HDL_OP_LOSS = 4,   /* A [B, n] = what reaches the output: C = its delta, D = predictions, and costs; the targets are
-                        B, or the data's y where there is no B; C and D may be none */
+                        B, or the data's y where there is no B, smoothed by beta; C and D may be none */
   HDL_OP_MAX_NORM = 5,   /* C [k, n]: columns scaled back to the rule's max_norm */
   HDL_OP_FILL = 6,       /* C [m, n] = A, or x where there is none */
   HDL_OP_NORMS = 7,      /* C [n] = x times the squared norms of the columns of A [k, n] */
@@ -77,10 +77,10 @@ typedef struct {
   float leak, keep;       /* slope of the leaky relu; 1/(1-p) of dropout, 0 for none */
   uint32_t drop;          /* 65536 p */
   float scalar; /* SPARSITY: share that the running mean keeps of itself; DRAW, NORMS, CONTRACTIVE: a factor; FILL: the
-                   value */
+                   value; LOSS: hdl_net.loss_parameter */
   int32_t extra_k; /* products: rows along k beside those k */
   int32_t chains;  /* 1: rows are persistent chains, with draws of their own, and the scalar is times B */
-  float rho, beta; /* SPARSITY: target of the mean, and strength */
+  float rho, beta; /* SPARSITY: target of the mean, and strength; LOSS: beta is hdl_net.label_smoothing */
   hdl_matrix a, b, c, d, bias;
 } hdl_op;
 
@@ -99,7 +99,8 @@ typedef struct { /* one of the nets; addresses on the device */
   int32_t scored; /* there are targets */
   hdl_data data;
   const int64_t *order; /* [count] */
-  const float *rates;   /* [steps, 3]: learning rate, Adam's 1/(1 - beta1^t) and 1/(1 - beta2^t); may be NULL */
+  const float *rates;   /* [steps, 4]: learning rate, Adam's 1/(1 - beta1^t) and 1/(1 - beta2^t), sum of the mini-batch's
+                           weights; may be NULL */
   int64_t count;        /* mini-batch s is order[s*batch .. min((s+1)*batch, count)) */
   int64_t first_step;   /* what was before: steps, or where draws are named by place, samples */
 } hdl_cuda_net;
@@ -122,8 +123,8 @@ typedef struct {
   int32_t rows;         /* of cost and correct: rows of the largest mini-batch */
   int32_t tiles;        /* of the phase that has most: more blocks than that have nothing to do */
   int32_t largest_tile; /* hdl_tile that the program has at most: a device with less memory takes less */
-  double *cost;         /* [M, rows]: += costs of each row of the mini-batches */
-  int64_t *correct;     /* [M, rows] */
+  double *cost;         /* [M, rows]: += costs of each row of the mini-batches, times its weight */
+  double *correct;      /* [M, rows]: += weights of the rows that are right */
   uint32_t *barrier;    /* [M, 2], zero: a counter, and the step (from 1) whose cost was not finite */
   int32_t loop;         /* hdl_loop */
   int32_t only_phase;   /* set inside: the one phase of a kernel in a graph; -1: all of them */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,6 +97,8 @@ class Labels:
         0 without labels, 1 with one a sample, O with targets [n, O].
     values : tuple or None
         Distinct labels as written, sorted; None beyond `DISTINCT`, and for targets.
+    counts : tuple of int or None
+        Samples that have each of `values`.
     numeric, whole, boolean : bool
         Every label is a number in its plain way of writing (or a boolean), a whole number, a boolean.
     onehot, binary : bool
@@ -115,6 +118,7 @@ class Labels:
     samples: int = 0
     mean: tuple[float, ...] | None = None
     norm: tuple[float, ...] | None = None
+    counts: tuple[int, ...] | None = ()
 
     @classmethod
     def of(cls, y: np.ndarray | None) -> Labels:
@@ -124,11 +128,15 @@ class Labels:
         if y.ndim == 2:
             binary = bool(((y == 0) | (y == 1)).all())
             onehot = binary and bool((y.sum(axis=1) == 1).all())
-            return cls(y.shape[1], None, binary=binary, onehot=onehot, **_target_moments(y))
-        distinct = set(y.tolist()) if y.dtype == object else set(np.unique(y).tolist())
-        numeric, whole = _numeric(distinct)
+            return cls(y.shape[1], None, binary=binary, onehot=onehot, counts=None, **_target_moments(y))
+        if y.dtype == object:
+            distinct: dict[Any, int] = Counter(y.tolist())
+        else:
+            distinct = dict(zip(*(part.tolist() for part in np.unique(y, return_counts=True)), strict=True))
+        numeric, whole = _numeric(set(distinct))
         moments = _target_moments(y.reshape(-1, 1)) if numeric else {"samples": len(y)}
-        return cls(1, _bounded(distinct), numeric, whole, boolean=y.dtype == bool, **moments)
+        values, counts = _bounded(distinct)
+        return cls(1, values, numeric, whole, boolean=y.dtype == bool, counts=counts, **moments)
 
     def join(self, other: Labels) -> Labels:
         """Join the facts of both parts."""
@@ -136,10 +144,19 @@ class Labels:
             return other if other.width else self
         if self.width != other.width:
             raise DataError(f"{other.width} label columns in one part of the data, {self.width} in another")
-        both = None if self.values is None or other.values is None else _bounded({*self.values, *other.values})
+        values, counts = self._both(other)
         names = ("numeric", "whole", "onehot", "binary", "boolean")
         flags = {name: getattr(self, name) and getattr(other, name) for name in names}
-        return Labels(self.width, both, **flags, **_joined_targets(self, other))
+        return Labels(self.width, values, **flags, counts=counts, **_joined_targets(self, other))
+
+    def _both(self, other: Labels) -> tuple[tuple[Any, ...] | None, tuple[int, ...] | None]:
+        """Add the counts of the values of both parts."""
+        if self.values is None or other.values is None or self.counts is None or other.counts is None:
+            return None, None
+        distinct = dict(zip(self.values, self.counts, strict=True))
+        for value, count in zip(other.values, other.counts, strict=True):
+            distinct[value] = distinct.get(value, 0) + count
+        return _bounded(distinct)
 
 
 def _numeric(values: set[Any]) -> tuple[bool, bool]:
@@ -175,11 +192,12 @@ def _joined_targets(a: Labels, b: Labels) -> dict[str, Any]:
     return {"samples": samples, "mean": tuple((means[0] + delta * share).tolist()), "norm": tuple(norm.tolist())}
 
 
-def _bounded(values: set[Any]) -> tuple[Any, ...] | None:
-    """Sort distinct labels, numbers before text; None beyond `DISTINCT`."""
-    if len(values) > DISTINCT:
-        return None
-    return tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
+def _bounded(distinct: dict[Any, int]) -> tuple[tuple[Any, ...] | None, tuple[int, ...] | None]:
+    """Sort distinct labels, numbers before text, with their counts; None beyond `DISTINCT`."""
+    if len(distinct) > DISTINCT:
+        return None, None
+    values = sorted(distinct, key=lambda value: (isinstance(value, str), value))
+    return tuple(values), tuple(distinct[value] for value in values)
 
 
 class Meanings:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from hdl.data.base import PLACES, Bad, Block, FileSplit, Source
+from hdl.data.chunks import Chunks
 from hdl.data.csr import Csr
 from hdl.data.labels import Labels
+from hdl.data.tabular.facts import WIDE, Facts, Gathering
+from hdl.data.tabular.frame import Column, Frame
 from hdl.errors import DataError
-
-CHUNK = 1 << 18  # values of features that are summed at a time
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,20 @@ class Summary:
     Attributes
     ----------
     samples, features : int
-    kind : {'', 'uint8', 'float32', 'sparse'}
-        Of the features; empty without samples.
+    kind : {'', 'uint8', 'float32', 'sparse', 'frame'}
+        Of the features; empty without samples. Frame: a table whose columns are not all numbers.
     moments : dict of ndarray
         uint8: `low`, `high` [I], and the exact `total`, `squares` int64 [I]. float32, of float64 samples too: `low`,
-        `high`, `mean`, `m2` (sum of squared deviations) float64 [I]. Sparse: `largest` magnitude float64 [I], and of
-        the K features that every sample has: their numbers `full` int64 [K], `low` and `high` float64 [K].
+        `high`, `mean`, `m2` (sum of squared deviations) float64 [I]; where any value is missing, these are of the
+        others, whose `count` int64 [I] is there too. A feature of which all are missing has infinite `low`, and `high`
+        below it. Frame: the same of its K columns of numbers, [K]. Sparse: `largest` magnitude float64 [I], and of the
+        K features that every sample has: their numbers `full` int64 [K], `low` and `high` float64 [K].
     labels : Labels
-    bad : int
-        Records skipped; `places` lists the first of them, `limit` is how many the dataset may have.
+    bad, unlabelled : int
+        Records skipped; `places` lists the first of them, `limit` is how many the dataset may have. Rows dropped
+        because they have no label.
+    facts : Facts or None
+        Of a table's columns; None of what is no table, and of more than 256 columns of numbers alone.
     meta : dict
         What the source says of itself (`Source.describe`).
 
@@ -51,6 +57,8 @@ class Summary:
     places: tuple[str, ...] = ()
     limit: int = 0
     meta: dict[str, Any] = field(default_factory=dict)
+    unlabelled: int = 0
+    facts: Facts | None = None
 
     def join(self, other: Summary) -> Summary:
         """Join the summaries of two parts, `self` before `other`."""
@@ -60,11 +68,12 @@ class Summary:
             "places": (a.places + b.places)[:PLACES],
             "limit": max(a.limit, b.limit),
             "meta": a.meta or b.meta,
+            "unlabelled": a.unlabelled + b.unlabelled,
         }
         if not a.samples or not b.samples:
             return replace(a if a.samples else b, **rest)
         if a.kind != b.kind:
-            if "sparse" in (a.kind, b.kind):
+            if {"sparse", "frame"} & {a.kind, b.kind}:
                 raise DataError(f"features are {a.kind} in one part of the data and {b.kind} in another")
             a, b = a.as_float(), b.as_float()
         if a.features != b.features and a.kind != "sparse":
@@ -75,6 +84,7 @@ class Summary:
             a.kind,
             _JOIN[a.kind](a, b),
             a.labels.join(b.labels),
+            facts=a.facts.join(b.facts) if a.facts is not None and b.facts is not None else None,
             **rest,
         )
 
@@ -88,12 +98,18 @@ class Summary:
 
     def mean_m2(self) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and sum of squared deviations of each dense feature, float64 [I]."""
-        if self.kind == "float32":
+        if self.kind in ("float32", "frame"):
             return self.moments["mean"], self.moments["m2"]
         total, squares = self.moments["total"], self.moments["squares"]
         # n·Σx² − (Σx)² in Python's integers: exact for any number of samples
         m2 = [self.samples * q - t * t for t, q in zip(total.tolist(), squares.tolist(), strict=True)]
         return total / self.samples, np.array([value / self.samples for value in m2], np.float64)
+
+    @property
+    def present(self) -> np.ndarray:
+        """Count the values that are there of each dense feature, or of a frame's numbers, int64 [I]."""
+        count = self.moments.get("count")
+        return np.full(len(self.moments["low"]), self.samples) if count is None else count
 
     @property
     def label_type(self) -> str | None:
@@ -104,9 +120,12 @@ class Summary:
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Split the summary into plain values and tensors, for the wire."""
-        labels = {**self.labels.__dict__, "values": None if self.labels.values is None else [*self.labels.values]}
-        fields = {name: getattr(self, name) for name in ("samples", "features", "kind", "bad", "limit", "meta")}
-        return {**fields, "places": [*self.places], "labels": labels}, dict(self.moments)
+        labels = dict(self.labels.__dict__)
+        labels |= {name: None if labels[name] is None else [*labels[name]] for name in _TUPLES}
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        facts, more = (None, {}) if self.facts is None else self.facts.to_parts()
+        tensors = {**self.moments, **{FACTS + name: tensor for name, tensor in more.items()}}
+        return {**fields, "places": [*self.places], "labels": labels, "facts": facts}, tensors
 
     @classmethod
     def from_parts(cls, fields: dict[str, Any], tensors: dict[str, np.ndarray]) -> Summary:
@@ -119,23 +138,39 @@ class Summary:
         """
         fields = dict(fields)
         labels = dict(fields.pop("labels"))
-        for name in ("values", "mean", "norm"):
+        for name in _TUPLES:
             labels[name] = None if labels.get(name) is None else tuple(labels[name])
-        summary = cls(moments=dict(tensors), labels=Labels(**labels), **{**fields, "places": tuple(fields["places"])})
-        if set(tensors) != set(_MOMENTS[summary.kind]):
+        more = {name.removeprefix(FACTS): tensor for name, tensor in tensors.items() if name.startswith(FACTS)}
+        moments = {name: tensor for name, tensor in tensors.items() if not name.startswith(FACTS)}
+        plain = fields.pop("facts", None)
+        facts = None if plain is None else Facts.from_parts(plain, more)
+        fields["places"] = tuple(fields["places"])
+        summary = cls(moments=moments, labels=Labels(**labels), facts=facts, **fields)
+        if set(moments) - ({"count"} & {*_OPTIONAL.get(summary.kind, ())}) != set(_MOMENTS[summary.kind]):
             raise ValueError(f"a {summary.kind or 'empty'} summary with tensors {sorted(tensors)}")
-        known = len(tensors["full"]) if summary.kind == "sparse" else summary.features
-        if any(len(tensor) != (summary.features if name == "largest" else known) for name, tensor in tensors.items()):
+        known = summary.features
+        if summary.kind == "sparse":
+            known = len(moments["full"])
+        elif summary.kind == "frame":
+            if facts is None or len(facts.columns) != summary.features:
+                raise ValueError(f"a summary of {summary.features} columns without facts of each")
+            known = sum(column.kind == "number" for column in facts.columns)
+        if any(len(tensor) != (summary.features if name == "largest" else known) for name, tensor in moments.items()):
             raise ValueError(f"a summary of {summary.features} features with other lengths of tensors")
         return summary
 
 
+FACTS = "facts/"
+_FIELDS = ("samples", "features", "kind", "bad", "limit", "meta", "unlabelled")
+_TUPLES = ("values", "mean", "norm", "counts")  # of the labels
 _MOMENTS = {
     "": (),
     "uint8": ("low", "high", "total", "squares"),
     "float32": ("low", "high", "mean", "m2"),
+    "frame": ("low", "high", "mean", "m2"),
     "sparse": ("largest", "full", "low", "high"),
 }
+_OPTIONAL = {"float32": ("count",), "frame": ("count",)}
 
 
 def _join_uint8(a: Summary, b: Summary) -> dict[str, np.ndarray]:
@@ -144,10 +179,20 @@ def _join_uint8(a: Summary, b: Summary) -> dict[str, np.ndarray]:
 
 
 def _join_float(a: Summary, b: Summary) -> dict[str, np.ndarray]:
-    p, q, share = a.moments, b.moments, b.samples / (a.samples + b.samples)
+    p, q = a.moments, b.moments
     delta = q["mean"] - p["mean"]
-    moments = {"mean": p["mean"] + delta * share, "m2": p["m2"] + q["m2"] + delta * delta * (a.samples * share)}
-    return {**_range(p, q), **moments}
+    if "count" not in p and "count" not in q:
+        share = b.samples / (a.samples + b.samples)
+        return {
+            **_range(p, q),
+            "mean": p["mean"] + delta * share,
+            "m2": p["m2"] + q["m2"] + delta * delta * (a.samples * share),
+        }
+    ours, theirs = a.present, b.present
+    share = theirs / np.maximum(ours + theirs, 1)
+    mean = np.where(ours > 0, p["mean"] + delta * share, q["mean"])
+    m2 = p["m2"] + q["m2"] + delta * delta * (ours * share)
+    return {**_range(p, q), "mean": mean, "m2": m2, "count": ours + theirs}
 
 
 def _join_sparse(a: Summary, b: Summary) -> dict[str, np.ndarray]:
@@ -164,12 +209,15 @@ def _range(p: dict[str, np.ndarray], q: dict[str, np.ndarray]) -> dict[str, np.n
     return {"low": np.minimum(p["low"], q["low"]), "high": np.maximum(p["high"], q["high"])}
 
 
-_JOIN = {"uint8": _join_uint8, "float32": _join_float, "sparse": _join_sparse}
+_JOIN = {"uint8": _join_uint8, "float32": _join_float, "frame": _join_float, "sparse": _join_sparse}
 
 
-def of_block(block: Block) -> Summary:
-    """Summarise one block."""
+def of_block(block: Block, columns: Sequence[Column] | None = None) -> Summary:
+    """Summarise one block; of a frame, and of a matrix that has `columns`, with their facts."""
     x, n = block.x, len(block)
+    if columns is not None or isinstance(x, Frame):
+        plain = of_block(Block(x.numbers if isinstance(x, Frame) else x, block.y, block.where))
+        return _with_facts(plain, Facts.of(x, columns or x.columns))
     if isinstance(x, Csr):
         largest = np.zeros(x.columns)
         np.maximum.at(largest, x.indices, np.abs(x.data))
@@ -185,9 +233,23 @@ def of_block(block: Block) -> Summary:
         squares = np.square(x, dtype=np.uint16).sum(axis=0, dtype=np.int64)
         return Summary(n, x.shape[1], "uint8", {**ends, "total": total, "squares": squares}, Labels.of(block.y))
     mean = x.mean(axis=0, dtype=np.float64)
-    m2 = np.square(x - mean).sum(axis=0)
-    ends = {name: value.astype(np.float64) for name, value in ends.items()}
-    return Summary(n, x.shape[1], "float32", {**ends, "mean": mean, "m2": m2}, Labels.of(block.y))
+    if np.isnan(mean).any():
+        moments = _of_present(x)
+    else:
+        ends = {name: value.astype(np.float64) for name, value in ends.items()}
+        moments = {**ends, "mean": mean, "m2": np.square(x - mean).sum(axis=0)}
+    return Summary(n, x.shape[1], "float32", moments, Labels.of(block.y))
+
+
+def _of_present(x: np.ndarray) -> dict[str, np.ndarray]:
+    """Find the moments of the values [n, I] that are not NaN, and count them."""
+    missing = np.isnan(x)
+    count = len(x) - missing.sum(axis=0)
+    low, high = np.where(missing, np.inf, x).min(axis=0), np.where(missing, -np.inf, x).max(axis=0)
+    mean = np.where(missing, 0, x).sum(axis=0, dtype=np.float64) / np.maximum(count, 1)
+    m2 = np.square(np.where(missing, 0, x - mean)).sum(axis=0)
+    ends = {"low": low.astype(np.float64), "high": high.astype(np.float64)}
+    return {**ends, "mean": mean, "m2": m2, "count": count.astype(np.int64)}
 
 
 def summarise(source: Source, splits: Sequence[FileSplit]) -> Summary:
@@ -205,12 +267,14 @@ def summarise(source: Source, splits: Sequence[FileSplit]) -> Summary:
     """
     bad = Bad(source.options.max_bad_records)
     whole, labels = Summary(limit=bad.limit, meta=source.describe()), Labels()
-    features, targets = _Chunks(), _Chunks()
+    features, targets, gathering = Chunks(), Chunks(), _gathering(source)
     for block in source.read(splits, bad):
+        if gathering is not None:
+            gathering.put(block.x)
         if isinstance(block.x, Csr):  # the largest magnitudes do not depend on an order
             whole = whole.join(of_block(Block(block.x, None, block.where)))
         else:
-            for x in features.put(block.x):
+            for x in features.put(block.x.numbers if isinstance(block.x, Frame) else block.x):
                 whole = whole.join(of_block(Block(x, None, block.where)))
         if block.y is not None:
             for y in targets.put(block.y):
@@ -219,35 +283,22 @@ def summarise(source: Source, splits: Sequence[FileSplit]) -> Summary:
         whole = whole.join(of_block(Block(x, None, lambda i: {})))
     for y in targets.rest():
         labels = labels.join(Labels.of(y))
-    return replace(whole, labels=labels, bad=bad.count, places=tuple(bad.places))
+    if whole.samples and gathering is not None:
+        whole = _with_facts(whole, gathering.facts())
+    places, unlabelled = tuple(bad.places), bad.unlabelled
+    return replace(whole, labels=labels, bad=bad.count, places=places, unlabelled=unlabelled)
 
 
-class _Chunks:
-    """Arrays that come in parts of any length, cut after a number of rows that depends on their width alone."""
-
-    def __init__(self) -> None:
-        self.held: list[np.ndarray] = []
-
-    def put(self, part: np.ndarray) -> Iterator[np.ndarray]:
-        """Give whole chunks, now that a part [n, ...] has come; those before it where it is of another kind."""
-        if self.held and _chunked(part) != _chunked(self.held[0]):
-            yield from self.rest()
-        rows = max(16, CHUNK // int(np.prod(part.shape[1:], dtype=np.int64) or 1))
-        count = sum(map(len, self.held))
-        while count + len(part) >= rows:
-            self.held.append(part[: rows - count])
-            part, count = part[rows - count :], 0
-            yield from self.rest()
-        if len(part):
-            self.held.append(part)
-
-    def rest(self) -> Iterator[np.ndarray]:
-        """Give the rows that make no whole chunk."""
-        held, self.held = self.held, []
-        if held:
-            yield held[0] if len(held) == 1 else np.concatenate(held)
+def _with_facts(numbers: Summary, facts: Facts) -> Summary:
+    """Add the facts of all columns to a summary of those of numbers."""
+    if all(column.kind == "number" for column in facts.columns):
+        return replace(numbers, facts=facts)
+    return replace(numbers.as_float(), kind="frame", features=len(facts.columns), facts=facts)
 
 
-def _chunked(part: np.ndarray) -> tuple[Any, ...]:
-    """Return what arrays must have in common to be put together: float32 and float64 go together."""
-    return part.shape[1:], "f" if part.dtype.kind == "f" else part.dtype
+def _gathering(source: Source) -> Gathering | None:
+    """Begin to gather facts of a source's columns, where it is a table that has them."""
+    columns = source.columns
+    if columns is None or (len(columns) > WIDE and all(column.kind == "number" for column in columns)):
+        return None
+    return Gathering(columns)

@@ -47,6 +47,11 @@ class Samples:
     def __len__(self) -> int:
         return self.x.shape[0]
 
+    def take(self, rows: Any) -> Samples:
+        """Take some samples, by their numbers, a mask or a slice; scale and shift stay."""
+        y, weight, offset = (None if part is None else part[rows] for part in (self.y, self.weight, self.offset))
+        return Samples(self.x[rows], y, self.scale, self.shift, weight, offset)
+
 
 @dataclass
 class Result:
@@ -82,6 +87,18 @@ class Result:
             self.steps + other.steps,
             self.weight + other.weight,
         )
+
+    def times(self, steps: int) -> Result:
+        """Count the same samples once for each of some steps."""
+        return Result(self.cost * steps, self.correct * steps, self.samples * steps, steps, self.weight * steps)
+
+
+def counted(samples: Samples, order: NDArray[np.int64]) -> Result:
+    """Count some samples [n], and sum their weights in that order."""
+    if samples.weight is None:
+        return Result(samples=len(order))
+    weights = samples.weight[order].astype(np.float64)
+    return Result(samples=len(order), weight=float(weights.cumsum()[-1]) if len(weights) else 0.0)
 
 
 class Key(NamedTuple):

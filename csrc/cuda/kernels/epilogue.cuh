@@ -61,7 +61,7 @@ struct epilogue {
       *y = sparsity_gradient(mb, op, v, d ? other : NULL);
       break;
     case HDL_EPILOGUE_UPDATE: {
-      v /= (float)mb.rows;
+      v = mb.weight > 0 ? v / mb.weight : 0;
       if (i < op.penalised_rows) v += mb.rule->l2 * *y + (*y > 0 ? mb.rule->l1 : *y < 0 ? -mb.rule->l1 : 0);
       update(mb, v, y, state + (int64_t)i * op.c.ld + j, mb.call->parameters);
       break;

@@ -24,6 +24,7 @@ struct minibatch {
   uint32_t draw_step;   /* names of draws: see rng.h */
   int64_t draw_row;
   float lr, unbias1, unbias2;
+  float weight; /* sum of its samples' weights */
 
   /* Counts the mini-batches of this net. */
   __device__ int64_t steps() const { return (net->count + call->batch - 1) / call->batch; }
@@ -35,7 +36,9 @@ struct minibatch {
     order = net->order + place;
     draw_step = call->by_place ? 0 : (uint32_t)(net->first_step + s);
     draw_row = call->by_place ? net->first_step + place : 0;
-    if (net->rates) lr = net->rates[3 * s], unbias1 = net->rates[3 * s + 1], unbias2 = net->rates[3 * s + 2];
+    if (!net->rates) return;
+    const float *own = net->rates + 4 * s;
+    lr = own[0], unbias1 = own[1], unbias2 = own[2], weight = own[3];
   }
 
   /* Finds a matrix; NULL where there is none. */

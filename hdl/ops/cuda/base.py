@@ -14,7 +14,7 @@ from hdl.errors import Interrupted, NonFinite, SpecError
 from hdl.ops.base import check_chains
 from hdl.ops.cuda.calls import Caller
 from hdl.ops.schedule import steps
-from hdl.ops.types import Key, Progress, Result, Samples, Work
+from hdl.ops.types import Key, Progress, Result, Samples, Work, counted
 
 _BLOCK = 4096  # samples at once where the mini-batch does not say: gradients of a shard, predictions
 _NETS = 256  # side by side: more than a GPU has blocks for
@@ -170,7 +170,7 @@ class Cuda(Caller):
     ) -> Result:  # fmt: skip
         """Go once over the samples, without an update: `out` is summed up, or where it is 2-D has a row a sample."""
         order = np.arange(len(samples)) if order is None else order
-        total = Result(samples=len(order))
+        total = counted(samples, order)
         if not len(order):
             return total
         batch = min(_BLOCK, len(order))
@@ -188,7 +188,7 @@ class Cuda(Caller):
                     raise Interrupted(f"stopped after {first + done} of {wanted} blocks")
                 self._pool.get("out", here)
                 result = self._results([part], batch, done)[0]
-                total += Result(result.cost, result.correct)
+                total += Result(result.cost, result.correct, weight=0)
         return total
 
 

@@ -9,6 +9,7 @@ import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,12 +18,12 @@ from numpy.typing import NDArray
 from hdl import devices
 from hdl.errors import SpecError, Unavailable
 from hdl.ops import rules
-from hdl.ops.base import Operations
+from hdl.ops.base import Operations, check_weights
 from hdl.ops.cuda.memory import Pool, Resident, check, row_bytes
 from hdl.ops.cuda.program import Program
 from hdl.ops.draws import DROPOUT, key_words
 from hdl.ops.schedule import steps
-from hdl.ops.types import NO_KEY, Key, Progress, Result, Work
+from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples, Work, counted
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -79,12 +80,15 @@ class Caller(Operations):
 
             first = number * each
             here = work._replace(order=np.arange(len(part)), lr=work.lr[first:], first_step=work.first_step + first)
+            if work.samples.weight is not None:  # the only part of the samples that is looked at from here on
+                here = here._replace(samples=replace(work.samples, weight=work.samples.weight[part]))
             yield first, [here], [data[number]], send
 
     def _check(self, work: Work, *overwritten: NDArray) -> None:
         """Refuse arrays that a GPU would read or write beyond their end."""
         if not self._data.holds(work.samples):
             check(work.samples, self.layout.widths[0], self.layout.widths[-1])
+            check_weights(self.spec, work.samples)
         size, n = self.layout.size, len(work.samples)
         if work.w.dtype != np.float32 or work.w.shape != (size,):
             raise SpecError(f"weights are {work.w.dtype} {work.w.shape}, expected float32 ({size},)")
@@ -111,9 +115,9 @@ class Caller(Operations):
         orders, rates = _offsets([work.order for work in works]), [0] * count
         order = pool.put("order", np.concatenate([work.order for work in works]).astype(np.int64, copy=False))
         if not by_place:
-            each = [self._rates(work, steps(len(work.order), batch)) for work in works]
+            each = [self._rates(work, steps(len(work.order), batch), batch) for work in works]
             at, ends = pool.put("rates", np.concatenate(each)), _offsets(each)
-            rates = [at + 12 * end for end in ends]
+            rates = [at + 16 * end for end in ends]
         nets = [
             self._native.net(self._rule(work.spec or self.spec), self._key_words(work.key), own, order + 8 * start,
                              len(work.order), work.first_step, rate, work.samples.y is not None)
@@ -173,13 +177,14 @@ class Caller(Operations):
             **{name: getattr(rule, name) for name in ("momentum", "beta1", "beta2", "rho", "epsilon")},
         }
 
-    def _rates(self, work: Work, count: int) -> NDArray[np.float32]:
-        """Compute learning rates, and Adam's corrections of its two means: [steps, 3]."""
+    def _rates(self, work: Work, count: int, batch: int) -> NDArray[np.float32]:
+        """Compute learning rates, Adam's corrections of its two means, and the weights of mini-batches: [steps, 4]."""
         if len(work.lr) < count:
             raise SpecError(f"lr has {len(work.lr)} numbers for {count} steps")
         rule = (work.spec or self.spec).optimizer
         t = np.arange(work.first_step + 1, work.first_step + count + 1, dtype=np.float64)
-        columns = np.ones((count, 3), np.float32)
+        columns = np.ones((count, 4), np.float32)
+        columns[:, 3] = weights_of(work.samples, work.order, batch)
         columns[:, 0] = work.lr[:count]
         if rule.name == "adam":
             columns[:, 1], columns[:, 2] = 1 / (1 - rule.beta1**t), 1 / (1 - rule.beta2**t)
@@ -217,14 +222,16 @@ class Caller(Operations):
 
     def _results(self, works: Sequence[Work], batch: int, done: int) -> list[Result]:
         """Fetch the result of each work after so many steps."""
-        cost, correct = np.empty((len(works), batch)), np.empty((len(works), batch), np.int64)
+        cost, correct = np.empty((len(works), batch)), np.empty((len(works), batch))
         self._pool.get("cost", cost)
         self._pool.get("correct", correct)
-        sizes = [len(work.order) for work in works]
-        return [
-            Result(float(each.sum()), int(right.sum()), min(done * batch, n), min(done, steps(n, batch)))
-            for each, right, n in zip(cost, correct, sizes, strict=True)
-        ]
+        results = []
+        for each, right, work in zip(cost, correct, works, strict=True):
+            result = counted(work.samples, work.order[: done * batch])
+            result.cost, result.steps = float(each.sum()), min(done, steps(len(work.order), batch))
+            result.correct = int(right.sum()) if work.samples.weight is None else float(right.sum())
+            results.append(result)
+        return results
 
 
 def _loop() -> int:
@@ -233,6 +240,12 @@ def _loop() -> int:
     if given not in loops:
         raise SpecError(f"HDL_CUDA_LOOP: expected one of {', '.join(loops)} (given {given!r})")
     return loops.index(given)
+
+
+def weights_of(samples: Samples, order: NDArray[np.int64], batch: int) -> NDArray[np.float64]:
+    """Sum the weights of each mini-batch [steps]."""
+    starts = range(0, len(order), batch)
+    return np.array([counted(samples, order[low : low + batch]).weight for low in starts], np.float64)
 
 
 def _offsets(parts: Sequence[NDArray]) -> list[int]:

@@ -79,13 +79,6 @@ class Reference(Operations):
         """Sum the gradient [P] over a mini-batch [B], all terms of the cost but the regulariser included."""
 
     @staticmethod
-    def counted(samples: Samples, order: NDArray[np.int64]) -> Result:
-        """Count some samples [n], and their weights."""
-        if samples.weight is None:
-            return Result(samples=len(order))
-        return Result(samples=len(order), weight=float(samples.weight[order].astype(np.float64).sum()))
-
-    @staticmethod
     def _sum(samples: Samples, order: NDArray[np.int64], values: NDArray) -> float:
         """Sum values [n] or [n, O] of some samples, each times its sample's weight."""
         if samples.weight is None:

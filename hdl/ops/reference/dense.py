@@ -18,7 +18,7 @@ from hdl.ops.layout import EmbeddingLayout
 from hdl.ops.reference.activations import ACTIVATIONS, sigmoid
 from hdl.ops.reference.base import BLOCK, Reference, all_of
 from hdl.ops.reference.losses import LOSSES
-from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples
+from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples, counted
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -69,7 +69,7 @@ class DenseReference(Reference):
         """Compute outputs [n, O] (probabilities or values) without dropout; cost and correct too with targets."""
         order = all_of(samples, order)
         check_weights(self.spec, samples)
-        out, total = np.empty((len(order), self.layout.outputs), w.dtype), self.counted(samples, order)
+        out, total = np.empty((len(order), self.layout.outputs), w.dtype), counted(samples, order)
         for start in range(0, len(order), BLOCK):
             block = order[start : start + BLOCK]
             z = self._layers(w, samples, block)[0][-1]
@@ -101,7 +101,7 @@ class DenseReference(Reference):
             values[0], masks[0] = self._embed(w, given if entered is None else given * entered), None
         y, z = samples.y[minibatch], values[-1]
         targets = self._smoothed(self._targets(y, w.dtype))
-        result = self.counted(samples, minibatch)
+        result = counted(samples, minibatch)
         result.cost = self._sum(samples, minibatch, self._costs(z, targets))
         result.correct = self._sum(samples, minibatch, self._correct(z, y))
         gradient = np.empty_like(w)
