@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,8 @@ def _there(column: pa.Array) -> np.ndarray:
     there = ~np.asarray(pc.is_null(column, nan_is_null=True))
     if label_type(column.type) == "text":
         text = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-        if is_text(text.type):
-            said = pc.is_in(pc.utf8_trim_whitespace(text.cast(pa.string())), value_set=pa.array(MISSING_LABELS))
-            there &= ~said.to_numpy(zero_copy_only=False)
+        with suppress(pa.ArrowInvalid):  # bytes that are no text are told later
+            text = pc.utf8_trim_whitespace(text.cast(pa.string()))
+            said = pc.is_in(text, value_set=pa.array(MISSING_LABELS, pa.string()))
+            there &= ~pc.fill_null(said, False).to_numpy(zero_copy_only=False)
     return there

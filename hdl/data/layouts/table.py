@@ -59,6 +59,7 @@ class Table(Source):
         super().__init__(paths, options)
         self.schema, self.lying = schema, lying or Lying(paths)
         self._files: dict[str, File] = {}
+        self.features: list[Feature] = []
         self.condition: Condition | None = parse(options.where) if options.where else None
         self.records = self.condition is None
         found = json.loads(options.found) if options.found else {}
@@ -212,7 +213,7 @@ class Table(Source):
         first = self._file(self.paths[0])
         places: list[int] = []
         if self.schema is not None and self.schema.names:
-            chosen, by = self._label_of_model(), "flag" if options.label else "model"
+            chosen, by = self._label_of_model(labels, first), "flag" if options.label else "model"
             features = self._as_in_training()
         else:
             index = {names.index(name): why for name, why in first.index.items() if name in names}
@@ -239,7 +240,7 @@ class Table(Source):
             self.reading |= {"label_by": by, "label_at": places, "label_type": label_type(self.types[chosen[0]])}
         if first.twice:
             self.reading["duplicates"] = describe_repeats(names, first.twice)
-        self.features: list[Feature] = features
+        self.features = features
         alone = len(features) == 1 and features[0].width is not None
         self.columns = None if alone else [column for feature in features for column in feature.columns]
         self.names = None if alone else [column.name for column in self.columns or ()]
@@ -273,9 +274,13 @@ class Table(Source):
             return Field(name, None, f"{what} ({kind})")
         return Field(name, found)
 
-    def _label_of_model(self) -> list[str]:
+    def _label_of_model(self, labels: bool, first: File) -> list[str]:
         """Find the label: the one that is asked for; else the model's, where it is there."""
-        if not self.options.labelled:
+        names = [*self.types]
+        if {*self.schema.names} <= {*names}:
+            choice = choose(names, len(names), self.options, self.paths[0], self.schema, Look(first.twice), labels)
+            return [names[i] for i in choice.labels]
+        if not self.options.labelled or not labels:
             return []
         if self.options.label:
             return [self._there(name, "--label") for name in self.options.label]
@@ -301,8 +306,19 @@ class Table(Source):
             raise DataError("vectors of other lengths than in the model's training data", self.paths[0])
         return out
 
+    def _labelled(self, file: File) -> File:
+        """Refuse a file without the labels, whose rows would all be without one."""
+        keys = self.lying.keys.get(file.path, {})
+        absent = [name for name in self.labels if name not in file.cells and name not in keys]
+        if absent and self.lying.schema is None:
+            first = next((path for path, other in self._files.items() if absent[0] in other.cells), self.paths[0])
+            raise DataError(f"columns {some(absent)} of {first} are missing", file.path)
+        return file
+
     def _check_labels(self) -> None:
         many = len(self.labels) > 1
+        for file in self._files.values():
+            self._labelled(file)
         for name in self.labels:
             kind = self.types[name]
             held = label_type(kind)
@@ -340,7 +356,7 @@ class Table(Source):
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
         path, start, length = split
-        file, needed = self._file(path), self._needed()
+        file, needed = self._labelled(self._file(path)), self._needed()
         constants = self._constants(path, file)
         there = [file.cells[name] for name in needed if name in file.cells and name not in constants]
         condition = self.condition
