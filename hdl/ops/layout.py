@@ -158,6 +158,12 @@ class EmbeddingLayout(Layout):
     def encoder(self) -> int:
         return self.embedded + (self.dense[0] + 1) * self.dense[1]
 
+    @cached_property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """Return the first input of each category, and the one after its last."""
+        ends = np.cumsum([self.numbers, *(levels for levels, _ in self.embeddings)]).tolist()
+        return tuple(zip(ends, ends[1:], strict=False))
+
     @property
     def names(self) -> tuple[str, ...]:
         tables = tuple(f"E{category}" for category in range(1, len(self.embeddings) + 1))
