@@ -197,7 +197,8 @@ def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Pr
     splits = source.splits(job.spec.shards)
     runner.open(replace(job, options=source.settled()), splits, notify)
     notify(Stage("summarise"))
-    summary = runner.summarise()
+    # Workers were told what the driver found out, and so know less of how.
+    summary = replace(runner.summarise(), meta=source.describe())
     schema = data.fit(summary, job.spec)
     return _Prepared(job, source, data.resolve(job.spec, schema), schema, splits, runner.platform(), summary.places)
 

@@ -13,11 +13,10 @@ from hdl.cli.common import (
     at,
     at_option,
     core_options,
-    data_options,
     hadoop_options,
     open_model,
-    take_data_options,
 )
+from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 
 
 @hadoop_options
@@ -146,7 +145,7 @@ def _metrics(rows: list[dict[str, Any]]) -> list[str]:
 
 
 @hadoop_options
-@data_options
+@data_options(WEIGHTS, OFFSET)
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.option("--out", metavar="FILE", help="The page; default: TABLE/report.html. One that is there is replaced.")
@@ -179,8 +178,10 @@ def report_(table: str, out: str | None, test: str | None, threads: int | None, 
 def export_(table: str, out: str, overwrite: bool, which: str) -> None:
     """Write TABLE's network as an ONNX file, scaling and classes included.
 
-    Input `input`, float32 [N, I], raw features. Outputs `label` [N] and `probabilities` [N, C]; for
-    regression `value` [N, O].
+    Input `input`, float32 [N, I], raw features. Of a table one input [N, 1] a column instead, named as
+    the column: numbers (float64, NaN where missing), categories (string, empty where missing), dates
+    (int64, microseconds since 1970). Outputs `label` [N] and `probabilities` [N, C]; for regression
+    `value` [N, O].
     """
     from hdl import export
 
@@ -189,7 +190,16 @@ def export_(table: str, out: str, overwrite: bool, which: str) -> None:
     schema = model.schema
     about = {"hdl.table": table, "hdl.version": str(model.version.number), "hdl.sha256": model.version.signature}
     wide = {name: getattr(schema, name) for name in ("center", "spread", "target_mean", "target_deviation")}
-    graph = export.build(model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about, **wide)
+    graph = export.build(
+        model.spec,
+        model.w,
+        schema.scale,
+        schema.shift,
+        schema.classes or None,
+        about,
+        **wide,
+        encodings=schema.encodings,
+    )
     with outputs.placing(out) as file:
         file.write(export.serialise(graph))
     click.echo(out)

@@ -181,6 +181,7 @@ class Bad:
     count: int = 0
     places: list[str] = field(default_factory=list)
     unlabelled: int = 0  # rows without a label, which are dropped and are not bad
+    dropped: int = 0  # rows that miss a number, where the model leaves these out
 
     def add(self, error: DataError) -> None:
         """Counts one bad record, or raises its error."""

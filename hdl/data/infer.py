@@ -9,11 +9,13 @@ import numpy as np
 from hdl.data.base import Bad
 from hdl.data.columns import is_number
 from hdl.data.labels import Labels, canonical, classes_of, is_plain_number
-from hdl.data.scaling import NOISE, fit_scale
+from hdl.data.scaling import NOISE, Scaling, fit_scale
 from hdl.data.schema import Schema, listed
 from hdl.data.summary import Summary
+from hdl.data.tabular import fitting
 from hdl.errors import DataError, SpecError
 from hdl.models import stack
+from hdl.ops import losses
 from hdl.spec import Spec
 
 FEW = 20  # whole-number labels are classes if they are at most this many,
@@ -42,34 +44,50 @@ def fit(summary: Summary, spec: Spec) -> Schema:
     if not summary.samples:
         listed = "".join(f"\n  {place}" for place in summary.places)
         raise DataError(f"the dataset has no samples, expected at least one{listed and '; skipped:'}{listed}")
-    inputs = (spec.net and spec.net[0]) or summary.features
+    units, columns, kind = stack.units(spec), None, summary.kind
+    reading = dict(summary.meta.get("reading") or {})
+    if fitting.needed(summary, spec, units):
+        encodings, rule, found = fitting.fit(summary, spec, units)
+        columns, kind, reading = encodings.to_plain(), "mixed" if encodings.levels else "float32", reading | found
+        scaling, inputs = Scaling(rule), encodings.inputs
+        if spec.net and spec.net[0] not in (0, inputs):
+            own = f"{len(encodings.columns)} columns of the data make {inputs} inputs"
+            raise SpecError(f"net starts with {spec.net[0]}, but the {own}; 0 stands for as many as there are")
+    else:
+        inputs = (spec.net and spec.net[0]) or summary.features
+        unseen = summary.kind == "sparse" and inputs > summary.features  # columns that no training sample fills
+        if inputs != summary.features and not unseen:
+            raise SpecError(f"net starts with {inputs}, but the data has {summary.features} features")
+        if inputs == 0:
+            raise DataError("the data has no feature")
+        scaling = fit_scale(summary, spec.scale, inputs, units)
     if stack.labelled(spec):
         encoding, classes, outputs, loss = _labels(summary, spec)
     else:
         encoding, classes, outputs, loss = "none", (), inputs, "squared"
-    unseen = summary.kind == "sparse" and inputs > summary.features  # columns that no training sample fills
-    if inputs != summary.features and not unseen:
-        raise SpecError(f"net starts with {inputs}, but the data has {summary.features} features")
-    if inputs == 0:
-        raise DataError("the data has no feature")
-    scaling = fit_scale(summary, spec.scale, inputs, stack.units(spec))
-    mean, deviation = _target_unit(summary, encoding, loss, spec)
+    mean, deviation = _target_unit(summary, encoding, loss)
     meta, tup = summary.meta, lambda value: tuple(value) if value else None
     image = tup(meta.get("image"))
     return Schema(
-        inputs, outputs, encoding, classes, loss, scaling.scale, scaling.shift, scaling.rule, summary.kind,
+        inputs, outputs, encoding, classes, loss, scaling.scale, scaling.shift, scaling.rule, kind,
         summary.samples, image, tup(meta.get("names")), tup(meta.get("targets")), tuple(meta.get("label") or ()),
-        meta.get("format", ""), summary.bad, dict(meta.get("reading") or {}), scaling.center, scaling.spread,
-        scaling.constants, mean, deviation,
+        meta.get("format", ""), summary.bad, reading, scaling.center, scaling.spread,
+        scaling.constants, mean, deviation, None, columns,
     )  # fmt: skip
 
 
-def _target_unit(summary: Summary, encoding: str, loss: str, spec: Spec) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Give the mean and the deviation of a regression's targets, float64 [O]; None for classes."""
+def _target_unit(summary: Summary, encoding: str, loss: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Give what is subtracted from a regression's targets and what they are divided by, float64 [O]; None for classes.
+
+    With a log link 0 and their mean: see `hdl.ops.losses`.
+    """
     labels = summary.labels
-    if encoding not in ("value", "targets") or (spec.loss or loss) != "squared" or labels.mean is None:
+    if encoding not in ("value", "targets") or loss not in losses.REGRESSION or labels.mean is None:
         return None, None
-    return target_unit(labels)
+    mean, deviation = target_unit(labels)
+    if loss in losses.LOG_LINK:
+        return np.zeros_like(mean), np.where(np.array(labels.mean) > 0, labels.mean, 1.0)
+    return mean, deviation
 
 
 def target_unit(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
@@ -90,7 +108,7 @@ def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, st
         width = labels.width
         if end not in (0, width):
             raise SpecError(f"net ends with {end}, but the data has {width} target columns")
-        if labels.onehot and spec.loss != "squared":
+        if labels.onehot and spec.loss not in losses.REGRESSION:
             names = summary.meta.get("targets") or range(width)
             columns = tuple(map(canonical, names)) if all(map(is_plain_number, map(str, names))) else tuple(names)
             columns = columns if len(set(columns)) == width else tuple(range(width))
@@ -101,8 +119,8 @@ def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, st
     typed = summary.label_type
     numeric = labels.numeric and typed not in ("text", "boolean")
     classes = None if labels.values is None else classes_of(labels.values, typed == "text")
-    if spec.loss == "squared" and numeric and end in (0, 1):
-        return "value", (), 1, "squared"
+    if spec.loss in losses.REGRESSION and numeric and end in (0, 1):
+        return "value", (), 1, spec.loss
     if spec.loss is None and numeric and not _are_classes(summary, classes):
         if end > 1:
             raise SpecError(f"net ends with {end}, but the labels are real numbers: 1 output, or give a loss")
@@ -162,5 +180,29 @@ def resolve(spec: Spec, schema: Schema) -> Spec:
     if not ends and not net[-1]:
         raise SpecError(f"net {'-'.join(map(str, net))}: the last width is that of the codes; expected at least 1")
     net = (schema.inputs, *net[1:-1], schema.outputs if ends else net[-1])
+    embedded = _embedded(spec, schema)
     batch = spec.batch or (0 if spec.optimizer.line_search else 32 if schema.samples < 20_000 else 100)
-    return spec.with_(net=net, loss=spec.loss or schema.loss, batch=batch)
+    return spec.with_(net=net, loss=spec.loss or schema.loss, batch=batch, **embedded)
+
+
+def _embedded(spec: Spec, schema: Schema) -> dict[str, Any]:
+    """Fill in the number of inputs that are numbers, and levels and width of each category that is embedded."""
+    if not spec.embedding:
+        return {"numbers": 0, "embeddings": ()}
+    levels = schema.encodings.levels if schema.encodings else ()
+    if not levels and spec.embedding != "auto":
+        raise SpecError(f"embedding {spec.embedding}: the data has no categories")
+    widths = [spec.embedding if spec.embedding != "auto" else automatic_width(count) for count in levels]
+    numbers = schema.encodings.numbers if schema.encodings and levels else 0
+    return {"numbers": numbers, "embeddings": tuple(zip(levels, widths, strict=True))}
+
+
+def automatic_width(levels: int) -> int:
+    """Choose the width of a category's embedding: 1.6·L^0.56, at most 50 (Howard & Gugger 2020, fastai).
+
+    Examples
+    --------
+    >>> [automatic_width(levels) for levels in (2, 10, 100, 10_000)]
+    [2, 6, 21, 50]
+    """
+    return min(50, round(1.6 * levels**0.56))

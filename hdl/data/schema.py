@@ -10,9 +10,12 @@ import numpy as np
 
 from hdl.data.base import Bad, Block
 from hdl.data.labels import Meanings
+from hdl.data.tabular.encoders import Encodings
+from hdl.data.tabular.frame import Frame
 from hdl.errors import DataError
+from hdl.ops import losses
 
-_TENSORS = {  # fields that are stored as tensors: their type, and the field that is their length
+_TENSORS = {  # fields that are stored as tensors: their type, and the field that is their length, or has it
     "scale": ("float32", "inputs"),
     "shift": ("float32", "inputs"),
     "center": ("float64", "inputs"),
@@ -20,6 +23,7 @@ _TENSORS = {  # fields that are stored as tensors: their type, and the field tha
     "constants": ("float64", "inputs"),
     "target_mean": ("float64", "outputs"),
     "target_deviation": ("float64", "outputs"),
+    "class_weights": ("float64", "classes"),
 }
 
 
@@ -40,8 +44,9 @@ class Schema:
     scale, shift : float32 [I] or None
         The net sees x·scale + shift. None: nothing to do.
     rule : dict
-        The scaling rule that was used: name and constant.
-    kind : {'uint8', 'float32', 'sparse'}
+        The scaling rule that was used: name and constant; of a table with encodings see `hdl.data.tabular.fitting`.
+    kind : {'uint8', 'float32', 'sparse', 'mixed'}
+        Of the encoded features; `mixed` has categories.
     samples : int
         Training samples seen, validation included.
     image : (height, width, channels) or None
@@ -58,6 +63,11 @@ class Schema:
         What features of scale 0 were in the training data, where that is not 0.
     target_mean, target_deviation : float64 [O] or None
         Of a regression: the net's targets are (y − mean)/deviation. None: as they are.
+    class_weights : float64 [C] or None
+        What a sample of each class counts. None: 1.
+    columns : dict or None
+        The encodings of a table's columns as plain values: see `encodings`. None: the features are numbers that are all
+        there, which scale and shift bring to the net.
     """
 
     inputs: int
@@ -82,6 +92,18 @@ class Schema:
     constants: np.ndarray | None = None
     target_mean: np.ndarray | None = None
     target_deviation: np.ndarray | None = None
+    class_weights: np.ndarray | None = None
+    columns: dict[str, Any] | None = None
+
+    @cached_property
+    def encodings(self) -> Encodings | None:
+        """The encodings of a table's columns, ready for use; None without any."""
+        return None if self.columns is None else Encodings.from_plain(self.columns)
+
+    @property
+    def input_names(self) -> tuple[str, ...] | None:
+        """Names of the net's inputs, such as `age`, `age is missing` and `colour=red`; None without names."""
+        return self.names if self.encodings is None else self.encodings.names
 
     def encode(self, y: np.ndarray, where: Any = None, bad: Bad | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Encode raw labels of a block as the core takes them.
@@ -141,6 +163,10 @@ class Schema:
                     wide[row] = float(raw)
                 except ValueError:
                     refuse(row, f"label {raw!r} is not a number; the model's labels are")
+        lowest, included = losses.domain(self.loss)
+        for i in np.flatnonzero(good & ~((wide >= lowest) if included else (wide > lowest)).all(axis=1)):
+            given, least = y[i : i + 1].tolist()[0], "at least" if included else "a number above"
+            refuse(i, f"label {given!r}; the loss {self.loss} takes {least} {lowest:g}")
         if self.target_mean is not None:
             wide = (wide - self.target_mean) / self.target_deviation
         with np.errstate(over="ignore"):
@@ -160,7 +186,12 @@ class Schema:
         return out * self.target_deviation + self.target_mean
 
     def unscaled(self, x: np.ndarray) -> np.ndarray:
-        """Give the net's inputs [n, I] the data's own unit; features that never changed in training stay so."""
+        """Give the net's inputs [n, I] the data's own unit; features that never changed in training stay so.
+
+        Of a table's inputs, numbers that are scaled along a line; the others stay as they are.
+        """
+        if self.encodings is not None:
+            return self.encodings.unscaled(x)
         if self.shift is not None:
             x = x - self.shift
         if self.scale is not None:
@@ -170,7 +201,16 @@ class Schema:
         return x if self.constants is None else x + self.constants
 
     def check(self, block: Block) -> None:
-        """Refuses a block whose features are not as many as the model's; sparse ones may be fewer."""
+        """Refuses a block whose columns are not those of the model; sparse ones may be fewer."""
+        if self.encodings is not None:
+            self.encodings.check(block.x, block.where)
+            return
+        if isinstance(block.x, Frame):
+            what = next(
+                f"{column.name!r} of kind {column.kind}" for column in block.x.columns if column.kind != "number"
+            )
+            place = block.where(0) if len(block) else {}
+            raise DataError(f"column {what}, expected numbers alone as in the model's training data", **place)
         width = block.x.shape[1]
         if width != self.inputs and not hasattr(block.x, "indptr"):
             place = block.where(0) if len(block) else {}
@@ -197,9 +237,11 @@ class Schema:
         schema = cls(**{**plain, **tensors})
         for name, tensor in tensors.items():
             dtype, width = _TENSORS[name]
-            size = getattr(schema, width)
+            size = len(schema.classes) if width == "classes" else getattr(schema, width)
             if tensor.shape != (size,) or tensor.dtype != dtype:
                 raise ValueError(f"schema {name}: {tensor.dtype} {tensor.shape}, expected {dtype} ({size},)")
+        if schema.encodings is not None and schema.encodings.inputs != schema.inputs:
+            raise ValueError(f"schema columns: {schema.encodings.inputs} inputs, expected {schema.inputs}")
         return schema
 
 

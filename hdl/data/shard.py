@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
-from hdl import fs, rng, scratch
+from hdl import rng
 from hdl.data.base import Bad, Block, FileSplit, Source
 from hdl.data.csr import Csr
 from hdl.data.schema import Schema
+from hdl.data.store import Store
+from hdl.data.tabular.encoders import Encodings
 from hdl.errors import DataError
 from hdl.ops import Samples
 
@@ -36,129 +36,16 @@ class Shard:
     bad: Bad = field(default_factory=Bad)
 
 
-@contextmanager
-def _spilling() -> Iterator[None]:
-    """Names the folder of samples that memory does not hold, by an OutputError, if it is full."""
-    folder = scratch.folder()
-    with fs.writing(f"{folder}, where samples lie that memory does not hold (TMPDIR names another folder)", folder):
-        yield
-
-
-class Growing:
-    """An array that grows at its end, in memory and after `spill` in a file that has no name.
-
-    The file is unlinked as soon as it is made, so it goes with the process, however that ends.
-    """
-
-    def __init__(self, dtype: Any, width: int | None = None):
-        self.row = () if width is None else (width,)
-        self.memory, self.n = np.empty((0, *self.row), dtype), 0
-        self.file: Any = None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held in memory."""
-        return 0 if self.file else self.memory.nbytes
-
-    def append(self, rows: np.ndarray) -> None:
-        if self.file is not None:
-            with _spilling():
-                self.file.write(np.ascontiguousarray(rows, self.memory.dtype))
-        else:
-            if self.n + len(rows) > len(self.memory):  # realloc of large blocks moves pages, not bytes
-                self.memory.resize((max(self.n + len(rows), self.n + self.n // 4), *self.row), refcheck=False)
-            self.memory[self.n : self.n + len(rows)] = rows
-        self.n += len(rows)
-
-    def spill(self) -> None:
-        """Moves what memory holds to a file, to which all later rows go."""
-        if self.file is None:
-            with _spilling():
-                self.file = scratch.file("hdl-spill-")
-                self.file.write(self.memory[: self.n])
-            self.memory = np.empty((0, *self.row), self.memory.dtype)
-
-    def array(self) -> np.ndarray:
-        """Returns the whole array, read-only if it is on disk."""
-        if self.file is None or self.n == 0:
-            self.memory.resize((self.n, *self.row), refcheck=False)
-            return self.memory
-        with _spilling():
-            self.file.flush()
-        return np.memmap(self.file, self.memory.dtype, "r", shape=(self.n, *self.row))
-
-
-class _Store:
-    """Samples that arrive block by block."""
-
-    def __init__(self, schema: Schema, sparse: bool, dtype: Any):
-        self.schema, self.sparse = schema, sparse
-        if sparse:
-            self.parts = {"data": Growing(np.float32), "indices": Growing(np.int32), "counts": Growing(np.int64)}
-        else:
-            self.parts = {"x": Growing(dtype, schema.inputs)}
-        self.y: Growing | None = None
-        self.spilled = False
-
-    def append(self, x: np.ndarray | Csr, y: np.ndarray | None) -> None:
-        if isinstance(x, Csr):
-            self.parts["data"].append(x.data)
-            self.parts["indices"].append(x.indices)
-            self.parts["counts"].append(np.diff(x.indptr))
-        else:
-            if x.dtype != np.uint8 and self.parts["x"].memory.dtype == np.uint8:
-                self._widen()
-            self.parts["x"].append(x)
-        if y is not None:
-            if self.y is None:
-                self.y = Growing(y.dtype, y.shape[1] if y.ndim == 2 else None)
-                if self.spilled:
-                    self.y.spill()
-            self.y.append(y)
-
-    def _widen(self) -> None:
-        """Turns features of uint8 into float32, once a block of float32 follows them."""
-        old, self.parts["x"] = self.parts["x"], Growing(np.float32, self.schema.inputs)
-        if old.file is not None:
-            self.parts["x"].spill()
-        rows, whole = 4096, old.array()
-        for lo in range(0, len(whole), rows):
-            self.parts["x"].append(whole[lo : lo + rows].astype(np.float32))
-
-    @property
-    def nbytes(self) -> int:
-        return sum(part.nbytes for part in self._all())
-
-    def spill(self) -> None:
-        self.spilled = True
-        for part in self._all():
-            part.spill()
-
-    def _all(self) -> list[Growing]:
-        return [*self.parts.values(), *([] if self.y is None else [self.y])]
-
-    def samples(self) -> Samples:
-        if self.sparse:
-            counts = self.parts["counts"].array()
-            indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-            x: Any = Csr(self.parts["data"].array(), self.parts["indices"].array(), indptr, self.schema.inputs)
-        else:
-            x = self.parts["x"].array()
-        y = self.y.array() if self.y else None if len(x) or self.schema.encoding == "none" else _no_labels(self.schema)
-        return Samples(x, y, self.schema.scale, self.schema.shift)
-
-
-def _no_labels(schema: Schema) -> np.ndarray:
-    """Makes labels of no samples, so that an empty part has the type of a full one."""
-    return np.empty(0, np.int32) if schema.encoding == "index" else np.empty((0, schema.outputs), np.float32)
-
-
 def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
     """Give a block features as the core takes them: the model's, uint8 or float32, centred in float64 where need be.
 
-    Sparse rows are widened, or made dense where the model shifts zeros.
+    Sparse rows are widened, or made dense where the model shifts zeros. A table's columns are encoded; rows that the
+    model has no encoding of go to `bad`.
     """
     schema.check(block)
+    if schema.encodings is not None:
+        block = _whole(block, schema.encodings, bad)
+        return replace(block, x=schema.encodings.encode(block.x))
     if not isinstance(block.x, Csr):
         return replace(block, x=centred(block.x, schema))
     x = block.x
@@ -173,6 +60,22 @@ def fitting(block: Block, schema: Schema, bad: Bad) -> Block:
         block = block.keep(good)
         x = block.x
     return replace(block, x=centred(Csr(x.data, x.indices, x.indptr, schema.inputs), schema))
+
+
+def _whole(block: Block, encodings: Encodings, bad: Bad) -> Block:
+    """Leave out the rows that miss a number, where the model's training data had none or left them out."""
+    if encodings.missing not in ("drop", "error"):
+        return block
+    lacks, names = encodings.lacking(block.x)
+    if not lacks.any():
+        return block
+    if encodings.missing == "drop":
+        bad.dropped += int(lacks.sum())
+    else:
+        for i in np.flatnonzero(lacks):
+            what = f"a number is missing, in one of the columns {', '.join(map(repr, names))}"
+            bad.add(DataError(f"{what}; the model was trained with --missing error", **block.where(int(i))))
+    return block.keep(~lacks)
 
 
 def centred(x: np.ndarray | Csr, schema: Schema) -> np.ndarray | Csr:
@@ -242,8 +145,6 @@ def load(
         With the place of a record that is wrong, or that the model cannot take.
     """
     bad = Bad(source.options.max_bad_records)
-    sparse = schema.kind == "sparse" and schema.shift is None
-    dtype: Any = np.uint8 if schema.kind == "uint8" else np.float32
     stores, count = None, 0
     for block in source.read(splits, bad):
         block = fitting(block, schema, bad)
@@ -253,19 +154,21 @@ def load(
                 raise DataError("the data has no labels", **block.where(0))
             y, good = schema.encode(block.y, block.where, bad)
             block, y = block.keep(good), y[good]
+        if not len(block):
+            continue
         if stores is None:
-            sparse = isinstance(block.x, Csr)
-            dtype = np.float32 if sparse else block.x.dtype
-            stores = _Store(schema, sparse, dtype), _Store(schema, sparse, dtype)
+            stores = Store(schema, block.x), Store(schema, block.x)
+        others = {"y": y}
         held = rng.member(seed, shard, len(block), validation, count) if validation else np.zeros(len(block), bool)
         count += len(block)
         for store, mask in zip(stores, (~held, held), strict=True):
             if mask.all():
-                store.append(block.x, y)
+                store.append(block.x, **others)
             elif mask.any():
-                store.append(block.x[np.flatnonzero(mask)], None if y is None else y[mask])
+                some = {name: None if part is None else part[mask] for name, part in others.items()}
+                store.append(block.x[np.flatnonzero(mask)], **some)
         if stores[0].nbytes + stores[1].nbytes > spill_bytes:
             stores[0].spill()
             stores[1].spill()
-    train, valid = stores or (_Store(schema, sparse, dtype), _Store(schema, sparse, dtype))
+    train, valid = stores or (Store(schema), Store(schema))
     return Shard(train.samples(), valid.samples(), bad)

@@ -192,10 +192,11 @@ class Perceptron(Learner):
     def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
         """Learn the scaling, and keep what a weight table needs to know of the data."""
         labels = np.zeros(len(x), np.float32)  # stand for the real ones: only the features are summarised
-        wished = {"scale": scale_of(self, x.columns if isinstance(x, Frame) else ()), "preprocessing": preprocessing(self), "embedding": self.embedding}
+        columns = x.columns if isinstance(x, Frame) else ()
+        wished = {"scale": scale_of(self, columns), "preprocessing": preprocessing(self), "embedding": self.embedding}
         spec = specs.parse({**wished, "loss": "squared", "seed": self._seed})
         if isinstance(x, Frame):
-            source = data.Arrays(x, labels)
+            source = data.Arrays(x)
             summary = data.summarise(source, source.splits(1)[0])
         else:
             summary = of_block(data.Block(x, labels, lambda i: {"offset": i}))

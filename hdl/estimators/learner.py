@@ -160,8 +160,5 @@ def threads(jobs: int | None) -> int:
 
 
 def rows(samples: Samples, rows: Any) -> Samples:
-    y, weight, offset = (
-        None if part is None else part[rows] for part in (samples.y, samples.weight, samples.offset)
-    )
+    y, weight, offset = (None if part is None else part[rows] for part in (samples.y, samples.weight, samples.offset))
     return Samples(samples.x[rows], y, samples.scale, samples.shift, weight, offset)
-

@@ -43,20 +43,18 @@ def frame(X: Any, categorical_features: Any, known: Sequence[Column] | None) -> 
         array = _array(X)
         if array is None:
             return None
-        if known is None and array.dtype != object and not len(_listed(categorical_features)):
-            if array.dtype.kind != "f" or not np.isnan(array).any():
-                return None
+        asked = known is not None or array.dtype == object or len(_listed(categorical_features))
+        if not asked and (array.dtype.kind != "f" or not np.isnan(array).any()):
+            return None
         table, names = table_of(array), False
     if known is not None:
         if table.num_columns != len(known):
             return None  # scikit-learn's own check says so
         return of_arrow(table.rename_columns([column.name for column in known]), known)
     categories = _mask(categorical_features, table.column_names if names else None, table.num_columns)
-    if categories is None or not any(categories):
-        if all(_plain(column, categories is not None) for column in table.columns):
-            return None
-    columns = columns_of(table, categories)
-    return of_arrow(table, columns)
+    if not any(categories or ()) and all(_plain(column, categories is not None) for column in table.columns):
+        return None
+    return of_arrow(table, columns_of(table, categories))
 
 
 def _array(X: Any) -> NDArray | None:

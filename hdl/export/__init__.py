@@ -1,6 +1,7 @@
 """A network as an ONNX file: raw features in, classes and probabilities out.
 
-The scaling rule and the classes' names are part of the graph, so that its user needs no other file.
+The scaling rule, a table's vocabularies and the classes' names are part of the graph, so that its user needs no other
+file.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hdl.data.tabular.encoders import Encodings
 from hdl.errors import SpecError
-from hdl.export.graph import Graph, describe, package
+from hdl.export import columns
+from hdl.export.graph import Graph, package
 from hdl.export.network import activation, outputs
-from hdl.models.mlp import Layout
+from hdl.ops.layout import EmbeddingLayout, Layout, of
 from hdl.spec import Spec
 
 OPSET = 17
+OPSET_ML = 2
 IR_VERSION = 8  # old enough for the runtimes that know the opset
 
 
@@ -33,6 +37,7 @@ def build(
     spread: NDArray[np.float64] | None = None,
     target_mean: NDArray[np.float64] | None = None,
     target_deviation: NDArray[np.float64] | None = None,
+    encodings: Encodings | None = None,
 ) -> Any:
     """Builds the ONNX graph of a trained perceptron.
 
@@ -53,13 +58,19 @@ def build(
     target_mean, target_deviation : float64 [O], optional
         Of a regression's targets: the net's outputs are times the deviation plus the mean.
 
+    encodings : Encodings, optional
+        Of a table's columns: the graph takes them raw.
+
     Returns
     -------
     onnx.ModelProto
-        Input `input` float32 [N, I], raw; float64 where features are centred. With classes: outputs `label` [N]
-        (bool, int64, uint64, float64 or string) and `probabilities` float32 [N, C]. Without classes there is no label.
-        With the squared loss the outputs are `value` [N, O] instead of probabilities, float64 where the targets were
-        standardised, else float32.
+        Of a table one input [N, 1] a column in use, named as the column: float64 of numbers, NaN where missing; string
+        of categories, empty where missing (or what the metadata's `hdl.missing` says); int64 of dates, microseconds
+        since 1970 UTC, the least int64 where missing (as NumPy's NaT). A name that an output has gets `_` behind it.
+        Else input `input` float32 [N, I], raw; float64 where features are centred.
+        With classes: outputs `label` [N] (bool, int64, uint64, float64 or string) and `probabilities` float32 [N, C].
+        Without classes there is no label. With the loss of a regression the outputs are `value` [N, O] instead of
+        probabilities, float64 where the targets were standardised, else float32.
 
     Raises
     ------
@@ -73,33 +84,61 @@ def build(
         raise SpecError("net and loss must be filled in before an export")
     if spec.model != "mlp":
         raise SpecError(f"export takes networks, and not yet the model {spec.model}; `hdl encode` writes its codes")
-    graph = Graph(onnx)
-    value, dtype = "input", np.float32 if center is None else np.float64
-    if center is not None:
-        value = graph.add("Sub", value, graph.constant("center", np.asarray(center, np.float64)))
-        value = graph.add("Div", value, graph.constant("spread", np.asarray(spread, np.float64)))
-        value = graph.add("Cast", value, to=onnx.TensorProto.FLOAT)
-    if scale is not None and not np.all(scale == 1):
-        value = graph.add("Mul", value, graph.constant("scale", np.asarray(scale, np.float32)))
-    if shift is not None and np.any(shift):
-        value = graph.add("Add", value, graph.constant("shift", np.asarray(shift, np.float32)))
-    layers = Layout(spec.net).split(np.asarray(w, np.float32))
-    for number, (weights, bias) in enumerate(layers, 1):
-        value = graph.add("Gemm", value, graph.constant(f"W{number}", weights), graph.constant(f"b{number}", bias))
-        if number < len(layers):
+    if encodings is None:
+        graph = Graph(onnx, ["input"])
+        value = _scaled(graph, spec.net[0], scale, shift, center, spread)
+        layers = Layout(spec.net).split(np.asarray(w, np.float32))
+    else:
+        graph = Graph(onnx, columns.input_names(encodings).values())
+        about = {**(about or {}), "hdl.missing": columns.missing_token(encodings)}
+        value, layers = _from_columns(graph, spec, np.asarray(w, np.float32), encodings)
+    first = len(spec.net) - len(layers)
+    for number, (weights, bias) in enumerate(layers, first):
+        if number > 1:
             value = activation(graph, spec, value)
+        value = graph.add("Gemm", value, graph.constant(f"W{number}", weights), graph.constant(f"b{number}", bias))
     unit = None
     if target_mean is not None and target_deviation is not None:
         unit = np.asarray(target_deviation, np.float64), np.asarray(target_mean, np.float64)
     ends = outputs(graph, spec, value, classes, unit)
-    info = describe(graph, "input", dtype, spec.net[0])
-    body = onnx.helper.make_graph(graph.nodes, "hdl", [info], ends, graph.constants)
+    body = onnx.helper.make_graph(graph.nodes, "hdl", graph.inputs, ends, graph.constants)
+    opsets = {"": OPSET} | ({} if encodings is None else {"ai.onnx.ml": OPSET_ML})
     model = onnx.helper.make_model(
-        body, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="hdl"
-    )
+        body, opset_imports=[onnx.helper.make_opsetid(*item) for item in opsets.items()], ir_version=IR_VERSION,
+        producer_name="hdl",
+    )  # fmt: skip
     onnx.helper.set_model_props(model, about or {})
     onnx.checker.check_model(model)
     return model
+
+
+def _scaled(
+    graph: Graph, inputs: int, scale: NDArray | None, shift: NDArray | None, center: NDArray | None,
+    spread: NDArray | None,
+) -> str:  # fmt: skip
+    """Add the input and its scaling."""
+    value = graph.input("input", np.float32 if center is None else np.float64, inputs)
+    if center is not None:
+        value = graph.add("Sub", value, graph.constant("center", np.asarray(center, np.float64)))
+        value = graph.add("Div", value, graph.constant("spread", np.asarray(spread, np.float64)))
+        value = graph.cast(value, np.float32)
+    if scale is not None and not np.all(scale == 1):
+        value = graph.add("Mul", value, graph.constant("scale", np.asarray(scale, np.float32)))
+    if shift is not None and np.any(shift):
+        value = graph.add("Add", value, graph.constant("shift", np.asarray(shift, np.float32)))
+    return value
+
+
+def _from_columns(
+    graph: Graph, spec: Spec, w: NDArray[np.float32], encodings: Encodings
+) -> tuple[str, list[tuple[NDArray, NDArray]]]:
+    """Add a table's columns and, without embeddings, the first layer; give the layers that are left too."""
+    numbers, codes = columns.encoded(graph, encodings)
+    shape = of(spec)
+    if isinstance(shape, EmbeddingLayout):
+        return columns.embedded(graph, shape.tables(w), numbers, codes), shape.split(w)
+    first, *above = shape.split(w)
+    return columns.first_layer(graph, encodings, *first, numbers, codes), above
 
 
 def serialise(model: Any) -> bytes:

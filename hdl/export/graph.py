@@ -9,39 +9,76 @@ from numpy.typing import NDArray
 
 from hdl.errors import Unavailable
 
+OUTPUTS = ("label", "probabilities", "value")
+
 
 class Graph:
-    """A graph under construction; each value is named after the node that makes it."""
+    """A graph under construction; each value is named after the node that makes it.
 
-    def __init__(self, onnx: Any):
+    Parameters
+    ----------
+    onnx : module
+    inputs : sequence of str
+        Names that no other value may have.
+    """
+
+    def __init__(self, onnx: Any, inputs: Any = ()):
         self.onnx = onnx
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self.inputs: list[Any] = []
+        self.taken = {*inputs, *OUTPUTS}
+        self._numbers: dict[tuple[Any, ...], str] = {}
 
     def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """Adds a node; gives the name of its value."""
-        output = output or f"{kind.lower()}{len(self.nodes)}"
+        output = output or self._free(f"{kind.lower()}{len(self.nodes)}")
         self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), [output], **attributes))
         return output
 
     def constant(self, name: str, value: NDArray) -> str:
         """Adds a constant; gives its name."""
+        name = self._free(name)
+        self.taken.add(name)
         self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def number(self, name: str, value: float) -> str:
+    def number(self, name: str, value: float, dtype: Any = np.float32) -> str:
         """Adds a constant number, once; gives its name."""
-        if all(constant.name != name for constant in self.constants):
-            self.constant(name, np.float32(value).reshape(1))
+        key = name, value, np.dtype(dtype)
+        if key not in self._numbers:
+            self._numbers[key] = self.constant(name, np.array([value], dtype))
+        return self._numbers[key]
+
+    def input(self, name: str, dtype: Any, *shape: int) -> str:
+        """Adds an input of rows; gives its name."""
+        self.inputs.append(describe(self, name, dtype, *shape))
+        return name
+
+    def cast(self, value: str, dtype: Any) -> str:
+        """Adds a cast to a type of NumPy's."""
+        return self.add("Cast", value, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def _free(self, name: str) -> str:
+        """Find a name that no other value has."""
+        while name in self.taken:
+            name += "_"
         return name
 
 
 def describe(graph: Graph, name: str, dtype: Any, *shape: int) -> Any:
+    """Describes rows of values that go in or come out."""
     kind = graph.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     return graph.onnx.helper.make_tensor_value_info(name, kind, ["N", *shape])
 
 
 def package() -> Any:
+    """Imports the onnx package.
+
+    Raises
+    ------
+    Unavailable
+    """
     try:
         import onnx
         import onnx.checker

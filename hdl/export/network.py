@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from hdl.data.labels import as_array
 from hdl.export.graph import Graph, describe
+from hdl.ops import losses
 from hdl.spec import Spec
 
 
 def activation(graph: Graph, spec: Spec, value: str) -> str:
+    """Add the activation of hidden units."""
     match spec.activation:
         case "linear":
             return value
@@ -31,14 +33,16 @@ def outputs(
 ) -> list[Any]:
     """Add the loss's own output function or the targets' unit, and the classes' names where there are any."""
     outputs = spec.net[-1] if spec.net else 0
-    name = "value" if spec.loss == "squared" else "probabilities"
+    name = "value" if spec.cost in losses.REGRESSION else "probabilities"
     kind: Any = np.float32
-    if spec.loss == "squared" and unit is not None:
+    if spec.cost in losses.LOG_LINK:
+        value = graph.add("Exp", value)
+    if name == "value" and unit is not None:
         kind = np.float64
-        value = graph.add("Cast", value, to=graph.onnx.TensorProto.DOUBLE)
+        value = graph.cast(value, np.float64)
         value = graph.add("Mul", value, graph.constant("target_deviation", unit[0]))
         graph.add("Add", value, graph.constant("target_mean", unit[1]), output="value")
-    elif spec.loss == "squared":
+    elif name == "value":
         graph.add("Identity", value, output="value")
     elif classes is not None and spec.loss == "sigmoid" and outputs == 1:
         second = graph.add("Sigmoid", value)

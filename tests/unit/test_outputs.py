@@ -14,7 +14,7 @@ import pytest
 
 from hdl import cli, driver, fs, outputs, sync
 from hdl.data import Options, Schema
-from hdl.data.shard import Growing
+from hdl.data.store import Growing
 from hdl.errors import OutputError
 from hdl.runners.base import Job
 from hdl.runners.local import LocalRunner

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hdl import driver, fs, outputs, scratch
-from hdl.data.shard import Growing
+from hdl.data.store import Growing
 from hdl.runners.base import Job
 from hdl.runners.local import LocalRunner
 from hdl.spec import Spec, Sync

@@ -107,13 +107,14 @@ class Category:
         if not isinstance(plain, dict) or set(plain) - {"levels", "missing", "other", "buckets"}:
             raise ValueError(f"a category's encoding {plain!r}")
         levels, buckets = plain.get("levels"), plain.get("buckets", 0)
-        flags = [plain.get(name, False) for name in ("missing", "other")]
-        good = isinstance(levels, list) and all(type(level) is str for level in levels)
-        if not good or set(map(type, flags)) != {bool} or type(buckets) is not int or buckets < 0:
+        missing, other = (plain.get(name, False) for name in ("missing", "other"))
+        if not isinstance(levels, list) or not all(type(level) is str for level in levels):
+            raise ValueError(f"a category's levels {levels!r}")
+        if type(missing) is not bool or type(other) is not bool or type(buckets) is not int or buckets < 0:
             raise ValueError(f"a category's encoding {plain!r}")
         if len(set(levels)) != len(levels) or (buckets and levels):
             raise ValueError("a category's encoding with the same level twice, or with levels and buckets")
-        return cls(tuple(levels), *flags, buckets)
+        return cls(tuple(levels), missing, other, buckets)
 
 
 def fit(levels: Levels, rules: Preprocessing) -> Category:

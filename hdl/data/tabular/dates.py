@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,20 +98,20 @@ class Date:
         return cls(plain["origin"], year, age, tuple(cycles), *flags)
 
 
-def fit(cells: Cells, times: bool, scale: Scale, rules: Preprocessing, keys: Sequence[tuple[int, int]], units: str) -> Date:
+def fit(cells: Cells, times: bool, scale: Scale, rules: Preprocessing, key: tuple[int, int], units: str) -> Date:
     """Fit the encoding of a column of moments, in microseconds since 1970, that is not constant.
 
     Parameters
     ----------
     times : bool
         Whether any moment is not a midnight.
-    keys : two of (seed, number of the column)
+    key : (seed, number of the column)
     """
     low, high = int(cells.low), int(cells.high)
     origin = low // DAY
     (first, *_), (last, *_) = years = [tuple(part[0] for part in calendar(np.array([end]))) for end in (low, high)]
     days = cells.affine(1 / DAY, -float(origin))
-    age = numbers.fit(days, scale, rules, keys[0], units)
+    age = numbers.fit(days, scale, rules, key, units)
     year = None
     if first != last:
         of_days = cells.affine(1 / (DAY * YEAR), 1970.0)
@@ -120,7 +119,7 @@ def fit(cells: Cells, times: bool, scale: Scale, rules: Preprocessing, keys: Seq
             cells.count, cells.missing, float(first), float(last), of_days.mean, of_days.deviation,
             lambda shares: calendar(cells.quantiles(*shares).astype(np.int64))[0].astype(np.float64),
         )  # fmt: skip
-        year = numbers.fit(year_cells, scale, rules, keys[1], units)
+        year = numbers.fit(year_cells, scale, rules, key, units)
     cycles = []
     if years[0] != years[1]:
         cycles.append("month")
@@ -128,15 +127,9 @@ def fit(cells: Cells, times: bool, scale: Scale, rules: Preprocessing, keys: Seq
         cycles.append("weekday")
     if times and low // (DAY // 24) != high // (DAY // 24):
         cycles.append("hour")
-    indicator = age.indicator
-    age, year = (part and _without_indicator(part) for part in (age, year))
+    indicator, age = age.indicator, replace(age, indicator=False)
+    year = None if year is None else replace(year, indicator=False)
     return Date(origin, year, age, tuple(cycles), units == "bounded", indicator)
-
-
-def _without_indicator(number: Number) -> Number:
-    from dataclasses import replace
-
-    return replace(number, indicator=False)
 
 
 def calendar(moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

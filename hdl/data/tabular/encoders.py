@@ -68,7 +68,9 @@ class Encodings:
         """Name all inputs, such as `age`, `age is missing`, `seen: year` and `colour=red`."""
         named = [(part, part.names(column.name)) for column, part in zip(self.columns, self.parts, strict=True) if part]
         kinds = (False, True)
-        return tuple(name for kind in kinds for part, own in named if isinstance(part, Category) == kind for name in own)
+        return tuple(
+            name for kind in kinds for part, own in named if isinstance(part, Category) == kind for name in own
+        )
 
     def check(self, x: Frame | np.ndarray, where: Callable[[int], dict[str, Any]] | None = None) -> None:
         """Refuse raw rows of other columns than those of the training data.
@@ -126,6 +128,15 @@ class Encodings:
                 out[:, at : at + part.width] = part.encode(raw)
                 at += part.width
         return Mixed(out, codes, self.inputs) if self.levels else out
+
+    def unscaled(self, x: np.ndarray) -> np.ndarray:
+        """Give inputs [n, I] their columns' unit where these are numbers that were scaled along a line."""
+        x, at = np.array(x, np.float64), 0
+        for part in self.parts:
+            if isinstance(part, Number) and part.rule == "linear" and not part.edges:
+                x[:, at] = x[:, at] * part.spread + part.center
+            at += 0 if part is None or isinstance(part, Category) else part.width
+        return x
 
     def lacking(self, x: Frame | np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Tell which rows [n] miss a number or a date that is an input, and the columns where they do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import numpy as np
 from hdl.data.summary import Summary
 from hdl.data.tabular import categories, dates, numbers
 from hdl.data.tabular.encoders import Encodings, Part
+from hdl.data.tabular.column_facts import Numbers
 from hdl.data.tabular.frame import Column
+from hdl.data.tabular.histogram import Histogram
 from hdl.data.tabular.numbers import Cells, Number
 from hdl.errors import DataError, SpecError
 from hdl.spec import Spec
@@ -30,20 +33,18 @@ def needed(summary: Summary, spec: Spec, units: str) -> bool:
         A rule asks for it, and the data is no table.
     """
     rules = spec.preprocessing
-    if summary.facts is None:
-        asked = f"scale {spec.scale.name}" if spec.scale.name in NEW else None
-        asked = f"numeric embedding {rules.numeric_embedding}" if rules.numeric_embedding else asked
+    asked = f"scale {spec.scale.name}" if spec.scale.name in NEW else None
+    asked = f"numeric embedding {rules.numeric_embedding}" if rules.numeric_embedding else asked
+    if summary.facts is None and "count" not in summary.moments:
         if asked:
             given = summary.meta.get("format") or "the data"
             raise SpecError(f"{asked} needs the columns of a table; {given} has {summary.kind or 'no'} features")
         return False
-    if spec.scale.name in NEW or rules.numeric_embedding:
-        return True
-    if any(column.kind != "number" or part.missing for column, part in summary.facts):
+    if asked or summary.kind == "frame" or (summary.present < summary.samples).any():
         return True
     if spec.scale.name != "auto" or units == "bounded":
         return False
-    return any(_outlying(cells) for cells in _all_cells(summary) if cells is not None)
+    return any(cells and not cells.constant and numbers.outlying(cells) for _, _, cells in _found(summary))
 
 
 def fit(summary: Summary, spec: Spec, units: str = "free") -> tuple[Encodings, dict[str, Any], dict[str, Any]]:
@@ -63,7 +64,7 @@ def fit(summary: Summary, spec: Spec, units: str = "free") -> tuple[Encodings, d
     Encodings
     dict
         For `Schema.rule`: the scale's `name`, columns scaled as `robust`, what is done about `missing` numbers and how
-        many cells of each column are, how many rows that makes `dropped`, the numeric `embedding`.
+        many cells of each column are, the numeric `embedding`.
     dict
         For `Schema.reading`: the columns in use by `kinds`, those `left_out`, and `remarks`.
 
@@ -72,23 +73,22 @@ def fit(summary: Summary, spec: Spec, units: str = "free") -> tuple[Encodings, d
     DataError
         Numbers are missing and may not be; no column is left.
     """
-    facts, rules = summary.facts, spec.preprocessing
-    assert facts is not None, "no facts of columns"
+    rules, found = spec.preprocessing, _found(summary)
     parts: list[Part | None] = []
     reasons: dict[str, str] = {}
-    for place, ((column, found), cells) in enumerate(zip(facts, _all_cells(summary), strict=True)):
-        reason, part = _fit(column, found, cells, spec, place, units)
+    for place, (column, own, cells) in enumerate(found):
+        reason, part = _fit(column, own, cells, spec, place, units)
         parts.append(part)
         if reason is not None:
             reasons[column.name] = reason
-    encodings = Encodings(tuple(facts.columns), tuple(parts), rules.missing, reasons)
+    encodings = Encodings(tuple(column for column, _, _ in found), tuple(parts), rules.missing, reasons)
     if not encodings.inputs:
         listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise DataError(f"no column is left as a feature ({listed})")
     lacking = {
-        column.name: found.missing
-        for (column, found), part in zip(facts, parts, strict=True)
-        if column.kind != "category" and part is not None and found.missing
+        column.name: cells.missing
+        for (column, _, cells), part in zip(found, parts, strict=True)
+        if cells is not None and part is not None and cells.missing
     }
     if lacking and rules.missing == "error":
         listed = ", ".join(f"{name!r} ({count:,})" for name, count in lacking.items())
@@ -103,74 +103,78 @@ def fit(summary: Summary, spec: Spec, units: str = "free") -> tuple[Encodings, d
         rule["robust"] = robust
     if lacking:
         rule["missing"] = {"rule": rules.missing, "columns": lacking}
-        if rules.missing == "drop":
-            rule["dropped"] = facts.lacking
     if rules.numeric_embedding:
         rule["embedding"] = rules.numeric_embedding
-    return encodings, rule, _reading(encodings, summary)
+    return encodings, rule, _reading(encodings, found, summary)
 
 
 def _fit(
-    column: Column, found: Any, cells: Cells | None, spec: Spec, place: int, units: str
+    column: Column, own: Any, cells: Cells | None, spec: Spec, place: int, units: str
 ) -> tuple[str | None, Part | None]:
     """Fit one column: why it is left out, and its encoding unless it is."""
     rules, indicated = spec.preprocessing, spec.preprocessing.missing in ("mean", "median", "indicator")
-    if column.kind == "category":
-        if not found.n:
+    if cells is None:
+        if not own.n:
             return EMPTY, None
-        if column.by != "flag" and (reason := categories.unfit(found)) is not None:
+        if column.by != "flag" and (reason := categories.unfit(own)) is not None:
             return f"{reason} (--columns {column.name}:category takes it all the same)", None
-        part = categories.fit(found, rules)
+        part = categories.fit(own, rules)
         if part.width > 1:
             return None, part
         return f"always {part.levels[0]!r}" if part.levels else f"no level {rules.min_count:,} times", None
-    assert cells is not None
     if not cells.count:
         return EMPTY, None
     if cells.constant:
         said = f"{cells.low:g}" if column.kind == "number" else str(np.datetime64(int(cells.low), "us"))
-        if not (found.missing and indicated):
+        if not (cells.missing and indicated):
             return f"always {said}", None
         if column.kind == "number":  # all that it says is whether it is there
-            return None, Number(center=cells.low, fill=cells.low, indicator=True)
+            return None, Number("none", indicator=True)
     if column.kind == "number":
         return None, numbers.fit(cells, spec.scale, rules, (spec.seed, place), units)
-    return None, dates.fit(cells, found.times, spec.scale, rules, (spec.seed, place), units)
+    return None, dates.fit(cells, own.times, spec.scale, rules, (spec.seed, place), units)
 
 
-def _all_cells(summary: Summary) -> list[Cells | None]:
-    """Make the cells of all columns of numbers and dates; None for a category."""
-    assert summary.facts is not None, "no facts of columns"
-    moments = iter(zip(*_moments(summary), strict=True))
-    made: list[Cells | None] = []
-    for column, found in summary.facts:
-        if column.kind == "category":
-            made.append(None)
-        elif column.kind == "number":
-            made.append(_cells(*next(moments), found.missing, found.histogram))
-        else:
-            mean, deviation = found.histogram.moments()
-            low, high = found.histogram.low, found.histogram.high
-            made.append(_cells(found.n, low, high, mean, deviation, found.missing, found.histogram))
-    return made
+def _found(summary: Summary) -> list[tuple[Column, Any, Cells | None]]:
+    """List the columns with their facts, which wide tables have none of, and cells, which categories have none of."""
+    listed = [*summary.facts] if summary.facts is not None else [(column, None) for column in _columns(summary)]
+    mean, m2 = summary.mean_m2()
+    ends, count, number = summary.moments, summary.present, 0
+    found: list[tuple[Column, Any, Cells | None]] = []
+    for column, own in listed:
+        cells, histogram = None, getattr(own, "histogram", None)
+        if column.kind == "number":
+            present = int(count[number])
+            deviation = np.sqrt(m2[number] / max(1, present))
+            low, high, center = (float(part[number]) for part in (ends["low"], ends["high"], mean))
+            cells = _cells(present, low, high, center, float(deviation), summary.samples, histogram)
+            number += 1
+        elif histogram is not None:
+            cells = _cells(histogram.n, histogram.low, histogram.high, *_moments(histogram), summary.samples, histogram)
+        found.append((column, own, cells))
+    return found
 
 
-def _moments(summary: Summary) -> list[list[Any]]:
-    """Give count, least, greatest, mean and deviation of the number columns."""
-    whole = summary.as_float()
-    low, high, mean, m2 = (whole.moments[name] for name in ("low", "high", "mean", "m2"))
-    count = np.full(len(low), summary.samples) if summary.present is None else summary.present
-    return [part.tolist() for part in (count, low, high, mean, np.sqrt(m2 / np.maximum(count, 1)))]
+def _moments(histogram: Histogram) -> tuple[float, float]:
+    """Estimate mean and deviation of what a histogram holds: values are at the middle of their bins."""
+    if not histogram.n:
+        return 0.0, 0.0
+    low, high = histogram.ends()
+    middle, share = low / 2 + high / 2, histogram.counts / histogram.n
+    mean = float((middle * share).sum())
+    return mean, float(np.sqrt((np.square(middle - mean) * share).sum()))
 
 
-def _cells(count: int, low: float, high: float, mean: float, deviation: float, missing: int, histogram: Any) -> Cells:
+def _columns(summary: Summary) -> list[Column]:
+    names = summary.meta.get("names") or [str(i) for i in range(summary.features)]
+    return [Column(name) for name in names]
+
+
+def _cells(count: int, low: float, high: float, mean: float, deviation: float, samples: int, histogram: Any) -> Cells:
     if deviation == 0 and low < high:  # squares below 1e-308 are 0
         deviation = high / 2 - low / 2
-    return Cells(count, missing, low, high, mean, deviation, None if histogram is None else histogram.quantile)
-
-
-def _outlying(cells: Cells) -> bool:
-    return cells.count > 0 and not cells.constant and numbers.outlying(cells)
+    quantile = None if histogram is None else histogram.quantile
+    return Cells(count, samples - count, low, high, mean, deviation, quantile)
 
 
 def _robust(encodings: Encodings) -> list[str]:
@@ -183,7 +187,7 @@ def _robust(encodings: Encodings) -> list[str]:
     return named
 
 
-def _reading(encodings: Encodings, summary: Summary) -> dict[str, Any]:
+def _reading(encodings: Encodings, found: Sequence[tuple[Column, Any, Any]], summary: Summary) -> dict[str, Any]:
     """Say in plain values which columns are in use, which are left out, and what is remarkable."""
     kinds: dict[str, Any] = {"number": [], "category": {}, "date": []}
     for column, part in zip(encodings.columns, encodings.parts, strict=True):
@@ -192,28 +196,28 @@ def _reading(encodings: Encodings, summary: Summary) -> dict[str, Any]:
         elif part is not None:
             kinds[column.kind].append(column.name)
     left_out = [f"{name}: {reason}" for name, reason in (encodings.reasons or {}).items()]
-    remarks = [remark for column, found in summary.facts or () if (remark := _remark(column, found)) is not None]
-    found: dict[str, Any] = {"kinds": {kind: names for kind, names in kinds.items() if names}}
+    remarks = [remark for column, own, _ in found if own and (remark := _remark(column, own)) is not None]
+    said: dict[str, Any] = {"kinds": {kind: names for kind, names in kinds.items() if names}}
     if left_out:
-        found["left_out"] = [*(summary.meta.get("reading") or {}).get("left_out", []), *left_out]
-    return found | ({"remarks": remarks} if remarks else {})
+        said["left_out"] = [*(summary.meta.get("reading") or {}).get("left_out", []), *left_out]
+    return said | ({"remarks": remarks} if remarks else {})
 
 
-def _remark(column: Column, found: Any) -> str | None:
+def _remark(column: Column, own: Any) -> str | None:
     """Point out a number that looks like an identifier."""
-    if column.kind != "number" or found.histogram is None or not looks_like_id(found):
+    if column.kind != "number" or not looks_like_id(own):
         return None
-    largest = max(abs(found.histogram.low), abs(found.histogram.high))
+    largest = max(abs(own.histogram.low), abs(own.histogram.high))
     return (
         f"column {column.name!r} looks like an identifier: whole numbers up to {largest:.0f}, none of them twice "
         f"(--ignore {column.name}, or --columns {column.name}:category)"
     )
 
 
-def looks_like_id(found: Any) -> bool:
+def looks_like_id(own: Numbers) -> bool:
     """Tell whether numbers are whole, beyond float32's exact ones, and as far as the histogram tells never twice."""
-    histogram = found.histogram
-    if not found.whole or histogram.n < 2 or max(abs(histogram.low), abs(histogram.high)) <= EXACT:
+    histogram = own.histogram
+    if histogram is None or not own.whole or histogram.n < 2 or max(abs(histogram.low), abs(histogram.high)) <= EXACT:
         return False
     if histogram.exact:
         return bool(histogram.distinct == histogram.n)

@@ -101,7 +101,9 @@ def _text(value: Any, name: str, error: Exception) -> str | None:
         return "true" if value else "false"
     if isinstance(value, numbers.Real):
         return str(int(value)) if value == int(value) else repr(float(value))
-    raise DataError(f"column {name!r} holds {type(value).__name__}; expected numbers, texts, booleans or dates: {error}")
+    raise DataError(
+        f"column {name!r} holds {type(value).__name__}; expected numbers, texts, booleans or dates: {error}"
+    )
 
 
 def columns_of(table: pa.Table, categories: Sequence[bool] | None = None) -> tuple[Column, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ CLIP = 3.0  # smooth clipping keeps robust values within
 KNOTS = 128  # of the quantile scale
 SPREADS = (1 / 4, 1 / 10, 1 / 100, 1 / 1000)  # quantiles p and 1 - p tried for a spread that is not 0
 PERIODIC = 0.5  # deviation of the frequencies, in turns per deviation of the number
-RULES = ("linear", "robust", "log", "quantile")
+RULES = ("linear", "robust", "log", "quantile", "none")
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,10 @@ class Number:
 
     Parameters
     ----------
-    rule : {'linear', 'robust', 'log', 'quantile'}
+    rule : {'linear', 'robust', 'log', 'quantile', 'none'}
         z = (x - center)/spread; the same, then z/sqrt(1 + (z/3)²), which is smooth clipping to ±3 (Holzmüller et al.
-        2024, RealMLP, section 3); (sign(x)·log(1 + |x|) - center)/spread; the normal score of x's quantile.
+        2024, RealMLP, section 3); (sign(x)·log(1 + |x|) - center)/spread; the normal score of x's quantile;
+        no input but that of what is missing, of a column that else is always the same.
     center, spread : float
     knots, scores : tuple of float
         Of the rule `quantile`: z of each knot, straight lines in between and level beyond the ends.
@@ -116,13 +118,14 @@ class Number:
     def width(self) -> int:
         """Count the inputs."""
         own = len(self.edges) - 1 if self.edges else 1 + 2 * len(self.frequencies)
-        return own + self.indicator
+        return own * (self.rule != "none") + self.indicator
 
     def names(self, name: str) -> list[str]:
         """Name the inputs of a number that is called so."""
+        own: list[str] = []
         if self.edges:
-            own = [f"{name}: {lo:g} to {hi:g}" for lo, hi in zip(self.edges, self.edges[1:], strict=False)]
-        else:
+            own = [f"{name}: {lo:g} to {hi:g}" for lo, hi in pairwise(self.edges)]
+        elif self.rule != "none":
             own = [name, *(f"{name}: {wave} {f:.3g}" for f in self.frequencies for wave in ("sin", "cos"))]
         return [*own, f"{name} is missing"] if self.indicator else own
 
@@ -138,6 +141,8 @@ class Number:
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Give the inputs, float32 [n, width], of numbers float64 [n] with NaN for what is missing."""
         missing = np.isnan(x)
+        if self.rule == "none":
+            return missing[:, None][:, : self.width].astype(np.float32)
         some = bool(missing.any())
         if some:
             x = np.where(missing, self._stand_in(), x)
@@ -177,7 +182,9 @@ class Number:
         """
         if not isinstance(plain, dict) or (unknown := set(plain) - {item.name for item in fields(cls)}):
             raise ValueError(f"a number's encoding {plain!r}" + (f" with unknown {sorted(unknown)}" if plain else ""))
-        values = {key: tuple(map(_real, value)) if isinstance(value, list) else value for key, value in plain.items()}
+        values: dict[str, Any] = {
+            key: tuple(map(_real, value)) if isinstance(value, list) else value for key, value in plain.items()
+        }
         made = cls(**values)
         scalars = [made.center, made.spread, *([] if made.fill is None else [made.fill])]
         good = made.rule in RULES and isinstance(made.indicator, bool) and all(map(_is_real, scalars))
@@ -202,7 +209,7 @@ def _real(value: Any) -> float:
 
 
 def _rising(values: Sequence[float]) -> bool:
-    return all(a < b for a, b in zip(values, values[1:], strict=False))
+    return all(a < b for a, b in pairwise(values))
 
 
 def interpolate(x: np.ndarray, knots: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -254,7 +261,8 @@ def fit(cells: Cells, scale: Scale, rules: Preprocessing, key: tuple[int, int], 
         rule, (knots, scores) = "quantile", normal_scores(cells)
     edges = _edges(cells, rules.bins) if rules.numeric_embedding == "ple" else ()
     frequencies = draw(key, rules.bins // 2) if rules.numeric_embedding == "periodic" else ()
-    fill: float | None = _median(cells) if rules.missing == "median" else cells.mean
+    far = cells.missing > 0 and outlying(cells)  # then the mean is as useless as the deviation
+    fill: float | None = _median(cells) if rules.missing == "median" or far else cells.mean
     fill = None if rules.missing == "indicator" else fill
     indicator = cells.missing > 0 and rules.missing in ("mean", "median", "indicator")
     return Number(rule, center, spread, knots, scores, edges, frequencies, fill, indicator)

@@ -131,11 +131,7 @@ class Resident:
         aside : bool
             Send them while a kernel runs.
         """
-        y, weight, offset = (
-            None if part is None else part[order] for part in (samples.y, samples.weight, samples.offset)
-        )
-        part = Samples(samples.x[order], y, samples.scale, samples.shift, weight, offset)
-        return self._sent(self._passing[number % 2], part, aside)
+        return self._sent(self._passing[number % 2], samples.take(order), aside)
 
     @staticmethod
     def _sent(pool: Pool, samples: Samples, aside: bool = False) -> dict[str, int]:
