@@ -83,7 +83,8 @@ def net(rule, key, data, uintptr_t order, int64_t count, int64_t first_step=0, u
     key : sequence of int
         Two words, or four where there are chains.
     data : dict
-        x_type, y_type, n and the addresses x, indptr, indices, scale, shift, y, weight, offset.
+        x_type, y_type, n, the addresses x, indptr, indices, scale, shift, y, weight, offset, and of encoded rows
+        numbers, categories and the address codes.
     order, rates : int
         Addresses on the device; `rates` may be 0.
     """
@@ -98,6 +99,8 @@ def net(rule, key, data, uintptr_t order, int64_t count, int64_t first_step=0, u
     c.data.shift = <const float *><uintptr_t>data["shift"]
     c.data.weight = <const float *><uintptr_t>data["weight"]
     c.data.offset = <const float *><uintptr_t>data["offset"]
+    c.data.numbers, c.data.categories = data.get("numbers", 0), data.get("categories", 0)
+    c.data.codes = <const int32_t *><uintptr_t>data.get("codes", 0)
     c.order, c.rates = <const int64_t *>order, <const float *>rates
     return (<char *>&c)[:sizeof(hdl_cuda_net)]
 

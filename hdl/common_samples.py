@@ -33,16 +33,18 @@ def publish(spec: Spec, schema: Schema, source: Source, splits: Sequence[Sequenc
     if fs.exists(table.common_file):
         return
     quota = -(-spec.sync.genetic.fitness_samples // spec.shards)
-    x, y = [], []
+    x: list = []
+    rest: dict[str, list] = {"y": [], "weight": [], "offset": []}
     for number, splits_of_shard in enumerate(splits):
         shard = data.load(source, splits_of_shard, schema, spec.seed, number, spec.validation)
         samples = shard.validation if len(shard.validation) else shard.train
         draws = rng.words(rng.derive(spec.seed, rng.FITNESS), number, n=len(samples))
         chosen = np.sort(np.argsort(draws, kind="stable")[:quota])
         x.append(samples.x[chosen])
-        if samples.y is not None:
-            y.append(samples.y[chosen])
-    labels = {"y": np.concatenate(y)} if y else {}
+        for name, parts in rest.items():
+            if (part := getattr(samples, name)) is not None:
+                parts.append(part[chosen])
+    labels = {name: np.concatenate(parts) for name, parts in rest.items() if parts}
     # They are samples of the dataset: where that is closed to some, they are closed to all but the user.
     closed = not all(map(fs.open_to_all, source.paths))
     table.publish_common({}, csr.to_tensors(csr.stack(x)) | labels, private=closed)

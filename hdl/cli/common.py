@@ -60,48 +60,6 @@ class Command(click.Command):
                 formatter.write_dl(records)
 
 
-DATA_SECTION = "Data"
-DATA_OPTIONS = [
-    Option(["--label"], metavar="COLUMN", section=DATA_SECTION,
-           help="Label column by name or number from 0 (-1: the last), or several: a,b; default: the one called "
-                "label or target, else class or y, else the only one of text, else the last."),
-    Option(["--no-labels", "labelled"], is_flag=True, flag_value=False, default=None, section=DATA_SECTION,
-           help="Every column is a feature; for models that learn without labels."),
-    Option(["--format"], metavar="NAME", section=DATA_SECTION,
-           help="csv, libsvm, pair, idx, npy, npz, parquet or images; default: told from the files."),
-    Option(["--header/--no-header"], default=None, section=DATA_SECTION,
-           help="Whether text starts with a line of column names; default: told from the first lines."),
-    Option(["--delimiter"], metavar="CHAR", section=DATA_SECTION,
-           help="What separates columns; tab and space may be written out; default: told from the first lines."),
-    Option(["--max-bad-records"], metavar="N", section=DATA_SECTION,
-           help="Skip up to N bad records and say where they are.  [default: 0]"),
-]  # fmt: skip
-
-
-def data_options(command: click.Command) -> click.Command:
-    """Add the data's flags to a command."""
-    command.params.extend(DATA_OPTIONS)
-    return command
-
-
-def take_data_options(values: dict[str, Any], base: dict[str, Any] | None = None) -> Any:
-    """Remove the data's flags from `values` and return them, over those of `base`, as `hdl.data.Options`."""
-    from hdl.data.base import Options
-
-    fields = {
-        name: values.pop(name) for name in ("label", "labelled", "format", "header", "delimiter", "max_bad_records")
-    }
-    words = {"\\t": "\t", "tab": "\t", "space": " "}
-    fields["delimiter"] = words.get(fields["delimiter"], fields["delimiter"])
-    given = {name: value for name, value in fields.items() if value is not None}
-    try:
-        return Options.make(base, **given)
-    except SpecError as error:
-        pattern = "|".join(given)
-        flag = re.sub(rf"(^|; )({pattern})\b", lambda match: match[1] + "--" + match[2].replace("_", "-"), str(error))
-        raise SpecError(flag if given else str(error)) from None
-
-
 HADOOP_SECTION = "Hadoop"
 HADOOP = "hdl.hadoop"  # key of the flags' values in click's meta
 

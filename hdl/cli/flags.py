@@ -5,126 +5,18 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import click
 
 from hdl.cli.common import Option
+from hdl.cli.flag_list import FLAGS, Flag
 from hdl.errors import SpecError
 from hdl.models import stack
 from hdl.spec import Spec, parse
 
-
-@dataclass(frozen=True)
-class Flag:
-    """A flag that sets one field of the spec; `field` is the path in its JSON."""
-
-    name: str
-    field: str
-    metavar: str
-    help: str
-    section: str
-
-    @property
-    def key(self) -> str:
-        """Name under which click hands the value over; apart from all other options' names."""
-        return "spec_" + self.name[2:].replace("-", "_")
-
-
-def _section(section: str, *flags: tuple[str, str, str, str]) -> list[Flag]:
-    return [Flag(name, field, metavar, about, section) for name, field, metavar, about in flags]
-
-
-FLAGS = [
-    *_section(
-        "Network",
-        ("--model", "model", "", "Kind of network."),
-        ("--net", "net", "I-H-…-O", "Widths from inputs to outputs; 0 at an end is read from the data."),
-        ("--activation", "activation", "", "Activation of hidden layers."),
-        ("--leak", "leak", "X", "Slope of leaky_relu below 0."),
-        ("--loss", "loss", "", "Output and its loss; default: told by the labels."),
-        ("--init", "init", "NAME", "glorot, he, lecun or uniform[LOW,HIGH]; default: what suits the activation."),
-        ("--l1", "l1", "LAMBDA", "Adds LAMBDA·|W| to the mean loss; biases exempt."),
-        ("--l2", "l2", "LAMBDA", "Adds LAMBDA/2·|W|² to the mean loss; biases exempt."),
-        ("--max-norm", "max_norm", "X", "Longest vector of weights into a unit; 0 for no limit."),
-        ("--dropout", "dropout", "P", "Share of hidden units dropped in a step."),
-        ("--input-dropout", "input_dropout", "P", "Share of inputs dropped in a step."),
-    ),
-    *_section(
-        "Training",
-        ("--epochs", "epochs", "N", "Passes over the data."),
-        ("--batch", "batch", "N", "Samples in a mini-batch; 0: all; default: 32, large data 100, searches 0."),
-        ("--optimizer", "optimizer.name", "", "Update rule; gd, cg and lbfgs search along a line."),
-        ("--lr", "optimizer.lr", "X", "Learning rate; default: the rule's own."),
-        ("--schedule", "optimizer.schedule.name", "", "Learning rate over epochs."),
-        ("--lr-decay", "optimizer.schedule.decay", "X", "Decay of the schedules inverse, exponential and step."),
-        ("--lr-every", "optimizer.schedule.every", "EPOCHS", "Distance of the schedule step's steps."),
-        ("--warmup", "optimizer.schedule.warmup", "EPOCHS", "Rise of the learning rate at the start."),
-        ("--momentum", "optimizer.momentum", "X", "Momentum of momentum and nesterov."),
-        ("--beta1", "optimizer.beta1", "X", "Decay of adam's first moment."),
-        ("--beta2", "optimizer.beta2", "X", "Decay of adam's second moment."),
-        ("--rho", "optimizer.rho", "X", "Decay of adadelta and rmsprop."),
-        ("--epsilon", "optimizer.epsilon", "X", "Keeps adaptive rules from dividing by 0."),
-        ("--history", "optimizer.history", "N", "Pairs that lbfgs keeps."),
-        ("--max-evaluations", "optimizer.max_evaluations", "N", "Evaluations that a line search may take."),
-        ("--iterations", "optimizer.iterations", "N", "Line-search iterations in a row on one mini-batch."),
-        ("--validation", "validation", "SHARE", "Share of the samples held out to measure, chosen by the seed."),
-        ("--patience", "patience", "ROUNDS", "Stop after so many rounds without a better validation; 0 for never."),
-        ("--seed", "seed", "N", "Seed of all that is random."),
-        ("--precision", "precision", "", "What a GPU rounds the factors of products to."),
-    ),
-    *_section(
-        "Rounds",
-        ("--sync", "sync.mode", "", "What a round merges: gradients, weights, or a population."),
-        ("--sync-every", "sync.every", "N[batches]", "Epochs (5, 5epochs) or mini-batches (20batches) between merges."),
-        ("--sync-equal", "sync.equal", "N", "Async: rounds of the fastest worker between two merges of all."),
-        ("--staleness", "sync.staleness", "N", "Async: rounds that weights may be behind to be merged."),
-        ("--shards", "shards", "N", "Parts of the data, one network or sum each; default: the workers."),
-        ("--truncation", "sync.genetic.keep", "SHARE", "Share of the population that may be parents."),
-        ("--elite", "sync.genetic.elite", "N", "Best networks passed on unchanged."),
-        ("--crossover", "sync.genetic.crossover", "", "How two parents' weights mix."),
-        ("--mutation-rate", "sync.genetic.mutation_rate", "P", "Share of weights that mutate."),
-        ("--mutation-scale", "sync.genetic.mutation_scale", "X", "Size of mutations, in the layer's own deviations."),
-        ("--fitness-samples", "sync.genetic.fitness_samples", "N", "Common samples on which fitness is measured."),
-        ("--keep", "keep", "N", "Versions kept besides the first, the best and the last."),
-    ),
-    *_section(
-        "Autoencoders (also stacked)",
-        ("--decoder", "autoencoder.decoder", "", "Units of the reconstruction."),
-        ("--tied", "autoencoder.tied", "", "The decoder's weights are the encoder's."),
-        ("--sparsity", "autoencoder.rho", "RHO", "Target of each code's average activation over all data."),
-        ("--sparsity-weight", "autoencoder.beta", "BETA", "Weight of the sparsity term; 0 for none."),
-        ("--sparsity-memory", "autoencoder.memory", "X", "Share that a running average activation keeps at a step."),
-        ("--corruption", "autoencoder.corruption", "P", "Share of inputs set to 0 before they are encoded."),
-        ("--contractive", "autoencoder.contractive", "LAMBDA", "Weight of the codes' squared Jacobian."),
-    ),
-    *_section(
-        "RBMs (also dbn)",
-        ("--visible", "rbm.visible", "", "Units of the data."),
-        ("--cd", "rbm.k", "K", "Gibbs steps of contrastive divergence."),
-        ("--persistent", "rbm.persistent", "", "Chains go on from step to step."),
-        ("--chains", "rbm.chains", "N", "Persistent chains a shard."),
-        ("--rbm-sparsity", "rbm.rho", "RHO", "Target of each hidden unit's average activation."),
-        ("--rbm-sparsity-rate", "rbm.beta", "BETA", "Rate at which biases move towards it; 0 for none."),
-    ),
-    *_section(
-        "Stacks (stacked, dbn)",
-        ("--pretrain-epochs", "pretrain.epochs", "N", "Passes over the data for each layer."),
-        ("--pretrain-optimizer", "pretrain.optimizer", "", "Update rule of the layers; adam, for RBMs momentum."),
-        ("--pretrain-lr", "pretrain.lr", "X", "Learning rate of the layers; default: the rule's own, for RBMs 0.05."),
-        ("--pretrain-batch", "pretrain.batch", "N", "Samples in a mini-batch of the layers; default: as --batch."),
-        ("--pretrain-l2", "pretrain.l2", "LAMBDA", "Weight decay of the layers."),
-        ("--finetune", "finetune", "", "What follows: a softmax on top, the layers unrolled, or nothing."),
-    ),
-    *_section(
-        "Data",
-        ("--scale", "scale", "RULE", "auto, none, minmax, standard, divide or divide:X; stored with the model."),
-        ("--shuffle-window", "shuffle_window", "N", "Samples shuffled together."),
-    ),
-]
-PARTS = ("optimizer", "schedule", "sync", "genetic", "autoencoder", "rbm", "pretrain")
+PARTS = ("optimizer", "schedule", "sync", "genetic", "autoencoder", "rbm", "pretrain", "preprocessing")
 UNITS = {"epochs": "epochs", "epoch": "epochs", "batches": "batches", "batch": "batches"}
 _BY_KEY = {flag.key: flag for flag in FLAGS}
 
@@ -201,7 +93,23 @@ def _value(flag: Flag, text: Any) -> Any:
             if text.endswith(word):
                 return {"every": number_of(text.removesuffix(word).rstrip()), "unit": unit}
         return {"every": number_of(text)}
+    if flag.field == "class_weight" and text != "balanced":
+        return _class_weights(text)
+    if flag.field == "embedding" and not re.fullmatch(r"auto|[0-9]+", text):
+        raise SpecError(f"--embedding: expected a width, such as 8, or auto (given {text!r})")
     return text if isinstance(text, bool) or flag.field in ("net", "init", "scale") else number_of(text)
+
+
+def _class_weights(text: str) -> dict[str, Any]:
+    """Read what samples of each class count, written as `a=3,b=1`; a class's own name may hold an equals sign."""
+    weights: dict[str, Any] = {}
+    for part in text.split(","):
+        name, sign, weight = part.rpartition("=")
+        value = number_of(weight.strip())
+        if not sign or isinstance(value, str) or name in weights:
+            raise SpecError(f"--class-weight: expected balanced, or each class once as NAME=WEIGHT (given {text!r})")
+        weights[name] = value
+    return weights
 
 
 def number_of(text: str) -> int | float | str:
@@ -248,7 +156,7 @@ def _set(tree: dict[str, Any], flag: Flag, value: Any) -> None:
     *parts, last = flag.field.split(".")
     for part in parts:
         tree = _part(tree, part)
-    if isinstance(value, dict):
+    if isinstance(value, dict) and flag.field != "class_weight":
         tree.update(value)
     else:
         tree[last] = value

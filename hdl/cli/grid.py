@@ -46,7 +46,7 @@ def train(
         The flags of the run.
     """
     from hdl import spec
-    from hdl.cli.common import take_data_options
+    from hdl.cli.data_flags import take_data_options
     from hdl.search import grid
 
     value_lists = parameters(texts)

@@ -13,11 +13,10 @@ from hdl.cli.common import (
     at,
     at_option,
     core_options,
-    data_options,
     hadoop_options,
     open_model,
-    take_data_options,
 )
+from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 
 
 @hadoop_options
@@ -146,7 +145,7 @@ def _metrics(rows: list[dict[str, Any]]) -> list[str]:
 
 
 @hadoop_options
-@data_options
+@data_options(WEIGHTS, OFFSET)
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.option("--out", metavar="FILE", help="The page; default: TABLE/report.html. One that is there is replaced.")

@@ -15,20 +15,19 @@ from hdl.cli.common import (
     at_option,
     core_options,
     count,
-    data_options,
     hadoop_options,
     open_model,
     percent,
     shown_rmse,
-    take_data_options,
 )
+from hdl.cli.data_flags import KEEP, OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.errors import SpecError
 
 MOST_CLASSES = 12  # of a confusion matrix in a terminal
 
 
 @hadoop_options
-@data_options
+@data_options(WEIGHTS, OFFSET)
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.argument("data", metavar="DATA")
@@ -108,7 +107,7 @@ def confusion_lines(confusion: Any, classes: Any) -> list[str]:
 
 
 @hadoop_options
-@data_options
+@data_options(OFFSET, KEEP)
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.argument("data", metavar="DATA")
@@ -167,7 +166,7 @@ def predict_(
 
 
 @hadoop_options
-@data_options
+@data_options(KEEP)
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.argument("data", metavar="DATA")

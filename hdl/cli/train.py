@@ -11,7 +11,8 @@ import click
 from hdl import strict_json
 from hdl.cli import grid, progress
 from hdl.cli.access import access_options, take_access
-from hdl.cli.common import Command, DeviceName, Option, data_options, hadoop_options, take_data_options
+from hdl.cli.common import Command, DeviceName, Option, hadoop_options
+from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.cli.flags import spec_options, take_spec
 from hdl.cli.training import ENDS, RUNNERS, finish, make_runner, prepare_table, stoppable
 from hdl.errors import Interrupted, SpecError, TableError
@@ -95,7 +96,7 @@ def _yarn_options(command: click.Command) -> click.Command:
 
 @hadoop_options
 @spec_options
-@data_options
+@data_options(WEIGHTS, OFFSET)
 @access_options
 @_yarn_options
 @_run_options

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import SpecError
 from hdl.ops import Layout, Operations, Samples, layout
+from hdl.ops.layout import EmbeddingLayout
 from hdl.ops.reference.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -101,14 +102,16 @@ class _Dense:
     """Runs the first layers of a network as a network: they come first in its flat vector, in every model's layout."""
 
     def __init__(self, spec: Spec, w: NDArray, layers: int, make: Make):
-        self._net = net = spec.widths[: layers + 1]
+        net = spec.widths[: layers + 1]
         self._activate, self._leak, self.width = ACTIVATIONS[spec.activation][0], spec.leak, net[-1]
         self._ops = make(_plain(spec, net))
-        self._w = w[: Layout(net).size].copy()  # aligned
+        self._w = w[: self._ops.layout.size].copy()  # aligned
 
     def weights(self) -> list[NDArray[np.float32]]:
-        """Return the weights [I, H] of each of its layers."""
-        return [weights for weights, _ in Layout(self._net).split(self._w)]
+        """Return the weights [I, H] of each of its layers, embeddings being the first one."""
+        shape = self._ops.layout
+        weights = [weights for weights, _ in shape.split(self._w)]
+        return [shape.expand(self._w), *weights] if isinstance(shape, EmbeddingLayout) else weights
 
     def __call__(self, samples: Samples) -> NDArray[np.float32]:
         z, _ = self._ops.forward(self._w, samples)  # the last layer of `squared` is linear
@@ -162,8 +165,9 @@ def _visible(spec: Spec) -> str:
 
 
 def _plain(spec: Spec, net: tuple[int, ...]) -> Spec:
-    """Make the spec of a dense network of these widths, with the activation and the precision of `spec`."""
+    """Make the spec of a dense network of these widths, with the activation, precision and embeddings of `spec`."""
     from hdl.spec import parse
 
-    kept = {name: getattr(spec, name) for name in ("activation", "leak", "precision")}
+    names = "activation", "leak", "precision", "numbers", "embeddings"
+    kept = {name: getattr(spec, name) for name in names}
     return parse({"net": net, "loss": "squared", **kept})

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from hdl import rng
 from hdl.errors import SpecError
-from hdl.ops.layout import Layout
+from hdl.ops import layout as layouts
+from hdl.ops.layout import EmbeddingLayout, Layout
 
 if TYPE_CHECKING:
     from hdl.spec import Init, Spec
+
+_TABLES = 1  # second counter of the stream of embeddings' tables; layers have 0
 
 
 def layout(spec: Spec) -> Layout:
@@ -25,7 +28,7 @@ def layout(spec: Spec) -> Layout:
     """
     if spec.net is None or min(spec.net) < 1:
         raise SpecError(f"net: {spec.net}: the widths are not yet filled in from the data")
-    return Layout(spec.widths)
+    return layouts.of(spec)
 
 
 def initial(spec: Spec) -> NDArray[np.float32]:
@@ -33,13 +36,21 @@ def initial(spec: Spec) -> NDArray[np.float32]:
 
     `glorot`: uniform, bound sqrt(6/(I + O)) (Glorot & Bengio 2010, equation 16). `he`: normal, variance 2/I (He et al.
     2015, equation 10). `lecun`: normal, variance 1/I (LeCun et al. 1998, equation 16). `uniform`: on [low, high],
-    biases too; with the others biases are 0.
+    biases too; with the others biases are 0. Tables of embedded categories are uniform with bound 1/sqrt(d) for vectors
+    of length d, so that squared norms are about 1/3 whatever d is (as the tokens of Gorishniy et al. 2021, "Revisiting
+    deep learning models for tabular data"), or as `uniform` says.
     """
     init, shape = spec.initializer(), layout(spec)
     key = rng.derive(spec.seed, rng.INIT)
     w = np.zeros(shape.size, np.float32)
     for layer, (weights, biases) in enumerate(shape.split(w)):
         fill(init, key, layer, weights, biases)
+    if isinstance(shape, EmbeddingLayout):
+        for category, table in enumerate(shape.tables(w)):
+            bound = 1 / np.sqrt(table.shape[1])
+            low, high = (init.low, init.high) if init.name == "uniform" else (-bound, bound)
+            draws = rng.uniforms(key, category, _TABLES, n=table.size)
+            table[:] = (low + (high - low) * draws).reshape(table.shape)
     return w
 
 

@@ -13,12 +13,25 @@ from hdl.errors import SpecError
 from hdl.ops.base import Operations
 from hdl.ops.layout import Layout
 from hdl.ops.schedule import rates, steps
-from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples, Work
+from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples, Work, counted
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
 
-__all__ = ["NO_KEY", "Key", "Layout", "Operations", "Progress", "Result", "Samples", "Work", "make", "rates", "steps"]
+__all__ = [
+    "NO_KEY",
+    "Key",
+    "Layout",
+    "Operations",
+    "Progress",
+    "Result",
+    "Samples",
+    "Work",
+    "counted",
+    "make",
+    "rates",
+    "steps",
+]
 
 
 def make(spec: Spec, backend: str = "cpu", threads: int = 1, isa: str | None = None) -> Operations:

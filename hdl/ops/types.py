@@ -47,6 +47,11 @@ class Samples:
     def __len__(self) -> int:
         return self.x.shape[0]
 
+    def take(self, rows: Any) -> Samples:
+        """Take some samples, by their numbers, a mask or a slice; scale and shift stay."""
+        y, weight, offset = (None if part is None else part[rows] for part in (self.y, self.weight, self.offset))
+        return Samples(self.x[rows], y, self.scale, self.shift, weight, offset)
+
 
 @dataclass
 class Result:
@@ -82,6 +87,10 @@ class Result:
             self.steps + other.steps,
             self.weight + other.weight,
         )
+
+    def times(self, steps: int) -> Result:
+        """Count the same samples once for each of some steps."""
+        return Result(self.cost * steps, self.correct * steps, self.samples * steps, steps, self.weight * steps)
 
 
 def counted(samples: Samples, order: NDArray[np.int64]) -> Result:

@@ -38,23 +38,24 @@ __all__ = [
 ]
 
 
-def objective(spec: Spec, w: NDArray, cost: float, gradient: NDArray, samples: float) -> tuple[float, NDArray]:
+def objective(spec: Spec, w: NDArray, cost: float, gradient: NDArray, weight: float) -> tuple[float, NDArray]:
     """Compute the mean cost and its gradient with all penalties (biases exempt from L2), from sums over samples.
 
     Parameters
     ----------
     cost : float
-        Sum over samples of the data cost.
+        Sum over samples of the data cost, times their weights.
     gradient : ndarray [Q]
         The statistics that `ops.gradient` gives.
-    samples : int
+    weight : float
+        Sum of the samples' weights: their number, where they have none. Samples that weigh 0 together have no cost.
     """
-    model = layout.of(spec)
+    model, weight = layout.of(spec), weight or 1
     mask = model.mask
-    gradient, beside = model.combine(gradient, samples)
-    mean = gradient / gradient.dtype.type(samples)
+    gradient, beside = model.combine(gradient, weight)
+    mean = gradient / gradient.dtype.type(weight)
     return (
-        (cost + beside) / samples + rules.penalty(w, mask, spec.l1, spec.l2),
+        (cost + beside) / weight + rules.penalty(w, mask, spec.l1, spec.l2),
         rules.penalised(mean, w, mask, spec.l1, spec.l2),
     )
 

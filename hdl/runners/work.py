@@ -228,7 +228,8 @@ def common_samples(plan: Plan) -> Samples:
     """Read genetic mode's common samples from the table's folder."""
     _, tensors = Table(plan.table).common()
     x = csr.from_tensors(tensors, plan.schema.inputs)
-    return Samples(x, tensors.get("y"), plan.schema.scale, plan.schema.shift)
+    rest = {name: tensors.get(name) for name in ("y", "weight", "offset")}
+    return Samples(x, scale=plan.schema.scale, shift=plan.schema.shift, **rest)
 
 
 def physical_memory() -> int:

@@ -184,6 +184,8 @@ class Spec(Part):
             self._one_layer()
         if self.model in ("stacked", "dbn"):
             self._layers()
+        if self.model != "mlp" and self.embedding:
+            raise ValueError(f"embedding: given {self.embedding} for {self.model}; only mlp learns vectors of categories")
         if self.model in ("autoencoder", "stacked") and self.autoencoder.beta and self.activation != "sigmoid":
             raise ValueError("autoencoder.beta: average activations lie in (0, 1) with activation sigmoid only")
         if self.model in ("rbm", "dbn") and self.activation != "sigmoid":
@@ -195,6 +197,7 @@ class Spec(Part):
                 raise ValueError(f"net {self.net}: hidden widths must be at least 1")
             if self.loss == "softmax" and self.net[-1] == 1:
                 raise ValueError("softmax needs at least 2 outputs; use the sigmoid loss for one")
+        self._losses()
         if self.sync.mode == "genetic" and self.shards < 2:
             raise ValueError("genetic mode breeds the shards' networks: give at least 2 shards")
         if self.optimizer.line_search and (self.dropout or self.input_dropout):
@@ -204,6 +207,21 @@ class Spec(Part):
         if self.patience and not self.validation:
             raise ValueError("patience needs a validation share")
         return self
+
+    def _losses(self) -> None:
+        """Refuses what only other losses have."""
+        if self.label_smoothing and self.loss not in (None, "softmax", "sigmoid"):
+            raise ValueError(f"label_smoothing is for classes, by loss softmax or sigmoid (given {self.loss})")
+        if self.class_weight is not None and self.loss not in (None, "softmax", "sigmoid"):
+            raise ValueError(f"class_weight is for classes, by loss softmax or sigmoid (given {self.loss})")
+        if self.loss in ("absolute", "quantile") and self.optimizer.line_search:
+            raise ValueError(f"{self.optimizer.name} needs a smooth cost: loss {self.loss} has a kink at every target")
+        if self.model != "mlp" and not self.layer:
+            for name in ("label_smoothing", "class_weight"):
+                if getattr(self, name):
+                    raise ValueError(f"{name}: model {self.model} learns without labels first, and takes none")
+            if self.loss not in (None, "softmax", "sigmoid", "squared"):
+                raise ValueError(f"model {self.model} has no loss {self.loss}")
 
     def _layers(self) -> None:
         """Refuses a stack whose layers cannot be trained as the spec says."""

@@ -58,12 +58,12 @@ def search(spec: Spec, w: NDArray, samples: Samples, ops: Operations, key: Key, 
         def evaluate(trial: NDArray, rows: NDArray = rows, results: list[Result] = results) -> tuple[float, NDArray]:
             vector, result = trial_gradient(spec, ops, trial, samples, rows, progress)
             results.append(result)
-            return optim.objective(spec, trial, result.cost, vector, result.samples)
+            return optim.objective(spec, trial, result.cost, vector, result.weight)
 
         iterations = min(stay, left)
         w[:] = optim.minimise(spec, w, evaluate, iterations)[0]
         first = results[0]  # at the weights that the search started from
-        total += Result(first.cost * iterations, first.correct * iterations, first.samples * iterations, iterations)
+        total += first.times(iterations)
         left -= iterations
         position += 1
     return total
@@ -79,8 +79,9 @@ def trial_gradient(
     try:
         return ops.gradient(w, samples, rows, None, progress)
     except NonFinite:
-        vector = np.zeros(layout.of(spec).statistics, w.dtype)
-        return vector, Result(math.inf, 0, len(samples) if rows is None else len(rows))
+        result = operations.counted(samples, np.arange(len(samples)) if rows is None else rows)
+        result.cost = math.inf
+        return np.zeros(layout.of(spec).statistics, w.dtype), result
 
 
 def _per_round(spec: Spec, per_epoch: int) -> int:

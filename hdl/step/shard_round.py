@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl import rng
-from hdl.errors import NonFinite
+from hdl.errors import NonFinite, SpecError
 from hdl.ops import Key, Operations, Progress, Result, Samples, Work, layout
 from hdl.spec import Spec
 from hdl.step import minibatches
@@ -54,6 +54,7 @@ class ShardRound:
     ):
         self.spec, self.round, self.number, self.evaluate_only = spec, weights.round, number, evaluate_only
         self.ops, self.progress, self.common = ops, progress, common
+        self.weighted = shard.train.weight is not None
         began = time.perf_counter()
         self.validated = _measure(ops, weights.w, shard.validation, progress)
         self.measured = time.perf_counter()
@@ -97,6 +98,8 @@ class ShardRound:
         spec, mode = self.spec, self.spec.sync.mode
         validated, seen = self.validated, self.seen
         sums = {"val_samples": validated.samples, "val_cost": validated.cost, "val_correct": validated.correct}
+        if self.weighted:
+            sums["val_weight"] = validated.weight
         if self.evaluate_only:
             return Update("evaluate", self.round, self.number, self.number + 1, {}, sums, self.seconds)
         tensors = self.tensors
@@ -105,6 +108,8 @@ class ShardRound:
             tensors = {"w": w[None], "cost": np.array([_fitness(self.ops, w, self.common, self.progress)])}
         tensors |= {name: particles[None] for name, particles in self.particles.items()}
         sums |= {"samples": seen.samples, "cost": seen.cost, "correct": seen.correct, "batches": seen.steps}
+        if self.weighted:
+            sums["weight"] = seen.weight
         costs = {"validation cost": validated.cost}
         if not spec.optimizer.line_search:  # a search may look too far out, and comes back
             costs["cost"] = seen.cost
@@ -132,7 +137,9 @@ def _fitness(ops: Operations, w: NDArray, common: Samples | None, progress: Prog
     if common is None or not len(common):
         raise ValueError("genetic mode needs the common samples")
     result = _measure(ops, w, common, progress)
-    return result.cost / result.samples
+    if not result.weight:
+        raise SpecError("weights: all samples that genetic mode measures candidates on weigh 0")
+    return result.cost / result.weight
 
 
 def _gradient(

@@ -28,9 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.errors import HdlError, NonFinite
+from hdl.ops import losses
 from hdl.spec import Spec
 from hdl.sync import average, chains, genetic, gradient
-from hdl.wire import Update, Weights
+from hdl.wire import Update, Weights, total_weight
 
 _MODES = {"gradient": gradient, "average": average, "genetic": genetic, "async": average}
 
@@ -202,8 +203,9 @@ def measure(spec: Spec, total: Update) -> dict[str, Any]:
     -------
     dict
         round, samples, batches, cost (mean data cost as seen while training, no penalty), accuracy; of the incoming
-        weights val_samples, val_cost, val_accuracy. A mean over no samples is None, as are the accuracy of a
-        regression and the cost of a line search's trial that went too far.
+        weights val_samples, val_cost, val_accuracy. Means are by the samples' weights, and where there are any, weight
+        and val_weight are their sums. A mean over no samples is None, as are the accuracy of a regression and the cost
+        of a line search's trial that went too far.
 
     Raises
     ------
@@ -213,15 +215,16 @@ def measure(spec: Spec, total: Update) -> dict[str, Any]:
     sums = total.sums
     row: dict[str, Any] = {"round": total.round, "batches": sums.get("batches", 0)}
     for prefix in "", "val_":
-        count = sums.get(f"{prefix}samples", 0)
-        cost = sums.get(f"{prefix}cost", 0.0)
+        weight, cost = total_weight(sums, prefix), sums.get(f"{prefix}cost", 0.0)
         finite = math.isfinite(cost)
         if not finite and (prefix or not spec.optimizer.line_search):
             raise NonFinite(f"round {total.round}: the cost became {cost}; a smaller lr may help")
-        row[f"{prefix}samples"] = count
-        row[f"{prefix}cost"] = cost / count if count and finite else None
-        scored = count and spec.loss != "squared" and spec.finetune == "classify"
-        row[f"{prefix}accuracy"] = sums.get(f"{prefix}correct", 0) / count if scored else None
+        row[f"{prefix}samples"] = sums.get(f"{prefix}samples", 0)
+        if f"{prefix}weight" in sums:
+            row[f"{prefix}weight"] = weight
+        row[f"{prefix}cost"] = cost / weight if weight and finite else None
+        scored = weight and spec.loss not in losses.REGRESSION and spec.finetune == "classify"
+        row[f"{prefix}accuracy"] = sums.get(f"{prefix}correct", 0) / weight if scored else None
     return row
 
 

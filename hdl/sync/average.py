@@ -1,4 +1,5 @@
-"""Mode `average`: the mean of the shards' weights and optimiser states, weighted by the samples they trained on.
+"""Mode `average`: the mean of the shards' weights and optimiser states, weighted by the samples they trained on: by
+the sum of these samples' own weights, where they have any.
 
 Iterative parameter mixing (McDonald, Hall & Mann 2010).
 """
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from hdl.ops import rules
 from hdl.spec import Spec
 from hdl.sync import chains
-from hdl.wire import Tensors, Update, Weights
+from hdl.wire import Tensors, Update, Weights, total_weight
 
 
 def start(spec: Spec, w: NDArray) -> Tensors:
@@ -24,8 +25,11 @@ def start(spec: Spec, w: NDArray) -> Tensors:
 
 
 def join(a: Update, b: Update) -> Tensors:
-    """Joins two siblings: a + (b - a)·n_b/(n_a + n_b), in float32, n the samples; one without samples is ignored."""
-    n_a, n_b = a.sums["samples"], b.sums["samples"]
+    """Joins two siblings: a + (b - a)·n_b/(n_a + n_b), in float32, n the samples, or the sum of their weights.
+
+    One where n is 0 is ignored.
+    """
+    n_a, n_b = total_weight(a.sums), total_weight(b.sums)
     if not n_b:
         return a.tensors | chains.join(a, b)
     if not n_a:

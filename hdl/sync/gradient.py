@@ -16,7 +16,7 @@ from hdl.errors import NonFinite
 from hdl.ops import layout
 from hdl.spec import Spec
 from hdl.sync import average, chains
-from hdl.wire import Tensors, Update, Weights
+from hdl.wire import Tensors, Update, Weights, total_weight
 
 
 def start(spec: Spec, w: NDArray) -> Tensors:
@@ -47,16 +47,16 @@ def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray
     NonFinite
         The gradient is not finite.
     """
-    samples, gradient = total.sums["samples"], total.tensors["gradient"]
-    if not samples:  # every shard is empty, or all of it is validation
+    weight, gradient = total_weight(total.sums), total.tensors["gradient"]
+    if not weight:  # every shard is empty, or all of it is validation, or counts nothing
         return weights.state, weights.w, {}
     if spec.optimizer.line_search:  # a trial may be too far out to be finite: the search comes back
         at, cost = point(spec, weights), total.sums["cost"]
-        state = optim.tell(weights.state, *optim.objective(spec, at, cost, gradient, samples))
+        state = optim.tell(weights.state, *optim.objective(spec, at, cost, gradient, weight))
         return state, optim.accepted(state), {}
     if not np.isfinite(gradient).all():
         raise NonFinite(f"round {weights.round}: the gradient is not finite; a smaller lr may help")
     rule = weights.state.get("rule", np.zeros((0, weights.w.size), np.float32))
-    gradient, _ = layout.of(spec).combine(gradient, samples)
-    w, rule = optim.apply(spec, weights.w, rule, gradient / np.float32(samples), weights.round)
+    gradient, _ = layout.of(spec).combine(gradient, weight)
+    w, rule = optim.apply(spec, weights.w, rule, gradient / np.float32(weight), weights.round)
     return chains.of_all(total) | ({"rule": rule} if rule.size else {}), w, {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_BYTES", "Buffer", "Tensors", "Update", "Weights", "WireError", "decode", "decode_as",
-    "encode", "encode_parts", "from_line", "header", "header_size", "pack", "parts", "sha256", "to_line", "unpack",
+    "encode", "encode_parts", "from_line", "header", "header_size", "pack", "parts", "sha256", "to_line",
+    "total_weight", "unpack",
 ]  # fmt: skip
 
 Kind = TypeVar("Kind")
@@ -72,7 +74,8 @@ class Update:
     tensors : dict of ndarray
         By mode: see `hdl.sync`.
     sums : dict of number
-        Metrics that add up along the tree: samples, cost, correct, batches, val_cost, val_correct, val_samples.
+        Metrics that add up along the tree: samples, cost, correct, batches, val_cost, val_correct, val_samples; where
+        samples have weights, theirs too: weight, val_weight (`total_weight`).
     seconds : dict of float
         Seconds by phase (validate, train), summed over shards; they decide nothing.
     """
@@ -84,6 +87,22 @@ class Update:
     tensors: Tensors = field(default_factory=dict)
     sums: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+
+
+def total_weight(sums: Mapping[str, float], prefix: str = "") -> float:
+    """Return what the samples of an update weigh together: their number, where they have no weights.
+
+    Parameters
+    ----------
+    prefix : {'', 'val_'}
+        Of the samples trained on, or of those held out.
+
+    Examples
+    --------
+    >>> total_weight({"samples": 3}), total_weight({"samples": 3, "weight": 1.5})
+    (3, 1.5)
+    """
+    return sums.get(f"{prefix}weight", sums.get(f"{prefix}samples", 0))
 
 
 def encode(value: Weights | Update | Summary) -> bytes:

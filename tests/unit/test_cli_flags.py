@@ -31,7 +31,8 @@ def leaves(tree, path=""):
 
 def test_every_field_of_the_spec_has_a_flag():
     missing = set(leaves(Spec().model_dump())) - {flag.field for flag in FLAGS}
-    assert missing == {"sync.unit", "layer"}  # --sync-every says it: 20batches; a stack numbers its layers itself
+    # --sync-every says the unit: 20batches; a stack numbers its layers itself; the data tells what embeddings are of
+    assert missing == {"sync.unit", "layer", "numbers", "embeddings"}
 
 
 def test_no_flags_give_the_defaults():
@@ -55,6 +56,17 @@ def test_no_flags_give_the_defaults():
         (["--scale", "divide:16"], {"scale": {"name": "divide", "constant": 16.0}}),
         (["--batch", "0"], {"batch": 2**31 - 1}),
         (["--epochs", "1e2"], {"epochs": 100}),
+        (["--scale", "robust"], {"scale": {"name": "robust"}}),
+        (["--loss", "tweedie", "--power", "1.2"], {"loss": "tweedie", "power": 1.2}),
+        (["--loss", "quantile", "--quantile", "0.9"], {"loss": "quantile", "quantile": 0.9}),
+        (["--class-weight", "balanced", "--label-smoothing", "0.1"],
+         {"class_weight": "balanced", "label_smoothing": 0.1}),
+        (["--class-weight", ">50K=3,<=50K=1.5,0=2"], {"class_weight": {">50K": 3, "<=50K": 1.5, "0": 2}}),
+        (["--missing", "median", "--hash-buckets", "64", "--numeric-embedding", "ple", "--bins", "8"],
+         {"preprocessing": {"missing": "median", "hash_buckets": 64, "numeric_embedding": "ple", "bins": 8}}),
+        (["--min-count", "5"], {"preprocessing": {"min_count": 5}}),
+        (["--embedding", "auto"], {"embedding": "auto"}),
+        (["--embedding", "8"], {"embedding": 8}),
     ],
 )  # fmt: skip
 def test_flags_and_file_mean_the_same(flags, fields, tmp_path):
@@ -106,6 +118,14 @@ def test_shards_are_the_workers_unless_said(tmp_path):
         (["--optimizer", "sdg"], "--optimizer: "),
         (["--lr-decay", "x"], "--lr-decay: "),
         (["--truncation", "0"], "--truncation: "),
+        (["--missing", "guess"], "--missing: "),
+        (["--min-count", "0"], "--min-count: "),
+        (["--embedding", "wide"], "--embedding: "),
+        (["--class-weight", "a"], "--class-weight: "),
+        (["--class-weight", "a=1,a=2"], "--class-weight: "),
+        (["--class-weight", "a=x"], "--class-weight: "),
+        (["--quantile", "1"], "--quantile: "),
+        (["--loss", "hubber"], "--loss: "),
     ],
 )
 def test_errors_name_the_flag(flags, start):

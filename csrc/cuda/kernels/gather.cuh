@@ -32,6 +32,13 @@ static __device__ __noinline__ void gather(const minibatch &mb, const hdl_op &op
       if (whole) whole[u] = 0;
     }
     __syncwarp();
+    if (data.x_type == HDL_MIXED) { /* numbers, then of each category the one input that is 1 */
+      int K = data.numbers, C = data.categories;
+      for (int u = lane; u < K; u += 32) put(u, ((const float *)data.x)[i * K + u]);
+      for (int c = lane; c < C; c += 32)
+        if (data.codes[i * C + c] >= 0) put(data.codes[i * C + c], 1);
+      return;
+    }
     for (int64_t at = data.indptr[i] + lane; at < data.indptr[i + 1]; at += 32)
       put(data.indices[at], ((const float *)data.x)[at]);
   }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +22,26 @@ _UNSIGNED = (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
 
 @dataclass(frozen=True)
 class Cell:
-    """Describes a column of a file: its name (`a.b` in a struct `a`), type, and the way to it."""
+    """Describes a column of a file.
+
+    Attributes
+    ----------
+    name : str
+        `a.b` in a struct `a`.
+    kind : DataType
+    top : int
+        The file's column that it is, or is in.
+    steps : tuple of str
+        The way to it inside of a struct.
+    number : int or None
+        What an Iceberg table knows the top column by.
+    """
 
     name: str
     kind: pa.DataType
     top: int
     steps: tuple[str, ...] = ()
+    number: int | None = None
 
 
 @dataclass
@@ -42,6 +57,12 @@ class File:
         In the unit of its splits.
     extra : Any
         What its format's reader needs beside.
+    twice : dict of str to list of int
+        Names that several columns have, and these columns.
+    index : dict of str to str
+        Columns that number or name the rows, and how that is known.
+    pins : tuple of str
+        Kinds of columns as the file itself says them.
     """
 
     path: str
@@ -49,7 +70,8 @@ class File:
     rows: int
     extra: Any = None
     twice: dict[str, list[int]] = field(default_factory=dict)
-    index: dict[int, str] = field(default_factory=dict)
+    index: dict[str, str] = field(default_factory=dict)
+    pins: tuple[str, ...] = ()
 
 
 def flatten(names: Sequence[str], kinds: Sequence[pa.DataType]) -> list[Cell]:
@@ -163,9 +185,26 @@ def _spark_rows(cells: pa.Array, length: int, wrong: np.ndarray) -> np.ndarray:
     return out
 
 
-def take(batch: Any, cell: Cell, at: int) -> pa.Array:
-    """Give the values of a cell out of a batch whose column `at` is its top one; missing where a struct is."""
-    values = whole(batch.column(at))
+def is_bytes(kind: pa.DataType) -> bool:
+    """Tell whether a type holds bytes, which may be text that nobody called so."""
+    plain = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    return plain or pa.types.is_fixed_size_binary(kind)
+
+
+def are_texts(values: pa.Array | None) -> bool:
+    """Tell whether all of some bytes are UTF-8; Spark, Hive and Impala may write text so."""
+    if values is None or values.null_count == len(values):
+        return False
+    try:
+        texts = values.cast(pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        return False
+    return not any(re.search(r"[\x00-\x08\x0e-\x1f]", text or "") for text in texts.to_pylist())
+
+
+def take(batch: Mapping[int, pa.Array], cell: Cell) -> pa.Array:
+    """Give the values of a cell out of a file's columns, by their places; missing where a struct is."""
+    values = whole(batch[cell.top])
     for step in cell.steps:
         values = pc.struct_field(values, step)
     return values
@@ -217,8 +256,27 @@ def cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if values.type == kind or is_vector(kind):
         return values
     if pa.types.is_dictionary(values.type):
+        if values.type.value_type == kind:
+            return values
         values = values.cast(values.type.value_type)
+    if is_bytes(values.type) and pa.types.is_string(kind):
+        return _decoded(values)
     return values.cast(kind, safe=False)
+
+
+def _decoded(values: pa.Array) -> pa.Array:
+    """Give bytes as text; missing where they are none."""
+    try:
+        return values.cast(pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        pass
+    out: list[str | None] = []
+    for value in values.to_pylist():
+        try:
+            out.append(None if value is None else value.decode())
+        except UnicodeDecodeError:
+            out.append(None)
+    return pa.array(out, pa.string())
 
 
 def missing(n: int, kind: pa.DataType) -> pa.Array:

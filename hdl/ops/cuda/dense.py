@@ -33,5 +33,5 @@ class DenseCuda(Cuda):
 
     def _program(self, task: str, rows: int) -> program.Program:
         return program.fitted(
-            lambda buffers: program.dense(self.spec, self.layout.offsets, rows, task, self.state_vectors, buffers)
+            lambda buffers: program.dense(self.spec, self.layout, rows, task, self.state_vectors, buffers)
         )

@@ -12,7 +12,7 @@ from hdl.errors import SpecError
 from hdl.ops.types import Samples
 
 _X_TYPES = {np.dtype(np.float32): 0, np.dtype(np.uint8): 1}
-_CSR = 2
+_CSR, _MIXED = 2, 3
 _KEPT = 4  # samples that stay at once: of training, validation and test, and one more
 
 
@@ -131,11 +131,7 @@ class Resident:
         aside : bool
             Send them while a kernel runs.
         """
-        y, weight, offset = (
-            None if part is None else part[order] for part in (samples.y, samples.weight, samples.offset)
-        )
-        part = Samples(samples.x[order], y, samples.scale, samples.shift, weight, offset)
-        return self._sent(self._passing[number % 2], part, aside)
+        return self._sent(self._passing[number % 2], samples.take(order), aside)
 
     @staticmethod
     def _sent(pool: Pool, samples: Samples, aside: bool = False) -> dict[str, int]:
@@ -143,11 +139,11 @@ class Resident:
             return 0 if array is None else pool.put(name, np.asarray(array, kind), aside)
 
         x, y = samples.x, samples.y
-        sparse = hasattr(x, "indptr")
-        values = np.asarray(x.data, np.float32) if sparse else x
+        sparse, encoded = hasattr(x, "indptr"), hasattr(x, "codes")
+        values = np.asarray(x.data if sparse else x.numbers, np.float32) if sparse or encoded else x
         classes = y is None or y.ndim == 1
         return {
-            "x_type": _CSR if sparse else _X_TYPES[values.dtype],
+            "x_type": _CSR if sparse else _MIXED if encoded else _X_TYPES[values.dtype],
             "y_type": 0 if classes else 1,
             "n": len(samples),
             "x": pool.put("x", values, aside),
@@ -158,6 +154,9 @@ class Resident:
             "y": sent("y", y, np.int32 if classes else np.float32),
             "weight": sent("weight", samples.weight, np.float32),
             "offset": sent("offset", samples.offset, np.float32),
+            "codes": sent("codes", x.codes if encoded else None, np.int32),
+            "numbers": x.numbers.shape[1] if encoded else 0,
+            "categories": x.codes.shape[1] if encoded else 0,
         }
 
 
@@ -191,6 +190,10 @@ def check(samples: Samples, inputs: int, outputs: int) -> None:
         if samples.shift is not None:
             raise SpecError("sparse x takes no shift: its zeros would not stay zero")
         _check_sparse(x, n, inputs)
+    elif hasattr(x, "codes"):
+        if samples.scale is not None or samples.shift is not None:
+            raise SpecError("mixed x takes no scale: its numbers are final")
+        _check_mixed(x, n, inputs)
     elif x.dtype not in _X_TYPES:
         raise SpecError(f"x is {x.dtype}, expected float32 or uint8")
     for name in ("scale", "shift"):
@@ -214,3 +217,12 @@ def _check_sparse(x: Any, n: int, inputs: int) -> None:
         raise SpecError("indptr of the sparse x does not describe its rows")
     if len(columns) and (columns.min() < 0 or columns.max() >= inputs):
         raise SpecError(f"indices of the sparse x hold {columns.min()} … {columns.max()}, expected 0 … {inputs - 1}")
+
+
+def _check_mixed(x: Any, n: int, inputs: int) -> None:
+    numbers = x.numbers.shape[1]
+    if len(x.codes) != n:
+        raise SpecError(f"codes of the mixed x have {len(x.codes)} rows, its numbers {n}")
+    if x.codes.size and (x.codes.min() < -1 or x.codes.max() >= inputs or np.isin(x.codes, np.arange(numbers)).any()):
+        low, high = x.codes.min(), x.codes.max()
+        raise SpecError(f"codes of the mixed x hold {low} … {high}, expected -1 or {numbers} … {inputs - 1}")

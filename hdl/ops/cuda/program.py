@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from hdl._cpu import ACTIVATIONS as _ACTIVATIONS
 from hdl._cpu import LOSSES as _LOSSES
 from hdl.ops import losses
+from hdl.ops.layout import EmbeddingLayout, Layout
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -172,20 +172,72 @@ def fitted(make: Callable[[int], Program]) -> Program:
     return narrow if not wide.resident and (narrow := make(1)).resident else wide
 
 
-def dense(
-    spec: Spec, offsets: tuple[tuple[int, int], ...], rows: int, what: str, state_vectors: int, buffers: int = 2
-) -> Program:
+class Tables:
+    """Operations of a network's tables of embedded categories: products with the gathered inputs, most of which are 0.
+
+    Parameters
+    ----------
+    program : Program
+    layout : EmbeddingLayout
+    x : Matrix
+        Gathered inputs [B, I].
+    """
+
+    def __init__(self, program: Program, layout: EmbeddingLayout, x: Matrix):
+        self._program, self._layout, self._x, width = program, layout, x, layout.dense[0]
+        self.vectors, self._delta = program.matrix(width + 1), program.matrix(width)
+        program.column(self.vectors.column(width), 1.0)
+
+    def forward(self) -> None:
+        """Add a phase in which numbers and vectors [B, K + Σ d] are made of the inputs."""
+        self._program.phase()
+        if self._layout.numbers:
+            self._program.add(FILL, self.vectors, a=self._x, m=-1, n=self._layout.numbers)
+        for at, levels, d, inputs, column in self._each():
+            self._program.add(NN, self.vectors.column(column), a=inputs, b=Matrix(at, d, W), m=-1, n=d, k=levels,
+                              epilogue=ACTIVATE, function=ACTIVATIONS["linear"])  # fmt: skip
+
+    def backward(self, delta: Matrix, weights: Matrix, width: int) -> None:
+        """Add a phase in which the cost's gradient by what enters the first layer is made of its delta."""
+        self._program.phase()
+        self._program.add(NT, self._delta, a=delta, b=weights, m=-1, n=self._layout.dense[0], k=width,
+                          d=self.vectors, epilogue=DERIVE, function=ACTIVATIONS["linear"])  # fmt: skip
+
+    def update(self, train: bool) -> None:
+        """Add to the last phase the sums of the tables' gradients."""
+        for at, levels, d, inputs, column in self._each():
+            table = Matrix(at, d, W if train else G)
+            self._program.add(TN, table, a=inputs, b=self._delta.column(column), m=levels, n=d, k=-1,
+                              epilogue=UPDATE if train else ADD, penalised_rows=0)  # fmt: skip
+
+    def _each(self) -> Iterable[tuple[int, int, int, Matrix, int]]:
+        """List of each table its offset, levels, vectors' length, inputs, and where its vectors go."""
+        at, row, column = 0, self._layout.numbers, self._layout.numbers
+        for levels, d in self._layout.embeddings:
+            yield at, levels, d, self._x.column(row), column
+            at, row, column = at + levels * d, row + levels, column + d
+
+
+def dense(spec: Spec, layout: Layout, rows: int, what: str, state_vectors: int, buffers: int = 2) -> Program:
     """Make a dense network's program for the task `what`: 'train', 'gradient' or 'forward'.
 
     Each layer's values have a column of ones, so that W_l and b_l, which follow each other, are one matrix [I + 1, O].
     """
     assert spec.loss is not None
-    widths = spec.widths
+    widths, offsets = spec.widths, layout.offsets
     hidden: dict[str, Any] = {"function": ACTIVATIONS[spec.activation], "leak": spec.leak}
     drop = dropped(spec.dropout if what != "forward" else 0.0)
     program, layers = Program(rows), len(widths) - 1
     x = program.matrix(widths[0] + 1, buffers)
-    values = [x] + [program.matrix(width + 1) for width in widths[1:-1]] + [program.matrix(widths[-1])]
+    tables = None
+    if isinstance(layout, EmbeddingLayout):
+        widths, tables = layout.dense, Tables(program, layout, x)
+        tables.forward()
+    values = (
+        [tables.vectors if tables else x]
+        + [program.matrix(width + 1) for width in widths[1:-1]]
+        + [program.matrix(widths[-1])]
+    )
     for value, width in zip(values[1:-1], widths[1:-1], strict=True):
         program.column(value.column(width), 1.0)
     weights = [Matrix(at, width, W) for (at, _), width in zip(offsets, widths[1:], strict=True)]
@@ -208,18 +260,21 @@ def dense(
             program.add(NT, deltas[layer - 1], a=deltas[layer], b=weights[layer], m=-1, n=widths[layer],
                         k=widths[layer + 1], d=values[layer], epilogue=DERIVE, keep=drop.get("keep", 0.0),
                         **hidden)  # fmt: skip
+        if tables:
+            tables.backward(deltas[0], weights[0], widths[1])
         program.phase()
+        if tables:
+            tables.update(what == "train")
         for layer in range(layers):
             at = weights[layer] if what == "train" else Matrix(offsets[layer][0], widths[layer + 1], G)
             program.add(TN, at, a=values[layer], b=deltas[layer], m=widths[layer] + 1, n=widths[layer + 1], k=-1,
                         epilogue=UPDATE if what == "train" else ADD, penalised_rows=widths[layer])  # fmt: skip
-    program.gather(x, widths[0], **dropped(spec.input_dropout if what != "forward" else 0.0))
+    program.gather(x, spec.widths[0], **dropped(spec.input_dropout if what != "forward" else 0.0))
     if what == "train" and spec.max_norm:
         program.phase()
         for layer in range(layers):
             program.add(MAX_NORM, weights[layer], n=widths[layer + 1], k=widths[layer])
-    room = sum((a + 1) * b for a, b in pairwise(widths)) * (1 + state_vectors)
-    program.settle(room)
+    program.settle(layout.size * (1 + state_vectors))
     return program
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from hdl import sync, wire
 from hdl.spec import Spec
 from hdl.sync import average
-from hdl.wire import Update, Weights
+from hdl.wire import Update, Weights, total_weight
 from hdl.yarn.comm.mailbox import decode_as
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import Lost
@@ -127,7 +127,7 @@ class PeriodicMerge:
             "stalest": max(report.stalest for report in reports),
             "late": sum(report.late for report in reports),
         }
-        w = total.tensors["w"] if total.sums["samples"] else weights.w  # no worker counts: the weights stay
+        w = total.tensors["w"] if total_weight(total.sums) else weights.w  # no worker counts: the weights stay
         return Weights(weights.round + 1, w, {}), row
 
     def _since(self, name: str, update: Update) -> Update:

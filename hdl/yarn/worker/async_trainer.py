@@ -1,7 +1,8 @@
 """Trains without waiting for other workers: mode `async`.
 
 A worker trains on its shards in rounds of `every` epochs or mini-batches. After each it publishes its weights and
-merges those that the others have published since, each weighted by its samples, halved for every round it is behind:
+merges those that the others have published since, each weighted by its samples, or the sum of their weights, halved for
+every round it is behind:
 
     w = (n w + Σ_j n_j 2^-s_j w_j) / (n + Σ_j n_j 2^-s_j),    s_j = max(0, own round - round of j),  s_j <= staleness
 
@@ -147,9 +148,7 @@ class AsyncTrainer:
         for number in host.splits:
             shard = host.shard(number, self.context.beat)
             if not self.adopted and len(shard.validation):  # only weights that all share are validated
-                none, held = np.arange(0), shard.validation
-                y = None if held.y is None else held.y[none]
-                shard = replace(shard, validation=replace(held, x=held.x[none], y=y))
+                shard = replace(shard, validation=shard.validation.take(np.arange(0)))
             self.context.beat(number, self.chunks % self.per_round / self.per_round)
             own = step.train_shard(self.spec, weights, shard, number, host.ops)
             self._add(own.sums)
@@ -165,13 +164,13 @@ class AsyncTrainer:
 
     def _end_round(self, exchange: AsyncExchange | None, generation: int) -> None:
         """End a round: publish, merge what the others have published, report to the master."""
-        samples = self.sums["samples"]
+        own = wire.total_weight(self.sums)
         self.rounds += 1
         self.context.faults.round = self.rounds
         if exchange:
-            fields = {"round": self.rounds, "samples": samples}
+            fields = {"round": self.rounds, "samples": own}
             exchange.publish(wire.parts("published", fields, {"w": self.weights.w}))
-            share, total = samples, self.weights.w * np.float32(samples)
+            share, total = own, self.weights.w * np.float32(own)
             for message in exchange.latest().values():
                 _, fields, tensors = wire.unpack(message)
                 stale = max(0, self.rounds - int(fields["round"]))

@@ -1,0 +1,375 @@
+"""Tables of typed columns: Parquet, ORC, Avro and JSON lines differ in how a file is described and its batches read.
+
+Columns of several files are those of all of them, by name: what a file has not is missing there, and types are widened
+to what holds all values. Keys of folders are columns as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
+from hdl.data.columns import Look, choose
+from hdl.data.layouts import cells as kinds
+from hdl.data.layouts.cells import Cell, File
+from hdl.data.layouts.drift import unify
+from hdl.data.layouts.filtering import Range, check, mask, outcomes
+from hdl.data.layouts.hive import value_of
+from hdl.data.layouts.lying import Lying
+from hdl.data.layouts.rows import Rows
+from hdl.data.layouts.where import Condition, columns, parse
+from hdl.data.names import describe_repeats, some
+from hdl.data.parquet_file import label_type
+from hdl.data.tabular.arrow import kind_of
+from hdl.data.tabular.frame import Column
+from hdl.data.tabular.kinds import Decision, Feature, Field, decide, trained
+from hdl.errors import DataError
+
+LOOK = 1000  # first rows that are looked at
+FEW_ROWS = 32  # at least so many at once, unless they are large: a batch has its cost for each column
+WIDEST = 65536  # numbers of a vector that are expanded
+THREADS = 8  # that read what files say of themselves, where there are many
+
+Batch = tuple[int, int, Mapping[int, pa.Array]]  # first row in the file, rows, and columns by their place in the file
+
+
+class Table(Source):
+    """One sample a row, columns by name.
+
+    Parameters
+    ----------
+    lying : Lying, optional
+        How the files lie; None: just as files.
+    """
+
+    unit = "record"  # what errors count in a file
+
+    def __init__(
+        self, paths: list[str], options: Options, schema: Any = None, labels: bool = True, lying: Lying | None = None
+    ):
+        super().__init__(paths, options)
+        self.schema, self.lying = schema, lying or Lying(paths)
+        self._files: dict[str, File] = {}
+        self.condition: Condition | None = parse(options.where) if options.where else None
+        self.records = self.condition is None
+        found = json.loads(options.found) if options.found else {}
+        self._prune()
+        self.left_out = [*self.lying.left_out]
+        if found.get("types"):
+            held = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(found["types"])))
+            self.types, drift = dict(zip(held.names, held.types, strict=True)), [*found["drift"]]
+        else:
+            self.types, drift = self._unified()
+        self.widths: dict[str, int] = found["widths"] if "widths" in found else self._widths()
+        self._drift = drift
+        if self.condition is not None:
+            check(self.condition, self.types, options.where or "")
+        self.reading = {**self.lying.reading, "files": len(self.paths)}
+        if drift:
+            self.reading["drift"] = drift
+        if options.where:
+            self.reading |= {"where": options.where, "pruned": len(self.lying.paths) - len(self.paths)}
+        self._choose(labels)
+        self._lengths: list[int] | None = None
+
+    # Files
+
+    @abstractmethod
+    def _describe(self, path: str) -> File:
+        """Describe a file by what it says of itself."""
+
+    @abstractmethod
+    def _batches(self, file: File, start: int, length: int, needed: Sequence[Cell]) -> Iterator[Batch]:
+        """Read the needed columns of the rows [start, start + length) of a file, some rows at a time."""
+
+    def _file(self, path: str) -> File:
+        """Describe a file, its columns by the table's names."""
+        if path not in self._files:
+            self._files[path] = self._named(self._describe(path))
+        return self._files[path]
+
+    def _named(self, file: File) -> File:
+        """Give columns the names that the table's log has for them."""
+        lying = self.lying
+        renamed = {}
+        for cell in file.cells.values():
+            name = cell.name
+            if lying.ids is not None and cell.number is not None:
+                top = lying.ids.get(cell.number)
+                name = "" if top is None else ".".join((top, *cell.steps))
+            elif lying.names is not None:
+                head = name.removesuffix("".join(f".{step}" for step in cell.steps))
+                name = ".".join((lying.names[head], *cell.steps)) if head in lying.names else ""
+            if name and (lying.schema is None or name.partition(".")[0] in lying.schema or name in lying.schema):
+                renamed[name] = cell
+        file.cells = renamed
+        return file
+
+    def lengths(self) -> list[int]:
+        """Count the rows of each file."""
+        if self._lengths is None:
+            self._describe_all()
+            self._lengths = [self._file(path).rows for path in self.paths]
+        return self._lengths
+
+    def _describe_all(self) -> None:
+        missing = [path for path in self.paths if path not in self._files]
+        if len(missing) > THREADS:
+            with ThreadPoolExecutor(THREADS) as pool:
+                for path, file in zip(missing, pool.map(self._describe, missing), strict=True):
+                    self._files[path] = self._named(file)
+
+    def _prune(self) -> None:
+        """Leave out the files whose keys say that none of their rows meets the condition."""
+        if self.condition is None:
+            return
+        condition, all_paths = self.condition, self.paths
+        self.paths = [path for path in all_paths if True in outcomes(condition, self._of_keys(path))]
+        if not self.paths:
+            known = {name: kind for name, kind in self.lying.types.items() if name in columns(condition)}
+            if len(known) == len(columns(condition)):
+                check(condition, known, self.options.where or "")
+            held = [f"{name} ({self._span(name)})" for name in known]
+            what = f"none of {len(all_paths)} files meets --where {self.options.where!r}"
+            raise DataError(f"{what}; there are {', '.join(held)}", all_paths[0])
+
+    def _span(self, name: str) -> str:
+        values = sorted({keys[name] or "" for keys in self.lying.keys.values()})
+        return values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+    def _of_keys(self, path: str, file: File | None = None) -> Callable[[str], Range | None]:
+        """Tell what a file's keys say of columns; of a file that has been described, also which ones it has not."""
+
+        def known(name: str) -> Range | None:
+            if name in (keys := self._constants(path, file)):
+                value = keys[name]
+                return Range(value, value, value is None)
+            return Range(None, None, True) if file is not None and name not in file.cells else None
+
+        return known
+
+    def _constants(self, path: str, file: File | None = None) -> dict[str, Any]:
+        """Give the values of a file's keys; of a table with a log only those that are no columns of the file."""
+        keys = self.lying.keys.get(path, {})
+        logged = self.lying.schema is not None and file is not None
+        try:
+            return {
+                name: value_of(text, self.lying.types[name])
+                for name, text in keys.items()
+                if not (logged and file is not None and name in file.cells)
+            }
+        except (ValueError, KeyError) as error:
+            raise DataError(f"a key that is not of its column's type: {error}", path) from None
+
+    def _unified(self) -> tuple[dict[str, pa.DataType], list[str]]:
+        self._describe_all()
+        ignored = {*self.options.ignore, *(entry.partition(":")[0] for entry in self.options.columns if "ignore" in entry)}
+        files = [self._file(path) for path in self.paths]
+        return unify(files, self.lying, ignored)
+
+    def _widths(self) -> dict[str, int]:
+        """Find lengths of vectors, and bytes that are text, among the first rows; the types of the latter change."""
+        widths = {}
+        for name, kind in self.types.items():
+            if kinds.is_vector(kind):
+                length = kinds.width(kind, self._first.get(name, pa.nulls(0, kind)))
+                if length is not None:
+                    widths[name] = length
+            elif kinds.is_bytes(kind) and kinds.are_texts(self._first.get(name)):
+                self.types[name] = pa.string()
+        return widths
+
+    @cached_property
+    def _first(self) -> dict[str, pa.Array]:
+        """Read the first rows of the first file that has any."""
+        for path in self.paths:
+            file = self._file(path)
+            if not file.rows:
+                continue
+            there = [cell for name, cell in file.cells.items() if name in self.types]
+            for _, _, batch in self._batches(file, 0, min(LOOK, file.rows), there):
+                found = {name: kinds.take(batch, cell) for name, cell in file.cells.items() if name in self.types}
+                count = max(map(len, found.values()), default=0)
+                for name, value in self._constants(path, file).items():
+                    found[name] = pa.array([value] * count, self.types[name])
+                return {name: values.slice(0, LOOK) for name, values in found.items()}
+        return {}
+
+    # Columns
+
+    def _choose(self, labels: bool) -> None:
+        """Choose labels and features, and what else is read."""
+        options, names = self.options, [*self.types]
+        first = self._file(self.paths[0])
+        places: list[int] = []
+        if self.schema is not None and self.schema.names:
+            chosen, by = self._label_of_model(), "flag" if options.label else "model"
+            features = self._as_in_training()
+        else:
+            index = {names.index(name): why for name, why in first.index.items() if name in names}
+            texts = [i for i, kind in enumerate(self.types.values()) if label_type(kind) == "text"]
+            look = Look(first.twice, index, texts, lambda i: self._first[names[i]].slice(0, 20).to_pylist())
+            choice = choose(names, len(names), options, self.paths[0], self.schema, look, labels)
+            chosen, by, places = [names[i] for i in choice.labels], choice.by or "", choice.places
+            self.left_out += [f"{names[i]}: {index[i]}" for i in choice.left_out if i in index]
+            taken = {names.index(name): "label" for name in chosen}
+            for role, name in (("weights", options.weights), ("offset", options.offset)):
+                if name is not None:
+                    taken[names.index(self._there(name, f"--{role}"))] = role
+            own = options.columns or first.pins
+            decision: Decision = decide(
+                [self._field(name) for name in names], [i for i in choice.features if i not in taken],
+                options if own == options.columns else options.make(options, columns=own), self.paths[0], taken,
+            )  # fmt: skip
+            features = decision.features
+            self.left_out += decision.left_out
+            self._pins = decision.pins
+        self.label, self.labels = chosen, chosen if labels else []
+        self.targets = chosen if len(chosen) > 1 else None
+        if chosen:
+            self.reading |= {"label_by": by, "label_at": places, "label_type": label_type(self.types[chosen[0]])}
+        if first.twice:
+            self.reading["duplicates"] = describe_repeats(names, first.twice)
+        self.features: list[Feature] = features
+        alone = len(features) == 1 and features[0].width is not None
+        self.columns = None if alone else [column for feature in features for column in feature.columns]
+        self.names = None if alone else [column.name for column in self.columns or ()]
+        for name in options.keep:
+            self._there(name, "--keep")
+        if options.keep:
+            self.kept_schema = pa.schema([(name, self.types[name]) for name in options.keep])
+        self._check_labels()
+        self.rows = Rows(self.types, self.features, self.labels, self.columns is not None, options)
+
+    _pins: tuple[str, ...] = ()
+
+    def _there(self, name: str, flag: str) -> str:
+        if name not in self.types:
+            raise DataError(f"{flag} {name}: no such column; the table has {some([*self.types])}", self.paths[0])
+        return name
+
+    def _field(self, name: str) -> Field:
+        """Say what is known of a column by its type."""
+        kind = self.types[name]
+        if kinds.is_vector(kind):
+            length = self.widths.get(name)
+            if length is None:
+                return Field(name, None, "lists of several lengths, or none in the first rows")
+            if length > WIDEST:
+                return Field(name, None, f"vectors of {length:,} numbers; at most {WIDEST:,} are read")
+            return Field(name, "number", width=length)
+        found = kind_of(kind)
+        if found is None:
+            what = "bytes that are no text" if kinds.is_bytes(kind) else "nested"
+            return Field(name, None, f"{what} ({kind})")
+        return Field(name, found)
+
+    def _label_of_model(self) -> list[str]:
+        """Find the label: the one that is asked for; else the model's, where it is there."""
+        if not self.options.labelled:
+            return []
+        if self.options.label:
+            return [self._there(name, "--label") for name in self.options.label]
+        return [*self.schema.label] if all(name in self.types for name in self.schema.label) else []
+
+    def _as_in_training(self) -> list[Feature]:
+        """Find the model's columns by their names; of a vector `x` those called `x[0]`, `x[1]`, …"""
+        wanted = trained(self.schema) or [Column(name) for name in self.schema.names]
+        names, out, absent = [*self.types], [], []
+        expanded = {f"{name}[{j}]": (name, j, width) for name, width in self.widths.items() for j in range(width)}
+        for column in wanted:
+            if column.name in self.types:
+                out.append(Feature(names.index(column.name), column))
+            elif column.name in expanded:
+                name, j, width = expanded[column.name]
+                if j == 0:
+                    out.append(Feature(names.index(name), column._replace(name=name), width))
+            else:
+                absent.append(column.name)
+        if absent:
+            raise DataError(f"columns {some(absent)} of the model's training data are missing", self.paths[0])
+        if sum(feature.width or 1 for feature in out) != len(wanted):
+            raise DataError("vectors of other lengths than in the model's training data", self.paths[0])
+        return out
+
+    def _check_labels(self) -> None:
+        many = len(self.labels) > 1
+        for name in self.labels:
+            kind = self.types[name]
+            held = label_type(kind)
+            if many and held not in ("number", "boolean"):
+                what = f"column {name!r} is {kind}; expected numbers in every column but the label"
+                raise DataError(f"{what} (several labels are targets)", self.paths[0])
+            if held is None:
+                what = f"label column {name!r} is {kind}; expected numbers or text (--label names another column)"
+                raise DataError(what, self.paths[0])
+
+    def settled(self) -> Options:
+        """Give the options that say what was found: types, lengths, kinds, the label and the table's version."""
+        held = pa.schema([*self.types.items()]).serialize().to_pybytes()
+        found = {
+            "snapshot": self.lying.snapshot, "types": base64.b64encode(held).decode(), "widths": self.widths,
+            "drift": self._drift,
+        }  # fmt: skip
+        pins = self._pins or self.options.columns
+        return Options.make(self.options, found=json.dumps(found), columns=pins, label=tuple(self.label))
+
+    # Rows
+
+    def _needed(self) -> list[str]:
+        options = self.options
+        names, wanted = [*self.types], [*self.labels, *options.keep]
+        wanted += [names[feature.at] for feature in self.features]
+        wanted += [name for name in (options.weights, options.offset) if name is not None]
+        wanted += columns(self.condition) if self.condition is not None else []
+        return list(dict.fromkeys(name for name in wanted if name in self.types))
+
+    def _size(self) -> int:
+        """Count the rows that are read at a time."""
+        width = 8 * max(1, sum(feature.width or 1 for feature in self.features))
+        return max(1, BLOCK_BYTES // width, min(FEW_ROWS, 16 * BLOCK_BYTES // width))
+
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
+        path, start, length = split
+        file, needed = self._file(path), self._needed()
+        constants = self._constants(path, file)
+        there = [file.cells[name] for name in needed if name in file.cells and name not in constants]
+        condition = self.condition
+        if condition is not None and outcomes(condition, self._of_keys(path, file)) == {True}:
+            condition = None  # all rows meet it
+        seen = 0
+        for first, count, batch in self._batches(file, start, length, there):
+            numbers = np.arange(count)
+            if condition is not None:
+                met = mask(condition, lambda name: self._cell(file, batch, name, count, constants))
+                numbers = np.flatnonzero(met)
+                batch = {at: column.take(pa.array(numbers)) for at, column in batch.items()}
+
+            def cell(name: str, n: int = len(numbers), batch: Mapping[int, pa.Array] = batch) -> pa.Array:
+                return self._cell(file, batch, name, n, constants)
+
+            def where(i: int, first: int = first, numbers: np.ndarray = numbers) -> dict[str, Any]:
+                return {"path": f"{path} {self.unit} {first + int(numbers[i]) + 1}"}
+
+            yield self.rows.block(cell, len(numbers), where, bad, seen)
+            seen += len(numbers)
+
+    def _cell(
+        self, file: File, batch: Mapping[int, pa.Array], name: str, n: int, constants: Mapping[str, Any]
+    ) -> pa.Array:
+        """Give a column of a batch of n rows as the table has it."""
+        kind = self.types[name]
+        if name in constants:
+            return pa.array([constants[name]], kind).take(pa.array(np.zeros(n, np.int64)))
+        if name not in file.cells:
+            return kinds.missing(n, kind)
+        return kinds.cast(kinds.take(batch, file.cells[name]), kind)
