@@ -33,6 +33,7 @@ class Perceptron(Learner):
     """Base of classifier and regressor."""
 
     loss_curve_: list[float]
+    _mixed = True
 
     def __init__(
         self,

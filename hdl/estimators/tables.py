@@ -138,6 +138,23 @@ def _named(wanted: Sequence[str], names: Sequence[str] | None) -> list[bool]:
     return [name in wanted for name in names]
 
 
+def refuse_mixed(rows: Frame, taker: str) -> None:
+    """Refuse categories, dates and missing cells.
+
+    Raises
+    ------
+    ValueError
+    """
+    for column in rows.columns:
+        if column.kind != "number":
+            raise ValueError(
+                f"column {column.name!r} is a {column.kind}; {taker} takes numbers without missing cells: leave it "
+                "out, or encode it first"
+            )
+    if np.isnan(rows.numbers).any():
+        raise ValueError(f"Input X contains NaN; {taker} takes numbers without missing cells")
+
+
 def block(x: Any) -> Any:
     """Return features as a block of a table has them: numbers alone are a matrix."""
     return x.numbers if isinstance(x, Frame) and not len(x.others) else x

@@ -154,7 +154,10 @@ def test_every_loss_of_regressions_answers_in_the_targets_unit(loss):
     encodings = ends(NUMBERS["robust"], "x")
     spec = Spec(net=(encodings.inputs, 4, 2), loss=loss)
     w = RNG.normal(0, 0.5, of(spec).size).astype(np.float32)
-    mean, deviation = np.array([0.0, 0.0] if loss in ("poisson", "gamma", "tweedie") else [250.0, -3.0]), np.array([90, 2.0])
+    mean, deviation = (
+        np.array([0.0, 0.0] if loss in ("poisson", "gamma", "tweedie") else [250.0, -3.0]),
+        np.array([90, 2.0]),
+    )
     model = export.build(spec, w, encodings=encodings, target_mean=mean, target_deviation=deviation)
     session = runtime.InferenceSession(export.serialise(model), providers=["CPUExecutionProvider"])
     rows = frame(encodings)
@@ -182,7 +185,7 @@ def test_no_category_left_and_no_one_hot_matrix():
 
 
 def test_buckets_are_refused_as_onnx_hashes_no_text():
-    with pytest.raises(SpecError, match="'zip' has 8 buckets.*--hash-buckets 0"):
+    with pytest.raises(SpecError, match=r"'zip' has 8 buckets.*--hash-buckets 0"):
         both(ends(Category(buckets=8), "zip", "category"))
 
 
