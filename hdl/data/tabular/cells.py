@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hdl.data.tabular.arrow import whole
 from hdl.data.tabular.flags import GROUPED, ORDERS
 from hdl.data.tabular.frame import CATEGORY, DATE
 
@@ -75,8 +76,7 @@ PLAIN = Dialect()
 
 def _stripped(text: Any, missing: Sequence[str]) -> pa.Array:
     """Give strings without blanks around them; null where they say that a value is missing."""
-    if isinstance(text, pa.ChunkedArray):
-        text = text.combine_chunks() if text.num_chunks != 1 else text.chunk(0)
+    text = whole(text)
     if pa.types.is_dictionary(text.type):
         text = text.dictionary_decode()
     text = pc.utf8_trim_whitespace(text if text.type == pa.string() else text.cast(pa.string()))
@@ -102,7 +102,7 @@ def numbers(text: Any, dialect: Dialect = PLAIN) -> tuple[np.ndarray, np.ndarray
     (array([1234.,    5.,   nan,   nan]), array([False, False, False,  True]))
     """
     there = _stripped(text, dialect.missing)
-    values = there if dialect.plain else _plain(there, dialect)
+    values = there if dialect.plain else plain(there, dialect)
     try:
         floats = values.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -135,7 +135,7 @@ def _each(values: pa.Array) -> pa.Array:
     return pa.array(out, pa.float64())
 
 
-def _plain(text: pa.Array, dialect: Dialect) -> pa.Array:
+def plain(text: pa.Array, dialect: Dialect) -> pa.Array:
     """Write numbers of a dialect as Python does; what is no number of the dialect becomes a text that is none."""
     if dialect.mark:
         mark = _escaped(dialect.mark)
@@ -173,9 +173,7 @@ def categories(text: Any, missing: Sequence[str] = MISSING, codes: bool = False)
     >>> categories(pa.array([" a", "TRUE", "?", "a"])).to_pylist()
     ['a', 'true', None, 'a']
     """
-    if isinstance(text, pa.ChunkedArray):
-        text = text.unify_dictionaries() if pa.types.is_dictionary(text.type) else text
-        text = text.combine_chunks() if text.num_chunks != 1 else text.chunk(0)
+    text = whole(text)
     if not pa.types.is_dictionary(text.type):
         text = text.dictionary_encode()
     levels = _stripped(text.dictionary, missing)
