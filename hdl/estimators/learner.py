@@ -70,6 +70,7 @@ class Learner(BaseEstimator):
         ValueError
             In scikit-learn's words: other columns than those of the fit, NaN where none was fitted, and so on.
         """
+        X = tables.named(X)
         x = self._raw(X, reset)
         if x is None:
             checks = {"accept_sparse": "csr", "dtype": TYPES, "reset": reset}

@@ -57,6 +57,13 @@ def frame(X: Any, categorical_features: Any, known: Sequence[Column] | None) -> 
     return of_arrow(table, columns_of(table, categories))
 
 
+def named(X: Any) -> Any:
+    """Return a table whose columns scikit-learn can name; other features as they are."""
+    if not is_table(X) or isinstance(X, pa.Table) or type(X).__module__.partition(".")[0] in ("pandas", "polars"):
+        return X
+    return table_of(X)
+
+
 def _array(X: Any) -> NDArray | None:
     """Give an array [N, K] of numbers or of objects; None where it is neither, and scikit-learn says so."""
     array = X if isinstance(X, np.ndarray) else _made(X)

@@ -74,14 +74,25 @@ def test_every_kind_of_column_is_learned(fitted):
         assert fitted.score(shuffled, y) < fitted.score(x, y), name
 
 
+class Stream:
+    """A table of some other library, of which no more is known than that it gives Arrow's C stream."""
+
+    def __init__(self, held):
+        self.held, self.columns, self.shape = held, list(pa.table(held).column_names), held.shape
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.held.__arrow_c_stream__(requested_schema)
+
+
 @pytest.mark.parametrize("make", [pl.from_pandas, lambda x: pa.Table.from_pandas(x, preserve_index=False)])
 def test_polars_and_pyarrow_say_what_pandas_says(fitted, visits, make):
     x, y = visits
     again = net().fit(make(x), y)
     assert again._weights.w.tobytes() == fitted._weights.w.tobytes()
     np.testing.assert_array_equal(fitted.predict_proba(make(x)), fitted.predict_proba(x))
-    batch = make(x) if isinstance(make(x), pl.DataFrame) else make(x).combine_chunks().to_batches()[0]
+    batch = pa.table(make(x)).combine_chunks().to_batches()[0]
     np.testing.assert_array_equal(again.predict_proba(batch), fitted.predict_proba(x))
+    np.testing.assert_array_equal(again.predict_proba(Stream(make(x))), fitted.predict_proba(x))
 
 
 def test_labels_of_each_library(visits, fitted):
