@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from hdl.data.csr import Csr
+from hdl.data.tabular.flags import expand
 from hdl.data.tabular.frame import Column, Frame
 from hdl.errors import DataError, SpecError
 from hdl.spec import Part, _sentence
@@ -56,6 +57,8 @@ class Options(Part):
         Of text.
     comment : str or None
         What begins a line that is none of the samples.
+    multiline : bool or None
+        Whether quoted fields of CSV may span lines; None: told from the first lines.
     where : str or None
         Condition on columns that rows must meet.
     keep : tuple of str
@@ -81,6 +84,7 @@ class Options(Part):
     decimal: str | None = Field(None, pattern="^[.,]$")
     encoding: str = "utf-8"
     comment: str | None = Field(None, min_length=1)
+    multiline: bool | None = None
     where: str | None = None
     keep: tuple[str, ...] = ()
     weights: str | None = None
@@ -96,6 +100,7 @@ class Options(Part):
             if isinstance(given, (str, int)):
                 given = str(given).split(",")
             fields[field_name] = tuple(str(name) for name in given or ())
+        fields["columns"] = expand(fields["columns"])
         try:
             return cls.model_validate(fields)
         except ValidationError as error:

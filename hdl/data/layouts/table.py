@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +40,31 @@ FEW_ROWS = 32  # at least so many at once, unless they are large: a batch has it
 WIDEST = 65536  # numbers of a vector that are expanded
 THREADS = 8  # that read what files say of themselves, where there are many
 
-Batch = tuple[int, int, Mapping[int, pa.Array]]  # first row in the file, rows, and columns by their place in the file
+
+class Batch(NamedTuple):
+    """Holds some rows of a file.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first one in the file, from 0.
+    rows : int
+    columns : mapping of int to Array [rows]
+        By their place in the file.
+    numbers : int64 [rows] or None
+        Of each row among the records here, bad ones too; None: there are none.
+    records : int or None
+        How many records there are, bad ones too; None: as many as rows.
+    where : function of a row, or None
+        Its place; None: by its number in the file.
+    """
+
+    first: int
+    rows: int
+    columns: Mapping[int, pa.Array]
+    numbers: np.ndarray | None = None
+    records: int | None = None
+    where: Callable[[int], dict[str, Any]] | None = None
 
 
 class Table(Source):
@@ -52,6 +77,7 @@ class Table(Source):
     """
 
     unit = "record"  # what errors count in a file
+    look = LOOK  # first rows that are looked at, in the unit of splits
 
     def __init__(
         self, paths: list[str], options: Options, schema: Any = None, labels: bool = True, lying: Lying | None = None
@@ -60,6 +86,7 @@ class Table(Source):
         self.schema, self.lying = schema, lying or Lying(paths)
         self._files: dict[str, File] = {}
         self.features: list[Feature] = []
+        self.odd: dict[str, str] = {}  # columns that cannot be read, and why
         self.condition: Condition | None = parse(options.where) if options.where else None
         self.records = self.condition is None
         found = json.loads(options.found) if options.found else {}
@@ -89,7 +116,7 @@ class Table(Source):
         """Describe a file by what it says of itself."""
 
     @abstractmethod
-    def _batches(self, file: File, start: int, length: int, needed: Sequence[Cell]) -> Iterator[Batch]:
+    def _batches(self, file: File, start: int, length: int, needed: Sequence[Cell], bad: Bad) -> Iterator[Batch]:
         """Read the needed columns of the rows [start, start + length) of a file, some rows at a time."""
 
     def _file(self, path: str) -> File:
@@ -196,9 +223,9 @@ class Table(Source):
             file = self._file(path)
             if not file.rows:
                 continue
-            there = [cell for name, cell in file.cells.items() if name in self.types]
-            for _, _, batch in self._batches(file, 0, min(LOOK, file.rows), there):
-                found = {name: kinds.take(batch, cell) for name, cell in file.cells.items() if name in self.types}
+            there = [cell for name, cell in file.cells.items() if name in self.types and name not in self.odd]
+            for batch in self._batches(file, 0, min(self.look, file.rows), there, Bad(sys.maxsize)):
+                found = {name: kinds.take(batch.columns, cell) for name, cell in file.cells.items() if cell in there}
                 count = max(map(len, found.values()), default=0)
                 for name, value in self._constants(path, file).items():
                     found[name] = pa.array([value] * count, self.types[name])
@@ -227,10 +254,13 @@ class Table(Source):
                 if name is not None:
                     taken[names.index(self._there(name, f"--{role}"))] = role
             own = options.columns or first.pins
-            decision: Decision = decide(
-                [self._field(name) for name in names], [i for i in choice.features if i not in taken],
-                options if own == options.columns else options.make(options, columns=own), self.paths[0], taken,
-            )  # fmt: skip
+            ruled = options if own == options.columns else options.make(options, columns=own)
+            fields, may_be = [self._field(name) for name in names], [i for i in choice.features if i not in taken]
+            decision: Decision = decide(fields, may_be, ruled, self.paths[0], taken)
+            truth = [i for i, kind in enumerate(self.types.values()) if pa.types.is_boolean(kind)]
+            if truth and all(_is_number(each, truth) for each in decision.features):
+                fields = [each._replace(kind="number") if i in truth else each for i, each in enumerate(fields)]
+                decision = decide(fields, may_be, ruled, self.paths[0], taken)
             features = decision.features
             self.left_out += decision.left_out
             self._pins = decision.pins
@@ -261,6 +291,8 @@ class Table(Source):
     def _field(self, name: str) -> Field:
         """Say what is known of a column by its type."""
         kind = self.types[name]
+        if why := self.odd.get(name):
+            return Field(name, None, why)
         if kinds.is_vector(kind):
             length = self.widths.get(name)
             if length is None:
@@ -363,21 +395,27 @@ class Table(Source):
         if condition is not None and outcomes(condition, self._of_keys(path, file)) == {True}:
             condition = None  # all rows meet it
         seen = 0
-        for first, count, batch in self._batches(file, start, length, there):
-            numbers = np.arange(count)
+        for batch in self._batches(file, start, length, there, bad):
+            count, rows = batch.rows, np.arange(batch.rows)
+            numbers = rows if batch.numbers is None else batch.numbers
+            records = count if batch.records is None else batch.records
+            held: Mapping[int, pa.Array] = batch.columns
             if condition is not None:
-                met = mask(condition, lambda name: self._cell(file, batch, name, count, constants))
-                numbers = np.flatnonzero(met)
-                batch = {at: column.take(pa.array(numbers)) for at, column in batch.items()}
+                met = mask(condition, lambda name: self._cell(file, held, name, count, constants))
+                passed = np.cumsum(~met)
+                rows = np.flatnonzero(met)
+                numbers, records = (numbers - passed)[rows], records - int(passed[-1] if count else 0)
+                held = {at: column.take(pa.array(rows)) for at, column in held.items()}
 
-            def cell(name: str, n: int = len(numbers), batch: Mapping[int, pa.Array] = batch) -> pa.Array:
-                return self._cell(file, batch, name, n, constants)
+            def cell(name: str, n: int = len(rows), held: Mapping[int, pa.Array] = held) -> pa.Array:
+                return self._cell(file, held, name, n, constants)
 
-            def where(i: int, first: int = first, numbers: np.ndarray = numbers) -> dict[str, Any]:
-                return {"path": f"{path} {self.unit} {first + int(numbers[i]) + 1}"}
+            def where(i: int, batch: Batch = batch, rows: np.ndarray = rows) -> dict[str, Any]:
+                row = int(rows[i])
+                return batch.where(row) if batch.where else {"path": f"{path} {self.unit} {batch.first + row + 1}"}
 
-            yield self.rows.block(cell, len(numbers), where, bad, seen)
-            seen += len(numbers)
+            yield self.rows.block(cell, seen + numbers, where, bad, seen + records)
+            seen += records
 
     def _cell(
         self, file: File, batch: Mapping[int, pa.Array], name: str, n: int, constants: Mapping[str, Any]
@@ -389,3 +427,8 @@ class Table(Source):
         if name not in file.cells:
             return kinds.missing(n, kind)
         return kinds.cast(kinds.take(batch, file.cells[name]), kind)
+
+
+def _is_number(feature: Feature, truth: Sequence[int]) -> bool:
+    """Tell whether a feature is a number, or a truth value that nobody called a category: 0 and 1 among numbers."""
+    return feature.column.kind == "number" or (feature.at in truth and feature.column.by == "type")
