@@ -71,7 +71,7 @@ class ParquetTable(Table):
         """Tell whether a row group's statistics leave it open that some of its rows meet the condition."""
         if self.condition is None:
             return True
-        keys = self._of_keys(file.path, file)
+        keys = self._known(file.path, file)
 
         def known(name: str) -> Range | None:
             if (found := keys(name)) is not None or name not in file.cells:
