@@ -40,6 +40,7 @@ _PICTURE = re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|BM|II\*\0|MM\0\*|RIFF....WEBP
 _FOREIGN = re.compile(
     rb"%PDF|\x89HDF|SQLite format|\xfd7zXZ|7z\xbc\xaf|Rar!|\x80\x04\x95|\xd0\xcf\x11\xe0", re.S
 )
+_PACKED = {b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR", b"\x89LZO": "lzop"}
 _STRUCTURED = re.compile(rb"#!|\s*(\{\s*([\"}]|$)|\[\s*([\[{\"\d\]-]|$)|<([?!/]|[a-z][\w:]*[\s>/]))", re.I)
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))  # of no text, but as a delimiter
 
@@ -224,6 +225,9 @@ def refuse_foreign(seen: Seen) -> DataError:
         return DataError("a zip archive without .npy arrays; expected it unpacked, or an .npz", seen.path)
     start = head(seen.path, HEAD)
     check_whole(seen.path)
+    if packed := next((name for magic, name in _PACKED.items() if start.startswith(magic)), None):
+        what = f"packed by {packed}, which hdl does not read; gzip, bzip2, zstd, deflate, snappy and LZ4 are read"
+        return DataError(what, seen.path, offset=0)
     at = start.find(b"\0")
     what = (
         "a byte 00, so no text; and " if at >= 0 else ""
