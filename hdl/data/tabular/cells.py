@@ -252,7 +252,9 @@ def _fields(text: pa.Array, form: str) -> np.ndarray:
     """Read dates of one form, datetime64[us] [n]; NaT where a text has another, or is a day that does not exist."""
     found = pc.extract_regex(text, form)
     good = found.is_valid().to_numpy(zero_copy_only=False)
-    parts = {name: pc.struct_field(found, name) for name in ("y", "p", "m", "q", "d", "h", "i", "s", "f", "half", "zone")}
+    parts = {
+        name: pc.struct_field(found, name) for name in ("y", "p", "m", "q", "d", "h", "i", "s", "f", "half", "zone")
+    }
 
     def whole(name: str, empty: str = "0") -> np.ndarray:
         column = pc.fill_null(parts[name], empty)
@@ -262,7 +264,9 @@ def _fields(text: pa.Array, form: str) -> np.ndarray:
     short = pc.fill_null(pc.equal(pc.utf8_length(parts["y"]), 2), False).to_numpy(zero_copy_only=False)
     year = np.where(short, year + np.where(year < 69, 2000, 1900), year)  # as POSIX reads years of two digits
     hour, minute, second = whole("h"), whole("i"), whole("s")
-    micro = pc.utf8_slice_codeunits(pc.utf8_rpad(pc.fill_null(parts["f"], ""), 6, "0"), 0, 6).cast(pa.int64()).to_numpy()
+    micro = (
+        pc.utf8_slice_codeunits(pc.utf8_rpad(pc.fill_null(parts["f"], ""), 6, "0"), 0, 6).cast(pa.int64()).to_numpy()
+    )
     half = np.array([str(cell or "")[:1].lower() for cell in parts["half"].to_pylist()])
     good &= np.where(half == "", hour < 24, (hour >= 1) & (hour <= 12)) & (minute < 60) & (second < 60)
     hour = np.where(half == "", hour, hour % 12 + 12 * (half == "p"))
