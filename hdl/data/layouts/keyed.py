@@ -75,7 +75,12 @@ class Keyed(Source):
                 raise
             keep = tuple(name for name in self.options.keep if name not in self.lying.types)
             titles = Delimited(self.paths, self._inner_options(keep), schema, labels).titles
-            check(self.condition, {name: pa.string() for name in (*titles, *self.lying.types)}, self.options.where or "", names=True)
+            check(
+                self.condition,
+                {name: pa.string() for name in (*titles, *self.lying.types)},
+                self.options.where or "",
+                names=True,
+            )
             raise
 
     def _inner_options(self, keep: tuple[str, ...]) -> Options:
@@ -92,7 +97,9 @@ class Keyed(Source):
             raise DataError("--features names keys of folders alone; expected a column of the files too", self.paths[0])
         for name in (options.weights, options.offset):
             if name in keys:
-                raise DataError(f"{name!r} is a key of folders; expected weights and offset in the files", self.paths[0])
+                raise DataError(
+                    f"{name!r} is a key of folders; expected weights and offset in the files", self.paths[0]
+                )
         label = {"label": (), "labelled": False} if self._label_keys else {}
         return options.make(options, where=None, found=None, keep=keep, **own, **label)
 

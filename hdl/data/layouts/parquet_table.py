@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,5 +120,3 @@ def _range(column: Any, cell: Cell) -> Range | None:
 def _pins(own: dict[str, Any]) -> tuple[str, ...]:
     """Give the kinds of columns that a file of hdl's own says."""
     return tuple(own.get("pins") or ())
-
-

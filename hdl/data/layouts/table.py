@@ -163,11 +163,16 @@ class Table(Source):
     def _known(self, path: str, file: File) -> Callable[[str], Range | None]:
         """Tell what is known of a file's columns without reading it."""
         held = self._constants(path, file)
-        return lambda name: Range(None, None, True) if name not in held and name not in file.cells else of_keys(held)(name)
+        return lambda name: (
+            Range(None, None, True) if name not in held and name not in file.cells else of_keys(held)(name)
+        )
 
     def _unified(self) -> tuple[dict[str, pa.DataType], list[str]]:
         self._describe_all()
-        ignored = {*self.options.ignore, *(entry.partition(":")[0] for entry in self.options.columns if "ignore" in entry)}
+        ignored = {
+            *self.options.ignore,
+            *(entry.partition(":")[0] for entry in self.options.columns if "ignore" in entry),
+        }
         files = [self._file(path) for path in self.paths]
         return unify(files, self.lying, ignored)
 
@@ -288,20 +293,21 @@ class Table(Source):
     def _as_in_training(self) -> list[Feature]:
         """Find the model's columns by their names; of a vector `x` those called `x[0]`, `x[1]`, …"""
         wanted = trained(self.schema) or [Column(name) for name in self.schema.names]
-        names, out, absent = [*self.types], [], []
+        names, out, absent, vectors = [*self.types], [], [], set[str]()
         expanded = {f"{name}[{j}]": (name, j, width) for name, width in self.widths.items() for j in range(width)}
         for column in wanted:
             if column.name in self.types:
                 out.append(Feature(names.index(column.name), column))
             elif column.name in expanded:
-                name, j, width = expanded[column.name]
-                if j == 0:
+                name, _, width = expanded[column.name]
+                if name not in vectors:
                     out.append(Feature(names.index(name), column._replace(name=name), width))
+                vectors.add(name)
             else:
                 absent.append(column.name)
         if absent:
             raise DataError(f"columns {some(absent)} of the model's training data are missing", self.paths[0])
-        if sum(feature.width or 1 for feature in out) != len(wanted):
+        if self.schema.columns is None and [c.name for f in out for c in f.columns] != [c.name for c in wanted]:
             raise DataError("vectors of other lengths than in the model's training data", self.paths[0])
         return out
 
