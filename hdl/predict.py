@@ -25,6 +25,9 @@ from hdl.ops.transformed import ReconstructionTarget, StackedInput
 from hdl.spec import Spec
 from hdl.table import Table, Version
 
+# Options of reading that a model remembers: what the user said of columns, and how text was found to be written.
+AS_SAID = ("columns", "features", "ignore", "weights", "offset")
+AS_FOUND = ("na_values", "decimal", "encoding", "comment")
 OUT_BYTES = 32 << 20  # of a layer's activations of one block
 
 
@@ -103,6 +106,15 @@ class Model:
         self._backend = device if device == "reference" else devices.resolve(device)
         self._threads = threads
         self.ops = operations(self.spec, self._make, self.below)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Options of reading that the model was trained with and that hold for all data that it sees."""
+        as_said = self.about.get("options") or {}
+        as_found = self.about.get("settled") or as_said
+        return {name: as_said[name] for name in AS_SAID if as_said.get(name)} | {
+            name: as_found[name] for name in AS_FOUND if as_found.get(name)
+        }
 
     @property
     def measurable(self) -> bool:
@@ -192,8 +204,15 @@ class Model:
         """
         return codes.Encoder(self.spec, self.w, self._make, layer, self.below)
 
-    def encode(self, source: Source, layer: int | None = None, bad: Bad | None = None) -> Iterator[Coded]:
+    def encode(
+        self, source: Source, layer: int | None = None, bad: Bad | None = None, label_kept: bool = False
+    ) -> Iterator[Coded]:
         """Give the codes of a hidden layer in input order, some records at a time; those that have none go to `bad`.
+
+        Parameters
+        ----------
+        label_kept : bool
+            The first column that is carried over is the label: see `hdl.answers.open_for_codes`.
 
         Raises
         ------
@@ -208,9 +227,11 @@ class Model:
             found = np.empty((0, encoder.width), np.float32)
             if len(part.block):
                 found = encoder(self._samples(part.block, None))
-            good, y = _finite(found, part.block, bad), part.block.y
-            labels = None if y is None or y.ndim > 1 else part.spread(y[good], good)
-            yield Coded(part.spread(found[good], good), labels, part.there(good), part.kept(source.kept_schema))
+            good, y, kept = _finite(found, part.block, bad), part.block.y, part.kept(source.kept_schema)
+            labels: Any = None if y is None or y.ndim > 1 else part.spread(y[good], good)
+            if label_kept:
+                labels, kept = answers.label_of(kept)
+            yield Coded(part.spread(found[good], good), labels, part.there(good), kept)
 
     @property
     def outputs(self) -> int:

@@ -33,6 +33,7 @@ class Perceptron(Learner):
     """Base of classifier and regressor."""
 
     loss_curve_: list[float]
+    _mixed = True
 
     def __init__(
         self,
@@ -195,11 +196,7 @@ class Perceptron(Learner):
         columns = x.columns if isinstance(x, Frame) else ()
         wished = {"scale": scale_of(self, columns), "preprocessing": preprocessing(self), "embedding": self.embedding}
         spec = specs.parse({**wished, "loss": "squared", "seed": self._seed})
-        if isinstance(x, Frame):
-            source = data.Arrays(x)
-            summary = data.summarise(source, source.splits(1)[0])
-        else:
-            summary = of_block(data.Block(x, labels, lambda i: {"offset": i}))
+        summary = of_block(data.Block(tables.block(x), labels, lambda i: {"offset": i}), columns or None)
         schema = data.fit(summary, spec)
         unit = {"target_mean": None, "target_deviation": None}
         self._schema = replace(schema, outputs=outputs, **unit | fields)
