@@ -285,7 +285,7 @@ class Delimited(TextSource):
         seen = len(block) if numbers is None else seen
         good = ~unlabelled
         if wrong:
-            errors = sorted(errors + self._errors(wrong, unlabelled, where, good))
+            errors = sorted(errors + self._errors(wrong, unlabelled, where, good, bad.limit == 0))
         for line, message in errors:
             check_whole(path)
             bad.add(DataError(message, path, line=line))
@@ -306,15 +306,15 @@ class Delimited(TextSource):
         return where
 
     def _errors(
-        self, wrong: Sequence[Wrong], unlabelled: np.ndarray, where: Where, good: np.ndarray
+        self, wrong: Sequence[Wrong], unlabelled: np.ndarray, where: Where, good: np.ndarray, last: bool
     ) -> list[tuple[int, str]]:
-        """Say what is wrong with each row, with its line; the first one says it of all other columns too."""
+        """Say what is wrong with each row, with its line; the first one, if it is the last, says it of all columns."""
         rows = sorted({row for item in wrong for row in item.texts if not unlabelled[row]})
         out = []
         for row in rows:
             good[row] = False
             said = [self._said(item, row) for item in wrong if row in item.texts]
-            if row == rows[0]:
+            if last and row == rows[0]:
                 for item in [item for item in wrong if row not in item.texts][:MOST]:
                     other = next((other for other in item.texts if not unlabelled[other]), None)
                     said += [] if other is None else [f"line {where(other)['line']}, {self._said(item, other)}"]

@@ -155,7 +155,7 @@ def _text(name: str, start: bytes, delimiter: str | None) -> tuple[str, tuple[st
         lines[-1:] = [lines[-1][: max(lines[-1].rfind(b" "), 0)]] if len(lines) == 1 and b" " in lines[-1] else []
         lines = lines or [text]
     samples = [line for line in lines if not line.lstrip().startswith(b"#")][:LINES] or lines[:LINES]
-    times = re.search(rb":\S*[,;]", samples[0])  # 2020-01-01 10:30:00,5
+    times = any(re.search(rb":\S*[,;]", line) for line in samples)  # 2020-01-01 10:30:00,5
     if delimiter is None and not times and is_libsvm(lines, name):
         return "libsvm", None
     if _STRUCTURED.match(text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -51,9 +51,3 @@ def describe_repeats(names: Sequence[str], twice: Mapping[str, list[int]]) -> li
 def quoted(name: str) -> str:
     """Quote a name for a command line, if it needs that."""
     return name if re.fullmatch(r"[\w.-]+", name) else "'" + name.replace("'", "'\\''") + "'"
-
-
-def list_of(words: Iterable[str]) -> str:
-    """Join some words by commas and a last `or`."""
-    *first, last = words
-    return f"{', '.join(first)} or {last}" if first else last

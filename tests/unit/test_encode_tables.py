@@ -140,13 +140,30 @@ def test_shards_join_to_the_same_schema():
 def test_columns_that_are_not_the_models_are_told():
     x, y = table()
     _, schema = fitted(x, y)
-    other = Frame(x.numbers, x.others, [c._replace(name=c.name.upper()) for c in x.columns])
-    with pytest.raises(DataError, match="'COLOUR' of kind category, expected 'colour' of kind category"):
-        encoded(other, schema)
-    with pytest.raises(DataError, match=r"2 columns of numbers, expected the 5 .* colour \(category\), age \(number\)"):
+    listed = r"expected the 5 of the model's training data: colour \(category\), age \(number\)"
+    with pytest.raises(DataError, match=f"column 'colour' is missing, {listed}"):
+        encoded(Frame(x.numbers, x.others, [c._replace(name=c.name.upper()) for c in x.columns]), schema)
+    with pytest.raises(DataError, match=f"2 columns of numbers, {listed}"):
         encoded(x.numbers, schema)
+    other = frame(**{**{c.name: x[c.name] for c in x.columns}, "colour": x["age"]})
+    with pytest.raises(
+        DataError, match=r"'colour' is of kind number, expected .*--columns colour:category"
+    ):
+        encoded(other, schema)
     with pytest.raises(SpecError, match="net starts with 5, but the 5 columns of the data make 53 inputs"):
         fitted(x, y, net="5-4-2")
+
+
+def test_columns_are_found_by_name_and_those_left_out_may_be_missing():
+    x, _ = table()
+    names = [column.name for column in x.columns]
+    given = {name: x[name] for name in names} | {"key": [f"k{i}" for i in range(len(x))], "one": np.ones(len(x))}
+    _, schema = fitted(frame(**given))
+    assert len(schema.reading["left_out"]) == 2
+    expected = encoded(frame(**given), schema)
+    for order in (names, names[::-1], ["one", *names[2:], "key", *names[:2]]):
+        again = encoded(frame(**{name: given[name] for name in order}), schema)
+        np.testing.assert_array_equal(again.dense(), expected.dense())
 
 
 def test_a_model_of_numbers_refuses_other_columns():

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hdl.data.base import Options
 from hdl.data.columns import trained
-from hdl.data.names import list_of, quoted, some
+from hdl.data.names import quoted, some
 from hdl.data.tabular.cells import MISSING, Dialect
 from hdl.data.tabular.flags import IGNORE, KINDS, Wish, parse
 from hdl.data.tabular.frame import Column
@@ -289,7 +289,7 @@ class _Deciding:
             return
         listed = []
         for i, found in problems[:MOST]:
-            flags = list_of(flag.replace("{}", quoted(self.fields[i].name)) for flag in found.flags)
+            flags = " or ".join(flag.replace("{}", quoted(self.fields[i].name)) for flag in found.flags)
             listed.append(f"{self.called(i)}: {found.problem}; {flags} decides")
         if len(problems) == 1:
             raise DataError(listed[0], self.path)

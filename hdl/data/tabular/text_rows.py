@@ -12,7 +12,7 @@ import pyarrow as pa
 from hdl.data.base import OVERFLOW, Block
 from hdl.data.columns import is_number, number
 from hdl.data.labels import MISSING_LABELS
-from hdl.data.names import list_of, quoted
+from hdl.data.names import quoted
 from hdl.data.tabular import cells
 from hdl.data.tabular.cells import MISSING, Dialect
 from hdl.data.tabular.frame import CATEGORY, DATE, Frame
@@ -189,7 +189,7 @@ class TextRows:
         name, token = quoted(self.names[i]), "--na-values {} takes it as missing"
         mend = [token] if self.trained else [f"--columns {name}:category takes the column as {kind}", token]
         mend += [] if self.trained else [f"--ignore {name} leaves it out"]
-        flags = list_of(mend) if kind else ""
+        flags = " or ".join(mend) if kind else ""
         return Wrong(i, message, flags, dict(zip(rows.tolist(), texts, strict=True)))
 
     def label_values(self, table: Mapping[int, Any], n: int, wrong: list[Wrong]) -> tuple[Any, np.ndarray]:
