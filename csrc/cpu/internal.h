@@ -69,7 +69,7 @@ typedef struct {
   const float *contraction;       /* [H] contractive * sum of f'^2 */
   bool touched;                   /* entries: only rows of w, or of tables, with an input need an update */
   const hdl_update *rule;
-  float lr, inv_batch; /* 1/(sum of the mini-batch's weights) */
+  float lr, inv_batch;    /* 1/(sum of the mini-batch's weights) */
   float eta, decay;       /* plain SGD: w = decay*w - eta*sum of gradients */
   bool plain;             /* plain SGD: fused into the kernel */
   float unbias1, unbias2; /* 1/(1-beta1^t), 1/(1-beta2^t) */
@@ -171,9 +171,9 @@ struct hdl_plan {
   bool reconstructs; /* an autoencoder or an RBM */
   hdl_gibbs *gibbs;  /* NULL: no RBM */
   hdl_autoencoder autoencoder;
-  float *hidden; /* [threads][HDL_HIDDEN_VECTORS][H padded]: each thread's own, all equal */
-  float *norm;   /* [H padded] |W1_:j|^2 */
-  float *sum_a;  /* [H padded] */
+  float *hidden;                   /* [threads][HDL_HIDDEN_VECTORS][H padded]: each thread's own, all equal */
+  float *norm;                     /* [H padded] |W1_:j|^2 */
+  float *sum_a;                    /* [H padded] */
   int inputs, numbers, categories; /* of the data: I; of mixed data K, C */
   hdl_tables *tables;              /* NULL: categories are not embedded */
   /* CSR, and codes of MIXED: the block's entries by row (scaled, dropped), and their transpose: inputs touched, their
