@@ -145,6 +145,8 @@ class Summary:
         plain = fields.pop("facts", None)
         facts = None if plain is None else Facts.from_parts(plain, more)
         fields["places"] = tuple(fields["places"])
+        if any(type(fields.get(name, 0)) is not int or fields.get(name, 0) < 0 for name in _COUNTS):
+            raise ValueError(f"a summary with counts {[fields.get(name) for name in _COUNTS]}")
         summary = cls(moments=moments, labels=Labels(**labels), facts=facts, **fields)
         if set(moments) - ({"count"} & {*_OPTIONAL.get(summary.kind, ())}) != set(_MOMENTS[summary.kind]):
             raise ValueError(f"a {summary.kind or 'empty'} summary with tensors {sorted(tensors)}")
@@ -161,7 +163,8 @@ class Summary:
 
 
 FACTS = "facts/"
-_FIELDS = ("samples", "features", "kind", "bad", "limit", "meta", "unlabelled")
+_COUNTS = ("samples", "features", "bad", "limit", "unlabelled")
+_FIELDS = (*_COUNTS, "kind", "meta")
 _TUPLES = ("values", "mean", "norm", "counts")  # of the labels
 _MOMENTS = {
     "": (),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +40,31 @@ FEW_ROWS = 32  # at least so many at once, unless they are large: a batch has it
 WIDEST = 65536  # numbers of a vector that are expanded
 THREADS = 8  # that read what files say of themselves, where there are many
 
-Batch = tuple[int, int, Mapping[int, pa.Array]]  # first row in the file, rows, and columns by their place in the file
+
+class Batch(NamedTuple):
+    """Holds some rows of a file.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first one in the file, from 0.
+    rows : int
+    columns : mapping of int to Array [rows]
+        By their place in the file.
+    numbers : int64 [rows] or None
+        Of each row among the records here, bad ones too; None: there are none.
+    records : int or None
+        How many records there are, bad ones too; None: as many as rows.
+    where : function of a row, or None
+        Its place; None: by its number in the file.
+    """
+
+    first: int
+    rows: int
+    columns: Mapping[int, pa.Array]
+    numbers: np.ndarray | None = None
+    records: int | None = None
+    where: Callable[[int], dict[str, Any]] | None = None
 
 
 class Table(Source):
@@ -52,6 +77,7 @@ class Table(Source):
     """
 
     unit = "record"  # what errors count in a file
+    look = LOOK  # first rows that are looked at, in the unit of splits
 
     def __init__(
         self, paths: list[str], options: Options, schema: Any = None, labels: bool = True, lying: Lying | None = None
@@ -59,6 +85,8 @@ class Table(Source):
         super().__init__(paths, options)
         self.schema, self.lying = schema, lying or Lying(paths)
         self._files: dict[str, File] = {}
+        self.features: list[Feature] = []
+        self.odd: dict[str, str] = {}  # columns that cannot be read, and why
         self.condition: Condition | None = parse(options.where) if options.where else None
         self.records = self.condition is None
         found = json.loads(options.found) if options.found else {}
@@ -88,7 +116,7 @@ class Table(Source):
         """Describe a file by what it says of itself."""
 
     @abstractmethod
-    def _batches(self, file: File, start: int, length: int, needed: Sequence[Cell]) -> Iterator[Batch]:
+    def _batches(self, file: File, start: int, length: int, needed: Sequence[Cell], bad: Bad) -> Iterator[Batch]:
         """Read the needed columns of the rows [start, start + length) of a file, some rows at a time."""
 
     def _file(self, path: str) -> File:
@@ -195,9 +223,9 @@ class Table(Source):
             file = self._file(path)
             if not file.rows:
                 continue
-            there = [cell for name, cell in file.cells.items() if name in self.types]
-            for _, _, batch in self._batches(file, 0, min(LOOK, file.rows), there):
-                found = {name: kinds.take(batch, cell) for name, cell in file.cells.items() if name in self.types}
+            there = [cell for name, cell in file.cells.items() if name in self.types and name not in self.odd]
+            for batch in self._batches(file, 0, min(self.look, file.rows), there, Bad(sys.maxsize)):
+                found = {name: kinds.take(batch.columns, cell) for name, cell in file.cells.items() if cell in there}
                 count = max(map(len, found.values()), default=0)
                 for name, value in self._constants(path, file).items():
                     found[name] = pa.array([value] * count, self.types[name])
@@ -212,7 +240,7 @@ class Table(Source):
         first = self._file(self.paths[0])
         places: list[int] = []
         if self.schema is not None and self.schema.names:
-            chosen, by = self._label_of_model(), "flag" if options.label else "model"
+            chosen, by = self._label_of_model(labels, first), "flag" if options.label else "model"
             features = self._as_in_training()
         else:
             index = {names.index(name): why for name, why in first.index.items() if name in names}
@@ -226,10 +254,13 @@ class Table(Source):
                 if name is not None:
                     taken[names.index(self._there(name, f"--{role}"))] = role
             own = options.columns or first.pins
-            decision: Decision = decide(
-                [self._field(name) for name in names], [i for i in choice.features if i not in taken],
-                options if own == options.columns else options.make(options, columns=own), self.paths[0], taken,
-            )  # fmt: skip
+            ruled = options if own == options.columns else options.make(options, columns=own)
+            fields, may_be = [self._field(name) for name in names], [i for i in choice.features if i not in taken]
+            decision: Decision = decide(fields, may_be, ruled, self.paths[0], taken)
+            truth = [i for i, kind in enumerate(self.types.values()) if pa.types.is_boolean(kind)]
+            if truth and all(_is_number(each, truth) for each in decision.features):
+                fields = [each._replace(kind="number") if i in truth else each for i, each in enumerate(fields)]
+                decision = decide(fields, may_be, ruled, self.paths[0], taken)
             features = decision.features
             self.left_out += decision.left_out
             self._pins = decision.pins
@@ -239,7 +270,7 @@ class Table(Source):
             self.reading |= {"label_by": by, "label_at": places, "label_type": label_type(self.types[chosen[0]])}
         if first.twice:
             self.reading["duplicates"] = describe_repeats(names, first.twice)
-        self.features: list[Feature] = features
+        self.features = features
         alone = len(features) == 1 and features[0].width is not None
         self.columns = None if alone else [column for feature in features for column in feature.columns]
         self.names = None if alone else [column.name for column in self.columns or ()]
@@ -260,6 +291,8 @@ class Table(Source):
     def _field(self, name: str) -> Field:
         """Say what is known of a column by its type."""
         kind = self.types[name]
+        if why := self.odd.get(name):
+            return Field(name, None, why)
         if kinds.is_vector(kind):
             length = self.widths.get(name)
             if length is None:
@@ -273,9 +306,13 @@ class Table(Source):
             return Field(name, None, f"{what} ({kind})")
         return Field(name, found)
 
-    def _label_of_model(self) -> list[str]:
+    def _label_of_model(self, labels: bool, first: File) -> list[str]:
         """Find the label: the one that is asked for; else the model's, where it is there."""
-        if not self.options.labelled:
+        names = [*self.types]
+        if {*self.schema.names} <= {*names}:
+            choice = choose(names, len(names), self.options, self.paths[0], self.schema, Look(first.twice), labels)
+            return [names[i] for i in choice.labels]
+        if not self.options.labelled or not labels:
             return []
         if self.options.label:
             return [self._there(name, "--label") for name in self.options.label]
@@ -301,8 +338,19 @@ class Table(Source):
             raise DataError("vectors of other lengths than in the model's training data", self.paths[0])
         return out
 
+    def _labelled(self, file: File) -> File:
+        """Refuse a file without the labels, whose rows would all be without one."""
+        keys = self.lying.keys.get(file.path, {})
+        absent = [name for name in self.labels if name not in file.cells and name not in keys]
+        if absent and self.lying.schema is None:
+            first = next((path for path, other in self._files.items() if absent[0] in other.cells), self.paths[0])
+            raise DataError(f"columns {some(absent)} of {first} are missing", file.path)
+        return file
+
     def _check_labels(self) -> None:
         many = len(self.labels) > 1
+        for file in self._files.values():
+            self._labelled(file)
         for name in self.labels:
             kind = self.types[name]
             held = label_type(kind)
@@ -340,28 +388,34 @@ class Table(Source):
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
         path, start, length = split
-        file, needed = self._file(path), self._needed()
+        file, needed = self._labelled(self._file(path)), self._needed()
         constants = self._constants(path, file)
         there = [file.cells[name] for name in needed if name in file.cells and name not in constants]
         condition = self.condition
         if condition is not None and outcomes(condition, self._of_keys(path, file)) == {True}:
             condition = None  # all rows meet it
         seen = 0
-        for first, count, batch in self._batches(file, start, length, there):
-            numbers = np.arange(count)
+        for batch in self._batches(file, start, length, there, bad):
+            count, rows = batch.rows, np.arange(batch.rows)
+            numbers = rows if batch.numbers is None else batch.numbers
+            records = count if batch.records is None else batch.records
+            held: Mapping[int, pa.Array] = batch.columns
             if condition is not None:
-                met = mask(condition, lambda name: self._cell(file, batch, name, count, constants))
-                numbers = np.flatnonzero(met)
-                batch = {at: column.take(pa.array(numbers)) for at, column in batch.items()}
+                met = mask(condition, lambda name: self._cell(file, held, name, count, constants))
+                passed = np.cumsum(~met)
+                rows = np.flatnonzero(met)
+                numbers, records = (numbers - passed)[rows], records - int(passed[-1] if count else 0)
+                held = {at: column.take(pa.array(rows)) for at, column in held.items()}
 
-            def cell(name: str, n: int = len(numbers), batch: Mapping[int, pa.Array] = batch) -> pa.Array:
-                return self._cell(file, batch, name, n, constants)
+            def cell(name: str, n: int = len(rows), held: Mapping[int, pa.Array] = held) -> pa.Array:
+                return self._cell(file, held, name, n, constants)
 
-            def where(i: int, first: int = first, numbers: np.ndarray = numbers) -> dict[str, Any]:
-                return {"path": f"{path} {self.unit} {first + int(numbers[i]) + 1}"}
+            def where(i: int, batch: Batch = batch, rows: np.ndarray = rows) -> dict[str, Any]:
+                row = int(rows[i])
+                return batch.where(row) if batch.where else {"path": f"{path} {self.unit} {batch.first + row + 1}"}
 
-            yield self.rows.block(cell, len(numbers), where, bad, seen)
-            seen += len(numbers)
+            yield self.rows.block(cell, seen + numbers, where, bad, seen + records)
+            seen += records
 
     def _cell(
         self, file: File, batch: Mapping[int, pa.Array], name: str, n: int, constants: Mapping[str, Any]
@@ -373,3 +427,8 @@ class Table(Source):
         if name not in file.cells:
             return kinds.missing(n, kind)
         return kinds.cast(kinds.take(batch, file.cells[name]), kind)
+
+
+def _is_number(feature: Feature, truth: Sequence[int]) -> bool:
+    """Tell whether a feature is a number, or a truth value that nobody called a category: 0 and 1 among numbers."""
+    return feature.column.kind == "number" or (feature.at in truth and feature.column.by == "type")
