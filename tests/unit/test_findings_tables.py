@@ -137,7 +137,7 @@ def test_answers_keep_their_rows_and_keys_and_need_no_flags(people, tmp_path, ca
     odd = tmp_path / "odd.csv"
     text = people.read_text(encoding="utf-8").replace("NA", "unknown")
     odd.write_text(text.replace(",", ";").replace(".", ","), encoding="latin-1")
-    flags = ["--encoding", "latin-1", "--na-values", "unknown", "--ignore", "seen"]
+    flags = ["--encoding", "latin-1", "--na-values", "unknown", "--ignore", "seen", "--decimal", ","]
     assert cli.run(["train", str(odd), "--out", str(tmp_path / "t"), *SHORT, "-q", *flags, "--label", "price"]) == 0
     assert told_of(tmp_path / "t")["missing"].startswith("age 6: ")
     capfd.readouterr()
@@ -162,7 +162,7 @@ def test_answers_keep_their_rows_and_keys_and_need_no_flags(people, tmp_path, ca
     assert len(rows) == 62
     assert [row["id"] for row in rows[:10]] == [f"P{k:03d}x" for k in range(10)]
     assert [number for number, row in enumerate(rows) if not row["value"]] == [10, 61]
-    assert rows[12]["city"] == "Köln"
+    assert rows[13]["city"] == "Köln"
     assert rows[5]["value"]  # without a label, and answered
     assert cli.run([*asked, "--overwrite", "--max-bad-records", "2"]) == 0
     assert cli.run([*asked[:-1], "none", "--overwrite"]) == 3
