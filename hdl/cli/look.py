@@ -40,7 +40,7 @@ def data_contents(path: str, options: Any) -> dict[str, Any]:
         raise
     splits = source.splits(1)
     summary = summarise(source, splits[0])
-    refused, tensors = None, {}
+    refused, tensors = None, dict[str, Any]()
     about: dict[str, Any] = {"data": path, "options": options.model_dump(mode="json"), "places": list(summary.places)}
     try:
         about["schema"], tensors = fit(summary, Spec()).to_parts()
