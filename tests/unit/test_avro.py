@@ -79,7 +79,9 @@ def test_records_are_rows_whatever_packs_them(tmp_path, codec, monkeypatch):
 
 
 def test_a_filter_and_a_projection(tmp_path):
-    source = data.open_source(write(tmp_path / "a.avro"), {"where": "t >= 2024-01-01 22:00 and e = 'v'", "features": "s.p,c"})
+    source = data.open_source(
+        write(tmp_path / "a.avro"), {"where": "t >= 2024-01-01 22:00 and e = 'v'", "features": "s.p,c"}
+    )
     assert source.names == ["c", "s.p"]
     found = [v for part in source.splits(3) for block in source.read(part) for v in block.x["s.p"].tolist()]
     assert found == [0.5 * i for i in range(N) if i % 24 >= 22 and i % 2]
@@ -90,7 +92,7 @@ def test_damage_is_told(tmp_path):
     write(path)
     raw = path.read_bytes()
     path.write_bytes(raw[:-30])
-    with pytest.raises(DataError, match="a.avro: truncated or corrupt Avro"):
+    with pytest.raises(DataError, match=r"a.avro: truncated or corrupt Avro"):
         data.open_source(str(path))
     path.write_bytes(raw[:-8] + bytes(8))
     with pytest.raises(DataError, match=r"truncated or corrupt Avro \(no block ends at"):

@@ -74,7 +74,9 @@ def test_types_are_widened(tmp_path, name, turned):
 
 
 def test_columns_that_were_added_left_out_or_moved(tmp_path):
-    folder = fill(tmp_path, {"a": [1, 2], "b": ["u", "v"]}, {"more": [0.5, 1.5], "b": ["u", "v"], "a": [3, 4]}, {"a": [5, 6]})
+    folder = fill(
+        tmp_path, {"a": [1, 2], "b": ["u", "v"]}, {"more": [0.5, 1.5], "b": ["u", "v"], "a": [3, 4]}, {"a": [5, 6]}
+    )
     source, found = rows(folder)
     assert source.names == ["a", "b", "more"]
     assert found == [[1, "u", None], [2, "v", None], [3, "u", 0.5], [4, "v", 1.5], [5, None, None], [6, None, None]]
@@ -83,7 +85,9 @@ def test_columns_that_were_added_left_out_or_moved(tmp_path):
 
 def test_types_that_do_not_go_together_are_refused_with_both_files(tmp_path):
     folder = fill(tmp_path, {"a": [1, 2], "b": [1, 2]}, {"a": ["u", "v"], "b": [1, 2]})
-    with pytest.raises(DataError, match=r"1.parquet: column 'a' is string; in .*0.parquet it is int64, and no type.*--ignore a"):
+    with pytest.raises(
+        DataError, match=r"1.parquet: column 'a' is string; in .*0.parquet it is int64, and no type.*--ignore a"
+    ):
         data.open_source(folder)
     source, found = rows(folder, {"ignore": "a"})
     assert (source.names, len(found)) == (["b"], 4)
@@ -91,7 +95,9 @@ def test_types_that_do_not_go_together_are_refused_with_both_files(tmp_path):
 
 def test_another_table_in_the_folder_is_refused(tmp_path):
     folder = fill(tmp_path, {"a": [1, 2], "b": [1, 2], "c": [1, 2]}, {"name": ["u", "v"], "street": ["u", "v"]})
-    with pytest.raises(DataError, match=r"1.parquet: a table of other columns \('name', 'street', 'label'\) than .*0.parquet"):
+    with pytest.raises(
+        DataError, match=r"1.parquet: a table of other columns \('name', 'street', 'label'\) than .*0.parquet"
+    ):
         data.open_source(folder)
 
 

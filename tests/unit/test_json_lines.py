@@ -1,4 +1,4 @@
-"""JSON lines: an object a line is a row; what is no object, or of another kind than before, is a bad record with its line."""
+"""JSON lines: an object a line is a row; what is none, or of another kind, is a bad record with its line."""
 
 import datetime as dt
 import gzip

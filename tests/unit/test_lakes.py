@@ -115,9 +115,15 @@ def test_delta_tables_that_hdl_cannot_honour_are_refused(tmp_path):
     folder = rewritten(tmp_path / "t")
     plain = shutil.copytree(folder, tmp_path / "plain")
     add = json.loads((folder / "_delta_log" / f"{2:020d}.json").read_text().splitlines()[-1])
-    add = next(json.loads(line) for line in (folder / "_delta_log" / f"{2:020d}.json").read_text().splitlines() if '"add"' in line)
+    add = next(
+        json.loads(line)
+        for line in (folder / "_delta_log" / f"{2:020d}.json").read_text().splitlines()
+        if '"add"' in line
+    )
     add["add"]["deletionVector"] = {"storageType": "u", "pathOrInlineDv": "x", "sizeInBytes": 1, "cardinality": 1}
-    commit(folder, {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["deletionVectors"]}}, add)
+    commit(
+        folder, {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["deletionVectors"]}}, add
+    )
     with pytest.raises(DataError, match=r"deletion vectors \(in 1 of 2 files\).* REORG TABLE … APPLY \(PURGE\)"):
         data.open_source(str(folder))
     cases = {
@@ -186,7 +192,7 @@ def test_an_iceberg_table_is_read_by_its_live_files(tmp_path, monkeypatch):
     moved = shutil.move(tmp_path / "t", tmp_path / "moved")
     assert len(numbers(moved, name="renamed")[0]) == 8
     monkeypatch.setitem(__import__("sys").modules, "fastavro", None)
-    with pytest.raises(Unavailable, match="an Iceberg table.* install fastavro: pip install 'hdl-hadoop"):
+    with pytest.raises(Unavailable, match=r"an Iceberg table.* install fastavro: pip install 'hdl-hadoop"):
         data.open_source(str(moved))
 
 
@@ -217,7 +223,7 @@ def test_iceberg_tables_that_hdl_cannot_honour_are_refused(tmp_path):
         lists, schema = list(reader), reader.writer_schema
     with open(path, "wb") as file:
         fastavro.writer(file, schema, [{**each, "content": 1} for each in lists])
-    with pytest.raises(DataError, match="an Iceberg table with files of deletes.*rewrite_data_files"):
+    with pytest.raises(DataError, match=r"an Iceberg table with files of deletes.*rewrite_data_files"):
         data.open_source(str(folder))
 
 
@@ -225,7 +231,9 @@ def test_iceberg_tables_that_hdl_cannot_honour_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("inside", ["", "dt=2024-01-01"])
-@pytest.mark.parametrize("name", ["delta_0000001_0000001_0000", "base_0000005", "base_0000005_v0001", "delete_delta_0000002_0000002"])
+@pytest.mark.parametrize(
+    "name", ["delta_0000001_0000001_0000", "base_0000005", "base_0000005_v0001", "delete_delta_0000002_0000002"]
+)
 def test_hive_tables_with_transactions_are_refused(tmp_path, name, inside):
     folder = tmp_path / "t" / inside / name
     folder.mkdir(parents=True)
@@ -237,7 +245,7 @@ def test_hive_tables_with_transactions_are_refused(tmp_path, name, inside):
 def test_hudi_tables_are_refused(tmp_path):
     (tmp_path / ".hoodie").mkdir()
     pq.write_table(table(0, 3), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="a Hudi table.*export the live rows"):
+    with pytest.raises(DataError, match=r"a Hudi table.*export the live rows"):
         data.open_source(str(tmp_path))
 
 

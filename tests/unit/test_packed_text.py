@@ -12,7 +12,9 @@ from hdl.data.streams import open_stream
 from hdl.errors import DataError, Unavailable
 
 cramjam = pytest.importorskip("cramjam")
-ROWS = "".join(f"{a:.4f},{i % 7},{'ab'[i % 2]}\n" for i, a in enumerate(np.random.default_rng(0).random(20_000))).encode()
+ROWS = "".join(
+    f"{a:.4f},{i % 7},{'ab'[i % 2]}\n" for i, a in enumerate(np.random.default_rng(0).random(20_000))
+).encode()
 
 
 def snappy(data):
@@ -65,24 +67,34 @@ def test_packed_text_is_read_as_it_was(tmp_path, name):
 @pytest.mark.parametrize("suffix", ["snappy", "lz4", "deflate"])
 def test_a_name_that_promises_what_is_not_there_is_told(tmp_path, suffix):
     (tmp_path / f"a.csv.{suffix}").write_bytes(ROWS)
-    with pytest.raises(DataError, match=rf"a.csv.{suffix} at byte 0: the file starts with .*, expected the start of {suffix}"):
+    with pytest.raises(
+        DataError, match=rf"a.csv.{suffix} at byte 0: the file starts with .*, expected the start of {suffix}"
+    ):
         data.open_source(str(tmp_path / f"a.csv.{suffix}"))
 
 
 def test_lengths_that_no_block_has_are_told(tmp_path):
     packed = hadoop(snappy)
     (tmp_path / "a.csv.snappy").write_bytes(packed + struct.pack(">II", 100, 1 << 30))
-    with pytest.raises(DataError, match="truncated or corrupt snappy"), open_stream(str(tmp_path / "a.csv.snappy")) as stream:
+    with (
+        pytest.raises(DataError, match="truncated or corrupt snappy"),
+        open_stream(str(tmp_path / "a.csv.snappy")) as stream,
+    ):
         stream.read(1 << 30)
 
 
 def test_what_is_not_read_says_so(tmp_path, monkeypatch):
     (tmp_path / "a.csv.xz").write_bytes(b"\xfd7zXZ\0" + bytes(40))
-    with pytest.raises(DataError, match="a.csv.xz at byte 0: packed by xz, which hdl does not read; gzip, bzip2, zstd, deflate, snappy"):
+    with pytest.raises(
+        DataError,
+        match=r"a.csv.xz at byte 0: packed by xz, which hdl does not read; gzip, bzip2, zstd, deflate, snappy",
+    ):
         data.open_source(str(tmp_path / "a.csv.xz"))
     (tmp_path / "a.csv.lz4").write_bytes(hadoop(lz4))
     monkeypatch.setitem(__import__("sys").modules, "cramjam", None)
-    with pytest.raises(Unavailable, match="Hadoop's LZ4 needs cramjam, which is not installed: pip install 'hdl-hadoop"):
+    with pytest.raises(
+        Unavailable, match="Hadoop's LZ4 needs cramjam, which is not installed: pip install 'hdl-hadoop"
+    ):
         data.open_source(str(tmp_path / "a.csv.lz4"))
     (tmp_path / "a.csv.snappy").write_bytes(hadoop(snappy))
     assert data.open_source(str(tmp_path / "a.csv.snappy")).lengths() == [len(ROWS)]

@@ -1,4 +1,4 @@
-"""Parquet and ORC of every engine: each type of column is read as what it means, left out with the reason, or refused."""
+"""Parquet and ORC of every engine: each type of column is read as what it means, or left out with the reason."""
 
 import datetime as dt
 import json
@@ -84,7 +84,9 @@ def test_every_type_is_read_as_what_it_means(tmp_path, kind):
     path = written(tmp_path / "a.parquet", pa.table({"v": stored, "other": ["x", "y"] * 3, "label": Y}))
     assert columns(path)[1]["v"] == expected
     if kind not in ("half", "duration", "time", "uint64", "large text", "dictionary"):
-        path = written(tmp_path / "a.orc", pa.table({"v": stored, "other": ["x", "y"] * 3, "label": Y}), orc.write_table)
+        path = written(
+            tmp_path / "a.orc", pa.table({"v": stored, "other": ["x", "y"] * 3, "label": Y}), orc.write_table
+        )
         assert columns(path)[1]["v"] == expected
 
 
@@ -116,7 +118,10 @@ def test_vectors_are_expanded_beside_other_columns(tmp_path, kind):
 
 
 def test_sparks_vectors_are_expanded(tmp_path):
-    path = written(tmp_path / "a.parquet", pa.table({"v": pa.array([DENSE, SPARSE, None] * 2, SPARK), "x": np.arange(6.0), "label": Y}))
+    path = written(
+        tmp_path / "a.parquet",
+        pa.table({"v": pa.array([DENSE, SPARSE, None] * 2, SPARK), "x": np.arange(6.0), "label": Y}),
+    )
     _, found = columns(path)
     assert [*found] == ["v[0]", "v[1]", "v[2]", "x"]
     assert found["v[0]"] == [1.5, 0, None] * 2
@@ -157,7 +162,9 @@ def test_columns_that_nobody_needs_are_not_read(tmp_path):
     path = written(tmp_path / "a.parquet", table, compression="none", use_dictionary=False)
     place = pq.ParquetFile(path).metadata.row_group(0).column(0)
     raw = bytearray(path.read_bytes())
-    raw[place.data_page_offset : place.data_page_offset + place.total_compressed_size] = bytes(place.total_compressed_size)
+    raw[place.data_page_offset : place.data_page_offset + place.total_compressed_size] = bytes(
+        place.total_compressed_size
+    )
     path.write_bytes(raw)
     with pytest.raises(DataError, match="truncated or corrupt Parquet"):
         columns(path)
@@ -186,12 +193,19 @@ def test_weights_offset_and_kept_columns(tmp_path):
     assert block.kept.to_pylist()[2] == {"id": "r3", "w": 1.5}
     assert source.kept_schema == pa.schema([("id", pa.string()), ("w", pa.float64())])
     for flag, value in (("keep", "none"), ("weights", "none"), ("label", "none")):
-        with pytest.raises(DataError, match="none.* column"):
+        with pytest.raises(DataError, match=r"none.* column"):
             data.open_source(str(path), {flag: value})
 
 
 def test_kinds_that_flags_say(tmp_path):
-    table = pa.table({"zip": [10115, 80331, None] * 2, "n": ["1", "2.5", None] * 2, "d": ["2024-01-31", None, "2024-02-01"] * 2, "label": Y})
+    table = pa.table(
+        {
+            "zip": [10115, 80331, None] * 2,
+            "n": ["1", "2.5", None] * 2,
+            "d": ["2024-01-31", None, "2024-02-01"] * 2,
+            "label": Y,
+        }
+    )
     path = written(tmp_path / "a.parquet", table)
     _, found = columns(path, {"columns": "zip:category,n:number,d:date"})
     assert found["zip"] == ["10115", "80331", None] * 2
@@ -210,7 +224,9 @@ def test_row_groups_that_no_filter_meets_are_not_read(tmp_path, monkeypatch):
     from hdl.data.layouts import parquet_table
 
     read, real = [], parquet_table._group
-    monkeypatch.setattr(parquet_table, "_group", lambda parquet, number, *rest: read.append(number) or real(parquet, number, *rest))
+    monkeypatch.setattr(
+        parquet_table, "_group", lambda parquet, number, *rest: read.append(number) or real(parquet, number, *rest)
+    )
     for text, rows, groups in (
         ("x >= 250 and x < 320", range(250, 320), {2, 3}), ("c = '5'", range(500, 600), {5}),
         ("d > 2024-01-09", range(900, 1000), {9}), ("not x > 50", range(51), {0}),
@@ -226,7 +242,7 @@ def test_row_groups_that_no_filter_meets_are_not_read(tmp_path, monkeypatch):
 def test_a_damaged_orc_file_is_told(tmp_path):
     path = written(tmp_path / "a.orc", pa.table({"x": np.arange(6.0), "label": Y}), orc.write_table)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match="a.orc: truncated or corrupt ORC"):
+    with pytest.raises(DataError, match=r"a.orc: truncated or corrupt ORC"):
         columns(path)
 
 
@@ -238,7 +254,7 @@ def test_stripes_of_orc_are_read_as_rows(tmp_path):
     source = data.open_source(str(path), {"ignore": "t"})
     parts = [[int(v) for block in source.read(part) for v in block.x[:, 0]] for part in source.splits(7)]
     assert {len(part) for part in parts} == {n // 7, n // 7 + 1}
-    assert sum(parts, []) == list(range(n))
+    assert [v for part in parts for v in part] == list(range(n))
 
 
 def test_what_a_worker_is_told_is_what_the_driver_found(tmp_path):

@@ -67,7 +67,7 @@ def walk(
     DataError
         Files lie beside folders of partitions, or a key is there twice on one path.
     """
-    names, folders = [], []
+    names, folders = list[str](), list[str]()
     there = fs.list(folder)
     refuse(folder, there)
     for name in there:
@@ -124,8 +124,8 @@ def type_of(values: Iterable[str | None]) -> pa.DataType:
 
     Examples
     --------
-    >>> [str(type_of(texts)) for texts in (["7", None], ["07", "11"], ["00501", "10001"], ["20240131"], ["2.5"], [None])]
-    ['int64', 'int64', 'string', 'date32[day]', 'double', 'string']
+    >>> [str(type_of(texts)) for texts in (["7", None], ["07", "11"], ["00501", "10001"], ["20240131"], ["2.5"])]
+    ['int64', 'int64', 'string', 'date32[day]', 'double']
     """
     there = sorted({value for value in values if value is not None})
     if there and all(_DAY.fullmatch(value) or _MOMENT.fullmatch(value) for value in there):

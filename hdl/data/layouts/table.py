@@ -12,7 +12,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -374,14 +374,14 @@ class Table(Source):
             records = count if batch.records is None else batch.records
             held: Mapping[int, pa.Array] = batch.columns
             if condition is not None:
-                met = mask(condition, lambda name: self._cell(file, held, name, count, constants))
+                met = mask(condition, partial(self._cell, file, held, n=count, constants=constants))
                 passed = np.cumsum(~met)
                 rows = np.flatnonzero(met)
                 numbers, records = (numbers - passed)[rows], records - int(passed[-1] if count else 0)
                 held = {at: column.take(pa.array(rows)) for at, column in held.items()}
 
             def cell(name: str, n: int = len(rows), held: Mapping[int, pa.Array] = held) -> pa.Array:
-                return self._cell(file, held, name, n, constants)
+                return self._cell(file, held, name, n=n, constants=constants)
 
             def where(i: int, batch: Batch = batch, rows: np.ndarray = rows) -> dict[str, Any]:
                 row = int(rows[i])
@@ -391,7 +391,7 @@ class Table(Source):
             seen += records
 
     def _cell(
-        self, file: File, batch: Mapping[int, pa.Array], name: str, n: int, constants: Mapping[str, Any]
+        self, file: File, batch: Mapping[int, pa.Array], name: str, *, n: int, constants: Mapping[str, Any]
     ) -> pa.Array:
         """Give a column of a batch of n rows as the table has it."""
         kind = self.types[name]
