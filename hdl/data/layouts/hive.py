@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
@@ -169,4 +170,6 @@ def value_of(text: str | None, kind: pa.DataType) -> Any:
         return {"true": True, "false": False}[text.lower()]
     if pa.types.is_integer(kind):
         return int(text)
-    return float(text) if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else text
+    if pa.types.is_decimal(kind):
+        return Decimal(text)
+    return float(text) if pa.types.is_floating(kind) else text
