@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
-from hdl.data.columns import Look, choose
+from hdl.data.columns import choose
+from hdl.data.guess import Look
 from hdl.data.layouts import cells as kinds
 from hdl.data.layouts.cells import Cell, File
 from hdl.data.layouts.drift import unify
