@@ -29,7 +29,7 @@ class Options(Part):
     Parameters
     ----------
     format : str or None
-        One of `csv`, `libsvm`, `pair`, `idx`, `npy`, `npz`, `parquet`, `images`; None: told from the files.
+        One of `csv`, `libsvm`, `pair`, `idx`, `npy`, `npz`, `parquet`, `orc`, `avro`, `json`, `images`; None: told from the files.
     label : tuple of str
         Label columns by name or index (negative from the end); several make a matrix of targets. Empty: the column
         called label or target, else the one called class or y, else the only column of text, else the last one.
@@ -65,6 +65,8 @@ class Options(Part):
         Columns that predictions carry over.
     weights, offset : str or None
         Columns of the samples' weights, and of what is added to the net's output before its output function.
+    found : str or None
+        What a driver found of a table's files, as JSON: for workers, who see a part of them, see `Source.settled`.
     """
 
     format: str | None = Field(None, pattern="^(csv|libsvm|pair|idx|npy|npz|parquet|orc|avro|json|images)$")
@@ -87,6 +89,7 @@ class Options(Part):
     keep: tuple[str, ...] = ()
     weights: str | None = None
     offset: str | None = None
+    found: str | None = None
 
     @classmethod
     def make(cls, value: Options | dict[str, Any] | None = None, **changes: Any) -> Options:

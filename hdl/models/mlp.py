@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hdl import rng
 from hdl.errors import SpecError
 from hdl.ops import layout as layouts
-from hdl.ops.layout import EmbeddingLayout, Layout
+from hdl.ops.layout import Layout
 
 if TYPE_CHECKING:
     from hdl.spec import Init, Spec
@@ -28,7 +28,7 @@ def layout(spec: Spec) -> Layout:
     """
     if spec.net is None or min(spec.net) < 1:
         raise SpecError(f"net: {spec.net}: the widths are not yet filled in from the data")
-    return layouts.of(spec)
+    return layouts.of(spec) if spec.embeddings else Layout(spec.widths)
 
 
 def initial(spec: Spec) -> NDArray[np.float32]:
@@ -45,12 +45,11 @@ def initial(spec: Spec) -> NDArray[np.float32]:
     w = np.zeros(shape.size, np.float32)
     for layer, (weights, biases) in enumerate(shape.split(w)):
         fill(init, key, layer, weights, biases)
-    if isinstance(shape, EmbeddingLayout):
-        for category, table in enumerate(shape.tables(w)):
-            bound = 1 / np.sqrt(table.shape[1])
-            low, high = (init.low, init.high) if init.name == "uniform" else (-bound, bound)
-            draws = rng.uniforms(key, category, _TABLES, n=table.size)
-            table[:] = (low + (high - low) * draws).reshape(table.shape)
+    for category, table in enumerate(shape.tables(w)):
+        bound = 1 / np.sqrt(table.shape[1])
+        low, high = (init.low, init.high) if init.name == "uniform" else (-bound, bound)
+        draws = rng.uniforms(key, category, _TABLES, n=table.size)
+        table[:] = (low + (high - low) * draws).reshape(table.shape)
     return w
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,6 +99,10 @@ class Layout:
             for (at, bias), inputs, outputs in zip(self.offsets, self.widths, self.widths[1:], strict=False)
         ]
 
+    def tables(self, w: NDArray) -> list[NDArray]:
+        """Split w into the tables [levels, d] of embedded categories, views: there are none."""
+        return []
+
     @cached_property
     def mask(self) -> NDArray[np.float32]:
         """Mark weights [P]: 1 at weights, 0 at biases and tables of embeddings, which no regulariser touches."""
@@ -157,6 +162,12 @@ class EmbeddingLayout(Layout):
     @property
     def encoder(self) -> int:
         return self.embedded + (self.dense[0] + 1) * self.dense[1]
+
+    @cached_property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """Return the first input of each category, and the one after its last."""
+        ends = np.cumsum([self.numbers, *(levels for levels, _ in self.embeddings)]).tolist()
+        return tuple(pairwise(ends))
 
     @property
     def names(self) -> tuple[str, ...]:

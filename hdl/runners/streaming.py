@@ -47,6 +47,7 @@ class StreamingRunner(HadoopRunner):
         self.workers = len(self._splits)
         source = data.open_source(self._job.data, self._job.options)
         self._meta = source.describe()
+        self._bad = Bad(source.options.max_bad_records)  # records that no mapper sees
         self._typed = not isinstance(source, TextSource)
         if self._typed:
             self._inputs = [self._write(source, number) for number in range(len(self._splits))]
@@ -60,7 +61,9 @@ class StreamingRunner(HadoopRunner):
             self._inputs = [self._write(source, number) for number in range(len(self._splits))]
 
     def summarise(self) -> Summary:
-        return replace(super().summarise(), meta=self._meta)
+        bad, found = self._bad, super().summarise()
+        lost = Summary(bad=bad.count, places=tuple(bad.places), limit=bad.limit, unlabelled=bad.unlabelled)
+        return replace(lost.join(found), meta=self._meta)
 
     def _write(self, source: Source, number: int) -> str:
         """Write one shard as a file in the working folder."""
@@ -68,7 +71,8 @@ class StreamingRunner(HadoopRunner):
 
         def write(file: Any) -> None:
             if not isinstance(source, TextSource):
-                typed.write_sequence(file, map(typed.pack_block, source.read(splits)))
+                blocks = source.read(splits, self._bad)
+                typed.write_sequence(file, (typed.pack_block(block, source.columns) for block in blocks))
                 return
             for block in _lines(source, splits):
                 file.write(block if block.endswith(b"\n") else block + b"\n")

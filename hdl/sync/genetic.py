@@ -28,7 +28,7 @@ from hdl.spec import Spec
 from hdl.wire import Tensors, Update, Weights
 
 # Streams of one child's randomness: (key, round, child, stream); layers are added to ROWS.
-PARENTS, MASK, NOISE, ROWS = 0, 1, 2, 16
+PARENTS, MASK, NOISE, TABLES, ROWS = 0, 1, 2, 3, 16
 
 
 def start(spec: Spec, w: NDArray) -> Tensors:
@@ -88,8 +88,9 @@ def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray
     """Crosses the parents a and b [P] over: gives a child [P].
 
     `rows`: in each layer, units below a random one come from a, the others from b. `uniform_rows`: each unit from a
-    or b by a fair coin (Syswerda 1989). `single_point` (Holland 1975): parameters below a random one from a, the others
-    from b. `arithmetic` (Michalewicz 1992): s·a + (1 - s)·b with one random share s.
+    or b by a fair coin (Syswerda 1989); tables of embedded categories go whole, as one layer's units do.
+    `single_point` (Holland 1975): parameters below a random one from a, the others from b. `arithmetic`
+    (Michalewicz 1992): s·a + (1 - s)·b with one random share s.
     """
     key, kind = rng.derive(spec.seed, rng.GENETIC), spec.sync.genetic.crossover
     shape = layout.of(spec)
@@ -110,6 +111,13 @@ def cross(spec: Spec, round: int, child: int, a: NDArray, b: NDArray) -> NDArray
             from_b = np.arange(units) >= 1 + int(draws[0] * (units - 1))
         weights[:, from_b] = b_weights[:, from_b]
         bias[from_b] = b_bias[from_b]
+    tables = list(zip(shape.tables(out), shape.tables(b), strict=True))
+    if tables:
+        draws = rng.uniforms(key, round, child, TABLES, n=len(tables))
+        first = 1 + int(draws[0] * (len(tables) - 1))
+        for number, (table, b_table) in enumerate(tables):
+            if draws[number] < 0.5 if kind == "uniform_rows" else number >= first:
+                table[:] = b_table
     return out
 
 
@@ -123,6 +131,8 @@ def mutate(spec: Spec, round: int, child: int, w: NDArray) -> NDArray:
     for (weights, _), deviations in zip(shape.split(w), shape.split(deviation), strict=True):
         for tensor in deviations:
             tensor[:] = weights.astype(np.float64).std()
+    for table, spread in zip(shape.tables(w), shape.tables(deviation), strict=True):
+        spread[:] = table.astype(np.float64).std()
     noise = rng.normals(key, round, child, NOISE, n=int(hit.sum()))
     out = w.copy()
     out[hit] += np.float32(genetic.mutation_scale) * deviation[hit] * noise.astype(np.float32)

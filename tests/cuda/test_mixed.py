@@ -45,7 +45,7 @@ def test_samples_that_do_not_fit_pass_through(device):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda x: Mixed(x.numbers, x.codes + 100, x.columns), "codes of the mixed x hold"),
+        (lambda x: Mixed(x.numbers, x.codes + 100, x.columns), "codes of category 0 hold"),
         (lambda x: Mixed(x.numbers, np.where(x.codes < 0, 0, x.codes), x.columns), "expected -1 or 5 … 25"),
         (lambda x: Mixed(x.numbers, x.codes[1:], x.columns), "have 39 rows"),
         (lambda x: Mixed(x.numbers, x.codes, x.columns + 1), "x has shape"),

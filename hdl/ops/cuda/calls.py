@@ -87,7 +87,8 @@ class Caller(Operations):
     def _check(self, work: Work, *overwritten: NDArray) -> None:
         """Refuse arrays that a GPU would read or write beyond their end."""
         if not self._data.holds(work.samples):
-            check(work.samples, self.layout.widths[0], self.layout.widths[-1])
+            ranges = getattr(self.layout, "ranges", ())
+            check(work.samples, self.layout.widths[0], self.layout.widths[-1], ranges)
             check_weights(self.spec, work.samples)
         size, n = self.layout.size, len(work.samples)
         if work.w.dtype != np.float32 or work.w.shape != (size,):

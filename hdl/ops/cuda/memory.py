@@ -180,20 +180,25 @@ def row_bytes(samples: Samples) -> int:
     return max(1, _bytes(samples) // max(1, len(samples)))
 
 
-def check(samples: Samples, inputs: int, outputs: int) -> None:
-    """Refuse samples that a net with so many inputs and outputs cannot read, by SpecError."""
+def check(samples: Samples, inputs: int, outputs: int, ranges: Sequence[tuple[int, int]] = ()) -> None:
+    """Refuse samples that a net with so many inputs and outputs cannot read, by SpecError.
+
+    `ranges`: of each embedded category, its first input and the one after its last.
+    """
     x, y, n = samples.x, samples.y, len(samples)
     sparse = hasattr(x, "indptr")
     if x.shape != (n, inputs):
         raise SpecError(f"x has shape {x.shape}, expected ({n}, {inputs})")
-    if sparse:
+    if sparse and not ranges:
         if samples.shift is not None:
             raise SpecError("sparse x takes no shift: its zeros would not stay zero")
         _check_sparse(x, n, inputs)
     elif hasattr(x, "codes"):
         if samples.scale is not None or samples.shift is not None:
             raise SpecError("mixed x takes no scale: its numbers are final")
-        _check_mixed(x, n, inputs)
+        _check_mixed(x, n, inputs, ranges)
+    elif ranges:
+        raise SpecError("embeddings need mixed input")
     elif x.dtype not in _X_TYPES:
         raise SpecError(f"x is {x.dtype}, expected float32 or uint8")
     for name in ("scale", "shift"):
@@ -219,10 +224,17 @@ def _check_sparse(x: Any, n: int, inputs: int) -> None:
         raise SpecError(f"indices of the sparse x hold {columns.min()} … {columns.max()}, expected 0 … {inputs - 1}")
 
 
-def _check_mixed(x: Any, n: int, inputs: int) -> None:
-    numbers = x.numbers.shape[1]
+def _check_mixed(x: Any, n: int, inputs: int, ranges: Sequence[tuple[int, int]]) -> None:
+    numbers, categories = x.numbers.shape[1], x.codes.shape[1]
     if len(x.codes) != n:
         raise SpecError(f"codes of the mixed x have {len(x.codes)} rows, its numbers {n}")
-    if x.codes.size and (x.codes.min() < -1 or x.codes.max() >= inputs or np.isin(x.codes, np.arange(numbers)).any()):
-        low, high = x.codes.min(), x.codes.max()
-        raise SpecError(f"codes of the mixed x hold {low} … {high}, expected -1 or {numbers} … {inputs - 1}")
+    if ranges and (numbers != ranges[0][0] or categories != len(ranges)):
+        raise SpecError(
+            f"mixed x has {numbers} numbers and {categories} categories, expected {ranges[0][0]} and {len(ranges)}"
+        )
+    for category, (low, high) in enumerate(ranges or ((numbers, inputs),) * categories):
+        codes = x.codes[:, category]
+        if not ((codes == -1) | ((codes >= low) & (codes < high))).all():
+            raise SpecError(
+                f"codes of category {category} hold {codes.min()} … {codes.max()}, expected -1 or {low} … {high - 1}"
+            )
