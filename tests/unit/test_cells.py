@@ -48,7 +48,9 @@ def test_numbers_as_people_write_them(dialect, text, value):
     assert one(text, dialect) == value
 
 
-@given(st.lists(st.one_of(st.floats(allow_nan=False).map(repr), st.text("0123456789.,-+eE $%", max_size=6)), max_size=8))
+@given(
+    st.lists(st.one_of(st.floats(allow_nan=False).map(repr), st.text("0123456789.,-+eE $%", max_size=6)), max_size=8)
+)
 @settings(max_examples=300, deadline=None)
 def test_a_number_does_not_depend_on_its_neighbours(cells):
     for dialect in (PLAIN, GROUPED, GERMAN, Dialect(mark="$")):
@@ -142,7 +144,10 @@ def test_dates(text, order, expected, beside):
     assert (moments[-1].as_py(), bad.tolist()[-1]) == (None, False)
 
 
-@given(st.lists(st.datetimes(datetime(1000, 1, 1)), max_size=5), st.sampled_from(["%d.%m.%Y %H:%M:%S.%f", "%Y/%m/%d %H:%M:%S.%f"]))
+@given(
+    st.lists(st.datetimes(datetime(1000, 1, 1)), max_size=5),
+    st.sampled_from(["%d.%m.%Y %H:%M:%S.%f", "%Y/%m/%d %H:%M:%S.%f"]),
+)
 @settings(max_examples=100, deadline=None)
 def test_moments_keep_every_microsecond(moments, form):
     texts = [f"{moment:{form}}" for moment in moments]

@@ -162,7 +162,10 @@ def test_flags_choose_columns(tmp_path, options, kinds):
 
 def test_an_empty_column_is_left_out_with_the_flag_that_keeps_it(tmp_path):
     (left,) = columns(tmp_path)[1].left_out
-    assert left == "column 5 ('empty'): empty in the first rows (--columns empty:number or --columns empty:category reads it)"
+    assert (
+        left
+        == "column 5 ('empty'): empty in the first rows (--columns empty:number or --columns empty:category reads it)"
+    )
 
 
 @pytest.mark.parametrize(
