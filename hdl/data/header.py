@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hdl.data.base import Options
-from hdl.data.columns import LABELS, Look, is_number, missing, number
+from hdl.data.guess import LABELS, Look, is_number, missing, number
 from hdl.data.names import unique
 from hdl.data.streams import stem
 from hdl.errors import DataError
