@@ -20,7 +20,15 @@ ERA, EPOCH = 146_097, 719_468  # days of 400 years; days from 0000-03-01 to 1970
 def number(graph: Graph, part: Number, x: str, missing: str) -> str:
     """Add a number's encoding: float32 [N, width] of `x` float64 [N, 1], and of `missing` bool [N, 1]."""
     x = graph.add("Where", missing, _double(graph, "stand_in", part._stand_in()), x)
-    own = _pieces(graph, part, x) if part.edges else _waves(graph, part, _scaled(graph, part, x))
+    usual = None if part.usual is None else graph.add("Equal", x, _double(graph, "usual", part.usual))
+    if part.edges:
+        own = _pieces(graph, part, x)
+    else:
+        z = _scaled(graph, part, x)
+        z = z if usual is None else graph.add("Where", usual, _double(graph, "zero", 0.0), z)
+        own = _waves(graph, part, z)
+    if usual is not None:
+        own = graph.add("Concat", own, graph.cast(usual, np.float64), axis=1)
     if part.fill is None:
         own = graph.add("Where", missing, _double(graph, "zero", 0.0), own)
     if part.indicator:
