@@ -102,8 +102,9 @@ class Table(Source):
         self.reading = {**self.lying.reading, "files": len(self.paths)}
         if drift:
             self.reading["drift"] = drift
-        if options.where:
-            self.reading |= {"where": options.where, "pruned": len(self.lying.paths) - len(self.paths)}
+        if len(self.paths) < len(self.lying.paths):
+            gone, whole = len(self.lying.paths) - len(self.paths), len(self.lying.paths)
+            self.reading["pruned"] = f"{gone:,} of {whole:,} files, by their keys"
         self._choose(labels)
         self._lengths: list[int] | None = None
 
