@@ -191,15 +191,9 @@ def export_(table: str, out: str, overwrite: bool, which: str) -> None:
     about = {"hdl.table": table, "hdl.version": str(model.version.number), "hdl.sha256": model.version.signature}
     wide = {name: getattr(schema, name) for name in ("center", "spread", "target_mean", "target_deviation")}
     graph = export.build(
-        model.spec,
-        model.w,
-        schema.scale,
-        schema.shift,
-        schema.classes or None,
-        about,
-        **wide,
-        encodings=schema.encodings,
-    )
+        model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about, **wide,
+        encodings=schema.encodings, offset=model.reading.get("offset"),
+    )  # fmt: skip
     with outputs.placing(out) as file:
         file.write(export.serialise(graph))
     click.echo(out)

@@ -132,7 +132,7 @@ class Learner(BaseEstimator):
         x = tables.block(x)
         encodings, scale, shift = self._schema.encodings, self._schema.scale, self._schema.shift
         if encodings is None:
-            seen = centred(x, self._schema)
+            seen: Any = centred(x, self._schema)
         else:
             x, y, weight = self._whole(x, y, weight)
             seen, scale, shift = encodings.encode(x), None, None

@@ -168,6 +168,28 @@ def test_every_loss_of_regressions_answers_in_the_targets_unit(loss):
         assert (value > 0).all()
 
 
+@pytest.mark.parametrize(("loss", "name"), [("squared", "exposure"), ("poisson", "value"), ("sigmoid", "input")])
+@pytest.mark.parametrize("mixed", [True, False])
+def test_an_offset_is_one_more_input(loss, name, mixed):
+    encodings = ends(NUMBERS["robust"], "x") if mixed else None
+    spec = Spec(net=(1, 4, 1), loss=loss)
+    w, offset = RNG.normal(0, 0.5, of(spec).size).astype(np.float32), RNG.normal(size=(N, 1))
+    mean, deviation = (None, None) if loss == "sigmoid" else (np.array([0.0]), np.array([90.0]))
+    unit = {} if mean is None else {"target_mean": mean, "target_deviation": deviation}
+    model = export.build(
+        spec, w, None, None, ["a", "b"] if mean is None else None, encodings=encodings, offset=name, **unit
+    )
+    session = runtime.InferenceSession(export.serialise(model), providers=["CPUExecutionProvider"])
+    first, second = (item.name for item in session.get_inputs())
+    assert second.rstrip("_") == name
+    x = RNG.normal(size=(N, 1))
+    seen = encodings.encode(x) if mixed else x.astype(np.float32)
+    given = session.run(None, {first: x if mixed else seen, second: offset})[-1]
+    inside = offset / 90 if loss == "squared" else offset
+    out, _ = DenseReference(spec).forward(w, Samples(seen, offset=inside.astype(np.float32)), np.arange(N))
+    np.testing.assert_allclose(given[:, -1:], out * 90 if mean is not None else out, rtol=1e-5, atol=1e-6)
+
+
 def test_a_level_that_is_empty_text_leaves_another_token_for_missing():
     part = Category(("red", "", "NA"), missing=True)
     outputs, expected = both(ends(part, "colour", "category"), activation="tanh", token="NULL")
