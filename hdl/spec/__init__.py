@@ -16,6 +16,7 @@ from hdl.spec.parts import (
     DEFAULT_INIT,
     LINE_SEARCH_RULES,
     MINI_BATCH_RULES,
+    REGRESSION,
     Activation,
     Autoencoder,
     Batch,
@@ -287,6 +288,11 @@ class Spec(Part):
         if self.loss is None:
             raise SpecError("loss: not yet filled in from the data")
         return self.loss
+
+    @property
+    def regression(self) -> bool:
+        """Tells whether the net predicts numbers, and no classes."""
+        return self.loss in REGRESSION
 
     def with_(self, **changes: Any) -> Spec:
         """Makes a validated copy with other fields.
