@@ -63,6 +63,8 @@ class File:
         Columns that number or name the rows, and how that is known.
     pins : tuple of str
         Kinds of columns as the file itself says them.
+    roles : dict
+        Options that the file itself says: columns of the `label` (a list), `weights` and `offset`.
     """
 
     path: str
@@ -72,6 +74,7 @@ class File:
     twice: dict[str, list[int]] = field(default_factory=dict)
     index: dict[str, str] = field(default_factory=dict)
     pins: tuple[str, ...] = ()
+    roles: dict[str, Any] = field(default_factory=dict)
 
 
 def flatten(names: Sequence[str], kinds: Sequence[pa.DataType]) -> list[Cell]:

@@ -208,8 +208,12 @@ class Table(Source):
 
     def _choose(self, labels: bool) -> None:
         """Choose labels and features, and what else is read."""
-        options, names = self.options, [*self.types]
-        first = self._file(self.paths[0])
+        first, names = self._file(self.paths[0]), [*self.types]
+        given = self.options
+        said = {name: role for name, role in first.roles.items() if not getattr(given, name)}
+        if not given.labelled:
+            said.pop("label", None)
+        options = self.options = Options.make(given, **said) if said else given
         places: list[int] = []
         if self.schema is not None and self.schema.names:
             chosen, by = self._label_of_model(labels, first), "flag" if options.label else "model"
@@ -220,6 +224,7 @@ class Table(Source):
             look = Look(first.twice, index, texts, lambda i: self._first[names[i]].slice(0, 20).to_pylist())
             choice = choose(names, len(names), options, self.paths[0], self.schema, look, labels)
             chosen, by, places = [names[i] for i in choice.labels], choice.by or "", choice.places
+            by = "own file" if "label" in said else by
             self.left_out += [f"{names[i]}: {index[i]}" for i in choice.left_out if i in index]
             taken = {names.index(name): "label" for name in chosen}
             for role, name in (("weights", options.weights), ("offset", options.offset)):
