@@ -171,11 +171,14 @@ def test_rare_classes_count_as_their_weights_say(tmp_path):
         ({"weights": "w"}, {"model": "stacked", "net": (0, 4, 0), "loss": None, "sync": {}, "optimizer": "adam"},
          "weights w: model stacked learns without labels"),
         ({"offset": "w"}, {"loss": "softmax"}, "offset w: softmax has an output for each class"),
+        ({"offset": "w"}, {"loss": None}, "offset w: softmax has an output for each class"),
+        ({"offset": "w"}, {"loss": "sigmoid"}, "offset w: the net has [0-9]+ outputs, and a column of offsets is for one"),
         ({"weights": "absent"}, {}, "absent"),
     ],
     ids=str,
 )  # fmt: skip
-def test_what_cannot_be_weighted_is_refused(claims, tmp_path, options, fields, said):
+def test_what_cannot_be_weighted_is_refused(tmp_path, options, fields, said):
+    few = write(tmp_path / "few.csv", claims=CLAIMS % 3)
     with pytest.raises((SpecError, DataError), match=said):
-        train(claims, tmp_path / "m", {"label": ("claims",), **options}, **fields)
+        train(few, tmp_path / "m", {"label": ("claims",), **options}, **fields)
     assert not (tmp_path / "m").exists() or not list((tmp_path / "m").glob("v*"))
