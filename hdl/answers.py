@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hdl.data import Block
+from hdl.data import Block, Options, Schema, Source, open_source
+from hdl.data.labels import MISSING_LABELS
 
+TABLES = ("csv", "parquet", "orc", "avro", "json")  # formats whose labels are a column
 GAP = 65536  # records without an answer that are made at a time
 
 
@@ -105,6 +108,36 @@ class Records:
         index, unread = np.zeros(self.n, np.int64), np.ones(self.n, bool)
         index[self.places], unread[self.places] = np.arange(len(self.places)), False
         return batch.take(pa.array(index, mask=unread))
+
+
+def open_for_codes(path: str, options: Options, schema: Schema) -> tuple[Source, bool]:
+    """Open data that is to be encoded with its labels, and tell whether they are the first column carried over.
+
+    So they are in tables: rows without a label are no samples there, but have codes.
+    """
+    source = open_source(path, options, schema)
+    if source.format not in TABLES or len(source.label) != 1 or source.reading.get("label_by") == "own file":
+        return source, False
+    options = options.make(options, keep=(source.label[0], *options.keep))
+    keeping = open_source(path, options, schema, labels=False)
+    return (source, False) if keeping.kept_schema is None else (keeping, True)
+
+
+def label_of(kept: pa.RecordBatch) -> tuple[pa.Array, pa.RecordBatch | None]:
+    """Split the label, which is the first one, from the columns carried over."""
+    label = kept.column(0)
+    if pa.types.is_dictionary(label.type):
+        label = label.dictionary_decode()
+    if pa.types.is_string(label.type) or pa.types.is_large_string(label.type):
+        label = pc.utf8_trim_whitespace(label)
+        label = pc.if_else(pc.is_in(label, pa.array(MISSING_LABELS, label.type)), None, label)
+    rest = kept.select([*range(1, kept.num_columns)]) if kept.num_columns > 1 else None
+    return label, rest
+
+
+def without_label(kept: pa.Schema) -> pa.Schema | None:
+    """Give the columns carried over that are not the label, which is the first one."""
+    return pa.schema([*kept][1:]) if len(kept) > 1 else None
 
 
 def records(blocks: Iterable[Block], rows: int) -> Iterator[Records]:

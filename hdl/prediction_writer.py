@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from hdl.predict import Answers, Coded, Model
 
 SUFFIXES = (".csv", ".parquet", ".npy")
+
+
+class Lines(NamedTuple):
+    """Counts of the lines that were written: one for each record, and those that are empty, without an answer."""
+
+    records: int
+    empty: int
+
+
 _NPY_HEADER = 128  # bytes set aside for the header, which is known only at the end
 
 
@@ -30,8 +39,8 @@ def write(
     answers: Iterable[Answers],
     labels_only: bool = False,
     kept: pa.Schema | None = None,
-) -> int:
-    """Writes answers in their order, and returns how many lines there are: one for each record.
+) -> Lines:
+    """Writes answers in their order, a line for each record, and counts them.
 
     Parameters
     ----------
@@ -51,7 +60,7 @@ def write(
     DataError
         Labels alone as npy, of a type that has no value for a record without an answer.
     """
-    classes, n = list(model.schema.classes) or None, 0
+    classes, lines = list(model.schema.classes) or None, Lines(0, 0)
     dtype = np.float32 if model.schema.target_mean is None else np.float64
     writer = Writer(file, suffix, columns(model), classes, labels_only, dtype, kept)
     for block in answers:
@@ -59,13 +68,15 @@ def write(
         if classes and out.shape[1] == 1:  # one sigmoid: the probability of the second class
             out = np.hstack([1 - out, out])
         writer.write(out, block.labels, block.good, block.kept)
-        n += len(out)
+        lines = _counted(lines, len(out), block.good)
     writer.close()
-    return n
+    return lines
 
 
-def write_codes(file: BinaryIO, suffix: str, coded: Iterable[Coded], width: int, kept: pa.Schema | None = None) -> int:
-    """Writes codes in their order, in CSV and Parquet after a column `label`, and returns how many lines there are.
+def write_codes(
+    file: BinaryIO, suffix: str, coded: Iterable[Coded], width: int, kept: pa.Schema | None = None
+) -> Lines:
+    """Writes codes in their order, in CSV and Parquet after a column `label`, a line for each record; counts them.
 
     Where the data has no labels there is no such column.
 
@@ -77,7 +88,7 @@ def write_codes(file: BinaryIO, suffix: str, coded: Iterable[Coded], width: int,
     width : int
         H, the codes of a sample.
     """
-    writer, n = None, 0
+    writer, lines = None, Lines(0, 0)
     first: list[Coded] = []
 
     def begun() -> Writer:
@@ -88,7 +99,7 @@ def write_codes(file: BinaryIO, suffix: str, coded: Iterable[Coded], width: int,
         return writer
 
     for block in coded:
-        n += len(block.codes)
+        lines = _counted(lines, len(block.codes), block.good)
         if writer is not None:
             writer.write(block.codes, block.labels, block.good, block.kept)
             continue
@@ -96,7 +107,12 @@ def write_codes(file: BinaryIO, suffix: str, coded: Iterable[Coded], width: int,
         if block.good is None or block.good.any():  # whether there are labels shows where there are codes
             writer = begun()
     (writer or begun()).close()
-    return n
+    return lines
+
+
+def _counted(lines: Lines, n: int, good: NDArray[np.bool_] | None) -> Lines:
+    """Counts n records more."""
+    return Lines(lines.records + n, lines.empty + (0 if good is None else n - int(good.sum())))
 
 
 def _kind(labels: Any) -> Any:

@@ -21,6 +21,8 @@ OPTIONS = [
            help="Whether text starts with a line of column names; default: told from the first lines."),
     Option(["--delimiter"], metavar="CHAR", section=DATA,
            help="What separates columns; tab and space may be written out; default: told from the first lines."),
+    Option(["--multiline/--no-multiline"], default=None, section=DATA,
+           help="Whether quoted fields of text may hold line breaks; default: told from the start."),
     Option(["--encoding"], metavar="NAME", section=DATA, help="Of text, such as latin-1.  [default: utf-8]"),
     Option(["--decimal"], metavar=".|,", section=DATA,
            help="Mark before the decimals of numbers in text; default: told from the values."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hdl.cli.common import (
     shown_rmse,
 )
 from hdl.cli.data_flags import KEEP, OFFSET, WEIGHTS, data_options, take_data_options
-from hdl.errors import SpecError
+from hdl.errors import DataError, SpecError
 
 MOST_CLASSES = 12  # of a confusion matrix in a terminal
 
@@ -45,7 +46,8 @@ def evaluate_(
     from hdl.data import open_source
 
     model = open_model(table, which, threads, device)
-    source = open_source(data, take_data_options(values), model.schema, labels=model.schema.encoding != "none")
+    options = take_data_options(values, model.reading)
+    source = open_source(data, options, model.schema, labels=model.schema.encoding != "none")
     score = model.evaluate(source)
     if as_json:
         click.echo(strict_json.dumps({"table": table, "data": data, **score_json(score, model)}))
@@ -61,11 +63,14 @@ def score_json(score: Any, model: Any) -> dict[str, Any]:
         "version": model.version.number,
         "sha256": model.version.signature,
         "samples": score.samples,
+        "weight": score.weight,
+        "unlabelled": score.unlabelled,
+        "dropped": score.dropped,
         "bad_records": score.bad,
         "cost": score.cost,
         "accuracy": score.accuracy,
         "r2": score.r2,
-        "rmse": getattr(score, "rmse", None),
+        "rmse": score.rmse,
         "classes": classes,
         "confusion": confusion,
         **(
@@ -79,14 +84,22 @@ def score_json(score: Any, model: Any) -> dict[str, Any]:
 def score_text(score: Any, classes: Any) -> str:
     """Write a score for people, with its confusion matrix where that fits a terminal."""
     lines = [f"samples   {score.samples:,}", f"cost      {score.cost:.6f}"]
+    if score.weight is not None:
+        lines.insert(1, f"weight    {score.weight:,.6g} in all, by which the measures are means")
     if score.accuracy is not None:
         lines.append(f"accuracy  {percent(score.accuracy)}")
     if score.r2 is not None:
         lines.append(f"R²        {score.r2:.6f}")
-    if (rmse := getattr(score, "rmse", None)) is not None:
+    if (rmse := score.rmse) is not None:
         lines.append(f"RMSE      {shown_rmse(rmse)}")
-    if score.bad:
-        lines.append(f"skipped   {count(score.bad, 'bad record')}")
+    skipped = [
+        f"{number:,} row{'' if number == 1 else 's'} {why}"
+        for number, why in ((score.unlabelled, "without a label"), (score.dropped, "that miss a number"))
+        if number
+    ]
+    skipped += [count(score.bad, "bad record")] if score.bad else []
+    if skipped:
+        lines.append(f"skipped   {', '.join(skipped)}")
     if score.confusion is not None and 0 < len(classes) <= MOST_CLASSES:
         lines += ["", *confusion_lines(score.confusion, classes)]
     if score.mistakes:
@@ -125,15 +138,19 @@ def predict_(
     table: str, data: str, out: str, labels_only: bool, overwrite: bool, runner: str, workers: int | None, which: str,
     threads: int | None, device: str, **values: Any
 ) -> None:  # fmt: skip
-    """Write the answers of TABLE's network for DATA, one a sample, in input order.
+    """Write the answers of TABLE's network for DATA, one a record, in input order.
 
     CSV and Parquet get a column `label` and one column of probability a class; npy gets the
     probabilities [N, C] as float32. For regression there are values in place of probabilities. DATA
     may lack labels. FILE appears whole or not at all.
 
+    A record that cannot be read, or to which the network's answer is not finite, has a line without
+    an answer: empty cells, nulls, or NaN. Of more such lines than --max-bad-records the exit status is
+    3; FILE is written all the same.
+
     The map-only job of --runner mapreduce writes one file a part of DATA, part-00000.csv and so on (or
     .parquet, .npy, as the folder's name ends): together, in the order of their names, they are the
-    answers in input order. _lineage.json beside them says which samples each file answers, and by
+    answers in input order. _lineage.json beside them says which records each file answers, and by
     which weights.
     """
     from hdl import outputs, prediction_writer
@@ -145,24 +162,47 @@ def predict_(
     classes = list(model.schema.classes) or None
     if labels_only and classes is None:
         raise SpecError("--labels-only: this network has no classes")
-    options = take_data_options(values)
+    options = take_data_options(values, model.reading | {"weights": None})
+    suffix = ".csv" if out == "-" else Path(out).suffix.lower()
+    prediction_writer.refuse_kept(suffix, options.keep)
     source = open_source(data, options, model.schema, labels=False)
     if runner == "mapreduce":
         from hdl.runners.mapreduce import predict
 
-        parts = predict(table, model, data, source, out, workers, device, labels_only=labels_only)
-        click.echo(f"{count(parts, 'file')} in {out}", err=True)
+        made = predict(table, model, data, source, out, workers, device, options, labels_only=labels_only)
+        click.echo(f"{count(made.lines.records, 'answer')} in {count(made.files, 'file')} in {out}", err=True)
+        tell_empty(made.lines, made.places, options, out)
         return
-    bad = Bad(source.options.max_bad_records)
+    bad, kept = Bad(sys.maxsize), source.kept_schema
     answered = model.predict(source, bad)
     if out == "-":
-        prediction_writer.write(sys.stdout.buffer, ".csv", model, answered, labels_only)
+        lines = prediction_writer.write(sys.stdout.buffer, ".csv", model, answered, labels_only, kept)
     else:
         with outputs.placing(out) as file:
-            n = prediction_writer.write(file, Path(out).suffix, model, answered, labels_only)
-        click.echo(f"{count(n, 'answer')} in {out}", err=True)
-    if bad.count:
-        click.echo("\n  ".join([f"{count(bad.count, 'bad record')} skipped:", *bad.places]), err=True)
+            lines = prediction_writer.write(file, suffix, model, answered, labels_only, kept)
+        click.echo(f"{count(lines.records, 'answer')} in {out}", err=True)
+    tell_empty(lines, bad.places, options, out)
+
+
+def tell_empty(lines: Any, places: Sequence[str], options: Any, out: str) -> None:
+    """Say how many lines hold no answer, and why; they are there, so that rows keep their places.
+
+    Raises
+    ------
+    DataError
+        More of them than `max_bad_records` allows.
+    """
+    if not lines.empty:
+        return
+    more = ["…"] if lines.empty > len(places) > 0 else []
+    said = f"no answer to {lines.empty:,} of {count(lines.records, 'record')}"
+    click.echo("\n  ".join([f"{said}; their lines are empty{':' if places else ''}", *places, *more]), err=True)
+    if lines.empty > options.max_bad_records:
+        where = "standard output" if out == "-" else out
+        raise DataError(
+            f"{said}, expected at most {options.max_bad_records} without (--max-bad-records); {where} is whole, "
+            "with a line for each record"
+        )
 
 
 @hadoop_options
@@ -186,34 +226,37 @@ def encode_(
     table: str, data: str, out: str, layer: int | None, overwrite: bool, runner: str, workers: int | None, which: str,
     threads: int | None, device: str, **values: Any
 ) -> None:  # fmt: skip
-    """Write the codes that TABLE's network has for DATA to OUT, one row a sample, in input order.
+    """Write the codes that TABLE's network has for DATA to OUT, one row a record, in input order.
 
     Codes are what the hidden units of a layer say: of an autoencoder, an RBM, a stack of either, or any
     network with a hidden layer. OUT ends in .csv, .parquet or .npy and may be on HDFS. CSV and Parquet
     begin with DATA's column of labels where it has one, so that hdl train can take OUT; npy holds the
-    codes alone, [N, H] as float32.
+    codes alone, [N, H] as float32. A record that cannot be read has an empty row, as in hdl predict.
 
     With --runner mapreduce OUT is a new folder on HDFS, as hdl predict makes it.
     """
-    from hdl import outputs, prediction_writer
-    from hdl.data import Bad, open_source
+    from hdl import answers, outputs, prediction_writer
+    from hdl.data import Bad
 
     if runner == "local":
         outputs.check(out, overwrite, name="")
     model = open_model(table, which, threads, device if runner == "local" else "cpu")
     encoder = model.encoder(layer)
-    source = open_source(data, take_data_options(values), model.schema)
+    options, suffix = take_data_options(values, model.reading | {"weights": None}), Path(out).suffix.lower()
+    prediction_writer.refuse_kept(suffix, options.keep)
+    source, label_kept = answers.open_for_codes(data, options, model.schema)
     if runner == "mapreduce":
         from hdl.runners.mapreduce import predict
 
-        parts = predict(table, model, data, source, out, workers, device, codes=True, layer=layer)
-        click.echo(f"{count(parts, 'file')} in {out}", err=True)
+        made = predict(table, model, data, source, out, workers, device, options, codes=True, layer=layer)
+        click.echo(f"{count(made.lines.records, 'sample')} in {count(made.files, 'file')} in {out}", err=True)
+        tell_empty(made.lines, made.places, options, out)
         return
-    bad = Bad(source.options.max_bad_records)
+    bad, kept = Bad(sys.maxsize), source.kept_schema
+    kept = answers.without_label(kept) if label_kept else kept
     with outputs.placing(out) as file:
-        n = prediction_writer.write_codes(
-            file, Path(out).suffix.lower(), model.encode(source, layer, bad), encoder.width
-        )
-    click.echo(f"{count(n, 'sample')} as {count(encoder.width, 'code')} of layer {encoder.layer} in {out}", err=True)
-    if bad.count:
-        click.echo("\n  ".join([f"{count(bad.count, 'bad record')} skipped:", *bad.places]), err=True)
+        coded = model.encode(source, layer, bad, label_kept)
+        lines = prediction_writer.write_codes(file, suffix, coded, encoder.width, kept)
+    said = f"{count(lines.records, 'sample')} as {count(encoder.width, 'code')} of layer {encoder.layer} in {out}"
+    click.echo(said, err=True)
+    tell_empty(lines, bad.places, options, out)

@@ -163,11 +163,13 @@ def columns(lines: Sequence[tuple[str, str]]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
+    from hdl.data import findings
+
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in lines:
-        grid.add_row(name, Text(value))
+        grid.add_row(name, Text(value, style="yellow" if f"({findings.GUESSED}" in value else ""))
     return grid
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from hdl.data.csr import Csr
+from hdl.data.tabular.flags import expand
 from hdl.data.tabular.frame import Column, Frame
 from hdl.errors import DataError, SpecError
 from hdl.spec import Part, _sentence
@@ -28,7 +29,7 @@ class Options(Part):
     Parameters
     ----------
     format : str or None
-        One of `csv`, `libsvm`, `pair`, `idx`, `npy`, `npz`, `parquet`, `images`; None: told from the files.
+        One of `csv`, `libsvm`, `pair`, `idx`, `npy`, `npz`, `parquet`, `orc`, `avro`, `json`, `images`; None: told from the files.
     label : tuple of str
         Label columns by name or index (negative from the end); several make a matrix of targets. Empty: the column
         called label or target, else the one called class or y, else the only column of text, else the last one.
@@ -56,12 +57,16 @@ class Options(Part):
         Of text.
     comment : str or None
         What begins a line that is none of the samples.
+    multiline : bool or None
+        Whether quoted fields of CSV may span lines; None: told from the first lines.
     where : str or None
         Condition on columns that rows must meet.
     keep : tuple of str
         Columns that predictions carry over.
     weights, offset : str or None
         Columns of the samples' weights, and of what is added to the net's output before its output function.
+    found : str or None
+        What a driver found of a table's files, as JSON: for workers, who see a part of them, see `Source.settled`.
     """
 
     format: str | None = Field(None, pattern="^(csv|libsvm|pair|idx|npy|npz|parquet|orc|avro|json|images)$")
@@ -79,10 +84,12 @@ class Options(Part):
     decimal: str | None = Field(None, pattern="^[.,]$")
     encoding: str = "utf-8"
     comment: str | None = Field(None, min_length=1)
+    multiline: bool | None = None
     where: str | None = None
     keep: tuple[str, ...] = ()
     weights: str | None = None
     offset: str | None = None
+    found: str | None = None
 
     @classmethod
     def make(cls, value: Options | dict[str, Any] | None = None, **changes: Any) -> Options:
@@ -93,6 +100,7 @@ class Options(Part):
             if isinstance(given, (str, int)):
                 given = str(given).split(",")
             fields[field_name] = tuple(str(name) for name in given or ())
+        fields["columns"] = expand(fields["columns"])
         try:
             return cls.model_validate(fields)
         except ValidationError as error:

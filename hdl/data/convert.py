@@ -18,6 +18,8 @@ from hdl.data.labels import canonical
 from hdl.data.parquet import KEY
 from hdl.data.scaling import needs_float64, targets_need_float64
 from hdl.data.summary import Summary, summarise
+from hdl.data.tabular.frame import Frame
+from hdl.data.tabular.written import Layout
 from hdl.errors import DataError, SpecError
 
 SHARD_BYTES = 64 << 20
@@ -49,8 +51,10 @@ def write_shards(
     """Writes a dataset as `part-00000.parquet`, `part-00001.parquet` … in a new folder, published as a whole.
 
     Features are one column `x` of fixed-size lists, uint8 as uint8 and else float32; sparse ones are `indices` and
-    `values`. Labels are `y`. The image's shape and the columns' names are in the files' metadata. The source is read
-    twice: once to know types and sizes, once to write.
+    `values`. Labels are `y`. The image's shape and the columns' names are in the files' metadata. A table with columns
+    that are no numbers, with missing values, weights, an offset or columns to keep has plain columns under their own
+    names, and in the metadata their kinds and what is the label. The source is read twice: once to know types and
+    sizes, once to write.
 
     Parameters
     ----------
@@ -74,19 +78,20 @@ def write_shards(
         summary = summarise(weighed, splits)
         if not summary.samples:
             raise DataError("the dataset has no samples, nothing was written", source.paths[0])
-        schema = _schema(summary)
-        nbytes = weighed.nbytes - (0 if needs_float64(summary) else weighed.spare)
+        layout = _layout(source, summary, weighed.wide)
+        schema = layout.schema if layout else _schema(summary)
+        encoding = {"x.list.element": "BYTE_STREAM_SPLIT"} if summary.kind != "sparse" else None
+        settings = layout.settings() if layout else {"use_dictionary": False, "column_encoding": encoding}
+        nbytes = weighed.nbytes - (0 if layout or needs_float64(summary) else weighed.spare)
         sizes = _sizes(summary, nbytes, rows, shard_bytes, shards)
         blocks = _sliced(source.read(splits, Bad(summary.limit)), sizes)
         for number, size in enumerate(sizes):
             path = fs.join(folder, f"part-{number:05d}.parquet")
-            encoding = {"x.list.element": "BYTE_STREAM_SPLIT"} if summary.kind != "sparse" else None
-            with pq.ParquetWriter(
-                path, schema, compression="zstd", use_dictionary=False, column_encoding=encoding
-            ) as writer:
+            with pq.ParquetWriter(path, schema, compression="zstd", **settings) as writer:
                 while size:
                     block = next(blocks)
-                    writer.write_batch(_batch(block, schema, summary), row_group_size=len(block))
+                    batch = _table_batch(block, layout, summary) if layout else _batch(block, schema, summary)
+                    writer.write_batch(batch, row_group_size=len(block))
                     size -= len(block)
     return Written(dst, len(sizes), summary.samples, summary.features, summary.bad, summary.places)
 
@@ -97,6 +102,7 @@ class _Weighed:
     def __init__(self, source: Source):
         self.source, self.nbytes = source, 0
         self.spare = 0  # bytes that float32 in place of float64 would save
+        self.wide = False  # some numbers are float64
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
@@ -104,7 +110,9 @@ class _Weighed:
     def read(self, splits: Sequence[FileSplit], bad: Bad) -> Iterator[Block]:
         for block in self.source.read(splits, bad):
             self.nbytes += block.x.nbytes
-            values = block.x.data if isinstance(block.x, Csr) else block.x
+            x = block.x
+            values = x.data if isinstance(x, Csr) else x.numbers if isinstance(x, Frame) else x
+            self.wide |= values.dtype == np.float64
             self.spare += values.nbytes // 2 if values.dtype == np.float64 else 0
             yield block
 
@@ -130,7 +138,7 @@ def _sliced(blocks: Iterator[Block], sizes: list[int]) -> Iterator[Block]:
             while left[0] == 0:
                 left.pop(0)
             hi = min(len(block), lo + left[0])
-            yield Block(block.x[lo:hi], None if block.y is None else block.y[lo:hi], block.where)
+            yield block.slice(lo, hi)
             left[0] -= hi - lo
             lo = hi
 
@@ -145,6 +153,24 @@ def _schema(summary: Summary) -> pa.Schema:
     if summary.labels.width:
         columns.append(("y", _label_column(summary)))
     return pa.schema(columns, metadata={KEY: json.dumps(own)})
+
+
+def _layout(source: Source, summary: Summary, wide: bool) -> Layout | None:
+    """Lay out a table whose columns do not all fit one vector of numbers; None: they do."""
+    options = source.options
+    more = options.weights is not None or options.offset is not None or options.keep
+    missing = "count" in summary.moments  # a vector has no place for what is missing
+    if source.columns is None or not (summary.kind == "frame" or missing or more):
+        return None
+    label = _label_column(summary) if summary.labels.width else None
+    if label is not None and summary.labels.width > 1:
+        label = label.value_type
+    return Layout(source.columns, summary, options, source.kept_schema, label, wide)
+
+
+def _table_batch(block: Block, layout: Layout, summary: Summary) -> pa.RecordBatch:
+    kind = _label_column(summary) if summary.labels.width == 1 else None
+    return layout.batch(block, lambda y: pa.array([_label(value, kind) for value in y.tolist()], kind))
 
 
 def _batch(block: Block, schema: pa.Schema, summary: Summary) -> pa.RecordBatch:

@@ -66,22 +66,35 @@ class Csr:
         return out
 
 
-def stack(parts: Sequence[Any]) -> np.ndarray | Csr:
-    """Stack rows one after another: of all arrays, or of all `Csr`."""
-    if not isinstance(parts[0], Csr):
+def stack(parts: Sequence[Any]) -> Any:
+    """Stack rows one after another: of all arrays, of all `Csr`, or of all `Mixed`."""
+    first = parts[0]
+    if hasattr(first, "codes"):
+        own = (np.concatenate([getattr(part, name) for part in parts]) for name in ("numbers", "codes"))
+        return type(first)(*own, first.columns)
+    if not isinstance(first, Csr):
         return np.concatenate(parts)
     data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
     counts = np.concatenate([np.diff(part.indptr) for part in parts])
-    return Csr(data, indices, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), parts[0].columns)
+    return Csr(data, indices, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), first.columns)
 
 
-def to_tensors(x: np.ndarray | Csr) -> dict[str, np.ndarray]:
-    """Return features as named tensors, for a file: `x`, or `data`, `indices` and `indptr`."""
+def to_tensors(x: Any) -> dict[str, np.ndarray]:
+    """Return features as named tensors, for a file.
+
+    They are `x`; of `Csr` `data`, `indices` and `indptr`; of `Mixed` `numbers` and `codes`.
+    """
+    if hasattr(x, "codes"):
+        return {"numbers": x.numbers, "codes": x.codes}
     return {"data": x.data, "indices": x.indices, "indptr": x.indptr} if isinstance(x, Csr) else {"x": x}
 
 
-def from_tensors(tensors: Mapping[str, np.ndarray], columns: int) -> np.ndarray | Csr:
+def from_tensors(tensors: Mapping[str, np.ndarray], columns: int) -> Any:
     """Rebuild the features that `to_tensors` made tensors of."""
+    from hdl.data.mixed import Mixed  # which is made of this module's rows
+
+    if "codes" in tensors:
+        return Mixed(tensors["numbers"], tensors["codes"], columns)
     if "x" in tensors:
         return tensors["x"]
     return Csr(tensors["data"], tensors["indices"], tensors["indptr"], columns)

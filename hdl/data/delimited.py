@@ -1,53 +1,74 @@
-"""CSV, TSV and other delimited text. Fields may be quoted; a line break inside quotes is not supported."""
+"""CSV, TSV and other delimited text, as people write it. Fields may be quoted, and quoted fields may span lines."""
 
 from __future__ import annotations
 
-import copy
-import csv
-import math
-from collections.abc import Callable, Iterator, Sequence
+import codecs
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 
-from hdl.data.base import OVERFLOW, Bad, Block, FileSplit, Options, fits_float32
-from hdl.data.columns import choose, is_number, number
+from hdl.data.base import Bad, Block, FileSplit, Options, numbered
+from hdl.data.columns import Choice, choose, place
 from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
-from hdl.data.names import describe_repeats, some, unique
-from hdl.data.text import TextSource, column, first_lines, squeeze
-from hdl.errors import DataError
+from hdl.data.labels import MISSING_LABELS, Meanings
+from hdl.data.names import describe_repeats, quoted, some, unique
+from hdl.data.streams import check_whole, line_number
+from hdl.data.tabular import looks
+from hdl.data.tabular.beginning import HEAD, Beginning, begin
+from hdl.data.tabular.cells import MISSING, Dialect
+from hdl.data.tabular.flags import Wish, parse
+from hdl.data.tabular.kinds import MOST, Decision, Field, decide
+from hdl.data.tabular.orders import File, file_like, in_quotes
+from hdl.data.tabular.parser import Parser, split
+from hdl.data.tabular.quoted import record_blocks, record_starts
+from hdl.data.tabular.text_rows import TextRows, Where, Wrong
+from hdl.data.text import TextSource, places
+from hdl.errors import DataError, SpecError
 
-WIDE = 4000  # columns; of more, Arrow takes longer for a column than for the numbers in it
+CELLS = 1 << 20  # decoded bytes of the first file whose cells tell the kinds of columns,
+OTHERS = 8  # beside the first ones of as many others
+_DOTTED = "the labels end with a dot, which is no part of them"
 
 
 class Delimited(TextSource):
-    """One sample a line, fields parted by a delimiter. Splits are bytes.
+    """One sample a record, fields parted by a delimiter. Splits are bytes.
 
-    Features equal Python's ``float(text)``. Each file of a dataset may have its columns in another order, if it has a
+    A number equals Python's ``float(text)``. Each file of a dataset may have its columns in another order, if it has a
     header that says so.
+
+    Parameters
+    ----------
+    numbers : bool
+        Every feature is a number, whatever its cells look like.
     """
 
     format = "csv"
 
-    def __init__(self, paths: list[str], options: Options, schema: Any = None, labels: bool = True):
+    def __init__(
+        self, paths: list[str], options: Options, schema: Any = None, labels: bool = True, numbers: bool = False
+    ):
         super().__init__(paths, options)
-        self.schema = schema
-        self.first, lines = first_lines(paths, options, LOOK)
-        if not lines:
-            raise DataError("the file is empty, expected lines of samples", paths[0])
-        self.delimiter = delimiter(lines, options, self.first)
+        self.schema, self.wanted, self._plain = schema, labels, numbers
+        self.encoding = _codec(options.encoding, paths[0])
+        wishes = parse(options.columns)
+        self._settled = bool(wishes) and all(wish.settled for wish in wishes)
+        found, lines = self._first(HEAD if self._settled or numbers else CELLS)
+        self.first, self.multiline = found.path, found.multiline
+        self.delimiter = delimiter(lines[:LOOK], options, self.first)
         try:
             rows = [self.split(lines[0])]
         except ValueError as error:
             raise DataError(f"first line: {error}", self.first) from None
-        rows += self._rows(lines[1 : max(2, FIELDS // len(rows[0]))])
-        header = find_header(rows, options, self.first, schema, _quoted(lines, len(rows[0])))
         self.width = len(rows[0])
-        self.header = lines[0] if header.there else None
+        rows += self._rows(lines[1 : max(2, FIELDS // self.width)])
+        self._refuse_title(rows)
+        header = find_header(rows[:LOOK], options, self.first, schema, in_quotes(lines[:LOOK], self.width))
         self.header_names: list[str] | None = None
         twice: dict[str, list[int]] = {}
         if header.there:
@@ -55,22 +76,40 @@ class Delimited(TextSource):
             if not rows and len(lines) == 1:
                 what = f"a header alone ({some(self.header_names)}); expected lines of samples below it"
                 raise DataError(what, self.first)
-        seen = look(rows, self.header_names, twice)
+        self.titles = self.header_names or [str(i) for i in range(self.width)]
+        self._repeated = twice
+        seen = look(rows[: LOOK - header.there], self.header_names, twice)
+        seen = replace(seen, index={}) if self._settled else seen
         chosen = choose(self.header_names, self.width, options, self.first, schema, seen, labels)
-        self.features = chosen.features
-        self.labels = chosen.labels if labels else []
-        if self.header_names:
-            self.names = [self.header_names[i] for i in self.features]
-        self.label = [self.header_names[i] if self.header_names else str(i) for i in chosen.labels]
-        if len(chosen.labels) > 1:
-            self.targets = self.label
-        self.left_out = [f"{self._name(i)}: {seen.index[i]}" for i in chosen.left_out]
         self.reading = {"header": header.there, "header_by": header.by, "delimiter": self.delimiter}
-        if chosen.labels:
-            self.reading |= {"label_by": chosen.by, "label_at": chosen.places, "label_type": None}
+        self.reading |= _told(found, self.encoding)
+        start = found.ends[0] if header.there else found.starts[0] if found.lead else 0
+        self._file = File(start, lines[0] if header.there else None, self._parser(rows, seen.index, chosen))
+        self._files: dict[str, File] = {}
         if twice:
             self.reading["duplicates"] = describe_repeats(self.header_names or [], twice)
-        self._others: dict[str, Delimited] = {}  # by path: files with other headers
+
+    @property
+    def header(self) -> str | None:
+        """The first file's line of names."""
+        return self._file.header
+
+    @property
+    def parser(self) -> Parser:
+        """The parser of the first file's order of columns."""
+        return self._file.parser
+
+    def _of(self, path: str) -> File:
+        """Say how a file is read."""
+        if path == self.first or len(self.paths) == 1:
+            return self._file
+        if path not in self._files:
+            self._files[path] = file_like(self._file, path, self.header_names, self._as_here(), self.first, self.schema)
+        return self._files[path]
+
+    def split(self, line: str) -> list[str]:
+        """Split a record into its fields; raises ValueError with what is wrong."""
+        return split(line, self.delimiter, self.multiline)
 
     def _rows(self, lines: Sequence[str]) -> list[list[str]]:
         """Split the lines that can be split; what is wrong with the others is told when they are read."""
@@ -80,205 +119,266 @@ class Delimited(TextSource):
                 rows.append(self.split(line))
         return rows
 
-    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
-        yield from super(Delimited, self._of(split.path))._read(split, bad)
+    def _first(self, size: int) -> tuple[Beginning, list[str]]:
+        """Read the beginning of the first file that has any; one record, maybe a header, is followed by the others'."""
+        first: Beginning | None = None
+        lines: list[str] = []
+        for path in self.paths:
+            found = begin(path, self.options, size)
+            first = first or (found if found.records else None)
+            lines += [line for line in found.records if not lines or found is first or line != lines[0]]
+            if len(lines) > 1:
+                break
+        if first is None:
+            raise DataError("the file is empty, expected lines of samples", self.paths[0])
+        return first, lines
 
-    def _of(self, path: str) -> Delimited:
-        """Give the reader of a file: itself, or one of another order of columns, where the file's header has that."""
-        if path == self.first or len(self.paths) == 1:
-            return self
-        if path not in self._others:
-            self._others[path] = self._as_in(path)
-        return self._others[path]
+    def _refuse_title(self, rows: Sequence[Sequence[str]]) -> None:
+        """Refuse a table below a line of another width, which would say how many columns there are."""
+        below = {len(row) for row in rows[1:]}
+        if self.width == 1 and len(below) == 1 and len(rows) > 3 and min(below) > 1:
+            what = f"the first line ({rows[0][0][:80]!r}) has 1 column, and those below have {min(below)}"
+            raise DataError(f"{what}; --comment TEXT leaves out lines that begin with a text", self.first, line=1)
 
-    def _as_in(self, path: str) -> Delimited:
-        lines = first_lines([path], self.options, LOOK)[1]
-        if not lines or lines[0] == self.header:
-            return self
-        rows = self._rows(lines)
-        if not rows or self._rows(lines[:1]) != rows[:1]:
-            return self  # what is wrong with the line is told when it is read
-        rule = self.options if self.header is None else self.options.make(self.options, header=None)
-        try:
-            there = find_header(rows, rule, path, quoted=_quoted(lines, len(rows[0]))).there
-        except DataError:
-            there = False  # it may have none, as the first file has none, or has one that says the same
-        if self.header_names is None:
-            if there:
-                raise DataError(f"a header, which {self.first} has not; expected one in each file or in none", path)
-            return self
-        names, twice = unique([name.strip() for name in rows[0]])
-        known = set(self.header_names)
-        if not there and not any(name in known for name in names):
-            return self
-        if not there and not set(self.names or []) <= set(names):
-            return self
-        return self._reordered(path, lines[0], names, twice)
+    def _parser(self, rows: list[list[str]], index: Mapping[int, str], chosen: Choice) -> Parser:
+        """Decide what the columns are, by their first cells where nothing else says it."""
+        options, schema, plain = self.options, self.schema, self._plain
+        cells = [] if plain else self._cells(rows)
+        fields = [Field(t, "number" if plain else None, "", None if plain else cells[i]) for i, t in enumerate(self.titles)]
+        point = self.delimiter == "," or any(map(looks.has_point, cells))
+        decision = decide(fields, chosen.features, options, self.first, chosen.taken, schema, point=point)
+        self.columns, self.pins = decision.columns, decision.pins
+        self.label = [self.titles[i] for i in chosen.labels]
+        self.targets = self.label if len(chosen.labels) > 1 else None
+        if self.header_names:
+            self.names = [column.name for column in self.columns]
+        self.left_out = [f"{self.called(i)}: {index[i]}" for i in chosen.left_out] + decision.left_out
+        usual = Dialect(options.decimal or ".", missing=tuple(dict.fromkeys((*MISSING, *options.na_values))))
+        dialect, dotted = None, False
+        if chosen.labels and self.wanted and cells:
+            dialect = self._label_dialect(chosen.labels, cells, usual, point, decision)
+            dotted = len(chosen.labels) == 1 and self._dotted(cells[chosen.labels[0]])
+        kept = {self.titles[i]: i for i in (place(self.titles, name, "keep", self.first, self._repeated) for name in options.keep)}
+        self.kept_schema = pa.schema([(name, pa.string()) for name in kept]) if kept else None
+        if chosen.labels:
+            typed = "text" if decision.label_kind == "category" else None
+            self.reading |= {"label_by": chosen.by, "label_at": chosen.places, "label_type": typed}
+        if decision.notes or dotted:
+            self.reading["cells"] = [*decision.notes, *([_DOTTED] if dotted else [])]
+        if not plain:
+            self.reading["table"] = _of_table(decision, chosen, self.width, index)
+        labels = chosen.labels if self.wanted else []
+        made = TextRows(
+            decision.features, labels, chosen.weights, chosen.offset, kept, self.titles, usual, dialect, dotted,
+            options.na_values, schema is not None,
+        )  # fmt: skip
+        return Parser(self.delimiter, self.width, made, self.multiline)
 
-    def _reordered(self, path: str, header: str, names: list[str], twice: dict[str, list[int]]) -> Delimited:
-        """Find the same columns where another file's header has them."""
-        columns, at = self.header_names or [], {name: i for i, name in enumerate(names)}
-        needed = [columns[i] for i in (*self.features, *self.labels)]
-        if missing := [name for name in needed if name not in at]:
-            raise DataError(f"columns {some(missing)} of {self.first} are missing", path)
-        known = set(columns)
-        more = [name for name in names if name not in known]
-        if more and self.schema is None:
-            raise DataError(f"columns {some(more)}, which {self.first} has not", path)
-        other = copy.copy(self)
-        other.__dict__.pop("_convert", None)
-        other.header, other.width, other.header_names = header, len(names), names
-        other.features = [at[columns[i]] for i in self.features]
-        other.labels = [at[columns[i]] for i in self.labels]
-        return other
+    def _cells(self, rows: list[list[str]]) -> list[list[str]]:
+        """Give the first cells of each column, of some other files too."""
+        rows = [row for row in rows if len(row) == self.width]
+        others = [path for path in self.paths if path != self.first] if not self._settled else []
+        for path in others[:: max(1, len(others) // OTHERS)][:OTHERS]:
+            found = self._rows(begin(path, self._as_here()).records)
+            names = [name.strip() for name in found[0]] if found and self.header_names else []
+            if names and set(names) == set(self.header_names or ()):
+                order = [names.index(name) for name in self.header_names or ()]
+                found = [[row[i] for i in order] for row in found[1:] if len(row) == self.width]
+            rows += [row for row in found if len(row) == self.width]
+        return [[cell.strip() for cell in column] for column in zip(*rows, strict=True)] or [[] for _ in self.titles]
 
-    def body(self, at: int, data: bytes) -> tuple[bytes, int]:
-        if at <= 3 and self.header is not None:
-            blank = len(data) - len(data.lstrip(b"\r\n"))
-            end = data.find(b"\n", blank) + 1 or len(data)
-            if data[blank:end].strip(b"\r\n") == self.header.encode():
-                return data[end:], data[:end].count(b"\n")
-        return data, 0
+    def _as_here(self) -> Options:
+        """Give the options with which other files begin as the first one does."""
+        return self.options.make(self.options, multiline=self.multiline, delimiter=self.delimiter)
 
-    def split(self, line: str) -> list[str]:
-        if "\r" in line:
-            raise ValueError(r"a carriage return inside a line; expected lines that end in \n or \r\n")
-        if self.delimiter == " ":
-            line = " ".join(line.split())
-        if line.count('"') % 2:
-            raise ValueError("badly quoted: an odd number of quotes")
-        try:
-            return next(csv.reader([line], delimiter=self.delimiter))
-        except csv.Error as error:  # a field beyond csv's own limit
-            raise ValueError(str(error)) from None
+    def _label_dialect(
+        self, labels: Sequence[int], cells: Sequence[Sequence[str]], usual: Dialect, point: bool, decision: Decision
+    ) -> Dialect | None:
+        """Find how labels that are numbers are written, where Python writes them otherwise."""
+        wishes = {wish.name: wish for wish in parse(self.options.columns)}
+        for i in labels:
+            wish = wishes.get(self.titles[i])
+            if wish and wish.settled:
+                return Dialect.of(wish.details, usual.decimal, usual.missing)
+            found = looks.find(cells[i], replace(usual, missing=MISSING_LABELS), None, point)
+            if found.kind != "number" or decision.label_kind == "category":
+                continue
+            if found.problem:
+                flags = " or ".join(flag for flag in found.flags if flag.startswith("--decimal"))
+                if flags:
+                    raise DataError(f"label {self.called(i)}: {found.problem}; {flags} decides", self.first)
+            elif not found.dialect.plain and len(labels) == 1:
+                decision.notes += [f"{self.called(i)}: {note}" for note in found.notes if "{" not in note]
+                self.pins += (str(Wish(self.titles[i], "number", found.dialect.details("number"), "values", True)),)
+                return found.dialect
+        return None
 
-    @cached_property
-    def _convert(self) -> pa.csv.ConvertOptions:
-        names = [str(i) for i in (*self.features, *self.labels)]
-        types: dict[str, pa.DataType] = dict.fromkeys(names, pa.float64())
-        if len(self.labels) == 1:
-            types[str(self.labels[0])] = pa.dictionary(pa.int32(), pa.string())
-        return pa.csv.ConvertOptions(column_types=types, null_values=[], include_columns=names)
+    def _dotted(self, cells: Sequence[str]) -> bool:
+        """Tell whether labels are a model's classes once a dot at their end is taken away, and none as they stand."""
+        classes = getattr(self.schema, "classes", None)
+        seen = {cell for cell in cells if cell and cell not in MISSING_LABELS}
+        if not classes or not seen or not all(cell.endswith(".") for cell in seen):
+            return False
+        known = Meanings(classes)
+        return all(known.code(cell) < 0 <= known.code(cell[:-1]) for cell in seen)
 
-    def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
-        if self.delimiter == " ":
-            data = squeeze(data)
-        if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
-            return None  # Arrow would take a lone carriage return for the end of a line
-        if b'"' in data and any(line.count(b'"') % 2 for line in data.split(b"\n")):
-            return None  # Arrow lets quotes span lines, which shards could cut
-        if self.width > WIDE and b'"' not in data and (block := self._wide(data, where)) is not None:
-            return block
-        names, single = [str(i) for i in range(self.width)], len(self.labels) == 1
-        try:
-            table = pa.csv.read_csv(
-                pa.BufferReader(data),
-                pa.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
-                pa.csv.ParseOptions(delimiter=self.delimiter),
-                self._convert,
-            )
-        except pa.ArrowInvalid:
-            return None
-        x = matrix(table, range(len(self.features)))
-        y: Any = None
-        if single:
-            y = unpack(table.column(len(self.features)))
-            if y is None:
-                return None
-        elif self.labels:
-            y = matrix(table, range(len(self.features), table.num_columns))
-        if not fits_float32(x) or (not single and self.labels and not fits_float32(y)):
-            return None
-        return Block(x, y, where)
+    def settled(self) -> Options:
+        """Give the options that say what was found out, so that whoever opens the files again need not look."""
+        found: dict[str, Any] = {"header": self.header is not None, "delimiter": self.delimiter}
+        if self.label:
+            at = {name: i for i, name in enumerate(self.titles)}
+            found["label"] = [str(at[name]) if name in self._repeated else name for name in self.label]
+        return self.options.make(self.options, columns=self.pins, multiline=self.multiline, **found)
 
-    def _wide(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
-        """Read a few lines of very many numbers, which Arrow reads as one column much faster than as many."""
-        mark, lines, labels = self.delimiter.encode(), [], []
-        at = self.labels[0] if len(self.labels) == 1 else -1
-        for line in data.split(b"\n"):
-            if line := line.strip(b"\r"):
-                ends = np.flatnonzero(np.frombuffer(line, np.uint8) == mark[0])
-                if len(ends) != self.width - 1 or len(mark) > 1:
-                    return None
-                if at >= 0:
-                    start = int(ends[at - 1]) + 1 if at else 0
-                    stop = int(ends[at]) if at < len(ends) else len(line)
-                    labels.append(line[start:stop])
-                    line = line[:start] + b"0" + line[stop:]
-                lines.append(line)
-        numbers = column(b"\n".join(lines).replace(mark, b"\n")) if lines else None
-        if numbers is None or len(numbers) != len(lines) * self.width or not fits_float32(numbers):
-            return None
-        rows = numbers.reshape(len(lines), self.width)
-        x, y = rows[:, self.features], rows[:, self.labels] if len(self.labels) > 1 else None
-        if at >= 0:
-            with suppress(UnicodeDecodeError):
-                y = np.array([label.decode().strip() for label in labels], object)
-            if y is None or not all(map(is_label, y)):
-                return None
-        return Block(x, y, where)
+    def splits(self, shards: int) -> list[list[FileSplit]]:
+        """Cut the dataset as any; where quoted fields span lines, each cut moves to where the next record starts."""
+        parts = super().splits(shards)
+        if not self.multiline or numbered(self.paths, shards):
+            return parts
+        cuts: dict[str, list[int]] = {}
+        for part in (part for own in parts for part in own):
+            cuts.setdefault(part.path, []).extend([part.start, part.start + part.length])
+        moved: dict[tuple[str, int], int] = {}
+        for path, offsets in cuts.items():
+            inside = sorted({offset for offset in offsets if 0 < offset < max(offsets)})
+            moved |= {(path, lo): hi for lo, hi in zip(inside, record_starts(path, inside), strict=True)} if inside else {}
+        ends = [[(s.path, moved.get((s.path, s.start), s.start), moved.get((s.path, s.start + s.length), s.start + s.length))
+                 for s in own] for own in parts]  # fmt: skip
+        return [[FileSplit(path, lo, hi - lo) for path, lo, hi in own if hi > lo] for own in ends]
 
-    def parse(self, line: str) -> tuple[list[float], Any]:
-        fields = self.split(line)
-        if len(fields) != self.width:
-            raise ValueError(f"{len(fields)} columns, expected {self.width}")
-        x = [self._number(fields, i) for i in self.features]
-        if len(self.labels) == 1:
-            y: Any = fields[self.labels[0]].strip()
-            y.encode()  # an error if its bytes are not UTF-8; what nobody needs may be anything
-            if not is_label(y):
-                what = f"label {y!r}; expected a name or a finite number" if y else "the label is empty"
-                raise ValueError(f"{self._name(self.labels[0])}: {what}")
-        else:
-            y = [self._number(fields, i) for i in self.labels]
-        return x, y
+    def blocks(self, split: FileSplit, bad: Bad) -> Iterator[tuple[int, bytes]]:
+        """Give the records of a split as they are stored, some at a time, and their offsets."""
+        if self.multiline:
+            return record_blocks(*split, self.options.max_line, bad)
+        return super().blocks(split, bad)
 
-    def build(self, records: list[Any], where: Callable[[int], dict[str, Any]]) -> Block:
-        x = np.array([x for x, _ in records], np.float64).reshape(len(records), len(self.features))
-        if len(self.labels) == 1:
-            return Block(x, np.array([y for _, y in records], object), where)
-        y = np.array([y for _, y in records], np.float64).reshape(len(records), len(self.labels))
-        return Block(x, y if self.labels else None, where)
+    def body(self, path: str, at: int, data: bytes) -> tuple[bytes, int]:
+        start = self._of(path).start
+        if at >= start:
+            return data, 0
+        return data[start - at :], data[: start - at].count(b"\n")
 
-    def _number(self, fields: Sequence[str], i: int) -> float:
-        try:
-            value = number(fields[i])
-        except ValueError:
-            fields[i].encode()
-            raise ValueError(f"{self._name(i)}: {fields[i][:80]!r} is not a number") from None
-        if not math.isfinite(value) or abs(value) >= OVERFLOW:
-            raise ValueError(f"{self._name(i)}: {fields[i][:80]!r}; expected a finite float32 number")
-        return value
+    def like_first(self, path: str, at: int, data: bytes) -> bytes:
+        data, parser = self.body(path, at, data)[0], self._of(path).parser
+        return data if parser is self.parser else parser.reordered(data, self.parser, self.options.encoding)
 
-    def _name(self, i: int) -> str:
+    def clean(self, data: bytes) -> bytes:
+        if self.encoding:
+            data = _in_utf8(data, self.encoding)
+        if self.options.comment and (comment := self.options.comment.encode()) in data:
+            data = re.sub(rb"(?m)^" + re.escape(comment) + rb"[^\n]*", b"", data)
+        return data
+
+    def decode(self, path: str, at: int, data: bytes, skipped: int, bad: Bad) -> Block:
+        parser = self._of(path).parser
+        where: Where = places(path, at, data, skipped) if not self.multiline else self._where(path, at, data, skipped)
+        found = parser.block(data, where)
+        numbers, errors = None, list[tuple[int, str]]()
+        if found is None:
+            records = parser.records(data, self.options.encoding)
+            first, lines = line_number(path, at) + skipped, records.lines
+            numbers, seen, errors = np.array(records.numbers, np.int64), records.seen, records.errors
+            errors = [(first + line, message) for line, message in errors]
+            where = lambda i: {"path": path, "line": first + lines[i]}  # noqa: E731
+            found = parser.rows.block(parser.columns(records.rows), len(lines), where)
+        block, wrong, unlabelled = found
+        seen = len(block) if numbers is None else seen
+        good = ~unlabelled
+        if wrong:
+            errors = sorted(errors + self._errors(wrong, unlabelled, where, good, bad.limit == 0))
+        for line, message in errors:
+            check_whole(path)
+            bad.add(DataError(message, path, line=line))
+        bad.unlabelled += int(unlabelled.sum())
+        block = replace(block, rows=np.arange(len(block)) if numbers is None else numbers, seen=seen)
+        return block.keep(good)
+
+    def _where(self, path: str, at: int, data: bytes, skipped: int) -> Where:
+        """Give the place of the i-th record; computed when asked, since only errors ask."""
+        lines: list[int] = []
+
+        def where(i: int) -> dict[str, Any]:
+            if not lines:
+                first = line_number(path, at) + skipped
+                lines.extend(first + line for line, _ in self._of(path).parser.each(data))
+            return {"path": path, "line": lines[i]}
+
+        return where
+
+    def _errors(
+        self, wrong: Sequence[Wrong], unlabelled: np.ndarray, where: Where, good: np.ndarray, last: bool
+    ) -> list[tuple[int, str]]:
+        """Say what is wrong with each row, with its line; the first one, if it is the last, says it of all columns."""
+        rows = sorted({row for item in wrong for row in item.texts if not unlabelled[row]})
+        out = []
+        for row in rows:
+            good[row] = False
+            said = [self._said(item, row) for item in wrong if row in item.texts]
+            if last and row == rows[0]:
+                for item in [item for item in wrong if row not in item.texts][:MOST]:
+                    other = next((other for other in item.texts if not unlabelled[other]), None)
+                    said += [] if other is None else [f"line {where(other)['line']}, {self._said(item, other)}"]
+            out.append((where(row)["line"], "; ".join(said)))
+        return out
+
+    def _said(self, item: Wrong, row: int) -> str:
+        text = item.texts[row].strip()
+        mend = item.mend.replace("{}", quoted(text)) if item.mend else ""
+        return f"{self.called(item.column)}: {item.message.format(repr(text[:80]))}" + (f" ({mend})" if mend else "")
+
+    def called(self, i: int) -> str:
+        """Name a column for people."""
         return f"column {i + 1}" + (f" ({self.header_names[i]!r})" if self.header_names else "")
 
 
-def matrix(table: pa.Table, columns: Sequence[int]) -> np.ndarray:
-    """Make a matrix, float64 [n, I], of float64 columns without nulls."""
-    x = np.empty((table.num_rows, len(columns)))
-    for j, i in enumerate(columns):
-        x[:, j] = table.column(i).to_numpy()
-    return x
+def _codec(name: str, path: str) -> str:
+    """Give the codec of an encoding; empty for UTF-8."""
+    try:
+        codec = codecs.lookup(name).name
+    except LookupError:
+        raise SpecError(f"encoding: {name!r} is none that Python knows; expected one such as latin-1 or cp1252") from None
+    if "a,\n".encode(codec) != b"a,\n":
+        raise DataError(f"--encoding {name}: its line ends are no bytes 0a; expected the text in UTF-8", path)
+    return "" if codec in ("utf-8", "ascii") else codec
 
 
-def is_label(text: str) -> bool:
-    """Tell whether a text is there, and is not NaN or infinity."""
-    return bool(text) and (not is_number(text) or math.isfinite(number(text)))
+def _in_utf8(data: bytes, codec: str) -> bytes:
+    """Give lines in UTF-8; a line that is not in its encoding becomes one that is not in UTF-8."""
+    try:
+        return data.decode(codec).encode()
+    except UnicodeDecodeError:
+        return b"\n".join(_line_in_utf8(line, codec) for line in data.split(b"\n"))
 
 
-def unpack(column: pa.ChunkedArray) -> np.ndarray | None:
-    """Unpack a dictionary-encoded column of labels, object [n]; None if one is no label; equal ones share a string."""
-    parts = []
-    for chunk in column.chunks:
-        values = np.array([value.strip() for value in chunk.dictionary.to_pylist()] or [""], object)
-        if len(chunk) and not all(map(is_label, values)):
-            return None
-        parts.append(values[chunk.indices.to_numpy()])
-    return np.concatenate(parts) if parts else np.empty(0, object)
+def _line_in_utf8(line: bytes, codec: str) -> bytes:
+    try:
+        return line.decode(codec).encode()
+    except UnicodeDecodeError as error:
+        good = line[: error.start].decode(codec).encode()
+        return good + b"\xff" + _line_in_utf8(line[error.end :], codec)
 
 
-def _quoted(lines: Sequence[str], width: int) -> bool:
-    """Tell whether all fields of the first line are in quotes, and those of the others are not."""
-    first, *below = (line.count('"') >= 2 * width for line in lines)
-    return first and lines[0].lstrip()[0] == '"' and not any(below)
+def _told(found: Beginning, encoding: str) -> dict[str, Any]:
+    """Say what was found at the beginning of a text."""
+    out: dict[str, Any] = {"encoding": encoding} if encoding else {}
+    if found.multiline:
+        out["quotes"] = "quoted fields span lines"
+    if found.lead:
+        out["before"] = [f"{line[:80]!r} is no part of the table" for line in found.lead]
+    return out
+
+
+def _of_table(decision: Decision, chosen: Choice, width: int, index: Mapping[int, str]) -> dict[str, Any]:
+    """Say where the columns are, and how their cells are written, for a model's other data."""
+    left = sorted(index)
+
+    def at(i: int) -> int:
+        return i - bisect_left(left, i)
+
+    dialects = {item.column.name: [*item.dialect.details(item.column.kind)] for item in decision.features}
+    return {
+        "width": width - len(left),
+        "at": [at(item.at) for item in decision.features],
+        "taken": sorted(map(at, chosen.taken)),
+        "dialects": {name: details for name, details in dialects.items() if details},
+    }

@@ -9,9 +9,13 @@ from typing import Any
 
 from hdl import fs
 from hdl.data.base import Options, Source
+from hdl.data.columns import trained
 from hdl.data.delimited import Delimited
 from hdl.data.folder import Chosen, Pairs, of_file, of_folder, of_pattern
 from hdl.data.idx import open_idx
+from hdl.data.layouts import placed
+from hdl.data.layouts.keyed import Keyed
+from hdl.data.layouts.lying import Lying
 from hdl.data.libsvm import Libsvm
 from hdl.data.npy import open_npy, open_npz
 from hdl.data.pair import TextPair
@@ -49,9 +53,28 @@ def open_source(
     chosen = _choose(path, options, labels and options.labelled)
     if schema is None and chosen.format == "csv" and not options.max_bad_records:
         check_shapes(chosen.tables, path)
-    source = _OPEN[chosen.format](chosen.pairs, chosen.part, options, schema, labels)
+    if chosen.lying is None and schema is not None and chosen.format in FILTERED:
+        wanted = [column.name for column in trained(schema) or ()] or schema.names or ()
+        chosen.lying = placed.of_model([x for x, _ in chosen.pairs], wanted)
+    if options.where and chosen.format not in FILTERED:
+        raise DataError(f"--where picks rows of tables, and {chosen.format} samples are none", path)
+    if chosen.format in _TYPED:
+        paths = [x for x, _ in chosen.pairs]
+        source: Source = _TYPED[chosen.format](paths, options, schema, labels, chosen.lying)
+    elif chosen.format == "csv" and ((chosen.lying and chosen.lying.types) or options.where):
+        source = Keyed([x for x, _ in chosen.pairs], options, schema, labels, chosen.lying)
+    else:
+        source = _OPEN[chosen.format](chosen.pairs, chosen.part, options, schema, labels)
     source.left_out[:0] = chosen.left_out
-    by = "flag" if options.format else "folders" if chosen.format == "images" else "first bytes"
+    by = (
+        "flag"
+        if options.format
+        else "log"
+        if chosen.lying and chosen.lying.schema is not None
+        else "folders"
+        if chosen.format == "images"
+        else "first bytes"
+    )
     source.reading = {"files": len(chosen.pairs), "format_by": by, **source.reading}
     if chosen.duplicates:
         source.reading["duplicates"] = [*chosen.duplicates, *source.reading.get("duplicates", [])]
@@ -111,10 +134,31 @@ def _images(pairs: Pairs, part: str | None, options: Options, schema: Any, label
     return Images([x for x, _ in pairs], options, schema, labels)
 
 
-def _parquet(pairs: Pairs, part: str | None, *rest: Any) -> Source:
-    from hdl.data.parquet import Parquet
+def _parquet(paths: list[str], options: Options, schema: Any, labels: bool, lying: Lying | None) -> Source:
+    from hdl.data.layouts.parquet_table import ParquetTable
+    from hdl.data.parquet import Parquet, is_own
 
-    return Parquet([x for x, _ in pairs], *rest)
+    if lying is None and is_own(paths[0]):
+        return Parquet(paths, options, schema, labels)
+    return ParquetTable(paths, options, schema, labels, lying)
+
+
+def _orc(*rest: Any) -> Source:
+    from hdl.data.orc import Orc  # a part of pyarrow's that is loaded only for those who need it
+
+    return Orc(*rest)
+
+
+def _avro(*rest: Any) -> Source:
+    from hdl.data.avro import Avro  # fastavro is optional
+
+    return Avro(*rest)
+
+
+def _json(*rest: Any) -> Source:
+    from hdl.data.json_lines import JsonLines
+
+    return JsonLines(*rest)
 
 
 # Each takes the files, the part of an archive, and what every reader takes: options, schema, labels.
@@ -125,6 +169,8 @@ _OPEN: dict[str, Callable[..., Source]] = {
     "idx": lambda pairs, part, *rest: open_idx(pairs, *rest),
     "npy": lambda pairs, part, *rest: open_npy(pairs, *rest),
     "npz": lambda pairs, part, *rest: open_npz([x for x, _ in pairs], part, *rest),
-    "parquet": _parquet,
     "images": _images,
 }
+# Tables of typed columns take how their files lie as well.
+_TYPED: dict[str, Callable[..., Source]] = {"parquet": _parquet, "orc": _orc, "avro": _avro, "json": _json}
+FILTERED = (*_TYPED, "csv")

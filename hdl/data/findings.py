@@ -5,12 +5,13 @@ They are made of what version 0 of a table holds, so that they say what the mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from hdl.data.columns import is_number
+from hdl.ops import losses
 
 Line = tuple[str, str]
 
@@ -18,25 +19,36 @@ FEW, FEW_CLASSES = 6, 10  # names, classes that are shown of many
 LONGEST = 24  # characters of a name
 FORMATS = {
     "csv": "CSV", "libsvm": "libsvm", "pair": "text, features and labels apart", "idx": "idx", "npy": "npy",
-    "npz": "npz", "parquet": "Parquet", "images": "images", "arrays": "arrays in memory",
+    "npz": "npz", "parquet": "Parquet", "orc": "ORC", "avro": "Avro", "json": "JSON lines", "images": "images",
+    "arrays": "arrays in memory",
 }  # fmt: skip
 DELIMITERS = {",": "commas", "\t": "tabs", " ": "spaces", ";": "semicolons", "|": "bars"}
 # How something was found out, in the words of whoever reads it.
 LABEL_BY = {
-    "flag": "as --label says", "name": "by its name", "last column": "the last column", "folder": "the folders' names",
-    "first column": "the first column", "only text column": "the only column of text", "own file": "a file of its own",
+    "flag": "as --label says", "name": "by its name", "last column": "guessed: the last column",
+    "folder": "the folders' names", "first column": "guessed: the first column",
+    "only text column": "guessed: the only column of text", "own file": "a file of its own",
     "model": "as in training", "format": "as the format has it",
 }  # fmt: skip
+GUESSED = "guessed: "
 RULES = {
     "none": "as they are", "standard": "each to mean 0 and deviation 1", "minmax": "each to [0, 1]",
-    "largest": "each by its largest magnitude",
+    "largest": "each by its largest magnitude", "robust": "each by its median and quartiles, clipped smoothly",
+    "quantile": "each by its quantiles", "log": "each by its logarithm, to mean 0 and deviation 1",
 }  # fmt: skip
+# What stands for numbers that are missing.
+FILLED = {
+    "mean": "the mean of the others, and an input that says so", "drop": "rows that miss one are left out",
+    "median": "the median of the others, and an input that says so",
+    "indicator": "0 when scaled, and an input that says so",
+}  # fmt: skip
+EMBEDDINGS = {"ple": "piecewise linear", "periodic": "periodic"}
 KINDS = {"uint8": "dense, stored as uint8", "float32": "dense", "sparse": "sparse"}
 # How a format was found out; by the first bytes goes without saying.
 FORMAT_BY = {"flag": "as --format says", "folders": "a folder a class"}
 _SHOWN = {
     "files", "format_by", "header", "header_by", "delimiter", "delimiter_by", "label_by", "label_at", "label_type",
-    "depth", "duplicates", "left_out",
+    "depth", "duplicates", "left_out", "kinds", "remarks", "unlabelled", "table",
 }  # fmt: skip
 
 
@@ -64,9 +76,15 @@ def lines(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = N
         ("format", _format(about, schema, options, reading)),
         ("columns", _columns(options, reading)),
         ("label", _label(schema, reading, tensors or {})),
+        ("weights", f"column {options['weights']}" if options.get("weights") else ""),
+        ("offset", f"column {options['offset']}" if options.get("offset") else ""),
+        ("where", str(options.get("where") or "")),
+        ("rows", _rows(schema, reading)),
         ("features", _features(schema, reading)),
+        ("missing", _missing(schema)),
         ("scale", _scale(schema.get("rule") or {})),
         *((name.replace("_", " "), _some(value)) for name, value in reading.items() if name not in _SHOWN),
+        ("note", _some(reading.get("remarks"))),
         ("twice", _some(reading.get("duplicates"))),
         ("left out", _some(reading.get("left_out"))),
         ("skipped", "\n".join([_count(bad, "bad record"), *about.get("places", ())[:FEW]]) if bad else ""),
@@ -110,8 +128,14 @@ def _label(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mappi
     where = [f"{column} {', '.join(names[:FEW])}{', …' if len(names) > FEW else ''}"] if names else []
     if by == "own file" and schema.get("format") == "parquet":  # hdl's own files say which column it is
         return ": ".join(["as hdl import wrote it", _task(schema, reading, tensors)])
-    where = [LABEL_BY[by]] if by in ("folder", "own file") else [*where, *([LABEL_BY.get(by, by)] if by else [])]
-    return ": ".join(filter(None, [", ".join(where), _task(schema, reading, tensors)]))
+    said = LABEL_BY.get(by or "", by or "")
+    where = [said] if by in ("folder", "own file") else [*where, *([said] if by else [])]
+    told = ", ".join(where)
+    if said.startswith(GUESSED):
+        told, hint = f"{where[0]} ({said})", "\nif another column is meant: --label NAME, or its NUMBER from 0"
+    else:
+        hint = ""
+    return ": ".join(filter(None, [told, _task(schema, reading, tensors)])) + hint
 
 
 def _task(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
@@ -129,12 +153,25 @@ def _task(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mappin
         return f"regression of {outputs:,} values{_of(targets)}" + ("" if mean is None else ", each standardised")
     if mean is None or deviation is None:
         return "regression"
+    if schema.get("loss") in losses.LOG_LINK:
+        return f"regression of values above 0, {_number(deviation[0])} on average"
     return f"regression, {_number(mean[0])} ± {_number(deviation[0])}"
+
+
+def _rows(schema: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
+    """Tells of rows that are no samples, where there are such."""
+    dropped = (schema.get("rule") or {}).get("dropped")
+    words = [f"{number:,} {why}" for number, why in (
+        (reading.get("unlabelled"), "without a label"), (dropped, "that miss a number")
+    ) if number]  # fmt: skip
+    return f"{schema.get('samples') or 0:,}; left out: {', '.join(words)}" if words else ""
 
 
 def _features(schema: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
     if "inputs" not in schema:
         return ""
+    if kinds := reading.get("kinds"):
+        return _kinds(kinds, schema)
     kind = KINDS.get(schema.get("kind", ""), schema.get("kind", ""))
     image = "images of " + " × ".join(map(str, schema["image"])) if schema.get("image") else ""
     if image and (reading.get("depth") or 0) > 255:
@@ -143,9 +180,46 @@ def _features(schema: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, [f"{schema['inputs']:,} {kind}".rstrip() + named, image]))
 
 
+def _kinds(kinds: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """Counts a table's columns by kind, and names them a line a kind, in the table's order."""
+    numbers, counted, dates = kinds.get("number") or (), kinds.get("category") or {}, kinds.get("date") or ()
+    order = [column.get("name") for column in (schema.get("columns") or {}).get("columns") or ()]
+    levels = {name: counted[name] for name in order if name in counted} or counted
+    categories = f"{len(levels):,} categor{'y' if len(levels) == 1 else 'ies'}"
+    counts = [
+        _count(len(numbers), "number") if numbers else "",
+        f"{categories} ({_count(sum(levels.values()), 'level')})" if levels else "",
+        _count(len(dates), "date") if dates else "",
+    ]
+    wide = [f"{_short(name)} ({count:,})" for name, count in levels.items()]
+    named = [("numbers", numbers), ("categories", wide), ("dates", dates)]
+    lists = [f"{kind}{_of(names, str)}" for kind, names in named if names]
+    return "\n".join([f"{', '.join(filter(None, counts))}: {_count(schema['inputs'], 'input')} of the net", *lists])
+
+
+def _missing(schema: Mapping[str, Any]) -> str:
+    """Counts the numbers that are missing, and says what stands for them, and for missing categories."""
+    missing = (schema.get("rule") or {}).get("missing") or {}
+    columns = (schema.get("columns") or {}).get("columns") or ()
+    words = []
+    if cells := missing.get("columns"):
+        most = sorted(cells.items(), key=lambda item: -item[1])
+        named = ", ".join(f"{_short(name)} {count:,}" for name, count in most[:FEW]) + (", …" if most[FEW:] else "")
+        words.append(f"{named}: {FILLED.get(missing.get('rule', ''), missing.get('rule'))}")
+    own = [column["name"] for column in columns if column.get("kind") == "category" and column.get("missing")]
+    if own:
+        named = ", ".join(map(_short, own[:FEW])) + (", …" if own[FEW:] else "")
+        words.append(f"{named}: a level of its own")
+    return "\n".join(words)
+
+
 def _scale(rule: Mapping[str, Any]) -> str:
     name, centred, unchanging = rule.get("name", ""), rule.get("centred"), rule.get("unchanging")
     words = [f"divided by {rule['constant']:g}" if "constant" in rule else RULES.get(name, name)]
+    if robust := rule.get("robust"):
+        words.append(f"{', '.join(map(_short, robust[:FEW]))}{', …' if robust[FEW:] else ''} by median and quartiles")
+    if kind := rule.get("embedding"):
+        words.append(f"{EMBEDDINGS.get(kind, kind)} inputs")
     if centred:
         words.append(f"{centred:,} centred in float64 first")
     if unchanging:
@@ -157,11 +231,11 @@ def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def _of(names: Sequence[Any] | None) -> str:
+def _of(names: Sequence[Any] | None, shown: Callable[[Any], str] | None = None) -> str:
     """Lists the first few names, after a colon."""
     if not names:
         return ""
-    return ": " + ", ".join(map(_short, names[:FEW])) + (", …" if len(names) > FEW else "")
+    return ": " + ", ".join(map(shown or _short, names[:FEW])) + (", …" if len(names) > FEW else "")
 
 
 def _some(value: Any) -> str:

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from hdl import fs
 from hdl.data.base import Options
 from hdl.data.copies import numbered_parts, twins, unpacked
-from hdl.data.formats import BINARY, IMAGES, TABLES, TEXT, WORDS, Seen, listed, look, refuse_foreign, some
+from hdl.data.formats import BINARY, IMAGES, TABLES, TEXT, TYPED, WORDS, Seen, listed, look, refuse_foreign, some
+from hdl.data.layouts import placed
+from hdl.data.layouts.hive import holds_partitions, walk
+from hdl.data.layouts.lying import Lying
 from hdl.data.leftout import LeftOut, aside
 from hdl.data.parts import NAMES, PAIR_Y, Pairs, pairs, part_of_folder, split_parts
 from hdl.data.survey import of_one_format, survey
@@ -33,6 +36,8 @@ class Chosen:
         Files that hold the same bytes as others.
     tables : list of Seen
         The files that were looked at.
+    lying : Lying or None
+        Keys of folders, or what a table's log says.
     """
 
     pairs: Pairs
@@ -41,10 +46,13 @@ class Chosen:
     left_out: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
     tables: list[Seen] = field(default_factory=list)
+    lying: Lying | None = None
 
 
 def of_file(path: str, labels: str | None, options: Options, labelled: bool) -> Chosen:
     """Chooses the one file that was named, with its labels' file; an image only where no labels are wanted."""
+    if labels is None and (lying := placed.of_file(path, options)):
+        return _logged(lying)
     if options.format:
         if not fs.size(path):
             raise DataError("the file is empty, expected samples", path)
@@ -77,7 +85,16 @@ def of_pattern(path: str, options: Options, labelled: bool) -> Chosen:
             left.add(reason, short)
         else:
             (folders if folder else names).append(name)
+    if not names and holds_partitions(name.rsplit("/", 1)[-1] for name in folders):
+        files = [file for folder in folders for file in walk(folder, left, placed.refuse_inside)]
+        return _partitioned(
+            [(name, {**placed.keys_above(name, path), **keys}) for name, keys in files], path, options, left
+        )
     left.add(WORDS["folder"], *(f"{name.rsplit('/', 1)[-1]}/" for name in folders))
+    if names and (lying := placed.of_files(names, options)):
+        return _logged(lying, left)
+    if names and any(placed.keys_above(name, path) for name in names):
+        return _partitioned([(name, placed.keys_above(name, path)) for name in names], path, options, left)
     if not names:
         what = f"no file matches{left}"
         raise DataError(what + ("; name the folder that holds the classes' folders" if folders else ""), path)
@@ -99,12 +116,27 @@ def of_folder(path: str, part: str | None, options: Options, labelled: bool) -> 
         False: no labels are wanted, so that images need no classes.
     """
     left, names, folders = LeftOut(), list[str](), list[str]()
-    for name in fs.list(path):
+    there = fs.list(path)
+    if lying := placed.of_folder(path, there, options):
+        if part in ("test", "val"):
+            raise DataError(f"a table with a log has no {NAMES[part]} part; --where picks rows of it", path)
+        return _logged(lying)
+    for name in there:
         folder = fs.isdir(fs.join(path, name))
         if reason := aside(name, folder):
             left.add(reason, name)
         else:
             (folders if folder else names).append(name)
+    if holds_partitions(folders) or (placed.own_keys(path) and not folders):
+        if part in ("test", "val"):
+            raise DataError(f"folders of partitions have no {NAMES[part]} part; --where picks rows of them", path)
+        left = LeftOut()
+        return _partitioned(
+            [(name, {**placed.own_keys(path), **keys}) for name, keys in walk(path, left, placed.refuse_inside)],
+            path,
+            options,
+            left,
+        )
     if folders and all(map(part_of_folder, folders)):
         images = any(_holds_images(fs.join(path, name), 2) for name in folders)
         if not names or (images and options.format in (None, "images")):
@@ -118,16 +150,11 @@ def of_folder(path: str, part: str | None, options: Options, labelled: bool) -> 
             raise DataError(f"the folder has no {NAMES[part]} part; it holds {some(folders)}", path)
         _leave_files(names, left)
         return Chosen([(path, None)], "images", None, left.lines())
-    left.add("a folder beside files of samples", *(f"{name}/" for name in folders))
-    if not names and folders:
-        what = (
-            f"the folder holds folders ({some(folders)}) that hold no images; expected files of samples, or one folder "
-        )
-        what += "of images for each class"
-        deeper = next((name for name in folders if _holds_images(fs.join(path, name), 2)), None)
-        hint = f"{deeper} holds folders of images: name it" if deeper else "name one of them, or their files by a glob"
-        raise DataError(f"{what}; {hint}", path)
     paths = [fs.join(path, name) for name in names]
+    if not names and folders:
+        paths = _nested(path, folders, left)
+    else:
+        left.add("a folder beside files of samples", *(f"{name}/" for name in folders))
     if not labelled and options.format in (None, "images") and any(name.lower().endswith(IMAGES) for name in names):
         others = survey([name for name in paths if not name.lower().endswith(IMAGES)], options)
         if options.format or not any(item.format in (*BINARY, *TEXT) for item in others):
@@ -137,6 +164,37 @@ def of_folder(path: str, part: str | None, options: Options, labelled: bool) -> 
         what = f"samples and images: {listed(others)}; --format says which are meant: images, csv, …"
         raise DataError(what, path)
     return _files_of_folder(paths, path, part, options, left, labelled)
+
+
+def _nested(path: str, folders: list[str], left: LeftOut) -> list[str]:
+    """List the files in folders within folders, none of which are images."""
+    deeper = next((name for name in folders if _holds_images(fs.join(path, name), 2)), None)
+    files = [] if deeper else walk(path, left, placed.refuse_inside)
+    if not files:
+        what = f"the folder holds folders ({some(folders)}) that hold no images; expected files of samples, or one "
+        what += "folder of images for each class"
+        hint = f"{deeper} holds folders of images: name it" if deeper else "name one of them, or their files by a glob"
+        raise DataError(f"{what}; {hint}", path)
+    return [name for name, _ in files]
+
+
+def _logged(lying: Lying, left: LeftOut | None = None) -> Chosen:
+    """Chooses the live files of a table with a log."""
+    out = [] if left is None else left.lines()
+    return Chosen([(path, None) for path in lying.paths], lying.format or "parquet", None, out, lying=lying)
+
+
+def _partitioned(files: list[tuple[str, placed.Named]], path: str, options: Options, left: LeftOut) -> Chosen:
+    """Chooses files in folders that are called by their keys."""
+    if not files:
+        raise DataError(f"folders of partitions without a file of samples{left}", path)
+    seen, format = of_one_format(survey([name for name, _ in files], options), path, options, left)
+    keys, pairs = dict(files), [(item.path, None) for item in seen]
+    if format not in (*TYPED, "csv", "json"):
+        left.add(f"a key of folders, which {format} samples have no column for", *sorted({*files[0][1]}))
+        return Chosen([*pairs], format, None, left.lines(), tables=seen)
+    lying = placed.partitions([(item.path, keys[item.path]) for item in seen], path)
+    return Chosen([*pairs], format, None, left.lines(), tables=seen, lying=lying)
 
 
 def _files_of_folder(

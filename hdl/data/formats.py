@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
+import json
 import re
 import zipfile
 from collections import Counter
@@ -20,23 +21,32 @@ from hdl.errors import DataError
 HEAD = 65536  # decoded bytes that are looked at
 LINES = 20
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".webp")
-TABLES = (".csv", ".tsv", ".data", ".svm", ".libsvm")  # suffixes of files that somebody means as samples
-BINARY = ("parquet", "idx", "npy", "npz")
-TEXT = ("csv", "libsvm")
+TABLES = (
+    ".csv",
+    ".tsv",
+    ".data",
+    ".svm",
+    ".libsvm",
+    ".jsonl",
+    ".ndjson",
+)  # suffixes of files that somebody means as samples
+TYPED = ("parquet", "orc", "avro")  # tables whose columns have types
+BINARY = (*TYPED, "idx", "npy", "npz")
+TEXT = ("csv", "libsvm", "json")
 READ = (*BINARY, *TEXT)
 
 # What a file is called, for people.
 WORDS = {
-    "csv": "a CSV table", "libsvm": "a libsvm text", "parquet": "a Parquet file", "idx": "an idx file",
+    "csv": "a CSV table", "libsvm": "a libsvm text", "parquet": "a Parquet file", "orc": "an ORC file",
+    "avro": "an Avro file", "json": "JSON lines", "idx": "an idx file",
     "npy": "an npy array", "npz": "an npz archive", "image": "an image", "list": "a text of one column",
     "prose": "a text that is no table", "structured": "JSON, XML or a script", "zip": "a zip archive without arrays",
     "binary": "a binary file of no format that hdl reads", "empty": "empty", "gone": "a broken link",
     "folder": "a folder",
 }  # fmt: skip
 _PICTURE = re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|BM|II\*\0|MM\0\*|RIFF....WEBP", re.S)
-_FOREIGN = re.compile(
-    rb"%PDF|\x89HDF|SQLite format|Obj\x01|ORC|\xfd7zXZ|7z\xbc\xaf|Rar!|\x80\x04\x95|\xd0\xcf\x11\xe0", re.S
-)
+_FOREIGN = re.compile(rb"%PDF|\x89HDF|SQLite format|\xfd7zXZ|7z\xbc\xaf|Rar!|\x80\x04\x95|\xd0\xcf\x11\xe0", re.S)
+_PACKED = {b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR", b"\x89LZO": "lzop"}
 _STRUCTURED = re.compile(rb"#!|\s*(\{\s*([\"}]|$)|\[\s*([\[{\"\d\]-]|$)|<([?!/]|[a-z][\w:]*[\s>/]))", re.I)
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))  # of no text, but as a delimiter
 
@@ -112,7 +122,8 @@ def _format(path: str, start: bytes, delimiter: str | None) -> tuple[str, tuple[
     if is_idx(start):
         return "idx", None
     for magic, suffixes, format in (
-        (b"\x93NUMPY", (".npy",), "npy"), (b"PK\x05\x06", (".npz",), "npz"), (b"PAR1", (".parquet", ".pq"), "parquet")
+        (b"\x93NUMPY", (".npy",), "npy"), (b"PK\x05\x06", (".npz",), "npz"), (b"PAR1", (".parquet", ".pq"), "parquet"),
+        (b"ORC", (".orc",), "orc"), (b"Obj\x01", (".avro",), "avro"),
     ):  # fmt: skip
         if start.startswith(magic) or stem(name).endswith(suffixes):
             return format, None
@@ -155,11 +166,11 @@ def _text(name: str, start: bytes, delimiter: str | None) -> tuple[str, tuple[st
         lines[-1:] = [lines[-1][: max(lines[-1].rfind(b" "), 0)]] if len(lines) == 1 and b" " in lines[-1] else []
         lines = lines or [text]
     samples = [line for line in lines if not line.lstrip().startswith(b"#")][:LINES] or lines[:LINES]
-    times = re.search(rb":\S*[,;]", samples[0])  # 2020-01-01 10:30:00,5
+    times = any(re.search(rb":\S*[,;]", line) for line in samples)  # 2020-01-01 10:30:00,5
     if delimiter is None and not times and is_libsvm(lines, name):
         return "libsvm", None
     if _STRUCTURED.match(text):
-        return "structured", None
+        return ("json" if _are_objects(name, lines) else "structured"), None
     mark, widths = _widths([line.decode("utf-8", "replace") for line in samples], delimiter)
     width, count = Counter(widths).most_common(1)[0]
     if max(widths) == 1:
@@ -169,10 +180,20 @@ def _text(name: str, start: bytes, delimiter: str | None) -> tuple[str, tuple[st
     return "csv", (mark, width)
 
 
+def _are_objects(name: str, lines: list[bytes]) -> bool:
+    """Tells JSON lines: each of the first ones is an object; of one line alone the name says that it is a sample."""
+    try:
+        objects = [json.loads(line) for line in lines[:LINES]]
+    except ValueError:
+        return False
+    whole = all(isinstance(value, dict) and value for value in objects)
+    return whole and (len(objects) > 1 or stem(name).endswith((".jsonl", ".ndjson")))
+
+
 def _widths(lines: list[str], delimiter: str | None) -> tuple[str, list[int]]:
     """Finds the delimiter and counts the fields of each line."""
     if delimiter is None:
-        counts = {mark: lines[0].count(mark) for mark in ",\t;|"}
+        counts = {mark: lines[0].count(mark) for mark in ",\t;|\x01"}  # the last one is Hive's
         best = max(counts, key=counts.__getitem__)
         delimiter = best if counts[best] else " "
     widths = []
@@ -210,8 +231,15 @@ def refuse_foreign(seen: Seen) -> DataError:
         return DataError("a zip archive without .npy arrays; expected it unpacked, or an .npz", seen.path)
     start = head(seen.path, HEAD)
     check_whole(seen.path)
+    if packed := next((name for magic, name in _PACKED.items() if start.startswith(magic)), None):
+        what = f"packed by {packed}, which hdl does not read; gzip, bzip2, zstd, deflate, snappy and LZ4 are read"
+        return DataError(what, seen.path, offset=0)
     at = start.find(b"\0")
     what = (
         "a byte 00, so no text; and " if at >= 0 else ""
     ) + f"the file starts with {start[:4].hex(' ')}, as no format "
-    return DataError(what + "that hdl reads (CSV, libsvm, idx, npy, npz, Parquet)", seen.path, offset=max(at, 0))
+    return DataError(
+        what + "that hdl reads (CSV, libsvm, JSON lines, idx, npy, npz, Parquet, ORC, Avro)",
+        seen.path,
+        offset=max(at, 0),
+    )

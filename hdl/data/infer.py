@@ -13,6 +13,7 @@ from hdl.data.scaling import NOISE, Scaling, fit_scale
 from hdl.data.schema import Schema, listed
 from hdl.data.summary import Summary
 from hdl.data.tabular import fitting
+from hdl.data.weights import class_weights
 from hdl.errors import DataError, SpecError
 from hdl.models import stack
 from hdl.ops import losses
@@ -46,6 +47,8 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         raise DataError(f"the dataset has no samples, expected at least one{listed and '; skipped:'}{listed}")
     units, columns, kind = stack.units(spec), None, summary.kind
     reading = dict(summary.meta.get("reading") or {})
+    if summary.unlabelled:
+        reading["unlabelled"] = summary.unlabelled
     if fitting.needed(summary, spec, units):
         encodings, rule, found = fitting.fit(summary, spec, units)
         columns, kind, reading = encodings.to_plain(), "mixed" if encodings.levels else "float32", reading | found
@@ -72,7 +75,7 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         inputs, outputs, encoding, classes, loss, scaling.scale, scaling.shift, scaling.rule, kind,
         summary.samples, image, tup(meta.get("names")), tup(meta.get("targets")), tuple(meta.get("label") or ()),
         meta.get("format", ""), summary.bad, reading, scaling.center, scaling.spread,
-        scaling.constants, mean, deviation, None, columns,
+        scaling.constants, mean, deviation, class_weights(spec.class_weight, classes, summary.labels), columns,
     )  # fmt: skip
 
 

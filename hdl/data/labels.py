@@ -15,6 +15,10 @@ from hdl.errors import DataError
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DIGITS = 400  # of the longest number: more are an identifier, and no float holds them
 _BOOLEANS = {"true": True, "false": False}
+# Texts that say that a row has no label. `None` and `none` may be a class, so they are one.
+MISSING_LABELS = (
+    "", "NA", "na", "N/A", "n/a", "NaN", "nan", "NAN", "null", "NULL", "Null", r"\N", "?", ".", "<NA>", "<na>", "#N/A",
+)  # fmt: skip
 DISTINCT = 10_000  # labels told apart; beyond, only whether they are numbers is known
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,3 +46,8 @@ def unique(names: Sequence[str]) -> tuple[list[str], dict[str, list[int]]]:
 def describe_repeats(names: Sequence[str], twice: Mapping[str, list[int]]) -> list[str]:
     """Describe what `unique` did to names of several columns, for `Source.reading`."""
     return [f"{name}: read as {', '.join(names[i] for i in numbers[:9])}" for name, numbers in twice.items()]
+
+
+def quoted(name: str) -> str:
+    """Quote a name for a command line, if it needs that."""
+    return name if re.fullmatch(r"[\w.-]+", name) else "'" + name.replace("'", "'\\''") + "'"

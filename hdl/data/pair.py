@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
-from hdl.data.columns import is_number
-from hdl.data.delimited import Delimited, first_lines
+from hdl.data.base import BLOCK_BYTES, OVERFLOW, Bad, Block, FileSplit, Options, Source
+from hdl.data.columns import is_number, number
+from hdl.data.delimited import Delimited
 from hdl.data.streams import Stream, check_whole, open_stream
+from hdl.data.text import first_lines
 from hdl.errors import DataError
 
 
@@ -38,7 +39,7 @@ class TextPair(Source):
         self.reading = {"delimiter": self.x.delimiter, "header": self.x.header is not None}
         if self.y is not None:
             self.label = self.y.names or []
-            if len(self.y.features) > 1:
+            if len(self.y.parser.rows.features) > 1:
                 self.targets = self.y.names or [str(i) for i in range(self.y.width)]
         if others and options.labelled:
             self.reading |= {"label_by": "own file", "label_type": "number"}
@@ -78,13 +79,14 @@ class TextPair(Source):
 
 def _parser(paths: list[str], options: Options, schema: Any = None) -> Delimited:
     """Make a reader of lines of numbers, and tell whether a line of names comes first: words above numbers."""
-    plain = options.make(options, label=(), labelled=False, header=False)
-    parser = Delimited(paths, plain)
+    none: dict[str, Any] = {"columns": (), "features": (), "ignore": (), "keep": (), "weights": None, "offset": None}
+    plain = options.make(options, label=(), labelled=False, header=False, multiline=False, **none)
+    parser = Delimited(paths, plain, numbers=True)
     _, lines = first_lines(paths[:1], options, 2)
     rows = [parser.split(line) for line in lines[:2]]
     numbers = [all(map(is_number, row)) for row in rows]
     if options.header or (options.header is None and numbers == [False, True]):
-        return Delimited(paths, options.make(plain, header=True), schema, labels=False)
+        return Delimited(paths, options.make(plain, header=True), schema, labels=False, numbers=True)
     return parser
 
 
@@ -104,19 +106,37 @@ def _rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Parse n lines to float64 [n, width], and which of them are good; bad ones among the `wanted` go to `bad`."""
     data = b"\n".join(lines) + b"\n"
-    block = parser.fast(data, lambda i: {}) if all(line.strip() for line in lines) else None
-    if block is not None and len(block) == len(lines):
-        return np.asarray(block.x, np.float64), np.ones(len(lines), bool)
-    x, good = np.zeros((len(lines), len(parser.features))), np.ones(len(lines), bool)
+    found = parser.parser.block(data, lambda i: {}) if all(line.strip() for line in lines) else None
+    if found is not None and not found[1] and len(found[0]) == len(lines) and not np.isnan(found[0].x).any():
+        return np.asarray(found[0].x, np.float64), np.ones(len(lines), bool)
+    x, good = np.zeros((len(lines), len(parser.parser.rows.features))), np.ones(len(lines), bool)
     for i, line in enumerate(lines):
         try:
-            x[i] = parser.parse(line.decode("utf-8", "replace").rstrip("\r"))[0]
+            x[i] = _parse(parser, line.decode("utf-8", "replace").rstrip("\r"))
         except ValueError as error:
             good[i] = False
             check_whole(path)
             if wanted is None or wanted[i]:
                 bad.add(DataError(str(error), path, line=first + i + 1))
     return x, good
+
+
+def _parse(parser: Delimited, line: str) -> list[float]:
+    """Read the numbers of a line; raises ValueError with what is wrong."""
+    fields = parser.split(line)
+    if len(fields) != parser.width:
+        raise ValueError(f"{len(fields)} columns, expected {parser.width}")
+    out = []
+    for item in parser.parser.rows.features:
+        called, text = parser.called(item.at), fields[item.at][:80]
+        try:
+            value = number(fields[item.at])
+        except ValueError:
+            raise ValueError(f"{called}: {text!r} is not a number") from None
+        if not abs(value) < OVERFLOW:
+            raise ValueError(f"{called}: {text!r}; expected a finite float32 number")
+        out.append(value)
+    return out
 
 
 def _lines(path: str) -> int:

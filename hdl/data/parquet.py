@@ -37,8 +37,15 @@ WIDE = 1000  # columns whose first values are looked at
 FEW_ROWS = 32  # at least so many at once, unless they are large: a batch has its cost for each column
 
 
+def is_own(path: str) -> bool:
+    """Tell whether a file has features as `hdl import` writes matrices: vectors, or indices and values."""
+    with fs.open(path) as handle, guarded(path):
+        schema = pq.read_schema(handle)
+    return KEY in (schema.metadata or {}) and ("x" in schema.names or "indices" in schema.names)
+
+
 class Parquet(Source):
-    """One sample a row. Splits count rows.
+    """Reads what hdl itself wrote: one sample a row. Splits count rows.
 
     Features are columns of numbers, or one column of fixed-size lists of them; hdl's own files may also hold sparse
     rows as lists of `indices` (from 0, ascending) and `values`. Each file may have its columns in another order, and

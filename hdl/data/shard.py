@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hdl import rng
+from hdl.data import weights
 from hdl.data.base import Bad, Block, FileSplit, Source
 from hdl.data.csr import Csr
 from hdl.data.schema import Schema
@@ -146,6 +147,7 @@ def load(
     """
     bad = Bad(source.options.max_bad_records)
     stores, count = None, 0
+    weighted = schema.class_weights is not None or source.options.weights is not None
     for block in source.read(splits, bad):
         block = fitting(block, schema, bad)
         y = None
@@ -154,11 +156,18 @@ def load(
                 raise DataError("the data has no labels", **block.where(0))
             y, good = schema.encode(block.y, block.where, bad)
             block, y = block.keep(good), y[good]
+        usable = weights.good(block, schema, bad)
+        block, y = block.keep(usable), None if y is None else y[usable]
         if not len(block):
             continue
         if stores is None:
-            stores = Store(schema, block.x), Store(schema, block.x)
-        others = {"y": y}
+            weighted = weighted or block.weight is not None
+            stores = Store(schema, block.x, weighted), Store(schema, block.x, weighted)
+        others = {
+            "y": y,
+            "weight": weights.of_samples(block.weight, y, schema.class_weights),
+            "offset": weights.offsets(block.offset, schema),
+        }
         held = rng.member(seed, shard, len(block), validation, count) if validation else np.zeros(len(block), bool)
         count += len(block)
         for store, mask in zip(stores, (~held, held), strict=True):
@@ -170,5 +179,5 @@ def load(
         if stores[0].nbytes + stores[1].nbytes > spill_bytes:
             stores[0].spill()
             stores[1].spill()
-    train, valid = stores or (Store(schema), Store(schema))
+    train, valid = stores or (Store(schema, None, weighted), Store(schema, None, weighted))
     return Shard(train.samples(), valid.samples(), bad)

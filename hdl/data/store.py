@@ -68,10 +68,10 @@ class Growing:
 
 
 class Store:
-    """Samples that arrive block by block; `x` is an example of their features."""
+    """Samples that arrive block by block; `x` is an example of their features, and they are `weighted` or not."""
 
-    def __init__(self, schema: Schema, x: Any = None):
-        self.schema = schema
+    def __init__(self, schema: Schema, x: Any = None, weighted: bool = False):
+        self.schema, self.weighted = schema, weighted
         self.parts: dict[str, Growing] = {}  # of features
         self.others: dict[str, Growing] = {}  # y, weight and offset
         self.spilled = False
@@ -151,6 +151,8 @@ class Store:
         )
         if y is None and not len(x) and schema.encoding != "none":
             y = _no_labels(schema)
+        if weight is None and not len(x) and self.weighted:
+            weight = np.empty(0, np.float32)
         return Samples(x, y, schema.scale, schema.shift, weight, offset)
 
 

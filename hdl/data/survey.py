@@ -12,6 +12,7 @@ from hdl.data.parts import PAIR_Y
 from hdl.errors import DataError
 
 _NOTHING = ("empty", "gone")
+_NUMBERS = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\d+")  # Spark's names have such identifiers
 FEW = 32  # files whose names differ in numbers only: of more, only the first one's format is looked at
 
 
@@ -19,7 +20,7 @@ def survey(paths: list[str], options: Options) -> list[Seen]:
     """Finds each file's format; of many whose names differ in numbers only, the first one's speaks for the others."""
     family: dict[str, list[str]] = {}
     for path in paths:
-        family.setdefault(re.sub(r"\d+", "0", path.rsplit("/", 1)[-1]), []).append(path)
+        family.setdefault(_NUMBERS.sub("0", path.rsplit("/", 1)[-1]), []).append(path)
     seen: dict[str, Seen] = {}
     for members in family.values():
         like: Seen | None = None
@@ -74,6 +75,8 @@ def _guessed(live: list[Seen], path: str) -> tuple[list[Seen], str]:
     tables = [item for item in live if item.format in TEXT]
     if len(present) == 1:  # a large text beside them, or one that is called a table, may be meant as well
         tables = [item for item in tables if item.suffix in TABLES or item.size > HEAD]
+    if any(item.format != "json" for item in tables) or present:  # beside tables it is a text about them
+        tables = [item for item in tables if item.format != "json" or item.suffix in TABLES or item.size > HEAD]
     present += sorted({item.format for item in tables})
     if len(present) > 1:
         rivals = [item for item in live if item.format in BINARY] + tables
@@ -87,7 +90,7 @@ def _guessed(live: list[Seen], path: str) -> tuple[list[Seen], str]:
 
         def belongs(item: Seen) -> bool:
             if item.format not in ("list", "prose", "structured"):
-                return item.format in TEXT
+                return item.format == present[0]
             return item.suffix in suffixes or (item.format == "list" and bool(PAIR_Y.search(item.name)))
 
         return [item for item in live if belongs(item)], present[0]

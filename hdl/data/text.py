@@ -7,8 +7,8 @@ A split is a range of (decoded) bytes and owns the lines that start in it.
 from __future__ import annotations
 
 import sys
-from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -38,63 +38,85 @@ class TextSource(Source):
             self._lengths = [decoded_length(path) for path in self.paths]
         return self._lengths
 
-    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
-        for at, data in line_blocks(*split, self.options.max_line, bad):
-            data, skipped = self.body(at, data)
-            data = self.clean(data)
-            block = self.fast(data, _where(split.path, at, data, skipped))
-            if block is None:
-                block = self.careful(split.path, at, data, skipped, bad)
-            if len(block):
-                yield block
+    def blocks(self, split: FileSplit, bad: Bad) -> Iterator[tuple[int, bytes]]:
+        """Give the lines of a split as they are stored, some at a time, and their offsets: see `line_blocks`."""
+        yield from line_blocks(*split, self.options.max_line, bad)
 
-    def body(self, at: int, data: bytes) -> tuple[bytes, int]:
+    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
+        seen, counted = 0, bad.count
+        for at, data in self.blocks(split, bad):
+            seen += bad.count - counted  # lines that are too long come before those that are given
+            data, skipped = self.body(split.path, at, data)
+            block = self.decode(split.path, at, self.clean(data), skipped, bad)
+            rows = np.arange(len(block)) if block.rows is None else block.rows
+            whole = seen + (len(block) if block.seen is None else block.seen)
+            yield replace(block, rows=rows + seen, seen=whole) if len(block) else Block.none(whole)
+            seen, counted = whole, bad.count
+        if bad.count > counted:
+            yield Block.none(seen + bad.count - counted)
+
+    def body(self, path: str, at: int, data: bytes) -> tuple[bytes, int]:
         """Find the lines of samples among those that start at offset `at`, and how many were left out before them."""
         return data, 0
+
+    def like_first(self, path: str, at: int, data: bytes) -> bytes:
+        """Give the samples among lines that start at offset `at` as the dataset's first file would hold them."""
+        return self.body(path, at, data)[0]
+
+    def decode(self, path: str, at: int, data: bytes, skipped: int, bad: Bad) -> Block:
+        """Make a block of lines; records that cannot be read go to `bad`, and show as gaps in `Block.rows`."""
+        block = self.fast(data, places(path, at, data, skipped))
+        return self.careful(path, at, data, skipped, bad) if block is None else block
 
     def clean(self, data: bytes) -> bytes:
         """Give as many lines, without what is no part of a sample."""
         return data
 
-    @abstractmethod
     def fast(self, data: bytes, where: Callable[[int], dict[str, Any]]) -> Block | None:
         """Make a block of the non-blank lines, or None when anything about them is unusual."""
+        raise NotImplementedError
 
-    @abstractmethod
     def parse(self, line: str) -> Any:
         """Parse one sample of one line; raises ValueError with what is wrong.
 
         Bytes that are not UTF-8 are lone surrogates, of which a UnicodeError may be raised.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def build(self, records: list[Any], where: Callable[[int], dict[str, Any]]) -> Block:
         """Make a block of what `parse` returned."""
+        raise NotImplementedError
 
     def careful(self, path: str, at: int, data: bytes, skipped: int, bad: Bad) -> Block:
         """Make a block of the lines that parse; each other line is given to `bad`."""
-        first, records, rows = line_number(path, at) + skipped, [], []
+        first, records, lines, rows, seen = line_number(path, at) + skipped, [], [], [], 0
         for number, line in enumerate(data.split(b"\n")):
             if line.strip():
                 try:
                     records.append(self.parse(line.decode("utf-8", "surrogateescape").rstrip("\r")))
-                    rows.append(number)
+                    lines.append(number)
+                    rows.append(seen)
                 except ValueError as error:
                     check_whole(path)
-                    message = _not_utf8(line) if isinstance(error, UnicodeError) else str(error)
+                    message = not_utf8(line) if isinstance(error, UnicodeError) else str(error)
                     bad.add(DataError(message, path, line=first + number))
-        return self.build(records, lambda i: {"path": path, "line": first + rows[i]})
+                seen += 1
+        block = self.build(records, lambda i: {"path": path, "line": first + lines[i]})
+        return replace(block, rows=np.array(rows, np.int64), seen=seen)
 
 
-def _not_utf8(line: bytes) -> str:
+def not_utf8(line: bytes, encoding: str = "utf-8") -> str:
+    """Say where a line is not in its encoding."""
+    if encoding != "utf-8":
+        return f"the line is not in {encoding}, as --encoding says"
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
-        return f"byte {error.start + 1} of the line is not UTF-8"
+        return f"byte {error.start + 1} of the line is not UTF-8; --encoding latin-1 or cp1252 may be what it is in"
     return "the line is not UTF-8"
 
 
-def _where(path: str, at: int, data: bytes, skipped: int) -> Callable[[int], dict[str, Any]]:
+def places(path: str, at: int, data: bytes, skipped: int) -> Callable[[int], dict[str, Any]]:
     """Give the place of the i-th non-blank line; computed when asked, since only errors ask."""
 
     @cache

@@ -23,7 +23,7 @@ from hdl.estimators import rounds, tables
 from hdl.estimators.learner import Learner, rows
 from hdl.estimators.parameters import check, preprocessing, scale_of, to_parameters, to_spec
 from hdl.models import mlp
-from hdl.ops import Samples
+from hdl.ops import Samples, losses
 from hdl.spec import Spec
 from hdl.table import Table
 from hdl.wire import Weights
@@ -33,6 +33,7 @@ class Perceptron(Learner):
     """Base of classifier and regressor."""
 
     loss_curve_: list[float]
+    _mixed = True
 
     def __init__(
         self,
@@ -164,7 +165,7 @@ class Perceptron(Learner):
         early = self.early_stopping and held is not None
         limits = rounds.Limits(iterations, self.n_iter_no_change, self.tol, self.max_fun, score, early)
         trained = rounds.train(spec, weights, shard, worker, limits)
-        unit = self._cost_unit()
+        unit = losses.unit(spec, self._schema.target_deviation)
         trained.curve = [cost * unit for cost in trained.curve]
         if iterations > 1 and trained.exhausted:
             message = f"{iterations} iterations, and the loss still falls: a larger max_iter may help"
@@ -182,12 +183,8 @@ class Perceptron(Learner):
         if scores:
             self.validation_scores_, self.best_validation_score_ = scores, max(scores)
         self.n_layers_, self.n_outputs_ = len(spec.widths), spec.widths[-1]
-        self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic", "squared": "identity"}[spec.cost]
-
-    def _cost_unit(self) -> float:
-        """Return the factor that brings the core's cost to the unit of the targets as they were given."""
-        deviation = self._schema.target_deviation
-        return 1.0 if deviation is None else float(np.square(deviation).mean())
+        links = {"softmax": "softmax", "sigmoid": "logistic"} | dict.fromkeys(losses.LOG_LINK, "exp")
+        self.out_activation_ = links.get(spec.cost, "identity")
 
     def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
         """Learn the scaling, and keep what a weight table needs to know of the data."""
@@ -195,11 +192,7 @@ class Perceptron(Learner):
         columns = x.columns if isinstance(x, Frame) else ()
         wished = {"scale": scale_of(self, columns), "preprocessing": preprocessing(self), "embedding": self.embedding}
         spec = specs.parse({**wished, "loss": "squared", "seed": self._seed})
-        if isinstance(x, Frame):
-            source = data.Arrays(x)
-            summary = data.summarise(source, source.splits(1)[0])
-        else:
-            summary = of_block(data.Block(x, labels, lambda i: {"offset": i}))
+        summary = of_block(data.Block(tables.block(x), labels, lambda i: {"offset": i}), columns or None)
         schema = data.fit(summary, spec)
         unit = {"target_mean": None, "target_deviation": None}
         self._schema = replace(schema, outputs=outputs, **unit | fields)
@@ -261,6 +254,7 @@ class Perceptron(Learner):
                 self.feature_names_in_ = names
         self._class = zero.about["device"]
         self._adopt(schema)
-        costs = [row["cost"] * self._cost_unit() for row in stored.rows if row.get("cost") is not None]
+        unit = losses.unit(spec, schema.target_deviation)
+        costs = [row["cost"] * unit for row in stored.rows if row.get("cost") is not None]
         self._keep(spec, stored.weights, costs, [], False)
         return self

@@ -20,7 +20,7 @@ from hdl.data.labels import Meanings, as_array
 from hdl.errors import SpecError
 from hdl.estimators.base import Perceptron
 from hdl.estimators.learner import by_batches
-from hdl.ops import Samples
+from hdl.ops import Samples, losses
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
@@ -123,7 +123,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return codes
 
     def _adopt(self, schema: data.Schema) -> None:
-        if schema.loss == "squared":
+        if schema.loss in losses.REGRESSION:
             raise SpecError("the table holds a regression; expected classes")
         self.classes_ = as_array(schema.classes) if schema.classes else np.arange(schema.outputs)
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from hdl import data, models, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.estimators import rounds
-from hdl.estimators.learner import TYPES, Learner, rows
+from hdl.estimators.learner import Learner, rows
 from hdl.estimators.parameters import check
 from hdl.models import codes, stack
 from hdl.models.stack import Layer
@@ -43,8 +43,8 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
 
         Parameters
         ----------
-        X : array or sparse matrix [N, I]
-            uint8 stays uint8; all else becomes float32, what `scale` centres after that.
+        X : array, sparse matrix or DataFrame [N, I]
+            Numbers, none of them missing. uint8 stays uint8; all else becomes float32, what `scale` centres after that.
         y : ignored
 
         Returns
@@ -110,7 +110,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         return codes.Encoder(self._fitted, self._weights.w, self._make)
 
     def _samples(self, X: Any, new: bool) -> Samples:
-        x = self._inputs(validate_data(self, X, accept_sparse="csr", dtype=TYPES, reset=new))
+        x = self._read(X, reset=new)
         if new:
             fields = {**self._fields(), "scale": self.scale, "net": None, "batch": None}
             summary = of_block(data.Block(x, None, lambda i: {"offset": i}))

@@ -44,6 +44,7 @@ class Learner(BaseEstimator):
     """Base of every estimator: validated input, a seed, a network that can be stored."""
 
     categorical_features: Any = "from_dtype"
+    _mixed = False  # whether features may be a table's, with categories, dates and missing cells
     _class = "cpu"  # of device that the last fit computed on
     _schema: Schema
 
@@ -69,24 +70,41 @@ class Learner(BaseEstimator):
         ValueError
             In scikit-learn's words: other columns than those of the fit, NaN where none was fitted, and so on.
         """
-        known = None if reset else self._columns()
-        if known is not None and sparse.issparse(X):
-            X = X.toarray()
-        frame = tables.frame(X, self.categorical_features, known) if reset or known is not None else None
-        if frame is None:
+        X = tables.named(X)
+        x = self._raw(X, reset)
+        if x is None:
             checks = {"accept_sparse": "csr", "dtype": TYPES, "reset": reset}
             if y is NOTHING:
                 return self._inputs(validate_data(self, X, **checks))
             X, y = validate_data(self, X, y, **checks, **targets)
             return self._inputs(X), y
-        validate_data(self, X, *([] if y is NOTHING else [y]), reset=reset, skip_check_array=True)
-        if np.isinf(frame.numbers).any():
-            raise ValueError("Input X contains infinity or a value too large for dtype('float64').")
-        stand_in = np.zeros((len(frame), min(1, frame.shape[1])))  # of as many samples: y alone is left to check
+        if reset:
+            validate_data(self, X, *([] if y is NOTHING else [y]), skip_check_array=True)
+        stand_in = np.zeros((len(x), min(1, x.shape[1])))  # of as many samples: y alone is left to check
         if y is NOTHING:
             check_array(stand_in, estimator=self, input_name="X")
-            return frame
-        return frame, check_X_y(stand_in, y, estimator=self, **targets)[1]
+            return x
+        return x, check_X_y(stand_in, y, estimator=self, **targets)[1]
+
+    def _raw(self, X: Any, reset: bool) -> Any:
+        """Return a table's raw rows, checked; None of what scikit-learn checks: numbers that are all there."""
+        known = None if reset else self._columns()
+        if known is not None:
+            validate_data(self, X, reset=False, skip_check_array=True)  # names come first: kinds are told by them
+            X = X.toarray() if sparse.issparse(X) else X
+        elif not reset and not tables.is_table(X):
+            return None
+        frame = tables.frame(X, self.categorical_features, known)
+        if frame is None:
+            return None
+        if np.isinf(frame.numbers).any():
+            raise ValueError("Input X contains infinity or a value too large for dtype('float64').")
+        if known is None and not (reset and self._mixed):
+            if not reset:
+                validate_data(self, X, reset=False, skip_check_array=True)
+            tables.refuse_mixed(frame, type(self).__name__ if reset else "the model")
+            return frame.numbers
+        return frame
 
     def _columns(self) -> Sequence[Column] | None:
         """Return the raw columns of a model that was fitted on a table."""
@@ -111,15 +129,33 @@ class Learner(BaseEstimator):
         ValueError
             A value is beyond float32's range, and no scaling brings it there.
         """
+        x = tables.block(x)
         encodings, scale, shift = self._schema.encodings, self._schema.scale, self._schema.shift
         if encodings is None:
-            seen = centred(x, self._schema)
+            seen: Any = centred(x, self._schema)
         else:
-            seen, scale, shift = encodings.encode(tables.block(x)), None, None
+            x, y = self._whole(x, y)
+            seen, scale, shift = encodings.encode(x), None, None
         values = seen.data if isinstance(seen, data.Csr) else getattr(seen, "numbers", seen)
         if not np.isfinite(values).all():
             raise ValueError("Input X contains a value too large for dtype('float32').")
         return Samples(seen, y, scale, shift)
+
+    def _whole(self, x: Any, y: NDArray | None) -> tuple[Any, NDArray | None]:
+        """Leave out samples that lack a number, where `missing` says so; of those to predict none can be."""
+        encodings = self._schema.encodings
+        if encodings is None or encodings.missing not in ("drop", "error"):
+            return x, y
+        lacks, names = encodings.lacking(x)
+        if not lacks.any():
+            return x, y
+        if y is None or encodings.missing == "error":
+            listed = ", ".join(map(repr, names))
+            raise ValueError(
+                f"sample {np.flatnonzero(lacks)[0]} of X lacks {listed}; expected no missing number, as the model was "
+                f"fitted with missing={encodings.missing!r}"
+            )
+        return x[~lacks], y[~lacks]
 
     def _resumed(self, spec: Spec) -> Weights:
         """Return the last weights, with their optimiser's state where it still fits; a line search starts anew."""

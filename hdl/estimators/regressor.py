@@ -19,7 +19,7 @@ from hdl.data.infer import target_unit
 from hdl.errors import SpecError
 from hdl.estimators.base import Perceptron
 from hdl.estimators.learner import by_batches
-from hdl.ops import Samples
+from hdl.ops import Samples, losses
 
 
 class MLPRegressor(RegressorMixin, Perceptron):
@@ -67,7 +67,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         return self._seen(x, self._schema.encode(targets)[0])
 
     def _adopt(self, schema: data.Schema) -> None:
-        if schema.loss != "squared":
+        if schema.loss not in losses.REGRESSION:
             raise SpecError("the table holds a classification; expected a regression")
 
     @staticmethod

@@ -52,9 +52,16 @@ def frame(X: Any, categorical_features: Any, known: Sequence[Column] | None) -> 
             return None  # scikit-learn's own check says so
         return of_arrow(table.rename_columns([column.name for column in known]), known)
     categories = _mask(categorical_features, table.column_names if names else None, table.num_columns)
-    if not any(categories or ()) and all(_plain(column, categories is not None) for column in table.columns):
+    if not any(categories or ()) and all(_plain(column) for column in table.columns):
         return None
     return of_arrow(table, columns_of(table, categories))
+
+
+def named(X: Any) -> Any:
+    """Return a table whose columns scikit-learn can name; other features as they are."""
+    if not is_table(X) or isinstance(X, pa.Table) or type(X).__module__.partition(".")[0] in ("pandas", "polars"):
+        return X
+    return table_of(X)
 
 
 def _array(X: Any) -> NDArray | None:
@@ -78,10 +85,10 @@ def _made(X: Any) -> NDArray | None:
         return None
 
 
-def _plain(column: pa.ChunkedArray, booleans: bool) -> bool:
-    """Tell whether a column holds numbers alone and lacks none."""
+def _plain(column: pa.ChunkedArray) -> bool:
+    """Tell whether a column holds numbers, or 0 and 1 as booleans, alone and lacks none."""
     kind = column.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or (booleans and pa.types.is_boolean(kind))):
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         return False
     return column.null_count == 0 and not (pa.types.is_floating(kind) and pc.any(pc.is_nan(column)).as_py())
 
@@ -136,6 +143,23 @@ def _named(wanted: Sequence[str], names: Sequence[str] | None) -> list[bool]:
                 f"data. Observed feature names: {list(names)}"
             )
     return [name in wanted for name in names]
+
+
+def refuse_mixed(rows: Frame, taker: str) -> None:
+    """Refuse categories, dates and missing cells.
+
+    Raises
+    ------
+    ValueError
+    """
+    for column in rows.columns:
+        if column.kind != "number":
+            raise ValueError(
+                f"column {column.name!r} is a {column.kind}; {taker} takes numbers without missing cells: leave it "
+                "out, or encode it first"
+            )
+    if np.isnan(rows.numbers).any():
+        raise ValueError(f"Input X contains NaN; {taker} takes numbers without missing cells")
 
 
 def block(x: Any) -> Any:

@@ -17,6 +17,7 @@ from hdl.errors import SpecError
 from hdl.export import columns
 from hdl.export.graph import Graph, package
 from hdl.export.network import activation, outputs
+from hdl.ops import losses
 from hdl.ops.layout import EmbeddingLayout, Layout, of
 from hdl.spec import Spec
 
@@ -38,6 +39,7 @@ def build(
     target_mean: NDArray[np.float64] | None = None,
     target_deviation: NDArray[np.float64] | None = None,
     encodings: Encodings | None = None,
+    offset: str | None = None,
 ) -> Any:
     """Builds the ONNX graph of a trained perceptron.
 
@@ -60,6 +62,8 @@ def build(
 
     encodings : Encodings, optional
         Of a table's columns: the graph takes them raw.
+    offset : str, optional
+        The column that the training added to what reaches the one output: an input float64 [N, 1] of that name.
 
     Returns
     -------
@@ -85,11 +89,11 @@ def build(
     if spec.model != "mlp":
         raise SpecError(f"export takes networks, and not yet the model {spec.model}; `hdl encode` writes its codes")
     if encodings is None:
-        graph = Graph(onnx, ["input"])
+        graph = Graph(onnx, ["input"] if offset is None else ["input", offset])
         value = _scaled(graph, spec.net[0], scale, shift, center, spread)
         layers = Layout(spec.net).split(np.asarray(w, np.float32))
     else:
-        graph = Graph(onnx, columns.input_names(encodings).values())
+        graph = Graph(onnx, [*columns.input_names(encodings).values(), *([] if offset is None else [offset])])
         about = {**(about or {}), "hdl.missing": columns.missing_token(encodings)}
         value, layers = _from_columns(graph, spec, np.asarray(w, np.float32), encodings)
     first = len(spec.net) - len(layers)
@@ -100,6 +104,9 @@ def build(
     unit = None
     if target_mean is not None and target_deviation is not None:
         unit = np.asarray(target_deviation, np.float64), np.asarray(target_mean, np.float64)
+    if offset is not None:
+        deviation = None if spec.loss in losses.LOG_LINK or unit is None else unit[0]
+        value = graph.add("Add", value, columns.offset(graph, offset, deviation))
     ends = outputs(graph, spec, value, classes, unit)
     body = onnx.helper.make_graph(graph.nodes, "hdl", graph.inputs, ends, graph.constants)
     opsets = {"": OPSET} | ({} if encodings is None else {"ai.onnx.ml": OPSET_ML})

@@ -79,6 +79,15 @@ def encoded(graph: Graph, encodings: Encodings) -> tuple[str | None, list[str]]:
     return (numbers[0] if numbers else None), codes
 
 
+def offset(graph: Graph, name: str, deviation: NDArray[np.float64] | None) -> str:
+    """Add the input of what the column of that name adds to the one output, float32 [N, 1], in its unit."""
+    free = name
+    while free in (*OUTPUTS, "input") or (free != name and free in graph.taken):
+        free += "_"
+    x = graph.input(free, np.float64, 1)
+    return graph.cast(x if deviation is None else graph.add("Div", x, graph.constant("unit", deviation)), np.float32)
+
+
 def _codes(graph: Graph, name: str, part: Category, x: str, token: str) -> str:
     if part.buckets:
         raise SpecError(

@@ -17,7 +17,7 @@ from typing import Any
 from hdl import data, fs
 from hdl.data import FileSplit, Source, Summary
 from hdl.data.base import Bad, numbered
-from hdl.data.streams import compression, line_blocks
+from hdl.data.streams import compression
 from hdl.data.text import TextSource
 from hdl.envpack import UNPACKED
 from hdl.errors import Unavailable
@@ -47,11 +47,13 @@ class StreamingRunner(HadoopRunner):
         self.workers = len(self._splits)
         source = data.open_source(self._job.data, self._job.options)
         self._meta = source.describe()
+        self._bad = Bad(source.options.max_bad_records)  # records that no mapper sees
         self._typed = not isinstance(source, TextSource)
         if self._typed:
             self._inputs = [self._write(source, number) for number in range(len(self._splits))]
             return
-        head = b"".join(block for _, block in _lines(source, [FileSplit(source.paths[0], 0, HEAD_BYTES)]))
+        first = FileSplit(source.paths[0], 0, HEAD_BYTES)
+        head = b"".join(block for _, block in source.blocks(first, Bad(source.options.max_bad_records)))
         self._files[HEAD] = self._put(HEAD, head)
         if numbered(source.paths, len(self._splits)) and not any(map(compression, source.paths)):
             self._inputs = source.paths
@@ -59,7 +61,9 @@ class StreamingRunner(HadoopRunner):
             self._inputs = [self._write(source, number) for number in range(len(self._splits))]
 
     def summarise(self) -> Summary:
-        return replace(super().summarise(), meta=self._meta)
+        bad, found = self._bad, super().summarise()
+        lost = Summary(bad=bad.count, places=tuple(bad.places), limit=bad.limit, unlabelled=bad.unlabelled)
+        return replace(lost.join(found), meta=self._meta)
 
     def _write(self, source: Source, number: int) -> str:
         """Write one shard as a file in the working folder."""
@@ -67,10 +71,10 @@ class StreamingRunner(HadoopRunner):
 
         def write(file: Any) -> None:
             if not isinstance(source, TextSource):
-                typed.write_sequence(file, map(typed.pack_block, source.read(splits)))
+                blocks = source.read(splits, self._bad)
+                typed.write_sequence(file, (typed.pack_block(block, source.columns) for block in blocks))
                 return
-            for at, block in _lines(source, splits):
-                block, _ = source.body(at, block)  # without a file's line of names
+            for block in _lines(source, splits):
                 file.write(block if block.endswith(b"\n") else block + b"\n")
 
         with self._there():
@@ -129,7 +133,8 @@ def streaming_jar() -> str:
     return str(jars[-1])
 
 
-def _lines(source: Source, splits: Iterable[FileSplit]) -> Iterator[tuple[int, bytes]]:
-    """Read the splits' lines as they are, bad ones too: the task that reads them reports their places."""
+def _lines(source: TextSource, splits: Iterable[FileSplit]) -> Iterator[bytes]:
+    """Read the splits' samples as they are, bad ones too: the task that reads them reports their places."""
     for split in splits:
-        yield from line_blocks(*split, source.options.max_line, Bad(source.options.max_bad_records))
+        for at, block in source.blocks(split, Bad(source.options.max_bad_records)):
+            yield source.like_first(split.path, at, block)

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from hdl import data, fs, identity, prediction_writer, sync, wire
+from hdl import answers, data, fs, identity, prediction_writer, sync, wire
 from hdl import spec as specs
 from hdl.data import FileSplit, Options, Schema, Source
 from hdl.errors import HdlError
@@ -94,22 +94,34 @@ class Task:
         stats.bad += self.host.shard(number, beat).bad.count
         return wire.encode(update)
 
-    def predict(self, number: int, beat: Beat) -> bytes:
-        """Make the file of answers to a shard's samples, or of their codes, in their order."""
-        began, config = time.perf_counter(), self.config
+    def predict(self, number: int, beat: Beat) -> tuple[bytes, dict[str, Any]]:
+        """Make the file of answers to a shard's records, or of their codes, in their order.
+
+        Returns
+        -------
+        bytes, dict
+            The file, and what is to be said of it: `rows`, how many of them are `empty`, first `places` of these.
+        """
+        began, config, options = time.perf_counter(), self.config, self.host.options
         model = Model(config.table, config.version, config.threads, config.device)
-        source = data.open_source(self.host.path, self.host.options, model.schema, labels=config.codes)
-        bad, file = data.Bad(self.host.options.max_bad_records), io.BytesIO()
-        shard = ShardSource(source, number, beat, self.host.splits[number])
         if config.codes:
-            coded, width = model.encode(shard, config.layer, bad), model.encoder(config.layer).width
-            self.stats.samples += prediction_writer.write_codes(file, config.suffix, coded, width)
+            source, label_kept = answers.open_for_codes(self.host.path, options, model.schema)
         else:
-            answers = model.predict(shard, bad)
-            self.stats.samples += prediction_writer.write(file, config.suffix, model, answers, config.labels_only)
-        self.stats.bad += bad.count
+            source, label_kept = data.open_source(self.host.path, options, model.schema, labels=False), False
+        bad, file = data.Bad(sys.maxsize), io.BytesIO()  # all of the dataset's are counted by the driver
+        shard = ShardSource(source, number, beat, self.host.splits[number])
+        kept = source.kept_schema
+        if config.codes:
+            coded, width = model.encode(shard, config.layer, bad, label_kept), model.encoder(config.layer).width
+            kept = answers.without_label(kept) if label_kept else kept
+            lines = prediction_writer.write_codes(file, config.suffix, coded, width, kept)
+        else:
+            found = model.predict(shard, bad)
+            lines = prediction_writer.write(file, config.suffix, model, found, config.labels_only, kept)
+        self.stats.samples += lines.records - lines.empty
+        self.stats.bad += lines.empty
         self.stats.compute += time.perf_counter() - began
-        return file.getvalue()
+        return file.getvalue(), {"rows": lines.records, "empty": lines.empty, "places": bad.places}
 
     def key(self, number: int, partitions: int) -> bytes:
         """Give the key that the message of a shard travels under: the number of its partition."""

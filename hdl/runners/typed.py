@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from hdl import wire
-from hdl.data import Bad, Block, Csr, FileSplit, Source, csr
+from hdl.data import Bad, Block, Csr, FileSplit, Options, Source, csr
+from hdl.data.tabular.frame import Column, Frame
 from hdl.errors import DataError
 
 _CLASS = b"org.apache.hadoop.typedbytes.TypedBytesWritable"
@@ -22,32 +25,73 @@ _BYTES = 0  # typed bytes' code of a byte sequence: int32 length, bytes
 _SYNC_EVERY = 1 << 16
 
 
-def pack_block(block: Block) -> bytes:
-    """Pack a block of samples as a message. Text labels travel as JSON."""
+def pack_block(block: Block, columns: Sequence[Column] | None = None) -> bytes:
+    """Pack a block of samples as a message, with the columns of a table; text labels travel as JSON.
+
+    What training has no use for stays behind: the rows' numbers, and columns that predictions carry over.
+    """
     x, y = block.x, block.y
-    fields: dict[str, Any] = {}
-    tensors = {**csr.to_tensors(x)}
+    fields: dict[str, Any] = {} if columns is None else {"table": [list(column) for column in columns]}
+    if isinstance(x, Frame):
+        tensors = {"numbers": x.numbers}
+        if x.others:
+            tensors["others"] = np.frombuffer(_packed(x.others), np.uint8)
+    else:
+        tensors = {**csr.to_tensors(x)}
     if isinstance(x, Csr):
         fields["columns"] = x.columns
     if y is not None and y.dtype == object:
         fields["y"] = y.tolist()
     elif y is not None:
         tensors["y"] = y
-    return wire.pack("block", fields, tensors)
+    more = {"weight": block.weight, "offset": block.offset}
+    return wire.pack("block", fields, {**tensors, **{name: part for name, part in more.items() if part is not None}})
 
 
 def unpack_block(message: bytes, where: Any) -> Block:
     """Make the block of a message: the inverse of `pack_block`."""
     _, fields, tensors = wire.unpack(message)
-    x = csr.from_tensors(tensors, fields.get("columns", 0))
+    if "numbers" in tensors:
+        columns = [Column(*column) for column in fields["table"]]
+        others = _unpacked(tensors["others"]) if "others" in tensors else []
+        x: Any = Frame(tensors["numbers"], others, columns)
+    else:
+        x = csr.from_tensors(tensors, fields.get("columns", 0))
     y = np.array(fields["y"], object) if "y" in fields else tensors.get("y")
-    return Block(x, y, where)
+    return Block(x, y, where, tensors.get("weight"), tensors.get("offset"))
+
+
+def _packed(arrays: Sequence[pa.Array]) -> bytes:
+    """Write arrays as an Arrow stream; of a dictionary that its rows do not fill, only what they need."""
+    small = [
+        pc.dictionary_encode(array.cast(pa.string())).cast(array.type)
+        if pa.types.is_dictionary(array.type) and len(array.dictionary) > len(array)
+        else array
+        for array in arrays
+    ]
+    batch = pa.RecordBatch.from_arrays(small, [str(i) for i in range(len(small))])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+def _unpacked(content: np.ndarray) -> list[pa.Array]:
+    return list(pa.ipc.open_stream(pa.py_buffer(content)).read_next_batch().columns)
 
 
 class TypedBytes(Source):
     """Reads the blocks in a file of typed bytes, such as a mapper's standard input."""
 
     format = "typed"
+
+    def __init__(self, paths: list[str], options: Options):
+        super().__init__(paths, options)
+        with open(paths[0], "rb") as file:
+            first = next(read_values(file, paths[0]), None)
+        table = None if first is None else wire.header(first, len(first))[1].get("table")
+        if table is not None:
+            self.columns = [Column(*column) for column in table]
 
     def lengths(self) -> list[int]:
         return [1 << 62]

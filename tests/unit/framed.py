@@ -1,10 +1,16 @@
 """Tables of memory as a source, in blocks of any size: raw rows as the readers give them."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 
+from hdl import data
+from hdl import spec as specs
 from hdl.data import Block, Options, Source
-from hdl.data.tabular.frame import TYPES, Column, Frame, concatenated
+from hdl.data.tabular import fitting
+from hdl.data.tabular.encoders import Encodings
+from hdl.data.tabular.frame import TYPES, Column, Frame
 
 
 def frame(**columns):
@@ -56,7 +62,10 @@ class Framed(Source):
             yield Block(self.x[rows], y, where, weight, offset)
 
 
-def joined(blocks):
-    """Put the features of blocks together: of frames, or of arrays."""
-    parts = [block.x for block in blocks]
-    return concatenated(parts) if isinstance(parts[0], Frame) else np.concatenate(parts)
+def encodings_of(x, columns=None, **spec):
+    """Fit encodings and encode the same rows."""
+    source = Framed(x, columns=columns)
+    summary = data.summarise(source, source.splits(1)[0])
+    encodings, rule, reading = fitting.fit(summary, specs.parse(spec))
+    assert Encodings.from_plain(json.loads(json.dumps(encodings.to_plain()))) == encodings
+    return encodings, encodings.encode(x), rule, reading

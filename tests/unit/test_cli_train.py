@@ -1,5 +1,6 @@
 """The commands over one small table, as a user and as a script would call them."""
 
+import gzip
 import json
 import os
 import re
@@ -119,10 +120,19 @@ def test_predict_replaces_nothing_unasked_and_leaves_nothing_half(trained, capfd
     assert "--overwrite" in told.err
     broken = tmp_path / "broken.csv"
     broken.write_text((trained / "plain.csv").read_text() + "1,2,oops,4\n")
-    run(capfd, "predict", trained / "table", broken, "--out", out, "--overwrite", status=3)
-    assert out.read_text() == "mine"
+    cut = tmp_path / "cut.csv.gz"
+    cut.write_bytes(gzip.compress((trained / "plain.csv").read_bytes())[:-20])
+    run(capfd, "predict", trained / "table", cut, "--out", out, "--overwrite", status=3)
+    assert out.read_text() == "mine"  # what cannot be read to its end has no answers
+    cut.unlink()
+    told = run(capfd, "predict", trained / "table", broken, "--out", out, "--overwrite", status=3)
+    assert "no answer to 1 of 51 records" in told.err
+    assert "broken.csv:52: " in told.err
+    whole = out.read_text().splitlines()
+    assert len(whole) == 52
+    assert whole[-1] == ",,,"
     run(capfd, "predict", trained / "table", broken, "--out", out, "--overwrite", "--max-bad-records", "1")
-    assert out.read_text().count("\n") == 51
+    assert out.read_text().splitlines() == whole
     assert sorted(os.listdir(tmp_path)) == ["broken.csv", "o.csv"]
 
 

@@ -156,7 +156,7 @@ def test_a_task_of_a_job_writes_the_codes_of_its_part(table):
     properties = {"hdl.stage": "predict", "hdl.table": str(folder / "model"), "hdl.version": "0",
                   "hdl.codes": "True", "hdl.layer": "1", "hdl.suffix": ".parquet"}  # fmt: skip
     task = Task(TaskConfig.of(properties), path, splits)
-    parts = [pyarrow.parquet.read_table(io.BytesIO(task.predict(number, lambda *_: None))) for number in splits]
+    parts = [pyarrow.parquet.read_table(io.BytesIO(task.predict(number, lambda *_: None)[0])) for number in splits]
     assert all(0 < len(part) < 50 for part in parts)
     assert [label for part in parts for label in part["label"].to_pylist()] == y.tolist()
     found = np.concatenate([part["code:2"].to_numpy() for part in parts])

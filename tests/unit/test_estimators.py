@@ -28,8 +28,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @parametrize_with_checks(
     [
-        hdl.MLPClassifier((20,), max_iter=25, learning_rate_init=0.03),
-        hdl.MLPRegressor((20,), max_iter=25, learning_rate_init=0.03),
+        hdl.MLPClassifier((20,), max_iter=60, learning_rate_init=0.03),
+        hdl.MLPRegressor((20,), max_iter=60, learning_rate_init=0.03),
         hdl.MLPClassifier((20,), solver="lbfgs", max_iter=15),
         hdl.MLPRegressor((20,), solver="cg", max_iter=15),
     ]

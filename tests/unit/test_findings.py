@@ -33,7 +33,7 @@ CASES = {  # file: its content, flags, and what is told of it
             "features": "2 dense: a, b",
             "scale": "each to mean 0 and deviation 1",
         },
-        r"column kind, the (last column|only column of text): classification, 2 classes: cat, dog",
+        r"column kind \(guessed: the (last column|only column of text)\): classification, 2 classes: cat, dog\n.*--label.*",
     ),
     "bare.csv": (
         table_of(*ROWS).replace(",", ";"),
@@ -191,4 +191,4 @@ def test_import_tells_what_it_found_too(tmp_path, capfd):
     assert cli.run(["import", str(tmp_path / "d.csv"), str(tmp_path / "shards")]) == 0
     told = capfd.readouterr().err
     assert "format   CSV, 1 file\ncolumns  header (told from the first lines), commas between columns\n" in told
-    assert re.search(r"^label    column kind, the (last column|only column of text)$", told, re.M)
+    assert re.search(r"^label    column kind \(guessed: the (last column|only column of text)\)$", told, re.M)

@@ -4,9 +4,11 @@ import io
 import struct
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from hdl.data import Block, Csr
+from hdl.data import Block, Csr, FileSplit, Options
+from hdl.data.tabular.frame import Column, Frame
 from hdl.errors import DataError
 from hdl.runners import typed
 
@@ -40,6 +42,39 @@ def test_a_block_comes_back_as_it_was(name):
         else:
             assert a.dtype == b.dtype
             np.testing.assert_array_equal(a, b)
+
+
+def test_a_block_of_a_table_comes_back_with_its_columns(tmp_path):
+    columns = [Column("age"), Column("colour", "category", "flag"), Column("seen", "date", "values")]
+    colours = pa.array(["é", None, "red", "red"]).dictionary_encode()
+    many = pa.DictionaryArray.from_arrays(colours.indices, pa.array(["é", "red", *map(str, range(9_000))]))
+    seen = pa.array([0, None, 10**15, -5], pa.int64()).cast(pa.timestamp("us"))
+    numbers = np.array([[1.5], [np.nan], [-0.0], [1e300]])
+    frame = Frame(numbers, [many, seen], columns)
+    weight, offset = np.array([1.0, 0.5, 2, 3]), np.arange(4.0)
+    block = Block(frame, np.arange(4), lambda i: {}, weight, offset)
+    path = tmp_path / "stdin"
+    path.write_bytes(stdin(typed.pack_block(block, columns), typed.pack_block(block.slice(1, 3), columns)))
+    assert path.stat().st_size < 10_000  # what rows do not need of a dictionary stays behind
+    source = typed.TypedBytes([str(path)], Options())
+    assert source.columns == columns
+    whole, part = source._read(FileSplit(str(path), 0, 1), None)
+    assert whole.x.numbers.tobytes() == numbers.tobytes()
+    assert [whole.x["colour"].to_pylist(), part.x["colour"].to_pylist()] == [["é", None, "red", "red"], [None, "red"]]
+    assert whole.x["seen"].equals(seen)
+    assert (whole.weight.tolist(), part.offset.tolist()) == (weight.tolist(), [1, 2])
+    assert whole.x.columns == columns
+
+
+def test_a_matrix_of_a_table_tells_its_columns_and_an_empty_shard_has_none(tmp_path):
+    path = tmp_path / "stdin"
+    block = Block(np.array([[1.0, np.nan]]), None, lambda i: {})
+    path.write_bytes(stdin(typed.pack_block(block, [Column("a"), Column("b")])))
+    source = typed.TypedBytes([str(path)], Options())
+    assert source.columns == [Column("a"), Column("b")]
+    assert [len(block) for block in source.read(source.splits(1)[0])] == [1]  # NaN is a missing value, no bad record
+    path.write_bytes(b"")
+    assert typed.TypedBytes([str(path)], Options()).columns is None
 
 
 @pytest.mark.parametrize("cut", [3, 7, 12])

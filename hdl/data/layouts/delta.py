@@ -162,7 +162,9 @@ def _lines(path: str) -> Iterator[dict[str, Any]]:
                 try:
                     yield json.loads(line)
                 except json.JSONDecodeError as error:
-                    raise DataError(f"no JSON ({error.msg}); expected an action of the log", path, line=number) from None
+                    raise DataError(
+                        f"no JSON ({error.msg}); expected an action of the log", path, line=number
+                    ) from None
 
 
 def _rows(path: str) -> Iterator[dict[str, Any]]:

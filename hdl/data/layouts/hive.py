@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import unquote
@@ -50,8 +50,17 @@ def holds_partitions(folders: Iterable[str]) -> bool:
     return any(key_of(name) for name in folders)
 
 
-def walk(folder: str, left: LeftOut, below: str = "") -> list[tuple[str, dict[str, str | None]]]:
+def walk(
+    folder: str, left: LeftOut, refuse: Callable[[str, list[str]], None] = lambda folder, names: None, below: str = ""
+) -> list[tuple[str, dict[str, str | None]]]:
     """List the files in a folder and in those below it, with the keys of their folders, sorted by path.
+
+    Parameters
+    ----------
+    refuse : function of a folder and the names in it
+        Raises if they are no part of the table.
+    below : str
+        What stands before names that are told.
 
     Raises
     ------
@@ -59,7 +68,9 @@ def walk(folder: str, left: LeftOut, below: str = "") -> list[tuple[str, dict[st
         Files lie beside folders of partitions, or a key is there twice on one path.
     """
     names, folders = [], []
-    for name in fs.list(folder):
+    there = fs.list(folder)
+    refuse(folder, there)
+    for name in there:
         isdir = fs.isdir(fs.join(folder, name))
         if reason := aside(name, isdir):
             left.add(reason, f"{below}{name}")
@@ -71,7 +82,7 @@ def walk(folder: str, left: LeftOut, below: str = "") -> list[tuple[str, dict[st
     found: list[tuple[str, dict[str, str | None]]] = [(fs.join(folder, name), {}) for name in names]
     for name in folders:
         key = key_of(name)
-        for path, keys in walk(fs.join(folder, name), left, f"{below}{name}/"):
+        for path, keys in walk(fs.join(folder, name), left, refuse, f"{below}{name}/"):
             if key and key[0] in keys:
                 raise DataError(f"the key {key[0]!r} is there twice on one path", path)
             found.append((path, {key[0]: key[1], **keys} if key else keys))
@@ -97,7 +108,13 @@ def lying(files: list[tuple[str, dict[str, str | None]]], folder: str) -> Lying:
     return Lying([path for path, _ in files], known, types, reading=reading)
 
 
-KINDS = {pa.int64(): "number", pa.float64(): "number", pa.timestamp("us"): "date", pa.string(): "category"}
+KINDS = {
+    pa.int64(): "number",
+    pa.float64(): "number",
+    pa.timestamp("us"): "date",
+    pa.date32(): "date",
+    pa.string(): "category",
+}
 
 
 def type_of(values: Iterable[str | None]) -> pa.DataType:
@@ -108,14 +125,14 @@ def type_of(values: Iterable[str | None]) -> pa.DataType:
     Examples
     --------
     >>> [str(type_of(texts)) for texts in (["7", None], ["07", "11"], ["00501", "10001"], ["20240131"], ["2.5"], [None])]
-    ['int64', 'int64', 'string', 'timestamp[us]', 'double', 'string']
+    ['int64', 'int64', 'string', 'date32[day]', 'double', 'string']
     """
     there = sorted({value for value in values if value is not None})
     if there and all(_DAY.fullmatch(value) or _MOMENT.fullmatch(value) for value in there):
         try:
             for value in there:
                 moment(value)
-            return pa.timestamp("us")
+            return pa.date32() if all(map(_DAY.fullmatch, there)) else pa.timestamp("us")
         except ValueError:
             pass
     if not there or not all(map(_NUMBER.fullmatch, there)):
@@ -147,7 +164,7 @@ def value_of(text: str | None, kind: pa.DataType) -> Any:
     if text is None:
         return None
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return moment(text)
+        return moment(text).date() if pa.types.is_date(kind) else moment(text)
     if pa.types.is_boolean(kind):
         return {"true": True, "false": False}[text.lower()]
     if pa.types.is_integer(kind):

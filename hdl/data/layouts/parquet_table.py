@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl import fs
+from hdl.data.base import Bad
 from hdl.data.layouts.cells import Cell, File, flatten
 from hdl.data.layouts.filtering import Range, outcomes
 from hdl.data.layouts.table import Batch, Table
@@ -49,7 +49,7 @@ class ParquetTable(Table):
         held = _Held(leaves, found.names)
         return File(path, cells, found.rows, held, found.twice, index, _pins(found.own))
 
-    def _batches(self, file: File, start: int, length: int, needed: Sequence[Cell]) -> Iterator[Batch]:
+    def _batches(self, file: File, start: int, length: int, needed: Sequence[Cell], bad: Bad) -> Iterator[Batch]:
         leaves = sorted({leaf for cell in needed for leaf in file.extra.leaves[cell.name]})
         tops = sorted({cell.top for cell in needed})
         with fs.open(file.path) as handle, guarded(file.path):
@@ -70,7 +70,7 @@ class ParquetTable(Table):
         """Tell whether a row group's statistics leave it open that some of its rows meet the condition."""
         if self.condition is None:
             return True
-        keys = self._of_keys(file.path, file)
+        keys = self._known(file.path, file)
 
         def known(name: str) -> Range | None:
             if (found := keys(name)) is not None or name not in file.cells:
@@ -93,14 +93,14 @@ def _group(
     stop = start + length
     if not leaves:
         lo, hi = max(first, start), min(first + rows, stop)
-        yield lo, hi - lo, {}
+        yield Batch(lo, hi - lo, {})
         return
     batches: Any = parquet.reader.iter_batches(size, [number], column_indices=leaves, use_threads=False)
     for batch in batches:
         lo, hi = max(start - first, 0), min(stop - first, batch.num_rows)
         if lo < hi:
             columns = {top: batch.column(i).slice(lo, hi - lo) for i, top in enumerate(tops)}
-            yield first + lo, hi - lo, columns
+            yield Batch(first + lo, hi - lo, columns)
         first += batch.num_rows
         if first >= stop:
             return
@@ -120,5 +120,3 @@ def _range(column: Any, cell: Cell) -> Range | None:
 def _pins(own: dict[str, Any]) -> tuple[str, ...]:
     """Give the kinds of columns that a file of hdl's own says."""
     return tuple(own.get("pins") or ())
-
-

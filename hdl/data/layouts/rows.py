@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -38,33 +39,43 @@ class Rows:
     """
 
     def __init__(
-        self, types: dict[str, pa.DataType], features: Sequence[Feature], labels: Sequence[str], table: bool, options: Options
+        self,
+        types: dict[str, pa.DataType],
+        features: Sequence[Feature],
+        labels: Sequence[str],
+        table: bool,
+        options: Options,
     ):
         self.types, self.names = types, [*types]
         self.features, self.labels, self.table, self.options = features, labels, table, options
         self.columns = tuple(column for feature in features for column in feature.columns)
         self.plain = all(column.kind == "number" for column in self.columns)
         held = [types[self.names[feature.at]] for feature in features]
-        inner = [_inner(kind) if feature.width is not None else kind for feature, kind in zip(features, held, strict=True)]
-        numeric = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in inner)
+        inner = [
+            _inner(kind) if feature.width is not None else kind for feature, kind in zip(features, held, strict=True)
+        ]
+        numeric = all(map(_is_plain, inner))
         self.dtype: Any = exact(inner) if numeric and self.plain else np.float64
 
-    def block(self, cell: Callable[[str], pa.Array], n: int, where: Where, bad: Bad, seen: int) -> Block:
+    def block(self, cell: Callable[[str], pa.Array], numbers: np.ndarray, where: Where, bad: Bad, seen: int) -> Block:
         """Make a block of n rows, without those that have no label or cannot be read.
 
         Parameters
         ----------
         cell : function of a column's name
             Its values [n].
+        numbers : int64 [n]
+            Of the rows among the split's records.
         seen : int
-            Records of the split before these.
+            Records of the split up to here.
         """
+        n = len(numbers)
         if not n:
             return Block.none(seen)
         y, good = self._labels(cell, n, where, bad)
         rows = np.flatnonzero(good)
         if not len(rows):
-            return Block.none(seen + n)
+            return Block.none(seen)
         get = cell if good.all() else lambda name: cell(name).take(pa.array(rows))
         x, wrong = self._features(get, len(rows))
         options, kept = self.options, None
@@ -75,7 +86,7 @@ class Rows:
             fields = [(name, self.types[name]) for name in options.keep]
             arrays = [_decoded(get(name), kind) for name, kind in fields]
             kept = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
-        block = Block(x, y, lambda i: where(int(rows[i])), weight, offset, kept, seen + rows, seen + n)
+        block = Block(x, y, lambda i: where(int(rows[i])), weight, offset, kept, numbers[rows], seen)
         fine = np.ones(len(rows), bool)
         for i, problems in sorted(wrong.items()):
             fine[i] = False
@@ -157,7 +168,7 @@ def _inner(kind: pa.DataType) -> pa.DataType:
 
 
 def _is_plain(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
 
 
 def _decoded(values: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -169,7 +180,8 @@ def _there(column: pa.Array) -> np.ndarray:
     there = ~np.asarray(pc.is_null(column, nan_is_null=True))
     if label_type(column.type) == "text":
         text = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-        if is_text(text.type):
-            said = pc.is_in(pc.utf8_trim_whitespace(text.cast(pa.string())), value_set=pa.array(MISSING_LABELS))
-            there &= ~said.to_numpy(zero_copy_only=False)
+        with suppress(pa.ArrowInvalid):  # bytes that are no text are told later
+            text = pc.utf8_trim_whitespace(text.cast(pa.string()))
+            said = pc.is_in(text, value_set=pa.array(MISSING_LABELS, pa.string()))
+            there &= ~pc.fill_null(said, False).to_numpy(zero_copy_only=False)
     return there

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from hdl.data.layouts import cells as kinds
 from hdl.data.layouts.cells import Cell, File
 from hdl.data.layouts.drift import unify
 from hdl.data.layouts.filtering import Range, check, mask, outcomes
-from hdl.data.layouts.hive import value_of
+from hdl.data.layouts.keys import constants, of_keys, prune
 from hdl.data.layouts.lying import Lying
 from hdl.data.layouts.rows import Rows
 from hdl.data.layouts.where import Condition, columns, parse
@@ -39,7 +40,31 @@ FEW_ROWS = 32  # at least so many at once, unless they are large: a batch has it
 WIDEST = 65536  # numbers of a vector that are expanded
 THREADS = 8  # that read what files say of themselves, where there are many
 
-Batch = tuple[int, int, Mapping[int, pa.Array]]  # first row in the file, rows, and columns by their place in the file
+
+class Batch(NamedTuple):
+    """Holds some rows of a file.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first one in the file, from 0.
+    rows : int
+    columns : mapping of int to Array [rows]
+        By their place in the file.
+    numbers : int64 [rows] or None
+        Of each row among the records here, bad ones too; None: there are none.
+    records : int or None
+        How many records there are, bad ones too; None: as many as rows.
+    where : function of a row, or None
+        Its place; None: by its number in the file.
+    """
+
+    first: int
+    rows: int
+    columns: Mapping[int, pa.Array]
+    numbers: np.ndarray | None = None
+    records: int | None = None
+    where: Callable[[int], dict[str, Any]] | None = None
 
 
 class Table(Source):
@@ -52,6 +77,7 @@ class Table(Source):
     """
 
     unit = "record"  # what errors count in a file
+    look = LOOK  # first rows that are looked at, in the unit of splits
 
     def __init__(
         self, paths: list[str], options: Options, schema: Any = None, labels: bool = True, lying: Lying | None = None
@@ -59,10 +85,12 @@ class Table(Source):
         super().__init__(paths, options)
         self.schema, self.lying = schema, lying or Lying(paths)
         self._files: dict[str, File] = {}
+        self.features: list[Feature] = []
+        self.odd: dict[str, str] = {}  # columns that cannot be read, and why
         self.condition: Condition | None = parse(options.where) if options.where else None
         self.records = self.condition is None
         found = json.loads(options.found) if options.found else {}
-        self._prune()
+        self.paths = prune(paths, self.lying, self.condition, options.where or "")
         self.left_out = [*self.lying.left_out]
         if found.get("types"):
             held = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(found["types"])))
@@ -88,7 +116,7 @@ class Table(Source):
         """Describe a file by what it says of itself."""
 
     @abstractmethod
-    def _batches(self, file: File, start: int, length: int, needed: Sequence[Cell]) -> Iterator[Batch]:
+    def _batches(self, file: File, start: int, length: int, needed: Sequence[Cell], bad: Bad) -> Iterator[Batch]:
         """Read the needed columns of the rows [start, start + length) of a file, some rows at a time."""
 
     def _file(self, path: str) -> File:
@@ -128,51 +156,23 @@ class Table(Source):
                 for path, file in zip(missing, pool.map(self._describe, missing), strict=True):
                     self._files[path] = self._named(file)
 
-    def _prune(self) -> None:
-        """Leave out the files whose keys say that none of their rows meets the condition."""
-        if self.condition is None:
-            return
-        condition, all_paths = self.condition, self.paths
-        self.paths = [path for path in all_paths if True in outcomes(condition, self._of_keys(path))]
-        if not self.paths:
-            known = {name: kind for name, kind in self.lying.types.items() if name in columns(condition)}
-            if len(known) == len(columns(condition)):
-                check(condition, known, self.options.where or "")
-            held = [f"{name} ({self._span(name)})" for name in known]
-            what = f"none of {len(all_paths)} files meets --where {self.options.where!r}"
-            raise DataError(f"{what}; there are {', '.join(held)}", all_paths[0])
-
-    def _span(self, name: str) -> str:
-        values = sorted({keys[name] or "" for keys in self.lying.keys.values()})
-        return values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}"
-
-    def _of_keys(self, path: str, file: File | None = None) -> Callable[[str], Range | None]:
-        """Tell what a file's keys say of columns; of a file that has been described, also which ones it has not."""
-
-        def known(name: str) -> Range | None:
-            if name in (keys := self._constants(path, file)):
-                value = keys[name]
-                return Range(value, value, value is None)
-            return Range(None, None, True) if file is not None and name not in file.cells else None
-
-        return known
-
-    def _constants(self, path: str, file: File | None = None) -> dict[str, Any]:
+    def _constants(self, path: str, file: File) -> dict[str, Any]:
         """Give the values of a file's keys; of a table with a log only those that are no columns of the file."""
-        keys = self.lying.keys.get(path, {})
-        logged = self.lying.schema is not None and file is not None
-        try:
-            return {
-                name: value_of(text, self.lying.types[name])
-                for name, text in keys.items()
-                if not (logged and file is not None and name in file.cells)
-            }
-        except (ValueError, KeyError) as error:
-            raise DataError(f"a key that is not of its column's type: {error}", path) from None
+        return constants(self.lying, path, file.cells if self.lying.schema is not None else ())
+
+    def _known(self, path: str, file: File) -> Callable[[str], Range | None]:
+        """Tell what is known of a file's columns without reading it."""
+        held = self._constants(path, file)
+        return lambda name: (
+            Range(None, None, True) if name not in held and name not in file.cells else of_keys(held)(name)
+        )
 
     def _unified(self) -> tuple[dict[str, pa.DataType], list[str]]:
         self._describe_all()
-        ignored = {*self.options.ignore, *(entry.partition(":")[0] for entry in self.options.columns if "ignore" in entry)}
+        ignored = {
+            *self.options.ignore,
+            *(entry.partition(":")[0] for entry in self.options.columns if "ignore" in entry),
+        }
         files = [self._file(path) for path in self.paths]
         return unify(files, self.lying, ignored)
 
@@ -195,9 +195,9 @@ class Table(Source):
             file = self._file(path)
             if not file.rows:
                 continue
-            there = [cell for name, cell in file.cells.items() if name in self.types]
-            for _, _, batch in self._batches(file, 0, min(LOOK, file.rows), there):
-                found = {name: kinds.take(batch, cell) for name, cell in file.cells.items() if name in self.types}
+            there = [cell for name, cell in file.cells.items() if name in self.types and name not in self.odd]
+            for batch in self._batches(file, 0, min(self.look, file.rows), there, Bad(sys.maxsize)):
+                found = {name: kinds.take(batch.columns, cell) for name, cell in file.cells.items() if cell in there}
                 count = max(map(len, found.values()), default=0)
                 for name, value in self._constants(path, file).items():
                     found[name] = pa.array([value] * count, self.types[name])
@@ -212,7 +212,7 @@ class Table(Source):
         first = self._file(self.paths[0])
         places: list[int] = []
         if self.schema is not None and self.schema.names:
-            chosen, by = self._label_of_model(), "flag" if options.label else "model"
+            chosen, by = self._label_of_model(labels, first), "flag" if options.label else "model"
             features = self._as_in_training()
         else:
             index = {names.index(name): why for name, why in first.index.items() if name in names}
@@ -226,10 +226,13 @@ class Table(Source):
                 if name is not None:
                     taken[names.index(self._there(name, f"--{role}"))] = role
             own = options.columns or first.pins
-            decision: Decision = decide(
-                [self._field(name) for name in names], [i for i in choice.features if i not in taken],
-                options if own == options.columns else options.make(options, columns=own), self.paths[0], taken,
-            )  # fmt: skip
+            ruled = options if own == options.columns else options.make(options, columns=own)
+            fields, may_be = [self._field(name) for name in names], [i for i in choice.features if i not in taken]
+            decision: Decision = decide(fields, may_be, ruled, self.paths[0], taken)
+            truth = [i for i, kind in enumerate(self.types.values()) if pa.types.is_boolean(kind)]
+            if truth and all(_is_number(each, truth) for each in decision.features):
+                fields = [each._replace(kind="number") if i in truth else each for i, each in enumerate(fields)]
+                decision = decide(fields, may_be, ruled, self.paths[0], taken)
             features = decision.features
             self.left_out += decision.left_out
             self._pins = decision.pins
@@ -239,7 +242,7 @@ class Table(Source):
             self.reading |= {"label_by": by, "label_at": places, "label_type": label_type(self.types[chosen[0]])}
         if first.twice:
             self.reading["duplicates"] = describe_repeats(names, first.twice)
-        self.features: list[Feature] = features
+        self.features = features
         alone = len(features) == 1 and features[0].width is not None
         self.columns = None if alone else [column for feature in features for column in feature.columns]
         self.names = None if alone else [column.name for column in self.columns or ()]
@@ -260,6 +263,8 @@ class Table(Source):
     def _field(self, name: str) -> Field:
         """Say what is known of a column by its type."""
         kind = self.types[name]
+        if why := self.odd.get(name):
+            return Field(name, None, why)
         if kinds.is_vector(kind):
             length = self.widths.get(name)
             if length is None:
@@ -273,9 +278,13 @@ class Table(Source):
             return Field(name, None, f"{what} ({kind})")
         return Field(name, found)
 
-    def _label_of_model(self) -> list[str]:
+    def _label_of_model(self, labels: bool, first: File) -> list[str]:
         """Find the label: the one that is asked for; else the model's, where it is there."""
-        if not self.options.labelled:
+        names = [*self.types]
+        if {*self.schema.names} <= {*names}:
+            choice = choose(names, len(names), self.options, self.paths[0], self.schema, Look(first.twice), labels)
+            return [names[i] for i in choice.labels]
+        if not self.options.labelled or not labels:
             return []
         if self.options.label:
             return [self._there(name, "--label") for name in self.options.label]
@@ -284,25 +293,37 @@ class Table(Source):
     def _as_in_training(self) -> list[Feature]:
         """Find the model's columns by their names; of a vector `x` those called `x[0]`, `x[1]`, …"""
         wanted = trained(self.schema) or [Column(name) for name in self.schema.names]
-        names, out, absent = [*self.types], [], []
+        names, out, absent, vectors = [*self.types], [], [], set[str]()
         expanded = {f"{name}[{j}]": (name, j, width) for name, width in self.widths.items() for j in range(width)}
         for column in wanted:
             if column.name in self.types:
                 out.append(Feature(names.index(column.name), column))
             elif column.name in expanded:
-                name, j, width = expanded[column.name]
-                if j == 0:
+                name, _, width = expanded[column.name]
+                if name not in vectors:
                     out.append(Feature(names.index(name), column._replace(name=name), width))
+                vectors.add(name)
             else:
                 absent.append(column.name)
         if absent:
             raise DataError(f"columns {some(absent)} of the model's training data are missing", self.paths[0])
-        if sum(feature.width or 1 for feature in out) != len(wanted):
+        if self.schema.columns is None and [c.name for f in out for c in f.columns] != [c.name for c in wanted]:
             raise DataError("vectors of other lengths than in the model's training data", self.paths[0])
         return out
 
+    def _labelled(self, file: File) -> File:
+        """Refuse a file without the labels, whose rows would all be without one."""
+        keys = self.lying.keys.get(file.path, {})
+        absent = [name for name in self.labels if name not in file.cells and name not in keys]
+        if absent and self.lying.schema is None:
+            first = next((path for path, other in self._files.items() if absent[0] in other.cells), self.paths[0])
+            raise DataError(f"columns {some(absent)} of {first} are missing", file.path)
+        return file
+
     def _check_labels(self) -> None:
         many = len(self.labels) > 1
+        for file in self._files.values():
+            self._labelled(file)
         for name in self.labels:
             kind = self.types[name]
             held = label_type(kind)
@@ -340,28 +361,34 @@ class Table(Source):
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
         path, start, length = split
-        file, needed = self._file(path), self._needed()
+        file, needed = self._labelled(self._file(path)), self._needed()
         constants = self._constants(path, file)
         there = [file.cells[name] for name in needed if name in file.cells and name not in constants]
         condition = self.condition
-        if condition is not None and outcomes(condition, self._of_keys(path, file)) == {True}:
+        if condition is not None and outcomes(condition, self._known(path, file)) == {True}:
             condition = None  # all rows meet it
         seen = 0
-        for first, count, batch in self._batches(file, start, length, there):
-            numbers = np.arange(count)
+        for batch in self._batches(file, start, length, there, bad):
+            count, rows = batch.rows, np.arange(batch.rows)
+            numbers = rows if batch.numbers is None else batch.numbers
+            records = count if batch.records is None else batch.records
+            held: Mapping[int, pa.Array] = batch.columns
             if condition is not None:
-                met = mask(condition, lambda name: self._cell(file, batch, name, count, constants))
-                numbers = np.flatnonzero(met)
-                batch = {at: column.take(pa.array(numbers)) for at, column in batch.items()}
+                met = mask(condition, lambda name: self._cell(file, held, name, count, constants))
+                passed = np.cumsum(~met)
+                rows = np.flatnonzero(met)
+                numbers, records = (numbers - passed)[rows], records - int(passed[-1] if count else 0)
+                held = {at: column.take(pa.array(rows)) for at, column in held.items()}
 
-            def cell(name: str, n: int = len(numbers), batch: Mapping[int, pa.Array] = batch) -> pa.Array:
-                return self._cell(file, batch, name, n, constants)
+            def cell(name: str, n: int = len(rows), held: Mapping[int, pa.Array] = held) -> pa.Array:
+                return self._cell(file, held, name, n, constants)
 
-            def where(i: int, first: int = first, numbers: np.ndarray = numbers) -> dict[str, Any]:
-                return {"path": f"{path} {self.unit} {first + int(numbers[i]) + 1}"}
+            def where(i: int, batch: Batch = batch, rows: np.ndarray = rows) -> dict[str, Any]:
+                row = int(rows[i])
+                return batch.where(row) if batch.where else {"path": f"{path} {self.unit} {batch.first + row + 1}"}
 
-            yield self.rows.block(cell, len(numbers), where, bad, seen)
-            seen += len(numbers)
+            yield self.rows.block(cell, seen + numbers, where, bad, seen + records)
+            seen += records
 
     def _cell(
         self, file: File, batch: Mapping[int, pa.Array], name: str, n: int, constants: Mapping[str, Any]
@@ -373,3 +400,8 @@ class Table(Source):
         if name not in file.cells:
             return kinds.missing(n, kind)
         return kinds.cast(kinds.take(batch, file.cells[name]), kind)
+
+
+def _is_number(feature: Feature, truth: Sequence[int]) -> bool:
+    """Tell whether a feature is a number, or a truth value that nobody called a category: 0 and 1 among numbers."""
+    return feature.column.kind == "number" or (feature.at in truth and feature.column.by == "type")

@@ -1,16 +1,16 @@
 """Parses a filter on columns, such as ``dt >= 2024-01-01 and country = 'DE'``: SQL's conditions, without any `eval`.
 
-    or      ::=  and ("or" and)*
-    and     ::=  not ("and" not)*
-    not     ::=  "not" not | "(" or ")" | test
-    test    ::=  column ("=" | "==" | "!=" | "<>" | "<" | "<=" | ">" | ">=") literal  |  literal … column
-              |  column ["not"] "in" "(" literal ("," literal)* ")"
-              |  column ["not"] "between" literal "and" literal
-              |  column ["not"] "like" 'text with % and _'
-              |  column "is" ["not"] "null"
-              |  column                                             (of truth values)
-    column  ::=  name | "quoted name" | `quoted name`
-    literal ::=  number | 'text' | date, with a time or without | "true" | "false"
+or      ::=  and ("or" and)*
+and     ::=  not ("and" not)*
+not     ::=  "not" not | "(" or ")" | test
+test    ::=  column ("=" | "==" | "!=" | "<>" | "<" | "<=" | ">" | ">=") literal  |  literal … column
+          |  column ["not"] "in" "(" literal ("," literal)* ")"
+          |  column ["not"] "between" literal "and" literal
+          |  column ["not"] "like" 'text with % and _'
+          |  column "is" ["not"] "null"
+          |  column                                             (of truth values)
+column  ::=  name | "quoted name" | `quoted name`
+literal ::=  number | 'text' | date, with a time or without | "true" | "false"
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hdl.data.tabular.arrow import whole
 from hdl.data.tabular.flags import GROUPED, ORDERS
 from hdl.data.tabular.frame import CATEGORY, DATE
 
@@ -75,8 +76,7 @@ PLAIN = Dialect()
 
 def _stripped(text: Any, missing: Sequence[str]) -> pa.Array:
     """Give strings without blanks around them; null where they say that a value is missing."""
-    if isinstance(text, pa.ChunkedArray):
-        text = text.combine_chunks() if text.num_chunks != 1 else text.chunk(0)
+    text = whole(text)
     if pa.types.is_dictionary(text.type):
         text = text.dictionary_decode()
     text = pc.utf8_trim_whitespace(text if text.type == pa.string() else text.cast(pa.string()))
@@ -102,7 +102,7 @@ def numbers(text: Any, dialect: Dialect = PLAIN) -> tuple[np.ndarray, np.ndarray
     (array([1234.,    5.,   nan,   nan]), array([False, False, False,  True]))
     """
     there = _stripped(text, dialect.missing)
-    values = there if dialect.plain else _plain(there, dialect)
+    values = there if dialect.plain else plain(there, dialect)
     try:
         floats = values.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -135,7 +135,7 @@ def _each(values: pa.Array) -> pa.Array:
     return pa.array(out, pa.float64())
 
 
-def _plain(text: pa.Array, dialect: Dialect) -> pa.Array:
+def plain(text: pa.Array, dialect: Dialect) -> pa.Array:
     """Write numbers of a dialect as Python does; what is no number of the dialect becomes a text that is none."""
     if dialect.mark:
         mark = _escaped(dialect.mark)
@@ -173,9 +173,7 @@ def categories(text: Any, missing: Sequence[str] = MISSING, codes: bool = False)
     >>> categories(pa.array([" a", "TRUE", "?", "a"])).to_pylist()
     ['a', 'true', None, 'a']
     """
-    if isinstance(text, pa.ChunkedArray):
-        text = text.unify_dictionaries() if pa.types.is_dictionary(text.type) else text
-        text = text.combine_chunks() if text.num_chunks != 1 else text.chunk(0)
+    text = whole(text)
     if not pa.types.is_dictionary(text.type):
         text = text.dictionary_encode()
     levels = _stripped(text.dictionary, missing)
@@ -254,7 +252,9 @@ def _fields(text: pa.Array, form: str) -> np.ndarray:
     """Read dates of one form, datetime64[us] [n]; NaT where a text has another, or is a day that does not exist."""
     found = pc.extract_regex(text, form)
     good = found.is_valid().to_numpy(zero_copy_only=False)
-    parts = {name: pc.struct_field(found, name) for name in ("y", "p", "m", "q", "d", "h", "i", "s", "f", "half", "zone")}
+    parts = {
+        name: pc.struct_field(found, name) for name in ("y", "p", "m", "q", "d", "h", "i", "s", "f", "half", "zone")
+    }
 
     def whole(name: str, empty: str = "0") -> np.ndarray:
         column = pc.fill_null(parts[name], empty)
@@ -264,7 +264,9 @@ def _fields(text: pa.Array, form: str) -> np.ndarray:
     short = pc.fill_null(pc.equal(pc.utf8_length(parts["y"]), 2), False).to_numpy(zero_copy_only=False)
     year = np.where(short, year + np.where(year < 69, 2000, 1900), year)  # as POSIX reads years of two digits
     hour, minute, second = whole("h"), whole("i"), whole("s")
-    micro = pc.utf8_slice_codeunits(pc.utf8_rpad(pc.fill_null(parts["f"], ""), 6, "0"), 0, 6).cast(pa.int64()).to_numpy()
+    micro = (
+        pc.utf8_slice_codeunits(pc.utf8_rpad(pc.fill_null(parts["f"], ""), 6, "0"), 0, 6).cast(pa.int64()).to_numpy()
+    )
     half = np.array([str(cell or "")[:1].lower() for cell in parts["half"].to_pylist()])
     good &= np.where(half == "", hour < 24, (hour >= 1) & (hour <= 12)) & (minute < 60) & (second < 60)
     hour = np.where(half == "", hour, hour % 12 + 12 * (half == "p"))

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hdl.data.tabular import numbers
+from hdl.data.tabular import scales
 from hdl.data.tabular.elementary import sin_cos
-from hdl.data.tabular.numbers import Cells, Number
+from hdl.data.tabular.numbers import Number
+from hdl.data.tabular.scales import Cells
 from hdl.spec import Preprocessing, Scale
 
 DAY = 86_400_000_000  # microseconds
@@ -111,7 +112,7 @@ def fit(cells: Cells, times: bool, scale: Scale, rules: Preprocessing, key: tupl
     origin = low // DAY
     (first, *_), (last, *_) = years = [tuple(part[0] for part in calendar(np.array([end]))) for end in (low, high)]
     days = cells.affine(1 / DAY, -float(origin))
-    age = numbers.fit(days, scale, rules, key, units)
+    age = scales.fit(days, scale, rules, key, units)
     year = None
     if first != last:
         of_days = cells.affine(1 / (DAY * YEAR), 1970.0)
@@ -119,7 +120,7 @@ def fit(cells: Cells, times: bool, scale: Scale, rules: Preprocessing, key: tupl
             cells.count, cells.missing, float(first), float(last), of_days.mean, of_days.deviation,
             lambda shares: calendar(cells.quantiles(*shares).astype(np.int64))[0].astype(np.float64),
         )  # fmt: skip
-        year = numbers.fit(year_cells, scale, rules, key, units)
+        year = scales.fit(year_cells, scale, rules, key, units)
     cycles = []
     if years[0] != years[1]:
         cycles.append("month")

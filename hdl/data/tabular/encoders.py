@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -66,14 +66,19 @@ class Encodings:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Name all inputs, such as `age`, `age is missing`, `seen: year` and `colour=red`."""
-        named = [(part, part.names(column.name)) for column, part in zip(self.columns, self.parts, strict=True) if part]
+        named = [(part, part.names(column.name)) for column, part in self.used]
         kinds = (False, True)
         return tuple(
             name for kind in kinds for part, own in named if isinstance(part, Category) == kind for name in own
         )
 
+    @cached_property
+    def used(self) -> tuple[tuple[Column, Part], ...]:
+        """The columns that are inputs, with their encodings."""
+        return tuple((column, part) for column, part in zip(self.columns, self.parts, strict=True) if part is not None)
+
     def check(self, x: Frame | np.ndarray, where: Callable[[int], dict[str, Any]] | None = None) -> None:
-        """Refuse raw rows of other columns than those of the training data.
+        """Refuse raw rows that lack a column that is an input, or have it as another kind.
 
         Raises
         ------
@@ -81,23 +86,40 @@ class Encodings:
         """
         place = where(0) if where and len(x) else {}
         if not isinstance(x, Frame):
-            if x.shape[1] != len(self.columns) or any(column.kind != "number" for column in self.columns):
-                raise DataError(f"{x.shape[1]} columns of numbers, expected {self._listed()}", **place)
-            return
-        if len(x.columns) != len(self.columns):
-            raise DataError(f"{len(x.columns)} columns, expected {self._listed()}", **place)
-        for got, expected in zip(x.columns, self.columns, strict=True):
-            if got[:2] != expected[:2]:
-                raise DataError(
-                    f"column {got.name!r} of kind {got.kind}, expected {expected.name!r} of kind {expected.kind} as in "
-                    f"the model's training data (--columns {expected.name}:{expected.kind})",
-                    **place,
-                )
+            if all(column.kind == "number" for column, _ in self.used) and x.shape[1] in self._widths:
+                return
+            raise DataError(f"{x.shape[1]} columns of numbers, expected {self._listed()}", **place)
+        kinds = {column.name: column.kind for column in x.columns}
+        for column, _ in self.used:
+            kind = kinds.get(column.name)
+            if kind is None:
+                raise DataError(f"column {column.name!r} is missing, expected {self._listed()}", **place)
+            if kind != column.kind:
+                expected = f"expected kind {column.kind} as in the model's training data"
+                flag = f"--columns {column.name}:{column.kind}"
+                raise DataError(f"column {column.name!r} is of kind {kind}, {expected} ({flag})", **place)
+
+    @cached_property
+    def _widths(self) -> tuple[int, ...]:
+        """Columns of a matrix of raw rows: all columns, or those that are inputs."""
+        return len(self.columns), len(self.used)
 
     def _listed(self) -> str:
-        names = ", ".join(f"{column.name} ({column.kind})" for column in self.columns[:12])
-        more = ", …" if len(self.columns) > 12 else ""
-        return f"the {len(self.columns)} of the model's training data: {names}{more}"
+        names = ", ".join(f"{column.name} ({column.kind})" for column, _ in self.used[:12])
+        more = ", …" if len(self.used) > 12 else ""
+        return f"the {len(self.used)} of the model's training data: {names}{more}"
+
+    def _cells(self, x: Frame | np.ndarray) -> Iterator[tuple[Column, Part, Any]]:
+        """Give each column that is an input, its encoding and its cells: float64 [n], or an Arrow array."""
+        if isinstance(x, Frame):
+            for column, part in self.used:
+                cells = x[column.name]
+                yield column, part, cells.astype(np.float64) if isinstance(cells, np.ndarray) else cells
+            return
+        columns = self.columns if x.shape[1] == len(self.columns) else [column for column, _ in self.used]
+        place = {column.name: i for i, column in enumerate(columns)}
+        for column, part in self.used:
+            yield column, part, x[:, place[column.name]].astype(np.float64)
 
     def encode(self, x: Frame | np.ndarray) -> Mixed | np.ndarray:
         """Encode raw rows: float32 [n, K] where there are no categories.
@@ -105,61 +127,41 @@ class Encodings:
         Parameters
         ----------
         x : Frame, or ndarray [n, columns] of numbers
-            NaN and null are missing.
+            NaN and null are missing. Columns are found by their names; those that are no inputs need not be there.
         """
-        table, others = (x.numbers, iter(x.others)) if isinstance(x, Frame) else (x, iter(()))
         out = np.empty((len(x), self.numbers), np.float32)
         codes = np.empty((len(x), len(self.levels)), np.int32)
-        number = at = category = 0
-        start = self.numbers
-        for column, part in zip(self.columns, self.parts, strict=True):
-            if column.kind == "number":
-                raw: Any = table[:, number]
-                number += 1
-            else:
-                raw = next(others)
+        at, category, start = 0, 0, self.numbers
+        for _, part, cells in self._cells(x):
             if isinstance(part, Category):
-                local = part.encode(raw)
+                local = part.encode(cells)
                 codes[:, category] = np.where(local < 0, -1, local + start)
                 category, start = category + 1, start + part.width
-            elif part is not None:
-                if isinstance(part, Number):
-                    raw = raw.astype(np.float64)
-                out[:, at : at + part.width] = part.encode(raw)
+            else:
+                out[:, at : at + part.width] = part.encode(cells)
                 at += part.width
         return Mixed(out, codes, self.inputs) if self.levels else out
 
     def unscaled(self, x: np.ndarray) -> np.ndarray:
         """Give inputs [n, I] their columns' unit where these are numbers that were scaled along a line."""
         x, at = np.array(x, np.float64), 0
-        for part in self.parts:
+        for _, part in self.used:
             if isinstance(part, Number) and part.rule == "linear" and not part.edges:
                 x[:, at] = x[:, at] * part.spread + part.center
-            at += 0 if part is None or isinstance(part, Category) else part.width
+            at += 0 if isinstance(part, Category) else part.width
         return x
 
     def lacking(self, x: Frame | np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Tell which rows [n] miss a number or a date that is an input, and the columns where they do."""
         lacks, names = np.zeros(len(x), bool), []
-        for column, missing in self._missing(x):
+        for column, part, cells in self._cells(x):
+            if isinstance(part, Category):
+                continue
+            missing = np.isnan(cells) if column.kind == "number" else cells.is_null().to_numpy(zero_copy_only=False)
             if missing.any():
                 lacks |= missing
                 names.append(column.name)
         return lacks, names
-
-    def _missing(self, x: Frame | np.ndarray) -> Sequence[tuple[Column, np.ndarray]]:
-        table, others = (x.numbers, iter(x.others)) if isinstance(x, Frame) else (x, iter(()))
-        found, number = [], 0
-        for column, part in zip(self.columns, self.parts, strict=True):
-            if column.kind == "number":
-                if part is not None:
-                    found.append((column, np.isnan(table[:, number])))
-                number += 1
-            else:
-                raw = next(others)
-                if part is not None and column.kind == "date":
-                    found.append((column, raw.is_null().to_numpy(zero_copy_only=False)))
-        return found
 
     def to_plain(self) -> dict[str, Any]:
         """Return plain values of JSON."""
@@ -192,6 +194,8 @@ class Encodings:
             column = Column(rest.pop("name"), rest.pop("kind"), rest.pop("by"))
             if column.kind not in KINDS:
                 raise ValueError(f"a column's encoding of kind {column.kind!r}")
+            if column.name in {known.name for known in columns}:
+                raise ValueError(f"two encodings of a column {column.name!r}")
             columns.append(column)
             if "left_out" in rest:
                 if set(rest) != {"left_out"} or type(rest["left_out"]) is not str:

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from hdl.data.summary import Summary
-from hdl.data.tabular import categories, dates, numbers
-from hdl.data.tabular.encoders import Encodings, Part
+from hdl.data.tabular import categories, dates, scales
 from hdl.data.tabular.column_facts import Numbers
+from hdl.data.tabular.dates import Date
+from hdl.data.tabular.encoders import Encodings, Part
 from hdl.data.tabular.frame import Column
 from hdl.data.tabular.histogram import Histogram
-from hdl.data.tabular.numbers import Cells, Number
+from hdl.data.tabular.numbers import Number
+from hdl.data.tabular.scales import Cells
 from hdl.errors import DataError, SpecError
 from hdl.spec import Spec
 
@@ -44,7 +46,7 @@ def needed(summary: Summary, spec: Spec, units: str) -> bool:
         return True
     if spec.scale.name != "auto" or units == "bounded":
         return False
-    return any(cells and not cells.constant and numbers.outlying(cells) for _, _, cells in _found(summary))
+    return any(cells and not cells.constant and scales.outlying(cells) for _, _, cells in _found(summary))
 
 
 def fit(summary: Summary, spec: Spec, units: str = "free") -> tuple[Encodings, dict[str, Any], dict[str, Any]]:
@@ -128,10 +130,10 @@ def _fit(
         said = f"{cells.low:g}" if column.kind == "number" else str(np.datetime64(int(cells.low), "us"))
         if not (cells.missing and indicated):
             return f"always {said}", None
-        if column.kind == "number":  # all that it says is whether it is there
-            return None, Number("none", indicator=True)
+        # all that it says is whether it is there
+        return None, Number("none", indicator=True) if column.kind == "number" else Date(0, indicator=True)
     if column.kind == "number":
-        return None, numbers.fit(cells, spec.scale, rules, (spec.seed, place), units)
+        return None, scales.fit(cells, spec.scale, rules, (spec.seed, place), units)
     return None, dates.fit(cells, own.times, spec.scale, rules, (spec.seed, place), units)
 
 
@@ -181,7 +183,7 @@ def _robust(encodings: Encodings) -> list[str]:
     """Name the columns that `auto` scales as `robust` does."""
     named = []
     for column, part in zip(encodings.columns, encodings.parts, strict=True):
-        own = [part.age, part.year] if isinstance(part, dates.Date) else [part]
+        own = [part.age, part.year] if isinstance(part, Date) else [part]
         if any(isinstance(number, Number) and number.rule == "robust" for number in own):
             named.append(column.name)
     return named

@@ -22,7 +22,6 @@ _ALSO = {
 _KIND = {word: kind for kind in KINDS for word in (kind, *_ALSO[kind].split())}
 ORDERS = ("ymd", "dmy", "mdy")
 GROUPED = "grouped"  # 1,234 is 1234
-BY = ("by values", "by type")
 _DETAILS = {"number": (GROUPED,), "date": ORDERS}
 
 
@@ -39,15 +38,18 @@ class Wish(NamedTuple):
         Of numbers: a mark such as `$` that stands beside them, and `grouped`; of dates the order of day, month, year.
     by : str
         `flag`; or by what a kind was known that was found out, and is said again to workers.
+    settled : bool
+        It is said again (`… by values`), so that the cells need not be looked at.
     """
 
     name: str
     kind: str
     details: tuple[str, ...] = ()
     by: str = "flag"
+    settled: bool = False
 
     def __str__(self) -> str:
-        by = () if self.by == "flag" else ("by", self.by)
+        by = ("by", self.by) if self.settled else ()
         return f"{self.name}:{' '.join((self.kind, *self.details, *by))}"
 
 
@@ -74,7 +76,7 @@ def parse(entries: Iterable[str]) -> list[Wish]:
         if not colon or not name or not kind or not known:
             wrong.append(repr(entry))
         else:
-            wishes.append(Wish(name, kind, tuple(details), by or "flag"))
+            wishes.append(Wish(name, kind, tuple(details), by or "flag", bool(by)))
     if wrong:
         what = "number, category, date or ignore (of dates also dmy, mdy or ymd; of numbers $, % or grouped)"
         raise SpecError(f"columns: {', '.join(wrong[:9])}; expected NAME:KIND with a kind of {what}")

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from hdl.data.base import Options
-from hdl.data.names import some
+from hdl.data.columns import trained
+from hdl.data.names import quoted, some
 from hdl.data.tabular.cells import MISSING, Dialect
 from hdl.data.tabular.flags import IGNORE, KINDS, Wish, parse
 from hdl.data.tabular.frame import Column
-from hdl.data.tabular.looks import Finding, find, has_point
+from hdl.data.tabular.looks import Finding, find
 from hdl.errors import DataError
 
 _GLOB = re.compile(r"[*?\[]")
+_ELEMENT = re.compile(r"\[\d+\]$")
+_VECTOR = Finding("number", Dialect())
 MOST = 20  # columns that a message lists
 
 
@@ -120,17 +123,6 @@ def decide(
     return _Deciding(fields, options, path, taken or {}, schema, decimal, point).decide(features)
 
 
-def trained(schema: Any) -> list[Column] | None:
-    """List the columns of the table that a model was trained on; None if they were numbers without a record."""
-    raw = getattr(schema, "raw", None)
-    if raw is not None:
-        return [*raw]
-    plain = getattr(schema, "columns", None)
-    if not plain:
-        return None
-    return [Column(column["name"], column["kind"], column.get("by", "type")) for column in plain["columns"]]
-
-
 class _Deciding:
     """Decides: see `decide`."""
 
@@ -184,27 +176,57 @@ class _Deciding:
             if not out.features:
                 reasons = "".join(f"\n  {line}" for line in out.left_out[:MOST])
                 raise DataError(f"no column is left that could be a feature{reasons}", self.path)
-        left = [f"{self.fields[i].name}:{IGNORE}" for i in range(len(self.fields)) if i not in self.taken]
-        pins = {pin.rpartition(":")[0]: pin for pin in left}
-        for feature in out.features:
-            column = feature.column
-            pins[self.fields[feature.at].name] = str(
-                Wish(self.fields[feature.at].name, column.kind, feature.dialect.details(column.kind), column.by)
-            )
-        out.pins = tuple(pins.values())
+        kinds = {item.at: item for item in out.features}
+        for i, item in enumerate(self.fields):
+            if i in kinds:
+                column, dialect = kinds[i].column, kinds[i].dialect
+                out.pins += (str(Wish(item.name, column.kind, dialect.details(column.kind), column.by, True)),)
+            elif i not in self.taken:
+                out.pins += (str(Wish(item.name, IGNORE, by="values", settled=True)),)
         return out
 
     def _as_in_training(self, features: Sequence[int], known: Sequence[Column] | None, out: Decision) -> None:
         """Give columns the kinds that they had in training."""
         known = known or [Column(self.fields[i].name) for i in features]
+        dialects = self._of_training().get("dialects") or {}
         problems = []
-        for i, column in zip(features, known, strict=True):
-            wish = self.wishes.get(i)
-            found = self._look(i, column.kind, wish, (self.schema.reading or {}).get("dialects", {}).get(column.name, ()))
+        for i, width, column in self._places(features, known):
+            item, wish = self.fields[i], self.wishes.get(i)
+            found = self._look(i, column.kind, wish, dialects.get(column.name, ())) if width is None else _VECTOR
             problems += [(i, found)] if found.problem else []
             out.notes += self._notes(i, found)
-            out.features.append(Feature(i, column, None, found.dialect))
+            name = column.name if width is None else item.name
+            out.features.append(Feature(i, column._replace(name=name), width, found.dialect))
         self._refuse(problems)
+
+    def _of_training(self) -> dict[str, Any]:
+        """Get what was found out about the table that the model was trained on."""
+        return (getattr(self.schema, "reading", None) or {}).get("table") or {}
+
+    def _places(
+        self, features: Sequence[int], known: Sequence[Column]
+    ) -> Iterator[tuple[int, int | None, Column]]:
+        """Find the columns of training in this table by their names, or by their numbers where names are missing."""
+        bases = [_ELEMENT.sub("", column.name) for column in known]
+        if all(column.name in self.at or base in self.at for column, base in zip(known, bases, strict=True)):
+            vectors = set()
+            for column, base in zip(known, bases, strict=True):
+                i = self.at.get(column.name, -1)
+                if i >= 0:
+                    yield i, None, column
+                elif base not in vectors:
+                    vectors.add(base)
+                    yield self.at[base], bases.count(base), column
+            return
+        numbers = self._of_training().get("at") or [*range(len(known))]
+        taken = self._of_training().get("taken") or []
+        ranks = [number - sum(other < number for other in taken) for number in numbers]
+        if len(ranks) != len(known) or max(ranks, default=0) >= len(features):
+            wanted = self._of_training().get("width") or len(known)
+            what = f"{len(self.fields)} columns, expected {wanted} as in the model's training data"
+            raise DataError(f"{what} (a header finds them by name)", self.path)
+        for rank, column in zip(ranks, known, strict=True):
+            yield features[rank], None, column
 
     def _by_flags_and_looks(self, features: Sequence[int], out: Decision) -> None:
         wanted = {i for entry in self.options.features for i in self._matching(entry)}
@@ -215,7 +237,7 @@ class _Deciding:
         for i in features:
             item, wish = self.fields[i], self.wishes.get(i)
             if i in ignored or (wish and wish.kind == IGNORE):
-                if not wish or wish.by == "flag":
+                if not wish or not wish.settled:
                     out.left_out.append(f"{self.called(i)}: as {'--ignore' if i in ignored else '--columns'} says")
                 continue
             if self.options.features and i not in wanted and not kinds[0]:
@@ -225,7 +247,7 @@ class _Deciding:
                 out.left_out.append(f"{self.called(i)}: {item.reason}")
                 continue
             kind = wish.kind if wish else item.kind
-            found = self._look(i, kind, wish, ()) if item.width is None else Finding("number", Dialect())
+            found = self._look(i, kind, wish, ()) if item.width is None else _VECTOR
             by = (wish.by if wish else "values" if item.values is not None else "type") or "type"
             if found.kind is None:
                 mend = f"--columns {item.name}:number or --columns {item.name}:category reads it"
@@ -246,7 +268,7 @@ class _Deciding:
         details = wish.details if wish else tuple(before)
         usual = Dialect.of(details, self.decimal, self.missing)
         values = self.fields[i].values
-        if values is None or (wish is not None and wish.by != "flag"):
+        if values is None or (wish is not None and wish.settled):
             return Finding(kind, usual)
         found = find(values, usual, kind, self.point)
         if found.problem and before and kind == "date" and not found.dialect.order:
@@ -267,21 +289,10 @@ class _Deciding:
             return
         listed = []
         for i, found in problems[:MOST]:
-            flags = list_of(flag.replace("{}", quoted(self.fields[i].name)) for flag in found.flags)
+            flags = " or ".join(flag.replace("{}", quoted(self.fields[i].name)) for flag in found.flags)
             listed.append(f"{self.called(i)}: {found.problem}; {flags} decides")
         if len(problems) == 1:
             raise DataError(listed[0], self.path)
         more = [f"and {len(problems) - MOST} more"] if len(problems) > MOST else []
         what = f"{len(problems)} columns cannot be read without a flag:"
         raise DataError("\n  ".join([what, *listed, *more]), self.path)
-
-
-def quoted(name: str) -> str:
-    """Quote a name for a command line, if it needs that."""
-    return name if re.fullmatch(r"[\w.-]+", name) else "'" + name.replace("'", "'\\''") + "'"
-
-
-def list_of(words: Iterable[str]) -> str:
-    """Join some words by commas and a last `or`."""
-    *first, last = words
-    return f"{', '.join(first)} or {last}" if first else last

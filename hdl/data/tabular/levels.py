@@ -200,33 +200,35 @@ class Counter:
 
     def _gather(self) -> None:
         """Put those that wait to the others."""
-        texts, counts, whole = [self.whole.texts], [self.whole.counts], self.whole
-        for text, count in self.waiting:
-            there = count > 0
-            if text.null_count:
-                lacking = int(count[np.asarray(text.is_null())].sum())
-                whole = replace(whole, n=whole.n - lacking, missing=whole.missing + lacking)
-                there &= np.asarray(text.is_valid())
-            if not there.all():
-                text, count = text.filter(pa.array(there)), count[there]
-            size, width = (function(text).to_numpy() for function in (pc.binary_length, pc.utf8_length))
-            short = size <= LONGEST
-            whole = replace(
-                whole,
-                characters=whole.characters + int(np.dot(width.astype(np.int64), count)),
-                longest=max(whole.longest, int(width.max(initial=0))),
-                long=whole.long + int(count[~short].sum()),
-            )
-            if not short.all():
-                text, count = text.filter(pa.array(short)), count[short]
-            texts.append(text)
-            counts.append(count)
-        if self.waiting:
-            if whole.lost:
-                whole = replace(whole, smallest=_fewest(whole.smallest, *map(hashes, texts[1:])))
-            together, total = _grouped(texts, counts)
-            whole = replace(whole, texts=together, counts=total)
-        self.whole, self.waiting, self.size = whole, [], 0
+        if not self.waiting:
+            return
+        texts = pa.concat_arrays([text for text, _ in self.waiting])
+        counts = np.concatenate([count for _, count in self.waiting])
+        self.waiting, self.size, whole = [], 0, self.whole
+        there = counts > 0
+        if texts.null_count:
+            empty = np.asarray(texts.is_null())
+            lacking = int(counts[empty].sum())
+            whole = replace(whole, n=whole.n - lacking, missing=whole.missing + lacking)
+            there &= ~empty
+        if not there.all():
+            texts, counts = texts.filter(pa.array(there)), counts[there]
+        size, width = (function(texts).to_numpy() for function in (pc.binary_length, pc.utf8_length))
+        short = size <= LONGEST
+        if not short.all():
+            texts, kept = texts.filter(pa.array(short)), counts[short]
+        else:
+            kept = counts
+        together, total = _grouped([whole.texts, texts], [whole.counts, kept])
+        self.whole = replace(
+            whole,
+            texts=together,
+            counts=total,
+            characters=whole.characters + int(np.dot(width.astype(np.int64), counts)),
+            longest=max(whole.longest, int(width.max(initial=0))),
+            long=whole.long + int(counts[~short].sum()),
+            smallest=_fewest(whole.smallest, hashes(texts)) if whole.lost else whole.smallest,
+        )
 
 
 def _same(a: pa.Array, b: pa.Array) -> bool:
@@ -251,10 +253,17 @@ def _reduced(levels: Levels) -> Levels:
     if surplus <= 0:
         return levels
     smallest = levels.smallest if levels.lost else _fewest(hashes(levels.texts))
-    less = int(np.partition(levels.counts, surplus - 1)[surplus - 1])
+    less = _ascending(levels.counts, surplus - 1)
     rest = levels.counts > less
     texts, counts = levels.texts.filter(pa.array(rest)), levels.counts[rest] - less
     return replace(levels, texts=texts, counts=counts, lost=levels.lost + less, smallest=smallest)
+
+
+def _ascending(counts: Ints, rank: int) -> int:
+    """Find the count of a rank, from 0; of a million levels most are there a few times."""
+    few = np.bincount(np.minimum(counts, 4096))
+    found = int(np.searchsorted(np.cumsum(few), rank, "right"))
+    return found if found < 4096 else int(np.partition(counts, rank)[rank])
 
 
 def _ordered(levels: Levels) -> Levels:

@@ -160,7 +160,9 @@ def _written(
     notes = []
     if mark in examples:
         notes.append(f"{examples[mark]!r} is read without {mark!r}")
-    if dialect.grouped and (example := next((examples[f] for f in ("surely", "grouped", "spaced") if f in examples), "")):
+    if dialect.grouped and (
+        example := next((examples[f] for f in ("surely", "grouped", "spaced") if f in examples), "")
+    ):
         notes.append(f"{example!r} is read as a number with thousands parted")
     if usual.decimal == "," and "" in forms:
         notes.append("decimal commas")
@@ -199,5 +201,7 @@ def _dates(counts: Mapping[str, int], usual: Dialect, asked: bool) -> Finding | 
     if first <= 12 and second <= 12 and not dotted:
         return Finding("date", usual, (), f"{example!r} may begin with the day or with the month", flags)
     order = "mdy" if second > 12 else "dmy"
-    surest = next(cell for cell, match in matches["dmy"].items() if int(match["d" if order == "dmy" else "m"]) > 12 or dotted)
+    surest = next(
+        cell for cell, match in matches["dmy"].items() if int(match["d" if order == "dmy" else "m"]) > 12 or dotted
+    )
     return Finding("date", replace(usual, order=order), (f"{surest!r} is read as {order}",))

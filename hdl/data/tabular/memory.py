@@ -1,11 +1,10 @@
-"""Tables that are in memory already: pandas, polars and pyarrow, whatever gives Arrow's C stream, and arrays of objects.
+"""Tables in memory: those of pandas, polars and pyarrow, whatever gives Arrow's C stream, and arrays of objects.
 
 What a column holds is told by its type, and where that says nothing (objects) by its cells.
 """
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -99,8 +98,8 @@ def _text(value: Any, name: str, error: Exception) -> str | None:
         return value
     if isinstance(value, (bool, np.bool_)):
         return "true" if value else "false"
-    if isinstance(value, numbers.Real):
-        return str(int(value)) if value == int(value) else repr(float(value))
+    if isinstance(value, (int, float, np.number)):
+        return str(int(value)) if float(value).is_integer() else repr(float(value))
     raise DataError(
         f"column {name!r} holds {type(value).__name__}; expected numbers, texts, booleans or dates: {error}"
     )

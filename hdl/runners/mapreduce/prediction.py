@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from hdl import data, fs, prediction_writer, strict_json
+from hdl.data.base import PLACES
 from hdl.errors import HdlError, SpecError
 from hdl.predict import Model
 from hdl.runners.base import Job
 from hdl.runners.mapreduce.runner import MapReduceRunner
-from hdl.runners.mapreduce.tasks import part_name
+from hdl.runners.mapreduce.tasks import about_name, part_name
 
 PREDICT_BYTES = 64 << 20  # of data for one map task
 
 
+class Predicted(NamedTuple):
+    """Files that a job wrote, their lines, and the first places of records that have no answer."""
+
+    files: int
+    lines: prediction_writer.Lines
+    places: list[str]
+
+
 def predict(
-    table: str, model: Model, path: str, source: data.Source, out: str, workers: int | None, device: str = "cpu",
-    **asked: Any,
-) -> int:  # fmt: skip
-    """Predict the samples of a dataset on HDFS, or encode them, by a map-only job; return the number of files.
+    table: str, model: Model, path: str, source: data.Source, out: str, workers: int | None, device: str,
+    options: data.Options, **asked: Any,
+) -> Predicted:  # fmt: skip
+    """Predict the records of a dataset on HDFS, or encode them, by a map-only job.
 
     File k answers part k of the dataset, in input order; the parts follow each other as the files' names do.
-    ``_lineage.json`` says which samples and which weights made each file; it comes last.
+    ``_lineage.json`` says which records and which weights made each file, and how many of its lines are empty; it comes
+    last.
 
     Parameters
     ----------
@@ -39,6 +50,8 @@ def predict(
         Files and map tasks; None: one for 64 MiB of data.
     device : str
         Of the tasks, 'auto' of each for itself.
+    options : Options
+        How to read the data.
     asked :
         Other fields of `TaskConfig`: `labels_only`, or `codes` and `layer`.
     """
@@ -47,10 +60,11 @@ def predict(
     suffix = next(
         (end for end in prediction_writer.SUFFIXES if out.rstrip("/").endswith(end)), prediction_writer.SUFFIXES[0]
     )
+    prediction_writer.refuse_kept(suffix, options.keep)
     splits = source.splits(workers or 1 + sum(map(fs.size, source.paths)) // PREDICT_BYTES)
     number = model.version.number
     with MapReduceRunner(device=device, settings={"mapreduce.job.reduces": 0}) as runner:
-        runner.open(Job(path, table, None, source.options), splits, lambda event: None)
+        runner.open(Job(path, table, None, options), splits, lambda event: None)
         runner.take_table(table, {0, number}, common=model.spec.layer > 1)  # of a stack: the layers below
         config = {"version": number, "suffix": suffix, "driver": False}
         config |= {name: value for name, value in asked.items() if value is not None}
@@ -60,7 +74,22 @@ def predict(
             with suppress(OSError, HdlError):
                 fs.remove(out)
             raise
-    files = [{"file": part_name(k, suffix), "portions": own} for k, own in enumerate(splits)]
+    files, lines, places = [], prediction_writer.Lines(0, 0), list[str]()
+    for k, own in enumerate(splits):
+        about = _about(out, k)
+        lines = prediction_writer.Lines(lines.records + about["rows"], lines.empty + about["empty"])
+        places += about["places"][: PLACES - len(places)]
+        counts = {"rows": about["rows"], "empty": about["empty"]}
+        files.append({"file": part_name(k, suffix), "portions": own, **counts})
     lineage = {"table": table, "version": number, "sha256": model.version.signature, "data": path, "files": files}
     fs.publish(fs.join(out, "_lineage.json"), strict_json.dumps(lineage, indent=1).encode())
-    return len(files)
+    return Predicted(len(files), lines, places)
+
+
+def _about(out: str, number: int) -> dict[str, Any]:
+    """Read what the task of a part says of it, and remove that."""
+    path = fs.join(out, about_name(number))
+    with fs.open(path) as file:
+        about = json.loads(file.read())
+    fs.remove(path)
+    return about

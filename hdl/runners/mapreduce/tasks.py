@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 from pydoop.mapreduce import api, pipes
@@ -66,10 +67,12 @@ class Mapper(api.Mapper):
         reader, number = self.reader, context.key
         if reader.config.stage == "predict":
             try:
-                context.emit(str(number).encode(), reader.task.predict(number, reader.beat))
+                content, about = reader.task.predict(number, reader.beat)
             except HdlError as error:
                 report_error(error)
                 raise
+            context.emit(part_name(number, reader.config.suffix).encode(), content)
+            context.emit(about_name(number).encode(), json.dumps(about).encode())
             return
         messages = context.value or messages_or_error(lambda: [reader.task.message(number, reader.beat)], reader.config)
         for message in messages:
@@ -125,7 +128,7 @@ class Writer(api.RecordWriter):
         if self.config.stage == "predict":
             folder = self.context.get_work_path()
             fs.mkdir(folder)
-            fs.publish(fs.join(folder, part_name(int(key), self.config.suffix)), value)
+            fs.publish(fs.join(folder, key.decode()), value)
         else:
             self.messages.append(value)
 
@@ -159,6 +162,11 @@ def run() -> None:
 def part_name(number: int, suffix: str) -> str:
     """Name the file of a part's answers."""
     return f"part-{number:05d}{suffix}"
+
+
+def about_name(number: int) -> str:
+    """Name the file that says how many of a part's answers are empty, for whoever submitted the job."""
+    return f"_part-{number:05d}.json"
 
 
 def _shards(context: pipes.TaskContext, config: TaskConfig) -> tuple[str, dict[int, list[FileSplit]]]:

@@ -1,0 +1,156 @@
+"""The first records of a delimited text: what stands before the table, and whether quoted fields span lines."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from hdl.data.base import Bad, Options
+from hdl.data.header import LOOK, MARKS
+from hdl.data.streams import head, line_blocks
+
+HEAD = 65536  # decoded bytes that are looked at, if no more are asked for
+SIGNS = "#%|;!*/\\@~="  # that a line before a table may begin with
+TOGETHER = 200  # lines of one record, at most, among the first ones
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The first records of a file.
+
+    Attributes
+    ----------
+    path : str
+    records : list of str
+        Those that are not blank, without the end of their last line.
+    starts, ends : list of int
+        Their decoded offsets.
+    lead : list of str
+        Lines before the first one that are no part of the table.
+    multiline : bool
+        Whether quoted fields span lines.
+    """
+
+    path: str
+    records: list[str] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    lead: list[str] = field(default_factory=list)
+    multiline: bool = False
+
+
+def begin(path: str, options: Options, size: int = HEAD, count: int = LOOK) -> Beginning:
+    """Read the first records of a file: those of its first `size` decoded bytes, but `count` if there are as many.
+
+    A line of comment (`Options.comment`) is none. Nor are the first lines that begin with a sign such as `#` or `|` and
+    have another number of fields than those below, as far as they come before all others.
+    """
+    lines: list[tuple[int, bytes]] = []
+    whole, at = True, -1
+    for start, line, complete in _lines(path, options, size, count):
+        at, whole = start, complete
+        lines.append((start, line))
+    texts = [_decoded(line, options) for _, line in lines]
+    starts = [start for start, _ in lines]
+    ends = [start + len(line) for start, line in lines]
+    comment = options.comment
+    kept = [i for i, text in enumerate(texts) if text.strip() and not (comment and text.startswith(comment))]
+    texts, starts, ends = ([part[i] for i in kept] for part in (texts, starts, ends))
+    lead = leading(texts, options)
+    before, texts, starts, ends = texts[:lead], texts[lead:], starts[lead:], ends[lead:]
+    groups = None if options.multiline is False else _together(texts, whole, options)
+    if groups is not None:
+        texts = ["\n".join(texts[lo:hi]) for lo, hi in groups]
+        starts, ends = [starts[lo] for lo, _ in groups], [ends[hi - 1] for _, hi in groups]
+    return Beginning(path, texts, starts, ends, before, options.multiline or groups is not None)
+
+
+def _lines(path: str, options: Options, size: int, count: int) -> Iterator[tuple[int, bytes, bool]]:
+    """Give lines with their offsets and ends, and whether all of the file's were given; as little as may be is read."""
+    start = head(path, size)
+    whole = len(start) < size
+    if not start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        mark = 3 * start.startswith(b"\xef\xbb\xbf")
+        lines = _cut(mark, start[mark:])
+        if not whole and lines:
+            lines.pop()
+        if whole or sum(bool(line.strip()) and len(line) <= options.max_line for _, line in lines) >= count:
+            yield from ((at, line, whole) for at, line in lines if len(line) <= options.max_line)
+            return
+    found = 0
+    for at, data in line_blocks(path, 0, 1 << 62, options.max_line, Bad(sys.maxsize)):
+        for start_of, line in _cut(at, data):
+            found += bool(line.strip())
+            yield start_of, line, False
+            if found >= max(count, 2) and start_of + len(line) >= size:
+                return
+
+
+def _cut(at: int, data: bytes) -> list[tuple[int, bytes]]:
+    out = []
+    for line in data.splitlines(keepends=True) if b"\r" not in data else _by_newline(data):
+        out.append((at, line))
+        at += len(line)
+    return out
+
+
+def _by_newline(data: bytes) -> list[bytes]:
+    lines = [line + b"\n" for line in data.split(b"\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines if lines[-1] else lines[:-1]
+
+
+def _decoded(line: bytes, options: Options) -> str:
+    return line.decode(options.encoding, "replace").rstrip("\n").rstrip("\r")
+
+
+def leading(lines: Sequence[str], options: Options) -> int:
+    """Count the first lines that are no part of the table."""
+    signs = 0
+    while signs < len(lines) and lines[signs].lstrip()[:1] in SIGNS:
+        signs += 1
+    rest = lines[signs : signs + LOOK]
+    if not signs or not rest:
+        return 0
+    mark, width = _shape(rest, options)
+    if width < 2:
+        return 0
+    return next((k for k in range(signs) if _fields(lines[k], mark) == width), signs)
+
+
+def _shape(lines: Sequence[str], options: Options) -> tuple[str, int]:
+    """Find what parts most of some lines into the same number of fields, and that number."""
+    best = (0, 0, "", 1)
+    for mark in [options.delimiter] if options.delimiter else [*MARKS, " "]:
+        width, often = Counter(_fields(line, mark) for line in lines).most_common(1)[0]
+        best = max(best, (often if width > 1 else 0, width, mark, width))
+    return best[2] or ",", best[3]
+
+
+def _fields(line: str, mark: str) -> int:
+    try:
+        line = " ".join(line.split()) if mark == " " else line
+        return len(next(csv.reader([line], delimiter=mark), []))
+    except csv.Error:
+        return line.count(mark) + 1
+
+
+def _together(lines: Sequence[str], whole: bool, options: Options) -> list[tuple[int, int]] | None:
+    """Group lines to records by their quotes; None if no quoted field spans lines."""
+    groups, lo, odd = [], 0, 0
+    for i, line in enumerate(lines):
+        odd ^= line.count('"') & 1
+        if not odd:
+            groups.append((lo, i + 1))
+            lo = i + 1
+    if all(hi - lo == 1 for lo, hi in groups) or (odd and whole) or max(hi - lo for lo, hi in groups) > TOGETHER:
+        return None
+    if options.multiline:
+        return groups
+    single = [lines[lo] for lo, hi in groups if hi - lo == 1][:LOOK]
+    mark, width = _shape(single or [" ".join(lines[lo:hi]) for lo, hi in groups], options)
+    good = sum(_fields(" ".join(lines[lo:hi]), mark) == width for lo, hi in groups)
+    return groups if 10 * good >= 9 * len(groups) else None
