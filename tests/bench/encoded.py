@@ -1,8 +1,8 @@
 """One training step on encoded rows of a table, by the core and by NumPy: `python -m tests.bench.encoded`.
 
-A table of 20 numbers and 8 categories, 64 hidden units and 2 classes, mini-batches of 100 drawn from 200,000
-rows. Every level occurs once, else with Zipf's frequencies, as words and shops come, in an order of its own. Each way trains the same net (with `vectors`: a
-narrower one, whose categories are embedded) by plain SGD and by Adam:
+A table of 20 numbers and 8 categories, 64 hidden units and 2 classes, mini-batches of 100 drawn from 200,000 rows.
+Every level occurs once, else with Zipf's frequencies, as words and shops come, in an order of its own. Each way
+trains the same net (with `vectors`: a narrower one, whose categories are embedded) by plain SGD and by Adam:
 
     mixed     numbers and codes as they are: rows of the first layer's weights are gathered and added
     vectors   categories embedded, 16 numbers each

@@ -146,7 +146,9 @@ def test_columns_that_are_not_the_models_are_told():
     with pytest.raises(DataError, match=f"2 columns of numbers, {listed}"):
         encoded(x.numbers, schema)
     other = frame(**{**{c.name: x[c.name] for c in x.columns}, "colour": x["age"]})
-    with pytest.raises(DataError, match=r"'colour' is of kind number, expected .*--columns colour:category"):
+    with pytest.raises(
+        DataError, match=r"'colour' is of kind number, expected .*--columns colour:category"
+    ):
         encoded(other, schema)
     with pytest.raises(SpecError, match="net starts with 5, but the 5 columns of the data make 53 inputs"):
         fitted(x, y, net="5-4-2")
