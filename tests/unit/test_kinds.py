@@ -1,4 +1,4 @@
-"""Kinds of columns are found by the first cells or said by flags; where two readings are as good, the flag is asked for."""
+"""Kinds of columns are found by the first cells or said by flags; of two readings that are as good, a flag decides."""
 
 import json
 
@@ -97,10 +97,11 @@ def test_entries_of_columns():
          {"name": "id", "kind": "ignore"}],
         {"type": "record", "fields": [
             {"name": "age", "type": ["null", "double"]}, {"name": "zip", "type": "string"},
-            {"name": "seen", "type": {"type": "long", "logicalType": "timestamp-millis"}}, {"name": "id", "type": "skip"}]},
-        {"type": "struct", "fields": [
-            {"name": "age", "type": "decimal(9,2)"}, {"name": "zip", "type": "string"}, {"name": "seen", "type": "date"},
+            {"name": "seen", "type": {"type": "long", "logicalType": "timestamp-millis"}},
             {"name": "id", "type": "skip"}]},
+        {"type": "struct", "fields": [
+            {"name": "age", "type": "decimal(9,2)"}, {"name": "zip", "type": "string"},
+            {"name": "seen", "type": "date"}, {"name": "id", "type": "skip"}]},
     ],
 )  # fmt: skip
 def test_a_schema_as_json(tmp_path, plain):
@@ -120,7 +121,7 @@ def test_json_that_is_no_schema(tmp_path, text, message):
     (tmp_path / "s.json").write_text(text)
     with pytest.raises(SpecError, match=message):
         data.Options.make(columns=f"@{tmp_path}/s.json")
-    with pytest.raises(SpecError, match="no.json: expected a file of JSON"):
+    with pytest.raises(SpecError, match=r"no.json: expected a file of JSON"):
         data.Options.make(columns=f"{tmp_path}/no.json")
 
 
@@ -137,7 +138,8 @@ def columns(tmp_path, text=TABLE, **options):
     ("options", "kinds"),
     [
         ({}, {"id": "number", "age": "number", "zip": "number", "seen": "date"}),
-        ({"columns": "zip:category,empty:number,0:ignore"}, {"age": "number", "zip": "category", "seen": "date", "empty": "number"}),
+        ({"columns": "zip:category,empty:number,0:ignore"},
+         {"age": "number", "zip": "category", "seen": "date", "empty": "number"}),
         ({"ignore": "id,*e*"}, {"zip": "number"}),
         ({"ignore": "date"}, {"id": "number", "age": "number", "zip": "number"}),
         ({"features": "age,seen"}, {"age": "number", "seen": "date"}),

@@ -241,7 +241,8 @@ def _moments(text: pa.Array, order: str) -> pa.Array:
         if len(rows):
             out[rows] = _fields(text.take(pa.array(rows)), form)
     for digits, unit in _UNITS.items():
-        rows = np.flatnonzero(pc.match_substring_regex(text, f"^[0-8][0-9]{{{digits - 1}}}$").to_numpy(zero_copy_only=False))
+        counts = pc.match_substring_regex(text, f"^[0-8][0-9]{{{digits - 1}}}$")
+        rows = np.flatnonzero(counts.to_numpy(zero_copy_only=False))
         if len(rows):
             counted = text.take(pa.array(rows)).cast(pa.int64()).to_numpy()
             out[rows] = counted.astype(f"datetime64[{unit}]").astype("datetime64[us]")
