@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class Keyed(Source):
         self._check(named)
         self.reading = {**self.inner.reading, **self.lying.reading, "files": len(self.paths)}
         if options.where:
-            self.reading |= {"where": options.where, "pruned": len(paths) - len(self.paths)}
+            self.reading |= {"where": options.where, "pruned": len(self.lying.paths) - len(self.paths)}
 
     def _open(self, asked: tuple[str, ...], labels: bool) -> Delimited:
         """Open the files, with the columns that are carried over or filtered by."""
@@ -197,7 +198,7 @@ class Keyed(Source):
             condition = None
         for block in self.inner.numbered(split, bad):
             if condition is not None and len(block):
-                met = mask(condition, lambda name: self._cell(name, block, held))
+                met = mask(condition, partial(self._cell, block=block, held=held))
                 before = gone + np.cumsum(~met)
                 gone = int(before[-1])
                 block = replace(block, rows=block.rows - before).keep(met)
