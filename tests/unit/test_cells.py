@@ -21,7 +21,8 @@ NUMBERS = [
 ]  # fmt: skip
 WRITTEN = [
     (GROUPED, "1,234", 1234), (GROUPED, "-1,234,567.5", -1234567.5), (GROUPED, "12,34", None),
-    (GROUPED, "1,2345", None), (GROUPED, "1 234", 1234), (GROUPED, "1'234.5", 1234.5), (GROUPED, "1\u202f234", 1234), (GROUPED, "0.5", 0.5),
+    (GROUPED, "1,2345", None),
+    (GROUPED, "1 234", 1234), (GROUPED, "1'234.5", 1234.5), (GROUPED, "1\u202f234", 1234), (GROUPED, "0.5", 0.5),
     (GERMAN, "1,5", 1.5), (GERMAN, "1.234,5", 1234.5), (GERMAN, "1.234", 1234), (GERMAN, "1.5", None), (GERMAN, "5", 5),
     (GERMAN, "1 234,5", 1234.5), (GERMAN, ",5", 0.5), (GERMAN, "1,5e3", 1500), (Dialect(decimal=","), "1.234", None),
     (DOLLARS, "$5", 5), (DOLLARS, "-$ 5.5", -5.5), (DOLLARS, "$-5", -5),

@@ -29,7 +29,7 @@ def rows_of(block):
 
 
 def read(path, options=None, shards=(1,), schema=None, labels=True):
-    """Features, labels, lines and numbers of all rows, and the count of bad and unlabelled ones; the same for each cut."""
+    """Features, labels, lines and numbers of all rows, the counts of bad and unlabelled ones; the same for each cut."""
     found = []
     for count in shards:
         source = data.open_source(str(path), options, schema, labels=labels)
@@ -127,8 +127,10 @@ def test_blocks_and_cuts_change_nothing(tmp_path, seed, shards, longest):
         f"{draw.integers(99)},{'uvw'[draw.integers(3)]},2020-01-{draw.integers(1, 28):02d},{draw.integers(2)}"
         for _ in range(40)
     ]
-    odd = ["x,u,2020-01-01,1", "1,u,soon,0", "1,u", '1,"u,2020-01-01,1', "5,,,NA", " 7 , TRUE , 2020-01-05 ,1", "", "1e39,u,2020-01-01,0",
-           "12345678901234567890123456789012345,u,2020-01-01,1", "3,true,2020-01-01T05:00Z,"]  # fmt: skip
+    odd = [
+        "x,u,2020-01-01,1", "1,u,soon,0", "1,u", '1,"u,2020-01-01,1', "5,,,NA", " 7 , TRUE , 2020-01-05 ,1", "",
+        "1e39,u,2020-01-01,0", "12345678901234567890123456789012345,u,2020-01-01,1", "3,true,2020-01-01T05:00Z,",
+    ]  # fmt: skip
     for line in odd:
         lines.insert(int(draw.integers(10, len(lines))), line)
     path = write(tmp_path / "a.csv", "\n".join(["n,k,t,y", *lines]) + "\n")
