@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from hdl.data.base import Bad, Block, FileSplit, Options, numbered
 from hdl.data.columns import Choice, choose, place
+from hdl.data.guess import is_number
 from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
 from hdl.data.names import describe_repeats, quoted, some, unique
 from hdl.data.streams import check_whole, line_number
@@ -67,6 +68,7 @@ class Delimited(TextSource):
         self.width = len(rows[0])
         rows += self._rows(lines[1 : max(2, FIELDS // self.width)])
         self._refuse_title(rows)
+        self._widen_header(rows)
         header = find_header(rows[:LOOK], options, self.first, schema, in_quotes(lines[:LOOK], self.width))
         self.header_names: list[str] | None = None
         twice: dict[str, list[int]] = {}
@@ -138,6 +140,15 @@ class Delimited(TextSource):
         if self.width == 1 and len(below) == 1 and len(rows) > 3 and min(below) > 1:
             what = f"the first line ({rows[0][0][:80]!r}) has 1 column, and those below have {min(below)}"
             raise DataError(f"{what}; --comment TEXT leaves out lines that begin with a text", self.first, line=1)
+
+    def _widen_header(self, rows: list[list[str]]) -> None:
+        """Give a line of names one more where every line below has one more field: R writes the names of rows so,
+        and others end each line but the first with a delimiter."""
+        first, below = rows[0], rows[1:]
+        if below and {len(row) for row in below} == {self.width + 1} and not any(map(is_number, first)):
+            ends = not any(row[-1].strip() for row in below)
+            rows[0] = [*first, ""] if ends else ["", *first]
+            self.width += 1
 
     def _parser(self, rows: list[list[str]], index: Mapping[int, str], chosen: Choice) -> Parser:
         """Decide what the columns are, by their first cells where nothing else says it."""

@@ -181,6 +181,15 @@ def test_what_is_no_part_of_the_table(tmp_path, text, options, lines):
     assert ([line for *_, line, _ in found], records) == (lines, 2)
 
 
+def test_lines_with_one_field_more_than_there_are_names(tmp_path):
+    path = write(tmp_path / "a.txt", '"a" "b" "y"\n"1" 1 2 "u"\n"2" 3 4 "v"\n"3" 5 6 "u"\n')
+    source, found, *_ = read(path, {}, (1, 2))
+    assert (source.names, source.label, len(source.left_out)) == (["a", "b"], ["y"], 1)
+    assert [(row, label) for row, label, *_ in found] == [([1, 2], "u"), ([3, 4], "v"), ([5, 6], "u")]
+    source, found, *_ = read(write(tmp_path / "a.csv", "a,b,y\n1,2,u,\n3,4,v,\n"), {"label": "y"}, (1, 2))
+    assert [(row, label) for row, label, *_ in found] == [([1, 2], "u"), ([3, 4], "v")]
+
+
 def test_a_title_is_not_guessed(tmp_path):
     path = write(tmp_path / "a.csv", "Sales of 2020\na,b,y\n1,u,0\n2,v,1\n")
     with pytest.raises(DataError, match=r"a.csv:1: the first line \('Sales of 2020'\) has 1 column, .* --comment TEXT"):

@@ -198,7 +198,14 @@ _YMD = r"^(?P<y>[0-9]{4})(?P<p>[-/.])(?P<m>[0-9]{1,2})(?P<q>[-/.])(?P<d>[0-9]{1,
 _DMY = r"^(?P<d>[0-9]{1,2})(?P<p>[-/.])(?P<m>[0-9]{1,2})(?P<q>[-/.])(?P<y>[0-9]{4}|[0-9]{2})" + _TIME
 _MDY = r"^(?P<m>[0-9]{1,2})(?P<p>[-/.])(?P<d>[0-9]{1,2})(?P<q>[-/.])(?P<y>[0-9]{4}|[0-9]{2})" + _TIME
 _DIGITS = r"^(?P<y>[0-9]{4})(?P<p>)(?P<m>[0-9]{2})(?P<q>)(?P<d>[0-9]{2})" + _TIME
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?\.?"  # the rest of a month's name
+_NAMED = (  # 24-Dec-2020, 24 December 2020; Dec 24, 2020
+    rf"(?i)^([0-9]{{1,2}})(?:st|nd|rd|th)?[- /.]?({'|'.join(_MONTHS)}){_MONTH}[- /,]{{0,2}}([0-9]{{4}})",
+    rf"(?i)^({'|'.join(_MONTHS)}){_MONTH}[- /]?([0-9]{{1,2}})(?:st|nd|rd|th)?[-, /]{{1,2}}([0-9]{{4}})",
+)
 FORMS = {"ymd": _YMD, "dmy": _DMY, "mdy": _MDY}
+NAMED = tuple(form + _TIME for form in _NAMED)
 _UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}  # by the number of digits, of moments since 1970
 
 
@@ -235,6 +242,7 @@ def dates(text: Any, dialect: Dialect = PLAIN) -> tuple[pa.Array, np.ndarray]:
 
 def _moments(text: pa.Array, order: str) -> pa.Array:
     """Read distinct dates; null where a text is none."""
+    text = _without_names(text)
     out = np.full(len(text), np.datetime64("NaT"), "datetime64[us]")
     for form in (_YMD, _DIGITS, *([FORMS[order]] if order in ("dmy", "mdy") else [])):
         rows = np.flatnonzero(np.isnat(out))
@@ -247,6 +255,16 @@ def _moments(text: pa.Array, order: str) -> pa.Array:
             counted = text.take(pa.array(rows)).cast(pa.int64()).to_numpy()
             out[rows] = counted.astype(f"datetime64[{unit}]").astype("datetime64[us]")
     return pa.array(out, DATE)
+
+
+def _without_names(text: pa.Array) -> pa.Array:
+    """Write dates whose month has its English name as ISO does."""
+    for form, parts in zip(_NAMED, ((r"\1", r"\2"), (r"\2", r"\1")), strict=True):
+        if pc.any(pc.match_substring_regex(text, form)).as_py():
+            text = pc.replace_substring_regex(text, form, rf"\3-{parts[1]}-{parts[0]}")
+    for number, name in enumerate(_MONTHS, 1):
+        text = pc.replace_substring_regex(text, rf"(?i)^([0-9]{{4}})-{name}-", rf"\1-{number:02d}-")
+    return text
 
 
 def _fields(text: pa.Array, form: str) -> np.ndarray:
