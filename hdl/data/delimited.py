@@ -14,12 +14,11 @@ import pyarrow as pa
 
 from hdl.data.base import Bad, Block, FileSplit, Options, numbered
 from hdl.data.columns import Choice, choose, place
-from hdl.data.guess import is_number
 from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
 from hdl.data.names import describe_repeats, quoted, some, unique
 from hdl.data.streams import check_whole, line_number
 from hdl.data.tabular import looks
-from hdl.data.tabular.beginning import HEAD, Beginning, begin
+from hdl.data.tabular.beginning import HEAD, Beginning, begin, refuse_title, widen_header
 from hdl.data.tabular.cells import MISSING, Dialect
 from hdl.data.tabular.charset import codec_of, in_utf8
 from hdl.data.tabular.flags import Wish, parse
@@ -67,8 +66,9 @@ class Delimited(TextSource):
             raise DataError(f"first line: {error}", self.first) from None
         self.width = len(rows[0])
         rows += self._rows(lines[1 : max(2, FIELDS // self.width)])
-        self._refuse_title(rows)
-        self._widen_header(rows)
+        refuse_title(rows, self.first)
+        widen_header(rows)
+        self.width = len(rows[0])
         header = find_header(rows[:LOOK], options, self.first, schema, in_quotes(lines[:LOOK], self.width))
         self.header_names: list[str] | None = None
         twice: dict[str, list[int]] = {}
@@ -133,22 +133,6 @@ class Delimited(TextSource):
         if first is None:
             raise DataError("the file is empty, expected lines of samples", self.paths[0])
         return first, lines
-
-    def _refuse_title(self, rows: Sequence[Sequence[str]]) -> None:
-        """Refuse a table below a line of another width, which would say how many columns there are."""
-        below = {len(row) for row in rows[1:]}
-        if self.width == 1 and len(below) == 1 and len(rows) > 3 and min(below) > 1:
-            what = f"the first line ({rows[0][0][:80]!r}) has 1 column, and those below have {min(below)}"
-            raise DataError(f"{what}; --comment TEXT leaves out lines that begin with a text", self.first, line=1)
-
-    def _widen_header(self, rows: list[list[str]]) -> None:
-        """Give a line of names one more where every line below has one more field: R writes the names of rows so,
-        and others end each line but the first with a delimiter."""
-        first, below = rows[0], rows[1:]
-        if below and {len(row) for row in below} == {self.width + 1} and not any(map(is_number, first)):
-            ends = not any(row[-1].strip() for row in below)
-            rows[0] = [*first, ""] if ends else ["", *first]
-            self.width += 1
 
     def _parser(self, rows: list[list[str]], index: Mapping[int, str], chosen: Choice) -> Parser:
         """Decide what the columns are, by their first cells where nothing else says it."""

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hdl.data.guess import is_number
-from hdl.data.tabular.cells import BLANKS, FORMS, MARKS, NAMED, Dialect
+from hdl.data.tabular.cells import BLANKS, MARKS, Dialect
+from hdl.data.tabular.date_cells import FORMS, NAMED
 
 SHARE = 0.9  # of the cells that are there: so many of a kind make a column of it, and the others are bad records,
 STRAYS = 2  # as they do where half are numbers, if the others are so few different texts, such as `unknown`
