@@ -121,9 +121,9 @@ typedef struct {
   const float *scale;     /* [I] or NULL (1): the net sees x*scale + shift; CSR takes scale only */
   const float *shift;     /* [I] or NULL (0) */
   const void *y;          /* CLASS: int32 [N] in [0, O); TARGET: float [N, O]; NULL for prediction */
-  const float *weight;    /* [N], 0 or more, or NULL (1): a factor of each sample's cost and gradient; a mini-batch's mean
-                             is over the sum of its weights, and where that is 0 the gradient is */
-  const float *offset;    /* [N, O] or NULL (0): added to what reaches the output; autoencoders and RBMs take neither */
+  const float *weight; /* [N], 0 or more, or NULL (1): a factor of each sample's cost and gradient; a mini-batch's mean
+                          is over the sum of its weights, and where that is 0 the gradient is */
+  const float *offset; /* [N, O] or NULL (0): added to what reaches the output; autoencoders and RBMs take neither */
   /* MIXED, as encoded tables are: x is float [N, K], and of each category the one input of K … I - 1 that is 1, or -1
      for none: it takes neither scale nor shift. I counts K and the levels of all categories; those of category c follow
      those of c - 1. */

@@ -3,8 +3,8 @@
  *
  *   LOSS(number, name, statements)
  *
- * hdl.h makes the enum of it, cpu/plan.c the names, and the kernels the functions, of vectors (cpu/kernels/loss.h) or of
- * single floats (cuda/kernels/loss.cuh); they are tested against hdl/ops/reference/losses.py. An entry may use
+ * hdl.h makes the enum of it, cpu/plan.c the names, and the kernels the functions, of vectors (cpu/kernels/loss.h) or
+ * of single floats (cuda/kernels/loss.cuh); they are tested against hdl/ops/reference/losses.py. An entry may use
  *
  *   z, t, k                  what reaches the output, its target, and the net's loss_parameter
  *   REAL                     a float, or a vector of them
@@ -13,8 +13,8 @@
  *   SELECT(condition, x, y)  x where the condition holds, else y
  *
  * and sets out = the answer, cost >= 0, and delta = dcost/dz. The last three have a log link, answer e^z, and cost half
- * the unit deviance (McCullagh & Nelder 1989, section 2.3; of Tweedie's, Jorgensen 1987), as in scikit-learn's _loss but
- * with the terms of t alone, so that a perfect answer costs 0. Rounding may take that below 0.
+ * the unit deviance (McCullagh & Nelder 1989, section 2.3; of Tweedie's, Jorgensen 1987), as in scikit-learn's _loss
+ * but with the terms of t alone, so that a perfect answer costs 0. Rounding may take that below 0.
  */
 #ifndef HDL_LOSSES_H
 #define HDL_LOSSES_H

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hdl.data import Block, Options, Schema, Source, open_source
+from hdl.data.labels import MISSING_LABELS
 
 TABLES = ("csv", "parquet", "orc", "avro", "json")  # formats whose labels are a column
 GAP = 65536  # records without an answer that are made at a time
@@ -129,6 +130,7 @@ def label_of(kept: pa.RecordBatch) -> tuple[pa.Array, pa.RecordBatch | None]:
         label = label.dictionary_decode()
     if pa.types.is_string(label.type) or pa.types.is_large_string(label.type):
         label = pc.utf8_trim_whitespace(label)
+        label = pc.if_else(pc.is_in(label, pa.array(MISSING_LABELS, label.type)), None, label)
     rest = kept.select([*range(1, kept.num_columns)]) if kept.num_columns > 1 else None
     return label, rest
 

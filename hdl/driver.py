@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from hdl import common_samples, data, resume, stages, step, versions
 from hdl import spec as specs
 from hdl import table as tables
-from hdl.data import FileSplit, Schema, Source
+from hdl.data import FileSplit, Schema, Source, weights
 from hdl.errors import Interrupted, SpecError, TableError
 from hdl.metrics_log import MetricsLog
 from hdl.models import stack
@@ -194,6 +194,7 @@ def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Pr
     """Summarises the data and fills in the spec."""
     if job.spec is None:
         raise SpecError("spec: expected one to start a training")
+    weights.check(job.spec, source.options)
     splits = source.splits(job.spec.shards)
     runner.open(replace(job, options=source.settled()), splits, notify)
     notify(Stage("summarise"))

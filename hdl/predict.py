@@ -6,7 +6,7 @@ Letters: n samples, O outputs, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from hdl import answers, devices, ops, spec
 from hdl.answers import Answers, Coded, Records
-from hdl.confusion import Confusion
-from hdl.data import Bad, Block, FileSplit, Schema, Source, fitting
+from hdl.data import Bad, Block, FileSplit, Schema, Source, fitting, weights
 from hdl.data.labels import as_array
 from hdl.errors import DataError, SpecError
+from hdl.evaluation import Measures, Score
 from hdl.models import codes
 from hdl.models.stack import Layer
 from hdl.ops import Operations, Result, Samples
@@ -29,39 +29,6 @@ from hdl.table import Table, Version
 AS_SAID = ("columns", "features", "ignore", "weights", "offset")
 AS_FOUND = ("na_values", "decimal", "encoding", "comment")
 OUT_BYTES = 32 << 20  # of a layer's activations of one block
-
-
-@dataclass(frozen=True)
-class Score:
-    """Measures of a network on a dataset.
-
-    Parameters
-    ----------
-    samples : int
-    cost : float
-        Mean data cost, without penalty; of a regression that of the standardised targets, as in training.
-    accuracy : float or None
-        Share of samples that are right; None for a regression.
-    confusion : ndarray of int64 [C, C] or None
-        Rows true, columns predicted; None without classes, and of more than `hdl.confusion.MOST_CLASSES`.
-    r2 : float or None
-        Share of the targets' variance that a regression explains, over all outputs; None for classes.
-    bad : int
-        Records skipped.
-    rmse : float, list of float or None
-        Root of a regression's mean squared error, in the targets' unit; of several outputs one each.
-    mistakes : list of (true, predicted, count)
-        The most frequent ones, by the classes' numbers, where there are too many for a matrix.
-    """
-
-    samples: int
-    cost: float
-    accuracy: float | None
-    confusion: NDArray[np.int64] | None
-    r2: float | None = None
-    bad: int = 0
-    rmse: float | list[float] | None = None
-    mistakes: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 class Model:
@@ -133,10 +100,8 @@ class Model:
         """
         if not self.measurable:
             raise SpecError("the network only makes codes, and they have no cost: measure one of its layers' tables")
-        schema, bad, total = self.schema, Bad(source.options.max_bad_records), Result()
-        confusion = Confusion(len(schema.classes)) if schema.classes else None
-        sums = np.zeros((3, schema.outputs))  # squared error; targets, from where training's mean is; their squares
-        origin = np.zeros(schema.outputs) if schema.target_mean is None else schema.target_mean
+        schema, bad = self.schema, Bad(source.options.max_bad_records)
+        measures = Measures(schema, self.spec.cost)
         for block in self._blocks(source, bad):
             y = None
             if schema.encoding != "none":
@@ -144,33 +109,16 @@ class Model:
                     raise DataError("the data has no labels, which evaluation needs", **block.where(0))
                 y, good = schema.encode(block.y, block.where, bad)
                 block, y = block.keep(good), y[good]
-            out, measured = self._forward(block, y)
+            out, result = self._forward(block, y)
             if not (good := _finite(out, block, bad)).all():
-                y = None if y is None else y[good]
-                out, measured = self._forward(block.keep(good), y)
-            total += measured
-            if y is None:
-                continue
-            if confusion is not None:
-                confusion.add(_codes(y), self._answer(out))
-            else:
-                out, wide = (schema.in_units(values.astype(np.float64)) for values in (out, y))
-                offset = wide - origin
-                sums += (np.square(out - wide).sum(axis=0), offset.sum(axis=0), np.square(offset).sum(axis=0))
-        if not total.samples:
+                block, y = block.keep(good), None if y is None else y[good]
+                out, result = self._forward(block, y)
+            measures.add(result, out, self._answer(out) if schema.classes else None, y, self._samples(block, y).weight)
+        if not measures.total.samples:
             raise DataError("no samples to evaluate on", source.paths[0] if source.paths else None)
-        n, regression = total.samples, self.spec.loss == "squared" or schema.encoding == "none"
-        accuracy = None if regression else total.correct / n  # of several labels a sample, all must be right
-        if confusion is not None:  # one class a sample: the largest output decides, whatever the loss
-            accuracy = confusion.correct / n
-        r2 = rmse = None
-        if regression and confusion is None and schema.encoding != "none":
-            spread = (sums[2] - np.square(sums[1]) / n).sum()
-            r2 = float(1 - sums[0].sum() / spread) if spread > 0 else None
-            each = np.sqrt(sums[0] / n).tolist()
-            rmse = each[0] if len(each) == 1 else each
-        matrix, mistakes = (confusion.matrix, confusion.mistakes()) if confusion is not None else (None, [])
-        return Score(n, total.cost / n, accuracy, matrix, r2, bad.count, rmse, mistakes)
+        if not measures.total.weight:
+            raise DataError(f"every sample's weight is 0 (column {source.options.weights})", source.paths[0])
+        return measures.score(bad)
 
     def predict(self, source: Source, bad: Bad | None = None) -> Iterator[Answers]:
         """Give the answers in input order, some records at a time; those that have none go to `bad`.
@@ -245,8 +193,7 @@ class Model:
         """Read blocks of features as the core takes them, with one row at least."""
         for splits in source.splits(1):
             for block in source.read(splits, bad):
-                block = fitting(block, self.schema, bad)
-                yield from answers.cut(block, self._rows)
+                yield from answers.cut(self._fitted(block, bad), self._rows)
 
     @property
     def _rows(self) -> int:
@@ -257,7 +204,7 @@ class Model:
         """Read all records in their order, some at a time, those without a sample among them."""
 
         def prepared(block: Block) -> Block:
-            return fitting(block, self.schema, bad) if len(block) else block
+            return self._fitted(block, bad) if len(block) else block
 
         for splits in source.splits(1):
             for split in splits:
@@ -265,7 +212,14 @@ class Model:
 
     def _samples(self, block: Block, y: NDArray | None) -> Samples:
         """Make samples of a block of features as the core takes them."""
-        return Samples(block.x, y, self.schema.scale, self.schema.shift)
+        weight = weights.of_samples(block.weight, y, None)
+        offset = weights.offsets(block.offset, self.schema)
+        return Samples(block.x, y, self.schema.scale, self.schema.shift, weight, offset)
+
+    def _fitted(self, block: Block, bad: Bad) -> Block:
+        """Give a block the features that the core takes, without rows that it cannot take; those go to `bad`."""
+        block = fitting(block, self.schema, bad)
+        return block.keep(weights.good(block, self.schema, bad))
 
     def _forward(self, block: Block, y: NDArray | None) -> tuple[NDArray[np.float32], Result]:
         return self.ops.forward(self.w, self._samples(block, y))
@@ -302,10 +256,3 @@ def layers_below(network: Spec, table: Table) -> list[Layer]:
         return []
     fields, tensors = table.common()
     return [(spec.parse(layer), tensors[f"w{number}"]) for number, layer in enumerate(fields["layers"])]
-
-
-def _codes(y: NDArray) -> NDArray[np.int64]:
-    """Return class numbers [n] from encoded labels: numbers already, one-hot rows, or one column of 0 and 1."""
-    if y.ndim == 1:
-        return y.astype(np.int64)
-    return y[:, 0].astype(np.int64) if y.shape[1] == 1 else y.argmax(axis=1)

@@ -94,7 +94,8 @@ static hdl_status check_mixed(hdl_plan *plan, const hdl_data *data) {
 hdl_status hdl_check(hdl_plan *plan, const hdl_data *data, const int64_t *order, int64_t count, bool labelled) {
   if (!plan || !data) return hdl_fail(HDL_EINVAL, "no plan or no data");
   if (hdl_pool_foreign(plan->pool)) return hdl_fail(HDL_ESYS, "a plan belongs to the process that made it");
-  if (data->x_type < HDL_F32 || data->x_type > HDL_MIXED) return hdl_fail(HDL_EINVAL, "unknown x_type %d", data->x_type);
+  if (data->x_type < HDL_F32 || data->x_type > HDL_MIXED)
+    return hdl_fail(HDL_EINVAL, "unknown x_type %d", data->x_type);
   if (data->y_type < HDL_CLASS || data->y_type > HDL_TARGET)
     return hdl_fail(HDL_EINVAL, "unknown y_type %d", data->y_type);
   if (plan->reconstructs && data->y) return hdl_fail(HDL_EINVAL, "an autoencoder's or RBM's target is its input: no y");

@@ -25,6 +25,7 @@ enum {
   HDL_BLOCK = 512,
   HDL_STRIPE = 576,
   HDL_MAX_THREADS = 256,
+  HDL_ZEROS = 4096,
   HDL_STATES = 2
 };
 
@@ -68,8 +69,9 @@ typedef struct {
   const float *sparsity_gradient; /* [H] by each mean activation, or NULL: added to the delta before f' */
   const float *contraction;       /* [H] contractive * sum of f'^2 */
   bool touched;                   /* entries: only rows of w, or of tables, with an input need an update */
+  bool decays;                    /* a penalty changes weights whose gradient is 0 */
   const hdl_update *rule;
-  float lr, inv_batch; /* 1/(sum of the mini-batch's weights) */
+  float lr, inv_batch;    /* 1/(sum of the mini-batch's weights) */
   float eta, decay;       /* plain SGD: w = decay*w - eta*sum of gradients */
   bool plain;             /* plain SGD: fused into the kernel */
   float unbias1, unbias2; /* 1/(1-beta1^t), 1/(1-beta2^t) */
@@ -95,6 +97,13 @@ typedef struct {
   float *caller_chains;           /* [chains, I] during a call */
   uint32_t key[2];                /* the chains' draws */
 } hdl_gibbs;
+
+/* Of an input that entries name: how many a block has of it, in passing; and the last mini-batch that it occurred in,
+ * or 1 for one before this call, or 0 while its row of weights has no state. */
+typedef struct {
+  int32_t count;
+  uint32_t stamp;
+} hdl_slot;
 
 /* Tables of embedded categories. Table c is [levels[c], padded[c]], at `place[c]` floats of w, g, s: its columns are
  * padded to vectors, padding is zero and stays zero. Its vector enters the first layer at x[column[c]]. */
@@ -171,9 +180,9 @@ struct hdl_plan {
   bool reconstructs; /* an autoencoder or an RBM */
   hdl_gibbs *gibbs;  /* NULL: no RBM */
   hdl_autoencoder autoencoder;
-  float *hidden; /* [threads][HDL_HIDDEN_VECTORS][H padded]: each thread's own, all equal */
-  float *norm;   /* [H padded] |W1_:j|^2 */
-  float *sum_a;  /* [H padded] */
+  float *hidden;                   /* [threads][HDL_HIDDEN_VECTORS][H padded]: each thread's own, all equal */
+  float *norm;                     /* [H padded] |W1_:j|^2 */
+  float *sum_a;                    /* [H padded] */
   int inputs, numbers, categories; /* of the data: I; of mixed data K, C */
   hdl_tables *tables;              /* NULL: categories are not embedded */
   /* CSR, and codes of MIXED: the block's entries by row (scaled, dropped), and their transpose: inputs touched, their
@@ -181,9 +190,12 @@ struct hdl_plan {
   int64_t nnz_room;
   int32_t *row_start, *row_input;               /* [block+1], [nnz]; an input of -1 is none */
   float *row_value;                             /* [nnz] */
-  int32_t *t_input, *t_start, *t_row, *t_count; /* [touched], [touched+1], [nnz], [I] */
+  int32_t *t_input, *t_start, *t_row, *t_fresh; /* [touched], [touched+1], [nnz], [touched] 1: first of mini-batch */
   float *t_value;                               /* [nnz] */
   int touched;
+  hdl_slot *slot; /* [I] */
+  uint32_t stamp; /* of the mini-batch */
+  float *zeros;   /* [HDL_ZEROS]: the gradient of rows that do not occur */
   atomic_int nonfinite, stop;
 };
 
@@ -203,8 +215,10 @@ hdl_status hdl_tables_new(hdl_plan *plan, const hdl_net *net);
 void hdl_tables_free(hdl_tables *tables);
 float *hdl_tables_copy(const hdl_plan *plan, float *flat, hdl_vector which, bool pack);
 
-/* entries.c: transposes the block's entries */
-void hdl_transpose_entries(hdl_plan *plan, int rows);
+/* entries.c: transposes the block's entries, of a mini-batch the first block or another; finds the inputs whose rows of
+ * weights have a state, before training */
+void hdl_transpose_entries(hdl_plan *plan, int rows, bool first);
+void hdl_find_states(hdl_plan *plan, const float *state, int states);
 
 /* Tells whether the first layer reads entries of rows beside, or instead of, a dense x. */
 static inline bool hdl_has_entries(const hdl_plan *plan) {

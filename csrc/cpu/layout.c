@@ -133,7 +133,9 @@ static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
   plan->scratch_size = (size_t)hdl_round_up((HDL_ROWS + HDL_STRIPE + vw) * HDL_PV * vw, 16); /* a panel of D; of dW */
   plan->scratch = allocate(a, plan->scratch_size * (size_t)plan->threads);
   plan->row_start = allocate(a, block + 1);
-  if (entries) plan->t_count = allocate(a, (size_t)plan->inputs);
+  if (entries) plan->slot = allocate(a, (size_t)plan->inputs * (sizeof(hdl_slot) / 4));
+  plan->t_fresh = entries ? allocate(a, (size_t)plan->inputs) : NULL;
+  plan->zeros = entries ? allocate(a, HDL_ZEROS) : NULL;
   plan->t_input = entries ? allocate(a, (size_t)plan->inputs) : NULL;
   plan->t_start = entries ? allocate(a, (size_t)plan->inputs + 1) : NULL;
 }

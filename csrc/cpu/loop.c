@@ -35,9 +35,9 @@ static void prepare(const hdl_call *call, hdl_context *ctx, int64_t s, int64_t n
   ctx->step = u->first_step + s;
   ctx->plain = u->rule == HDL_SGD && u->l1 == 0 && !(call->plan->autoencoder.contractive > 0);
   ctx->decay = 1 - ctx->lr * u->l2, ctx->eta = ctx->lr * ctx->inv_batch;
-  bool decays = (u->l1 != 0 || u->l2 != 0) && !call->plan->tables; /* tables do not */
-  bool still = (u->rule == HDL_SGD || u->rule == HDL_ADAGRAD) && !decays;
-  ctx->touched = hdl_has_entries(call->plan) && still && n <= call->plan->block;
+  ctx->decays = u->l1 != 0 || u->l2 != 0;
+  bool still = u->rule == HDL_SGD || u->rule == HDL_ADAGRAD;
+  ctx->touched = hdl_has_entries(call->plan) && still && (!ctx->decays || call->plan->tables); /* tables do not decay */
   if (u->rule == HDL_ADAM) {
     double t = (double)(ctx->step + 1);
     ctx->unbias1 = (float)(1 / (1 - pow((double)u->beta1, t)));
@@ -168,7 +168,7 @@ static void run_steps(void *argument, int thread) {
       if (atomic_load(&plan->nonfinite)) return;
       if (ctx.backward) {
         if (hdl_has_entries(plan)) {
-          if (thread == 0) hdl_transpose_entries(plan, ctx.rows);
+          if (thread == 0) hdl_transpose_entries(plan, ctx.rows, ctx.first);
           hdl_pool_barrier(plan->pool, thread);
         }
         phase_weights(call, &ctx, thread);

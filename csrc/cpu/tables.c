@@ -12,9 +12,9 @@ hdl_status hdl_tables_new(hdl_plan *plan, const hdl_net *net) {
     return hdl_fail(HDL_EINVAL, "%d tables beside %d numbers", net->tables, net->numbers);
   int64_t inputs = net->numbers, columns = net->numbers;
   for (int c = 0; c < n; c++) {
-    if (net->levels[c] < 1 || net->vector[c] < 1 || net->vector[c] > 1 << 16)
-      return hdl_fail(HDL_EINVAL, "table %d is %d x %d, expected 1 level and 1 to 2^16 columns at least", c,
-                      net->levels[c], net->vector[c]);
+    if (net->levels[c] < 1 || net->vector[c] < 1 || net->vector[c] > HDL_ZEROS)
+      return hdl_fail(HDL_EINVAL, "table %d is %d x %d, expected 1 level at least and 1 to %d columns", c,
+                      net->levels[c], net->vector[c], HDL_ZEROS);
     inputs += net->levels[c], columns += net->vector[c];
   }
   if (inputs > INT32_MAX / 2) return hdl_fail(HDL_EINVAL, "%lld levels are too many", (long long)inputs);

@@ -49,6 +49,7 @@ hdl_status hdl_train(hdl_plan *plan, float *weights, float *state, const hdl_dat
   if (!update->lr) return hdl_fail(HDL_EINVAL, "no learning rates");
   if ((status = load(plan, data, weights, states))) return status;
   for (int s = 0; s < states; s++) hdl_pack(plan, state + (size_t)s * P, HDL_STATE + (unsigned)s);
+  if (hdl_has_entries(plan)) hdl_find_states(plan, state, states);
   hdl_call call = {.plan = plan, .task = HDL_TASK_TRAIN, .data = data, .order = order, .count = count, .batch = batch};
   call.steps = (count + batch - 1) / batch, call.rule = update, call.progress = progress, call.context = context;
   derive_key(plan, key, call.key);

@@ -99,10 +99,10 @@ typedef struct { /* one of the nets; addresses on the device */
   int32_t scored; /* there are targets */
   hdl_data data;
   const int64_t *order; /* [count] */
-  const float *rates;   /* [steps, 4]: learning rate, Adam's 1/(1 - beta1^t) and 1/(1 - beta2^t), sum of the mini-batch's
-                           weights; may be NULL */
-  int64_t count;        /* mini-batch s is order[s*batch .. min((s+1)*batch, count)) */
-  int64_t first_step;   /* what was before: steps, or where draws are named by place, samples */
+  const float *rates; /* [steps, 4]: learning rate, Adam's 1/(1 - beta1^t) and 1/(1 - beta2^t), sum of the mini-batch's
+                         weights; may be NULL */
+  int64_t count;      /* mini-batch s is order[s*batch .. min((s+1)*batch, count)) */
+  int64_t first_step; /* what was before: steps, or where draws are named by place, samples */
 } hdl_cuda_net;
 
 typedef struct {

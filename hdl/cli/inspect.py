@@ -17,22 +17,50 @@ from hdl.cli.common import (
     open_model,
 )
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
+from hdl.errors import SpecError
 
 
 @hadoop_options
+@data_options(WEIGHTS, OFFSET)
 @click.command(cls=Command)
-@click.argument("table", metavar="TABLE")
+@click.argument("table", metavar="TABLE|DATA")
 @click.option("--version", "which", metavar="N|best|last", help="One version; default: the table as a whole.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect_(table: str, which: str | None, as_json: bool) -> None:
+def inspect_(table: str, which: str | None, as_json: bool, **values: Any) -> None:
     """Show what TABLE holds: spec, data, rounds, SHA-256 of the weights, metrics.
 
     TABLE may be the file of one version, too. Each version that is shown in full is read and its
     SHA-256 checked.
+
+    Of DATA, anything that hdl train takes, show what would be found out before a training: label, task,
+    kinds of columns, what is missing and what is left out. It is read once. The flags of data and
+    columns are for that.
     """
+    from hdl.cli import look
+
     table, which = _table_and_version(table, which)
-    contents = _version(table, which) if which else _table(table)
-    click.echo(strict_json.dumps(contents, indent=2) if as_json else "\n".join(_text(contents)))
+    given = [name for name, value in values.items() if value is not None]
+    options = take_data_options(values)
+    if which is None and _is_data(table):
+        contents = look.data_contents(table, options)
+        lines = look.text(contents)
+    else:
+        if given:
+            flag = "--no-labels" if given[0] == "labelled" else "--" + given[0].replace("_", "-")
+            raise SpecError(f"{flag}: says how data is read, and {table} is a table of weights")
+        contents = _version(table, which) if which else _table(table)
+        lines = [] if as_json else _text(contents)
+    click.echo(strict_json.dumps(contents, indent=2) if as_json else "\n".join(lines))
+
+
+def _is_data(path: str) -> bool:
+    """Tell whether a path names data, and no table of weights: what is neither is taken for a missing table."""
+    from hdl import fs
+    from hdl.table import Table
+
+    if fs.exists(path):
+        return not fs.isdir(path) or (not Table(path).numbers() and bool(fs.list(path)))
+    return bool(re.search(r"[,*?\[]|:(train|test|val)$", path))
 
 
 def _table_and_version(table: str, which: str | None) -> tuple[str, str | None]:

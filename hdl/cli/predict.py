@@ -63,11 +63,14 @@ def score_json(score: Any, model: Any) -> dict[str, Any]:
         "version": model.version.number,
         "sha256": model.version.signature,
         "samples": score.samples,
+        "weight": score.weight,
+        "unlabelled": score.unlabelled,
+        "dropped": score.dropped,
         "bad_records": score.bad,
         "cost": score.cost,
         "accuracy": score.accuracy,
         "r2": score.r2,
-        "rmse": getattr(score, "rmse", None),
+        "rmse": score.rmse,
         "classes": classes,
         "confusion": confusion,
         **(
@@ -81,14 +84,22 @@ def score_json(score: Any, model: Any) -> dict[str, Any]:
 def score_text(score: Any, classes: Any) -> str:
     """Write a score for people, with its confusion matrix where that fits a terminal."""
     lines = [f"samples   {score.samples:,}", f"cost      {score.cost:.6f}"]
+    if score.weight is not None:
+        lines.insert(1, f"weight    {score.weight:,.6g} in all, by which the measures are means")
     if score.accuracy is not None:
         lines.append(f"accuracy  {percent(score.accuracy)}")
     if score.r2 is not None:
         lines.append(f"R²        {score.r2:.6f}")
-    if (rmse := getattr(score, "rmse", None)) is not None:
+    if (rmse := score.rmse) is not None:
         lines.append(f"RMSE      {shown_rmse(rmse)}")
-    if score.bad:
-        lines.append(f"skipped   {count(score.bad, 'bad record')}")
+    skipped = [
+        f"{number:,} row{'' if number == 1 else 's'} {why}"
+        for number, why in ((score.unlabelled, "without a label"), (score.dropped, "that miss a number"))
+        if number
+    ]
+    skipped += [count(score.bad, "bad record")] if score.bad else []
+    if skipped:
+        lines.append(f"skipped   {', '.join(skipped)}")
     if score.confusion is not None and 0 < len(classes) <= MOST_CLASSES:
         lines += ["", *confusion_lines(score.confusion, classes)]
     if score.mistakes:
@@ -151,7 +162,7 @@ def predict_(
     classes = list(model.schema.classes) or None
     if labels_only and classes is None:
         raise SpecError("--labels-only: this network has no classes")
-    options = take_data_options(values, model.reading)
+    options = take_data_options(values, model.reading | {"weights": None})
     suffix = ".csv" if out == "-" else Path(out).suffix.lower()
     prediction_writer.refuse_kept(suffix, options.keep)
     source = open_source(data, options, model.schema, labels=False)
@@ -231,7 +242,7 @@ def encode_(
         outputs.check(out, overwrite, name="")
     model = open_model(table, which, threads, device if runner == "local" else "cpu")
     encoder = model.encoder(layer)
-    options, suffix = take_data_options(values, model.reading), Path(out).suffix.lower()
+    options, suffix = take_data_options(values, model.reading | {"weights": None}), Path(out).suffix.lower()
     prediction_writer.refuse_kept(suffix, options.keep)
     source, label_kept = answers.open_for_codes(data, options, model.schema)
     if runner == "mapreduce":

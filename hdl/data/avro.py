@@ -31,7 +31,9 @@ def _fastavro() -> Any:
     try:
         import fastavro
     except ImportError:
-        raise Unavailable("Avro files need fastavro, which is not installed: pip install 'hdl-hadoop[tables]'") from None
+        raise Unavailable(
+            "Avro files need fastavro, which is not installed: pip install 'hdl-hadoop[tables]'"
+        ) from None
     return fastavro
 
 
@@ -53,9 +55,7 @@ class Avro(Table):
             kinds = [_type(field["type"], named) for field in fields]
             cells = {cell.name: cell for cell in flatten([field["name"] for field in fields], kinds)}
             ids = [field.get("field-id") for field in fields]
-            cells = {
-                name: Cell(name, cell.kind, cell.top, cell.steps, ids[cell.top]) for name, cell in cells.items()
-            }
+            cells = {name: Cell(name, cell.kind, cell.top, cell.steps, ids[cell.top]) for name, cell in cells.items()}
             handle.seek(0)
             blocks = [*_blocks(handle)]
             empty = io.BytesIO()

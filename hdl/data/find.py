@@ -9,9 +9,11 @@ from typing import Any
 
 from hdl import fs
 from hdl.data.base import Options, Source
+from hdl.data.columns import trained
 from hdl.data.delimited import Delimited
 from hdl.data.folder import Chosen, Pairs, of_file, of_folder, of_pattern
 from hdl.data.idx import open_idx
+from hdl.data.layouts import placed
 from hdl.data.layouts.keyed import Keyed
 from hdl.data.layouts.lying import Lying
 from hdl.data.libsvm import Libsvm
@@ -51,6 +53,9 @@ def open_source(
     chosen = _choose(path, options, labels and options.labelled)
     if schema is None and chosen.format == "csv" and not options.max_bad_records:
         check_shapes(chosen.tables, path)
+    if chosen.lying is None and schema is not None and chosen.format in FILTERED:
+        wanted = [column.name for column in trained(schema) or ()] or schema.names or ()
+        chosen.lying = placed.of_model([x for x, _ in chosen.pairs], wanted)
     if options.where and chosen.format not in FILTERED:
         raise DataError(f"--where picks rows of tables, and {chosen.format} samples are none", path)
     if chosen.format in _TYPED:
@@ -61,7 +66,15 @@ def open_source(
     else:
         source = _OPEN[chosen.format](chosen.pairs, chosen.part, options, schema, labels)
     source.left_out[:0] = chosen.left_out
-    by = "flag" if options.format else "log" if chosen.lying and chosen.lying.schema is not None else "folders" if chosen.format == "images" else "first bytes"
+    by = (
+        "flag"
+        if options.format
+        else "log"
+        if chosen.lying and chosen.lying.schema is not None
+        else "folders"
+        if chosen.format == "images"
+        else "first bytes"
+    )
     source.reading = {"files": len(chosen.pairs), "format_by": by, **source.reading}
     if chosen.duplicates:
         source.reading["duplicates"] = [*chosen.duplicates, *source.reading.get("duplicates", [])]

@@ -128,10 +128,10 @@ def _label(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mappi
     where = [f"{column} {', '.join(names[:FEW])}{', …' if len(names) > FEW else ''}"] if names else []
     if by == "own file" and schema.get("format") == "parquet":  # hdl's own files say which column it is
         return ": ".join(["as hdl import wrote it", _task(schema, reading, tensors)])
-    said = LABEL_BY.get(by, by)
+    said = LABEL_BY.get(by or "", by or "")
     where = [said] if by in ("folder", "own file") else [*where, *([said] if by else [])]
     told = ", ".join(where)
-    if (said or "").startswith(GUESSED):
+    if said.startswith(GUESSED):
         told, hint = f"{where[0]} ({said})", "\nif another column is meant: --label NAME, or its NUMBER from 0"
     else:
         hint = ""

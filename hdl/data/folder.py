@@ -87,7 +87,9 @@ def of_pattern(path: str, options: Options, labelled: bool) -> Chosen:
             (folders if folder else names).append(name)
     if not names and holds_partitions(name.rsplit("/", 1)[-1] for name in folders):
         files = [file for folder in folders for file in walk(folder, left, placed.refuse_inside)]
-        return _partitioned([(name, {**placed.keys_above(name, path), **keys}) for name, keys in files], path, options, left)
+        return _partitioned(
+            [(name, {**placed.keys_above(name, path), **keys}) for name, keys in files], path, options, left
+        )
     left.add(WORDS["folder"], *(f"{name.rsplit('/', 1)[-1]}/" for name in folders))
     if names and (lying := placed.of_files(names, options)):
         return _logged(lying, left)
@@ -125,11 +127,16 @@ def of_folder(path: str, part: str | None, options: Options, labelled: bool) -> 
             left.add(reason, name)
         else:
             (folders if folder else names).append(name)
-    if holds_partitions(folders) or (placed.own_key(path) and not folders):
+    if holds_partitions(folders) or (placed.own_keys(path) and not folders):
         if part in ("test", "val"):
             raise DataError(f"folders of partitions have no {NAMES[part]} part; --where picks rows of them", path)
         left = LeftOut()
-        return _partitioned([(name, {**placed.own_key(path), **keys}) for name, keys in walk(path, left, placed.refuse_inside)], path, options, left)
+        return _partitioned(
+            [(name, {**placed.own_keys(path), **keys}) for name, keys in walk(path, left, placed.refuse_inside)],
+            path,
+            options,
+            left,
+        )
     if folders and all(map(part_of_folder, folders)):
         images = any(_holds_images(fs.join(path, name), 2) for name in folders)
         if not names or (images and options.format in (None, "images")):

@@ -21,7 +21,15 @@ from hdl.errors import DataError
 HEAD = 65536  # decoded bytes that are looked at
 LINES = 20
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".webp")
-TABLES = (".csv", ".tsv", ".data", ".svm", ".libsvm", ".jsonl", ".ndjson")  # suffixes of files that somebody means as samples
+TABLES = (
+    ".csv",
+    ".tsv",
+    ".data",
+    ".svm",
+    ".libsvm",
+    ".jsonl",
+    ".ndjson",
+)  # suffixes of files that somebody means as samples
 TYPED = ("parquet", "orc", "avro")  # tables whose columns have types
 BINARY = (*TYPED, "idx", "npy", "npz")
 TEXT = ("csv", "libsvm", "json")
@@ -37,9 +45,8 @@ WORDS = {
     "folder": "a folder",
 }  # fmt: skip
 _PICTURE = re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|BM|II\*\0|MM\0\*|RIFF....WEBP", re.S)
-_FOREIGN = re.compile(
-    rb"%PDF|\x89HDF|SQLite format|\xfd7zXZ|7z\xbc\xaf|Rar!|\x80\x04\x95|\xd0\xcf\x11\xe0", re.S
-)
+_FOREIGN = re.compile(rb"%PDF|\x89HDF|SQLite format|\xfd7zXZ|7z\xbc\xaf|Rar!|\x80\x04\x95|\xd0\xcf\x11\xe0", re.S)
+_PACKED = {b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR", b"\x89LZO": "lzop"}
 _STRUCTURED = re.compile(rb"#!|\s*(\{\s*([\"}]|$)|\[\s*([\[{\"\d\]-]|$)|<([?!/]|[a-z][\w:]*[\s>/]))", re.I)
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))  # of no text, but as a delimiter
 
@@ -224,8 +231,15 @@ def refuse_foreign(seen: Seen) -> DataError:
         return DataError("a zip archive without .npy arrays; expected it unpacked, or an .npz", seen.path)
     start = head(seen.path, HEAD)
     check_whole(seen.path)
+    if packed := next((name for magic, name in _PACKED.items() if start.startswith(magic)), None):
+        what = f"packed by {packed}, which hdl does not read; gzip, bzip2, zstd, deflate, snappy and LZ4 are read"
+        return DataError(what, seen.path, offset=0)
     at = start.find(b"\0")
     what = (
         "a byte 00, so no text; and " if at >= 0 else ""
     ) + f"the file starts with {start[:4].hex(' ')}, as no format "
-    return DataError(what + "that hdl reads (CSV, libsvm, JSON lines, idx, npy, npz, Parquet, ORC, Avro)", seen.path, offset=max(at, 0))
+    return DataError(
+        what + "that hdl reads (CSV, libsvm, JSON lines, idx, npy, npz, Parquet, ORC, Avro)",
+        seen.path,
+        offset=max(at, 0),
+    )

@@ -137,7 +137,9 @@ def _why(error: ValueError) -> str:
     said = re.sub(r" in row \d+", "", str(error).removeprefix("JSON parse error: "))
     if match := re.match(r"Column\(/(.*?)\) (?:changed from (\w+) to|was) (\w+)", said):
         now = match[3] if match[2] is None else match[3]
-        return f"column {match[1].replace('/', '.')!r} is a {now} here, unlike in the first lines (--ignore leaves it out)"
+        return (
+            f"column {match[1].replace('/', '.')!r} is a {now} here, unlike in the first lines (--ignore leaves it out)"
+        )
     return said
 
 
@@ -150,7 +152,9 @@ def _read(data: bytes, schema: pa.Schema) -> pa.Table:
     ).select(schema.names)  # fmt: skip
 
 
-def _struct(objects: Sequence[dict[str, Any]], odd: dict[str, str], above: tuple[str, ...], keep: frozenset[str]) -> Any:
+def _struct(
+    objects: Sequence[dict[str, Any]], odd: dict[str, str], above: tuple[str, ...], keep: frozenset[str]
+) -> Any:
     """Find the type of objects: of each key that of its values; what has none is told in `odd`."""
     values: dict[str, list[Any]] = {}
     for each in objects:

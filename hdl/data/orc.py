@@ -48,7 +48,9 @@ class Orc(Table):
                         columns = {tops[name]: stripe.column(name) for name in tops}
                     for at in range(lo, hi, size):
                         count = min(size, hi - at)
-                        yield Batch(at, count, {top: column.slice(at - first, count) for top, column in columns.items()})
+                        yield Batch(
+                            at, count, {top: column.slice(at - first, count) for top, column in columns.items()}
+                        )
                 first += rows
 
 

@@ -1,4 +1,4 @@
-"""Byte streams: plain, gzip, bzip2 or zstd, told by their first bytes; and whole lines out of them."""
+"""Byte streams: plain or packed (gzip, bzip2, zstd, deflate, snappy, LZ4); and whole lines out of them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from hdl import fs
+from hdl.data import blocked
 from hdl.data.base import BLOCK_BYTES, Bad
 from hdl.errors import DataError
 
-_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd"}
-_SUFFIX = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".zstd": "zstd"}
+_MAGIC = {
+    b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4 frame",
+    blocked.FRAMED: "snappy",
+}  # fmt: skip
+_SUFFIX = {
+    ".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".zstd": "zstd", ".deflate": "deflate", ".snappy": "snappy",
+    ".lz4": "lz4",
+}  # fmt: skip
 
 
 def stem(path: str) -> str:
@@ -29,7 +36,7 @@ def stem(path: str) -> str:
 
 
 def compression(path: str) -> str | None:
-    """Recognises a compression (`gzip`, `bzip2`, `zstd` or None) by the file's first bytes.
+    """Recognises a compression, or None, by the file's first bytes; what Hadoop packs without a magic by its name too.
 
     Raises
     ------
@@ -38,13 +45,17 @@ def compression(path: str) -> str | None:
     """
     try:
         with fs.open(path) as file:
-            head = file.read(4)
+            head = file.read(10)
     except FileNotFoundError:
         raise DataError("there is no such file", path) from None
     stored = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
     promised = next((name for suffix, name in _SUFFIX.items() if path.endswith(suffix)), None)
-    if promised and head and stored != promised:
-        raise DataError(f"the file starts with {head.hex(' ')}, expected the start of {promised}", path, offset=0)
+    if promised == "deflate" and head[:1] == b"\x78" and int.from_bytes(head[:2]) % 31 == 0:
+        return promised
+    if promised in ("snappy", "lz4") and stored is None and blocked.starts(head):
+        return promised
+    if promised and head and (stored or "").split(" ")[0] != promised:
+        raise DataError(f"the file starts with {head[:4].hex(' ')}, expected the start of {promised}", path, offset=0)
     return stored
 
 
@@ -72,6 +83,12 @@ class Stream:
             self.file = bz2.BZ2File(self.raw)
         elif self.kind == "zstd":
             self.file = pa.CompressedInputStream(pa.PythonFile(self.raw, "r"), "zstd")
+        elif self.kind == "lz4 frame":
+            self.file = pa.CompressedInputStream(pa.PythonFile(self.raw, "r"), "lz4")
+        elif self.kind == "deflate":
+            self.file = _Deflated(self.raw)
+        elif self.kind in ("snappy", "lz4"):
+            self.file = blocked.Blocked(self.raw, self.kind)
 
     def read(self, count: int, /) -> bytes:
         """Reads exactly `count` bytes, fewer only at the end."""
@@ -105,6 +122,30 @@ class Stream:
     def close(self) -> None:
         self.file.close()
         self.raw.close()
+
+
+class _Deflated:
+    """Unpacks zlib's streams, one after another, as Hadoop's DefaultCodec writes them."""
+
+    def __init__(self, raw: BinaryIO):
+        self.raw, self.packed, self.unpacker = raw, b"", zlib.decompressobj()
+
+    def read(self, count: int) -> bytes:
+        while True:
+            packed = self.packed or self.raw.read(1 << 16)
+            if not packed:
+                if not self.unpacker.eof:
+                    raise EOFError("the stream has no end")
+                return b""
+            if self.unpacker.eof:
+                self.unpacker = zlib.decompressobj()
+            data = self.unpacker.decompress(packed, count)
+            self.packed = self.unpacker.unconsumed_tail or self.unpacker.unused_data
+            if data:
+                return data
+
+    def close(self) -> None:
+        self.packed = b""
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from hdl.data.base import PLACES, Bad, Block, FileSplit, Source
 from hdl.data.chunks import Chunks
 from hdl.data.csr import Csr
 from hdl.data.labels import Labels
+from hdl.data.moments import of_numbers, of_sparse
 from hdl.data.tabular.facts import WIDE, Facts, Gathering
 from hdl.data.tabular.frame import Column, Frame
 from hdl.errors import DataError
@@ -217,42 +218,19 @@ _JOIN = {"uint8": _join_uint8, "float32": _join_float, "frame": _join_float, "sp
 
 def of_block(block: Block, columns: Sequence[Column] | None = None) -> Summary:
     """Summarise one block; of a frame, and of a matrix that has `columns`, with their facts."""
-    x, n = block.x, len(block)
+    x, labels = block.x, Labels.of(block.y)
+    summary = _of_features(x)
     if columns is not None or isinstance(x, Frame):
-        plain = of_block(Block(x.numbers if isinstance(x, Frame) else x, block.y, block.where))
-        return _with_facts(plain, Facts.of(x, columns or x.columns))
-    if isinstance(x, Csr):
-        largest = np.zeros(x.columns)
-        np.maximum.at(largest, x.indices, np.abs(x.data))
-        full = np.bincount(x.indices, minlength=x.columns) == n  # an index is there once in a row
-        values = x.data[full[x.indices]].astype(np.float64).reshape(n, -1)
-        ends = {"low": values.min(axis=0), "high": values.max(axis=0)}
-        moments = {"largest": largest, "full": np.flatnonzero(full), **ends}
-        return Summary(n, x.columns, "sparse", moments, Labels.of(block.y))
-    x = np.ascontiguousarray(x)  # sums depend on the order in memory
-    ends = {"low": x.min(axis=0), "high": x.max(axis=0)}
-    if x.dtype == np.uint8:
-        total = x.sum(axis=0, dtype=np.int64)
-        squares = np.square(x, dtype=np.uint16).sum(axis=0, dtype=np.int64)
-        return Summary(n, x.shape[1], "uint8", {**ends, "total": total, "squares": squares}, Labels.of(block.y))
-    mean = x.mean(axis=0, dtype=np.float64)
-    if np.isnan(mean).any():
-        moments = _of_present(x)
-    else:
-        ends = {name: value.astype(np.float64) for name, value in ends.items()}
-        moments = {**ends, "mean": mean, "m2": np.square(x - mean).sum(axis=0)}
-    return Summary(n, x.shape[1], "float32", moments, Labels.of(block.y))
+        summary = _with_facts(summary, Facts.of(x, columns or x.columns))
+    return replace(summary, labels=labels)
 
 
-def _of_present(x: np.ndarray) -> dict[str, np.ndarray]:
-    """Find the moments of the values [n, I] that are not NaN, and count them."""
-    missing = np.isnan(x)
-    count = len(x) - missing.sum(axis=0)
-    low, high = np.where(missing, np.inf, x).min(axis=0), np.where(missing, -np.inf, x).max(axis=0)
-    mean = np.where(missing, 0, x).sum(axis=0, dtype=np.float64) / np.maximum(count, 1)
-    m2 = np.square(np.where(missing, 0, x - mean)).sum(axis=0)
-    ends = {"low": low.astype(np.float64), "high": high.astype(np.float64)}
-    return {**ends, "mean": mean, "m2": m2, "count": count.astype(np.int64)}
+def _of_features(x: Any, frame: bool = False) -> Summary:
+    """Summarise features without their facts; `frame`: a matrix is the numbers of one."""
+    if isinstance(x, Frame):
+        x, frame = x.numbers, True
+    kind, moments = of_sparse(x) if isinstance(x, Csr) else of_numbers(x, frame)
+    return Summary(len(x), x.shape[1], kind, moments)
 
 
 def summarise(source: Source, splits: Sequence[FileSplit]) -> Summary:
@@ -270,20 +248,21 @@ def summarise(source: Source, splits: Sequence[FileSplit]) -> Summary:
     """
     bad = Bad(source.options.max_bad_records)
     whole, labels = Summary(limit=bad.limit, meta=source.describe()), Labels()
-    features, targets, gathering = Chunks(), Chunks(), _gathering(source)
+    features, targets, gathering, frame = Chunks(), Chunks(), _gathering(source), False
     for block in source.read(splits, bad):
         if gathering is not None:
             gathering.put(block.x)
         if isinstance(block.x, Csr):  # the largest magnitudes do not depend on an order
-            whole = whole.join(of_block(Block(block.x, None, block.where)))
+            whole = whole.join(_of_features(block.x))
         else:
-            for x in features.put(block.x.numbers if isinstance(block.x, Frame) else block.x):
-                whole = whole.join(of_block(Block(x, None, block.where)))
+            frame = isinstance(block.x, Frame)
+            for x in features.put(block.x.numbers if frame else block.x):
+                whole = whole.join(_of_features(x, frame))
         if block.y is not None:
             for y in targets.put(block.y):
                 labels = labels.join(Labels.of(y))
     for x in features.rest():
-        whole = whole.join(of_block(Block(x, None, lambda i: {})))
+        whole = whole.join(_of_features(x, frame))
     for y in targets.rest():
         labels = labels.join(Labels.of(y))
     if whole.samples and gathering is not None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hdl import ops
 from hdl.errors import DeviceError, Interrupted, NonFinite, SpecError
 from hdl.models import mlp
-from hdl.ops import Samples, rules
+from hdl.ops import Samples, losses, rules
 from hdl.ops.cuda import base as cuda
 from hdl.ops.cuda import program as cuda_program
 from tests.cuda.dense import KEY, make_samples, make_spec, trained
@@ -17,10 +17,11 @@ from tests.cuda.dense import KEY, make_samples, make_spec, trained
 @st.composite
 def jobs(draw):
     widths = [*draw(st.lists(st.integers(1, 40), min_size=1, max_size=3)), draw(st.integers(2, 12))]
-    share = st.sampled_from([0, 0.3])
+    share, loss = st.sampled_from([0, 0.3]), draw(st.sampled_from([*losses.CLASSES, *losses.REGRESSION]))
     spec = make_spec(
         widths,
-        loss=draw(st.sampled_from(["softmax", "sigmoid", "squared"])),
+        loss=loss,
+        label_smoothing=draw(st.sampled_from([0, 0.2])) if loss in losses.CLASSES else 0,
         activation=draw(st.sampled_from(["linear", "sigmoid", "tanh", "lecun_tanh", "relu", "leaky_relu"])),
         l1=draw(st.sampled_from([0, 0.01])),
         l2=draw(st.sampled_from([0, 0.1])),
@@ -30,7 +31,8 @@ def jobs(draw):
         optimizer={"name": draw(st.sampled_from(sorted(rules.VECTORS))), "epsilon": 1e-3},
     )
     kind = draw(st.sampled_from(["float", "uint8", "csr"]))
-    samples = make_samples(spec, draw(st.integers(1, 60)), kind, targets=draw(st.booleans()))
+    n, targets, weighted = draw(st.integers(1, 60)), draw(st.booleans()), draw(st.booleans())
+    samples = make_samples(spec, n, kind, targets=targets, weighted=weighted)
     resident = draw(st.sampled_from([cuda_program.RESIDENT, 0]))  # 0: every product by blocks, factors by copies
     return spec, samples, draw(st.integers(1, 40)), resident
 
@@ -54,6 +56,7 @@ def test_it_computes_what_the_reference_computes(device, job):
             assert done[1].cost == pytest.approx(expected[1].cost, rel=1e-4, abs=1e-4)
             assert abs(done[1].correct - expected[1].correct) <= 1  # of a tie
             assert done[1].samples == expected[1].samples == len(order)
+            assert done[1].weight == expected[1].weight
         lr = np.linspace(0.001, 0.01, ops.steps(len(order), batch)).astype(np.float32)
         # The rules that divide by a root are not smooth where a gradient is 0: they start from a state that is not.
         state = np.full((core.state_vectors, w.size), 0.5, np.float32)

@@ -78,10 +78,10 @@ def test_shards_of_a_round_go_side_by_side(device, monkeypatch, tmp_path, mode, 
     np.testing.assert_allclose(found["together"], found["cpu"], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["uint8", "csr"])
-def test_samples_that_do_not_fit_pass_through_with_the_same_bytes(device, monkeypatch, kind):
+@pytest.mark.parametrize(("kind", "weighted"), [("uint8", False), ("csr", False), ("float", True)])
+def test_samples_that_do_not_fit_pass_through_with_the_same_bytes(device, monkeypatch, kind, weighted):
     spec = make_spec("30-8-4", optimizer="adam", dropout=0.3, input_dropout=0.1)
-    samples, found, aside = make_samples(spec, 400, kind), [], []
+    samples, found, aside = make_samples(spec, 400, kind, weighted=weighted), [], []
     put = device.put
     monkeypatch.setattr(device, "put", lambda pointer, array, beside=False: aside.append(beside) or put(pointer, array))
     order = np.random.default_rng(0).permutation(400)
@@ -96,7 +96,7 @@ def test_samples_that_do_not_fit_pass_through_with_the_same_bytes(device, monkey
         assert any(aside) == (free == 12000)
         found.append([part.tobytes() for part in (out, gradient, w, state)])
         assert (result.samples, result.steps, measured.samples) == (400, 25, 400)
-        found[-1] += [measured.correct, result.correct]
+        found[-1] += [measured.correct, result.correct, measured.weight, result.weight]
     assert found[0] == found[1]
     with pytest.raises(Interrupted, match=r"stopped after [1-9]\d? of 25 steps"):
         core.train(w, state, samples, order, 16, np.full(25, 0.01, np.float32), progress=lambda *_: True)
@@ -110,7 +110,7 @@ def test_nets_whose_samples_do_not_fit_together_take_turns(device):
     spec = make_spec("30-8-4", optimizer="momentum")
     works, found = [], []
     for number in range(3):
-        samples = make_samples(spec, 100, seed=number)
+        samples = make_samples(spec, 100, seed=number, weighted=number > 0)
         w = mlp.initial(spec)
         works.append(
             ops.Work(w, np.zeros((1, w.size), np.float32), samples, np.arange(100), np.full(7, 0.1, np.float32))

@@ -38,7 +38,9 @@ static int stop_at_once(void *context, int64_t done, int64_t steps) {
 static float *train(const int32_t *widths, int layers, int loss, int rule, int x_type, hdl_isa isa, int threads,
                     int block, size_t *P) {
   int I = widths[0], O = widths[layers];
-  hdl_net net = {layers, widths, 1 + rule % 5, loss, 0.1f, 0.2f, 0.3f};
+  hdl_net net = {.layers = layers, .widths = widths, .activation = 1 + rule % 5, .loss = loss, .leak = 0.1f};
+  net.dropout_input = 0.2f, net.dropout_hidden = 0.3f, net.loss_parameter = loss == HDL_TWEEDIE ? 1.3f : 0.4f;
+  if (loss <= HDL_SIGMOID_CE && rule % 2) net.label_smoothing = 0.1f;
   *P = 0;
   for (int l = 0; l < layers; l++) *P += (size_t)(widths[l] + 1) * (size_t)widths[l + 1];
   float *w = malloc(*P * 4), *state = calloc(*P * 2, 4), *g = malloc(*P * 4), *out = malloc(COUNT * (size_t)O * 4);
@@ -62,15 +64,14 @@ static float *train(const int32_t *widths, int layers, int loss, int rule, int x
   }
   for (int i = 0; i < I; i++) scale[i] = x_type == HDL_U8 ? 0.01f : 1.5f;
   for (int i = 0; i < COUNT; i++) order[i] = (i * 7) % N;
-  hdl_data data = {x_type,
-                   rule % 2 ? HDL_CLASS : HDL_TARGET,
-                   N,
-                   x_type == HDL_U8 ? (void *)bytes : (void *)x,
-                   indptr,
-                   indices,
-                   scale,
-                   x_type == HDL_CSR ? NULL : scale,
-                   rule % 2 ? (void *)label : (void *)target};
+  bool classes = rule % 2 && loss <= HDL_SIGMOID_SQUARED;
+  float weight[N], *offset = malloc(N * (size_t)O * 4);
+  for (int r = 0; r < N; r++) weight[r] = (float)(r % 5) / 2;
+  for (int i = 0; i < N * O; i++) offset[i] = uniform((uint64_t)i), target[i] += loss > HDL_SIGMOID_SQUARED ? 0.1f : 0;
+  hdl_data data = {.x_type = x_type, .y_type = classes ? HDL_CLASS : HDL_TARGET, .n = N};
+  data.x = x_type == HDL_U8 ? (void *)bytes : (void *)x, data.y = classes ? (void *)label : (void *)target;
+  data.indptr = indptr, data.indices = indices, data.scale = scale, data.shift = x_type == HDL_CSR ? NULL : scale;
+  if (rule % 3) data.weight = weight, data.offset = offset;
   float lr[COUNT];
   for (int i = 0; i < COUNT; i++) lr[i] = 0.01f;
   hdl_update update = {rule,
@@ -96,8 +97,11 @@ static float *train(const int32_t *widths, int layers, int loss, int rule, int x
   for (int i = 0; i < COUNT * O; i++) w[(size_t)i % *P] += out[i];
   order[3] = N;
   CHECK(hdl_forward(plan, w, &data, order, COUNT, out, NULL, NULL, &result) == HDL_EINVAL, "order");
+  weight[N - 1] = -1, data.weight = weight;
+  CHECK(hdl_forward(plan, w, &data, NULL, N, out, NULL, NULL, &result) == HDL_EINVAL, "weight");
   hdl_plan_free(plan);
   free(state), free(g), free(out), free(x), free(scale), free(target), free(bytes), free(indices), free(label);
+  free(offset);
   return w;
 }
 
@@ -143,7 +147,7 @@ static float *autoencode(int variant, int I, int H, int x_type, hdl_isa isa, int
   for (int i = 0; i < N * I; i++) x[i] = uniform((uint64_t)i), indices[i] = i % I;
   for (int r = 0; r <= N; r++) indptr[r] = r * I;
   for (int i = 0; i < COUNT; i++) order[i] = (i * 7) % N, lr[i] = 0.01f;
-  hdl_data data = {x_type, HDL_CLASS, N, x, indptr, indices, NULL, NULL, NULL};
+  hdl_data data = {.x_type = x_type, .n = N, .x = x, .indptr = indptr, .indices = indices};
   hdl_update update = {rule, lr, 0, 0.01f, 0, 0.9f, 0.9f, 0.99f, 0.9f, 0.01f, 3};
   hdl_key key = {5, 6, 7};
   hdl_result result;
@@ -180,13 +184,13 @@ static void compare_autoencoders(int variant, int I, int H, int x_type) {
 
 static void stopping(void) {
   int32_t widths[] = {300, 200, 10};
-  hdl_net net = {2, widths, HDL_TANH, HDL_SOFTMAX, 0, 0, 0};
+  hdl_net net = {.layers = 2, .widths = widths, .activation = HDL_TANH, .loss = HDL_SOFTMAX};
   enum { ROWS = 100, STEPS = 20000 };
   static float x[ROWS * 300], w[301 * 200 + 201 * 10], lr[STEPS];
   static int32_t y[ROWS];
   int64_t *order = malloc(sizeof *order * ROWS * STEPS);
   for (int64_t i = 0; i < (int64_t)ROWS * STEPS; i++) order[i] = i % ROWS;
-  hdl_data data = {HDL_F32, HDL_CLASS, ROWS, x, NULL, NULL, NULL, NULL, y};
+  hdl_data data = {.x_type = HDL_F32, .y_type = HDL_CLASS, .n = ROWS, .x = x, .y = y};
   hdl_update update = {.rule = HDL_SGD, .lr = lr};
   hdl_result result;
   hdl_plan *plan;
@@ -232,8 +236,8 @@ static float *boltzmann(int I, int H, int chains, int rule, int x_type, hdl_isa 
   }
   for (int i = 0; i < I; i++) scale[i] = 0.9f;
   for (int i = 0; i < COUNT; i++) order[i] = (i * 7) % N;
-  hdl_data data = {x_type, HDL_CLASS, N,   x_type == HDL_U8 ? (void *)bytes : (void *)x, indptr, indices,
-                   scale,  NULL,      NULL};
+  hdl_data data = {.x_type = x_type, .n = N, .indptr = indptr, .indices = indices, .scale = scale};
+  data.x = x_type == HDL_U8 ? (void *)bytes : (void *)x;
   float lr[COUNT];
   for (int i = 0; i < COUNT; i++) lr[i] = 0.01f;
   hdl_update update = {.rule = rule, .lr = lr, .l2 = 0.01f, .momentum = 0.5f, .beta1 = 0.9f, .beta2 = 0.99f};
@@ -344,6 +348,11 @@ int main(void) {
       compare(deep, 4, (rule + x) % 3, rule, x);
     }
   compare(small, 1, HDL_SOFTMAX, HDL_SGD, HDL_F32);
+  for (int loss = HDL_HUBER; loss < HDL_LOSSES; loss++)
+    for (int x = HDL_F32; x <= HDL_CSR; x++) {
+      compare(narrow, 2, loss, HDL_SGD + (loss + x) % 2, x);
+      compare(deep, 4, loss, HDL_MOMENTUM, x);
+    }
   for (int variant = 0; variant < 60; variant += 1 + variant % 3)
     compare_autoencoders(variant, variant % 2 ? 131 : 19, variant % 5 ? 25 : 53, variant % 2 ? HDL_CSR : HDL_F32);
   for (int rule = HDL_SGD; rule <= HDL_ADAM; rule++)

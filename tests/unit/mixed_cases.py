@@ -38,10 +38,10 @@ class Case:
     def make(self, isa=None, threads=1):
         return ops.make(self.spec, "cpu", threads, isa)
 
-    def train(self, core, batch, steps=3, w=None, samples=None, real=np.float32):
+    def train(self, core, batch, steps=3, w=None, samples=None, real=np.float32, state=None):
         """Train from w on mini-batches drawn with repetition: weights, state, result."""
         w = self.w.astype(real) if w is None else w
-        state = np.zeros((core.state_vectors, w.size), real)
+        state = np.zeros((core.state_vectors, w.size), real) if state is None else state
         order = np.random.default_rng(1).integers(0, len(self.x), batch * steps - batch // 2).astype(np.int64)
         lr = np.full(steps, 0.05, np.float32)
         return w, state, core.train(w, state, samples or self.samples, order, batch, lr, 5, KEY)

@@ -80,6 +80,27 @@ def test_the_bytes_of_sparse_rows(fields, rule, isa):
     assert core.forward(w, case.samples)[0].tobytes() == core.forward(w, sparse)[0].tobytes()
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("rule", [rule for rule in _cpu.RULES if rule != "sgd"])
+@pytest.mark.parametrize("fields", [{}, {"l2": 0.01}, {"input_dropout": 0.3}], ids=str)
+@pytest.mark.parametrize("batch", [40, 600])
+def test_the_bytes_of_dense_rows(batch, fields, rule, isa):
+    """So rows of weights without a state, which are not updated, are those whose update would change nothing.
+
+    Plain SGD rounds otherwise where it updates in registers.
+    """
+    case = Case("64", 37, (300, 5, 1), n=100, rule=rule, **fields)
+    core = case.make(isa)
+    dense = Samples(case.x.dense(), case.samples.y)
+    w = state = its_w = its_state = None
+    for steps in 4, 7:  # the second call finds the states of the first
+        w, state, result = case.train(core, batch, steps, w, state=state)
+        its_w, its_state, its_result = case.train(core, batch, steps, its_w, dense, state=its_state)
+        assert w.tobytes() == its_w.tobytes()
+        assert state.tobytes() == its_state.tobytes()
+        assert result == its_result
+
+
 @pytest.mark.parametrize("vectors", [(), (2, 1, 4)], ids=["rows", "vectors"])
 def test_the_reference_by_central_differences(vectors):
     case = Case("4", 3, (5, 2, 3), vectors, 20, input_dropout=0.2, dropout=0.2)

@@ -86,7 +86,8 @@ INLINE vf derivative(int kind, float leak, vf y, vf *curvature) {
 #undef MAX
 #undef SELECT
 
-/* Drops units of one row x [n padded], the first of `all` that the stream is for: dropped ones become -0, kept ones x*keep (+0 for 0). rng.h has the stream. */
+/* Drops units of one row x [n padded], the first of `all` that the stream is for: dropped ones become -0, kept ones
+ * x*keep (+0 for 0). rng.h has the stream. */
 KERNEL void dropout(const hdl_context *ctx, float *x, int n, int all, uint32_t layer, int64_t row, uint32_t threshold,
                     float keep) {
   int blocks = HDL_DROP_BLOCKS(all);

@@ -159,13 +159,13 @@ KERNEL void weight_gradient(hdl_plan *plan, const hdl_context *ctx, int l, int t
   if (!plan->gibbs) bias_gradient(plan, ctx, l, thread);
   if (l == 0 && plan->input_type == HDL_CSR) {
     int hi = range.hi * VW < layer->m ? range.hi * VW : layer->m;
-    sparse_weight_gradient(plan, ctx, range.lo * VW, hi);
+    sparse_weight_gradient(plan, ctx, thread, range.lo * VW, hi);
     return;
   }
   if (l == 0 && has_codes(plan)) {
     int K = plan->numbers, codes = layer->m - K, T = plan->threads;
     number_gradient(plan, ctx, K * thread / T, K * (thread + 1) / T);
-    sparse_weight_gradient(plan, ctx, K + (int)((int64_t)codes * thread / T),
+    sparse_weight_gradient(plan, ctx, thread, K + (int)((int64_t)codes * thread / T),
                            K + (int)((int64_t)codes * (thread + 1) / T));
     return;
   }

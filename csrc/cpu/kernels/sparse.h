@@ -47,35 +47,65 @@ KERNEL void sparse_forward(hdl_plan *plan, const hdl_context *ctx, int r0, int r
   }
 }
 
-/* Sums a thread's share (rows lo … hi of W) of dW = X' D and updates W. The block's transpose (entries.c) lists the
- * inputs that occur, with their entries in the order of the rows. ctx->touched: the rule leaves all other rows alone.
- */
-KERNEL void sparse_weight_gradient(hdl_plan *plan, const hdl_context *ctx, int lo, int hi) {
+/* Finds where a thread's share of the block's transposed entries begins: inputs with as many entries as others have. */
+static int entry_share(const hdl_plan *plan, int thread) {
+  int lo = 0, hi = plan->touched, goal = (int)((int64_t)plan->t_start[hi] * thread / plan->threads);
+  while (lo < hi) {
+    int middle = (lo + hi) / 2;
+    if (plan->t_start[middle] < goal)
+      lo = middle + 1;
+    else
+      hi = middle;
+  }
+  return lo;
+}
+
+/* Updates the rows of n floats of inputs lo … hi, of which input `origin` has the first: those that occurred in the
+ * mini-batch by their sums g; of the others the gradient is 0, which is not written and read again for each of them.
+ * Rows that have no state yet and do not decay would stay as they are. */
+static void update_rows(const hdl_plan *plan, const hdl_context *ctx, bool exempt, int lo, int hi, int origin, int n,
+                        const float *g, float *w, float *s0, float *s1) {
+  const hdl_slot *slot = plan->slot;
+  uint32_t now = plan->stamp;
+  bool asleep = exempt || !ctx->decays;
+  for (int i = lo, end; i < hi; i = end) {
+    bool summed = slot[i].stamp == now, still = !summed && (ctx->touched || (asleep && !slot[i].stamp));
+    int most = hi - i < HDL_ZEROS / n ? hi : i + HDL_ZEROS / n;
+    ptrdiff_t at = (ptrdiff_t)(i - origin) * n;
+    for (end = i + 1; end < most; end++)
+      if ((slot[end].stamp == now) != summed || (!summed && !ctx->touched && asleep && !slot[end].stamp) != still)
+        break;
+    if (!still) update(ctx, exempt, (end - i) * n, summed ? g + at : plan->zeros, w + at, s0 + at, s1 + at);
+  }
+}
+
+/* Sums dW = X' D and updates W: rows lo … hi, a thread's share. The block's transpose (entries.c) lists the inputs that
+ * occur, with their entries in the order of the rows. ctx->touched: the rule leaves all other rows alone, so that where
+ * the block is the mini-batch a thread takes its share of those that occur, wherever they are. */
+KERNEL void sparse_weight_gradient(hdl_plan *plan, const hdl_context *ctx, int thread, int lo, int hi) {
   hdl_layer *layer = &plan->layer[0];
-  bool apply = ctx->update && ctx->last;
+  bool apply = ctx->update && ctx->last, fused = ctx->touched && ctx->first && ctx->last;
+  int from = fused ? entry_share(plan, thread) : 0, to = fused ? entry_share(plan, thread + 1) : plan->touched;
   for (int panel = 0; panel < hdl_panels(layer->nv); panel++) {
     int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0, n = pv * VW;
     ptrdiff_t base = tile_at(layer, layer->w, v0, pv, 0) - layer->w;
     float *g = layer->g + base, *w = layer->w + base, *s0 = layer->s[0] + base, *s1 = layer->s[1] + base;
-    if (ctx->first && !ctx->touched && hi > lo)
+    if (!ctx->update && ctx->first && hi > lo)
       memset(g + (ptrdiff_t)lo * n, 0, sizeof(float) * (size_t)(hi - lo) * (size_t)n);
-    for (int t = 0; t < plan->touched; t++) {
+    for (int t = from; t < to; t++) {
       int i = plan->t_input[t];
-      if (i < lo || i >= hi) continue;
+      if (!fused && (i < lo || i >= hi)) continue;
       ptrdiff_t at = (ptrdiff_t)i * n;
       vf acc[HDL_PV];
-      for (int v = 0; v < pv; v++) acc[v] = ctx->touched ? (vf){0} : vload(g + at + v * VW);
+      for (int v = 0; v < pv; v++) acc[v] = plan->t_fresh[t] ? (vf){0} : vload(g + at + v * VW);
       for (int k = plan->t_start[t]; k < plan->t_start[t + 1]; k++) {
         const float *d = layer->d + (ptrdiff_t)plan->t_row[k] * layer->lda + v0 * VW;
         for (int v = 0; v < pv; v++) acc[v] = vfma(vset(plan->t_value[k]), vload(d + v * VW), acc[v]);
       }
       for (int v = 0; v < pv; v++) vstore(g + at + v * VW, acc[v]);
-      if (apply && ctx->touched) update(ctx, false, n, g + at, w + at, s0 + at, s1 + at);
+      if (fused) update(ctx, false, n, g + at, w + at, s0 + at, s1 + at);
     }
-    if (apply && !ctx->touched && hi > lo) {
-      ptrdiff_t at = (ptrdiff_t)lo * n;
-      update(ctx, false, (hi - lo) * n, g + at, w + at, s0 + at, s1 + at);
-    }
+    if (apply && !fused) update_rows(plan, ctx, false, lo, hi, 0, n, g, w, s0, s1);
   }
 }
 #endif

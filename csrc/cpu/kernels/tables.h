@@ -4,7 +4,7 @@
 #define HDL_TABLES_H
 
 #include "gemm.h"
-#include "update.h"
+#include "sparse.h"
 
 /* dX [B, I] = D W', the cost's gradient by what enters the first layer; overwrites. */
 KERNEL void input_gradient(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
@@ -31,51 +31,51 @@ static int category_of(const hdl_plan *plan, int input) {
   return lo;
 }
 
-/* Sums a row of dE: the block's entries t of an input, in the order of rows; goes on from g unless fresh. */
-static void sum_row(const hdl_plan *plan, int t, int c, bool fresh, float *g) {
+/* Sums a row of dE: the block's entries t of an input, in the order of rows; goes on from g unless it is fresh. */
+static void sum_row(const hdl_plan *plan, int t, int c, float *g) {
   const hdl_tables *tables = plan->tables;
   int ld = plan->layer[0].x_ld;
   for (int j = 0; j < tables->padded[c]; j += VW) {
     vi kept = vmask(tables->vector[c] - j); /* beyond are the next category's columns */
     const float *dx = tables->dx + tables->column[c] + j;
-    vf acc = fresh ? (vf){0} : vload(g + j);
+    vf acc = plan->t_fresh[t] ? (vf){0} : vload(g + j);
     for (int k = plan->t_start[t]; k < plan->t_start[t + 1]; k++)
       acc = vfma(vset(plan->t_value[k]), vkeep(vloadu(dx + (ptrdiff_t)plan->t_row[k] * ld), kept), acc);
     vstore(g + j, acc);
   }
 }
 
-/* Finds the row of an input in w, g and s; the input after the last one: their end. */
-static size_t row_of(const hdl_plan *plan, int input) {
-  const hdl_tables *tables = plan->tables;
-  if (input >= tables->first[plan->categories]) return tables->size;
-  int c = category_of(plan, input);
-  return tables->place[c] + (size_t)(input - tables->first[c]) * (size_t)tables->padded[c];
+/* Gives the inputs of a category in a thread's share, which is of all rows; none: hi <= lo. */
+static hdl_range table_share(const hdl_plan *plan, int thread, int c) {
+  int64_t K = plan->numbers, rows = plan->inputs - K, T = plan->threads;
+  int lo = (int)(K + rows * thread / T), hi = (int)(K + rows * (thread + 1) / T);
+  int first = plan->tables->first[c], end = plan->tables->first[c + 1];
+  return (hdl_range){lo > first ? lo : first, hi < end ? hi : end};
 }
 
-/* Sums and updates a thread's share of the tables. ctx->touched: the rule leaves rows that do not occur alone, so each
- * thread takes as many that do; else each takes as many of all, whose gradients begin at 0. */
+/* Sums and updates a thread's share of the tables: rows that the rule would change, as in sparse.h. */
 KERNEL void table_gradient(hdl_plan *plan, const hdl_context *ctx, int thread) {
   hdl_tables *tables = plan->tables;
-  int T = plan->threads, N = plan->touched, K = plan->numbers, rows = plan->inputs - K;
-  int lo = K + (int)((int64_t)rows * thread / T), hi = K + (int)((int64_t)rows * (thread + 1) / T);
-  bool apply = ctx->update && ctx->last;
-  size_t from = row_of(plan, lo), to = row_of(plan, hi);
-  int t0 = ctx->touched ? N * thread / T : 0, t1 = ctx->touched ? N * (thread + 1) / T : N;
-  if (ctx->first && !ctx->touched) memset(tables->g + from, 0, sizeof(float) * (to - from));
-  for (int t = t0; t < t1; t++) {
-    int i = plan->t_input[t], c = category_of(plan, i), n = tables->padded[c];
-    if (!ctx->touched && (i < lo || i >= hi)) continue;
-    size_t at = row_of(plan, i);
-    sum_row(plan, t, c, ctx->touched, tables->g + at);
-    if (apply && ctx->touched)
-      update(ctx, true, n, tables->g + at, tables->w + at, tables->s[0] + at, tables->s[1] + at);
+  bool apply = ctx->update && ctx->last, fused = ctx->touched && ctx->first && ctx->last;
+  int from = fused ? entry_share(plan, thread) : 0, to = fused ? entry_share(plan, thread + 1) : plan->touched;
+  for (int c = 0; c < plan->categories && !ctx->update && ctx->first; c++) {
+    hdl_range own = table_share(plan, thread, c);
+    size_t n = (size_t)tables->padded[c], at = tables->place[c] + (size_t)(own.lo - tables->first[c]) * n;
+    if (own.lo < own.hi) memset(tables->g + at, 0, sizeof(float) * (size_t)(own.hi - own.lo) * n);
   }
-  if (!apply || ctx->touched) return;
-  enum { MOST = 1 << 24 }; /* of what an int counts */
-  for (size_t at = from; at < to; at += MOST) {
-    int n = to - at < MOST ? (int)(to - at) : MOST;
-    update(ctx, true, n, tables->g + at, tables->w + at, tables->s[0] + at, tables->s[1] + at);
+  for (int t = from; t < to; t++) {
+    int i = plan->t_input[t], c = category_of(plan, i), n = tables->padded[c];
+    hdl_range own = table_share(plan, thread, c);
+    if (!fused && (i < own.lo || i >= own.hi)) continue;
+    size_t at = tables->place[c] + (size_t)(i - tables->first[c]) * (size_t)n;
+    sum_row(plan, t, c, tables->g + at);
+    if (fused) update(ctx, true, n, tables->g + at, tables->w + at, tables->s[0] + at, tables->s[1] + at);
+  }
+  for (int c = 0; c < plan->categories && apply && !fused; c++) {
+    hdl_range own = table_share(plan, thread, c);
+    size_t at = tables->place[c];
+    update_rows(plan, ctx, true, own.lo, own.hi, tables->first[c], tables->padded[c], tables->g + at, tables->w + at,
+                tables->s[0] + at, tables->s[1] + at);
   }
 }
 #endif

@@ -49,7 +49,9 @@ def unify(
             wider = joined(kind, other)
             if wider is None and name not in ignored:
                 what = f"column {name!r} is {other}; in {first.path} it is {kind}, and no type holds both"
-                raise DataError(f"{what}; name files of one kind by a glob, or leave it out by --ignore {name}", file.path)
+                raise DataError(
+                    f"{what}; name files of one kind by a glob, or leave it out by --ignore {name}", file.path
+                )
             kind = kind if wider is None else wider
         types[name] = kind
         if len(several := drifted(each for each, _ in there)) > 1:
@@ -87,6 +89,8 @@ def _alike(files: Sequence[File]) -> None:
         names = set(file.cells)
         if known and 2 * len(names & known) < min(len(names), len(known)):
             first = files[0]
-            what = f"a table of other columns ({some([*file.cells], 5)}) than {first.path} has ({some([*first.cells], 5)})"
+            what = (
+                f"a table of other columns ({some([*file.cells], 5)}) than {first.path} has ({some([*first.cells], 5)})"
+            )
             raise DataError(f"{what}; name those that are meant by a glob", file.path)
         known |= names

@@ -61,8 +61,17 @@ def family(kind: pa.DataType) -> str | None:
     return "text" if text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else None
 
 
-def check(condition: Condition, types: Mapping[str, pa.DataType], text: str) -> None:
+def check(condition: Condition, types: Mapping[str, pa.DataType], text: str, names: bool = False) -> None:
     """Refuse a filter on columns that are not there, or with values that its columns cannot have.
+
+    Parameters
+    ----------
+    types : mapping of str to DataType
+        Of all columns.
+    text : str
+        The filter.
+    names : bool
+        Only names are known: types are not looked at.
 
     Raises
     ------
@@ -75,7 +84,7 @@ def check(condition: Condition, types: Mapping[str, pa.DataType], text: str) -> 
             raise failure(text, test.at, what)
         kind = types[test.column]
         held = family(kind)
-        if test.operator == "null":
+        if test.operator == "null" or names:
             continue
         if held is None:
             raise failure(text, test.at, f"column {test.column!r} is {kind}, which compares with nothing")

@@ -108,7 +108,13 @@ def lying(files: list[tuple[str, dict[str, str | None]]], folder: str) -> Lying:
     return Lying([path for path, _ in files], known, types, reading=reading)
 
 
-KINDS = {pa.int64(): "number", pa.float64(): "number", pa.timestamp("us"): "date", pa.string(): "category"}
+KINDS = {
+    pa.int64(): "number",
+    pa.float64(): "number",
+    pa.timestamp("us"): "date",
+    pa.date32(): "date",
+    pa.string(): "category",
+}
 
 
 def type_of(values: Iterable[str | None]) -> pa.DataType:
@@ -119,14 +125,14 @@ def type_of(values: Iterable[str | None]) -> pa.DataType:
     Examples
     --------
     >>> [str(type_of(texts)) for texts in (["7", None], ["07", "11"], ["00501", "10001"], ["20240131"], ["2.5"], [None])]
-    ['int64', 'int64', 'string', 'timestamp[us]', 'double', 'string']
+    ['int64', 'int64', 'string', 'date32[day]', 'double', 'string']
     """
     there = sorted({value for value in values if value is not None})
     if there and all(_DAY.fullmatch(value) or _MOMENT.fullmatch(value) for value in there):
         try:
             for value in there:
                 moment(value)
-            return pa.timestamp("us")
+            return pa.date32() if all(map(_DAY.fullmatch, there)) else pa.timestamp("us")
         except ValueError:
             pass
     if not there or not all(map(_NUMBER.fullmatch, there)):
@@ -158,7 +164,7 @@ def value_of(text: str | None, kind: pa.DataType) -> Any:
     if text is None:
         return None
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return moment(text)
+        return moment(text).date() if pa.types.is_date(kind) else moment(text)
     if pa.types.is_boolean(kind):
         return {"true": True, "false": False}[text.lower()]
     if pa.types.is_integer(kind):

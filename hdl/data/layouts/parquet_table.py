@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +70,7 @@ class ParquetTable(Table):
         """Tell whether a row group's statistics leave it open that some of its rows meet the condition."""
         if self.condition is None:
             return True
-        keys = self._of_keys(file.path, file)
+        keys = self._known(file.path, file)
 
         def known(name: str) -> Range | None:
             if (found := keys(name)) is not None or name not in file.cells:
@@ -121,5 +120,3 @@ def _range(column: Any, cell: Cell) -> Range | None:
 def _pins(own: dict[str, Any]) -> tuple[str, ...]:
     """Give the kinds of columns that a file of hdl's own says."""
     return tuple(own.get("pins") or ())
-
-

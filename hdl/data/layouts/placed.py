@@ -59,10 +59,20 @@ def of_files(paths: Sequence[str], options: Options) -> Lying | None:
     return _part(whole, list(paths), paths[0])
 
 
-def own_key(path: str) -> Named:
-    """Read the key that a folder's own name says."""
-    key = hive.key_of(path.rstrip("/").rsplit("/", 1)[-1])
-    return dict([key]) if key else {}
+def own_keys(path: str) -> Named:
+    """Read the keys that a folder's own name says, and those of the folders right above it."""
+    out: Named = {}
+    for name in reversed(path.rstrip("/").split("/")):
+        if not (key := hive.key_of(name)):
+            break
+        out = {key[0]: key[1], **out}
+    return out
+
+
+def of_model(paths: Sequence[str], wanted: Iterable[str]) -> Lying | None:
+    """Find the keys of the folders that files lie in, if a model wants some of them."""
+    files = [(path, own_keys(path.rpartition("/")[0])) for path in paths]
+    return partitions(files, paths[0]) if {*wanted} & {*files[0][1]} else None
 
 
 def keys_above(path: str, pattern: str) -> Named:

@@ -39,20 +39,25 @@ class Rows:
     """
 
     def __init__(
-        self, types: dict[str, pa.DataType], features: Sequence[Feature], labels: Sequence[str], table: bool, options: Options
+        self,
+        types: dict[str, pa.DataType],
+        features: Sequence[Feature],
+        labels: Sequence[str],
+        table: bool,
+        options: Options,
     ):
         self.types, self.names = types, [*types]
         self.features, self.labels, self.table, self.options = features, labels, table, options
         self.columns = tuple(column for feature in features for column in feature.columns)
         self.plain = all(column.kind == "number" for column in self.columns)
         held = [types[self.names[feature.at]] for feature in features]
-        inner = [_inner(kind) if feature.width is not None else kind for feature, kind in zip(features, held, strict=True)]
+        inner = [
+            _inner(kind) if feature.width is not None else kind for feature, kind in zip(features, held, strict=True)
+        ]
         numeric = all(map(_is_plain, inner))
         self.dtype: Any = exact(inner) if numeric and self.plain else np.float64
 
-    def block(
-        self, cell: Callable[[str], pa.Array], numbers: np.ndarray, where: Where, bad: Bad, seen: int
-    ) -> Block:
+    def block(self, cell: Callable[[str], pa.Array], numbers: np.ndarray, where: Where, bad: Bad, seen: int) -> Block:
         """Make a block of n rows, without those that have no label or cannot be read.
 
         Parameters

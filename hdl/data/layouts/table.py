@@ -24,7 +24,7 @@ from hdl.data.layouts import cells as kinds
 from hdl.data.layouts.cells import Cell, File
 from hdl.data.layouts.drift import unify
 from hdl.data.layouts.filtering import Range, check, mask, outcomes
-from hdl.data.layouts.hive import value_of
+from hdl.data.layouts.keys import constants, of_keys, prune
 from hdl.data.layouts.lying import Lying
 from hdl.data.layouts.rows import Rows
 from hdl.data.layouts.where import Condition, columns, parse
@@ -90,7 +90,7 @@ class Table(Source):
         self.condition: Condition | None = parse(options.where) if options.where else None
         self.records = self.condition is None
         found = json.loads(options.found) if options.found else {}
-        self._prune()
+        self.paths = prune(paths, self.lying, self.condition, options.where or "")
         self.left_out = [*self.lying.left_out]
         if found.get("types"):
             held = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(found["types"])))
@@ -156,51 +156,23 @@ class Table(Source):
                 for path, file in zip(missing, pool.map(self._describe, missing), strict=True):
                     self._files[path] = self._named(file)
 
-    def _prune(self) -> None:
-        """Leave out the files whose keys say that none of their rows meets the condition."""
-        if self.condition is None:
-            return
-        condition, all_paths = self.condition, self.paths
-        self.paths = [path for path in all_paths if True in outcomes(condition, self._of_keys(path))]
-        if not self.paths:
-            known = {name: kind for name, kind in self.lying.types.items() if name in columns(condition)}
-            if len(known) == len(columns(condition)):
-                check(condition, known, self.options.where or "")
-            held = [f"{name} ({self._span(name)})" for name in known]
-            what = f"none of {len(all_paths)} files meets --where {self.options.where!r}"
-            raise DataError(f"{what}; there are {', '.join(held)}", all_paths[0])
-
-    def _span(self, name: str) -> str:
-        values = sorted({keys[name] or "" for keys in self.lying.keys.values()})
-        return values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}"
-
-    def _of_keys(self, path: str, file: File | None = None) -> Callable[[str], Range | None]:
-        """Tell what a file's keys say of columns; of a file that has been described, also which ones it has not."""
-
-        def known(name: str) -> Range | None:
-            if name in (keys := self._constants(path, file)):
-                value = keys[name]
-                return Range(value, value, value is None)
-            return Range(None, None, True) if file is not None and name not in file.cells else None
-
-        return known
-
-    def _constants(self, path: str, file: File | None = None) -> dict[str, Any]:
+    def _constants(self, path: str, file: File) -> dict[str, Any]:
         """Give the values of a file's keys; of a table with a log only those that are no columns of the file."""
-        keys = self.lying.keys.get(path, {})
-        logged = self.lying.schema is not None and file is not None
-        try:
-            return {
-                name: value_of(text, self.lying.types[name])
-                for name, text in keys.items()
-                if not (logged and file is not None and name in file.cells)
-            }
-        except (ValueError, KeyError) as error:
-            raise DataError(f"a key that is not of its column's type: {error}", path) from None
+        return constants(self.lying, path, file.cells if self.lying.schema is not None else ())
+
+    def _known(self, path: str, file: File) -> Callable[[str], Range | None]:
+        """Tell what is known of a file's columns without reading it."""
+        held = self._constants(path, file)
+        return lambda name: (
+            Range(None, None, True) if name not in held and name not in file.cells else of_keys(held)(name)
+        )
 
     def _unified(self) -> tuple[dict[str, pa.DataType], list[str]]:
         self._describe_all()
-        ignored = {*self.options.ignore, *(entry.partition(":")[0] for entry in self.options.columns if "ignore" in entry)}
+        ignored = {
+            *self.options.ignore,
+            *(entry.partition(":")[0] for entry in self.options.columns if "ignore" in entry),
+        }
         files = [self._file(path) for path in self.paths]
         return unify(files, self.lying, ignored)
 
@@ -321,20 +293,21 @@ class Table(Source):
     def _as_in_training(self) -> list[Feature]:
         """Find the model's columns by their names; of a vector `x` those called `x[0]`, `x[1]`, …"""
         wanted = trained(self.schema) or [Column(name) for name in self.schema.names]
-        names, out, absent = [*self.types], [], []
+        names, out, absent, vectors = [*self.types], [], [], set[str]()
         expanded = {f"{name}[{j}]": (name, j, width) for name, width in self.widths.items() for j in range(width)}
         for column in wanted:
             if column.name in self.types:
                 out.append(Feature(names.index(column.name), column))
             elif column.name in expanded:
-                name, j, width = expanded[column.name]
-                if j == 0:
+                name, _, width = expanded[column.name]
+                if name not in vectors:
                     out.append(Feature(names.index(name), column._replace(name=name), width))
+                vectors.add(name)
             else:
                 absent.append(column.name)
         if absent:
             raise DataError(f"columns {some(absent)} of the model's training data are missing", self.paths[0])
-        if sum(feature.width or 1 for feature in out) != len(wanted):
+        if self.schema.columns is None and [c.name for f in out for c in f.columns] != [c.name for c in wanted]:
             raise DataError("vectors of other lengths than in the model's training data", self.paths[0])
         return out
 
@@ -392,7 +365,7 @@ class Table(Source):
         constants = self._constants(path, file)
         there = [file.cells[name] for name in needed if name in file.cells and name not in constants]
         condition = self.condition
-        if condition is not None and outcomes(condition, self._of_keys(path, file)) == {True}:
+        if condition is not None and outcomes(condition, self._known(path, file)) == {True}:
             condition = None  # all rows meet it
         seen = 0
         for batch in self._batches(file, start, length, there, bad):

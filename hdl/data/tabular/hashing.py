@@ -17,24 +17,34 @@ def hashes(texts: pa.Array) -> NDArray[np.uint64]:
     Returns
     -------
     uint64 [n]
-        FNV-1a (Fowler, Noll & Vo) of 64 bits, mixed by the last step of SplitMix64 (Steele et al. 2014), so that high
-        and low bits serve alike.
+        Begins with the length in bytes; for every 8 bytes, as a little-endian number and 0 beyond the end, it is
+        changed by exclusive or with these and by the mixing step of SplitMix64 (Steele et al. 2014).
 
     Examples
     --------
     >>> [hex(value) for value in hashes(pa.array(["", "red"])).tolist()]
-    ['0xf52a15e9a9b5e89b', '0xbbd282049804ad7f']
+    ['0xa706dd2f4d197e6f', '0xe56f8d37693659a']
     """
     ends, data = utf8(texts)
     starts, sizes = ends[:-1], np.diff(ends)
-    out = np.full(len(texts), 0xCBF29CE484222325, np.uint64)
+    padded = np.concatenate([data, np.zeros(8, np.uint8)])
+    words = np.ndarray(len(data) + 1, np.dtype("<u8"), padded, strides=(1,))  # one from every byte on
+    out = _mixed(sizes.astype(np.uint64))
     alive = np.arange(len(texts))
-    for place in range(int(sizes.max(initial=0))):
-        alive = alive[sizes[alive] > place]
-        out[alive] = (out[alive] ^ data[starts[alive] + place]) * np.uint64(0x100000001B3)
+    for at in range(0, int(sizes.max(initial=0)), 8):
+        if at:
+            alive = alive[sizes[alive] > at]
+        beyond = np.maximum(8 - (sizes[alive] - at), 0).astype(np.uint64) * np.uint64(8)  # bits of other texts
+        word = words[starts[alive] + at] << beyond >> beyond
+        out[alive] = _mixed(out[alive] ^ word)
+    return out
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    values = values + np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        out = (out ^ (out >> np.uint64(shift))) * np.uint64(factor)
-    return out ^ (out >> np.uint64(31))
+        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
+    return values ^ (values >> np.uint64(31))
 
 
 def utf8(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 BINS = 4096  # at level 52 a bin is a power of two, and finite float64 of both signs have 4,094 of these
@@ -232,16 +234,20 @@ class Histogram:
 
 def _counted(values: Floats, level: int) -> Histogram:
     """Count some values at a level, however many bins they fill."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     keys = _keys(values)
-    low, high = _values(np.array([keys.min(), keys.max()]))
+    first, last = keys.min(), keys.max()
+    low, high = _values(np.array([first, last])).tolist()
+    keys >>= level
+    first, last = int(first) >> level, int(last) >> level
+    if last - first < len(keys):
+        found = np.bincount(keys - first)
+        filled = np.flatnonzero(found)
+        return Histogram(level, filled + first, found[filled].astype(np.int64), low, high)
     # Arrow's hash table is the fastest for few different keys, and gives them in the order of their coming
-    found = pc.value_counts(pa.array(keys >> level))
-    different, counts = (found.field(i).to_numpy() for i in range(2))
+    table = pc.value_counts(pa.array(keys))
+    different, counts = (table.field(i).to_numpy() for i in range(2))
     order = np.argsort(different)
-    return Histogram(level, different[order], counts[order].astype(np.int64), float(low), float(high))
+    return Histogram(level, different[order], counts[order].astype(np.int64), low, high)
 
 
 def _keys(values: Floats) -> Ints:
