@@ -17,9 +17,12 @@ from hdl.errors import SpecError
 from hdl.export import columns
 from hdl.export.graph import Graph, package
 from hdl.export.network import activation, outputs
+from hdl.export.rows import feeds
 from hdl.ops import losses
 from hdl.ops.layout import EmbeddingLayout, Layout, of
 from hdl.spec import Spec
+
+__all__ = ["build", "feeds", "serialise"]
 
 OPSET = 17
 OPSET_ML = 2
