@@ -30,7 +30,7 @@ class Answers:
     out : ndarray of float32 or float64 [n, O]
         Probabilities, or values in the targets' unit; NaN where there is no answer.
     labels : ndarray [n] or None
-        The classes, as the training data wrote them; None without classes. Any of them where there is no answer.
+        The classes, as the training data wrote them; None without classes. Masked where there is no answer.
     good : ndarray of bool [n] or None
         Which records have an answer; None: all.
     kept : pyarrow.RecordBatch [n] or None

@@ -138,9 +138,11 @@ class Model:
             if len(part.block):
                 found, _ = self._forward(part.block, None)
             good = _finite(found, part.block, bad)
-            out = part.spread(self.schema.in_units(found[good]), good)
-            labels = None if names is None else names[self._answer(out)]
-            yield Answers(out, labels, part.there(good), part.kept(source.kept_schema))
+            out, there = part.spread(self.schema.in_units(found[good]), good), part.there(good)
+            labels: Any = None if names is None else names[self._answer(out)]
+            if labels is not None and not there.all():
+                labels = np.ma.array(labels, mask=~there)
+            yield Answers(out, labels, there, part.kept(source.kept_schema))
 
     def encoder(self, layer: int | None = None) -> codes.Encoder:
         """Make the encoder from samples to codes: see `hdl.models.codes`.

@@ -13,7 +13,9 @@ from hdl.data.copies import numbered_parts, twins, unpacked
 from hdl.data.formats import BINARY, IMAGES, TABLES, TEXT, TYPED, WORDS, Seen, listed, look, refuse_foreign, some
 from hdl.data.layouts import placed
 from hdl.data.layouts.hive import holds_partitions, walk
+from hdl.data.layouts.keys import prune
 from hdl.data.layouts.lying import Lying
+from hdl.data.layouts.where import parse
 from hdl.data.leftout import LeftOut, aside
 from hdl.data.parts import NAMES, PAIR_Y, Pairs, pairs, part_of_folder, split_parts
 from hdl.data.survey import of_one_format, survey
@@ -188,13 +190,16 @@ def _partitioned(files: list[tuple[str, placed.Named]], path: str, options: Opti
     """Chooses files in folders that are called by their keys."""
     if not files:
         raise DataError(f"folders of partitions without a file of samples{left}", path)
-    seen, format = of_one_format(survey([name for name, _ in files], options), path, options, left)
-    keys, pairs = dict(files), [(item.path, None) for item in seen]
+    lying = placed.partitions(files, path, options)
+    meant = prune(lying.paths, lying, parse(options.where), options.where) if options.where else lying.paths
+    seen, format = of_one_format(survey(meant, options), path, options, left)
+    pairs: Pairs = [(item.path, None) for item in seen]
     if format not in (*TYPED, "csv", "json"):
-        left.add(f"a key of folders, which {format} samples have no column for", *sorted({*files[0][1]}))
-        return Chosen([*pairs], format, None, left.lines(), tables=seen)
-    lying = placed.partitions([(item.path, keys[item.path]) for item in seen], path)
-    return Chosen([*pairs], format, None, left.lines(), tables=seen, lying=lying)
+        left.add(f"a key of folders, which {format} samples have no column for", *sorted(lying.types))
+        return Chosen(pairs, format, None, left.lines(), tables=seen)
+    aside = {*meant} - {item.path for item in seen}
+    lying.paths = [name for name in lying.paths if name not in aside]
+    return Chosen(pairs, format, None, left.lines(), tables=seen, lying=lying)
 
 
 def _files_of_folder(

@@ -63,7 +63,7 @@ class Keyed(Source):
         self._check(named)
         self.reading = {**self.inner.reading, **self.lying.reading, "files": len(self.paths)}
         if options.where:
-            self.reading |= {"where": options.where, "pruned": len(paths) - len(self.paths)}
+            self.reading |= {"where": options.where, "pruned": len(self.lying.paths) - len(self.paths)}
 
     def _open(self, asked: tuple[str, ...], labels: bool) -> Delimited:
         """Open the files, with the columns that are carried over or filtered by."""

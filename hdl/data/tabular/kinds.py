@@ -14,7 +14,7 @@ from hdl.data.names import quoted, some
 from hdl.data.tabular.cells import MISSING, Dialect
 from hdl.data.tabular.flags import IGNORE, KINDS, Wish, parse
 from hdl.data.tabular.frame import Column
-from hdl.data.tabular.looks import Finding, find
+from hdl.data.tabular.looks import Finding, find, has_point
 from hdl.errors import DataError
 
 _GLOB = re.compile(r"[*?\[]")
