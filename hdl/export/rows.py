@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,15 @@ from hdl.errors import DataError
 _KINDS = {"tensor(string)": "category", "tensor(int64)": "date"}
 
 
-def feeds(inputs: Iterable[Any], table: Any, missing: str = "") -> dict[str, NDArray]:
+def feeds(session: Any, table: Any) -> dict[str, NDArray]:
     """Make the inputs of a session.
 
     Parameters
     ----------
-    inputs : of objects with `name` and `type`
-        As onnxruntime's `session.get_inputs()` gives them.
+    session : onnxruntime.InferenceSession
+        Of the model of a table.
     table : of pandas, polars or pyarrow, or whatever gives Arrow's C stream
         With all columns in use; others are passed over.
-    missing : str
-        Stands for a missing category: `hdl.missing` of the file's metadata.
 
     Returns
     -------
@@ -36,25 +34,26 @@ def feeds(inputs: Iterable[Any], table: Any, missing: str = "") -> dict[str, NDA
     Raises
     ------
     DataError
-        A column is absent, or its cells are not of the model's kind.
+        A column is absent, or its cells are not of the model's kind; the model is of no table.
 
     Examples
     --------
-    >>> session.run(None, feeds(session.get_inputs(), frame))  # doctest: +SKIP
+    >>> session.run(None, feeds(session, frame))  # doctest: +SKIP
     """
-    rows = table_of(table)
-    out = {}
-    for item in inputs:
-        name = item.name
-        while name not in rows.column_names and name.endswith("_"):
-            name = name[:-1]  # of a column that is called as an output of the graph
+    metadata, rows, out = session.get_modelmeta().custom_metadata_map, table_of(table), {}
+    if "hdl.columns" not in metadata:
+        raise DataError("the model is of no table: its input takes an array of numbers")
+    columns = json.loads(metadata["hdl.columns"])
+    for item in session.get_inputs():
+        name = columns.get(item.name, item.name)  # an offset is no feature
         if name not in rows.column_names:
-            raise DataError(f"no column {item.name!r}; the table has {', '.join(rows.column_names)}")
+            raise DataError(f"no column {name!r}; the table has {', '.join(rows.column_names)}")
         try:
             cells = canonical(rows.column(name), _KINDS.get(item.type, "number"))
         except DataError as error:
             raise DataError(f"column {name!r}: {error}") from None
         if item.type == "tensor(string)":
+            missing = metadata["hdl.missing"]
             cells = np.array([missing if text is None else text for text in cells.to_pylist()], object)
         elif item.type == "tensor(int64)":
             cells = cells.cast(pa.int64()).fill_null(MISSING).to_numpy()

@@ -208,13 +208,13 @@ def test_onnx_takes_the_frame_and_what_the_documentation_makes_of_it(tmp_path, f
             cells = cells.to_numpy(float)
         by_hand[item.name] = cells[:, None]
     for rows in (x, pl.from_pandas(x)):
-        feeds = export.feeds(session.get_inputs(), rows)
+        feeds = export.feeds(session, rows)
         assert feeds.keys() == by_hand.keys()
         label, probabilities = session.run(None, feeds)
         np.testing.assert_allclose(probabilities, fitted.predict_proba(x), atol=1e-6)
         np.testing.assert_array_equal(label, fitted.predict(x))
         np.testing.assert_array_equal(session.run(None, by_hand)[1], probabilities)
     with pytest.raises(ValueError, match="no column 'age'; the table has colour"):
-        export.feeds(session.get_inputs(), x.drop(columns="age"))
+        export.feeds(session, x.drop(columns="age"))
     with pytest.raises(ValueError, match="column 'age': expected numbers"):
-        export.feeds(session.get_inputs(), x.assign(age="old"))
+        export.feeds(session, x.assign(age="old"))

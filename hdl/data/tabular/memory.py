@@ -31,7 +31,8 @@ def is_table(x: Any) -> bool:
     """
     if isinstance(x, (pa.Table, pa.RecordBatch)):
         return True
-    return hasattr(x, "__arrow_c_stream__") and hasattr(x, "columns") and len(getattr(x, "shape", (0, 0))) == 2
+    gives = hasattr(x, "__arrow_c_stream__") or hasattr(x, "iloc")
+    return gives and hasattr(x, "columns") and len(getattr(x, "shape", ())) == 2
 
 
 def table_of(x: Any) -> pa.Table:
