@@ -29,7 +29,8 @@ class Options(Part):
     Parameters
     ----------
     format : str or None
-        One of `csv`, `libsvm`, `pair`, `idx`, `npy`, `npz`, `parquet`, `orc`, `avro`, `json`, `images`; None: told from the files.
+        One of `csv`, `libsvm`, `pair`, `idx`, `npy`, `npz`, `parquet`, `orc`, `avro`, `json`, `images`; None: told from
+        the files.
     label : tuple of str
         Label columns by name or index (negative from the end); several make a matrix of targets. Empty: the column
         called label or target, else the one called class or y, else the only column of text, else the last one.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.columns import is_number
+from hdl.data.guess import is_number
 from hdl.ops import losses
 
 Line = tuple[str, str]

@@ -88,9 +88,9 @@ def of_pattern(path: str, options: Options, labelled: bool) -> Chosen:
         else:
             (folders if folder else names).append(name)
     if not names and holds_partitions(name.rsplit("/", 1)[-1] for name in folders):
-        files = [file for folder in folders for file in walk(folder, left, placed.refuse_inside)]
+        found = [file for folder in folders for file in walk(folder, left, placed.refuse_inside)]
         return _partitioned(
-            [(name, {**placed.keys_above(name, path), **keys}) for name, keys in files], path, options, left
+            [(name, {**placed.keys_above(name, path), **keys}) for name, keys in found], path, options, left
         )
     left.add(WORDS["folder"], *(f"{name.rsplit('/', 1)[-1]}/" for name in folders))
     if names and (lying := placed.of_files(names, options)):

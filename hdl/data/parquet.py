@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -13,8 +14,9 @@ import pyarrow.parquet as pq
 
 from hdl import fs
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
-from hdl.data.columns import Look, choose
+from hdl.data.columns import choose
 from hdl.data.csr import Csr
+from hdl.data.guess import Look
 from hdl.data.header import LOOK
 from hdl.data.names import describe_repeats, some
 from hdl.data.parquet_file import (
@@ -41,7 +43,8 @@ def is_own(path: str) -> bool:
     """Tell whether a file has features as `hdl import` writes matrices: vectors, or indices and values."""
     with fs.open(path) as handle, guarded(path):
         schema = pq.read_schema(handle)
-    return KEY in (schema.metadata or {}) and ("x" in schema.names or "indices" in schema.names)
+    own = json.loads((schema.metadata or {}).get(KEY, b"{}"))
+    return bool(own) and "pins" not in own and ("x" in schema.names or "indices" in schema.names)
 
 
 class Parquet(Source):

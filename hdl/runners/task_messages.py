@@ -39,13 +39,17 @@ def join_summaries(messages: Iterable[bytes], shards: int) -> Summary:
     WorkerError
         There is none of a shard.
     """
-    summaries = {}
-    for message in messages:
-        _, fields, tensors = wire.unpack(message)
-        summaries[fields["shard"]] = Summary.from_parts(fields["summary"], tensors)
-    if missing := [shard for shard in range(shards) if shard not in summaries]:
+    held = {wire.header(message, len(message))[1]["shard"]: message for message in messages}
+    if missing := [shard for shard in range(shards) if shard not in held]:
         raise WorkerError(f"the tasks gave no summary of shards {missing}")
-    return sync.tree_reduce([summaries[shard] for shard in range(shards)], lambda a, b: a.join(b))
+
+    def summary(node: int | Summary) -> Summary:  # unpacked when its turn comes: those of tables are large
+        if isinstance(node, Summary):
+            return node
+        _, fields, tensors = wire.unpack(held.pop(node))
+        return Summary.from_parts(fields["summary"], tensors)
+
+    return summary(sync.tree_reduce(range(shards), lambda a, b: summary(a).join(summary(b))))
 
 
 def separate(messages: Iterable[bytes]) -> tuple[list[bytes], list[TaskStats]]:

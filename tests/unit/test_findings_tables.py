@@ -76,7 +76,9 @@ def test_before_the_first_round_and_wherever_the_table_is_shown(people, tmp_path
 )  # fmt: skip
 def test_flags_change_what_is_told(people, tmp_path, capfd, flags, line, expected):
     out = tmp_path / "t"
-    assert cli.run(["train", str(people), "--out", str(out), *SHORT, "--no-report", "-q", *flags]) == 0, capfd.readouterr()
+    assert cli.run(["train", str(people), "--out", str(out), *SHORT, "--no-report", "-q", *flags]) == 0, (
+        capfd.readouterr()
+    )
     told = told_of(out)[line]
     assert expected.fullmatch(told) if isinstance(expected, re.Pattern) else told == expected
 
@@ -89,18 +91,27 @@ def test_a_file_of_columns_says_the_same_as_flags(people, tmp_path, capfd):
         flags,
         ["--columns", file, {"columns": {"age": "category"}, "ignore": ["seen"], "label": "price"}],
         ["--columns", file, "--label", "price", {"age": "category", "seen": "ignore"}],
+        [
+            "--columns",
+            file,
+            "--label",
+            "price",
+            [{"name": "age", "type": "string"}, {"name": "seen", "kind": "ignore"}],
+        ],
     ):
-        if isinstance(said[-1], dict):
+        if isinstance(said[-1], (dict, list)):
             file.write_text(json.dumps(said.pop()))
         out = tmp_path / f"t{len(trained)}"
         assert cli.run(["train", str(people), "--out", str(out), *SHORT, "--no-report", "-q", *map(str, said)]) == 0
         trained.append(Table(str(out)).read().signature)
     assert len(set(trained)) == 1
-    for content, said in (("[", "not JSON"), ("[1]", "a JSON object"), ('{"columns": {}, "lable": "a"}', "'lable'"),
-                          ('{"age": 1}', "'age'")):  # fmt: skip
+    for content, said in (("[", "not JSON"), ("[1]", "expected {"), ('{"columns": {}, "lable": "a"}', "'lable'"),
+                          ('{"age": 1}', "'age'"), ('{"columns": {"age": "big"}}', "'age:big'")):  # fmt: skip
         file.write_text(content)
         assert cli.run(["train", str(people), "--out", str(tmp_path / "no"), "--columns", str(file)]) == 2
-        assert said in capfd.readouterr().err
+        told = capfd.readouterr().err
+        assert said in told
+        assert "--columns" in told
     assert cli.run(["train", str(people), "--out", str(tmp_path / "no"), "--columns", "no.json"]) == 2
 
 

@@ -29,12 +29,12 @@ def write(path, rows):
     if kind == "csv":
         path.write_text("a,b,label\n" + "".join(f"{a},{b},{label}\n" for a, b, label in rows))
     elif kind == "jsonl":
-        path.write_text("".join(json.dumps(dict(zip("a b label".split(), row, strict=True))) + "\n" for row in rows))
+        path.write_text("".join(json.dumps(dict(zip(("a", "b", "label"), row, strict=True))) + "\n" for row in rows))
     elif kind == "avro":
         with path.open("wb") as file:
-            fastavro.writer(file, AVRO, [dict(zip("a b label".split(), row, strict=True)) for row in rows])
+            fastavro.writer(file, AVRO, [dict(zip(("a", "b", "label"), row, strict=True)) for row in rows])
     else:
-        table = pa.table(dict(zip("a b label".split(), map(list, zip(*rows, strict=True)), strict=True)))
+        table = pa.table(dict(zip(("a", "b", "label"), map(list, zip(*rows, strict=True)), strict=True)))
         (pq.write_table if kind == "parquet" else orc.write_table)(table, path)
 
 
@@ -112,7 +112,9 @@ def test_files_that_no_row_can_be_in_are_never_opened(tmp_path, kind, monkeypatc
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_rows_that_a_filter_leaves_out_are_no_records(tmp_path, kind):
-    _, rows = rows_of(fill(tmp_path, kind), {"where": "a < 100 and b = 'v' or country is null", "keep": "dt,b"}, shards=1)
+    _, rows = rows_of(
+        fill(tmp_path, kind), {"where": "a < 100 and b = 'v' or country is null", "keep": "dt,b"}, shards=1
+    )
     assert [row["a"] for row in rows] == [1, 3, 11, 13, 20, 21, 22, 23, 120, 121, 122, 123, 220, 221, 222, 223]
     assert [row["number"] for row in rows] == [0, 1, 0, 1, *[0, 1, 2, 3] * 3]
     assert {str(row["dt"]) for row in rows} == set(DAYS)  # as it is kept
@@ -122,7 +124,11 @@ def test_rows_that_a_filter_leaves_out_are_no_records(tmp_path, kind):
 def test_filters_that_say_nothing_are_refused(tmp_path, kind):
     folder = fill(tmp_path, kind)
     for text, error, message in (
-        ("dt > 2025-01-01", DataError, "none of 9 files meets --where .*; there is dt 2024-01-01, 2024-01-02, 2024-01-03"),
+        (
+            "dt > 2025-01-01",
+            DataError,
+            "none of 9 files meets --where .*; there is dt 2024-01-01, 2024-01-02, 2024-01-03",
+        ),
         ("country = 5", SpecError, "column 'country' holds text; 5 is none"),
         ("z = 5", SpecError, "there is no column 'z'; there are 'a', 'b', 'label', 'dt', 'country', at character 1"),
         ("dt >", SpecError, "expected a value, at character 5"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -197,7 +198,7 @@ class Keyed(Source):
             condition = None
         for block in self.inner.numbered(split, bad):
             if condition is not None and len(block):
-                met = mask(condition, lambda name: self._cell(name, block, held))
+                met = mask(condition, partial(self._cell, block=block, held=held))
                 before = gone + np.cumsum(~met)
                 gone = int(before[-1])
                 block = replace(block, rows=block.rows - before).keep(met)

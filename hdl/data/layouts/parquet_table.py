@@ -1,4 +1,4 @@
-"""Parquet files of any engine as a table: Spark's, Hive's, pandas', Polars'; row groups that no filter meets are passed."""
+"""Parquet files of any engine as a table; row groups that no filter meets are passed over."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ParquetTable(Table):
             at += count
         index = {found.names[i]: why for i, why in found.index.items()}
         held = _Held(leaves, found.names)
-        return File(path, cells, found.rows, held, found.twice, index, _pins(found.own))
+        return File(path, cells, found.rows, held, found.twice, index, *_own(found.own))
 
     def _batches(self, file: File, start: int, length: int, needed: Sequence[Cell], bad: Bad) -> Iterator[Batch]:
         leaves = sorted({leaf for cell in needed for leaf in file.extra.leaves[cell.name]})
@@ -117,6 +117,6 @@ def _range(column: Any, cell: Cell) -> Range | None:
     return Range(said.min, said.max, missing) if said.has_min_max else None
 
 
-def _pins(own: dict[str, Any]) -> tuple[str, ...]:
-    """Give the kinds of columns that a file of hdl's own says."""
-    return tuple(own.get("pins") or ())
+def _own(own: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Give the kinds of columns, and which of them are no features, as a file that `hdl import` made says."""
+    return tuple(own.get("pins") or ()), {name: own[name] for name in ("label", "weights", "offset") if own.get(name)}

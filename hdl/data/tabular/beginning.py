@@ -48,17 +48,12 @@ def begin(path: str, options: Options, size: int = HEAD, count: int = LOOK) -> B
     A line of comment (`Options.comment`) is none. Nor are the first lines that begin with a sign such as `#` or `|` and
     have another number of fields than those below, as far as they come before all others.
     """
-    lines: list[tuple[int, bytes]] = []
-    whole, at = True, -1
-    for start, line, complete in _lines(path, options, size, count):
-        at, whole = start, complete
-        lines.append((start, line))
-    texts = [_decoded(line, options) for _, line in lines]
-    starts = [start for start, _ in lines]
-    ends = [start + len(line) for start, line in lines]
-    comment = options.comment
-    kept = [i for i, text in enumerate(texts) if text.strip() and not (comment and text.startswith(comment))]
-    texts, starts, ends = ([part[i] for i in kept] for part in (texts, starts, ends))
+    found = [*_lines(path, options, size, count)]
+    whole = not found or found[-1][2]
+    records = [(_decoded(line, options), start, start + len(line)) for start, line, _ in found]
+    comment = options.comment or "\n"
+    records = [item for item in records if item[0].strip() and not item[0].startswith(comment)]
+    texts, starts, ends = ([item[0] for item in records], [item[1] for item in records], [item[2] for item in records])
     lead = leading(texts, options)
     before, texts, starts, ends = texts[:lead], texts[lead:], starts[lead:], ends[lead:]
     groups = None if options.multiline is False else _together(texts, whole, options)

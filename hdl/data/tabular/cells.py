@@ -241,7 +241,7 @@ def _moments(text: pa.Array, order: str) -> pa.Array:
         if len(rows):
             out[rows] = _fields(text.take(pa.array(rows)), form)
     for digits, unit in _UNITS.items():
-        rows = np.flatnonzero(pc.match_substring_regex(text, f"^[0-9]{{{digits}}}$").to_numpy(zero_copy_only=False))
+        rows = np.flatnonzero(pc.match_substring_regex(text, f"^[0-8][0-9]{{{digits - 1}}}$").to_numpy(zero_copy_only=False))
         if len(rows):
             counted = text.take(pa.array(rows)).cast(pa.int64()).to_numpy()
             out[rows] = counted.astype(f"datetime64[{unit}]").astype("datetime64[us]")
@@ -264,9 +264,8 @@ def _fields(text: pa.Array, form: str) -> np.ndarray:
     short = pc.fill_null(pc.equal(pc.utf8_length(parts["y"]), 2), False).to_numpy(zero_copy_only=False)
     year = np.where(short, year + np.where(year < 69, 2000, 1900), year)  # as POSIX reads years of two digits
     hour, minute, second = whole("h"), whole("i"), whole("s")
-    micro = (
-        pc.utf8_slice_codeunits(pc.utf8_rpad(pc.fill_null(parts["f"], ""), 6, "0"), 0, 6).cast(pa.int64()).to_numpy()
-    )
+    micro = pc.utf8_slice_codeunits(pc.utf8_rpad(pc.fill_null(parts["f"], ""), 6, "0"), 0, 6)
+    micros = micro.cast(pa.int64()).to_numpy()
     half = np.array([str(cell or "")[:1].lower() for cell in parts["half"].to_pylist()])
     good &= np.where(half == "", hour < 24, (hour >= 1) & (hour <= 12)) & (minute < 60) & (second < 60)
     hour = np.where(half == "", hour, hour % 12 + 12 * (half == "p"))
@@ -276,10 +275,9 @@ def _fields(text: pa.Array, form: str) -> np.ndarray:
     last = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64)
     good &= (day >= 1) & (day <= last)
     zones = np.array([_zone(cell) for cell in parts["zone"].to_pylist()])
-    seconds = hour * 3600 + minute * 60 + second - zones
-    moments = months.astype("datetime64[D]") + (day - 1)
-    out = moments.astype("datetime64[us]") + (seconds * 1_000_000 + micro).astype("timedelta64[us]")
-    return np.where(good, out, np.datetime64("NaT"))
+    since = (hour * 3600 + minute * 60 + second - zones) * 1_000_000 + micros
+    moments = (months.astype("datetime64[D]") + (day - 1)).astype("datetime64[us]") + since.astype("timedelta64[us]")
+    return np.where(good, moments, np.datetime64("NaT"))
 
 
 def _zone(text: str | None) -> int:

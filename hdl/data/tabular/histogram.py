@@ -239,7 +239,7 @@ def _counted(values: Floats, level: int) -> Histogram:
     low, high = _values(np.array([first, last])).tolist()
     keys >>= level
     first, last = int(first) >> level, int(last) >> level
-    if last - first < len(keys):
+    if last - first < 4 * len(keys):
         found = np.bincount(keys - first)
         filled = np.flatnonzero(found)
         return Histogram(level, filled + first, found[filled].astype(np.int64), low, high)

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from hdl.data.columns import is_number
+from hdl.data.guess import is_number
 from hdl.data.tabular.cells import BLANKS, FORMS, MARKS, Dialect
 
 SHARE = 0.9  # of the cells that are there: so many of a kind make a column of it, and the others are bad records,
 STRAYS = 2  # as they do where half are numbers, if the others are so few different texts, such as `unknown`
+_SPACES = BLANKS.replace("'", "").replace("\u2019", "")
 _MARKED = re.compile(rf"([+-]?)\s*([{MARKS}]?)\s*([+-]?[0-9][0-9.,{BLANKS}]*|[.,][0-9]+)\s*([{MARKS}]?)")
 _COMMAS = re.compile(r"[+-]?[0-9]{1,3}((?:,[0-9]{3})+)(\.[0-9]*)?")  # 1,234 or 1,234,567.8
 _POINTS = re.compile(r"[+-]?[0-9]{1,3}((?:\.[0-9]{3})+)(,[0-9]*)?")  # 1.234 or 1.234.567,8
@@ -102,7 +103,7 @@ def _numbers(counts: Mapping[str, int], usual: Dialect, point: bool, asked: bool
         if cell in plain and decimal == ".":
             continue
         match = _MARKED.fullmatch(cell) if cell not in plain else None
-        mark, core = (match[2] or match[4], match[1] + match[3]) if match else ("", cell)
+        mark, core = (match[2] or match[4], match[1] + match[3].rstrip(_SPACES)) if match else ("", cell)
         form = _form(core, decimal)
         if form is None or (match and match[2] and match[4]):
             odd += cell not in plain

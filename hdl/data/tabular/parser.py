@@ -72,9 +72,10 @@ class Parser:
 
         Returns as `TextRows.block`.
         """
-        data = self._even(data)
-        if data is None:
+        even = self._even(data)
+        if even is None:
             return None
+        data = even
         if self.width > WIDE and b'"' not in data and (wide := self._wide(data, where)) is not None:
             return wide
         for typed in (True, False):
@@ -175,7 +176,8 @@ class Parser:
 
     def each(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Give the records that are not blank, and the number of their first line, from 0."""
-        held, first, odd = [], 0, 0
+        held: list[bytes] = []
+        first = odd = 0
         for number, line in enumerate(data.split(b"\n")):
             if not self.multiline:
                 if line.strip():

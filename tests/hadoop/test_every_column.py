@@ -1,0 +1,90 @@
+"""A table with a column of every kind on a real cluster: the same SHA-256 by all four runners, and all answers."""
+
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+from hdl import driver, fs
+from hdl.driver import Started
+from hdl.runners.base import Job, Replaced
+from hdl.runners.local import LocalRunner
+from hdl.spec import parse
+from hdl.table import Table
+from tests.hadoop.runners import QUIET, RUNNERS, signatures
+from tests.hadoop.test_faults import Killer
+from tests.hadoop.test_runners import ALL
+from tests.runner.every_column import FIELDS, SHARDS, options, schema_of, table, write
+
+HDL = [sys.executable, "-m", "hdl"]
+HOME = "hdfs:///tests/columns"
+FORMS = ("parquet", "csv", pytest.param("imported", marks=pytest.mark.full))
+
+
+@pytest.fixture(scope="module")
+def data(cluster):
+    """`data(form)`: the table on HDFS, written when it is first asked for."""
+    yield cache(lambda form: write(f"{HOME}/{form}", form))
+    fs.remove(HOME)
+
+
+def train(path, form, out, runner, on_event=None):
+    spec = parse({"net": "0-5-0", "shards": SHARDS, "epochs": 2, "batch": 8, "seed": 3, **FIELDS["weighed"]})
+    return driver.train(Job(path, out, spec, options(form)), runner, on_event)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_four_runners_give_the_same_bytes(data, archive, form):
+    path = data(form)
+
+    def one(name):
+        runner = LocalRunner(1) if name == "local" else ALL[name](archive=archive, settings=QUIET)
+        train(path, form, f"{HOME}/{form}-{name}", runner)
+        return name, signatures(f"{HOME}/{form}-{name}"), schema_of(Table(f"{HOME}/{form}-{name}"))
+
+    with ThreadPoolExecutor(4) as pool:
+        (_, *expected), *others = pool.map(one, ("local", *ALL))
+    assert len(others) == len(ALL) >= 2
+    assert len(set(expected[0].values())) == 3
+    for name, *found in others:
+        assert found == expected, name
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", RUNNERS)
+def test_a_task_killed_in_the_summary_pass_changes_nothing(data, archive, name):
+    path, out = data("parquet"), f"{HOME}/killed-{name}"
+    train(path, "parquet", f"{out}-expected", LocalRunner(1))
+    killer, events = Killer("m", "python"), []
+    killer.start()  # before the first job, which summarises
+
+    def watch(event):
+        events.append((killer.killed, event))
+
+    try:
+        train(path, "parquet", out, RUNNERS[name](archive=archive, uber=False, settings=QUIET), watch)
+    finally:
+        killer.stopped = True
+    assert [event for _, event in events if isinstance(event, Replaced)]
+    assert [killed for killed, event in events if isinstance(event, Started)] == [killer.killed]  # it was by then
+    assert signatures(out) == signatures(f"{out}-expected")
+
+
+def test_a_job_answers_every_row_in_order_with_what_is_kept(data, run, archive):
+    path, out = data("parquet"), f"{HOME}/answers"
+    train(path, "parquet", f"{HOME}/model", LocalRunner(1))
+    run(*HDL, "predict", f"{HOME}/model", path, "--out", out, "--keep", "id,seen", "--runner", "mapreduce",
+        "--workers", 3, HDL_NODE_ARCHIVE=archive, seconds=400)  # fmt: skip
+    parts = []
+    for number in range(3):
+        with fs.open(f"{out}/part-{number:05d}.csv") as file:
+            parts.append(pyarrow.csv.read_csv(file))
+    answers, rows = pa.concat_tables(parts), table()
+    assert answers["id"].to_pylist() == rows["id"].to_pylist()
+    assert answers["label"].null_count == 0
+    with fs.open(f"{out}/_lineage.json") as file:
+        assert json.load(file)["sha256"] == Table(f"{HOME}/model").header()["signature"]
