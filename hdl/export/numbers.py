@@ -23,7 +23,15 @@ def number(graph: Graph, part: Number, x: str, missing: str) -> str:
     if part.rule == "none":
         return graph.cast(missing, np.float32)
     x = graph.add("Where", missing, _double(graph, "stand_in", part._stand_in()), x)
-    own = _pieces(graph, part, x) if part.edges else _waves(graph, part, _scaled(graph, part, x))
+    usual = None if part.usual is None else graph.add("Equal", x, _double(graph, "usual", part.usual))
+    if part.edges:
+        own = _pieces(graph, part, x)
+    else:
+        z = _scaled(graph, part, x)
+        z = z if usual is None else graph.add("Where", usual, _double(graph, "zero", 0.0), z)
+        own = _waves(graph, part, z)
+    if usual is not None:
+        own = graph.add("Concat", own, graph.cast(usual, np.float64), axis=1)
     if part.fill is None:
         own = graph.add("Where", missing, _double(graph, "zero", 0.0), own)
     if part.indicator:
