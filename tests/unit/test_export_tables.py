@@ -87,6 +87,8 @@ NUMBERS = {
     "two knots": Number("quantile", knots=(-3.0, 4.0), scores=(-2.0, 2.0), fill=1.0),
     "one knot": Number("quantile", knots=(1.0,), scores=(0.5,), fill=1.0),
     "piecewise linear": Number(edges=(-4.0, -1.0, 0.0, 2.5, 7.0), fill=0.3, indicator=True),
+    "two parts": Number("robust", 3.0, 2.0, usual=1.0, fill=1.0, indicator=True),
+    "two parts, no fill": Number(edges=(-2.5, 1.0, 2.5), usual=2.5, indicator=True),
     "only whether it is missing": Number("none", indicator=True),
     "periodic": Number("robust", 0.0, 1.0, frequencies=(0.1, 0.9, 2.3), fill=0.0, indicator=True),
 }
