@@ -48,10 +48,9 @@ class TextSource(Source):
             seen += bad.count - counted  # lines that are too long come before those that are given
             data, skipped = self.body(split.path, at, data)
             block = self.decode(split.path, at, self.clean(data), skipped, bad)
-            rows = np.arange(len(block)) if block.rows is None else block.rows
-            whole = seen + (len(block) if block.seen is None else block.seen)
-            yield replace(block, rows=rows + seen, seen=whole) if len(block) else Block.none(whole)
-            seen, counted = whole, bad.count
+            block = block.after(seen)
+            seen, counted = int(block.seen or 0), bad.count
+            yield block if len(block) else replace(Block.none(seen), lost=block.lost)
         if bad.count > counted:
             yield Block.none(seen + bad.count - counted)
 
