@@ -27,15 +27,18 @@ from hdl.errors import Unavailable
 # hdl's requirements but rich, which only a terminal needs; pydoop names setuptools, for its own setup.py.
 ROOTS = ("click", "numpy", "pillow", "pyarrow", "pydantic", "pydoop", "safetensors")
 NOT_ON_NODES = frozenset({"setuptools", "argcomplete", "fsspec"})  # of hdfs-native its command line needs the latter
-# For YARN, and for GPUs: packages and modules, where they are here; others do without.
-OPTIONAL = {"jpype1": "jpype", "pyzmq": "zmq", "pycuda": "pycuda", "hdfs-native": "hdfs_native"}
-# Files for compiling against a package or for testing it, and 130 MB of pyarrow's 170: RPC, S3, ORC, Substrait
+# For YARN, for GPUs and for tables: packages and modules, where they are here; others do without.
+OPTIONAL = {
+    "jpype1": "jpype", "pyzmq": "zmq", "pycuda": "pycuda", "hdfs-native": "hdfs_native", "fastavro": "fastavro",
+    "cramjam": "cramjam",
+}  # fmt: skip
+# Files for compiling against a package or for testing it, and 130 MB of pyarrow's 170: RPC, S3, Substrait
 # plans. (libarrow_substrait itself is linked to by pyarrow's core.)
 LEFT_OUT = (
     *("*.pyi", "*.pyx", "*.pxd", "*.pxi", "*.c", "*.cc", "*.cpp", "*.h", "*.hpp", "*.a", "*.pyc", "*.cmake", "*.pth"),
     *("*/tests/*", "*/include/*", "../*"),
     *("*.dist-info/licenses/*", "*.dist-info/sboms/*", "*.dist-info/RECORD"),
-    *("pyarrow/src/*", "pyarrow/*flight*", "pyarrow/*s3*", "pyarrow/_orc.*", "pyarrow/_substrait.*"),
+    *("pyarrow/src/*", "pyarrow/*flight*", "pyarrow/*s3*", "pyarrow/_substrait.*"),
     *("pyarrow/libarrow_python*.so", "pyarrow/libarrow_python*.so.*.*"),  # the same again under other names
     *("numpy/f2py/*", "numpy/distutils/*", "PIL/_avif.*", "pillow.libs/libavif*"),
 )

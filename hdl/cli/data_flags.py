@@ -81,33 +81,30 @@ def take_data_options(values: dict[str, Any], base: dict[str, Any] | None = None
     words = {"\\t": "\t", "tab": "\t", "space": " "}
     fields["delimiter"] = words.get(fields["delimiter"], fields["delimiter"])
     given = {name: value for name, value in fields.items() if value is not None}
-    if str(given.get("columns", "")).endswith(".json"):
-        given = {**_columns_file(given.pop("columns")), **given}
     try:
-        return Options.make(base, **given)
+        return Options.make(base, **{**_columns(given.pop("columns", None)), **given})
     except SpecError as error:
-        pattern = "|".join(given)
+        pattern = "|".join(["columns", *given])
         flag = re.sub(rf"(^|; )({pattern})\b", lambda match: match[1] + "--" + match[2].replace("_", "-"), str(error))
-        raise SpecError(flag if given else str(error)) from None
+        raise SpecError(flag) from None
 
 
-def _columns_file(path: str) -> dict[str, Any]:
-    """Read a file of columns: kinds by names, or an object of them under `columns` beside lists of other options."""
-    path = fs.plain(path)
+def _columns(text: str | None) -> dict[str, Any]:
+    """Read what `--columns` says: columns and kinds, and where it names a file other options that this holds."""
+    if text is not None and text.lower().endswith(".json") and "," not in text:
+        tree = _json(fs.plain(text.removeprefix("@")))
+        if isinstance(tree, dict) and isinstance(kinds := tree.get("columns"), dict):
+            if unknown := [name for name in tree if name not in ("columns", *_PLAIN)]:
+                raise SpecError(f"columns {text}: {unknown[0]!r}: expected columns, or one of {', '.join(_PLAIN)}")
+            return {**tree, "columns": [f"{name}:{kind}" for name, kind in kinds.items()]}
+    return {} if text is None else {"columns": text}
+
+
+def _json(path: str) -> Any:
     try:
         with fs.open(path) as file:
-            tree = json.loads(file.read().decode("utf-8-sig"))
+            return json.loads(file.read().decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"--columns {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+        raise SpecError(f"columns {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
     except json.JSONDecodeError as error:
-        raise SpecError(f"--columns {path}:{error.lineno}: not JSON: {error.msg}") from None
-    if not isinstance(tree, dict):
-        raise SpecError(f"--columns {path}: expected a JSON object of columns and kinds, given {type(tree).__name__}")
-    if not isinstance(tree.get("columns"), dict):
-        tree = {"columns": tree}
-    if unknown := [name for name in tree if name not in ("columns", *_PLAIN)]:
-        raise SpecError(f"--columns {path}: {unknown[0]!r}: expected columns, or one of {', '.join(_PLAIN)}")
-    kinds = tree.pop("columns")
-    if wrong := [name for name, kind in kinds.items() if not isinstance(kind, str)]:
-        raise SpecError(f"--columns {path}: {wrong[0]!r}: expected the name of a kind (given {kinds[wrong[0]]!r})")
-    return {"columns": [f"{name}:{kind}" for name, kind in kinds.items()], **tree}
+        raise SpecError(f"columns {path}:{error.lineno}: not JSON: {error.msg}") from None

@@ -16,6 +16,7 @@ from hdl.errors import DataError, Unavailable
 
 MAGIC = b"Obj\x01"
 _SYNC = 16
+NO_TYPE = pa.struct([])
 _PLAIN = {
     "null": pa.null(), "boolean": pa.bool_(), "int": pa.int32(), "long": pa.int64(), "float": pa.float32(),
     "double": pa.float64(), "bytes": pa.binary(), "string": pa.string(),
@@ -53,6 +54,9 @@ class Avro(Table):
             named: dict[str, Any] = {}
             fields = schema["fields"]
             kinds = [_type(field["type"], named) for field in fields]
+            for field, kind in zip(fields, kinds, strict=True):
+                if kind == NO_TYPE:
+                    self.odd[field["name"]] = "a union of several types"
             cells = {cell.name: cell for cell in flatten([field["name"] for field in fields], kinds)}
             ids = [field.get("field-id") for field in fields]
             cells = {name: Cell(name, cell.kind, cell.top, cell.steps, ids[cell.top]) for name, cell in cells.items()}
@@ -187,7 +191,7 @@ def _long(handle: BinaryIO, end: bool = False) -> Any:
 
 
 def _type(schema: Any, named: dict[str, Any]) -> pa.DataType:
-    """Give the Arrow type of an Avro one; null of what no column can be, such as a union of several types."""
+    """Give the Arrow type of an Avro one; `NO_TYPE` of a union of several types, which no column can be."""
     if isinstance(schema, list):
         rest = [each for each in schema if each != "null"]
         return _type(rest[0], named) if len(rest) == 1 else _union(rest, named)
@@ -210,15 +214,16 @@ def _type(schema: Any, named: dict[str, Any]) -> pa.DataType:
     if kind == "map":
         return pa.map_(pa.string(), _type(schema["values"], named))
     if kind in ("record", "error"):
-        return pa.struct([(field["name"], _type(field["type"], named)) for field in schema["fields"]])
-    return _type(kind, named) if not isinstance(kind, str) or kind in _PLAIN else pa.null()
+        parts = [(field["name"], _type(field["type"], named)) for field in schema["fields"]]
+        return pa.struct([(name, part) for name, part in parts if part != NO_TYPE])
+    return _type(kind, named) if not isinstance(kind, str) or kind in _PLAIN else NO_TYPE
 
 
 def _union(kinds: list[Any], named: dict[str, Any]) -> pa.DataType:
-    """Give the type of a union of numbers, which is the widest; of others null."""
+    """Give the type of a union of numbers, which is the widest; of others `NO_TYPE`."""
     if {*map(str, kinds)} <= {"int", "long"}:
         return pa.int64()
-    return pa.float64() if {*map(str, kinds)} <= {"int", "long", "float", "double"} else pa.null()
+    return pa.float64() if {*map(str, kinds)} <= {"int", "long", "float", "double"} else NO_TYPE
 
 
 class _guarded:

@@ -44,7 +44,7 @@ class Blocked:
         head = raw.read(len(FRAMED))
         raw.seek(0)
         if head == FRAMED:
-            self._parts = _framed(raw)
+            self._parts: Iterator[bytes] = _framed(raw)
         else:
             self._parts = _blocks(raw, _snappy if kind == "snappy" else _lz4())
         self._held = b""
@@ -60,7 +60,7 @@ class Blocked:
         return out
 
     def close(self) -> None:
-        self._parts.close()
+        self._parts = iter(())
 
 
 def _blocks(raw: BinaryIO, unpack: Callable[[bytes, int], bytes]) -> Iterator[bytes]:

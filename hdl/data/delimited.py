@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,24 +15,24 @@ import pyarrow as pa
 from hdl.data.base import Bad, Block, FileSplit, Options, numbered
 from hdl.data.columns import Choice, choose, place
 from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
-from hdl.data.labels import MISSING_LABELS, Meanings
 from hdl.data.names import describe_repeats, quoted, some, unique
 from hdl.data.streams import check_whole, line_number
 from hdl.data.tabular import looks
-from hdl.data.tabular.beginning import HEAD, Beginning, begin
+from hdl.data.tabular.beginning import HEAD, Beginning, begin, refuse_title, widen_header
 from hdl.data.tabular.cells import MISSING, Dialect
+from hdl.data.tabular.charset import codec_of, in_utf8
 from hdl.data.tabular.flags import Wish, parse
 from hdl.data.tabular.kinds import MOST, Decision, Field, decide
+from hdl.data.tabular.label_cells import LabelCells, look_at_labels
 from hdl.data.tabular.orders import File, file_like, in_quotes
 from hdl.data.tabular.parser import Parser, split
-from hdl.data.tabular.quoted import record_blocks, record_starts
+from hdl.data.tabular.quoted import at_records, record_blocks
 from hdl.data.tabular.text_rows import TextRows, Where, Wrong
 from hdl.data.text import TextSource, places
-from hdl.errors import DataError, SpecError
+from hdl.errors import DataError
 
 CELLS = 1 << 20  # decoded bytes of the first file whose cells tell the kinds of columns,
 OTHERS = 8  # beside the first ones of as many others
-_DOTTED = "the labels end with a dot, which is no part of them"
 
 
 class Delimited(TextSource):
@@ -55,7 +54,7 @@ class Delimited(TextSource):
     ):
         super().__init__(paths, options)
         self.schema, self.wanted, self._plain = schema, labels, numbers
-        self.encoding = _codec(options.encoding, paths[0])
+        self.encoding = codec_of(options.encoding, paths[0])
         wishes = parse(options.columns)
         self._settled = bool(wishes) and all(wish.settled for wish in wishes)
         found, lines = self._first(HEAD if self._settled or numbers else CELLS)
@@ -67,7 +66,9 @@ class Delimited(TextSource):
             raise DataError(f"first line: {error}", self.first) from None
         self.width = len(rows[0])
         rows += self._rows(lines[1 : max(2, FIELDS // self.width)])
-        self._refuse_title(rows)
+        refuse_title(rows, self.first)
+        widen_header(rows)
+        self.width = len(rows[0])
         header = find_header(rows[:LOOK], options, self.first, schema, in_quotes(lines[:LOOK], self.width))
         self.header_names: list[str] | None = None
         twice: dict[str, list[int]] = {}
@@ -133,18 +134,12 @@ class Delimited(TextSource):
             raise DataError("the file is empty, expected lines of samples", self.paths[0])
         return first, lines
 
-    def _refuse_title(self, rows: Sequence[Sequence[str]]) -> None:
-        """Refuse a table below a line of another width, which would say how many columns there are."""
-        below = {len(row) for row in rows[1:]}
-        if self.width == 1 and len(below) == 1 and len(rows) > 3 and min(below) > 1:
-            what = f"the first line ({rows[0][0][:80]!r}) has 1 column, and those below have {min(below)}"
-            raise DataError(f"{what}; --comment TEXT leaves out lines that begin with a text", self.first, line=1)
-
     def _parser(self, rows: list[list[str]], index: Mapping[int, str], chosen: Choice) -> Parser:
         """Decide what the columns are, by their first cells where nothing else says it."""
         options, schema, plain = self.options, self.schema, self._plain
         cells = [] if plain else self._cells(rows)
-        fields = [Field(t, "number" if plain else None, "", None if plain else cells[i]) for i, t in enumerate(self.titles)]
+        kind = "number" if plain else None
+        fields = [Field(name, kind, "", None if plain else cells[i]) for i, name in enumerate(self.titles)]
         point = self.delimiter == "," or any(map(looks.has_point, cells))
         decision = decide(fields, chosen.features, options, self.first, chosen.taken, schema, point=point)
         self.columns, self.pins = decision.columns, decision.pins
@@ -154,24 +149,31 @@ class Delimited(TextSource):
             self.names = [column.name for column in self.columns]
         self.left_out = [f"{self.called(i)}: {index[i]}" for i in chosen.left_out] + decision.left_out
         usual = Dialect(options.decimal or ".", missing=tuple(dict.fromkeys((*MISSING, *options.na_values))))
-        dialect, dotted = None, False
+        about = LabelCells()
         if chosen.labels and self.wanted and cells:
-            dialect = self._label_dialect(chosen.labels, cells, usual, point, decision)
-            dotted = len(chosen.labels) == 1 and self._dotted(cells[chosen.labels[0]])
-        kept = {self.titles[i]: i for i in (place(self.titles, name, "keep", self.first, self._repeated) for name in options.keep)}
+            wishes = {i: wish for wish in parse(options.columns) for i in chosen.labels if wish.name == self.titles[i]}
+            columns = {self.called(i): cells[i] for i in chosen.labels}
+            about = look_at_labels(columns, [*wishes.values()], usual, point, decision.label_kind, schema, self.first)
+        if decision.label_kind == "category":
+            self.pins += tuple(str(Wish(self.titles[i], "category", (), "flag", True)) for i in chosen.labels)
+        elif about.dialect is not None:
+            details = about.dialect.details("number")
+            self.pins += (str(Wish(self.titles[chosen.labels[0]], "number", details, "values", True)),)
+        kept = {
+            self.titles[i]: i
+            for i in (place(self.titles, name, "keep", self.first, self._repeated) for name in options.keep)
+        }
         self.kept_schema = pa.schema([(name, pa.string()) for name in kept]) if kept else None
         if chosen.labels:
             typed = "text" if decision.label_kind == "category" else None
             self.reading |= {"label_by": chosen.by, "label_at": chosen.places, "label_type": typed}
-        if decision.notes or dotted:
-            self.reading["cells"] = [*decision.notes, *([_DOTTED] if dotted else [])]
+        if notes := [*decision.notes, *about.notes]:
+            self.reading["cells"] = notes
         if not plain:
             self.reading["table"] = _of_table(decision, chosen, self.width, index)
         labels = chosen.labels if self.wanted else []
-        made = TextRows(
-            decision.features, labels, chosen.weights, chosen.offset, kept, self.titles, usual, dialect, dotted,
-            options.na_values, schema is not None,
-        )  # fmt: skip
+        beside, how = (chosen.weights, chosen.offset, kept), (usual, about.dialect, about.dotted)
+        made = TextRows(decision.features, labels, *beside, self.titles, *how, options.na_values, schema is not None)
         return Parser(self.delimiter, self.width, made, self.multiline)
 
     def _cells(self, rows: list[list[str]]) -> list[list[str]]:
@@ -191,37 +193,6 @@ class Delimited(TextSource):
         """Give the options with which other files begin as the first one does."""
         return self.options.make(self.options, multiline=self.multiline, delimiter=self.delimiter)
 
-    def _label_dialect(
-        self, labels: Sequence[int], cells: Sequence[Sequence[str]], usual: Dialect, point: bool, decision: Decision
-    ) -> Dialect | None:
-        """Find how labels that are numbers are written, where Python writes them otherwise."""
-        wishes = {wish.name: wish for wish in parse(self.options.columns)}
-        for i in labels:
-            wish = wishes.get(self.titles[i])
-            if wish and wish.settled:
-                return Dialect.of(wish.details, usual.decimal, usual.missing)
-            found = looks.find(cells[i], replace(usual, missing=MISSING_LABELS), None, point)
-            if found.kind != "number" or decision.label_kind == "category":
-                continue
-            if found.problem:
-                flags = " or ".join(flag for flag in found.flags if flag.startswith("--decimal"))
-                if flags:
-                    raise DataError(f"label {self.called(i)}: {found.problem}; {flags} decides", self.first)
-            elif not found.dialect.plain and len(labels) == 1:
-                decision.notes += [f"{self.called(i)}: {note}" for note in found.notes if "{" not in note]
-                self.pins += (str(Wish(self.titles[i], "number", found.dialect.details("number"), "values", True)),)
-                return found.dialect
-        return None
-
-    def _dotted(self, cells: Sequence[str]) -> bool:
-        """Tell whether labels are a model's classes once a dot at their end is taken away, and none as they stand."""
-        classes = getattr(self.schema, "classes", None)
-        seen = {cell for cell in cells if cell and cell not in MISSING_LABELS}
-        if not classes or not seen or not all(cell.endswith(".") for cell in seen):
-            return False
-        known = Meanings(classes)
-        return all(known.code(cell) < 0 <= known.code(cell[:-1]) for cell in seen)
-
     def settled(self) -> Options:
         """Give the options that say what was found out, so that whoever opens the files again need not look."""
         found: dict[str, Any] = {"header": self.header is not None, "delimiter": self.delimiter}
@@ -235,16 +206,9 @@ class Delimited(TextSource):
         parts = super().splits(shards)
         if not self.multiline or numbered(self.paths, shards):
             return parts
-        cuts: dict[str, list[int]] = {}
-        for part in (part for own in parts for part in own):
-            cuts.setdefault(part.path, []).extend([part.start, part.start + part.length])
-        moved: dict[tuple[str, int], int] = {}
-        for path, offsets in cuts.items():
-            inside = sorted({offset for offset in offsets if 0 < offset < max(offsets)})
-            moved |= {(path, lo): hi for lo, hi in zip(inside, record_starts(path, inside), strict=True)} if inside else {}
-        ends = [[(s.path, moved.get((s.path, s.start), s.start), moved.get((s.path, s.start + s.length), s.start + s.length))
-                 for s in own] for own in parts]  # fmt: skip
-        return [[FileSplit(path, lo, hi - lo) for path, lo, hi in own if hi > lo] for own in ends]
+        moved = at_records([split for own in parts for split in own])
+        ends = [[moved[split] for split in own] for own in parts]
+        return [[split for split in own if split.length > 0] for own in ends]
 
     def blocks(self, split: FileSplit, bad: Bad) -> Iterator[tuple[int, bytes]]:
         """Give the records of a split as they are stored, some at a time, and their offsets."""
@@ -264,7 +228,7 @@ class Delimited(TextSource):
 
     def clean(self, data: bytes) -> bytes:
         if self.encoding:
-            data = _in_utf8(data, self.encoding)
+            data = in_utf8(data, self.encoding)
         if self.options.comment and (comment := self.options.comment.encode()) in data:
             data = re.sub(rb"(?m)^" + re.escape(comment) + rb"[^\n]*", b"", data)
         return data
@@ -329,33 +293,6 @@ class Delimited(TextSource):
     def called(self, i: int) -> str:
         """Name a column for people."""
         return f"column {i + 1}" + (f" ({self.header_names[i]!r})" if self.header_names else "")
-
-
-def _codec(name: str, path: str) -> str:
-    """Give the codec of an encoding; empty for UTF-8."""
-    try:
-        codec = codecs.lookup(name).name
-    except LookupError:
-        raise SpecError(f"encoding: {name!r} is none that Python knows; expected one such as latin-1 or cp1252") from None
-    if "a,\n".encode(codec) != b"a,\n":
-        raise DataError(f"--encoding {name}: its line ends are no bytes 0a; expected the text in UTF-8", path)
-    return "" if codec in ("utf-8", "ascii") else codec
-
-
-def _in_utf8(data: bytes, codec: str) -> bytes:
-    """Give lines in UTF-8; a line that is not in its encoding becomes one that is not in UTF-8."""
-    try:
-        return data.decode(codec).encode()
-    except UnicodeDecodeError:
-        return b"\n".join(_line_in_utf8(line, codec) for line in data.split(b"\n"))
-
-
-def _line_in_utf8(line: bytes, codec: str) -> bytes:
-    try:
-        return line.decode(codec).encode()
-    except UnicodeDecodeError as error:
-        good = line[: error.start].decode(codec).encode()
-        return good + b"\xff" + _line_in_utf8(line[error.end :], codec)
 
 
 def _told(found: Beginning, encoding: str) -> dict[str, Any]:

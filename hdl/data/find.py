@@ -55,7 +55,7 @@ def open_source(
         check_shapes(chosen.tables, path)
     if chosen.lying is None and schema is not None and chosen.format in FILTERED:
         wanted = [column.name for column in trained(schema) or ()] or schema.names or ()
-        chosen.lying = placed.of_model([x for x, _ in chosen.pairs], wanted)
+        chosen.lying = placed.of_model([x for x, _ in chosen.pairs], wanted, options)
     if options.where and chosen.format not in FILTERED:
         raise DataError(f"--where picks rows of tables, and {chosen.format} samples are none", path)
     if chosen.format in _TYPED:

@@ -13,7 +13,9 @@ from hdl.data.copies import numbered_parts, twins, unpacked
 from hdl.data.formats import BINARY, IMAGES, TABLES, TEXT, TYPED, WORDS, Seen, listed, look, refuse_foreign, some
 from hdl.data.layouts import placed
 from hdl.data.layouts.hive import holds_partitions, walk
+from hdl.data.layouts.keys import prune
 from hdl.data.layouts.lying import Lying
+from hdl.data.layouts.where import parse
 from hdl.data.leftout import LeftOut, aside
 from hdl.data.parts import NAMES, PAIR_Y, Pairs, pairs, part_of_folder, split_parts
 from hdl.data.survey import of_one_format, survey
@@ -78,7 +80,7 @@ def of_file(path: str, labels: str | None, options: Options, labelled: bool) -> 
 def of_pattern(path: str, options: Options, labelled: bool) -> Chosen:
     """Chooses files that match a pattern: all are meant, so one that repeats another is told and not refused."""
     left, names, folders = LeftOut(), list[str](), list[str]()
-    for name in fs.glob(path):
+    for name in (name.rstrip("/") for name in fs.glob(path)):
         short = name.rsplit("/", 1)[-1]
         folder = fs.isdir(name)
         if reason := aside(short, folder):
@@ -86,9 +88,9 @@ def of_pattern(path: str, options: Options, labelled: bool) -> Chosen:
         else:
             (folders if folder else names).append(name)
     if not names and holds_partitions(name.rsplit("/", 1)[-1] for name in folders):
-        files = [file for folder in folders for file in walk(folder, left, placed.refuse_inside)]
+        found = [file for folder in folders for file in walk(folder, left, placed.refuse_inside)]
         return _partitioned(
-            [(name, {**placed.keys_above(name, path), **keys}) for name, keys in files], path, options, left
+            [(name, {**placed.keys_above(name, path), **keys}) for name, keys in found], path, options, left
         )
     left.add(WORDS["folder"], *(f"{name.rsplit('/', 1)[-1]}/" for name in folders))
     if names and (lying := placed.of_files(names, options)):
@@ -188,13 +190,16 @@ def _partitioned(files: list[tuple[str, placed.Named]], path: str, options: Opti
     """Chooses files in folders that are called by their keys."""
     if not files:
         raise DataError(f"folders of partitions without a file of samples{left}", path)
-    seen, format = of_one_format(survey([name for name, _ in files], options), path, options, left)
-    keys, pairs = dict(files), [(item.path, None) for item in seen]
+    lying = placed.partitions(files, path, options)
+    meant = prune(lying.paths, lying, parse(options.where), options.where) if options.where else lying.paths
+    seen, format = of_one_format(survey(meant, options), path, options, left)
+    pairs: Pairs = [(item.path, None) for item in seen]
     if format not in (*TYPED, "csv", "json"):
-        left.add(f"a key of folders, which {format} samples have no column for", *sorted({*files[0][1]}))
-        return Chosen([*pairs], format, None, left.lines(), tables=seen)
-    lying = placed.partitions([(item.path, keys[item.path]) for item in seen], path)
-    return Chosen([*pairs], format, None, left.lines(), tables=seen, lying=lying)
+        left.add(f"a key of folders, which {format} samples have no column for", *sorted(lying.types))
+        return Chosen(pairs, format, None, left.lines(), tables=seen)
+    aside = {*meant} - {item.path for item in seen}
+    lying.paths = [name for name in lying.paths if name not in aside]
+    return Chosen(pairs, format, None, left.lines(), tables=seen, lying=lying)
 
 
 def _files_of_folder(

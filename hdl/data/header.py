@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hdl.data.base import Options
-from hdl.data.columns import LABELS, Look, is_number, missing, number
+from hdl.data.guess import LABELS, Look, is_number, missing, number
 from hdl.data.names import unique
 from hdl.data.streams import stem
 from hdl.errors import DataError
@@ -24,6 +24,7 @@ from hdl.errors import DataError
 LOOK = 20  # lines that are looked at,
 FIELDS = 200_000  # but no more fields than about these
 MARKS = ",\t;|"
+HIVE = "\x01"  # what parts fields in Hive's own text files
 _WHOLE = re.compile(r"[+-]?\d+")
 _NAMELESS = re.compile(r"|Unnamed: 0")  # as pandas writes the index of its rows, and reads it back
 
@@ -42,6 +43,8 @@ def delimiter(lines: Sequence[str], options: Options, path: str) -> str:
         return options.delimiter
     if stem(path).endswith(".tsv"):
         return "\t"
+    if any(HIVE in line for line in lines):  # no other text has it
+        return HIVE
     marks = [mark for mark in MARKS if 2 * sum(mark in line for line in lines) > len(lines)]
     if len(marks) < 2:
         return marks[0] if marks else " "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hdl.data.base import Bad
-from hdl.data.columns import is_number
+from hdl.data.guess import is_number
 from hdl.data.labels import Labels, canonical, classes_of, is_plain_number
 from hdl.data.scaling import NOISE, Scaling, fit_scale
 from hdl.data.schema import Schema, listed
@@ -20,7 +20,7 @@ from hdl.ops import losses
 from hdl.spec import Spec
 
 FEW = 20  # whole-number labels are classes if they are at most this many,
-SHARE = 10  # or at most 1,000 with this many samples each on average
+SHARE = 10  # or at most 1,000 with this many samples each on average, counted from 0 or 1 without a gap
 
 
 def fit(summary: Summary, spec: Spec) -> Schema:
@@ -80,22 +80,21 @@ def fit(summary: Summary, spec: Spec) -> Schema:
 
 
 def _target_unit(summary: Summary, encoding: str, loss: str) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Give what is subtracted from a regression's targets and what they are divided by, float64 [O]; None for classes.
-
-    With a log link 0 and their mean: see `hdl.ops.losses`.
-    """
+    """Give what is subtracted from a regression's targets, and what they are divided by: float64 [O], or None."""
     labels = summary.labels
     if encoding not in ("value", "targets") or loss not in losses.REGRESSION or labels.mean is None:
         return None, None
-    mean, deviation = target_unit(labels)
-    if loss in losses.LOG_LINK:
-        return np.zeros_like(mean), np.where(np.array(labels.mean) > 0, labels.mean, 1.0)
-    return mean, deviation
+    return target_unit(labels, loss)
 
 
-def target_unit(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """Give the mean and the deviation of targets, float64 [O]; the magnitude in place of a deviation of 0."""
+def target_unit(labels: Labels, loss: str = "squared") -> tuple[np.ndarray, np.ndarray]:
+    """Give the mean and the deviation of targets, float64 [O]; the magnitude in place of a deviation of 0.
+
+    With a log link, 0 and the mean: see `hdl.ops.losses`.
+    """
     mean, deviation = np.array(labels.mean), np.array(labels.norm) / np.sqrt(labels.samples)
+    if loss in losses.LOG_LINK:
+        return np.zeros_like(mean), np.where(mean > 0, mean, 1.0)
     magnitude = np.abs(mean)
     unchanging = deviation <= NOISE * magnitude
     return mean, np.where(unchanging, np.where(magnitude > 0, magnitude, 1.0), deviation)
@@ -147,7 +146,10 @@ def _are_classes(summary: Summary, classes: tuple[Any, ...] | None) -> bool:
     """Tell whether numbers as labels name classes rather than measure something."""
     if classes is None or not summary.labels.whole:
         return False
-    return len(classes) <= FEW or (len(classes) <= 1000 and SHARE * len(classes) <= summary.samples)
+    if len(classes) <= FEW:
+        return True
+    counted = classes[0] in (0, 1) and classes[-1] - classes[0] == len(classes) - 1
+    return counted and len(classes) <= 1000 and SHARE * len(classes) <= summary.samples
 
 
 def _refuse_spoiled_numbers(summary: Summary, classes: tuple[Any, ...]) -> None:

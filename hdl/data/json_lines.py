@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -51,13 +52,11 @@ class JsonLines(Table):
             lines = lines[: lines.rfind(b"\n") + 1]
             if not lines:
                 raise DataError(f"the first line is longer than {START} bytes; expected an object a line", path)
-        objects = []
+        objects = list[dict[str, Any]]()
         for line in lines.split(b"\n"):
-            try:
-                objects.append(json.loads(line) if line.strip() else None)
-            except ValueError:
-                continue  # told when it is read
-        objects = [value for value in objects if isinstance(value, dict)]
+            with suppress(ValueError):  # told when it is read
+                if line.strip() and isinstance(value := json.loads(line), dict):
+                    objects.append(value)
         if lines.strip() and not objects:
             raise DataError("no line is a JSON object; expected one a line", path, line=1)
         kinds = _struct(objects, self.odd, (), frozenset(self.options.keep))
@@ -135,8 +134,8 @@ def _why(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"no JSON: {error.msg} at character {error.pos + 1}"
     said = re.sub(r" in row \d+", "", str(error).removeprefix("JSON parse error: "))
-    if match := re.match(r"Column\(/(.*?)\) (?:changed from (\w+) to|was) (\w+)", said):
-        now = match[3] if match[2] is None else match[3]
+    if match := re.match(r"Column\(/(.*?)\) (?:changed from \w+ to|was) (\w+)", said):
+        now = match[2]
         return (
             f"column {match[1].replace('/', '.')!r} is a {now} here, unlike in the first lines (--ignore leaves it out)"
         )

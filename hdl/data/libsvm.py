@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from hdl.data.base import OVERFLOW, Block, Options, fits_float32
-from hdl.data.columns import number
 from hdl.data.csr import Csr
+from hdl.data.guess import number
 from hdl.data.header import LOOK
 from hdl.data.streams import stem
 from hdl.data.text import TextSource, column, first_lines

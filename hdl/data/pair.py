@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from hdl.data.base import BLOCK_BYTES, OVERFLOW, Bad, Block, FileSplit, Options, Source
-from hdl.data.columns import is_number, number
 from hdl.data.delimited import Delimited
+from hdl.data.guess import is_number, number
 from hdl.data.streams import Stream, check_whole, open_stream
 from hdl.data.text import first_lines
 from hdl.errors import DataError

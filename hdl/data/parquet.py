@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from hdl import fs
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
-from hdl.data.columns import Look, choose
+from hdl.data.columns import choose
 from hdl.data.csr import Csr
+from hdl.data.guess import Look
 from hdl.data.header import LOOK
 from hdl.data.names import describe_repeats, some
 from hdl.data.parquet_file import (

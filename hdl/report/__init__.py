@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import strict_json
 from hdl.cli.common import duration, percent, shown_rmse
-from hdl.report import figures, page
-from hdl.spec import Spec
+from hdl.report import columns, figures, page, spec_section
 
 if TYPE_CHECKING:
     from hdl.report.feature_pictures import Picture
@@ -43,6 +41,8 @@ class Measured:
         in the target's unit, of several outputs one each.
     mistakes : list of (true, predicted, count)
         The most frequent ones, by the classes' numbers, where there is no confusion matrix.
+    loss : (name, value), optional
+        As of `hdl.evaluation.Score`.
     """
 
     source: str
@@ -54,6 +54,7 @@ class Measured:
     r2: float | None = None
     rmse: float | list[float] | None = None
     mistakes: list[tuple[int, int, int]] = field(default_factory=list)
+    loss: tuple[str, float] | None = None
 
 
 @dataclass
@@ -77,6 +78,8 @@ class Facts:
         `val_accuracy`, `seconds`, `samples`, `workers`.
     measured : list of Measured
         The headline shows the first; the confusion matrix is that of the first that has one.
+    columns : list of columns.Row
+        Of a table: see `hdl.report.columns`.
     first_layer : array [I, H], optional
     pictures : list of Picture
         See `hdl.report.feature_pictures`.
@@ -94,6 +97,7 @@ class Facts:
     data: list[tuple[str, Any]]
     rows: list[dict[str, Any]]
     measured: list[Measured] = field(default_factory=list)
+    columns: list[columns.Row] = field(default_factory=list)
     first_layer: NDArray | None = None
     image: tuple[int, ...] | None = None
     pictures: list[Picture] = field(default_factory=list)
@@ -114,9 +118,10 @@ def render(facts: Facts) -> str:
         _confusion(facts),
         _pictures(facts),
         _weights(facts),
+        _columns(facts),
         _times(facts),
         page.section("Data", "What was found out before training.", page.lines(facts.data)) if facts.data else "",
-        _spec(facts),
+        spec_section.section(facts.spec, bool(facts.columns)),
         f"<footer>Version {facts.version} of {page.text(facts.table)}"
         f"{' · made ' + page.text(facts.made) if facts.made else ''}</footer>",
     ]
@@ -129,6 +134,8 @@ def _headline(facts: Facts) -> str:
         where = f"{score.samples:,} samples of {score.source}"
         if score.accuracy is not None:
             items.append((f"{score.kind} accuracy", percent(score.accuracy), where))
+        if score.loss is not None:
+            items.append((f"{score.kind} {score.loss[0]}", f"{score.loss[1]:.4g}", where))
         if score.r2 is not None:
             items.append((f"{score.kind} R²", f"{score.r2:.4f}", where))
         if score.rmse is not None:
@@ -220,6 +227,35 @@ def _weights(facts: Facts) -> str:
     return page.section("First layer", note, page.tiles(pictures))
 
 
+def _columns(facts: Facts) -> str:
+    """Make the section of a table's columns."""
+    shown = columns.shown(facts.columns)
+    if not shown:
+        return ""
+    moves = [row.moves for row in shown]
+    known = [move for move in moves if move is not None and np.isfinite(move)]
+    most = max(known, default=0.0) or 1.0
+    shares = [move / most if known and move is not None and np.isfinite(move) else None for move in moves]
+    head = ["column", "kind", "inputs", "what they are", "missing", "moves the first layer" if known else ""]
+    cells = [
+        (
+            row.name,
+            row.kind,
+            f"{row.inputs:,}" if row.inputs else "–",
+            row.about,
+            f"{row.missing:,}" if row.missing else "",
+        )
+        for row in shown
+    ]
+    note = "A bar says how far a deviation of a number, or another level of a category, moves the first layer."
+    many = f" {len(shown)} of {len(facts.columns):,} columns are shown." if len(facts.columns) > len(shown) else ""
+    return page.section("Columns", (note if known else "") + many, page.barred(head, cells, shares))
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "–"
+
+
 def _times(facts: Facts) -> str:
     """Draw rounds as bars and workers as dots, and a table of the workers."""
     timed = [row for row in facts.rows if _number(row.get("seconds"))]
@@ -248,40 +284,6 @@ def _times(facts: Facts) -> str:
 def _worker(name: str, rounds: NDArray, seconds: NDArray, shards: NDArray) -> tuple[str, ...]:
     times = (duration(value) for value in (seconds.mean(), seconds.max(), seconds.sum()))
     return name, str(len(np.unique(rounds))), str(int(shards.max())), *times
-
-
-def _spec(facts: Facts) -> str:
-    """List the spec in its own order; of a part its name and what is not as by default."""
-    defaults = Spec().model_dump(mode="json")
-    rows = [
-        (name.replace("_", " "), _short_value(name, facts.spec[name], default))
-        for name, default in defaults.items()
-        if name in facts.spec
-    ]
-    hidden = {"layer"} if not facts.spec.get("layer") else set()
-    hidden |= set() if facts.spec.get("model") in ("stacked", "dbn") else {"finetune"}
-    rows = [(name, value) for name, value in rows if value and name not in hidden]
-    return page.section(
-        "Spec", "", page.facts(rows), page.details("As JSON, for --spec", strict_json.dumps(facts.spec, indent=2))
-    )
-
-
-def _short_value(name: str, value: Any, default: Any) -> str:
-    """Put a field of the spec into a few words."""
-    if isinstance(value, dict):
-        default = default if isinstance(default, dict) else {}
-        words = [str(value.get("name") or value.get("mode") or "")]
-        words += [
-            f"{key} {_short_value(key, item, default.get(key))}"
-            for key, item in value.items()
-            if key not in ("name", "mode") and item != default.get(key)
-        ]
-        return ", ".join(filter(None, words))
-    if name == "net" and value:
-        return "-".join(str(width) for width in value)
-    if name == "batch" and value == 2**31 - 1:
-        return "whole shard"
-    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl import fs, strict_json
-from hdl.data import findings
+from hdl.data import Schema, findings
 from hdl.errors import TableError
 from hdl.metrics_log import rounds
 from hdl.ops import layout
@@ -33,30 +34,33 @@ def gather(path: str) -> Facts:
         There is no table, or it is damaged.
     """
     from hdl.predict import Model
-    from hdl.report import feature_pictures
+    from hdl.report import columns, feature_pictures
 
     table = Table(path)
-    first, last = table.read(0), table.header()
+    zero, last = table.read(0), table.header()
     version = table.read(table.best())
-    about, spec = first.about, last["spec"]
+    about, spec = zero.about, last["spec"]
     schema = about.get("schema") or {}
     rows = rounds(last["rows"])
     measured = load_measured(path, version.signature)
     if not any(score.kind == "Test" for score in measured) and (score := _validation(last["rows"], version.number)):
         measured.insert(0, score)
     image = image_of(schema)
-    pictures = feature_pictures.of(Model(path, version.number), image)
-    layers = layout.of(parse(version.spec)).split(version.weights.w)
+    model = Model(path, version.number)
+    pictures = feature_pictures.of(model, image)
+    own = layout.of(parse(version.spec))
+    first = columns.first_layer(own, version.weights.w) if spec["model"] == "mlp" else None
     return Facts(
         table=path if fs.is_remote(path) else os.path.abspath(path),
         version=version.number,
         sha256=version.signature,
         spec=spec if spec.get("layer") else about.get("stack", spec),
         classes=schema.get("classes") or None,
-        data=summary(about, first.schema),
+        data=summary(about, zero.schema),
         rows=rows,
         measured=measured,
-        first_layer=layers[0][0] if spec["model"] == "mlp" else None,
+        columns=columns.rows(Schema.from_parts(schema, zero.schema), first) if schema else [],
+        first_layer=first,
         image=image,
         pictures=pictures,
         seconds=sum(row["seconds"] or 0 for row in rows),
@@ -126,9 +130,14 @@ def summary(about: dict[str, Any], tensors: dict[str, NDArray] | None = None) ->
 
 
 def image_of(schema: dict[str, Any]) -> tuple[int, ...] | None:
-    """Return the input's shape as an image: the data's own, or a square where the number of features is one."""
+    """Return the input's shape as an image: the data's own, or a square where the number of features is one.
+
+    Columns of a table with names of their own are no pixels; `pixel0`, `pixel1` and so on may be.
+    """
     if schema.get("image"):
         return tuple(schema["image"])
+    if schema.get("columns") or not all(re.search(r"\d$", str(name)) for name in schema.get("names") or ()):
+        return None
     inputs = schema.get("inputs") or 0
     side = int(inputs**0.5 + 0.5)
     return (side, side) if side * side == inputs and side >= 5 else None

@@ -74,6 +74,20 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return f'<div class="scroll"><table class="plain"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def barred(head: Sequence[str], rows: Iterable[Sequence[Any]], shares: Iterable[float | None]) -> str:
+    """Make a plain table of text, with a bar of the share [0, 1] at the end of each row; None has no bar."""
+    top = "".join(f"<th>{text(cell)}</th>" for cell in head)
+    body = []
+    for row, share in zip(rows, shares, strict=True):
+        bar = "" if share is None else f'<i class="bar" style="width:{100 * share:.1f}%"></i>'
+        cells = "".join(f"<td>{text(cell)}</td>" for cell in row)
+        body.append(f'<tr>{cells}<td class="wide-bar">{bar}</td></tr>')
+    return (
+        f'<div class="scroll"><table class="plain texts"><thead><tr>{top}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
 def confusion(matrix: NDArray, classes: Sequence[Any]) -> str:
     """Show a confusion matrix [C, C], rows true and columns predicted, with recall and precision."""
     total, right = matrix.sum(axis=1), np.diag(matrix)
@@ -181,6 +195,10 @@ th{font-weight:500;color:var(--ink-2);font-size:13px;white-space:nowrap}
 .plain th,.plain td{text-align:right;padding:6px 10px;border-bottom:1px solid var(--line)}
 .plain th:first-child,.plain td:first-child{text-align:left;padding-left:0}
 .plain tbody tr:last-child td{border-bottom:0}
+.texts{min-width:640px}.texts th,.texts td{text-align:left}.texts td:first-child{font-weight:560;min-width:120px}
+.texts td:first-child,.texts td:nth-child(4){overflow-wrap:break-word}
+.texts td:nth-child(4){color:var(--ink-2);min-width:180px}
+.wide-bar{width:20%;min-width:110px}.bar{display:block;height:10px;border-radius:3px;background:var(--s0)}
 .tiles{display:grid;grid-template-columns:repeat(16,1fr);gap:8px}
 .tiles img{width:100%;image-rendering:pixelated;border-radius:6px;background:var(--bg);display:block}
 .heat{width:min(100%,640px);image-rendering:pixelated;border-radius:6px;background:var(--bg);display:block}

@@ -261,7 +261,8 @@ def test_import_and_train_on_it(trained, capfd, tmp_path):
         (["evaluate", "{table}", "{data}", "--version", "77"], 4, "no version 77"),
         (["evaluate", "{table}", "{data}", "--version", "new"], 2, "best or last"),
         (["evaluate", "{table}", "{tmp}/empty.csv"], 3, "empty"),
-        (["inspect", "{data}"], 4, "no weight table"),
+        (["inspect", "{tmp}/nowhere"], 4, "no weight table"),
+        (["inspect", "{tmp}/empty.csv"], 3, "empty"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(args, status, said, trained, capfd, tmp_path):

@@ -296,7 +296,9 @@ def test_an_answer_that_is_not_finite_is_told_and_never_a_class(tmp_path):
     bad = Bad(1)
     (answers,) = model.predict(data.open_source(str(wild), None, model.schema), bad)
     assert bad.count == 1
-    assert len(answers.out) == len(answers.labels) == 2
+    assert answers.good.tolist() == [True, False, True]
+    assert answers.labels.tolist()[1] is None
+    assert np.isnan(answers.out[1]).all()
     score = model.evaluate(data.open_source(str(wild), {"max_bad_records": 1}, model.schema))
     assert (score.samples, score.bad, score.confusion.sum()) == (2, 1, 2)
     assert np.isfinite(score.cost)

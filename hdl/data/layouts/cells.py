@@ -15,6 +15,7 @@ from hdl.data.layouts.filtering import family
 from hdl.data.tabular.arrow import whole
 
 VECTOR = {"type", "size", "indices", "values"}  # fields of Spark's VectorUDT
+MOSTLY = 0.9  # so many of a column's first vectors have its length; others are bad
 DEEPEST = 8  # structs within structs that are flattened
 _SIGNED = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
 _UNSIGNED = (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
@@ -118,12 +119,13 @@ def is_vector(kind: pa.DataType) -> bool:
 
 
 def width(kind: pa.DataType, cells: pa.Array) -> int | None:
-    """Find the length of the vectors among some cells; None if they have several, or there is none."""
+    """Find the length of the vectors among some cells, of nearly all of them; None if there is none."""
     if pa.types.is_fixed_size_list(kind):
         return kind.list_size
     cells = cells.drop_null()
-    lengths = np.unique(_lengths(cells)) if len(cells) else ()
-    return int(lengths[0]) if len(lengths) == 1 and lengths[0] > 0 else None
+    lengths, counts = np.unique(_lengths(cells), return_counts=True) if len(cells) else ((), ())
+    most = int(np.argmax(counts)) if len(cells) else 0
+    return int(lengths[most]) if len(cells) and counts[most] >= MOSTLY * len(cells) and lengths[most] > 0 else None
 
 
 def _lengths(cells: pa.Array) -> np.ndarray:

@@ -175,8 +175,7 @@ def _rows(path: str) -> Iterator[dict[str, Any]]:
         wanted = ["add", "metaData", "protocol", "sidecar", "checkpointMetadata"]
         wanted = [name for name in wanted if name in there]
         for batch in parquet.iter_batches(4096, columns=wanted, use_threads=False):
-            for row in batch.to_pylist(maps_as_pydicts="strict"):
-                yield row
+            yield from batch.to_pylist(maps_as_pydicts="strict")
 
 
 def _check(state: _State, folder: str) -> None:

@@ -70,7 +70,7 @@ def unify(
 
 def _as_logged(types: dict[str, pa.DataType], schema: dict[str, pa.DataType]) -> dict[str, pa.DataType]:
     """Put columns into the order of a table's log; those that no file has yet are of the log's type."""
-    out = {}
+    out = dict[str, pa.DataType]()
     for name, kind in schema.items():
         inside = [each for each in types if each == name or each.startswith(f"{name}.")]
         out |= {each: types[each] for each in inside}

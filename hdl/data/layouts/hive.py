@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
@@ -67,7 +68,7 @@ def walk(
     DataError
         Files lie beside folders of partitions, or a key is there twice on one path.
     """
-    names, folders = [], []
+    names, folders = list[str](), list[str]()
     there = fs.list(folder)
     refuse(folder, there)
     for name in there:
@@ -124,8 +125,8 @@ def type_of(values: Iterable[str | None]) -> pa.DataType:
 
     Examples
     --------
-    >>> [str(type_of(texts)) for texts in (["7", None], ["07", "11"], ["00501", "10001"], ["20240131"], ["2.5"], [None])]
-    ['int64', 'int64', 'string', 'date32[day]', 'double', 'string']
+    >>> [str(type_of(texts)) for texts in (["7", None], ["07", "11"], ["00501", "10001"], ["20240131"], ["2.5"])]
+    ['int64', 'int64', 'string', 'date32[day]', 'double']
     """
     there = sorted({value for value in values if value is not None})
     if there and all(_DAY.fullmatch(value) or _MOMENT.fullmatch(value) for value in there):
@@ -169,4 +170,6 @@ def value_of(text: str | None, kind: pa.DataType) -> Any:
         return {"true": True, "false": False}[text.lower()]
     if pa.types.is_integer(kind):
         return int(text)
-    return float(text) if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else text
+    if pa.types.is_decimal(kind):
+        return Decimal(text)
+    return float(text) if pa.types.is_floating(kind) else text

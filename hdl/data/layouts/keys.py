@@ -25,7 +25,7 @@ def constants(lying: Lying, path: str, but: Collection[str] = ()) -> dict[str, A
         if name not in but:
             try:
                 found[name] = value_of(text, lying.types[name])
-            except (ValueError, KeyError):
+            except (ValueError, KeyError, ArithmeticError):
                 what = f"the key {name}={text} is no {lying.types[name]}, as those of other folders are"
                 raise DataError(f"{what} (--columns {name}:category reads them as text)", path) from None
     return found

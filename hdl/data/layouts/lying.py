@@ -22,7 +22,8 @@ class Lying:
     keys : dict of str to mapping
         By path: values of the columns that its folder, or a table's log, says.
     types : dict of str to DataType
-        Of these columns: int64, double, date32, timestamp or string. A table's log may name columns that its files have as well.
+        Of these columns: int64, double, date32, timestamp or string. A table's log may name columns that its files
+        have as well.
     names : mapping of str to str, or None
         Columns of the table by what files call them; None: by the same names.
     ids : mapping of int to str, or None
@@ -39,7 +40,7 @@ class Lying:
     """
 
     paths: list[str]
-    keys: dict[str, Keys] = field(default_factory=dict)
+    keys: Mapping[str, Keys] = field(default_factory=dict)
     types: dict[str, pa.DataType] = field(default_factory=dict)
     names: Mapping[str, str] | None = None
     ids: Mapping[int, str] | None = None

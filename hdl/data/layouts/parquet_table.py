@@ -1,4 +1,4 @@
-"""Parquet files of any engine as a table: Spark's, Hive's, pandas', Polars'; row groups that no filter meets are passed."""
+"""Parquet files of any engine as a table; row groups that no filter meets are passed over."""
 
 from __future__ import annotations
 

@@ -6,13 +6,18 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
+import pyarrow as pa
+
 from hdl import fs
 from hdl.data.base import Options
 from hdl.data.layouts import delta, hive, iceberg, lakes
 from hdl.data.layouts.lying import Lying
 from hdl.data.names import some
+from hdl.data.tabular import flags as kinds
+from hdl.data.tabular.frame import DATE
 from hdl.errors import DataError
 
+_TYPES = {"number": pa.float64(), "category": pa.string(), "date": DATE}
 MOST = 64  # folders of named files above which a log is looked for
 Named = dict[str, str | None]  # keys of a file
 
@@ -44,7 +49,7 @@ def of_file(path: str, options: Options) -> Lying | None:
 
 def of_files(paths: Sequence[str], options: Options) -> Lying | None:
     """Find the table with a log that files lie in; all of them must be live there."""
-    folders = sorted({path.rpartition("/")[0] or "." for path in paths})
+    folders = sorted({_parent(path) for path in paths} - {""})
     above = {folder: _above(folder, itself=True) for folder in folders[:MOST]}
     tables = {table for table in above.values() if table is not None}
     if not tables:
@@ -69,10 +74,10 @@ def own_keys(path: str) -> Named:
     return out
 
 
-def of_model(paths: Sequence[str], wanted: Iterable[str]) -> Lying | None:
+def of_model(paths: Sequence[str], wanted: Iterable[str], options: Options) -> Lying | None:
     """Find the keys of the folders that files lie in, if a model wants some of them."""
     files = [(path, own_keys(path.rpartition("/")[0])) for path in paths]
-    return partitions(files, paths[0]) if {*wanted} & {*files[0][1]} else None
+    return partitions(files, paths[0], options) if {*wanted} & {*files[0][1]} else None
 
 
 def keys_above(path: str, pattern: str) -> Named:
@@ -89,9 +94,13 @@ def refuse_inside(folder: str, names: Iterable[str]) -> None:
     lakes.refuse(folder, names)
 
 
-def partitions(files: list[tuple[str, Named]], folder: str) -> Lying:
-    """Make files with the keys of their folders a table."""
-    return hive.lying(files, folder)
+def partitions(files: list[tuple[str, Named]], folder: str, options: Options) -> Lying:
+    """Make files with the keys of their folders a table; flags may say of which kind keys are."""
+    lying = hive.lying(files, folder)
+    for wish in kinds.parse(options.columns):
+        if wish.name in lying.types and wish.by == "flag" and wish.kind in _TYPES:
+            lying.types[wish.name] = _TYPES[wish.kind]
+    return lying
 
 
 def _snapshot(options: Options) -> str | None:
@@ -109,10 +118,17 @@ def _above(folder: str, itself: bool = False) -> str | None:
     if itself and _is_table(folder):
         return folder
     while (name := folder.rsplit("/", 1)[-1]) == "data" or hive.key_of(name):
-        folder = folder.rpartition("/")[0] or "."
-        if _is_table(folder):
-            return folder
+        folder = _parent(folder)
+        if not folder or _is_table(folder):
+            return folder or None
     return None
+
+
+def _parent(path: str) -> str:
+    """Name the folder that a path is in; empty at the root of its file system, which is no table."""
+    root = re.match(r"(?:[a-zA-Z][\w+.-]*://[^/]*)?/?", path)[0]  # type: ignore[index]
+    folder = path[len(root) :].rpartition("/")[0]
+    return root + folder if folder else "" if root else "."
 
 
 def _is_table(folder: str) -> bool:

@@ -154,6 +154,8 @@ class Rows:
             return rows, [(int(i), told) for i in np.flatnonzero(other)]
         if kind == "number" and values.null_count == 0 and _is_plain(values.type):
             return values.to_numpy(zero_copy_only=False), []
+        if pa.types.is_dictionary(values.type) and kind != "category":
+            values = values.cast(values.type.value_type)
         if is_text(values.type) and kind in ("number", "date"):
             read: Any = text_cells.numbers if kind == "number" else text_cells.dates
             found, fault = read(values, feature.dialect)

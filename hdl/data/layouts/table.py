@@ -12,16 +12,16 @@ import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
-from hdl.data.columns import Look, choose
 from hdl.data.layouts import cells as kinds
 from hdl.data.layouts.cells import Cell, File
+from hdl.data.layouts.choice import Known, check_labels, choose_columns, with_roles
 from hdl.data.layouts.drift import unify
 from hdl.data.layouts.filtering import Range, check, mask, outcomes
 from hdl.data.layouts.keys import constants, of_keys, prune
@@ -30,14 +30,11 @@ from hdl.data.layouts.rows import Rows
 from hdl.data.layouts.where import Condition, columns, parse
 from hdl.data.names import describe_repeats, some
 from hdl.data.parquet_file import label_type
-from hdl.data.tabular.arrow import kind_of
-from hdl.data.tabular.frame import Column
-from hdl.data.tabular.kinds import Decision, Feature, Field, decide, trained
+from hdl.data.tabular.kinds import Feature
 from hdl.errors import DataError
 
 LOOK = 1000  # first rows that are looked at
 FEW_ROWS = 32  # at least so many at once, unless they are large: a batch has its cost for each column
-WIDEST = 65536  # numbers of a vector that are expanded
 THREADS = 8  # that read what files say of themselves, where there are many
 
 
@@ -86,6 +83,7 @@ class Table(Source):
         self.schema, self.lying = schema, lying or Lying(paths)
         self._files: dict[str, File] = {}
         self.features: list[Feature] = []
+        self._pins: tuple[str, ...] = ()
         self.odd: dict[str, str] = {}  # columns that cannot be read, and why
         self.condition: Condition | None = parse(options.where) if options.where else None
         self.records = self.condition is None
@@ -104,8 +102,9 @@ class Table(Source):
         self.reading = {**self.lying.reading, "files": len(self.paths)}
         if drift:
             self.reading["drift"] = drift
-        if options.where:
-            self.reading |= {"where": options.where, "pruned": len(self.lying.paths) - len(self.paths)}
+        if len(self.paths) < len(self.lying.paths):
+            gone, whole = len(self.lying.paths) - len(self.paths), len(self.lying.paths)
+            self.reading["pruned"] = f"{gone:,} of {whole:,} files, by their keys"
         self._choose(labels)
         self._lengths: list[int] | None = None
 
@@ -195,9 +194,9 @@ class Table(Source):
             file = self._file(path)
             if not file.rows:
                 continue
-            there = [cell for name, cell in file.cells.items() if name in self.types and name not in self.odd]
-            for batch in self._batches(file, 0, min(self.look, file.rows), there, Bad(sys.maxsize)):
-                found = {name: kinds.take(batch.columns, cell) for name, cell in file.cells.items() if cell in there}
+            there = {name: cell for name, cell in file.cells.items() if name in self.types and name not in self.odd}
+            for batch in self._batches(file, 0, min(self.look, file.rows), [*there.values()], Bad(sys.maxsize)):
+                found = {name: kinds.take(batch.columns, cell) for name, cell in there.items()}
                 count = max(map(len, found.values()), default=0)
                 for name, value in self._constants(path, file).items():
                     found[name] = pa.array([value] * count, self.types[name])
@@ -208,113 +207,28 @@ class Table(Source):
 
     def _choose(self, labels: bool) -> None:
         """Choose labels and features, and what else is read."""
-        first, names = self._file(self.paths[0]), [*self.types]
-        given = self.options
-        said = {name: role for name, role in first.roles.items() if not getattr(given, name)}
-        if not given.labelled:
-            said.pop("label", None)
-        options = self.options = Options.make(given, **said) if said else given
-        places: list[int] = []
-        if self.schema is not None and self.schema.names:
-            chosen, by = self._label_of_model(labels, first), "flag" if options.label else "model"
-            features = self._as_in_training()
-        else:
-            index = {names.index(name): why for name, why in first.index.items() if name in names}
-            texts = [i for i, kind in enumerate(self.types.values()) if label_type(kind) == "text"]
-            look = Look(first.twice, index, texts, lambda i: self._first[names[i]].slice(0, 20).to_pylist())
-            choice = choose(names, len(names), options, self.paths[0], self.schema, look, labels)
-            chosen, by, places = [names[i] for i in choice.labels], choice.by or "", choice.places
-            by = "own file" if "label" in said else by
-            self.left_out += [f"{names[i]}: {index[i]}" for i in choice.left_out if i in index]
-            taken = {names.index(name): "label" for name in chosen}
-            for role, name in (("weights", options.weights), ("offset", options.offset)):
-                if name is not None:
-                    taken[names.index(self._there(name, f"--{role}"))] = role
-            own = options.columns or first.pins
-            ruled = options if own == options.columns else options.make(options, columns=own)
-            fields, may_be = [self._field(name) for name in names], [i for i in choice.features if i not in taken]
-            decision: Decision = decide(fields, may_be, ruled, self.paths[0], taken)
-            truth = [i for i, kind in enumerate(self.types.values()) if pa.types.is_boolean(kind)]
-            if truth and all(_is_number(each, truth) for each in decision.features):
-                fields = [each._replace(kind="number") if i in truth else each for i, each in enumerate(fields)]
-                decision = decide(fields, may_be, ruled, self.paths[0], taken)
-            features = decision.features
-            self.left_out += decision.left_out
-            self._pins = decision.pins
-        self.label, self.labels = chosen, chosen if labels else []
-        self.targets = chosen if len(chosen) > 1 else None
-        if chosen:
-            self.reading |= {"label_by": by, "label_at": places, "label_type": label_type(self.types[chosen[0]])}
+        first = self._file(self.paths[0])
+        self.options = with_roles(self.options, first)
+        known = Known(self.types, self.widths, self.odd, first, self.paths[0], lambda name: self._first[name])
+        choice = choose_columns(known, self.options, self.schema, labels)
+        self.label, self.labels = choice.label, choice.label if labels else []
+        self.targets = choice.label if len(choice.label) > 1 else None
+        self.left_out += choice.left_out
+        self._pins, self.features = choice.pins, choice.features
+        if choice.label:
+            typed = label_type(self.types[choice.label[0]])
+            self.reading |= {"label_by": choice.by, "label_at": choice.places, "label_type": typed}
         if first.twice:
-            self.reading["duplicates"] = describe_repeats(names, first.twice)
-        self.features = features
-        alone = len(features) == 1 and features[0].width is not None
-        self.columns = None if alone else [column for feature in features for column in feature.columns]
+            self.reading["duplicates"] = describe_repeats([*self.types], first.twice)
+        alone = len(self.features) == 1 and self.features[0].width is not None
+        self.columns = None if alone else [column for feature in self.features for column in feature.columns]
         self.names = None if alone else [column.name for column in self.columns or ()]
-        for name in options.keep:
-            self._there(name, "--keep")
-        if options.keep:
-            self.kept_schema = pa.schema([(name, self.types[name]) for name in options.keep])
-        self._check_labels()
-        self.rows = Rows(self.types, self.features, self.labels, self.columns is not None, options)
-
-    _pins: tuple[str, ...] = ()
-
-    def _there(self, name: str, flag: str) -> str:
-        if name not in self.types:
-            raise DataError(f"{flag} {name}: no such column; the table has {some([*self.types])}", self.paths[0])
-        return name
-
-    def _field(self, name: str) -> Field:
-        """Say what is known of a column by its type."""
-        kind = self.types[name]
-        if why := self.odd.get(name):
-            return Field(name, None, why)
-        if kinds.is_vector(kind):
-            length = self.widths.get(name)
-            if length is None:
-                return Field(name, None, "lists of several lengths, or none in the first rows")
-            if length > WIDEST:
-                return Field(name, None, f"vectors of {length:,} numbers; at most {WIDEST:,} are read")
-            return Field(name, "number", width=length)
-        found = kind_of(kind)
-        if found is None:
-            what = "bytes that are no text" if kinds.is_bytes(kind) else "nested"
-            return Field(name, None, f"{what} ({kind})")
-        return Field(name, found)
-
-    def _label_of_model(self, labels: bool, first: File) -> list[str]:
-        """Find the label: the one that is asked for; else the model's, where it is there."""
-        names = [*self.types]
-        if {*self.schema.names} <= {*names}:
-            choice = choose(names, len(names), self.options, self.paths[0], self.schema, Look(first.twice), labels)
-            return [names[i] for i in choice.labels]
-        if not self.options.labelled or not labels:
-            return []
-        if self.options.label:
-            return [self._there(name, "--label") for name in self.options.label]
-        return [*self.schema.label] if all(name in self.types for name in self.schema.label) else []
-
-    def _as_in_training(self) -> list[Feature]:
-        """Find the model's columns by their names; of a vector `x` those called `x[0]`, `x[1]`, …"""
-        wanted = trained(self.schema) or [Column(name) for name in self.schema.names]
-        names, out, absent, vectors = [*self.types], [], [], set[str]()
-        expanded = {f"{name}[{j}]": (name, j, width) for name, width in self.widths.items() for j in range(width)}
-        for column in wanted:
-            if column.name in self.types:
-                out.append(Feature(names.index(column.name), column))
-            elif column.name in expanded:
-                name, _, width = expanded[column.name]
-                if name not in vectors:
-                    out.append(Feature(names.index(name), column._replace(name=name), width))
-                vectors.add(name)
-            else:
-                absent.append(column.name)
-        if absent:
-            raise DataError(f"columns {some(absent)} of the model's training data are missing", self.paths[0])
-        if self.schema.columns is None and [c.name for f in out for c in f.columns] != [c.name for c in wanted]:
-            raise DataError("vectors of other lengths than in the model's training data", self.paths[0])
-        return out
+        if keep := self.options.keep:
+            self.kept_schema = pa.schema([(known.there(name, "--keep"), self.types[name]) for name in keep])
+        check_labels(known, self.labels)
+        for file in self._files.values():
+            self._labelled(file)
+        self.rows = Rows(self.types, self.features, self.labels, self.columns is not None, self.options)
 
     def _labelled(self, file: File) -> File:
         """Refuse a file without the labels, whose rows would all be without one."""
@@ -324,20 +238,6 @@ class Table(Source):
             first = next((path for path, other in self._files.items() if absent[0] in other.cells), self.paths[0])
             raise DataError(f"columns {some(absent)} of {first} are missing", file.path)
         return file
-
-    def _check_labels(self) -> None:
-        many = len(self.labels) > 1
-        for file in self._files.values():
-            self._labelled(file)
-        for name in self.labels:
-            kind = self.types[name]
-            held = label_type(kind)
-            if many and held not in ("number", "boolean"):
-                what = f"column {name!r} is {kind}; expected numbers in every column but the label"
-                raise DataError(f"{what} (several labels are targets)", self.paths[0])
-            if held is None:
-                what = f"label column {name!r} is {kind}; expected numbers or text (--label names another column)"
-                raise DataError(what, self.paths[0])
 
     def settled(self) -> Options:
         """Give the options that say what was found: types, lengths, kinds, the label and the table's version."""
@@ -361,7 +261,7 @@ class Table(Source):
 
     def _size(self) -> int:
         """Count the rows that are read at a time."""
-        width = 8 * max(1, sum(feature.width or 1 for feature in self.features))
+        width = 4 * max(1, sum(feature.width or 1 for feature in self.features))
         return max(1, BLOCK_BYTES // width, min(FEW_ROWS, 16 * BLOCK_BYTES // width))
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
@@ -379,14 +279,14 @@ class Table(Source):
             records = count if batch.records is None else batch.records
             held: Mapping[int, pa.Array] = batch.columns
             if condition is not None:
-                met = mask(condition, lambda name: self._cell(file, held, name, count, constants))
+                met = mask(condition, partial(self._cell, file, held, n=count, constants=constants))
                 passed = np.cumsum(~met)
                 rows = np.flatnonzero(met)
                 numbers, records = (numbers - passed)[rows], records - int(passed[-1] if count else 0)
                 held = {at: column.take(pa.array(rows)) for at, column in held.items()}
 
             def cell(name: str, n: int = len(rows), held: Mapping[int, pa.Array] = held) -> pa.Array:
-                return self._cell(file, held, name, n, constants)
+                return self._cell(file, held, name, n=n, constants=constants)
 
             def where(i: int, batch: Batch = batch, rows: np.ndarray = rows) -> dict[str, Any]:
                 row = int(rows[i])
@@ -396,7 +296,7 @@ class Table(Source):
             seen += records
 
     def _cell(
-        self, file: File, batch: Mapping[int, pa.Array], name: str, n: int, constants: Mapping[str, Any]
+        self, file: File, batch: Mapping[int, pa.Array], name: str, *, n: int, constants: Mapping[str, Any]
     ) -> pa.Array:
         """Give a column of a batch of n rows as the table has it."""
         kind = self.types[name]
@@ -405,8 +305,3 @@ class Table(Source):
         if name not in file.cells:
             return kinds.missing(n, kind)
         return kinds.cast(kinds.take(batch, file.cells[name]), kind)
-
-
-def _is_number(feature: Feature, truth: Sequence[int]) -> bool:
-    """Tell whether a feature is a number, or a truth value that nobody called a category: 0 and 1 among numbers."""
-    return feature.column.kind == "number" or (feature.at in truth and feature.column.by == "type")

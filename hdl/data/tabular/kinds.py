@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from hdl.data.base import Options
 from hdl.data.columns import trained
 from hdl.data.names import quoted, some
-from hdl.data.tabular.cells import MISSING, Dialect
+from hdl.data.tabular.cells import MISSING, PLAIN, Dialect
 from hdl.data.tabular.flags import IGNORE, KINDS, Wish, parse
 from hdl.data.tabular.frame import Column
 from hdl.data.tabular.looks import Finding, find
@@ -19,7 +19,7 @@ from hdl.errors import DataError
 
 _GLOB = re.compile(r"[*?\[]")
 _ELEMENT = re.compile(r"\[\d+\]$")
-_VECTOR = Finding("number", Dialect())
+_VECTOR = Finding("number", PLAIN)
 MOST = 20  # columns that a message lists
 
 
@@ -53,7 +53,7 @@ class Feature(NamedTuple):
     at: int
     column: Column
     width: int | None = None
-    dialect: Dialect = Dialect()
+    dialect: Dialect = PLAIN
 
     @property
     def columns(self) -> list[Column]:
@@ -94,8 +94,8 @@ class Decision:
 
 
 def decide(
-    fields: Sequence[Field], features: Sequence[int], options: Options, path: str, taken: Mapping[int, str] | None = None,
-    schema: Any = None, decimal: str | None = None, point: bool = False,
+    fields: Sequence[Field], features: Sequence[int], options: Options, path: str,
+    taken: Mapping[int, str] | None = None, schema: Any = None, decimal: str | None = None, point: bool = False,
 ) -> Decision:  # fmt: skip
     """Decide which columns of a table are features, of which kind, and how their cells are written.
 
@@ -203,9 +203,7 @@ class _Deciding:
         """Get what was found out about the table that the model was trained on."""
         return (getattr(self.schema, "reading", None) or {}).get("table") or {}
 
-    def _places(
-        self, features: Sequence[int], known: Sequence[Column]
-    ) -> Iterator[tuple[int, int | None, Column]]:
+    def _places(self, features: Sequence[int], known: Sequence[Column]) -> Iterator[tuple[int, int | None, Column]]:
         """Find the columns of training in this table by their names, or by their numbers where names are missing."""
         bases = [_ELEMENT.sub("", column.name) for column in known]
         if all(column.name in self.at or base in self.at for column, base in zip(known, bases, strict=True)):
@@ -250,7 +248,8 @@ class _Deciding:
             found = self._look(i, kind, wish, ()) if item.width is None else _VECTOR
             by = (wish.by if wish else "values" if item.values is not None else "type") or "type"
             if found.kind is None:
-                mend = f"--columns {item.name}:number or --columns {item.name}:category reads it"
+                name = quoted(item.name)
+                mend = f"--columns {name}:number or --columns {name}:category reads it"
                 out.left_out.append(f"{self.called(i)}: empty in the first rows ({mend})")
             elif self.options.features and i not in wanted and found.kind not in kinds[0]:
                 out.left_out.append(f"{self.called(i)}: not among --features")
@@ -276,7 +275,7 @@ class _Deciding:
         return found
 
     def _notes(self, i: int, found: Finding) -> list[str]:
-        return [f"{self.called(i)}: {note.replace('{}', self.fields[i].name)}" for note in found.notes]
+        return [f"{self.called(i)}: {note.replace('{}', quoted(self.fields[i].name))}" for note in found.notes]
 
     def called(self, i: int) -> str:
         """Name a column for people."""

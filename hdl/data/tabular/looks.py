@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from hdl.data.columns import is_number
-from hdl.data.tabular.cells import BLANKS, FORMS, MARKS, Dialect
+from hdl.data.guess import is_number
+from hdl.data.tabular.cells import BLANKS, MARKS, Dialect
+from hdl.data.tabular.date_cells import FORMS, NAMED
 
 SHARE = 0.9  # of the cells that are there: so many of a kind make a column of it, and the others are bad records,
 STRAYS = 2  # as they do where half are numbers, if the others are so few different texts, such as `unknown`
+_SPACES = BLANKS.replace("'", "").replace("\u2019", "")
 _MARKED = re.compile(rf"([+-]?)\s*([{MARKS}]?)\s*([+-]?[0-9][0-9.,{BLANKS}]*|[.,][0-9]+)\s*([{MARKS}]?)")
 _COMMAS = re.compile(r"[+-]?[0-9]{1,3}((?:,[0-9]{3})+)(\.[0-9]*)?")  # 1,234 or 1,234,567.8
 _POINTS = re.compile(r"[+-]?[0-9]{1,3}((?:\.[0-9]{3})+)(,[0-9]*)?")  # 1.234 or 1.234.567,8
@@ -23,6 +25,7 @@ _COMMA = re.compile(r"[+-]?(?:[0-9]+,[0-9]*|,[0-9]+)")  # 1,5
 _FRACTION = re.compile(r"[+-]?[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?")
 _PADDED = re.compile(r"0[0-9]+")  # 007
 _DATES = {order: re.compile(form) for order, form in FORMS.items()}
+_NAMES = [re.compile(form) for form in NAMED]
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def _numbers(counts: Mapping[str, int], usual: Dialect, point: bool, asked: bool
         if cell in plain and decimal == ".":
             continue
         match = _MARKED.fullmatch(cell) if cell not in plain else None
-        mark, core = (match[2] or match[4], match[1] + match[3]) if match else ("", cell)
+        mark, core = (match[2] or match[4], match[1] + match[3].rstrip(_SPACES)) if match else ("", cell)
         form = _form(core, decimal)
         if form is None or (match and match[2] and match[4]):
             odd += cell not in plain
@@ -181,6 +184,7 @@ def _codes(cells: Iterable[str]) -> tuple[str, ...]:
 def _dates(counts: Mapping[str, int], usual: Dialect, asked: bool) -> Finding | None:
     """Find out how dates are written; None if these are none."""
     matches = {order: {cell: match for cell in counts if (match := form.match(cell))} for order, form in _DATES.items()}
+    matches["ymd"] |= {cell: match for cell in counts for form in _NAMES if (match := form.match(cell))}
     total = sum(counts.values())
     shares = {order: sum(counts[cell] for cell in found) / total for order, found in matches.items()}
     if shares["ymd"] >= SHARE or (asked and not matches["dmy"]):

@@ -37,6 +37,9 @@ class Number:
         [edge t, edge t + 1] that lies below x. Empty: none.
     frequencies : tuple of float
         Periodic embedding (the same, equation 2, with fixed frequencies): z, and sine and cosine of 2π·f·z for each f.
+    usual : float or None
+        The number that more than half of the cells are: it has an input of its own, z is 0 there, and center and spread
+        are those of the others (numbers of two parts, such as capital gains, which most people have none of).
     fill : float or None
         The number that stands for a missing one; None: the inputs are 0 then.
     indicator : bool
@@ -54,6 +57,7 @@ class Number:
     scores: tuple[float, ...] = ()
     edges: tuple[float, ...] = ()
     frequencies: tuple[float, ...] = ()
+    usual: float | None = None
     fill: float | None = None
     indicator: bool = False
 
@@ -61,7 +65,7 @@ class Number:
     def width(self) -> int:
         """Count the inputs."""
         own = len(self.edges) - 1 if self.edges else 1 + 2 * len(self.frequencies)
-        return own * (self.rule != "none") + self.indicator
+        return own * (self.rule != "none") + (self.usual is not None) + self.indicator
 
     def names(self, name: str) -> list[str]:
         """Name the inputs of a number that is called so."""
@@ -70,6 +74,7 @@ class Number:
             own = [f"{name}: {lo:g} to {hi:g}" for lo, hi in pairwise(self.edges)]
         elif self.rule != "none":
             own = [name, *(f"{name}: {wave} {f:.3g}" for f in self.frequencies for wave in ("sin", "cos"))]
+        own += [] if self.usual is None else [f"{name} is {self.usual:g}"]
         return [*own, f"{name} is missing"] if self.indicator else own
 
     def scaled(self, x: np.ndarray) -> np.ndarray:
@@ -93,9 +98,11 @@ class Number:
             edges = np.array(self.edges)
             out = np.clip((x[:, None] - edges[:-1]) / np.diff(edges), 0, 1)
         else:
-            z = self.scaled(x)
+            z = self.scaled(x) if self.usual is None else np.where(x == self.usual, 0, self.scaled(x))
             waves = [part for f in self.frequencies for part in sin_cos(f * z)]
             out = np.stack([z, *waves], axis=1)
+        if self.usual is not None:
+            out = np.concatenate([out, (x == self.usual)[:, None]], axis=1)
         if some and self.fill is None:
             out[missing] = 0
         if self.indicator:
@@ -129,7 +136,7 @@ class Number:
             key: tuple(map(_real, value)) if isinstance(value, list) else value for key, value in plain.items()
         }
         made = cls(**values)
-        scalars = [made.center, made.spread, *([] if made.fill is None else [made.fill])]
+        scalars = [made.center, made.spread, *(value for value in (made.fill, made.usual) if value is not None)]
         good = made.rule in RULES and isinstance(made.indicator, bool) and all(map(_is_real, scalars))
         good = good and made.spread > 0 and all(isinstance(getattr(made, name), tuple) for name in _LISTS)
         good = good and len(made.knots) == len(made.scores) and (made.rule == "quantile") == bool(made.knots)

@@ -69,7 +69,7 @@ def file_like(
         if there:
             raise DataError(f"a header, which {first} has not; expected one in each file or in none", path)
         return samples
-    names, twice = unique([name.strip() for name in rows[0]])
+    names, _ = unique([name.strip() for name in rows[0]])
     known = set(columns)
     if not there and not any(name in known for name in names):
         return samples

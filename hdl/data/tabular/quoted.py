@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hdl.data.base import BLOCK_BYTES, Bad
+from hdl.data.base import BLOCK_BYTES, Bad, FileSplit
 from hdl.data.streams import Stream, _without_mark, line_number, open_stream
 from hdl.errors import DataError
 
@@ -36,8 +36,25 @@ def record_starts(path: str, offsets: Sequence[int]) -> list[int]:
     return out + [at] * len(left)
 
 
+def at_records(splits: Sequence[FileSplit]) -> dict[FileSplit, FileSplit]:
+    """Move the cuts between splits to where the next record starts."""
+    cuts: dict[str, set[int]] = {}
+    for path, start, length in splits:
+        cuts.setdefault(path, set()).update((start, start + length))
+    moved: dict[tuple[str, int], int] = {}
+    for path, offsets in cuts.items():
+        inside = sorted(offset for offset in offsets if 0 < offset < max(offsets))
+        moved |= {(path, lo): hi for lo, hi in zip(inside, record_starts(path, inside) if inside else [], strict=True)}
+    out = {}
+    for split in splits:
+        path, start, stop = split.path, split.start, split.start + split.length
+        lo, hi = moved.get((path, start), start), moved.get((path, stop), stop)
+        out[split] = FileSplit(path, lo, hi - lo)
+    return out
+
+
 def _past(data: bytes, lo: int, odd: int) -> tuple[int, int, bool]:
-    """Go past the next newline outside of quotes; returns where, the parity of quotes there, and whether there is one."""
+    """Go past the next newline outside of quotes; returns where, the parity of quotes, and whether there is one."""
     while (end := data.find(b"\n", lo)) >= 0:
         odd ^= data.count(b'"', lo, end) & 1
         lo = end + 1

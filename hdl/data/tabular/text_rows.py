@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from hdl.data.base import OVERFLOW, Block
-from hdl.data.columns import is_number, number
+from hdl.data.guess import is_number, number
 from hdl.data.labels import MISSING_LABELS
 from hdl.data.names import quoted
 from hdl.data.tabular import cells
-from hdl.data.tabular.cells import MISSING, Dialect
+from hdl.data.tabular.cells import MISSING, PLAIN, Dialect
 from hdl.data.tabular.frame import CATEGORY, DATE, Frame
 from hdl.data.tabular.kinds import Feature
 
@@ -74,7 +74,7 @@ class TextRows:
     offset: int | None
     kept: Mapping[str, int]
     names: Sequence[str]
-    usual: Dialect = Dialect()
+    usual: Dialect = PLAIN
     label_dialect: Dialect | None = None
     dotted: bool = False
     na_values: Sequence[str] = ()
@@ -219,10 +219,10 @@ class TextRows:
                 levels = [level.removesuffix(".") for level in levels]
             if self.label_dialect is not None:
                 levels = self._in_plain(levels, self.label_dialect)
-            state = [1 if level in self.empty else 0 if is_label(level) else 2 for level in levels]
+            known = [1 if level in self.empty else 0 if is_label(level) else 2 for level in levels]
             codes = chunk.indices.to_numpy()
             values.append(np.array(levels or [""], object)[codes])
-            states.append(np.array(state or [0])[codes])
+            states.append(np.array(known or [0])[codes])
         y = np.concatenate(values) if values else np.empty(0, object)
         state = np.concatenate(states) if states else np.empty(0, np.int64)
         if (state == 2).any():
