@@ -229,6 +229,10 @@ def _scale(rule: Mapping[str, Any]) -> str:
     words = [f"divided by {rule['constant']:g}" if "constant" in rule else RULES.get(name, name)]
     if robust := rule.get("robust"):
         words.append(f"{', '.join(map(_short, robust[:FEW]))}{', …' if robust[FEW:] else ''} by median and quartiles")
+    if usual := rule.get("usual"):
+        named = ", ".join(f"{_short(name)} {value:g}" for name, value in list(usual.items())[:FEW])
+        more = ", …" if len(usual) > FEW else ""
+        words.append(f"an input for the usual value ({named}{more}), the others by quartiles")
     if kind := rule.get("embedding"):
         words.append(f"{EMBEDDINGS.get(kind, kind)} inputs")
     if centred:
