@@ -22,7 +22,7 @@ FORMATS = {
     "npz": "npz", "parquet": "Parquet", "orc": "ORC", "avro": "Avro", "json": "JSON lines", "images": "images",
     "arrays": "arrays in memory",
 }  # fmt: skip
-DELIMITERS = {",": "commas", "\t": "tabs", " ": "spaces", ";": "semicolons", "|": "bars"}
+DELIMITERS = {",": "commas", "\t": "tabs", " ": "spaces", ";": "semicolons", "|": "bars", "\x01": "Hive's \\x01"}
 # How something was found out, in the words of whoever reads it.
 LABEL_BY = {
     "flag": "as --label says", "name": "by its name", "last column": "guessed: the last column",

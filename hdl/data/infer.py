@@ -80,22 +80,21 @@ def fit(summary: Summary, spec: Spec) -> Schema:
 
 
 def _target_unit(summary: Summary, encoding: str, loss: str) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Give what is subtracted from a regression's targets and what they are divided by, float64 [O]; None for classes.
-
-    With a log link 0 and their mean: see `hdl.ops.losses`.
-    """
+    """Give what is subtracted from a regression's targets, and what they are divided by: float64 [O], or None."""
     labels = summary.labels
     if encoding not in ("value", "targets") or loss not in losses.REGRESSION or labels.mean is None:
         return None, None
-    mean, deviation = target_unit(labels)
-    if loss in losses.LOG_LINK:
-        return np.zeros_like(mean), np.where(np.array(labels.mean) > 0, labels.mean, 1.0)
-    return mean, deviation
+    return target_unit(labels, loss)
 
 
-def target_unit(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """Give the mean and the deviation of targets, float64 [O]; the magnitude in place of a deviation of 0."""
+def target_unit(labels: Labels, loss: str = "squared") -> tuple[np.ndarray, np.ndarray]:
+    """Give the mean and the deviation of targets, float64 [O]; the magnitude in place of a deviation of 0.
+
+    With a log link, 0 and the mean: see `hdl.ops.losses`.
+    """
     mean, deviation = np.array(labels.mean), np.array(labels.norm) / np.sqrt(labels.samples)
+    if loss in losses.LOG_LINK:
+        return np.zeros_like(mean), np.where(mean > 0, mean, 1.0)
     magnitude = np.abs(mean)
     unchanging = deviation <= NOISE * magnitude
     return mean, np.where(unchanging, np.where(magnitude > 0, magnitude, 1.0), deviation)

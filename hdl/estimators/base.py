@@ -6,13 +6,14 @@ Letters: N samples, I features, O outputs.
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from hdl import data, rng, sync
 from hdl import spec as specs
@@ -20,7 +21,7 @@ from hdl.data.summary import of_block
 from hdl.data.tabular.frame import Frame
 from hdl.errors import SpecError
 from hdl.estimators import rounds, tables
-from hdl.estimators.learner import Learner, rows
+from hdl.estimators.learner import Learner
 from hdl.estimators.parameters import check, preprocessing, scale_of, to_parameters, to_spec
 from hdl.models import mlp
 from hdl.ops import Samples, losses
@@ -114,7 +115,13 @@ class Perceptron(Learner):
         tags.input_tags.categorical = tags.input_tags.string = True
         return tags
 
-    def fit(self, X: ArrayLike, y: ArrayLike, validation: tuple[ArrayLike, ArrayLike] | None = None) -> Any:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        validation: tuple[ArrayLike, ...] | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Any:
         """Train from new weights, or with `warm_start` from the last ones.
 
         Parameters
@@ -124,8 +131,10 @@ class Perceptron(Learner):
             polars or pyarrow, or whatever gives Arrow's C stream; its columns hold numbers, categories (text, booleans,
             categorical types) and dates. NaN, None and null are missing.
         y : array [N] or [N, O]
-        validation : pair (X, y), optional
+        validation : (X, y) or (X, y, sample_weight), optional
             Measured each epoch into `validation_scores_`; takes the place of `validation_fraction`.
+        sample_weight : array [N], optional
+            What each sample counts in the loss, in the mean over a mini-batch and in scores; None: 1.
 
         Returns
         -------
@@ -134,33 +143,49 @@ class Perceptron(Learner):
         check(self)
         again = self.warm_start and hasattr(self, "_weights")
         self._begin(again)
-        samples = self._samples(X, y, new=not again)
+        samples = self._samples(X, y, sample_weight, new=not again)
         held = None
         if validation is not None:
-            held = self._samples(*validation, new=False)
+            x, labels, *weight = validation
+            held = self._samples(x, labels, weight[0] if weight else None, new=False)
         elif self.early_stopping:
             part = rng.member(self._seed, 0, len(samples), self.validation_fraction)
             if not part.any() or part.all():
                 raise ValueError(f"validation_fraction={self.validation_fraction} of {len(samples)} samples is too few")
-            samples, held = rows(samples, ~part), rows(samples, part)
+            samples, held = samples.take(~part), samples.take(part)
         return self._train(samples, held, again, self.max_iter)
 
-    def _partial_fit(self, X: ArrayLike, y: ArrayLike) -> Any:
+    def _partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Any:
         check(self)
         again = hasattr(self, "_weights")
         self._begin(again)
-        samples = self._samples(X, y, new=not again)
+        samples = self._samples(X, y, sample_weight, new=not again)
         return self._train(samples, None, again, 1)
+
+    @abstractmethod
+    def _samples(self, X: Any, y: Any, sample_weight: Any, new: bool) -> Samples:
+        """Return validated samples as the core takes them; of a new fit they decide the schema."""
+
+    @abstractmethod
+    def _score(self, sums: dict[str, float], held: Samples) -> float:
+        """Return the score of samples that were held out, of the sums of a round; higher is better."""
+
+    @abstractmethod
+    def _adopt(self, schema: data.Schema) -> None:
+        """Take over what a stored schema says of the labels; SpecError where they are of the other kind."""
 
     def _train(self, samples: Samples, held: Samples | None, again: bool, iterations: int) -> Any:
         """Train in rounds until nothing improves."""
         if not len(samples):
             raise ValueError("no samples are left to train on")
         epochs = iterations + (self._weights.round if again else 0)
-        spec = to_spec(self, self._schema, self._seed, len(samples), epochs)
+        weight = 1.0 if samples.weight is None else float(samples.weight.mean(dtype=np.float64))
+        if not weight:
+            raise ValueError("every sample weighs 0; expected a positive sample_weight")
+        spec = to_spec(self, self._schema, self._seed, len(samples), epochs, weight)
         weights = self._resumed(spec) if again else sync.start(spec, mlp.initial(spec))
         worker = self._make(spec)
-        shard = data.Shard(samples, rows(samples, slice(0, 0)) if held is None else held)
+        shard = data.Shard(samples, samples.take(slice(0, 0)) if held is None else held)
         score = None if held is None else lambda sums: self._score(sums, held)
         early = self.early_stopping and held is not None
         limits = rounds.Limits(iterations, self.n_iter_no_change, self.tol, self.max_fun, score, early)
@@ -183,8 +208,8 @@ class Perceptron(Learner):
         if scores:
             self.validation_scores_, self.best_validation_score_ = scores, max(scores)
         self.n_layers_, self.n_outputs_ = len(spec.widths), spec.widths[-1]
-        links = {"softmax": "softmax", "sigmoid": "logistic"} | dict.fromkeys(losses.LOG_LINK, "exp")
-        self.out_activation_ = links.get(spec.cost, "identity")
+        linked = "exp" if spec.cost in losses.LOG_LINK else "identity"
+        self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic"}.get(spec.cost, linked)
 
     def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
         """Learn the scaling, and keep what a weight table needs to know of the data."""
@@ -212,17 +237,26 @@ class Perceptron(Learner):
             )
         return self._schema.in_units(out)
 
+    def _weights_of(self, sample_weight: Any, samples: int) -> NDArray[np.float64] | None:
+        """Return validated weights of samples [N], or None."""
+        if sample_weight is None:
+            return None
+        return _check_sample_weight(sample_weight, np.zeros((samples, 1)), dtype=np.float64, ensure_non_negative=True)
+
     @property
     def coefs_(self) -> list[NDArray[np.floating]]:
-        """The weights of each layer [I, O]; a regression's last ones give the targets' unit."""
+        """The weights of each layer [I, O]; a regression's last ones give the targets' unit, or its logarithm."""
         *below, last = [weights for weights, _ in self._layers()]
         deviation = self._schema.target_deviation
-        return [*below, last if deviation is None else last * deviation]
+        return [*below, last if deviation is None or self.out_activation_ == "exp" else last * deviation]
 
     @property
     def intercepts_(self) -> list[NDArray[np.floating]]:
-        """The biases of each layer [O]; a regression's last ones are in the targets' unit."""
+        """The biases of each layer [O]; a regression's last ones are in the targets' unit, or its logarithm."""
         *below, last = [bias for _, bias in self._layers()]
+        deviation = self._schema.target_deviation
+        if self.out_activation_ == "exp" and deviation is not None:
+            return [*below, last + np.log(deviation)]
         return [*below, self._schema.in_units(last)]
 
     def _layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
@@ -246,14 +280,17 @@ class Perceptron(Learner):
             raise SpecError(
                 f"{path}: a network that was trained without labels; expected one that classifies or regresses"
             )
-        self = cls(**to_parameters(spec, schema.samples))
+        if offset := (zero.about.get("options") or {}).get("offset"):
+            raise SpecError(f"{path}: trained with an offset, column {offset}, which only `hdl predict` adds")
+        self = cls()
+        self._adopt(schema)
+        self.set_params(**to_parameters(spec, schema))
         self._schema, self._seed, self.n_features_in_ = schema, spec.seed, schema.inputs
         if schema.encodings is not None:
             self.n_features_in_ = len(schema.encodings.columns)
             if (names := tables.names_of(schema.encodings.columns)) is not None:
                 self.feature_names_in_ = names
         self._class = zero.about["device"]
-        self._adopt(schema)
         unit = losses.unit(spec, schema.target_deviation)
         costs = [row["cost"] * unit for row in stored.rows if row.get("cost") is not None]
         self._keep(spec, stored.weights, costs, [], False)

@@ -5,6 +5,7 @@ Letters: N samples, I features, O outputs.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets, type_of_target
 
 from hdl import data
+from hdl.data import weights
 from hdl.data.labels import Meanings, as_array
 from hdl.errors import SpecError
 from hdl.estimators.base import Perceptron
 from hdl.estimators.learner import by_batches
+from hdl.estimators.parameters import extended
 from hdl.ops import Samples, losses
+from hdl.wire import total_weight
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
@@ -38,14 +43,31 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         Further regularisers; l1 counts like alpha.
     init : {'glorot', 'he', 'lecun', 'uniform[a,b]'}, optional
         None: as fits the activation.
-    scale : {'none', 'auto', 'minmax', 'standard', 'divide:c'}
-        Scaling of the features, fitted and kept with the model.
+    scale : {'none', 'auto', 'minmax', 'standard', 'divide:c', 'robust', 'quantile', 'log'}, optional
+        Scaling of the features, fitted and kept with the model. None: 'auto' for tables that hold a category or a date,
+        else 'none'. The last three are for tables.
     n_jobs : int, optional
         Threads; -1 for all. The weights do not depend on it.
     device : {'cpu', 'cuda', 'cuda:N', 'auto'}
         What computes; 'auto' is the first GPU where one can be used.
     precision : {'float32', 'tf32', 'bf16'}
         What a GPU rounds the factors of its products to.
+    categorical_features : 'from_dtype', list of str, of int or of bool, or None
+        Which columns are categories: those whose type says so (text, booleans and categorical types of a DataFrame), or
+        those of these names or numbers, or where the mask is true, whatever their type; None: no column is one. Of a
+        table that else holds numbers alone, none of them missing, booleans are 0 and 1.
+    missing : {'mean', 'median', 'indicator', 'drop', 'error'}
+        What becomes of a missing number or date: as `hdl.spec.Preprocessing` says. A missing category is a level.
+    min_count : int
+        Levels that fewer samples have are one level together.
+    embedding : int or 'auto'
+        Width of the learned vector that stands for a level (Guo & Berkhahn 2016); 0: a level has weights of its own.
+    numeric_embedding : {'ple', 'periodic'}, optional
+        Of numbers (Gorishniy et al. 2022).
+    class_weight : 'balanced', dict of class to float, or None
+        What a sample of each class counts, beside its `sample_weight`; 'balanced': n/(C·n_c).
+    label_smoothing : float
+        Share of each label that all classes get in equal parts, in training (Szegedy et al. 2016).
 
     Attributes
     ----------
@@ -65,6 +87,14 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     >>> net = MLPClassifier((16,), solver="lbfgs", scale="standard", random_state=1).fit(X, y)
     >>> bool(net.score(X, y) > 0.95)
     True
+
+    A DataFrame of pandas, polars or pyarrow is taken as it is:
+
+    >>> import pyarrow as pa
+    >>> visits = pa.table({"age": [31, None, 54, 47], "city": ["Rome", "Oslo", None, "Oslo"]})
+    >>> net = MLPClassifier((4,), solver="lbfgs", random_state=1).fit(visits, ["stayed", "left", "stayed", "left"])
+    >>> net.feature_names_in_.tolist(), net.predict(pa.table({"age": [50], "city": ["Oslo"]})).tolist()
+    (['age', 'city'], ['left'])
     """
 
     def __sklearn_tags__(self) -> Any:
@@ -72,14 +102,24 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         tags.classifier_tags.multi_label = True
         return tags
 
+    class_weight: Any
+    __init__ = extended(Perceptron.__init__, class_weight=None, label_smoothing=0.0)
+
     @available_if(by_batches)
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> MLPClassifier:
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> MLPClassifier:
         """Train one epoch over these samples; the first call needs all classes."""
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight 'balanced' is for fit, which sees all samples; for partial_fit compute the weights by "
+                "sklearn.utils.class_weight.compute_class_weight and give them as a dict"
+            )
         if _check_partial_fit_first_call(self, classes):
             self._known = self.classes_
-        return self._partial_fit(X, y)
+        return self._partial_fit(X, y, sample_weight)
 
-    def _samples(self, X: Any, y: Any, new: bool) -> Samples:
+    def _samples(self, X: Any, y: Any, sample_weight: Any, new: bool) -> Samples:
         x, y = self._read(X, y, multi_output=True, reset=not hasattr(self, "_schema") or new)
         check_classification_targets(y)
         labels = type_of_target(y) == "multilabel-indicator"
@@ -99,11 +139,23 @@ class MLPClassifier(ClassifierMixin, Perceptron):
                 else {"encoding": "index", "loss": "softmax", "classes": tuple(classes.tolist())}
             )
             self._fit_schema(x, len(classes), **kind)
-        if not labels:
-            codes = self._encoded(self._codes(y))
-        elif codes.shape[1] != len(self.classes_):
-            raise ValueError(f"y has {codes.shape[1]} labels a sample, expected {len(self.classes_)}")
-        return self._seen(x, codes)
+        weight = self._weights_of(sample_weight, len(codes) if labels else len(y))
+        if labels:
+            if codes.shape[1] != len(self.classes_):
+                raise ValueError(f"y has {codes.shape[1]} labels a sample, expected {len(self.classes_)}")
+            if self.class_weight is not None:
+                raise ValueError("class_weight is for one class a sample; y has several labels a sample")
+            return self._seen(x, codes, weights.of_samples(weight, None, None))
+        codes = self._encoded(self._codes(y))
+        return self._seen(x, codes, weights.of_samples(weight, codes, self._by_class(y)))
+
+    def _by_class(self, y: NDArray) -> NDArray[np.float64] | None:
+        """Return what a sample of each class counts [C], or None."""
+        if self.class_weight is None:
+            return None
+        known = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        self._schema = replace(self._schema, class_weights=np.asarray(known, np.float64))
+        return self._schema.class_weights
 
     def _codes(self, y: NDArray) -> NDArray[np.int32]:
         """Return the numbers [N] of the classes of y [N]; of a table's they may be of another type than y's."""
@@ -127,9 +179,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             raise SpecError("the table holds a regression; expected classes")
         self.classes_ = as_array(schema.classes) if schema.classes else np.arange(schema.outputs)
 
-    @staticmethod
-    def _score(sums: dict[str, float], held: Samples) -> float:
-        return sums["val_correct"] / sums["val_samples"]
+    def _score(self, sums: dict[str, float], held: Samples) -> float:
+        return sums["val_correct"] / (total_weight(sums, "val_") or 1)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the probabilities of the classes, or of each label [N, O]."""

@@ -17,7 +17,7 @@ from hdl import data, models, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.estimators import rounds
-from hdl.estimators.learner import Learner, rows
+from hdl.estimators.learner import Learner
 from hdl.estimators.parameters import check
 from hdl.models import codes, stack
 from hdl.models.stack import Layer
@@ -162,7 +162,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         if start is None:
             w = stack.start(spec, below) if below and not spec.layer else models.initial(spec)
             start = sync.start(spec, w)
-        shard = data.Shard(samples, rows(samples, slice(0, 0)))
+        shard = data.Shard(samples, samples.take(slice(0, 0)))
         return rounds.train(spec, start, shard, worker, limits)
 
     def _keep(self, spec: Spec, trained: rounds.Trained, samples: Samples) -> None:

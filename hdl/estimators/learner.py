@@ -92,7 +92,7 @@ class Learner(BaseEstimator):
         if known is not None:
             validate_data(self, X, reset=False, skip_check_array=True)  # names come first: kinds are told by them
             X = X.toarray() if sparse.issparse(X) else X
-        elif not reset and not tables.is_table(X):
+        elif not (reset and self._mixed) and not tables.is_table(X):
             return None
         frame = tables.frame(X, self.categorical_features, known)
         if frame is None:
@@ -121,8 +121,8 @@ class Learner(BaseEstimator):
             X.sum_duplicates()
         return data.Csr(X.data, X.indices.astype(np.int32), X.indptr.astype(np.int64), X.shape[1])
 
-    def _seen(self, x: Any, y: NDArray | None = None) -> Samples:
-        """Return features as the core takes them.
+    def _seen(self, x: Any, y: NDArray | None = None, weight: NDArray | None = None) -> Samples:
+        """Return features as the core takes them, with encoded labels and what each sample counts.
 
         Raises
         ------
@@ -134,28 +134,28 @@ class Learner(BaseEstimator):
         if encodings is None:
             seen: Any = centred(x, self._schema)
         else:
-            x, y = self._whole(x, y)
+            x, y, weight = self._whole(x, y, weight)
             seen, scale, shift = encodings.encode(x), None, None
         values = seen.data if isinstance(seen, data.Csr) else getattr(seen, "numbers", seen)
         if not np.isfinite(values).all():
             raise ValueError("Input X contains a value too large for dtype('float32').")
-        return Samples(seen, y, scale, shift)
+        return Samples(seen, y, scale, shift, weight)
 
-    def _whole(self, x: Any, y: NDArray | None) -> tuple[Any, NDArray | None]:
+    def _whole(self, x: Any, y: NDArray | None, weight: NDArray | None = None) -> tuple[Any, ...]:
         """Leave out samples that lack a number, where `missing` says so; of those to predict none can be."""
         encodings = self._schema.encodings
         if encodings is None or encodings.missing not in ("drop", "error"):
-            return x, y
+            return x, y, weight
         lacks, names = encodings.lacking(x)
         if not lacks.any():
-            return x, y
+            return x, y, weight
         if y is None or encodings.missing == "error":
             listed = ", ".join(map(repr, names))
             raise ValueError(
                 f"sample {np.flatnonzero(lacks)[0]} of X lacks {listed}; expected no missing number, as the model was "
                 f"fitted with missing={encodings.missing!r}"
             )
-        return x[~lacks], y[~lacks]
+        return x[~lacks], y[~lacks], None if weight is None else weight[~lacks]
 
     def _resumed(self, spec: Spec) -> Weights:
         """Return the last weights, with their optimiser's state where it still fits; a line search starts anew."""
@@ -193,8 +193,3 @@ def threads(jobs: int | None) -> int:
     if jobs is None:
         return 1
     return jobs if jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + jobs)
-
-
-def rows(samples: Samples, rows: Any) -> Samples:
-    y, weight, offset = (None if part is None else part[rows] for part in (samples.y, samples.weight, samples.offset))
-    return Samples(samples.x[rows], y, samples.scale, samples.shift, weight, offset)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,9 +19,14 @@ from sklearn.utils._param_validation import (
 from hdl import spec as specs
 from hdl.data import Schema, resolve
 from hdl.data.tabular.frame import Column
+from hdl.ops import losses
 from hdl.spec import LINE_SEARCH_RULES, Spec
 
 ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}  # scikit-learn's names of ours; the others are the same
+REGRESSIONS = {"squared": "squared_error", "absolute": "absolute_error"} | {
+    name: name for name in losses.REGRESSION if name not in ("squared", "absolute")
+}  # our names of losses, and scikit-learn's
+OWN = ("delta", "quantile", "power", "label_smoothing")  # fields of the spec that are parameters of one estimator alone
 _COUNT = [Interval(Integral, 1, None, closed="left")]
 _SWITCH = ["boolean"]
 _POSITIVE = [Interval(Real, 0, None, closed="left")]
@@ -32,6 +38,12 @@ _CONSTRAINTS: dict[str, list[Any]] = {
     "n_jobs": [Integral, None],
     **dict.fromkeys(("max_iter", "max_fun", "n_iter", "n_components", "k", "chains"), _COUNT),
     **dict.fromkeys(("alpha", "l1", "l2", "max_norm", "tol"), _POSITIVE),
+    "loss": [StrOptions(set(REGRESSIONS.values()))],
+    "class_weight": [StrOptions({"balanced"}), dict, None],
+    "delta": [Interval(Real, 0, None, closed="neither")],
+    "quantile": [Interval(Real, 0, 1, closed="neither")],
+    "power": [Interval(Real, 1, 2, closed="neither")],
+    "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     **dict.fromkeys(("warm_start", "early_stopping", "nesterovs_momentum", "persistent", "tied"), _SWITCH),
 }
 
@@ -65,8 +77,37 @@ def scale_of(estimator: Any, columns: Sequence[Column]) -> str:
     return estimator.scale or ("auto" if any(column.kind != "number" for column in columns) else "none")
 
 
-def to_spec(estimator: Any, schema: Schema, seed: int, samples: int, epochs: int) -> Spec:
+def extended(init: Callable[..., None], **more: Any) -> Callable[..., None]:
+    """Make an `__init__` with more parameters by keyword, which scikit-learn finds by its signature.
+
+    Examples
+    --------
+    >>> class Base:
+    ...     def __init__(self, a=1): self.a = a
+    >>> class Other(Base):
+    ...     __init__ = extended(Base.__init__, b=2)
+    >>> vars(Other(3)), vars(Other(b=4))
+    ({'b': 2, 'a': 3}, {'b': 4, 'a': 1})
+    """
+
+    def __init__(self: Any, *given: Any, **named: Any) -> None:
+        for name, default in more.items():
+            setattr(self, name, named.pop(name, default))
+        init(self, *given, **named)
+
+    own = inspect.signature(init)
+    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in more.items()]
+    __init__.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])  # type: ignore[attr-defined]
+    return __init__
+
+
+def to_spec(estimator: Any, schema: Schema, seed: int, samples: int, epochs: int, weight: float = 1.0) -> Spec:
     """Return the job that an estimator's parameters describe, for data of this schema.
+
+    Parameters
+    ----------
+    weight : float
+        Mean weight of a sample.
 
     Raises
     ------
@@ -88,7 +129,9 @@ def to_spec(estimator: Any, schema: Schema, seed: int, samples: int, epochs: int
         "beta2": estimator.beta_2,
         "epsilon": estimator.epsilon,
     }
-    divisor = samples if search else batch  # scikit-learn divides penalties by the samples that a gradient saw
+    divisor = (
+        samples if search else batch
+    ) * weight  # scikit-learn divides penalties by what a gradient's samples weigh
     columns = () if schema.encodings is None else schema.encodings.columns
     hidden = np.atleast_1d(np.asarray(estimator.hidden_layer_sizes, int)).tolist()
     spec = specs.parse(
@@ -112,14 +155,28 @@ def to_spec(estimator: Any, schema: Schema, seed: int, samples: int, epochs: int
             "shuffle_window": samples,
             "preprocessing": preprocessing(estimator),
             "embedding": estimator.embedding,
+            **{name: getattr(estimator, name) for name in OWN if hasattr(estimator, name)},
+            "class_weight": _class_weight(estimator),
         }
     )
     return spec if schema.encodings is None else resolve(spec, schema)
 
 
-def to_parameters(spec: Spec, samples: int) -> dict[str, Any]:
-    """Return parameters with which an estimator would train as `spec` says, on one shard of so many samples."""
-    rule, batch = spec.optimizer, max(1, min(spec.batch_size, samples))
+def _class_weight(estimator: Any) -> Any:
+    """Return the weights of classes as a spec has them: by their names as text."""
+    chosen = getattr(estimator, "class_weight", None)
+    return {str(name): weight for name, weight in chosen.items()} if isinstance(chosen, dict) else chosen
+
+
+def to_parameters(spec: Spec, schema: Schema) -> dict[str, Any]:
+    """Return parameters with which an estimator would train as `spec` says, on one shard of the schema's samples."""
+    rule, batch = spec.optimizer, max(1, min(spec.batch_size, schema.samples))
+    if spec.cost in losses.REGRESSION:
+        own: dict[str, Any] = {"loss": REGRESSIONS[spec.cost]}
+    else:
+        own = {"class_weight": spec.class_weight}
+        if isinstance(spec.class_weight, dict) and schema.class_weights is not None:  # a spec names classes by text
+            own["class_weight"] = dict(zip(schema.classes, schema.class_weights.tolist(), strict=True))
     names = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
     init, scale = spec.init, spec.scale
     return {
@@ -145,5 +202,7 @@ def to_parameters(spec: Spec, samples: int) -> dict[str, Any]:
         "init": None if init is None else f"uniform[{init.low},{init.high}]" if init.name == "uniform" else init.name,
         **{name: getattr(spec.preprocessing, name) for name in ("missing", "min_count", "numeric_embedding")},
         "embedding": spec.embedding,
+        **own,
+        **{name: getattr(spec, name) for name in OWN if (name == "label_smoothing") != (spec.cost in REGRESSIONS)},
         "scale": f"divide:{scale.constant}" if scale.name == "divide" else scale.name,
     }

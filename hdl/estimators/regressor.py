@@ -14,20 +14,34 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from hdl import data
-from hdl.data import Labels
+from hdl.data import Labels, weights
 from hdl.data.infer import target_unit
 from hdl.errors import SpecError
 from hdl.estimators.base import Perceptron
 from hdl.estimators.learner import by_batches
+from hdl.estimators.parameters import REGRESSIONS, extended
 from hdl.ops import Samples, losses
+from hdl.wire import total_weight
 
 
 class MLPRegressor(RegressorMixin, Perceptron):
-    """A multi-layer perceptron that predicts numbers, by half squared errors; parameters as for `MLPClassifier`.
+    """A multi-layer perceptron that predicts numbers; parameters as for `MLPClassifier`, but for these.
 
-    Targets are standardised inside, by the mean and the deviation of the first fit; answers, the last layer's weights
-    and costs are in the targets' own unit. `alpha`, `tol` and the learning rate are those of standardised targets, so
-    that they do not depend on the unit.
+    Targets are standardised inside, by the mean and the deviation of the first fit, or with a log link divided by their
+    mean; answers, the last layer's weights and costs are in the targets' own unit. `alpha`, `delta`, `tol` and the
+    learning rate are those of standardised targets, so that they do not depend on the unit.
+
+    Parameters
+    ----------
+    loss : {'squared_error', 'huber', 'absolute_error', 'quantile', 'poisson', 'gamma', 'tweedie'}
+        Half the squared error; Huber's; the absolute error; the pinball loss; or half a deviance, whose answers are
+        exponentials (a log link).
+    delta : float
+        Of Huber's loss: from how many deviations of the targets on an error counts linearly.
+    quantile : float
+        That the loss of that name predicts.
+    power : float
+        Of Tweedie's variance, in (1, 2).
 
     Attributes
     ----------
@@ -36,7 +50,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
     loss_curve_ : list of float
         As for `MLPClassifier`; of several targets by their mean squared deviation.
     validation_scores_ : list of float
-        R² after each epoch, over all outputs.
+        R² after each epoch, over all outputs; of other losses than the squared error, minus the mean loss of
+        standardised targets.
 
     Examples
     --------
@@ -45,35 +60,48 @@ class MLPRegressor(RegressorMixin, Perceptron):
     >>> net = MLPRegressor((16,), solver="lbfgs", scale="standard", alpha=10, random_state=1, max_iter=50)
     >>> bool(net.fit(X, y).score(X, y) > 0.5)
     True
+
+    >>> import pyarrow as pa
+    >>> rides = pa.table({"km": [1.2, None, 8.0, 3.1], "paid": ["cash", "card", "card", None]})
+    >>> MLPRegressor((4,), loss="gamma", random_state=1, max_iter=5).fit(rides, [7.5, 12, 31, 14]).predict(rides).shape
+    (4,)
     """
 
-    @available_if(by_batches)
-    def partial_fit(self, X: ArrayLike, y: ArrayLike) -> MLPRegressor:
-        """Train one epoch over these samples."""
-        return self._partial_fit(X, y)
+    loss: str
+    __init__ = extended(Perceptron.__init__, loss="squared_error", delta=1.0, quantile=0.5, power=1.5)
 
-    def _samples(self, X: Any, y: Any, new: bool) -> Samples:
+    @available_if(by_batches)
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPRegressor:
+        """Train one epoch over these samples."""
+        return self._partial_fit(X, y, sample_weight)
+
+    def _samples(self, X: Any, y: Any, sample_weight: Any, new: bool) -> Samples:
         x, y = self._read(X, y, multi_output=True, y_numeric=True, reset=not hasattr(self, "_schema") or new)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         targets = np.asarray(y.reshape(len(y), -1), np.float64)
         if new:
             kind = "value" if y.ndim == 1 else "targets"
-            mean, deviation = target_unit(Labels.of(targets))
+            loss = next(ours for ours, theirs in REGRESSIONS.items() if theirs == self.loss)
+            mean, deviation = target_unit(Labels.of(targets), loss)
             fields = {"target_mean": mean, "target_deviation": deviation}
-            self._fit_schema(x, targets.shape[1], encoding=kind, loss="squared", **fields)
+            self._fit_schema(x, targets.shape[1], encoding=kind, loss=loss, **fields)
         if targets.shape[1] != self._schema.outputs:
             raise ValueError(f"y has {targets.shape[1]} columns, expected {self._schema.outputs}")
-        return self._seen(x, self._schema.encode(targets)[0])
+        weight = weights.of_samples(self._weights_of(sample_weight, len(y)), None, None)
+        return self._seen(x, self._schema.encode(targets)[0], weight)
 
     def _adopt(self, schema: data.Schema) -> None:
         if schema.loss not in losses.REGRESSION:
             raise SpecError("the table holds a classification; expected a regression")
 
-    @staticmethod
-    def _score(sums: dict[str, float], held: Samples) -> float:
+    def _score(self, sums: dict[str, float], held: Samples) -> float:
+        if self.loss != "squared_error":
+            return -sums["val_cost"] / (total_weight(sums, "val_") or 1)
         assert held.y is not None
-        spread = float(np.square(held.y - held.y.mean(axis=0, dtype=np.float64)).sum())
+        weight = np.ones(len(held)) if held.weight is None else held.weight.astype(np.float64)
+        mean = weight @ held.y.astype(np.float64) / (weight.sum() or 1)
+        spread = float((weight @ np.square(held.y - mean)).sum())
         return 1 - 2 * sums["val_cost"] / spread if spread else 0.0
 
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:

@@ -54,7 +54,7 @@ class ShardRound:
     ):
         self.spec, self.round, self.number, self.evaluate_only = spec, weights.round, number, evaluate_only
         self.ops, self.progress, self.common = ops, progress, common
-        self.weighted = shard.train.weight is not None
+        self.weighted = shard.train.weight is not None, shard.validation.weight is not None
         began = time.perf_counter()
         self.validated = _measure(ops, weights.w, shard.validation, progress)
         self.measured = time.perf_counter()
@@ -98,7 +98,7 @@ class ShardRound:
         spec, mode = self.spec, self.spec.sync.mode
         validated, seen = self.validated, self.seen
         sums = {"val_samples": validated.samples, "val_cost": validated.cost, "val_correct": validated.correct}
-        if self.weighted:
+        if self.weighted[1]:
             sums["val_weight"] = validated.weight
         if self.evaluate_only:
             return Update("evaluate", self.round, self.number, self.number + 1, {}, sums, self.seconds)
@@ -108,7 +108,7 @@ class ShardRound:
             tensors = {"w": w[None], "cost": np.array([_fitness(self.ops, w, self.common, self.progress)])}
         tensors |= {name: particles[None] for name, particles in self.particles.items()}
         sums |= {"samples": seen.samples, "cost": seen.cost, "correct": seen.correct, "batches": seen.steps}
-        if self.weighted:
+        if self.weighted[0]:
             sums["weight"] = seen.weight
         costs = {"validation cost": validated.cost}
         if not spec.optimizer.line_search:  # a search may look too far out, and comes back

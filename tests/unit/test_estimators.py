@@ -32,7 +32,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
         hdl.MLPRegressor((20,), max_iter=60, learning_rate_init=0.03),
         hdl.MLPClassifier((20,), solver="lbfgs", max_iter=15),
         hdl.MLPRegressor((20,), solver="cg", max_iter=15),
-    ]
+    ],
+    # It compares to 1e-7, which float32 has not where sums are of other rows; test_weighted_estimators.py has its like.
+    expected_failed_checks=lambda estimator: dict.fromkeys(
+        (f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")), "computes in float32"
+    ),
 )
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
