@@ -7,13 +7,12 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from hdl.data.base import Block, fits_float32
+from hdl.data.base import OVERFLOW, Block, fits_float32
 from hdl.data.tabular.text_rows import TextRows, Where, Wrong
 from hdl.data.text import column, not_utf8, squeeze
 
@@ -83,6 +82,8 @@ class Parser:
                 table = self._table(data, typed)
             except pa.ArrowInvalid:
                 continue
+            if b'"' in data and table.num_rows != sum(1 for _ in self.each(data)):
+                return None  # a quote inside of a field, where Arrow opens quotes and others do not
             columns = dict(zip(self.rows.needed, table.columns, strict=True))
             out = self.rows.block(columns, table.num_rows, where)
             if not typed or fits(out[0]):
@@ -141,8 +142,8 @@ class Parser:
                     labels.append(line[start:stop])
                     line = line[:start] + b"0" + line[stop:]
                 lines.append(line)
-        numbers = column(b"\n".join(lines).replace(mark, b"\n")) if lines else None
-        if numbers is None or len(numbers) != len(lines) * self.width or not fits_float32(numbers):
+        numbers = column(b"\n".join(lines).replace(mark, b"\n") + b"\n", rows.missing) if lines else None
+        if numbers is None or len(numbers) != len(lines) * self.width or not in_range(numbers):
             return None
         try:
             texts = {label: pa.array([text.decode() for text in labels], pa.string())} if label >= 0 else {}
@@ -245,4 +246,9 @@ def fits(block: Block) -> bool:
     parts = [x, *(part for part in (block.weight, block.offset) if part is not None)]
     if block.y is not None and block.y.ndim == 2:
         parts.append(block.y)
-    return all(fits_float32(part) or not (np.abs(part) >= 2.0**128 - 2.0**103).any() for part in parts)
+    return all(map(in_range, parts))
+
+
+def in_range(values: np.ndarray) -> bool:
+    """Tell whether values are finite float32 numbers or missing."""
+    return fits_float32(values) or not (np.abs(values) >= OVERFLOW).any()
