@@ -201,8 +201,8 @@ class Writer:
         self._labels_only, self._classes, self._kept, self._n = labels_only, classes, kept, 0
         self._writer: Any = None
         self._text: bool | None = None  # whether labels are written as text
+        refuse_kept(self._suffix, kept)
         if self._suffix == ".npy":
-            refuse_kept(self._suffix, kept)
             file.write(b" " * _NPY_HEADER)
             self._dtype = label_array(classes or ()).dtype if labels_only else self._out
         else:
@@ -311,9 +311,26 @@ class Writer:
 
 
 def refuse_kept(suffix: str, kept: Any) -> None:
-    """Refuses columns that are to be kept in a file that has no place for them."""
+    """Refuses columns that are to be kept in a file that has no place for them.
+
+    Parameters
+    ----------
+    suffix : str
+    kept : sequence of str or pyarrow.Schema, or None
+        Of a schema types are judged too.
+
+    Raises
+    ------
+    SpecError
+    """
+    import pyarrow as pa
+
     if kept and suffix == ".npy":
         raise SpecError("--keep: npy holds the answers alone, as one array of numbers; write .csv or .parquet")
+    for field in kept if isinstance(kept, pa.Schema) and suffix == ".csv" else ():
+        binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+        if pa.types.is_nested(field.type) or any(test(field.type) for test in binary):
+            raise SpecError(f"--keep {field.name}: {field.type} has no place in CSV; write .parquet")
 
 
 def _as_kept(kept: pa.RecordBatch | None, schema: pa.Schema, n: int) -> list[Any]:

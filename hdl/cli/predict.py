@@ -49,6 +49,8 @@ def evaluate_(
     options = take_data_options(values, model.reading)
     source = open_source(data, options, model.schema, labels=model.schema.encoding != "none")
     score = model.evaluate(source)
+    if options.weights and score.weight is None:
+        click.echo(f"{data} has no column {options.weights!r}, of weights: each sample counts as one", err=True)
     if as_json:
         click.echo(strict_json.dumps({"table": table, "data": data, **score_json(score, model)}))
     else:

@@ -253,6 +253,10 @@ def test_columns_are_kept_before_the_answers_and_keep_apart_from_them():
                          '"x,y",3,,"v",3', ",,,,"]  # fmt: skip
     with pytest.raises(SpecError, match="--keep"):
         Writer(io.BytesIO(), ".npy", ["a"], kept=kept)
+    for kind in (pa.list_(pa.int64()), pa.binary(), pa.struct([("a", pa.int64())])):
+        with pytest.raises(SpecError, match=r"--keep x: .* has no place in CSV; write \.parquet"):
+            Writer(io.BytesIO(), ".csv", ["a"], kept=pa.schema([("x", kind)]))
+        Writer(io.BytesIO(), ".parquet", ["a"], kept=pa.schema([("x", kind)])).close()
 
 
 def test_codes_of_data_whose_first_records_are_bad_have_labels_all_the_same():
