@@ -12,7 +12,8 @@ from hdl.data.csr import Csr
 from hdl.data.records import plain_x, plain_y
 from hdl.data.tabular.arrow import of_arrow
 from hdl.data.tabular.frame import Frame
-from hdl.data.tabular.memory import columns_of, is_table, table_of
+from hdl.data.tabular.kinds import decide
+from hdl.data.tabular.memory import expanded, fields_of, is_table, table_of
 from hdl.errors import DataError
 
 
@@ -25,6 +26,10 @@ class Arrays(Source):
         Images may be [N, H, W] or [N, H, W, C]. A table is a `Frame`, or one of pandas, polars or pyarrow; its columns
         are numbers, categories or dates as their types are, or as the options say.
     y : array [N] of numbers or text, or [N, O] of targets, optional
+    options : Options, optional
+        Of a table: `columns`, `features` and `ignore`.
+    schema : Schema, optional
+        Of the model that will see a table: its columns are of the kinds that they had in training.
 
     Examples
     --------
@@ -35,10 +40,10 @@ class Arrays(Source):
 
     format = "arrays"
 
-    def __init__(self, x: Any, y: Any = None, options: Options | None = None):
+    def __init__(self, x: Any, y: Any = None, options: Options | None = None, schema: Any = None):
         super().__init__(["<array>"], Options.make(options))
         if isinstance(x, Frame) or is_table(x):
-            self.x: Any = self._frame(x)
+            self.x: Any = self._frame(x, schema)
         elif hasattr(x, "indptr"):
             indptr = np.asarray(x.indptr, np.int64)
             values = plain_x(np.asarray(x.data))
@@ -60,11 +65,17 @@ class Arrays(Source):
         if self.y is not None and self.y.ndim == 1:
             self.reading["label_type"] = _label_type(self.y)
 
-    def _frame(self, x: Any) -> Any:
+    def _frame(self, x: Any, schema: Any) -> Any:
         """Take a table; one of numbers alone as a matrix, in which NaN is missing."""
         if not isinstance(x, Frame):
-            table = table_of(x)
-            x = of_arrow(table, columns_of(table))
+            table, columns = table_of(x), None
+            if schema is not None and schema.encodings is not None:
+                there = set(table.column_names)
+                columns = [column for column in schema.encodings.columns if column.name in there]
+            else:
+                decision = decide(fields_of(table), range(table.num_columns), self.options, self.paths[0])
+                self.left_out, columns = decision.left_out, decision.columns
+            x = of_arrow(expanded(table), columns)
         self.columns = list(x.columns)
         self.names = [column.name for column in x.columns]
         return x if len(x.others) else x.numbers

@@ -20,7 +20,7 @@ from hdl.ops import losses
 from hdl.spec import Spec
 
 FEW = 20  # whole-number labels are classes if they are at most this many,
-SHARE = 10  # or at most 1,000 with this many samples each on average
+SHARE = 10  # or at most 1,000 with this many samples each on average, counted from 0 or 1 without a gap
 
 
 def fit(summary: Summary, spec: Spec) -> Schema:
@@ -146,7 +146,10 @@ def _are_classes(summary: Summary, classes: tuple[Any, ...] | None) -> bool:
     """Tell whether numbers as labels name classes rather than measure something."""
     if classes is None or not summary.labels.whole:
         return False
-    return len(classes) <= FEW or (len(classes) <= 1000 and SHARE * len(classes) <= summary.samples)
+    if len(classes) <= FEW:
+        return True
+    counted = classes[0] in (0, 1) and classes[-1] - classes[0] == len(classes) - 1
+    return counted and len(classes) <= 1000 and SHARE * len(classes) <= summary.samples
 
 
 def _refuse_spoiled_numbers(summary: Summary, classes: tuple[Any, ...]) -> None:

@@ -43,14 +43,27 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         Further regularisers; l1 counts like alpha.
     init : {'glorot', 'he', 'lecun', 'uniform[a,b]'}, optional
         None: as fits the activation.
-    scale : {'none', 'auto', 'minmax', 'standard', 'divide:c'}
-        Scaling of the features, fitted and kept with the model.
+    scale : {'none', 'auto', 'minmax', 'standard', 'divide:c', 'robust', 'quantile', 'log'}, optional
+        Scaling of the features, fitted and kept with the model. None: 'auto' for tables that hold a category or a date,
+        else 'none'. The last three are for tables.
     n_jobs : int, optional
         Threads; -1 for all. The weights do not depend on it.
     device : {'cpu', 'cuda', 'cuda:N', 'auto'}
         What computes; 'auto' is the first GPU where one can be used.
     precision : {'float32', 'tf32', 'bf16'}
         What a GPU rounds the factors of its products to.
+    categorical_features : 'from_dtype', list of str, of int or of bool, or None
+        Which columns are categories: those whose type says so (text, booleans and categorical types of a DataFrame), or
+        those of these names or numbers, or where the mask is true, whatever their type; None: no column is one. Of a
+        table that else holds numbers alone, none of them missing, booleans are 0 and 1.
+    missing : {'mean', 'median', 'indicator', 'drop', 'error'}
+        What becomes of a missing number or date: as `hdl.spec.Preprocessing` says. A missing category is a level.
+    min_count : int
+        Levels that fewer samples have are one level together.
+    embedding : int or 'auto'
+        Width of the learned vector that stands for a level (Guo & Berkhahn 2016); 0: a level has weights of its own.
+    numeric_embedding : {'ple', 'periodic'}, optional
+        Of numbers (Gorishniy et al. 2022).
     class_weight : 'balanced', dict of class to float, or None
         What a sample of each class counts, beside its `sample_weight`; 'balanced': n/(C·n_c).
     label_smoothing : float
@@ -74,6 +87,14 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     >>> net = MLPClassifier((16,), solver="lbfgs", scale="standard", random_state=1).fit(X, y)
     >>> bool(net.score(X, y) > 0.95)
     True
+
+    A DataFrame of pandas, polars or pyarrow is taken as it is:
+
+    >>> import pyarrow as pa
+    >>> visits = pa.table({"age": [31, None, 54, 47], "city": ["Rome", "Oslo", None, "Oslo"]})
+    >>> net = MLPClassifier((4,), solver="lbfgs", random_state=1).fit(visits, ["stayed", "left", "stayed", "left"])
+    >>> net.feature_names_in_.tolist(), net.predict(pa.table({"age": [50], "city": ["Oslo"]})).tolist()
+    (['age', 'city'], ['left'])
     """
 
     def __sklearn_tags__(self) -> Any:

@@ -92,7 +92,7 @@ class Learner(BaseEstimator):
         if known is not None:
             validate_data(self, X, reset=False, skip_check_array=True)  # names come first: kinds are told by them
             X = X.toarray() if sparse.issparse(X) else X
-        elif not reset and not tables.is_table(X):
+        elif not (reset and self._mixed) and not tables.is_table(X):
             return None
         frame = tables.frame(X, self.categorical_features, known)
         if frame is None:

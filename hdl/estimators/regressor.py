@@ -60,6 +60,11 @@ class MLPRegressor(RegressorMixin, Perceptron):
     >>> net = MLPRegressor((16,), solver="lbfgs", scale="standard", alpha=10, random_state=1, max_iter=50)
     >>> bool(net.fit(X, y).score(X, y) > 0.5)
     True
+
+    >>> import pyarrow as pa
+    >>> rides = pa.table({"km": [1.2, None, 8.0, 3.1], "paid": ["cash", "card", "card", None]})
+    >>> MLPRegressor((4,), loss="gamma", random_state=1, max_iter=5).fit(rides, [7.5, 12, 31, 14]).predict(rides).shape
+    (4,)
     """
 
     loss: str

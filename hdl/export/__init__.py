@@ -17,9 +17,12 @@ from hdl.errors import SpecError
 from hdl.export import columns
 from hdl.export.graph import Graph, package
 from hdl.export.network import activation, outputs
+from hdl.export.rows import feeds
 from hdl.ops import losses
 from hdl.ops.layout import EmbeddingLayout, Layout, of
 from hdl.spec import Spec
+
+__all__ = ["build", "feeds", "serialise"]
 
 OPSET = 17
 OPSET_ML = 2
@@ -70,7 +73,8 @@ def build(
     onnx.ModelProto
         Of a table one input [N, 1] a column in use, named as the column: float64 of numbers, NaN where missing; string
         of categories, empty where missing (or what the metadata's `hdl.missing` says); int64 of dates, microseconds
-        since 1970 UTC, the least int64 where missing (as NumPy's NaT). A name that an output has gets `_` behind it.
+        since 1970 UTC, the least int64 where missing (as NumPy's NaT). A name that an output has gets `_` behind it;
+        the metadata's `hdl.columns` is an object of JSON that gives each input its column.
         Else input `input` float32 [N, I], raw; float64 where features are centred.
         With classes: outputs `label` [N] (bool, int64, uint64, float64 or string) and `probabilities` float32 [N, C].
         Without classes there is no label. With the loss of a regression the outputs are `value` [N, O] instead of
@@ -94,7 +98,7 @@ def build(
         layers = Layout(spec.net).split(np.asarray(w, np.float32))
     else:
         graph = Graph(onnx, [*columns.input_names(encodings).values(), *([] if offset is None else [offset])])
-        about = {**(about or {}), "hdl.missing": columns.missing_token(encodings)}
+        about = {**(about or {}), **columns.about(encodings)}
         value, layers = _from_columns(graph, spec, np.asarray(w, np.float32), encodings)
     first = len(spec.net) - len(layers)
     for number, (weights, bias) in enumerate(layers, first):

@@ -5,6 +5,7 @@ Letters: N rows, K inputs of the net that are numbers, O units of the first laye
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from hdl.data.tabular.categories import Category
 from hdl.data.tabular.dates import Date
 from hdl.data.tabular.encoders import Encodings
+from hdl.data.tabular.frame import Column
+from hdl.data.tabular.numbers import Number
 from hdl.errors import SpecError
 from hdl.export.graph import OUTPUTS, Graph
 from hdl.export.numbers import date, number
@@ -21,16 +24,28 @@ TOKENS = ("", "NA", "NULL", "\\N", "<missing>")  # the first that is no level st
 TYPES = {"number": np.float64, "category": object, "date": np.int64}
 
 
+def in_use(encodings: Encodings) -> list[tuple[Column, Number | Date | Category]]:
+    """List the columns that are inputs of the graph, with their encodings."""
+    pairs = zip(encodings.columns, encodings.parts, strict=True)
+    return [(column, part) for column, part in pairs if part is not None and part.width]
+
+
 def input_names(encodings: Encodings) -> dict[str, str]:
     """Name the inputs of the columns in use: as the columns, with `_` behind names that outputs have."""
-    used = [column.name for column, part in zip(encodings.columns, encodings.parts, strict=True) if part is not None]
+    used = [column.name for column, _ in in_use(encodings)]
     names: dict[str, str] = {}
     for name in used:
         free = name
-        while free in OUTPUTS or (free != name and free in used):
+        while free in OUTPUTS or (free != name and (free in used or free in names.values())):
             free += "_"
         names[name] = free
     return names
+
+
+def about(encodings: Encodings) -> dict[str, str]:
+    """Say for the file's metadata which column each input is, and what stands for a missing category."""
+    columns = {given: name for name, given in input_names(encodings).items()}
+    return {"hdl.columns": json.dumps(columns, ensure_ascii=False), "hdl.missing": missing_token(encodings)}
 
 
 def missing_token(encodings: Encodings) -> str:
@@ -64,9 +79,7 @@ def encoded(graph: Graph, encodings: Encodings) -> tuple[str | None, list[str]]:
     """
     names, token = input_names(encodings), missing_token(encodings)
     numbers, codes = [], []
-    for column, part in zip(encodings.columns, encodings.parts, strict=True):
-        if part is None:
-            continue
+    for column, part in in_use(encodings):
         x = graph.input(names[column.name], TYPES[column.kind], 1)
         if isinstance(part, Category):
             codes.append(_codes(graph, column.name, part, x, token))

@@ -5,8 +5,6 @@ Letters: N rows.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from hdl.data.tabular.dates import CYCLES, DAY, MISSING, Date
@@ -18,9 +16,22 @@ ERA, EPOCH = 146_097, 719_468  # days of 400 years; days from 0000-03-01 to 1970
 
 
 def number(graph: Graph, part: Number, x: str, missing: str) -> str:
-    """Add a number's encoding: float32 [N, width] of `x` float64 [N, 1], and of `missing` bool [N, 1]."""
+    """Add a number's encoding: float32 [N, width] of `x` float64 [N, 1], and of `missing` bool [N, 1].
+
+    There is none where the width is 0.
+    """
+    if part.rule == "none":
+        return graph.cast(missing, np.float32)
     x = graph.add("Where", missing, _double(graph, "stand_in", part._stand_in()), x)
-    own = _pieces(graph, part, x) if part.edges else _waves(graph, part, _scaled(graph, part, x))
+    usual = None if part.usual is None else graph.add("Equal", x, _double(graph, "usual", part.usual))
+    if part.edges:
+        own = _pieces(graph, part, x)
+    else:
+        z = _scaled(graph, part, x)
+        z = z if usual is None else graph.add("Where", usual, _double(graph, "zero", 0.0), z)
+        own = _waves(graph, part, z)
+    if usual is not None:
+        own = graph.add("Concat", own, graph.cast(usual, np.float64), axis=1)
     if part.fill is None:
         own = graph.add("Where", missing, _double(graph, "zero", 0.0), own)
     if part.indicator:
@@ -104,8 +115,8 @@ def date(graph: Graph, part: Date, x: str) -> str:
     inside, days = _split(graph, x, DAY)
     year, month = _calendar(graph, days)
     parts = []
-    if part.year:
-        parts.append(number(graph, replace(part.year, indicator=False), graph.cast(year, np.float64), missing))
+    if part.year and part.year.width:
+        parts.append(number(graph, part.year, graph.cast(year, np.float64), missing))
     for cycle in part.cycles:
         if cycle == "month":
             place = month
@@ -114,10 +125,10 @@ def date(graph: Graph, part: Date, x: str) -> str:
         else:
             place = graph.add("Div", inside, _whole(graph, DAY // 24))
         parts.append(_cycle(graph, cycle, part.bounded, place, missing))
-    if part.age:
+    if part.age and part.age.width:
         share = graph.add("Div", graph.cast(x, np.float64), _double(graph, "day", DAY))
         age = graph.add("Sub", share, _double(graph, "origin", part.origin))
-        parts.append(number(graph, replace(part.age, indicator=False), age, missing))
+        parts.append(number(graph, part.age, age, missing))
     if part.indicator:
         parts.append(graph.cast(missing, np.float32))
     return graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]

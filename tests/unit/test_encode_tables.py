@@ -7,7 +7,7 @@ import pytest
 
 from hdl import data
 from hdl import spec as specs
-from hdl.data import Bad, Block, Schema, csr
+from hdl.data import Bad, Block, Schema, csr, mixed
 from hdl.data.mixed import Mixed
 from hdl.data.shard import fitting
 from hdl.data.tabular.frame import Column, Frame, concatenated
@@ -146,9 +146,7 @@ def test_columns_that_are_not_the_models_are_told():
     with pytest.raises(DataError, match=f"2 columns of numbers, {listed}"):
         encoded(x.numbers, schema)
     other = frame(**{**{c.name: x[c.name] for c in x.columns}, "colour": x["age"]})
-    with pytest.raises(
-        DataError, match=r"'colour' is of kind number, expected .*--columns colour:category"
-    ):
+    with pytest.raises(DataError, match=r"'colour' is of kind number, expected .*--columns colour:category"):
         encoded(other, schema)
     with pytest.raises(SpecError, match="net starts with 5, but the 5 columns of the data make 53 inputs"):
         fitted(x, y, net="5-4-2")
@@ -254,7 +252,7 @@ def test_rows_travel_as_tensors():
     _, schema = fitted(x, y)
     rows = encoded(x, schema)
     stacked = csr.stack([rows[:20], rows[20:]])
-    again = csr.from_tensors(csr.to_tensors(stacked), schema.inputs)
+    again = mixed.from_tensors(csr.to_tensors(stacked), schema.inputs)
     assert isinstance(again, Mixed)
     assert again.columns == 53
     np.testing.assert_array_equal(again.dense(), rows.dense())
@@ -283,3 +281,20 @@ def test_frames_of_several_dictionaries_are_encoded_alike():
     np.testing.assert_array_equal(parts, encoded(concatenated([a, b]), schema).codes)
     assert parts[:, 0].tolist() == [0, 1, 2, 2, -1, -1]
     assert Column("c", "category", "values") == a.columns[0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "encoding"),
+    [
+        (np.arange(600) % 30, "index"),  # 0 … C - 1
+        (np.arange(600) % 30 + 1, "index"),
+        (np.arange(600) % 30 + 2, "value"),
+        (np.arange(600) % 30 * 2, "value"),
+        (np.where(np.arange(600) % 30 == 7, 8, np.arange(600) % 30), "value"),  # a gap
+        (np.arange(600) % 100, "value"),  # too few of each
+        (np.arange(600) % 20 * 7 - 9, "index"),  # few
+    ],
+)
+def test_whole_numbers_are_classes_if_they_are_few_or_count_without_a_gap(labels, encoding):
+    x = np.random.default_rng(0).normal(size=(600, 2))
+    assert fitted(x, labels)[1].encoding == encoding

@@ -11,7 +11,7 @@ from hdl.data.tabular.categories import Category
 from hdl.data.tabular.dates import DAY, MISSING, Date
 from hdl.data.tabular.encoders import Encodings
 from hdl.data.tabular.frame import CATEGORY, DATE, Column, Frame
-from hdl.data.tabular.numbers import Number
+from hdl.data.tabular.numbers import RULES, Number
 from hdl.errors import SpecError
 from hdl.ops import Samples
 from hdl.ops.layout import of
@@ -87,6 +87,9 @@ NUMBERS = {
     "two knots": Number("quantile", knots=(-3.0, 4.0), scores=(-2.0, 2.0), fill=1.0),
     "one knot": Number("quantile", knots=(1.0,), scores=(0.5,), fill=1.0),
     "piecewise linear": Number(edges=(-4.0, -1.0, 0.0, 2.5, 7.0), fill=0.3, indicator=True),
+    "two parts": Number("robust", 3.0, 2.0, usual=1.0, fill=1.0, indicator=True),
+    "two parts, no fill": Number(edges=(-2.5, 1.0, 2.5), usual=2.5, indicator=True),
+    "only whether it is missing": Number("none", indicator=True),
     "periodic": Number("robust", 0.0, 1.0, frequencies=(0.1, 0.9, 2.3), fill=0.0, indicator=True),
 }
 YEAR, AGE = Number(center=1990.0, spread=25.0, fill=1985.0), Number("robust", 7000.0, 9000.0, fill=6000.0)
@@ -124,6 +127,10 @@ def test_categories_by_rows_of_w_or_of_tables(flags, embedding):
     outputs, expected = both(ends(part, "colour", "category"), activation="tanh", **fields)
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=2e-6)
     assert outputs["label"].tolist() == [["a", "b", "c"][best] for best in expected.argmax(axis=1)]
+
+
+def test_no_rule_is_left_out():
+    assert {part.rule for part in NUMBERS.values()} == set(RULES)
 
 
 def whole():

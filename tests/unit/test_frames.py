@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 
 import hdl
-from hdl import predict
+from hdl import export, predict
 from hdl.data import Arrays
 from tests.unit.visits import N, net, table
 
@@ -185,3 +185,36 @@ def test_embeddings(tmp_path, visits, embedding, numeric_embedding):
     again = hdl.MLPClassifier.from_table(tmp_path / "table")
     assert again.numeric_embedding == numeric_embedding
     np.testing.assert_array_equal(again.predict_proba(x), model.predict_proba(x))
+
+
+def test_onnx_takes_the_frame_and_what_the_documentation_makes_of_it(tmp_path, fitted):
+    pytest.importorskip("onnx", reason="hdl-hadoop[export] is not installed")
+    runtime = pytest.importorskip("onnxruntime", reason="hdl-hadoop[export] is not installed")
+    x = table(seed=3)[0]
+    x.loc[:9, ["age", "colour", "seen"]] = None
+    fitted.to_table(tmp_path / "table")
+    model = predict.Model(str(tmp_path / "table"))
+    graph = export.build(model.spec, model.w, classes=model.schema.classes, encodings=model.schema.encodings)
+    session = runtime.InferenceSession(export.serialise(graph), providers=["CPUExecutionProvider"])
+    by_hand = {}
+    for item in session.get_inputs():
+        cells = x[item.name]
+        if item.type == "tensor(string)":
+            cells = cells.astype("string").fillna("").to_numpy(object)
+            cells = np.array([text.lower() for text in cells], object) if item.name == "member" else cells
+        elif item.type == "tensor(int64)":
+            cells = cells.to_numpy("datetime64[us]").astype("int64")
+        else:
+            cells = cells.to_numpy(float)
+        by_hand[item.name] = cells[:, None]
+    for rows in (x, pl.from_pandas(x)):
+        feeds = export.feeds(session, rows)
+        assert feeds.keys() == by_hand.keys()
+        label, probabilities = session.run(None, feeds)
+        np.testing.assert_allclose(probabilities, fitted.predict_proba(x), atol=1e-6)
+        np.testing.assert_array_equal(label, fitted.predict(x))
+        np.testing.assert_array_equal(session.run(None, by_hand)[1], probabilities)
+    with pytest.raises(ValueError, match="no column 'age'; the table has colour"):
+        export.feeds(session, x.drop(columns="age"))
+    with pytest.raises(ValueError, match="column 'age': expected numbers"):
+        export.feeds(session, x.assign(age="old"))

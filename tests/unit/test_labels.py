@@ -91,7 +91,8 @@ def test_classes_as_an_array(classes, dtype):
 def opened(path):
     source = data.open_source(str(path))
     summary = data.summarise(source, source.splits(1)[0])
-    summary = Summary.from_parts(json.loads(json.dumps(summary.to_parts()[0])), summary.moments)  # as it travels
+    plain, tensors = summary.to_parts()
+    summary = Summary.from_parts(json.loads(json.dumps(plain)), tensors)  # as it travels
     return source, data.fit(summary, Spec(loss="softmax"))
 
 

@@ -63,8 +63,9 @@ class Keyed(Source):
         self._choose(labels)
         self._check(named)
         self.reading = {**self.inner.reading, **self.lying.reading, "files": len(self.paths)}
-        if options.where:
-            self.reading |= {"where": options.where, "pruned": len(self.lying.paths) - len(self.paths)}
+        if len(self.paths) < len(self.lying.paths):
+            gone, whole = len(self.lying.paths) - len(self.paths), len(self.lying.paths)
+            self.reading["pruned"] = f"{gone:,} of {whole:,} files, by their keys"
 
     def _open(self, asked: tuple[str, ...], labels: bool) -> Delimited:
         """Open the files, with the columns that are carried over or filtered by."""

@@ -77,7 +77,8 @@ def canonical(array: Any, kind: str) -> Any:
     Returns
     -------
     ndarray of float64 [n], or pyarrow.Array [n]
-        Of numbers NaN is missing, of the others null. Times of the day and durations are seconds.
+        Of numbers NaN is missing, of the others null; a text of white space alone is missing too. Times of the day and
+        durations are seconds.
 
     Raises
     ------
@@ -85,10 +86,10 @@ def canonical(array: Any, kind: str) -> Any:
         The type cannot be of this kind, or a text is no number or date.
     """
     array = whole(array)
-    if array.type == TYPES.get(kind) and not (kind == "category" and array.dictionary.null_count):
-        return array
     if kind == "category":
         return _category(array)
+    if array.type == TYPES.get(kind):
+        return array
     if pa.types.is_dictionary(array.type):
         array = pc.dictionary_decode(array)
     return _numbers(array) if kind == "number" else _dates(array)
@@ -104,10 +105,16 @@ def whole(array: Any) -> pa.Array:
     return array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
 
 
+def _trimmed(array: pa.Array) -> pa.Array:
+    """Take texts without the white space around them, which says nothing, as in text files; nothing is missing."""
+    texts = pc.utf8_trim_whitespace(array.cast(pa.string()))
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+
+
 def _numbers(array: pa.Array) -> np.ndarray:
     kind = array.type
     if is_text(kind):
-        array = pc.utf8_trim_whitespace(array.cast(pa.string()))
+        array = _trimmed(array)
     elif pa.types.is_decimal(kind):
         array = array.cast(pa.string())  # by way of text it is rounded once, as in a text file
     elif pa.types.is_duration(kind) or pa.types.is_time(kind):
@@ -134,7 +141,7 @@ def _dates(array: pa.Array) -> pa.Array:
     if kind_of(kind) != "date" and not is_text(kind) and not pa.types.is_null(kind):
         raise DataError(f"{kind} is no date; expected dates or timestamps")
     if is_text(kind):
-        array = pc.utf8_trim_whitespace(array.cast(pa.string()))
+        array = _trimmed(array)
     try:
         return array.cast(DATE, safe=False)  # nanoseconds are cut off; a zone's moments are stored in UTC
     except pa.ArrowInvalid as error:
@@ -143,10 +150,11 @@ def _dates(array: pa.Array) -> pa.Array:
 
 def _category(array: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(array.type):
-        if array.dictionary.null_count == 0:
-            levels = _text(array.dictionary)
-            if levels.null_count == 0 and len(pc.unique(levels)) == len(levels):
-                return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), levels)
+        given = array.dictionary
+        levels = _text(given)
+        if levels.null_count == 0 and (levels.equals(given) or len(pc.unique(levels)) == len(levels)):
+            same = array.type == CATEGORY and levels.equals(given)
+            return array if same else pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), levels)
         array = pc.dictionary_decode(array)
     return _text(array).cast(CATEGORY)
 
@@ -154,6 +162,8 @@ def _category(array: pa.Array) -> pa.Array:
 def _text(array: pa.Array) -> pa.Array:
     """Write cells as the text of a level."""
     kind = array.type
+    if is_text(kind):
+        return _trimmed(array)
     if pa.types.is_floating(kind):
         return _written(array)
     if pa.types.is_decimal(kind):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,8 @@ def fit(summary: Summary, spec: Spec, units: str = "free") -> tuple[Encodings, d
     -------
     Encodings
     dict
-        For `Schema.rule`: the scale's `name`, columns scaled as `robust`, what is done about `missing` numbers and how
+        For `Schema.rule`: the scale's `name`, columns scaled as `robust`, the `usual` number
+        of those that have one, what is done about `missing` numbers and how
         many cells of each column are, the numeric `embedding`.
     dict
         For `Schema.reading`: the columns in use by `kinds`, those `left_out`, and `remarks`.
@@ -101,8 +103,8 @@ def fit(summary: Summary, spec: Spec, units: str = "free") -> tuple[Encodings, d
         rule["name"] = "minmax"
     if spec.scale.name == "divide":
         rule["constant"] = spec.scale.constant
-    if spec.scale.name == "auto" and (robust := _robust(encodings)):
-        rule["robust"] = robust
+    if spec.scale.name == "auto":
+        rule |= _exceptions(encodings)
     if lacking:
         rule["missing"] = {"rule": rules.missing, "columns": lacking}
     if rules.numeric_embedding:
@@ -150,6 +152,10 @@ def _found(summary: Summary) -> list[tuple[Column, Any, Cells | None]]:
             deviation = np.sqrt(m2[number] / max(1, present))
             low, high, center = (float(part[number]) for part in (ends["low"], ends["high"], mean))
             cells = _cells(present, low, high, center, float(deviation), summary.samples, histogram)
+            if histogram is not None and (parts := scales.in_two_parts(histogram)) is not None:
+                rest = parts[1]
+                others = _cells(rest.n, rest.low, rest.high, *_moments(rest), rest.n, rest)
+                cells = replace(cells, usual=parts[0], others=others)
             number += 1
         elif histogram is not None:
             cells = _cells(histogram.n, histogram.low, histogram.high, *_moments(histogram), summary.samples, histogram)
@@ -179,14 +185,16 @@ def _cells(count: int, low: float, high: float, mean: float, deviation: float, s
     return Cells(count, samples - count, low, high, mean, deviation, quantile)
 
 
-def _robust(encodings: Encodings) -> list[str]:
-    """Name the columns that `auto` scales as `robust` does."""
-    named = []
-    for column, part in zip(encodings.columns, encodings.parts, strict=True):
+def _exceptions(encodings: Encodings) -> dict[str, Any]:
+    """Name the columns that `auto` scales as `robust` does, and the usual number of those that have one."""
+    robust, usual = [], {}
+    for column, part in encodings.used:
         own = [part.age, part.year] if isinstance(part, Date) else [part]
-        if any(isinstance(number, Number) and number.rule == "robust" for number in own):
-            named.append(column.name)
-    return named
+        if isinstance(part, Number) and part.usual is not None:
+            usual[column.name] = part.usual
+        elif any(isinstance(number, Number) and number.rule == "robust" for number in own):
+            robust.append(column.name)
+    return {name: found for name, found in (("robust", robust), ("usual", usual)) if found}
 
 
 def _reading(encodings: Encodings, found: Sequence[tuple[Column, Any, Any]], summary: Summary) -> dict[str, Any]:

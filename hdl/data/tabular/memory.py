@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hdl.data.labels import is_plain_number
 from hdl.data.tabular.arrow import is_text, kind_of
 from hdl.data.tabular.frame import Column
+from hdl.data.tabular.kinds import Field
 from hdl.errors import DataError
 
 MIXED = {b"hdl": b"mixed"}  # marks a field that holds texts and other values, all written as text
@@ -29,7 +31,8 @@ def is_table(x: Any) -> bool:
     """
     if isinstance(x, (pa.Table, pa.RecordBatch)):
         return True
-    return hasattr(x, "__arrow_c_stream__") and hasattr(x, "columns") and len(getattr(x, "shape", (0, 0))) == 2
+    gives = hasattr(x, "__arrow_c_stream__") or hasattr(x, "iloc")
+    return gives and hasattr(x, "columns") and len(getattr(x, "shape", ())) == 2
 
 
 def table_of(x: Any) -> pa.Table:
@@ -105,6 +108,44 @@ def _text(value: Any, name: str, error: Exception) -> str | None:
     )
 
 
+def fields_of(table: pa.Table) -> list[Field]:
+    """Say what is known of each column, for `hdl.data.tabular.kinds.decide`.
+
+    Of a table that else holds numbers alone, none of them missing, booleans are numbers too, 0 and 1.
+    """
+    plain = all(
+        (kind_of(column.type) == "number" or pa.types.is_boolean(column.type)) and not column.null_count
+        for column in table.columns
+    )
+    out = []
+    for field in table.schema:
+        kind, width = kind_of(field.type), None
+        if pa.types.is_fixed_size_list(field.type) and kind_of(field.type.value_type) == "number":
+            kind, width = "number", field.type.list_size
+        reason = "" if kind else f"{field.type} is no feature"
+        if _is_mixed(field):
+            kind, reason = None, "texts and other values"
+        out.append(Field(field.name, "number" if kind == "category" and plain else kind, reason, width=width))
+    return out
+
+
+def expanded(table: pa.Table) -> pa.Table:
+    """Put the numbers of vectors of a fixed length in columns of their own: v[0], v[1] and so on."""
+    if not any(pa.types.is_fixed_size_list(field.type) for field in table.schema):
+        return table
+    columns: dict[str, Any] = {}
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if pa.types.is_fixed_size_list(field.type):
+            columns |= {f"{field.name}[{i}]": pc.list_element(column, i) for i in range(field.type.list_size)}
+        else:
+            columns[field.name] = column
+    return pa.table(columns)
+
+
+def _is_mixed(field: pa.Field) -> bool:
+    return bool(field.metadata) and field.metadata.get(b"hdl") == MIXED[b"hdl"]
+
+
 def columns_of(table: pa.Table, categories: Sequence[bool] | None = None) -> tuple[Column, ...]:
     """Tell the kind of each column by its type.
 
@@ -127,7 +168,7 @@ def columns_of(table: pa.Table, categories: Sequence[bool] | None = None) -> tup
         if chosen:
             out.append(Column(field.name, "category", "flag"))
             continue
-        if field.metadata and field.metadata.get(b"hdl") == MIXED[b"hdl"]:
+        if _is_mixed(field):
             raise DataError(
                 f"column {field.name!r} holds texts and other values; expected one type, or its name among the "
                 "categories"

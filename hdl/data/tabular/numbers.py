@@ -37,6 +37,9 @@ class Number:
         [edge t, edge t + 1] that lies below x. Empty: none.
     frequencies : tuple of float
         Periodic embedding (the same, equation 2, with fixed frequencies): z, and sine and cosine of 2π·f·z for each f.
+    usual : float or None
+        The number that more than half of the cells are: it has an input of its own, z is 0 there, and center and spread
+        are those of the others (numbers of two parts, such as capital gains, which most people have none of).
     fill : float or None
         The number that stands for a missing one; None: the inputs are 0 then.
     indicator : bool
@@ -54,6 +57,7 @@ class Number:
     scores: tuple[float, ...] = ()
     edges: tuple[float, ...] = ()
     frequencies: tuple[float, ...] = ()
+    usual: float | None = None
     fill: float | None = None
     indicator: bool = False
 
@@ -61,15 +65,17 @@ class Number:
     def width(self) -> int:
         """Count the inputs."""
         own = len(self.edges) - 1 if self.edges else 1 + 2 * len(self.frequencies)
-        return own * (self.rule != "none") + self.indicator
+        return own * (self.rule != "none") + (self.usual is not None) + self.indicator
 
     def names(self, name: str) -> list[str]:
         """Name the inputs of a number that is called so."""
         own: list[str] = []
         if self.edges:
-            own = [f"{name}: {lo:g} to {hi:g}" for lo, hi in pairwise(self.edges)]
+            own = [f"{name}: bin {i} ({lo:g} to {hi:g})" for i, (lo, hi) in enumerate(pairwise(self.edges), 1)]
         elif self.rule != "none":
-            own = [name, *(f"{name}: {wave} {f:.3g}" for f in self.frequencies for wave in ("sin", "cos"))]
+            waves = [f"{name}: {wave} {i}" for i in range(1, len(self.frequencies) + 1) for wave in ("sin", "cos")]
+            own = [name, *waves]
+        own += [] if self.usual is None else [f"{name} is {self.usual:g}"]
         return [*own, f"{name} is missing"] if self.indicator else own
 
     def scaled(self, x: np.ndarray) -> np.ndarray:
@@ -78,30 +84,39 @@ class Number:
             return interpolate(x, np.array(self.knots), np.array(self.scores))
         z = ((signed_log(x) if self.rule == "log" else x) - self.center) / self.spread
         if self.rule == "robust":  # z/sqrt(1 + (z/3)²), which no square may overflow
-            z = z / np.sqrt(1 + np.square(np.clip(z, -1e150, 1e150) / CLIP))
+            z = np.clip(z, -1e150, 1e150)
+            z = z / np.sqrt(1 + np.square(z / CLIP))
         return z
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Give the inputs, float32 [n, width], of numbers float64 [n] with NaN for what is missing."""
+        with np.errstate(over="ignore"):  # what is far from the training data may be infinite to the net
+            return self._encoded(x).astype(np.float32)
+
+    def _encoded(self, x: np.ndarray) -> np.ndarray:
         missing = np.isnan(x)
         if self.rule == "none":
-            return missing[:, None][:, : self.width].astype(np.float32)
+            return missing[:, None][:, : self.width]
         some = bool(missing.any())
         if some:
             x = np.where(missing, self._stand_in(), x)
         if self.edges:
             edges = np.array(self.edges)
-            out = np.clip((x[:, None] - edges[:-1]) / np.diff(edges), 0, 1)
+            x = np.clip(x, edges[0], edges[-1])
+            at = np.clip(np.searchsorted(edges, x, "right") - 1, 0, len(edges) - 2)
+            out = (np.arange(len(edges) - 1) < at[:, None]).astype(np.float64)
+            out[np.arange(len(x)), at] = (x - edges[at]) / np.diff(edges)[at]
         else:
-            z = self.scaled(x)
+            z = self.scaled(x) if self.usual is None else np.where(x == self.usual, 0, self.scaled(x))
             waves = [part for f in self.frequencies for part in sin_cos(f * z)]
             out = np.stack([z, *waves], axis=1)
+        if self.usual is not None:
+            out = np.concatenate([out, (x == self.usual)[:, None]], axis=1)
         if some and self.fill is None:
             out[missing] = 0
         if self.indicator:
             out = np.concatenate([out, missing[:, None]], axis=1)
-        with np.errstate(over="ignore"):
-            return out.astype(np.float32)
+        return out
 
     def _stand_in(self) -> float:
         return self.fill if self.fill is not None else self.center if self.rule in ("linear", "robust") else 0.0
@@ -129,7 +144,7 @@ class Number:
             key: tuple(map(_real, value)) if isinstance(value, list) else value for key, value in plain.items()
         }
         made = cls(**values)
-        scalars = [made.center, made.spread, *([] if made.fill is None else [made.fill])]
+        scalars = [made.center, made.spread, *(value for value in (made.fill, made.usual) if value is not None)]
         good = made.rule in RULES and isinstance(made.indicator, bool) and all(map(_is_real, scalars))
         good = good and made.spread > 0 and all(isinstance(getattr(made, name), tuple) for name in _LISTS)
         good = good and len(made.knots) == len(made.scores) and (made.rule == "quantile") == bool(made.knots)

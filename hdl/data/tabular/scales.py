@@ -11,6 +11,7 @@ import numpy as np
 from hdl import rng
 from hdl.data.scaling import NOISE
 from hdl.data.tabular.elementary import signed_log
+from hdl.data.tabular.histogram import Histogram
 from hdl.data.tabular.numbers import Number
 from hdl.errors import SpecError
 from hdl.spec import Preprocessing, Scale
@@ -33,6 +34,10 @@ class Cells:
         Of the numbers; the deviation is the population's.
     quantile : function of shares in [0, 1], float64 [...], or None
         None where no histogram was made, as of very wide data.
+    usual : float or None
+        The number that more than half of the cells are, if there are others of at least two kinds.
+    others : Cells or None
+        Those cells.
     """
 
     count: int
@@ -42,6 +47,8 @@ class Cells:
     mean: float
     deviation: float
     quantile: Callable[[Any], Any] | None
+    usual: float | None = None
+    others: Cells | None = None
 
     @property
     def constant(self) -> bool:
@@ -85,7 +92,9 @@ def fit(cells: Cells, scale: Scale, rules: Preprocessing, key: tuple[int, int], 
     rule, center, spread = "linear", 0.0, 1.0
     knots: tuple[float, ...] = ()
     scores: tuple[float, ...] = ()
-    name = scale.name
+    name, measured, usual = scale.name, cells, None
+    if name == "auto" and units == "free" and cells.others is not None:
+        name, measured, usual = "robust", cells.others, cells.usual
     if name == "auto":
         name = "minmax" if units == "bounded" else "robust" if outlying(cells) else "standard"
     if name == "standard":
@@ -95,19 +104,38 @@ def fit(cells: Cells, scale: Scale, rules: Preprocessing, key: tuple[int, int], 
     elif name == "divide":
         spread = scale.constant
     elif name == "robust":
-        rule, center, spread = "robust", _median(cells), _spread(cells)
+        rule, center, spread = "robust", _median(measured), _spread(measured)
     elif name == "log":
         rule, center = "log", float(signed_log(cells.quantiles(0.5))[0])
         spread = _spread(cells, signed_log)
     elif name == "quantile":
         rule, (knots, scores) = "quantile", normal_scores(cells)
-    edges = _edges(cells, rules.bins) if rules.numeric_embedding == "ple" else ()
+    edges = _edges(measured, rules.bins) if rules.numeric_embedding == "ple" else ()
     frequencies = draw(key, rules.bins // 2) if rules.numeric_embedding == "periodic" else ()
-    far = cells.missing > 0 and outlying(cells)  # then the mean is as useless as the deviation
+    far = cells.missing > 0 and (usual is not None or outlying(cells))  # then no cell is near the mean
     fill: float | None = _median(cells) if rules.missing == "median" or far else cells.mean
     fill = None if rules.missing == "indicator" else fill
     indicator = cells.missing > 0 and rules.missing in ("mean", "median", "indicator")
-    return Number(rule, center, spread, knots, scores, edges, frequencies, fill, indicator)
+    return Number(rule, center, spread, knots, scores, edges, frequencies, usual, fill, indicator)
+
+
+def in_two_parts(histogram: Histogram) -> tuple[float, Histogram] | None:
+    """Find the number that more than half of some numbers are, and the others; None without, or with one other number.
+
+    Of many different numbers a histogram knows 0 alone exactly.
+    """
+    if histogram.n < 3 or histogram.distinct < 3:
+        return None
+    at = int(histogram.counts.argmax())
+    low, high = (float(end[at]) for end in histogram.ends())
+    if 2 * histogram.counts[at] <= histogram.n or (
+        low != high and max(abs(low), abs(high)) > np.finfo(np.float64).tiny
+    ):
+        return None
+    rest = np.arange(histogram.distinct) != at
+    lows, highs = (end[rest] for end in histogram.ends())
+    others = Histogram(histogram.level, histogram.keys[rest], histogram.counts[rest], float(lows[0]), float(highs[-1]))
+    return (0.0 if low != high else low), others
 
 
 def outlying(cells: Cells) -> bool:
