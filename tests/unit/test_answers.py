@@ -9,11 +9,12 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from hdl import answers, cli, data, prediction_writer, versions
+from hdl import answers, cli, data, prediction_files, versions
 from hdl.data import Bad, Block, FileSplit, Options, Source
 from hdl.errors import DataError, SpecError
 from hdl.predict import Model
-from hdl.prediction_writer import Lines, Writer
+from hdl.prediction_files import Lines
+from hdl.prediction_writer import Writer
 from hdl.spec import Spec
 from hdl.table import Table
 
@@ -263,7 +264,7 @@ def test_codes_of_data_whose_first_records_are_bad_have_labels_all_the_same():
     none = answers.Coded(np.full((2, 3), np.nan, np.float32), None, np.zeros(2, bool))
     some = answers.Coded(np.ones((2, 3), np.float32), np.array(["p", None], object), np.array([True, False]))
     file = io.BytesIO()
-    assert prediction_writer.write_codes(file, ".parquet", [none, some], 3) == Lines(4, 3)
+    assert prediction_files.write_codes(file, ".parquet", [none, some], 3) == Lines(4, 3)
     table = pyarrow.parquet.read_table(file)
     assert table["label"].to_pylist() == [None, None, "p", None]
     assert table["code:1"].to_pylist() == [None, None, 1, None]
