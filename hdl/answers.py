@@ -15,9 +15,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hdl.data import Block, Options, Schema, Source, open_source
+from hdl.data.base import joined
 from hdl.data.labels import MISSING_LABELS
 
 TABLES = ("csv", "parquet", "orc", "avro", "json")  # formats whose labels are a column
+Lost = tuple[NDArray[np.int64], pa.RecordBatch] | None
 GAP = 65536  # records without an answer that are made at a time
 
 
@@ -34,7 +36,8 @@ class Answers:
     good : ndarray of bool [n] or None
         Which records have an answer; None: all.
     kept : pyarrow.RecordBatch [n] or None
-        Columns of the data that are carried over, null for records that could not be read; None: nothing is.
+        Columns of the data that are carried over, null where a record's line could not be taken apart; None: nothing
+        is.
     """
 
     out: NDArray[np.floating]
@@ -74,11 +77,14 @@ class Records:
     places : ndarray of int64 [m]
         Which of the records they are.
     n : int
+    lost : (int64 [l], pyarrow.RecordBatch [l]) or None
+        Columns carried over of records that are no samples, and which these are.
     """
 
     block: Block
     places: NDArray[np.int64]
     n: int
+    lost: Lost = None
 
     def spread(self, values: NDArray, good: NDArray[np.bool_]) -> NDArray:
         """Put the values of samples that are good [m] where their records are; NaN, None or 0 stands for the others."""
@@ -97,16 +103,19 @@ class Records:
         return out
 
     def kept(self, schema: Any) -> Any:
-        """Give the columns that are carried over, null for records that could not be read."""
+        """Give the columns that are carried over, null for records whose line could not be taken apart."""
         if schema is None:
             return None
-        batch = self.block.kept
-        if batch is None or not len(batch):
+        parts = [(self.places, self.block.kept)] if self.block.kept is not None and len(self.places) else []
+        parts += [self.lost] if self.lost is not None else []
+        if not parts:
             return pa.record_batch([pa.nulls(self.n, field.type) for field in schema], schema=schema)
-        if len(batch) == self.n:
-            return batch
+        if len(parts[0][0]) == self.n:
+            return parts[0][1]
+        batch = parts[0][1] if len(parts) == 1 else joined(parts[0][1], parts[1][1])
         index, unread = np.zeros(self.n, np.int64), np.ones(self.n, bool)
-        index[self.places], unread[self.places] = np.arange(len(self.places)), False
+        places = np.concatenate([numbers for numbers, _ in parts])
+        index[places], unread[places] = np.arange(len(places)), False
         return batch.take(pa.array(index, mask=unread))
 
 
@@ -155,19 +164,27 @@ def records(blocks: Iterable[Block], rows: int) -> Iterator[Records]:
         for part in cut(block, rows):
             assert part.rows is not None, "whoever made the block has lost the numbers of its rows"
             first, stop = int(part.rows[0]), int(part.rows[-1]) + 1
-            yield from _gap(first - at)
-            yield Records(part, part.rows - first, stop - first)
+            yield from _gap(at, first, block.lost)
+            yield Records(part, part.rows - first, stop - first, _within(block.lost, first, stop))
             at = stop
         if block.seen is not None and block.seen > at:
-            yield from _gap(block.seen - at)
+            yield from _gap(at, block.seen, block.lost)
             at = block.seen
 
 
-def _gap(count: int) -> Iterator[Records]:
+def _gap(first: int, stop: int, lost: Lost) -> Iterator[Records]:
     """Make records without samples, some at a time."""
-    for lo in range(0, count, GAP):
-        n = min(GAP, count - lo)
-        yield Records(Block.none(n), np.empty(0, np.int64), n)
+    for lo in range(first, stop, GAP):
+        n = min(GAP, stop - lo)
+        yield Records(Block.none(n), np.empty(0, np.int64), n, _within(lost, lo, lo + n))
+
+
+def _within(lost: Lost, first: int, stop: int) -> Lost:
+    """Give those of the records [first, stop) of which columns are known though they are no samples."""
+    if lost is None:
+        return None
+    inside = np.flatnonzero((lost[0] >= first) & (lost[0] < stop))
+    return (lost[0][inside] - first, lost[1].take(pa.array(inside))) if len(inside) else None
 
 
 def cut(block: Block, rows: int) -> Iterator[Block]:

@@ -201,7 +201,9 @@ def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Pr
     # Workers were told what the driver found out, and so know less of how.
     summary = replace(runner.summarise(), meta=source.describe())
     schema = data.fit(summary, job.spec)
-    return _Prepared(job, source, data.resolve(job.spec, schema), schema, splits, runner.platform(), summary.places)
+    spec = data.resolve(job.spec, schema)
+    weights.check(spec, source.options)
+    return _Prepared(job, source, spec, schema, splits, runner.platform(), summary.places)
 
 
 def _resume(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Prepared:

@@ -15,6 +15,7 @@ from hdl.confusion import Confusion
 from hdl.data import Bad, Schema
 from hdl.data.weights import codes
 from hdl.ops import Result, losses
+from hdl.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Score:
         Sum of the samples' weights; None where they have none.
     dropped : int
         Rows that miss a number, which the model leaves out.
+    loss : (name, value) or None
+        The cost of a regression that does not aim at squares, in the targets' unit: `deviance`, `MAE`, `pinball` or
+        `Huber`.
     """
 
     samples: int
@@ -58,6 +62,7 @@ class Score:
     unlabelled: int = 0
     weight: float | None = None
     dropped: int = 0
+    loss: tuple[str, float] | None = None
 
 
 class Measures:
@@ -66,13 +71,12 @@ class Measures:
     Parameters
     ----------
     schema : Schema
-    loss : str
-        Of the network.
+    spec : Spec
     """
 
-    def __init__(self, schema: Schema, loss: str):
-        self.schema, self.total = schema, Result()
-        self.regression = loss in losses.REGRESSION or schema.encoding == "none"
+    def __init__(self, schema: Schema, spec: Spec):
+        self.schema, self.spec, self.total = schema, spec, Result()
+        self.regression = spec.cost in losses.REGRESSION or schema.encoding == "none"
         self.confusion = Confusion(len(schema.classes)) if schema.classes else None
         self.weighted, self.right = False, 0.0
         self._sums = np.zeros((3, schema.outputs))  # squared error; targets, from training's mean; their squares
@@ -120,5 +124,8 @@ class Measures:
             rmse = each[0] if len(each) == 1 else each
         matrix, mistakes = (self.confusion.matrix, self.confusion.mistakes()) if self.confusion else (None, [])
         weight = float(n) if self.weighted else None
+        loss = None
+        if rmse is not None and self.spec.loss != "squared":
+            loss = losses.measure(self.spec, total.cost / n, self.schema.target_deviation)
         return Score(total.samples, total.cost / n, accuracy, matrix, r2, bad.count, rmse, mistakes, bad.unlabelled,
-                     weight, bad.dropped)  # fmt: skip
+                     weight, bad.dropped, loss)  # fmt: skip

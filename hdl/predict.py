@@ -101,7 +101,7 @@ class Model:
         if not self.measurable:
             raise SpecError("the network only makes codes, and they have no cost: measure one of its layers' tables")
         schema, bad = self.schema, Bad(source.options.max_bad_records)
-        measures = Measures(schema, self.spec.cost)
+        measures = Measures(schema, self.spec)
         for block in self._blocks(source, bad):
             y = None
             if schema.encoding != "none":
@@ -224,6 +224,13 @@ class Model:
         return block.keep(weights.good(block, self.schema, bad))
 
     def _forward(self, block: Block, y: NDArray | None) -> tuple[NDArray[np.float32], Result]:
+        offset = (self.about.get("options") or {}).get("offset")
+        if offset and block.offset is None:
+            raise DataError(
+                f"the data has no column {offset}; the model was trained with it as the offset (--offset), which is "
+                "added to its output",
+                **block.where(0),
+            )
         return self.ops.forward(self.w, self._samples(block, y))
 
     def _answer(self, out: NDArray) -> NDArray[np.int64]:

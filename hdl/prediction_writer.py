@@ -130,7 +130,7 @@ def code_names(width: int) -> list[str]:
 def columns(model: Model) -> list[str]:
     """Names the outputs of a network."""
     schema = model.schema
-    kind = "value" if model.spec.loss == "squared" or schema.encoding == "none" else "probability"
+    kind = "value" if model.spec.regression or schema.encoding == "none" else "probability"
     outputs = model.spec.widths[-1] if model.spec.model == "mlp" else schema.outputs
     names = schema.classes or schema.targets or range(outputs)
     return [kind] if len(names) == 1 else [f"{kind}:{name}" for name in names]

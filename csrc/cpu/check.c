@@ -69,7 +69,7 @@ static hdl_status check_sparse(hdl_plan *plan, const hdl_data *data, const int64
 }
 
 /* MIXED: every code in the range of its category's inputs, as far as it is known, and room for those of a block. */
-static hdl_status check_mixed(hdl_plan *plan, const hdl_data *data) {
+static hdl_status check_mixed(hdl_plan *plan, const hdl_data *data, const int64_t *order, int64_t count) {
   int32_t K = data->numbers, C = data->categories, I = plan->inputs;
   const hdl_tables *tables = plan->tables;
   if (K < 0 || C < 0 || K > I || (C && !data->codes && data->n) || (K && !data->x && data->n))
@@ -78,12 +78,15 @@ static hdl_status check_mixed(hdl_plan *plan, const hdl_data *data) {
     return hdl_fail(HDL_EINVAL, "mixed input has %d numbers and %d categories, expected %d and %d", K, C,
                     tables->first[0], plan->categories);
   if (data->scale || data->shift) return hdl_fail(HDL_EINVAL, "mixed input takes no scale: its numbers are final");
+  bool chosen = order && count < data->n; /* else one look at all samples is less */
+  int64_t rows = order && !chosen ? data->n : count;
   for (int c = 0; c < C; c++) {
     int32_t lo = tables ? tables->first[c] : K, hi = tables ? tables->first[c + 1] : I;
-    for (int64_t r = 0; r < data->n; r++) {
-      int32_t code = data->codes[r * C + c];
+    for (int64_t r = 0; r < rows; r++) {
+      int64_t i = chosen ? order[r] : r;
+      int32_t code = data->codes[i * C + c];
       if (code != -1 && (code < lo || code >= hi))
-        return hdl_fail(HDL_EINVAL, "codes[%lld, %d] is %d, expected -1 or %d to %d", (long long)r, c, code, lo,
+        return hdl_fail(HDL_EINVAL, "codes[%lld, %d] is %d, expected -1 or %d to %d", (long long)i, c, code, lo,
                         hi - 1);
     }
   }
@@ -108,6 +111,6 @@ hdl_status hdl_check(hdl_plan *plan, const hdl_data *data, const int64_t *order,
     return hdl_fail(HDL_EINVAL, "%d persistent chains are missing", plan->gibbs->chains);
   hdl_status status = check_rows(plan, data, order, count);
   if (!status && data->x_type == HDL_CSR) status = check_sparse(plan, data, order, count);
-  if (!status && data->x_type == HDL_MIXED) status = check_mixed(plan, data);
+  if (!status && data->x_type == HDL_MIXED) status = check_mixed(plan, data, order, count);
   return status;
 }

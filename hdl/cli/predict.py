@@ -71,6 +71,7 @@ def score_json(score: Any, model: Any) -> dict[str, Any]:
         "accuracy": score.accuracy,
         "r2": score.r2,
         "rmse": score.rmse,
+        "loss": score.loss and dict([score.loss]),
         "classes": classes,
         "confusion": confusion,
         **(
@@ -92,6 +93,9 @@ def score_text(score: Any, classes: Any) -> str:
         lines.append(f"R²        {score.r2:.6f}")
     if (rmse := score.rmse) is not None:
         lines.append(f"RMSE      {shown_rmse(rmse)}")
+    if score.loss is not None:
+        name, value = score.loss
+        lines.append(f"{name:10}{value:.6g}")
     skipped = [
         f"{number:,} row{'' if number == 1 else 's'} {why}"
         for number, why in ((score.unlabelled, "without a label"), (score.dropped, "that miss a number"))

@@ -124,6 +124,8 @@ def finish(
     for score in measured:
         if score.accuracy is not None:
             lines.append((f"{score.kind.lower()} accuracy", percent(score.accuracy)))
+        if score.loss is not None:
+            lines.append((f"{score.kind.lower()} {score.loss[0]}", f"{score.loss[1]:.6g}"))
         if score.r2 is not None:
             lines.append((f"{score.kind.lower()} R²", f"{score.r2:.4f}"))
         if score.rmse is not None:
@@ -153,4 +155,4 @@ def measure(model: Any, path: str, options: Any, kind: str, source: str) -> Any:
     read = open_source(path, options, model.schema, labels=model.schema.encoding != "none")
     score = model.evaluate(read)
     rest = score.r2, getattr(score, "rmse", None), score.mistakes
-    return Measured(source, kind, score.samples, score.cost, score.accuracy, score.confusion, *rest)
+    return Measured(source, kind, score.samples, score.cost, score.accuracy, score.confusion, *rest, score.loss)

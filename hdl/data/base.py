@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field, ValidationError
 
 from hdl.data.csr import Csr
@@ -137,6 +138,8 @@ class Block:
     seen : int or None
         Records of the split up to the end of this block, bad ones behind its last row too. None: its last row is the
         last record.
+    lost : (int64 [m], pyarrow.RecordBatch [m]) or None
+        Of rows that were dropped as bad: their numbers, and the columns that predictions carry over all the same.
     """
 
     x: Any
@@ -147,6 +150,7 @@ class Block:
     kept: Any = None
     rows: np.ndarray | None = None
     seen: int | None = None
+    lost: tuple[np.ndarray, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -156,12 +160,30 @@ class Block:
         """Makes a block without rows: all records of the split since the last block, up to `seen` of them, are bad."""
         return cls(np.empty((0, 0), np.float32), None, lambda i: {}, rows=np.empty(0, np.int64), seen=seen)
 
-    def keep(self, mask: np.ndarray) -> Block:
-        """Keeps the rows where `mask` [n] is true."""
+    def keep(self, mask: np.ndarray, lose: bool = True) -> Block:
+        """Keeps the rows where `mask` [n] is true; what is carried over of the others is `lost`, unless told not to."""
         if mask.all():
             return self
         rows = np.flatnonzero(mask)
-        return replace(self.take(rows, lambda i: self.where(int(rows[i]))), seen=self.seen)
+        kept = self.take(rows, lambda i: self.where(int(rows[i])))
+        lost = self._dropped(np.flatnonzero(~mask)) if lose else self.lost
+        return replace(kept, seen=self.seen, lost=lost)
+
+    def _dropped(self, rows: np.ndarray) -> tuple[np.ndarray, Any] | None:
+        """Gives the numbers and kept columns of rows that are dropped, and of those that were before."""
+        if self.kept is None or self.rows is None:
+            return self.lost
+        numbers, kept = self.rows[rows], self.kept.take(rows)
+        if self.lost is None:
+            return numbers, kept
+        return np.concatenate([self.lost[0], numbers]), joined(self.lost[1], kept)
+
+    def after(self, count: int) -> Block:
+        """Numbers the rows on after so many records of the split."""
+        rows = np.arange(len(self)) if self.rows is None else self.rows
+        seen = len(self) if self.seen is None else self.seen
+        lost = None if self.lost is None else (self.lost[0] + count, self.lost[1])
+        return replace(self, rows=rows + count, seen=seen + count, lost=lost)
 
     def slice(self, lo: int, hi: int) -> Block:
         """Takes the rows [lo, hi)."""
@@ -176,6 +198,12 @@ class Block:
         if kept is not None:
             kept = kept.slice(rows.start, rows.stop - rows.start) if isinstance(rows, slice) else kept.take(rows)
         return Block(x, y, where, weight, offset, kept, numbers)
+
+
+def joined(first: Any, second: Any) -> Any:
+    """Puts the rows of a record batch behind those of another one of the same columns."""
+    arrays = [pa.concat_arrays([a, b]) for a, b in zip(first.columns, second.columns, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=first.schema)
 
 
 @dataclass
@@ -366,7 +394,7 @@ class Source(ABC):
         for split in splits:
             for block in self.numbered(split, bad):
                 if len(block):
-                    yield replace(block, rows=None, seen=None)
+                    yield replace(block, rows=None, seen=None, lost=None)
 
     def numbered(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
         """Reads the blocks of one split with the numbers of their rows, so that gaps show where records are bad.

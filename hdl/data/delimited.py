@@ -18,7 +18,7 @@ from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
 from hdl.data.names import describe_repeats, quoted, some, unique
 from hdl.data.streams import check_whole, line_number
 from hdl.data.tabular import looks
-from hdl.data.tabular.beginning import HEAD, Beginning, begin
+from hdl.data.tabular.beginning import HEAD, Beginning, begin, refuse_title, widen_header
 from hdl.data.tabular.cells import MISSING, Dialect
 from hdl.data.tabular.charset import codec_of, in_utf8
 from hdl.data.tabular.flags import Wish, parse
@@ -66,7 +66,9 @@ class Delimited(TextSource):
             raise DataError(f"first line: {error}", self.first) from None
         self.width = len(rows[0])
         rows += self._rows(lines[1 : max(2, FIELDS // self.width)])
-        self._refuse_title(rows)
+        refuse_title(rows, self.first)
+        widen_header(rows)
+        self.width = len(rows[0])
         header = find_header(rows[:LOOK], options, self.first, schema, in_quotes(lines[:LOOK], self.width))
         self.header_names: list[str] | None = None
         twice: dict[str, list[int]] = {}
@@ -131,13 +133,6 @@ class Delimited(TextSource):
         if first is None:
             raise DataError("the file is empty, expected lines of samples", self.paths[0])
         return first, lines
-
-    def _refuse_title(self, rows: Sequence[Sequence[str]]) -> None:
-        """Refuse a table below a line of another width, which would say how many columns there are."""
-        below = {len(row) for row in rows[1:]}
-        if self.width == 1 and len(below) == 1 and len(rows) > 3 and min(below) > 1:
-            what = f"the first line ({rows[0][0][:80]!r}) has 1 column, and those below have {min(below)}"
-            raise DataError(f"{what}; --comment TEXT leaves out lines that begin with a text", self.first, line=1)
 
     def _parser(self, rows: list[list[str]], index: Mapping[int, str], chosen: Choice) -> Parser:
         """Decide what the columns are, by their first cells where nothing else says it."""

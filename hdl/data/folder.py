@@ -80,7 +80,7 @@ def of_file(path: str, labels: str | None, options: Options, labelled: bool) -> 
 def of_pattern(path: str, options: Options, labelled: bool) -> Chosen:
     """Chooses files that match a pattern: all are meant, so one that repeats another is told and not refused."""
     left, names, folders = LeftOut(), list[str](), list[str]()
-    for name in fs.glob(path):
+    for name in (name.rstrip("/") for name in fs.glob(path)):
         short = name.rsplit("/", 1)[-1]
         folder = fs.isdir(name)
         if reason := aside(short, folder):

@@ -7,7 +7,7 @@ A split is a range of (decoded) bytes and owns the lines that start in it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -48,10 +48,10 @@ class TextSource(Source):
             seen += bad.count - counted  # lines that are too long come before those that are given
             data, skipped = self.body(split.path, at, data)
             block = self.decode(split.path, at, self.clean(data), skipped, bad)
-            rows = np.arange(len(block)) if block.rows is None else block.rows
-            whole = seen + (len(block) if block.seen is None else block.seen)
-            yield replace(block, rows=rows + seen, seen=whole) if len(block) else Block.none(whole)
-            seen, counted = whole, bad.count
+            block = block.after(seen)
+            seen = int(block.seen or 0)
+            yield block if len(block) else replace(Block.none(seen), lost=block.lost)
+            counted = bad.count  # whoever took the block may have added to it
         if bad.count > counted:
             yield Block.none(seen + bad.count - counted)
 
@@ -127,12 +127,16 @@ def places(path: str, at: int, data: bytes, skipped: int) -> Callable[[int], dic
     return lambda i: {"path": path, "line": int(rows()[0] + rows()[1][i])}
 
 
-def column(words: bytes) -> np.ndarray | None:
-    """Read the numbers of lines of one word each, float64, or None: Arrow's is the fastest exact parser at hand."""
+def column(words: bytes, missing: Sequence[str] = ()) -> np.ndarray | None:
+    """Read the numbers of lines of one word each, float64, or None: Arrow's is the fastest exact parser at hand.
+
+    A word that says that a value is `missing` is NaN.
+    """
     read = pa.csv.ReadOptions(use_threads=False, block_size=len(words) + 1, column_names=["number"])
-    convert = pa.csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[])
+    parse = pa.csv.ParseOptions(ignore_empty_lines=not missing)
+    convert = pa.csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[*missing])
     try:
-        return pa.csv.read_csv(pa.BufferReader(words), read, convert_options=convert).column(0).to_numpy()
+        return pa.csv.read_csv(pa.BufferReader(words), read, parse, convert).column(0).to_numpy()
     except pa.ArrowInvalid:
         return None
 

@@ -26,6 +26,12 @@ MOST = float(np.finfo(np.float32).max)
 def check(spec: Spec, options: Options) -> None:
     """Refuse weights or an offset of samples where the model takes none.
 
+    Parameters
+    ----------
+    spec : Spec
+        As given, or filled in from the data.
+    options : Options
+
     Raises
     ------
     SpecError
@@ -34,8 +40,13 @@ def check(spec: Spec, options: Options) -> None:
         column = getattr(options, name)
         if column is not None and spec.model != "mlp":
             raise SpecError(f"{name} {column}: model {spec.model} learns without labels first, and takes no {name}")
-    if options.offset is not None and spec.loss == "softmax":
-        raise SpecError(f"offset {options.offset}: softmax has an output for each class; a column is for one output")
+    outputs = spec.net[-1] if spec.net else 0
+    if options.offset is not None and (spec.loss == "softmax" or outputs > 1):
+        several = "softmax has an output for each class" if spec.loss == "softmax" else f"the net has {outputs} outputs"
+        raise SpecError(
+            f"offset {options.offset}: {several}, and a column of offsets is for one; two classes have one output by "
+            "loss sigmoid and a net that ends with 1"
+        )
 
 
 def class_weights(

@@ -282,6 +282,8 @@ class Perceptron(Learner):
             raise SpecError(
                 f"{path}: a network that was trained without labels; expected one that classifies or regresses"
             )
+        if offset := (zero.about.get("options") or {}).get("offset"):
+            raise SpecError(f"{path}: trained with an offset, column {offset}, which only `hdl predict` adds")
         self = cls()
         self._adopt(schema)
         self.set_params(**to_parameters(spec, schema))

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hdl.spec.parts import CLASSES, LOG_LINK, REGRESSION
+
 if TYPE_CHECKING:
     from hdl.spec import Spec
 
-CLASSES = ("softmax", "sigmoid")
-LOG_LINK = ("poisson", "gamma", "tweedie")  # the answer is e^z
-REGRESSION = ("squared", "huber", "absolute", "quantile", *LOG_LINK)
+__all__ = [
+    "CLASSES", "LOG_LINK", "REGRESSION", "answers", "described", "domain", "exponent", "measure", "parameter", "unit",
+]  # fmt: skip
 _PARAMETERS = {"huber": "delta", "quantile": "quantile", "tweedie": "power"}  # fields of the spec
 
 
@@ -65,6 +67,20 @@ def unit(spec: Spec, deviation: NDArray[np.float64] | None) -> float:
         By which targets were divided. Of several targets the mean of their factors is taken.
     """
     return 1.0 if deviation is None else float((np.asarray(deviation) ** exponent(spec)).mean())
+
+
+def measure(spec: Spec, cost: float, deviation: NDArray[np.float64] | None) -> tuple[str, float]:
+    """Name what a regression's mean cost is to statisticians, and compute it in the unit of the targets.
+
+    Examples
+    --------
+    >>> from hdl.spec import Spec
+    >>> measure(Spec(loss="poisson"), 0.25, np.array([3.0])), measure(Spec(loss="absolute"), 0.25, np.array([4.0]))
+    (('deviance', 1.5), ('MAE', 1.0))
+    """
+    names = {"squared": "MSE", "huber": "Huber", "absolute": "MAE", "quantile": "pinball"}
+    name = names.get(spec.loss or "", "deviance")
+    return name, cost * unit(spec, deviation) * (2 if name in ("MSE", "deviance") else 1)
 
 
 def answers(loss: str, z: NDArray) -> NDArray:

@@ -41,6 +41,8 @@ class Measured:
         in the target's unit, of several outputs one each.
     mistakes : list of (true, predicted, count)
         The most frequent ones, by the classes' numbers, where there is no confusion matrix.
+    loss : (name, value), optional
+        As of `hdl.evaluation.Score`.
     """
 
     source: str
@@ -52,6 +54,7 @@ class Measured:
     r2: float | None = None
     rmse: float | list[float] | None = None
     mistakes: list[tuple[int, int, int]] = field(default_factory=list)
+    loss: tuple[str, float] | None = None
 
 
 @dataclass
@@ -131,6 +134,8 @@ def _headline(facts: Facts) -> str:
         where = f"{score.samples:,} samples of {score.source}"
         if score.accuracy is not None:
             items.append((f"{score.kind} accuracy", percent(score.accuracy), where))
+        if score.loss is not None:
+            items.append((f"{score.kind} {score.loss[0]}", f"{score.loss[1]:.4g}", where))
         if score.r2 is not None:
             items.append((f"{score.kind} R²", f"{score.r2:.4f}", where))
         if score.rmse is not None:

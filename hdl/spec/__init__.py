@@ -16,6 +16,7 @@ from hdl.spec.parts import (
     DEFAULT_INIT,
     LINE_SEARCH_RULES,
     MINI_BATCH_RULES,
+    REGRESSION,
     Activation,
     Autoencoder,
     Batch,
@@ -58,11 +59,19 @@ class Spec(Part):
     activation : {'linear', 'sigmoid', 'tanh', 'lecun_tanh', 'relu', 'leaky_relu'}
         Of hidden units; `leak` is the slope of `leaky_relu` below 0.
     loss : {'softmax', 'sigmoid', 'squared', 'huber', 'absolute', 'quantile', 'poisson', 'gamma', 'tweedie'} or None
-        None: chosen from the labels. `delta` is Huber's, `quantile` that of the loss `quantile`, `power` Tweedie's.
+        None: chosen from the labels. Regressions compute with standardised targets (`hdl.ops.losses`).
+    delta : float
+        Of the loss huber: from how many standard deviations of the targets on an error counts by its magnitude.
+    quantile : float
+        That the loss quantile asks for.
+    power : float
+        Of the mean, to which the variance of the loss tweedie is proportional.
     label_smoothing : float
-        Share of a class's probability that all classes get in equal parts (Szegedy et al. 2016).
+        Share of a class's probability that all classes get in equal parts, in training (Szegedy et al. 2016); a
+        measured cost is without.
     class_weight : 'balanced', dict of str to float, or None
-        What a sample of each class counts; `balanced`: n/(C·n_c).
+        What a sample of each class counts, times the sample's own weight; `balanced`: n/(C·n_c). Classes that are not
+        named count 1.
     init : Init or None
         None: he for relu and leaky_relu, lecun for lecun_tanh, else glorot.
     l1, l2 : float
@@ -287,6 +296,11 @@ class Spec(Part):
         if self.loss is None:
             raise SpecError("loss: not yet filled in from the data")
         return self.loss
+
+    @property
+    def regression(self) -> bool:
+        """Tells whether the net predicts numbers, and no classes."""
+        return self.loss in REGRESSION
 
     def with_(self, **changes: Any) -> Spec:
         """Makes a validated copy with other fields.

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Activation = Literal["linear", "sigmoid", "tanh", "lecun_tanh", "relu", "leaky_relu"]
 Loss = Literal["softmax", "sigmoid", "squared", "huber", "absolute", "quantile", "poisson", "gamma", "tweedie"]
+CLASSES = ("softmax", "sigmoid")
+LOG_LINK = ("poisson", "gamma", "tweedie")  # losses whose answer is e^z
+REGRESSION = ("squared", "huber", "absolute", "quantile", *LOG_LINK)
 Rule = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "gd", "cg", "lbfgs"]
 InitName = Literal["glorot", "he", "lecun", "uniform"]
 Probability = Annotated[float, Field(ge=0, lt=1)]

@@ -35,6 +35,20 @@ def test_it_computes_what_the_reference_computes(device, monkeypatch, fields, ru
         np.testing.assert_allclose(core.forward(case.w, case.samples)[0], out, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("vectors", [(), (2, 1, 17)], ids=["rows", "vectors"])
+def test_nets_side_by_side_get_the_bytes_that_they_get_alone(device, vectors):
+    cases = [Case("7-5", vectors=vectors, rule="adam", seed=seed, n=n) for seed, n in ((0, 40), (1, 17), (2, 33))]
+    core, works = ops.make(cases[0].spec, "cuda:0"), []
+    for case in cases:
+        lr, state = np.full(len(case.x), 0.02, np.float32), np.zeros((2, case.w.size), np.float32)
+        works.append(ops.Work(case.w, state, case.samples, case.rng.permutation(len(case.x)), lr, 0, KEY))
+    together = [work._replace(w=work.w.copy(), state=work.state.copy()) for work in works]
+    assert core.train_all(together, 8) == [core.train(*work[:4], 8, *work[4:7]) for work in works]
+    for one, other in zip(works, together, strict=True):
+        assert one.w.tobytes() == other.w.tobytes()
+        assert one.state.tobytes() == other.state.tobytes()
+
+
 def test_samples_that_do_not_fit_pass_through(device):
     case = Case(n=300, vectors=(2, 1, 3))
     expected = case.train(ops.make(case.spec, "cuda:0"), 10)[0]

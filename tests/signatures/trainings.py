@@ -12,6 +12,7 @@ SAMPLES, FEATURES = 60, 6
 COMMON = {"net": "0-5-0", "shards": 4, "epochs": 3, "batch": 8, "seed": 3, "scale": "none", "activation": "sigmoid"}
 MINI_BATCH_RULES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam")
 LINE_SEARCH_RULES = ("gd", "cg", "lbfgs")
+LOSSES = ("huber", "absolute", "quantile", "poisson", "gamma", "tweedie")
 GRADIENT = {"sync": {"mode": "gradient"}}
 LEARNED = {"net": "0-5-0", "model": "autoencoder"}
 
@@ -29,6 +30,10 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "loss-softmax": ("classes.csv", {"loss": "softmax", "net": "0-7-5-0"}),
     "loss-sigmoid": ("two.csv", {"loss": "sigmoid"}),
     "loss-squared": ("targets.csv", {"loss": "squared"}),
+    **{f"loss-{name}": ("targets.csv", {"loss": name, "optimizer": "momentum"}) for name in LOSSES},
+    "label-smoothing": ("classes.csv", {"label_smoothing": 0.1, "optimizer": "sgd"}),
+    "class-weight": ("classes.csv", {"class_weight": "balanced", "optimizer": "adam", "validation": 0.2}),
+    "gradient-class-weight": ("classes.csv", {"class_weight": {"c1": 2.5}, "optimizer": "lbfgs", "l2": 0.01, **GRADIENT}),
     "penalties": ("classes.csv", {"l1": 0.001, "l2": 0.01, "max_norm": 1.0, "optimizer": "sgd"}),
     "dropout": ("classes.csv", {"dropout": 0.3, "input_dropout": 0.1, "net": "0-9-7-0"}),
     "validation": ("classes.csv", {"validation": 0.2, "patience": 2, "epochs": 5}),
@@ -179,6 +184,7 @@ KEPT = {
 EMULATED = (
     *(f"rule-{rule}" for rule in MINI_BATCH_RULES),
     "gradient-adam", "activation-lecun_tanh", "activation-leaky_relu", "loss-sigmoid", "loss-squared", "penalties",
+    *(f"loss-{name}" for name in LOSSES), "label-smoothing", "class-weight",
     "dropout", "input-uint8", "input-sparse", "genetic-rows", "autoencoder-sparse", "autoencoder-tied",
     "autoencoder-denoising", "autoencoder-contractive", "rbm-sparse", "rbm-persistent",
 )  # fmt: skip

@@ -25,9 +25,9 @@ class Gappy(Source):
 
     format, records = "csv", False
 
-    def __init__(self, total, sizes, bad, seen=True):
+    def __init__(self, total, sizes, bad, seen=True, lines=False):
         super().__init__(["mem"], Options())
-        self.total, self.sizes, self.wrong, self.seen = total, sizes, bad, seen
+        self.total, self.sizes, self.wrong, self.seen, self.lines = total, sizes, bad, seen, lines
         self.kept_schema = pa.schema([("id", pa.int64())])
 
     def lengths(self):
@@ -42,6 +42,10 @@ class Gappy(Source):
                 bad.add(DataError("wrong", "mem", line=int(row) + 1))
             x = rows[good, None].astype(np.float64)
             at = min(at + size, self.total)
+            if self.lines:  # bad lines could be taken apart
+                kept = pa.record_batch([pa.array(rows)], schema=self.kept_schema)
+                yield Block(rows[:, None] + 0.0, None, lambda i: {}, kept=kept, rows=rows, seen=at).keep(good)
+                continue
             kept = pa.record_batch([pa.array(rows[good])], schema=self.kept_schema)
             if good.any() or self.seen:
                 yield Block(x, None, lambda i: {}, kept=kept, rows=rows[good], seen=at if self.seen else None)
@@ -56,7 +60,10 @@ def places(source, rows):
         values = part.spread(part.block.x[:, 0] if len(part.block) else np.empty(0), good)
         kept = part.kept(source.kept_schema)
         assert kept.num_rows == part.n
-        assert kept["id"].to_pylist() == [None if np.isnan(value) else int(value) for value in values]
+        numbers = [None if np.isnan(value) else int(value) for value in values]
+        if source.lines:
+            numbers = list(range(len(found), len(found) + part.n))
+        assert kept["id"].to_pylist() == numbers
         found += [-1 if np.isnan(value) else int(value) for value in values]
     return found
 
@@ -67,6 +74,7 @@ def places(source, rows):
 def test_gaps_are_filled_wherever_they_are(sizes, bad, rows):
     expected = [-1 if number in bad else number for number in range(10)]
     assert places(Gappy(10, sizes, bad), rows) == expected
+    assert places(Gappy(10, sizes, bad, lines=True), rows) == expected
 
 
 def test_a_reader_whose_last_records_are_good_need_not_count():

@@ -82,6 +82,7 @@ def agree_sparse(source, text):
 
 @given(lines=csv_lines, end=ends)
 @example(["1,2,a", "3,4,b"], "\r\n")
+@example(['0,a"b,"', "0,0,0"], "\n")
 @settings(max_examples=300, deadline=None)
 def test_csv(tmp_path_factory, lines, end):
     path = tmp_path_factory.getbasetemp() / "paths.csv"

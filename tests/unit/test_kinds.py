@@ -1,4 +1,4 @@
-"""Kinds of columns are found by the first cells or said by flags; where two readings are as good, the flag is asked for."""
+"""Kinds of columns are found by the first cells or said by flags; of two readings that are as good, a flag decides."""
 
 import json
 
@@ -33,6 +33,9 @@ FOUND = [
     (["1.2.2020", "3.4.2020"], "date", ("dmy",)),
     (["1.13.2020"], "date", ("mdy",)),
     (["13/1/2020", "1/13/2020"], "category", ()),
+    (["02-Jan-2020", "3-FEB-2020"], "date", ()),
+    (["Jan 2, 2020", "March 3, 2021"], "date", ()),
+    (["2010-11", "2011-12"], "category", ()),
     (["10:30", "11:45:02"], "category", ()),
     (["192.168.0.1", "10.0.0.7"], "category", ()),
     (["1.2.3", "1.10.0"], "category", ()),
@@ -97,10 +100,11 @@ def test_entries_of_columns():
          {"name": "id", "kind": "ignore"}],
         {"type": "record", "fields": [
             {"name": "age", "type": ["null", "double"]}, {"name": "zip", "type": "string"},
-            {"name": "seen", "type": {"type": "long", "logicalType": "timestamp-millis"}}, {"name": "id", "type": "skip"}]},
-        {"type": "struct", "fields": [
-            {"name": "age", "type": "decimal(9,2)"}, {"name": "zip", "type": "string"}, {"name": "seen", "type": "date"},
+            {"name": "seen", "type": {"type": "long", "logicalType": "timestamp-millis"}},
             {"name": "id", "type": "skip"}]},
+        {"type": "struct", "fields": [
+            {"name": "age", "type": "decimal(9,2)"}, {"name": "zip", "type": "string"},
+            {"name": "seen", "type": "date"}, {"name": "id", "type": "skip"}]},
     ],
 )  # fmt: skip
 def test_a_schema_as_json(tmp_path, plain):
@@ -120,7 +124,7 @@ def test_json_that_is_no_schema(tmp_path, text, message):
     (tmp_path / "s.json").write_text(text)
     with pytest.raises(SpecError, match=message):
         data.Options.make(columns=f"@{tmp_path}/s.json")
-    with pytest.raises(SpecError, match="no.json: expected a file of JSON"):
+    with pytest.raises(SpecError, match=r"no.json: expected a file of JSON"):
         data.Options.make(columns=f"{tmp_path}/no.json")
 
 
@@ -137,7 +141,8 @@ def columns(tmp_path, text=TABLE, **options):
     ("options", "kinds"),
     [
         ({}, {"id": "number", "age": "number", "zip": "number", "seen": "date"}),
-        ({"columns": "zip:category,empty:number,0:ignore"}, {"age": "number", "zip": "category", "seen": "date", "empty": "number"}),
+        ({"columns": "zip:category,empty:number,0:ignore"},
+         {"age": "number", "zip": "category", "seen": "date", "empty": "number"}),
         ({"ignore": "id,*e*"}, {"zip": "number"}),
         ({"ignore": "date"}, {"id": "number", "age": "number", "zip": "number"}),
         ({"features": "age,seen"}, {"age": "number", "seen": "date"}),

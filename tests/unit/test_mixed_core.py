@@ -173,3 +173,15 @@ def test_what_does_not_fit_is_refused(x, vectors, said):
         core.forward(case.w, Samples(X, None, np.ones(9, np.float32)))
     assert core.forward(case.w, Samples(X[:0]))[0].shape == (0, 3)
     assert core.train(case.w, None, Samples(X[:0], case.samples.y[:0]), np.arange(0), 4, None).steps == 0
+
+
+def test_codes_are_checked_of_the_samples_that_are_asked_for():
+    case = Case("4", 2, (3, 4))
+    codes = X.codes.copy()
+    codes[3, 1] = 9
+    bad = Samples(Mixed(X.numbers, codes, 9))
+    core = case.make()
+    assert core.forward(case.w, bad, np.array([4, 0]))[0].shape == (2, 3)
+    for order in None, np.array([0, 3]), np.arange(10) % 5:
+        with pytest.raises(SpecError, match=r"codes\[3, 1\] is 9, expected -1 or 2 to 8"):
+            core.forward(case.w, bad, order)

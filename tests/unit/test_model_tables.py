@@ -7,8 +7,10 @@ from hdl import data
 from hdl.errors import DataError
 from hdl.spec import Spec
 
-ROWS = [(f"{i}.5", "uvw"[i % 3], f"{1 + i % 12}/{13 + i % 9}/2020", f"${i}", "" if i % 5 == 0 else str(i % 4), "ab"[i % 2])
-        for i in range(40)]  # fmt: skip
+ROWS = [
+    (f"{i}.5", "uvw"[i % 3], f"{1 + i % 12}/{13 + i % 9}/2020", f"${i}", str(i % 4) if i % 5 else "", "ab"[i % 2])
+    for i in range(40)
+]
 NAMES = ["size", "kind", "day", "price", "count", "label"]
 
 

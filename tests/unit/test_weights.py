@@ -72,6 +72,20 @@ def test_ones_are_no_weights_byte_for_byte(mode, optimizer):
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("mode", ["gradient", "average", "genetic"])
+def test_four_times_the_weights_are_the_same_byte_for_byte(mode, optimizer):
+    """All means are by the sum of weights, the penalty is of the mean, and factors of 2 are exact."""
+    spec, found = job(mode, optimizer=optimizer, l2=0.01), []
+    for factor in (1, 4):
+        own, held = (
+            replace(each, weight=each.weight * np.float32(factor)) for each in (make_samples(), make_samples(9, 1))
+        )
+        state, rows = trained(spec, [Shard(own, held)] * 3, common=held)
+        found.append((state.w.tobytes(), [(row["cost"], row["val_cost"], row["accuracy"]) for row in rows]))
+    assert found[0] == found[1]
+
+
 def test_the_average_is_by_the_sum_of_weights():
     spec, own = job("average", 2), make_samples(10)
     shards = [Shard(replace(own, weight=np.full(10, weight, np.float32)), none(own)) for weight in (0.5, 1.5)]

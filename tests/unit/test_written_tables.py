@@ -29,7 +29,7 @@ def rows_of(block):
 
 
 def read(path, options=None, shards=(1,), schema=None, labels=True):
-    """Features, labels, lines and numbers of all rows, and the count of bad and unlabelled ones; the same for each cut."""
+    """Features, labels, lines and numbers of all rows, the counts of bad and unlabelled ones; the same for each cut."""
     found = []
     for count in shards:
         source = data.open_source(str(path), options, schema, labels=labels)
@@ -127,8 +127,10 @@ def test_blocks_and_cuts_change_nothing(tmp_path, seed, shards, longest):
         f"{draw.integers(99)},{'uvw'[draw.integers(3)]},2020-01-{draw.integers(1, 28):02d},{draw.integers(2)}"
         for _ in range(40)
     ]
-    odd = ["x,u,2020-01-01,1", "1,u,soon,0", "1,u", '1,"u,2020-01-01,1', "5,,,NA", " 7 , TRUE , 2020-01-05 ,1", "", "1e39,u,2020-01-01,0",
-           "12345678901234567890123456789012345,u,2020-01-01,1", "3,true,2020-01-01T05:00Z,"]  # fmt: skip
+    odd = [
+        "x,u,2020-01-01,1", "1,u,soon,0", "1,u", '1,"u,2020-01-01,1', "5,,,NA", " 7 , TRUE , 2020-01-05 ,1", "",
+        "1e39,u,2020-01-01,0", "12345678901234567890123456789012345,u,2020-01-01,1", "3,true,2020-01-01T05:00Z,",
+    ]  # fmt: skip
     for line in odd:
         lines.insert(int(draw.integers(10, len(lines))), line)
     path = write(tmp_path / "a.csv", "\n".join(["n,k,t,y", *lines]) + "\n")
@@ -177,6 +179,15 @@ def test_what_is_no_part_of_the_table(tmp_path, text, options, lines):
     _, found, _, _, records, _ = read(write(tmp_path / "a.csv", text), {"label": "-1", **options}, (1, 2, 5))
     assert [(row, label) for row, label, *_ in found] == [([1, "u"], "0"), ([2, "v"], "1")]
     assert ([line for *_, line, _ in found], records) == (lines, 2)
+
+
+def test_lines_with_one_field_more_than_there_are_names(tmp_path):
+    path = write(tmp_path / "a.txt", '"a" "b" "y"\n"1" 1 2 "u"\n"2" 3 4 "v"\n"3" 5 6 "u"\n')
+    source, found, *_ = read(path, {}, (1, 2))
+    assert (source.names, source.label, len(source.left_out)) == (["a", "b"], ["y"], 1)
+    assert [(row, label) for row, label, *_ in found] == [([1, 2], "u"), ([3, 4], "v"), ([5, 6], "u")]
+    source, found, *_ = read(write(tmp_path / "a.csv", "a,b,y\n1,2,u,\n3,4,v,\n"), {"label": "y"}, (1, 2))
+    assert [(row, label) for row, label, *_ in found] == [([1, 2], "u"), ([3, 4], "v")]
 
 
 def test_a_title_is_not_guessed(tmp_path):

@@ -113,3 +113,13 @@ def test_a_round_merges_what_others_published_by_samples_halved_for_each_round_b
     assert np.array_equal(said.updates[0].tensors["w"], worker.weights.w)
     counts = {"merged": 2, "staleness": 3, "stalest": 3, "late": 1}
     assert said.reports == [{"kind": "free", "generation": 5, "round": 10, **counts}]
+
+
+def test_samples_with_weights_merge_by_their_sum(trainer):
+    worker = trainer(9, sync={"mode": "async"})
+    own, other = worker.weights.w.copy(), np.ones_like(worker.weights.w)
+    exchange = Exchange(published(10, 30, other))
+    worker.sums |= {"samples": 200, "weight": 90.0}
+    worker._end_round(exchange, 5)
+    assert np.allclose(worker.weights.w, 0.75 * own + 0.25 * other, atol=1e-6)
+    assert exchange.published[0][1]["samples"] == 90

@@ -155,15 +155,16 @@ def _label_of_model(known: Known, options: Options, schema: Any, labels: bool) -
 def _as_in_training(known: Known, schema: Any) -> list[Feature]:
     """Find the model's columns by their names; of a vector `x` those called `x[0]`, `x[1]`, …"""
     wanted = trained(schema) or [Column(name) for name in schema.names]
-    names, out, absent, vectors = [*known.types], [], [], set[str]()
+    at = {name: i for i, name in enumerate(known.types)}
+    out, absent, vectors = [], [], set[str]()
     expanded = {f"{name}[{j}]": (name, width) for name, width in known.widths.items() for j in range(width)}
     for column in wanted:
         if column.name in known.types:
-            out.append(Feature(names.index(column.name), column))
+            out.append(Feature(at[column.name], column))
         elif column.name in expanded:
             name, width = expanded[column.name]
             if name not in vectors:
-                out.append(Feature(names.index(name), column._replace(name=name), width))
+                out.append(Feature(at[name], column._replace(name=name), width))
             vectors.add(name)
         else:
             absent.append(column.name)

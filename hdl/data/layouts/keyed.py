@@ -63,8 +63,9 @@ class Keyed(Source):
         self._choose(labels)
         self._check(named)
         self.reading = {**self.inner.reading, **self.lying.reading, "files": len(self.paths)}
-        if options.where:
-            self.reading |= {"where": options.where, "pruned": len(self.lying.paths) - len(self.paths)}
+        if len(self.paths) < len(self.lying.paths):
+            gone, whole = len(self.lying.paths) - len(self.paths), len(self.lying.paths)
+            self.reading["pruned"] = f"{gone:,} of {whole:,} files, by their keys"
 
     def _open(self, asked: tuple[str, ...], labels: bool) -> Delimited:
         """Open the files, with the columns that are carried over or filtered by."""
@@ -197,16 +198,28 @@ class Keyed(Source):
         if condition is not None and outcomes(condition, of_keys(held)) == {True}:
             condition = None
         for block in self.inner.numbered(split, bad):
+            lost = block.lost
+            if lost is not None:
+                lost = (lost[0] - gone, self._kept(lost[1], held)) if self.options.keep else None
             if condition is not None and len(block):
                 met = mask(condition, partial(self._cell, block=block, held=held))
+                if lost is not None:  # rows that are filtered out are no records, and have no numbers
+                    gaps = np.asarray(block.rows)[~met] - gone
+                    lost = lost[0] - np.searchsorted(gaps, lost[0]), lost[1]
                 before = gone + np.cumsum(~met)
                 gone = int(before[-1])
-                block = replace(block, rows=block.rows - before).keep(met)
-            if not len(block):
-                yield Block.none(int(block.seen or 0) - gone)
-                continue
-            block = self._keyed(block, held, bad)
-            yield replace(block, seen=int(block.seen or 0) - gone)
+                block = replace(block, rows=block.rows - before).keep(met, lose=False)
+            seen = int(block.seen or 0) - gone
+            block = self._keyed(block, held, bad) if len(block) else Block.none(seen)
+            yield replace(block, seen=seen, lost=lost)
+
+    def _kept(self, batch: pa.RecordBatch, held: Mapping[str, Any]) -> pa.RecordBatch:
+        """Give the columns that predictions carry over, keys among them, of rows of one file."""
+        arrays = [
+            _constant(held[name], self.lying.types[name], len(batch)) if name in held else batch.column(name)
+            for name in self.options.keep
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.kept_schema)
 
     def _cell(self, name: str, block: Block, held: Mapping[str, Any]) -> pa.Array:
         """Give a column that the filter names, as what it is compared as."""
@@ -225,11 +238,8 @@ class Keyed(Source):
 
     def _keyed(self, block: Block, held: Mapping[str, Any], bad: Bad) -> Block:
         """Add the keys to a block of one file's rows."""
-        n, kept, y = len(block), None, block.y
-        if self.options.keep:
-            arrays = [_constant(held[name], self.lying.types[name], n) if name in held else block.kept.column(name)
-                      for name in self.options.keep]  # fmt: skip
-            kept = pa.RecordBatch.from_arrays(arrays, schema=self.kept_schema)
+        n, y = len(block), block.y
+        kept = self._kept(block.kept, held) if self.options.keep else None
         if self._y is not None:
             value = held[self._y]
             if value is None:

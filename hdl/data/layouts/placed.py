@@ -49,7 +49,7 @@ def of_file(path: str, options: Options) -> Lying | None:
 
 def of_files(paths: Sequence[str], options: Options) -> Lying | None:
     """Find the table with a log that files lie in; all of them must be live there."""
-    folders = sorted({path.rpartition("/")[0] or "." for path in paths})
+    folders = sorted({_parent(path) for path in paths} - {""})
     above = {folder: _above(folder, itself=True) for folder in folders[:MOST]}
     tables = {table for table in above.values() if table is not None}
     if not tables:
@@ -118,10 +118,17 @@ def _above(folder: str, itself: bool = False) -> str | None:
     if itself and _is_table(folder):
         return folder
     while (name := folder.rsplit("/", 1)[-1]) == "data" or hive.key_of(name):
-        folder = folder.rpartition("/")[0] or "."
-        if _is_table(folder):
-            return folder
+        folder = _parent(folder)
+        if not folder or _is_table(folder):
+            return folder or None
     return None
+
+
+def _parent(path: str) -> str:
+    """Name the folder that a path is in; empty at the root of its file system, which is no table."""
+    root = re.match(r"(?:[a-zA-Z][\w+.-]*://[^/]*)?/?", path)[0]  # type: ignore[index]
+    folder = path[len(root) :].rpartition("/")[0]
+    return root + folder if folder else "" if root else "."
 
 
 def _is_table(folder: str) -> bool:

@@ -102,8 +102,9 @@ class Table(Source):
         self.reading = {**self.lying.reading, "files": len(self.paths)}
         if drift:
             self.reading["drift"] = drift
-        if options.where:
-            self.reading |= {"where": options.where, "pruned": len(self.lying.paths) - len(self.paths)}
+        if len(self.paths) < len(self.lying.paths):
+            gone, whole = len(self.lying.paths) - len(self.paths), len(self.lying.paths)
+            self.reading["pruned"] = f"{gone:,} of {whole:,} files, by their keys"
         self._choose(labels)
         self._lengths: list[int] | None = None
 
@@ -193,9 +194,9 @@ class Table(Source):
             file = self._file(path)
             if not file.rows:
                 continue
-            there = [cell for name, cell in file.cells.items() if name in self.types and name not in self.odd]
-            for batch in self._batches(file, 0, min(self.look, file.rows), there, Bad(sys.maxsize)):
-                found = {name: kinds.take(batch.columns, cell) for name, cell in file.cells.items() if cell in there}
+            there = {name: cell for name, cell in file.cells.items() if name in self.types and name not in self.odd}
+            for batch in self._batches(file, 0, min(self.look, file.rows), [*there.values()], Bad(sys.maxsize)):
+                found = {name: kinds.take(batch.columns, cell) for name, cell in there.items()}
                 count = max(map(len, found.values()), default=0)
                 for name, value in self._constants(path, file).items():
                     found[name] = pa.array([value] * count, self.types[name])
@@ -260,7 +261,7 @@ class Table(Source):
 
     def _size(self) -> int:
         """Count the rows that are read at a time."""
-        width = 8 * max(1, sum(feature.width or 1 for feature in self.features))
+        width = 4 * max(1, sum(feature.width or 1 for feature in self.features))
         return max(1, BLOCK_BYTES // width, min(FEW_ROWS, 16 * BLOCK_BYTES // width))
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:

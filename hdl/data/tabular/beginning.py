@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hdl.data.base import Bad, Options
+from hdl.data.guess import is_number
 from hdl.data.header import LOOK, MARKS
 from hdl.data.streams import head, line_blocks
+from hdl.errors import DataError
 
 HEAD = 65536  # decoded bytes that are looked at, if no more are asked for
 SIGNS = "#%|;!*/\\@~="  # that a line before a table may begin with
@@ -149,3 +151,27 @@ def _together(lines: Sequence[str], whole: bool, options: Options) -> list[tuple
     mark, width = _shape(single or [" ".join(lines[lo:hi]) for lo, hi in groups], options)
     good = sum(_fields(" ".join(lines[lo:hi]), mark) == width for lo, hi in groups)
     return groups if 10 * good >= 9 * len(groups) else None
+
+
+def refuse_title(rows: Sequence[Sequence[str]], path: str) -> None:
+    """Refuse a table below a line of one field, which would say how many columns there are.
+
+    Raises
+    ------
+    DataError
+    """
+    below = {len(row) for row in rows[1:]}
+    if len(rows[0]) == 1 and len(below) == 1 and len(rows) > 3 and min(below) > 1:
+        what = f"the first line ({rows[0][0][:80]!r}) has 1 column, and those below have {min(below)}"
+        raise DataError(f"{what}; --comment TEXT leaves out lines that begin with a text", path, line=1)
+
+
+def widen_header(rows: list[list[str]]) -> None:
+    """Give a line of names one more where every line below has one more field.
+
+    R writes the names of rows so, and others end each line but the first with a delimiter.
+    """
+    first, below = rows[0], rows[1:]
+    if below and {len(row) for row in below} == {len(first) + 1} and not any(map(is_number, first)):
+        ends = not any(row[-1].strip() for row in below)
+        rows[0] = [*first, ""] if ends else ["", *first]

@@ -14,7 +14,7 @@ from hdl.data.names import quoted, some
 from hdl.data.tabular.cells import MISSING, PLAIN, Dialect
 from hdl.data.tabular.flags import IGNORE, KINDS, Wish, parse
 from hdl.data.tabular.frame import Column
-from hdl.data.tabular.looks import Finding, find, has_point
+from hdl.data.tabular.looks import Finding, find
 from hdl.errors import DataError
 
 _GLOB = re.compile(r"[*?\[]")
@@ -248,7 +248,8 @@ class _Deciding:
             found = self._look(i, kind, wish, ()) if item.width is None else _VECTOR
             by = (wish.by if wish else "values" if item.values is not None else "type") or "type"
             if found.kind is None:
-                mend = f"--columns {item.name}:number or --columns {item.name}:category reads it"
+                name = quoted(item.name)
+                mend = f"--columns {name}:number or --columns {name}:category reads it"
                 out.left_out.append(f"{self.called(i)}: empty in the first rows ({mend})")
             elif self.options.features and i not in wanted and found.kind not in kinds[0]:
                 out.left_out.append(f"{self.called(i)}: not among --features")
@@ -274,7 +275,7 @@ class _Deciding:
         return found
 
     def _notes(self, i: int, found: Finding) -> list[str]:
-        return [f"{self.called(i)}: {note.replace('{}', self.fields[i].name)}" for note in found.notes]
+        return [f"{self.called(i)}: {note.replace('{}', quoted(self.fields[i].name))}" for note in found.notes]
 
     def called(self, i: int) -> str:
         """Name a column for people."""

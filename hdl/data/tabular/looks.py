@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hdl.data.guess import is_number
-from hdl.data.tabular.cells import BLANKS, FORMS, MARKS, Dialect
+from hdl.data.tabular.cells import BLANKS, MARKS, Dialect
+from hdl.data.tabular.date_cells import FORMS, NAMED
 
 SHARE = 0.9  # of the cells that are there: so many of a kind make a column of it, and the others are bad records,
 STRAYS = 2  # as they do where half are numbers, if the others are so few different texts, such as `unknown`
@@ -24,6 +25,7 @@ _COMMA = re.compile(r"[+-]?(?:[0-9]+,[0-9]*|,[0-9]+)")  # 1,5
 _FRACTION = re.compile(r"[+-]?[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?")
 _PADDED = re.compile(r"0[0-9]+")  # 007
 _DATES = {order: re.compile(form) for order, form in FORMS.items()}
+_NAMES = [re.compile(form) for form in NAMED]
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ def _codes(cells: Iterable[str]) -> tuple[str, ...]:
 def _dates(counts: Mapping[str, int], usual: Dialect, asked: bool) -> Finding | None:
     """Find out how dates are written; None if these are none."""
     matches = {order: {cell: match for cell in counts if (match := form.match(cell))} for order, form in _DATES.items()}
+    matches["ymd"] |= {cell: match for cell in counts for form in _NAMES if (match := form.match(cell))}
     total = sum(counts.values())
     shares = {order: sum(counts[cell] for cell in found) / total for order, found in matches.items()}
     if shares["ymd"] >= SHARE or (asked and not matches["dmy"]):

@@ -7,13 +7,12 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from hdl.data.base import Block, fits_float32
+from hdl.data.base import OVERFLOW, Block, fits_float32
 from hdl.data.tabular.text_rows import TextRows, Where, Wrong
 from hdl.data.text import column, not_utf8, squeeze
 
@@ -83,6 +82,8 @@ class Parser:
                 table = self._table(data, typed)
             except pa.ArrowInvalid:
                 continue
+            if b'"' in data and table.num_rows != self._count(data):
+                return None  # a quote inside of a field, where Arrow opens quotes and others do not
             columns = dict(zip(self.rows.needed, table.columns, strict=True))
             out = self.rows.block(columns, table.num_rows, where)
             if not typed or fits(out[0]):
@@ -95,7 +96,7 @@ class Parser:
             data = squeeze(data)
         if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
             return None  # Arrow would take a lone carriage return for the end of a line
-        if not self.multiline and b'"' in data and any(line.count(b'"') % 2 for line in data.split(b"\n")):
+        if not self.multiline and b'"' in data and _odd_quotes(data):
             return None  # Arrow lets quotes span lines, which shards could cut
         return data
 
@@ -141,8 +142,8 @@ class Parser:
                     labels.append(line[start:stop])
                     line = line[:start] + b"0" + line[stop:]
                 lines.append(line)
-        numbers = column(b"\n".join(lines).replace(mark, b"\n")) if lines else None
-        if numbers is None or len(numbers) != len(lines) * self.width or not fits_float32(numbers):
+        numbers = column(b"\n".join(lines).replace(mark, b"\n") + b"\n", rows.missing) if lines else None
+        if numbers is None or len(numbers) != len(lines) * self.width or not in_range(numbers):
             return None
         try:
             texts = {label: pa.array([text.decode() for text in labels], pa.string())} if label >= 0 else {}
@@ -173,6 +174,12 @@ class Parser:
                 out.errors.append((line, str(error)))
             out.seen += 1
         return out
+
+    def _count(self, data: bytes) -> int:
+        """Count the records that are not blank."""
+        if self.multiline:
+            return sum(1 for _ in self.each(data))
+        return sum(map(bool, map(bytes.strip, data.split(b"\n"))))
 
     def each(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Give the records that are not blank, and the number of their first line, from 0."""
@@ -218,6 +225,14 @@ class Parser:
         return {i: pa.array([row[i] for row in rows], pa.string()) for i in self.rows.needed}
 
 
+def _odd_quotes(data: bytes) -> bool:
+    """Tell whether some line has an odd number of quotes."""
+    text = np.frombuffer(data, np.uint8)
+    quotes, ends = np.flatnonzero(text == ord('"')), np.flatnonzero(text == ord("\n"))
+    before = np.searchsorted(quotes, np.append(ends, len(text)))
+    return bool((np.diff(before, prepend=0) & 1).any())
+
+
 def split(line: str, delimiter: str, multiline: bool = False) -> list[str]:
     """Split a record into its fields.
 
@@ -245,4 +260,9 @@ def fits(block: Block) -> bool:
     parts = [x, *(part for part in (block.weight, block.offset) if part is not None)]
     if block.y is not None and block.y.ndim == 2:
         parts.append(block.y)
-    return all(fits_float32(part) or not (np.abs(part) >= 2.0**128 - 2.0**103).any() for part in parts)
+    return all(map(in_range, parts))
+
+
+def in_range(values: np.ndarray) -> bool:
+    """Tell whether values are finite float32 numbers or missing."""
+    return fits_float32(values) or not (np.abs(values) >= OVERFLOW).any()
