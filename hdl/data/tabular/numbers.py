@@ -100,6 +100,7 @@ class Number:
         some = bool(missing.any())
         if some:
             x = np.where(missing, self._stand_in(), x)
+        usual = x == self.usual  # before what is beyond the edges is brought to them
         if self.edges:
             edges = np.array(self.edges)
             inside = np.clip(x, edges[0], edges[-1])
@@ -107,11 +108,11 @@ class Number:
             out = (np.arange(len(edges) - 1) < at[:, None]).astype(np.float64)
             out[np.arange(len(x)), at] = (inside - edges[at]) / np.diff(edges)[at]
         else:
-            z = self.scaled(x) if self.usual is None else np.where(x == self.usual, 0, self.scaled(x))
+            z = self.scaled(x) if self.usual is None else np.where(usual, 0, self.scaled(x))
             waves = [part for f in self.frequencies for part in sin_cos(f * z)]
             out = np.stack([z, *waves], axis=1)
         if self.usual is not None:
-            out = np.concatenate([out, (x == self.usual)[:, None]], axis=1)
+            out = np.concatenate([out, usual[:, None]], axis=1)
         if some and self.fill is None:
             out[missing] = 0
         if self.indicator:
