@@ -196,6 +196,20 @@ def test_an_iceberg_table_is_read_by_its_live_files(tmp_path, monkeypatch):
         data.open_source(str(moved))
 
 
+def test_an_entry_that_says_deleted_is_no_live_file(tmp_path):
+    """As manifests of engines that keep such entries have it."""
+    made = lakes.iceberg(tmp_path / "t", table(0, 3))
+    made.append(table(0, 3))
+    made.append(table(10, 3))
+    path = made.current_snapshot().manifests(made.io)[0].manifest_path.removeprefix("file://")
+    with open(path, "rb") as file:
+        reader = fastavro.reader(file)
+        entries, schema = list(reader), reader.writer_schema
+    with open(path, "wb") as file:
+        fastavro.writer(file, schema, [{**each, "status": 2} for each in entries])
+    assert numbers(tmp_path / "t")[0] == [0, 1, 2]
+
+
 def test_iceberg_tables_that_hdl_cannot_honour_are_refused(tmp_path):
     folder = tmp_path / "t"
     made = lakes.iceberg(folder, table(0, 3))
