@@ -103,10 +103,10 @@ class Number:
         usual = x == self.usual  # before what is beyond the edges is brought to them
         if self.edges:
             edges = np.array(self.edges)
-            x = np.clip(x, edges[0], edges[-1])
-            at = np.clip(np.searchsorted(edges, x, "right") - 1, 0, len(edges) - 2)
+            inside = np.clip(x, edges[0], edges[-1])
+            at = np.clip(np.searchsorted(edges, inside, "right") - 1, 0, len(edges) - 2)
             out = (np.arange(len(edges) - 1) < at[:, None]).astype(np.float64)
-            out[np.arange(len(x)), at] = (x - edges[at]) / np.diff(edges)[at]
+            out[np.arange(len(x)), at] = (inside - edges[at]) / np.diff(edges)[at]
         else:
             z = self.scaled(x) if self.usual is None else np.where(usual, 0, self.scaled(x))
             waves = [part for f in self.frequencies for part in sin_cos(f * z)]
