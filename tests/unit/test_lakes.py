@@ -127,9 +127,13 @@ def test_delta_tables_that_hdl_cannot_honour_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"deletion vectors \(in 1 of 2 files\).* REORG TABLE … APPLY \(PURGE\)"):
         data.open_source(str(folder))
     cases = {
-        "asks readers for liquidTime, which": [{"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["liquidTime"]}}],
+        "asks readers for liquidTime, which": [
+            {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["liquidTime"]}}
+        ],
         "asks readers for reader version 9": [{"protocol": {"minReaderVersion": 9, "minWriterVersion": 9}}],
-        "has no files; expected samples": [{"remove": {"path": path.rsplit("/", 1)[-1]}} for path in delta.read(str(plain)).paths],
+        "has no files; expected samples": [
+            {"remove": {"path": path.rsplit("/", 1)[-1]}} for path in delta.read(str(plain)).paths
+        ],
     }  # fmt: skip
     for message, actions in cases.items():
         folder = shutil.copytree(plain, tmp_path / str(len(message)))
