@@ -89,12 +89,8 @@ def to_tensors(x: Any) -> dict[str, np.ndarray]:
     return {"data": x.data, "indices": x.indices, "indptr": x.indptr} if isinstance(x, Csr) else {"x": x}
 
 
-def from_tensors(tensors: Mapping[str, np.ndarray], columns: int) -> Any:
-    """Rebuild the features that `to_tensors` made tensors of."""
-    from hdl.data.mixed import Mixed  # which is made of this module's rows
-
-    if "codes" in tensors:
-        return Mixed(tensors["numbers"], tensors["codes"], columns)
+def from_tensors(tensors: Mapping[str, np.ndarray], columns: int) -> np.ndarray | Csr:
+    """Rebuild the features that `to_tensors` made tensors of, but for those of `Mixed`."""
     if "x" in tensors:
         return tensors["x"]
     return Csr(tensors["data"], tensors["indices"], tensors["indptr"], columns)

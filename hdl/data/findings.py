@@ -76,7 +76,7 @@ def lines(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = N
         ("format", _format(about, schema, options, reading)),
         ("columns", _columns(options, reading)),
         ("label", _label(schema, reading, tensors or {})),
-        ("weights", f"column {options['weights']}" if options.get("weights") else ""),
+        ("weights", _weights(schema, options, tensors or {})),
         ("offset", f"column {options['offset']}" if options.get("offset") else ""),
         ("where", str(options.get("where") or "")),
         ("rows", _rows(schema, reading)),
@@ -158,6 +158,17 @@ def _task(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mappin
     return f"regression, {_number(mean[0])} ± {_number(deviation[0])}"
 
 
+def _weights(schema: Mapping[str, Any], options: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
+    """Tells what samples count: by a column, and by their classes."""
+    by_class, classes = tensors.get("class_weights"), schema.get("classes") or ()
+    words = [f"column {options['weights']}"] if options.get("weights") else []
+    if by_class is not None:
+        each = zip(map(_name_of_class, classes), by_class.tolist(), strict=True)
+        shown = [f"{name} {weight:.4g}" for name, weight in each]
+        words.append(f"by class: {', '.join(shown[:FEW_CLASSES])}{', …' if len(shown) > FEW_CLASSES else ''}")
+    return ", times those ".join(words)
+
+
 def _rows(schema: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
     """Tells of rows that are no samples, where there are such."""
     dropped = (schema.get("rule") or {}).get("dropped")
@@ -218,6 +229,10 @@ def _scale(rule: Mapping[str, Any]) -> str:
     words = [f"divided by {rule['constant']:g}" if "constant" in rule else RULES.get(name, name)]
     if robust := rule.get("robust"):
         words.append(f"{', '.join(map(_short, robust[:FEW]))}{', …' if robust[FEW:] else ''} by median and quartiles")
+    if usual := rule.get("usual"):
+        named = ", ".join(f"{_short(name)} {value:g}" for name, value in list(usual.items())[:FEW])
+        more = ", …" if len(usual) > FEW else ""
+        words.append(f"an input for the usual value ({named}{more}), the others by quartiles")
     if kind := rule.get("embedding"):
         words.append(f"{EMBEDDINGS.get(kind, kind)} inputs")
     if centred:

@@ -59,6 +59,8 @@ class Growing:
 
     def array(self) -> np.ndarray:
         """Returns the whole array, read-only if it is on disk."""
+        if 0 in self.row:  # a table without numbers; nothing can be mapped of it
+            return np.empty((self.n, *self.row), self.memory.dtype)
         if self.file is None or self.n == 0:
             self.memory.resize((self.n, *self.row), refcheck=False)
             return self.memory

@@ -49,8 +49,9 @@ class TextSource(Source):
             data, skipped = self.body(split.path, at, data)
             block = self.decode(split.path, at, self.clean(data), skipped, bad)
             block = block.after(seen)
-            seen, counted = int(block.seen or 0), bad.count
+            seen = int(block.seen or 0)
             yield block if len(block) else replace(Block.none(seen), lost=block.lost)
+            counted = bad.count  # whoever took the block may have added to it
         if bad.count > counted:
             yield Block.none(seen + bad.count - counted)
 

@@ -219,6 +219,8 @@ class Perceptron(Learner):
         spec = specs.parse({**wished, "loss": "squared", "seed": self._seed})
         summary = of_block(data.Block(tables.block(x), labels, lambda i: {"offset": i}), columns or None)
         schema = data.fit(summary, spec)
+        if schema.encodings is not None:  # so that columns of files are found by name
+            schema = replace(schema, names=tuple(column.name for column in schema.encodings.columns))
         unit = {"target_mean": None, "target_deviation": None}
         self._schema = replace(schema, outputs=outputs, **unit | fields)
         if left_out := schema.encodings and schema.encodings.reasons:

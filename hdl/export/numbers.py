@@ -49,7 +49,8 @@ def _scaled(graph: Graph, part: Number, x: str) -> str:
     z = graph.add("Div", x, _double(graph, "spread", part.spread)) if part.spread != 1 else x
     if part.rule == "robust":
         ends = (graph.constant(name, np.array(end)) for name, end in (("least", -1e150), ("most", 1e150)))
-        share = graph.add("Div", graph.add("Clip", z, *ends), _double(graph, "clip", CLIP))
+        z = graph.add("Clip", z, *ends)
+        share = graph.add("Div", z, _double(graph, "clip", CLIP))
         square = graph.add("Add", _double(graph, "one_", 1.0), graph.add("Mul", share, share))
         z = graph.add("Div", z, graph.add("Sqrt", square))
     return z

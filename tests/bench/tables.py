@@ -98,7 +98,7 @@ def measure(code: str, folder: str, paths: list[str]) -> Pass:
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     told = subprocess.run(
         [sys.executable, "-c", ENDS.format(code), folder, *paths],
-        env=environment, cwd=HERE, check=True, capture_output=True, text=True,
+        env=environment, cwd=HERE, check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     return Pass(*json.loads(told.stdout))
 

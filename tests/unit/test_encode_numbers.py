@@ -272,3 +272,31 @@ def test_cells_of_a_scaled_column_are_scaled():
     other = cells.affine(2, 1)
     assert (other.low, other.high, other.mean, other.deviation) == (1, 19, 10, 6)
     np.testing.assert_allclose(other.quantiles(0.5, 1), [10, 19])
+
+
+def test_a_number_that_most_cells_are_has_an_input_of_its_own():
+    x = np.append(np.zeros(700), np.random.default_rng(0).lognormal(8, 1, 300))
+    encodings, out, rule, _ = encodings_of(frame(a=x, b=np.arange(1000.0)))
+    others = x[x > 0]
+    low, middle, high = np.quantile(others, [0.25, 0.5, 0.75])
+    z = (others - middle) / (high - low)
+    assert encodings.names == ("a", "a is 0", "b")
+    np.testing.assert_allclose(out[700:, 0], z / np.sqrt(1 + (z / 3) ** 2), atol=0.02)
+    np.testing.assert_array_equal(out[:, 1], x == 0)
+    assert not out[:700, 0].any()
+    assert rule == {"name": "standard", "usual": {"a": 0.0}}
+
+
+@pytest.mark.parametrize(
+    "x",
+    [np.arange(1000) % 10 // 9.0, np.arange(1000) % 2 * np.arange(1000.0), np.arange(1000.0)],  # two numbers; half; all
+)
+def test_other_numbers_have_no_input_of_their_own(x):
+    assert encodings_of(frame(a=x, b=["u", "v"] * 500))[0].names[:1] == ("a",)
+    assert encodings_of(frame(a=x, b=["u", "v"] * 500))[0].numbers == 1
+
+
+def test_the_most_frequent_number_beyond_the_bins_of_the_others():
+    part = Number(edges=(1.0, 2.0, 3.0), usual=3.0, fill=None, indicator=True)
+    out = part.encode(np.array([3.0, 9.0, 0.0, np.nan]))
+    np.testing.assert_array_equal(out, [[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]])

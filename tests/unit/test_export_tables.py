@@ -89,6 +89,7 @@ NUMBERS = {
     "piecewise linear": Number(edges=(-4.0, -1.0, 0.0, 2.5, 7.0), fill=0.3, indicator=True),
     "two parts": Number("robust", 3.0, 2.0, usual=1.0, fill=1.0, indicator=True),
     "two parts, no fill": Number(edges=(-2.5, 1.0, 2.5), usual=2.5, indicator=True),
+    "two parts, one beyond the edges": Number(edges=(-2.4, 1.0, 2.4), usual=2.5, fill=2.5),
     "only whether it is missing": Number("none", indicator=True),
     "periodic": Number("robust", 0.0, 1.0, frequencies=(0.1, 0.9, 2.3), fill=0.0, indicator=True),
 }
@@ -111,6 +112,15 @@ def test_numbers_of_every_rule(rule):
     encodings = ends(NUMBERS[rule], "a number")
     outputs, expected = both(encodings, activation="tanh")
     np.testing.assert_allclose(outputs["probabilities"], expected, atol=2e-6)
+
+
+def test_numbers_beyond_all_bounds_are_bounded_by_the_robust_rule():
+    encodings = ends(Number("robust", 0.0, 1.0, fill=0.0), "x")
+    x = np.array([[1e160], [-1e300], [1e150], [3.0]])
+    assert encodings.encode(x).tolist() == [[3.0], [-3.0], [3.0], [np.float32(3 / np.sqrt(2))]]
+    graph = export.build(Spec(net=(1, 1), loss="squared"), np.float32([1, 0]), encodings=encodings)
+    session = runtime.InferenceSession(export.serialise(graph), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], encodings.encode(x), rtol=1e-6)
 
 
 @pytest.mark.parametrize("parts", DATES)

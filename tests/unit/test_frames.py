@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 
 import hdl
-from hdl import export, predict
+from hdl import data, export, predict
 from hdl.data import Arrays
 from tests.unit.visits import N, net, table
 
@@ -218,3 +218,16 @@ def test_onnx_takes_the_frame_and_what_the_documentation_makes_of_it(tmp_path, f
         export.feeds(session, x.drop(columns="age"))
     with pytest.raises(ValueError, match="column 'age': expected numbers"):
         export.feeds(session, x.assign(age="old"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_of_weights_answers_files_as_the_estimator_answers_frames(tmp_path, fitted, suffix):
+    x, value = table(seed=4)
+    fitted.to_table(tmp_path / "table")
+    x.loc[:3, ["colour", "shop"]] = None
+    rows = x.assign(outcome=value)[["outcome", *x.columns]]
+    path = tmp_path / f"rows.{suffix}"
+    rows.to_csv(path, index=False) if suffix == "csv" else rows.to_parquet(path, index=False)
+    model = predict.Model(str(tmp_path / "table"))
+    answers = model.predict(data.open_source(str(path), model.reading, model.schema, labels=False))
+    np.testing.assert_array_equal(np.concatenate([part.out for part in answers]), fitted.predict_proba(x))

@@ -7,7 +7,7 @@ import pytest
 
 from hdl import cli
 
-TRAINING = 9  # commands `hdl train` that the README shows
+TRAINING = 10  # commands `hdl train` that the README shows
 
 
 @pytest.fixture(scope="module")

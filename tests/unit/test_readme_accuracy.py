@@ -7,7 +7,10 @@ import pytest
 
 from hdl import cli
 
-FOLDERS = {"mnist": "mnist", "optdigits.tra": "optdigits", "optdigits.tes": "optdigits"}
+FOLDERS = {
+    "mnist": "mnist", "optdigits.tra": "optdigits", "optdigits.tes": "optdigits",
+    "adult.data.gz": "tables", "adult.test.gz": "tables",
+}  # fmt: skip
 
 
 def trainings(readme):
@@ -18,26 +21,27 @@ def trainings(readme):
 
 
 @pytest.mark.parametrize(
-    ("data", "net", "goal"),
+    ("data", "word", "goal"),
     [
+        ("adult.data.gz", "adult", 84.5),
         ("optdigits.tra", "64-128-10", 96.0),
         pytest.param("mnist", "784-100-32-10", 97.5, marks=pytest.mark.full),
         pytest.param("mnist", "784-512-512-10", 98.3, marks=[pytest.mark.full, pytest.mark.timeout(1200)]),
     ],
 )
-def test_a_training_comes_to_what_is_stated(data, net, goal, root, datasets, tmp_path, capsys):
+def test_a_training_comes_to_what_is_stated(data, word, goal, root, datasets, tmp_path, capsys):
     pytest.importorskip("hdl._cpu")
-    found = [(a, stated) for a, stated in trainings((root / "README.md").read_text()) if a[1] == data and net in a]
+    found = [(a, stated) for a, stated in trainings((root / "README.md").read_text()) if a[1] == data and word in a]
     ((arguments, stated),) = found
 
-    def real(word):
-        name, mark, part = word.partition(":")
+    def real(argument):
+        name, mark, part = argument.partition(":")
         if name not in FOLDERS:
-            return word
+            return argument
         folder = datasets(FOLDERS[name])
         return f"{folder if name == FOLDERS[name] else folder / name}{mark}{part}"
 
-    arguments = [real(word) for word in arguments]
+    arguments = [real(argument) for argument in arguments]
     arguments[arguments.index("--out") + 1] = str(tmp_path / "table")
     assert cli.run([*arguments, "--quiet", "--no-report"]) == 0
     accuracy = float(re.search(r"test accuracy +([\d.]+) %", capsys.readouterr().out)[1])

@@ -79,6 +79,17 @@ def test_counts_with_exposure_and_weights_are_a_generalised_linear_model(claims,
     assert score.rmse == pytest.approx(np.sqrt(squares), rel=1e-5)
 
 
+def test_an_offset_of_squares_is_in_the_targets_unit(tmp_path):
+    """y = 5 a + offset: the net learns what is left, though it computes with standardised targets."""
+    offset = 100 * X[:, 1]
+    path = write(tmp_path / "lines.csv", {"a": X[:, 0], "o": offset, "y": 5 * X[:, 0] + offset + 7})
+    fields = {"loss": "squared", "epochs": 30}
+    model = Model(train(path, tmp_path / "m", {"label": ("y",), "offset": "o"}, **fields).table)
+    answers = np.concatenate([part.out for part in model.predict(source(path, model, labels=False))])[:, 0]
+    np.testing.assert_allclose(answers, 5 * X[:, 0] + offset + 7, atol=0.02)
+    assert model.w[0] * model.schema.target_deviation[0] == pytest.approx(5, abs=0.01)
+
+
 @pytest.mark.parametrize("mode", ["average", "genetic"])
 def test_any_number_of_workers_and_a_resumed_run_give_the_same_bytes(claims, tmp_path, mode):
     fields = {"net": (0, 4, 0), "optimizer": "adam", "batch": 16, "sync": {"mode": mode}, "validation": 0.2}

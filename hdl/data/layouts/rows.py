@@ -80,7 +80,8 @@ class Rows:
         x, wrong = self._features(get, len(rows))
         options, kept = self.options, None
         weight, offset = (
-            None if name is None else canonical(get(name), "number") for name in (options.weights, options.offset)
+            canonical(get(name), "number") if name in self.types else None  # a model's other data may lack them
+            for name in (options.weights, options.offset)
         )
         if options.keep:
             fields = [(name, self.types[name]) for name in options.keep]

@@ -66,8 +66,10 @@ class Category:
     def encode(self, array: pa.DictionaryArray) -> np.ndarray:
         """Give the number of each row's input, int64 [n], from 0; -1 for none."""
         codes = array.indices.fill_null(-1).to_numpy().astype(np.int64)
-        used = np.unique(codes)
-        used = used[used >= 0]
+        if len(array.dictionary) <= 4 * len(codes):
+            used = np.flatnonzero(np.bincount(codes + 1, minlength=1)[1:])
+        else:  # of the dictionary of a whole file a few
+            used = np.unique(codes[codes >= 0])
         texts = array.dictionary.take(pa.array(used)).to_pylist()
         known = np.full(len(array.dictionary) + 1, self._absent, np.int64)  # the last one is that of missing, -1
         known[used] = self._codes(texts)

@@ -148,7 +148,8 @@ def plain(text: pa.Array, dialect: Dialect) -> pa.Array:
             part = _escaped(part) if len(part) == 1 else part
             form = rf"^[+-]?[0-9]{{1,3}}(?:{part}[0-9]{{3}})+(?:{_escaped(point)}[0-9]*)?$"
             found = pc.match_substring_regex(text, form)
-            text = pc.if_else(found, pc.replace_substring_regex(text, part, ""), text)
+            if pc.any(found).as_py():
+                text = pc.if_else(found, pc.replace_substring_regex(text, part, ""), text)
     if dialect.decimal == ",":  # a point that parts no thousands is none of this dialect
         text = pc.if_else(pc.match_substring(text, "."), pc.binary_join_element_wise("no ", text, ""), text)
         text = pc.replace_substring(text, ",", ".")

@@ -66,8 +66,8 @@ class Date:
         if self.year:
             parts.append(self.year.encode(np.where(missing, np.nan, calendar(moments)[0].astype(np.float64))))
         for cycle in self.cycles:
-            waves = np.stack(sin_cos(_number(moments, cycle) / CYCLES[cycle]), axis=1)
-            waves = np.where(missing[:, None], 0, waves)
+            waves = np.stack(sin_cos(np.arange(CYCLES[cycle]) / CYCLES[cycle]), axis=1)
+            waves = np.where(missing[:, None], 0, waves[_number(moments, cycle)])
             parts.append(((1 + waves) / 2 if self.bounded else waves).astype(np.float32))
         if self.age:
             parts.append(self.age.encode(np.where(missing, np.nan, moments / DAY - self.origin)))
@@ -146,9 +146,9 @@ def calendar(moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _number(moments: np.ndarray, cycle: str) -> np.ndarray:
-    """Give month, day of week (Monday is 0) or hour of moments, from 0, float64."""
+    """Give month, day of week (Monday is 0) or hour of moments int64 [n], from 0."""
     if cycle == "month":
-        return (calendar(moments)[1] - 1).astype(np.float64)
+        return calendar(moments)[1] - 1
     if cycle == "weekday":
-        return np.mod(np.floor_divide(moments, DAY) + 3, 7).astype(np.float64)
-    return np.floor_divide(np.mod(moments, DAY), DAY // 24).astype(np.float64)
+        return np.mod(np.floor_divide(moments, DAY) + 3, 7)
+    return np.floor_divide(np.mod(moments, DAY), DAY // 24)

@@ -54,5 +54,6 @@ def _series(terms: tuple[float, ...], x: np.ndarray) -> np.ndarray:
     """Sum terms[k]·x^k by Horner's rule; NumPy multiplies and adds in two steps, which no machine fuses."""
     out = np.full_like(x, terms[-1])
     for term in terms[-2::-1]:
-        out = out * x + term
+        out *= x
+        out += term
     return out

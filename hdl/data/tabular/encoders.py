@@ -186,7 +186,9 @@ class Encodings:
         rule, listed = plain["missing"], plain["columns"]
         if rule not in ("mean", "median", "indicator", "drop", "error") or not isinstance(listed, (list, tuple)):
             raise ValueError(f"encodings of columns with missing {rule!r}")
-        columns, parts, reasons = [], [], {}
+        columns: list[Column] = []
+        parts: list[Part | None] = []
+        reasons: dict[str, str] = {}
         for fields in listed:
             if not isinstance(fields, dict) or {type(fields.get(name)) for name in ("name", "kind", "by")} != {str}:
                 raise ValueError(f"a column's encoding {fields!r}")

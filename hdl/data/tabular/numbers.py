@@ -71,9 +71,10 @@ class Number:
         """Name the inputs of a number that is called so."""
         own: list[str] = []
         if self.edges:
-            own = [f"{name}: {lo:g} to {hi:g}" for lo, hi in pairwise(self.edges)]
+            own = [f"{name}: bin {i} ({lo:g} to {hi:g})" for i, (lo, hi) in enumerate(pairwise(self.edges), 1)]
         elif self.rule != "none":
-            own = [name, *(f"{name}: {wave} {f:.3g}" for f in self.frequencies for wave in ("sin", "cos"))]
+            waves = [f"{name}: {wave} {i}" for i in range(1, len(self.frequencies) + 1) for wave in ("sin", "cos")]
+            own = [name, *waves]
         own += [] if self.usual is None else [f"{name} is {self.usual:g}"]
         return [*own, f"{name} is missing"] if self.indicator else own
 
@@ -83,32 +84,40 @@ class Number:
             return interpolate(x, np.array(self.knots), np.array(self.scores))
         z = ((signed_log(x) if self.rule == "log" else x) - self.center) / self.spread
         if self.rule == "robust":  # z/sqrt(1 + (z/3)²), which no square may overflow
-            z = z / np.sqrt(1 + np.square(np.clip(z, -1e150, 1e150) / CLIP))
+            z = np.clip(z, -1e150, 1e150)
+            z = z / np.sqrt(1 + np.square(z / CLIP))
         return z
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Give the inputs, float32 [n, width], of numbers float64 [n] with NaN for what is missing."""
+        with np.errstate(over="ignore"):  # what is far from the training data may be infinite to the net
+            return self._encoded(x).astype(np.float32)
+
+    def _encoded(self, x: np.ndarray) -> np.ndarray:
         missing = np.isnan(x)
         if self.rule == "none":
-            return missing[:, None][:, : self.width].astype(np.float32)
+            return missing[:, None][:, : self.width]
         some = bool(missing.any())
         if some:
             x = np.where(missing, self._stand_in(), x)
+        usual = x == self.usual  # before what is beyond the edges is brought to them
         if self.edges:
             edges = np.array(self.edges)
-            out = np.clip((x[:, None] - edges[:-1]) / np.diff(edges), 0, 1)
+            inside = np.clip(x, edges[0], edges[-1])
+            at = np.clip(np.searchsorted(edges, inside, "right") - 1, 0, len(edges) - 2)
+            out = (np.arange(len(edges) - 1) < at[:, None]).astype(np.float64)
+            out[np.arange(len(x)), at] = (inside - edges[at]) / np.diff(edges)[at]
         else:
-            z = self.scaled(x) if self.usual is None else np.where(x == self.usual, 0, self.scaled(x))
+            z = self.scaled(x) if self.usual is None else np.where(usual, 0, self.scaled(x))
             waves = [part for f in self.frequencies for part in sin_cos(f * z)]
             out = np.stack([z, *waves], axis=1)
         if self.usual is not None:
-            out = np.concatenate([out, (x == self.usual)[:, None]], axis=1)
+            out = np.concatenate([out, usual[:, None]], axis=1)
         if some and self.fill is None:
             out[missing] = 0
         if self.indicator:
             out = np.concatenate([out, missing[:, None]], axis=1)
-        with np.errstate(over="ignore"):
-            return out.astype(np.float32)
+        return out
 
     def _stand_in(self) -> float:
         return self.fill if self.fill is not None else self.center if self.rule in ("linear", "robust") else 0.0

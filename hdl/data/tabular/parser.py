@@ -82,7 +82,7 @@ class Parser:
                 table = self._table(data, typed)
             except pa.ArrowInvalid:
                 continue
-            if b'"' in data and table.num_rows != sum(1 for _ in self.each(data)):
+            if b'"' in data and table.num_rows != self._count(data):
                 return None  # a quote inside of a field, where Arrow opens quotes and others do not
             columns = dict(zip(self.rows.needed, table.columns, strict=True))
             out = self.rows.block(columns, table.num_rows, where)
@@ -96,7 +96,7 @@ class Parser:
             data = squeeze(data)
         if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
             return None  # Arrow would take a lone carriage return for the end of a line
-        if not self.multiline and b'"' in data and any(line.count(b'"') % 2 for line in data.split(b"\n")):
+        if not self.multiline and b'"' in data and _odd_quotes(data):
             return None  # Arrow lets quotes span lines, which shards could cut
         return data
 
@@ -175,6 +175,12 @@ class Parser:
             out.seen += 1
         return out
 
+    def _count(self, data: bytes) -> int:
+        """Count the records that are not blank."""
+        if self.multiline:
+            return sum(1 for _ in self.each(data))
+        return sum(map(bool, map(bytes.strip, data.split(b"\n"))))
+
     def each(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Give the records that are not blank, and the number of their first line, from 0."""
         held: list[bytes] = []
@@ -217,6 +223,14 @@ class Parser:
     def columns(self, rows: list[list[str]]) -> Mapping[int, pa.Array]:
         """Make columns of text of split records."""
         return {i: pa.array([row[i] for row in rows], pa.string()) for i in self.rows.needed}
+
+
+def _odd_quotes(data: bytes) -> bool:
+    """Tell whether some line has an odd number of quotes."""
+    text = np.frombuffer(data, np.uint8)
+    quotes, ends = np.flatnonzero(text == ord('"')), np.flatnonzero(text == ord("\n"))
+    before = np.searchsorted(quotes, np.append(ends, len(text)))
+    return bool((np.diff(before, prepend=0) & 1).any())
 
 
 def split(line: str, delimiter: str, multiline: bool = False) -> list[str]:
