@@ -41,6 +41,11 @@ def columns(path, options=None, **more):
     return source, found
 
 
+def everything(path):
+    source = data.open_source(str(path))
+    return [*source.read(source.splits(1)[0])]
+
+
 def written(path, table, write=pq.write_table, **options):
     write(table, path, **options)
     return path
@@ -133,6 +138,11 @@ def test_sparks_vectors_are_expanded(tmp_path):
     (block,) = source.read(source.splits(1)[0])
     assert block.x.tolist() == [[1.5, 2.5, 3.5], [0, 0, 9]] * 3
     assert source.names is None  # as of any one vector
+    path = written(
+        tmp_path / "c.parquet", pa.table({"features": pa.array([DENSE, None, DENSE] * 2, SPARK), "label": Y})
+    )
+    with pytest.raises(DataError, match=r"c.parquet record 2: column 'features': null; expected a vector"):
+        everything(path)
 
 
 def test_a_vector_of_another_length_is_a_bad_record(tmp_path):
