@@ -134,8 +134,7 @@ class Table(Source):
                 top = lying.ids.get(cell.number)
                 name = "" if top is None else ".".join((top, *cell.steps))
             elif lying.names is not None:
-                head = name.removesuffix("".join(f".{step}" for step in cell.steps))
-                name = ".".join((lying.names[head], *cell.steps)) if head in lying.names else ""
+                name = lying.names.get(name, "")
             if name and (lying.schema is None or name.partition(".")[0] in lying.schema or name in lying.schema):
                 renamed[name] = cell
         file.cells = renamed
