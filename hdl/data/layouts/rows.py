@@ -150,9 +150,10 @@ class Rows:
         if feature.width is not None:
             rows, other = vectors(values, feature.width)
             told = f"a vector of another length; expected {feature.width} numbers (--ignore {name} leaves it out)"
-            if not self.table:
-                other = other | np.asarray(values.is_null())
-            return rows, [(int(i), told) for i in np.flatnonzero(other)]
+            faults = [(int(i), told) for i in np.flatnonzero(other)]
+            if not self.table:  # of one vector alone no number is missing
+                faults += [(int(i), "null; expected a vector") for i in np.flatnonzero(np.asarray(values.is_null()))]
+            return rows, faults
         if kind == "number" and values.null_count == 0 and _is_plain(values.type):
             return values.to_numpy(zero_copy_only=False), []
         if pa.types.is_dictionary(values.type) and kind != "category":
