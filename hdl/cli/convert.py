@@ -72,7 +72,8 @@ def import_(
 ) -> None:
     """Convert SRC, any data that hdl train takes, to Parquet files in the new folder DST.
 
-    uint8 features stay uint8. DST appears whole or not at all.
+    uint8 features stay uint8. A table keeps its columns, and the files say which is the label, so that
+    hdl train DST needs no flag again. DST appears whole or not at all.
 
     With --patches SRC is a folder of pictures (its folders too), a glob or one picture, and the dataset
     patches of it at random places, grey and without labels. Each is normalised: its mean is taken away,

@@ -23,6 +23,7 @@ from hdl.cli.common import (
 )
 from hdl.cli.data_flags import KEEP, OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.errors import DataError, SpecError
+from hdl.prediction_writer import refuse_kept
 
 MOST_CLASSES = 12  # of a confusion matrix in a terminal
 
@@ -49,6 +50,8 @@ def evaluate_(
     options = take_data_options(values, model.reading)
     source = open_source(data, options, model.schema, labels=model.schema.encoding != "none")
     score = model.evaluate(source)
+    if options.weights and score.weight is None:
+        click.echo(f"{data} has no column {options.weights!r}, of weights: each sample counts as one", err=True)
     if as_json:
         click.echo(strict_json.dumps({"table": table, "data": data, **score_json(score, model)}))
     else:
@@ -157,7 +160,7 @@ def predict_(
     answers in input order. _lineage.json beside them says which records each file answers, and by
     which weights.
     """
-    from hdl import outputs, prediction_writer
+    from hdl import outputs, prediction_files
     from hdl.data import Bad, open_source
 
     if out != "-" and runner == "local":
@@ -168,7 +171,7 @@ def predict_(
         raise SpecError("--labels-only: this network has no classes")
     options = take_data_options(values, model.reading | {"weights": None})
     suffix = ".csv" if out == "-" else Path(out).suffix.lower()
-    prediction_writer.refuse_kept(suffix, options.keep)
+    refuse_kept(suffix, options.keep)
     source = open_source(data, options, model.schema, labels=False)
     if runner == "mapreduce":
         from hdl.runners.mapreduce import predict
@@ -180,10 +183,10 @@ def predict_(
     bad, kept = Bad(sys.maxsize), source.kept_schema
     answered = model.predict(source, bad)
     if out == "-":
-        lines = prediction_writer.write(sys.stdout.buffer, ".csv", model, answered, labels_only, kept)
+        lines = prediction_files.write(sys.stdout.buffer, ".csv", model, answered, labels_only, kept)
     else:
         with outputs.placing(out) as file:
-            lines = prediction_writer.write(file, suffix, model, answered, labels_only, kept)
+            lines = prediction_files.write(file, suffix, model, answered, labels_only, kept)
         click.echo(f"{count(lines.records, 'answer')} in {out}", err=True)
     tell_empty(lines, bad.places, options, out)
 
@@ -239,7 +242,7 @@ def encode_(
 
     With --runner mapreduce OUT is a new folder on HDFS, as hdl predict makes it.
     """
-    from hdl import answers, outputs, prediction_writer
+    from hdl import answers, outputs, prediction_files
     from hdl.data import Bad
 
     if runner == "local":
@@ -247,7 +250,7 @@ def encode_(
     model = open_model(table, which, threads, device if runner == "local" else "cpu")
     encoder = model.encoder(layer)
     options, suffix = take_data_options(values, model.reading | {"weights": None}), Path(out).suffix.lower()
-    prediction_writer.refuse_kept(suffix, options.keep)
+    refuse_kept(suffix, options.keep)
     source, label_kept = answers.open_for_codes(data, options, model.schema)
     if runner == "mapreduce":
         from hdl.runners.mapreduce import predict
@@ -260,7 +263,7 @@ def encode_(
     kept = answers.without_label(kept) if label_kept else kept
     with outputs.placing(out) as file:
         coded = model.encode(source, layer, bad, label_kept)
-        lines = prediction_writer.write_codes(file, suffix, coded, encoder.width, kept)
+        lines = prediction_files.write_codes(file, suffix, coded, encoder.width, kept)
     said = f"{count(lines.records, 'sample')} as {count(encoder.width, 'code')} of layer {encoder.layer} in {out}"
     click.echo(said, err=True)
     tell_empty(lines, bad.places, options, out)

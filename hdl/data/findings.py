@@ -232,7 +232,7 @@ def _scale(rule: Mapping[str, Any]) -> str:
     if usual := rule.get("usual"):
         named = ", ".join(f"{_short(name)} {value:g}" for name, value in list(usual.items())[:FEW])
         more = ", …" if len(usual) > FEW else ""
-        words.append(f"an input for the usual value ({named}{more}), the others by quartiles")
+        words.append(f"by the quartiles of what is not the usual value: {named}{more}")
     if kind := rule.get("embedding"):
         words.append(f"{EMBEDDINGS.get(kind, kind)} inputs")
     if centred:

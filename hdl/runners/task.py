@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from hdl import answers, data, fs, identity, prediction_writer, sync, wire
+from hdl import answers, data, fs, identity, prediction_files, sync, wire
 from hdl import spec as specs
 from hdl.data import FileSplit, Options, Schema, Source
 from hdl.errors import HdlError
@@ -114,10 +114,10 @@ class Task:
         if config.codes:
             coded, width = model.encode(shard, config.layer, bad, label_kept), model.encoder(config.layer).width
             kept = answers.without_label(kept) if label_kept else kept
-            lines = prediction_writer.write_codes(file, config.suffix, coded, width, kept)
+            lines = prediction_files.write_codes(file, config.suffix, coded, width, kept)
         else:
             found = model.predict(shard, bad)
-            lines = prediction_writer.write(file, config.suffix, model, found, config.labels_only, kept)
+            lines = prediction_files.write(file, config.suffix, model, found, config.labels_only, kept)
         self.stats.samples += lines.records - lines.empty
         self.stats.bad += lines.empty
         self.stats.compute += time.perf_counter() - began

@@ -194,7 +194,7 @@ class Spec(Part):
         if self.model in ("stacked", "dbn"):
             self._layers()
         if self.model != "mlp" and self.embedding:
-            raise ValueError(f"embedding: given {self.embedding} for {self.model}; only mlp learns vectors of categories")
+            raise ValueError(f"embedding: given {self.embedding} for {self.model}; only mlp embeds categories")
         if self.model in ("autoencoder", "stacked") and self.autoencoder.beta and self.activation != "sigmoid":
             raise ValueError("autoencoder.beta: average activations lie in (0, 1) with activation sigmoid only")
         if self.model in ("rbm", "dbn") and self.activation != "sigmoid":

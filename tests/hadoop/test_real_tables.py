@@ -1,4 +1,4 @@
-"""Real tables on HDFS as people would have them there, with no flag but `--label`: trained by YARN, measured, answered."""
+"""Real tables on HDFS as they are, with no flag but `--label`: trained by YARN, measured, answered."""
 
 import csv
 import json

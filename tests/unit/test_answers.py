@@ -9,11 +9,12 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from hdl import answers, cli, data, prediction_writer, versions
+from hdl import answers, cli, data, prediction_files, versions
 from hdl.data import Bad, Block, FileSplit, Options, Source
 from hdl.errors import DataError, SpecError
 from hdl.predict import Model
-from hdl.prediction_writer import Lines, Writer
+from hdl.prediction_files import Lines
+from hdl.prediction_writer import Writer
 from hdl.spec import Spec
 from hdl.table import Table
 
@@ -253,13 +254,17 @@ def test_columns_are_kept_before_the_answers_and_keep_apart_from_them():
                          '"x,y",3,,"v",3', ",,,,"]  # fmt: skip
     with pytest.raises(SpecError, match="--keep"):
         Writer(io.BytesIO(), ".npy", ["a"], kept=kept)
+    for kind in (pa.list_(pa.int64()), pa.binary(), pa.struct([("a", pa.int64())])):
+        with pytest.raises(SpecError, match=r"--keep x: .* has no place in CSV; write \.parquet"):
+            Writer(io.BytesIO(), ".csv", ["a"], kept=pa.schema([("x", kind)]))
+        Writer(io.BytesIO(), ".parquet", ["a"], kept=pa.schema([("x", kind)])).close()
 
 
 def test_codes_of_data_whose_first_records_are_bad_have_labels_all_the_same():
     none = answers.Coded(np.full((2, 3), np.nan, np.float32), None, np.zeros(2, bool))
     some = answers.Coded(np.ones((2, 3), np.float32), np.array(["p", None], object), np.array([True, False]))
     file = io.BytesIO()
-    assert prediction_writer.write_codes(file, ".parquet", [none, some], 3) == Lines(4, 3)
+    assert prediction_files.write_codes(file, ".parquet", [none, some], 3) == Lines(4, 3)
     table = pyarrow.parquet.read_table(file)
     assert table["label"].to_pylist() == [None, None, "p", None]
     assert table["code:1"].to_pylist() == [None, None, 1, None]

@@ -101,7 +101,7 @@ def test_genetic_mode_crosses_and_mutates_tables(kind):
 
 
 def test_what_has_no_embeddings_says_so():
-    with pytest.raises(SpecError, match="only mlp learns vectors of categories"):
+    with pytest.raises(SpecError, match="only mlp embeds categories"):
         specs.parse({"model": "stacked", "embedding": 4})
     core = ops.make(CASE.spec, "cpu")
     with pytest.raises(SpecError, match="embeddings need mixed input"):

@@ -8,8 +8,8 @@ from tests.unit import guards
 
 BASE = {"errors", "spec", "rng", "strict_json", "scratch"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
-STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions", "answers", "evaluation", "predict",
-        "prediction_writer", "envpack", "identity"}  # fmt: skip
+STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions",
+        "answers", "evaluation", "predict", "prediction_writer", "prediction_files", "envpack", "identity"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
@@ -50,6 +50,7 @@ LAYERS = {
     "versions": BASE | {"models", "data", "wire", "sync", "metrics_log", "table"},
     "prediction_writer": BASE,
     "outputs": BASE | {"fs", "prediction_writer"},
+    "prediction_files": BASE | {"ops", "prediction_writer"},
     "identity": BASE | {"libhdfs"},
     "envpack": BASE | {"fs", "identity"},
     "runners": BASE

@@ -98,7 +98,7 @@ def choose_columns(known: Known, options: Options, schema: Any, labels: bool) ->
     decision = _decide(known, [i for i in choice.features if i not in taken], options, taken)
     left_out = [f"{names[i]}: {index[i]}" for i in choice.left_out if i in index] + decision.left_out
     label = [names[i] for i in choice.labels]
-    by = "own file" if label and (*label,) == first.roles.get("label") else choice.by or ""
+    by = "own file" if label and [*label] == first.roles.get("label") else choice.by or ""
     return Choice(label, decision.features, by, choice.places, left_out, decision.pins)
 
 

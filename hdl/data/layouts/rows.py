@@ -80,7 +80,8 @@ class Rows:
         x, wrong = self._features(get, len(rows))
         options, kept = self.options, None
         weight, offset = (
-            None if name is None else canonical(get(name), "number") for name in (options.weights, options.offset)
+            canonical(get(name), "number") if name in self.types else None  # a model's other data may lack them
+            for name in (options.weights, options.offset)
         )
         if options.keep:
             fields = [(name, self.types[name]) for name in options.keep]
@@ -149,9 +150,10 @@ class Rows:
         if feature.width is not None:
             rows, other = vectors(values, feature.width)
             told = f"a vector of another length; expected {feature.width} numbers (--ignore {name} leaves it out)"
-            if not self.table:
-                other = other | np.asarray(values.is_null())
-            return rows, [(int(i), told) for i in np.flatnonzero(other)]
+            faults = [(int(i), told) for i in np.flatnonzero(other)]
+            if not self.table:  # of one vector alone no number is missing
+                faults += [(int(i), "null; expected a vector") for i in np.flatnonzero(np.asarray(values.is_null()))]
+            return rows, faults
         if kind == "number" and values.null_count == 0 and _is_plain(values.type):
             return values.to_numpy(zero_copy_only=False), []
         if pa.types.is_dictionary(values.type) and kind != "category":

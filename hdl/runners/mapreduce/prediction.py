@@ -10,6 +10,7 @@ from hdl import data, fs, prediction_writer, strict_json
 from hdl.data.base import PLACES
 from hdl.errors import HdlError, SpecError
 from hdl.predict import Model
+from hdl.prediction_files import Lines
 from hdl.runners.base import Job
 from hdl.runners.mapreduce.runner import MapReduceRunner
 from hdl.runners.mapreduce.tasks import about_name, part_name
@@ -21,7 +22,7 @@ class Predicted(NamedTuple):
     """Files that a job wrote, their lines, and the first places of records that have no answer."""
 
     files: int
-    lines: prediction_writer.Lines
+    lines: Lines
     places: list[str]
 
 
@@ -74,10 +75,10 @@ def predict(
             with suppress(OSError, HdlError):
                 fs.remove(out)
             raise
-    files, lines, places = [], prediction_writer.Lines(0, 0), list[str]()
+    files, lines, places = [], Lines(0, 0), list[str]()
     for k, own in enumerate(splits):
         about = _about(out, k)
-        lines = prediction_writer.Lines(lines.records + about["rows"], lines.empty + about["empty"])
+        lines = Lines(lines.records + about["rows"], lines.empty + about["empty"])
         places += about["places"][: PLACES - len(places)]
         counts = {"rows": about["rows"], "empty": about["empty"]}
         files.append({"file": part_name(k, suffix), "portions": own, **counts})
