@@ -196,7 +196,7 @@ def _kinds(kinds: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     numbers, counted, dates = kinds.get("number") or (), kinds.get("category") or {}, kinds.get("date") or ()
     order = [column.get("name") for column in (schema.get("columns") or {}).get("columns") or ()]
     levels = {name: counted[name] for name in order if name in counted} or counted
-    categories = f"{len(levels):,} categor{'y' if len(levels) == 1 else 'ies'}"
+    categories = f"{len(levels):,} {'category' if len(levels) == 1 else 'categories'}"
     counts = [
         _count(len(numbers), "number") if numbers else "",
         f"{categories} ({_count(sum(levels.values()), 'level')})" if levels else "",
@@ -232,7 +232,7 @@ def _scale(rule: Mapping[str, Any]) -> str:
     if usual := rule.get("usual"):
         named = ", ".join(f"{_short(name)} {value:g}" for name, value in list(usual.items())[:FEW])
         more = ", …" if len(usual) > FEW else ""
-        words.append(f"an input for the usual value ({named}{more}), the others by quartiles")
+        words.append(f"by the quartiles of what is not the usual value: {named}{more}")
     if kind := rule.get("embedding"):
         words.append(f"{EMBEDDINGS.get(kind, kind)} inputs")
     if centred:

@@ -49,7 +49,7 @@ class StreamingRunner(HadoopRunner):
         self._meta = source.describe()
         self._bad = Bad(source.options.max_bad_records)  # records that no mapper sees
         self._typed = not isinstance(source, TextSource)
-        if self._typed:
+        if not isinstance(source, TextSource):
             self._inputs = [self._write(source, number) for number in range(len(self._splits))]
             return
         first = FileSplit(source.paths[0], 0, HEAD_BYTES)

@@ -32,9 +32,8 @@ def people(folder):
 
 
 def test_every_row_has_its_line_on_every_runner(run, people, archive, tmp_path):
-    run(
-        *HDL, "train", f"{people}/good.csv", "--out", f"{people}/model", "--label", "kind", "--epochs", 2, "--no-report"
-    )
+    model = f"{people}/model"
+    run(*HDL, "train", f"{people}/good.csv", "--out", model, "--label", "kind", "--epochs", 2, "--no-report")
     asked = [*HDL, "predict", model, f"{people}/bad.csv", "--keep", "id"]
     here = tmp_path / "here.csv"
     done = run(*asked, "--out", here, check=False)

@@ -8,7 +8,7 @@ import pyarrow.csv
 import pytest
 
 from hdl import driver
-from hdl.data import open_source
+from hdl.data import Options, open_source, write_shards
 from hdl.predict import Model
 from hdl.runners import typed
 from hdl.runners.base import Job, Replaced
@@ -166,3 +166,19 @@ def test_what_each_column_became_is_in_version_0(data, train):
     lacking = table()["churned"].null_count
     assert schema.samples == len(table()) - lacking
     assert schema.reading["unlabelled"] == lacking
+
+
+REAL = {"adult.data.gz": "-1", "titanic.csv": "survived", "ames.csv.gz": "SalePrice", "bike_hour.csv.gz": "cnt",
+        "diamonds.csv.gz": "cut", "taxis.csv.gz": "fare"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["titanic.csv", *(pytest.param(name, marks=pytest.mark.full) for name in REAL)])
+def test_real_tables_train_to_the_same_bytes_once_they_are_imported(datasets, tmp_path, name):
+    path, given = str(datasets("tables") / name), Options.make({"label": REAL[name]})
+    write_shards(open_source(path, given), str(tmp_path / "imported"), shards=1)
+    spec = parse({"net": "0-8-0", "epochs": 1, "seed": 3})
+    there, back = (
+        driver.train(Job(data, str(tmp_path / table), spec, options), LocalRunner(1))
+        for data, table, options in ((path, "one", given), (str(tmp_path / "imported"), "two", Options.make()))
+    )
+    same(there, back)

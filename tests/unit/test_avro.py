@@ -22,7 +22,8 @@ SCHEMA = {"type": "record", "name": "r", "namespace": "n", "fields": [
     {"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["u", "v"]}},
     {"name": "s", "type": {"type": "record", "name": "S", "fields": [
         {"name": "p", "type": "float"}, {"name": "q", "type": ["null", "E"]}]}},
-    {"name": "v", "type": {"type": "array", "items": "double"}}, {"name": "m", "type": {"type": "map", "values": "int"}},
+    {"name": "v", "type": {"type": "array", "items": "double"}},
+    {"name": "m", "type": {"type": "map", "values": "int"}},
     {"name": "n", "type": ["int", "double"]}, {"name": "odd", "type": ["string", "int"]},
     {"name": "b", "type": "boolean"}, {"name": "label", "type": "long"},
 ]}  # fmt: skip
@@ -61,7 +62,8 @@ def test_records_are_rows_whatever_packs_them(tmp_path, codec, monkeypatch):
     source = data.open_source(path)
     assert [(c.name, c.kind) for c in source.columns] == [
         ("a", "number"), ("c", "category"), ("d", "date"), ("t", "date"), ("x", "number"), ("e", "category"),
-        ("s.p", "number"), ("s.q", "category"), ("v[0]", "number"), ("v[1]", "number"), ("n", "number"), ("b", "category"),
+        ("s.p", "number"), ("s.q", "category"), ("v[0]", "number"), ("v[1]", "number"), ("n", "number"),
+        ("b", "category"),
     ]  # fmt: skip
     told = "; ".join(source.left_out)
     assert "'m'): nested" in told

@@ -296,6 +296,14 @@ def test_other_numbers_have_no_input_of_their_own(x):
     assert encodings_of(frame(a=x, b=["u", "v"] * 500))[0].numbers == 1
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_what_is_far_beyond_the_training_data_is_clipped_by_robust_and_infinite_else():
+    far = np.array([3e38, -3e38])
+    assert Number("robust", 0.0, 1e-300).encode(far)[:, 0].tolist() == [3, -3]
+    assert Number("linear", 0.0, 1e-300).encode(far)[:, 0].tolist() == [np.inf, -np.inf]
+    assert Number(edges=(0.0, 1e-300)).encode(far)[:, 0].tolist() == [1, 0]
+
+
 def test_the_most_frequent_number_beyond_the_bins_of_the_others():
     part = Number(edges=(1.0, 2.0, 3.0), usual=3.0, fill=None, indicator=True)
     out = part.encode(np.array([3.0, 9.0, 0.0, np.nan]))

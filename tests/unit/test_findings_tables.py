@@ -105,7 +105,7 @@ def test_a_file_of_columns_says_the_same_as_flags(people, tmp_path, capfd):
         assert cli.run(["train", str(people), "--out", str(out), *SHORT, "--no-report", "-q", *map(str, said)]) == 0
         trained.append(Table(str(out)).read().signature)
     assert len(set(trained)) == 1
-    for content, said in (("[", "not JSON"), ("[1]", "expected {"), ('{"columns": {}, "lable": "a"}', "'lable'"),
+    for content, said in (("[", "not JSON"), ("[1]", "expected {"), ('{"columns": {}, "keep": "a"}', "'keep'"),
                           ('{"age": 1}', "'age'"), ('{"columns": {"age": "big"}}', "'age:big'")):  # fmt: skip
         file.write_text(content)
         assert cli.run(["train", str(people), "--out", str(tmp_path / "no"), "--columns", str(file)]) == 2

@@ -15,7 +15,8 @@ N = 400
 
 def row(i):
     return {"id": i, "a": i / 2 if i % 7 else None, "c": "xyz"[i % 3], "n": {"p": i, "q": {"r": "uv"[i % 2]}},
-            "seen": f"2024-01-{1 + i % 28:02d}T10:00:00Z", "v": [1, 2.5, i], "b": i % 2 == 0, "label": "yn"[i % 2]}  # fmt: skip
+            "seen": f"2024-01-{1 + i % 28:02d}T10:00:00Z", "v": [1, 2.5, i], "b": i % 2 == 0,
+            "label": "yn"[i % 2]}  # fmt: skip
 
 
 def write(path, rows):
@@ -43,7 +44,8 @@ def test_objects_are_rows(tmp_path, name):
     source, found, y, _, _ = read(write(tmp_path / name, map(row, range(N))))
     assert source.format == "json"
     assert [(c.name, c.kind) for c in source.columns] == [
-        ("id", "number"), ("a", "number"), ("c", "category"), ("n.p", "number"), ("n.q.r", "category"), ("seen", "date"),
+        ("id", "number"), ("a", "number"), ("c", "category"), ("n.p", "number"), ("n.q.r", "category"),
+        ("seen", "date"),
         ("v[0]", "number"), ("v[1]", "number"), ("v[2]", "number"), ("b", "category"),
     ]  # fmt: skip
     assert y == ["yn"[i % 2] for i in range(N)]

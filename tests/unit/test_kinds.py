@@ -215,3 +215,14 @@ def test_what_was_found_is_said_again(tmp_path):
     assert [str(moment)[:10] for moment in block.x["when"].to_pylist()] == ["2020-02-01", "2020-04-03"]
     assert block.x["name"].to_pylist() == ["7", "8"]
     assert part.settled() == settled
+
+
+def test_what_is_settled_is_not_looked_for_again(tmp_path):
+    """A cell of a part that has two readings is a bad record there, and no reason to refuse the part."""
+    _, source = columns(tmp_path, "a;b;y\n1;u;0\n2;v;1\n")
+    (tmp_path / "part.csv").write_text("a;b;y\n1,5;u;0\n2;v;1\n")
+    with pytest.raises(DataError, match="--decimal , "):
+        data.open_source(str(tmp_path / "part.csv"), {"label": "y"})
+    part, bad = data.open_source(str(tmp_path / "part.csv"), source.settled()), data.Bad(1)
+    assert [len(block) for splits in part.splits(1) for block in part.read(splits, bad)] == [1]
+    assert "'1,5' is not a number" in bad.places[0]

@@ -84,18 +84,22 @@ def test_workers_read_the_version_that_the_driver_found(tmp_path):
 
 def test_columns_that_were_added_or_renamed(tmp_path):
     folder = tmp_path / "t"
-    lakes.write_deltalake(str(folder), table(0, 3))
+    inner = pa.array([{"u": 1.5}, None, {"u": None}])
+    lakes.write_deltalake(str(folder), table(0, 3).append_column("s", inner))
     more = table(10, 3).append_column("more", pa.array([1.5, 2.5, 3.5]))
     lakes.write_deltalake(str(folder), more, mode="append", schema_mode="merge")
     found, source = numbers(folder)
-    assert (found, source.names) == ([0, 1, 2, 10, 11, 12], ["a", "c", "day", "more"])
+    assert (found, source.names) == ([0, 1, 2, 10, 11, 12], ["a", "c", "day", "s.u", "more"])
     assert source.reading["drift"] == ["more: missing in 1 of 2 files"]
     # A name is another than the files': those of the log decide.
     log = folder / "_delta_log" / "00000000000000000002.json"
     fields = json.loads(DeltaTable(str(folder)).schema().to_json())["fields"]
     for each in fields:
         each["metadata"] = {"delta.columnMapping.physicalName": each["name"], "delta.columnMapping.id": 1}
-        each["name"] = {"a": "renamed"}.get(each["name"], each["name"])
+        each["name"] = {"a": "renamed", "s": "struct"}.get(each["name"], each["name"])
+        if each["name"] == "struct":
+            (field,) = each["type"]["fields"]
+            field |= {"name": "inside", "metadata": {"delta.columnMapping.physicalName": "u"}}
     fields = [each for each in fields if each["name"] != "more"]  # dropped: it is still in a file
     meta = {"id": "x", "format": {"provider": "parquet", "options": {}}, "partitionColumns": [], "createdTime": 0,
             "schemaString": json.dumps({"type": "struct", "fields": fields}),
@@ -103,7 +107,7 @@ def test_columns_that_were_added_or_renamed(tmp_path):
     protocol = {"minReaderVersion": 2, "minWriterVersion": 5}
     log.write_text("\n".join(json.dumps(each) for each in ({"metaData": meta}, {"protocol": protocol})))
     found, source = numbers(folder, name="renamed")
-    assert (found, source.names) == ([0, 1, 2, 10, 11, 12], ["renamed", "c", "day"])
+    assert (found, source.names) == ([0, 1, 2, 10, 11, 12], ["renamed", "c", "day", "struct.inside"])
 
 
 def commit(folder, *actions):
@@ -127,9 +131,13 @@ def test_delta_tables_that_hdl_cannot_honour_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"deletion vectors \(in 1 of 2 files\).* REORG TABLE … APPLY \(PURGE\)"):
         data.open_source(str(folder))
     cases = {
-        "asks readers for liquidTime, which": [{"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["liquidTime"]}}],
+        "asks readers for liquidTime, which": [
+            {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["liquidTime"]}}
+        ],
         "asks readers for reader version 9": [{"protocol": {"minReaderVersion": 9, "minWriterVersion": 9}}],
-        "has no files; expected samples": [{"remove": {"path": path.rsplit("/", 1)[-1]}} for path in delta.read(str(plain)).paths],
+        "has no files; expected samples": [
+            {"remove": {"path": path.rsplit("/", 1)[-1]}} for path in delta.read(str(plain)).paths
+        ],
     }  # fmt: skip
     for message, actions in cases.items():
         folder = shutil.copytree(plain, tmp_path / str(len(message)))

@@ -83,7 +83,8 @@ def test_keys_are_columns_in_every_format(tmp_path, kind, settled):
         ("a", "number"), ("b", "category"), ("dt", "date"), ("country", "category"),
     ]  # fmt: skip
     expected = [
-        {"a": 100 * i + 10 * j + k, "b": "uv"[k % 2], "dt": dt.datetime(2024, 1, 1 + i), "country": country, "y": str(k % 2)}
+        {"a": 100 * i + 10 * j + k, "b": "uv"[k % 2], "dt": dt.datetime(2024, 1, 1 + i), "country": country,
+         "y": str(k % 2)}
         for i in range(3) for j, country in enumerate(("DE", "F/R", None)) for k in range(4)
     ]  # fmt: skip
     assert sorted([{k: v for k, v in row.items() if k != "number"} for row in rows], key=lambda r: r["a"]) == expected
@@ -164,7 +165,8 @@ def test_a_partition_by_itself_and_those_of_a_glob_keep_their_keys(tmp_path, kin
 
 
 KINDS = {
-    "number": ["1", "-20", NONE], "number 2.5": ["1.5", "2"], "number 07": ["01", "12"], "category 01234": ["01234", "99999"],
+    "number": ["1", "-20", NONE], "number 2.5": ["1.5", "2"], "number 07": ["01", "12"],
+    "category 01234": ["01234", "99999"],
     "date 20240131": ["20240131", "20240201"], "date moment": ["2024-01-31 10%3A00%3A00", "2024-02-01 00%3A00%3A00"],
     "category words": ["a", "1"], "category 20249999": None,
 }  # fmt: skip

@@ -37,7 +37,8 @@ def bucket(tmp_path, monkeypatch):
 
 def table(n, start=0):
     return pa.table({"x": pa.array(range(start, start + n), pa.int64()), "c": [f"l{i % 3}" for i in range(n)],
-                     "day": [dt.date(2024, 1, 1 + i % 4) for i in range(n)], "label": [i % 2 for i in range(n)]})  # fmt: skip
+                     "day": [dt.date(2024, 1, 1 + i % 4) for i in range(n)],
+                     "label": [i % 2 for i in range(n)]})  # fmt: skip
 
 
 def numbers(path, options=None):

@@ -17,7 +17,8 @@ from hdl.errors import DataError
 N = 6
 Y = pa.array([0, 1] * 3)
 DAY = dt.datetime(2024, 1, 31, 10, 30)
-SPARK = pa.struct([("type", pa.int8()), ("size", pa.int32()), ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))])  # fmt: skip
+LISTS = [("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))]
+SPARK = pa.struct([("type", pa.int8()), ("size", pa.int32()), *LISTS])
 DENSE = {"type": 1, "size": None, "indices": None, "values": [1.5, 2.5, 3.5]}
 SPARSE = {"type": 0, "size": 3, "indices": [2], "values": [9.0]}
 
@@ -40,6 +41,11 @@ def columns(path, options=None, **more):
     return source, found
 
 
+def everything(path):
+    source = data.open_source(str(path))
+    return [*source.read(source.splits(1)[0])]
+
+
 def written(path, table, write=pq.write_table, **options):
     write(table, path, **options)
     return path
@@ -59,7 +65,8 @@ TYPES = {
     "large text": (pa.array(["a", None, "b"] * 2, pa.large_string()), ["a", None, "b"] * 2),
     "bytes of text": (pa.array([b"a", None, "ß".encode()] * 2), ["a", None, "ß"] * 2),
     "dictionary": (pa.array(["u", None, "v"] * 2).dictionary_encode(), ["u", None, "v"] * 2),
-    "date": (pa.array([dt.date(2024, 1, 31), None, dt.date(1960, 1, 1)] * 2), [dt.datetime(2024, 1, 31), None, dt.datetime(1960, 1, 1)] * 2),
+    "date": (pa.array([dt.date(2024, 1, 31), None, dt.date(1960, 1, 1)] * 2),
+             [dt.datetime(2024, 1, 31), None, dt.datetime(1960, 1, 1)] * 2),
     "timestamp": (pa.array([DAY, None, DAY] * 2, pa.timestamp("ms")), [DAY, None, DAY] * 2),
     "zone": (pa.array([DAY, None, DAY] * 2, pa.timestamp("us", "Europe/Berlin")), [DAY, None, DAY] * 2),
     "nanoseconds": (pa.array([DAY, None, DAY] * 2, pa.timestamp("ns", "UTC")), [DAY, None, DAY] * 2),
@@ -131,6 +138,11 @@ def test_sparks_vectors_are_expanded(tmp_path):
     (block,) = source.read(source.splits(1)[0])
     assert block.x.tolist() == [[1.5, 2.5, 3.5], [0, 0, 9]] * 3
     assert source.names is None  # as of any one vector
+    path = written(
+        tmp_path / "c.parquet", pa.table({"features": pa.array([DENSE, None, DENSE] * 2, SPARK), "label": Y})
+    )
+    with pytest.raises(DataError, match=r"c.parquet record 2: column 'features': null; expected a vector"):
+        everything(path)
 
 
 def test_a_vector_of_another_length_is_a_bad_record(tmp_path):
@@ -145,7 +157,8 @@ def test_a_vector_of_another_length_is_a_bad_record(tmp_path):
 
 def test_structs_are_flattened_and_only_what_is_needed_is_read(tmp_path):
     inner = pa.array([{"a": 1.5, "b": {"c": "x", "d": None}}, None, {"a": None, "b": None}] * 2,
-                     pa.struct([("a", pa.float64()), ("b", pa.struct([("c", pa.string()), ("d", pa.int64())]))]))  # fmt: skip
+                     pa.struct([("a", pa.float64()),
+                                ("b", pa.struct([("c", pa.string()), ("d", pa.int64())]))]))  # fmt: skip
     path = written(tmp_path / "a.parquet", pa.table({"s": inner, "x": np.arange(6.0), "label": Y}))
     source, found = columns(path)
     assert source.names == ["s.a", "s.b.c", "s.b.d", "x"]
@@ -218,8 +231,10 @@ def test_kinds_that_flags_say(tmp_path):
 
 def test_row_groups_that_no_filter_meets_are_not_read(tmp_path, monkeypatch):
     n = 1000
-    table = pa.table({"x": np.arange(n), "c": [f"{i // 100}" for i in range(n)], "d": pa.array([dt.date(2024, 1, 1 + i // 100) for i in range(n)]),
-                      "f": np.where(np.arange(n) % 100 == 7, np.nan, np.arange(n)), "label": np.arange(n) % 2})  # fmt: skip
+    table = pa.table({"x": np.arange(n), "c": [f"{i // 100}" for i in range(n)],
+                      "d": pa.array([dt.date(2024, 1, 1 + i // 100) for i in range(n)]),
+                      "f": np.where(np.arange(n) % 100 == 7, np.nan, np.arange(n)),
+                      "label": np.arange(n) % 2})  # fmt: skip
     path = written(tmp_path / "a.parquet", table, row_group_size=100)
     from hdl.data.layouts import parquet_table
 

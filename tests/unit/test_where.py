@@ -86,7 +86,8 @@ def test_what_is_no_filter_is_refused_with_the_place(text):
 NUMBERS = st.one_of(st.none(), st.integers(-3, 3), st.just(float("nan")), st.floats(-3, 3).map(lambda x: round(x, 1)))
 VALUE = st.integers(-3, 3) | st.floats(-3, 3).map(lambda x: round(x, 1))
 TEST = st.one_of(
-    st.tuples(st.sampled_from("xy"), st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), VALUE).map("{0[0]} {0[1]} {0[2]}".format),
+    st.tuples(st.sampled_from("xy"), st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), VALUE).map(
+        "{0[0]} {0[1]} {0[2]}".format),
     st.tuples(st.sampled_from("xy"), st.booleans()).map(lambda of: f"{of[0]} is {'not ' * of[1]}null"),
     st.tuples(st.sampled_from("xy"), VALUE, VALUE).map("{0[0]} in ({0[1]}, {0[2]})".format),
     st.tuples(st.sampled_from("xy"), VALUE, VALUE).map("{0[0]} not between {0[1]} and {0[2]}".format),
@@ -94,7 +95,8 @@ TEST = st.one_of(
 CONDITION = st.recursive(
     TEST,
     lambda inner: st.one_of(
-        inner.map("not ({})".format), st.tuples(inner, st.sampled_from(["and", "or"]), inner).map("({0[0]}) {0[1]} ({0[2]})".format)
+        inner.map("not ({})".format),
+        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map("({0[0]}) {0[1]} ({0[2]})".format),
     ),
     max_leaves=6,
 )  # fmt: skip
@@ -117,10 +119,11 @@ def by_hand(text, row):
             return missing
         if missing:
             return None
+        of_any = lambda a: any(held == float(each) for each in node.values)  # noqa: E731
         return {
             "=": lambda a: held == a, "!=": lambda a: held != a, "<": lambda a: held < a, "<=": lambda a: held <= a,
             ">": lambda a: held > a, ">=": lambda a: held >= a,
-        }.get(node.operator, lambda a: any(held == float(each) for each in node.values))(float(node.values[0]))  # fmt: skip
+        }.get(node.operator, of_any)(float(node.values[0]))  # fmt: skip
 
     return value(condition) is True
 
@@ -129,7 +132,8 @@ def by_hand(text, row):
 @settings(max_examples=300, deadline=None)
 def test_rows_are_those_of_sql_and_nothing_with_one_of_them_is_passed_over(text, x, data):
     y = data.draw(st.lists(NUMBERS, min_size=len(x), max_size=len(x)))
-    held = {name: pa.array([None if v is None else float(v) for v in values]) for name, values in zip("xy", (x, y), strict=True)}  # fmt: skip
+    floats = [pa.array([None if v is None else float(v) for v in values]) for values in (x, y)]
+    held = dict(zip("xy", floats, strict=True))
     condition = parse(text)
     check(condition, {name: array.type for name, array in held.items()}, text)
     picked = mask(condition, held.__getitem__)

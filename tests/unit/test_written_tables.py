@@ -144,6 +144,13 @@ def test_blocks_and_cuts_change_nothing(tmp_path, seed, shards, longest):
     assert [number for *_, number in found] == sorted({number for *_, number in found})
 
 
+def test_a_line_that_is_too_long_is_a_gap(tmp_path):
+    path = write(tmp_path / "a.csv", "n,y\n1,0\n2,1\n" + "9" * 99 + ",0\n4,0\nx,1\n6,1\n" + "8" * 99 + ",1\n")
+    options = {"label": "y", "max_line": 40, "max_bad_records": 3, "columns": "n:number"}
+    _, found, bad, _, records, _ = read(path, options, (1, 2, 5))
+    assert ([number for *_, number in found], bad, records) == ([0, 1, 3, 5], 3, 7)
+
+
 def test_charsets(tmp_path):
     text = "a;b;y\n1;café;0\n2;Zürich;1\n3;x;0\n"
     path = write(tmp_path / "a.csv", text.encode("latin-1"))
@@ -231,6 +238,7 @@ def test_labels_as_people_write_them(tmp_path):
         (("<=50K", ">50K"), ["<=50K.", ">50K."], ["<=50K", ">50K"]),
         (("a.", "b."), ["a.", "b."], ["a.", "b."]),
         (("a", "b"), ["a.", "b"], ["a.", "b"]),
+        (("a", "a.", "b", "b."), ["a.", "b."], ["a.", "b."]),
         (("a", "b"), ["a.", "c."], ["a.", "c."]),
     ],
 )

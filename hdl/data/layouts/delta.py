@@ -83,7 +83,7 @@ def read(folder: str, snapshot: str | None = None) -> Lying:
     _check(state, folder)
     columns = json.loads(state.table["schemaString"])["fields"]
     mapped = state.table.get("configuration", {}).get("delta.columnMapping.mode", "none") != "none"
-    physical = {_physical(column) if mapped else column["name"]: column["name"] for column in columns}
+    physical = dict(_mapped(columns)) if mapped else {}
     schema = {column["name"]: _type(column["type"]) for column in columns}
     keyed = [*state.table.get("partitionColumns", ())]
     paths, keys = [], {}
@@ -194,8 +194,13 @@ def _check(state: _State, folder: str) -> None:
         raise DataError(f"a Delta table of {state.table['format']['provider']} files; expected Parquet", folder)  # type: ignore[index]
 
 
-def _physical(column: dict[str, Any]) -> str:
-    return column["metadata"].get("delta.columnMapping.physicalName", column["name"])
+def _mapped(columns: list[dict[str, Any]], there: str = "", here: str = "") -> Iterator[tuple[str, str]]:
+    """Give names in files and in the table, of columns and of fields in structs, as `a.b`."""
+    for column in columns:
+        name = column["metadata"].get("delta.columnMapping.physicalName", column["name"])
+        yield there + name, here + column["name"]
+        if isinstance(column["type"], dict) and column["type"].get("type") == "struct":
+            yield from _mapped(column["type"]["fields"], f"{there}{name}.", f"{here}{column['name']}.")
 
 
 def _type(kind: Any) -> pa.DataType | None:

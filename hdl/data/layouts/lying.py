@@ -25,7 +25,7 @@ class Lying:
         Of these columns: int64, double, date32, timestamp or string. A table's log may name columns that its files
         have as well.
     names : mapping of str to str, or None
-        Columns of the table by what files call them; None: by the same names.
+        Columns of the table by what files call them, fields of structs too, as `a.b`; None: by the same names.
     ids : mapping of int to str, or None
         Columns of the table by the number that files give them; a column without one of these numbers is none of it.
     schema : dict of str to DataType, or None

@@ -152,9 +152,10 @@ class Rows:
             rows, other = vectors(values, feature.width)
             mend = flag_of("(--ignore {} leaves it out)", name)
             told = f"a vector of another length; expected {feature.width} numbers {mend}"
-            if not self.table:
-                other = other | np.asarray(values.is_null())
-            return rows, [(int(i), told) for i in np.flatnonzero(other)]
+            faults = [(int(i), told) for i in np.flatnonzero(other)]
+            if not self.table:  # of one vector alone no number is missing
+                faults += [(int(i), "null; expected a vector") for i in np.flatnonzero(np.asarray(values.is_null()))]
+            return rows, faults
         if kind == "number" and values.null_count == 0 and _is_plain(values.type):
             return values.to_numpy(zero_copy_only=False), []
         if pa.types.is_dictionary(values.type) and kind != "category":

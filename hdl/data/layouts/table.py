@@ -134,8 +134,7 @@ class Table(Source):
                 top = lying.ids.get(cell.number)
                 name = "" if top is None else ".".join((top, *cell.steps))
             elif lying.names is not None:
-                head = name.removesuffix("".join(f".{step}" for step in cell.steps))
-                name = ".".join((lying.names[head], *cell.steps)) if head in lying.names else ""
+                name = lying.names.get(name, "")
             if name and (lying.schema is None or name.partition(".")[0] in lying.schema or name in lying.schema):
                 renamed[name] = cell
         file.cells = renamed
@@ -162,18 +161,14 @@ class Table(Source):
     def _known(self, path: str, file: File) -> Callable[[str], Range | None]:
         """Tell what is known of a file's columns without reading it."""
         held = self._constants(path, file)
-        return lambda name: (
-            Range(None, None, True) if name not in held and name not in file.cells else of_keys(held)(name)
-        )
+        absent = Range(None, None, True)
+        return lambda name: of_keys(held)(name) if name in held or name in file.cells else absent
 
     def _unified(self) -> tuple[dict[str, pa.DataType], list[str]]:
         self._describe_all()
-        ignored = {
-            *self.options.ignore,
-            *(entry.partition(":")[0] for entry in self.options.columns if "ignore" in entry),
-        }
+        said = [entry.partition(":")[0] for entry in self.options.columns if "ignore" in entry]
         files = [self._file(path) for path in self.paths]
-        return unify(files, self.lying, ignored)
+        return unify(files, self.lying, {*self.options.ignore, *said})
 
     def _widths(self) -> dict[str, int]:
         """Find lengths of vectors, and bytes that are text, among the first rows; the types of the latter change."""

@@ -61,7 +61,7 @@ def predict(
     suffix = next(
         (end for end in prediction_writer.SUFFIXES if out.rstrip("/").endswith(end)), prediction_writer.SUFFIXES[0]
     )
-    prediction_writer.refuse_kept(suffix, options.keep)
+    prediction_writer.refuse_kept(suffix, source.kept_schema if suffix == ".csv" else options.keep)
     splits = source.splits(workers or 1 + sum(map(fs.size, source.paths)) // PREDICT_BYTES)
     number = model.version.number
     with MapReduceRunner(device=device, settings={"mapreduce.job.reduces": 0}) as runner:
