@@ -110,7 +110,7 @@ class Model:
                 y, good = schema.encode(block.y, block.where, bad)
                 block, y = block.keep(good), y[good]
             out, result = self._forward(block, y)
-            if not (good := _finite(out, block, bad)).all():
+            if not (good := _finite(out, block, bad, schema)).all():
                 block, y = block.keep(good), None if y is None else y[good]
                 out, result = self._forward(block, y)
             measures.add(result, out, self._answer(out) if schema.classes else None, y, self._samples(block, y).weight)
@@ -137,7 +137,7 @@ class Model:
             found = np.empty((0, self.outputs), np.float32)
             if len(part.block):
                 found, _ = self._forward(part.block, None)
-            good = _finite(found, part.block, bad)
+            good = _finite(found, part.block, bad, self.schema)
             out, there = part.spread(self.schema.in_units(found[good]), good), part.there(good)
             labels: Any = None if names is None else names[self._answer(out)]
             if labels is not None and not there.all():
@@ -177,7 +177,7 @@ class Model:
             found = np.empty((0, encoder.width), np.float32)
             if len(part.block):
                 found = encoder(self._samples(part.block, None))
-            good, y, kept = _finite(found, part.block, bad), part.block.y, part.kept(source.kept_schema)
+            good, y, kept = _finite(found, part.block, bad, self.schema), part.block.y, part.kept(source.kept_schema)
             labels: Any = None if y is None or y.ndim > 1 else part.spread(y[good], good)
             if label_kept:
                 labels, kept = answers.label_of(kept)
@@ -238,11 +238,16 @@ class Model:
         return (out[:, 0] > 0.5).astype(np.int64) if out.shape[1] == 1 else out.argmax(axis=1)
 
 
-def _finite(out: NDArray, block: Block, bad: Bad) -> NDArray[np.bool_]:
+def _finite(out: NDArray, block: Block, bad: Bad, schema: Schema) -> NDArray[np.bool_]:
     """Tell which rows of outputs [n, O] are finite; the others are given to `bad`."""
     good = np.isfinite(out).all(axis=1)
     for i in np.flatnonzero(~good):
-        bad.add(DataError("the network's answer is not finite", **block.where(int(i))))
+        what = "the network's answer is not finite"
+        if schema.encodings is None and isinstance(block.x, np.ndarray) and np.isnan(block.x[i : i + 1]).any():
+            at = int(np.flatnonzero(np.isnan(block.x[i].ravel()))[0])
+            name = repr(schema.names[at]) if schema.names else at + 1
+            what = f"feature {name} is missing, and no value was in the training data; expected a number"
+        bad.add(DataError(what, **block.where(int(i))))
     return good
 
 

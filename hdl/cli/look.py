@@ -35,7 +35,8 @@ def data_contents(path: str, options: Any) -> dict[str, Any]:
     try:
         source = open_source(path, options)
     except DataError as error:
-        if fs.exists(path) and fs.isdir(path):
+        inside = (error.path or path).rstrip("/") != path.rstrip("/")  # then a file of it is wrong, which is data
+        if not inside and fs.exists(path) and fs.isdir(path):
             raise TableError(f"no weight table here, and no data: {error}") from None
         raise
     splits = source.splits(1)

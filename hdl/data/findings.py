@@ -48,7 +48,7 @@ KINDS = {"uint8": "dense, stored as uint8", "float32": "dense", "sparse": "spars
 FORMAT_BY = {"flag": "as --format says", "folders": "a folder a class"}
 _SHOWN = {
     "files", "format_by", "header", "header_by", "delimiter", "delimiter_by", "label_by", "label_at", "label_type",
-    "depth", "duplicates", "left_out", "kinds", "remarks", "unlabelled", "table",
+    "depth", "duplicates", "left_out", "kinds", "remarks", "unlabelled", "table", "where",
 }  # fmt: skip
 
 

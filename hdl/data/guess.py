@@ -12,7 +12,8 @@ from hdl.errors import DataError
 
 USUAL = (("label", "target"), ("class", "y"))  # names of label columns, in any case; the first ones outrank the others
 LABELS = tuple(name for names in USUAL for name in names)
-MISSING = ("", "na", "n/a", "nan", "null", "none", "nil", "?", "-", ".")  # how a value that is not there is written
+# How a value that is not there is written, in lower case.
+MISSING = ("", "na", "n/a", "nan", "null", "none", "nil", "?", "-", ".", "\\n", "<na>", "#n/a", "nat")
 FEW_ROWS = 5  # up to so many rows, texts that all differ may be classes as well as names of the rows
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?|\d{1,2}:\d{2}(:\d{2}.*)?")
 
@@ -62,7 +63,8 @@ def guess_label(
             raise DataError(repeated("label", names[doubled[0]], look.twice), path)
         if len(hits) > 1:
             raise _refused(path, f"columns {some([names[i] for i in hits])} have names of labels")
-        if hits and lower[hits[0]] == "y" and "x" in lower and hits[0] < width - 1 and width > 2:
+        beside_x = bool(hits) and lower[hits[0]] == "y" and "x" in lower and hits[0] not in look.texts
+        if beside_x and hits[0] < width - 1 and width > 2:
             raise _refused(path, "column 'y' is the label, or a coordinate as 'x' is")
         if hits:
             return hits, "name"

@@ -45,11 +45,11 @@ def fit(summary: Summary, spec: Spec) -> Schema:
     if not summary.samples:
         listed = "".join(f"\n  {place}" for place in summary.places)
         if summary.unlabelled and not summary.bad:
-            rows = (
-                f"none of {summary.unlabelled:,} rows has a label" if summary.unlabelled > 1 else "no row has a label"
-            )
-            raise DataError(f"{rows}; --label names another column, --no-labels is for models that need none")
-        raise DataError(f"the dataset has no samples, expected at least one{listed and '; skipped:'}{listed}")
+            what = f"none of {summary.unlabelled:,} rows has a label"
+            raise DataError(f"{what}; --label names another column, --no-labels is for models that need none")
+        where = (summary.meta.get("reading") or {}).get("where")
+        chosen = f" that meet --where {where!r}" if where else ""
+        raise DataError(f"the dataset has no samples{chosen}, expected at least one{listed and '; skipped:'}{listed}")
     units, columns, kind = stack.units(spec), None, summary.kind
     reading = dict(summary.meta.get("reading") or {})
     if summary.unlabelled:
@@ -144,6 +144,8 @@ def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, st
         return "binary", classes, 1, "sigmoid"
     if end not in (0, count):
         raise SpecError(f"net ends with {end}, but the data has {count} classes: {listed(classes)}")
+    if spec.loss in losses.REGRESSION and spec.loss != "squared":
+        raise SpecError(f"loss {spec.loss} is for numbers, but the labels are {count} classes: {listed(classes)}")
     return ("index" if spec.loss in (None, "softmax") else "onehot"), classes, count, spec.loss or "softmax"
 
 

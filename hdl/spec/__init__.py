@@ -333,6 +333,7 @@ def parse(value: str | bytes | dict[str, Any]) -> Spec:
 
 
 def _sentence(item: Any) -> str:
-    field = ".".join(map(str, item["loc"]))
+    branch = re.compile(r"constrained-\w+|literal\[.*\]")  # of a union; no field
+    field = ".".join(part for part in map(str, item["loc"]) if not branch.fullmatch(part))
     given = "" if isinstance(item["input"], dict) else f" (given {item['input']!r})"
     return f"{field + ': ' if field else 'spec: '}{item['msg'].removeprefix('Value error, ')}{given}"

@@ -2,13 +2,16 @@
 
 import shlex
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv as pa_csv
 
 from hdl.cli import explain, run
 from hdl.data import Options, fit, open_source, summarise
 from hdl.data.names import flag_of, split
-from hdl.errors import DataError
-from hdl.spec import Spec
+from hdl.errors import DataError, SpecError
+from hdl.spec import Spec, parse
 
 
 def csv(tmp_path, name, cells, n=40, label="pq"):
@@ -77,3 +80,58 @@ def test_an_error_that_lists_things_is_one_sentence():
     assert explain(DataError("2 columns:\n  a: x\n  b: y"))[0] == "2 columns: a: x; b: y"
     assert explain(DataError("nothing is left\n  a: x"))[0] == "nothing is left: a: x"
     assert run(["inspect", "/nothing/here"]) != 0
+
+
+def test_a_first_line_with_a_missing_value_is_a_sample(tmp_path):
+    path = tmp_path / "000000_0"
+    rows = [(r"\N" if i % 5 == 0 else str(i % 9), "ab"[i % 2], "pq"[i % 3 % 2]) for i in range(60)]
+    path.write_text("".join("\x01".join(row) + "\n" for row in rows))
+    source = open_source(str(path), Options.make(None, label="-1"))
+    assert summarise(source, source.splits(1)[0]).samples == 60
+
+
+def test_a_condition_that_no_row_meets_is_named(tmp_path):
+    with pytest.raises(DataError, match="no samples that meet --where 'n > 1000'"):
+        fitted(csv(tmp_path, "a", ["1", "2"]), where="n > 1000")
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute", "quantile", "poisson", "gamma", "tweedie"])
+def test_losses_of_numbers_take_no_classes(tmp_path, loss):
+    path = csv(tmp_path, "a", ["1", "2"])
+    source = open_source(path, Options.make(None, label="y"))
+    with pytest.raises(SpecError, match=f"loss {loss} is for numbers, but the labels are 2 classes"):
+        fit(summarise(source, source.splits(1)[0]), Spec(loss=loss))
+
+
+def test_a_wrong_value_of_a_union_names_the_field():
+    with pytest.raises(SpecError, match=r"^embedding: Input") as caught:
+        parse({"embedding": 100_000})
+    assert "constrained" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ends", ["csv", "parquet"])
+def test_a_missing_number_where_training_had_none_is_said_to_be_that(tmp_path, ends, capfd):
+    rows = pa.table({"a": [0.5 * i for i in range(40)], "b": [i % 7 / 2 for i in range(40)], "y": ["p", "q"] * 20})
+    holes = rows.set_column(0, "a", pa.array([None if i == 3 else 1.0 for i in range(40)]))
+    paths = [str(tmp_path / f"{name}.{ends}") for name in ("whole", "holes")]
+    for path, table in zip(paths, (rows, holes), strict=True):
+        (pa_csv.write_csv if ends == "csv" else pq.write_table)(table, path)
+    model = str(tmp_path / "m")
+    assert run(["train", paths[0], "--out", model, "--epochs", "1", "--no-report", "-q"]) == 0
+    assert run(["evaluate", model, paths[1]]) == 3
+    assert "feature 'a' is missing" in capfd.readouterr().err
+
+
+def test_a_label_of_text_called_y_is_no_coordinate(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y,k\n" + "".join(f"{i},{'pq'[i % 2]},{i % 5}\n" for i in range(40)))
+    source = open_source(str(tmp_path / "t.csv"))
+    assert fit(summarise(source, source.splits(1)[0]), Spec()).classes == ("p", "q")
+
+
+def test_data_that_is_wrong_is_not_called_no_data(tmp_path, capfd):
+    for name, cells in (("a", [1, 2]), ("b", ["x", "y"])):
+        pq.write_table(pa.table({"k": cells, "v": [0.5, 1.5], "y": [0, 1]}), str(tmp_path / f"{name}.parquet"))
+    assert run(["inspect", str(tmp_path)]) == 3
+    said = capfd.readouterr().err
+    assert "no type holds both" in said
+    assert "no weight table" not in said

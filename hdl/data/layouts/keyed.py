@@ -63,6 +63,8 @@ class Keyed(Source):
         self._choose(labels)
         self._check(named)
         self.reading = {**self.inner.reading, **self.lying.reading, "files": len(self.paths)}
+        if self.condition is not None:
+            self.reading["where"] = options.where
         if len(self.paths) < len(self.lying.paths):
             gone, whole = len(self.lying.paths) - len(self.paths), len(self.lying.paths)
             self.reading["pruned"] = f"{gone:,} of {whole:,} files, by their keys"

@@ -102,6 +102,8 @@ class Table(Source):
         self.reading = {**self.lying.reading, "files": len(self.paths)}
         if drift:
             self.reading["drift"] = drift
+        if self.condition is not None:
+            self.reading["where"] = options.where
         if len(self.paths) < len(self.lying.paths):
             gone, whole = len(self.lying.paths) - len(self.paths), len(self.lying.paths)
             self.reading["pruned"] = f"{gone:,} of {whole:,} files, by their keys"
