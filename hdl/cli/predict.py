@@ -49,6 +49,7 @@ def evaluate_(
     model = open_model(table, which, threads, device)
     options = take_data_options(values, model.reading)
     source = open_source(data, options, model.schema, labels=model.schema.encoding != "none")
+    tell_reading(source, model)
     score = model.evaluate(source)
     if options.weights and score.weight is None:
         click.echo(f"{data} has no column {options.weights!r}, of weights: each sample counts as one", err=True)
@@ -56,6 +57,14 @@ def evaluate_(
         click.echo(strict_json.dumps({"table": table, "data": data, **score_json(score, model)}))
     else:
         click.echo(score_text(score, model.schema.classes))
+
+
+def tell_reading(source: Any, model: Any) -> None:
+    """Say how text is read that is not read as it stands, where training has not said so already."""
+    known = (model.schema.reading or {}).get("cells") or ()
+    for note in source.reading.get("cells") or ():
+        if note not in known:
+            click.echo(f"{source.paths[0]}: {note}", err=True)
 
 
 def score_json(score: Any, model: Any) -> dict[str, Any]:
@@ -173,6 +182,7 @@ def predict_(
     suffix = ".csv" if out == "-" else Path(out).suffix.lower()
     refuse_kept(suffix, options.keep)
     source = open_source(data, options, model.schema, labels=False)
+    tell_reading(source, model)
     if runner == "mapreduce":
         from hdl.runners.mapreduce import predict
 

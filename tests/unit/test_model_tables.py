@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hdl import data
+from hdl import cli, data
 from hdl.errors import DataError
 from hdl.spec import Spec
 
@@ -153,3 +153,16 @@ def test_the_settled_options_open_a_models_data_again(tmp_path, named):
     shard = data.load(again, again.splits(1)[0], schema, labelled=False)
     np.testing.assert_array_equal(shard.train.x.dense(), x)
     assert again.settled() == settled
+
+
+def test_a_reading_that_training_did_not_have_is_told(tmp_path, capsys):
+    path, table = write(tmp_path / "train.csv", NAMES, ROWS), str(tmp_path / "table")
+    assert cli.run(["train", path, "--out", table, "--epochs", "1", "--no-report", "-q"]) == 0
+    dotted = write(tmp_path / "a.csv", NAMES, [(*row[:5], row[5] + ".") for row in ROWS])
+    for data_of, told in ((path, False), (dotted, True)):
+        capsys.readouterr()
+        assert cli.run(["evaluate", table, data_of]) == 0
+        out, err = capsys.readouterr()
+        assert "samples   40" in out
+        assert ("the labels end with a dot, which is no part of them" in err) == told
+        assert "'$1'" not in err  # as training said
