@@ -164,7 +164,10 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, HdlError):
         text = str(error) or type(error).__name__
         if not isinstance(error, WorkerError):  # its message holds the worker's own standard error, line by line
-            text = " ".join(text.split("\n"))
+            first, *listed = text.split("\n  ")  # each of several columns or records on a line of its own
+            if listed:
+                first += f"{'' if first.endswith(':') else ':'} {'; '.join(map(str.strip, listed))}"
+            text = " ".join(first.split("\n"))
         return text, error.exit_code
     if isinstance(error, click.ClickException):
         command = getattr(getattr(error, "ctx", None), "command_path", "hdl")

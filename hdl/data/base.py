@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import Field, ValidationError
 
 from hdl.data.csr import Csr
+from hdl.data.names import split as split_names
 from hdl.data.tabular.flags import expand
 from hdl.data.tabular.frame import Column, Frame
 from hdl.errors import DataError, SpecError
@@ -100,7 +101,7 @@ class Options(Part):
         for field_name in LISTS:
             given = fields.get(field_name)
             if isinstance(given, (str, int)):
-                given = str(given).split(",")
+                given = split_names(str(given))
             fields[field_name] = tuple(str(name) for name in given or ())
         fields["columns"] = expand(fields["columns"])
         try:

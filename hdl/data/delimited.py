@@ -15,7 +15,7 @@ import pyarrow as pa
 from hdl.data.base import Bad, Block, FileSplit, Options, numbered
 from hdl.data.columns import Choice, choose, place
 from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
-from hdl.data.names import describe_repeats, quoted, some, unique
+from hdl.data.names import describe_repeats, some, unique
 from hdl.data.streams import check_whole, line_number
 from hdl.data.tabular import looks
 from hdl.data.tabular.beginning import HEAD, Beginning, begin, refuse_title, widen_header
@@ -286,9 +286,7 @@ class Delimited(TextSource):
         return out
 
     def _said(self, item: Wrong, row: int) -> str:
-        text = item.texts[row].strip()
-        mend = item.mend.replace("{}", quoted(text)) if item.mend else ""
-        return f"{self.called(item.column)}: {item.message.format(repr(text[:80]))}" + (f" ({mend})" if mend else "")
+        return f"{self.called(item.column)}: {item.said(row)}"
 
     def called(self, i: int) -> str:
         """Name a column for people."""

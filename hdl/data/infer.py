@@ -44,6 +44,11 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         raise Bad(summary.limit, summary.bad, [*summary.places]).overflow()
     if not summary.samples:
         listed = "".join(f"\n  {place}" for place in summary.places)
+        if summary.unlabelled and not summary.bad:
+            rows = (
+                f"none of {summary.unlabelled:,} rows has a label" if summary.unlabelled > 1 else "no row has a label"
+            )
+            raise DataError(f"{rows}; --label names another column, --no-labels is for models that need none")
         raise DataError(f"the dataset has no samples, expected at least one{listed and '; skipped:'}{listed}")
     units, columns, kind = stack.units(spec), None, summary.kind
     reading = dict(summary.meta.get("reading") or {})

@@ -48,6 +48,29 @@ def describe_repeats(names: Sequence[str], twice: Mapping[str, list[int]]) -> li
     return [f"{name}: read as {', '.join(names[i] for i in numbers[:9])}" for name, numbers in twice.items()]
 
 
-def quoted(name: str) -> str:
-    """Quote a name for a command line, if it needs that."""
-    return name if re.fullmatch(r"[\w.-]+", name) else "'" + name.replace("'", "'\\''") + "'"
+def quoted(name: str, kind: str = "") -> str:
+    """Quote a name, and a kind behind it, for a list of names on a command line, if it needs that."""
+    if "," in name or name.startswith('"'):
+        name = '"' + name.replace('"', '""') + '"'
+    text = f"{name}:{kind}" if kind else name
+    return text if re.fullmatch(r"[\w.:-]+", text) else "'" + text.replace("'", "'\\''") + "'"
+
+
+def flag_of(words: str, name: str) -> str:
+    """Put a name into words such as `--columns {}:category` or `(--ignore {})`, quoted for a command line."""
+    return re.sub(r"\{\}(?::([a-z]+(?: (?:dmy|mdy|ymd))?))?", lambda found: quoted(name, found[1] or ""), words)
+
+
+def split(text: str) -> list[str]:
+    """Split a list of names at its commas, and take blanks beside these away; one in double quotes may hold commas.
+
+    Examples
+    --------
+    >>> split('a, "b,c":category, d')
+    ['a', 'b,c:category', 'd']
+    """
+    out = [
+        found[2].replace('""', '"') + found[3] if found[2] is not None else found[1]
+        for found in re.finditer(r'(?:^|,)(\s*"((?:[^"]|"")*)"([^,]*)|[^,]*)', text)
+    ]
+    return [name.strip() for name in out] if len(out) > 1 else out

@@ -196,7 +196,7 @@ def test_all_columns_that_need_a_flag_are_named_at_once(tmp_path):
         columns(tmp_path, text)
     said = str(caught.value)
     assert "3 columns cannot be read without a flag" in said
-    for part in ("--decimal ,", "--columns when:date dmy", "--columns 'b c':category", "--ignore a"):
+    for part in ("--decimal ,", "--columns 'when:date dmy'", "--columns 'b c:category'", "--ignore a"):
         assert part in said
     found, _ = columns(tmp_path, text, decimal=",", columns="when:date dmy", ignore="b c")
     assert found == {"a": "number", "when": "date"}

@@ -9,6 +9,7 @@ from hdl.data.layouts.filtering import Range, check, outcomes
 from hdl.data.layouts.hive import value_of
 from hdl.data.layouts.lying import Lying
 from hdl.data.layouts.where import Condition, columns
+from hdl.data.names import flag_of
 from hdl.errors import DataError
 
 
@@ -27,7 +28,7 @@ def constants(lying: Lying, path: str, but: Collection[str] = ()) -> dict[str, A
                 found[name] = value_of(text, lying.types[name])
             except (ValueError, KeyError, ArithmeticError):
                 what = f"the key {name}={text} is no {lying.types[name]}, as those of other folders are"
-                raise DataError(f"{what} (--columns {name}:category reads them as text)", path) from None
+                raise DataError(what + flag_of(" (--columns {}:category reads them as text)", name), path) from None
     return found
 
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from hdl.data import labels as label_rules
 from hdl.data.base import Bad, Block, Options
 from hdl.data.layouts.cells import vectors
+from hdl.data.names import flag_of
 from hdl.data.parquet_file import exact, label_type, plain_labels
 from hdl.data.records import plain_x
 from hdl.data.tabular import cells as text_cells
@@ -149,7 +150,8 @@ class Rows:
         kind, name = feature.column.kind, feature.column.name
         if feature.width is not None:
             rows, other = vectors(values, feature.width)
-            told = f"a vector of another length; expected {feature.width} numbers (--ignore {name} leaves it out)"
+            mend = flag_of("(--ignore {} leaves it out)", name)
+            told = f"a vector of another length; expected {feature.width} numbers {mend}"
             faults = [(int(i), told) for i in np.flatnonzero(other)]
             if not self.table:  # of one vector alone no number is missing
                 faults += [(int(i), "null; expected a vector") for i in np.flatnonzero(np.asarray(values.is_null()))]
@@ -162,8 +164,8 @@ class Rows:
             read: Any = text_cells.numbers if kind == "number" else text_cells.dates
             found, fault = read(values, feature.dialect)
             at = np.flatnonzero(fault)
-            way = f"no {kind} (--columns {name}:category reads it as text, --na-values says what is missing)"
-            return found, [(int(i), f"{values[int(i)].as_py()[:80]!r} is {way}") for i in at]
+            way = flag_of("(--columns {}:category reads it as text, --na-values says what is missing)", name)
+            return found, [(int(i), f"{values[int(i)].as_py()[:80]!r} is no {kind} {way}") for i in at]
         return canonical(values, kind), []
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hdl.data.mixed import Mixed
+from hdl.data.names import flag_of
 from hdl.data.tabular.categories import Category
 from hdl.data.tabular.dates import Date
 from hdl.data.tabular.frame import KINDS, Column, Frame
@@ -96,7 +97,7 @@ class Encodings:
                 raise DataError(f"column {column.name!r} is missing, expected {self._listed()}", **place)
             if kind != column.kind:
                 expected = f"expected kind {column.kind} as in the model's training data"
-                flag = f"--columns {column.name}:{column.kind}"
+                flag = flag_of(f"--columns {{}}:{column.kind}", column.name)
                 raise DataError(f"column {column.name!r} is of kind {kind}, {expected} ({flag})", **place)
 
     @cached_property

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hdl.data.names import flag_of
 from hdl.data.summary import Summary
 from hdl.data.tabular import categories, dates, scales
 from hdl.data.tabular.column_facts import Numbers
@@ -121,7 +122,7 @@ def _fit(
         if not own.n:
             return EMPTY, None
         if column.by != "flag" and (reason := categories.unfit(own)) is not None:
-            return f"{reason} (--columns {column.name}:category takes it all the same)", None
+            return reason + flag_of(" (--columns {}:category takes it all the same)", column.name), None
         part = categories.fit(own, rules)
         if part.width > 1:
             return None, part
@@ -220,7 +221,7 @@ def _remark(column: Column, own: Any) -> str | None:
     largest = max(abs(own.histogram.low), abs(own.histogram.high))
     return (
         f"column {column.name!r} looks like an identifier: whole numbers up to {largest:.0f}, none of them twice "
-        f"(--ignore {column.name}, or --columns {column.name}:category)"
+        + flag_of("(--ignore {}, or --columns {}:category)", column.name)
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hdl.data.base import Options
 from hdl.data.columns import trained
-from hdl.data.names import quoted, some
+from hdl.data.names import flag_of, some
 from hdl.data.tabular.cells import MISSING, PLAIN, Dialect
 from hdl.data.tabular.flags import IGNORE, KINDS, Wish, parse
 from hdl.data.tabular.frame import Column
@@ -248,8 +248,7 @@ class _Deciding:
             found = self._look(i, kind, wish, ()) if item.width is None else _VECTOR
             by = (wish.by if wish else "values" if item.values is not None else "type") or "type"
             if found.kind is None:
-                name = quoted(item.name)
-                mend = f"--columns {name}:number or --columns {name}:category reads it"
+                mend = flag_of("--columns {}:number or --columns {}:category reads it", item.name)
                 out.left_out.append(f"{self.called(i)}: empty in the first rows ({mend})")
             elif self.options.features and i not in wanted and found.kind not in kinds[0]:
                 out.left_out.append(f"{self.called(i)}: not among --features")
@@ -275,7 +274,7 @@ class _Deciding:
         return found
 
     def _notes(self, i: int, found: Finding) -> list[str]:
-        return [f"{self.called(i)}: {note.replace('{}', quoted(self.fields[i].name))}" for note in found.notes]
+        return [f"{self.called(i)}: {flag_of(note, self.fields[i].name)}" for note in found.notes]
 
     def called(self, i: int) -> str:
         """Name a column for people."""
@@ -288,7 +287,7 @@ class _Deciding:
             return
         listed = []
         for i, found in problems[:MOST]:
-            flags = " or ".join(flag.replace("{}", quoted(self.fields[i].name)) for flag in found.flags)
+            flags = " or ".join(flag_of(flag, self.fields[i].name) for flag in found.flags)
             listed.append(f"{self.called(i)}: {found.problem}; {flags} decides")
         if len(problems) == 1:
             raise DataError(listed[0], self.path)

@@ -12,13 +12,16 @@ import pyarrow as pa
 from hdl.data.base import OVERFLOW, Block
 from hdl.data.guess import is_number, number
 from hdl.data.labels import MISSING_LABELS
-from hdl.data.names import quoted
+from hdl.data.names import flag_of
 from hdl.data.tabular import cells
 from hdl.data.tabular.cells import MISSING, PLAIN, Dialect
 from hdl.data.tabular.frame import CATEGORY, DATE, Frame
 from hdl.data.tabular.kinds import Feature
 
 Where = Callable[[int], dict[str, Any]]
+
+SHOWN = 80  # of a cell's text, in messages
+_TOKEN = "--na-values {} takes it as missing"
 
 
 @dataclass
@@ -30,16 +33,23 @@ class Wrong:
     column : int
     message : str
         With `{}` for a cell's text.
-    mend : str
-        The flags that mend it, with `{}` for the cell's text.
+    mends : sequence of str
+        The flags that mend it.
     texts : mapping of int to str
         By row.
     """
 
     column: int
     message: str
-    mend: str
+    mends: Sequence[str]
     texts: dict[int, str]
+
+    def said(self, row: int) -> str:
+        """Say what is wrong with a row, and which flags mend it."""
+        text = self.texts[row].strip()
+        short = len(text) <= SHOWN and text.isprintable()  # else it is nothing to put on a command line
+        mends = [flag_of(mend, text) if mend is _TOKEN else mend for mend in self.mends if short or mend is not _TOKEN]
+        return self.message.format(repr(text[:SHOWN])) + (f" ({' or '.join(mends)})" if mends else "")
 
 
 @dataclass
@@ -169,10 +179,10 @@ class TextRows:
             return column.to_numpy()
         values, bad = cells.numbers(column, dialect)
         if bad.any():
-            wrong.append(self._wrong(i, column, bad, "{} is not a number", "text"))
+            wrong.append(self._wrong(i, column, bad, "{} is not a number"))
         large = np.abs(values) >= OVERFLOW
         if large.any():
-            wrong.append(self._wrong(i, column, large, "{}; expected a finite float32 number", ""))
+            wrong.append(self._wrong(i, column, large, "{}; expected a finite float32 number"))
         return values
 
     def _dates(self, item: Feature, column: Any, wrong: list[Wrong]) -> pa.Array:
@@ -180,17 +190,22 @@ class TextRows:
             return cells.whole(column)
         moments, bad = cells.dates(column, item.dialect)
         if bad.any():
-            wrong.append(self._wrong(item.at, column, bad, "{} is not a date", "text"))
+            wrong.append(self._wrong(item.at, column, bad, "{} is not a date"))
         return moments
 
-    def _wrong(self, i: int, column: Any, bad: np.ndarray, message: str, kind: str) -> Wrong:
+    def _wrong(self, i: int, column: Any, bad: np.ndarray, message: str) -> Wrong:
         rows = np.flatnonzero(bad)
         texts = column.take(pa.array(rows)).to_pylist()
-        name, token = quoted(self.names[i]), "--na-values {} takes it as missing"
-        mend = [token] if self.trained else [f"--columns {name}:category takes the column as {kind}", token]
-        mend += [] if self.trained else [f"--ignore {name} leaves it out"]
-        flags = " or ".join(mend) if kind else ""
-        return Wrong(i, message, flags, dict(zip(rows.tolist(), texts, strict=True)))
+        mends: list[str] = []
+        if any(item.at == i for item in self.features):
+            mends = [_TOKEN]
+            if not self.trained:
+                flags = ("--columns {}:category takes the column as text", "--ignore {} leaves it out")
+                text, ignore = (flag_of(flag, self.names[i]) for flag in flags)
+                mends = [text, _TOKEN, ignore]
+        elif i in self.labels:
+            mends = [_TOKEN]
+        return Wrong(i, message, mends, dict(zip(rows.tolist(), texts, strict=True)))
 
     def label_values(self, table: Mapping[int, Any], n: int, wrong: list[Wrong]) -> tuple[Any, np.ndarray]:
         """Give labels, object [n] or float64 [n, O] or None, and which rows have none."""
