@@ -1,4 +1,4 @@
-"""What a network says of the records of a dataset: one row each, in their order, those that could not be read too.
+"""Gives each record of a dataset its answer: one row each, in their order, those that could not be read too.
 
 Letters: n records, m of them samples, O outputs, H codes.
 """

@@ -1,4 +1,4 @@
-"""What samples count: weights of their own and of their classes; and what is added to a network's output.
+"""Weighs samples, by weights of their own and of their classes, and gives what is added to a network's output.
 
 Letters: n samples of a block, C classes, O outputs.
 """

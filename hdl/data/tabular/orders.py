@@ -16,7 +16,7 @@ from hdl.errors import DataError
 
 
 class File(NamedTuple):
-    """How one file is read: where its samples start, its line of names, and the parser of its order of columns."""
+    """The reading of one file: where its samples start, its line of names, and the parser of its order of columns."""
 
     start: int
     header: str | None

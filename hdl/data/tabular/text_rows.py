@@ -102,7 +102,7 @@ class TextRows:
 
     @property
     def plain(self) -> bool:
-        """Whether all that is needed are numbers as Python writes them, and labels."""
+        """Tells whether all that is needed are numbers as Python writes them, and labels."""
         beside = self.weights is not None or self.offset is not None or self.kept
         return self.numeric and not beside and all(item.dialect.plain for item in self.features)
 
