@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from hdl import fs
-from hdl.data.base import Bad
+from hdl.data.block import Bad
 from hdl.data.damage import guarded
 from hdl.data.layouts.cells import Cell, File, flatten
 from hdl.data.layouts.table import Batch, Table

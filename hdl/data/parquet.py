@@ -13,13 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl import fs
-from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
+from hdl.data.base import BLOCK_BYTES, FileSplit, Source
+from hdl.data.block import Bad, Block
 from hdl.data.columns import choose
 from hdl.data.csr import Csr
 from hdl.data.damage import guarded
 from hdl.data.guess import Look
 from hdl.data.header import LOOK
 from hdl.data.names import describe_repeats, some
+from hdl.data.options import Options
 from hdl.data.parquet_file import (
     INDEX,
     KEY,

@@ -16,7 +16,8 @@ from hdl.errors import DataError, SpecError
 from hdl.ops import losses
 
 if TYPE_CHECKING:
-    from hdl.data.base import Bad, Block, Options
+    from hdl.data.block import Bad, Block
+    from hdl.data.options import Options
     from hdl.data.schema import Schema
     from hdl.spec import Spec
 

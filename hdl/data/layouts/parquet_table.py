@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl import fs
-from hdl.data.base import Bad
+from hdl.data.block import Bad
 from hdl.data.damage import guarded
 from hdl.data.layouts.cells import Cell, File, flatten
 from hdl.data.layouts.filtering import Range, outcomes

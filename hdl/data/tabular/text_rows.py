@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hdl.data.base import OVERFLOW, Block
+from hdl.data.block import OVERFLOW, Block
 from hdl.data.guess import is_number, number
 from hdl.data.labels import MISSING_LABELS
 from hdl.data.names import flag_of
