@@ -1,4 +1,4 @@
-"""What a network says of the records of a dataset: one row each, in their order, those that could not be read too.
+"""Gives each record of a dataset its answer: one row each, in their order, those that could not be read too.
 
 Letters: n records, m of them samples, O outputs, H codes.
 """
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hdl.data import Block, Options, Schema, Source, open_source
-from hdl.data.base import joined
+from hdl.data.block import joined
 from hdl.data.labels import MISSING_LABELS
 
 TABLES = ("csv", "parquet", "orc", "avro", "json")  # formats whose labels are a column

@@ -162,8 +162,7 @@ def begun(table: str) -> Table | None:
 
 def _train(job: Job, runner: RoundRunner, notify: Notify) -> Outcome:
     resumed = _check(job, runner)
-    source = data.open_source(job.data, job.options)
-    prepared = (_resume if resumed else _begin)(job, runner, source, notify)
+    prepared = (_resume if resumed else _begin)(job, runner, notify)
     below: list[stack.Layer] = []
     for stage in stack.stages(prepared.spec):
         table = Table(stack.folder(job.table, stage))
@@ -190,8 +189,9 @@ def _check(job: Job, runner: RoundRunner) -> bool:
     return resumable
 
 
-def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Prepared:
+def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     """Summarises the data and fills in the spec."""
+    source = data.open_source(job.data, job.options)
     if job.spec is None:
         raise SpecError("spec: expected one to start a training")
     weights.check(job.spec, source.options)
@@ -206,9 +206,10 @@ def _begin(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Pr
     return _Prepared(job, source, spec, schema, splits, runner.platform(), summary.places)
 
 
-def _resume(job: Job, runner: RoundRunner, source: Source, notify: Notify) -> _Prepared:
+def _resume(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     """Reads from version 0 what `_begin` learns from the data, if data, spec and device are still the same."""
     zero = next(iter(tables.layers(job.table)), Table(job.table)).read(0)
+    source = data.open_source(job.data, resume.options(zero.about, job.options))
     spec = resume.stored_spec(zero, job.spec)
     splits = source.splits(spec.shards)
     resume.same_data(zero.about, splits, job.data, job.options, job.table)

@@ -76,6 +76,12 @@ def same_device(about: dict[str, Any], device: str, table: str) -> None:
         )
 
 
+def options(about: dict[str, Any], given: Options) -> Options:
+    """Gives the options to open the data with: as it was found by then, such as an older version of a Delta table."""
+    settled = about.get("settled")
+    return Options.make(settled) if settled and Options.make(about["options"]) == given else given
+
+
 def same_data(about: dict[str, Any], splits: list[list[FileSplit]], path: str, options: Options, table: str) -> None:
     """Refuses a dataset whose files' names or lengths, or options of reading, are not those of version 0.
 

@@ -74,7 +74,7 @@ def take_data_options(values: dict[str, Any], base: dict[str, Any] | None = None
     SpecError
         Naming the flag, or the file of columns.
     """
-    from hdl.data.base import Options
+    from hdl.data.options import Options
 
     names = [str(option.name) for option in (*OPTIONS, WEIGHTS, OFFSET, KEEP)]
     fields = {name: values.pop(name, None) for name in names}

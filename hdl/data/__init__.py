@@ -5,11 +5,13 @@ shard, `write_shards` imports any dataset as Parquet.
 """
 
 from hdl.data.arrays import Arrays
-from hdl.data.base import Bad, Block, FileSplit, Options, Source
+from hdl.data.base import FileSplit, Source
+from hdl.data.block import Bad, Block
 from hdl.data.convert import Written, write_shards
 from hdl.data.csr import Csr
 from hdl.data.find import open_source
 from hdl.data.infer import fit, resolve
+from hdl.data.options import Options
 from hdl.data.schema import Schema
 from hdl.data.shard import SPILL_BYTES, Shard, fitting, load
 from hdl.data.summary import Labels, Summary, summarise

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
+from hdl.data.base import BLOCK_BYTES, FileSplit, Source
+from hdl.data.block import Bad, Block
 from hdl.data.csr import Csr
+from hdl.data.options import Options
 from hdl.data.records import plain_x, plain_y
 from hdl.data.tabular.arrow import of_arrow
 from hdl.data.tabular.frame import Frame

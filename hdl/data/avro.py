@@ -9,13 +9,15 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from hdl import fs
-from hdl.data.base import Bad
+from hdl.data.block import Bad
+from hdl.data.damage import guarded
 from hdl.data.layouts.cells import Cell, File, flatten
 from hdl.data.layouts.table import Batch, Table
 from hdl.errors import DataError, Unavailable
 
 MAGIC = b"Obj\x01"
 _SYNC = 16
+DAMAGE = (EOFError, ValueError, IndexError, KeyError, TypeError, pa.ArrowException)
 NO_TYPE = pa.struct([])
 _PLAIN = {
     "null": pa.null(), "boolean": pa.bool_(), "int": pa.int32(), "long": pa.int64(), "float": pa.float32(),
@@ -44,7 +46,7 @@ class Avro(Table):
     format = "avro"
 
     def _describe(self, path: str) -> File:
-        with fs.open(path) as handle, _guarded(path):
+        with fs.open(path) as handle, guarded(path, "Avro", DAMAGE):
             reader = _fastavro().reader(handle)
             schema = reader.writer_schema
             if not isinstance(schema, dict) or schema.get("type") != "record":
@@ -71,7 +73,7 @@ class Avro(Table):
         tops = sorted({cell.top for cell in needed})
         fields = [schema["fields"][top] for top in tops]
         first, stop, size = 0, start + length, self._size()
-        with fs.open(file.path) as handle, _guarded(file.path):
+        with fs.open(file.path) as handle, guarded(file.path, "Avro", DAMAGE):
             head = handle.read(blocks[0][1] if blocks else 0)
             for number, (count, at) in enumerate(blocks):
                 lo, hi = max(first, start), min(first + count, stop)
@@ -224,19 +226,3 @@ def _union(kinds: list[Any], named: dict[str, Any]) -> pa.DataType:
     if {*map(str, kinds)} <= {"int", "long"}:
         return pa.int64()
     return pa.float64() if {*map(str, kinds)} <= {"int", "long", "float", "double"} else NO_TYPE
-
-
-class _guarded:
-    """Turns the errors of a damaged file into DataError."""
-
-    def __init__(self, path: str):
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        wrong = (EOFError, ValueError, IndexError, KeyError, TypeError, pa.ArrowException)
-        if isinstance(error, wrong) and not isinstance(error, (DataError, Unavailable)):
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataError(f"truncated or corrupt Avro ({reason}); expected a whole file", self.path) from None

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hdl.data.base import Options
 from hdl.data.guess import Look, guess_label, repeated
 from hdl.data.names import some
+from hdl.data.options import Options
 from hdl.data.tabular.frame import Column
 from hdl.errors import DataError
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl import fs
-from hdl.data.base import Bad, Block, FileSplit, Source, split_evenly
+from hdl.data.base import FileSplit, Source, split_evenly
+from hdl.data.block import Bad, Block
 from hdl.data.csr import Csr
 from hdl.data.labels import canonical
 from hdl.data.parquet import KEY

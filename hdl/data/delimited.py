@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hdl.data.base import Bad, Block, FileSplit, Options, numbered
+from hdl.data.base import FileSplit, numbered
+from hdl.data.block import Bad, Block
 from hdl.data.columns import Choice, choose, place
 from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
 from hdl.data.names import describe_repeats, some, unique
+from hdl.data.options import Options
 from hdl.data.streams import check_whole, line_number
 from hdl.data.tabular import looks
 from hdl.data.tabular.beginning import HEAD, Beginning, begin, refuse_title, widen_header

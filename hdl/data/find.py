@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hdl import fs
-from hdl.data.base import Options, Source
+from hdl.data.base import Source
 from hdl.data.columns import trained
 from hdl.data.delimited import Delimited
 from hdl.data.folder import Chosen, Pairs, of_file, of_folder, of_pattern
@@ -18,6 +18,7 @@ from hdl.data.layouts.keyed import Keyed
 from hdl.data.layouts.lying import Lying
 from hdl.data.libsvm import Libsvm
 from hdl.data.npy import open_npy, open_npz
+from hdl.data.options import Options
 from hdl.data.pair import TextPair
 from hdl.data.parts import check_shapes
 from hdl.errors import DataError

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hdl import fs
-from hdl.data.base import Options
 from hdl.data.copies import numbered_parts, twins, unpacked
 from hdl.data.formats import BINARY, IMAGES, TABLES, TEXT, TYPED, WORDS, Seen, listed, look, refuse_foreign, some
 from hdl.data.layouts import placed
@@ -17,6 +16,7 @@ from hdl.data.layouts.keys import prune
 from hdl.data.layouts.lying import Lying
 from hdl.data.layouts.where import parse
 from hdl.data.leftout import LeftOut, aside
+from hdl.data.options import Options
 from hdl.data.parts import NAMES, PAIR_Y, Pairs, pairs, part_of_folder, split_parts
 from hdl.data.survey import of_one_format, survey
 from hdl.errors import DataError

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import Options
 from hdl.data.guess import LABELS, Look, is_number, missing, number
 from hdl.data.names import unique
+from hdl.data.options import Options
 from hdl.data.streams import stem
 from hdl.errors import DataError
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hdl import fs
-from hdl.data.base import Options
+from hdl.data.options import Options
 from hdl.data.records import Array, Records
 from hdl.data.streams import open_stream
 from hdl.errors import DataError

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from hdl import fs
-from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
+from hdl.data.base import BLOCK_BYTES, FileSplit, Source
+from hdl.data.block import Bad, Block
 from hdl.data.formats import IMAGES
 from hdl.data.leftout import LeftOut, aside
+from hdl.data.options import Options
 from hdl.errors import DataError, Unavailable
 
 SUFFIXES = IMAGES

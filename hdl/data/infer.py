@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import Bad
+from hdl.data.block import Bad
 from hdl.data.guess import is_number
 from hdl.data.labels import Labels, canonical, classes_of, is_plain_number
 from hdl.data.scaling import NOISE, Scaling, fit_scale

@@ -18,9 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pyjson
 
-from hdl.data.base import Bad, Options
+from hdl.data.block import Bad
 from hdl.data.layouts.cells import Cell, File, flatten
 from hdl.data.layouts.table import Batch, Table
+from hdl.data.options import Options
 from hdl.data.streams import check_whole, decoded_length, head, line_blocks, line_number
 from hdl.data.tabular import cells as text_cells
 from hdl.errors import DataError

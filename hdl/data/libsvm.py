@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import OVERFLOW, Block, Options, fits_float32
+from hdl.data.block import OVERFLOW, Block, fits_float32
 from hdl.data.csr import Csr
 from hdl.data.guess import number
 from hdl.data.header import LOOK
+from hdl.data.options import Options
 from hdl.data.streams import stem
 from hdl.data.text import TextSource, column, first_lines
 from hdl.errors import DataError

@@ -9,8 +9,8 @@ from typing import Any
 from numpy.lib import format as npy_format
 
 from hdl import fs
-from hdl.data.base import Options
 from hdl.data.leftout import LeftOut
+from hdl.data.options import Options
 from hdl.data.records import Array, Records, _Member
 from hdl.data.streams import open_stream
 from hdl.errors import DataError

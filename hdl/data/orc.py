@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.orc as pyorc
 
 from hdl import fs
-from hdl.data.base import Bad
+from hdl.data.block import Bad
+from hdl.data.damage import guarded
 from hdl.data.layouts.cells import Cell, File, flatten
 from hdl.data.layouts.table import Batch, Table
 from hdl.data.names import unique
@@ -24,7 +25,7 @@ class Orc(Table):
     format = "orc"
 
     def _describe(self, path: str) -> File:
-        with fs.open(path) as handle, _guarded(path):
+        with fs.open(path) as handle, guarded(path, "ORC"):
             orc = pyorc.ORCFile(handle)
             names, twice = unique(orc.schema.names)
             cells = {cell.name: cell for cell in flatten(names, orc.schema.types)}
@@ -37,7 +38,7 @@ class Orc(Table):
         wanted = sorted({".".join((names[cell.top], *cell.steps)) for cell in needed})
         tops = {names[cell.top]: cell.top for cell in needed}
         first, stop, size = 0, start + length, self._size()
-        with fs.open(file.path) as handle, _guarded(file.path):
+        with fs.open(file.path) as handle, guarded(file.path, "ORC"):
             orc = pyorc.ORCFile(handle)
             for number, rows in enumerate(stripes):
                 lo, hi = max(first, start), min(first + rows, stop)
@@ -98,18 +99,3 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             break
     return value, at
-
-
-class _guarded:
-    """Turns Arrow's errors into DataError."""
-
-    def __init__(self, path: str):
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (pa.ArrowException, OSError)) and not isinstance(error, (FileNotFoundError, DataError)):
-            reason = str(error).splitlines()[0]
-            raise DataError(f"truncated or corrupt ORC ({reason}); expected a whole file", self.path) from None

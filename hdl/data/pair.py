@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import BLOCK_BYTES, OVERFLOW, Bad, Block, FileSplit, Options, Source
+from hdl.data.base import BLOCK_BYTES, FileSplit, Source
+from hdl.data.block import OVERFLOW, Bad, Block
 from hdl.data.delimited import Delimited
 from hdl.data.guess import is_number, number
+from hdl.data.options import Options
 from hdl.data.streams import Stream, check_whole, open_stream
 from hdl.data.text import first_lines
 from hdl.errors import DataError

@@ -13,19 +13,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl import fs
-from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
+from hdl.data.base import BLOCK_BYTES, FileSplit, Source
+from hdl.data.block import Bad, Block
 from hdl.data.columns import choose
 from hdl.data.csr import Csr
+from hdl.data.damage import guarded
 from hdl.data.guess import Look
 from hdl.data.header import LOOK
 from hdl.data.names import describe_repeats, some
+from hdl.data.options import Options
 from hdl.data.parquet_file import (
     INDEX,
     KEY,
     File,
     describe,
     exact,
-    guarded,
     is_number,
     is_vector,
     label_type,
@@ -41,7 +43,7 @@ FEW_ROWS = 32  # at least so many at once, unless they are large: a batch has it
 
 def is_own(path: str) -> bool:
     """Tell whether a file has features as `hdl import` writes matrices: vectors, or indices and values."""
-    with fs.open(path) as handle, guarded(path):
+    with fs.open(path) as handle, guarded(path, "Parquet"):
         schema = pq.read_schema(handle)
     own = json.loads((schema.metadata or {}).get(KEY, b"{}"))
     return bool(own) and "pins" not in own and ("x" in schema.names or "indices" in schema.names)
@@ -103,7 +105,7 @@ class Parquet(Source):
     def _file(self, path: str) -> File:
         """Describe a file, once it has been compared with the first one."""
         if path not in self._files:
-            with fs.open(path) as handle, guarded(path):
+            with fs.open(path) as handle, guarded(path, "Parquet"):
                 self._files[path] = describe(path, pq.ParquetFile(handle))
             if len(self._files) > 1:
                 self._compare(self._files[path])
@@ -146,7 +148,7 @@ class Parquet(Source):
         first = self.first
         columns = sorted({*first.texts[:1], *range(min(WIDE, len(first.names))), len(first.names) - 1})
         columns = [i for i in columns if first.types[i] is not None and not pa.types.is_nested(first.types[i])]
-        with fs.open(first.path) as handle, guarded(first.path), suppress(StopIteration, UnicodeDecodeError):
+        with fs.open(first.path) as handle, guarded(first.path, "Parquet"), suppress(StopIteration, UnicodeDecodeError):
             reader = pq.ParquetFile(handle).reader
             groups = [*range(reader.num_row_groups)][:1]
             batch = next(reader.iter_batches(LOOK, groups, column_indices=first.leaves(columns), use_threads=False))
@@ -160,7 +162,7 @@ class Parquet(Source):
         held = sorted(set(needed))  # Arrow gives columns in the file's order
         place = {column: i for i, column in enumerate(held)}
         order = [place[column] for column in needed]
-        with fs.open(path) as handle, guarded(path):
+        with fs.open(path) as handle, guarded(path, "Parquet"):
             file = pq.ParquetFile(handle)
             groups: list[int] = []
             first = at = 0

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl.data.names import unique
-from hdl.errors import DataError
 
 KEY = b"hdl"  # of the file's metadata: JSON that only hdl's own files have
 INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name
@@ -79,22 +78,6 @@ def describe(path: str, file: pq.ParquetFile) -> File:
         index |= {i: "pandas' row index" for i, name in enumerate(schema.names) if name in named}
     own = json.loads(metadata.get(KEY, b"{}"))
     return File(path, names, list(schema.types), file.metadata.num_rows, own, twice, {} if own else index)
-
-
-class guarded:
-    """Turns Arrow's errors into DataError."""
-
-    def __init__(self, path: str):
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        # a missing file is the builtin's own error, and so is a DataError
-        if isinstance(error, (pa.ArrowException, OSError)) and not isinstance(error, (FileNotFoundError, DataError)):
-            reason = str(error).splitlines()[0]
-            raise DataError(f"truncated or corrupt Parquet ({reason}); expected a whole file", self.path) from None
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl import fs, rng
-from hdl.data.base import Bad, Block, FileSplit, Options, Source
+from hdl.data.base import FileSplit, Source
+from hdl.data.block import Bad, Block
 from hdl.data.images import SUFFIXES, decode
+from hdl.data.options import Options
 from hdl.errors import DataError, SpecError
 
 ROWS = 1 << 14  # patches normalised at a time

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from hdl import fs, scratch
-from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
+from hdl.data.base import BLOCK_BYTES, FileSplit, Source
+from hdl.data.block import Bad, Block
 from hdl.data.columns import pick
+from hdl.data.options import Options
 from hdl.data.streams import BLOCK_BYTES as _STEP
 from hdl.data.streams import Stream, compression, open_stream
 from hdl.errors import DataError

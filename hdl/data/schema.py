@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import Bad, Block
+from hdl.data.block import Bad, Block
 from hdl.data.labels import Meanings
 from hdl.data.tabular.encoders import Encodings
 from hdl.data.tabular.frame import Frame

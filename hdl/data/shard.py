@@ -9,7 +9,8 @@ import numpy as np
 
 from hdl import rng
 from hdl.data import weights
-from hdl.data.base import Bad, Block, FileSplit, Source
+from hdl.data.base import FileSplit, Source
+from hdl.data.block import Bad, Block
 from hdl.data.csr import Csr
 from hdl.data.schema import Schema
 from hdl.data.store import Store

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from hdl import fs
 from hdl.data import blocked
-from hdl.data.base import BLOCK_BYTES, Bad
+from hdl.data.base import BLOCK_BYTES
+from hdl.data.block import Bad
 from hdl.errors import DataError
 
 _MAGIC = {

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import PLACES, Bad, Block, FileSplit, Source
+from hdl.data.base import FileSplit, Source
+from hdl.data.block import PLACES, Bad, Block
 from hdl.data.chunks import Chunks
 from hdl.data.csr import Csr
 from hdl.data.labels import Labels

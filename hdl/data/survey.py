@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from hdl import fs
-from hdl.data.base import Options
 from hdl.data.formats import BINARY, HEAD, TABLES, TEXT, WORDS, Seen, listed, look
 from hdl.data.leftout import LeftOut
+from hdl.data.options import Options
 from hdl.data.parts import PAIR_Y
 from hdl.errors import DataError
 

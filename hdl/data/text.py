@@ -16,7 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from hdl.data.base import Bad, Block, FileSplit, Options, Source
+from hdl.data.base import FileSplit, Source
+from hdl.data.block import Bad, Block
+from hdl.data.options import Options
 from hdl.data.streams import check_whole, decoded_length, head, line_blocks, line_number
 from hdl.errors import DataError
 

@@ -1,4 +1,4 @@
-"""What samples count: weights of their own and of their classes; and what is added to a network's output.
+"""Weighs samples, by weights of their own and of their classes, and gives what is added to a network's output.
 
 Letters: n samples of a block, C classes, O outputs.
 """
@@ -16,7 +16,8 @@ from hdl.errors import DataError, SpecError
 from hdl.ops import losses
 
 if TYPE_CHECKING:
-    from hdl.data.base import Bad, Block, Options
+    from hdl.data.block import Bad, Block
+    from hdl.data.options import Options
     from hdl.data.schema import Schema
     from hdl.spec import Spec
 

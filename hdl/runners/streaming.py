@@ -16,7 +16,8 @@ from typing import Any
 
 from hdl import data, fs
 from hdl.data import FileSplit, Source, Summary
-from hdl.data.base import Bad, numbered
+from hdl.data.base import numbered
+from hdl.data.block import Bad
 from hdl.data.streams import compression
 from hdl.data.text import TextSource
 from hdl.envpack import UNPACKED

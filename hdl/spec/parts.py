@@ -192,7 +192,7 @@ class Scale(Part):
 
 
 class Preprocessing(Part):
-    """How the columns of a table become inputs; what is fitted is stored with the model.
+    """The rules by which the columns of a table become inputs; what is fitted is stored with the model.
 
     Parameters
     ----------

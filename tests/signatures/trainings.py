@@ -33,7 +33,10 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"loss-{name}": ("targets.csv", {"loss": name, "optimizer": "momentum"}) for name in LOSSES},
     "label-smoothing": ("classes.csv", {"label_smoothing": 0.1, "optimizer": "sgd"}),
     "class-weight": ("classes.csv", {"class_weight": "balanced", "optimizer": "adam", "validation": 0.2}),
-    "gradient-class-weight": ("classes.csv", {"class_weight": {"c1": 2.5}, "optimizer": "lbfgs", "l2": 0.01, **GRADIENT}),
+    "gradient-class-weight": (
+        "classes.csv",
+        {"class_weight": {"c1": 2.5}, "optimizer": "lbfgs", "l2": 0.01, **GRADIENT},
+    ),
     "penalties": ("classes.csv", {"l1": 0.001, "l2": 0.01, "max_norm": 1.0, "optimizer": "sgd"}),
     "dropout": ("classes.csv", {"dropout": 0.3, "input_dropout": 0.1, "net": "0-9-7-0"}),
     "validation": ("classes.csv", {"validation": 0.2, "patience": 2, "epochs": 5}),

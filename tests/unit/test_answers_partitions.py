@@ -1,4 +1,4 @@
-"""Answers to a folder of partitions: keys are carried over, filtered rows are no records, bad ones keep their places."""
+"""Answers to partitions: keys are carried over, filtered rows are no records, bad ones keep their places."""
 
 import csv
 

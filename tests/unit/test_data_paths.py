@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hdl import data
-from hdl.data.base import Bad
+from hdl.data.block import Bad
 from hdl.errors import DataError
 
 field = st.sampled_from(

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hdl import data
-from hdl.data.base import Bad, split_evenly
+from hdl.data.base import split_evenly
+from hdl.data.block import Bad
 from hdl.data.streams import line_blocks
 from hdl.errors import DataError
 

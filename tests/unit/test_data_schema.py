@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdl import data
-from hdl.data.base import Block
+from hdl.data.block import Block
 from hdl.data.schema import Schema
 from hdl.data.summary import Labels, Summary, of_block
 from hdl.errors import DataError, SpecError

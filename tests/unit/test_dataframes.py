@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import hdl
 from hdl import data
-from hdl.data.base import Options
+from hdl.data.options import Options
 from hdl.errors import DataError
 from hdl.spec import Spec
 

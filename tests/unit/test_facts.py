@@ -8,7 +8,8 @@ import pytest
 
 from hdl import wire
 from hdl.data import Bad, Block, Summary, summarise
-from hdl.data.base import Options, Source
+from hdl.data.base import Source
+from hdl.data.options import Options
 from hdl.data.summary import of_block
 from hdl.data.tabular import facts as module
 from hdl.data.tabular.facts import Facts

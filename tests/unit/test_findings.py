@@ -33,7 +33,7 @@ CASES = {  # file: its content, flags, and what is told of it
             "features": "2 dense: a, b",
             "scale": "each to mean 0 and deviation 1",
         },
-        r"column kind \(guessed: the (last column|only column of text)\): classification, 2 classes: cat, dog\n.*--label.*",
+        r"column kind \(guessed: the (last column|only .* text)\): classification, 2 classes: cat, dog\n.*--label.*",
     ),
     "bare.csv": (
         table_of(*ROWS).replace(",", ";"),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdl import data, driver
-from hdl.data.base import Bad, Block, finite
+from hdl.data.block import Bad, Block, finite
 from hdl.data.schema import Schema
 from hdl.data.shard import fitting
 from hdl.errors import DataError

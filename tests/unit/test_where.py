@@ -158,6 +158,20 @@ def test_a_filter_that_no_range_meets_is_seen():
     assert outcomes(parse("c = 5"), inside.get) == {True, False, None}  # of another type: nothing is known
 
 
+def test_a_range_of_doubles_is_compared_as_rows_are():
+    """1.8 is no double: what a row group's statistics say equals the literal as rows do."""
+    assert outcomes(parse("x = 1.8"), lambda name: Range(1.8, 1.8, False)) == {True}
+    assert outcomes(parse("x != 1.8"), lambda name: Range(1.8, 1.8, False)) == {False}
+
+
+@pytest.mark.parametrize("text", ["c < 1e30", "c < 1e400", "i < 1e400", "u < 1e400", "f < 1e400", "c > -1e39"])
+def test_literals_beyond_every_value(text):
+    kind = text[0]
+    assert mask(parse(text), TABLE.__getitem__).tolist() == [
+        value is not None and value == value for value in TABLE[kind].to_pylist()
+    ]
+
+
 def test_numbers_beyond_doubles_are_told_apart():
     held = pa.array([2**53, 2**53 + 1, 2**53 + 2])
     assert mask(parse(f"x = {2**53 + 1}"), lambda name: held).tolist() == [False, True, False]

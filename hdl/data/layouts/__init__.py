@@ -1,1 +1,1 @@
-"""How tables lie in folders: Hive's partitions, Delta's and Iceberg's logs, and the filter on their columns."""
+"""Reads tables as they lie in folders: Hive's partitions, logs of Delta and Iceberg, the filter on their columns."""

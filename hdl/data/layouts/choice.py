@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from hdl.data.base import Options
 from hdl.data.columns import Look, choose, trained
 from hdl.data.layouts import cells as kinds
 from hdl.data.layouts.cells import File
 from hdl.data.names import some
+from hdl.data.options import Options
 from hdl.data.parquet_file import label_type
 from hdl.data.tabular.arrow import kind_of
 from hdl.data.tabular.frame import Column

@@ -38,7 +38,7 @@ TYPES = {
 
 @dataclass
 class _State:
-    """What the log has said so far."""
+    """The state of a table by what its log has said so far."""
 
     version: int = -1
     protocol: dict[str, Any] | None = None

@@ -193,6 +193,8 @@ def _compared(test: Test, low: Any, high: Any) -> set[bool | None]:
     if test.operator == "like":
         return {_like(low, str(test.values[0]))} if low == high else {True, False}
     values = [typed(value, held) for value in test.values]
+    if isinstance(low, float) or isinstance(high, float):  # rows are compared as doubles, too
+        values = [float(value) for value in values]
     if test.operator in ("=", "in"):
         found: set[bool | None] = set()
         if any(low <= value <= high for value in values):
@@ -286,8 +288,8 @@ def _alike(values: pa.Array, value: Any) -> tuple[pa.Array, pa.Scalar]:
         if wide.type == pa.uint64() and value < 0:
             return values.cast(pa.float64(), safe=False), pa.scalar(float(value))
         return wide, pa.scalar(int(value), wide.type)
-    if pa.types.is_decimal(values.type):
-        exact = pa.scalar(value if whole is False else value.quantize(Decimal(1)))
+    if pa.types.is_decimal(values.type) and value.adjusted() < 38:
+        exact = pa.scalar(Decimal(int(value)) if whole else value)
         spare = exact.type.precision - exact.type.scale + max(values.type.scale, exact.type.scale)
         if spare <= 38 and values.type.precision - values.type.scale + max(values.type.scale, exact.type.scale) <= 38:
             return values, exact

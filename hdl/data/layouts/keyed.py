@@ -16,13 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hdl.data.base import Bad, Block, FileSplit, Options, Source
+from hdl.data.base import FileSplit, Source
+from hdl.data.block import Bad, Block
 from hdl.data.columns import trained
 from hdl.data.delimited import Delimited
 from hdl.data.layouts.filtering import check, mask, outcomes
 from hdl.data.layouts.keys import constants, of_keys, prune
 from hdl.data.layouts.lying import Lying
 from hdl.data.layouts.where import columns, parse, tests
+from hdl.data.options import Options
 from hdl.data.tabular import cells
 from hdl.data.tabular.arrow import canonical, kind_of
 from hdl.data.tabular.flags import parse as parse_kinds

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hdl import fs
-from hdl.data.base import Bad
+from hdl.data.block import Bad
+from hdl.data.damage import guarded
 from hdl.data.layouts.cells import Cell, File, flatten
 from hdl.data.layouts.filtering import Range, outcomes
 from hdl.data.layouts.table import Batch, Table
-from hdl.data.parquet_file import _leaves, describe, guarded
+from hdl.data.parquet_file import _leaves, describe
 
 ID = b"PARQUET:field_id"
 
@@ -33,7 +34,7 @@ class ParquetTable(Table):
     format = "parquet"
 
     def _describe(self, path: str) -> File:
-        with fs.open(path) as handle, guarded(path):
+        with fs.open(path) as handle, guarded(path, "Parquet"):
             parquet = _open(handle)
             found = describe(path, parquet)
             fields = parquet.schema_arrow
@@ -52,7 +53,7 @@ class ParquetTable(Table):
     def _batches(self, file: File, start: int, length: int, needed: Sequence[Cell], bad: Bad) -> Iterator[Batch]:
         leaves = sorted({leaf for cell in needed for leaf in file.extra.leaves[cell.name]})
         tops = sorted({cell.top for cell in needed})
-        with fs.open(file.path) as handle, guarded(file.path):
+        with fs.open(file.path) as handle, guarded(file.path, "Parquet"):
             texts = [cell.name for cell in needed if not cell.steps and pa.types.is_string(cell.kind)]
             parquet = _open(handle, texts)
             metadata = parquet.metadata

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from hdl import fs
-from hdl.data.base import Options
 from hdl.data.layouts import delta, hive, iceberg, lakes
 from hdl.data.layouts.lying import Lying
 from hdl.data.names import some
+from hdl.data.options import Options
 from hdl.data.tabular import flags as kinds
 from hdl.data.tabular.frame import DATE
 from hdl.errors import DataError

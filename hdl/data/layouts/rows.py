@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hdl.data import labels as label_rules
-from hdl.data.base import Bad, Block, Options
+from hdl.data.block import Bad, Block
 from hdl.data.layouts.cells import vectors
 from hdl.data.names import flag_of
+from hdl.data.options import Options
 from hdl.data.parquet_file import exact, label_type, plain_labels
 from hdl.data.records import plain_x
 from hdl.data.tabular import cells as text_cells

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from hdl.data.base import BLOCK_BYTES, Bad, Block, FileSplit, Options, Source
+from hdl.data.base import BLOCK_BYTES, FileSplit, Source
+from hdl.data.block import Bad, Block
 from hdl.data.layouts import cells as kinds
 from hdl.data.layouts.cells import Cell, File
 from hdl.data.layouts.choice import Known, check_labels, choose_columns, with_roles
@@ -29,6 +30,7 @@ from hdl.data.layouts.lying import Lying
 from hdl.data.layouts.rows import Rows
 from hdl.data.layouts.where import Condition, columns, parse
 from hdl.data.names import describe_repeats, some
+from hdl.data.options import Options
 from hdl.data.parquet_file import label_type
 from hdl.data.tabular.kinds import Feature
 from hdl.errors import DataError

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from hdl.data.base import Bad, Options
+from hdl.data.block import Bad
 from hdl.data.guess import is_number
 from hdl.data.header import LOOK, MARKS
+from hdl.data.options import Options
 from hdl.data.streams import head, line_blocks
 from hdl.errors import DataError
 

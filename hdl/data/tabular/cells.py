@@ -32,7 +32,7 @@ _WORDS = r"(?i)^[+-]?(?:inf|infinity|nan(?:\([a-z0-9_]*\))?)$"  # as Arrow reads
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the numbers or the dates of one column are written.
+    """The way that the numbers or the dates of one column are written.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Dialect:
 
     @property
     def plain(self) -> bool:
-        """Whether a number is written as Python writes it."""
+        """Tells whether a number is written as Python writes it."""
         return self.decimal == "." and not self.grouped and not self.mark
 
     def details(self, kind: str) -> tuple[str, ...]:

@@ -18,9 +18,10 @@ _MDY = r"^(?P<m>[0-9]{1,2})(?P<p>[-/.])(?P<d>[0-9]{1,2})(?P<q>[-/.])(?P<y>[0-9]{
 _DIGITS = r"^(?P<y>[0-9]{4})(?P<p>)(?P<m>[0-9]{2})(?P<q>)(?P<d>[0-9]{2})" + _TIME
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?\.?"  # the rest of a month's name
+_TH = "st|[nr]d|th"
 _NAMED = (  # 24-Dec-2020, 24 December 2020; Dec 24, 2020
-    rf"(?i)^([0-9]{{1,2}})(?:st|nd|rd|th)?[- /.]?({'|'.join(_MONTHS)}){_MONTH}[- /,]{{0,2}}([0-9]{{4}})",
-    rf"(?i)^({'|'.join(_MONTHS)}){_MONTH}[- /]?([0-9]{{1,2}})(?:st|nd|rd|th)?[-, /]{{1,2}}([0-9]{{4}})",
+    rf"(?i)^([0-9]{{1,2}})(?:{_TH})?[- /.]?({'|'.join(_MONTHS)}){_MONTH}[- /,]{{0,2}}([0-9]{{4}})",
+    rf"(?i)^({'|'.join(_MONTHS)}){_MONTH}[- /]?([0-9]{{1,2}})(?:{_TH})?[-, /]{{1,2}}([0-9]{{4}})",
 )
 FORMS = {"ymd": _YMD, "dmy": _DMY, "mdy": _MDY}
 NAMED = tuple(form + _TIME for form in _NAMED)

@@ -1,4 +1,4 @@
-"""How the labels of a text are written: numbers as people write them, and classes with a dot behind them."""
+"""Reads the labels of a text as people write them: numbers, and classes with a dot behind them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DOTTED = "the labels end with a dot, which is no part of them"
 
 @dataclass(frozen=True)
 class LabelCells:
-    """How labels are written.
+    """The way that labels are written.
 
     Attributes
     ----------

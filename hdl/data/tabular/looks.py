@@ -1,4 +1,4 @@
-"""What a column of text holds, by its first cells: numbers, dates or categories, and how they are written.
+"""Tells what a column of text holds by its first cells: numbers, dates or categories, and how they are written.
 
 Where two readings are equally good, what is wrong is said with the flag that decides.
 """
@@ -30,7 +30,7 @@ _NAMES = [re.compile(form) for form in NAMED]
 
 @dataclass(frozen=True)
 class Finding:
-    """What the first cells of a column tell.
+    """The finding that the first cells of a column lead to.
 
     Attributes
     ----------

@@ -7,16 +7,16 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from hdl.data.base import Options
 from hdl.data.header import find_header
 from hdl.data.names import some, unique
+from hdl.data.options import Options
 from hdl.data.tabular.beginning import begin
 from hdl.data.tabular.parser import Parser
 from hdl.errors import DataError
 
 
 class File(NamedTuple):
-    """How one file is read: where its samples start, its line of names, and the parser of its order of columns."""
+    """The reading of one file: where its samples start, its line of names, and the parser of its order of columns."""
 
     start: int
     header: str | None

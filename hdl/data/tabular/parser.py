@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from hdl.data.base import OVERFLOW, Block, fits_float32
+from hdl.data.block import OVERFLOW, Block, fits_float32
 from hdl.data.tabular.text_rows import TextRows, Where, Wrong
 from hdl.data.text import column, not_utf8, squeeze
 

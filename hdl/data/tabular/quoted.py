@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hdl.data.base import BLOCK_BYTES, Bad, FileSplit
+from hdl.data.base import BLOCK_BYTES, FileSplit
+from hdl.data.block import Bad
 from hdl.data.streams import Stream, _without_mark, line_number, open_stream
 from hdl.errors import DataError
 

@@ -24,7 +24,7 @@ PERIODIC = 0.5  # deviation of the frequencies, in turns per deviation of the nu
 
 @dataclass(frozen=True)
 class Cells:
-    """What one pass found of a column's cells.
+    """The facts of a column's cells, as one pass found them.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hdl.data.base import OVERFLOW, Block
+from hdl.data.block import OVERFLOW, Block
 from hdl.data.guess import is_number, number
 from hdl.data.labels import MISSING_LABELS
 from hdl.data.names import flag_of
@@ -102,7 +102,7 @@ class TextRows:
 
     @property
     def plain(self) -> bool:
-        """Whether all that is needed are numbers as Python writes them, and labels."""
+        """Tells whether all that is needed are numbers as Python writes them, and labels."""
         beside = self.weights is not None or self.offset is not None or self.kept
         return self.numeric and not beside and all(item.dialect.plain for item in self.features)
 

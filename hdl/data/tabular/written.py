@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hdl.data.base import Block, Options
+from hdl.data.block import Block
+from hdl.data.options import Options
 from hdl.data.parquet_file import KEY
 from hdl.data.summary import Summary
 from hdl.data.tabular.frame import TYPES, Column, Frame

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from hdl import data, fs, prediction_writer, strict_json
-from hdl.data.base import PLACES
+from hdl.data.block import PLACES
 from hdl.errors import HdlError, SpecError
 from hdl.predict import Model
 from hdl.prediction_files import Lines
