@@ -5,6 +5,7 @@ Letters: N samples, I features, O outputs.
 
 from __future__ import annotations
 
+import re
 import warnings
 from abc import abstractmethod
 from dataclasses import replace
@@ -224,7 +225,9 @@ class Perceptron(Learner):
         unit = {"target_mean": None, "target_deviation": None}
         self._schema = replace(schema, outputs=outputs, **unit | fields)
         if left_out := schema.encodings and schema.encodings.reasons:
-            listed = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+            flag = re.compile(r"--columns .* takes")  # as `hdl train` has it
+            said = {name: flag.sub(f"categorical_features=[{name!r}] takes", why) for name, why in left_out.items()}
+            listed = "; ".join(f"{name}: {why}" for name, why in said.items())
             warnings.warn(f"columns that are left out: {listed}", UserWarning, stacklevel=5)
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:

@@ -37,6 +37,8 @@ def frame(X: Any, categorical_features: Any, known: Sequence[Column] | None) -> 
     """
     if sparse.issparse(X):
         return None
+    if type(X).__name__ == "LazyFrame":
+        raise TypeError("X is a LazyFrame, which holds no rows yet; expected X.collect()")
     if is_table(X):
         table, names = table_of(X), True
     else:

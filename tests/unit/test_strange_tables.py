@@ -2,11 +2,13 @@
 
 import shlex
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv as pa_csv
 
+import hdl
 from hdl.cli import explain, run
 from hdl.data import Options, fit, open_source, summarise
 from hdl.data.names import flag_of, split
@@ -135,3 +137,22 @@ def test_data_that_is_wrong_is_not_called_no_data(tmp_path, capfd):
     said = capfd.readouterr().err
     assert "no type holds both" in said
     assert "no weight table" not in said
+
+
+def test_frames_of_sparse_columns_and_what_is_left_out():
+    frame = pd.DataFrame({
+        "s": pd.arrays.SparseArray([0.0, 1.0] * 20),
+        "c": [None, "u", "v", "v"] * 10,
+        "id": [f"id {i}" for i in range(40)],
+    })  # fmt: skip
+    net = hdl.MLPClassifier((4,), max_iter=1, random_state=1)
+    with pytest.warns(UserWarning, match=r"id: text, .*\(categorical_features=\['id'\] takes it all the same\)"):
+        net.fit(frame, ["a", "b"] * 20)
+    dense = frame.assign(s=[0.0, 1.0] * 20)
+    assert (net.predict_proba(dense) == net.predict_proba(frame)).all()
+
+
+def test_a_lazy_frame_is_asked_to_be_collected():
+    lazy = pytest.importorskip("polars").DataFrame({"a": [1.0, 2.0]}).lazy()
+    with pytest.raises(TypeError, match=r"X\.collect\(\)"):
+        hdl.MLPClassifier().fit(lazy, ["a", "b"])

@@ -70,6 +70,8 @@ def _array(column: Any, name: str) -> tuple[pa.Array, bool]:
     """Convert a pandas Series or a NumPy array [n], and tell whether it mixes texts with other values."""
     if isinstance(column, np.ndarray) and column.dtype.kind == "U":
         column = column.astype(object)
+    if type(getattr(column, "dtype", None)).__name__ == "SparseDtype":
+        column = column.sparse.to_dense()
     try:
         array = pa.array(column, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
