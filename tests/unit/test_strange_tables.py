@@ -156,3 +156,13 @@ def test_a_lazy_frame_is_asked_to_be_collected():
     lazy = pytest.importorskip("polars").DataFrame({"a": [1.0, 2.0]}).lazy()
     with pytest.raises(TypeError, match=r"X\.collect\(\)"):
         hdl.MLPClassifier().fit(lazy, ["a", "b"])
+
+
+@pytest.mark.parametrize("cell", ["oops", "1/2"])
+def test_flags_for_columns_without_names_say_how_they_count(tmp_path, cell):
+    lines = [f"{i / 2},{cell if i == 9 or '/' in cell else i},{'ab'[i % 2]}" for i in range(40)]
+    lines = [line.replace("1/2", f"{i % 9 + 1}/{i % 7 + 1}/2020") for i, line in enumerate(lines)]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"column 2: .*--columns 1:category.*--ignore 1.*flags count from 0"):
+        source = open_source(str(tmp_path / "t.csv"))
+        summarise(source, source.splits(1)[0])

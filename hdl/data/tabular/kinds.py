@@ -288,7 +288,8 @@ class _Deciding:
         listed = []
         for i, found in problems[:MOST]:
             flags = " or ".join(flag_of(flag, self.fields[i].name) for flag in found.flags)
-            listed.append(f"{self.called(i)}: {found.problem}; {flags} decides")
+            count = " (flags count from 0)" if self.fields[i].name == str(i) else ""
+            listed.append(f"{self.called(i)}: {found.problem}; {flags} decides{count}")
         if len(problems) == 1:
             raise DataError(listed[0], self.path)
         more = [f"and {len(problems) - MOST} more"] if len(problems) > MOST else []

@@ -202,6 +202,8 @@ class TextRows:
             if not self.trained:
                 flags = ("--columns {}:category takes the column as text", "--ignore {} leaves it out")
                 text, ignore = (flag_of(flag, self.names[i]) for flag in flags)
+                if self.names[i] == str(i):  # while messages count columns from 1
+                    ignore += "; flags count from 0"
                 mends = [text, _TOKEN, ignore]
         elif i in self.labels:
             mends = [_TOKEN]
