@@ -79,6 +79,8 @@ class Delimited(TextSource):
             if not rows and len(lines) == 1:
                 what = f"a header alone ({some(self.header_names)}); expected lines of samples below it"
                 raise DataError(what, self.first)
+            if not rows and not self._settled:
+                self._refuse_all(lines[1])
         self.titles = self.header_names or [str(i) for i in range(self.width)]
         self._repeated = twice
         seen = look(rows[: LOOK - header.there], self.header_names, twice)
@@ -113,6 +115,13 @@ class Delimited(TextSource):
     def split(self, line: str) -> list[str]:
         """Split a record into its fields; raises ValueError with what is wrong."""
         return split(line, self.delimiter, self.multiline)
+
+    def _refuse_all(self, line: str) -> None:
+        """Say what is wrong with the first record below the header, where none of those that are looked at is right."""
+        try:
+            self.split(line)
+        except ValueError as error:
+            raise DataError(f"the first record below the header: {error}", self.first) from None
 
     def _rows(self, lines: Sequence[str]) -> list[list[str]]:
         """Split the lines that can be split; what is wrong with the others is told when they are read."""

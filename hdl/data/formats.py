@@ -226,6 +226,9 @@ def refuse_foreign(seen: Seen) -> DataError:
         return DataError(what, seen.path)
     if seen.format == "structured":
         what = "JSON, XML or a script by its first bytes; expected samples (--format csv reads it as CSV all the same)"
+        start = head(seen.path, HEAD).lstrip(b"\xef\xbb\xbf \t\r\n")
+        if start.startswith((b"[", b"{")):
+            what = "JSON, but not an object a line as JSON lines are; expected these (--format json if it is)"
         return DataError(what, seen.path)
     if seen.format == "zip":
         return DataError("a zip archive without .npy arrays; expected it unpacked, or an .npz", seen.path)

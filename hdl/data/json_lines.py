@@ -135,6 +135,8 @@ def _why(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"no JSON: {error.msg} at character {error.pos + 1}"
     said = re.sub(r" in row \d+", "", str(error).removeprefix("JSON parse error: "))
+    if match := re.match(r"Column\(/(.*?)\) was specified twice", said):
+        return f"column {match[1].replace('/', '.')!r} is there twice"
     if match := re.match(r"Column\(/(.*?)\) (?:changed from \w+ to|was) (\w+)", said):
         now = match[2]
         return (

@@ -108,7 +108,7 @@ def test_whole_numbers_that_are_kept_or_huge_stay_exact(tmp_path):
 
 def test_other_json_is_told(tmp_path):
     path = write(tmp_path / "a.json", ["[", '{"a": 1},', '{"a": 2}', "]"])
-    with pytest.raises(DataError, match="JSON, XML or a script by its first bytes"):
+    with pytest.raises(DataError, match="JSON, but not an object a line"):
         data.open_source(path)
     write(tmp_path / "b.csv", ["1.5,2,a", "2.5,3,b"])
     write(tmp_path / "about.json", [{"made": "by us"}, {"in": 2024}])

@@ -26,7 +26,7 @@ def csv(tmp_path, name, cells, n=40, label="pq"):
 
 
 def fitted(path, **options):
-    source = open_source(path, Options.make(None, label="y", **options))
+    source = open_source(path, Options.make(None, **{"label": "y", **options}))
     return fit(summarise(source, source.splits(1)[0]), Spec())
 
 
@@ -164,5 +164,42 @@ def test_flags_for_columns_without_names_say_how_they_count(tmp_path, cell):
     lines = [line.replace("1/2", f"{i % 9 + 1}/{i % 7 + 1}/2020") for i, line in enumerate(lines)]
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(DataError, match=r"column 2: .*--columns 1:category.*--ignore 1.*flags count from 0"):
-        source = open_source(str(tmp_path / "t.csv"))
-        summarise(source, source.splits(1)[0])
+        fitted(str(tmp_path / "t.csv"), label="2")
+
+
+def test_a_european_table_has_decimal_commas_and_dotted_dates(tmp_path):
+    lines = [f"{i},5;{i % 28 + 1:02d}.03.2021;10.0.0.{i % 5};{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("n;when;ip;y\n" + "\n".join(lines) + "\n")
+    schema = fitted(str(tmp_path / "t.csv"), decimal=",")
+    assert [column.kind for column in schema.encodings.columns] == ["number", "date", "category"]
+
+
+def test_the_line_in_which_excel_names_the_delimiter_is_no_part_of_the_table(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfsep=;\r\na;b;y\r\n" + b"1;u;p\r\n2,5;v;q\r\n" * 20)
+    schema = fitted(str(tmp_path / "t.csv"), decimal=",")
+    assert (schema.samples, schema.names) == (40, ("a", "b"))
+
+
+def test_quotes_behind_backslashes_are_told(tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n" + '"u\\"x",p\n"u\\"z",q\n' * 20)
+    with pytest.raises(DataError, match=r"badly quoted.*not behind a backslash"):
+        fitted(str(tmp_path / "t.csv"))
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ('[{"a":1,"y":"p"},{"a":2,"y":"q"}]', "not an object a line"),
+    ('{"a":1,"y":"p"}\n{"a":2,"a":3,"y":"q"}\n', "'a' is there twice"),
+])  # fmt: skip
+def test_json_that_is_no_table_says_why(tmp_path, text, said):
+    (tmp_path / "t.json").write_text(text)
+    with pytest.raises(DataError, match=said):
+        fitted(str(tmp_path / "t.json"))
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0c", "\x1c", "\u00a0"])
+def test_other_ends_of_lines_are_text(tmp_path, mark):
+    lines = [f'{i},"a\nb",{"uv"[i % 2]}{mark}w,{"pq"[i % 3 % 2]}' for i in range(60)]
+    (tmp_path / "t.csv").write_text("n,m,k,y\n" + "\n".join(lines) + "\n")
+    schema = fitted(str(tmp_path / "t.csv"))
+    assert schema.samples == 60
+    assert schema.encodings.columns[-1].name == "k"

@@ -157,7 +157,7 @@ def _apply(state: _State, actions: Iterator[dict[str, Any]], path: str) -> None:
 
 def _lines(path: str) -> Iterator[dict[str, Any]]:
     with fs.open(path) as file:
-        for number, line in enumerate(file.read().decode().splitlines(), 1):
+        for number, line in enumerate(file.read().decode().split("\n"), 1):
             if line.strip():
                 try:
                     yield json.loads(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from hdl.data.streams import head, line_blocks
 from hdl.errors import DataError
 
 HEAD = 65536  # decoded bytes that are looked at, if no more are asked for
+_SEP = re.compile(r"\"?sep=.\"?", re.IGNORECASE)  # a line in which Excel says what parts fields
 SIGNS = "#%|;!*/\\@~="  # that a line before a table may begin with
 TOGETHER = 200  # lines of one record, at most, among the first ones
 
@@ -107,6 +109,8 @@ def _decoded(line: bytes, options: Options) -> str:
 
 def leading(lines: Sequence[str], options: Options) -> int:
     """Count the first lines that are no part of the table."""
+    if lines and _SEP.fullmatch(lines[0].strip()):
+        return 1 + leading(lines[1:], options)
     signs = 0
     while signs < len(lines) and lines[signs].lstrip()[:1] in SIGNS:
         signs += 1

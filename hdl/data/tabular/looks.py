@@ -129,7 +129,9 @@ def _form(core: str, decimal: str) -> str | None:
     if decimal == "," and _POINTS.fullmatch(core):
         return "surely"
     if decimal == ",":
-        return "" if _COMMA.fullmatch(core) else "points" if "." in core else "" if is_number(core) else None
+        if _COMMA.fullmatch(core):
+            return ""
+        return ("points" if "." in core else "") if is_number(core) else None  # 01.03.2021 is a date
     if is_number(core):
         return ""
     if match := _COMMAS.fullmatch(core):

@@ -247,9 +247,11 @@ def split(line: str, delimiter: str, multiline: bool = False) -> list[str]:
         line = " ".join(line.split())
     if line.count('"') % 2:
         hint = "" if multiline else "; --multiline reads quoted fields that span lines"
+        if '\\"' in line:
+            hint = '; a quote inside of a field is written twice, "", and not behind a backslash'
         raise ValueError(f"badly quoted: an odd number of quotes{hint}")
     try:
-        return next(csv.reader([line] if not multiline else line.splitlines(keepends=True), delimiter=delimiter))
+        return next(csv.reader([line], delimiter=delimiter))
     except csv.Error as error:  # a field beyond csv's own limit
         raise ValueError(str(error)) from None
 
