@@ -79,9 +79,12 @@ class Model:
         """Options of reading that the model was trained with and that hold for all data that it sees."""
         as_said = self.about.get("options") or {}
         as_found = self.about.get("settled") or as_said
-        return {name: as_said[name] for name in AS_SAID if as_said.get(name)} | {
-            name: as_found[name] for name in AS_FOUND if as_found.get(name)
-        }
+        own = (self.schema.reading or {}).get("own") or {}
+        return (
+            own
+            | {name: as_said[name] for name in AS_SAID if as_said.get(name)}
+            | {name: as_found[name] for name in AS_FOUND if as_found.get(name)}
+        )
 
     @property
     def measurable(self) -> bool:
@@ -224,7 +227,7 @@ class Model:
         return block.keep(weights.good(block, self.schema, bad))
 
     def _forward(self, block: Block, y: NDArray | None) -> tuple[NDArray[np.float32], Result]:
-        offset = (self.about.get("options") or {}).get("offset")
+        offset = self.reading.get("offset")
         if offset and block.offset is None:
             raise DataError(
                 f"the data has no column {offset}; the model was trained with it as the offset (--offset), which is "

@@ -9,7 +9,7 @@ import click
 
 from hdl.cli.common import Command, Option, hadoop_options
 from hdl.cli.common import count as counted
-from hdl.cli.data_flags import data_options, take_data_options
+from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.errors import SpecError
 
 PATCHES = "Patches of pictures"
@@ -17,7 +17,7 @@ UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
 @hadoop_options
-@data_options()
+@data_options(WEIGHTS, OFFSET)
 @click.command(cls=Command)
 @click.argument("src", metavar="SRC")
 @click.argument("dst", metavar="DST")

@@ -102,8 +102,10 @@ def _value(flag: Flag, text: Any) -> Any:
 
 def _class_weights(text: str) -> dict[str, Any]:
     """Read what samples of each class count, written as `a=3,b=1`; a class's own name may hold an equals sign."""
+    from hdl.data.names import split
+
     weights: dict[str, Any] = {}
-    for part in text.split(","):
+    for part in split(text):
         name, sign, weight = part.rpartition("=")
         value = number_of(weight.strip())
         if not sign or isinstance(value, str) or name in weights:

@@ -188,11 +188,13 @@ def report_(table: str, out: str | None, test: str | None, threads: int | None, 
 
     if out is not None:
         outputs.check(out, overwrite=True, suffixes=(".html", ".htm"))
-    options = take_data_options(values)
-    if test is not None:
+    if test is None:
+        take_data_options(values)  # what is wrong is said all the same
+    else:
         from hdl.cli.training import measure
 
         model = open_model(table, "best", threads, device)
+        options = take_data_options(values, model.reading)
         gather.save_measured(table, model.version.signature, [measure(model, test, options, "Test", test)])
     click.echo(gather.write(table, out))
 

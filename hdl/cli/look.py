@@ -37,7 +37,7 @@ def data_contents(path: str, options: Any) -> dict[str, Any]:
     except DataError as error:
         inside = (error.path or path).rstrip("/") != path.rstrip("/")  # then a file of it is wrong, which is data
         if not inside and fs.exists(path) and fs.isdir(path):
-            raise TableError(f"no weight table here, and no data: {error}") from None
+            raise TableError(f"no weight table here; as data: {error}") from None
         raise
     splits = source.splits(1)
     summary = summarise(source, splits[0])

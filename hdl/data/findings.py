@@ -48,7 +48,7 @@ KINDS = {"uint8": "dense, stored as uint8", "float32": "dense", "sparse": "spars
 FORMAT_BY = {"flag": "as --format says", "folders": "a folder a class"}
 _SHOWN = {
     "files", "format_by", "header", "header_by", "delimiter", "delimiter_by", "label_by", "label_at", "label_type",
-    "depth", "duplicates", "left_out", "kinds", "remarks", "unlabelled", "table", "where",
+    "depth", "duplicates", "left_out", "kinds", "remarks", "unlabelled", "table", "where", "own",
 }  # fmt: skip
 
 
@@ -70,6 +70,7 @@ def lines(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = N
     """
     schema, options = about.get("schema") or {}, about.get("options") or {}
     reading = schema.get("reading") or {}
+    options = {**options, **(reading.get("own") or {})}
     bad = schema.get("bad") or 0
     named = [
         ("data", str(about.get("data") or "")),
@@ -154,7 +155,8 @@ def _task(schema: Mapping[str, Any], reading: Mapping[str, Any], tensors: Mappin
     if mean is None or deviation is None:
         return "regression"
     if schema.get("loss") in losses.LOG_LINK:
-        return f"regression of values above 0, {_number(deviation[0])} on average"
+        least = "above 0" if schema["loss"] == "gamma" else "of at least 0"
+        return f"regression of values {least}, {_number(deviation[0])} on average"
     return f"regression, {_number(mean[0])} ± {_number(deviation[0])}"
 
 

@@ -285,7 +285,8 @@ class Perceptron(Learner):
             raise SpecError(
                 f"{path}: a network that was trained without labels; expected one that classifies or regresses"
             )
-        if offset := (zero.about.get("options") or {}).get("offset"):
+        own = (zero.about["schema"].get("reading") or {}).get("own") or {}
+        if offset := (zero.about.get("options") or {}).get("offset") or own.get("offset"):
             raise SpecError(f"{path}: trained with an offset, column {offset}, which only `hdl predict` adds")
         self = cls()
         self._adopt(schema)

@@ -70,7 +70,7 @@ def test_before_the_first_round_and_wherever_the_table_is_shown(people, tmp_path
         (["--ignore", "age,seen"], "features", re.compile(r"1 category \(4 levels\): 4 inputs of the net\ncat.*")),
         (["--columns", "age:category"], "features", re.compile(r"2 categories \(12 levels\), 1 date: .*\n.*\n.*")),
         (["--scale", "robust"], "scale", "each by its median and quartiles, clipped smoothly"),
-        (["--loss", "poisson"], "label", re.compile(r"column price .*: regression of values above 0, .*\n.*")),
+        (["--loss", "poisson"], "label", re.compile(r"column price .*: regression of values of at least 0, .*\n.*")),
         (["--where", "age > 22"], "where", "age > 22"),
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ from pyarrow import csv as pa_csv
 
 import hdl
 from hdl.cli import explain, run
+from hdl.cli.flags import _class_weights as take_class_weights
 from hdl.data import Options, fit, open_source, summarise
 from hdl.data.names import flag_of, split
 from hdl.errors import DataError, SpecError
@@ -203,3 +204,25 @@ def test_other_ends_of_lines_are_text(tmp_path, mark):
     schema = fitted(str(tmp_path / "t.csv"))
     assert schema.samples == 60
     assert schema.encodings.columns[-1].name == "k"
+
+
+def test_an_imported_table_gives_its_weights_and_offset_to_models_of_it(tmp_path, capfd):
+    lines = [f"{i / 7:.3f},{'uv'[i % 2]},{i % 3},{i % 5 / 4},{i % 4}" for i in range(60)]
+    paths = {name: str(tmp_path / name) for name in ("t.csv", "imported", "a", "b", "a.csv", "b.csv", "r.html")}
+    (tmp_path / "t.csv").write_text("n,c,w,e,y\n" + "\n".join(lines) + "\n")
+    flags = ["--label", "y", "--weights", "w", "--offset", "e"]
+    train = ["--epochs", "1", "--loss", "poisson", "--no-report", "-q"]
+    assert run(["import", paths["t.csv"], paths["imported"], *flags]) == 0
+    assert run(["train", paths["t.csv"], "--out", paths["a"], *flags, *train]) == 0
+    assert run(["train", paths["imported"], "--out", paths["b"], *train]) == 0
+    for name in "ab":  # the data has the columns, and nobody says again which they are
+        assert run(["predict", paths[name], paths["t.csv"], "--out", paths[f"{name}.csv"]]) == 0
+        assert run(["report", paths[name], "--test", paths["t.csv"], "--out", paths["r.html"]]) == 0
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+    capfd.readouterr()
+    assert run(["inspect", paths["b"]]) == 0
+    assert "offset           column e" in capfd.readouterr().out
+
+
+def test_names_of_classes_may_hold_commas():
+    assert take_class_weights('"x, 1"=3,b=2=1') == {"x, 1": 3, "b=2": 1}

@@ -207,7 +207,10 @@ class Table(Source):
     def _choose(self, labels: bool) -> None:
         """Choose labels and features, and what else is read."""
         first = self._file(self.paths[0])
-        self.options = with_roles(self.options, first)
+        said, self.options = self.options, with_roles(self.options, first)
+        own = {name: getattr(self.options, name) for name in ("weights", "offset") if not getattr(said, name)}
+        if any(own.values()):  # the files say so themselves: data that a model of theirs sees has them too
+            self.reading["own"] = {name: column for name, column in own.items() if column}
         known = Known(self.types, self.widths, self.odd, first, self.paths[0], lambda name: self._first[name])
         choice = choose_columns(known, self.options, self.schema, labels)
         self.label, self.labels = choice.label, choice.label if labels else []
