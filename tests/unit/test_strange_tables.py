@@ -226,3 +226,14 @@ def test_an_imported_table_gives_its_weights_and_offset_to_models_of_it(tmp_path
 
 def test_names_of_classes_may_hold_commas():
     assert take_class_weights('"x, 1"=3,b=2=1') == {"x, 1": 3, "b=2": 1}
+
+
+def test_flags_for_data_of_a_model_keep_its_kinds(tmp_path):
+    paths = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
+    for path, form in zip(paths, ("2020-01-{:02d}", "01/{:02d}/2020"), strict=True):
+        lines = [f"{form.format(i % 12 + 1)},{i % 7},{'pq'[i % 2]}" for i in range(40)]
+        with open(path, "w") as file:
+            file.write("t,n,y\n" + "\n".join(lines) + "\n")
+    schema = fitted(paths[0])
+    with pytest.raises(DataError, match=r"--columns 't:date dmy' or --columns 't:date mdy' decides$"):
+        open_source(paths[1], None, schema)

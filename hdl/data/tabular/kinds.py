@@ -14,7 +14,7 @@ from hdl.data.options import Options
 from hdl.data.tabular.cells import MISSING, PLAIN, Dialect
 from hdl.data.tabular.flags import IGNORE, KINDS, Wish, parse
 from hdl.data.tabular.frame import Column
-from hdl.data.tabular.looks import Finding, find
+from hdl.data.tabular.looks import OTHER_KIND, Finding, find
 from hdl.errors import DataError
 
 _GLOB = re.compile(r"[*?\[]")
@@ -193,7 +193,9 @@ class _Deciding:
         for i, width, column in self._places(features, known):
             item, wish = self.fields[i], self.wishes.get(i)
             found = self._look(i, column.kind, wish, dialects.get(column.name, ())) if width is None else _VECTOR
-            problems += [(i, found)] if found.problem else []
+            if found.problem:  # the column's kind, and that it is used, are the model's
+                flags = tuple(flag for flag in found.flags if flag not in OTHER_KIND)
+                problems.append((i, replace(found, flags=flags)))
             out.notes += self._notes(i, found)
             name = column.name if width is None else item.name
             out.features.append(Feature(i, column._replace(name=name), width, found.dialect))
@@ -289,7 +291,7 @@ class _Deciding:
         for i, found in problems[:MOST]:
             flags = " or ".join(flag_of(flag, self.fields[i].name) for flag in found.flags)
             count = " (flags count from 0)" if self.fields[i].name == str(i) else ""
-            listed.append(f"{self.called(i)}: {found.problem}; {flags} decides{count}")
+            listed.append(f"{self.called(i)}: {found.problem}" + (f"; {flags} decides{count}" if flags else ""))
         if len(problems) == 1:
             raise DataError(listed[0], self.path)
         more = [f"and {len(problems) - MOST} more"] if len(problems) > MOST else []

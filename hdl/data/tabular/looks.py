@@ -14,6 +14,7 @@ from hdl.data.guess import is_number
 from hdl.data.tabular.cells import BLANKS, MARKS, Dialect
 from hdl.data.tabular.date_cells import FORMS, NAMED
 
+OTHER_KIND = ("--columns {}:category", "--ignore {}")  # flags by which a column needs no reading of its own
 SHARE = 0.9  # of the cells that are there: so many of a kind make a column of it, and the others are bad records,
 STRAYS = 2  # as they do where half are numbers, if the others are so few different texts, such as `unknown`
 _SPACES = BLANKS.replace("'", "").replace("\u2019", "")
@@ -147,20 +148,19 @@ def _written(
     """Decide how numbers are written, or say what keeps that open."""
     mark = usual.mark or (next(iter(marks)) if len(marks) == 1 else "")
     dialect = replace(usual, mark=mark)
-    text = ("--columns {}:category", "--ignore {}")
     if len(marks) > 1:
         listed = " and ".join(repr(examples[mark]) for mark in sorted(marks))
-        return Finding("number", dialect, (), f"numbers of several units ({listed})", text)
+        return Finding("number", dialect, (), f"numbers of several units ({listed})", OTHER_KIND)
     if forms["points"] and not forms["surely"] and usual.decimal == ",":
         what = f"{examples['points']!r} has a decimal point, and the decimal mark is a comma"
-        return Finding("number", dialect, (), what, ("--decimal .", *text))
+        return Finding("number", dialect, (), what, ("--decimal .", *OTHER_KIND))
     if forms["comma"]:
         what = f"{examples['comma']!r} looks like a number with a decimal comma"
-        return Finding("number", dialect, (), what, ("--decimal ,", *text))
+        return Finding("number", dialect, (), what, ("--decimal ,", *OTHER_KIND))
     grouped = usual.grouped or bool(forms["surely"] or forms["spaced"])
     if forms["grouped"] and not grouped and not point:
         what = f"{examples['grouped']!r} may be a thousand and more, or have a decimal comma"
-        return Finding("number", dialect, (), what, ("--decimal .", "--decimal ,", *text))
+        return Finding("number", dialect, (), what, ("--decimal .", "--decimal ,", *OTHER_KIND))
     dialect = replace(dialect, grouped=grouped or bool(forms["grouped"]))
     notes = []
     if mark in examples:
@@ -197,7 +197,7 @@ def _dates(counts: Mapping[str, int], usual: Dialect, asked: bool) -> Finding | 
     example = next(iter(matches["dmy"]))
     if usual.order in ("dmy", "mdy"):
         return Finding("date", usual, (f"{example!r} is read as {usual.order}",))
-    flags = ("--columns {}:date dmy", "--columns {}:date mdy", "--columns {}:category", "--ignore {}")
+    flags = ("--columns {}:date dmy", "--columns {}:date mdy", *OTHER_KIND)
     first, second = (max(int(match[name]) for match in found) for name in ("d", "m"))
     if any(len(match["y"]) == 2 for match in found):
         return Finding("date", usual, (), f"{example!r} may be a date with a year of two digits", flags)
