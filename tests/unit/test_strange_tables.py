@@ -1,7 +1,9 @@
 """Tables as strangers write them: odd names of columns, odd cells, and what is said of them can be pasted back."""
 
+import json
 import shlex
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -237,3 +239,17 @@ def test_flags_for_data_of_a_model_keep_its_kinds(tmp_path):
     schema = fitted(paths[0])
     with pytest.raises(DataError, match=r"--columns 't:date dmy' or --columns 't:date mdy' decides$"):
         open_source(paths[1], None, schema)
+
+
+@pytest.mark.parametrize("ends", ["parquet", "jsonl"])
+def test_a_field_of_a_struct_and_a_column_of_the_same_name_are_two_columns(tmp_path, ends):
+    rows = [{"a.b": i % 7, "a": {"b": i % 3 / 2}, "y": "pq"[i % 2]} for i in range(40)]
+    path = tmp_path / f"t.{ends}"
+    if ends == "jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    source = open_source(str(path), Options.make(None, label="y"))
+    assert [column.name for column in source.columns] == ["a.b", "a.b.1"]
+    x = np.concatenate([block.x for block in source.read(source.splits(1)[0])])
+    assert x[:4].tolist() == [[0, 0], [1, 0.5], [2, 1], [3, 0]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hdl.data.layouts.filtering import family
+from hdl.data.names import unique
 from hdl.data.tabular.arrow import whole
 
 VECTOR = {"type", "size", "indices", "values"}  # fields of Spark's VectorUDT
@@ -89,7 +90,8 @@ def flatten(names: Sequence[str], kinds: Sequence[pa.DataType]) -> list[Cell]:
     out: list[Cell] = []
     for top, (name, kind) in enumerate(zip(names, kinds, strict=True)):
         out += _flat(name, kind, top, ())
-    return out
+    names, twice = unique([cell.name for cell in out])  # a column may be called a.b beside a struct a with a field b
+    return [replace(cell, name=name) for cell, name in zip(out, names, strict=True)] if twice else out
 
 
 def _flat(name: str, kind: pa.DataType, top: int, steps: tuple[str, ...]) -> Iterator[Cell]:

@@ -148,6 +148,8 @@ def _apply(state: _State, actions: Iterator[dict[str, Any]], path: str) -> None:
     try:
         for action in actions:
             state.apply(action)
+    except DataError:
+        raise
     except ValueError as error:
         what = f"{error}, which hdl does not read"
         raise DataError(f"{what}; a checkpoint of the classic kind, or an export, is read", path) from None
