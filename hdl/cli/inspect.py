@@ -17,7 +17,7 @@ from hdl.cli.common import (
     open_model,
 )
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
-from hdl.errors import SpecError
+from hdl.errors import SpecError, TableError
 
 
 @hadoop_options
@@ -39,6 +39,8 @@ def inspect_(table: str, which: str | None, as_json: bool, **values: Any) -> Non
     from hdl.cli import look
 
     table, which = _table_and_version(table, which)
+    if which is None and _is_nothing(table):
+        raise TableError(f"{table}: there is no such file or folder")
     given = [name for name, value in values.items() if value is not None]
     options = take_data_options(values)
     if which is None and _is_data(table):
@@ -51,6 +53,13 @@ def inspect_(table: str, which: str | None, as_json: bool, **values: Any) -> Non
         contents = _version(table, which) if which else _table(table)
         lines = [] if as_json else _text(contents)
     click.echo(strict_json.dumps(contents, indent=2) if as_json else "\n".join(lines))
+
+
+def _is_nothing(path: str) -> bool:
+    """Tell whether a path on this machine names nothing; a glob, a part of data or a pair of paths is another thing."""
+    from hdl import fs
+
+    return not fs.exists(path) and not re.search(r"[,*?\[]|:(train|test|val)$", path)
 
 
 def _is_data(path: str) -> bool:

@@ -245,12 +245,13 @@ class Delimited(TextSource):
         return data
 
     def decode(self, path: str, at: int, data: bytes, skipped: int, bad: Bad) -> Block:
-        parser = self._of(path).parser
+        parser, header = self._of(path).parser, (self._of(path).header or "").encode()
         where: Where = places(path, at, data, skipped) if not self.multiline else self._where(path, at, data, skipped)
-        found = parser.block(data, where)
+        again = bool(header) and header in data  # of files that were put one behind another
+        found = None if again else parser.block(data, where)
         numbers, errors = None, list[tuple[int, str]]()
         if found is None:
-            records = parser.records(data, self.options.encoding)
+            records = parser.records(data, self.options.encoding, header)
             first, lines = line_number(path, at) + skipped, records.lines
             numbers, seen, errors = np.array(records.numbers, np.int64), records.seen, records.errors
             errors = [(first + line, message) for line, message in errors]

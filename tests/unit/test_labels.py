@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdl import data
-from hdl.data.labels import Meanings, as_array, canonical, classes_of, is_plain_number
+from hdl.data.labels import MISSING_LABELS, Meanings, as_array, canonical, classes_of, is_plain_number
 from hdl.data.summary import Summary
 from hdl.errors import DataError
 from hdl.spec import Spec
@@ -118,7 +118,7 @@ def written(folder, kind, labels):
     return folder / "imported"
 
 
-WORDS = st.text("ab01.+-e2 ", min_size=1, max_size=4).map(str.strip).filter(bool)
+WORDS = st.text("ab01.+-e2 ", min_size=1, max_size=4).map(str.strip).filter(lambda text: text not in MISSING_LABELS)
 KINDS = {
     "text": WORDS,
     "padded": st.integers(0, 30).map("{:03d}".format),

@@ -253,3 +253,18 @@ def test_a_field_of_a_struct_and_a_column_of_the_same_name_are_two_columns(tmp_p
     assert [column.name for column in source.columns] == ["a.b", "a.b.1"]
     x = np.concatenate([block.x for block in source.read(source.splits(1)[0])])
     assert x[:4].tolist() == [[0, 0], [1, 0.5], [2, 1], [3, 0]]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_files_that_were_put_one_behind_another_have_their_line_of_names_once(tmp_path, end, capfd):
+    body = ["a,b,y", *(f"u{i % 3},v{i % 7},{'pq'[i % 2]}" for i in range(30))]
+    (tmp_path / "t.csv").write_text(end.join([*body, *body, ""]), newline="")
+    assert run(["inspect", str(tmp_path / "t.csv")]) == 3
+    assert "t.csv:32: the line of names once more" in capfd.readouterr().err
+    schema = fitted(str(tmp_path / "t.csv"), max_bad_records=1)
+    assert (schema.samples, schema.classes) == (60, ("p", "q"))
+
+
+def test_a_path_that_is_not_there_is_no_missing_table(tmp_path, capfd):
+    assert run(["inspect", str(tmp_path / "typo.csv")]) == 4
+    assert "there is no such file or folder" in capfd.readouterr().err

@@ -155,11 +155,16 @@ class Parser:
         y, unlabelled = rows.label_values(floats, len(lines), wrong)
         return Block(matrix[:, [item.at for item in rows.features]], y, where), wrong, unlabelled
 
-    def records(self, data: bytes, encoding: str) -> Records:
-        """Split text record by record; bytes that are not UTF-8 matter in columns that are needed."""
+    def records(self, data: bytes, encoding: str, header: bytes = b"") -> Records:
+        """Split text record by record; bytes that are not UTF-8 matter in columns that are needed.
+
+        A record that is the header is none.
+        """
         out = Records()
         for line, raw in self.each(data):
             try:
+                if header and raw.rstrip(b"\r") == header:
+                    raise ValueError("the line of names once more; expected a record")
                 fields = self.split(raw.decode("utf-8", "surrogateescape").rstrip("\r"))
                 if len(fields) != self.width:
                     raise ValueError(f"{len(fields)} columns, expected {self.width}")
