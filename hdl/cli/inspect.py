@@ -40,7 +40,7 @@ def inspect_(table: str, which: str | None, as_json: bool, **values: Any) -> Non
 
     table, which = _table_and_version(table, which)
     if which is None and _is_nothing(table):
-        raise TableError(f"{table}: there is no such file or folder")
+        raise TableError(f"{table}: no weight table here; there is no such file or folder")
     given = [name for name, value in values.items() if value is not None]
     options = take_data_options(values)
     if which is None and _is_data(table):

@@ -57,7 +57,9 @@ def _values(column: Mapping[str, Any]) -> str:
     if column["kind"] == "category":
         most = ", ".join(f"{_short(text)} {rows:,}" for text, rows in column["most"])
         more = ", …" if column["distinct"] > len(column["most"]) else ""
-        return f"{column['distinct']:,} different: {most}{more}" if column["most"] else "–"
+        if column["most"]:
+            return f"{column['distinct']:,} different: {most}{more}"
+        return f"about {column['distinct']:,} different, none of them often" if column["distinct"] else "–"
     if column["kind"] == "date":
         ends = [
             str(column[end] or "").removesuffix("T00:00:00.000000").removesuffix(".000000") for end in ("first", "last")

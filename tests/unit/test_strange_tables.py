@@ -1,6 +1,7 @@
 """Tables as strangers write them: odd names of columns, odd cells, and what is said of them can be pasted back."""
 
 import json
+import re
 import shlex
 
 import numpy as np
@@ -268,3 +269,13 @@ def test_files_that_were_put_one_behind_another_have_their_line_of_names_once(tm
 def test_a_path_that_is_not_there_is_no_missing_table(tmp_path, capfd):
     assert run(["inspect", str(tmp_path / "typo.csv")]) == 4
     assert "there is no such file or folder" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("cells", "options", "said"), [
+    (["2020-01-31 10:00:00"], {}, "always 2020-01-31T10:00:00"),
+    ([f"k{i}" for i in range(70_000)], {"columns": "a:category"}, "about .* different texts, none of them often (--hash-b"),
+])  # fmt: skip
+def test_why_a_column_is_left_out(tmp_path, cells, options, said):
+    schema = fitted(csv(tmp_path, "a", cells, n=max(40, len(cells))), **options)
+    assert re.match(re.escape(said).replace(r"\.\*", ".*"), schema.encodings.reasons["a"])
+    assert not schema.encodings.reasons["a"].endswith("000000")

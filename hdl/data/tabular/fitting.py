@@ -126,11 +126,19 @@ def _fit(
         part = categories.fit(own, rules)
         if part.width > 1:
             return None, part
-        return f"always {part.levels[0]!r}" if part.levels else f"no level {rules.min_count:,} times", None
+        if part.levels:
+            return f"always {part.levels[0]!r}", None
+        if not own.exact:
+            return f"about {own.distinct:,} different texts, none of them often (--hash-buckets N takes them all)", None
+        return f"no text {rules.min_count:,} times or more (--min-count)", None
     if not cells.count:
         return EMPTY, None
     if cells.constant:
-        said = f"{cells.low:g}" if column.kind == "number" else str(np.datetime64(int(cells.low), "us"))
+        said = (
+            f"{cells.low:g}"
+            if column.kind == "number"
+            else str(np.datetime64(int(cells.low), "us")).removesuffix(".000000")
+        )
         if not (cells.missing and indicated):
             return f"always {said}", None
         # all that it says is whether it is there
