@@ -59,7 +59,11 @@ def test_a_level_that_all_rows_have_is_left_out():
     x = frame(a=["x"] * 5, b=["x", None] * 2 + ["x"], c=[None] * 5, d=list("pqrst"))
     _, schema = fitted(x, preprocessing={"min_count": 2})
     assert schema.input_names == ("b=x", "b is missing")
-    assert schema.reading["left_out"] == ["a: always 'x'", "c: no cell has a value", "d: no level 2 times"]
+    assert schema.reading["left_out"] == [
+        "a: always 'x'",
+        "c: no cell has a value",
+        "d: no text 2 times or more (--min-count)",
+    ]
 
 
 def table(n=997, seed=0):

@@ -273,7 +273,7 @@ def test_a_path_that_is_not_there_is_no_missing_table(tmp_path, capfd):
 
 @pytest.mark.parametrize(("cells", "options", "said"), [
     (["2020-01-31 10:00:00"], {}, "always 2020-01-31T10:00:00"),
-    ([f"k{i}" for i in range(70_000)], {"columns": "a:category"}, "about .* different texts, none of them often (--hash-b"),
+    ([f"k{i}" for i in range(70_000)], {"columns": "a:category"}, "about .* different texts, none of them often (--h"),
 ])  # fmt: skip
 def test_why_a_column_is_left_out(tmp_path, cells, options, said):
     schema = fitted(csv(tmp_path, "a", cells, n=max(40, len(cells))), **options)
