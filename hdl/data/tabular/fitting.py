@@ -134,8 +134,8 @@ def _fit(
     if not cells.count:
         return EMPTY, None
     if cells.constant:
-        moment = str(np.datetime64(int(cells.low), "us")).removesuffix(".000000")
-        said = f"{cells.low:g}" if column.kind == "number" else moment
+        said = f"{cells.low:g}" if column.kind == "number" else str(np.datetime64(int(cells.low), "us"))
+        said = said.removesuffix(".000000")
         if not (cells.missing and indicated):
             return f"always {said}", None
         # all that it says is whether it is there
