@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -17,7 +18,7 @@ from hdl.errors import DataError, Unavailable
 
 MAGIC = b"Obj\x01"
 _SYNC = 16
-DAMAGE = (EOFError, ValueError, IndexError, KeyError, TypeError, pa.ArrowException)
+DAMAGE = (EOFError, zlib.error, ValueError, IndexError, KeyError, TypeError, pa.ArrowException)
 NO_TYPE = pa.struct([])
 _PLAIN = {
     "null": pa.null(), "boolean": pa.bool_(), "int": pa.int32(), "long": pa.int64(), "float": pa.float32(),

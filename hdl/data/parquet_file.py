@@ -96,7 +96,7 @@ def label_type(kind: pa.DataType) -> str | None:
         return label_type(kind.value_type)
     if pa.types.is_boolean(kind):
         return "boolean"
-    if is_number(kind) or is_vector(kind):
+    if is_number(kind) or is_vector(kind) or pa.types.is_decimal(kind):
         return "number"
     return "text" if _is_text(kind) or _is_bytes(kind) else None
 
@@ -120,6 +120,8 @@ def plain_labels(column: pa.Array) -> np.ndarray:
         return values[column.indices.to_numpy(zero_copy_only=False)]
     if label_type(kind) == "text":
         return _texts(column)
+    if pa.types.is_decimal(kind):
+        column, kind = column.cast(pa.float64()), pa.float64()
     values = column.to_numpy(zero_copy_only=False)
     if kind in (pa.bool_(), pa.uint64()):
         return values

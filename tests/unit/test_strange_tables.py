@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -279,3 +280,31 @@ def test_why_a_column_is_left_out(tmp_path, cells, options, said):
     schema = fitted(csv(tmp_path, "a", cells, n=max(40, len(cells))), **options)
     assert re.match(re.escape(said).replace(r"\.\*", ".*"), schema.encodings.reasons["a"])
     assert not schema.encodings.reasons["a"].endswith("000000")
+
+
+@pytest.mark.parametrize(("kind", "cells"), [
+    (pa.decimal128(9, 2), ["1.50", "2.25", None, "-3.00"]),
+    (pa.decimal128(5, 0), ["0", "1", None, "1"]),
+])  # fmt: skip
+def test_decimals_are_labels(tmp_path, kind, cells):
+    y = pa.array([None if cell is None else Decimal(cell) for cell in cells * 10], kind)
+    pq.write_table(pa.table({"x": [i / 3 for i in range(40)], "y": y}), tmp_path / "t.parquet")
+    source = open_source(str(tmp_path / "t.parquet"), Options.make(None, label="y"))
+    blocks = [block.y for block in source.read(source.splits(1)[0])]
+    assert np.concatenate(blocks)[:3].tolist() == [float(cell) for cell in cells if cell]
+    schema = fitted(str(tmp_path / "t.parquet"))
+    assert (schema.samples, schema.outputs) == (30, 1 if "." in cells[0] else 2)
+
+
+def test_damage_inside_of_an_avro_block_is_told(tmp_path):
+    fastavro = pytest.importorskip("fastavro")
+    fields = [{"name": "x", "type": "double"}, {"name": "y", "type": "string"}]
+    path = tmp_path / "t.avro"
+    with open(path, "wb") as file:
+        rows = [{"x": i * 0.37, "y": "pq"[i % 2]} for i in range(400)]
+        fastavro.writer(file, {"type": "record", "name": "r", "fields": fields}, rows, codec="deflate")
+    held = path.read_bytes()
+    middle = len(held) // 2
+    path.write_bytes(held[:middle] + bytes(40) + held[middle + 40 :])
+    with pytest.raises(DataError, match=r"t\.avro: truncated or corrupt Avro"):
+        fitted(str(path))
