@@ -104,12 +104,13 @@ class _Dense:
     def __init__(self, spec: Spec, w: NDArray, layers: int, make: Make):
         net = spec.widths[: layers + 1]
         self._activate, self._leak, self.width = ACTIVATIONS[spec.activation][0], spec.leak, net[-1]
-        self._ops = make(_plain(spec, net))
-        self._w = w[: self._ops.layout.size].copy()  # aligned
+        plain = _plain(spec, net)
+        self._ops, self._layout = make(plain), layout.of(plain)
+        self._w = w[: self._layout.size].copy()  # aligned
 
     def weights(self) -> list[NDArray[np.float32]]:
         """Return the weights [I, H] of each of its layers, embeddings being the first one."""
-        shape = self._ops.layout
+        shape = self._layout
         weights = [weights for weights, _ in shape.split(self._w)]
         return [shape.expand(self._w), *weights] if isinstance(shape, EmbeddingLayout) else weights
 

@@ -26,11 +26,13 @@ def read(name):
 
 NUMBERS = {name: int(number) for header in HEADERS for name, number in ENUMERATOR.findall(read(header))}
 # Entries of a table are numbered as they stand there.
-for header in ("csrc/rules.h", "csrc/activations.h"):
-    entries = re.findall(r"^  (?:RULE|ACTIVATION)\((\w+), \"(\w+)\"", read(header), re.MULTILINE)
+TABLES = {}  # names in the order of each
+for header, first in (("csrc/rules.h", 0), ("csrc/activations.h", 0), ("csrc/losses.h", 4)):
+    entries = re.findall(r"^  (?:RULE|ACTIVATION|LOSS)\((\w+), \"(\w+)\"", read(header), re.MULTILINE)
     assert entries
     assert all(number == name.upper() for number, name in entries)
-    NUMBERS |= {f"HDL_{number}": place for place, (number, _) in enumerate(entries)}
+    NUMBERS |= {f"HDL_{number}": place for place, (number, _) in enumerate(entries, first)}
+    TABLES[header] = [name for _, name in entries]
 
 
 def named(prefix, *names):
@@ -90,6 +92,7 @@ def test_programs_number_operations_as_their_header_does():
     assert NUMBERS["HDL_ARENAS"] == 4
     assert named("", *upper(program.ACTIVATIONS)) == list(program.ACTIVATIONS.values())
     losses = {"softmax": "SOFTMAX", "sigmoid": "SIGMOID_CE", "squared": "SQUARED", "sigmoid_squared": "SIGMOID_SQUARED"}
+    losses |= {name: name.upper() for name in TABLES["csrc/losses.h"]}
     assert {name: NUMBERS[f"HDL_{own}"] for name, own in losses.items()} == program.LOSSES
     assert {number: NUMBERS[f"HDL_TILE_{side}"] for number, side in program.SIZES.items()} == {
         n: n for n in program.SIZES
