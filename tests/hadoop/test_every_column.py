@@ -22,7 +22,7 @@ from tests.runner.every_column import FIELDS, SHARDS, options, schema_of, table,
 
 HDL = [sys.executable, "-m", "hdl"]
 HOME = "hdfs:///tests/columns"
-FORMS = ("parquet", "csv", pytest.param("imported", marks=pytest.mark.full))
+FORMS = ("parquet", *(pytest.param(form, marks=pytest.mark.full) for form in ("csv", "imported")))
 
 
 @pytest.fixture(scope="module")
