@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hdl import data, fs, rng
-from hdl.data import FileSplit, Schema, Source, csr
+from hdl.data import FileSplit, Schema, Source, features
 from hdl.spec import Spec
 from hdl.table import Table
 
@@ -47,4 +47,4 @@ def publish(spec: Spec, schema: Schema, source: Source, splits: Sequence[Sequenc
     labels = {name: np.concatenate(parts) for name, parts in rest.items() if parts}
     # They are samples of the dataset: where that is closed to some, they are closed to all but the user.
     closed = not all(map(fs.open_to_all, source.paths))
-    table.publish_common({}, csr.to_tensors(csr.stack(x)) | labels, private=closed)
+    table.publish_common({}, features.to_tensors(features.stack(x)) | labels, private=closed)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -64,33 +62,3 @@ class Csr:
         out = np.zeros(self.shape, self.data.dtype)
         out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = self.data
         return out
-
-
-def stack(parts: Sequence[Any]) -> Any:
-    """Stack rows one after another: of all arrays, of all `Csr`, or of all `Mixed`."""
-    first = parts[0]
-    if hasattr(first, "codes"):
-        own = (np.concatenate([getattr(part, name) for part in parts]) for name in ("numbers", "codes"))
-        return type(first)(*own, first.columns)
-    if not isinstance(first, Csr):
-        return np.concatenate(parts)
-    data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
-    counts = np.concatenate([np.diff(part.indptr) for part in parts])
-    return Csr(data, indices, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), first.columns)
-
-
-def to_tensors(x: Any) -> dict[str, np.ndarray]:
-    """Return features as named tensors, for a file.
-
-    They are `x`; of `Csr` `data`, `indices` and `indptr`; of `Mixed` `numbers` and `codes`.
-    """
-    if hasattr(x, "codes"):
-        return {"numbers": x.numbers, "codes": x.codes}
-    return {"data": x.data, "indices": x.indices, "indptr": x.indptr} if isinstance(x, Csr) else {"x": x}
-
-
-def from_tensors(tensors: Mapping[str, np.ndarray], columns: int) -> np.ndarray | Csr:
-    """Rebuild the features that `to_tensors` made tensors of, but for those of `Mixed`."""
-    if "x" in tensors:
-        return tensors["x"]
-    return Csr(tensors["data"], tensors["indices"], tensors["indptr"], columns)

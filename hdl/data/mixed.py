@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hdl.data import csr
 from hdl.data.csr import Csr
 
 
@@ -66,10 +64,3 @@ class Mixed:
     def dense(self) -> np.ndarray:
         """Return all inputs, float32 [N, I]."""
         return self.csr().dense()
-
-
-def from_tensors(tensors: Mapping[str, np.ndarray], columns: int) -> np.ndarray | Csr | Mixed:
-    """Rebuild the features that `hdl.data.csr.to_tensors` made tensors of."""
-    if "codes" in tensors:
-        return Mixed(tensors["numbers"], tensors["codes"], columns)
-    return csr.from_tensors(tensors, columns)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hdl import wire
-from hdl.data import Bad, Block, Csr, FileSplit, Options, Source, csr
+from hdl.data import Bad, Block, Csr, FileSplit, Options, Source, features
 from hdl.data.tabular.frame import Column, Frame
 from hdl.errors import DataError
 
@@ -37,7 +37,7 @@ def pack_block(block: Block, columns: Sequence[Column] | None = None) -> bytes:
         if x.others:
             tensors["others"] = np.frombuffer(_packed(x.others), np.uint8)
     else:
-        tensors = {**csr.to_tensors(x)}
+        tensors = {**features.to_tensors(x)}
     if isinstance(x, Csr):
         fields["columns"] = x.columns
     if y is not None and y.dtype == object:
@@ -56,7 +56,7 @@ def unpack_block(message: bytes, where: Any) -> Block:
         others = _unpacked(tensors["others"]) if "others" in tensors else []
         x: Any = Frame(tensors["numbers"], others, columns)
     else:
-        x = csr.from_tensors(tensors, fields.get("columns", 0))
+        x = features.from_tensors(tensors, fields.get("columns", 0))
     y = np.array(fields["y"], object) if "y" in fields else tensors.get("y")
     return Block(x, y, where, tensors.get("weight"), tensors.get("offset"))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hdl import data, ops, predict, step, sync
-from hdl.data import Bad, Block, FileSplit, Options, Shard, Source, Summary, mixed
+from hdl.data import Bad, Block, FileSplit, Options, Shard, Source, Summary, features
 from hdl.ops import Operations, Samples
 from hdl.runners import platform
 from hdl.runners.base import Plan
@@ -227,7 +227,7 @@ def same_samples(a: Plan, b: Plan) -> bool:
 def common_samples(plan: Plan) -> Samples:
     """Read genetic mode's common samples from the table's folder."""
     _, tensors = Table(plan.table).common()
-    x = mixed.from_tensors(tensors, plan.schema.inputs)
+    x = features.from_tensors(tensors, plan.schema.inputs)
     rest = {name: tensors.get(name) for name in ("y", "weight", "offset")}
     return Samples(x, scale=plan.schema.scale, shift=plan.schema.shift, **rest)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hdl import data
 from hdl import spec as specs
-from hdl.data import Bad, Block, csr
+from hdl.data import Bad, Block, features
 from hdl.data.shard import fitting
 from hdl.errors import DataError
 from tests.unit.framed import Framed, frame
@@ -83,8 +83,8 @@ def test_any_table_becomes_finite_inputs(x, rules, scale, drawn):
     assert np.isfinite(dense).all()
     at = drawn.draw(st.integers(0, len(x)))
     parts = [encoded(part)[0] for part in (x[:at], x[at:]) if len(part)]
-    assert csr.stack(parts).nbytes == whole.nbytes
-    joined = csr.stack(parts)
+    assert features.stack(parts).nbytes == whole.nbytes
+    joined = features.stack(parts)
     np.testing.assert_array_equal(joined if isinstance(joined, np.ndarray) else joined.dense(), dense)
     source = Framed(x, block=drawn.draw(st.integers(1, 30)))
     loaded = data.load(

@@ -7,7 +7,7 @@ import pytest
 
 from hdl import data
 from hdl import spec as specs
-from hdl.data import Bad, Block, Schema, csr, mixed
+from hdl.data import Bad, Block, Schema, features
 from hdl.data.mixed import Mixed
 from hdl.data.shard import fitting
 from hdl.data.tabular.frame import Column, Frame, concatenated
@@ -255,8 +255,8 @@ def test_rows_travel_as_tensors():
     x, y = table(200)
     _, schema = fitted(x, y)
     rows = encoded(x, schema)
-    stacked = csr.stack([rows[:20], rows[20:]])
-    again = mixed.from_tensors(csr.to_tensors(stacked), schema.inputs)
+    stacked = features.stack([rows[:20], rows[20:]])
+    again = features.from_tensors(features.to_tensors(stacked), schema.inputs)
     assert isinstance(again, Mixed)
     assert again.columns == 53
     np.testing.assert_array_equal(again.dense(), rows.dense())
