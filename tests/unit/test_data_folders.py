@@ -418,7 +418,7 @@ def test_labels_that_are_not_wanted_are_not_judged(tmp_path):
 
 def test_json_is_refused_as_such(tmp_path):
     fill(tmp_path, a__json='{"a": 1}', b__csv="<=50K,1.5,2\n>50K,2,3.5\n")
-    with pytest.raises(DataError, match=r"a.json: JSON, XML or a script .*--format csv"):
+    with pytest.raises(DataError, match=r"a.json: JSON, but not an object a line .*--format json"):
         data.open_source(f"{tmp_path}/a.json")
     assert count(f"{tmp_path}/b.csv", {"label": "0"}) == 2
 
