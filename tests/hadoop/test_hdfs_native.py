@@ -138,6 +138,9 @@ def test_a_training_gives_the_same_weights_by_either(folder, by):
 def test_where_blocks_are_is_asked_of_hadoops_client(folder, by):
     by("native")
     fs.publish(f"{folder}/a", b"1")
+    deadline = time.monotonic() + 60
+    while len(fs.hosts(f"{folder}/a", 0, 1)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)  # the second DataNode tells of its copy a moment after the file is there
     assert sorted(fs.hosts(f"{folder}/a", 0, 1)) == ["127.0.0.2", "localhost"]
     name, why = hdfs_choice.shown()
     assert name.startswith("hdfs-native")  # for all the rest
