@@ -19,7 +19,7 @@ from hdl.data.header import FIELDS, LOOK, delimiter, find_header, look
 from hdl.data.names import describe_repeats, some, unique
 from hdl.data.options import Options
 from hdl.data.streams import check_whole, line_number
-from hdl.data.tabular import looks
+from hdl.data.tabular import sniffer
 from hdl.data.tabular.beginning import HEAD, Beginning, begin, refuse_title, widen_header
 from hdl.data.tabular.cells import MISSING, Dialect
 from hdl.data.tabular.charset import codec_of, in_utf8
@@ -151,7 +151,7 @@ class Delimited(TextSource):
         cells = [] if plain else self._cells(rows)
         kind = "number" if plain else None
         fields = [Field(name, kind, "", None if plain else cells[i]) for i, name in enumerate(self.titles)]
-        point = self.delimiter == "," or any(map(looks.has_point, cells))
+        point = self.delimiter == "," or any(map(sniffer.has_point, cells))
         decision = decide(fields, chosen.features, options, self.first, chosen.taken, schema, point=point)
         self.columns, self.pins = decision.columns, decision.pins
         self.label = [self.titles[i] for i in chosen.labels]

@@ -7,7 +7,7 @@ import pytest
 from hdl import data
 from hdl.data.tabular.cells import PLAIN, Dialect
 from hdl.data.tabular.flags import Wish, expand, parse
-from hdl.data.tabular.looks import find
+from hdl.data.tabular.sniffer import find
 from hdl.errors import DataError, SpecError
 
 ALWAYS = ["--columns {}:category", "--ignore {}"]

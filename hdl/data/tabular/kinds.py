@@ -14,7 +14,7 @@ from hdl.data.options import Options
 from hdl.data.tabular.cells import MISSING, PLAIN, Dialect
 from hdl.data.tabular.flags import IGNORE, KINDS, Wish, parse
 from hdl.data.tabular.frame import Column
-from hdl.data.tabular.looks import OTHER_KIND, Finding, find
+from hdl.data.tabular.sniffer import OTHER_KIND, Finding, find
 from hdl.errors import DataError
 
 _GLOB = re.compile(r"[*?\[]")

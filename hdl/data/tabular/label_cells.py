@@ -9,7 +9,7 @@ from typing import Any
 from hdl.data.labels import MISSING_LABELS, Meanings
 from hdl.data.tabular.cells import Dialect
 from hdl.data.tabular.flags import Wish
-from hdl.data.tabular.looks import find
+from hdl.data.tabular.sniffer import find
 from hdl.errors import DataError
 
 _DOTTED = "the labels end with a dot, which is no part of them"
