@@ -67,21 +67,21 @@ def open_source(
     else:
         source = _OPEN[chosen.format](chosen.pairs, chosen.part, options, schema, labels)
     source.left_out[:0] = chosen.left_out
-    by = (
-        "flag"
-        if options.format
-        else "log"
-        if chosen.lying and chosen.lying.schema is not None
-        else "folders"
-        if chosen.format == "images"
-        else "first bytes"
-    )
-    source.reading = {"files": len(chosen.pairs), "format_by": by, **source.reading}
+    source.reading = {"files": len(chosen.pairs), "format_by": _format_by(chosen, options), **source.reading}
     if chosen.duplicates:
         source.reading["duplicates"] = [*chosen.duplicates, *source.reading.get("duplicates", [])]
     if schema is not None:
         _check_images(source, schema)
     return source
+
+
+def _format_by(chosen: Chosen, options: Options) -> str:
+    """Says how the format was found."""
+    if options.format:
+        return "flag"
+    if chosen.lying and chosen.lying.schema is not None:
+        return "log"
+    return "folders" if chosen.format == "images" else "first bytes"
 
 
 def _check_images(source: Source, schema: Any) -> None:
