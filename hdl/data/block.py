@@ -144,9 +144,9 @@ def finite(block: Block, bad: Bad, names: Sequence[str] | None = None, table: bo
     good: Any = np.ones(len(block), bool)
     sparse = isinstance(block.x, Csr)
     values = block.x.data if sparse else block.x.numbers if isinstance(block.x, Frame) else block.x
-    if table and values.dtype.kind == "f":
-        values = np.where(np.isnan(values), 0, values) if np.isnan(values).any() else values
     if values.dtype != np.uint8 and not fits_float32(values):
+        if table and values.dtype.kind == "f":
+            values = np.where(np.isnan(values), 0, values)
         if sparse:
             good[np.searchsorted(block.x.indptr, np.flatnonzero(~_finite(values)), "right") - 1] = False
         else:
