@@ -14,6 +14,7 @@ from hdl.data.block import Bad
 from hdl.data.damage import guarded
 from hdl.data.layouts.cells import Cell, File, flatten
 from hdl.data.layouts.table import Batch, Table
+from hdl.data.varint import varint
 from hdl.errors import DataError, Unavailable
 
 MAGIC = b"Obj\x01"
@@ -116,7 +117,7 @@ def _check_codec(codec: str, path: str) -> None:
 
 def _snappy(data: bytes) -> bytes:
     """Unpack a block whose last 4 bytes are its checksum."""
-    size = _long_of(data)
+    size, _ = varint(data[:5])  # which snappy writes before its data
     return pa.Codec("snappy").decompress(data[:-4], decompressed_size=size, asbytes=True)
 
 
@@ -127,17 +128,6 @@ def _zstandard(data: bytes) -> bytes:
 
 # Unpacked by Arrow, so that no node needs the packages that fastavro would ask for.
 _UNPACK = {"snappy": _snappy, "zstandard": _zstandard}
-
-
-def _long_of(data: bytes) -> int:
-    """Read the length that snappy writes before its data."""
-    value = shift = 0
-    for byte in data[:5]:
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            break
-    return value
 
 
 def _plain(block: bytes, codec: str, empty: bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from hdl.data.varint import varint
 from hdl.errors import Unavailable
 
 LONGEST = 1 << 28  # bytes of a chunk or block; what claims more is damaged
@@ -109,12 +110,7 @@ def _exactly(raw: BinaryIO, count: int) -> bytes:
 
 def _snappy(data: bytes, most: int) -> bytes:
     """Unpack a chunk, which begins with its own length."""
-    size = shift = 0
-    for byte in data[:5]:
-        size |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            break
+    size, _ = varint(data[:5])
     if size > most:
         raise OSError(f"a chunk of {size} bytes in the last {most} of a block")
     return pa.Codec("snappy").decompress(data, decompressed_size=size, asbytes=True)

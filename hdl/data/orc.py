@@ -14,6 +14,7 @@ from hdl.data.damage import guarded
 from hdl.data.layouts.cells import Cell, File, flatten
 from hdl.data.layouts.table import Batch, Table
 from hdl.data.names import unique
+from hdl.data.varint import varint
 from hdl.errors import DataError
 
 _FOOTER, _STRIPES, _ROWS = 2, 3, 5  # fields of FileTail, Footer and StripeInformation in ORC's orc_proto.proto
@@ -75,27 +76,16 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
     """Give number and value of each field of a message: an int, or bytes."""
     at = 0
     while at < len(message):
-        key, at = _varint(message, at)
+        key, at = varint(message, at)
         number, wire = key >> 3, key & 7
         if wire == 0:
-            value, at = _varint(message, at)
+            value, at = varint(message, at)
             yield number, value
         elif wire == 2:
-            size, at = _varint(message, at)
+            size, at = varint(message, at)
             yield number, message[at : at + size]
             at += size
         elif wire in (1, 5):
             at += 8 if wire == 1 else 4
         else:
             return
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(message):
-        byte = message[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            break
-    return value, at
