@@ -154,6 +154,14 @@ def open_model(table: str, which: str, threads: int | None = None, device: str =
     return Model(table, at(table, which), threads or devices.cores(), device)
 
 
+def tell_reading(source: Any, model: Any) -> None:
+    """Say how text is read that is not read as it stands, where training has not said so already."""
+    known = (model.schema.reading or {}).get("cells") or ()
+    for note in source.reading.get("cells") or ():
+        if note not in known:
+            click.echo(f"{source.paths[0]}: {note}", err=True)
+
+
 def count(number: int, thing: str) -> str:
     """Write a number of things: 1 round, 2 rounds, 1,000 rounds."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""`hdl evaluate`, `hdl predict` and `hdl encode`: using what was trained."""
+"""`hdl predict` and `hdl encode`: the answers of what was trained, and its codes."""
 
 from __future__ import annotations
 
@@ -8,131 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from hdl import strict_json
-from hdl.cli.common import (
-    Command,
-    at_option,
-    core_options,
-    count,
-    hadoop_options,
-    open_model,
-    percent,
-    shown_rmse,
-)
-from hdl.cli.data_flags import KEEP, OFFSET, WEIGHTS, data_options, take_data_options
+from hdl.cli.common import Command, at_option, core_options, count, hadoop_options, open_model, tell_reading
+from hdl.cli.data_flags import KEEP, OFFSET, data_options, take_data_options
 from hdl.errors import DataError, SpecError
 from hdl.prediction_writer import refuse_kept
-
-MOST_CLASSES = 12  # of a confusion matrix in a terminal
-
-
-@hadoop_options
-@data_options(WEIGHTS, OFFSET)
-@click.command(cls=Command)
-@click.argument("table", metavar="TABLE")
-@click.argument("data", metavar="DATA")
-@at_option
-@core_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate_(
-    table: str, data: str, which: str, threads: int | None, device: str, as_json: bool, **values: Any
-) -> None:  # fmt: skip
-    """Measure the network of TABLE on DATA: cost, accuracy, confusion matrix.
-
-    DATA is anything that hdl train takes; FOLDER:test is the test part of a folder. The cost is the
-    mean loss without regularisers.
-    """
-    from hdl.data import open_source
-
-    model = open_model(table, which, threads, device)
-    options = take_data_options(values, model.reading)
-    source = open_source(data, options, model.schema, labels=model.schema.encoding != "none")
-    tell_reading(source, model)
-    score = model.evaluate(source)
-    if options.weights and score.weight is None:
-        click.echo(f"{data} has no column {options.weights!r}, of weights: each sample counts as one", err=True)
-    if as_json:
-        click.echo(strict_json.dumps({"table": table, "data": data, **score_json(score, model)}))
-    else:
-        click.echo(score_text(score, model.schema.classes))
-
-
-def tell_reading(source: Any, model: Any) -> None:
-    """Say how text is read that is not read as it stands, where training has not said so already."""
-    known = (model.schema.reading or {}).get("cells") or ()
-    for note in source.reading.get("cells") or ():
-        if note not in known:
-            click.echo(f"{source.paths[0]}: {note}", err=True)
-
-
-def score_json(score: Any, model: Any) -> dict[str, Any]:
-    """Turn a score into plain values."""
-    confusion = None if score.confusion is None else np.asarray(score.confusion).tolist()
-    classes = list(model.schema.classes) or None
-    return {
-        "version": model.version.number,
-        "sha256": model.version.signature,
-        "samples": score.samples,
-        "weight": score.weight,
-        "unlabelled": score.unlabelled,
-        "dropped": score.dropped,
-        "bad_records": score.bad,
-        "cost": score.cost,
-        "accuracy": score.accuracy,
-        "r2": score.r2,
-        "rmse": score.rmse,
-        "loss": score.loss and dict([score.loss]),
-        "classes": classes,
-        "confusion": confusion,
-        **(
-            {"mistakes": [[classes[true], classes[guess], times] for true, guess, times in score.mistakes]}
-            if classes and score.mistakes
-            else {}
-        ),
-    }
-
-
-def score_text(score: Any, classes: Any) -> str:
-    """Write a score for people, with its confusion matrix where that fits a terminal."""
-    lines = [f"samples   {score.samples:,}", f"cost      {score.cost:.6f}"]
-    if score.weight is not None:
-        lines.insert(1, f"weight    {score.weight:,.6g} in all, by which the measures are means")
-    if score.accuracy is not None:
-        lines.append(f"accuracy  {percent(score.accuracy)}")
-    if score.r2 is not None:
-        lines.append(f"R²        {score.r2:.6f}")
-    if (rmse := score.rmse) is not None:
-        lines.append(f"RMSE      {shown_rmse(rmse)}")
-    if score.loss is not None:
-        name, value = score.loss
-        lines.append(f"{name:10}{value:.6g}")
-    skipped = [
-        f"{number:,} row{'' if number == 1 else 's'} {why}"
-        for number, why in ((score.unlabelled, "without a label"), (score.dropped, "that miss a number"))
-        if number
-    ]
-    skipped += [count(score.bad, "bad record")] if score.bad else []
-    if skipped:
-        lines.append(f"skipped   {', '.join(skipped)}")
-    if score.confusion is not None and 0 < len(classes) <= MOST_CLASSES:
-        lines += ["", *confusion_lines(score.confusion, classes)]
-    if score.mistakes:
-        said = [f"{classes[true]} taken for {classes[guess]} ({times:,}×)" for true, guess, times in score.mistakes[:5]]
-        lines.append(f"mistakes  {'; '.join(said)}")
-    return "\n".join(lines)
-
-
-def confusion_lines(confusion: Any, classes: Any) -> list[str]:
-    """Write a confusion matrix in plain text: rows true, columns predicted, a dot for none."""
-    names = [str(name)[:10] for name in classes]
-    cells = [[str(value) if value else "·" for value in row] for row in np.asarray(confusion).tolist()]
-    width = max(map(len, [*names, *(cell for row in cells for cell in row)])) + 2
-    side = max(len("true"), *map(len, names))
-    head = f"{'true':>{side}}" + "".join(f"{name:>{width}}" for name in names) + "  ← predicted"
-    return [head, *(f"{name:>{side}}" + "".join(f"{cell:>{width}}" for cell in row)
-                    for name, row in zip(names, cells, strict=True))]  # fmt: skip
 
 
 @hadoop_options
