@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from hdl.errors import SpecError
+from hdl.spec import checks
 from hdl.spec.parts import (
     DEFAULT_INIT,
     LINE_SEARCH_RULES,
@@ -22,8 +23,10 @@ from hdl.spec.parts import (
     Batch,
     Count,
     Genetic,
+    Holdout,
     Init,
     Loss,
+    Metric,
     NonNegative,
     Optimizer,
     Part,
@@ -40,8 +43,8 @@ from hdl.spec.parts import (
 )  # fmt: skip
 
 __all__ = [
-    "LINE_SEARCH_RULES", "MINI_BATCH_RULES", "Activation", "Autoencoder", "Genetic", "Init", "Optimizer", "Part",
-    "Preprocessing", "Pretrain", "Rbm", "Scale", "Schedule", "Spec", "Sync", "parse",
+    "LINE_SEARCH_RULES", "MINI_BATCH_RULES", "Activation", "Autoencoder", "Genetic", "Holdout", "Init", "Optimizer",
+    "Part", "Preprocessing", "Pretrain", "Rbm", "Scale", "Schedule", "Spec", "Sync", "parse",
 ]  # fmt: skip
 
 
@@ -94,8 +97,12 @@ class Spec(Part):
     scale : Scale
     validation : float
         Share of the training samples held out, chosen by the seed; 0 for none.
+    holdout : Holdout
+        How validation samples are chosen, where it is not by their share alone.
+    metric : str or None
+        Measure of the validation samples that decides the best version and early stopping; None: the cost.
     patience : int
-        Early stopping: rounds without a better validation cost; 0 for never.
+        Early stopping: rounds without a better metric; 0 for never.
     keep : int
         Versions kept in the table besides version 0, the best and the last.
     autoencoder, rbm, pretrain : Autoencoder, Rbm, Pretrain
@@ -111,6 +118,11 @@ class Spec(Part):
     embedding : int or 'auto'
         Width of the learned vector that stands for each level of a category (Guo & Berkhahn 2016); 0: a level's weights
         are those of an input of its own.
+    members : int
+        Nets of an ensemble, trained on the same samples, whose answers are averaged (Lakshminarayanan et al. 2017).
+    auto : tuple of str
+        Paths of fields that are left to hdl, such as "optimizer.lr": filled in from the data, by the recipe for tables
+        or by the fields' own defaults. Empty once filled in.
     numbers : int
     embeddings : tuple of (levels, width)
         How many inputs are numbers, and each category's levels and width, where there are embeddings; filled in from
@@ -142,6 +154,8 @@ class Spec(Part):
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     scale: Scale = Scale()
     validation: Probability = 0.0
+    holdout: Holdout = Holdout()
+    metric: Metric | None = None
     patience: Annotated[int, Field(ge=0)] = 0
     keep: Count = 3
     autoencoder: Autoencoder = Autoencoder()
@@ -159,6 +173,8 @@ class Spec(Part):
     embedding: Annotated[int, Field(ge=0, le=4096)] | Literal["auto"] = 0
     numbers: Annotated[int, Field(ge=0)] = 0
     embeddings: tuple[tuple[Count, Count], ...] = ()
+    members: Annotated[int, Field(ge=1, le=1000)] = 1
+    auto: tuple[str, ...] = ()
 
     @field_validator("net", mode="before")
     @classmethod
@@ -189,86 +205,8 @@ class Spec(Part):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.model in ("autoencoder", "rbm"):
-            self._one_layer()
-        if self.model in ("stacked", "dbn"):
-            self._layers()
-        if self.model != "mlp" and self.embedding:
-            raise ValueError(f"embedding: given {self.embedding} for {self.model}; only mlp embeds categories")
-        if self.model in ("autoencoder", "stacked") and self.autoencoder.beta and self.activation != "sigmoid":
-            raise ValueError("autoencoder.beta: average activations lie in (0, 1) with activation sigmoid only")
-        if self.model in ("rbm", "dbn") and self.activation != "sigmoid":
-            raise ValueError(f"{self.model} has sigmoid units (given activation {self.activation})")
-        if self.net is not None:
-            if len(self.net) < 2:
-                raise ValueError(f"net {self.net}: expected at least inputs and outputs")
-            if any(width < 1 for width in self.net[1:-1]):
-                raise ValueError(f"net {self.net}: hidden widths must be at least 1")
-            if self.loss == "softmax" and self.net[-1] == 1:
-                raise ValueError("softmax needs at least 2 outputs; use the sigmoid loss for one")
-        self._losses()
-        if self.sync.mode == "genetic" and self.shards < 2:
-            raise ValueError("genetic mode breeds the shards' networks: give at least 2 shards")
-        if self.optimizer.line_search and (self.dropout or self.input_dropout):
-            raise ValueError(f"{self.optimizer.name} searches along a line and needs a cost without dropout")
-        if self.optimizer.line_search and (self.l1 or self.max_norm):
-            raise ValueError(f"{self.optimizer.name} needs a smooth cost: l1 and max_norm must be 0")
-        if self.patience and not self.validation:
-            raise ValueError("patience needs a validation share")
+        checks.consistent(self)
         return self
-
-    def _losses(self) -> None:
-        """Refuses what only other losses have."""
-        if self.label_smoothing and self.loss not in (None, "softmax", "sigmoid"):
-            raise ValueError(f"label_smoothing is for classes, by loss softmax or sigmoid (given {self.loss})")
-        if self.class_weight is not None and self.loss not in (None, "softmax", "sigmoid"):
-            raise ValueError(f"class_weight is for classes, by loss softmax or sigmoid (given {self.loss})")
-        if self.loss in ("absolute", "quantile") and self.optimizer.line_search:
-            raise ValueError(f"{self.optimizer.name} needs a smooth cost: loss {self.loss} has a kink at every target")
-        if self.model != "mlp" and not self.layer:
-            for name in ("label_smoothing", "class_weight"):
-                if getattr(self, name):
-                    raise ValueError(f"{name}: model {self.model} learns without labels first, and takes none")
-            if self.loss not in (None, "softmax", "sigmoid", "squared"):
-                raise ValueError(f"model {self.model} has no loss {self.loss}")
-
-    def _layers(self) -> None:
-        """Refuses a stack whose layers cannot be trained as the spec says."""
-        searched = self.pretrain.optimizer in LINE_SEARCH_RULES
-        if self.sync.mode == "genetic":
-            raise ValueError(f"{self.model} has no genetic mode")
-        if self.model == "dbn" and searched:
-            raise ValueError(f"contrastive divergence has no cost to search along with {self.pretrain.optimizer}")
-        if self.model == "dbn" and self.rbm.persistent and self.sync.mode == "async":
-            raise ValueError("rbm.persistent: mode async keeps no chains")
-        if self.model == "stacked" and searched and self.autoencoder.corruption:
-            raise ValueError(
-                f"{self.pretrain.optimizer} searches along a line and needs a cost without autoencoder.corruption"
-            )
-
-    def _one_layer(self) -> None:
-        """Refuses an autoencoder or an RBM with a net, a loss or an optimiser that it cannot have."""
-        net, widths = self.net, 3 if self.model == "autoencoder" else 2
-        if net is not None:
-            if self.model == "autoencoder" and len(net) == 2:
-                raise ValueError(f"net {net}: expected inputs, codes and inputs again, such as 64-25-64")
-            if len(net) != widths or (widths == 3 and 0 not in net[::2] and net[0] != net[2]):
-                raise ValueError(
-                    f"net {net}: expected {'64-25-64' if widths == 3 else '784-500'}, as an {self.model} has"
-                )
-        if self.dropout or self.input_dropout:
-            raise ValueError(f"{self.model} has no dropout; an autoencoder has autoencoder.corruption")
-        if self.max_norm:
-            raise ValueError(f"{self.model} has no max_norm")
-        if self.loss not in (None, "squared"):
-            raise ValueError(f"{self.model} has no loss of labels (given {self.loss})")
-        if self.model == "autoencoder" and self.optimizer.line_search and self.autoencoder.corruption:
-            raise ValueError(f"{self.optimizer.name} searches along a line and needs a cost without corruption")
-        if self.model == "rbm":
-            if self.optimizer.line_search:
-                raise ValueError(f"contrastive divergence has no cost to search along with {self.optimizer.name}")
-            if self.rbm.persistent and self.sync.mode in ("genetic", "async"):
-                raise ValueError(f"rbm.persistent: mode {self.sync.mode} keeps no chains")
 
     def initializer(self) -> Init:
         """Chooses the initialiser: the spec's own, or the activation's default."""
@@ -296,6 +234,11 @@ class Spec(Part):
         if self.loss is None:
             raise SpecError("loss: not yet filled in from the data")
         return self.loss
+
+    @property
+    def validated(self) -> bool:
+        """Tells whether some samples are held out to measure the weights of each round."""
+        return self.validation > 0 or self.holdout.validates
 
     @property
     def regression(self) -> bool:

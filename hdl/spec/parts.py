@@ -12,6 +12,11 @@ Loss = Literal["softmax", "sigmoid", "squared", "huber", "absolute", "quantile",
 CLASSES = ("softmax", "sigmoid")
 LOG_LINK = ("poisson", "gamma", "tweedie")  # losses whose answer is e^z
 REGRESSION = ("squared", "huber", "absolute", "quantile", *LOG_LINK)
+# Measures by which versions are compared; what each means, and which way is better: `hdl.metrics`.
+Metric = Literal[
+    "cost", "accuracy", "auc", "pr_auc", "logloss", "brier", "f1", "mcc", "balanced_accuracy", "top_k",
+    "rmse", "mae", "r2", "deviance",
+]  # fmt: skip
 Rule = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "gd", "cg", "lbfgs"]
 InitName = Literal["glorot", "he", "lecun", "uniform"]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -71,6 +76,7 @@ class Optimizer(Part):
     name: Rule = "adam"
     lr: Positive | None = None  # None: DEFAULT_LR
     schedule: Schedule = Schedule()
+    weight_decay: NonNegative = 0.0  # decoupled from the gradient (Loshchilov & Hutter 2019); biases are exempt
     momentum: Probability = 0.9
     beta1: Probability = 0.9
     beta2: Probability = 0.999
@@ -100,6 +106,42 @@ class Genetic(Part):
     mutation_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
     mutation_scale: NonNegative = 0.1  # standard deviation, as a share of each layer's own
     fitness_samples: Count = 1000  # common data on which every candidate is measured
+
+
+class Holdout(Part):
+    """The rule by which validation samples are chosen, where it is more than a share of all.
+
+    Parameters
+    ----------
+    stratified : bool or None
+        Whether each class is held out by the same share; None: filled in from the data, and not in older tables.
+    path : str or None
+        A dataset of its own that is the validation part.
+    where : str or None
+        A condition on columns: rows that meet it are held out.
+    folds, fold : int
+        Of so many parts (0: none), chosen as the share is, the one of this number, from 0, is held out.
+    """
+
+    stratified: bool | None = None
+    path: str | None = None
+    where: str | None = None
+    folds: Annotated[int, Field(ge=0, le=1000)] = 0
+    fold: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def validates(self) -> bool:
+        """Tells whether the rule holds samples out."""
+        return bool(self.path or self.where or self.folds)
+
+    @model_validator(mode="after")
+    def _one(self):
+        chosen = [name for name in ("path", "where", "folds") if getattr(self, name)]
+        if len(chosen) > 1:
+            raise ValueError(f"validation is chosen by one rule (given {' and '.join(chosen)})")
+        if self.folds == 1 or self.fold >= max(1, self.folds):
+            raise ValueError(f"fold {self.fold} of {self.folds}: expected 2 folds or more, and one of them from 0")
+        return self
 
 
 class Sync(Part):
