@@ -9,7 +9,17 @@ from typing import Any
 
 import click
 
-from hdl.cli.common import Command, at_option, core_options, count, hadoop_options, open_model, tell_reading
+from hdl.cli.common import (
+    Command,
+    at_option,
+    core_options,
+    count,
+    hadoop_options,
+    open_model,
+    take_threshold,
+    tell_reading,
+    threshold_option,
+)
 from hdl.cli.data_flags import KEEP, OFFSET, data_options, take_data_options
 from hdl.errors import DataError, SpecError
 from hdl.prediction_writer import refuse_kept
@@ -24,6 +34,7 @@ from hdl.prediction_writer import refuse_kept
     "--out", required=True, metavar="FILE",
     help="Where to write: .csv, .parquet or .npy; - is CSV on stdout. With --runner mapreduce a new folder on HDFS.",
 )  # fmt: skip
+@threshold_option
 @click.option("--labels-only", is_flag=True, help="Write the classes and no probabilities.")
 @click.option("--overwrite", is_flag=True, help="Replace a FILE that is there.")
 @click.option("--runner", type=click.Choice(["local", "mapreduce"]), default="local", help="Who does the work.")
@@ -31,14 +42,18 @@ from hdl.prediction_writer import refuse_kept
 @at_option
 @core_options
 def predict_(
-    table: str, data: str, out: str, labels_only: bool, overwrite: bool, runner: str, workers: int | None, which: str,
-    threads: int | None, device: str, **values: Any
+    table: str, data: str, out: str, threshold: str | None, labels_only: bool, overwrite: bool, runner: str,
+    workers: int | None, which: str, threads: int | None, device: str, **values: Any
 ) -> None:  # fmt: skip
     """Write the answers of TABLE's network for DATA, one a record, in input order.
 
     CSV and Parquet get a column `label` and one column of probability a class; npy gets the
     probabilities [N, C] as float32. For regression there are values in place of probabilities. DATA
     may lack labels. FILE appears whole or not at all.
+
+    Of two classes the more probable one is the label, or, with --threshold, the second one from that
+    probability on; the names f1, mcc and balanced mean what was best for F1, Matthews' correlation and
+    the balanced accuracy on the samples that the training held out.
 
     A record that cannot be read, or to which the network's answer is not finite, has a line without
     an answer: empty cells, nulls, or NaN. Of more such lines than --max-bad-records the exit status is
@@ -58,6 +73,7 @@ def predict_(
     classes = list(model.schema.classes) or None
     if labels_only and classes is None:
         raise SpecError("--labels-only: this network has no classes")
+    known = take_threshold(model, threshold)
     options = take_data_options(values, model.reading | {"weights": None})
     suffix = ".csv" if out == "-" else Path(out).suffix.lower()
     refuse_kept(suffix, options.keep)
@@ -66,12 +82,12 @@ def predict_(
     if runner == "mapreduce":
         from hdl.runners.mapreduce import predict
 
-        made = predict(table, model, data, source, out, workers, device, options, labels_only=labels_only)
+        made = predict(table, model, data, source, out, workers, device, options, known, labels_only=labels_only)
         click.echo(f"{count(made.lines.records, 'answer')} in {count(made.files, 'file')} in {out}", err=True)
         tell_empty(made.lines, made.places, options, out)
         return
     bad, kept = Bad(sys.maxsize), source.kept_schema
-    answered = model.predict(source, bad)
+    answered = model.predict(source, bad, None if known is None else known.value)
     if out == "-":
         lines = prediction_files.write(sys.stdout.buffer, ".csv", model, answered, labels_only, kept)
     else:
