@@ -38,7 +38,7 @@ def consistent(spec: Spec) -> None:
         raise ValueError(f"{spec.optimizer.name} needs a smooth cost: l1 and max_norm must be 0")
     for name in ("patience", "metric"):
         if getattr(spec, name) and not spec.validated and "validation" not in spec.auto:
-            raise ValueError(f"{name} needs samples held out: a validation share, file or condition")
+            raise ValueError(f"{name} needs samples held out: a validation share, file or condition (--validation 0.1)")
     if spec.validation and spec.holdout.validates:
         raise ValueError("validation is chosen by its share or by holdout's rule (given both)")
     if spec.members > 1 and spec.model != "mlp":
