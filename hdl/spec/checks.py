@@ -43,6 +43,11 @@ def consistent(spec: Spec) -> None:
         raise ValueError("validation is chosen by its share or by holdout's rule (given both)")
     if spec.members > 1 and spec.model != "mlp":
         raise ValueError(f"members: given {spec.members} for {spec.model}; only mlp is trained as an ensemble")
+    if spec.members > 1 and spec.optimizer.line_search:
+        raise ValueError(
+            f"members: given {spec.members}, but {spec.optimizer.name} searches along one line for all weights; "
+            "expected a rule of mini-batches, such as adam"
+        )
 
 
 def _losses(spec: Spec) -> None:
