@@ -122,8 +122,9 @@ def main(args: Sequence[str] | None = None) -> None:
     status = run(args)
     if kerberos := sys.modules.get("hdl.kerberos"):
         kerberos.end()  # here, since os._exit below calls nobody
-    java = sys.modules.get("hdl.yarn.resource_manager.java")
-    if java and java.busy():  # nobody waits for that any more, and it would abort a process that ends as usual
+    # A thread of Java that calls Python, as JPype's own that clears references does, or returns to it, is ended by a
+    # Python that is ending, and the C++ code between the two then aborts the process.
+    if "jpype" in sys.modules:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):  # whoever read it is gone
                 stream.flush()

@@ -34,10 +34,13 @@ class WebHdfs:
             self.own(path, owner)
 
     def read(self, path):
-        """The file's content; PermissionError if this user may not read it."""
+        """The file's content; PermissionError if this user may not read it, RuntimeError if it is gone meanwhile."""
         where = self._ask("GET", "OPEN", path)
-        with self._open(urllib.request.Request(where), timeout=30) as answer:
-            return answer.read()
+        try:
+            with self._open(urllib.request.Request(where), timeout=30) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:  # of the DataNode, after the NameNode still had the file
+            raise RuntimeError(f"{path} as {self.user}: {error}") from None
 
     def chmod(self, path, mode):
         self._ask("PUT", "SETPERMISSION", path, permission=mode)

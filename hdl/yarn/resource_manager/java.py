@@ -288,12 +288,3 @@ def call_within(seconds: float, doing: str, function: Callable[[], Any]) -> Any:
         with call(doing):
             raise box["error"]
     return box.get("value")
-
-
-def busy() -> bool:
-    """Tell whether a thread is in a call to Java that nobody waits for.
-
-    Python ends such a thread when its call returns to a process that is ending, and the C++ code that it returns
-    through then aborts the process: it must be left by `os._exit`.
-    """
-    return any(thread.name == THREAD for thread in threading.enumerate())
