@@ -18,6 +18,7 @@ INIT, SHUFFLE, VALIDATION, DROPOUT, GENETIC, FITNESS, RESERVOIR, BLOCK, CHAINS =
 SAMPLING, ANNEALING = 16, 17  # of restricted Boltzmann machines
 PATCHES = 32
 FREQUENCIES = 33  # of periodic embeddings
+MEMBERS = 34  # of ensembles
 
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)

@@ -10,13 +10,14 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
+from hdl import fs
 from hdl.cli.common import Option
 from hdl.cli.flag_list import FLAGS, Flag
 from hdl.errors import SpecError
 from hdl.models import stack
 from hdl.spec import Spec, parse
 
-PARTS = ("optimizer", "schedule", "sync", "genetic", "autoencoder", "rbm", "pretrain", "preprocessing")
+PARTS = ("optimizer", "schedule", "sync", "genetic", "autoencoder", "rbm", "pretrain", "preprocessing", "holdout")
 UNITS = {"epochs": "epochs", "epoch": "epochs", "batches": "batches", "batch": "batches"}
 _BY_KEY = {flag.key: flag for flag in FLAGS}
 
@@ -93,11 +94,33 @@ def _value(flag: Flag, text: Any) -> Any:
             if text.endswith(word):
                 return {"every": number_of(text.removesuffix(word).rstrip()), "unit": unit}
         return {"every": number_of(text)}
+    if flag.field == "validation":
+        return _held_out(text)
     if flag.field == "class_weight" and text != "balanced":
         return _class_weights(text)
     if flag.field == "embedding" and not re.fullmatch(r"auto|[0-9]+", text):
         raise SpecError(f"--embedding: expected a width, such as 8, or auto (given {text!r})")
     return text if isinstance(text, bool) or flag.field in ("net", "init", "scale") else number_of(text)
+
+
+def _held_out(text: str) -> dict[str, Any]:
+    """Read how validation samples are chosen: by a share, a column, a condition, or as data of its own."""
+    rule, colon, rest = text.partition(":")
+    if colon and rule in ("column", "where"):
+        if not rest.strip():
+            raise SpecError(
+                f"--validation: expected {rule}:{'NAME' if rule == 'column' else 'CONDITION'} (given {text!r})"
+            )
+        name = rest.strip().replace('"', '""')
+        return {"validation": 0.0, "holdout": {"where": rest.strip() if rule == "where" else f'"{name}"'}}
+    if isinstance(share := number_of(text), (int, float)):
+        return {"validation": share, "holdout": {}}
+    if not text.strip() or re.fullmatch(r"[\d.,]+ *%?", text):
+        raise SpecError(
+            "--validation: expected a share such as 0.1, data of its own, column:NAME or where:CONDITION "
+            f"(given {text!r})"
+        )
+    return {"validation": 0.0, "holdout": {"path": fs.plain(text)}}
 
 
 def _class_weights(text: str) -> dict[str, Any]:
@@ -155,6 +178,10 @@ def _part(tree: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _set(tree: dict[str, Any], flag: Flag, value: Any) -> None:
+    if flag.field == "validation":  # one rule takes another's place; whether classes are held out alike stays
+        rules = {"path": None, "where": None, "folds": 0, "fold": 0}
+        tree["holdout"] = {**_part(tree, "holdout"), **rules, **value["holdout"]}
+        value = value["validation"]
     *parts, last = flag.field.split(".")
     for part in parts:
         tree = _part(tree, part)
@@ -168,6 +195,8 @@ def _in_terms_of_flags(message: str, given: dict[Flag, Any], path: str | None) -
     """Put a flag's name into the spec's message, in place of each field that a flag gave."""
     fields = {flag.field: flag.name for flag in given}
     message = re.sub(r"([\w.]+): Extra inputs are not permitted( \(given .*?\))?(?=; |$)", _unknown, message)
+    if "validation" in fields:
+        fields["holdout"] = fields["validation"]
     if "sync.every" in fields:
         fields["sync.unit"] = fields["sync.every"]
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from hdl import data, rng, sync
+from hdl import data, models, rng, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.data.tabular.frame import Frame
@@ -184,7 +184,7 @@ class Perceptron(Learner):
         if not weight:
             raise ValueError("every sample weighs 0; expected a positive sample_weight")
         spec = to_spec(self, self._schema, self._seed, len(samples), epochs, weight)
-        weights = self._resumed(spec) if again else sync.start(spec, mlp.initial(spec))
+        weights = self._resumed(spec) if again else sync.start(spec, models.initial(spec))
         worker = self._make(spec)
         shard = data.Shard(samples, samples.take(slice(0, 0)) if held is None else held)
         score = None if held is None else lambda sums: self._score(sums, held)
