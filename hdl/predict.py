@@ -91,8 +91,14 @@ class Model:
         """Tell whether the network's answers have a cost: not if it ends with codes."""
         return self.spec.model != "mlp" or self.spec.finetune != "none"
 
-    def evaluate(self, source: Source) -> Score:
-        """Measure cost, accuracy and confusion on a labelled dataset, in one pass; no labels where the model has none.
+    def evaluate(self, source: Source, threshold: float | None = None) -> Score:
+        """Measure the network on a labelled dataset, in one pass; no labels where the model has none.
+
+        Parameters
+        ----------
+        source : Source
+        threshold : float, optional
+            Of two classes: the probability from which on the second is answered.
 
         Raises
         ------
@@ -121,7 +127,7 @@ class Model:
             raise DataError("no samples to evaluate on", source.paths[0] if source.paths else None)
         if not measures.weight:
             raise DataError(f"every sample's weight is 0 (column {source.options.weights})", source.paths[0])
-        return evaluation.score(measures, schema, self.spec, bad)
+        return evaluation.score(measures, schema, self.spec, bad, threshold)
 
     def predict(
         self, source: Source, bad: Bad | None = None, threshold: float | str | None = None
