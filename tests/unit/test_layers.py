@@ -70,6 +70,7 @@ LAYERS = {
     "thresholds": BASE | {"table"},
     "answers": BASE | {"data"},
     "evaluation": BASE | {"confusion", "data", "ops"},
+    "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "predict": BASE | {"answers", "evaluation", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
     "search": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "export": BASE | {"predict", "models", "data", "ops"},
@@ -103,6 +104,8 @@ ONLY = {
     "jpype": {"yarn"},
     "zmq": {"yarn"},
     "pycuda": {"devices"},
+    "tensorboardX": {"loggers"},
+    "mlflow": {"loggers"},
 }
 # Who may name users and their folders. The cluster is one for trying things on, whose owner has an account here.
 USERS = {"identity", "cluster"}
