@@ -242,12 +242,16 @@ def _view(report: Any, page: dict[str, Any] | None, why: str = "") -> Any:
 
 
 def _rounds(rows: list[dict[str, Any]]) -> Any:
-    table = _table(">round", ">cost", ">accuracy", ">val. cost", ">val. accuracy", ">seconds")
+    names = [(f"val_{name}", f">val. {title}") for name, title in (("auc", "AUC"), ("r2", "R²"))]
+    more = [(name, title) for name, title in names if any(isinstance(row.get(name), float) for row in rows)]
+    head = [">round", ">cost", ">accuracy", ">val. cost", ">val. accuracy", *(title for _, title in more), ">seconds"]
+    table = _table(*head)
     for row in rows:
         seconds = (row.get("seconds") or {}).get("round")
         table.add_row(
             str(row["round"] + 1), _number(row.get("cost")), percent(row.get("accuracy")), _number(row.get("val_cost")),
-            percent(row.get("val_accuracy")), duration(seconds) if seconds is not None else "–",
+            percent(row.get("val_accuracy")), *(_number(row.get(name)) for name, _ in more),
+            duration(seconds) if seconds is not None else "–",
         )  # fmt: skip
     return table
 

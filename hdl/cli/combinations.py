@@ -93,11 +93,14 @@ def combine(
             spec = take_spec(flags | given, bases.get(name, first), shards)
         except SpecError as error:
             raise SpecError(f"--grid, with {label_of(chosen)}: {error}") from None
-        if not spec.validated:
+        if not spec.validated and "validation" not in spec.auto:
             raise SpecError(
                 "--grid: combinations are compared by samples that are held out: give --validation SHARE, such as 0.2"
             )
         combinations.append(grid.Combination(name, chosen, spec))
+    if len(compared := {combination.spec.metric or "none" for combination in combinations}) > 1:
+        listed = ", ".join(sorted(compared))
+        raise SpecError(f"--grid metric: combinations are compared by one metric (given {listed}); --metric names it")
     return combinations
 
 

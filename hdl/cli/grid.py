@@ -243,17 +243,20 @@ def _print(order: Sequence[Any]) -> None:
     from rich.table import Table
 
     from hdl.cli.common import duration
+    from hdl.metrics import METRICS
     from hdl.search import grid
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    names, share = list(order[0].values), any(each.val_accuracy is not None for each in order)
-    columns = ["", *names, *(["val accuracy"] if share else []), "val cost", "best at", "rounds", "time"]
+    names, by = list(order[0].values), order[0].decides
+    first = [f"val {METRICS[by].title}"] if by != "cost" else []
+    columns = ["", *names, *first, "val cost", "best at", "rounds", "time"]
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for number, each in enumerate(order[:_SHOWN], 1):
         values, good = [grid.shown(value) for value in each.values.values()], each.state == "done"
         cost = f"{each.val_cost:.6f}" if each.val_cost is not None else "–"
-        about = [score(each), cost] if share and good else [cost] if good else [each.state] + ["–"] * share
+        value = score(each).removeprefix(f"{METRICS[by].title} ")
+        about = ([value] if first else []) + [cost] if good else [each.state] + ["–"] * len(first)
         last = [str(each.version), str(each.rounds), duration(each.seconds)] if good else ["–"] * 3
         table.add_row(str(number) if good else "", *values, *about, *last)
     stream = sys.stdout
