@@ -75,6 +75,7 @@ LAYERS = {
     "predict": BASE
     | {"answers", "evaluation", "metrics", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
     "search": BASE | {"ops", "data", "metrics", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
+    "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
     "cluster": BASE | {"programs"},
@@ -106,6 +107,8 @@ ONLY = {
     "jpype": {"yarn"},
     "zmq": {"yarn"},
     "pycuda": {"devices"},
+    "tensorboardX": {"loggers"},
+    "mlflow": {"loggers"},
 }
 # Who may name users and their folders. The cluster is one for trying things on, whose owner has an account here.
 USERS = {"identity", "cluster"}
