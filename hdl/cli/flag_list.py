@@ -63,7 +63,13 @@ FLAGS = [
         ("--history", "optimizer.history", "N", "Pairs that lbfgs keeps."),
         ("--max-evaluations", "optimizer.max_evaluations", "N", "Evaluations that a line search may take."),
         ("--iterations", "optimizer.iterations", "N", "Line-search iterations in a row on one mini-batch."),
-        ("--validation", "validation", "SHARE", "Share of the samples held out to measure, chosen by the seed."),
+        (
+            "--validation",
+            "validation",
+            "SHARE|DATA|…",
+            "Samples held out to measure: a share of each class; a file or folder; column:NAME, or column:NAME=VALUE; "
+            "or 'where:CONDITION'.",
+        ),
         ("--patience", "patience", "ROUNDS", "Stop after so many rounds without a better validation; 0 for never."),
         ("--seed", "seed", "N", "Seed of all that is random."),
         ("--precision", "precision", "", "What a GPU rounds the factors of products to."),

@@ -10,13 +10,14 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
+from hdl.cli import holdout
 from hdl.cli.common import Option
 from hdl.cli.flag_list import FLAGS, Flag
 from hdl.errors import SpecError
 from hdl.models import stack
 from hdl.spec import Spec, parse
 
-PARTS = ("optimizer", "schedule", "sync", "genetic", "autoencoder", "rbm", "pretrain", "preprocessing")
+PARTS = ("optimizer", "schedule", "sync", "genetic", "autoencoder", "rbm", "pretrain", "preprocessing", "holdout")
 UNITS = {"epochs": "epochs", "epoch": "epochs", "batches": "batches", "batch": "batches"}
 _BY_KEY = {flag.key: flag for flag in FLAGS}
 
@@ -73,7 +74,7 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
     """
     path = values.pop("spec")
     given = {flag: values.pop(key) for key, flag in _BY_KEY.items()}
-    given = {flag: _value(flag, text) for flag, text in given.items() if text is not None}
+    given = {flag: _value(flag, text, base) for flag, text in given.items() if text is not None}
     tree: dict[str, Any] = base.model_dump(mode="json") if base is not None else {"shards": shards}
     _overlay(tree, _read(path) if path else {})
     for flag, value in given.items():
@@ -86,8 +87,10 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
         raise SpecError(_in_terms_of_flags(str(error), given, path)) from None
 
 
-def _value(flag: Flag, text: Any) -> Any:
+def _value(flag: Flag, text: Any, base: Spec | None = None) -> Any:
     """Turn a flag's text into a number, where it is one; the spec judges it."""
+    if flag.field == "validation":
+        return holdout.fields(text, base)
     if flag.field == "sync.every":
         for word, unit in UNITS.items():
             if text.endswith(word):

@@ -64,7 +64,10 @@ LAYERS = {
     "resume": BASE | {"data", "fs", "table"},
     "common_samples": BASE | {"data", "fs", "table"},
     "stages": BASE | {"models", "table"},
-    "driver": BASE | STEP | {"publisher", "resume", "common_samples", "stages", "metrics_log", "runners"},
+    "validation_data": BASE | {"data", "fs"},
+    "driver": BASE
+    | STEP
+    | {"publisher", "resume", "common_samples", "stages", "metrics_log", "runners", "validation_data"},
     "confusion": BASE,
     "answers": BASE | {"data"},
     "evaluation": BASE | {"confusion", "data", "ops"},

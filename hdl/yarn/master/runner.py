@@ -142,7 +142,7 @@ class MasterRunner(RoundRunner):
         """Do a round of a line search: the master collects the update, and merges it."""
         state = weights.state
         vectors = {"trial": weights.w if evaluate_only else optim.trial(state)}
-        if self._plan.spec.validation:
+        if self._plan.spec.validated:
             vectors["w"] = weights.w
         spans = slices(weights.w.size, len(self.group.members))
 
