@@ -18,7 +18,8 @@ INIT, SHUFFLE, VALIDATION, DROPOUT, GENETIC, FITNESS, RESERVOIR, BLOCK, CHAINS =
 SAMPLING, ANNEALING = 16, 17  # of restricted Boltzmann machines
 PATCHES = 32
 FREQUENCIES = 33  # of periodic embeddings
-FOLDS = 34  # of cross-validation
+MEMBERS = 34  # of ensembles
+FOLDS = 40  # of cross-validation
 
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)

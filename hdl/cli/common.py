@@ -109,6 +109,26 @@ def at_option(command: Any) -> Any:
     return click.option("--version", "which", metavar="N|best|last", default="best", help=about)(command)
 
 
+def threshold_option(command: Any) -> Any:
+    """Add the flag that says from which probability on the second of two classes is answered."""
+    about = "Of two classes: probability from which on the second is answered; or the best for a measure."
+    return click.option("--threshold", metavar="X|f1|mcc|balanced", help=about)(command)
+
+
+def take_threshold(model: Any, given: str | None) -> Any:
+    """Find the threshold that `--threshold` means, and tell it."""
+    from hdl import thresholds
+
+    if given is None:
+        return None
+    try:
+        known = thresholds.find(model, given)
+    except SpecError as error:
+        raise SpecError(f"--{error}") from None
+    click.echo(f"'{model.schema.classes[1]}' is answered from a probability of {known.told} on", err=True)
+    return known
+
+
 class DeviceName(click.ParamType):
     """The name of a device: see `hdl.devices`."""
 
@@ -152,6 +172,14 @@ def open_model(table: str, which: str, threads: int | None = None, device: str =
 
     device = devices.resolve(device, lambda text: click.echo(text, err=True))
     return Model(table, at(table, which), threads or devices.cores(), device)
+
+
+def tell_reading(source: Any, model: Any) -> None:
+    """Say how text is read that is not read as it stands, where training has not said so already."""
+    known = (model.schema.reading or {}).get("cells") or ()
+    for note in source.reading.get("cells") or ():
+        if note not in known:
+            click.echo(f"{source.paths[0]}: {note}", err=True)
 
 
 def count(number: int, thing: str) -> str:

@@ -38,6 +38,7 @@ FLAGS = [
         ("--power", "power", "P", "Power of the mean that is tweedie's variance, between 1 and 2."),
         ("--label-smoothing", "label_smoothing", "SHARE", "Share of a class's probability that goes to all classes."),
         ("--class-weight", "class_weight", "balanced|A=3,…", "What samples of each class count; the others' are 1."),
+        ("--members", "members", "K", "Nets of an ensemble, trained side by side, whose answers are averaged."),
         ("--init", "init", "NAME", "glorot, he, lecun or uniform[LOW,HIGH]; default: what suits the activation."),
         ("--l1", "l1", "LAMBDA", "Adds LAMBDA·|W| to the mean loss; biases exempt."),
         ("--l2", "l2", "LAMBDA", "Adds LAMBDA/2·|W|² to the mean loss; biases exempt."),
@@ -55,6 +56,12 @@ FLAGS = [
         ("--lr-decay", "optimizer.schedule.decay", "X", "Decay of the schedules inverse, exponential and step."),
         ("--lr-every", "optimizer.schedule.every", "EPOCHS", "Distance of the schedule step's steps."),
         ("--warmup", "optimizer.schedule.warmup", "EPOCHS", "Rise of the learning rate at the start."),
+        (
+            "--weight-decay",
+            "optimizer.weight_decay",
+            "X",
+            "Shrinks weights by lr·X a step, beside the gradient (AdamW).",
+        ),
         ("--momentum", "optimizer.momentum", "X", "Momentum of momentum and nesterov."),
         ("--beta1", "optimizer.beta1", "X", "Decay of adam's first moment."),
         ("--beta2", "optimizer.beta2", "X", "Decay of adam's second moment."),
@@ -66,11 +73,17 @@ FLAGS = [
         (
             "--validation",
             "validation",
-            "SHARE|DATA|…",
-            "Samples held out to measure: a share of each class; a file or folder; column:NAME, or column:NAME=VALUE; "
-            "or 'where:CONDITION'.",
+            "SHARE|DATA|column:NAME[=VALUE]|where:CONDITION",
+            "Samples held out to measure: a share of each class, chosen by the seed; data of its own; rows where a "
+            "column is true, or has a value; or rows of a condition, such as \"where:dt >= '2024-01-01'\".",
         ),
-        ("--patience", "patience", "ROUNDS", "Stop after so many rounds without a better validation; 0 for never."),
+        (
+            "--metric",
+            "metric",
+            "",
+            "Measure of the samples held out that decides which version is best; default: cost.",
+        ),
+        ("--patience", "patience", "ROUNDS", "Stop after so many rounds without a better metric; 0 for never."),
         ("--seed", "seed", "N", "Seed of all that is random."),
         ("--precision", "precision", "", "What a GPU rounds the factors of products to."),
     ),

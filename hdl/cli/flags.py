@@ -158,6 +158,9 @@ def _part(tree: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _set(tree: dict[str, Any], flag: Flag, value: Any) -> None:
+    if flag.field == "validation":  # one rule takes another's place
+        tree["holdout"] = value["holdout"]
+        value = value["validation"]
     *parts, last = flag.field.split(".")
     for part in parts:
         tree = _part(tree, part)
@@ -171,6 +174,8 @@ def _in_terms_of_flags(message: str, given: dict[Flag, Any], path: str | None) -
     """Put a flag's name into the spec's message, in place of each field that a flag gave."""
     fields = {flag.field: flag.name for flag in given}
     message = re.sub(r"([\w.]+): Extra inputs are not permitted( \(given .*?\))?(?=; |$)", _unknown, message)
+    if "validation" in fields:
+        fields["holdout"] = fields["validation"]
     if "sync.every" in fields:
         fields["sync.unit"] = fields["sync.every"]
 

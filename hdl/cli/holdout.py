@@ -44,6 +44,10 @@ def fields(text: str, base: Spec | None = None, flag: str = "--validation") -> d
     text = text.strip()
     if _NUMBER.fullmatch(text):
         return {"validation": _share(text, flag), "holdout": _by_share(_share(text, flag), base)}
+    from hdl import fs
+
+    if text.startswith("file://"):
+        return _only({"path": fs.plain(text)})
     kind, colon, rest = text.partition(":")
     if colon and kind in ("file", "column", "where"):
         if not rest.strip():

@@ -116,7 +116,7 @@ class Task:
             kept = answers.without_label(kept) if label_kept else kept
             lines = prediction_files.write_codes(file, config.suffix, coded, width, kept)
         else:
-            found = model.predict(shard, bad)
+            found = model.predict(shard, bad, config.threshold)
             lines = prediction_files.write(file, config.suffix, model, found, config.labels_only, kept)
         self.stats.samples += lines.records - lines.empty
         self.stats.bad += lines.empty

@@ -9,7 +9,7 @@ from tests.unit import guards
 BASE = {"errors", "spec", "rng", "strict_json", "scratch"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions",
-        "answers", "evaluation", "predict", "prediction_writer", "prediction_files", "envpack", "identity"}  # fmt: skip
+        "answers", "evaluation", "predict", "thresholds", "prediction_writer", "prediction_files", "envpack", "identity"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
@@ -69,9 +69,11 @@ LAYERS = {
     | STEP
     | {"publisher", "resume", "common_samples", "stages", "metrics_log", "runners", "validation_data"},
     "confusion": BASE,
+    "majority": BASE,
+    "thresholds": BASE | {"table"},
     "answers": BASE | {"data"},
     "evaluation": BASE | {"confusion", "data", "ops"},
-    "predict": BASE | {"answers", "evaluation", "devices", "ops", "models", "data", "fs", "table"},
+    "predict": BASE | {"answers", "evaluation", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
     "search": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
