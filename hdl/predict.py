@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+<<<<<<< HEAD
 from hdl import answers, devices, ops, spec, thresholds
+=======
+from hdl import answers, devices, evaluation, ops, spec
+>>>>>>> metrics
 from hdl.answers import Answers, Coded, Records
 from hdl.data import Bad, Block, FileSplit, Schema, Source, fitting, weights
 from hdl.data.labels import as_array
 from hdl.errors import DataError, SpecError
-from hdl.evaluation import Measures, Score
+from hdl.evaluation import Score
 from hdl.models import codes
 from hdl.models.stack import Layer
 from hdl.ops import Operations, Result, Samples
@@ -104,7 +108,7 @@ class Model:
         if not self.measurable:
             raise SpecError("the network only makes codes, and they have no cost: measure one of its layers' tables")
         schema, bad = self.schema, Bad(source.options.max_bad_records)
-        measures = Measures(schema, self.spec)
+        measures = evaluation.begin(schema, self.spec)
         for block in self._blocks(source, bad):
             y = None
             if schema.encoding != "none":
@@ -116,12 +120,12 @@ class Model:
             if not (good := _finite(out, block, bad, schema)).all():
                 block, y = block.keep(good), None if y is None else y[good]
                 out, result = self._forward(block, y)
-            measures.add(result, out, self._answer(out) if schema.classes else None, y, self._samples(block, y).weight)
-        if not measures.total.samples:
+            measures.add(out, y, self._samples(block, y).weight, result)
+        if not measures.samples:
             raise DataError("no samples to evaluate on", source.paths[0] if source.paths else None)
-        if not measures.total.weight:
+        if not measures.weight:
             raise DataError(f"every sample's weight is 0 (column {source.options.weights})", source.paths[0])
-        return measures.score(bad)
+        return evaluation.score(measures, schema, self.spec, bad)
 
     def predict(
         self, source: Source, bad: Bad | None = None, threshold: float | str | None = None

@@ -6,9 +6,9 @@ import pytest
 
 from tests.unit import guards
 
-BASE = {"errors", "spec", "rng", "strict_json", "scratch"}
+BASE = {"errors", "spec", "rng", "strict_json", "scratch", "elementary"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
-STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions",
+STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions",
         "answers", "evaluation", "predict", "thresholds", "prediction_writer", "prediction_files", "envpack", "identity"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
@@ -22,6 +22,7 @@ LAYERS = {
     "java_rules": {"errors", "kerberos"},
     "java_errors": {"errors", "java_rules"},
     "rng": {"_cpu"},  # the core makes the same words faster
+    "elementary": {"rng"},
     "_cpu": {"errors"},
     "_cuda": {"errors"},
     "gpu": {"errors"},
@@ -43,11 +44,11 @@ LAYERS = {
     "libhdfs": BASE | {"kerberos", "hadoop_conf", "java_errors"},
     "data": BASE | {"ops", "fs", "models"},
     "wire": BASE | {"data"},
-    "metrics_log": BASE | {"fs"},
-    "table": BASE | {"fs", "wire", "metrics_log"},
-    "sync": BASE | {"ops", "models", "optim", "wire"},
-    "step": BASE | {"ops", "models", "optim", "data", "wire", "sync"},
-    "versions": BASE | {"models", "data", "wire", "sync", "metrics_log", "table"},
+    "metrics_log": BASE | {"fs", "metrics"},
+    "table": BASE | {"fs", "wire", "metrics", "metrics_log"},
+    "sync": BASE | {"ops", "models", "optim", "metrics", "wire"},
+    "step": BASE | {"ops", "models", "optim", "data", "metrics", "wire", "sync"},
+    "versions": BASE | {"models", "data", "metrics", "wire", "sync", "metrics_log", "table"},
     "prediction_writer": BASE,
     "outputs": BASE | {"fs", "prediction_writer"},
     "prediction_files": BASE | {"ops", "prediction_writer"},
@@ -68,13 +69,17 @@ LAYERS = {
     "driver": BASE
     | STEP
     | {"publisher", "resume", "common_samples", "stages", "metrics_log", "runners", "validation_data"},
-    "confusion": BASE,
+    "folds": BASE
+    | {"data", "fs", "ops", "metrics", "evaluation", "answers", "predict", "table", "search", "driver", "outputs",
+       "prediction_files", "prediction_writer"},
     "majority": BASE,
     "thresholds": BASE | {"table"},
+    "metrics": BASE | {"ops"},
     "answers": BASE | {"data"},
-    "evaluation": BASE | {"confusion", "data", "ops"},
-    "predict": BASE | {"answers", "evaluation", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
-    "search": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
+    "evaluation": BASE | {"metrics", "data", "ops"},
+    "predict": BASE
+    | {"answers", "evaluation", "metrics", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
+    "search": BASE | {"ops", "data", "metrics", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
     "cluster": BASE | {"programs"},
