@@ -66,10 +66,16 @@ LAYERS = {
     "resume": BASE | {"data", "fs", "table"},
     "common_samples": BASE | {"data", "fs", "table"},
     "stages": BASE | {"models", "table"},
-    "driver": BASE | STEP | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners"},
-    "metrics": BASE | {"ops"},
+    "validation_data": BASE | {"data", "fs"},
+    "driver": BASE
+    | STEP
+    | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners", "validation_data"},
+    "folds": BASE
+    | {"data", "fs", "ops", "metrics", "evaluation", "answers", "predict", "table", "search", "driver", "outputs",
+       "prediction_files", "prediction_writer"},
     "majority": BASE,
     "thresholds": BASE | {"table"},
+    "metrics": BASE | {"ops"},
     "answers": BASE | {"data"},
     "evaluation": BASE | {"metrics", "data", "ops"},
     "predict": BASE
