@@ -104,6 +104,18 @@ def _to_hadoop(ctx: click.Context) -> None:
         kerberos.login(kerberos.Login(principal, fs.plain(keytab)), lambda text: click.echo(text, err=True))
 
 
+def log_option(command: Any = None, section: str = "Options") -> Any:
+    """Add the flag that names logs of the rounds to a command; without one, make the flag."""
+    option = Option(
+        ["--log", "logs"], multiple=True, metavar="KIND:PLACE", section=section,
+        help="Log the scalars of every round to tensorboard:DIR, mlflow:URI or csv:FILE; again for another place.",
+    )  # fmt: skip
+    if command is None:
+        return option
+    command.params.append(option)
+    return command
+
+
 def at_option(command: Any) -> Any:
     """Add the flag that names a version of a table."""
     about = "Number of a version, best or last; default: the best by validation."

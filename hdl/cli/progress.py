@@ -25,6 +25,21 @@ def show(stream: TextIO | None = None, quiet: bool = False) -> Quiet | Plain | L
     return Live(stream) if stream.isatty() else Plain(stream)
 
 
+def warn(text: str) -> None:
+    """Says on standard error what the user has to know, quiet or not; also from another thread."""
+    click.echo(f"warning: {text}", err=True)
+
+
+def both(*takers: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Hands the driver's events to several takers, one after the other."""
+
+    def take(event: Any) -> None:
+        for taker in takers:
+            taker(event)
+
+    return take
+
+
 class Quiet:
     """Shows nothing. The interface of all displays; use them as context managers."""
 
