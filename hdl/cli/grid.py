@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from hdl import strict_json
-from hdl.cli import training
+from hdl.cli import progress, training
 from hdl.cli.combinations import combine, label_of, parameters
 from hdl.cli.search_progress import Board, score
 from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, TableError, Unavailable
@@ -68,7 +68,7 @@ def train(
         raise click.UsageError("Missing option '--out'.", click.get_current_context())
     if run["settings"].get("detach"):
         raise SpecError("--detach: a grid waits for each of its combinations; give one of --grid and --detach")
-    _prepare(data, out, combinations, options, before, run)
+    logs = _prepare(data, out, combinations, options, before, run)
     done = [each for each in before["results"] if _is_done(each, combinations)] if before else []
     names = {one.name for one in combinations}
     others = [grid.Combination(each["name"], each["values"], bases[each["name"]])
@@ -77,7 +77,7 @@ def train(
     def save(results: list[Any]) -> None:
         grid.save(out, data, options, value_lists, [*combinations, *others], results)
 
-    results = _search(data, out, combinations, done, options, run, save)
+    results = _search(data, out, combinations, done, options, run, logs, save)
     _report(data, out, results, options, run)
 
 
@@ -98,11 +98,15 @@ def _is_done(result: Any, combinations: Sequence[Any]) -> bool:
     return spec is None or (spec == result.spec and result.state != "failed")
 
 
-def _prepare(data: str, out: str, combinations: Sequence[Any], options: Any, before: Any, run: dict[str, Any]) -> None:
-    """Sees to it that the folder is as the user wants it, and that the data and the runner are there."""
+def _prepare(
+    data: str, out: str, combinations: Sequence[Any], options: Any, before: Any, run: dict[str, Any]
+) -> dict[str, Any]:
+    """Sees to it that the folder is as the user wants it, and that the data and the runner are there; opens the logs of
+    the combinations."""
     from hdl import fs
     from hdl.data import open_source
     from hdl.driver import begun
+    from hdl.loggers import open_log
     from hdl.search import grid
     from hdl.table import Table
 
@@ -127,17 +131,21 @@ def _prepare(data: str, out: str, combinations: Sequence[Any], options: Any, bef
     if grid_exists and run["overwrite"]:
         with suppress(TableError):  # of a damaged one those are removed that are in the way
             names |= {each["name"] for each in (grid.load(out) or {"combinations": []})["combinations"]}
+    logs = {}
+    for name in (one.name for one in combinations):
+        logs[name] = open_log(run["logs"], fs.join(out, name), progress.warn, run["overwrite"], part=name)
     for name in sorted(names):
         training.prepare_table(fs.join(out, name), run["resume"], run["overwrite"])
     if run["overwrite"]:
         for path in [fs.join(out, name) for name in grid.MADE]:
             if fs.exists(path):
                 fs.remove(path)
+    return logs
 
 
 def _search(
     data: str, out: str, combinations: Sequence[Any], done: list[Any], options: Any, run: dict[str, Any],
-    save: Callable[[list[Any]], None],
+    logs: dict[str, Any], save: Callable[[list[Any]], None],
 ) -> list[Any]:  # fmt: skip
     """Trains the combinations that are not done, and returns the results of all."""
     from hdl import devices, driver, fs
@@ -168,8 +176,9 @@ def _search(
             if isinstance(event, driver.Started):
                 board.findings(table, event.spec)
             board.event(one.name, event)
+            logs[one.name](event)
 
-        with runner:
+        with logs[one.name], runner:
             return driver.train(job, runner, notify)
 
     def ended(result: Any) -> None:

@@ -8,8 +8,8 @@ from tests.unit import guards
 
 BASE = {"errors", "spec", "rng", "strict_json", "scratch", "elementary"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
-STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions",
-        "answers", "evaluation", "predict", "prediction_writer", "prediction_files", "envpack", "identity"}  # fmt: skip
+STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions", "answers",
+        "evaluation", "predict", "thresholds", "prediction_writer", "prediction_files", "envpack", "identity"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
@@ -66,12 +66,22 @@ LAYERS = {
     "resume": BASE | {"data", "fs", "table"},
     "common_samples": BASE | {"data", "fs", "table"},
     "stages": BASE | {"models", "table"},
-    "driver": BASE | STEP | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners"},
+    "validation_data": BASE | {"data", "fs"},
+    "driver": BASE
+    | STEP
+    | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners", "validation_data"},
+    "folds": BASE
+    | {"data", "fs", "ops", "metrics", "evaluation", "answers", "predict", "table", "search", "driver", "outputs",
+       "prediction_files", "prediction_writer"},
+    "majority": BASE,
+    "thresholds": BASE | {"table"},
     "metrics": BASE | {"ops"},
     "answers": BASE | {"data"},
     "evaluation": BASE | {"metrics", "data", "ops"},
-    "predict": BASE | {"answers", "evaluation", "metrics", "devices", "ops", "models", "data", "fs", "table"},
+    "predict": BASE
+    | {"answers", "evaluation", "metrics", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
     "search": BASE | {"ops", "data", "metrics", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
+    "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
     "cluster": BASE | {"programs"},
@@ -103,6 +113,8 @@ ONLY = {
     "jpype": {"yarn"},
     "zmq": {"yarn"},
     "pycuda": {"devices"},
+    "tensorboardX": {"loggers"},
+    "mlflow": {"loggers"},
 }
 # Who may name users and their folders. The cluster is one for trying things on, whose owner has an account here.
 USERS = {"identity", "cluster"}
