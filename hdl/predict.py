@@ -12,11 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
-from hdl import answers, devices, ops, spec, thresholds
-=======
-from hdl import answers, devices, evaluation, ops, spec
->>>>>>> metrics
+from hdl import answers, devices, evaluation, ops, spec, thresholds
 from hdl.answers import Answers, Coded, Records
 from hdl.data import Bad, Block, FileSplit, Schema, Source, fitting, weights
 from hdl.data.labels import as_array
