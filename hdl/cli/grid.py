@@ -58,7 +58,7 @@ def train(
         bases = {each["name"]: spec.parse(each["spec"]) for each in before["combinations"]}
     combinations = combine(values, value_lists, bases, run["workers"] or 1)
     for one in combinations:
-        _refuse_changes(one.spec, bases.get(one.name), one.name)
+        refuse_changes(one.spec, bases.get(one.name), one.name)
     options = take_data_options(values, before and before["options"])
     if run["dry_run"]:
         fields = [{"name": one.name, "spec": one.spec.model_dump(mode="json")} for one in combinations]
@@ -69,7 +69,7 @@ def train(
     if run["settings"].get("detach"):
         raise SpecError("--detach: a grid waits for each of its combinations; give one of --grid and --detach")
     _prepare(data, out, combinations, options, before, run)
-    done = [each for each in before["results"] if _is_done(each, combinations)] if before else []
+    done = [each for each in before["results"] if is_done(each, combinations)] if before else []
     names = {one.name for one in combinations}
     others = [grid.Combination(each["name"], each["values"], bases[each["name"]])
               for each in (before or {"combinations": []})["combinations"] if each["name"] not in names]  # fmt: skip
@@ -77,11 +77,11 @@ def train(
     def save(results: list[Any]) -> None:
         grid.save(out, data, options, value_lists, [*combinations, *others], results)
 
-    results = _search(data, out, combinations, done, options, run, save)
+    results = search(data, out, combinations, done, options, run, save)
     _report(data, out, results, options, run)
 
 
-def _refuse_changes(new: Any, old: Any, name: str) -> None:
+def refuse_changes(new: Any, old: Any, name: str) -> None:
     """Refuses to resume a combination with another spec."""
     from hdl.resume import CHANGEABLE
 
@@ -92,7 +92,7 @@ def _refuse_changes(new: Any, old: Any, name: str) -> None:
         raise SpecError(f"--resume: {name} was begun with another {', '.join(wrong)}; only {may} may change")
 
 
-def _is_done(result: Any, combinations: Sequence[Any]) -> bool:
+def is_done(result: Any, combinations: Sequence[Any]) -> bool:
     """Tells whether a combination need not be trained; one that the grid held before and holds no more stays."""
     spec = next((one.spec.model_dump(mode="json") for one in combinations if one.name == result.name), None)
     return spec is None or (spec == result.spec and result.state != "failed")
@@ -135,11 +135,11 @@ def _prepare(data: str, out: str, combinations: Sequence[Any], options: Any, bef
                 fs.remove(path)
 
 
-def _search(
+def search(
     data: str, out: str, combinations: Sequence[Any], done: list[Any], options: Any, run: dict[str, Any],
-    save: Callable[[list[Any]], None],
+    save: Callable[[list[Any]], None], noun: str = "combinations",
 ) -> list[Any]:  # fmt: skip
-    """Trains the combinations that are not done, and returns the results of all."""
+    """Trains the combinations that are not done, and returns the results of all; `noun` says what they are."""
     from hdl import devices, driver, fs
     from hdl.runners import shared
     from hdl.runners.base import Job
@@ -186,14 +186,15 @@ def _search(
     try:
         with board, training.stoppable():
             said = f", {len(done)} of them done" if done else ""
-            board.say(f"{len(remaining) + len(done)} combinations of {', '.join(combinations[0].values)}{said}")
+            of = f" of {', '.join(combinations[0].values)}" if noun == "combinations" else ""
+            board.say(f"{len(remaining) + len(done)} {noun}{of}{said}")
             Search(train, ended, make_barrier if batched else None, board.stop)(remaining)
     except KeyboardInterrupt:
         carried = [] if local else ["--runner", run["runner"]]
         carried += [] if run["device"] == "cpu" else ["--device", run["device"]]
         command = shlex.join(["hdl", "train", data, "--out", out, "--resume", *carried])
         count = f"{len(results)} of {len(remaining) + len(done)}"
-        raise Interrupted(f"interrupted; {count} combinations are done. Go on with: {command}") from None
+        raise Interrupted(f"interrupted; {count} {noun} are done. Go on with: {command}") from None
     return results
 
 
