@@ -109,6 +109,7 @@ typedef struct {
   float beta1, beta2, rho; /* ADAM; ADADELTA and RMSPROP use rho */
   float epsilon;
   int64_t first_step; /* steps taken before this call (Adam's bias correction) */
+  float weight_decay; /* d >= 0: beside its step, w loses lr d w (Loshchilov & Hutter 2019), biases and tables exempt */
 } hdl_update;
 
 typedef struct {

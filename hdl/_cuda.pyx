@@ -26,7 +26,7 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
         hdl_matrix a, b, c, d, bias
     ctypedef struct hdl_cuda_rule:
         int32_t rule
-        float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon
+        float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon, weight_decay
         uint32_t key[4]
     ctypedef struct hdl_cuda_net:
         hdl_cuda_rule rule

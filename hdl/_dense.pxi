@@ -100,7 +100,8 @@ cdef class Plan:
     def train(self, weights, state, x, y, order, int64_t batch, lr, rule="sgd", float l1=0, float l2=0,
               float max_norm=0, float momentum=0.9, float beta1=0.9, float beta2=0.999, float rho=0.9,
               float epsilon=1e-8, int64_t first_step=0, uint64_t seed=0, uint32_t round=0, uint32_t shard=0,
-              scale=None, shift=None, progress=None, weight=None, offset=None):
+              scale=None, shift=None, progress=None, weight=None, offset=None,
+              float weight_decay=0):
         """Trains on mini-batches of `batch` along `order`; overwrites `weights` [P] and `state` [S, P].
 
         Parameters
@@ -132,6 +133,8 @@ cdef class Plan:
             What each sample counts, 0 or more; a mini-batch's mean is over the sum of its weights.
         offset : float32 array [n, outputs], optional
             Added to what reaches the output.
+        weight_decay : float
+            Weights lose lr*weight_decay of themselves at each step, biases and tables of embeddings exempt.
 
         Returns
         -------
@@ -171,6 +174,7 @@ cdef class Plan:
         u.lr = <const float *>_address(lr)
         u.l1, u.l2, u.max_norm, u.momentum = l1, l2, max_norm, momentum
         u.beta1, u.beta2, u.rho, u.epsilon, u.first_step = beta1, beta2, rho, epsilon, first_step
+        u.weight_decay = weight_decay
         cdef float *w = <float *>_address(weights)
         cdef float *s = <float *>_address(state if vectors else None)
         cdef const int64_t *o = <const int64_t *>_address(order)

@@ -20,6 +20,7 @@ cdef extern from "hdl.h" nogil:
         const float *lr
         float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon
         int64_t first_step
+        float weight_decay
 
     ctypedef struct hdl_data:
         int32_t x_type, y_type

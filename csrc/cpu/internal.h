@@ -69,7 +69,7 @@ typedef struct {
   const float *sparsity_gradient; /* [H] by each mean activation, or NULL: added to the delta before f' */
   const float *contraction;       /* [H] contractive * sum of f'^2 */
   bool touched;                   /* entries: only rows of w, or of tables, with an input need an update */
-  bool decays;                    /* a penalty changes weights whose gradient is 0 */
+  bool decays;                    /* weights whose gradient is 0 change: a penalty, or weight decay */
   const hdl_update *rule;
   float lr, inv_batch;    /* 1/(sum of the mini-batch's weights) */
   float eta, decay;       /* plain SGD: w = decay*w - eta*sum of gradients */

@@ -34,8 +34,8 @@ static void prepare(const hdl_call *call, hdl_context *ctx, int64_t s, int64_t n
   ctx->inv_batch = weight > 0 ? 1.f / (float)weight : 0;
   ctx->step = u->first_step + s;
   ctx->plain = u->rule == HDL_SGD && u->l1 == 0 && !(call->plan->autoencoder.contractive > 0);
-  ctx->decay = 1 - ctx->lr * u->l2, ctx->eta = ctx->lr * ctx->inv_batch;
-  ctx->decays = u->l1 != 0 || u->l2 != 0;
+  ctx->decay = 1 - ctx->lr * (u->l2 + u->weight_decay), ctx->eta = ctx->lr * ctx->inv_batch;
+  ctx->decays = u->l1 != 0 || u->l2 != 0 || u->weight_decay != 0;
   bool still = u->rule == HDL_SGD || u->rule == HDL_ADAGRAD;
   ctx->touched = hdl_has_entries(call->plan) && still && (!ctx->decays || call->plan->tables); /* tables do not decay */
   if (u->rule == HDL_ADAM) {

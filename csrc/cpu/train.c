@@ -45,6 +45,8 @@ hdl_status hdl_train(hdl_plan *plan, float *weights, float *state, const hdl_dat
   if (plan->reconstructs && update->max_norm > 0) return hdl_fail(HDL_EINVAL, "autoencoders and RBMs have no max_norm");
   if (update->rule >= HDL_ADAGRAD && !(update->epsilon > 0))
     return hdl_fail(HDL_EINVAL, "epsilon is %g, expected a positive number", (double)update->epsilon);
+  if (!(update->weight_decay >= 0))
+    return hdl_fail(HDL_EINVAL, "weight_decay is %g, expected at least 0", (double)update->weight_decay);
   if (count == 0) return HDL_OK;
   if (!update->lr) return hdl_fail(HDL_EINVAL, "no learning rates");
   if ((status = load(plan, data, weights, states))) return status;

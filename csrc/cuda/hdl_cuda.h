@@ -73,7 +73,7 @@ typedef struct {
   int32_t function;             /* hdl_activation of the epilogue, hdl_loss of LOSS */
   int32_t layer;          /* of the dropout stream; DRAW: 2t for hidden units of Gibbs step t, 2t + 1 for visible */
   int32_t ahead;          /* GATHER: 1 is of the next mini-batch */
-  int32_t penalised_rows; /* UPDATE: the first rows, which l1 and l2 are for; those after them are biases */
+  int32_t penalised_rows; /* UPDATE: the first rows, which l1, l2 and weight decay are for; then biases */
   float leak, keep;       /* slope of the leaky relu; 1/(1-p) of dropout, 0 for none */
   uint32_t drop;          /* 65536 p */
   float scalar; /* SPARSITY: share that the running mean keeps of itself; DRAW, NORMS, CONTRACTIVE: a factor; FILL: the
@@ -90,7 +90,7 @@ typedef enum { HDL_LOOP_AUTO = 0, HDL_LOOP_KERNEL = 1, HDL_LOOP_GRAPH = 2 } hdl_
 
 typedef struct { /* hdl_update without its rates, and the key of the draws */
   int32_t rule;
-  float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon;
+  float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon, weight_decay;
   uint32_t key[4]; /* of the dropout or the Gibbs stream, and of the chains' */
 } hdl_cuda_rule;
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from hdl import data, rng, sync
+from hdl import data, models, rng, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.data.tabular.frame import Frame
@@ -150,11 +150,19 @@ class Perceptron(Learner):
             x, labels, *weight = validation
             held = self._samples(x, labels, weight[0] if weight else None, new=False)
         elif self.early_stopping:
-            part = rng.member(self._seed, 0, len(samples), self.validation_fraction)
+            part = self._held_out(samples)
             if not part.any() or part.all():
                 raise ValueError(f"validation_fraction={self.validation_fraction} of {len(samples)} samples is too few")
             samples, held = samples.take(~part), samples.take(part)
         return self._train(samples, held, again, self.max_iter)
+
+    def _held_out(self, samples: Samples) -> NDArray[np.bool_]:
+        """Tell which samples early stopping measures on: the same share of each class, where there are classes."""
+        share, y = self.validation_fraction, samples.y
+        if not self._schema.classes or y is None:
+            return rng.member(self._seed, 0, len(samples), share)
+        strata = y if y.ndim == 1 else y[:, 0].astype(np.int32) if y.shape[1] == 1 else y.argmax(axis=1)
+        return rng.stratified(self._seed, 0, strata, share)
 
     def _partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Any:
         check(self)
@@ -184,7 +192,7 @@ class Perceptron(Learner):
         if not weight:
             raise ValueError("every sample weighs 0; expected a positive sample_weight")
         spec = to_spec(self, self._schema, self._seed, len(samples), epochs, weight)
-        weights = self._resumed(spec) if again else sync.start(spec, mlp.initial(spec))
+        weights = self._resumed(spec) if again else sync.start(spec, models.initial(spec))
         worker = self._make(spec)
         shard = data.Shard(samples, samples.take(slice(0, 0)) if held is None else held)
         score = None if held is None else lambda sums: self._score(sums, held)

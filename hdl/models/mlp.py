@@ -28,7 +28,7 @@ def layout(spec: Spec) -> Layout:
     """
     if spec.net is None or min(spec.net) < 1:
         raise SpecError(f"net: {spec.net}: the widths are not yet filled in from the data")
-    return layouts.of(spec) if spec.embeddings else Layout(spec.widths)
+    return layouts.of(spec) if spec.embeddings or spec.members > 1 else Layout(spec.widths)
 
 
 def initial(spec: Spec) -> NDArray[np.float32]:

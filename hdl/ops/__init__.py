@@ -56,6 +56,10 @@ def make(spec: Spec, backend: str = "cpu", threads: int = 1, isa: str | None = N
     """
     if spec.net is None or min(spec.net) < 1 or spec.loss is None:
         raise SpecError(f"net {spec.net}, loss {spec.loss}: not yet filled in from the data")
+    if spec.members > 1:
+        from hdl.ops.ensemble import Ensemble
+
+        return Ensemble.of(spec, make, backend, threads, isa)
     # A backend is imported when it is asked for: the reference and the GPU's are seldom needed.
     if backend == "reference":
         from hdl.ops import reference

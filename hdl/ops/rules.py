@@ -37,8 +37,10 @@ def penalty(w: NDArray, mask: NDArray, l1: float, l2: float) -> float:
     return l1 * float(np.abs(weights).sum()) + l2 / 2 * float(np.square(weights).sum())
 
 
-def update(rule: Optimizer, w: NDArray, state: NDArray, g: NDArray, lr: float, t: int) -> None:
-    """Take one step of `rule`, in place.
+def update(
+    rule: Optimizer, w: NDArray, state: NDArray, g: NDArray, lr: float, t: int, mask: NDArray | None = None
+) -> None:
+    """Take one step of `rule`, in place; with weight decay w·(1 - lr·decay) takes it, where `mask` [P] is 1.
 
     Parameters
     ----------
@@ -49,15 +51,21 @@ def update(rule: Optimizer, w: NDArray, state: NDArray, g: NDArray, lr: float, t
     lr : float
     t : int
         Steps taken including this one: Adam's bias correction.
+    mask : ndarray [P], optional
+        0 where weights do not decay: biases, tables of embeddings. Needed where the rule has a weight decay.
 
     Notes
     -----
     momentum: Polyak 1964; nesterov: Sutskever et al. 2013, with the gradient at w; their velocity is kept free of the
     learning rate, so that a schedule acts at once. adagrad: Duchi et al. 2011; adadelta: Zeiler 2012, algorithm 1;
-    rmsprop: Tieleman & Hinton 2012; adam: Kingma & Ba 2015, algorithm 1.
+    rmsprop: Tieleman & Hinton 2012; adam: Kingma & Ba 2015, algorithm 1. The decay of weights is decoupled from the
+    gradient: Loshchilov & Hutter 2019, algorithm 2, times the learning rate as its schedule has it.
     """
     real = w.dtype.type
     lr, epsilon, name = real(lr), real(rule.epsilon), rule.name
+    if rule.weight_decay:
+        assert mask is not None
+        w *= 1 - mask * (lr * real(rule.weight_decay))
     if name == "sgd":
         w -= lr * g
     elif name in ("momentum", "nesterov"):

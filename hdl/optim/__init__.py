@@ -85,7 +85,7 @@ def apply(spec: Spec, w: NDArray, state: NDArray, mean_gradient: NDArray, step: 
     model = layout.of(spec)
     w, state = w.copy(), state.copy()
     g = rules.penalised(mean_gradient.astype(w.dtype, copy=False), w, model.mask, spec.l1, spec.l2)
-    rules.update(spec.optimizer, w, state, g, float(rates(spec, step, 1, 1)[0]), step + 1)
+    rules.update(spec.optimizer, w, state, g, float(rates(spec, step, 1, 1)[0]), step + 1, model.mask)
     if spec.max_norm:
         rules.limit(w, model, spec.max_norm)
     return w, state

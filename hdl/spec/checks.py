@@ -36,13 +36,23 @@ def consistent(spec: Spec) -> None:
         raise ValueError(f"{spec.optimizer.name} searches along a line and needs a cost without dropout")
     if spec.optimizer.line_search and (spec.l1 or spec.max_norm):
         raise ValueError(f"{spec.optimizer.name} needs a smooth cost: l1 and max_norm must be 0")
+    if spec.optimizer.line_search and spec.optimizer.weight_decay:
+        raise ValueError(
+            f"optimizer.weight_decay: given {spec.optimizer.weight_decay:g}, but {spec.optimizer.name} searches along "
+            "lines of a cost and has no steps beside it; expected l2, which is part of the cost"
+        )
     for name in ("patience", "metric"):
         if getattr(spec, name) and not spec.validated and "validation" not in spec.auto:
-            raise ValueError(f"{name} needs samples held out: a validation share, file or condition")
+            raise ValueError(f"{name} needs samples held out: a validation share, file or condition (--validation 0.1)")
     if spec.validation and spec.holdout.validates:
         raise ValueError("validation is chosen by its share or by holdout's rule (given both)")
     if spec.members > 1 and spec.model != "mlp":
         raise ValueError(f"members: given {spec.members} for {spec.model}; only mlp is trained as an ensemble")
+    if spec.members > 1 and spec.optimizer.line_search:
+        raise ValueError(
+            f"members: given {spec.members}, but {spec.optimizer.name} searches along one line for all weights; "
+            "expected a rule of mini-batches, such as adam"
+        )
 
 
 def _losses(spec: Spec) -> None:

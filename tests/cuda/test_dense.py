@@ -28,7 +28,11 @@ def jobs(draw):
         max_norm=draw(st.sampled_from([0, 0.5])),
         dropout=draw(share),
         input_dropout=draw(share),
-        optimizer={"name": draw(st.sampled_from(sorted(rules.VECTORS))), "epsilon": 1e-3},
+        optimizer={
+            "name": draw(st.sampled_from(sorted(rules.VECTORS))),
+            "epsilon": 1e-3,
+            "weight_decay": draw(st.sampled_from([0, 0.3])),
+        },
     )
     kind = draw(st.sampled_from(["float", "uint8", "csr"]))
     n, targets, weighted = draw(st.integers(1, 60)), draw(st.booleans()), draw(st.booleans())

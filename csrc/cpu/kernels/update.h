@@ -1,6 +1,7 @@
 /* update.h: steps by one of the update rules on n contiguous floats of a tile that is in L1. g: sum of gradients of the
- * mini-batch; w and the state overwritten. The gradient of the mean cost is g/batch + l1 sign(w) + l2 w, biases exempt
- * from l1 and l2. */
+ * mini-batch; w and the state overwritten. The gradient of the mean cost is g/batch + l1 sign(w) + l2 w. Weight decay
+ * is no part of it: w, at which it was taken, shrinks by lr d w before the step (Loshchilov & Hutter 2019, algorithm 2).
+ * Biases are exempt from all three. */
 #ifndef HDL_UPDATE_H
 #define HDL_UPDATE_H
 
@@ -19,14 +20,15 @@ INLINE vf mean_gradient(const float *g, const float *w, int i, vf inv, bool deca
   return d;
 }
 
-/* Steps along g; bias: exempt from l1 and l2. rules.h has the formulas; a rule's loop loads its own state vectors
+/* Steps along g; bias: exempt from l1, l2 and weight decay. rules.h has the formulas; a rule's loop loads its own state vectors
  * alone. */
 KERNEL void update(const hdl_context *ctx, bool bias, int n, const float *g, float *w, float *s0_of, float *s1_of) {
   const hdl_update *u = ctx->rule;
   vf inv = vset(ctx->inv_batch), lr = vset(ctx->lr), l1 = vset(u->l1), l2 = vset(u->l2), epsilon = vset(u->epsilon);
   vf mu = vset(u->momentum), rho = vset(u->rho), beta1 = vset(u->beta1), beta2 = vset(u->beta2);
   vf unbias1 = vset(ctx->unbias1), unbias2 = vset(ctx->unbias2);
-  bool decays = !bias && (u->l1 != 0 || u->l2 != 0);
+  bool decays = !bias && (u->l1 != 0 || u->l2 != 0), shrinks = !bias && u->weight_decay != 0;
+  vf kept = vset(1 - ctx->lr * u->weight_decay);
 #define REAL vf
 #define SQRT vsqrt
 #define FMA vfma
@@ -38,6 +40,7 @@ KERNEL void update(const hdl_context *ctx, bool bias, int n, const float *g, flo
     EACH {                                                                                                             \
       _Static_assert(vectors <= HDL_STATES, "a plan has room for HDL_STATES state vectors");                           \
       vf d = mean_gradient(g, w, i, inv, decays, l1, l2), s0 = d, s1 = d;                                              \
+      if (shrinks) vstore(w + i, vload(w + i) * kept);                                                                 \
       if (vectors > 0) s0 = vload(s0_of + i);                                                                          \
       if (vectors > 1) s1 = vload(s1_of + i);                                                                          \
       __VA_ARGS__;                                                                                                     \

@@ -7,8 +7,8 @@
 namespace hdl {
 
 /* Takes one step of the rule on w with the gradient d of the regularised mean cost; s: its state, P floats from vector
- * to vector. rules.h has the formulas. */
-static __device__ inline void update(const minibatch &mb, float d, float *w, float *s, int64_t P) {
+ * to vector. `penalised`: not exempt from weight decay, which shrinks w beside the step. rules.h has the formulas. */
+static __device__ inline void update(const minibatch &mb, float d, bool penalised, float *w, float *s, int64_t P) {
   const hdl_cuda_rule &u = *mb.rule;
   float by, &s0 = s[0], &s1 = s[P];
 #define REAL float
@@ -36,6 +36,7 @@ static __device__ inline void update(const minibatch &mb, float d, float *w, flo
 #undef TAKE
 #undef TAKE_RATIO
 #undef RULE
+  if (penalised && u.weight_decay > 0) *w *= 1 - mb.lr * u.weight_decay;
   *w -= mb.lr * by;
 }
 

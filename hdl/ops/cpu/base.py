@@ -19,6 +19,7 @@ from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples
 if TYPE_CHECKING:
     from hdl.spec import Spec
 
+_CONSTANTS = "momentum", "beta1", "beta2", "rho", "epsilon", "weight_decay"  # of a rule
 MAX_BATCH = 512  # samples of one pass: a larger mini-batch is taken in blocks, with the same result
 
 
@@ -124,7 +125,7 @@ class Cpu(Operations):
     def _update_rule(self) -> dict[str, Any]:
         """Name the update rule, its constants and the regularisers, as a plan takes them."""
         spec, rule = self.spec, self.spec.optimizer
-        constants = {name: getattr(rule, name) for name in ("momentum", "beta1", "beta2", "rho", "epsilon")}
+        constants = {name: getattr(rule, name) for name in _CONSTANTS}
         return {"rule": rule.name, "l1": spec.l1, "l2": spec.l2, "max_norm": spec.max_norm, **constants}
 
     def _chain_arguments(self, chains: NDArray[np.float32] | None) -> dict[str, Any]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _SHARE = 8  # of the free memory: what samples that pass through take at a time, of which there are two
 _LOOK = 0.05  # seconds between two looks at whether to stop
+_CONSTANTS = "momentum", "beta1", "beta2", "rho", "epsilon", "weight_decay"  # of a rule
 PRECISIONS = {"float32": 0, "tf32": 1, "bf16": 2}
 
 
@@ -175,7 +176,7 @@ class Caller(Operations):
             "l1": spec.l1,
             "l2": spec.l2,
             "max_norm": spec.max_norm or 0.0,
-            **{name: getattr(rule, name) for name in ("momentum", "beta1", "beta2", "rho", "epsilon")},
+            **{name: getattr(rule, name) for name in _CONSTANTS},
         }
 
     def _rates(self, work: Work, count: int, batch: int) -> NDArray[np.float32]:

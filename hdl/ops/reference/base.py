@@ -61,7 +61,7 @@ class Reference(Operations):
                 g, result = self._summed_gradient(w, samples, minibatch, key or NO_KEY, first_step + step, chains)
                 g = rules.penalised(g / w.dtype.type(result.weight or 1), w, mask, spec.l1, spec.l2)
                 if np.isfinite(result.cost):
-                    rules.update(spec.optimizer, w, state, g, float(lr[step]), first_step + step + 1)
+                    rules.update(spec.optimizer, w, state, g, float(lr[step]), first_step + step + 1, mask)
                     if spec.max_norm:
                         rules.limit(w, self.layout, spec.max_norm)
             if not np.isfinite(result.cost):
