@@ -19,6 +19,7 @@ SAMPLING, ANNEALING = 16, 17  # of restricted Boltzmann machines
 PATCHES = 32
 FREQUENCIES = 33  # of periodic embeddings
 MEMBERS = 34  # of ensembles
+ROWS, PERMUTE = 48, 49  # of evaluation: rows that are drawn, and the orders of a column's cells
 
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)

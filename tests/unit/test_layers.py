@@ -9,7 +9,7 @@ from tests.unit import guards
 BASE = {"errors", "spec", "rng", "strict_json", "scratch", "elementary"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions",
-        "answers", "evaluation", "predict", "thresholds", "prediction_writer",
+        "answers", "evaluation", "passes", "importance", "predict", "thresholds", "prediction_writer",
         "prediction_files", "envpack", "identity"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
@@ -60,20 +60,23 @@ LAYERS = {
     | {"hdfs_choice", "programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
-    "yarn": BASE | STEP | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "report"},
+    "yarn": BASE | STEP | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "measuring", "report"},
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},
     "common_samples": BASE | {"data", "fs", "table"},
     "stages": BASE | {"models", "table"},
     "driver": BASE | STEP | {"publisher", "resume", "common_samples", "stages", "metrics_log", "runners"},
+    "measuring": BASE | STEP | {"runners"},
     "metrics": BASE | {"ops"},
     "majority": BASE,
     "thresholds": BASE | {"table"},
     "answers": BASE | {"data"},
     "evaluation": BASE | {"metrics", "data", "ops"},
+    "passes": BASE | {"data", "evaluation", "metrics", "fs", "sync", "wire"},
+    "importance": BASE | {"data", "evaluation", "metrics", "passes"},
     "predict": BASE
-    | {"answers", "evaluation", "metrics", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
+    | {"answers", "evaluation", "metrics", "passes", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
     "search": BASE | {"ops", "data", "metrics", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
