@@ -101,7 +101,7 @@ class Rows:
     def _hold(self, block: Block, places: NDArray[np.int64]) -> None:
         if not len(block):
             return
-        self._held.append(replace(block, rows=None, kept=None, lost=None, seen=None))
+        self._held.append(replace(block, rows=None, kept=None, lost=None, seen=None, held=None))
         self._places.append(places)
         self._count += len(block)
         if self._count > 2 * self.most + MOST_HELD:

@@ -17,7 +17,7 @@ from hdl.runners.base import Job, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
 from tests.runner.every_column import options, write
-from tests.runner.measured import RUNNERS
+from tests.runner.passing import RUNNERS
 from tests.runner.test_faults import Killer
 
 ROWS = 150
