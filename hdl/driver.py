@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from hdl import common_samples, data, deciding, resume, stages, step, versions
+from hdl import common_samples, data, deciding, resume, stages, step, validation_data, versions
 from hdl import spec as specs
 from hdl import table as tables
-from hdl.data import FileSplit, Schema, Source, weights
+from hdl.data import FileSplit, Schema, Source, holdout, weights
 from hdl.errors import Interrupted, SpecError, TableError
 from hdl.metrics_log import MetricsLog
 from hdl.models import stack
@@ -28,6 +28,7 @@ from hdl.runners.base import Job, Log, Notify, Plan, RoundRunner, Runner
 from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
+from hdl.validation_data import ValidationData
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class _Prepared:
     splits: list[list[FileSplit]]
     platform: str
     places: tuple[str, ...] = ()  # of records that were skipped, the first ones
+    validation: ValidationData | None = None
 
 
 class _Next(NamedTuple):
@@ -191,41 +193,59 @@ def _check(job: Job, runner: RoundRunner) -> bool:
 
 def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     """Summarises the data and fills in the spec."""
-    source = data.open_source(job.data, job.options)
-    if job.spec is None:
+    given = job.spec
+    if given is None:
         raise SpecError("spec: expected one to start a training")
-    weights.check(job.spec, source.options)
-    splits = source.splits(job.spec.shards)
+    job = replace(job, options=holdout.reading(job.options, given))
+    source = data.open_source(job.data, job.options)
+    validation_data.check(given, source, job.data, runner.name)
+    weights.check(given, source.options)
+    splits = source.splits(given.shards)
     runner.open(replace(job, options=source.settled()), splits, notify)
     notify(Stage("summarise"))
     # Workers were told what the driver found out, and so know less of how.
     summary = replace(runner.summarise(), meta=source.describe())
-    schema = data.fit(summary, job.spec)
-    spec = data.resolve(job.spec, schema)
+    schema = data.fit(summary, given)
+    spec = data.resolve(given, schema)
     weights.check(spec, source.options)
     deciding.check(spec)
-    return _Prepared(job, source, spec, schema, splits, runner.platform(), summary.places)
+    other = _validation(job, spec, schema, source)
+    if other is not None:
+        schema = replace(schema, reading={**(schema.reading or {}), "held": other.told(schema)})
+    return _Prepared(job, source, spec, schema, splits, runner.platform(), summary.places, other)
+
+
+def _validation(job: Job, spec: Spec, schema: Schema, source: Source) -> ValidationData | None:
+    """Opens the data of its own that is the validation part, where it is such."""
+    if not spec.holdout.path:
+        return None
+    return ValidationData(spec.holdout.path, job.options, source.settled(), schema, spec.shards)
 
 
 def _resume(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     """Reads from version 0 what `_begin` learns from the data, if data, spec and device are still the same."""
     zero = next(iter(tables.layers(job.table)), Table(job.table)).read(0)
-    source = data.open_source(job.data, resume.options(zero.about, job.options))
     spec = resume.stored_spec(zero, job.spec)
+    job = replace(job, options=holdout.reading(job.options, spec))
+    source = data.open_source(job.data, resume.options(zero.about, job.options))
     splits = source.splits(spec.shards)
     resume.same_data(zero.about, splits, job.data, job.options, job.table)
     resume.same_device(zero.about, runner.device, job.table)
     runner.open(replace(job, options=source.settled()), splits, notify)
     spec = job.spec if job.spec and "stack" not in zero.about else spec
     schema = Schema.from_parts(zero.about["schema"], zero.schema)
-    return _Prepared(job, source, spec, schema, splits, zero.about["isa"])
+    other = _validation(job, spec, schema, source)
+    if other is not None:
+        resume.same_validation(zero.about, other.splits, other.path, job.table)
+    return _Prepared(job, source, spec, schema, splits, zero.about["isa"], validation=other)
 
 
 def _train_stage(
     prepared: _Prepared, stage: Spec, below: list[stack.Layer], table: Table, runner: RoundRunner, notify: Notify
 ) -> Outcome:
     """Trains a model, or one stage of a stack, from its first version or its last one to its end."""
-    plan = Plan(stage, prepared.schema, table.path, prepared.platform)
+    other = prepared.validation
+    plan = Plan(stage, prepared.schema, table.path, prepared.platform, other.plain() if other is not None else None)
     if table.latest() is None:
         version = _first(prepared, plan, below, table, notify)
     else:
@@ -243,11 +263,13 @@ def _first(prepared: _Prepared, plan: Plan, below: list[stack.Layer], table: Tab
     about: dict[str, Any] = {"places": [*prepared.places]} if prepared.places else {}
     if (settled := prepared.source.settled()) != job.options:
         about["settled"] = settled.model_dump(mode="json")
+    if plan.validation is not None:
+        about["validation"] = plan.validation
     if spec is not prepared.spec:
         about["stack"] = prepared.spec.model_dump(mode="json")
     if spec.sync.mode == "genetic":
         notify(Stage("common"))
-        common_samples.publish(spec, plan.schema, prepared.source, prepared.splits, table)
+        _publish_common(prepared, plan, table)
     w = stages.first_weights(spec, table, below)
     version = versions.zero(
         job.data, job.options, spec, plan.schema, prepared.splits, plan.platform, plan.device, w, **about
@@ -264,8 +286,15 @@ def _continued(prepared: _Prepared, plan: Plan, table: Table) -> tuple[Version, 
     given = stage if prepared.job.spec or stage is not prepared.spec else None
     plan = replace(plan, spec=resume.same_spec(specs.parse(version.spec), given, version.weights.round))
     if stage.sync.mode == "genetic":
-        common_samples.publish(plan.spec, plan.schema, prepared.source, prepared.splits, table)
+        _publish_common(prepared, plan, table)
     return version, plan
+
+
+def _publish_common(prepared: _Prepared, plan: Plan, table: Table) -> None:
+    """Draws the samples on which genetic mode measures."""
+    other = prepared.validation
+    held = None if other is None else (other.source, other.splits)
+    common_samples.publish(plan.spec, plan.schema, prepared.source, prepared.splits, table, held)
 
 
 def _rounds(job: Job, plan: Plan, version: Version, runner: RoundRunner, table: Table, notify: Notify) -> Outcome:

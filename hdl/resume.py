@@ -104,6 +104,23 @@ def same_data(about: dict[str, Any], splits: list[list[FileSplit]], path: str, o
         raise SpecError(f"the table was made with other options of reading: {about['options']}")
 
 
+def same_validation(about: dict[str, Any], splits: list[list[FileSplit]], path: str, table: str) -> None:
+    """Refuses validation data whose files' names or lengths are not those of version 0.
+
+    Raises
+    ------
+    DataError
+    """
+    stored = about.get("validation")
+    old, new = _files(stored["cuts"] if stored else ()), _files(splits)
+    if old != new:
+        first = min(path for path, _ in set(old.items()) ^ set(new.items()))
+        raise DataError(
+            f"{path}: not the data that {table} was validated on: {first} had length {old.get(first, 'none')}, "
+            f"now {new.get(first, 'none')}"
+        )
+
+
 def _files(splits: Any) -> dict[str, int]:
     """Adds up the length of each file in the splits of all shards, in the unit of its splits."""
     files: dict[str, int] = {}

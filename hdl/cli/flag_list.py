@@ -73,9 +73,9 @@ FLAGS = [
         (
             "--validation",
             "validation",
-            "SHARE|FILE|column:NAME|where:CONDITION",
+            "SHARE|DATA|column:NAME[=VALUE]|where:CONDITION",
             "Samples held out to measure: a share of each class, chosen by the seed; data of its own; rows where a "
-            "column says so; or rows of a condition, such as \"where:dt >= '2024-01-01'\".",
+            "column is true, or has a value; or rows of a condition, such as \"where:dt >= '2024-01-01'\".",
         ),
         (
             "--metric",

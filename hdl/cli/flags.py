@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from hdl import fs
+from hdl.cli import holdout
 from hdl.cli.common import Option
 from hdl.cli.flag_list import FLAGS, Flag
 from hdl.errors import SpecError
@@ -74,7 +74,7 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
     """
     path = values.pop("spec")
     given = {flag: values.pop(key) for key, flag in _BY_KEY.items()}
-    given = {flag: _value(flag, text) for flag, text in given.items() if text is not None}
+    given = {flag: _value(flag, text, base) for flag, text in given.items() if text is not None}
     tree: dict[str, Any] = base.model_dump(mode="json") if base is not None else {"shards": shards}
     _overlay(tree, _read(path) if path else {})
     for flag, value in given.items():
@@ -87,40 +87,20 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
         raise SpecError(_in_terms_of_flags(str(error), given, path)) from None
 
 
-def _value(flag: Flag, text: Any) -> Any:
+def _value(flag: Flag, text: Any, base: Spec | None = None) -> Any:
     """Turn a flag's text into a number, where it is one; the spec judges it."""
+    if flag.field == "validation":
+        return holdout.fields(text, base)
     if flag.field == "sync.every":
         for word, unit in UNITS.items():
             if text.endswith(word):
                 return {"every": number_of(text.removesuffix(word).rstrip()), "unit": unit}
         return {"every": number_of(text)}
-    if flag.field == "validation":
-        return _held_out(text)
     if flag.field == "class_weight" and text != "balanced":
         return _class_weights(text)
     if flag.field == "embedding" and not re.fullmatch(r"auto|[0-9]+", text):
         raise SpecError(f"--embedding: expected a width, such as 8, or auto (given {text!r})")
     return text if isinstance(text, bool) or flag.field in ("net", "init", "scale") else number_of(text)
-
-
-def _held_out(text: str) -> dict[str, Any]:
-    """Read how validation samples are chosen: by a share, a column, a condition, or as data of its own."""
-    rule, colon, rest = text.partition(":")
-    if colon and rule in ("column", "where"):
-        if not rest.strip():
-            raise SpecError(
-                f"--validation: expected {rule}:{'NAME' if rule == 'column' else 'CONDITION'} (given {text!r})"
-            )
-        name = rest.strip().replace('"', '""')
-        return {"validation": 0.0, "holdout": {"where": rest.strip() if rule == "where" else f'"{name}"'}}
-    if isinstance(share := number_of(text), (int, float)):
-        return {"validation": share, "holdout": {}}
-    if not text.strip() or re.fullmatch(r"[\d.,]+ *%?", text):
-        raise SpecError(
-            "--validation: expected a share such as 0.1, data of its own, column:NAME or where:CONDITION "
-            f"(given {text!r})"
-        )
-    return {"validation": 0.0, "holdout": {"path": fs.plain(text)}}
 
 
 def _class_weights(text: str) -> dict[str, Any]:
@@ -178,9 +158,8 @@ def _part(tree: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _set(tree: dict[str, Any], flag: Flag, value: Any) -> None:
-    if flag.field == "validation":  # one rule takes another's place; whether classes are held out alike stays
-        rules = {"path": None, "where": None, "folds": 0, "fold": 0}
-        tree["holdout"] = {**_part(tree, "holdout"), **rules, **value["holdout"]}
+    if flag.field == "validation":  # one rule takes another's place
+        tree["holdout"] = value["holdout"]
         value = value["validation"]
     *parts, last = flag.field.split(".")
     for part in parts:

@@ -14,8 +14,6 @@ from hdl.cli.common import aligned, count, duration, percent
 from hdl.errors import TableError
 
 ROOMY = 110  # columns from which words are written out
-AS_PERCENT = ("accuracy", "balanced_accuracy", "top_k")
-AMOUNTS = ("rmse", "mae", "deviance", "pinball")  # in the targets' unit, or its square
 LOG_EVERY = 1.0  # seconds between two plain lines; the first and the last round are always shown
 
 
@@ -186,6 +184,8 @@ def columns(lines: Sequence[tuple[str, str]]) -> Any:
 
 def figures(row: dict[str, Any], validation: dict[str, Any] | None, short: bool = False) -> list[str]:
     """Puts a round's numbers into words; short ones fit a terminal of 80 columns."""
+    from hdl.cli.scores import validated
+
     digits = 1 if short else 2
     words = []
     if row.get("cost") is not None:
@@ -199,37 +199,6 @@ def figures(row: dict[str, Any], validation: dict[str, Any] | None, short: bool 
         speed = row["samples"] / row["seconds"]
         words.append(f"{speed / 1000:,.0f} k/s" if short else f"{speed:,.0f} samples/s")
     return words
-
-
-def validated(validation: dict[str, Any], digits: int = 2) -> list[str]:
-    """Puts the measures of the samples held out into words: the one that decides (else accuracy or cost), and the AUC.
-
-    Parameters
-    ----------
-    validation : dict
-        The measures by name; `by` is the name of the one that decides, or None.
-    digits : int
-        Decimals of per cents.
-    """
-    from hdl.metrics import METRICS
-
-    by = validation.get("by")
-    if by is None or validation.get(by) is None:
-        by = "accuracy" if validation.get("accuracy") is not None else "cost"
-    words = []
-    for name in dict.fromkeys((by, "auc")):
-        value = validation.get(name)
-        if value is None:
-            continue
-        plain = name == "accuracy" or (name == "cost" and validation.get("by") is None)
-        said = percent(value, digits) if name in AS_PERCENT else f"{value:.4g}" if name in AMOUNTS else f"{value:.4f}"
-        words.append(said if plain else f"{METRICS[name].title} {said}")
-    return words
-
-
-def measures_of(row: dict[str, Any], by: str | None = None) -> dict[str, Any]:
-    """Gathers what a round's row tells of the samples held out, by the measures' names, and which of them decides."""
-    return {name[4:]: value for name, value in row.items() if name.startswith("val_")} | {"by": by}
 
 
 def seconds_left(passed: float, done: int, missing: int) -> float:
@@ -307,6 +276,8 @@ class Teller:
     def _on_round(self, event: Any) -> None:
         row = event.row
         if row.get("val_cost") is not None:
+            from hdl.cli.scores import measures_of
+
             self._validation = measures_of(row, self._metric)
         if not row.get("final"):
             seconds = (row.get("seconds") or {}).get("round")

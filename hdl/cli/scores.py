@@ -13,12 +13,13 @@ import numpy as np
 
 from hdl import majority
 from hdl.cli.common import aligned, count, percent, shown_rmse, table_of
-from hdl.cli.progress import AS_PERCENT
 from hdl.metrics import METRICS
 
 MOST_CLASSES = 12  # of a table in a terminal
 WIDTH = 100  # columns of a sentence
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the samples, whose gains are shown
+AS_PERCENT = ("accuracy", "balanced_accuracy", "top_k")
+AMOUNTS = ("rmse", "mae", "deviance", "pinball")  # in the targets' unit, or its square
 # What is told of a network, in this order, as far as it has it; what has a threshold of its own is told with that.
 TOLD = ("auc", "pr_auc", "logloss", "brier", "f1", "mcc", "balanced_accuracy", "top_k", "r2", "rmse", "mae",
         "deviance", "pinball")  # fmt: skip
@@ -155,6 +156,37 @@ def shown(name: str, value: float | None) -> str:
     if name in ("rmse", "mae"):
         return shown_rmse(value)
     return f"{value:.6g}" if name in ("cost", "deviance", "pinball") else f"{value:.4f}"
+
+
+def validated(validation: dict[str, Any], digits: int = 2, titled: bool = False) -> list[str]:
+    """Put the measures of the samples held out into words: the one that decides (else accuracy or cost), and the AUC.
+
+    Parameters
+    ----------
+    validation : dict
+        The measures by name; `by` is the name of the one that decides, or None.
+    digits : int
+        Decimals of per cents.
+    titled : bool
+        Whether each has its name before it, accuracy and cost too.
+    """
+    by = validation.get("by")
+    if by is None or validation.get(by) is None:
+        by = "accuracy" if validation.get("accuracy") is not None else "cost"
+    words = []
+    for name in dict.fromkeys((by, "auc")):
+        value = validation.get(name)
+        if value is None:
+            continue
+        plain = not titled and (name == "accuracy" or (name == "cost" and validation.get("by") is None))
+        said = percent(value, digits) if name in AS_PERCENT else f"{value:.4g}" if name in AMOUNTS else f"{value:.4f}"
+        words.append(said if plain else f"{METRICS[name].title} {said}")
+    return words
+
+
+def measures_of(row: dict[str, Any], by: str | None = None) -> dict[str, Any]:
+    """Gather what a round's row tells of the samples held out, by the measures' names, and which of them decides."""
+    return {name[4:]: value for name, value in row.items() if name.startswith("val_")} | {"by": by}
 
 
 def class_text(score: Any, names: Sequence[Any]) -> str:

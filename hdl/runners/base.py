@@ -60,12 +60,16 @@ class Plan:
     platform : str
         That every worker computes with, so that the bytes are the same on all: see `hdl.runners.platform`. Field `isa`
         in files and messages.
+    validation : dict or None
+        Data of its own that is the validation part: `data`, its path; `options`, how it is read; `cuts`, a list of
+        splits a shard.
     """
 
     spec: Spec
     schema: Schema
     table: str
     platform: str
+    validation: dict[str, Any] | None = None
 
     @property
     def device(self) -> str:

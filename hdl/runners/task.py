@@ -164,7 +164,7 @@ def starting_point(config: TaskConfig) -> Start:
         return Start(replace(read_plan(fields, tensors), table=folder), weights, options or {})
     zero, version = versions_of(folder)
     schema = Schema.from_parts(zero.about["schema"], zero.schema)
-    plan = Plan(specs.parse(version.spec), schema, folder, zero.about["isa"])
+    plan = Plan(specs.parse(version.spec), schema, folder, zero.about["isa"], zero.about.get("validation"))
     found = zero.about.get("settled") or zero.about["options"]
     return Start(plan, version.weights, found if options is None else options)
 

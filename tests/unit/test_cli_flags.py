@@ -33,7 +33,7 @@ def test_every_field_of_the_spec_has_a_flag():
     missing = set(leaves(Spec().model_dump())) - {flag.field for flag in FLAGS}
     # --sync-every says the unit: 20batches; a stack numbers its layers itself; the data tells what embeddings are of;
     # --validation says any rule, --folds numbers the folds; what no flag sets is left to hdl
-    ruled = {f"holdout.{name}" for name in ("stratified", "path", "where", "folds", "fold")}
+    ruled = {f"holdout.{name}" for name in ("stratified", "path", "where", "column", "value", "folds", "fold")}
     assert missing == {"sync.unit", "layer", "numbers", "embeddings", "auto", *ruled}
 
 
@@ -70,10 +70,14 @@ def test_no_flags_give_the_defaults():
         (["--embedding", "auto"], {"embedding": "auto"}),
         (["--embedding", "8"], {"embedding": 8}),
         (["--weight-decay", "0.01", "--members", "8"], {"optimizer": {"weight_decay": 0.01}, "members": 8}),
-        (["--validation", "0.2", "--metric", "auc"], {"validation": 0.2, "metric": "auc"}),
-        (["--validation", "a, b.csv"], {"holdout": {"path": "a, b.csv"}}),
+        (["--validation", "0.2", "--metric", "auc"],
+         {"validation": 0.2, "metric": "auc", "holdout": {"stratified": True}}),
+        (["--validation", "file:a, b.csv"], {"holdout": {"path": "a, b.csv"}}),
         (["--validation", "file:///tmp/x.csv"], {"holdout": {"path": "/tmp/x.csv"}}),
-        (["--validation", 'column:is "test"'], {"holdout": {"where": '"is ""test"""'}}),
+        (["--validation", 'column:is "test"'], {"holdout": {"column": 'is "test"'}}),
+        (["--validation", "column:fold=3"], {"holdout": {"column": "fold", "value": "3"}}),
+        (["--validation", "split=valid"], {"holdout": {"column": "split", "value": "valid"}}),
+        (["--validation", "hdfs:///visits/valid"], {"holdout": {"path": "hdfs:///visits/valid"}}),
         (["--validation", "where:dt >= '2024-01-01'"], {"holdout": {"where": "dt >= '2024-01-01'"}}),
     ],
 )  # fmt: skip
@@ -106,8 +110,8 @@ def test_what_nobody_says_comes_from_the_base():
 def test_one_rule_of_validation_takes_anothers_place():
     base = Spec(validation=0.2, holdout={"stratified": True})
     spec = take("--validation", "column:test", base=base)
-    assert (spec.validation, spec.holdout.where, spec.holdout.stratified) == (0, '"test"', True)
-    spec = take("--validation", "held.csv", base=spec)
+    assert (spec.validation, spec.holdout.column, spec.holdout.stratified) == (0, "test", None)
+    spec = take("--validation", "file:held.csv", base=spec)
     assert (spec.holdout.path, spec.holdout.where) == ("held.csv", None)
     assert take("--validation", "0.2", base=spec) == base
 
@@ -131,10 +135,10 @@ def test_shards_are_the_workers_unless_said(tmp_path):
         (["--epochs", "0.5"], "--epochs: "),
         (["--dropout", "nan"], "--dropout: "),
         (["--max-norm", "inf"], "--max-norm: "),
-        (["--validation", "10%"], "--validation: expected a share such as 0.1"),
+        (["--validation", "10%"], "--validation: a share is written as a number"),
         (["--validation", "1.5"], "--validation: "),
-        (["--validation", "column:"], "--validation: expected column:NAME"),
-        (["--validation", "where: "], "--validation: expected where:CONDITION"),
+        (["--validation", "column:"], "--validation: nothing behind column:"),
+        (["--validation", "where: "], "--validation: nothing behind where:"),
         (["--metric", "auk"], "--metric: Input should be 'cost', 'accuracy', 'auc'"),
         (["--metric", "auc"], "spec: metric needs samples held out"),
         (["--members", "0"], "--members: "),

@@ -9,7 +9,8 @@ from tests.unit import guards
 BASE = {"errors", "spec", "rng", "strict_json", "scratch", "elementary"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions", "answers",
-        "evaluation", "predict", "thresholds", "prediction_writer", "prediction_files", "envpack", "identity"}  # fmt: skip
+        "evaluation", "predict", "thresholds", "prediction_writer", "prediction_files", "envpack",
+        "identity"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
@@ -66,10 +67,16 @@ LAYERS = {
     "resume": BASE | {"data", "fs", "table"},
     "common_samples": BASE | {"data", "fs", "table"},
     "stages": BASE | {"models", "table"},
-    "driver": BASE | STEP | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners"},
-    "metrics": BASE | {"ops"},
+    "validation_data": BASE | {"data", "fs"},
+    "driver": BASE
+    | STEP
+    | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners", "validation_data"},
+    "folds": BASE | {"data", "fs", "evaluation", "predict", "table", "search", "outputs"},
+    "out_of_fold": BASE
+    | {"data", "ops", "metrics", "evaluation", "answers", "predict", "folds", "prediction_files", "prediction_writer"},
     "majority": BASE,
     "thresholds": BASE | {"table"},
+    "metrics": BASE | {"ops"},
     "answers": BASE | {"data"},
     "evaluation": BASE | {"metrics", "data", "ops"},
     "predict": BASE
