@@ -35,7 +35,7 @@ def _importance(effects: dict[str, Any], kind: str) -> str:
         return ""
     rows = listed[:SHOWN]
     most = max((abs(row["drop"]) + row["spread"] for row in rows), default=0.0) or 1.0
-    bars = [
+    shown = [
         (row["column"], _value(row["drop"], row["spread"]), row["drop"] / most, row["spread"] / most) for row in rows
     ]
     metric = METRICS[effects["metric"]].title if effects["metric"] in METRICS else effects["metric"]
