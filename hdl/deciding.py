@@ -21,7 +21,7 @@ def check(spec: Spec) -> None:
     SpecError
         Names those that it has.
     """
-    if spec.metric is None or spec.metric in (names := available(spec)):
+    if spec.metric is None or spec.metric in (names := available(stack.stages(spec)[-1])):
         return
     what = f"loss {spec.loss}" if stack.labelled(spec) else f"{spec.model} without labels"
     raise SpecError(f"metric: given {spec.metric}, which {what} does not have; expected one of {', '.join(names)}")

@@ -98,9 +98,6 @@ def combine(
                 "--grid: combinations are compared by samples that are held out: give --validation SHARE, such as 0.2"
             )
         combinations.append(grid.Combination(name, chosen, spec))
-    if len(compared := {combination.spec.metric or "none" for combination in combinations}) > 1:
-        listed = ", ".join(sorted(compared))
-        raise SpecError(f"--grid metric: combinations are compared by one metric (given {listed}); --metric names it")
     return combinations
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hdl import strict_json
-from hdl.cli import grid, progress
+from hdl.cli import folds, grid, progress
 from hdl.cli.access import access_options, take_access
 from hdl.cli.common import Command, DeviceName, Option, hadoop_options, log_option
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
@@ -23,6 +23,7 @@ RUN = "Run"
 YARN = "YARN (--runner yarn)"
 RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet", "dry_run",
              "logs")  # fmt: skip
+FOLD_NAMES = ("folds", "oof", "final")
 # The flags of the YARN runner alone: field of its settings by name
 YARN_NAMES = {
     "worker_memory": "memory", "worker_vcores": "vcores", "worker_gpus": "gpus", "master_memory": "master_memory",
@@ -53,6 +54,13 @@ def _run_options(command: click.Command) -> click.Command:
         Option(["--dry-run"], is_flag=True, section=RUN, help="Print the validated spec as JSON and stop."),
         Option(["--grid"], multiple=True, metavar="NAME=V1,V2,…", section=RUN,
                help="Train every combination of the values of flags, such as lr=0.1,0.01; again for another flag."),
+        Option(["--folds"], metavar="K|column:NAME", section=RUN,
+               help="Cross-validation: a training for each of K folds, or of a column's values, that holds it out."),
+        Option(["--oof"], metavar="FILE", section=RUN,
+               help="Where --folds writes each row's answer by the network that has not seen it, .csv or .parquet.  "
+                    "[default: TABLE/oof.parquet]"),
+        Option(["--final"], is_flag=True, section=RUN,
+               help="After --folds, train on all rows into TABLE/final."),
     ]  # fmt: skip
     return command
 
@@ -121,9 +129,18 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     reach = take_access(values, run["runner"])
     run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
     texts, before = values.pop("grid"), grid.stored_grid(out, run["resume"])
+    asked = {name: values.pop(name) for name in FOLD_NAMES}
+    if (asked["folds"] is not None) + bool(texts or before) > 1:
+        raise SpecError("--grid and --folds: give one of them")
     if texts or before:
         grid.train(data, out, texts, before, values, run)
         return
+    cut = folds.stored_folds(out, run["resume"])
+    if asked["folds"] is not None or cut:
+        folds.train(data, out, asked, cut, values, run)
+        return
+    if asked["oof"] is not None or asked["final"]:
+        raise SpecError(f"{'--oof' if asked['oof'] is not None else '--final'}: goes with --folds")
     base, reading = _stored_spec_and_options(out) if run["resume"] and out else (None, None)
     spec = take_spec(values, base, run["workers"] or 1)
     options = take_data_options(values, reading)

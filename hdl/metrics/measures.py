@@ -255,6 +255,11 @@ class Measures:
             Ranks.from_arrays(groups.pop(f"ranks{number}"), IN_MEMORY // len(out.ranks))
             for number in range(len(out.ranks))
         ]
+        weight = out.sums["weight"].total
+        for number, ranks in enumerate(out.ranks):
+            own = out.sums["true"].totals[1 if out.task.kind == BINARY else number]
+            if ranks.totals.totals[1] != own or not (out.broken or sum(ranks.totals.totals) == weight):
+                raise ValueError(f"ranks {number} of other samples than the sums")
         if groups:
             raise ValueError(f"arrays {sorted(groups)!r:.80} that measures do not have")
         return out

@@ -71,9 +71,9 @@ LAYERS = {
     "driver": BASE
     | STEP
     | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners", "validation_data"},
-    "folds": BASE
-    | {"data", "fs", "ops", "metrics", "evaluation", "answers", "predict", "table", "search", "driver", "outputs",
-       "prediction_files", "prediction_writer"},
+    "folds": BASE | {"data", "fs", "evaluation", "predict", "table", "search", "outputs"},
+    "out_of_fold": BASE
+    | {"data", "ops", "metrics", "evaluation", "answers", "predict", "folds", "prediction_files", "prediction_writer"},
     "majority": BASE,
     "thresholds": BASE | {"table"},
     "metrics": BASE | {"ops"},
