@@ -181,5 +181,4 @@ def measured_of(score: Any, kind: str, source: str) -> Any:
     """Make of a score what the report shows and keeps."""
     from hdl.report import Measured
 
-    rest = score.r2, getattr(score, "rmse", None), score.mistakes
-    return Measured(source, kind, score.samples, score.cost, score.accuracy, score.confusion, *rest, score.loss)
+    return Measured.of(score, source, kind)
