@@ -247,8 +247,8 @@ class Measures:
             raise ValueError("a weight that the samples cannot have")
         groups: dict[str, dict[str, NDArray]] = {}
         for name, array in arrays.items():
-            group, _, own = name.partition("/")
-            groups.setdefault(group, {})[own] = array
+            group, _, part = name.partition("/")
+            groups.setdefault(group, {})[part] = array
         if out.confusion is not None:
             out.confusion = Confusion.from_arrays(out.confusion.classes, groups.pop("confusion"))
         out.ranks = [
