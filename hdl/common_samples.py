@@ -12,7 +12,10 @@ from hdl.spec import Spec
 from hdl.table import Table
 
 
-def publish(spec: Spec, schema: Schema, source: Source, splits: Sequence[Sequence[FileSplit]], table: Table) -> None:
+def publish(
+    spec: Spec, schema: Schema, source: Source, splits: Sequence[Sequence[FileSplit]], table: Table,
+    other: tuple[Source, Sequence[Sequence[FileSplit]]] | None = None,
+) -> None:  # fmt: skip
     """Draws the common samples in one pass over the dataset and stores them, unless they are there.
 
     Each shard gives the samples with the lowest keyed draws, of its validation part if it has one. They keep their
@@ -29,6 +32,8 @@ def publish(spec: Spec, schema: Schema, source: Source, splits: Sequence[Sequenc
         The shards.
     table : Table
         The table in whose common file the samples are stored.
+    other : (Source, sequence of sequence of FileSplit), optional
+        Data of its own that is the validation part, cut over the same shards.
     """
     if fs.exists(table.common_file):
         return
@@ -36,7 +41,11 @@ def publish(spec: Spec, schema: Schema, source: Source, splits: Sequence[Sequenc
     x: list = []
     rest: dict[str, list] = {"y": [], "weight": [], "offset": []}
     for number, splits_of_shard in enumerate(splits):
-        shard = data.load(source, splits_of_shard, schema, spec.seed, number, spec.validation)
+        held = None if other is None else (other[0], other[1][number])
+        shard = data.load(
+            source, splits_of_shard, schema, spec.seed, number, spec.validation,
+            stratified=bool(spec.holdout.stratified), other=held,
+        )  # fmt: skip
         samples = shard.validation if len(shard.validation) else shard.train
         draws = rng.words(rng.derive(spec.seed, rng.FITNESS), number, n=len(samples))
         chosen = np.sort(np.argsort(draws, kind="stable")[:quota])
@@ -46,5 +55,6 @@ def publish(spec: Spec, schema: Schema, source: Source, splits: Sequence[Sequenc
                 parts.append(part[chosen])
     labels = {name: np.concatenate(parts) for name, parts in rest.items() if parts}
     # They are samples of the dataset: where that is closed to some, they are closed to all but the user.
-    closed = not all(map(fs.open_to_all, source.paths))
+    paths = [*source.paths, *(other[0].paths if other is not None else ())]
+    closed = not all(map(fs.open_to_all, paths))
     table.publish_common({}, features.to_tensors(features.stack(x)) | labels, private=closed)

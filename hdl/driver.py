@@ -4,9 +4,9 @@ The last version holds everything that decides the next weights: so a run that w
 same bytes as one that was not.
 
 A version's row of metrics holds version, parent, round, samples, batches, cost and accuracy as seen while training,
-val_samples, val_cost and val_accuracy *of the parent*, seconds {round, merge, workers}, time (Unix), final, and in
-genetic mode the lineage. The closing version of a run with validation has its parent's weights; its row, marked
-final, only measures them.
+val_samples, val_cost, val_accuracy and what else `hdl.metrics` names, such as val_auc, *of the parent*, seconds {round,
+merge, workers}, time (Unix), final, and in genetic mode the lineage. The closing version of a run with validation has
+its parent's weights; its row, marked final, only measures them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from hdl import common_samples, data, resume, stages, step, versions
+from hdl import common_samples, data, deciding, resume, stages, step, validation_data, versions
 from hdl import spec as specs
 from hdl import table as tables
-from hdl.data import FileSplit, Schema, Source, weights
+from hdl.data import FileSplit, Schema, Source, holdout, weights
 from hdl.errors import Interrupted, SpecError, TableError
 from hdl.metrics_log import MetricsLog
 from hdl.models import stack
 from hdl.publisher import Publisher
-from hdl.runners.base import Job, Notify, Plan, RoundRunner, Runner
+from hdl.runners.base import Job, Log, Notify, Plan, RoundRunner, Runner
 from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
+from hdl.validation_data import ValidationData
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class _Prepared:
     splits: list[list[FileSplit]]
     platform: str
     places: tuple[str, ...] = ()  # of records that were skipped, the first ones
+    validation: ValidationData | None = None
 
 
 class _Next(NamedTuple):
@@ -191,40 +193,59 @@ def _check(job: Job, runner: RoundRunner) -> bool:
 
 def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     """Summarises the data and fills in the spec."""
-    source = data.open_source(job.data, job.options)
-    if job.spec is None:
+    given = job.spec
+    if given is None:
         raise SpecError("spec: expected one to start a training")
-    weights.check(job.spec, source.options)
-    splits = source.splits(job.spec.shards)
+    job = replace(job, options=holdout.reading(job.options, given))
+    source = data.open_source(job.data, job.options)
+    validation_data.check(given, source, job.data, runner.name)
+    weights.check(given, source.options)
+    splits = source.splits(given.shards)
     runner.open(replace(job, options=source.settled()), splits, notify)
     notify(Stage("summarise"))
     # Workers were told what the driver found out, and so know less of how.
     summary = replace(runner.summarise(), meta=source.describe())
-    schema = data.fit(summary, job.spec)
-    spec = data.resolve(job.spec, schema)
+    schema = data.fit(summary, given)
+    spec = data.resolve(given, schema)
     weights.check(spec, source.options)
-    return _Prepared(job, source, spec, schema, splits, runner.platform(), summary.places)
+    deciding.check(spec)
+    other = _validation(job, spec, schema, source)
+    if other is not None:
+        schema = replace(schema, reading={**(schema.reading or {}), "held": other.told(schema)})
+    return _Prepared(job, source, spec, schema, splits, runner.platform(), summary.places, other)
+
+
+def _validation(job: Job, spec: Spec, schema: Schema, source: Source) -> ValidationData | None:
+    """Opens the data of its own that is the validation part, where it is such."""
+    if not spec.holdout.path:
+        return None
+    return ValidationData(spec.holdout.path, job.options, source.settled(), schema, spec.shards)
 
 
 def _resume(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     """Reads from version 0 what `_begin` learns from the data, if data, spec and device are still the same."""
     zero = next(iter(tables.layers(job.table)), Table(job.table)).read(0)
-    source = data.open_source(job.data, resume.options(zero.about, job.options))
     spec = resume.stored_spec(zero, job.spec)
+    job = replace(job, options=holdout.reading(job.options, spec))
+    source = data.open_source(job.data, resume.options(zero.about, job.options))
     splits = source.splits(spec.shards)
     resume.same_data(zero.about, splits, job.data, job.options, job.table)
     resume.same_device(zero.about, runner.device, job.table)
     runner.open(replace(job, options=source.settled()), splits, notify)
     spec = job.spec if job.spec and "stack" not in zero.about else spec
     schema = Schema.from_parts(zero.about["schema"], zero.schema)
-    return _Prepared(job, source, spec, schema, splits, zero.about["isa"])
+    other = _validation(job, spec, schema, source)
+    if other is not None:
+        resume.same_validation(zero.about, other.splits, other.path, job.table)
+    return _Prepared(job, source, spec, schema, splits, zero.about["isa"], validation=other)
 
 
 def _train_stage(
     prepared: _Prepared, stage: Spec, below: list[stack.Layer], table: Table, runner: RoundRunner, notify: Notify
 ) -> Outcome:
     """Trains a model, or one stage of a stack, from its first version or its last one to its end."""
-    plan = Plan(stage, prepared.schema, table.path, prepared.platform)
+    other = prepared.validation
+    plan = Plan(stage, prepared.schema, table.path, prepared.platform, other.plain() if other is not None else None)
     if table.latest() is None:
         version = _first(prepared, plan, below, table, notify)
     else:
@@ -242,11 +263,13 @@ def _first(prepared: _Prepared, plan: Plan, below: list[stack.Layer], table: Tab
     about: dict[str, Any] = {"places": [*prepared.places]} if prepared.places else {}
     if (settled := prepared.source.settled()) != job.options:
         about["settled"] = settled.model_dump(mode="json")
+    if plan.validation is not None:
+        about["validation"] = plan.validation
     if spec is not prepared.spec:
         about["stack"] = prepared.spec.model_dump(mode="json")
     if spec.sync.mode == "genetic":
         notify(Stage("common"))
-        common_samples.publish(spec, plan.schema, prepared.source, prepared.splits, table)
+        _publish_common(prepared, plan, table)
     w = stages.first_weights(spec, table, below)
     version = versions.zero(
         job.data, job.options, spec, plan.schema, prepared.splits, plan.platform, plan.device, w, **about
@@ -263,13 +286,21 @@ def _continued(prepared: _Prepared, plan: Plan, table: Table) -> tuple[Version, 
     given = stage if prepared.job.spec or stage is not prepared.spec else None
     plan = replace(plan, spec=resume.same_spec(specs.parse(version.spec), given, version.weights.round))
     if stage.sync.mode == "genetic":
-        common_samples.publish(plan.spec, plan.schema, prepared.source, prepared.splits, table)
+        _publish_common(prepared, plan, table)
     return version, plan
+
+
+def _publish_common(prepared: _Prepared, plan: Plan, table: Table) -> None:
+    """Draws the samples on which genetic mode measures."""
+    other = prepared.validation
+    held = None if other is None else (other.source, other.splits)
+    common_samples.publish(plan.spec, plan.schema, prepared.source, prepared.splits, table, held)
 
 
 def _rounds(job: Job, plan: Plan, version: Version, runner: RoundRunner, table: Table, notify: Notify) -> Outcome:
     """Carries out rounds, from a version until they are over."""
     runner.prepare(plan)
+    runner.deviation, told = plan.schema.target_deviation, False
     total = step.rounds(plan.spec, plan.schema.samples)
     notify(Started(plan.spec, plan.schema.samples, total, version.number))
     with Publisher(table, plan.spec.keep, job.publish_every, runner) as publisher:
@@ -277,7 +308,11 @@ def _rounds(job: Job, plan: Plan, version: Version, runner: RoundRunner, table: 
             notify(Stage(todo.stage))
             version = _round(plan.spec, runner, version, final=todo.stage == "measure")
             publisher.offer(version)
-            notify(Round(version.rows[-1]))
+            row = version.rows[-1]
+            if not told and (undefined := deciding.undefined(plan.spec, row)):
+                told = True
+                notify(Log(row["time"], undefined))
+            notify(Round(row))
     best = tables.best(version.rows, table.numbers())
     best = version.number if best is None else best
     return Outcome(job.table, version.number, best, plan.spec, version.rows, todo.reason)
@@ -294,7 +329,7 @@ def _next(spec: Spec, version: Version, total: int) -> _Next:
         reason = "converged"
     else:
         return _Next("train")
-    measured = not spec.validation or not version.number or rows[-1]["final"]
+    measured = not spec.validated or not version.number or rows[-1]["final"]
     return _Next(None if measured else "measure", reason)
 
 

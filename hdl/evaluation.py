@@ -1,6 +1,6 @@
-"""Measures of a network on a dataset: sums over its samples, and the score that they make.
+"""The score of a network on a dataset, which the measures over its samples make.
 
-Letters: n samples of a block, O outputs, C classes.
+Letters: O outputs, C classes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.confusion import Confusion
 from hdl.data import Bad, Schema
-from hdl.data.weights import codes
-from hdl.ops import Result, losses
+from hdl.errors import SpecError
+from hdl.metrics import Curves, Measures, classes, numbers
+from hdl.metrics.task import BINARY, NONE, REGRESSION
+from hdl.ops import losses
 from hdl.spec import Spec
 
 
@@ -31,7 +32,8 @@ class Score:
     accuracy : float or None
         Share of samples that are right; None for a regression.
     confusion : ndarray of int64 [C, C] or None
-        Samples, rows true, columns predicted; None without classes, and of more than `hdl.confusion.MOST_CLASSES`.
+        Samples, rows true, columns predicted; None without classes, and of more than
+        `hdl.metrics.confusion.MOST_CLASSES`.
     r2 : float or None
         Share of the targets' variance that a regression explains, over all outputs; None for classes.
     bad : int
@@ -49,6 +51,19 @@ class Score:
     loss : (name, value) or None
         The cost of a regression that does not aim at squares, in the targets' unit: `deviance`, `MAE`, `pinball` or
         `Huber`.
+    metrics : dict of str to float or None
+        All measures by their names in `hdl.metrics.METRICS`; None where one is undefined, as the AUC is where one of
+        two classes has no samples.
+    thresholds : dict of str to float
+        Of two classes: at which score the second one is answered to reach the best f1, mcc and balanced_accuracy that
+        `metrics` has; such scores and greater ones.
+    per_class : list of dict
+        Of each class or label: `class` (its number), `samples` (their weight), `precision`, `recall`, `f1`, `auc`,
+        `pr_auc`, by the network's own answers. Empty of more than `hdl.metrics.confusion.MOST_CLASSES`.
+    curves : Curves or None
+        Of two classes that both have samples.
+    majority : float or None
+        Share of the largest class; None without classes.
     """
 
     samples: int
@@ -63,69 +78,56 @@ class Score:
     weight: float | None = None
     dropped: int = 0
     loss: tuple[str, float] | None = None
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)
+    per_class: list[dict[str, Any]] = field(default_factory=list)
+    curves: Curves | None = None
+    majority: float | None = None
 
 
-class Measures:
-    """Sums over the samples that were seen.
+def begin(schema: Schema, spec: Spec) -> Measures:
+    """Make the measures of no samples yet, of a network with this schema."""
+    return Measures(spec, classes=bool(schema.classes))
+
+
+def score(measures: Measures, schema: Schema, spec: Spec, bad: Bad, threshold: float | None = None) -> Score:
+    """Make the score of measured samples, of which there is one at least, whose weight is above 0.
 
     Parameters
     ----------
-    schema : Schema
-    spec : Spec
+    threshold : float, optional
+        Of two classes: at which score the second one is answered, and at greater ones; it decides the accuracy, the
+        confusion and the classes' figures. None: the network's own answers.
+
+    Raises
+    ------
+    SpecError
+        A threshold is given, and the network has not two classes.
     """
-
-    def __init__(self, schema: Schema, spec: Spec):
-        self.schema, self.spec, self.total = schema, spec, Result()
-        self.regression = spec.cost in losses.REGRESSION or schema.encoding == "none"
-        self.confusion = Confusion(len(schema.classes)) if schema.classes else None
-        self.weighted, self.right = False, 0.0
-        self._sums = np.zeros((3, schema.outputs))  # squared error; targets, from training's mean; their squares
-        self._origin = np.zeros(schema.outputs) if schema.target_mean is None else schema.target_mean
-
-    def add(self, result: Result, out: NDArray, answers: NDArray[np.int64] | None, y: Any, weight: Any) -> None:
-        """Add some samples.
-
-        Parameters
-        ----------
-        result : Result
-            Of the network's pass over them.
-        out : float32 [n, O]
-        answers : int64 [n] or None
-            Numbers of the classes that were answered; None without classes.
-        y : encoded labels, or None
-        weight : float32 [n] or None
-        """
-        self.total += result
-        if y is None:
-            return
-        own = np.ones(len(out)) if weight is None else weight.astype(np.float64)
-        self.weighted |= weight is not None
-        if self.confusion is not None and answers is not None:
-            true = codes(y)
-            self.confusion.add(true, answers)
-            self.right += float(own[true == answers].sum())
-            return
-        out, wide = (self.schema.in_units(values.astype(np.float64)) for values in (out, y))
-        offset = wide - self._origin
-        parts = np.square(out - wide), offset, np.square(offset)
-        self._sums += [(own[:, None] * part).sum(axis=0) if self.weighted else part.sum(axis=0) for part in parts]
-
-    def score(self, bad: Bad) -> Score:
-        """Make the score of all samples; there is at least one."""
-        total, n = self.total, self.total.weight
-        accuracy = None if self.regression else total.correct / n  # of several labels a sample, all must be right
-        if self.confusion is not None:  # one class a sample: the largest output decides, whatever the loss
-            accuracy = (self.right if self.weighted else self.confusion.correct) / n
-        r2 = rmse = None
-        if self.regression and self.confusion is None and self.schema.encoding != "none":
-            spread = (self._sums[2] - np.square(self._sums[1]) / n).sum()
-            r2 = float(1 - self._sums[0].sum() / spread) if spread > 0 else None
-            each = np.sqrt(self._sums[0] / n).tolist()
-            rmse = each[0] if len(each) == 1 else each
-        matrix, mistakes = (self.confusion.matrix, self.confusion.mistakes()) if self.confusion else (None, [])
-        weight = float(n) if self.weighted else None
-        loss = None
-        if rmse is not None and self.spec.loss != "squared":
-            loss = losses.measure(self.spec, total.cost / n, self.schema.target_deviation)
-        return Score(total.samples, total.cost / n, accuracy, matrix, r2, bad.count, rmse, mistakes, bad.unlabelled,
-                     weight, bad.dropped, loss)  # fmt: skip
+    if threshold is not None:
+        if measures.task.kind != BINARY:
+            raise SpecError(f"threshold {threshold:g}: it is for two classes, and the network has others")
+        measures = measures.at(threshold)
+    task, unit = measures.task, schema.target_deviation
+    cost = measures.cost
+    mistakes: list[tuple[int, int, int]] = []
+    matrix = None
+    if measures.confusion is not None:
+        matrix, mistakes = measures.confusion.matrix, measures.confusion.mistakes()
+    curves = None
+    if task.kind == BINARY and not measures.broken and measures.ranked:
+        found = measures.scanned(curves=True)[0]
+        curves = found.curves if found else None
+    values = measures.metrics(unit)
+    r2 = rmse = loss = None
+    if task.kind == REGRESSION:
+        each = numbers.rmse(measures, np.ones(task.outputs) if unit is None else unit)
+        r2, rmse = values["r2"], each[0] if len(each) == 1 else each
+        if spec.loss != "squared" and cost is not None:
+            loss = losses.measure(spec, cost, unit)
+    labelled = task.kind not in (REGRESSION, NONE)
+    return Score(
+        measures.samples, float("nan") if cost is None else cost, values.get("accuracy"), matrix, r2, bad.count, rmse,
+        mistakes, bad.unlabelled, measures.weight if measures.weighted else None, bad.dropped, loss, values,
+        measures.thresholds(), classes.per_class(measures) if labelled else [], curves, classes.majority(measures),
+    )  # fmt: skip

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import answers, devices, ops, spec
+from hdl import answers, devices, evaluation, ops, spec, thresholds
 from hdl.answers import Answers, Coded, Records
 from hdl.data import Bad, Block, FileSplit, Schema, Source, fitting, weights
 from hdl.data.labels import as_array
 from hdl.errors import DataError, SpecError
-from hdl.evaluation import Measures, Score
+from hdl.evaluation import Score
 from hdl.models import codes
 from hdl.models.stack import Layer
 from hdl.ops import Operations, Result, Samples
@@ -91,8 +91,14 @@ class Model:
         """Tell whether the network's answers have a cost: not if it ends with codes."""
         return self.spec.model != "mlp" or self.spec.finetune != "none"
 
-    def evaluate(self, source: Source) -> Score:
-        """Measure cost, accuracy and confusion on a labelled dataset, in one pass; no labels where the model has none.
+    def evaluate(self, source: Source, threshold: float | None = None) -> Score:
+        """Measure the network on a labelled dataset, in one pass; no labels where the model has none.
+
+        Parameters
+        ----------
+        source : Source
+        threshold : float, optional
+            Of two classes: the probability from which on the second is answered.
 
         Raises
         ------
@@ -104,7 +110,7 @@ class Model:
         if not self.measurable:
             raise SpecError("the network only makes codes, and they have no cost: measure one of its layers' tables")
         schema, bad = self.schema, Bad(source.options.max_bad_records)
-        measures = Measures(schema, self.spec)
+        measures = evaluation.begin(schema, self.spec)
         for block in self._blocks(source, bad):
             y = None
             if schema.encoding != "none":
@@ -116,33 +122,49 @@ class Model:
             if not (good := _finite(out, block, bad, schema)).all():
                 block, y = block.keep(good), None if y is None else y[good]
                 out, result = self._forward(block, y)
-            measures.add(result, out, self._answer(out) if schema.classes else None, y, self._samples(block, y).weight)
-        if not measures.total.samples:
+            measures.add(out, y, self._samples(block, y).weight, result)
+        if not measures.samples:
             raise DataError("no samples to evaluate on", source.paths[0] if source.paths else None)
-        if not measures.total.weight:
+        if not measures.weight:
             raise DataError(f"every sample's weight is 0 (column {source.options.weights})", source.paths[0])
-        return measures.score(bad)
+        return evaluation.score(measures, schema, self.spec, bad, threshold)
 
-    def predict(self, source: Source, bad: Bad | None = None) -> Iterator[Answers]:
+    def predict(
+        self, source: Source, bad: Bad | None = None, threshold: float | str | None = None
+    ) -> Iterator[Answers]:
         """Give the answers in input order, some records at a time; those that have none go to `bad`.
 
         A record has no answer if it cannot be read, or if its answer is not finite, as it is far from what the network
         was trained on.
 
+        Parameters
+        ----------
+        source : Source
+        bad : Bad, optional
+            Where records without an answer are counted; None: as many as the options allow.
+        threshold : float or {'f1', 'mcc', 'balanced'}, optional
+            Of two classes: the probability from which on the second is answered; a name: what was best for that
+            measure on the samples that the training held out. None: the more probable class.
+
         Raises
         ------
         DataError
-            More records have none than `bad` allows (default: as the options do).
+            More records have none than `bad` allows.
+        SpecError
+            There is no such threshold, or the model has no two classes: when it is called, before the first answer.
         """
+        known = None if threshold is None else thresholds.find(self, threshold).value
+        return self._predict(source, Bad(source.options.max_bad_records) if bad is None else bad, known)
+
+    def _predict(self, source: Source, bad: Bad, threshold: float | None) -> Iterator[Answers]:
         names = as_array(self.schema.classes) if self.schema.classes else None
-        bad = Bad(source.options.max_bad_records) if bad is None else bad
         for part in self._records(source, bad):
             found = np.empty((0, self.outputs), np.float32)
             if len(part.block):
                 found, _ = self._forward(part.block, None)
             good = _finite(found, part.block, bad, self.schema)
             out, there = part.spread(self.schema.in_units(found[good]), good), part.there(good)
-            labels: Any = None if names is None else names[self._answer(out)]
+            labels: Any = None if names is None else names[self._answer(out, threshold)]
             if labels is not None and not there.all():
                 labels = np.ma.array(labels, mask=~there)
             yield Answers(out, labels, there, part.kept(source.kept_schema))
@@ -236,8 +258,10 @@ class Model:
             )
         return self.ops.forward(self.w, self._samples(block, y))
 
-    def _answer(self, out: NDArray) -> NDArray[np.int64]:
+    def _answer(self, out: NDArray, threshold: float | None = None) -> NDArray[np.int64]:
         """Return class numbers [n] from outputs [n, O]."""
+        if threshold is not None:
+            return (out[:, -1].astype(np.float64) >= threshold).astype(np.int64)
         return (out[:, 0] > 0.5).astype(np.int64) if out.shape[1] == 1 else out.argmax(axis=1)
 
 

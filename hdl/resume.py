@@ -36,7 +36,7 @@ def same_spec(stored: Spec, given: Spec | None, done: int) -> Spec:
         return stored
     old, new = stored.model_dump(), given.model_dump()
     # A field that the user left to the data agrees with the stored one, which was filled in from the data.
-    for name in ("loss", "net", "batch"):
+    for name in ("loss", "net", "batch", "metric"):
         if new[name] is None:
             new[name] = old[name]
     if len(new["net"]) == len(old["net"]):
@@ -102,6 +102,23 @@ def same_data(about: dict[str, Any], splits: list[list[FileSplit]], path: str, o
         )
     if Options.make(about["options"]) != options:
         raise SpecError(f"the table was made with other options of reading: {about['options']}")
+
+
+def same_validation(about: dict[str, Any], splits: list[list[FileSplit]], path: str, table: str) -> None:
+    """Refuses validation data whose files' names or lengths are not those of version 0.
+
+    Raises
+    ------
+    DataError
+    """
+    stored = about.get("validation")
+    old, new = _files(stored["cuts"] if stored else ()), _files(splits)
+    if old != new:
+        first = min(path for path, _ in set(old.items()) ^ set(new.items()))
+        raise DataError(
+            f"{path}: not the data that {table} was validated on: {first} had length {old.get(first, 'none')}, "
+            f"now {new.get(first, 'none')}"
+        )
 
 
 def _files(splits: Any) -> dict[str, int]:

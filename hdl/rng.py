@@ -19,6 +19,7 @@ SAMPLING, ANNEALING = 16, 17  # of restricted Boltzmann machines
 PATCHES = 32
 FREQUENCIES = 33  # of periodic embeddings
 MEMBERS = 34  # of ensembles
+FOLDS = 40  # of cross-validation
 
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
@@ -191,3 +192,43 @@ def member(seed: int, shard: int, n: int, share: float, first: int = 0) -> NDArr
     ndarray of bool [n]
     """
     return words(derive(seed, VALIDATION), shard, 0, 0, first, n) < round(share * 2**32)
+
+
+def stratified(seed: int, shard: int, strata: NDArray[np.integer], share: float) -> NDArray[np.bool_]:
+    """Tell which samples of a shard belong to the validation part, where each stratum gives the same share of its own.
+
+    Of n samples of a stratum floor(share·n + u) belong, those of the lowest draws. u is 1/2 in shard 0, so that the
+    count is the nearest one there, and runs through the fractions of two (van der Corput 1935) with the shards, so that
+    what is rounded in one shard is made up for in the others.
+
+    Parameters
+    ----------
+    strata : ndarray of int [n]
+        Of each sample in stored order, such as its class; below 0 belongs to none and is never chosen.
+    share : float
+        [0, 1).
+
+    Returns
+    -------
+    ndarray of bool [n]
+    """
+    out = np.zeros(len(strata), bool)
+    draws = words(derive(seed, VALIDATION), shard, 1, 0, 0, len(strata))
+    order = np.lexsort((draws, strata))  # stable: equal draws stay in stored order
+    _, starts, counts = np.unique(strata[order], return_index=True, return_counts=True)
+    part, turn = round(share * 2**32), round(2**32 * (van_der_corput(shard) + 0.5)) % 2**32
+    for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
+        if strata[order[start]] >= 0:
+            out[order[start : start + (part * count + turn >> 32)]] = True
+    return out
+
+
+def van_der_corput(n: int) -> float:
+    """Mirror the binary digits of n at the point: 0, 1/2, 1/4, 3/4, 1/8, …
+
+    Examples
+    --------
+    >>> [van_der_corput(n) for n in range(5)]
+    [0.0, 0.5, 0.25, 0.75, 0.125]
+    """
+    return int(f"{n & 0xFFFFFFFF:032b}"[::-1], 2) / 2**32

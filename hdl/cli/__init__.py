@@ -23,7 +23,7 @@ from hdl.errors import HdlError, WorkerError
 # name: (module, what it does), in the order in which a user meets them
 COMMANDS = {
     "train": ("hdl.cli.train", "Train a network on DATA and keep its versions in a table."),
-    "evaluate": ("hdl.cli.predict", "Measure a table's network on DATA."),
+    "evaluate": ("hdl.cli.evaluate", "Measure a table's network on DATA."),
     "predict": ("hdl.cli.predict", "Write the network's answers for DATA, in input order."),
     "encode": ("hdl.cli.predict", "Write what the hidden units say of DATA, as new features."),
     "sample": ("hdl.cli.sample", "Draw from what an RBM or a deep belief network has learned."),

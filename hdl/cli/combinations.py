@@ -10,8 +10,8 @@ from typing import Any
 from hdl.cli.flags import FLAGS, Flag, default_of, number_of, take_spec
 from hdl.errors import SpecError
 
-# By the first, combinations are compared; the second only says which versions stay.
-_FIXED = ("validation", "keep")
+# By the first two, combinations are compared; the third only says which versions stay.
+_FIXED = ("validation", "metric", "keep")
 _FLAGS = {flag.name[2:]: flag for flag in FLAGS if flag.name[2:] not in _FIXED}
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -93,7 +93,7 @@ def combine(
             spec = take_spec(flags | given, bases.get(name, first), shards)
         except SpecError as error:
             raise SpecError(f"--grid, with {label_of(chosen)}: {error}") from None
-        if not spec.validation:
+        if not spec.validated and "validation" not in spec.auto:
             raise SpecError(
                 "--grid: combinations are compared by samples that are held out: give --validation SHARE, such as 0.2"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -103,10 +104,42 @@ def _to_hadoop(ctx: click.Context) -> None:
         kerberos.login(kerberos.Login(principal, fs.plain(keytab)), lambda text: click.echo(text, err=True))
 
 
+def log_option(command: Any = None, section: str = "Options") -> Any:
+    """Add the flag that names logs of the rounds to a command; without one, make the flag."""
+    option = Option(
+        ["--log", "logs"], multiple=True, metavar="KIND:PLACE", section=section,
+        help="Log the scalars of every round to tensorboard:DIR, mlflow:URI or csv:FILE; again for another place.",
+    )  # fmt: skip
+    if command is None:
+        return option
+    command.params.append(option)
+    return command
+
+
 def at_option(command: Any) -> Any:
     """Add the flag that names a version of a table."""
     about = "Number of a version, best or last; default: the best by validation."
     return click.option("--version", "which", metavar="N|best|last", default="best", help=about)(command)
+
+
+def threshold_option(command: Any) -> Any:
+    """Add the flag that says from which probability on the second of two classes is answered."""
+    about = "Of two classes: probability from which on the second is answered; or the best for a measure."
+    return click.option("--threshold", metavar="X|f1|mcc|balanced", help=about)(command)
+
+
+def take_threshold(model: Any, given: str | None) -> Any:
+    """Find the threshold that `--threshold` means, and tell it."""
+    from hdl import thresholds
+
+    if given is None:
+        return None
+    try:
+        known = thresholds.find(model, given)
+    except SpecError as error:
+        raise SpecError(f"--{error}") from None
+    click.echo(f"'{model.schema.classes[1]}' is answered from a probability of {known.told} on", err=True)
+    return known
 
 
 class DeviceName(click.ParamType):
@@ -154,9 +187,33 @@ def open_model(table: str, which: str, threads: int | None = None, device: str =
     return Model(table, at(table, which), threads or devices.cores(), device)
 
 
+def tell_reading(source: Any, model: Any) -> None:
+    """Say how text is read that is not read as it stands, where training has not said so already."""
+    known = (model.schema.reading or {}).get("cells") or ()
+    for note in source.reading.get("cells") or ():
+        if note not in known:
+            click.echo(f"{source.paths[0]}: {note}", err=True)
+
+
 def count(number: int, thing: str) -> str:
     """Write a number of things: 1 round, 2 rounds, 1,000 rounds."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def aligned(lines: Sequence[tuple[str, str]]) -> str:
+    """Aligns names and values in two columns of plain text."""
+    width = max((len(name) for name, _ in lines), default=0) + 2
+    return "\n".join(f"{name:{width}}" + value.replace("\n", "\n" + " " * width) for name, value in lines)
+
+
+def table_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Write a table of text, its first column to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = []
+    for first, *rest in (head, *rows):
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def version() -> str:

@@ -10,13 +10,14 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
+from hdl.cli import holdout
 from hdl.cli.common import Option
 from hdl.cli.flag_list import FLAGS, Flag
 from hdl.errors import SpecError
 from hdl.models import stack
 from hdl.spec import Spec, parse
 
-PARTS = ("optimizer", "schedule", "sync", "genetic", "autoencoder", "rbm", "pretrain", "preprocessing")
+PARTS = ("optimizer", "schedule", "sync", "genetic", "autoencoder", "rbm", "pretrain", "preprocessing", "holdout")
 UNITS = {"epochs": "epochs", "epoch": "epochs", "batches": "batches", "batch": "batches"}
 _BY_KEY = {flag.key: flag for flag in FLAGS}
 
@@ -73,7 +74,7 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
     """
     path = values.pop("spec")
     given = {flag: values.pop(key) for key, flag in _BY_KEY.items()}
-    given = {flag: _value(flag, text) for flag, text in given.items() if text is not None}
+    given = {flag: _value(flag, text, base) for flag, text in given.items() if text is not None}
     tree: dict[str, Any] = base.model_dump(mode="json") if base is not None else {"shards": shards}
     _overlay(tree, _read(path) if path else {})
     for flag, value in given.items():
@@ -86,8 +87,10 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
         raise SpecError(_in_terms_of_flags(str(error), given, path)) from None
 
 
-def _value(flag: Flag, text: Any) -> Any:
+def _value(flag: Flag, text: Any, base: Spec | None = None) -> Any:
     """Turn a flag's text into a number, where it is one; the spec judges it."""
+    if flag.field == "validation":
+        return holdout.fields(text, base)
     if flag.field == "sync.every":
         for word, unit in UNITS.items():
             if text.endswith(word):
@@ -155,6 +158,9 @@ def _part(tree: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _set(tree: dict[str, Any], flag: Flag, value: Any) -> None:
+    if flag.field == "validation":  # one rule takes another's place
+        tree["holdout"] = value["holdout"]
+        value = value["validation"]
     *parts, last = flag.field.split(".")
     for part in parts:
         tree = _part(tree, part)
@@ -168,6 +174,8 @@ def _in_terms_of_flags(message: str, given: dict[Flag, Any], path: str | None) -
     """Put a flag's name into the spec's message, in place of each field that a flag gave."""
     fields = {flag.field: flag.name for flag in given}
     message = re.sub(r"([\w.]+): Extra inputs are not permitted( \(given .*?\))?(?=; |$)", _unknown, message)
+    if "validation" in fields:
+        fields["holdout"] = fields["validation"]
     if "sync.every" in fields:
         fields["sync.unit"] = fields["sync.every"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from hdl import strict_json
-from hdl.cli import training
+from hdl.cli import progress, training
 from hdl.cli.combinations import combine, label_of, parameters
 from hdl.cli.search_progress import Board, score
 from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, TableError, Unavailable
@@ -58,7 +58,7 @@ def train(
         bases = {each["name"]: spec.parse(each["spec"]) for each in before["combinations"]}
     combinations = combine(values, value_lists, bases, run["workers"] or 1)
     for one in combinations:
-        _refuse_changes(one.spec, bases.get(one.name), one.name)
+        refuse_changes(one.spec, bases.get(one.name), one.name)
     options = take_data_options(values, before and before["options"])
     if run["dry_run"]:
         fields = [{"name": one.name, "spec": one.spec.model_dump(mode="json")} for one in combinations]
@@ -68,8 +68,8 @@ def train(
         raise click.UsageError("Missing option '--out'.", click.get_current_context())
     if run["settings"].get("detach"):
         raise SpecError("--detach: a grid waits for each of its combinations; give one of --grid and --detach")
-    _prepare(data, out, combinations, options, before, run)
-    done = [each for each in before["results"] if _is_done(each, combinations)] if before else []
+    logs = _prepare(data, out, combinations, options, before, run)
+    done = [each for each in before["results"] if is_done(each, combinations)] if before else []
     names = {one.name for one in combinations}
     others = [grid.Combination(each["name"], each["values"], bases[each["name"]])
               for each in (before or {"combinations": []})["combinations"] if each["name"] not in names]  # fmt: skip
@@ -77,11 +77,11 @@ def train(
     def save(results: list[Any]) -> None:
         grid.save(out, data, options, value_lists, [*combinations, *others], results)
 
-    results = _search(data, out, combinations, done, options, run, save)
+    results = search(data, out, combinations, done, options, run, logs, save)
     _report(data, out, results, options, run)
 
 
-def _refuse_changes(new: Any, old: Any, name: str) -> None:
+def refuse_changes(new: Any, old: Any, name: str) -> None:
     """Refuses to resume a combination with another spec."""
     from hdl.resume import CHANGEABLE
 
@@ -92,14 +92,17 @@ def _refuse_changes(new: Any, old: Any, name: str) -> None:
         raise SpecError(f"--resume: {name} was begun with another {', '.join(wrong)}; only {may} may change")
 
 
-def _is_done(result: Any, combinations: Sequence[Any]) -> bool:
+def is_done(result: Any, combinations: Sequence[Any]) -> bool:
     """Tells whether a combination need not be trained; one that the grid held before and holds no more stays."""
     spec = next((one.spec.model_dump(mode="json") for one in combinations if one.name == result.name), None)
     return spec is None or (spec == result.spec and result.state != "failed")
 
 
-def _prepare(data: str, out: str, combinations: Sequence[Any], options: Any, before: Any, run: dict[str, Any]) -> None:
-    """Sees to it that the folder is as the user wants it, and that the data and the runner are there."""
+def _prepare(
+    data: str, out: str, combinations: Sequence[Any], options: Any, before: Any, run: dict[str, Any]
+) -> dict[str, Any]:
+    """Sees to it that the folder is as the user wants it, and that the data and the runner are there; opens the logs of
+    the combinations."""
     from hdl import fs
     from hdl.data import open_source
     from hdl.driver import begun
@@ -127,19 +130,31 @@ def _prepare(data: str, out: str, combinations: Sequence[Any], options: Any, bef
     if grid_exists and run["overwrite"]:
         with suppress(TableError):  # of a damaged one those are removed that are in the way
             names |= {each["name"] for each in (grid.load(out) or {"combinations": []})["combinations"]}
+    logs = open_logs([one.name for one in combinations], out, run)
     for name in sorted(names):
         training.prepare_table(fs.join(out, name), run["resume"], run["overwrite"])
     if run["overwrite"]:
         for path in [fs.join(out, name) for name in grid.MADE]:
             if fs.exists(path):
                 fs.remove(path)
+    return logs
 
 
-def _search(
+def open_logs(names: Sequence[str], out: str, run: dict[str, Any]) -> dict[str, Any]:
+    """Opens what `--log` asks for, a log for each training by its name, before its table is made."""
+    from hdl import fs
+    from hdl.loggers import open_log
+
+    return {
+        name: open_log(run["logs"], fs.join(out, name), progress.warn, run["overwrite"], part=name) for name in names
+    }
+
+
+def search(
     data: str, out: str, combinations: Sequence[Any], done: list[Any], options: Any, run: dict[str, Any],
-    save: Callable[[list[Any]], None],
+    logs: dict[str, Any], save: Callable[[list[Any]], None], noun: str = "combinations",
 ) -> list[Any]:  # fmt: skip
-    """Trains the combinations that are not done, and returns the results of all."""
+    """Trains the combinations that are not done, and returns the results of all; `noun` says what they are."""
     from hdl import devices, driver, fs
     from hdl.runners import shared
     from hdl.runners.base import Job
@@ -168,8 +183,9 @@ def _search(
             if isinstance(event, driver.Started):
                 board.findings(table, event.spec)
             board.event(one.name, event)
+            logs[one.name](event)
 
-        with runner:
+        with logs[one.name], runner:
             return driver.train(job, runner, notify)
 
     def ended(result: Any) -> None:
@@ -186,14 +202,15 @@ def _search(
     try:
         with board, training.stoppable():
             said = f", {len(done)} of them done" if done else ""
-            board.say(f"{len(remaining) + len(done)} combinations of {', '.join(combinations[0].values)}{said}")
+            of = f" of {', '.join(combinations[0].values)}" if noun == "combinations" else ""
+            board.say(f"{len(remaining) + len(done)} {noun}{of}{said}")
             Search(train, ended, make_barrier if batched else None, board.stop)(remaining)
     except KeyboardInterrupt:
         carried = [] if local else ["--runner", run["runner"]]
         carried += [] if run["device"] == "cpu" else ["--device", run["device"]]
         command = shlex.join(["hdl", "train", data, "--out", out, "--resume", *carried])
         count = f"{len(results)} of {len(remaining) + len(done)}"
-        raise Interrupted(f"interrupted; {count} combinations are done. Go on with: {command}") from None
+        raise Interrupted(f"interrupted; {count} {noun} are done. Go on with: {command}") from None
     return results
 
 
@@ -234,17 +251,20 @@ def _print(order: Sequence[Any]) -> None:
     from rich.table import Table
 
     from hdl.cli.common import duration
+    from hdl.metrics import METRICS
     from hdl.search import grid
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    names, share = list(order[0].values), any(each.val_accuracy is not None for each in order)
-    columns = ["", *names, *(["val accuracy"] if share else []), "val cost", "best at", "rounds", "time"]
+    names, by = list(order[0].values), order[0].decides
+    first = [f"val {METRICS[by].title}"] if by != "cost" else []
+    columns = ["", *names, *first, "val cost", "best at", "rounds", "time"]
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for number, each in enumerate(order[:_SHOWN], 1):
         values, good = [grid.shown(value) for value in each.values.values()], each.state == "done"
         cost = f"{each.val_cost:.6f}" if each.val_cost is not None else "–"
-        about = [score(each), cost] if share and good else [cost] if good else [each.state] + ["–"] * share
+        value = score(each).removeprefix(f"{METRICS[by].title} ")
+        about = ([value] if first else []) + [cost] if good else [each.state] + ["–"] * len(first)
         last = [str(each.version), str(each.rounds), duration(each.seconds)] if good else ["–"] * 3
         table.add_row(str(number) if good else "", *values, *about, *last)
     stream = sys.stdout

@@ -1,4 +1,4 @@
-"""`hdl evaluate`, `hdl predict` and `hdl encode`: using what was trained."""
+"""`hdl predict` and `hdl encode`: the answers of what was trained, and its codes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from hdl import strict_json
 from hdl.cli.common import (
     Command,
     at_option,
@@ -18,121 +16,13 @@ from hdl.cli.common import (
     count,
     hadoop_options,
     open_model,
-    percent,
-    shown_rmse,
+    take_threshold,
+    tell_reading,
+    threshold_option,
 )
-from hdl.cli.data_flags import KEEP, OFFSET, WEIGHTS, data_options, take_data_options
+from hdl.cli.data_flags import KEEP, OFFSET, data_options, take_data_options
 from hdl.errors import DataError, SpecError
 from hdl.prediction_writer import refuse_kept
-
-MOST_CLASSES = 12  # of a confusion matrix in a terminal
-
-
-@hadoop_options
-@data_options(WEIGHTS, OFFSET)
-@click.command(cls=Command)
-@click.argument("table", metavar="TABLE")
-@click.argument("data", metavar="DATA")
-@at_option
-@core_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate_(
-    table: str, data: str, which: str, threads: int | None, device: str, as_json: bool, **values: Any
-) -> None:  # fmt: skip
-    """Measure the network of TABLE on DATA: cost, accuracy, confusion matrix.
-
-    DATA is anything that hdl train takes; FOLDER:test is the test part of a folder. The cost is the
-    mean loss without regularisers.
-    """
-    from hdl.data import open_source
-
-    model = open_model(table, which, threads, device)
-    options = take_data_options(values, model.reading)
-    source = open_source(data, options, model.schema, labels=model.schema.encoding != "none")
-    tell_reading(source, model)
-    score = model.evaluate(source)
-    if options.weights and score.weight is None:
-        click.echo(f"{data} has no column {options.weights!r}, of weights: each sample counts as one", err=True)
-    if as_json:
-        click.echo(strict_json.dumps({"table": table, "data": data, **score_json(score, model)}))
-    else:
-        click.echo(score_text(score, model.schema.classes))
-
-
-def tell_reading(source: Any, model: Any) -> None:
-    """Say how text is read that is not read as it stands, where training has not said so already."""
-    known = (model.schema.reading or {}).get("cells") or ()
-    for note in source.reading.get("cells") or ():
-        if note not in known:
-            click.echo(f"{source.paths[0]}: {note}", err=True)
-
-
-def score_json(score: Any, model: Any) -> dict[str, Any]:
-    """Turn a score into plain values."""
-    confusion = None if score.confusion is None else np.asarray(score.confusion).tolist()
-    classes = list(model.schema.classes) or None
-    return {
-        "version": model.version.number,
-        "sha256": model.version.signature,
-        "samples": score.samples,
-        "weight": score.weight,
-        "unlabelled": score.unlabelled,
-        "dropped": score.dropped,
-        "bad_records": score.bad,
-        "cost": score.cost,
-        "accuracy": score.accuracy,
-        "r2": score.r2,
-        "rmse": score.rmse,
-        "loss": score.loss and dict([score.loss]),
-        "classes": classes,
-        "confusion": confusion,
-        **(
-            {"mistakes": [[classes[true], classes[guess], times] for true, guess, times in score.mistakes]}
-            if classes and score.mistakes
-            else {}
-        ),
-    }
-
-
-def score_text(score: Any, classes: Any) -> str:
-    """Write a score for people, with its confusion matrix where that fits a terminal."""
-    lines = [f"samples   {score.samples:,}", f"cost      {score.cost:.6f}"]
-    if score.weight is not None:
-        lines.insert(1, f"weight    {score.weight:,.6g} in all, by which the measures are means")
-    if score.accuracy is not None:
-        lines.append(f"accuracy  {percent(score.accuracy)}")
-    if score.r2 is not None:
-        lines.append(f"R²        {score.r2:.6f}")
-    if (rmse := score.rmse) is not None:
-        lines.append(f"RMSE      {shown_rmse(rmse)}")
-    if score.loss is not None:
-        name, value = score.loss
-        lines.append(f"{name:10}{value:.6g}")
-    skipped = [
-        f"{number:,} row{'' if number == 1 else 's'} {why}"
-        for number, why in ((score.unlabelled, "without a label"), (score.dropped, "that miss a number"))
-        if number
-    ]
-    skipped += [count(score.bad, "bad record")] if score.bad else []
-    if skipped:
-        lines.append(f"skipped   {', '.join(skipped)}")
-    if score.confusion is not None and 0 < len(classes) <= MOST_CLASSES:
-        lines += ["", *confusion_lines(score.confusion, classes)]
-    if score.mistakes:
-        said = [f"{classes[true]} taken for {classes[guess]} ({times:,}×)" for true, guess, times in score.mistakes[:5]]
-        lines.append(f"mistakes  {'; '.join(said)}")
-    return "\n".join(lines)
-
-
-def confusion_lines(confusion: Any, classes: Any) -> list[str]:
-    """Write a confusion matrix in plain text: rows true, columns predicted, a dot for none."""
-    names = [str(name)[:10] for name in classes]
-    cells = [[str(value) if value else "·" for value in row] for row in np.asarray(confusion).tolist()]
-    width = max(map(len, [*names, *(cell for row in cells for cell in row)])) + 2
-    side = max(len("true"), *map(len, names))
-    head = f"{'true':>{side}}" + "".join(f"{name:>{width}}" for name in names) + "  ← predicted"
-    return [head, *(f"{name:>{side}}" + "".join(f"{cell:>{width}}" for cell in row)
-                    for name, row in zip(names, cells, strict=True))]  # fmt: skip
 
 
 @hadoop_options
@@ -144,6 +34,7 @@ def confusion_lines(confusion: Any, classes: Any) -> list[str]:
     "--out", required=True, metavar="FILE",
     help="Where to write: .csv, .parquet or .npy; - is CSV on stdout. With --runner mapreduce a new folder on HDFS.",
 )  # fmt: skip
+@threshold_option
 @click.option("--labels-only", is_flag=True, help="Write the classes and no probabilities.")
 @click.option("--overwrite", is_flag=True, help="Replace a FILE that is there.")
 @click.option("--runner", type=click.Choice(["local", "mapreduce"]), default="local", help="Who does the work.")
@@ -151,14 +42,18 @@ def confusion_lines(confusion: Any, classes: Any) -> list[str]:
 @at_option
 @core_options
 def predict_(
-    table: str, data: str, out: str, labels_only: bool, overwrite: bool, runner: str, workers: int | None, which: str,
-    threads: int | None, device: str, **values: Any
+    table: str, data: str, out: str, threshold: str | None, labels_only: bool, overwrite: bool, runner: str,
+    workers: int | None, which: str, threads: int | None, device: str, **values: Any
 ) -> None:  # fmt: skip
     """Write the answers of TABLE's network for DATA, one a record, in input order.
 
     CSV and Parquet get a column `label` and one column of probability a class; npy gets the
     probabilities [N, C] as float32. For regression there are values in place of probabilities. DATA
     may lack labels. FILE appears whole or not at all.
+
+    Of two classes the more probable one is the label, or, with --threshold, the second one from that
+    probability on; the names f1, mcc and balanced mean what was best for F1, Matthews' correlation and
+    the balanced accuracy on the samples that the training held out.
 
     A record that cannot be read, or to which the network's answer is not finite, has a line without
     an answer: empty cells, nulls, or NaN. Of more such lines than --max-bad-records the exit status is
@@ -178,6 +73,7 @@ def predict_(
     classes = list(model.schema.classes) or None
     if labels_only and classes is None:
         raise SpecError("--labels-only: this network has no classes")
+    known = take_threshold(model, threshold)
     options = take_data_options(values, model.reading | {"weights": None})
     suffix = ".csv" if out == "-" else Path(out).suffix.lower()
     refuse_kept(suffix, options.keep)
@@ -186,12 +82,12 @@ def predict_(
     if runner == "mapreduce":
         from hdl.runners.mapreduce import predict
 
-        made = predict(table, model, data, source, out, workers, device, options, labels_only=labels_only)
+        made = predict(table, model, data, source, out, workers, device, options, known, labels_only=labels_only)
         click.echo(f"{count(made.lines.records, 'answer')} in {count(made.files, 'file')} in {out}", err=True)
         tell_empty(made.lines, made.places, options, out)
         return
     bad, kept = Bad(sys.maxsize), source.kept_schema
-    answered = model.predict(source, bad)
+    answered = model.predict(source, bad, None if known is None else known.value)
     if out == "-":
         lines = prediction_files.write(sys.stdout.buffer, ".csv", model, answered, labels_only, kept)
     else:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from hdl import strict_json
-from hdl.cli import grid, progress
+from hdl.cli import folds, grid, progress
 from hdl.cli.access import access_options, take_access
-from hdl.cli.common import Command, DeviceName, Option, hadoop_options
+from hdl.cli.common import Command, DeviceName, Option, hadoop_options, log_option
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.cli.flags import spec_options, take_spec
 from hdl.cli.training import ENDS, RUNNERS, finish, make_runner, prepare_table, stoppable
@@ -20,7 +21,9 @@ from hdl.models import stack
 
 RUN = "Run"
 YARN = "YARN (--runner yarn)"
-RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet", "dry_run")
+RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet", "dry_run",
+             "logs")  # fmt: skip
+FOLD_NAMES = ("folds", "oof", "final")
 # The flags of the YARN runner alone: field of its settings by name
 YARN_NAMES = {
     "worker_memory": "memory", "worker_vcores": "vcores", "worker_gpus": "gpus", "master_memory": "master_memory",
@@ -47,9 +50,17 @@ def _run_options(command: click.Command) -> click.Command:
                     "have one).  [default: cpu]"),
         Option(["--no-report"], is_flag=True, section=RUN, help="Make no TABLE/report.html."),
         Option(["--quiet", "-q"], is_flag=True, section=RUN, help="Show no progress."),
+        log_option(section=RUN),
         Option(["--dry-run"], is_flag=True, section=RUN, help="Print the validated spec as JSON and stop."),
         Option(["--grid"], multiple=True, metavar="NAME=V1,V2,…", section=RUN,
                help="Train every combination of the values of flags, such as lr=0.1,0.01; again for another flag."),
+        Option(["--folds"], metavar="K|column:NAME", section=RUN,
+               help="Cross-validation: a training for each of K folds, or of a column's values, that holds it out."),
+        Option(["--oof"], metavar="FILE", section=RUN,
+               help="Where --folds writes each row's answer by the network that has not seen it, .csv or .parquet.  "
+                    "[default: TABLE/oof.parquet]"),
+        Option(["--final"], is_flag=True, section=RUN,
+               help="After --folds, train on all rows into TABLE/final."),
     ]  # fmt: skip
     return command
 
@@ -69,7 +80,7 @@ class Memory(click.ParamType):
 def _yarn_options(command: click.Command) -> click.Command:
     """Add the flags of the YARN runner, which do not change the weights."""
     seconds = click.FloatRange(min=0, min_open=True)
-    command.params[12:12] = [
+    command.params[13:13] = [
         Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=YARN,
                help="Of a worker's container, as 2g or 1536m.  [default: 1g]"),
         Option(["--worker-vcores"], type=click.IntRange(min=1), metavar="N", section=YARN,
@@ -118,9 +129,18 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     reach = take_access(values, run["runner"])
     run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
     texts, before = values.pop("grid"), grid.stored_grid(out, run["resume"])
+    asked = {name: values.pop(name) for name in FOLD_NAMES}
+    if (asked["folds"] is not None) + bool(texts or before) > 1:
+        raise SpecError("--grid and --folds: give one of them")
     if texts or before:
         grid.train(data, out, texts, before, values, run)
         return
+    cut = folds.stored_folds(out, run["resume"])
+    if asked["folds"] is not None or cut:
+        folds.train(data, out, asked, cut, values, run)
+        return
+    if asked["oof"] is not None or asked["final"]:
+        raise SpecError(f"{'--oof' if asked['oof'] is not None else '--final'}: goes with --folds")
     base, reading = _stored_spec_and_options(out) if run["resume"] and out else (None, None)
     spec = take_spec(values, base, run["workers"] or 1)
     options = take_data_options(values, reading)
@@ -168,25 +188,30 @@ def _stored_spec_and_options(out: str) -> tuple[Any, dict[str, Any]]:
 def _train(
     data: str, out: str, spec: Any, options: Any, *, test: str | None, resume: bool, overwrite: bool, runner: str,
     workers: int | None, threads: int | None, device: str, no_report: bool, quiet: bool, dry_run: bool,
-    settings: dict[str, Any],
+    settings: dict[str, Any], logs: tuple[str, ...],
 ) -> None:  # fmt: skip
     from hdl import driver
     from hdl.data import open_source
+    from hdl.loggers import open_log
     from hdl.runners.base import Job
 
+    if logs and settings.get("detach"):
+        raise SpecError("--log: is written by who follows the training; leave out --detach, or: hdl attach APP --log …")
     job_runner = make_runner(runner, workers, threads, spec.shards, device=device, **settings)
     open_source(data, options)  # a wrong path is reported before anything is removed or made
     if test is not None:
         open_source(test, options)
+    log = open_log(logs, out, progress.warn, overwrite)
     prepare_table(out, resume, overwrite)
     with progress.show(quiet=quiet) as display, stoppable(), job_runner:
         teller = progress.Teller(display, out, job_runner.workers)
         job = Job(data, out, spec, options, resume)
         try:
-            outcome = driver.train(job, job_runner, teller)
+            with log:
+                outcome = driver.train(job, job_runner, progress.both(teller, log))
         except KeyboardInterrupt:
             display.close()
-            raise Interrupted(_how_to_resume(data, out, runner, device)) from None
+            raise Interrupted(_how_to_resume(data, out, runner, device, log.shown)) from None
         display.close()
         if outcome is None:
             click.echo(job_runner.application)
@@ -201,7 +226,7 @@ def _train(
         raise Interrupted(f"interrupted while measuring; the network in {out} is complete") from None
 
 
-def _how_to_resume(data: str, out: str, runner: str, device: str) -> str:
+def _how_to_resume(data: str, out: str, runner: str, device: str, logs: Sequence[str]) -> str:
     from hdl.driver import begun
 
     table = begun(out)
@@ -209,5 +234,6 @@ def _how_to_resume(data: str, out: str, runner: str, device: str) -> str:
         return "interrupted before the first version; nothing was written"
     carried = [] if runner == "local" else ["--runner", runner]
     carried += [] if device == "cpu" else ["--device", device]
+    carried += [word for shown in logs for word in ("--log", shown)]
     command = shlex.join(["hdl", "train", data, "--out", out, "--resume", *carried])
     return f"interrupted; version {table.numbers()[-1]} is kept. Go on with: {command}"

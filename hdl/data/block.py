@@ -38,6 +38,8 @@ class Block:
     seen : int or None
         Records of the split up to the end of this block, bad ones behind its last row too. None: its last row is the
         last record.
+    held : bool [n] or None
+        Which rows are held out of training; None: none are by what a row itself says.
     lost : (int64 [m], pyarrow.RecordBatch [m]) or None
         Of rows that were dropped as bad: their numbers, and the columns that predictions carry over all the same.
     """
@@ -51,6 +53,7 @@ class Block:
     rows: np.ndarray | None = None
     seen: int | None = None
     lost: tuple[np.ndarray, Any] | None = None
+    held: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -91,13 +94,14 @@ class Block:
 
     def take(self, rows: Any, where: Callable[[int], dict[str, Any]]) -> Block:
         """Takes rows by a slice or by their numbers."""
-        x, y, weight, offset, numbers = (
-            None if part is None else part[rows] for part in (self.x, self.y, self.weight, self.offset, self.rows)
+        x, y, weight, offset, numbers, held = (
+            None if part is None else part[rows]
+            for part in (self.x, self.y, self.weight, self.offset, self.rows, self.held)
         )
         kept = self.kept
         if kept is not None:
             kept = kept.slice(rows.start, rows.stop - rows.start) if isinstance(rows, slice) else kept.take(rows)
-        return Block(x, y, where, weight, offset, kept, numbers)
+        return Block(x, y, where, weight, offset, kept, numbers, held=held)
 
 
 def joined(first: Any, second: Any) -> Any:

@@ -12,6 +12,7 @@ from hdl.data.base import Source
 from hdl.data.columns import trained
 from hdl.data.delimited import Delimited
 from hdl.data.folder import Chosen, Pairs, of_file, of_folder, of_pattern
+from hdl.data.holdout import FOLDS
 from hdl.data.idx import open_idx
 from hdl.data.layouts import placed
 from hdl.data.layouts.keyed import Keyed
@@ -59,10 +60,13 @@ def open_source(
         chosen.lying = placed.of_model([x for x, _ in chosen.pairs], wanted, options)
     if options.where and chosen.format not in FILTERED:
         raise DataError(f"--where picks rows of tables, and {chosen.format} samples are none", path)
+    column = options.held and options.held[0] != FOLDS
+    if column and chosen.format not in FILTERED:
+        raise DataError(f"validation by a column picks rows of tables, and {chosen.format} samples are none", path)
     if chosen.format in _TYPED:
         paths = [x for x, _ in chosen.pairs]
         source: Source = _TYPED[chosen.format](paths, options, schema, labels, chosen.lying)
-    elif chosen.format == "csv" and ((chosen.lying and chosen.lying.types) or options.where):
+    elif chosen.format == "csv" and ((chosen.lying and chosen.lying.types) or options.where or column):
         source = Keyed([x for x, _ in chosen.pairs], options, schema, labels, chosen.lying)
     else:
         source = _OPEN[chosen.format](chosen.pairs, chosen.part, options, schema, labels)
@@ -140,7 +144,12 @@ def _parquet(paths: list[str], options: Options, schema: Any, labels: bool, lyin
     from hdl.data.parquet import Parquet, is_own
 
     if lying is None and is_own(paths[0]):
-        return Parquet(paths, options, schema, labels)
+        whole = Parquet(paths, options, schema, labels)
+        if not options.held or options.held[0] == FOLDS or schema is not None:
+            return whole
+        from hdl.data.layouts.marked_matrix import MarkedMatrix
+
+        return MarkedMatrix(whole)
     return ParquetTable(paths, options, schema, labels, lying)
 
 

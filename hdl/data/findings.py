@@ -48,7 +48,7 @@ KINDS = {"uint8": "dense, stored as uint8", "float32": "dense", "sparse": "spars
 FORMAT_BY = {"flag": "as --format says", "folders": "a folder a class"}
 _SHOWN = {
     "files", "format_by", "header", "header_by", "delimiter", "delimiter_by", "label_by", "label_at", "label_type",
-    "depth", "duplicates", "left_out", "kinds", "remarks", "unlabelled", "table", "where", "own",
+    "depth", "duplicates", "left_out", "kinds", "remarks", "unlabelled", "table", "where", "own", "held",
 }  # fmt: skip
 
 
@@ -81,6 +81,7 @@ def lines(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = N
         ("offset", f"column {options['offset']}" if options.get("offset") else ""),
         ("where", str(options.get("where") or "")),
         ("rows", _rows(schema, reading)),
+        ("held out", _held(reading.get("held") or {}, schema.get("classes") or ())),
         ("features", _features(schema, reading)),
         ("missing", _missing(schema)),
         ("scale", _scale(schema.get("rule") or {})),
@@ -178,6 +179,20 @@ def _rows(schema: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
         (reading.get("unlabelled"), "without a label"), (dropped, "that miss a number")
     ) if number]  # fmt: skip
     return f"{schema.get('samples') or 0:,}; left out: {', '.join(words)}" if words else ""
+
+
+def _held(held: Mapping[str, Any], classes: Sequence[Any]) -> str:
+    """Counts the samples that are held out to measure, of each class too, and says by what."""
+    if not held:
+        return ""
+    rows, each = held.get("rows"), held.get("classes")
+    about = "" if held.get("exact") else "about "
+    counted = "" if rows is None else f": {about}{_count(rows, 'sample')}"
+    named = ""
+    if each and len(classes) == len(each):
+        shown = [f"{_name_of_class(value)} {count:,}" for value, count in zip(classes, each, strict=True)]
+        named = f" ({', '.join(shown[:FEW_CLASSES])}{', …' if shown[FEW_CLASSES:] else ''})"
+    return f"{held.get('by')}{counted}{named}"
 
 
 def _features(schema: Mapping[str, Any], reading: Mapping[str, Any]) -> str:

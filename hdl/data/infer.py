@@ -8,7 +8,8 @@ import numpy as np
 
 from hdl.data.block import Bad
 from hdl.data.guess import is_number
-from hdl.data.labels import Labels, canonical, classes_of, is_plain_number
+from hdl.data.holdout import said
+from hdl.data.labels import Labels, Meanings, canonical, classes_of, is_plain_number
 from hdl.data.scaling import NOISE, Scaling, fit_scale
 from hdl.data.schema import Schema, listed
 from hdl.data.summary import Summary
@@ -42,6 +43,9 @@ def fit(summary: Summary, spec: Spec) -> Schema:
     """
     if summary.bad > summary.limit:
         raise Bad(summary.limit, summary.bad, [*summary.places]).overflow()
+    if not summary.samples and summary.held:
+        by = said(spec.holdout, spec.validation)
+        raise DataError(f"validation: all {summary.held:,} rows are held out ({by}); none is left to train on")
     if not summary.samples:
         listed = "".join(f"\n  {place}" for place in summary.places)
         if summary.unlabelled and not summary.bad:
@@ -74,6 +78,8 @@ def fit(summary: Summary, spec: Spec) -> Schema:
     else:
         encoding, classes, outputs, loss = "none", (), inputs, "squared"
     mean, deviation = _target_unit(summary, encoding, loss)
+    if spec.validated and not spec.holdout.path:
+        reading["held"] = _held(summary, spec, classes if encoding in ("index", "binary", "onehot") else ())
     meta, tup = summary.meta, lambda value: tuple(value) if value else None
     image = tup(meta.get("image"))
     return Schema(
@@ -82,6 +88,39 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         meta.get("format", ""), summary.bad, reading, scaling.center, scaling.spread,
         scaling.constants, mean, deviation, class_weights(spec.class_weight, classes, summary.labels), columns,
     )  # fmt: skip
+
+
+def _held(summary: Summary, spec: Spec, classes: tuple[Any, ...]) -> dict[str, Any]:
+    """Count the samples that are held out, of each class too, and say by what; of a share they are about as many."""
+    rule = spec.holdout
+    by: dict[str, Any] = {"by": said(rule, spec.validation)}
+    if not rule.validates:
+        own, share = summary.labels, spec.validation
+        counts = None if not classes or not rule.stratified else _by_class(own, classes)
+        each = None if counts is None else [round(share * 2**32) * count + 2**31 >> 32 for count in counts]
+        rows = round(share * summary.samples) if each is None else sum(each)
+        exact = each is not None and spec.shards == 1
+        return by | {"rows": rows, "classes": each, "exact": exact}
+    if not summary.held:
+        raise DataError(f"validation: none of {summary.samples:,} rows is held out ({by['by']}); expected at least one")
+    known = Meanings(classes)
+    unknown = [value for value in summary.held_labels.values or () if classes and known.code(value) < 0]
+    if unknown and not summary.limit:
+        what = f"label {unknown[0]!r} is in rows that are held out alone ({by['by']}), and in none that is trained on"
+        raise DataError(f"validation: {what}; the classes are {listed(classes)}")
+    each = _by_class(summary.held_labels, classes) if classes else None
+    return by | {"rows": summary.held, "classes": each, "exact": True}
+
+
+def _by_class(labels: Labels, classes: tuple[Any, ...]) -> list[int] | None:
+    """Count the samples of each class; None where labels were too many to be told apart, or are targets."""
+    if labels.values is None or labels.counts is None:
+        return None
+    known, counts = Meanings(classes), [0] * len(classes)
+    for value, count in zip(labels.values, labels.counts, strict=True):
+        if (code := known.code(value)) >= 0:
+            counts[code] += count
+    return counts
 
 
 def _target_unit(summary: Summary, encoding: str, loss: str) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -57,6 +57,8 @@ class Options(Part):
         Columns that predictions carry over.
     weights, offset : str or None
         Columns of the samples' weights, and of what is added to the net's output before its output function.
+    held : tuple of str
+        Which rows are held out of training, as a driver says it of a spec: see `hdl.data.holdout.reading`.
     found : str or None
         What a driver found of a table's files, as JSON: for workers, who see a part of them, see `Source.settled`.
     """
@@ -81,6 +83,7 @@ class Options(Part):
     keep: tuple[str, ...] = ()
     weights: str | None = None
     offset: str | None = None
+    held: tuple[str, ...] = ()
     found: str | None = None
 
     @classmethod

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from hdl.data import weights
 from hdl.data.base import FileSplit, Source
 from hdl.data.block import Bad, Block
 from hdl.data.csr import Csr
+from hdl.data.holdout import marked
 from hdl.data.schema import Schema
 from hdl.data.store import Store
 from hdl.data.tabular.encoders import Encodings
@@ -127,6 +129,8 @@ def load(
     validation: float = 0.0,
     spill_bytes: int = SPILL_BYTES,
     labelled: bool = True,
+    stratified: bool = False,
+    other: tuple[Source, Sequence[FileSplit]] | None = None,
 ) -> Shard:
     """Decodes one shard.
 
@@ -140,6 +144,10 @@ def load(
         Samples beyond this many bytes, targets included, go to a temporary file and are mapped into memory.
     labelled : bool
         Whether labels are needed; False leaves them out (prediction).
+    stratified : bool
+        Each class gives the same share of its samples, where there are classes: see `hdl.rng.stratified`.
+    other : (Source, sequence of FileSplit), optional
+        Data of its own that is the validation part, and this shard's part of it.
 
     Raises
     ------
@@ -147,38 +155,125 @@ def load(
         With the place of a record that is wrong, or that the model cannot take.
     """
     bad = Bad(source.options.max_bad_records)
-    stores, count = None, 0
-    weighted = schema.class_weights is not None or source.options.weights is not None
-    for block in source.read(splits, bad):
+    loading = _Loading(schema, labelled, spill_bytes)
+    choice = None
+    if validation and not (stratified and labelled and schema.classes):
+        choice = _Member(seed, shard, validation)
+    strata = list[np.ndarray]() if validation and choice is None else None
+    for block in marked(source, splits, bad, shard):
+        for x, others, held in loading.parts(block, bad, source.options.weights is not None):
+            if strata is not None:
+                strata.append(_strata(others["y"]))
+                loading.keep(x, others)
+            else:
+                loading.put(x, others, choice(len(x)) if choice else held)
+    if strata:
+        loading.deal(rng.stratified(seed, shard, np.concatenate(strata), validation))
+    if other is not None:
+        theirs, rows = other
+        also = Bad(theirs.options.max_bad_records)
+        for block in theirs.read(rows, also):
+            for x, others, _ in loading.parts(block, also, theirs.options.weights is not None):
+                loading.put(x, others, np.ones(len(x), bool))
+    train, valid = loading.stores()
+    return Shard(train.samples(), valid.samples(), bad)
+
+
+class _Member:
+    """Tells which samples of a shard are in its validation part, whatever they are."""
+
+    def __init__(self, seed: int, shard: int, share: float):
+        self.seed, self.shard, self.share, self.count = seed, shard, share, 0
+
+    def __call__(self, n: int) -> np.ndarray:
+        """Tell it of the next n samples."""
+        self.count += n
+        return rng.member(self.seed, self.shard, n, self.share, self.count - n)
+
+
+def _strata(y: np.ndarray) -> np.ndarray:
+    """Give the class of each sample by its target: a number, one of 0 and 1 [n, 1], or a row with one 1 [n, C]."""
+    if y.ndim == 1:
+        return y
+    return y[:, 0].astype(np.int32) if y.shape[1] == 1 else y.argmax(axis=1).astype(np.int32)
+
+
+class _Loading:
+    """Gathers samples in the order in which they are read, and parts them into those trained on and those held out."""
+
+    def __init__(self, schema: Schema, labelled: bool, spill_bytes: int):
+        self.schema, self.labelled, self.spill_bytes = schema, labelled, spill_bytes
+        self.weighted = schema.class_weights is not None
+        self._stores: tuple[Store, Store] | None = None
+        self._kept: list[tuple[Any, dict[str, Any]]] = []  # samples of which it is not decided yet
+        self._later: list[Store] = []  # such samples on disk
+
+    def parts(self, block: Block, bad: Bad, weighted: bool) -> Iterator[tuple[Any, dict[str, Any], np.ndarray | None]]:
+        """Encode a block: features, what else there is of each sample, and which are held out; none if all is bad."""
+        schema = self.schema
         block = fitting(block, schema, bad)
         y = None
-        if labelled and schema.encoding != "none":
+        if self.labelled and schema.encoding != "none":
             if block.y is None:
                 raise DataError("the data has no labels", **block.where(0))
             y, good = schema.encode(block.y, block.where, bad)
             block, y = block.keep(good), y[good]
         usable = weights.good(block, schema, bad)
         block, y = block.keep(usable), None if y is None else y[usable]
+        self.weighted = self.weighted or weighted
         if not len(block):
-            continue
-        if stores is None:
-            weighted = weighted or block.weight is not None
-            stores = Store(schema, block.x, weighted), Store(schema, block.x, weighted)
+            return
+        self.weighted = self.weighted or block.weight is not None
         others = {
             "y": y,
             "weight": weights.of_samples(block.weight, y, schema.class_weights),
             "offset": weights.offsets(block.offset, schema),
         }
-        held = rng.member(seed, shard, len(block), validation, count) if validation else np.zeros(len(block), bool)
-        count += len(block)
-        for store, mask in zip(stores, (~held, held), strict=True):
-            if mask.all():
-                store.append(block.x, **others)
+        yield block.x, others, block.held
+
+    def put(self, x: Any, others: dict[str, Any], held: np.ndarray | None) -> None:
+        """Add samples, those `held` to the validation part."""
+        if self._stores is None:
+            self._stores = Store(self.schema, x, self.weighted), Store(self.schema, x, self.weighted)
+        masks = (None, np.zeros(0, bool)) if held is None else (~held, held)
+        for store, mask in zip(self._stores, masks, strict=True):
+            if mask is None or (len(mask) and mask.all()):
+                store.append(x, **others)
             elif mask.any():
                 some = {name: None if part is None else part[mask] for name, part in others.items()}
-                store.append(block.x[np.flatnonzero(mask)], **some)
-        if stores[0].nbytes + stores[1].nbytes > spill_bytes:
-            stores[0].spill()
-            stores[1].spill()
-    train, valid = stores or (Store(schema, None, weighted), Store(schema, None, weighted))
-    return Shard(train.samples(), valid.samples(), bad)
+                store.append(x[np.flatnonzero(mask)], **some)
+        if sum(store.nbytes for store in self._stores) > self.spill_bytes:
+            for store in self._stores:
+                store.spill()
+
+    def keep(self, x: Any, others: dict[str, Any]) -> None:
+        """Keep samples until `deal` says which of them are held out."""
+        self._kept.append((x, others))
+        if sum(x.nbytes for x, _ in self._kept) > self.spill_bytes:
+            self._later.append(store := Store(self.schema, self._kept[0][0], self.weighted))
+            for kept, rest in self._kept:
+                store.append(kept, **rest)
+            store.spill()
+            self._kept = []
+
+    def deal(self, held: np.ndarray) -> None:
+        """Put all samples that were kept, in their order, where `held` says."""
+        at = 0
+        for store in self._later:
+            samples, rows = store.samples(), 1 << 14
+            for low in range(0, len(samples), rows):
+                part = samples.take(np.arange(low, min(low + rows, len(samples))))
+                self.put(part.x, {name: getattr(part, name) for name in _OTHERS}, held[at : at + len(part)])
+                at += len(part)
+        self._later = []
+        while self._kept:
+            x, others = self._kept.pop(0)
+            self.put(x, others, held[at : at + len(x)])
+            at += len(x)
+
+    def stores(self) -> tuple[Store, Store]:
+        """Give the samples that are trained on, and those that are held out."""
+        return self._stores or (Store(self.schema, None, self.weighted), Store(self.schema, None, self.weighted))
+
+
+_OTHERS = ("y", "weight", "offset")

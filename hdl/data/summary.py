@@ -12,6 +12,7 @@ from hdl.data.base import FileSplit, Source
 from hdl.data.block import PLACES, Bad, Block
 from hdl.data.chunks import Chunks
 from hdl.data.csr import Csr
+from hdl.data.holdout import marked
 from hdl.data.labels import Labels
 from hdl.data.moments import of_numbers, of_sparse
 from hdl.data.tabular.facts import WIDE, Facts, Gathering
@@ -38,6 +39,8 @@ class Summary:
     bad, unlabelled : int
         Records skipped; `places` lists the first of them, `limit` is how many the dataset may have. Rows dropped
         because they have no label.
+    held, held_labels : int, Labels
+        Rows that are held out of all of this, and their labels.
     facts : Facts or None
         Of a table's columns; None of what is no table, and of more than 256 columns of numbers alone.
     meta : dict
@@ -61,6 +64,8 @@ class Summary:
     meta: dict[str, Any] = field(default_factory=dict)
     unlabelled: int = 0
     facts: Facts | None = None
+    held: int = 0
+    held_labels: Labels = field(default_factory=Labels)
 
     def join(self, other: Summary) -> Summary:
         """Join the summaries of two parts, `self` before `other`."""
@@ -71,6 +76,8 @@ class Summary:
             "limit": max(a.limit, b.limit),
             "meta": a.meta or b.meta,
             "unlabelled": a.unlabelled + b.unlabelled,
+            "held": a.held + b.held,
+            "held_labels": a.held_labels.join(b.held_labels),
         }
         if not a.samples or not b.samples:
             return replace(a if a.samples else b, **rest)
@@ -122,12 +129,13 @@ class Summary:
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Split the summary into plain values and tensors, for the wire."""
-        labels = dict(self.labels.__dict__)
-        labels |= {name: None if labels[name] is None else [*labels[name]] for name in _TUPLES}
-        fields = {name: getattr(self, name) for name in _FIELDS}
+        fields: dict[str, Any] = {name: getattr(self, name) for name in _FIELDS}
+        for name in _LABELS:
+            labels = dict(getattr(self, name).__dict__)
+            fields[name] = labels | {key: None if labels[key] is None else [*labels[key]] for key in _TUPLES}
         facts, more = (None, {}) if self.facts is None else self.facts.to_parts()
         tensors = {**self.moments, **{FACTS + name: tensor for name, tensor in more.items()}}
-        return {**fields, "places": [*self.places], "labels": labels, "facts": facts}, tensors
+        return {**fields, "places": [*self.places], "facts": facts}, tensors
 
     @classmethod
     def from_parts(cls, fields: dict[str, Any], tensors: dict[str, np.ndarray]) -> Summary:
@@ -139,9 +147,11 @@ class Summary:
             The parts do not fit each other.
         """
         fields = dict(fields)
-        labels = dict(fields.pop("labels"))
-        for name in _TUPLES:
-            labels[name] = None if labels.get(name) is None else tuple(labels[name])
+        for name in _LABELS:
+            labels = dict(fields[name])
+            for key in _TUPLES:
+                labels[key] = None if labels.get(key) is None else tuple(labels[key])
+            fields[name] = Labels(**labels)
         more = {name.removeprefix(FACTS): tensor for name, tensor in tensors.items() if name.startswith(FACTS)}
         moments = {name: tensor for name, tensor in tensors.items() if not name.startswith(FACTS)}
         plain = fields.pop("facts", None)
@@ -149,7 +159,7 @@ class Summary:
         fields["places"] = tuple(fields["places"])
         if any(type(fields.get(name, 0)) is not int or fields.get(name, 0) < 0 for name in _COUNTS):
             raise ValueError(f"a summary with counts {[fields.get(name) for name in _COUNTS]}")
-        summary = cls(moments=moments, labels=Labels(**labels), facts=facts, **fields)
+        summary = cls(moments=moments, facts=facts, **fields)
         if set(moments) - ({"count"} & {*_OPTIONAL.get(summary.kind, ())}) != set(_MOMENTS[summary.kind]):
             raise ValueError(f"a {summary.kind or 'empty'} summary with tensors {sorted(tensors)}")
         known = summary.features
@@ -165,7 +175,8 @@ class Summary:
 
 
 FACTS = "facts/"
-_COUNTS = ("samples", "features", "bad", "limit", "unlabelled")
+_COUNTS = ("samples", "features", "bad", "limit", "unlabelled", "held")
+_LABELS = ("labels", "held_labels")
 _FIELDS = (*_COUNTS, "kind", "meta")
 _TUPLES = ("values", "mean", "norm", "counts")  # of the labels
 _MOMENTS = {
@@ -234,8 +245,13 @@ def _of_features(x: Any, frame: bool = False) -> Summary:
     return Summary(len(x), x.shape[1], kind, moments)
 
 
-def summarise(source: Source, splits: Sequence[FileSplit]) -> Summary:
-    """Summarise some splits in one pass.
+def summarise(source: Source, splits: Sequence[FileSplit], shard: int = 0) -> Summary:
+    """Summarise some splits in one pass, without the rows that are held out by what they are.
+
+    Parameters
+    ----------
+    shard : int
+        Its number, by which folds are dealt out.
 
     Returns
     -------
@@ -250,7 +266,14 @@ def summarise(source: Source, splits: Sequence[FileSplit]) -> Summary:
     bad = Bad(source.options.max_bad_records)
     whole, labels = Summary(limit=bad.limit, meta=source.describe()), Labels()
     features, targets, gathering, frame = Chunks(), Chunks(), _gathering(source), False
-    for block in source.read(splits, bad):
+    held, held_labels = 0, Labels()
+    for block in marked(source, splits, bad, shard):
+        if block.held is not None and block.held.any():
+            held += int(block.held.sum())
+            held_labels = held_labels.join(Labels.of(None if block.y is None else block.y[block.held]))
+            block = block.keep(~block.held)
+            if not len(block):
+                continue
         if gathering is not None:
             gathering.put(block.x)
         if isinstance(block.x, Csr):  # the largest magnitudes do not depend on an order
@@ -269,7 +292,8 @@ def summarise(source: Source, splits: Sequence[FileSplit]) -> Summary:
     if whole.samples and gathering is not None:
         whole = _with_facts(whole, gathering.facts())
     places, unlabelled = tuple(bad.places), bad.unlabelled
-    return replace(whole, labels=labels, bad=bad.count, places=places, unlabelled=unlabelled)
+    counts: dict[str, Any] = {"bad": bad.count, "places": places, "unlabelled": unlabelled}
+    return replace(whole, labels=labels, held=held, held_labels=held_labels, **counts)
 
 
 def _with_facts(numbers: Summary, facts: Facts) -> Summary:

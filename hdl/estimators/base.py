@@ -154,11 +154,19 @@ class Perceptron(Learner):
             x, labels, *weight = validation
             held = self._samples(x, labels, weight[0] if weight else None, new=False)
         elif self.early_stopping:
-            part = rng.member(self._seed, 0, len(samples), self.validation_fraction)
+            part = self._held_out(samples)
             if not part.any() or part.all():
                 raise ValueError(f"validation_fraction={self.validation_fraction} of {len(samples)} samples is too few")
             samples, held = samples.take(~part), samples.take(part)
         return self._train(samples, held, again, self.max_iter)
+
+    def _held_out(self, samples: Samples) -> NDArray[np.bool_]:
+        """Tell which samples early stopping measures on: the same share of each class, where there are classes."""
+        share, y = self.validation_fraction, samples.y
+        if not self._schema.classes or y is None:
+            return rng.member(self._seed, 0, len(samples), share)
+        strata = y if y.ndim == 1 else y[:, 0].astype(np.int32) if y.shape[1] == 1 else y.argmax(axis=1)
+        return rng.stratified(self._seed, 0, strata, share)
 
     def _partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Any:
         check(self)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from hdl.data.tabular.dates import CYCLES, DAY, MISSING, Date
-from hdl.data.tabular.elementary import sin_cos
 from hdl.data.tabular.numbers import CLIP, Number
+from hdl.elementary import sin_cos
 from hdl.export.graph import Graph
 
 ERA, EPOCH = 146_097, 719_468  # days of 400 years; days from 0000-03-01 to 1970-01-01

@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hdl import sync
 from hdl.data import FileSplit, Options, Schema, Summary
 from hdl.runners.platform import device_class
@@ -57,12 +60,16 @@ class Plan:
     platform : str
         That every worker computes with, so that the bytes are the same on all: see `hdl.runners.platform`. Field `isa`
         in files and messages.
+    validation : dict or None
+        Data of its own that is the validation part: `data`, its path; `options`, how it is read; `cuts`, a list of
+        splits a shard.
     """
 
     spec: Spec
     schema: Schema
     table: str
     platform: str
+    validation: dict[str, Any] | None = None
 
     @property
     def device(self) -> str:
@@ -165,9 +172,12 @@ class RoundRunner(Runner):
         Whether it can carry out mode `async`.
     merge_seconds : float
         That the merge of the last round took.
+    deviation : float64 [O] or None
+        By which a regression's targets were divided, so that a round's metrics are told in their unit.
     """
 
     merge_seconds = 0.0
+    deviation: NDArray[np.float64] | None = None
     asynchronous = False  # can carry out mode `async`
 
     def train(self, job: Job, drive: Callable[[Job, RoundRunner, Notify], Any], notify: Notify) -> Any:
@@ -209,7 +219,7 @@ class RoundRunner(Runner):
         """Do one round and its merge; return the next weights and the row of metrics, as `sync.advance` does."""
         updates = self.round(weights, evaluate_only)
         began = time.perf_counter()
-        advanced = sync.advance(spec, weights, updates, evaluate_only)
+        advanced = sync.advance(spec, weights, updates, evaluate_only, self.deviation)
         self.merge_seconds = time.perf_counter() - began
         return advanced
 

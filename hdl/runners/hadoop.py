@@ -250,6 +250,8 @@ class HadoopRunner(RoundRunner):
     def _file_systems(self, out: str) -> dict[str, str]:
         """Name the file systems that tasks read and write beside the default one, whose tokens the job takes along."""
         paths = [out, self._job.table, *(path for own in self._splits for path, _, _ in own)]
+        if self._job.spec and self._job.spec.holdout.path:
+            paths.append(self._job.spec.holdout.path)
         roots = {match[0] for match in map(re.compile(r"[A-Za-z][\w.+-]*://[^/]+").match, paths) if match}
         return {"mapreduce.job.hdfs-servers": ",".join(sorted(roots))} if roots else {}
 

@@ -75,7 +75,9 @@ def open_fields(
 def plan_message(plan: Plan) -> bytes:
     """Pack a plan as a message of kind `plan`."""
     schema, tensors = plan.schema.to_parts()
-    fields = {"spec": plan.spec.to_json(), "schema": schema, "table": plan.table, "isa": plan.platform}
+    fields: dict[str, Any] = {"spec": plan.spec.to_json(), "schema": schema, "table": plan.table, "isa": plan.platform}
+    if plan.validation is not None:
+        fields["validation"] = plan.validation
     return wire.pack("plan", fields, tensors)
 
 
@@ -86,4 +88,4 @@ def read_plan(fields: dict[str, Any], tensors: wire.Tensors) -> Plan:
     from hdl.runners.base import Plan
 
     schema = Schema.from_parts(fields["schema"], tensors)
-    return Plan(spec.parse(fields["spec"]), schema, fields["table"], fields["isa"])
+    return Plan(spec.parse(fields["spec"]), schema, fields["table"], fields["isa"], fields.get("validation"))

@@ -26,8 +26,9 @@ class Shared:
 
     def __init__(self, kept: int = 1):
         self.kept, self.lock = kept, threading.RLock()
-        self.summaries: dict[int, list[Summary]] = {}  # by the number of shards
-        self.blocks: dict[int, dict[int, list[Block]]] = {}  # by the number of shards, by shard: read on the way
+        # by the number of shards and what is held out
+        self.summaries: dict[tuple[int, tuple[str, ...]], list[Summary]] = {}
+        self.blocks: dict[tuple[int, tuple[str, ...]], dict[int, list[Block]]] = {}  # … by shard: read on the way
         self._shards: list[tuple[Plan, dict[int, Shard]]] = []
 
     def shards(self, plan: Plan) -> dict[int, Shard]:
@@ -62,7 +63,7 @@ class SharedRunner(LocalRunner):
         memory = self.memory // self.shared.kept
         host = _SharedHost(job.data, job.options, splits, self.threads, self.device, memory)
         host.shared, host.barrier = self.shared, self.barrier
-        host.blocks = self.shared.blocks.setdefault(len(splits), {})
+        host.blocks = self.shared.blocks.setdefault((len(splits), job.options.held), {})
         return host
 
 
@@ -80,9 +81,10 @@ class _SharedHost(Host):
 
     def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:
         with self.shared.lock:
-            if len(self.splits) not in self.shared.summaries:
-                self.shared.summaries[len(self.splits)] = super().summarise(numbers, beat)
-            return self.shared.summaries[len(self.splits)]
+            key = len(self.splits), self.options.held
+            if key not in self.shared.summaries:
+                self.shared.summaries[key] = super().summarise(numbers, beat)
+            return self.shared.summaries[key]
 
     def shard(self, number: int, beat: Beat) -> Shard:
         with self.shared.lock:
@@ -111,4 +113,4 @@ def batching_barrier(members: int, device: str, threads: int = 1) -> BatchingBar
 
 def ways(specs: Sequence[Spec]) -> int:
     """Count the different samples that trainings read: see `Shared`."""
-    return len({(spec.seed, spec.validation, spec.shards, spec.scale, spec.model) for spec in specs})
+    return len({(spec.seed, spec.validation, spec.holdout, spec.shards, spec.scale, spec.model) for spec in specs})

@@ -116,7 +116,7 @@ class Task:
             kept = answers.without_label(kept) if label_kept else kept
             lines = prediction_files.write_codes(file, config.suffix, coded, width, kept)
         else:
-            found = model.predict(shard, bad)
+            found = model.predict(shard, bad, config.threshold)
             lines = prediction_files.write(file, config.suffix, model, found, config.labels_only, kept)
         self.stats.samples += lines.records - lines.empty
         self.stats.bad += lines.empty
@@ -164,7 +164,7 @@ def starting_point(config: TaskConfig) -> Start:
         return Start(replace(read_plan(fields, tensors), table=folder), weights, options or {})
     zero, version = versions_of(folder)
     schema = Schema.from_parts(zero.about["schema"], zero.schema)
-    plan = Plan(specs.parse(version.spec), schema, folder, zero.about["isa"])
+    plan = Plan(specs.parse(version.spec), schema, folder, zero.about["isa"], zero.about.get("validation"))
     found = zero.about.get("settled") or zero.about["options"]
     return Start(plan, version.weights, found if options is None else options)
 

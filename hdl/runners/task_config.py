@@ -34,6 +34,8 @@ class TaskConfig(Part):
         Of the files that `predict` writes.
     codes : bool
         `predict` writes codes and no answers, of `layer` (None: the usual one).
+    threshold : float
+        Of two classes: the probability from which on `predict` answers the second; None: the more probable class.
     evaluate_only, combiner, labels_only : bool
     threads : int
     device : {'cpu', 'cuda', 'cuda:N', 'auto'}
@@ -55,6 +57,7 @@ class TaskConfig(Part):
     suffix: str = ".csv"
     codes: bool = False
     layer: int | None = None
+    threshold: float | None = Field(None, ge=0, le=1)
     evaluate_only: bool = False
     labels_only: bool = False
     combiner: bool = True

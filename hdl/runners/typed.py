@@ -45,6 +45,8 @@ def pack_block(block: Block, columns: Sequence[Column] | None = None) -> bytes:
     elif y is not None:
         tensors["y"] = y
     more = {"weight": block.weight, "offset": block.offset}
+    if block.held is not None:
+        more["held"] = block.held.astype(np.uint8)
     return wire.pack("block", fields, {**tensors, **{name: part for name, part in more.items() if part is not None}})
 
 
@@ -58,7 +60,8 @@ def unpack_block(message: bytes, where: Any) -> Block:
     else:
         x = features.from_tensors(tensors, fields.get("columns", 0))
     y = np.array(fields["y"], object) if "y" in fields else tensors.get("y")
-    return Block(x, y, where, tensors.get("weight"), tensors.get("offset"))
+    held = tensors["held"].astype(bool) if "held" in tensors else None
+    return Block(x, y, where, tensors.get("weight"), tensors.get("offset"), held=held)
 
 
 def _packed(arrays: Sequence[pa.Array]) -> bytes:

@@ -62,6 +62,7 @@ class Host:
         self._ops: Operations | None = None
         self._common: Samples | None = None
         self._source = source
+        self._validation: Source | None = None  # where it is data of its own
         self._shards: dict[int, Shard] = {}
 
     @classmethod
@@ -95,7 +96,7 @@ class Host:
         summaries, left = [], self.memory // 4
         for number in numbers:
             source = WatchedSource(self.source, number, beat, spare=left)
-            summaries.append(data.summarise(source, self.splits[number]))
+            summaries.append(data.summarise(source, self.splits[number], number))
             if source.kept is not None:
                 self.blocks[number] = source.kept
                 left = source.spare
@@ -104,7 +105,7 @@ class Host:
     def prepare(self, plan: Plan) -> None:
         """Take the plan that all rounds share; decoded shards stay if they are the plan's."""
         if self._plan is None or not same_samples(self._plan, plan):
-            self._shards = {}
+            self._shards, self._validation = {}, None
         self._plan, self._ops = plan, self.operations(plan)
         self._common = common_samples(plan) if plan.spec.sync.mode == "genetic" else None
 
@@ -124,8 +125,20 @@ class Host:
                 number,
                 plan.spec.validation,
                 self.memory // max(1, len(self.splits)),
+                stratified=bool(plan.spec.holdout.stratified),
+                other=self._other(number, beat),
             )
         return self._shards[number]
+
+    def _other(self, number: int, beat: Beat) -> tuple[Source, Sequence[FileSplit]] | None:
+        """Open the data of its own that is the validation part, if it is such, and find a shard's part of it."""
+        found = self.plan.validation
+        if found is None:
+            return None
+        if self._validation is None:
+            self._validation = data.open_source(found["data"], found["options"], self.plan.schema)
+        splits = [FileSplit(*split) for split in found["cuts"][number]]
+        return WatchedSource(self._validation, number, beat), splits
 
     def round(self, weights: Weights, numbers: Sequence[int], evaluate_only: bool, beat: Beat) -> list[Update]:
         """Train the shards, and join their updates along the tree as far as they are siblings."""
@@ -221,7 +234,8 @@ def same_samples(a: Plan, b: Plan) -> bool:
     (fields, tensors), (others, more) = a.schema.to_parts(), b.schema.to_parts()
     same = json.dumps(fields) == json.dumps(others) and tensors.keys() == more.keys()
     same = same and all(np.array_equal(tensors[name], more[name]) for name in tensors)
-    return same and (a.spec.seed, a.spec.validation) == (b.spec.seed, b.spec.validation)
+    chosen = [(plan.spec.seed, plan.spec.validation, plan.spec.holdout, plan.validation) for plan in (a, b)]
+    return same and chosen[0] == chosen[1]
 
 
 def common_samples(plan: Plan) -> Samples:

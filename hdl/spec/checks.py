@@ -43,7 +43,7 @@ def consistent(spec: Spec) -> None:
         )
     for name in ("patience", "metric"):
         if getattr(spec, name) and not spec.validated and "validation" not in spec.auto:
-            raise ValueError(f"{name} needs samples held out: a validation share, file or condition")
+            raise ValueError(f"{name} needs samples held out: a validation share, file or condition (--validation 0.1)")
     if spec.validation and spec.holdout.validates:
         raise ValueError("validation is chosen by its share or by holdout's rule (given both)")
     if spec.members > 1 and spec.model != "mlp":

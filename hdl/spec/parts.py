@@ -17,6 +17,7 @@ Metric = Literal[
     "cost", "accuracy", "auc", "pr_auc", "logloss", "brier", "f1", "mcc", "balanced_accuracy", "top_k",
     "rmse", "mae", "r2", "deviance",
 ]  # fmt: skip
+HOLDOUTS = ("path", "where", "column", "folds")  # fields of `Holdout` that are rules, of which one may be given
 Rule = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "gd", "cg", "lbfgs"]
 InitName = Literal["glorot", "he", "lecun", "uniform"]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -119,6 +120,9 @@ class Holdout(Part):
         A dataset of its own that is the validation part.
     where : str or None
         A condition on columns: rows that meet it are held out.
+    column, value : str or None
+        A column that says which rows are held out, and is no feature then: those that have this value, or, without
+        one, those where it is true, or 1.
     folds, fold : int
         Of so many parts (0: none), chosen as the share is, the one of this number, from 0, is held out.
     """
@@ -126,17 +130,21 @@ class Holdout(Part):
     stratified: bool | None = None
     path: str | None = None
     where: str | None = None
+    column: str | None = None
+    value: str | None = None
     folds: Annotated[int, Field(ge=0, le=1000)] = 0
     fold: Annotated[int, Field(ge=0)] = 0
 
     @property
     def validates(self) -> bool:
         """Tells whether the rule holds samples out."""
-        return bool(self.path or self.where or self.folds)
+        return any(getattr(self, name) for name in HOLDOUTS)
 
     @model_validator(mode="after")
     def _one(self):
-        chosen = [name for name in ("path", "where", "folds") if getattr(self, name)]
+        chosen = [name for name in HOLDOUTS if getattr(self, name)]
+        if self.value is not None and not self.column:
+            raise ValueError(f"value {self.value!r} is a column's; no column is given")
         if len(chosen) > 1:
             raise ValueError(f"validation is chosen by one rule (given {' and '.join(chosen)})")
         if self.folds == 1 or self.fold >= max(1, self.folds):

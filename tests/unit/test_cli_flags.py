@@ -31,8 +31,10 @@ def leaves(tree, path=""):
 
 def test_every_field_of_the_spec_has_a_flag():
     missing = set(leaves(Spec().model_dump())) - {flag.field for flag in FLAGS}
-    # --sync-every says the unit: 20batches; a stack numbers its layers itself; the data tells what embeddings are of
-    assert missing == {"sync.unit", "layer", "numbers", "embeddings"}
+    # --sync-every says the unit: 20batches; a stack numbers its layers itself; the data tells what embeddings are of;
+    # --validation says any rule, --folds numbers the folds; what no flag sets is left to hdl
+    ruled = {f"holdout.{name}" for name in ("stratified", "path", "where", "column", "value", "folds", "fold")}
+    assert missing == {"sync.unit", "layer", "numbers", "embeddings", "auto", *ruled}
 
 
 def test_no_flags_give_the_defaults():
@@ -67,6 +69,16 @@ def test_no_flags_give_the_defaults():
         (["--min-count", "5"], {"preprocessing": {"min_count": 5}}),
         (["--embedding", "auto"], {"embedding": "auto"}),
         (["--embedding", "8"], {"embedding": 8}),
+        (["--weight-decay", "0.01", "--members", "8"], {"optimizer": {"weight_decay": 0.01}, "members": 8}),
+        (["--validation", "0.2", "--metric", "auc"],
+         {"validation": 0.2, "metric": "auc", "holdout": {"stratified": True}}),
+        (["--validation", "file:a, b.csv"], {"holdout": {"path": "a, b.csv"}}),
+        (["--validation", "file:///tmp/x.csv"], {"holdout": {"path": "/tmp/x.csv"}}),
+        (["--validation", 'column:is "test"'], {"holdout": {"column": 'is "test"'}}),
+        (["--validation", "column:fold=3"], {"holdout": {"column": "fold", "value": "3"}}),
+        (["--validation", "split=valid"], {"holdout": {"column": "split", "value": "valid"}}),
+        (["--validation", "hdfs:///visits/valid"], {"holdout": {"path": "hdfs:///visits/valid"}}),
+        (["--validation", "where:dt >= '2024-01-01'"], {"holdout": {"where": "dt >= '2024-01-01'"}}),
     ],
 )  # fmt: skip
 def test_flags_and_file_mean_the_same(flags, fields, tmp_path):
@@ -95,6 +107,15 @@ def test_what_nobody_says_comes_from_the_base():
     assert take("--epochs", "7", base=base, shards=1) == base.with_(epochs=7)
 
 
+def test_one_rule_of_validation_takes_anothers_place():
+    base = Spec(validation=0.2, holdout={"stratified": True})
+    spec = take("--validation", "column:test", base=base)
+    assert (spec.validation, spec.holdout.column, spec.holdout.stratified) == (0, "test", None)
+    spec = take("--validation", "file:held.csv", base=spec)
+    assert (spec.holdout.path, spec.holdout.where) == ("held.csv", None)
+    assert take("--validation", "0.2", base=spec) == base
+
+
 def test_shards_are_the_workers_unless_said(tmp_path):
     assert take(shards=3).shards == 3
     assert take("--shards", "5", shards=3).shards == 5
@@ -114,6 +135,14 @@ def test_shards_are_the_workers_unless_said(tmp_path):
         (["--epochs", "0.5"], "--epochs: "),
         (["--dropout", "nan"], "--dropout: "),
         (["--max-norm", "inf"], "--max-norm: "),
+        (["--validation", "10%"], "--validation: a share is written as a number"),
+        (["--validation", "1.5"], "--validation: "),
+        (["--validation", "column:"], "--validation: nothing behind column:"),
+        (["--validation", "where: "], "--validation: nothing behind where:"),
+        (["--metric", "auk"], "--metric: Input should be 'cost', 'accuracy', 'auc'"),
+        (["--metric", "auc"], "spec: metric needs samples held out"),
+        (["--members", "0"], "--members: "),
+        (["--weight-decay", "-1"], "--weight-decay: "),
         (["--init", "uniform[2,1]"], "--init: low 2.0 is above high 1.0"),
         (["--optimizer", "sdg"], "--optimizer: "),
         (["--lr-decay", "x"], "--lr-decay: "),

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdl import cli
-from hdl import confusion as confusions
-from hdl.confusion import MOST_CLASSES, MOST_MISTAKES, Confusion
+from hdl.metrics import confusion as confusions
+from hdl.metrics.confusion import MOST_CLASSES, MOST_MISTAKES, Confusion
 
 
 @settings(max_examples=40, deadline=None)

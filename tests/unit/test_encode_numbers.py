@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hdl import data
+from hdl import data, elementary
 from hdl import spec as specs
-from hdl.data.tabular import elementary, scales
+from hdl.data.tabular import scales
 from hdl.data.tabular.numbers import Number
 from hdl.errors import DataError, SpecError
 from tests.unit.framed import Framed, encodings_of, frame
@@ -252,6 +252,10 @@ def test_elementary_functions_are_those_of_the_library():
     rng = np.random.default_rng(0)
     x = np.exp(rng.uniform(-60, 60, 10_000))
     np.testing.assert_allclose(elementary.log1p(x), np.log1p(x), rtol=1e-14)
+    wide = np.linspace(-600, 600, 4001)
+    np.testing.assert_allclose(elementary.exp(wide), np.exp(wide), rtol=1e-15)
+    positive = np.geomspace(1e-30, 1e30, 1001)
+    np.testing.assert_allclose(elementary.power(positive, -0.37), positive**-0.37, rtol=1e-14)
     turns = rng.uniform(-30, 30, 10_000)
     for own, library in zip(elementary.sin_cos(turns), (np.sin, np.cos), strict=True):
         np.testing.assert_allclose(own, library(2 * np.pi * turns), atol=1e-13)

@@ -6,10 +6,11 @@ import pytest
 
 from tests.unit import guards
 
-BASE = {"errors", "spec", "rng", "strict_json", "scratch"}
+BASE = {"errors", "spec", "rng", "strict_json", "scratch", "elementary"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
-STEP = {"ops", "models", "optim", "data", "wire", "sync", "step", "fs", "table", "versions",
-        "answers", "evaluation", "predict", "prediction_writer", "prediction_files", "envpack", "identity"}  # fmt: skip
+STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions", "answers",
+        "evaluation", "predict", "thresholds", "prediction_writer", "prediction_files", "envpack",
+        "identity"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
@@ -22,6 +23,7 @@ LAYERS = {
     "java_rules": {"errors", "kerberos"},
     "java_errors": {"errors", "java_rules"},
     "rng": {"_cpu"},  # the core makes the same words faster
+    "elementary": {"rng"},
     "_cpu": {"errors"},
     "_cuda": {"errors"},
     "gpu": {"errors"},
@@ -42,12 +44,13 @@ LAYERS = {
     "hadoop_conf": set(),
     "libhdfs": BASE | {"kerberos", "hadoop_conf", "java_errors"},
     "data": BASE | {"ops", "fs", "models"},
-    "wire": BASE | {"data"},
-    "metrics_log": BASE | {"fs"},
-    "table": BASE | {"fs", "wire", "metrics_log"},
-    "sync": BASE | {"ops", "models", "optim", "wire"},
-    "step": BASE | {"ops", "models", "optim", "data", "wire", "sync"},
-    "versions": BASE | {"models", "data", "wire", "sync", "metrics_log", "table"},
+    "wire": BASE | {"data", "metrics"},
+    "metrics_log": BASE | {"fs", "metrics"},
+    "table": BASE | {"fs", "wire", "metrics", "metrics_log"},
+    "sync": BASE | {"ops", "models", "optim", "metrics", "wire"},
+    "step": BASE | {"ops", "models", "optim", "data", "metrics", "wire", "sync"},
+    "deciding": BASE | {"ops", "models", "metrics", "data"},
+    "versions": BASE | {"models", "data", "metrics", "wire", "sync", "metrics_log", "table", "deciding"},
     "prediction_writer": BASE,
     "outputs": BASE | {"fs", "prediction_writer"},
     "prediction_files": BASE | {"ops", "prediction_writer"},
@@ -64,12 +67,22 @@ LAYERS = {
     "resume": BASE | {"data", "fs", "table"},
     "common_samples": BASE | {"data", "fs", "table"},
     "stages": BASE | {"models", "table"},
-    "driver": BASE | STEP | {"publisher", "resume", "common_samples", "stages", "metrics_log", "runners"},
-    "confusion": BASE,
+    "validation_data": BASE | {"data", "fs"},
+    "driver": BASE
+    | STEP
+    | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners", "validation_data"},
+    "folds": BASE | {"data", "fs", "evaluation", "predict", "table", "search", "outputs"},
+    "out_of_fold": BASE
+    | {"data", "ops", "metrics", "evaluation", "answers", "predict", "folds", "prediction_files", "prediction_writer"},
+    "majority": BASE,
+    "thresholds": BASE | {"table"},
+    "metrics": BASE | {"ops"},
     "answers": BASE | {"data"},
-    "evaluation": BASE | {"confusion", "data", "ops"},
-    "predict": BASE | {"answers", "evaluation", "devices", "ops", "models", "data", "fs", "table"},
-    "search": BASE | {"ops", "data", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
+    "evaluation": BASE | {"metrics", "data", "ops"},
+    "predict": BASE
+    | {"answers", "evaluation", "metrics", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
+    "search": BASE | {"ops", "data", "metrics", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
+    "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
     "cluster": BASE | {"programs"},
@@ -101,6 +114,8 @@ ONLY = {
     "jpype": {"yarn"},
     "zmq": {"yarn"},
     "pycuda": {"devices"},
+    "tensorboardX": {"loggers"},
+    "mlflow": {"loggers"},
 }
 # Who may name users and their folders. The cluster is one for trying things on, whose owner has an account here.
 USERS = {"identity", "cluster"}
@@ -217,7 +232,7 @@ def test_the_top_levels_names_are_links_to_where_the_code_is(root, file):
 
 def test_of_the_runners_the_driver_knows_the_interface_alone(root):
     names = guards.modules(root / "hdl")["hdl.driver"].imports
-    known = ("Job", "Notify", "Plan", "Progress", "Replaced", "RoundRunner", "Runner")
+    known = ("Job", "Log", "Notify", "Plan", "Progress", "Replaced", "RoundRunner", "Runner")
     assert {name for name in names if name.startswith("hdl.runners")} <= {f"hdl.runners.base.{name}" for name in known}
 
 

@@ -20,6 +20,7 @@ from hdl.data.base import FileSplit, Source
 from hdl.data.block import Bad, Block
 from hdl.data.columns import trained
 from hdl.data.delimited import Delimited
+from hdl.data.layouts import marks
 from hdl.data.layouts.filtering import check, mask, outcomes
 from hdl.data.layouts.keys import constants, of_keys, prune
 from hdl.data.layouts.lying import Lying
@@ -57,7 +58,9 @@ class Keyed(Source):
         self.condition = parse(options.where) if options.where else None
         super().__init__(prune(paths, self.lying, self.condition, options.where or ""), options)
         self.schema = schema
+        self.mark = marks.of(options.held, text=True)
         named = columns(self.condition) if self.condition is not None else []
+        named += self.mark.columns if self.mark is not None else []
         asked = [name for name in (*options.keep, *named) if name not in self.lying.types]
         self.inner = self._open(tuple(dict.fromkeys(asked)), labels)
         self.left_out = [*self.lying.left_out, *self.inner.left_out]
@@ -77,16 +80,15 @@ class Keyed(Source):
         try:
             return Delimited(self.paths, self._inner_options(asked), schema, labels)
         except DataError:
-            if asked == self.options.keep or self.condition is None:
+            if asked == self.options.keep or (self.condition is None and self.mark is None):
                 raise
             keep = tuple(name for name in self.options.keep if name not in self.lying.types)
             titles = Delimited(self.paths, self._inner_options(keep), schema, labels).titles
-            check(
-                self.condition,
-                {name: pa.string() for name in (*titles, *self.lying.types)},
-                self.options.where or "",
-                names=True,
-            )
+            there = {name: pa.string() for name in (*titles, *self.lying.types)}
+            if self.condition is not None:
+                check(self.condition, there, self.options.where or "", names=True)
+            if self.mark is not None:
+                self.mark.check_names(there, self.paths[0])
             raise
 
     def _inner_options(self, keep: tuple[str, ...]) -> Options:
@@ -107,7 +109,7 @@ class Keyed(Source):
                     f"{name!r} is a key of folders; expected weights and offset in the files", self.paths[0]
                 )
         label = {"label": (), "labelled": False} if self._label_keys else {}
-        return options.make(options, where=None, found=None, keep=keep, **own, **label)
+        return options.make(options, where=None, held=(), found=None, keep=keep, **own, **label)
 
     def _inner_schema(self) -> Any:
         """Give the model's schema without the columns that are keys here."""
@@ -165,18 +167,26 @@ class Keyed(Source):
         """Refuse a filter on what is not there; say of which types its columns are."""
         self.types: dict[str, pa.DataType] = dict(self.lying.types)
         options, inner = self.options, self.inner
+        self._dialects = {wish.name: wish.details for wish in parse_kinds(inner.pins)}
+        self._marked = dict(self.types)  # a column may be compared in two ways: by the filter, and by what is held out
+        held = {column.name: _TYPES[column.kind] for column in inner.columns or ()}
         if self.condition is not None:
-            held = {column.name: _TYPES[column.kind] for column in inner.columns or ()}
-            for test in tests(self.condition):
-                if test.column not in self.types:
-                    self.types[test.column] = _meant(test.operator, test.values, held.get(test.column))
-            there = {name: self.types.get(name, pa.string()) for name in (*inner.titles, *self.lying.types)}
+            there = self._meanings(self.condition, self.types, held)
             check(self.condition, there, options.where or "")
-            self._dialects = {wish.name: wish.details for wish in parse_kinds(inner.pins)}
+        if self.mark is not None:
+            there = self._meanings(self.mark.condition, self._marked, held)
+            self.mark.check(there, self.paths[0])
         if options.keep:
             own = inner.kept_schema
             fields = [(name, self.lying.types.get(name) or own.field(name).type) for name in options.keep]
             self.kept_schema = pa.schema(fields)
+
+    def _meanings(self, condition: Any, types: dict[str, pa.DataType], held: Mapping[str, Any]) -> dict[str, Any]:
+        """Add the types by which a condition compares columns; return those of all columns."""
+        for test in tests(condition) if condition is not None else ():
+            if test.column not in types:
+                types[test.column] = _meant(test.operator, test.values, held.get(test.column))
+        return {name: types.get(name, pa.string()) for name in (*self.inner.titles, *self.lying.types)}
 
     def lengths(self) -> list[int]:
         return self.inner.lengths()
@@ -191,7 +201,8 @@ class Keyed(Source):
         pins = [f"{column.name}:{column.kind} by values" for column in self._of_keys if column.by == "values"]
         flags = [entry for entry in options.columns if entry.partition(":")[0] in self.lying.types]
         return options.make(
-            found, where=options.where, keep=options.keep, features=options.features, ignore=options.ignore,
+            found, where=options.where, held=options.held, keep=options.keep,
+            features=options.features, ignore=options.ignore,
             columns=(*found.columns, *flags, *pins), label=tuple(self.label), labelled=options.labelled,
             found=json.dumps({"types": types}),
         )  # fmt: skip
@@ -206,13 +217,16 @@ class Keyed(Source):
             if lost is not None:
                 lost = (lost[0] - gone, self._kept(lost[1], held)) if self.options.keep else None
             if condition is not None and len(block):
-                met = mask(condition, partial(self._cell, block=block, held=held))
+                met = mask(condition, partial(self._cell, block=block, held=held, types=self.types))
                 if lost is not None:  # rows that are filtered out are no records, and have no numbers
                     gaps = np.asarray(block.rows)[~met] - gone
                     lost = lost[0] - np.searchsorted(gaps, lost[0]), lost[1]
                 before = gone + np.cumsum(~met)
                 gone = int(before[-1])
                 block = replace(block, rows=block.rows - before).keep(met, lose=False)
+            if self.mark is not None and len(block):
+                cell = partial(self._cell, block=block, held=held, types=self._marked)
+                block = replace(block, held=self.mark.rows(cell, len(block), block.where))
             seen = int(block.seen or 0) - gone
             block = self._keyed(block, held, bad) if len(block) else Block.none(seen)
             yield replace(block, seen=seen, lost=lost)
@@ -225,9 +239,9 @@ class Keyed(Source):
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=self.kept_schema)
 
-    def _cell(self, name: str, block: Block, held: Mapping[str, Any]) -> pa.Array:
-        """Give a column that the filter names, as what it is compared as."""
-        kind = self.types[name]
+    def _cell(self, name: str, block: Block, held: Mapping[str, Any], types: Mapping[str, pa.DataType]) -> pa.Array:
+        """Give a column that the filter names, or the rule of what is held out, as what it is compared as."""
+        kind = types.get(name, pa.string())
         if name in held:
             return _constant(held[name], kind, len(block))
         text = block.kept.column(name)

@@ -12,6 +12,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ import pyarrow as pa
 from hdl.data.base import BLOCK_BYTES, FileSplit, Source
 from hdl.data.block import Bad, Block
 from hdl.data.layouts import cells as kinds
+from hdl.data.layouts import marks
 from hdl.data.layouts.cells import Cell, File
 from hdl.data.layouts.choice import Known, check_labels, choose_columns, with_roles
 from hdl.data.layouts.drift import unify
@@ -89,6 +91,7 @@ class Table(Source):
         self.odd: dict[str, str] = {}  # columns that cannot be read, and why
         self.condition: Condition | None = parse(options.where) if options.where else None
         self.records = self.condition is None
+        self.mark = marks.of(options.held)
         found = json.loads(options.found) if options.found else {}
         self.paths = prune(paths, self.lying, self.condition, options.where or "")
         self.left_out = [*self.lying.left_out]
@@ -101,6 +104,8 @@ class Table(Source):
         self._drift = drift
         if self.condition is not None:
             check(self.condition, self.types, options.where or "")
+        if self.mark is not None:
+            self.mark.check(self.types, self.paths[0])
         self.reading = {**self.lying.reading, "files": len(self.paths)}
         if drift:
             self.reading["drift"] = drift
@@ -259,6 +264,7 @@ class Table(Source):
         wanted += [names[feature.at] for feature in self.features]
         wanted += [name for name in (options.weights, options.offset) if name is not None]
         wanted += columns(self.condition) if self.condition is not None else []
+        wanted += self.mark.columns if self.mark is not None else []
         return list(dict.fromkeys(name for name in wanted if name in self.types))
 
     def _size(self) -> int:
@@ -294,7 +300,11 @@ class Table(Source):
                 row = int(rows[i])
                 return batch.where(row) if batch.where else {"path": f"{path} {self.unit} {batch.first + row + 1}"}
 
-            yield self.rows.block(cell, seen + numbers, where, bad, seen + records)
+            block = self.rows.block(cell, seen + numbers, where, bad, seen + records)
+            if self.mark is not None:
+                marked, left = self.mark.rows(cell, len(rows), where), np.asarray(block.rows)
+                block = replace(block, held=marked[np.searchsorted(seen + numbers, left)])
+            yield block
             seen += records
 
     def _cell(

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from hdl.data.tabular import scales
-from hdl.data.tabular.elementary import sin_cos
 from hdl.data.tabular.numbers import Number
 from hdl.data.tabular.scales import Cells
+from hdl.elementary import sin_cos
 from hdl.spec import Preprocessing, Scale
 
 DAY = 86_400_000_000  # microseconds

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.tabular.elementary import signed_log, sin_cos
+from hdl.elementary import signed_log, sin_cos
 
 CLIP = 3.0  # smooth clipping keeps robust values within
 RULES = ("linear", "robust", "log", "quantile", "none")

@@ -10,9 +10,9 @@ import numpy as np
 
 from hdl import rng
 from hdl.data.scaling import NOISE
-from hdl.data.tabular.elementary import signed_log
 from hdl.data.tabular.histogram import Histogram
 from hdl.data.tabular.numbers import Number
+from hdl.elementary import signed_log
 from hdl.errors import SpecError
 from hdl.spec import Preprocessing, Scale
 

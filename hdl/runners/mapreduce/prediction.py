@@ -14,6 +14,7 @@ from hdl.prediction_files import Lines
 from hdl.runners.base import Job
 from hdl.runners.mapreduce.runner import MapReduceRunner
 from hdl.runners.mapreduce.tasks import about_name, part_name
+from hdl.thresholds import Threshold
 
 PREDICT_BYTES = 64 << 20  # of data for one map task
 
@@ -28,7 +29,7 @@ class Predicted(NamedTuple):
 
 def predict(
     table: str, model: Model, path: str, source: data.Source, out: str, workers: int | None, device: str,
-    options: data.Options, **asked: Any,
+    options: data.Options, threshold: Threshold | None = None, **asked: Any,
 ) -> Predicted:  # fmt: skip
     """Predict the records of a dataset on HDFS, or encode them, by a map-only job.
 
@@ -53,6 +54,8 @@ def predict(
         Of the tasks, 'auto' of each for itself.
     options : Options
         How to read the data.
+    threshold : Threshold, optional
+        From which probability on the second of two classes is answered; told in ``_lineage.json``.
     asked :
         Other fields of `TaskConfig`: `labels_only`, or `codes` and `layer`.
     """
@@ -69,6 +72,7 @@ def predict(
         runner.take_table(table, {0, number}, common=model.spec.layer > 1)  # of a stack: the layers below
         config = {"version": number, "suffix": suffix, "driver": False}
         config |= {name: value for name, value in asked.items() if value is not None}
+        config |= {} if threshold is None else {"threshold": threshold.value}
         try:
             runner.run("predict", config, out)
         except BaseException:
@@ -82,7 +86,10 @@ def predict(
         places += about["places"][: PLACES - len(places)]
         counts = {"rows": about["rows"], "empty": about["empty"]}
         files.append({"file": part_name(k, suffix), "portions": own, **counts})
-    lineage = {"table": table, "version": number, "sha256": model.version.signature, "data": path, "files": files}
+    lineage: dict[str, Any] = {"table": table, "version": number, "sha256": model.version.signature, "data": path}
+    if threshold is not None:
+        lineage |= {"threshold": threshold.value, "threshold_best_for": threshold.best_for}
+    lineage["files"] = files
     fs.publish(fs.join(out, "_lineage.json"), strict_json.dumps(lineage, indent=1).encode())
     return Predicted(len(files), lines, places)
 

@@ -161,7 +161,7 @@ def lead(
 
 def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watcher: Watcher) -> Outcome:
     """Run the driver, again from the last version whenever all workers were lost at once."""
-    every = settings.publish_every or (1 if job.spec and job.spec.validation else 0)
+    every = settings.publish_every or (1 if job.spec and (job.spec.validated or "validation" in job.spec.auto) else 0)
     job = replace(job, publish_every=every)
 
     layers = len(stack.hidden(job.spec)) - 1 if job.spec and job.spec.model in stack.STACKS else 0

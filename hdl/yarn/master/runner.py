@@ -142,7 +142,7 @@ class MasterRunner(RoundRunner):
         """Do a round of a line search: the master collects the update, and merges it."""
         state = weights.state
         vectors = {"trial": weights.w if evaluate_only else optim.trial(state)}
-        if self._plan.spec.validation:
+        if self._plan.spec.validated:
             vectors["w"] = weights.w
         spans = slices(weights.w.size, len(self.group.members))
 
@@ -198,7 +198,7 @@ class MasterRunner(RoundRunner):
         """Do a period of mode `async`: see `periodic_merge`."""
         if self._periodic_merge is None:
             rounds = step.rounds(spec, self._plan.schema.samples)
-            self._periodic_merge = PeriodicMerge(self.group, rounds * spec.sync.equal)
+            self._periodic_merge = PeriodicMerge(self.group, rounds * spec.sync.equal, self.deviation)
         after, row = self._periodic_merge.advance(spec, weights)
         if after.round * spec.sync.equal >= self._periodic_merge.last:
             self._periodic_merge.stop()

@@ -199,7 +199,8 @@ class Worker:
             total = allreduce(self.mesh, spec, updates, size)
             merging = time.perf_counter()
             self.faults.at("merging")
-            after, row = sync.advance(spec, weights, [total], evaluate_only)
+            deviation = self._plan().schema.target_deviation
+            after, row = sync.advance(spec, weights, [total], evaluate_only, deviation)
             seconds["merge"] = time.perf_counter() - merging
             keep = {number, after.round, *command.keep}
             self._weights = {n: held for n, held in {**self._weights, after.round: after}.items() if n in keep}

@@ -14,6 +14,27 @@ _SIN = tuple((-1) ** k / np.prod(np.arange(1.0, 2 * k + 2)) for k in range(8))  
 _COS = tuple((-1) ** k / np.prod(np.arange(1.0, 2 * k + 1)) for k in range(9))
 
 
+_LN2 = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # log 2 as a sum, whose first part has few digits
+_EXP = tuple(1 / np.prod(np.arange(1.0, k + 1)) for k in range(15))
+
+
+def exp(x: np.ndarray) -> np.ndarray:
+    """Take e^x, of |x| up to 700: 2^k·e^r with |r| up to log(2)/2, and e^r by its series.
+
+    Examples
+    --------
+    >>> exp(np.array([0.0, 1.0])).round(12).tolist()
+    [1.0, 2.718281828459]
+    """
+    k = np.rint(x / (_LN2[0] + _LN2[1]))
+    return np.ldexp(_series(_EXP, (x - k * _LN2[0]) - k * _LN2[1]), k.astype(np.int32))
+
+
+def power(x: np.ndarray, exponent: float) -> np.ndarray:
+    """Take x^exponent of x above 0."""
+    return exp(exponent * log(x))
+
+
 def log1p(x: np.ndarray) -> np.ndarray:
     """Take the logarithm of 1 + x for x of at least 0, exact for small x too (Kahan's correction)."""
     above = 1 + x

@@ -1,0 +1,158 @@
+"""Sorted runs of distinct keys with counts: in memory while they are few, else in files, joined by streaming merges.
+
+Letters: n keys of a run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl import scratch
+
+Keys = NDArray[np.uint64]
+Counts = NDArray[np.int64] | None  # how often each key occurs; None: once each
+CHUNK = 1 << 17  # keys that a merge takes from each run at a time
+
+
+class Run:
+    """Distinct keys in ascending order, each with how often it occurs.
+
+    Parameters
+    ----------
+    keys : uint64 [n]
+    counts : int64 [n] or None
+        None: once each.
+    """
+
+    def __init__(self, keys: Keys, counts: Counts = None):
+        self.keys, self.counts = keys, counts
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def blocks(self) -> Iterator[tuple[Keys, Counts]]:
+        """Give the run some keys at a time."""
+        for low in range(0, len(self.keys), CHUNK):
+            part = slice(low, low + CHUNK)
+            yield self.keys[part], None if self.counts is None else self.counts[part]
+
+
+class FileRun:
+    """A run in a scratch file, which goes with the last that refers to it.
+
+    Parameters
+    ----------
+    blocks : iterator of (keys, counts)
+        What to write, in ascending order.
+    """
+
+    def __init__(self, blocks: Iterator[tuple[Keys, Counts]]):
+        self._keys, self._counts = scratch.file("hdl-ranks-"), scratch.file("hdl-ranks-")
+        self._n = 0
+        for keys, counts in blocks:
+            self._keys.write(np.ascontiguousarray(keys).data)
+            self._counts.write((np.ones(len(keys), np.int64) if counts is None else counts.astype(np.int64)).data)
+            self._n += len(keys)
+        self._keys.flush()
+        self._counts.flush()
+
+    def __len__(self) -> int:
+        return self._n
+
+    def blocks(self) -> Iterator[tuple[Keys, Counts]]:
+        """Give the run some keys at a time, read at their places: several may read at once."""
+        for low in range(0, self._n, CHUNK):
+            size = min(CHUNK, self._n - low)
+            yield _read(self._keys, low, size, np.uint64), _read(self._counts, low, size, np.int64)
+
+    def mapped(self) -> tuple[Keys, NDArray[np.int64]]:
+        """Give all keys and counts as arrays that are read from the file when they are used."""
+        if not self._n:
+            return np.empty(0, np.uint64), np.empty(0, np.int64)
+        return (np.memmap(self._keys, np.uint64, "r", shape=(self._n,)),
+                np.memmap(self._counts, np.int64, "r", shape=(self._n,)))  # fmt: skip
+
+
+def _read(file: Any, first: int, size: int, dtype: Any) -> NDArray:
+    out: NDArray = np.empty(size, dtype)
+    view, at = out.view(np.uint8).data, 8 * first
+    while len(view):
+        got = os.preadv(file.fileno(), [view], at)
+        if not got:
+            raise OSError("a scratch file of ranks ended early")
+        view, at = view[got:], at + got
+    return out
+
+
+def run_of(keys: Sequence[Keys]) -> Run:
+    """Make a run of keys in any order, each once for every time that it is there."""
+    together = np.concatenate(keys) if len(keys) != 1 else keys[0].copy()
+    together.sort()
+    starts = _starts(together)
+    if len(starts) == len(together):
+        return Run(together)
+    return Run(together[starts], np.diff(starts, append=len(together)))
+
+
+def merged(runs: Sequence[Run]) -> Run:
+    """Join runs in memory."""
+    if len(runs) == 1:
+        return runs[0]
+    return Run(*_joined([(run.keys, run.counts) for run in runs]))
+
+
+def streamed(runs: Sequence[Run | FileRun]) -> Iterator[tuple[Keys, Counts]]:
+    """Join runs, giving some keys at a time in ascending order; no more than `CHUNK` keys of each are held."""
+    if len(runs) == 1:
+        yield from runs[0].blocks()
+        return
+    readers = [run.blocks() for run in runs]
+    heads: list[tuple[Keys, Counts]] = []
+    live = []
+    for reader in readers:
+        if (block := next(reader, None)) is not None:
+            heads.append(block)
+            live.append(reader)
+    while heads:
+        last = min(keys[-1] for keys, _ in heads)  # all keys up to it are in the heads
+        taken, rest, still = [], [], []
+        for (keys, counts), reader in zip(heads, live, strict=True):
+            at = int(np.searchsorted(keys, last, side="right"))
+            taken.append((keys[:at], None if counts is None else counts[:at]))
+            head: tuple[Keys, Counts] | None = (keys[at:], None if counts is None else counts[at:])
+            if at == len(keys):
+                head = next(reader, None)
+            if head is not None:
+                rest.append(head)
+                still.append(reader)
+        yield _joined([part for part in taken if len(part[0])])
+        heads, live = rest, still
+
+
+def _joined(parts: Sequence[tuple[Keys, Counts]]) -> tuple[Keys, Counts]:
+    if len(parts) == 1:
+        return parts[0]
+    if all(counts is None for _, counts in parts):
+        run = run_of([keys for keys, _ in parts])
+        return run.keys, run.counts
+    keys = np.concatenate([keys for keys, _ in parts])
+    counts = np.concatenate([np.ones(len(keys), np.int64) if counts is None else counts for keys, counts in parts])
+    order = np.argsort(keys, kind="stable")  # of sorted runs, which it merges
+    keys, counts = keys[order], counts[order]
+    starts = _starts(keys)
+    return keys[starts], np.add.reduceat(counts, starts)
+
+
+def _starts(keys: Keys) -> NDArray[np.int64]:
+    """Give the places where another key begins in sorted keys."""
+    if not len(keys):
+        return np.empty(0, np.int64)
+    first = np.empty(len(keys), bool)
+    first[0] = True
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    return np.flatnonzero(first)
