@@ -6,7 +6,8 @@ import pytest
 from hdl import models, ops, rng
 from hdl.data.mixed import Mixed
 from hdl.errors import Interrupted, NonFinite, SpecError
-from hdl.ops import Key, Samples, Work, layout, losses
+from hdl.ops import Key, Samples, Work, ensemble, layout, losses
+from hdl.ops.batching import BatchingBarrier
 from hdl.ops.members import key_of, spec_of
 from tests.unit.test_ops import make_samples, make_spec
 
@@ -41,7 +42,8 @@ def test_each_member_is_the_net_that_its_seed_gives_alone(rule, backend):
     assert operations.layout.members(w)[0].tobytes() == plain.tobytes()
 
 
-def test_threads_do_not_show():
+def test_threads_do_not_show(monkeypatch):
+    monkeypatch.setattr(ensemble, "_SMALL", 0)  # threads, however small the work is
     spec, samples = make_spec("5-6-3", members=5, dropout=0.2), make_samples(60, 5, 3)
     found = [trained(spec, samples, threads=threads) for threads in (1, 2, 3, 12)]
     for operations, w, state, result in found:
@@ -101,7 +103,8 @@ def test_gradients_are_the_members_own():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_failure_or_a_stop_leaves_all_members_as_they_were(threads):
+def test_a_failure_or_a_stop_leaves_all_members_as_they_were(threads, monkeypatch):
+    monkeypatch.setattr(ensemble, "_SMALL", 0)
     spec, samples = make_spec("5-6-3", members=3), make_samples(40, 5, 3)
     operations, w = ops.make(spec, "cpu", threads), models.initial(spec)
     operations.layout.members(w)[2][0] = np.nan  # of the last one alone
@@ -163,3 +166,13 @@ def test_what_has_no_ensemble_is_refused():
         make_spec(members=2, optimizer="lbfgs")
     with pytest.raises(SpecError, match="encode"):
         ops.make(make_spec(members=2)).encode(np.zeros(2 * 39, np.float32), make_samples(3, 5, 3))
+
+
+def test_ensembles_of_a_search_go_side_by_side():
+    spec, samples = make_spec("5-6-3", members=2, dropout=0.2), make_samples(40, 5, 3)
+    expected = trained(spec, samples)[1]
+    barrier = BatchingBarrier(1, ops.make)
+    operations, w = barrier.join(spec), models.initial(spec)
+    lr = np.linspace(0.05, 0.02, 6).astype(np.float32)
+    operations.train(w, np.zeros((2, w.size), np.float32), samples, rng.order(1, 0, 0, 40, 64), 7, lr, 3, KEY)
+    assert w.tobytes() == expected.tobytes()
