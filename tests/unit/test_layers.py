@@ -9,7 +9,8 @@ from tests.unit import guards
 BASE = {"errors", "spec", "rng", "strict_json", "scratch", "elementary"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions", "answers",
-        "evaluation", "predict", "thresholds", "prediction_writer", "prediction_files", "envpack", "identity"}  # fmt: skip
+        "evaluation", "predict", "thresholds", "prediction_writer", "prediction_files", "envpack",
+        "identity"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
