@@ -4,9 +4,9 @@ The last version holds everything that decides the next weights: so a run that w
 same bytes as one that was not.
 
 A version's row of metrics holds version, parent, round, samples, batches, cost and accuracy as seen while training,
-val_samples, val_cost and val_accuracy *of the parent*, seconds {round, merge, workers}, time (Unix), final, and in
-genetic mode the lineage. The closing version of a run with validation has its parent's weights; its row, marked
-final, only measures them.
+val_samples, val_cost, val_accuracy and what else `hdl.metrics` names, such as val_auc, *of the parent*, seconds {round,
+merge, workers}, time (Unix), final, and in genetic mode the lineage. The closing version of a run with validation has
+its parent's weights; its row, marked final, only measures them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from hdl import common_samples, data, resume, stages, step, validation_data, versions
+from hdl import common_samples, data, deciding, resume, stages, step, validation_data, versions
 from hdl import spec as specs
 from hdl import table as tables
 from hdl.data import FileSplit, Schema, Source, holdout, weights
@@ -24,7 +24,7 @@ from hdl.errors import Interrupted, SpecError, TableError
 from hdl.metrics_log import MetricsLog
 from hdl.models import stack
 from hdl.publisher import Publisher
-from hdl.runners.base import Job, Notify, Plan, RoundRunner, Runner
+from hdl.runners.base import Job, Log, Notify, Plan, RoundRunner, Runner
 from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
@@ -208,6 +208,7 @@ def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     schema = data.fit(summary, given)
     spec = data.resolve(given, schema)
     weights.check(spec, source.options)
+    deciding.check(spec)
     other = _validation(job, spec, schema, source)
     if other is not None:
         schema = replace(schema, reading={**(schema.reading or {}), "held": other.told(schema)})
@@ -299,6 +300,7 @@ def _publish_common(prepared: _Prepared, plan: Plan, table: Table) -> None:
 def _rounds(job: Job, plan: Plan, version: Version, runner: RoundRunner, table: Table, notify: Notify) -> Outcome:
     """Carries out rounds, from a version until they are over."""
     runner.prepare(plan)
+    runner.deviation, told = plan.schema.target_deviation, False
     total = step.rounds(plan.spec, plan.schema.samples)
     notify(Started(plan.spec, plan.schema.samples, total, version.number))
     with Publisher(table, plan.spec.keep, job.publish_every, runner) as publisher:
@@ -306,7 +308,11 @@ def _rounds(job: Job, plan: Plan, version: Version, runner: RoundRunner, table: 
             notify(Stage(todo.stage))
             version = _round(plan.spec, runner, version, final=todo.stage == "measure")
             publisher.offer(version)
-            notify(Round(version.rows[-1]))
+            row = version.rows[-1]
+            if not told and (undefined := deciding.undefined(plan.spec, row)):
+                told = True
+                notify(Log(row["time"], undefined))
+            notify(Round(row))
     best = tables.best(version.rows, table.numbers())
     best = version.number if best is None else best
     return Outcome(job.table, version.number, best, plan.spec, version.rows, todo.reason)

@@ -109,7 +109,12 @@ def cut(text: str, path: str, options: Options) -> Cut:
 def with_column(path: str, options: Options, name: str, schema: Any = None) -> Source:
     """Open a table with a column that is carried along, and is no feature."""
     options = reading(Options.make(options, held=()), Spec(holdout=Holdout(column=name, value="")))
-    source = data.open_source(path, Options.make(options, held=(), keep=(name,)), schema)
+    try:
+        source = data.open_source(path, Options.make(options, held=(), keep=(name,)), schema)
+    except DataError as error:
+        flag = f"--folds column:{name}"
+        told = error.message.replace(f"--ignore {options.ignore[-1]}", flag).replace(f"--keep {name}", flag)
+        raise DataError(told, error.path, error.line, error.offset) from None
     if source.kept_schema is None:
         raise DataError(f"--folds: {source.format} samples without plain columns have no column {name!r}", path)
     return source

@@ -36,7 +36,7 @@ def same_spec(stored: Spec, given: Spec | None, done: int) -> Spec:
         return stored
     old, new = stored.model_dump(), given.model_dump()
     # A field that the user left to the data agrees with the stored one, which was filled in from the data.
-    for name in ("loss", "net", "batch"):
+    for name in ("loss", "net", "batch", "metric"):
         if new[name] is None:
             new[name] = old[name]
     if len(new["net"]) == len(old["net"]):

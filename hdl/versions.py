@@ -12,10 +12,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hdl import data, models, sync
+from hdl import data, deciding, models, sync
 from hdl import spec as specs
 from hdl.data import FileSplit, Options, Schema, Summary
-from hdl.metrics_log import MetricsLog
+from hdl.metrics_log import COST, MetricsLog
 from hdl.spec import Spec
 from hdl.table import Version
 from hdl.wire import Update, Weights
@@ -54,6 +54,7 @@ def first(
     """
     schema = data.fit(summary, spec)
     spec = data.resolve(spec, schema)
+    deciding.check(spec)
     about = {"places": [*summary.places]} if summary.places else {}
     return spec, schema, zero(path, options, spec, schema, splits, platform, device, models.initial(spec), **about)
 
@@ -74,17 +75,26 @@ def zero(
         "samples": schema.samples,
     }
     run = uuid.uuid4().hex
-    return Version(0, sync.start(spec, w), spec.model_dump(mode="json"), run, about=about, schema=tensors)
+    dump, rows = spec.model_dump(mode="json"), MetricsLog(metric=spec.metric or COST)
+    return Version(0, sync.start(spec, w), dump, run, rows=rows, about=about, schema=tensors)
 
 
-def following(version: Version, updates: Iterable[Update]) -> Version:
+def following(version: Version, updates: Iterable[Update], schema: Schema | None = None) -> Version:
     """Make the version that a round's updates, of all shards, make of `version`.
+
+    Parameters
+    ----------
+    version : Version
+    updates : iterable of Update
+    schema : Schema, optional
+        Has the targets' unit, in which a regression's metrics are told.
 
     Raises
     ------
     SyncError, NonFinite
     """
-    return succeeding(version, *sync.advance(specs.parse(version.spec), version.weights, updates))
+    deviation = None if schema is None else schema.target_deviation
+    return succeeding(version, *sync.advance(specs.parse(version.spec), version.weights, updates, False, deviation))
 
 
 def succeeding(
@@ -108,5 +118,5 @@ def succeeding(
     dump = spec.model_dump(mode="json") if spec else version.spec
     number = version.number + 1
     row = row | {"version": number, "parent": version.number, "final": final, "time": time.time()}
-    rows = MetricsLog.of(version.rows).then(row | {"seconds": seconds or {}})
+    rows = MetricsLog.of(version.rows, dump.get("metric") or COST).then(row | {"seconds": seconds or {}})
     return Version(number, weights, dump, version.run, version.number, rows)

@@ -11,7 +11,7 @@ import click
 
 from hdl import strict_json
 from hdl.cli import progress
-from hdl.cli.common import Command, count, duration, hadoop_options, percent
+from hdl.cli.common import Command, count, duration, hadoop_options, log_option, percent
 from hdl.errors import HdlError, Interrupted, SpecError
 
 WATCH_SECONDS = 0.5
@@ -87,14 +87,16 @@ def logs_(application: str, worker: str | None) -> None:
 
 
 @hadoop_options
+@log_option
 @click.command(cls=Command)
 @application
 @click.option("--no-report", is_flag=True, help="Make no TABLE/report.html.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
-def attach_(application: str, no_report: bool, quiet: bool) -> None:
+def attach_(application: str, no_report: bool, quiet: bool, logs: tuple[str, ...]) -> None:
     """Follow an application as `hdl train` does, and tell its results. Ctrl-C only stops following."""
     from hdl.cli.training import ENDS, finish
     from hdl.data import Options
+    from hdl.loggers import open_log
     from hdl.yarn.client import client, follow
     from hdl.yarn.resource_manager import launch
 
@@ -106,10 +108,14 @@ def attach_(application: str, no_report: bool, quiet: bool) -> None:
             f"are theirs; what {me} may see of it is shown by: hdl status {application} --watch"
         )
     config = follow.task_config_of(application)
+    if config.get("asked") is not None:
+        raise SpecError(f"{application} measures {config['table']}: who submitted it by hdl evaluate gets the figures")
+    log = open_log(logs, config["table"], progress.warn)
     with progress.show(quiet=quiet) as display:
         show = progress.Teller(display, config["table"], config["settings"]["workers"])
         try:
-            outcome = follow.follow(application, show)
+            with log:
+                outcome = follow.follow(application, progress.both(show, log))
         except KeyboardInterrupt:
             display.close()
             raise Interrupted(f"detached; {application} goes on. Follow it with: hdl attach {application}") from None
@@ -238,12 +244,16 @@ def _view(report: Any, page: dict[str, Any] | None, why: str = "") -> Any:
 
 
 def _rounds(rows: list[dict[str, Any]]) -> Any:
-    table = _table(">round", ">cost", ">accuracy", ">val. cost", ">val. accuracy", ">seconds")
+    names = [(f"val_{name}", f">val. {title}") for name, title in (("auc", "AUC"), ("r2", "R²"))]
+    more = [(name, title) for name, title in names if any(isinstance(row.get(name), float) for row in rows)]
+    head = [">round", ">cost", ">accuracy", ">val. cost", ">val. accuracy", *(title for _, title in more), ">seconds"]
+    table = _table(*head)
     for row in rows:
         seconds = (row.get("seconds") or {}).get("round")
         table.add_row(
             str(row["round"] + 1), _number(row.get("cost")), percent(row.get("accuracy")), _number(row.get("val_cost")),
-            percent(row.get("val_accuracy")), duration(seconds) if seconds is not None else "–",
+            percent(row.get("val_accuracy")), *(_number(row.get(name)) for name, _ in more),
+            duration(seconds) if seconds is not None else "–",
         )  # fmt: skip
     return table
 

@@ -93,7 +93,7 @@ def combine(
             spec = take_spec(flags | given, bases.get(name, first), shards)
         except SpecError as error:
             raise SpecError(f"--grid, with {label_of(chosen)}: {error}") from None
-        if not spec.validated:
+        if not spec.validated and "validation" not in spec.auto:
             raise SpecError(
                 "--grid: combinations are compared by samples that are held out: give --validation SHARE, such as 0.2"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -103,6 +104,18 @@ def _to_hadoop(ctx: click.Context) -> None:
         kerberos.login(kerberos.Login(principal, fs.plain(keytab)), lambda text: click.echo(text, err=True))
 
 
+def log_option(command: Any = None, section: str = "Options") -> Any:
+    """Add the flag that names logs of the rounds to a command; without one, make the flag."""
+    option = Option(
+        ["--log", "logs"], multiple=True, metavar="KIND:PLACE", section=section,
+        help="Log the scalars of every round to tensorboard:DIR, mlflow:URI or csv:FILE; again for another place.",
+    )  # fmt: skip
+    if command is None:
+        return option
+    command.params.append(option)
+    return command
+
+
 def at_option(command: Any) -> Any:
     """Add the flag that names a version of a table."""
     about = "Number of a version, best or last; default: the best by validation."
@@ -185,6 +198,22 @@ def tell_reading(source: Any, model: Any) -> None:
 def count(number: int, thing: str) -> str:
     """Write a number of things: 1 round, 2 rounds, 1,000 rounds."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def aligned(lines: Sequence[tuple[str, str]]) -> str:
+    """Aligns names and values in two columns of plain text."""
+    width = max((len(name) for name, _ in lines), default=0) + 2
+    return "\n".join(f"{name:{width}}" + value.replace("\n", "\n" + " " * width) for name, value in lines)
+
+
+def table_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Write a table of text, its first column to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = []
+    for first, *rest in (head, *rows):
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def version() -> str:

@@ -74,15 +74,16 @@ def train(
         return
     if not out:
         raise click.UsageError("Missing option '--out'.", click.get_current_context())
+    logs = grid.open_logs([*(one.name for one in combinations), folds.FINAL], out, run)
     file = _prepare(data, out, asked, combinations, options, before, run)
     folds.save(out, data, options, given, parted)
     words = {"noun": f"folds ({_words(parted)})"}
-    results = grid.search(data, out, combinations, [], options, run, lambda results: None, **words)
+    results = grid.search(data, out, combinations, [], options, run, logs, lambda results: None, **words)
     if failed := next((each for each in results if each.state != "done"), None):
         raise HdlError(f"{failed.name}: {failed.said}")
     networks = _answer(data, out, given, parted, options, file, run)
     if asked["final"]:
-        _final(data, out, folds.final_spec(given, networks), options, run)
+        _final(data, out, folds.final_spec(given, networks), options, run, logs)
 
 
 def _words(cut: Any) -> str:
@@ -176,14 +177,16 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:,.1f}" if abs(value) >= 1e3 else f"{value:.4f}"
 
 
-def _final(data: str, out: str, spec: Any, options: Any, run: dict[str, Any]) -> None:
+def _final(
+    data: str, out: str, spec: Any, options: Any, run: dict[str, Any], logs: dict[str, Any]
+) -> None:  # fmt: skip
     """Train on all rows, and report on that network."""
     from hdl import folds, fs
     from hdl.search.grid import Combination
     from hdl.table import Table
 
     one = Combination(folds.FINAL, {"rows": "all"}, spec)
-    (result,) = grid.search(data, out, [one], [], options, run, lambda results: None, noun="training on all rows")
+    (result,) = grid.search(data, out, [one], [], options, run, logs, lambda results: None, noun="training on all rows")
     if result.state != "done":
         raise HdlError(f"{folds.FINAL}: {result.said}")
     table = fs.join(out, folds.FINAL)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from hdl import strict_json
-from hdl.cli import training
+from hdl.cli import progress, training
 from hdl.cli.combinations import combine, label_of, parameters
 from hdl.cli.search_progress import Board, score
 from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, TableError, Unavailable
@@ -68,7 +68,7 @@ def train(
         raise click.UsageError("Missing option '--out'.", click.get_current_context())
     if run["settings"].get("detach"):
         raise SpecError("--detach: a grid waits for each of its combinations; give one of --grid and --detach")
-    _prepare(data, out, combinations, options, before, run)
+    logs = _prepare(data, out, combinations, options, before, run)
     done = [each for each in before["results"] if is_done(each, combinations)] if before else []
     names = {one.name for one in combinations}
     others = [grid.Combination(each["name"], each["values"], bases[each["name"]])
@@ -77,7 +77,7 @@ def train(
     def save(results: list[Any]) -> None:
         grid.save(out, data, options, value_lists, [*combinations, *others], results)
 
-    results = search(data, out, combinations, done, options, run, save)
+    results = search(data, out, combinations, done, options, run, logs, save)
     _report(data, out, results, options, run)
 
 
@@ -98,8 +98,11 @@ def is_done(result: Any, combinations: Sequence[Any]) -> bool:
     return spec is None or (spec == result.spec and result.state != "failed")
 
 
-def _prepare(data: str, out: str, combinations: Sequence[Any], options: Any, before: Any, run: dict[str, Any]) -> None:
-    """Sees to it that the folder is as the user wants it, and that the data and the runner are there."""
+def _prepare(
+    data: str, out: str, combinations: Sequence[Any], options: Any, before: Any, run: dict[str, Any]
+) -> dict[str, Any]:
+    """Sees to it that the folder is as the user wants it, and that the data and the runner are there; opens the logs of
+    the combinations."""
     from hdl import fs
     from hdl.data import open_source
     from hdl.driver import begun
@@ -127,17 +130,29 @@ def _prepare(data: str, out: str, combinations: Sequence[Any], options: Any, bef
     if grid_exists and run["overwrite"]:
         with suppress(TableError):  # of a damaged one those are removed that are in the way
             names |= {each["name"] for each in (grid.load(out) or {"combinations": []})["combinations"]}
+    logs = open_logs([one.name for one in combinations], out, run)
     for name in sorted(names):
         training.prepare_table(fs.join(out, name), run["resume"], run["overwrite"])
     if run["overwrite"]:
         for path in [fs.join(out, name) for name in grid.MADE]:
             if fs.exists(path):
                 fs.remove(path)
+    return logs
+
+
+def open_logs(names: Sequence[str], out: str, run: dict[str, Any]) -> dict[str, Any]:
+    """Opens what `--log` asks for, a log for each training by its name, before its table is made."""
+    from hdl import fs
+    from hdl.loggers import open_log
+
+    return {
+        name: open_log(run["logs"], fs.join(out, name), progress.warn, run["overwrite"], part=name) for name in names
+    }
 
 
 def search(
     data: str, out: str, combinations: Sequence[Any], done: list[Any], options: Any, run: dict[str, Any],
-    save: Callable[[list[Any]], None], noun: str = "combinations",
+    logs: dict[str, Any], save: Callable[[list[Any]], None], noun: str = "combinations",
 ) -> list[Any]:  # fmt: skip
     """Trains the combinations that are not done, and returns the results of all; `noun` says what they are."""
     from hdl import devices, driver, fs
@@ -168,8 +183,9 @@ def search(
             if isinstance(event, driver.Started):
                 board.findings(table, event.spec)
             board.event(one.name, event)
+            logs[one.name](event)
 
-        with runner:
+        with logs[one.name], runner:
             return driver.train(job, runner, notify)
 
     def ended(result: Any) -> None:
@@ -235,17 +251,20 @@ def _print(order: Sequence[Any]) -> None:
     from rich.table import Table
 
     from hdl.cli.common import duration
+    from hdl.metrics import METRICS
     from hdl.search import grid
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    names, share = list(order[0].values), any(each.val_accuracy is not None for each in order)
-    columns = ["", *names, *(["val accuracy"] if share else []), "val cost", "best at", "rounds", "time"]
+    names, by = list(order[0].values), order[0].decides
+    first = [f"val {METRICS[by].title}"] if by != "cost" else []
+    columns = ["", *names, *first, "val cost", "best at", "rounds", "time"]
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for number, each in enumerate(order[:_SHOWN], 1):
         values, good = [grid.shown(value) for value in each.values.values()], each.state == "done"
         cost = f"{each.val_cost:.6f}" if each.val_cost is not None else "–"
-        about = [score(each), cost] if share and good else [cost] if good else [each.state] + ["–"] * share
+        value = score(each).removeprefix(f"{METRICS[by].title} ")
+        about = ([value] if first else []) + [cost] if good else [each.state] + ["–"] * len(first)
         last = [str(each.version), str(each.rounds), duration(each.seconds)] if good else ["–"] * 3
         table.add_row(str(number) if good else "", *values, *about, *last)
     stream = sys.stdout

@@ -18,6 +18,7 @@ from hdl.cli.common import (
 )
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.errors import SpecError, TableError
+from hdl.metrics import METRICS
 
 
 @hadoop_options
@@ -93,6 +94,7 @@ def _table(path: str) -> dict[str, Any]:
         "last": last.number,
         "best": best,
         "sha256": last.signature,
+        "validation": held_out(last.spec),
         "version": {header["number"]: header.get("signature") for header in headers},
         **(_of_data(zero) if zero else {"found": {}, "about": {}}),
         "spec": last.spec,
@@ -106,6 +108,25 @@ def _of_data(zero: Any) -> dict[str, Any]:
 
     words = {name: value.split("\n") for name, value in summary(zero.about, zero.schema)}
     return {"found": {name: lines if lines[1:] else lines[0] for name, lines in words.items()}, "about": zero.about}
+
+
+def held_out(spec: dict[str, Any]) -> str:
+    """Say which samples were held out to measure versions, and by which measure the best one is chosen."""
+    rule = spec.get("holdout") or {}
+    alike = " of each class" if rule.get("stratified") else ""
+    if spec.get("validation"):
+        said = f"{100 * spec['validation']:.6g} %{alike or ' of the samples'}, chosen by the seed"
+    elif rule.get("folds"):
+        said = f"fold {rule['fold'] + 1} of {rule['folds']}{alike and ', each with its share' + alike}"
+    elif rule.get("path"):
+        said = f"{rule['path']}, data of its own"
+    elif rule.get("column"):
+        said = f"rows where {rule['column']} is {'true' if rule.get('value') is None else rule['value']}"
+    elif rule.get("where"):
+        said = f"rows where {rule['where']}"
+    else:
+        return "none: the last version is the best"
+    return f"{said}; the best version is that of the best {METRICS[spec.get('metric') or 'cost'].title}"
 
 
 def _version(path: str, which: str) -> dict[str, Any]:
@@ -136,12 +157,13 @@ def _text(contents: dict[str, Any]) -> list[str]:
 
     rows, spec, data = contents.pop("rows"), contents.pop("spec"), contents.pop("found", None)
     contents.pop("about", None)
+    metric = spec.get("metric")
     lines = _pairs("", contents)
     if data:
         lines += _pairs("data", data)
     defaults = Spec().model_dump(mode="json")
     lines += _pairs("spec (the rest is as by default; --json shows all)", _differing(spec, defaults))
-    return [*lines, "", "rounds", *_metrics(rows)] if rows else lines
+    return [*lines, "", "rounds", *_metrics(rows, metric)] if rows else lines
 
 
 def _differing(tree: dict[str, Any], defaults: Any) -> dict[str, Any]:
@@ -170,13 +192,16 @@ def _pairs(title: str, items: dict[str, Any]) -> list[str]:
     return ["", title, *lines] if title else lines
 
 
-def _metrics(rows: list[dict[str, Any]]) -> list[str]:
+def _metrics(rows: list[dict[str, Any]], metric: str | None) -> list[str]:
     """Write the rounds' metrics as a table of text."""
     from hdl.metrics_log import rounds
 
-    head = ["round", "version", "samples", "cost", "accuracy", "val cost", "val accuracy", "seconds"]
-    names = ["round", "version", "samples", "cost", "accuracy", "val_cost", "val_accuracy", "seconds"]
-    cells = [["–" if row[name] is None else f"{row[name]:.6g}" for name in names] for row in rounds(rows)]
+    shown = rounds(rows)
+    others = [name for name in ("val_auc", f"val_{metric}") if any(row.get(name) is not None for row in shown)]
+    names = ["round", "version", "samples", "cost", "accuracy", "val_cost", "val_accuracy", *others, "seconds"]
+    names = list(dict.fromkeys(names))
+    head = [name.replace("val_", "val ") for name in names]
+    cells = [["–" if row.get(name) is None else f"{row[name]:.6g}" for name in names] for row in shown]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *cells]]
 

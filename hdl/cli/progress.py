@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import click
 
-from hdl.cli.common import count, duration, percent
+from hdl.cli.common import aligned, count, duration, percent
 from hdl.errors import TableError
 
 ROOMY = 110  # columns from which words are written out
@@ -23,6 +23,21 @@ def show(stream: TextIO | None = None, quiet: bool = False) -> Quiet | Plain | L
     if quiet:
         return Quiet()
     return Live(stream) if stream.isatty() else Plain(stream)
+
+
+def warn(text: str) -> None:
+    """Says on standard error what the user has to know, quiet or not; also from another thread."""
+    click.echo(f"warning: {text}", err=True)
+
+
+def both(*takers: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Hands the driver's events to several takers, one after the other."""
+
+    def take(event: Any) -> None:
+        for taker in takers:
+            taker(event)
+
+    return take
 
 
 class Quiet:
@@ -152,12 +167,6 @@ def findings_of(path: str, spec: Any) -> list[tuple[str, str]]:
     return findings.lines(zero.about, zero.schema)
 
 
-def aligned(lines: Sequence[tuple[str, str]]) -> str:
-    """Aligns names and values in two columns of plain text."""
-    width = max((len(name) for name, _ in lines), default=0) + 2
-    return "\n".join(f"{name:{width}}" + value.replace("\n", "\n" + " " * width) for name, value in lines)
-
-
 def columns(lines: Sequence[tuple[str, str]]) -> Any:
     """Aligns names and values for a terminal: values that are too long go on below themselves, not below the names."""
     from rich.table import Table
@@ -175,18 +184,18 @@ def columns(lines: Sequence[tuple[str, str]]) -> Any:
 
 def figures(row: dict[str, Any], validation: dict[str, Any] | None, short: bool = False) -> list[str]:
     """Puts a round's numbers into words; short ones fit a terminal of 80 columns."""
+    from hdl.cli.scores import validated
+
     digits = 1 if short else 2
     words = []
     if row.get("cost") is not None:
         words.append(f"cost {row['cost']:.4f}")
     if row.get("accuracy") is not None:
         words.append(f"{'acc' if short else 'accuracy'} {percent(row['accuracy'], digits)}")
-    if validation:
-        accuracy, cost = validation.get("accuracy"), validation.get("cost")
-        if accuracy is not None or cost is not None:
-            said = percent(accuracy, digits) if accuracy is not None else f"{cost:.4f}"
-            words.append(f"{'val' if short else 'validation'} {said}")
-    if row.get("seconds") and row.get("samples"):
+    said = validated(validation, digits) if validation else []
+    if said:
+        words.append(f"{'val' if short else 'validation'} {', '.join(said)}")
+    if row.get("seconds") and row.get("samples") and not (short and said[1:]):
         speed = row["samples"] / row["seconds"]
         words.append(f"{speed / 1000:,.0f} k/s" if short else f"{speed:,.0f} samples/s")
     return words
@@ -214,6 +223,7 @@ class Teller:
     def __init__(self, display: Any, table: str, workers: int):
         self._display, self._table, self._workers = display, table, workers
         self._validation: dict[str, Any] | None = None
+        self._metric: str | None = None  # that decides which version is best
         self._findings_shown = False  # once, however many trainings a stack is
 
     def __call__(self, event: Any) -> None:
@@ -237,6 +247,7 @@ class Teller:
         from hdl.table import Table
 
         spec = event.spec
+        self._metric = spec.metric
         table = Table(stack.folder(self._table, spec))
         layer = f"layer {spec.layer}: " if spec.layer else ""
         if not self._findings_shown:
@@ -265,7 +276,9 @@ class Teller:
     def _on_round(self, event: Any) -> None:
         row = event.row
         if row.get("val_cost") is not None:
-            self._validation = {"cost": row["val_cost"], "accuracy": row.get("val_accuracy")}
+            from hdl.cli.scores import measures_of
+
+            self._validation = measures_of(row, self._metric)
         if not row.get("final"):
             seconds = (row.get("seconds") or {}).get("round")
             self._display.round({**row, "round": row["round"] + 1, "seconds": seconds}, self._validation)

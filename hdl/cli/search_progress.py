@@ -12,15 +12,18 @@ import click
 from hdl.cli import progress
 from hdl.cli.common import count, duration, percent
 from hdl.errors import Interrupted
+from hdl.metrics import METRICS
 
 
 def score(result: Any) -> str:
     """Puts a result's score into words."""
     if result.state != "done":
         return result.state
-    if result.val_accuracy is not None:
-        return percent(result.val_accuracy)
-    return "–" if result.val_cost is None else f"cost {result.val_cost:.6f}"
+    if result.score is None:
+        return "–"
+    if result.decides == "accuracy":
+        return percent(result.score)
+    return f"{METRICS[result.decides].title} {result.score:.6f}"
 
 
 class Board:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ import click
 from hdl import strict_json
 from hdl.cli import folds, grid, progress
 from hdl.cli.access import access_options, take_access
-from hdl.cli.common import Command, DeviceName, Option, hadoop_options
+from hdl.cli.common import Command, DeviceName, Option, hadoop_options, log_option
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.cli.flags import spec_options, take_spec
 from hdl.cli.training import ENDS, RUNNERS, finish, make_runner, prepare_table, stoppable
@@ -20,7 +21,8 @@ from hdl.models import stack
 
 RUN = "Run"
 YARN = "YARN (--runner yarn)"
-RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet", "dry_run")
+RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet", "dry_run",
+             "logs")  # fmt: skip
 FOLD_NAMES = ("folds", "oof", "final")
 # The flags of the YARN runner alone: field of its settings by name
 YARN_NAMES = {
@@ -48,6 +50,7 @@ def _run_options(command: click.Command) -> click.Command:
                     "have one).  [default: cpu]"),
         Option(["--no-report"], is_flag=True, section=RUN, help="Make no TABLE/report.html."),
         Option(["--quiet", "-q"], is_flag=True, section=RUN, help="Show no progress."),
+        log_option(section=RUN),
         Option(["--dry-run"], is_flag=True, section=RUN, help="Print the validated spec as JSON and stop."),
         Option(["--grid"], multiple=True, metavar="NAME=V1,V2,…", section=RUN,
                help="Train every combination of the values of flags, such as lr=0.1,0.01; again for another flag."),
@@ -77,7 +80,7 @@ class Memory(click.ParamType):
 def _yarn_options(command: click.Command) -> click.Command:
     """Add the flags of the YARN runner, which do not change the weights."""
     seconds = click.FloatRange(min=0, min_open=True)
-    command.params[12:12] = [
+    command.params[13:13] = [
         Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=YARN,
                help="Of a worker's container, as 2g or 1536m.  [default: 1g]"),
         Option(["--worker-vcores"], type=click.IntRange(min=1), metavar="N", section=YARN,
@@ -185,25 +188,30 @@ def _stored_spec_and_options(out: str) -> tuple[Any, dict[str, Any]]:
 def _train(
     data: str, out: str, spec: Any, options: Any, *, test: str | None, resume: bool, overwrite: bool, runner: str,
     workers: int | None, threads: int | None, device: str, no_report: bool, quiet: bool, dry_run: bool,
-    settings: dict[str, Any],
+    settings: dict[str, Any], logs: tuple[str, ...],
 ) -> None:  # fmt: skip
     from hdl import driver
     from hdl.data import open_source
+    from hdl.loggers import open_log
     from hdl.runners.base import Job
 
+    if logs and settings.get("detach"):
+        raise SpecError("--log: is written by who follows the training; leave out --detach, or: hdl attach APP --log …")
     job_runner = make_runner(runner, workers, threads, spec.shards, device=device, **settings)
     open_source(data, options)  # a wrong path is reported before anything is removed or made
     if test is not None:
         open_source(test, options)
+    log = open_log(logs, out, progress.warn, overwrite)
     prepare_table(out, resume, overwrite)
     with progress.show(quiet=quiet) as display, stoppable(), job_runner:
         teller = progress.Teller(display, out, job_runner.workers)
         job = Job(data, out, spec, options, resume)
         try:
-            outcome = driver.train(job, job_runner, teller)
+            with log:
+                outcome = driver.train(job, job_runner, progress.both(teller, log))
         except KeyboardInterrupt:
             display.close()
-            raise Interrupted(_how_to_resume(data, out, runner, device)) from None
+            raise Interrupted(_how_to_resume(data, out, runner, device, log.shown)) from None
         display.close()
         if outcome is None:
             click.echo(job_runner.application)
@@ -218,7 +226,7 @@ def _train(
         raise Interrupted(f"interrupted while measuring; the network in {out} is complete") from None
 
 
-def _how_to_resume(data: str, out: str, runner: str, device: str) -> str:
+def _how_to_resume(data: str, out: str, runner: str, device: str, logs: Sequence[str]) -> str:
     from hdl.driver import begun
 
     table = begun(out)
@@ -226,5 +234,6 @@ def _how_to_resume(data: str, out: str, runner: str, device: str) -> str:
         return "interrupted before the first version; nothing was written"
     carried = [] if runner == "local" else ["--runner", runner]
     carried += [] if device == "cpu" else ["--device", device]
+    carried += [word for shown in logs for word in ("--log", shown)]
     command = shlex.join(["hdl", "train", data, "--out", out, "--resume", *carried])
     return f"interrupted; version {table.numbers()[-1]} is kept. Go on with: {command}"

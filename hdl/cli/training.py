@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from hdl.cli.common import percent, shown_rmse
+from hdl.cli.common import aligned, count, percent
 from hdl.errors import HdlError, OutputError, SpecError, TableError, Unavailable
 
 # name: (module, class); a runner that is planned but not here yet has no module
@@ -24,6 +24,7 @@ RUNNERS = {
 }
 SCORED = 1_000_000  # training samples up to which the report scores them again, where there is no test data
 ENDS = {"patience": "stopped early: validation got no better", "converged": "stopped early: converged"}
+SHORTLY = ("AUC", "PR-AUC", "log loss", "balanced accuracy", "R²", "RMSE", "MAE", "deviance")  # told after a training
 # In a table's folder, besides the versions.
 OWN_FILES = re.compile(
     r"common\.safetensors|report\.html|measured\.json|(features\d*|reconstructions|samples|activations)\.png"
@@ -106,31 +107,23 @@ def finish(
     device: str = "cpu",
 ) -> None:  # fmt: skip
     """Measure, make the report and print the results on standard output; a failure leaves the network as it is."""
+    from hdl.cli.scores import warning
     from hdl.devices import cores
     from hdl.predict import Model
     from hdl.report import gather
 
     failed: Exception | None = None
-    measured = []
+    score = None
     model = Model(out, None, threads or cores(), device)
+    kind, source = ("Training", data) if test is None else ("Test", test)
     try:
-        if test is not None and model.measurable:
-            measured.append(measure(model, test, options, "Test", test))
-        elif not no_report and model.measurable and model.schema.samples <= SCORED:
-            measured.append(measure(model, data, options, "Training", data))
+        if model.measurable and (test is not None or (not no_report and model.schema.samples <= SCORED)):
+            score = score_of(model, source, options)
     except HdlError as error:
         failed = error
-    lines = []
-    for score in measured:
-        if score.accuracy is not None:
-            lines.append((f"{score.kind.lower()} accuracy", percent(score.accuracy)))
-        if score.loss is not None:
-            lines.append((f"{score.kind.lower()} {score.loss[0]}", f"{score.loss[1]:.6g}"))
-        if score.r2 is not None:
-            lines.append((f"{score.kind.lower()} R²", f"{score.r2:.4f}"))
-        if score.rmse is not None:
-            lines.append((f"{score.kind.lower()} RMSE", shown_rmse(score.rmse)))
-        lines.append((f"{score.kind.lower()} cost", f"{score.cost:.6f}"))
+    measured = [] if score is None else [measured_of(score, kind, source)]
+    lines = validation_lines(model)
+    lines += [] if score is None else score_lines(score, kind.lower(), model.schema.classes)
     lines.append(("table", f"{out} (version {outcome.version}, best {outcome.best})"))
     lines.append(("sha256", f"{model.version.signature}  (version {model.version.number})"))
     if measured:
@@ -140,19 +133,52 @@ def finish(
             lines.append(("report", gather.write(out)))
         except Unavailable as error:  # no matplotlib here: no fault of the training
             lines.append(("report", f"none: {error}"))
-    width = max(len(name) for name, _ in lines) + 2
-    for name, value in lines:
-        click.echo(f"{name:{width}}{value}")
+    click.echo(aligned(lines))
+    if score is not None and (said := warning(score, model.schema.classes)):
+        click.echo(f"Beware: {said}", err=True)
     if failed is not None:
         raise failed
 
 
+def validation_lines(model: Any) -> list[tuple[str, str]]:
+    """Write how the samples held out were answered by a version; nothing where there are none."""
+    from hdl.cli.scores import measures_of, validated
+    from hdl.table import Table
+
+    number = model.version.number
+    row = next((row for row in Table(model.path).rows() if row["parent"] == number and "val_cost" in row), {})
+    if row.get("val_cost") is None:
+        return []
+    said = validated(measures_of(row, model.spec.metric), titled=True)
+    return [("validation", f"{', '.join(said)}  ({count(row['val_samples'], 'sample')})")]
+
+
+def score_lines(score: Any, kind: str, classes: Any) -> list[tuple[str, str]]:
+    """Write the measures that are told at the end of a training: some of those of `hdl evaluate`."""
+    from hdl.cli.scores import measures
+
+    lines = [("accuracy", percent(score.accuracy))] if score.accuracy is not None else []
+    lines += [(name, said.split("   ")[0]) for name, said in measures(score, classes) if name in SHORTLY]
+    if score.loss is not None and score.loss[0] not in dict(lines):
+        lines.append((score.loss[0], f"{score.loss[1]:.6g}"))
+    lines.append(("cost", f"{score.cost:.6f}"))
+    return [(f"{kind} {name}", value) for name, value in lines]
+
+
 def measure(model: Any, path: str, options: Any, kind: str, source: str) -> Any:
     """Measure a network on data, for the report."""
+    return measured_of(score_of(model, path, options), kind, source)
+
+
+def score_of(model: Any, path: str, options: Any) -> Any:
+    """Measure a network on data."""
     from hdl.data import open_source
+
+    return model.evaluate(open_source(path, options, model.schema, labels=model.schema.encoding != "none"))
+
+
+def measured_of(score: Any, kind: str, source: str) -> Any:
+    """Make of a score what the report shows and keeps."""
     from hdl.report import Measured
 
-    read = open_source(path, options, model.schema, labels=model.schema.encoding != "none")
-    score = model.evaluate(read)
-    rest = score.r2, getattr(score, "rmse", None), score.mistakes
-    return Measured(source, kind, score.samples, score.cost, score.accuracy, score.confusion, *rest, score.loss)
+    return Measured.of(score, source, kind)

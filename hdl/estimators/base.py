@@ -74,6 +74,8 @@ class Perceptron(Learner):
         min_count: int = 1,
         embedding: int | str = 0,
         numeric_embedding: str | None = None,
+        members: int = 1,
+        weight_decay: float = 0.0,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -109,6 +111,8 @@ class Perceptron(Learner):
         self.min_count = min_count
         self.embedding = embedding
         self.numeric_embedding = numeric_embedding
+        self.members = members
+        self.weight_decay = weight_decay
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -258,19 +262,31 @@ class Perceptron(Learner):
 
     @property
     def coefs_(self) -> list[NDArray[np.floating]]:
-        """The weights of each layer [I, O]; a regression's last ones give the targets' unit, or its logarithm."""
-        *below, last = [weights for weights, _ in self._layers()]
-        deviation = self._schema.target_deviation
-        return [*below, last if deviation is None or self.out_activation_ == "exp" else last * deviation]
+        """The weights of each layer [I, O]; a regression's last ones give the targets' unit, or its logarithm.
+
+        Those of an ensemble's members follow each other.
+        """
+        found, deviation = [weights for weights, _ in self._layers()], self._schema.target_deviation
+        for last in self._last_layers(found):
+            if deviation is not None and self.out_activation_ != "exp":
+                found[last] = found[last] * deviation
+        return found
 
     @property
     def intercepts_(self) -> list[NDArray[np.floating]]:
         """The biases of each layer [O]; a regression's last ones are in the targets' unit, or its logarithm."""
-        *below, last = [bias for _, bias in self._layers()]
-        deviation = self._schema.target_deviation
-        if self.out_activation_ == "exp" and deviation is not None:
-            return [*below, last + np.log(deviation)]
-        return [*below, self._schema.in_units(last)]
+        found, deviation = [bias for _, bias in self._layers()], self._schema.target_deviation
+        for last in self._last_layers(found):
+            if self.out_activation_ == "exp" and deviation is not None:
+                found[last] = found[last] + np.log(deviation)
+            else:
+                found[last] = self._schema.in_units(found[last])
+        return found
+
+    def _last_layers(self, layers: list[Any]) -> range:
+        """Number the layers that are a net's last one, among those of all nets."""
+        own = self.n_layers_ - 1
+        return range(own - 1, len(layers), own)
 
     def _layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         if not hasattr(self, "_weights"):

@@ -99,19 +99,19 @@ class Drawing:
 
     def curves(self, last: Points, calibration: dict[str, NDArray]) -> Curves:
         """Make the curves, with the last of all points [3]: there every sample is answered with class 1."""
-        p, n = self._p, self._n
+        p, n = last[1:].tolist()
         threshold, tp, fp = self._thin_roc(self._roc, True)
-        roc = {"fpr": np.minimum(fp / n, 1), "tpr": np.minimum(tp / p, 1), "threshold": threshold}
+        roc = {"fpr": fp / n, "tpr": tp / p, "threshold": threshold}
         threshold, tp, fp = self._thin_pr(self._pr, True)
-        pr = {"recall": np.minimum(tp / p, 1), "precision": tp / (tp + fp), "threshold": threshold}
+        pr = {"recall": tp / p, "precision": tp / (tp + fp), "threshold": threshold}
         ends = np.array([self._ends.get(share, last) for share in SHARES]).T
         ends = ends[:, np.unique(ends[0], return_index=True)[1][::-1]]
         threshold, tp, fp = ends
         weight, base = tp + fp, p / (p + n)
         own_tp, own = np.diff(tp, prepend=0.0), np.diff(weight, prepend=0.0)
         gains = {
-            "share": np.minimum(weight / (p + n), 1), "threshold": threshold, "capture": own_tp / p,
-            "cumulative_capture": np.minimum(tp / p, 1), "lift": own_tp / own / base,
+            "share": weight / (p + n), "threshold": threshold, "capture": own_tp / p,
+            "cumulative_capture": tp / p, "lift": own_tp / own / base,
             "cumulative_lift": tp / weight / base, "rate": own_tp / own, "cumulative_rate": tp / weight,
         }  # fmt: skip
         return Curves(roc, pr, calibration, gains)

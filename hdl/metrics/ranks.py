@@ -151,7 +151,9 @@ class Ranks:
                 raise ValueError("ranks with a score that is not finite, or a weight that is none")
             if (rows.score.view(np.uint32) == _SIGN).any():
                 raise ValueError("ranks with a score of -0, which is held as 0")
-            out.totals.add(rows.weight * rows.times, rows.positive.astype(np.int64))
+            low = np.mod(rows.times, 1 << 24)  # products of 24 bits and 24 are exact
+            for times in (low, rows.times - low):
+                out.totals.add(rows.weight * times, rows.positive.astype(np.int64))
         return out
 
 

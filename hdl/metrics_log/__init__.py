@@ -4,6 +4,9 @@ A chunk is `CHUNK` consecutive rows. A complete chunk is a file of its own, ``ro
 JSON with the SHA-256 of all chunks before it, then a line a row. Its name ends with the beginning of its own SHA-256,
 so two drivers that write different rows write different files. A driver that dies after it wrote a chunk, or whose
 version another driver published first, leaves a file to which no version refers.
+
+A log knows the metric that decides which version is the best: the validation cost, unless the spec names another one.
+A version whose metric is not there, since it was not measured or one class is missing, is never the best.
 """
 
 from __future__ import annotations
@@ -13,9 +16,15 @@ from itertools import chain, islice
 from typing import Any
 
 from hdl import fs, strict_json
+from hdl.metrics import METRICS
 from hdl.metrics_log.chunks import CHUNK, NAME, Chunk, ChunkIndex, Row, read
 
-__all__ = ["CHUNK", "MetricsLog", "best", "names", "rounds"]
+__all__ = ["CHUNK", "COST", "MetricsLog", "best", "names", "rounds"]
+
+COST = "cost"  # the metric that decides where no other is named
+
+
+_UNMEASURED = float("inf"), 0
 
 
 class MetricsLog(Sequence[Row]):
@@ -27,24 +36,27 @@ class MetricsLog(Sequence[Row]):
     ----------
     rows : iterable of dict
         The i-th, from 0, has the metrics of version i + 1, and the validation of version i.
+    metric : str
+        Decides which version is the best: a name in `hdl.metrics.METRICS`, which says whether higher is better.
 
     Examples
     --------
     >>> log = MetricsLog([{"version": 1, "val_cost": 0.5}])
     >>> more = log.then({"version": 2, "val_cost": 0.7})
-    >>> len(log), len(more), more[-1]["version"], more.cost(0), more.stale()
+    >>> len(log), len(more), more[-1]["version"], more.score(0), more.stale()
     (1, 2, 2, 0.5, 1)
     """
 
-    def __init__(self, rows: Iterable[Row] = ()):
+    def __init__(self, rows: Iterable[Row] = (), metric: str = COST):
+        self.metric = metric
         self._chunks: tuple[Chunk, ...] = ()
         self._tail: tuple[Row, ...] = ()
         self._lines: tuple[str, ...] = ()  # the tail as text: a row is encoded once
-        self._low: tuple[float, int] | None = (float("inf"), 0)  # lowest cost, rounds measured since; None: unknown yet
+        self._first: tuple[float, int] | None = _UNMEASURED  # rank of the best, rounds measured since; None: unknown
         self._extend(rows)
 
     @classmethod
-    def stored(cls, folder: str, count: int, digest: str, tail: Iterable[Row]) -> MetricsLog:
+    def stored(cls, folder: str, count: int, digest: str, tail: Iterable[Row], metric: str = COST) -> MetricsLog:
         """Makes the log of a table.
 
         Parameters
@@ -57,17 +69,25 @@ class MetricsLog(Sequence[Row]):
             SHA-256 of the last of these files.
         tail : iterable of dict
             The rows after them.
+        metric : str
+            That decides.
         """
-        self, index = cls(), ChunkIndex(folder, count // CHUNK, digest)
+        self, index = cls(metric=metric), ChunkIndex(folder, count // CHUNK, digest)
         self._chunks = tuple(Chunk(number, index=index) for number in range(index.chunks))
-        self._low = None if count else self._low
+        self._first = None if count else self._first
         self._extend(tail)
         return self
 
     @classmethod
-    def of(cls, rows: Iterable[Row]) -> MetricsLog:
-        """Makes a log of rows; a log is returned as it is."""
-        return rows if isinstance(rows, MetricsLog) else cls(rows)
+    def of(cls, rows: Iterable[Row], metric: str | None = None) -> MetricsLog:
+        """Makes a log of rows, in which `metric` decides; a log is returned as it is, if that decides there (None)."""
+        if not isinstance(rows, MetricsLog):
+            return cls(rows, metric or COST)
+        if metric in (None, rows.metric):
+            return rows
+        other = rows.then()
+        other.metric, other._first = str(metric), None
+        return other
 
     def then(self, *rows: Row) -> MetricsLog:
         """Makes a log of these rows and some more; this one does not change."""
@@ -96,6 +116,7 @@ class MetricsLog(Sequence[Row]):
         if first < len(self._chunks):
             before = [*read(folder, first - 1, digest)[0], digest] if first else []
             for chunk in self._chunks[first:]:
+                chunk.scores(self.metric)  # computed while the lines are in memory
                 digest = chunk.file(folder, before)
                 before.append(digest)
             for chunk in self._chunks[max(0, first - 1) : -1]:  # not the last: it may hold the last row
@@ -106,32 +127,40 @@ class MetricsLog(Sequence[Row]):
         """Writes the rows after those that `file` puts into files, a line of JSON each."""
         return "\n".join(self._lines)
 
-    def cost(self, version: int) -> float | None:
-        """Looks up the validation cost of a version; None if it was not measured."""
+    def score(self, version: int) -> float | None:
+        """Looks up the metric that decides, of a version; None if it was not measured, or is not defined there."""
         at, rest = divmod(version, CHUNK)
         if at < len(self._chunks):
-            return self._chunks[at].costs[rest]
+            return self._chunks[at].scores(self.metric)[rest]
         row = self._tail[rest] if version < len(self) else {}
-        return row.get("val_cost")
+        return row.get(f"val_{self.metric}")
 
-    def costs(self) -> Iterator[float | None]:
-        """Yields the validation costs of the versions 0, 1, …, of as many as there are rows."""
-        yield from chain.from_iterable(chunk.costs for chunk in self._chunks)
-        yield from (row.get("val_cost") for row in self._tail)
+    def scores(self) -> Iterator[float | None]:
+        """Yields the metric that decides, of the versions 0, 1, …, of as many as there are rows."""
+        yield from chain.from_iterable(chunk.scores(self.metric) for chunk in self._chunks)
+        yield from (row.get(f"val_{self.metric}") for row in self._tail)
 
     def stale(self) -> int:
-        """Counts the rounds measured since the one with the lowest validation cost."""
-        if self._low is None:
-            self._low = _lowest((float("inf"), 0), self.costs())
-        return self._low[1]
+        """Counts the rounds measured since the best one; rounds without the metric do not count."""
+        if self._first is None:
+            self._first = self._followed(_UNMEASURED, self.scores())
+        return self._first[1]
+
+    def _followed(self, first: tuple[float, int], scores: Iterable[float | None]) -> tuple[float, int]:
+        """Goes on from the rank of the best and the number of rounds since: both after some more scores."""
+        for score in scores:
+            if score is not None:
+                rank = _rank(self.metric, score)
+                first = (rank, 0) if rank < first[0] else (first[0], first[1] + 1)
+        return first
 
     def _extend(self, rows: Iterable[Row]) -> None:
         rows = iter(rows)
         while new := tuple(islice(rows, CHUNK - len(self._tail))):
             self._tail += new
             self._lines += tuple(strict_json.dumps(row, sort_keys=True, separators=(",", ":")) for row in new)
-            if self._low is not None:
-                self._low = _lowest(self._low, (row.get("val_cost") for row in new))
+            if self._first is not None:
+                self._first = self._followed(self._first, (row.get(f"val_{self.metric}") for row in new))
             if len(self._tail) == CHUNK:
                 self._chunks += (Chunk(len(self._chunks), self._lines),)
                 self._tail = self._lines = ()
@@ -161,16 +190,13 @@ class MetricsLog(Sequence[Row]):
         return f"<Rows of {len(self)} rounds>"
 
 
-def _lowest(low: tuple[float, int], costs: Iterable[float | None]) -> tuple[float, int]:
-    """Goes on from the lowest cost and the number of rounds since: both after some more costs."""
-    for cost in costs:
-        if cost is not None:
-            low = (cost, 0) if cost < low[0] else (low[0], low[1] + 1)
-    return low
+def _rank(metric: str, score: float) -> float:
+    """Turns a score to a number of which less is better."""
+    return -score if METRICS[metric].higher else score
 
 
-def best(rows: Sequence[Row], numbers: Iterable[int] | None = None) -> int | None:
-    """Finds the version with the lowest validation cost, the earliest of equals; None if none was measured.
+def best(rows: Sequence[Row], numbers: Iterable[int] | None = None, metric: str | None = None) -> int | None:
+    """Finds the version with the best validation, the earliest of equals; None if none has the metric that decides.
 
     Parameters
     ----------
@@ -178,15 +204,19 @@ def best(rows: Sequence[Row], numbers: Iterable[int] | None = None) -> int | Non
         Metrics of all rounds.
     numbers : iterable of int, optional
         The versions to choose from; all if not given, though not all may have been published.
+    metric : str, optional
+        That decides; None: that of the log, or the cost where rows are no log.
     """
+    log = rows if isinstance(rows, MetricsLog) else None
+    metric = metric or (log.metric if log is not None else COST)
 
-    def cost_in_list(version: int) -> float | None:
-        return rows[version].get("val_cost") if version < len(rows) else None
+    def score_in_list(version: int) -> float | None:
+        return rows[version].get(f"val_{metric}") if version < len(rows) else None
 
-    cost_of = rows.cost if isinstance(rows, MetricsLog) else cost_in_list
+    score_of = MetricsLog.of(log, metric).score if log is not None else score_in_list
     candidates = range(len(rows)) if numbers is None else numbers
-    measured = [(cost, number) for number in candidates if (cost := cost_of(number)) is not None]
-    return min(measured)[1] if measured else None
+    scored = [(_rank(metric, score), number) for number in candidates if (score := score_of(number)) is not None]
+    return min(scored)[1] if scored else None
 
 
 def names(folder: str) -> list[str]:
@@ -197,7 +227,8 @@ def names(folder: str) -> list[str]:
 def rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Converts the rows of a table to rounds, counted from 1, each with the validation of the weights that it made.
 
-    In a row the validation is of the weights that its round started from; the closing evaluation is no round.
+    In a row the validation is of the weights that its round started from; the closing evaluation is no round. Metrics
+    of the validation are there by their names, such as `val_auc`.
     """
     validations = {row["round"]: row for row in rows if row.get("val_cost") is not None}
     result = []
@@ -206,8 +237,10 @@ def rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             continue
         number, seconds = row["round"] + 1, row.get("seconds") or {}
         validation = validations.get(number, {})
+        others = {name: value for name, value in validation.items() if name.startswith("val_")}
         result.append(
-            {
+            others
+            | {
                 "round": number,
                 "version": row["version"],
                 "cost": row.get("cost"),

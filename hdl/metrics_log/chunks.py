@@ -40,6 +40,7 @@ class Chunk:
     def __init__(self, number: int, lines: tuple[str, ...] | None = None, index: ChunkIndex | None = None):
         self.number, self.lines, self._index = number, lines, index
         self.folder = index.folder if index else None
+        self._scores: dict[str, list[float | None]] = {}  # by metric
 
     @cached_property
     def digest(self) -> str:
@@ -47,10 +48,11 @@ class Chunk:
         assert self._index  # `file` sets it for the others
         return self._index.digests[self.number]
 
-    @cached_property
-    def costs(self) -> list[float | None]:
-        """Validation cost of each row."""
-        return [row.get("val_cost") for row in self.rows()]
+    def scores(self, metric: str) -> list[float | None]:
+        """Looks up a metric of the validation in each row; read once."""
+        if metric not in self._scores:
+            self._scores[metric] = [row.get(f"val_{metric}") for row in self.rows()]
+        return self._scores[metric]
 
     def rows(self) -> list[Row]:
         """Reads the chunk's rows."""
@@ -63,7 +65,6 @@ class Chunk:
     def file(self, folder: str, before: list[str]) -> str:
         """Writes the chunk into a table's folder; gives the file's SHA-256."""
         lines = self._text()
-        self.costs  # noqa: B018  # computed while the lines are in memory
         content = "\n".join([json.dumps({"before": before}), *lines, ""]).encode()
         digest = hashlib.sha256(content).hexdigest()
         path = _path(folder, self.number, digest)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hdl.metrics import METRICS
 from hdl.report.figures import _matplotlib
 
 if TYPE_CHECKING:
@@ -38,27 +39,35 @@ def picture(results: Sequence[Result], label: Any) -> bytes:
         matplotlib is not installed.
     """
     shown = results[:DOTS]
-    share = any(each.val_accuracy is not None for each in results)
+    by = results[0].decides
     with _matplotlib().rc_context(_STYLE):
         size = (12, max(3.4, 1.0 + 0.24 * len(shown)))
         figure = _matplotlib(".figure").Figure(figsize=size, layout="constrained")
         left, right = figure.subplots(1, 2)
-        _scores(left, shown, len(results), share, label)
-        _curves(right, [each for each in results[:CURVES] if each.state == "done"], share)
+        _scores(left, shown, len(results), by, label)
+        _curves(right, [each for each in results[:CURVES] if each.state == "done"], by)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _error(each: Result, share: bool) -> float:
-    """Return the validation error or cost of a combination; less is better."""
-    if each.state != "done" or each.val_cost is None:
+def _error(value: float | None, by: str) -> float:
+    """Turn the value of a metric to one of which less is better; NaN of none."""
+    if value is None:
         return float("nan")
-    return 1 - (each.val_accuracy or 0.0) if share else each.val_cost
+    return 1 - value if METRICS[by].higher else value
 
 
-def _scores(axes: Any, shown: Sequence[Result], count: int, share: bool, label: Any) -> None:
-    errors = np.array([_error(each, share) for each in shown])
+def _named(by: str) -> str:
+    """Name what is drawn of a metric."""
+    usual = {"accuracy": "validation error", "cost": "validation cost"}
+    title = METRICS[by].title
+    return usual.get(by, f"validation: 1 − {title}" if METRICS[by].higher else f"validation {title}")
+
+
+def _scores(axes: Any, shown: Sequence[Result], count: int, by: str, label: Any) -> None:
+    share = by == "accuracy"
+    errors = np.array([_error(each.score, by) for each in shown])
     known = errors[np.isfinite(errors)]
     low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
     wide = low > 0 and high / low > 10
@@ -79,17 +88,17 @@ def _scores(axes: Any, shown: Sequence[Result], count: int, share: bool, label: 
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
     _numbers(axes.xaxis, share, high / low if wide else 1)
-    axes.set_xlabel("validation error" if share else "validation cost")
+    axes.set_xlabel(_named(by))
     axes.set_title(f"the best {len(shown)} of {count} combinations" if len(shown) < count else f"{count} combinations",
                    loc="left", fontsize=10)  # fmt: skip
 
 
-def _curves(axes: Any, results: Sequence[Result], share: bool) -> None:
+def _curves(axes: Any, results: Sequence[Result], by: str) -> None:
     """Draw the curves over rounds, the best on top of the others."""
-    ticker, all_values = _matplotlib(".ticker"), []
+    ticker, all_values, share = _matplotlib(".ticker"), [], by == "accuracy"
+    place_of = {"cost": 2, "accuracy": 3}.get(by, 4)
     for place, each in reversed(list(enumerate(results))):
-        points = [(row[0], 1 - row[3] if share and row[3] is not None else row[2]) for row in each.curve]
-        points = [(x, y) for x, y in points if y is not None]
+        points = [(row[0], _error(row[place_of], by)) for row in each.curve if row[place_of] is not None]
         if points:
             x, y = np.array(points, float).T
             all_values.extend(y)
@@ -102,7 +111,7 @@ def _curves(axes: Any, results: Sequence[Result], share: bool) -> None:
     wide = max(all_values) / min(all_values) if all_values and min(all_values) > 0 else 1
     axes.set_yscale("log" if wide > 10 else "linear")
     _numbers(axes.yaxis, share, wide if wide > 10 else 1)
-    axes.set_title("validation error over rounds" if share else "validation cost over rounds", loc="left", fontsize=10)
+    axes.set_title(f"{_named(by)} over rounds", loc="left", fontsize=10)
     if results:
         axes.legend(frameon=False, loc="upper right")
 

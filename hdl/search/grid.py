@@ -19,6 +19,7 @@ from typing import Any
 from hdl import fs, strict_json
 from hdl.driver import Outcome
 from hdl.errors import TableError
+from hdl.metrics import METRICS
 from hdl.metrics_log import rounds
 from hdl.outputs import put
 from hdl.spec import Spec
@@ -58,13 +59,17 @@ class Result:
     said : str
         The error's message if the training has no score.
     version : int
-        The best version by validation; val_accuracy, val_cost and sha256 are of it.
+        The best version by validation; val_accuracy, val_cost, metrics and sha256 are of it.
     val_accuracy : float or None
         None where there are no classes.
+    metric : str or None
+        That decides: the spec's; None: the accuracy where there is one, else the cost.
+    metrics : dict of str to float or None
+        All metrics of the validation by their names.
     rounds : int
     seconds : float
         Duration of all rounds; side by side each training waits for the others.
-    curve : list of (round, cost, val_cost, val_accuracy)
+    curve : list of (round, cost, val_cost, val_accuracy, value of `metric`)
     """
 
     name: str
@@ -79,6 +84,19 @@ class Result:
     rounds: int = 0
     seconds: float = 0.0
     curve: list[tuple[Any, ...]] = field(default_factory=list)
+    metric: str | None = None
+    metrics: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def decides(self) -> str:
+        """Names the metric that this result is ranked by."""
+        return self.metric or ("cost" if self.val_accuracy is None else "accuracy")
+
+    @property
+    def score(self) -> float | None:
+        """Looks up that metric's value; None of a training that has none."""
+        usual = {"cost": self.val_cost, "accuracy": self.val_accuracy}
+        return (usual | self.metrics).get(self.decides) if self.state == "done" else None
 
 
 def product(parameters: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
@@ -114,27 +132,38 @@ def result_of(combination: Combination, outcome: Outcome) -> Result:
     """Gathers the result of a training that went to its end."""
     # A row tells of the validation of the version before it.
     score = outcome.rows[outcome.best] if outcome.best < len(outcome.rows) else {}
-    per_round = rounds(list(outcome.rows))
+    per_round, of = rounds(list(outcome.rows)), f"val_{combination.spec.metric}"
     return Result(
         combination.name,
         combination.values,
         combination.spec.model_dump(mode="json"),
         val_accuracy=score.get("val_accuracy"),
         val_cost=score.get("val_cost"),
+        metric=combination.spec.metric,
+        metrics=_metrics(score),
         version=outcome.best,
         sha256=Table(outcome.table).read(outcome.best).signature,
         rounds=len(per_round),
         seconds=sum(row["seconds"] or 0.0 for row in per_round),
-        curve=[(row["round"], row["cost"], row["val_cost"], row["val_accuracy"]) for row in per_round],
+        curve=[tuple(row.get(name) for name in ("round", "cost", "val_cost", "val_accuracy", of)) for row in per_round],
     )
 
 
+def _metrics(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """Gathers the metrics of a row's validation by their names."""
+    return {name: row[f"val_{name}"] for name in METRICS if f"val_{name}" in row}
+
+
 def ranked(results: Sequence[Result]) -> list[Result]:
-    """Sorts results, the best first: by accuracy where there is one, equals by cost; then those without a score."""
+    """Sorts results, the best first, by the metric of their specs: without one by accuracy, where there is one. Equals
+    are sorted by cost; those without a score come last."""
 
     def key(each: Result) -> tuple[Any, ...]:
-        done = each.state == "done" and each.val_cost is not None
-        return (not done, each.val_accuracy is None, -(each.val_accuracy or 0.0), each.val_cost if done else 0.0)
+        score = each.score
+        if score is None:
+            return True, False, 0.0, 0.0
+        signed = -score if METRICS[each.decides].higher else score
+        return False, each.val_accuracy is None and not each.metric, signed, each.val_cost or 0.0
 
     return sorted(results, key=key)
 
@@ -142,7 +171,7 @@ def ranked(results: Sequence[Result]) -> list[Result]:
 def best(results: Sequence[Result]) -> Result | None:
     """Finds the result with the best score; None if none has a score."""
     first = next(iter(ranked(results)), None)
-    return first if first is not None and first.state == "done" and first.val_cost is not None else None
+    return first if first is not None and first.score is not None else None
 
 
 def load(out: str) -> dict[str, Any] | None:
@@ -193,12 +222,15 @@ def save(
 def table(results: Sequence[Result]) -> str:
     """Writes the results as CSV, the best first."""
     columns = ("state", "val_accuracy", "val_cost", "version", "rounds", "seconds", "sha256", "said")
+    measured = [name for name in METRICS if any(name in each.metrics for each in results)]
+    others = [name for name in measured if f"val_{name}" not in columns]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = list(results[0].values) if results else []
-    writer.writerow(["rank", "name", *names, *columns])
+    writer.writerow(["rank", "name", *names, *columns, *(f"val_{name}" for name in others)])
     for number, each in enumerate(ranked(results), 1):
         rank = number if each.state == "done" else ""
         values = [shown(value) for value in each.values.values()]
-        writer.writerow([rank, each.name, *values, *(getattr(each, column) for column in columns)])
+        about = [getattr(each, column) for column in columns]
+        writer.writerow([rank, each.name, *values, *about, *(each.metrics.get(name) for name in others)])
     return text.getvalue()

@@ -32,7 +32,8 @@ def rounds(spec: Spec, samples: int) -> int:
     every = spec.sync.every * (spec.sync.equal if spec.sync.mode == "async" else 1)
     if spec.sync.unit == "epochs":
         return -(-spec.epochs // every)
-    per_shard = max(1, round(samples * (1 - spec.validation) / spec.shards))
+    held_out = 1 / spec.holdout.folds if spec.holdout.folds else spec.validation
+    per_shard = max(1, round(samples * (1 - held_out) / spec.shards))
     return -(-spec.epochs * operations.steps(per_shard, spec.batch_size) // every)
 
 

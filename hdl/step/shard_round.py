@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from hdl import rng
 from hdl.errors import NonFinite, SpecError
+from hdl.metrics import Measures
+from hdl.models import stack
 from hdl.ops import Key, Operations, Progress, Result, Samples, Work, layout
 from hdl.spec import Spec
 from hdl.step import minibatches
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from hdl.data import Shard
 
 _BLOCK = 65536  # samples measured at a time: bounds the memory of their outputs
+RANKED = 1 << 17  # scores of all shards that are gathered in a round though the metric that decides needs none of them
+BY_RANK = ("auc", "pr_auc", "f1", "mcc", "balanced_accuracy")  # metrics of the order of all scores
 
 
 class ShardRound:
@@ -56,7 +60,8 @@ class ShardRound:
         self.ops, self.progress, self.common = ops, progress, common
         self.weighted = shard.train.weight is not None, shard.validation.weight is not None
         began = time.perf_counter()
-        self.validated = _measure(ops, weights.w, shard.validation, progress)
+        self.measures = _measures(spec, len(shard.validation))
+        self.validated = _measure(ops, weights.w, shard.validation, progress, self.measures)
         self.measured = time.perf_counter()
         self.seconds = {"validate": self.measured - began}
         self.works: Iterator[Work] = iter(())
@@ -101,7 +106,7 @@ class ShardRound:
         if self.weighted[1]:
             sums["val_weight"] = validated.weight
         if self.evaluate_only:
-            return Update("evaluate", self.round, self.number, self.number + 1, {}, sums, self.seconds)
+            return Update("evaluate", self.round, self.number, self.number + 1, {}, sums, self.seconds, self.measures)
         tensors = self.tensors
         if mode == "genetic":
             w = tensors["w"]
@@ -118,17 +123,36 @@ class ShardRound:
                 where = f"round {self.round}, shard {self.number}"
                 raise NonFinite(f"{where}: the {name} became {cost}; a smaller lr may help")
         self.seconds["train"] = time.perf_counter() - self.measured
-        return Update(mode, self.round, self.number, self.number + 1, tensors, sums, self.seconds)
+        return Update(mode, self.round, self.number, self.number + 1, tensors, sums, self.seconds, self.measures)
 
 
-def _measure(ops: Operations, w: NDArray, samples: Samples | None, progress: Progress | None) -> Result:
-    """Sums cost and correct answers of w [P] over the samples, a block at a time."""
+def _measures(spec: Spec, samples: int) -> Measures | None:
+    """Begins the measures of a shard's validation part; None where nothing is held out, or nothing is labelled.
+
+    Whether the scores are kept, by whose order AUC and the like are told, the data alone decides: all are where there
+    are no more than `RANKED` in the whole, or the spec's metric needs them.
+    """
+    if not spec.validated or not stack.labelled(spec):
+        return None
+    measures = Measures(spec)
+    few = samples * len(measures.ranks) * spec.shards <= RANKED
+    return measures if few or spec.metric in BY_RANK else Measures(spec, ranks=False)
+
+
+def _measure(
+    ops: Operations, w: NDArray, samples: Samples | None, progress: Progress | None, measures: Measures | None = None
+) -> Result:
+    """Sums cost and correct answers of w [P] over the samples, a block at a time, and adds them to `measures`."""
     total = Result()
     if samples is None:
         return total
     for low in range(0, len(samples), _BLOCK):
-        order = np.arange(low, min(low + _BLOCK, len(samples)))
-        total += ops.forward(w, samples, order, progress)[1]
+        high = min(low + _BLOCK, len(samples))
+        out, result = ops.forward(w, samples, np.arange(low, high), progress)
+        total += result
+        if measures is not None:
+            weight = None if samples.weight is None else samples.weight[low:high]
+            measures.add(out, None if samples.y is None else samples.y[low:high], weight, result)
     return total
 
 

@@ -3,6 +3,7 @@
 import sys
 
 from hdl import versions, wire
+from hdl.data import Schema
 from hdl.runners.task_messages import separate
 from hdl.streaming import incoming, script
 from hdl.table import Table
@@ -11,7 +12,10 @@ from hdl.table import Table
 def main(arguments: list[str]) -> None:
     table = Table(arguments[0])
     updates, _ = separate(incoming(sys.stdin.buffer))
-    table.publish(versions.following(table.read(), [wire.decode_as(wire.Update, update) for update in updates]))
+    zero = table.read(0)
+    schema = Schema.from_parts(zero.about["schema"], zero.schema)
+    decoded = [wire.decode_as(wire.Update, update) for update in updates]
+    table.publish(versions.following(table.read(), decoded, schema))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import reduce
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,10 @@ from hdl.spec import Spec
 from hdl.sync import average, chains, genetic, gradient
 from hdl.wire import Update, Weights, total_weight
 
+if TYPE_CHECKING:
+    from hdl.metrics import Measures
+
+Node = TypeVar("Node", bound=Any)
 _MODES = {"gradient": gradient, "average": average, "genetic": genetic, "async": average}
 
 
@@ -69,8 +74,11 @@ def join(spec: Spec, a: Update, b: Update) -> Update:
     siblings = a.hi == b.lo and _is_node(spec.shards, a.lo, b.hi) and split(a.lo, b.hi) == a.hi
     if not siblings or (a.mode, a.round) != (b.mode, b.round):
         raise SyncError(f"{_name(a)} and {_name(b)} cannot be joined")
+    if (a.measures is None) != (b.measures is None):
+        raise SyncError(f"{_name(a)} and {_name(b)} cannot be joined: one of them has no measures")
     tensors = {} if a.mode == "evaluate" else _MODES[a.mode].join(a, b)
-    return Update(a.mode, a.round, a.lo, b.hi, tensors, add_sums(a.sums, b.sums), add_sums(a.seconds, b.seconds))
+    sums, seconds = add_sums(a.sums, b.sums), add_sums(a.seconds, b.seconds)
+    return Update(a.mode, a.round, a.lo, b.hi, tensors, sums, seconds, join_measures(a, b))
 
 
 def join_siblings(spec: Spec, updates: Iterable[Update]) -> list[Update]:
@@ -83,25 +91,38 @@ def join_siblings(spec: Spec, updates: Iterable[Update]) -> list[Update]:
     SyncError
         An update is no node of the tree over `spec.shards`.
     """
-    held = {(update.lo, update.hi): update for update in updates}
+    return join_nodes(updates, spec.shards, lambda a, b: join(spec, a, b))
 
-    def collect(lo: int, hi: int) -> list[Update]:
+
+def join_nodes(nodes: Iterable[Node], shards: int, join: Callable[[Node, Node], Node]) -> list[Node]:
+    """Joins siblings as `join_siblings` does: anything that has `lo` and `hi`.
+
+    Raises
+    ------
+    SyncError
+        One of them is no node of the tree over the shards.
+    """
+    held = {(node.lo, node.hi): node for node in nodes}
+
+    def collect(lo: int, hi: int) -> list[Node]:
         node = held.pop((lo, hi), None)
-        below: list[Update] = []
+        below: list[Node] = []
         if hi - lo > 1 and held:  # also below a node that is held: what it covers is dropped
             middle = split(lo, hi)
             below = collect(lo, middle) + collect(middle, hi)
             if not node and [(child.lo, child.hi) for child in below] == [(lo, middle), (middle, hi)]:
-                below = [join(spec, *below)]
+                below = [join(*below)]
         return [node] if node else below
 
-    nodes = collect(0, spec.shards)
+    found = collect(0, shards)
     if held:
-        raise SyncError(f"{_name(next(iter(held.values())))} is no part of {spec.shards} shards")
-    return nodes
+        raise SyncError(f"{_name(next(iter(held.values())))} is no part of {shards} shards")
+    return found
 
 
-def merge(spec: Spec, weights: Weights, updates: Iterable[Update]) -> tuple[Weights, dict[str, Any]]:
+def merge(
+    spec: Spec, weights: Weights, updates: Iterable[Update], deviation: NDArray[np.float64] | None = None
+) -> tuple[Weights, dict[str, Any]]:
     """Makes the next weights and the round's row of metrics.
 
     Parameters
@@ -111,6 +132,8 @@ def merge(spec: Spec, weights: Weights, updates: Iterable[Update]) -> tuple[Weig
         The weights that the round started from.
     updates : iterable of Update
         Updates of all shards: single ones, joined ones, repeated ones, in any order.
+    deviation : float64 [O], optional
+        By which a regression's targets were divided: metrics other than the cost are in their own unit.
 
     Returns
     -------
@@ -125,21 +148,22 @@ def merge(spec: Spec, weights: Weights, updates: Iterable[Update]) -> tuple[Weig
         A cost or a gradient is NaN or infinite.
     """
     total = whole(spec, weights, updates)
-    row = measure(spec, total)
+    row = measure(spec, total, deviation)
     state, w, extra = _MODES[spec.sync.mode].merge(spec, weights, total)
     return Weights(weights.round + 1, w, state), row | extra
 
 
 def advance(
-    spec: Spec, weights: Weights, updates: Iterable[Update], measured: bool = False
-) -> tuple[Weights, dict[str, Any]]:
+    spec: Spec, weights: Weights, updates: Iterable[Update], measured: bool = False,
+    deviation: NDArray[np.float64] | None = None,
+) -> tuple[Weights, dict[str, Any]]:  # fmt: skip
     """Makes the next weights and the row of a round; of one that only `measured`, the weights stay the same.
 
     Parameters and errors are those of `merge`.
     """
     if measured:
-        return weights, measure(spec, whole(spec, weights, updates))
-    return merge(spec, weights, updates)
+        return weights, measure(spec, whole(spec, weights, updates), deviation)
+    return merge(spec, weights, updates, deviation)
 
 
 def separable(spec: Spec) -> bool:
@@ -148,9 +172,12 @@ def separable(spec: Spec) -> bool:
 
 
 def slice_update(update: Update, lo: int, hi: int) -> Update:
-    """Slices an update of a `separable` training: the numbers [lo, hi) of each of its tensors."""
+    """Slices an update of a `separable` training: the numbers [lo, hi) of each of its tensors.
+
+    Measures, which are no numbers of a vector, are in the slice that begins at 0 alone.
+    """
     tensors = {name: tensor[..., lo:hi] for name, tensor in update.tensors.items()}
-    return replace(update, tensors=tensors)
+    return replace(update, tensors=tensors, measures=None if lo else update.measures)
 
 
 def concatenate_updates(pieces: Sequence[Update]) -> Update:
@@ -196,16 +223,19 @@ def whole(spec: Spec, weights: Weights, updates: Iterable[Update]) -> Update:
     return total
 
 
-def measure(spec: Spec, total: Update) -> dict[str, Any]:
-    """Computes a round's row of metrics: the means of an update's sums.
+def measure(spec: Spec, total: Update, deviation: NDArray[np.float64] | None = None) -> dict[str, Any]:
+    """Computes a round's row of metrics: the means of an update's sums, and what its measures make.
+
+    Parameters are those of `merge`.
 
     Returns
     -------
     dict
         round, samples, batches, cost (mean data cost as seen while training, no penalty), accuracy; of the incoming
-        weights val_samples, val_cost, val_accuracy. Means are by the samples' weights, and where there are any, weight
-        and val_weight are their sums. A mean over no samples is None, as are the accuracy of a regression and the cost
-        of a line search's trial that went too far.
+        weights val_samples, val_cost, val_accuracy, and beside these the metrics of `hdl.metrics` by their names, such
+        as val_auc, and the thresholds that are best, such as val_threshold_f1. Means are by the samples' weights, and
+        where there are any, weight and val_weight are their sums. A mean over no samples is None, as are the accuracy
+        of a regression, the cost of a line search's trial that went too far, and a metric that is not defined.
 
     Raises
     ------
@@ -225,7 +255,11 @@ def measure(spec: Spec, total: Update) -> dict[str, Any]:
         row[f"{prefix}cost"] = cost / weight if weight and finite else None
         scored = weight and spec.loss not in losses.REGRESSION and spec.finetune == "classify"
         row[f"{prefix}accuracy"] = sums.get(f"{prefix}correct", 0) / weight if scored else None
-    return row
+    if total.measures is None or not row["val_samples"]:
+        return row
+    measured = total.measures.metrics(deviation)
+    measured |= {f"threshold_{name}": value for name, value in total.measures.thresholds().items()}
+    return row | {key: value for name, value in measured.items() if (key := f"val_{name}") not in row}
 
 
 def _is_node(shards: int, lo: int, hi: int) -> bool:
@@ -237,10 +271,17 @@ def _is_node(shards: int, lo: int, hi: int) -> bool:
     return (low, high) == (lo, hi)
 
 
+def join_measures(*updates: Update) -> Measures | None:
+    """Join what updates measured, of those that measured something: exact, so in any order."""
+    held = [update.measures for update in updates if update.measures is not None]
+    return reduce(lambda a, b: a.join(b), held) if held else None
+
+
 def add_sums(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
     """Add sums of the same name; one that stands on one side alone is taken as it is."""
     return {name: a.get(name, 0) + b.get(name, 0) for name in sorted({*a, *b})}
 
 
-def _name(update: Update) -> str:
-    return f"{update.mode} of round {update.round}, shards [{update.lo}, {update.hi})"
+def _name(node: Any) -> str:
+    of = f"{node.mode} of round {node.round}, " if isinstance(node, Update) else ""
+    return f"{of}shards [{node.lo}, {node.hi})"

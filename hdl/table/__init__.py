@@ -6,8 +6,8 @@ before (`hdl.metrics_log`: thinning loses none, and a version costs the same aft
 SHA-256 over all of it. A version appears whole or not at all, and never over another one. Numbers may have gaps, rows
 not.
 
-Thinning keeps version 0, the best by validation cost of those that are there, the last one, and the `keep` before the
-last.
+Thinning keeps version 0, the best by validation of those that are there, the last one, and the `keep` before the last.
+Which is the best the spec's metric decides, in tables without one the cost.
 """
 
 from __future__ import annotations
@@ -162,8 +162,8 @@ class Table:
         return self.header()["rows"]
 
     def best(self) -> int:
-        """Finds the version with the lowest validation cost of those that are there, the earliest of equals; without
-        validation the last one."""
+        """Finds the best version of those that are there by the metric that the spec names, or the validation cost: the
+        earliest of equals. Without validation, or where the metric was never defined, the last one."""
         fields = self.header()
         number = best(fields["rows"], self.numbers())
         return fields["number"] if number is None else number

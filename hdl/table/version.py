@@ -15,7 +15,8 @@ import numpy as np
 
 from hdl import wire
 from hdl.errors import NonFinite
-from hdl.metrics_log import CHUNK, MetricsLog
+from hdl.metrics import METRICS
+from hdl.metrics_log import CHUNK, COST, MetricsLog
 from hdl.wire import Buffer, Tensors, Weights, WireError
 
 _FIELDS = {"number": int, "round": int, "run": str, "spec": dict, "rows": str, "about": dict, "sha256": str}
@@ -150,7 +151,10 @@ def rows_of(number: int, fields: Mapping[str, Any], folder: str) -> MetricsLog:
             raise ValueError(f"{str(count)[:20]} rows in files, of which the last is {str(sha256)[:70]!r}")
     except ValueError as error:
         raise WireError(f"its rows of metrics are damaged: {error}") from None
-    return MetricsLog.stored(folder, count, sha256, tail)
+    metric = fields["spec"].get("metric") or COST  # tables of before have none
+    if metric not in METRICS:
+        raise WireError(f"its versions are compared by {str(metric)[:40]!r}, which this hdl does not measure")
+    return MetricsLog.stored(folder, count, sha256, tail, metric)
 
 
 def digest(fields: Mapping[str, Any], tensors: Tensors) -> str:

@@ -32,6 +32,7 @@ from hdl.wire.message import (
 
 if TYPE_CHECKING:
     from hdl.data import Summary
+    from hdl.metrics import Measures
 
 __all__ = [
     "MAX_BYTES", "Buffer", "Tensors", "Update", "Weights", "WireError", "decode", "decode_as",
@@ -40,6 +41,7 @@ __all__ = [
 ]  # fmt: skip
 
 Kind = TypeVar("Kind")
+_MEASURES = "measures/"  # before the names of the tensors of an update's measures
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,9 @@ class Update:
         samples have weights, theirs too: weight, val_weight (`total_weight`).
     seconds : dict of float
         Seconds by phase (validate, train), summed over shards; they decide nothing.
+    measures : Measures, optional
+        Of the weights that the round started from, on the validation parts of the shards: see `hdl.metrics`. None where
+        nothing is held out, where the model has no labels, and in all slices of an update but the first.
     """
 
     mode: str
@@ -87,6 +92,7 @@ class Update:
     tensors: Tensors = field(default_factory=dict)
     sums: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    measures: Measures | None = None
 
 
 def total_weight(sums: Mapping[str, float], prefix: str = "") -> float:
@@ -117,7 +123,11 @@ def encode_parts(value: Weights | Update | Summary) -> list[Buffer]:
         return parts("weights", {"round": value.round}, {"w": value.w, **state})
     if isinstance(value, Update):
         fields = {name: getattr(value, name) for name in ("mode", "round", "lo", "hi", "sums", "seconds")}
-        return parts("update", fields, value.tensors)
+        tensors = value.tensors
+        if value.measures is not None:
+            fields["measures"], own = value.measures.to_parts()
+            tensors = tensors | {f"{_MEASURES}{name}": array for name, array in own.items()}
+        return parts("update", fields, tensors)
     fields, tensors = value.to_parts()
     return parts("summary", fields, tensors)
 
@@ -140,7 +150,8 @@ def decode(data: Buffer) -> Weights | Update | Summary:
             if not lo < hi:
                 raise ValueError(f"shards [{lo}, {hi})")
             sums, seconds = _numbers(fields["sums"]), _numbers(fields["seconds"])
-            return Update(str(fields["mode"]), _count(fields["round"]), lo, hi, tensors, sums, seconds)
+            tensors, measures = _measures(fields.get("measures"), tensors)
+            return Update(str(fields["mode"]), _count(fields["round"]), lo, hi, tensors, sums, seconds, measures)
         if kind == "summary":
             from hdl.data import Summary
 
@@ -184,6 +195,21 @@ def from_line(line: str | bytes) -> Weights | Update | Summary:
     except (binascii.Error, ValueError) as error:
         raise WireError(f"not a line of base64: {error}") from None
     return decode(data)
+
+
+def _measures(fields: Any, tensors: Tensors) -> tuple[Tensors, Measures | None]:
+    """Separates an update's own tensors from its measures, which are made of theirs and of their plain fields."""
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_MEASURES)}
+    others = {name.removeprefix(_MEASURES): tensor for name, tensor in tensors.items() if name not in own}
+    if fields is None:
+        if others:
+            raise ValueError(f"tensors {sorted(others)} of measures that are not told of")
+        return own, None
+    if not isinstance(fields, dict):
+        raise ValueError("measures that are no fields")
+    from hdl.metrics import Measures
+
+    return own, Measures.from_parts(fields, others)
 
 
 def _count(value: Any) -> int:

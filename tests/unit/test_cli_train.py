@@ -60,7 +60,8 @@ def trained(tmp_path_factory):
 def test_train_tells_results_on_stdout_and_progress_on_stderr(trained):
     out, err = (trained / "stdout").read_text(), (trained / "stderr").read_text()
     told = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in out.splitlines())
-    assert set(told) == {"test accuracy", "test cost", "table", "sha256", "report"}
+    measures = {f"test {name}" for name in ("accuracy", "AUC", "PR-AUC", "log loss", "balanced accuracy", "cost")}
+    assert set(told) == {"validation", *measures, "table", "sha256", "report"}
     assert Table(trained / "table").read(Table(trained / "table").best()).signature in told["sha256"]
     assert "4-6-3, 120 samples, 2 shards on 1 worker, adam with average, 3 rounds" in err
     assert "round 1/3  cost " in err
@@ -86,7 +87,7 @@ def test_evaluate_in_words_and_json(trained, capfd):
     assert score["classes"] == ["<b>", "cat", "dög"]
     right = sum(score["confusion"][k][k] for k in range(3))
     assert score["accuracy"] == pytest.approx(right / 50)
-    assert f"accuracy  {100 * right / 50:.2f} %" in told
+    assert re.search(rf"^accuracy +{100 * right / 50:.2f} %$", told, re.M)
     assert "← predicted" in told
 
 

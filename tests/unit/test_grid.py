@@ -101,7 +101,7 @@ def test_the_best_is_named_with_the_command_that_uses_it(whole, capfd):
     assert command[1] == str(out / best)
     assert cli.run(command) == 0
     accuracy = re.search(r"test accuracy\s+(\S+ %)", stdout)[1]
-    assert f"accuracy  {accuracy}" in capfd.readouterr().out
+    assert re.search(rf"^accuracy +{re.escape(accuracy)}$", capfd.readouterr().out, re.M)
     assert (out / best / "report.html").exists()
     assert len(list(out.glob("*/report.html"))) == 1
 

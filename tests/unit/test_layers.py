@@ -8,9 +8,9 @@ from tests.unit import guards
 
 BASE = {"errors", "spec", "rng", "strict_json", "scratch", "elementary"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
-STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions", "answers",
-        "evaluation", "predict", "thresholds", "prediction_writer", "prediction_files", "envpack",
-        "identity"}  # fmt: skip
+STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions",
+        "answers", "evaluation", "passes", "importance", "predict", "thresholds", "prediction_writer",
+        "prediction_files", "envpack", "identity"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
@@ -44,12 +44,13 @@ LAYERS = {
     "hadoop_conf": set(),
     "libhdfs": BASE | {"kerberos", "hadoop_conf", "java_errors"},
     "data": BASE | {"ops", "fs", "models"},
-    "wire": BASE | {"data"},
+    "wire": BASE | {"data", "metrics"},
     "metrics_log": BASE | {"fs", "metrics"},
     "table": BASE | {"fs", "wire", "metrics", "metrics_log"},
     "sync": BASE | {"ops", "models", "optim", "metrics", "wire"},
     "step": BASE | {"ops", "models", "optim", "data", "metrics", "wire", "sync"},
-    "versions": BASE | {"models", "data", "metrics", "wire", "sync", "metrics_log", "table"},
+    "deciding": BASE | {"ops", "models", "metrics", "data"},
+    "versions": BASE | {"models", "data", "metrics", "wire", "sync", "metrics_log", "table", "deciding"},
     "prediction_writer": BASE,
     "outputs": BASE | {"fs", "prediction_writer"},
     "prediction_files": BASE | {"ops", "prediction_writer"},
@@ -60,7 +61,9 @@ LAYERS = {
     | {"hdfs_choice", "programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
-    "yarn": BASE | STEP | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "report"},
+    "yarn": BASE
+    | STEP
+    | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "measuring", "report"},
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},
@@ -69,7 +72,8 @@ LAYERS = {
     "validation_data": BASE | {"data", "fs"},
     "driver": BASE
     | STEP
-    | {"publisher", "resume", "common_samples", "stages", "metrics_log", "runners", "validation_data"},
+    | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners", "validation_data"},
+    "measuring": BASE | STEP | {"runners"},
     "folds": BASE | {"data", "fs", "evaluation", "predict", "table", "search", "outputs"},
     "out_of_fold": BASE
     | {"data", "ops", "metrics", "evaluation", "answers", "predict", "folds", "prediction_files", "prediction_writer"},
@@ -78,9 +82,12 @@ LAYERS = {
     "metrics": BASE | {"ops"},
     "answers": BASE | {"data"},
     "evaluation": BASE | {"metrics", "data", "ops"},
+    "passes": BASE | {"data", "evaluation", "metrics", "fs", "sync", "wire"},
+    "importance": BASE | {"data", "evaluation", "metrics", "passes"},
     "predict": BASE
-    | {"answers", "evaluation", "metrics", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
+    | {"answers", "evaluation", "metrics", "passes", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
     "search": BASE | {"ops", "data", "metrics", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
+    "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
     "cluster": BASE | {"programs"},
@@ -112,6 +119,8 @@ ONLY = {
     "jpype": {"yarn"},
     "zmq": {"yarn"},
     "pycuda": {"devices"},
+    "tensorboardX": {"loggers"},
+    "mlflow": {"loggers"},
 }
 # Who may name users and their folders. The cluster is one for trying things on, whose owner has an account here.
 USERS = {"identity", "cluster"}
@@ -228,7 +237,7 @@ def test_the_top_levels_names_are_links_to_where_the_code_is(root, file):
 
 def test_of_the_runners_the_driver_knows_the_interface_alone(root):
     names = guards.modules(root / "hdl")["hdl.driver"].imports
-    known = ("Job", "Notify", "Plan", "Progress", "Replaced", "RoundRunner", "Runner")
+    known = ("Job", "Log", "Notify", "Plan", "Progress", "Replaced", "RoundRunner", "Runner")
     assert {name for name in names if name.startswith("hdl.runners")} <= {f"hdl.runners.base.{name}" for name in known}
 
 

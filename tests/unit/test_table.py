@@ -256,7 +256,7 @@ def test_a_log_continues_a_tables_rows_and_only_what_is_new_is_written(table):
     table.publish(version(CHUNK + 9, rows=MetricsLog(rows_of(CHUNK + 9))))
     (first,) = files(table)
     rows = Table(table.path).read().rows
-    assert (rows.stale(), rows.cost(3)) == (0, 1 / 4)
+    assert (rows.stale(), rows.score(3)) == (0, 1 / 4)
     rows = rows.then(*rows_of(2 * CHUNK, first=CHUNK + 10))
     again = Table(table.path)
     again.publish(version(len(rows), rows=rows))

@@ -10,6 +10,13 @@
 /* Finds the data's sample of the block's row r. */
 static int64_t sample_of(const hdl_context *ctx, int r) { return ctx->order ? ctx->order[r] : ctx->base + r; }
 
+enum { HDL_AHEAD = 8 }; /* rows come from anywhere in memory: one is asked for while so many before it are gathered */
+
+/* Asks for n bytes of a row that is gathered soon. */
+static void ask_for(const void *row, size_t n) {
+  for (size_t at = 0; at < n; at += 64) __builtin_prefetch((const char *)row + at);
+}
+
 /* Fills x [I] with a CSR row, scaled, or a mixed one. */
 static void fill_row(const hdl_plan *plan, const hdl_data *data, int64_t i, float *x) {
   const float *values = data->x;
@@ -112,12 +119,12 @@ static void gather_mixed(hdl_plan *plan, const hdl_context *ctx, int r0, int r1)
   int K = data->numbers, C = data->categories, ld = plan->layer[0].x_ld, blocks = HDL_DROP_BLOCKS(plan->inputs);
   bool drops = ctx->backward && plan->drop_input;
   for (int r = r0; r < r1; r++) {
-    int64_t i = sample_of(ctx, r), next = r + 1 < r1 ? sample_of(ctx, r + 1) : i;
+    int64_t i = sample_of(ctx, r), next = sample_of(ctx, r + HDL_AHEAD < r1 ? r + HDL_AHEAD : r);
     const int32_t *codes = data->codes + i * C;
     float *x = plan->x + (ptrdiff_t)r * ld;
-    if (C) __builtin_prefetch(data->codes + next * C);
+    ask_for(data->codes + next * C, sizeof(int32_t) * (size_t)C);
+    ask_for((const float *)data->x + next * K, sizeof(float) * (size_t)K);
     if (K) {
-      __builtin_prefetch((const float *)data->x + next * K);
       memcpy(x, (const float *)data->x + i * K, sizeof(float) * (size_t)K);
       if (drops) dropout(ctx, x, K, plan->inputs, 0, ctx->row0 + r, plan->drop_input, plan->keep_input);
     }

@@ -61,7 +61,8 @@ def publish(config: TaskConfig, conf: api.JobConf, messages: list[bytes], out: T
         if fs.exists(Table(config.table).common_file):
             out.publish_common(*Table(config.table).common())
         out.publish(zero)
-        out.publish(versions.following(last, [wire.decode_as(wire.Update, result) for result in results]))
+        schema = data.Schema.from_parts(zero.about["schema"], zero.schema)
+        out.publish(versions.following(last, [wire.decode_as(wire.Update, result) for result in results], schema))
         return
     path, source = open_input(conf, config)
     spec = specs.parse({**(config.spec or {}), "shards": len(source.paths)})

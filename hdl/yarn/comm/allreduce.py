@@ -55,6 +55,11 @@ def allreduce(mesh: Mesh | None, spec: Spec, updates: Sequence[Update], paramete
     small : int
         Bytes up to which they go whole to everybody.
 
+    Returns
+    -------
+    Update
+        What the shards measured is in that of rank 0 alone.
+
     Raises
     ------
     PeerLost
@@ -64,7 +69,7 @@ def allreduce(mesh: Mesh | None, spec: Spec, updates: Sequence[Update], paramete
     if mesh is None:
         return sync.complete(spec, updates)
     if not sync.separable(spec) or parameters * 4 <= small or updates[0].mode == "evaluate":
-        return sync.complete(spec, [*updates, *_updates(mesh.share([wire.encode_parts(update) for update in updates]))])
+        return sync.complete(spec, _shared(mesh, updates))
     own = reduce_scatter(mesh, spec, updates, parameters)
     pieces = {mesh.rank: own}
     for message in mesh.share([wire.parts("slice", {"rank": mesh.rank}, own.tensors)], reuse=True):
@@ -89,6 +94,14 @@ def reduce_scatter(mesh: Mesh, spec: Spec, updates: Sequence[Update], parameters
     return replace(total, tensors={name: np.array(tensor) for name, tensor in total.tensors.items()})
 
 
+def _shared(mesh: Mesh, updates: Sequence[Update]) -> list[Update]:
+    """Give every worker all updates; what they measured goes to the first one alone, who tells of the round."""
+    bare = [replace(update, measures=None) for update in updates]
+    whole, without = ([wire.encode_parts(update) for update in some] for some in (updates, bare))
+    outgoing = {rank: without if rank else whole for rank in range(mesh.size) if rank != mesh.rank}
+    return [*(bare if mesh.rank else updates), *_updates(mesh.exchange(outgoing))]
+
+
 def _updates(messages: Iterable[Buffer]) -> list[Update]:
     updates = [wire.decode(message) for message in messages]
     if not all(isinstance(update, Update) for update in updates):
@@ -104,5 +117,5 @@ def _unpacked(message: Buffer, expected: str) -> tuple[str, dict[str, Any], Any]
 
 
 def _like(update: Update, tensors: Any) -> Update:
-    """Copy an update's fields to another slice."""
-    return Update(update.mode, update.round, update.lo, update.hi, tensors, update.sums, update.seconds)
+    """Copy an update's fields to another slice, but for its measures, of which the first slice has those of all."""
+    return replace(update, tensors=tensors, measures=None)

@@ -85,6 +85,10 @@ def _cards(snapshot: Snapshot) -> str:
     ]
     if snapshot.curves["accuracy"] or snapshot.curves["val_accuracy"]:
         cards.append(("Accuracy", _percent(last.get("accuracy")), _validation(snapshot, "val_accuracy", _percent)))
+    measured: dict[str, Any] = next((row for row in reversed(rows) if _is_number(row.get("val_cost"))), {})
+    for title, name in (("AUC", "val_auc"), ("R²", "val_r2")):
+        if _is_number(measured.get(name)):
+            cards.append((title, _decimal(measured[name]), "validation"))
     cards.append(("Last round", duration(spent) if spent else "–", pace))
     cards.append(("Running for", duration(snapshot.seconds), f"since {_clock(time.time() - snapshot.seconds)}"))
     return page.cards(cards)

@@ -11,6 +11,9 @@ from dataclasses import replace
 from functools import reduce
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hdl import sync, wire
 from hdl.spec import Spec
 from hdl.sync import average
@@ -30,10 +33,12 @@ class PeriodicMerge:
     group : WorkerGroup
     last : int
         Rounds that a worker may make at most.
+    deviation : float64 [O], optional
+        By which a regression's targets were divided.
     """
 
-    def __init__(self, group: WorkerGroup, last: int):
-        self.group, self.last = group, last
+    def __init__(self, group: WorkerGroup, last: int, deviation: NDArray[np.float64] | None = None):
+        self.group, self.last, self._deviation = group, last, deviation
         self._running = False
         self._reports: dict[int, AsyncReport] = {}  # the last one of each rank
         self._before: dict[str, dict[str, float]] = {}  # sums at the last merge, by the container's name
@@ -114,8 +119,8 @@ class PeriodicMerge:
         total = reduce(_joined, [self._since(name, update) for name, update in now.items()])
         # Only now that all have answered: updates that are pulled again after a loss must count in full.
         self._before = {name: update.sums for name, update in now.items()}
-        total = Update("average", weights.round, 0, spec.shards, total.tensors, total.sums)
-        row = sync.measure(spec, total)
+        total = replace(total, round=weights.round, lo=0, hi=spec.shards)
+        row = sync.measure(spec, total, self._deviation)
         reports = [self._reports.get(member.rank, self._silent(0)) for member in self.group.members]
         rounds = [report.round for report in reports]
         merged = sum(report.merged for report in reports)
@@ -131,11 +136,16 @@ class PeriodicMerge:
         return Weights(weights.round + 1, w, {}), row
 
     def _since(self, name: str, update: Update) -> Update:
-        """Make the update of a worker's last weights, with the sums of its training since the last merge only."""
+        """Make the update of a worker's last weights, with the sums of its training since the last merge only.
+
+        What it measured is of the weights that it adopted last; it is not of this period unless samples were measured.
+        """
         before = self._before.get(name, {})
         sums = {name: value - before.get(name, 0) for name, value in update.sums.items()}
-        return Update(update.mode, update.round, update.lo, update.hi, update.tensors, {"samples": 0} | sums)
+        measures = update.measures if sums.get("val_samples") else None
+        return replace(update, sums={"samples": 0} | sums, measures=measures)
 
 
 def _joined(a: Update, b: Update) -> Update:
-    return Update(a.mode, a.round, a.lo, b.hi, average.join(a, b), sync.add_sums(a.sums, b.sums))
+    sums, measures = sync.add_sums(a.sums, b.sums), sync.join_measures(a, b)
+    return Update(a.mode, a.round, a.lo, b.hi, average.join(a, b), sums, measures=measures)

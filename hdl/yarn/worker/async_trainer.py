@@ -22,6 +22,7 @@ import numpy as np
 
 from hdl import ops as operations
 from hdl import step, sync, wire
+from hdl.metrics import Measures
 from hdl.runners.work import Beat, Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
@@ -78,6 +79,7 @@ class AsyncTrainer:
         self.rounds = done
         self.adopted = True  # the weights are the master's, and have not been measured
         self.sums: dict[str, float] = {"samples": 0}
+        self.measures: Measures | None = None  # of the master's weights that were adopted last
         self.staleness: list[int] = []
         self.late = 0  # messages that were too stale
         host = context.host
@@ -152,12 +154,13 @@ class AsyncTrainer:
             self.context.beat(number, self.chunks % self.per_round / self.per_round)
             own = step.train_shard(self.spec, weights, shard, number, host.ops)
             self._add(own.sums)
-            whole = (
-                own
-                if whole is None
-                else replace(own, tensors=average.join(whole, own), sums=sync.add_sums(whole.sums, own.sums))
-            )
+            if whole is not None:
+                sums, measures = sync.add_sums(whole.sums, own.sums), sync.join_measures(whole, own)
+                own = replace(own, tensors=average.join(whole, own), sums=sums, measures=measures)
+            whole = own
         assert whole is not None
+        if self.adopted:
+            self.measures = whole.measures
         state = {name: tensor for name, tensor in whole.tensors.items() if name != "w"}
         self.weights = Weights(self.rounds, whole.tensors["w"], state)
         self.chunks, self.adopted = self.chunks + 1, False
@@ -193,7 +196,8 @@ class AsyncTrainer:
     def _publish(self) -> None:
         """Let the master pull the present weights."""
         shards = [*self.context.host.splits]
-        update = Update("average", self.rounds, shards[0], shards[-1] + 1, {"w": self.weights.w}, dict(self.sums))
+        tensors, sums = {"w": self.weights.w}, dict(self.sums)
+        update = Update("average", self.rounds, shards[0], shards[-1] + 1, tensors, sums, measures=self.measures)
         self.context.mailbox.publish({ASYNC_UPDATE: wire.encode_parts(update)})
 
     def _add(self, sums: dict[str, Any]) -> None:
