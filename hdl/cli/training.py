@@ -110,7 +110,7 @@ def finish(
     from hdl.cli.scores import warning
     from hdl.devices import cores
     from hdl.predict import Model
-    from hdl.report import gather
+    from hdl.report import Measured, gather
 
     failed: Exception | None = None
     score = None
@@ -121,7 +121,7 @@ def finish(
             score = score_of(model, source, options)
     except HdlError as error:
         failed = error
-    measured = [] if score is None else [measured_of(score, kind, source)]
+    measured = [] if score is None else [Measured.of(score, source, kind)]
     lines = validation_lines(model)
     lines += [] if score is None else score_lines(score, kind.lower(), model.schema.classes)
     lines.append(("table", f"{out} (version {outcome.version}, best {outcome.best})"))
@@ -167,7 +167,9 @@ def score_lines(score: Any, kind: str, classes: Any) -> list[tuple[str, str]]:
 
 def measure(model: Any, path: str, options: Any, kind: str, source: str) -> Any:
     """Measure a network on data, for the report."""
-    return measured_of(score_of(model, path, options), kind, source)
+    from hdl.report import Measured
+
+    return Measured.of(score_of(model, path, options), source, kind)
 
 
 def score_of(model: Any, path: str, options: Any) -> Any:
@@ -175,10 +177,3 @@ def score_of(model: Any, path: str, options: Any) -> Any:
     from hdl.data import open_source
 
     return model.evaluate(open_source(path, options, model.schema, labels=model.schema.encoding != "none"))
-
-
-def measured_of(score: Any, kind: str, source: str) -> Any:
-    """Make of a score what the report shows and keeps."""
-    from hdl.report import Measured
-
-    return Measured.of(score, source, kind)

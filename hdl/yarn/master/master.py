@@ -21,7 +21,7 @@ from hdl.driver import Outcome
 from hdl.errors import HdlError
 from hdl.measuring import Gathered
 from hdl.models import stack
-from hdl.runners.base import Job, Progress, Replaced
+from hdl.runners.base import Job, Log, Progress, Replaced
 from hdl.runners.messages import error_message
 from hdl.yarn.comm import tokens as token_file
 from hdl.yarn.comm.control import Server
@@ -212,6 +212,8 @@ def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watch
                 )
         elif isinstance(event, Replaced):
             watcher.workers(group.status(runner.timings()))
+        elif isinstance(event, Log):
+            watcher.message(event.text)
         watcher.hear(event)
 
     for again in range(RESTARTS):
