@@ -235,13 +235,15 @@ def final_spec(spec: Spec, networks: Sequence[Model]) -> Spec:
     spec : Spec
         As the folds were asked for.
     """
-    epochs = spec.epochs
-    if spec.patience and spec.sync.unit == "epochs":
-        every = 1 if spec.sync.mode == "gradient" else spec.sync.every
-        taken = sorted(max(1, model.version.number * every) for model in networks)
-        epochs = min(epochs, taken[len(taken) // 2])
     rest: dict[str, Any] = {"holdout": {}, "validation": 0.0, "patience": 0, "metric": None}
-    return spec.with_(**rest, epochs=epochs)
+    found = networks[0].spec  # with what was left to hdl
+    if spec.patience and found.sync.unit == "epochs":
+        every = 1 if found.sync.mode == "gradient" else found.sync.every
+        taken = sorted(max(1, model.version.number * every) for model in networks)
+        left = tuple(path for path in spec.auto if path not in ("epochs", "sync.every"))
+        sync = {**spec.sync.model_dump(), "every": found.sync.every}
+        rest |= {"epochs": min(found.epochs, taken[len(taken) // 2]), "sync": sync, "auto": left}
+    return spec.with_(**rest)
 
 
 def load(out: str) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 import json
 import os
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +46,7 @@ def numbers(path, n=300, regression=False):
 def test_answers_are_those_of_cross_val_predict_on_the_same_folds(tmp_path, capfd):
     """hdl's own estimator gives them to the bit; scikit-learn's network is as good."""
     x, y = numbers(tmp_path / "d.parquet")
-    flags = ["--scale", "none", "--epochs", "30", "--shards", "1", "--lr", "0.01", *NET]
+    flags = ["--scale", "none", "--epochs", "30", "--shards", "1", "--lr", "0.01", "--recipe", "plain", *NET]
     run(capfd, tmp_path / "d.parquet", "--label", "y", "--folds", 5, "--out", tmp_path / "cv", *flags)
     found = pq.read_table(tmp_path / "cv" / "oof.parquet").to_pydict()
     split = PredefinedSplit(found["fold"])
@@ -173,8 +174,12 @@ def test_flags_that_do_not_go_together_are_refused(tmp_path, capfd):
 
 
 def test_folds_stop_early_and_the_last_training_takes_as_many_epochs():
-    spec = hdl.spec.Spec(epochs=50, patience=3, holdout={"folds": 3, "fold": 0})
-    versions = [type("M", (), {"version": type("V", (), {"number": number})})() for number in (5, 30, 9)]
-    final = folds.final_spec(spec, versions)
-    assert (final.epochs, final.patience, final.validated) == (9, 0, False)
-    assert folds.final_spec(spec.with_(patience=0), versions).epochs == 50
+    def network(number, **fields):
+        return SimpleNamespace(version=SimpleNamespace(number=number), spec=spec.with_(**fields))
+
+    spec = hdl.spec.Spec(epochs=50, patience=3, holdout={"folds": 3, "fold": 0}, auto=("epochs", "sync.every", "net"))
+    networks = [network(number, epochs=60, auto=(), sync={"every": 2}) for number in (5, 30, 9)]
+    final = folds.final_spec(spec, networks)
+    assert (final.epochs, final.sync.every, final.patience, final.validated, final.auto) == (18, 2, 0, False, ("net",))
+    again = folds.final_spec(spec.with_(patience=0), networks)
+    assert (again.epochs, again.auto) == (50, spec.auto)
