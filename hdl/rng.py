@@ -20,6 +20,7 @@ PATCHES = 32
 FREQUENCIES = 33  # of periodic embeddings
 MEMBERS = 34  # of ensembles
 FOLDS = 40  # of cross-validation
+ROWS, PERMUTE = 48, 49  # of evaluation: rows that are drawn, and the orders of a column's cells
 
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from hdl import data, models, rng, sync
+from hdl import data, deciding, models, rng, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.data.tabular.frame import Frame
@@ -24,11 +24,12 @@ from hdl.errors import SpecError
 from hdl.estimators import rounds, tables
 from hdl.estimators.learner import Learner
 from hdl.estimators.parameters import check, preprocessing, scale_of, to_parameters, to_spec
+from hdl.metrics import METRICS
 from hdl.models import mlp
 from hdl.ops import Samples, losses
 from hdl.spec import Spec
 from hdl.table import Table
-from hdl.wire import Weights
+from hdl.wire import Update, Weights
 
 
 class Perceptron(Learner):
@@ -74,6 +75,9 @@ class Perceptron(Learner):
         min_count: int = 1,
         embedding: int | str = 0,
         numeric_embedding: str | None = None,
+        members: int = 1,
+        weight_decay: float = 0.0,
+        metric: str | None = None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -109,6 +113,9 @@ class Perceptron(Learner):
         self.min_count = min_count
         self.embedding = embedding
         self.numeric_embedding = numeric_embedding
+        self.members = members
+        self.weight_decay = weight_decay
+        self.metric = metric
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -179,6 +186,20 @@ class Perceptron(Learner):
     def _score(self, sums: dict[str, float], held: Samples) -> float:
         """Return the score of samples that were held out, of the sums of a round; higher is better."""
 
+    def _score_by(self, spec: Spec, update: Update) -> float:
+        """Return the spec's metric of the samples held out, negative where lower is better: so higher is better.
+
+        Raises
+        ------
+        ValueError
+            It is not defined for them.
+        """
+        metric = str(spec.metric)
+        value = sync.measure(spec, update, self._schema.target_deviation)[f"val_{metric}"]
+        if value is None:
+            raise ValueError(f"metric={metric!r} is not defined for the samples held out: is one class missing there?")
+        return value if METRICS[metric].higher else -value
+
     @abstractmethod
     def _adopt(self, schema: data.Schema) -> None:
         """Take over what a stored schema says of the labels; SpecError where they are of the other kind."""
@@ -195,10 +216,20 @@ class Perceptron(Learner):
         weights = self._resumed(spec) if again else sync.start(spec, models.initial(spec))
         worker = self._make(spec)
         shard = data.Shard(samples, samples.take(slice(0, 0)) if held is None else held)
-        score = None if held is None else lambda sums: self._score(sums, held)
+        measured = spec
+        if held is not None and self.metric is not None:
+            measured = spec.with_(metric=self.metric, validation=self.validation_fraction)
+            deciding.check(measured)
+
+        def score(update: Update) -> float:
+            assert held is not None
+            return self._score(update.sums, held) if self.metric is None else self._score_by(measured, update)
+
         early = self.early_stopping and held is not None
-        limits = rounds.Limits(iterations, self.n_iter_no_change, self.tol, self.max_fun, score, early)
-        trained = rounds.train(spec, weights, shard, worker, limits)
+        limits = rounds.Limits(
+            iterations, self.n_iter_no_change, self.tol, self.max_fun, None if held is None else score, early
+        )
+        trained = rounds.train(measured, weights, shard, worker, limits)
         unit = losses.unit(spec, self._schema.target_deviation)
         trained.curve = [cost * unit for cost in trained.curve]
         if iterations > 1 and trained.exhausted:
@@ -258,19 +289,31 @@ class Perceptron(Learner):
 
     @property
     def coefs_(self) -> list[NDArray[np.floating]]:
-        """The weights of each layer [I, O]; a regression's last ones give the targets' unit, or its logarithm."""
-        *below, last = [weights for weights, _ in self._layers()]
-        deviation = self._schema.target_deviation
-        return [*below, last if deviation is None or self.out_activation_ == "exp" else last * deviation]
+        """The weights of each layer [I, O]; a regression's last ones give the targets' unit, or its logarithm.
+
+        Those of an ensemble's members follow each other.
+        """
+        found, deviation = [weights for weights, _ in self._layers()], self._schema.target_deviation
+        for last in self._last_layers(found):
+            if deviation is not None and self.out_activation_ != "exp":
+                found[last] = found[last] * deviation
+        return found
 
     @property
     def intercepts_(self) -> list[NDArray[np.floating]]:
         """The biases of each layer [O]; a regression's last ones are in the targets' unit, or its logarithm."""
-        *below, last = [bias for _, bias in self._layers()]
-        deviation = self._schema.target_deviation
-        if self.out_activation_ == "exp" and deviation is not None:
-            return [*below, last + np.log(deviation)]
-        return [*below, self._schema.in_units(last)]
+        found, deviation = [bias for _, bias in self._layers()], self._schema.target_deviation
+        for last in self._last_layers(found):
+            if self.out_activation_ == "exp" and deviation is not None:
+                found[last] = found[last] + np.log(deviation)
+            else:
+                found[last] = self._schema.in_units(found[last])
+        return found
+
+    def _last_layers(self, layers: list[Any]) -> range:
+        """Number the layers that are a net's last one, among those of all nets."""
+        own = self.n_layers_ - 1
+        return range(own - 1, len(layers), own)
 
     def _layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         if not hasattr(self, "_weights"):

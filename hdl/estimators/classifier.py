@@ -64,6 +64,14 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         Width of the learned vector that stands for a level (Guo & Berkhahn 2016); 0: a level has weights of its own.
     numeric_embedding : {'ple', 'periodic'}, optional
         Of numbers (Gorishniy et al. 2022).
+    members : int
+        Nets that are trained on the same samples, and whose answers are averaged (Lakshminarayanan et al. 2017).
+    weight_decay : float
+        Decay of weights beside the step, scaled by the learning rate (AdamW, Loshchilov & Hutter 2019); not by `alpha`,
+        which is part of the loss.
+    metric : str, optional
+        Measure of the samples held out by which `early_stopping` decides, such as 'auc' or 'rmse' (`hdl.metrics`), in
+        place of the score; `validation_scores_` are its values, negative where lower is better.
     class_weight : 'balanced', dict of class to float, or None
         What a sample of each class counts, beside its `sample_weight`; 'balanced': n/(C·n_c).
     label_smoothing : float
@@ -73,6 +81,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     ----------
     classes_ : ndarray
     coefs_, intercepts_ : list of ndarray
+        Of an ensemble, those of one net after the other.
     loss_curve_ : list of float
         Mean loss of each epoch as seen while training, without penalty (line searches: with it).
     validation_scores_ : list of float

@@ -19,7 +19,7 @@ from hdl.export.graph import Graph, package
 from hdl.export.network import activation, outputs
 from hdl.export.rows import feeds
 from hdl.ops import losses
-from hdl.ops.layout import EmbeddingLayout, Layout, of
+from hdl.ops.layout import EmbeddingLayout, EnsembleLayout, Layout, of
 from hdl.spec import Spec
 
 __all__ = ["build", "feeds", "serialise"]
@@ -51,7 +51,7 @@ def build(
     spec : Spec
         With `net` and `loss` filled in.
     w : float32 [P]
-        Flat weights.
+        Flat weights; those of an ensemble's members follow each other, and the graph answers with their mean.
     scale, shift : float32 [I], optional
         The net sees x·scale + shift.
     classes : sequence of int, float, bool or str, optional
@@ -92,26 +92,27 @@ def build(
         raise SpecError("net and loss must be filled in before an export")
     if spec.model != "mlp":
         raise SpecError(f"export takes networks, and not yet the model {spec.model}; `hdl encode` writes its codes")
+    shape, w = of(spec), np.asarray(w, np.float32)
+    nets = shape.members(w) if isinstance(shape, EnsembleLayout) else [w]
+    own = shape.own if isinstance(shape, EnsembleLayout) else shape
     if encodings is None:
         graph = Graph(onnx, ["input"] if offset is None else ["input", offset])
         value = _scaled(graph, spec.net[0], scale, shift, center, spread)
-        layers = Layout(spec.net).split(np.asarray(w, np.float32))
+        starts = [(value, own.split(net)) for net in nets]
     else:
         graph = Graph(onnx, [*columns.input_names(encodings).values(), *([] if offset is None else [offset])])
         about = {**(about or {}), **columns.about(encodings)}
-        value, layers = _from_columns(graph, spec, np.asarray(w, np.float32), encodings)
-    first = len(spec.net) - len(layers)
-    for number, (weights, bias) in enumerate(layers, first):
-        if number > 1:
-            value = activation(graph, spec, value)
-        value = graph.add("Gemm", value, graph.constant(f"W{number}", weights), graph.constant(f"b{number}", bias))
+        numbers, codes = columns.encoded(graph, encodings)
+        starts = [_from_columns(graph, own, net, encodings, numbers, codes) for net in nets]
+    ends_of_nets = [_layers(graph, spec, value, layers) for value, layers in starts]
     unit = None
     if target_mean is not None and target_deviation is not None:
         unit = np.asarray(target_deviation, np.float64), np.asarray(target_mean, np.float64)
     if offset is not None:
         deviation = None if spec.loss in losses.LOG_LINK or unit is None else unit[0]
-        value = graph.add("Add", value, columns.offset(graph, offset, deviation))
-    ends = outputs(graph, spec, value, classes, unit)
+        added = columns.offset(graph, offset, deviation)
+        ends_of_nets = [graph.add("Add", value, added) for value in ends_of_nets]
+    ends = outputs(graph, spec, ends_of_nets, classes, unit)
     body = onnx.helper.make_graph(graph.nodes, "hdl", graph.inputs, ends, graph.constants)
     opsets = {"": OPSET} | ({} if encodings is None else {"ai.onnx.ml": OPSET_ML})
     model = onnx.helper.make_model(
@@ -140,12 +141,19 @@ def _scaled(
     return value
 
 
+def _layers(graph: Graph, spec: Spec, value: str, layers: Sequence[tuple[NDArray, NDArray]]) -> str:
+    """Add the layers (W, b) of one net that are left above a value, up to what reaches the output."""
+    for number, (weights, bias) in enumerate(layers, len(spec.widths) - len(layers)):
+        if number > 1:
+            value = activation(graph, spec, value)
+        value = graph.add("Gemm", value, graph.constant(f"W{number}", weights), graph.constant(f"b{number}", bias))
+    return value
+
+
 def _from_columns(
-    graph: Graph, spec: Spec, w: NDArray[np.float32], encodings: Encodings
+    graph: Graph, shape: Layout, w: NDArray[np.float32], encodings: Encodings, numbers: str | None, codes: Sequence[str]
 ) -> tuple[str, list[tuple[NDArray, NDArray]]]:
-    """Add a table's columns and, without embeddings, the first layer; give the layers that are left too."""
-    numbers, codes = columns.encoded(graph, encodings)
-    shape = of(spec)
+    """Add one net's first layer on a table's encoded columns, or its embeddings; give the layers that are left too."""
     if isinstance(shape, EmbeddingLayout):
         return columns.embedded(graph, shape.tables(w), numbers, codes), shape.split(w)
     first, *above = shape.split(w)

@@ -28,31 +28,47 @@ def activation(graph: Graph, spec: Spec, value: str) -> str:
             return graph.add({"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}[name], value)
 
 
+def _mean(graph: Graph, kind: str | None, values: Sequence[str], output: str | None = None, **attributes: Any) -> str:
+    """Add an output function (None: none) for what reaches the output of each net, and the mean of these answers."""
+    if len(values) == 1:
+        if kind is None and output is None:
+            return values[0]
+        return graph.add(kind or "Identity", values[0], output=output, **attributes)
+    answers = values if kind is None else [graph.add(kind, value, **attributes) for value in values]
+    return graph.add("Mean", *answers, output=output)
+
+
 def outputs(
-    graph: Graph, spec: Spec, value: str, classes: Sequence[Any] | None, unit: tuple[NDArray, NDArray] | None
-) -> list[Any]:
-    """Add the loss's own output function or the targets' unit, and the classes' names where there are any."""
+    graph: Graph, spec: Spec, values: Sequence[str], classes: Sequence[Any] | None,
+    unit: tuple[NDArray, NDArray] | None,
+) -> list[Any]:  # fmt: skip
+    """Add the loss's own output function or the targets' unit, and the classes' names where there are any.
+
+    Parameters
+    ----------
+    values : sequence of str
+        What reaches the output of each net of an ensemble, whose answers are averaged; of one net one value.
+    """
     outputs = spec.net[-1] if spec.net else 0
     name = "value" if spec.cost in losses.REGRESSION else "probabilities"
     kind: Any = np.float32
-    if spec.cost in losses.LOG_LINK:
-        value = graph.add("Exp", value)
+    link = "Exp" if spec.cost in losses.LOG_LINK else None
     if name == "value" and unit is not None:
         kind = np.float64
-        value = graph.cast(value, np.float64)
+        value = graph.cast(_mean(graph, link, values), np.float64)
         value = graph.add("Mul", value, graph.constant("target_deviation", unit[0]))
         graph.add("Add", value, graph.constant("target_mean", unit[1]), output="value")
     elif name == "value":
-        graph.add("Identity", value, output="value")
+        _mean(graph, None, [_mean(graph, link, values)], output="value")
     elif classes is not None and spec.loss == "sigmoid" and outputs == 1:
-        second = graph.add("Sigmoid", value)
+        second = _mean(graph, "Sigmoid", values)
         first = graph.add("Sub", graph.number("one", 1), second)
         graph.add("Concat", first, second, output="probabilities", axis=1)
         outputs = 2
     elif spec.loss == "sigmoid":
-        graph.add("Sigmoid", value, output="probabilities")
+        _mean(graph, "Sigmoid", values, output="probabilities")
     else:
-        graph.add("Softmax", value, output="probabilities", axis=1)
+        _mean(graph, "Softmax", values, output="probabilities", axis=1)
     scores = describe(graph, name, kind, outputs)
     if classes is None:
         return [scores]

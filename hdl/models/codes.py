@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import SpecError
 from hdl.ops import Layout, Operations, Samples, layout
-from hdl.ops.layout import EmbeddingLayout
+from hdl.ops.layout import EmbeddingLayout, EnsembleLayout
 from hdl.ops.reference.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def usual(spec: Spec, below: Sequence[Layer] = ()) -> int:
 
 
 class Encoder:
-    """Turns samples into codes.
+    """Turns samples into codes; those of an ensemble's members stand one beside the other.
 
     Parameters
     ----------
@@ -65,7 +65,17 @@ class Encoder:
     [[0.5, 0.5, 0.5]]
     """
 
+    layer: int
+    width: int
+
     def __init__(self, spec: Spec, w: NDArray, make: Make, layer: int | None = None, below: Sequence[Layer] = ()):
+        shape = layout.of(spec)
+        self._members: list[Encoder] = []
+        if isinstance(shape, EnsembleLayout):
+            single = spec.with_(members=1)
+            self._members = [Encoder(single, member, make, layer) for member in shape.members(w)]
+            self.layer, self.width = self._members[0].layer, sum(member.width for member in self._members)
+            return
         layers = depth(spec, below)
         self.layer = usual(spec, below) if layer is None else layer
         if not 1 <= self.layer <= layers:
@@ -80,6 +90,8 @@ class Encoder:
 
     def __call__(self, samples: Samples) -> NDArray[np.float32]:
         """Compute the codes [n, H] of samples [n, I]."""
+        if self._members:
+            return np.hstack([member(samples) for member in self._members])
         for part in self._parts:
             samples = Samples(part(samples))
         return samples.x
@@ -90,6 +102,8 @@ class Encoder:
         It shows which inputs, scaled, a code responds to, the layers between taken as linear; for the first layer it
         is that layer's weights.
         """
+        if self._members:
+            return np.hstack([member.product() for member in self._members])
         product: NDArray | None = None
         for part in self._parts:
             for weights in part.weights():

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _TICK = 0.05  # seconds between two calls of `progress`
+_SMALL = 1e7  # products of all members below which threads take longer to start than they save
 
 
 class Ensemble(Operations):
@@ -87,8 +88,9 @@ class Ensemble(Operations):
         """Train the members of several ensembles: see `Operations.train_all`."""
         count = self.spec.members
         parts = [self._member(work, number) for work in works for number in range(count)]
-        if len(self.own) > 1:
-            results = self._side_by_side(parts, batch, progress)
+        products = 3.0 * self.layout.own.size * sum(len(part.order) for part in parts)
+        if len(self.own) > 1 and products >= _SMALL:
+            results = self._side_by_side(parts, batch, products, progress)
         else:
             results = self._in_turn(parts, batch, progress)
         for number, part in enumerate(parts):
@@ -117,7 +119,8 @@ class Ensemble(Operations):
             part = self.layout.members(w)[member].copy()
             return own.gradient(part, samples, order, key_of(key or Key(), member), progress, chains)
 
-        found = self._each(one, self.spec.members, len(samples) if order is None else len(order), progress)
+        n = len(samples) if order is None else len(order)
+        found = self._each(one, self.spec.members, n, 3.0 * n * self.layout.size, progress)
         return np.concatenate([vector for vector, _ in found]), _mean([result for _, result in found])
 
     def forward(
@@ -138,7 +141,7 @@ class Ensemble(Operations):
             return own.forward(self.layout.members(w)[member].copy(), alone, order, progress)[0]
 
         total: NDArray = np.zeros((n, self.layout.outputs))
-        for out in self._each(one, self.spec.members, n, progress):
+        for out in self._each(one, self.spec.members, n, float(n * self.layout.size), progress):
             total += out
         out = (total / self.spec.members).astype(w.dtype)
         return out, averaged.score(self.spec, out, samples, np.arange(n) if order is None else order)
@@ -175,7 +178,9 @@ class Ensemble(Operations):
                 raise NonFinite(*error.args, nets=nets) from None
         return results
 
-    def _side_by_side(self, parts: Sequence[Work], batch: int, progress: Progress | None) -> list[Result]:
+    def _side_by_side(
+        self, parts: Sequence[Work], batch: int, products: float, progress: Progress | None
+    ) -> list[Result]:
         """Train as many members at a time as there are operations, each in a thread."""
 
         def one(own: Operations, number: int, progress: Progress | None) -> Result:
@@ -186,11 +191,13 @@ class Ensemble(Operations):
             except NonFinite as error:
                 raise NonFinite(*error.args, nets={number // self.spec.members: str(error)}) from None
 
-        return self._each(one, len(parts), max(steps(len(part.order), batch) for part in parts), progress)
+        total = max(steps(len(part.order), batch) for part in parts)
+        return self._each(one, len(parts), total, products, progress)
 
     def _each(
-        self, one: Callable[[Operations, int, Progress | None], T], count: int, total: int, progress: Progress | None
-    ) -> list[T]:
+        self, one: Callable[[Operations, int, Progress | None], T], count: int, total: int, products: float,
+        progress: Progress | None,
+    ) -> list[T]:  # fmt: skip
         """Call `one` for each number below `count`, on operations that are free; give the answers in their order.
 
         Parameters
@@ -198,8 +205,10 @@ class Ensemble(Operations):
         one : function of (operations, number, progress)
         total : int
             Steps of one of them, as `progress` is told.
+        products : float
+            Multiplications of all of them, about.
         """
-        if len(self.own) == 1:
+        if len(self.own) == 1 or products < _SMALL:
             return [
                 one(self.own[0], number, progress and _share(progress, number, 1, count)) for number in range(count)
             ]

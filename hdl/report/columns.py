@@ -15,7 +15,7 @@ from hdl.data import Schema
 from hdl.data.tabular.categories import Category
 from hdl.data.tabular.encoders import Encodings
 from hdl.ops import Layout
-from hdl.ops.layout import EmbeddingLayout
+from hdl.ops.layout import EmbeddingLayout, EnsembleLayout
 
 SHOWN = 100  # columns of a table; of more those that move the first layer most
 
@@ -32,7 +32,12 @@ class Row(NamedTuple):
 
 
 def first_layer(layout: Layout, w: NDArray) -> NDArray:
-    """Give the weights of the inputs into the first layer [I, H]; learned vectors of categories are multiplied out."""
+    """Give the weights of the inputs into the first layer [I, H]; learned vectors of categories are multiplied out.
+
+    The first layers of an ensemble's members are one beside the other.
+    """
+    if isinstance(layout, EnsembleLayout):
+        return np.hstack([first_layer(layout.own, member) for member in layout.members(w)])
     first = layout.split(w)[0][0]
     return layout.expand(w) @ first if isinstance(layout, EmbeddingLayout) else first
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hdl import ops
+from hdl import models, ops
 from hdl import spec as specs
 from hdl.errors import Interrupted, NonFinite
 from hdl.models import mlp
@@ -37,6 +37,23 @@ def test_nets_side_by_side_get_the_bytes_that_they_get_alone(device, monkeypatch
     for one, other in zip(works, together, strict=True):
         assert one.w.tobytes() == other.w.tobytes()
         assert one.state.tobytes() == other.state.tobytes()
+
+
+def test_members_of_an_ensemble_go_side_by_side(device, monkeypatch):
+    spec = make_spec("20-12-5", optimizer={"name": "adam", "weight_decay": 0.2}, dropout=0.3, members=3)
+    samples, order = make_samples(spec.with_(members=1), 40), np.random.default_rng(0).permutation(40)
+    trained = []
+    for backend in "cuda:0", "reference":
+        core, w = ops.make(spec, backend), models.initial(spec)
+        lr, state = np.full(5, 0.01, np.float32), np.zeros((2, w.size), np.float32)
+        if backend == "cuda:0":
+            assert core.together(8) == core.own[0].together(8) // 3
+            monkeypatch.setattr(type(core.own[0]), "together", lambda self, batch: 2)  # no room for all three
+        result = core.train(w, state, samples, order, 8, lr, 0, KEY)
+        out, seen = core.forward(w, samples)
+        trained.append((w, result.cost, core.gradient(w, samples, None, KEY)[0], out, seen.cost))
+    for here, there in zip(*trained, strict=True):
+        np.testing.assert_allclose(here, there, rtol=1e-3, atol=1e-4)
 
 
 def test_when_one_of_several_nets_fails_all_are_as_they_were(device):
