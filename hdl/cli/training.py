@@ -175,9 +175,10 @@ def score_of(model: Any, path: str, options: Any, effects: bool) -> tuple[Any, A
     """Measure a network on data, and if that is wanted its columns' effects on a few rows, None where it has none."""
     from hdl import importance, passes
     from hdl.data import open_source
+    from hdl.report.gather import image_of
 
     source = open_source(path, options, model.schema, labels=model.schema.encoding != "none")
-    if not effects:
+    if not effects or image_of(model.about.get("schema") or {}):  # no single pixel matters
         return model.evaluate(source), None
     whole, found = importance.brief(model, source)
     return passes.score(model, whole, path, options.weights), found
@@ -187,6 +188,4 @@ def measured_of(score: Any, kind: str, source: str, effects: Any = None) -> Any:
     """Make of a score, and of columns' effects, what the report shows and keeps."""
     from hdl.report import Measured
 
-    made = Measured.of(score, source, kind)
-    made.effects = effects and effects.to_plain()
-    return made
+    return Measured.of(score, source, kind, effects)
