@@ -1,4 +1,4 @@
-"""Held-out samples by Hadoop's engines, to the byte of the local runner's: data of its own on HDFS, a column, a share."""
+"""Held-out samples by Hadoop's engines, to the byte of the local runner's: data of its own, a column, a share."""
 
 import numpy as np
 import pytest

@@ -61,7 +61,9 @@ LAYERS = {
     | {"hdfs_choice", "programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
-    "yarn": BASE | STEP | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "measuring", "report"},
+    "yarn": BASE
+    | STEP
+    | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "measuring", "report"},
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},
@@ -87,7 +89,8 @@ LAYERS = {
     "search": BASE | {"ops", "data", "metrics", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
-    "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
+    "estimators": BASE
+    | {"devices", "ops", "models", "optim", "data", "deciding", "metrics", "wire", "sync", "step", "table"},
     "cluster": BASE | {"programs"},
     "report": TOP,
     "cli": TOP,
