@@ -113,12 +113,8 @@ class Model:
         SpecError
             The network is no more than the layers of a stack.
         """
-        parts = passes.cut(source)
-        found: list[passes.Partial] = []
-        for number, splits in enumerate(parts):
-            found = passes.join_siblings([*found, passes.evaluate(self, source, splits, number, len(parts))])
         data = source.paths[0] if source.paths else ""
-        return passes.score(self, passes.complete(found, passes.make), data, source.options.weights, threshold)
+        return passes.score(self, passes.whole(self, source), data, source.options.weights, threshold)
 
     def predict(
         self, source: Source, bad: Bad | None = None, threshold: float | str | None = None

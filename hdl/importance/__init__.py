@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from hdl.predict import Model
 
 __all__ = [
-    "MOST_COLUMNS", "REPETITIONS", "ROWS", "Effects", "Importance", "PartialDependence", "check", "find", "measure",
-    "part",
+    "MOST_COLUMNS", "REPETITIONS", "ROWS", "Effects", "Importance", "PartialDependence", "brief", "check", "find",
+    "measure", "of_whole", "part",
 ]  # fmt: skip
 ROWS = 10_000  # that are drawn where nobody says how many
 REPETITIONS = 5
+BRIEF_ROWS, BRIEF_REPETITIONS, BRIEF_COLUMNS = 2000, 3, 100  # of what a report tells unasked
 DEPENDENT = 10  # columns whose partial dependence is computed
 
 
@@ -75,18 +76,53 @@ def measure(
     >>> measure(model, hdl.data.open_source("visits.csv", model.reading, model.schema)).importance[0]  # doctest: +SKIP
     Importance(column='age', drop=0.081, spread=0.0042)
     """
-    metric = check(model, metric)
-    parts = passes.cut(source)
-    found: list[Partial] = []
-    for number, splits in enumerate(parts):
-        found = passes.join_siblings([*found, passes.evaluate(model, source, splits, number, len(parts), rows)])
-    drawn = passes.complete(found, passes.make).values["rows"]
+    check(model, metric)  # before anything is read
+    return of_whole(model, passes.whole(model, source, rows), repetitions, metric, seed)
+
+
+def brief(model: Model, source: Source) -> tuple[Partial, Effects | None]:
+    """Measure a network, and its columns' effects on a few rows on the way, as for a report; in this process.
+
+    Returns
+    -------
+    Partial, Effects or None
+        What was found in all parts of the data, which `hdl.passes.score` makes a score of; no effects of a model of
+        images or of more than `BRIEF_COLUMNS`, nor where the metric is not defined on the rows.
+    """
+    rows = BRIEF_ROWS
+    try:
+        check(model)
+        if len(of_schema(model.schema)) > BRIEF_COLUMNS:
+            rows = 0
+    except SpecError:
+        rows = 0
+    whole = passes.whole(model, source, rows)
+    if not rows or not whole.values["measures"].samples:
+        return whole, None
+    try:
+        return whole, of_whole(model, whole, BRIEF_REPETITIONS)
+    except DataError:
+        return whole, None
+
+
+def of_whole(
+    model: Model, whole: Partial, repetitions: int = REPETITIONS, metric: str | None = None, seed: int | None = None
+) -> Effects:
+    """Find the effects in this process, where the data has been measured and rows of it have been drawn.
+
+    Parameters
+    ----------
+    whole : Partial
+        As `hdl.passes.whole` gives it, with rows.
+    model, repetitions, metric, seed : as of `measure`
+    """
 
     def run(asked: Pass) -> Partial:
         return passes.complete([part(model, asked, number, lambda *_: None) for number in range(asked.parts)],
                                passes.make)  # fmt: skip
 
-    return find(run, model, drawn, Pass("", model.path, model.version.number, 1), repetitions, metric, seed)
+    asked = Pass("", model.path, model.version.number, 1)
+    return find(run, model, whole.values["rows"], asked, repetitions, metric, seed)
 
 
 def check(model: Model, metric: str | None = None) -> str:

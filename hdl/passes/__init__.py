@@ -6,12 +6,12 @@ results, and know nothing of what is in them. The cut depends on the data alone,
 places, so that the result is the same on every runner, for any number of workers and in whatever order parts come.
 """
 
-from hdl.passes.evaluate import check, evaluate, make, score
+from hdl.passes.evaluate import check, evaluate, make, score, whole
 from hdl.passes.figures import Figures
 from hdl.passes.parts import MESSAGE, Partial, Pass, complete, count, cut, join_siblings, read, with_lost, workers
 from hdl.passes.rows import Rows
 
 __all__ = [
     "MESSAGE", "Figures", "Partial", "Pass", "Rows", "check", "complete", "count", "cut", "evaluate", "join_siblings",
-    "make", "read", "score", "with_lost", "workers",
+    "make", "read", "score", "whole", "with_lost", "workers",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from hdl.errors import DataError, SpecError
 from hdl.metrics import Measures
 from hdl.passes.chunks import MOST_ROWS, Chunk, chunked
 from hdl.passes.figures import Figures
-from hdl.passes.parts import Partial
+from hdl.passes.parts import Partial, complete, cut, join_siblings
 from hdl.passes.rows import Rows
 
 if TYPE_CHECKING:
@@ -63,6 +63,18 @@ def evaluate(
     return Partial(number, number + 1, of, bad, values)
 
 
+def whole(model: Model, source: Source, rows: int = 0) -> Partial:
+    """Measure a network on all parts of a dataset, one after the other.
+
+    Parameters and errors are those of `evaluate`.
+    """
+    parts = cut(source)
+    found: list[Partial] = []
+    for number, splits in enumerate(parts):
+        found = join_siblings([*found, evaluate(model, source, splits, number, len(parts), rows)])
+    return complete(found, make)
+
+
 def check(model: Model) -> None:
     """Refuse a network whose answers have no cost.
 
@@ -74,7 +86,7 @@ def check(model: Model) -> None:
         raise SpecError("the network only makes codes, and they have no cost: measure one of its layers' tables")
 
 
-def score(model: Model, whole: Partial, data: str, weights: str | None, threshold: float | None = None) -> Score:
+def score(model: Model, found: Partial, data: str, weights: str | None, threshold: float | None = None) -> Score:
     """Make the score of what was found in all parts.
 
     Parameters
@@ -91,12 +103,12 @@ def score(model: Model, whole: Partial, data: str, weights: str | None, threshol
     DataError
         There was no sample, or none that weighs anything.
     """
-    measures = whole.values["measures"]
+    measures = found.values["measures"]
     if not measures.samples:
         raise DataError("no samples to evaluate on", data)
     if not measures.weight:
         raise DataError(f"every sample's weight is 0 (column {weights})", data)
-    return evaluation.score(measures, model.schema, model.spec, whole.bad, threshold)
+    return evaluation.score(measures, model.schema, model.spec, found.bad, threshold)
 
 
 def make(name: str, plain: dict[str, Any], tensors: wire.Tensors) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.cli.common import duration, percent, shown_rmse
+from hdl.cli.common import count, duration, percent, shown_rmse
 from hdl.report import columns, effects, figures, learning, page, quality, regression, spec_section
 from hdl.report.measured import Measured
 
@@ -103,7 +103,7 @@ def render(facts: Facts) -> str:
 def _headline(facts: Facts) -> str:
     items = []
     for score in facts.measured[:1]:
-        where = f"{score.samples:,} samples of {score.source}"
+        where = f"{count(score.samples, 'sample')} of {score.source}"
         if score.accuracy is not None:
             items.append((f"{score.kind} accuracy", percent(score.accuracy), where))
         if score.loss is not None:
@@ -113,7 +113,8 @@ def _headline(facts: Facts) -> str:
         if score.rmse is not None:
             items.append((f"{score.kind} RMSE", shown_rmse(score.rmse), "in the target's unit" if items else where))
         about = "mean loss" if score.rmse is None else "mean loss, of standardised targets"
-        items.append((f"{score.kind} cost", f"{score.cost:.4g}", about if items else where))
+        cost = f"{score.cost:.4g}" if np.isfinite(score.cost) else "–"
+        items.append((f"{score.kind} cost", cost, about if items else where))
     rounds = max((int(row["round"]) for row in facts.rows), default=0)
     items.append(("Time", duration(facts.seconds), f"{rounds} rounds" if rounds != 1 else "1 round"))
     samples = sum(row.get("samples") or 0 for row in facts.rows)

@@ -128,6 +128,8 @@ def dependence(
         axes.set_ylim(low - 1.2 * room, high)
         if dates:
             _day_axis(axes)
+        elif len(x) == 1:
+            axes.set_xticks(x, [f"{x[0]:.6g}"])
         else:
             axes.xaxis.set_major_locator(_matplotlib(".ticker").MaxNLocator(5))
             _short_numbers(axes.xaxis)

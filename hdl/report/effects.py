@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hdl.cli.common import count as counted
 from hdl.metrics import METRICS
 from hdl.report import bars, drawings, figures, page
 
@@ -36,7 +37,8 @@ def _importance(effects: dict[str, Any], kind: str) -> str:
     rows = listed[:SHOWN]
     most = max((abs(row["drop"]) + row["spread"] for row in rows), default=0.0) or 1.0
     shown = [
-        (row["column"], _value(row["drop"], row["spread"]), row["drop"] / most, row["spread"] / most) for row in rows
+        (_named(row["column"]), _value(row["drop"], row["spread"], most), row["drop"] / most, row["spread"] / most)
+        for row in rows
     ]
     metric = METRICS[effects["metric"]].title if effects["metric"] in METRICS else effects["metric"]
     note = (
@@ -48,8 +50,15 @@ def _importance(effects: dict[str, Any], kind: str) -> str:
     return page.section("Importance of the columns", note, bars.whiskers(shown))
 
 
-def _value(drop: float, spread: float) -> str:
-    return f"{drop:.3g} ± {spread:.2g}" if spread else f"{drop:.3g}"
+def _value(drop: float, spread: float, most: float) -> str:
+    """Write a drop and its spread with as many decimals as the largest one needs for four digits."""
+    places = int(np.clip(3 - np.floor(np.log10(most)), 0, 9))
+    return f"{drop:,.{places}f} ± {spread:,.{places}f}"
+
+
+def _named(column: str) -> str:
+    """Name a column of data without names so that it is no number beside numbers."""
+    return f"column {column}" if column.isdecimal() else column
 
 
 def _dependence(effects: dict[str, Any], classes: Sequence[Any] | None) -> str:
@@ -88,8 +97,8 @@ def _one(column: dict[str, Any], outputs: Sequence[str]) -> str:
     means = means[:, shown]
     series = [(at, page.short(outputs[number])) for at, number in enumerate(shown)] if len(outputs) > 2 else []
     if column["kind"] == "category":
-        return page.figure(_levels(column, means), column["column"], series)
-    return page.figure(_line(column, means), column["column"], series)
+        return page.figure(_levels(column, means), _named(column["column"]), series)
+    return page.figure(_line(column, means), _named(column["column"]), series)
 
 
 def _line(column: dict[str, Any], means: NDArray) -> str:
@@ -107,11 +116,11 @@ def _line(column: dict[str, Any], means: NDArray) -> str:
 
 def density(x: NDArray, count: NDArray) -> NDArray:
     """Compute how dense cells lie at ascending values [k], each of which is the nearest of `count` cells."""
-    if len(x) < 2:
+    if len(x) < 2 or x[0] == x[-1]:
         return np.ones(len(x))
     middle = (x[1:] + x[:-1]) / 2
     edges = np.concatenate([[x[0] - (middle[0] - x[0])], middle, [x[-1] + (x[-1] - middle[-1])]])
-    width = np.maximum(np.diff(edges), 1e-12 * max(float(edges[-1] - edges[0]), 1e-300))
+    width = np.maximum(np.diff(edges), 1e-9 * float(edges[-1] - edges[0]))
     return count / width
 
 
@@ -127,7 +136,8 @@ def _levels(column: dict[str, Any], means: NDArray) -> str:
         name = "missing" if column["grid"][at] is None else page.short(str(column["grid"][at]))
         spans = [((0 - low) / room, (value - low) / room) for value in means[at]]
         rows.append((name, [f"{value:.3g}" for value in means[at]], spans, f"{count[at]:,}"))
-    rest = f"and {len(column['grid']) - LEVELS} more levels" if len(column["grid"]) > LEVELS else ""
+    more = len(column["grid"]) - LEVELS
+    rest = f"and {counted(more, 'more level')}" if more > 0 else ""
     return bars.levels(rows, rest)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -94,6 +95,20 @@ def save_measured(path: str, signature: str, measured: list[Measured]) -> None:
     scores, more = zip(*(score.to_plain() for score in measured), strict=True) if measured else ((), ())
     kept = {"sha256": signature, "scores": scores, "more": more}
     put(fs.join(path, MEASURED), strict_json.dumps(kept).encode())
+
+
+def keep(path: str, signature: str, score: Measured) -> None:
+    """Keep a score beside those that are kept already for these weights, in place of the one of the same data.
+
+    What the columns do stays if the score has none of it.
+    """
+    kept = load_measured(path, signature)
+    same = next((at for at, old in enumerate(kept) if (old.kind, old.source) == (score.kind, score.source)), None)
+    if same is None:
+        kept.append(score)
+    else:
+        kept[same] = replace(score, effects=score.effects or kept[same].effects)
+    save_measured(path, signature, kept)
 
 
 def load_measured(path: str, signature: str) -> list[Measured]:

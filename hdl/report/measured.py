@@ -101,6 +101,7 @@ class Measured:
         known = {each.name for each in fields(cls)}
         own = {name: value for name, value in {**new, **old}.items() if name in known}
         found = cls(**own)
+        found.cost = float("nan") if found.cost is None else found.cost  # JSON has no such number
         if found.confusion is not None:
             found.confusion = np.asarray(found.confusion, np.int64)
         if found.curves is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hdl import majority
+from hdl import majority, thresholds
 from hdl.cli import scores
 from hdl.cli.common import count, shown_rmse
 from hdl.metrics import METRICS
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hdl.report import Facts
     from hdl.report.measured import Measured
 
+FLAGS = {measure: name for name, measure in thresholds.NAMES.items()}  # of a measure's best threshold
 SHOWN = 30  # classes in the table of each one's figures
 _ABOUT = {
     "auc": "that a {1} is ranked above a {0}; 0.5 by chance",
@@ -30,6 +31,9 @@ _ABOUT = {
     "r2": "share of the target's variance explained",
     "rmse": "root of the mean squared error",
     "mae": "mean absolute error",
+    "deviance": "that the loss belongs to; of squares the mean squared error",
+    "mcc": "correlation of the answers with the truth",
+    "balanced_accuracy": "mean of the classes' recalls",
     "ks": "largest gain over chance, in shares of both classes",
 }
 
@@ -92,9 +96,10 @@ def _thresholds(facts: Facts, listed: Sequence[Measured]) -> str:
         return ""
     rows = []
     for name, value in score.thresholds.items():
-        if name in METRICS:
+        if name in FLAGS:
             best = _shown(name, score.metrics.get(name))
-            rows.append((f"best {METRICS[name].title}", best, f"{value:.6g}", f"hdl predict --threshold {name}"))
+            flag = FLAGS[name] if score.kind == "Validation" else f"{value:.6g}"  # a name means what validation said
+            rows.append((f"best {METRICS[name].title}", best, f"{value:.6g}", f"hdl predict --threshold {flag}"))
     second = _name(facts.classes[1]) if facts.classes and len(facts.classes) == 2 else "1"
     second = second if len(second) < 20 else "second class"
     head = ("to answer for the", f"on {score.kind.lower()} data", f"{second} from", "")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -108,15 +109,14 @@ def test_a_worker_that_dies_is_replaced_and_the_digits_stay(job, expected):
 
 
 def test_workers_that_keep_dying_end_it_with_what_they_said(job, monkeypatch, tmp_path):
+    # A sitecustomize that is found first makes the workers die, and only them, with a message.
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys, os\nif 'hdl.runners.local_worker' in sys.orig_argv:\n"
-        "    import hdl.passes as p\n"
-        "    def die(*a, **k):\n"
-        "        print('the disk is on fire', file=sys.stderr, flush=True)\n        os._exit(3)\n"
-        "    p.evaluate = die\n"
+        "import sys\n"
+        "if 'hdl.runners.local_worker' in ' '.join(sys.orig_argv):\n"
+        "    import os; os.write(2, b'the disk is on fire'); os._exit(3)\n"
     )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(WorkerError, match=r"(?s)died 3 times at shard 0.*status 3.*the disk is on fire"):
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with pytest.raises(WorkerError, match=r"(?s)died 3 times at shard [02].*status 3.*the disk is on fire"):
         measuring.measure(job("csv"), LocalRunner(2, 1))
 
 

@@ -89,7 +89,8 @@ LAYERS = {
     "search": BASE | {"ops", "data", "metrics", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
-    "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
+    "estimators": BASE
+    | {"devices", "ops", "models", "optim", "data", "deciding", "metrics", "wire", "sync", "step", "table"},
     "cluster": BASE | {"programs"},
     "report": TOP,
     "cli": TOP,

@@ -5,24 +5,44 @@
 
 #include "update.h"
 
+/* Calls f(…, pv), inlined for each width of a panel, so that a row's sums stay in registers. */
+#define BY_WIDTH(pv, f, ...)                                                                                           \
+  switch (pv) {                                                                                                        \
+  case 1: f(__VA_ARGS__, 1); break;                                                                                    \
+  case 2: f(__VA_ARGS__, 2); break;                                                                                    \
+  default: f(__VA_ARGS__, 3);                                                                                          \
+  }
+_Static_assert(HDL_PV == 3, "BY_WIDTH has a case for every width");
+
+/* Adds x * row for each of n entries (an input of -1 is none) to the sums of a row; rows begin ld floats apart. */
+INLINE void add_rows(vf *acc, const float *rows, ptrdiff_t ld, const int32_t *which, const float *x, int n, int pv) {
+  for (int k = 0; k < n; k++) {
+    if (which[k] < 0) continue;
+    const float *row = rows + which[k] * ld;
+    for (int v = 0; v < pv; v++) acc[v] = vfma(vset(x[k]), vload(row + v * VW), acc[v]);
+  }
+}
+
+/* Does so for a panel of rows r0 … r1. */
+INLINE void code_panel(const hdl_plan *plan, int r0, int r1, int v0, int pv) {
+  const hdl_layer *layer = &plan->layer[0];
+  const float *w = tile_at(layer, layer->w, v0, pv, 0);
+  int C = plan->categories;
+  for (int r = r0; r < r1; r++) {
+    vf acc[HDL_PV];
+    float *z = layer->a + (ptrdiff_t)r * layer->lda + v0 * VW;
+    for (int v = 0; v < pv; v++) acc[v] = vload((plan->numbers ? z : layer->b + v0 * VW) + v * VW);
+    add_rows(acc, w, pv * VW, plan->row_input + (ptrdiff_t)r * C, plan->row_value + (ptrdiff_t)r * C, C, pv);
+    for (int v = 0; v < pv; v++) vstore(z + v * VW, acc[v]);
+  }
+}
+
 /* Adds the rows of W that a row's codes name to Z [B, O] in layer->a, which has b and the numbers' product already. */
 KERNEL void code_forward(hdl_plan *plan, int r0, int r1) {
   hdl_layer *layer = &plan->layer[0];
-  int C = plan->categories;
   for (int panel = 0; panel < hdl_panels(layer->nv); panel++) {
     int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
-    const float *w = tile_at(layer, layer->w, v0, pv, 0);
-    for (int r = r0; r < r1; r++) {
-      vf acc[HDL_PV];
-      float *z = layer->a + (ptrdiff_t)r * layer->lda + v0 * VW;
-      for (int v = 0; v < pv; v++) acc[v] = vload((plan->numbers ? z : layer->b + v0 * VW) + v * VW);
-      for (int k = r * C; k < (r + 1) * C; k++) {
-        if (plan->row_input[k] < 0) continue;
-        const float *row = w + (ptrdiff_t)plan->row_input[k] * pv * VW;
-        for (int v = 0; v < pv; v++) acc[v] = vfma(vset(plan->row_value[k]), vload(row + v * VW), acc[v]);
-      }
-      for (int v = 0; v < pv; v++) vstore(z + v * VW, acc[v]);
-    }
+    BY_WIDTH(pv, code_panel, plan, r0, r1, v0)
   }
 }
 
@@ -79,6 +99,16 @@ static void update_rows(const hdl_plan *plan, const hdl_context *ctx, bool exemp
   }
 }
 
+/* Sums a row of dW: of the block's entries t of an input, in the order of rows; goes on from g unless it is fresh. */
+INLINE void sum_entries(const hdl_plan *plan, int t, int v0, float *g, int pv) {
+  const hdl_layer *layer = &plan->layer[0];
+  int from = plan->t_start[t], n = plan->t_start[t + 1] - from;
+  vf acc[HDL_PV];
+  for (int v = 0; v < pv; v++) acc[v] = plan->t_fresh[t] ? (vf){0} : vload(g + v * VW);
+  add_rows(acc, layer->d + v0 * VW, layer->lda, plan->t_row + from, plan->t_value + from, n, pv);
+  for (int v = 0; v < pv; v++) vstore(g + v * VW, acc[v]);
+}
+
 /* Sums dW = X' D and updates W: rows lo … hi, a thread's share. The block's transpose (entries.c) lists the inputs that
  * occur, with their entries in the order of the rows. ctx->touched: the rule leaves all other rows alone, so that where
  * the block is the mini-batch a thread takes its share of those that occur, wherever they are. */
@@ -96,13 +126,7 @@ KERNEL void sparse_weight_gradient(hdl_plan *plan, const hdl_context *ctx, int t
       int i = plan->t_input[t];
       if (!fused && (i < lo || i >= hi)) continue;
       ptrdiff_t at = (ptrdiff_t)i * n;
-      vf acc[HDL_PV];
-      for (int v = 0; v < pv; v++) acc[v] = plan->t_fresh[t] ? (vf){0} : vload(g + at + v * VW);
-      for (int k = plan->t_start[t]; k < plan->t_start[t + 1]; k++) {
-        const float *d = layer->d + (ptrdiff_t)plan->t_row[k] * layer->lda + v0 * VW;
-        for (int v = 0; v < pv; v++) acc[v] = vfma(vset(plan->t_value[k]), vload(d + v * VW), acc[v]);
-      }
-      for (int v = 0; v < pv; v++) vstore(g + at + v * VW, acc[v]);
+      BY_WIDTH(pv, sum_entries, plan, t, v0, g + at)
       if (fused) update(ctx, false, n, g + at, w + at, s0 + at, s1 + at);
     }
     if (apply && !fused) update_rows(plan, ctx, false, lo, hi, 0, n, g, w, s0, s1);
