@@ -18,8 +18,8 @@ def publish(
 ) -> None:  # fmt: skip
     """Draws the common samples in one pass over the dataset and stores them, unless they are there.
 
-    Each shard gives the samples with the lowest keyed draws, of its validation part if it has one. They keep their
-    order.
+    Each shard gives the samples with the lowest keyed draws, of its validation part if it has one; where a rule, and
+    no share, says what is held out, of that part alone. They keep their order.
 
     Parameters
     ----------
@@ -46,7 +46,10 @@ def publish(
             source, splits_of_shard, schema, spec.seed, number, spec.validation,
             stratified=bool(spec.holdout.stratified), other=held,
         )  # fmt: skip
-        samples = shard.validation if len(shard.validation) else shard.train
+        alone = len(shard.validation) or spec.holdout.validates  # by a rule rows are held out in some shards only
+        samples = shard.validation if alone else shard.train
+        if not len(samples) and alone:
+            continue
         draws = rng.words(rng.derive(spec.seed, rng.FITNESS), number, n=len(samples))
         chosen = np.sort(np.argsort(draws, kind="stable")[:quota])
         x.append(samples.x[chosen])

@@ -198,7 +198,7 @@ def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
         raise SpecError("spec: expected one to start a training")
     job = replace(job, options=holdout.reading(job.options, given))
     source = data.open_source(job.data, job.options)
-    validation_data.check(given, source, job.data, runner.name)
+    validation_data.check(given, job.data, runner.name)
     weights.check(given, source.options)
     splits = source.splits(given.shards)
     runner.open(replace(job, options=source.settled()), splits, notify)
@@ -219,7 +219,7 @@ def _validation(job: Job, spec: Spec, schema: Schema, source: Source) -> Validat
     """Opens the data of its own that is the validation part, where it is such."""
     if not spec.holdout.path:
         return None
-    return ValidationData(spec.holdout.path, job.options, source.settled(), schema, spec.shards)
+    return ValidationData(spec.holdout.path, job.options, source, schema, spec.shards)
 
 
 def _resume(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:

@@ -64,6 +64,8 @@ class Score:
         Of two classes that both have samples.
     majority : float or None
         Share of the largest class; None without classes.
+    pairs : ndarray of float64 [k, 3] or None
+        Of a regression's first target some true and predicted values, in its unit, and how many samples have them.
     """
 
     samples: int
@@ -83,11 +85,12 @@ class Score:
     per_class: list[dict[str, Any]] = field(default_factory=list)
     curves: Curves | None = None
     majority: float | None = None
+    pairs: NDArray[np.float64] | None = None
 
 
 def begin(schema: Schema, spec: Spec) -> Measures:
     """Make the measures of no samples yet, of a network with this schema."""
-    return Measures(spec, classes=bool(schema.classes))
+    return Measures(spec, classes=bool(schema.classes), pairs=True)
 
 
 def score(measures: Measures, schema: Schema, spec: Spec, bad: Bad, threshold: float | None = None) -> Score:
@@ -130,4 +133,16 @@ def score(measures: Measures, schema: Schema, spec: Spec, bad: Bad, threshold: f
         measures.samples, float("nan") if cost is None else cost, values.get("accuracy"), matrix, r2, bad.count, rmse,
         mistakes, bad.unlabelled, measures.weight if measures.weighted else None, bad.dropped, loss, values,
         measures.thresholds(), classes.per_class(measures) if labelled else [], curves, classes.majority(measures),
+        _pairs(measures, schema),
     )  # fmt: skip
+
+
+def _pairs(measures: Measures, schema: Schema) -> NDArray[np.float64] | None:
+    """Give the pairs of a regression's first target in its own unit."""
+    if measures.pairs is None:
+        return None
+    rows = measures.pairs.rows()
+    both = np.zeros((2, len(rows), schema.outputs))
+    both[..., 0] = rows[:, :2].T
+    rows[:, :2] = schema.in_units(both.reshape(-1, schema.outputs))[:, 0].reshape(2, -1).T
+    return rows

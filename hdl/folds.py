@@ -109,7 +109,12 @@ def cut(text: str, path: str, options: Options) -> Cut:
 def with_column(path: str, options: Options, name: str, schema: Any = None) -> Source:
     """Open a table with a column that is carried along, and is no feature."""
     options = reading(Options.make(options, held=()), Spec(holdout=Holdout(column=name, value="")))
-    source = data.open_source(path, Options.make(options, held=(), keep=(name,)), schema)
+    try:
+        source = data.open_source(path, Options.make(options, held=(), keep=(name,)), schema)
+    except DataError as error:
+        flag = f"--folds column:{name}"
+        told = error.message.replace(f"--ignore {options.ignore[-1]}", flag).replace(f"--keep {name}", flag)
+        raise DataError(told, error.path, error.line, error.offset) from None
     if source.kept_schema is None:
         raise DataError(f"--folds: {source.format} samples without plain columns have no column {name!r}", path)
     return source
@@ -230,13 +235,15 @@ def final_spec(spec: Spec, networks: Sequence[Model]) -> Spec:
     spec : Spec
         As the folds were asked for.
     """
-    epochs = spec.epochs
-    if spec.patience and spec.sync.unit == "epochs":
-        every = 1 if spec.sync.mode == "gradient" else spec.sync.every
-        taken = sorted(max(1, model.version.number * every) for model in networks)
-        epochs = min(epochs, taken[len(taken) // 2])
     rest: dict[str, Any] = {"holdout": {}, "validation": 0.0, "patience": 0, "metric": None}
-    return spec.with_(**rest, epochs=epochs)
+    found = networks[0].spec  # with what was left to hdl
+    if spec.patience and found.sync.unit == "epochs":
+        every = 1 if found.sync.mode == "gradient" else found.sync.every
+        taken = sorted(max(1, model.version.number * every) for model in networks)
+        left = tuple(path for path in spec.auto if path not in ("epochs", "sync.every"))
+        sync = {**spec.sync.model_dump(), "every": found.sync.every}
+        rest |= {"epochs": min(found.epochs, taken[len(taken) // 2]), "sync": sync, "auto": left}
+    return spec.with_(**rest)
 
 
 def load(out: str) -> dict[str, Any] | None:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import answers, devices, evaluation, ops, spec, thresholds
+from hdl import answers, devices, ops, passes, spec, thresholds
 from hdl.answers import Answers, Coded, Records
 from hdl.data import Bad, Block, FileSplit, Schema, Source, fitting, weights
 from hdl.data.labels import as_array
-from hdl.errors import DataError, SpecError
+from hdl.errors import DataError
 from hdl.evaluation import Score
 from hdl.models import codes
 from hdl.models.stack import Layer
@@ -42,6 +42,8 @@ class Model:
         None: the best by validation, else the last.
     threads : int
     device : {'cpu', 'cuda', 'cuda:N', 'auto'}
+    isa : {'avx512', 'avx2', 'generic'}, optional
+        Kernels of the CPU; None for the best that it runs.
 
     Raises
     ------
@@ -56,7 +58,9 @@ class Model:
     0.97
     """
 
-    def __init__(self, table: str, version: int | None = None, threads: int = 1, device: str = "cpu"):
+    def __init__(
+        self, table: str, version: int | None = None, threads: int = 1, device: str = "cpu", isa: str | None = None
+    ):
         stored, self.path = Table(table), str(table)
         zero = stored.read(0)
         self.version: Version = stored.read(stored.best() if version is None else version)
@@ -71,7 +75,7 @@ class Model:
         self.w = self.version.weights.w
         self.below = layers_below(self.spec, stored)
         self._backend = device if device == "reference" else devices.resolve(device)
-        self._threads = threads
+        self._threads, self._isa = threads, isa
         self.ops = operations(self.spec, self._make, self.below)
 
     @property
@@ -92,13 +96,15 @@ class Model:
         return self.spec.model != "mlp" or self.spec.finetune != "none"
 
     def evaluate(self, source: Source, threshold: float | None = None) -> Score:
-        """Measure the network on a labelled dataset, in one pass; no labels where the model has none.
+        """Measure a labelled dataset, in one pass over its parts; no labels where the model has none.
+
+        `hdl.measuring.measure` does the same with several processes, or on a cluster, and gives the same score.
 
         Parameters
         ----------
         source : Source
         threshold : float, optional
-            Of two classes: the probability from which on the second is answered.
+            Of two classes: the score from which on the second is answered, for accuracy and confusion.
 
         Raises
         ------
@@ -107,27 +113,8 @@ class Model:
         SpecError
             The network is no more than the layers of a stack.
         """
-        if not self.measurable:
-            raise SpecError("the network only makes codes, and they have no cost: measure one of its layers' tables")
-        schema, bad = self.schema, Bad(source.options.max_bad_records)
-        measures = evaluation.begin(schema, self.spec)
-        for block in self._blocks(source, bad):
-            y = None
-            if schema.encoding != "none":
-                if block.y is None:
-                    raise DataError("the data has no labels, which evaluation needs", **block.where(0))
-                y, good = schema.encode(block.y, block.where, bad)
-                block, y = block.keep(good), y[good]
-            out, result = self._forward(block, y)
-            if not (good := _finite(out, block, bad, schema)).all():
-                block, y = block.keep(good), None if y is None else y[good]
-                out, result = self._forward(block, y)
-            measures.add(out, y, self._samples(block, y).weight, result)
-        if not measures.samples:
-            raise DataError("no samples to evaluate on", source.paths[0] if source.paths else None)
-        if not measures.weight:
-            raise DataError(f"every sample's weight is 0 (column {source.options.weights})", source.paths[0])
-        return evaluation.score(measures, schema, self.spec, bad, threshold)
+        data = source.paths[0] if source.paths else ""
+        return passes.score(self, passes.whole(self, source), data, source.options.weights, threshold)
 
     def predict(
         self, source: Source, bad: Bad | None = None, threshold: float | str | None = None
@@ -214,13 +201,17 @@ class Model:
         return self.spec.widths[-1] if self.spec.model == "mlp" else self.schema.outputs
 
     def _make(self, spec: Spec) -> Operations:
-        return ops.make(spec, self._backend, self._threads)
+        return ops.make(spec, self._backend, self._threads, self._isa)
 
     def _blocks(self, source: Source, bad: Bad) -> Iterator[Block]:
         """Read blocks of features as the core takes them, with one row at least."""
         for splits in source.splits(1):
             for block in source.read(splits, bad):
                 yield from answers.cut(self._fitted(block, bad), self._rows)
+
+    def finite(self, out: NDArray, block: Block, bad: Bad) -> NDArray[np.bool_]:
+        """Tell which rows of outputs [n, O] are finite; the others are given to `bad`."""
+        return _finite(out, block, bad, self.schema)
 
     @property
     def _rows(self) -> int:

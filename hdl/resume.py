@@ -35,6 +35,9 @@ def same_spec(stored: Spec, given: Spec | None, done: int) -> Spec:
     if given is None:
         return stored
     old, new = stored.model_dump(), given.model_dump()
+    for path in given.auto:
+        _take(path.split("."), old, new)
+    new["auto"] = old["auto"]
     # A field that the user left to the data agrees with the stored one, which was filled in from the data.
     for name in ("loss", "net", "batch", "metric"):
         if new[name] is None:
@@ -53,6 +56,14 @@ def same_spec(stored: Spec, given: Spec | None, done: int) -> Spec:
             f"epochs; a longer training would have gone on. Start a new table for {new['epochs']} epochs"
         )
     return stored.with_(**{name: new[name] for name in CHANGEABLE})
+
+
+def _take(path: list[str], source: dict[str, Any], target: dict[str, Any]) -> None:
+    """Takes one field from another spec's, by its path."""
+    *parts, last = path
+    for name in parts:
+        source, target = source[name], target[name]
+    target[last] = source[last]
 
 
 def stored_spec(zero: Version, given: Spec | None) -> Spec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hdl import data, fs
@@ -23,8 +24,8 @@ class ValidationData:
     path : str
     options : Options
         The training data's, as the user gave them.
-    settled : Options
-        As that data was found to be.
+    training : Source
+        That data, opened.
     schema : Schema
         Of the model.
     shards : int
@@ -38,10 +39,11 @@ class ValidationData:
     Raises
     ------
     DataError
-        It cannot be read, or lacks columns of the model or the labels.
+        It cannot be read, lacks columns of the model or the labels, or is trained on as well.
     """
 
-    def __init__(self, path: str, options: Options, settled: Options, schema: Schema, shards: int):
+    def __init__(self, path: str, options: Options, training: Source, schema: Schema, shards: int):
+        settled = training.settled()
         found = {name: getattr(settled, name) for name in AS_FOUND}
         self.path = path
         self.options = Options.make(options, held=(), keep=(), found=None, **found)
@@ -49,6 +51,10 @@ class ValidationData:
         if schema.encoding != "none" and not self.source.label and self.source.format in ("csv", "parquet"):
             named = f" {', '.join(schema.label)}" if schema.label else ""
             raise DataError(f"validation: the data has no label column{named}, which measuring needs", path)
+        both = {*map(fs.plain, training.paths)} & {*map(fs.plain, self.source.paths)}
+        if both and training.format != "npz":  # parts of one archive
+            what = f"validation: {sorted(both)[0]} is trained on as well; expected data of its own"
+            raise DataError(what, path)
         self.splits: list[list[FileSplit]] = self.source.splits(shards)
 
     def plain(self) -> dict[str, Any]:
@@ -85,8 +91,8 @@ def _counted(y: Any) -> list[tuple[Any, int]]:
     return [*zip(labels.values or (), labels.counts or (), strict=True)]
 
 
-def check(spec: Spec, source: Source, path: str, runner: str) -> None:
-    """Refuse data that is not there for the workers, or that is trained on as well.
+def check(spec: Spec, path: str, runner: str) -> None:
+    """Refuse data that is not there for the workers, before the training data is looked through.
 
     Raises
     ------
@@ -97,7 +103,5 @@ def check(spec: Spec, source: Source, path: str, runner: str) -> None:
         return
     if fs.is_remote(path) and not fs.is_remote(other) and runner != "local":
         raise SpecError(f"validation {other}: runner {runner} reads HDFS; `hadoop fs -put` brings the data there")
-    found = data.open_source(other, Options.make(source.options, held=(), found=None), labels=False)
-    both = {*map(fs.plain, source.paths)} & {*map(fs.plain, found.paths)}
-    if both and source.format != "npz":
-        raise DataError(f"validation {other}: {sorted(both)[0]} is trained on as well; expected data of its own", path)
+    if not re.search(r"[*?\[,:]", other.partition("://")[2] or other) and not fs.exists(other):
+        raise DataError("validation: there is no such file or folder", other)

@@ -108,6 +108,8 @@ def attach_(application: str, no_report: bool, quiet: bool, logs: tuple[str, ...
             f"are theirs; what {me} may see of it is shown by: hdl status {application} --watch"
         )
     config = follow.task_config_of(application)
+    if config.get("asked") is not None:
+        raise SpecError(f"{application} measures {config['table']}: who submitted it by hdl evaluate gets the figures")
     log = open_log(logs, config["table"], progress.warn)
     with progress.show(quiet=quiet) as display:
         show = progress.Teller(display, config["table"], config["settings"]["workers"])

@@ -82,7 +82,7 @@ def combine(
     for name in value_lists:
         if values.get(_FLAGS[name].key) is not None:
             raise SpecError(f"--{name} and --grid {name}: give one of them")
-    flags, combinations = {key: values.pop(key) for key in [flag.key for flag in FLAGS] + ["spec"]}, []
+    flags, combinations = {key: values.pop(key) for key in [flag.key for flag in FLAGS] + ["spec", "recipe"]}, []
     first = next(iter(bases.values()), None)
     for chosen in grid.product(value_lists):
         name = grid.name_of(chosen)

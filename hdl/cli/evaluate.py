@@ -19,11 +19,13 @@ from hdl.cli.common import (
     threshold_option,
 )
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
+from hdl.cli.measure import FLAGS, effects_text, keep, measure, measure_options, prepare
 from hdl.errors import DataError, SpecError
 
 
 @hadoop_options
 @data_options(WEIGHTS, OFFSET)
+@measure_options
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.argument("data", metavar="DATA")
@@ -45,31 +47,42 @@ def evaluate_(
     R² and the loss's deviance. docs/measuring.md defines each.
 
     DATA is anything that hdl train takes; FOLDER:test is the test part of a folder. The cost is the
-    mean loss without regularisers.
+    mean loss without regularisers. All figures are the same to the last digit whoever measures and with
+    any number of workers, since the data alone decides into which parts it is cut.
     """
     from hdl.cli.scores import score_json, score_text
     from hdl.data import open_source
 
+    flags = {name: values.pop(name) for name in FLAGS}
+    prepare(flags)
     if curves and not as_json:
         raise SpecError("--curves: are points for a program; give --json beside it (pictures of them: hdl report)")
     if names and as_json:
         raise SpecError("--metric and --json: give one of them; JSON has all measures, under metrics")
-    model = open_model(table, which, threads, device)
+    model = open_model(table, which, threads, device if flags["runner"] == "local" else "cpu")
     _check(names, model)
     options = take_data_options(values, model.reading)
     known = take_threshold(model, threshold)
     source = open_source(data, options, model.schema, labels=model.schema.encoding != "none")
     tell_reading(source, model)
-    score = model.evaluate(source, None if known is None else known.value)
+    metric, at = names[0] if names else None, None if known is None else known.value
+    score, effects = measure(model, data, source, options, flags, metric, at, threads, device)
     if options.weights and score.weight is None:
         click.echo(f"{data} has no column {options.weights!r}, of weights: each sample counts as one", err=True)
     if names:
         _print(names, score, data)
     elif as_json:
+        more = {} if effects is None else {"effects": effects.to_plain()}
         about = {} if known is None else {"threshold": known.value, "threshold_best_for": known.best_for}
-        click.echo(strict_json.dumps({"table": table, "data": data, **about, **score_json(score, model, curves)}))
+        click.echo(
+            strict_json.dumps({"table": table, "data": data, **about, **score_json(score, model, curves), **more})
+        )
     else:
         click.echo(score_text(score, model.schema, known))
+    if effects is not None:
+        if not as_json:
+            click.echo(("" if names else "\n") + effects_text(effects), err=bool(names))
+        keep(model, data, score, effects)
 
 
 def _check(names: Sequence[str], model: Any) -> None:

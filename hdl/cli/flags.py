@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from hdl.cli import holdout
+from hdl.cli import holdout, left
 from hdl.cli.common import Option
 from hdl.cli.flag_list import FLAGS, Flag
 from hdl.errors import SpecError
@@ -35,6 +35,11 @@ def spec_options(command: click.Command) -> click.Command:
     command.params.append(
         Option(["--spec"], metavar="FILE", section="Run", help="Spec as a JSON file; flags come before it.")
     )
+    command.params.append(
+        Option(["--recipe"], metavar="auto|plain", section="Run",
+               help="What nobody says: auto takes the recipe for tables where DATA is one, plain each flag's own default.  "
+                    "[default: auto]")
+    )  # fmt: skip
     return command
 
 
@@ -72,13 +77,15 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
     SpecError
         Naming the flag, or the file and its field.
     """
-    path = values.pop("spec")
+    path, chosen = values.pop("spec"), values.pop("recipe", None)
     given = {flag: values.pop(key) for key, flag in _BY_KEY.items()}
     given = {flag: _value(flag, text, base) for flag, text in given.items() if text is not None}
     tree: dict[str, Any] = base.model_dump(mode="json") if base is not None else {"shards": shards}
-    _overlay(tree, _read(path) if path else {})
+    file = _read(path) if path else {}
+    _overlay(tree, file)
     for flag, value in given.items():
         _set(tree, flag, value)
+    tree["auto"] = left.fields(chosen, file, (flag.field for flag in given), base)
     try:
         spec = parse(tree)
         stack.check(spec)

@@ -120,6 +120,8 @@ def held_out(spec: dict[str, Any]) -> str:
         said = f"fold {rule['fold'] + 1} of {rule['folds']}{alike and ', each with its share' + alike}"
     elif rule.get("path"):
         said = f"{rule['path']}, data of its own"
+    elif rule.get("column"):
+        said = f"rows where {rule['column']} is {'true' if rule.get('value') is None else rule['value']}"
     elif rule.get("where"):
         said = f"rows where {rule['where']}"
     else:

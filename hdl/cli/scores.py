@@ -126,17 +126,15 @@ def measures(score: Any, classes: Sequence[Any]) -> list[tuple[str, str]]:
     lines = []
     for name in TOLD:
         value = score.metrics.get(name)
-        if value is None or name in score.thresholds:
-            continue
+        if value is None or name in score.thresholds or (name == "deviance" and score.loss is None):
+            continue  # the deviance of squares is the square of the RMSE
         said = shown_rmse(score.rmse) if name == "rmse" and score.rmse is not None else shown(name, value)
         if name in AVERAGED and not score.thresholds:
             said += f"   mean over the {len(score.per_class) or len(classes)} {'classes' if classes else 'labels'}"
         if name == "pr_auc" and len(classes) == 2 and score.per_class:
             sizes = [row["samples"] for row in score.per_class]
             said += f"   {sizes[1] / sum(sizes):.4f} by chance"
-        if name == "top_k":
-            said += f"   the class is among the {min(5, len(classes) - 1)} of the largest probabilities"
-        lines.append((title_of(name, score), said))
+        lines.append((f"top-{min(5, len(classes) - 1)} accuracy" if name == "top_k" else title_of(name, score), said))
     return lines
 
 

@@ -113,15 +113,15 @@ def finish(
     from hdl.report import gather
 
     failed: Exception | None = None
-    score = None
+    score = effects = None
     model = Model(out, None, threads or cores(), device)
     kind, source = ("Training", data) if test is None else ("Test", test)
     try:
         if model.measurable and (test is not None or (not no_report and model.schema.samples <= SCORED)):
-            score = score_of(model, source, options)
+            score, effects = score_of(model, source, options, effects=not no_report)
     except HdlError as error:
         failed = error
-    measured = [] if score is None else [measured_of(score, kind, source)]
+    measured = [] if score is None else [measured_of(score, kind, source, effects)]
     lines = validation_lines(model)
     lines += [] if score is None else score_lines(score, kind.lower(), model.schema.classes)
     lines.append(("table", f"{out} (version {outcome.version}, best {outcome.best})"))
@@ -167,19 +167,25 @@ def score_lines(score: Any, kind: str, classes: Any) -> list[tuple[str, str]]:
 
 def measure(model: Any, path: str, options: Any, kind: str, source: str) -> Any:
     """Measure a network on data, for the report."""
-    return measured_of(score_of(model, path, options), kind, source)
+    score, effects = score_of(model, path, options, effects=True)
+    return measured_of(score, kind, source, effects)
 
 
-def score_of(model: Any, path: str, options: Any) -> Any:
-    """Measure a network on data."""
+def score_of(model: Any, path: str, options: Any, effects: bool) -> tuple[Any, Any]:
+    """Measure a network on data, and if that is wanted its columns' effects on a few rows, None where it has none."""
+    from hdl import importance, passes
     from hdl.data import open_source
+    from hdl.report.gather import image_of
 
-    return model.evaluate(open_source(path, options, model.schema, labels=model.schema.encoding != "none"))
+    source = open_source(path, options, model.schema, labels=model.schema.encoding != "none")
+    if not effects or image_of(model.about.get("schema") or {}):  # no single pixel matters
+        return model.evaluate(source), None
+    whole, found = importance.brief(model, source)
+    return passes.score(model, whole, path, options.weights), found
 
 
-def measured_of(score: Any, kind: str, source: str) -> Any:
-    """Make of a score what the report shows and keeps."""
+def measured_of(score: Any, kind: str, source: str, effects: Any = None) -> Any:
+    """Make of a score, and of columns' effects, what the report shows and keeps."""
     from hdl.report import Measured
 
-    rest = score.r2, getattr(score, "rmse", None), score.mistakes
-    return Measured(source, kind, score.samples, score.cost, score.accuracy, score.confusion, *rest, score.loss)
+    return Measured.of(score, source, kind, effects)

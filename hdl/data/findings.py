@@ -48,7 +48,7 @@ KINDS = {"uint8": "dense, stored as uint8", "float32": "dense", "sparse": "spars
 FORMAT_BY = {"flag": "as --format says", "folders": "a folder a class"}
 _SHOWN = {
     "files", "format_by", "header", "header_by", "delimiter", "delimiter_by", "label_by", "label_at", "label_type",
-    "depth", "duplicates", "left_out", "kinds", "remarks", "unlabelled", "table", "where", "own", "held",
+    "depth", "duplicates", "left_out", "kinds", "recipe", "remarks", "unlabelled", "table", "where", "own", "held",
 }  # fmt: skip
 
 
@@ -86,6 +86,7 @@ def lines(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = N
         ("missing", _missing(schema)),
         ("scale", _scale(schema.get("rule") or {})),
         *((name.replace("_", " "), _some(value)) for name, value in reading.items() if name not in _SHOWN),
+        ("recipe", _recipe(reading.get("recipe") or {})),
         ("note", _some(reading.get("remarks"))),
         ("twice", _some(reading.get("duplicates"))),
         ("left out", _some(reading.get("left_out"))),
@@ -257,6 +258,13 @@ def _scale(rule: Mapping[str, Any]) -> str:
     if unchanging:
         words.append(f"{unchanging:,} not seen, as {'it never changes' if unchanging == 1 else 'they never change'}")
     return ", ".join(filter(None, words))
+
+
+def _recipe(recipe: Mapping[str, Any]) -> str:
+    """Tells what was filled in where nobody said otherwise, as the flags that say the same, and by what."""
+    if not recipe.get("flags"):
+        return ""
+    return f"for {recipe.get('name')}, by {recipe.get('why')} (--recipe plain for none):\n{recipe['flags']}"
 
 
 def _count(number: int, thing: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hdl import recipe
 from hdl.data.block import Bad
 from hdl.data.guess import is_number
 from hdl.data.holdout import said
@@ -54,8 +55,11 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         where = (summary.meta.get("reading") or {}).get("where")
         chosen = f" that meet --where {where!r}" if where else ""
         raise DataError(f"the dataset has no samples{chosen}, expected at least one{listed and '; skipped:'}{listed}")
-    units, columns, kind = stack.units(spec), None, summary.kind
     reading = dict(summary.meta.get("reading") or {})
+    classes = bool(spec.auto) and stack.labelled(spec) and _labels(summary, spec)[3] not in losses.REGRESSION
+    if chosen := recipe.of(summary, spec, classes):
+        reading["recipe"], spec = chosen.to_plain(), recipe.fill(spec, chosen.fields)
+    units, columns, kind = stack.units(spec), None, summary.kind
     if summary.unlabelled:
         reading["unlabelled"] = summary.unlabelled
     if fitting.needed(summary, spec, units):
@@ -213,6 +217,7 @@ def _refuse_spoiled_numbers(summary: Summary, classes: tuple[Any, ...]) -> None:
 def resolve(spec: Spec, schema: Schema) -> Spec:
     """Fill in the spec's ends of the net, its loss and its mini-batch from the data.
 
+    What the spec leaves to hdl (`Spec.auto`) is as the recipe says that `fit` chose, and else has the fields' own defaults.
     Without a net: one hidden layer of 64 units, 128 from 256 inputs on. Without a mini-batch: the whole shard for a
     line search, 32 samples below 20,000 samples (small data needs the steps), else 100.
 
@@ -221,6 +226,7 @@ def resolve(spec: Spec, schema: Schema) -> Spec:
     >>> resolve(Spec(net="0-8-0"), Schema(4, 3, "index", (0, 1, 2))).net
     (4, 8, 3)
     """
+    spec = recipe.fill(spec, ((schema.reading or {}).get("recipe") or {}).get("fields") or {})
     codes = 128 if schema.inputs >= 256 else 64
     ends = stack.labelled(spec) or spec.model == "autoencoder"  # else the last width is that of codes
     net = spec.net or ((0, codes, 0) if ends else (0, codes))

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from hdl import data, models, rng, sync
+from hdl import data, deciding, models, rng, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.data.tabular.frame import Frame
@@ -24,11 +24,12 @@ from hdl.errors import SpecError
 from hdl.estimators import rounds, tables
 from hdl.estimators.learner import Learner
 from hdl.estimators.parameters import check, preprocessing, scale_of, to_parameters, to_spec
+from hdl.metrics import METRICS
 from hdl.models import mlp
 from hdl.ops import Samples, losses
 from hdl.spec import Spec
 from hdl.table import Table
-from hdl.wire import Weights
+from hdl.wire import Update, Weights
 
 
 class Perceptron(Learner):
@@ -76,6 +77,7 @@ class Perceptron(Learner):
         numeric_embedding: str | None = None,
         members: int = 1,
         weight_decay: float = 0.0,
+        metric: str | None = None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -113,6 +115,7 @@ class Perceptron(Learner):
         self.numeric_embedding = numeric_embedding
         self.members = members
         self.weight_decay = weight_decay
+        self.metric = metric
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -183,6 +186,20 @@ class Perceptron(Learner):
     def _score(self, sums: dict[str, float], held: Samples) -> float:
         """Return the score of samples that were held out, of the sums of a round; higher is better."""
 
+    def _score_by(self, spec: Spec, update: Update) -> float:
+        """Return the spec's metric of the samples held out, negative where lower is better: so higher is better.
+
+        Raises
+        ------
+        ValueError
+            It is not defined for them.
+        """
+        metric = str(spec.metric)
+        value = sync.measure(spec, update, self._schema.target_deviation)[f"val_{metric}"]
+        if value is None:
+            raise ValueError(f"metric={metric!r} is not defined for the samples held out: is one class missing there?")
+        return value if METRICS[metric].higher else -value
+
     @abstractmethod
     def _adopt(self, schema: data.Schema) -> None:
         """Take over what a stored schema says of the labels; SpecError where they are of the other kind."""
@@ -199,10 +216,20 @@ class Perceptron(Learner):
         weights = self._resumed(spec) if again else sync.start(spec, models.initial(spec))
         worker = self._make(spec)
         shard = data.Shard(samples, samples.take(slice(0, 0)) if held is None else held)
-        score = None if held is None else lambda sums: self._score(sums, held)
+        measured = spec
+        if held is not None and self.metric is not None:
+            measured = spec.with_(metric=self.metric, validation=self.validation_fraction)
+            deciding.check(measured)
+
+        def score(update: Update) -> float:
+            assert held is not None
+            return self._score(update.sums, held) if self.metric is None else self._score_by(measured, update)
+
         early = self.early_stopping and held is not None
-        limits = rounds.Limits(iterations, self.n_iter_no_change, self.tol, self.max_fun, score, early)
-        trained = rounds.train(spec, weights, shard, worker, limits)
+        limits = rounds.Limits(
+            iterations, self.n_iter_no_change, self.tol, self.max_fun, None if held is None else score, early
+        )
+        trained = rounds.train(measured, weights, shard, worker, limits)
         unit = losses.unit(spec, self._schema.target_deviation)
         trained.curve = [cost * unit for cost in trained.curve]
         if iterations > 1 and trained.exhausted:

@@ -69,6 +69,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     weight_decay : float
         Decay of weights beside the step, scaled by the learning rate (AdamW, Loshchilov & Hutter 2019); not by `alpha`,
         which is part of the loss.
+    metric : str, optional
+        Measure of the samples held out by which `early_stopping` decides, such as 'auc' or 'rmse' (`hdl.metrics`), in
+        place of the score; `validation_scores_` are its values, negative where lower is better.
     class_weight : 'balanced', dict of class to float, or None
         What a sample of each class counts, beside its `sample_weight`; 'balanced': n/(C·n_c).
     label_smoothing : float

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from sklearn.utils._param_validation import (
@@ -21,6 +21,7 @@ from hdl.data import Schema, resolve
 from hdl.data.tabular.frame import Column
 from hdl.ops import losses
 from hdl.spec import LINE_SEARCH_RULES, Spec
+from hdl.spec.parts import Metric
 
 ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}  # scikit-learn's names of ours; the others are the same
 REGRESSIONS = {"squared": "squared_error", "absolute": "absolute_error"} | {
@@ -39,6 +40,7 @@ _CONSTRAINTS: dict[str, list[Any]] = {
     **dict.fromkeys(("max_iter", "max_fun", "n_iter", "n_components", "k", "chains", "members"), _COUNT),
     **dict.fromkeys(("alpha", "l1", "l2", "max_norm", "tol", "weight_decay"), _POSITIVE),
     "loss": [StrOptions(set(REGRESSIONS.values()))],
+    "metric": [StrOptions(set(get_args(Metric))), None],
     "class_weight": [StrOptions({"balanced"}), dict, None],
     "delta": [Interval(Real, 0, None, closed="neither")],
     "quantile": [Interval(Real, 0, 1, closed="neither")],
@@ -206,6 +208,7 @@ def to_parameters(spec: Spec, schema: Schema) -> dict[str, Any]:
         "embedding": spec.embedding,
         "members": spec.members,
         "weight_decay": rule.weight_decay,
+        "metric": spec.metric,
         **own,
         **{name: getattr(spec, name) for name in OWN if (name == "label_smoothing") != (spec.cost in REGRESSIONS)},
         "scale": f"divide:{scale.constant}" if scale.name == "divide" else scale.name,

@@ -8,7 +8,7 @@ from typing import Any
 
 from hdl import data, optim, step, sync
 from hdl.spec import Spec
-from hdl.wire import Weights
+from hdl.wire import Update, Weights
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Limits:
     tolerance : float
     evaluations : int, optional
         That a line search may take.
-    score : function of a row of sums, optional
+    score : function of an update, optional
         Where there is validation data: higher is better.
     early : bool
         The score decides when to end, and which weights are kept.
@@ -34,7 +34,7 @@ class Limits:
     patience: int | None = None
     tolerance: float = 0.0
     evaluations: int | None = None
-    score: Callable[[dict[str, float]], float] | None = None
+    score: Callable[[Update], float] | None = None
     early: bool = False
 
 
@@ -84,7 +84,7 @@ def train(spec: Spec, weights: Weights, shard: data.Shard, worker: Any, limits: 
             break
         update = step.train_shard(spec, weights, shard, 0, worker, evaluate_only=over)
         if score is not None and done > len(scores):  # a round measures the weights that it starts from
-            value = score(update.sums)
+            value = score(update)
             if limits.early:
                 idle = idle + 1 if scores and value < max(scores) + limits.tolerance else 0
             best = weights if not scores or value > max(scores) else best

@@ -19,6 +19,7 @@ from hdl.rng import log
 if TYPE_CHECKING:
     from hdl.metrics.measures import Measures
 
+_FEW = 16  # classes, of whose pairs weights are summed
 _LEAST = float(np.finfo(np.float32).eps)  # probabilities are clipped to [eps, 1 - eps] for the log loss
 
 
@@ -68,6 +69,17 @@ def add_answers(
     sums: dict[str, Sums], true: NDArray[np.int64], guess: NDArray[np.int64], weight: NDArray[np.float64] | None
 ) -> None:
     """Add samples' classes [n], and those that were answered [n], to the sums of the right ones and of each class."""
+    count = len(sums["true"].totals)
+    if count <= _FEW:  # by pairs of classes, and their sums
+        pairs = Sums(count * count)
+        _count(pairs, true * count + guess, None, weight)
+        rows = [pairs.totals[at : at + count] for at in range(0, count * count, count)]
+        hits = [rows[k][k] for k in range(count)]
+        sums["right"].increase([sum(hits)])
+        sums["true"].increase(map(sum, rows))
+        sums["predicted"].increase(map(sum, zip(*rows, strict=True)))
+        sums["hits"].increase(hits)
+        return
     right = true == guess
     _count(sums["right"], None, right, weight)
     for name, groups, there in (("true", true, None), ("predicted", guess, None), ("hits", true, right)):

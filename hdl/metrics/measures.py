@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from hdl.metrics import figures
 from hdl.metrics.classes import add_answers
 from hdl.metrics.confusion import Confusion
+from hdl.metrics.pairs import Pairs
 from hdl.metrics.ranks import IN_MEMORY, Ranks
 from hdl.metrics.scan import Scanned, scan
 from hdl.metrics.sums import UNIT, Sums, ratio
-from hdl.metrics.task import BINARY, CLASSES, LABELS, NONE, Task
+from hdl.metrics.task import BINARY, CLASSES, LABELS, NONE, REGRESSION, Task
 
 if TYPE_CHECKING:
     from hdl.ops import Result
@@ -38,6 +39,8 @@ class Measures:
         False: sums alone, and what depends on ranks is None.
     classes : bool, optional
         Whether each sample has one class: see `hdl.metrics.task.Task.of`.
+    pairs : bool
+        Whether some true and predicted values of a regression's first target are kept, for a picture.
 
     Attributes
     ----------
@@ -56,7 +59,7 @@ class Measures:
     1.0
     """
 
-    def __init__(self, spec: Spec | Task, ranks: bool = True, classes: bool | None = None):
+    def __init__(self, spec: Spec | Task, ranks: bool = True, classes: bool | None = None, pairs: bool = False):
         self.task = task = spec if isinstance(spec, Task) else Task.of(spec, classes)
         self.samples, self.broken, self.weighted = 0, 0, False
         self.sums = {name: Sums(size) for name, size in figures.sizes(task).items()}
@@ -64,6 +67,7 @@ class Measures:
         count = {BINARY: 1, CLASSES: task.outputs, LABELS: task.outputs}.get(task.kind, 0)
         self.ranked = ranks and 0 < count <= MOST_RANKED
         self.ranks = [Ranks(IN_MEMORY // count) for _ in range(count)] if self.ranked else []
+        self.pairs = Pairs() if pairs and task.kind == REGRESSION else None
         self._scanned: tuple[bool, list[Scanned | None]] | None = None
 
     def add(
@@ -112,6 +116,8 @@ class Measures:
             out, y, weight = out[good], y[good], None if weight is None else weight[good]
         own = None if weight is None else weight.astype(np.float64)
         figures.add(task, self.sums, self.confusion, out, y, own)
+        if self.pairs is not None:
+            self.pairs.add(y.reshape(len(y), -1)[:, 0], out[:, 0])
         for number, ranks in enumerate(self.ranks):
             column = min(task.outputs - 1, 1) if task.kind == BINARY else number
             positive = figures.positive(task, y, 1 if task.kind == BINARY else number)
@@ -135,6 +141,8 @@ class Measures:
             out.confusion = self.confusion.joined(other.confusion)
         if out.ranked:
             out.ranks = [own.joined(its) for own, its in zip(self.ranks, other.ranks, strict=True)]
+        if self.pairs is not None and other.pairs is not None:
+            out.pairs = self.pairs.joined(other.pairs)
         return out
 
     @property
@@ -210,6 +218,8 @@ class Measures:
             arrays = {f"confusion/{name}": array for name, array in self.confusion.to_arrays().items()}
         for number, ranks in enumerate(self.ranks):
             arrays |= {f"ranks{number}/{name}": array for name, array in ranks.to_arrays().items()}
+        if self.pairs is not None:
+            arrays |= {f"pairs/{name}": array for name, array in self.pairs.to_arrays().items()}
         return fields, arrays
 
     @classmethod
@@ -247,8 +257,8 @@ class Measures:
             raise ValueError("a weight that the samples cannot have")
         groups: dict[str, dict[str, NDArray]] = {}
         for name, array in arrays.items():
-            group, _, own = name.partition("/")
-            groups.setdefault(group, {})[own] = array
+            group, _, part = name.partition("/")
+            groups.setdefault(group, {})[part] = array
         if out.confusion is not None:
             out.confusion = Confusion.from_arrays(out.confusion.classes, groups.pop("confusion"))
         out.ranks = [
@@ -260,6 +270,8 @@ class Measures:
             own = out.sums["true"].totals[1 if out.task.kind == BINARY else number]
             if ranks.totals.totals[1] != own or not (out.broken or sum(ranks.totals.totals) == weight):
                 raise ValueError(f"ranks {number} of other samples than the sums")
+        if out.task.kind == REGRESSION and "pairs" in groups:
+            out.pairs = Pairs.from_arrays(groups.pop("pairs"))
         if groups:
             raise ValueError(f"arrays {sorted(groups)!r:.80} that measures do not have")
         return out

@@ -62,21 +62,25 @@ def scan(ranks: Ranks, curves: bool = False, probable: bool = False) -> Scanned 
         return None
     drawing = Drawing(positive, negative) if curves else None
     calibration = Calibration() if curves and probable else None
-    areas, best = Sums(2), _Best(positive, negative)
+    roc, pr, best = Sums(), Sums(), _Best(positive, negative)
     last = np.array([np.inf, 0.0, 0.0])
     for points in _points(ranks, calibration):
         _, above, below = np.concatenate([last[:, None], points], axis=1)
-        step = np.diff(above)
-        terms = np.diff(below) * (above[1:] + above[:-1]), step * (above[1:] / (above[1:] + below[1:]))
-        areas.add(np.concatenate(terms), np.repeat([0, 1], len(step)))
+        up, right = np.diff(above), np.diff(below)
+        roc.add(right * (above[1:] + above[:-1]))
+        rising = np.flatnonzero(up)
+        above, below = above[1:][rising], below[1:][rising]
+        pr.add(up[rising] * (above / (above + below)))
         best.add(points)
         if drawing:
             drawing.add(points)
         last = points[:, -1]
-    roc, pr = areas.floats()
+    best.end()
     _, tp, fp = last.tolist()
     drawn = drawing.curves(last, calibration.table() if calibration else {}) if drawing else None
-    return Scanned(roc / (2 * tp * fp), pr / tp, **best.value, thresholds=best.threshold, curves=drawn)
+    return Scanned(
+        roc.floats()[0] / (2 * tp * fp), pr.floats()[0] / tp, **best.value, thresholds=best.threshold, curves=drawn
+    )
 
 
 def _points(ranks: Ranks, calibration: Calibration | None) -> Iterator[Points]:
@@ -106,14 +110,32 @@ def _points(ranks: Ranks, calibration: Calibration | None) -> Iterator[Points]:
 
 
 class _Best:
-    """The largest values over thresholds, and where they are: the first of equal ones."""
+    """The largest values over thresholds, and where they are: the first of equal ones.
+
+    All of the measures grow with tp and fall with fp, so that they are largest at a corner of the ROC curve: a point to
+    which it rises, and from which it goes right.
+    """
 
     def __init__(self, positive: float, negative: float):
         self._p, self._n = positive, negative
+        self._held = np.array([[np.inf, np.inf], [0.0, 0.0], [0.0, 0.0]])  # the last two points
         self.value = {"ks": -np.inf, "f1": -np.inf, "mcc": -np.inf, "balanced_accuracy": -np.inf}
         self.threshold: dict[str, float] = {}
 
     def add(self, points: Points) -> None:
+        """Add points; the last waits for the next, without which it is not known for a corner."""
+        points = np.concatenate([self._held, points], axis=1)
+        self._held = points[:, -2:]
+        corners = (points[1, 1:-1] > points[1, :-2]) & (points[2, 2:] > points[2, 1:-1])
+        self._measure(points[:, 1:-1][:, corners])
+
+    def end(self) -> None:
+        """Add the last point of all."""
+        self._measure(self._held[:, 1:])
+
+    def _measure(self, points: Points) -> None:
+        if not points.shape[1]:
+            return
         threshold, tp, fp = points
         p, n = self._p, self._n
         fn, tn = np.maximum(p - tp, 0), np.maximum(n - fp, 0)

@@ -9,52 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.cli.common import duration, percent, shown_rmse
-from hdl.report import columns, figures, page, spec_section
+from hdl.cli.common import count, duration, percent, shown_rmse
+from hdl.report import columns, effects, figures, learning, page, quality, regression, spec_section
+from hdl.report.measured import Measured
 
 if TYPE_CHECKING:
     from hdl.report.feature_pictures import Picture
 
 KINDS = {"autoencoder": "Autoencoder", "stacked": "Stacked autoencoder", "rbm": "RBM", "dbn": "Deep belief network"}
 MANY_CLASSES = 30  # from here on the confusion matrix is a picture
-
-
-@dataclass
-class Measured:
-    """Scores of a network from one pass over data.
-
-    Parameters
-    ----------
-    source : str
-        The data, or what part of it.
-    kind : str
-        'Test', 'Validation' or 'Training'.
-    samples : int
-    cost : float
-        Mean loss, without regularisers.
-    accuracy : float, optional
-        None where there are no classes.
-    confusion : array of int [C, C], optional
-        Rows true, columns predicted; None where there are too many classes for it.
-    r2, rmse : float or list of float, optional
-        Of a regression: the share of the targets' variance that is explained, and the root of the mean squared error
-        in the target's unit, of several outputs one each.
-    mistakes : list of (true, predicted, count)
-        The most frequent ones, by the classes' numbers, where there is no confusion matrix.
-    loss : (name, value), optional
-        As of `hdl.evaluation.Score`.
-    """
-
-    source: str
-    kind: str
-    samples: int
-    cost: float
-    accuracy: float | None = None
-    confusion: NDArray | None = None
-    r2: float | None = None
-    rmse: float | list[float] | None = None
-    mistakes: list[tuple[int, int, int]] = field(default_factory=list)
-    loss: tuple[str, float] | None = None
 
 
 @dataclass
@@ -75,7 +38,7 @@ class Facts:
         The data's summary.
     rows : list of dict
         Metrics of the rounds: `round`, and where known `cost`, `accuracy`, `val_cost`,
-        `val_accuracy`, `seconds`, `samples`, `workers`.
+        `val_accuracy` and other `val_…`, `seconds`, `samples`, `workers`.
     measured : list of Measured
         The headline shows the first; the confusion matrix is that of the first that has one.
     columns : list of columns.Row
@@ -87,6 +50,8 @@ class Facts:
         (height, width) or (height, width, channels) of the input.
     seconds : float
         Time of all rounds.
+    metric : str, optional
+        That decided which version is the best; None: the cost.
     """
 
     table: str
@@ -103,6 +68,7 @@ class Facts:
     pictures: list[Picture] = field(default_factory=list)
     seconds: float = 0.0
     made: str = ""
+    metric: str | None = None
 
 
 def render(facts: Facts) -> str:
@@ -114,8 +80,14 @@ def render(facts: Facts) -> str:
         f'<header><div class="brand">hdl</div><h1>{page.text(net)}</h1>'
         f'<p class="path">{page.text(facts.table)}</p></header>',
         _headline(facts),
-        _curves(facts),
+        quality.warning(facts),
+        learning.section(facts),
+        quality.measures(facts),
+        quality.curves(facts),
+        regression.section(facts),
         _confusion(facts),
+        quality.each_class(facts),
+        *effects.sections(facts),
         _pictures(facts),
         _weights(facts),
         _columns(facts),
@@ -131,7 +103,7 @@ def render(facts: Facts) -> str:
 def _headline(facts: Facts) -> str:
     items = []
     for score in facts.measured[:1]:
-        where = f"{score.samples:,} samples of {score.source}"
+        where = f"{count(score.samples, 'sample')} of {score.source}"
         if score.accuracy is not None:
             items.append((f"{score.kind} accuracy", percent(score.accuracy), where))
         if score.loss is not None:
@@ -141,7 +113,8 @@ def _headline(facts: Facts) -> str:
         if score.rmse is not None:
             items.append((f"{score.kind} RMSE", shown_rmse(score.rmse), "in the target's unit" if items else where))
         about = "mean loss" if score.rmse is None else "mean loss, of standardised targets"
-        items.append((f"{score.kind} cost", f"{score.cost:.4g}", about if items else where))
+        cost = f"{score.cost:.4g}" if np.isfinite(score.cost) else "–"
+        items.append((f"{score.kind} cost", cost, about if items else where))
     rounds = max((int(row["round"]) for row in facts.rows), default=0)
     items.append(("Time", duration(facts.seconds), f"{rounds} rounds" if rounds != 1 else "1 round"))
     samples = sum(row.get("samples") or 0 for row in facts.rows)
@@ -149,25 +122,6 @@ def _headline(facts: Facts) -> str:
         items.append(("Speed", f"{_short(samples / facts.seconds)}/s", "samples trained a second"))
     digest = f'<p class="hash" title="SHA-256 of the weights">SHA-256 of the weights&ensp;{page.text(facts.sha256)}</p>'
     return f"<div>{page.cards(items)}</div>{digest}"
-
-
-def _curves(facts: Facts) -> str:
-    """Draw loss and accuracy over rounds, for training and validation."""
-    drawings = []
-    for title, name, share in (("Loss", "cost", False), ("Accuracy", "accuracy", True)):
-        lines, series = [], []
-        for number, (kind, key) in enumerate((("training", name), ("validation", f"val_{name}"))):
-            points = [(row["round"], row[key]) for row in facts.rows if _number(row.get(key))]
-            if points:
-                x, y = np.array(points, float).T
-                lines.append((x, y, number, True))
-                series.append((number, kind))
-        if lines:
-            svg = figures.curves(f"{title} over rounds", "round", lines, percent=share)
-            drawings.append(page.figure(svg, title, series))
-    if not drawings:
-        return ""
-    return page.section("Learning curves", "", f'<div class="pair">{"".join(drawings)}</div>')
 
 
 def _confusion(facts: Facts) -> str:
@@ -200,7 +154,8 @@ def _mistakes(confusion: NDArray, classes: Sequence[Any]) -> str:
     """Put the most frequent mistakes into words."""
     off = confusion - np.diag(np.diag(confusion))
     worst = [int(at) for at in np.argsort(-off, axis=None, kind="stable")[:3] if off.flat[at] > 0]
-    pairs = [(classes[at // len(off)], classes[at % len(off)], int(off.flat[at])) for at in worst]
+    names = [page.short(name) for name in classes]
+    pairs = [(names[at // len(off)], names[at % len(off)], int(off.flat[at])) for at in worst]
     if not pairs:
         return ""
     said = "; ".join(f"{true} taken for {guess} ({count}×)" for true, guess, count in pairs)

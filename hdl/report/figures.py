@@ -7,6 +7,7 @@ suits the light and the dark page.
 from __future__ import annotations
 
 import base64
+import html
 import importlib
 import io
 import re
@@ -78,10 +79,13 @@ def _svg(figure: Any, label: str) -> str:
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
     for color, variable in _VARIABLES.items():
         text = text.replace(color, f"var({variable})")
-    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)
 
 
-def curves(label: str, x_label: str, lines: Sequence[tuple[NDArray, NDArray, int, bool]], percent: bool = False) -> str:
+def curves(
+    label: str, x_label: str, lines: Sequence[tuple[NDArray, NDArray, int, bool]], percent: bool = False,
+    best: int | None = None, zoomed: bool = False,
+) -> str:  # fmt: skip
     """Draw lines over rounds.
 
     Parameters
@@ -92,6 +96,10 @@ def curves(label: str, x_label: str, lines: Sequence[tuple[NDArray, NDArray, int
         `series` is the number of the colour; `marked` puts a dot where the line ends.
     percent : bool
         Whether y is a share.
+    best : int, optional
+        Where a line across marks the version that was chosen, and a ring its value on the last line.
+    zoomed : bool
+        Whether the vertical axis may begin above 0.
     """
     ticker = _matplotlib(".ticker")
     with _canvas(5.4, 3.1) as (figure, axes):
@@ -101,9 +109,20 @@ def curves(label: str, x_label: str, lines: Sequence[tuple[NDArray, NDArray, int
             axes.plot(x, y, color=SERIES[series], marker="o" if few else None, markersize=4, clip_on=False)
             if marked and len(x) > 1:
                 axes.plot(x[-1:], y[-1:], "o", color=SERIES[series], markersize=4.5, clip_on=False)
+        if best is not None:
+            axes.axvline(best, color=INK, linewidth=1, linestyle=(0, (3, 3)), zorder=0.5)
+            for x, y, series, _ in lines[-1:]:
+                axes.plot(x[x == best], y[x == best], "o", color=SERIES[series], markersize=9, fillstyle="none",
+                          markeredgewidth=1.6, clip_on=False)  # fmt: skip
         axes.set_xlabel(x_label)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
-        if percent:
+        rounds = {float(at) for x, *_ in lines for at in x}
+        if len(rounds) == 1:  # no other tick than its own
+            axes.set_xlim(min(rounds) - 1, max(rounds) + 1)
+            axes.set_xticks([*rounds])
+        if zoomed:
+            axes.margins(y=0.12)
+        elif percent:
             spread = max(values) - min(values) if values else 1
             axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=0 if spread > 0.04 else 1))
             axes.set_ylim(top=min(1.0, max(values, default=1) + 0.08 * (spread or 0.1)))

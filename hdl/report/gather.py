@@ -6,14 +6,15 @@ import json
 import os
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hdl import fs, strict_json
 from hdl.data import Schema, findings
 from hdl.errors import TableError
+from hdl.metrics import METRICS
 from hdl.metrics_log import rounds
 from hdl.ops import layout
 from hdl.outputs import put
@@ -59,6 +60,7 @@ def gather(path: str) -> Facts:
         data=summary(about, zero.schema),
         rows=rows,
         measured=measured,
+        metric=spec.get("metric"),
         columns=columns.rows(Schema.from_parts(schema, zero.schema), first) if schema else [],
         first_layer=first,
         image=image,
@@ -90,11 +92,23 @@ def write(path: str, out: str | None = None) -> str:
 
 def save_measured(path: str, signature: str, measured: list[Measured]) -> None:
     """Keep scores beside the table's versions; they hold for the weights of that signature."""
-    scores = [
-        {**vars(score), "confusion": None if score.confusion is None else np.asarray(score.confusion).tolist()}
-        for score in measured
-    ]
-    put(fs.join(path, MEASURED), strict_json.dumps({"sha256": signature, "scores": scores}).encode())
+    scores, more = zip(*(score.to_plain() for score in measured), strict=True) if measured else ((), ())
+    kept = {"sha256": signature, "scores": scores, "more": more}
+    put(fs.join(path, MEASURED), strict_json.dumps(kept).encode())
+
+
+def keep(path: str, signature: str, score: Measured) -> None:
+    """Keep a score beside those that are kept already for these weights, in place of the one of the same data.
+
+    What the columns do stays if the score has none of it.
+    """
+    kept = load_measured(path, signature)
+    same = next((at for at, old in enumerate(kept) if (old.kind, old.source) == (score.kind, score.source)), None)
+    if same is None:
+        kept.append(score)
+    else:
+        kept[same] = replace(score, effects=score.effects or kept[same].effects)
+    save_measured(path, signature, kept)
 
 
 def load_measured(path: str, signature: str) -> list[Measured]:
@@ -105,21 +119,24 @@ def load_measured(path: str, signature: str) -> list[Measured]:
     try:
         with fs.open(place) as file:
             kept = json.loads(file.read())
-        scores = [Measured(**score) for score in kept["scores"]] if kept["sha256"] == signature else []
-        for score in scores:
-            if score.confusion is not None:
-                score.confusion = np.asarray(score.confusion, np.int64)
-    except (ValueError, KeyError, TypeError) as error:
+        if kept["sha256"] != signature:
+            return []
+        more = kept.get("more") or [{}] * len(kept["scores"])  # an older hdl wrote none
+        return [Measured.from_plain(*parts) for parts in zip(kept["scores"], more, strict=True)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TableError(f"{place}: not what hdl wrote ({error}); remove it") from None
-    return scores
 
 
 def _validation(rows: list[dict[str, Any]], version: int) -> Measured | None:
     """Return the validation of a version, from the row of its child."""
     for row in rows:
         if row.get("parent") == version and row.get("val_cost") is not None:
-            return Measured("the training data, held out", "Validation", row["val_samples"], row["val_cost"],
-                            row.get("val_accuracy"))  # fmt: skip
+            known = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
+            return Measured(
+                "the training data, held out", "Validation", row["val_samples"], row["val_cost"], known.get("accuracy"),
+                weight=known.get("weight"), metrics={name: known[name] for name in METRICS if name in known},
+                thresholds={name: known[f"threshold_{name}"] for name in METRICS if known.get(f"threshold_{name}")},
+            )  # fmt: skip
     return None
 
 

@@ -16,6 +16,12 @@ def text(value: Any) -> str:
     return html.escape(str(value), quote=True)
 
 
+def short(value: Any, most: int = 40) -> str:
+    """Cut a name that is longer than there is room for; it is not escaped yet."""
+    name = str(value)
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
 def page(title: str, body: Iterable[str]) -> str:
     """Make the whole document; it names nothing outside of itself, and forbids the browser to."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -86,6 +92,26 @@ def barred(head: Sequence[str], rows: Iterable[Sequence[Any]], shares: Iterable[
         f'<div class="scroll"><table class="plain texts"><thead><tr>{top}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
+
+
+def measures(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Make a plain table whose last column is text about the row."""
+    return table(head, rows).replace('class="plain"', 'class="plain about"', 1)
+
+
+def warning(content: str) -> str:
+    """Make a box that stands out."""
+    return f'<div class="warning"><b>Beware</b> {text(content)}</div>'
+
+
+def gap(content: str) -> str:
+    """Put some room above markup."""
+    return f'<div class="gap">{content}</div>'
+
+
+def folded(summary: str, content: str) -> str:
+    """Hide markup behind a summary that opens it."""
+    return f"<details><summary>{text(summary)}</summary>{content}</details>"
 
 
 def confusion(matrix: NDArray, classes: Sequence[Any]) -> str:
@@ -162,7 +188,7 @@ font-weight:680}
 h2{font-size:18px;letter-spacing:-.01em;margin:0 0 2px;font-weight:640}
 .path,.hash,pre,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace}
 .path,.hash{font-size:13px;color:var(--ink-2);overflow-wrap:anywhere;margin:0}
-.note{color:var(--ink-2);font-size:13.5px;margin:0}
+.note{color:var(--ink-2);font-size:13.5px;margin:0;overflow-wrap:anywhere}
 section>.note{margin-bottom:14px}
 section,.card{background:var(--card);border:1px solid var(--line);border-radius:14px}
 section{padding:22px 24px}
@@ -176,7 +202,7 @@ section{padding:22px 24px}
 figure{margin:0;min-width:0}.pair figure{max-width:640px}
 figure svg{width:100%;height:auto;display:block;overflow:visible}
 figcaption{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:14px;margin-bottom:6px;justify-content:space-between}
-figcaption b{font-weight:600}
+figcaption b{font-weight:600;min-width:0;overflow-wrap:anywhere}
 .keys{display:flex;flex-wrap:wrap;gap:2px 14px;color:var(--ink-2)}
 .key i{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:6px}
 .wide{overflow-x:auto}.wide svg{min-width:620px}
@@ -198,6 +224,24 @@ th{font-weight:500;color:var(--ink-2);font-size:13px;white-space:nowrap}
 .texts{min-width:640px}.texts th,.texts td{text-align:left}.texts td:first-child{font-weight:560;min-width:120px}
 .texts td:first-child,.texts td:nth-child(4){overflow-wrap:break-word}
 .texts td:nth-child(4){color:var(--ink-2);min-width:180px}
+.about td:last-child,.about th:last-child{text-align:left;color:var(--ink-2);font-size:13px;padding-left:22px}
+.about td:last-child{overflow-wrap:anywhere;min-width:150px}
+.plain td{white-space:nowrap}.plain td:first-child,.texts td,.about td:last-child{white-space:normal}
+.plain td:first-child{overflow-wrap:anywhere;min-width:90px}
+.warning{background:rgb(var(--warm)/.13);border:1px solid rgb(var(--warm)/.5);border-radius:14px;padding:14px 20px;
+overflow-wrap:anywhere}.warning b{color:rgb(var(--warm));margin-right:6px}
+.gap{margin-top:18px}
+.bars{margin:0;display:grid;gap:5px}
+.bars>div{display:grid;grid-template-columns:minmax(80px,26%) minmax(0,1fr) 116px;gap:12px;align-items:center;
+font-size:14px}
+.bars dt{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;text-align:right}
+.bars dd{margin:0;color:var(--ink-2);font-size:13px;font-variant-numeric:tabular-nums;white-space:nowrap}
+.bars .track{position:relative;height:16px}
+.track i{position:absolute;top:1px;bottom:1px;left:0;border-radius:3px;background:var(--s0)}
+.track s{position:absolute;top:7px;height:2px;background:var(--ink);border-radius:1px}
+.levels .track{display:grid;height:calc(7px + 7px*var(--n));gap:1px;padding:3px 0}
+.levels .track i{position:relative;top:0;bottom:0;min-width:2px;border-radius:2px}
+.levels dd:last-child{white-space:normal}
 .wide-bar{width:20%;min-width:110px}.bar{display:block;height:10px;border-radius:3px;background:var(--s0)}
 .tiles{display:grid;grid-template-columns:repeat(16,1fr);gap:8px}
 .tiles img{width:100%;image-rendering:pixelated;border-radius:6px;background:var(--bg);display:block}

@@ -27,7 +27,7 @@ def section(spec: Mapping[str, Any], table: bool) -> str:
     hidden = {"layer"} if not spec.get("layer") else set()
     hidden |= set() if spec.get("model") in ("stacked", "dbn") else {"finetune"}
     hidden |= {name for name, its in _OF_LOSSES.items() if str(spec.get("loss")) not in its.split()}
-    hidden |= {"numbers", "embeddings"} | (set() if table else {"embedding", "preprocessing"})
+    hidden |= {"auto", "numbers", "embeddings"} | (set() if table else {"embedding", "preprocessing"})
     rows = [
         (name.replace("_", " "), _short_value(name, spec[name], default))
         for name, default in defaults.items()

@@ -11,8 +11,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import sync
-from hdl.data import FileSplit, Options, Schema, Summary
+from hdl import sync, wire
+from hdl.data import FileSplit, Options, Schema, Source, Summary, open_source
+from hdl.errors import SpecError
+from hdl.passes import Partial, Pass
 from hdl.runners.platform import device_class
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
@@ -36,6 +38,10 @@ class Job:
         Go on from the table's last version; without it a table that is there is refused.
     publish_every : int
         Rounds between two versions in the table; 0: as often as the storage keeps up. The last is always published.
+    asked : dict, optional
+        Nothing is trained: the table's network is measured on the data, as these fields of `hdl.measuring.Asked` say.
+    schema : Schema, optional
+        Of the network that is measured, filled in before a runner opens the data.
     """
 
     data: str
@@ -44,6 +50,14 @@ class Job:
     options: Options = field(default_factory=Options.make)
     resume: bool = False
     publish_every: int = 1
+    asked: dict[str, Any] | None = None
+    schema: Schema | None = None
+
+    def source(self) -> Source:
+        """Open the dataset: to train on, or as the network that is measured sees it."""
+        if self.schema is None:
+            return open_source(self.data, self.options)
+        return open_source(self.data, self.options, self.schema, labels=self.schema.encoding != "none")
 
 
 @dataclass(frozen=True)
@@ -83,9 +97,9 @@ class Progress:
 
     Parameters
     ----------
-    stage : {'summarise', 'round'}
+    stage : {'summarise', 'round', 'evaluate', 'permute', 'vary'}
     done, total : float
-        In shards.
+        In shards, or parts of the data.
     """
 
     stage: str
@@ -164,7 +178,8 @@ class Runner(ABC):
 class RoundRunner(Runner):
     """Carries rounds out for a driver in this process.
 
-    The driver calls `open`, then `summarise` (not when it resumes), then `prepare`, then `round` again and again.
+    The driver calls `open`, then `summarise` (not when it resumes), then `prepare`, then `round` again and again. Who
+    measures a network calls `open`, then `measure`.
 
     Attributes
     ----------
@@ -214,6 +229,21 @@ class RoundRunner(Runner):
         HdlError
             As a worker raised it; WorkerError if workers keep dying, DeadlineError if one hangs.
         """
+
+    def measure(self, asked: Pass) -> Sequence[Partial | wire.Buffer]:
+        """Carry a pass out over all shards, which are the parts of the data: see `hdl.passes`.
+
+        Returns
+        -------
+        sequence of Partial, or messages of them
+            Joined or not, in any order; `hdl.passes.complete` joins them.
+
+        Raises
+        ------
+        HdlError
+            As of `round`.
+        """
+        raise SpecError(f"runner {self.name} cannot measure")
 
     def advance(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
         """Do one round and its merge; return the next weights and the row of metrics, as `sync.advance` does."""

@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 from hdl import envpack, fs, identity, wire
 from hdl.data import FileSplit, Summary
 from hdl.errors import DataError, HdlError, SpecError, WorkerError
+from hdl.passes import Partial, Pass
 from hdl.runners import platform
 from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, RoundRunner
 from hdl.runners.job import HadoopJob
 from hdl.runners.messages import plan_message
-from hdl.runners.task import PLAN, WEIGHTS
+from hdl.runners.task import PASS, PLAN, WEIGHTS
 from hdl.runners.task_config import PREFIX
 from hdl.runners.task_messages import join_summaries, separate
 from hdl.runners.task_stats import TaskStats, negotiate, phases
@@ -141,6 +142,12 @@ class HadoopRunner(RoundRunner):
         self._files[WEIGHTS] = self._put(f"{WEIGHTS}-{self._jobs}", encoded)
         return [wire.decode_as(Update, message) for message in self._run("round", {"evaluate_only": evaluate_only})]
 
+    def measure(self, asked: Pass) -> Sequence[Partial | wire.Buffer]:
+        """Carry a pass out as one job without reducers: the driver joins what its tasks have found."""
+        self.take_table(asked.table, sorted({0, asked.version}))
+        self._files[PASS] = self._put(f"{PASS}-{self._jobs}", asked.pack())
+        return self._run("measure", {}, asked.kind, {"mapreduce.job.reduces": 0})
+
     def timings(self) -> list[dict[str, Any]]:
         maps = [task for task in self._stats if task.kind == "map"]
         return [
@@ -189,39 +196,47 @@ class HadoopRunner(RoundRunner):
                     path = self._put(name, file.read())
             self._files[name] = path
 
-    def run(self, stage: str, config: dict[str, Any], out: str) -> HadoopJob:
+    def run(
+        self, stage: str, config: dict[str, Any], out: str, name: str = "", settings: Mapping[str, Any] | None = None
+    ) -> HadoopJob:
         """Run one job, which writes to `out`; raise what a task raised, or how the job failed.
 
         Parameters
         ----------
-        stage : {'round', 'summarise', 'predict'}
+        stage : {'round', 'summarise', 'predict', 'measure'}
         config : dict
             Other fields of `hdl.runners.task_config.TaskConfig`.
         out : str
             A folder on HDFS.
+        name : str
+            Of what is done, where that is not the stage.
+        settings : mapping, optional
+            Properties of this job alone.
         """
+        name = name or stage
         self._jobs += 1
         number = f" {self._jobs}" if stage == "round" else ""
         given = {"stage": stage, "driver": True, "device": self.device, "threads": self.threads,
                  "combiner": self.combiner, "data": self._job.data, "memory": self._memory(),
                  "options": self._job.options.model_dump_json(), **config}  # fmt: skip
         properties = {
-            "mapreduce.job.name": f"hdl {stage}{number}: {self._job.table}",
+            "mapreduce.job.name": f"hdl {name}{number}: {self._job.table}",
             **self._file_systems(out),
             **self.settings,
+            **(settings or {}),
             **{PREFIX + name: value for name, value in given.items()},
         }
         if not self._fits():
-            return self._once(stage, properties, out)
+            return self._once(name, properties, out)
         try:
-            return self._once(stage, {**properties, **UBER}, out)
+            return self._once(name, {**properties, **UBER}, out)
         except WorkerError as error:  # inside of the master Hadoop tries a task once; in containers, again
             if not self.application:
                 raise
             self._notify(Replaced(0, (), f"tasks start again, in containers: {error}"))
             with suppress(FileNotFoundError):
                 fs.remove(out)
-            return self._once(stage, properties, out)
+            return self._once(name, properties, out)
 
     def _once(self, stage: str, properties: dict[str, Any], out: str) -> HadoopJob:
         job = HadoopJob(*self._command(properties, out), self.deadline, self._progress(stage), self._failed)
@@ -232,11 +247,13 @@ class HadoopRunner(RoundRunner):
             self.application, self.counters = job.application, job.counters
         return job
 
-    def _run(self, stage: str, config: dict[str, Any]) -> list[bytes]:
-        """Run one job of the training; return its updates or summaries."""
+    def _run(
+        self, stage: str, config: dict[str, Any], name: str = "", settings: Mapping[str, Any] | None = None
+    ) -> list[bytes]:
+        """Run one job, as `run` does; return its messages: updates, summaries, or partial results."""
         out = f"{self._work}/out-{self._jobs + 1}"
         began = time.time()
-        job = self.run(stage, config, out)
+        job = self.run(stage, config, out, name, settings)
         ended = time.time()
         try:
             with self._there():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import selectors
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -17,6 +17,7 @@ from hdl import sync, wire
 from hdl.data import FileSplit, Summary
 from hdl.devices import cores
 from hdl.errors import DeadlineError, SpecError, WorkerError
+from hdl.passes import Partial, Pass
 from hdl.runners import platform
 from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, RoundRunner, groups
 from hdl.runners.frames import receive
@@ -135,6 +136,16 @@ class LocalRunner(RoundRunner):
         ]
         return [update for worker in self._processes for update in answers[worker]]
 
+    def measure(self, asked: Pass) -> Sequence[Partial | wire.Buffer]:
+        if self._host:
+            return self._host.measure(asked, range(self._shards), self._beat(asked.kind))
+        message = asked.pack()
+        commands: dict[WorkerProcess, list[Any]] = {
+            worker: [wire.pack("measure", {"shards": worker.shards}), message] for worker in self._processes
+        }
+        answers = self._ask(asked.kind, commands, decode=lambda answer: answer)
+        return [answer for worker in self._processes for answer in answers[worker]]
+
     def timings(self) -> list[dict[str, Any]]:
         return self._timings
 
@@ -155,7 +166,9 @@ class LocalRunner(RoundRunner):
 
         return beat
 
-    def _ask(self, stage: str, commands: dict[WorkerProcess, list[Any]]) -> dict[WorkerProcess, list[Any]]:
+    def _ask(
+        self, stage: str, commands: dict[WorkerProcess, list[Any]], decode: Callable[[bytearray], Any] = wire.decode
+    ) -> dict[WorkerProcess, list[Any]]:
         """Give each worker its command and wait for all answers; a worker that dies is replaced and asked again."""
         answers: dict[WorkerProcess, list[Any]] = {}
         for worker, messages in commands.items():
@@ -168,7 +181,7 @@ class LocalRunner(RoundRunner):
                     kind, fields, _ = wire.unpack(receive(worker.channel))
                     worker.seen = time.monotonic()
                     if kind == "done":
-                        answers[worker] = [wire.decode(receive(worker.channel)) for _ in range(fields["count"])]
+                        answers[worker] = [decode(receive(worker.channel)) for _ in range(fields["count"])]
                         worker.answered, worker.done = time.perf_counter(), len(worker.shards)
                 except (EOFError, ConnectionError):
                     self._replace(worker, stage, commands[worker])

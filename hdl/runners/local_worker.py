@@ -23,6 +23,7 @@ from hdl.runners.messages import error_message, read_plan
 
 if TYPE_CHECKING:
     from hdl.data import Summary
+    from hdl.passes import Partial
     from hdl.runners.work import Host
     from hdl.wire import Update
 
@@ -48,13 +49,14 @@ class Worker:
             "plan": self._take_plan,
             "summarise": self._summarise,
             "round": self._round,
+            "measure": self._measure,
         }
 
     def run(self) -> None:
         """Carry out one command after the other; EOFError at the socket's end."""
         while True:
             kind, fields, tensors = wire.unpack(receive(self.channel))
-            weights = receive(self.channel) if kind == "round" else b""
+            weights = receive(self.channel) if kind in ("round", "measure") else b""
             self._last_beat, self._last_shard = 0.0, -1
             try:
                 results = self._commands[kind](fields, weights, tensors)
@@ -62,7 +64,7 @@ class Worker:
                 send(self.channel, error_message(error))
                 continue
             if results is not None:
-                messages = [wire.encode_parts(result) for result in results]
+                messages = [result.pack() if kind == "measure" else wire.encode_parts(result) for result in results]
                 send(self.channel, wire.pack("done", {"count": len(messages)}), *messages)
 
     def beat(self, shard: int, share: float) -> None:
@@ -87,6 +89,11 @@ class Worker:
         return self.host.round(
             wire.decode_as(wire.Weights, weights), fields["shards"], fields["evaluate_only"], self.beat
         )
+
+    def _measure(self, fields: dict[str, Any], asked: bytes | bytearray, _: Any) -> list[Partial]:
+        from hdl.passes import Pass
+
+        return self.host.measure(Pass.unpack(asked), fields["shards"], self.beat)
 
 
 def _end_with_driver() -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hdl import data, fs
+from hdl import fs, passes, wire
 from hdl.data import FileSplit, Source, Summary
 from hdl.data.base import numbered
 from hdl.data.block import Bad
@@ -22,10 +22,12 @@ from hdl.data.streams import compression
 from hdl.data.text import TextSource
 from hdl.envpack import UNPACKED
 from hdl.errors import Unavailable
+from hdl.passes import Partial, Pass
 from hdl.programs import hadoop
 from hdl.runners import typed
 from hdl.runners.hadoop import UBER, UBER_BYTES, HadoopRunner
 from hdl.streaming import HEAD, incoming
+from hdl.wire.blocks import pack_block
 
 WHOLE = {"mapreduce.input.fileinputformat.split.minsize": 2**63 - 1}  # a file is never split
 TYPED = {"stream.map.input": "typedbytes"}
@@ -46,7 +48,7 @@ class StreamingRunner(HadoopRunner):
     def _prepare_data(self) -> None:
         """Find the shards' files, or write them."""
         self.workers = len(self._splits)
-        source = data.open_source(self._job.data, self._job.options)
+        source = self._job.source()
         self._meta = source.describe()
         self._bad = Bad(source.options.max_bad_records)  # records that no mapper sees
         self._typed = not isinstance(source, TextSource)
@@ -66,6 +68,10 @@ class StreamingRunner(HadoopRunner):
         lost = Summary(bad=bad.count, places=tuple(bad.places), limit=bad.limit, unlabelled=bad.unlabelled)
         return replace(lost.join(found), meta=self._meta)
 
+    def measure(self, asked: Pass) -> Sequence[Partial | wire.Buffer]:
+        found = super().measure(asked)
+        return passes.with_lost(found, self._bad, passes.make) if asked.kind == "evaluate" else found
+
     def _write(self, source: Source, number: int) -> str:
         """Write one shard as a file in the working folder."""
         path, splits = f"{self._work}/part-{number:05d}", self._splits[number]
@@ -73,7 +79,7 @@ class StreamingRunner(HadoopRunner):
         def write(file: Any) -> None:
             if not isinstance(source, TextSource):
                 blocks = source.read(splits, self._bad)
-                typed.write_sequence(file, (typed.pack_block(block, source.columns) for block in blocks))
+                typed.write_sequence(file, (pack_block(block, source.columns) for block in blocks))
                 return
             for block in _lines(source, splits):
                 file.write(block if block.endswith(b"\n") else block + b"\n")
@@ -87,6 +93,7 @@ class StreamingRunner(HadoopRunner):
         # One after the other in the master nothing is gained by joining before the driver does, as long as all that the
         # driver then reads is little. And a shuffle needs Hadoop's native libraries where nodes ask for Kerberos.
         few = UBER.items() <= properties.items() and self._weights_bytes * len(self._inputs) <= UBER_BYTES
+        few = few or properties["mapreduce.job.reduces"] == 0
         if few:
             properties = {**properties, "mapreduce.job.reduces": 0}
         if self._typed:

@@ -20,6 +20,7 @@ from hdl import answers, data, fs, identity, prediction_files, sync, wire
 from hdl import spec as specs
 from hdl.data import FileSplit, Options, Schema, Source
 from hdl.errors import HdlError
+from hdl.passes import Pass
 from hdl.predict import Model
 from hdl.runners import platform
 from hdl.runners.base import Plan
@@ -30,7 +31,7 @@ from hdl.runners.work import Beat, Host, WatchedSource
 from hdl.table import Table, Version
 from hdl.wire import Weights
 
-PLAN, WEIGHTS = "plan", "weights"  # the driver's files
+PLAN, WEIGHTS, PASS = "plan", "weights", "pass"  # the driver's files
 
 
 class Task:
@@ -45,6 +46,8 @@ class Task:
         The shards of this task.
     source : Source, optional
         The dataset, where it is open already.
+    name : str, optional
+        What the file of the splits is called where it comes from.
 
     Attributes
     ----------
@@ -52,9 +55,10 @@ class Task:
     """
 
     def __init__(
-        self, config: TaskConfig, path: str, splits: Mapping[int, Sequence[FileSplit]], source: Source | None = None
-    ):
-        self.config = config
+        self, config: TaskConfig, path: str, splits: Mapping[int, Sequence[FileSplit]], source: Source | None = None,
+        name: str | None = None,
+    ):  # fmt: skip
+        self.config, self.name = config, name
         self.stats = TaskStats("map", time.time(), shards=[*splits])
         self.start = starting_point(config) if config.stage == "round" else None
         options = Options.make(self.start.options if self.start else config.options)
@@ -70,8 +74,27 @@ class Task:
         self.stats.read += time.perf_counter() - began
 
     def message(self, number: int, beat: Beat) -> bytes:
-        """Make the message of a shard: its update, or its summary."""
+        """Make the message of a shard: its update, its summary, or what a pass found in it."""
+        if self.config.stage == "measure":
+            return self._partial(number, beat)
         return self._update(number, beat) if self.start else self._summary(number, beat)
+
+    def _partial(self, number: int, beat: Beat) -> bytes:
+        began, stats, config = time.perf_counter(), self.stats, self.config
+        asked = replace(Pass.unpack(_bytes(fs.join(config.table, PASS))), table=config.table)
+        (found,) = self.host.measure(asked, [number], beat)
+        stats.compute += time.perf_counter() - began
+        if "measures" in found.values:
+            stats.samples += found.values["measures"].samples
+        stats.bad += found.bad.count
+        found.bad.places = self._named(found.bad.places)
+        return b"".join(found.pack())
+
+    def _named(self, places: Sequence[str]) -> list[str]:
+        """Say of places of bad records where they come from."""
+        paths = {split.path for own in self.host.splits.values() for split in own} if self.name else set()
+        return [next((place.replace(path, str(self.name)) for path in paths if path in place), place)
+                for place in places]  # fmt: skip
 
     def _summary(self, number: int, beat: Beat) -> bytes:
         began, stats = time.perf_counter(), self.stats
@@ -80,7 +103,7 @@ class Task:
         stats.read += time.perf_counter() - began
         stats.samples += summary.samples
         stats.bad += summary.bad
-        fields, tensors = summary.to_parts()
+        fields, tensors = replace(summary, places=tuple(self._named(summary.places))).to_parts()
         return wire.pack("part", {"shard": number, "summary": fields}, tensors)
 
     def _update(self, number: int, beat: Beat) -> bytes:

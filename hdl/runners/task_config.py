@@ -19,7 +19,7 @@ class TaskConfig(Part):
 
     Parameters
     ----------
-    stage : {'round', 'summarise', 'predict'}
+    stage : {'round', 'summarise', 'predict', 'measure'}
     table : str
         The folder with what a task starts from.
     data : str
@@ -48,7 +48,7 @@ class TaskConfig(Part):
         Streaming: samples come as typed bytes.
     """
 
-    stage: str = Field("round", pattern="^(round|summarise|predict)$")
+    stage: str = Field("round", pattern="^(round|summarise|predict|measure)$")
     table: str = "."
     data: str = ""
     options: Json[dict[str, Any]] | None = None

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from hdl import data, ops, predict, step, sync
+from hdl import data, importance, ops, passes, predict, step, sync
 from hdl.data import Bad, Block, FileSplit, Options, Shard, Source, Summary, features
 from hdl.ops import Operations, Samples
+from hdl.passes import Partial, Pass
+from hdl.predict import Model
 from hdl.runners import platform
 from hdl.runners.base import Plan
 from hdl.spec import Spec
@@ -64,6 +66,7 @@ class Host:
         self._source = source
         self._validation: Source | None = None  # where it is data of its own
         self._shards: dict[int, Shard] = {}
+        self._measuring: tuple[tuple[str, int, str], Model] | None = None
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Host:
@@ -101,6 +104,32 @@ class Host:
                 self.blocks[number] = source.kept
                 left = source.spare
         return summaries
+
+    def measure(self, asked: Pass, numbers: Sequence[int], beat: Beat) -> list[Partial]:
+        """Carry a pass out over some parts of the data; what is found is joined along the tree as far as they are
+        siblings."""
+        model, found = self._model(asked), list[Partial]()
+        for number in numbers:
+            beat(number, 0.0)
+            found = passes.join_siblings([*found, self._measured(model, asked, number, beat)])
+        return found
+
+    def _measured(self, model: Model, asked: Pass, number: int, beat: Beat) -> Partial:
+        if asked.kind != "evaluate":
+            return importance.part(model, asked, number, beat)
+        if self._source is None:
+            labels = model.schema.encoding != "none"
+            self._source = data.open_source(self.path, self.options, model.schema, labels=labels)
+        watched = WatchedSource(self._source, number, beat)
+        return passes.evaluate(model, watched, self.splits[number], number, asked.parts, asked.fields["rows"])
+
+    def _model(self, asked: Pass) -> Model:
+        """Read the network that a pass asks about, once."""
+        key = asked.table, asked.version, asked.platform
+        if self._measuring is None or self._measuring[0] != key:
+            device, isa = platform.backend(asked.platform, self.device) if asked.platform else (self.device, None)
+            self._measuring = key, Model(asked.table, asked.version, self.threads, device, isa)
+        return self._measuring[1]
 
     def prepare(self, plan: Plan) -> None:
         """Take the plan that all rounds share; decoded shards stay if they are the plan's."""

@@ -77,7 +77,8 @@ class YarnRunner(Runner):
         if job.spec and settings.workers > job.spec.shards:
             raise SpecError(f"workers: expected at most one a shard, {job.spec.shards} (given {settings.workers})")
         if settings.name == "hdl":
-            settings = settings.model_copy(update={"name": f"hdl: {job.table}"})
+            what = "hdl" if job.asked is None else "hdl evaluate"
+            settings = settings.model_copy(update={"name": f"{what}: {job.table}"})
         self.application = client.submit(job, settings, self.seconds)
         if self.on_submitted:
             self.on_submitted(self.application)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hdl.data import Shard
 
 _BLOCK = 65536  # samples measured at a time: bounds the memory of their outputs
-RANKED = 1 << 21  # scores of all shards that are gathered in a round though the metric that decides needs none of them
+RANKED = 1 << 17  # scores of all shards that are gathered in a round though the metric that decides needs none of them
 BY_RANK = ("auc", "pr_auc", "f1", "mcc", "balanced_accuracy")  # metrics of the order of all scores
 
 

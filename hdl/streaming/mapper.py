@@ -8,15 +8,15 @@ import sys
 
 from hdl.runners.task import Task
 from hdl.runners.task_messages import messages_or_error
-from hdl.streaming import Reporter, outgoing, samples, script, shard, task_config
+from hdl.streaming import Reporter, outgoing, samples, script, shard, source, task_config
 
 
 def main(arguments: list[str]) -> None:
     config, number, reporter = task_config(arguments), shard(), Reporter()
 
     def messages() -> list[bytes]:
-        with samples(sys.stdin.buffer, config) as (path, splits, source):
-            task = Task(config, path, {number: splits}, source)
+        with samples(sys.stdin.buffer, config) as (path, splits, opened):
+            task = Task(config, path, {number: splits}, opened, source())
             message = task.message(number, reporter.beat)
             stats = task.stats
             reporter.count(samples=stats.samples, batches=stats.batches, bad_records=stats.bad,

@@ -23,7 +23,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from hdl.wire import Update, Weights, total_weight
 if TYPE_CHECKING:
     from hdl.metrics import Measures
 
+Node = TypeVar("Node", bound=Any)
 _MODES = {"gradient": gradient, "average": average, "genetic": genetic, "async": average}
 
 
@@ -90,22 +91,33 @@ def join_siblings(spec: Spec, updates: Iterable[Update]) -> list[Update]:
     SyncError
         An update is no node of the tree over `spec.shards`.
     """
-    held = {(update.lo, update.hi): update for update in updates}
+    return join_nodes(updates, spec.shards, lambda a, b: join(spec, a, b))
 
-    def collect(lo: int, hi: int) -> list[Update]:
+
+def join_nodes(nodes: Iterable[Node], shards: int, join: Callable[[Node, Node], Node]) -> list[Node]:
+    """Joins siblings as `join_siblings` does: anything that has `lo` and `hi`.
+
+    Raises
+    ------
+    SyncError
+        One of them is no node of the tree over the shards.
+    """
+    held = {(node.lo, node.hi): node for node in nodes}
+
+    def collect(lo: int, hi: int) -> list[Node]:
         node = held.pop((lo, hi), None)
-        below: list[Update] = []
+        below: list[Node] = []
         if hi - lo > 1 and held:  # also below a node that is held: what it covers is dropped
             middle = split(lo, hi)
             below = collect(lo, middle) + collect(middle, hi)
             if not node and [(child.lo, child.hi) for child in below] == [(lo, middle), (middle, hi)]:
-                below = [join(spec, *below)]
+                below = [join(*below)]
         return [node] if node else below
 
-    nodes = collect(0, spec.shards)
+    found = collect(0, shards)
     if held:
-        raise SyncError(f"{_name(next(iter(held.values())))} is no part of {spec.shards} shards")
-    return nodes
+        raise SyncError(f"{_name(next(iter(held.values())))} is no part of {shards} shards")
+    return found
 
 
 def merge(
@@ -270,5 +282,6 @@ def add_sums(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]
     return {name: a.get(name, 0) + b.get(name, 0) for name in sorted({*a, *b})}
 
 
-def _name(update: Update) -> str:
-    return f"{update.mode} of round {update.round}, shards [{update.lo}, {update.hi})"
+def _name(node: Any) -> str:
+    of = f"{node.mode} of round {node.round}, " if isinstance(node, Update) else ""
+    return f"{of}shards [{node.lo}, {node.hi})"

@@ -22,6 +22,7 @@ Tags = Annotated[tuple[str, ...], AfterValidator(access.tags)]
 TASK_CONFIG = "order.json"  # written by the client, read by the master: `to_task_config`
 MASTER_ADDRESS = "master-{:04d}.json"  # where the master of an attempt listens
 OUTCOME = "outcome.json"  # written by the master at the end, read by the client
+MEASURED = "measured-{:04d}.bin"  # what a network measured, where that was asked: an attempt's, before the outcome
 
 CONTROL = "hdl.control"  # among a worker's credentials: the address of the master that launched it
 RENEWAL = "hdl.renewal"  # among the master's, on a cluster with Kerberos: how it comes to fresh tokens, as JSON
@@ -128,6 +129,7 @@ def to_task_config(job: Job, settings: Settings) -> dict[str, Any]:
         "spec": job.spec.to_json() if job.spec else None,
         "options": job.options.model_dump(mode="json"),
         "resume": job.resume,
+        "asked": job.asked,
         "settings": settings.model_dump(mode="json"),
     }
 
@@ -135,5 +137,6 @@ def to_task_config(job: Job, settings: Settings) -> dict[str, Any]:
 def from_task_config(config: dict[str, Any]) -> tuple[Job, Settings]:
     """Read job and settings from a task config: the inverse of `to_task_config`."""
     spec = parse(config["spec"]) if config["spec"] else None
-    job = Job(config["data"], config["table"], spec, Options.make(config["options"]), config["resume"])
+    options, asked = Options.make(config["options"]), config.get("asked")
+    job = Job(config["data"], config["table"], spec, options, config["resume"], asked=asked)
     return job, Settings.make(**config["settings"])

@@ -17,8 +17,9 @@ RUNNERS = {"mapreduce": MapReduceRunner, "streaming": StreamingRunner}
 QUIET = {"mapreduce.map.speculative": "false", "mapreduce.reduce.speculative": "false"}
 MODES = {
     "gradient": {"sync": {"mode": "gradient"}, "optimizer": "adam", "validation": 0.2},
-    "average": {"optimizer": "momentum", "dropout": 0.2},
-    "genetic": {"sync": {"mode": "genetic", "genetic": {"fitness_samples": 20}}, "optimizer": "sgd"},
+    "average": {"optimizer": "momentum", "dropout": 0.2, "validation": 0.2, "metric": "auc"},
+    "genetic": {"sync": {"mode": "genetic", "genetic": {"fitness_samples": 20}}, "optimizer": "sgd", "validation": 0.2},
+    "ensemble": {"members": 2, "optimizer": "adam", "validation": 0.2},
 }
 
 

@@ -33,8 +33,9 @@ def people(folder):
 
 def test_every_row_has_its_line_on_every_runner(run, people, archive, tmp_path):
     model = f"{people}/model"
-    run(*HDL, "train", f"{people}/good.csv", "--out", model, "--label", "kind", "--epochs", 2, "--no-report")
-    asked = [*HDL, "predict", model, f"{people}/bad.csv", "--keep", "id"]
+    run(*HDL, "train", f"{people}/good.csv", "--out", model, "--label", "kind", "--epochs", 2, "--no-report",
+        "--validation", 0.2)  # fmt: skip
+    asked = [*HDL, "predict", model, f"{people}/bad.csv", "--keep", "id", "--threshold", "f1"]
     here = tmp_path / "here.csv"
     done = run(*asked, "--out", here, check=False)
     assert done.returncode == 3
@@ -57,5 +58,10 @@ def test_every_row_has_its_line_on_every_runner(run, people, archive, tmp_path):
         lineage = json.load(file)
     assert sum(file["rows"] for file in lineage["files"]) == ROWS
     assert sum(file["empty"] for file in lineage["files"]) == 3
+    value = np.float32(lineage["threshold"])
+    assert lineage["threshold_best_for"] == "f1"
+    assert f"from a probability of {lineage['threshold']:.6g}, best for f1" in there.stderr
+    for row in rows:
+        assert not row["label"] or row["label"] == "ab"[np.float32(row["probability:b"]) >= value]
     names = fs.list(f"{people}/answers")
     assert not [name for name in names if name.startswith("_part")], names

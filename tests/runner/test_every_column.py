@@ -10,11 +10,11 @@ import pytest
 from hdl import driver
 from hdl.data import Options, open_source, write_shards
 from hdl.predict import Model
-from hdl.runners import typed
 from hdl.runners.base import Job, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
 from hdl.table import Table
+from hdl.wire import blocks
 from tests.runner.common import signatures, state_bytes
 from tests.runner.every_column import FIELDS, OPTIONS, SHARDS, options, schema_of, table, write
 from tests.runner.test_faults import Killer
@@ -109,9 +109,9 @@ def shard_bytes(path, form, number):
         (split,) = splits
         with open(split.path, "rb") as file:
             return file.read()
-    blocks = [typed.pack_block(block, source.columns) for block in source.read(splits)]
+    packed = [blocks.pack_block(block, source.columns) for block in source.read(splits)]
     head = bytes([0]) + (0).to_bytes(4, "big")
-    return b"".join(head + bytes([0]) + len(block).to_bytes(4, "big") + block for block in blocks)
+    return b"".join(head + bytes([0]) + len(block).to_bytes(4, "big") + block for block in packed)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -181,6 +181,14 @@ def test_where_one_class_is_missing_no_round_is_the_best_and_it_is_told(tmp_path
     assert Table(outcome.table).best() == outcome.version
 
 
+def test_an_application_tells_it_too(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("a,answer\n" + "".join(f"{i % 7},{'yes' if i == 3 else 'no'}\n" for i in range(60)))
+    runner, more = YarnHere(2), {"epochs": 2, "patience": 0, "seed": 1, "shards": 2}
+    runner.train(Job(str(path), str(tmp_path / "model"), specs.parse(fields_of("auc", **{**OVERFITS, **more}))))
+    assert sum("is not defined, as where one class is missing" in text for text in runner.messages) == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "more", "said"),
     [

@@ -34,6 +34,11 @@ MODES = {
     "rbm-persistent": {"model": "rbm", "net": "0-5", "optimizer": "sgd", "rbm": {"persistent": True, "chains": 10}},
     "rbm-persistent-gradient": {"model": "rbm", "net": "0-5", "optimizer": "adam", "sync": {"mode": "gradient"},
                                 "rbm": {"persistent": True, "chains": 10}},
+    "ensemble": {"members": 3, "optimizer": "adam", "validation": 0.2, "metric": "auc", "dropout": 0.2},
+    "ensemble-gradient": {"members": 2, "sync": {"mode": "gradient"},
+                          "optimizer": {"name": "adam", "weight_decay": 0.1}, "validation": 0.2},
+    "ensemble-genetic": {"members": 2, "sync": {"mode": "genetic"}, "optimizer": "sgd", "validation": 0.2},
+    "decay": {"optimizer": {"name": "adam", "weight_decay": 0.1}, "sync": {"every": 2}},
     "dbn": {"model": "dbn", "net": "0-5-4-0", "pretrain": {"epochs": 2}},
 }  # fmt: skip
 

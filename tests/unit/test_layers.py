@@ -8,9 +8,9 @@ from tests.unit import guards
 
 BASE = {"errors", "spec", "rng", "strict_json", "scratch", "elementary"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
-STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions", "answers",
-        "evaluation", "predict", "thresholds", "prediction_writer", "prediction_files", "envpack",
-        "identity"}  # fmt: skip
+STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions",
+        "answers", "evaluation", "passes", "importance", "predict", "thresholds", "prediction_writer",
+        "prediction_files", "envpack", "identity"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
@@ -61,7 +61,9 @@ LAYERS = {
     | {"hdfs_choice", "programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn"},
     "streaming": BASE | STEP | {"runners"},
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
-    "yarn": BASE | STEP | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "report"},
+    "yarn": BASE
+    | STEP
+    | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "measuring", "report"},
     # Of the runners the driver sees the interface alone: see below.
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},
@@ -71,6 +73,7 @@ LAYERS = {
     "driver": BASE
     | STEP
     | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners", "validation_data"},
+    "measuring": BASE | STEP | {"runners"},
     "folds": BASE | {"data", "fs", "evaluation", "predict", "table", "search", "outputs"},
     "out_of_fold": BASE
     | {"data", "ops", "metrics", "evaluation", "answers", "predict", "folds", "prediction_files", "prediction_writer"},
@@ -79,12 +82,15 @@ LAYERS = {
     "metrics": BASE | {"ops"},
     "answers": BASE | {"data"},
     "evaluation": BASE | {"metrics", "data", "ops"},
+    "passes": BASE | {"data", "evaluation", "metrics", "fs", "sync", "wire"},
+    "importance": BASE | {"data", "evaluation", "metrics", "passes"},
     "predict": BASE
-    | {"answers", "evaluation", "metrics", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
+    | {"answers", "evaluation", "metrics", "passes", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
     "search": BASE | {"ops", "data", "metrics", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
     "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
-    "estimators": BASE | {"devices", "ops", "models", "optim", "data", "wire", "sync", "step", "table"},
+    "estimators": BASE
+    | {"devices", "ops", "models", "optim", "data", "deciding", "metrics", "wire", "sync", "step", "table"},
     "cluster": BASE | {"programs"},
     "report": TOP,
     "cli": TOP,

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from hdl.data import open_source
 from hdl.errors import SpecError
 from hdl.metrics_log import MetricsLog
 from hdl.predict import Model
+from hdl.runners.task import Task
+from hdl.runners.task_config import TaskConfig
 from hdl.table import Table
 
 SHORT = ["--net", "0-4-0", "--epochs", "5", "--lr", "0.03", "--batch", "32", "--workers", "1", "--no-report", "--quiet"]
@@ -79,6 +82,23 @@ def test_a_name_is_what_was_best_on_the_samples_held_out(folder, capfd, monkeypa
     named, told = answers(folder, capfd, "--threshold", "mcc")
     assert "0.0625, best for mcc on the validation samples" in told
     assert named == answers(folder, capfd, "--threshold", "0.0625")[0]
+
+
+def test_a_task_of_hadoop_answers_with_the_threshold_that_its_job_names(folder, capfd):
+    here, _ = answers(folder, capfd, "--threshold", "0.05")
+    source = open_source(f"{folder}/two.csv")
+    config = TaskConfig.of({
+        "hdl.stage": "predict", "hdl.table": f"{folder}/two", "hdl.version": str(Model(f"{folder}/two").version.number),
+        "hdl.threshold": "0.05", "hdl.options": json.dumps(Model(f"{folder}/two").reading),
+    })  # fmt: skip
+    task = Task(config, f"{folder}/two.csv", dict(enumerate(source.splits(2))))
+    rows = []
+    for number in range(2):
+        content, _ = task.predict(number, lambda *_: None)
+        rows += csv.DictReader(io.StringIO(content.decode()))
+    assert rows == here
+    with pytest.raises(SpecError, match="threshold"):
+        TaskConfig.of({"hdl.threshold": "1.5"})
 
 
 @pytest.mark.parametrize("value", ["-0.1", "1.01", "nan", "inf", "half", "", "auc", "balanced_accuracy"])

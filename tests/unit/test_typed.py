@@ -11,6 +11,7 @@ from hdl.data import Block, Csr, FileSplit, Options
 from hdl.data.tabular.frame import Column, Frame
 from hdl.errors import DataError
 from hdl.runners import typed
+from hdl.wire import blocks
 
 BLOCKS = {
     "uint8": (np.arange(12, dtype=np.uint8).reshape(4, 3), np.arange(4)),
@@ -32,8 +33,8 @@ def stdin(*messages):
 def test_a_block_comes_back_as_it_was(name):
     x, y = BLOCKS[name]
     block = Block(x, y, lambda i: {})
-    (message,) = typed.read_values(io.BytesIO(stdin(typed.pack_block(block))), "here")
-    found = typed.unpack_block(message, block.where)
+    (message,) = typed.read_values(io.BytesIO(stdin(blocks.pack_block(block))), "here")
+    found = blocks.unpack_block(message, block.where)
     for a, b in ((x, found.x), (y, found.y)):
         if isinstance(a, Csr):
             np.testing.assert_array_equal(a.dense(), b.dense())
@@ -54,7 +55,7 @@ def test_a_block_of_a_table_comes_back_with_its_columns(tmp_path):
     weight, offset = np.array([1.0, 0.5, 2, 3]), np.arange(4.0)
     block = Block(frame, np.arange(4), lambda i: {}, weight, offset)
     path = tmp_path / "stdin"
-    path.write_bytes(stdin(typed.pack_block(block, columns), typed.pack_block(block.slice(1, 3), columns)))
+    path.write_bytes(stdin(blocks.pack_block(block, columns), blocks.pack_block(block.slice(1, 3), columns)))
     assert path.stat().st_size < 10_000  # what rows do not need of a dictionary stays behind
     source = typed.TypedBytes([str(path)], Options())
     assert source.columns == columns
@@ -69,7 +70,7 @@ def test_a_block_of_a_table_comes_back_with_its_columns(tmp_path):
 def test_a_matrix_of_a_table_tells_its_columns_and_an_empty_shard_has_none(tmp_path):
     path = tmp_path / "stdin"
     block = Block(np.array([[1.0, np.nan]]), None, lambda i: {})
-    path.write_bytes(stdin(typed.pack_block(block, [Column("a"), Column("b")])))
+    path.write_bytes(stdin(blocks.pack_block(block, [Column("a"), Column("b")])))
     source = typed.TypedBytes([str(path)], Options())
     assert source.columns == [Column("a"), Column("b")]
     assert [len(block) for block in source.read(source.splits(1)[0])] == [1]  # NaN is a missing value, no bad record

@@ -83,7 +83,8 @@ class Keyed(Source):
             if asked == self.options.keep or (self.condition is None and self.mark is None):
                 raise
             keep = tuple(name for name in self.options.keep if name not in self.lying.types)
-            titles = Delimited(self.paths, self._inner_options(keep), schema, labels).titles
+            plain = Options.make(self._inner_options(keep), ignore=(), columns=())
+            titles = Delimited(self.paths, plain, schema, labels).titles
             there = {name: pa.string() for name in (*titles, *self.lying.types)}
             if self.condition is not None:
                 check(self.condition, there, self.options.where or "", names=True)

@@ -12,6 +12,7 @@ from typing import Any
 from hdl import fs
 from hdl.driver import Outcome
 from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
+from hdl.measuring import Gathered
 from hdl.runners.base import Log
 from hdl.runners.logs import log_tail, where
 from hdl.runners.messages import error_from
@@ -26,7 +27,7 @@ POLL_SECONDS = 1 / 3
 AWAY_SECONDS = 120.0  # that the ResourceManager may be gone while an application is followed
 
 
-def follow(application: str, on_event: Callable[[Any], None] | None = None, deadline: float | None = None) -> Outcome:
+def follow(application: str, on_event: Callable[[Any], None] | None = None, deadline: float | None = None) -> Any:
     """Follow an application to its end.
 
     Parameters
@@ -39,8 +40,8 @@ def follow(application: str, on_event: Callable[[Any], None] | None = None, dead
 
     Returns
     -------
-    Outcome
-        As `driver.train` returned it in the application.
+    Outcome or Gathered
+        As `driver.train` or `measuring.gather` returned it in the application.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def follow(application: str, on_event: Callable[[Any], None] | None = None, dead
     DeadlineError
         The deadline has passed, or YARN does not answer any more.
     """
-    listener = Listener(on_event or (lambda event: None), cache(lambda: task_config_of(application)["table"]))
+    listener = Listener(on_event or (lambda event: None), cache(lambda: _table(application)))
     with renewal.following(application) as messages:
         return _follow(
             application, listener, None if deadline is None else time.monotonic() + deadline, deadline, messages
@@ -60,7 +61,7 @@ def follow(application: str, on_event: Callable[[Any], None] | None = None, dead
 def _follow(
     application: str, listener: Listener, until: float | None, deadline: float | None,
     messages: Callable[[], list[str]],
-) -> Outcome:  # fmt: skip
+) -> Outcome | Gathered:  # fmt: skip
     source = Source(listener)
     while True:
         for text in messages():
@@ -90,6 +91,20 @@ def task_config_of(application: str) -> dict[str, Any]:
     return _read(application, TASK_CONFIG) or _gone(application)
 
 
+def _table(application: str) -> str:
+    """Name the table whose rounds the application makes.
+
+    Raises
+    ------
+    SpecError
+        It measures, and makes none; or its folder is gone.
+    """
+    config = task_config_of(application)
+    if config.get("asked") is not None:
+        raise SpecError(f"{application} measures {config['table']}, and makes no rounds")
+    return config["table"]
+
+
 def _read(application: str, name: str) -> dict[str, Any] | None:
     with suppress(FileNotFoundError), fs.open(fs.join(client.staging(application), name)) as file:
         return json.loads(file.read())
@@ -112,7 +127,7 @@ def _patient_report(application: str) -> Report:
             time.sleep(1.0)
 
 
-def _outcome(report: Report, listener: Listener) -> Outcome:
+def _outcome(report: Report, listener: Listener) -> Outcome | Gathered:
     """Read the outcome of an application that is over, and hand on the rounds that were not handed on.
 
     Raises
@@ -131,6 +146,11 @@ def _outcome(report: Report, listener: Listener) -> Outcome:
         listener.rest(table, rows)
         client.remove(client.staging(report.application))
         return Outcome(**{**fields, "spec": parse(fields["spec"]), "rows": rows})
+    if written and "measured" in written:
+        with fs.open(fs.join(client.staging(report.application), written["measured"])) as file:
+            gathered = Gathered.unpack(file.read())
+        client.remove(client.staging(report.application))
+        return gathered
     log = where(report.application)
     if written and "error" in written:
         client.remove(client.staging(report.application))

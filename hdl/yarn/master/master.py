@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from hdl import driver, fs, wire
+from hdl import driver, fs, measuring, wire
 from hdl.driver import Outcome
 from hdl.errors import HdlError
+from hdl.measuring import Gathered
 from hdl.models import stack
-from hdl.runners.base import Job, Replaced
+from hdl.runners.base import Job, Log, Progress, Replaced
 from hdl.runners.messages import error_message
 from hdl.yarn.comm import tokens as token_file
 from hdl.yarn.comm.control import Server
@@ -34,7 +35,7 @@ from hdl.yarn.process import run_and_exit
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.resource_manager.resources import Resources
 from hdl.yarn.resource_manager.viewers import Viewers
-from hdl.yarn.settings import MASTER_ADDRESS, OUTCOME, TASK_CONFIG, Settings, from_task_config
+from hdl.yarn.settings import MASTER_ADDRESS, MEASURED, OUTCOME, TASK_CONFIG, Settings, from_task_config
 
 RESTARTS = 5  # from the last version, after the weights of a round were lost with all workers
 
@@ -101,8 +102,8 @@ def lead(
     attempt: int = 1,
     watcher: Watcher | None = None,
     tokens: MasterTokens | None = None,
-) -> Outcome:
-    """Train with containers of `resources`, from registering to the end of the application.
+) -> Outcome | Gathered:
+    """Train, or measure, with containers of `resources`, from registering to the end of the application.
 
     Parameters
     ----------
@@ -139,10 +140,11 @@ def lead(
             outcome = _train(job, settings, group, attempt, watcher)
         finally:
             group.end()
-        _publish_outcome(staging, {"outcome": {**asdict(replace(outcome, rows=[])), "spec": outcome.spec.to_json()}})
+        _publish_outcome(staging, _plain(outcome, staging, attempt))
         if tokens:
             tokens.remove_keytab(staging)
-        resources.unregister(True, f"{outcome.table}: version {outcome.version}")
+        said = "measured on " + job.data if isinstance(outcome, Gathered) else f"version {outcome.version}"
+        resources.unregister(True, f"{job.table}: {said}")
         return outcome
     except Exception as error:
         fields = wire.unpack(error_message(error))[1]
@@ -159,8 +161,34 @@ def lead(
         watcher.close()
 
 
-def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watcher: Watcher) -> Outcome:
+def _plain(outcome: Outcome | Gathered, staging: str, attempt: int) -> dict[str, Any]:
+    """Make plain values of an outcome; what a network measured is written into a file of its own."""
+    if isinstance(outcome, Gathered):
+        name = MEASURED.format(attempt)
+        fs.publish(fs.join(staging, name), outcome.pack())
+        return {"measured": name}
+    return {"outcome": {**asdict(replace(outcome, rows=[])), "spec": outcome.spec.to_json()}}
+
+
+def _measure(job: Job, group: WorkerGroup, watcher: Watcher) -> Gathered:
+    """Run the passes over the data that the job asks for."""
+    runner = MasterRunner(group)
+
+    def hear(event: Any) -> None:
+        if isinstance(event, Progress):
+            group.containers.progress = max(group.containers.progress, event.done / max(1.0, event.total))
+        if isinstance(event, (Progress, Replaced)):
+            watcher.workers(group.status(runner.timings()))
+        watcher.hear(event)
+
+    with runner:
+        return measuring.gather(job, runner, hear)
+
+
+def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watcher: Watcher) -> Outcome | Gathered:
     """Run the driver, again from the last version whenever all workers were lost at once."""
+    if job.asked is not None:
+        return _measure(job, group, watcher)
     every = settings.publish_every or (1 if job.spec and (job.spec.validated or "validation" in job.spec.auto) else 0)
     job = replace(job, publish_every=every)
 
@@ -184,6 +212,8 @@ def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watch
                 )
         elif isinstance(event, Replaced):
             watcher.workers(group.status(runner.timings()))
+        elif isinstance(event, Log):
+            watcher.message(event.text)
         watcher.hear(event)
 
     for again in range(RESTARTS):

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from hdl import fs, optim, step, sync, wire
 from hdl.data import FileSplit, Summary
 from hdl.errors import WorkerError
+from hdl.passes import Partial, Pass
 from hdl.runners import platform
 from hdl.runners.base import Job, Notify, Plan, RoundRunner, groups
 from hdl.runners.messages import open_fields, plan_message
@@ -29,7 +30,18 @@ from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import Lost
 from hdl.yarn.master.periodic_merge import PeriodicMerge
 from hdl.yarn.master.worker_group import WorkerGroup
-from hdl.yarn.protocol import UPDATE_SLICE, Header, Open, Prepare, RunRound, Summarise, summary_name, weights_name
+from hdl.yarn.protocol import (
+    UPDATE_SLICE,
+    Header,
+    Measure,
+    Open,
+    Prepare,
+    RunRound,
+    Summarise,
+    partial_name,
+    summary_name,
+    weights_name,
+)
 
 STRAGGLE_ROUNDS, STRAGGLE_SECONDS = 2, 2.0  # how often and by how much a worker is late before it is replaced
 KEPT = 4  # rounds whose weights the workers hold for the table while later rounds pass
@@ -114,6 +126,8 @@ class MasterRunner(RoundRunner):
         if not self.group.members:
             hosts = [_hosts([split for shard in own for split in splits[shard]]) for own in shards]
             self.group.begin(shards, hosts, notify)
+        if job.asked is not None:  # no summary comes before the first pass, which all must be able to compute
+            self.group.meet()
 
     def platform(self) -> str:
         offers = [(f"worker {member.rank} ({member.host})", member.offer) for member in self.group.members]
@@ -129,6 +143,20 @@ class MasterRunner(RoundRunner):
 
         summaries = self.group.do(lambda member, header: Summarise(*header), collect=collect, stage="summarise")
         return sync.tree_reduce(summaries, lambda a, b: a.join(b))
+
+    def measure(self, asked: Pass) -> Sequence[Partial | wire.Buffer]:
+        message = asked.pack()
+
+        def collect() -> list[wire.Buffer]:
+            return [
+                self.group.pull(member, partial_name(number))
+                for member in self.group.members
+                for number in range(member.done.found or 0)
+            ]
+
+        return self.group.do(
+            lambda member, header: Measure(*header), lambda member: (Measure.kind, [message]), collect, asked.kind
+        )
 
     def prepare(self, plan: Plan) -> None:
         self._plan, self._periodic_merge = plan, None

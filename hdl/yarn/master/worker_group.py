@@ -148,6 +148,15 @@ class WorkerGroup(Membership):
                 self.evict(lost)
                 self.leave_mesh()
 
+    def meet(self) -> None:
+        """Wait until all workers are here and have opened the data, so that it is known what they compute with."""
+        while True:
+            try:
+                return self.assemble()
+            except Lost as lost:
+                self.evict(lost)
+                self.leave_mesh()
+
     def share(self, kind: type[Open | Prepare], content: Callable[[Member], Content]) -> None:
         """Give every member, present and future, a command of this kind and content before the next one to all."""
         self.shared[kind] = content

@@ -17,6 +17,8 @@ results out of it; workers exchange updates among themselves over a mesh of conn
                       Done, or Disconnected ─────────────────────►
                                                 ◄───── Summarise
                       Done; the master pulls the summaries ──────►
+                                      ◄──── Measure (+ payload)    of a network that is measured, and not trained
+                      Done; the master pulls what was found ─────►
                                        ◄─── RunRound (+ payload)    again and again; payload: weights that it lacks
                       Done (row, seconds), Disconnected, Failed ─►
                                      ◄─── TrainAsync (+ payload)    mode `async`: until the next command
@@ -53,6 +55,7 @@ from hdl.yarn.protocol.commands import (
     ConnectMesh,
     End,
     Header,
+    Measure,
     Open,
     Prepare,
     RunRound,
@@ -80,6 +83,7 @@ __all__ = [
     "FreshTokens",
     "Header",
     "Hello",
+    "Measure",
     "MemberState",
     "MemoryUse",
     "Message",
@@ -90,6 +94,7 @@ __all__ = [
     "Summarise",
     "TokensTaken",
     "TrainAsync",
+    "partial_name",
     "read_command",
     "read_fresh_tokens",
     "read_report",
@@ -118,6 +123,11 @@ def weights_name(round: int) -> str:
 def summary_name(shard: int) -> str:
     """Name the payload that holds a shard's summary."""
     return f"summary:{shard}"
+
+
+def partial_name(number: int) -> str:
+    """Name the payload that holds what a pass has found, of which a worker has some: joined as far as it goes."""
+    return f"partial:{number}"
 
 
 class MemberState(Enum):

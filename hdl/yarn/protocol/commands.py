@@ -42,6 +42,13 @@ class Summarise(Command):
 
 
 @dataclass(frozen=True)
+class Measure(Command):
+    """Carry the pass in the payload out over the worker's shards; what is found is then pulled."""
+
+    kind: ClassVar[str] = "measure"
+
+
+@dataclass(frozen=True)
 class Prepare(Command):
     """Take the plan in the payload, which all rounds share."""
 

@@ -77,6 +77,7 @@ class Done(Answer):
     gpu: str | None = None  # of Open: why there is no GPU to use; empty: there is one, or none was asked for
     code: str | None = None  # of Open: code of the kernels that the GPU runs
     samples: int | None = None  # of Summarise
+    found: int | None = None  # of Measure: results to be pulled
     row: dict[str, Any] | None = None  # of RunRound: metrics
     seconds: dict[str, float] | None = None  # of RunRound, by what they were spent on
 

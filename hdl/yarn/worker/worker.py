@@ -18,6 +18,7 @@ import numpy as np
 
 from hdl import optim, sync, wire
 from hdl.errors import DeadlineError, HdlError
+from hdl.passes import Pass
 from hdl.runners import platform
 from hdl.runners.base import Plan
 from hdl.runners.messages import error_message, read_plan
@@ -40,11 +41,13 @@ from hdl.yarn.protocol import (
     Done,
     Failed,
     Hello,
+    Measure,
     Open,
     Prepare,
     RunRound,
     Summarise,
     TrainAsync,
+    partial_name,
     summary_name,
     weights_name,
 )
@@ -115,6 +118,8 @@ class Worker:
                 return Done(*header, gpu=gpu["gpu"], code=gpu.get("code"))
             case Summarise():
                 return Done(*header, samples=self._summarise())
+            case Measure():
+                return Done(*header, found=self._measure())
             case Prepare():
                 self._prepare()
             case ConnectMesh():
@@ -152,6 +157,13 @@ class Worker:
         summaries = dict(zip(shards, self.host.summarise(shards, self.beat), strict=True))
         self.mailbox.publish({summary_name(shard): wire.encode_parts(summary) for shard, summary in summaries.items()})
         return sum(summary.samples for summary in summaries.values())
+
+    def _measure(self) -> int:
+        """Carry a pass out over this worker's shards, and publish what was found; returns in how many pieces."""
+        asked = Pass.unpack(self._payload(Measure.kind))
+        found = self.host.measure(asked, [*self.host.splits], self.beat)
+        self.mailbox.publish({partial_name(number): partial.pack() for number, partial in enumerate(found)})
+        return len(found)
 
     def _prepare(self) -> None:
         content = bytes(self._payload(Prepare.kind))

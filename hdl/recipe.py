@@ -1,0 +1,217 @@
+"""The recipe for tables: what hdl fills in where nobody says otherwise, as a function of what a table holds.
+
+The trials behind each number are in docs/tables.md. They were made by cross-validation inside the training parts of many
+tables, so that one that nobody has seen fares well, not so that any of them has the last digit. Everything that is chosen
+is a pure function of the summary and of what the user said, and is stored with the model.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hdl.spec import Spec, parse
+
+if TYPE_CHECKING:
+    from hdl.data.summary import Summary
+
+# Fields that may be left to hdl, with the flag that sets each: `Spec.auto` names those of them that a user has not set.
+FLAGS = {
+    "net": "--net", "members": "--members", "embedding": "--embedding", "scale": "--scale",
+    "preprocessing.numeric_embedding": "--numeric-embedding", "preprocessing.bins": "--bins", "epochs": "--epochs",
+    "sync.every": "--sync-every", "batch": "--batch", "optimizer.lr": "--lr", "optimizer.schedule.name": "--schedule",
+    "optimizer.schedule.warmup": "--warmup", "optimizer.weight_decay": "--weight-decay",
+}  # fmt: skip
+FIELDS = tuple(FLAGS)
+ENOUGH = 2000  # rows from which numbers are spread over bins,
+EACH = 100  # if there are so many rows for each column of numbers
+BINS = 48
+INPUTS = 2048  # that numbers become at most
+HIDDEN = (64, 64, 64)
+ROUNDS = 20  # at most, of small tables: a round is a job of its own on some runners
+SMALL_STEPS, STEPS = 900, 15_000  # steps that small tables have at least, and all others at most
+DECAY = 1.0  # by so much, in units of e, the weights shrink over the whole training
+ALIKE = 32  # columns of one kind, from which they are no table but pixels or counts
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a recipe is chosen by.
+
+    Parameters
+    ----------
+    rows : int
+        To train on.
+    classes : bool
+        The label is a class, not a number.
+    numbers, categories, dates : int
+        Columns.
+    levels : int
+        Of the category that has most.
+    alike : bool
+        All columns are whole numbers of one range, many of them: pixels, or counts of one kind.
+    """
+
+    rows: int
+    classes: bool
+    numbers: int
+    categories: int = 0
+    dates: int = 0
+    levels: int = 0
+    alike: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as it was chosen.
+
+    Parameters
+    ----------
+    fields : dict
+        Values by the paths of the spec's fields, of those that were left to hdl.
+    why : str
+        For people: what it was chosen by.
+    """
+
+    fields: dict[str, Any]
+    why: str
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return plain values of JSON, as `Schema.reading` keeps them."""
+        return {"name": "tables", "why": self.why, "fields": self.fields, "flags": as_flags(self.fields)}
+
+
+def of(summary: Summary, spec: Spec, classes: bool) -> Recipe | None:
+    """Choose the recipe for what one pass found; None: the plain defaults.
+
+    Parameters
+    ----------
+    summary : Summary
+        Of all shards.
+    spec : Spec
+        Its `auto` names what is left to hdl; what it says itself decides with the summary.
+    classes : bool
+        The label is a class.
+    """
+    found = facts(summary, spec, classes)
+    return choose(found, spec) if spec.auto and found else None
+
+
+def facts(summary: Summary, spec: Spec, classes: bool) -> Facts | None:
+    """Collect the facts of a table; None of what is no table, or too wide for the facts of its columns to be kept."""
+    if summary.facts is None:
+        return None
+    kinds = [column.kind for column, _ in summary.facts]
+    numbers = [part for column, part in summary.facts if column.kind == "number"]
+    alike = len(numbers) == len(kinds) >= ALIKE and all(part.whole for part in numbers) and _one_range(summary)
+    levels = [part.distinct for column, part in summary.facts if column.kind == "category"]
+    rows = max(1, round(summary.samples * (1 - spec.validation)))
+    return Facts(rows, classes, len(numbers), len(levels), kinds.count("date"), max(levels, default=0), alike)
+
+
+def _one_range(summary: Summary) -> bool:
+    """Tell whether most columns of numbers begin at 0 and end at the same number."""
+    low, high = summary.moments["low"], summary.moments["high"]
+    return bool((low >= 0).all() and 2 * (high == high.max()).sum() >= len(high))
+
+
+def choose(found: Facts, spec: Spec) -> Recipe | None:
+    """Choose the recipe by the facts of a table.
+
+    Examples
+    --------
+    >>> recipe = choose(Facts(rows=700, classes=True, numbers=5, categories=3), Spec(auto=FIELDS))
+    >>> recipe.fields["scale"], recipe.fields["epochs"], recipe.fields["sync.every"]
+    ('quantile', 60, 3)
+    """
+    if spec.model != "mlp" or spec.sync.mode != "average" or spec.optimizer.line_search or found.alike:
+        return None
+    left = set(spec.auto)
+    fields: dict[str, Any] = {}
+    binned = found.rows >= max(ENOUGH, EACH * found.numbers) and found.numbers > 0
+    if {"scale", "preprocessing.numeric_embedding"} <= left and found.numbers + found.dates:
+        if binned:
+            bins = max(8, min(BINS, INPUTS // found.numbers))
+            fields |= {"preprocessing.numeric_embedding": "ple", "preprocessing.bins": bins}
+        else:
+            fields["scale"] = "quantile"
+    if "net" in left:  # who gives the net has one of it
+        fields |= {"net": (0, *HIDDEN, 0), "members": _members(found.rows)}
+        if binned and found.categories:
+            fields["embedding"] = "auto"
+    fields |= _steps(found, spec, binned)
+    fields = {path: value for path, value in fields.items() if path in left}
+    columns = [f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in (
+        ("number", found.numbers), ("date", found.dates)) if count]  # fmt: skip
+    if found.categories:
+        columns.append(f"{found.categories:,} {'category' if found.categories == 1 else 'categories'}")
+    return Recipe(fields, f"{found.rows:,} rows to train on, {', '.join(columns)}") if fields else None
+
+
+def _members(rows: int) -> int:
+    """Count the nets of the ensemble: fewer of them where each takes long."""
+    return 8 if rows < ENOUGH else 4 if rows < 1_000_000 else 2 if rows < 10_000_000 else 1
+
+
+def _steps(found: Facts, spec: Spec, binned: bool) -> dict[str, Any]:
+    """Choose mini-batches, epochs and rounds, and the learning rate and the decay that go with them."""
+    left, rule = set(spec.auto), spec.optimizer
+    size = 32 if not binned else 128 if found.rows < 200_000 else 256 if found.rows < 1_000_000 else 1024
+    size = spec.batch or size
+    per_epoch = -(-found.rows // (spec.shards * size))
+    every = max(1, math.ceil(SMALL_STEPS / (ROUNDS * per_epoch)))
+    most = 2 * ROUNDS if binned and not found.classes else ROUNDS  # classes are sooner learned by heart
+    epochs = every * ROUNDS if every > 1 else max(2, min(most, STEPS // per_epoch))
+    fields: dict[str, Any] = {"batch": size, "epochs": epochs}
+    if "epochs" not in left:
+        epochs = spec.epochs
+    elif every > 1 and spec.sync.unit == "epochs":
+        fields["sync.every"] = every
+    if rule.name != "adam":
+        return fields
+    fields |= {"optimizer.lr": 0.001 if size < 128 else 0.002, "optimizer.schedule.name": "cosine"}
+    if "optimizer.schedule.name" in left:
+        fields["optimizer.schedule.warmup"] = min(1.0, epochs / ROUNDS)
+    if not (spec.l1 or spec.l2 or spec.max_norm):  # who regularises does so alone
+        rate = fields["optimizer.lr"] if "optimizer.lr" in left else rule.rate
+        mean = 0.5 if "optimizer.schedule.name" in left else 1.0  # of a cosine's rates
+        fields["optimizer.weight_decay"] = float(f"{DECAY / (mean * rate * epochs * per_epoch):.3g}")
+    return fields
+
+
+def as_flags(fields: dict[str, Any]) -> str:
+    """Write what was chosen as the flags that say the same.
+
+    Examples
+    --------
+    >>> as_flags({"net": (0, 64, 0), "members": 4, "optimizer.lr": 0.002})
+    '--net 0-64-0 --members 4 --lr 0.002'
+    """
+    words = []
+    for path, value in fields.items():
+        shown = "-".join(map(str, value)) if path == "net" else f"{value:g}" if isinstance(value, float) else str(value)
+        words.append(f"{FLAGS[path]} {shown}")
+    return " ".join(words)
+
+
+def fill(spec: Spec, fields: dict[str, Any]) -> Spec:
+    """Fill the fields that were left to hdl into a spec, which then leaves none.
+
+    Examples
+    --------
+    >>> fill(Spec(auto=("epochs", "optimizer.lr")), {"epochs": 40, "batch": 32}).epochs
+    40
+    """
+    tree = spec.model_dump()
+    for path, value in fields.items():
+        if path in spec.auto:
+            *parts, last = path.split(".")
+            part = tree
+            for name in parts:
+                part = part[name]
+            if path == "scale":
+                part["scale"] = {**part["scale"], "name": value}
+            else:
+                part[last] = value
+    return parse({**tree, "auto": ()})
