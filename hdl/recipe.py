@@ -25,13 +25,15 @@ FLAGS = {
 }  # fmt: skip
 FIELDS = tuple(FLAGS)
 ENOUGH = 2000  # rows from which numbers are spread over bins,
+LARGE = 10_000  # rows from which mini-batches are larger
 EACH = 100  # if there are so many rows for each column of numbers
 BINS = 48
 INPUTS = 2048  # that numbers become at most
 HIDDEN = (64, 64, 64)
 ROUNDS = 20  # at most, of small tables: a round is a job of its own on some runners
 SMALL_STEPS, STEPS = 900, 15_000  # steps that small tables have at least, and all others at most
-DECAY = 1.0  # by so much, in units of e, the weights shrink over the whole training
+DECAY = 1.0  # weights shrink by e to the power of this over the whole training,
+DECAY_OF_CLASSES = 1.5  # or of this
 ALIKE = 32  # columns of one kind, from which they are no table but pixels or counts
 
 
@@ -157,11 +159,12 @@ def _members(rows: int) -> int:
 def _steps(found: Facts, spec: Spec, binned: bool) -> dict[str, Any]:
     """Choose mini-batches, epochs and rounds, and the learning rate and the decay that go with them."""
     left, rule = set(spec.auto), spec.optimizer
-    size = 32 if not binned else 128 if found.rows < 200_000 else 256 if found.rows < 1_000_000 else 1024
+    large = binned and found.rows >= LARGE
+    size = 32 if not large else 128 if found.rows < 200_000 else 256 if found.rows < 1_000_000 else 1024
     size = spec.batch or size
     per_epoch = -(-found.rows // (spec.shards * size))
     every = max(1, math.ceil(SMALL_STEPS / (ROUNDS * per_epoch)))
-    most = 2 * ROUNDS if binned and not found.classes else ROUNDS  # classes are sooner learned by heart
+    most = 2 * ROUNDS if large and not found.classes else ROUNDS  # classes are sooner learned by heart
     epochs = every * ROUNDS if every > 1 else max(2, min(most, STEPS // per_epoch))
     fields: dict[str, Any] = {"batch": size, "epochs": epochs}
     if "epochs" not in left:
@@ -175,8 +178,9 @@ def _steps(found: Facts, spec: Spec, binned: bool) -> dict[str, Any]:
         fields["optimizer.schedule.warmup"] = min(1.0, epochs / ROUNDS)
     if not (spec.l1 or spec.l2 or spec.max_norm):  # who regularises does so alone
         rate = fields["optimizer.lr"] if "optimizer.lr" in left else rule.rate
+        decay = DECAY_OF_CLASSES if found.classes and large else DECAY
         mean = 0.5 if "optimizer.schedule.name" in left else 1.0  # of a cosine's rates
-        fields["optimizer.weight_decay"] = float(f"{DECAY / (mean * rate * epochs * per_epoch):.3g}")
+        fields["optimizer.weight_decay"] = float(f"{decay / (mean * rate * epochs * per_epoch):.3g}")
     return fields
 
 

@@ -10,7 +10,20 @@ import pytest
 from hdl import cli
 
 metrics = pytest.importorskip("sklearn.metrics")
-SHORT = ["--epochs", "6", "--lr", "0.02", "--batch", "32", "--workers", "1", "--no-report", "--quiet"]
+SHORT = [
+    "--recipe",
+    "plain",
+    "--epochs",
+    "6",
+    "--lr",
+    "0.02",
+    "--batch",
+    "32",
+    "--workers",
+    "1",
+    "--no-report",
+    "--quiet",
+]
 
 
 def write(path, labels, n=600, seed=7, **more):

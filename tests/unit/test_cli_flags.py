@@ -5,19 +5,21 @@ import json
 import click
 import pytest
 
+from hdl import recipe
 from hdl.cli.flags import FLAGS, spec_options, take_spec
 from hdl.errors import SpecError
 from hdl.spec import Spec
 
 
-def take(*args, base=None, shards=1):
+def take(*args, base=None, shards=1, auto=False):
+    """The spec that a command line makes; what it leaves to the recipe is no part of it unless asked for."""
     taken = {}
 
     def command(**values):
         taken["spec"] = take_spec(values, base, shards)
 
     spec_options(click.Command("t", callback=command)).main([str(arg) for arg in args], standalone_mode=False)
-    return taken["spec"]
+    return taken["spec"] if auto else taken["spec"].with_(auto=())
 
 
 def leaves(tree, path=""):
@@ -38,7 +40,19 @@ def test_every_field_of_the_spec_has_a_flag():
 
 
 def test_no_flags_give_the_defaults():
-    assert take() == Spec()
+    assert take() == Spec() == take("--recipe", "plain", auto=True)
+
+
+def test_what_neither_a_flag_nor_a_file_says_is_left_to_the_recipe(tmp_path):
+    assert take(auto=True).auto == recipe.FIELDS
+    file = tmp_path / "spec.json"
+    file.write_text('{"optimizer": {"lr": 0.1}, "net": null}')
+    left = take("--spec", file, "--epochs", "3", auto=True).auto
+    assert set(recipe.FIELDS) - set(left) == {"epochs", "optimizer.lr"}
+    file.write_text(take("--epochs", "3", auto=True).to_json())  # as --dry-run writes it
+    assert take("--spec", file, auto=True) == take("--epochs", "3", auto=True)
+    assert "net" not in take("--spec", file, "--net", "4-2", auto=True).auto
+    assert take(base=Spec(), auto=True).auto == ()
 
 
 @pytest.mark.parametrize(
@@ -142,6 +156,7 @@ def test_shards_are_the_workers_unless_said(tmp_path):
         (["--metric", "auk"], "--metric: Input should be 'cost', 'accuracy', 'auc'"),
         (["--metric", "auc"], "spec: metric needs samples held out"),
         (["--members", "0"], "--members: "),
+        (["--recipe", "soup"], "--recipe: expected one of auto, plain (given 'soup')"),
         (["--weight-decay", "-1"], "--weight-decay: "),
         (["--init", "uniform[2,1]"], "--init: low 2.0 is above high 1.0"),
         (["--optimizer", "sdg"], "--optimizer: "),

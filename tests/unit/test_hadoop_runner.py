@@ -8,8 +8,8 @@ import pytest
 from hdl import fs, wire
 from hdl.data import FileSplit
 from hdl.runners import streaming
-from hdl.runners.hadoop import UBER, UBER_BYTES
 from hdl.runners.streaming import StreamingRunner
+from hdl.runners.uber import UBER, UBER_BYTES
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ LAYERS = {
     "hdfs_java": BASE | {"libhdfs", "hdfs_client"},
     "hadoop_conf": set(),
     "libhdfs": BASE | {"kerberos", "hadoop_conf", "java_errors"},
-    "data": BASE | {"ops", "fs", "models"},
+    "data": BASE | {"ops", "fs", "models", "recipe"},
     "wire": BASE | {"data", "metrics"},
     "metrics_log": BASE | {"fs", "metrics"},
     "table": BASE | {"fs", "wire", "metrics", "metrics_log"},
@@ -65,6 +65,7 @@ LAYERS = {
     | STEP
     | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "measuring", "report"},
     # Of the runners the driver sees the interface alone: see below.
+    "recipe": BASE,
     "publisher": BASE | {"runners", "table"},
     "resume": BASE | {"data", "fs", "table"},
     "common_samples": BASE | {"data", "fs", "table"},
