@@ -34,8 +34,10 @@ def fields(chosen: str | None, file: dict[str, Any], given: Iterable[str], base:
         raise SpecError(f"--recipe: expected one of {', '.join(CHOICES)} (given {chosen!r})")
     if chosen == "plain":
         return ()
-    before = base.auto if base is not None else file["auto"] if "auto" in file else recipe.FIELDS
     said = set(given)
+    if isinstance(file.get("auto"), list):  # as --dry-run prints it: the file says itself what it leaves
+        return tuple(path for path in file["auto"] if path not in said)
+    before = recipe.FIELDS if base is None else base.auto
     return tuple(path for path in before if path not in said and not _said(path.split("."), file))
 
 

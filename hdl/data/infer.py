@@ -56,8 +56,7 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         chosen = f" that meet --where {where!r}" if where else ""
         raise DataError(f"the dataset has no samples{chosen}, expected at least one{listed and '; skipped:'}{listed}")
     reading = dict(summary.meta.get("reading") or {})
-    classes = bool(spec.auto) and stack.labelled(spec) and _labels(summary, spec)[3] not in losses.REGRESSION
-    if chosen := recipe.of(summary, spec, classes):
+    if spec.auto and stack.labelled(spec) and (chosen := recipe.of(summary, spec, _classes(summary, spec))):
         reading["recipe"], spec = chosen.to_plain(), recipe.fill(spec, chosen.fields)
     units, columns, kind = stack.units(spec), None, summary.kind
     if summary.unlabelled:
@@ -146,6 +145,12 @@ def target_unit(labels: Labels, loss: str = "squared") -> tuple[np.ndarray, np.n
     magnitude = np.abs(mean)
     unchanging = deviation <= NOISE * magnitude
     return mean, np.where(unchanging, np.where(magnitude > 0, magnitude, 1.0), deviation)
+
+
+def _classes(summary: Summary, spec: Spec) -> int:
+    """Count the classes that the labels name; 0 of a regression."""
+    _, classes, outputs, loss = _labels(summary, spec)
+    return 0 if loss in losses.REGRESSION else max(2, len(classes) or outputs)
 
 
 def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, str]:

@@ -188,7 +188,9 @@ def processor() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default=os.environ.get("HDL_DATA", ""), help="folder with tables/; default: $HDL_DATA")
+    parser.add_argument(
+        "--data", default=os.environ.get("HDL_DATA", ""), help="folder with tables/; default: $HDL_DATA"
+    )
     parser.add_argument("--tables", default=",".join(TABLES), help="some of them, joined by commas")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--alone", action="store_true", help="without the others")
@@ -199,7 +201,9 @@ def main() -> int:
         if importlib.util.find_spec("h2o"):
             contenders["H2O"] = h2o
     print(f"{processor()}; load {os.getloadavg()[0]:.1f}; {arguments.seeds} seeds")
-    print(f"{'table':10} {'':12} {'measure':>14} {'sd':>7} {'bar':>6}      {'s':>7} {'cpu s':>7} {'ms/epoch':>9} {'ratio':>6}")
+    print(
+        f"{'table':10} {'':12} {'measure':>14} {'sd':>7} {'bar':>6}      {'s':>7} {'cpu s':>7} {'ms/epoch':>9} {'ratio':>6}"
+    )
     failed = 0
     for name in arguments.tables.split(","):
         table, results = TABLES[name], {contender: [] for contender in contenders}

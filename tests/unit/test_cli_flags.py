@@ -5,6 +5,7 @@ import json
 import click
 import pytest
 
+from hdl import recipe
 from hdl.cli.flags import FLAGS, spec_options, take_spec
 from hdl.errors import SpecError
 from hdl.spec import Spec
@@ -18,6 +19,11 @@ def take(*args, base=None, shards=1):
 
     spec_options(click.Command("t", callback=command)).main([str(arg) for arg in args], standalone_mode=False)
     return taken["spec"]
+
+
+def said(*args, **more):
+    """What a command line says itself: without what it leaves to hdl."""
+    return take(*args, **more).with_(auto=())
 
 
 def leaves(tree, path=""):
@@ -38,7 +44,7 @@ def test_every_field_of_the_spec_has_a_flag():
 
 
 def test_no_flags_give_the_defaults():
-    assert take() == Spec()
+    assert said() == Spec()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +90,31 @@ def test_no_flags_give_the_defaults():
 def test_flags_and_file_mean_the_same(flags, fields, tmp_path):
     file = tmp_path / "a spec.json"
     file.write_text(json.dumps(fields))
-    assert take(*flags) == take("--spec", file) == Spec(**fields)
+    assert take(*flags) == take("--spec", file)  # they leave the same to hdl, too
+    assert said(*flags) == Spec(**fields)
+
+
+def test_what_neither_flag_nor_file_sets_is_left_to_hdl(tmp_path):
+    file = tmp_path / "spec.json"
+    file.write_text('{"optimizer": {"lr": 0.5}, "batch": null, "scale": "robust"}')
+    left = set(take("--spec", file, "--epochs", "3").auto)
+    assert set(recipe.FIELDS) - left == {"optimizer.lr", "scale", "epochs"}
+    assert take("--recipe", "plain").auto == ()
+    with pytest.raises(SpecError, match="--recipe: expected one of auto, plain .given 'best'"):
+        take("--recipe", "best")
+
+
+def test_what_a_resumed_training_filled_in_stays(tmp_path):
+    assert take("--epochs", "30", base=Spec(epochs=20)).auto == ()
+    assert take("--epochs", "30", base=Spec(auto=("epochs", "batch"))).auto == ("batch",)
+    file = tmp_path / "spec.json"
+    before = take("--lr", "0.5")
+    file.write_text(json.dumps(before.model_dump(mode="json")))  # as --dry-run prints it
+    assert take("--spec", file) == before
+
+
+def test_every_flag_of_the_recipe_sets_its_field():
+    assert {flag.field: flag.name for flag in FLAGS if flag.field in recipe.FLAGS} == recipe.FLAGS
 
 
 def test_flags_come_before_the_file_and_keep_the_rest_of_a_part(tmp_path):
