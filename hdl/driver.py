@@ -12,7 +12,7 @@ its parent's weights; its row, marked final, only measures them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from hdl import spec as specs
 from hdl import table as tables
 from hdl.data import FileSplit, Schema, Source, holdout, weights
 from hdl.errors import Interrupted, SpecError, TableError
+from hdl.events import Outcome, Round, Stage, Started
 from hdl.metrics_log import MetricsLog
 from hdl.models import stack
 from hdl.publisher import Publisher
@@ -29,68 +30,6 @@ from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
 from hdl.validation_data import ValidationData
-
-
-@dataclass(frozen=True)
-class Stage:
-    """An event: the driver begins to 'summarise', to draw 'common' samples, to 'train' or to 'measure'."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Started:
-    """An event: rounds begin.
-
-    Parameters
-    ----------
-    spec : Spec
-        Everything filled in.
-    samples : int
-        Samples of the dataset, validation included.
-    rounds : int
-        Rounds of the whole training, at most.
-    version : int
-        The version that the rounds start from: above 0 if resumed.
-    """
-
-    spec: Spec
-    samples: int
-    rounds: int
-    version: int
-
-
-@dataclass(frozen=True)
-class Round:
-    """An event: a round is merged, and its version is being published."""
-
-    row: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The outcome of a training.
-
-    Parameters
-    ----------
-    table : str
-        Folder of the weight table.
-    version, best : int
-        The last version, and the best by validation.
-    spec : Spec
-        Everything filled in.
-    rows : sequence of dict
-        Metrics of all rounds.
-    reason : {'rounds', 'patience', 'converged'}
-        Why the rounds ended.
-    """
-
-    table: str
-    version: int
-    best: int
-    spec: Spec
-    rows: Sequence[dict[str, Any]]
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -220,11 +220,22 @@ def stratified(seed: int, shard: int, strata: NDArray[np.integer], share: float)
     draws = words(derive(seed, VALIDATION), shard, 1, 0, 0, len(strata))
     order = np.lexsort((draws, strata))  # stable: equal draws stay in stored order
     _, starts, counts = np.unique(strata[order], return_index=True, return_counts=True)
-    part, turn = round(share * 2**32), round(2**32 * (van_der_corput(shard) + 0.5)) % 2**32
     for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
         if strata[order[start]] >= 0:
-            out[order[start : start + (part * count + turn >> 32)]] = True
+            out[order[start : start + held_out(shard, count, share)]] = True
     return out
+
+
+def held_out(shard: int, n: int, share: float) -> int:
+    """Count how many of the n samples of a stratum `stratified` chooses in a shard.
+
+    Examples
+    --------
+    >>> [held_out(shard, 3, 0.25) for shard in range(4)]
+    [1, 0, 1, 1]
+    """
+    turn = round(2**32 * (van_der_corput(shard) + 0.5)) % 2**32
+    return round(share * 2**32) * n + turn >> 32
 
 
 def van_der_corput(n: int) -> float:

@@ -37,8 +37,8 @@ def spec_options(command: click.Command) -> click.Command:
     )
     command.params.append(
         Option(["--recipe"], metavar="auto|plain", section="Run",
-               help="What nobody says: auto takes the recipe for tables where DATA is one, plain each flag's own default.  "
-                    "[default: auto]")
+               help="What nobody says: auto takes the recipe for tables where DATA is one, plain each flag's own "
+                    "default.  [default: auto]")
     )  # fmt: skip
     return command
 

@@ -35,9 +35,9 @@ def fields(chosen: str | None, file: dict[str, Any], given: Iterable[str], base:
     if chosen == "plain":
         return ()
     said = set(given)
-    if isinstance(file.get("auto"), list):  # as --dry-run prints it: the file says itself what it leaves
+    if "auto" in file:  # it names what its other fields say no more than by default: so --dry-run writes it
         return tuple(path for path in file["auto"] if path not in said)
-    before = recipe.FIELDS if base is None else base.auto
+    before = base.auto if base is not None else recipe.FIELDS
     return tuple(path for path in before if path not in said and not _said(path.split("."), file))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl import recipe
+from hdl import recipe, rng
 from hdl.data.block import Bad
 from hdl.data.guess import is_number
 from hdl.data.holdout import said
@@ -98,12 +98,7 @@ def _held(summary: Summary, spec: Spec, classes: tuple[Any, ...]) -> dict[str, A
     rule = spec.holdout
     by: dict[str, Any] = {"by": said(rule, spec.validation)}
     if not rule.validates:
-        own, share = summary.labels, spec.validation
-        counts = None if not classes or not rule.stratified else _by_class(own, classes)
-        each = None if counts is None else [round(share * 2**32) * count + 2**31 >> 32 for count in counts]
-        rows = round(share * summary.samples) if each is None else sum(each)
-        exact = each is not None and spec.shards == 1
-        return by | {"rows": rows, "classes": each, "exact": exact}
+        return by | _share(summary, spec, classes if rule.stratified else ())
     if not summary.held:
         raise DataError(f"validation: none of {summary.samples:,} rows is held out ({by['by']}); expected at least one")
     known = Meanings(classes)
@@ -113,6 +108,30 @@ def _held(summary: Summary, spec: Spec, classes: tuple[Any, ...]) -> dict[str, A
         raise DataError(f"validation: {what}; the classes are {listed(classes)}")
     each = _by_class(summary.held_labels, classes) if classes else None
     return by | {"rows": summary.held, "classes": each, "exact": True}
+
+
+def _share(summary: Summary, spec: Spec, classes: tuple[Any, ...]) -> dict[str, Any]:
+    """Count the samples of a share that is held out, as the shards will choose them; about, where that is not known."""
+    share, shards = spec.validation, summary.shards
+    known = Meanings(classes)
+    if classes and shards is not None and len(shards) == spec.shards:
+        each = [0] * len(classes)
+        for number, (_, own) in enumerate(shards):
+            counts = [0] * len(classes)
+            for value, count in own:
+                if (code := known.code(value)) >= 0:
+                    counts[code] += count
+            each = [a + rng.held_out(number, b, share) for a, b in zip(each, counts, strict=True)]
+        if not sum(each):
+            what = f"a share of {share:g} of {summary.samples:,} samples holds none out"
+            raise DataError(f"validation: {what} in {spec.shards:,} shards; expected a larger one")
+        return {"rows": sum(each), "classes": each, "exact": True}
+    found = _by_class(summary.labels, classes) if classes else None
+    return {
+        "rows": round(share * summary.samples),
+        "classes": found and [round(share * count) for count in found],
+        "exact": False,
+    }
 
 
 def _by_class(labels: Labels, classes: tuple[Any, ...]) -> list[int] | None:

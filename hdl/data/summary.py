@@ -41,6 +41,8 @@ class Summary:
         because they have no label.
     held, held_labels : int, Labels
         Rows that are held out of all of this, and their labels.
+    shards : tuple of (int, tuple of (label, count)), or None
+        Samples of each shard, and how many of them have each label; None of more labels than are worth their memory.
     facts : Facts or None
         Of a table's columns; None of what is no table, and of more than 256 columns of numbers alone.
     meta : dict
@@ -66,6 +68,7 @@ class Summary:
     facts: Facts | None = None
     held: int = 0
     held_labels: Labels = field(default_factory=Labels)
+    shards: tuple[tuple[int, tuple[tuple[Any, int], ...]], ...] | None = ()
 
     def join(self, other: Summary) -> Summary:
         """Join the summaries of two parts, `self` before `other`."""
@@ -78,6 +81,7 @@ class Summary:
             "unlabelled": a.unlabelled + b.unlabelled,
             "held": a.held + b.held,
             "held_labels": a.held_labels.join(b.held_labels),
+            "shards": _bounded(a.shards, b.shards),
         }
         if not a.samples or not b.samples:
             return replace(a if a.samples else b, **rest)
@@ -135,7 +139,7 @@ class Summary:
             fields[name] = labels | {key: None if labels[key] is None else [*labels[key]] for key in _TUPLES}
         facts, more = (None, {}) if self.facts is None else self.facts.to_parts()
         tensors = {**self.moments, **{FACTS + name: tensor for name, tensor in more.items()}}
-        return {**fields, "places": [*self.places], "facts": facts}, tensors
+        return {**fields, "places": [*self.places], "facts": facts, "shards": self.shards}, tensors
 
     @classmethod
     def from_parts(cls, fields: dict[str, Any], tensors: dict[str, np.ndarray]) -> Summary:
@@ -157,6 +161,8 @@ class Summary:
         plain = fields.pop("facts", None)
         facts = None if plain is None else Facts.from_parts(plain, more)
         fields["places"] = tuple(fields["places"])
+        if (shards := fields.get("shards")) is not None:
+            fields["shards"] = tuple((int(n), tuple((value, int(k)) for value, k in own)) for n, own in shards)
         if any(type(fields.get(name, 0)) is not int or fields.get(name, 0) < 0 for name in _COUNTS):
             raise ValueError(f"a summary with counts {[fields.get(name) for name in _COUNTS]}")
         summary = cls(moments=moments, facts=facts, **fields)
@@ -175,6 +181,7 @@ class Summary:
 
 
 FACTS = "facts/"
+COUNTED = 10_000  # labels of all shards that are counted a shard
 _COUNTS = ("samples", "features", "bad", "limit", "unlabelled", "held")
 _LABELS = ("labels", "held_labels")
 _FIELDS = (*_COUNTS, "kind", "meta")
@@ -293,7 +300,21 @@ def summarise(source: Source, splits: Sequence[FileSplit], shard: int = 0) -> Su
         whole = _with_facts(whole, gathering.facts())
     places, unlabelled = tuple(bad.places), bad.unlabelled
     counts: dict[str, Any] = {"bad": bad.count, "places": places, "unlabelled": unlabelled}
+    each = (
+        None
+        if labels.values is None or labels.counts is None
+        else tuple(zip(labels.values, labels.counts, strict=True))
+    )
+    counts["shards"] = _bounded(((whole.samples, each),)) if each is not None else None
     return replace(whole, labels=labels, held=held, held_labels=held_labels, **counts)
+
+
+def _bounded(*parts: Any) -> Any:
+    """Put shards' counts of labels one behind the other; None beyond a bound, which depends on all of them alone."""
+    if any(part is None for part in parts):
+        return None
+    shards = tuple(shard for part in parts for shard in part)
+    return shards if sum(len(own) for _, own in shards) <= COUNTED else None
 
 
 def _with_facts(numbers: Summary, facts: Facts) -> Summary:

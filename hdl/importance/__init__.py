@@ -133,6 +133,8 @@ def check(model: Model, metric: str | None = None) -> str:
     SpecError
     """
     passes.check(model)
+    if model.schema.encoding == "none":
+        raise SpecError("importance is of what answers depend on; the network has learned without labels, and has none")
     of_schema(model.schema)
     name = metric or model.spec.metric or "cost"
     if name not in METRICS or not METRICS[name].fits(model.spec):

@@ -9,6 +9,8 @@ Letters: n rows, I inputs.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -93,10 +95,6 @@ class Drawn:
     def __len__(self) -> int:
         return len(self.block)
 
-    def with_x(self, x: Any) -> Block:
-        """Give the rows other features."""
-        return replace(self.block, x=x)
-
 
 def of_rows(model: Model, rows: Rows) -> Drawn:
     """Encode rows that were drawn; those to which the network has no finite answer are left out."""
@@ -105,7 +103,8 @@ def of_rows(model: Model, rows: Rows) -> Drawn:
         raise SpecError("importance: the data has no samples")
     bad = Bad(sys.maxsize)
     block = model._fitted(replace(raw, rows=np.arange(len(raw))), bad)
-    block = replace(block, x=block.x.dense()) if isinstance(block.x, Csr) else block
+    if not isinstance(block.x, Mixed):  # what was read may not be written to
+        block = replace(block, x=block.x.dense() if isinstance(block.x, Csr) else np.array(block.x))
     y = None
     if model.schema.encoding != "none":
         y, good = model.schema.encode(block.y, block.where, bad)
@@ -121,26 +120,30 @@ def answers(model: Model, block: Block) -> Any:
         yield model._forward(block.slice(lo, min(lo + model._rows, len(block))), None)[0]
 
 
-def exchanged(x: Any, own: Inputs, order: NDArray[np.int64], source: Any = None) -> Any:
-    """Replace a column's cells: row i gets that of row order[i].
+@contextmanager
+def exchanged(x: Any, own: Inputs, order: NDArray[np.int64], source: Any = None) -> Iterator[None]:
+    """Replace a column's cells within this context: row i has that of row order[i].
 
     Parameters
     ----------
     x : encoded features [n, I]
+        Changed in place, and as before at the end.
     own : Inputs
     order : int64 [n]
     source : encoded features, optional
-        Whose rows they are; None: x itself.
+        Whose rows they are; None: those of x.
     """
-    source = x if source is None else source
+    array, columns = _cells(x, own)
+    before = array[:, columns].copy()
+    array[:, columns] = (before if source is None else _cells(source, own)[0][:, columns])[order]
+    try:
+        yield
+    finally:
+        array[:, columns] = before
+
+
+def _cells(x: Any, own: Inputs) -> tuple[NDArray, slice]:
+    """Give the array that holds a column's inputs, and where they are in it."""
     if not isinstance(x, Mixed):
-        out = x.copy()
-        out[:, own.numbers] = source[order][:, own.numbers]
-        return out
-    if own.code < 0:
-        numbers = x.numbers.copy()
-        numbers[:, own.numbers] = source.numbers[order][:, own.numbers]
-        return Mixed(numbers, x.codes, x.columns)
-    codes = x.codes.copy()
-    codes[:, own.code] = source.codes[order, own.code]
-    return Mixed(x.numbers, codes, x.columns)
+        return x, own.numbers
+    return (x.numbers, own.numbers) if own.code < 0 else (x.codes, slice(own.code, own.code + 1))

@@ -64,13 +64,13 @@ def order(seed: int, column: int, repetition: int, n: int) -> NDArray[np.int64]:
 def _permutations(model: Model, drawn: Drawn, asked: Pass) -> list[Todo]:
     """List the measurements: of the rows as they are, and of each column in each repetition."""
     metric, seed = asked.fields["metric"], asked.fields["seed"]
-    todo: list[Todo] = [(BASELINE, lambda: [measure(model, drawn, drawn.block, metric)])]
+    todo: list[Todo] = [(BASELINE, lambda: [measure(model, drawn, metric)])]
     for place, own in enumerate(of_schema(model.schema)):
         for repetition in range(asked.fields["repetitions"]):
 
             def permuted(place: int = place, own: Any = own, repetition: int = repetition) -> list[float | None]:
-                x = exchanged(drawn.block.x, own, order(seed, place, repetition, len(drawn)))
-                return [measure(model, drawn, drawn.with_x(x), metric)]
+                with exchanged(drawn.block.x, own, order(seed, place, repetition, len(drawn))):
+                    return [measure(model, drawn, metric)]
 
             todo.append((f"{place}/{repetition}", permuted))
     return todo
@@ -86,17 +86,17 @@ def _values(model: Model, drawn: Drawn, asked: Pass) -> list[Todo]:
         for number in range(len(grid.cells)):
 
             def varied(own: Any = own, source: Any = source, number: int = number) -> list[float | None]:
-                x = exchanged(drawn.block.x, own, np.full(len(drawn), number), source)
-                return [*mean(model, drawn.with_x(x))]
+                with exchanged(drawn.block.x, own, np.full(len(drawn), number), source):
+                    return [*mean(model, drawn.block)]
 
             todo.append((f"{place}/{number}", varied))
     return todo
 
 
-def measure(model: Model, drawn: Drawn, block: Block, metric: str) -> float | None:
-    """Measure a network on rows; those whose answer is not finite once cells are exchanged are left out."""
+def measure(model: Model, drawn: Drawn, metric: str) -> float | None:
+    """Measure a network on rows as they are now; those whose answer is not finite with other cells are left out."""
     schema, rows = model.schema, model._rows
-    measures = evaluation.begin(schema, model.spec)
+    measures, block = evaluation.begin(schema, model.spec), drawn.block
     for lo in range(0, len(block), rows):
         chunk = block.slice(lo, min(lo + rows, len(block)))
         y = None if drawn.y is None else drawn.y[lo : lo + rows]

@@ -8,8 +8,8 @@ Letters: n samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,9 @@ from hdl.metrics.sums import Sums
 PENDING = 1 << 18  # rows that wait unsorted
 IN_MEMORY = 1 << 22  # distinct rows of all ranks of a task in memory, of 16 bytes; above, they go to files
 MOST_COUNT = 1 << 53
-_INFINITE = 0x7F800000  # bits of an infinite float32
 _SIGN = np.uint32(0x80000000)
+
+Kind = TypeVar("Kind", Run, FileRun)
 
 
 class Rows(NamedTuple):
@@ -60,7 +61,7 @@ class Ranks:
         self._waiting = 0
         self._runs: list[Run] = []
         self._files: list[FileRun] = []
-        self._in_memory = in_memory
+        self._in_memory, self._most_waiting = in_memory, min(PENDING, max(1, in_memory // 2))
 
     def add(
         self, score: NDArray[np.float32], positive: NDArray[np.bool_], weight: NDArray[np.float32] | None = None
@@ -75,7 +76,7 @@ class Ranks:
             return
         self._pending.append(_keys(score, positive, weight))
         self._waiting += len(score)
-        if self._waiting >= PENDING:
+        if self._waiting >= self._most_waiting:
             self._settle()
 
     def joined(self, other: Ranks) -> Ranks:
@@ -85,22 +86,20 @@ class Ranks:
         out._pending = self._pending + other._pending
         out._waiting = self._waiting + other._waiting
         out._runs, out._files = self._runs + other._runs, self._files + other._files
-        if out._waiting >= PENDING or sum(map(len, out._runs)) > out._in_memory:
+        if out._waiting >= out._most_waiting or sum(map(len, out._runs)) > out._in_memory:
             out._settle()
         return out
 
     def _settle(self) -> None:
-        """Sort what waits, and keep runs few: each is at least twice as long as the next; too many go to a file."""
+        """Sort what waits, and keep runs few; where there are too many rows they go to a file."""
         if self._pending:
             self._runs.append(run_of(self._pending))
             self._pending, self._waiting = [], 0
-        self._runs.sort(key=len, reverse=True)
-        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
-            last = self._runs.pop()
-            self._runs[-1] = merged([self._runs[-1], last])
+        self._runs = _few(self._runs, merged)
         if sum(map(len, self._runs)) > self._in_memory:
             self._files.append(FileRun(streamed(self._runs)))
             self._runs = []
+        self._files = _few(self._files, lambda files: FileRun(streamed(files)))
 
     def _all(self) -> Iterator[tuple[Keys, NDArray[np.int64] | None]]:
         self._settle()
@@ -155,6 +154,15 @@ class Ranks:
             for times in (low, rows.times - low):
                 out.totals.add(rows.weight * times, rows.positive.astype(np.int64))
         return out
+
+
+def _few(runs: list[Kind], join: Callable[[list[Kind]], Kind]) -> list[Kind]:
+    """Join runs until each is at least twice as long as the next."""
+    runs = sorted(runs, key=len, reverse=True)
+    while len(runs) > 1 and len(runs[-2]) < 2 * len(runs[-1]):
+        runs[-2:] = [join(runs[-2:])]
+        runs.sort(key=len, reverse=True)
+    return runs
 
 
 def _keys(score: NDArray, positive: NDArray[np.bool_], weight: NDArray[np.float32] | None) -> Keys:

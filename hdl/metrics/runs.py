@@ -52,35 +52,42 @@ class FileRun:
     """
 
     def __init__(self, blocks: Iterator[tuple[Keys, Counts]]):
-        self._keys, self._counts = scratch.file("hdl-ranks-"), scratch.file("hdl-ranks-")
-        self._n = 0
-        for keys, counts in blocks:
-            self._keys.write(np.ascontiguousarray(keys).data)
-            self._counts.write((np.ones(len(keys), np.int64) if counts is None else counts.astype(np.int64)).data)
-            self._n += len(keys)
-        self._keys.flush()
-        self._counts.flush()
+        self._file, self._sizes = scratch.file("hdl-ranks-"), list[int]()
+        for block in blocks:
+            for keys, counts in Run(*block).blocks():
+                self._file.write(np.ascontiguousarray(keys).data)
+                self._file.write((np.ones(len(keys), np.int64) if counts is None else counts.astype(np.int64)).data)
+                self._sizes.append(len(keys))
+        self._file.flush()
 
     def __len__(self) -> int:
-        return self._n
+        return sum(self._sizes)
 
     def blocks(self) -> Iterator[tuple[Keys, Counts]]:
         """Give the run some keys at a time, read at their places: several may read at once."""
-        for low in range(0, self._n, CHUNK):
-            size = min(CHUNK, self._n - low)
-            yield _read(self._keys, low, size, np.uint64), _read(self._counts, low, size, np.int64)
+        yield from self._read_blocks()
+
+    def _read_blocks(self) -> Iterator[tuple[Keys, NDArray[np.int64]]]:
+        at = 0
+        for size in self._sizes:
+            yield _read(self._file, at, size, np.uint64), _read(self._file, at + 8 * size, size, np.int64)
+            at += 16 * size
 
     def mapped(self) -> tuple[Keys, NDArray[np.int64]]:
-        """Give all keys and counts as arrays that are read from the file when they are used."""
-        if not self._n:
-            return np.empty(0, np.uint64), np.empty(0, np.int64)
-        return (np.memmap(self._keys, np.uint64, "r", shape=(self._n,)),
-                np.memmap(self._counts, np.int64, "r", shape=(self._n,)))  # fmt: skip
+        """Give all keys and counts as arrays in files of their own, that are read when they are used."""
+        with scratch.file("hdl-ranks-") as keys, scratch.file("hdl-ranks-") as counts:
+            for part, times in self._read_blocks():
+                keys.write(part.data)
+                counts.write(times.data)
+            keys.flush()
+            counts.flush()
+            return (np.memmap(keys, np.uint64, "r", shape=(len(self),)),
+                    np.memmap(counts, np.int64, "r", shape=(len(self),)))  # fmt: skip
 
 
-def _read(file: Any, first: int, size: int, dtype: Any) -> NDArray:
+def _read(file: Any, at: int, size: int, dtype: Any) -> NDArray:
     out: NDArray = np.empty(size, dtype)
-    view, at = out.view(np.uint8).data, 8 * first
+    view = out.view(np.uint8).data
     while len(view):
         got = os.preadv(file.fileno(), [view], at)
         if not got:

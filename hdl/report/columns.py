@@ -5,6 +5,7 @@ Letters: I inputs, H hidden units.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -106,6 +107,10 @@ def _levels(part: Any) -> str:
 def _inputs(names: Sequence[str]) -> str:
     """Name the inputs of a number or a date, without the column's own name."""
     words = [name.strip(" :") or "its value" for name in names]
+    bins = [match for word in words if (match := re.fullmatch(r"bin \d+ \((.*) to (.*)\)", word))]
+    if len(bins) > 2:  # beside one another: their ends say enough
+        words = [word for word in words if not word.startswith("bin ")]
+        words.append(f"{len(bins)} bins from {bins[0][1]} to {bins[-1][2]}")
     return ", ".join(words[:6]) + (", …" if len(words) > 6 else "")
 
 

@@ -232,7 +232,7 @@ th{font-weight:500;color:var(--ink-2);font-size:13px;white-space:nowrap}
 overflow-wrap:anywhere}.warning b{color:rgb(var(--warm));margin-right:6px}
 .gap{margin-top:18px}
 .bars{margin:0;display:grid;gap:5px}
-.bars>div{display:grid;grid-template-columns:minmax(80px,26%) minmax(0,1fr) 116px;gap:12px;align-items:center;
+.bars>div{display:grid;grid-template-columns:minmax(80px,26%) minmax(0,1fr) 132px;gap:12px;align-items:center;
 font-size:14px}
 .bars dt{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;text-align:right}
 .bars dd{margin:0;color:var(--ink-2);font-size:13px;font-variant-numeric:tabular-nums;white-space:nowrap}

@@ -160,7 +160,7 @@ class Runner(ABC):
 
         Returns
         -------
-        hdl.driver.Outcome or None
+        hdl.events.Outcome or None
             None if the training was only handed over.
         """
 

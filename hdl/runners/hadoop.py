@@ -14,9 +14,9 @@ from typing import Any
 
 from hdl import envpack, fs, identity, wire
 from hdl.data import FileSplit, Summary
-from hdl.errors import DataError, HdlError, SpecError, WorkerError
+from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.passes import Partial, Pass
-from hdl.runners import platform
+from hdl.runners import platform, uber
 from hdl.runners.base import Job, Log, Notify, Plan, Progress, Replaced, RoundRunner
 from hdl.runners.job import HadoopJob
 from hdl.runners.messages import plan_message
@@ -30,14 +30,6 @@ from hdl.wire import Update, Weights
 
 JOBS = ".hdl/jobs"  # below our home on HDFS: the drivers' working folders
 NODE_MB = 1024  # of a map or reduce container: Hadoop's JVM, Python, and a JVM in it that reads HDFS
-UBER_MB = 1536  # of an application master that runs the tasks itself
-UBER_BYTES, UBER_SECONDS = 64 << 20, 20.0  # of data; of work in the tasks of the round before
-UBER_MAPS = 9
-UBER = {
-    "mapreduce.job.ubertask.enable": "true",
-    "mapreduce.job.ubertask.maxmaps": UBER_MAPS,
-    "yarn.app.mapreduce.am.resource.mb": UBER_MB,
-}
 SETTINGS = {
     "mapreduce.map.memory.mb": NODE_MB,
     "mapreduce.reduce.memory.mb": NODE_MB,
@@ -229,7 +221,7 @@ class HadoopRunner(RoundRunner):
         if not self._fits():
             return self._once(name, properties, out)
         try:
-            return self._once(name, {**properties, **UBER}, out)
+            return self._once(name, {**properties, **uber.UBER}, out)
         except WorkerError as error:  # inside of the master Hadoop tries a task once; in containers, again
             if not self.application:
                 raise
@@ -259,7 +251,7 @@ class HadoopRunner(RoundRunner):
             with self._there():
                 results, self._stats = separate(self._collect(out))
         except HdlError as error:
-            raise self._with_job(error, job) from None
+            raise job.placed(error) from None
         fs.remove(out)
         self._phases = phases(self._stats, began, ended)
         return results
@@ -276,11 +268,7 @@ class HadoopRunner(RoundRunner):
         """Decide whether the next job's tasks run inside of its application master."""
         if self.uber is not None:
             return self.uber
-        if self.workers > UBER_MAPS or int(self.settings["mapreduce.job.reduces"]) > 1:
-            return False
-        if self._stats:
-            return sum(task.read + task.compute for task in self._stats) < UBER_SECONDS
-        return self._bytes < UBER_BYTES
+        return uber.pays(self.workers, int(self.settings["mapreduce.job.reduces"]), self._stats, self._bytes)
 
     def _progress(self, stage: str) -> Any:
         """Make the function that reports progress: maps are nearly all of the work, the reducer only adds up."""
@@ -297,15 +285,6 @@ class HadoopRunner(RoundRunner):
     def _failed(self, attempt: str, reason: str) -> None:
         number = int(attempt.split("_")[4])
         self._notify(Replaced(number, (), f"{attempt}: {reason}"))
-
-    def _with_job(self, error: HdlError, job: HadoopJob) -> HdlError:
-        """Add the job to an error of one of its tasks."""
-        if job.application is None or job.application in str(error):
-            return error
-        where = f" ({job.application}; the full log: {job.log_command})"
-        if isinstance(error, DataError):
-            return DataError(error.message + where, error.path, error.line, error.offset)
-        return type(error)(f"{error}{where}")
 
     def _memory(self) -> int:
         """Count the bytes of features that a task may keep: its container's, less two JVMs and Python."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from hdl import java_errors, kerberos, programs
-from hdl.errors import DeadlineError, HdlError, WorkerError
+from hdl.errors import DataError, DeadlineError, HdlError, WorkerError
 from hdl.runners import logs
 
 KILL_SECONDS = 60.0
@@ -113,6 +113,15 @@ class HadoopJob:
     def log_command(self) -> str:
         """The command that shows the whole log."""
         return logs.log_command(str(self.application))
+
+    def placed(self, error: HdlError) -> HdlError:
+        """Add the job to an error of one of its tasks."""
+        if self.application is None or self.application in str(error):
+            return error
+        where = f" ({self.application}; the full log: {self.log_command})"
+        if isinstance(error, DataError):
+            return DataError(error.message + where, error.path, error.line, error.offset)
+        return type(error)(f"{error}{where}")
 
     def _follow(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None

@@ -25,7 +25,8 @@ from hdl.errors import Unavailable
 from hdl.passes import Partial, Pass
 from hdl.programs import hadoop
 from hdl.runners import typed
-from hdl.runners.hadoop import UBER, UBER_BYTES, HadoopRunner
+from hdl.runners.hadoop import HadoopRunner
+from hdl.runners.uber import UBER, UBER_BYTES
 from hdl.streaming import HEAD, incoming
 from hdl.wire.blocks import pack_block
 

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hdl import fs, strict_json
-from hdl.driver import Outcome
 from hdl.errors import TableError
+from hdl.events import Outcome
 from hdl.metrics import METRICS
 from hdl.metrics_log import rounds
 from hdl.outputs import put

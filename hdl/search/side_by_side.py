@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hdl.driver import Outcome
 from hdl.errors import DataError, HdlError, Interrupted, NonFinite, Unavailable
+from hdl.events import Outcome
 from hdl.ops.batching import BatchingBarrier, compatibility
 from hdl.search.grid import Combination, Result, result_of
 

@@ -20,7 +20,8 @@ if find_spec("jpype") and find_spec("zmq"):
 def trained(cluster, run):
     """A network's table and its data, both on HDFS; the data in four parts."""
     data, model = put_csv("hdfs:///tests/measuring/data", 360), "hdfs:///tests/measuring/model"
-    run(*HDL, "train", data, "--out", model, "--net", "0-5-0", "--epochs", 5, "--no-report", "--quiet")
+    fields = ["--net", "0-5-0", "--epochs", 30, "--batch", 8, "--lr", 0.01, "--no-report", "--quiet"]
+    run(*HDL, "train", data, "--out", model, *fields)
     yield model, data
     fs.remove("hdfs:///tests/measuring")
 

@@ -1,5 +1,6 @@
 """Applications from the command line: trained, detached, looked at, attached to, killed, interrupted."""
 
+import csv
 import json
 import re
 import signal
@@ -62,6 +63,13 @@ def test_a_training_ends_when_its_report_is_written(run, data, folder):
     assert fs.exists(f"{folder}/model/report.html")
 
 
+def test_a_log_is_written_by_who_follows(run, data, folder, tmp_path):
+    log = ["--log", f"csv:{tmp_path}/log.csv"]
+    ended = run(*HDL, "train", data, "--out", f"{folder}/m", *YARN, "--detach", *log, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "--log: is written by who follows the training" in ended.stderr
+
+
 @pytest.mark.parametrize("turn", range(3))
 def test_what_is_wrong_before_java_has_connected_is_one_line_and_no_crash(run, folder, turn):
     """The connection to YARN is begun while the data is looked at, and nobody waits for it then."""
@@ -70,14 +78,18 @@ def test_what_is_wrong_before_java_has_connected_is_one_line_and_no_crash(run, f
     assert ended.stderr == "hdl: error: /no/such/data: there is no such file or folder\n"
 
 
-def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder, side):
+def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder, side, tmp_path):
     table = f"{folder}/model"
     local = [*HDL, "train", data, "--out", f"{folder}/expected", *YARN[4:], "--epochs", "40", "--no-report", "--quiet"]
     expected = side.submit(run, *local)
     application = run(*HDL, "train", data, "--out", table, *YARN, *SMALL, "--epochs", "40", "--detach").stdout.strip()
     assert re.fullmatch(r"application_\d+_\d+", application)
     assert application in run(*HDL, "status").stdout
-    done = run(*HDL, "attach", application)
+    done = run(*HDL, "attach", application, "--log", f"csv:{tmp_path}/log.csv")
+    with open(tmp_path / "log.csv", newline="") as file:  # rounds that passed before are in it too, each once
+        logged = [(int(line["round"]), float(line["cost"])) for line in csv.DictReader(file)]
+    assert logged == [(row["round"] + 1, row["cost"]) for row in Table(table).rows() if not row["final"]]
+    assert len(logged) == 40
     assert "3-5-2, 90 samples, 4 shards on 2 workers" in done.stderr
     label = re.search(r"^label +column .*: classification, 2 classes: ", done.stderr, re.M)
     assert label, done.stderr

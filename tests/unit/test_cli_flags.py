@@ -11,19 +11,15 @@ from hdl.errors import SpecError
 from hdl.spec import Spec
 
 
-def take(*args, base=None, shards=1):
+def take(*args, base=None, shards=1, auto=False):
+    """The spec that a command line makes; what it leaves to the recipe is no part of it unless asked for."""
     taken = {}
 
     def command(**values):
         taken["spec"] = take_spec(values, base, shards)
 
     spec_options(click.Command("t", callback=command)).main([str(arg) for arg in args], standalone_mode=False)
-    return taken["spec"]
-
-
-def said(*args, **more):
-    """What a command line says itself: without what it leaves to hdl."""
-    return take(*args, **more).with_(auto=())
+    return taken["spec"] if auto else taken["spec"].with_(auto=())
 
 
 def leaves(tree, path=""):
@@ -44,7 +40,19 @@ def test_every_field_of_the_spec_has_a_flag():
 
 
 def test_no_flags_give_the_defaults():
-    assert said() == Spec()
+    assert take() == Spec() == take("--recipe", "plain", auto=True)
+
+
+def test_what_neither_a_flag_nor_a_file_says_is_left_to_the_recipe(tmp_path):
+    assert take(auto=True).auto == recipe.FIELDS
+    file = tmp_path / "spec.json"
+    file.write_text('{"optimizer": {"lr": 0.1}, "net": null}')
+    left = take("--spec", file, "--epochs", "3", auto=True).auto
+    assert set(recipe.FIELDS) - set(left) == {"epochs", "optimizer.lr"}
+    file.write_text(take("--epochs", "3", auto=True).to_json())  # as --dry-run writes it
+    assert take("--spec", file, auto=True) == take("--epochs", "3", auto=True)
+    assert "net" not in take("--spec", file, "--net", "4-2", auto=True).auto
+    assert take(base=Spec(), auto=True).auto == ()
 
 
 @pytest.mark.parametrize(
@@ -90,31 +98,7 @@ def test_no_flags_give_the_defaults():
 def test_flags_and_file_mean_the_same(flags, fields, tmp_path):
     file = tmp_path / "a spec.json"
     file.write_text(json.dumps(fields))
-    assert take(*flags) == take("--spec", file)  # they leave the same to hdl, too
-    assert said(*flags) == Spec(**fields)
-
-
-def test_what_neither_flag_nor_file_sets_is_left_to_hdl(tmp_path):
-    file = tmp_path / "spec.json"
-    file.write_text('{"optimizer": {"lr": 0.5}, "batch": null, "scale": "robust"}')
-    left = set(take("--spec", file, "--epochs", "3").auto)
-    assert set(recipe.FIELDS) - left == {"optimizer.lr", "scale", "epochs"}
-    assert take("--recipe", "plain").auto == ()
-    with pytest.raises(SpecError, match="--recipe: expected one of auto, plain .given 'best'"):
-        take("--recipe", "best")
-
-
-def test_what_a_resumed_training_filled_in_stays(tmp_path):
-    assert take("--epochs", "30", base=Spec(epochs=20)).auto == ()
-    assert take("--epochs", "30", base=Spec(auto=("epochs", "batch"))).auto == ("batch",)
-    file = tmp_path / "spec.json"
-    before = take("--lr", "0.5")
-    file.write_text(json.dumps(before.model_dump(mode="json")))  # as --dry-run prints it
-    assert take("--spec", file) == before
-
-
-def test_every_flag_of_the_recipe_sets_its_field():
-    assert {flag.field: flag.name for flag in FLAGS if flag.field in recipe.FLAGS} == recipe.FLAGS
+    assert take(*flags) == take("--spec", file) == Spec(**fields)
 
 
 def test_flags_come_before_the_file_and_keep_the_rest_of_a_part(tmp_path):
@@ -172,6 +156,7 @@ def test_shards_are_the_workers_unless_said(tmp_path):
         (["--metric", "auk"], "--metric: Input should be 'cost', 'accuracy', 'auc'"),
         (["--metric", "auc"], "spec: metric needs samples held out"),
         (["--members", "0"], "--members: "),
+        (["--recipe", "soup"], "--recipe: expected one of auto, plain (given 'soup')"),
         (["--weight-decay", "-1"], "--weight-decay: "),
         (["--init", "uniform[2,1]"], "--init: low 2.0 is above high 1.0"),
         (["--optimizer", "sdg"], "--optimizer: "),

@@ -74,7 +74,6 @@ def test_a_category_and_a_date_are_permuted_with_all_their_inputs(known):
     data = importance.columns.of_rows(model, rows)
     order = np.random.default_rng(0).permutation(N)
     for own in of_schema(model.schema):
-        moved = importance.columns.exchanged(data.block.x, own, order)
         raw = data.raw.x
         frame = type(raw)(raw.numbers.copy(), list(raw.others), raw.columns)
         names = [column.name for column in raw.columns if column.kind == "number"]
@@ -84,9 +83,12 @@ def test_a_category_and_a_date_are_permuted_with_all_their_inputs(known):
             at = [column.name for column in raw.columns if column.kind != "number"].index(own.name)
             frame.others[at] = raw.others[at].take(order)
         encoded = model.schema.encodings.encode(frame)
-        assert np.array_equal(moved.numbers, encoded.numbers)
-        assert np.array_equal(moved.codes, encoded.codes)
-        assert not np.array_equal(moved.dense(), data.block.x.dense())
+        before = data.block.x.dense()
+        with importance.columns.exchanged(data.block.x, own, order):
+            assert np.array_equal(data.block.x.numbers, encoded.numbers)
+            assert np.array_equal(data.block.x.codes, encoded.codes)
+            assert not np.array_equal(data.block.x.dense(), before)
+        assert np.array_equal(data.block.x.dense(), before)
 
 
 def drawn(model, source, most):
@@ -114,6 +116,19 @@ def test_dependence_is_the_mean_answer_at_each_value(known):
     frame.others[at] = pa.array(["red"] * N).dictionary_encode().cast(frame.others[at].type)
     out = model._forward(model._fitted(block, Bad()), None)[0]
     assert colours["red"][1] == pytest.approx(math.fsum(out[:, 1].astype(float)) / N, abs=1e-12)
+
+
+def test_a_number_that_is_mostly_one_value_has_a_grid_all_the_same(table):
+    rng = np.random.default_rng(4)
+    gains = np.where(rng.random(N) < 0.95, 0, rng.integers(100, 9000, N))
+    model, source = table("gains", "gains,class", zip(gains, gains > 3000, strict=True))
+    (found,) = importance.measure(model, source, metric="auc").dependence
+    assert found.grid[0] == 0
+    assert found.grid == sorted(found.grid)
+    assert 15 < len(found.grid) <= 21
+    assert found.count[0] > 0.9 * N
+    assert sum(found.count) == N
+    assert set(found.grid) <= set(gains.tolist())
 
 
 def test_effects_of_a_regression_are_in_the_targets_unit(table):

@@ -63,7 +63,7 @@ LAYERS = {
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
     "yarn": BASE
     | STEP
-    | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "measuring", "report"},
+    | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "events", "measuring", "report"},
     # Of the runners the driver sees the interface alone: see below.
     "recipe": BASE,
     "publisher": BASE | {"runners", "table"},
@@ -71,9 +71,11 @@ LAYERS = {
     "common_samples": BASE | {"data", "fs", "table"},
     "stages": BASE | {"models", "table"},
     "validation_data": BASE | {"data", "fs"},
+    "events": BASE,
     "driver": BASE
     | STEP
-    | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners", "validation_data"},
+    | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners"}
+    | {"events", "validation_data"},
     "measuring": BASE | STEP | {"runners"},
     "folds": BASE | {"data", "fs", "evaluation", "predict", "table", "search", "outputs"},
     "out_of_fold": BASE
@@ -87,7 +89,7 @@ LAYERS = {
     "importance": BASE | {"data", "evaluation", "metrics", "passes"},
     "predict": BASE
     | {"answers", "evaluation", "metrics", "passes", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
-    "search": BASE | {"ops", "data", "metrics", "fs", "runners", "driver", "table", "metrics_log", "outputs"},
+    "search": BASE | {"ops", "data", "metrics", "fs", "runners", "driver", "events", "table", "metrics_log", "outputs"},
     "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE

@@ -14,7 +14,7 @@ from hdl.cli.scores import measures_of, validated
 from hdl.metrics_log import best
 from hdl.table import Table
 
-SHORT = ["--net", "0-16-0", "--epochs", "10", "--lr", "0.01", "--batch", "32", "--workers", "1"]
+SHORT = ["--recipe", "plain", "--net", "0-16-0", "--epochs", "10", "--lr", "0.01", "--batch", "32", "--workers", "1"]
 
 
 @pytest.fixture(scope="module")

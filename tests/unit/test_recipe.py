@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hdl import cli, data, driver, recipe
+from hdl.cli.flag_list import FLAGS
 from hdl.data import Options
 from hdl.predict import Model
 from hdl.recipe import FIELDS, Facts, as_flags, choose, fill
@@ -46,12 +47,19 @@ def test_what_is_left_is_filled_in_and_stored(tmp_path):
     summary = summary_of(table(tmp_path / "t.csv"))
     schema = data.fit(summary, AUTO)
     spec = data.resolve(AUTO, schema)
-    assert spec.auto == () and spec.members > 1 and spec.optimizer.weight_decay > 0
+    assert spec.auto == ()
+    assert spec.members > 1
+    assert spec.optimizer.weight_decay > 0
     assert schema.rule["name"] == spec.scale.name == "quantile"
     stored = data.Schema.from_parts(*schema.to_parts()).reading["recipe"]
-    assert stored["flags"] == as_flags(stored["fields"]) and "300 rows" in stored["why"]
+    assert stored["flags"] == as_flags(stored["fields"])
+    assert "300 rows" in stored["why"]
     # the flags that are told say the same as leaving it to hdl
     assert fill(AUTO, stored["fields"]).with_(net=None) == spec.with_(net=None, loss=None)
+
+
+def test_every_flag_of_the_recipe_sets_its_field():
+    assert {flag.field: flag.name for flag in FLAGS if flag.field in recipe.FLAGS} == recipe.FLAGS
 
 
 @pytest.mark.parametrize("path", FIELDS)
@@ -66,13 +74,15 @@ def test_parts_that_belong_together():
     no_scale = Spec(auto=tuple(path for path in FIELDS if path != "scale"))
     assert "preprocessing.bins" not in chosen(30_000, no_scale)
     sgd = chosen(300, Spec(optimizer="sgd", auto=FIELDS))
-    assert "epochs" in sgd and not [path for path in sgd if path.startswith("optimizer")]
+    assert "epochs" in sgd
+    assert not [path for path in sgd if path.startswith("optimizer")]
     assert "optimizer.weight_decay" not in chosen(300, Spec(l2=0.1, auto=FIELDS))
 
 
 @pytest.mark.parametrize(
     "spec",
-    [Spec(optimizer="lbfgs", auto=FIELDS), Spec(model="rbm", auto=FIELDS), parse({"sync": {"mode": "gradient"}, "auto": FIELDS}),
+    [Spec(optimizer="lbfgs", auto=FIELDS), Spec(model="rbm", auto=FIELDS),
+     parse({"sync": {"mode": "gradient"}, "auto": FIELDS}),
      parse({"sync": {"mode": "genetic"}, "shards": 2, "auto": FIELDS})],
 )  # fmt: skip
 def test_other_trainings_have_plain_defaults(spec):
@@ -102,7 +112,8 @@ def test_steps_are_bounded(rows, classes, shards):
     filled = fill(spec, chosen(rows, spec, classes))
     steps = filled.epochs * -(-rows // (shards * filled.batch))
     assert steps <= 20_000 or filled.epochs == 2
-    assert filled.epochs >= 2 and filled.epochs % filled.sync.every == 0
+    assert filled.epochs >= 2
+    assert filled.epochs % filled.sync.every == 0
     assert filled.epochs // filled.sync.every <= 2 * recipe.ROUNDS  # rounds: some runners have a job for each
     if rows // shards > 1000:
         assert steps >= 500
@@ -151,7 +162,8 @@ def test_what_was_chosen_is_told_before_the_first_round(tmp_path, capsys):
     path = table(tmp_path / "t.csv")
     assert cli.run(["train", path, "--label", "sold", "--out", str(tmp_path / "m"), "--no-report"]) == 0
     told = capsys.readouterr().err
-    assert "--recipe plain for none" in told and "--members 8" in told
+    assert "--recipe plain for none" in told
+    assert "--members 8" in told
     assert told.index("--members 8") < told.index("round 1/")
 
 

@@ -113,3 +113,9 @@ def test_a_page_of_a_table(tmp_path, capfd):
         assert all(f">{cell}<" in html for cell in ("colour", "size", "blue, red; missing", "its value, is missing"))
         assert Table(str(out)).read(0).about["schema"]["columns"] is not None
     capfd.readouterr()
+
+
+def test_many_bins_are_told_by_their_ends():
+    names = [": bin 1 (17 to 18.5)", ": bin 2 (18.5 to 20)", ": bin 3 (20 to 90)", ": is missing"]
+    assert columns._inputs(names) == "is missing, 3 bins from 17 to 90"
+    assert columns._inputs(names[:2]) == "bin 1 (17 to 18.5), bin 2 (18.5 to 20)"

@@ -16,7 +16,22 @@ from hdl.runners.task import Task
 from hdl.runners.task_config import TaskConfig
 from hdl.table import Table
 
-SHORT = ["--net", "0-4-0", "--epochs", "5", "--lr", "0.03", "--batch", "32", "--workers", "1", "--no-report", "--quiet"]
+SHORT = [
+    "--recipe",
+    "plain",
+    "--net",
+    "0-4-0",
+    "--epochs",
+    "5",
+    "--lr",
+    "0.03",
+    "--batch",
+    "32",
+    "--workers",
+    "1",
+    "--no-report",
+    "--quiet",
+]
 
 
 def write(path, labels):

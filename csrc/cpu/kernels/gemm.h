@@ -15,6 +15,7 @@ typedef struct {                    /* overwrites c */
   float *c;
   const epilogue *e;
   int slices; /* of K; set by multiply */
+  int first;  /* panel of P: those before it are not wanted */
 } gemm_call;
 
 /* Computes rows r0 … r1 of one panel, slice s of K. C carries the sums from slice to slice. */
@@ -43,11 +44,11 @@ KERNEL void multiply(gemm_call gemm, int rows) {
     /* a slice's columns of A stay in L2 while the panels go by: P is read from memory once for all rows */
     for (int s = 0; s < gemm.slices; s++)
       for (int part = 0; part < parts; part++)
-        for (int panel = 0; panel < panels; panel++) gemm_slab(&gemm, PART(part), PART(part + 1), s, panel);
+        for (int panel = gemm.first; panel < panels; panel++) gemm_slab(&gemm, PART(part), PART(part + 1), s, panel);
   } else {
     /* the rows of A stay in L2: a panel's slices go by first, and C stays in L1 */
     for (int part = 0; part < parts; part++)
-      for (int panel = 0; panel < panels; panel++)
+      for (int panel = gemm.first; panel < panels; panel++)
         for (int s = 0; s < gemm.slices; s++) gemm_slab(&gemm, PART(part), PART(part + 1), s, panel);
   }
 #undef PART

@@ -6,7 +6,7 @@
 #include "gemm.h"
 #include "sparse.h"
 
-/* dX [B, I] = D W', the cost's gradient by what enters the first layer; overwrites. */
+/* dX [B, I] = D W', the cost's gradient by the vectors that enter the first layer, behind the numbers; overwrites. */
 KERNEL void input_gradient(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
   hdl_layer *layer = &plan->layer[0];
   epilogue e = {.kind = HDL_LINEAR, .width = layer->I};
@@ -17,6 +17,7 @@ KERNEL void input_gradient(hdl_plan *plan, const hdl_context *ctx, int r0, int r
     gemm.p = layer->w, gemm.ldp = layer->ld, gemm.nv = layer->nv;
   else
     gemm.p = layer->wt, gemm.rows_p = layer->wt_rows, gemm.nv = layer->m_padded / VW;
+  gemm.first = hdl_panel_of(gemm.nv, plan->numbers / VW);
   multiply(gemm, r1 - r0);
 }
 

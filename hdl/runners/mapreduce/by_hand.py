@@ -68,6 +68,8 @@ def publish(config: TaskConfig, conf: api.JobConf, messages: list[bytes], out: T
     spec = specs.parse({**(config.spec or {}), "shards": len(source.paths)})
     if spec.model in stack.STACKS:
         raise SpecError(f"{spec.model} is several trainings, one after the other: `hdl train` makes them")
+    if spec.holdout.validates:
+        raise SpecError("holdout: rows are marked, and data of its own is cut, by `hdl train`: begin the table with it")
     if spec.sync.mode == "genetic":
         raise SpecError(
             "genetic mode measures on samples that `hdl train` draws from all shards: begin the table with it"

@@ -13,9 +13,10 @@ from hdl.envpack import UNPACKED
 from hdl.programs import hadoop
 from hdl.runners import frames, splits
 from hdl.runners.base import groups
-from hdl.runners.hadoop import UBER, HadoopRunner
+from hdl.runners.hadoop import HadoopRunner
 from hdl.runners.job import TASK_LOG
 from hdl.runners.task_config import PREFIX
+from hdl.runners.uber import UBER
 
 # bash, as other shells drop variables with a dot in their names, which is how Hadoop tells the task its port. Inside of
 # the application master pydoop would put standard error where YARN collects no logs; the master's own file is written

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hdl import step
-from hdl.driver import Round, Stage, Started, begun
+from hdl.driver import begun
 from hdl.errors import HdlError
+from hdl.events import Round, Stage, Started
 from hdl.runners.base import Log, Progress, Replaced
 from hdl.spec import Spec, parse
 from hdl.table import Table, layers

@@ -10,8 +10,8 @@ from functools import cache
 from typing import Any
 
 from hdl import fs
-from hdl.driver import Outcome
 from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
+from hdl.events import Outcome
 from hdl.measuring import Gathered
 from hdl.runners.base import Log
 from hdl.runners.logs import log_tail, where

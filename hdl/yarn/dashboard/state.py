@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel
 
-from hdl.driver import Round, Stage, Started
+from hdl.events import Round, Stage, Started
 from hdl.runners.base import Progress, Replaced
 
 SHOWN = 50  # rows and messages that are shown, the last ones

@@ -17,8 +17,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from hdl import driver, fs, measuring, wire
-from hdl.driver import Outcome
 from hdl.errors import HdlError
+from hdl.events import Outcome
 from hdl.measuring import Gathered
 from hdl.models import stack
 from hdl.runners.base import Job, Log, Progress, Replaced
@@ -28,8 +28,9 @@ from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import CLIENT, Credentials
 from hdl.yarn.dashboard.server import PageServer
 from hdl.yarn.dashboard.state import State
+from hdl.yarn.master.remote_weights import WeightsLost
 from hdl.yarn.master.renewal import MasterTokens
-from hdl.yarn.master.runner import MasterRunner, WeightsLost
+from hdl.yarn.master.runner import MasterRunner
 from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.process import run_and_exit
 from hdl.yarn.resource_manager.containers import Containers

@@ -9,15 +9,13 @@ trial, which they share, and takes from each its slice of the gradient.
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from hdl import fs, optim, step, sync, wire
 from hdl.data import FileSplit, Summary
-from hdl.errors import WorkerError
 from hdl.passes import Partial, Pass
 from hdl.runners import platform
 from hdl.runners.base import Job, Notify, Plan, RoundRunner, groups
@@ -29,6 +27,7 @@ from hdl.yarn.comm.mailbox import decode_as
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import Lost
 from hdl.yarn.master.periodic_merge import PeriodicMerge
+from hdl.yarn.master.remote_weights import RemoteWeights, WeightsLost
 from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.protocol import (
     UPDATE_SLICE,
@@ -46,48 +45,6 @@ from hdl.yarn.protocol import (
 STRAGGLE_ROUNDS, STRAGGLE_SECONDS = 2, 2.0  # how often and by how much a worker is late before it is replaced
 KEPT = 4  # rounds whose weights the workers hold for the table while later rounds pass
 DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
-
-
-class WeightsLost(WorkerError):
-    """Says that no worker has the round's weights any more: training goes on from the table's last version."""
-
-
-class RemoteWeights(Weights):
-    """Stands for weights that the workers have; they are fetched when they are first read.
-
-    Parameters
-    ----------
-    round : int
-    fetch : function
-        Fetches the weights.
-    """
-
-    _fetch: Callable[[], Weights]
-    _lock: threading.Lock
-    _here: Weights | None
-
-    def __init__(self, round: int, fetch: Callable[[], Weights]):
-        object.__setattr__(self, "round", round)
-        object.__setattr__(self, "_fetch", fetch)
-        object.__setattr__(self, "_lock", threading.Lock())
-        object.__setattr__(self, "_here", None)
-
-    def here(self) -> Weights:
-        """Return the weights themselves, fetched once."""
-        with self._lock:
-            weights = self._here
-            if weights is None:
-                weights = self._fetch()
-                object.__setattr__(self, "_here", weights)
-            return weights
-
-    @property
-    def w(self) -> Any:  # type: ignore[override]
-        return self.here().w
-
-    @property
-    def state(self) -> Any:  # type: ignore[override]
-        return self.here().state
 
 
 class MasterRunner(RoundRunner):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hdl import optim, sync, wire
-from hdl.errors import DeadlineError, HdlError
+from hdl.errors import DeadlineError
 from hdl.passes import Pass
 from hdl.runners import platform
 from hdl.runners.base import Plan
@@ -51,8 +50,8 @@ from hdl.yarn.protocol import (
     summary_name,
     weights_name,
 )
-from hdl.yarn.resource_manager import tokens
 from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
+from hdl.yarn.worker.callbacks import evicted, take_tokens
 from hdl.yarn.worker.master_link import MasterLink
 
 PAYLOAD_SECONDS = 60.0  # that may pass between a command and its payload
@@ -292,26 +291,3 @@ class Worker:
     def _hello(self) -> Hello:
         host = socket.gethostname()
         return Hello(self.mailbox.address, host, os.getpid(), platform.best_isa(), sorted(self._weights))
-
-
-def take_tokens(content: bytes) -> None:
-    """Use fresh tokens from now on; called while the work goes on.
-
-    Raises
-    ------
-    OSError
-        They cannot be used: without an answer the master tries again.
-    """
-    try:
-        tokens.take(content)
-    except HdlError as error:
-        print(f"hdl worker: {error}", file=sys.stderr)
-        raise OSError(str(error)) from None
-    print("hdl worker: uses fresh tokens", file=sys.stderr)
-
-
-def evicted() -> None:
-    """End this process at once: another worker has its place, because it was silent for too long."""
-    print("hdl worker: was silent for too long and has been replaced", file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(1)
