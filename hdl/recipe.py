@@ -135,7 +135,7 @@ def choose(found: Facts, spec: Spec) -> Recipe | None:
         else:
             fields["scale"] = "quantile"
     if "net" in left:  # who gives the net has one of it
-        fields |= {"net": (0, *HIDDEN, 0), "members": _members(found.rows)}
+        fields |= {"net": (0, *HIDDEN, 0), "members": _members(found.rows, binned)}
         if binned and found.categories:
             fields["embedding"] = "auto"
     fields |= _steps(found, spec, binned)
@@ -147,9 +147,9 @@ def choose(found: Facts, spec: Spec) -> Recipe | None:
     return Recipe(fields, f"{found.rows:,} rows to train on, {', '.join(columns)}") if fields else None
 
 
-def _members(rows: int) -> int:
+def _members(rows: int, binned: bool) -> int:
     """Count the nets of the ensemble: fewer of them where each takes long."""
-    return 8 if rows < ENOUGH else 4 if rows < 1_000_000 else 2 if rows < 10_000_000 else 1
+    return 8 if rows < LARGE and not binned else 4 if rows < 1_000_000 else 2 if rows < 10_000_000 else 1
 
 
 def _steps(found: Facts, spec: Spec, binned: bool) -> dict[str, Any]:
