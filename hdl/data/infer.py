@@ -241,7 +241,7 @@ def _refuse_spoiled_numbers(summary: Summary, classes: tuple[Any, ...]) -> None:
 def resolve(spec: Spec, schema: Schema) -> Spec:
     """Fill in the spec's ends of the net, its loss and its mini-batch from the data.
 
-    What the spec leaves to hdl (`Spec.auto`) is as the recipe says that `fit` chose, and else has the fields' own defaults.
+    What the spec leaves to hdl (`Spec.auto`) is as the recipe says that `fit` chose, else the fields' own defaults.
     Without a net: one hidden layer of 64 units, 128 from 256 inputs on. Without a mini-batch: the whole shard for a
     line search, 32 samples below 20,000 samples (small data needs the steps), else 100.
 

@@ -3,8 +3,8 @@
 `hdl train TABLE --label L --out M`, no other flag but the seed, as a command of its own; scikit-learn's MLP (64 hidden
 units, one-hot, early stopping) and histogram-based boosting; H2O's deep learning, where h2o is installed. All get the
 same rows in turn, seed by seed: `train_test_split(test_size=0.2, random_state=seed)`, of Adult its own test file. Each
-figure is the mean of all seeds. Seconds are those of the wall, of hdl from the command's start to its end; on a machine that others
-use too look at those of the processor. `ratio`: hdl's seconds an epoch over those of scikit-learn's MLP.
+figure is the mean of all seeds. Seconds are those of the wall, of hdl from the command's start to its end; on a machine
+that others use too look at those of the processor. `ratio`: hdl's seconds an epoch over those of scikit-learn's MLP.
 """
 
 from __future__ import annotations
