@@ -35,7 +35,7 @@ __all__ = [
 ]  # fmt: skip
 ROWS = 10_000  # that are drawn where nobody says how many
 REPETITIONS = 5
-BRIEF_ROWS, BRIEF_REPETITIONS, BRIEF_COLUMNS = 2000, 3, 100  # of what a report tells unasked
+BRIEF_ROWS, BRIEF_REPETITIONS, BRIEF_COLUMNS, BRIEF_OUTPUTS = 2000, 3, 100, 50  # of what a report tells unasked
 DEPENDENT = 10  # columns whose partial dependence is computed
 
 
@@ -87,12 +87,12 @@ def brief(model: Model, source: Source) -> tuple[Partial, Effects | None]:
     -------
     Partial, Effects or None
         What was found in all parts of the data, which `hdl.passes.score` makes a score of; no effects of a model of
-        images or of more than `BRIEF_COLUMNS`, nor where the metric is not defined on the rows.
+        images, of more than `BRIEF_COLUMNS` or `BRIEF_OUTPUTS`, nor where the metric is not defined on the rows.
     """
     rows = BRIEF_ROWS
     try:
         check(model)
-        if len(of_schema(model.schema)) > BRIEF_COLUMNS:
+        if len(of_schema(model.schema)) > BRIEF_COLUMNS or model.outputs > BRIEF_OUTPUTS:
             rows = 0
     except SpecError:
         rows = 0
