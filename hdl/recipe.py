@@ -1,8 +1,8 @@
 """The recipe for tables: what hdl fills in where nobody says otherwise, as a function of what a table holds.
 
-The trials behind each number are in docs/tables.md. They were made by cross-validation inside the training parts of many
-tables, so that one that nobody has seen fares well, not so that any of them has the last digit. Everything that is chosen
-is a pure function of the summary and of what the user said, and is stored with the model.
+The trials behind each number are in docs/tables.md. They were made by cross-validation inside the training parts of
+many tables, so that one that nobody has seen fares well, not so that any of them has the last digit. What is chosen is a
+pure function of the summary and of what the user said, and is stored with the model.
 """
 
 from __future__ import annotations
@@ -45,22 +45,19 @@ class Facts:
     ----------
     rows : int
         To train on.
-    classes : bool
-        The label is a class, not a number.
+    classes : int
+        Of the label; 0: it is a number.
     numbers, categories, dates : int
         Columns.
-    levels : int
-        Of the category that has most.
     alike : bool
         All columns are whole numbers of one range, many of them: pixels, or counts of one kind.
     """
 
     rows: int
-    classes: bool
+    classes: int
     numbers: int
     categories: int = 0
     dates: int = 0
-    levels: int = 0
     alike: bool = False
 
 
@@ -84,7 +81,7 @@ class Recipe:
         return {"name": "tables", "why": self.why, "fields": self.fields, "flags": as_flags(self.fields)}
 
 
-def of(summary: Summary, spec: Spec, classes: bool) -> Recipe | None:
+def of(summary: Summary, spec: Spec, classes: int) -> Recipe | None:
     """Choose the recipe for what one pass found; None: the plain defaults.
 
     Parameters
@@ -93,23 +90,22 @@ def of(summary: Summary, spec: Spec, classes: bool) -> Recipe | None:
         Of all shards.
     spec : Spec
         Its `auto` names what is left to hdl; what it says itself decides with the summary.
-    classes : bool
-        The label is a class.
+    classes : int
+        Of the label; 0: it is a number.
     """
     found = facts(summary, spec, classes)
     return choose(found, spec) if spec.auto and found else None
 
 
-def facts(summary: Summary, spec: Spec, classes: bool) -> Facts | None:
+def facts(summary: Summary, spec: Spec, classes: int) -> Facts | None:
     """Collect the facts of a table; None of what is no table, or too wide for the facts of its columns to be kept."""
     if summary.facts is None:
         return None
     kinds = [column.kind for column, _ in summary.facts]
     numbers = [part for column, part in summary.facts if column.kind == "number"]
     alike = len(numbers) == len(kinds) >= ALIKE and all(part.whole for part in numbers) and _one_range(summary)
-    levels = [part.distinct for column, part in summary.facts if column.kind == "category"]
     rows = max(1, round(summary.samples * (1 - spec.validation)))
-    return Facts(rows, classes, len(numbers), len(levels), kinds.count("date"), max(levels, default=0), alike)
+    return Facts(rows, classes, len(numbers), kinds.count("category"), kinds.count("date"), alike)
 
 
 def _one_range(summary: Summary) -> bool:
@@ -123,7 +119,7 @@ def choose(found: Facts, spec: Spec) -> Recipe | None:
 
     Examples
     --------
-    >>> recipe = choose(Facts(rows=700, classes=True, numbers=5, categories=3), Spec(auto=FIELDS))
+    >>> recipe = choose(Facts(rows=700, classes=2, numbers=5, categories=3), Spec(auto=FIELDS))
     >>> recipe.fields["scale"], recipe.fields["epochs"], recipe.fields["sync.every"]
     ('quantile', 60, 3)
     """
@@ -139,7 +135,7 @@ def choose(found: Facts, spec: Spec) -> Recipe | None:
         else:
             fields["scale"] = "quantile"
     if "net" in left:  # who gives the net has one of it
-        fields |= {"net": (0, *HIDDEN, 0), "members": _members(found.rows)}
+        fields |= {"net": (0, *HIDDEN, 0), "members": _members(found.rows, binned)}
         if binned and found.categories:
             fields["embedding"] = "auto"
     fields |= _steps(found, spec, binned)
@@ -151,9 +147,9 @@ def choose(found: Facts, spec: Spec) -> Recipe | None:
     return Recipe(fields, f"{found.rows:,} rows to train on, {', '.join(columns)}") if fields else None
 
 
-def _members(rows: int) -> int:
+def _members(rows: int, binned: bool) -> int:
     """Count the nets of the ensemble: fewer of them where each takes long."""
-    return 8 if rows < ENOUGH else 4 if rows < 1_000_000 else 2 if rows < 10_000_000 else 1
+    return 8 if rows < LARGE and not binned else 4 if rows < 1_000_000 else 2 if rows < 10_000_000 else 1
 
 
 def _steps(found: Facts, spec: Spec, binned: bool) -> dict[str, Any]:
@@ -163,9 +159,10 @@ def _steps(found: Facts, spec: Spec, binned: bool) -> dict[str, Any]:
     size = 32 if not large else 128 if found.rows < 200_000 else 256 if found.rows < 1_000_000 else 1024
     size = spec.batch or size
     per_epoch = -(-found.rows // (spec.shards * size))
-    every = max(1, math.ceil(SMALL_STEPS / (ROUNDS * per_epoch)))
-    most = 2 * ROUNDS if large and not found.classes else ROUNDS  # classes are sooner learned by heart
-    epochs = every * ROUNDS if every > 1 else max(2, min(most, STEPS // per_epoch))
+    longer = found.classes > 2 or (large and not found.classes)  # two classes are sooner learned by heart
+    every = max(1, math.ceil((2 if longer else 1) * SMALL_STEPS / (ROUNDS * per_epoch)))
+    most = (2 if longer else 1) * ROUNDS
+    epochs = every * ROUNDS if every * ROUNDS > most else max(2, min(most, STEPS // per_epoch))
     fields: dict[str, Any] = {"batch": size, "epochs": epochs}
     if "epochs" not in left:
         epochs = spec.epochs

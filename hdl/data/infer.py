@@ -56,9 +56,8 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         chosen = f" that meet --where {where!r}" if where else ""
         raise DataError(f"the dataset has no samples{chosen}, expected at least one{listed and '; skipped:'}{listed}")
     reading = dict(summary.meta.get("reading") or {})
-    classed = bool(spec.auto) and stack.labelled(spec) and _labels(summary, spec)[3] not in losses.REGRESSION
-    if filled := recipe.of(summary, spec, classed):
-        reading["recipe"], spec = filled.to_plain(), recipe.fill(spec, filled.fields)
+    if spec.auto and stack.labelled(spec) and (chosen := recipe.of(summary, spec, _classes(summary, spec))):
+        reading["recipe"], spec = chosen.to_plain(), recipe.fill(spec, chosen.fields)
     units, columns, kind = stack.units(spec), None, summary.kind
     if summary.unlabelled:
         reading["unlabelled"] = summary.unlabelled
@@ -167,6 +166,12 @@ def target_unit(labels: Labels, loss: str = "squared") -> tuple[np.ndarray, np.n
     return mean, np.where(unchanging, np.where(magnitude > 0, magnitude, 1.0), deviation)
 
 
+def _classes(summary: Summary, spec: Spec) -> int:
+    """Count the classes that the labels name; 0 of a regression."""
+    _, classes, outputs, loss = _labels(summary, spec)
+    return 0 if loss in losses.REGRESSION else max(2, len(classes) or outputs)
+
+
 def _labels(summary: Summary, spec: Spec) -> tuple[str, tuple[Any, ...], int, str]:
     """Choose the encoding, the classes, the outputs and the loss that fits."""
     labels, end = summary.labels, spec.net[-1] if spec.net else 0
@@ -236,7 +241,7 @@ def _refuse_spoiled_numbers(summary: Summary, classes: tuple[Any, ...]) -> None:
 def resolve(spec: Spec, schema: Schema) -> Spec:
     """Fill in the spec's ends of the net, its loss and its mini-batch from the data.
 
-    What the spec leaves to hdl (`Spec.auto`) is as the recipe says that `fit` chose, and else has the fields' own defaults.
+    What the spec leaves to hdl (`Spec.auto`) is as the recipe says that `fit` chose, else the fields' own defaults.
     Without a net: one hidden layer of 64 units, 128 from 256 inputs on. Without a mini-batch: the whole shard for a
     line search, 32 samples below 20,000 samples (small data needs the steps), else 100.
 

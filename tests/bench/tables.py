@@ -1,10 +1,10 @@
 """Defaults on real tables beside others' defaults: `python -m tests.bench.tables`.
 
 `hdl train TABLE --label L --out M`, no other flag but the seed, as a command of its own; scikit-learn's MLP (64 hidden
-units, one-hot, early stopping) and histogram-based boosting; H2O's deep learning, where h2o is installed. All get the same
-rows in turn, seed by seed: `train_test_split(test_size=0.2, random_state=seed)`, of Adult its own test file. Each figure is
-the mean of all seeds. Seconds are those of the wall, of hdl from the command's start to its end; on a machine that others
-use too look at those of the processor. `ratio`: hdl's seconds an epoch over those of scikit-learn's MLP.
+units, one-hot, early stopping) and histogram-based boosting; H2O's deep learning, where h2o is installed. All get the
+same rows in turn, seed by seed: `train_test_split(test_size=0.2, random_state=seed)`, of Adult its own test file. Each
+figure is the mean of all seeds. Seconds are those of the wall, of hdl from the command's start to its end; on a machine
+that others use too look at those of the processor. `ratio`: hdl's seconds an epoch over those of scikit-learn's MLP.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MOST = 255  # levels that boosting takes as a category
 
 
 class Table(NamedTuple):
-    """A table: its file, its label, columns that nobody gets, whether its label is a class, and the least hdl may have."""
+    """A table: its file, label, columns that nobody gets, whether the label is a class, and the least hdl may have."""
 
     file: str
     label: str
@@ -188,7 +188,9 @@ def processor() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default=os.environ.get("HDL_DATA", ""), help="folder with tables/; default: $HDL_DATA")
+    parser.add_argument(
+        "--data", default=os.environ.get("HDL_DATA", ""), help="folder with tables/; default: $HDL_DATA"
+    )
     parser.add_argument("--tables", default=",".join(TABLES), help="some of them, joined by commas")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--alone", action="store_true", help="without the others")
@@ -199,7 +201,9 @@ def main() -> int:
         if importlib.util.find_spec("h2o"):
             contenders["H2O"] = h2o
     print(f"{processor()}; load {os.getloadavg()[0]:.1f}; {arguments.seeds} seeds")
-    print(f"{'table':10} {'':12} {'measure':>14} {'sd':>7} {'bar':>6}      {'s':>7} {'cpu s':>7} {'ms/epoch':>9} {'ratio':>6}")
+    print(
+        f"{'table':10} {'':12} {'measure':>14} {'sd':>7} {'bar':>6}      {'s':>7} {'cpu s':>7} {'ms/epoch':>9} {'ratio':>6}"
+    )
     failed = 0
     for name in arguments.tables.split(","):
         table, results = TABLES[name], {contender: [] for contender in contenders}
@@ -223,8 +227,8 @@ def main() -> int:
             epoch = f"{1000 * epochs[contender]:9.1f}" if contender in epochs else " " * 9
             ratio = f"{epochs['hdl'] / epochs['sklearn MLP']:6.2f}" if ours and "sklearn MLP" in epochs else ""
             unit = "AUC" if table.classes else "R²"
-            print(f"{name:10} {contender:12} {unit:>4} {mean:9.4f} {spread:7.4f} {bar:>6}{verdict:5} {seconds:7.2f} {used:7.2f} "
-                  f"{epoch} {ratio}", flush=True)  # fmt: skip
+            quality = f"{unit:>4} {mean:9.4f} {spread:7.4f} {bar:>6}{verdict:5}"
+            print(f"{name:10} {contender:12} {quality} {seconds:7.2f} {used:7.2f} {epoch} {ratio}", flush=True)
     return 1 if failed else 0
 
 
