@@ -131,6 +131,8 @@ def measures(score: Any, classes: Sequence[Any]) -> list[tuple[str, str]]:
         said = shown_rmse(score.rmse) if name == "rmse" and score.rmse is not None else shown(name, value)
         if name in AVERAGED and not score.thresholds:
             said += f"   mean over the {len(score.per_class) or len(classes)} {'classes' if classes else 'labels'}"
+        if name in ("mae", "deviance", "pinball") and isinstance(score.rmse, list):
+            said += f"   mean over the {len(score.rmse)} outputs"
         if name == "pr_auc" and len(classes) == 2 and score.per_class:
             sizes = [row["samples"] for row in score.per_class]
             said += f"   {sizes[1] / sum(sizes):.4f} by chance"
@@ -140,9 +142,7 @@ def measures(score: Any, classes: Sequence[Any]) -> list[tuple[str, str]]:
 
 def title_of(name: str, score: Any) -> str:
     """Name a measure for people."""
-    if name == "deviance" and score.loss is not None and score.loss[0] == "deviance":
-        return "deviance"
-    return METRICS[name].title
+    return name if score.loss is not None and score.loss[0] == name else METRICS[name].title
 
 
 def shown(name: str, value: float | None) -> str:

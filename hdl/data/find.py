@@ -12,7 +12,7 @@ from hdl.data.base import Source
 from hdl.data.columns import trained
 from hdl.data.delimited import Delimited
 from hdl.data.folder import Chosen, Pairs, of_file, of_folder, of_pattern
-from hdl.data.holdout import FOLDS
+from hdl.data.holdout import COLUMN, FOLDS
 from hdl.data.idx import open_idx
 from hdl.data.layouts import placed
 from hdl.data.layouts.keyed import Keyed
@@ -71,12 +71,20 @@ def open_source(
     else:
         source = _OPEN[chosen.format](chosen.pairs, chosen.part, options, schema, labels)
     source.left_out[:0] = chosen.left_out
+    if options.held and options.held[0] == COLUMN:
+        source.left_out[:] = [_of_held(line, options.held[1]) for line in source.left_out]
     source.reading = {"files": len(chosen.pairs), "format_by": _format_by(chosen, options), **source.reading}
     if chosen.duplicates:
         source.reading["duplicates"] = [*chosen.duplicates, *source.reading.get("duplicates", [])]
     if schema is not None:
         _check_images(source, schema)
     return source
+
+
+def _of_held(line: str, name: str) -> str:
+    """Say of the column by which rows are held out why it is no feature."""
+    own = line.startswith((f"{name}: as ", f"the key {name}: as ")) or f"({name!r}): as " in line
+    return f"{line.rpartition(': as ')[0]}: says what is held out" if own else line
 
 
 def _format_by(chosen: Chosen, options: Options) -> str:

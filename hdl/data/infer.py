@@ -56,9 +56,9 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         chosen = f" that meet --where {where!r}" if where else ""
         raise DataError(f"the dataset has no samples{chosen}, expected at least one{listed and '; skipped:'}{listed}")
     reading = dict(summary.meta.get("reading") or {})
-    classes = bool(spec.auto) and stack.labelled(spec) and _labels(summary, spec)[3] not in losses.REGRESSION
-    if chosen := recipe.of(summary, spec, classes):
-        reading["recipe"], spec = chosen.to_plain(), recipe.fill(spec, chosen.fields)
+    classed = bool(spec.auto) and stack.labelled(spec) and _labels(summary, spec)[3] not in losses.REGRESSION
+    if filled := recipe.of(summary, spec, classed):
+        reading["recipe"], spec = filled.to_plain(), recipe.fill(spec, filled.fields)
     units, columns, kind = stack.units(spec), None, summary.kind
     if summary.unlabelled:
         reading["unlabelled"] = summary.unlabelled

@@ -139,12 +139,24 @@ def _present(cells: Any) -> tuple[NDArray[np.float64], int]:
 
 
 def _quantiles(there: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Choose values that are there, sorted [n]: all, where they are few, else evenly by rank within `SHARES`."""
+    """Choose values that are there, sorted [n]: all, where they are few, else evenly by rank within `SHARES`.
+
+    Where most cells are one number, such as the 0 of capital gains, ranks are those of the different values.
+    """
     values = np.unique(there)
     if len(values) <= MOST_VALUES:
         return values
-    ranks = np.round(np.linspace(*SHARES, MOST_VALUES) * (len(there) - 1)).astype(np.int64)
-    return np.unique(there[ranks])
+    found = _by_rank(there)
+    if len(found) >= MOST_VALUES // 2:
+        return found
+    usual = values[np.argmax(np.diff(np.append(np.searchsorted(there, values), len(there))))]
+    return np.union1d(_by_rank(values), [usual])
+
+
+def _by_rank(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Choose cells evenly among sorted ones [n]."""
+    ranks = np.round(np.linspace(*SHARES, MOST_VALUES) * (len(cells) - 1)).astype(np.int64)
+    return np.unique(cells[ranks])
 
 
 def _array(kind: str, cells: list[Any]) -> pa.Array:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from hdl.metrics.measures import Measures
 
 
+_CELLS = 1 << 20  # outputs that are measured at a time: bounds the memory of what is computed from them
+
+
 def sizes(task: Task) -> dict[str, int]:
     """Name the sums of a task, with how many numbers each has."""
     own: dict[str, int] = {}
@@ -36,7 +39,13 @@ def add(
     task: Task, sums: dict[str, Sums], confusion: Confusion | None, out: NDArray[np.float32], y: NDArray,
     weight: NDArray[np.float64] | None,
 ) -> None:  # fmt: skip
-    """Add samples of finite outputs [n, O] to the sums and to the confusion."""
+    """Add samples of finite outputs [n, O] to the sums and to the confusion, some at a time."""
+    rows = max(1, _CELLS // task.outputs)
+    if len(out) > rows:
+        for low in range(0, len(out), rows):
+            part = slice(low, low + rows)
+            add(task, sums, confusion, out[part], y[part], None if weight is None else weight[part])
+        return
     if task.kind == REGRESSION:
         numbers.add(task, sums, out, y, weight)
     elif task.kind == LABELS:

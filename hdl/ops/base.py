@@ -192,7 +192,6 @@ class Operations(ABC):
         NonFinite, Interrupted, SpecError
         """
 
-    @abstractmethod
     def encode(
         self,
         w: NDArray,
@@ -216,6 +215,31 @@ class Operations(ABC):
         SpecError
             The model is a dense network: `hdl.models.codes.Encoder` gives the codes of its layers.
         """
+        raise no_codes(self.spec)
+
+
+class SideBySide(Operations):
+    """Operations that train several nets in one call; one net is a call of one work."""
+
+    @abstractmethod
+    def train_all(self, works: Sequence[Work], batch: int, progress: Progress | None = None) -> list[Result]:
+        """Train several nets side by side: see `Operations.train_all`."""
+
+    def train(
+        self,
+        w: NDArray,
+        state: NDArray,
+        samples: Samples,
+        order: NDArray[np.int64],
+        batch: int,
+        lr: NDArray[np.float32],
+        first_step: int = 0,
+        key: Key | None = None,
+        progress: Progress | None = None,
+        chains: NDArray | None = None,
+    ) -> Result:
+        """Take mini-batch steps over `order`: see `Operations.train`."""
+        return self.train_all([Work(w, state, samples, order, lr, first_step, key, chains)], batch, progress)[0]
 
 
 def check_chains(spec: Spec, chains: NDArray | None) -> None:

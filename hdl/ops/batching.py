@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import NonFinite
 from hdl.ops import rules
-from hdl.ops.base import Operations
+from hdl.ops.base import Operations, SideBySide
 from hdl.ops.types import Key, Progress, Result, Samples, Work
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class BatchingBarrier:
         return [outcomes[number] for number in range(len(works))]
 
 
-class Participant(Operations):
+class Participant(SideBySide):
     """The operations of one training of several, which share a device.
 
     Parameters
@@ -193,22 +193,6 @@ class Participant(Operations):
     def train_all(self, works: Sequence[Work], batch: int, progress: Progress | None = None) -> list[Result]:
         """Train several nets beside those of the other trainings: see `Operations.train_all`."""
         return self._barrier.train_all([work._replace(spec=self.spec) for work in works], batch, progress)
-
-    def train(
-        self,
-        w: NDArray,
-        state: NDArray,
-        samples: Samples,
-        order: NDArray[np.int64],
-        batch: int,
-        lr: NDArray[np.float32],
-        first_step: int = 0,
-        key: Key | None = None,
-        progress: Progress | None = None,
-        chains: NDArray | None = None,
-    ) -> Result:
-        """Train one net beside those of the other trainings: see `Operations.train`."""
-        return self.train_all([Work(w, state, samples, order, lr, first_step, key, chains)], batch, progress)[0]
 
     def gradient(
         self,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import NonFinite
 from hdl.ops import averaged
-from hdl.ops.base import Operations, no_codes
+from hdl.ops.base import Operations, SideBySide
 from hdl.ops.layout import EnsembleLayout
 from hdl.ops.members import key_of
 from hdl.ops.schedule import steps
@@ -34,7 +34,7 @@ _TICK = 0.05  # seconds between two calls of `progress`
 _SMALL = 1e7  # products of all members below which threads take longer to start than they save
 
 
-class Ensemble(Operations):
+class Ensemble(SideBySide):
     """The operations of a spec with several members, by those of one of them.
 
     Parameters
@@ -64,28 +64,12 @@ class Ensemble(Operations):
         """Count the ensembles that `train_all` has side by side at most."""
         return max(1, self.own[0].together(batch) // self.spec.members)
 
-    def train(
-        self,
-        w: NDArray,
-        state: NDArray,
-        samples: Samples,
-        order: NDArray[np.int64],
-        batch: int,
-        lr: NDArray[np.float32],
-        first_step: int = 0,
-        key: Key | None = None,
-        progress: Progress | None = None,
-        chains: NDArray | None = None,
-    ) -> Result:
-        """Take mini-batch steps over `order` with each member: see `Operations.train`.
+    def train_all(self, works: Sequence[Work], batch: int, progress: Progress | None = None) -> list[Result]:
+        """Train the members of several ensembles over the same orders: see `Operations.train_all`.
 
         Cost and correct answers are means over the members, as single nets. If the call is stopped, all weights are as
         they were.
         """
-        return self.train_all([Work(w, state, samples, order, lr, first_step, key, chains)], batch, progress)[0]
-
-    def train_all(self, works: Sequence[Work], batch: int, progress: Progress | None = None) -> list[Result]:
-        """Train the members of several ensembles: see `Operations.train_all`."""
         count = self.spec.members
         parts = [self._member(work, number) for work in works for number in range(count)]
         products = 3.0 * self.layout.own.size * sum(len(part.order) for part in parts)
@@ -145,16 +129,6 @@ class Ensemble(Operations):
             total += out
         out = (total / self.spec.members).astype(w.dtype)
         return out, averaged.score(self.spec, out, samples, np.arange(n) if order is None else order)
-
-    def encode(
-        self,
-        w: NDArray,
-        samples: Samples,
-        order: NDArray[np.int64] | None = None,
-        progress: Progress | None = None,
-    ) -> NDArray:
-        """Refuse: see `Operations.encode`."""
-        raise no_codes(self.spec)
 
     def _member(self, work: Work, member: int) -> Work:
         """Make one member's work, with copies of its weights and state, which a failure leaves alone."""

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -141,6 +142,35 @@ def test_a_regression_has_a_short_page(folder, capfd):
     text = run(capfd, "evaluate", folder / "real", folder / "real-new.csv").out
     names = [line.split("  ")[0] for line in text.splitlines()]
     assert names == ["samples", "cost", "R²", "RMSE", "MAE"]
+
+
+def test_other_tasks_have_what_they_can(folder, capfd, tmp_path):
+    """Several labels a sample, several numbers, a quantile, and a net without labels."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(200, 3))
+    y = (x + rng.normal(size=(200, 3)) > 0).astype(int)
+    t = np.round(x[:, :2] * [3, 400] + rng.normal(size=(200, 2)), 3)
+    for name, targets, head in (("labels", y, "la,lb,lc"), ("pair", t, "s,t")):
+        rows = [",".join(map(str, [*row, *own])) for row, own in zip(np.round(x, 4), targets, strict=True)]
+        (tmp_path / f"{name}.csv").write_text("\n".join([f"a,b,c,{head}", *rows]) + "\n")
+    flags = {
+        "labels": ["--label", "la,lb,lc"], "pair": ["--label", "s,t"],
+        "q": ["--label", "s", "--loss", "quantile", "--quantile", "0.9"],
+        "ae": ["--no-labels", "--model", "autoencoder", "--net", "5-3-5"],
+    }  # fmt: skip
+    said = {}
+    for name, more in flags.items():
+        data, table = tmp_path / ("labels.csv" if name == "labels" else "pair.csv"), tmp_path / name
+        run(capfd, "train", data, "--out", table, *SHORT, *more)
+        own = ["--no-labels"] if name == "ae" else []
+        said[name] = run(capfd, "evaluate", table, data, *own).out
+        json.loads(run(capfd, "evaluate", table, data, "--json", *own).out)
+    assert re.search(r"^AUC +0\.\d{4}   mean over the 3 labels$", said["labels"], re.M)
+    assert [line.split()[0] for line in said["labels"].splitlines()[-3:]] == ["la", "lb", "lc"]
+    assert re.search(r"^RMSE +[\d.]+, [\d.]+$", said["pair"], re.M)
+    assert re.search(r"^MAE +[\d.]+   mean over the 2 outputs$", said["pair"], re.M)
+    assert len(re.findall("^pinball", said["q"], re.M)) == 1
+    assert [line.split()[0] for line in said["ae"].splitlines()] == ["samples", "cost"]
 
 
 def test_the_share_of_the_largest_class_is_told_in_words(folder, capfd):

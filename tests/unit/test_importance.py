@@ -118,6 +118,19 @@ def test_dependence_is_the_mean_answer_at_each_value(known):
     assert colours["red"][1] == pytest.approx(math.fsum(out[:, 1].astype(float)) / N, abs=1e-12)
 
 
+def test_a_number_that_is_mostly_one_value_has_a_grid_all_the_same(table):
+    rng = np.random.default_rng(4)
+    gains = np.where(rng.random(N) < 0.95, 0, rng.integers(100, 9000, N))
+    model, source = table("gains", "gains,class", zip(gains, gains > 3000, strict=True))
+    (found,) = importance.measure(model, source, metric="auc").dependence
+    assert found.grid[0] == 0
+    assert found.grid == sorted(found.grid)
+    assert 15 < len(found.grid) <= 21
+    assert found.count[0] > 0.9 * N
+    assert sum(found.count) == N
+    assert set(found.grid) <= set(gains.tolist())
+
+
 def test_effects_of_a_regression_are_in_the_targets_unit(table):
     rng = np.random.default_rng(2)
     x, noise = rng.normal(size=(2, N))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdl.metrics import Measures, Task, measures, ranks, runs
+from hdl.metrics import Measures, Task, figures, measures, ranks, runs
 from hdl.metrics.classes import per_class
 from hdl.metrics.ranks import Ranks
 from hdl.ops import Result
@@ -113,6 +113,16 @@ def test_costs_of_chunks_are_summed_exactly(costs, random):
     shuffled = list(costs)
     random.shuffle(shuffled)
     assert of(costs) == of(shuffled)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_many_outputs_are_measured_some_at_a_time(task, monkeypatch):
+    out, y, weight = samples(task, 1, 40, "random")
+    seen = [Measures(task), Measures(task)]
+    seen[0].add(out, y, weight)
+    monkeypatch.setattr(figures, "_CELLS", 7 * task.outputs)
+    seen[1].add(out, y, weight)
+    assert told(seen[0]) == told(seen[1])
 
 
 def test_without_ranks_of_one_there_are_none_of_both():

@@ -8,9 +8,14 @@
 /* Calls f(…, pv), inlined for each width of a panel, so that a row's sums stay in registers. */
 #define BY_WIDTH(pv, f, ...)                                                                                           \
   switch (pv) {                                                                                                        \
-  case 1: f(__VA_ARGS__, 1); break;                                                                                    \
-  case 2: f(__VA_ARGS__, 2); break;                                                                                    \
-  default: f(__VA_ARGS__, 3);                                                                                          \
+  case 1:                                                                                                              \
+    f(__VA_ARGS__, 1);                                                                                                 \
+    break;                                                                                                             \
+  case 2:                                                                                                              \
+    f(__VA_ARGS__, 2);                                                                                                 \
+    break;                                                                                                             \
+  default:                                                                                                             \
+    f(__VA_ARGS__, 3);                                                                                                 \
   }
 _Static_assert(HDL_PV == 3, "BY_WIDTH has a case for every width");
 

@@ -1,7 +1,7 @@
 /* update.h: steps by one of the update rules on n contiguous floats of a tile that is in L1. g: sum of gradients of the
  * mini-batch; w and the state overwritten. The gradient of the mean cost is g/batch + l1 sign(w) + l2 w. Weight decay
- * is no part of it: w, at which it was taken, shrinks by lr d w before the step (Loshchilov & Hutter 2019, algorithm 2).
- * Biases are exempt from all three. */
+ * is no part of it: w, at which it was taken, shrinks by lr d w before the step (Loshchilov & Hutter 2019, algorithm
+ * 2). Biases are exempt from all three. */
 #ifndef HDL_UPDATE_H
 #define HDL_UPDATE_H
 
@@ -20,8 +20,8 @@ INLINE vf mean_gradient(const float *g, const float *w, int i, vf inv, bool deca
   return d;
 }
 
-/* Steps along g; bias: exempt from l1, l2 and weight decay. rules.h has the formulas; a rule's loop loads its own state vectors
- * alone. */
+/* Steps along g; bias: exempt from l1, l2 and weight decay. rules.h has the formulas; a rule's loop loads its own state
+ * vectors alone. */
 KERNEL void update(const hdl_context *ctx, bool bias, int n, const float *g, float *w, float *s0_of, float *s1_of) {
   const hdl_update *u = ctx->rule;
   vf inv = vset(ctx->inv_batch), lr = vset(ctx->lr), l1 = vset(u->l1), l2 = vset(u->l2), epsilon = vset(u->epsilon);

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hdl.ops import losses
-from hdl.ops.base import no_codes
 from hdl.ops.cpu.base import MAX_BATCH, Cpu
-from hdl.ops.types import Progress, Samples
 
 
 class DenseCpu(Cpu):
@@ -41,13 +36,3 @@ class DenseCpu(Cpu):
             embeddings=spec.embeddings,
             numbers=spec.numbers,
         )
-
-    def encode(
-        self,
-        w: NDArray[np.float32],
-        samples: Samples,
-        order: NDArray[np.int64] | None = None,
-        progress: Progress | None = None,
-    ) -> NDArray[np.float32]:
-        """Refuse: see `Operations.encode`."""
-        raise no_codes(self.spec)

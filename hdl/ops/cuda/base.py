@@ -38,22 +38,6 @@ class Cuda(Caller):
         each = 4 * (self._planned("train", min(batch, _BLOCK)).memory + (2 + self.state_vectors) * self.layout.size)
         return max(1, min(_NETS, free // 2 // each))
 
-    def train(
-        self,
-        w: NDArray[np.float32],
-        state: NDArray[np.float32],
-        samples: Samples,
-        order: NDArray[np.int64],
-        batch: int,
-        lr: NDArray[np.float32],
-        first_step: int = 0,
-        key: Key | None = None,
-        progress: Progress | None = None,
-        chains: NDArray[np.float32] | None = None,
-    ) -> Result:
-        """Take mini-batch steps over `order`: see `Operations.train`."""
-        return self.train_all([Work(w, state, samples, order, lr, first_step, key, chains)], batch, progress)[0]
-
     def train_all(self, works: Sequence[Work], batch: int, progress: Progress | None = None) -> list[Result]:
         """Train many nets side by side, in as many rounds of kernels as the longest of them takes.
 

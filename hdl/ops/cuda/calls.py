@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hdl import devices
 from hdl.errors import SpecError, Unavailable
 from hdl.ops import rules
-from hdl.ops.base import Operations, check_weights
+from hdl.ops.base import SideBySide, check_weights
 from hdl.ops.cuda.memory import Pool, Resident, check, row_bytes
 from hdl.ops.cuda.program import Program
 from hdl.ops.draws import DROPOUT, key_words
@@ -34,7 +34,7 @@ _CONSTANTS = "momentum", "beta1", "beta2", "rho", "epsilon", "weight_decay"  # o
 PRECISIONS = {"float32": 0, "tf32": 1, "bf16": 2}
 
 
-class Caller(Operations):
+class Caller(SideBySide):
     """One model's programs, memory and samples on one device.
 
     Parameters

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.ops import losses
-from hdl.ops.base import check_chains, check_weights, no_codes
+from hdl.ops.base import check_chains, check_weights
 from hdl.ops.draws import dropout
 from hdl.ops.layout import EmbeddingLayout
 from hdl.ops.reference.activations import ACTIVATIONS, sigmoid
@@ -79,16 +79,6 @@ class DenseReference(Reference):
                 total.cost += self._sum(samples, block, self._costs(z, self._targets(y, w.dtype)))
                 total.correct += self._sum(samples, block, self._correct(z, y))
         return out, total
-
-    def encode(
-        self,
-        w: NDArray,
-        samples: Samples,
-        order: NDArray[np.int64] | None = None,
-        progress: Progress | None = None,
-    ) -> NDArray:
-        """Refuse: see `Operations.encode`."""
-        raise no_codes(self.spec)
 
     def _summed_gradient(
         self, w: NDArray, samples: Samples, minibatch: NDArray[np.int64], key: Key, step: int, chains: NDArray | None

@@ -1,0 +1,113 @@
+"""What a fitted classifier or regressor holds: its weights layer by layer, and those of a table of `hdl train`.
+
+Letters: I inputs, O outputs of a layer.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl import data
+from hdl import spec as specs
+from hdl.errors import SpecError
+from hdl.estimators import tables
+from hdl.estimators.learner import Learner
+from hdl.estimators.parameters import to_parameters
+from hdl.models import mlp
+from hdl.ops import losses
+from hdl.spec import Spec
+from hdl.table import Table
+from hdl.wire import Weights
+
+
+class Fitted(Learner):
+    """Base of what has been fitted, or is made of a table."""
+
+    loss_curve_: list[float]
+
+    @abstractmethod
+    def _adopt(self, schema: data.Schema) -> None:
+        """Take over what a stored schema says of the labels; SpecError where they are of the other kind."""
+
+    def _keep(self, spec: Spec, weights: Weights, curve: list[float], scores: list[float], again: bool) -> None:
+        """Set the attributes that a fit leaves behind."""
+        self._fitted, self._weights = spec, weights
+        self.loss_curve_ = (self.loss_curve_ if again else []) + curve
+        self.n_iter_ = len(curve)
+        if self.loss_curve_:
+            self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
+        if scores:
+            self.validation_scores_, self.best_validation_score_ = scores, max(scores)
+        self.n_layers_, self.n_outputs_ = len(spec.widths), spec.widths[-1]
+        linked = "exp" if spec.cost in losses.LOG_LINK else "identity"
+        self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic"}.get(spec.cost, linked)
+
+    @property
+    def coefs_(self) -> list[NDArray[np.floating]]:
+        """The weights of each layer [I, O]; a regression's last ones give the targets' unit, or its logarithm.
+
+        Those of an ensemble's members follow each other.
+        """
+        found, deviation = [weights for weights, _ in self._layers()], self._schema.target_deviation
+        for last in self._last_layers(found):
+            if deviation is not None and self.out_activation_ != "exp":
+                found[last] = found[last] * deviation
+        return found
+
+    @property
+    def intercepts_(self) -> list[NDArray[np.floating]]:
+        """The biases of each layer [O]; a regression's last ones are in the targets' unit, or its logarithm."""
+        found, deviation = [bias for _, bias in self._layers()], self._schema.target_deviation
+        for last in self._last_layers(found):
+            if self.out_activation_ == "exp" and deviation is not None:
+                found[last] = found[last] + np.log(deviation)
+            else:
+                found[last] = self._schema.in_units(found[last])
+        return found
+
+    def _last_layers(self, layers: list[Any]) -> range:
+        """Number the layers that are a net's last one, among those of all nets."""
+        own = self.n_layers_ - 1
+        return range(own - 1, len(layers), own)
+
+    def _layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        if not hasattr(self, "_weights"):
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
+        return mlp.layout(self._fitted).split(self._weights.w)
+
+    @classmethod
+    def from_table(cls, path: str, version: int | None = None) -> Any:
+        """Make a fitted estimator from a weight table, by default from its best version.
+
+        Raises
+        ------
+        SpecError
+            The table's network is of the other kind: a regression, or a classification.
+        """
+        table = Table(path)
+        zero, stored = table.read(0), table.read(table.best() if version is None else version)
+        spec, schema = specs.parse(stored.spec), data.Schema.from_parts(zero.about["schema"], zero.schema)
+        if spec.model != "mlp" or spec.finetune != "classify":
+            raise SpecError(
+                f"{path}: a network that was trained without labels; expected one that classifies or regresses"
+            )
+        own = (zero.about["schema"].get("reading") or {}).get("own") or {}
+        if offset := (zero.about.get("options") or {}).get("offset") or own.get("offset"):
+            raise SpecError(f"{path}: trained with an offset, column {offset}, which only `hdl predict` adds")
+        self = cls()
+        self._adopt(schema)
+        self.set_params(**to_parameters(spec, schema))
+        self._schema, self._seed, self.n_features_in_ = schema, spec.seed, schema.inputs
+        if schema.encodings is not None:
+            self.n_features_in_ = len(schema.encodings.columns)
+            if (names := tables.names_of(schema.encodings.columns)) is not None:
+                self.feature_names_in_ = names
+        self._class = zero.about["device"]
+        unit = losses.unit(spec, schema.target_deviation)
+        costs = [row["cost"] * unit for row in stored.rows if row.get("cost") is not None]
+        self._keep(spec, stored.weights, costs, [], False)
+        return self
