@@ -1,8 +1,8 @@
 """The recipe for tables: what hdl fills in where nobody says otherwise, as a function of what a table holds.
 
 The trials behind each number are in docs/tables.md. They were made by cross-validation inside the training parts of
-many tables, so that one that nobody has seen fares well, not so that any of them has the last digit. What is chosen is a
-pure function of the summary and of what the user said, and is stored with the model.
+many tables, so that one that nobody has seen fares well, not so that any of them has the last digit. What is chosen is
+a pure function of the summary and of what the user said, and is stored with the model.
 """
 
 from __future__ import annotations
