@@ -103,5 +103,7 @@ def check(spec: Spec, path: str, runner: str) -> None:
         return
     if fs.is_remote(path) and not fs.is_remote(other) and runner != "local":
         raise SpecError(f"validation {other}: runner {runner} reads HDFS; `hadoop fs -put` brings the data there")
+    if fs.plain(other) == fs.plain(path):
+        raise DataError("validation: the data is trained on as well; expected data of its own", other)
     if not re.search(r"[*?\[,:]", other.partition("://")[2] or other) and not fs.exists(other):
         raise DataError("validation: there is no such file or folder", other)

@@ -107,6 +107,10 @@ def facts(score: Any, classes: Sequence[Any], threshold: Any = None) -> list[tup
     lines += measures(score, classes)
     if score.loss is not None and score.loss[0] not in [name for name, _ in lines]:
         lines.append((score.loss[0], f"{score.loss[1]:.6g}"))
+    names = [METRICS[name].title for name in TOLD if name in score.metrics and score.metrics[name] is None]
+    if names:
+        missing = [f"'{classes[row['class']]}'" for row in score.per_class if classes and not row["samples"]]
+        lines.append(("not defined", ", ".join(names) + (f": no sample is {' or '.join(missing)}" if missing else "")))
     skipped = [
         f"{number:,} row{'' if number == 1 else 's'} {why}"
         for number, why in ((score.unlabelled, "without a label"), (score.dropped, "that miss a number"))

@@ -23,7 +23,9 @@ def put(path, n, seed):
     return path
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["path", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("share", "column"))]
+)
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_held_out_samples_are_the_local_runners(folder, runner, kind):
     fs.mkdir(folder)

@@ -29,6 +29,7 @@ static float *encoded(int numbers, int categories, bool embed, int rule, hdl_isa
   data.numbers = numbers, data.categories = categories, data.codes = codes;
   hdl_update update = {.rule = rule, .lr = lr, .l2 = 0.01f * (float)(rule % 2), .max_norm = rule % 3 ? 0 : 2.f};
   update.momentum = update.beta1 = update.rho = 0.9f, update.beta2 = 0.99f, update.epsilon = 0.01f;
+  update.weight_decay = rule % 4 ? 0 : 0.1f;
   hdl_key key = {5, 6, 7};
   hdl_result result;
   hdl_plan *plan;

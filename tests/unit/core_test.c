@@ -86,7 +86,8 @@ static float *train(const int32_t *widths, int layers, int loss, int rule, int x
                        0.99f,
                        0.9f,
                        0.01f,
-                       3};
+                       3,
+                       0.1f * (float)(rule % 2)};
   hdl_key key = {5, 6, 7};
   hdl_result result;
   hdl_plan *plan;
@@ -150,7 +151,7 @@ static float *autoencode(int variant, int I, int H, int x_type, hdl_isa isa, int
   for (int r = 0; r <= N; r++) indptr[r] = r * I;
   for (int i = 0; i < COUNT; i++) order[i] = (i * 7) % N, lr[i] = 0.01f;
   hdl_data data = {.x_type = x_type, .n = N, .x = x, .indptr = indptr, .indices = indices};
-  hdl_update update = {rule, lr, 0, 0.01f, 0, 0.9f, 0.9f, 0.99f, 0.9f, 0.01f, 3};
+  hdl_update update = {rule, lr, 0, 0.01f, 0, 0.9f, 0.9f, 0.99f, 0.9f, 0.01f, 3, 0.1f};
   hdl_key key = {5, 6, 7};
   hdl_result result;
   hdl_plan *plan;

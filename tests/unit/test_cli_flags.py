@@ -130,6 +130,12 @@ def test_one_rule_of_validation_takes_anothers_place():
     assert take("--validation", "0.2", base=spec) == base
 
 
+def test_an_older_table_that_is_resumed_keeps_the_way_in_which_its_share_was_chosen():
+    old = Spec(validation=0.2)
+    assert take("--validation", "0.2", base=old).holdout.stratified is None
+    assert take("--validation", "0.3", base=old).holdout.stratified is True
+
+
 def test_shards_are_the_workers_unless_said(tmp_path):
     assert take(shards=3).shards == 3
     assert take("--shards", "5", shards=3).shards == 5

@@ -10,12 +10,14 @@ import pytest
 
 from hdl import data, driver
 from hdl.data import Options
+from hdl.data.holdout import reading
 from hdl.errors import DataError, SpecError
 from hdl.predict import Model
 from hdl.runners.base import Job
 from hdl.runners.local import LocalRunner
 from hdl.spec import Spec, parse
 from hdl.table import Table
+from hdl.wire.blocks import pack_block, unpack_block
 from tests.unit.holdouts import N, schema, told, train, visits, write
 
 RULES = {
@@ -162,6 +164,16 @@ def test_a_resumed_training_has_the_bytes_of_one_that_was_not(tmp_path, rule):
         write(visits(60, 1), rule["path"])
         with pytest.raises(DataError, match=r"not the data that .* was validated on"):
             driver.train(Job(path, half.table, resume=True), LocalRunner(1, 1))
+
+
+def test_marks_travel_to_streamings_mappers_in_typed_bytes(tmp_path):
+    options = reading(Options.make(label="class"), parse({"holdout": {"column": "flag"}}))
+    source = data.open_source(write(visits(), tmp_path / "d.csv"), options)
+    (block,) = source.read(source.splits(1)[0])
+    again = unpack_block(pack_block(block, source.columns), lambda i: {})
+    assert again.held.dtype == bool
+    assert np.array_equal(again.held, block.held)
+    assert block.held.sum() == N // 4
 
 
 def test_genetic_mode_measures_on_held_out_rows(tmp_path):

@@ -107,8 +107,12 @@ def test_samples_that_are_no_table_have_no_columns(tmp_path):
 
 
 def test_data_of_its_own_that_is_trained_on_or_lacks_columns_is_refused(path, tmp_path, suffix):
+    (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match="is trained on as well"):
         train(path, tmp_path / "m", holdout={"path": path})
+    both = write(visits(), tmp_path / "folder" / f"a.{suffix}")
+    with pytest.raises(DataError, match=f"a.{suffix} is trained on as well"):
+        train(str(tmp_path / "folder"), tmp_path / "m", holdout={"path": both})
     with pytest.raises(DataError, match="there is no such file"):
         train(path, tmp_path / "m", holdout={"path": str(tmp_path / "nope.csv")})
     less = write(visits().drop_columns(["town"]), tmp_path / f"less.{suffix}")

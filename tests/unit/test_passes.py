@@ -139,7 +139,9 @@ def test_drawn_rows_are_the_same_however_parts_are_read_and_joined(monkeypatch):
 
 def test_few_rows_are_all_drawn_and_each_row_as_likely():
     rows = Rows(100, seed=1)
-    rows.offer(raw(0, 60), 0, 0)
+    rows.offer(raw(0, 40), 0, 0)
+    assert len(plain(rows)[0]) == 40
+    rows.offer(raw(40, 60), 0, 40)  # also after some were looked at
     assert sorted(plain(rows)[0]) == [[float(i)] for i in range(60)]
     counts = np.zeros(40)
     for seed in range(400):
