@@ -186,10 +186,7 @@ def test_answers_keep_their_rows_and_keys_and_need_no_flags(people, tmp_path, ca
 def test_codes_of_rows_without_a_label(people, tmp_path, capfd):
     import pyarrow.parquet
 
-    assert (
-        cli.run(["train", str(people), "--out", str(tmp_path / "t"), *SHORT, "-q", "--label", "city", "--members", "1"])
-        == 0
-    )
+    assert cli.run(["train", str(people), "--out", str(tmp_path / "t"), *SHORT, "-q", "--label", "city"]) == 0
     out = tmp_path / "c.parquet"
     assert cli.run(["encode", str(tmp_path / "t"), str(people), str(out), "--keep", "id,price"]) == 0
     codes = pyarrow.parquet.read_table(out)
