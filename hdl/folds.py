@@ -64,13 +64,15 @@ class Cut:
         """
         if spec.validated:
             raise SpecError("folds: each of them is held out once; give one of --folds and --validation")
-        out = []
+        out, left = [], _left(spec)
         for number in range(self.folds):
             if self.column:
                 rule, shown = Holdout(column=self.column, value=self.values[number]), self.values[number]
             else:
                 rule, shown = Holdout(stratified=True, folds=self.count, fold=number), str(number + 1)
-            out.append(Combination(f"fold{number + 1}", {"fold": shown}, spec.with_(holdout=rule.model_dump())))
+            out.append(
+                Combination(f"fold{number + 1}", {"fold": shown}, spec.with_(holdout=rule.model_dump(), auto=left))
+            )
         return out
 
 
@@ -235,15 +237,20 @@ def final_spec(spec: Spec, networks: Sequence[Model]) -> Spec:
     spec : Spec
         As the folds were asked for.
     """
-    rest: dict[str, Any] = {"holdout": {}, "validation": 0.0, "patience": 0, "metric": None}
+    rest: dict[str, Any] = {"holdout": {}, "validation": 0.0, "patience": 0, "metric": None, "auto": _left(spec)}
     found = networks[0].spec  # with what was left to hdl
     if spec.patience and found.sync.unit == "epochs":
         every = 1 if found.sync.mode == "gradient" else found.sync.every
         taken = sorted(max(1, model.version.number * every) for model in networks)
-        left = tuple(path for path in spec.auto if path not in ("epochs", "sync.every"))
+        left = tuple(path for path in _left(spec) if path not in ("epochs", "sync.every"))
         sync = {**spec.sync.model_dump(), "every": found.sync.every}
         rest |= {"epochs": min(found.epochs, taken[len(taken) // 2]), "sync": sync, "auto": left}
     return spec.with_(**rest)
+
+
+def _left(spec: Spec) -> tuple[str, ...]:
+    """List what is left to hdl but for the validation, which folds are."""
+    return tuple(path for path in spec.auto if path != "validation")
 
 
 def load(out: str) -> dict[str, Any] | None:

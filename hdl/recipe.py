@@ -1,8 +1,8 @@
 """The recipe for tables: what hdl fills in where nobody says otherwise, as a function of what a table holds.
 
 The trials behind each number are in docs/tables.md. They were made by cross-validation inside the training parts of
-many tables, so that one that nobody has seen fares well, not so that any of them has the last digit. What is chosen is a
-pure function of the summary and of what the user said, and is stored with the model.
+many tables, so that one that nobody has seen fares well, not so that any of them has the last digit. What is chosen is
+a pure function of the summary and of what the user said, and is stored with the model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LARGE = 10_000  # rows from which mini-batches are larger
 EACH = 100  # if there are so many rows for each column of numbers
 BINS = 48
 INPUTS = 2048  # that numbers become at most
-HIDDEN = (64, 64, 64)
+HIDDEN, WITHOUT_BINS = (64, 64, 64), (128, 64)
 ROUNDS = 20  # at most, of small tables: a round is a job of its own on some runners
 SMALL_STEPS, STEPS = 900, 15_000  # steps that small tables have at least, and all others at most
 DECAY = 1.0  # weights shrink by e to the power of this over the whole training,
@@ -135,7 +135,8 @@ def choose(found: Facts, spec: Spec) -> Recipe | None:
         else:
             fields["scale"] = "quantile"
     if "net" in left:  # who gives the net has one of it
-        fields |= {"net": (0, *HIDDEN, 0), "members": _members(found.rows, binned)}
+        hidden = HIDDEN if binned else WITHOUT_BINS
+        fields |= {"net": (0, *hidden, 0), "members": _members(found.rows)}
         if binned and found.categories:
             fields["embedding"] = "auto"
     fields |= _steps(found, spec, binned)
@@ -147,9 +148,9 @@ def choose(found: Facts, spec: Spec) -> Recipe | None:
     return Recipe(fields, f"{found.rows:,} rows to train on, {', '.join(columns)}") if fields else None
 
 
-def _members(rows: int, binned: bool) -> int:
+def _members(rows: int) -> int:
     """Count the nets of the ensemble: fewer of them where each takes long."""
-    return 8 if rows < LARGE and not binned else 4 if rows < 1_000_000 else 2 if rows < 10_000_000 else 1
+    return 8 if rows < ENOUGH else 4 if rows < 1_000_000 else 2 if rows < 10_000_000 else 1
 
 
 def _steps(found: Facts, spec: Spec, binned: bool) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def _choices(field: str) -> str:
     return "|".join(word for item in literals if get_origin(item) is Literal for word in get_args(item))
 
 
-def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1) -> Spec:
+def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1, folds: bool = False) -> Spec:
     """Remove the spec's flags from `values` and return the `Spec` that they, the file and `base` make.
 
     Parameters
@@ -71,6 +71,8 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
         What neither flags nor file say; the defaults if not given.
     shards : int
         Shards where nobody says otherwise.
+    folds : bool
+        Whether a fold is held out later: then "validation" is one of those that the spec leaves open.
 
     Raises
     ------
@@ -85,7 +87,8 @@ def take_spec(values: dict[str, Any], base: Spec | None = None, shards: int = 1)
     _overlay(tree, file)
     for flag, value in given.items():
         _set(tree, flag, value)
-    tree["auto"] = left.fields(chosen, file, (flag.field for flag in given), base)
+    open_ = left.fields(chosen, file, (flag.field for flag in given), base)
+    tree["auto"] = tuple(dict.fromkeys((*open_, "validation"))) if folds else open_
     try:
         spec = parse(tree)
         stack.check(spec)

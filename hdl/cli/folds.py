@@ -52,7 +52,7 @@ def train(
     from hdl.cli.flags import take_spec
 
     base = spec.parse(before["spec"]) if before else None
-    given = take_spec(values, base, run["workers"] or 1)
+    given = take_spec(values, base, run["workers"] or 1, folds=True)
     options = take_data_options(values, before and before["options"])
     if given.model != "mlp":
         raise SpecError(f"--folds: measures answers of networks with labels, and model {given.model} has none")

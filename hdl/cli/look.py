@@ -28,6 +28,7 @@ def data_contents(path: str, options: Any) -> dict[str, Any]:
     TableError
         It is a folder, and holds neither data nor a table of weights.
     """
+    from hdl import recipe
     from hdl.data import column_lines, findings, fit, open_source, summarise
     from hdl.spec import Spec
 
@@ -44,7 +45,7 @@ def data_contents(path: str, options: Any) -> dict[str, Any]:
     refused, tensors = None, dict[str, Any]()
     about: dict[str, Any] = {"data": path, "options": options.model_dump(mode="json"), "places": list(summary.places)}
     try:
-        about["schema"], tensors = fit(summary, Spec()).to_parts()
+        about["schema"], tensors = fit(summary, Spec(auto=recipe.FIELDS)).to_parts()
     except (DataError, SpecError) as error:
         refused = str(error)
         about["schema"] = {**source.describe(), "samples": summary.samples, "bad": summary.bad}

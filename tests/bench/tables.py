@@ -201,9 +201,8 @@ def main() -> int:
         if importlib.util.find_spec("h2o"):
             contenders["H2O"] = h2o
     print(f"{processor()}; load {os.getloadavg()[0]:.1f}; {arguments.seeds} seeds")
-    print(
-        f"{'table':10} {'':12} {'measure':>14} {'sd':>7} {'bar':>6}      {'s':>7} {'cpu s':>7} {'ms/epoch':>9} {'ratio':>6}"
-    )
+    head = f"{'measure':>14} {'sd':>7} {'bar':>6}      {'s':>7} {'cpu s':>7} {'ms/epoch':>9}  ratio"
+    print(f"{'table':10} {'':12} {head}")
     failed = 0
     for name in arguments.tables.split(","):
         table, results = TABLES[name], {contender: [] for contender in contenders}

@@ -132,6 +132,18 @@ def test_a_regressions_rows_are_measured_in_one_unit(tmp_path, capfd):
     assert counts.max() - counts.min() <= 2
 
 
+def test_a_metric_and_patience_decide_in_each_fold(tmp_path, capfd):
+    path = write(visits(), tmp_path / "d.csv")
+    flags = ["--epochs", "3", "--label", "class", "--metric", "auc", "--patience", "2", "--folds", 2, "--final", *NET]
+    run(capfd, path, "--out", tmp_path / "cv", *flags)
+    for name in ("fold1", "fold2"):
+        spec = Table(str(tmp_path / "cv" / name)).header()["spec"]
+        assert (spec["metric"], spec["patience"], spec["auto"]) == ("auc", 2, [])
+    spec = Table(str(tmp_path / "cv" / "final")).header()["spec"]
+    assert (spec["metric"], spec["patience"], spec["validation"]) == (None, 0, 0)  # nothing is held out
+    run(capfd, path, "--out", tmp_path / "cv", "--resume")
+
+
 def test_what_was_stopped_goes_on_to_the_same_bytes_and_final_trains_on_all(tmp_path, capfd):
     path, out = write(visits(), tmp_path / "d.csv"), tmp_path / "cv"
     flags = ["--epochs", "2", "--label", "class", *PLAIN, *NET]

@@ -13,11 +13,11 @@ from hdl.data import Options
 from hdl.data.holdout import reading
 from hdl.errors import DataError, SpecError
 from hdl.predict import Model
-from hdl.runners import typed
 from hdl.runners.base import Job
 from hdl.runners.local import LocalRunner
 from hdl.spec import Spec, parse
 from hdl.table import Table
+from hdl.wire.blocks import pack_block, unpack_block
 from tests.unit.holdouts import N, schema, told, train, visits, write
 
 RULES = {
@@ -170,7 +170,7 @@ def test_marks_travel_to_streamings_mappers_in_typed_bytes(tmp_path):
     options = reading(Options.make(label="class"), parse({"holdout": {"column": "flag"}}))
     source = data.open_source(write(visits(), tmp_path / "d.csv"), options)
     (block,) = source.read(source.splits(1)[0])
-    again = typed.unpack_block(typed.pack_block(block, source.columns), lambda i: {})
+    again = unpack_block(pack_block(block, source.columns), lambda i: {})
     assert again.held.dtype == bool
     assert np.array_equal(again.held, block.held)
     assert block.held.sum() == N // 4

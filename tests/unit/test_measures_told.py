@@ -144,3 +144,15 @@ def test_a_line_of_80_columns_leaves_the_speed_out_for_the_auc():
     row = {"round": 1, "cost": 0.25, "accuracy": 0.9, "seconds": 0.5, "samples": 1000}
     said = progress.figures(row, {"accuracy": 0.9, "auc": 0.75}, short=True)
     assert said == ["cost 0.2500", "acc 90.0 %", "val 90.0 %, AUC 0.7500"]
+
+
+def test_status_has_a_column_for_what_was_measured():
+    from rich.console import Console
+
+    from hdl.cli import apps
+
+    rows = [{"round": 0, "cost": 0.5, "accuracy": 0.9, "val_cost": 0.25, "val_accuracy": 0.75, "val_auc": 0.8125}]
+    for more, there in ((rows, True), ([{**rows[0], "val_auc": None}], False)):
+        stream = io.StringIO()
+        Console(file=stream, width=100).print(apps._rounds(more))
+        assert ("val. AUC" in stream.getvalue()) == there == ("0.8125" in stream.getvalue())

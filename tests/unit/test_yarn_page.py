@@ -48,6 +48,15 @@ def test_the_page_names_nothing_outside_and_links_are_relative(state):
     assert 'fetch(location.href,{cache:"no-store"})' in text
 
 
+def test_what_ranks_are_worth_is_a_card_once_it_was_measured(state):
+    assert "AUC" not in markup.render(state.snapshot())
+    state.hear(Round(row(9, val_cost=0.5, val_auc=0.8125, val_r2=None)))
+    state.hear(Round(row(10)))
+    text = re.sub(r"<[^>]+>", " ", markup.render(state.snapshot()))
+    assert re.search(r"AUC\s+0\.8125\s+validation", text)
+    assert "R²" not in text
+
+
 def test_the_straggler_is_named(state):
     state.set_workers([worker(number, seconds=0.03 if number == 2 else 0.01) for number in range(4)])
     text = markup.render(state.snapshot())
