@@ -56,8 +56,8 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         chosen = f" that meet --where {where!r}" if where else ""
         raise DataError(f"the dataset has no samples{chosen}, expected at least one{listed and '; skipped:'}{listed}")
     reading = dict(summary.meta.get("reading") or {})
-    if spec.auto and stack.labelled(spec) and (chosen := recipe.of(summary, spec, _classes(summary, spec))):
-        reading["recipe"], spec = chosen.to_plain(), recipe.fill(spec, chosen.fields)
+    if spec.auto and stack.labelled(spec) and (filled := recipe.of(summary, spec, _classes(summary, spec))):
+        reading["recipe"], spec = filled.to_plain(), recipe.fill(spec, filled.fields)
     units, columns, kind = stack.units(spec), None, summary.kind
     if summary.unlabelled:
         reading["unlabelled"] = summary.unlabelled

@@ -36,7 +36,8 @@ __all__ = [
 ROWS = 10_000  # that are drawn where nobody says how many
 REPETITIONS = 5
 BRIEF_ROWS, BRIEF_REPETITIONS, BRIEF_COLUMNS = 2000, 3, 100  # of what a report tells unasked
-DEPENDENT = 10  # columns whose partial dependence is computed
+DEPENDENT = 10  # columns whose partial dependence is computed,
+MOST_OUTPUTS = 50  # unless an answer has more numbers
 
 
 def measure(
@@ -87,7 +88,7 @@ def brief(model: Model, source: Source) -> tuple[Partial, Effects | None]:
     -------
     Partial, Effects or None
         What was found in all parts of the data, which `hdl.passes.score` makes a score of; no effects of a model of
-        images or of more than `BRIEF_COLUMNS`, nor where the metric is not defined on the rows.
+        images, of more than `BRIEF_COLUMNS`, nor where the metric is not defined on the rows.
     """
     rows = BRIEF_ROWS
     try:
@@ -181,9 +182,10 @@ def find(
         drops = [baseline - value if higher else value - baseline for value in values]
         found.append(Importance(own.name, statistics.fmean(drops), statistics.pstdev(drops)))
     places = ranked(found)
-    first = places[:DEPENDENT]
-    figures = run(asked.of_kind("vary", shared | {"columns": first}, tensors)).values["figures"].values
-    dependence = []
+    first = places[:DEPENDENT] if model.outputs <= MOST_OUTPUTS else []
+    dependence: list[PartialDependence] = []
+    if first:
+        figures = run(asked.of_kind("vary", shared | {"columns": first}, tensors)).values["figures"].values
     for place in first:
         own = columns[place]
         grid = grids.find(model, drawn, own, place)

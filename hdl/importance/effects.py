@@ -74,7 +74,7 @@ class Effects:
     importance : list of Importance
         The most important column first.
     dependence : list of PartialDependence
-        Of the most important columns, in the same order.
+        Of the most important columns, in the same order; of none where an answer has more than 50 numbers.
     """
 
     metric: str

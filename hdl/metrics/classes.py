@@ -138,8 +138,8 @@ def per_class(measures: Measures) -> list[dict[str, Any]]:
     """
     if not 0 < len(measures.sums["true"].totals) <= MOST_CLASSES or measures.broken:
         return []
-    ranked = measures.scanned()
-    ranked = ranked * 2 if measures.task.kind == BINARY else ranked or [None] * measures.task.outputs
+    two = measures.task.kind == BINARY
+    ranked = measures.scanned(curves=two) * (2 if two else 1)
     rows = []
     for number, (true, predicted, hits) in enumerate(_each(measures)):
         found = ranked[number] if number < len(ranked) else None
@@ -147,7 +147,8 @@ def per_class(measures: Measures) -> list[dict[str, Any]]:
         rows.append({
             "class": number, "samples": weight if measures.weighted else int(weight),
             "precision": _part(hits, predicted), "recall": _part(hits, true), "f1": _f1(true, predicted, hits),
-            "auc": found and found.auc, "pr_auc": found and found.pr_auc,
+            "auc": found and found.auc,
+            "pr_auc": found and (found.pr_auc_rest if two and number == 0 else found.pr_auc),
         })  # fmt: skip
     return rows
 

@@ -34,6 +34,8 @@ class Scanned:
     thresholds : dict of str to float
         Those thresholds.
     curves : Curves or None
+    pr_auc_rest : float or None
+        Average precision of class 0, whose samples' scores should be small; where curves are drawn.
     """
 
     auc: float
@@ -44,6 +46,7 @@ class Scanned:
     balanced_accuracy: float
     thresholds: dict[str, float] = field(default_factory=dict)
     curves: Curves | None = None
+    pr_auc_rest: float | None = None
 
 
 def scan(ranks: Ranks, curves: bool = False, probable: bool = False) -> Scanned | None:
@@ -62,12 +65,16 @@ def scan(ranks: Ranks, curves: bool = False, probable: bool = False) -> Scanned 
         return None
     drawing = Drawing(positive, negative) if curves else None
     calibration = Calibration() if curves and probable else None
-    roc, pr, best = Sums(), Sums(), _Best(positive, negative)
+    roc, pr, rest, best = Sums(), Sums(), Sums(), _Best(positive, negative)
     last = np.array([np.inf, 0.0, 0.0])
     for points in _points(ranks, calibration):
         _, above, below = np.concatenate([last[:, None], points], axis=1)
         up, right = np.diff(above), np.diff(below)
         roc.add(right * (above[1:] + above[:-1]))
+        if curves:  # of the samples from the smallest score up to this one
+            falling = np.flatnonzero(right)
+            hits = np.maximum(negative - below[:-1][falling], right[falling])
+            rest.add(right[falling] * (hits / (hits + np.maximum(positive - above[:-1][falling], 0))))
         rising = np.flatnonzero(up)
         above, below = above[1:][rising], below[1:][rising]
         pr.add(up[rising] * (above / (above + below)))
@@ -78,9 +85,9 @@ def scan(ranks: Ranks, curves: bool = False, probable: bool = False) -> Scanned 
     best.end()
     _, tp, fp = last.tolist()
     drawn = drawing.curves(last, calibration.table() if calibration else {}) if drawing else None
-    return Scanned(
-        roc.floats()[0] / (2 * tp * fp), pr.floats()[0] / tp, **best.value, thresholds=best.threshold, curves=drawn
-    )
+    areas = roc.floats()[0] / (2 * tp * fp), pr.floats()[0] / tp
+    other = rest.floats()[0] / fp if curves else None
+    return Scanned(*areas, **best.value, thresholds=best.threshold, curves=drawn, pr_auc_rest=other)
 
 
 def _points(ranks: Ranks, calibration: Calibration | None) -> Iterator[Points]:

@@ -44,8 +44,9 @@ def gather(path: str) -> Facts:
     schema = about.get("schema") or {}
     rows = rounds(last["rows"])
     measured = load_measured(path, version.signature)
-    if not any(score.kind == "Test" for score in measured) and (score := _validation(last["rows"], version.number)):
-        measured.insert(0, score)
+    if score := _validation(last["rows"], version.number):  # the headline is the test's, if there is one
+        tested = any(each.kind == "Test" for each in measured)
+        measured.insert(len(measured) if tested else 0, score)
     image = image_of(schema)
     model = Model(path, version.number)
     pictures = feature_pictures.of(model, image)

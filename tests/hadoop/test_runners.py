@@ -13,8 +13,8 @@ from hdl.data import write_shards
 from hdl.data.find import open_source
 from hdl.errors import DataError, NonFinite, SpecError, WorkerError
 from hdl.runners.base import Job, Progress
-from hdl.runners.uber import UBER
 from hdl.runners.local import LocalRunner
+from hdl.runners.uber import UBER
 from hdl.spec import parse
 from hdl.table import Table
 from tests.hadoop.runners import MODES, QUIET, RUNNERS, local, put_csv, signatures, train

@@ -9,7 +9,7 @@ CASES = {
     "batches": ("five", {"metric": "logloss", "validation": 0.2, "sync": {"every": 2, "unit": "batches"}}),
     "genetic": ("five", {"metric": "pr_auc", "validation": 0.3, "sync": {"mode": "genetic"}, "optimizer": "sgd"}),
     "prices": ("prices", {"metric": "mae", "validation": 0.3, "optimizer": "sgd", "loss": "absolute"}),
-    "cost": ("two", {"validation": 0.3, "loss": "sigmoid", "optimizer": "adam"}),
+    "cost": ("two", {"validation": 0.3, "optimizer": "nesterov"}),
 }
 # What a row has beside val_cost, val_accuracy and val_samples; of prices accuracy is None.
 NAMES = {

@@ -101,6 +101,18 @@ def test_a_row_tells_what_the_held_out_samples_say(by_crews, tmp_path, case):
     assert seen >= 3
 
 
+def test_workers_that_wait_for_nobody_are_measured_at_what_all_share(tmp_path):
+    path = put(tmp_path / "data.csv", "two")
+    fields = fields_of("auc", sync={"mode": "async", "equal": 1}, keep=20)
+    outcome = YarnHere(2).train(Job(path, str(tmp_path / "model"), specs.parse(fields)))
+    held = {number: (y, out[:, -1]) for number, _, y, out in held_out(outcome, path)}
+    measured = [row for row in outcome.rows if row["val_samples"] == len(held[0][0])]  # no worker was left out
+    assert measured[-1]["final"]
+    for row in measured:
+        assert row["val_auc"] == pytest.approx(peer.roc_auc_score(*held[row["parent"]]), rel=1e-12)
+    assert outcome.best == Table(outcome.table).best()
+
+
 # --- the metric decides -----------------------------------------------------------------------------------------------
 
 OVERFITS = {"metric": "auc", "epochs": 40, "patience": 4, "optimizer": {"name": "adam", "lr": 0.03}, "net": "0-30-0"}

@@ -56,7 +56,10 @@ def test_in_containers_and_of_large_weights_it_has_one(runner):
     ],
 )
 def test_a_job_takes_tokens_of_all_file_systems_along(runner, data, table, out, expected):
-    runner._job, runner._splits = SimpleNamespace(table=table, spec=None), [[FileSplit(data, 0, 1)], [FileSplit(data, 1, 2)]]
+    runner._job, runner._splits = (
+        SimpleNamespace(table=table, spec=None),
+        [[FileSplit(data, 0, 1)], [FileSplit(data, 1, 2)]],
+    )
     given = runner._file_systems(out)
     assert {*given.get("mapreduce.job.hdfs-servers", "").split(",")} - {""} == expected
     assert set(given) == ({"mapreduce.job.hdfs-servers"} if expected else set())

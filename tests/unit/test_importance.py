@@ -143,6 +143,13 @@ def test_effects_of_a_regression_are_in_the_targets_unit(table):
     assert np.abs(mean - (1000 + 500 * grid)).max() < 120
 
 
+def test_of_very_many_classes_there_is_no_dependence(known, monkeypatch):
+    monkeypatch.setattr(importance, "MOST_OUTPUTS", 1)
+    effects = importance.measure(*known, rows=50, repetitions=1)
+    assert effects.dependence == []
+    assert len(effects.importance) == 4
+
+
 def test_the_same_seed_gives_the_same_and_another_does_not(known):
     one, same, other = (importance.measure(*known, rows=200, seed=seed) for seed in (5, 5, 6))
     assert one == same

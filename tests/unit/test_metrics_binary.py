@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from sklearn import metrics as sk
 
 from hdl.metrics import Measures, Task
+from hdl.metrics.classes import per_class
 from hdl.spec import Spec
 from tests.unit.scored import BINARY, binary, mcc, measured
 
@@ -50,6 +51,22 @@ def test_thresholds_are_the_best_of_all_that_occur(samples):
         of = {t: function(y, score >= np.float32(t), sample_weight=weight) for t in np.unique(score).tolist()}
         same(found[name], max(of.values()))
         same(of[best[name]], found[name])
+
+
+@settings(max_examples=80, deadline=None)
+@given(binary())
+def test_each_of_two_classes_has_figures_of_its_own(samples):
+    score, y, weight = samples
+    seen = measured(BINARY, score[:, None], y, weight)
+    rows = per_class(seen)
+    if seen.metrics()["auc"] is None:
+        assert [row["pr_auc"] for row in rows] == [row["auc"] for row in rows] == [None, None]
+        return
+    wide, own = score.astype(np.float64), {"sample_weight": weight}
+    for number, sign in ((0, -1), (1, 1)):
+        same(rows[number]["pr_auc"], sk.average_precision_score(y == number, sign * wide, **own))
+        same(rows[number]["auc"], sk.roc_auc_score(y == number, sign * wide, **own))
+        same(rows[number]["recall"], sk.recall_score(y == number, (score > 0.5) == number, **own))
 
 
 @settings(max_examples=60, deadline=None)
