@@ -77,7 +77,7 @@ def test_it_is_told_before_the_first_round_and_wherever_the_table_is_shown(tmp_p
     content, flags, expected, label = CASES[name]
     data, out = tmp_path / name, tmp_path / "t"
     data.write_text(content)
-    assert cli.run(["train", str(data), "--out", str(out), "--epochs", "1", *flags]) == 0
+    assert cli.run(["train", str(data), "--out", str(out), "--epochs", "1", "--recipe", "plain", *flags]) == 0
     err = capfd.readouterr().err
     assert err.index("format ") < err.index("round 1/1")
     zero = Table(str(out)).read(0)
