@@ -167,7 +167,7 @@ def test_a_combination_that_diverges_is_reported_and_the_others_go_on(data, capf
 def test_a_combination_that_fails_otherwise_is_reported_and_tried_again(data, capfd, tmp_path):
     printed = train(capfd, data, "--out", tmp_path / "g", *FIELDS[2:], "--grid", "net=0-5-0,9-5-3")
     assert "net=9-5-3: failed" in printed.err
-    assert "net=9-5-3: net starts with 9, but the data has 4 features" in printed.err
+    assert "net=9-5-3: net starts with 9, but the 4 columns of the data make 4 inputs" in printed.err
     again = train(capfd, data, "--out", tmp_path / "g", "--resume")
     assert "2 combinations of net, 1 of them done" in again.err
     printed = train(capfd, data, "--out", tmp_path / "h", *FIELDS[2:], "--grid", "net=9-5-0,9-5-3", status=1)
