@@ -165,8 +165,10 @@ def _steps(found: Facts, spec: Spec, binned: bool) -> dict[str, Any]:
     most = (2 if longer else 1) * ROUNDS
     epochs = every * ROUNDS if every * ROUNDS > most else max(2, min(most, STEPS // per_epoch))
     fields: dict[str, Any] = {"batch": size, "epochs": epochs}
+    decayed = epochs  # a training that is cut short decays no faster: its few steps would not make up for it
     if "epochs" not in left:
         epochs = spec.epochs
+        decayed = max(epochs, decayed)
     elif every > 1 and spec.sync.unit == "epochs":
         fields["sync.every"] = every
     if rule.name != "adam":
@@ -178,7 +180,7 @@ def _steps(found: Facts, spec: Spec, binned: bool) -> dict[str, Any]:
         rate = fields["optimizer.lr"] if "optimizer.lr" in left else rule.rate
         decay = DECAY_OF_CLASSES if found.classes and large else DECAY
         mean = 0.5 if "optimizer.schedule.name" in left else 1.0  # of a cosine's rates
-        fields["optimizer.weight_decay"] = float(f"{decay / (mean * rate * epochs * per_epoch):.3g}")
+        fields["optimizer.weight_decay"] = float(f"{decay / (mean * rate * decayed * per_epoch):.3g}")
     return fields
 
 

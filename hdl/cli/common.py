@@ -138,7 +138,9 @@ def take_threshold(model: Any, given: str | None) -> Any:
         known = thresholds.find(model, given)
     except SpecError as error:
         raise SpecError(f"--{error}") from None
-    click.echo(f"'{model.schema.classes[1]}' is answered from a probability of {known.told} on", err=True)
+    number, comma, source = known.told.partition(",")
+    said = f"'{model.schema.classes[1]}' is answered from a probability of {number} on{comma}{source}"
+    click.echo(said, err=True)
     return known
 
 

@@ -113,7 +113,7 @@ def _of_data(zero: Any) -> dict[str, Any]:
 def held_out(spec: dict[str, Any]) -> str:
     """Say which samples were held out to measure versions, and by which measure the best one is chosen."""
     rule = spec.get("holdout") or {}
-    alike = " of each class" if rule.get("stratified") else ""
+    alike = " of each class" if rule.get("stratified") and spec.get("loss") in ("softmax", "sigmoid") else ""
     if spec.get("validation"):
         said = f"{100 * spec['validation']:.6g} %{alike or ' of the samples'}, chosen by the seed"
     elif rule.get("folds"):

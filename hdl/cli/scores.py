@@ -137,9 +137,12 @@ def measures(score: Any, classes: Sequence[Any]) -> list[tuple[str, str]]:
             said += f"   mean over the {len(score.per_class) or len(classes)} {'classes' if classes else 'labels'}"
         if name in ("mae", "deviance", "pinball") and isinstance(score.rmse, list):
             said += f"   mean over the {len(score.rmse)} outputs"
+        if name == "r2" and isinstance(score.rmse, list):
+            number = len(score.rmse)
+            said += f"   over {'both' if number == 2 else f'all {number}'} outputs by their variances"
         if name == "pr_auc" and len(classes) == 2 and score.per_class:
             sizes = [row["samples"] for row in score.per_class]
-            said += f"   {sizes[1] / sum(sizes):.4f} by chance"
+            said += f"   of '{classes[1]}'; {sizes[1] / sum(sizes):.4f} by chance"
         lines.append((f"top-{min(5, len(classes) - 1)} accuracy" if name == "top_k" else title_of(name, score), said))
     return lines
 

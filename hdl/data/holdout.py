@@ -63,8 +63,8 @@ def _exactly(name: str) -> str:
     )
 
 
-def said(holdout: Holdout, validation: float) -> str:
-    """Say in words by what samples are held out; empty where none are."""
+def said(holdout: Holdout, validation: float, classes: bool = True) -> str:
+    """Say in words by what samples are held out, of data with classes or without; empty where none are."""
     if holdout.where:
         return f"where {holdout.where}"
     if holdout.column:
@@ -73,7 +73,8 @@ def said(holdout: Holdout, validation: float) -> str:
         return holdout.path
     if holdout.folds:
         return f"fold {holdout.fold + 1} of {holdout.folds}"
-    return f"{100 * validation:g} %" + (" of each class" if holdout.stratified else "") if validation else ""
+    alike = " of each class" if holdout.stratified and classes else ""
+    return f"{100 * validation:g} %{alike}" if validation else ""
 
 
 def marked(source: Source, splits: Sequence[FileSplit], bad: Bad | None, shard: int) -> Iterator[Block]:

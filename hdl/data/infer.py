@@ -96,7 +96,7 @@ def fit(summary: Summary, spec: Spec) -> Schema:
 def _held(summary: Summary, spec: Spec, classes: tuple[Any, ...]) -> dict[str, Any]:
     """Count the samples that are held out, of each class too, and say by what; of a share they are about as many."""
     rule = spec.holdout
-    by: dict[str, Any] = {"by": said(rule, spec.validation)}
+    by: dict[str, Any] = {"by": said(rule, spec.validation, bool(classes))}
     if not rule.validates:
         return by | _share(summary, spec, classes if rule.stratified else ())
     if not summary.held:

@@ -101,7 +101,7 @@ def test_a_name_is_the_threshold_that_the_rounds_row_tells(trained, data, told_b
     value = row[f"val_threshold_{measure}"]
     answers = tmp_path / "answers.csv"
     _, err = told_by("predict", table, data / "rare.csv", "--out", answers, "--threshold", name)
-    assert f"from a probability of {value:.6g}, best for {name} on the validation samples on" in err
+    assert f"from a probability of {value:.6g} on, best for {name} on the validation samples" in err
     rows = list(csv.DictReader(answers.open()))
     assert {row["label"] for row in rows} == {"no", "yes"}
     for row in rows:

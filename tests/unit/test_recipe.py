@@ -35,6 +35,13 @@ def summary_of(path):
     return data.summarise(source, source.splits(1)[0])
 
 
+def test_fewer_epochs_decay_no_faster_and_more_epochs_slower():
+    own = chosen(400)
+    asked = {n: chosen(400, AUTO.with_(auto=tuple(f for f in FIELDS if f != "epochs"), epochs=n)) for n in (2, 800)}
+    assert asked[2]["optimizer.weight_decay"] == own["optimizer.weight_decay"]
+    assert asked[800]["optimizer.weight_decay"] < own["optimizer.weight_decay"] / 2
+
+
 def test_a_spec_that_leaves_nothing_is_what_it_was(tmp_path):
     summary = summary_of(table(tmp_path / "t.csv"))
     schema = data.fit(summary, Spec())

@@ -95,7 +95,7 @@ def test_a_name_is_what_was_best_on_the_samples_held_out(folder, capfd, monkeypa
             for row in Table(f"{folder}/two").rows()]  # fmt: skip
     monkeypatch.setattr(Table, "rows", lambda self: MetricsLog(rows))
     named, told = answers(folder, capfd, "--threshold", "mcc")
-    assert "0.0625, best for mcc on the validation samples" in told
+    assert "0.0625 on, best for mcc on the validation samples" in told
     assert named == answers(folder, capfd, "--threshold", "0.0625")[0]
 
 

@@ -1,0 +1,49 @@
+"""What is told of networks that answer with numbers, which have no classes."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from sklearn.metrics import r2_score
+
+from hdl import cli
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(120, 2))
+    y = np.c_[x[:, 0] * 1000 + rng.normal(size=120) * 900, x[:, 1]]
+    file = tmp_path_factory.mktemp("numbers") / "t.csv"
+    np.savetxt(file, np.c_[x, y], "%.4f", ",", header="a,b,dear,cheap", comments="")
+    return file
+
+
+def hdl(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(list(map(str, arguments)))
+    assert stop.value.code in (0, None)
+    return capsys.readouterr()
+
+
+def test_a_share_that_is_held_out_is_of_no_class(path, tmp_path, capsys):
+    table = tmp_path / "m"
+    flags = ("--label", "dear", "--epochs", 1, "--recipe", "plain", "--validation", 0.2, "--no-report")
+    told = hdl(capsys, "train", path, "--out", table, *flags).err
+    assert re.search(r"^held out +20 %: about 24 samples$", told, re.M)
+    shown = hdl(capsys, "inspect", table).out
+    assert "20 % of the samples, chosen by the seed" in shown
+    assert "of each class" not in told + shown
+
+
+def test_r2_of_several_outputs_is_weighted_by_variance_and_says_so(path, tmp_path, capsys):
+    table, answers = tmp_path / "m", tmp_path / "p.csv"
+    flags = ("--label", "dear,cheap", "--epochs", 20, "--recipe", "plain", "--no-report")
+    hdl(capsys, "train", path, "--out", table, *flags)
+    assert re.search(r"^R² .* over both outputs by their variances$", hdl(capsys, "evaluate", table, path).out, re.M)
+    found = json.loads(hdl(capsys, "evaluate", table, path, "--json").out)["metrics"]["r2"]
+    hdl(capsys, "predict", table, path, "--out", answers)
+    y, p = (np.loadtxt(name, delimiter=",", skiprows=1) for name in (path, answers))
+    assert found == pytest.approx(r2_score(y[:, 2:], p, multioutput="variance_weighted"), abs=1e-5)
+    assert abs(found - r2_score(y[:, 2:], p)) > 1e-3
