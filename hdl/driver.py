@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from hdl import common_samples, data, deciding, resume, stages, step, validation_data, versions
+from hdl import common_samples, data, deciding, recipe, resume, stages, step, validation_data, versions
 from hdl import spec as specs
 from hdl import table as tables
 from hdl.data import FileSplit, Schema, Source, holdout, weights
@@ -139,6 +139,8 @@ def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     source = data.open_source(job.data, job.options)
     validation_data.check(given, job.data, runner.name)
     weights.check(given, source.options)
+    if source.options.offset:  # it is added before a link: whoever has one has a loss in mind
+        given = recipe.without(given, "loss")
     splits = source.splits(given.shards)
     runner.open(replace(job, options=source.settled()), splits, notify)
     notify(Stage("summarise"))

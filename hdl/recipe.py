@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from hdl.spec import Spec, parse
 
 if TYPE_CHECKING:
+    from hdl.data.labels import Labels
     from hdl.data.summary import Summary
 
 # Fields that may be left to hdl, with the flag that sets each: `Spec.auto` names those of them that a user has not set.
 FLAGS = {
-    "net": "--net", "members": "--members", "embedding": "--embedding", "scale": "--scale",
+    "loss": "--loss", "net": "--net", "members": "--members", "embedding": "--embedding", "scale": "--scale",
     "preprocessing.numeric_embedding": "--numeric-embedding", "preprocessing.bins": "--bins", "epochs": "--epochs",
     "sync.every": "--sync-every", "batch": "--batch", "optimizer.lr": "--lr", "optimizer.schedule.name": "--schedule",
     "optimizer.schedule.warmup": "--warmup", "optimizer.weight_decay": "--weight-decay",
@@ -34,6 +35,7 @@ ROUNDS = 20  # at most, of small tables: a round is a job of its own on some run
 SMALL_STEPS, STEPS = 900, 15_000  # steps that small tables have at least, and all others at most
 DECAY = 1.0  # weights shrink by e to the power of this over the whole training,
 DECAY_OF_CLASSES = 1.5  # or of this
+SKEW = 1.1  # of a label's mean over its median, from which a number that is nowhere negative has a log link
 ALIKE = 32  # columns of one kind, from which they are no table but pixels or counts
 
 
@@ -51,6 +53,8 @@ class Facts:
         Columns.
     alike : bool
         All columns are whole numbers of one range, many of them: pixels, or counts of one kind.
+    skewed : bool
+        The label is a number that is nowhere negative, with a mean well above its median: a price, a count.
     """
 
     rows: int
@@ -59,6 +63,7 @@ class Facts:
     categories: int = 0
     dates: int = 0
     alike: bool = False
+    skewed: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,22 @@ def facts(summary: Summary, spec: Spec, classes: int) -> Facts | None:
     numbers = [part for column, part in summary.facts if column.kind == "number"]
     alike = len(numbers) == len(kinds) >= ALIKE and all(part.whole for part in numbers) and _one_range(summary)
     rows = max(1, round(summary.samples * (1 - spec.validation)))
-    return Facts(rows, classes, len(numbers), kinds.count("category"), kinds.count("date"), alike)
+    skewed = not classes and _skewed(summary.labels)
+    return Facts(rows, classes, len(numbers), kinds.count("category"), kinds.count("date"), alike, skewed)
+
+
+def _skewed(labels: Labels) -> bool:
+    """Tell whether labels are nowhere negative and their mean is well above their median; not of too many to know."""
+    if labels.width != 1 or not labels.numeric or not labels.values or not labels.counts or labels.mean is None:
+        return False
+    values = [float(value) for value in labels.values]
+    order = sorted(range(len(values)), key=values.__getitem__)  # texts are sorted as such
+    left = labels.samples / 2
+    for at in order:
+        left -= labels.counts[at]
+        if left <= 0:
+            break
+    return values[order[0]] >= 0 and labels.mean[0] > SKEW * values[at]
 
 
 def _one_range(summary: Summary) -> bool:
@@ -126,7 +146,7 @@ def choose(found: Facts, spec: Spec) -> Recipe | None:
     if spec.model != "mlp" or spec.sync.mode != "average" or spec.optimizer.line_search or found.alike:
         return None
     left = set(spec.auto)
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = {"loss": "poisson"} if found.skewed else {}
     binned = found.rows >= max(ENOUGH, EACH * found.numbers) and found.numbers > 0
     if {"scale", "preprocessing.numeric_embedding"} <= left and found.numbers + found.dates:
         if binned:
@@ -146,6 +166,12 @@ def choose(found: Facts, spec: Spec) -> Recipe | None:
     if found.categories:
         columns.append(f"{found.categories:,} {'category' if found.categories == 1 else 'categories'}")
     return Recipe(fields, f"{found.rows:,} rows to train on, {', '.join(columns)}") if fields else None
+
+
+def without(spec: Spec, *paths: str) -> Spec:
+    """Make a copy of a spec that leaves some fields to hdl no longer."""
+    left = tuple(path for path in spec.auto if path not in paths)
+    return spec if left == spec.auto else spec.with_(auto=left)
 
 
 def _members(rows: int) -> int:

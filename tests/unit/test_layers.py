@@ -74,7 +74,7 @@ LAYERS = {
     "events": BASE,
     "driver": BASE
     | STEP
-    | {"deciding", "publisher", "resume", "common_samples", "stages", "metrics_log", "runners"}
+    | {"deciding", "publisher", "recipe", "resume", "common_samples", "stages", "metrics_log", "runners"}
     | {"events", "validation_data"},
     "measuring": BASE | STEP | {"runners"},
     "folds": BASE | {"data", "fs", "evaluation", "predict", "table", "search", "outputs"},

@@ -42,6 +42,28 @@ def test_fewer_epochs_decay_no_faster_and_more_epochs_slower():
     assert asked[800]["optimizer.weight_decay"] < own["optimizer.weight_decay"] / 2
 
 
+@pytest.mark.parametrize(
+    ("labels", "options", "loss"),
+    [
+        (lambda skew: 100 * skew, {}, "poisson"),
+        (lambda skew: np.round(3 * skew) - 100 * (np.arange(300) == 7), {}, "squared"),  # one is negative
+        (lambda skew: 50 + 0.01 * skew, {}, "squared"),  # hardly skewed
+        (lambda skew: -skew, {}, "squared"),
+        (lambda skew: 100 * skew, {"offset": "b"}, "squared"),  # an offset before a link means something else
+    ],
+)
+def test_a_label_that_is_nowhere_negative_and_skewed_has_a_log_link(tmp_path, labels, options, loss):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(300, 2))
+    y = labels(np.exp(x[:, 0] + 0.1 * x[:, 1]))
+    (tmp_path / "t.csv").write_text(
+        "a,b,y\n" + "".join(f"{a:.3f},{b:.3f},{t:.4f}\n" for (a, b), t in zip(x, y, strict=True))
+    )
+    auto = AUTO.with_(epochs=2, auto=tuple(path for path in FIELDS if path != "epochs"))
+    job = Job(str(tmp_path / "t.csv"), str(tmp_path / "m"), auto, Options(label=("y",), **options))
+    assert driver.train(job, LocalRunner(1)).spec.loss == loss
+
+
 def test_a_spec_that_leaves_nothing_is_what_it_was(tmp_path):
     summary = summary_of(table(tmp_path / "t.csv"))
     schema = data.fit(summary, Spec())
