@@ -158,7 +158,8 @@ def score_lines(score: Any, kind: str, classes: Any) -> list[tuple[str, str]]:
     from hdl.cli.scores import measures
 
     lines = [("accuracy", percent(score.accuracy))] if score.accuracy is not None else []
-    lines += [(name, said.split("   ")[0]) for name, said in measures(score, classes) if name in SHORTLY]
+    told = [(name, said) for name, said in measures(score, classes) if name in SHORTLY]
+    lines += [(name, said.rpartition(";")[0] if "; " in said else said.split("   ")[0]) for name, said in told]
     if score.loss is not None and score.loss[0] not in dict(lines):
         lines.append((score.loss[0], f"{score.loss[1]:.6g}"))
     lines.append(("cost", f"{score.cost:.6f}"))

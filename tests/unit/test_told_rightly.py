@@ -1,4 +1,4 @@
-"""What is told of networks that answer with numbers, which have no classes."""
+"""What is told is of what there is: no classes of numbers, the class that a measure is of, the fold that lacks one."""
 
 import json
 import re
@@ -47,3 +47,19 @@ def test_r2_of_several_outputs_is_weighted_by_variance_and_says_so(path, tmp_pat
     y, p = (np.loadtxt(name, delimiter=",", skiprows=1) for name in (path, answers))
     assert found == pytest.approx(r2_score(y[:, 2:], p, multioutput="variance_weighted"), abs=1e-5)
     assert abs(found - r2_score(y[:, 2:], p)) > 1e-3
+
+
+def test_a_class_that_is_in_one_fold_alone_is_told_so(tmp_path, capsys):
+    path = tmp_path / "one.csv"
+    path.write_text("a,sold\n" + "".join(f"{n},{'yes' if n == 7 else 'no'}\n" for n in range(30)))
+    with pytest.raises(SystemExit):
+        cli.main(["train", str(path), "--label", "sold", "--folds", "2", "--out", str(tmp_path / "m"), "--epochs", "1"])
+    told = capsys.readouterr().err
+    assert re.search(r"every label of the rows to train on \(fold [12] of 2 is held out\) is 'no'", told)
+
+
+def test_the_end_of_a_training_says_of_which_class_the_pr_auc_is(tmp_path, capsys):
+    path = tmp_path / "two.csv"
+    path.write_text("a,sold\n" + "".join(f"{n},{'fraud' if n % 3 else 'legit'}\n" for n in range(60)))
+    out = hdl(capsys, "train", path, "--label", "sold", "--out", tmp_path / "m", "--epochs", 1, "--test", path).out
+    assert re.search(r"^test PR-AUC +\d\.\d{4}   of 'legit'$", out, re.M)
