@@ -24,10 +24,13 @@ from tests.hadoop.yarn_jobs import HDL, Training, get, report
 FLAGS = {
     "gradient": ["--sync", "gradient", "--optimizer", "adam", "--validation", "0.2"],
     "gradient-lbfgs": ["--sync", "gradient", "--optimizer", "lbfgs", "--validation", "0.2"],
-    "average": ["--optimizer", "momentum", "--dropout", "0.2"],
-    "genetic": ["--sync", "genetic", "--fitness-samples", "20", "--optimizer", "sgd"],
+    "average": ["--optimizer", "momentum", "--dropout", "0.2", "--validation", "0.2", "--metric", "auc"],
+    "genetic": ["--sync", "genetic", "--fitness-samples", "20", "--optimizer", "sgd", "--validation", "0.2"],
 }
 FIELDS = MODES | {"gradient-lbfgs": {"sync": {"mode": "gradient"}, "optimizer": "lbfgs", "validation": 0.2}}
+FIELDS = {
+    mode: fields | {"holdout": {"stratified": True}} for mode, fields in FIELDS.items()
+}  # as the command line has it
 
 
 @pytest.fixture(scope="module")

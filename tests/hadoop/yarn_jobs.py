@@ -18,7 +18,7 @@ from hdl.table import Table
 from hdl.yarn.settings import Settings, to_task_config
 
 HDL = [sys.executable, "-m", "hdl"]
-NET = ["--shards", "4", "--net", "0-5-0", "--batch", "8", "--seed", "3"]
+NET = ["--shards", "4", "--net", "0-5-0", "--batch", "8", "--seed", "3", "--recipe", "plain"]
 SMALL = ["--worker-memory", "512m", "--master-memory", "640m"]
 MODULES = ("hdl.yarn.worker", "hdl.yarn.master")
 DEADLINE = 240.0

@@ -124,7 +124,7 @@ def test_a_missing_number_where_training_had_none_is_said_to_be_that(tmp_path, e
     for path, table in zip(paths, (rows, holes), strict=True):
         (pa_csv.write_csv if ends == "csv" else pq.write_table)(table, path)
     model = str(tmp_path / "m")
-    assert run(["train", paths[0], "--out", model, "--epochs", "1", "--no-report", "-q"]) == 0
+    assert run(["train", paths[0], "--out", model, "--epochs", "1", "--recipe", "plain", "--no-report", "-q"]) == 0
     assert run(["evaluate", model, paths[1]]) == 3
     assert "feature 'a' is missing" in capfd.readouterr().err
 

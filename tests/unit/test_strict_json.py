@@ -68,6 +68,7 @@ def diverging(tmp_path):
     (tmp_path / "plain.csv").write_text("\n".join(["a,b,label", *rows, ""]))
     (tmp_path / "data.csv").write_text("\n".join(["a,b,label", *rows, "3e38,-3e38,1", ""]))
     command = ["train", str(tmp_path / "plain.csv"), "--out", str(tmp_path / "t"), "--epochs", "3", "--scale", "none"]
+    command += ["--recipe", "plain"]
     assert cli.run([*command, "--no-report", "-q"]) == 0
     return tmp_path
 

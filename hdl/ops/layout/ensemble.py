@@ -30,6 +30,7 @@ class EnsembleLayout(Layout):
 
     Examples
     --------
+    >>> import numpy as np
     >>> layout = EnsembleLayout((4, 3, 2), Layout((4, 3, 2)), 2)
     >>> layout.size, layout.names[:5], len(layout.split(np.zeros(46)))
     (46, ('1.W1', '1.b1', '1.W2', '1.b2', '2.W1'), 4)
