@@ -134,6 +134,8 @@ def test_progress_counts_the_steps_of_one_net():
         operations.train(w, state, samples, order, 10, lr, progress=lambda *at, now=now: now.append(at))
         assert now == sorted(now)
         seen += now
+        if seen:
+            break
     assert seen
     assert all(0 <= done <= steps == 400_000 for done, steps in seen)
 
