@@ -62,6 +62,8 @@ def told(
         return text
     rest = [c for c in range(len(classes)) if c != largest]
     missing, found = int(sizes[rest].sum()), int(counts[rest, rest].sum())
+    if found == missing:  # two classes are the largest, and it is the other one that is always answered
+        return text
     what = f"'{classes[rest[0]]}'" if len(rest) == 1 else "of the other classes"
     return f"{text}; of {missing:,} {what} {_number(found)} found"
 

@@ -65,3 +65,7 @@ def test_data_of_one_class_is_no_majority():
 def test_weights_decide_the_share_where_samples_have_some():
     matrix = confusion(51, 449, 1)
     assert majority.told(0.6, matrix, ("no", "yes"), 0.5) is None
+
+
+def test_where_two_classes_are_as_frequent_nothing_is_said_of_what_was_found():
+    assert told(np.array([[0, 20], [0, 20]])) == "the accuracy of 50.00 % is what answering 'no' always would give"
