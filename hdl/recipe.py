@@ -28,7 +28,7 @@ FIELDS = tuple(FLAGS)
 ENOUGH = 2000  # rows from which numbers are spread over bins,
 LARGE = 10_000  # rows from which mini-batches are larger
 EACH = 100  # if there are so many rows for each column of numbers
-BINS = 20
+BINS, MORE_BINS, MANY = 20, 32, 20_000  # of a number, and of one in a table of so many rows
 INPUTS = 2048  # that numbers become at most
 HIDDEN, WITHOUT_BINS = (64, 64, 64), (128, 64)
 ROUNDS = 20  # at most, of small tables: a round is a job of its own on some runners
@@ -150,7 +150,8 @@ def choose(found: Facts, spec: Spec) -> Recipe | None:
     binned = found.rows >= max(ENOUGH, EACH * found.numbers) and found.numbers > 0
     if {"scale", "preprocessing.numeric_embedding"} <= left and found.numbers + found.dates:
         if binned:
-            bins = max(8, min(BINS, INPUTS // found.numbers))
+            most = BINS if found.rows < MANY else MORE_BINS
+            bins = max(8, min(most, INPUTS // found.numbers))
             fields |= {"preprocessing.numeric_embedding": "ple", "preprocessing.bins": bins}
         else:
             fields["scale"] = "quantile"
