@@ -7,7 +7,6 @@ folder of a cross-validation holds a weight table a fold, ``fold1``, ``fold2``, 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from hdl.errors import DataError, SpecError, TableError
 from hdl.evaluation import Score
 from hdl.outputs import put
 from hdl.predict import Model
-from hdl.search.grid import Combination
+from hdl.search.grid import Combination, read
 from hdl.spec import Holdout, Spec
 from hdl.table import Table
 
@@ -261,15 +260,8 @@ def load(out: str) -> dict[str, Any] | None:
     TableError
         It is not one that `save` wrote.
     """
-    path = fs.join(out, FILE)
-    if not fs.exists(path):
-        return None
-    try:
-        with fs.open(path) as file:
-            fields = json.loads(file.read())
-        return {name: fields[name] for name in ("data", "options", "spec", "cut", "found")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise TableError(f"{path}: not what hdl wrote ({error}); --overwrite begins anew") from None
+    names = ("data", "options", "spec", "cut", "found")
+    return read(fs.join(out, FILE), lambda fields: {name: fields[name] for name in names})
 
 
 def save(out: str, path: str, options: Options, spec: Spec, cut: Cut, found: Found | None = None) -> None:

@@ -96,19 +96,8 @@ def _prepare(
 ) -> str:  # fmt: skip
     """See to it that the folder is as the user wants it, and that data and runner are there; say where answers go."""
     from hdl import folds, fs, out_of_fold, outputs
-    from hdl.data import open_source
-    from hdl.table import Table
 
-    training.make_runner(
-        run["runner"], run["workers"], run["threads"], 1, device=run["device"], **run["settings"]
-    ).close()
-    open_source(data, options)
-    if run["test"] is not None:
-        open_source(run["test"], options)
-    if fs.exists(out) and not fs.isdir(out):
-        raise TableError(f"{out}: is a file; expected a folder for the folds")
-    if numbers := Table(out).numbers():
-        raise TableError(f"{out}: holds a weight table (version {numbers[-1]}); folds need a folder of their own")
+    grid.check_place(data, out, options, run, "the folds", "folds need a folder of their own")
     if run["resume"] and run["overwrite"]:
         raise SpecError("--resume goes on with the folds and --overwrite removes them: give one of them")
     if run["resume"] and before is None:

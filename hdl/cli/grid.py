@@ -104,21 +104,10 @@ def _prepare(
     """Sees to it that the folder is as the user wants it, and that the data and the runner are there; opens the logs of
     the combinations."""
     from hdl import fs
-    from hdl.data import open_source
     from hdl.driver import begun
     from hdl.search import grid
-    from hdl.table import Table
 
-    training.make_runner(
-        run["runner"], run["workers"], run["threads"], 1, device=run["device"], **run["settings"]
-    ).close()
-    open_source(data, options)
-    if run["test"] is not None:
-        open_source(run["test"], options)
-    if fs.exists(out) and not fs.isdir(out):
-        raise TableError(f"{out}: is a file; expected a folder for the grid")
-    if numbers := Table(out).numbers():
-        raise TableError(f"{out}: holds a weight table (version {numbers[-1]}); a grid needs a folder of its own")
+    check_place(data, out, options, run, "the grid", "a grid needs a folder of its own")
     if run["resume"] and run["overwrite"]:
         raise SpecError("--resume goes on with the grid and --overwrite removes it: give one of them")
     if run["resume"] and before is None and not any(begun(fs.join(out, one.name)) for one in combinations):
@@ -138,6 +127,24 @@ def _prepare(
             if fs.exists(path):
                 fs.remove(path)
     return logs
+
+
+def check_place(data: str, out: str, options: Any, run: dict[str, Any], noun: str, need: str) -> None:
+    """Refuses a runner, data or a folder with which several trainings cannot begin; `noun` and `need` name them."""
+    from hdl import fs
+    from hdl.data import open_source
+    from hdl.table import Table
+
+    training.make_runner(
+        run["runner"], run["workers"], run["threads"], 1, device=run["device"], **run["settings"]
+    ).close()
+    open_source(data, options)
+    if run["test"] is not None:
+        open_source(run["test"], options)
+    if fs.exists(out) and not fs.isdir(out):
+        raise TableError(f"{out}: is a file; expected a folder for {noun}")
+    if numbers := Table(out).numbers():
+        raise TableError(f"{out}: holds a weight table (version {numbers[-1]}); {need}")
 
 
 def open_logs(names: Sequence[str], out: str, run: dict[str, Any]) -> dict[str, Any]:

@@ -298,15 +298,11 @@ def summarise(source: Source, splits: Sequence[FileSplit], shard: int = 0) -> Su
         labels = labels.join(Labels.of(y))
     if whole.samples and gathering is not None:
         whole = _with_facts(whole, gathering.facts())
-    places, unlabelled = tuple(bad.places), bad.unlabelled
-    counts: dict[str, Any] = {"bad": bad.count, "places": places, "unlabelled": unlabelled}
-    each = (
-        None
-        if labels.values is None or labels.counts is None
-        else tuple(zip(labels.values, labels.counts, strict=True))
-    )
-    counts["shards"] = _bounded(((whole.samples, each),)) if each is not None else None
-    return replace(whole, labels=labels, held=held, held_labels=held_labels, **counts)
+    shards = None
+    if labels.values is not None and labels.counts is not None:
+        shards = _bounded(((whole.samples, tuple(zip(labels.values, labels.counts, strict=True))),))
+    return replace(whole, labels=labels, bad=bad.count, places=tuple(bad.places), unlabelled=bad.unlabelled,
+                   held=held, held_labels=held_labels, shards=shards)  # fmt: skip
 
 
 def _bounded(*parts: Any) -> Any:

@@ -12,7 +12,7 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -187,14 +187,27 @@ def load(out: str) -> dict[str, Any] | None:
     TableError
         The file is not one that `save` wrote.
     """
-    path = fs.join(out, FILE)
+
+    def picked(fields: Any) -> dict[str, Any]:
+        fields["results"] = [Result(**{k: v for k, v in each.items() if k != "table"}) for each in fields["results"]]
+        return {name: fields[name] for name in ("data", "options", "parameters", "combinations", "results")}
+
+    return read(fs.join(out, FILE), picked)
+
+
+def read(path: str, picked: Callable[[Any], dict[str, Any]]) -> dict[str, Any] | None:
+    """Reads a file of JSON that hdl wrote beside the tables of several trainings; None if there is none.
+
+    Raises
+    ------
+    TableError
+        `picked`, which takes its fields apart, does not find what it should.
+    """
     if not fs.exists(path):
         return None
     try:
         with fs.open(path) as file:
-            fields = json.loads(file.read())
-        fields["results"] = [Result(**{k: v for k, v in each.items() if k != "table"}) for each in fields["results"]]
-        return {name: fields[name] for name in ("data", "options", "parameters", "combinations", "results")}
+            return picked(json.loads(file.read()))
     except (ValueError, KeyError, TypeError) as error:
         raise TableError(f"{path}: not what hdl wrote ({error}); --overwrite begins anew") from None
 
