@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import fcntl
 import hashlib
 import importlib.machinery
 import importlib.util
@@ -25,21 +26,13 @@ def build():
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in read) + sys.version.encode()).hexdigest()[:12]
     folder = ROOT / "build" / f"emulated-{digest}"
     module = folder / f"_cuda{importlib.machinery.EXTENSION_SUFFIXES[0]}"
-    if not module.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        compiled = cython(
-            str(ROOT / "hdl/_cuda.pyx"), output_file=str(folder / "_cuda.c"), full_module_name="hdl._cuda"
-        )
-        assert compiled.num_errors == 0
-        here = ["-I", ROOT / "csrc", "-I", ROOT / "csrc/cuda", "-I", ROOT / "tests/cuda"]
-        python = ["-I", sysconfig.get_path("include")]
-        objects = []
-        for source in sources:
-            objects.append(folder / f"{source.stem}.o")
-            run("g++", *FLAGS, *here, "-x", "c++", "-c", source, "-o", objects[-1])
-        run("gcc", "-O1", "-fPIC", *here, *python, "-c", folder / "_cuda.c", "-o", folder / "_cuda.o")
-        run("g++", "-shared", *objects, folder / "_cuda.o", "-o", folder / "part.so")
-        (folder / "part.so").rename(module)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Processes of one test run come here at the same time: the first one compiles, the others wait for what it made.
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not module.exists():
+            compile_into(folder, sources)
+            (folder / "part.so").rename(module)
     loader = importlib.machinery.ExtensionFileLoader("hdl._cuda", str(module))
     spec = importlib.util.spec_from_file_location("hdl._cuda", module, loader=loader)
     native = importlib.util.module_from_spec(spec)
@@ -51,6 +44,20 @@ def build():
     else:
         sys.modules["hdl._cuda"] = real
     return native
+
+
+def compile_into(folder, sources):
+    """Leave `part.so` in a folder: the sources, the emulator and Cython's wrapper as one shared library."""
+    compiled = cython(str(ROOT / "hdl/_cuda.pyx"), output_file=str(folder / "_cuda.c"), full_module_name="hdl._cuda")
+    assert compiled.num_errors == 0
+    here = ["-I", ROOT / "csrc", "-I", ROOT / "csrc/cuda", "-I", ROOT / "tests/cuda"]
+    python = ["-I", sysconfig.get_path("include")]
+    objects = []
+    for source in sources:
+        objects.append(folder / f"{source.stem}.o")
+        run("g++", *FLAGS, *here, "-x", "c++", "-c", source, "-o", objects[-1])
+    run("gcc", "-O1", "-fPIC", *here, *python, "-c", folder / "_cuda.c", "-o", folder / "_cuda.o")
+    run("g++", "-shared", *objects, folder / "_cuda.o", "-o", folder / "part.so")
 
 
 def run(*command):
