@@ -125,7 +125,7 @@ class Schedule:
         self._give(node)
 
     def remove_node(self, node) -> str | None:
-        """Forget a process that has ended; of one that crashed, name the test that it ran, and keep the rest for others."""
+        """Forget a process that ended; of one that crashed, name the test that it ran and keep the rest for others."""
         self.collections.pop(node, None)
         left = self.given.pop(node)
         if not left:
