@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from hdl.envpack import UNPACKED
+from hdl.envpack import UNPACKED, refusal
 from hdl.errors import HdlError, WorkerError
 from hdl.yarn.resource_manager import java, launch, tokens
 from hdl.yarn.resource_manager.launch import RECORDS
@@ -280,7 +280,7 @@ def ending(status: int, diagnostics: str) -> tuple[str, str]:
     >>> ending(3, "Exception from container-launch.")
     ('exited', 'exit status 3: Exception from container-launch.')
     """
-    text = " ".join(diagnostics.split())[:500]
+    text = refusal(diagnostics) or " ".join(diagnostics.split())[:500]
     name, kind = STATUSES.get(status, (f"exit status {status}", "exited"))
     if status == 137 and re.search(r"\boom\b|memory", text, re.IGNORECASE):  # cgroups kill by SIGKILL
         kind = "memory"
