@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hdl import strict_json
-from hdl.cli import folds, grid, progress
+from hdl.cli import folds, grid, progress, yarn_flags
 from hdl.cli.access import access_options, take_access
 from hdl.cli.common import Command, DeviceName, Option, hadoop_options, log_option
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
@@ -20,7 +20,7 @@ from hdl.errors import Interrupted, SpecError, TableError
 from hdl.models import stack
 
 RUN = "Run"
-YARN = "YARN (--runner yarn)"
+YARN = yarn_flags.SECTION
 RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet", "dry_run",
              "logs")  # fmt: skip
 FOLD_NAMES = ("folds", "oof", "final")
@@ -28,7 +28,7 @@ FOLD_NAMES = ("folds", "oof", "final")
 YARN_NAMES = {
     "worker_memory": "memory", "worker_vcores": "vcores", "worker_gpus": "gpus", "master_memory": "master_memory",
     "queue": "queue", "node_label": "label", "publish_every": "publish_every", "worker_timeout": "silence_seconds",
-    "gather_timeout": "gather_seconds", "replace_stragglers": "straggler", "detach": "detach",
+    "gather_timeout": "gather_seconds", "replace_stragglers": "straggler", "detach": "detach", **yarn_flags.NAMES,
 }  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def _yarn_options(command: click.Command) -> click.Command:
                help="Wait for all workers' containers.  [default: 180]"),
         Option(["--replace-stragglers"], type=click.FloatRange(min=1), metavar="FACTOR", section=YARN,
                help="Replace a worker that computes FACTOR times longer than the others, two rounds in a row."),
+        *yarn_flags.failure_options(),
         Option(["--detach"], is_flag=True, default=None, section=YARN,
                help="Submit, print the application's id, and return."),
     ]  # fmt: skip
@@ -158,7 +159,7 @@ def train_(data: str, out: str | None, **values: Any) -> None:
 
 def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str, Any]:
     """Return the YARN runner's own settings, and start its Java machine, which must be there before HDFS is read."""
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value not in (None, ())}
     if runner != "yarn":
         if given:
             flags = ", ".join("--" + name.replace("_", "-") for name in given)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hdl.data import Options
 from hdl.errors import SpecError
@@ -17,6 +18,23 @@ Count = Annotated[int, Field(ge=1)]
 Acl = Annotated[str, AfterValidator(access.acl)]
 Tags = Annotated[tuple[str, ...], AfterValidator(access.tags)]
 
+
+# Of a container, which YARN or hdl sets; others of these names would keep it from starting.
+OURS = re.compile(r"HADOOP_USER_NAME|HADOOP_TOKEN_FILE_LOCATION|CONTAINER_ID|NM_\w+|PWD|PYTHON\w+|HDL_(FAULT|THREADS)")
+
+
+def _variables(given: Any) -> dict[str, str]:
+    """Check environment variables, given as a mapping or as pairs."""
+    checked = {str(name): str(value) for name, value in dict(given).items()}
+    for name in checked:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            raise ValueError(f"--container-env: expected NAME=VALUE with a variable's name (given {name!r})")
+        if OURS.fullmatch(name):
+            raise ValueError(f"--container-env: {name} is set by YARN or hdl itself")
+    return checked
+
+
+Variables = Annotated[dict[str, str], BeforeValidator(_variables)]
 
 # In an application's folder on HDFS
 TASK_CONFIG = "order.json"  # written by the client, read by the master: `to_task_config`
@@ -71,6 +89,10 @@ class Settings(BaseModel):
         Workers that may fail at one shard before the run stops; preemptions and lost nodes do not count.
     failures_validity : float
         Seconds after which a failure is forgotten, of a worker, a node or the master.
+    opportunistic : bool
+        Workers ask for opportunistic containers.
+    environment : dict of str to str
+        Variables of all containers.
     avoid_seconds : float
         That a node is avoided, the first time, whose disk is full or that fails what runs there; 0: never.
     attempts : int
@@ -105,6 +127,8 @@ class Settings(BaseModel):
     failures: Count = 3
     failures_validity: Seconds = 3600.0
     avoid_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
+    opportunistic: bool = False
+    environment: Variables = {}
     attempts: Count = 2
     renew_seconds: Annotated[float, Field(ge=0)] = 0.0
 
