@@ -93,6 +93,8 @@ class Member:
         Shard that is being worked on (-1: none), and the share of it that is done.
     answer : Answer or None
         To the present command; None: not yet.
+    tried : list of int
+        Shards of the present command; empty: it has been given none.
     """
 
     rank: int
@@ -101,6 +103,7 @@ class Member:
     incarnation: Incarnation = field(default_factory=Incarnation)
     position: tuple[int, float] = (-1, 0.0)
     answer: Answer | None = None
+    tried: list[int] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -171,6 +174,7 @@ class Member:
         old = self.incarnation
         old.state = MemberState.LOST
         self.incarnation = Incarnation(old.number + 1)
+        self.tried = []
         return old
 
     # --- the worker's reports -----------------------------------------------------------------------------------------

@@ -128,8 +128,10 @@ class Membership:
         return not self.elastic or member.incarnation.trains
 
     def keys(self, member: Member) -> list[int]:
-        """Name what a member's failures are counted for: its shards, which others may hold next; else its place."""
-        return [*member.shards] if self.takes_part(member) else [-1 - member.rank]
+        """Name what a failure of a member is counted for: the shards at which it was, which others may be given next;
+        its place, where it was at none.
+        """
+        return [*(member.tried if self.elastic else member.shards)] or [-1 - member.rank]
 
     # --- listening ----------------------------------------------------------------------------------------------------
 
@@ -148,13 +150,19 @@ class Membership:
         WorkerError
             A worker failed too often.
         """
+        lost = list[Lost]()  # several may have gone with their node: the others need not be told of each
         while (event := self.containers.event()) is not None:
             if isinstance(event, Ended):
-                self._container_ended(event)
+                try:
+                    self._container_ended(event)
+                except Lost as one:
+                    lost.append(one)
             elif isinstance(event, Leaving):
                 self._container_leaves(event)
             else:
                 self.places[event.number].launched(event, time.monotonic())
+        if lost:
+            raise Lost([member for one in lost for member in one.members], "; ".join(one.reason for one in lost))
         idle = time.monotonic() - self._listened
         if idle > 1:  # the master itself was busy: what has been said meanwhile still waits to be heard
             self.moved += idle

@@ -193,8 +193,13 @@ class WorkerGroup(Membership):
         while True:
             try:
                 self.assemble()
+                for member in self.members:
+                    member.tried = member.shards
                 self._command(command, payload)
-                return collect()
+                collected = collect()
+                for member in self.members:
+                    member.tried = []
+                return collected
             except Lost as lost:
                 broken = 0 if lost.members else broken + 1
                 if broken == BROKEN:
