@@ -136,6 +136,19 @@ class Settings(BaseModel):
         """The number of workers for people: '4', or '2 to 8'."""
         return f"{self.fewest} to {self.workers}" if 0 < self.fewest < self.workers else str(self.workers)
 
+    def check_mode(self, mode: str) -> None:
+        """Refuse a mode whose result depends on the number of workers, where that may change.
+
+        Raises
+        ------
+        SpecError
+        """
+        if mode == "async" and 0 < self.fewest < self.workers:
+            raise SpecError(
+                f"workers: expected one number with sync.mode async, whose workers' own rounds are its result "
+                f"(given {self.number}; the other modes take a range)"
+            )
+
 
 def to_task_config(job: Job, settings: Settings) -> dict[str, Any]:
     """Make the task config, which the master reads as JSON from the application's folder."""

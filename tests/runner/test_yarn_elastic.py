@@ -1,4 +1,4 @@
-"""A number of workers that shrinks and grows: the bytes of a fixed one, and no round lost but those that a death costs."""
+"""A number of workers that shrinks and grows: the bytes of a fixed one, and no round lost but what a death costs."""
 
 import os
 import signal
@@ -22,7 +22,8 @@ def between(monkeypatch):
     """A dict: what to do with the group before a settlement, by its number from 0 on; `crews` has who trained then."""
 
     class Between(dict):
-        crews = []
+        def __init__(self):
+            self.crews = []
 
     steps = Between()
     settle = Newcomers.settle
@@ -88,7 +89,7 @@ def test_eight_workers_shrink_to_two_and_grow_to_six(same, between, mode):
     sizes = [len(crew) for crew in between.crews]
     assert sizes[:5] == [8, 8, 8, 2, 6], runner.messages
     assert set(sizes[5:]) == {6}
-    assert all(sorted(sum(crew.values(), [])) == [*range(8)] for crew in between.crews)
+    assert all(sorted(shard for own in crew.values() for shard in own) == [*range(8)] for crew in between.crews)
     assert max(map(len, between.crews[4].values())) == 2
     rounds = [event.row["version"] for event in seen if isinstance(event, driver.Round)]
     assert len(rounds) == len(set(rounds)) or mode == "dbn"  # none was done again from an earlier version

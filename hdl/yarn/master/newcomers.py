@@ -90,7 +90,9 @@ class Newcomers:
             else:  # all of them are needed where they are: it is given others
                 place.incarnation.loaded = False
         going = [member for member in group.members if member.incarnation.leaving]
-        going = going[: max(0, min(len(shares) - group.fewest, len(group.members) - 1))]  # one that has the weights stays
+        going = going[
+            : max(0, min(len(shares) - group.fewest, len(group.members) - 1))
+        ]  # one that has the weights stays
         if going:
             names = {member.rank for member in going}
             shares = assign({rank: own for rank, own in shares.items() if rank not in names}, group.shards)

@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 from hdl import fs, optim, step, sync, wire
 from hdl.data import FileSplit, Summary
-from hdl.errors import SpecError
 from hdl.passes import Partial, Pass
 from hdl.runners import platform
 from hdl.runners.base import Job, Notify, Plan, RoundRunner, groups
@@ -118,8 +117,7 @@ class MasterRunner(RoundRunner):
         )
 
     def prepare(self, plan: Plan) -> None:
-        if self.group.elastic and plan.spec.sync.mode == "async":
-            raise SpecError(f"workers: sync.mode async expects a fixed number (given {self.settings.number})")
+        self.settings.check_mode(plan.spec.sync.mode)
         self._plan, self._periodic_merge = plan, None
         self._keep.clear()
         content: list[wire.Buffer] = [plan_message(plan)]
@@ -255,8 +253,8 @@ class MasterRunner(RoundRunner):
         spilled = member.done.spilled or 0
         if spilled > member.incarnation.spilled and self.group.elastic:
             self.group.message(
-                f"worker {member.rank} holds {len(member.shards)} shards, {spilled} of them in files on its disk: decoded "
-                f"samples may take {DATA_SHARE:.0%} of its {self.settings.memory} MiB"
+                f"worker {member.rank} holds {len(member.shards)} shards, {spilled} of them in files on its disk: "
+                f"decoded samples may take {DATA_SHARE:.0%} of its {self.settings.memory} MiB"
             )
         member.incarnation.spilled = spilled
 

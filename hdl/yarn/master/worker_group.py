@@ -1,9 +1,9 @@
 """Leads the workers of an application: commands to all of them, until all have done them.
 
 A command goes to all members under an id, and all of them must answer it. When one is lost (its container ended, or it
-has been silent for too long), another container takes its place (see `membership`), or its shards go to the others where
-the number of workers may change (see `newcomers`); the mesh is made anew under the next generation, and the command is
-given again.
+has been silent for too long), another container takes its place (see `membership`), or its shards go to the others
+where the number of workers may change (see `newcomers`); the mesh is made anew under the next generation, and the command
+is given again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,18 @@ from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import BULK_SECONDS, Heard, Lost, Membership
 from hdl.yarn.master.newcomers import Newcomers
 from hdl.yarn.master.renewal import MasterTokens
-from hdl.yarn.protocol import Answer, Command, ConnectMesh, Disconnected, End, Failed, Header, MemberState, Open, Prepare
+from hdl.yarn.protocol import (
+    Answer,
+    Command,
+    ConnectMesh,
+    Disconnected,
+    End,
+    Failed,
+    Header,
+    MemberState,
+    Open,
+    Prepare,
+)
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.settings import Settings
 
@@ -63,7 +74,9 @@ class WorkerGroup(Membership):
         self.rounds = 1  # of the whole training
         self.generation, self.command_id, self._last_id = attempt * GENERATIONS, 0, 0
         self.newcomers = Newcomers(self)
-        self._enough_since: float | None = None  # as many workers have been here as there must be, before the first round
+        self._enough_since: float | None = (
+            None  # as many workers have been here as there must be, before the first round
+        )
         self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # commands are given in this order
         self.faults = Faults(incarnation=attempt - 1)
         if self.faults.given:
@@ -139,7 +152,9 @@ class WorkerGroup(Membership):
         """Say who takes part from now on."""
         joined = sorted(now.keys() - before.keys()) if before else []
         left = sorted(before.keys() - now.keys())
-        changes = [f"{verb}: {', '.join(map(str, ranks))}" for verb, ranks in (("joined", joined), ("left", left)) if ranks]
+        changes = [
+            f"{verb}: {', '.join(map(str, ranks))}" for verb, ranks in (("joined", joined), ("left", left)) if ranks
+        ]
         shared = [] if changes or not before else ["the shards are shared out anew"]
         self.message("; ".join([f"{self.number()} train", *changes, *shared]))
 
