@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -18,6 +17,7 @@ from hdl.runners.base import Notify, Progress, Replaced
 from hdl.yarn.comm import mailbox, tls
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import CLIENT
+from hdl.yarn.master.failures import Failure, Failures
 from hdl.yarn.master.member import Incarnation, Member
 from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.protocol import Answer, AsyncReport, Beat, Hello, MemoryUse, ProtocolError, read_report
@@ -85,8 +85,9 @@ class Membership:
         self.fewest = self.shards = 0
         self.closed: set[int] = set()
         self.notify: Notify = lambda event: None
-        self.failures: Counter[int] = Counter()  # see `keys`
-        self.killed_for_memory: dict[int, int] = {}  # bytes used when last seen: see `keys`
+        self.failures = Failures(
+            settings.failures, settings.failures_validity, settings.avoid_seconds, settings.gather_seconds / 3
+        )
         self._listened = self.moved = time.monotonic()
 
     def begin(self, shards: Sequence[Sequence[int]], hosts: Sequence[Sequence[str]], notify: Notify) -> None:
@@ -161,6 +162,9 @@ class Membership:
                 self._container_leaves(event)
             else:
                 self.places[event.number].launched(event, time.monotonic())
+                self.failures.launched(event)
+        self.failures.nodes = self.containers.nodes
+        self.avoid(self.failures.review())
         if lost:
             raise Lost([member for one in lost for member in one.members], "; ".join(one.reason for one in lost))
         idle = time.monotonic() - self._listened
@@ -220,45 +224,30 @@ class Membership:
         now = time.monotonic()
         for member in self.places:
             if member.incarnation.state.here and now - member.incarnation.seen > self.settings.silence_seconds:
-                why = f"no sign of life for {self.settings.silence_seconds:g} s"
-                self.lose(member, f"worker {member.rank} on {member.host}: {why}")
+                self.lose(member, "silent", f"no sign of life for {self.settings.silence_seconds:g} s")
 
-    def lose(self, member: Member, reason: str) -> None:
-        """Raise `Lost` for a worker that takes part; of one that does not yet, only the container is replaced."""
+    def lose(self, member: Member, kind: str, reason: str) -> None:
+        """Record how a member's worker failed; of one that takes part raise that it is lost.
+
+        Of a worker that does not take part yet only the container is replaced, or not any more if that fails too often.
+        """
+        try:
+            lost = self.failed(member, kind, reason)
+        except WorkerError as error:
+            if self.takes_part(member) or len(self.members) < self.fewest:
+                raise
+            self.close_place(member, str(error))
+            return
         if self.takes_part(member):
-            raise Lost([member], reason)
-        self.message(reason)
+            raise lost
+        self.message(lost.reason)
         self.replace(member)
 
     def _container_ended(self, event: Ended) -> None:
         member = next((each for each in self.places if each.name == event.id), None)
         if member is None:  # it was evicted before
             return
-        try:
-            self._count_failure(member, event)
-        except WorkerError as error:
-            if self.takes_part(member) or len(self.members) < self.fewest:
-                raise
-            self.close_place(member, str(error))
-        else:
-            shards = f" (shards {member.shards})" if self.takes_part(member) else ""
-            self.lose(member, f"worker {member.rank} on {member.host}{shards}: {event.reason}")
-
-    def _count_failure(self, member: Member, event: Ended) -> None:
-        where, keys = f"worker {member.rank} on {member.host} (shards {member.shards})", self.keys(member)
-        if event.kind == "memory":
-            killed = [self.killed_for_memory[key] for key in keys if key in self.killed_for_memory]
-            used = member.incarnation.memory or max(killed, default=0)
-            if killed:
-                raise WorkerError(
-                    f"{where} was killed for its memory twice, with {self.settings.memory} MiB: {event.reason}; "
-                    f"it used {used >> 20} MiB when last seen. --worker-memory asks for more"
-                )
-            self.killed_for_memory |= dict.fromkeys(keys, used)
-        if event.kind == "exited":
-            self.failures.update(keys)
-            if max(self.failures[key] for key in keys) >= self.settings.failures:
-                raise WorkerError(f"{where} failed {self.settings.failures} times, the last one: {event.reason}")
+        self.lose(member, event.kind, event.reason)
 
     def _container_leaves(self, event: Leaving) -> None:
         """Note that YARN wants a container back; one that does nothing yet is given back at once."""
@@ -272,6 +261,29 @@ class Membership:
 
     def answered_before(self, member: Member, answer: Answer) -> None:
         """Process the answer of a worker that does not take part yet; there are none unless the number may change."""
+
+    def failed(self, member: Member, kind: str, reason: str) -> Lost:
+        """Record how a member's worker failed, and avoid its node if that shows to be broken; returns the loss.
+
+        Raises
+        ------
+        WorkerError
+            It has failed too often.
+        """
+        shards = f" (shards {member.shards})" if member.shards else ""
+        where = f"worker {member.rank} on {member.host}{shards}"
+        if container := member.incarnation.container:
+            failure = Failure(tuple(self.keys(member)), kind, container, reason, member.incarnation.memory)
+            self.avoid(self.failures.add(failure))
+            if said := self.failures.over(where, failure, self.settings.memory):
+                raise WorkerError(said)
+        return Lost([member], f"{where}: {reason}")
+
+    def avoid(self, said: Sequence[str] = ()) -> None:
+        """Tell what became of nodes, and get containers on those alone that are not avoided."""
+        for text in said:
+            self.message(text)
+        self.containers.avoid(self.failures.avoided)
 
     def status(
         self, timings: Sequence[dict[str, Any]] = (), progress: dict[str, Any] | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hdl.errors import WorkerError
+from hdl.errors import NodeError, WorkerError
 from hdl.runners.messages import error_from
 from hdl.yarn.comm import mailbox
 from hdl.yarn.master.assignment import assign
@@ -61,8 +61,10 @@ class Newcomers:
         if mine.joining is None or mine.joining[1] != answer.command_id:
             return
         if isinstance(answer, Failed):
-            why = error_from(answer.error, f"worker {place.rank}")
-            self._refused(place, f"worker {place.rank} on {place.host} cannot take part: {why}")
+            error = error_from(answer.error, f"worker {place.rank}")
+            kind = "node" if isinstance(error, NodeError) else "exited"
+            with suppress(WorkerError):  # too few places are left to begin with; but enough workers train
+                self.group.lose(place, kind, f"cannot take part: {error}")
             return
         place.answers(answer)
         following = _NEXT.get(mine.joining[0])
@@ -115,15 +117,3 @@ class Newcomers:
         if content:
             name = mailbox.payload_name(kind.kind, header.generation, header.command_id)
             group.push_later(place, name, content(place))
-
-    def _refused(self, place: Member, why: str) -> None:
-        """Give back the container of a worker that cannot take part; another one may, on another node."""
-        group = self.group
-        key = -1 - place.rank
-        group.failures[key] += 1
-        if group.failures[key] >= group.settings.failures:
-            with suppress(WorkerError):  # enough are there: they train
-                group.close_place(place, why)
-        else:
-            group.message(why)
-            group.replace(place)

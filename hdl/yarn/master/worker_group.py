@@ -2,8 +2,8 @@
 
 A command goes to all members under an id, and all of them must answer it. When one is lost (its container ended, or it
 has been silent for too long), another container takes its place (see `membership`), or its shards go to the others
-where the number of workers may change (see `newcomers`); the mesh is made anew under the next generation, and the command
-is given again.
+where the number of workers may change (see `newcomers`); the mesh is made anew under the next generation, and the
+command is given again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from hdl.errors import DeadlineError, HdlError, WorkerError
+from hdl.errors import DeadlineError, HdlError, NodeError, WorkerError
 from hdl.runners.messages import error_from
 from hdl.wire import Buffer
 from hdl.yarn.comm import mailbox
@@ -99,11 +99,13 @@ class WorkerGroup(Membership):
             missing = [member for member in self.places if not member.incarnation.state.here]
             if time.monotonic() > until and len(self.places) - len(missing) < self.fewest:
                 raise DeadlineError(self._missing([each for each in missing if each.rank not in self.closed]))
+            if any(not member.name for member in missing):  # nothing is granted on the nodes that are left
+                self.avoid(self.failures.standstill(time.monotonic() - until + self.settings.gather_seconds))
             try:
                 for member in missing:
                     waited = time.monotonic() - member.incarnation.seen
                     if member.incarnation.inherited and waited > self.settings.silence_seconds:
-                        self.lose(member, f"worker {member.rank} has not found the new master")
+                        self.lose(member, "lost", "has not found the new master")
                 self.hear(0.1)
             except Lost as lost:
                 self.evict(lost)
@@ -355,7 +357,8 @@ class WorkerGroup(Membership):
         if heard:
             member, answer = heard
             if isinstance(answer, Failed) and answer.command_id == self.command_id:
-                raise error_from(answer.error, f"worker {member.rank}")
+                error = error_from(answer.error, f"worker {member.rank}")
+                raise self.failed(member, "node", str(error)) if isinstance(error, NodeError) else error
         return heard
 
     def answered_before(self, member: Member, answer: Answer) -> None:
