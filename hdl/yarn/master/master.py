@@ -68,7 +68,7 @@ class Live(Watcher):
         self, application: str, job: Job, settings: Settings, host: str, proxies: Sequence[str],
         viewers: Viewers | None = None,
     ):  # fmt: skip
-        facts = {"data": job.data, "table": job.table, "workers": settings.workers, "memory": f"{settings.memory} MiB"}
+        facts = {"data": job.data, "table": job.table, "workers": settings.number, "memory": f"{settings.memory} MiB"}
         self.state = State(application, facts)
         self.page = PageServer(self.state, host, proxies, viewers.refusal if viewers else None)
         self.page.start()
@@ -223,10 +223,10 @@ def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watch
         elif isinstance(event, driver.Started):
             group.rounds, ended = event.rounds, event.spec.layer - 1 if event.spec.layer else layers
             if attempt > 1:
-                kept = sum(member.incarnation.inherited for member in group.members)
+                kept = sum(member.incarnation.inherited for member in group.places)
                 watcher.message(
                     f"attempt {attempt} of the master goes on from version {event.version} with {kept} of "
-                    f"{len(group.members)} workers that were there"
+                    f"{len(group.places)} workers that were there"
                 )
         elif isinstance(event, Replaced):
             watcher.workers(group.status(runner.timings()))
