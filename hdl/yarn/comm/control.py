@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import socket
 import threading
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.yarn.comm.credentials import MASTER, Credentials, WorkerCredentials
+from hdl.yarn.comm.front import Front
 
 MAX_BYTES = 1 << 20  # of a message
 WORK, BEAT = "work", "beat"  # channels: the server's messages go to the first
@@ -95,6 +95,8 @@ class Server:
         That a `Client` connects to.
     dropped : Counter
         Messages that were not passed on, by reason: 'refused', 'identity', 'malformed'.
+    refused : Counter
+        Connections that were ended before they had proved who they are: see `hdl.yarn.comm.front`.
     """
 
     def __init__(self, credentials: Credentials, host: str):
@@ -116,14 +118,17 @@ class Server:
         self._socket.router_mandatory = True  # a message to nobody is an error, not lost in silence
         self._socket.router_handover = True  # who comes back takes its old place at once
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._front: Front | None = None
         try:
-            # ZeroMQ binds numbers only.
-            self._socket.bind(f"tcp://{socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0]}:*")
-        except (OSError, zmq.ZMQError) as error:
+            self._front = Front(host)
+            self._socket.backlog = 1024
+            self._socket.bind(self._front.endpoint)
+        except (WorkerError, zmq.ZMQError) as error:
             self.close()
-            raise WorkerError(f"cannot listen on {host}: {error}") from None
-        port = self._socket.last_endpoint.decode().rpartition(":")[2]  # type: ignore[union-attr]
-        self.address = f"tcp://{host}:{port}"
+            raise error if isinstance(error, WorkerError) else WorkerError(f"cannot listen: {error}") from None
+        self.refused = self._front.refused
+        self._front.start()
+        self.address = f"tcp://{host}:{self._front.port}"
         self._poll = select.poll()
         self._poll.register(self._socket.fd, select.POLLIN)  # type: ignore[arg-type]
         self._poll.register(self._wake, select.POLLIN)
@@ -190,6 +195,8 @@ class Server:
             os.close(self._wake)
             self._wake = -1
         self._context.term()
+        if self._front:
+            self._front.close()
 
     def _opened(self, frames: list[zmq.Frame]) -> tuple[str, dict[str, Any]] | None:
         """Check who sent a message; returns sender and fields, or None for a message that is dropped and counted."""
