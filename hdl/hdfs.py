@@ -170,6 +170,11 @@ class Hdfs:
                 raise
             self.publish(path, write, private=private)
 
+    def copy(self, source: str, target: str) -> None:
+        """Copy a file to a new name; HDFS has no second names."""
+        with self.open(source) as file:
+            self.publish(target, lambda copied: shutil.copyfileobj(file, copied, BUFFER))
+
     @contextmanager
     def publish_folder(self, path: str) -> Iterator[str]:
         """Give a local folder to fill; at a clean end it is copied to HDFS, and takes its name by one rename."""

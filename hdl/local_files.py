@@ -142,6 +142,17 @@ class Local:
                 os.unlink(hidden)
         _sync_folder(os.path.dirname(path) or ".")
 
+    def copy(self, source: str, target: str) -> None:
+        source, target = self._plain(source), self._plain(target)
+        try:
+            os.link(source, target)
+            _sync_folder(os.path.dirname(target) or ".")
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except OSError:  # a file system without links, or one that lets nobody link another's file
+            with builtins.open(source, "rb") as file:
+                self.publish(target, lambda copied: shutil.copyfileobj(file, copied))
+
     @contextmanager
     def publish_folder(self, path: str) -> Iterator[str]:
         path = self._plain(path).rstrip("/")

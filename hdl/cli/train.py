@@ -21,7 +21,7 @@ from hdl.models import stack
 
 RUN = "Run"
 YARN = "YARN (--runner yarn)"
-RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet", "dry_run",
+RUN_NAMES = ("test", "resume", "strict", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet", "dry_run",
              "logs")  # fmt: skip
 FOLD_NAMES = ("folds", "oof", "final")
 # The flags of the YARN runner alone: field of its settings by name
@@ -37,7 +37,10 @@ def _run_options(command: click.Command) -> click.Command:
     command.params[:0] = [
         Option(["--out"], metavar="TABLE", section=RUN, help="Folder for the network's versions and its report."),
         Option(["--test"], metavar="DATA", section=RUN, help="Data to measure the network on at the end."),
-        Option(["--resume"], is_flag=True, section=RUN, help="Go on from TABLE's last version."),
+        Option(["--resume"], is_flag=True, section=RUN,
+               help="Go on from TABLE's last version that is whole; a run that still writes there stops."),
+        Option(["--strict"], is_flag=True, section=RUN,
+               help="With --resume: refuse a table whose last version is damaged, in place of the one before."),
         Option(["--overwrite"], is_flag=True, section=RUN, help="Remove the table that is there, and begin anew."),
         Option(["--runner"], metavar="|".join(RUNNERS), default="local", section=RUN,
                help="What carries the rounds out.  [default: local]"),
@@ -125,6 +128,8 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     hdl train mnist --out model --test mnist:test --net 784-100-32-10 --shards 4 --workers 2
     """
     run = {name: values.pop(name) for name in RUN_NAMES}
+    if run["strict"] and not run["resume"]:
+        raise SpecError("--strict: is about the version that --resume goes on from; give both, or leave it out")
     settings = {name: values.pop(name) for name in YARN_NAMES}
     reach = take_access(values, run["runner"])
     run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
@@ -186,8 +191,8 @@ def _stored_spec_and_options(out: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _train(
-    data: str, out: str, spec: Any, options: Any, *, test: str | None, resume: bool, overwrite: bool, runner: str,
-    workers: int | None, threads: int | None, device: str, no_report: bool, quiet: bool, dry_run: bool,
+    data: str, out: str, spec: Any, options: Any, *, test: str | None, resume: bool, strict: bool, overwrite: bool,
+    runner: str, workers: int | None, threads: int | None, device: str, no_report: bool, quiet: bool, dry_run: bool,
     settings: dict[str, Any], logs: tuple[str, ...],
 ) -> None:  # fmt: skip
     from hdl import driver
@@ -205,7 +210,7 @@ def _train(
     prepare_table(out, resume, overwrite)
     with progress.show(quiet=quiet) as display, stoppable(), job_runner:
         teller = progress.Teller(display, out, job_runner.workers)
-        job = Job(data, out, spec, options, resume)
+        job = Job(data, out, spec, options, resume, strict=strict)
         try:
             with log:
                 outcome = driver.train(job, job_runner, progress.both(teller, log))

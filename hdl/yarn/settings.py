@@ -135,6 +135,7 @@ def to_task_config(job: Job, settings: Settings) -> dict[str, Any]:
         "spec": job.spec.to_json() if job.spec else None,
         "options": job.options.model_dump(mode="json"),
         "resume": job.resume,
+        "strict": job.strict,
         "asked": job.asked,
         "settings": settings.model_dump(mode="json"),
     }
@@ -144,5 +145,5 @@ def from_task_config(config: dict[str, Any]) -> tuple[Job, Settings]:
     """Read job and settings from a task config: the inverse of `to_task_config`."""
     spec = parse(config["spec"]) if config["spec"] else None
     options, asked = Options.make(config["options"]), config.get("asked")
-    job = Job(config["data"], config["table"], spec, options, config["resume"], asked=asked)
+    job = Job(config["data"], config["table"], spec, options, config["resume"], asked=asked, strict=config.get("strict", False))
     return job, Settings.make(**config["settings"])
