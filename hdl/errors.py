@@ -93,6 +93,10 @@ class WorkerError(HdlError, RuntimeError):
     exit_code = 6
 
 
+class NodeError(WorkerError):
+    """A machine cannot do its part, as its disk is full or broken; another one may. The message says what failed."""
+
+
 class DeadlineError(HdlError, TimeoutError):
     """A process or a server did not answer in time; the message names it."""
 

@@ -6,7 +6,6 @@ so is told by its workers what is wanted. What stands, or why it does not, is ha
 
 import json
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+from tests.schedule import SLOW, Schedule, record, recorded
 
 SUPERUSER, USER = "hdfs", "ada"
 SECONDS = 600
@@ -63,6 +64,10 @@ class Ahead:
         if "error" in answer:
             pytest.fail(f"{name}: {answer['error']}")
         return Path(answer["path"])
+
+    def stands(self, name: str) -> bool:
+        """Whether a cluster is made, or that has failed, so that its tests need not wait."""
+        return bool(RUNNING.get(name)) or (self.folder / f"{name}.json").exists()
 
     def end(self) -> None:
         """Stop and remove all that was made."""
@@ -119,6 +124,12 @@ def _write(path: Path, content) -> None:
 
 
 AHEAD = pytest.StashKey[Ahead]()
+SCHEDULE = pytest.StashKey[Schedule]()
+
+
+def pytest_addoption(parser):
+    say = f"write how long test files take to {SLOW.name}, by which the next runs are planned (with -n)"
+    parser.addoption("--record-seconds", action="store_true", help=say)
 
 
 def pytest_configure(config):
@@ -154,18 +165,16 @@ def pytest_unconfigure(config):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """Let one process run all tests of a cluster, and of any other file: what a module sets up is set up once."""
-    from xdist.scheduler.loadscope import LoadScopeScheduling
+def pytest_xdist_make_scheduler(config):
+    from xdist.workermanage import parse_tx_spec_config
 
-    class ByCluster(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            file = nodeid.partition("::")[0]
-            return group(file) if file.startswith("tests/hadoop/") else file
-
-    return ByCluster(config, log)
+    schedule = Schedule(len(parse_tx_spec_config(config)), recorded(), config.stash[AHEAD].stands)
+    config.stash[SCHEDULE] = schedule
+    return schedule
 
 
-def group(file):
-    """Name the process that runs a file of tests/hadoop: of the simple cluster, or of the one with Kerberos."""
-    return "secure" if re.search(r"/test_(secure_\w+|pages|refused|tokens)\.py$", file) else "cluster"
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    config = session.config
+    if config.option.record_seconds and (schedule := config.stash.get(SCHEDULE, None)):
+        record(schedule.took)

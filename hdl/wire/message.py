@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -132,12 +133,17 @@ def _span(name: str, entry: Any) -> tuple[np.dtype, list[int], int, int]:
     """Reads a tensor's type, shape, begin and end from its entry in the header."""
     try:
         dtype, shape, (begin, end) = _TYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
-        valid = len(shape) <= 8 and all(is_count(value) for value in [*shape, begin, end])
-        if valid and end - begin == dtype.itemsize * math.prod(shape):
+        valid = isinstance(shape, list) and len(shape) <= 8 and all(is_count(value) for value in [*shape, begin, end])
+        if valid and end - begin == dtype.itemsize * math.prod(shape) and _fits(dtype, shape):
             return dtype, shape, begin, end
     except (KeyError, TypeError, ValueError):
         pass
     raise WireError(f"tensor {name[:40]!r} is told of as {str(entry)[:100]}")
+
+
+def _fits(dtype: np.dtype, shape: list[int]) -> bool:
+    """Tell whether NumPy can have an array of a shape: it multiplies the lengths that are not 0 even where one is."""
+    return dtype.itemsize * math.prod(length for length in shape if length) <= sys.maxsize and max(shape, default=0) <= sys.maxsize
 
 
 def header_size(start: Buffer, total: int) -> int:

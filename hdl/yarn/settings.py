@@ -69,6 +69,10 @@ class Settings(BaseModel):
         by more than 2 s, is replaced and its shards go to another container; 0: never.
     failures : int
         Workers that may fail at one shard before the run stops; preemptions and lost nodes do not count.
+    failures_validity : float
+        Seconds after which a failure is forgotten, of a worker, a node or the master.
+    avoid_seconds : float
+        That a node is avoided, the first time, whose disk is full or that fails what runs there; 0: never.
     attempts : int
         Times that YARN may start the master.
     renew_seconds : float
@@ -99,6 +103,8 @@ class Settings(BaseModel):
     stall_seconds: Seconds = 600.0
     straggler: Annotated[float, Field(ge=0)] = 0.0
     failures: Count = 3
+    failures_validity: Seconds = 3600.0
+    avoid_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
     attempts: Count = 2
     renew_seconds: Annotated[float, Field(ge=0)] = 0.0
 

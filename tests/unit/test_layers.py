@@ -110,7 +110,7 @@ ROOMS = {
     "protocol": set(),
     "process": set(),
     "comm": {"settings", "protocol"},
-    "resource_manager": {"settings", "protocol", "comm"},
+    "resource_manager": {"settings", "protocol", "comm", "process"},
     "worker": {"settings", "protocol", "comm", "resource_manager", "process"},
     "dashboard": {"settings", "protocol"},
     "master": {"settings", "protocol", "comm", "resource_manager", "worker", "dashboard", "process"},

@@ -14,7 +14,6 @@ from hdl.yarn.resource_manager import java, launch
 from hdl.yarn.settings import KEYTAB, Settings
 
 TYPE = "hdl"  # the applications' type in YARN's lists
-FAILURES_SECONDS = 600  # a master's failures are forgotten after so long
 MASTER_VCORES = 1
 
 
@@ -151,7 +150,7 @@ def fill(
     context.setResource(launch.capability(settings.master_memory, MASTER_VCORES))
     context.setMaxAppAttempts(settings.attempts)
     context.setKeepContainersAcrossApplicationAttempts(True)
-    context.setAttemptFailuresValidityInterval(1000 * FAILURES_SECONDS)
+    context.setAttemptFailuresValidityInterval(round(1000 * settings.failures_validity))
     if settings.queue:
         context.setQueue(settings.queue)
     if settings.label:

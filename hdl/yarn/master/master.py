@@ -10,7 +10,6 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -34,7 +33,7 @@ from hdl.yarn.master.runner import MasterRunner
 from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.process import run_and_exit
 from hdl.yarn.resource_manager.containers import Containers
-from hdl.yarn.resource_manager.resources import Resources
+from hdl.yarn.resource_manager.resources import Resources, application_of
 from hdl.yarn.resource_manager.viewers import Viewers
 from hdl.yarn.settings import MASTER_ADDRESS, MEASURED, OUTCOME, TASK_CONFIG, Settings, from_task_config
 
@@ -244,25 +243,6 @@ def read_task_config(staging: str) -> tuple[Job, Settings]:
     """Read the job of this application, and its settings."""
     with fs.open(fs.join(staging, TASK_CONFIG)) as file:
         return from_task_config(json.loads(file.read()))
-
-
-def application_of(container: str) -> tuple[str, int]:
-    """Read the application's id and the attempt from a container's id.
-
-    Raises
-    ------
-    HdlError
-        The text is no container's id.
-
-    Examples
-    --------
-    >>> application_of("container_e17_1700000000000_0003_02_000001")
-    ('application_1700000000000_0003', 2)
-    """
-    match = re.fullmatch(r"container_(?:e\d+_)?(\d+_\d+)_(\d+)_\d+", container)
-    if not match:
-        raise HdlError(f"CONTAINER_ID={container!r}: not a container's id")
-    return f"application_{match[1]}", int(match[2])
 
 
 def main() -> None:

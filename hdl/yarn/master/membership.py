@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,6 +16,7 @@ from hdl.runners.base import Notify, Progress, Replaced
 from hdl.yarn.comm import mailbox, tls
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import CLIENT
+from hdl.yarn.master.failures import Failure, Failures
 from hdl.yarn.master.member import Incarnation, Member
 from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.protocol import Answer, AsyncReport, Beat, Hello, MemoryUse, ProtocolError, read_report
@@ -71,8 +71,9 @@ class Membership:
         self.generation, self.stage = 0, ""
         self.members: list[Member] = []
         self.notify: Notify = lambda event: None
-        self.failures: Counter[int] = Counter()  # by rank
-        self.killed_for_memory: dict[int, int] = {}  # bytes used when last seen, by rank
+        self.failures = Failures(
+            settings.failures, settings.failures_validity, settings.avoid_seconds, settings.gather_seconds / 3
+        )
         self._listened = self.moved = time.monotonic()
 
     def begin(self, shards: Sequence[Sequence[int]], hosts: Sequence[Sequence[str]], notify: Notify) -> None:
@@ -114,6 +115,9 @@ class Membership:
                 self._container_ended(event)
             else:
                 self.members[event.number].launched(event, time.monotonic())
+                self.failures.launched(event)
+        self.failures.nodes = self.containers.nodes
+        self.avoid(self.failures.review())
         idle = time.monotonic() - self._listened
         if idle > 1:  # the master itself was busy: what has been said meanwhile still waits to be heard
             self.moved += idle
@@ -167,27 +171,35 @@ class Membership:
         now = time.monotonic()
         for member in self.members:
             if member.incarnation.state.here and now - member.incarnation.seen > self.settings.silence_seconds:
-                why = f"no sign of life for {self.settings.silence_seconds:g} s"
-                raise Lost([member], f"worker {member.rank} on {member.host}: {why}")
+                raise self.failed(member, "silent", f"no sign of life for {self.settings.silence_seconds:g} s")
 
     def _container_ended(self, event: Ended) -> None:
         member = next((each for each in self.members if each.name == event.id), None)
         if member is None:  # it was evicted before
             return
+        raise self.failed(member, event.kind, event.reason)
+
+    def failed(self, member: Member, kind: str, reason: str) -> Lost:
+        """Record how a member's worker failed, and avoid its node if that shows to be broken; returns the loss.
+
+        Raises
+        ------
+        WorkerError
+            It has failed too often.
+        """
         where = f"worker {member.rank} on {member.host} (shards {member.shards})"
-        if event.kind == "memory":
-            used = member.incarnation.memory or self.killed_for_memory.get(member.rank, 0)
-            if member.rank in self.killed_for_memory:
-                raise WorkerError(
-                    f"{where} was killed for its memory twice, with {self.settings.memory} MiB: {event.reason}; "
-                    f"it used {used >> 20} MiB when last seen. --worker-memory asks for more"
-                )
-            self.killed_for_memory[member.rank] = used
-        if event.kind == "exited":
-            self.failures[member.rank] += 1
-            if self.failures[member.rank] >= self.settings.failures:
-                raise WorkerError(f"{where} failed {self.settings.failures} times, the last one: {event.reason}")
-        raise Lost([member], f"{where}: {event.reason}")
+        if container := member.incarnation.container:
+            failure = Failure(tuple(member.shards), kind, container, reason, member.incarnation.memory)
+            self.avoid(self.failures.add(failure))
+            if said := self.failures.over(where, failure, self.settings.memory):
+                raise WorkerError(said)
+        return Lost([member], f"{where}: {reason}")
+
+    def avoid(self, said: Sequence[str] = ()) -> None:
+        """Tell what became of nodes, and get containers on those alone that are not avoided."""
+        for text in said:
+            self.message(text)
+        self.containers.avoid(self.failures.avoided)
 
     def status(
         self, timings: Sequence[dict[str, Any]] = (), progress: dict[str, Any] | None = None

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from hdl.errors import DeadlineError, HdlError, WorkerError
+from hdl.errors import DeadlineError, HdlError, NodeError, WorkerError
 from hdl.runners.messages import error_from
 from hdl.wire import Buffer
 from hdl.yarn.comm import mailbox
@@ -80,6 +80,8 @@ class WorkerGroup(Membership):
         while missing := [member for member in self.members if not member.incarnation.state.here]:
             if time.monotonic() > until:
                 raise DeadlineError(self._missing(missing))
+            if any(not member.name for member in missing):  # nothing is granted on the nodes that are left
+                self.avoid(self.failures.standstill(time.monotonic() - until + self.settings.gather_seconds))
             try:
                 for member in missing:
                     waited = time.monotonic() - member.incarnation.seen
@@ -270,7 +272,8 @@ class WorkerGroup(Membership):
         if heard:
             member, answer = heard
             if isinstance(answer, Failed) and answer.command_id == self.command_id:
-                raise error_from(answer.error, f"worker {member.rank}")
+                error = error_from(answer.error, f"worker {member.rank}")
+                raise self.failed(member, "node", str(error)) if isinstance(error, NodeError) else error
         return heard
 
     def end(self) -> None:

@@ -35,6 +35,8 @@ class Containers:
     ----------
     available : str
         Resources that the cluster could still give, as text.
+    nodes : int
+        Of the cluster; 0: not known yet.
     progress : float
         Share of the training that is done, for the heartbeat.
     """
@@ -45,7 +47,8 @@ class Containers:
     ):  # fmt: skip
         self.resources, self.server, self.credentials = resources, server, credentials
         self.relax_seconds, self.left = relax_seconds, list(left)
-        self.available, self.progress = "", 0.0
+        self.available, self.nodes, self.progress = "", 0, 0.0
+        self._avoided: set[str] = set()
         self._relax: dict[int, float] = {}  # requests that still insist on their hosts: until when
         self._polled = 0.0
         self._events: deque[Container | Ended] = deque()
@@ -53,10 +56,17 @@ class Containers:
             server.admit(container.id)
 
     def ask(self, number: int, hosts: Sequence[str] = ()) -> None:
-        """Ask for a container on one of the hosts; after `relax_seconds` on any."""
+        """Ask for a container on one of the hosts; after `relax_seconds` on any that is not avoided."""
+        hosts = [host for host in hosts if host not in self._avoided]
         if hosts:
             self._relax[number] = time.monotonic() + self.relax_seconds
         self.resources.ask(number, hosts, strict=bool(hosts))
+
+    def avoid(self, hosts: Sequence[str]) -> None:
+        """Get no more containers on these hosts, and on all others again."""
+        if {*hosts} != self._avoided:
+            self._avoided = {*hosts}
+            self.resources.avoid(hosts)
 
     def stop(self, container: str) -> None:
         """End a container."""
@@ -76,6 +86,7 @@ class Containers:
             self.resources.ask(number, (), strict=False)
         changes = self.resources.poll(self.progress)
         self.available = changes.available or self.available
+        self.nodes = changes.nodes or self.nodes
         for container in changes.granted:
             self._relax.pop(container.number, None)
             self.server.admit(container.id)

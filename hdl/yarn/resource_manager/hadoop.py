@@ -7,6 +7,7 @@ holds anybody up; starting and stopping containers, which waits for their nodes,
 from __future__ import annotations
 
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 from hdl.envpack import UNPACKED
 from hdl.errors import HdlError, WorkerError
+from hdl.yarn.process import DISK_WORDS, NODE_STATUS
 from hdl.yarn.resource_manager import java, launch, tokens
 from hdl.yarn.resource_manager.launch import RECORDS
 from hdl.yarn.resource_manager.resources import Changes, Container, Ended, Resources
@@ -35,14 +37,21 @@ PATIENT = {
     "ipc.client.connect.max.retries": 2,
     "ipc.client.connect.retry.interval": 500,
 }
-# YARN's ContainerExitStatus: the name of how a container ended, and the kind of end (see `Ended`).
+INVALID = -1000  # of a container whose files could not be fetched
+# YARN's ContainerExitStatus: the name of how a container ended, and whose doing that was (see `Ended`).
 STATUSES = {
-    -1000: ("INVALID", "lost"), -100: ("ABORTED", "lost"), -101: ("DISKS_FAILED", "lost"),
+    INVALID: ("INVALID: it was not started", "node"), -100: ("ABORTED", "lost"), -101: ("DISKS_FAILED", "node"),
     -102: ("PREEMPTED", "preempted"), -103: ("KILLED_EXCEEDED_VMEM", "memory"),
     -104: ("KILLED_EXCEEDED_PMEM", "memory"), -105: ("KILLED_BY_APPMASTER", "stopped"),
     -106: ("KILLED_BY_RESOURCEMANAGER", "lost"), -107: ("KILLED_AFTER_APP_COMPLETION", "stopped"),
     -108: ("KILLED_BY_CONTAINER_SCHEDULER", "preempted"), -109: ("KILLED_FOR_EXCESS_LOGS", "exited"),
+    NODE_STATUS: (f"exit status {NODE_STATUS}", "node"),
+    128 + signal.SIGBUS: (f"exit status {128 + signal.SIGBUS}", "node"),  # a page of a file could not be read
 }  # fmt: skip
+# A disk of the node, as its launch script, Java or Python say it.
+DISK = re.compile(rf"{DISK_WORDS.pattern}|DiskErrorException|No space available in any of the local director")
+# What a container cannot be started without, and no node will find.
+NOWHERE = re.compile(r"File does not exist|FileNotFoundException|changed on src filesystem|AccessControlException")
 
 
 class Clients:
@@ -115,6 +124,7 @@ class Hadoop(Resources):
         self._held: dict[str, Any] = {}  # id to Java's container
         self._stopping: set[str] = set()
         self._changes = Changes()
+        self._avoided: set[str] = set()
         self._progress = 0.0
         self._failed: HdlError | None = None
         self._wake, self._over = threading.Event(), threading.Event()
@@ -150,12 +160,20 @@ class Hadoop(Resources):
             self._withdraw(number)
         self._wake.set()
 
+    def avoid(self, hosts: Sequence[str]) -> None:
+        with self._lock, java.call("avoiding nodes"):
+            more, fewer = {*hosts} - self._avoided, self._avoided - {*hosts}
+            self._avoided = {*hosts}
+            self._master.updateBlacklist(_list(sorted(more)), _list(sorted(fewer)))
+        self._wake.set()
+
     def poll(self, progress: float) -> Changes:
         with self._lock:
             if self._failed:
                 raise self._failed
             self._progress = min(max(progress, 0.0), 1.0)
-            changes, self._changes = self._changes, Changes(available=self._changes.available)
+            last = self._changes
+            changes, self._changes = last, Changes(available=last.available, nodes=last.nodes)
         return changes
 
     def launch(self, container: Container, secret_keys: Mapping[str, bytes]) -> None:
@@ -231,6 +249,7 @@ class Hadoop(Resources):
                 self._stopping.discard(name)
                 kind = "stopped"
             self._changes.ended.append(Ended(name, kind, reason))
+        self._changes.nodes = int(answer.getNumClusterNodes())
         if left := answer.getAvailableResources():
             gpus = f" and {launch.amounts(left).get(launch.GPU, 0)} GPUs" if self._settings.gpus else ""
             self._changes.available = f"{left.getMemorySize()} MiB and {left.getVirtualCores()} vcores{gpus} are free"
@@ -248,7 +267,7 @@ class Hadoop(Resources):
         return Container(name, str(container.getNodeId().getHost()), number, log)
 
     def _call_node(self, name: str, call: Callable[[], Any], doing: str) -> None:
-        """Call a node's NodeManager; a container whose call fails is given back and counts as lost."""
+        """Call a node's NodeManager; a container whose call fails is given back: its node did not start it."""
         try:
             with java.call(doing):
                 call()
@@ -257,11 +276,18 @@ class Hadoop(Resources):
                 held = self._held.pop(name, None)
                 if held is None:
                     return
-                kind = "stopped" if name in self._stopping else "lost"
+                kind = "stopped" if name in self._stopping else "node"
                 self._stopping.discard(name)
                 self._changes.ended.append(Ended(name, kind, f"its node {held.getNodeId()} failed: {error}"))
             self._master.releaseAssignedContainer(held.getId())
             self._wake.set()
+
+
+def _list(words: Sequence[str]) -> Any:
+    listed = java.load_class("java.util.ArrayList")()
+    for word in words:
+        listed.add(word)
+    return listed
 
 
 def _strings(words: Sequence[str]) -> Any:
@@ -273,12 +299,14 @@ def _strings(words: Sequence[str]) -> Any:
 
 
 def ending(status: int, diagnostics: str) -> tuple[str, str]:
-    """Tell the kind of a container's end, and the reason, from YARN's exit status and diagnostics.
+    """Tell whose doing a container's end was, and the reason, from YARN's exit status and diagnostics.
 
     Examples
     --------
     >>> ending(3, "Exception from container-launch.")
     ('exited', 'exit status 3: Exception from container-launch.')
+    >>> ending(1, "mkdir: cannot create directory: No space left on device")[0]
+    'node'
     """
     text = " ".join(diagnostics.split())[:500]
     name, kind = STATUSES.get(status, (f"exit status {status}", "exited"))
@@ -286,4 +314,8 @@ def ending(status: int, diagnostics: str) -> tuple[str, str]:
         kind = "memory"
     elif 128 < status < 160:
         name += f" (signal {status - 128})"
+    if kind == "exited" and DISK.search(diagnostics):
+        kind = "node"
+    elif status == INVALID and NOWHERE.search(diagnostics):
+        kind = "exited"
     return kind, f"{name}: {text}" if text else name

@@ -30,6 +30,7 @@ from hdl.yarn.comm.credentials import WorkerCredentials
 from hdl.yarn.comm.faults import Faults
 from hdl.yarn.comm.mailbox import Mailbox, decode_as, payload_name
 from hdl.yarn.comm.mesh import Mesh, PeerLost
+from hdl.yarn.process import node_fault
 from hdl.yarn.protocol import (
     ASYNC_UPDATE,
     MERGED,
@@ -107,7 +108,8 @@ class Worker:
             except PeerLost as error:
                 self.link.send(Disconnected(*header, error.rank, str(error)))
             except Exception as error:
-                self.link.send(Failed(*header, wire.unpack(error_message(error))[1]))
+                told = node_fault(error) or error  # a full or broken disk: the master looks for another node
+                self.link.send(Failed(*header, wire.unpack(error_message(told))[1]))
 
     def _carry_out(self, command: Command) -> Done:
         header = command.command_id, command.generation

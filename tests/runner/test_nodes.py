@@ -1,0 +1,72 @@
+"""A node whose disk is full, or that fails all that runs there, as processes: avoided, named, and no byte changes."""
+
+import re
+
+import pytest
+
+from hdl import driver
+from hdl.errors import WorkerError
+from hdl.runners.base import Job, Replaced
+from hdl.runners.local import LocalRunner
+from hdl.spec import parse
+from hdl.yarn.resource_manager.processes import Processes
+from tests.runner.common import signatures, state_bytes
+from tests.runner.yarn_here import YarnHere
+
+BAD = "127.0.0.2"
+
+
+def two_nodes(folder):
+    return Processes(folder, ("127.0.0.1", BAD))
+
+
+@pytest.fixture
+def pair(csv, tmp_path):
+    """A function that trains by a worker group on two nodes and by the local runner, and sees the same bytes."""
+
+    def run(runner, seen, **fields):
+        spec = parse({"net": "0-5-0", "shards": 4, "epochs": 3, "batch": 8, "seed": 3, "optimizer": "sgd", **fields})
+        data = csv(90)
+        here = runner.train(Job(data, str(tmp_path / "here"), spec), seen.append)
+        local = driver.train(Job(data, str(tmp_path / "local"), spec), LocalRunner(1, 1))
+        assert signatures(here) == signatures(local)
+        assert state_bytes(here) == state_bytes(local)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (f"loading:0:@{BAD}:99:ENOSPC", "its disk: .*No space left on device"),
+        (f"computing:1:@{BAD}:99:EIO", "its disk: .*Input/output error"),
+        pytest.param(f"computing:1:@{BAD}:99:SEGV", "signal 11", marks=pytest.mark.full),
+    ],
+)
+def test_a_node_that_fails_every_container_is_avoided_and_named(pair, monkeypatch, fault, said):
+    monkeypatch.setenv("HDL_FAULT", fault)
+    runner, seen = YarnHere(4, make=two_nodes), []
+    pair(runner, seen)
+    avoided = [text for text in runner.messages if f"node {BAD} is avoided for 60 s" in text]
+    assert len(avoided) == 1, runner.messages
+    assert re.search(said, avoided[0])
+    replaced = [event.reason for event in seen if isinstance(event, Replaced)]
+    assert replaced
+    assert all(f" on {BAD} " in reason for reason in replaced), replaced
+    assert not any("Traceback" in text for text in runner.messages)
+    assert runner.resources.avoided == [BAD]
+
+
+def test_a_node_is_tried_again_after_a_while(pair, monkeypatch):
+    """Its disk is full for two containers; the third one on it works."""
+    monkeypatch.setenv("HDL_FAULT", f"loading:0:@{BAD}:1:ENOSPC")
+    runner, seen = YarnHere(2, make=two_nodes, avoid_seconds=0.01), []
+    pair(runner, seen)
+    assert f"node {BAD} is tried again" in runner.messages
+    assert runner.resources.avoided == []
+
+
+def test_where_every_node_fails_the_training_ends_and_names_them(pair, monkeypatch):
+    monkeypatch.setenv("HDL_FAULT", "loading:0:1:99:ENOSPC")
+    with pytest.raises(WorkerError, match=r"(?s)worker 1 on \S+ \(shards \[2, 3\]\) failed 3 times \(on 127\.0\.0\.\d"):
+        pair(YarnHere(2, make=two_nodes), [])

@@ -1,0 +1,129 @@
+"""Which process runs which test file: the longest first, one process a cluster, and nothing lost with a crashed one."""
+
+import os
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from tests.schedule import Schedule
+
+ONE, TWO, PAGES = "tests/hadoop/test_one.py", "tests/hadoop/test_two.py", "tests/hadoop/test_pages.py"
+
+
+class Process:
+    """What a schedule knows of a process, which here runs a test when it is told to."""
+
+    def __init__(self, name):
+        self.gateway = SimpleNamespace(id=name)
+        self.shutting_down = False
+        self.queue = []
+
+    def send_runtest_some(self, tests):
+        assert not self.shutting_down
+        self.queue += tests
+
+    def shutdown(self):
+        self.shutting_down = True
+
+
+@pytest.fixture
+def begin():
+    """A function that starts a schedule of two processes over files of so many tests each."""
+
+    def begin(files, seconds=(), ready=lambda name: True):
+        collection = [f"{name}::test_{i}" for name, tests in files.items() for i in range(tests)]
+        schedule = Schedule(2, dict(seconds), ready)
+        processes = [Process("a"), Process("b")]
+        for process in processes:
+            schedule.add_node(process)
+            schedule.add_node_collection(process, collection)
+        schedule.schedule()
+        return schedule, *processes
+
+    return begin
+
+
+def files_of(schedule, process):
+    """The files given to a process, in order."""
+    return list(dict.fromkeys(schedule.collection[test].partition("::")[0] for test in process.queue))
+
+
+def finish(schedule, process, tests):
+    for _ in range(tests):
+        assert len(process.queue) > 1 or process.shutting_down, "a process waits for its next test"
+        schedule.mark_test_complete(process, process.queue.pop(0))
+
+
+def test_the_longest_file_comes_first(begin):
+    schedule, a, b = begin({"x.py": 3, "y.py": 3, "z.py": 3}, {"z.py": 9, "y.py": 5})
+    assert (files_of(schedule, a), files_of(schedule, b)) == (["z.py"], ["y.py"])
+    finish(schedule, b, 2)
+    assert files_of(schedule, b) == ["y.py", "x.py"]
+
+
+def test_one_process_runs_a_cluster_s_tests_while_the_other_computes(begin):
+    schedule, a, b = begin({ONE: 2, TWO: 2, PAGES: 2, "x.py": 2, "y.py": 2}, {"x.py": 100})
+    assert (files_of(schedule, a), files_of(schedule, b)) == ([ONE], ["x.py"])
+    finish(schedule, b, 1)
+    finish(schedule, a, 1)
+    assert (files_of(schedule, a), files_of(schedule, b)) == ([ONE, TWO], ["x.py", "y.py"])
+    finish(schedule, b, 2)
+    assert files_of(schedule, b) == ["y.py", PAGES], "the other cluster's, since nothing else is left"
+    finish(schedule, b, 2)
+    assert b.shutting_down, "what is left waits for the cluster that the other process uses"
+    finish(schedule, a, 2)
+    assert a.shutting_down
+    assert schedule.tests_finished
+    assert schedule.has_pending
+
+
+def test_a_cluster_s_tests_wait_until_it_stands(begin):
+    standing = set()
+    schedule, a, b = begin({ONE: 2, "x.py": 2, "y.py": 2, "z.py": 2}, ready=standing.__contains__)
+    assert (files_of(schedule, a), files_of(schedule, b)) == (["x.py"], ["y.py"])
+    standing.add("cluster")
+    finish(schedule, b, 1)
+    assert files_of(schedule, b) == ["y.py", ONE]
+
+
+def test_a_replacement_runs_what_a_crashed_process_left(begin):
+    schedule, a, b = begin({"x.py": 3, "y.py": 1, "z.py": 1, "u.py": 1})
+    while not b.shutting_down:
+        finish(schedule, b, 1)
+    assert files_of(schedule, b) == ["u.py"]
+    finish(schedule, a, 1)
+    assert schedule.remove_node(a) == "x.py::test_1", "it ran when the process crashed, and is not run again"
+    assert not schedule.tests_finished
+    c = Process("c")
+    schedule.add_node(c)
+    schedule.add_node_collection(c, schedule.collection)
+    schedule.schedule()
+    assert [schedule.collection[test] for test in c.queue] == ["x.py::test_2"]
+    assert c.shutting_down, "or it would wait for another test with the one that it has"
+
+
+def test_processes_that_find_other_tests_end_the_run(begin):
+    schedule, *_ = begin({"x.py": 2})
+    with pytest.raises(RuntimeError, match="c found other tests"):
+        schedule.add_node_collection(Process("c"), ["x.py::test_9"])
+
+
+def test_a_run_with_crashes_ends_and_loses_no_test(tmp_path, root):
+    for name in "abcd":
+        (tmp_path / f"test_{name}.py").write_text(
+            "import os, pytest\n"
+            "@pytest.mark.parametrize('i', range(3))\n"
+            f"def test_it(i):\n    if (i, '{name}') in ((1, 'a'), (2, 'c'), (0, 'd')):\n        os._exit(3)\n"
+        )
+    command = [sys.executable, "-m", "pytest", "-p", "tests.ahead", "-p", "no:cacheprovider", "-n", "2", "-q", tmp_path]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=clean | {"PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=120
+    )
+    assert re.search(r"^3 failed, 9 passed", done.stdout, re.M), done.stdout + done.stderr
+    assert done.returncode == 1
+    for test in ("test_a.py::test_it[1]", "test_c.py::test_it[2]", "test_d.py::test_it[0]"):
+        assert re.search(f"crashed while running '{re.escape(test)}'", done.stdout)
