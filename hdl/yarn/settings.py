@@ -21,7 +21,7 @@ Tags = Annotated[tuple[str, ...], AfterValidator(access.tags)]
 # In an application's folder on HDFS
 TASK_CONFIG = "order.json"  # written by the client, read by the master: `to_task_config`
 MASTER_ADDRESS = "master-{:04d}.json"  # where the master of an attempt listens
-OUTCOME = "outcome.json"  # written by the master at the end, read by the client
+OUTCOME = "outcome-{:04d}.json"  # how an attempt ended: written by its master; the client reads the last one's
 MEASURED = "measured-{:04d}.bin"  # what a network measured, where that was asked: an attempt's, before the outcome
 
 CONTROL = "hdl.control"  # among a worker's credentials: the address of the master that launched it

@@ -1,8 +1,8 @@
 """Runs the application\'s master, in its first container: the driver\'s home.
 
 The application's folder on HDFS holds `order.json` (the job, see `settings`), `master-NNNN.json` (the address of an
-attempt's master) and at the end `outcome.json`. A second attempt takes over the containers that the
-first one left, and goes on from the table's last version.
+attempt's master) and `outcome-NNNN.json` (how the attempt ended; the last attempt's counts). A second attempt takes
+over the containers that the first one left, and goes on from the table's last version.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -140,16 +141,16 @@ def lead(
             outcome = _train(job, settings, group, attempt, watcher)
         finally:
             group.end()
-        _publish_outcome(staging, _plain(outcome, staging, attempt))
-        if tokens:
+        _publish_outcome(staging, attempt, _plain(outcome, staging, attempt))
+        if tokens and not _superseded(staging, attempt):
             tokens.remove_keytab(staging)
         said = "measured on " + job.data if isinstance(outcome, Gathered) else f"version {outcome.version}"
         resources.unregister(True, f"{job.table}: {said}")
         return outcome
     except Exception as error:
         fields = wire.unpack(error_message(error))[1]
-        _publish_outcome(staging, {"error": fields})
-        if tokens:
+        _publish_outcome(staging, attempt, {"error": fields})
+        if tokens and not _superseded(staging, attempt):
             tokens.remove_keytab(staging)
         resources.unregister(False, str(error)[:2000])
         raise
@@ -231,12 +232,20 @@ def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watch
     raise AssertionError
 
 
-def _publish_outcome(staging: str, outcome: dict[str, Any]) -> None:
-    """Write the outcome to the application's folder, for the client; an earlier attempt may have been quicker."""
+def _publish_outcome(staging: str, attempt: int, outcome: dict[str, Any]) -> None:
+    """Write how this attempt ended to the application's folder, for the client."""
     try:
-        fs.publish(fs.join(staging, OUTCOME), json.dumps(outcome).encode())
+        fs.publish(fs.join(staging, OUTCOME.format(attempt)), json.dumps(outcome).encode())
     except (OSError, HdlError) as error:
         print(f"hdl master: the outcome could not be written: {error}", file=sys.stderr)
+
+
+def _superseded(staging: str, attempt: int) -> bool:
+    """Tell whether a later attempt has begun, as it does where this one was paused and YARN gave it up."""
+    with suppress(OSError, HdlError):
+        prefix, own = MASTER_ADDRESS.partition("{")[0], MASTER_ADDRESS.format(attempt)
+        return any(name.startswith(prefix) and name > own for name in fs.list(staging))
+    return False
 
 
 def read_task_config(staging: str) -> tuple[Job, Settings]:

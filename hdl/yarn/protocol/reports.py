@@ -18,6 +18,7 @@ class Hello(Message):
     pid: int
     platform: str  # the best kind of core of its processor
     held: list[int]  # rounds whose weights it has
+    clock: float = 0.0  # its node's Unix time; 0: not told
 
 
 @dataclass(frozen=True)

@@ -292,4 +292,4 @@ class Worker:
 
     def _hello(self) -> Hello:
         host = socket.gethostname()
-        return Hello(self.mailbox.address, host, os.getpid(), platform.best_isa(), sorted(self._weights))
+        return Hello(self.mailbox.address, host, os.getpid(), platform.best_isa(), sorted(self._weights), time.time())
