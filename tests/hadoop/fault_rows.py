@@ -139,8 +139,10 @@ def safe_mode(trial):
         trial.admin("-safemode", "leave")
 
 
+# faulthandler comes before Java, as in the master: after it, it would take Java's own signals for crashes.
 HALF = """
-import os, signal, sys
+import faulthandler, os, signal, sys
+faulthandler.enable()
 from hdl.yarn.resource_manager import java
 java.start()
 from hdl.hdfs import Hdfs
