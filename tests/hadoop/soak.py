@@ -109,7 +109,7 @@ def table_of_rows(made):
         cells = [
             ROWS[name].title, len(own), spread([each.get("pause") for each in own]),
             spread([each.get("lost") for each in own]),
-            f"ends with {ROWS[name].status}" if ROWS[name].status else f"{sum(each is True for each in equal)}",
+            f"{sum(each is True for each in equal)}" if any(each is not None for each in equal) else "",
             sum(len(each.get(what, ())) for each in own for what in left),
             sum(len(each.get("secrets", ())) for each in own),
             sum(bool(each["broken"]) for each in own),
