@@ -135,6 +135,18 @@ def test_a_worker_is_replaced_and_no_byte_changes(train, fault):
     assert ("GB of" in said or "memory" in said.lower()) == ("memory" in fault), said
 
 
+def test_a_node_whose_disk_is_full_is_avoided_and_named(train):
+    """Every container on it meets ENOSPC, which was a traceback that ended the run."""
+    training = train("computing:3:@127.0.0.2:99:ENOSPC")
+    said = train.ends("a node's disk is full")
+    log = f"hdl logs {training.application} --worker container_"
+    avoided = rf"node 127\.0\.0\.2 is avoided for 60 s: its disk: .*No space left on device.*; its log: {log}"
+    assert re.search(avoided, said)
+    assert said.count("is avoided for") == 1
+    assert died(said)
+    assert "Traceback" not in said
+
+
 @thrice
 def test_all_workers_are_replaced_and_training_goes_on_from_the_last_version(train, again):
     train("sending:3:*:1:KILL")
