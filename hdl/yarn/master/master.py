@@ -1,7 +1,7 @@
 """Runs the application\'s master, in its first container: the driver\'s home.
 
 The application's folder on HDFS holds `order.json` (the job, see `settings`), `master-NNNN.json` (the address of an
-attempt's master) and at the end `outcome.json`. A second attempt takes over the containers that the
+attempt's master) and `outcome-NNNN.json` (how the attempt ended; the last attempt's counts). A second attempt takes over the containers that the
 first one left, and goes on from the table's last version.
 """
 
@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -68,7 +69,7 @@ class Live(Watcher):
         self, application: str, job: Job, settings: Settings, host: str, proxies: Sequence[str],
         viewers: Viewers | None = None,
     ):  # fmt: skip
-        facts = {"data": job.data, "table": job.table, "workers": settings.workers, "memory": f"{settings.memory} MiB"}
+        facts = {"data": job.data, "table": job.table, "workers": settings.number, "memory": f"{settings.memory} MiB"}
         self.state = State(application, facts)
         self.page = PageServer(self.state, host, proxies, viewers.refusal if viewers else None)
         self.page.start()
@@ -155,8 +156,8 @@ def lead(
                 group.end()
             raise (fault or error) from None
         group.end()
-        _publish_outcome(staging, _plain(outcome, staging, attempt))
-        if tokens:
+        _publish_outcome(staging, attempt, _plain(outcome, staging, attempt))
+        if tokens and not _superseded(staging, attempt):
             tokens.remove_keytab(staging)
         said = "measured on " + job.data if isinstance(outcome, Gathered) else f"version {outcome.version}"
         resources.unregister(True, f"{job.table}: {said}")
@@ -166,8 +167,8 @@ def lead(
             watcher.message(f"the master's node cannot go on, YARN starts another one: {error}")
             raise
         fields = wire.unpack(error_message(error))[1]
-        _publish_outcome(staging, {"error": fields})
-        if tokens:
+        _publish_outcome(staging, attempt, {"error": fields})
+        if tokens and not _superseded(staging, attempt):
             tokens.remove_keytab(staging)
         resources.unregister(False, str(error)[:2000])
         raise
@@ -223,10 +224,10 @@ def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watch
         elif isinstance(event, driver.Started):
             group.rounds, ended = event.rounds, event.spec.layer - 1 if event.spec.layer else layers
             if attempt > 1:
-                kept = sum(member.incarnation.inherited for member in group.members)
+                kept = sum(member.incarnation.inherited for member in group.places)
                 watcher.message(
                     f"attempt {attempt} of the master goes on from version {event.version} with {kept} of "
-                    f"{len(group.members)} workers that were there"
+                    f"{len(group.places)} workers that were there"
                 )
         elif isinstance(event, Replaced):
             watcher.workers(group.status(runner.timings()))
@@ -249,12 +250,20 @@ def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watch
     raise AssertionError
 
 
-def _publish_outcome(staging: str, outcome: dict[str, Any]) -> None:
-    """Write the outcome to the application's folder, for the client; an earlier attempt may have been quicker."""
+def _publish_outcome(staging: str, attempt: int, outcome: dict[str, Any]) -> None:
+    """Write how this attempt ended to the application's folder, for the client."""
     try:
-        fs.publish(fs.join(staging, OUTCOME), json.dumps(outcome).encode())
+        fs.publish(fs.join(staging, OUTCOME.format(attempt)), json.dumps(outcome).encode())
     except (OSError, HdlError) as error:
         say(f"hdl master: the outcome could not be written: {error}")
+
+
+def _superseded(staging: str, attempt: int) -> bool:
+    """Tell whether a later attempt has begun, as it does where this one was paused and YARN gave it up."""
+    with suppress(OSError, HdlError):
+        prefix, own = MASTER_ADDRESS.partition("{")[0], MASTER_ADDRESS.format(attempt)
+        return any(name.startswith(prefix) and name > own for name in fs.list(staging))
+    return False
 
 
 def read_task_config(staging: str) -> tuple[Job, Settings]:
