@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from contextlib import suppress
 
 import numpy as np
@@ -29,6 +30,7 @@ SPEC = {"net": "0-5-0", "shards": 4, "epochs": 4, "batch": 8, "seed": 3}
 FLAGS = ["--net", "0-5-0", "--shards", "4", "--epochs", "4", "--batch", "8", "--seed", "3", "--recipe", "plain",
          "--worker-memory", "512m", "--master-memory", "640m", "--publish-every", "1", "--no-report"]  # fmt: skip
 NODE_PYTHON = os.environ.get("HDL_NODE_PYTHON", sys.executable)
+RUN = uuid.uuid4().hex[:8]  # the cluster may be one that another run had
 ROOT = "yarn.scheduler.capacity.root"
 
 
@@ -70,7 +72,7 @@ def data(cluster, tmp_path_factory):
     lines = [",".join(f"{v:.3f}" for v in (*rng.normal(size=3) + i % 2, i % 2)) for i in range(90)]
     here = tmp_path_factory.mktemp("data") / "data.csv"
     here.write_text("\n".join(["a,b,c,class", *lines, ""]))
-    there = f"/user/{own_cluster.USER}/data.csv"
+    there = f"/user/{own_cluster.USER}/data-{RUN}.csv"
     words = "import sys; from hdl import fs; fs.publish(sys.argv[1], open(sys.argv[2], 'rb').read())"
     own_cluster.python(cluster, ["-c", words, f"hdfs://{there}", str(here)])
     outcome = driver.train(Job(str(here), str(here.parent / "model"), parse(SPEC)), LocalRunner(1))
@@ -86,7 +88,7 @@ def train(cluster, data, monkeypatch, request):
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         path, signature = data
-        table = f"hdfs:///user/{own_cluster.USER}/{request.node.name}"
+        table = f"hdfs:///user/{own_cluster.USER}/{request.node.name}-{RUN}"
         words = ["-m", "hdl", "train", path, "--out", table, "--runner", "yarn", "--workers", str(workers), *FLAGS]
         done = own_cluster.python(cluster, [*words, *flags])
         assert signature in done.stdout, done.stderr
