@@ -103,6 +103,14 @@ Hdfs._take = dying
 from hdl.yarn.master.master import main
 main()
 """
+# The node on which the first worker starts is the one whose disk is full.
+BAD_NODE = """bad={folder}/bad-$(basename "$4")
+if [[ $3 == hdl.yarn.worker ]]; then
+    (set -C; echo "$NM_HOST" > "$bad") 2> /dev/null
+    export HDL_FAULT="computing:3:@$(cat "$bad"):99:ENOSPC"
+fi
+exec {python} "$@"
+"""
 MASTERS_OWN = 'if [[ $3 == hdl.yarn.master ]]; then exec {python} -P {folder}/half.py "$4"; fi\nexec {python} "$@"\n'
 
 ROWS = {
@@ -129,6 +137,13 @@ ROWS = {
         says=(r"worker 1 on \S+ .*was killed for its memory twice, with 512 MiB: .* GB of",
               "--worker-memory asks for more", r"yarn logs -applicationId application_\d+_\d+"),
     ),
+    "node-disk-full": Row(
+        "a node's disk is full: all that computes there meets ENOSPC", python=BAD_NODE, lost=0,
+        says=(r"node \S+ is avoided for 60 s: its disk: .*No space left on device.*; its log: hdl logs app",
+              r"worker \d died \(worker \d on \S+ .*No space left on device"),
+        silent=("Traceback", "is avoided for 2 min"),
+    ),
+    "master-disk-full": master("the master's own disk is full", "merging:3:-1:1:ENOSPC"),
     "nodemanager1": Row(
         "a NodeManager is killed and restarts", rounds=LONG, meanwhile=restarts("nodemanager1"), died=(), lost=0
     ),
