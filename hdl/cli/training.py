@@ -27,7 +27,7 @@ ENDS = {"patience": "stopped early: validation got no better", "converged": "sto
 SHORTLY = ("AUC", "PR-AUC", "log loss", "balanced accuracy", "R²", "RMSE", "MAE", "deviance")  # told after a training
 # In a table's folder, besides the versions.
 OWN_FILES = re.compile(
-    r"common\.safetensors|report\.html|measured\.json|(features\d*|reconstructions|samples|activations)\.png"
+    r"report\.html|measured\.json|(features\d*|reconstructions|samples|activations)\.png"
 )
 
 
@@ -78,8 +78,8 @@ def prepare_table(out: str, resume: bool, overwrite: bool) -> None:
             "go on with --resume, or remove it with --overwrite"
         )
     for table in tables:
-        own = [fs.join(table.path, name) for name in fs.list(table.path) if OWN_FILES.fullmatch(name)]
-        for path in [*map(table.file, reversed(table.numbers())), *table.row_files(), *own]:
+        table.empty()
+        for path in [fs.join(table.path, name) for name in fs.list(table.path) if OWN_FILES.fullmatch(name)]:
             if fs.exists(path):
                 fs.remove(path)
 

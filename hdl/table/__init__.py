@@ -1,10 +1,13 @@
 """The weight table: the versioned weights of one model in a folder, local or on HDFS; one file a version.
 
 `v00000012.safetensors` holds the tensors `w`, `state/<name>` and, at version 0, `schema/<name>`. Its header holds the
-spec, the round, the run's id, the parent version, the metrics of the last rounds, the SHA-256 of the file with those
-before (`hdl.metrics_log`: thinning loses none, and a version costs the same after ten rounds or ten thousand), and a
-SHA-256 over all of it. A version appears whole or not at all, and never over another one. Numbers may have gaps, rows
-not.
+spec, the round, the run's id, the parent version, the SHA-256 of the weights published before, the metrics of the last
+rounds, the SHA-256 of the file with those before (`hdl.metrics_log`: thinning loses none, and a version costs the same
+after ten rounds or ten thousand), and a SHA-256 over all of it. A version appears whole or not at all, and never over
+another one. Numbers may have gaps, rows not.
+
+Of several runs that write to a folder one owns the table (`hdl.table.owner`), and only its files count: a run claims
+the table before it writes, and its files' names tell its claim, as in `v00000012.3-1f0a9c2e77b4.safetensors`.
 
 Thinning keeps version 0, the best by validation of those that are there, the last one, and the `keep` before the last.
 Which is the best the spec's metric decides, in tables without one the cost.
@@ -13,24 +16,24 @@ Which is the best the spec's metric decides, in tables without one the cost.
 from __future__ import annotations
 
 import operator
-import re
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from hdl import fs, wire
 from hdl import metrics_log as metrics
-from hdl.errors import DeadlineError, LoginError, OutputError, TableError, VersionExists
+from hdl.errors import Damaged, DeadlineError, Fenced, LoginError, OutputError, TableError, VersionExists
 from hdl.metrics_log import MetricsLog, best
+from hdl.table import names, owner
 from hdl.table import version as version_file
+from hdl.table.owner import Owner
 from hdl.table.version import Version
 from hdl.wire import Tensors, WireError
 
-__all__ = ["Table", "Version", "best", "layers"]
+__all__ = ["Table", "Version", "best", "epochs", "layers"]
 
-_NAME = re.compile(r"v(\d{8})\.safetensors")
 T = TypeVar("T")
-_COMMON = "common.safetensors"
 
 
 class Table:
@@ -56,36 +59,36 @@ class Table:
         self.path = str(path)
         # The rows of the last version published with a list, and the same as a log.
         self._encoded: tuple[Sequence[dict[str, Any]], MetricsLog] = ([], MetricsLog())
+        self.owner: Owner | None = None  # this object's own claim
+        self._seen: Owner | None = None  # whose files were read last, if there is no claim
+        self._follows: tuple[int, str] | None = None  # number and signature of the version published last
+        self._zero_run: str | None = None  # of a table without an owner
+
+    @property
+    def run(self) -> str:
+        """The id of the run that this object has claimed the table for; empty without a claim."""
+        return self.owner.run if self.owner else ""
 
     def file(self, number: int) -> str:
-        """The path of a version."""
-        return fs.join(self.path, f"v{number:08d}.safetensors")
+        """The path of a version, whether it is there or not."""
+        return fs.join(self.path, names.version(number, self._tag()))
 
     @property
     def common_file(self) -> str:
         """The path of the file that `publish_common` writes."""
-        return fs.join(self.path, _COMMON)
+        return fs.join(self.path, names.common(self._tag()))
 
     def numbers(self) -> list[int]:
         """Lists the versions that are there, ascending; none if the folder is not."""
-        if not fs.isdir(self.path):
-            return []
-        return sorted(int(match[1]) for match in map(_NAME.fullmatch, fs.list(self.path)) if match)
+        return sorted(self._files())
 
     def row_files(self) -> list[str]:
         """Lists the paths of the files of rows: see `hdl.metrics_log`."""
         return metrics.names(self.path)
 
     def latest(self) -> int | None:
-        """Reads the last version's number; None for an empty table.
-
-        Raises
-        ------
-        TableError
-            The last version's file is damaged, cut short, or not this table's; an earlier version is never taken in
-            its place silently.
-        """
-        return self.header()["number"] if self.numbers() else None
+        """Finds the last version's number, without reading it; None for an empty table."""
+        return max(self._files(), default=None)
 
     def header(self, number: int | None = None) -> dict[str, Any]:
         """Reads a version's fields (default: the last version's), without its tensors.
@@ -98,42 +101,102 @@ class Table:
         Raises
         ------
         TableError
-            There is no such version, or its file is damaged.
+            There is no such version, it is of another run than the table, or its file is damaged.
         """
-        if number is None:
-            return self._newest(self.header)
-        number = self._number(number)
-        path = self.file(number)
-        try:
-            total = fs.size(path)
-            with fs.open(path) as file:
-                start = file.read(8)
-                start += file.read(wire.header_size(start, total))
-            kind, fields = wire.header(start, total)
-            version_file.check_fields(number, kind, fields)
-            return fields | {"rows": version_file.rows_of(number, fields, self.path)}
-        except (OSError, WireError) as error:
-            raise self._damaged(number, error) from None
+        return self._reading(number, self._header)
 
     def read(self, number: int | None = None) -> Version:
         """Reads a version (default: the last one) and checks its SHA-256.
 
         Raises
         ------
+        Damaged
+            Its file is damaged, cut short, or another version's; an earlier version is never taken in its place.
         TableError
-            There is no such version, or its file is damaged.
+            There is no such version, it is of another run than the table, or it cannot be read.
         """
-        if number is None:
-            return self._newest(self.read)
-        number = self._number(number)
-        try:
-            with fs.open(self.file(number)) as file:
-                return version_file.decode(number, file.read(), self.path)
-        except (OSError, WireError) as error:
-            raise self._damaged(number, error) from None
+        return self._reading(number, self._read)
+
+    def with_zero(self, which: int | str = "best") -> tuple[Version, Version]:
+        """Reads version 0 and another one, both of one run though another may take the table over meanwhile.
+
+        Parameters
+        ----------
+        which : int, 'best' or 'last'
+
+        Raises
+        ------
+        TableError
+        """
+        while True:
+            number = self.best() if which == "best" else None if which == "last" else int(which)
+            zero, version = self.read(0), self.read(number)
+            if zero.run == version.run:
+                return zero, version
+
+    def last_whole(self) -> tuple[Version, list[Damaged]]:
+        """Reads the last version that is not damaged; and what is wrong with those after it, the last one first.
+
+        Raises
+        ------
+        TableError
+            There is no whole version.
+        """
+        wrong: list[Damaged] = []
+        for number in reversed(self.numbers()):
+            try:
+                return self.read(number), wrong
+            except Damaged as error:
+                wrong.append(error)
+        if not wrong:
+            raise TableError(_no_table(self.path))
+        raise Damaged(f"{self.path}: all {len(wrong)} versions are damaged; the last one, {wrong[0]}")
+
+    def claim(self, base: Version | None = None, seen: int | None = None) -> None:
+        """Takes the table over for this object, which alone may publish from then on: see `hdl.table.owner`.
+
+        Parameters
+        ----------
+        base : Version, optional
+            That the run goes on from: it and those before it stay, later ones do not. None: an empty table of a new
+            run.
+        seen : int, optional
+            Epoch of the owner by which the caller has decided; None: whoever owns the table now.
+
+        Raises
+        ------
+        Fenced
+            Another run has claimed the table since; nothing was changed.
+        TableError
+            The folder cannot be written.
+        """
+        self._make()
+        inherited, rescued = {}, {}
+        if base is not None:
+            listed = fs.list(self.path)
+            before = owner.last(self.path, listed)
+            seen = (before.epoch if before else 0) if seen is None else seen
+            counting = [(name, known) for name in listed if (known := names.parse(name)) and not known.temporary]
+            tag = before.tag if before else _only_tag(self.path, counting)
+            inherited = {
+                name.replace(f".{tag}.", ".") if tag else name: name
+                for name, known in counting
+                if known.tag == tag and known.number <= base.number
+            }
+            plain = names.version(base.number)
+            inherited.setdefault(plain, names.version(base.number, tag))
+            rescued = {plain: lambda: self._content(base)}
+            self._follows = base.number, base.signature
+        self.owner = owner.take(self.path, base.run if base else uuid.uuid4().hex, seen, inherited, rescued)
+        owner.sweep(self.path, self.owner, all_rows=base is None)
+
+    def empty(self) -> None:
+        """Removes all versions, whoever owns them; an owner that is still at work stops when it looks."""
+        now = owner.take(self.path, "")
+        owner.sweep(self.path, now, all_rows=True)
 
     def publish(self, version: Version) -> None:
-        """Adds a version.
+        """Adds a version. Without a claim it goes to the owner whose versions were read, exclusively by its number.
 
         Raises
         ------
@@ -141,21 +204,24 @@ class Table:
             A weight, or a vector of the state as long as the weights, is not finite; nothing was written.
         VersionExists
             Another driver was first; its file is untouched.
+        Fenced
+            The table has another owner by now; what was written does not count.
         TableError
             The folder cannot be written; the versions before are whole.
         """
         version.check_finite(self.path)
-        self._make()
-        rows = self._log_of(version.rows)
-        filed, filed_sha256 = rows.file(self.path)  # before the version that leaves them out
-        path = self.file(version.number)
+        own = self._ours()
+        path = fs.join(self.path, names.version(version.number, own.tag if own else ""))
         try:
-            fs.publish(path, version_file.encode(version, filed, filed_sha256, rows.tail()))
+            fs.publish(path, self._content(version))
         except FileExistsError:
             raise VersionExists(f"{path}: another driver has published version {version.number}") from None
         except OSError as error:
             said = error if isinstance(error, OutputError) else f"{path}: cannot be written: {error}"
             raise TableError(f"{said}; the versions before it are whole") from None
+        self._follows = version.number, version.signature
+        if own:  # what is written counts only if the claim holds after it
+            owner.check(self.path, own)
 
     def rows(self) -> MetricsLog:
         """Reads the metrics of every round so far, from the last version on; equal to a list of them."""
@@ -182,12 +248,13 @@ class Table:
         list of int
             The removed ones.
         """
-        numbers = self.numbers()
+        files = self._files()
+        numbers = sorted(files)
         kept = {0, best(self.rows() if rows is None else rows, numbers), *numbers[-1 - keep :]}
         removed = [number for number in numbers if number not in kept]
         for number in removed:
             with suppress(FileNotFoundError):
-                fs.remove(self.file(number))
+                fs.remove(fs.join(self.path, files[number]))
         return removed
 
     def publish_common(self, fields: Mapping[str, Any], tensors: Tensors, private: bool = False) -> None:
@@ -195,10 +262,10 @@ class Table:
 
         In genetic mode that is the samples on which all candidates are measured; of a stack's layer, the layers below.
         """
-        self._make()
+        own = self._ours()
         content = wire.pack("common", {**fields, "sha256": version_file.digest(fields, tensors)}, tensors)
         with suppress(FileExistsError):  # a run that died here before made the same ones
-            fs.publish(self.common_file, content, private=private)
+            fs.publish(fs.join(self.path, names.common(own.tag if own else "")), content, private=private)
 
     def common(self) -> tuple[dict[str, Any], Tensors]:
         """Reads the fields and tensors that `publish_common` stored.
@@ -208,12 +275,15 @@ class Table:
         TableError
             The file is missing or damaged.
         """
-        path = self.common_file
-        try:
-            with fs.open(path) as file:
-                kind, fields, tensors = wire.unpack(file.read())
-        except (OSError, WireError) as error:
-            raise TableError(f"{path}: {error}") from None
+        while True:
+            path = self.common_file
+            try:
+                with fs.open(path) as file:
+                    kind, fields, tensors = wire.unpack(file.read())
+                break
+            except (OSError, WireError) as error:
+                if path == self.common_file:  # else another run has taken the table over meanwhile
+                    raise TableError(f"{path}: {error}") from None
         if kind != "common":
             raise TableError(f"{path}: holds {kind}; expected what all rounds have in common")
         if fields.pop("sha256", None) != version_file.digest(fields, tensors):
@@ -230,24 +300,98 @@ class Table:
         except OSError as error:
             raise TableError(f"{self.path}: cannot be made a folder: {error.strerror or error}") from None
 
-    def _newest(self, read: Callable[[int], T]) -> T:
-        """Reads the last version; if a training thins it away meanwhile, there is a later one, which is read."""
-        while True:
-            number = self._number(None)
-            try:
-                return read(number)
-            except TableError:
-                if number in self.numbers():
-                    raise
+    def _files(self) -> dict[int, str]:
+        """Lists the versions that count: their numbers and the names of their files."""
+        return self._look()[1]
 
-    def _number(self, number: int | None) -> int:
-        """Checks that a version is there; None is the last one."""
-        numbers = self.numbers()
-        if not numbers:
-            raise TableError(f"{self.path}: no weight table here; expected files such as v00000000.safetensors")
-        if number is not None and number not in numbers:
-            raise TableError(f"{self.path}: no version {number}; there are {', '.join(map(str, numbers))}")
-        return numbers[-1] if number is None else number
+    def _look(self) -> tuple[Owner | None, dict[int, str]]:
+        """Looks up who owns the table, and the versions that count."""
+        listed = fs.list(self.path) if fs.isdir(self.path) else []
+        self._seen = own = self.owner or owner.last(self.path, listed)
+        counting = [(name, known) for name in listed if (known := names.parse(name)) and not known.temporary]
+        tag = own.tag if own else _only_tag(self.path, counting)
+        return own, {known.number: name for name, known in counting if known.kind == "version" and known.tag == tag}
+
+    def _tag(self) -> str:
+        """Looks up the tag of the files that count."""
+        if self.owner:
+            return self.owner.tag
+        own, files = self._look()
+        known = names.parse(next(iter(files.values()), ""))
+        return own.tag if own else known.tag if known else ""
+
+    def _ours(self) -> Owner | None:
+        """Finds whose files we may add to: of our claim, or of whom we read; refuses if that is the past."""
+        if self.owner is None:
+            self._make()
+            if self._seen is None:
+                self._look()
+        if own := self.owner or self._seen:
+            owner.check(self.path, own)
+        return own
+
+    def _reading(self, number: int | None, read: Callable[[str, int, Owner | None], T]) -> T:
+        """Reads a version, None: the last one. If it is thinned away meanwhile, or another run takes the table over,
+        there is another one, which is read."""
+        while True:
+            own, files = self._look()
+            if not files:
+                raise TableError(_no_table(self.path))
+            if number is not None and number not in files:
+                listed = ", ".join(map(str, sorted(files)))
+                raise TableError(f"{self.path}: no version {number}; there are {listed}")
+            chosen = max(files) if number is None else number
+            path = fs.join(self.path, files[chosen])
+            try:
+                return read(path, chosen, own)
+            except (LoginError, DeadlineError):
+                raise
+            except (OSError, WireError) as error:
+                now, there = self._look()
+                if now == own and chosen in there:
+                    if isinstance(error, TableError):
+                        raise
+                    if isinstance(error, (PermissionError, ConnectionError, TimeoutError)):
+                        raise TableError(f"{path}: {error}") from None
+                    earlier = [n for n in there if n < chosen]
+                    hint = f"; without this file, training resumes from version {max(earlier)}" if earlier else ""
+                    raise Damaged(f"{path}: {error}{hint}") from None
+
+    def _header(self, path: str, number: int, own: Owner | None) -> dict[str, Any]:
+        total = fs.size(path)
+        with fs.open(path) as file:
+            start = file.read(8)
+            start += file.read(wire.header_size(start, total))
+        kind, fields = wire.header(start, total)
+        version_file.check_fields(number, kind, fields)
+        self._check_run(path, number, fields["run"], own)
+        return fields | {"rows": version_file.rows_of(number, fields, self.path)}
+
+    def _read(self, path: str, number: int, own: Owner | None) -> Version:
+        with fs.open(path) as file:
+            version = version_file.decode(number, file.read(), self.path)
+        self._check_run(path, number, version.run, own)
+        return version
+
+    def _check_run(self, path: str, number: int, run: str, own: Owner | None) -> None:
+        """Refuses a version of another run than the table: an hdl that knew no owners may have mixed them."""
+        expected = own.run if own else run
+        if not own and number:
+            if self._zero_run is None and 0 in self._files():
+                self._zero_run = self.header(0)["run"]
+            expected = self._zero_run or run
+        if expected and run != expected:
+            raise TableError(
+                f"{path}: of run {run[:12]}, and the table is run {expected[:12]}'s: two runs have written to one table; "
+                f"hdl repair {self.path} shows which versions are whose, and keeps one run's"
+            )
+
+    def _content(self, version: Version) -> bytes:
+        """Writes a version as the content of its file, and before that the rows that it leaves to files of their own."""
+        rows = self._log_of(version.rows)
+        filed, filed_sha256 = rows.file(self.path)
+        follows = self._follows if self._follows and self._follows[0] < version.number else version.follows
+        return version_file.encode(version, filed, filed_sha256, rows.tail(), follows)
 
     def _log_of(self, rows: Sequence[dict[str, Any]]) -> MetricsLog:
         """Makes a log of rows; if a list continues the one published before, only its new rows are encoded."""
@@ -258,10 +402,20 @@ class Table:
         self._encoded = rows, (log.then(*rows[len(before) :]) if continues else MetricsLog(rows))
         return self._encoded[1]
 
-    def _damaged(self, number: int, reason: object) -> TableError:
-        earlier = [n for n in self.numbers() if n < number]
-        hint = f"; without this file, training resumes from version {earlier[-1]}" if earlier else ""
-        return TableError(f"{self.file(number)}: {reason}{hint}")
+
+def _only_tag(folder: str, counting: Sequence[tuple[str, names.Name]]) -> str:
+    """Finds the tag of the versions in a folder without an owner, such as a copy of a table's versions."""
+    tags = sorted({known.tag for _, known in counting if known.kind == "version"})
+    if len(tags) > 1:
+        raise TableError(
+            f"{folder}: versions of several runs ({', '.join(tag or 'one without a tag' for tag in tags)}) and no owner's "
+            f"file that says which count; hdl repair {folder} shows which are whose, and keeps one run's"
+        )
+    return tags[0] if tags else ""
+
+
+def _no_table(folder: str) -> str:
+    return f"{folder}: no weight table here; expected files such as v00000000.safetensors"
 
 
 def layers(table: str) -> list[Table]:
@@ -271,3 +425,12 @@ def layers(table: str) -> list[Table]:
     while (layer := Table(f"{table.rstrip('/')}/layer{len(begun) + 1}")).latest() is not None:
         begun.append(layer)
     return begun
+
+
+def epochs(table: str) -> dict[str, int]:
+    """Looks up the epochs of the owners of a table and of its layers' tables, by their folders."""
+    found, path = {table: owner.epoch_of(table)}, f"{table.rstrip('/')}/layer1"
+    while fs.isdir(path):
+        found[path] = owner.epoch_of(path)
+        path = f"{table.rstrip('/')}/layer{len(found)}"
+    return found

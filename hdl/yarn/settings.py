@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hdl.data import Options
 from hdl.errors import SpecError
@@ -18,10 +19,27 @@ Acl = Annotated[str, AfterValidator(access.acl)]
 Tags = Annotated[tuple[str, ...], AfterValidator(access.tags)]
 
 
+# Of a container, which YARN or hdl sets; others of these names would keep it from starting.
+OURS = re.compile(r"HADOOP_USER_NAME|HADOOP_TOKEN_FILE_LOCATION|CONTAINER_ID|NM_\w+|PWD|PYTHON\w+|HDL_(FAULT|THREADS)")
+
+
+def _variables(given: Any) -> dict[str, str]:
+    """Check environment variables, given as a mapping or as pairs."""
+    checked = {str(name): str(value) for name, value in dict(given).items()}
+    for name in checked:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            raise ValueError(f"--container-env: expected NAME=VALUE with a variable's name (given {name!r})")
+        if OURS.fullmatch(name):
+            raise ValueError(f"--container-env: {name} is set by YARN or hdl itself")
+    return checked
+
+
+Variables = Annotated[dict[str, str], BeforeValidator(_variables)]
+
 # In an application's folder on HDFS
 TASK_CONFIG = "order.json"  # written by the client, read by the master: `to_task_config`
 MASTER_ADDRESS = "master-{:04d}.json"  # where the master of an attempt listens
-OUTCOME = "outcome.json"  # written by the master at the end, read by the client
+OUTCOME = "outcome-{:04d}.json"  # how an attempt ended: written by its master; the client reads the last one's
 MEASURED = "measured-{:04d}.bin"  # what a network measured, where that was asked: an attempt's, before the outcome
 
 CONTROL = "hdl.control"  # among a worker's credentials: the address of the master that launched it
@@ -77,6 +95,10 @@ class Settings(BaseModel):
         Workers that may fail at one shard before the run stops; preemptions and lost nodes do not count.
     failures_validity : float
         Seconds after which a failure is forgotten, of a worker, a node or the master.
+    opportunistic : bool
+        Workers ask for opportunistic containers.
+    environment : dict of str to str
+        Variables of all containers.
     avoid_seconds : float
         That a node is avoided, the first time, whose disk is full or that fails what runs there; 0: never.
     attempts : int
@@ -113,6 +135,8 @@ class Settings(BaseModel):
     failures: Count = 3
     failures_validity: Seconds = 3600.0
     avoid_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
+    opportunistic: bool = False
+    environment: Variables = {}
     attempts: Count = 2
     renew_seconds: Annotated[float, Field(ge=0)] = 0.0
 
@@ -164,6 +188,7 @@ def to_task_config(job: Job, settings: Settings) -> dict[str, Any]:
         "spec": job.spec.to_json() if job.spec else None,
         "options": job.options.model_dump(mode="json"),
         "resume": job.resume,
+        "strict": job.strict,
         "asked": job.asked,
         "settings": settings.model_dump(mode="json"),
     }
@@ -173,5 +198,5 @@ def from_task_config(config: dict[str, Any]) -> tuple[Job, Settings]:
     """Read job and settings from a task config: the inverse of `to_task_config`."""
     spec = parse(config["spec"]) if config["spec"] else None
     options, asked = Options.make(config["options"]), config.get("asked")
-    job = Job(config["data"], config["table"], spec, options, config["resume"], asked=asked)
+    job = Job(config["data"], config["table"], spec, options, config["resume"], asked=asked, strict=config.get("strict", False))
     return job, Settings.make(**config["settings"])

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from hdl import driver
-from hdl.errors import WorkerError
+from hdl.errors import NodeError, WorkerError
 from hdl.runners.base import Job, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
@@ -70,3 +70,31 @@ def test_where_every_node_fails_the_training_ends_and_names_them(pair, monkeypat
     monkeypatch.setenv("HDL_FAULT", "loading:0:1:99:ENOSPC")
     with pytest.raises(WorkerError, match=r"(?s)worker 1 on \S+ \(shards \[2, 3\]\) failed 3 times \(on 127\.0\.0\.\d"):
         pair(YarnHere(2, make=two_nodes), [])
+
+
+def test_a_master_whose_disk_is_full_leaves_the_rest_to_the_next_one(csv, tmp_path, monkeypatch):
+    """YARN, which has not been told of an end, starts the next attempt."""
+    monkeypatch.setenv("HDL_FAULT", "merging:1:-1:1:ENOSPC")
+    spec = parse({"net": "0-5-0", "shards": 4, "epochs": 4, "batch": 8, "seed": 3, "optimizer": "sgd"})
+    data = csv(90)
+    job = Job(data, str(tmp_path / "here"), spec)
+    first = YarnHere(2, make=two_nodes)
+    with pytest.raises(NodeError, match="No space left on device"):
+        first.train(job)
+    assert first.resources.outcome is None
+    assert not [path for path in first.staging.iterdir() if path.name.startswith("outcome")]
+    second = YarnHere(2, make=two_nodes, attempt=2)
+    here = second.train(job)
+    assert second.resources.outcome[0]
+    local = driver.train(Job(data, str(tmp_path / "local"), spec), LocalRunner(1, 1))
+    assert signatures(here) == signatures(local)
+
+
+def test_the_last_master_whose_disk_is_full_says_so(csv, tmp_path, monkeypatch):
+    monkeypatch.setenv("HDL_FAULT", "merging:1:-1:9:EROFS")
+    spec = parse({"net": "0-5-0", "shards": 4, "epochs": 3, "batch": 8, "seed": 3, "optimizer": "sgd"})
+    runner = YarnHere(2, attempts=1)
+    with pytest.raises(NodeError, match="Read-only file system"):
+        runner.train(Job(csv(90), str(tmp_path / "here"), spec))
+    assert runner.resources.outcome[0] is False
+    assert "Traceback" not in (runner.staging / "outcome.json").read_text()

@@ -136,7 +136,8 @@ def _outcome(report: Report, listener: Listener) -> Outcome | Gathered:
         The application failed: see `follow`.
     """
     renewal.forget(report.application)
-    written = _read(report.application, OUTCOME)
+    # An attempt that was given up may have woken, and told of its own end at any time: the last attempt's counts.
+    written = _read(report.application, OUTCOME.format(report.attempt))
     if written and "outcome" in written:
         fields = written["outcome"]
         table = Table(fields["table"])

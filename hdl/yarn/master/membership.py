@@ -88,6 +88,7 @@ class Membership:
         self.failures = Failures(
             settings.failures, settings.failures_validity, settings.avoid_seconds, settings.gather_seconds / 3
         )
+        self.avoid_told: Callable[[str], Any] = lambda text: None  # which nodes are avoided, whenever that changes
         self._listened = self.moved = time.monotonic()
 
     def begin(self, shards: Sequence[Sequence[int]], hosts: Sequence[Sequence[str]], notify: Notify) -> None:
@@ -284,6 +285,8 @@ class Membership:
         for text in said:
             self.message(text)
         self.containers.avoid(self.failures.avoided)
+        if said:
+            self.avoid_told(self.failures.told())
 
     def status(
         self, timings: Sequence[dict[str, Any]] = (), progress: dict[str, Any] | None = None
