@@ -71,6 +71,14 @@ class VersionExists(TableError, FileExistsError):
     """Another driver has published this version already."""
 
 
+class Damaged(TableError):
+    """A file of a weight table is not what was written: cut short, or with another SHA-256."""
+
+
+class Fenced(TableError):
+    """Another run has taken the table over: the one that had it stops and changes nothing of it any more."""
+
+
 class NonFinite(HdlError, FloatingPointError):
     """Weights, a cost or a gradient became NaN or infinite; nothing was published.
 
@@ -91,6 +99,10 @@ class WorkerError(HdlError, RuntimeError):
     """A worker failed; the message holds its standard error."""
 
     exit_code = 6
+
+
+class NodeError(WorkerError):
+    """A machine cannot do its part, as its disk is full or broken; another one may. The message says what failed."""
 
 
 class DeadlineError(HdlError, TimeoutError):

@@ -24,7 +24,7 @@ from hdl.runners.task_config import PREFIX
 from hdl.runners.task_messages import join_summaries, separate
 from hdl.runners.task_stats import TaskStats, negotiate, phases
 from hdl.runners.working_folder import WorkingFolder
-from hdl.table import Table
+from hdl.table import Table, names
 from hdl.wire import Update, Weights
 
 JOBS = ".hdl/jobs"  # below our home on HDFS: the drivers' working folders
@@ -121,15 +121,14 @@ class HadoopRunner(RoundRunner):
 
     def prepare(self, plan: Plan) -> None:
         self._files[PLAN] = self._put(f"{PLAN}-{self._jobs}", plan_message(plan))
-        common = Table(plan.table).common_file
+        common, name = Table(plan.table).common_file, names.common()
         if fs.exists(common):
-            name = os.path.basename(common)
             if not fs.is_remote(common):
                 with fs.open(common) as file:
                     common = self._put(f"{name}-{self._jobs}", file.read())
             self._files[name] = common
         else:
-            self._files.pop(os.path.basename(common), None)
+            self._files.pop(name, None)
 
     def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
         encoded = wire.encode(weights)
@@ -183,9 +182,11 @@ class HadoopRunner(RoundRunner):
 
     def take_table(self, table: str, numbers: Iterable[int], common: bool = True) -> None:
         """Let tasks find versions of a table in their folders, and with `common` the file that these have in common."""
-        shared = [Table(table).common_file] if common else []
-        for path in [*map(Table(table).file, numbers), *filter(fs.exists, shared)]:
-            name = os.path.basename(path)
+        stored = Table(table)
+        wanted = {names.version(number): stored.file(number) for number in numbers}
+        if common and fs.exists(stored.common_file):
+            wanted[names.common()] = stored.common_file
+        for name, path in wanted.items():  # there, of one run alone, they need not say whose they are
             if not fs.is_remote(path):
                 with fs.open(path) as file:
                     path = self._put(name, file.read())

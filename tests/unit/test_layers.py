@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit import guards
 
-BASE = {"errors", "spec", "rng", "strict_json", "scratch", "elementary"}
+BASE = {"errors", "spec", "rng", "strict_json", "scratch", "sealed", "temporary", "elementary"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions",
         "answers", "evaluation", "passes", "importance", "predict", "thresholds", "prediction_writer",
@@ -18,7 +18,9 @@ LAYERS = {
     "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
-    "scratch": set(),
+    "temporary": set(),
+    "sealed": {"errors"},
+    "scratch": {"temporary", "sealed"},
     "kerberos": {"errors", "programs"},
     "java_rules": {"errors", "kerberos"},
     "java_errors": {"errors", "java_rules"},
@@ -110,7 +112,7 @@ ROOMS = {
     "protocol": set(),
     "process": set(),
     "comm": {"settings", "protocol"},
-    "resource_manager": {"settings", "protocol", "comm"},
+    "resource_manager": {"settings", "protocol", "comm", "process"},
     "worker": {"settings", "protocol", "comm", "resource_manager", "process"},
     "dashboard": {"settings", "protocol"},
     "master": {"settings", "protocol", "comm", "resource_manager", "worker", "dashboard", "process"},

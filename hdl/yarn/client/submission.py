@@ -14,7 +14,6 @@ from hdl.yarn.resource_manager import java, launch
 from hdl.yarn.settings import KEYTAB, Settings
 
 TYPE = "hdl"  # the applications' type in YARN's lists
-FAILURES_SECONDS = 600  # a master's failures are forgotten after so long
 MASTER_VCORES = 1
 
 
@@ -57,7 +56,8 @@ def check_place(settings: Settings, yarn: Any) -> None:
         if queue is None:
             with java.call("YARN's queues"):
                 names = sorted(str(each.getQueueName()) for each in yarn.getAllQueues())
-            raise SpecError(f"--queue: expected one of {', '.join(names)} (given {settings.queue!r})")
+            if names:  # the Fair scheduler lists none before it has made one, and makes those that are asked for
+                raise SpecError(f"--queue: expected one of {', '.join(names)} (given {settings.queue!r})")
     if settings.label:
         with java.call("YARN's node labels"):
             labels = sorted(str(label.getName()) for label in yarn.getClusterNodeLabels())
@@ -151,7 +151,7 @@ def fill(
     context.setResource(launch.capability(settings.master_memory, MASTER_VCORES))
     context.setMaxAppAttempts(settings.attempts)
     context.setKeepContainersAcrossApplicationAttempts(True)
-    context.setAttemptFailuresValidityInterval(1000 * FAILURES_SECONDS)
+    context.setAttemptFailuresValidityInterval(round(1000 * settings.failures_validity))
     if settings.queue:
         context.setQueue(settings.queue)
     if settings.label:

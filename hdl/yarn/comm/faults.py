@@ -1,14 +1,16 @@
 """Faults at fixed points, for tests: HDL_FAULT=PHASE:ROUND:RANK:LIVES:SIGNAL ends or stops this process there.
 
 The first LIVES incarnations of a rank meet the fault, later ones do not; rank -1 is the master, whose incarnations are
-its attempts. In the place of a signal MEMORY takes more memory than a container of a test has, and SLOW takes 3 s,
-there and in all rounds to come. A worker's phases are loading, computing, sending, waiting, publishing (its weights are
+its attempts, and rank @HOST whatever runs on that node. In the place of a signal MEMORY takes more memory than a
+container of a test has, SLOW takes 3 s, there and in all rounds to come, and ENOSPC, EIO and EROFS raise that error
+of a disk. A worker's phases are loading, computing, sending, waiting, publishing (its weights are
 being pulled) and merging; the master's are waiting (all have been given the round's command), merging (the driver tells
 of the round) and publishing (it has the version's weights). Without the variable no phase costs anything.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -22,6 +24,7 @@ PHASES = ("loading", "computing", "sending", "waiting", "publishing", "merging")
 MASTER = -1
 MEMORY = 2 << 30
 SLOW_SECONDS = 3.0
+DISK = ("ENOSPC", "EIO", "EROFS")  # errors of a disk
 
 Point = Callable[[str], None]
 
@@ -39,8 +42,9 @@ def parse(given: str) -> list[str]:
     >>> parse("computing:1:*:1:KILL")
     ['computing', '1', '*', '1', 'KILL']
     """
-    wanted = re.fullmatch(rf"({'|'.join(PHASES)}):(\d+):(\*|-1|\d+):(\d+):([A-Z]+\d*)", given, re.ASCII)
-    if not wanted or (wanted[5] not in ("MEMORY", "SLOW") and f"SIG{wanted[5]}" not in signal.Signals.__members__):
+    wanted = re.fullmatch(rf"({'|'.join(PHASES)}):(\d+):(\*|-1|\d+|@[\w.-]+):(\d+):([A-Z]+\d*)", given, re.ASCII)
+    ends = ("MEMORY", "SLOW", *DISK)
+    if not wanted or (wanted[5] not in ends and f"SIG{wanted[5]}" not in signal.Signals.__members__):
         raise SpecError(
             f"{VARIABLE}: expected PHASE:ROUND:RANK:LIVES:SIGNAL, the phase one of {', '.join(PHASES)}, as in "
             f"computing:1:0:1:KILL (given {given!r})"
@@ -85,8 +89,8 @@ class Faults:
         now = self.round if number is None else number
         if end == "SLOW" and now > int(round_):
             self.wanted[1] = str(now)  # each round once
-        here = (name, int(self.wanted[1])) == (phase, now)
-        if not here or rank not in (str(self.rank), "*") or self.incarnation >= int(incarnations):
+        mine = rank in (str(self.rank), "*", f"@{os.environ.get('NM_HOST')}")
+        if (name, int(self.wanted[1])) != (phase, now) or not mine or self.incarnation >= int(incarnations):
             return
         if end == "SLOW":
             self.wanted[1] = str(now + 1)
@@ -97,5 +101,8 @@ class Faults:
             taken = b"\1" * MEMORY
             time.sleep(60)
             del taken
+        elif end in DISK:
+            number_ = getattr(errno, end)
+            raise OSError(number_, os.strerror(number_), f"{VARIABLE}={self.given}")
         else:
             os.kill(os.getpid(), signal.Signals["SIG" + end])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import Credentials
-from hdl.yarn.resource_manager.resources import Container, Ended, Resources
+from hdl.yarn.resource_manager.resources import Container, Ended, Leaving, Resources
 from hdl.yarn.settings import CONTROL
 
 POLL_SECONDS = 0.05
@@ -35,6 +35,8 @@ class Containers:
     ----------
     available : str
         Resources that the cluster could still give, as text.
+    nodes : int
+        Of the cluster; 0: not known yet.
     progress : float
         Share of the training that is done, for the heartbeat.
     """
@@ -45,25 +47,33 @@ class Containers:
     ):  # fmt: skip
         self.resources, self.server, self.credentials = resources, server, credentials
         self.relax_seconds, self.left = relax_seconds, list(left)
-        self.available, self.progress = "", 0.0
+        self.available, self.nodes, self.progress = "", 0, 0.0
+        self._avoided: set[str] = set()
         self._relax: dict[int, float] = {}  # requests that still insist on their hosts: until when
         self._polled = 0.0
-        self._events: deque[Container | Ended] = deque()
+        self._events: deque[Container | Ended | Leaving] = deque()
         for container in self.left:
             server.admit(container.id)
 
     def ask(self, number: int, hosts: Sequence[str] = ()) -> None:
-        """Ask for a container on one of the hosts; after `relax_seconds` on any."""
+        """Ask for a container on one of the hosts; after `relax_seconds` on any that is not avoided."""
+        hosts = [host for host in hosts if host not in self._avoided]
         if hosts:
             self._relax[number] = time.monotonic() + self.relax_seconds
         self.resources.ask(number, hosts, strict=bool(hosts))
+
+    def avoid(self, hosts: Sequence[str]) -> None:
+        """Get no more containers on these hosts, and on all others again."""
+        if {*hosts} != self._avoided:
+            self._avoided = {*hosts}
+            self.resources.avoid(hosts)
 
     def stop(self, container: str) -> None:
         """End a container."""
         self.resources.stop(container)
 
-    def event(self) -> Container | Ended | None:
-        """Get the next container that was launched, or has ended; None if there is none."""
+    def event(self) -> Container | Ended | Leaving | None:
+        """Get the next container that was launched, has ended or is wanted back; None if there is none."""
         now = time.monotonic()
         if not self._events and now - self._polled >= POLL_SECONDS:
             self._polled = now
@@ -76,10 +86,12 @@ class Containers:
             self.resources.ask(number, (), strict=False)
         changes = self.resources.poll(self.progress)
         self.available = changes.available or self.available
+        self.nodes = changes.nodes or self.nodes
         for container in changes.granted:
             self._relax.pop(container.number, None)
             self.server.admit(container.id)
             keys = self.credentials.worker(container.id)
             self.resources.launch(container, keys | {CONTROL: self.server.address.encode()})
         self._events.extend(changes.granted)
+        self._events.extend(changes.leaving)
         self._events.extend(changes.ended)

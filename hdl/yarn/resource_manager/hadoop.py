@@ -6,17 +6,18 @@ holds anybody up; starting and stopping containers, which waits for their nodes,
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from hdl.envpack import UNPACKED, refusal
+from hdl.envpack import UNPACKED
 from hdl.errors import HdlError, WorkerError
 from hdl.yarn.resource_manager import java, launch, tokens
+from hdl.yarn.resource_manager.endings import ending
 from hdl.yarn.resource_manager.launch import RECORDS
+from hdl.yarn.resource_manager.leaving import leaving
 from hdl.yarn.resource_manager.resources import Changes, Container, Ended, Resources
 from hdl.yarn.settings import Settings
 
@@ -35,14 +36,6 @@ PATIENT = {
     "ipc.client.connect.max.retries": 2,
     "ipc.client.connect.retry.interval": 500,
 }
-# YARN's ContainerExitStatus: the name of how a container ended, and the kind of end (see `Ended`).
-STATUSES = {
-    -1000: ("INVALID", "lost"), -100: ("ABORTED", "lost"), -101: ("DISKS_FAILED", "lost"),
-    -102: ("PREEMPTED", "preempted"), -103: ("KILLED_EXCEEDED_VMEM", "memory"),
-    -104: ("KILLED_EXCEEDED_PMEM", "memory"), -105: ("KILLED_BY_APPMASTER", "stopped"),
-    -106: ("KILLED_BY_RESOURCEMANAGER", "lost"), -107: ("KILLED_AFTER_APP_COMPLETION", "stopped"),
-    -108: ("KILLED_BY_CONTAINER_SCHEDULER", "preempted"), -109: ("KILLED_FOR_EXCESS_LOGS", "exited"),
-}  # fmt: skip
 
 
 class Clients:
@@ -105,6 +98,9 @@ class Hadoop(Resources):
         self._command = launch.command(launch.python_of(settings), module, [staging])
         self._scheme = java.web_scheme(self._conf)
         self._size = launch.capability(settings.memory, settings.vcores, settings.gpus)
+        types = java.load_class(f"{RECORDS}.ExecutionType")
+        kind = types.OPPORTUNISTIC if settings.opportunistic else types.GUARANTEED
+        self._execution = java.load_class(f"{RECORDS}.ExecutionTypeRequest").newInstance(kind, True)
         self._master, self._nodes = clients.both()
         # Stopping containers when the client stops would be ours to do; the next attempt wants to find them.
         self._nodes.cleanupRunningContainersOnStop(False)
@@ -115,6 +111,7 @@ class Hadoop(Resources):
         self._held: dict[str, Any] = {}  # id to Java's container
         self._stopping: set[str] = set()
         self._changes = Changes()
+        self._avoided: set[str] = set()
         self._progress = 0.0
         self._failed: HdlError | None = None
         self._wake, self._over = threading.Event(), threading.Event()
@@ -138,8 +135,9 @@ class Hadoop(Resources):
             priority = java.load_class(f"{RECORDS}.Priority").newInstance(number + NUMBERS * self._times)
             self._times = (self._times + 1) % (1 << 14)
             request = java.load_class(f"{CALLS}.AMRMClient$ContainerRequest")(
-                self._size, _strings(hosts), None, priority, not (strict and hosts), self._settings.label or None
-            )
+                self._size, _strings(hosts), None, priority, 0, not (strict and hosts), self._settings.label or None,
+                self._execution,
+            )  # fmt: skip
             self._master.addContainerRequest(request)
             self._asked[number] = request
             self._eager_until = time.monotonic() + EAGER_FOR
@@ -150,12 +148,20 @@ class Hadoop(Resources):
             self._withdraw(number)
         self._wake.set()
 
+    def avoid(self, hosts: Sequence[str]) -> None:
+        with self._lock, java.call("avoiding nodes"):
+            more, fewer = {*hosts} - self._avoided, self._avoided - {*hosts}
+            self._avoided = {*hosts}
+            self._master.updateBlacklist(_list(sorted(more)), _list(sorted(fewer)))
+        self._wake.set()
+
     def poll(self, progress: float) -> Changes:
         with self._lock:
             if self._failed:
                 raise self._failed
             self._progress = min(max(progress, 0.0), 1.0)
-            changes, self._changes = self._changes, Changes(available=self._changes.available)
+            last = self._changes
+            changes, self._changes = last, Changes(available=last.available, nodes=last.nodes)
         return changes
 
     def launch(self, container: Container, secret_keys: Mapping[str, bytes]) -> None:
@@ -231,6 +237,8 @@ class Hadoop(Resources):
                 self._stopping.discard(name)
                 kind = "stopped"
             self._changes.ended.append(Ended(name, kind, reason))
+        self._changes.nodes = int(answer.getNumClusterNodes())
+        self._changes.leaving += leaving(answer, self._held, self._settings.memory)
         if left := answer.getAvailableResources():
             gpus = f" and {launch.amounts(left).get(launch.GPU, 0)} GPUs" if self._settings.gpus else ""
             self._changes.available = f"{left.getMemorySize()} MiB and {left.getVirtualCores()} vcores{gpus} are free"
@@ -248,7 +256,7 @@ class Hadoop(Resources):
         return Container(name, str(container.getNodeId().getHost()), number, log)
 
     def _call_node(self, name: str, call: Callable[[], Any], doing: str) -> None:
-        """Call a node's NodeManager; a container whose call fails is given back and counts as lost."""
+        """Call a node's NodeManager; a container whose call fails is given back: its node did not start it."""
         try:
             with java.call(doing):
                 call()
@@ -257,11 +265,18 @@ class Hadoop(Resources):
                 held = self._held.pop(name, None)
                 if held is None:
                     return
-                kind = "stopped" if name in self._stopping else "lost"
+                kind = "stopped" if name in self._stopping else "node"
                 self._stopping.discard(name)
                 self._changes.ended.append(Ended(name, kind, f"its node {held.getNodeId()} failed: {error}"))
             self._master.releaseAssignedContainer(held.getId())
             self._wake.set()
+
+
+def _list(words: Sequence[str]) -> Any:
+    listed = java.load_class("java.util.ArrayList")()
+    for word in words:
+        listed.add(word)
+    return listed
 
 
 def _strings(words: Sequence[str]) -> Any:
@@ -270,20 +285,3 @@ def _strings(words: Sequence[str]) -> Any:
     from jpype import JArray, JString
 
     return JArray(JString)(list(words))
-
-
-def ending(status: int, diagnostics: str) -> tuple[str, str]:
-    """Tell the kind of a container's end, and the reason, from YARN's exit status and diagnostics.
-
-    Examples
-    --------
-    >>> ending(3, "Exception from container-launch.")
-    ('exited', 'exit status 3: Exception from container-launch.')
-    """
-    text = refusal(diagnostics) or " ".join(diagnostics.split())[:500]
-    name, kind = STATUSES.get(status, (f"exit status {status}", "exited"))
-    if status == 137 and re.search(r"\boom\b|memory", text, re.IGNORECASE):  # cgroups kill by SIGKILL
-        kind = "memory"
-    elif 128 < status < 160:
-        name += f" (signal {status - 128})"
-    return kind, f"{name}: {text}" if text else name

@@ -15,6 +15,7 @@ from hdl.yarn.settings import Settings
 
 GPU = "yarn.io/gpu"  # YARN's name of the resource
 RECORDS = "org.apache.hadoop.yarn.api.records"
+RUNTIME = "YARN_CONTAINER_RUNTIME_"  # how names of variables begin that tell a NodeManager how to run a container
 # YARN replaces these wherever they stand in a command or in the environment.
 REPLACED = ("{{", "}}", "<LOG_DIR>", "<CPS>", "\n", "\0")
 
@@ -79,7 +80,17 @@ def environment(settings: Settings, archive: bool, threads: int) -> dict[str, st
     ):  # the submitter's, for tests and searching for errors
         if name in os.environ:
             variables[name] = _between_quotes(os.environ[name])
-    return variables
+    return variables | passed_on(settings)
+
+
+def passed_on(settings: Settings) -> dict[str, str]:
+    """Return the variables that the user gave for containers, and those that choose YARN's container runtime.
+
+    The latter (``YARN_CONTAINER_RUNTIME_TYPE=docker`` and the like) are the submitter's; the master has them in its own
+    environment, from which its workers' get them.
+    """
+    runtime = {name: value for name, value in sorted(os.environ.items()) if name.startswith(RUNTIME)}
+    return {name: _between_quotes(value) for name, value in {**runtime, **settings.environment}.items()}
 
 
 def user() -> str:

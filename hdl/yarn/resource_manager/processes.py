@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import hdl
+from hdl.yarn.process import NODE_STATUS
 from hdl.yarn.resource_manager.resources import Changes, Container, Ended, Resources
 
 HOST = "127.0.0.1"
@@ -21,6 +22,8 @@ class Processes(Resources):
     ----------
     folder : Path
         The application's, for standard error and token file of each container.
+    hosts : list of str
+        Addresses of this machine that stand for nodes; containers go to one after the other.
 
     Attributes
     ----------
@@ -28,8 +31,9 @@ class Processes(Resources):
         By the container's id; tests kill some.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, hosts: Sequence[str] = (HOST,)):
+        self.folder, self.hosts = folder, [*hosts]
+        self.avoided: list[str] = []
         self.running: dict[str, subprocess.Popen] = {}
         self.refuse: set[int] = set()  # requests that are never granted
         self.outcome: tuple[bool, str] | None = None
@@ -46,16 +50,22 @@ class Processes(Resources):
     def cancel(self, number: int) -> None:
         self._asked.pop(number, None)
 
+    def avoid(self, hosts: Sequence[str]) -> None:
+        self.avoided = [*hosts]
+
     def poll(self, progress: float) -> Changes:
-        changes = Changes(available="as much as this machine has")
-        for number in [number for number in self._asked if number not in self.refuse]:
+        changes = Changes(available="as much as this machine has", nodes=len(self.hosts))
+        free = [host for host in self.hosts if host not in self.avoided]
+        for number in [number for number in self._asked if number not in self.refuse and free]:
             del self._asked[number]
             self._count += 1
-            changes.granted.append(Container(f"container_{os.getpid()}_{self._count:06d}", HOST, number))
+            name, host = f"container_{os.getpid()}_{self._count:06d}", free[self._count % len(free)]
+            changes.granted.append(Container(name, host, number))
         for name, process in list(self.running.items()):
             if process.poll() is not None:
                 del self.running[name]
-                kind = "stopped" if name in self._stopped else "exited"
+                own = "node" if process.returncode == NODE_STATUS else "exited"
+                kind = "stopped" if name in self._stopped else own
                 changes.ended.append(Ended(name, kind, self._reason(name, process.returncode)))
         return changes
 
@@ -69,7 +79,7 @@ class Processes(Resources):
             **os.environ,
             "PYTHONPATH": os.pathsep.join(path),
             "HADOOP_TOKEN_FILE_LOCATION": str(tokens),
-            "NM_HOST": HOST,
+            "NM_HOST": container.host,
         }
         with open(self.folder / f"{container.id}.stderr", "wb") as errors:
             self.running[container.id] = subprocess.Popen(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from hdl.errors import HdlError
+from hdl.yarn.process import say
 from hdl.yarn.resource_manager import tokens
 
 
@@ -20,13 +20,12 @@ def take_tokens(content: bytes) -> None:
     try:
         tokens.take(content)
     except HdlError as error:
-        print(f"hdl worker: {error}", file=sys.stderr)
+        say(f"hdl worker: {error}")
         raise OSError(str(error)) from None
-    print("hdl worker: uses fresh tokens", file=sys.stderr)
+    say("hdl worker: uses fresh tokens")
 
 
 def evicted() -> None:
     """End this process at once: another worker has its place, because it was silent for too long."""
-    print("hdl worker: was silent for too long and has been replaced", file=sys.stderr)
-    sys.stderr.flush()
+    say("hdl worker: was silent for too long and has been replaced")
     os._exit(1)
