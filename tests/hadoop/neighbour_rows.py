@@ -104,10 +104,6 @@ def numbers(table):
 
 
 NEIGHBOURS = {
-    "full-disk": Row(
-        "a full disk on one of two nodes", f"loading:0:@{SECOND}:99:ENOSPC", silent=("Traceback",),
-        says=(rf"node {SECOND} is avoided for .*: its disk: .*No space left on device",),
-    ),
     "bad-node": Row(
         "a node that fails every container", f"computing:3:@{SECOND}:99:SEGV",
         says=(rf"node {SECOND} is avoided for ",),
