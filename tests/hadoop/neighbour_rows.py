@@ -1,4 +1,4 @@
-"""Rows of the fault matrix that a long life on a shared cluster brings: bad nodes, crowds, and what sleeps and wakes."""
+"""Rows of the fault matrix of a long life on a shared cluster: bad nodes, crowds, and what sleeps and wakes."""
 
 import json
 import os
