@@ -121,6 +121,6 @@ NEIGHBOURS = {
     ),
     "driver-sleeps": Row(
         "SIGSTOP of a driver, another run has `--overwrite`, then SIGCONT: it stops", instead=sleeping_driver, status=4,
-        says=("this driver, which had claimed it before, stops and has left it as it is",),
+        says=("stops and has left it as it is|has taken the table over",),
     ),
 }  # fmt: skip
