@@ -198,6 +198,18 @@ def test_the_next_master_takes_over_which_nodes_are_avoided(tmp_path):
     assert len([*tmp_path.glob("avoided-0002-*.json")]) == 2
 
 
+def test_a_node_whose_time_passed_between_two_masters_is_given_back_to_yarn():
+    cluster, other = Cluster(), Cluster()
+    cluster.fail("b")
+    other.now = cluster.now + 100
+    other.all.restore(cluster.all.to_dict())
+    assert other.all.avoided == ["b"]  # as YARN still does
+    other.now += 1
+    assert other.all.review() == ["node b is tried again"]
+    other.all.restore(other.all.to_dict())
+    assert other.all.avoided == []
+
+
 def test_what_the_master_before_avoided_cannot_be_read_and_training_goes_on(tmp_path):
     (tmp_path / "avoided-0001-000001.json").write_text("{")
     cluster, said = Cluster(), []

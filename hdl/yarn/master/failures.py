@@ -33,6 +33,7 @@ from hdl.yarn.resource_manager.resources import Container, log_of
 
 LONGEST = 300  # characters of a reason, where it is told beside a node
 MEMORY_LIMIT = 2  # containers that may be killed for their memory
+MOMENT = 1.0  # seconds, longer than it takes to tell YARN
 KEPT = "avoided-"  # how names of files in the application's folder begin that hold which nodes are avoided
 KINDS = ("node", "exited", "memory", "silent")  # of an end that is somebody's fault: see `Ended`
 
@@ -295,8 +296,13 @@ class Failures:
         self.changed = keep
 
     def restore(self, fields: Mapping[str, Any]) -> None:
-        """Take over the nodes of an earlier attempt."""
+        """Take over the nodes of an earlier attempt.
+
+        YARN avoids them until it is told otherwise: so one whose time has passed meanwhile is avoided for a moment.
+        """
         self._nodes = {str(host): Node(**node) for host, node in fields["nodes"].items()}
+        for node in self._nodes.values():
+            node.until = max(node.until, self.clock() + MOMENT) if node.until else 0.0
 
 
 def duration(seconds: float) -> str:
