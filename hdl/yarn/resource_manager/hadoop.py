@@ -17,6 +17,7 @@ from hdl.errors import HdlError, WorkerError
 from hdl.yarn.resource_manager import java, launch, tokens
 from hdl.yarn.resource_manager.endings import ending
 from hdl.yarn.resource_manager.launch import RECORDS
+from hdl.yarn.resource_manager.leaving import leaving
 from hdl.yarn.resource_manager.resources import Changes, Container, Ended, Resources
 from hdl.yarn.settings import Settings
 
@@ -237,6 +238,7 @@ class Hadoop(Resources):
                 kind = "stopped"
             self._changes.ended.append(Ended(name, kind, reason))
         self._changes.nodes = int(answer.getNumClusterNodes())
+        self._changes.leaving += leaving(answer, self._held, self._settings.memory)
         if left := answer.getAvailableResources():
             gpus = f" and {launch.amounts(left).get(launch.GPU, 0)} GPUs" if self._settings.gpus else ""
             self._changes.available = f"{left.getMemorySize()} MiB and {left.getVirtualCores()} vcores{gpus} are free"
