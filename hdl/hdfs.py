@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from hdl import hdfs_choice, scratch
-from hdl import temporary as temporaries
 from hdl import hdfs_rights as rights
+from hdl import temporary as temporaries
 from hdl.errors import HdlError
 from hdl.hdfs_client import Client, Info, Names
 from hdl.libhdfs import BUFFER, INTERNAL, named
@@ -174,6 +174,11 @@ class Hdfs:
         """Copy a file to a new name; HDFS has no second names."""
         with self.open(source) as file:
             self.publish(target, lambda copied: shutil.copyfileobj(file, copied, BUFFER))
+
+    def rename(self, source: str, target: str) -> None:
+        """Give a file another name, unless that is taken."""
+        self._info(source)
+        self._take(source, target)
 
     @contextmanager
     def publish_folder(self, path: str) -> Iterator[str]:

@@ -22,8 +22,7 @@ from hdl.models import stack
 RUN = "Run"
 YARN = yarn_flags.SECTION
 RUN_NAMES = ("test", "resume", "strict", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet",
-             "dry_run",
-             "logs")  # fmt: skip
+             "dry_run", "logs")  # fmt: skip
 FOLD_NAMES = ("folds", "oof", "final")
 # The flags of the YARN runner alone: field of its settings by name
 YARN_NAMES = {

@@ -77,6 +77,8 @@ class Settings(BaseModel):
         Words by which YARN's lists find it.
     archive, python : str
         The packed environment on HDFS, or a Python on every node that has hdl.
+    bare_python : str
+        A Python of this version on every node, without hdl; empty: the packed environment has its own.
     publish_every : int
         Rounds between two versions of the table; 0: as often as the storage keeps up, and every round where validation
         decides. The last one is always published.
@@ -125,6 +127,7 @@ class Settings(BaseModel):
     tags: Tags = ()
     archive: str = ""
     python: str = ""
+    bare_python: str = ""
     publish_every: Annotated[int, Field(ge=0)] = 0
     relax_seconds: Seconds = 3.0
     gather_seconds: Seconds = 180.0

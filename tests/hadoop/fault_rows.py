@@ -4,67 +4,15 @@ A row is described here once; `test_yarn_faults` runs rows on the simple cluster
 both by `fault_trial`. The table in docs/yarn.md is made of what they print.
 """
 
-import os
-import re
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import psutil
 
+from tests.hadoop.fault_row import LONG, MET, Row
+from tests.hadoop.neighbour_rows import NEIGHBOURS
 from tests.hadoop.yarn_jobs import daemon_of, processes
-
-ROUNDS, LONG = 15, 60  # rounds of a training; of one to which something is done from outside
-MET = 3  # round, from 0, in which faults are met: three are done then
-
-
-@dataclass(frozen=True)
-class Row:
-    """A fault, and the promise of docs/yarn.md.
-
-    Parameters
-    ----------
-    title : str
-        As the table of docs/yarn.md has it.
-    fault : str
-        HDL_FAULT of the containers.
-    flags : tuple of str
-        Of the command, beside the usual ones.
-    rounds : int
-    meanwhile : function of a Trial, optional
-        What is done while it trains.
-    python : str, optional
-        The nodes' Python: lines of a shell script, in which ``{python}`` is the usual one and ``{folder}`` a folder
-        that has the row's `files`.
-    files : tuple of (str, str)
-        Name and content of files for that script.
-    status : int
-        How the command ends.
-    died : tuple of str, optional
-        The ranks that are replaced, in any order; None: it makes no difference.
-    says, silent : tuple of str
-        Regular expressions that the command's standard error matches, and does not.
-    lost : int
-        Finished rounds that may have to be done again.
-    version : int, optional
-        The table's last version, where the training does not end well.
-    """
-
-    title: str
-    fault: str = ""
-    flags: tuple[str, ...] = ()
-    rounds: int = ROUNDS
-    meanwhile: Callable | None = None
-    python: str = ""
-    files: tuple[tuple[str, str], ...] = ()
-    status: int = 0
-    died: tuple[str, ...] | None = None
-    says: tuple[str, ...] = ()
-    silent: tuple[str, ...] = ()
-    lost: int = 1
-    version: int | None = None
 
 
 def killed(title, fault, again=1, memory=False):
@@ -139,8 +87,10 @@ def safe_mode(trial):
         trial.admin("-safemode", "leave")
 
 
+# faulthandler comes before Java, as in the master: after it, it would take Java's own signals for crashes.
 HALF = """
-import os, signal, sys
+import faulthandler, os, signal, sys
+faulthandler.enable()
 from hdl.yarn.resource_manager import java
 java.start()
 from hdl.hdfs import Hdfs
@@ -152,6 +102,14 @@ def dying(self, temporary, path):
 Hdfs._take = dying
 from hdl.yarn.master.master import main
 main()
+"""
+# The node on which the first worker starts is the one whose disk is full.
+BAD_NODE = """bad={folder}/bad-$(basename "$4")
+if [[ $3 == hdl.yarn.worker ]]; then
+    (set -C; echo "$NM_HOST" > "$bad") 2> /dev/null
+    export HDL_FAULT="computing:3:@$(cat "$bad"):99:ENOSPC"
+fi
+exec {python} "$@"
 """
 MASTERS_OWN = 'if [[ $3 == hdl.yarn.master ]]; then exec {python} -P {folder}/half.py "$4"; fi\nexec {python} "$@"\n'
 
@@ -179,6 +137,13 @@ ROWS = {
         says=(r"worker 1 on \S+ .*was killed for its memory twice, with 512 MiB: .* GB of",
               "--worker-memory asks for more", r"yarn logs -applicationId application_\d+_\d+"),
     ),
+    "node-disk-full": Row(
+        "a node's disk is full: all that computes there meets ENOSPC", python=BAD_NODE, lost=0,
+        says=(r"node \S+ is avoided for 60 s: its disk: .*No space left on device.*; its log: hdl logs app",
+              r"worker \d died \(worker \d on \S+ .*No space left on device"),
+        silent=("Traceback", "is avoided for 2 min"),
+    ),
+    "master-disk-full": master("the master's own disk is full", "merging:3:-1:1:ENOSPC"),
     "nodemanager1": Row(
         "a NodeManager is killed and restarts", rounds=LONG, meanwhile=restarts("nodemanager1"), died=(), lost=0
     ),
@@ -189,41 +154,5 @@ ROWS = {
     ),
     "datanode": Row("a DataNode is killed", rounds=LONG, meanwhile=kill_a_datanode, died=(), lost=0),
     "safe-mode": Row("safe mode for 10 s", rounds=LONG, meanwhile=safe_mode),
+    **NEIGHBOURS,
 }  # fmt: skip
-
-
-def lost(said):
-    """Count the finished rounds that had to be done again: those after the version from which training went on."""
-    versions = re.findall(r"(?:goes|going) on from version (\d+)", said)
-    return max((MET - int(version) for version in versions), default=0)
-
-
-def replaced(said):
-    """List the ranks of workers that were replaced, in order of rank."""
-    return tuple(sorted(re.findall(r"^worker (\d) died", said, re.MULTILINE)))
-
-
-def differs(row, status, said, version):
-    """List in which ways a training that is over is not what its row promises; its weights are the caller's."""
-    found = [f"{text!r} is not said" for text in row.says if not re.search(text, said)]
-    found += [f"{text!r} is said" for text in row.silent if re.search(text, said)]
-    if status != row.status:
-        found.append(f"the command ended with {status}, expected {row.status}")
-    if row.died is not None and replaced(said) != row.died:
-        found.append(f"workers {replaced(said)} were replaced, expected {row.died}")
-    if row.version is not None and version != row.version:
-        found.append(f"the last version is {version}, expected {row.version}")
-    if lost(said) > row.lost:
-        found.append(f"{lost(said)} rounds were lost, expected at most {row.lost}")
-    return found
-
-
-def nodes_python(folder):
-    """Write the Python of the nodes, with the hdl that is tested: its path, which all may read."""
-    import sys
-
-    path = os.path.join(folder, "node-python")
-    with open(path, "w") as file:
-        file.write(f'#!/bin/bash\nPYTHONPATH="{os.getcwd()}" exec {sys.executable} "$@"\n')
-    os.chmod(path, 0o755)
-    return path

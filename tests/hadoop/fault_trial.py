@@ -13,9 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -23,14 +21,15 @@ import psutil
 from hdl import fs
 from hdl.cluster.daemons import Cluster
 from hdl.table import Table
-from tests.hadoop import scan, yarn_jobs
-from tests.hadoop.fault_rows import ROWS, differs, lost, nodes_python
+from tests.hadoop import yarn_jobs
+from tests.hadoop.fault_row import differs, lost, nodes_python
+from tests.hadoop.fault_rows import ROWS
 from tests.hadoop.runners import local, put_csv
+from tests.hadoop.watching import Watch, kept, of, words
 from tests.hadoop.yarn_jobs import Training, applications
 
 OVER = ("FINISHED", "FAILED", "KILLED")
 GRACE = 20.0  # seconds in which what ends may end
-LOGS = 60.0  # seconds in which nodes hand logs over
 
 
 class Trial:
@@ -80,9 +79,11 @@ class Trial:
             ``secrets``, pairs of place and name, of so many ``looked`` at; ``broken``, a list of sentences.
         """
         row, before, began = self.row, {*kept(self.home)}, time.time()
+        if row.instead:
+            return self._instead(began)
         temporary = Path(tempfile.mkdtemp(dir=self.here))
         training = Training(
-            self.data, self.table, "--epochs", str(row.rounds), *row.flags, fault=row.fault,
+            self.data, self.table, "--epochs", str(row.rounds), *row.flags, workers=row.workers, fault=row.fault,
             HDL_NODE_PYTHON=self._python(), TMPDIR=str(temporary),
         )  # fmt: skip
         watch = Watch(training) if secrets else None
@@ -108,6 +109,20 @@ class Trial:
         if self.broken:
             figures["said"] = said[-3000:]
         shutil.rmtree(temporary, ignore_errors=True)
+        return figures | {"seconds": round(time.time() - began, 1), "broken": self.broken}
+
+    def _instead(self, began):
+        """Do what a row does that is no training on YARN; its table is what the row's number of rounds makes."""
+        status, said = self.row.instead(self)
+        table = Table(self.table)
+        self.broken += differs(self.row, status, said, table.read().number)
+        equal = result(table) == self.expected(self.row.rounds)
+        self.must(equal, "the weights or the rows are not the local runner's")
+        files = [f"{self.table}/{name}" for name in fs.list(self.table) if name.startswith(".")]
+        self.must(not files, f"files: {files}")
+        figures = {"row": self.name, "lost": 0, "status": status, "equal": equal, "files": files, "secrets": []}
+        if self.broken:
+            figures["said"] = said[-3000:]
         return figures | {"seconds": round(time.time() - began, 1), "broken": self.broken}
 
     def _on(self, training):
@@ -155,94 +170,6 @@ class Trial:
         data = self.cluster.root / "data"
         yield from data.glob(f"nodemanager*/local/usercache/*/appcache/{training.application}")
         yield from temporary.rglob("*")
-
-
-class Watch(threading.Thread):
-    """Looks at a training's processes while they run: secrets that were handed to them, arguments and environments."""
-
-    def __init__(self, training):
-        super().__init__(daemon=True)
-        self.training, self.known, self.seen, self.hosts = training, {}, {}, set()
-        self.over = threading.Event()
-        self.start()
-
-    def run(self):
-        """Look twice a second, until the training is over."""
-        while not self.over.wait(0.5):
-            with suppress(psutil.Error, OSError):
-                self._look([*scan.containers(self.training.application), *scan.processes(self.training.client.pid)])
-
-    def _look(self, running):
-        for process in running:
-            key = (process.pid, tuple(words(process)))
-            if key in self.seen:
-                continue
-            with suppress(psutil.Error, OSError, KeyError):
-                if "python" in process.name() and "CONTAINER_ID" in process.environ():
-                    self.hosts.add(process.environ()["NM_HOST"])
-                    held = scan.of_container(process)
-                    self.known |= {f"{alias} of {process.pid}": value for alias, value in held.items()}
-                self.seen[key] = [*scan.arguments([process]), *scan.environments([process])]
-
-    def end(self):
-        """Stop looking."""
-        self.over.set()
-        self.join()
-
-    def scan(self, cluster, began):
-        """Look for the secrets in all that was seen, and in what was written since."""
-        places = [place for seen in self.seen.values() for place in seen]
-        places += scan.there(scan.local(f"{cluster.root}/logs", began, others=False))
-        logs = collected(self.training.application, len(self.hosts))
-        places += [(path, content(path)) for path in logs]
-        found = scan.Secrets(self.known).among(places) if self.known else [("nowhere", "no secret was seen")]
-        holders = {name.rpartition(" ")[2] for name in self.known}
-        return {"secrets": found, "looked": len(places), "holders": len(holders), "logs": len(logs)}
-
-
-def words(process):
-    """Return a process's arguments; none if it is gone."""
-    with suppress(psutil.Error, OSError):
-        return process.cmdline()
-    return []
-
-
-def of(training):
-    """List what still runs of a training: in its containers, shells too, its own processes, and its client's."""
-    yield from scan.containers(training.application)
-    yield from yarn_jobs.processes(training.application)
-    if training.client.poll() is None:
-        yield psutil.Process(training.client.pid)
-
-
-def kept(home):
-    """List the files and folders that hdl keeps on HDFS below a folder, but for packed environments."""
-    with suppress(FileNotFoundError):
-        for name in fs.list(home):
-            path = f"{home}/{name}"
-            if name == "env":
-                continue
-            if fs.isdir(path):
-                yield from kept(path)
-            if name not in ("apps", "jobs"):
-                yield path
-
-
-def content(path):
-    """Read a file on HDFS."""
-    with fs.open(path) as file:
-        return file.read()
-
-
-def collected(application, nodes):
-    """List the logs of an application on HDFS, one a node, once so many have handed theirs over or the time is up."""
-    deadline = time.monotonic() + LOGS
-    while True:
-        folders = fs.glob(f"hdfs:///tmp/logs/*/*/*/{application}") + fs.glob(f"hdfs:///tmp/logs/*/*/{application}")
-        files = [path for folder in folders for path in fs.glob(f"{folder}/*") if not path.endswith(".tmp")]
-        if len(files) >= nodes or time.monotonic() > deadline:
-            return files
-        time.sleep(1)
 
 
 def result(table):

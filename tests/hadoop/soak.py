@@ -109,7 +109,7 @@ def table_of_rows(made):
         cells = [
             ROWS[name].title, len(own), spread([each.get("pause") for each in own]),
             spread([each.get("lost") for each in own]),
-            f"ends with {ROWS[name].status}" if ROWS[name].status else f"{sum(each is True for each in equal)}",
+            f"{sum(each is True for each in equal)}" if any(each is not None for each in equal) else "",
             sum(len(each.get(what, ())) for each in own for what in left),
             sum(len(each.get("secrets", ())) for each in own),
             sum(bool(each["broken"]) for each in own),
@@ -174,7 +174,7 @@ def main(arguments=None):
     parser.add_argument("--times", type=int, default=1, help="how often each row is tried")
     parser.add_argument("--trainings", type=int, default=0, help="how many trainings one process makes")
     parser.add_argument("--cluster", default=os.environ.get("HDL_TEST_SECURE_CLUSTER"), help="folder of a cluster")
-    parser.add_argument("--out", type=Path, default=Path("soak.jsonl"), help="file for the figures of each trial")
+    parser.add_argument("--out", type=Path, default=ROOT / ".build/soak.jsonl", help="file for the figures of each trial")
     parser.add_argument("--list", action="store_true", help="show the rows' names")
     asked = parser.parse_args(arguments)
     names = list(ROWS) if asked.rows == "all" else [name for name in asked.rows.split(",") if name]
@@ -183,6 +183,8 @@ def main(arguments=None):
     if asked.list or not (names or asked.trainings):
         print("\n".join(f"{name:24}{row.title}" for name, row in ROWS.items()))
         return 0
+
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
 
     def keep(figures):
         with open(asked.out, "a") as file:

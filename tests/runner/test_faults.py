@@ -13,7 +13,7 @@ import pytest
 
 from hdl import driver
 from hdl.driver import Round
-from hdl.errors import DeadlineError, Interrupted, SpecError, VersionExists, WorkerError
+from hdl.errors import DeadlineError, Fenced, Interrupted, SpecError, WorkerError
 from hdl.runners.base import Job, Progress, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
@@ -185,7 +185,7 @@ def test_of_two_drivers_on_one_table_one_stops_and_the_other_is_whole(csv, train
         if isinstance(event, driver.Started):
             other.append(train(data, LocalRunner(1), table=table, resume=True, epochs=6))
 
-    with pytest.raises(VersionExists, match=r"v00000003.*another driver"):
+    with pytest.raises(Fenced, match=r"the table belongs to run"):
         train(data, LocalRunner(1), table=table, resume=True, epochs=6, on_event=interfere)
     assert signatures(other[0])[0] == signatures(expected)[0]
 

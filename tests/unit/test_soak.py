@@ -1,11 +1,14 @@
 """What the soak makes of its trials' figures: a table, what grew, and what was not as promised."""
 
+import re
+
 import pytest
 
 pytest.importorskip("psutil")
 
 from tests.hadoop import soak
-from tests.hadoop.fault_rows import ROWS, differs, lost
+from tests.hadoop.fault_row import differs, lost
+from tests.hadoop.fault_rows import ROWS
 
 SAID = "worker 2 died: killed by signal 9\nanother container takes its place\n"
 ROW = "worker-computes"
@@ -30,8 +33,6 @@ def test_a_training_that_keeps_its_promise_differs_in_nothing():
     ],
 )
 def test_what_differs_is_told(name, status, said, version, what):
-    import re
-
     assert any(re.search(what, sentence) for sentence in differs(ROWS[name], status, said, version))
 
 

@@ -1,8 +1,8 @@
 """Runs the application\'s master, in its first container: the driver\'s home.
 
 The application's folder on HDFS holds `order.json` (the job, see `settings`), `master-NNNN.json` (the address of an
-attempt's master) and `outcome-NNNN.json` (how the attempt ended; the last attempt's counts). A second attempt takes over
-the containers that the first one left, and goes on from the table's last version.
+attempt's master) and `outcome-NNNN.json` (how the attempt ended; the last attempt's counts). A second attempt takes
+over the containers that the first one left, and goes on from the table's last version.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from hdl.runners.base import Notify, Progress, Replaced
 from hdl.yarn.comm import mailbox, tls
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import CLIENT
+from hdl.yarn.master import clocks
 from hdl.yarn.master.failures import Failure, Failures
 from hdl.yarn.master.member import Incarnation, Member
 from hdl.yarn.master.renewal import MasterTokens
@@ -199,10 +200,16 @@ class Membership:
                 member.joined(report)
                 if report.shards and self.elastic and not member.incarnation.trains:  # an earlier master gave it these
                     member.shards = [*report.shards]
-                with suppress(HdlError, OSError):
+                if said := clocks.told_off(member, report):
+                    self.message(said)
+                try:
                     member.incarnation.watch = tls.connect(
                         self.context, report.address, {"purpose": "watch"}, BULK_SECONDS
                     )
+                except tls.TlsError as error:  # weights would not get there either, and it lives: nobody would tell
+                    raise self.failed(member, "node", str(error)) from None
+                except (HdlError, OSError):  # if it is gone, its container's end says so
+                    pass
             case Beat():
                 if member.beaten(report) and self.takes_part(member):
                     self.moved = time.monotonic()

@@ -19,6 +19,7 @@ class Hello(Message):
     platform: str  # the best kind of core of its processor
     held: list[int]  # rounds whose weights it has
     shards: list[int] | None = None  # that it holds; None: it has not opened any
+    clock: float = 0.0  # its node's Unix time; 0: not told
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 
+from hdl.envpack import refusal
 from hdl.yarn.process import DISK_WORDS, NODE_STATUS
 
 INVALID = -1000  # of a container whose files could not be fetched
@@ -34,7 +35,7 @@ def ending(status: int, diagnostics: str) -> tuple[str, str]:
     >>> ending(1, "mkdir: cannot create directory: No space left on device")[0]
     'node'
     """
-    text = " ".join(diagnostics.split())[:500]
+    text = refusal(diagnostics) or " ".join(diagnostics.split())[:500]
     name, kind = STATUSES.get(status, (f"exit status {status}", "exited"))
     if status == 137 and re.search(r"\boom\b|memory", text, re.IGNORECASE):  # cgroups kill by SIGKILL
         kind = "memory"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hdl import identity
-from hdl.envpack import UNPACKED
+from hdl.envpack import PYTHON, UNPACKED
 from hdl.errors import SpecError
 from hdl.yarn.resource_manager import java
 from hdl.yarn.settings import Settings
@@ -49,16 +48,16 @@ def command(python: str, module: str, arguments: Sequence[str] = ()) -> str:
 
     Examples
     --------
-    >>> command("python3.11", "hdl.yarn.worker", ["it's"])
-    'exec python3.11 -P -m hdl.yarn.worker \\'it\\'\\\\"\\'\\\\"\\'s\\' 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr'
+    >>> command("hdl-env/bin/python", "hdl.yarn.worker", ["it's"])
+    'exec hdl-env/bin/python -P -m hdl.yarn.worker \\'it\\'\\\\"\\'\\\\"\\'s\\' 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr'
     """
     words = [quoted(word) for word in (python, "-P", "-m", module, *arguments)]
     return " ".join(["exec", *words, "1><LOG_DIR>/stdout", "2><LOG_DIR>/stderr"])
 
 
 def python_of(settings: Settings) -> str:
-    """Name the Python on the nodes: the user's choice, or one of this process's version, as the archive needs."""
-    return settings.python or "python{}.{}".format(*sys.version_info)
+    """Name the Python that a container runs: the user's choice on the nodes, or the archive's."""
+    return settings.python or PYTHON
 
 
 def environment(settings: Settings, archive: bool, threads: int) -> dict[str, str]:

@@ -319,4 +319,5 @@ class Worker:
     def _hello(self) -> Hello:
         host = socket.gethostname()
         held = sorted(self.host.splits) if self.host else None
-        return Hello(self.mailbox.address, host, os.getpid(), platform.best_isa(), sorted(self._weights), held)
+        isa, now = platform.best_isa(), time.time()
+        return Hello(self.mailbox.address, host, os.getpid(), isa, sorted(self._weights), held, now)
