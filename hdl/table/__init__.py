@@ -15,6 +15,7 @@ Which is the best the spec's metric decides, in tables without one the cost.
 
 from __future__ import annotations
 
+import errno
 import operator
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ from hdl import fs, wire
 from hdl import metrics_log as metrics
 from hdl.errors import Damaged, DeadlineError, Fenced, LoginError, OutputError, TableError, VersionExists
 from hdl.metrics_log import MetricsLog, best
-from hdl.table import names, owner
+from hdl.table import names, owner, zero
 from hdl.table import version as version_file
 from hdl.table.owner import Owner
 from hdl.table.version import Version
@@ -63,6 +64,7 @@ class Table:
         self._seen: Owner | None = None  # whose files were read last, if there is no claim
         self._follows: tuple[int, str] | None = None  # number and signature of the version published last
         self._zero_run: str | None = None  # of a table without an owner
+        self._lost = False  # version 0 was not there, or damaged, when it was read last: its copy is read
 
     @property
     def run(self) -> str:
@@ -70,8 +72,9 @@ class Table:
         return self.owner.run if self.owner else ""
 
     def file(self, number: int) -> str:
-        """The path of a version, whether it is there or not."""
-        return fs.join(self.path, names.version(number, self._tag()))
+        """The path of a version, whether it is there or not; of a version 0 that is lost its copy's."""
+        path = fs.join(self.path, names.version(number, self._tag()))
+        return zero.both(path)[1] if number == 0 and self._lost else path
 
     @property
     def common_file(self) -> str:
@@ -189,6 +192,9 @@ class Table:
             self._follows = base.number, base.signature
         self.owner = owner.take(self.path, base.run if base else uuid.uuid4().hex, seen, inherited, rescued)
         owner.sweep(self.path, self.owner, all_rows=base is None)
+        if base is not None:
+            zero.mend(fs.join(self.path, names.version(0, self.owner.tag)))
+            self._lost = False
 
     def empty(self) -> None:
         """Removes all versions, whoever owns them; an owner that is still at work stops when it looks."""
@@ -213,7 +219,9 @@ class Table:
         own = self._ours()
         path = fs.join(self.path, names.version(version.number, own.tag if own else ""))
         try:
-            fs.publish(path, self._content(version))
+            fs.publish(path, content := self._content(version))
+            if version.number == 0:
+                zero.keep(path, content)
         except FileExistsError:
             raise VersionExists(f"{path}: another driver has published version {version.number}") from None
         except OSError as error:
@@ -310,7 +318,10 @@ class Table:
         self._seen = own = self.owner or owner.last(self.path, listed)
         counting = [(name, known) for name in listed if (known := names.parse(name)) and not known.temporary]
         tag = own.tag if own else _only_tag(self.path, counting)
-        return own, {known.number: name for name, known in counting if known.kind == "version" and known.tag == tag}
+        files = {known.number: name for name, known in counting if known.kind == "version" and known.tag == tag}
+        if 0 not in files and (copy := names.copy(tag)) in listed:
+            files[0] = copy
+        return own, files
 
     def _tag(self) -> str:
         """Looks up the tag of the files that count."""
@@ -343,7 +354,7 @@ class Table:
             chosen = max(files) if number is None else number
             path = fs.join(self.path, files[chosen])
             try:
-                return read(path, chosen, own)
+                return self._or_copy(path, own, read) if chosen == 0 else read(path, chosen, own)
             except (LoginError, DeadlineError):
                 raise
             except (OSError, WireError) as error:
@@ -356,6 +367,25 @@ class Table:
                     earlier = [n for n in there if n < chosen]
                     hint = f"; without this file, training resumes from version {max(earlier)}" if earlier else ""
                     raise Damaged(f"{path}: {error}{hint}") from None
+
+    def _or_copy(self, path: str, own: Owner | None, read: Callable[[str, int, Owner | None], T]) -> T:
+        """Reads version 0, or where that is lost its copy, and says so."""
+        first, copy = zero.both(path)
+        try:
+            if path == copy:
+                raise FileNotFoundError(errno.ENOENT, "is not there", first)
+            return read(path, 0, own)
+        except (TableError, LoginError, DeadlineError, PermissionError, ConnectionError, TimeoutError):
+            raise
+        except (OSError, WireError) as error:
+            try:
+                found = read(copy, 0, own)
+            except (OSError, WireError):
+                raise error from None
+            if not self._lost:
+                zero.told(first, error)
+            self._lost = True
+            return found
 
     def _header(self, path: str, number: int, own: Owner | None) -> dict[str, Any]:
         total = fs.size(path)
@@ -405,7 +435,7 @@ class Table:
 
 def _only_tag(folder: str, counting: Sequence[tuple[str, names.Name]]) -> str:
     """Finds the tag of the versions in a folder without an owner, such as a copy of a table's versions."""
-    tags = sorted({known.tag for _, known in counting if known.kind == "version"})
+    tags = sorted({known.tag for _, known in counting if known.kind in ("version", "copy")})
     if len(tags) > 1:
         raise TableError(
             f"{folder}: versions of several runs ({', '.join(tag or 'one without a tag' for tag in tags)}) and no owner's "

@@ -143,7 +143,10 @@ def _span(name: str, entry: Any) -> tuple[np.dtype, list[int], int, int]:
 
 def _fits(dtype: np.dtype, shape: list[int]) -> bool:
     """Tell whether NumPy can have an array of a shape: it multiplies the lengths that are not 0 even where one is."""
-    return dtype.itemsize * math.prod(length for length in shape if length) <= sys.maxsize and max(shape, default=0) <= sys.maxsize
+    return (
+        dtype.itemsize * math.prod(length for length in shape if length) <= sys.maxsize
+        and max(shape, default=0) <= sys.maxsize
+    )
 
 
 def header_size(start: Buffer, total: int) -> int:

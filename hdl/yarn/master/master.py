@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from hdl import driver, fs, measuring, wire
+from hdl import driver, fs, measuring, scratch, wire
 from hdl.errors import HdlError
 from hdl.events import Outcome
 from hdl.measuring import Gathered
@@ -127,6 +127,8 @@ def lead(
         As of `driver.train`, or no containers can be had for workers. YARN has been told of the failure.
     """
     watcher = watcher or Watcher()
+    if settings.encrypt_spill:
+        scratch.encrypt()
     server = Server(credentials, host)
     if tokens:
         tokens.tell = watcher.message
