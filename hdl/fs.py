@@ -15,8 +15,9 @@ from hdl.errors import Unavailable
 from hdl.local_files import Local, plain, unwritable, writing
 
 __all__ = [
-    "Local", "copy", "exists", "glob", "hosts", "is_private", "is_remote", "isdir", "join", "list", "mkdir", "of", "open",
-    "open_to_all", "plain", "publish", "publish_folder", "remove", "scheme", "size", "unwritable", "writing",
+    "Local", "copy", "exists", "glob", "hosts", "is_private", "is_remote", "isdir", "join", "list", "mkdir", "of",
+    "open", "open_to_all", "plain", "publish", "publish_folder", "remove", "rename", "scheme", "size", "unwritable",
+    "writing",
 ]  # fmt: skip
 
 Names = list[str]  # below, `list` is a function
@@ -147,6 +148,19 @@ def copy(source: str, target: str) -> None:
         There is no such file.
     """
     of(target).copy(source, target)
+
+
+def rename(source: str, target: str) -> None:
+    """Give a file another name, in the same file system, that is not taken.
+
+    Raises
+    ------
+    FileExistsError
+        The name is taken.
+    FileNotFoundError
+        There is no such file.
+    """
+    of(target).rename(source, target)
 
 
 def join(folder: str, *names: str) -> str:

@@ -175,6 +175,11 @@ class Hdfs:
         with self.open(source) as file:
             self.publish(target, lambda copied: shutil.copyfileobj(file, copied, BUFFER))
 
+    def rename(self, source: str, target: str) -> None:
+        """Give a file another name, unless that is taken."""
+        self._info(source)
+        self._take(source, target)
+
     @contextmanager
     def publish_folder(self, path: str) -> Iterator[str]:
         """Give a local folder to fill; at a clean end it is copied to HDFS, and takes its name by one rename."""

@@ -153,6 +153,10 @@ class Local:
             with builtins.open(source, "rb") as file:
                 self.publish(target, lambda copied: shutil.copyfileobj(file, copied))
 
+    def rename(self, source: str, target: str) -> None:
+        self.copy(source, target)  # unlike the system's rename, fails when the name is taken
+        os.unlink(self._plain(source))
+
     @contextmanager
     def publish_folder(self, path: str) -> Iterator[str]:
         path = self._plain(path).rstrip("/")

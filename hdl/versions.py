@@ -55,7 +55,7 @@ def first(
     schema = data.fit(summary, spec)
     spec = data.resolve(spec, schema)
     deciding.check(spec)
-    about = {"places": [*summary.places]} if summary.places else {}
+    about: dict[str, Any] = {"places": [*summary.places]} if summary.places else {}
     return spec, schema, zero(path, options, spec, schema, splits, platform, device, models.initial(spec), **about)
 
 

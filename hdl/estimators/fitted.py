@@ -1,4 +1,4 @@
-"""What a fitted classifier or regressor holds: its weights layer by layer, and those of a table of `hdl train`.
+"""Shows what a fitted estimator holds: its weights layer by layer, and those of a table of `hdl train`.
 
 Letters: I inputs, O outputs of a layer.
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,10 +51,12 @@ class HadoopRunner(RoundRunner):
     deadline : float
         Seconds without news of a job after which it counts as hung.
     python : str, optional
-        A Python on every node that has hdl and its requirements. None: the nodes have a plain Python of this version,
-        and this environment is packed and sent to them, once.
+        A Python on every node that has hdl and its requirements. None: this environment is packed and sent to them,
+        once, with its interpreter.
     archive : str, optional
         The packed environment on HDFS, as `hdl env pack --upload` prints it.
+    bare_python : str, optional
+        A Python of this version on every node, without hdl: the environment is packed without its interpreter.
     combiner : bool
         Let Hadoop join updates on the map side: it changes the traffic, and no byte of the result.
     uber : bool, optional
@@ -76,6 +77,7 @@ class HadoopRunner(RoundRunner):
         combiner: bool = True,
         uber: bool | None = None,
         settings: dict[str, Any] | None = None,
+        bare_python: str | None = None,
     ):
         if workers is not None and workers < 1:
             raise SpecError(f"workers: expected at least 1 (given {workers})")
@@ -92,6 +94,7 @@ class HadoopRunner(RoundRunner):
         self._sent_files: dict[str, str] = {}  # in the working folder on HDFS: name to path
         self._files: dict[str, str] = {}  # of the distributed cache: name in a task's folder to path on HDFS
         self.archive = archive or os.environ.get("HDL_NODE_ARCHIVE")
+        self.bare_python = bare_python
         self._archive: Future[str] | None = None
         self._stats: list[TaskStats] = []
         self._phases: dict[str, float] = {}
@@ -105,7 +108,7 @@ class HadoopRunner(RoundRunner):
         self._folder = WorkingFolder(fs.join(identity.home(), JOBS))
         if not self.python and not self.archive:  # packing and sending take seconds: the data is looked at meanwhile
             pool = ThreadPoolExecutor(1)
-            self._archive = pool.submit(lambda: envpack.upload(envpack.pack()))
+            self._archive = pool.submit(lambda: envpack.upload(envpack.pack(python=self.bare_python)))
             pool.shutdown(wait=False)
         self._prepare_data()
 
@@ -309,7 +312,7 @@ class HadoopRunner(RoundRunner):
         return ",".join(f"{path}#{name}" for name, path in sorted(self._files.items()))
 
     def _python(self) -> str:
-        return self.python or "python{}.{}".format(*sys.version_info)
+        return self.python or envpack.PYTHON
 
     def _environment(self) -> str | None:
         """Name the packed environment on HDFS and its name in a task's folder; None if the nodes have one."""

@@ -15,29 +15,26 @@ Which is the best the spec's metric decides, in tables without one the cost.
 
 from __future__ import annotations
 
-import errno
 import operator
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from hdl import fs, wire
-from hdl import metrics_log as metrics
-from hdl.errors import Damaged, DeadlineError, Fenced, LoginError, OutputError, TableError, VersionExists
+from hdl.errors import DeadlineError, LoginError, OutputError, TableError, VersionExists
 from hdl.metrics_log import MetricsLog, best
 from hdl.table import names, owner, zero
 from hdl.table import version as version_file
 from hdl.table.owner import Owner
+from hdl.table.stored import Stored
 from hdl.table.version import Version
-from hdl.wire import Tensors, WireError
+from hdl.wire import Tensors
 
 __all__ = ["Table", "Version", "best", "epochs", "layers"]
 
-T = TypeVar("T")
 
-
-class Table:
+class Table(Stored):
     """The table in a folder.
 
     Parameters
@@ -57,103 +54,15 @@ class Table:
     """
 
     def __init__(self, path: str):
-        self.path = str(path)
+        super().__init__(path)
         # The rows of the last version published with a list, and the same as a log.
         self._encoded: tuple[Sequence[dict[str, Any]], MetricsLog] = ([], MetricsLog())
-        self.owner: Owner | None = None  # this object's own claim
-        self._seen: Owner | None = None  # whose files were read last, if there is no claim
         self._follows: tuple[int, str] | None = None  # number and signature of the version published last
-        self._zero_run: str | None = None  # of a table without an owner
-        self._lost = False  # version 0 was not there, or damaged, when it was read last: its copy is read
 
     @property
     def run(self) -> str:
         """The id of the run that this object has claimed the table for; empty without a claim."""
         return self.owner.run if self.owner else ""
-
-    def file(self, number: int) -> str:
-        """The path of a version, whether it is there or not; of a version 0 that is lost its copy's."""
-        path = fs.join(self.path, names.version(number, self._tag()))
-        return zero.both(path)[1] if number == 0 and self._lost else path
-
-    @property
-    def common_file(self) -> str:
-        """The path of the file that `publish_common` writes."""
-        return fs.join(self.path, names.common(self._tag()))
-
-    def numbers(self) -> list[int]:
-        """Lists the versions that are there, ascending; none if the folder is not."""
-        return sorted(self._files())
-
-    def row_files(self) -> list[str]:
-        """Lists the paths of the files of rows: see `hdl.metrics_log`."""
-        return metrics.names(self.path)
-
-    def latest(self) -> int | None:
-        """Finds the last version's number, without reading it; None for an empty table."""
-        return max(self._files(), default=None)
-
-    def header(self, number: int | None = None) -> dict[str, Any]:
-        """Reads a version's fields (default: the last version's), without its tensors.
-
-        Returns
-        -------
-        dict
-            The fields of the file, but for `rows`: a `MetricsLog` that reads its files when asked for.
-
-        Raises
-        ------
-        TableError
-            There is no such version, it is of another run than the table, or its file is damaged.
-        """
-        return self._reading(number, self._header)
-
-    def read(self, number: int | None = None) -> Version:
-        """Reads a version (default: the last one) and checks its SHA-256.
-
-        Raises
-        ------
-        Damaged
-            Its file is damaged, cut short, or another version's; an earlier version is never taken in its place.
-        TableError
-            There is no such version, it is of another run than the table, or it cannot be read.
-        """
-        return self._reading(number, self._read)
-
-    def with_zero(self, which: int | str = "best") -> tuple[Version, Version]:
-        """Reads version 0 and another one, both of one run though another may take the table over meanwhile.
-
-        Parameters
-        ----------
-        which : int, 'best' or 'last'
-
-        Raises
-        ------
-        TableError
-        """
-        while True:
-            number = self.best() if which == "best" else None if which == "last" else int(which)
-            zero, version = self.read(0), self.read(number)
-            if zero.run == version.run:
-                return zero, version
-
-    def last_whole(self) -> tuple[Version, list[Damaged]]:
-        """Reads the last version that is not damaged; and what is wrong with those after it, the last one first.
-
-        Raises
-        ------
-        TableError
-            There is no whole version.
-        """
-        wrong: list[Damaged] = []
-        for number in reversed(self.numbers()):
-            try:
-                return self.read(number), wrong
-            except Damaged as error:
-                wrong.append(error)
-        if not wrong:
-            raise TableError(_no_table(self.path))
-        raise Damaged(f"{self.path}: all {len(wrong)} versions are damaged; the last one, {wrong[0]}")
 
     def claim(self, base: Version | None = None, seen: int | None = None) -> None:
         """Takes the table over for this object, which alone may publish from then on: see `hdl.table.owner`.
@@ -174,31 +83,53 @@ class Table:
             The folder cannot be written.
         """
         self._make()
-        inherited, rescued = {}, {}
+        run = base.run if base else uuid.uuid4().hex
+        inherited, rest = ({}, {}) if base is None else self._inheritance(base)
+        rescued = {} if base is None else {names.version(base.number): lambda: self._content(base)}
+        self.owner = own = owner.take(self.path, run, seen, inherited, rescued)
+        self._follows = (base.number, base.signature) if base else None
+        for plain, name in rest.items():  # those that were kept beside the others; an earlier owner may thin them still
+            with suppress(OSError):
+                fs.rename(fs.join(self.path, name), fs.join(self.path, names.tagged(plain, own.tag)))
+        owner.sweep(self.path, own, all_rows=base is None)
         if base is not None:
-            listed = fs.list(self.path)
-            before = owner.last(self.path, listed)
-            seen = (before.epoch if before else 0) if seen is None else seen
-            counting = [(name, known) for name in listed if (known := names.parse(name)) and not known.temporary]
-            tag = before.tag if before else _only_tag(self.path, counting)
-            inherited = {
-                name.replace(f".{tag}.", ".") if tag else name: name
-                for name, known in counting
-                if known.tag == tag and known.number <= base.number
-            }
-            plain = names.version(base.number)
-            inherited.setdefault(plain, names.version(base.number, tag))
-            rescued = {plain: lambda: self._content(base)}
-            self._follows = base.number, base.signature
-        self.owner = owner.take(self.path, base.run if base else uuid.uuid4().hex, seen, inherited, rescued)
-        owner.sweep(self.path, self.owner, all_rows=base is None)
-        if base is not None:
-            zero.mend(fs.join(self.path, names.version(0, self.owner.tag)))
+            zero.mend(fs.join(self.path, names.version(0, own.tag)))
             self._lost = False
 
-    def empty(self) -> None:
-        """Removes all versions, whoever owns them; an owner that is still at work stops when it looks."""
-        now = owner.take(self.path, "")
+    def _inheritance(self, base: Version) -> tuple[dict[str, str], dict[str, str]]:
+        """Lists what a run that goes on from a version takes over: each file's name without a tag, and its name.
+
+        Those that no run can do without are copied before the claim: version 0, the best, the last and what all rounds
+        have in common. The others get their new names after it.
+        """
+        own, files = self._look()
+        numbers = [number for number in files if number <= base.number]
+        foremost = best(base.rows, numbers)
+        needed = {0, base.number} | ({foremost} if foremost is not None else set())
+        tag = own.tag if own else self._tag()
+        first = {names.version(number): files.get(number, names.version(number, tag)) for number in needed & {*numbers}}
+        if first.get(names.version(0)) == names.copy(tag):  # it is lost; `zero.mend` makes it of its copy
+            del first[names.version(0)]
+        first.setdefault(names.version(base.number), names.version(base.number, tag))
+        for named in names.common, names.copy:
+            if fs.exists(fs.join(self.path, named(tag))):
+                first[named()] = named(tag)
+        return first, {names.version(number): files[number] for number in {*numbers} - needed}
+
+    def empty(self, seen: int | None = None) -> None:
+        """Removes all versions, whoever owns them; an owner that is still at work stops when it looks.
+
+        Parameters
+        ----------
+        seen : int, optional
+            As of `claim`.
+
+        Raises
+        ------
+        Fenced
+            Another run has claimed the table since; nothing was changed.
+        """
+        now = owner.take(self.path, "", seen)
         owner.sweep(self.path, now, all_rows=True)
 
     def publish(self, version: Version) -> None:
@@ -217,30 +148,28 @@ class Table:
         """
         version.check_finite(self.path)
         own = self._ours()
-        path = fs.join(self.path, names.version(version.number, own.tag if own else ""))
+        tag = own.tag if own else ""
+        path = fs.join(self.path, names.version(version.number, tag))
         try:
-            fs.publish(path, content := self._content(version))
-            if version.number == 0:
-                zero.keep(path, content)
+            content = self._content(version)
+            for name in [names.version(version.number, tag), *([] if version.number else [names.copy(tag)])]:
+                try:
+                    fs.publish(fs.join(self.path, name), content)
+                except FileExistsError:
+                    if self.owner is None:
+                        raise
+                    owner.set_aside(self.path, [name], self.owner)  # of a run before it, which has slept until just now
+                    fs.publish(fs.join(self.path, name), content)
         except FileExistsError:
             raise VersionExists(f"{path}: another driver has published version {version.number}") from None
+        except TableError:
+            raise
         except OSError as error:
+            owner.check(self.path, own)  # whose folder it is by now may have removed what was half written
             said = error if isinstance(error, OutputError) else f"{path}: cannot be written: {error}"
             raise TableError(f"{said}; the versions before it are whole") from None
         self._follows = version.number, version.signature
-        if own:  # what is written counts only if the claim holds after it
-            owner.check(self.path, own)
-
-    def rows(self) -> MetricsLog:
-        """Reads the metrics of every round so far, from the last version on; equal to a list of them."""
-        return self.header()["rows"]
-
-    def best(self) -> int:
-        """Finds the best version of those that are there by the metric that the spec names, or the validation cost: the
-        earliest of equals. Without validation, or where the metric was never defined, the last one."""
-        fields = self.header()
-        number = best(fields["rows"], self.numbers())
-        return fields["number"] if number is None else number
+        owner.check(self.path, own)  # what was written counts only if the claim holds after it
 
     def thin(self, keep: int, rows: Sequence[dict[str, Any]] | None = None) -> list[int]:
         """Removes all versions but 0, the best, the last, and the `keep` before it.
@@ -275,29 +204,6 @@ class Table:
         with suppress(FileExistsError):  # a run that died here before made the same ones
             fs.publish(fs.join(self.path, names.common(own.tag if own else "")), content, private=private)
 
-    def common(self) -> tuple[dict[str, Any], Tensors]:
-        """Reads the fields and tensors that `publish_common` stored.
-
-        Raises
-        ------
-        TableError
-            The file is missing or damaged.
-        """
-        while True:
-            path = self.common_file
-            try:
-                with fs.open(path) as file:
-                    kind, fields, tensors = wire.unpack(file.read())
-                break
-            except (OSError, WireError) as error:
-                if path == self.common_file:  # else another run has taken the table over meanwhile
-                    raise TableError(f"{path}: {error}") from None
-        if kind != "common":
-            raise TableError(f"{path}: holds {kind}; expected what all rounds have in common")
-        if fields.pop("sha256", None) != version_file.digest(fields, tensors):
-            raise TableError(f"{path}: its SHA-256 is not the one in its header")
-        return fields, tensors
-
     def _make(self) -> None:
         try:
             fs.mkdir(self.path)
@@ -308,116 +214,18 @@ class Table:
         except OSError as error:
             raise TableError(f"{self.path}: cannot be made a folder: {error.strerror or error}") from None
 
-    def _files(self) -> dict[int, str]:
-        """Lists the versions that count: their numbers and the names of their files."""
-        return self._look()[1]
-
-    def _look(self) -> tuple[Owner | None, dict[int, str]]:
-        """Looks up who owns the table, and the versions that count."""
-        listed = fs.list(self.path) if fs.isdir(self.path) else []
-        self._seen = own = self.owner or owner.last(self.path, listed)
-        counting = [(name, known) for name in listed if (known := names.parse(name)) and not known.temporary]
-        tag = own.tag if own else _only_tag(self.path, counting)
-        files = {known.number: name for name, known in counting if known.kind == "version" and known.tag == tag}
-        if 0 not in files and (copy := names.copy(tag)) in listed:
-            files[0] = copy
-        return own, files
-
-    def _tag(self) -> str:
-        """Looks up the tag of the files that count."""
-        if self.owner:
-            return self.owner.tag
-        own, files = self._look()
-        known = names.parse(next(iter(files.values()), ""))
-        return own.tag if own else known.tag if known else ""
-
     def _ours(self) -> Owner | None:
         """Finds whose files we may add to: of our claim, or of whom we read; refuses if that is the past."""
         if self.owner is None:
             self._make()
-            if self._seen is None:
+            if not self._seen:
                 self._look()
-        if own := self.owner or self._seen:
-            owner.check(self.path, own)
+        own = self.owner or self._seen[0]
+        owner.check(self.path, own)
         return own
 
-    def _reading(self, number: int | None, read: Callable[[str, int, Owner | None], T]) -> T:
-        """Reads a version, None: the last one. If it is thinned away meanwhile, or another run takes the table over,
-        there is another one, which is read."""
-        while True:
-            own, files = self._look()
-            if not files:
-                raise TableError(_no_table(self.path))
-            if number is not None and number not in files:
-                listed = ", ".join(map(str, sorted(files)))
-                raise TableError(f"{self.path}: no version {number}; there are {listed}")
-            chosen = max(files) if number is None else number
-            path = fs.join(self.path, files[chosen])
-            try:
-                return self._or_copy(path, own, read) if chosen == 0 else read(path, chosen, own)
-            except (LoginError, DeadlineError):
-                raise
-            except (OSError, WireError) as error:
-                now, there = self._look()
-                if now == own and chosen in there:
-                    if isinstance(error, TableError):
-                        raise
-                    if isinstance(error, (PermissionError, ConnectionError, TimeoutError)):
-                        raise TableError(f"{path}: {error}") from None
-                    earlier = [n for n in there if n < chosen]
-                    hint = f"; without this file, training resumes from version {max(earlier)}" if earlier else ""
-                    raise Damaged(f"{path}: {error}{hint}") from None
-
-    def _or_copy(self, path: str, own: Owner | None, read: Callable[[str, int, Owner | None], T]) -> T:
-        """Reads version 0, or where that is lost its copy, and says so."""
-        first, copy = zero.both(path)
-        try:
-            if path == copy:
-                raise FileNotFoundError(errno.ENOENT, "is not there", first)
-            return read(path, 0, own)
-        except (TableError, LoginError, DeadlineError, PermissionError, ConnectionError, TimeoutError):
-            raise
-        except (OSError, WireError) as error:
-            try:
-                found = read(copy, 0, own)
-            except (OSError, WireError):
-                raise error from None
-            if not self._lost:
-                zero.told(first, error)
-            self._lost = True
-            return found
-
-    def _header(self, path: str, number: int, own: Owner | None) -> dict[str, Any]:
-        total = fs.size(path)
-        with fs.open(path) as file:
-            start = file.read(8)
-            start += file.read(wire.header_size(start, total))
-        kind, fields = wire.header(start, total)
-        version_file.check_fields(number, kind, fields)
-        self._check_run(path, number, fields["run"], own)
-        return fields | {"rows": version_file.rows_of(number, fields, self.path)}
-
-    def _read(self, path: str, number: int, own: Owner | None) -> Version:
-        with fs.open(path) as file:
-            version = version_file.decode(number, file.read(), self.path)
-        self._check_run(path, number, version.run, own)
-        return version
-
-    def _check_run(self, path: str, number: int, run: str, own: Owner | None) -> None:
-        """Refuses a version of another run than the table: an hdl that knew no owners may have mixed them."""
-        expected = own.run if own else run
-        if not own and number:
-            if self._zero_run is None and 0 in self._files():
-                self._zero_run = self.header(0)["run"]
-            expected = self._zero_run or run
-        if expected and run != expected:
-            raise TableError(
-                f"{path}: of run {run[:12]}, and the table is run {expected[:12]}'s: two runs have written to one table; "
-                f"hdl repair {self.path} shows which versions are whose, and keeps one run's"
-            )
-
     def _content(self, version: Version) -> bytes:
-        """Writes a version as the content of its file, and before that the rows that it leaves to files of their own."""
+        """Writes a version as the content of its file, and first the rows that it leaves to files of their own."""
         rows = self._log_of(version.rows)
         filed, filed_sha256 = rows.file(self.path)
         follows = self._follows if self._follows and self._follows[0] < version.number else version.follows
@@ -431,21 +239,6 @@ class Table:
         continues = len(before) <= len(rows) and all(map(operator.is_, before, rows))
         self._encoded = rows, (log.then(*rows[len(before) :]) if continues else MetricsLog(rows))
         return self._encoded[1]
-
-
-def _only_tag(folder: str, counting: Sequence[tuple[str, names.Name]]) -> str:
-    """Finds the tag of the versions in a folder without an owner, such as a copy of a table's versions."""
-    tags = sorted({known.tag for _, known in counting if known.kind in ("version", "copy")})
-    if len(tags) > 1:
-        raise TableError(
-            f"{folder}: versions of several runs ({', '.join(tag or 'one without a tag' for tag in tags)}) and no owner's "
-            f"file that says which count; hdl repair {folder} shows which are whose, and keeps one run's"
-        )
-    return tags[0] if tags else ""
-
-
-def _no_table(folder: str) -> str:
-    return f"{folder}: no weight table here; expected files such as v00000000.safetensors"
 
 
 def layers(table: str) -> list[Table]:

@@ -16,6 +16,7 @@ _NAMES = {
     "common": re.compile(rf"(common){_TAG}\.safetensors"),
 }
 _OWNER = re.compile(r"owner-(\d{8})\.json")
+_HALF = re.compile(r"\.(owner-(\d{8})\.json|rows-\d{8}-[0-9a-f]{12}\.jsonl)\.[0-9a-f]{32}\.tmp")
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")
 
 
@@ -61,6 +62,17 @@ def common(tag: str = "") -> str:
     return f"common{tag and '.' + tag}.safetensors"
 
 
+def tagged(plain: str, tag: str) -> str:
+    """Put a tag into the name of a file that has none.
+
+    Examples
+    --------
+    >>> tagged("common.safetensors", "3-1f0a9c2e77b4")
+    'common.3-1f0a9c2e77b4.safetensors'
+    """
+    return plain.replace(".", f".{tag}.", 1) if tag else plain
+
+
 def owner(epoch: int) -> str:
     """Name the file by which a run claims a table."""
     return f"owner-{epoch:08d}.json"
@@ -81,6 +93,18 @@ def parse(name: str) -> Name | None:
         if match := pattern.fullmatch(temporary[1] if temporary else name):
             return Name(kind, int(match[1]) if kind == "version" else 0, match[2] or "", bool(temporary))
     return None
+
+
+def half(name: str) -> int | None:
+    """Read of a temporary file that was to become an owner's file its epoch, of one of rows 0; None of any other.
+
+    Examples
+    --------
+    >>> half(".owner-00000002.json." + 32 * "0" + ".tmp"), half("owner-00000002.json")
+    (2, None)
+    """
+    match = _HALF.fullmatch(name)
+    return None if match is None else int(match[2] or 0)
 
 
 def epoch(tag: str) -> int:

@@ -127,8 +127,8 @@ def take(
     inherited : dict of str to str
         Files that the table is to begin with: what each is called without a tag, and its name so far.
     rescued : dict of str to function
-        Gives the content of such a file if it is gone by now, since the owner so far has removed it; another one that is
-        gone is left out.
+        Gives the content of such a file if it is gone by now, since the owner so far has removed it; another one that
+        is gone is left out.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def take(
     made = []
     try:
         for plain, name in (inherited or {}).items():
-            target = fs.join(folder, plain.replace(".", f".{tag}.", 1))
+            target = fs.join(folder, names.tagged(plain, tag))
             try:
                 fs.copy(fs.join(folder, name), target)
             except FileNotFoundError:
@@ -165,6 +165,8 @@ def take(
     except HdlError:
         raise
     except OSError as error:
+        if epoch_of(folder) != before:
+            _refused(folder)
         raise TableError(f"{folder}: cannot be written: {error}") from None
     if epoch_of(folder) != own.epoch:  # another came after it; or the name was free again, as old ones are removed
         _refused(folder)
@@ -176,8 +178,8 @@ def _refused(folder: str) -> NoReturn:
     raise Fenced(f"{folder}: {other.told() if other else 'another run'} has taken the table over; nothing was changed")
 
 
-def check(folder: str, own: Owner) -> None:
-    """Refuse to go on where a table has another owner by now.
+def check(folder: str, own: Owner | None) -> None:
+    """Refuse to go on where a table has another owner by now; None: had none.
 
     Raises
     ------
@@ -190,7 +192,7 @@ def check(folder: str, own: Owner) -> None:
     if other == own:
         return
     now = f"belongs to {other.told()}" if other else "was removed"
-    raise Fenced(f"{folder}: the table {now}; this driver, which had claimed it before, stops and has left it as it is")
+    raise Fenced(f"{folder}: the table {now}; this run, which wrote to it before, stops and has left it as it is")
 
 
 def sweep(folder: str, own: Owner, all_rows: bool = False) -> None:
@@ -205,12 +207,35 @@ def sweep(folder: str, own: Owner, all_rows: bool = False) -> None:
         Of a table that was emptied: files of rows too, which versions share.
     """
     listed = fs.list(folder)
+    if max(names.owners(listed), default=0) != own.epoch:  # another's, who sees to it
+        return
     dead = [name for name in listed if (known := names.parse(name)) and is_dead(known.tag, own)]
+    # What is half written without a tag is no file of ours: we have written none yet.
+    dead += [name for name in listed if (epoch := names.half(name)) is not None and epoch <= own.epoch]
     dead += [names.owner(epoch) for epoch in names.owners(listed) if epoch <= own.epoch - KEPT]
     paths = [fs.join(folder, name) for name in dead] + (metrics.names(folder) if all_rows else [])
     for path in paths:
         with suppress(OSError, HdlError):  # what stays is nobody's, and is removed next time
             fs.remove(path)
+
+
+def set_aside(folder: str, files: list[str], own: Owner) -> str:
+    """Move files of a table's folder into a folder in it; gives that folder's path.
+
+    Parameters
+    ----------
+    folder : str
+    files : list of str
+        Their names.
+    own : Owner
+        Who does it.
+    """
+    place = fs.join(folder, f"aside-{own.epoch:08d}-{uuid.uuid4().hex[:6]}")
+    fs.mkdir(place)
+    for name in files:
+        with suppress(FileNotFoundError):
+            fs.rename(fs.join(folder, name), fs.join(place, name))
+    return place
 
 
 def is_dead(tag: str, own: Owner) -> bool:

@@ -8,7 +8,6 @@ claims the table makes two of the whole one again.
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 
 from hdl import fs
 from hdl.table import names
@@ -22,12 +21,6 @@ def both(path: str) -> tuple[str, str]:
     known = names.parse(name)
     tag = known.tag if known else ""
     return fs.join(folder, names.version(0, tag)), fs.join(folder, names.copy(tag))
-
-
-def keep(path: str, content: bytes) -> None:
-    """Write the copy of version 0, which has just been written to `path`, unless it is there."""
-    with suppress(FileExistsError):
-        fs.publish(both(path)[1], content)
 
 
 def told(path: str, why: object) -> None:

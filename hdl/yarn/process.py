@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import resource
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ def node_fault(error: BaseException) -> NodeError | None:
         if "://" in text:
             return None
         known = isinstance(each, OSError) and each.errno in DISK_ERRORS
-        if known or (isinstance(each, (OSError, MemoryError, RuntimeError)) and DISK_WORDS.search(text)):
+        if known or (not isinstance(each, HdlError) and isinstance(each, OSError) and DISK_WORDS.search(text)):
             return NodeError(f"its disk: {text}")
     return None
 
@@ -73,6 +74,8 @@ def run_and_exit(role: str, body: Callable[[], object], close: Callable[[], obje
         `close` is called whether or not `body` raised.
     """
     status = 1
+    with suppress(OSError, ValueError):  # connections cost descriptors: as many as the node allows
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     try:
         body()
         status = 0

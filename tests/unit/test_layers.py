@@ -156,7 +156,7 @@ BREACHES = [
     ("corners", "runners/streaming.py", "from pydoop import hdfs"),
     ("corners", "hdfs.py", "import hdfs_native"),
     ("corners", "ops/cuda/base.py", "import importlib\nimportlib.import_module('pycuda.driver')"),
-    ("users", "envpack.py", "from getpass import getuser"),
+    ("users", "envpack/archive.py", "from getpass import getuser"),
     ("users", "yarn/master/master.py", "def f():\n    import pwd"),
     ("users", "runners/hadoop.py", "import os\nFOLDER = f'hdfs:///user/{os.environ}'"),
     ("users", "runners/hadoop.py", "import os\nNAME = os.environ.get('HADOOP_USER_NAME')"),

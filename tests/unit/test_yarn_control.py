@@ -1,9 +1,12 @@
 """Control messages: who may speak, to whom, as whom; and that nobody else can read, write or break anything."""
 
+import base64
 import json
 import os
 import select
 import socket
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -228,6 +231,62 @@ def test_an_unfinished_handshake_is_cut_off(credentials, monkeypatch):
             said += piece
         assert len(said) == 64  # its own greeting, and nothing more
     server.close()
+
+
+STARVED = """
+import base64, json, os, resource, sys
+from hdl.yarn.comm.control import Server
+from hdl.yarn.comm.credentials import Credentials
+keys = {name: base64.b64decode(value) for name, value in json.loads(sys.stdin.readline()).items()}
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+server, taken = Server(Credentials.from_dict(keys), "127.0.0.1"), []
+server.admit("good")
+try:
+    while True:
+        taken.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    print(server.address, flush=True)
+sys.stdin.readline()
+for each in taken[: len(taken) // 2]:
+    os.close(each)
+print(server.receive(20.0), dict(server.refused), flush=True)
+server.close()
+"""
+
+
+def _answers(peer):
+    peer.settimeout(SECONDS)
+    try:
+        return bool(peer.recv(1))
+    except ConnectionResetError:
+        return False
+
+
+def test_a_process_without_descriptors_outlives_a_crowd_and_serves_when_it_has_some(credentials):
+    """ZeroMQ ends a process in which it cannot accept: it is never asked to."""
+    words, pipe = [sys.executable, "-c", STARVED], subprocess.PIPE
+    given = {name: base64.b64encode(value).decode() for name, value in credentials.to_dict().items()}
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
+        child.stdin.write(json.dumps(given) + "\n")
+        child.stdin.flush()
+        address = child.stdout.readline().strip()
+        host, _, port = address.removeprefix("tcp://").partition(":")
+        peers = [socket.create_connection((host, int(port))) for _ in range(60)]
+        for peer in peers:
+            peer.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(15) + bytes(32))
+        ended = sum(not _answers(peer) for peer in peers[:20])
+        client = Client(keys(credentials, "good"), address)
+        client.send({"in": 1})
+        child.stdin.write("\n")
+        child.stdin.flush()
+        out, said = child.communicate(timeout=2 * SECONDS)
+        client.close()
+        for peer in peers:
+            peer.close()
+    assert child.returncode == 0, said
+    assert "('good', {'in': 1})" in out
+    assert ended > 0
+    assert "{}" not in out
 
 
 # --- members that misbehave -------------------------------------------------------------------------------------------

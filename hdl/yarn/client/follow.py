@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from hdl import fs
+from hdl import envpack, fs
 from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
 from hdl.events import Outcome
 from hdl.measuring import Gathered
@@ -136,7 +136,8 @@ def _outcome(report: Report, listener: Listener) -> Outcome | Gathered:
         The application failed: see `follow`.
     """
     renewal.forget(report.application)
-    written = _read(report.application, OUTCOME)
+    # An attempt that was given up may have woken, and told of its own end at any time: the last attempt's counts.
+    written = _read(report.application, OUTCOME.format(report.attempt))
     if written and "outcome" in written:
         fields = written["outcome"]
         table = Table(fields["table"])
@@ -158,7 +159,10 @@ def _outcome(report: Report, listener: Listener) -> Outcome | Gathered:
     message = f"{report.application} {report.final.lower()} after attempt {report.attempt} of its master"
     if report.diagnostics:
         message += f": {report.diagnostics[:1500]}"
-    if report.state != "KILLED" and (said := log_tail(report.application)):
+    unfit = envpack.refusal(report.diagnostics)
+    if unfit:
+        message = f"{report.application} failed: {unfit}"
+    elif report.state != "KILLED" and (said := log_tail(report.application)):
         message += f"\nits processes said:\n{said}"
     raise WorkerError(f"{message}\n{log[0].upper()}{log[1:]}")
 

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from hdl.errors import SpecError, WorkerError
 from hdl.yarn.comm import tokens
@@ -26,8 +26,10 @@ __all__ = ["CLIENT", "MASTER", "Credentials", "WorkerCredentials", "to_tokens"]
 MASTER = "master"  # the master's name among those that own keys
 CLIENT = "client"  # of the client that follows the application, which hands the master fresh tokens
 ROOT_BYTES = 32
-DAYS = 30  # that connections can be made with the application's certificate
-_SLACK = timedelta(days=1)  # between the clocks of a cluster
+# A certificate's dates end the trust in a key that outlives its use. This one is trusted by its own application alone,
+# of which nothing is left once it ends: dates would only end trainings that are long, or on nodes whose clocks are off.
+VALID_FROM = datetime(1970, 1, 1, tzinfo=UTC)
+VALID_TO = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # "no well-defined expiration": RFC 5280, 4.1.2.5
 _PREFIX = "hdl."  # of our aliases among a container's credentials
 
 
@@ -204,7 +206,6 @@ def _certificate() -> tuple[bytes, bytes]:
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hdl application")])
-    now = datetime.now(UTC)
     usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH])
     made = (
         x509.CertificateBuilder()
@@ -212,8 +213,8 @@ def _certificate() -> tuple[bytes, bytes]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SLACK)
-        .not_valid_after(now + timedelta(days=DAYS) + _SLACK)
+        .not_valid_before(VALID_FROM)
+        .not_valid_after(VALID_TO)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)  # it vouches for itself alone
         .add_extension(usage, critical=False)
         .sign(key, hashes.SHA256())

@@ -14,6 +14,7 @@ import errno
 import math
 import os
 import resource
+import select
 import selectors
 import shutil
 import socket
@@ -23,19 +24,16 @@ import time
 from contextlib import suppress
 
 from hdl.errors import WorkerError
+from hdl.yarn.comm.passage import PROVED, READ, SILENT, SPOKEN, Passage
 from hdl.yarn.comm.refusals import Refusals
 
 HANDSHAKE_SECONDS = 5.0  # until an accepted connection has proved who it is
 PENDING = 256  # connections without proof at a time, at most; one more ends the least advanced, the oldest of them
 PENDING_SHARE = 16  # a 16th of the descriptors that the process may have, at most: each takes up to three
 ACCEPTED = 8  # connections accepted between two looks at those that are there, so that a crowd ends no handshake
-BUFFER = 256 << 10  # bytes that wait in one direction of a connection, before no more are read
+RESERVE = 8  # descriptors that are held for ZeroMQ: it ends a process in which it cannot accept a connection
 LINGER_SECONDS = 1.0  # that what is still to be sent has, once ZeroMQ has ended a connection
 _NAME = "control"
-_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-_GREETING = 64  # bytes of a greeting of ZMTP 3
-_HANDSHAKE_BYTES = 4096  # that ZeroMQ says in a handshake, at most: it is some 350
-SILENT, SPOKEN, WELCOMED, PROVED = range(4)  # how far a connection has come
 
 
 class Front:
@@ -52,7 +50,7 @@ class Front:
         That ZeroMQ is to bind, before `start`.
     port : int
     refused : Refusals
-        Connections that were ended without proof, by reason: 'crowd', 'slow', 'closed'.
+        Connections that were ended without proof, by reason: 'crowd', 'slow', 'closed', 'descriptors'.
 
     Raises
     ------
@@ -68,12 +66,13 @@ class Front:
         # A container's folder has a long name, and a Unix socket's may have 107 bytes.
         self._path = f"/proc/self/fd/{self._descriptor}/{_NAME}"
         self.endpoint = f"ipc://{self._path}"
-        self._pending: list[dict[_Peer, None]] = [{}, {}, {}]  # by how far they have come, the oldest first
-        self._peers: dict[socket.socket, _Peer] = {}
-        self._leaving: dict[_Peer, None] = {}  # ended by ZeroMQ
+        self._pending: list[dict[Passage, None]] = [{}, {}, {}]  # by how far they have come, the oldest first
+        self._peers: dict[socket.socket, Passage] = {}
+        self._leaving: dict[Passage, None] = {}  # ended by ZeroMQ
         self._ended_by: float | None = None
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
+        self._reserve: list[int] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._thread = threading.Thread(target=self._run, name="hdl-front", daemon=True)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -86,8 +85,9 @@ class Front:
             raise WorkerError(f"cannot listen on {host}: {error}") from None
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
-        self._selector.register(self._socket, _READ)
-        self._selector.register(self._woken, _READ)
+        self._selector.register(self._socket, READ)
+        self._selector.register(self._woken, READ)
+        self._hold()
 
     def start(self) -> None:
         """Accept connections from now on."""
@@ -107,7 +107,8 @@ class Front:
             peer.close()
         for each in (self._selector, self._socket, self._wake, self._woken):
             each.close()
-        os.close(self._descriptor)
+        for descriptor in (self._descriptor, *self._reserve):
+            os.close(descriptor)
         self._descriptor = -1
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -121,7 +122,7 @@ class Front:
                 elif key.fileobj is self._woken:
                     self._end()
                 elif (peer := self._peers.get(key.fileobj)) is not None:  # type: ignore[call-overload]
-                    self._serve(peer, key.fileobj, events)
+                    self._serve(peer, key.fileobj, events)  # type: ignore[arg-type]
             self._cut_off()
 
     def _end(self) -> None:
@@ -151,30 +152,33 @@ class Front:
                 outside, _ = self._socket.accept()
             except BlockingIOError:
                 return
-            except OSError as error:  # it is gone again; or the process has no descriptors left: these give some back
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    if not self._make_room():
-                        time.sleep(0.01)
-                    return
-                continue
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    continue  # it is gone again
+                if len(self._reserve) > RESERVE // 2:
+                    os.close(self._reserve.pop())
+                    continue
+                if not self._make_room():
+                    time.sleep(0.01)
+                return
             if sum(map(len, self._pending)) >= self._most:
                 self._make_room()
             outside.setblocking(False)
             _tune(outside)
-            peer = _Peer(outside, time.monotonic() + HANDSHAKE_SECONDS)
+            peer = Passage(outside, time.monotonic() + HANDSHAKE_SECONDS)
             self._pending[SILENT][peer] = None
             self._peers[outside] = peer
-            self._selector.register(outside, _READ)
-            self._serve(peer, outside, _READ)
+            self._selector.register(outside, READ)
+            self._serve(peer, outside, READ)
 
     def _make_room(self) -> bool:
         """End the least advanced connection, of several the oldest; False if there is none without proof."""
-        peer = next((next(iter(some)) for some in self._pending if some), None)
+        peer = next((peer for some in self._pending for peer in some), None)
         if peer is not None:
             self._drop(peer, "crowd")
         return peer is not None
 
-    def _serve(self, peer: _Peer, ready: socket.socket, events: int) -> None:
+    def _serve(self, peer: Passage, ready: socket.socket, events: int) -> None:
         """Read and write what can be, and note how far the connection has come."""
         try:
             if peer.inside is None:
@@ -182,10 +186,12 @@ class Front:
             else:
                 peer.move(ready, events)
                 self._advance(peer)
-        except OSError:
-            self._drop(peer, "closed")
+            if peer.over:
+                raise ConnectionError
+        except _NoDescriptors:
+            self._drop(peer, "descriptors")
             return
-        if peer.over:
+        except OSError:
             self._drop(peer, "closed")
             return
         for each, wanted in peer.wanted():
@@ -198,7 +204,7 @@ class Front:
             elif known is None and wanted:
                 self._selector.register(each, wanted)
 
-    def _first(self, peer: _Peer) -> None:
+    def _first(self, peer: Passage) -> None:
         """Take a connection to ZeroMQ with its first bytes; who says nothing costs one descriptor."""
         try:
             said = peer.outside.recv(1, socket.MSG_PEEK)
@@ -206,19 +212,37 @@ class Front:
             return
         if not said:
             raise ConnectionError
+        if len(self._reserve) < 2:
+            self._hold()
+        if len(self._reserve) < 2:
+            raise _NoDescriptors
+        for _ in range(2):  # for this side, and for ZeroMQ's
+            os.close(self._reserve.pop())
         inside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             inside.setblocking(False)
             inside.connect(self._path)
+            waiting = select.poll()
+            waiting.register(inside, select.POLLIN)
+            # Until ZeroMQ has accepted it, and greets, no other connection may take the descriptor that is free.
+            if not waiting.poll(1000 * HANDSHAKE_SECONDS):
+                raise ConnectionError
         except OSError:
             inside.close()
             raise
+        self._hold()
         peer.inside = inside
         self._peers[inside] = peer
         self._stage(peer, SPOKEN)
-        peer.move(peer.outside, _READ)
+        peer.move(peer.outside, READ)
 
-    def _advance(self, peer: _Peer) -> None:
+    def _hold(self) -> None:
+        """Fill the reserve of descriptors, as far as there are any."""
+        with suppress(OSError):
+            while len(self._reserve) < RESERVE:
+                self._reserve.append(os.dup(self._descriptor))
+
+    def _advance(self, peer: Passage) -> None:
         if peer.stage < PROVED:
             reached = peer.reached()
             if reached > peer.stage:
@@ -227,7 +251,7 @@ class Front:
             self._leaving[peer] = None
             peer.until = min(peer.until, time.monotonic() + LINGER_SECONDS)
 
-    def _stage(self, peer: _Peer, stage: int) -> None:
+    def _stage(self, peer: Passage, stage: int) -> None:
         self._pending[peer.stage].pop(peer, None)
         peer.stage = stage
         if stage < PROVED:
@@ -235,126 +259,19 @@ class Front:
         else:
             peer.until = math.inf
 
-    def _drop(self, peer: _Peer, reason: str = "") -> None:
+    def _drop(self, peer: Passage, reason: str = "") -> None:
         """End a connection; without proof it is counted under the reason."""
-        if peer.stage < PROVED:
-            self._pending[peer.stage].pop(peer, None)
-            if reason:
-                self.refused.note(reason, _address(peer.outside))
+        if peer.stage < PROVED and self._pending[peer.stage].pop(peer, peer) is None and reason:
+            self.refused.note(reason, peer.address)
         self._leaving.pop(peer, None)
-        for each in (peer.outside, peer.inside):
-            if each is not None:
-                if each in self._selector.get_map():
-                    self._selector.unregister(each)
-                self._peers.pop(each, None)
+        for side in (peer.outside, peer.inside):
+            if side is not None and self._peers.pop(side, None) is not None and side in self._selector.get_map():
+                self._selector.unregister(side)
         peer.close()
 
 
-class _Peer:
-    """Is a connection, with ZeroMQ's side of it: what waits to be sent in each direction, and how far it has come."""
-
-    def __init__(self, outside: socket.socket, until: float):
-        self.outside, self.until = outside, until
-        self.inside: socket.socket | None = None
-        self.stage = SILENT
-        self.closed_outside = self.closed_inside = False
-        self._inwards, self._outwards = bytearray(), bytearray()
-        self._seen = bytearray()  # ZeroMQ's bytes of the handshake
-        self._said_all = False
-
-    @property
-    def over(self) -> bool:
-        """Tells whether one side has ended and the other one has been sent all of it."""
-        if self.closed_inside:
-            return self.closed_outside
-        return self.closed_outside and not self._inwards
-
-    def wanted(self) -> list[tuple[socket.socket, int]]:
-        """List what to wait for, on each side."""
-        assert self.inside is not None or self.stage == SILENT
-        if self.inside is None:
-            return [(self.outside, _READ)]
-        room_in = len(self._inwards) < BUFFER or self.closed_inside
-        outside = _READ * (room_in and not self.closed_outside) | _WRITE * bool(
-            self._outwards and not self.closed_outside
-        )
-        inside = _READ * (len(self._outwards) < BUFFER and not self.closed_inside) | _WRITE * bool(self._inwards)
-        return [(self.outside, outside), (self.inside, 0 if self.closed_inside else inside)]
-
-    def move(self, ready: socket.socket, events: int) -> None:
-        """Read from the side that is ready, and write what the other one takes at once."""
-        assert self.inside is not None
-        if events & _READ:
-            content = _received(ready)
-            if ready is self.outside:
-                if content is not None:
-                    self.closed_outside = not content
-                    self._inwards += content if not self.closed_inside else b""
-            elif content is not None:
-                self.closed_inside = not content
-                self._outwards += content
-                if self.stage < PROVED:
-                    self._seen += content
-        if not self.closed_inside:
-            try:
-                _write(self.inside, self._inwards)
-            except OSError:  # ZeroMQ has ended it, and may have said why before
-                self._inwards.clear()
-                self.closed_inside = True
-        if not self.closed_outside:
-            _write(self.outside, self._outwards)
-        if self.closed_inside and not self._outwards and not self._said_all:
-            # Bytes that nobody reads would turn this end into a reset, and what was said last would be lost.
-            self._said_all = True
-            self.outside.shutdown(socket.SHUT_WR)
-
-    def reached(self) -> int:
-        """Read in ZeroMQ's answers how far the handshake has come: https://rfc.zeromq.org/spec/37."""
-        at, stage = _GREETING, SPOKEN
-        if len(self._seen) > _HANDSHAKE_BYTES:
-            raise ConnectionError
-        while len(self._seen) >= at + 10:
-            flags = self._seen[at]
-            size = int.from_bytes(self._seen[at + 1 : at + 9]) if flags & 2 else self._seen[at + 1]
-            start = at + (9 if flags & 2 else 2)
-            name = bytes(self._seen[start + 1 : start + 1 + self._seen[start]]) if flags & 4 else b""
-            if name == b"READY":
-                self._seen.clear()
-                return PROVED
-            stage = WELCOMED if name == b"WELCOME" else stage
-            at = start + size
-        return max(stage, self.stage)
-
-    def close(self) -> None:
-        """Close both sides."""
-        self.outside.close()
-        if self.inside is not None:
-            self.inside.close()
-
-
-def _address(outside: socket.socket) -> str:
-    try:
-        return str(outside.getpeername()[0])
-    except OSError:
-        return ""
-
-
-def _received(ready: socket.socket) -> bytes | None:
-    """Receive what is there: nothing at the connection's end, None if there is none yet."""
-    try:
-        return ready.recv(64 << 10)
-    except BlockingIOError:
-        return None
-
-
-def _write(taker: socket.socket, content: bytearray) -> None:
-    """Send as much as is taken at once, and remove it."""
-    while content:
-        try:
-            sent = taker.send(content)
-        except BlockingIOError:
-            return
-        del content[:sent]
+class _NoDescriptors(OSError):
+    """Says that the reserve is used up."""
 
 
 def _tune(outside: socket.socket) -> None:

@@ -12,7 +12,6 @@ import socket
 import ssl
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from hdl import wire
 from hdl.errors import DeadlineError, HdlError, WorkerError
 from hdl.runners import frames
+from hdl.yarn.comm.refusals import Refusals
 
 HELLO_BYTES = 64 << 10
 HANDSHAKE_SECONDS = 5.0  # until an accepted connection has shown its key and said hello
@@ -28,6 +28,10 @@ IDLE_SECONDS = 60.0  # without progress of a call on a listener's channel, after
 _LOST_SECONDS = 30  # without an answer of the other node's kernel until a connection is given up
 
 Address = tuple[str, int]
+
+
+class TlsError(WorkerError):
+    """Says that the other side has another key, or that one of the two does not trust the other's certificate."""
 
 
 class Channel(ssl.SSLSocket):
@@ -62,7 +66,7 @@ class Listener:
     Attributes
     ----------
     address : (str, int)
-    refused : Counter
+    refused : Refusals
         Connections turned away, by reason: 'handshake', 'hello', 'slow', 'crowd'; 'lost' later.
     """
 
@@ -74,7 +78,8 @@ class Listener:
         refusal: Callable[[dict[str, Any]], str | None] = lambda hello: None,
     ):
         self._context, self._on_connection, self._refusal = context, on_connection, refusal
-        self.refused: Counter[str] = Counter()
+        self.refused = Refusals()
+        self.refused.port = "the port for weights"
         self._lock = threading.Lock()
         self._pending: dict[ssl.SSLSocket, None] = {}  # the oldest first
         self._closed = False
@@ -111,14 +116,14 @@ class Listener:
             try:
                 channel = self._context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
             except (OSError, ValueError):  # it is gone already
-                self.refused["handshake"] += 1
+                self.refused.note("handshake")
                 raw.close()
                 continue
             with self._lock:
                 if len(self._pending) >= PENDING:
                     oldest = next(iter(self._pending))
                     del self._pending[oldest]
-                    self.refused["crowd"] += 1
+                    self.refused.note("crowd")
                     _end(oldest)
                 self._pending[channel] = None
             try:
@@ -126,7 +131,7 @@ class Listener:
             except RuntimeError:  # the process may have no more threads for now
                 with self._lock:
                     self._pending.pop(channel, None)
-                    self.refused["crowd"] += 1
+                    self.refused.note("crowd")
                 channel.close()
 
     def _greet(self, channel: ssl.SSLSocket) -> None:
@@ -143,7 +148,8 @@ class Listener:
         except (OSError, EOFError, ValueError) as error:  # ssl.SSLError is an OSError, WireError a ValueError
             with self._lock:
                 if channel in self._pending:  # else it was counted when it was ended
-                    self.refused["slow" if isinstance(error, TimeoutError) else reason] += 1
+                    slow = isinstance(error, TimeoutError)
+                    self.refused.note("slow" if slow else reason, _peer(channel), "" if slow else _why(error))
                     del self._pending[channel]
             channel.close()
             return
@@ -156,7 +162,7 @@ class Listener:
         try:
             self._on_connection(channel, hello)
         except (OSError, EOFError, wire.WireError):  # the peer is gone: those who wait for it see that
-            self.refused["lost"] += 1
+            self.refused.note("lost")
             channel.close()
         except BaseException:
             channel.close()
@@ -199,8 +205,10 @@ def connect(context: ssl.SSLContext, address: Address, hello: dict[str, Any], ti
     ------
     DeadlineError
         No answer in time.
+    TlsError
+        The listener is not of this application, or does not trust our certificate.
     WorkerError
-        Nobody listens there, the listener is not of this application, or it turned the hello away.
+        Nobody listens there, or it turned the hello away.
     """
     where, until = f"{address[0]}:{address[1]}", time.monotonic() + timeout
     context.sslsocket_class = Channel
@@ -224,11 +232,24 @@ def connect(context: ssl.SSLContext, address: Address, hello: dict[str, Any], ti
         if isinstance(error, EOFError):
             raise WorkerError(f"{where} closed the connection without an answer") from None
         if isinstance(error, ssl.SSLError):
-            raise WorkerError(f"{where} is not of this application, or takes us for a stranger: {error}") from None
+            raise TlsError(f"{where} is not of this application, or takes us for a stranger: {_why(error)}") from None
         if isinstance(error, (OSError, wire.WireError)) and not isinstance(error, WorkerError):
             raise WorkerError(f"cannot connect to {where}: {error}") from None
         raise
     return channel
+
+
+def _peer(channel: socket.socket) -> str:
+    try:
+        return str(channel.getpeername()[0])
+    except OSError:
+        return ""
+
+
+def _why(error: Exception) -> str:
+    """Word a failure of TLS; an alert is what the other side has said before it ended the connection."""
+    text = str(getattr(error, "verify_message", "") or getattr(error, "reason", "") or error)
+    return text.lower().replace("_", " ") if text.isupper() else text
 
 
 def _unpack(frame: bytearray) -> dict[str, Any]:

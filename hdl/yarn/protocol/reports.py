@@ -18,6 +18,8 @@ class Hello(Message):
     pid: int
     platform: str  # the best kind of core of its processor
     held: list[int]  # rounds whose weights it has
+    shards: list[int] | None = None  # that it holds; None: it has not opened any
+    clock: float = 0.0  # its node's Unix time; 0: not told
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Done(Answer):
     code: str | None = None  # of Open: code of the kernels that the GPU runs
     samples: int | None = None  # of Summarise
     found: int | None = None  # of Measure: results to be pulled
+    spilled: int | None = None  # of Load and RunRound: shards that are in files, as they do not fit into memory
     row: dict[str, Any] | None = None  # of RunRound: metrics
     seconds: dict[str, float] | None = None  # of RunRound, by what they were spent on
 
