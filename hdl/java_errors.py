@@ -75,7 +75,7 @@ def explain(text: str) -> str | None:
     Returns
     -------
     str or None
-        One sentence; of an exception that the table does not have its class and first line; None if there is none.
+        One sentence; of an exception that the table does not have what `cause` says; None if there is none.
     """
     matched = _worded(text)
     return matched[0] if matched else None
@@ -84,7 +84,7 @@ def explain(text: str) -> str | None:
 def _worded(text: str) -> tuple[str, type[HdlError]] | None:
     thrown = parse(text)
     matched = _match(thrown) or _match([("", line) for line in _told(text)])
-    return matched or ((brief(*thrown[0]), HdlError) if thrown else None)
+    return matched or ((cause(thrown), HdlError) if thrown else None)
 
 
 def kind(class_name: str, message: str | None, causes: Sequence[Thrown] = ()) -> type[HdlError] | None:
@@ -103,6 +103,24 @@ def brief(class_name: str, message: str | None) -> str:
     """
     name = class_name.rpartition(".")[2]
     return f"{name}: {first_line(message)}" if message else name
+
+
+def root(thrown: Sequence[Thrown]) -> Thrown:
+    """Return the exception that began it: of those with a message the innermost, or else the innermost."""
+    return next((each for each in reversed(thrown) if first_line(each[1])), thrown[-1])
+
+
+def cause(thrown: Sequence[Thrown]) -> str:
+    """Word unknown exceptions: the one that began it, and the outermost where that says something else.
+
+    Examples
+    --------
+    >>> cause([("java.io.IOException", "job.xml: not read"), ("a.RuntimeException", ""), ("a.EOFException", "byte 7")])
+    'EOFException: byte 7 (IOException: job.xml: not read)'
+    """
+    first, outer = root(thrown), thrown[0]
+    worded, said = brief(*first), first_line(outer[1])
+    return worded if not said or first == outer or first_line(first[1]) in said else f"{worded} ({brief(*outer)})"
 
 
 def first_line(text: str | None) -> str:

@@ -27,6 +27,7 @@ _ENDED = re.compile(r"failed with state \w+ due to: (.*)")
 _CHATTER = re.compile(
     r"^\s|^$| INFO |Counters: \d+$|Streaming Command Failed!|Job not successful!|^(SLF4J|log4j|WARNING):"
 )
+_NAMED = re.compile(r"(?i)^(?:.*\s(?:ERROR|FATAL)\s+\S+:|(?:fatal )?error:)\s*(.*\S)")
 REASON_LINES = 60  # of a failed attempt; stacks are long
 _GROUP, _COUNTER = re.compile(r"^\t(\S[^=]*)$"), re.compile(r"^\t\t(.+)=(\d+)$")
 
@@ -170,7 +171,9 @@ class HadoopJob:
             said = "\n".join(line for line in self._lines if " INFO " not in line)
             if java_errors.explain(said):
                 return java_errors.error("the job could not be submitted", said)
-            return WorkerError(f"the job could not be submitted (status {status}):\n{_last(self._lines, 15)}")
+            made = WorkerError(f"the job could not be submitted (status {status}): {telling(self._lines)}")
+            made.add_note("\n".join(self._lines))  # what `--traceback` shows
+            return made
         tasks = ""
         with suppress(DeadlineError):
             tasks = logs.log_tail(self.application, ("stderr", TASK_LOG), headings=False)
@@ -196,6 +199,19 @@ def reason(lines: Sequence[str]) -> str:
     text = "\n".join(line.removeprefix("Error: ") for line in lines)
     known = java_errors.explain(text)
     return known or " ".join(line.strip() for line in lines if line.strip())[:1000] or "Hadoop does not say why"
+
+
+def telling(lines: Sequence[str]) -> str:
+    """Return the line that says why a client failed: the last error that it names, or else the last that is no chatter.
+
+    Examples
+    --------
+    >>> telling(["Error: JAVA_HOME is not set and could not be found.", "Try --help for more information"])
+    'JAVA_HOME is not set and could not be found.'
+    """
+    last = _last(lines, len(lines)).splitlines()
+    named = [match[1].strip() for line in last if (match := _NAMED.match(line))]
+    return (named or last or ["its client says nothing"])[-1].strip()[:500]
 
 
 def _last(lines: Sequence[str], number: int) -> str:

@@ -78,8 +78,25 @@ def test_a_job_that_was_not_submitted_says_why_in_one_sentence(run):
 def test_what_hadoop_does_not_explain_is_shown_without_its_chatter(run):
     lines = [f"{STAMP} INFO x", "Unrecognised option --xyz", *COUNTERS, "Streaming Command Failed!"]
     _, _, error = run(lines, status=5)
-    assert str(error) == "the job could not be submitted (status 5):\nUnrecognised option --xyz"
+    assert str(error) == "the job could not be submitted (status 5): Unrecognised option --xyz"
+    assert "Counters: 40" in error.__notes__[0]  # `--traceback` shows it all
     assert run(["only", "\tthis"])[2].args[0].endswith("only")
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        (["Error: JAVA_HOME is not set and could not be found."], "JAVA_HOME is not set and could not be found."),
+        ([f"{STAMP} ERROR streaming.StreamJob: no -input", "Try -help for more information"], "no -input"),
+        (["sh: 1: hadoop: not found"], "sh: 1: hadoop: not found"),
+        (["org.example.OddException: job.xml", *STACK, "Caused by: java.io.EOFException: byte 7", *STACK],
+         "EOFException: byte 7 (OddException: job.xml)"),
+    ],
+)  # fmt: skip
+def test_a_refused_submission_is_its_cause_in_one_sentence(run, said, cause):
+    _, _, error = run([*(f"{STAMP} INFO mapreduce.JobSubmitter: {n}" for n in range(30)), *said])
+    assert str(error).startswith("the job could not be submitted")
+    assert str(error).endswith(f": {cause}")
 
 
 def test_a_failed_job_says_what_its_tasks_said(run, monkeypatch):

@@ -193,15 +193,22 @@ def test_what_a_client_prints_among_its_logs_becomes_the_same_sentence(name):
     assert part in java_errors.explain(logged)
 
 
-def test_what_is_not_in_the_table_is_its_class_and_first_line():
+def test_of_what_is_not_in_the_table_the_cause_comes_first():
     text = trace(["org.example.StrangeException: first\nsecond", "org.example.OtherException: third"])
-    assert java_errors.explain(text) == "StrangeException: first"
-    assert str(java_errors.error("here", text)) == "here: StrangeException: first"
+    assert java_errors.explain(text) == "OtherException: third (StrangeException: first)"
     assert java_errors.sentence("org.example.StrangeException", "first", []) is None
     assert java_errors.kind("org.example.StrangeException", None) is None
     assert java_errors.explain("2026-11-29 INFO all is well\n") is None
     assert java_errors.explain("") is None
     assert java_errors.brief("java.lang.NullPointerException", None) == "NullPointerException"
+
+
+def test_a_cause_that_says_nothing_is_passed_over_and_one_that_was_told_is_not_told_twice():
+    alone = trace(["org.example.StrangeException: first", "org.example.SilentException"])
+    assert java_errors.explain(alone) == "StrangeException: first"
+    twice = trace(["org.example.OuterException: java.io.IOException: no", "java.io.IOException: no"])
+    assert java_errors.explain(twice) == "IOException: no"
+    assert java_errors.explain(trace(["org.example.SilentException", "org.example.Other"])) == "SilentException"
 
 
 def test_the_class_that_was_thrown_on_the_server_is_told():

@@ -16,7 +16,7 @@ from typing import Any
 from hdl import envpack, fs, identity
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job
-from hdl.yarn.client import renewal, submission
+from hdl.yarn.client import leftovers, renewal, submission
 from hdl.yarn.client.submission import TYPE
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.resource_manager import java, launch, listening, tokens
@@ -24,7 +24,6 @@ from hdl.yarn.resource_manager.launch import RECORDS
 from hdl.yarn.resource_manager.lifetimes import renewal_fields
 from hdl.yarn.settings import RENEWAL, TASK_CONFIG, Settings, to_task_config
 
-KEPT_SECONDS = 30 * 24 * 3600.0  # that the folder of an ended application is kept for those who ask for its outcome
 _CONNECTING = threading.Lock()
 OVER = ("FINISHED", "FAILED", "KILLED")
 
@@ -135,7 +134,8 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
     file_systems = tokens.file_systems(job, settings, folder)
     try:
         submission.make_folder(conf, folder)
-        submission.put(conf, f"{folder}/{TASK_CONFIG}", json.dumps(to_task_config(job, settings)).encode())
+        config = {**to_task_config(job, settings), leftovers.CLUSTER: leftovers.cluster_of(conf)}
+        submission.put(conf, f"{folder}/{TASK_CONFIG}", json.dumps(config).encode())
         principal = submission.put_keytab(conf, folder)
         clock("staging")
         credentials = Credentials.make()
@@ -154,6 +154,7 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
         remove(folder)
         raise
     clock("submit")
+    leftovers.remove_ended(conf, folder, report)
     return application
 
 
@@ -309,14 +310,7 @@ def _report(answer: Any) -> Report:
 
 
 def _reach_storage(conf: Any) -> None:
-    """Connect to HDFS, and remove the folders of applications that ended long ago and that nobody attached to."""
-    place = java.load_class("org.apache.hadoop.fs.Path")
+    """Connect to HDFS."""
     with java.call("HDFS"):
-        system, parent = (
-            java.load_class("org.apache.hadoop.fs.FileSystem").get(conf),
-            place(os.path.dirname(staging(TYPE))),
-        )
-        if system.exists(parent):
-            for status in system.listStatus(parent):
-                if time.time() - status.getModificationTime() / 1000 > KEPT_SECONDS:
-                    system.delete(status.getPath(), True)
+        parent = java.load_class("org.apache.hadoop.fs.Path")(os.path.dirname(staging(TYPE)))
+        java.load_class("org.apache.hadoop.fs.FileSystem").get(conf).exists(parent)

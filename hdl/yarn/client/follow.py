@@ -18,7 +18,7 @@ from hdl.runners.logs import log_tail, where
 from hdl.runners.messages import error_from
 from hdl.spec import parse
 from hdl.table import Table, layers
-from hdl.yarn.client import client, renewal
+from hdl.yarn.client import client, diagnostics, renewal
 from hdl.yarn.client.client import Report
 from hdl.yarn.client.events import Listener, Source, Waiting, waits_for
 from hdl.yarn.settings import OUTCOME, TASK_CONFIG
@@ -158,13 +158,14 @@ def _outcome(report: Report, listener: Listener) -> Outcome | Gathered:
         raise _placed(error_from(written["error"], "its master"), report.application)
     message = f"{report.application} {report.final.lower()} after attempt {report.attempt} of its master"
     if report.diagnostics:
-        message += f": {report.diagnostics[:1500]}"
-    unfit = envpack.refusal(report.diagnostics)
-    if unfit:
+        message += f": {diagnostics.cause(report.diagnostics)}"
+    if unfit := envpack.refusal(report.diagnostics):
         message = f"{report.application} failed: {unfit}"
     elif report.state != "KILLED" and (said := log_tail(report.application)):
         message += f"\nits processes said:\n{said}"
-    raise WorkerError(f"{message}\n{log[0].upper()}{log[1:]}")
+    broken = WorkerError(f"{message}\n{log[0].upper()}{log[1:]}")
+    broken.add_note(report.diagnostics)  # what `--traceback` shows
+    raise broken
 
 
 def _placed(error: HdlError, application: str) -> HdlError:

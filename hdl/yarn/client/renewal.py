@@ -28,7 +28,6 @@ from hdl.yarn.resource_manager.lifetimes import Lifetime, Renewer, limit
 from hdl.yarn.settings import MASTER_ADDRESS
 
 ANSWER_SECONDS = 20.0
-KEPT_SECONDS = 30 * 24 * 3600.0  # that files of applications which nobody followed to their end are kept
 
 
 @dataclass(frozen=True)
@@ -78,9 +77,6 @@ def keep(
     if keytab:
         return
     with suppress(OSError):  # without a home only this process can do it
-        for old in _folder().glob("*.json"):
-            if time.time() - old.stat().st_mtime > KEPT_SECONDS:
-                old.unlink()
         _write(known)
 
 
@@ -89,6 +85,12 @@ def forget(name: str) -> None:
     _submitted.pop(name, None)
     with suppress(OSError):
         _file(name).unlink()
+
+
+def kept(parent: str) -> list[str]:
+    """List the applications with a folder below `parent` of which something is kept here."""
+    names = sorted(path.stem for path in _folder().glob("*.json"))
+    return [name for name in names if (known := _read(name)) and os.path.dirname(known.staging) == parent]
 
 
 def limit_of(name: str, followed: bool) -> str | None:

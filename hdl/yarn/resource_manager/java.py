@@ -226,10 +226,11 @@ def call(doing: str) -> Iterator[None]:
 
 
 def message(error: Any) -> str:
-    """Word a Java exception: by hdl's table of them, or else by its own message, without class name and stack."""
-    (name, text), *causes = thrown(error)
+    """Word a Java exception: by hdl's table of them, or else by its cause's own message, without class and stack."""
+    (name, text), *causes = chain = thrown(error)
     if worded := java_errors.sentence(name, text, causes):
         return worded
+    name, text = java_errors.root(chain)
     first = [line for line in (text or name).splitlines() if line.strip() and not line.startswith("\tat ")]
     return " ".join(" ".join(first[:3]).split())
 
