@@ -18,7 +18,7 @@ class Hello(Message):
     pid: int
     platform: str  # the best kind of core of its processor
     held: list[int]  # rounds whose weights it has
-    clock: Finite = 0.0  # its node's Unix time; 0: not told
+    clock: Finite | None = None  # its node's Unix time
 
 
 @dataclass(frozen=True)
