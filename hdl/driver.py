@@ -20,7 +20,7 @@ from hdl import common_samples, data, deciding, recipe, resume, stages, step, va
 from hdl import spec as specs
 from hdl import table as tables
 from hdl.data import FileSplit, Schema, Source, holdout, weights
-from hdl.errors import Interrupted, SpecError, TableError
+from hdl.errors import Damaged, Interrupted, SpecError, TableError
 from hdl.events import Outcome, Round, Stage, Started
 from hdl.metrics_log import MetricsLog
 from hdl.models import stack
@@ -29,6 +29,7 @@ from hdl.runners.base import Job, Log, Notify, Plan, RoundRunner, Runner
 from hdl.spec import Spec
 from hdl.sync import gradient
 from hdl.table import Table, Version
+from hdl.table.claims import Claims
 from hdl.validation_data import ValidationData
 
 
@@ -74,9 +75,11 @@ def train(job: Job, runner: Runner, on_event: Callable[[Any], None] | None = Non
     Raises
     ------
     TableError
-        The table is there and `resume` is not set, or is not there and it is; its last version is damaged.
-    VersionExists
-        Another driver writes to this table.
+        The table is there and `resume` is not set, or is not there and it is.
+    Damaged
+        The table's last version is damaged and the job is strict; or all versions are.
+    Fenced
+        Another run has taken the table over.
     DataError, SpecError
         The data or the spec is wrong, or not what the table was made with.
     NonFinite, WorkerError, DeadlineError
@@ -102,12 +105,14 @@ def begun(table: str) -> Table | None:
 
 
 def _train(job: Job, runner: RoundRunner, notify: Notify) -> Outcome:
+    seen = tables.epochs(job.table)  # before all else is looked at: who claims a table after it is noticed
     resumed = _check(job, runner)
     prepared = (_resume if resumed else _begin)(job, runner, notify)
+    stages = stack.stages(prepared.spec)
+    claims = Claims([stack.folder(job.table, stage) for stage in stages], seen)
     below: list[stack.Layer] = []
-    for stage in stack.stages(prepared.spec):
-        table = Table(stack.folder(job.table, stage))
-        outcome = _train_stage(prepared, stage, below, table, runner, notify)
+    for stage, table in zip(stages, claims.tables, strict=True):
+        outcome = _train_stage(prepared, stage, below, table, claims, runner, notify)
         if stage.layer:
             below.append((outcome.spec, table.read(outcome.best).weights.w))
     return outcome
@@ -182,19 +187,25 @@ def _resume(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
 
 
 def _train_stage(
-    prepared: _Prepared, stage: Spec, below: list[stack.Layer], table: Table, runner: RoundRunner, notify: Notify
-) -> Outcome:
+    prepared: _Prepared, stage: Spec, below: list[stack.Layer], table: Table, claims: Claims, runner: RoundRunner,
+    notify: Notify,
+) -> Outcome:  # fmt: skip
     """Trains a model, or one stage of a stack, from its first version or its last one to its end."""
     other = prepared.validation
     plan = Plan(stage, prepared.schema, table.path, prepared.platform, other.plain() if other is not None else None)
     if table.latest() is None:
+        claims.take(table)
         version = _first(prepared, plan, below, table, notify)
     else:
-        version, plan = _continued(prepared, plan, table)
+        version, plan = _continued(prepared, plan, table, notify)
     if stage.layer and stages.later_has_begun(prepared.spec, stage, prepared.job.table):
         return Outcome(prepared.job.table, version.number, table.best(), plan.spec, version.rows, "rounds")
     if stage.model == "mlp" and prepared.spec.finetune == "none":
         return Outcome(prepared.job.table, version.number, version.number, stage, version.rows, "rounds")
+    if not table.owner and _next(plan.spec, version, step.rounds(plan.spec, plan.schema.samples)).stage:
+        claims.take(table, version)
+        if stage.sync.mode == "genetic":
+            _publish_common(prepared, plan, table)
     return _rounds(prepared.job, plan, version, runner, table, notify)
 
 
@@ -213,22 +224,21 @@ def _first(prepared: _Prepared, plan: Plan, below: list[stack.Layer], table: Tab
         _publish_common(prepared, plan, table)
     w = stages.first_weights(spec, table, below)
     version = versions.zero(
-        job.data, job.options, spec, plan.schema, prepared.splits, plan.platform, plan.device, w, **about
+        job.data, job.options, spec, plan.schema, prepared.splits, plan.platform, plan.device, w, table.run, **about
     )
     table.publish(version)
     return version
 
 
-def _continued(prepared: _Prepared, plan: Plan, table: Table) -> tuple[Version, Plan]:
-    """Reads the last version of a training, and makes its plan, with what a resumed run may change."""
-    version, stage = table.read(), plan.spec
-    if version.run != table.header(0)["run"]:
-        raise TableError(f"{table.file(version.number)}: of another run than version 0")
+def _continued(prepared: _Prepared, plan: Plan, table: Table, notify: Notify) -> tuple[Version, Plan]:
+    """Reads the last version of a training that is whole, and makes its plan, with what a resumed run may change."""
+    (version, damaged), stage = table.last_whole(), plan.spec
+    if damaged and prepared.job.strict:
+        raise Damaged(f"{damaged[0]} (--strict: nothing was changed; without it --resume goes on from there)")
+    for error in reversed(damaged):
+        notify(Log(time.time(), f"beware: {error}; going on from version {version.number}, which is whole"))
     given = stage if prepared.job.spec or stage is not prepared.spec else None
-    plan = replace(plan, spec=resume.same_spec(specs.parse(version.spec), given, version.weights.round))
-    if stage.sync.mode == "genetic":
-        _publish_common(prepared, plan, table)
-    return version, plan
+    return version, replace(plan, spec=resume.same_spec(specs.parse(version.spec), given, version.weights.round))
 
 
 def _publish_common(prepared: _Prepared, plan: Plan, table: Table) -> None:

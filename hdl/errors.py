@@ -71,6 +71,14 @@ class VersionExists(TableError, FileExistsError):
     """Another driver has published this version already."""
 
 
+class Damaged(TableError):
+    """A file of a weight table is not what was written: cut short, or with another SHA-256."""
+
+
+class Fenced(TableError):
+    """Another run has taken the table over: the one that had it stops and changes nothing of it any more."""
+
+
 class NonFinite(HdlError, FloatingPointError):
     """Weights, a cost or a gradient became NaN or infinite; nothing was published.
 

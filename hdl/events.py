@@ -1,4 +1,4 @@
-"""What a driver tells while it trains: events, and at the end the outcome."""
+"""Defines what a driver tells while it trains: events, and at the end the outcome."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ MOST = 100  # folds
 
 @dataclass(frozen=True)
 class Cut:
-    """How rows are parted into folds.
+    """Says how rows are parted into folds.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ class Fold:
 
 @dataclass
 class Found:
-    """What a cross-validation found.
+    """Holds what a cross-validation found.
 
     Parameters
     ----------

@@ -15,8 +15,9 @@ from hdl.errors import Unavailable
 from hdl.local_files import Local, plain, unwritable, writing
 
 __all__ = [
-    "Local", "exists", "glob", "hosts", "is_private", "is_remote", "isdir", "join", "list", "mkdir", "of", "open",
-    "open_to_all", "plain", "publish", "publish_folder", "remove", "scheme", "size", "unwritable", "writing",
+    "Local", "copy", "exists", "glob", "hosts", "is_private", "is_remote", "isdir", "join", "list", "mkdir", "of",
+    "open", "open_to_all", "plain", "publish", "publish_folder", "remove", "rename", "scheme", "size", "unwritable",
+    "writing",
 ]  # fmt: skip
 
 Names = list[str]  # below, `list` is a function
@@ -132,6 +133,34 @@ def is_private(path: str) -> bool:
 def remove(path: str) -> None:
     """Remove a file, or a folder with all that is in it."""
     of(path).remove(path)
+
+
+def copy(source: str, target: str) -> None:
+    """Give a file a second name in the same file system, or copy it; it appears whole or not at all.
+
+    Either may be removed without harm to the other. Files that are written once, as `publish` does, are meant.
+
+    Raises
+    ------
+    FileExistsError
+        The name is taken.
+    FileNotFoundError
+        There is no such file.
+    """
+    of(target).copy(source, target)
+
+
+def rename(source: str, target: str) -> None:
+    """Give a file another name, in the same file system, that is not taken.
+
+    Raises
+    ------
+    FileExistsError
+        The name is taken.
+    FileNotFoundError
+        There is no such file.
+    """
+    of(target).rename(source, target)
 
 
 def join(folder: str, *names: str) -> str:

@@ -14,7 +14,6 @@ import posixpath
 import re
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 
 from hdl import hdfs_choice, scratch
 from hdl import hdfs_rights as rights
+from hdl import temporary as temporaries
 from hdl.errors import HdlError
 from hdl.hdfs_client import Client, Info, Names
 from hdl.libhdfs import BUFFER, INTERNAL, named
@@ -161,6 +161,7 @@ class Hdfs:
         try:
             with self._named(temporary, path):
                 self._write(temporary, write, private)
+            self._sweep(temporary)
             self._take(temporary, path)
         except BaseException as error:
             with suppress(OSError, HdlError):
@@ -168,6 +169,16 @@ class Hdfs:
             if not (again and isinstance(error, OSError) and error.errno in (INTERNAL, errno.EROFS)):
                 raise
             self.publish(path, write, private=private)
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a file to a new name; HDFS has no second names."""
+        with self.open(source) as file:
+            self.publish(target, lambda copied: shutil.copyfileobj(file, copied, BUFFER))
+
+    def rename(self, source: str, target: str) -> None:
+        """Give a file another name, unless that is taken."""
+        self._info(source)
+        self._take(source, target)
 
     @contextmanager
     def publish_folder(self, path: str) -> Iterator[str]:
@@ -179,6 +190,7 @@ class Hdfs:
         try:
             with scratch.directory("hdl-") as local, self._named(temporary, path):
                 self.mkdir(temporary)  # first: whoever may not is told before the work, not after it
+                self._sweep(temporary)
                 yield local
                 for file in sorted(Path(local).rglob("*")):
                     target = f"{temporary}/{file.relative_to(local)}"
@@ -207,6 +219,20 @@ class Hdfs:
             with suppress(OSError, HdlError):
                 self.remove(path)
             raise
+
+    def _sweep(self, own: str) -> None:
+        """Remove what dead writers of ours left beside `own`, a temporary file or folder that we have just made."""
+        folder, name = _split(own)
+        if not temporaries.first(folder):
+            return
+
+        def look(name: str) -> temporaries.Found:
+            info = self._info(f"{folder}/{name}")
+            return temporaries.Found(name, info.owner, info.changed, info.size, info.isdir)
+
+        with suppress(OSError, HdlError):
+            names = self._client(folder + "/").entries(folder + "/")
+            temporaries.sweep(folder, names, look, lambda found: self.remove(f"{folder}/{found.name}"), look(name))
 
     def _write(self, path: str, write: Callable[[BinaryIO], object], private: bool = False) -> None:
         folder = _split(path)[0] + "/"
@@ -323,9 +349,9 @@ def _patiently(step: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _temporary(path: str) -> str:
-    """Make a hidden, unique name beside `path`."""
+    """Make a hidden, unique name beside `path`, which says whose it is: see `hdl.temporary`."""
     folder, name = _split(path)
-    return f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+    return f"{folder}/{temporaries.name(name)}"
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -25,6 +25,8 @@ class Info(NamedTuple):
         Its rights, as of chmod.
     owner, group : str
         Whose it is.
+    changed : float
+        When it was last changed, in seconds, by the NameNode's clock.
     """
 
     isdir: bool
@@ -32,6 +34,7 @@ class Info(NamedTuple):
     mode: int = 0
     owner: str = ""
     group: str = ""
+    changed: float = 0.0
 
 
 class Client(Protocol):

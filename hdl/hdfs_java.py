@@ -19,7 +19,8 @@ class Java:
         system, name = resolve(path)
         status = call(path, system.get_path_info, name)
         rights = status.get("permissions", 0), status.get("owner", ""), status.get("group", "")
-        return Info(status["kind"] == "directory", status["size"], *rights)
+        changed = float(status.get("last_mod", 0))
+        return Info(status["kind"] == "directory", status["size"], *rights, changed)
 
     def entries(self, path: str) -> Names:
         system, name = resolve(path)

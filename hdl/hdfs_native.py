@@ -86,7 +86,8 @@ class Native:
 
     def info(self, path: str) -> Info:
         status = self._call(path, self._raw.get_file_info, _name(path))
-        return Info(status.isdir, status.length, status.permission & 0o1777, status.owner, status.group)
+        changed = status.modification_time / 1000
+        return Info(status.isdir, status.length, status.permission & 0o1777, status.owner, status.group, changed)
 
     def entries(self, path: str) -> Names:
         statuses = self._call(path, lambda name: [*self._raw.list_status(name)], _name(path))

@@ -8,12 +8,11 @@ import glob as _glob
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from hdl import scratch
+from hdl import scratch, temporary
 from hdl.errors import OutputError
 
 Names = list[str]  # in the class, `list` is a method
@@ -128,46 +127,63 @@ class Local:
         self, path: str, write: Callable[[BinaryIO], object], again: bool = False, private: bool = False
     ) -> None:
         path = self._plain(path)
-        temporary = _temporary(path)
+        hidden = beside(path)
         mode = scratch.PRIVATE_FILE if private else 0o666
         try:
-            with writing(path, temporary):
-                with builtins.open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            with writing(path, hidden):
+                with builtins.open(hidden, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
                     write(file)
                     file.flush()
                     os.fsync(file.fileno())
-                os.link(temporary, path)  # unlike rename, fails when the name is taken
+                temporary.sweep_beside(hidden)
+                os.link(hidden, path)  # unlike rename, fails when the name is taken
         finally:
             with suppress(FileNotFoundError, NotADirectoryError):
-                os.unlink(temporary)
+                os.unlink(hidden)
         _sync_folder(os.path.dirname(path) or ".")
+
+    def copy(self, source: str, target: str) -> None:
+        source, target = self._plain(source), self._plain(target)
+        try:
+            os.link(source, target)
+            _sync_folder(os.path.dirname(target) or ".")
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except OSError:  # a file system without links, or one that lets nobody link another's file
+            with builtins.open(source, "rb") as file:
+                self.publish(target, lambda copied: shutil.copyfileobj(file, copied))
+
+    def rename(self, source: str, target: str) -> None:
+        self.copy(source, target)  # unlike the system's rename, fails when the name is taken
+        os.unlink(self._plain(source))
 
     @contextmanager
     def publish_folder(self, path: str) -> Iterator[str]:
         path = self._plain(path).rstrip("/")
         if os.path.lexists(path):
             raise FileExistsError(f"{path} exists already; expected the name of a new folder")
-        temporary = _temporary(path)
+        hidden = beside(path)
         try:
-            with writing(path, temporary):
+            with writing(path, hidden):
                 os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-                os.mkdir(temporary)
-                yield temporary
-                for name in os.listdir(temporary):
-                    with builtins.open(os.path.join(temporary, name), "rb") as file:
+                os.mkdir(hidden)
+                temporary.sweep_beside(hidden)
+                yield hidden
+                for name in os.listdir(hidden):
+                    with builtins.open(os.path.join(hidden, name), "rb") as file:
                         os.fsync(file.fileno())
-                _sync_folder(temporary)
-                os.rename(temporary, path)  # fails on a folder that holds anything, so a race has one winner
+                _sync_folder(hidden)
+                os.rename(hidden, path)  # fails on a folder that holds anything, so a race has one winner
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(hidden, ignore_errors=True)
             raise
         _sync_folder(os.path.dirname(path) or ".")
 
 
-def _temporary(path: str) -> str:
-    """Make a hidden, unique name beside `path`: readers of the folder skip names that start with a dot."""
+def beside(path: str) -> str:
+    """Make a hidden, unique name beside `path`, which says whose it is: see `hdl.temporary`."""
     folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
+    return os.path.join(folder, temporary.name(name))
 
 
 def _sync_folder(path: str) -> None:

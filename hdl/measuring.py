@@ -50,7 +50,7 @@ class Asked:
 
 
 class Gathered(NamedTuple):
-    """What all parts of the data have given.
+    """Holds what all parts of the data have given.
 
     Attributes
     ----------

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from hdl import fs, scratch
+from hdl import temporary as temporaries
 from hdl.errors import SpecError
 from hdl.prediction_writer import SUFFIXES, Writer
 
@@ -115,7 +115,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
         The disk is full, or the folder takes no files; nothing half-written is left.
     """
     target = Path(fs.plain(path))
-    temporary = target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}.tmp")
+    temporary = target.with_name(temporaries.name(target.name[:100]))
     try:
         with fs.writing(str(target), str(temporary)):
             with open(temporary, "xb") as file:
@@ -124,6 +124,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
+            temporaries.sweep_beside(str(temporary))
             os.replace(temporary, target)
     finally:
         with suppress(FileNotFoundError, NotADirectoryError):

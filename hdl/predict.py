@@ -23,7 +23,7 @@ from hdl.models.stack import Layer
 from hdl.ops import Operations, Result, Samples
 from hdl.ops.transformed import ReconstructionTarget, StackedInput
 from hdl.spec import Spec
-from hdl.table import Table, Version
+from hdl.table import Table
 
 # Options of reading that a model remembers: what the user said of columns, and how text was found to be written.
 AS_SAID = ("columns", "features", "ignore", "weights", "offset")
@@ -62,8 +62,7 @@ class Model:
         self, table: str, version: int | None = None, threads: int = 1, device: str = "cpu", isa: str | None = None
     ):
         stored, self.path = Table(table), str(table)
-        zero = stored.read(0)
-        self.version: Version = stored.read(stored.best() if version is None else version)
+        zero, self.version = stored.with_zero("best" if version is None else version)
         self.about: dict[str, Any] = zero.about
         self.spec = spec.parse(self.version.spec)
         self.schema = Schema.from_parts(zero.about["schema"], zero.schema)

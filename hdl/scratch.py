@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from hdl import temporary
 
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600  # the rights of what is its user's alone
 
@@ -38,9 +43,16 @@ def file(prefix: str) -> Any:
     return tempfile.TemporaryFile(prefix=prefix, dir=folder())
 
 
-def directory(prefix: str) -> tempfile.TemporaryDirectory[str]:
-    """Make a temporary folder of mode 700, as a context that removes it."""
-    return tempfile.TemporaryDirectory(prefix=prefix, dir=folder())
+@contextmanager
+def directory(prefix: str) -> Iterator[str]:
+    """Make a temporary folder of mode 700, as a context that removes it; those of processes that died go as well."""
+    path = os.path.join(folder(), temporary.name(prefix.rstrip("-")))
+    os.mkdir(path, PRIVATE_FOLDER)
+    try:
+        temporary.sweep_beside(path)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def cache_folder() -> Path:

@@ -55,15 +55,16 @@ def first(
     schema = data.fit(summary, spec)
     spec = data.resolve(spec, schema)
     deciding.check(spec)
-    about = {"places": [*summary.places]} if summary.places else {}
+    about: dict[str, Any] = {"places": [*summary.places]} if summary.places else {}
     return spec, schema, zero(path, options, spec, schema, splits, platform, device, models.initial(spec), **about)
 
 
 def zero(
     path: str, options: Options, spec: Spec, schema: Schema, splits: Sequence[Sequence[FileSplit]], platform: str,
-    device: str, w: NDArray, **about: Any,
+    device: str, w: NDArray, run: str = "", **about: Any,
 ) -> Version:  # fmt: skip
-    """Make version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`."""
+    """Make version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`, and the
+    run's id where it has one."""
     fields, tensors = schema.to_parts()
     about |= {
         "data": path,
@@ -74,9 +75,8 @@ def zero(
         "device": device,
         "samples": schema.samples,
     }
-    run = uuid.uuid4().hex
     dump, rows = spec.model_dump(mode="json"), MetricsLog(metric=spec.metric or COST)
-    return Version(0, sync.start(spec, w), dump, run, rows=rows, about=about, schema=tensors)
+    return Version(0, sync.start(spec, w), dump, run or uuid.uuid4().hex, rows=rows, about=about, schema=tensors)
 
 
 def following(version: Version, updates: Iterable[Update], schema: Schema | None = None) -> Version:

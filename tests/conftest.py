@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from hdl import devices
 
 pytest_plugins = ["tests.ahead"]
 ROOT = Path(__file__).resolve().parent.parent
+
+# Tests start hundreds of processes, and each would compile all of hdl again, a third of a second.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The machines that run this are shared: how long an example takes says nothing. In CI a run must repeat exactly.
 settings.register_profile("hdl", deadline=None, derandomize=os.environ.get("CI") == "true", print_blob=True)

@@ -28,6 +28,7 @@ COMMANDS = {
     "encode": ("hdl.cli.predict", "Write what the hidden units say of DATA, as new features."),
     "sample": ("hdl.cli.sample", "Draw from what an RBM or a deep belief network has learned."),
     "inspect": ("hdl.cli.inspect", "Show what a table, or one version of it, holds."),
+    "repair": ("hdl.cli.repair", "Show whose the versions of a table are, and keep one run's."),
     "report": ("hdl.cli.inspect", "Make the HTML report of a table."),
     "status": ("hdl.cli.apps", "Show what the applications on YARN are doing."),
     "logs": ("hdl.cli.apps", "Print what an application's processes said."),

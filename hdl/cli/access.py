@@ -1,4 +1,4 @@
-"""Flags of `hdl train` on a cluster: who else may look at the application or end it, and its tags."""
+"""Flags of `hdl train` on a cluster: who else may look at the application or end it, its tags, the nodes' Python."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def access_options(command: click.Command) -> click.Command:
                help="Who else may end it, written in the same way.  [default: nobody]"),
         Option(["--tag", "tags"], multiple=True, metavar="TAG", section=SECTION,
                help="Word by which YARN's lists find it (hdl status --tag); again for another one."),
+        Option(["--python", "bare_python"], metavar="PYTHON", section=SECTION,
+               help="Name or path of a Python of this version on every node.  [default: one is packed and sent]"),
     ]  # fmt: skip
     return command
 
@@ -36,13 +38,16 @@ def take_access(values: dict[str, Any], runner: str) -> dict[str, Any]:
         A list or a tag is not as YARN writes it, or nothing of Hadoop's is asked for.
     """
     view, modify, tags = values.pop("view_acl"), values.pop("modify_acl"), values.pop("tags")
-    given = [name for name, value in (("--view-acl", view), ("--modify-acl", modify), ("--tag", tags)) if value]
+    python = values.pop("bare_python")
+    flags = (("--view-acl", view), ("--modify-acl", modify), ("--tag", tags), ("--python", python))
+    given = [name for name, value in flags if value]
     if given and runner not in ON_HADOOP:
         raise SpecError(f"{', '.join(given)}: for --runner {' or '.join(ON_HADOOP)} (given --runner {runner})")
     view, modify = access.acl(view or "", "--view-acl"), access.acl(modify or "", "--modify-acl")
     tags = access.tags(tags, "--tag")
     if not given:
         return {}
+    settings = {"bare_python": python} if python else {}
     if runner == "yarn":
-        return {"view_acl": view, "modify_acl": modify, "tags": tags}
-    return {"settings": access.job_properties(view, modify, tags)}
+        return {"view_acl": view, "modify_acl": modify, "tags": tags, **settings}
+    return {"settings": access.job_properties(view, modify, tags), **settings}

@@ -112,7 +112,8 @@ def attach_(application: str, no_report: bool, quiet: bool, logs: tuple[str, ...
         raise SpecError(f"{application} measures {config['table']}: who submitted it by hdl evaluate gets the figures")
     log = open_log(logs, config["table"], progress.warn)
     with progress.show(quiet=quiet) as display:
-        show = progress.Teller(display, config["table"], config["settings"]["workers"])
+        settings = config["settings"]
+        show = progress.Teller(display, config["table"], settings["workers"], settings.get("fewest", 0))
         try:
             with log:
                 outcome = follow.follow(application, progress.both(show, log))
@@ -223,6 +224,7 @@ def _view(report: Any, page: dict[str, Any] | None, why: str = "") -> Any:
     from rich.console import Group
 
     from hdl.yarn.client import events
+    from hdl.yarn.dashboard.state import crew
 
     state = report.final if report.over else report.state
     lasted = duration(max(0.0, (report.finished or time.time()) - report.started))
@@ -238,7 +240,8 @@ def _view(report: Any, page: dict[str, Any] | None, why: str = "") -> Any:
         if rows := [row for row in page.get("rows") or () if not row.get("final")]:
             parts += [_text(""), _rounds(rows[-ROUNDS:])]
         if workers := page.get("workers"):
-            parts += [_text(""), _workers(workers)]
+            said = crew(workers, page.get("facts") or {})
+            parts += [_text(""), *([_text(said)] if said else ()), _workers(workers)]
         parts += [_text(f"{_clock(said['time'])}  {said['text']}") for said in (page.get("messages") or [])[-MESSAGES:]]
     return Group(*parts)
 

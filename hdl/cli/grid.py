@@ -184,7 +184,7 @@ def search(
             settings = {"device": device, **run["settings"]}
             runner = training.make_runner(run["runner"], workers, run["threads"], one.spec.shards, **settings)
         table = fs.join(out, one.name)
-        job = Job(data, table, one.spec, options, driver.begun(table) is not None)
+        job = Job(data, table, one.spec, options, driver.begun(table) is not None, strict=run["strict"])
 
         def notify(event: Any) -> None:
             if isinstance(event, driver.Started):

@@ -1,4 +1,4 @@
-"""What `--validation` says is held out: a share, data of its own, a column, or a condition.
+"""Reads what `--validation` says is held out: a share, data of its own, a column, or a condition.
 
 SHARE                0.2, or 1e-3: a number is always a share
 file:DATA            data of its own, also as the plain path of what is there; ./0.2 is a path, too

@@ -75,9 +75,16 @@ def _is_data(path: str) -> bool:
 
 def _table_and_version(table: str, which: str | None) -> tuple[str, str | None]:
     """Split the path of a version's file into its table and number."""
-    if match := re.fullmatch(r"(?:(.*)/)?v(\d{8})\.safetensors", table):
-        return match[1] or ".", str(int(match[2]))
-    return table, which
+    from hdl.table import Table, names
+
+    folder, _, name = table.rpartition("/")
+    known = names.parse(name)
+    if known is None or known.kind != "version":
+        return table, which
+    folder = folder or "."
+    if Table(folder).file(known.number).rpartition("/")[2] != name:
+        raise TableError(f"{table}: does not count, as another run owns the table; see: hdl repair {folder}")
+    return folder, str(known.number)
 
 
 def _table(path: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a command line leaves to hdl: the fields of the spec that neither a flag nor a file sets."""
+"""Lists what a command line leaves to hdl: the fields of the spec that neither a flag nor a file sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where `hdl evaluate` measures: flags of its runner and of importance, and the measuring itself."""
+"""Measures for `hdl evaluate`: the flags of its runner and of importance, and the measuring itself."""
 
 from __future__ import annotations
 

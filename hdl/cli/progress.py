@@ -218,10 +218,12 @@ class Teller:
     table : str
         Of the training.
     workers : int
+    fewest : int
+        Where their number may change; 0: it does not.
     """
 
-    def __init__(self, display: Any, table: str, workers: int):
-        self._display, self._table, self._workers = display, table, workers
+    def __init__(self, display: Any, table: str, workers: int, fewest: int = 0):
+        self._display, self._table, self._workers, self._fewest = display, table, workers, fewest
         self._validation: dict[str, Any] | None = None
         self._metric: str | None = None  # that decides which version is best
         self._findings_shown = False  # once, however many trainings a stack is
@@ -254,9 +256,12 @@ class Teller:
             self._findings_shown = True
             self._display.facts(findings_of(self._table, spec))
         workers = min(self._workers, spec.shards)
+        number = count(workers, "worker")
+        if 0 < self._fewest < workers:
+            number = f"{self._fewest} to {number}"
         net = "-".join(map(str, spec.net))
         self._display.say(
-            f"{layer}{net}, {event.samples:,} samples, {count(spec.shards, 'shard')} on {count(workers, 'worker')}, "
+            f"{layer}{net}, {event.samples:,} samples, {count(spec.shards, 'shard')} on {number}, "
             f"{spec.optimizer.name} with {spec.sync.mode}, {count(event.rounds, 'round')}"
             + (f", from version {event.version}" if event.version else "")
         )

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hdl import strict_json
-from hdl.cli import folds, grid, progress
+from hdl.cli import folds, grid, progress, yarn_flags
 from hdl.cli.access import access_options, take_access
 from hdl.cli.common import Command, DeviceName, Option, hadoop_options, log_option
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
@@ -20,16 +20,17 @@ from hdl.errors import Interrupted, SpecError, TableError
 from hdl.models import stack
 
 RUN = "Run"
-YARN = "YARN (--runner yarn)"
-RUN_NAMES = ("test", "resume", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet", "dry_run",
-             "logs")  # fmt: skip
+YARN = yarn_flags.SECTION
+RUN_NAMES = ("test", "resume", "strict", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet",
+             "dry_run", "logs")  # fmt: skip
 FOLD_NAMES = ("folds", "oof", "final")
 # The flags of the YARN runner alone: field of its settings by name
 YARN_NAMES = {
     "worker_memory": "memory", "worker_vcores": "vcores", "worker_gpus": "gpus", "master_memory": "master_memory",
     "queue": "queue", "node_label": "label", "publish_every": "publish_every", "worker_timeout": "silence_seconds",
-    "gather_timeout": "gather_seconds", "replace_stragglers": "straggler", "detach": "detach",
+    "gather_timeout": "gather_seconds", "replace_stragglers": "straggler", "detach": "detach", **yarn_flags.NAMES,
 }  # fmt: skip
+FEWEST = {"fewest_workers": "fewest"}  # A of --workers A:B
 
 
 def _run_options(command: click.Command) -> click.Command:
@@ -37,12 +38,16 @@ def _run_options(command: click.Command) -> click.Command:
     command.params[:0] = [
         Option(["--out"], metavar="TABLE", section=RUN, help="Folder for the network's versions and its report."),
         Option(["--test"], metavar="DATA", section=RUN, help="Data to measure the network on at the end."),
-        Option(["--resume"], is_flag=True, section=RUN, help="Go on from TABLE's last version."),
+        Option(["--resume"], is_flag=True, section=RUN,
+               help="Go on from TABLE's last version that is whole; a run that still writes there stops."),
+        Option(["--strict"], is_flag=True, section=RUN,
+               help="With --resume: refuse a table whose last version is damaged, in place of the one before."),
         Option(["--overwrite"], is_flag=True, section=RUN, help="Remove the table that is there, and begin anew."),
         Option(["--runner"], metavar="|".join(RUNNERS), default="local", section=RUN,
                help="What carries the rounds out.  [default: local]"),
-        Option(["--workers"], type=click.IntRange(min=1), metavar="N", section=RUN,
-               help="Worker processes; default: the shards, at most the processors. They do not change the weights."),
+        Option(["--workers"], type=WorkerCount(), metavar="N|A:B", section=RUN,
+               help="Worker processes; default: the shards, at most the processors. They do not change the weights. A:B"
+                    " with --runner yarn: A begin, and there may be up to B as containers come and go."),
         Option(["--threads"], type=click.IntRange(min=1), metavar="N", section=RUN,
                help="Threads a worker; default: all processors shared out. They do not change the weights."),
         Option(["--device"], type=DeviceName(), metavar="NAME", default="cpu", section=RUN,
@@ -77,6 +82,21 @@ class Memory(click.ParamType):
         return round(float(match[1]) * (1024 if match[2] == "g" else 1))
 
 
+class WorkerCount(click.ParamType):
+    """A number of workers as (N, N), or the fewest and the most of them, A:B."""
+
+    name = "workers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d{1,9})(?::(\d{1,9}))?", str(value).strip(), re.ASCII)
+        fewest, most = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= fewest <= most:
+            self.fail(f"expected a number from 1 on, or the fewest and the most as 2:8 (given {value!r})", param, ctx)
+        return fewest, most
+
+
 def _yarn_options(command: click.Command) -> click.Command:
     """Add the flags of the YARN runner, which do not change the weights."""
     seconds = click.FloatRange(min=0, min_open=True)
@@ -99,6 +119,7 @@ def _yarn_options(command: click.Command) -> click.Command:
                help="Wait for all workers' containers.  [default: 180]"),
         Option(["--replace-stragglers"], type=click.FloatRange(min=1), metavar="FACTOR", section=YARN,
                help="Replace a worker that computes FACTOR times longer than the others, two rounds in a row."),
+        *yarn_flags.failure_options(),
         Option(["--detach"], is_flag=True, default=None, section=YARN,
                help="Submit, print the application's id, and return."),
     ]  # fmt: skip
@@ -125,8 +146,11 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     hdl train mnist --out model --test mnist:test --net 784-100-32-10 --shards 4 --workers 2
     """
     run = {name: values.pop(name) for name in RUN_NAMES}
+    if run["strict"] and not run["resume"]:
+        raise SpecError("--strict: is about the version that --resume goes on from; give both, or leave it out")
     settings = {name: values.pop(name) for name in YARN_NAMES}
     reach = take_access(values, run["runner"])
+    run["workers"], settings["fewest_workers"] = _workers(run["workers"], run["runner"])
     run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
     texts, before = values.pop("grid"), grid.stored_grid(out, run["resume"])
     asked = {name: values.pop(name) for name in FOLD_NAMES}
@@ -156,9 +180,22 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     _train(data, out, spec, options, **run)
 
 
+def _workers(given: tuple[int, int] | None, runner: str) -> tuple[int | None, int | None]:
+    """Return the most workers, and the fewest where that is another number: YARN's number may change, no other does."""
+    fewest, most = given or (None, None)
+    if fewest == most:
+        return most, None
+    if runner != "yarn":
+        raise SpecError(
+            f"--workers {fewest}:{most}: with --runner yarn their number may change (given --runner {runner}, which "
+            "expects one number)"
+        )
+    return most, fewest
+
+
 def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str, Any]:
     """Return the YARN runner's own settings, and start its Java machine, which must be there before HDFS is read."""
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value not in (None, ())}
     if runner != "yarn":
         if given:
             flags = ", ".join("--" + name.replace("_", "-") for name in given)
@@ -170,7 +207,7 @@ def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str
 
         java.start()
         client.warm()
-    return {YARN_NAMES[name]: value for name, value in given.items()}
+    return {(YARN_NAMES | FEWEST)[name]: value for name, value in given.items()}
 
 
 def _stored_spec_and_options(out: str) -> tuple[Any, dict[str, Any]]:
@@ -186,8 +223,8 @@ def _stored_spec_and_options(out: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _train(
-    data: str, out: str, spec: Any, options: Any, *, test: str | None, resume: bool, overwrite: bool, runner: str,
-    workers: int | None, threads: int | None, device: str, no_report: bool, quiet: bool, dry_run: bool,
+    data: str, out: str, spec: Any, options: Any, *, test: str | None, resume: bool, strict: bool, overwrite: bool,
+    runner: str, workers: int | None, threads: int | None, device: str, no_report: bool, quiet: bool, dry_run: bool,
     settings: dict[str, Any], logs: tuple[str, ...],
 ) -> None:  # fmt: skip
     from hdl import driver
@@ -204,8 +241,8 @@ def _train(
     log = open_log(logs, out, progress.warn, overwrite)
     prepare_table(out, resume, overwrite)
     with progress.show(quiet=quiet) as display, stoppable(), job_runner:
-        teller = progress.Teller(display, out, job_runner.workers)
-        job = Job(data, out, spec, options, resume)
+        teller = progress.Teller(display, out, job_runner.workers, settings.get("fewest", 0))
+        job = Job(data, out, spec, options, resume, strict=strict)
         try:
             with log:
                 outcome = driver.train(job, job_runner, progress.both(teller, log))

@@ -27,7 +27,7 @@ ENDS = {"patience": "stopped early: validation got no better", "converged": "sto
 SHORTLY = ("AUC", "PR-AUC", "log loss", "balanced accuracy", "R²", "RMSE", "MAE", "deviance")  # told after a training
 # In a table's folder, besides the versions.
 OWN_FILES = re.compile(
-    r"common\.safetensors|report\.html|measured\.json|(features\d*|reconstructions|samples|activations)\.png"
+    r"report\.html|measured\.json|(features\d*|reconstructions|samples|activations)\.png"
 )
 
 
@@ -56,13 +56,13 @@ def prepare_table(out: str, resume: bool, overwrite: bool) -> None:
     """See to it that a table's folder is as the user wants it."""
     from hdl import fs
     from hdl.outputs import check_folder
-    from hdl.table import Table
+    from hdl.table import Table, epochs
 
     if resume and overwrite:
         raise SpecError("--resume goes on with the table and --overwrite removes it: give one of them")
     if fs.exists(out) and not fs.isdir(out):
         raise TableError(f"{out}: is a file; expected a folder for the table")
-    tables = [Table(out)]
+    seen, tables = epochs(out), [Table(out)]
     while fs.isdir(layer := f"{out.rstrip('/')}/layer{len(tables)}"):
         tables.append(Table(layer))
     numbers = [number for table in tables for number in table.numbers()]
@@ -78,8 +78,8 @@ def prepare_table(out: str, resume: bool, overwrite: bool) -> None:
             "go on with --resume, or remove it with --overwrite"
         )
     for table in tables:
-        own = [fs.join(table.path, name) for name in fs.list(table.path) if OWN_FILES.fullmatch(name)]
-        for path in [*map(table.file, reversed(table.numbers())), *table.row_files(), *own]:
+        table.empty(seen.get(table.path, 0))
+        for path in [fs.join(table.path, name) for name in fs.list(table.path) if OWN_FILES.fullmatch(name)]:
             if fs.exists(path):
                 fs.remove(path)
 

@@ -1,4 +1,4 @@
-"""What a fitted classifier or regressor holds: its weights layer by layer, and those of a table of `hdl train`.
+"""Shows what a fitted estimator holds: its weights layer by layer, and those of a table of `hdl train`.
 
 Letters: I inputs, O outputs of a layer.
 """
@@ -89,7 +89,7 @@ class Fitted(Learner):
             The table's network is of the other kind: a regression, or a classification.
         """
         table = Table(path)
-        zero, stored = table.read(0), table.read(table.best() if version is None else version)
+        zero, stored = table.with_zero("best" if version is None else version)
         spec, schema = specs.parse(stored.spec), data.Schema.from_parts(zero.about["schema"], zero.schema)
         if spec.model != "mlp" or spec.finetune != "classify":
             raise SpecError(

@@ -1,4 +1,4 @@
-"""What the columns of a table do to a network's answers, as plain values."""
+"""Holds what the columns of a table do to a network's answers, as plain values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Cell = float | str | None
 
 @dataclass(frozen=True)
 class Importance:
-    """How much worse a network measures when a column's cells are permuted.
+    """Tells how much worse a network measures when a column's cells are permuted.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a log of a training is made of: points of scalars, the training that they tell of, and a writer of them."""
+"""Defines a training's log: points of scalars, the training that they tell of, and a writer of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is summed over samples for each kind of task, and the metrics that the sums and ranks make.
+"""Sums over samples for each kind of task, and makes metrics of the sums and ranks.
 
 Letters: n samples, O outputs, C classes.
 """

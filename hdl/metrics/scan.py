@@ -1,4 +1,4 @@
-"""What depends on the ranks of two classes' samples, in one pass over them along descending thresholds.
+"""Passes once over the ranks of two classes' samples, along descending thresholds, for all that depends on them.
 
 A threshold t answers class 1 where the score is at least t; only scores that occur are tried. Ties are no matter of
 order: samples of one score are answered together.

@@ -1,4 +1,4 @@
-"""What a network answers, as far as it decides how the answers are measured."""
+"""Describes what a network answers, as far as it decides how the answers are measured."""
 
 from __future__ import annotations
 

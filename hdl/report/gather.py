@@ -38,8 +38,7 @@ def gather(path: str) -> Facts:
     from hdl.report import columns, feature_pictures
 
     table = Table(path)
-    zero, last = table.read(0), table.header()
-    version = table.read(table.best())
+    last, (zero, version) = table.header(), table.with_zero()
     about, spec = zero.about, last["spec"]
     schema = about.get("schema") or {}
     rows = rounds(last["rows"])

@@ -35,7 +35,9 @@ class Job:
     options : Options
         How to read the data.
     resume : bool
-        Go on from the table's last version; without it a table that is there is refused.
+        Go on from the table's last version that is whole; without it a table that is there is refused.
+    strict : bool
+        Refuse to resume a table whose last version is damaged.
     publish_every : int
         Rounds between two versions in the table; 0: as often as the storage keeps up. The last is always published.
     asked : dict, optional
@@ -52,6 +54,7 @@ class Job:
     publish_every: int = 1
     asked: dict[str, Any] | None = None
     schema: Schema | None = None
+    strict: bool = False
 
     def source(self) -> Source:
         """Open the dataset: to train on, or as the network that is measured sees it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +24,7 @@ from hdl.runners.task_config import PREFIX
 from hdl.runners.task_messages import join_summaries, separate
 from hdl.runners.task_stats import TaskStats, negotiate, phases
 from hdl.runners.working_folder import WorkingFolder
-from hdl.table import Table
+from hdl.table import Table, names
 from hdl.wire import Update, Weights
 
 JOBS = ".hdl/jobs"  # below our home on HDFS: the drivers' working folders
@@ -51,10 +50,12 @@ class HadoopRunner(RoundRunner):
     deadline : float
         Seconds without news of a job after which it counts as hung.
     python : str, optional
-        A Python on every node that has hdl and its requirements. None: the nodes have a plain Python of this version,
-        and this environment is packed and sent to them, once.
+        A Python on every node that has hdl and its requirements. None: this environment is packed and sent to them,
+        once, with its interpreter.
     archive : str, optional
         The packed environment on HDFS, as `hdl env pack --upload` prints it.
+    bare_python : str, optional
+        A Python of this version on every node, without hdl: the environment is packed without its interpreter.
     combiner : bool
         Let Hadoop join updates on the map side: it changes the traffic, and no byte of the result.
     uber : bool, optional
@@ -75,6 +76,7 @@ class HadoopRunner(RoundRunner):
         combiner: bool = True,
         uber: bool | None = None,
         settings: dict[str, Any] | None = None,
+        bare_python: str | None = None,
     ):
         if workers is not None and workers < 1:
             raise SpecError(f"workers: expected at least 1 (given {workers})")
@@ -91,6 +93,7 @@ class HadoopRunner(RoundRunner):
         self._sent_files: dict[str, str] = {}  # in the working folder on HDFS: name to path
         self._files: dict[str, str] = {}  # of the distributed cache: name in a task's folder to path on HDFS
         self.archive = archive or os.environ.get("HDL_NODE_ARCHIVE")
+        self.bare_python = bare_python
         self._archive: Future[str] | None = None
         self._stats: list[TaskStats] = []
         self._phases: dict[str, float] = {}
@@ -104,7 +107,7 @@ class HadoopRunner(RoundRunner):
         self._folder = WorkingFolder(fs.join(identity.home(), JOBS))
         if not self.python and not self.archive:  # packing and sending take seconds: the data is looked at meanwhile
             pool = ThreadPoolExecutor(1)
-            self._archive = pool.submit(lambda: envpack.upload(envpack.pack()))
+            self._archive = pool.submit(lambda: envpack.upload(envpack.pack(python=self.bare_python)))
             pool.shutdown(wait=False)
         self._prepare_data()
 
@@ -118,15 +121,14 @@ class HadoopRunner(RoundRunner):
 
     def prepare(self, plan: Plan) -> None:
         self._files[PLAN] = self._put(f"{PLAN}-{self._jobs}", plan_message(plan))
-        common = Table(plan.table).common_file
+        common, name = Table(plan.table).common_file, names.common()
         if fs.exists(common):
-            name = os.path.basename(common)
             if not fs.is_remote(common):
                 with fs.open(common) as file:
                     common = self._put(f"{name}-{self._jobs}", file.read())
             self._files[name] = common
         else:
-            self._files.pop(os.path.basename(common), None)
+            self._files.pop(name, None)
 
     def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
         encoded = wire.encode(weights)
@@ -180,9 +182,11 @@ class HadoopRunner(RoundRunner):
 
     def take_table(self, table: str, numbers: Iterable[int], common: bool = True) -> None:
         """Let tasks find versions of a table in their folders, and with `common` the file that these have in common."""
-        shared = [Table(table).common_file] if common else []
-        for path in [*map(Table(table).file, numbers), *filter(fs.exists, shared)]:
-            name = os.path.basename(path)
+        stored = Table(table)
+        wanted = {names.version(number): stored.file(number) for number in numbers}
+        if common and fs.exists(stored.common_file):
+            wanted[names.common()] = stored.common_file
+        for name, path in wanted.items():  # there, of one run alone, they need not say whose they are
             if not fs.is_remote(path):
                 with fs.open(path) as file:
                     path = self._put(name, file.read())
@@ -302,7 +306,7 @@ class HadoopRunner(RoundRunner):
         return ",".join(f"{path}#{name}" for name, path in sorted(self._files.items()))
 
     def _python(self) -> str:
-        return self.python or "python{}.{}".format(*sys.version_info)
+        return self.python or envpack.PYTHON
 
     def _environment(self) -> str | None:
         """Name the packed environment on HDFS and its name in a task's folder; None if the nodes have one."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hdl import java_errors, kerberos, programs
+from hdl import envpack, java_errors, kerberos, programs
 from hdl.errors import DataError, DeadlineError, HdlError, WorkerError
 from hdl.runners import logs
 
@@ -177,6 +177,8 @@ class HadoopJob:
         tasks = ""
         with suppress(DeadlineError):
             tasks = logs.log_tail(self.application, ("stderr", TASK_LOG), headings=False)
+        if unfit := envpack.refusal(tasks):
+            return WorkerError(f"{self.application} failed: {unfit}\nThe full log: {self.log_command}")
         whys = [f"its tasks said:\n{tasks}"] if tasks else []
         if self._failed:
             whys.append(f"{self._failed[0]}: {reason(self._failed[1:])}")

@@ -194,8 +194,7 @@ def starting_point(config: TaskConfig) -> Start:
 
 def versions_of(folder: str) -> tuple[Version, Version]:
     """Read the first and the last version of a table."""
-    table = Table(folder)
-    return table.read(0), table.read()
+    return Table(folder).with_zero("last")
 
 
 def partition(shards: int, number: int, partitions: int) -> int:

@@ -94,6 +94,24 @@ class Host:
             self._source = data.open_source(self.path, self.options)
         return self._source
 
+    def hold(self, splits: Mapping[int, Sequence[FileSplit]]) -> None:
+        """Take these shards from now on; of those that stay, what was decoded is kept."""
+        for kept in (self._shards, self.blocks):
+            for number in [number for number in kept if splits.get(number) != self.splits.get(number)]:
+                del kept[number]
+        self.splits = splits
+
+    @property
+    def spilled(self) -> int:
+        """Count the decoded shards that are in files, as they do not fit into memory."""
+        return sum(_bytes(shard)[1] > 0 for shard in self._shards.values())
+
+    def _room(self) -> int:
+        """Tell how many bytes of the next shard may stay in memory: an equal part, or of what the others have left."""
+        held = sum(_bytes(shard)[0] for shard in self._shards.values())
+        left = max(0, self.memory - held) // max(1, len(self.splits) - len(self._shards))
+        return min(left, self.memory // max(1, len(self.splits)))
+
     def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:
         """Summarise each shard; small ones keep what was read."""
         summaries, left = [], self.memory // 4
@@ -153,7 +171,7 @@ class Host:
                 plan.spec.seed,
                 number,
                 plan.spec.validation,
-                self.memory // max(1, len(self.splits)),
+                self._room(),
                 stratified=bool(plan.spec.holdout.stratified),
                 other=self._other(number, beat),
             )
@@ -246,6 +264,18 @@ class WatchedSource(Source):
             if self.kept is not None:
                 self.kept.append(block)
             yield block
+
+
+def _bytes(shard: Shard) -> tuple[int, int]:
+    """Count a decoded shard's bytes in memory and those in files."""
+    held = [0, 0]
+    for samples in (shard.train, shard.validation):
+        x = samples.x
+        parts = [getattr(x, name, None) for name in ("data", "indices", "indptr", "numbers", "codes")]
+        for part in (x, *parts, samples.y, samples.weight, samples.offset):
+            if isinstance(part, np.ndarray):
+                held[isinstance(part, np.memmap)] += part.nbytes
+    return held[0], held[1]
 
 
 def operations(plan: Plan, device: str = "cpu", threads: int = 1) -> Operations:

@@ -23,10 +23,9 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from typing import Any, NamedTuple
 
-from hdl import fs
+from hdl import fs, temporary
 from hdl.errors import HdlError, WorkerError
 
 LEASE_SECONDS = 24 * 3600.0
@@ -143,7 +142,7 @@ def remove_dead(parent: str) -> list[str]:
 
 def this_process() -> Holder:
     """Name the process that we are."""
-    return Holder(_machine(), os.getpid(), _started(os.getpid()) or "", socket.gethostname())
+    return Holder(temporary.machine(), os.getpid(), temporary.started(os.getpid()) or "", socket.gethostname())
 
 
 def _is_dead(path: str) -> bool:
@@ -155,8 +154,8 @@ def _is_dead(path: str) -> bool:
     renewed = max(times)
     with fs.open(fs.join(path, times[renewed])) as file:
         lease: dict[str, Any] = json.loads(file.read())
-    if lease["machine"] == _machine():
-        return _started(lease["pid"]) != lease["started"]
+    if lease["machine"] == temporary.machine():
+        return temporary.started(lease["pid"]) != lease["started"]
     return time.time() - renewed > LEASE_SECONDS
 
 
@@ -167,23 +166,3 @@ def _put_lease(folder: str, holder: Holder | None) -> str:
     with suppress(FileExistsError):  # of this same second
         fs.publish(path, json.dumps(fields).encode(), private=True)
     return path
-
-
-@cache
-def _machine() -> str:
-    """Name this boot of the kernel, this namespace of process ids, such as a container's, and the user.
-
-    The processes of other users may be hidden.
-    """
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')} {os.getuid()}"
-
-
-def _started(pid: int) -> str | None:
-    """Tell when a process of this machine started; None: there is none, or it has ended and is not reaped."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()  # after the command's name, which may hold anything
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return fields[19] if fields[0] not in "ZX" else None

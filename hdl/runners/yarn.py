@@ -24,6 +24,7 @@ class YarnRunner(Runner):
     Parameters
     ----------
     workers : int
+        At most, where `fewest` is given.
     threads : int, optional
         Of each worker's core; None: its vcores.
     on_submitted : function of str, optional
@@ -31,7 +32,7 @@ class YarnRunner(Runner):
     detach : bool
         Return when the application is submitted.
     **settings
-        Fields of `hdl.yarn.settings.Settings`.
+        Fields of `hdl.yarn.settings.Settings`, such as `fewest`.
 
     Attributes
     ----------
@@ -75,7 +76,9 @@ class YarnRunner(Runner):
         """
         settings = self.settings
         if job.spec and settings.workers > job.spec.shards:
-            raise SpecError(f"workers: expected at most one a shard, {job.spec.shards} (given {settings.workers})")
+            raise SpecError(f"workers: expected at most one a shard, {job.spec.shards} (given {settings.number})")
+        if job.spec:
+            settings.check_mode(job.spec.sync.mode)
         if settings.name == "hdl":
             what = "hdl" if job.asked is None else "hdl evaluate"
             settings = settings.model_copy(update={"name": f"{what}: {job.table}"})

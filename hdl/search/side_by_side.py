@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hdl.errors import DataError, HdlError, Interrupted, NonFinite, Unavailable
+from hdl.errors import DataError, Fenced, HdlError, Interrupted, NonFinite, Unavailable
 from hdl.events import Outcome
 from hdl.ops.batching import BatchingBarrier, compatibility
 from hdl.search.grid import Combination, Result, result_of
@@ -60,7 +60,7 @@ class Search:
     def _train_one(self, combination: Combination, barrier: BatchingBarrier | None) -> None:
         try:
             result = result_of(combination, self._train(combination, barrier))
-        except (Interrupted, DataError, Unavailable):
+        except (Interrupted, DataError, Fenced, Unavailable):
             raise
         except HdlError as error:
             state = "diverged" if isinstance(error, NonFinite) else "failed"

@@ -12,10 +12,10 @@ from hdl.table import Table
 def main(arguments: list[str]) -> None:
     table = Table(arguments[0])
     updates, _ = separate(incoming(sys.stdin.buffer))
-    zero = table.read(0)
+    zero, last = table.with_zero("last")
     schema = Schema.from_parts(zero.about["schema"], zero.schema)
     decoded = [wire.decode_as(wire.Update, update) for update in updates]
-    table.publish(versions.following(table.read(), decoded, schema))
+    table.publish(versions.following(last, decoded, schema))
 
 
 if __name__ == "__main__":

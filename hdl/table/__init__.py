@@ -1,10 +1,13 @@
 """The weight table: the versioned weights of one model in a folder, local or on HDFS; one file a version.
 
 `v00000012.safetensors` holds the tensors `w`, `state/<name>` and, at version 0, `schema/<name>`. Its header holds the
-spec, the round, the run's id, the parent version, the metrics of the last rounds, the SHA-256 of the file with those
-before (`hdl.metrics_log`: thinning loses none, and a version costs the same after ten rounds or ten thousand), and a
-SHA-256 over all of it. A version appears whole or not at all, and never over another one. Numbers may have gaps, rows
-not.
+spec, the round, the run's id, the parent version, the SHA-256 of the weights published before, the metrics of the last
+rounds, the SHA-256 of the file with those before (`hdl.metrics_log`: thinning loses none, and a version costs the same
+after ten rounds or ten thousand), and a SHA-256 over all of it. A version appears whole or not at all, and never over
+another one. Numbers may have gaps, rows not.
+
+Of several runs that write to a folder one owns the table (`hdl.table.owner`), and only its files count: a run claims
+the table before it writes, and its files' names tell its claim, as in `v00000012.3-1f0a9c2e77b4.safetensors`.
 
 Thinning keeps version 0, the best by validation of those that are there, the last one, and the `keep` before the last.
 Which is the best the spec's metric decides, in tables without one the cost.
@@ -13,27 +16,25 @@ Which is the best the spec's metric decides, in tables without one the cost.
 from __future__ import annotations
 
 import operator
-import re
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from hdl import fs, wire
-from hdl import metrics_log as metrics
 from hdl.errors import DeadlineError, LoginError, OutputError, TableError, VersionExists
 from hdl.metrics_log import MetricsLog, best
+from hdl.table import names, owner
 from hdl.table import version as version_file
+from hdl.table.owner import Owner
+from hdl.table.stored import Stored
 from hdl.table.version import Version
-from hdl.wire import Tensors, WireError
+from hdl.wire import Tensors
 
-__all__ = ["Table", "Version", "best", "layers"]
-
-_NAME = re.compile(r"v(\d{8})\.safetensors")
-T = TypeVar("T")
-_COMMON = "common.safetensors"
+__all__ = ["Table", "Version", "best", "epochs", "layers"]
 
 
-class Table:
+class Table(Stored):
     """The table in a folder.
 
     Parameters
@@ -53,87 +54,81 @@ class Table:
     """
 
     def __init__(self, path: str):
-        self.path = str(path)
+        super().__init__(path)
         # The rows of the last version published with a list, and the same as a log.
         self._encoded: tuple[Sequence[dict[str, Any]], MetricsLog] = ([], MetricsLog())
-
-    def file(self, number: int) -> str:
-        """The path of a version."""
-        return fs.join(self.path, f"v{number:08d}.safetensors")
+        self._follows: tuple[int, str] | None = None  # number and signature of the version published last
 
     @property
-    def common_file(self) -> str:
-        """The path of the file that `publish_common` writes."""
-        return fs.join(self.path, _COMMON)
+    def run(self) -> str:
+        """The id of the run that this object has claimed the table for; empty without a claim."""
+        return self.owner.run if self.owner else ""
 
-    def numbers(self) -> list[int]:
-        """Lists the versions that are there, ascending; none if the folder is not."""
-        if not fs.isdir(self.path):
-            return []
-        return sorted(int(match[1]) for match in map(_NAME.fullmatch, fs.list(self.path)) if match)
+    def claim(self, base: Version | None = None, seen: int | None = None) -> None:
+        """Takes the table over for this object, which alone may publish from then on: see `hdl.table.owner`.
 
-    def row_files(self) -> list[str]:
-        """Lists the paths of the files of rows: see `hdl.metrics_log`."""
-        return metrics.names(self.path)
-
-    def latest(self) -> int | None:
-        """Reads the last version's number; None for an empty table.
+        Parameters
+        ----------
+        base : Version, optional
+            That the run goes on from: it and those before it stay, later ones do not. None: an empty table of a new
+            run.
+        seen : int, optional
+            Epoch of the owner by which the caller has decided; None: whoever owns the table now.
 
         Raises
         ------
+        Fenced
+            Another run has claimed the table since; nothing was changed.
         TableError
-            The last version's file is damaged, cut short, or not this table's; an earlier version is never taken in
-            its place silently.
+            The folder cannot be written.
         """
-        return self.header()["number"] if self.numbers() else None
+        self._make()
+        run = base.run if base else uuid.uuid4().hex
+        inherited, rest = ({}, {}) if base is None else self._inheritance(base)
+        rescued = {} if base is None else {names.version(base.number): lambda: self._content(base)}
+        self.owner = own = owner.take(self.path, run, seen, inherited, rescued)
+        self._follows = (base.number, base.signature) if base else None
+        for plain, name in rest.items():  # those that were kept beside the others; an earlier owner may thin them still
+            with suppress(OSError):
+                fs.rename(fs.join(self.path, name), fs.join(self.path, names.tagged(plain, own.tag)))
+        owner.sweep(self.path, own, all_rows=base is None)
 
-    def header(self, number: int | None = None) -> dict[str, Any]:
-        """Reads a version's fields (default: the last version's), without its tensors.
+    def _inheritance(self, base: Version) -> tuple[dict[str, str], dict[str, str]]:
+        """Lists what a run that goes on from a version takes over: each file's name without a tag, and its name.
 
-        Returns
-        -------
-        dict
-            The fields of the file, but for `rows`: a `MetricsLog` that reads its files when asked for.
+        Those that no run can do without are copied before the claim: version 0, the best, the last and what all rounds
+        have in common. The others get their new names after it.
+        """
+        own, files = self._look()
+        numbers = [number for number in files if number <= base.number]
+        foremost = best(base.rows, numbers)
+        needed = {0, base.number} | ({foremost} if foremost is not None else set())
+        tag = own.tag if own else self._tag()
+        first = {names.version(number): files.get(number, names.version(number, tag)) for number in needed & {*numbers}}
+        first.setdefault(names.version(base.number), names.version(base.number, tag))
+        for named in names.common, names.copy:
+            if fs.exists(fs.join(self.path, named(tag))):
+                first[named()] = named(tag)
+        return first, {names.version(number): files[number] for number in {*numbers} - needed}
+
+    def empty(self, seen: int | None = None) -> None:
+        """Removes all versions, whoever owns them; an owner that is still at work stops when it looks.
+
+        Parameters
+        ----------
+        seen : int, optional
+            As of `claim`.
 
         Raises
         ------
-        TableError
-            There is no such version, or its file is damaged.
+        Fenced
+            Another run has claimed the table since; nothing was changed.
         """
-        if number is None:
-            return self._newest(self.header)
-        number = self._number(number)
-        path = self.file(number)
-        try:
-            total = fs.size(path)
-            with fs.open(path) as file:
-                start = file.read(8)
-                start += file.read(wire.header_size(start, total))
-            kind, fields = wire.header(start, total)
-            version_file.check_fields(number, kind, fields)
-            return fields | {"rows": version_file.rows_of(number, fields, self.path)}
-        except (OSError, WireError) as error:
-            raise self._damaged(number, error) from None
-
-    def read(self, number: int | None = None) -> Version:
-        """Reads a version (default: the last one) and checks its SHA-256.
-
-        Raises
-        ------
-        TableError
-            There is no such version, or its file is damaged.
-        """
-        if number is None:
-            return self._newest(self.read)
-        number = self._number(number)
-        try:
-            with fs.open(self.file(number)) as file:
-                return version_file.decode(number, file.read(), self.path)
-        except (OSError, WireError) as error:
-            raise self._damaged(number, error) from None
+        now = owner.take(self.path, "", seen)
+        owner.sweep(self.path, now, all_rows=True)
 
     def publish(self, version: Version) -> None:
-        """Adds a version.
+        """Adds a version. Without a claim it goes to the owner whose versions were read, exclusively by its number.
 
         Raises
         ------
@@ -141,32 +136,34 @@ class Table:
             A weight, or a vector of the state as long as the weights, is not finite; nothing was written.
         VersionExists
             Another driver was first; its file is untouched.
+        Fenced
+            The table has another owner by now; what was written does not count.
         TableError
             The folder cannot be written; the versions before are whole.
         """
         version.check_finite(self.path)
-        self._make()
-        rows = self._log_of(version.rows)
-        filed, filed_sha256 = rows.file(self.path)  # before the version that leaves them out
-        path = self.file(version.number)
+        own = self._ours()
+        name = names.version(version.number, own.tag if own else "")
+        path = fs.join(self.path, name)
         try:
-            fs.publish(path, version_file.encode(version, filed, filed_sha256, rows.tail()))
+            content = self._content(version)
+            try:
+                fs.publish(path, content)
+            except FileExistsError:
+                if self.owner is None:
+                    raise
+                owner.set_aside(self.path, [name], self.owner)  # of a run before it, which has slept until just now
+                fs.publish(path, content)
         except FileExistsError:
             raise VersionExists(f"{path}: another driver has published version {version.number}") from None
+        except TableError:
+            raise
         except OSError as error:
+            owner.check(self.path, own)  # whose folder it is by now may have removed what was half written
             said = error if isinstance(error, OutputError) else f"{path}: cannot be written: {error}"
             raise TableError(f"{said}; the versions before it are whole") from None
-
-    def rows(self) -> MetricsLog:
-        """Reads the metrics of every round so far, from the last version on; equal to a list of them."""
-        return self.header()["rows"]
-
-    def best(self) -> int:
-        """Finds the best version of those that are there by the metric that the spec names, or the validation cost: the
-        earliest of equals. Without validation, or where the metric was never defined, the last one."""
-        fields = self.header()
-        number = best(fields["rows"], self.numbers())
-        return fields["number"] if number is None else number
+        self._follows = version.number, version.signature
+        owner.check(self.path, own)  # what was written counts only if the claim holds after it
 
     def thin(self, keep: int, rows: Sequence[dict[str, Any]] | None = None) -> list[int]:
         """Removes all versions but 0, the best, the last, and the `keep` before it.
@@ -182,12 +179,13 @@ class Table:
         list of int
             The removed ones.
         """
-        numbers = self.numbers()
+        files = self._files()
+        numbers = sorted(files)
         kept = {0, best(self.rows() if rows is None else rows, numbers), *numbers[-1 - keep :]}
         removed = [number for number in numbers if number not in kept]
         for number in removed:
             with suppress(FileNotFoundError):
-                fs.remove(self.file(number))
+                fs.remove(fs.join(self.path, files[number]))
         return removed
 
     def publish_common(self, fields: Mapping[str, Any], tensors: Tensors, private: bool = False) -> None:
@@ -195,30 +193,10 @@ class Table:
 
         In genetic mode that is the samples on which all candidates are measured; of a stack's layer, the layers below.
         """
-        self._make()
+        own = self._ours()
         content = wire.pack("common", {**fields, "sha256": version_file.digest(fields, tensors)}, tensors)
         with suppress(FileExistsError):  # a run that died here before made the same ones
-            fs.publish(self.common_file, content, private=private)
-
-    def common(self) -> tuple[dict[str, Any], Tensors]:
-        """Reads the fields and tensors that `publish_common` stored.
-
-        Raises
-        ------
-        TableError
-            The file is missing or damaged.
-        """
-        path = self.common_file
-        try:
-            with fs.open(path) as file:
-                kind, fields, tensors = wire.unpack(file.read())
-        except (OSError, WireError) as error:
-            raise TableError(f"{path}: {error}") from None
-        if kind != "common":
-            raise TableError(f"{path}: holds {kind}; expected what all rounds have in common")
-        if fields.pop("sha256", None) != version_file.digest(fields, tensors):
-            raise TableError(f"{path}: its SHA-256 is not the one in its header")
-        return fields, tensors
+            fs.publish(fs.join(self.path, names.common(own.tag if own else "")), content, private=private)
 
     def _make(self) -> None:
         try:
@@ -230,24 +208,22 @@ class Table:
         except OSError as error:
             raise TableError(f"{self.path}: cannot be made a folder: {error.strerror or error}") from None
 
-    def _newest(self, read: Callable[[int], T]) -> T:
-        """Reads the last version; if a training thins it away meanwhile, there is a later one, which is read."""
-        while True:
-            number = self._number(None)
-            try:
-                return read(number)
-            except TableError:
-                if number in self.numbers():
-                    raise
+    def _ours(self) -> Owner | None:
+        """Finds whose files we may add to: of our claim, or of whom we read; refuses if that is the past."""
+        if self.owner is None:
+            self._make()
+            if not self._seen:
+                self._look()
+        own = self.owner or self._seen[0]
+        owner.check(self.path, own)
+        return own
 
-    def _number(self, number: int | None) -> int:
-        """Checks that a version is there; None is the last one."""
-        numbers = self.numbers()
-        if not numbers:
-            raise TableError(f"{self.path}: no weight table here; expected files such as v00000000.safetensors")
-        if number is not None and number not in numbers:
-            raise TableError(f"{self.path}: no version {number}; there are {', '.join(map(str, numbers))}")
-        return numbers[-1] if number is None else number
+    def _content(self, version: Version) -> bytes:
+        """Writes a version as the content of its file, and first the rows that it leaves to files of their own."""
+        rows = self._log_of(version.rows)
+        filed, filed_sha256 = rows.file(self.path)
+        follows = self._follows if self._follows and self._follows[0] < version.number else version.follows
+        return version_file.encode(version, filed, filed_sha256, rows.tail(), follows)
 
     def _log_of(self, rows: Sequence[dict[str, Any]]) -> MetricsLog:
         """Makes a log of rows; if a list continues the one published before, only its new rows are encoded."""
@@ -258,11 +234,6 @@ class Table:
         self._encoded = rows, (log.then(*rows[len(before) :]) if continues else MetricsLog(rows))
         return self._encoded[1]
 
-    def _damaged(self, number: int, reason: object) -> TableError:
-        earlier = [n for n in self.numbers() if n < number]
-        hint = f"; without this file, training resumes from version {earlier[-1]}" if earlier else ""
-        return TableError(f"{self.file(number)}: {reason}{hint}")
-
 
 def layers(table: str) -> list[Table]:
     """Lists the tables of a stack's layers that have begun, from the data upwards; none for a network without layers
@@ -271,3 +242,12 @@ def layers(table: str) -> list[Table]:
     while (layer := Table(f"{table.rstrip('/')}/layer{len(begun) + 1}")).latest() is not None:
         begun.append(layer)
     return begun
+
+
+def epochs(table: str) -> dict[str, int]:
+    """Looks up the epochs of the owners of a table and of its layers' tables, by their folders."""
+    found, path = {table: owner.epoch_of(table)}, f"{table.rstrip('/')}/layer1"
+    while fs.isdir(path):
+        found[path] = owner.epoch_of(path)
+        path = f"{table.rstrip('/')}/layer{len(found)}"
+    return found

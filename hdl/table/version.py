@@ -43,6 +43,8 @@ class Version:
         Version 0: data, options, splits, schema, platform, device. Later ones: empty.
     schema : dict of ndarray
         Version 0: the schema's tensors. Later ones: empty.
+    follows : (int, str), optional
+        Number and signature of the version that the run published before; None of the first, and of older tables.
     """
 
     number: int
@@ -53,6 +55,7 @@ class Version:
     rows: Sequence[dict[str, Any]] = field(default_factory=MetricsLog)
     about: dict[str, Any] = field(default_factory=dict)
     schema: Tensors = field(default_factory=dict)
+    follows: tuple[int, str] | None = None
 
     @cached_property
     def signature(self) -> str:
@@ -74,7 +77,7 @@ class Version:
                 raise NonFinite(f"{table}: {name} of version {self.number} is not finite; a smaller lr may help")
 
 
-def encode(version: Version, filed: int, filed_sha256: str, tail: str) -> bytes:
+def encode(version: Version, filed: int, filed_sha256: str, tail: str, follows: tuple[int, str] | None = None) -> bytes:
     """Writes a version as the content of its file.
 
     Parameters
@@ -86,6 +89,8 @@ def encode(version: Version, filed: int, filed_sha256: str, tail: str) -> bytes:
         SHA-256 of the last of these files.
     tail : str
         The other rows, a line of JSON each.
+    follows : (int, str), optional
+        Number and signature of the version that the run has published before.
     """
     weights = version.weights
     tensors = {"w": weights.w}
@@ -94,6 +99,8 @@ def encode(version: Version, filed: int, filed_sha256: str, tail: str) -> bytes:
     names = ("number", "spec", "run", "parent", "about", "signature")
     fields = {name: getattr(version, name) for name in names} | {"round": weights.round}
     fields |= {"filed": filed, "filed_sha256": filed_sha256, "rows": tail}
+    if follows is not None:
+        fields["follows"] = [*follows]
     fields["sha256"] = digest(fields, tensors)
     return wire.pack("version", fields, tensors)
 
@@ -118,7 +125,10 @@ def decode(number: int, data: Buffer, folder: str) -> Version:
             groups.setdefault(group, {})[short] = tensor
     weights = Weights(fields["round"], tensors["w"], groups["state"])
     plain = {name: fields[name] for name in ("spec", "run", "parent", "about")}
-    return Version(number, weights, rows=rows_of(number, fields, folder), schema=groups["schema"], **plain)
+    follows = tuple(fields["follows"]) if fields.get("follows") else None
+    return Version(
+        number, weights, rows=rows_of(number, fields, folder), schema=groups["schema"], follows=follows, **plain
+    )
 
 
 def check_fields(number: int, kind: str, fields: Mapping[str, Any]) -> None:

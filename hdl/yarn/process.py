@@ -40,7 +40,7 @@ def node_fault(error: BaseException) -> NodeError | None:
         if "://" in text:
             return None
         known = isinstance(each, OSError) and each.errno in DISK_ERRORS
-        if known or (isinstance(each, (OSError, MemoryError, RuntimeError)) and DISK_WORDS.search(text)):
+        if known or (not isinstance(each, HdlError) and isinstance(each, OSError) and DISK_WORDS.search(text)):
             return NodeError(f"its disk: {text}")
     return None
 

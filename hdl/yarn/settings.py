@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hdl.data import Options
 from hdl.errors import SpecError
@@ -17,6 +18,23 @@ Count = Annotated[int, Field(ge=1)]
 Acl = Annotated[str, AfterValidator(access.acl)]
 Tags = Annotated[tuple[str, ...], AfterValidator(access.tags)]
 
+
+# Of a container, which YARN or hdl sets; others of these names would keep it from starting.
+OURS = re.compile(r"HADOOP_USER_NAME|HADOOP_TOKEN_FILE_LOCATION|CONTAINER_ID|NM_\w+|PWD|PYTHON\w+|HDL_(FAULT|THREADS)")
+
+
+def _variables(given: Any) -> dict[str, str]:
+    """Check environment variables, given as a mapping or as pairs."""
+    checked = {str(name): str(value) for name, value in dict(given).items()}
+    for name in checked:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            raise ValueError(f"--container-env: expected NAME=VALUE with a variable's name (given {name!r})")
+        if OURS.fullmatch(name):
+            raise ValueError(f"--container-env: {name} is set by YARN or hdl itself")
+    return checked
+
+
+Variables = Annotated[dict[str, str], BeforeValidator(_variables)]
 
 # In an application's folder on HDFS
 TASK_CONFIG = "order.json"  # written by the client, read by the master: `to_task_config`
@@ -35,6 +53,12 @@ class Settings(BaseModel):
     Parameters
     ----------
     workers : int
+        At most; of a training never more than its shards.
+    fewest : int
+        Workers without which nothing is computed: others join between rounds when they come, and the shards of one that
+        is lost go to those that are left. 0: all of them.
+    join_seconds : float
+        Wait for others than the fewest before the first round.
     memory, master_memory : int
         MiB of a container.
     vcores, gpus : int
@@ -53,6 +77,8 @@ class Settings(BaseModel):
         Words by which YARN's lists find it.
     archive, python : str
         The packed environment on HDFS, or a Python on every node that has hdl.
+    bare_python : str
+        A Python of this version on every node, without hdl; empty: the packed environment has its own.
     publish_every : int
         Rounds between two versions of the table; 0: as often as the storage keeps up, and every round where validation
         decides. The last one is always published.
@@ -71,6 +97,10 @@ class Settings(BaseModel):
         Workers that may fail at one shard before the run stops; preemptions and lost nodes do not count.
     failures_validity : float
         Seconds after which a failure is forgotten, of a worker, a node or the master.
+    opportunistic : bool
+        Workers ask for opportunistic containers.
+    environment : dict of str to str
+        Variables of all containers.
     avoid_seconds : float
         That a node is avoided, the first time, whose disk is full or that fails what runs there; 0: never.
     attempts : int
@@ -82,6 +112,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     workers: Count = 1
+    fewest: Annotated[int, Field(ge=0)] = 0
     memory: Annotated[int, Field(ge=128)] = 1024
     master_memory: Annotated[int, Field(ge=128)] = 1024
     vcores: Count = 1
@@ -96,15 +127,19 @@ class Settings(BaseModel):
     tags: Tags = ()
     archive: str = ""
     python: str = ""
+    bare_python: str = ""
     publish_every: Annotated[int, Field(ge=0)] = 0
     relax_seconds: Seconds = 3.0
     gather_seconds: Seconds = 180.0
+    join_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4.0
     silence_seconds: Seconds = 20.0
     stall_seconds: Seconds = 600.0
     straggler: Annotated[float, Field(ge=0)] = 0.0
     failures: Count = 3
     failures_validity: Seconds = 3600.0
     avoid_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
+    opportunistic: bool = False
+    environment: Variables = {}
     attempts: Count = 2
     renew_seconds: Annotated[float, Field(ge=0)] = 0.0
 
@@ -121,10 +156,31 @@ class Settings(BaseModel):
         if platform.device_class(platform.check(given.get("device", "cpu"))) == platform.CUDA:
             given.setdefault("gpus", 1)
         try:
-            return cls(**given)
+            made = cls(**given)
         except ValidationError as error:
             first = error.errors()[0]
             raise SpecError(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (given {first['input']!r})") from None
+        if made.fewest > made.workers:
+            raise SpecError(f"fewest: expected at most as many as workers, {made.workers} (given {made.fewest})")
+        return made
+
+    @property
+    def number(self) -> str:
+        """The number of workers for people: '4', or '2 to 8'."""
+        return f"{self.fewest} to {self.workers}" if 0 < self.fewest < self.workers else str(self.workers)
+
+    def check_mode(self, mode: str) -> None:
+        """Refuse a mode whose result depends on the number of workers, where that may change.
+
+        Raises
+        ------
+        SpecError
+        """
+        if mode == "async" and 0 < self.fewest < self.workers:
+            raise SpecError(
+                f"workers: expected one number with sync.mode async, whose workers' own rounds are its result "
+                f"(given {self.number}; the other modes take a range)"
+            )
 
 
 def to_task_config(job: Job, settings: Settings) -> dict[str, Any]:
@@ -135,6 +191,7 @@ def to_task_config(job: Job, settings: Settings) -> dict[str, Any]:
         "spec": job.spec.to_json() if job.spec else None,
         "options": job.options.model_dump(mode="json"),
         "resume": job.resume,
+        "strict": job.strict,
         "asked": job.asked,
         "settings": settings.model_dump(mode="json"),
     }
@@ -144,5 +201,5 @@ def from_task_config(config: dict[str, Any]) -> tuple[Job, Settings]:
     """Read job and settings from a task config: the inverse of `to_task_config`."""
     spec = parse(config["spec"]) if config["spec"] else None
     options, asked = Options.make(config["options"]), config.get("asked")
-    job = Job(config["data"], config["table"], spec, options, config["resume"], asked=asked)
+    job = Job(config["data"], config["table"], spec, options, config["resume"], asked=asked, strict=config.get("strict", False))
     return job, Settings.make(**config["settings"])

@@ -81,7 +81,8 @@ def other_headers(message):
     entries["__metadata__"]["hdl"] = json.loads(entries["__metadata__"]["hdl"])
 
     def rebuilt(entries):
-        if isinstance(metadata := entries.get("__metadata__"), dict) and "hdl" in metadata:
+        metadata = entries.get("__metadata__") if isinstance(entries, dict) else None
+        if isinstance(metadata, dict) and "hdl" in metadata:
             metadata["hdl"] = json.dumps(metadata["hdl"])
         head = json.dumps(entries).encode()
         return len(head).to_bytes(8, "little") + head + message[8 + size :]

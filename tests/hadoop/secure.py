@@ -10,6 +10,8 @@ from hdl.cluster import config
 from hdl.cluster.config import kerberos
 
 SECURE_USERS = ("ada", "bob", kerberos.GATEWAY)
+# HDL_FAULT of trainings that go on until they are ended: from round 100 on a round takes 3 s, and no processor.
+SLOW = "computing:100:*:9:SLOW"
 QUICK = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
 
 

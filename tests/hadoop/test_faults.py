@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from hdl.driver import Round, Started
-from hdl.errors import TableError, VersionExists
+from hdl.errors import Fenced, TableError
 from hdl.runners.base import Replaced
 from hdl.table import Table
 from tests.hadoop.runners import QUIET, RUNNERS, local, put_csv, signatures, train
@@ -176,6 +176,6 @@ def test_of_two_drivers_on_one_table_one_wins_a_version_and_the_other_stops(data
 
             train(data, table, LocalRunner(1), resume=True)
 
-    with pytest.raises(VersionExists, match=r"v00000001.*another driver"):
+    with pytest.raises(Fenced, match=r"the table belongs to run"):
         train(data, table, RUNNERS["mapreduce"](archive=archive, settings=QUIET), on_event=other, **FIELDS)
     assert signatures(table) == expected

@@ -1,4 +1,7 @@
-"""Held-out samples by Hadoop's engines, to the byte of the local runner's: data of its own, a column, a share."""
+"""Held-out samples by Hadoop's engines, to the byte of the local runner's: data of its own, a column, a share.
+
+Data of its own is held out by test_every_column too, which is always run.
+"""
 
 import numpy as np
 import pytest
@@ -23,9 +26,10 @@ def put(path, n, seed):
     return path
 
 
-@pytest.mark.parametrize(
-    "kind", ["path", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("share", "column"))]
-)
+pytestmark = pytest.mark.full
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_held_out_samples_are_the_local_runners(folder, runner, kind):
     fs.mkdir(folder)

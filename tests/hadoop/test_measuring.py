@@ -11,15 +11,15 @@ from hdl import fs
 from tests.hadoop.runners import put_csv
 
 HDL = [sys.executable, "-m", "hdl"]
-FLAGS = {"local": ["--workers", 2], "mapreduce": ["--workers", 3], "streaming": []}
+FLAGS = {"local": ["--workers", 2], "mapreduce": ["--workers", 2], "streaming": []}
 if find_spec("jpype") and find_spec("zmq"):
     FLAGS["yarn"] = ["--workers", 2, "--worker-memory", "512m", "--master-memory", "640m"]
 
 
 @pytest.fixture(scope="module")
 def trained(cluster, run):
-    """A network's table and its data, both on HDFS; the data in four parts."""
-    data, model = put_csv("hdfs:///tests/measuring/data", 360), "hdfs:///tests/measuring/model"
+    """A network's table and its data, both on HDFS; the data in two parts."""
+    data, model = put_csv("hdfs:///tests/measuring/data", 360, parts=2), "hdfs:///tests/measuring/model"
     fields = ["--net", "0-5-0", "--epochs", 30, "--batch", 8, "--lr", 0.01, "--no-report", "--quiet"]
     run(*HDL, "train", data, "--out", model, *fields)
     yield model, data

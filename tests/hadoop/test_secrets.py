@@ -22,6 +22,7 @@ from hdl.table import Table
 from hdl.yarn.settings import KEYTAB
 from tests.hadoop import scan as scanning
 from tests.hadoop.scan import Secrets
+from tests.hadoop.secure import SLOW
 from tests.hadoop.webhdfs import WebHdfs
 from tests.hadoop.yarn_jobs import Training
 
@@ -104,7 +105,16 @@ def test_a_training_on_yarn_shows_its_keys_to_nobody(cluster, superuser, closed,
     before, began = files(superuser, *ROOTS), time.time()
     table = f"hdfs://{HOME}/model"
     training = Training(
-        closed, table, "--epochs", "100000", "--net", "2-3-2", workers=2, HDL_NODE_PYTHON="", HDL_NODE_ARCHIVE=archive
+        closed,
+        table,
+        "--epochs",
+        "100000",
+        "--net",
+        "2-3-2",
+        workers=2,
+        fault=SLOW,
+        HDL_NODE_PYTHON="",
+        HDL_NODE_ARCHIVE=archive,
     )
     try:
         training.reach(2)

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.hadoop.secure import SLOW
+
 pytest.importorskip("jpype")
 HOME = "hdfs:///user/ada/runners"
 SPEC = ["--net", "0-5-0", "--shards", "4", "--epochs", "1", "--batch", "8", "--seed", "3", "--validation", "0.2"]
@@ -116,7 +118,7 @@ def test_what_was_trained_is_measured_and_predicts_by_either_runner(hdl, data, t
 
 def test_an_application_is_watched_and_killed(secure, hdl, data, packed):
     endless = [*SPEC[:4], "--epochs", 1000000, "--runner", "yarn", *RUNNERS["yarn"]]
-    fault = "merging:999999:-1:1:SLOW"  # one that never comes: that it is set is what the master says in its log
+    fault = SLOW  # that it is set is what the master says in its log
     started = hdl("train", data, "--out", f"{HOME}/tables/endless", *endless, "--detach", HDL_FAULT=fault)
     application = re.search(r"application_\d+_\d+", started.stdout + started.stderr)[0]
     command = [sys.executable, "-m", "hdl", "attach", application]

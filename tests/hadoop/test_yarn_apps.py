@@ -17,6 +17,7 @@ pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
 from hdl import fs
 from hdl.table import Table
 from tests.hadoop.runners import put_csv
+from tests.hadoop.secure import SLOW
 
 HDL = [sys.executable, "-m", "hdl"]
 YARN = ["--runner", "yarn", "--workers", "2", "--shards", "4", "--net", "0-5-0", "--batch", "8", "--seed", "3"]
@@ -70,7 +71,7 @@ def test_a_log_is_written_by_who_follows(run, data, folder, tmp_path):
     assert "--log: is written by who follows the training" in ended.stderr
 
 
-@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize("turn", [0, *(pytest.param(turn, marks=pytest.mark.full) for turn in (1, 2))])
 def test_what_is_wrong_before_java_has_connected_is_one_line_and_no_crash(run, folder, turn):
     """The connection to YARN is begun while the data is looked at, and nobody waits for it then."""
     ended = run(*HDL, "train", "/no/such/data", "--out", f"{folder}/model", *YARN, check=False)
@@ -107,7 +108,8 @@ def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder
 
 
 def test_a_running_application_is_shown_its_log_read_and_it_is_killed(run, data, folder, side):
-    application = run(*HDL, "train", data, "--out", f"{folder}/m", *YARN, *SMALL, *LONG, "--detach").stdout.strip()
+    command = [*HDL, "train", data, "--out", f"{folder}/m", *YARN, *SMALL, *LONG, "--detach"]
+    application = run(*command, HDL_FAULT=SLOW).stdout.strip()
     try:
         page = until(run, application, lambda state: state["page"] and state["page"]["round"] > 3)["page"]
         assert page["application"] == application

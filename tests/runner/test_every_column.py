@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pyarrow.csv
@@ -36,15 +37,28 @@ def data(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def expected(data, tmp_path_factory):
+    """`expected(form, mode)`: a training in this process, made when it is first asked for."""
+    folder = tmp_path_factory.mktemp("expected")
+    return cache(
+        lambda form, mode: begin(data(form), str(folder / f"{form}-{mode}"), form, LocalRunner(1), **FIELDS[mode])
+    )
+
+
+def begin(path, table, form, runner, on_event=None, **fields):
+    spec = parse({"net": "0-5-0", "shards": SHARDS, "epochs": 3, "batch": 8, "seed": 3, "keep": 9, **fields})
+    job = Job(path, table, spec, options(form))
+    return driver.train(job, runner, on_event) if isinstance(runner, LocalRunner) else runner.train(job, on_event)
+
+
 @pytest.fixture
 def train(tmp_path):
     """`train(path, form, runner, fields)`: a training of three epochs into a table of its own."""
     count = iter(range(100))
 
     def run(path, form, runner, on_event=None, **fields):
-        spec = parse({"net": "0-5-0", "shards": SHARDS, "epochs": 3, "batch": 8, "seed": 3, "keep": 9, **fields})
-        job = Job(path, str(tmp_path / f"model{next(count)}"), spec, options(form))
-        return driver.train(job, runner, on_event) if isinstance(runner, LocalRunner) else runner.train(job, on_event)
+        return begin(path, str(tmp_path / f"model{next(count)}"), form, runner, on_event, **fields)
 
     return run
 
@@ -57,11 +71,9 @@ def same(one, two):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("mode", ["plain", *(pytest.param(mode, marks=pytest.mark.full) for mode in FIELDS)])
-def test_any_crew_gives_the_same_bytes(data, train, form, mode):
-    one, two, four = (train(data(form), form, LocalRunner(*crew), **FIELDS[mode]) for crew in ((1, 1), (2, 2), (4, 1)))
-    same(one, two)
-    same(one, four)
-    signed = signatures(one)[0]
+def test_any_crew_gives_the_same_bytes(data, train, expected, form, mode):
+    same(train(data(form), form, LocalRunner(3, 2), **FIELDS[mode]), expected(form, mode))
+    signed = signatures(expected(form, mode))[0]
     assert len(set(signed.values())) == 4  # it learns
 
 
@@ -72,32 +84,30 @@ def test_what_was_imported_trains_as_what_it_was_made_of(data, train, mode):
     same(*found)
 
 
-def test_a_worker_killed_in_the_summary_pass_changes_nothing(data, train):
-    expected = train(data("parquet"), "parquet", LocalRunner(1), **FIELDS["weighed"])
+def test_a_worker_killed_in_the_summary_pass_changes_nothing(data, train, expected):
     runner = LocalRunner(2)
     killer = Killer(runner, "summarise")
     outcome = train(data("parquet"), "parquet", runner, killer, **FIELDS["weighed"])
     assert killer.replaced
-    same(outcome, expected)
+    same(outcome, expected("parquet", "weighed"))
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_a_worker_group_gives_the_local_runners_bytes(data, train, form):
+def test_a_worker_group_gives_the_local_runners_bytes(data, train, expected, form):
     pytest.importorskip("zmq")
     from tests.runner.yarn_here import YarnHere
 
-    expected = train(data(form), form, LocalRunner(1), **FIELDS["plain"])
-    same(train(data(form), form, YarnHere(2), **FIELDS["plain"]), expected)
+    same(train(data(form), form, YarnHere(2), **FIELDS["plain"]), expected(form, "plain"))
 
 
-def test_a_worker_group_that_loses_workers_gives_them_too(data, train, monkeypatch):
+def test_a_worker_group_that_loses_workers_gives_them_too(data, train, expected, monkeypatch):
     pytest.importorskip("zmq")
     from tests.runner.yarn_here import YarnHere
 
-    expected = train(data("parquet"), "parquet", LocalRunner(1), **FIELDS["plain"])
+    first = expected("parquet", "plain")
     monkeypatch.setenv("HDL_FAULT", "loading:0:*:1:KILL")  # in the summary pass, every one of them
     seen = []
-    same(train(data("parquet"), "parquet", YarnHere(2), seen.append, **FIELDS["plain"]), expected)
+    same(train(data("parquet"), "parquet", YarnHere(2), seen.append, **FIELDS["plain"]), first)
     assert sum(isinstance(event, Replaced) for event in seen) == 2
 
 
@@ -114,12 +124,13 @@ def shard_bytes(path, form, number):
     return b"".join(head + bytes([0]) + len(block).to_bytes(4, "big") + block for block in packed)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_a_round_in_a_pipe_gives_the_local_runners_bytes(data, train, tmp_path, form):
-    expected = train(data(form), form, LocalRunner(1), **FIELDS["plain"])
+# What is imported travels as typed bytes too.
+@pytest.mark.parametrize("form", ["csv", pytest.param("parquet", marks=pytest.mark.full), "imported"])
+def test_a_round_in_a_pipe_gives_the_local_runners_bytes(data, expected, tmp_path, form):
+    one = expected(form, "plain")
     copy = tmp_path / "copy"
     copy.mkdir()
-    subprocess.run(["cp", Table(expected.table).file(0), copy], check=True)
+    subprocess.run(["cp", Table(one.table).file(0), copy], check=True)
     environment = {"hdl_typed": "true"} if form != "csv" else {}
     if form == "csv":
         (copy / "head").write_bytes(shard_bytes(data(form), form, 0)[:300].split(b"\n")[0] + b"\n")
@@ -132,7 +143,7 @@ def test_a_round_in_a_pipe_gives_the_local_runners_bytes(data, train, tmp_path, 
     status, out, said = script("reducer", str(copy), stdin=b"".join(sorted(lines)))
     assert status == 0, said
     assert script("publish", str(copy), stdin=out)[0] == 0
-    assert Table(str(copy)).header(1)["signature"] == signatures(expected)[0][1]
+    assert Table(str(copy)).header(1)["signature"] == signatures(one)[0][1]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -152,9 +163,8 @@ def test_every_row_has_its_answer_in_order_with_what_is_kept(data, train, tmp_pa
     assert np.mean([said == label for said, label in known]) > 0.7
 
 
-def test_what_each_column_became_is_in_version_0(data, train):
-    outcome = train(data("parquet"), "parquet", LocalRunner(1), **FIELDS["plain"])
-    schema = Model(outcome.table).schema
+def test_what_each_column_became_is_in_version_0(expected):
+    schema = Model(expected("parquet", "plain").table).schema
     kinds = schema.reading["kinds"]
     assert set(kinds["number"]) == {"size", "age", "price", "place[0]", "place[1]"}
     assert set(kinds["category"]) == {"colour", "area", "member"}

@@ -49,13 +49,13 @@ def check_same(case, outcomes):
 
 @pytest.mark.parametrize("case", CASES)
 def test_any_crew_measures_the_same(make_runner, by_crews, case):
-    check_same(case, by_crews(case, make_runner(1), make_runner(2), make_runner(3)))
+    check_same(case, by_crews(case, make_runner(1), make_runner(3)))
 
 
 @pytest.mark.parametrize("case", [case if case in ("auc", "search") else pytest.param(case, marks=pytest.mark.full)
                                   for case in CASES])  # fmt: skip
 def test_an_application_measures_the_same(by_crews, case):
-    check_same(case, by_crews(case, LocalRunner(1), YarnHere(2), YarnHere(3)))
+    check_same(case, by_crews(case, LocalRunner(1), YarnHere(3)))
 
 
 def held_out(outcome, path):
@@ -78,7 +78,7 @@ def held_out(outcome, path):
 
 @pytest.mark.parametrize("case", ["auc", "prices", "batches"])
 def test_a_row_tells_what_the_held_out_samples_say(by_crews, tmp_path, case):
-    (outcome,) = by_crews(case, LocalRunner(2))
+    (outcome,) = by_crews(case, LocalRunner(1))
     seen = 0
     for number, schema, y, out in held_out(outcome, str(tmp_path / "data.csv")):
         if number == outcome.version:
@@ -118,7 +118,7 @@ def test_workers_that_wait_for_nobody_are_measured_at_what_all_share(tmp_path):
 OVERFITS = {"metric": "auc", "epochs": 40, "patience": 4, "optimizer": {"name": "adam", "lr": 0.03}, "net": "0-30-0"}
 
 
-def train(path, table, on_event=None, resume=False, workers=2, **more):
+def train(path, table, on_event=None, resume=False, workers=1, **more):
     spec = None if resume else specs.parse(fields_of("auc", **{**OVERFITS, **more}))
     return driver.train(Job(path, str(table), spec, resume=resume), LocalRunner(workers), on_event)
 
@@ -159,7 +159,7 @@ def test_a_resumed_training_decides_the_same(tmp_path):
         table = tmp_path / f"killed{stop}"
         with pytest.raises(Killed):
             train(path, table, kill)
-        resumed = train(path, table, resume=True, workers=1)
+        resumed = train(path, table, resume=True)
         assert signatures(resumed) == signatures(whole)
         assert (resumed.best, resumed.reason) == (whole.best, "patience")
 

@@ -34,7 +34,7 @@ def same(here, local):
     assert state_bytes(here) == state_bytes(local)
 
 
-@pytest.mark.parametrize(("mode", "workers"), [(mode, (2, 3, 4, 1)[i % 4]) for i, mode in enumerate(MODES)])
+@pytest.mark.parametrize(("mode", "workers"), [(mode, (2, 3, 2, 1)[i % 4]) for i, mode in enumerate(MODES)])
 def test_a_worker_group_gives_the_local_runners_bytes(pair, mode, workers):
     same(*pair(YarnHere(workers), **MODES[mode]))
 

@@ -1,4 +1,4 @@
-"""The packed environment: named by its content, complete, and for one version of Python."""
+"""The packed environment: named by its content, complete, with or without its interpreter."""
 
 import importlib.util
 import subprocess
@@ -9,53 +9,67 @@ from pathlib import Path
 import pytest
 
 from hdl import envpack
+from hdl.envpack import archive, elf, interpreter, nodes, packages
+from hdl.errors import Unavailable
 
+NODES_OWN = "python{}.{}".format(*sys.version_info)
 needs_pydoop = pytest.mark.skipif(not importlib.util.find_spec("pydoop"), reason="no pydoop: ./build.sh hadoop")
 
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """Two files instead of all."""
+    """Two packages' files instead of all."""
     files = {name: tmp_path / name for name in ("a.py", "b.py")}
     for name, path in files.items():
         path.write_text(name)
-    monkeypatch.setattr(envpack, "contents", lambda: files)
+    monkeypatch.setattr(packages, "contents", lambda: dict(files))
     return files
 
 
 def test_the_name_is_the_content(small, tmp_path):
-    first = envpack.pack(tmp_path / "env")
+    first = envpack.pack(tmp_path / "env", NODES_OWN)
     written = first.stat().st_mtime_ns
-    assert envpack.pack(tmp_path / "env") == first
+    assert envpack.pack(tmp_path / "env", NODES_OWN) == first
     assert first.stat().st_mtime_ns == written
-    assert envpack.pack(tmp_path / "elsewhere").read_bytes() == first.read_bytes()
+    assert envpack.pack(tmp_path / "elsewhere", NODES_OWN).read_bytes() == first.read_bytes()
+    assert envpack.pack(tmp_path / "elsewhere", "/opt/python") != first
     small["a.py"].write_text("changed")
-    assert envpack.pack(tmp_path / "env") != first
+    assert envpack.pack(tmp_path / "env", NODES_OWN).name != first.name
+    tag = sys.implementation.cache_tag
     with tarfile.open(first) as tar:
-        assert tar.getnames() == ["a.py", "b.py", "sitecustomize.py"]
+        assert sorted(set(tar.getnames())) == [
+            f"__pycache__/a.{tag}.pyc", f"__pycache__/b.{tag}.pyc", "a.py", "b.py", "bin/python", "needs.json",
+            "sitecustomize.py",
+        ]  # fmt: skip
+        assert tar.getmember("bin/python").mode == 0o755
     assert sorted(path.suffix for path in (tmp_path / "env").iterdir()) == [".gz", ".gz"]
 
 
 def test_the_cache_keeps_the_few_that_were_used_last(small, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = []
-    for number in range(envpack.KEPT + 2):
+    for number in range(archive.KEPT + 2):
         small["a.py"].write_text(str(number))
-        made.append(envpack.pack())
-        if number == envpack.KEPT:
+        made.append(envpack.pack(python=NODES_OWN))
+        if number == archive.KEPT:
             small["a.py"].write_text("1")
-            assert envpack.pack() == made[1]  # used again, so it stays
-    assert {*made[0].parent.iterdir()} == {made[1], *made[-2:]}
+            assert envpack.pack(python=NODES_OWN) == made[1]  # used again, so it stays
+    assert {*made[0].parent.iterdir()} == {made[1], *made[-3:]}
 
 
-def test_another_python_stops_and_says_so(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(envpack.CHECK.format(version=(2, 7)))
+def test_another_python_stops_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(nodes.sys, "version_info", (2, 7, 0))
+    scripts = nodes.scripts(nodes.Needs(NODES_OWN, False, "x86_64", "2.28"), NODES_OWN)
+    monkeypatch.undo()
+    (tmp_path / "sitecustomize.py").write_bytes(scripts["sitecustomize.py"])
     done = subprocess.run(
         [sys.executable, "-c", "print('ran')"], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
     )
     assert done.returncode != 0
     assert done.stdout == ""
-    assert "packed by Python 2.7" in done.stderr
+    assert "its Python is {}.{}, and the packages were made for 2.7".format(*sys.version_info) in envpack.refusal(
+        done.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +82,7 @@ def test_another_python_stops_and_says_so(tmp_path):
     ],
 )
 def test_markers(requirement, applies):
-    assert envpack._applies(requirement) is applies
+    assert packages._applies(requirement) is applies
 
 
 def test_what_hdl_requires_is_packed(root):
@@ -76,13 +90,14 @@ def test_what_hdl_requires_is_packed(root):
 
     wanted = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {requirement.split(">")[0] for requirement in wanted}
-    assert names - {"rich"} <= set(envpack.ROOTS)
+    assert names - {"rich"} <= set(packages.ROOTS)
 
 
 @needs_pydoop
 @pytest.mark.full
 def test_a_bare_python_runs_with_it(tmp_path):
-    with tarfile.open(envpack.pack(tmp_path)) as tar:
+    python = Path(sys.base_prefix) / "bin" / "python{}.{}".format(*sys.version_info)
+    with tarfile.open(envpack.pack(tmp_path, str(python))) as tar:
         tar.extractall(tmp_path / "env", filter="data")
         assert not [name for name in tar.getnames() if "/tests/" in name or name.endswith((".pyi", ".h"))]
     script = (
@@ -91,16 +106,13 @@ def test_a_bare_python_runs_with_it(tmp_path):
     script += (
         "print(*{m.__file__ for n, m in sys.modules.items() if n in ('numpy', 'hdl', 'pyarrow', 'pydoop')}, sep='\\n')"
     )
-    python = Path(sys.base_prefix) / "bin" / "python{}.{}".format(*sys.version_info)
-    done = subprocess.run(
-        [python, "-c", script], env={"PYTHONPATH": str(tmp_path / "env")}, capture_output=True, text=True, cwd="/"
-    )
+    done = subprocess.run([tmp_path / "env/bin/python", "-c", script], env={}, capture_output=True, text=True, cwd="/")
     assert done.returncode == 0, done.stderr
     assert all(line.startswith(str(tmp_path / "env")) for line in done.stdout.splitlines())
 
 
 def test_what_gpus_need_is_packed_where_it_is(monkeypatch, tmp_path):
-    monkeypatch.setattr(envpack, "ROOTS", ("click",))
+    monkeypatch.setattr(packages, "ROOTS", ("click",))
     for name, requires in ("pycuda", "Requires-Dist: made-up-tools>=1\n"), ("made-up-tools", ""):
         module = name.replace("-", "_")
         info = tmp_path / f"{module}-1.0.dist-info"
@@ -108,8 +120,96 @@ def test_what_gpus_need_is_packed_where_it_is(monkeypatch, tmp_path):
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{requires}")
         (tmp_path / f"{module}.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    assert {distribution.metadata["Name"] for distribution in envpack.distributions()} > {
+    assert {distribution.metadata["Name"] for distribution in packages.distributions()} > {
         "click",
         "pycuda",
         "made-up-tools",
     }
+
+
+@pytest.fixture
+def own(small, monkeypatch, tmp_path):
+    """A packed interpreter, unpacked, with a standard library of a few modules and one compiled one."""
+    kept = {"os.py", "stat.py", "posixpath.py", "genericpath.py", "site.py", "codecs.py", "io.py", "abc.py", "ssl.py"}
+    files = interpreter.Interpreter.files
+
+    def few(self):
+        parts = "/encodings/", "/lib-dynload/_ssl.", "/lib-dynload/_socket.", "/lib-dynload/_ctypes.", "/bin/"
+        found = files(self).items()
+        return {name: path for name, path in found if path.name in kept or any(part in name for part in parts)}
+
+    monkeypatch.setattr(interpreter.Interpreter, "files", few)
+    small["a.py"].write_text("there = 1\n")
+    made = envpack.pack(tmp_path / "made")
+    with tarfile.open(made) as tar:
+        tar.extractall(tmp_path / "unpacked", filter="data")
+    return made, tmp_path / "unpacked"
+
+
+def start(root, *arguments, **environment):
+    return subprocess.run([root / "bin/python", *arguments], env=environment, capture_output=True, text=True, cwd="/")
+
+
+def test_the_packed_interpreter_runs_from_any_folder_and_uses_nothing_from_here(own):
+    _, root = own
+    moved = root.rename(root.parent / "moved")
+    show = "import sys, _ssl, a; print(sys.prefix, a.__file__); print(*open('/proc/self/maps'), sep='')"
+    done = start(moved, "-c", show, PYTHONHOME="/nowhere", PATH="")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{moved}/python {moved}/a.py\n")
+    mapped = {line.split()[-1] for line in done.stdout.splitlines()[1:] if "/" in line}
+    outside = {Path(path).name for path in mapped if ".so" in path and not path.startswith(f"{moved}/")}
+    assert not {name for name in outside if not elf.GLIBC.match(name)}, outside
+    assert any(path.startswith(f"{moved}/python/lib/libcrypto") for path in mapped) or "libcrypto" not in str(mapped)
+
+
+def test_the_archive_says_what_it_asks_of_nodes(own):
+    made, root = own
+    needs = envpack.needs(made)
+    worst = max(elf.glibc(path.read_bytes()) for path in root.rglob("*")
+                if path.is_file() and "fallback" not in str(path) and elf.is_elf(path.read_bytes()))  # fmt: skip
+    assert needs.glibc == ".".join(map(str, worst))
+    assert needs.packed
+    assert needs.loader
+    assert all(elf.glibc((root / name).read_bytes()) == worst for name in needs.newest)
+
+
+@pytest.mark.parametrize(
+    ("says", "expected"),
+    [
+        ({"name": "pypy"}, "it is pypy, not CPython"),
+        ({"tag": "cpython-27"}, "it is cpython-27 (.so), and the packages here were made for"),
+        ({"libc": ""}, "its C library is unknown, not glibc"),
+        ({"folders": ["/nowhere"]}, "its standard library is not the folder /nowhere"),
+        ({"executable": __file__}, "is a script, not the interpreter"),
+        (None, "it does not run: out of order"),
+    ],
+)
+def test_what_cannot_be_packed_is_refused(tmp_path, monkeypatch, says, expected):
+    import json
+    import os
+
+    real = interpreter.find()
+    fields = {
+        "executable": str(real.executable), "in_venv": False, "name": "cpython", "tag": sys.implementation.cache_tag,
+        "suffix": ".so", "version": "1", "folders": [os.path.dirname(os.__file__)], "libc": "glibc", "below": "lib",
+        "flags": "",
+    }  # fmt: skip
+    monkeypatch.setattr("sysconfig.get_config_var", lambda name: ".so")
+    python = tmp_path / "python"
+    (tmp_path / "said").write_text(json.dumps({**fields, **says}) if says is not None else "")
+    python.write_text(f"#!/bin/sh\ncat {tmp_path}/said\n" + ("" if says is not None else "echo out of order >&2\n"))
+    python.chmod(0o755)
+    with pytest.raises(Unavailable, match="cannot be packed") as caught:
+        interpreter.find(python)
+    assert expected in str(caught.value)
+    assert "--python names one that is on the nodes" in str(caught.value)
+
+
+def test_without_patchelf_the_remedy_is_told(monkeypatch, small, tmp_path):
+    elf.patchelf.cache_clear()
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(elf.sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(Unavailable, match="patchelf"):
+        elf.moved(interpreter.find(interpreter.here()).executable, interpreter.RPATH)
+    elf.patchelf.cache_clear()

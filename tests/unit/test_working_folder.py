@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from hdl import fs
+from hdl import fs, temporary
 from hdl.errors import WorkerError
 from hdl.runners import working_folder
 from hdl.runners.working_folder import LEASE, LEASE_SECONDS, Holder, WorkingFolder, remove_dead
@@ -103,7 +103,7 @@ def test_a_renewed_lease_counts(jobs, monkeypatch):
     folder.renew()
     (name,) = fs.list(folder.path)
     assert name == f"{LEASE}.{later:.0f}" or int(name.rpartition(".")[2]) == int(later)
-    monkeypatch.setattr(working_folder, "_machine", lambda: "another boot")
+    monkeypatch.setattr(temporary, "machine", lambda: "another boot")
     assert remove_dead(jobs) == []
     later += LEASE_SECONDS + 2
     assert remove_dead(jobs) == [folder.path]

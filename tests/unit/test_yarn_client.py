@@ -13,7 +13,7 @@ from rich.console import Console
 from hdl.cli import apps, hdl
 from hdl.errors import SpecError, Unavailable
 from hdl.yarn.resource_manager import java, launch
-from hdl.yarn.resource_manager.hadoop import ending
+from hdl.yarn.resource_manager.endings import ending
 from hdl.yarn.settings import Settings
 from tests.unit.yarn_reports import APP, report
 
@@ -48,7 +48,7 @@ def test_a_command_holds_nothing_but_its_words_and_its_logs():
         (0, "", "exited"), (3, "", "exited"), (137, "Killed by external signal", "exited"),
         (137, "Container killed by OOM", "memory"), (-104, "running beyond physical memory limits", "memory"),
         (-103, "", "memory"), (-102, "", "preempted"), (-100, "released on a *lost* node", "lost"),
-        (-101, "", "lost"), (-105, "", "stopped"), (-12345, "", "exited"),
+        (-101, "", "node"), (-105, "", "stopped"), (-12345, "", "exited"),
     ],
 )  # fmt: skip
 def test_kinds_of_end(status, said, kind):

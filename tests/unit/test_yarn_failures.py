@@ -183,12 +183,27 @@ def test_nobody_is_avoided_where_that_is_not_wanted():
     assert cluster.all.avoided == []
 
 
-def test_the_next_master_takes_over_which_nodes_are_avoided():
-    cluster, other = Cluster(), Cluster()
-    cluster.fail("b")
+def test_the_next_master_takes_over_which_nodes_are_avoided(tmp_path):
+    cluster, other, said = Cluster(), Cluster(), []
+    cluster.all.keep_in(str(tmp_path), 1, said.append)
+    for host, keys in (("b", (0,)), ("c", (1,))):
+        cluster.fail(host, keys=keys)
+    assert len([*tmp_path.glob("avoided-0001-*.json")]) == 1  # of four nodes one may be avoided
     other.now = cluster.now
-    other.all.restore(cluster.kept[-1])
-    assert other.all.avoided == ["b"]
+    other.all.keep_in(str(tmp_path), 2, said.append)
+    assert (other.all.avoided, said) == (["b"], [])
     other.now += 60
     assert other.all.review() == ["node b is tried again"]
     assert "avoided for 2 min" in other.fail("b")[0][0]
+    assert len([*tmp_path.glob("avoided-0002-*.json")]) == 2
+
+
+def test_what_the_master_before_avoided_cannot_be_read_and_training_goes_on(tmp_path):
+    (tmp_path / "avoided-0001-000001.json").write_text("{")
+    cluster, said = Cluster(), []
+    cluster.all.keep_in(str(tmp_path), 2, said.append)
+    assert cluster.all.avoided == []
+    assert "cannot be read" in said[0]
+    cluster.all.keep_in(str(tmp_path / "gone"), 1, said.append)
+    assert cluster.fail("b")[0]
+    assert "a next master will not know" in said[1]

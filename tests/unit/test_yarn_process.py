@@ -12,7 +12,7 @@ from hdl.errors import DataError, NodeError, OutputError
 from hdl.local_files import unwritable
 from hdl.runners.messages import error_from, error_message
 from hdl.yarn.process import NODE_STATUS, node_fault
-from hdl.yarn.resource_manager.hadoop import ending
+from hdl.yarn.resource_manager.endings import ending
 
 
 def raised(error, cause=None):

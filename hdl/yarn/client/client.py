@@ -114,7 +114,7 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
     pool = ThreadPoolExecutor(2)
     packed: Future | None = None
     if not (settings.python or settings.archive):  # reads 180 MB, while Java starts
-        packed = pool.submit(envpack.pack)
+        packed = pool.submit(envpack.pack, python=settings.bare_python or None)
     storage = pool.submit(_reach_storage, configured())  # HDFS, beside YARN
     pool.shutdown(wait=False)
     conf, yarn = connect()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from hdl import fs
+from hdl import envpack, fs
 from hdl.errors import DataError, DeadlineError, HdlError, SpecError, WorkerError
 from hdl.events import Outcome
 from hdl.measuring import Gathered
@@ -159,7 +159,9 @@ def _outcome(report: Report, listener: Listener) -> Outcome | Gathered:
     message = f"{report.application} {report.final.lower()} after attempt {report.attempt} of its master"
     if report.diagnostics:
         message += f": {diagnostics.cause(report.diagnostics)}"
-    if report.state != "KILLED" and (said := log_tail(report.application)):
+    if unfit := envpack.refusal(report.diagnostics):
+        message = f"{report.application} failed: {unfit}"
+    elif report.state != "KILLED" and (said := log_tail(report.application)):
         message += f"\nits processes said:\n{said}"
     broken = WorkerError(f"{message}\n{log[0].upper()}{log[1:]}")
     broken.add_note(report.diagnostics)  # what `--traceback` shows

@@ -56,7 +56,8 @@ def check_place(settings: Settings, yarn: Any) -> None:
         if queue is None:
             with java.call("YARN's queues"):
                 names = sorted(str(each.getQueueName()) for each in yarn.getAllQueues())
-            raise SpecError(f"--queue: expected one of {', '.join(names)} (given {settings.queue!r})")
+            if names:  # the Fair scheduler lists none before it has made one, and makes those that are asked for
+                raise SpecError(f"--queue: expected one of {', '.join(names)} (given {settings.queue!r})")
     if settings.label:
         with java.call("YARN's node labels"):
             labels = sorted(str(label.getName()) for label in yarn.getClusterNodeLabels())

@@ -35,12 +35,13 @@ class PeerLost(HdlError, ConnectionError):
     Attributes
     ----------
     rank : int
-        Of the peer.
+        Of the peer, its place in the mesh.
+    reason : object
     """
 
     def __init__(self, rank: int, reason: object):
         super().__init__(f"worker {rank}: {reason}")
-        self.rank = rank
+        self.rank, self.reason = rank, reason
 
 
 class Mesh:

@@ -16,7 +16,7 @@ from hdl.report import page
 from hdl.report.page import text
 from hdl.yarn.dashboard.assets import POLICY, SCRIPT, STYLE
 from hdl.yarn.dashboard.chart import chart
-from hdl.yarn.dashboard.state import Snapshot
+from hdl.yarn.dashboard.state import Snapshot, crew
 
 STRAGGLER_FACTOR = 1.25  # a straggler takes so many times the median of the others' seconds, or more
 SHARDS_CHARACTERS, TITLE_CHARACTERS = 40, 60  # at most
@@ -30,7 +30,7 @@ def render(snapshot: Snapshot) -> str:
         _header(snapshot),
         _cards(snapshot),
         _curves(snapshot),
-        _workers(status["workers"]),
+        _workers(status["workers"], crew(status["workers"], status["facts"])),
         _messages(status["messages"]),
     ]
     if status["facts"]:
@@ -115,11 +115,11 @@ def _curves(snapshot: Snapshot) -> str:
     return page.section("Learning curves", "", f'<div class="pair">{"".join(figures)}</div>')
 
 
-def _workers(workers: Sequence[dict[str, Any]]) -> str:
+def _workers(workers: Sequence[dict[str, Any]], number: str = "") -> str:
     if not workers:
         return page.section("Workers", "None yet: containers have been asked for.")
     slowest, factor = straggler(workers)
-    remark = f"{len(workers)} of them." if len(workers) > 1 else ""
+    remark = f"{number} take part." if number else f"{len(workers)} of them." if len(workers) > 1 else ""
     if slowest is not None:
         name = workers[slowest].get("worker", slowest)
         remark += f" Worker {name} is the straggler: {factor:.1f} times as long as the median of the others."

@@ -226,6 +226,19 @@ class _Curve:
         return [*self._kept, self._last]
 
 
+def crew(workers: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
+    """Say how many workers take part, of a number that may change; empty where it is fixed.
+
+    Examples
+    --------
+    >>> crew([{"shards": [0, 1]}, {"shards": [2]}, {"shards": []}], {"workers": "2 to 8"})
+    '2 of 2 to 8 workers'
+    """
+    allowed = str(facts.get("workers") or "")
+    taking_part = sum(bool(worker.get("shards")) and worker.get("state") != "loading" for worker in workers)
+    return f"{taking_part} of {allowed} workers" if " to " in allowed else ""
+
+
 def plain(value: Any) -> Any:
     """Convert a value to what JSON has: dataclasses, specs, mappings, arrays and sets; NaN and infinity become None."""
     kind = type(value)

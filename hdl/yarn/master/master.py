@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from hdl import driver, fs, measuring, wire
-from hdl.errors import HdlError
+from hdl.errors import HdlError, NodeError
 from hdl.events import Outcome
 from hdl.measuring import Gathered
 from hdl.models import stack
@@ -32,7 +32,7 @@ from hdl.yarn.master.remote_weights import WeightsLost
 from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.master.runner import MasterRunner
 from hdl.yarn.master.worker_group import WorkerGroup
-from hdl.yarn.process import run_and_exit
+from hdl.yarn.process import node_fault, run_and_exit, say
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.resource_manager.resources import Resources, application_of
 from hdl.yarn.resource_manager.viewers import Viewers
@@ -55,6 +55,9 @@ class Watcher:
     def workers(self, status: list[dict[str, Any]]) -> None:
         """Receive the workers' state: see `Membership.status`."""
 
+    def avoided(self, text: str) -> None:
+        """Receive which nodes are avoided, until when and why; empty: none."""
+
     def close(self) -> None:
         """Stop showing; nothing more is told."""
 
@@ -66,7 +69,7 @@ class Live(Watcher):
         self, application: str, job: Job, settings: Settings, host: str, proxies: Sequence[str],
         viewers: Viewers | None = None,
     ):  # fmt: skip
-        facts = {"data": job.data, "table": job.table, "workers": settings.workers, "memory": f"{settings.memory} MiB"}
+        facts = {"data": job.data, "table": job.table, "workers": settings.number, "memory": f"{settings.memory} MiB"}
         self.state = State(application, facts)
         self.page = PageServer(self.state, host, proxies, viewers.refusal if viewers else None)
         self.page.start()
@@ -83,11 +86,15 @@ class Live(Watcher):
         self.state.hear(event)
 
     def message(self, text: str) -> None:
-        print(f"hdl master: {text}", file=sys.stderr)
+        say(f"hdl master: {text}")
         self.state.message(text)
 
     def workers(self, status: list[dict[str, Any]]) -> None:
         self.state.set_workers(status)
+
+    def avoided(self, text: str) -> None:
+        if text or "nodes avoided" in self.state.facts:
+            self.state.add_facts({"nodes avoided": text or "none any more"})
 
     def close(self) -> None:
         self.page.close()
@@ -126,6 +133,8 @@ def lead(
     ------
     HdlError
         As of `driver.train`, or no containers can be had for workers. YARN has been told of the failure.
+    NodeError
+        This node's disk is full or broken, and YARN has not been told: another attempt of the master goes on.
     """
     watcher = watcher or Watcher()
     server = Server(credentials, host)
@@ -137,10 +146,16 @@ def lead(
         fs.publish(fs.join(staging, MASTER_ADDRESS.format(attempt)), json.dumps({"control": server.address}).encode())
         containers = Containers(resources, server, credentials, settings.relax_seconds, left)
         group = WorkerGroup(settings, credentials, server, containers, attempt, watcher.message, tokens)
+        group.failures.keep_in(staging, attempt, watcher.message)
+        group.avoid_told = watcher.avoided
         try:
             outcome = _train(job, settings, group, attempt, watcher)
-        finally:
-            group.end()
+        except Exception as error:
+            fault = node_fault(error)
+            if not fault or attempt >= settings.attempts:  # else the next attempt takes the workers over
+                group.end()
+            raise (fault or error) from None
+        group.end()
         _publish_outcome(staging, attempt, _plain(outcome, staging, attempt))
         if tokens and not _superseded(staging, attempt):
             tokens.remove_keytab(staging)
@@ -148,6 +163,9 @@ def lead(
         resources.unregister(True, f"{job.table}: {said}")
         return outcome
     except Exception as error:
+        if isinstance(error, NodeError) and attempt < settings.attempts:
+            watcher.message(f"the master's node cannot go on, YARN starts another one: {error}")
+            raise
         fields = wire.unpack(error_message(error))[1]
         _publish_outcome(staging, attempt, {"error": fields})
         if tokens and not _superseded(staging, attempt):
@@ -206,10 +224,10 @@ def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watch
         elif isinstance(event, driver.Started):
             group.rounds, ended = event.rounds, event.spec.layer - 1 if event.spec.layer else layers
             if attempt > 1:
-                kept = sum(member.incarnation.inherited for member in group.members)
+                kept = sum(member.incarnation.inherited for member in group.places)
                 watcher.message(
                     f"attempt {attempt} of the master goes on from version {event.version} with {kept} of "
-                    f"{len(group.members)} workers that were there"
+                    f"{len(group.places)} workers that were there"
                 )
         elif isinstance(event, Replaced):
             watcher.workers(group.status(runner.timings()))
@@ -237,7 +255,7 @@ def _publish_outcome(staging: str, attempt: int, outcome: dict[str, Any]) -> Non
     try:
         fs.publish(fs.join(staging, OUTCOME.format(attempt)), json.dumps(outcome).encode())
     except (OSError, HdlError) as error:
-        print(f"hdl master: the outcome could not be written: {error}", file=sys.stderr)
+        say(f"hdl master: the outcome could not be written: {error}")
 
 
 def _superseded(staging: str, attempt: int) -> bool:

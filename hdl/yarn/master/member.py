@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 
-from hdl.yarn.protocol import Answer, Beat, Done, Hello, MemberState
+from hdl.yarn.protocol import Answer, Beat, Command, Done, Hello, MemberState
 from hdl.yarn.resource_manager.resources import Container
 
 
@@ -38,6 +38,16 @@ class Incarnation:
         Count of the work's progress, as of the last beat.
     weights_round : int
         The last round whose weights the worker has; -1: none.
+    trains : bool
+        It takes part in the rounds. False: it has not been given shards, or loads them while the others train.
+    joining : (Command's class, int) or None
+        The command, and its id, that it carries out before it takes part; None: none.
+    loaded : bool
+        It has loaded the shards that it is to take over.
+    leaving : str
+        Why YARN wants the container back; empty: it does not.
+    spilled : int
+        Shards that it holds in files, as they do not fit into its memory.
     tokens : int
         Number of the last fresh tokens that the worker was given; 0: those that its container was started with.
     tokens_again : float
@@ -57,6 +67,11 @@ class Incarnation:
     memory: int = 0
     moves: int = -1
     weights_round: int = -1
+    trains: bool = False
+    joining: tuple[type[Command], int] | None = None
+    loaded: bool = False
+    leaving: str = ""
+    spilled: int = 0
     tokens: int = 0
     tokens_again: float = 0.0
 
@@ -69,6 +84,7 @@ class Member:
     ----------
     rank : int
     shards : list of int
+        In rising order; of a worker that does not take part yet, those that it is to take over.
     hosts : list of str
         Hosts of the shards' blocks, where its container should be, the best first.
     incarnation : Incarnation
@@ -77,6 +93,8 @@ class Member:
         Shard that is being worked on (-1: none), and the share of it that is done.
     answer : Answer or None
         To the present command; None: not yet.
+    tried : list of int
+        Shards of the present command; empty: it has been given none.
     """
 
     rank: int
@@ -85,6 +103,7 @@ class Member:
     incarnation: Incarnation = field(default_factory=Incarnation)
     position: tuple[int, float] = (-1, 0.0)
     answer: Answer | None = None
+    tried: list[int] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -105,7 +124,10 @@ class Member:
     @property
     def status(self) -> str:
         """The state in a word for people."""
-        return MemberState.READY.value if self.incarnation.state.here else self.incarnation.state.value
+        mine = self.incarnation
+        if mine.state.here and mine.joining:
+            return "loading"
+        return MemberState.READY.value if mine.state.here else mine.state.value
 
     @property
     def done(self) -> Done:
@@ -136,6 +158,7 @@ class Member:
         """Enter JOINED: the worker has said hello."""
         mine = self.incarnation
         mine.state, mine.address, mine.platform = MemberState.JOINED, hello.address, hello.platform
+        mine.joining, mine.loaded = None, False
 
     def prepared(self) -> None:
         """Enter READY: the worker has been given the shared commands."""
@@ -151,6 +174,7 @@ class Member:
         old = self.incarnation
         old.state = MemberState.LOST
         self.incarnation = Incarnation(old.number + 1)
+        self.tried = []
         return old
 
     # --- the worker's reports -----------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
-"""Keeps a worker group's members: requests, admits, hears, watches for silence, evicts and replaces them.
+"""Keeps a worker group's places: requests, admits, hears, watches for silence, evicts and replaces their workers.
 
-Reports of a worker that is no member, or of an earlier generation, are dropped.
+Reports of a worker that has no place, or of an earlier generation, are dropped. Where the number of workers may change,
+a place need not be filled: its worker's loss is nobody else's concern until it takes part (see `newcomers`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hdl.yarn.master.member import Incarnation, Member
 from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.protocol import Answer, AsyncReport, Beat, Hello, MemoryUse, ProtocolError, read_report
 from hdl.yarn.resource_manager.containers import Containers
-from hdl.yarn.resource_manager.resources import Ended
+from hdl.yarn.resource_manager.resources import Ended, Leaving
 from hdl.yarn.settings import Settings
 
 BULK_SECONDS = 60.0
@@ -60,6 +61,16 @@ class Membership:
         Of the group: reports of another one are dropped.
     stage : str
         Of the present command, for Progress events; empty: there are none.
+    places : list of Member
+        As many as there may be workers, by rank.
+    members : list of Member
+        Those that take part in the rounds, by rank: all places, unless the number of workers may change.
+    fewest : int
+        Workers without which nothing is computed.
+    shards : int
+        Of the dataset.
+    closed : set of int
+        Ranks for which no container is asked any more: their workers failed again and again.
     """
 
     def __init__(
@@ -70,29 +81,60 @@ class Membership:
         self.settings, self.context, self.server = settings, context, server
         self.containers, self.message = containers, message
         self.generation, self.stage = 0, ""
+        self.places: list[Member] = []
         self.members: list[Member] = []
+        self.fewest = self.shards = 0
+        self.closed: set[int] = set()
         self.notify: Notify = lambda event: None
         self.failures = Failures(
             settings.failures, settings.failures_validity, settings.avoid_seconds, settings.gather_seconds / 3
         )
+        self.avoid_told: Callable[[str], Any] = lambda text: None  # which nodes are avoided, whenever that changes
         self._listened = self.moved = time.monotonic()
 
     def begin(self, shards: Sequence[Sequence[int]], hosts: Sequence[Sequence[str]], notify: Notify) -> None:
-        """Ask for a container for each worker; containers that an earlier master left keep their places."""
+        """Ask for a container for each worker; containers that an earlier master left keep their places.
+
+        Parameters
+        ----------
+        shards : sequence of sequence of int
+            Of each worker; where the number of workers may change, those that come get other ones.
+        hosts : sequence of sequence of str
+            Of each worker, those that hold its shards' blocks, the best first.
+        notify : function of an event
+        """
         self.notify = notify
-        self.members = [
-            Member(rank, list(own), list(near)) for rank, (own, near) in enumerate(zip(shards, hosts, strict=True))
+        self.shards, self.fewest = sum(map(len, shards)), min(self.settings.fewest or len(shards), len(shards))
+        self.places = [
+            Member(rank, [] if self.elastic else list(own), list(near))
+            for rank, (own, near) in enumerate(zip(shards, hosts, strict=True))
         ]
+        self.members = [] if self.elastic else self.places
         left = {container.number: container for container in self.containers.left}
-        for member in self.members:
+        for member in self.places:
             if member.rank in left:
                 member.launched(left[member.rank], time.monotonic(), inherited=True)
             else:
                 self.containers.ask(member.rank, member.hosts)
         for container in self.containers.left:  # some were being replaced when the master died
-            if container.id not in {member.name for member in self.members}:
+            if container.id not in {member.name for member in self.places}:
                 self.server.refuse(container.id)
                 self.containers.stop(container.id)
+
+    @property
+    def elastic(self) -> bool:
+        """Tells whether the number of workers may change."""
+        return self.fewest < len(self.places)
+
+    def takes_part(self, member: Member) -> bool:
+        """Tell whether the others need this member: its loss is theirs."""
+        return not self.elastic or member.incarnation.trains
+
+    def keys(self, member: Member) -> list[int]:
+        """Name what a failure of a member is counted for: the shards at which it was, which others may be given next;
+        its place, where it was at none.
+        """
+        return [*(member.tried if self.elastic else member.shards)] or [-1 - member.rank]
 
     # --- listening ----------------------------------------------------------------------------------------------------
 
@@ -111,21 +153,29 @@ class Membership:
         WorkerError
             A worker failed too often.
         """
+        lost = list[Lost]()  # several may have gone with their node: the others need not be told of each
         while (event := self.containers.event()) is not None:
             if isinstance(event, Ended):
-                self._container_ended(event)
+                try:
+                    self._container_ended(event)
+                except Lost as one:
+                    lost.append(one)
+            elif isinstance(event, Leaving):
+                self._container_leaves(event)
             else:
-                self.members[event.number].launched(event, time.monotonic())
+                self.places[event.number].launched(event, time.monotonic())
                 self.failures.launched(event)
         self.failures.nodes = self.containers.nodes
         self.avoid(self.failures.review())
+        if lost:
+            raise Lost([member for one in lost for member in one.members], "; ".join(one.reason for one in lost))
         idle = time.monotonic() - self._listened
         if idle > 1:  # the master itself was busy: what has been said meanwhile still waits to be heard
             self.moved += idle
-            for member in self.members:
+            for member in self.places:
                 member.incarnation.seen += idle
         if self.tokens:
-            self.tokens.give(self.members, self.context)
+            self.tokens.give(self.places, self.context)
         received = self.server.receive(seconds)
         self._listened = time.monotonic()
         heard = None
@@ -133,7 +183,7 @@ class Membership:
             name, fields = received
             if name == CLIENT and self.tokens:
                 self.server.send(CLIENT, self.tokens.receive(fields).to_dict())
-            sender = next((member for member in self.members if member.name == name), None)
+            sender = next((member for member in self.places if member.name == name), None)
             if sender is not None:
                 sender.incarnation.seen = time.monotonic()
                 heard = self._process(sender, fields)
@@ -148,6 +198,8 @@ class Membership:
         match report:
             case Hello():
                 member.joined(report)
+                if report.shards and self.elastic and not member.incarnation.trains:  # an earlier master gave it these
+                    member.shards = [*report.shards]
                 if said := clocks.told_off(member, report):
                     self.message(said)
                 try:
@@ -159,14 +211,16 @@ class Membership:
                 except (HdlError, OSError):  # if it is gone, its container's end says so
                     pass
             case Beat():
-                if member.beaten(report):
+                if member.beaten(report) and self.takes_part(member):
                     self.moved = time.monotonic()
-                if self.stage and report.shard in member.shards:
+                if self.stage and report.shard in member.shards and self.takes_part(member):
                     done = sum(each.shards_done for each in self.members)
                     self.notify(Progress(self.stage, done, sum(len(each.shards) for each in self.members)))
             case MemoryUse():
                 used, limit = report.rss >> 20, report.limit >> 20
                 self.message(f"worker {member.rank} uses {used} MiB of its {limit}: --worker-memory {used * 3 // 2}m")
+            case Answer() if not self.takes_part(member):
+                self.answered_before(member, report)
             case AsyncReport() if report.generation == self.generation:
                 return member, report
             case Answer() if report.generation == self.generation:
@@ -176,15 +230,45 @@ class Membership:
 
     def _watch_silence(self) -> None:
         now = time.monotonic()
-        for member in self.members:
+        for member in self.places:
             if member.incarnation.state.here and now - member.incarnation.seen > self.settings.silence_seconds:
-                raise self.failed(member, "silent", f"no sign of life for {self.settings.silence_seconds:g} s")
+                self.lose(member, "silent", f"no sign of life for {self.settings.silence_seconds:g} s")
+
+    def lose(self, member: Member, kind: str, reason: str) -> None:
+        """Record how a member's worker failed; of one that takes part raise that it is lost.
+
+        Of a worker that does not take part yet only the container is replaced, or not any more if that fails too often.
+        """
+        try:
+            lost = self.failed(member, kind, reason)
+        except WorkerError as error:
+            if self.takes_part(member) or len(self.members) < self.fewest:
+                raise
+            self.close_place(member, str(error))
+            return
+        if self.takes_part(member):
+            raise lost
+        self.message(lost.reason)
+        self.replace(member)
 
     def _container_ended(self, event: Ended) -> None:
-        member = next((each for each in self.members if each.name == event.id), None)
+        member = next((each for each in self.places if each.name == event.id), None)
         if member is None:  # it was evicted before
             return
-        raise self.failed(member, event.kind, event.reason)
+        self.lose(member, event.kind, event.reason)
+
+    def _container_leaves(self, event: Leaving) -> None:
+        """Note that YARN wants a container back; one that does nothing yet is given back at once."""
+        member = next((each for each in self.places if each.name == event.id), None)
+        if member is None or member.incarnation.leaving or not self.elastic:
+            return
+        member.incarnation.leaving = event.reason
+        self.message(f"worker {member.rank} on {member.host}: {event.reason}")
+        if not member.incarnation.trains:
+            self.replace(member)
+
+    def answered_before(self, member: Member, answer: Answer) -> None:
+        """Process the answer of a worker that does not take part yet; there are none unless the number may change."""
 
     def failed(self, member: Member, kind: str, reason: str) -> Lost:
         """Record how a member's worker failed, and avoid its node if that shows to be broken; returns the loss.
@@ -194,9 +278,10 @@ class Membership:
         WorkerError
             It has failed too often.
         """
-        where = f"worker {member.rank} on {member.host} (shards {member.shards})"
+        shards = f" (shards {member.shards})" if member.shards else ""
+        where = f"worker {member.rank} on {member.host}{shards}"
         if container := member.incarnation.container:
-            failure = Failure(tuple(member.shards), kind, container, reason, member.incarnation.memory)
+            failure = Failure(tuple(self.keys(member)), kind, container, reason, member.incarnation.memory)
             self.avoid(self.failures.add(failure))
             if said := self.failures.over(where, failure, self.settings.memory):
                 raise WorkerError(said)
@@ -207,6 +292,8 @@ class Membership:
         for text in said:
             self.message(text)
         self.containers.avoid(self.failures.avoided)
+        if said:
+            self.avoid_told(self.failures.told())
 
     def status(
         self, timings: Sequence[dict[str, Any]] = (), progress: dict[str, Any] | None = None
@@ -233,7 +320,8 @@ class Membership:
                 "staleness": max(rounds) - rounds[member.rank] if rounds else None,
                 "log": member.incarnation.container.log if member.incarnation.container else "",
             }
-            for member in self.members
+            for member in self.places
+            if member.rank not in self.closed
         ]
 
     # --- losses -------------------------------------------------------------------------------------------------------
@@ -242,12 +330,43 @@ class Membership:
         """Shut out the lost members' workers, and ask for containers in their places."""
         self.message(lost.reason)
         for member in lost.members:
-            if member.name:
-                self.server.refuse(member.name)
-                self.containers.stop(member.name)
             self.notify(Replaced(member.rank, tuple(member.shards), lost.reason))
-            _say_evicted(member.lost())
+            self.replace(member)
+
+    def replace(self, member: Member) -> None:
+        """Shut out the worker in a place, and ask for another container."""
+        if member.name:
+            self.server.refuse(member.name)
+            self.containers.stop(member.name)
+        _say_evicted(member.lost())
+        if member.rank not in self.closed:
             self.containers.ask(member.rank, member.hosts)
+
+    def close_place(self, member: Member, why: str) -> None:
+        """Ask for no further container in a place that the others do without.
+
+        Raises
+        ------
+        WorkerError
+            Too few places are left.
+        """
+        self.closed.add(member.rank)
+        self.replace(member)
+        if len(self.places) - len(self.closed) < self.fewest:
+            raise WorkerError(why)
+        self.message(f"{why}; the others go on without it")
+
+    def number(self, count: int | None = None) -> str:
+        """Say how many workers there are, of how many there may be.
+
+        Parameters
+        ----------
+        count : int, optional
+            Others than those that take part now.
+        """
+        count = len(self.members) if count is None else count
+        of = f"{self.fewest} to {len(self.places)}" if self.elastic else str(len(self.places))
+        return f"{count} of {of} workers"
 
     def _missing(self, members: Sequence[Member]) -> str:
         ranks = ", ".join(str(member.rank) for member in members)
@@ -256,8 +375,12 @@ class Membership:
         wants = f"{self.settings.memory} MiB, {self.settings.vcores} vcores"
         gpus = f", {self.settings.gpus} GPUs" if self.settings.gpus else ""
         free = self.containers.available or "nothing known"
+        of = str(len(self.places))
+        if self.elastic:
+            here = sum(place.incarnation.state.here for place in self.places)
+            of = f"{of}, of which at least {self.fewest} have to be there and {here} are,"
         return (
-            f"workers {ranks} of {len(self.members)} have not come within {self.settings.gather_seconds:g} s: "
+            f"workers {ranks} of {of} have not come within {self.settings.gather_seconds:g} s: "
             f"each asks for {wants}{gpus}; the cluster could still give {free}{started}"
         )
 

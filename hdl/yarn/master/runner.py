@@ -12,6 +12,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Literal
 
 from hdl import fs, optim, step, sync, wire
@@ -80,7 +81,7 @@ class MasterRunner(RoundRunner):
             return wire.parts("open", {**fields, "limit": memory})
 
         self.group.share(Open, opening)
-        if not self.group.members:
+        if not self.group.places:
             hosts = [_hosts([split for shard in own for split in splits[shard]]) for own in shards]
             self.group.begin(shards, hosts, notify)
         if job.asked is not None:  # no summary comes before the first pass, which all must be able to compute
@@ -116,26 +117,27 @@ class MasterRunner(RoundRunner):
         )
 
     def prepare(self, plan: Plan) -> None:
+        self.settings.check_mode(plan.spec.sync.mode)
         self._plan, self._periodic_merge = plan, None
         self._keep.clear()
         content: list[wire.Buffer] = [plan_message(plan)]
         self.group.share(Prepare, lambda member: content)
-        for member in self.group.members:
+        for member in self.group.places:
             member.incarnation.weights_round = -1
 
     def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
         """Do a round of a line search: the master collects the update, and merges it."""
+        self.group.newcomers.settle()
         state = weights.state
         vectors = {"trial": weights.w if evaluate_only else optim.trial(state)}
         if self._plan.spec.validated:
             vectors["w"] = weights.w
-        spans = slices(weights.w.size, len(self.group.members))
 
         def command(member: Member, header: Header) -> RunRound:
             return RunRound(*header, weights.round, evaluate_only, central=True, given="slice", keep=[])
 
         def payload(member: Member) -> tuple[str, list[wire.Buffer]]:
-            lo, hi = spans[member.rank]
+            lo, hi = slices(weights.w.size, len(self.group.members))[self.group.members.index(member)]
             content = {name: vector[lo:hi] for name, vector in vectors.items()}
             return weights_name(weights.round), wire.parts("slice", {"rank": member.rank}, content)
 
@@ -153,6 +155,7 @@ class MasterRunner(RoundRunner):
             return self._merge_period(spec, weights)
         if spec.sync.mode == "gradient" and spec.optimizer.line_search:
             return super().advance(spec, weights, evaluate_only)
+        self.group.newcomers.settle()
         self.group.faults.round = number = weights.round
 
         def has_weights(member: Member) -> bool:
@@ -165,6 +168,7 @@ class MasterRunner(RoundRunner):
         def payload(member: Member) -> tuple[str, list[wire.Buffer]] | None:
             return None if has_weights(member) else (weights_name(number), content())
 
+        @cache  # several may have come at once
         def content() -> list[wire.Buffer]:
             if not isinstance(weights, RemoteWeights) or weights._here is not None:
                 return wire.encode_parts(weights)
@@ -230,6 +234,8 @@ class MasterRunner(RoundRunner):
     def _note_seconds(self) -> None:
         """Record the seconds of the round from the workers' answers, and look for stragglers."""
         answers = [(member, _seconds(member)) for member in self.group.members]
+        for member, _ in answers:
+            self._note_spilled(member)
         self._timings = [
             {"worker": member.rank, "shards": member.shards, "seconds": seconds["compute"],
              "host": member.host}
@@ -241,6 +247,16 @@ class MasterRunner(RoundRunner):
         self._phases["exchange"] = min(seconds["exchange"] for _, seconds in answers)
         self.when = time.monotonic()
         self._watch_stragglers()
+
+    def _note_spilled(self, member: Member) -> None:
+        """Say that a worker holds more than fits into its memory, which is so where it has others' shards."""
+        spilled = member.done.spilled or 0
+        if spilled > member.incarnation.spilled and self.group.elastic:
+            self.group.message(
+                f"worker {member.rank} holds {len(member.shards)} shards, {spilled} of them in files on its disk: "
+                f"decoded samples may take {DATA_SHARE:.0%} of its {self.settings.memory} MiB"
+            )
+        member.incarnation.spilled = spilled
 
     def _watch_stragglers(self) -> None:
         """Replace a worker that is much slower than the others: its shards go to another container.
@@ -258,7 +274,7 @@ class MasterRunner(RoundRunner):
         self._slow = slowest, (times if slowest == before else 0) + 1 if late else 0
         if self._slow[1] == STRAGGLE_ROUNDS:
             self._slow = -1, 0
-            member = self.group.members[slowest]
+            member = self.group.places[slowest]
             member.hosts = [host for host in member.hosts if host != member.host]
             why = f"computes {seconds[slowest]:.1f} s where the others take {usual:.1f} s"
             self.group.evict(Lost([member], f"worker {slowest} on {member.host} {why}: another one gets its shards"))

@@ -1,14 +1,15 @@
 """Leads the workers of an application: commands to all of them, until all have done them.
 
 A command goes to all members under an id, and all of them must answer it. When one is lost (its container ended, or it
-has been silent for too long), another container takes its place (see `membership`), the mesh is made anew under the
-next generation, and the command is given again.
+has been silent for too long), another container takes its place (see `membership`), or its shards go to the others
+where the number of workers may change (see `newcomers`); the mesh is made anew under the next generation, and the
+command is given again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -20,10 +21,23 @@ from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.comm.faults import VARIABLE, Faults
+from hdl.yarn.master.assignment import assign
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import BULK_SECONDS, Heard, Lost, Membership
+from hdl.yarn.master.newcomers import Newcomers
 from hdl.yarn.master.renewal import MasterTokens
-from hdl.yarn.protocol import Command, ConnectMesh, Disconnected, End, Failed, Header, MemberState, Open, Prepare
+from hdl.yarn.protocol import (
+    Answer,
+    Command,
+    ConnectMesh,
+    Disconnected,
+    End,
+    Failed,
+    Header,
+    MemberState,
+    Open,
+    Prepare,
+)
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.settings import Settings
 
@@ -58,7 +72,11 @@ class WorkerGroup(Membership):
     ):  # fmt: skip
         super().__init__(settings, credentials.tls(server=False), server, containers, message, tokens)
         self.rounds = 1  # of the whole training
-        self.generation, self.command_id = attempt * GENERATIONS, 0
+        self.generation, self.command_id, self._last_id = attempt * GENERATIONS, 0, 0
+        self.newcomers = Newcomers(self)
+        self._enough_since: float | None = (
+            None  # as many workers have been here as there must be, before the first round
+        )
         self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # commands are given in this order
         self.faults = Faults(incarnation=attempt - 1)
         if self.faults.given:
@@ -69,7 +87,7 @@ class WorkerGroup(Membership):
     # --- coming together ----------------------------------------------------------------------------------------------
 
     def gather(self) -> None:
-        """Wait until all workers are here.
+        """Wait until all workers are here, or enough of them and those that come soon; share the shards out among them.
 
         Raises
         ------
@@ -77,19 +95,70 @@ class WorkerGroup(Membership):
             Workers are missing; the message names them and the resources that the cluster could still give.
         """
         until = time.monotonic() + self.settings.gather_seconds
-        while missing := [member for member in self.members if not member.incarnation.state.here]:
-            if time.monotonic() > until:
-                raise DeadlineError(self._missing(missing))
+        while not self._complete():
+            missing = [member for member in self.places if not member.incarnation.state.here]
+            if time.monotonic() > until and len(self.places) - len(missing) < self.fewest:
+                raise DeadlineError(self._missing([each for each in missing if each.rank not in self.closed]))
             if any(not member.name for member in missing):  # nothing is granted on the nodes that are left
                 self.avoid(self.failures.standstill(time.monotonic() - until + self.settings.gather_seconds))
             try:
                 for member in missing:
                     waited = time.monotonic() - member.incarnation.seen
                     if member.incarnation.inherited and waited > self.settings.silence_seconds:
-                        raise Lost([member], f"worker {member.rank} has not found the new master")
+                        self.lose(member, "lost", "has not found the new master")
                 self.hear(0.1)
             except Lost as lost:
                 self.evict(lost)
+        if self.elastic:
+            here = [member for member in self.places if member.incarnation.state.here]
+            training = [member for member in here if member.incarnation.trains]
+            others = [member for member in here if member not in training]
+            crew = training if len(training) >= self.fewest else training + others
+            self.take(assign({member.rank: member.shards for member in crew}, self.shards))
+
+    def _complete(self) -> bool:
+        """Tell whether the workers that there must be are here; before the first round, for long enough."""
+        here = [member for member in self.places if member.incarnation.state.here]
+        training = [member for member in here if member.incarnation.trains]
+        if len(here) < self.fewest:
+            self._enough_since = None
+            return False
+        if training or len(here) == len(self.places) - len(self.closed):
+            return True
+        if self._enough_since is None:
+            self._enough_since = time.monotonic()
+            wait = self.settings.join_seconds
+            self.message(f"{self.number(len(here))} are here; others have {wait:g} s to come before the first round")
+        return time.monotonic() - self._enough_since >= self.settings.join_seconds
+
+    def take(self, shares: Mapping[int, Sequence[int]]) -> None:
+        """Have these workers, and no others, take part from the next command on, with these shards."""
+        before = {member.rank: (member.name, member.shards) for member in self.members}
+        for place in self.places:
+            mine = place.incarnation
+            if place.rank in shares:
+                if place.shards != list(shares[place.rank]):
+                    place.shards = list(shares[place.rank])
+                    place.outdated()
+                mine.trains, mine.joining, mine.loaded = True, None, False
+            elif mine.trains or not mine.state.here:
+                place.shards, mine.trains = [], False
+        self.members = [place for place in self.places if place.rank in shares]
+        now = {member.rank: (member.name, member.shards) for member in self.members}
+        if {rank: name for rank, (name, _) in now.items()} != {rank: name for rank, (name, _) in before.items()}:
+            self.leave_mesh()
+        if now != before:
+            self._tell(before, now)
+
+    def _tell(self, before: Mapping[int, Any], now: Mapping[int, Any]) -> None:
+        """Say who takes part from now on."""
+        joined = sorted(now.keys() - before.keys()) if before else []
+        left = sorted(before.keys() - now.keys())
+        changes = [
+            f"{verb}: {', '.join(map(str, ranks))}" for verb, ranks in (("joined", joined), ("left", left)) if ranks
+        ]
+        shared = [] if changes or not before else ["the shards are shared out anew"]
+        self.message("; ".join([f"{self.number()} train", *changes, *shared]))
 
     def push(self, member: Member, name: str, content: Content) -> None:
         """Push a payload to a worker; that a worker is gone shows where its answer is waited for, not here."""
@@ -141,8 +210,13 @@ class WorkerGroup(Membership):
         while True:
             try:
                 self.assemble()
+                for member in self.members:
+                    member.tried = member.shards
                 self._command(command, payload)
-                return collect()
+                collected = collect()
+                for member in self.members:
+                    member.tried = []
+                return collected
             except Lost as lost:
                 broken = 0 if lost.members else broken + 1
                 if broken == BROKEN:
@@ -162,7 +236,7 @@ class WorkerGroup(Membership):
     def share(self, kind: type[Open | Prepare], content: Callable[[Member], Content]) -> None:
         """Give every member, present and future, a command of this kind and content before the next one to all."""
         self.shared[kind] = content
-        for member in self.members:
+        for member in self.places:
             member.outdated()
 
     def assemble(self) -> None:
@@ -184,7 +258,8 @@ class WorkerGroup(Membership):
         if self._remesh:
             self.generation += 1
             peers = [member.incarnation.address for member in self.members]
-            self._command(lambda member, header: ConnectMesh(*header, peers))
+            ranks = [member.rank for member in self.members] if self.elastic else None
+            self._command(lambda member, header: ConnectMesh(*header, peers, ranks))
             self._remesh = False
 
     def _share(
@@ -222,8 +297,8 @@ class WorkerGroup(Membership):
     ) -> int:
         """Give a command without waiting for answers; returns the command's id."""
         members = self.members if members is None else members
-        self.command_id += 1
-        command_id, self.moved = self.command_id, time.monotonic()
+        self.command_id = command_id = self.next_id()
+        self.moved = time.monotonic()
         for member in members:
             member.answer, member.position = None, (-1, 0.0)
             header = Header(command_id, self.generation, member.rank, member.incarnation.number)
@@ -236,6 +311,15 @@ class WorkerGroup(Membership):
 
             self.push_all(of_command, members)
         return command_id
+
+    def next_id(self) -> int:
+        """Make the id of a command: no two have the same."""
+        self._last_id += 1
+        return self._last_id
+
+    def push_later(self, member: Member, name: str, content: Content) -> None:
+        """Push a payload to a worker in the background."""
+        self._connections.submit(self.push, member, name, content)
 
     def push_all(self, payload: MakePayload, members: Sequence[Member] | None = None) -> None:
         """Push each member its payload, all at the same time."""
@@ -261,6 +345,7 @@ class WorkerGroup(Membership):
             The worker raised it.
         """
         heard = self.hear(seconds)
+        self.newcomers.welcome()
         if heard:
             self.moved = time.monotonic()
         elif time.monotonic() - self.moved > self.settings.stall_seconds:
@@ -276,9 +361,12 @@ class WorkerGroup(Membership):
                 raise self.failed(member, "node", str(error)) if isinstance(error, NodeError) else error
         return heard
 
+    def answered_before(self, member: Member, answer: Answer) -> None:
+        self.newcomers.answered(member, answer)
+
     def end(self) -> None:
         """Tell all workers to end."""
-        for member in self.members:
+        for member in self.places:
             if member.name:
                 with suppress(Exception):
                     self.server.send(member.name, End().to_dict())

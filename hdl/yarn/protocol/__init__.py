@@ -13,6 +13,8 @@ results out of it; workers exchange updates among themselves over a mesh of conn
                       Done (GPU) ────────────────────────────────►
                                             ◄─ Prepare + payload    the plan, once the data has been summarised
                       Done ──────────────────────────────────────►
+                                                  ◄──────── Load    where the others train already, and do not wait
+                      Done ──────────────────────────────────────►
     READY                                       ◄─── ConnectMesh    whenever the group has changed
                       Done, or Disconnected ─────────────────────►
                                                 ◄───── Summarise
@@ -55,6 +57,7 @@ from hdl.yarn.protocol.commands import (
     ConnectMesh,
     End,
     Header,
+    Load,
     Measure,
     Open,
     Prepare,
@@ -83,6 +86,7 @@ __all__ = [
     "FreshTokens",
     "Header",
     "Hello",
+    "Load",
     "Measure",
     "MemberState",
     "MemoryUse",

@@ -56,11 +56,19 @@ class Prepare(Command):
 
 
 @dataclass(frozen=True)
+class Load(Command):
+    """Decode the worker's shards, before it takes part in a round: the others train on meanwhile."""
+
+    kind: ClassVar[str] = "load"
+
+
+@dataclass(frozen=True)
 class ConnectMesh(Command):
     """Connect with all workers of the generation."""
 
     kind: ClassVar[str] = "mesh"
-    peers: list[Address]  # addresses of their mailboxes, by rank
+    peers: list[Address]  # addresses of their mailboxes, by place in the mesh
+    ranks: list[int] | None = None  # theirs; None: they are the places
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from hdl.yarn.protocol.commands import ConnectMesh, End, Measure, Open, Prepare, RunRound, Summarise, TrainAsync
+from hdl.yarn.protocol.commands import ConnectMesh, End, Load, Measure, Open, Prepare, RunRound, Summarise, TrainAsync
 from hdl.yarn.protocol.fresh_tokens import FreshTokens, TokensTaken
 from hdl.yarn.protocol.message import WIRE_NAMES, Message, ProtocolError
 from hdl.yarn.protocol.reports import AsyncReport, Beat, Disconnected, Done, Failed, Hello, MemoryUse
 
 _COMMANDS: dict[str, type[Message]] = {
-    kind.kind: kind for kind in (Open, Summarise, Measure, Prepare, ConnectMesh, RunRound, TrainAsync, End)
+    kind.kind: kind for kind in (Open, Summarise, Measure, Prepare, Load, ConnectMesh, RunRound, TrainAsync, End)
 }
 _REPORTS: dict[str, type[Message]] = {
     kind.kind: kind for kind in (Hello, Beat, MemoryUse, AsyncReport, Done, Failed, Disconnected)

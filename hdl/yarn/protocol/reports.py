@@ -18,6 +18,7 @@ class Hello(Message):
     pid: int
     platform: str  # the best kind of core of its processor
     held: list[int]  # rounds whose weights it has
+    shards: list[int] | None = None  # that it holds; None: it has not opened any
     clock: Finite | None = None  # its node's Unix time
 
 
@@ -79,6 +80,7 @@ class Done(Answer):
     code: str | None = None  # of Open: code of the kernels that the GPU runs
     samples: int | None = None  # of Summarise
     found: int | None = None  # of Measure: results to be pulled
+    spilled: int | None = None  # of Load and RunRound: shards that are in files, as they do not fit into memory
     row: dict[str, Any] | None = None  # of RunRound: metrics
     seconds: dict[str, Finite] | None = None  # of RunRound, by what they were spent on
 

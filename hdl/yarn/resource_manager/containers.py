@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import Credentials
-from hdl.yarn.resource_manager.resources import Container, Ended, Resources
+from hdl.yarn.resource_manager.resources import Container, Ended, Leaving, Resources
 from hdl.yarn.settings import CONTROL
 
 POLL_SECONDS = 0.05
@@ -51,7 +51,7 @@ class Containers:
         self._avoided: set[str] = set()
         self._relax: dict[int, float] = {}  # requests that still insist on their hosts: until when
         self._polled = 0.0
-        self._events: deque[Container | Ended] = deque()
+        self._events: deque[Container | Ended | Leaving] = deque()
         for container in self.left:
             server.admit(container.id)
 
@@ -72,8 +72,8 @@ class Containers:
         """End a container."""
         self.resources.stop(container)
 
-    def event(self) -> Container | Ended | None:
-        """Get the next container that was launched, or has ended; None if there is none."""
+    def event(self) -> Container | Ended | Leaving | None:
+        """Get the next container that was launched, has ended or is wanted back; None if there is none."""
         now = time.monotonic()
         if not self._events and now - self._polled >= POLL_SECONDS:
             self._polled = now
@@ -93,4 +93,5 @@ class Containers:
             keys = self.credentials.worker(container.id)
             self.resources.launch(container, keys | {CONTROL: self.server.address.encode()})
         self._events.extend(changes.granted)
+        self._events.extend(changes.leaving)
         self._events.extend(changes.ended)

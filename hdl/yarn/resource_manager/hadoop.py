@@ -6,8 +6,6 @@ holds anybody up; starting and stopping containers, which waits for their nodes,
 
 from __future__ import annotations
 
-import re
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +14,10 @@ from typing import Any
 
 from hdl.envpack import UNPACKED
 from hdl.errors import HdlError, WorkerError
-from hdl.yarn.process import DISK_WORDS, NODE_STATUS
 from hdl.yarn.resource_manager import java, launch, tokens
+from hdl.yarn.resource_manager.endings import ending
 from hdl.yarn.resource_manager.launch import RECORDS
+from hdl.yarn.resource_manager.leaving import leaving
 from hdl.yarn.resource_manager.resources import Changes, Container, Ended, Resources
 from hdl.yarn.settings import Settings
 
@@ -37,21 +36,6 @@ PATIENT = {
     "ipc.client.connect.max.retries": 2,
     "ipc.client.connect.retry.interval": 500,
 }
-INVALID = -1000  # of a container whose files could not be fetched
-# YARN's ContainerExitStatus: the name of how a container ended, and whose doing that was (see `Ended`).
-STATUSES = {
-    INVALID: ("INVALID: it was not started", "node"), -100: ("ABORTED", "lost"), -101: ("DISKS_FAILED", "node"),
-    -102: ("PREEMPTED", "preempted"), -103: ("KILLED_EXCEEDED_VMEM", "memory"),
-    -104: ("KILLED_EXCEEDED_PMEM", "memory"), -105: ("KILLED_BY_APPMASTER", "stopped"),
-    -106: ("KILLED_BY_RESOURCEMANAGER", "lost"), -107: ("KILLED_AFTER_APP_COMPLETION", "stopped"),
-    -108: ("KILLED_BY_CONTAINER_SCHEDULER", "preempted"), -109: ("KILLED_FOR_EXCESS_LOGS", "exited"),
-    NODE_STATUS: (f"exit status {NODE_STATUS}", "node"),
-    128 + signal.SIGBUS: (f"exit status {128 + signal.SIGBUS}", "node"),  # a page of a file could not be read
-}  # fmt: skip
-# A disk of the node, as its launch script, Java or Python say it.
-DISK = re.compile(rf"{DISK_WORDS.pattern}|DiskErrorException|No space available in any of the local director")
-# What a container cannot be started without, and no node will find.
-NOWHERE = re.compile(r"File does not exist|FileNotFoundException|changed on src filesystem|AccessControlException")
 
 
 class Clients:
@@ -114,6 +98,9 @@ class Hadoop(Resources):
         self._command = launch.command(launch.python_of(settings), module, [staging])
         self._scheme = java.web_scheme(self._conf)
         self._size = launch.capability(settings.memory, settings.vcores, settings.gpus)
+        types = java.load_class(f"{RECORDS}.ExecutionType")
+        kind = types.OPPORTUNISTIC if settings.opportunistic else types.GUARANTEED
+        self._execution = java.load_class(f"{RECORDS}.ExecutionTypeRequest").newInstance(kind, True)
         self._master, self._nodes = clients.both()
         # Stopping containers when the client stops would be ours to do; the next attempt wants to find them.
         self._nodes.cleanupRunningContainersOnStop(False)
@@ -148,8 +135,9 @@ class Hadoop(Resources):
             priority = java.load_class(f"{RECORDS}.Priority").newInstance(number + NUMBERS * self._times)
             self._times = (self._times + 1) % (1 << 14)
             request = java.load_class(f"{CALLS}.AMRMClient$ContainerRequest")(
-                self._size, _strings(hosts), None, priority, not (strict and hosts), self._settings.label or None
-            )
+                self._size, _strings(hosts), None, priority, 0, not (strict and hosts), self._settings.label or None,
+                self._execution,
+            )  # fmt: skip
             self._master.addContainerRequest(request)
             self._asked[number] = request
             self._eager_until = time.monotonic() + EAGER_FOR
@@ -250,6 +238,7 @@ class Hadoop(Resources):
                 kind = "stopped"
             self._changes.ended.append(Ended(name, kind, reason))
         self._changes.nodes = int(answer.getNumClusterNodes())
+        self._changes.leaving += leaving(answer, self._held, self._settings.memory)
         if left := answer.getAvailableResources():
             gpus = f" and {launch.amounts(left).get(launch.GPU, 0)} GPUs" if self._settings.gpus else ""
             self._changes.available = f"{left.getMemorySize()} MiB and {left.getVirtualCores()} vcores{gpus} are free"
@@ -296,26 +285,3 @@ def _strings(words: Sequence[str]) -> Any:
     from jpype import JArray, JString
 
     return JArray(JString)(list(words))
-
-
-def ending(status: int, diagnostics: str) -> tuple[str, str]:
-    """Tell whose doing a container's end was, and the reason, from YARN's exit status and diagnostics.
-
-    Examples
-    --------
-    >>> ending(3, "Exception from container-launch.")
-    ('exited', 'exit status 3: Exception from container-launch.')
-    >>> ending(1, "mkdir: cannot create directory: No space left on device")[0]
-    'node'
-    """
-    text = " ".join(diagnostics.split())[:500]
-    name, kind = STATUSES.get(status, (f"exit status {status}", "exited"))
-    if status == 137 and re.search(r"\boom\b|memory", text, re.IGNORECASE):  # cgroups kill by SIGKILL
-        kind = "memory"
-    elif 128 < status < 160:
-        name += f" (signal {status - 128})"
-    if kind == "exited" and DISK.search(diagnostics):
-        kind = "node"
-    elif status == INVALID and NOWHERE.search(diagnostics):
-        kind = "exited"
-    return kind, f"{name}: {text}" if text else name

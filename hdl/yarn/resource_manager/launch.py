@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hdl import identity
-from hdl.envpack import UNPACKED
+from hdl.envpack import PYTHON, UNPACKED
 from hdl.errors import SpecError
 from hdl.yarn.resource_manager import java
 from hdl.yarn.settings import Settings
 
 GPU = "yarn.io/gpu"  # YARN's name of the resource
 RECORDS = "org.apache.hadoop.yarn.api.records"
+RUNTIME = "YARN_CONTAINER_RUNTIME_"  # how names of variables begin that tell a NodeManager how to run a container
 # YARN replaces these wherever they stand in a command or in the environment.
 REPLACED = ("{{", "}}", "<LOG_DIR>", "<CPS>", "\n", "\0")
 
@@ -48,16 +48,16 @@ def command(python: str, module: str, arguments: Sequence[str] = ()) -> str:
 
     Examples
     --------
-    >>> command("python3.11", "hdl.yarn.worker", ["it's"])
-    'exec python3.11 -P -m hdl.yarn.worker \\'it\\'\\\\"\\'\\\\"\\'s\\' 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr'
+    >>> command("hdl-env/bin/python", "hdl.yarn.worker", ["it's"])
+    'exec hdl-env/bin/python -P -m hdl.yarn.worker \\'it\\'\\\\"\\'\\\\"\\'s\\' 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr'
     """
     words = [quoted(word) for word in (python, "-P", "-m", module, *arguments)]
     return " ".join(["exec", *words, "1><LOG_DIR>/stdout", "2><LOG_DIR>/stderr"])
 
 
 def python_of(settings: Settings) -> str:
-    """Name the Python on the nodes: the user's choice, or one of this process's version, as the archive needs."""
-    return settings.python or "python{}.{}".format(*sys.version_info)
+    """Name the Python that a container runs: the user's choice on the nodes, or the archive's."""
+    return settings.python or PYTHON
 
 
 def environment(settings: Settings, archive: bool, threads: int) -> dict[str, str]:
@@ -80,7 +80,17 @@ def environment(settings: Settings, archive: bool, threads: int) -> dict[str, st
     ):  # the submitter's, for tests and searching for errors
         if name in os.environ:
             variables[name] = _between_quotes(os.environ[name])
-    return variables
+    return variables | passed_on(settings)
+
+
+def passed_on(settings: Settings) -> dict[str, str]:
+    """Return the variables that the user gave for containers, and those that choose YARN's container runtime.
+
+    The latter (``YARN_CONTAINER_RUNTIME_TYPE=docker`` and the like) are the submitter's; the master has them in its own
+    environment, from which its workers' get them.
+    """
+    runtime = {name: value for name, value in sorted(os.environ.items()) if name.startswith(RUNTIME)}
+    return {name: _between_quotes(value) for name, value in {**runtime, **settings.environment}.items()}
 
 
 def user() -> str:

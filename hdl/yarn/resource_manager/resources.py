@@ -51,12 +51,29 @@ class Ended:
     reason: str
 
 
+@dataclass(frozen=True)
+class Leaving:
+    """Says that YARN wants a container back, and will end it unless it is given back.
+
+    Parameters
+    ----------
+    id : str
+        Of the container.
+    reason : str
+        For people.
+    """
+
+    id: str
+    reason: str
+
+
 @dataclass
 class Changes:
     """Collects what changed since the last poll."""
 
     granted: list[Container] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
+    leaving: list[Leaving] = field(default_factory=list)  # may name a container again and again
     available: str = ""  # resources that are free, for the message when a request is not met
     nodes: int = 0  # of the cluster; 0: not known
 

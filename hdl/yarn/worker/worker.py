@@ -41,6 +41,7 @@ from hdl.yarn.protocol import (
     Done,
     Failed,
     Hello,
+    Load,
     Measure,
     Open,
     Prepare,
@@ -86,7 +87,9 @@ class Worker:
         self.trainer: AsyncTrainer = None  # type: ignore[assignment]  # until mode `async` begins
         self._peer_context = credentials.tls(server=False)
         self._generation = self._command_id = 0  # of the last command
-        self._opened = self._prepared = b""  # payloads of these commands
+        self._opened: dict[str, Any] | None = None  # fields of this command, but for the shards
+        self._prepared = b""  # payload of this command
+        self._ranks: list[int] = []  # of the workers in the mesh
         self._weights: dict[int, Weights] = {}  # by round
         self._updates: tuple[tuple[int, bool], list[Update]] | None = None  # of a round, measured only or not
 
@@ -106,7 +109,8 @@ class Worker:
             except Aborted:
                 continue
             except PeerLost as error:
-                self.link.send(Disconnected(*header, error.rank, str(error)))
+                rank = self._ranks[error.rank]
+                self.link.send(Disconnected(*header, rank, f"worker {rank}: {error.reason}"))
             except Exception as error:
                 told = node_fault(error) or error  # a full or broken disk: the master looks for another node
                 self.link.send(Failed(*header, wire.unpack(error_message(told))[1]))
@@ -123,11 +127,16 @@ class Worker:
                 return Done(*header, found=self._measure())
             case Prepare():
                 self._prepare()
+            case Load():
+                for number in self.host.splits:
+                    self.beat(number, 0.0)
+                    self.host.shard(number, self.beat)
+                return Done(*header, spilled=self.host.spilled or None)
             case ConnectMesh():
                 self._connect_mesh(command)
             case RunRound():
                 row, seconds = self._run_round(command)
-                return Done(*header, row=row, seconds=seconds)
+                return Done(*header, spilled=self.host.spilled or None, row=row, seconds=seconds)
             case TrainAsync():
                 self._train_async(command)
         return Done(*header)
@@ -135,21 +144,23 @@ class Worker:
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def _open(self) -> dict[str, str]:
-        """Open the dataset and this worker's shards, unless they are open: decoded shards stay.
+        """Open the dataset and this worker's shards, unless they are open: decoded shards that are among them stay.
 
         Returns
         -------
         dict
             Whether a GPU can be used: see `platform.gpu`.
         """
-        content = bytes(self._payload(Open.kind))
-        _, fields, _ = wire.unpack(content)
+        _, fields, _ = wire.unpack(bytes(self._payload(Open.kind)))
         gpu = platform.gpu(fields["device"])
-        if content == self._opened:
+        own = Host.from_fields(fields)
+        rest = {name: value for name, value in fields.items() if name != "cuts"}
+        if rest == self._opened:
+            self.host.hold(own.splits)
             return gpu
         self.link.memory_limit = fields["limit"]
-        self.host = Host.from_fields(fields)
-        self._opened, self._prepared, self._updates, self._weights = content, b"", None, {}
+        self.host = own
+        self._opened, self._prepared, self._updates, self._weights = rest, b"", None, {}
         return gpu
 
     def _summarise(self) -> int:
@@ -182,8 +193,10 @@ class Worker:
         def accept(peer: int) -> socket.socket:
             return self._wait(lambda seconds: self.mailbox.peer(generation, peer, seconds), mesh.CONNECT_SECONDS)
 
+        self._ranks = command.ranks or [*range(len(command.peers))]
+        place = self._ranks.index(command.rank)
         self.mesh = mesh.connect(
-            command.rank, generation, command.peers, self._peer_context, accept, self.check, self.faults.at
+            place, generation, command.peers, self._peer_context, accept, self.check, self.faults.at
         )
 
     def _run_round(self, command: RunRound) -> tuple[dict[str, Any], dict[str, float]]:
@@ -197,10 +210,7 @@ class Worker:
         number, evaluate_only, began = command.round, command.evaluate_only, time.perf_counter()
         self.faults.round = number
         weights = self._weights_of(command)
-        key = number, evaluate_only
-        if self._updates is None or self._updates[0] != key:
-            self._updates = key, self.host.round(weights, [*self.host.splits], evaluate_only, self.beat)
-        spec, updates = self._plan().spec, self._updates[1]
+        spec, updates = self._plan().spec, self._computed(weights, evaluate_only)
         computed = time.perf_counter()
         seconds = {name: sum(update.seconds.get(name, 0.0) for update in updates) for name in updates[0].seconds}
         size = max((tensor.shape[-1] for tensor in updates[0].tensors.values()), default=0)
@@ -220,6 +230,22 @@ class Worker:
             self.mailbox.publish({weights_name(n): wire.encode_parts(held) for n, held in self._weights.items()})
         exchange = time.perf_counter() - computed - seconds.get("merge", 0.0)
         return row, {**seconds, "compute": computed - began, "exchange": exchange}
+
+    def _computed(self, weights: Weights, evaluate_only: bool) -> list[Update]:
+        """Compute this worker's shards, but for those whose updates it has: the round is done again for a lost worker,
+        some of whose shards may be this one's now.
+        """
+        key, shards = (weights.round, evaluate_only), [*self.host.splits]
+        before = self._updates[1] if self._updates is not None and self._updates[0] == key else []
+        there = {shard for update in before for shard in range(update.lo, update.hi)}
+        if not there <= set(shards):
+            before, there = [], set()
+        missing = [shard for shard in shards if shard not in there]
+        updates = self.host.round(weights, missing, evaluate_only, self.beat)
+        if before:
+            updates = sync.join_siblings(self._plan().spec, [*before, *updates])
+        self._updates = key, updates
+        return updates
 
     def _train_async(self, command: TrainAsync) -> None:
         if command.given:
@@ -292,4 +318,6 @@ class Worker:
 
     def _hello(self) -> Hello:
         host = socket.gethostname()
-        return Hello(self.mailbox.address, host, os.getpid(), platform.best_isa(), sorted(self._weights), time.time())
+        held = sorted(self.host.splits) if self.host else None
+        isa, now = platform.best_isa(), time.time()
+        return Hello(self.mailbox.address, host, os.getpid(), isa, sorted(self._weights), held, now)

@@ -1,27 +1,15 @@
-"""The packed environment: one archive with all that a node needs beside a Python of the same version.
-
-The archive's root is a folder of packages: with it on PYTHONPATH, a task imports hdl, its core and their
-requirements, and nothing is installed on the nodes. Its name is the SHA-256 of its content, so that the same
-environment is packed once and uploaded once, and a task can never run with another one than the driver's.
-"""
+"""The packages of a packed environment: hdl, its core and their requirements."""
 
 from __future__ import annotations
 
 import fnmatch
-import gzip
-import hashlib
 import importlib.metadata
 import importlib.util
-import io
-import os
 import re
 import sys
-import tarfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-from hdl import fs, identity, scratch
 from hdl.errors import Unavailable
 
 # hdl's requirements but rich, which only a terminal needs; pydoop names setuptools, for its own setup.py.
@@ -42,16 +30,6 @@ LEFT_OUT = (
     *("pyarrow/libarrow_python*.so", "pyarrow/libarrow_python*.so.*.*"),  # the same again under other names
     *("numpy/f2py/*", "numpy/distutils/*", "PIL/_avif.*", "pillow.libs/libavif*"),
 )
-# Python imports this by itself when it starts with the archive on its path.
-CHECK = '''"""Stops a Python that the packages beside this file were not made for."""
-import sys
-if sys.version_info[:2] != {version}:
-    raise SystemExit("hdl: this node's Python is %d.%d; the environment was packed by Python %d.%d (--python names one)"
-                     % (sys.version_info[:2] + {version}))
-'''
-UNPACKED = "hdl-env"  # the folder in a container's own that the archive is unpacked to
-KEPT = 3  # archives in the user's cache: of this environment and of its earlier states
-LEVEL = 4  # 60 MB in 4 s; level 6 takes 8 s for 58 MB
 
 
 def distributions() -> list[importlib.metadata.Distribution]:
@@ -91,81 +69,6 @@ def contents() -> dict[str, Path]:
         if not any(fnmatch.fnmatchcase(name, pattern) for pattern in LEFT_OUT) and path.is_file()
     }
     return dict(sorted(kept.items()))
-
-
-def pack(folder: Path | None = None) -> Path:
-    """Make the archive, unless it is there already.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        Folder for the archive. The user's cache if not given, in which the few used last are kept.
-
-    Returns
-    -------
-    Path
-        ``<sha256>.tar.gz``.
-
-    Raises
-    ------
-    Unavailable
-        If a package that the nodes need is not installed here.
-    """
-    files = {name: path.read_bytes() for name, path in contents().items()}
-    files["sitecustomize.py"] = CHECK.format(version=tuple(sys.version_info[:2])).encode()
-    digest = hashlib.sha256()
-    for name, content in sorted(files.items()):
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    kept = folder is None
-    folder = folder or scratch.cache("env")
-    folder.mkdir(parents=True, exist_ok=True)
-    archive = folder / f"{digest.hexdigest()}.tar.gz"
-    if not archive.exists():
-        unfinished = archive.with_suffix(f".{os.getpid()}")
-        with (
-            open(unfinished, "wb") as raw,
-            gzip.GzipFile("", "wb", LEVEL, raw, mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w") as tar,
-        ):
-            for name, content in sorted(files.items()):
-                entry = tarfile.TarInfo(name)
-                entry.size, entry.mode = len(content), 0o644
-                tar.addfile(entry, io.BytesIO(content))
-        unfinished.replace(archive)
-    if kept:
-        os.utime(archive)  # used last
-        _thin(folder)
-    return archive
-
-
-def upload(archive: Path, folder: str | None = None) -> str:
-    """Put the archive on HDFS, once, and return its path there.
-
-    Parameters
-    ----------
-    archive : Path
-        As `pack` returns it.
-    folder : str, optional
-        ``.hdl/env`` in our home folder if not given, see `identity.home`.
-    """
-    ours = folder is None  # one that the user names may be for others too
-    folder = folder or fs.join(identity.home(), ".hdl/env")
-    path = fs.join(folder, archive.name)
-    if not fs.exists(path):
-        fs.mkdir(folder, private=ours)
-        with suppress(FileExistsError):  # another driver was quicker; the name is the content
-            fs.publish(path, archive.read_bytes(), private=ours)
-    return path
-
-
-def _thin(cache: Path) -> None:
-    """Remove all archives but the `KEPT` that were used last. Other processes may do so at the same time."""
-    used = []
-    for path in cache.glob("*.tar.gz"):
-        with suppress(FileNotFoundError):
-            used.append((path.stat().st_mtime_ns, path))
-    for _, path in sorted(used)[:-KEPT]:
-        path.unlink(missing_ok=True)
 
 
 def _hdl() -> Iterator[tuple[str, Path]]:

@@ -1,0 +1,73 @@
+"""Flags of `hdl train --runner yarn` about failures and containers: how long nodes are avoided, what YARN is told."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from hdl.cli.common import Option
+
+SECTION = "YARN (--runner yarn)"
+UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+# Field of the settings by flag.
+NAMES = {
+    "failures_validity": "failures_validity", "avoid_node": "avoid_seconds", "opportunistic": "opportunistic",
+    "container_env": "environment",
+}  # fmt: skip
+
+
+class Duration(click.ParamType):
+    """A time as 90s, 10m, 1h or 2d, or seconds without a unit; in seconds.
+
+    Parameters
+    ----------
+    zero : bool
+        Whether 0 is one.
+    """
+
+    name = "duration"
+
+    def __init__(self, zero: bool = False):
+        self.zero = zero
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|)", str(value).strip().lower(), re.ASCII)
+        seconds = float(match[1]) * UNITS[match[2]] if match else 0.0
+        if not match or not (seconds or self.zero):
+            self.fail(f"expected a time like 90s, 10m, 1h or 2d (given {value!r})", param, ctx)
+        return seconds
+
+
+class Variable(click.ParamType):
+    """An environment variable NAME=VALUE, as a pair."""
+
+    name = "variable"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+        name, sign, text = ("", "", "") if isinstance(value, tuple) else value.partition("=")
+        if isinstance(value, tuple):
+            return value
+        if not sign:
+            self.fail(f"expected NAME=VALUE (given {value!r})", param, ctx)
+        return name, text
+
+
+def failure_options() -> list[click.Option]:
+    """Make the flags, for `hdl train`."""
+    return [
+        Option(["--failures-validity"], type=Duration(), metavar="TIME", section=SECTION,
+               help="Time after which failures of workers, nodes and the master are forgotten.  [default: 1h]"),
+        Option(["--avoid-node"], type=Duration(zero=True), metavar="TIME", section=SECTION,
+               help="How long a node is avoided whose disk is full or that fails workers; twice as long each time; "
+                    "0: never.  [default: 1m]"),
+        Option(["--opportunistic"], is_flag=True, default=None, section=SECTION,
+               help="Workers in opportunistic containers, which YARN lets queue on its nodes and ends for others' "
+                    "guaranteed ones."),
+        Option(["--container-env"], type=Variable(), multiple=True, metavar="NAME=VALUE", section=SECTION,
+               help="Set an environment variable in all containers; again for another one. No secrets: YARN shows it. "
+                    "YARN_CONTAINER_RUNTIME_… (docker) of this environment are passed on anyway."),
+    ]  # fmt: skip

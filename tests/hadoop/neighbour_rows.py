@@ -1,0 +1,130 @@
+"""Rows of the fault matrix that a long life on a shared cluster brings: bad nodes, crowds, and what sleeps and wakes."""
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import time
+from contextlib import ExitStack, suppress
+
+import psutil
+
+from hdl import fs
+from hdl.table import Table
+from hdl.yarn.settings import MASTER_ADDRESS
+from tests.hadoop.fault_row import LONG, MET, Row
+from tests.hadoop.yarn_jobs import HDL, NET, daemon_of, processes
+
+SECOND = "127.0.0.2"  # the second node of a test cluster
+CROWD = 5000  # idle connections
+SECONDS = 240.0
+
+
+def shrink(trial):
+    """Kill half of the workers, whose shards go to the others until new containers come."""
+    trial.training.reach(MET)
+    for process in processes(trial.training.application, "hdl.yarn.worker")[:2]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def crowd(trial):
+    """Hold idle connections to the master's control port until the end."""
+    trial.training.reach(MET)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    with fs.open(f"{trial.home}/apps/{trial.training.application}/{MASTER_ADDRESS.format(1)}") as file:
+        host, _, port = json.loads(file.read())["control"].rpartition("//")[2].rpartition(":")
+    held, made = ExitStack(), 0
+    trial.after.append(held.close)
+    for _ in range(CROWD):
+        with suppress(OSError):  # it refuses more than it can bear
+            held.enter_context(socket.create_connection((host, int(port)), timeout=5))
+            made += 1
+    trial.must(made > CROWD // 2, f"{made} of {CROWD} connections were made")
+    trial.must(trial.training.client.poll() is None, "the training was over before the crowd was there")
+
+
+def sleeping_master(trial):
+    """Let the master sleep, and its NodeManager with it, until another one trains; then both wake."""
+    training = trial.training
+    training.reach(MET)
+    (master,) = processes(training.application, "hdl.yarn.master")
+    node = daemon_of(master)
+    trial.cluster.kill(node, signal.SIGSTOP)
+    master.suspend()
+    version = training.version()
+    try:
+        training.reach(version + 3)
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            master.resume()
+        trial.cluster.kill(node, signal.SIGCONT)
+    trial.after.append(lambda: trial.cluster.wait_ready(120))
+
+
+def sleeping_driver(trial):
+    """Let a driver sleep while another run overwrites its table; then it wakes.
+
+    Returns
+    -------
+    int, str
+        Of the driver that slept: its status and what it said.
+    """
+    command = [*HDL, "train", trial.data, "--out", trial.table, "--runner", "local", "--no-report", *NET]
+    table, deadline = Table(trial.table), time.monotonic() + SECONDS
+    with subprocess.Popen(
+        [*command, "--epochs", "5000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    ) as driver:  # fmt: skip
+        try:
+            while driver.poll() is None and not any(number > 5 for number in numbers(table)):
+                trial.must(time.monotonic() < deadline, "the first driver makes no versions")
+                if trial.broken:
+                    break
+                time.sleep(0.1)
+            os.kill(driver.pid, signal.SIGSTOP)
+            second = subprocess.run(
+                [*command, "--overwrite", "--epochs", str(trial.row.rounds)], capture_output=True, text=True,
+                timeout=SECONDS, check=False,
+            )  # fmt: skip
+            trial.must(second.returncode == 0, f"the second run ended with {second.returncode}: {second.stderr[-500:]}")
+            os.kill(driver.pid, signal.SIGCONT)
+            return driver.wait(SECONDS), driver.stderr.read()
+        finally:
+            driver.kill()
+
+
+def numbers(table):
+    """List the versions of a table that may not be there yet."""
+    with suppress(OSError):
+        return table.numbers()
+    return []
+
+
+NEIGHBOURS = {
+    "full-disk": Row(
+        "a full disk on one of two nodes", f"loading:0:@{SECOND}:99:ENOSPC", silent=("Traceback",),
+        says=(rf"node {SECOND} is avoided for .*: its disk: .*No space left on device",),
+    ),
+    "bad-node": Row(
+        "a node that fails every container", f"computing:3:@{SECOND}:99:SEGV",
+        says=(rf"node {SECOND} is avoided for ",),
+    ),
+    "shrink-and-grow": Row(
+        "`--workers 2:4`: half of the workers die, the others go on, newcomers join", workers="2:4", rounds=400,
+        meanwhile=shrink, lost=0, says=("of 2 to 4 workers train", "joined: "),
+    ),
+    "idle-crowd": Row(
+        "5,000 idle connections to the master's control port", rounds=LONG, meanwhile=crowd, died=(), lost=0
+    ),
+    "master-sleeps": Row(
+        "SIGSTOP of the master and its node until another master trains, then SIGCONT", rounds=LONG,
+        meanwhile=sleeping_master, says=("attempt 2 of the master goes on from version",),
+    ),
+    "driver-sleeps": Row(
+        "SIGSTOP of a driver, another run has `--overwrite`, then SIGCONT: it stops", instead=sleeping_driver, status=4,
+        says=("this driver, which had claimed it before, stops and has left it as it is",),
+    ),
+}  # fmt: skip

@@ -1,0 +1,197 @@
+"""A number of workers that shrinks and grows: the bytes of a fixed one, and no round lost but what a death costs."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from hdl import driver
+from hdl.errors import DeadlineError, SpecError, WorkerError
+from hdl.runners.base import Job, Replaced
+from hdl.runners.local import LocalRunner
+from hdl.spec import parse
+from hdl.yarn.master.newcomers import Newcomers
+from hdl.yarn.resource_manager.processes import Processes
+from hdl.yarn.resource_manager.resources import Leaving
+from tests.runner.common import signatures, state_bytes
+from tests.runner.test_same_bytes import MODES
+from tests.runner.yarn_here import YarnHere
+
+
+@pytest.fixture
+def between(monkeypatch):
+    """A dict: what to do with the group before a settlement, by its number from 0 on; `crews` has who trained then."""
+
+    class Between(dict):
+        def __init__(self):
+            self.crews = []
+
+    steps = Between()
+    settle = Newcomers.settle
+
+    def watched(self):
+        number = len(steps.crews)
+        steps.get(number, lambda group: None)(self.group)
+        settle(self)
+        steps.crews.append({member.rank: member.shards for member in self.group.members})
+
+    monkeypatch.setattr(Newcomers, "settle", watched)
+    return steps
+
+
+def kill(runner, *ranks):
+    """Make a step that kills workers, whose places get no container until they are let in."""
+
+    def step(group):
+        runner.resources.refuse |= {*ranks}
+        for rank in ranks:
+            os.kill(runner.resources.running[group.places[rank].name].pid, signal.SIGKILL)
+
+    return step
+
+
+def let_in(runner, *ranks):
+    """Make a step that grants workers their containers, and goes on when they have loaded their shards."""
+
+    def step(group):
+        runner.resources.refuse -= {*ranks}
+        while not all(group.places[rank].incarnation.loaded for rank in ranks):
+            group.listen(0.05)
+
+    return step
+
+
+@pytest.fixture
+def same(csv, tmp_path):
+    """A function that trains with this runner and locally, compares the bytes, and returns the events."""
+
+    def run(runner, shards=8, **fields):
+        spec = parse({"net": "0-5-0", "epochs": 8, "batch": 8, "seed": 3, **fields, "shards": shards})
+        data, seen = csv(120), []
+        here = runner.train(Job(data, str(tmp_path / "here"), spec), seen.append)
+        local = driver.train(Job(data, str(tmp_path / "local"), spec), LocalRunner(1, 1))
+        assert signatures(here) == signatures(local)
+        assert state_bytes(here) == state_bytes(local)
+        return seen
+
+    return run
+
+
+ALL = ["average-sgd", "average-adam", "gradient-adam", "gradient-lbfgs", "genetic-validation", "rbm-persistent", "dbn"]
+
+
+@pytest.mark.parametrize("mode", [ALL[0], *(pytest.param(mode, marks=pytest.mark.full) for mode in ALL[1:])])
+def test_eight_workers_shrink_to_two_and_grow_to_six(same, between, mode):
+    runner = YarnHere(8, fewest=2)
+    between[2] = kill(runner, 1, 2, 3, 5, 6, 7)
+    between[4] = let_in(runner, 1, 2, 5, 6)
+    seen = same(runner, **{**MODES[mode], "epochs": 8})
+    sizes = [len(crew) for crew in between.crews]
+    assert sizes[:5] == [8, 8, 8, 2, 6], runner.messages
+    assert set(sizes[5:]) == {6}
+    assert all(sorted(shard for own in crew.values() for shard in own) == [*range(8)] for crew in between.crews)
+    assert max(map(len, between.crews[4].values())) == 2
+    rounds = [event.row["version"] for event in seen if isinstance(event, driver.Round)]
+    assert len(rounds) == len(set(rounds)) or mode == "dbn"  # none was done again from an earlier version
+    assert sum(isinstance(event, Replaced) for event in seen) == 6
+    assert any(text == "6 of 2 to 8 workers train; joined: 1, 2, 5, 6" for text in runner.messages), runner.messages
+
+
+@pytest.mark.full
+def test_deaths_during_a_hand_over_cost_no_more_than_their_round(same, between):
+    runner = YarnHere(6, fewest=2)
+    runner.resources.refuse = {3, 4, 5}
+
+    def hand_over(group):
+        let_in(runner, 3, 4, 5)(group)
+        kill(runner, 3, 0)(group)  # who takes shards over, and who gives some up
+
+    between[2] = hand_over
+    between[4] = let_in(runner, 0)
+    seen = same(runner, validation=0.2)
+    assert [[*crew] for crew in between.crews[1:5]] == [[0, 1, 2], [*range(6)], [1, 2, 4, 5], [0, 1, 2, 4, 5]]
+    assert {event.worker for event in seen if isinstance(event, Replaced)} == {0, 3}
+
+
+@pytest.mark.full
+def test_a_newcomer_that_dies_while_it_loads_disturbs_nobody(same, between, monkeypatch):
+    monkeypatch.setenv("HDL_FAULT", "loading:0:3:9:KILL")
+    runner = YarnHere(4, fewest=2)
+    runner.resources.refuse = {3}
+
+    def until_given_up(group):
+        runner.resources.refuse = set()
+        while not group.closed:
+            group.listen(0.05)
+
+    between[2] = until_given_up
+    seen = same(runner)
+    assert not [event for event in seen if isinstance(event, Replaced)]
+    assert {(*crew,) for crew in between.crews} == {(0, 1, 2)}
+    assert any(re.search(r"worker 3 .* failed 3 times.*others go on without it", text) for text in runner.messages)
+
+
+@pytest.mark.full
+def test_below_the_fewest_it_waits_for_another_one(same, between):
+    runner = YarnHere(3, fewest=2)
+    runner.resources.refuse = {2}
+
+    def lose(group):
+        kill(runner, 1)(group)
+        runner.resources.refuse = {1}  # it is 2 that comes
+
+    between[2] = lose
+    same(runner)
+    assert [[*crew] for crew in between.crews[2:4]] == [[0, 1], [0, 2]]
+
+
+def test_those_that_must_come_are_named_if_they_do_not(same):
+    runner = YarnHere(4, fewest=3, gather_seconds=4)
+    runner.resources.refuse = {0, 2, 3}
+    with pytest.raises(
+        DeadlineError, match=r"of which at least 3 have to be there and [01] are, have not come within 4 s"
+    ):
+        same(runner)
+
+
+class Wanting(Processes):
+    """A machine that wants some of its containers back."""
+
+    wanted = ()
+
+    def poll(self, progress):
+        changes = super().poll(progress)
+        changes.leaving = [Leaving(name, "is wanted by others") for name in self.wanted]
+        return changes
+
+
+@pytest.mark.full
+def test_containers_that_yarn_wants_back_go_between_two_rounds_down_to_the_fewest(same, between):
+    runner = YarnHere(4, fewest=2, make=Wanting)
+
+    def want(group):
+        runner.resources.refuse = {0, 1, 2}
+        runner.resources.wanted = [group.places[rank].name for rank in (0, 1, 2)]
+        while not all(group.places[rank].incarnation.leaving for rank in (0, 1, 2)):
+            group.listen(0.05)
+
+    between[2] = want
+    seen = same(runner, **{**MODES["gradient-lbfgs"], "epochs": 8})
+    assert [[*crew] for crew in between.crews[1:3]] == [[0, 1, 2, 3], [2, 3]]
+    assert not [event for event in seen if isinstance(event, Replaced)]  # no round was done again
+    given_back = [text for text in runner.messages if "is given back" in text]
+    assert len(given_back) == 2
+
+
+@pytest.mark.full
+def test_a_poisoned_shard_ends_the_training_wherever_it_moves(same, monkeypatch):
+    monkeypatch.setenv("HDL_FAULT", "computing:1:*:9:SEGV")
+    with pytest.raises(WorkerError, match="failed 3 times"):
+        same(YarnHere(3, fewest=1))
+
+
+def test_a_range_is_refused_for_async(csv, tmp_path):
+    spec = parse({"net": "0-5-0", "shards": 4, "sync": {"mode": "async"}})
+    with pytest.raises(SpecError, match=r"one number with sync\.mode async.*\(given 1 to 2; "):
+        YarnHere(2, fewest=1, join_seconds=0).train(Job(csv(), str(tmp_path / "model"), spec))
