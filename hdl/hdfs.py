@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from hdl import hdfs_choice, scratch
-from hdl import temporary as temporaries
 from hdl import hdfs_rights as rights
+from hdl import temporary as temporaries
 from hdl.errors import HdlError
 from hdl.hdfs_client import Client, Info, Names
 from hdl.libhdfs import BUFFER, INTERNAL, named
