@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-from hdl import driver, fs, measuring, wire
+from hdl import driver, fs, measuring, scratch, wire
 from hdl.errors import HdlError, NodeError
 from hdl.events import Outcome
 from hdl.measuring import Gathered
@@ -138,6 +138,8 @@ def lead(
         This node's disk is full or broken, and YARN has not been told: another attempt of the master goes on.
     """
     watcher = watcher or Watcher()
+    if settings.encrypt_spill:
+        scratch.encrypt()
     server = Server(credentials, host)
     if tokens:
         tokens.tell = watcher.message
