@@ -115,6 +115,9 @@ def finish(
     failed: Exception | None = None
     score = effects = None
     model = Model(out, None, threads or cores(), device)
+    trained = getattr(outcome, "run", "")  # one of several that have been compared names none
+    if trained not in ("", model.version.run):
+        raise TableError(f"{out}: another run has taken the table over since this one was trained; nothing is told of it")
     kind, source = ("Training", data) if test is None else ("Test", test)
     try:
         if model.measurable and (test is not None or (not no_report and model.schema.samples <= SCORED)):
