@@ -128,7 +128,7 @@ def decode(number: int, data: Buffer, folder: str) -> Version:
     if w is None or w.dtype != np.float32 or w.ndim != 1:
         raise WireError("without weights w, float32 [P]")
     weights = Weights(fields["round"], w, groups["state"])
-    plain = {name: fields.get(name) for name in ("spec", "run", "parent", "about")}
+    plain: dict[str, Any] = {name: fields.get(name) for name in ("spec", "run", "parent", "about")}
     follows = tuple(fields["follows"]) if fields.get("follows") else None
     return Version(
         number, weights, rows=rows_of(number, fields, folder), schema=groups["schema"], follows=follows, **plain

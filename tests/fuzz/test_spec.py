@@ -42,7 +42,8 @@ def test_a_spec_of_plain_values_as_a_version_holds_it(fuzz):
 
 def test_the_configuration_of_a_task(fuzz):
     given = {"hdl.stage": "round", "hdl.table": "t", "hdl.options": "{}", "hdl.threads": "2", "hdl.memory": "100",
-             "hdl.typed": "true", "hdl.threshold": "0.5", "hdl.layer": "1", "hdl.spec": json.dumps(CORPUS[0])}  # fmt: skip
+             "hdl.typed": "true", "hdl.threshold": "0.5", "hdl.layer": "1",
+             "hdl.spec": json.dumps(CORPUS[0])}  # fmt: skip
 
     def read(values):
         plain = values if isinstance(values, dict) else {}
