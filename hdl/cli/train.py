@@ -220,7 +220,7 @@ def _stored_spec_and_options(out: str) -> tuple[Any, dict[str, Any]]:
     if table is None:
         raise TableError(f"{out}: no table to resume; without --resume a new one begins here")
     about = table.header(0)["about"]
-    return parse(about.get("stack") or table.header()["spec"]), about["options"]
+    return parse(about.get("stack") or table.last_header()["spec"]), about["options"]
 
 
 def _train(

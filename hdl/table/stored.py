@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from hdl import fs, wire
@@ -100,6 +101,20 @@ class Stored:
             first, version = self.read(0), self.read(number)
             if first.run == version.run:
                 return first, version
+
+    def last_header(self) -> dict[str, Any]:
+        """Reads the fields of the last version whose header is whole.
+
+        Raises
+        ------
+        TableError
+            There is none.
+        """
+        numbers = self.numbers()
+        for number in reversed(numbers[1:]):
+            with suppress(Damaged):
+                return self.header(number)
+        return self.header(numbers[0] if numbers else None)
 
     def last_whole(self) -> tuple[Version, list[Damaged]]:
         """Reads the last version that is not damaged; and what is wrong with those after it, the last one first.
