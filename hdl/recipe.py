@@ -30,8 +30,9 @@ LARGE = 10_000  # rows from which mini-batches are larger
 EACH = 100  # if there are so many rows for each column of numbers
 BINS, MORE_BINS, MANY = 20, 32, 20_000  # of a number, and of one in a table of so many rows
 INPUTS = 2048  # that numbers become at most
-HIDDEN, WITHOUT_BINS = (64, 64, 64), (128, 64)
+SMALL, HIDDEN, DEEPER = (128, 64), (64, 64), (64, 64, 64)  # units of the hidden layers
 ROUNDS = 20  # at most, of small tables: a round is a job of its own on some runners
+BATCH = 64  # rows of a mini-batch of tables that are neither small nor large
 SMALL_STEPS, STEPS = 900, 15_000  # steps that small tables have at least, and all others at most
 DECAY = 1.0  # weights shrink by e to the power of this over the whole training,
 DECAY_OF_CLASSES = 1.5  # or of this
@@ -156,8 +157,9 @@ def choose(found: Facts, spec: Spec) -> Recipe | None:
         else:
             fields["scale"] = "quantile"
     if "net" in left:  # who gives the net has one of it
-        hidden = HIDDEN if binned else WITHOUT_BINS
-        fields |= {"net": (0, *hidden, 0), "members": _members(found.rows)}
+        deeper = binned and found.rows >= LARGE and (found.classes or found.rows < MANY)
+        hidden = SMALL if found.rows < ENOUGH else DEEPER if deeper else HIDDEN
+        fields |= {"net": (0, *hidden, 0), "members": _members(found.rows, binned)}
         if binned and found.categories:
             fields["embedding"] = "auto"
     fields |= _steps(found, spec, binned)
@@ -175,17 +177,28 @@ def without(spec: Spec, *paths: str) -> Spec:
     return spec if left == spec.auto else spec.with_(auto=left)
 
 
-def _members(rows: int) -> int:
+def _members(rows: int, binned: bool) -> int:
     """Count the nets of the ensemble: fewer of them where each takes long."""
-    return 8 if rows < ENOUGH else 4 if rows < 1_000_000 else 2 if rows < 10_000_000 else 1
+    return 8 if rows < (ENOUGH if binned else LARGE) else 4 if rows < 1_000_000 else 2 if rows < 10_000_000 else 1
+
+
+def _batch(rows: int, large: bool) -> int:
+    """Choose the rows of a mini-batch: small tables need the steps more than the speed."""
+    if not large:
+        return 32 if rows < ENOUGH else BATCH
+    return 128 if rows < 200_000 else 256 if rows < 1_000_000 else 1024
+
+
+def _rate(size: int) -> float:
+    """Choose the learning rate of mini-batches: larger ones have less noise, and fewer steps."""
+    return 0.001 if size < BATCH else 0.0015 if size < 128 else 0.002
 
 
 def _steps(found: Facts, spec: Spec, binned: bool) -> dict[str, Any]:
     """Choose mini-batches, epochs and rounds, and the learning rate and the decay that go with them."""
     left, rule = set(spec.auto), spec.optimizer
     large = binned and found.rows >= LARGE
-    size = 32 if not large else 128 if found.rows < 200_000 else 256 if found.rows < 1_000_000 else 1024
-    size = spec.batch or size
+    size = spec.batch or _batch(found.rows, large)
     per_epoch = -(-found.rows // (spec.shards * size))
     longer = found.classes > 2 or (large and not found.classes)  # two classes are sooner learned by heart
     every = max(1, math.ceil((2 if longer else 1) * SMALL_STEPS / (ROUNDS * per_epoch)))
@@ -200,7 +213,7 @@ def _steps(found: Facts, spec: Spec, binned: bool) -> dict[str, Any]:
         fields["sync.every"] = every
     if rule.name != "adam":
         return fields
-    fields |= {"optimizer.lr": 0.001 if size < 128 else 0.002, "optimizer.schedule.name": "cosine"}
+    fields |= {"optimizer.lr": _rate(size), "optimizer.schedule.name": "cosine"}
     if "optimizer.schedule.name" in left:
         fields["optimizer.schedule.warmup"] = min(1.0, epochs / ROUNDS)
     if not (spec.l1 or spec.l2 or spec.max_norm):  # who regularises does so alone

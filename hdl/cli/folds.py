@@ -147,15 +147,16 @@ def _print(found: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    names = [name for name in SHOWN if name in found.mean][:FEW]
+    # a measure that one fold lacks, such as the AUC of a fold without a class, has no mean, and is shown of the others
+    names = [name for name in SHOWN if any(fold.metrics.get(name) is not None for fold in found.folds)][:FEW]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("fold", "samples", *(name.replace("_", " ") for name in names)):
         table.add_column(column, justify="left" if column == "fold" else "right", no_wrap=True)
     for fold in found.folds:
-        table.add_row(fold.value, f"{fold.samples:,}", *(_figure(fold.metrics[name]) for name in names))
+        table.add_row(fold.value, f"{fold.samples:,}", *(_figure(fold.metrics.get(name)) for name in names))
     table.add_section()
-    table.add_row("mean", "", *(_figure(found.mean[name]) for name in names))
-    table.add_row("± deviation", "", *(_figure(found.spread[name]) for name in names))
+    table.add_row("mean", "", *(_figure(found.mean.get(name)) for name in names))
+    table.add_row("± deviation", "", *(_figure(found.spread.get(name)) for name in names))
     whole = found.score.metrics
     table.add_row("all rows", f"{found.score.samples:,}", *(_figure(whole.get(name)) for name in names))
     stream = sys.stdout

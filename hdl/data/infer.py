@@ -55,6 +55,8 @@ def fit(summary: Summary, spec: Spec) -> Schema:
         where = (summary.meta.get("reading") or {}).get("where")
         chosen = f" that meet --where {where!r}" if where else ""
         raise DataError(f"the dataset has no samples{chosen}, expected at least one{listed and '; skipped:'}{listed}")
+    if spec.holdout.folds > (rows := summary.samples + summary.held):
+        raise DataError(f"--folds {spec.holdout.folds}: the data has {rows:,} rows; expected at most a fold for each")
     reading = dict(summary.meta.get("reading") or {})
     if spec.auto and stack.labelled(spec) and (filled := recipe.of(summary, spec, _classes(summary, spec))):
         reading["recipe"], spec = filled.to_plain(), recipe.fill(spec, filled.fields)
@@ -81,6 +83,8 @@ def fit(summary: Summary, spec: Spec) -> Schema:
     else:
         encoding, classes, outputs, loss = "none", (), inputs, "squared"
     mean, deviation = _target_unit(summary, encoding, loss)
+    if encoding == "value" and (told := _unchanging(summary.labels)):
+        reading["remarks"] = [*reading.get("remarks", ()), told]
     if spec.validated and not spec.holdout.path:
         reading["held"] = _held(summary, spec, classes if encoding in ("index", "binary", "onehot") else ())
     meta, tup = summary.meta, lambda value: tuple(value) if value else None
@@ -164,6 +168,13 @@ def target_unit(labels: Labels, loss: str = "squared") -> tuple[np.ndarray, np.n
     magnitude = np.abs(mean)
     unchanging = deviation <= NOISE * magnitude
     return mean, np.where(unchanging, np.where(magnitude > 0, magnitude, 1.0), deviation)
+
+
+def _unchanging(labels: Labels) -> str:
+    """Say that a regression has nothing to learn, as every label is one number; empty where they differ."""
+    if labels.values is None or len(labels.values) != 1 or labels.samples < 2:
+        return ""
+    return f"every label is {canonical(labels.values[0])}: the network learns to answer that, whatever the row"
 
 
 def _classes(summary: Summary, spec: Spec) -> int:

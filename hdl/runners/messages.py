@@ -8,7 +8,7 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from hdl import errors, wire
+from hdl import errors, scratch, wire
 from hdl.errors import DataError, HdlError, WorkerError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def open_fields(
         "threads": threads,
         "device": device,
         "memory": memory,
+        "encrypt_spill": scratch.encrypting(),
     }
 
 

@@ -107,6 +107,8 @@ class Settings(BaseModel):
         Times that YARN may start the master.
     renew_seconds : float
         On a cluster with Kerberos: fresh tokens are taken after so many seconds at the latest; 0: by their lifetime.
+    encrypt_spill : bool
+        What master and workers put on their nodes' disks for a while is encrypted: see `hdl.sealed`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -142,6 +144,7 @@ class Settings(BaseModel):
     environment: Variables = {}
     attempts: Count = 2
     renew_seconds: Annotated[float, Field(ge=0)] = 0.0
+    encrypt_spill: bool = False
 
     @classmethod
     def make(cls, **fields: Any) -> Settings:

@@ -6,12 +6,16 @@ Its daemons are started again with another configuration, so no other test may s
 import ctypes
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
@@ -135,13 +139,13 @@ def test_labels_of_the_capacity_scheduler(cluster, configure, train):
 
 def test_opportunistic_containers(cluster, configure, train):
     configure(
-        ["resourcemanager", "nodemanager1", "nodemanager2"],
+        ["resourcemanager", "nodemanager1", "nodemanager2"],  # whose logs begin anew
         yarn_resourcemanager_opportunistic__container__allocation_enabled="true",
         yarn_nodemanager_opportunistic__containers__max__queue__length=10,
     )
     train("--opportunistic", HDL_FAULT="computing:2:1:1:KILL")
     logs = containers(cluster, 1) + containers(cluster, 2)
-    assert re.search("OPPORTUNISTIC", logs), "no NodeManager has seen such a container"
+    assert len({*re.findall(r"Opportunistic container (container_\w+) will be queued", logs)}) == 3  # one died
 
 
 def test_variables_of_the_container_runtime_arrive(train, tmp_path):
@@ -180,6 +184,36 @@ def full_disk(cluster):
         cluster.wait_ready(120)
 
 
-def test_a_node_whose_disk_is_full_is_avoided(train, full_disk):
-    said = train(workers=4)
+def masters(cluster):
+    """Find the processes of masters on this cluster."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        with suppress(psutil.Error):
+            words = process.info["cmdline"] or []
+            if "hdl.yarn.master" in words and process.environ().get("HADOOP_CONF_DIR") == str(cluster.conf):
+                found.append(process)
+    return found
+
+
+def wait(good, seconds):
+    """Wait until `good()` is true, at most so long."""
+    until = time.monotonic() + seconds
+    while not good() and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+def test_a_node_whose_disk_is_full_is_avoided(cluster, train, full_disk):
+    """The other node sleeps while the workers are asked for, so that they go there."""
+    with ThreadPoolExecutor(1) as pool:
+        cluster.kill("nodemanager2", signal.SIGSTOP)
+        try:
+            done = pool.submit(train)
+            wait(lambda: masters(cluster) or done.done(), 120)
+            cluster.kill("nodemanager1", signal.SIGSTOP)
+            cluster.kill("nodemanager2", signal.SIGCONT)
+            wait(lambda: re.search("to (EXITED_WITH_FAILURE|LOCALIZATION_FAILED)", containers(cluster, 2)), 15)
+        finally:
+            cluster.kill("nodemanager1", signal.SIGCONT)
+            cluster.kill("nodemanager2", signal.SIGCONT)
+        said = done.result(400)
     assert len(re.findall(r"node 127\.0\.0\.2 is avoided for 60 s: ", said)) == 1, said

@@ -235,3 +235,13 @@ def test_titanic_says_what_it_guessed(datasets, tmp_path, capfd):
             names.append([row["name"] for row in rows])
     assert names[0] == names[1]
     assert all(row["label"] for row in rows)
+
+
+def test_a_regression_with_nothing_to_learn_says_so(tmp_path, capfd):
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},2.5\n" for i in range(40)))
+    common = ["train", str(tmp_path / "d.csv"), "--label", "y", "--no-report", "--epochs", "1", "--overwrite"]
+    assert cli.run([*common, "--out", str(tmp_path / "m")]) == 0
+    assert "every label is 2.5: the network learns to answer that, whatever the row" in capfd.readouterr().err
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{2.5 + i}\n" for i in range(40)))
+    assert cli.run([*common, "--out", str(tmp_path / "m")]) == 0
+    assert "every label" not in capfd.readouterr().err

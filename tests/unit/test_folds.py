@@ -195,3 +195,25 @@ def test_folds_stop_early_and_the_last_training_takes_as_many_epochs():
     assert (final.epochs, final.sync.every, final.patience, final.validated, final.auto) == (18, 2, 0, False, ("net",))
     again = folds.final_spec(spec.with_(patience=0), networks)
     assert (again.epochs, again.auto) == (50, spec.auto)
+
+
+def test_more_folds_than_rows_are_refused_before_the_first_one_is_trained(tmp_path, capfd):
+    numbers(tmp_path / "d.parquet", n=6, regression=True)
+    told = run(
+        capfd, tmp_path / "d.parquet", "--label", "y", "--folds", 8, "--out", tmp_path / "cv", *NET, "--epochs", "1",
+        status=True,
+    )  # fmt: skip
+    assert "--folds 8: the data has 6 rows" in told
+    assert not list((tmp_path / "cv").glob("fold*/v*1.safetensors"))
+
+
+def test_a_measure_that_one_fold_lacks_is_shown_of_the_others(tmp_path, capfd):
+    rows = [f"{i % 7},{'ab'[i % 2] if i < 20 else 'a'},{i // 10}" for i in range(30)]  # the last fold has a alone
+    (tmp_path / "d.csv").write_text("\n".join(["x,y,part", *rows]) + "\n")
+    out = run(
+        capfd, tmp_path / "d.csv", "--label", "y", "--folds", "column:part", "--out", tmp_path / "cv", *NET,
+        "--epochs", "1",
+    )  # fmt: skip
+    told = next(line for line in out.splitlines() if "auc" in line)
+    assert "logloss" in told
+    assert sum("–" in line for line in out.splitlines()) >= 3  # the fold, the mean, the deviation

@@ -147,7 +147,7 @@ def test_a_run_that_sleeps_at_any_step_through_the_whole_of_another_one(memory, 
         (_, slept_at), made = found
         if done[0].error is None and LAST not in slept_at and asleep > 2:  # after its first look at the table
             assert whole() == made
-            assert isinstance(one.error, TableError)
+            assert isinstance(one.error, TableError) or first == "resume"  # which may find that nothing is left to do
 
 
 @pytest.mark.parametrize(("old", "first", "second"), PAIRS)
