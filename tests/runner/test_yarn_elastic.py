@@ -111,6 +111,7 @@ def test_deaths_during_a_hand_over_cost_no_more_than_their_round(same, between):
     between[2] = hand_over
     between[4] = let_in(runner, 0)
     seen = same(runner, validation=0.2)
+    assert between.crews[1] == {0: [0, 1], 1: [2, 3, 4], 2: [5, 6, 7]}  # neighbours together
     assert [[*crew] for crew in between.crews[1:5]] == [[0, 1, 2], [*range(6)], [1, 2, 4, 5], [0, 1, 2, 4, 5]]
     assert {event.worker for event in seen if isinstance(event, Replaced)} == {0, 3}
 
