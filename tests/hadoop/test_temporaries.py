@@ -64,13 +64,13 @@ def test_a_killed_writers_file_goes_and_a_living_ones_stays(cluster, folder, mon
 
 @pytest.mark.full
 @pytest.mark.parametrize("kind", sorted(RUNNERS))
-def test_a_job_with_encrypted_temporary_data_gives_the_same_bytes(cluster, folder, kind):
+def test_a_job_with_encrypted_temporary_data_gives_the_same_bytes(cluster, folder, archive, kind):
     """Hadoop's tasks encrypt what they spill too, as the job's property asks them to."""
     data = put_csv(f"{folder}/{kind}")
     local(data, f"{folder}/{kind}-local", epochs=2)
     scratch.encrypt()
     try:
-        with RUNNERS[kind](settings=QUIET) as runner:
+        with RUNNERS[kind](archive=archive, settings=QUIET) as runner:
             train(data, f"{folder}/{kind}-model", runner, epochs=2)
     finally:
         scratch.encrypt(False)
