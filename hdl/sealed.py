@@ -3,8 +3,8 @@
 A file is cut into segments, each encrypted by AES-256-GCM of `cryptography`. The construction is STREAM (Hoang,
 Reyhanitabar, Rogaway & Vizár 2015, "Online authenticated-encryption and its nonce-reuse misuse-resistance"), which
 Tink's streaming AEAD uses too: a file has a key of its own, drawn at random, and segment i has the nonce i ‖ last,
-where `last` is 1 in the segment that ends the file. So no nonce is used twice under one key, and segments that are changed,
-exchanged, taken from another file or missing at the end are refused. A segment is read on its own, at its place.
+where `last` is 1 in the segment that ends the file. So no nonce is used twice under one key, and segments that are
+changed, exchanged, taken from another file or missing at the end are refused. A segment is read on its own.
 
 Keys are in this process's memory alone; a file that has lost its process can be read by nobody. What is decrypted is in
 memory too, and nowhere else: such arrays are not mapped.

@@ -40,9 +40,9 @@ def error_from(fields: dict[str, Any], who: str) -> HdlError:
     """
     kind = getattr(errors, str(fields.get("type")), None)
     if kind is DataError:
-        return DataError(fields["message"], fields["path"], fields["line"], fields["offset"])
+        return DataError(str(fields.get("message")), *(fields.get(name) for name in ("path", "line", "offset")))
     if isinstance(kind, type) and issubclass(kind, HdlError):
-        return kind(fields["message"])
+        return kind(str(fields.get("message")))
     trace = fields.get("trace", "")
     return WorkerError(f"{who}: {fields.get('type')}: {fields.get('message')}\n{trace}".rstrip())
 

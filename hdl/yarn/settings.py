@@ -203,6 +203,6 @@ def to_task_config(job: Job, settings: Settings) -> dict[str, Any]:
 def from_task_config(config: dict[str, Any]) -> tuple[Job, Settings]:
     """Read job and settings from a task config: the inverse of `to_task_config`."""
     spec = parse(config["spec"]) if config["spec"] else None
-    options, asked = Options.make(config["options"]), config.get("asked")
-    job = Job(config["data"], config["table"], spec, options, config["resume"], asked=asked, strict=config.get("strict", False))
+    rest = {"asked": config.get("asked"), "strict": config.get("strict", False)}
+    job = Job(config["data"], config["table"], spec, Options.make(config["options"]), config["resume"], **rest)
     return job, Settings.make(**config["settings"])

@@ -106,9 +106,10 @@ class Membership:
         self.notify = notify
         self.shards, self.fewest = sum(map(len, shards)), min(self.settings.fewest or len(shards), len(shards))
         self.places = [
-            Member(rank, [] if self.elastic else list(own), list(near))
-            for rank, (own, near) in enumerate(zip(shards, hosts, strict=True))
+            Member(rank, list(own), list(near)) for rank, (own, near) in enumerate(zip(shards, hosts, strict=True))
         ]
+        for member in self.places if self.elastic else ():
+            member.shards = []  # until it is known who comes
         self.members = [] if self.elastic else self.places
         left = {container.number: container for container in self.containers.left}
         for member in self.places:
