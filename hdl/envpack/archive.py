@@ -28,7 +28,7 @@ PYTHON = f"{UNPACKED}/{nodes.LAUNCHER}"  # what starts Python there, from the co
 KEPT = 4  # archives in the user's cache: of this environment and of its earlier states
 LEVEL = 2  # of gzip: level 4 takes 40 % longer for 5 % less
 CHUNK = 1 << 22  # bytes that are compressed at a time, by each processor
-MADE = 1  # raised whenever the same files are packed in another way
+MADE = 2  # raised whenever the same files are packed in another way
 
 
 def pack(folder: Path | None = None, python: str | None = None, packed: Path | None = None) -> Path:
