@@ -199,9 +199,9 @@ def _train_stage(
     else:
         version, plan = _continued(prepared, plan, table, notify)
     if stage.layer and stages.later_has_begun(prepared.spec, stage, prepared.job.table):
-        return Outcome(prepared.job.table, version.number, table.best(), plan.spec, version.rows, "rounds")
+        return Outcome(prepared.job.table, version.number, table.best(), plan.spec, version.rows, "rounds", version.run)
     if stage.model == "mlp" and prepared.spec.finetune == "none":
-        return Outcome(prepared.job.table, version.number, version.number, stage, version.rows, "rounds")
+        return Outcome(prepared.job.table, version.number, version.number, stage, version.rows, "rounds", version.run)
     if not table.owner and _next(plan.spec, version, step.rounds(plan.spec, plan.schema.samples)).stage:
         claims.take(table, version)
         if stage.sync.mode == "genetic":
@@ -266,7 +266,7 @@ def _rounds(job: Job, plan: Plan, version: Version, runner: RoundRunner, table: 
             notify(Round(row))
     best = tables.best(version.rows, table.numbers())
     best = version.number if best is None else best
-    return Outcome(job.table, version.number, best, plan.spec, version.rows, todo.reason)
+    return Outcome(job.table, version.number, best, plan.spec, version.rows, todo.reason, version.run)
 
 
 def _next(spec: Spec, version: Version, total: int) -> _Next:

@@ -61,6 +61,8 @@ class Outcome:
         Metrics of all rounds.
     reason : {'rounds', 'patience', 'converged'}
         Why the rounds ended.
+    run : str
+        Id of the run.
     """
 
     table: str
@@ -69,3 +71,4 @@ class Outcome:
     spec: Spec
     rows: Sequence[dict[str, Any]]
     reason: str
+    run: str = ""

@@ -84,7 +84,7 @@ def placing(path: str) -> Iterator[BinaryIO]:
             yield file
         return
     folder = scratch.folder()
-    with fs.writing(folder, folder), scratch.file("hdl-out-") as file:
+    with fs.writing(folder, folder), scratch.stream("hdl-out-") as file:
         yield file
         file.seek(0)
         private = fs.exists(path) and fs.is_private(path)

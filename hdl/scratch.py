@@ -7,6 +7,7 @@ TMPDIR says, or to the system's folder for temporary files.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import stat
@@ -18,6 +19,7 @@ from typing import Any
 
 from hdl import temporary
 
+_encrypted = False
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600  # the rights of what is its user's alone
 
 
@@ -36,6 +38,36 @@ def folder() -> str:
     if "CONTAINER_ID" in os.environ and not os.environ.get("TMPDIR") and os.access(own, os.W_OK | os.X_OK):
         return own
     return tempfile.gettempdir()
+
+
+def encrypt(wanted: bool = True) -> None:
+    """Say whether this process encrypts the samples, ranks and answers that it puts on disk for a while.
+
+    Raises
+    ------
+    Unavailable
+        The package `cryptography` is missing.
+    """
+    global _encrypted
+    if wanted:
+        from hdl import sealed  # NumPy comes with it
+
+        sealed.check()
+    _encrypted = wanted
+
+
+def encrypting() -> bool:
+    """Tell what `encrypt` was told last; False at first."""
+    return _encrypted
+
+
+def stream(prefix: str) -> Any:
+    """Open a file as `file` does, to be written and then read from its beginning; encrypted where `encrypt` says so."""
+    if not _encrypted:
+        return file(prefix)
+    from hdl import sealed
+
+    return io.BufferedRandom(sealed.Stream(file(prefix)))
 
 
 def file(prefix: str) -> Any:

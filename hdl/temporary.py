@@ -1,14 +1,14 @@
 """Temporary names that say whose they are, and the sweep of those whose writer lives no more.
 
 A file is written under a hidden name beside its own and renamed when it is whole; who is killed meanwhile leaves it
-there. The 32 hexadecimal digits in ``.NAME.<digits>.tmp`` name the writer: the machine (boot of the kernel, namespace of
-process ids, user), the process and when it started, and a number that this process gives once. So the next writer in the
-same folder can ask:
+there. The 32 hexadecimal digits in ``.NAME.<digits>.tmp`` name the writer: the machine (boot of the kernel, namespace
+of process ids, user), the process and when it started, and a number that this process gives once. So the next writer
+in the same folder can ask:
 
 - On the machine of the name, the process is looked for. While it is there, even if it is stopped, the file stays; once
   it is gone, the file goes.
-- From elsewhere nobody sees that process: a file goes a day after it was last changed, a folder a week after. Both times
-  are the file system's, not this machine's clock.
+- From elsewhere nobody sees that process: a file goes a day after it was last changed, a folder a week after. Both
+  times are the file system's, not this machine's clock.
 
 Another user's files stay whatever they are.
 """
@@ -160,7 +160,9 @@ def sweep_beside(own: str) -> None:
             os.unlink(path)
 
     with suppress(OSError):
-        sweep(folder, os.listdir(folder), lambda name: _found(folder, name), remove, _found(folder, os.path.basename(own)))
+        sweep(
+            folder, os.listdir(folder), lambda name: _found(folder, name), remove, _found(folder, os.path.basename(own))
+        )
 
 
 def _found(folder: str, name: str) -> Found:

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.schedule import SLOW, Schedule, record, recorded
+from tests.schedule import SLOW, Schedule, cluster_of, record, recorded
 
 SUPERUSER, USER = "hdfs", "ada"
 SECONDS = 600
@@ -144,13 +144,18 @@ def pytest_configure_node(node):
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist tells the controller that this worker has collected
 def pytest_collection_finish(session):
-    run = [item for item in session.items if not item.get_closest_marker("skip")]
+    if not session.config.option.collectonly:
+        session.config.stash[AHEAD].want(wanted_by(session.items))
+
+
+def wanted_by(items):
+    """List what the tests on daemons that will run want; elsewhere a parameter called `cluster` is another thing."""
+    here = [item for item in items if cluster_of(item.nodeid.partition("::")[0])]
+    run = [item for item in here if not item.get_closest_marker("skip")]
     names = {name for item in run for name in item.fixturenames}
     for item in run:  # a cluster may be a test's parameter
         names |= {value for value in getattr(item, "callspec", NONE).params.values() if isinstance(value, str)}
-    wanted = {"cluster", "secure", "packed"} & names
-    if not session.config.option.collectonly:
-        session.config.stash[AHEAD].want(wanted)
+    return {"cluster", "secure", "packed"} & names
 
 
 @pytest.hookimpl(optionalhook=True)

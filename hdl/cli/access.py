@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from hdl.errors import SpecError
 from hdl.runners import access
 
 SECTION = "Hadoop (--runner yarn, mapreduce, streaming)"
+NAMED = "HDL_NODE_PYTHON", "HDL_NODE_ARCHIVE"
 ON_HADOOP = "yarn", "mapreduce", "streaming"
 
 
@@ -35,10 +37,10 @@ def take_access(values: dict[str, Any], runner: str) -> dict[str, Any]:
     Raises
     ------
     SpecError
-        A list or a tag is not as YARN writes it, or nothing of Hadoop's is asked for.
+        A list or a tag is not as YARN writes it, nothing of Hadoop's is asked for, or the nodes' Python is named twice.
     """
     view, modify, tags = values.pop("view_acl"), values.pop("modify_acl"), values.pop("tags")
-    python = values.pop("bare_python")
+    python = values.pop("bare_python", None)
     flags = (("--view-acl", view), ("--modify-acl", modify), ("--tag", tags), ("--python", python))
     given = [name for name, value in flags if value]
     if given and runner not in ON_HADOOP:
@@ -47,6 +49,8 @@ def take_access(values: dict[str, Any], runner: str) -> dict[str, Any]:
     tags = access.tags(tags, "--tag")
     if not given:
         return {}
+    if python and (named := [name for name in NAMED if os.environ.get(name)]):
+        raise SpecError(f"--python {python}: {named[0]} names what the nodes run already ({os.environ[named[0]]})")
     settings = {"bare_python": python} if python else {}
     if runner == "yarn":
         return {"view_acl": view, "modify_acl": modify, "tags": tags, **settings}

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hdl import fs
+from hdl import fs, scratch
 from hdl.errors import SpecError
 
 
@@ -165,6 +165,21 @@ def core_options(command: Any) -> Any:
     command = click.option("--device", type=DeviceName(), metavar="NAME", default="cpu", help=about)(command)
     about = "Threads; default: all processors."
     return click.option("--threads", type=click.IntRange(min=1), metavar="N", help=about)(command)
+
+
+def spill_option(section: str = "Options") -> Option:
+    """Make the flag of encrypted temporary data, which has effect when it is read."""
+    about = "Encrypt what memory does not hold and this computer's or the nodes' disks take for a while."
+    return Option(
+        ["--encrypt-spill"], is_flag=True, expose_value=False, section=section, help=about,
+        callback=lambda ctx, param, value: scratch.encrypt(value),
+    )  # fmt: skip
+
+
+def with_spill(command: click.Command) -> click.Command:
+    """Add the flag of encrypted temporary data."""
+    command.params.append(spill_option())
+    return command
 
 
 def at(table: str, which: str) -> int | None:

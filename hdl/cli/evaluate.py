@@ -17,6 +17,7 @@ from hdl.cli.common import (
     take_threshold,
     tell_reading,
     threshold_option,
+    with_spill,
 )
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.cli.measure import FLAGS, effects_text, keep, measure, measure_options, prepare
@@ -26,6 +27,7 @@ from hdl.errors import DataError, SpecError
 @hadoop_options
 @data_options(WEIGHTS, OFFSET)
 @measure_options
+@with_spill
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.argument("data", metavar="DATA")

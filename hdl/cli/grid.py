@@ -167,6 +167,7 @@ def search(
     from hdl.runners.base import Job
     from hdl.search import grid
     from hdl.search.side_by_side import Search
+    from hdl.table import owner
 
     results, remaining = list(done), [one for one in combinations if one.name not in {each.name for each in done}]
     board = Board(len(remaining) + len(done), len(done), lambda each: label_of(each.values), run["quiet"])
@@ -197,15 +198,21 @@ def search(
 
     def ended(result: Any) -> None:
         results.append(result)
-        save(results)
+        save_ours()
         board.ended(result, grid.best(results))
 
     def make_barrier(members: int) -> Any:
         memory.kept = min(members, shared.ways([one.spec for one in remaining]))
         return shared.batching_barrier(members, device)
 
+    own = owner.claim(out)  # of two that write there at once, the one that came last goes on
+
+    def save_ours() -> None:
+        owner.check(out, own)
+        save(results)
+
     batched = local and workers == 1 and device != "cpu"
-    save(results)
+    save_ours()
     try:
         with board, training.stoppable():
             said = f", {len(done)} of them done" if done else ""

@@ -75,6 +75,7 @@ def _is_data(path: str) -> bool:
 
 def _table_and_version(table: str, which: str | None) -> tuple[str, str | None]:
     """Split the path of a version's file into its table and number."""
+    from hdl import fs
     from hdl.table import Table, names
 
     folder, _, name = table.rpartition("/")
@@ -82,7 +83,8 @@ def _table_and_version(table: str, which: str | None) -> tuple[str, str | None]:
     if known is None or known.kind != "version":
         return table, which
     folder = folder or "."
-    if Table(folder).file(known.number).rpartition("/")[2] != name:
+    counting = Table(folder).file(known.number).rpartition("/")[2]
+    if counting != name and (known.tag or fs.exists(table)):
         raise TableError(f"{table}: does not count, as another run owns the table; see: hdl repair {folder}")
     return folder, str(known.number)
 

@@ -19,6 +19,7 @@ from hdl.cli.common import (
     take_threshold,
     tell_reading,
     threshold_option,
+    with_spill,
 )
 from hdl.cli.data_flags import KEEP, OFFSET, data_options, take_data_options
 from hdl.errors import DataError, SpecError
@@ -27,6 +28,7 @@ from hdl.prediction_writer import refuse_kept
 
 @hadoop_options
 @data_options(OFFSET, KEEP)
+@with_spill
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.argument("data", metavar="DATA")
@@ -120,6 +122,7 @@ def tell_empty(lines: Any, places: Sequence[str], options: Any, out: str) -> Non
 
 @hadoop_options
 @data_options(KEEP)
+@with_spill
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.argument("data", metavar="DATA")

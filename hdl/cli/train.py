@@ -12,7 +12,7 @@ import click
 from hdl import strict_json
 from hdl.cli import folds, grid, progress, yarn_flags
 from hdl.cli.access import access_options, take_access
-from hdl.cli.common import Command, DeviceName, Option, hadoop_options, log_option
+from hdl.cli.common import Command, DeviceName, Option, hadoop_options, log_option, spill_option
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.cli.flags import spec_options, take_spec
 from hdl.cli.training import ENDS, RUNNERS, finish, make_runner, prepare_table, stoppable
@@ -53,6 +53,7 @@ def _run_options(command: click.Command) -> click.Command:
         Option(["--device"], type=DeviceName(), metavar="NAME", default="cpu", section=RUN,
                help="What each worker computes on: cpu, cuda (its first GPU), cuda:N, or auto (GPUs where all workers "
                     "have one).  [default: cpu]"),
+        spill_option(RUN),
         Option(["--no-report"], is_flag=True, section=RUN, help="Make no TABLE/report.html."),
         Option(["--quiet", "-q"], is_flag=True, section=RUN, help="Show no progress."),
         log_option(section=RUN),
@@ -219,7 +220,7 @@ def _stored_spec_and_options(out: str) -> tuple[Any, dict[str, Any]]:
     if table is None:
         raise TableError(f"{out}: no table to resume; without --resume a new one begins here")
     about = table.header(0)["about"]
-    return parse(about.get("stack") or table.header()["spec"]), about["options"]
+    return parse(about.get("stack") or table.last_header()["spec"]), about["options"]
 
 
 def _train(

@@ -26,9 +26,7 @@ SCORED = 1_000_000  # training samples up to which the report scores them again,
 ENDS = {"patience": "stopped early: validation got no better", "converged": "stopped early: converged"}
 SHORTLY = ("AUC", "PR-AUC", "log loss", "balanced accuracy", "R²", "RMSE", "MAE", "deviance")  # told after a training
 # In a table's folder, besides the versions.
-OWN_FILES = re.compile(
-    r"report\.html|measured\.json|(features\d*|reconstructions|samples|activations)\.png"
-)
+OWN_FILES = re.compile(r"report\.html|measured\.json|(features\d*|reconstructions|samples|activations)\.png")
 
 
 def make_runner(name: str, workers: int | None, threads: int | None, shards: int, **settings: Any) -> Any:
@@ -115,6 +113,9 @@ def finish(
     failed: Exception | None = None
     score = effects = None
     model = Model(out, None, threads or cores(), device)
+    trained = getattr(outcome, "run", "")  # one of several that have been compared names none
+    if trained not in ("", model.version.run):
+        raise TableError(f"{out}: another run has taken the table over since this one ended; nothing is told of it")
     kind, source = ("Training", data) if test is None else ("Test", test)
     try:
         if model.measurable and (test is not None or (not no_report and model.schema.samples <= SCORED)):

@@ -79,7 +79,9 @@ class Array:
         with fs.open(self.path) as file:
             if isinstance(getattr(file, "raw", None), io.FileIO) and self.member is None and not compression(self.path):
                 return np.memmap(file, self.dtype, "r", self.offset, self.shape, "F")
-        with _opened(self) as stream, scratch.file("hdl-fortran-") as copy:
+        # Columns are read across, of which little would be in one encrypted segment: such a copy stays in memory.
+        in_memory = scratch.encrypting()
+        with _opened(self) as stream, io.BytesIO() if in_memory else scratch.file("hdl-fortran-") as copy:
             stream.skip(self.offset)
             while data := stream.read(_STEP):
                 copy.write(data)
@@ -87,6 +89,8 @@ class Array:
                 held, promised = copy.tell(), self.shape[0] * self.record
                 raise self.error(f"the file holds {held} bytes of numbers; its header promises {promised}", stream.at)
             copy.flush()
+            if in_memory:
+                return np.frombuffer(copy.getbuffer(), self.dtype).reshape(self.shape, order="F").copy("K")
             return np.memmap(copy, self.dtype, "r", 0, self.shape, "F")
 
     def read(self, start: int, length: int, rows: int) -> Iterator[np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl import fs, scratch
+from hdl import fs, scratch, sealed
 from hdl.data.csr import Csr
 from hdl.data.mixed import Mixed
 from hdl.data.schema import Schema
@@ -42,7 +42,10 @@ class Growing:
     def append(self, rows: np.ndarray) -> None:
         if self.file is not None:
             with _spilling():
-                self.file.write(np.ascontiguousarray(rows, self.memory.dtype))
+                if isinstance(self.file, sealed.Rows):
+                    self.file.append(rows)
+                else:
+                    self.file.write(np.ascontiguousarray(rows, self.memory.dtype))
         else:
             if self.n + len(rows) > len(self.memory):  # realloc of large blocks moves pages, not bytes
                 self.memory.resize((max(self.n + len(rows), self.n + self.n // 4), *self.row), refcheck=False)
@@ -54,17 +57,24 @@ class Growing:
         if self.file is None:
             with _spilling():
                 self.file = scratch.file("hdl-spill-")
-                self.file.write(self.memory[: self.n])
+                if scratch.encrypting():
+                    self.file = sealed.Rows(self.file, self.memory.dtype, self.row)
+                    self.file.append(self.memory[: self.n])
+                else:
+                    self.file.write(self.memory[: self.n])
             self.memory = np.empty((0, *self.row), self.memory.dtype)
 
-    def array(self) -> np.ndarray:
-        """Returns the whole array, read-only if it is on disk."""
+    def array(self) -> Any:
+        """Returns the whole array: read-only if it is on disk, and `hdl.sealed.Rows` if it is encrypted there."""
         if 0 in self.row:  # a table without numbers; nothing can be mapped of it
             return np.empty((self.n, *self.row), self.memory.dtype)
         if self.file is None or self.n == 0:
             self.memory.resize((self.n, *self.row), refcheck=False)
             return self.memory
         with _spilling():
+            if isinstance(self.file, sealed.Rows):
+                self.file.finish()
+                return self.file
             self.file.flush()
         return np.memmap(self.file, self.memory.dtype, "r", shape=(self.n, *self.row))
 

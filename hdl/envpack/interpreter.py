@@ -163,7 +163,8 @@ def with_libraries(files: Mapping[str, Path], program: str) -> dict[str, Path]:
     program : str
         Name of the interpreter among them.
     """
-    found, brought = dict(files), {name.rpartition("/")[2] for name in files}
+    found, placed = dict(files), set()
+    brought = {name.rpartition("/")[2] for name in files}  # by packages, for themselves
     first = elf.read(files[program].read_bytes())
     folders = tuple(elf.ORIGIN.sub(str(files[program].parent), folder) for folder in first.folders)
     waiting = [(name, path) for name, path in files.items() if name == program or re.search(r"\.so(\.|$)", name)]
@@ -175,10 +176,10 @@ def with_libraries(files: Mapping[str, Path], program: str) -> dict[str, Path]:
         dynamic = elf.read(content)
         for needed in dynamic.needed:
             short = needed.rpartition("/")[2]
-            if short in brought or elf.GLIBC.match(short):
+            ours = name.startswith(f"{FOLDER}/")
+            if elf.GLIBC.match(short) or short in placed or (short in brought and not ours):
                 continue
             # Of a package what the system has; what lies elsewhere is its own affair: libjvm.so comes with Java.
-            ours = name.startswith(f"{FOLDER}/")
             where = elf.find(needed, path, dynamic, folders) if ours else elf.system().get(needed)
             if where is None:
                 if "/lib-dynload/" in name:
@@ -186,7 +187,7 @@ def with_libraries(files: Mapping[str, Path], program: str) -> dict[str, Path]:
                 elif ours:
                     raise Unavailable(f"{path} needs {needed}, which is not here")
                 continue
-            brought.add(short)
+            placed.add(short)
             added = f"{FALLBACK if short in COMPILERS else f'{FOLDER}/lib'}/{short}"
             found[added] = where
             waiting.append((added, where))

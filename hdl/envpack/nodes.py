@@ -28,8 +28,10 @@ LEVELS = {
 SENTENCE = re.compile(r"hdl: (node \S+ cannot run the packed environment: [^()]*\([^()]*\))")
 REMEDY = "hdl env pack --interpreter packs another Python, --python names one that is on the nodes"
 
+# By bash, as YARN starts containers: dash drops variables with a dot in their name, and a MapReduce task is told its
+# port by mapreduce.pipes.command.port.
 CHECK = """\
-#!/bin/sh
+#!/bin/bash
 # Starts {what}, on a node that can run it.
 case $0 in /*) root=$0 ;; *) root=$PWD/$0 ;; esac
 root=${{root%/bin/*}}

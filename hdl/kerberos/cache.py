@@ -140,7 +140,10 @@ def read(text: str) -> Ticket | None:
     if not tickets:
         return None
     _, last, _, renewable = tickets[0].groups()
-    return Ticket(owner[1], realm, _time(last), _time(renewable) if renewable else None, cache[1])
+    try:
+        return Ticket(owner[1], realm, _time(last), _time(renewable) if renewable else None, cache[1])
+    except ValueError:  # no moment of any calendar
+        return None
 
 
 def _time(text: str) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import scratch
+from hdl import scratch, sealed
 
 Keys = NDArray[np.uint64]
 Counts = NDArray[np.int64] | None  # how often each key occurs; None: once each
@@ -52,13 +52,30 @@ class FileRun:
     """
 
     def __init__(self, blocks: Iterator[tuple[Keys, Counts]]):
-        self._file, self._sizes = scratch.file("hdl-ranks-"), list[int]()
+        self._sizes = list[int]()
+        self._sealed: tuple[sealed.Rows, sealed.Rows] | None = None
+        if scratch.encrypting():
+            self._seal(blocks)
+            return
+        self._file = scratch.file("hdl-ranks-")
         for block in blocks:
             for keys, counts in Run(*block).blocks():
                 self._file.write(np.ascontiguousarray(keys).data)
                 self._file.write((np.ones(len(keys), np.int64) if counts is None else counts.astype(np.int64)).data)
                 self._sizes.append(len(keys))
         self._file.flush()
+
+    def _seal(self, blocks: Iterator[tuple[Keys, Counts]]) -> None:
+        """Write the blocks to encrypted files."""
+        own = sealed.Rows(scratch.file("hdl-ranks-"), np.uint64), sealed.Rows(scratch.file("hdl-ranks-"), np.int64)
+        for block in blocks:
+            for keys, counts in Run(*block).blocks():
+                own[0].append(keys)
+                own[1].append(np.ones(len(keys), np.int64) if counts is None else counts)
+                self._sizes.append(len(keys))
+        for rows in own:
+            rows.finish()
+        self._sealed = own
 
     def __len__(self) -> int:
         return sum(self._sizes)
@@ -70,11 +87,18 @@ class FileRun:
     def _read_blocks(self) -> Iterator[tuple[Keys, NDArray[np.int64]]]:
         at = 0
         for size in self._sizes:
+            if self._sealed is not None:
+                yield self._sealed[0][at : at + size], self._sealed[1][at : at + size]
+                at += size
+                continue
             yield _read(self._file, at, size, np.uint64), _read(self._file, at + 8 * size, size, np.int64)
             at += 16 * size
 
     def mapped(self) -> tuple[Keys, NDArray[np.int64]]:
-        """Give all keys and counts as arrays in files of their own, that are read when they are used."""
+        """Give all keys and counts as arrays in files of their own, that are read when they are used; those that are
+        encrypted in memory."""
+        if self._sealed is not None:
+            return np.asarray(self._sealed[0]), np.asarray(self._sealed[1])
         with scratch.file("hdl-ranks-") as keys, scratch.file("hdl-ranks-") as counts:
             for part, times in self._read_blocks():
                 keys.write(part.data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +13,7 @@ from typing import Any
 
 from hdl import fs
 from hdl.errors import OutputError, TableError
+from hdl.metrics import METRICS
 
 CHUNK = 128  # rounds: the last 64 or so, 36 kB, travel in each version's header; 10 000 rounds make 78 files
 NAME = re.compile(r"rows-\d{8}-[0-9a-f]{12}\.jsonl")
@@ -56,7 +57,10 @@ class Chunk:
 
     def rows(self) -> list[Row]:
         """Reads the chunk's rows."""
-        return [json.loads(line) for line in self._text()]
+        try:
+            return rows_in(self._text())
+        except ValueError as error:
+            raise TableError(f"{self.folder}: the rows of rounds from {self.number * CHUNK} on: {error}") from None
 
     def _text(self) -> Sequence[str]:
         lines = self.lines  # read once: another thread may set it to None
@@ -76,6 +80,28 @@ class Chunk:
             raise TableError(f"{said}; the versions so far are whole") from None
         self.lines, self.digest, self.folder = tuple(lines), digest, folder  # folder last: it says that the others hold
         return digest
+
+
+def rows_in(lines: Iterable[str]) -> list[Row]:
+    """Reads rows, a line of JSON each.
+
+    Raises
+    ------
+    ValueError
+        A line is none, or a validation in it is no number.
+    """
+    try:
+        rows = [json.loads(line) for line in lines]
+    except RecursionError:
+        raise ValueError("a row of too many brackets") from None
+    for row in rows:
+        if not isinstance(row, dict):
+            raise ValueError(f"a row is {str(row)[:40]!r}; expected an object")
+        for name, value in row.items():
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
+            if name.startswith("val_") and name[4:] in METRICS and value is not None and not number:
+                raise ValueError(f"{name} of a row is {str(value)[:40]!r}; expected a number")
+    return rows
 
 
 def _path(folder: str, number: int, digest: str) -> str:

@@ -34,6 +34,10 @@ class TransformedInput(Operations):
         super().__init__(own.spec)
         self.own, self.platform = own, own.platform
 
+    def block(self, samples: Samples) -> int:
+        """Count the samples that are transformed at a time."""
+        return BLOCK
+
     @abstractmethod
     def transform(self, samples: Samples, order: NDArray[np.int64]) -> Samples:
         """Make the samples that `own` reads of some [n] of those given."""
@@ -56,7 +60,7 @@ class TransformedInput(Operations):
         The mini-batches and their streams of random numbers are those of one call.
         """
         total, count = Result(), steps(len(order), batch)
-        for low, block in _blocks(order, len(samples), max(1, BLOCK // batch) * batch):
+        for low, block in _blocks(order, len(samples), max(1, self.block(samples) // batch) * batch):
             first = low // batch
             transformed = self.transform(samples, block)
             total += self.own.train(

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-from hdl import envpack, fs, identity, wire
+from hdl import envpack, fs, identity, scratch, wire
 from hdl.data import FileSplit, Summary
 from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.passes import Partial, Pass
@@ -28,6 +28,7 @@ from hdl.table import Table, names
 from hdl.wire import Update, Weights
 
 JOBS = ".hdl/jobs"  # below our home on HDFS: the drivers' working folders
+ENCRYPTED = "mapreduce.job.encrypted-intermediate-data"  # what map tasks spill and reducers fetch
 NODE_MB = 1024  # of a map or reduce container: Hadoop's JVM, Python, and a JVM in it that reads HDFS
 SETTINGS = {
     "mapreduce.map.memory.mb": NODE_MB,
@@ -182,7 +183,9 @@ class HadoopRunner(RoundRunner):
 
     def take_table(self, table: str, numbers: Iterable[int], common: bool = True) -> None:
         """Let tasks find versions of a table in their folders, and with `common` the file that these have in common."""
-        stored = Table(table)
+        stored, numbers = Table(table), list(numbers)
+        if 0 in numbers:
+            stored.read(0)  # so that `file` knows whether it is whole
         wanted = {names.version(number): stored.file(number) for number in numbers}
         if common and fs.exists(stored.common_file):
             wanted[names.common()] = stored.common_file
@@ -215,9 +218,12 @@ class HadoopRunner(RoundRunner):
         given = {"stage": stage, "driver": True, "device": self.device, "threads": self.threads,
                  "combiner": self.combiner, "data": self._job.data, "memory": self._memory(),
                  "options": self._job.options.model_dump_json(), **config}  # fmt: skip
+        if scratch.encrypting():
+            given["encrypt_spill"] = True
         properties = {
             "mapreduce.job.name": f"hdl {name}{number}: {self._job.table}",
             **self._file_systems(out),
+            **({ENCRYPTED: "true"} if scratch.encrypting() else {}),
             **self.settings,
             **(settings or {}),
             **{PREFIX + name: value for name, value in given.items()},

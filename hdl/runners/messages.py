@@ -8,7 +8,7 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from hdl import errors, wire
+from hdl import errors, scratch, wire
 from hdl.errors import DataError, HdlError, WorkerError
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def error_from(fields: dict[str, Any], who: str) -> HdlError:
     """
     kind = getattr(errors, str(fields.get("type")), None)
     if kind is DataError:
-        return DataError(fields["message"], fields["path"], fields["line"], fields["offset"])
+        return DataError(str(fields.get("message")), *(fields.get(name) for name in ("path", "line", "offset")))
     if isinstance(kind, type) and issubclass(kind, HdlError):
-        return kind(fields["message"])
+        return kind(str(fields.get("message")))
     trace = fields.get("trace", "")
     return WorkerError(f"{who}: {fields.get('type')}: {fields.get('message')}\n{trace}".rstrip())
 
@@ -69,6 +69,7 @@ def open_fields(
         "threads": threads,
         "device": device,
         "memory": memory,
+        "encrypt_spill": scratch.encrypting(),
     }
 
 

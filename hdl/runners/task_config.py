@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, Json, ValidationError
 
+from hdl import scratch
 from hdl import spec as specs
 from hdl.errors import SpecError
 from hdl.spec import Part
@@ -46,6 +47,8 @@ class TaskConfig(Part):
         once. Without one a task with an error fails, and pydoop's reducer makes the next version itself.
     typed : bool
         Streaming: samples come as typed bytes.
+    encrypt_spill : bool
+        What a task puts on its node's disks is encrypted: see `hdl.sealed`.
     """
 
     stage: str = Field("round", pattern="^(round|summarise|predict|measure)$")
@@ -66,6 +69,7 @@ class TaskConfig(Part):
     memory: int = Field(256 << 20, ge=0)
     driver: bool = False
     typed: bool = False
+    encrypt_spill: bool = False
 
     @classmethod
     def of(cls, properties: Mapping[str, str], prefix: str = PREFIX) -> TaskConfig:
@@ -78,6 +82,9 @@ class TaskConfig(Part):
         """
         given = {name: properties[prefix + name] for name in cls.model_fields if properties.get(prefix + name)}
         try:
-            return cls.model_validate(given)
+            config = cls.model_validate(given)
         except ValidationError as error:
             raise SpecError("; ".join(prefix + specs._sentence(item) for item in error.errors())) from None
+        if config.encrypt_spill:
+            scratch.encrypt()
+        return config

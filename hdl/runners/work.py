@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from hdl import data, importance, ops, passes, predict, step, sync
+from hdl import data, importance, ops, passes, predict, scratch, step, sync
 from hdl.data import Bad, Block, FileSplit, Options, Shard, Source, Summary, features
 from hdl.ops import Operations, Samples
+from hdl.ops.decrypted import Decrypted
 from hdl.passes import Partial, Pass
 from hdl.predict import Model
 from hdl.runners import platform
@@ -73,6 +74,8 @@ class Host:
         """Make a host from the fields of a command `open`: see `hdl.runners.messages.open_fields`."""
         splits = {shard: [FileSplit(*split) for split in own] for shard, own in fields["cuts"]}
         options = Options.make(fields["options"])
+        if fields.get("encrypt_spill"):
+            scratch.encrypt()
         return cls(fields["path"], options, splits, fields["threads"], fields["device"], fields["memory"])
 
     @property
@@ -154,6 +157,8 @@ class Host:
         if self._plan is None or not same_samples(self._plan, plan):
             self._shards, self._validation = {}, None
         self._plan, self._ops = plan, self.operations(plan)
+        if scratch.encrypting():
+            self._ops = Decrypted(self._ops, self.memory)
         self._common = common_samples(plan) if plan.spec.sync.mode == "genetic" else None
 
     def operations(self, plan: Plan) -> Operations:

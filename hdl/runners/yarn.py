@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from hdl import scratch
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job, Log, Notify, Runner
 from hdl.yarn.client import client, renewal
@@ -55,6 +56,7 @@ class YarnRunner(Runner):
     ):  # fmt: skip
         for name in ("python", "archive"):  # as for the other runners on Hadoop
             settings[name] = settings.get(name) or os.environ.get(f"HDL_NODE_{name.upper()}")
+        settings.setdefault("encrypt_spill", scratch.encrypting())
         self.settings = Settings.make(workers=workers, threads=threads, **settings)
         self.workers, self.detach, self.on_submitted = workers, detach, on_submitted
         self.application: str | None = None

@@ -24,7 +24,7 @@ from typing import Any
 from hdl import fs, wire
 from hdl.errors import DeadlineError, LoginError, OutputError, TableError, VersionExists
 from hdl.metrics_log import MetricsLog, best
-from hdl.table import names, owner
+from hdl.table import names, owner, zero
 from hdl.table import version as version_file
 from hdl.table.owner import Owner
 from hdl.table.stored import Stored
@@ -92,6 +92,9 @@ class Table(Stored):
             with suppress(OSError):
                 fs.rename(fs.join(self.path, name), fs.join(self.path, names.tagged(plain, own.tag)))
         owner.sweep(self.path, own, all_rows=base is None)
+        if base is not None:
+            zero.mend(fs.join(self.path, names.version(0, own.tag)))
+            self._lost = False
 
     def _inheritance(self, base: Version) -> tuple[dict[str, str], dict[str, str]]:
         """Lists what a run that goes on from a version takes over: each file's name without a tag, and its name.
@@ -105,6 +108,8 @@ class Table(Stored):
         needed = {0, base.number} | ({foremost} if foremost is not None else set())
         tag = own.tag if own else self._tag()
         first = {names.version(number): files.get(number, names.version(number, tag)) for number in needed & {*numbers}}
+        if first.get(names.version(0)) == names.copy(tag):  # it is lost; `zero.mend` makes it of its copy
+            del first[names.version(0)]
         first.setdefault(names.version(base.number), names.version(base.number, tag))
         for named in names.common, names.copy:
             if fs.exists(fs.join(self.path, named(tag))):
@@ -143,17 +148,18 @@ class Table(Stored):
         """
         version.check_finite(self.path)
         own = self._ours()
-        name = names.version(version.number, own.tag if own else "")
-        path = fs.join(self.path, name)
+        tag = own.tag if own else ""
+        path = fs.join(self.path, names.version(version.number, tag))
         try:
             content = self._content(version)
-            try:
-                fs.publish(path, content)
-            except FileExistsError:
-                if self.owner is None:
-                    raise
-                owner.set_aside(self.path, [name], self.owner)  # of a run before it, which has slept until just now
-                fs.publish(path, content)
+            for name in [names.version(version.number, tag), *([] if version.number else [names.copy(tag)])]:
+                try:
+                    fs.publish(fs.join(self.path, name), content)
+                except FileExistsError:
+                    if self.owner is None:
+                        raise
+                    owner.set_aside(self.path, [name], self.owner)  # of a run before it, which has slept until just now
+                    fs.publish(fs.join(self.path, name), content)
         except FileExistsError:
             raise VersionExists(f"{path}: another driver has published version {version.number}") from None
         except TableError:

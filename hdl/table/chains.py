@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from hdl import fs, wire
 from hdl.errors import DeadlineError, LoginError, TableError
-from hdl.table import Table, names, owner
+from hdl.table import Table, names, owner, zero
 from hdl.table import version as version_file
 from hdl.table.version import Version
 from hdl.wire import WireError
@@ -66,14 +66,17 @@ def find(folder: str) -> list[Chain]:
     except TableError:  # its file is damaged: nobody's versions count
         own = None
     found: dict[tuple[str, str], Chain] = {}
-    for name in listed:
+    for name in sorted(listed, key=lambda name: (name.startswith("v00000000-copy"), name)):
         known = names.parse(name)
-        if known is None or known.kind != "version" or known.temporary:
+        if known is None or known.kind == "common" or known.temporary:
+            continue
+        if known.kind == "copy" and any(0 in chain.whole for chain in found.values() if chain.tag == known.tag):
             continue
         run, wrong = _judge(fs.join(folder, name), known.number, folder)
         counts = own is not None and known.tag == own.tag and run in (own.run, "")
         chain = found.setdefault((run, known.tag), Chain(run, known.tag, counts=counts))
         chain.files[known.number] = name
+        chain.damaged.pop(known.number, None)  # of version 0, whose copy this is
         if wrong:
             chain.damaged[known.number] = wrong
     if not found:
@@ -135,9 +138,8 @@ def keep(folder: str, chain: Chain) -> tuple[Table, str]:
     numbers = chain.whole
     files = {names.version(number): chain.files[number] for number in numbers}
     listed = fs.list(folder)
-    for named in names.common, names.copy:
-        if named(chain.tag) in listed:
-            files[named()] = named(chain.tag)
+    if names.common(chain.tag) in listed:
+        files[names.common()] = names.common(chain.tag)
     seen = max(names.owners(listed), default=0)
     table = Table(folder)
     table.owner = own = owner.take(folder, chain.run, seen, files)
@@ -145,6 +147,7 @@ def keep(folder: str, chain: Chain) -> tuple[Table, str]:
     twice = {*files.values()}  # they are there under their new names
     place = owner.set_aside(folder, [name for name in away if name not in twice], own)
     owner.sweep(folder, own)
+    zero.mend(fs.join(folder, names.version(0, own.tag)))
     return table, place
 
 

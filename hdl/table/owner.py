@@ -173,6 +173,19 @@ def take(
     return own
 
 
+def claim(folder: str) -> Owner:
+    """Claim the folder of several trainings, such as a grid's, whose tables are claimed one by one; it may be missing.
+
+    Raises
+    ------
+    Fenced, TableError
+    """
+    fs.mkdir(folder)
+    own = take(folder, uuid.uuid4().hex)
+    sweep(folder, own)
+    return own
+
+
 def _refused(folder: str) -> NoReturn:
     other = last(folder)
     raise Fenced(f"{folder}: {other.told() if other else 'another run'} has taken the table over; nothing was changed")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from hdl import fs, wire
 from hdl import metrics_log as metrics
 from hdl.errors import Damaged, DeadlineError, LoginError, TableError
 from hdl.metrics_log import MetricsLog, best
-from hdl.table import names, owner
+from hdl.table import names, owner, zero
 from hdl.table import version as version_file
 from hdl.table.owner import Owner
 from hdl.table.version import Version
@@ -32,10 +34,12 @@ class Stored:
         self.owner: Owner | None = None  # this object's own claim
         self._seen: list[Owner | None] = []  # whose files were looked at first, if there is no claim
         self._zero_run: str | None = None  # of a table without an owner
+        self._lost = False  # version 0 was not there, or damaged, when it was read last: its copy is read
 
     def file(self, number: int) -> str:
-        """The path of a version, whether it is there or not."""
-        return fs.join(self.path, names.version(number, self._tag()))
+        """The path of a version, whether it is there or not; of a version 0 that is lost its copy's."""
+        path = fs.join(self.path, names.version(number, self._tag()))
+        return zero.both(path)[1] if number == 0 and self._lost else path
 
     @property
     def common_file(self) -> str:
@@ -94,9 +98,23 @@ class Stored:
         """
         while True:
             number = self.best() if which == "best" else None if which == "last" else int(which)
-            zero, version = self.read(0), self.read(number)
-            if zero.run == version.run:
-                return zero, version
+            first, version = self.read(0), self.read(number)
+            if first.run == version.run:
+                return first, version
+
+    def last_header(self) -> dict[str, Any]:
+        """Reads the fields of the last version whose header is whole.
+
+        Raises
+        ------
+        TableError
+            There is none.
+        """
+        numbers = self.numbers()
+        for number in reversed(numbers[1:]):
+            with suppress(Damaged):
+                return self.header(number)
+        return self.header(numbers[0] if numbers else None)
 
     def last_whole(self) -> tuple[Version, list[Damaged]]:
         """Reads the last version that is not damaged; and what is wrong with those after it, the last one first.
@@ -161,7 +179,10 @@ class Stored:
         self._seen = self._seen or [own]
         counting = [(name, known) for name in listed if (known := names.parse(name)) and not known.temporary]
         tag = own.tag if own else only_tag(self.path, counting)
-        return own, {known.number: name for name, known in counting if known.kind == "version" and known.tag == tag}
+        files = {known.number: name for name, known in counting if known.kind == "version" and known.tag == tag}
+        if 0 not in files and (copy := names.copy(tag)) in listed:
+            files[0] = copy
+        return own, files
 
     def _tag(self) -> str:
         """Looks up the tag of the files that count."""
@@ -184,7 +205,7 @@ class Stored:
             chosen = max(files) if number is None else number
             path = fs.join(self.path, files[chosen])
             try:
-                return read(path, chosen, own)
+                return self._or_copy(path, own, read) if chosen == 0 else read(path, chosen, own)
             except (LoginError, DeadlineError):
                 raise
             except (OSError, WireError) as error:
@@ -197,6 +218,25 @@ class Stored:
                     earlier = [n for n in there if n < chosen]
                     hint = f"; without this file, training resumes from version {max(earlier)}" if earlier else ""
                     raise Damaged(f"{path}: {error}{hint}") from None
+
+    def _or_copy(self, path: str, own: Owner | None, read: Callable[[str, int, Owner | None], T]) -> T:
+        """Reads version 0, or where that is lost its copy, and says so."""
+        first, copy = zero.both(path)
+        try:
+            if path == copy:
+                raise FileNotFoundError(errno.ENOENT, "is not there", first)
+            return read(path, 0, own)
+        except (TableError, LoginError, DeadlineError, PermissionError, ConnectionError, TimeoutError):
+            raise
+        except (OSError, WireError) as error:
+            try:
+                found = read(copy, 0, own)
+            except (OSError, WireError):
+                raise error from None
+            if not self._lost:
+                zero.told(first, error)
+            self._lost = True
+            return found
 
     def _header(self, path: str, number: int, own: Owner | None) -> dict[str, Any]:
         total = fs.size(path)
@@ -230,7 +270,7 @@ class Stored:
 
 def only_tag(folder: str, counting: Sequence[tuple[str, names.Name]]) -> str:
     """Finds the tag of the versions in a folder without an owner, such as a copy of a table's versions."""
-    tags = sorted({known.tag for _, known in counting if known.kind == "version"})
+    tags = sorted({known.tag for _, known in counting if known.kind in ("version", "copy")})
     if len(tags) > 1:
         raise TableError(
             f"{folder}: versions of several runs ({', '.join(tag or 'one without a tag' for tag in tags)}) and no "

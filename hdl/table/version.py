@@ -17,6 +17,7 @@ from hdl import wire
 from hdl.errors import NonFinite
 from hdl.metrics import METRICS
 from hdl.metrics_log import CHUNK, COST, MetricsLog
+from hdl.metrics_log.chunks import rows_in
 from hdl.wire import Buffer, Tensors, Weights, WireError
 
 _FIELDS = {"number": int, "round": int, "run": str, "spec": dict, "rows": str, "about": dict, "sha256": str}
@@ -123,8 +124,11 @@ def decode(number: int, data: Buffer, folder: str) -> Version:
         if name != "w":
             group, _, short = name.partition("/")
             groups.setdefault(group, {})[short] = tensor
-    weights = Weights(fields["round"], tensors["w"], groups["state"])
-    plain = {name: fields[name] for name in ("spec", "run", "parent", "about")}
+    w = tensors.get("w")
+    if w is None or w.dtype != np.float32 or w.ndim != 1:
+        raise WireError("without weights w, float32 [P]")
+    weights = Weights(fields["round"], w, groups["state"])
+    plain: dict[str, Any] = {name: fields.get(name) for name in ("spec", "run", "parent", "about")}
     follows = tuple(fields["follows"]) if fields.get("follows") else None
     return Version(
         number, weights, rows=rows_of(number, fields, folder), schema=groups["schema"], follows=follows, **plain
@@ -142,7 +146,12 @@ def check_fields(number: int, kind: str, fields: Mapping[str, Any]) -> None:
         if kind != "version" or not isinstance(fields.get(name), type_):
             raise WireError(f"not a version of a weight table but {kind[:40]!r}, or without {name}")
     if fields["number"] != number:
-        raise WireError(f"holds version {fields['number']}")
+        raise WireError(f"holds version {str(fields['number'])[:40]}")
+    parent, follows = fields.get("parent"), fields.get("follows")
+    if not (parent is None or wire.is_count(parent)) or not wire.is_count(fields["round"]):
+        raise WireError(f"made of version {str(parent)[:40]} in round {str(fields['round'])[:40]}; expected counts")
+    if follows and not (isinstance(follows, list) and [type(each) for each in follows] == [int, str]):
+        raise WireError(f"follows {str(follows)[:80]}; expected a version's number and its SHA-256")
 
 
 def rows_of(number: int, fields: Mapping[str, Any], folder: str) -> MetricsLog:
@@ -155,14 +164,14 @@ def rows_of(number: int, fields: Mapping[str, Any], folder: str) -> MetricsLog:
     """
     count, sha256 = fields.get("filed", 0), fields.get("filed_sha256", "")
     try:
-        tail = [json.loads(line) for line in fields["rows"].split("\n") if line]
+        tail = rows_in(line for line in fields["rows"].split("\n") if line)
         is_count = isinstance(count, int) and 0 <= count <= number and count % CHUNK == 0 and isinstance(sha256, str)
         if not is_count or (count and not re.fullmatch("[0-9a-f]{64}", sha256)):
             raise ValueError(f"{str(count)[:20]} rows in files, of which the last is {str(sha256)[:70]!r}")
     except ValueError as error:
         raise WireError(f"its rows of metrics are damaged: {error}") from None
     metric = fields["spec"].get("metric") or COST  # tables of before have none
-    if metric not in METRICS:
+    if not isinstance(metric, str) or metric not in METRICS:
         raise WireError(f"its versions are compared by {str(metric)[:40]!r}, which this hdl does not measure")
     return MetricsLog.stored(folder, count, sha256, tail, metric)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_BYTES", "Buffer", "Tensors", "Update", "Weights", "WireError", "decode", "decode_as",
-    "encode", "encode_parts", "from_line", "header", "header_size", "pack", "parts", "sha256", "to_line",
+    "encode", "encode_parts", "from_line", "header", "header_size", "is_count", "pack", "parts", "sha256", "to_line",
     "total_weight", "unpack",
 ]  # fmt: skip
 

@@ -107,6 +107,8 @@ class Settings(BaseModel):
         Times that YARN may start the master.
     renew_seconds : float
         On a cluster with Kerberos: fresh tokens are taken after so many seconds at the latest; 0: by their lifetime.
+    encrypt_spill : bool
+        What master and workers put on their nodes' disks for a while is encrypted: see `hdl.sealed`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -142,6 +144,7 @@ class Settings(BaseModel):
     environment: Variables = {}
     attempts: Count = 2
     renew_seconds: Annotated[float, Field(ge=0)] = 0.0
+    encrypt_spill: bool = False
 
     @classmethod
     def make(cls, **fields: Any) -> Settings:
@@ -200,6 +203,6 @@ def to_task_config(job: Job, settings: Settings) -> dict[str, Any]:
 def from_task_config(config: dict[str, Any]) -> tuple[Job, Settings]:
     """Read job and settings from a task config: the inverse of `to_task_config`."""
     spec = parse(config["spec"]) if config["spec"] else None
-    options, asked = Options.make(config["options"]), config.get("asked")
-    job = Job(config["data"], config["table"], spec, options, config["resume"], asked=asked, strict=config.get("strict", False))
+    rest = {"asked": config.get("asked"), "strict": config.get("strict", False)}
+    job = Job(config["data"], config["table"], spec, Options.make(config["options"]), config["resume"], **rest)
     return job, Settings.make(**config["settings"])

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hdl.errors import HdlError
 from tests.fuzz import mutations
 
-EXAMPLES, FULL_EXAMPLES = 300, 20_000
+EXAMPLES, FULL_EXAMPLES = 300, 5_000
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import importlib.util
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -92,12 +91,6 @@ def folder(cluster, request):
 def packed(pytestconfig):
     """The packed environment, here."""
     return pytestconfig.stash[AHEAD].get("packed")
-
-
-@pytest.fixture(scope="session")
-def plain_python():
-    """A Python of our version outside of our environment, as a node has it."""
-    return str(Path(sys.base_prefix) / "bin" / "python{}.{}".format(*sys.version_info))
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,12 @@ the second one for each training.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 import psutil
@@ -250,11 +252,19 @@ def main(root, what, argument, folder):
     from hdl.yarn.resource_manager import java
 
     java.start()  # before HDFS is read
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     yarn_jobs.get = lambda url: json.dumps(web.read_json(url)).encode()  # pages ask for a ticket
     fs.mkdir(folder)
-    {"row": row, "trainings": trainings}[what](Cluster.load(Path(root)), argument, folder)
-    sys.stdout.flush()
-    os._exit(0)  # Java's threads do not end
+    status = 1
+    try:
+        {"row": row, "trainings": trainings}[what](Cluster.load(Path(root)), argument, folder)
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # Java's threads do not end
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Hides every Python of this machine from a process: what a node without one is tried with, where there is no other.
 
-A mount namespace of the process's own has empty folders over the interpreter's, the environment's and the checkout's, and
-nothing to execute in place of each python* on the PATH. The packed environment is all that it can run.
+A mount namespace of the process's own has empty folders over the interpreter's, the environment's and the checkout's,
+and nothing to execute in place of each python* on the PATH. The packed environment is all that it can run.
 """
 
 import os
@@ -40,6 +40,7 @@ def script(path, then=""):
     """Write the script that stands for a node's Python; `then` is run before Python is."""
     version = "python{}.{}".format(*sys.version_info)
     folders = {sys.base_prefix, sys.prefix, str(CHECKOUT)} - {"/usr"}
+    folders = {folder for folder in folders if not any(str(above) in folders for above in Path(folder).parents)}
     places = {*os.environ["PATH"].split(":"), "/usr/bin", "/usr/local/bin"}
     files = {str(file.resolve()) for place in places for file in Path(place).glob("python*") if file.is_file()}
     files = sorted(file for file in files if not any(file.startswith(f"{folder}/") for folder in folders))
@@ -53,7 +54,7 @@ def script(path, then=""):
             version=version,
             executable=shlex.quote(sys.executable),
             then=then,
-        )  # fmt: skip
+        )
     )
     path.chmod(0o755)
     return path

@@ -18,7 +18,7 @@ PART = 1 << 24  # bytes of a file that are looked at together
 
 
 class Secrets:
-    """Finds secrets in bytes, as they are, in hexadecimal and in base64.
+    """Finds secrets in bytes: as they are, in hexadecimal, in base64, and as Python or Java print bytes.
 
     Parameters
     ----------
@@ -54,6 +54,9 @@ def _forms(value):
     yield value
     yield binascii.hexlify(value)
     yield binascii.hexlify(value).upper()
+    yield repr(value)[2:-1].encode()  # Python's b'…', also where a traceback shows a variable
+    yield ", ".join(map(str, value)).encode()  # list(value)
+    yield ", ".join(str(byte - 256 if byte > 127 else byte) for byte in value).encode()  # Java's Arrays.toString
     for shift in range(3):  # base64 of more than the secret: only what its bytes alone decide
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             encoded = encode(bytes(shift) + value).rstrip(b"=")

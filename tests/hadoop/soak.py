@@ -13,11 +13,12 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +66,9 @@ def lines_of(secure, folder, *words, seconds):
                         yield json.loads(line)
                 status = child.wait(seconds)
             finally:
+                child.terminate()  # it ends its training
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(60)
                 child.kill()
         if status:
             said.seek(0)
@@ -174,7 +178,9 @@ def main(arguments=None):
     parser.add_argument("--times", type=int, default=1, help="how often each row is tried")
     parser.add_argument("--trainings", type=int, default=0, help="how many trainings one process makes")
     parser.add_argument("--cluster", default=os.environ.get("HDL_TEST_SECURE_CLUSTER"), help="folder of a cluster")
-    parser.add_argument("--out", type=Path, default=ROOT / ".build/soak.jsonl", help="file for the figures of each trial")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / ".build/soak.jsonl", help="file for the figures of each trial"
+    )
     parser.add_argument("--list", action="store_true", help="show the rows' names")
     asked = parser.parse_args(arguments)
     names = list(ROWS) if asked.rows == "all" else [name for name in asked.rows.split(",") if name]
@@ -184,6 +190,7 @@ def main(arguments=None):
         print("\n".join(f"{name:24}{row.title}" for name, row in ROWS.items()))
         return 0
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was begun is cleared away
     asked.out.parent.mkdir(parents=True, exist_ok=True)
 
     def keep(figures):

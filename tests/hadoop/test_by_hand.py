@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from hdl import fs
+from hdl.envpack import PYTHON
 from hdl.hdfs import Hdfs
 from hdl.runners.streaming import streaming_jar
 from hdl.table import Table
@@ -38,11 +39,11 @@ def began(cluster, folder, request):
     return data, f"{folder}/one", f"{folder}/zero"
 
 
-def test_pydoop_submit_makes_a_round_whose_output_is_a_table(run, archive, folder, began, plain_python):
+def test_pydoop_submit_makes_a_round_whose_output_is_a_table(run, archive, folder, began):
     data, one, zero = began
     run(*PYDOOP, *ARGUMENTS,
-        "--python-program", plain_python, "--no-override-env", "--no-override-home",
-        "--set-env", "PYTHONPATH=hdl-env", "--cache-archive", f"{archive}#hdl-env",
+        "--python-program", PYTHON, "--no-override-env", "--no-override-home",
+        "--cache-archive", f"{archive}#hdl-env",
         "--do-not-use-java-record-reader", "--do-not-use-java-record-writer", "--num-reducers", 1,
         "-D", "mapreduce.input.fileinputformat.split.minsize=1000000000",
         "-D", "mapreduce.map.memory.mb=1024", "-D", "mapreduce.reduce.memory.mb=1024",
@@ -52,18 +53,18 @@ def test_pydoop_submit_makes_a_round_whose_output_is_a_table(run, archive, folde
     assert signatures(one)[1] in shown
 
 
-def test_plain_streaming_makes_a_round_that_publish_adds(run, archive, folder, began, plain_python, tmp_path):
+def test_plain_streaming_makes_a_round_that_publish_adds(run, archive, folder, began, tmp_path):
     data, one, zero = began
     head = tmp_path / "head"
     head.write_text("a,b,c,class\n")
     Hdfs().upload(head, f"{folder}/head")
     files = [Table(zero).file(0), f"{folder}/head", *filter(fs.exists, [Table(zero).common_file])]
-    script = f"{plain_python} -P -m hdl.streaming."
+    script = f"{PYTHON} -P -m hdl.streaming."
     run("hadoop", "jar", streaming_jar(), *ARGUMENTS, "-D", "mapreduce.job.reduces=1",
         "-D", "mapreduce.input.fileinputformat.split.minsize=1000000000",
         "-D", "mapreduce.job.ubertask.enable=true",
         "-files", ",".join(files), "-archives", f"{archive}#hdl-env",
-        "-input", data, "-output", f"{folder}/out", "-cmdenv", "PYTHONPATH=hdl-env",
+        "-input", data, "-output", f"{folder}/out",
         "-mapper", f"{script}mapper", "-combiner", f"{script}combiner", "-reducer", f"{script}reducer")  # fmt: skip
     lines = run("hadoop", "fs", "-cat", f"{folder}/out/part-*").stdout
     publish = subprocess.run(
@@ -74,12 +75,12 @@ def test_plain_streaming_makes_a_round_that_publish_adds(run, archive, folder, b
 
 
 @pytest.mark.full
-def test_pydoop_submit_begins_a_table(run, archive, folder, plain_python):
+def test_pydoop_submit_begins_a_table(run, archive, folder):
     data = put_csv(f"{folder}/data")
     fields = '{"net":"0-5-0","epochs":3,"batch":8,"seed":3,"optimizer":"momentum","dropout":0.2}'
     run(*PYDOOP, *ARGUMENTS,
-        "--python-program", plain_python, "--no-override-env", "--no-override-home",
-        "--set-env", "PYTHONPATH=hdl-env", "--cache-archive", f"{archive}#hdl-env",
+        "--python-program", PYTHON, "--no-override-env", "--no-override-home",
+        "--cache-archive", f"{archive}#hdl-env",
         "--do-not-use-java-record-reader", "--do-not-use-java-record-writer", "--num-reducers", 1,
         "-D", "mapreduce.input.fileinputformat.split.minsize=1000000000",
         "-D", "hdl.stage=summarise", "-D", f"hdl.spec={fields}", "hdl.runners.mapreduce",

@@ -48,7 +48,8 @@ def test_four_runners_give_the_same_bytes(data, archive, form):
     both = data(form)
 
     def one(name):
-        runner = LocalRunner(1) if name == "local" else ALL[name](archive=archive, settings=QUIET)
+        more = {"workers": 2} if name == "yarn" else {}
+        runner = LocalRunner(1) if name == "local" else ALL[name](archive=archive, settings=QUIET, **more)
         rows = train(both, form, f"{HOME}/{form}-{name}", runner)
         return name, signatures(f"{HOME}/{form}-{name}"), schema_of(Table(f"{HOME}/{form}-{name}")), rows
 

@@ -10,6 +10,7 @@ import pytest
 from hdl import envpack, fs
 from hdl.runners import splits
 
+PYTHON = "hdlenv/bin/python"
 HERE = Path(__file__).parent
 PYDOOP = [sys.executable, "-c", "import sys; from pydoop.app.main import main; main(sys.argv[1:])"]
 ALL = {"localhost", "127.0.0.2"}
@@ -43,7 +44,7 @@ def test_wordcount_runs_beside_its_data(cluster, run, folder):
 
 
 @pytest.mark.full
-def test_streaming_with_the_packed_environment(run, folder, environment, plain_python, tmp_path):
+def test_streaming_with_the_packed_environment(run, folder, environment, tmp_path):
     (tmp_path / "mapper.py").write_text(
         "import sys, numpy, hdl\n"
         "for line in sys.stdin: print('sum', int(numpy.fromstring(line, sep=' ').sum()), sep='\\t')\n"
@@ -58,7 +59,7 @@ def test_streaming_with_the_packed_environment(run, folder, environment, plain_p
     for number in range(2):
         fs.publish(f"{folder}/in/{number}", b"1 2 3\n4 5 6\n")
     path = folder.removeprefix("hdfs://")
-    python = f"env PYTHONPATH=hdlenv {plain_python}"
+    python = "hdlenv/bin/python"
     run(
         "mapred", "streaming", "-D", "mapreduce.job.reduces=1",
         "-files", f"{tmp_path}/mapper.py,{tmp_path}/reducer.py", "-archives", f"{environment}#hdlenv",
@@ -73,16 +74,16 @@ def submit(run, folder, environment, python, payloads, **options):
     path = folder.removeprefix("hdfs://")
     return run(
         *PYDOOP, "submit", "--python-program", python, "--no-override-env", "--no-override-home",
-        "--set-env", "PYTHONPATH=hdlenv", "--cache-archive", f"{environment}#hdlenv",
+        "--cache-archive", f"{environment}#hdlenv",
         "--upload-file-to-cache", HERE / "trial_job.py", "--do-not-use-java-record-reader", "--num-reducers", "1",
         "-D", f"{splits.URI}={path}/splits", "-D", "mapreduce.map.maxattempts=1", *SPECULATIVE,
         "trial_job", f"{path}/splits", f"{path}/out", **options,
     )  # fmt: skip
 
 
-def test_pydoop_moves_bytes_beside_the_data_with_the_packed_environment(run, folder, environment, plain_python):
+def test_pydoop_moves_bytes_beside_the_data_with_the_packed_environment(run, folder, environment):
     payloads = [({"shard": shard}, [sorted(ALL)[shard % 2]]) for shard in range(2)]
-    done = submit(run, folder, environment, plain_python, payloads)
+    done = submit(run, folder, environment, PYTHON, payloads)
     # 2 shards emit their number twice, and a combiner joined the two before the reducer saw them
     assert output(f"{folder}/out") == {b"2 joined": b"2 2", b"where": b"hdlenv/hdl"}
     counted = counters(done.stderr)
@@ -91,16 +92,16 @@ def test_pydoop_moves_bytes_beside_the_data_with_the_packed_environment(run, fol
 
 
 @pytest.mark.full
-def test_without_hosts_no_task_is_local(run, folder, environment, plain_python):
-    done = submit(run, folder, environment, plain_python, [({"shard": 0}, [])])
+def test_without_hosts_no_task_is_local(run, folder, environment):
+    done = submit(run, folder, environment, PYTHON, [({"shard": 0}, [])])
     assert "Data-local map tasks" not in counters(done.stderr)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("how", ["in the middle", "before it connects"])
-def test_a_python_that_dies_fails_its_task_at_once(run, folder, environment, plain_python, how):
+def test_a_python_that_dies_fails_its_task_at_once(run, folder, environment, how):
     early = how == "before it connects"
-    python = "/bin/false" if early else plain_python
+    python = "/bin/false" if early else PYTHON
     payloads = [({"shard": 0, "die": True}, [])]
     done = submit(run, folder, environment, python, payloads, check=False)
     assert done.returncode == 1

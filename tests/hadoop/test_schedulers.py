@@ -8,7 +8,9 @@ import os
 import re
 import subprocess
 import sys
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
@@ -29,6 +31,8 @@ pytestmark = pytest.mark.full
 SPEC = {"net": "0-5-0", "shards": 4, "epochs": 4, "batch": 8, "seed": 3}
 FLAGS = ["--net", "0-5-0", "--shards", "4", "--epochs", "4", "--batch", "8", "--seed", "3", "--recipe", "plain",
          "--worker-memory", "512m", "--master-memory", "640m", "--publish-every", "1", "--no-report"]  # fmt: skip
+NODES = "nodemanager1", "nodemanager2"
+FAILED = r"transitioned from \w+ to (?:EXITED_WITH_FAILURE|LOCALIZATION_FAILED)"  # of a container, in a node's log
 NODE_PYTHON = os.environ.get("HDL_NODE_PYTHON", sys.executable)
 RUN = uuid.uuid4().hex[:8]  # the cluster may be one that another run had
 ROOT = "yarn.scheduler.capacity.root"
@@ -54,15 +58,30 @@ def configure(cluster):
         path.write_text(path.read_text().replace("</configuration>", f"{added}</configuration>"))
         touched.update(daemons)
         for daemon in daemons:
-            cluster.restart(daemon)
+            restart(cluster, daemon)
         cluster.wait_ready(180)
 
     yield configure
     for path, text in before.items():
         path.write_text(text)
     for daemon in sorted(touched):
-        cluster.restart(daemon)
+        restart(cluster, daemon)
     cluster.wait_ready(180)
+
+
+def restart(cluster, daemon):
+    """Start a daemon again, and wait until a NodeManager has registered: the configuration has been read by then."""
+    before = len(log(cluster, daemon))
+    cluster.restart(daemon)
+    until = time.monotonic() + 120
+    while daemon.startswith("node") and "Registered with ResourceManager" not in log(cluster, daemon)[before:]:
+        assert time.monotonic() < until, daemon
+        time.sleep(0.2)
+
+
+def log(cluster, daemon):
+    """Read a daemon's log, to which each of its starts appends."""
+    return (cluster.root / "logs" / f"{daemon}.log").read_text(errors="replace")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +107,7 @@ def train(cluster, data, monkeypatch, request):
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         path, signature = data
-        table = f"hdfs:///user/{own_cluster.USER}/{request.node.name}-{RUN}"
+        table = f"hdfs:///user/{own_cluster.USER}/{request.node.name}-{uuid.uuid4().hex[:8]}"
         words = ["-m", "hdl", "train", path, "--out", table, "--runner", "yarn", "--workers", str(workers), *FLAGS]
         done = own_cluster.python(cluster, [*words, *flags])
         assert signature in done.stdout, done.stderr
@@ -96,11 +115,6 @@ def train(cluster, data, monkeypatch, request):
         return done.stderr
 
     return train
-
-
-def containers(cluster, number):
-    """Read what a NodeManager's log says of its containers' starts."""
-    return (cluster.root / "logs" / f"nodemanager{number}.log").read_text(errors="replace")
 
 
 def test_the_fair_scheduler(configure, train):
@@ -139,9 +153,10 @@ def test_opportunistic_containers(cluster, configure, train):
         yarn_resourcemanager_opportunistic__container__allocation_enabled="true",
         yarn_nodemanager_opportunistic__containers__max__queue__length=10,
     )
+    before = [len(log(cluster, node)) for node in NODES]
     train("--opportunistic", HDL_FAULT="computing:2:1:1:KILL")
-    logs = containers(cluster, 1) + containers(cluster, 2)
-    assert re.search("OPPORTUNISTIC", logs), "no NodeManager has seen such a container"
+    logs = "".join(log(cluster, node)[start:] for node, start in zip(NODES, before, strict=True))
+    assert len({*re.findall(r"Opportunistic container (container_\w+) will be queued", logs)}) == 3  # one died
 
 
 def test_variables_of_the_container_runtime_arrive(train, tmp_path):
@@ -159,27 +174,38 @@ def test_variables_of_the_container_runtime_arrive(train, tmp_path):
 
 
 @pytest.fixture
-def full_disk(cluster):
-    """The second node's folders for containers on a disk of 8 MB, which is full."""
+def full_disk(cluster, configure):
+    """The second node's folders for containers on a disk of 8 MB, which is full.
+
+    The first node has room for the master and one worker, the second one for a worker alone.
+    """
+    configure(["nodemanager1"], yarn_nodemanager_resource_memory__mb=1200)
+    configure(["nodemanager2", "resourcemanager"], yarn_nodemanager_resource_memory__mb=600)
     folder = cluster.root / "data" / "nodemanager2" / "local"
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, b"size=8m,mode=755"):
         pytest.skip("a small disk is a mount, which only root may make")
     try:
-        cluster.restart("nodemanager2")
-        cluster.wait_ready(120)
+        restart(cluster, "nodemanager2")
         with suppress(OSError), (folder / "rest").open("wb", buffering=0) as rest:
             while rest.write(bytes(1 << 12)):
                 pass
-        yield folder
-        (folder / "rest").unlink()
+        yield folder / "rest"
     finally:
         cluster.kill("nodemanager2")
         subprocess.run(["umount", "-l", str(folder)], check=True, timeout=30)
-        cluster.restart("nodemanager2")
-        cluster.wait_ready(120)
 
 
-def test_a_node_whose_disk_is_full_is_avoided(train, full_disk):
-    said = train(workers=4)
+def test_a_node_whose_disk_is_full_is_avoided_and_tried_again(cluster, train, full_disk):
+    """Nobody else has room: once its disk has some again it is tried before its time, and the training ends well."""
+    before = len(log(cluster, "nodemanager2"))
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(train, "--gather-timeout", "60")
+        until = time.monotonic() + 120
+        while not (done.done() or re.search(FAILED, log(cluster, "nodemanager2")[before:]) or time.monotonic() > until):
+            time.sleep(0.1)
+        full_disk.unlink()
+        said = done.result(400)
+    print(*re.findall(f".*{FAILED}.*", log(cluster, "nodemanager2")[before:]), sep="\n")
     assert len(re.findall(r"node 127\.0\.0\.2 is avoided for 60 s: ", said)) == 1, said
+    assert "no other node has given a container for 20 s: 127.0.0.2 is tried before the time" in said

@@ -1,6 +1,7 @@
 """Clocks that are off, and certificates that have ended: told with the node, and no silent wait."""
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -61,4 +62,4 @@ def test_a_certificate_that_has_ended_ends_the_training_with_what_tls_says(job, 
     with pytest.raises(WorkerError, match=r"worker [01] on 127\.0\.0\.1 .*certificate has expired"):
         runner.train(job)
     logs = "".join(path.read_text() for path in runner.staging.glob("*.stderr"))
-    assert "the port for weights refused a connection from 127.0.0.1 (handshake" in logs
+    assert re.search(r"the port for weights refused a connection.* \(handshake: .*certificate expired\)", logs)

@@ -58,7 +58,7 @@ def test_a_driver_that_slept_through_another_ones_training_changes_nothing(sleep
     process.send_signal(signal.SIGCONT)
     _, said = process.communicate(timeout=DEADLINE)
     assert process.returncode == 4, said
-    assert re.search(r"model: the table belongs to run \w{12} \(.*, process \d+, .*\); this driver", said)
+    assert re.search(r"model: the table belongs to run \w{12} \(.*, process \d+, .*\); this run, which", said)
     assert signatures(table) == before
     assert sorted(name for name in os.listdir(table) if not name.startswith(("rows-", "."))) == [
         name for name in files if not name.startswith(("rows-", "."))

@@ -14,7 +14,7 @@ from hdl.runners.hadoop import HadoopRunner
 from hdl.spec import Spec
 from hdl.yarn.settings import Settings, from_task_config, to_task_config
 
-NONE = {"view_acl": None, "modify_acl": None, "tags": ()}
+NONE = {"view_acl": None, "modify_acl": None, "tags": (), "bare_python": None}
 
 
 @pytest.mark.parametrize("text", ["", "*", "ada", "ada,bob", "ada,bob analysts,ops", " analysts"])
@@ -78,12 +78,25 @@ def test_a_jobs_properties_have_them(monkeypatch):
     assert runner.settings["mapreduce.job.reduces"] == 1  # the runner's own are still there
 
 
+def test_a_python_of_the_nodes_is_named_once(monkeypatch):
+    for name in "HDL_NODE_PYTHON", "HDL_NODE_ARCHIVE":
+        monkeypatch.delenv(name, raising=False)
+    named = {**NONE, "bare_python": "/opt/python3"}
+    assert Settings.make(**take_access(dict(named), "yarn")).bare_python == "/opt/python3"
+    assert take_access(dict(named), "streaming")["bare_python"] == "/opt/python3"
+    monkeypatch.setenv("HDL_NODE_ARCHIVE", "hdfs:///env.tar.gz")
+    with pytest.raises(SpecError, match=r"--python /opt/python3: HDL_NODE_ARCHIVE names .*hdfs:///env.tar.gz"):
+        take_access(dict(named), "yarn")
+
+
 def test_without_flags_nothing_is_asked_for():
     for runner in "yarn", "mapreduce", "local":
         assert take_access(dict(NONE), runner) == {}
 
 
-@pytest.mark.parametrize("flag", [["--view-acl", "bob"], ["--modify-acl", "bob"], ["--tag", "a"]])
+@pytest.mark.parametrize(
+    "flag", [["--view-acl", "bob"], ["--modify-acl", "bob"], ["--tag", "a"], ["--python", "python3"]]
+)
 def test_flags_of_a_cluster_are_refused_elsewhere(flag):
     result = CliRunner().invoke(hdl, ["train", "data", "--out", "table", *flag])
     assert isinstance(result.exception, SpecError)

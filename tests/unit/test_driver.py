@@ -157,14 +157,6 @@ def test_resume_refuses_changed_data_and_names_it(data, train):
         train(resume=True)
 
 
-def test_resume_refuses_a_damaged_version(train):
-    table = Table(train().table)
-    with open(table.file(3), "r+b") as file:
-        file.truncate(200)
-    with pytest.raises(TableError, match=r"v00000003.*resumes from version 2"):
-        train(resume=True)
-
-
 def test_weights_that_diverge_are_not_published(train, tmp_path):
     with pytest.raises(NonFinite):
         train(net="0-5-5-0", activation="linear", epochs=50, optimizer={"name": "sgd", "lr": 1e9})

@@ -213,3 +213,28 @@ def test_without_patchelf_the_remedy_is_told(monkeypatch, small, tmp_path):
     with pytest.raises(Unavailable, match="patchelf"):
         elf.moved(interpreter.find(interpreter.here()).executable, interpreter.RPATH)
     elf.patchelf.cache_clear()
+
+
+def test_a_library_of_a_packages_own_serves_that_package_alone(monkeypatch, tmp_path):
+    """The interpreter's library of the same name is packed beside it, and libraries of libraries are, too."""
+    needs = {"python": ["libx.so.1", "libc.so.6"], "module": ["libx.so.1", "libjvm.so"], "libx.so.1": ["liby.so.2"],
+             "liby.so.2": ["libstdc++.so.6"], "libstdc++.so.6": [], "gone": ["libgone.so"]}  # fmt: skip
+    paths = {name: tmp_path / name for name in needs}
+    for name, path in paths.items():
+        path.write_bytes(elf.MAGIC + name.encode())
+    monkeypatch.setattr(elf, "read", lambda content: elf.Elf(tuple(needs[content[4:].decode()]), (), ""))
+    monkeypatch.setattr(elf, "system", lambda: {name: path for name, path in paths.items() if ".so" in name})
+    files = {
+        "python/bin/python3": paths["python"],
+        "python/lib/python3/lib-dynload/gone.so": paths["gone"],
+        "p/module.so": paths["module"],
+        "p.libs/libx.so.1": paths["libx.so.1"],
+    }
+    found = interpreter.with_libraries(files, "python/bin/python3")
+    assert sorted(set(found) - set(files)) == [
+        "python/lib/fallback/libstdc++.so.6", "python/lib/libx.so.1", "python/lib/liby.so.2",
+    ]  # fmt: skip
+    assert set(files) - set(found) == {"python/lib/python3/lib-dynload/gone.so"}
+    needs["python"].append("libgone.so")
+    with pytest.raises(Unavailable, match=r"python needs libgone.so, which is not here"):
+        interpreter.with_libraries(files, "python/bin/python3")

@@ -118,3 +118,12 @@ def test_the_processor_is_what_was_compiled_for(flags, has, lacks):
     assert has in nodes._processor(flags, "x86_64")
     assert lacks not in nodes._processor(flags, "x86_64")
     assert nodes._processor(flags, "aarch64") == ()
+
+
+def test_variables_with_dots_in_their_names_get_through(node, tmp_path):
+    """A task of MapReduce is told its port by one; dash would drop it."""
+    node()
+    (tmp_path / "root" / PYTHON.program).write_text("#!/bin/bash\nexec env\n")
+    environment = {"PATH": f"{tmp_path / 'fakes'}:/usr/bin:/bin", "mapreduce.pipes.command.port": "4711"}
+    done = subprocess.run([tmp_path / "root" / nodes.LAUNCHER], env=environment, capture_output=True, text=True)
+    assert "mapreduce.pipes.command.port=4711" in done.stdout.splitlines()

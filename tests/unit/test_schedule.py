@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.ahead import wanted_by
 from tests.schedule import Schedule
 
 ONE, TWO, PAGES = "tests/hadoop/test_one.py", "tests/hadoop/test_two.py", "tests/hadoop/test_pages.py"
@@ -127,3 +128,20 @@ def test_a_run_with_crashes_ends_and_loses_no_test(tmp_path, root):
     assert done.returncode == 1
     for test in ("test_a.py::test_it[1]", "test_c.py::test_it[2]", "test_d.py::test_it[0]"):
         assert re.search(f"crashed while running '{re.escape(test)}'", done.stdout)
+
+
+def item(nodeid, *fixtures, skip=None, **params):
+    return SimpleNamespace(
+        nodeid=nodeid,
+        fixturenames=fixtures,
+        callspec=SimpleNamespace(params=params),
+        get_closest_marker=lambda name: skip,
+    )
+
+
+def test_clusters_are_begun_for_tests_on_daemons_alone():
+    assert wanted_by([item("tests/unit/test_layers.py::test_it[cluster]", "package", package="cluster")]) == set()
+    assert wanted_by([item(f"{ONE}::test_it", "cluster", "packed"), item(f"{ONE}::test_b", kind="secure")]) == {
+        "cluster", "packed", "secure",
+    }  # fmt: skip
+    assert wanted_by([item(f"{ONE}::test_it", "cluster", skip=pytest.mark.skip)]) == set()

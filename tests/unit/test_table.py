@@ -85,8 +85,9 @@ def test_every_cut_file_is_named_and_not_skipped(table):
 
 
 def test_one_flipped_byte_anywhere_is_found(table):
-    table.publish(version(0, rows=[row(0, 0.5)]))
-    path = Path(table.file(0))
+    table.publish(version(0))
+    table.publish(version(1, rows=[row(0, 0.5)]))
+    path = Path(table.file(1))
     whole = path.read_bytes()
     for place in range(8, len(whole)):
         damaged = bytearray(whole)

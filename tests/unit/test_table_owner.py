@@ -147,7 +147,7 @@ def test_a_run_that_sleeps_at_any_step_through_the_whole_of_another_one(memory, 
         (_, slept_at), made = found
         if done[0].error is None and LAST not in slept_at and asleep > 2:  # after its first look at the table
             assert whole() == made
-            assert isinstance(one.error, TableError)
+            assert isinstance(one.error, TableError) or first == "resume"  # which may find that nothing is left to do
 
 
 @pytest.mark.parametrize(("old", "first", "second"), PAIRS)
@@ -194,7 +194,7 @@ def test_a_run_that_dies_at_any_step_leaves_a_table_that_another_one_completes(m
         judge([two])
         if two.steps > 10:  # it had something to do
             assert not [name for name in memory.files if name.endswith(".tmp")]
-            assert len([name for name in memory.files if "/v0" in name]) == len(whole()[1])
+            assert len([name for name in memory.files if "/v0" in name]) == len(whole()[1]) + 1  # and version 0 again
 
 
 def test_three_runs_that_resume_one_table_at_once(memory):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hdl.yarn.master import kept_nodes
 from hdl.yarn.master.failures import Failure, Failures
 from hdl.yarn.resource_manager.resources import Container
 
@@ -185,12 +186,12 @@ def test_nobody_is_avoided_where_that_is_not_wanted():
 
 def test_the_next_master_takes_over_which_nodes_are_avoided(tmp_path):
     cluster, other, said = Cluster(), Cluster(), []
-    cluster.all.keep_in(str(tmp_path), 1, said.append)
+    kept_nodes.keep(cluster.all, str(tmp_path), 1, said.append)
     for host, keys in (("b", (0,)), ("c", (1,))):
         cluster.fail(host, keys=keys)
     assert len([*tmp_path.glob("avoided-0001-*.json")]) == 1  # of four nodes one may be avoided
     other.now = cluster.now
-    other.all.keep_in(str(tmp_path), 2, said.append)
+    kept_nodes.keep(other.all, str(tmp_path), 2, said.append)
     assert (other.all.avoided, said) == (["b"], [])
     other.now += 60
     assert other.all.review() == ["node b is tried again"]
@@ -198,12 +199,24 @@ def test_the_next_master_takes_over_which_nodes_are_avoided(tmp_path):
     assert len([*tmp_path.glob("avoided-0002-*.json")]) == 2
 
 
+def test_a_node_whose_time_passed_between_two_masters_is_given_back_to_yarn():
+    cluster, other = Cluster(), Cluster()
+    cluster.fail("b")
+    other.now = cluster.now + 100
+    other.all.restore(cluster.all.to_dict())
+    assert other.all.avoided == ["b"]  # as YARN still does
+    other.now += 1
+    assert other.all.review() == ["node b is tried again"]
+    other.all.restore(other.all.to_dict())
+    assert other.all.avoided == []
+
+
 def test_what_the_master_before_avoided_cannot_be_read_and_training_goes_on(tmp_path):
     (tmp_path / "avoided-0001-000001.json").write_text("{")
     cluster, said = Cluster(), []
-    cluster.all.keep_in(str(tmp_path), 2, said.append)
+    kept_nodes.keep(cluster.all, str(tmp_path), 2, said.append)
     assert cluster.all.avoided == []
     assert "cannot be read" in said[0]
-    cluster.all.keep_in(str(tmp_path / "gone"), 1, said.append)
+    kept_nodes.keep(cluster.all, str(tmp_path / "gone"), 1, said.append)
     assert cluster.fail("b")[0]
     assert "a next master will not know" in said[1]

@@ -22,8 +22,10 @@ def told_off(member: Member, hello: Hello, now: float | None = None) -> str:
     now : float, optional
         Unix time here, if not that of the call.
     """
+    if hello.clock is None:
+        return ""
     ahead = hello.clock - (time.time() if now is None else now)
-    if not hello.clock or abs(ahead) <= OFF_SECONDS:
+    if abs(ahead) <= OFF_SECONDS:
         return ""
     much = f"{abs(ahead) / 3600:.1f} h" if abs(ahead) >= 3600 else f"{abs(ahead) / 60:.0f} min"
     return (

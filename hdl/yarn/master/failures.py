@@ -20,20 +20,17 @@ training stands still because no other node gives a container, the nodes that ar
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hdl import fs
-from hdl.errors import HdlError
 from hdl.yarn.resource_manager.resources import Container, log_of
 
 LONGEST = 300  # characters of a reason, where it is told beside a node
 MEMORY_LIMIT = 2  # containers that may be killed for their memory
-KEPT = "avoided-"  # how names of files in the application's folder begin that hold which nodes are avoided
+MOMENT = 1.0  # seconds, longer than it takes to tell YARN
 KINDS = ("node", "exited", "memory", "silent")  # of an end that is somebody's fault: see `Ended`
 
 
@@ -263,40 +260,14 @@ class Failures:
         """Return the nodes as plain values, for the next attempt of the master: YARN keeps avoiding them."""
         return {"nodes": {host: vars(node) for host, node in sorted(self._nodes.items())}}
 
-    def keep_in(self, folder: str, attempt: int, say: Callable[[str], Any]) -> None:
-        """Keep which nodes are avoided in the application's folder, in a file of each change; an earlier one's is read.
-
-        Parameters
-        ----------
-        folder : str
-        attempt : int
-            Of the master, from 1.
-        say : function of str
-            Told what could not be read or written: the training goes on.
-        """
-        number = 0
-        try:
-            names = [name for name in fs.list(folder) if name.startswith(KEPT)] if attempt > 1 else []
-            if names:
-                with fs.open(fs.join(folder, max(names))) as file:
-                    self.restore(json.loads(file.read()))
-        except (OSError, HdlError, ValueError, KeyError, TypeError) as error:
-            say(f"the nodes that the master before avoided cannot be read: {error}")
-
-        def keep(fields: dict[str, Any]) -> None:
-            nonlocal number
-            number += 1
-            try:
-                name = f"{KEPT}{attempt:04d}-{number:06d}.json"
-                fs.publish(fs.join(folder, name), json.dumps(fields).encode(), private=True)
-            except (OSError, HdlError) as error:
-                say(f"a next master will not know which nodes are avoided: {error}")
-
-        self.changed = keep
-
     def restore(self, fields: Mapping[str, Any]) -> None:
-        """Take over the nodes of an earlier attempt."""
+        """Take over the nodes of an earlier attempt.
+
+        YARN avoids them until it is told otherwise: so one whose time has passed meanwhile is avoided for a moment.
+        """
         self._nodes = {str(host): Node(**node) for host, node in fields["nodes"].items()}
+        for node in self._nodes.values():
+            node.until = max(node.until, self.clock() + MOMENT) if node.until else 0.0
 
 
 def duration(seconds: float) -> str:

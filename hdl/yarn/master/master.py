@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-from hdl import driver, fs, measuring, wire
+from hdl import driver, fs, measuring, scratch, wire
 from hdl.errors import HdlError, NodeError
 from hdl.events import Outcome
 from hdl.measuring import Gathered
@@ -28,6 +28,7 @@ from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import CLIENT, Credentials
 from hdl.yarn.dashboard.server import PageServer
 from hdl.yarn.dashboard.state import State
+from hdl.yarn.master import kept_nodes
 from hdl.yarn.master.remote_weights import WeightsLost
 from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.master.runner import MasterRunner
@@ -137,6 +138,8 @@ def lead(
         This node's disk is full or broken, and YARN has not been told: another attempt of the master goes on.
     """
     watcher = watcher or Watcher()
+    if settings.encrypt_spill:
+        scratch.encrypt()
     server = Server(credentials, host)
     if tokens:
         tokens.tell = watcher.message
@@ -146,7 +149,7 @@ def lead(
         fs.publish(fs.join(staging, MASTER_ADDRESS.format(attempt)), json.dumps({"control": server.address}).encode())
         containers = Containers(resources, server, credentials, settings.relax_seconds, left)
         group = WorkerGroup(settings, credentials, server, containers, attempt, watcher.message, tokens)
-        group.failures.keep_in(staging, attempt, watcher.message)
+        kept_nodes.keep(group.failures, staging, attempt, watcher.message)
         group.avoid_told = watcher.avoided
         try:
             outcome = _train(job, settings, group, attempt, watcher)

@@ -106,9 +106,10 @@ class Membership:
         self.notify = notify
         self.shards, self.fewest = sum(map(len, shards)), min(self.settings.fewest or len(shards), len(shards))
         self.places = [
-            Member(rank, [] if self.elastic else list(own), list(near))
-            for rank, (own, near) in enumerate(zip(shards, hosts, strict=True))
+            Member(rank, list(own), list(near)) for rank, (own, near) in enumerate(zip(shards, hosts, strict=True))
         ]
+        for member in self.places if self.elastic else ():
+            member.shards = []  # until it is known who comes
         self.members = [] if self.elastic else self.places
         left = {container.number: container for container in self.containers.left}
         for member in self.places:
@@ -295,35 +296,6 @@ class Membership:
         if said:
             self.avoid_told(self.failures.told())
 
-    def status(
-        self, timings: Sequence[dict[str, Any]] = (), progress: dict[str, Any] | None = None
-    ) -> list[dict[str, Any]]:
-        """Describe each member for the dashboard: worker, container, host, shards, state, seconds, staleness, log.
-
-        Parameters
-        ----------
-        timings : list of dict
-            Of the last round: see `Runner.timings`.
-        progress : dict, optional
-            A row's `async`: rounds of each worker.
-        """
-        seconds = {timing["worker"]: timing["seconds"] for timing in timings}
-        rounds = progress["rounds"] if progress else []
-        return [
-            {
-                "worker": member.rank,
-                "container": member.name,
-                "host": member.host,
-                "shards": member.shards,
-                "state": member.status,
-                "seconds": seconds.get(member.rank),
-                "staleness": max(rounds) - rounds[member.rank] if rounds else None,
-                "log": member.incarnation.container.log if member.incarnation.container else "",
-            }
-            for member in self.places
-            if member.rank not in self.closed
-        ]
-
     # --- losses -------------------------------------------------------------------------------------------------------
 
     def evict(self, lost: Lost) -> None:
@@ -355,34 +327,6 @@ class Membership:
         if len(self.places) - len(self.closed) < self.fewest:
             raise WorkerError(why)
         self.message(f"{why}; the others go on without it")
-
-    def number(self, count: int | None = None) -> str:
-        """Say how many workers there are, of how many there may be.
-
-        Parameters
-        ----------
-        count : int, optional
-            Others than those that take part now.
-        """
-        count = len(self.members) if count is None else count
-        of = f"{self.fewest} to {len(self.places)}" if self.elastic else str(len(self.places))
-        return f"{count} of {of} workers"
-
-    def _missing(self, members: Sequence[Member]) -> str:
-        ranks = ", ".join(str(member.rank) for member in members)
-        silent = [member.name for member in members if member.name]
-        started = f"; started but silent: {', '.join(silent)}" if silent else ""
-        wants = f"{self.settings.memory} MiB, {self.settings.vcores} vcores"
-        gpus = f", {self.settings.gpus} GPUs" if self.settings.gpus else ""
-        free = self.containers.available or "nothing known"
-        of = str(len(self.places))
-        if self.elastic:
-            here = sum(place.incarnation.state.here for place in self.places)
-            of = f"{of}, of which at least {self.fewest} have to be there and {here} are,"
-        return (
-            f"workers {ranks} of {of} have not come within {self.settings.gather_seconds:g} s: "
-            f"each asks for {wants}{gpus}; the cluster could still give {free}{started}"
-        )
 
 
 def _say_evicted(incarnation: Incarnation) -> None:

@@ -76,8 +76,8 @@ class Newcomers:
     def settle(self) -> None:
         """Between two rounds: workers that have loaded their shards take them over, those that YARN wants back go."""
         group = self.group
-        if not group.elastic or not all(member.incarnation.trains for member in group.members):
-            return  # somebody was lost: the shards are shared out before the next command
+        if not group.elastic or not group.members or not all(member.incarnation.trains for member in group.members):
+            return  # nobody is there yet, or somebody was lost: the shards are shared out before the next command
         self.welcome()
         shares = {member.rank: member.shards for member in group.members}
         ready = [place for place in group.places if place.incarnation.loaded]
@@ -91,10 +91,8 @@ class Newcomers:
                 shares[place.rank] = mine
             else:  # all of them are needed where they are: it is given others
                 place.incarnation.loaded = False
-        going = [member for member in group.members if member.incarnation.leaving]
-        going = going[
-            : max(0, min(len(shares) - group.fewest, len(group.members) - 1))
-        ]  # one that has the weights stays
+        most = min(len(shares) - group.fewest, len(group.members) - 1)  # one that has the weights stays
+        going = [member for member in group.members if member.incarnation.leaving][: max(0, most)]
         if going:
             names = {member.rank for member in going}
             shares = assign({rank: own for rank, own in shares.items() if rank not in names}, group.shards)

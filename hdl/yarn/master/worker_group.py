@@ -9,7 +9,7 @@ command is given again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -21,9 +21,9 @@ from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.comm.faults import VARIABLE, Faults
-from hdl.yarn.master.assignment import assign
+from hdl.yarn.master.crew import Crew
 from hdl.yarn.master.member import Member
-from hdl.yarn.master.membership import BULK_SECONDS, Heard, Lost, Membership
+from hdl.yarn.master.membership import BULK_SECONDS, Heard, Lost
 from hdl.yarn.master.newcomers import Newcomers
 from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.protocol import (
@@ -50,7 +50,7 @@ MakeCommand = Callable[[Member, Header], Command]
 MakePayload = Callable[[Member], tuple[str, Content] | None]  # name and content; None: nothing is pushed to it
 
 
-class WorkerGroup(Membership):
+class WorkerGroup(Crew):
     """Gives commands to all workers of one application.
 
     Parameters
@@ -74,91 +74,13 @@ class WorkerGroup(Membership):
         self.rounds = 1  # of the whole training
         self.generation, self.command_id, self._last_id = attempt * GENERATIONS, 0, 0
         self.newcomers = Newcomers(self)
-        self._enough_since: float | None = (
-            None  # as many workers have been here as there must be, before the first round
-        )
         self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # commands are given in this order
         self.faults = Faults(incarnation=attempt - 1)
         if self.faults.given:
             message(f"{VARIABLE}={self.faults.given} is set: a process of this application is to fail, for a test")
-        self._remesh = True  # the group is not connected
         self._connections = ThreadPoolExecutor(16, "hdl-bulk")
 
     # --- coming together ----------------------------------------------------------------------------------------------
-
-    def gather(self) -> None:
-        """Wait until all workers are here, or enough of them and those that come soon; share the shards out among them.
-
-        Raises
-        ------
-        DeadlineError
-            Workers are missing; the message names them and the resources that the cluster could still give.
-        """
-        until = time.monotonic() + self.settings.gather_seconds
-        while not self._complete():
-            missing = [member for member in self.places if not member.incarnation.state.here]
-            if time.monotonic() > until and len(self.places) - len(missing) < self.fewest:
-                raise DeadlineError(self._missing([each for each in missing if each.rank not in self.closed]))
-            if any(not member.name for member in missing):  # nothing is granted on the nodes that are left
-                self.avoid(self.failures.standstill(time.monotonic() - until + self.settings.gather_seconds))
-            try:
-                for member in missing:
-                    waited = time.monotonic() - member.incarnation.seen
-                    if member.incarnation.inherited and waited > self.settings.silence_seconds:
-                        self.lose(member, "lost", "has not found the new master")
-                self.hear(0.1)
-            except Lost as lost:
-                self.evict(lost)
-        if self.elastic:
-            here = [member for member in self.places if member.incarnation.state.here]
-            training = [member for member in here if member.incarnation.trains]
-            others = [member for member in here if member not in training]
-            crew = training if len(training) >= self.fewest else training + others
-            self.take(assign({member.rank: member.shards for member in crew}, self.shards))
-
-    def _complete(self) -> bool:
-        """Tell whether the workers that there must be are here; before the first round, for long enough."""
-        here = [member for member in self.places if member.incarnation.state.here]
-        training = [member for member in here if member.incarnation.trains]
-        if len(here) < self.fewest:
-            self._enough_since = None
-            return False
-        if training or len(here) == len(self.places) - len(self.closed):
-            return True
-        if self._enough_since is None:
-            self._enough_since = time.monotonic()
-            wait = self.settings.join_seconds
-            self.message(f"{self.number(len(here))} are here; others have {wait:g} s to come before the first round")
-        return time.monotonic() - self._enough_since >= self.settings.join_seconds
-
-    def take(self, shares: Mapping[int, Sequence[int]]) -> None:
-        """Have these workers, and no others, take part from the next command on, with these shards."""
-        before = {member.rank: (member.name, member.shards) for member in self.members}
-        for place in self.places:
-            mine = place.incarnation
-            if place.rank in shares:
-                if place.shards != list(shares[place.rank]):
-                    place.shards = list(shares[place.rank])
-                    place.outdated()
-                mine.trains, mine.joining, mine.loaded = True, None, False
-            elif mine.trains or not mine.state.here:
-                place.shards, mine.trains = [], False
-        self.members = [place for place in self.places if place.rank in shares]
-        now = {member.rank: (member.name, member.shards) for member in self.members}
-        if {rank: name for rank, (name, _) in now.items()} != {rank: name for rank, (name, _) in before.items()}:
-            self.leave_mesh()
-        if now != before:
-            self._tell(before, now)
-
-    def _tell(self, before: Mapping[int, Any], now: Mapping[int, Any]) -> None:
-        """Say who takes part from now on."""
-        joined = sorted(now.keys() - before.keys()) if before else []
-        left = sorted(before.keys() - now.keys())
-        changes = [
-            f"{verb}: {', '.join(map(str, ranks))}" for verb, ranks in (("joined", joined), ("left", left)) if ranks
-        ]
-        shared = [] if changes or not before else ["the shards are shared out anew"]
-        self.message("; ".join([f"{self.number()} train", *changes, *shared]))
 
     def push(self, member: Member, name: str, content: Content) -> None:
         """Push a payload to a worker; that a worker is gone shows where its answer is waited for, not here."""
@@ -255,12 +177,12 @@ class WorkerGroup(Membership):
             self._share(kind, content, newcomers)
         for member in newcomers:
             member.prepared()
-        if self._remesh:
+        if self.remesh:
             self.generation += 1
             peers = [member.incarnation.address for member in self.members]
             ranks = [member.rank for member in self.members] if self.elastic else None
             self._command(lambda member, header: ConnectMesh(*header, peers, ranks))
-            self._remesh = False
+            self.remesh = False
 
     def _share(
         self, kind: type[Open | Prepare], content: Callable[[Member], Content], members: Sequence[Member]
@@ -327,10 +249,6 @@ class WorkerGroup(Membership):
         pushed = [self._connections.submit(self.push, member, *pair) for member, pair in payloads if pair]
         for future in pushed:
             future.result()
-
-    def leave_mesh(self) -> None:
-        """Have the mesh connected anew before the next command: the present one is broken, or given up."""
-        self._remesh = True
 
     def listen(self, seconds: float) -> Heard | None:
         """Wait for the next answer of a member, or its report in mode `async`.

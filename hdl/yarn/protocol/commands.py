@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
-from hdl.yarn.protocol.message import Message
+from hdl.yarn.protocol.message import Address, Message
 
 
 class Header(NamedTuple):
@@ -67,7 +67,7 @@ class ConnectMesh(Command):
     """Connect with all workers of the generation."""
 
     kind: ClassVar[str] = "mesh"
-    peers: list[tuple[str, int]]  # addresses of their mailboxes, by place in the mesh
+    peers: list[Address]  # addresses of their mailboxes, by place in the mesh
     ranks: list[int] | None = None  # theirs; None: they are the places
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hdl.yarn.protocol.message import Message
+from hdl.yarn.protocol.message import Finite, Message
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,8 @@ class FreshTokens(Message):
 
     kind: ClassVar[str] = "tokens"
     content: str  # a token file in base64; the channel is encrypted
-    taken: float  # Unix time
-    until: float  # when the first of them ends
+    taken: Finite  # Unix time
+    until: Finite  # when the first of them ends
 
 
 @dataclass(frozen=True)
@@ -23,5 +23,5 @@ class TokensTaken(Message):
     """Answers that the master uses the tokens, and hands them to the workers; or why it does not."""
 
     kind: ClassVar[str] = "tokens_taken"
-    taken: float  # of the tokens that this is about
+    taken: Finite  # of the tokens that this is about
     error: str = ""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from hdl.errors import HdlError
+
+Address = tuple[str, Annotated[int, Field(gt=0, lt=65536)]]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 # Name here: name on the wire, where they differ.
 WIRE_NAMES = {"command_id": "ticket", "incarnation": "life", "address": "bulk", "platform": "isa"}

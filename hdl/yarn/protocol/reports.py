@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hdl.yarn.protocol.message import Message
+from hdl.yarn.protocol.message import Address, Finite, Message
 
 
 @dataclass(frozen=True)
@@ -13,13 +13,13 @@ class Hello(Message):
     """Tells the master that a worker is there: where, on which processor, with which weights."""
 
     kind: ClassVar[str] = "hello"
-    address: tuple[str, int]  # of its mailbox
+    address: Address  # of its mailbox
     host: str
     pid: int
     platform: str  # the best kind of core of its processor
     held: list[int]  # rounds whose weights it has
     shards: list[int] | None = None  # that it holds; None: it has not opened any
-    clock: float = 0.0  # its node's Unix time; 0: not told
+    clock: Finite | None = None  # its node's Unix time
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Beat(Message):
 
     kind: ClassVar[str] = "beat"
     shard: int  # being worked on; -1: none
-    share: float  # of the shard that is done
+    share: Finite  # of the shard that is done
     generation: int
     rss: int  # bytes of memory in use
     moves: int = -1  # grows whenever the work gets on: a process may beat and hang all the same
@@ -82,7 +82,7 @@ class Done(Answer):
     found: int | None = None  # of Measure: results to be pulled
     spilled: int | None = None  # of Load and RunRound: shards that are in files, as they do not fit into memory
     row: dict[str, Any] | None = None  # of RunRound: metrics
-    seconds: dict[str, float] | None = None  # of RunRound, by what they were spent on
+    seconds: dict[str, Finite] | None = None  # of RunRound, by what they were spent on
 
 
 @dataclass(frozen=True)
