@@ -60,7 +60,7 @@ def test_a_node_that_cannot_run_it_is_one_sentence(run, numbers, archive, tmp_pa
     (tmp_path / "getconf").chmod(0o755)
     old = no_python.script(tmp_path / "python", f"PATH={tmp_path}:$PATH\n")
     done = train(run, numbers, runner, "never", check=False, HDL_NODE_PYTHON=str(old), HDL_NODE_ARCHIVE=archive)
-    assert done.returncode == 1
+    assert done.returncode == 6
     assert "cannot run the packed environment: its glibc is 2.17, and what was packed asks for" in done.stderr
     assert "--python names one that is on the nodes" in done.stderr
     assert "Traceback" not in done.stderr
