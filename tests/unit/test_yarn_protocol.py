@@ -13,6 +13,11 @@ COMMANDS = [
     (protocol.Open(*HEADER), '{"kind":"open",HEAD}'),
     (protocol.Summarise(*HEADER), '{"kind":"summarise",HEAD}'),
     (protocol.Prepare(*HEADER), '{"kind":"plan",HEAD}'),
+    (protocol.Load(*HEADER), '{"kind":"load",HEAD}'),
+    (
+        protocol.ConnectMesh(*HEADER, [("a", 1), ("b", 2)], [1, 4]),
+        '{"kind":"mesh",HEAD,"peers":[["a",1],["b",2]],"ranks":[1,4]}',
+    ),
     (protocol.ConnectMesh(*HEADER, [("a", 1), ("b", 2)]), '{"kind":"mesh",HEAD,"peers":[["a",1],["b",2]]}'),
     (
         protocol.RunRound(*HEADER, 3, evaluate_only=False, central=True, given="slice", keep=[1, 2]),
@@ -42,6 +47,7 @@ REPORTS = [
         '{"kind":"free","generation":1000002,"round":10,"merged":2,"staleness":3,"stalest":1,"late":1}',
     ),
     (protocol.Done(7, 1000002), '{"ticket":7,"generation":1000002,"kind":"done"}'),
+    (protocol.Done(7, 1000002, spilled=2), '{"ticket":7,"generation":1000002,"kind":"done","spilled":2}'),
     (
         protocol.Done(7, 1000002, gpu="", code="sm_90"),
         '{"ticket":7,"generation":1000002,"kind":"done","gpu":"","code":"sm_90"}',

@@ -95,7 +95,8 @@ def test_both_lost_is_an_error_that_names_the_file(folder):
 def test_the_copy_is_told_of_once_and_stays_when_versions_are_thinned(tmp_path, caplog):
     table = Table(str(tmp_path))
     for number in range(6):
-        table.publish(Version(number, Weights(number, np.float32([1, 2])), {"seed": 1}, "run", number - 1))
+        parent = number - 1 if number else None
+        table.publish(Version(number, Weights(number, np.float32([1, 2])), {"seed": 1}, "run", parent))
     lose(files(tmp_path)[0])
     table = Table(str(tmp_path))
     with caplog.at_level(logging.WARNING, "hdl"):
