@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
-SCRIPT = """#!/bin/sh
+SCRIPT = """#!/bin/bash
 # Runs the packed environment's Python, of the folder that a container is started in, where there is no other.
 if [ -z "$HDL_TEST_HIDDEN" ]; then
   export HDL_TEST_HIDDEN=1
