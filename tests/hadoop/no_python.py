@@ -23,7 +23,7 @@ here=$PWD
 for folder in {folders}; do mount -t tmpfs none "$folder"; done
 for file in {files}; do mount --bind /dev/null "$file"; done
 for name in python python3 {version}; do
-  if command -v "$name" >&2; then echo "a Python is left" >&2; exit 99; fi
+  if [ -x "$(command -v "$name")" ]; then echo "a Python is left: $name" >&2; exit 99; fi
 done
 cd "$here"
 [ ! -e {executable} ]
