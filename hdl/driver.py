@@ -234,7 +234,8 @@ def _continued(prepared: _Prepared, plan: Plan, table: Table, notify: Notify) ->
     """Reads the last version of a training that is whole, and makes its plan, with what a resumed run may change."""
     (version, damaged), stage = table.last_whole(), plan.spec
     if damaged and prepared.job.strict:
-        raise Damaged(f"{damaged[0]} (--strict: nothing was changed; without it --resume goes on from there)")
+        whole = f"--resume goes on from version {version.number}, which is whole"
+        raise Damaged(f"{damaged[0]}; --strict: nothing was changed; without it {whole}")
     for error in reversed(damaged):
         notify(Log(time.time(), f"beware: {error}; going on from version {version.number}, which is whole"))
     given = stage if prepared.job.spec or stage is not prepared.spec else None

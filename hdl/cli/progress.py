@@ -41,7 +41,7 @@ def both(*takers: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 class Quiet:
-    """Shows nothing. The interface of all displays; use them as context managers."""
+    """Shows nothing but warnings. The interface of all displays; use them as context managers."""
 
     def __enter__(self):
         return self
@@ -51,6 +51,8 @@ class Quiet:
 
     def say(self, message: str) -> None:
         """Shows a message that stays."""
+        if message.startswith("beware: "):
+            click.echo(message, err=True)
 
     def facts(self, lines: Sequence[tuple[str, str]]) -> None:
         """Shows names and values in two columns that stay."""

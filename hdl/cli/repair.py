@@ -49,16 +49,18 @@ def repair_(table: str, keep: str | None, yes: bool, as_json: bool) -> None:
         return
     chain = chains.choose(table, found, keep)
     others = sum(len(each.files) for each in found) - len(chain.whole)
+    moved = f", and move {count(others, 'other version')} into a folder in {table}" if others else ""
     click.echo(
-        f"\nwill make versions {_numbers(chain.whole)} of run {chain.name} the table, with new names, and move "
-        f"{count(others, 'other version')} into a folder in {table}; a training that writes there is stopped"
+        f"\nwill make versions {_numbers(chain.whole)} of run {chain.name} the table, with new names{moved}; "
+        "a training that writes there is stopped"
     )
     if not yes:
         if not sys.stdin.isatty():
             raise SpecError("--keep: nothing was changed; --yes does it where nobody can be asked")
         click.confirm("go on?", abort=True, err=True)
     repaired, place = chains.keep(table, chain)
-    click.echo(f"{table} is run {chain.name}'s, up to version {repaired.latest()}; the others are in {place}")
+    others_are = f"; the others are in {place}" if place else ""
+    click.echo(f"{table} is run {chain.name}'s, up to version {repaired.latest()}{others_are}")
     for wrong in chains.unbroken(repaired):
         click.echo(f"beware: {wrong}", err=True)
 
@@ -75,11 +77,20 @@ def _advise(table: str, found: list) -> None:
         said = str(error).split("; hdl repair")[0]
         mended = one if fit else "no run has a whole version 0, so the table cannot be mended"
         raise TableError(f"{said}; {mended}") from None
+    chain = found[0]
     wrong = chains.unbroken(Table(table))
+    if zeros := chains.lost_zeros(table, chain):
+        wrong.append(f"{zeros[0]}; version 0 is whole in its other file, and hdl train --resume makes two of it again")
+    if chain.damaged:
+        wrong.append(
+            f"version{'s' * (len(chain.damaged) > 1)} {_numbers(chain.damaged)} cannot be read, the others can; "
+            f"--keep {chain.name} moves what is damaged away"
+        )
     for said in wrong:
         click.echo(f"beware: {said}", err=True)
-    if len(found) > 1 and not wrong:
-        click.echo("the table is whole; other runs' versions do not count, and the next training removes them")
+    if not wrong:
+        others = "; other runs' versions do not count, and the next training removes them" if len(found) > 1 else ""
+        click.echo(f"the table is whole{others}")
 
 
 def _plain(chain) -> dict:

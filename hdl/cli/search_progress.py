@@ -68,7 +68,7 @@ class Board:
 
     def say(self, text: str) -> None:
         """Shows a message that stays."""
-        if self._quiet:
+        if self._quiet and not text.startswith("beware: "):
             return
         if self._bar:
             self._bar.console.print(text, markup=False, soft_wrap=True)

@@ -63,7 +63,12 @@ def prepare_table(out: str, resume: bool, overwrite: bool) -> None:
     seen, tables = epochs(out), [Table(out)]
     while fs.isdir(layer := f"{out.rstrip('/')}/layer{len(tables)}"):
         tables.append(Table(layer))
-    numbers = [number for table in tables for number in table.numbers()]
+    try:
+        numbers = [number for table in tables for number in table.numbers()]
+    except TableError:  # nobody knows which versions count, as with a damaged owner's file
+        if not overwrite:
+            raise
+        numbers = [0]
     try:
         check_folder(out, out)
     except OutputError as error:  # before any data is read

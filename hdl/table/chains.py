@@ -7,10 +7,11 @@ written under the same names; each version's header says its run.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hdl import fs, wire
-from hdl.errors import DeadlineError, LoginError, TableError
+from hdl.errors import Damaged, DeadlineError, LoginError, TableError
 from hdl.table import Table, names, owner, zero
 from hdl.table import version as version_file
 from hdl.table.version import Version
@@ -80,8 +81,15 @@ def find(folder: str) -> list[Chain]:
         if wrong:
             chain.damaged[known.number] = wrong
     if not found:
-        raise TableError(f"{folder}: no version of a weight table here")
+        inside = [each for each in listed if _is_table(fs.join(folder, each))]
+        there = f"; tables are in {', '.join(inside[:3])}{', …' * (len(inside) > 3)}" if inside else ""
+        raise TableError(f"{folder}: no version of a weight table here{there}")
     return sorted(found.values(), key=lambda chain: (not chain.counts, -len(chain.files), chain.name))
+
+
+def _is_table(path: str) -> bool:
+    """Tell whether there is a folder with versions, such as one of a grid's."""
+    return fs.isdir(path) and any(known and known.kind == "version" for known in map(names.parse, fs.list(path)))
 
 
 def _judge(path: str, number: int, folder: str) -> tuple[str, str]:
@@ -101,9 +109,17 @@ def _judge(path: str, number: int, folder: str) -> tuple[str, str]:
     return run, ""
 
 
-def mixed(chains: Sequence[Chain]) -> bool:
-    """Tell whether something in a folder keeps its table from being read, or does not belong to it."""
-    return len(chains) > 1 or bool(chains[0].damaged) or not chains[0].run
+def lost_zeros(folder: str, chain: Chain) -> list[str]:
+    """Look which of the two files of a chain's version 0 are not whole while the other one is; gives what is wrong.
+
+    An empty list where both are, or none, or where an older hdl wrote only one.
+    """
+    paths = [fs.join(folder, name) for name in (names.version(0, chain.tag), names.copy(chain.tag))]
+    there = [fs.exists(path) for path in paths]
+    if 0 not in chain.whole or there == [True, False]:
+        return []
+    wrong = [_judge(path, 0, folder)[1] if found else "is not there" for path, found in zip(paths, there, strict=True)]
+    return [f"{path}: {said}" for path, said in zip(paths, wrong, strict=True) if said]
 
 
 def choose(folder: str, chains: Sequence[Chain], run: str) -> Chain:
@@ -114,6 +130,8 @@ def choose(folder: str, chains: Sequence[Chain], run: str) -> Chain:
     TableError
         None or several have such a name, or the chain cannot be a table.
     """
+    if not run:
+        raise TableError("--keep: expected the name of a run, or its beginning, and was given an empty one")
     fitting = [chain for chain in chains if chain.name == run] or [each for each in chains if each.name.startswith(run)]
     if len(fitting) != 1:
         there = ", ".join(chain.name for chain in chains)
@@ -133,7 +151,7 @@ def keep(folder: str, chain: Chain) -> tuple[Table, str]:
     Returns
     -------
     (Table, str)
-        The table, and the path of the folder.
+        The table, and the path of the folder; empty where nothing was to be moved.
     """
     numbers = chain.whole
     files = {names.version(number): chain.files[number] for number in numbers}
@@ -145,7 +163,10 @@ def keep(folder: str, chain: Chain) -> tuple[Table, str]:
     table.owner = own = owner.take(folder, chain.run, seen, files)
     away = [name for name in fs.list(folder) if (known := names.parse(name)) and owner.is_dead(known.tag, own)]
     twice = {*files.values()}  # they are there under their new names
-    place = owner.set_aside(folder, [name for name in away if name not in twice], own)
+    if 0 not in chain.damaged and _judge(fs.join(folder, names.copy(chain.tag)), 0, folder) == (chain.run, ""):
+        twice.add(names.copy(chain.tag))  # of which a new one is made
+    away = [name for name in away if name not in twice]
+    place = owner.set_aside(folder, away, own) if away else ""
     owner.sweep(folder, own)
     zero.mend(fs.join(folder, names.version(0, own.tag)))
     return table, place
@@ -153,7 +174,10 @@ def keep(folder: str, chain: Chain) -> tuple[Table, str]:
 
 def unbroken(table: Table) -> list[str]:
     """Check that each version of a table follows the one that its header names; gives what is wrong."""
-    versions: dict[int, Version] = {number: table.read(number) for number in table.numbers()}
+    versions: dict[int, Version] = {}
+    for number in table.numbers():
+        with suppress(Damaged):  # which is told by itself
+            versions[number] = table.read(number)
     wrong = []
     for number, version in versions.items():
         if version.follows and (before := versions.get(version.follows[0])) and before.signature != version.follows[1]:

@@ -88,6 +88,8 @@ def last(folder: str, listed: list[str] | None = None) -> Owner | None:
             listed = None
         except (LoginError, DeadlineError):
             raise
+        except (PermissionError, ConnectionError, TimeoutError) as error:
+            raise TableError(f"{path}: cannot be read: {error.strerror or error}") from None
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise TableError(f"{path}: not what hdl wrote ({error}); see: hdl repair {folder}") from None
     return None

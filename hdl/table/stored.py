@@ -127,7 +127,7 @@ class Stored:
         wrong: list[Damaged] = []
         for number in reversed(self.numbers()):
             try:
-                return self.read(number), wrong
+                return self._reading(number, self._read, hinted=False), wrong
             except Damaged as error:
                 wrong.append(error)
         if not wrong:
@@ -175,9 +175,14 @@ class Stored:
     def _look(self) -> tuple[Owner | None, dict[int, str]]:
         """Looks up who owns the table, and the versions that count."""
         listed = fs.list(self.path) if fs.isdir(self.path) else []
-        own = self.owner or owner.last(self.path, listed)
-        self._seen = self._seen or [own]
         counting = [(name, known) for name in listed if (known := names.parse(name)) and not known.temporary]
+        try:
+            own = self.owner or owner.last(self.path, listed)
+        except TableError:
+            if counting:
+                raise
+            own = None  # there is nothing that could be anybody's, as in a grid's folder: who claims it next has it
+        self._seen = self._seen or [own]
         tag = own.tag if own else only_tag(self.path, counting)
         files = {known.number: name for name, known in counting if known.kind == "version" and known.tag == tag}
         if 0 not in files and (copy := names.copy(tag)) in listed:
@@ -192,9 +197,9 @@ class Stored:
         known = names.parse(next(iter(files.values()), ""))
         return own.tag if own else known.tag if known else ""
 
-    def _reading(self, number: int | None, read: Callable[[str, int, Owner | None], T]) -> T:
+    def _reading(self, number: int | None, read: Callable[[str, int, Owner | None], T], hinted: bool = True) -> T:
         """Reads a version, None: the last one. If it is thinned away meanwhile, or another run takes the table over,
-        there is another one, which is read."""
+        there is another one, which is read. Of a damaged one the error has a hint what helps."""
         while True:
             own, files = self._look()
             if not files:
@@ -215,8 +220,8 @@ class Stored:
                         raise
                     if isinstance(error, (PermissionError, ConnectionError, TimeoutError)):
                         raise TableError(f"{path}: {error}") from None
-                    earlier = [n for n in there if n < chosen]
-                    hint = f"; without this file, training resumes from version {max(earlier)}" if earlier else ""
+                    again = hinted and 0 < chosen == max(there)
+                    hint = "; hdl train --resume makes it again, from the last version that is whole" if again else ""
                     raise Damaged(f"{path}: {error}{hint}") from None
 
     def _or_copy(self, path: str, own: Owner | None, read: Callable[[str, int, Owner | None], T]) -> T:

@@ -23,9 +23,15 @@ def both(path: str) -> tuple[str, str]:
     return fs.join(folder, names.version(0, tag)), fs.join(folder, names.copy(tag))
 
 
+_told: set[tuple[str, str]] = set()  # several parts of a command read version 0
+
+
 def told(path: str, why: object) -> None:
-    """Say that the copy is read in place of version 0."""
-    text = why.strerror if isinstance(why, OSError) and why.strerror else why
+    """Say that the copy is read in place of version 0: once a process, path and reason."""
+    text = str(why.strerror if isinstance(why, OSError) and why.strerror else why)
+    if (path, text) in _told:
+        return
+    _told.add((path, text))
     logging.getLogger("hdl").warning("%s: %s; its copy %s is read in its place", path, text, both(path)[1])
 
 

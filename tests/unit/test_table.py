@@ -80,7 +80,7 @@ def test_every_cut_file_is_named_and_not_skipped(table):
         path.write_bytes(whole[:length])
         assert table.latest() == 1  # that it is there is no matter of what is in it
         for read in table.header, table.read, table.rows:
-            with pytest.raises(TableError, match=r"v00000001\.safetensors.*resumes from version 0"):
+            with pytest.raises(TableError, match=r"v00000001\.safetensors.*--resume makes it again"):
                 read()
 
 

@@ -160,7 +160,7 @@ def test_repair_shows_whose_versions_are_and_keeps_one_runs(mixed, tmp_path, cap
     assert repair(mixed.path, "--keep", "run", "--yes") == 0
     place = re.search(r"the others are in (.*)", capfd.readouterr().out)[1]
     assert {path.name: path.read_bytes() for path in Path(place).iterdir()} == {
-        name: content for name, content in files.items() if int(name[1:9]) > 3 or "copy" in name
+        name: content for name, content in files.items() if int(name[1:9]) > 3
     }
     table = Table(mixed.path)
     assert table.numbers() == [0, 1, 2, 3]
@@ -186,6 +186,51 @@ def test_repair_of_a_table_whose_owners_file_is_damaged(run, tmp_path, capfd):
     assert repair(table.path, "--keep", chain.name, "--yes") == 0
     assert Table(table.path).read().signature == signature
     assert run("--resume", epochs=4)[0] == 0
+
+
+def test_repair_tells_of_what_is_damaged_though_the_table_can_be_read(run, tmp_path, capfd):
+    run()
+    table = Table(str(tmp_path / "model"))
+    assert repair(table.path) == 0
+    assert "the table is whole" in capfd.readouterr().out
+    copy = Path(table.path, "v00000000-copy.safetensors")
+    copy.write_bytes(copy.read_bytes()[:-1])
+    spoil(table, 2)
+    assert repair(table.path) == 0
+    told = capfd.readouterr()
+    assert "whole" not in told.out
+    assert re.search(r"beware: .*v00000000-copy.safetensors: .*version 0 is whole in its other file", told.err)
+    assert "beware: version 2 cannot be read, the others can" in told.err
+    (chain,) = chains.find(table.path)
+    assert repair(table.path, "--keep", "", "--yes") == 4
+    assert repair(table.path, "--keep", chain.name, "--yes") == 0
+    capfd.readouterr()
+    assert repair(table.path) == 0
+    assert "the table is whole" in capfd.readouterr().out
+    assert Table(table.path).numbers() == [0, 1, 3]
+    assert repair(str(tmp_path)) == 4
+    assert "tables are in model" in capfd.readouterr().err
+
+
+def test_overwrite_and_an_empty_folder_mind_no_damaged_owners_file(run, tmp_path):
+    run(epochs=2)
+    signature = Table(str(tmp_path / "model")).read().signature
+    Path(tmp_path, "model", "owner-00000001.json").write_text("")
+    assert run("--resume", epochs=3)[0] == run(epochs=2)[0] == 4
+    assert run("--overwrite", epochs=2)[0] == 0
+    (tmp_path / "empty").mkdir()
+    Path(tmp_path, "empty", "owner-00000007.json").write_text("")
+    assert run(epochs=2, table="empty")[0] == 0
+    for name in "model", "empty":
+        assert Table(str(tmp_path / name)).read().signature == signature
+
+
+def test_a_quiet_training_tells_of_a_damaged_version_all_the_same(run, tmp_path):
+    run()
+    name = spoil(Table(str(tmp_path / "model")), 3)
+    status, said = run("--resume", "--quiet", epochs=4)
+    assert status == 0
+    assert re.fullmatch(rf"beware: .*{name}: .*; going on from version 2, which is whole\n", said)
 
 
 def test_versions_copied_without_their_owners_file_are_a_table(run, tmp_path):
