@@ -19,7 +19,12 @@ from hdl import hadoop_access
 
 # flags of /proc/cpuinfo that each kind of kernel needs, the best first
 ISAS = {"avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"}, "avx2": {"avx2", "fma"}, "generic": set()}
-NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "jpype": "jpype1"}  # where the package is not called as its module
+NAMES = {
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "jpype": "jpype1",
+    "zmq": "pyzmq",
+}  # where the package is not called as its module
 # module: (purpose, command that installs it, needed by all of hdl)
 PACKAGES = {
     "numpy": ("arrays", "pip install numpy", True),
@@ -36,6 +41,8 @@ PACKAGES = {
     "onnxruntime": ("check of exports", "pip install onnxruntime", False),
     "pydoop": ("HDFS, MapReduce", "./build.sh hadoop   (in a checkout: its last release does not build)", False),
     "jpype": ("YARN", "pip install jpype1", False),
+    "zmq": ("YARN", "pip install pyzmq", False),
+    "cryptography": ("YARN, --encrypt-spill", "pip install cryptography", False),
     "pycuda": ("GPU", "./build.sh cuda   (in a checkout)", False),
 }
 

@@ -180,6 +180,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}" if str(error) else "not enough memory", 1
     if isinstance(error, OSError) and error.strerror:
-        place = error.filename or ("standard output" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # of what was copied the target is
+        place = (error.filename2 if full else None) or error.filename or ("standard output" if full else "")
         return f"{place}: {error.strerror}" if place else error.strerror, 1
     return f"{type(error).__name__}: {error} (unexpected; --traceback shows where)", 1

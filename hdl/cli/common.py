@@ -144,6 +144,18 @@ def take_threshold(model: Any, given: str | None) -> Any:
     return known
 
 
+class OneNumber(click.IntRange):
+    """A number of workers of commands to which a training's range A:B means nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if re.fullmatch(r"\d*:\d*", str(value)):
+            self.fail(f"expected one number from 1 on (given {value!r}); a range is for hdl train", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class DeviceName(click.ParamType):
     """The name of a device: see `hdl.devices`."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
@@ -40,11 +39,11 @@ def inspect_(table: str, which: str | None, as_json: bool, **values: Any) -> Non
     from hdl.cli import look
 
     table, which = _table_and_version(table, which)
-    if which is None and _is_nothing(table):
+    if which is None and look.is_nothing(table):
         raise TableError(f"{table}: no weight table here; there is no such file or folder")
     given = [name for name, value in values.items() if value is not None]
     options = take_data_options(values)
-    if which is None and _is_data(table):
+    if which is None and look.is_data(table):
         contents = look.data_contents(table, options)
         lines = look.text(contents)
     else:
@@ -54,23 +53,6 @@ def inspect_(table: str, which: str | None, as_json: bool, **values: Any) -> Non
         contents = _version(table, which) if which else _table(table)
         lines = [] if as_json else _text(contents)
     click.echo(strict_json.dumps(contents, indent=2) if as_json else "\n".join(lines))
-
-
-def _is_nothing(path: str) -> bool:
-    """Tell whether a path on this machine names nothing; a glob, a part of data or a pair of paths is another thing."""
-    from hdl import fs
-
-    return not fs.exists(path) and not re.search(r"[,*?\[]|:(train|test|val)$", path)
-
-
-def _is_data(path: str) -> bool:
-    """Tell whether a path names data, and no table of weights: what is neither is taken for a missing table."""
-    from hdl import fs
-    from hdl.table import Table
-
-    if fs.exists(path):
-        return not fs.isdir(path) or (not Table(path).numbers() and bool(fs.list(path)))
-    return bool(re.search(r"[,*?\[]|:(train|test|val)$", path))
 
 
 def _table_and_version(table: str, which: str | None) -> tuple[str, str | None]:
@@ -93,9 +75,13 @@ def _table(path: str) -> dict[str, Any]:
     from hdl.table import Table
 
     table = Table(path)
-    last = table.read()
-    best = table.best()
-    headers = [table.header(number) for number in table.numbers()]
+    while True:  # a training may thin versions meanwhile, or another one take the table over
+        last = table.read()
+        best = table.best()
+        numbers = table.numbers()
+        headers = [header for number in numbers if (header := _header(table, number))]
+        if headers and ({header["run"] for header in headers} == {last.run} or numbers == table.numbers()):
+            break
     zero = table.read(0) if headers[0]["number"] == 0 else None
     return {
         "table": path,
@@ -109,6 +95,16 @@ def _table(path: str) -> dict[str, Any]:
         "spec": last.spec,
         "rows": list(last.rows),
     }
+
+
+def _header(table: Any, number: int) -> dict[str, Any] | None:
+    """Read a version's fields; None if it is there no more."""
+    try:
+        return table.header(number)
+    except TableError:
+        if number in table.numbers():
+            raise
+        return None
 
 
 def _of_data(zero: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,3 +73,20 @@ def text(contents: dict[str, Any]) -> list[str]:
 def _table(cells: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def is_nothing(path: str) -> bool:
+    """Tell whether a path on this machine names nothing; a glob, a part of data or a pair of paths is another thing."""
+    return not fs.exists(path) and not re.search(r"[,*?\[]|:(train|test|val)$", path)
+
+
+def is_data(path: str) -> bool:
+    """Tell whether a path names data, and no table of weights: what is neither is taken for a missing table."""
+    from hdl.table import Table, names
+
+    if fs.exists(path):
+        if not fs.isdir(path):
+            return True
+        listed = fs.list(path)
+        return bool(listed) and not names.owners(listed) and not Table(path).numbers()
+    return bool(re.search(r"[,*?\[]|:(train|test|val)$", path))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from hdl.cli import progress
-from hdl.cli.common import Option, aligned
+from hdl.cli.common import OneNumber, Option, aligned
 from hdl.errors import HdlError, SpecError
 
 RUN = "Run"
@@ -27,7 +27,7 @@ def measure_options(command: click.Command) -> click.Command:
     command.params += [
         Option(["--runner"], type=click.Choice([*RUNNERS]), default="local", section=RUN,
                help="Who does the work; figures are the same to the last digit.  [default: local]"),
-        Option(["--workers"], type=count, metavar="N", section=RUN,
+        Option(["--workers"], type=OneNumber(), metavar="N", section=RUN,
                help="Worker processes; default: the processors where the data is large, and one a part on a cluster."),
         Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=RUN,
                help="Of a YARN worker's container, as 2g or 1536m.  [default: 1g]"),

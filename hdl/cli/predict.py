@@ -11,6 +11,7 @@ import click
 
 from hdl.cli.common import (
     Command,
+    OneNumber,
     at_option,
     core_options,
     count,
@@ -40,7 +41,7 @@ from hdl.prediction_writer import refuse_kept
 @click.option("--labels-only", is_flag=True, help="Write the classes and no probabilities.")
 @click.option("--overwrite", is_flag=True, help="Replace a FILE that is there.")
 @click.option("--runner", type=click.Choice(["local", "mapreduce"]), default="local", help="Who does the work.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Map tasks; default: one for 64 MB of data.")
+@click.option("--workers", type=OneNumber(), metavar="N", help="Map tasks; default: one for 64 MB of data.")
 @at_option
 @core_options
 def predict_(
@@ -135,7 +136,7 @@ def tell_empty(lines: Any, places: Sequence[str], options: Any, out: str) -> Non
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 @click.option("--runner", type=click.Choice(["local", "mapreduce"]), default="local", help="Who does the work.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Map tasks; default: one for 64 MB of data.")
+@click.option("--workers", type=OneNumber(), metavar="N", help="Map tasks; default: one for 64 MB of data.")
 @at_option
 @core_options
 def encode_(

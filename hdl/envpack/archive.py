@@ -9,7 +9,6 @@ import os
 import py_compile
 import sys
 import tarfile
-import tempfile
 import warnings
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -52,6 +51,8 @@ def pack(folder: Path | None = None, python: str | None = None, packed: Path | N
     ------
     Unavailable
         If a package that the nodes need is not installed here, or the Python cannot be packed.
+    OutputError
+        The disk is full, or the folder takes no files; nothing half-written is left.
     """
     found: Interpreter | str = python or interpreter.find(packed)
     files = packages.contents()
@@ -106,9 +107,9 @@ def upload(archive: Path, folder: str | None = None) -> str:
 def _make(archive: Path, files: dict[str, Path], contents: dict[str, bytes], python: Interpreter | str) -> None:
     """Write the archive: needs first, then all else by name."""
     compiled = {}
-    with tempfile.TemporaryDirectory(prefix="hdl-env-") as scratch:
+    with scratch.directory("hdl-env-") as work:
         for name, content in contents.items():
-            if name.endswith(".py") and (code := bytecode(files[name], name, content, scratch)):
+            if name.endswith(".py") and (code := bytecode(files[name], name, content, work)):
                 compiled[_cached(name)] = code
     programs = {nodes.LAUNCHER}
     if isinstance(python, Interpreter):
@@ -118,13 +119,16 @@ def _make(archive: Path, files: dict[str, Path], contents: dict[str, bytes], pyt
                 contents[name] = interpreter.content(name, files[name], python.program)
     asked = nodes.needs(contents, python)
     others = {**contents, **compiled, **nodes.scripts(asked, python)}
-    unfinished = archive.with_suffix(f".{os.getpid()}")
-    with open(unfinished, "wb") as raw, _Gzip(raw) as packed, tarfile.open(fileobj=cast(Any, packed), mode="w|") as tar:
-        for name, content in [(NEEDS, asked.to_json()), *sorted(others.items())]:
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o755 if name in programs else 0o644
-            tar.addfile(entry, io.BytesIO(content))
-    unfinished.replace(archive)
+
+    def write(raw: IO[bytes]) -> None:
+        with _Gzip(raw) as packed, tarfile.open(fileobj=cast(Any, packed), mode="w|") as tar:
+            for name, content in [(NEEDS, asked.to_json()), *sorted(others.items())]:
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = len(content), 0o755 if name in programs else 0o644
+                tar.addfile(entry, io.BytesIO(content))
+
+    with suppress(FileExistsError):  # another process was quicker; the name is the content
+        fs.publish(str(archive), write)
 
 
 def bytecode(path: Path, name: str, source: bytes, scratch: str) -> bytes | None:

@@ -142,7 +142,7 @@ def _ask(python: Path) -> dict:
         done = subprocess.run([python, "-I", "-c", ASK], capture_output=True, text=True, timeout=SECONDS, check=False)
         return json.loads(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        why = done.stderr.strip()[-300:] if isinstance(error, ValueError) else str(error)
+        why = done.stderr.strip()[-300:] if isinstance(error, ValueError) else getattr(error, "strerror", None) or error
         raise _refused(python, f"it does not run: {why}") from None
 
 

@@ -97,10 +97,22 @@ class Stored:
         TableError
         """
         while True:
+            own = self._look()[0]
             number = self.best() if which == "best" else None if which == "last" else int(which)
-            first, version = self.read(0), self.read(number)
+            try:
+                first, version = self.read(0), self.read(number)
+            except TableError:
+                now, there = self._look()
+                if now == own and (which != "best" or not there or number in there):
+                    raise
+                continue  # it was thinned away meanwhile, or another run has the table
             if first.run == version.run:
                 return first, version
+            if self._look()[0] == own:
+                raise TableError(
+                    f"{self.path}: version 0 is of run {first.run[:12]} and version {version.number} of run "
+                    f"{version.run[:12]}; hdl repair {self.path} shows which are whose, and keeps one run's"
+                )
 
     def last_header(self) -> dict[str, Any]:
         """Reads the fields of the last version whose header is whole.

@@ -257,3 +257,18 @@ def test_who_publishes_without_a_claim_does_so_for_the_owner_it_read(memory):
     with pytest.raises(Fenced):
         guest.publish(version(3, read.run, 9))
     assert whole()[0] == 3
+
+
+def test_what_reads_two_versions_goes_on_with_those_that_are_there(memory, monkeypatch):
+    begin(3)
+    overtaken, best = Table(PATH), [2, LAST]  # version 2 is the best one, and is thinned away then
+    monkeypatch.setattr(overtaken, "best", lambda: best.pop(0))
+    assert [each.number for each in overtaken.with_zero()] == [0, LAST]
+    table = Table(PATH)
+    with pytest.raises(TableError, match="no version 2"):
+        table.with_zero(2)
+    table.empty()  # its owner is no run, so that whoever reads it may publish
+    for number in range(2):
+        Table(PATH).publish(version(number, f"run {number}", 5))
+    with pytest.raises(TableError, match="version 0 is of run run 0 and version 1 of run run 1"):
+        Table(PATH).with_zero()
