@@ -62,9 +62,11 @@ def _table_and_version(table: str, which: str | None) -> tuple[str, str | None]:
 
     folder, _, name = table.rpartition("/")
     known = names.parse(name)
-    if known is None or known.kind != "version":
+    if known is None or known.kind == "common":
         return table, which
     folder = folder or "."
+    if known.kind == "copy":
+        raise TableError(f"{table}: the copy of version 0, which is read where that is lost; expected {folder}")
     counting = Table(folder).file(known.number).rpartition("/")[2]
     if counting != name and (known.tag or fs.exists(table)):
         raise TableError(f"{table}: does not count, as another run owns the table; see: hdl repair {folder}")

@@ -1,6 +1,8 @@
 """The packed environment: named by its content, complete, with or without its interpreter."""
 
+import errno
 import importlib.util
+import os
 import subprocess
 import sys
 import tarfile
@@ -10,7 +12,7 @@ import pytest
 
 from hdl import envpack
 from hdl.envpack import archive, elf, interpreter, nodes, packages
-from hdl.errors import Unavailable
+from hdl.errors import OutputError, Unavailable
 
 NODES_OWN = "python{}.{}".format(*sys.version_info)
 needs_pydoop = pytest.mark.skipif(not importlib.util.find_spec("pydoop"), reason="no pydoop: ./build.sh hadoop")
@@ -55,6 +57,16 @@ def test_the_cache_keeps_the_few_that_were_used_last(small, tmp_path, monkeypatc
             small["a.py"].write_text("1")
             assert envpack.pack(python=NODES_OWN) == made[1]  # used again, so it stays
     assert {*made[0].parent.iterdir()} == {made[1], *made[-3:]}
+
+
+def test_a_full_disk_is_told_by_the_archives_name_and_leaves_nothing(small, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # without a name, as a write to a full disk is
+
+    monkeypatch.setattr(archive, "_Gzip", full)
+    with pytest.raises(OutputError, match=r"env/[0-9a-f]{64}\.tar\.gz: cannot be written \(No space left on device\)"):
+        envpack.pack(tmp_path / "env", NODES_OWN)
+    assert not list((tmp_path / "env").iterdir())
 
 
 def test_another_python_stops_and_says_so(tmp_path, monkeypatch):
