@@ -14,6 +14,7 @@ from hdl.cli.common import (
     core_options,
     hadoop_options,
     open_model,
+    with_spill,
 )
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.errors import SpecError, TableError
@@ -215,6 +216,7 @@ def _metrics(rows: list[dict[str, Any]], metric: str | None) -> list[str]:
 
 @hadoop_options
 @data_options(WEIGHTS, OFFSET)
+@with_spill
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.option("--out", metavar="FILE", help="The page; default: TABLE/report.html. One that is there is replaced.")
