@@ -162,6 +162,9 @@ class Settings(BaseModel):
             made = cls(**given)
         except ValidationError as error:
             first = error.errors()[0]
+            own = str((first.get("ctx") or {}).get("error", ""))
+            if own.startswith("--"):  # it names the flag and the name; values may be nobody's business
+                raise SpecError(own) from None
             raise SpecError(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (given {first['input']!r})") from None
         if made.fewest > made.workers:
             raise SpecError(f"fewest: expected at most as many as workers, {made.workers} (given {made.fewest})")

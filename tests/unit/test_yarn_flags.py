@@ -38,7 +38,7 @@ def test_a_variable_without_a_value_is_refused():
 
 @pytest.mark.parametrize("name", ["1A", "A-B", "", "Ä", "PYTHONPATH", "CONTAINER_ID", "NM_HOST", "HADOOP_USER_NAME"])
 def test_names_that_are_none_or_that_hdl_sets_are_refused(name):
-    with pytest.raises(SpecError, match=r"environment: .*(a variable's name|is set by YARN or hdl itself)"):
+    with pytest.raises(SpecError, match=r"^--container-env: .*(a variable's name|is set by YARN or hdl itself)"):
         Settings.make(environment={name: "x"})
 
 
