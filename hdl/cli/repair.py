@@ -86,6 +86,8 @@ def _advise(table: str, found: list) -> None:
             f"version{'s' * (len(chain.damaged) > 1)} {_numbers(chain.damaged)} cannot be read, the others can; "
             f"--keep {chain.name} moves what is damaged away"
         )
+    if common := chains.lost_common(Table(table)):
+        wrong.append(common)
     for said in wrong:
         click.echo(f"beware: {said}", err=True)
     if not wrong:

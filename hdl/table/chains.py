@@ -172,6 +172,18 @@ def keep(folder: str, chain: Chain) -> tuple[Table, str]:
     return table, place
 
 
+def lost_common(table: Table) -> str:
+    """Look whether what all rounds have in common is damaged; gives what is wrong, and what helps."""
+    if not fs.exists(table.common_file):
+        return ""
+    try:
+        table.common()
+    except TableError as error:
+        again = table.header(0)["spec"]["sync"]["mode"] == "genetic"  # drawn by the seed
+        return f"{error}{'; without this file, hdl train --resume makes it again' if again else ''}"
+    return ""
+
+
 def unbroken(table: Table) -> list[str]:
     """Check that each version of a table follows the one that its header names; gives what is wrong."""
     versions: dict[int, Version] = {}

@@ -212,6 +212,22 @@ def test_repair_tells_of_what_is_damaged_though_the_table_can_be_read(run, tmp_p
     assert "tables are in model" in capfd.readouterr().err
 
 
+def test_repair_tells_of_damaged_common_samples_which_a_resumed_training_draws_again(run, tmp_path, capfd):
+    genetic = ("--sync", "genetic", "--shards", "2")
+    assert run(*genetic, epochs=3, table="expected")[0] == run(*genetic, epochs=2)[0] == 0
+    common = Path(tmp_path, "model", "common.safetensors")
+    common.write_bytes(common.read_bytes()[:-1])
+    assert repair(str(common.parent)) == 0
+    told = capfd.readouterr()
+    assert "whole" not in told.out
+    assert re.search(
+        r"beware: .*common.safetensors: .*; without this file, hdl train --resume makes it again", told.err
+    )
+    common.unlink()
+    assert run("--resume", epochs=3)[0] == 0
+    assert Table(str(common.parent)).read().signature == Table(str(tmp_path / "expected")).read().signature
+
+
 def test_overwrite_and_an_empty_folder_mind_no_damaged_owners_file(run, tmp_path):
     run(epochs=2)
     signature = Table(str(tmp_path / "model")).read().signature
