@@ -16,6 +16,9 @@ SAFE = "org.apache.hadoop.hdfs.server.namenode.SafeModeException"
 CONF = {"fs.defaultFS": "hdfs://127.0.0.1:1"}
 
 
+CHANGED = {"modification_time": 1_700_000_000_000}  # milliseconds
+
+
 class Raw:
     """As hdfs-native's Client; `fails` has the errors that each step raises, one a call."""
 
@@ -30,11 +33,15 @@ class Raw:
     def get_file_info(self, name):
         self.step("info")
         if name in ("/", "/data"):
-            return SimpleNamespace(isdir=True, length=0, permission=0o755, owner="a", group="g", replication=0)
+            return SimpleNamespace(
+                isdir=True, length=0, permission=0o755, owner="a", group="g", replication=0, **CHANGED
+            )
         if name not in self.held:
             raise FileNotFoundError(name)
         length = len(self.held[name])
-        return SimpleNamespace(isdir=False, length=length, permission=0o644, owner="a", group="g", replication=3)
+        return SimpleNamespace(
+            isdir=False, length=length, permission=0o644, owner="a", group="g", replication=3, **CHANGED
+        )
 
     def create(self, name, options):
         self.step("create")

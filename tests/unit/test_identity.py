@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hdl import envpack, identity, libhdfs
+from hdl import envpack, fs, identity, libhdfs
 from hdl.errors import SpecError
 from hdl.runners.hadoop import HadoopRunner
 
@@ -89,7 +89,7 @@ def test_java_that_runs_is_asked_itself(connection, monkeypatch):
 
 def test_the_environment_is_sent_to_that_home(connection, monkeypatch, tmp_path):
     sent = []
-    monkeypatch.setattr(envpack.fs, "exists", lambda path: sent.append(path) or True)
+    monkeypatch.setattr(fs, "exists", lambda path: sent.append(path) or True)
     assert envpack.upload(tmp_path / "1.tar.gz") == "hdfs:///user/ada/.hdl/env/1.tar.gz"
     assert envpack.upload(tmp_path / "1.tar.gz", "hdfs:///shared") == "hdfs:///shared/1.tar.gz"
     assert sent == ["hdfs:///user/ada/.hdl/env/1.tar.gz", "hdfs:///shared/1.tar.gz"]

@@ -107,7 +107,8 @@ def test_a_metric_that_this_hdl_does_not_know_is_told(table):
 
 def test_a_version_is_told_apart_by_its_metric(table):
     table.publish(version(0))
-    path = Path(table.file(0))
+    table.publish(version(1))
+    path = Path(table.file(1))
     kind, fields, tensors = wire.unpack(path.read_bytes())
     path.write_bytes(wire.pack(kind, {**fields, "spec": {**fields["spec"], "metric": "mcc"}}, tensors))
     with pytest.raises(TableError, match="SHA-256"):
