@@ -43,6 +43,9 @@ class Raw:
             isdir=False, length=length, permission=0o644, owner="a", group="g", replication=3, **CHANGED
         )
 
+    def list_status(self, name):
+        return [SimpleNamespace(path=held) for held in self.held if held.startswith(name)]
+
     def create(self, name, options):
         self.step("create")
         self.held[name] = b""
@@ -78,6 +81,9 @@ class Other:
         self.steps.append("info")
         found = self.raw.get_file_info(hdfs_native._name(path))
         return Info(found.isdir, found.length)
+
+    def entries(self, path):
+        return [each.path.rpartition("/")[2] for each in self.raw.list_status(hdfs_native._name(path))]
 
     def open(self, path, size):
         self.steps.append("open")
