@@ -157,7 +157,7 @@ def choose(found: Facts, spec: Spec) -> Recipe | None:
         else:
             fields["scale"] = "quantile"
     if "net" in left:  # who gives the net has one of it
-        deeper = binned and found.rows >= LARGE and (found.classes or found.rows < MANY)
+        deeper = binned and found.rows >= LARGE and found.classes
         hidden = SMALL if found.rows < ENOUGH else DEEPER if deeper else HIDDEN
         fields |= {"net": (0, *hidden, 0), "members": _members(found.rows, binned)}
         if binned and found.categories:

@@ -159,6 +159,12 @@ def test_numbers_are_spread_over_bins_where_rows_are_enough():
     assert not {"scale", "preprocessing.numeric_embedding"} & set(chosen(30_000, numbers=0, categories=3))
 
 
+def test_classes_of_large_tables_have_a_third_hidden_layer():
+    assert chosen(9_999)["net"] == (0, 64, 64, 0)
+    assert chosen(15_000)["net"] == chosen(50_000)["net"] == (0, 64, 64, 64, 0)
+    assert chosen(15_000, classes=0)["net"] == chosen(50_000, classes=0)["net"] == (0, 64, 64, 0)
+
+
 def train(path, out, spec, workers=1, resume=False):
     job = Job(path, str(out), spec, Options(label=("sold",)), resume)
     return driver.train(job, LocalRunner(workers=workers))
