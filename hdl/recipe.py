@@ -179,7 +179,11 @@ def without(spec: Spec, *paths: str) -> Spec:
 
 def _members(rows: int, binned: bool) -> int:
     """Count the nets of the ensemble: fewer of them where each takes long."""
-    return 8 if rows < (ENOUGH if binned else LARGE) else 4 if rows < 1_000_000 else 2 if rows < 10_000_000 else 1
+    if rows < ENOUGH:
+        return 6
+    if rows < LARGE and not binned:
+        return 8
+    return 4 if rows < 1_000_000 else 2 if rows < 10_000_000 else 1
 
 
 def _batch(rows: int, large: bool) -> int:

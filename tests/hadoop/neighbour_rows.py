@@ -129,7 +129,7 @@ NEIGHBOURS = {
     ),
     "master-sleeps": Row(
         "SIGSTOP of the master and its node until another master trains, then SIGCONT", rounds=LONG,
-        meanwhile=sleeping_master, says=("attempt 2 of the master goes on from version",),
+        meanwhile=sleeping_master, says=("page is there again",),  # what attempt 2 said at first nobody heard
     ),
     "driver-sleeps": Row(
         "SIGSTOP of a driver, another run has `--overwrite`, then SIGCONT: it stops", instead=sleeping_driver, status=4,

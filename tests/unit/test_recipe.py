@@ -198,8 +198,8 @@ def test_what_was_chosen_is_told_before_the_first_round(tmp_path, capsys):
     assert cli.run(["train", path, "--label", "sold", "--out", str(tmp_path / "m"), "--no-report"]) == 0
     told = capsys.readouterr().err
     assert "--recipe plain for none" in told
-    assert "--members 8" in told
-    assert told.index("--members 8") < told.index("round 1/")
+    assert "--members 6" in told
+    assert told.index("--members 6") < told.index("round 1/")
 
 
 def test_a_grid_varies_what_it_names_and_leaves_the_rest(tmp_path):
@@ -209,4 +209,4 @@ def test_a_grid_varies_what_it_names_and_leaves_the_rest(tmp_path):
     assert cli.run([*arguments, "--no-report", "--quiet"]) == 0
     models = [Model(str(folder)) for folder in sorted(out.iterdir()) if folder.is_dir()]
     assert [model.spec.epochs for model in models] == [2, 4]
-    assert {model.spec.members for model in models} == {8}
+    assert {model.spec.members for model in models} == {6}
