@@ -9,8 +9,8 @@ from hdl.errors import WorkerError
 from hdl.yarn import protocol
 from hdl.yarn.comm import tls
 from hdl.yarn.comm.control import MessageError, pack, unpack
-from hdl.yarn.master.crew import Crew
 from hdl.yarn.master.membership import Lost
+from hdl.yarn.master.participants import Participants
 from hdl.yarn.protocol import Command, ProtocolError
 from hdl.yarn.resource_manager.resources import Container
 from hdl.yarn.settings import Settings
@@ -91,7 +91,7 @@ def membership(monkeypatch):
     monkeypatch.setattr(tls, "connect", refuse)
 
     def make():
-        group = Crew(Settings.make(workers=1), None, SimpleNamespace(), Containers(), lambda text: str(text))
+        group = Participants(Settings.make(workers=1), None, SimpleNamespace(), Containers(), lambda text: str(text))
         group.begin([[0, 1]], [[]], lambda event: json.dumps(event.__dict__, allow_nan=False))
         group.generation, group.stage = 1_000_000, "training"
         group.members[0].launched(Container("container_1_0001_01_000002", "node", 0), 0.0)

@@ -11,8 +11,8 @@ from hdl.errors import DeadlineError, SpecError, WorkerError
 from hdl.runners.base import Job, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
-from hdl.yarn.master.crew import Crew
 from hdl.yarn.master.newcomers import Newcomers
+from hdl.yarn.master.participants import Participants
 from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.resource_manager.processes import Processes
 from hdl.yarn.resource_manager.resources import Leaving
@@ -47,8 +47,8 @@ def between(monkeypatch):
             return len(here) >= steps.first
         return complete(self)
 
-    complete = Crew._complete
-    monkeypatch.setattr(Crew, "_complete", patient)
+    complete = Participants._complete
+    monkeypatch.setattr(Participants, "_complete", patient)
     monkeypatch.setattr(Newcomers, "settle", watched)
     return steps
 

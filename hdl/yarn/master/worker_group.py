@@ -21,10 +21,10 @@ from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.comm.faults import VARIABLE, Faults
-from hdl.yarn.master.crew import Crew
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import BULK_SECONDS, Heard, Lost
 from hdl.yarn.master.newcomers import Newcomers
+from hdl.yarn.master.participants import Participants
 from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.protocol import (
     Answer,
@@ -50,7 +50,7 @@ MakeCommand = Callable[[Member, Header], Command]
 MakePayload = Callable[[Member], tuple[str, Content] | None]  # name and content; None: nothing is pushed to it
 
 
-class WorkerGroup(Crew):
+class WorkerGroup(Participants):
     """Gives commands to all workers of one application.
 
     Parameters

@@ -16,7 +16,7 @@ from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import Lost, Membership
 
 
-class Crew(Membership):
+class Participants(Membership):
     """Knows which members of a worker group take part.
 
     Parameters are those of `Membership`.
@@ -57,8 +57,8 @@ class Crew(Membership):
             here = [member for member in self.places if member.incarnation.state.here]
             training = [member for member in here if member.incarnation.trains]
             others = [member for member in here if member not in training]
-            crew = training if len(training) >= self.fewest else training + others
-            self.take(assign({member.rank: member.shards for member in crew}, self.shards))
+            chosen = training if len(training) >= self.fewest else training + others
+            self.take(assign({member.rank: member.shards for member in chosen}, self.shards))
 
     def _complete(self) -> bool:
         """Tell whether the workers that there must be are here; before the first round, for long enough."""
