@@ -22,7 +22,7 @@ from contextlib import suppress
 from typing import Any
 
 from hdl import fs, wire
-from hdl.errors import DeadlineError, LoginError, OutputError, TableError, VersionExists
+from hdl.errors import DeadlineError, Fenced, LoginError, OutputError, TableError, VersionExists
 from hdl.metrics_log import MetricsLog, best
 from hdl.table import names, owner, zero
 from hdl.table import version as version_file
@@ -142,17 +142,18 @@ class Table(Stored):
         VersionExists
             Another driver was first; its file is untouched.
         Fenced
-            The table has another owner by now; what was written does not count.
+            The table has another owner by now; what was written did not count, and was removed.
         TableError
             The folder cannot be written; the versions before are whole.
         """
         version.check_finite(self.path)
         own = self._ours()
         tag = own.tag if own else ""
-        path = fs.join(self.path, names.version(version.number, tag))
+        written = [names.version(version.number, tag), *([] if version.number else [names.copy(tag)])]
+        path = fs.join(self.path, written[0])
         try:
             content = self._content(version)
-            for name in [names.version(version.number, tag), *([] if version.number else [names.copy(tag)])]:
+            for name in written:
                 try:
                     fs.publish(fs.join(self.path, name), content)
                 except FileExistsError:
@@ -169,7 +170,11 @@ class Table(Stored):
             said = error if isinstance(error, OutputError) else f"{path}: cannot be written: {error}"
             raise TableError(f"{said}; the versions before it are whole") from None
         self._follows = version.number, version.signature
-        owner.check(self.path, own)  # what was written counts only if the claim holds after it
+        try:
+            owner.check(self.path, own)  # what was written counts only if the claim holds after it
+        except Fenced:
+            owner.take_back(self.path, written, tag)
+            raise
 
     def thin(self, keep: int, rows: Sequence[dict[str, Any]] | None = None) -> list[int]:
         """Removes all versions but 0, the best, the last, and the `keep` before it.

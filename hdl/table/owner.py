@@ -253,6 +253,23 @@ def set_aside(folder: str, files: list[str], own: Owner) -> str:
     return place
 
 
+def take_back(folder: str, files: list[str], tag: str) -> None:
+    """Remove files that a run wrote as its claim had ended, if they cannot count any more.
+
+    Parameters
+    ----------
+    folder : str
+    files : list of str
+        Their names.
+    tag : str
+        In them. An owner with the same one may have files of these names, so they stay.
+    """
+    own = last(folder)
+    for name in files if own and is_dead(tag, own) else []:
+        with suppress(OSError, HdlError):  # the owner has removed it, or will
+            fs.remove(fs.join(folder, name))
+
+
 def is_dead(tag: str, own: Owner) -> bool:
     """Tell whether files of a tag can never count again, as `own` has claimed the table."""
     return tag != own.tag and names.epoch(tag) <= own.epoch
