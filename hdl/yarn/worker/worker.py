@@ -45,16 +45,19 @@ from hdl.yarn.protocol import (
     Measure,
     Open,
     Prepare,
+    Relayed,
     RunRound,
     Summarise,
     TrainAsync,
     partial_name,
+    read_command,
     summary_name,
     weights_name,
 )
 from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
 from hdl.yarn.worker.callbacks import evicted, take_tokens
 from hdl.yarn.worker.master_link import MasterLink
+from hdl.yarn.worker.relay import Relay
 
 PAYLOAD_SECONDS = 60.0  # that may pass between a command and its payload
 
@@ -82,10 +85,12 @@ class Worker:
         self.mailbox = Mailbox(credentials.tls(server=True), host, lambda: self.faults.at("publishing"), evicted,
                                take_tokens)  # fmt: skip
         self.link = MasterLink(credentials, master, staging, self.mailbox.master_gone, self._hello)
+        self._peer_context = credentials.tls(server=False)
+        self.relay = Relay(self.mailbox, self._peer_context, self.link.report, self.link.deliver)
+        self.link.relay = self.relay
         self.mesh: Mesh | None = None
         self.host: Host = None  # type: ignore[assignment]  # until the command Open
         self.trainer: AsyncTrainer = None  # type: ignore[assignment]  # until mode `async` begins
-        self._peer_context = credentials.tls(server=False)
         self._generation = self._command_id = 0  # of the last command
         self._opened: dict[str, Any] | None = None  # fields of this command, but for the shards
         self._prepared = b""  # payload of this command
@@ -96,16 +101,26 @@ class Worker:
     def run(self) -> None:
         """Carry out commands until the master ends this worker."""
         self.link.start()
-        while isinstance(command := self.link.command(), Command):
-            if command.generation < self._generation:  # of a group that is no more
+        while isinstance(command := self.link.command(), (Command, Relayed)):
+            relayed = isinstance(command, Relayed)
+            if isinstance(command, Relayed):
+                command = read_command({**command.command, "rank": self.faults.rank, "life": self.faults.incarnation})
+                assert isinstance(command, Command)
+            # Of a group that is no more, or told again by the master because a relay may have kept it to itself.
+            if (command.generation, command.command_id) <= (self._generation, self._command_id):
                 continue
+            self._results: dict[str, list[wire.Buffer]] = {}
             self._generation = self.link.generation = command.generation
             self._command_id = command.command_id
             self.faults.rank, self.faults.incarnation = command.rank, command.incarnation
             self.mailbox.discard_before(self._generation, self._command_id)
             header = command.command_id, command.generation
             try:
-                self.link.send(self._carry_out(command))
+                done = self._carry_out(command)
+                if relayed:
+                    self.relay.answer(done, self._results)
+                else:
+                    self.link.send(done)
             except Aborted:
                 continue
             except PeerLost as error:
@@ -167,15 +182,20 @@ class Worker:
         """Publish the summary of each shard; returns the number of samples in all of them."""
         shards = [*self.host.splits]
         summaries = dict(zip(shards, self.host.summarise(shards, self.beat), strict=True))
-        self.mailbox.publish({summary_name(shard): wire.encode_parts(summary) for shard, summary in summaries.items()})
+        self._publish({summary_name(shard): wire.encode_parts(summary) for shard, summary in summaries.items()})
         return sum(summary.samples for summary in summaries.values())
 
     def _measure(self) -> int:
         """Carry a pass out over this worker's shards, and publish what was found; returns in how many pieces."""
         asked = Pass.unpack(self._payload(Measure.kind))
         found = self.host.measure(asked, [*self.host.splits], self.beat)
-        self.mailbox.publish({partial_name(number): partial.pack() for number, partial in enumerate(found)})
+        self._publish({partial_name(number): partial.pack() for number, partial in enumerate(found)})
         return len(found)
+
+    def _publish(self, results: dict[str, list[wire.Buffer]]) -> None:
+        """Publish results that the master will pull from all workers; relayed, they go up with the answer."""
+        self.mailbox.publish(results)
+        self._results = results
 
     def _prepare(self) -> None:
         content = bytes(self._payload(Prepare.kind))
@@ -189,15 +209,21 @@ class Worker:
             self.mesh.close()
         self.mesh, generation = None, command.generation
         self.mailbox.close_peers_before(generation)
+        self._ranks = command.ranks or [*range(len(command.peers))]
+        self._join_tree(command)
 
         def accept(peer: int) -> socket.socket:
             return self._wait(lambda seconds: self.mailbox.peer(generation, peer, seconds), mesh.CONNECT_SECONDS)
 
-        self._ranks = command.ranks or [*range(len(command.peers))]
         place = self._ranks.index(command.rank)
         self.mesh = mesh.connect(
             place, generation, command.peers, self._peer_context, accept, self.check, self.faults.at
         )
+
+    def _join_tree(self, command: ConnectMesh) -> None:
+        """Take this worker's place in the tree of relays, if there is one."""
+        self.relay.join(command)
+        self.relay.wait_for_others(self.check)
 
     def _run_round(self, command: RunRound) -> tuple[dict[str, Any], dict[str, float]]:
         """Do a round: train this worker's shards, then merge with the others; `central`: publish a slice of the update.
@@ -216,7 +242,7 @@ class Worker:
         size = max((tensor.shape[-1] for tensor in updates[0].tensors.values()), default=0)
         if command.central:
             own = reduce_scatter(self.mesh, spec, updates, size) if self.mesh else None
-            self.mailbox.publish({UPDATE_SLICE: wire.encode_parts(own or sync.complete(spec, updates))})
+            self._publish({UPDATE_SLICE: wire.encode_parts(own or sync.complete(spec, updates))})
             row: dict[str, Any] = {}
         else:
             total = allreduce(self.mesh, spec, updates, size)
