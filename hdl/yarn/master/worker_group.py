@@ -77,6 +77,7 @@ class WorkerGroup(Participants):
         super().__init__(settings, credentials.tls(server=False), server, containers, message, tokens)
         self.rounds = 1  # of the whole training
         self.generation, self._last_id = attempt * GENERATIONS, 0
+        self.everybody = False  # all workers are connected with all: mode `async`
         self.newcomers = Newcomers(self)
         self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # commands are given in this order
         self.faults = Faults(incarnation=attempt - 1)
@@ -210,7 +211,7 @@ class WorkerGroup(Participants):
 
         def command(member: Member, header: Header) -> ConnectMesh:
             position = self.relays.position(places[member.rank])
-            return ConnectMesh(*header, peers, ranks, **position)
+            return ConnectMesh(*header, peers, ranks, self.shards, self.everybody, **position)
 
         self._command(command)
         self.remesh = False
