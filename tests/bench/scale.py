@@ -21,14 +21,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from tests.bench.scaling import calibrate, halving, rates, real
-from tests.bench.scaling.application import Application, Told
+from tests.bench.scaling.application import FAN, RELAYED, Application, Told
 from tests.bench.scaling.costs import Cluster, Costs
 from tests.bench.scaling.picture import LINES, draw
 from tests.bench.scaling.schedules import Direct, Mirrored, Ring, Schedule, Servers, traffic
 
 WORKERS = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 SIZES = {"48 MB": 48_000_000, "0.33 MB": 328_248}  # of an update: a large net, and 784-100-32-10
-RELAYED, FAN = 64, 32  # as hdl.yarn.settings has them
 REAL = (2, 4, 8, 16, 32, 64)
 HDL, ALL, RING, ONE, EIGHT = LINES
 EXCHANGES: dict[str, Callable[[int, int], Schedule]] = {
@@ -129,7 +128,7 @@ def table(title: str, curves: dict[str, dict[int, float]]) -> None:
 def check(costs: Costs, workers: tuple[int, ...], net: str = "784-100-32-10") -> dict[int, real.Run]:
     """Runs real workers on this machine, and prints what was counted and taken beside the simulation of the same."""
     print(f"\n{net}, real processes on {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}); simulated in brackets\n")
-    print("| workers | messages sent | bytes sent beside headers | connections | threads | ms of all processors | ms |")
+    print("| workers | messages a worker sends | bytes sent (without heads) | connections | threads | ms of all processors | ms |")
     print("|--:|--:|--:|--:|--:|--:|--:|")
     found = {}
     for n in workers:
@@ -140,10 +139,9 @@ def check(costs: Costs, workers: tuple[int, ...], net: str = "784-100-32-10") ->
         simulated = Application(schedule, run.size, here, costs, FAN if n > RELAYED else 0)
         seconds = statistics.median(simulated.run(5).rounds)
         busy = simulated.network.host.busy / 5
-        bare = [sent - messages * run.header for sent, messages in zip(run.sent, run.messages, strict=True)]
         print(
             f"| {n} | {span(run.messages)} ({span([each.messages for each in counted])}) | "
-            f"{span(bare)} ({span([each.sent for each in counted])}) | {span(run.connections)} "
+            f"{span(run.sent)} ({span([each.sent for each in counted])}) | {span(run.connections)} "
             f"({span([2 * each.peers for each in counted])}) | {max(run.threads)} | "
             f"{1e3 * (run.cpu + run.master):.1f} ({1e3 * busy:.1f}) | {1e3 * run.seconds:.1f} ({1e3 * seconds:.1f}) |",
             flush=True,

@@ -2,12 +2,19 @@
 
 import math
 
+import numpy as np
 import pytest
 
+from hdl import sync
+from hdl.runners.base import groups
+from hdl.spec import parse
+from hdl.yarn.comm.allreduce import allreduce
 from tests.bench.scaling.application import Application
 from tests.bench.scaling.costs import Cluster, Costs
-from tests.bench.scaling.halving import covered, halving
+from tests.bench.scaling import halving as own
+from tests.bench.scaling.halving import covered
 from tests.bench.scaling.schedules import Direct, Mirrored, Ring, Servers, traffic
+from tests.unit.test_yarn_tree import meshes, on_all, updates_of
 
 P = 1 << 22  # bytes of an update
 B = 1e9  # bytes/s of a port
@@ -15,6 +22,11 @@ L = 1e-3  # seconds of a way
 STILL = Cluster(latency=0.0, bandwidth=B, compute=0.0, spread=0.0, slow=0.0)
 FAR = Cluster(latency=L, bandwidth=math.inf, compute=0.0, spread=0.0, slow=0.0)
 DEAR = Costs(1e-5, 1e-9, 2e-5, 2e-9, 3e-10)
+
+
+def halving(n, shards, size, **fields):
+    """hdl's schedule, also for the few workers who exchange directly."""
+    return own.halving(n, shards, size, direct=0, **fields)
 
 
 def took(schedule, cluster, costs=Costs()):
@@ -128,3 +140,29 @@ def test_all_connect_anew_before_the_round_is_done_again():
 
     assert pause(halving(8, 8, P)) == pytest.approx(3 * 0.3)
     assert pause(Direct(8, P)) == pytest.approx(7 * 0.3)
+
+
+@pytest.mark.parametrize(
+    ("workers", "shards", "small"),
+    [(2, 2, 0), (4, 4, 0), (5, 5, 0), (7, 13, 0), (16, 64, 0), (7, 13, 1 << 30), (8, 8, 1 << 30)],
+)
+@pytest.mark.parametrize("direct", [0, 64])
+def test_the_true_exchange_sends_the_messages_and_bytes_of_the_schedule(workers, shards, small, direct):
+    parameters = 20_003
+    spec = parse({"net": "10-5-2", "shards": shards, "sync": {"mode": "gradient"}})
+    updates = updates_of(spec, np.random.default_rng(1), parameters)
+
+    def exchange(mesh):
+        held = [updates[shard] for shard in groups(shards, workers)[mesh.rank]]
+        allreduce(mesh, spec, sync.join_siblings(spec, held), parameters, small)
+        return mesh.sent_messages, mesh.sent_bytes, mesh.received_messages, mesh.received_bytes, len(mesh.peers)
+
+    planned = traffic(own.halving(workers, shards, 4 * parameters, small, direct))
+    for (sent, sent_bytes, got, got_bytes, peers), plan in zip(
+        on_all(meshes(workers, shards, direct), exchange), planned, strict=True
+    ):
+        assert (sent, got) == (plan.messages, plan.gets)
+        assert peers == plan.peers or small  # what goes whole needs some of the connections alone
+        heads = 2048  # of a message at most: its fields and those of each update in it
+        assert plan.sent < sent_bytes < plan.sent + heads * plan.messages
+        assert plan.received < got_bytes < plan.received + heads * plan.gets

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 import simpy
 
 from hdl.yarn.protocol import relay_tree
+from hdl.yarn.settings import Settings
 from tests.bench.scaling.costs import Cluster, Costs
 from tests.bench.scaling.network import Network, Process, Queue
 from tests.bench.scaling.schedules import Schedule, traffic
 
 BEAT = 0.5  # seconds between a worker's signs of life
+RELAYED, FAN = (Settings.model_fields[name].default for name in ("relay_above", "relay_fan"))
 
 
 @dataclass

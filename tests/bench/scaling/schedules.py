@@ -135,12 +135,13 @@ class Traffic(NamedTuple):
     messages: int  # sent
     sent: int  # bytes
     received: int  # bytes
+    gets: int  # messages
     peers: int  # that it sends to or gets from
 
 
 def traffic(schedule: Schedule) -> list[Traffic]:
     """Counts what each node sends and gets."""
-    messages, sent, received = ([0] * schedule.nodes for _ in range(3))
+    messages, sent, received, gets = ([0] * schedule.nodes for _ in range(4))
     peers: list[set[int]] = [set() for _ in range(schedule.nodes)]
     for node in range(schedule.nodes):
         for step in schedule.of(node):
@@ -148,6 +149,7 @@ def traffic(schedule: Schedule) -> list[Traffic]:
                 messages[node] += 1
                 sent[node] += send.size
                 received[send.peer] += send.size
+                gets[send.peer] += 1
                 peers[node].add(send.peer)
                 peers[send.peer].add(node)
-    return [Traffic(*each) for each in zip(messages, sent, received, map(len, peers), strict=True)]
+    return [Traffic(*each) for each in zip(messages, sent, received, gets, map(len, peers), strict=True)]
