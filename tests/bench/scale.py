@@ -18,6 +18,7 @@ import os
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 from tests.bench.scaling import calibrate, halving, rates, real
@@ -31,7 +32,7 @@ SIZES = {"48 MB": 48_000_000, "0.33 MB": 328_248}  # of an update: a large net, 
 REAL = (2, 4, 8, 16, 32, 64)
 HDL, ALL, RING, ONE, EIGHT = LINES
 EXCHANGES: dict[str, Callable[[int, int], Schedule]] = {
-    HDL: lambda n, size: halving.halving(n, n, size),
+    HDL: lambda n, size: plan(n, size),
     ALL: lambda n, size: Mirrored(Direct(n, size)),
     RING: lambda n, size: Mirrored(Ring(n, size)),
     ONE: Servers,
@@ -39,22 +40,30 @@ EXCHANGES: dict[str, Callable[[int, int], Schedule]] = {
 }
 
 
+@cache
+def plan(n: int, size: int) -> Schedule:
+    """Plans hdl's exchange with a shard a worker."""
+    return halving.halving(n, n, size)
+
+
 def synchronise(schedule: Schedule, size: int, costs: Costs, cluster: Cluster) -> float:
     """Simulates one exchange among equal workers that begin together, and gives its seconds; no master is in it."""
     bare = replace(costs, step=0.0, master_message=0.0, master_round=0.0, relay=0.0)
     still = replace(cluster, compute=0.0, spread=0.0, slow=0.0)
+    if isinstance(schedule, Servers):  # a queue of whole updates: how finely they overlap is of no matter
+        still = replace(still, segment=(cluster.segment[0], 8 * cluster.segment[1]))
     return Application(schedule, size, still, bare, beats=False).run(1).rounds[0] - 2 * cluster.latency
 
 
 def train(n: int, size: int, costs: Costs, cluster: Cluster, rounds: int, seed: int = 1) -> Told:
     """Simulates rounds of the whole application."""
     fan = FAN if n > RELAYED else 0
-    return Application(halving.halving(n, n, size), size, cluster, costs, fan, seed=seed).run(rounds)
+    return Application(plan(n, size), size, cluster, costs, fan, seed=seed).run(rounds)
 
 
 def lose(n: int, size: int, costs: Costs, cluster: Cluster, elastic: bool, all_to_all: bool = False) -> float:
     """Simulates the loss of a worker, and gives the seconds that it costs beyond a round's."""
-    schedule = Direct(n, size) if all_to_all else halving.halving(n, n, size)
+    schedule = Direct(n, size) if all_to_all else plan(n, size)
     fan = 0 if all_to_all or n <= RELAYED else FAN
     told = Application(schedule, size, cluster, costs, fan).lose(elastic)
     return told.pause
@@ -81,7 +90,7 @@ def simulate(costs: Costs, cluster: Cluster, picture: Path | None, checked: dict
     sent: dict[str, dict[int, float]] = {HDL: {}, ALL: {}, RING: {}, "a server of 8": {}}
     peers: dict[str, dict[int, float]] = {HDL: {}, ALL: {}, RING: {}}
     for n in WORKERS:
-        counted = traffic(halving.halving(n, n, size))
+        counted = traffic(plan(n, size))
         sent[HDL][n] = max(max(each.sent, each.received) for each in counted) / size
         sent[ALL][n] = sent[RING][n] = 2 * (n - 1) / n
         sent["a server of 8"][n] = n / 8
@@ -133,7 +142,7 @@ def check(costs: Costs, workers: tuple[int, ...], net: str = "784-100-32-10") ->
     found = {}
     for n in workers:
         run = found[n] = real.run(n, n, net)
-        schedule = halving.halving(n, n, run.size)
+        schedule = plan(n, run.size)
         counted = traffic(schedule)
         here = Cluster(local=True, cores=os.cpu_count() or 1, compute=0.0, spread=0.0, slow=0.0, latency=0.0)
         simulated = Application(schedule, run.size, here, costs, FAN if n > RELAYED else 0)
