@@ -123,7 +123,9 @@ def measure(workers: int, rounds: int, processes: int, seconds: float, **setting
     with tempfile.TemporaryDirectory() as folder, Counted() as counted, contextlib.redirect_stderr(io.StringIO()):
         x = rng.normal(size=(8 * workers, 4)).astype(np.float32)
         np.savez(f"{folder}/data.npz", x=x, y=np.arange(len(x)) % 2)
-        given = Settings.make(workers=workers, threads=1, publish_every=10**9, gather_seconds=300, silence_seconds=300, **settings)
+        given = Settings.make(
+            workers=workers, threads=1, publish_every=10**9, gather_seconds=300, silence_seconds=300, **settings
+        )
         job = Job(f"{folder}/data.npz", f"{folder}/model", spec)
         resources = Played(folder, processes, seconds)
         watcher = Live("application_1_0001", job, given, HOST, [])
@@ -145,9 +147,7 @@ def measure(workers: int, rounds: int, processes: int, seconds: float, **setting
         raise SystemExit(f"{workers} workers: {len(at)} of {rounds} rounds")
     steps = list(zip(at[2:], at[1:-1], strict=True))
     wall, process, thread = (statistics.median(b[i] - a[i] for b, a in steps) * 1e3 for i in range(3))
-    sent, received = (
-        (at[-1][3][name] - at[1][3][name]) / len(steps) for name in ("sent", "received")
-    )
+    sent, received = ((at[-1][3][name] - at[1][3][name]) / len(steps) for name in ("sent", "received"))
     return {
         "round": wall, "process": process, "thread": thread, "sent": sent, "received": received,
         "start": at[0][0] - begun[0][0], "start process": at[0][1] - begun[0][1], "threads": threads[0],

@@ -27,7 +27,7 @@ class Played(Worker):
     """Answers each round at once: no mesh, no computing."""
 
     def _connect_mesh(self, command):
-        pass
+        self._join_tree(command)
 
     def _run_round(self, command):
         number = command.round

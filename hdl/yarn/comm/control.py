@@ -292,7 +292,7 @@ class Client:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(wake, zmq.POLLIN)
-        return self._socket in dict(poller.poll(seconds * 1000))
+        return self._socket in dict(poller.poll(int(seconds * 1000)))
 
     def fileno(self) -> int:
         """Return a descriptor for a selector.

@@ -179,7 +179,7 @@ class Mailbox:
                 self.on_bundle(str(hello["name"]), receive(channel))
                 send(channel, _ACCEPTED)
             elif purpose == "take":
-                if not str(hello["name"]).startswith("summary"):
+                if not str(hello["name"]).startswith(("summary", "bundle")):
                     self._on_pull()
                 result = self._published.get(str(hello["name"]), self.bundles.get(str(hello["name"])))
                 send(channel, b"" if result is None else list(result))

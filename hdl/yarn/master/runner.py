@@ -25,6 +25,7 @@ from hdl.runners.base import Job, Notify, Plan, RoundRunner, groups
 from hdl.runners.messages import open_fields, plan_message
 from hdl.spec import Spec
 from hdl.wire import Update, Weights
+from hdl.yarn.comm import summaries
 from hdl.yarn.comm.allreduce import slices
 from hdl.yarn.comm.mailbox import decode_as
 from hdl.yarn.master.member import Member
@@ -41,7 +42,6 @@ from hdl.yarn.protocol import (
     RunRound,
     Summarise,
     partial_name,
-    summary_name,
     weights_name,
 )
 
@@ -96,28 +96,22 @@ class MasterRunner(RoundRunner):
         return platform.negotiate(offers, self.device, self.group.message)
 
     def summarise(self) -> Summary:
-        def collect() -> list[Summary]:
-            return [
-                decode_as(Summary, self.group.pull(member, summary_name(shard)))
-                for member in self.group.members
-                for shard in member.shards
-            ]
+        def collect() -> Summary:
+            found = self.group.results(lambda member: member.done.summaries or ())
+            return summaries.whole((summaries.read(name, content) for _, name, content in found), self.group.shards)
 
-        summaries = self.group.do(lambda member, header: Summarise(*header), collect=collect, stage="summarise")
-        return sync.tree_reduce(summaries, lambda a, b: a.join(b))
+        return self.group.do(lambda member, header: Summarise(*header), collect=collect, stage="summarise")
 
     def measure(self, asked: Pass) -> Sequence[Partial | wire.Buffer]:
         message = asked.pack()
+        content: list[wire.Buffer] = [message]
 
         def collect() -> list[wire.Buffer]:
-            return [
-                self.group.pull(member, partial_name(number))
-                for member in self.group.members
-                for number in range(member.done.found or 0)
-            ]
+            found = self.group.results(lambda member: map(partial_name, range(member.done.found or 0)))
+            return [content for _, _, content in found]
 
         return self.group.do(
-            lambda member, header: Measure(*header), lambda member: (Measure.kind, [message]), collect, asked.kind
+            lambda member, header: Measure(*header), lambda member: (Measure.kind, content), collect, asked.kind
         )
 
     def prepare(self, plan: Plan) -> None:
@@ -146,7 +140,8 @@ class MasterRunner(RoundRunner):
             return weights_name(weights.round), wire.parts("slice", {"rank": member.rank}, content)
 
         def collect() -> list[Update]:
-            return [decode_as(Update, self.group.pull(member, UPDATE_SLICE)) for member in self.group.members]
+            found = {member.rank: content for member, _, content in self.group.results(lambda member: [UPDATE_SLICE])}
+            return [decode_as(Update, found[member.rank]) for member in self.group.members]
 
         self.group.faults.round = weights.round
         slices_of_update = self.group.do(command, payload, collect, "round", alike=lambda member: None)

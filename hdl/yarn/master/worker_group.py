@@ -9,7 +9,7 @@ command is given again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -83,7 +83,6 @@ class WorkerGroup(Participants):
         if self.faults.given:
             message(f"{VARIABLE}={self.faults.given} is set: a process of this application is to fail, for a test")
         self._connections = ThreadPoolExecutor(16, "hdl-bulk")
-        self._gathered: dict[tuple[int, str], bytearray] = {}  # results that relays have handed over
         self._again: Callable[[Member], Any] = lambda member: None  # gives a member the present command once more
 
     # --- coming together ----------------------------------------------------------------------------------------------
@@ -101,12 +100,30 @@ class WorkerGroup(Participants):
         Lost
             The worker is gone, or has no such result.
         """
-        if (content := self._gathered.pop((member.rank, name), None)) is not None:
-            return content
         try:
             return mailbox.pull(self.context, member.incarnation.address, name, BULK_SECONDS)
         except (HdlError, OSError) as error:
             raise Lost([], f"worker {member.rank} does not hand over {name}: {error}") from None
+
+    def results(self, names: Callable[[Member], Iterable[str]]) -> Iterator[tuple[Member, str, Buffer]]:
+        """Pull the results of all members' present command, one after the other: the member, the name, the content.
+
+        Parameters
+        ----------
+        names : function of a member
+            Names of its results. Of many workers relays hold them, and may have joined those of several to one of theirs.
+
+        Raises
+        ------
+        Lost
+        """
+        if self.relays.bundles:
+            for sender, bundle in self.relays.bundles:
+                yield from self.relays.taken_apart(self.pull(sender, bundle))
+            return
+        for member in self.members:
+            for name in names(member):
+                yield member, name, self.pull(member, name)
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -201,9 +218,7 @@ class WorkerGroup(Participants):
         self.generation += 1
         self.relays.fell()
         if many:
-            self.relays.plant(
-                self.members, self.generation, self.settings.relay_fan, self.settings.silence_seconds
-            )
+            self.relays.plant(self.members, self.generation, self.settings.relay_fan, self.settings.silence_seconds)
         peers = [member.incarnation.address for member in self.members]
         ranks = [member.rank for member in self.members] if self.elastic else None
         places = {member.rank: place for place, member in enumerate(self.members)}
@@ -221,7 +236,10 @@ class WorkerGroup(Participants):
         self._command(lambda member, header: kind(*header), lambda member: (kind.kind, content(member)), members)
 
     def _command(
-        self, command: MakeCommand, payload: MakePayload | None = None, members: Sequence[Member] | None = None,
+        self,
+        command: MakeCommand,
+        payload: MakePayload | None = None,
+        members: Sequence[Member] | None = None,
         alike: Callable[[Member], Any] | None = None,
     ) -> None:
         """Give these members (all, if None) a command, and wait for all their answers.
@@ -245,12 +263,12 @@ class WorkerGroup(Participants):
                 break
         if broken:
             raise Lost([], broken[0])
-        if self.relays.bundles:
-            pulled = [self._connections.submit(self.pull, *each) for each in self.relays.bundles]
-            self._gathered = self.relays.results([future.result() for future in pulled])
 
     def send_command(
-        self, command: MakeCommand, payload: MakePayload | None = None, members: Sequence[Member] | None = None,
+        self,
+        command: MakeCommand,
+        payload: MakePayload | None = None,
+        members: Sequence[Member] | None = None,
         alike: Callable[[Member], Any] | None = None,
     ) -> int:
         """Give a command without waiting for answers; returns the command's id."""
@@ -259,7 +277,6 @@ class WorkerGroup(Participants):
         self.moved = time.monotonic()
         self.unanswered = {member.rank for member in members}
         self.relays.forget_answers()
-        self._gathered = {}
         for member in members:
             member.answer, member.position = None, (-1, 0.0)
 
@@ -287,7 +304,10 @@ class WorkerGroup(Participants):
         return command_id
 
     def _relayed(
-        self, command: MakeCommand, payload: MakePayload | None, members: Sequence[Member],
+        self,
+        command: MakeCommand,
+        payload: MakePayload | None,
+        members: Sequence[Member],
         alike: Callable[[Member], Any] | None,
     ) -> bool:
         """Give all members of the tree a command through it, if it is the same for all and they wait for one.
