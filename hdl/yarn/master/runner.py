@@ -24,9 +24,9 @@ from hdl.runners import platform
 from hdl.runners.base import Job, Notify, Plan, RoundRunner, groups
 from hdl.runners.messages import open_fields, plan_message
 from hdl.spec import Spec
+from hdl.sync.schedule import owners, spans
 from hdl.wire import Update, Weights
 from hdl.yarn.comm import summaries
-from hdl.yarn.comm.allreduce import slices
 from hdl.yarn.comm.mailbox import decode_as
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import Lost
@@ -117,6 +117,7 @@ class MasterRunner(RoundRunner):
     def prepare(self, plan: Plan) -> None:
         self.settings.check_mode(plan.spec.sync.mode)
         self._plan, self._periodic_merge = plan, None
+        self.group.everybody = plan.spec.sync.mode == "async"
         self._keep.clear()
         content: list[wire.Buffer] = [plan_message(plan)]
         self.group.share(Prepare, lambda member: content)
@@ -134,14 +135,23 @@ class MasterRunner(RoundRunner):
         def command(member: Member, header: Header) -> RunRound:
             return RunRound(*header, weights.round, evaluate_only, central=True, given="slice", keep=[])
 
+        size = weights.w.size
+
+        @cache
+        def cuts(generation: int) -> dict[int, tuple[int, int]]:
+            members = self.group.members
+            places = spans(size, len(members), self.group.shards)
+            return {member.rank: span for member, span in zip(members, places, strict=True)}
+
         def payload(member: Member) -> tuple[str, list[wire.Buffer]]:
-            lo, hi = slices(weights.w.size, len(self.group.members))[self.group.members.index(member)]
+            lo, hi = cuts(self.group.generation)[member.rank]
             content = {name: vector[lo:hi] for name, vector in vectors.items()}
-            return weights_name(weights.round), wire.parts("slice", {"rank": member.rank}, content)
+            return weights_name(weights.round), wire.parts("slice", {"parameters": size}, content)
 
         def collect() -> list[Update]:
             found = {member.rank: content for member, _, content in self.group.results(lambda member: [UPDATE_SLICE])}
-            return [decode_as(Update, found[member.rank]) for member in self.group.members]
+            places = owners(len(self.group.members), self.group.shards)
+            return [decode_as(Update, found[self.group.members[at].rank]) for at in places]
 
         self.group.faults.round = weights.round
         slices_of_update = self.group.do(command, payload, collect, "round", alike=lambda member: None)

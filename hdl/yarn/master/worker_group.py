@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import DeadlineError, HdlError, NodeError, WorkerError
 from hdl.runners.messages import error_from
+from hdl.sync import schedule
 from hdl.wire import Buffer
 from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control import Server
@@ -77,6 +78,7 @@ class WorkerGroup(Participants):
         super().__init__(settings, credentials.tls(server=False), server, containers, message, tokens)
         self.rounds = 1  # of the whole training
         self.generation, self._last_id = attempt * GENERATIONS, 0
+        self.everybody = False  # all workers are connected with all: mode `async`
         self.newcomers = Newcomers(self)
         self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # commands are given in this order
         self.faults = Faults(incarnation=attempt - 1)
@@ -219,13 +221,18 @@ class WorkerGroup(Participants):
         self.relays.fell()
         if many:
             self.relays.plant(self.members, self.generation, self.settings.relay_fan, self.settings.silence_seconds)
-        peers = [member.incarnation.address for member in self.members]
-        ranks = [member.rank for member in self.members] if self.elastic else None
+        size, everybody = len(self.members), self.everybody
         places = {member.rank: place for place, member in enumerate(self.members)}
 
         def command(member: Member, header: Header) -> ConnectMesh:
-            position = self.relays.position(places[member.rank])
-            return ConnectMesh(*header, peers, ranks, **position)
+            place = places[member.rank]
+            known = [*range(size)]
+            if many and not everybody:  # all addresses for all would be too much
+                known = sorted({place, *schedule.peers(size, self.shards, place)})
+            peers = [self.members[other].incarnation.address for other in known]
+            ranks = [self.members[other].rank for other in known] if self.elastic else None
+            rest = {"places": known, **self.relays.position(place)} if many else {}
+            return ConnectMesh(*header, peers, ranks, self.shards, everybody, **rest)
 
         self._command(command)
         self.remesh = False

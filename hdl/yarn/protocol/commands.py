@@ -64,12 +64,15 @@ class Load(Command):
 
 @dataclass(frozen=True)
 class ConnectMesh(Command):
-    """Connect with all workers of the generation."""
+    """Connect with the peers of the generation: see `hdl.sync.schedule`."""
 
     kind: ClassVar[str] = "mesh"
     peers: list[Address]  # addresses of their mailboxes, by place in the mesh
     ranks: list[int] | None = None  # theirs; None: they are the places
+    shards: int = 0  # of the dataset, which say who needs whom; 0: as many as workers
+    everybody: bool = False  # each connects with all others (mode `async`)
     # Of the tree of relays (`relay_tree`), where there are many workers:
+    places: list[int] | None = None  # whose addresses (and ranks) `peers` has; None: all
     place: int | None = None  # the worker's own in the tree; None: there is none
     size: int | None = None
     fan: int | None = None

@@ -80,6 +80,7 @@ class Processes(Resources):
             "PYTHONPATH": os.pathsep.join(path),
             "HADOOP_TOKEN_FILE_LOCATION": str(tokens),
             "NM_HOST": container.host,
+            "LOCAL_DIRS": str(self.folder),
         }
         with open(self.folder / f"{container.id}.stderr", "wb") as errors:
             self.running[container.id] = subprocess.Popen(

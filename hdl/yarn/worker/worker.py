@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from hdl import optim, sync, wire
 from hdl.errors import DeadlineError
 from hdl.passes import Pass
@@ -25,7 +23,7 @@ from hdl.runners.work import Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
 from hdl.yarn.comm import mesh, summaries
-from hdl.yarn.comm.allreduce import allreduce, reduce_scatter
+from hdl.yarn.comm.allreduce import all_gather, allreduce, reduce_scatter
 from hdl.yarn.comm.credentials import WorkerCredentials
 from hdl.yarn.comm.faults import Faults
 from hdl.yarn.comm.mailbox import Mailbox, decode_as, payload_name
@@ -96,7 +94,7 @@ class Worker:
         self._opened: dict[str, Any] | None = None  # fields of this command, but for the shards
         self._prepared = b""  # payload of this command
         self._results: dict[str, Sequence[wire.Buffer]] = {}  # of the present command, that the master will pull
-        self._ranks: list[int] = []  # of the workers in the mesh
+        self._ranks: dict[int, int] = {}  # by place, of the workers in the mesh
         self._weights: dict[int, Weights] = {}  # by round
         self._updates: tuple[tuple[int, bool], list[Update]] | None = None  # of a round, measured only or not
 
@@ -126,7 +124,7 @@ class Worker:
             except Aborted:
                 continue
             except PeerLost as error:
-                rank = self._ranks[error.rank]
+                rank = self._ranks.get(error.rank, error.rank)
                 self.link.send(Disconnected(*header, rank, f"worker {rank}: {error.reason}"))
             except Exception as error:
                 told = node_fault(error) or error  # a full or broken disk: the master looks for another node
@@ -214,15 +212,26 @@ class Worker:
             self.mesh.close()
         self.mesh, generation = None, command.generation
         self.mailbox.close_peers_before(generation)
-        self._ranks = command.ranks or [*range(len(command.peers))]
+        places = command.places or [*range(len(command.peers))]
+        self._ranks = dict(zip(places, command.ranks or places, strict=True))
         self._join_tree(command)
 
         def accept(peer: int) -> socket.socket:
             return self._wait(lambda seconds: self.mailbox.peer(generation, peer, seconds), mesh.CONNECT_SECONDS)
 
-        place = self._ranks.index(command.rank)
+        place = next(place for place, rank in self._ranks.items() if rank == command.rank)
+        addresses = dict(zip(places, command.peers, strict=True))
+        unknown = "", 0  # nobody connects to it
         self.mesh = mesh.connect(
-            place, generation, command.peers, self._peer_context, accept, self.check, self.faults.at
+            place,
+            generation,
+            [addresses.get(other, unknown) for other in range(command.size or len(places))],
+            self._peer_context,
+            accept,
+            self.check,
+            self.faults.at,
+            command.shards,
+            command.everybody,
         )
 
     def _join_tree(self, command: ConnectMesh) -> None:
@@ -306,9 +315,9 @@ class Worker:
 
     def _gather_slices(self, number: int, own: bytearray) -> Weights:
         """Put together the weights of a line search's trial, of which each worker was given its slice."""
-        contents = [own, *(self.mesh.share([[own]]) if self.mesh else ())]
-        slices = sorted((wire.unpack(content)[1:] for content in contents), key=lambda pair: pair[0]["rank"])
-        whole = {name: np.concatenate([tensors[name] for _, tensors in slices]) for name in slices[0][1]}
+        _, fields, whole = wire.unpack(own)
+        if self.mesh:
+            whole = all_gather(self.mesh, whole, int(fields["parameters"]))
         return Weights(number, whole.get("w", whole["trial"]), optim.trying(whole["trial"]))
 
     def _plan(self) -> Plan:
