@@ -2,8 +2,8 @@
 
 The master is the true one, with its true driver, page and control port, in this process; the workers are played by a
 few processes, a thread each (`tests.bench.many_workers`): their connections are true, their rounds are not computed.
-Told of each number: processor time of the master's process a round (all its threads; of them its own one, which reads
-and writes messages), the round as the driver sees it (with the played workers on the same machine, so this says more of
+Told of each number: processor time of the master's process a round (all its threads, less what signs of life cost in
+that time; and of its own thread, with them, which reads and writes messages), the round as the driver sees it (with the played workers on the same machine, so this says more of
 them), messages that the master reads and writes a round, what it costs a second to hear signs of life while nothing
 else happens, and the seconds from the workers' first hello to the first round with their processor time.
 """
@@ -168,9 +168,11 @@ def main() -> None:
     for workers in options.workers:
         quick = measure(workers, options.rounds, options.processes, 0.0)
         idle = measure(workers, 4, options.processes, SLEPT)
+        alive = (idle["process"] - quick["process"]) / SLEPT  # ms a second
+        own = quick["process"] - alive * quick["round"] / 1e3
         print(
-            f"| {workers} | {quick['process']:.2f} | {quick['thread']:.2f} | {quick['sent']:.0f}, "
-            f"{quick['received']:.0f} | {(idle['process'] - quick['process']) / SLEPT:.1f} | {quick['start']:.1f} | "
+            f"| {workers} | {own:.2f} | {quick['thread']:.2f} | {quick['sent']:.0f}, "
+            f"{quick['received']:.0f} | {alive:.1f} | {quick['start']:.1f} | "
             f"{quick['start process']:.2f} | {quick['threads']:.0f} |",
             flush=True,
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -84,7 +83,6 @@ class WorkerGroup(Participants):
         self.faults = Faults(incarnation=attempt - 1)
         if self.faults.given:
             message(f"{VARIABLE}={self.faults.given} is set: a process of this application is to fail, for a test")
-        self._connections = ThreadPoolExecutor(16, "hdl-bulk")
         self._again: Callable[[Member], Any] = lambda member: None  # gives a member the present command once more
 
     # --- coming together ----------------------------------------------------------------------------------------------
