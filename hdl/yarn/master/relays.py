@@ -1,8 +1,8 @@
 """The master's side of the tree of relays: whom it talks to itself, and what it hears of the others through them.
 
 Of many workers the master tells and hears only those next to it (`protocol.relay_tree`), so its work a round does not
-grow with their number but for some columns of numbers. Each of them speaks for the workers below it and for no others. A
-worker that has lost its relay, or waits for a word of it for too long, turns to the master itself: until the tree is
+grow with their number but for some columns of numbers. Each of them speaks for the workers below it and for no others.
+A worker that has lost its relay, or waits for a word of it for too long, turns to the master itself: until the tree is
 made anew it is told and heard beside those next to the master.
 """
 

@@ -111,7 +111,7 @@ class WorkerGroup(Participants):
         Parameters
         ----------
         names : function of a member
-            Names of its results. Of many workers relays hold them, and may have joined those of several to one of theirs.
+            Names of its results. Of many workers relays hold them, some joined to one of another name.
 
         Raises
         ------

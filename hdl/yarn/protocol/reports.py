@@ -36,7 +36,7 @@ class Beat(Message):
 
 @dataclass(frozen=True)
 class Beats(Message):
-    """Gives signs of life of a worker and of those below it in the tree of relays: by place, in columns as of `Beat`."""
+    """Gives signs of life of a worker and of those below it in the tree of relays: by place, columns as of `Beat`."""
 
     kind: ClassVar[str] = "beats"
     generation: int

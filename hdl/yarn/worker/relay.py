@@ -53,7 +53,8 @@ class Relay:
 
     def __init__(
         self, mailbox: Mailbox, context: ssl.SSLContext, report: Callable[[Message], Any],
-        deliver: Callable[[Relayed], Any], join_results: Callable[[Labelled, int], Labelled] = lambda results, place: results,
+        deliver: Callable[[Relayed], Any],
+        join_results: Callable[[Labelled, int], Labelled] = lambda results, place: results,
     ):  # fmt: skip
         self._mailbox, self._context, self._report, self._deliver = mailbox, context, report, deliver
         self._join_results = join_results
@@ -340,8 +341,11 @@ class Relay:
             self._pass_up(answers, results, detached=True)
 
     def _expected(self) -> set[int]:
-        """Name the places whose answers come through this worker: its own, and those of workers below that are there."""
-        assert self._command is not None and self._command.size and self._command.fan and self.place is not None
+        """Name the places whose answers come through this worker: its own and those of all below that are there."""
+        assert self._command is not None
+        assert self._command.size
+        assert self._command.fan
+        assert self.place is not None
         below = [subtree(place, self._command.size, self._command.fan) for place in self._down]
         return {self.place}.union(*below)
 
