@@ -1,4 +1,4 @@
-"""Plays many workers in one process, a thread each: `python -m tests.bench.many_workers STAGING`, by `tests.bench.many`.
+"""Plays many workers in one process, a thread each: `python -m tests.bench.many_workers FOLDER`, see `tests.bench.many`.
 
 Each is the true worker with its true connections to the master and to others, but for what it computes: shards are
 summarised, rounds take `SECONDS` (of the environment) and their weights stay as they were. Standard input has a line
@@ -27,7 +27,7 @@ class Played(Worker):
     """Answers each round at once: no mesh, no computing."""
 
     def _connect_mesh(self, command):
-        pass
+        self._join_tree(command)
 
     def _run_round(self, command):
         number = command.round

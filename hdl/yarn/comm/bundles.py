@@ -1,4 +1,4 @@
-"""Several contents in one message, each under a label: what passes through the tree of relays for more than one worker."""
+"""Several contents in one message, each under a label: what passes through the tree of relays for several workers."""
 
 from __future__ import annotations
 

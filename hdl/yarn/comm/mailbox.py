@@ -3,7 +3,7 @@
 The first frame of a connection names its purpose; "give" and "take" are push and pull:
 
     {"purpose": "give", "name"}   a payload follows, kept under that name until the worker reads it
-    {"purpose": "spread", "name"} a bundle of payloads follows, for this worker and others below it in the tree of relays
+    {"purpose": "spread", "name"} a bundle of payloads follows, for this worker and those below it: see `worker.relay`
     {"purpose": "take", "name"}   the worker answers with the result that it published under that name, or with nothing
     {"purpose": "peer", "generation", "rank"}   the connection becomes one of a mesh
     {"purpose": "relay", "generation", "place", "way"}   of a worker below in the tree of relays (`worker.relay`)
@@ -179,7 +179,7 @@ class Mailbox:
                 self.on_bundle(str(hello["name"]), receive(channel))
                 send(channel, _ACCEPTED)
             elif purpose == "take":
-                if not str(hello["name"]).startswith("summary"):
+                if not str(hello["name"]).startswith(("summary", "bundle")):
                     self._on_pull()
                 result = self._published.get(str(hello["name"]), self.bundles.get(str(hello["name"])))
                 send(channel, b"" if result is None else list(result))

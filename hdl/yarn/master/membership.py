@@ -6,9 +6,11 @@ a place need not be filled: its worker's loss is nobody else's concern until it 
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -36,11 +38,19 @@ Heard = tuple[Member, Answer | AsyncReport]
 
 
 class Lost(Exception):
-    """Says that members are gone, or a connection between two of them."""
+    """Says that members are gone, each for a reason of its own, or a connection between two of them."""
 
-    def __init__(self, members: Sequence[Member], reason: str):
+    def __init__(self, members: Sequence[Member], reason: str, reasons: Sequence[str] = ()):
         super().__init__(reason)
         self.members, self.reason = list(members), reason
+        self.reasons = list(reasons) or [reason] * len(self.members)
+
+    @classmethod
+    def all_of(cls, several: Sequence[Lost]) -> Lost:
+        """Make one of several losses."""
+        members = [member for one in several for member in one.members]
+        reasons = [reason for one in several for reason in one.reasons]
+        return cls(members, "; ".join(one.reason for one in several), reasons)
 
 
 class Membership:
@@ -94,6 +104,8 @@ class Membership:
         )
         self.avoid_told: Callable[[str], Any] = lambda text: None  # which nodes are avoided, whenever that changes
         self.relays = Relays()
+        self._connections = ThreadPoolExecutor(16, "hdl-bulk")
+        self._watches: list[tuple[Member, Incarnation, Future[socket.socket]]] = []  # that are being connected
         self.unanswered: set[int] = set()  # ranks of members that have not answered the present command
         self.command_id = 0  # of this command
         self._named: dict[str, Member] = {}  # by the container's name
@@ -183,12 +195,14 @@ class Membership:
             self.failures.nodes = self.containers.nodes
             self.avoid(self.failures.review())
         if lost:
-            raise Lost([member for one in lost for member in one.members], "; ".join(one.reason for one in lost))
+            raise Lost.all_of(lost)
         idle = time.monotonic() - self._listened
         if idle > 1:  # the master itself was busy: what has been said meanwhile still waits to be heard
             self.moved += idle
             for member in self.places:
                 member.incarnation.seen += idle
+        if self._watches:
+            self._see_watches()
         if self.tokens and now - self._reviewed >= REVIEW_SECONDS:
             self.tokens.give(self.places, self.context)
         received = self.server.receive(seconds)
@@ -220,14 +234,9 @@ class Membership:
                     member.shards = [*report.shards]
                 if said := clocks.told_off(member, report):
                     self.message(said)
-                try:
-                    member.incarnation.watch = tls.connect(
-                        self.context, report.address, {"purpose": "watch"}, BULK_SECONDS
-                    )
-                except tls.TlsError as error:  # weights would not get there either, and it lives: nobody would tell
-                    raise self.failed(member, "node", str(error)) from None
-                except (HdlError, OSError):  # if it is gone, its container's end says so
-                    pass
+                mine, address = member.incarnation, report.address
+                watch = self._connections.submit(tls.connect, self.context, address, {"purpose": "watch"}, BULK_SECONDS)
+                self._watches.append((member, mine, watch))
             case Beat():
                 if member.beaten(report) and self.takes_part(member):
                     self.moved = time.monotonic()
@@ -259,6 +268,21 @@ class Membership:
                 return member, report
         return None
 
+    def _see_watches(self) -> None:
+        """Take over the connections by which workers watch the master, as far as they stand."""
+        for entry in [entry for entry in self._watches if entry[2].done()]:
+            self._watches.remove(entry)
+            member, mine, connected = entry
+            try:
+                mine.watch = connected.result()
+            except tls.TlsError as error:  # weights would not get there either, and it lives: nobody would tell
+                if member.incarnation is mine:
+                    raise self.failed(member, "node", str(error)) from None
+            except (HdlError, OSError):  # if it is gone, its container's end says so
+                pass
+            if member.incarnation is not mine:  # it was evicted meanwhile
+                _say_evicted(mine)
+
     def detached(self, member: Member) -> None:
         """Process that a member has lost its relay, and is to be told the present command by the master itself."""
 
@@ -272,9 +296,15 @@ class Membership:
 
     def _watch_silence(self) -> None:
         now = time.monotonic()
+        lost = list[Lost]()
         for member in self.places:
             if member.incarnation.state.here and now - member.incarnation.seen > self.settings.silence_seconds:
-                self.lose(member, "silent", f"no sign of life for {self.settings.silence_seconds:g} s")
+                try:
+                    self.lose(member, "silent", f"no sign of life for {self.settings.silence_seconds:g} s")
+                except Lost as one:
+                    lost.append(one)
+        if lost:
+            raise Lost.all_of(lost)
 
     def lose(self, member: Member, kind: str, reason: str) -> None:
         """Record how a member's worker failed; of one that takes part raise that it is lost.
@@ -341,9 +371,10 @@ class Membership:
 
     def evict(self, lost: Lost) -> None:
         """Shut out the lost members' workers, and ask for containers in their places."""
-        self.message(lost.reason)
-        for member in lost.members:
-            self.notify(Replaced(member.rank, tuple(member.shards), lost.reason))
+        for reason in lost.reasons or [lost.reason]:
+            self.message(reason)
+        for member, reason in zip(lost.members, lost.reasons, strict=True):
+            self.notify(Replaced(member.rank, tuple(member.shards), reason))
             self.replace(member)
 
     def replace(self, member: Member) -> None:

@@ -1,14 +1,14 @@
 """The master's side of the tree of relays: whom it talks to itself, and what it hears of the others through them.
 
 Of many workers the master tells and hears only those next to it (`protocol.relay_tree`), so its work a round does not
-grow with their number but for some columns of numbers. Each of them speaks for the workers below it and for no others. A
-worker that has lost its relay, or waits for a word of it for too long, turns to the master itself: until the tree is
+grow with their number but for some columns of numbers. Each of them speaks for the workers below it and for no others.
+A worker that has lost its relay, or waits for a word of it for too long, turns to the master itself: until the tree is
 made anew it is told and heard beside those next to the master.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -98,7 +98,9 @@ class Relays:
 
     # --- what relays say ----------------------------------------------------------------------------------------------
 
-    def beats(self, sender: Member, report: Beats, now: float, takes_part: Callable[[Member], bool]) -> tuple[bool, bool]:
+    def beats(
+        self, sender: Member, report: Beats, now: float, takes_part: Callable[[Member], bool]
+    ) -> tuple[bool, bool]:
         """Record signs of life of a member and those below it.
 
         Returns
@@ -109,9 +111,7 @@ class Relays:
         if not self._speaks(sender, report.places, report.generation):
             return False, False
         moved = False
-        columns = zip(
-            report.places, report.shards, report.shares, report.rss, report.moves, report.ages, strict=False
-        )
+        columns = zip(report.places, report.shards, report.shares, report.rss, report.moves, report.ages, strict=False)
         for place, shard, share, rss, moves, age in columns:
             member, mine = self.members[place], self._incarnations[place]
             if member.incarnation is mine:  # else it is of a worker that was evicted
@@ -158,13 +158,10 @@ class Relays:
         """Begin another command."""
         self.bundles, self._seconds = [], []
 
-    def results(self, contents: Sequence[bytearray]) -> dict[tuple[int, str], bytearray]:
-        """Take bundles of results apart: by the member's rank and the result's name."""
-        return {
-            (self.members[int(place)].rank, str(name)): bytearray(content)
-            for bundle in contents
-            for (place, name), content in bundles.unpack(bundle)
-        }
+    def taken_apart(self, bundle: bytearray) -> Iterator[tuple[Member, str, memoryview]]:
+        """Take a bundle of results apart: the member, the result's name and its content."""
+        for (place, name), content in bundles.unpack(bundle):
+            yield self.members[int(place)], str(name), content
 
     def _speaks(self, sender: Member, places: Sequence[int], generation: int) -> bool:
         """Tell whether a member may speak for these places: it is in the tree, and they are its own or below it."""

@@ -26,6 +26,7 @@ from hdl.runners.messages import open_fields, plan_message
 from hdl.spec import Spec
 from hdl.sync.schedule import owners, spans
 from hdl.wire import Update, Weights
+from hdl.yarn.comm import summaries
 from hdl.yarn.comm.mailbox import decode_as
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import Lost
@@ -41,7 +42,6 @@ from hdl.yarn.protocol import (
     RunRound,
     Summarise,
     partial_name,
-    summary_name,
     weights_name,
 )
 
@@ -96,28 +96,22 @@ class MasterRunner(RoundRunner):
         return platform.negotiate(offers, self.device, self.group.message)
 
     def summarise(self) -> Summary:
-        def collect() -> list[Summary]:
-            return [
-                decode_as(Summary, self.group.pull(member, summary_name(shard)))
-                for member in self.group.members
-                for shard in member.shards
-            ]
+        def collect() -> Summary:
+            found = self.group.results(lambda member: member.done.summaries or ())
+            return summaries.whole((summaries.read(name, content) for _, name, content in found), self.group.shards)
 
-        summaries = self.group.do(lambda member, header: Summarise(*header), collect=collect, stage="summarise")
-        return sync.tree_reduce(summaries, lambda a, b: a.join(b))
+        return self.group.do(lambda member, header: Summarise(*header), collect=collect, stage="summarise")
 
     def measure(self, asked: Pass) -> Sequence[Partial | wire.Buffer]:
         message = asked.pack()
+        content: list[wire.Buffer] = [message]
 
         def collect() -> list[wire.Buffer]:
-            return [
-                self.group.pull(member, partial_name(number))
-                for member in self.group.members
-                for number in range(member.done.found or 0)
-            ]
+            found = self.group.results(lambda member: map(partial_name, range(member.done.found or 0)))
+            return [content for _, _, content in found]
 
         return self.group.do(
-            lambda member, header: Measure(*header), lambda member: (Measure.kind, [message]), collect, asked.kind
+            lambda member, header: Measure(*header), lambda member: (Measure.kind, content), collect, asked.kind
         )
 
     def prepare(self, plan: Plan) -> None:
@@ -141,15 +135,23 @@ class MasterRunner(RoundRunner):
         def command(member: Member, header: Header) -> RunRound:
             return RunRound(*header, weights.round, evaluate_only, central=True, given="slice", keep=[])
 
+        size = weights.w.size
+
+        @cache
+        def cuts(generation: int) -> dict[int, tuple[int, int]]:
+            members = self.group.members
+            places = spans(size, len(members), self.group.shards)
+            return {member.rank: span for member, span in zip(members, places, strict=True)}
+
         def payload(member: Member) -> tuple[str, list[wire.Buffer]]:
-            size = weights.w.size
-            lo, hi = spans(size, len(self.group.members), self.group.shards)[self.group.members.index(member)]
+            lo, hi = cuts(self.group.generation)[member.rank]
             content = {name: vector[lo:hi] for name, vector in vectors.items()}
             return weights_name(weights.round), wire.parts("slice", {"parameters": size}, content)
 
         def collect() -> list[Update]:
+            found = {member.rank: content for member, _, content in self.group.results(lambda member: [UPDATE_SLICE])}
             places = owners(len(self.group.members), self.group.shards)
-            return [decode_as(Update, self.group.pull(self.group.members[at], UPDATE_SLICE)) for at in places]
+            return [decode_as(Update, found[self.group.members[at].rank]) for at in places]
 
         self.group.faults.round = weights.round
         slices_of_update = self.group.do(command, payload, collect, "round", alike=lambda member: None)

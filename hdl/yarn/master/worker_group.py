@@ -9,8 +9,7 @@ command is given again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import DeadlineError, HdlError, NodeError, WorkerError
 from hdl.runners.messages import error_from
+from hdl.sync import schedule
 from hdl.wire import Buffer
 from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control import Server
@@ -83,8 +83,6 @@ class WorkerGroup(Participants):
         self.faults = Faults(incarnation=attempt - 1)
         if self.faults.given:
             message(f"{VARIABLE}={self.faults.given} is set: a process of this application is to fail, for a test")
-        self._connections = ThreadPoolExecutor(16, "hdl-bulk")
-        self._gathered: dict[tuple[int, str], bytearray] = {}  # results that relays have handed over
         self._again: Callable[[Member], Any] = lambda member: None  # gives a member the present command once more
 
     # --- coming together ----------------------------------------------------------------------------------------------
@@ -102,12 +100,30 @@ class WorkerGroup(Participants):
         Lost
             The worker is gone, or has no such result.
         """
-        if (content := self._gathered.pop((member.rank, name), None)) is not None:
-            return content
         try:
             return mailbox.pull(self.context, member.incarnation.address, name, BULK_SECONDS)
         except (HdlError, OSError) as error:
             raise Lost([], f"worker {member.rank} does not hand over {name}: {error}") from None
+
+    def results(self, names: Callable[[Member], Iterable[str]]) -> Iterator[tuple[Member, str, Buffer]]:
+        """Pull the results of all members' present command, one after the other: the member, the name, the content.
+
+        Parameters
+        ----------
+        names : function of a member
+            Names of its results. Of many workers relays hold them, some joined to one of another name.
+
+        Raises
+        ------
+        Lost
+        """
+        if self.relays.bundles:
+            for sender, bundle in self.relays.bundles:
+                yield from self.relays.taken_apart(self.pull(sender, bundle))
+            return
+        for member in self.members:
+            for name in names(member):
+                yield member, name, self.pull(member, name)
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -202,16 +218,19 @@ class WorkerGroup(Participants):
         self.generation += 1
         self.relays.fell()
         if many:
-            self.relays.plant(
-                self.members, self.generation, self.settings.relay_fan, self.settings.silence_seconds
-            )
-        peers = [member.incarnation.address for member in self.members]
-        ranks = [member.rank for member in self.members] if self.elastic else None
+            self.relays.plant(self.members, self.generation, self.settings.relay_fan, self.settings.silence_seconds)
+        size, everybody = len(self.members), self.everybody
         places = {member.rank: place for place, member in enumerate(self.members)}
 
         def command(member: Member, header: Header) -> ConnectMesh:
-            position = self.relays.position(places[member.rank])
-            return ConnectMesh(*header, peers, ranks, self.shards, self.everybody, **position)
+            place = places[member.rank]
+            known = [*range(size)]
+            if many and not everybody:  # all addresses for all would be too much
+                known = sorted({place, *schedule.peers(size, self.shards, place)})
+            peers = [self.members[other].incarnation.address for other in known]
+            ranks = [self.members[other].rank for other in known] if self.elastic else None
+            rest = {"places": known, **self.relays.position(place)} if many else {}
+            return ConnectMesh(*header, peers, ranks, self.shards, everybody, **rest)
 
         self._command(command)
         self.remesh = False
@@ -222,7 +241,10 @@ class WorkerGroup(Participants):
         self._command(lambda member, header: kind(*header), lambda member: (kind.kind, content(member)), members)
 
     def _command(
-        self, command: MakeCommand, payload: MakePayload | None = None, members: Sequence[Member] | None = None,
+        self,
+        command: MakeCommand,
+        payload: MakePayload | None = None,
+        members: Sequence[Member] | None = None,
         alike: Callable[[Member], Any] | None = None,
     ) -> None:
         """Give these members (all, if None) a command, and wait for all their answers.
@@ -246,12 +268,12 @@ class WorkerGroup(Participants):
                 break
         if broken:
             raise Lost([], broken[0])
-        if self.relays.bundles:
-            pulled = [self._connections.submit(self.pull, *each) for each in self.relays.bundles]
-            self._gathered = self.relays.results([future.result() for future in pulled])
 
     def send_command(
-        self, command: MakeCommand, payload: MakePayload | None = None, members: Sequence[Member] | None = None,
+        self,
+        command: MakeCommand,
+        payload: MakePayload | None = None,
+        members: Sequence[Member] | None = None,
         alike: Callable[[Member], Any] | None = None,
     ) -> int:
         """Give a command without waiting for answers; returns the command's id."""
@@ -260,7 +282,6 @@ class WorkerGroup(Participants):
         self.moved = time.monotonic()
         self.unanswered = {member.rank for member in members}
         self.relays.forget_answers()
-        self._gathered = {}
         for member in members:
             member.answer, member.position = None, (-1, 0.0)
 
@@ -288,7 +309,10 @@ class WorkerGroup(Participants):
         return command_id
 
     def _relayed(
-        self, command: MakeCommand, payload: MakePayload | None, members: Sequence[Member],
+        self,
+        command: MakeCommand,
+        payload: MakePayload | None,
+        members: Sequence[Member],
         alike: Callable[[Member], Any] | None,
     ) -> bool:
         """Give all members of the tree a command through it, if it is the same for all and they wait for one.

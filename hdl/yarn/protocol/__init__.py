@@ -127,7 +127,6 @@ __all__ = [
     "read_fresh_tokens",
     "read_report",
     "read_tokens_taken",
-    "summary_name",
     "weights_name",
 ]
 
@@ -146,11 +145,6 @@ def weights_name(round: int) -> str:
     'weights:3'
     """
     return f"weights:{round}"
-
-
-def summary_name(shard: int) -> str:
-    """Name the payload that holds a shard's summary."""
-    return f"summary:{shard}"
 
 
 def partial_name(number: int) -> str:

@@ -72,6 +72,7 @@ class ConnectMesh(Command):
     shards: int = 0  # of the dataset, which say who needs whom; 0: as many as workers
     everybody: bool = False  # each connects with all others (mode `async`)
     # Of the tree of relays (`relay_tree`), where there are many workers:
+    places: list[int] | None = None  # whose addresses (and ranks) `peers` has; None: all
     place: int | None = None  # the worker's own in the tree; None: there is none
     size: int | None = None
     fan: int | None = None

@@ -36,7 +36,7 @@ class Beat(Message):
 
 @dataclass(frozen=True)
 class Beats(Message):
-    """Gives signs of life of a worker and of those below it in the tree of relays: by place, in columns as of `Beat`."""
+    """Gives signs of life of a worker and of those below it in the tree of relays: by place, columns as of `Beat`."""
 
     kind: ClassVar[str] = "beats"
     generation: int
@@ -94,6 +94,7 @@ class Done(Answer):
     gpu: str | None = None  # of Open: why there is no GPU to use; empty: there is one, or none was asked for
     code: str | None = None  # of Open: code of the kernels that the GPU runs
     samples: int | None = None  # of Summarise
+    summaries: list[str] | None = None  # of Summarise: names of the summaries to be pulled
     found: int | None = None  # of Measure: results to be pulled
     spilled: int | None = None  # of Load and RunRound: shards that are in files, as they do not fit into memory
     row: dict[str, Any] | None = None  # of RunRound: metrics

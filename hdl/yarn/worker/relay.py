@@ -29,6 +29,7 @@ from hdl.yarn.protocol import Answers, Beats, ConnectMesh, Done, Message, Relaye
 from hdl.yarn.protocol.relay_tree import children, subtree, towards
 
 UP, DOWN = "up", "down"  # the directions of a connection between two relays
+Labelled = list[tuple[Any, Sequence[Buffer]]]  # results of several workers: of each [place, name], and its content
 Results = Mapping[str, Sequence[Buffer]]
 _FIELDS = "gpu", "code", "samples", "found", "spilled"  # of `Done`, that are columns of `Answers`
 
@@ -46,13 +47,22 @@ class Relay:
         Sends it to the master; any thread may call it.
     deliver : function of a command
         Hands one that came from above to the worker's main thread.
+    join_results : function of labelled results and this worker's place
+        Joins those of several workers as far as they can be.
     """
 
     def __init__(
         self, mailbox: Mailbox, context: ssl.SSLContext, report: Callable[[Message], Any],
         deliver: Callable[[Relayed], Any],
+        join_results: Callable[[Labelled, int], Labelled] = lambda results, place: results,
     ):  # fmt: skip
         self._mailbox, self._context, self._report, self._deliver = mailbox, context, report, deliver
+        self._join_results = join_results
+        self._answering = self._bundles = 0  # the command that is being answered; bundles that were made of results
+        self._answered: set[int] = set()  # places
+        self._collected: list[Answers] = []  # to be sent
+        self._results: Labelled = []
+        self._sent: list[tuple[Answers, Labelled]] = []
         self._changed = threading.Condition()
         self._up_lock = threading.Lock()
         self.place: int | None = None
@@ -268,7 +278,7 @@ class Relay:
                     with suppress(OSError):
                         lost[0].close()
 
-    def _gather(self, answers: Answers, results: list[tuple[Any, Sequence[Buffer]]]) -> None:
+    def _gather(self, answers: Answers, results: Labelled) -> None:
         """Join answers with those that wait to be sent, and send them once all below have answered."""
         with self._changed:
             if answers.generation != self.generation or self.place is None or answers.command_id < self._answering:
@@ -287,13 +297,15 @@ class Relay:
                 return
             if all_of_them and not self._expected() <= self._answered:
                 return
-            answers, results = _joined(self._collected), self._results
+            answers, results, place = _joined(self._collected), self._results, self.place
             self._collected, self._results = [], []
+        results = self._join_results(results, place)
+        with self._changed:
             self._sent.append((answers, results))
             detached = self._detached
         self._pass_up(answers, results, detached)
 
-    def _pass_up(self, answers: Answers, results: list[tuple[Any, Sequence[Buffer]]], detached: bool) -> None:
+    def _pass_up(self, answers: Answers, results: Labelled, detached: bool) -> None:
         if detached or self._command is None or self._command.above is None:
             if results:
                 self._bundles += 1
@@ -329,8 +341,11 @@ class Relay:
             self._pass_up(answers, results, detached=True)
 
     def _expected(self) -> set[int]:
-        """Name the places whose answers come through this worker: its own, and those of workers below that are there."""
-        assert self._command is not None and self._command.size and self._command.fan and self.place is not None
+        """Name the places whose answers come through this worker: its own and those of all below that are there."""
+        assert self._command is not None
+        assert self._command.size
+        assert self._command.fan
+        assert self.place is not None
         below = [subtree(place, self._command.size, self._command.fan) for place in self._down]
         return {self.place}.union(*below)
 
@@ -340,12 +355,8 @@ class Relay:
         return children(self.place, self._command.size or 0, self._command.fan or 2)
 
     def _forget_answers(self, command_id: int) -> None:
-        self._answering = command_id
-        self._answered: set[int] = set()
-        self._collected: list[Answers] = []
-        self._results: list[tuple[Any, Sequence[Buffer]]] = []
-        self._sent: list[tuple[Answers, list[tuple[Any, Sequence[Buffer]]]]] = []
-        self._bundles = 0
+        self._answering, self._bundles, self._answered = command_id, 0, set()
+        self._collected, self._results, self._sent = [], [], []
         self._mailbox.bundles.clear()
 
 

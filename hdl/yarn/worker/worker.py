@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hdl import optim, sync, wire
@@ -22,7 +22,7 @@ from hdl.runners.messages import error_message, read_plan
 from hdl.runners.work import Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
-from hdl.yarn.comm import mesh
+from hdl.yarn.comm import mesh, summaries
 from hdl.yarn.comm.allreduce import all_gather, allreduce, reduce_scatter
 from hdl.yarn.comm.credentials import WorkerCredentials
 from hdl.yarn.comm.faults import Faults
@@ -49,7 +49,6 @@ from hdl.yarn.protocol import (
     TrainAsync,
     partial_name,
     read_command,
-    summary_name,
     weights_name,
 )
 from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
@@ -84,7 +83,9 @@ class Worker:
                                take_tokens)  # fmt: skip
         self.link = MasterLink(credentials, master, staging, self.mailbox.master_gone, self._hello)
         self._peer_context = credentials.tls(server=False)
-        self.relay = Relay(self.mailbox, self._peer_context, self.link.report, self.link.deliver)
+        self.relay = Relay(
+            self.mailbox, self._peer_context, self.link.report, self.link.deliver, summaries.join_results
+        )
         self.link.relay = self.relay
         self.mesh: Mesh | None = None
         self.host: Host = None  # type: ignore[assignment]  # until the command Open
@@ -92,7 +93,8 @@ class Worker:
         self._generation = self._command_id = 0  # of the last command
         self._opened: dict[str, Any] | None = None  # fields of this command, but for the shards
         self._prepared = b""  # payload of this command
-        self._ranks: list[int] = []  # of the workers in the mesh
+        self._results: dict[str, Sequence[wire.Buffer]] = {}  # of the present command, that the master will pull
+        self._ranks: dict[int, int] = {}  # by place, of the workers in the mesh
         self._weights: dict[int, Weights] = {}  # by round
         self._updates: tuple[tuple[int, bool], list[Update]] | None = None  # of a round, measured only or not
 
@@ -107,7 +109,7 @@ class Worker:
             # Of a group that is no more, or told again by the master because a relay may have kept it to itself.
             if (command.generation, command.command_id) <= (self._generation, self._command_id):
                 continue
-            self._results: dict[str, list[wire.Buffer]] = {}
+            self._results = {}
             self._generation = self.link.generation = command.generation
             self._command_id = command.command_id
             self.faults.rank, self.faults.incarnation = command.rank, command.incarnation
@@ -122,7 +124,7 @@ class Worker:
             except Aborted:
                 continue
             except PeerLost as error:
-                rank = self._ranks[error.rank]
+                rank = self._ranks.get(error.rank, error.rank)
                 self.link.send(Disconnected(*header, rank, f"worker {rank}: {error.reason}"))
             except Exception as error:
                 told = node_fault(error) or error  # a full or broken disk: the master looks for another node
@@ -135,7 +137,7 @@ class Worker:
                 gpu = self._open()
                 return Done(*header, gpu=gpu["gpu"], code=gpu.get("code"))
             case Summarise():
-                return Done(*header, samples=self._summarise())
+                return Done(*header, samples=self._summarise(), summaries=[*self._results])
             case Measure():
                 return Done(*header, found=self._measure())
             case Prepare():
@@ -177,11 +179,14 @@ class Worker:
         return gpu
 
     def _summarise(self) -> int:
-        """Publish the summary of each shard; returns the number of samples in all of them."""
+        """Publish the shards' summaries, joined where siblings meet; returns the number of samples in all."""
         shards = [*self.host.splits]
-        summaries = dict(zip(shards, self.host.summarise(shards, self.beat), strict=True))
-        self._publish({summary_name(shard): wire.encode_parts(summary) for shard, summary in summaries.items()})
-        return sum(summary.samples for summary in summaries.values())
+        nodes = self.host.summarise(shards, self.beat)
+        found = summaries.joined(
+            summaries.Node(shard, shard + 1, summary) for shard, summary in zip(shards, nodes, strict=True)
+        )
+        self._publish({summaries.name(node): wire.encode_parts(node.summary) for node in found})
+        return sum(node.summary.samples for node in found)
 
     def _measure(self) -> int:
         """Carry a pass out over this worker's shards, and publish what was found; returns in how many pieces."""
@@ -190,7 +195,7 @@ class Worker:
         self._publish({partial_name(number): partial.pack() for number, partial in enumerate(found)})
         return len(found)
 
-    def _publish(self, results: dict[str, list[wire.Buffer]]) -> None:
+    def _publish(self, results: dict[str, Sequence[wire.Buffer]]) -> None:
         """Publish results that the master will pull from all workers; relayed, they go up with the answer."""
         self.mailbox.publish(results)
         self._results = results
@@ -207,17 +212,20 @@ class Worker:
             self.mesh.close()
         self.mesh, generation = None, command.generation
         self.mailbox.close_peers_before(generation)
-        self._ranks = command.ranks or [*range(len(command.peers))]
+        places = command.places or [*range(len(command.peers))]
+        self._ranks = dict(zip(places, command.ranks or places, strict=True))
         self._join_tree(command)
 
         def accept(peer: int) -> socket.socket:
             return self._wait(lambda seconds: self.mailbox.peer(generation, peer, seconds), mesh.CONNECT_SECONDS)
 
-        place = self._ranks.index(command.rank)
+        place = next(place for place, rank in self._ranks.items() if rank == command.rank)
+        addresses = dict(zip(places, command.peers, strict=True))
+        unknown = "", 0  # nobody connects to it
         self.mesh = mesh.connect(
             place,
             generation,
-            command.peers,
+            [addresses.get(other, unknown) for other in range(command.size or len(places))],
             self._peer_context,
             accept,
             self.check,
