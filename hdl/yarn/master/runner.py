@@ -22,8 +22,8 @@ from hdl.runners import platform
 from hdl.runners.base import Job, Notify, Plan, RoundRunner, groups
 from hdl.runners.messages import open_fields, plan_message
 from hdl.spec import Spec
+from hdl.sync.schedule import owners, spans
 from hdl.wire import Update, Weights
-from hdl.yarn.comm.allreduce import slices
 from hdl.yarn.comm.mailbox import decode_as
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import Lost
@@ -119,6 +119,7 @@ class MasterRunner(RoundRunner):
     def prepare(self, plan: Plan) -> None:
         self.settings.check_mode(plan.spec.sync.mode)
         self._plan, self._periodic_merge = plan, None
+        self.group.everybody = plan.spec.sync.mode == "async"
         self._keep.clear()
         content: list[wire.Buffer] = [plan_message(plan)]
         self.group.share(Prepare, lambda member: content)
@@ -137,12 +138,14 @@ class MasterRunner(RoundRunner):
             return RunRound(*header, weights.round, evaluate_only, central=True, given="slice", keep=[])
 
         def payload(member: Member) -> tuple[str, list[wire.Buffer]]:
-            lo, hi = slices(weights.w.size, len(self.group.members))[self.group.members.index(member)]
+            size = weights.w.size
+            lo, hi = spans(size, len(self.group.members), self.group.shards)[self.group.members.index(member)]
             content = {name: vector[lo:hi] for name, vector in vectors.items()}
-            return weights_name(weights.round), wire.parts("slice", {"rank": member.rank}, content)
+            return weights_name(weights.round), wire.parts("slice", {"parameters": size}, content)
 
         def collect() -> list[Update]:
-            return [decode_as(Update, self.group.pull(member, UPDATE_SLICE)) for member in self.group.members]
+            places = owners(len(self.group.members), self.group.shards)
+            return [decode_as(Update, self.group.pull(self.group.members[at], UPDATE_SLICE)) for at in places]
 
         self.group.faults.round = weights.round
         slices_of_update = self.group.do(command, payload, collect, "round")

@@ -73,6 +73,7 @@ class WorkerGroup(Participants):
         super().__init__(settings, credentials.tls(server=False), server, containers, message, tokens)
         self.rounds = 1  # of the whole training
         self.generation, self.command_id, self._last_id = attempt * GENERATIONS, 0, 0
+        self.everybody = False  # all workers are connected with all: mode `async`
         self.newcomers = Newcomers(self)
         self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # commands are given in this order
         self.faults = Faults(incarnation=attempt - 1)
@@ -181,7 +182,7 @@ class WorkerGroup(Participants):
             self.generation += 1
             peers = [member.incarnation.address for member in self.members]
             ranks = [member.rank for member in self.members] if self.elastic else None
-            self._command(lambda member, header: ConnectMesh(*header, peers, ranks))
+            self._command(lambda member, header: ConnectMesh(*header, peers, ranks, self.shards, self.everybody))
             self.remesh = False
 
     def _share(

@@ -64,11 +64,13 @@ class Load(Command):
 
 @dataclass(frozen=True)
 class ConnectMesh(Command):
-    """Connect with all workers of the generation."""
+    """Connect with the peers of the generation: see `hdl.sync.schedule`."""
 
     kind: ClassVar[str] = "mesh"
     peers: list[Address]  # addresses of their mailboxes, by place in the mesh
     ranks: list[int] | None = None  # theirs; None: they are the places
+    shards: int = 0  # of the dataset, which say who needs whom; 0: as many as workers
+    everybody: bool = False  # each connects with all others (mode `async`)
 
 
 @dataclass(frozen=True)

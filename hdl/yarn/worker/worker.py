@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from hdl import optim, sync, wire
 from hdl.errors import DeadlineError
 from hdl.passes import Pass
@@ -25,7 +23,7 @@ from hdl.runners.work import Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
 from hdl.yarn.comm import mesh
-from hdl.yarn.comm.allreduce import allreduce, reduce_scatter
+from hdl.yarn.comm.allreduce import all_gather, allreduce, reduce_scatter
 from hdl.yarn.comm.credentials import WorkerCredentials
 from hdl.yarn.comm.faults import Faults
 from hdl.yarn.comm.mailbox import Mailbox, decode_as, payload_name
@@ -196,7 +194,15 @@ class Worker:
         self._ranks = command.ranks or [*range(len(command.peers))]
         place = self._ranks.index(command.rank)
         self.mesh = mesh.connect(
-            place, generation, command.peers, self._peer_context, accept, self.check, self.faults.at
+            place,
+            generation,
+            command.peers,
+            self._peer_context,
+            accept,
+            self.check,
+            self.faults.at,
+            command.shards,
+            command.everybody,
         )
 
     def _run_round(self, command: RunRound) -> tuple[dict[str, Any], dict[str, float]]:
@@ -275,9 +281,9 @@ class Worker:
 
     def _gather_slices(self, number: int, own: bytearray) -> Weights:
         """Put together the weights of a line search's trial, of which each worker was given its slice."""
-        contents = [own, *(self.mesh.share([[own]]) if self.mesh else ())]
-        slices = sorted((wire.unpack(content)[1:] for content in contents), key=lambda pair: pair[0]["rank"])
-        whole = {name: np.concatenate([tensors[name] for _, tensors in slices]) for name in slices[0][1]}
+        _, fields, whole = wire.unpack(own)
+        if self.mesh:
+            whole = all_gather(self.mesh, whole, int(fields["parameters"]))
         return Weights(number, whole.get("w", whole["trial"]), optim.trying(whole["trial"]))
 
     def _plan(self) -> Plan:
