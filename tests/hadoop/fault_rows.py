@@ -41,7 +41,7 @@ def sleep_and_wake(trial):
         trial.must(sleeper.status() == psutil.STATUS_STOPPED, "the worker that sleeps woke by itself")
         sleeper.send_signal(signal.SIGCONT)
         with suppress(psutil.TimeoutExpired):
-            sleeper.wait(10)
+            sleeper.wait(120)
         trial.must(not sleeper.is_running(), "the worker that woke goes on")
     finally:
         with suppress(psutil.NoSuchProcess):
