@@ -14,7 +14,7 @@ from hdl.table import Table
 from tests.hadoop.runners import put_csv
 
 FLAGS = ["--recipe", "plain", "--net", "0-5-0", "--shards", "1", "--seed", "3", "--no-report", "--quiet"]
-DEADLINE = 180
+DEADLINE = 600
 
 
 def until(process, condition):
