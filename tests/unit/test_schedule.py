@@ -122,7 +122,7 @@ def test_a_run_with_crashes_ends_and_loses_no_test(tmp_path, root):
     command = [sys.executable, "-m", "pytest", "-p", "tests.ahead", "-p", "no:cacheprovider", "-n", "2", "-q", tmp_path]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(
-        command, cwd=tmp_path, env=clean | {"PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=120
+        command, cwd=tmp_path, env=clean | {"PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=250
     )
     assert re.search(r"^3 failed, 9 passed", done.stdout, re.M), done.stdout + done.stderr
     assert done.returncode == 1
