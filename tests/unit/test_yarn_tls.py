@@ -16,6 +16,7 @@ pytest.importorskip("cryptography", reason="no cryptography: pip install hdl-had
 from hdl import wire
 from hdl.errors import DeadlineError, WorkerError
 from hdl.runners import frames
+from hdl.yarn.comm import channel as channels
 from hdl.yarn.comm import tls
 from hdl.yarn.comm.credentials import Credentials, WorkerCredentials
 
@@ -327,7 +328,7 @@ def test_ending_a_channel_never_makes_it_one_of_plain_text(credentials, context,
         channel.sendall(b"these weights are secret")
         assert b"secret" not in raw.recv(1000)
         ended = []
-        monkeypatch.setattr(tls, "_end", lambda channel: ended.append(channel._sslobj is not None))
+        monkeypatch.setattr(channels, "end", lambda channel: ended.append(channel._sslobj is not None))
         channel.close()
         assert ended[0]
 
