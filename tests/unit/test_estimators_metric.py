@@ -53,7 +53,7 @@ def test_the_metric_ends_the_training_and_chooses_the_weights(rare):
 def test_scores_are_those_of_scikit_learn(rare):
     x, y = rare
     seen, held = slice(0, 200), slice(200, 300)
-    net = MLPClassifier(metric="logloss", **{**FIELDS, "max_iter": 3}).fit(x[seen], y[seen], (x[held], y[held]))
+    net = MLPClassifier(metric="logloss", **{**FIELDS, "max_iter": 3}).fit(x[seen], y[seen], validation=(x[held], y[held]))
     expected = -log_loss(y[held], net.predict_proba(x[held]).astype(float))
     assert net.validation_scores_[-1] == pytest.approx(expected, rel=1e-6)
     prices = 1e5 + 2e4 * x[:, 0]
@@ -65,7 +65,7 @@ def test_scores_are_those_of_scikit_learn(rare):
 
 def test_what_cannot_be_is_told(rare):
     x, y = rare
-    with pytest.raises(SpecError, match="metric: given rmse, which loss softmax does not have"):
+    with pytest.raises(SpecError, match="metric: given rmse, which loss sigmoid does not have"):
         MLPClassifier(metric="rmse", early_stopping=True).fit(x, y)
     with pytest.raises(ValueError, match="The 'metric' parameter of MLPClassifier must be a str among"):
         MLPClassifier(metric="luck").fit(x, y)
