@@ -1,6 +1,6 @@
-"""Simulates the YARN application with 2 to 1,000 workers: `python -m tests.bench.scale [costs] [simulate] [data] [real]`.
+"""Simulates the YARN application with 2 to 1,000 workers: `python -m tests.bench.scale [PART …]`.
 
-    costs      what one core of this machine takes for a message, a byte, a join, a connection (seconds of the processor)
+    costs      what one core of this machine takes for a message, a byte, a join, a connection
     simulate   rounds of the whole application in a discrete-event simulation on these costs, beside others' exchanges
     data       a shard's memory and the first pass at 100 million rows, from measured rates
     real       real worker processes on this machine, 2 to 64, beside what the simulation says of the same run
@@ -29,6 +29,7 @@ from tests.bench.scaling.schedules import Direct, Mirrored, Ring, Schedule, Serv
 
 WORKERS = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 SIZES = {"48 MB": 48_000_000, "0.33 MB": 328_248}  # of an update: a large net, and 784-100-32-10
+SOME = (2, 8, 32, 64, 128, 256, 512, 1000)
 REAL = (2, 4, 8, 16, 32, 64)
 HDL, ALL, RING, ONE, EIGHT = LINES
 EXCHANGES: dict[str, Callable[[int, int], Schedule]] = {
@@ -87,42 +88,42 @@ def simulate(costs: Costs, cluster: Cluster, picture: Path | None, checked: dict
         panels[f"{name} synchronised"] = "ms", curves
         table(f"{name}, ms of a synchronisation", curves)
     size = SIZES["48 MB"]
-    sent: dict[str, dict[int, float]] = {HDL: {}, ALL: {}, RING: {}, "a server of 8": {}}
+    sent: dict[str, dict[int, float]] = {HDL: {}, ALL: {}, RING: {}, ONE: {}, EIGHT: {}}
     peers: dict[str, dict[int, float]] = {HDL: {}, ALL: {}, RING: {}}
     for n in WORKERS:
         counted = traffic(plan(n, size))
         sent[HDL][n] = max(max(each.sent, each.received) for each in counted) / size
         sent[ALL][n] = sent[RING][n] = 2 * (n - 1) / n
-        sent["a server of 8"][n] = n / 8
+        sent[ONE][n], sent[EIGHT][n] = n, n / 8  # of a server, which is the busiest
         peers[HDL][n] = 2 * max(each.peers for each in counted)
         peers[ALL][n], peers[RING][n] = 2 * (n - 1), 2
-    table("bytes that the busiest sends or gets, in updates", sent)
+    panels["Bytes each way of the busiest node"] = "updates", sent
+    table("bytes that the busiest node sends or gets, in updates", sent)
+    panels["Connections of a worker"] = "most", peers
     table("connections of a worker to others, the most", peers)
-    panels["Connections of a worker"] = "the most", peers
     load = {
         "by relays above 64 (hdl)": {n: 1e3 * master(n, costs, True) for n in WORKERS},
         "to each worker": {n: 1e3 * master(n, costs, False) for n in WORKERS},
     }
     panels["The master's processor"] = "ms a round", load
     table("the master's processor, ms a round", load)
-    rounds = {n: train(n, size, costs, cluster, 3) for n in (2, 8, 64, 256, 1000)}
-    whole = {
-        "a round": {n: statistics.mean(told.rounds) for n, told in rounds.items()},
-        "its slowest worker's computing": {n: statistics.mean(told.computing) for n, told in rounds.items()},
+    told = {n: train(n, size, costs, cluster, 3) for n in SOME}
+    rounds = {
+        "a round": {n: statistics.mean(each.rounds) for n, each in told.items()},
+        "its slowest worker's computing": {n: statistics.mean(each.computing) for n, each in told.items()},
+        "a worker lost, its shards to others": {n: lose(n, size, costs, cluster, True) for n in SOME},
+        "a worker lost, another container": {n: lose(n, size, costs, cluster, False) for n in SOME},
     }
-    panels[f"A round of {cluster.compute:g} s and 48 MB"] = "s", whole
-    table("a whole round with stragglers, s", whole)
-    some = (2, 4, 8, 16, 32, 64, 128, 256)
-    losses = {
-        "another container": {n: lose(n, size, costs, cluster, False) for n in WORKERS},
-        "its shards to others": {n: lose(n, size, costs, cluster, True) for n in WORKERS},
-        "everybody connects to everybody": {n: lose(n, size, costs, cluster, True, True) for n in some},
-    }
-    panels["A worker is lost"] = "s until the round is over", losses
-    table("a worker is lost, s until the round is over", losses)
+    panels[f"Rounds of {cluster.compute:g} s and 48 MB"] = "s", rounds
+    table("a whole round with stragglers and losses, s", rounds)
+    everybody = {n: lose(n, size, costs, cluster, True, True) for n in SOME if n <= 128}
+    table("the same loss where everybody connects to everybody, s", {ALL: everybody})
     if picture:
         runs = checked or {}
-        points = {"Connections of a worker": {n: float(max(run.connections)) for n, run in runs.items()}}
+        points = {
+            "Connections of a worker": {n: float(max(run.connections)) for n, run in runs.items()},
+            "Bytes each way of the busiest node": {n: max(run.sent) / run.size for n, run in runs.items()},
+        }
         draw(panels, points, picture)
 
 
@@ -137,7 +138,9 @@ def table(title: str, curves: dict[str, dict[int, float]]) -> None:
 def check(costs: Costs, workers: tuple[int, ...], net: str = "784-100-32-10") -> dict[int, real.Run]:
     """Runs real workers on this machine, and prints what was counted and taken beside the simulation of the same."""
     print(f"\n{net}, real processes on {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}); simulated in brackets\n")
-    print("| workers | messages a worker sends | bytes sent (without heads) | connections | threads | ms of all processors | ms |")
+    print(
+        "| workers | messages of a worker | bytes (without heads) | connections | threads | processors, ms | clock, ms |"
+    )
     print("|--:|--:|--:|--:|--:|--:|--:|")
     found = {}
     for n in workers:
@@ -166,7 +169,7 @@ def span(values: list[int]) -> str:
 def on_paper(rows: int = 100_000_000) -> None:
     """Prints what 100 million rows take on 10, 100 and 1,000 workers, from rates that are measured here."""
     print(f"\n| {rows:,} rows: table | bytes a row, file and decoded | µs a row, first pass and decoding | "
-          "10 workers: GB and s each | 100 workers | 1,000 workers | a shard's summary, MB | joining two, ms |")  # fmt: skip
+          "10 workers: GB and s each | 100 workers | 1,000 workers | its summary, MB | joining two, ms |")  # fmt: skip
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for each in rates.rates():
         shares = [
