@@ -139,7 +139,7 @@ def check(costs: Costs, workers: tuple[int, ...], net: str = "784-100-32-10") ->
     """Runs real workers on this machine, and prints what was counted and taken beside the simulation of the same."""
     print(f"\n{net}, real processes on {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}); simulated in brackets\n")
     print(
-        "| workers | messages of a worker | bytes (without heads) | connections | threads | processors, ms | clock, ms |"
+        "| workers | messages each sends | bytes (without heads) | connections | threads | processors, ms | clock, ms |"
     )
     print("|--:|--:|--:|--:|--:|--:|--:|")
     found = {}
@@ -173,7 +173,7 @@ def on_paper(rows: int = 100_000_000) -> None:
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for each in rates.rates():
         shares = [
-            f"{rows / n * each.memory / 1e9:.2g} GB, {rows / n * (each.summary + each.load):.2g} s"
+            f"{rows / n * each.memory / 1e9:.3g} GB, {rows / n * (each.summary + each.load):.3g} s"
             for n in (10, 100, 1000)
         ]
         print(
