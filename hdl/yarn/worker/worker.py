@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hdl import optim, sync, wire
+from hdl import optim, sync, timeline, wire
 from hdl.errors import DeadlineError
 from hdl.passes import Pass
 from hdl.runners import platform
@@ -106,6 +106,7 @@ class Worker:
             header = command.command_id, command.generation
             try:
                 self.link.send(self._carry_out(command))
+                timeline.reached("worker", type(command).kind)
             except Aborted:
                 continue
             except PeerLost as error:
