@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from hdl import optim, sync, timeline, wire
 from hdl.errors import DeadlineError
 from hdl.passes import Pass
