@@ -195,14 +195,15 @@ class Worker:
         place = self._ranks.index(command.rank)
         self.mesh = mesh.connect(
             place,
+            len(command.peers),
             generation,
-            command.peers,
+            dict(enumerate(command.peers)),
             self._peer_context,
             accept,
             self.check,
             self.faults.at,
             command.shards,
-            command.everybody,
+            everybody=command.everybody,
         )
 
     def _run_round(self, command: RunRound) -> tuple[dict[str, Any], dict[str, float]]:
