@@ -12,11 +12,12 @@ from typing import Any
 
 from hdl.errors import DeadlineError
 from hdl.yarn.master.assignment import assign
+from hdl.yarn.master.listening import Listening
 from hdl.yarn.master.member import Member
-from hdl.yarn.master.membership import Lost, Membership
+from hdl.yarn.master.membership import Lost
 
 
-class Participants(Membership):
+class Participants(Listening):
     """Knows which members of a worker group take part.
 
     Parameters are those of `Membership`.

@@ -73,8 +73,10 @@ class Relays:
         first = children(None, len(self.members), self._fan) if self.members else range(0)
         return [self.members[place] for place in (*first, *self._detached)]
 
-    def split(self, contents: Sequence[tuple[str, Content] | None]) -> list[tuple[Member, str, Content]] | None:
-        """Bundle payloads of all members, by place, for those that the master talks to.
+    def split(
+        self, contents: Sequence[tuple[str, Content] | None], heads: Sequence[Member] | None = None
+    ) -> list[tuple[Member, str, Content]] | None:
+        """Bundle payloads of all members, by place, for those that the master talks to, or for these of them.
 
         Returns
         -------
@@ -90,7 +92,7 @@ class Relays:
         name, same = pairs[0][0], pairs[0][1]
         everybody = bundles.pack([(None, same)]) if all(content is same for _, content in pairs) else None
         found = []
-        for head in self.heads():
+        for head in self.heads() if heads is None else heads:
             below = subtree(self._places[head.rank], len(self.members), self._fan)
             own = everybody or bundles.pack([(place, pairs[place][1]) for place in sorted(below)])
             found.append((head, name, own))

@@ -123,7 +123,7 @@ class Relay:
             target=self._from_above, args=[self._from, command.generation], name="hdl-relay", daemon=True
         ).start()
 
-    def wait_for_others(self, check: Callable[[], Any], seconds: float = CONNECT_SECONDS) -> None:
+    def wait_for_others(self, check: Callable[[], Any]) -> None:
         """Wait until all workers below have connected.
 
         Raises
@@ -131,7 +131,7 @@ class Relay:
         PeerLost
             One of them has not; what `check` raises meanwhile.
         """
-        until = time.monotonic() + seconds
+        until = time.monotonic() + CONNECT_SECONDS
         while True:
             with self._changed:
                 missing = [place for place in self._places_below() if place not in self._down]
@@ -140,7 +140,7 @@ class Relay:
                 self._changed.wait(0.1)
             check()
             if time.monotonic() > until:
-                raise PeerLost(missing[0], f"has not connected to its relay within {seconds:g} s")
+                raise PeerLost(missing[0], f"has not connected to its relay within {CONNECT_SECONDS:g} s")
 
     # --- downwards ----------------------------------------------------------------------------------------------------
 
@@ -225,7 +225,7 @@ class Relay:
                 uses += beats.rss
                 counts += beats.moves
                 ages += [round(age + now - when, 2) for age in beats.ages]
-            patience = self._command.patience or float("inf")
+            patience = float("inf") if self._command.patience is None else self._command.patience
             silent = self._command.above is not None and (self._up is None or now - self._heard > patience)
         mine = Beats(self.generation, places, shards, shares, uses, counts, ages)
         if silent:
