@@ -1,87 +1,191 @@
-"""The schedule of recursive halving and doubling: what is sent is taken, all slices are owned, few peers and steps."""
+"""Which process runs which test file: the longest first, one process a cluster, and nothing lost with a crashed one."""
 
-import math
-from fractions import Fraction
+import os
+import random
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from hdl.sync import schedule
+from tests.ahead import wanted_by
+from tests.schedule import Schedule
 
-PAIRS = [(2, 8), (3, 3), (5, 13), (7, 8), (7, 13), (7, 64), (9, 16), (13, 13), (24, 64), (33, 33), (64, 64), (65, 97)]
-
-
-def width(span):
-    return span[1] - span[0] if span else Fraction(0)
+ONE, TWO, PAGES = "tests/hadoop/test_one.py", "tests/hadoop/test_two.py", "tests/hadoop/test_pages.py"
 
 
-@pytest.mark.parametrize(("workers", "shards"), PAIRS)
-@pytest.mark.parametrize("direct", [0, 1 << 20], ids=["tree", "direct"])
-def test_what_one_sends_the_other_takes_in_the_same_step(workers, shards, direct):
-    everybody = schedule.schedule(workers, shards, direct)
-    swaps = {
-        (place, swap.peer, step.level): swap
-        for place, own in enumerate(everybody)
-        for step in own
-        for swap in step.swaps
-    }
-    for (place, peer, level), swap in swaps.items():
-        other = swaps[peer, place, level]
-        assert (swap.sends, swap.takes) == (other.takes, other.sends)
-        assert swap.sends or swap.takes
-    for place, own in enumerate(everybody):
-        for step in own:
-            for reader in step.readers:
-                (theirs,) = [each for each in everybody[reader] if each.level == step.level]
-                assert place in theirs.sources
+class Process:
+    """What a schedule knows of a process, which here runs a test when it is told to."""
+
+    def __init__(self, name):
+        self.gateway = SimpleNamespace(id=name)
+        self.shutting_down = False
+        self.queue = []
+
+    def send_runtest_some(self, tests):
+        assert not self.shutting_down
+        self.queue += tests
+
+    def shutdown(self):
+        self.shutting_down = True
 
 
-@pytest.mark.parametrize(("workers", "shards"), PAIRS)
-def test_a_worker_comes_to_have_what_it_keeps_of_both_halves(workers, shards):
-    for own in schedule.schedule(workers, shards, 0):
-        for step in own:
-            mine = max(step.holds[0], step.keeps[0]), min(step.holds[1], step.keeps[1])
-            taken = sum((width(swap.takes) for swap in step.swaps), max(width(mine), Fraction(0)))
-            assert taken == 2 * width(step.keeps)
-            given = sum((width(swap.sends) for swap in step.swaps), max(width(mine), Fraction(0)))
-            assert given == width(step.holds)
-        assert [step.holds for step in own[1:]] == [step.keeps for step in own[:-1]]
+@pytest.fixture
+def begin():
+    """A function that starts a schedule of two processes over files of so many tests each."""
+
+    def begin(files, seconds=(), ready=lambda name: True):
+        collection = [f"{name}::test_{i}" for name, tests in files.items() for i in range(tests)]
+        schedule = Schedule(2, dict(seconds), ready)
+        processes = [Process("a"), Process("b")]
+        for process in processes:
+            schedule.add_node(process)
+            schedule.add_node_collection(process, collection)
+        schedule.schedule()
+        return schedule, *processes
+
+    return begin
 
 
-@pytest.mark.parametrize(("workers", "shards"), PAIRS)
-def test_steps_and_peers_are_logarithmic_and_no_worker_sends_much_more_than_the_vector(workers, shards):
-    most = math.ceil(math.log2(workers))
-    for place, own in enumerate(schedule.schedule(workers, shards, 0)):
-        assert len(own) <= most
-        assert len(schedule.peers(workers, shards, place, 0)) <= 2 * most
-        assert all(len(step.swaps) <= 3 for step in own)
-        assert sum(width(swap.sends) for step in own for swap in step.swaps) <= Fraction(102, 100)
+def files_of(schedule, process):
+    """The files given to a process, in order."""
+    return list(dict.fromkeys(schedule.collection[test].partition("::")[0] for test in process.queue))
 
 
-@pytest.mark.parametrize("direct", [0, 1 << 20])
-def test_the_slices_cover_all_numbers_and_the_first_worker_has_the_first(direct):
-    for workers in (1, 2, 3, 7, 13, 64):
-        spans = schedule.spans(1003, workers, 64, direct)
-        cuts = sorted(spans)
-        assert [lo for lo, _ in cuts[1:]] == [hi for _, hi in cuts[:-1]]
-        assert cuts[-1][1] == 1003
-        assert spans[0][0] == 0
-        assert [spans[place] for place in schedule.owners(workers, 64, direct)] == cuts
-        for place, own in enumerate(schedule.schedule(workers, 64, direct)):
-            assert not own or schedule.cut(own[-1].keeps, 1003) == spans[place]
+def finish(schedule, process, tests):
+    for _ in range(tests):
+        assert len(process.queue) > 1 or process.shutting_down, "a process waits for its next test"
+        schedule.mark_test_complete(process, process.queue.pop(0))
 
 
-def test_parents_are_peers_and_lead_to_the_first_worker():
-    for workers, shards in [*PAIRS, (1000, 1000)]:
-        parents = schedule.parents(workers, shards, 0)
-        for place in range(workers) if workers < 100 else range(0, workers, 97):
-            depth, at = 0, place
-            while parents[at] is not None:
-                assert parents[at] in schedule.peers(workers, shards, at, 0)
-                depth, at = depth + 1, parents[at]
-            assert at == 0
-            assert depth <= math.ceil(math.log2(workers))
+def test_the_longest_file_comes_first(begin):
+    schedule, a, b = begin({"x.py": 3, "y.py": 3, "z.py": 3}, {"z.py": 9, "y.py": 5})
+    assert (files_of(schedule, a), files_of(schedule, b)) == (["z.py"], ["y.py"])
+    finish(schedule, b, 2)
+    assert files_of(schedule, b) == ["y.py", "x.py"]
 
 
-def test_a_power_of_two_is_the_hypercube():
-    for place, own in enumerate(schedule.schedule(16, 16, 0)):
-        assert [[swap.peer for swap in step.swaps] for step in own] == [[place ^ 1 << level] for level in range(4)]
+def test_one_process_runs_a_cluster_s_tests_while_the_other_computes(begin):
+    schedule, a, b = begin({ONE: 2, TWO: 2, PAGES: 2, "x.py": 2, "y.py": 2}, {"x.py": 100})
+    assert (files_of(schedule, a), files_of(schedule, b)) == ([ONE], ["x.py"])
+    finish(schedule, b, 1)
+    finish(schedule, a, 1)
+    assert (files_of(schedule, a), files_of(schedule, b)) == ([ONE, TWO], ["x.py", "y.py"])
+    finish(schedule, b, 2)
+    assert files_of(schedule, b) == ["y.py", PAGES], "the other cluster's, since nothing else is left"
+    finish(schedule, b, 2)
+    assert b.shutting_down, "what is left waits for the cluster that the other process uses"
+    finish(schedule, a, 2)
+    assert a.shutting_down
+    assert schedule.tests_finished
+    assert schedule.has_pending
+
+
+def test_a_cluster_s_tests_wait_until_it_stands(begin):
+    standing = set()
+    schedule, a, b = begin({ONE: 2, "x.py": 2, "y.py": 2, "z.py": 2}, ready=standing.__contains__)
+    assert (files_of(schedule, a), files_of(schedule, b)) == (["x.py"], ["y.py"])
+    standing.add("cluster")
+    finish(schedule, b, 1)
+    assert files_of(schedule, b) == ["y.py", ONE]
+
+
+def test_a_replacement_runs_what_a_crashed_process_left(begin):
+    schedule, a, b = begin({"x.py": 3, "y.py": 1, "z.py": 1, "u.py": 1})
+    while not b.shutting_down:
+        finish(schedule, b, 1)
+    assert files_of(schedule, b) == ["u.py"]
+    finish(schedule, a, 1)
+    assert schedule.remove_node(a) == "x.py::test_1", "it ran when the process crashed, and is not run again"
+    assert not schedule.tests_finished
+    c = Process("c")
+    schedule.add_node(c)
+    schedule.add_node_collection(c, schedule.collection)
+    schedule.schedule()
+    assert [schedule.collection[test] for test in c.queue] == ["x.py::test_2"]
+    assert c.shutting_down, "or it would wait for another test with the one that it has"
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_in_any_order_of_ends_and_crashes_every_test_is_begun_once(seed):
+    """By the rules of pytest-xdist: a process runs a test if it has another one after it, or is shut down."""
+    rng = random.Random(seed)
+    files = [ONE, TWO, PAGES, "x.py", "y.py", "z.py"]
+    collection = [f"{name}::test_{i}" for name in files for i in range(rng.randint(1, 4))]
+    schedule = Schedule(2, {name: rng.random() for name in files}, lambda name: rng.random() < 0.7)
+    new, alive, begun, crashes = [Process("a"), Process("b")], [], [], 6
+    while new or alive:
+        moves = [("starts", one) for one in new]
+        moves += [("collects", one) for one in alive if one not in schedule.collections]
+        moves += [("runs", one) for one in alive if len(one.queue) > one.shutting_down ^ 1]
+        moves += [("ends", one) for one in alive if one.shutting_down and not one.queue]
+        moves += [("crashes", one) for one in alive] if crashes and rng.random() < 0.3 else []
+        assert moves, "everybody waits"
+        move, one = rng.choice(moves)
+        if move == "starts":
+            new.remove(one)
+            alive.append(one)
+            schedule.add_node(one)
+        elif move == "collects":
+            schedule.add_node_collection(one, collection)
+            if schedule.collection_is_completed:
+                schedule.schedule()
+        elif move == "runs":
+            begun.append(one.queue.pop(0))
+            schedule.mark_test_complete(one, begun[-1])
+        else:
+            alive.remove(one)
+            crashed = schedule.remove_node(one)
+            if move == "ends":
+                assert crashed is None
+            else:
+                crashes -= 1
+                new.append(Process(f"new{crashes}"))
+                begun += one.queue[:1]
+                assert crashed == (collection[one.queue[0]] if one.queue else None)
+        if schedule.tests_finished:
+            for each in schedule.nodes:
+                each.shutdown()
+    assert sorted(begun) == [*range(len(collection))]
+
+
+def test_processes_that_find_other_tests_end_the_run(begin):
+    schedule, *_ = begin({"x.py": 2})
+    with pytest.raises(RuntimeError, match="c found other tests"):
+        schedule.add_node_collection(Process("c"), ["x.py::test_9"])
+
+
+def test_a_run_with_crashes_ends_and_loses_no_test(tmp_path, root):
+    for name in "abcd":
+        (tmp_path / f"test_{name}.py").write_text(
+            "import os, pytest\n"
+            "@pytest.mark.parametrize('i', range(3))\n"
+            f"def test_it(i):\n    if (i, '{name}') in ((1, 'a'), (2, 'c'), (0, 'd')):\n        os._exit(3)\n"
+        )
+    command = [sys.executable, "-m", "pytest", "-p", "tests.ahead", "-p", "no:cacheprovider", "-n", "2", "-q", tmp_path]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=clean | {"PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=250
+    )
+    assert re.search(r"^3 failed, 9 passed", done.stdout, re.M), done.stdout + done.stderr
+    assert done.returncode == 1
+    for test in ("test_a.py::test_it[1]", "test_c.py::test_it[2]", "test_d.py::test_it[0]"):
+        assert re.search(f"crashed while running '{re.escape(test)}'", done.stdout)
+
+
+def item(nodeid, *fixtures, skip=None, **params):
+    return SimpleNamespace(
+        nodeid=nodeid,
+        fixturenames=fixtures,
+        callspec=SimpleNamespace(params=params),
+        get_closest_marker=lambda name: skip,
+    )
+
+
+def test_clusters_are_begun_for_tests_on_daemons_alone():
+    assert wanted_by([item("tests/unit/test_layers.py::test_it[cluster]", "package", package="cluster")]) == set()
+    assert wanted_by([item(f"{ONE}::test_it", "cluster", "packed"), item(f"{ONE}::test_b", kind="secure")]) == {
+        "cluster", "packed", "secure",
+    }  # fmt: skip
+    assert wanted_by([item(f"{ONE}::test_it", "cluster", skip=pytest.mark.skip)]) == set()
