@@ -118,7 +118,11 @@ class CommandSending(Payloads):
         return self._last_id
 
     def seconds(self) -> dict[str, NDArray[np.float64]]:
-        """Return what the members spent on the command that they have done: by name, by place among the members."""
+        """Return what the members spent on the command that they have done, by name.
+
+        `compute` is by place among the members; of the others it is that, or what is left of it where they are many:
+        see `protocol.joined_seconds`.
+        """
         if found := self.relays.seconds():
             return found
         each = [member.done.seconds or {} for member in self.members]
