@@ -180,7 +180,7 @@ class Worker:
         return gpu
 
     def _summarise(self) -> int:
-        """Publish the summary of the shards, joined where siblings meet; returns the number of samples in all of them."""
+        """Publish the shards' summaries, joined where siblings meet; returns the number of samples in all."""
         shards = [*self.host.splits]
         nodes = self.host.summarise(shards, self.beat)
         found = summaries.joined(
