@@ -144,7 +144,7 @@ def test_signals_break_no_transfer(pair):
 @pytest.fixture
 def wire_between():
     """Two workers whose connections go over a wire that damages one byte, or ends there."""
-    made, stop = [], threading.Event()
+    made = []
 
     def make(damage, at):
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -158,6 +158,8 @@ def wire_between():
                     if seen <= where < seen + len(piece):
                         if damage == "cut":
                             sink.sendall(piece[: where - seen])
+                            channels.end(sink)  # closing wakes nobody who waits in it
+                            channels.end(source)
                             return
                         piece[where - seen] ^= 1 << 3
                     seen += len(piece)
@@ -172,7 +174,6 @@ def wire_between():
         return workers
 
     yield make
-    stop.set()
     for worker in made:
         worker.close()
 
