@@ -128,7 +128,9 @@ def table(title: str, curves: dict[str, dict[int, float]]) -> None:
 def check(costs: Costs, workers: tuple[int, ...], net: str = "784-100-32-10") -> dict[int, real.Run]:
     """Runs real workers on this machine, and prints what was counted and taken beside the simulation of the same."""
     print(f"\n{net}, real processes on {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}); simulated in brackets\n")
-    print("| workers | messages a worker sends | bytes sent (without heads) | connections | threads | ms of all processors | ms |")
+    print(
+        "| workers | messages a worker sends | bytes sent (without heads) | connections | threads | ms of all processors | ms |"
+    )
     print("|--:|--:|--:|--:|--:|--:|--:|")
     found = {}
     for n in workers:

@@ -9,9 +9,9 @@ from hdl import sync
 from hdl.runners.base import groups
 from hdl.spec import parse
 from hdl.yarn.comm.allreduce import allreduce
+from tests.bench.scaling import halving as own
 from tests.bench.scaling.application import Application
 from tests.bench.scaling.costs import Cluster, Costs
-from tests.bench.scaling import halving as own
 from tests.bench.scaling.halving import covered
 from tests.bench.scaling.schedules import Direct, Mirrored, Ring, Servers, traffic
 from tests.unit.test_yarn_tree import meshes, on_all, updates_of

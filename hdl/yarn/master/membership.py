@@ -1,46 +1,48 @@
-"""Keeps a worker group's places: requests, admits, hears, watches for silence, evicts and replaces their workers.
+"""Keeps a worker group's places: requests, evicts and replaces their workers; `listening` hears them.
 
-Reports of a worker that has no place, or of an earlier generation, are dropped. Where the number of workers may change,
+Where the number of workers may change,
 a place need not be filled: its worker's loss is nobody else's concern until it takes part (see `newcomers`).
 """
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from hdl.errors import HdlError, WorkerError
-from hdl.runners.base import Notify, Progress, Replaced
-from hdl.yarn.comm import mailbox, tls
+from hdl.errors import WorkerError
+from hdl.runners.base import Notify, Replaced
+from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control import Server
-from hdl.yarn.comm.credentials import CLIENT
-from hdl.yarn.master import clocks
 from hdl.yarn.master.failures import Failure, Failures
 from hdl.yarn.master.member import Incarnation, Member
 from hdl.yarn.master.relays import Relays
 from hdl.yarn.master.renewal import MasterTokens
-from hdl.yarn.protocol import Answer, Answers, AsyncReport, Beat, Beats, Hello, MemoryUse, ProtocolError, read_report
 from hdl.yarn.resource_manager.containers import Containers
-from hdl.yarn.resource_manager.resources import Ended, Leaving
 from hdl.yarn.settings import Settings
 
 BULK_SECONDS = 60.0
-REVIEW_SECONDS = 0.1  # between two looks at all members
-TELL_SECONDS = 0.5  # between two Progress events of many workers
 EVICT_SECONDS = 1.0  # that telling an evicted worker may hold up the others
-
-Heard = tuple[Member, Answer | AsyncReport]
 
 
 class Lost(Exception):
-    """Says that members are gone, or a connection between two of them."""
+    """Says that members are gone, each for a reason of its own, or a connection between two of them."""
 
-    def __init__(self, members: Sequence[Member], reason: str):
+    def __init__(self, members: Sequence[Member], reason: str, reasons: Sequence[str] = ()):
         super().__init__(reason)
         self.members, self.reason = list(members), reason
+        self.reasons = list(reasons) or [reason] * len(self.members)
+
+    @classmethod
+    def all_of(cls, several: Sequence[Lost]) -> Lost:
+        """Make one of several losses."""
+        members = [member for one in several for member in one.members]
+        reasons = [reason for one in several for reason in one.reasons]
+        return cls(members, "; ".join(one.reason for one in several), reasons)
 
 
 class Membership:
@@ -94,6 +96,8 @@ class Membership:
         )
         self.avoid_told: Callable[[str], Any] = lambda text: None  # which nodes are avoided, whenever that changes
         self.relays = Relays()
+        self._connections = ThreadPoolExecutor(16, "hdl-bulk")
+        self._watches: list[tuple[Member, Incarnation, Future[socket.socket]]] = []  # that are being connected
         self.unanswered: set[int] = set()  # ranks of members that have not answered the present command
         self.command_id = 0  # of this command
         self._named: dict[str, Member] = {}  # by the container's name
@@ -147,6 +151,7 @@ class Membership:
         """
         return [*(member.tried if self.elastic else member.shards)] or [-1 - member.rank]
 
+<<<<<<< HEAD
     # --- listening ----------------------------------------------------------------------------------------------------
 
     def hear(self, seconds: float) -> Heard | None:
@@ -174,6 +179,9 @@ class Membership:
                     lost.append(one)
             elif isinstance(event, Leaving):
                 self._container_leaves(event)
+            elif event.number >= len(self.places):  # asked for early, and the data has fewer shards
+                self.server.refuse(event.id)
+                self.containers.stop(event.id)
             else:
                 self.places[event.number].launched(event, time.monotonic())
                 self.arrivals += 1
@@ -276,6 +284,8 @@ class Membership:
             if member.incarnation.state.here and now - member.incarnation.seen > self.settings.silence_seconds:
                 self.lose(member, "silent", f"no sign of life for {self.settings.silence_seconds:g} s")
 
+=======
+>>>>>>> control
     def lose(self, member: Member, kind: str, reason: str) -> None:
         """Record how a member's worker failed; of one that takes part raise that it is lost.
 
@@ -292,25 +302,6 @@ class Membership:
             raise lost
         self.message(lost.reason)
         self.replace(member)
-
-    def _container_ended(self, event: Ended) -> None:
-        member = self._named.pop(event.id, None)
-        if member is None or member.name != event.id:  # it was evicted before
-            return
-        self.lose(member, event.kind, event.reason)
-
-    def _container_leaves(self, event: Leaving) -> None:
-        """Note that YARN wants a container back; one that does nothing yet is given back at once."""
-        member = self._named.get(event.id)
-        if member is None or member.name != event.id or member.incarnation.leaving or not self.elastic:
-            return
-        member.incarnation.leaving = event.reason
-        self.message(f"worker {member.rank} on {member.host}: {event.reason}")
-        if not member.incarnation.trains:
-            self.replace(member)
-
-    def answered_before(self, member: Member, answer: Answer) -> None:
-        """Process the answer of a worker that does not take part yet; there are none unless the number may change."""
 
     def failed(self, member: Member, kind: str, reason: str) -> Lost:
         """Record how a member's worker failed, and avoid its node if that shows to be broken; returns the loss.
@@ -341,9 +332,10 @@ class Membership:
 
     def evict(self, lost: Lost) -> None:
         """Shut out the lost members' workers, and ask for containers in their places."""
-        self.message(lost.reason)
-        for member in lost.members:
-            self.notify(Replaced(member.rank, tuple(member.shards), lost.reason))
+        for reason in lost.reasons or [lost.reason]:
+            self.message(reason)
+        for member, reason in zip(lost.members, lost.reasons, strict=True):
+            self.notify(Replaced(member.rank, tuple(member.shards), reason))
             self.replace(member)
 
     def replace(self, member: Member) -> None:
@@ -351,7 +343,7 @@ class Membership:
         if member.name:
             self.server.refuse(member.name)
             self.containers.stop(member.name)
-        _say_evicted(member.lost())
+        say_evicted(member.lost())
         if member.rank not in self.closed:
             self.containers.ask(member.rank, member.hosts)
 
@@ -370,7 +362,7 @@ class Membership:
         self.message(f"{why}; the others go on without it")
 
 
-def _say_evicted(incarnation: Incarnation) -> None:
+def say_evicted(incarnation: Incarnation) -> None:
     """Tell a worker that it was evicted: should it only have slept, it ends when it wakes."""
     if incarnation.watch:
         with suppress(OSError):

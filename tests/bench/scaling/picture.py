@@ -40,7 +40,10 @@ def draw(panels: Mapping[str, tuple[str, Curves]], measured: Mapping[str, Mappin
             for name, points in curves.items():
                 style = LINES.get(name)
                 if style is None:  # a curve of this panel alone
-                    style = {"color": ("#c0392b", "#2471a3", "#1e8449")[own % 3], "linestyle": ("-", "--", "-.")[own % 3]}
+                    style = {
+                        "color": ("#c0392b", "#2471a3", "#1e8449")[own % 3],
+                        "linestyle": ("-", "--", "-.")[own % 3],
+                    }
                     own += 1
                 (line,) = panel.plot(list(points), list(points.values()), label=name, **style)
                 if name in LINES:
