@@ -62,6 +62,9 @@ class Listening(Membership):
                     lost.append(one)
             elif isinstance(event, Leaving):
                 self._container_leaves(event)
+            elif event.number >= len(self.places):  # asked for early, and the data has fewer shards
+                self.server.refuse(event.id)
+                self.containers.stop(event.id)
             else:
                 self.places[event.number].launched(event, time.monotonic())
                 self.arrivals += 1

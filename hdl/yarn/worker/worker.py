@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hdl import optim, sync, wire
+from hdl import optim, sync, timeline, wire
 from hdl.errors import DeadlineError
 from hdl.passes import Pass
 from hdl.runners import platform
@@ -121,6 +121,7 @@ class Worker:
                     self.relay.answer(done, self._results)
                 else:
                     self.link.send(done)
+                timeline.reached("worker", type(command).kind)
             except Aborted:
                 continue
             except PeerLost as error:
