@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import BLOCK_BYTES, FileSplit, Source
+from hdl.data.base import BLOCK_BYTES, FileSplit, Lines, Piece, Source
 from hdl.data.block import OVERFLOW, Bad, Block
 from hdl.data.delimited import Delimited
 from hdl.data.guess import is_number, number
-from hdl.data.line_count import Index, Lines, Piece, count, pieces
+from hdl.data.line_count import Index, count, pieces
 from hdl.data.number_lines import matrix
 from hdl.data.options import Options
 from hdl.data.streams import Stream, check_whole, open_stream
@@ -50,13 +50,20 @@ class TextPair(Source):
         self._index: Index | None = None
         self._lengths: list[int] | None = None
 
-    def pieces(self) -> list[Piece]:
-        """Cut the files into pieces whose lines can be counted each by itself."""
-        return pieces([*self.paths, *(self.others[path] for path in self.paths if self.y is not None)])
+    def uncounted(self) -> list[Piece]:
+        if self._lengths is not None:
+            return []
+        return pieces([path for x in self.paths for path in ([x, self.others[x]] if self.y is not None else [x])])
 
     def take_counts(self, cut: Sequence[Piece], counts: Sequence[Lines]) -> None:
-        """Take the counts of all `pieces`, instead of counting."""
-        self._index, self._lengths = Index(cut, counts), None
+        self._index, self._lengths = Index.of_counts(cut, counts), None
+
+    def marks(self) -> dict[str, list[list[int]]] | None:
+        found = {path: own for path, own in self._index.marks.items() if len(own) > 1} if self._index else None
+        return found or None
+
+    def take_marks(self, marks: dict[str, list[list[int]]]) -> None:
+        self._index, self._lengths = Index(marks), None
 
     def lengths(self) -> list[int]:
         """Count the lines of each pair.
@@ -66,10 +73,10 @@ class TextPair(Source):
         DataError
             A file of targets has more or fewer of them than its file of features.
         """
-        if self._index is None:
-            cut = self.pieces()
-            self.take_counts(cut, count(cut))
         if self._lengths is None:
+            if self._index is None or not {*self.paths} <= self._index.lengths.keys():
+                cut = self.uncounted()
+                self.take_counts(cut, count(cut))
             self._lengths = [self._count(path) for path in self.paths]
         return self._lengths
 
