@@ -189,6 +189,15 @@ class Source(ABC):
         """Cuts into pieces what has to be counted before the dataset can be cut into splits; empty if nothing has."""
         return []
 
+    def count_pieces(self, cut: Sequence[Piece], room: int) -> list[Lines]:
+        """Counts some of the pieces that `uncounted` gave; up to `room` bytes of what is parsed on the way are kept for
+        the next reading, until `forget`."""
+        raise NotImplementedError(f"{self.format} samples need no counting")
+
+    def forget(self) -> None:
+        """Forgets what `count_pieces` kept."""
+        return None
+
     def take_counts(self, cut: Sequence[Piece], counts: Sequence[Lines]) -> None:
         """Takes the counts of all that `uncounted` gave."""
         raise NotImplementedError(f"{self.format} samples need no counting")

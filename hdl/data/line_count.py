@@ -39,7 +39,7 @@ def count_piece(piece: Piece) -> Lines:
     """
     total = Lines(0, 0)
     for chunk in _chunks(piece):
-        total = total.join(_of_chunk(chunk))
+        total = total.join(count_chunk(chunk))
     return total
 
 
@@ -98,7 +98,8 @@ def _chunks(piece: Piece) -> Iterator[bytes]:
             yield chunk
 
 
-def _of_chunk(chunk: bytes) -> Lines:
+def count_chunk(chunk: bytes) -> Lines:
+    """Count the lines of some bytes, of which there is at least one."""
     ends = chunk.count(b"\n")
     last = chunk[-1:]
     if last.strip():

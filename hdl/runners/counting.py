@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hdl import fs, passes, wire
-from hdl.data import Bad, FileSplit
-from hdl.data.line_count import Lines, Piece, count_piece
+from hdl.data import Bad, FileSplit, Source
+from hdl.data.base import Lines, Piece
 from hdl.errors import WorkerError
 from hdl.passes import Partial, Pass
 
@@ -78,9 +78,10 @@ def asked(shards: int) -> Pass:
     return Pass(KIND, "", 0, shards)
 
 
-def part(splits: Sequence[FileSplit], number: int, of: int) -> Partial:
-    """Count the pieces of one shard."""
-    return Partial(number, number + 1, of, Bad(), {KIND: Counts(tuple(count_piece(Piece(*split)) for split in splits))})
+def part(source: Source, splits: Sequence[FileSplit], number: int, of: int, room: int) -> Partial:
+    """Count the pieces of one shard; `room`: see `Source.count_pieces`."""
+    counts = Counts(tuple(source.count_pieces([Piece(*split) for split in splits], room)))
+    return Partial(number, number + 1, of, Bad(), {KIND: counts})
 
 
 def complete(found: Sequence[Partial | wire.Buffer], cut: Sequence[Piece]) -> list[Lines]:

@@ -147,6 +147,7 @@ class Host:
             if source.kept is not None:
                 self.blocks[number] = source.kept
                 left = source.spare
+        self.source.forget()
         return summaries
 
     def measure(self, asked: Pass, numbers: Sequence[int], beat: Beat) -> list[Partial]:
@@ -156,7 +157,7 @@ class Host:
         if asked.kind == counting.KIND:
             for number in numbers:
                 beat(number, 0.0)
-                found.append(counting.part(self.splits[number], number, asked.parts))
+                found.append(counting.part(self.source, self.splits[number], number, asked.parts, self.memory // 2))
             return passes.join_siblings(found)
         model = self._model(asked)
         for number in numbers:

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from hdl import data
-from hdl.data import line_count
+from hdl.data import line_count, parsed_lines
 from hdl.data.base import Lines, Piece
 from hdl.data.line_count import Index, count_piece
 from hdl.data.number_lines import matrix
+from hdl.data.pair import _rows
+from hdl.data.parsed_lines import ParsedLines
 from hdl.errors import DataError
 from hdl.runners import counting
 
@@ -101,6 +103,54 @@ def test_shards_read_the_same_samples_from_any_mark(tmp_path, monkeypatch, end, 
         other.take_marks(source.marks())
         blocks = [block.x for own in source.splits(4) for block in other.read(own)]
         assert np.concatenate(blocks).tobytes() == whole[0].tobytes()
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+def test_counts_are_the_same_where_rows_are_kept(tmp_path, monkeypatch, text, size):
+    content, lines = TEXTS[text]
+    if len(content) > 100 and size < 100:
+        size *= 500
+    path = tmp_path / "text"
+    path.write_bytes(content)
+    monkeypatch.setattr(line_count, "PIECE_BYTES", size)
+    monkeypatch.setattr(parsed_lines, "BLOCK_BYTES", max(1, size // 2))
+    cut, kept = line_count.pieces([str(path)]), ParsedLines(1 << 20)
+    counts = [kept.count(piece, lambda text: matrix(text, 2, " "), 1 << 20) for piece in cut]
+    assert counts == [count_piece(piece) for piece in cut]
+    runs = [*kept.runs(str(path), 0, lines, Index.of_counts(cut, counts))]
+    assert [hi for _, hi, _ in runs[:-1]] == [lo for lo, _, _ in runs[1:]]
+    rows = [line.split() for line in content.split(b"\n")]
+    for lo, hi, x in runs:
+        assert x is None or x.tolist() == [[*map(float, row)] for row in rows[lo:hi]]
+    if text in ("one line", "no last newline", "carriage returns"):
+        assert all(x is not None for _, _, x in runs)
+
+
+@pytest.mark.parametrize("room", [0, 600, 1 << 20])
+@pytest.mark.parametrize("header", [b"", b"a b c\n", b"\xef\xbb\xbf"])
+def test_rows_that_were_parsed_on_the_way_are_read_again_from_memory(tmp_path, monkeypatch, room, header):
+    rows = np.random.default_rng(0).normal(size=(90, 3)).round(4)
+    rows[::7] *= 1e6  # lines of other lengths
+    x = header + b"".join(b" ".join(b"%r" % value for value in row) + b" \n" for row in rows.tolist())
+    monkeypatch.setattr(line_count, "PIECE_BYTES", 100)
+    source = pair(tmp_path, x, b"".join(b"%d\n" % i for i in range(90)))
+    cut = source.uncounted()
+    mine = [piece for piece in cut if piece.path.endswith("X")][3:20]  # this worker's
+    counts = {piece: lines for piece, lines in zip(mine, source.count_pieces(mine, room), strict=True)}
+    source.take_counts(cut, [counts.get(piece) or count_piece(piece) for piece in cut])
+    parsed = []
+    monkeypatch.setattr("hdl.data.pair._rows", lambda *given: parsed.append(len(given[3])) or _rows(*given))
+    found = read(source, 4)
+    assert np.array_equal(found[0], rows)
+    assert found[1].tolist() == [*range(90)]
+    spared = 180 - sum(parsed)  # of as many lines of both files
+    assert (spared == 0) == (room == 0)
+    if room > 1000:
+        assert spared > 40
+    source.forget()
+    assert np.array_equal(read(source, 3)[0], rows)
+    assert sum(parsed) == 180 - spared + 180
 
 
 def test_files_of_one_pair_with_other_counts_are_both_named(tmp_path):
