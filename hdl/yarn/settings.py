@@ -152,7 +152,7 @@ class Settings(BaseModel):
     attempts: Count = 2
     renew_seconds: Annotated[float, Field(ge=0)] = 0.0
     relay_above: Count = 64
-    relay_fan: Annotated[int, Field(ge=2)] = 32
+    relay_fan: Annotated[int, Field(ge=2)] = 16
     encrypt_spill: bool = False
 
     @classmethod
