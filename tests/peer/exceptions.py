@@ -1,4 +1,7 @@
-"""scikit-learn's tests that cannot hold for hdl: why, and what a user does instead. docs/from-scikit-learn.md has them."""
+"""scikit-learn's tests that cannot hold for hdl: why, and what a user does instead.
+
+docs/from-scikit-learn.md has them.
+"""
 
 from typing import NamedTuple
 
