@@ -54,6 +54,7 @@ from hdl.yarn.protocol import (
 from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
 from hdl.yarn.worker.callbacks import evicted, take_tokens
 from hdl.yarn.worker.master_link import MasterLink
+from hdl.yarn.worker.memory import keep_memory
 from hdl.yarn.worker.relay import Relay
 
 PAYLOAD_SECONDS = 60.0  # that may pass between a command and its payload
@@ -209,6 +210,7 @@ class Worker:
             self._prepared, self._updates, self._weights = content, None, {}
 
     def _connect_mesh(self, command: ConnectMesh) -> None:
+        keep_memory()
         if self.mesh:
             self.mesh.close()
         self.mesh, generation = None, command.generation
