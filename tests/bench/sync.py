@@ -115,9 +115,16 @@ def _own(rank, kind, ports, barrier, keys, folder):
     mailbox = Mailbox(keys.tls(server=True), "127.0.0.1")
     ports[rank] = mailbox.address[1]
     barrier.wait()
-    peers = [("127.0.0.1", port) for port in ports]
+    peers, nothing = {rank: ("127.0.0.1", port) for rank, port in enumerate(ports)}, lambda *given: None
     made = mesh.connect(
-        rank, 0, peers, keys.tls(server=False), lambda peer: mailbox.peer(0, peer, 60), lambda: None, lambda phase: None
+        rank,
+        len(ports),
+        0,
+        peers,
+        keys.tls(server=False),
+        lambda peer: mailbox.peer(0, peer, SECONDS),
+        nothing,
+        nothing,
     )
     assert {channel.family == socket.AF_UNIX for channel in made._outward.values()} == {kind == "Unix"}
     return made
