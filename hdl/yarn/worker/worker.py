@@ -170,9 +170,9 @@ class Worker:
         _, fields, _ = wire.unpack(bytes(self._payload(Open.kind)))
         gpu = platform.gpu(fields["device"])
         own = Host.from_fields(fields)
-        rest = {name: value for name, value in fields.items() if name != "cuts"}
+        rest = {name: value for name, value in fields.items() if name not in ("cuts", "marks")}
         if rest == self._opened:
-            self.host.hold(own.splits)
+            self.host.hold(own.splits, own.marks)
             return gpu
         self.link.memory_limit = fields["limit"]
         self.host = own
