@@ -153,7 +153,8 @@ class Mesh:
                 sent[self._senders.submit(self._finish, peer, rest)] = peer
         self._point("waiting")
         received = {
-            peer: self._receive(peer, self._step if reuse else 0, into[peer] if into else None) for peer in sources
+            peer: self._receive(peer, self._step if reuse else 0, None if into is None else into[peer])
+            for peer in sources
         }
         while sent:
             done, _ = wait(sent, POLL)
@@ -227,7 +228,9 @@ class Mesh:
             self.received_messages += 1
             self.received_bytes += _HEAD.size
             return [
-                self._message(peer, channel, (peer, kept, place) if kept else None, into[place] if into else None)
+                self._message(
+                    peer, channel, (peer, kept, place) if kept else None, None if into is None else into[place]
+                )
                 for place in range(count)
             ]
         except (OSError, EOFError, ValueError) as error:
