@@ -72,7 +72,7 @@ def class_path(description: dict[str, Any], conf: str) -> list[str]:
 
 def kept(description: dict[str, Any], conf: str) -> Path | None:
     """Find the archive in the user's cache; None where it is not there, or must not be used."""
-    archive = scratch.cache_folder() / FOLDER / f"{key(description)}.jsa"
+    archive = _place(description)
     with suppress(OSError, ValueError):
         if archive.exists() and not hidden(archive, conf):
             return archive
@@ -117,6 +117,25 @@ def make(description: dict[str, Any], conf: str, java: str) -> Path:
         raise HdlError(f"Java's archive of classes is not used: a folder of the class path and a jar both hold {name}")
     _thin(archive)
     return archive
+
+
+def shown(description: dict[str, Any], conf: str) -> tuple[str, str]:
+    """Say where the archive is and how large; or, in the second text, why there is none."""
+    archive = _place(description)
+    if found := kept(description, conf):
+        return f"archived, {found.stat().st_size / 1e6:.0f} MB ({found})", ""
+    with suppress(OSError, ValueError):
+        if archive.exists():
+            return (
+                "",
+                f"not used: a folder of the class path and a jar both hold {hidden(archive, conf)}",
+            )
+        return "", f"not archived: {archive.with_suffix('.failed').read_text()}; tried again after a day"
+    return "", "not archived yet: the next training on YARN with the packed environment does it"
+
+
+def _place(description: dict[str, Any]) -> Path:
+    return scratch.cache_folder() / FOLDER / f"{key(description)}.jsa"
 
 
 def hidden(archive: Path, conf: str) -> str:

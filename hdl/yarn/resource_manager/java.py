@@ -147,6 +147,17 @@ def archivable(path: Sequence[str]) -> dict[str, Any] | None:
     return java_archive.described(path, _machine(), hadoop_conf.folder())
 
 
+def archive_shown() -> tuple[str, str]:
+    """Say whether Java starts by an archive of its classes, and if it does not, why; for `hdl doctor`."""
+    try:
+        path, conf = class_path(), hadoop_conf.folder()
+    except Unavailable as error:
+        return "", str(error)
+    if (description := archivable(path)) is None:
+        return "", "not archived: the class path does not begin with HADOOP_CONF_DIR, or Java's library was not found"
+    return java_archive.shown(description, conf)
+
+
 def program() -> str:
     """Name the program `java` that belongs to the library by which this process starts Java."""
     return str(Path(_machine()).parents[2] / "bin/java")

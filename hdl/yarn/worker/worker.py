@@ -221,18 +221,17 @@ class Worker:
             return self._wait(lambda seconds: self.mailbox.peer(generation, peer, seconds), mesh.CONNECT_SECONDS)
 
         place = next(place for place, rank in self._ranks.items() if rank == command.rank)
-        addresses = dict(zip(places, command.peers, strict=True))
-        unknown = "", 0  # nobody connects to it
         self.mesh = mesh.connect(
             place,
+            command.size or len(places),
             generation,
-            [addresses.get(other, unknown) for other in range(command.size or len(places))],
+            dict(zip(places, command.peers, strict=True)),
             self._peer_context,
             accept,
             self.check,
             self.faults.at,
             command.shards,
-            command.everybody,
+            everybody=command.everybody,
         )
 
     def _join_tree(self, command: ConnectMesh) -> None:
