@@ -20,6 +20,7 @@ PATCHES = 32
 FREQUENCIES = 33  # of periodic embeddings
 MEMBERS = 34  # of ensembles
 FOLDS = 40  # of cross-validation
+GIBBS, FLIPS = 41, 42  # of an RBM as an estimator: the calls that draw, and the units that a score turns over
 ROWS, PERMUTE = 48, 49  # of evaluation: rows that are drawn, and the orders of a column's cells
 
 _LOW = np.uint64(0xFFFFFFFF)
@@ -161,13 +162,15 @@ def order(seed: int, epoch: int, shard: int, n: int, window: int) -> NDArray[np.
     """Draw the order in which epoch `epoch` visits the `n` training samples of shard `shard`.
 
     Windows of `window` consecutive samples come in random order, the samples of each shuffled: a shard on disk is read
-    a window at a time.
+    a window at a time. A window of 0 leaves them in stored order.
 
     Returns
     -------
     ndarray of int64 [n]
         A permutation of 0 .. n.
     """
+    if not window:
+        return np.arange(n)
     key = derive(seed, SHUFFLE)
     draws = words(key, epoch, shard, 0, 0, n)
     if n <= window:

@@ -148,6 +148,6 @@ FLAGS = [
             "RULE",
             "auto, none, minmax, standard, robust, quantile, log, divide or divide:X; stored with the model.",
         ),
-        ("--shuffle-window", "shuffle_window", "N", "Samples shuffled together."),
+        ("--shuffle-window", "shuffle_window", "N", "Samples shuffled together; 0 for none."),
     ),
 ]

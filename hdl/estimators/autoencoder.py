@@ -55,6 +55,8 @@ class SparseAutoencoder(FeatureLearner):
         Line searches, or epochs.
     tol, n_iter_no_change :
         It ends when the cost fell by less than `tol` this many times in a row.
+    verbose : bool or int
+        Whether each iteration is printed.
     random_state : int, RandomState or None
     scale : {'auto', 'none', 'minmax', 'standard', 'divide:c'}
         'auto': of a 'logistic' decoder data that leaves [0, 1] is brought there, else each feature is standardised.
@@ -98,6 +100,7 @@ class SparseAutoencoder(FeatureLearner):
         max_iter: int = 400,
         tol: float = 1e-6,
         n_iter_no_change: int = 10,
+        verbose: bool | int = False,
         random_state: Any = None,
         scale: str = "auto",
         n_jobs: int | None = None,
@@ -119,6 +122,7 @@ class SparseAutoencoder(FeatureLearner):
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.verbose = verbose
         self.random_state = random_state
         self.scale = scale
         self.n_jobs = n_jobs

@@ -20,14 +20,17 @@ from hdl import data, deciding, models, rng, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.data.tabular.frame import Frame
+from hdl.errors import NonFinite
 from hdl.estimators import rounds, tables
+from hdl.estimators.arrays import float_type, local, typed
 from hdl.estimators.fitted import Fitted
+from hdl.estimators.learner import TOO_LARGE
+from hdl.estimators.pace import PACES, Pace
 from hdl.estimators.parameters import check, preprocessing, scale_of, to_spec
 from hdl.metrics import METRICS
 from hdl.ops import Samples, losses
 from hdl.spec import Spec
 from hdl.wire import Update
-
 
 class Perceptron(Fitted):
     """Base of classifier and regressor."""
@@ -44,9 +47,12 @@ class Perceptron(Fitted):
         batch_size: int | str = "auto",
         learning_rate: str | dict = "constant",
         learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
         max_iter: int = 200,
+        shuffle: bool = True,
         random_state: Any = None,
         tol: float = 1e-4,
+        verbose: bool | int = False,
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -82,9 +88,12 @@ class Perceptron(Fitted):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
         self.max_iter = max_iter
+        self.shuffle = shuffle
         self.random_state = random_state
         self.tol = tol
+        self.verbose = verbose
         self.warm_start = warm_start
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
@@ -123,8 +132,8 @@ class Perceptron(Fitted):
         self,
         X: ArrayLike,
         y: ArrayLike,
-        validation: tuple[ArrayLike, ...] | None = None,
         sample_weight: ArrayLike | None = None,
+        validation: tuple[ArrayLike, ...] | None = None,
     ) -> Any:
         """Train from new weights, or with `warm_start` from the last ones.
 
@@ -133,18 +142,21 @@ class Perceptron(Fitted):
         X : array, sparse matrix or DataFrame [N, I]
             uint8 stays uint8; all else becomes float32, what `scale` centres after that. A DataFrame is one of pandas,
             polars or pyarrow, or whatever gives Arrow's C stream; its columns hold numbers, categories (text, booleans,
-            categorical types) and dates. NaN, None and null are missing.
+            categorical types) and dates. NaN, None and null are missing. An array of another library is taken where it
+            lies in main memory.
         y : array [N] or [N, O]
-        validation : (X, y) or (X, y, sample_weight), optional
-            Measured each epoch into `validation_scores_`; takes the place of `validation_fraction`.
         sample_weight : array [N], optional
             What each sample counts in the loss, in the mean over a mini-batch and in scores; None: 1.
+        validation : (X, y) or (X, y, sample_weight), optional
+            Measured each epoch into `validation_scores_`; takes the place of `validation_fraction`.
 
         Returns
         -------
         self
         """
         check(self)
+        if isinstance(sample_weight, tuple) and len(sample_weight) in (2, 3) and np.ndim(sample_weight[0]) == 2:
+            raise TypeError("sample_weight is a tuple of arrays; samples to measure on are given by validation=(X, y)")
         again = self.warm_start and hasattr(self, "_weights")
         self._begin(again)
         samples = self._samples(X, y, sample_weight, new=not again)
@@ -154,25 +166,49 @@ class Perceptron(Fitted):
             held = self._samples(x, labels, weight[0] if weight else None, new=False)
         elif self.early_stopping:
             part = self._held_out(samples)
-            if not part.any() or part.all():
-                raise ValueError(f"validation_fraction={self.validation_fraction} of {len(samples)} samples is too few")
             samples, held = samples.take(~part), samples.take(part)
+        if not self.warm_start:
+            self.__dict__.pop("_given", None)
         return self._train(samples, held, again, self.max_iter)
 
     def _held_out(self, samples: Samples) -> NDArray[np.bool_]:
-        """Tell which samples early stopping measures on: the same share of each class, where there are classes."""
+        """Tell which samples early stopping measures on: the same share of each class, where there are classes.
+
+        Raises
+        ------
+        ValueError
+            In scikit-learn's words: a class has one member only, or too few samples are held out, or all.
+        """
         share, y = self.validation_fraction, samples.y
-        if not self._schema.classes or y is None:
-            return rng.member(self._seed, 0, len(samples), share)
-        strata = y if y.ndim == 1 else y[:, 0].astype(np.int32) if y.shape[1] == 1 else y.argmax(axis=1)
-        return rng.stratified(self._seed, 0, strata, share)
+        strata = np.zeros(len(samples), np.int32)
+        if self._schema.classes and y is not None:
+            strata = y if y.ndim == 1 else y[:, 0].astype(np.int32) if y.shape[1] == 1 else y.argmax(axis=1)
+            codes, counts = np.unique(strata, return_counts=True)
+            if counts.min() < 2:
+                few = [str(self._schema.classes[code]) for code in codes[counts < 2].tolist()]
+                raise ValueError(
+                    f"The least populated classes in y have only {counts.min()} member, which is too few. The minimum "
+                    f"number of groups for any class cannot be less than 2. Classes with too few members are: {few}"
+                )
+        part = rng.stratified(self._seed, 0, strata, share)
+        if part.sum() < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        if part.all():
+            raise ValueError(
+                f"validation_fraction={share} of {len(samples)} samples leaves none to train on; expected less"
+            )
+        return part
 
     def _partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Any:
         check(self)
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
         again = hasattr(self, "_weights")
         self._begin(again)
         samples = self._samples(X, y, sample_weight, new=not again)
-        return self._train(samples, None, again, 1)
+        return self._train(samples, None, again, 1, partial=True)
 
     @abstractmethod
     def _samples(self, X: Any, y: Any, sample_weight: Any, new: bool) -> Samples:
@@ -196,7 +232,9 @@ class Perceptron(Fitted):
             raise ValueError(f"metric={metric!r} is not defined for the samples held out: is one class missing there?")
         return value if METRICS[metric].higher else -value
 
-    def _train(self, samples: Samples, held: Samples | None, again: bool, iterations: int) -> Any:
+    def _train(
+        self, samples: Samples, held: Samples | None, again: bool, iterations: int, partial: bool = False
+    ) -> Any:
         """Train in rounds until nothing improves."""
         if not len(samples):
             raise ValueError("no samples are left to train on")
@@ -206,6 +244,8 @@ class Perceptron(Fitted):
             raise ValueError("every sample weighs 0; expected a positive sample_weight")
         spec = to_spec(self, self._schema, self._seed, len(samples), epochs, weight)
         weights = self._resumed(spec) if again else sync.start(spec, models.initial(spec))
+        if given := self.__dict__.pop("_given", None):
+            weights = sync.start(spec, self._replaced(spec, weights, given).w)
         worker = self._make(spec)
         shard = data.Shard(samples, samples.take(slice(0, 0)) if held is None else held)
         measured = spec
@@ -217,21 +257,53 @@ class Perceptron(Fitted):
             assert held is not None
             return self._score(update.sums, held) if self.metric is None else self._score_by(measured, update)
 
-        early = self.early_stopping and held is not None
-        limits = rounds.Limits(
-            iterations, self.n_iter_no_change, self.tol, self.max_fun, None if held is None else score, early
-        )
-        trained = rounds.train(measured, weights, shard, worker, limits)
-        unit = losses.unit(spec, self._schema.target_deviation)
+        early, unit = self.early_stopping and held is not None, losses.unit(spec, self._schema.target_deviation)
+        pace = self._pace(spec, again, partial)
+        searched = spec.optimizer.line_search and not early
+        patience, gradient = (None, self.tol) if searched else (self.n_iter_no_change, None)
+        measure = None if held is None else score
+        limits = rounds.Limits(iterations, patience, self.tol, self.max_fun, measure, early, pace, gradient)
+        if self.verbose:
+            limits.told = lambda number, cost, weights: print(f"Iteration {number}, loss = {cost * unit:.8f}")
+            limits.measured = lambda value: print(f"Validation score: {value:f}")
+        try:
+            trained = rounds.train(measured, weights, shard, worker, limits)
+        except NonFinite as error:
+            raise ValueError(f"{TOO_LARGE} ({error})") from None
         trained.curve = [cost * unit for cost in trained.curve]
-        if iterations > 1 and trained.exhausted:
-            message = f"{iterations} iterations, and the loss still falls: a larger max_iter may help"
-            warnings.warn(message, ConvergenceWarning, stacklevel=3)
+        self._warn(trained, limits)
+        self._pace_kept(pace, len(samples) * len(trained.curve), again)
         self._keep(spec, trained.weights, trained.curve, trained.scores, again)
         return self
 
+    def _warn(self, trained: rounds.Trained, limits: rounds.Limits) -> None:
+        """Tell how a training ended: by a warning, where nothing but its limits has ended it."""
+        what = "Validation score" if limits.early else "Training loss"
+        if limits.iterations > 1 and trained.exhausted:
+            message = (
+                f"{len(trained.curve)} iterations, and the loss still falls: a larger max_iter may help"
+                + (", or a larger max_fun" if len(trained.curve) < limits.iterations else "")
+            )
+            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        elif limits.iterations > 1 and self.verbose:
+            print(f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs.")
+
+    def _pace(self, spec: Spec, again: bool, partial: bool) -> Pace | None:
+        """Return the learning rate that follows the training, where scikit-learn's words ask for one."""
+        if self.solver != "sgd" or self.learning_rate not in PACES:
+            return None
+        rate, seen = spec.optimizer.rate, getattr(self, "t_", 0) if again else 0
+        going_on = partial and again and self.learning_rate != "constant"
+        return Pace(self.learning_rate, rate, self.power_t, seen, getattr(self, "learning_rate_", rate) if going_on else rate)
+
+    def _pace_kept(self, pace: Pace | None, seen: int, again: bool) -> None:
+        """Set what a learning rate goes on from: the samples seen, and the rate of the next epoch."""
+        self.t_ = (getattr(self, "t_", 0) if again else 0) + seen
+        self.learning_rate_ = self.learning_rate_init if pace is None else pace.rate
+
     def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
         """Learn the scaling, and keep what a weight table needs to know of the data."""
+        self._float = float_type(x)
         labels = np.zeros(len(x), np.float32)  # stand for the real ones: only the features are summarised
         columns = x.columns if isinstance(x, Frame) else ()
         wished = {"scale": scale_of(self, columns), "preprocessing": preprocessing(self), "embedding": self.embedding}
@@ -252,16 +324,18 @@ class Perceptron(Fitted):
         """Compute the net's answers to X [N, O], in the targets' unit."""
         check_is_fitted(self)
         x = self._read(X, reset=False)
+        kind = float_type(x)
         out = self._make(self._fitted).forward(self._weights.w, self._seen(x))[0]
         wrong = np.flatnonzero(~np.isfinite(out).all(axis=1))
         if len(wrong):
             raise ValueError(
                 f"the network's answer to sample {wrong[0]} of X is not finite: X is far from what was fitted"
             )
-        return self._schema.in_units(out)
+        return typed(self._schema.in_units(out), kind, simplex=self.out_activation_ == "softmax")
 
     def _weights_of(self, sample_weight: Any, samples: int) -> NDArray[np.float64] | None:
         """Return validated weights of samples [N], or None."""
         if sample_weight is None:
             return None
-        return _check_sample_weight(sample_weight, np.zeros((samples, 1)), dtype=np.float64, ensure_non_negative=True)
+        weight = local(sample_weight, "sample_weight")
+        return _check_sample_weight(weight, np.zeros((samples, 1)), dtype=np.float64, ensure_non_negative=True)

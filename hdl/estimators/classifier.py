@@ -140,14 +140,12 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             classes = np.unique(y)
         if new:
             self.classes_ = classes = self.__dict__.pop("_known", classes)
-            if len(classes) < 2 and not labels:
-                raise ValueError(f"y holds one class only, {classes[0]!r}; a classifier needs at least 2 classes")
-            kind = (
-                {"encoding": "targets", "loss": "sigmoid"}
-                if labels
-                else {"encoding": "index", "loss": "softmax", "classes": tuple(classes.tolist())}
+            self._fit_schema(x, **_kind(classes, labels))
+        elif self.warm_start and not labels and set(classes.tolist()) != set(self.classes_.tolist()):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
+                f"got {self.classes_}, `y` has {classes}"
             )
-            self._fit_schema(x, len(classes), **kind)
         weight = self._weights_of(sample_weight, len(codes) if labels else len(y))
         if labels:
             if codes.shape[1] != len(self.classes_):
@@ -172,7 +170,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         values, inverse = np.unique(y, return_inverse=True)
         numbers = np.array([known.code(value) for value in values.tolist()], np.int32)
         if len(unknown := values[numbers < 0]):
-            raise ValueError(f"y has classes {unknown.tolist()} that are not among {self.classes_.tolist()}")
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`: {unknown.tolist()} are not among {self.classes_.tolist()}"
+            )
         return numbers[inverse]
 
     def _encoded(self, codes: NDArray[np.int32]) -> NDArray:
@@ -191,14 +191,17 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     def _score(self, sums: dict[str, float], held: Samples) -> float:
         return sums["val_correct"] / (total_weight(sums, "val_") or 1)
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the probabilities of the classes, or of each label [N, O]."""
         out = self._outputs(X)
-        return np.hstack([1 - out, out]) if self._schema.encoding == "binary" else out
+        if self._schema.encoding != "binary":
+            return out
+        return np.hstack([1 - out, out])[:, : len(self.classes_)]
 
-    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the logarithms of the probabilities of the classes, or of each label [N, O]."""
-        return np.log(self.predict_proba(X))
+        with np.errstate(divide="ignore"):  # of a probability that float32 rounds to 0
+            return np.log(self.predict_proba(X))
 
     def predict(self, X: ArrayLike) -> NDArray:
         """Predict classes [N], or labels 0 and 1 [N, O]."""
@@ -206,3 +209,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         if self._schema.encoding == "targets":
             return (out > 0.5).astype(int)
         return self.classes_[out.argmax(axis=1)]
+
+
+def _kind(classes: NDArray, labels: bool) -> dict[str, Any]:
+    """Return the fields of the schema that classes, or labels, ask for: one output for two classes, as scikit-learn."""
+    if labels:
+        return {"outputs": len(classes), "encoding": "targets", "loss": "sigmoid"}
+    named = {"classes": tuple(classes.tolist())}
+    if len(classes) <= 2:
+        return {"outputs": 1, "encoding": "binary", "loss": "sigmoid", **named}
+    return {"outputs": len(classes), "encoding": "index", "loss": "softmax", **named}

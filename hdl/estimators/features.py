@@ -17,6 +17,7 @@ from hdl import data, models, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.estimators import rounds
+from hdl.estimators.arrays import float_type, local, typed
 from hdl.estimators.learner import Learner
 from hdl.estimators.parameters import check
 from hdl.models import codes, stack
@@ -30,11 +31,12 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
     """A transformer from data to codes, trained in this process on one shard."""
 
     loss_curve_: list[float]
+    verbose: bool | int
     _below: list[Layer]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.sparse = True
         return tags
 
@@ -67,25 +69,29 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         spec = self._spec(samples, 1 + (self._weights.round if again else 0))
         start = self._resumed(spec) if again else None
         curve = self.loss_curve_ if again else []
-        trained = self._stage(spec, samples, [], rounds.Limits(1), start)
+        limits = rounds.Limits(1)
+        self._telling(limits, spec, samples)
+        trained = self._stage(spec, samples, [], limits, start)
         self._below = []
         self._keep(spec, trained, samples)
         self.loss_curve_ = curve + self.loss_curve_
         self.n_iter_ = len(self.loss_curve_)
         return self
 
-    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Return the codes [N, H] of X [N, I]."""
+    def transform(self, X: ArrayLike) -> NDArray[np.floating]:
+        """Return the codes [N, H] of X [N, I], in the float type of X; they are computed in float32."""
         check_is_fitted(self)
-        return self._encoder()(self._samples(X, new=False))
+        x = self._read(X, reset=False)
+        return typed(self._encoder()(self._seen(x)), float_type(x))
 
-    def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
+    def inverse_transform(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the reconstructions [N, I] of codes [N, H], in the data's own scale."""
         check_is_fitted(self)
-        given, width = check_array(X, dtype=np.float32), self._n_features_out
+        codes_of, width = check_array(local(X), dtype=(np.float64, np.float32)), self._n_features_out
+        given = codes_of.astype(np.float32, copy=False)
         if given.shape[1] != width:
             raise ValueError(f"X has {given.shape[1]} codes, but {type(self).__name__} makes {width}")
-        return self._schema.unscaled(self._decoder()(given))
+        return typed(self._schema.unscaled(self._decoder()(given)), float_type(codes_of))
 
     @property
     def components_(self) -> NDArray[np.float32]:
@@ -113,8 +119,11 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         x = self._read(X, reset=new)
         if new:
             fields = {**self._fields(), "scale": self.scale, "net": None, "batch": None}
+            spec = specs.parse(fields)
+            if spec.scale.name == "auto" and stack.units(spec) == "bounded" and _bounded(x):
+                spec = spec.with_(scale="none")  # as of dense data: a summary of sparse data has no signs
             summary = of_block(data.Block(x, None, lambda i: {"offset": i}))
-            self._schema = data.fit(summary, specs.parse(fields))
+            self._schema = data.fit(summary, spec)
         return self._seen(x)
 
     def _fields(self) -> dict[str, Any]:
@@ -136,6 +145,12 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
     def _limits(self, spec: Spec) -> rounds.Limits:
         return rounds.Limits(spec.epochs)
 
+    def _telling(self, limits: rounds.Limits, spec: Spec, samples: Samples) -> None:
+        """Let a training print its iterations, where `verbose` says so."""
+        if self.verbose:
+            where = f"layer {spec.layer}, " if spec.layer else ""
+            limits.told = lambda number, cost, weights: print(f"{where}Iteration {number}, loss = {cost:.8f}")
+
     def _learn(self, spec: Spec, samples: Samples) -> tuple[Spec, rounds.Trained, list[Layer], list[list[float]]]:
         """Train the whole: its spec and weights, the layers of a stack, and the costs of each training."""
         below: list[Layer] = []
@@ -144,7 +159,9 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
             if stage.model == "mlp" and spec.finetune == "none":
                 trained = rounds.Trained(sync.start(stage, stack.start(stage, below)))
                 break
-            trained = self._stage(stage, samples, below, self._limits(stage))
+            limits = self._limits(stage)
+            self._telling(limits, stage, samples)
+            trained = self._stage(stage, samples, below, limits)
             curves.append(trained.curve)
             if stage.layer:
                 below.append((stage, trained.weights.w))
@@ -169,3 +186,8 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
         """Set the attributes that a fit leaves behind."""
         self._fitted, self._weights, self.loss_curve_ = spec, trained.weights, trained.curve
         self.mean_activations_ = self._encoder()(samples).mean(axis=0, dtype=np.float64)
+
+
+def _bounded(x: Any) -> bool:
+    """Tell whether sparse data lies in [0, 1]."""
+    return isinstance(x, data.Csr) and bool((x.data >= 0).all() and (x.data <= 1).all())

@@ -6,6 +6,7 @@ Letters: I inputs, O outputs of a layer.
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hdl import data
 from hdl import spec as specs
 from hdl.errors import SpecError
 from hdl.estimators import tables
+from hdl.estimators.layers import Layers, checked
 from hdl.estimators.learner import Learner
 from hdl.estimators.parameters import to_parameters
 from hdl.models import mlp
@@ -28,6 +30,7 @@ class Fitted(Learner):
     """Base of what has been fitted, or is made of a table."""
 
     loss_curve_: list[float]
+    early_stopping: bool
 
     @abstractmethod
     def _adopt(self, schema: data.Schema) -> None:
@@ -39,9 +42,11 @@ class Fitted(Learner):
         self.loss_curve_ = (self.loss_curve_ if again else []) + curve
         self.n_iter_ = len(curve)
         if self.loss_curve_:
-            self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
+            self.loss_ = self.loss_curve_[-1]
+        self.best_loss_ = min(self.loss_curve_, default=None) if not (scores and self.early_stopping) else None
+        self.validation_scores_ = self.best_validation_score_ = None
         if scores:
-            self.validation_scores_, self.best_validation_score_ = scores, max(scores)
+            self.validation_scores_, self.best_validation_score_ = scores, float(np.nanmax(scores))
         self.n_layers_, self.n_outputs_ = len(spec.widths), spec.widths[-1]
         linked = "exp" if spec.cost in losses.LOG_LINK else "identity"
         self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic"}.get(spec.cost, linked)
@@ -50,24 +55,67 @@ class Fitted(Learner):
     def coefs_(self) -> list[NDArray[np.floating]]:
         """The weights of each layer [I, O]; a regression's last ones give the targets' unit, or its logarithm.
 
-        Those of an ensemble's members follow each other.
+        Those of an ensemble's members follow each other. They can be set, the list or an item of it: of a fitted
+        network they take effect at once, of a new one `partial_fit` and a `warm_start` begin with them.
         """
-        found, deviation = [weights for weights, _ in self._layers()], self._schema.target_deviation
-        for last in self._last_layers(found):
-            if deviation is not None and self.out_activation_ != "exp":
-                found[last] = found[last] * deviation
-        return found
+        return self._shown("coefs_")
+
+    @coefs_.setter
+    def coefs_(self, arrays: Any) -> None:
+        self._set("coefs_", arrays)
 
     @property
     def intercepts_(self) -> list[NDArray[np.floating]]:
-        """The biases of each layer [O]; a regression's last ones are in the targets' unit, or its logarithm."""
-        found, deviation = [bias for _, bias in self._layers()], self._schema.target_deviation
-        for last in self._last_layers(found):
-            if self.out_activation_ == "exp" and deviation is not None:
-                found[last] = found[last] + np.log(deviation)
-            else:
-                found[last] = self._schema.in_units(found[last])
-        return found
+        """The biases of each layer [O]; a regression's last ones are in the targets' unit, or its logarithm.
+
+        They can be set as `coefs_` can.
+        """
+        return self._shown("intercepts_")
+
+    @intercepts_.setter
+    def intercepts_(self, arrays: Any) -> None:
+        self._set("intercepts_", arrays)
+
+    def _shown(self, name: str) -> list[NDArray[np.floating]]:
+        """Give the layers' weights or biases in the targets' unit, in the float type of what was fitted."""
+        given = self.__dict__.get("_given", {})
+        if name in given:
+            return given[name]
+        layers = [layer[name == "intercepts_"].astype(np.float64) for layer in self._layers()]
+        for last in self._last_layers(layers):
+            scale, shift = self._unit(name)
+            layers[last] = layers[last] * scale + shift
+        kind = getattr(self, "_float", np.float32)
+        return Layers([layer.astype(kind) for layer in layers], lambda arrays: self._set(name, arrays))
+
+    def _set(self, name: str, arrays: Any) -> None:
+        """Put weights or biases in place of the layers' own; of a net that is not fitted they wait for it."""
+        if not hasattr(self, "_weights"):
+            self.__dict__.setdefault("_given", {})[name] = arrays
+            return
+        self._weights = self._replaced(self._fitted, self._weights, {name: arrays})
+
+    def _replaced(self, spec: Spec, weights: Weights, given: dict[str, Any]) -> Weights:
+        """Return the weights with those of the layers that are given, in the targets' unit."""
+        w = weights.w.copy()
+        layers = mlp.layout(spec).split(w)
+        for name, arrays in given.items():
+            own = [layer[name == "intercepts_"] for layer in layers]
+            values = checked(arrays, [array.shape for array in own], name)
+            last = range(len(spec.widths) - 2, len(own), len(spec.widths) - 1)
+            scale, shift = self._unit(name)
+            for number, (array, value) in enumerate(zip(own, values, strict=True)):
+                array[...] = (value - shift) / scale if number in last else value
+        return replace(weights, w=w)
+
+    def _unit(self, name: str) -> tuple[Any, Any]:
+        """Return by what a net's last weights or biases are multiplied, and what is added, for the targets' unit."""
+        mean, deviation = self._schema.target_mean, self._schema.target_deviation
+        if deviation is None:
+            return 1.0, 0.0
+        if self._schema.loss in losses.LOG_LINK:
+            return 1.0, 0.0 if name == "coefs_" else np.log(deviation)
+        return deviation, 0.0 if name == "coefs_" else mean
 
     def _last_layers(self, layers: list[Any]) -> range:
         """Number the layers that are a net's last one, among those of all nets."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -24,6 +25,7 @@ from hdl.data.schema import Schema
 from hdl.data.shard import centred
 from hdl.data.tabular.frame import Column
 from hdl.estimators import tables
+from hdl.estimators.arrays import local
 from hdl.ops import Samples, layout
 from hdl.spec import LINE_SEARCH_RULES, Spec
 from hdl.table import Table, Version
@@ -31,6 +33,10 @@ from hdl.wire import Weights
 
 NOTHING = object()  # stands for no y
 TYPES = (np.float64, np.float32, np.uint8)  # that are taken as they are; the first one stands for all others
+
+TOO_LARGE = (  # scikit-learn's words
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
 
 
 def by_batches(estimator: Any) -> bool:
@@ -47,6 +53,9 @@ class Learner(BaseEstimator):
     _mixed = False  # whether features may be a table's, with categories, dates and missing cells
     _class = "cpu"  # of device that the last fit computed on
     _schema: Schema
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_weights")
 
     def _begin(self, again: bool) -> None:
         """Choose the device of a fit, and its seed: an integer `random_state` is the seed itself."""
@@ -70,7 +79,8 @@ class Learner(BaseEstimator):
         ValueError
             In scikit-learn's words: other columns than those of the fit, NaN where none was fitted, and so on.
         """
-        X = tables.named(X)
+        X = tables.named(local(X))
+        y = local(y, "y")
         x = self._raw(X, reset)
         if x is None:
             checks = {"accept_sparse": "csr", "dtype": TYPES, "reset": reset}
@@ -138,7 +148,8 @@ class Learner(BaseEstimator):
             seen, scale, shift = encodings.encode(x), None, None
         values = seen.data if isinstance(seen, data.Csr) else getattr(seen, "numbers", seen)
         if not np.isfinite(values).all():
-            raise ValueError("Input X contains a value too large for dtype('float32').")
+            told = "Input X contains a value too large for dtype('float32')."
+            raise ValueError(told if y is None else f"{TOO_LARGE} ({told})")
         return Samples(seen, y, scale, shift, weight)
 
     def _whole(self, x: Any, y: NDArray | None, weight: NDArray | None = None) -> tuple[Any, ...]:
@@ -189,7 +200,11 @@ class Learner(BaseEstimator):
 
 
 def threads(jobs: int | None) -> int:
-    """Count threads as scikit-learn counts jobs: None is 1, -1 all processors, -2 all but one."""
-    if jobs is None:
-        return 1
-    return jobs if jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + jobs)
+    """Count threads as scikit-learn counts jobs: None is 1, -1 all processors, -2 all but one.
+
+    `joblib.parallel_config` speaks for None. All processors are those that this process may use; where it is one of
+    several side by side, such as of a grid search, those of its share, which joblib leaves in OMP_NUM_THREADS.
+    """
+    counted = joblib.effective_n_jobs(jobs)
+    share = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(counted, max(1, int(share))) if jobs is not None and jobs < 0 and share.isdecimal() else counted

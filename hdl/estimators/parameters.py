@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import (
 from hdl import spec as specs
 from hdl.data import Schema, resolve
 from hdl.data.tabular.frame import Column
+from hdl.estimators.pace import PACES
 from hdl.ops import losses
 from hdl.spec import LINE_SEARCH_RULES, Spec
 from hdl.spec.parts import Metric
@@ -37,8 +38,11 @@ _CONSTRAINTS: dict[str, list[Any]] = {
     "batch_size": [StrOptions({"auto"}), *_COUNT],
     "n_iter_no_change": [*_COUNT, Options(Real, {np.inf})],
     "n_jobs": [Integral, None],
-    **dict.fromkeys(("max_iter", "max_fun", "n_iter", "n_components", "k", "chains", "members"), _COUNT),
-    **dict.fromkeys(("alpha", "l1", "l2", "max_norm", "tol", "weight_decay"), _POSITIVE),
+    **dict.fromkeys(("max_iter", "max_fun", "n_iter", "n_components", "k", "members"), _COUNT),
+    "chains": [*_COUNT, None],
+    **dict.fromkeys(("alpha", "l1", "l2", "max_norm", "tol", "weight_decay", "power_t"), _POSITIVE),
+    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+    "verbose": ["verbose"],
     "loss": [StrOptions(set(REGRESSIONS.values()))],
     "metric": [StrOptions(set(get_args(Metric))), None],
     "class_weight": [StrOptions({"balanced"}), dict, None],
@@ -46,7 +50,8 @@ _CONSTRAINTS: dict[str, list[Any]] = {
     "quantile": [Interval(Real, 0, 1, closed="neither")],
     "power": [Interval(Real, 1, 2, closed="neither")],
     "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-    **dict.fromkeys(("warm_start", "early_stopping", "nesterovs_momentum", "persistent", "tied"), _SWITCH),
+    **dict.fromkeys(("shuffle", "warm_start", "early_stopping", "nesterovs_momentum", "tied"), _SWITCH),
+    "persistent": [*_SWITCH, None],
 }
 
 
@@ -79,8 +84,10 @@ def scale_of(estimator: Any, columns: Sequence[Column]) -> str:
     return estimator.scale or ("auto" if any(column.kind != "number" for column in columns) else "none")
 
 
-def extended(init: Callable[..., None], **more: Any) -> Callable[..., None]:
+def extended(init: Callable[..., None], first: str = "", /, **more: Any) -> Callable[..., None]:
     """Make an `__init__` with more parameters by keyword, which scikit-learn finds by its signature.
+
+    One of them may come `first` as text too, before all others: scikit-learn 1.7 has put a regressor's loss there.
 
     Examples
     --------
@@ -93,6 +100,8 @@ def extended(init: Callable[..., None], **more: Any) -> Callable[..., None]:
     """
 
     def __init__(self: Any, *given: Any, **named: Any) -> None:
+        if first and given and isinstance(given[0], str):
+            named, given = {first: given[0], **named}, given[1:]
         for name, default in more.items():
             setattr(self, name, named.pop(name, default))
         init(self, *given, **named)
@@ -125,7 +134,7 @@ def to_spec(estimator: Any, schema: Schema, seed: int, samples: int, epochs: int
     rule = {
         "name": name,
         "lr": estimator.learning_rate_init,
-        "schedule": {"name": rate} if isinstance(rate, str) else rate,
+        "schedule": {"name": "constant" if rate in PACES else rate} if isinstance(rate, str) else rate,
         "momentum": estimator.momentum,
         "beta1": estimator.beta_1,
         "beta2": estimator.beta_2,
@@ -155,7 +164,7 @@ def to_spec(estimator: Any, schema: Schema, seed: int, samples: int, epochs: int
             "seed": seed,
             "precision": estimator.precision,
             "scale": scale_of(estimator, columns),
-            "shuffle_window": samples,
+            "shuffle_window": samples if estimator.shuffle else 0,
             "preprocessing": preprocessing(estimator),
             "embedding": estimator.embedding,
             "members": estimator.members,
@@ -194,6 +203,7 @@ def to_parameters(spec: Spec, schema: Schema) -> dict[str, Any]:
         "learning_rate_init": rule.rate,
         "max_iter": spec.epochs,
         "random_state": spec.seed,
+        "shuffle": spec.shuffle_window > 0,
         "precision": spec.precision,
         "momentum": 0.0 if rule.name == "sgd" else rule.momentum,
         "nesterovs_momentum": rule.name == "nesterov",

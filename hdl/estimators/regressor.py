@@ -68,7 +68,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
     """
 
     loss: str
-    __init__ = extended(Perceptron.__init__, loss="squared_error", delta=1.0, quantile=0.5, power=1.5)
+    __init__ = extended(Perceptron.__init__, "loss", loss="squared_error", delta=1.0, quantile=0.5, power=1.5)
 
     @available_if(by_batches)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPRegressor:

@@ -65,7 +65,7 @@ class StackedAutoencoder(_Stack):
     solver, learning_rate_init : str, float or None
         Of that.
     batch_size : int or 'auto'
-    random_state, scale, n_jobs, device, precision :
+    verbose, random_state, scale, n_jobs, device, precision :
         As of `SparseAutoencoder`.
 
     Attributes
@@ -106,6 +106,7 @@ class StackedAutoencoder(_Stack):
         solver: str = "adam",
         learning_rate_init: float | None = None,
         batch_size: int | str = "auto",
+        verbose: bool | int = False,
         random_state: Any = None,
         scale: str = "auto",
         n_jobs: int | None = None,
@@ -128,6 +129,7 @@ class StackedAutoencoder(_Stack):
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.batch_size = batch_size
+        self.verbose = verbose
         self.random_state = random_state
         self.scale = scale
         self.n_jobs = n_jobs
@@ -167,7 +169,7 @@ class DBN(_Stack):
         'reconstruct': at the end all layers, unrolled, are trained as one autoencoder (Hinton & Salakhutdinov 2006),
         by `solver` with `learning_rate_init` for `max_iter` epochs.
     batch_size : int or 'auto'
-    random_state, scale, n_jobs, device, precision :
+    verbose, random_state, scale, n_jobs, device, precision :
         As of `BernoulliRBM`.
 
     Attributes
@@ -200,6 +202,7 @@ class DBN(_Stack):
         solver: str = "adam",
         learning_rate_init: float | None = None,
         batch_size: int | str = 10,
+        verbose: bool | int = False,
         random_state: Any = None,
         scale: str = "auto",
         n_jobs: int | None = None,
@@ -220,6 +223,7 @@ class DBN(_Stack):
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.batch_size = batch_size
+        self.verbose = verbose
         self.random_state = random_state
         self.scale = scale
         self.n_jobs = n_jobs

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from numpy.typing import NDArray
 
 from hdl.ops import layout, rates, rules
-from hdl.optim.machine import accepted, cost, done, evaluations, minimise, searches, start, tell, trial, trying
+from hdl.optim.machine import accepted, cost, done, evaluations, minimise, searches, start, steepness, tell, trial, trying
 
 if TYPE_CHECKING:
     from hdl.spec import Spec
@@ -32,6 +32,7 @@ __all__ = [
     "searches",
     "start",
     "state_vectors",
+    "steepness",
     "tell",
     "trial",
     "trying",

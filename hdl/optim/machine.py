@@ -85,6 +85,11 @@ def evaluations(state: State) -> int:
     return int(_unpack(state)["evaluations"])
 
 
+def steepness(state: State) -> float:
+    """Return the largest magnitude in the gradient at `accepted`; infinite before the first evaluation."""
+    return float(np.abs(state["g"]).max(initial=0)) if _unpack(state)["known"] else inf
+
+
 def done(state: State) -> bool:
     """Tell whether nothing is left to gain: gradient 0, or steepest descent failed. Then `tell` does nothing."""
     return bool(_unpack(state)["done"])

@@ -112,7 +112,7 @@ class Spec(Part):
     layer : int
         Number of a stack's layer, from 1, which hdl sets; 0 for all other networks.
     shuffle_window : int
-        Samples shuffled together: bounds random reads of data on disk.
+        Samples shuffled together: bounds random reads of data on disk. 0: each epoch takes a shard in its own order.
     preprocessing : Preprocessing
         Of a table.
     embedding : int or 'auto'
@@ -163,7 +163,7 @@ class Spec(Part):
     pretrain: Pretrain = Pretrain()
     finetune: Literal["classify", "reconstruct", "none"] = "classify"
     layer: Annotated[int, Field(ge=0)] = 0
-    shuffle_window: Count = 65536
+    shuffle_window: Annotated[int, Field(ge=0)] = 65536
     delta: Positive = 1.0
     quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
     power: Annotated[float, Field(gt=1, lt=2)] = 1.5

@@ -10,6 +10,9 @@ wider slices than those of the first; joined, all own equal ones, for which each
 those whose slices it overlaps: one to three peers in place of one. A group is cut where the shards of its workers are
 parted highest in the fixed tree, no half being more than twice the other, so that siblings meet as early as they can.
 
+Few workers exchange directly: each is sent its slice of all updates by the others, and sends them the joined slice;
+that is one step of the same kind.
+
 All of it is a pure function of two numbers; whose shards are where does not matter to what is right, only to how many
 nodes of the tree travel unjoined.
 
@@ -22,6 +25,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+DIRECT = 4  # workers up to whom all exchange with all in one step: few connections, and fewer waits for each other
 Span = tuple[Fraction, Fraction]  # [lo, hi) of a vector, as shares of it
 
 
@@ -53,33 +57,33 @@ class Step:
     holds, keeps : (Fraction, Fraction)
         The worker's slice of the sum over its own half before, and of that over the group after the step of halving.
     swaps : tuple of Swap
-    source : int
-        The peer of the other half from whom this worker takes what is not sliced.
+    sources : tuple of int
+        Peers from whom this worker takes what is not sliced: one of the other half; all in a direct exchange.
     readers : tuple of int
-        Peers of the other half who take what is not sliced from this worker.
+        Peers who take what is not sliced from this worker.
     """
 
     level: int
     holds: Span
     keeps: Span
     swaps: tuple[Swap, ...]
-    source: int
+    sources: tuple[int, ...]
     readers: tuple[int, ...]
 
 
-def schedule(workers: int, shards: int) -> list[tuple[Step, ...]]:
+def schedule(workers: int, shards: int, direct: int = DIRECT) -> list[tuple[Step, ...]]:
     """Plan the steps of all workers, by place: see `steps`.
 
     Examples
     --------
-    >>> [[[swap.peer for swap in step.swaps] for step in own] for own in schedule(3, 3)]
+    >>> [[[swap.peer for swap in step.swaps] for step in own] for own in schedule(3, 3, direct=0)]
     [[[1], [2]], [[0], [2]], [[0, 1]]]
     """
-    return [steps(workers, shards, place) for place in range(workers)]
+    return [steps(workers, shards, place, direct) for place in range(workers)]
 
 
 @lru_cache(maxsize=2048)
-def steps(workers: int, shards: int, place: int) -> tuple[Step, ...]:
+def steps(workers: int, shards: int, place: int, direct: int = DIRECT) -> tuple[Step, ...]:
     """Plan the steps of one worker.
 
     Parameters
@@ -88,6 +92,8 @@ def steps(workers: int, shards: int, place: int) -> tuple[Step, ...]:
         n and K: the k-th worker is taken to have neighbouring shards from k K // n on.
     place : int
         Of the worker.
+    direct : int
+        Workers up to whom all exchange with all, in one step.
 
     Returns
     -------
@@ -97,9 +103,11 @@ def steps(workers: int, shards: int, place: int) -> tuple[Step, ...]:
 
     Examples
     --------
-    >>> [(step.level, step.swaps[0].peer) for step in steps(4, 8, 2)]
+    >>> [(step.level, step.swaps[0].peer) for step in steps(4, 8, 2, direct=0)]
     [(0, 3), (1, 0)]
     """
+    if workers <= direct:
+        return _everybody(workers, place)
     found: list[Step] = []
     lo, hi = 0, workers
     while hi - lo > 1:
@@ -109,18 +117,23 @@ def steps(workers: int, shards: int, place: int) -> tuple[Step, ...]:
     return tuple(found)
 
 
-def spans(parameters: int, workers: int, shards: int) -> list[tuple[int, int]]:
+def spans(parameters: int, workers: int, shards: int, direct: int = DIRECT) -> list[tuple[int, int]]:
     """Cut a vector into the slice [lo, hi) that each worker ends with, by place.
 
     Examples
     --------
-    >>> spans(10, 4, 4)
+    >>> spans(10, 4, 4, direct=0)
     [(0, 2), (5, 7), (2, 5), (7, 10)]
     """
     cuts = list[tuple[int, int]]([(0, 0)]) * workers
-    for at, place in enumerate(order(0, workers, workers, shards)):
+    for at, place in enumerate(owners(workers, shards, direct)):
         cuts[place] = at * parameters // workers, (at + 1) * parameters // workers
     return cuts
+
+
+def owners(workers: int, shards: int, direct: int = DIRECT) -> tuple[int, ...]:
+    """List the places in the order of the slices that they end with; the first one's is first."""
+    return tuple(range(workers)) if workers <= direct else order(0, workers, workers, shards)
 
 
 def cut(span: Span, parameters: int) -> tuple[int, int]:
@@ -129,12 +142,13 @@ def cut(span: Span, parameters: int) -> tuple[int, int]:
     return lo.numerator * parameters // lo.denominator, hi.numerator * parameters // hi.denominator
 
 
-def peers(workers: int, shards: int, place: int) -> list[int]:
+def peers(workers: int, shards: int, place: int, direct: int = DIRECT) -> list[int]:
     """List the peers of a worker, those of all its steps, in rising order."""
-    return sorted({swap.peer for step in schedule(workers, shards)[place] for swap in step.swaps})
+    return sorted({swap.peer for step in steps(workers, shards, place, direct) for swap in step.swaps})
 
 
-def parents(workers: int, shards: int) -> list[int | None]:
+@lru_cache(maxsize=8)
+def parents(workers: int, shards: int, direct: int = DIRECT) -> tuple[int | None, ...]:
     """Give each worker's parent in a tree of the same groups, by place; None: of place 0, the root.
 
     The first worker of a group's second half is a child of the first half's first. Both are peers, and the tree is
@@ -142,9 +156,11 @@ def parents(workers: int, shards: int) -> list[int | None]:
 
     Examples
     --------
-    >>> parents(5, 5)
-    [None, 0, 0, 0, 3]
+    >>> parents(5, 5, direct=0)
+    (None, 0, 0, 0, 3)
     """
+    if workers <= direct:
+        return None, *[0] * (workers - 1)
     found: list[int | None] = [None] * workers
     groups = [(0, workers)]
     while groups:
@@ -153,7 +169,7 @@ def parents(workers: int, shards: int) -> list[int | None]:
             middle = bisect(lo, hi, workers, shards)
             found[middle] = lo
             groups += [(lo, middle), (middle, hi)]
-    return found
+    return tuple(found)
 
 
 def bisect(lo: int, hi: int, workers: int, shards: int) -> int:
@@ -217,7 +233,7 @@ class _Group:
         sends, takes = self._sends(place), self._takes(place)
         swaps = tuple(Swap(peer, sends.get(peer), takes.get(peer)) for peer in sorted({*sends, *takes}))
         readers = tuple(peer for peer in sorted(sends) if self._source(peer) == place)
-        return Step(self.level, self._holds(place), self._keeps(place), swaps, self._source(place), readers)
+        return Step(self.level, self._holds(place), self._keeps(place), swaps, (self._source(place),), readers)
 
     def _half(self, place: int) -> tuple[int, ...]:
         return self.halves[place >= self.middle]
@@ -249,6 +265,16 @@ class _Group:
 @lru_cache(maxsize=2048)
 def _group(lo: int, middle: int, hi: int, workers: int, shards: int) -> _Group:
     return _Group(lo, middle, hi, workers, shards)
+
+
+def _everybody(workers: int, place: int) -> tuple[Step, ...]:
+    """Plan the one step of a direct exchange: each owns the slice of its place, and is sent it by all."""
+    if workers == 1:
+        return ()
+    others = tuple((place + step) % workers for step in range(1, workers))  # in a ring: not all turn to one at first
+    mine = _part(place, workers)
+    swaps = tuple(Swap(peer, _part(peer, workers), mine) for peer in others)
+    return (Step(0, (Fraction(0), Fraction(1)), mine, swaps, others, others),)
 
 
 def _part(at: int, of: int) -> Span:

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 import simpy
 
 from hdl.yarn.protocol import relay_tree
-from tests.bench.scaling.costs import Cluster, Costs, line
+from hdl.yarn.settings import Settings
+from tests.bench.scaling.costs import Cluster, Costs
 from tests.bench.scaling.network import Network, Process, Queue
 from tests.bench.scaling.schedules import Schedule, traffic
 
 BEAT = 0.5  # seconds between a worker's signs of life
+RELAYED, FAN = (Settings.model_fields[name].default for name in ("relay_above", "relay_fan"))
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Application:
         self.master = self.network.host if cluster.local else Queue(self.env)
         self.random, self.told = random.Random(seed), Told()
         self._children = [relay_tree.children(rank, self.n, self.fan) for rank in range(self.n)]
+        self.below = [len(relay_tree.subtree(rank, self.n, self.fan)) for rank in range(self.n)]  # itself among them
         self._left = [0] * self.n  # answers that a worker waits for, its own among them
         self._top = list(relay_tree.children(None, self.n, self.fan))
         self._open, self._over = 0, self.env.event()
@@ -109,12 +112,12 @@ class Application:
         self._seconds = seconds
         self._left = [1 + len(children) for children in self._children]
         self._open, self._over = len(self._top), self.env.event()
-        self._occupy(line(self.costs.master_round, self.n))
+        self._occupy(self.costs.master_round)
         for server in range(self.n, self.schedule.nodes):
             self.env.process(self.network.exchange(server, self.schedule))
         for rank in self._top:
             self.told.messages += 1
-            sent = self._occupy(line(self.costs.master_send, self.n))
+            sent = self._occupy(self.costs.master_message / 2)
             self.network.at(sent + self.cluster.latency, self._start, rank)
         yield self._over
 
@@ -153,7 +156,8 @@ class Application:
             self.network.at(read, self._answered, above)
             return
         self.told.messages += 1
-        self.network.at(self._occupy(line(self.costs.master_answer, self.n)), self._read)
+        others = self.below[rank] - 1
+        self.network.at(self._occupy(self.costs.master_message / 2 + others * self.costs.master_entry), self._read)
 
     def _read(self) -> None:
         self._open -= 1
@@ -165,7 +169,7 @@ class Application:
         above = relay_tree.parent(rank, self.fan)
         while True:
             if above is None:
-                self._occupy(line(self.costs.master_beat, self.n))
+                self._occupy(self.costs.master_beat + (self.below[rank] - 1) * self.costs.master_beat_entry)
             else:
                 self.network.nodes[above].cpu.take(self.costs.relay)
             yield self.env.timeout(BEAT)
@@ -199,12 +203,11 @@ class Application:
             self.env.process(opening(rank))
 
         def opening(rank: int) -> Process:
-            for _ in range(peers[rank]):
-                yield self.network.work(rank, self.costs.handshake_out + self.costs.handshake_in)
-                yield self.env.timeout(0 if self.cluster.local else 6 * self.cluster.latency)  # three ways and back
-            self.network.at(self._occupy(line(self.costs.master_answer, self.n)) + self.cluster.latency, connected)
+            yield self.network.work(rank, peers[rank] * (self.costs.handshake_out + self.costs.handshake_in))
+            yield self.env.timeout(0 if self.cluster.local else peers[rank] * 6 * self.cluster.latency)  # there and back
+            self.network.at(self._occupy(self.costs.master_message / 2) + self.cluster.latency, connected)
 
         for rank in range(self.n):
-            cost = line(self.costs.master_send, self.n) + self.n * self.costs.master_address
+            cost = self.costs.master_message / 2 + peers[rank] * self.costs.master_address
             self.network.at(self._occupy(cost) + self.cluster.latency, told, rank)
         yield done

@@ -7,6 +7,7 @@ by `Mailbox` and `tls`, messages by `Mesh`, joins by `hdl.sync`, messages of the
 from __future__ import annotations
 
 import multiprocessing as mp
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,10 +22,14 @@ from hdl.yarn.comm import tls
 from hdl.yarn.comm.credentials import Credentials, WorkerCredentials
 from hdl.yarn.comm.mailbox import Mailbox
 from hdl.yarn.comm.mesh import Mesh
+from tests.bench import many as played
+from tests.bench.scaling import real
+from tests.bench.scaling.application import BEAT, FAN
 from tests.bench.scaling.costs import Costs
 
 SIZES = {64: 2000, 4096: 2000, 1 << 16: 500, 1 << 20: 60, 1 << 23: 10}  # bytes of a message: how often
 HANDSHAKES = 100
+IDLE = 2.0  # seconds of a round in which the master hears signs of life alone
 HOST = "127.0.0.1"
 
 
@@ -117,10 +122,37 @@ def _least(work: Callable[[], Any], turns: int) -> float:
     return min(seconds)
 
 
+def leading(few: int = 16, some: int = 64, many: int = 256) -> Costs:
+    """Measures the true master with workers that are played (`tests.bench.many`): without relays, and with them."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
+    quick = {n: played.measure(n, 10, 2, 0.0) for n in (few, some, many)}
+    idle = {n: played.measure(n, 3, 2, IDLE) for n in (some, many)}
+    a_round = {n: told["process"] / 1e3 for n, told in quick.items()}
+    signs = {n: max(0.0, told["process"] / 1e3 - a_round[n]) / IDLE * BEAT for n, told in idle.items()}  # a beat of all
+    message = (a_round[some] - a_round[few]) / (some - few)
+    once = max(0.0, a_round[few] - few * message)
+    started = (quick[many]["start process"] - quick[some]["start process"]) / (many - some)
+    return Costs(
+        master_round=once,
+        master_message=message,
+        master_entry=max(0.0, a_round[many] - once - FAN * message) / (many - FAN),
+        master_beat=signs[some] / some,
+        master_beat_entry=max(0.0, signs[many] - FAN * signs[some] / some) / (many - FAN),
+        master_hello=started,
+        relay=message / 2,
+    )
+
+
 def calibrate() -> Costs:
-    """Measures all but the master's costs."""
-    joined = joining()
-    return replace(transport(), join_byte=joined.join_byte, merge_byte=joined.merge_byte)
+    """Measures all costs."""
+    joined, led, one = joining(), leading(), real.run(2, 2, "8-4-2")
+    moved = transport()
+    step = one.cpu / 2 - moved.send_message - moved.receive_message
+    return replace(
+        moved, join_byte=joined.join_byte, merge_byte=joined.merge_byte, step=max(0.0, step),
+        **{name: value for name, value in vars(led).items() if name.startswith(("master", "relay"))},
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ class Cluster:
         Standard deviation of the logarithm of the factor by which that varies.
     slow, slow_factor : float
         Share of workers, drawn anew each round, that take so many times longer.
-    segment : int
-        Bytes that are encrypted, sent and decrypted while others of the same message are on their way.
+    segment : (int, int)
+        Least and most bytes that are encrypted, sent and decrypted while others of a message are on their way.
     detect : float
         Seconds from the end of a process until the master knows of it: heartbeats of NodeManager and master.
     container : float
@@ -43,7 +43,7 @@ class Cluster:
     spread: float = 0.05
     slow: float = 0.01
     slow_factor: float = 1.5
-    segment: int = 1 << 20
+    segment: tuple[int, int] = 1 << 16, 1 << 20
     detect: float = 1.5
     container: float = 3.0
     load: float = 1.0
@@ -67,10 +67,14 @@ class Costs:
         A round of a worker without a byte: its command, the row, the answer.
     handshake_out, handshake_in : float
         A connection to a peer, for who opens it and who accepts it.
-    master_send, master_answer, master_beat : (float, float)
-        A message of the master: a + b n with n workers.
-    master_round : (float, float)
-        What else the master does in a round: a + b n.
+    master_round : float
+        The master's part of a round that is there once: the driver, the row, the page.
+    master_message : float
+        A command that it sends with its answer that it reads.
+    master_entry : float
+        What it does for a worker whose answer a relay has sent with others.
+    master_beat, master_beat_entry : float
+        A message with signs of life, and each further worker's in it.
     master_hello : float
         A worker that comes, with the watch on it.
     master_address : float
@@ -88,15 +92,11 @@ class Costs:
     step: float = 0.0
     handshake_out: float = 0.0
     handshake_in: float = 0.0
-    master_send: tuple[float, float] = 0.0, 0.0
-    master_answer: tuple[float, float] = 0.0, 0.0
-    master_beat: tuple[float, float] = 0.0, 0.0
-    master_round: tuple[float, float] = 0.0, 0.0
+    master_round: float = 0.0
+    master_message: float = 0.0
+    master_entry: float = 0.0
+    master_beat: float = 0.0
+    master_beat_entry: float = 0.0
     master_hello: float = 0.0
     master_address: float = 0.0
     relay: float = 0.0
-
-
-def line(cost: tuple[float, float], n: int) -> float:
-    """Computes a + b n."""
-    return cost[0] + cost[1] * n

@@ -7,48 +7,36 @@ processor time, and the connections and threads that it has.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from hdl.yarn.comm import local
 from hdl.yarn.comm.mesh import Mesh
 from hdl.yarn.worker.__main__ import main
 from hdl.yarn.worker.worker import Worker
 
 COUNTED = "counted-{}.jsonl"
-count: Counter[str] = Counter()
-_lock = threading.Lock()
+NAMES = "messages", "bytes", "received"
 
 
 def watch() -> None:
-    """Count what passes the mesh from now on."""
-    send, receive, run_round = Mesh._send, Mesh._receive, Worker._run_round
-
-    def counted_send(mesh: Mesh, peer: int, pieces: Any) -> None:
-        with _lock:
-            count["messages"] += 1
-            count["sent"] += sum(map(len, pieces))
-        send(mesh, peer, pieces)
-
-    def counted_receive(mesh: Mesh, *arguments: Any) -> list[Any]:
-        messages = receive(mesh, *arguments)
-        with _lock:
-            count["received"] += sum(map(len, messages))
-        return messages
+    """Add up what passes the mesh from now on; connections are those between hosts, and no Unix sockets."""
+    os.environ.pop(local.VARIABLE, None)
+    run_round = Worker._run_round
 
     def counted_round(worker: Worker, command: Any) -> Any:
-        count.clear()
+        mesh = worker.mesh
+        before = counts(mesh)
         began = time.process_time()
         result = run_round(worker, command)
-        mesh = worker.mesh
         told = {
-            **count,
+            **{name: value - before[name] for name, value in counts(mesh).items()},
             "round": command.round,
             "cpu": time.process_time() - began,
-            "compute": result[1]["compute"],
             "connections": len(mesh._outward) + len(mesh._inward) if mesh else 0,
             "threads": threading.active_count(),
         }
@@ -56,7 +44,12 @@ def watch() -> None:
             file.write(json.dumps(told) + "\n")
         return result
 
-    Mesh._send, Mesh._receive, Worker._run_round = counted_send, counted_receive, counted_round  # type: ignore
+    Worker._run_round = counted_round  # type: ignore[method-assign]
+
+
+def counts(mesh: Mesh | None) -> dict[str, int]:
+    """Read a mesh's counts."""
+    return {name: getattr(mesh, f"sent_{name}" if name != "received" else "received_bytes", 0) for name in NAMES}
 
 
 if __name__ == "__main__":

@@ -6,25 +6,26 @@ from collections.abc import Iterator
 
 from hdl import sync
 from hdl.sync import schedule
+from hdl.yarn.comm.allreduce import SMALL
 from tests.bench.scaling.schedules import Listed, Send
 
-SMALL = 256 << 10  # bytes of an update that travel whole
 
 
-def halving(n: int, shards: int, size: int, small: int = SMALL) -> Listed:
-    """Plan recursive halving and doubling over workers with neighbouring shards.
+def halving(n: int, shards: int, size: int, small: int = SMALL, direct: int = schedule.DIRECT) -> Listed:
+    """Plan recursive halving and doubling over workers with neighbouring shards; up to `direct`, all among all.
 
     An update of at most `small` bytes goes whole, and is joined on the way (recursive doubling). Siblings of the fixed
     tree are joined wherever they meet; what does not join yet travels side by side, so that a message has the bytes of
     each node of the tree that its sender holds.
     """
-    return Listed(n, _transfers(n, shards, size, small))
+    return Listed(n, _transfers(n, shards, size, small, direct))
 
 
-def _transfers(n: int, shards: int, size: int, small: int) -> Iterator[tuple[int, int, Send]]:
+def _transfers(n: int, shards: int, size: int, small: int, direct: int) -> Iterator[tuple[int, int, Send]]:
     deepest = (n - 1).bit_length()
     for place in range(n):
-        for (lo, hi), step in zip(_halves(n, shards, place), schedule.steps(n, shards, place), strict=True):
+        halves = [(place, place + 1)] if n <= direct else _halves(n, shards, place)
+        for (lo, hi), step in zip(halves, schedule.steps(n, shards, place, direct), strict=True):
             nodes = covered(lo * shards // n, hi * shards // n, shards)
             if size <= small:
                 for peer in step.readers:

@@ -16,6 +16,8 @@ import simpy
 from tests.bench.scaling.costs import Cluster, Costs
 from tests.bench.scaling.schedules import Schedule
 
+OVERLAPPING = 8  # segments of a message that is long enough
+
 Process = Generator[simpy.Event, Any, None]
 
 
@@ -72,7 +74,8 @@ class Network:
 
     def send(self, sender: int, receiver: int, size: int, done: Callable[..., None], *arguments: Any) -> None:
         """Send a message; `done` is called with the arguments when its last byte has been decrypted."""
-        source, segments = self.nodes[sender], max(1, -(-size // self.cluster.segment))
+        source, (least, most) = self.nodes[sender], self.cluster.segment
+        segments = max(1, -(-size // min(most, max(least, size // OVERLAPPING))))
         for place in range(segments):
             length = (place + 1) * size // segments - place * size // segments
             fixed = 0.0 if place else self.costs.send_message

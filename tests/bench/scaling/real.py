@@ -92,7 +92,7 @@ def run(workers: int, shards: int, net: str, rounds: int = 8) -> Run:
         return [worker.get(name, 0) for worker in last]
 
     return Run(
-        size, each("messages"), each("sent"), each("received"), each("connections"), each("threads"),
+        size, each("messages"), each("bytes"), each("received"), each("connections"), each("threads"),
         statistics.median(sum(worker["cpu"] for worker in every) for every in of_round),
         statistics.median(b - a for a, b in zip(at[2:], at[3:], strict=False)),
         statistics.median(row["round"] + row["merge"] - row["compute"] for row in rows[2:]),

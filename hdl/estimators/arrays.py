@@ -1,0 +1,49 @@
+"""Arrays of other libraries as input, and the float type of what comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdl import data
+
+
+def local(X: Any, name: str = "X") -> Any:
+    """Return an array of another library as NumPy's, without a copy where it lies in main memory; all else as it is.
+
+    Raises
+    ------
+    TypeError
+        It lies on another device, from which nothing is copied in silence.
+    """
+    if isinstance(X, np.ndarray) or not (hasattr(X, "__array_namespace__") or hasattr(X, "__dlpack__")):
+        return X
+    if hasattr(X, "iloc") or hasattr(X, "__dataframe__"):
+        return X
+    if not hasattr(X, "__dlpack__"):
+        return np.asarray(X)
+    try:
+        return np.from_dlpack(X)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        kind = f"{type(X).__module__.partition('.')[0]}.{type(X).__name__}"
+        raise TypeError(
+            f"{name} is a {kind} that NumPy cannot read where it lies ({error}); expected an array in main memory: "
+            "copy it there first, such as by X.cpu() or X.get()"
+        ) from None
+
+
+def float_type(x: Any) -> type[np.floating]:
+    """Return the float type in which answers to a block of features are given: float64 for float64, else float32."""
+    values = x.data if isinstance(x, data.Csr) else x
+    kind = values.dtype if isinstance(values, np.ndarray) else np.dtype(np.float64)  # cells of a table are float64
+    return np.float64 if kind == np.float64 else np.float32
+
+
+def typed(out: NDArray, kind: type[np.floating], simplex: bool = False) -> NDArray[np.floating]:
+    """Return answers of the core, which are float32, in a float type; of a `simplex` each row sums to 1 there too."""
+    if out.dtype == kind:
+        return out
+    wide = out.astype(kind)
+    return wide / wide.sum(axis=1, keepdims=True) if simplex and kind is np.float64 else wide
