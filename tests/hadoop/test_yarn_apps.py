@@ -141,6 +141,7 @@ def test_a_running_application_is_shown_its_log_read_and_it_is_killed(run, data,
     assert looking.result()["report"]["state"] == "KILLED"
 
 
+@pytest.mark.full  # so ends the training at which test_yarn.py looks
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_application_and_says_how_to_go_on(run, data, folder):
     table = f"{folder}/m"

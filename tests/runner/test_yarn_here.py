@@ -13,7 +13,7 @@ from hdl.spec import parse
 from hdl.table import Table
 from hdl.yarn.master.membership import Membership
 from tests.runner.common import signatures, state_bytes
-from tests.runner.test_same_bytes import MODES
+from tests.runner.test_same_bytes import GROUPS, MODES
 from tests.runner.yarn_here import YarnHere
 
 
@@ -36,17 +36,10 @@ def same(here, local):
     assert state_bytes(here) == state_bytes(local)
 
 
-# One of each sync mode, model and way to join; test_same_bytes.py has them all by the local runner's workers.
-USUAL = {
-    "gradient-adam": 2, "gradient-lbfgs": 3, "average-adam": 3, "average-batches": 1, "genetic-validation": 2,
-    "autoencoder-lbfgs": 2, "rbm-persistent": 3, "ensemble": 2, "dbn": 3,
-}  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("mode", "workers"),
     [
-        pytest.param(mode, USUAL.get(mode, 2 + i % 2), marks=() if mode in USUAL else pytest.mark.full)
+        pytest.param(mode, GROUPS.get(mode, 2 + i % 2), marks=() if mode in GROUPS else pytest.mark.full)
         for i, mode in enumerate(MODES)
     ],
 )
