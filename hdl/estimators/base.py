@@ -32,6 +32,7 @@ from hdl.ops import Samples, losses
 from hdl.spec import Spec
 from hdl.wire import Update
 
+
 class Perceptron(Fitted):
     """Base of classifier and regressor."""
 
@@ -280,9 +281,8 @@ class Perceptron(Fitted):
         """Tell how a training ended: by a warning, where nothing but its limits has ended it."""
         what = "Validation score" if limits.early else "Training loss"
         if limits.iterations > 1 and trained.exhausted:
-            message = (
-                f"{len(trained.curve)} iterations, and the loss still falls: a larger max_iter may help"
-                + (", or a larger max_fun" if len(trained.curve) < limits.iterations else "")
+            message = f"{len(trained.curve)} iterations, and the loss still falls: a larger max_iter may help" + (
+                ", or a larger max_fun" if len(trained.curve) < limits.iterations else ""
             )
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
         elif limits.iterations > 1 and self.verbose:
@@ -294,7 +294,9 @@ class Perceptron(Fitted):
             return None
         rate, seen = spec.optimizer.rate, getattr(self, "t_", 0) if again else 0
         going_on = partial and again and self.learning_rate != "constant"
-        return Pace(self.learning_rate, rate, self.power_t, seen, getattr(self, "learning_rate_", rate) if going_on else rate)
+        return Pace(
+            self.learning_rate, rate, self.power_t, seen, getattr(self, "learning_rate_", rate) if going_on else rate
+        )
 
     def _pace_kept(self, pace: Pace | None, seen: int, again: bool) -> None:
         """Set what a learning rate goes on from: the samples seen, and the rate of the next epoch."""

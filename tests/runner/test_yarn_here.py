@@ -11,7 +11,7 @@ from hdl.runners.base import Job, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
 from hdl.table import Table
-from hdl.yarn.master.membership import Membership
+from hdl.yarn.master.listening import Listening
 from tests.runner.common import signatures, state_bytes
 from tests.runner.test_same_bytes import GROUPS, MODES
 from tests.runner.yarn_here import YarnHere
@@ -66,7 +66,7 @@ CHEAP = ("all of them", "stopped, silent for too long")  # test_crowd.py loses o
 @pytest.fixture
 def impatient(monkeypatch):
     """To a master a worker that is stopped has been silent for too long at once, and no other one that waits."""
-    watch_silence = Membership._watch_silence
+    watch_silence = Listening._watch_silence
 
     def watch(self):
         for member in self.places:
@@ -75,7 +75,7 @@ def impatient(monkeypatch):
                 member.incarnation.seen -= 2 * self.settings.silence_seconds
         watch_silence(self)
 
-    monkeypatch.setattr(Membership, "_watch_silence", watch)
+    monkeypatch.setattr(Listening, "_watch_silence", watch)
 
 
 @pytest.mark.parametrize("mode", ["average-sgd", pytest.param("gradient-lbfgs", marks=pytest.mark.full)])

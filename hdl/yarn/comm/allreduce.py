@@ -128,11 +128,13 @@ def _whole(mesh: Mesh, spec: Spec, updates: Sequence[Update]) -> list[Update]:
     held, measuring = list(updates), True
     mesh.begin()
     for step in mesh.steps:
-        bare = [replace(update, measures=None) for update in held]
+        measured = any(update.measures is not None for update in held)
+        bare = [replace(update, measures=None) for update in held] if measured else held
         without = [wire.encode_parts(update) for update in bare]
         outgoing = dict.fromkeys(step.readers, without)
         if mesh.parent in step.readers:
-            outgoing[mesh.parent] = [wire.encode_parts(update) for update in held]
+            if measured:
+                outgoing[mesh.parent] = [wire.encode_parts(update) for update in held]
             measuring = False
         received = mesh.step(f"doubling{step.level}", outgoing, step.sources)
         held = sync.join_siblings(

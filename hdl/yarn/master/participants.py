@@ -12,11 +12,13 @@ from typing import Any
 
 from hdl.errors import DeadlineError
 from hdl.yarn.master.assignment import assign
+from hdl.yarn.master.listening import Listening
 from hdl.yarn.master.member import Member
-from hdl.yarn.master.membership import Lost, Membership
+from hdl.yarn.master.membership import Lost
+from hdl.yarn.protocol import MemberState
 
 
-class Participants(Membership):
+class Participants(Listening):
     """Knows which members of a worker group take part.
 
     Parameters are those of `Membership`.
@@ -64,6 +66,8 @@ class Participants(Membership):
 
     def _complete(self) -> bool:
         """Tell whether the workers that there must be are here; before the first round, for long enough."""
+        if self.members is self.places and all(member.incarnation.state is MemberState.READY for member in self.places):
+            return True  # as in each round
         here = [member for member in self.places if member.incarnation.state.here]
         training = [member for member in here if member.incarnation.trains]
         if len(here) < self.fewest:

@@ -86,7 +86,9 @@ class MasterRunner(RoundRunner):
 
         self.group.share(Open, opening)
         if not self.group.places:
-            hosts = [_hosts([split for shard in own for split in splits[shard]]) for own in shards]
+            hosts = self.group.containers.near
+            if len(hosts) != count:
+                hosts = [_hosts([split for shard in own for split in splits[shard]]) for own in shards]
             self.group.begin(shards, hosts, notify)
         if job.asked is not None:  # no summary comes before the first pass, which all must be able to compute
             self.group.meet()

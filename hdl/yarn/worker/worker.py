@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hdl import optim, sync, wire
+from hdl import optim, sync, timeline, wire
 from hdl.errors import DeadlineError
 from hdl.passes import Pass
 from hdl.runners import platform
@@ -121,6 +121,7 @@ class Worker:
                     self.relay.answer(done, self._results)
                 else:
                     self.link.send(done)
+                timeline.reached("worker", type(command).kind)
             except Aborted:
                 continue
             except PeerLost as error:
@@ -179,7 +180,7 @@ class Worker:
         return gpu
 
     def _summarise(self) -> int:
-        """Publish the summary of the shards, joined where siblings meet; returns the number of samples in all of them."""
+        """Publish the shards' summaries, joined where siblings meet; returns the number of samples in all."""
         shards = [*self.host.splits]
         nodes = self.host.summarise(shards, self.beat)
         found = summaries.joined(
@@ -220,18 +221,17 @@ class Worker:
             return self._wait(lambda seconds: self.mailbox.peer(generation, peer, seconds), mesh.CONNECT_SECONDS)
 
         place = next(place for place, rank in self._ranks.items() if rank == command.rank)
-        addresses = dict(zip(places, command.peers, strict=True))
-        unknown = "", 0  # nobody connects to it
         self.mesh = mesh.connect(
             place,
+            command.size or len(places),
             generation,
-            [addresses.get(other, unknown) for other in range(command.size or len(places))],
+            dict(zip(places, command.peers, strict=True)),
             self._peer_context,
             accept,
             self.check,
             self.faults.at,
             command.shards,
-            command.everybody,
+            everybody=command.everybody,
         )
 
     def _join_tree(self, command: ConnectMesh) -> None:

@@ -122,24 +122,26 @@ def _least(work: Callable[[], Any], turns: int) -> float:
     return min(seconds)
 
 
-def leading(few: int = 16, some: int = 64, many: int = 256) -> Costs:
+def leading(few: int = 16, some: int = 64, many: int = 192) -> Costs:
     """Measures the true master with workers that are played (`tests.bench.many`): without relays, and with them."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
     quick = {n: played.measure(n, 10, 2, 0.0) for n in (few, some, many)}
-    idle = {n: played.measure(n, 3, 2, IDLE) for n in (some, many)}
-    a_round = {n: told["process"] / 1e3 for n, told in quick.items()}
-    signs = {n: max(0.0, told["process"] / 1e3 - a_round[n]) / IDLE * BEAT for n, told in idle.items()}  # a beat of all
-    message = (a_round[some] - a_round[few]) / (some - few)
-    once = max(0.0, a_round[few] - few * message)
-    started = (quick[many]["start process"] - quick[some]["start process"]) / (many - some)
+    idle = {n: played.measure(n, 3, 2, IDLE) for n in (few, some, many)}
+    # Of a second of rounds in which nothing else is heard; then a round's own part.
+    alive = {n: (idle[n]["process"] - quick[n]["process"]) / (idle[n]["round"] - quick[n]["round"]) for n in idle}
+    own = {n: (quick[n]["process"] - alive[n] * quick[n]["round"]) / 1e3 for n in quick}
+    message = max(0.0, own[some] - own[few]) / (some - few)
+    once = max(0.0, own[few] - few * message)
+    beat = max(0.0, alive[some] - alive[few]) * BEAT / (some - few)
+    turning = max(0.0, alive[few] * BEAT - few * beat)  # its loop, without a worker
     return Costs(
         master_round=once,
         master_message=message,
-        master_entry=max(0.0, a_round[many] - once - FAN * message) / (many - FAN),
-        master_beat=signs[some] / some,
-        master_beat_entry=max(0.0, signs[many] - FAN * signs[some] / some) / (many - FAN),
-        master_hello=started,
+        master_entry=max(0.0, own[many] - once - FAN * message) / (many - FAN),
+        master_beat=beat,
+        master_beat_entry=max(0.0, alive[many] * BEAT - turning - FAN * beat) / (many - FAN),
+        master_hello=(quick[some]["start process"] - quick[few]["start process"]) / (some - few),
         relay=message / 2,
     )
 
