@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING
 from numpy.typing import NDArray
 
 from hdl.ops import layout, rates, rules
-from hdl.optim.machine import accepted, cost, done, evaluations, minimise, searches, start, steepness, tell, trial, trying
+from hdl.optim.machine import (
+    accepted,
+    cost,
+    done,
+    evaluations,
+    minimise,
+    searches,
+    start,
+    steepness,
+    tell,
+    trial,
+    trying,
+)
 
 if TYPE_CHECKING:
     from hdl.spec import Spec

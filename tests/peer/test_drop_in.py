@@ -42,9 +42,10 @@ def test_every_parameter_is_there_with_its_default(ours, theirs, others):
 
 
 def test_a_regressors_loss_may_come_first():
-    assert hdl.MLPRegressor("poisson", (3,), "tanh").get_params() == hdl.MLPRegressor(
-        (3,), "tanh", loss="poisson"
-    ).get_params()
+    assert (
+        hdl.MLPRegressor("poisson", (3,), "tanh").get_params()
+        == hdl.MLPRegressor((3,), "tanh", loss="poisson").get_params()
+    )
     assert clone(hdl.MLPRegressor("huber", (3,))).loss == "huber"
 
 
