@@ -104,6 +104,37 @@ def random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t first
     return out
 
 
+def join(arrays, program, shares, out):
+    """Joins float32 arrays [n] along a tree into `out` [n], in one pass: see `hdl_join` in csrc/hdl.h.
+
+    Parameters
+    ----------
+    arrays : list of ndarray [n]
+    program : list of int
+        In postfix order: numbers of arrays, and -1, which joins the last two.
+    shares : list of float, or None
+        Of each joint; None adds.
+    out : float32 [n]
+    """
+    cdef int64_t n = out.size
+    _own("out", out, n)
+    arrays = [_array(f"array {number}", array, np.float32, (n,)) for number, array in enumerate(arrays)]
+    addresses = np.array([array.ctypes.data for array in arrays], np.uintp)
+    steps = _array("program", np.asarray(program, np.int32), np.int32, (None,))
+    joints = None if shares is None else _array("shares", np.asarray(shares, np.float32), np.float32, (None,))
+    if joints is not None and joints.size < (steps < 0).sum():
+        raise SpecError(f"{joints.size} shares for {(steps < 0).sum()} joints")
+    cdef const void *p = _address(addresses)
+    cdef const int32_t *q = <const int32_t *>_address(steps)
+    cdef const float *r = <const float *>_address(joints)
+    cdef float *o = <float *>_address(out)
+    cdef int32_t count = len(arrays), size = steps.size
+    cdef hdl_status status
+    with nogil:
+        status = hdl_join(count, <const float *const *>p, size, q, r, n, o)
+    _check(status, None)
+
+
 def state_vectors(rule):
     """Counts the state vectors [P] that an update rule keeps."""
     return hdl_state_vectors(_one_of("rule", rule, RULES))

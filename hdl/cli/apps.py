@@ -224,7 +224,7 @@ def _view(report: Any, page: dict[str, Any] | None, why: str = "") -> Any:
     from rich.console import Group
 
     from hdl.yarn.client import events
-    from hdl.yarn.dashboard.state import crew
+    from hdl.yarn.dashboard.state import participation
 
     state = report.final if report.over else report.state
     lasted = duration(max(0.0, (report.finished or time.time()) - report.started))
@@ -240,7 +240,7 @@ def _view(report: Any, page: dict[str, Any] | None, why: str = "") -> Any:
         if rows := [row for row in page.get("rows") or () if not row.get("final")]:
             parts += [_text(""), _rounds(rows[-ROUNDS:])]
         if workers := page.get("workers"):
-            said = crew(workers, page.get("facts") or {})
+            said = participation(workers, page.get("facts") or {})
             parts += [_text(""), *([_text(said)] if said else ()), _workers(workers)]
         parts += [_text(f"{_clock(said['time'])}  {said['text']}") for said in (page.get("messages") or [])[-MESSAGES:]]
     return Group(*parts)

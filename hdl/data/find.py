@@ -18,6 +18,7 @@ from hdl.data.layouts import placed
 from hdl.data.layouts.keyed import Keyed
 from hdl.data.layouts.lying import Lying
 from hdl.data.libsvm import Libsvm
+from hdl.data.named_pairs import of_names
 from hdl.data.npy import open_npy, open_npz
 from hdl.data.options import Options
 from hdl.data.pair import TextPair
@@ -33,8 +34,8 @@ def open_source(
     Parameters
     ----------
     path : str
-        A file; a folder of files of one format; a glob; features and labels as `X,Y`; any folder or archive that has
-        parts as `FOLDER` (its training part), `FOLDER:test` and `FOLDER:val`.
+        A file; a folder of files of one format; a glob; features and labels as `X,Y`, each a file or a glob; any
+        folder or archive that has parts as `FOLDER` (its training part), `FOLDER:test` and `FOLDER:val`.
     options : Options or dict, optional
     schema : Schema, optional
         Of the model that will see the data: features are found as in training, and labels may be missing.
@@ -111,16 +112,8 @@ def _choose(path: str, options: Options, labelled: bool) -> Chosen:
     """Chooses the files that a user's path means."""
     if fs.exists(path):
         return _existing(path, None, options, labelled)
-    if "," in path:
-        x, _, y = path.partition(",")
-        for name in (x, y):
-            if not fs.exists(name):
-                raise DataError("there is no such file", name)
-            if fs.isdir(name):
-                raise DataError("a folder; expected X,Y to name two files", name)
-        if os.path.normpath(x) == os.path.normpath(y):
-            raise DataError("one file as features and as labels; expected X,Y to name two files", x)
-        return of_file(x, y, options, labelled)
+    if "," in path and (chosen := of_names(path, options, labelled)) is not None:
+        return chosen
     if re.search(r"[*?\[]", path):
         return of_pattern(path, options, labelled)
     if (match := re.fullmatch(r"(.+):(train|test|val)", path)) and fs.exists(match[1]):

@@ -17,7 +17,8 @@ from hdl.data.layouts.lying import Lying
 from hdl.data.layouts.where import parse
 from hdl.data.leftout import LeftOut, aside
 from hdl.data.options import Options
-from hdl.data.parts import NAMES, PAIR_Y, Pairs, pairs, part_of_folder, split_parts
+from hdl.data.pairing import PAIR_Y
+from hdl.data.parts import NAMES, Pairs, pairs, part_of_folder, split_parts
 from hdl.data.survey import of_one_format, survey
 from hdl.errors import DataError
 

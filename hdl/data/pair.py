@@ -1,11 +1,11 @@
 """Pairs of text files as Harp has them: a line of space-separated features in one, its targets in the other.
 
-Rows are matched by line, so a split counts lines; the number of lines is found by one scan.
+Rows are matched by line, so a split counts lines: see `hdl.data.line_count` for how they are counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from hdl.data.base import BLOCK_BYTES, FileSplit, Source
 from hdl.data.block import OVERFLOW, Bad, Block
 from hdl.data.delimited import Delimited
 from hdl.data.guess import is_number, number
+from hdl.data.line_count import Index, Lines, Piece, count, pieces
+from hdl.data.number_lines import matrix
 from hdl.data.options import Options
 from hdl.data.streams import Stream, check_whole, open_stream
 from hdl.data.text import first_lines
@@ -45,18 +47,38 @@ class TextPair(Source):
                 self.targets = self.y.names or [str(i) for i in range(self.y.width)]
         if others and options.labelled:
             self.reading |= {"label_by": "own file", "label_type": "number"}
+        self._index: Index | None = None
         self._lengths: list[int] | None = None
 
+    def pieces(self) -> list[Piece]:
+        """Cut the files into pieces whose lines can be counted each by itself."""
+        return pieces([*self.paths, *(self.others[path] for path in self.paths if self.y is not None)])
+
+    def take_counts(self, cut: Sequence[Piece], counts: Sequence[Lines]) -> None:
+        """Take the counts of all `pieces`, instead of counting."""
+        self._index, self._lengths = Index(cut, counts), None
+
     def lengths(self) -> list[int]:
-        """Count the lines of each pair."""
+        """Count the lines of each pair.
+
+        Raises
+        ------
+        DataError
+            A file of targets has more or fewer of them than its file of features.
+        """
+        if self._index is None:
+            cut = self.pieces()
+            self.take_counts(cut, count(cut))
         if self._lengths is None:
             self._lengths = [self._count(path) for path in self.paths]
         return self._lengths
 
     def _count(self, path: str) -> int:
-        n = _lines(path) - _skipped(self.x, path)
+        assert self._index is not None, "lines are counted before"
+        counted = self._index.lengths
+        n = max(0, counted[path] - _skipped(self.x, path))
         other = self.others[path]
-        if self.y is not None and (m := _lines(other) - _skipped(self.y, other)) != n:
+        if self.y is not None and (m := max(0, counted[other] - _skipped(self.y, other))) != n:
             what = f"{m} lines of targets, but {n} lines of features in {path}"
             raise DataError(f"{what}; if they do not belong together, name the file of samples by itself", other)
         return n
@@ -67,8 +89,8 @@ class TextPair(Source):
         x_head = _skipped(self.x, path)
         y_head = _skipped(self.y, other) if self.y is not None else 0
         with open_stream(path) as xs, open_stream(other) as ys:
-            features = _blocks(xs, start + x_head, length, rows, self.options.max_line)
-            targets = _blocks(ys, start + y_head, length, rows, self.options.max_line)
+            features = _blocks(xs, start + x_head, length, rows, self.options.max_line, self._index)
+            targets = _blocks(ys, start + y_head, length, rows, self.options.max_line, self._index)
             for lo, lines in zip(range(start, start + length, rows), features, strict=False):
                 x, good = _rows(self.x, path, lo + x_head, lines, bad)
                 where, numbers = _line(path, lo + x_head), np.arange(lo - start, lo - start + len(lines))
@@ -108,10 +130,15 @@ def _rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Parse n lines to float64 [n, width], and which of them are good; bad ones among the `wanted` go to `bad`."""
     data = b"\n".join(lines) + b"\n"
+    width = len(parser.parser.rows.features)
+    if parser.parser.rows.plain and width == parser.width and not parser.options.na_values:
+        numbers = matrix(data, width, parser.delimiter)
+        if numbers is not None and len(numbers) == len(lines):
+            return numbers, np.ones(len(lines), bool)
     found = parser.parser.block(data, lambda i: {}) if all(line.strip() for line in lines) else None
     if found is not None and not found[1] and len(found[0]) == len(lines) and not np.isnan(found[0].x).any():
         return np.asarray(found[0].x, np.float64), np.ones(len(lines), bool)
-    x, good = np.zeros((len(lines), len(parser.parser.rows.features))), np.ones(len(lines), bool)
+    x, good = np.zeros((len(lines), width)), np.ones(len(lines), bool)
     for i, line in enumerate(lines):
         try:
             x[i] = _parse(parser, line.decode("utf-8", "replace").rstrip("\r"))
@@ -141,31 +168,23 @@ def _parse(parser: Delimited, line: str) -> list[float]:
     return out
 
 
-def _lines(path: str) -> int:
-    """Count the lines of a file up to its last one that is not blank."""
-    with open_stream(path) as stream:
-        at = full = 0
-        tail = b""
-        while chunk := stream.read(BLOCK_BYTES):
-            text = tail + chunk
-            body = text.rstrip()
-            if body:
-                full = at + body.count(b"\n") + 1
-            at += text.count(b"\n")
-            tail = text[text.rfind(b"\n") + 1 :]
-            if len(tail) > BLOCK_BYTES and tail.strip():
-                tail = tail[-1:] if tail[-1:].strip() else b"x"  # a long line: only that it is not blank matters
-        return full
-
-
-def _blocks(stream: Stream, start: int, length: int, rows: int, longest: int) -> Iterator[list[bytes]]:
+def _blocks(
+    stream: Stream, start: int, length: int, rows: int, longest: int, index: Index | None
+) -> Iterator[list[bytes]]:
     """Read the lines [start, start + length) of a stream, `rows` at a time, without their ends."""
-    number, pending = 0, b""
-    stop, kept = start + length, []
+    offset, number = index.place(stream.path, start) if index is not None else (0, 0)
+    stream.skip(offset)
+    pending = b""
+    stop, kept = start + length, list[bytes]()
     while number < stop:
         chunk = stream.read(min(BLOCK_BYTES, longest))
         mark = b"\xef\xbb\xbf"
         text = (pending + chunk).removeprefix(mark) if stream.at == len(chunk) else pending + chunk
+        if chunk and number + (ends := text.count(b"\n")) < start:  # nothing of it is wanted
+            number, pending = number + ends, text[text.rfind(b"\n") + 1 :]
+            if len(pending) <= longest:
+                continue
+            text = pending
         parts = text.split(b"\n")
         pending = parts.pop() if chunk else b""
         if len(pending) > longest or any(len(part) > longest for part in parts[:1]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from hdl.data.formats import Seen, some
+from hdl.data.pairing import matched, roles
 from hdl.data.streams import head
 from hdl.errors import DataError
 
@@ -19,8 +20,6 @@ _PARTS = {
 _DATA = re.compile(r"\.data(\.|$)", re.I)  # adult.data beside adult.test
 NAMES = {"train": "training", "test": "test", "val": "validation"}
 _MARK = re.compile(r"[._-]?(test|t|val)(?=[._-]|$)", re.I)  # a9a and a9a.t, digits.csv and digits_test.csv
-PAIR_X = re.compile(r"images|input|features|(^|[^a-z])(x|data)([^a-z]|$)", re.I)
-PAIR_Y = re.compile(r"labels|output|targets?|(^|[^a-z])(y)([^a-z]|$)", re.I)
 
 
 def split_parts(files: list[Seen], path: str) -> dict[str, list[Seen]]:
@@ -63,8 +62,8 @@ def pairs(files: list[Seen], format: str, path: str) -> Pairs:
     DataError
         Names say that there are both, and not which belong together.
     """
-    xs = [item for item in files if PAIR_X.search(item.name)]
-    ys = [item for item in files if not PAIR_X.search(item.name) and PAIR_Y.search(item.name)]
+    said = roles([item.name for item in files])
+    xs, ys = ([item for item, role in zip(files, said, strict=True) if role == own] for own in ("features", "labels"))
     if format == "idx" and len(files) == 2 and not (xs and ys):  # as their headers tell
         dims = [head(item.path, 4)[3] for item in files]
         if 1 in dims and max(dims) > 1:
@@ -74,20 +73,14 @@ def pairs(files: list[Seen], format: str, path: str) -> Pairs:
     if len(xs) == len(ys) and len(xs) + len(ys) == len(files):
         if len(xs) == 1:
             return [(xs[0].path, ys[0].path)]
-        stems = [{_stem(item.name, pattern): item for item in group} for group, pattern in ((xs, PAIR_X), (ys, PAIR_Y))]
-        if stems[0].keys() == stems[1].keys() and len(stems[0]) == len(xs):
-            return [(item.path, stems[1][name].path) for name, item in stems[0].items()]
+        if (found := matched([item.name for item in xs], [item.name for item in ys])) is not None:
+            return [(xs[i].path, ys[j].path) for i, j in found]
     elif format == "csv":
         return [(item.path, None) for item in files]
     rest = [item for item in files if item not in xs and item not in ys]
     what = f"features ({some([item.name for item in xs], 3)}), labels ({some([item.name for item in ys], 3)})"
     what += f" and {some([item.name for item in rest], 3)}" if rest else ""
     raise DataError(f"{what}: nothing says which belong together; name them as X,Y", path)
-
-
-def _stem(name: str, pattern: re.Pattern[str]) -> str:
-    """Strips a name of what says that it holds features, or labels."""
-    return pattern.sub(lambda match: re.sub("[a-zA-Z]", "", match[0]), re.sub(r"idx\d", "idx", name))
 
 
 def check_shapes(files: list[Seen], path: str) -> None:

@@ -8,7 +8,7 @@ from hdl import fs
 from hdl.data.formats import BINARY, HEAD, TABLES, TEXT, WORDS, Seen, listed, look
 from hdl.data.leftout import LeftOut
 from hdl.data.options import Options
-from hdl.data.parts import PAIR_Y
+from hdl.data.pairing import PAIR_Y
 from hdl.errors import DataError
 
 _NOTHING = ("empty", "gone")

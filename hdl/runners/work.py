@@ -116,8 +116,11 @@ class Host:
         return min(left, self.memory // max(1, len(self.splits)))
 
     def summarise(self, numbers: Sequence[int], beat: Beat) -> list[Summary]:
-        """Summarise each shard; small ones keep what was read."""
-        summaries, left = [], self.memory // 4
+        """Summarise each shard; what was read is kept up to half of the memory, so as to be decoded once.
+
+        It goes, block by block, as the shard is made of it, which takes at most as much again.
+        """
+        summaries, left = [], self.memory // 2
         for number in numbers:
             source = WatchedSource(self.source, number, beat, spare=left)
             summaries.append(data.summarise(source, self.splits[number], number))
@@ -230,7 +233,7 @@ class WatchedSource(Source):
         Of the shard.
     beat : function of (shard, share done)
     given : list of Block, optional
-        Read these instead of the files.
+        Read these instead of the files; they are taken out of the list.
     spare : int
         Bytes of features that `kept` may hold; it is None if there were more.
     """
@@ -261,7 +264,7 @@ class WatchedSource(Source):
             yield block
 
     def read(self, splits: Sequence[FileSplit], bad: Bad | None = None) -> Iterator[Block]:
-        for block in self.source.read(splits, bad) if self.given is None else self.given:
+        for block in self.source.read(splits, bad) if self.given is None else _taken(self.given):
             self.beat(self.number, 0.0)
             self.spare -= block.x.nbytes
             if self.spare < 0:
@@ -269,6 +272,13 @@ class WatchedSource(Source):
             if self.kept is not None:
                 self.kept.append(block)
             yield block
+
+
+def _taken(blocks: list[Block]) -> Iterator[Block]:
+    """Take blocks from a list, in order, so that nobody holds those that have been read."""
+    blocks.reverse()
+    while blocks:
+        yield blocks.pop()
 
 
 def _bytes(shard: Shard) -> tuple[int, int]:

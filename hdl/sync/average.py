@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops import rules
+from hdl.ops import joining, rules
 from hdl.spec import Spec
 from hdl.sync import chains
 from hdl.wire import Tensors, Update, Weights, total_weight
@@ -35,16 +35,8 @@ def join(a: Update, b: Update) -> Tensors:
     if not n_a:
         return b.tensors | chains.join(a, b)
     share = np.float32(n_b / (n_a + n_b))
-    means = {name: mean(a.tensors[name], b.tensors[name], share) for name in a.tensors if name != chains.NAME}
+    means = {name: joining.mean(a.tensors[name], b.tensors[name], float(share)) for name in a.tensors if name != chains.NAME}
     return means | chains.join(a, b)
-
-
-def mean(a: NDArray, b: NDArray, share: np.float32) -> NDArray:
-    """Computes a + (b - a)·share, with one rounding an operation, so the same on every machine."""
-    out = b - a
-    out *= share
-    out += a
-    return out
 
 
 def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray, dict[str, Any]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hdl import optim
 from hdl.errors import NonFinite
-from hdl.ops import layout
+from hdl.ops import joining, layout
 from hdl.spec import Spec
 from hdl.sync import average, chains
 from hdl.wire import Tensors, Update, Weights, total_weight
@@ -26,7 +26,7 @@ def start(spec: Spec, w: NDArray) -> Tensors:
 
 def join(a: Update, b: Update) -> Tensors:
     """Joins two siblings: their gradients [Q] add up, in float32."""
-    return {"gradient": a.tensors["gradient"] + b.tensors["gradient"], **chains.join(a, b)}
+    return {"gradient": joining.add(a.tensors["gradient"], b.tensors["gradient"]), **chains.join(a, b)}
 
 
 def point(spec: Spec, weights: Weights) -> NDArray:

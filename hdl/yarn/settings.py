@@ -107,6 +107,10 @@ class Settings(BaseModel):
         Times that YARN may start the master.
     renew_seconds : float
         On a cluster with Kerberos: fresh tokens are taken after so many seconds at the latest; 0: by their lifetime.
+    relay_above : int
+        Workers beyond which messages between them and the master pass through a tree of relays.
+    relay_fan : int
+        Workers next to the master in this tree, and below each of them.
     encrypt_spill : bool
         What master and workers put on their nodes' disks for a while is encrypted: see `hdl.sealed`.
     """
@@ -144,6 +148,8 @@ class Settings(BaseModel):
     environment: Variables = {}
     attempts: Count = 2
     renew_seconds: Annotated[float, Field(ge=0)] = 0.0
+    relay_above: Count = 64
+    relay_fan: Annotated[int, Field(ge=2)] = 32
     encrypt_spill: bool = False
 
     @classmethod

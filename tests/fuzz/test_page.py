@@ -9,7 +9,7 @@ from hdl.yarn.dashboard.server import REQUEST_BYTES, PageServer
 from hdl.yarn.dashboard.state import State
 from tests.fuzz import mutations
 
-SECONDS = 10.0
+SECONDS = 120.0
 HOST = b"Host: node:4000\r\nCookie: proxy-user=ada; a=b\r\nAccept: */*\r\n\r\n"
 CORPUS = [
     b"GET / HTTP/1.1\r\n" + HOST,

@@ -11,7 +11,7 @@ from hdl.yarn.comm.control import Client, Server
 from hdl.yarn.comm.credentials import Credentials, WorkerCredentials
 from tests.fuzz import mutations
 
-SECONDS = 10.0
+SECONDS = 120.0
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01CURVE" + bytes(15) + bytes(32)
 HELLO = b"\x04\xc8\x05HELLO\x01\x00" + bytes(193)
 ZMTP = [

@@ -11,7 +11,7 @@ from contextlib import suppress
 import psutil
 
 from tests.hadoop.fault_row import LONG, MET, Row
-from tests.hadoop.neighbour_rows import NEIGHBOURS
+from tests.hadoop.neighbour_rows import NEIGHBOURS, bad_node
 from tests.hadoop.yarn_jobs import daemon_of, processes
 
 
@@ -41,7 +41,7 @@ def sleep_and_wake(trial):
         trial.must(sleeper.status() == psutil.STATUS_STOPPED, "the worker that sleeps woke by itself")
         sleeper.send_signal(signal.SIGCONT)
         with suppress(psutil.TimeoutExpired):
-            sleeper.wait(10)
+            sleeper.wait(120)
         trial.must(not sleeper.is_running(), "the worker that woke goes on")
     finally:
         with suppress(psutil.NoSuchProcess):
@@ -103,14 +103,6 @@ Hdfs._take = dying
 from hdl.yarn.master.master import main
 main()
 """
-# The node on which the first worker starts is the one whose disk is full.
-BAD_NODE = """bad={folder}/bad-$(basename "$4")
-if [[ $3 == hdl.yarn.worker ]]; then
-    (set -C; echo "$NM_HOST" > "$bad") 2> /dev/null
-    export HDL_FAULT="computing:3:@$(cat "$bad"):99:ENOSPC"
-fi
-exec {python} "$@"
-"""
 MASTERS_OWN = 'if [[ $3 == hdl.yarn.master ]]; then exec {python} -P {folder}/half.py "$4"; fi\nexec {python} "$@"\n'
 
 ROWS = {
@@ -138,7 +130,7 @@ ROWS = {
               "--worker-memory asks for more", r"yarn logs -applicationId application_\d+_\d+"),
     ),
     "node-disk-full": Row(
-        "a node's disk is full: all that computes there meets ENOSPC", python=BAD_NODE, lost=0,
+        "a node's disk is full: all that computes there meets ENOSPC", python=bad_node("ENOSPC"), lost=0,
         says=(r"node \S+ is avoided for 60 s: its disk: .*No space left on device.*; its log: hdl logs app",
               r"worker \d died \(worker \d on \S+ .*No space left on device"),
         silent=("Traceback", "is avoided for 2 min"),

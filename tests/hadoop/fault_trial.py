@@ -31,7 +31,7 @@ from tests.hadoop.watching import Watch, kept, of, words
 from tests.hadoop.yarn_jobs import Training, applications
 
 OVER = ("FINISHED", "FAILED", "KILLED")
-GRACE = 20.0  # seconds in which what ends may end
+GRACE = 120.0  # seconds in which what ends may end
 
 
 class Trial:

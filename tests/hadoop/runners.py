@@ -1,5 +1,7 @@
 """Shared by the tests of the Hadoop runners: small datasets on HDFS, runners by name, a training in one call."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,15 @@ def put_csv(folder, n=90, parts=4, bad=None):
         text = "\n".join(lines[number * n // parts : (number + 1) * n // parts]) + "\n"
         fs.publish(f"{folder}/part-{number:05d}.csv", (("a,b,c,class\n" if not number else "") + text).encode())
     return folder
+
+
+def all_hosts(path, copies):
+    """The hosts of a file's first block, once DataNodes have told of so many copies: a moment after it is there."""
+    deadline = time.monotonic() + 300
+    while len(hosts := fs.hosts(path, 0, 1)) < copies:
+        assert time.monotonic() < deadline, hosts
+        time.sleep(0.1)
+    return hosts
 
 
 def train(data, table, runner, resume=False, on_event=None, **fields):

@@ -1,15 +1,19 @@
 """A cluster with Kerberos as tests use it, and commands that are run to their end."""
 
+import json
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
-from hdl.cluster import config
+from hdl.cluster import config, web
 from hdl.cluster.config import kerberos
+from hdl.errors import HdlError
 
 SECURE_USERS = ("ada", "bob", kerberos.GATEWAY)
+SECONDS = 600.0  # that anything may take
 # HDL_FAULT of trainings that go on until they are ended: from round 100 on a round takes 3 s, and no processor.
 SLOW = "computing:100:*:9:SLOW"
 QUICK = {name: " ".join(config.QUICK_JAVA) for name in ("HADOOP_CLIENT_OPTS", "LIBHDFS_OPTS")}
@@ -56,3 +60,25 @@ class Secure:
     def run(self, *command, user="ada", check=True, seconds=600, text=True, **environment):
         """Run a command as a user to its end; a failing one fails the test with what it said."""
         return finished(command, self.cluster.root, self.environment(user) | environment, seconds, check, text)
+
+    def collected(self, application, user="ada"):
+        """List the logs that nodes have handed over of an application of a user's that is over, one a node."""
+        kind, number = f"/tmp/logs/{user}/bucket-logs-tfile", int(application.rpartition("_")[2]) % 10000
+        address = f"{self.cluster.web()['namenode']}/webhdfs/v1{kind}/{number:04d}/{application}?op=LISTSTATUS"
+        try:
+            answer = web.send(address, "GET", self.environment(user), self.cluster.authority)
+        except HdlError:  # no node yet
+            return []
+        found = json.loads(answer)["FileStatuses"]["FileStatus"]
+        return [each["pathSuffix"] for each in found if not each["pathSuffix"].endswith(".tmp")]
+
+    def said(self, application, ask, wanted):
+        """Ask for an application's logs whenever another node has handed them over, until something is in them."""
+        deadline, known = time.monotonic() + SECONDS, []
+        while True:
+            if (there := self.collected(application)) != known:
+                known = there
+                if wanted in (logs := ask()):
+                    return logs
+            assert time.monotonic() < deadline, (known, ask())
+            time.sleep(0.3)

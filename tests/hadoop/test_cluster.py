@@ -105,7 +105,7 @@ def test_the_web_pages_answer(cluster):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     pages = {"namenode": "/dfshealth.html", "resourcemanager": "/cluster", "historyserver": "/jobhistory"}
     for name, page in pages.items():
-        with opener.open(cluster.web()[name] + page, timeout=20) as answer:
+        with opener.open(cluster.web()[name] + page, timeout=120) as answer:
             assert answer.status == 200
 
 
@@ -134,7 +134,7 @@ def test_exports_make_a_shell_use_it(cluster):
 
 def test_a_killed_datanode_is_noticed_and_can_come_back(cluster):
     cluster.kill("datanode2")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while cluster.status()["daemons"]["datanode2"]["alive"]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -142,9 +142,9 @@ def test_a_killed_datanode_is_noticed_and_can_come_back(cluster):
     cluster.restart("datanode2")
     known = set(cluster.status()["datanodes"])
     while set(cluster.status()["datanodes"]) == known:  # it comes back on another port
-        assert time.monotonic() < deadline + 60
+        assert time.monotonic() < deadline
         time.sleep(0.2)
-    cluster.wait_ready(180)
+    cluster.wait_ready(600)
 
 
 def test_a_folder_without_a_cluster(tmp_path):
@@ -163,7 +163,7 @@ def fake(root, script):
 
 def test_a_daemon_that_dies_at_start_is_reported_with_its_log(tmp_path):
     with pytest.raises(HdlError, match=r"(?s)namenode ended.*no space on the disk"):
-        fake(tmp_path, "raise SystemExit('no space on the disk')").wait_ready(30)
+        fake(tmp_path, "raise SystemExit('no space on the disk')").wait_ready(300)
 
 
 def test_waiting_has_a_deadline_and_stopping_an_end(tmp_path):

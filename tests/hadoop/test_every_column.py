@@ -40,26 +40,49 @@ def train(data, form, out, runner, on_event=None):
     spec = {"net": "0-5-0", "shards": 2, "epochs": 1, "batch": 8, "seed": 3, "holdout": {"path": held_out}}
     outcome = driver.train(Job(path, out, parse({**spec, **FIELDS["weighed"]}), options(form)), runner, on_event)
     names = ("val_samples", "val_cost", "val_accuracy", "samples")
-    return [[row.get(name) for name in names] for row in outcome.rows]
+    return [[row.get(name) for name in names] for row in outcome.rows], [row["seconds"] for row in outcome.rows]
+
+
+@pytest.fixture(scope="module")
+def trained(data, archive):
+    """`trained(form)`: what came of it and the seconds of its rounds, by runner, when it is first asked for."""
+
+    @cache
+    def trained(form):
+        both = data(form)
+
+        def one(name):
+            more = {"workers": 2} if name == "yarn" else {}
+            runner = LocalRunner(1) if name == "local" else ALL[name](archive=archive, settings=QUIET, **more)
+            rows, seconds = train(both, form, f"{HOME}/{form}-{name}", runner)
+            found = signatures(f"{HOME}/{form}-{name}"), schema_of(Table(f"{HOME}/{form}-{name}")), rows
+            return name, (found, seconds)
+
+        with ThreadPoolExecutor(4) as pool:
+            return dict(pool.map(one, ("local", *ALL)))
+
+    return trained
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_four_runners_give_the_same_bytes(data, archive, form):
-    both = data(form)
-
-    def one(name):
-        more = {"workers": 2} if name == "yarn" else {}
-        runner = LocalRunner(1) if name == "local" else ALL[name](archive=archive, settings=QUIET, **more)
-        rows = train(both, form, f"{HOME}/{form}-{name}", runner)
-        return name, signatures(f"{HOME}/{form}-{name}"), schema_of(Table(f"{HOME}/{form}-{name}")), rows
-
-    with ThreadPoolExecutor(4) as pool:
-        (_, *expected), *others = pool.map(one, ("local", *ALL))
+def test_four_runners_give_the_same_bytes(trained, form):
+    others = {name: found for name, (found, _) in trained(form).items()}
+    expected = others.pop("local")
     assert len(others) == len(ALL) >= 2
     assert len(set(expected[0].values())) == 2
     assert expected[2][-1][0] > 70  # of 80 rows some have no label
-    for name, *found in others:
+    for name, found in others.items():
         assert found == expected, name
+
+
+@pytest.mark.parametrize("name", RUNNERS)
+def test_a_round_tells_where_its_seconds_went(trained, name):
+    for seconds in trained("parquet")[name][1]:
+        phases = [seconds[phase] for phase in ("start", "read", "compute", "shuffle", "finish")]
+        assert min(phases) > -0.1
+        assert seconds["start"] > 0
+        assert sum(phases) <= seconds["round"] + 0.5
+        assert sorted(shard for worker in seconds["workers"] for shard in worker["shards"]) == [0, 1]
 
 
 @pytest.mark.full

@@ -64,7 +64,7 @@ def asked(secure, tmp_path_factory):
     def asked(command, *flags, before=(), **settings):
         arguments = [*before, *HDL, *(COMMANDS[command] if isinstance(command, str) else command), *flags]
         # The nodes' Python is named, so that nothing is packed and sent.
-        return secure.run(*arguments, **{"check": False, "seconds": 240, "HDL_NODE_PYTHON": sys.executable, **settings})
+        return secure.run(*arguments, **{"check": False, "seconds": 600, "HDL_NODE_PYTHON": sys.executable, **settings})
 
     yield asked
     left = secure.run("hadoop", "fs", "-ls", "-R", HOME).stdout.splitlines()
@@ -164,16 +164,16 @@ def elsewhere(secure, tmp_path_factory):
     environment = {**os.environ, **variables, "KRB5_KDC_PROFILE": str(centre)}
 
     def administer(*command, said=""):
-        subprocess.run(command, input=said, text=True, env=environment, check=True, timeout=60, capture_output=True)
+        subprocess.run(command, input=said, text=True, env=environment, check=True, timeout=300, capture_output=True)
 
     administer(kdc.tool("kdb5_util"), "-r", realm, "create", "-s", said="secret\nsecret\n")
     administer(kdc.tool("kadmin.local"), "-r", realm, said=f"addprinc -randkey ada\nktadd -k {root}/keys ada\n")
     with subprocess.Popen(
         [kdc.tool("krb5kdc"), "-r", realm, "-n"], env=environment, stderr=subprocess.DEVNULL
     ) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         login = [kdc.tool("kinit"), "-k", "-t", f"{root}/keys", f"ada@{realm}"]
-        while subprocess.run(login, env=environment, check=False, capture_output=True, timeout=60).returncode:
+        while subprocess.run(login, env=environment, check=False, capture_output=True, timeout=300).returncode:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -225,8 +225,9 @@ def test_another_cluster_s_configuration(asked, configured, command, file, prope
 @pytest.mark.parametrize("command", ["import", "status"])
 def test_acting_for_another_user(asked, command):
     refused(asked(command, "--proxy-user", "bob"), r"ada@\S+ may not act for bob: hadoop.proxyuser.ada.users", 10)
-    allowed = asked(["status"], "--proxy-user", "ada", user="gateway")
-    assert allowed.returncode == 0, allowed.stderr
+    if command == "status":
+        allowed = asked(["status"], "--proxy-user", "ada", user="gateway")
+        assert allowed.returncode == 0, allowed.stderr
 
 
 MAY_NOT = (
@@ -234,7 +235,7 @@ MAY_NOT = (
 )
 
 
-@pytest.mark.parametrize("runner", ["local", "yarn", *(pytest.param(name, marks=full) for name in RUNNERS[1:3])])
+@pytest.mark.parametrize("runner", ["yarn", *(pytest.param(name, marks=full) for name in RUNNERS[:3])])
 def test_no_rights_on_data_or_table(asked, runner):
     refused(asked(train(runner, data=CLOSED)), MAY_NOT)
     refused(asked(train(runner, table=CLOSED)), MAY_NOT)

@@ -77,7 +77,7 @@ def conf(cluster, tmp_path_factory):
 def ask(conf):
     def ask(script, *paths, check=True):
         done = subprocess.run(
-            [sys.executable, "-c", script, *paths], env={**os.environ, "HADOOP_CONF_DIR": str(conf)}, timeout=120,
+            [sys.executable, "-c", script, *paths], env={**os.environ, "HADOOP_CONF_DIR": str(conf)}, timeout=600,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if not check:

@@ -132,7 +132,7 @@ def test_a_training_on_yarn_shows_its_keys_to_nobody(cluster, superuser, closed,
         assert all(path.startswith(f"{HOME}/model/") for path in read)
     finally:
         training.kill()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not (logs := [path for path in files(superuser, "/tmp/logs") if training.application in path]):
         assert time.monotonic() < deadline
         time.sleep(0.5)
@@ -255,7 +255,7 @@ def test_with_kerberos_keys_tokens_and_the_keytab_are_shown_to_nobody(secure, ct
             assert walk(secure, "bob", known, before)["read"] == []
         finally:
             client.send_signal(signal.SIGINT)  # ends the application too
-            client.wait(120)
+            client.wait(600)
         assert not {*walk(secure, "hdfs", {}, before)["read"]} & shipped
         assert scan.among(scanning.local(str(secure.cluster.root / "logs"), began, others=False)) == []
     finally:
@@ -267,7 +267,7 @@ def test_with_kerberos_keys_tokens_and_the_keytab_are_shown_to_nobody(secure, ct
 
 def computing(client, said):
     """Wait until a client's application has a master and two workers that compute; returns its processes."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while True:
         assert client.poll() is None, said.read_text()
         assert time.monotonic() < deadline, said.read_text()

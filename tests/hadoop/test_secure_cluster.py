@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -72,12 +71,11 @@ def test_a_reducer_in_a_container_of_its_own_and_the_logs_of_it(secure, tmp_path
     assert "Launched reduce tasks=1" in done.stderr
     assert "TOTAL_LAUNCHED_UBERTASKS" not in done.stderr
     application = next(word for word in done.stderr.split() if word.startswith("application_"))
-    deadline = time.monotonic() + 60  # the nodes collect them once they hear of the job's end
-    while "LogType:syslog" not in (
-        logs := secure.run("yarn", "logs", "-applicationId", application, check=False).stdout
-    ):
-        assert time.monotonic() < deadline, logs
-        time.sleep(1)
+    logs = secure.said(
+        application,
+        lambda: secure.run("yarn", "logs", "-applicationId", application, check=False).stdout,
+        "LogType:syslog",
+    )
     assert "Error aggregating" not in logs
 
 

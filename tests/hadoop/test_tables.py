@@ -88,7 +88,7 @@ def test_a_view_of_partitions_goes_through_hadoops_client(folder, tmp_path, clus
         (conf / path.name).write_text(text)
     view = folder.replace("hdfs:///tests", "viewfs://Views/mine")
     done = subprocess.run(
-        [sys.executable, "-c", script, view], env={**os.environ, "HADOOP_CONF_DIR": str(conf)}, timeout=120,
+        [sys.executable, "-c", script, view], env={**os.environ, "HADOOP_CONF_DIR": str(conf)}, timeout=600,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

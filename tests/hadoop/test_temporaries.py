@@ -46,7 +46,7 @@ def test_a_killed_writers_file_goes_and_a_living_ones_stays(cluster, folder, mon
     killed, living = begin(f"{place}/a"), begin(f"{place}/b")
     try:
         os.kill(killed.pid, signal.SIGKILL)
-        killed.communicate(timeout=60)
+        killed.communicate(timeout=300)
         assert len(hidden(place)) == 2
         fs.publish(f"{place}/.old.{'0' * 32}.tmp", b"1")  # as if from another machine, and not yet old; this one sweeps
         assert [name for name in hidden(place) if name.startswith(".a.")] == []
@@ -58,7 +58,7 @@ def test_a_killed_writers_file_goes_and_a_living_ones_stays(cluster, folder, mon
         assert len(hidden(place)) == 1
         assert "removed what writers that died left there" in caplog.text
     finally:
-        living.communicate(timeout=60)
+        living.communicate(timeout=300)
     assert fs.list(place) == ["b", "c"]
 
 

@@ -66,8 +66,9 @@ def test_five_evaluations_of_a_sparse_autoencoder_are_the_same_everywhere(patche
     assert len(set(outcomes["local"][0].values())) > 1
 
 
+@pytest.mark.full  # the next test shows it of stacks' layers; tests/runner/test_yarn_here.py without daemons
 @pytest.mark.skipif("yarn" not in ALL, reason="no jpype or pyzmq")
-@pytest.mark.parametrize("epochs", [10, pytest.param(400, marks=pytest.mark.full)])
+@pytest.mark.parametrize("epochs", [10, 400])
 def test_a_sparse_autoencoder_on_yarn_is_the_local_one(patches, folder, archive, epochs):
     outcomes = everywhere(("local", "yarn"), patches, folder, archive, epochs=epochs, **SPARSE)
     assert outcomes["yarn"][0][epochs] == outcomes["local"][0][epochs] != outcomes["local"][0][0]

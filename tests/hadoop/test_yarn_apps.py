@@ -47,7 +47,7 @@ def look(run, application):
     return json.loads(run(*HDL, "status", application, "--json").stdout)
 
 
-def until(run, application, good, seconds=180):
+def until(run, application, good, seconds=600):
     deadline = time.monotonic() + seconds
     while not good(state := look(run, application)):
         assert time.monotonic() < deadline, state
@@ -55,11 +55,12 @@ def until(run, application, good, seconds=180):
     return state
 
 
+@pytest.mark.full  # so does who attaches to one, below
 def test_a_training_ends_when_its_report_is_written(run, data, folder):
     """The report reads Parquet by threads that libhdfs attaches to Java, which would wait for them at the end."""
     shards = f"{folder}/shards"
     run(*HDL, "import", data, shards, "--shards", "4")
-    done = run(*HDL, "train", shards, "--out", f"{folder}/model", *YARN, *SMALL, "--epochs", "2", seconds=150)
+    done = run(*HDL, "train", shards, "--out", f"{folder}/model", *YARN, *SMALL, "--epochs", "2")
     assert f"{folder}/model/report.html" in done.stdout
     assert fs.exists(f"{folder}/model/report.html")
 
@@ -80,10 +81,12 @@ def test_what_is_wrong_before_java_has_connected_is_one_line_and_no_crash(run, f
 
 
 def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder, side, tmp_path):
-    table = f"{folder}/model"
-    local = [*HDL, "train", data, "--out", f"{folder}/expected", *YARN[4:], "--epochs", "40", "--no-report", "--quiet"]
+    table, shards = f"{folder}/model", f"{folder}/shards"
+    # The report reads Parquet by threads that libhdfs attaches to Java, which would wait for them at the end.
+    run(*HDL, "import", data, shards, "--shards", "4")
+    local = [*HDL, "train", shards, "--out", f"{folder}/expected", *YARN[4:], "--epochs", "40", "--no-report", "-q"]
     expected = side.submit(run, *local)
-    application = run(*HDL, "train", data, "--out", table, *YARN, *SMALL, "--epochs", "40", "--detach").stdout.strip()
+    application = run(*HDL, "train", shards, "--out", table, *YARN, *SMALL, "--epochs", "40", "--detach").stdout.strip()
     assert re.fullmatch(r"application_\d+_\d+", application)
     assert application in run(*HDL, "status").stdout
     done = run(*HDL, "attach", application, "--log", f"csv:{tmp_path}/log.csv")
@@ -92,11 +95,12 @@ def test_a_training_that_is_detached_looked_at_and_attached_to(run, data, folder
     assert logged == [(row["round"] + 1, row["cost"]) for row in Table(table).rows() if not row["final"]]
     assert len(logged) == 40
     assert "3-5-2, 90 samples, 4 shards on 2 workers" in done.stderr
-    label = re.search(r"^label +column .*: classification, 2 classes: ", done.stderr, re.M)
+    label = re.search(r"^label +as hdl import wrote it: classification, 2 classes: ", done.stderr, re.M)
     assert label, done.stderr
     assert label.end() < done.stderr.index("round ")
     assert "round 40/40" in done.stderr
     assert f"{table}/report.html" in done.stdout
+    assert fs.exists(f"{table}/report.html")
     expected.result()
     assert Table(f"{folder}/expected").header(40)["signature"] in done.stdout
     looking = side.submit(look, run, application)
@@ -126,7 +130,7 @@ def test_a_running_application_is_shown_its_log_read_and_it_is_killed(run, data,
         watching = subprocess.Popen([*HDL, "status", application, "--watch"], stdout=subprocess.PIPE, text=True)
     finally:
         assert run(*HDL, "kill", application).stdout == f"killed {application}\n"
-    assert application in watching.communicate(timeout=60)[0]
+    assert application in watching.communicate(timeout=600)[0]
     looking = side.submit(look, run, application)
     assert "was over: killed" in run(*HDL, "kill", application).stdout
     assert looking.result()["report"]["state"] == "KILLED"
@@ -138,13 +142,13 @@ def test_ctrl_c_ends_the_application_and_says_how_to_go_on(run, data, folder):
     command = [*HDL, "train", data, "--out", table, *YARN, *SMALL, *LONG, "--publish-every", "1", "--no-report"]
     client = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 600
         # By their names alone: while one is looked into, a training this quick may have thinned it away.
         while max(Table(table).numbers(), default=0) < 2 and client.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.2)
         client.send_signal(signal.SIGINT)
-        said = client.communicate(timeout=60)[1]
+        said = client.communicate(timeout=600)[1]
     finally:
         client.kill()
     assert client.returncode == 130, said

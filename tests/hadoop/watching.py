@@ -9,7 +9,7 @@ import psutil
 from hdl import fs
 from tests.hadoop import scan, yarn_jobs
 
-LOGS = 60.0  # seconds in which nodes hand logs over
+LOGS = 300.0  # seconds in which nodes hand logs over
 
 
 class Watch(threading.Thread):

@@ -21,7 +21,7 @@ HDL = [sys.executable, "-m", "hdl"]
 NET = ["--shards", "4", "--net", "0-5-0", "--batch", "8", "--seed", "3", "--recipe", "plain"]
 SMALL = ["--worker-memory", "512m", "--master-memory", "640m"]
 MODULES = ("hdl.yarn.worker", "hdl.yarn.master")
-DEADLINE = 240.0
+DEADLINE = 600.0  # s; nothing takes it that gets on
 TRAIN = """
 import json, sys
 from hdl import driver
@@ -118,7 +118,7 @@ class Training:
         """End the client and the application, whatever their state."""
         self.client.kill()
         if self.application and report(self.application)["state"] not in ("FINISHED", "FAILED", "KILLED"):
-            subprocess.run([*HDL, "kill", self.application], timeout=60, check=False, capture_output=True)
+            subprocess.run([*HDL, "kill", self.application], timeout=DEADLINE, check=False, capture_output=True)
 
     def page(self):
         """Read the live page's events, through YARN's proxy; none while it does not answer."""
@@ -133,7 +133,7 @@ class Training:
         times = [row["time"] for row in self.table.read().rows]
         return max((b - a for a, b in pairwise(times)), default=0.0)
 
-    def gone(self, seconds=10.0):
+    def gone(self, seconds=DEADLINE):
         """Tell whether the application has ended and none of its processes is left, once YARN has had its time."""
         deadline = time.monotonic() + seconds
         while left := [process.info["cmdline"] for process in processes(self.application)]:

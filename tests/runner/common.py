@@ -1,6 +1,17 @@
-"""What two runs are compared by."""
+"""What two runs are compared by, and a driver that is put to sleep."""
+
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import psutil
 
 from hdl.table import Table
+
+PLAIN = ["--recipe", "plain", "--net", "0-5-0", "--shards", "1", "--seed", "3", "--no-report", "--quiet"]
+DEADLINE = 250  # s; nothing takes it that gets on, and pytest ends a test that takes longer
 
 
 def signatures(outcome):
@@ -14,3 +25,27 @@ def state_bytes(outcome):
     """All that the last version carries on, to the byte."""
     weights = Table(outcome.table).read().weights
     return {name: tensor.tobytes() for name, tensor in {"w": weights.w, **weights.state}.items()}
+
+
+def until(process, condition, seconds=DEADLINE):
+    """Wait for something that a process does while it lives."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def sleeper(data, table, versions, seconds=DEADLINE):
+    """Give a training that was stopped in the midst of it, once its table has so many versions."""
+    command = [sys.executable, "-m", "hdl", "train", data, "--out", table, "--epochs", "1000000", *PLAIN]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until(process, lambda: (Table(table).latest() or 0) >= versions, seconds)
+        process.send_signal(signal.SIGSTOP)
+        until(process, lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, seconds)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 
@@ -33,12 +34,14 @@ def make_paths(tmp_path):
     return lambda suffix: [write(visits(n, seed), tmp_path / f"{seed}.{suffix}") for seed, n in ((0, 120), (1, 50))]
 
 
-def both(kinds):
-    """Every kind in one of the formats, in both among the full tests."""
+def both(kinds, whose):
+    """Every kind in one of the formats and by one of those who compute, in both by both among the full tests."""
+    cases = []
     for number, kind in enumerate(kinds):
-        usual = ("csv", "parquet")[number % 2]
-        for suffix in ("csv", "parquet"):
-            yield pytest.param(kind, suffix, marks=() if suffix == usual else pytest.mark.full)
+        usual = ("csv", "parquet")[number % 2], whose[number % len(whose)]
+        for one in product(("csv", "parquet"), sorted({*whose})):
+            cases.append(pytest.param(kind, *one, marks=() if one == usual else pytest.mark.full))
+    return cases
 
 
 def spec_of(paths, kind, **fields):
@@ -48,32 +51,28 @@ def spec_of(paths, kind, **fields):
     return parse({"net": "0-4-0", "shards": 4, "epochs": 3, "batch": 8, "seed": 3, **chosen, **fields})
 
 
-@pytest.mark.parametrize(("kind", "suffix"), both(KINDS))
-def test_crews_and_a_worker_group_give_the_same_bytes(make_paths, tmp_path, kind, suffix):
+@pytest.mark.parametrize(("kind", "suffix", "who"), both(KINDS, ("group", "crew", "crew", "group")))
+def test_crews_and_a_worker_group_give_the_same_bytes(make_paths, tmp_path, kind, suffix, who):
     paths = make_paths(suffix)
     spec = spec_of(paths, kind)
-    found = []
-    for number, (workers, threads) in enumerate([(1, 1), (2, 2)]):
-        outcome = driver.train(Job(paths[0], str(tmp_path / f"m{number}"), spec), LocalRunner(workers, threads))
-        found.append((signatures(outcome), state_bytes(outcome)))
-    group = YarnHere(2)
-    outcome = group.train(Job(paths[0], str(tmp_path / "group"), spec))
-    found.append((signatures(outcome), state_bytes(outcome)))
-    assert all(other == found[0] for other in found[1:])
-    rows = found[0][0][1]
+    one = driver.train(Job(paths[0], str(tmp_path / "one"), spec), LocalRunner(1, 1))
+    job = Job(paths[0], str(tmp_path / who), spec)
+    other = YarnHere(2).train(job) if who == "group" else driver.train(job, LocalRunner(2, 2))
+    assert signatures(other) == signatures(one)
+    assert state_bytes(other) == state_bytes(one)
+    rows = signatures(one)[1]
     assert all(row["val_samples"] for row in rows)
     assert rows[-1]["final"]
 
 
-@pytest.mark.parametrize(("kind", "suffix"), both(["path", "value"]))
-def test_a_line_search_is_validated_by_any_crew(make_paths, tmp_path, kind, suffix):
+@pytest.mark.parametrize(("kind", "suffix", "who"), both(["path", "value"], ("group", "crew")))
+def test_a_line_search_is_validated_by_any_crew(make_paths, tmp_path, kind, suffix, who):
     paths = make_paths(suffix)
     spec = spec_of(paths, kind, **GRADIENT)
-    found = []
-    for number, runner in enumerate((LocalRunner(1, 1), LocalRunner(2, 1))):
-        found.append(signatures(driver.train(Job(paths[0], str(tmp_path / f"m{number}"), spec), runner)))
-    found.append(signatures(YarnHere(2).train(Job(paths[0], str(tmp_path / "group"), spec))))
-    assert found[1:] == found[:-1]
+    one = driver.train(Job(paths[0], str(tmp_path / "one"), spec), LocalRunner(1, 1))
+    job = Job(paths[0], str(tmp_path / who), spec)
+    other = YarnHere(2).train(job) if who == "group" else driver.train(job, LocalRunner(2, 1))
+    assert signatures(other) == signatures(one)
 
 
 @pytest.mark.parametrize("kind", ["share", "fold", "path"])

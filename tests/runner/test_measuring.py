@@ -63,10 +63,10 @@ def expected(job):
 
 # A pass takes a process for each part in a pipe, and one for each of seven workers.
 QUICK = [pytest.param(name, marks=pytest.mark.full if name in ("three", "seven") else ()) for name in HERE]
-CASES = [
-    pytest.param(name, "csv", marks=pytest.mark.full if name == "three" else ()) for name in HERE if name != "local"
-]
+USUAL = [("tasks", "csv"), ("pipe", "csv"), ("yarn", "csv"), ("two", "parquet"), ("pipe", "parquet")]
+CASES = [(name, "csv") for name in HERE if name != "local"]
 CASES += [(name, "parquet") for name in HERE if name in ("two", "pipe", "tasks")]
+CASES = [pytest.param(*case, marks=() if case in USUAL else pytest.mark.full) for case in CASES]
 
 
 @pytest.mark.parametrize(("name", "form"), CASES)

@@ -55,7 +55,7 @@ def compare(make_runner, data, train, mode, crews):
 
 
 @pytest.mark.parametrize(
-    ("mode", "crew"), [(mode, ((2, 2), (2, 1), (2, 2), (4, 1))[i % 4]) for i, mode in enumerate(MODES)]
+    ("mode", "crew"), [(mode, ((2, 2), (2, 1), (2, 2), (3, 1))[i % 4]) for i, mode in enumerate(MODES)]
 )
 def test_workers_and_threads_change_no_byte(make_runner, csv, train, mode, crew):
     compare(make_runner, csv(), train, mode, [(1, 1), crew])

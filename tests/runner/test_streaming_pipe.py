@@ -15,6 +15,7 @@ from hdl.runners.local import LocalRunner
 from hdl.table import Table
 from tests.runner.common import signatures
 
+ROUNDS = 2
 MODES = {
     "average": {"optimizer": "momentum", "dropout": 0.2, "validation": 0.2},
     "gradient": {"sync": {"mode": "gradient"}, "optimizer": "lbfgs"},
@@ -73,11 +74,11 @@ def begin(table, copy, shards):
 
 # By average tests/hadoop/test_by_hand.py has it, on daemons.
 @pytest.mark.parametrize("mode", [pytest.param("average", marks=pytest.mark.full), "gradient", "genetic"])
-def test_three_rounds_in_a_pipe_are_the_local_runners(train, tmp_path, shards, mode):
+def test_rounds_in_a_pipe_are_the_local_runners(train, tmp_path, shards, mode):
     fields = {"shards": 3, "keep": 9, **MODES[mode]}
     expected = train(str(shards), LocalRunner(1), **fields)
     copy = begin(expected.table, tmp_path / "copy", shards)
-    for _ in range(3):
+    for _ in range(ROUNDS):
 
         def mapper(numbered, copy=copy):
             number, file = numbered
@@ -91,8 +92,8 @@ def test_three_rounds_in_a_pipe_are_the_local_runners(train, tmp_path, shards, m
         status, out, said = script("reducer", str(copy), stdin=b"".join(sorted(out.splitlines(True) + lines[4:])))
         assert status == 0, said
         assert script("publish", str(copy), stdin=out)[0] == 0
-    found = {number: Table(str(copy)).header(number)["signature"] for number in range(4)}
-    assert found == {number: signatures(expected)[0][number] for number in range(4)}
+    found = {number: Table(str(copy)).header(number)["signature"] for number in range(1 + ROUNDS)}
+    assert found == {number: signatures(expected)[0][number] for number in range(1 + ROUNDS)}
 
 
 def test_centred_columns_and_targets_in_a_pipe(train, tmp_path, seconds):

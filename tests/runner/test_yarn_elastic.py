@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 
 import pytest
 
@@ -16,7 +17,7 @@ from hdl.yarn.master.participants import Participants
 from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.resource_manager.processes import Processes
 from hdl.yarn.resource_manager.resources import Leaving
-from tests.runner.common import signatures, state_bytes
+from tests.runner.common import DEADLINE, signatures, state_bytes
 from tests.runner.test_same_bytes import MODES
 from tests.runner.yarn_here import YarnHere
 
@@ -64,13 +65,20 @@ def kill(runner, *ranks):
     return step
 
 
+def listen(group, until):
+    """Let a group hear its workers until something is so."""
+    deadline = time.monotonic() + DEADLINE
+    while not until():
+        assert time.monotonic() < deadline
+        group.listen(0.05)
+
+
 def let_in(runner, *ranks):
     """Make a step that grants workers their containers, and goes on when they have loaded their shards."""
 
     def step(group):
         runner.resources.refuse -= {*ranks}
-        while not all(group.places[rank].incarnation.loaded for rank in ranks):
-            group.listen(0.05)
+        listen(group, lambda: all(group.places[rank].incarnation.loaded for rank in ranks))
 
     return step
 
@@ -137,8 +145,7 @@ def test_a_newcomer_that_dies_while_it_loads_disturbs_nobody(same, between, monk
 
     def until_given_up(group):
         runner.resources.refuse = set()
-        while not group.closed:
-            group.listen(0.05)
+        listen(group, lambda: group.closed)
 
     between[2] = until_given_up
     seen = same(runner)
@@ -188,8 +195,7 @@ def test_containers_that_yarn_wants_back_go_between_two_rounds_down_to_the_fewes
     def want(group):
         runner.resources.refuse = {0, 1, 2}
         runner.resources.wanted = [group.places[rank].name for rank in (0, 1, 2)]
-        while not all(group.places[rank].incarnation.leaving for rank in (0, 1, 2)):
-            group.listen(0.05)
+        listen(group, lambda: all(group.places[rank].incarnation.leaving for rank in (0, 1, 2)))
 
     between.first = 4
     between[2] = want

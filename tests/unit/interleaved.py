@@ -9,7 +9,7 @@ import uuid
 
 from hdl import fs
 
-DEADLINE = 60
+DEADLINE = 250
 
 
 class Memory:

@@ -2,7 +2,7 @@
 
 import threading
 
-LIMIT = 60  # seconds after which it is a deadlock
+LIMIT = 250  # seconds after which it is a deadlock
 
 
 def run(barrier, bodies, spec):

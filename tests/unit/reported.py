@@ -85,5 +85,5 @@ def look(page, folder, width, height):
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
                "--virtual-time-budget=2000", f"--user-data-dir={folder}/profile", f"--screenshot={folder}/page.png",
                f"--window-size={width},{height}", (folder / "page.html").as_uri()]  # fmt: skip
-    subprocess.run(command, capture_output=True, timeout=90, check=True)
+    subprocess.run(command, capture_output=True, timeout=250, check=True)
     return imread(folder / "page.png")[..., :3]

@@ -24,7 +24,7 @@ def realm(tmp_path):
     port = config.free_ports(("kdc",))["kdc"]
     kdc.make(tmp_path, port, ["localhost", "127.0.0.1"])
     daemon = process.spawn("kdc", kdc.command(), tmp_path / "kdc.log", kdc.environment(tmp_path))
-    process.wait_listening(config.LOOPBACK, port, daemon, time.monotonic() + 30)
+    process.wait_listening(config.LOOPBACK, port, daemon, time.monotonic() + 250)
     yield tmp_path
     process.stop([daemon])
 

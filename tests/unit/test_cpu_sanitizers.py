@@ -44,5 +44,5 @@ def test_the_core_under_sanitizers(tmp_path):
     with ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(build, jobs))
     subprocess.run([*flags, *objects, "-o", tmp_path / "core_test", "-pthread", "-lm"], check=True)
-    run = subprocess.run([tmp_path / "core_test"], capture_output=True, text=True, timeout=200)
+    run = subprocess.run([tmp_path / "core_test"], capture_output=True, text=True, timeout=250)
     assert run.returncode == 0, run.stdout + run.stderr[-4000:]

@@ -235,11 +235,11 @@ def test_ctrl_c_leaves_whole_versions_and_the_grid_goes_on(whole, data, capfd, t
     )
     command = [sys.executable, "-c", code, "train", data, "--out", out, *fields]
     process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 250
     while not list(out.glob("lr=0.01_activation=relu/v00000001*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
-    _, printed = process.communicate(timeout=60)
+    _, printed = process.communicate(timeout=250)
     assert process.returncode == 130, printed
     assert re.search(r"interrupted; [123] of 4 combinations are done. Go on with: hdl train .* --resume\n", printed)
     for folder in out.glob("lr=*"):

@@ -22,7 +22,7 @@ def environment(root):
 
 
 def administer(root, command):
-    subprocess.run([kdc.tool("kadmin.local"), "-r", REALM], input=command, text=True, check=True, timeout=60,
+    subprocess.run([kdc.tool("kadmin.local"), "-r", REALM], input=command, text=True, check=True, timeout=250,
                    env=environment(root), capture_output=True)  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def centre(tmp_path_factory):
     kdc.make(root, port, ["localhost"])
     kdc.add(root, "ada", "eve", "gone")
     with (root / "log").open("w") as log, subprocess.Popen(kdc.command(), env=environment(root), stderr=log) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 250
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -98,7 +98,7 @@ def test_a_child_has_the_ticket_and_the_realm_s_own_variables_do_not_come_first(
     monkeypatch.setenv("KRB5KEYTAB", "/another")
     monkeypatch.setenv("KRB5PRINCIPAL", "another")
     kerberos.login(who(at))
-    shown = subprocess.run(["klist"], capture_output=True, text=True, check=True, timeout=60).stdout
+    shown = subprocess.run(["klist"], capture_output=True, text=True, check=True, timeout=250).stdout
     assert f"ada@{REALM}" in shown
     assert "KRB5KEYTAB" not in os.environ
     assert "KRB5PRINCIPAL" not in os.environ
@@ -128,7 +128,7 @@ def test_the_next_ticket_is_fetched_before_one_ends(at, monkeypatch):
     kerberos.login(who(at))
     cache = os.environ["KRB5CCNAME"]
     first = os.stat(cache).st_ino
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 250
     while os.stat(cache).st_ino == first:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -147,7 +147,7 @@ def test_a_next_ticket_that_is_refused_is_told_once_and_asked_for_again(at, monk
 
     monkeypatch.setattr(by_keytab, "_fetch", refused)
     kerberos.login(who(at), told.append)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 250
     while len(asked) < 6:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -161,7 +161,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_one(at, tmp_path):
         f"tempfile.tempdir = {str(tmp_path)!r}\n"
         "kerberos.login(kerberos.Login('ada', sys.argv[1]))\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(keytab(at, "ada"))], timeout=120, check=False)
+    subprocess.run([sys.executable, "-c", code, str(keytab(at, "ada"))], timeout=250, check=False)
     left = list(tmp_path.iterdir())
     assert [path.name.startswith(by_keytab.PREFIX) for path in left] == [True]
     kerberos.login(who(at))
@@ -181,7 +181,7 @@ def test_of_two_living_processes_each_keeps_its_own(at, tmp_path):
         assert other.stdout.readline() == f"ada@{REALM}\n"
         kerberos.login(who(at))
         kerberos.end()
-        said, _ = other.communicate("", timeout=60)
+        said, _ = other.communicate("", timeout=250)
     assert said == f"ada@{REALM}\n"
 
 
@@ -258,9 +258,9 @@ def test_why_a_ticket_is_refused(at, monkeypatch, tmp_path):
     monkeypatch.delenv("CONTAINER_ID", raising=False)
     assert "there is no Kerberos ticket in KRB5CCNAME" in kerberos.why_refused()
     cache = tmp_path / "short"
-    subprocess.run(["kinit", "-l", "1s", "-c", cache, "-k", "-t", keytab(at, "ada"), "ada"], check=True, timeout=60)
+    subprocess.run(["kinit", "-l", "1s", "-c", cache, "-k", "-t", keytab(at, "ada"), "ada"], check=True, timeout=250)
     monkeypatch.setenv("KRB5CCNAME", str(cache))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 250
     while not kerberos.ticket().ended:
         assert time.monotonic() < deadline
         time.sleep(0.1)

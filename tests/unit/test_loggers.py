@@ -10,22 +10,7 @@ from hdl.loggers import open_log, points
 from hdl.metrics_log import rounds
 from hdl.spec import Spec
 from hdl.table import Table
-from tests.unit import logged
 from tests.unit.logged import SPEC, check_csv, column, lines, train
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    """A folder to work in, with a small table of data."""
-    monkeypatch.chdir(tmp_path)
-    logged.data()
-    return tmp_path
-
-
-@pytest.fixture
-def said():
-    """What was warned of."""
-    return []
 
 
 def test_csv_holds_the_tables_rounds_and_a_resumed_training_goes_on(home, said):

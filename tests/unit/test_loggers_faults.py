@@ -12,22 +12,7 @@ from hdl.errors import HdlError, OutputError, SpecError
 from hdl.loggers import Log, Point, Training, Writer, feeder, open_log, points, secrets
 from hdl.spec import Spec
 from hdl.table import Table
-from tests.unit import logged
 from tests.unit.logged import SPEC, check_csv, train
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    """A folder to work in, with a small table of data."""
-    monkeypatch.chdir(tmp_path)
-    logged.data()
-    return tmp_path
-
-
-@pytest.fixture
-def said():
-    """What was warned of."""
-    return []
 
 
 @pytest.mark.parametrize("kind", ["csv", "tensorboard"])
@@ -114,7 +99,7 @@ def test_a_writer_that_fails_for_a_while_warns_once_and_misses_nothing(said):
     writer, spec = Broken(3), Spec()
     feed = feeder.Feeder(writer, Training("run", "model", "", spec.model_dump(), False), False, said.append, 0.01)
     feed.put([Point(step, 0.0, {"cost": step, "accuracy": 1.0}) for step in range(5)])
-    until = time.monotonic() + 30
+    until = time.monotonic() + 250
     while writer.failures and time.monotonic() < until:
         time.sleep(0.01)
     feed.put([Point(5, 0.0, {"cost": 5})])

@@ -141,14 +141,14 @@ def test_in_an_all_reduce_the_first_rank_alone_has_the_measures(mode, small, siz
     everyone, sent = meshes(size), [0] * size
 
     def join(mesh):
-        exchange = mesh.exchange
+        step = mesh.step
 
-        def count(outgoing, reuse=False):
+        def count(phase, outgoing, *others, **more):
             for peer, messages in outgoing.items():
                 sent[peer] += sum(b"".join(map(bytes, pieces)).count(b"ranks0/keys") for pieces in messages)
-            return exchange(outgoing, reuse)
+            return step(phase, outgoing, *others, **more)
 
-        mesh.exchange = count
+        mesh.step = count
         own = range(mesh.rank * SPEC.shards // size, (mesh.rank + 1) * SPEC.shards // size)
         return allreduce(mesh, SPEC, sync.join_siblings(SPEC, [some[shard] for shard in own]), P, small)
 

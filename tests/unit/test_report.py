@@ -182,7 +182,7 @@ def seen(tmp_path_factory):
     address = (folder / "report.html").as_uri()
 
     def run(*args):
-        done = subprocess.run([*command, *args, address], capture_output=True, timeout=60, check=True)
+        done = subprocess.run([*command, *args, address], capture_output=True, timeout=250, check=True)
         return done.stdout.decode()
 
     pictures = {}

@@ -1,6 +1,7 @@
 """Which process runs which test file: the longest first, one process a cluster, and nothing lost with a crashed one."""
 
 import os
+import random
 import re
 import subprocess
 import sys
@@ -106,6 +107,49 @@ def test_a_replacement_runs_what_a_crashed_process_left(begin):
     assert c.shutting_down, "or it would wait for another test with the one that it has"
 
 
+@pytest.mark.parametrize("seed", range(100))
+def test_in_any_order_of_ends_and_crashes_every_test_is_begun_once(seed):
+    """By the rules of pytest-xdist: a process runs a test if it has another one after it, or is shut down."""
+    rng = random.Random(seed)
+    files = [ONE, TWO, PAGES, "x.py", "y.py", "z.py"]
+    collection = [f"{name}::test_{i}" for name in files for i in range(rng.randint(1, 4))]
+    schedule = Schedule(2, {name: rng.random() for name in files}, lambda name: rng.random() < 0.7)
+    new, alive, begun, crashes = [Process("a"), Process("b")], [], [], 6
+    while new or alive:
+        moves = [("starts", one) for one in new]
+        moves += [("collects", one) for one in alive if one not in schedule.collections]
+        moves += [("runs", one) for one in alive if len(one.queue) > one.shutting_down ^ 1]
+        moves += [("ends", one) for one in alive if one.shutting_down and not one.queue]
+        moves += [("crashes", one) for one in alive] if crashes and rng.random() < 0.3 else []
+        assert moves, "everybody waits"
+        move, one = rng.choice(moves)
+        if move == "starts":
+            new.remove(one)
+            alive.append(one)
+            schedule.add_node(one)
+        elif move == "collects":
+            schedule.add_node_collection(one, collection)
+            if schedule.collection_is_completed:
+                schedule.schedule()
+        elif move == "runs":
+            begun.append(one.queue.pop(0))
+            schedule.mark_test_complete(one, begun[-1])
+        else:
+            alive.remove(one)
+            crashed = schedule.remove_node(one)
+            if move == "ends":
+                assert crashed is None
+            else:
+                crashes -= 1
+                new.append(Process(f"new{crashes}"))
+                begun += one.queue[:1]
+                assert crashed == (collection[one.queue[0]] if one.queue else None)
+        if schedule.tests_finished:
+            for each in schedule.nodes:
+                each.shutdown()
+    assert sorted(begun) == [*range(len(collection))]
+
+
 def test_processes_that_find_other_tests_end_the_run(begin):
     schedule, *_ = begin({"x.py": 2})
     with pytest.raises(RuntimeError, match="c found other tests"):
@@ -122,7 +166,7 @@ def test_a_run_with_crashes_ends_and_loses_no_test(tmp_path, root):
     command = [sys.executable, "-m", "pytest", "-p", "tests.ahead", "-p", "no:cacheprovider", "-n", "2", "-q", tmp_path]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(
-        command, cwd=tmp_path, env=clean | {"PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=120
+        command, cwd=tmp_path, env=clean | {"PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=250
     )
     assert re.search(r"^3 failed, 9 passed", done.stdout, re.M), done.stdout + done.stderr
     assert done.returncode == 1

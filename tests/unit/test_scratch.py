@@ -64,7 +64,7 @@ def test_a_task_of_streaming_copies_its_samples_there(container):
         "with samples(io.BytesIO(b'1,2\\n'), task_config(['t'])) as (folder, _, _):\n"
         "    print(folder, oct(os.stat(folder).st_mode & 0o777))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=250, check=True)
     folder, rights = done.stdout.split()
     assert os.path.dirname(folder) == str(container)
     assert rights == "0o700"

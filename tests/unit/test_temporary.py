@@ -87,7 +87,7 @@ def test_of_thirty_killed_writers_nothing_is_left_but_what_lives(tmp_path, caplo
         kept = hidden(tmp_path)
         assert len(kept) == 2
         killed = start(tmp_path, "kill", *points)
-        assert killed.communicate(timeout=60)[0] == b"there\n" * 30
+        assert killed.communicate(timeout=250)[0] == b"there\n" * 30
         assert killed.returncode == 0
         assert set(hidden(tmp_path)) > set(kept)  # of the last ones at least: those before were swept already
         with caplog.at_level(logging.WARNING, "hdl"):
@@ -97,7 +97,7 @@ def test_of_thirty_killed_writers_nothing_is_left_but_what_lives(tmp_path, caplo
         whole = [name for name in os.listdir(tmp_path) if name.endswith(".bin")]
         assert len(whole) == 1 + points.count("after the name")
     finally:
-        living.communicate(timeout=60)
+        living.communicate(timeout=250)
     assert hidden(tmp_path) == []
     assert (tmp_path / "imported" / "part-0").stat().st_size == 1000
 
@@ -105,7 +105,7 @@ def test_of_thirty_killed_writers_nothing_is_left_but_what_lives(tmp_path, caplo
 @pytest.mark.parametrize("write", ["publish", "publish_folder", "replacing", "directory"])
 def test_whoever_writes_sweeps(tmp_path, monkeypatch, write):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    start(tmp_path, "kill", "written").communicate(timeout=60)
+    start(tmp_path, "kill", "written").communicate(timeout=250)
     assert len(hidden(tmp_path)) == 1
     if write == "publish":
         fs.publish(str(tmp_path / "a"), b"1")

@@ -10,7 +10,7 @@ import pytest
 from hdl import sync, wire
 from hdl.spec import parse
 from hdl.wire import Update
-from hdl.yarn.comm.allreduce import allreduce, slices
+from hdl.yarn.comm.allreduce import allreduce
 from hdl.yarn.comm.mesh import Mesh, PeerLost
 
 P = 1003  # no multiple of any number of workers
@@ -68,13 +68,6 @@ def test_every_rank_gets_the_bytes_of_the_local_merge(mode, shards, small):
     for size in (1, 2, 3, 4):
         for joined in together(spec, updates, size, small):
             assert wire.encode(joined) == expected
-
-
-def test_the_slices_cover_all_parameters():
-    for size in range(1, 9):
-        spans = slices(P, size)
-        assert [lo for lo, _ in spans[1:]] == [hi for _, hi in spans[:-1]]
-        assert (spans[0][0], spans[-1][1]) == (0, P)
 
 
 def test_what_is_large_is_sent_by_threads_while_all_receive():

@@ -226,7 +226,7 @@ def test_files_that_hadoop_itself_writes(tmp_path):
         str(source),
         str(tmp_path),
     ]
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    subprocess.run(command, check=True, capture_output=True, timeout=250)
     big = bytes(i * 7 & 255 for i in range(70000))
     expected = {"empty": b"", "ä": b"\1\2"} | {f"n{n}": big[:n] for n in (127, 128, 255, 256, 70000)}
     for name in ("WRITABLE", "PROTOBUF"):

@@ -90,7 +90,7 @@ run_and_exit("worker", body)
     ],
 )
 def test_a_process_ends_with_a_status_that_tells(body, status, said):
-    done = subprocess.run([sys.executable, "-c", ENDS.format(body)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", ENDS.format(body)], capture_output=True, text=True, timeout=250)
     assert done.returncode == status
     assert done.stderr.startswith(said)
     assert bool(said) == bool(done.stderr)
@@ -98,7 +98,7 @@ def test_a_process_ends_with_a_status_that_tells(body, status, said):
 
 def test_a_log_that_cannot_be_written_changes_nothing():
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-c", ENDS.format("1 / 0")], stderr=full, stdout=full, timeout=60)
+        done = subprocess.run([sys.executable, "-c", ENDS.format("1 / 0")], stderr=full, stdout=full, timeout=250)
     assert done.returncode == 1
 
 

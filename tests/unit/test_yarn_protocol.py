@@ -16,9 +16,12 @@ COMMANDS = [
     (protocol.Load(*HEADER), '{"kind":"load",HEAD}'),
     (
         protocol.ConnectMesh(*HEADER, [("a", 1), ("b", 2)], [1, 4]),
-        '{"kind":"mesh",HEAD,"peers":[["a",1],["b",2]],"ranks":[1,4]}',
+        '{"kind":"mesh",HEAD,"peers":[["a",1],["b",2]],"ranks":[1,4],"shards":0,"everybody":false}',
     ),
-    (protocol.ConnectMesh(*HEADER, [("a", 1), ("b", 2)]), '{"kind":"mesh",HEAD,"peers":[["a",1],["b",2]]}'),
+    (
+        protocol.ConnectMesh(*HEADER, [("a", 1), ("b", 2)]),
+        '{"kind":"mesh",HEAD,"peers":[["a",1],["b",2]],"shards":0,"everybody":false}',
+    ),
     (
         protocol.RunRound(*HEADER, 3, evaluate_only=False, central=True, given="slice", keep=[1, 2]),
         '{"kind":"round",HEAD,"round":3,"evaluate_only":false,"central":true,"given":"slice","keep":[1,2]}',

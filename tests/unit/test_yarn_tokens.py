@@ -21,7 +21,7 @@ from hdl.yarn.resource_manager.lifetimes import LATEST, Lifetime, Renewer, limit
 from hdl.yarn.resource_manager.tokens import file_systems
 from hdl.yarn.settings import MASTER_ADDRESS, Settings
 
-SECONDS = 20.0
+SECONDS = 120.0
 HOUR, DAY = 3600.0, 24 * 3600.0
 
 

@@ -31,7 +31,7 @@ def judged(folder, view_acl, *users, **site):
         (folder / name).write_text(f"<configuration>{lines}</configuration>")
     environment = os.environ | {"HADOOP_HOME": HOME, "HADOOP_CONF_DIR": str(folder)}
     command = [sys.executable, "-c", LISTS, view_acl, json.dumps(users)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=True)
     return json.loads(done.stdout)
 
 

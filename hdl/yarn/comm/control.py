@@ -266,8 +266,15 @@ class Client:
             return False
         return True
 
-    def receive(self, timeout: float) -> dict[str, Any] | None:
-        """Wait for the server's next message; None if there is none within `timeout` seconds."""
+    def receive(self, timeout: float, wake: int | None = None) -> dict[str, Any] | None:
+        """Wait for the server's next message; None if there is none within `timeout` seconds, or `wake` can be read.
+
+        Parameters
+        ----------
+        timeout : float
+        wake : int, optional
+            A descriptor.
+        """
         end = time.monotonic() + timeout
         while True:
             frames = _take(self._socket)
@@ -275,8 +282,17 @@ class Client:
                 with suppress(MessageError):
                     return unpack(frames[0].bytes)
             left = end - time.monotonic()
-            if frames is None and (left <= 0 or not self._socket.poll(left * 1000)):
+            if frames is None and (left <= 0 or not self._ready(left, wake)):
                 return None
+
+    def _ready(self, seconds: float, wake: int | None) -> bool:
+        """Wait until there may be a message; False: there is none, or something else wakes."""
+        if wake is None:
+            return bool(self._socket.poll(seconds * 1000))
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(wake, zmq.POLLIN)
+        return self._socket in dict(poller.poll(int(seconds * 1000)))
 
     def fileno(self) -> int:
         """Return a descriptor for a selector.

@@ -4,8 +4,10 @@ The first LIVES incarnations of a rank meet the fault, later ones do not; rank -
 its attempts, and rank @HOST whatever runs on that node. In the place of a signal MEMORY takes more memory than a
 container of a test has, SLOW takes 3 s, there and in all rounds to come, and ENOSPC, EIO and EROFS raise that error
 of a disk. A worker's phases are loading, computing, sending, waiting, publishing (its weights are
-being pulled) and merging; the master's are waiting (all have been given the round's command), merging (the driver tells
-of the round) and publishing (it has the version's weights). Without the variable no phase costs anything.
+being pulled), merging, and halving0, halving1, … and doubling0, … at the beginning of each step of an exchange that it
+takes part in (see `hdl.sync.schedule`); the master's are waiting (all have been given the round's command), merging
+(the driver tells of the round) and publishing (it has the version's weights). Without the variable no phase costs
+anything.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from hdl.errors import SpecError
 
 VARIABLE = "HDL_FAULT"
 PHASES = ("loading", "computing", "sending", "waiting", "publishing", "merging")
+STEPS = ("halving", "doubling")  # with the number of the step of an exchange, from 0: halving0
 MASTER = -1
 MEMORY = 2 << 30
 SLOW_SECONDS = 3.0
@@ -42,11 +45,14 @@ def parse(given: str) -> list[str]:
     >>> parse("computing:1:*:1:KILL")
     ['computing', '1', '*', '1', 'KILL']
     """
-    wanted = re.fullmatch(rf"({'|'.join(PHASES)}):(\d+):(\*|-1|\d+|@[\w.-]+):(\d+):([A-Z]+\d*)", given, re.ASCII)
+    wanted = re.fullmatch(
+        rf"({'|'.join(PHASES)}|(?:{'|'.join(STEPS)})\d+):(\d+):(\*|-1|\d+|@[\w.-]+):(\d+):([A-Z]+\d*)", given, re.ASCII
+    )
     ends = ("MEMORY", "SLOW", *DISK)
     if not wanted or (wanted[5] not in ends and f"SIG{wanted[5]}" not in signal.Signals.__members__):
         raise SpecError(
-            f"{VARIABLE}: expected PHASE:ROUND:RANK:LIVES:SIGNAL, the phase one of {', '.join(PHASES)}, as in "
+            f"{VARIABLE}: expected PHASE:ROUND:RANK:LIVES:SIGNAL, the phase one of {', '.join(PHASES)}, halving0 and "
+            "doubling0 (and on: the steps of an exchange), as in "
             f"computing:1:0:1:KILL (given {given!r})"
         )
     return [*wanted.groups()]

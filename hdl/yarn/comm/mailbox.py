@@ -3,8 +3,10 @@
 The first frame of a connection names its purpose; "give" and "take" are push and pull:
 
     {"purpose": "give", "name"}   a payload follows, kept under that name until the worker reads it
+    {"purpose": "spread", "name"} a bundle of payloads follows, for this worker and others below it in the tree of relays
     {"purpose": "take", "name"}   the worker answers with the result that it published under that name, or with nothing
     {"purpose": "peer", "generation", "rank"}   the connection becomes one of a mesh
+    {"purpose": "relay", "generation", "place", "way"}   of a worker below in the tree of relays (`worker.relay`)
     {"purpose": "tokens"}         fresh tokens follow, which the worker uses at once, whatever it is doing
     {"purpose": "watch"}          the connection ends with the master; the only message in it is `EVICTED`
 """
@@ -86,6 +88,9 @@ class Mailbox:
         on_tokens: Callable[[bytes], Any] = lambda content: None,
     ):
         self._on_pull, self._on_evicted, self._on_tokens = on_pull, on_evicted, on_tokens
+        self.on_relay: Callable[[Any, dict[str, Any]], Any] = lambda channel, hello: channel.close()
+        self.on_bundle: Callable[[str, Buffer], Any] = lambda name, content: None
+        self.bundles: dict[str, Pieces] = {}  # results of several workers, by name
         self._changed = threading.Condition()
         self._payloads: dict[str, bytearray] = {}
         self._published: dict[str, Pieces] = {}
@@ -126,6 +131,12 @@ class Mailbox:
         """
         return self._wait(self._peers, (generation, rank), seconds, f"worker {rank} has not connected")
 
+    def deliver(self, name: str, content: bytearray) -> None:
+        """Keep a payload under a name until this worker reads it."""
+        with self._changed:
+            self._payloads[name] = content
+            self._changed.notify_all()
+
     def publish(self, results: dict[str, Pieces]) -> None:
         """Let these results be pulled by name from now on, and no earlier ones."""
         self._published = results
@@ -157,17 +168,20 @@ class Mailbox:
                 self._peers[int(hello["generation"]), int(hello["rank"])] = channel
                 self._changed.notify_all()
             return
+        if purpose == "relay":
+            self.on_relay(channel, hello)
+            return
         with channel, suppress(OSError, EOFError):  # the other side is gone, and needs no answer
             if purpose == "give":
-                content = receive(channel)
-                with self._changed:
-                    self._payloads[str(hello["name"])] = content
-                    self._changed.notify_all()
+                self.deliver(str(hello["name"]), receive(channel))
+                send(channel, _ACCEPTED)
+            elif purpose == "spread":
+                self.on_bundle(str(hello["name"]), receive(channel))
                 send(channel, _ACCEPTED)
             elif purpose == "take":
-                if not str(hello["name"]).startswith("summary"):
+                if not str(hello["name"]).startswith(("summary", "bundle")):
                     self._on_pull()
-                result = self._published.get(str(hello["name"]))
+                result = self._published.get(str(hello["name"]), self.bundles.get(str(hello["name"])))
                 send(channel, b"" if result is None else list(result))
             elif purpose == "tokens":
                 self._on_tokens(bytes(receive(channel)))
@@ -214,6 +228,12 @@ def push(context: ssl.SSLContext, address: Address, name: str, content: Pieces, 
         The worker is gone, or does not take the payload.
     """
     if _request(context, address, "give", name, seconds, content) != _ACCEPTED:
+        raise WorkerError(f"{address}: has not taken {name!r}")
+
+
+def spread(context: ssl.SSLContext, address: Address, name: str, content: Pieces, seconds: float) -> None:
+    """Push a bundle of payloads to a worker, which passes on those of others; errors are those of `push`."""
+    if _request(context, address, "spread", name, seconds, content) != _ACCEPTED:
         raise WorkerError(f"{address}: has not taken {name!r}")
 
 

@@ -1,4 +1,8 @@
-"""Connections among all workers of a generation, and exchanges over them in which all take part."""
+"""Connections of a worker with its peers of a generation, and exchanges over them, step by step.
+
+The peers are those of the schedule (`hdl.sync.schedule`), O(log n) of them, or all others: of few workers, and in mode
+`async`. For each there are two connections, one a direction.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
@@ -15,16 +19,17 @@ import numpy as np
 from hdl import wire
 from hdl.errors import DeadlineError, HdlError
 from hdl.runners import frames
+from hdl.sync import schedule
 from hdl.wire import Buffer
+from hdl.yarn.comm import channel as channels
 from hdl.yarn.comm import tls
 from hdl.yarn.comm.faults import Point, nothing
 
-INLINE = 64 << 10  # bytes that fit into a socket's buffer, so that no thread is needed to send them
 POLL = 0.2  # seconds between two looks at whether waiting is still of use
 CONNECT_SECONDS = 10.0  # for all peers to connect
-_HEAD = struct.Struct("<4sIII")  # magic, generation, number of the exchange, messages that follow
+_HEAD = struct.Struct("<4sIIII")  # magic, generation, number of the exchange, its step, messages that follow
 _MAGIC = b"hdlx"
-_MOST = 1 << 16  # messages in an exchange
+_MOST = 1 << 16  # messages in a step
 
 Message = Sequence[Buffer]  # pieces that follow each other
 
@@ -45,22 +50,31 @@ class PeerLost(HdlError, ConnectionError):
 
 
 class Mesh:
-    """Holds a worker's connections with all others of its generation: one to send and one to receive, for each peer.
+    """Holds a worker's connections with its peers of a generation, and counts what goes over them.
 
     Parameters
     ----------
     rank, size : int
-        Rank of this worker; number of workers.
+        Place of this worker among all; number of workers.
     generation : int
         Sent with every message, so that no worker takes a message of an earlier generation for one of its own.
     outward, inward : dict of int to socket
-        By the peer's rank.
+        By the peer's rank: to send, and to receive.
     check : function
         Called again and again while waiting; it raises when waiting is of no use any more.
     limit : int
         Bytes that a message may have.
     point : function of a phase
-        Called before sending and before waiting: see `faults`.
+        Called at the beginning of a step, before sending and before waiting: see `faults`.
+    shards : int
+        Of the dataset; 0: as many as workers.
+    direct : int
+        Workers up to whom all exchange with all.
+
+    Attributes
+    ----------
+    sent_messages, sent_bytes, received_messages, received_bytes : int
+        Of all steps so far, with their heads and lengths; a peer's in a step are one message.
     """
 
     def __init__(
@@ -73,50 +87,90 @@ class Mesh:
         check: Callable[[], Any] = lambda: None,
         limit: int = wire.MAX_BYTES,
         point: Point = nothing,
+        shards: int = 0,
+        direct: int = schedule.DIRECT,
     ):
         self._point = point
         self.rank, self.size, self.generation, self.check, self.limit = rank, size, generation, check, limit
+        self.shards, self.direct = shards or size, direct
+        self.sent_messages = self.sent_bytes = self.received_messages = self.received_bytes = 0
         self._outward, self._inward = outward, inward
         # After itself in a ring, so that not everybody turns to rank 0 first.
-        self._peers = [(rank + step) % size for step in range(1, size)]
-        self._number = 0
-        self._kept: dict[tuple[int, int], np.ndarray] = {}  # by peer and place among its messages
-        self._senders = ThreadPoolExecutor(max(1, size - 1), "hdl-send")
-        for channel in inward.values():
+        self.peers = sorted(outward, key=lambda peer: (peer - rank) % size)
+        self._number = self._step = 0
+        self._kept: dict[tuple[int, int, int], np.ndarray] = {}  # by peer, step and place among its messages
+        self._senders = ThreadPoolExecutor(max(1, len(outward)), "hdl-send")
+        for channel in (*outward.values(), *inward.values()):
             channel.settimeout(POLL)
 
-    def exchange(self, outgoing: Mapping[int, Sequence[Message]], reuse: bool = False) -> list[Buffer]:
-        """Send each peer its messages, and return the messages of all peers; all of them take part.
+    @property
+    def steps(self) -> tuple[schedule.Step, ...]:
+        """The steps of this worker."""
+        return schedule.steps(self.size, self.shards, self.rank, self.direct)
 
-        With `reuse` they are received into the same memory as the last exchange's, which so need not be cleared again:
-        they are valid until the next such exchange.
+    @property
+    def parent(self) -> int | None:
+        """The peer to whom this worker hands on what the first one alone is to have."""
+        return schedule.parents(self.size, self.shards, self.direct)[self.rank]
+
+    def begin(self) -> None:
+        """Begin an exchange in which all workers take part, each with its own steps."""
+        self._number += 1
+        self._step = 0
+
+    def step(
+        self,
+        phase: str,
+        outgoing: Mapping[int, Sequence[Message]],
+        sources: Sequence[int],
+        reuse: bool = False,
+        into: Mapping[int, Sequence[memoryview]] | None = None,
+    ) -> dict[int, list[Buffer]]:
+        """Send peers their messages, and return those that come from the sources, by peer.
+
+        Parameters
+        ----------
+        phase : str
+            Name of the step.
+        outgoing : mapping of int to list of Message
+        sources : list of int
+        reuse : bool
+            Receive into the same memory as in this step of the last exchange, which so need not be cleared again: what
+            comes is valid until then.
+        into : mapping of int to list of memoryview, optional
+            Memory in which the messages are to lie, which must have its lengths.
 
         Raises
         ------
         PeerLost
         """
-        self._number += 1
+        self._point(phase)
+        self._step += 1
         self._point("sending")
-        sent: list[tuple[int, Future[None]]] = []
-        for peer in self._peers:
-            pieces = self._framed(outgoing[peer])
-            if sum(map(len, pieces)) <= INLINE:
-                self._send(peer, [b"".join(pieces)])
-            else:
-                sent.append((peer, self._senders.submit(self._send, peer, pieces)))
+        sent: dict[Future[None], int] = {}
+        for peer, messages in outgoing.items():
+            if rest := self._begin(peer, self._framed(messages)):
+                sent[self._senders.submit(self._finish, peer, rest)] = peer
         self._point("waiting")
-        received = [message for peer in reversed(self._peers) for message in self._receive(peer, reuse)]
-        for _, future in sent:
-            future.result()
+        received = {peer: self._receive(peer, self._step if reuse else 0, into and into[peer]) for peer in sources}
+        while sent:
+            done, _ = wait(sent, POLL)
+            for future in done:
+                del sent[future]
+                future.result()
+            self.check()
         return received
 
     def share(self, messages: Sequence[Message], reuse: bool = False) -> list[Buffer]:
-        """Send the same messages to all peers, and return the messages of all peers."""
-        return self.exchange(dict.fromkeys(self._peers, messages), reuse)
+        """Send the same messages to all peers, and return the messages of all of them: an exchange of one step."""
+        self.begin()
+        sources = self.peers[::-1]
+        received = self.step("sharing", dict.fromkeys(self.peers, messages), sources, reuse)
+        return [message for peer in sources for message in received[peer]]
 
     def send(self, peer: int, message: Message) -> None:
         """Send one peer a message, outside of any exchange."""
-        self._send(peer, self._framed([message]))
+        self._finish(peer, self._framed([message]))
 
     def receive(self, peer: int) -> list[Buffer]:
         """Wait for the next messages of one peer, outside of any exchange."""
@@ -136,54 +190,68 @@ class Mesh:
             channel.close()
 
     def _framed(self, messages: Sequence[Message]) -> list[Buffer]:
-        pieces: list[Buffer] = [_HEAD.pack(_MAGIC, self.generation, self._number, len(messages))]
+        pieces: list[Buffer] = [_HEAD.pack(_MAGIC, self.generation, self._number, self._step, len(messages))]
         for message in messages:
             pieces += [frames.prefix(message), *message]
         return pieces
 
-    def _send(self, peer: int, pieces: Sequence[Buffer]) -> None:
+    def _begin(self, peer: int, pieces: list[Buffer]) -> list[Buffer]:
+        """Send what goes at once, and return the rest: for it a thread is needed, as all send before they receive."""
+        self.sent_messages += 1
+        self.sent_bytes += sum(map(len, pieces))
         try:
-            for piece in pieces:
-                self._outward[peer].sendall(piece)
+            return channels.begin(self._outward[peer], pieces)
         except (OSError, ValueError) as error:
             raise PeerLost(peer, error) from None
 
-    def _receive(self, peer: int, reuse: bool = False) -> list[Buffer]:
+    def _finish(self, peer: int, pieces: list[Buffer]) -> None:
+        """Send what is left. However slow the peer: the thread that waits asks whether it is of use, and shuts."""
+        try:
+            channels.send(self._outward[peer], pieces)
+        except (OSError, ValueError) as error:
+            raise PeerLost(peer, error) from None
+
+    def _receive(self, peer: int, kept: int = 0, into: Sequence[memoryview] | None = None) -> list[Buffer]:
         channel = self._inward[peer]
         try:
-            magic, generation, number, count = _HEAD.unpack(self._exactly(channel, _HEAD.size))
-            if (magic, generation, number) != (_MAGIC, self.generation, self._number) or count > _MOST:
+            magic, generation, number, step, count = _HEAD.unpack(
+                self._filled(channel, memoryview(bytearray(_HEAD.size)))
+            )
+            if (magic, generation, number) != (_MAGIC, self.generation, self._number):
                 raise PeerLost(peer, f"sent exchange {number} of generation {generation}, not {self._number}")
-            return [self._message(peer, channel, place if reuse else None) for place in range(count)]
+            if count > _MOST or (into is not None and count != len(into)):
+                raise PeerLost(peer, f"sent {count} messages in step {step}")
+            self.received_messages += 1
+            self.received_bytes += _HEAD.size
+            return [
+                self._message(peer, channel, (peer, kept, place) if kept else None, into and into[place])
+                for place in range(count)
+            ]
         except (OSError, EOFError, ValueError) as error:
             if isinstance(error, HdlError):
                 raise
             raise PeerLost(peer, error or "closed the connection") from None
 
-    def _message(self, peer: int, channel: socket.socket, place: int | None) -> Buffer:
-        (length,) = frames.LENGTH.unpack(self._exactly(channel, frames.LENGTH.size))
-        if length > self.limit:
-            raise PeerLost(peer, f"a message of {length} bytes; expected at most {self.limit}")
-        out = None if place is None else self._kept.get((peer, place))
+    def _message(
+        self, peer: int, channel: socket.socket, place: tuple[int, int, int] | None, into: memoryview | None
+    ) -> Buffer:
+        (length,) = frames.LENGTH.unpack(self._filled(channel, memoryview(bytearray(frames.LENGTH.size))))
+        self.received_bytes += frames.LENGTH.size + length
+        if length > self.limit or (into is not None and length != len(into)):
+            expected = f"at most {self.limit}" if into is None else len(into)
+            raise PeerLost(peer, f"a message of {length} bytes; expected {expected}")
+        if into is not None:
+            return self._filled(channel, into)
+        out = None if place is None else self._kept.get(place)
         if out is None or out.nbytes != length:
             out = np.empty(length, np.uint8)
         if place is not None:
-            self._kept[peer, place] = out
-        return self._exactly(channel, length, out.data)
+            self._kept[place] = out
+        return self._filled(channel, out.data)
 
-    def _exactly(self, channel: socket.socket, length: int, out: memoryview | None = None) -> Buffer:
-        out = memoryview(bytearray(length)) if out is None else out
-        view = out
-        while view:
-            try:
-                count = channel.recv_into(view)
-            except TimeoutError:
-                self.check()
-                continue
-            if not count:
-                raise EOFError("closed the connection")
-            view = view[count:]
-        return out
+    def _filled(self, channel: socket.socket, view: memoryview) -> memoryview:
+        channels.receive(channel, view, self.check)
+        return view
 
 
 def connect(
@@ -194,8 +262,10 @@ def connect(
     accept: Callable[[int], socket.socket],
     check: Callable[[], Any],
     point: Point,
+    shards: int = 0,
+    everybody: bool = False,
 ) -> Mesh | None:
-    """Connect a worker with all others of its generation, which do the same.
+    """Connect a worker with its peers of its generation, which do the same.
 
     Parameters
     ----------
@@ -208,8 +278,10 @@ def connect(
         For connections to peers.
     accept : function of a rank
         Waits for the connection that this peer opens.
-    check, point : functions
+    check, point, shards
         See `Mesh`.
+    everybody : bool
+        Connect with all others, whatever the schedule needs.
 
     Returns
     -------
@@ -225,10 +297,11 @@ def connect(
     hello = {"purpose": "peer", "generation": generation, "rank": rank}
     outward: dict[int, socket.socket] = {}
     inward: dict[int, socket.socket] = {}
-    for peer, address in enumerate(peers):
+    needed = range(len(peers)) if everybody else schedule.peers(len(peers), shards or len(peers), rank)
+    for peer in needed:
         if peer != rank:
             try:
-                outward[peer] = tls.connect(context, address, hello, CONNECT_SECONDS)
+                outward[peer] = tls.connect(context, peers[peer], hello, CONNECT_SECONDS)
             except (HdlError, OSError) as error:
                 raise PeerLost(peer, error) from None
     for peer in outward:
@@ -236,4 +309,4 @@ def connect(
             inward[peer] = accept(peer)
         except DeadlineError as error:
             raise PeerLost(peer, error) from None
-    return Mesh(rank, len(peers), generation, outward, inward, check, point=point)
+    return Mesh(rank, len(peers), generation, outward, inward, check, point=point, shards=shards)

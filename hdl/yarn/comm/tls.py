@@ -1,8 +1,10 @@
-"""Connections for weights: mutual TLS 1.3 over TCP among the holders of the application's key.
+"""Connections for weights: mutual TLS 1.3 among the holders of the application's key.
+
+Between two hosts they are TCP, and stay encrypted; between containers of one host they are Unix sockets, on which TLS
+is for the proof alone (`hdl.yarn.comm.local`).
 
 A connection starts with its hello, a frame that says what the connection is for (JSON), which the other side answers;
-what follows is up to them: see `hdl.runners.frames`. A channel is a socket of Python's `ssl`. One thread at a time uses
-it, so bulk that goes both ways at once takes two channels, one a direction.
+what follows is up to them: see `hdl.runners.frames` and `hdl.yarn.comm.channel`.
 """
 
 from __future__ import annotations
@@ -13,19 +15,21 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from hdl import wire
 from hdl.errors import DeadlineError, HdlError, WorkerError
 from hdl.runners import frames
+from hdl.yarn.comm import local
+from hdl.yarn.comm.channel import Channel, end, other_end, tune
 from hdl.yarn.comm.refusals import Refusals
 
 HELLO_BYTES = 64 << 10
 HANDSHAKE_SECONDS = 5.0  # until an accepted connection has shown its key and said hello
 PENDING = 64  # connections without hello at a time; one more ends the oldest of them
 IDLE_SECONDS = 60.0  # without progress of a call on a listener's channel, after which it raises TimeoutError
-_LOST_SECONDS = 30  # without an answer of the other node's kernel until a connection is given up
+
+_PROCESS = "process"  # in the hello and its answer: which process this is, on a Unix socket
 
 Address = tuple[str, int]
 
@@ -34,23 +38,8 @@ class TlsError(WorkerError):
     """Says that the other side has another key, or that one of the two does not trust the other's certificate."""
 
 
-class Channel(ssl.SSLSocket):
-    """Is a socket of `ssl` that never falls back on plain text.
-
-    Python's own drops the encryption before it ends a connection, and bytes that another thread sends in that moment
-    leave unencrypted. Here the connection ends first.
-    """
-
-    def shutdown(self, how: int) -> None:
-        socket.socket.shutdown(self, how)
-
-    def close(self) -> None:
-        _end(self)
-        super().close()
-
-
 class Listener:
-    """Accepts connections of the application's members; turns away and counts all others.
+    """Accepts connections of the application's members, by TCP and on this host; turns away and counts all others.
 
     Parameters
     ----------
@@ -74,7 +63,7 @@ class Listener:
         self,
         context: ssl.SSLContext,
         host: str,
-        on_connection: Callable[[ssl.SSLSocket, dict[str, Any]], None],
+        on_connection: Callable[[socket.socket, dict[str, Any]], None],
         refusal: Callable[[dict[str, Any]], str | None] = lambda hello: None,
     ):
         self._context, self._on_connection, self._refusal = context, on_connection, refusal
@@ -92,24 +81,34 @@ class Listener:
             self._socket.close()
             raise WorkerError(f"cannot listen on {host}: {error}") from None
         self.address: Address = host, self._socket.getsockname()[1]
-        self._thread = threading.Thread(target=self._accept, name="hdl-listener", daemon=True)
-        self._thread.start()
+        self._sockets = [self._socket]
+        if (beside := local.listen(self.address)) is not None:
+            self._sockets.append(beside)
+        self._threads = [
+            threading.Thread(target=self._accept, args=[each], name="hdl-listener", daemon=True)
+            for each in self._sockets
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
         """Accept no more connections, and end those that have not said hello; channels that were handed over stay."""
+        if len(self._sockets) > 1 and not self._closed:
+            local.forget(self.address)
         self._closed = True
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-        self._socket.close()
+        for each in self._sockets:
+            end(each)  # wakes the thread that accepts
+            each.close()
         with self._lock:
             for channel in self._pending:
-                _end(channel)
-        self._thread.join(HANDSHAKE_SECONDS)
+                end(channel)
+        for thread in self._threads:
+            thread.join(HANDSHAKE_SECONDS)
 
-    def _accept(self) -> None:
+    def _accept(self, listening: socket.socket) -> None:
         while not self._closed:
             try:
-                raw, _ = self._socket.accept()
+                raw, _ = listening.accept()
             except OSError:  # closed, or the peer is gone again, or the process has no descriptors left for now
                 time.sleep(0.01)
                 continue
@@ -124,7 +123,7 @@ class Listener:
                     oldest = next(iter(self._pending))
                     del self._pending[oldest]
                     self.refused.note("crowd")
-                    _end(oldest)
+                    end(oldest)
                 self._pending[channel] = None
             try:
                 threading.Thread(target=self._greet, args=[channel], name="hdl-greeter", daemon=True).start()
@@ -139,17 +138,18 @@ class Listener:
         until = time.monotonic() + HANDSHAKE_SECONDS
         reason = "handshake"
         try:
-            _tune(channel)
+            tune(channel)
             channel.settimeout(HANDSHAKE_SECONDS)
+            if channel.family == socket.AF_UNIX:
+                local.check_user(channel)
             channel.do_handshake()
             reason = "hello"
-            hello = self._hello(channel, until)
-            channel.settimeout(IDLE_SECONDS)
+            hello, bare = self._hello(channel, until)
         except (OSError, EOFError, ValueError) as error:  # ssl.SSLError is an OSError, WireError a ValueError
             with self._lock:
                 if channel in self._pending:  # else it was counted when it was ended
                     slow = isinstance(error, TimeoutError)
-                    self.refused.note("slow" if slow else reason, _peer(channel), "" if slow else _why(error))
+                    self.refused.note("slow" if slow else reason, other_end(channel), "" if slow else _why(error))
                     del self._pending[channel]
             channel.close()
             return
@@ -159,36 +159,48 @@ class Listener:
         if ended:
             channel.close()
             return
+        ready = _bared(channel) if bare else channel
+        ready.settimeout(IDLE_SECONDS)
         try:
-            self._on_connection(channel, hello)
+            self._on_connection(ready, hello)
         except (OSError, EOFError, wire.WireError):  # the peer is gone: those who wait for it see that
             self.refused.note("lost")
-            channel.close()
+            ready.close()
         except BaseException:
-            channel.close()
+            ready.close()
             raise
 
-    def _hello(self, channel: ssl.SSLSocket, until: float) -> dict[str, Any]:
-        """Receive the hello of a connection and answer it.
+    def _hello(self, channel: ssl.SSLSocket, until: float) -> tuple[dict[str, Any], bool]:
+        """Receive the hello of a connection and answer it; returns it, and whether the encryption ended with it.
 
         Raises
         ------
         WireError
             The hello is not one, or is refused.
+        LocalError
+            The other end of a Unix socket is not the process that it told to be.
         """
+        bare = channel.family == socket.AF_UNIX
+        answer: dict[str, Any] = {"ok": True}
         try:
             hello = _unpack(frames.receive(channel, HELLO_BYTES, until))
+            if bare:
+                local.check_process(channel, hello.pop(_PROCESS, None))
+                answer[_PROCESS] = local.myself()
             problem = self._refusal(hello)
             if problem:
                 raise wire.WireError(problem)
-        except wire.WireError as error:
+        except (wire.WireError, local.LocalError) as error:
             frames.send(channel, json.dumps({"error": str(error)}).encode())
             raise
-        frames.send(channel, json.dumps({"ok": True}).encode())
-        return hello
+        frames.send(channel, json.dumps(answer).encode())
+        if bare:
+            channel.settimeout(max(1e-3, until - time.monotonic()))
+            channel.unwrap()
+        return hello, bare
 
 
-def connect(context: ssl.SSLContext, address: Address, hello: dict[str, Any], timeout: float) -> ssl.SSLSocket:
+def connect(context: ssl.SSLContext, address: Address, hello: dict[str, Any], timeout: float) -> socket.socket:
     """Connect to a listener; the channel is returned once the listener has answered the hello.
 
     Parameters
@@ -212,18 +224,17 @@ def connect(context: ssl.SSLContext, address: Address, hello: dict[str, Any], ti
     """
     where, until = f"{address[0]}:{address[1]}", time.monotonic() + timeout
     context.sslsocket_class = Channel
+    if (channel := _local(context, address, hello, timeout / 2)) is not None:
+        channel.settimeout(timeout)
+        return channel
     channel = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        _tune(channel)
+        tune(channel)
         channel.settimeout(timeout)
         channel.connect(tuple(address))
         channel.settimeout(max(1e-3, until - time.monotonic()))
         channel = context.wrap_socket(channel)
-        frames.send(channel, json.dumps(hello).encode())
-        # In TLS 1.3 a client is done before the server has seen its certificate: only the answer tells.
-        answer = _unpack(frames.receive(channel, HELLO_BYTES, until))
-        if answer.get("ok") is not True:
-            raise WorkerError(f"{where} turned the connection away: {str(answer.get('error'))[:500]}")
+        _greet(channel, where, hello, until)
         channel.settimeout(timeout)
     except BaseException as error:
         channel.close()
@@ -239,11 +250,41 @@ def connect(context: ssl.SSLContext, address: Address, hello: dict[str, Any], ti
     return channel
 
 
-def _peer(channel: socket.socket) -> str:
+def _local(context: ssl.SSLContext, address: Address, hello: dict[str, Any], seconds: float) -> socket.socket | None:
+    """Connect by a Unix socket; None, and told once, if that is not possible or the other end proves nothing."""
+    until, channel = time.monotonic() + seconds, None
     try:
-        return str(channel.getpeername()[0])
-    except OSError:
-        return ""
+        channel = local.connect(address, seconds)
+        if channel is None:
+            return None
+        local.check_user(channel)
+        channel = context.wrap_socket(channel)
+        answer = _greet(channel, f"{address[0]}:{address[1]}", hello | {_PROCESS: local.myself()}, until)
+        local.check_process(channel, answer.get(_PROCESS))
+        channel.settimeout(max(1e-3, until - time.monotonic()))
+        channel.unwrap()
+        return _bared(channel)
+    except (OSError, EOFError, wire.WireError, HdlError) as error:
+        if channel is not None:
+            channel.close()
+        why = _why(error) if isinstance(error, ssl.SSLError) else error or "the connection was closed"
+        local.tell(f"the Unix socket of {address[0]}:{address[1]} is not used: {why}")
+        return None
+
+
+def _bared(channel: socket.socket) -> socket.socket:
+    """Make a plain socket of one on which TLS was ended by both sides."""
+    return socket.socket(fileno=channel.detach())
+
+
+def _greet(channel: ssl.SSLSocket, where: str, hello: dict[str, Any], until: float) -> dict[str, Any]:
+    """Say hello, and return the listener's answer."""
+    frames.send(channel, json.dumps(hello).encode())
+    # In TLS 1.3 a client is done before the server has seen its certificate: only the answer tells.
+    answer = _unpack(frames.receive(channel, HELLO_BYTES, until))
+    if answer.get("ok") is not True:
+        raise WorkerError(f"{where} turned the connection away: {str(answer.get('error'))[:500]}")
+    return answer
 
 
 def _why(error: Exception) -> str:
@@ -260,21 +301,3 @@ def _unpack(frame: bytearray) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise wire.WireError("a hello that is not a JSON object")
     return fields
-
-
-def _tune(channel: socket.socket) -> None:
-    channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # The kernel sizes its buffers by itself: fixed ones of 128 KiB to 4 MiB were no quicker, and on most nodes the
-    # limit of fixed ones is far below what the kernel would take.
-    # A node that lost its power says nothing: idle connections are probed, busy ones given up.
-    channel.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    with suppress(OSError, AttributeError):  # Linux's
-        channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _LOST_SECONDS // 3)
-        channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _LOST_SECONDS // 6)
-        channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _LOST_SECONDS * 1000)
-
-
-def _end(channel: socket.socket) -> None:
-    """End a connection so that threads that wait in it wake; closing alone would not wake them."""
-    with suppress(OSError):
-        channel.shutdown(socket.SHUT_RDWR)

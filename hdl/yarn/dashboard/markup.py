@@ -16,7 +16,7 @@ from hdl.report import page
 from hdl.report.page import text
 from hdl.yarn.dashboard.assets import POLICY, SCRIPT, STYLE
 from hdl.yarn.dashboard.chart import chart
-from hdl.yarn.dashboard.state import Snapshot, crew
+from hdl.yarn.dashboard.state import Snapshot, participation
 
 STRAGGLER_FACTOR = 1.25  # a straggler takes so many times the median of the others' seconds, or more
 SHARDS_CHARACTERS, TITLE_CHARACTERS = 40, 60  # at most
@@ -30,7 +30,7 @@ def render(snapshot: Snapshot) -> str:
         _header(snapshot),
         _cards(snapshot),
         _curves(snapshot),
-        _workers(status["workers"], crew(status["workers"], status["facts"])),
+        _workers(status["workers"], participation(status["workers"], status["facts"])),
         _messages(status["messages"]),
     ]
     if status["facts"]:
@@ -128,7 +128,7 @@ def _workers(workers: Sequence[dict[str, Any]], number: str = "") -> str:
     columns = ["worker", "host", "shards", "state", "last round", *(["behind"] if asynchronous else []), "log"]
     rows = (_worker_row(worker, longest, asynchronous, number == slowest) for number, worker in enumerate(workers))
     header = "".join(f"<th>{name}</th>" for name in columns)
-    table = f'<table class="plain crew"><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    table = f'<table class="plain workers"><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
     return page.section("Workers", remark.strip(), f'<div class="scroll">{table}</div>')
 
 

@@ -226,12 +226,12 @@ class _Curve:
         return [*self._kept, self._last]
 
 
-def crew(workers: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
+def participation(workers: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
     """Say how many workers take part, of a number that may change; empty where it is fixed.
 
     Examples
     --------
-    >>> crew([{"shards": [0, 1]}, {"shards": [2]}, {"shards": []}], {"workers": "2 to 8"})
+    >>> participation([{"shards": [0, 1]}, {"shards": [2]}, {"shards": []}], {"workers": "2 to 8"})
     '2 of 2 to 8 workers'
     """
     allowed = str(facts.get("workers") or "")

@@ -11,6 +11,7 @@ import faulthandler
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -39,6 +40,7 @@ from hdl.yarn.resource_manager.resources import Resources, application_of
 from hdl.yarn.resource_manager.viewers import Viewers
 from hdl.yarn.settings import MASTER_ADDRESS, MEASURED, OUTCOME, TASK_CONFIG, Settings, from_task_config
 
+SHOW_SECONDS = 1.0  # between two looks of the page at many workers
 RESTARTS = 5  # from the last version, after the weights of a round were lost with all workers
 
 
@@ -217,13 +219,23 @@ def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watch
     layers = len(stack.hidden(job.spec)) - 1 if job.spec and job.spec.model in stack.STACKS else 0
     ended = 0  # layers that have been learned
 
+    shown = 0.0
+
+    def show(progress: dict[str, Any] | None = None, at_once: bool = False) -> None:
+        """Tell the page of the workers, of many not after each round."""
+        nonlocal shown
+        now = time.monotonic()
+        if at_once or len(group.places) <= settings.relay_above or now - shown >= SHOW_SECONDS:
+            shown = now
+            watcher.workers(group.status(runner.all_timings(), progress))
+
     def hear(event: Any) -> None:
         nonlocal ended
         if isinstance(event, driver.Round):
             group.faults.at("merging")
             share = min(1.0, event.row["round"] / max(1, group.rounds))
             group.containers.progress = max(group.containers.progress, (ended + share) / (max(layers, ended) + 1))
-            watcher.workers(group.status(runner.timings(), event.row.get("async")))
+            show(event.row.get("async"))
         elif isinstance(event, driver.Started):
             group.rounds, ended = event.rounds, event.spec.layer - 1 if event.spec.layer else layers
             if attempt > 1:
@@ -233,7 +245,7 @@ def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watch
                     f"{len(group.places)} workers that were there"
                 )
         elif isinstance(event, Replaced):
-            watcher.workers(group.status(runner.timings()))
+            show(at_once=True)
         elif isinstance(event, Log):
             watcher.message(event.text)
         watcher.hear(event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
+import socket
 from dataclasses import dataclass, field
 
 from hdl.yarn.protocol import Answer, Beat, Command, Done, Hello, MemberState
@@ -28,7 +28,7 @@ class Incarnation:
     platform, gpu, code : str
         The best kind of core of the worker's processor; why it has no GPU, where one may be asked for; code of the
         kernels that its GPU runs.
-    watch : ssl.SSLSocket or None
+    watch : socket or None
         Connection by which the worker sees that the master is gone, or that it was evicted.
     seen : float
         Time of the worker's last message, in seconds of `time.monotonic`.
@@ -62,7 +62,7 @@ class Incarnation:
     platform: str = ""
     gpu: str = ""
     code: str = ""
-    watch: ssl.SSLSocket | None = None
+    watch: socket.socket | None = None
     seen: float = 0.0
     memory: int = 0
     moves: int = -1

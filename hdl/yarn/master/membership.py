@@ -20,13 +20,16 @@ from hdl.yarn.comm.credentials import CLIENT
 from hdl.yarn.master import clocks
 from hdl.yarn.master.failures import Failure, Failures
 from hdl.yarn.master.member import Incarnation, Member
+from hdl.yarn.master.relays import Relays
 from hdl.yarn.master.renewal import MasterTokens
-from hdl.yarn.protocol import Answer, AsyncReport, Beat, Hello, MemoryUse, ProtocolError, read_report
+from hdl.yarn.protocol import Answer, Answers, AsyncReport, Beat, Beats, Hello, MemoryUse, ProtocolError, read_report
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.resource_manager.resources import Ended, Leaving
 from hdl.yarn.settings import Settings
 
 BULK_SECONDS = 60.0
+REVIEW_SECONDS = 0.1  # between two looks at all members
+TELL_SECONDS = 0.5  # between two Progress events of many workers
 EVICT_SECONDS = 1.0  # that telling an evicted worker may hold up the others
 
 Heard = tuple[Member, Answer | AsyncReport]
@@ -90,6 +93,12 @@ class Membership:
             settings.failures, settings.failures_validity, settings.avoid_seconds, settings.gather_seconds / 3
         )
         self.avoid_told: Callable[[str], Any] = lambda text: None  # which nodes are avoided, whenever that changes
+        self.relays = Relays()
+        self.unanswered: set[int] = set()  # ranks of members that have not answered the present command
+        self.command_id = 0  # of this command
+        self._named: dict[str, Member] = {}  # by the container's name
+        self.arrivals = 0  # containers and workers that have come
+        self._reviewed = self._told = 0.0  # when nodes and silence were looked at, and progress was told
         self._listened = self.moved = time.monotonic()
 
     def begin(self, shards: Sequence[Sequence[int]], hosts: Sequence[Sequence[str]], notify: Notify) -> None:
@@ -115,6 +124,7 @@ class Membership:
         for member in self.places:
             if member.rank in left:
                 member.launched(left[member.rank], time.monotonic(), inherited=True)
+                self._named[member.name] = member
             else:
                 self.containers.ask(member.rank, member.hosts)
         for container in self.containers.left:  # some were being replaced when the master died
@@ -154,6 +164,7 @@ class Membership:
         WorkerError
             A worker failed too often.
         """
+        now = time.monotonic()
         lost = list[Lost]()  # several may have gone with their node: the others need not be told of each
         while (event := self.containers.event()) is not None:
             if isinstance(event, Ended):
@@ -165,9 +176,12 @@ class Membership:
                 self._container_leaves(event)
             else:
                 self.places[event.number].launched(event, time.monotonic())
+                self.arrivals += 1
+                self._named[event.id] = self.places[event.number]
                 self.failures.launched(event)
-        self.failures.nodes = self.containers.nodes
-        self.avoid(self.failures.review())
+        if now - self._reviewed >= REVIEW_SECONDS or lost:
+            self.failures.nodes = self.containers.nodes
+            self.avoid(self.failures.review())
         if lost:
             raise Lost([member for one in lost for member in one.members], "; ".join(one.reason for one in lost))
         idle = time.monotonic() - self._listened
@@ -175,7 +189,7 @@ class Membership:
             self.moved += idle
             for member in self.places:
                 member.incarnation.seen += idle
-        if self.tokens:
+        if self.tokens and now - self._reviewed >= REVIEW_SECONDS:
             self.tokens.give(self.places, self.context)
         received = self.server.receive(seconds)
         self._listened = time.monotonic()
@@ -184,11 +198,13 @@ class Membership:
             name, fields = received
             if name == CLIENT and self.tokens:
                 self.server.send(CLIENT, self.tokens.receive(fields).to_dict())
-            sender = next((member for member in self.places if member.name == name), None)
-            if sender is not None:
+            sender = self._named.get(name)
+            if sender is not None and sender.name == name:
                 sender.incarnation.seen = time.monotonic()
                 heard = self._process(sender, fields)
-        self._watch_silence()
+        if now - self._reviewed >= REVIEW_SECONDS:
+            self._reviewed = now
+            self._watch_silence()
         return heard
 
     def _process(self, member: Member, fields: dict[str, Any]) -> Heard | None:
@@ -198,6 +214,7 @@ class Membership:
             raise WorkerError(f"worker {member.rank} on {member.host}: {error}") from None
         match report:
             case Hello():
+                self.arrivals += 1
                 member.joined(report)
                 if report.shards and self.elastic and not member.incarnation.trains:  # an earlier master gave it these
                     member.shards = [*report.shards]
@@ -214,9 +231,20 @@ class Membership:
             case Beat():
                 if member.beaten(report) and self.takes_part(member):
                     self.moved = time.monotonic()
-                if self.stage and report.shard in member.shards and self.takes_part(member):
-                    done = sum(each.shards_done for each in self.members)
-                    self.notify(Progress(self.stage, done, sum(len(each.shards) for each in self.members)))
+                if report.shard in member.shards and self.takes_part(member):
+                    self._tell_progress()
+            case Beats():
+                moved, detached = self.relays.beats(member, report, time.monotonic(), self.takes_part)
+                if moved:
+                    self.moved = time.monotonic()
+                    self._tell_progress()
+                if detached:
+                    self.detached(member)
+            case Answers():
+                ranks = self.relays.answers(member, report, self.command_id)
+                if ranks:
+                    self.unanswered.difference_update(ranks)
+                    self.moved = time.monotonic()
             case MemoryUse():
                 used, limit = report.rss >> 20, report.limit >> 20
                 self.message(f"worker {member.rank} uses {used} MiB of its {limit}: --worker-memory {used * 3 // 2}m")
@@ -226,8 +254,21 @@ class Membership:
                 return member, report
             case Answer() if report.generation == self.generation:
                 member.answers(report)
+                if report.command_id == self.command_id:
+                    self.unanswered.discard(member.rank)
                 return member, report
         return None
+
+    def detached(self, member: Member) -> None:
+        """Process that a member has lost its relay, and is to be told the present command by the master itself."""
+
+    def _tell_progress(self) -> None:
+        """Tell how far the present command is; of many workers not each time that one of them gets on."""
+        now = time.monotonic()
+        if self.stage and (not self.relays.members or now - self._told >= TELL_SECONDS):
+            self._told = now
+            done = sum(each.shards_done for each in self.members)
+            self.notify(Progress(self.stage, done, sum(len(each.shards) for each in self.members)))
 
     def _watch_silence(self) -> None:
         now = time.monotonic()
@@ -253,15 +294,15 @@ class Membership:
         self.replace(member)
 
     def _container_ended(self, event: Ended) -> None:
-        member = next((each for each in self.places if each.name == event.id), None)
-        if member is None:  # it was evicted before
+        member = self._named.pop(event.id, None)
+        if member is None or member.name != event.id:  # it was evicted before
             return
         self.lose(member, event.kind, event.reason)
 
     def _container_leaves(self, event: Leaving) -> None:
         """Note that YARN wants a container back; one that does nothing yet is given back at once."""
-        member = next((each for each in self.places if each.name == event.id), None)
-        if member is None or member.incarnation.leaving or not self.elastic:
+        member = self._named.get(event.id)
+        if member is None or member.name != event.id or member.incarnation.leaving or not self.elastic:
             return
         member.incarnation.leaving = event.reason
         self.message(f"worker {member.rank} on {member.host}: {event.reason}")

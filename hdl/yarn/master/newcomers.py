@@ -39,8 +39,10 @@ class Newcomers:
     def welcome(self) -> None:
         """Give workers that have come since the last call the shards that they are to take over, to load them."""
         group = self.group
+        if not group.elastic:
+            return
         training = [member for member in group.members if member.incarnation.trains]
-        if not group.elastic or not training or not {Open, Prepare} <= group.shared.keys():
+        if not training or not {Open, Prepare} <= group.shared.keys():
             return
         waiting = [place for place in group.places if place.incarnation.state.here and not place.incarnation.trains]
         known = [place for place in waiting if place.incarnation.joining or place.incarnation.loaded]

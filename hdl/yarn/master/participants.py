@@ -50,7 +50,9 @@ class Participants(Membership):
                     waited = time.monotonic() - member.incarnation.seen
                     if member.incarnation.inherited and waited > self.settings.silence_seconds:
                         self.lose(member, "lost", "has not found the new master")
-                self.hear(0.1)
+                before, look = self.arrivals, time.monotonic() + 0.1
+                while self.arrivals == before and time.monotonic() < look:  # signs of life change nothing
+                    self.hear(0.1)
             except Lost as lost:
                 self.evict(lost)
         if self.elastic:

@@ -8,12 +8,14 @@ trial, which they share, and takes from each its slice of the gradient.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections import deque
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hdl import fs, optim, step, sync, wire
 from hdl.data import FileSplit, Summary
@@ -22,8 +24,9 @@ from hdl.runners import platform
 from hdl.runners.base import Job, Notify, Plan, RoundRunner, groups
 from hdl.runners.messages import open_fields, plan_message
 from hdl.spec import Spec
+from hdl.sync.schedule import owners, spans
 from hdl.wire import Update, Weights
-from hdl.yarn.comm.allreduce import slices
+from hdl.yarn.comm import summaries
 from hdl.yarn.comm.mailbox import decode_as
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import Lost
@@ -39,11 +42,11 @@ from hdl.yarn.protocol import (
     RunRound,
     Summarise,
     partial_name,
-    summary_name,
     weights_name,
 )
 
 STRAGGLE_ROUNDS, STRAGGLE_SECONDS = 2, 2.0  # how often and by how much a worker is late before it is replaced
+TIMED, SLOWEST = 64, 16  # workers whose seconds a row has, each; beyond that those of the slowest alone
 KEPT = 4  # rounds whose weights the workers hold for the table while later rounds pass
 DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
 
@@ -66,7 +69,8 @@ class MasterRunner(RoundRunner):
         self._keep: deque[int] = deque(maxlen=KEPT)  # rounds whose weights are being published, or were last
         self._periodic_merge: PeriodicMerge | None = None
         self._slow: tuple[int, int] = -1, 0  # the slowest worker, and in how many rounds it has been too slow
-        self._timings: list[dict[str, Any]] = []
+        self._members: list[Member] = []  # that did the last round
+        self._seconds: dict[str, NDArray[np.float64]] = {}  # of it: by name, by place among them
         self._phases: dict[str, float] = {}
 
     def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
@@ -92,33 +96,28 @@ class MasterRunner(RoundRunner):
         return platform.negotiate(offers, self.device, self.group.message)
 
     def summarise(self) -> Summary:
-        def collect() -> list[Summary]:
-            return [
-                decode_as(Summary, self.group.pull(member, summary_name(shard)))
-                for member in self.group.members
-                for shard in member.shards
-            ]
+        def collect() -> Summary:
+            found = self.group.results(lambda member: member.done.summaries or ())
+            return summaries.whole((summaries.read(name, content) for _, name, content in found), self.group.shards)
 
-        summaries = self.group.do(lambda member, header: Summarise(*header), collect=collect, stage="summarise")
-        return sync.tree_reduce(summaries, lambda a, b: a.join(b))
+        return self.group.do(lambda member, header: Summarise(*header), collect=collect, stage="summarise")
 
     def measure(self, asked: Pass) -> Sequence[Partial | wire.Buffer]:
         message = asked.pack()
+        content: list[wire.Buffer] = [message]
 
         def collect() -> list[wire.Buffer]:
-            return [
-                self.group.pull(member, partial_name(number))
-                for member in self.group.members
-                for number in range(member.done.found or 0)
-            ]
+            found = self.group.results(lambda member: map(partial_name, range(member.done.found or 0)))
+            return [content for _, _, content in found]
 
         return self.group.do(
-            lambda member, header: Measure(*header), lambda member: (Measure.kind, [message]), collect, asked.kind
+            lambda member, header: Measure(*header), lambda member: (Measure.kind, content), collect, asked.kind
         )
 
     def prepare(self, plan: Plan) -> None:
         self.settings.check_mode(plan.spec.sync.mode)
         self._plan, self._periodic_merge = plan, None
+        self.group.everybody = plan.spec.sync.mode == "async"
         self._keep.clear()
         content: list[wire.Buffer] = [plan_message(plan)]
         self.group.share(Prepare, lambda member: content)
@@ -136,16 +135,26 @@ class MasterRunner(RoundRunner):
         def command(member: Member, header: Header) -> RunRound:
             return RunRound(*header, weights.round, evaluate_only, central=True, given="slice", keep=[])
 
+        size = weights.w.size
+
+        @cache
+        def cuts(generation: int) -> dict[int, tuple[int, int]]:
+            members = self.group.members
+            places = spans(size, len(members), self.group.shards)
+            return {member.rank: span for member, span in zip(members, places, strict=True)}
+
         def payload(member: Member) -> tuple[str, list[wire.Buffer]]:
-            lo, hi = slices(weights.w.size, len(self.group.members))[self.group.members.index(member)]
+            lo, hi = cuts(self.group.generation)[member.rank]
             content = {name: vector[lo:hi] for name, vector in vectors.items()}
-            return weights_name(weights.round), wire.parts("slice", {"rank": member.rank}, content)
+            return weights_name(weights.round), wire.parts("slice", {"parameters": size}, content)
 
         def collect() -> list[Update]:
-            return [decode_as(Update, self.group.pull(member, UPDATE_SLICE)) for member in self.group.members]
+            found = {member.rank: content for member, _, content in self.group.results(lambda member: [UPDATE_SLICE])}
+            places = owners(len(self.group.members), self.group.shards)
+            return [decode_as(Update, found[self.group.members[at].rank]) for at in places]
 
         self.group.faults.round = weights.round
-        slices_of_update = self.group.do(command, payload, collect, "round")
+        slices_of_update = self.group.do(command, payload, collect, "round", alike=lambda member: None)
         self._note_seconds()
         return [sync.concatenate_updates(slices_of_update)]
 
@@ -174,12 +183,12 @@ class MasterRunner(RoundRunner):
                 return wire.encode_parts(weights)
             return [self._pull_weights(number)]
 
-        self.group.do(command, payload, stage="round")
+        self.group.do(command, payload, stage="round", alike=has_weights)
         after = number if evaluate_only else number + 1
         for member in self.group.members:
             member.incarnation.weights_round = after
         self._note_seconds()
-        self.merge_seconds = max(_seconds(member).get("merge", 0.0) for member in self.group.members)
+        self.merge_seconds = float(self._seconds.get("merge", np.zeros(1)).max())
         row = self.group.members[0].done.row or {}
         return (weights if evaluate_only else RemoteWeights(after, lambda: self._version(after))), row
 
@@ -199,7 +208,21 @@ class MasterRunner(RoundRunner):
         return weights
 
     def timings(self) -> list[dict[str, Any]]:
-        return self._timings
+        return self._timed(self._members, TIMED)
+
+    def all_timings(self) -> list[dict[str, Any]]:
+        """Return what `timings` does, of all workers, however many."""
+        return self._timed(self._members, len(self._members))
+
+    def _timed(self, members: Sequence[Member], most: int) -> list[dict[str, Any]]:
+        """Describe the workers' seconds in the last round; beyond so many workers, of the slowest."""
+        compute = self._seconds.get("compute", np.zeros(len(members)))
+        places = range(len(members)) if len(members) <= most else sorted(np.argsort(-compute, kind="stable")[:SLOWEST])
+        return [
+            {"worker": members[at].rank, "shards": members[at].shards, "seconds": float(compute[at]),
+             "host": members[at].host}
+            for at in places
+        ]  # fmt: skip
 
     def phases(self) -> dict[str, float]:
         """Return the last round's seconds by phase: summed over all shards, but the longest computation of a worker."""
@@ -233,18 +256,17 @@ class MasterRunner(RoundRunner):
 
     def _note_seconds(self) -> None:
         """Record the seconds of the round from the workers' answers, and look for stragglers."""
-        answers = [(member, _seconds(member)) for member in self.group.members]
-        for member, _ in answers:
-            self._note_spilled(member)
-        self._timings = [
-            {"worker": member.rank, "shards": member.shards, "seconds": seconds["compute"],
-             "host": member.host}
-            for member, seconds in answers
-        ]  # fmt: skip
-        names = sorted({name for _, seconds in answers for name in seconds} - {"merge", "compute", "exchange"})
-        self._phases = {name: sum(seconds.get(name, 0.0) for _, seconds in answers) for name in names}
-        self._phases["compute"] = max(seconds["compute"] for _, seconds in answers)
-        self._phases["exchange"] = min(seconds["exchange"] for _, seconds in answers)
+        self._members, self._seconds = self.group.members, self.group.seconds()
+        for member in self._members:
+            if member.done.spilled or member.incarnation.spilled:
+                self._note_spilled(member)
+        self._phases = {
+            name: float(seconds.sum())
+            for name, seconds in sorted(self._seconds.items())
+            if name not in ("merge", "compute", "exchange")
+        }
+        self._phases["compute"] = float(self._seconds["compute"].max())
+        self._phases["exchange"] = float(self._seconds["exchange"].min())
         self.when = time.monotonic()
         self._watch_stragglers()
 
@@ -264,25 +286,22 @@ class MasterRunner(RoundRunner):
         Sandblaster has stragglers' splits computed again by idle workers (Dean et al. 2012); here shards are
         memory that others lack, so it is the worker that goes.
         """
-        seconds = {member.rank: _seconds(member)["compute"] for member in self.group.members}
+        seconds = self._seconds["compute"]
         if not self.settings.straggler or len(seconds) < 2:
             return
-        slowest = max(seconds, key=lambda rank: seconds[rank])
-        usual = statistics.median(taken for rank, taken in seconds.items() if rank != slowest)
-        late = seconds[slowest] > max(self.settings.straggler * usual, usual + STRAGGLE_SECONDS)
+        place = int(seconds.argmax())
+        slowest, usual = self._members[place].rank, float(np.median(np.delete(seconds, place)))
+        longest = float(seconds[place])
+        late = longest > max(self.settings.straggler * usual, usual + STRAGGLE_SECONDS)
         before, times = self._slow
         self._slow = slowest, (times if slowest == before else 0) + 1 if late else 0
         if self._slow[1] == STRAGGLE_ROUNDS:
             self._slow = -1, 0
             member = self.group.places[slowest]
             member.hosts = [host for host in member.hosts if host != member.host]
-            why = f"computes {seconds[slowest]:.1f} s where the others take {usual:.1f} s"
+            why = f"computes {longest:.1f} s where the others take {usual:.1f} s"
             self.group.evict(Lost([member], f"worker {slowest} on {member.host} {why}: another one gets its shards"))
             self.group.leave_mesh()
-
-
-def _seconds(member: Member) -> dict[str, float]:
-    return member.done.seconds or {}
 
 
 def _hosts(splits: Sequence[FileSplit]) -> list[str]:

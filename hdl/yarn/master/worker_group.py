@@ -9,13 +9,17 @@ command is given again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hdl.errors import DeadlineError, HdlError, NodeError, WorkerError
 from hdl.runners.messages import error_from
+from hdl.sync import schedule
 from hdl.wire import Buffer
 from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control import Server
@@ -37,6 +41,7 @@ from hdl.yarn.protocol import (
     MemberState,
     Open,
     Prepare,
+    Relayed,
 )
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.settings import Settings
@@ -72,13 +77,15 @@ class WorkerGroup(Participants):
     ):  # fmt: skip
         super().__init__(settings, credentials.tls(server=False), server, containers, message, tokens)
         self.rounds = 1  # of the whole training
-        self.generation, self.command_id, self._last_id = attempt * GENERATIONS, 0, 0
+        self.generation, self._last_id = attempt * GENERATIONS, 0
+        self.everybody = False  # all workers are connected with all: mode `async`
         self.newcomers = Newcomers(self)
         self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # commands are given in this order
         self.faults = Faults(incarnation=attempt - 1)
         if self.faults.given:
             message(f"{VARIABLE}={self.faults.given} is set: a process of this application is to fail, for a test")
         self._connections = ThreadPoolExecutor(16, "hdl-bulk")
+        self._again: Callable[[Member], Any] = lambda member: None  # gives a member the present command once more
 
     # --- coming together ----------------------------------------------------------------------------------------------
 
@@ -100,6 +107,26 @@ class WorkerGroup(Participants):
         except (HdlError, OSError) as error:
             raise Lost([], f"worker {member.rank} does not hand over {name}: {error}") from None
 
+    def results(self, names: Callable[[Member], Iterable[str]]) -> Iterator[tuple[Member, str, Buffer]]:
+        """Pull the results of all members' present command, one after the other: the member, the name, the content.
+
+        Parameters
+        ----------
+        names : function of a member
+            Names of its results. Of many workers relays hold them, and may have joined those of several to one of theirs.
+
+        Raises
+        ------
+        Lost
+        """
+        if self.relays.bundles:
+            for sender, bundle in self.relays.bundles:
+                yield from self.relays.taken_apart(self.pull(sender, bundle))
+            return
+        for member in self.members:
+            for name in names(member):
+                yield member, name, self.pull(member, name)
+
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def do(
@@ -108,6 +135,7 @@ class WorkerGroup(Participants):
         payload: MakePayload | None = None,
         collect: Callable[[], Any] = lambda: None,
         stage: str = "",
+        alike: Callable[[Member], Any] | None = None,
     ) -> Any:
         """Give all members a command, again after each loss, until all have done it and `collect` has the results.
 
@@ -121,6 +149,9 @@ class WorkerGroup(Participants):
             Pulls the results; `do` returns what it returns.
         stage : str
             For Progress events.
+        alike : function of a member, optional
+            Members of which it returns the same get the same command, but for its header; who gets no payload is one
+            with others that get none. None: commands are made and compared.
 
         Raises
         ------
@@ -134,7 +165,7 @@ class WorkerGroup(Participants):
                 self.assemble()
                 for member in self.members:
                     member.tried = member.shards
-                self._command(command, payload)
+                self._command(command, payload, alike=alike)
                 collected = collect()
                 for member in self.members:
                     member.tried = []
@@ -172,17 +203,39 @@ class WorkerGroup(Participants):
             Workers are missing: see `gather`.
         """
         self.gather()
+        many = len(self.members) > self.settings.relay_above
+        if many:  # then what is shared goes through the tree
+            self._connect(many)
         newcomers = [member for member in self.members if member.incarnation.state is not MemberState.READY]
         for kind, content in self.shared.items() if newcomers else ():
             self._share(kind, content, newcomers)
         for member in newcomers:
             member.prepared()
-        if self.remesh:
-            self.generation += 1
-            peers = [member.incarnation.address for member in self.members]
-            ranks = [member.rank for member in self.members] if self.elastic else None
-            self._command(lambda member, header: ConnectMesh(*header, peers, ranks))
-            self.remesh = False
+        self._connect(many)
+
+    def _connect(self, many: bool) -> None:
+        """Connect the members with each other, and many of them in a tree of relays, unless they are."""
+        if not self.remesh:
+            return
+        self.generation += 1
+        self.relays.fell()
+        if many:
+            self.relays.plant(self.members, self.generation, self.settings.relay_fan, self.settings.silence_seconds)
+        size, everybody = len(self.members), self.everybody
+        places = {member.rank: place for place, member in enumerate(self.members)}
+
+        def command(member: Member, header: Header) -> ConnectMesh:
+            place = places[member.rank]
+            known = [*range(size)]
+            if many and not everybody:  # all addresses for all would be too much
+                known = sorted({place, *schedule.peers(size, self.shards, place)})
+            peers = [self.members[other].incarnation.address for other in known]
+            ranks = [self.members[other].rank for other in known] if self.elastic else None
+            rest = {"places": known, **self.relays.position(place)} if many else {}
+            return ConnectMesh(*header, peers, ranks, self.shards, everybody, **rest)
+
+        self._command(command)
+        self.remesh = False
 
     def _share(
         self, kind: type[Open | Prepare], content: Callable[[Member], Content], members: Sequence[Member]
@@ -190,7 +243,11 @@ class WorkerGroup(Participants):
         self._command(lambda member, header: kind(*header), lambda member: (kind.kind, content(member)), members)
 
     def _command(
-        self, command: MakeCommand, payload: MakePayload | None = None, members: Sequence[Member] | None = None
+        self,
+        command: MakeCommand,
+        payload: MakePayload | None = None,
+        members: Sequence[Member] | None = None,
+        alike: Callable[[Member], Any] | None = None,
     ) -> None:
         """Give these members (all, if None) a command, and wait for all their answers.
 
@@ -200,11 +257,11 @@ class WorkerGroup(Participants):
             A worker was lost, or a connection between two of them.
         """
         members = self.members if members is None else members
-        command_id = self.send_command(command, payload, members)
+        command_id = self.send_command(command, payload, members, alike)
         self.faults.at("waiting")
         broken: list[str] = []
         until = float("inf")
-        while not all(member.answered(command_id) for member in members):
+        while self.unanswered:
             _, answer = self.listen(0.1) or (None, None)
             if isinstance(answer, Disconnected) and answer.command_id == command_id:
                 broken.append(answer.reason)
@@ -215,24 +272,83 @@ class WorkerGroup(Participants):
             raise Lost([], broken[0])
 
     def send_command(
-        self, command: MakeCommand, payload: MakePayload | None = None, members: Sequence[Member] | None = None
+        self,
+        command: MakeCommand,
+        payload: MakePayload | None = None,
+        members: Sequence[Member] | None = None,
+        alike: Callable[[Member], Any] | None = None,
     ) -> int:
         """Give a command without waiting for answers; returns the command's id."""
         members = self.members if members is None else members
         self.command_id = command_id = self.next_id()
         self.moved = time.monotonic()
+        self.unanswered = {member.rank for member in members}
+        self.relays.forget_answers()
         for member in members:
             member.answer, member.position = None, (-1, 0.0)
+
+        def tell(member: Member) -> None:
             header = Header(command_id, self.generation, member.rank, member.incarnation.number)
             self.server.send(member.name, command(member, header).to_dict())
+
+        def of_command(member: Member) -> tuple[str, Content] | None:
+            pair = payload(member) if payload else None
+            return pair and (mailbox.payload_name(pair[0], self.generation, command_id), pair[1])
+
+        def again(member: Member) -> None:
+            if member.rank in self.unanswered:
+                tell(member)
+                if pair := of_command(member):
+                    self.push_later(member, *pair)
+
+        self._again = again
+        if self._relayed(command, of_command if payload else None, members, alike):
+            return command_id
+        for member in members:
+            tell(member)
         if payload:
-
-            def of_command(member: Member) -> tuple[str, Content] | None:
-                pair = payload(member)
-                return pair and (mailbox.payload_name(pair[0], self.generation, command_id), pair[1])
-
             self.push_all(of_command, members)
         return command_id
+
+    def _relayed(
+        self,
+        command: MakeCommand,
+        payload: MakePayload | None,
+        members: Sequence[Member],
+        alike: Callable[[Member], Any] | None,
+    ) -> bool:
+        """Give all members of the tree a command through it, if it is the same for all and they wait for one.
+
+        Who works still at an earlier command could pass nothing on.
+        """
+        if self.remesh or len(members) != len(self.relays.members) or not members:
+            return False
+        anybody = Header(self.command_id, self.generation, -1, -1)
+        first = command(members[0], anybody)
+        if alike is None:
+            same = all(command(member, anybody) == first for member in members)
+        else:
+            same = len({alike(member) for member in members}) == 1
+        spread: list[tuple[Member, str, Content]] | None = []
+        if same and payload and (alike is None or payload(members[0])):
+            spread = self.relays.split([payload(member) for member in members])
+        if not same or spread is None:
+            return False
+        fields = Relayed(first.to_dict()).to_dict()
+        for member in self.relays.heads():
+            self.server.send(member.name, fields)
+        pushed = [self._connections.submit(self._spread, *each) for each in spread]
+        for future in pushed:
+            future.result()
+        return True
+
+    def _spread(self, member: Member, name: str, content: Content) -> None:
+        """Push a bundle of payloads to a relay; that it is gone shows where answers are waited for."""
+        with suppress(HdlError, OSError):
+            mailbox.spread(self.context, member.incarnation.address, name, content, BULK_SECONDS)
+
+    def detached(self, member: Member) -> None:
+        self._again(member)
 
     def next_id(self) -> int:
         """Make the id of a command: no two have the same."""
@@ -278,6 +394,14 @@ class WorkerGroup(Participants):
                 error = error_from(answer.error, f"worker {member.rank}")
                 raise self.failed(member, "node", str(error)) if isinstance(error, NodeError) else error
         return heard
+
+    def seconds(self) -> dict[str, NDArray[np.float64]]:
+        """Return what the members spent on the command that they have done: by name, by place among the members."""
+        if found := self.relays.seconds():
+            return found
+        each = [member.done.seconds or {} for member in self.members]
+        names = dict.fromkeys(name for seconds in each for name in seconds)
+        return {name: np.array([seconds.get(name, 0.0) for seconds in each]) for name in names}
 
     def answered_before(self, member: Member, answer: Answer) -> None:
         self.newcomers.answered(member, answer)

@@ -30,6 +30,13 @@ results out of it; workers exchange updates among themselves over a mesh of conn
                       MemoryUse, near the container's limit ─────►
     LOST                                                            container ended, or silent: another incarnation
 
+With many workers these messages pass through a tree of relays, which are workers themselves (`relay_tree`):
+
+                      Relayed (a command for all) ◄──────────────   to those next to the master, who pass it on
+                      Answers, Beats ────────────────────────────►  theirs and those of all below, in columns
+
+What one worker alone has to say or to be told (Hello, Failed, Disconnected, ConnectMesh) needs no relay.
+
 On a cluster with Kerberos the client that follows an application is heard too, where the master has no keytab:
 
                       client                                        master
@@ -44,6 +51,7 @@ The names on the wire are older than those here and stay: see `message.WIRE_NAME
     message.py      the base of all messages, and their names on the wire
     commands.py     master to worker
     reports.py      worker to master
+    relay_tree.py   who passes on whose messages, with many workers
     fresh_tokens.py between client and master
     reading.py      from the wire to the dataclasses, checked
 """
@@ -61,6 +69,7 @@ from hdl.yarn.protocol.commands import (
     Measure,
     Open,
     Prepare,
+    Relayed,
     RunRound,
     Summarise,
     TrainAsync,
@@ -68,15 +77,28 @@ from hdl.yarn.protocol.commands import (
 from hdl.yarn.protocol.fresh_tokens import FreshTokens, TokensTaken
 from hdl.yarn.protocol.message import Message, ProtocolError
 from hdl.yarn.protocol.reading import read_command, read_fresh_tokens, read_report, read_tokens_taken
-from hdl.yarn.protocol.reports import Answer, AsyncReport, Beat, Disconnected, Done, Failed, Hello, MemoryUse
+from hdl.yarn.protocol.reports import (
+    Answer,
+    Answers,
+    AsyncReport,
+    Beat,
+    Beats,
+    Disconnected,
+    Done,
+    Failed,
+    Hello,
+    MemoryUse,
+)
 
 __all__ = [
     "ASYNC_UPDATE",
     "MERGED",
     "UPDATE_SLICE",
     "Answer",
+    "Answers",
     "AsyncReport",
     "Beat",
+    "Beats",
     "Command",
     "ConnectMesh",
     "Disconnected",
@@ -94,16 +116,17 @@ __all__ = [
     "Open",
     "Prepare",
     "ProtocolError",
+    "Relayed",
     "RunRound",
     "Summarise",
     "TokensTaken",
     "TrainAsync",
+    "bundle_name",
     "partial_name",
     "read_command",
     "read_fresh_tokens",
     "read_report",
     "read_tokens_taken",
-    "summary_name",
     "weights_name",
 ]
 
@@ -124,14 +147,14 @@ def weights_name(round: int) -> str:
     return f"weights:{round}"
 
 
-def summary_name(shard: int) -> str:
-    """Name the payload that holds a shard's summary."""
-    return f"summary:{shard}"
-
-
 def partial_name(number: int) -> str:
     """Name the payload that holds what a pass has found, of which a worker has some: joined as far as it goes."""
     return f"partial:{number}"
+
+
+def bundle_name(generation: int, command_id: int, number: int) -> str:
+    """Name a bundle of results that a relay keeps for the master: those of several workers."""
+    return f"bundle:{number}@{generation}.{command_id}"
 
 
 class MemberState(Enum):

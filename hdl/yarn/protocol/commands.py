@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
-from hdl.yarn.protocol.message import Address, Message
+from hdl.yarn.protocol.message import Address, Finite, Message
 
 
 class Header(NamedTuple):
@@ -64,11 +64,20 @@ class Load(Command):
 
 @dataclass(frozen=True)
 class ConnectMesh(Command):
-    """Connect with all workers of the generation."""
+    """Connect with the peers of the generation: see `hdl.sync.schedule`."""
 
     kind: ClassVar[str] = "mesh"
     peers: list[Address]  # addresses of their mailboxes, by place in the mesh
     ranks: list[int] | None = None  # theirs; None: they are the places
+    shards: int = 0  # of the dataset, which say who needs whom; 0: as many as workers
+    everybody: bool = False  # each connects with all others (mode `async`)
+    # Of the tree of relays (`relay_tree`), where there are many workers:
+    places: list[int] | None = None  # whose addresses (and ranks) `peers` has; None: all
+    place: int | None = None  # the worker's own in the tree; None: there is none
+    size: int | None = None
+    fan: int | None = None
+    above: Address | None = None  # mailbox of the worker above; None: the master is
+    patience: Finite | None = None  # seconds without a word from above, after which it turns to the master itself
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,17 @@ class TrainAsync(Command):
     last: int  # rounds to make at most
     done: int  # rounds that the training has behind it
     given: bool  # the payload holds weights to begin with; else the worker goes on with its own
+
+
+@dataclass(frozen=True)
+class Relayed(Message):
+    """Pass on a command that is the same for all, to those below in the tree of relays, and do it.
+
+    Its rank and incarnation are each receiver's own, as of `ConnectMesh`. Answers go up the tree.
+    """
+
+    kind: ClassVar[str] = "relayed"
+    command: dict[str, Any]
 
 
 @dataclass(frozen=True)

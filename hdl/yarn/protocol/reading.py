@@ -6,16 +6,38 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from hdl.yarn.protocol.commands import ConnectMesh, End, Load, Measure, Open, Prepare, RunRound, Summarise, TrainAsync
+from hdl.yarn.protocol.commands import (
+    ConnectMesh,
+    End,
+    Load,
+    Measure,
+    Open,
+    Prepare,
+    Relayed,
+    RunRound,
+    Summarise,
+    TrainAsync,
+)
 from hdl.yarn.protocol.fresh_tokens import FreshTokens, TokensTaken
 from hdl.yarn.protocol.message import WIRE_NAMES, Message, ProtocolError
-from hdl.yarn.protocol.reports import AsyncReport, Beat, Disconnected, Done, Failed, Hello, MemoryUse
+from hdl.yarn.protocol.reports import (
+    Answers,
+    AsyncReport,
+    Beat,
+    Beats,
+    Disconnected,
+    Done,
+    Failed,
+    Hello,
+    MemoryUse,
+)
 
 _COMMANDS: dict[str, type[Message]] = {
-    kind.kind: kind for kind in (Open, Summarise, Measure, Prepare, Load, ConnectMesh, RunRound, TrainAsync, End)
+    kind.kind: kind
+    for kind in (Open, Summarise, Measure, Prepare, Load, ConnectMesh, RunRound, TrainAsync, Relayed, End)
 }
 _REPORTS: dict[str, type[Message]] = {
-    kind.kind: kind for kind in (Hello, Beat, MemoryUse, AsyncReport, Done, Failed, Disconnected)
+    kind.kind: kind for kind in (Hello, Beat, Beats, MemoryUse, AsyncReport, Done, Answers, Failed, Disconnected)
 }
 _ADAPTERS: dict[type[Message], TypeAdapter[Any]] = {}  # made when first needed
 _HERE = {wire: name for name, wire in WIRE_NAMES.items()}

@@ -35,6 +35,21 @@ class Beat(Message):
 
 
 @dataclass(frozen=True)
+class Beats(Message):
+    """Gives signs of life of a worker and of those below it in the tree of relays: by place, in columns as of `Beat`."""
+
+    kind: ClassVar[str] = "beats"
+    generation: int
+    places: list[int]
+    shards: list[int]
+    shares: list[Finite]
+    rss: list[int]
+    moves: list[int]
+    ages: list[Finite]  # seconds since each has said so
+    detached: bool = False  # the worker above is gone or silent: this one turns to the master itself
+
+
+@dataclass(frozen=True)
 class MemoryUse(Message):
     """Warns that the worker's memory comes near its container's limit; bytes."""
 
@@ -79,6 +94,7 @@ class Done(Answer):
     gpu: str | None = None  # of Open: why there is no GPU to use; empty: there is one, or none was asked for
     code: str | None = None  # of Open: code of the kernels that the GPU runs
     samples: int | None = None  # of Summarise
+    summaries: list[str] | None = None  # of Summarise: names of the summaries to be pulled
     found: int | None = None  # of Measure: results to be pulled
     spilled: int | None = None  # of Load and RunRound: shards that are in files, as they do not fit into memory
     row: dict[str, Any] | None = None  # of RunRound: metrics
@@ -100,3 +116,20 @@ class Disconnected(Answer):
     kind: ClassVar[str] = "lost"
     peer: int  # its rank
     reason: str
+
+
+@dataclass(frozen=True)
+class Answers(Message):
+    """Collects answers that a relayed command is done, of a worker and those below it: by place, in columns.
+
+    An answer that is not `Done` goes to the master by itself.
+    """
+
+    kind: ClassVar[str] = "answers"
+    command_id: int
+    generation: int
+    places: list[int]
+    seconds: dict[str, list[Finite]]  # as of `Done`
+    columns: dict[str, list[Any]]  # its other fields that any of them has
+    row: dict[str, Any] | None = None  # of place 0
+    bundle: str | None = None  # results of these, to be pulled from the sender's mailbox under this name

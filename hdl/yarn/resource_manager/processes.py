@@ -29,7 +29,11 @@ class Processes(Resources):
     ----------
     running : dict of str to Popen
         By the container's id; tests kill some.
+    module : str
+        That is run as a worker.
     """
+
+    module = "hdl.yarn.worker"
 
     def __init__(self, folder: Path, hosts: Sequence[str] = (HOST,)):
         self.folder, self.hosts = folder, [*hosts]
@@ -80,10 +84,11 @@ class Processes(Resources):
             "PYTHONPATH": os.pathsep.join(path),
             "HADOOP_TOKEN_FILE_LOCATION": str(tokens),
             "NM_HOST": container.host,
+            "LOCAL_DIRS": str(self.folder),
         }
         with open(self.folder / f"{container.id}.stderr", "wb") as errors:
             self.running[container.id] = subprocess.Popen(
-                [sys.executable, "-P", "-m", "hdl.yarn.worker", str(self.folder)],
+                [sys.executable, "-P", "-m", self.module, str(self.folder)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, env=environment,
             )  # fmt: skip
 

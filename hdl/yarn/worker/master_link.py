@@ -6,9 +6,11 @@ When the master is gone, the next attempt's address is looked for in the applica
 from __future__ import annotations
 
 import json
+import os
 import resource
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -16,8 +18,9 @@ from hdl import fs
 from hdl.errors import DeadlineError, HdlError
 from hdl.yarn.comm.control import Client
 from hdl.yarn.comm.credentials import WorkerCredentials
-from hdl.yarn.protocol import Beat, Hello, MemoryUse, Message, read_command
+from hdl.yarn.protocol import Beat, Hello, MemoryUse, Message, Relayed, read_command
 from hdl.yarn.settings import MASTER_ADDRESS
+from hdl.yarn.worker.relay import Relay
 
 BEAT_SECONDS = 0.5
 ORPHAN_SECONDS = 120.0  # without a master, after which a worker ends
@@ -49,6 +52,8 @@ class MasterLink:
         Of the last command.
     memory_limit : int
         Bytes of memory that the container may use; 0: not known yet.
+    relay : Relay or None
+        The worker's place in the tree of relays, set before `start`.
     """
 
     def __init__(
@@ -63,6 +68,10 @@ class MasterLink:
         self._address, self._staging, self._master_gone, self._hello = address, staging, master_gone, hello
         self._work, self._beats = Client(credentials, address, "work"), Client(credentials, address, "beat")
         self._waiting: Message | None = None  # a command that was seen while another one was being done
+        self._came: deque[Message] = deque()  # commands from a relay
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._report_lock = threading.Lock()
+        self.relay: Relay | None = None
         self._position: tuple[int, float] = -1, 0.0  # shard that is being worked on, and the share done
         self._moves = 0
         self._reported_memory = 0
@@ -75,6 +84,16 @@ class MasterLink:
     def send(self, message: Message) -> None:
         """Send a report to the master."""
         self._work.send(message.to_dict())
+
+    def report(self, message: Message) -> None:
+        """Send a report to the master from any thread."""
+        with self._report_lock:
+            self._beats.send(message.to_dict())
+
+    def deliver(self, command: Message) -> None:
+        """Hand a command that a relay has passed on to the thread that waits for commands."""
+        self._came.append(command)
+        os.eventfd_write(self._wake, 1)
 
     def moved(self, shard: int, share: float) -> None:
         """Note that the work has got on: the shard that is being worked on, and the share of it that is done."""
@@ -108,8 +127,15 @@ class MasterLink:
         self._work.close()
 
     def _receive(self, seconds: float) -> Message | None:
-        received = self._work.receive(seconds)
-        return None if received is None else read_command(received)
+        received = None if self._came else self._work.receive(seconds, self._wake)
+        if received is not None:
+            command = read_command(received)
+            if isinstance(command, Relayed) and self.relay:
+                self.relay.forward(command)
+            return command
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        return self._came.popleft() if self._came else None
 
     def _find_master(self) -> None:
         """Wait for the address of the next attempt's master, and say hello to it."""
@@ -121,8 +147,11 @@ class MasterLink:
                 with fs.open(fs.join(self._staging, max(names))) as file:
                     self._address = str(json.loads(file.read())["control"])
                 if self._address != last:
+                    if self.relay:  # the next master knows nothing of the tree
+                        self.relay.leave()
                     self._work.connect(self._address)
-                    self._beats.connect(self._address)
+                    with self._report_lock:
+                        self._beats.connect(self._address)
                     self._master_gone.clear()
                     self.send(self._hello())
                     return
@@ -133,10 +162,11 @@ class MasterLink:
         while True:
             shard, share = self._position
             used, limit = resident(), self.memory_limit
-            self._beats.send(Beat(shard, share, self.generation, used, self._moves).to_dict())
+            if self.relay is None or not self.relay.beat(shard, share, used, self._moves):
+                self.report(Beat(shard, share, self.generation, used, self._moves))
             if limit and used > MEMORY_SHARE * limit and used > self._reported_memory * MEMORY_GROWTH:
                 self._reported_memory = used
-                self._beats.send(MemoryUse(limit, self.generation, used, self._moves).to_dict())
+                self.report(MemoryUse(limit, self.generation, used, self._moves))
             time.sleep(BEAT_SECONDS)
 
 

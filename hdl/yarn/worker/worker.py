@@ -10,10 +10,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
-
-import numpy as np
 
 from hdl import optim, sync, wire
 from hdl.errors import DeadlineError
@@ -24,8 +22,8 @@ from hdl.runners.messages import error_message, read_plan
 from hdl.runners.work import Host
 from hdl.sync import average
 from hdl.wire import Update, Weights
-from hdl.yarn.comm import mesh
-from hdl.yarn.comm.allreduce import allreduce, reduce_scatter
+from hdl.yarn.comm import mesh, summaries
+from hdl.yarn.comm.allreduce import all_gather, allreduce, reduce_scatter
 from hdl.yarn.comm.credentials import WorkerCredentials
 from hdl.yarn.comm.faults import Faults
 from hdl.yarn.comm.mailbox import Mailbox, decode_as, payload_name
@@ -45,16 +43,18 @@ from hdl.yarn.protocol import (
     Measure,
     Open,
     Prepare,
+    Relayed,
     RunRound,
     Summarise,
     TrainAsync,
     partial_name,
-    summary_name,
+    read_command,
     weights_name,
 )
 from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
 from hdl.yarn.worker.callbacks import evicted, take_tokens
 from hdl.yarn.worker.master_link import MasterLink
+from hdl.yarn.worker.relay import Relay
 
 PAYLOAD_SECONDS = 60.0  # that may pass between a command and its payload
 
@@ -82,34 +82,49 @@ class Worker:
         self.mailbox = Mailbox(credentials.tls(server=True), host, lambda: self.faults.at("publishing"), evicted,
                                take_tokens)  # fmt: skip
         self.link = MasterLink(credentials, master, staging, self.mailbox.master_gone, self._hello)
+        self._peer_context = credentials.tls(server=False)
+        self.relay = Relay(
+            self.mailbox, self._peer_context, self.link.report, self.link.deliver, summaries.join_results
+        )
+        self.link.relay = self.relay
         self.mesh: Mesh | None = None
         self.host: Host = None  # type: ignore[assignment]  # until the command Open
         self.trainer: AsyncTrainer = None  # type: ignore[assignment]  # until mode `async` begins
-        self._peer_context = credentials.tls(server=False)
         self._generation = self._command_id = 0  # of the last command
         self._opened: dict[str, Any] | None = None  # fields of this command, but for the shards
         self._prepared = b""  # payload of this command
-        self._ranks: list[int] = []  # of the workers in the mesh
+        self._results: dict[str, Sequence[wire.Buffer]] = {}  # of the present command, that the master will pull
+        self._ranks: dict[int, int] = {}  # by place, of the workers in the mesh
         self._weights: dict[int, Weights] = {}  # by round
         self._updates: tuple[tuple[int, bool], list[Update]] | None = None  # of a round, measured only or not
 
     def run(self) -> None:
         """Carry out commands until the master ends this worker."""
         self.link.start()
-        while isinstance(command := self.link.command(), Command):
-            if command.generation < self._generation:  # of a group that is no more
+        while isinstance(command := self.link.command(), (Command, Relayed)):
+            relayed = isinstance(command, Relayed)
+            if isinstance(command, Relayed):
+                command = read_command({**command.command, "rank": self.faults.rank, "life": self.faults.incarnation})
+                assert isinstance(command, Command)
+            # Of a group that is no more, or told again by the master because a relay may have kept it to itself.
+            if (command.generation, command.command_id) <= (self._generation, self._command_id):
                 continue
+            self._results = {}
             self._generation = self.link.generation = command.generation
             self._command_id = command.command_id
             self.faults.rank, self.faults.incarnation = command.rank, command.incarnation
             self.mailbox.discard_before(self._generation, self._command_id)
             header = command.command_id, command.generation
             try:
-                self.link.send(self._carry_out(command))
+                done = self._carry_out(command)
+                if relayed:
+                    self.relay.answer(done, self._results)
+                else:
+                    self.link.send(done)
             except Aborted:
                 continue
             except PeerLost as error:
-                rank = self._ranks[error.rank]
+                rank = self._ranks.get(error.rank, error.rank)
                 self.link.send(Disconnected(*header, rank, f"worker {rank}: {error.reason}"))
             except Exception as error:
                 told = node_fault(error) or error  # a full or broken disk: the master looks for another node
@@ -122,7 +137,7 @@ class Worker:
                 gpu = self._open()
                 return Done(*header, gpu=gpu["gpu"], code=gpu.get("code"))
             case Summarise():
-                return Done(*header, samples=self._summarise())
+                return Done(*header, samples=self._summarise(), summaries=[*self._results])
             case Measure():
                 return Done(*header, found=self._measure())
             case Prepare():
@@ -164,18 +179,26 @@ class Worker:
         return gpu
 
     def _summarise(self) -> int:
-        """Publish the summary of each shard; returns the number of samples in all of them."""
+        """Publish the summary of the shards, joined where siblings meet; returns the number of samples in all of them."""
         shards = [*self.host.splits]
-        summaries = dict(zip(shards, self.host.summarise(shards, self.beat), strict=True))
-        self.mailbox.publish({summary_name(shard): wire.encode_parts(summary) for shard, summary in summaries.items()})
-        return sum(summary.samples for summary in summaries.values())
+        nodes = self.host.summarise(shards, self.beat)
+        found = summaries.joined(
+            summaries.Node(shard, shard + 1, summary) for shard, summary in zip(shards, nodes, strict=True)
+        )
+        self._publish({summaries.name(node): wire.encode_parts(node.summary) for node in found})
+        return sum(node.summary.samples for node in found)
 
     def _measure(self) -> int:
         """Carry a pass out over this worker's shards, and publish what was found; returns in how many pieces."""
         asked = Pass.unpack(self._payload(Measure.kind))
         found = self.host.measure(asked, [*self.host.splits], self.beat)
-        self.mailbox.publish({partial_name(number): partial.pack() for number, partial in enumerate(found)})
+        self._publish({partial_name(number): partial.pack() for number, partial in enumerate(found)})
         return len(found)
+
+    def _publish(self, results: dict[str, Sequence[wire.Buffer]]) -> None:
+        """Publish results that the master will pull from all workers; relayed, they go up with the answer."""
+        self.mailbox.publish(results)
+        self._results = results
 
     def _prepare(self) -> None:
         content = bytes(self._payload(Prepare.kind))
@@ -189,15 +212,32 @@ class Worker:
             self.mesh.close()
         self.mesh, generation = None, command.generation
         self.mailbox.close_peers_before(generation)
+        places = command.places or [*range(len(command.peers))]
+        self._ranks = dict(zip(places, command.ranks or places, strict=True))
+        self._join_tree(command)
 
         def accept(peer: int) -> socket.socket:
             return self._wait(lambda seconds: self.mailbox.peer(generation, peer, seconds), mesh.CONNECT_SECONDS)
 
-        self._ranks = command.ranks or [*range(len(command.peers))]
-        place = self._ranks.index(command.rank)
+        place = next(place for place, rank in self._ranks.items() if rank == command.rank)
+        addresses = dict(zip(places, command.peers, strict=True))
+        unknown = "", 0  # nobody connects to it
         self.mesh = mesh.connect(
-            place, generation, command.peers, self._peer_context, accept, self.check, self.faults.at
+            place,
+            generation,
+            [addresses.get(other, unknown) for other in range(command.size or len(places))],
+            self._peer_context,
+            accept,
+            self.check,
+            self.faults.at,
+            command.shards,
+            command.everybody,
         )
+
+    def _join_tree(self, command: ConnectMesh) -> None:
+        """Take this worker's place in the tree of relays, if there is one."""
+        self.relay.join(command)
+        self.relay.wait_for_others(self.check)
 
     def _run_round(self, command: RunRound) -> tuple[dict[str, Any], dict[str, float]]:
         """Do a round: train this worker's shards, then merge with the others; `central`: publish a slice of the update.
@@ -216,7 +256,7 @@ class Worker:
         size = max((tensor.shape[-1] for tensor in updates[0].tensors.values()), default=0)
         if command.central:
             own = reduce_scatter(self.mesh, spec, updates, size) if self.mesh else None
-            self.mailbox.publish({UPDATE_SLICE: wire.encode_parts(own or sync.complete(spec, updates))})
+            self._publish({UPDATE_SLICE: wire.encode_parts(own or sync.complete(spec, updates))})
             row: dict[str, Any] = {}
         else:
             total = allreduce(self.mesh, spec, updates, size)
@@ -275,9 +315,9 @@ class Worker:
 
     def _gather_slices(self, number: int, own: bytearray) -> Weights:
         """Put together the weights of a line search's trial, of which each worker was given its slice."""
-        contents = [own, *(self.mesh.share([[own]]) if self.mesh else ())]
-        slices = sorted((wire.unpack(content)[1:] for content in contents), key=lambda pair: pair[0]["rank"])
-        whole = {name: np.concatenate([tensors[name] for _, tensors in slices]) for name in slices[0][1]}
+        _, fields, whole = wire.unpack(own)
+        if self.mesh:
+            whole = all_gather(self.mesh, whole, int(fields["parameters"]))
         return Weights(number, whole.get("w", whole["trial"]), optim.trying(whole["trial"]))
 
     def _plan(self) -> Plan:

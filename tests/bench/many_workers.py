@@ -1,0 +1,59 @@
+"""Plays many workers in one process, a thread each: `python -m tests.bench.many_workers STAGING`, by `tests.bench.many`.
+
+Each is the true worker with its true connections to the master and to others, but for what it computes: shards are
+summarised, rounds take `SECONDS` (of the environment) and their weights stay as they were. Standard input has a line
+of JSON a worker: its name, and its keys in base64. It ends with its standard input.
+"""
+
+import base64
+import json
+import os
+import resource
+import sys
+import threading
+import time
+from dataclasses import replace
+
+from hdl.yarn.comm.credentials import WorkerCredentials
+from hdl.yarn.protocol import weights_name
+from hdl.yarn.settings import CONTROL
+from hdl.yarn.worker.worker import Worker
+from tests.bench.many import HOST, SECONDS
+
+PHASES = ("load", "train", "validate", "update")
+
+
+class Played(Worker):
+    """Answers each round at once: no mesh, no computing."""
+
+    def _connect_mesh(self, command):
+        self._join_tree(command)
+
+    def _run_round(self, command):
+        number = command.round
+        weights = self._weights_of(command) if command.given else replace(self._weights[number], round=number)
+        self.beat(next(iter(self.host.splits)), 0.5)
+        time.sleep(self.seconds)
+        after = replace(weights, round=number + 1)
+        self._weights = {number: weights, after.round: after}
+        if command.given:
+            self.mailbox.publish({weights_name(number + 1): [b""]})
+        row = {"round": number, "batches": 1, "samples": 8, "cost": 1.0 / (number + 1), "accuracy": 0.5,
+               "val_samples": 0, "val_cost": None, "val_accuracy": None}  # fmt: skip
+        taken = 0.001 + (command.rank % 7) / 10_000
+        return row, {**dict.fromkeys(PHASES, taken), "merge": 0.0001, "compute": taken, "exchange": 0.0005}
+
+
+def main(staging):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    threading.stack_size(256 << 10)
+    for line in sys.stdin:
+        fields = json.loads(line)
+        entries = {name: base64.b64decode(value) for name, value in fields["keys"].items()}
+        worker = Played(WorkerCredentials.from_dict(entries), entries[CONTROL].decode(), staging, HOST)
+        worker.seconds = float(os.environ.get(SECONDS, "0"))
+        threading.Thread(target=worker.run, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,159 @@
+"""Measures what one core of this machine takes for what the simulation is made of: seconds of processor time.
+
+Processor time, not the clock's: so a busy machine changes little. All of it is the application's own code: connections
+by `Mailbox` and `tls`, messages by `Mesh`, joins by `hdl.sync`, messages of the master by `tests.bench.many`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hdl import sync, wire
+from hdl.spec import parse
+from hdl.wire import Update, Weights
+from hdl.yarn.comm import tls
+from hdl.yarn.comm.credentials import Credentials, WorkerCredentials
+from hdl.yarn.comm.mailbox import Mailbox
+from hdl.yarn.comm.mesh import Mesh
+from tests.bench import many as played
+from tests.bench.scaling import real
+from tests.bench.scaling.application import BEAT, FAN
+from tests.bench.scaling.costs import Costs
+
+SIZES = {64: 2000, 4096: 2000, 1 << 16: 500, 1 << 20: 60, 1 << 23: 10}  # bytes of a message: how often
+HANDSHAKES = 100
+IDLE = 2.0  # seconds of a round in which the master hears signs of life alone
+HOST = "127.0.0.1"
+
+
+def transport() -> Costs:
+    """Measures messages and connections of a mesh between two processes."""
+    context, credentials = mp.get_context("spawn"), Credentials.make()
+    here, there = context.Pipe()
+    keys = credentials.worker("worker")
+    process = context.Process(target=_peer, args=(there, keys), daemon=True)
+    process.start()
+    try:
+        box = Mailbox(WorkerCredentials.from_dict(keys).tls(server=True), HOST)
+        own = WorkerCredentials.from_dict(keys).tls(server=False)
+        address = here.recv()
+        began = time.process_time()
+        outs = [tls.connect(own, address, _hello(number), 10) for number in range(HANDSHAKES)]
+        opened = (time.process_time() - began) / HANDSHAKES
+        here.send(box.address)
+        accepted = here.recv()
+        mesh = Mesh(0, 2, 1, {1: outs[0]}, {1: box.peer(1, 0, 10)})
+        sent, received = {}, {}
+        for size, count in SIZES.items():
+            piece = np.ones(size, np.uint8).data
+            mesh.send(1, [piece])
+            here.recv()
+            began = time.process_time()
+            for _ in range(count):
+                mesh.send(1, [piece])
+            sent[size] = (time.process_time() - began) / count
+            received[size] = here.recv() / count
+    finally:
+        process.kill()
+        process.join()
+    send, receive = fit(sent), fit(received)
+    return Costs(*send, *receive, handshake_out=opened, handshake_in=accepted)
+
+
+def _hello(number: int) -> dict[str, Any]:
+    return {"purpose": "peer", "generation": 1, "rank": number}
+
+
+def _peer(pipe: Any, keys: dict[str, bytes]) -> None:
+    """Be the other process: accept, and receive."""
+    box = Mailbox(WorkerCredentials.from_dict(keys).tls(server=True), HOST)
+    began = time.process_time()
+    pipe.send(box.address)
+    address = pipe.recv()
+    inward = [box.peer(1, number, 10) for number in range(HANDSHAKES)]
+    pipe.send((time.process_time() - began) / HANDSHAKES)
+    outward = tls.connect(WorkerCredentials.from_dict(keys).tls(server=False), address, _hello(0), 10)
+    mesh = Mesh(1, 2, 1, {0: outward}, {0: inward[0]})
+    for count in SIZES.values():
+        mesh.receive(0)
+        pipe.send(None)
+        began = time.process_time()
+        for _ in range(count):
+            mesh.receive(0)
+        pipe.send(time.process_time() - began)
+
+
+def fit(measured: dict[int, float]) -> tuple[float, float]:
+    """Fits a + b·size: b by the two largest sizes, a by the smallest one."""
+    *_, large, largest = sorted(measured)
+    each = (measured[largest] - measured[large]) / (largest - large)
+    least = min(measured)
+    return max(0.0, measured[least] - each * least), each
+
+
+def joining(parameters: int = 4_000_000, turns: int = 3) -> Costs:
+    """Measures joins of two updates, and what makes the next weights of the whole; a net too large for caches."""
+    spec = parse({"net": "8-2", "shards": 2, "optimizer": "sgd"})
+    rng = np.random.default_rng(0)
+    sums = {"samples": 10.0, "batches": 1.0, "cost": 1.0, "correct": 5.0}
+    a, b = (
+        Update("average", 0, shard, shard + 1, {"w": rng.random(parameters, np.float32)}, sums, {}) for shard in (0, 1)
+    )
+    weights = Weights(0, a.tensors["w"], {})
+    joined = _least(lambda: sync.join(spec, a, b), turns)
+    total = sync.join(spec, a, b)
+    merged = _least(lambda: wire.encode_parts(sync.advance(spec, weights, [total])[0]), turns)
+    return Costs(join_byte=joined / parameters / 4, merge_byte=merged / parameters / 4)
+
+
+def _least(work: Callable[[], Any], turns: int) -> float:
+    seconds = []
+    for _ in range(turns):
+        began = time.process_time()
+        work()
+        seconds.append(time.process_time() - began)
+    return min(seconds)
+
+
+def leading(few: int = 16, some: int = 64, many: int = 256) -> Costs:
+    """Measures the true master with workers that are played (`tests.bench.many`): without relays, and with them."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
+    quick = {n: played.measure(n, 10, 2, 0.0) for n in (few, some, many)}
+    idle = {n: played.measure(n, 3, 2, IDLE) for n in (some, many)}
+    a_round = {n: told["process"] / 1e3 for n, told in quick.items()}
+    signs = {n: max(0.0, told["process"] / 1e3 - a_round[n]) / IDLE * BEAT for n, told in idle.items()}  # a beat of all
+    message = (a_round[some] - a_round[few]) / (some - few)
+    once = max(0.0, a_round[few] - few * message)
+    started = (quick[many]["start process"] - quick[some]["start process"]) / (many - some)
+    return Costs(
+        master_round=once,
+        master_message=message,
+        master_entry=max(0.0, a_round[many] - once - FAN * message) / (many - FAN),
+        master_beat=signs[some] / some,
+        master_beat_entry=max(0.0, signs[many] - FAN * signs[some] / some) / (many - FAN),
+        master_hello=started,
+        relay=message / 2,
+    )
+
+
+def calibrate() -> Costs:
+    """Measures all costs."""
+    joined, led, one = joining(), leading(), real.run(2, 2, "8-4-2")
+    moved = transport()
+    step = one.cpu / 2 - moved.send_message - moved.receive_message
+    return replace(
+        moved, join_byte=joined.join_byte, merge_byte=joined.merge_byte, step=max(0.0, step),
+        **{name: value for name, value in vars(led).items() if name.startswith(("master", "relay"))},
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    print(calibrate())

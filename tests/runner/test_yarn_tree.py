@@ -1,0 +1,73 @@
+"""Many workers as processes, which join their updates along the tree: the local runner's bytes, whoever dies in which
+step of it."""
+
+import pytest
+
+from hdl import driver
+from hdl.runners.base import Job, Replaced
+from hdl.runners.local import LocalRunner
+from hdl.spec import parse
+from hdl.sync import schedule
+from hdl.yarn.comm.allreduce import SMALL
+from tests.runner.common import signatures, state_bytes
+from tests.runner.test_same_bytes import MODES
+from tests.runner.yarn_here import YarnHere
+
+WIDE = "3-20000-2"  # enough parameters for slices
+WORKERS, SHARDS = 6, 13
+
+
+@pytest.fixture
+def pair(csv, tmp_path):
+    """A function that trains by a worker group and by the local runner: (runner, spec's fields) -> both outcomes."""
+
+    def run(runner, on_event=None, **fields):
+        spec = parse({"net": WIDE, "shards": SHARDS, "epochs": 3, "batch": 8, "seed": 3, **fields})
+        data = csv(130)
+        here = runner.train(Job(data, str(tmp_path / "here"), spec), on_event)
+        local = driver.train(Job(data, str(tmp_path / "local"), spec), LocalRunner(1, 1))
+        return here, local
+
+    return run
+
+
+def same(here, local):
+    assert signatures(here) == signatures(local)
+    assert state_bytes(here) == state_bytes(local)
+
+
+def test_the_workers_here_use_the_tree_and_slices():
+    inputs, hidden, outputs = map(int, WIDE.split("-"))
+    assert hidden * (inputs + 1 + outputs) * 4 > SMALL
+    assert WORKERS > schedule.DIRECT
+    assert [step.level for step in schedule.steps(WORKERS, SHARDS, 0)] == [0, 1, 2]
+
+
+CASES = [("average-adam", 6, 13), ("gradient-adam", 7, 8), ("gradient-lbfgs", 7, 13), ("genetic", 7, 13)]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("mode", "workers", "shards"), CASES)
+def test_a_large_update_has_the_local_runners_bytes(pair, mode, workers, shards):
+    same(*pair(YarnHere(workers), shards=shards, **(MODES[mode] | {"epochs": 3})))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("workers", "shards"), [(7, 8), (7, 13)])
+def test_small_updates_of_all_modes_have_the_local_runners_bytes(pair, mode, workers, shards):
+    same(*pair(YarnHere(workers), **{"net": "0-5-0", "shards": shards, **MODES[mode]}))
+
+
+STEPS = [f"{phase}{level}" for phase in ("halving", "doubling") for level in range(3)]
+
+
+@pytest.mark.parametrize(
+    "step", [pytest.param(step, marks=() if step == "halving1" else pytest.mark.full) for step in STEPS]
+)
+def test_a_worker_killed_in_any_step_changes_no_byte(pair, monkeypatch, step):
+    monkeypatch.setenv("HDL_FAULT", f"{step}:1:1:1:KILL")
+    replaced = []
+    runner = YarnHere(WORKERS)
+    same(*pair(runner, lambda event: isinstance(event, Replaced) and replaced.append(event.worker)))
+    assert replaced == [1]
