@@ -1,4 +1,4 @@
-"""scikit-learn's tests that cannot hold for hdl, as docs/from-scikit-learn.md has them: why, and what a user does instead."""
+"""scikit-learn's tests that cannot hold for hdl, with the reason, and what a user does instead."""
 
 from typing import NamedTuple
 
