@@ -60,6 +60,7 @@ def run(jars: str, folder: str) -> dict[str, float]:
     """
     home = os.environ["HADOOP_HOME"]
     theirs = {**SETTINGS, "mapreduce.application.classpath": f"{home}/share/hadoop/lib/*,{jars}/*"}
+    theirs["mapreduce.map.env"] = f"LD_LIBRARY_PATH={jars}"  # of jblas' BLAS
     with tempfile.NamedTemporaryFile("w", suffix=".xml") as site:
         lines = (f"<property><name>{name}</name><value>{value}</value></property>" for name, value in theirs.items())
         site.write(f"<configuration>{''.join(lines)}</configuration>")

@@ -97,9 +97,9 @@ def simulate(costs: Costs, cluster: Cluster, picture: Path | None, checked: dict
         sent[ONE][n], sent[EIGHT][n] = n, n / 8  # of a server, which is the busiest
         peers[HDL][n] = 2 * max(each.peers for each in counted)
         peers[ALL][n], peers[RING][n] = 2 * (n - 1), 2
-    panels["Bytes each way of the busiest node"] = "updates", sent
+    panels["Busiest node, each way"] = "updates", sent
     table("bytes that the busiest node sends or gets, in updates", sent)
-    panels["Connections of a worker"] = "most", peers
+    panels["A worker's connections"] = "the most", peers
     table("connections of a worker to others, the most", peers)
     load = {
         "by relays above 64 (hdl)": {n: 1e3 * master(n, costs, True) for n in WORKERS},
@@ -112,8 +112,8 @@ def simulate(costs: Costs, cluster: Cluster, picture: Path | None, checked: dict
     rounds = {
         "a round": {n: statistics.mean(each.rounds) for n, each in told.items()},
         "its slowest worker's computing": {n: statistics.mean(each.computing) for n, each in told.items()},
-        "a worker lost, its shards to others": lost,
-        "a worker lost, another container": {
+        "worker lost, shards to others": lost,
+        "worker lost, another container": {
             n: seconds + cluster.container + costs.master_hello for n, seconds in lost.items()
         },
     }
@@ -124,8 +124,8 @@ def simulate(costs: Costs, cluster: Cluster, picture: Path | None, checked: dict
     if picture:
         runs = checked or {}
         points = {
-            "Connections of a worker": {n: float(max(run.connections)) for n, run in runs.items()},
-            "Bytes each way of the busiest node": {n: max(run.sent) / run.size for n, run in runs.items()},
+            "A worker's connections": {n: float(max(run.connections)) for n, run in runs.items()},
+            "Busiest node, each way": {n: max(run.sent) / run.size for n, run in runs.items()},
         }
         draw(panels, points, picture)
 

@@ -13,6 +13,7 @@ from tests.bench.scaling import halving as own
 from tests.bench.scaling.application import Application
 from tests.bench.scaling.costs import Cluster, Costs
 from tests.bench.scaling.halving import covered
+from tests.bench.scaling.picture import draw
 from tests.bench.scaling.schedules import Direct, Mirrored, Ring, Servers, traffic
 from tests.unit.test_yarn_tree import meshes, on_all, updates_of
 
@@ -167,3 +168,12 @@ def test_the_true_exchange_sends_the_messages_and_bytes_of_the_schedule(workers,
         heads = 2048  # of a message at most: its fields and those of each update in it
         assert plan.sent < sent_bytes < plan.sent + heads * plan.messages
         assert plan.received < got_bytes < plan.received + heads * plan.gets
+
+
+def test_equal_figures_give_the_same_picture(tmp_path):
+    panels = {f"panel {k}": ("ms", {"ring": {2: 1.0, 8: 2.0}, "own": {2: 5.0, 8: 9.0}}) for k in range(6)}
+    for name in "a", "b":
+        draw(panels, {"panel 1": {2: 1.5}}, tmp_path / f"{name}.svg")
+    text = (tmp_path / "a.svg").read_text()
+    assert text == (tmp_path / "b.svg").read_text()
+    assert all(word in text for word in ("panel 5, ms", "ring", "own", "real runs", "workers"))

@@ -14,6 +14,7 @@ LINES: dict[str, dict[str, Any]] = {
     "1 parameter server": {"color": "#6c7a89", "linestyle": ":"},
     "8 parameter servers": {"color": "#1e8449", "linestyle": "-."},
 }
+OTHERS = ("#c0392b", "-"), ("#2471a3", "--"), ("#1e8449", "-."), ("#7d3c98", ":")  # of curves of one panel alone
 SPREAD = 8  # of the values, beyond which their axis is logarithmic
 Curves = Mapping[str, Mapping[int, float]]  # by name and number of workers
 
@@ -40,11 +41,8 @@ def draw(panels: Mapping[str, tuple[str, Curves]], measured: Mapping[str, Mappin
             own = 0
             for name, points in curves.items():
                 style = LINES.get(name)
-                if style is None:  # a curve of this panel alone
-                    style = {
-                        "color": ("#c0392b", "#2471a3", "#1e8449")[own % 3],
-                        "linestyle": ("-", "--", "-.")[own % 3],
-                    }
+                if style is None:
+                    style = dict(zip(("color", "linestyle"), OTHERS[own % len(OTHERS)], strict=True))
                     own += 1
                 (line,) = panel.plot(list(points), list(points.values()), label=name, **style)
                 if name in LINES:
@@ -60,7 +58,7 @@ def draw(panels: Mapping[str, tuple[str, Curves]], measured: Mapping[str, Mappin
             ):
                 panel.set_yscale("log")
             else:
-                panel.set_ylim(bottom=0)
+                panel.set_ylim(0, 1.5 * max(max(points.values()) for points in curves.values()))  # names above
             panel.set_title(f"{title}, {unit}", fontsize=9, loc="left")
             panel.set_xticks([2, 8, 64, 1000], ["2", "8", "64", "1000"])
             panel.xaxis.set_minor_locator(NullLocator())
