@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hdl import hadoop_access
+from hdl.yarn.resource_manager.java import archive_shown
 
 # flags of /proc/cpuinfo that each kind of kernel needs, the best first
 ISAS = {"avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"}, "avx2": {"avx2", "fma"}, "generic": set()}
@@ -142,6 +143,7 @@ def _hadoop() -> list[Finding]:
         Finding("Hadoop", "Java", java, "" if java else get_java),
         Finding("Hadoop", "hadoop", hadoop, "" if hadoop else get_hadoop),
         Finding("Hadoop", "HADOOP_HOME", "" if set_home else home, set_home),
+        *([Finding("Hadoop", "Java's classes", *archive_shown())] if hadoop and java else []),
         *(Finding("Hadoop", step.name, step.found, step.fix) for step in hadoop_access.examine() if hadoop),
     ]
 

@@ -6,16 +6,13 @@ Single steps that hdfs-native cannot do, Hadoop's client does.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import importlib.util
 import io
 import os
-import re
 import shutil
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from hdl import hadoop_conf, java_errors
@@ -204,23 +201,8 @@ def _unwanted(settings: Mapping[str, str]) -> str:
         # Seen with 0.14.7: a server that offers SIMPLE gets what is asked for, in clear; Hadoop's client refuses.
         return ("the cluster is secured, and hdfs-native does not insist that a NameNode proves who it is; "
                 f"{VARIABLE}={NATIVE} takes it on a network that is trusted")  # fmt: skip
-    if _java_runs():
-        return "a Java virtual machine runs in this process already"
     return ""
 
 
 def _secure(settings: Mapping[str, str]) -> bool:
     return settings.get("hadoop.security.authentication", "simple") != "simple"
-
-
-def _java_runs() -> bool:
-    """Tell whether a Java virtual machine has been started in this process: its library may be loaded without."""
-    try:
-        loaded = re.search(r"\S+/libjvm\.so$", Path("/proc/self/maps").read_text(), re.MULTILINE)
-        if not loaded:
-            return False
-        machines, count = (ctypes.c_void_p * 1)(), ctypes.c_int32(0)
-        ctypes.CDLL(loaded[0]).JNI_GetCreatedJavaVMs(machines, 1, ctypes.byref(count))
-    except (OSError, AttributeError):
-        return False
-    return count.value > 0

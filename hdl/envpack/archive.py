@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from hdl import fs, identity, scratch
-from hdl.envpack import interpreter, nodes, packages
+from hdl.envpack import interpreter, nodes, packages, states
 from hdl.envpack.interpreter import Interpreter
 from hdl.envpack.nodes import NEEDS, Needs
 
@@ -56,21 +56,29 @@ def pack(folder: Path | None = None, python: str | None = None, packed: Path | N
     """
     found: Interpreter | str = python or interpreter.find(packed)
     files = packages.contents()
+    kept = folder is None
+    folder = folder or scratch.cache("env")
     if isinstance(found, Interpreter):
-        files = interpreter.with_libraries({**files, **found.files()}, found.program)
+        files |= found.files()
+    seen = states.signature(files, f"{MADE} {python}")
+    if kept and (archive := states.known(folder, seen)):
+        os.utime(archive)  # used last
+        return archive
+    own = {*files.values()}
+    if isinstance(found, Interpreter):
+        files = interpreter.with_libraries(files, found.program)
     files = dict(sorted(files.items()))
     contents = {name: path.read_bytes() for name, path in files.items()}
     digest = hashlib.sha256(f"{MADE}\0{python}\0".encode())
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    kept = folder is None
-    folder = folder or scratch.cache("env")
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / f"{digest.hexdigest()}.tar.gz"
     if not archive.exists():
         _make(archive, files, contents, found)
     if kept:
-        os.utime(archive)  # used last
+        os.utime(archive)
+        states.remember(folder, seen, archive, {*files.values()} - own)
         _thin(folder)
     return archive
 
@@ -173,6 +181,7 @@ def _thin(cache: Path) -> None:
             used.append((path.stat().st_mtime_ns, path))
     for _, path in sorted(used)[:-KEPT]:
         path.unlink(missing_ok=True)
+    states.thin(cache)
 
 
 class _Gzip:

@@ -76,7 +76,7 @@ def _hdl() -> Iterator[tuple[str, Path]]:
     spec = importlib.util.find_spec("hdl")
     for root in map(Path, (spec.submodule_search_locations if spec else None) or ()):
         for path in root.rglob("*"):
-            if path.suffix in (".py", ".so", ".json", ".html"):
+            if path.suffix in (".py", ".so", ".json", ".html", ".txt"):
                 yield f"hdl/{path.relative_to(root)}", path
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from hdl import scratch
+from hdl import scratch, timeline
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job, Log, Notify, Runner
 from hdl.yarn.client import client, renewal
@@ -61,7 +61,9 @@ class YarnRunner(Runner):
         self.workers, self.detach, self.on_submitted = workers, detach, on_submitted
         self.application: str | None = None
         self.seconds: dict[str, float] = {}
+        timeline.reached("client", "imported")
         java.start()
+        timeline.reached("client", "java")
 
     def train(self, job: Job, drive: Any, notify: Notify) -> Any:
         """Submit the application and follow it: the driver runs in its master.

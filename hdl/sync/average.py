@@ -35,7 +35,9 @@ def join(a: Update, b: Update) -> Tensors:
     if not n_a:
         return b.tensors | chains.join(a, b)
     share = np.float32(n_b / (n_a + n_b))
-    means = {name: joining.mean(a.tensors[name], b.tensors[name], float(share)) for name in a.tensors if name != chains.NAME}
+    means = {
+        name: joining.mean(a.tensors[name], b.tensors[name], float(share)) for name in a.tensors if name != chains.NAME
+    }
     return means | chains.join(a, b)
 
 

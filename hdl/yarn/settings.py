@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -42,6 +43,8 @@ MASTER_ADDRESS = "master-{:04d}.json"  # where the master of an attempt listens
 OUTCOME = "outcome-{:04d}.json"  # how an attempt ended: written by its master; the client reads the last one's
 MEASURED = "measured-{:04d}.bin"  # what a network measured, where that was asked: an attempt's, before the outcome
 
+ORDER = "hdl.order"  # among the master's credentials: the task config, unless it is too long; it is on HDFS too
+MAX_ORDER = 64 << 10  # bytes that the ResourceManager has to keep with the application
 CONTROL = "hdl.control"  # among a worker's credentials: the address of the master that launched it
 RENEWAL = "hdl.renewal"  # among the master's, on a cluster with Kerberos: how it comes to fresh tokens, as JSON
 KEYTAB = "hdl.keytab"  # name of the keytab in the master's container, where the user gave one
@@ -149,7 +152,7 @@ class Settings(BaseModel):
     attempts: Count = 2
     renew_seconds: Annotated[float, Field(ge=0)] = 0.0
     relay_above: Count = 64
-    relay_fan: Annotated[int, Field(ge=2)] = 32
+    relay_fan: Annotated[int, Field(ge=2)] = 16
     encrypt_spill: bool = False
 
     @classmethod
@@ -195,9 +198,19 @@ class Settings(BaseModel):
             )
 
 
-def to_task_config(job: Job, settings: Settings) -> dict[str, Any]:
-    """Make the task config, which the master reads as JSON from the application's folder."""
+def to_task_config(job: Job, settings: Settings, near: Sequence[Sequence[str]] = ()) -> dict[str, Any]:
+    """Make the task config, which the master reads as JSON from its credentials or from the application's folder.
+
+    Parameters
+    ----------
+    job : Job
+    settings : Settings
+    near : sequence of sequence of str
+        Of each worker, the hosts that hold its shards' blocks, where the client knows: its container is asked for at
+        once.
+    """
     return {
+        "near": [list(hosts) for hosts in near],
         "data": job.data,
         "table": job.table,
         "spec": job.spec.to_json() if job.spec else None,

@@ -2,10 +2,11 @@
 
 The master is the true one, with its true driver, page and control port, in this process; the workers are played by a
 few processes, a thread each (`tests.bench.many_workers`): their connections are true, their rounds are not computed.
-Told of each number: processor time of the master's process a round (all its threads; of them its own one, which reads
-and writes messages), the round as the driver sees it (with the played workers on the same machine, so this says more of
-them), messages that the master reads and writes a round, what it costs a second to hear signs of life while nothing
-else happens, and the seconds from the workers' first hello to the first round with their processor time.
+Told of each number: processor time of the master's process a round (all its threads, less what signs of life cost in
+that time), and of its own thread with them, which reads and writes messages; messages that the master writes and reads
+a round; what it costs a second to hear signs of life; the seconds from the workers' request to the end of the first
+round, the master's processor time in them, and its threads. The played workers are on the same machine, so that how
+long a round takes says more of them.
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ import numpy as np
 
 from hdl import driver
 from hdl.runners.base import Job
+from hdl.runners.local import LocalRunner
 from hdl.spec import parse
+from hdl.table import Table
 from hdl.yarn.comm import control
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.master.master import Live, lead
 from hdl.yarn.resource_manager.processes import HOST
 from hdl.yarn.resource_manager.resources import Changes, Container, Resources
 from hdl.yarn.settings import Settings
+from tests.runner import counting
 
 SECONDS = "HDL_BENCH_SECONDS"  # a played round's
 SLEPT = 4.0  # of the round in which only signs of life are heard
@@ -155,22 +159,50 @@ def measure(workers: int, rounds: int, processes: int, seconds: float, **setting
     }  # fmt: skip
 
 
+def real(workers: int) -> None:
+    """Train with so many true worker processes, and print what they and the master have open."""
+    spec = parse({"net": "4-3-2", "shards": workers, "epochs": 6, "batch": 8, "optimizer": "sgd", "seed": 1})
+    with tempfile.TemporaryDirectory() as folder:
+        x = np.random.default_rng(0).normal(size=(8 * workers, 4)).astype(np.float32)
+        np.savez(f"{folder}/data.npz", x=x, y=np.arange(len(x)) % 2)
+        began = time.perf_counter()
+        here, each, master, _ = counting.train(
+            Job(f"{folder}/data.npz", f"{folder}/here", spec), workers, relay_above=min(64, workers - 1)
+        )
+        took = time.perf_counter() - began
+        local = driver.train(Job(f"{folder}/data.npz", f"{folder}/local", spec), LocalRunner(1, 1))
+        shas = [Table(table).header(outcome.version)["signature"] for table, outcome in
+                ((f"{folder}/here", here), (f"{folder}/local", local))]  # fmt: skip
+    print(f"{workers} processes, {took:.0f} s; SHA-256 {shas[0][:16]} {'==' if shas[0] == shas[1] else '!='} local")
+    print("| | TCP | Unix sockets | threads | descriptors | MiB resident | MiB own |\n|---|---|---|---|---|---|---|")
+    for name, some in ("a worker, median", each), ("a worker, most", each), ("the master", {0: master}):
+        take = max if "most" in name else statistics.median
+        values = [take(one[key] for one in some.values()) for key in next(iter(some.values()))]
+        print(f"| {name} | {' | '.join(f'{value:.0f}' for value in values)} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[16, 64, 256, 1000])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--real", type=int, metavar="N", help="N true worker processes instead, their sockets counted")
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     print(f"load {os.getloadavg()[0]:.1f}")
-    print("| workers | master, ms a round | of it its own thread | messages out, in | ms a second for signs of life | "
-          "s to the first round | of it the master's processor | threads |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    if options.real:
+        real(options.real)
+        return
+    print("| workers | master, ms a round | its own thread | messages out, in | ms a second for signs of life | "
+          "s to the first round | master's processor | threads |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
     for workers in options.workers:
         quick = measure(workers, options.rounds, options.processes, 0.0)
         idle = measure(workers, 4, options.processes, SLEPT)
+        alive = (idle["process"] - quick["process"]) / SLEPT  # ms a second
+        own = quick["process"] - alive * quick["round"] / 1e3
         print(
-            f"| {workers} | {quick['process']:.2f} | {quick['thread']:.2f} | {quick['sent']:.0f}, "
-            f"{quick['received']:.0f} | {(idle['process'] - quick['process']) / SLEPT:.1f} | {quick['start']:.1f} | "
+            f"| {workers} | {own:.2f} | {quick['thread']:.2f} | {quick['sent']:.0f}, "
+            f"{quick['received']:.0f} | {alive:.1f} | {quick['start']:.1f} | "
             f"{quick['start process']:.2f} | {quick['threads']:.0f} |",
             flush=True,
         )

@@ -1,4 +1,4 @@
-"""Plays many workers in one process, a thread each: `python -m tests.bench.many_workers STAGING`, by `tests.bench.many`.
+"""Plays many workers in a process, a thread each: `python -m tests.bench.many_workers FOLDER`, see `tests.bench.many`.
 
 Each is the true worker with its true connections to the master and to others, but for what it computes: shards are
 summarised, rounds take `SECONDS` (of the environment) and their weights stay as they were. Standard input has a line
@@ -14,12 +14,15 @@ import threading
 import time
 from dataclasses import replace
 
+from hdl.yarn.comm import tls
 from hdl.yarn.comm.credentials import WorkerCredentials
 from hdl.yarn.protocol import weights_name
 from hdl.yarn.settings import CONTROL
+from hdl.yarn.worker import relay
 from hdl.yarn.worker.worker import Worker
 from tests.bench.many import HOST, SECONDS
 
+PATIENCE = 300.0  # s
 PHASES = ("load", "train", "validate", "update")
 
 
@@ -46,6 +49,8 @@ class Played(Worker):
 
 def main(staging):
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    # Hundreds of workers share this process and its lock: their handshakes take longer than those of a worker alone.
+    tls.HANDSHAKE_SECONDS = relay.CONNECT_SECONDS = PATIENCE
     threading.stack_size(256 << 10)
     for line in sys.stdin:
         fields = json.loads(line)

@@ -1,6 +1,6 @@
-"""Simulates the YARN application with 2 to 1,000 workers: `python -m tests.bench.scale [costs] [simulate] [data] [real]`.
+"""Simulates the YARN application with 2 to 1,000 workers: `python -m tests.bench.scale [PART …]`.
 
-    costs      what one core of this machine takes for a message, a byte, a join, a connection (seconds of the processor)
+    costs      what one core of this machine takes for a message, a byte, a join, a connection
     simulate   rounds of the whole application in a discrete-event simulation on these costs, beside others' exchanges
     data       a shard's memory and the first pass at 100 million rows, from measured rates
     real       real worker processes on this machine, 2 to 64, beside what the simulation says of the same run
@@ -18,6 +18,7 @@ import os
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 from tests.bench.scaling import calibrate, halving, rates, real
@@ -28,10 +29,11 @@ from tests.bench.scaling.schedules import Direct, Mirrored, Ring, Schedule, Serv
 
 WORKERS = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 SIZES = {"48 MB": 48_000_000, "0.33 MB": 328_248}  # of an update: a large net, and 784-100-32-10
+SOME = (2, 8, 32, 64, 256, 1000)
 REAL = (2, 4, 8, 16, 32, 64)
 HDL, ALL, RING, ONE, EIGHT = LINES
 EXCHANGES: dict[str, Callable[[int, int], Schedule]] = {
-    HDL: lambda n, size: halving.halving(n, n, size),
+    HDL: lambda n, size: plan(n, size),
     ALL: lambda n, size: Mirrored(Direct(n, size)),
     RING: lambda n, size: Mirrored(Ring(n, size)),
     ONE: Servers,
@@ -39,24 +41,32 @@ EXCHANGES: dict[str, Callable[[int, int], Schedule]] = {
 }
 
 
+@cache
+def plan(n: int, size: int) -> Schedule:
+    """Plans hdl's exchange with a shard a worker."""
+    return halving.halving(n, n, size)
+
+
 def synchronise(schedule: Schedule, size: int, costs: Costs, cluster: Cluster) -> float:
     """Simulates one exchange among equal workers that begin together, and gives its seconds; no master is in it."""
     bare = replace(costs, step=0.0, master_message=0.0, master_round=0.0, relay=0.0)
     still = replace(cluster, compute=0.0, spread=0.0, slow=0.0)
+    if isinstance(schedule, Servers):  # a queue of whole updates: how finely they overlap is of no matter
+        still = replace(still, segment=(cluster.segment[0], 8 * cluster.segment[1]))
     return Application(schedule, size, still, bare, beats=False).run(1).rounds[0] - 2 * cluster.latency
 
 
 def train(n: int, size: int, costs: Costs, cluster: Cluster, rounds: int, seed: int = 1) -> Told:
     """Simulates rounds of the whole application."""
     fan = FAN if n > RELAYED else 0
-    return Application(halving.halving(n, n, size), size, cluster, costs, fan, seed=seed).run(rounds)
+    return Application(plan(n, size), size, cluster, costs, fan, seed=seed).run(rounds)
 
 
-def lose(n: int, size: int, costs: Costs, cluster: Cluster, elastic: bool, all_to_all: bool = False) -> float:
-    """Simulates the loss of a worker, and gives the seconds that it costs beyond a round's."""
-    schedule = Direct(n, size) if all_to_all else halving.halving(n, n, size)
+def lose(n: int, size: int, costs: Costs, cluster: Cluster, all_to_all: bool = False) -> float:
+    """Simulates the loss of a worker whose shards others take over, and gives the seconds until the round is over."""
+    schedule = Direct(n, size) if all_to_all else plan(n, size)
     fan = 0 if all_to_all or n <= RELAYED else FAN
-    told = Application(schedule, size, cluster, costs, fan).lose(elastic)
+    told = Application(schedule, size, cluster, costs, fan).lose(elastic=True)
     return told.pause
 
 
@@ -78,42 +88,45 @@ def simulate(costs: Costs, cluster: Cluster, picture: Path | None, checked: dict
         panels[f"{name} synchronised"] = "ms", curves
         table(f"{name}, ms of a synchronisation", curves)
     size = SIZES["48 MB"]
-    sent: dict[str, dict[int, float]] = {HDL: {}, ALL: {}, RING: {}, "a server of 8": {}}
+    sent: dict[str, dict[int, float]] = {HDL: {}, ALL: {}, RING: {}, ONE: {}, EIGHT: {}}
     peers: dict[str, dict[int, float]] = {HDL: {}, ALL: {}, RING: {}}
     for n in WORKERS:
-        counted = traffic(halving.halving(n, n, size))
+        counted = traffic(plan(n, size))
         sent[HDL][n] = max(max(each.sent, each.received) for each in counted) / size
         sent[ALL][n] = sent[RING][n] = 2 * (n - 1) / n
-        sent["a server of 8"][n] = n / 8
+        sent[ONE][n], sent[EIGHT][n] = n, n / 8  # of a server, which is the busiest
         peers[HDL][n] = 2 * max(each.peers for each in counted)
         peers[ALL][n], peers[RING][n] = 2 * (n - 1), 2
-    table("bytes that the busiest sends or gets, in updates", sent)
+    panels["Busiest node, each way"] = "updates", sent
+    table("bytes that the busiest node sends or gets, in updates", sent)
+    panels["A worker's connections"] = "the most", peers
     table("connections of a worker to others, the most", peers)
-    panels["Connections of a worker"] = "the most", peers
     load = {
         "by relays above 64 (hdl)": {n: 1e3 * master(n, costs, True) for n in WORKERS},
         "to each worker": {n: 1e3 * master(n, costs, False) for n in WORKERS},
     }
     panels["The master's processor"] = "ms a round", load
     table("the master's processor, ms a round", load)
-    rounds = {n: train(n, size, costs, cluster, 3) for n in (2, 8, 64, 256, 1000)}
-    whole = {
-        "a round": {n: statistics.mean(told.rounds) for n, told in rounds.items()},
-        "its slowest worker's computing": {n: statistics.mean(told.computing) for n, told in rounds.items()},
+    told = {n: train(n, size, costs, cluster, 2) for n in SOME}
+    lost = {n: lose(n, size, costs, cluster) for n in SOME}
+    rounds = {
+        "a round": {n: statistics.mean(each.rounds) for n, each in told.items()},
+        "its slowest worker's computing": {n: statistics.mean(each.computing) for n, each in told.items()},
+        "worker lost, shards to others": lost,
+        "worker lost, another container": {
+            n: seconds + cluster.container + costs.master_hello for n, seconds in lost.items()
+        },
     }
-    panels[f"A round of {cluster.compute:g} s and 48 MB"] = "s", whole
-    table("a whole round with stragglers, s", whole)
-    some = (2, 4, 8, 16, 32, 64, 128, 256)
-    losses = {
-        "another container": {n: lose(n, size, costs, cluster, False) for n in WORKERS},
-        "its shards to others": {n: lose(n, size, costs, cluster, True) for n in WORKERS},
-        "everybody connects to everybody": {n: lose(n, size, costs, cluster, True, True) for n in some},
-    }
-    panels["A worker is lost"] = "s until the round is over", losses
-    table("a worker is lost, s until the round is over", losses)
+    panels[f"Rounds of {cluster.compute:g} s and 48 MB"] = "s", rounds
+    table("a whole round with stragglers and losses, s", rounds)
+    everybody = {n: lose(n, size, costs, cluster, all_to_all=True) for n in SOME if n <= 64}
+    table("the same loss where everybody connects to everybody, s", {ALL: everybody})
     if picture:
         runs = checked or {}
-        points = {"Connections of a worker": {n: float(max(run.connections)) for n, run in runs.items()}}
+        points = {
+            "A worker's connections": {n: float(max(run.connections)) for n, run in runs.items()},
+            "Busiest node, each way": {n: max(run.sent) / run.size for n, run in runs.items()},
+        }
         draw(panels, points, picture)
 
 
@@ -128,12 +141,14 @@ def table(title: str, curves: dict[str, dict[int, float]]) -> None:
 def check(costs: Costs, workers: tuple[int, ...], net: str = "784-100-32-10") -> dict[int, real.Run]:
     """Runs real workers on this machine, and prints what was counted and taken beside the simulation of the same."""
     print(f"\n{net}, real processes on {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}); simulated in brackets\n")
-    print("| workers | messages a worker sends | bytes sent (without heads) | connections | threads | ms of all processors | ms |")
+    print(
+        "| workers | messages each sends | bytes (without heads) | connections | threads | processors, ms | clock, ms |"
+    )
     print("|--:|--:|--:|--:|--:|--:|--:|")
     found = {}
     for n in workers:
         run = found[n] = real.run(n, n, net)
-        schedule = halving.halving(n, n, run.size)
+        schedule = plan(n, run.size)
         counted = traffic(schedule)
         here = Cluster(local=True, cores=os.cpu_count() or 1, compute=0.0, spread=0.0, slow=0.0, latency=0.0)
         simulated = Application(schedule, run.size, here, costs, FAN if n > RELAYED else 0)
@@ -157,11 +172,11 @@ def span(values: list[int]) -> str:
 def on_paper(rows: int = 100_000_000) -> None:
     """Prints what 100 million rows take on 10, 100 and 1,000 workers, from rates that are measured here."""
     print(f"\n| {rows:,} rows: table | bytes a row, file and decoded | µs a row, first pass and decoding | "
-          "10 workers: GB and s each | 100 workers | 1,000 workers | a shard's summary, MB | joining two, ms |")  # fmt: skip
+          "10 workers: GB and s each | 100 workers | 1,000 workers | its summary, MB | joining two, ms |")  # fmt: skip
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for each in rates.rates():
         shares = [
-            f"{rows / n * each.memory / 1e9:.2g} GB, {rows / n * (each.summary + each.load):.2g} s"
+            f"{rows / n * each.memory / 1e9:.3g} GB, {rows / n * (each.summary + each.load):.3g} s"
             for n in (10, 100, 1000)
         ]
         print(

@@ -3,10 +3,11 @@
 FOLDER is that of `hdl cluster start --dir FOLDER`. All of it runs whole commands, as a user types them, on MNIST on
 HDFS; competitors take turns, and medians are printed with their spread. Times of rounds are those in the tables.
 
-    start    from the command's start to the first round's end, with 1, 2 and 4 workers; the environment is on the nodes
+    start    from the command's start to the first round's end, two workers with the packed environment, and where the
+             seconds go; HDL_BENCH_OTHER=CHECKOUT takes turns with another checkout
     rounds   the same job's rounds by MapReduce and by YARN
     scale    two workers against one, 784-100-32-10, weights merged every epoch
-    harp     the job of the Harp tutorial, with its optimiser and with ours
+    harp     the job of the Harp tutorial on its text files, with its optimiser and with ours, beside Harp (harp.md)
     spark    MLlib's perceptron on the same cluster (HDL_SPARK: a Python with pyspark) against L-BFGS here
 """
 
@@ -24,10 +25,12 @@ import numpy as np
 from hdl import data, fs
 from hdl.cluster.daemons import Cluster
 from hdl.table import Table
+from tests.bench import harp as theirs
+from tests.bench import yarn_start
 
 HDL = [sys.executable, "-m", "hdl"]
 MNIST = os.path.join(os.environ.get("HDL_DATA", "../shared/data"), "mnist")
-PLACE = "hdfs:///bench"
+PLACE = "hdfs:///tmp/bench"
 SMALL = ["--worker-memory", "1g", "--master-memory", "768m"]
 NET = ["--net", "784-100-32-10", "--batch", "100", "--optimizer", "sgd", "--lr", "0.1"]
 HARP = ["--net", "784-100-32-10", "--shards", "2", "--epochs", "20", "--sync-every", "5", "--seed", "1"]
@@ -72,13 +75,8 @@ def show(name: str, values: list[float], unit: str = "s") -> float:
 
 
 def start(turns: int) -> None:
-    measured: dict[int, list[float]] = {1: [], 2: [], 4: []}
-    for _ in range(turns):
-        for workers, times in measured.items():
-            flags = ["--runner", "yarn", "--workers", str(workers), "--shards", "4", "--epochs", "1", *NET, *SMALL]
-            times.append(train(mnist(), f"{PLACE}/start", *flags, "--no-report")[1])
-    for workers, times in measured.items():
-        show(f"first round ends, {workers} workers", times)
+    flags = ["--runner", "yarn", "--workers", "2", "--shards", "4", "--epochs", "1", *NET, *SMALL, "--seed", "1"]
+    yarn_start.measure(mnist(), f"{PLACE}/start", flags, turns, show)
 
 
 def rounds(turns: int) -> None:
@@ -105,19 +103,42 @@ def scale(turns: int) -> None:
 
 
 def harp(turns: int) -> None:
-    for name, flags in {"conjugate gradient, as Harp": THEIRS, "nesterov, mini-batches of 100": OURS}.items():
-        walls, speeds = [], []
-        for _ in range(turns):
-            took, _, rows = train(mnist(), f"{PLACE}/harp", "--runner", "yarn", "--workers", "2", *flags, *SMALL,
-                                  "--no-report")  # fmt: skip
-            walls.append(took)
+    """Runs Harp's job on Harp's files, in turns with Harp itself where HDL_HARP names the folder of its jars."""
+    where = theirs.files(PLACE, MNIST)
+    jobs = {"conjugate gradient, as Harp": THEIRS, "nesterov, mini-batches of 100": OURS}
+
+    def model(name: str) -> str:
+        return f"{PLACE}/harp-{name.split()[0]}"
+
+    walls: dict[str, list[float]] = {}
+    speeds: dict[str, list[float]] = {}
+    for _ in range(turns):
+        if jars := os.environ.get("HDL_HARP"):
+            found = theirs.run(jars, where)
+            walls.setdefault("Harp", []).append(found["wall"])
+            speeds.setdefault("Harp", []).append(theirs.EPOCHS * theirs.ROWS / found["loop"] / 1000)
+            print(f"| Harp: accuracy on its mappers' own training rows | {found['accuracy']:.1f} % | |", flush=True)
+        for name, flags in jobs.items():
+            flags = [*flags, "--runner", "yarn", "--workers", "2", *SMALL, "--no-report"]
+            took, first, rows = train(f"{where}/batch", model(name), *flags)
+            walls.setdefault(name, []).append(took)
             loop = sum(row["seconds"]["round"] + row["seconds"]["merge"] for row in rows)
-            speeds.append(20 * 60_000 / loop / 1000)
-        show(f"{name}: wall", walls)
-        show(f"{name}: training loop", speeds, "thousand samples/s")
-        for split in "", ":test":
-            done = subprocess.run([*HDL, "evaluate", f"{PLACE}/harp", MNIST + split], capture_output=True, text=True)
-            print(f"| {name}: accuracy {split or 'training'} | {done.stdout.split('accuracy')[1].split()[0]} % | |")
+            speeds.setdefault(name, []).append(theirs.EPOCHS * theirs.ROWS / loop / 1000)
+            print(f"| {name}: first round ends | {first:.2f} s | |", flush=True)
+    for name in walls:
+        show(f"{name}: wall", walls[name])
+        show(f"{name}: training loop", speeds[name], "thousand samples/s")
+    for name in jobs if "Harp" in walls else ():
+        ratios = [their / own for their, own in zip(walls["Harp"], walls[name], strict=True)]
+        show(f"{name}: Harp's wall, times hdl's", ratios, "")
+        ratios = [own / their for their, own in zip(speeds["Harp"], speeds[name], strict=True)]
+        show(f"{name}: samples/s, times Harp's", ratios, "")
+    for name in jobs:
+        command = [*HDL, "evaluate", model(name), f"{where}/batch"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        print(f"| {name}: accuracy on all rows | {done.stdout.split('accuracy')[1].split()[0]} % | |")
 
 
 def spark(turns: int) -> None:
@@ -191,7 +212,8 @@ def spark_jars(python: str) -> str:
 
 def main() -> None:
     os.environ.update(Cluster.load(Path(os.environ["HDL_TEST_CLUSTER"])).environment())
-    os.environ.setdefault("HDL_NODE_PYTHON", sys.executable)
+    if sys.argv[1] != "start":
+        os.environ.setdefault("HDL_NODE_PYTHON", sys.executable)
     for name in "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE":  # they halve the speed of competitors
         os.environ.pop(name, None)
     turns = int(sys.argv[2]) if len(sys.argv) > 2 else 3

@@ -77,13 +77,14 @@ def test_either_client_can_be_forced_and_nothing_else(run, folder):
     assert "HDL_HDFS=java: expected native or libhdfs" in show(run, folder, HDL_HDFS="java")[3]
 
 
-def test_where_java_runs_already_it_is_used(folder, by):
+def test_that_java_runs_already_changes_nothing(folder, by):
     by("libhdfs")
     assert fs.list(folder) == []
     by("")
     name, why = hdfs_choice.shown()
-    assert name.startswith("libhdfs")
-    assert why == "a Java virtual machine runs in this process already"
+    assert name.startswith("hdfs-native")
+    assert not why
+    assert fs.list(folder) == []
 
 
 def test_what_one_writes_the_other_reads(folder, by):

@@ -9,6 +9,8 @@ The tree begins beyond so few workers here, and branches so soon, that eight mak
                 └─ 5
 """
 
+import re
+
 import pytest
 
 from hdl import driver
@@ -52,7 +54,7 @@ def sent(monkeypatch):
     return messages
 
 
-@pytest.mark.parametrize("mode", ["average-sgd", "gradient-lbfgs"])
+@pytest.mark.parametrize("mode", ["average-sgd", pytest.param("gradient-lbfgs", marks=pytest.mark.full)])
 def test_many_workers_give_the_local_runners_bytes_through_relays(pair, sent, mode):
     pair(YarnHere(8, **TREE), **MODES[mode])
     kinds = [fields["kind"] for _, fields in sent]
@@ -60,3 +62,47 @@ def test_many_workers_give_the_local_runners_bytes_through_relays(pair, sent, mo
     assert "summarise" not in kinds
     told = [name for name, fields in sent if fields["kind"] == "relayed"]
     assert len(set(told)) == TREE["relay_fan"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "silence"),
+    [
+        ("computing:1:2:1:KILL", None),  # a relay, and above another one
+        pytest.param("waiting:1:0:1:KILL", None, marks=pytest.mark.full),  # one next to the master
+        pytest.param("computing:1:7:1:KILL", None, marks=pytest.mark.full),  # none
+        pytest.param("computing:1:0:1:STOP", 6.0, marks=pytest.mark.full),
+        pytest.param("computing:1:*:1:KILL", None, marks=pytest.mark.full),
+    ],
+    ids=["relay", "next to the master", "leaf", "stopped relay", "all"],
+)
+def test_a_lost_relay_takes_nobody_with_it(pair, monkeypatch, fault, silence):
+    monkeypatch.setenv("HDL_FAULT", fault)
+    seen = []
+    runner = YarnHere(8, **TREE, silence_seconds=silence)
+    pair(runner, seen.append, **MODES["average-sgd"])
+    replaced = sorted(event.worker for event in seen if isinstance(event, Replaced))
+    rank = fault.split(":")[2]
+    assert replaced == ([*range(8)] if rank == "*" else [int(rank)]), runner.messages
+    for event in seen:
+        if isinstance(event, Replaced):  # each is told of by its own reason
+            assert re.match(rf"worker {event.worker} on ", event.reason)
+            assert event.reason.count("worker ") == 1
+
+
+@pytest.mark.full
+def test_a_second_master_plants_a_tree_of_its_own(csv, tmp_path, sent):
+    spec = parse({"net": "0-5-0", "shards": 8, "epochs": 4, "batch": 8, "seed": 3})
+    data = csv(90)
+    job = Job(data, str(tmp_path / "here"), spec)
+
+    def end(event):
+        if isinstance(event, driver.Round) and event.row["version"] == 2:
+            raise RuntimeError("the first master's end")
+
+    with pytest.raises(RuntimeError, match="the first master's end"):
+        YarnHere(8, **TREE).train(job, end)
+    del sent[:]
+    here = YarnHere(8, attempt=2, **TREE).train(job)
+    assert {fields["command"]["kind"] for _, fields in sent if fields["kind"] == "relayed"} >= {"round"}
+    local = driver.train(Job(data, str(tmp_path / "local"), spec), LocalRunner(1, 1))
+    assert signatures(here) == signatures(local)

@@ -2,6 +2,7 @@
 
 import errno
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -56,7 +57,9 @@ def test_the_cache_keeps_the_few_that_were_used_last(small, tmp_path, monkeypatc
         if number == archive.KEPT:
             small["a.py"].write_text("1")
             assert envpack.pack(python=NODES_OWN) == made[1]  # used again, so it stays
-    assert {*made[0].parent.iterdir()} == {made[1], *made[-3:]}
+    assert {*made[0].parent.glob("*.tar.gz")} == {made[1], *made[-3:]}
+    known = {json.loads(path.read_text())["archive"] for path in made[0].parent.glob("*.known")}
+    assert known == {path.name for path in (made[1], *made[-3:])}
 
 
 def test_a_full_disk_is_told_by_the_archives_name_and_leaves_nothing(small, tmp_path, monkeypatch):

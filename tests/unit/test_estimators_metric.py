@@ -53,11 +53,15 @@ def test_the_metric_ends_the_training_and_chooses_the_weights(rare):
 def test_scores_are_those_of_scikit_learn(rare):
     x, y = rare
     seen, held = slice(0, 200), slice(200, 300)
-    net = MLPClassifier(metric="logloss", **{**FIELDS, "max_iter": 3}).fit(x[seen], y[seen], validation=(x[held], y[held]))
+    net = MLPClassifier(metric="logloss", **{**FIELDS, "max_iter": 3}).fit(
+        x[seen], y[seen], validation=(x[held], y[held])
+    )
     expected = -log_loss(y[held], net.predict_proba(x[held]).astype(float))
     assert net.validation_scores_[-1] == pytest.approx(expected, rel=1e-6)
     prices = 1e5 + 2e4 * x[:, 0]
-    net = MLPRegressor(metric="rmse", **{**FIELDS, "max_iter": 3}).fit(x[seen], prices[seen], validation=(x[held], prices[held]))
+    net = MLPRegressor(metric="rmse", **{**FIELDS, "max_iter": 3}).fit(
+        x[seen], prices[seen], validation=(x[held], prices[held])
+    )
     assert net.validation_scores_[-1] == pytest.approx(
         -root_mean_squared_error(prices[held], net.predict(x[held])), rel=1e-6
     )  # in the unit of the targets

@@ -136,7 +136,6 @@ def hadoop(monkeypatch, tmp_path):
     monkeypatch.setattr(hdfs_choice, "Java", lambda: made.other)
     monkeypatch.setattr(hdfs_choice.hadoop_conf, "read", lambda folder: made.settings)
     monkeypatch.setattr(hdfs_choice, "knock", lambda *_: None)
-    monkeypatch.setattr(hdfs_choice, "_java_runs", lambda: False)
     monkeypatch.setattr(hdfs_choice, "_chosen", {})
     monkeypatch.setattr(hdfs_native, "ABSENT_SECONDS", 0.5)
     return made

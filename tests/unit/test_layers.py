@@ -19,6 +19,8 @@ LAYERS = {
     "spec": {"errors"},
     "programs": {"errors"},
     "temporary": set(),
+    "timeline": set(),
+    "java_archive": BASE | {"programs"},
     "sealed": {"errors"},
     "scratch": {"temporary", "sealed"},
     "kerberos": {"errors", "programs"},
@@ -60,12 +62,13 @@ LAYERS = {
     "envpack": BASE | {"fs", "identity"},
     "runners": BASE
     | STEP
-    | {"hdfs_choice", "programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn"},
+    | {"hdfs_choice", "programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn", "timeline"},
     "streaming": BASE | STEP | {"runners"},
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
     "yarn": BASE
     | STEP
-    | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "events", "measuring", "report"},
+    | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "events", "measuring", "report"}
+    | {"timeline", "java_archive", "hadoop_conf"},
     # Of the runners the driver sees the interface alone: see below.
     "recipe": BASE,
     "publisher": BASE | {"runners", "table"},

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from hdl import envpack, fs, identity
+from hdl import envpack, fs, identity, timeline
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job
-from hdl.yarn.client import leftovers, renewal, submission
+from hdl.yarn.client import classes, leftovers, placement, renewal, submission
 from hdl.yarn.client.submission import TYPE
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.resource_manager import java, launch, listening, tokens
 from hdl.yarn.resource_manager.launch import RECORDS
 from hdl.yarn.resource_manager.lifetimes import renewal_fields
-from hdl.yarn.settings import RENEWAL, TASK_CONFIG, Settings, to_task_config
+from hdl.yarn.settings import MAX_ORDER, ORDER, RENEWAL, TASK_CONFIG, Settings, to_task_config
 
 _CONNECTING = threading.Lock()
 OVER = ("FINISHED", "FAILED", "KILLED")
@@ -110,12 +110,15 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
         nonlocal began
         now = time.perf_counter()
         took[step], began = now - began, now
+        timeline.reached("client", step)
 
-    pool = ThreadPoolExecutor(2)
+    pool = ThreadPoolExecutor(4)
     packed: Future | None = None
     if not (settings.python or settings.archive):  # reads 180 MB, while Java starts
         packed = pool.submit(envpack.pack, python=settings.bare_python or None)
     storage = pool.submit(_reach_storage, configured())  # HDFS, beside YARN
+    prepared = pool.submit(classes.ready, make=packed is not None)
+    near = pool.submit(lambda: placement.near(configured(), job, settings))
     pool.shutdown(wait=False)
     conf, yarn = connect()
     clock("connect")
@@ -134,19 +137,23 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
     file_systems = tokens.file_systems(job, settings, folder)
     try:
         submission.make_folder(conf, folder)
-        config = {**to_task_config(job, settings), leftovers.CLUSTER: leftovers.cluster_of(conf)}
-        submission.put(conf, f"{folder}/{TASK_CONFIG}", json.dumps(config).encode())
+        files = submission.files(conf, settings, prepared.result())
+        config = {**to_task_config(job, settings, near.result()), leftovers.CLUSTER: leftovers.cluster_of(conf)}
+        order = json.dumps({**config, "files": submission.of_workers(files)}).encode()
+        submission.put(conf, f"{folder}/{TASK_CONFIG}", order)
         principal = submission.put_keytab(conf, folder)
         clock("staging")
         credentials = Credentials.make()
         entries, first = credentials.to_dict(), tokens.for_submission(conf, file_systems)
+        if len(order) <= MAX_ORDER:
+            entries[ORDER] = order
         if first is not None and (lifetime := tokens.longest(first)):
             every = settings.renew_seconds
             fields = renewal_fields(file_systems, lifetime, principal, every)
             entries[RENEWAL] = json.dumps(fields).encode()
             renewal.keep(application, folder, file_systems, lifetime, every, bool(principal), credentials)
             clock("tokens")
-        submission.fill(context, conf, settings, folder, entries, first, bool(principal))
+        submission.fill(context, conf, settings, folder, entries, first, bool(principal), files)
         with java.call(f"YARN rejected the application: name {settings.name!r}, queue {settings.queue or 'default'!r}"):
             yarn.submitApplication(context)
     except BaseException:

@@ -10,7 +10,7 @@ from typing import Any
 from hdl import kerberos
 from hdl.envpack import UNPACKED
 from hdl.errors import SpecError
-from hdl.yarn.resource_manager import java, launch
+from hdl.yarn.resource_manager import java, launch, tokens
 from hdl.yarn.settings import KEYTAB, Settings
 
 TYPE = "hdl"  # the applications' type in YARN's lists
@@ -91,6 +91,29 @@ def put(conf: Any, path: str, content: bytes) -> None:
             file.close()
 
 
+def files(conf: Any, settings: Settings, classes: str) -> dict[str, dict[str, Any]]:
+    """Describe the files that containers get, by their names there: see `launch.located`.
+
+    Parameters
+    ----------
+    conf : Java's Configuration
+    settings : Settings
+    classes : str
+        The archive of Java's classes on HDFS; empty for none.
+    """
+    found = {UNPACKED: launch.located(conf, settings.archive)} if settings.archive else {}
+    if classes:
+        found[java.ARCHIVE] = launch.located(conf, classes)
+        described = java.ARCHIVE.replace(".jsa", ".json")
+        found[described] = launch.located(conf, classes.removesuffix(".jsa") + ".json")
+    return found
+
+
+def of_workers(files: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Pick the files that workers get: those for Java where they may need it, by the cluster's tokens."""
+    return dict(files) if tokens.secure() else {name: file for name, file in files.items() if name == UNPACKED}
+
+
 def put_keytab(conf: Any, folder: str) -> str:
     """Write the keytab that the user gave into the application's folder, for the master's container.
 
@@ -114,8 +137,9 @@ def fill(
     settings: Settings,
     folder: str,
     credentials: Mapping[str, bytes],
-    tokens: Any,
+    first: Any,
     keytab: bool,
+    files: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Fill in the submission context: the master's container, name, queue, label and attempts.
 
@@ -127,20 +151,20 @@ def fill(
         The application's.
     credentials : dict
         The master's secret keys, by alias.
-    tokens : Java's Credentials or None
+    first : Java's Credentials or None
         See `tokens.for_submission`.
     keytab : bool
         The folder has a keytab for the master.
+    files : mapping
+        What else the master's container gets, by its name there: see `launch.located`.
     """
-    files = {}
-    if settings.archive:
-        files[UNPACKED] = launch.resource(conf, settings.archive, archive=True)
+    sent = {name: launch.resource(file, archive=name == UNPACKED) for name, file in files.items()}
     if keytab:
-        files[KEYTAB] = launch.resource(conf, f"{folder}/{KEYTAB}", shared=False)
+        sent[KEYTAB] = launch.resource(launch.located(conf, f"{folder}/{KEYTAB}"), shared=False)
     variables = launch.environment(settings, bool(settings.archive), 1)
     words = launch.command(launch.python_of(settings), "hdl.yarn.master", [folder])
-    buffer = java.credentials_buffer(dict(credentials), tokens)
-    context.setAMContainerSpec(launch.context(words, variables, files, buffer, settings))
+    buffer = java.credentials_buffer(dict(credentials), first)
+    context.setAMContainerSpec(launch.context(words, variables, sent, buffer, settings))
     context.setApplicationName(settings.name)
     context.setApplicationType(TYPE)
     if settings.tags:

@@ -62,7 +62,9 @@ def allreduce(mesh: Mesh | None, spec: Spec, updates: Sequence[Update], paramete
     if not sync.separable(spec) or parameters * 4 <= small or updates[0].mode == "evaluate":
         return sync.complete(spec, _whole(mesh, spec, updates))
     own = reduce_scatter(mesh, spec, updates, parameters)
-    return replace(own, tensors=all_gather(mesh, own.tensors, parameters))
+    # An empty slice may begin where the first one does, and have the measures too.
+    measures = None if mesh.rank else own.measures
+    return replace(own, tensors=all_gather(mesh, own.tensors, parameters), measures=measures)
 
 
 def reduce_scatter(mesh: Mesh, spec: Spec, updates: Sequence[Update], parameters: int) -> Update:
@@ -128,11 +130,13 @@ def _whole(mesh: Mesh, spec: Spec, updates: Sequence[Update]) -> list[Update]:
     held, measuring = list(updates), True
     mesh.begin()
     for step in mesh.steps:
-        bare = [replace(update, measures=None) for update in held]
+        measured = any(update.measures is not None for update in held)
+        bare = [replace(update, measures=None) for update in held] if measured else held
         without = [wire.encode_parts(update) for update in bare]
         outgoing = dict.fromkeys(step.readers, without)
         if mesh.parent in step.readers:
-            outgoing[mesh.parent] = [wire.encode_parts(update) for update in held]
+            if measured:
+                outgoing[mesh.parent] = [wire.encode_parts(update) for update in held]
             measuring = False
         received = mesh.step(f"doubling{step.level}", outgoing, step.sources)
         held = sync.join_siblings(

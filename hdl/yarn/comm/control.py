@@ -25,7 +25,9 @@ MAX_BYTES = 1 << 20  # of a message
 WORK, BEAT = "work", "beat"  # channels: the server's messages go to the first
 _DOMAIN = b"hdl"
 _HANDSHAKE = 5000  # ms until an unfinished handshake is cut off
-_BEAT, _SILENCE = 2000, 8000  # ms between ZeroMQ's own signs of life, and without one until a connection is given up
+# ms between a worker's questions whether the master is there, and without an answer until it connects anew. The master
+# asks nothing: it hears workers' own signs of life, and of a thousand workers questions would be most of what it does.
+_BEAT, _SILENCE = 5000, 15_000
 _DRAIN = 0.1  # s beyond its timeout that `receive` may go on dropping messages, before it says that there are none
 _LINGER = 1000  # ms that what is still to be sent has when a socket is closed
 
@@ -253,6 +255,7 @@ class Client:
         self._socket.curve_publickey, self._socket.curve_secretkey = self._credentials.public, self._credentials.secret
         self._socket.routing_id = self._credentials.identity(self._channel)
         self._socket.reconnect_ivl, self._socket.reconnect_ivl_max = 50, 1000
+        self._socket.heartbeat_ivl, self._socket.heartbeat_timeout = _BEAT, _SILENCE
         try:
             self._socket.connect(address)
         except zmq.ZMQError as error:
@@ -313,7 +316,6 @@ def _tune(socket: zmq.Socket) -> None:
     socket.linger = 0  # a close in order says how long it may take
     socket.maxmsgsize = MAX_BYTES + 256  # as it travels, encrypted
     socket.handshake_ivl = _HANDSHAKE
-    socket.heartbeat_ivl, socket.heartbeat_timeout = _BEAT, _SILENCE
 
 
 def _take(socket: zmq.Socket) -> list[zmq.Frame] | None:

@@ -3,7 +3,7 @@
 The first frame of a connection names its purpose; "give" and "take" are push and pull:
 
     {"purpose": "give", "name"}   a payload follows, kept under that name until the worker reads it
-    {"purpose": "spread", "name"} a bundle of payloads follows, for this worker and others below it in the tree of relays
+    {"purpose": "spread", "name"} a bundle of payloads follows, for this worker and those below it: see `worker.relay`
     {"purpose": "take", "name"}   the worker answers with the result that it published under that name, or with nothing
     {"purpose": "peer", "generation", "rank"}   the connection becomes one of a mesh
     {"purpose": "relay", "generation", "place", "way"}   of a worker below in the tree of relays (`worker.relay`)

@@ -152,13 +152,17 @@ class Mesh:
             if rest := self._begin(peer, self._framed(messages)):
                 sent[self._senders.submit(self._finish, peer, rest)] = peer
         self._point("waiting")
-        received = {peer: self._receive(peer, self._step if reuse else 0, into and into[peer]) for peer in sources}
+        received = {
+            peer: self._receive(peer, self._step if reuse else 0, None if into is None else into[peer])
+            for peer in sources
+        }
         while sent:
             done, _ = wait(sent, POLL)
             for future in done:
                 del sent[future]
                 future.result()
-            self.check()
+            if sent:
+                self.check()
         return received
 
     def share(self, messages: Sequence[Message], reuse: bool = False) -> list[Buffer]:
@@ -224,7 +228,9 @@ class Mesh:
             self.received_messages += 1
             self.received_bytes += _HEAD.size
             return [
-                self._message(peer, channel, (peer, kept, place) if kept else None, into and into[place])
+                self._message(
+                    peer, channel, (peer, kept, place) if kept else None, None if into is None else into[place]
+                )
                 for place in range(count)
             ]
         except (OSError, EOFError, ValueError) as error:
@@ -256,32 +262,33 @@ class Mesh:
 
 def connect(
     rank: int,
+    size: int,
     generation: int,
-    peers: Sequence[tuple[str, int]],
+    peers: Mapping[int, tuple[str, int]],
     context: ssl.SSLContext,
     accept: Callable[[int], socket.socket],
     check: Callable[[], Any],
     point: Point,
     shards: int = 0,
+    direct: int = schedule.DIRECT,
     everybody: bool = False,
 ) -> Mesh | None:
     """Connect a worker with its peers of its generation, which do the same.
 
     Parameters
     ----------
-    rank : int
-        Of this worker.
-    generation : int
-    peers : list of (str, int)
-        Addresses of all mailboxes, by rank.
+    rank, size, generation : int
+        See `Mesh`.
+    peers : dict of int to (str, int)
+        Addresses of the mailboxes, by rank: of those at least that `hdl.sync.schedule.peers` names.
     context : ssl.SSLContext
         For connections to peers.
     accept : function of a rank
         Waits for the connection that this peer opens.
-    check, point, shards
+    check, point, shards, direct
         See `Mesh`.
     everybody : bool
-        Connect with all others, whatever the schedule needs.
+        Connect with all of `peers`, whatever the schedule needs.
 
     Returns
     -------
@@ -292,13 +299,12 @@ def connect(
     ------
     PeerLost
     """
-    if len(peers) == 1:
+    if size == 1:
         return None
     hello = {"purpose": "peer", "generation": generation, "rank": rank}
     outward: dict[int, socket.socket] = {}
     inward: dict[int, socket.socket] = {}
-    needed = range(len(peers)) if everybody else schedule.peers(len(peers), shards or len(peers), rank)
-    for peer in needed:
+    for peer in peers if everybody else schedule.peers(size, shards or size, rank, direct):
         if peer != rank:
             try:
                 outward[peer] = tls.connect(context, peers[peer], hello, CONNECT_SECONDS)
@@ -309,4 +315,4 @@ def connect(
             inward[peer] = accept(peer)
         except DeadlineError as error:
             raise PeerLost(peer, error) from None
-    return Mesh(rank, len(peers), generation, outward, inward, check, point=point, shards=shards)
+    return Mesh(rank, size, generation, outward, inward, check, point=point, shards=shards, direct=direct)

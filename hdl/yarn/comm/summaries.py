@@ -1,8 +1,8 @@
 """Summaries on their way to the master: joined along the fixed tree over shards wherever siblings meet.
 
 A summary of many columns is megabytes long, so one a shard would be too much for the master with many workers. Blocks
-[a, a + 2^k) of shards with a a multiple of 2^k are nodes of the tree over any number of shards, so that two neighbouring
-ones can be joined without knowing how many there are.
+[a, a + 2^k) of shards with a a multiple of 2^k are nodes of the tree over any number of shards: two neighbouring ones
+can be joined without knowing how many there are.
 """
 
 from __future__ import annotations

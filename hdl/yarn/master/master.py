@@ -12,12 +12,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-from hdl import driver, fs, measuring, scratch, wire
+from hdl import driver, fs, measuring, scratch, timeline, wire
 from hdl.errors import HdlError, NodeError
 from hdl.events import Outcome
 from hdl.measuring import Gathered
@@ -35,10 +35,11 @@ from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.master.runner import MasterRunner
 from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.process import node_fault, run_and_exit, say
+from hdl.yarn.resource_manager.clients import Clients
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.resource_manager.resources import Resources, application_of
 from hdl.yarn.resource_manager.viewers import Viewers
-from hdl.yarn.settings import MASTER_ADDRESS, MEASURED, OUTCOME, TASK_CONFIG, Settings, from_task_config
+from hdl.yarn.settings import MASTER_ADDRESS, MEASURED, ORDER, OUTCOME, TASK_CONFIG, Settings, from_task_config
 
 SHOW_SECONDS = 1.0  # between two looks of the page at many workers
 RESTARTS = 5  # from the last version, after the weights of a round were lost with all workers
@@ -113,6 +114,7 @@ def lead(
     attempt: int = 1,
     watcher: Watcher | None = None,
     tokens: MasterTokens | None = None,
+    near: Sequence[Sequence[str]] = (),
 ) -> Outcome | Gathered:
     """Train, or measure, with containers of `resources`, from registering to the end of the application.
 
@@ -131,6 +133,8 @@ def lead(
     watcher : Watcher, optional
     tokens : MasterTokens, optional
         On a cluster with Kerberos.
+    near : sequence of sequence of str
+        Of each worker, the hosts that hold its shards' blocks, where the client has found out: see `settings`.
 
     Raises
     ------
@@ -148,8 +152,11 @@ def lead(
         server.admit(CLIENT)
     try:
         left = resources.register(host, watcher.port, watcher.url)
-        fs.publish(fs.join(staging, MASTER_ADDRESS.format(attempt)), json.dumps({"control": server.address}).encode())
+        timeline.reached("master", "registered")
         containers = Containers(resources, server, credentials, settings.relax_seconds, left)
+        if near and attempt == 1:
+            containers.ask_early(near)
+        fs.publish(fs.join(staging, MASTER_ADDRESS.format(attempt)), json.dumps({"control": server.address}).encode())
         group = WorkerGroup(settings, credentials, server, containers, attempt, watcher.message, tokens)
         kept_nodes.keep(group.failures, staging, attempt, watcher.message)
         group.avoid_told = watcher.avoided
@@ -281,36 +288,39 @@ def _superseded(staging: str, attempt: int) -> bool:
     return False
 
 
-def read_task_config(staging: str) -> tuple[Job, Settings]:
-    """Read the job of this application, and its settings."""
+def read_task_config(staging: str, entries: Mapping[str, bytes]) -> dict[str, Any]:
+    """Read the task config of this application: from the container's credentials, or from the application's folder."""
+    if ORDER in entries:
+        return json.loads(entries[ORDER])
     with fs.open(fs.join(staging, TASK_CONFIG)) as file:
-        return from_task_config(json.loads(file.read()))
+        return json.loads(file.read())
 
 
-def main() -> None:
+def main(clients: Clients) -> None:
     """Run the master: `python -m hdl.yarn.master STAGING`, in a container; ends the process."""
     faulthandler.enable()
-    run_and_exit("master", lambda: _run(sys.argv[1]))
+    run_and_exit("master", lambda: _run(sys.argv[1], clients))
 
 
-def _run(staging: str) -> None:
+def _run(staging: str, clients: Clients) -> None:
     """Train as the task config in the application's folder says, in this container of YARN."""
     from hdl.yarn.resource_manager import java, launch
-    from hdl.yarn.resource_manager.hadoop import Clients, Hadoop
+    from hdl.yarn.resource_manager.hadoop import Hadoop
     from hdl.yarn.resource_manager.viewers import viewers as viewers_of
 
-    clients = Clients()  # starts the JVM: HDFS, used first, would start one of its own
+    timeline.reached("master", "imported")
     application, attempt = application_of(os.environ["CONTAINER_ID"])
     entries = token_file.read()
+    # JPype's Java has to run before HDFS is used, which would start one of its own where it needs one.
     credentials, tokens = Credentials.from_dict(entries), MasterTokens.of(entries, clients.conf)
+    timeline.reached("master", "java")
     if tokens:
         tokens.begin(wait=attempt > 1)
-    job, settings = read_task_config(staging)
-    resources, host = Hadoop(settings, staging, clients=clients), os.environ["NM_HOST"]
+    config = read_task_config(staging, entries)
+    job, settings = from_task_config(config)
+    timeline.reached("master", "order")
+    resources, host = Hadoop(settings, staging, clients=clients, files=config.get("files")), os.environ["NM_HOST"]
     viewers = viewers_of(clients.conf, launch.user(), settings.view_acl)
     watcher = Live(application, job, settings, host, java.proxies(), viewers)
-    lead(job, settings, staging, resources, credentials, host, attempt, watcher, tokens)
-
-
-if __name__ == "__main__":
-    main()
+    lead(job, settings, staging, resources, credentials, host, attempt, watcher, tokens,
+         config.get("near") or ())  # fmt: skip

@@ -12,11 +12,13 @@ from typing import Any
 
 from hdl.errors import DeadlineError
 from hdl.yarn.master.assignment import assign
+from hdl.yarn.master.listening import Listening
 from hdl.yarn.master.member import Member
-from hdl.yarn.master.membership import Lost, Membership
+from hdl.yarn.master.membership import Lost
+from hdl.yarn.protocol import MemberState
 
 
-class Participants(Membership):
+class Participants(Listening):
     """Knows which members of a worker group take part.
 
     Parameters are those of `Membership`.
@@ -64,6 +66,8 @@ class Participants(Membership):
 
     def _complete(self) -> bool:
         """Tell whether the workers that there must be are here; before the first round, for long enough."""
+        if self.members is self.places and all(member.incarnation.state is MemberState.READY for member in self.places):
+            return True  # as in each round
         here = [member for member in self.places if member.incarnation.state.here]
         training = [member for member in here if member.incarnation.trains]
         if len(here) < self.fewest:
@@ -89,9 +93,10 @@ class Participants(Membership):
                 mine.trains, mine.joining, mine.loaded = True, None, False
             elif mine.trains or not mine.state.here:
                 place.shards, mine.trains = [], False
-        self.members = [place for place in self.places if place.rank in shares]
+        # Neighbours in the tree over shards are neighbours in the mesh, so that siblings meet early.
+        self.members = sorted((place for place in self.places if place.rank in shares), key=lambda place: place.shards)
         now = {member.rank: (member.name, member.shards) for member in self.members}
-        if {rank: name for rank, (name, _) in now.items()} != {rank: name for rank, (name, _) in before.items()}:
+        if [(rank, name) for rank, (name, _) in now.items()] != [(rank, name) for rank, (name, _) in before.items()]:
             self.leave_mesh()
         if now != before:
             self._tell(before, now)

@@ -1,8 +1,8 @@
 """The master's side of the tree of relays: whom it talks to itself, and what it hears of the others through them.
 
 Of many workers the master tells and hears only those next to it (`protocol.relay_tree`), so its work a round does not
-grow with their number but for some columns of numbers. Each of them speaks for the workers below it and for no others. A
-worker that has lost its relay, or waits for a word of it for too long, turns to the master itself: until the tree is
+grow with their number but for some columns of numbers. Each of them speaks for the workers below it and for no others.
+A worker that has lost its relay, or waits for a word of it for too long, turns to the master itself: until the tree is
 made anew it is told and heard beside those next to the master.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hdl.wire import Buffer
 from hdl.yarn.comm import bundles
 from hdl.yarn.master.member import Incarnation, Member
-from hdl.yarn.protocol import Answers, Beats, Done
+from hdl.yarn.protocol import Answers, Beats, Done, joined_seconds
 from hdl.yarn.protocol.relay_tree import children, parent, subtree
 
 SILENT_SHARE = 0.25  # of a worker's silence that is its end: a relay's that makes those below turn to the master
@@ -43,7 +43,8 @@ class Relays:
         self._generation = self._fan = 0
         self._incarnations: list[Incarnation] = []
         self._places: dict[int, int] = {}  # by rank
-        self._seconds: list[tuple[list[int], dict[str, list[float]]]] = []  # of the present command: places, columns
+        self._compute: list[tuple[list[int], list[float]]] = []  # of the present command: places, seconds
+        self._seconds: dict[str, float] = {}
         self._patience = 0.0
         self._detached: dict[int, None] = {}  # places that the master talks to itself, as their relay is gone or silent
 
@@ -73,8 +74,10 @@ class Relays:
         first = children(None, len(self.members), self._fan) if self.members else range(0)
         return [self.members[place] for place in (*first, *self._detached)]
 
-    def split(self, contents: Sequence[tuple[str, Content] | None]) -> list[tuple[Member, str, Content]] | None:
-        """Bundle payloads of all members, by place, for those that the master talks to.
+    def split(
+        self, contents: Sequence[tuple[str, Content] | None], heads: Sequence[Member] | None = None
+    ) -> list[tuple[Member, str, Content]] | None:
+        """Bundle payloads of all members, by place, for those that the master talks to, or for these of them.
 
         Returns
         -------
@@ -90,7 +93,7 @@ class Relays:
         name, same = pairs[0][0], pairs[0][1]
         everybody = bundles.pack([(None, same)]) if all(content is same for _, content in pairs) else None
         found = []
-        for head in self.heads():
+        for head in self.heads() if heads is None else heads:
             below = subtree(self._places[head.rank], len(self.members), self._fan)
             own = everybody or bundles.pack([(place, pairs[place][1]) for place in sorted(below)])
             found.append((head, name, own))
@@ -134,8 +137,9 @@ class Relays:
             return None
         if report.bundle:
             self.bundles.append((sender, report.bundle))
-        if report.seconds:
-            self._seconds.append((report.places, report.seconds))
+        if len(report.compute) == len(report.places):
+            self._compute.append((report.places, report.compute))
+        self._seconds = joined_seconds([self._seconds, report.seconds])
         header = report.command_id, report.generation
         for at, place in enumerate(report.places if report.columns else ()):
             self.members[place].answers(Done(*header, **{name: column[at] for name, column in report.columns.items()}))
@@ -147,16 +151,17 @@ class Relays:
         return [self.members[place].rank for place in report.places]
 
     def seconds(self) -> dict[str, NDArray[np.float64]]:
-        """Return what the present command took: by name, by place."""
-        found: dict[str, NDArray[np.float64]] = {}
-        for places, seconds in self._seconds:
-            for name, column in seconds.items():
-                found.setdefault(name, np.zeros(len(self.members)))[places] = column
-        return found
+        """Return what the present command took: `compute` by place, the others joined (`protocol.joined_seconds`)."""
+        if not self._compute:
+            return {}
+        compute = np.zeros(len(self.members))
+        for places, seconds in self._compute:
+            compute[places] = seconds
+        return {"compute": compute, **{name: np.array([value]) for name, value in self._seconds.items()}}
 
     def forget_answers(self) -> None:
         """Begin another command."""
-        self.bundles, self._seconds = [], []
+        self.bundles, self._compute, self._seconds = [], [], {}
 
     def taken_apart(self, bundle: bytearray) -> Iterator[tuple[Member, str, memoryview]]:
         """Take a bundle of results apart: the member, the result's name and its content."""

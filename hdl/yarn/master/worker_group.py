@@ -9,30 +9,25 @@ command is given again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hdl.errors import DeadlineError, HdlError, NodeError, WorkerError
+from hdl.errors import DeadlineError, NodeError, WorkerError
 from hdl.runners.messages import error_from
 from hdl.sync import schedule
-from hdl.wire import Buffer
-from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.comm.faults import VARIABLE, Faults
+from hdl.yarn.master.command_sending import CommandSending, MakeCommand
+from hdl.yarn.master.listening import Heard
 from hdl.yarn.master.member import Member
-from hdl.yarn.master.membership import BULK_SECONDS, Heard, Lost
+from hdl.yarn.master.membership import Lost
 from hdl.yarn.master.newcomers import Newcomers
-from hdl.yarn.master.participants import Participants
+from hdl.yarn.master.payloads import Content, MakePayload
 from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.protocol import (
     Answer,
-    Command,
     ConnectMesh,
     Disconnected,
     End,
@@ -41,7 +36,6 @@ from hdl.yarn.protocol import (
     MemberState,
     Open,
     Prepare,
-    Relayed,
 )
 from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.settings import Settings
@@ -50,12 +44,8 @@ BROKEN = 5  # times in a row that a group without a loss may lose connections
 SETTLE_SECONDS = 3.0  # after a broken connection: until YARN has told whether a container ended
 GENERATIONS = 1_000_000  # of one attempt of the master: a later attempt's are always higher
 
-Content = list[Buffer]
-MakeCommand = Callable[[Member, Header], Command]
-MakePayload = Callable[[Member], tuple[str, Content] | None]  # name and content; None: nothing is pushed to it
 
-
-class WorkerGroup(Participants):
+class WorkerGroup(CommandSending):
     """Gives commands to all workers of one application.
 
     Parameters
@@ -77,55 +67,15 @@ class WorkerGroup(Participants):
     ):  # fmt: skip
         super().__init__(settings, credentials.tls(server=False), server, containers, message, tokens)
         self.rounds = 1  # of the whole training
-        self.generation, self._last_id = attempt * GENERATIONS, 0
+        self.generation = attempt * GENERATIONS
         self.everybody = False  # all workers are connected with all: mode `async`
         self.newcomers = Newcomers(self)
         self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # commands are given in this order
         self.faults = Faults(incarnation=attempt - 1)
         if self.faults.given:
             message(f"{VARIABLE}={self.faults.given} is set: a process of this application is to fail, for a test")
-        self._connections = ThreadPoolExecutor(16, "hdl-bulk")
-        self._again: Callable[[Member], Any] = lambda member: None  # gives a member the present command once more
 
     # --- coming together ----------------------------------------------------------------------------------------------
-
-    def push(self, member: Member, name: str, content: Content) -> None:
-        """Push a payload to a worker; that a worker is gone shows where its answer is waited for, not here."""
-        with suppress(HdlError, OSError):
-            mailbox.push(self.context, member.incarnation.address, name, content, BULK_SECONDS)
-
-    def pull(self, member: Member, name: str) -> bytearray:
-        """Pull a result that a worker has published under a name.
-
-        Raises
-        ------
-        Lost
-            The worker is gone, or has no such result.
-        """
-        try:
-            return mailbox.pull(self.context, member.incarnation.address, name, BULK_SECONDS)
-        except (HdlError, OSError) as error:
-            raise Lost([], f"worker {member.rank} does not hand over {name}: {error}") from None
-
-    def results(self, names: Callable[[Member], Iterable[str]]) -> Iterator[tuple[Member, str, Buffer]]:
-        """Pull the results of all members' present command, one after the other: the member, the name, the content.
-
-        Parameters
-        ----------
-        names : function of a member
-            Names of its results. Of many workers relays hold them, and may have joined those of several to one of theirs.
-
-        Raises
-        ------
-        Lost
-        """
-        if self.relays.bundles:
-            for sender, bundle in self.relays.bundles:
-                yield from self.relays.taken_apart(self.pull(sender, bundle))
-            return
-        for member in self.members:
-            for name in names(member):
-                yield member, name, self.pull(member, name)
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -271,101 +221,6 @@ class WorkerGroup(Participants):
         if broken:
             raise Lost([], broken[0])
 
-    def send_command(
-        self,
-        command: MakeCommand,
-        payload: MakePayload | None = None,
-        members: Sequence[Member] | None = None,
-        alike: Callable[[Member], Any] | None = None,
-    ) -> int:
-        """Give a command without waiting for answers; returns the command's id."""
-        members = self.members if members is None else members
-        self.command_id = command_id = self.next_id()
-        self.moved = time.monotonic()
-        self.unanswered = {member.rank for member in members}
-        self.relays.forget_answers()
-        for member in members:
-            member.answer, member.position = None, (-1, 0.0)
-
-        def tell(member: Member) -> None:
-            header = Header(command_id, self.generation, member.rank, member.incarnation.number)
-            self.server.send(member.name, command(member, header).to_dict())
-
-        def of_command(member: Member) -> tuple[str, Content] | None:
-            pair = payload(member) if payload else None
-            return pair and (mailbox.payload_name(pair[0], self.generation, command_id), pair[1])
-
-        def again(member: Member) -> None:
-            if member.rank in self.unanswered:
-                tell(member)
-                if pair := of_command(member):
-                    self.push_later(member, *pair)
-
-        self._again = again
-        if self._relayed(command, of_command if payload else None, members, alike):
-            return command_id
-        for member in members:
-            tell(member)
-        if payload:
-            self.push_all(of_command, members)
-        return command_id
-
-    def _relayed(
-        self,
-        command: MakeCommand,
-        payload: MakePayload | None,
-        members: Sequence[Member],
-        alike: Callable[[Member], Any] | None,
-    ) -> bool:
-        """Give all members of the tree a command through it, if it is the same for all and they wait for one.
-
-        Who works still at an earlier command could pass nothing on.
-        """
-        if self.remesh or len(members) != len(self.relays.members) or not members:
-            return False
-        anybody = Header(self.command_id, self.generation, -1, -1)
-        first = command(members[0], anybody)
-        if alike is None:
-            same = all(command(member, anybody) == first for member in members)
-        else:
-            same = len({alike(member) for member in members}) == 1
-        spread: list[tuple[Member, str, Content]] | None = []
-        if same and payload and (alike is None or payload(members[0])):
-            spread = self.relays.split([payload(member) for member in members])
-        if not same or spread is None:
-            return False
-        fields = Relayed(first.to_dict()).to_dict()
-        for member in self.relays.heads():
-            self.server.send(member.name, fields)
-        pushed = [self._connections.submit(self._spread, *each) for each in spread]
-        for future in pushed:
-            future.result()
-        return True
-
-    def _spread(self, member: Member, name: str, content: Content) -> None:
-        """Push a bundle of payloads to a relay; that it is gone shows where answers are waited for."""
-        with suppress(HdlError, OSError):
-            mailbox.spread(self.context, member.incarnation.address, name, content, BULK_SECONDS)
-
-    def detached(self, member: Member) -> None:
-        self._again(member)
-
-    def next_id(self) -> int:
-        """Make the id of a command: no two have the same."""
-        self._last_id += 1
-        return self._last_id
-
-    def push_later(self, member: Member, name: str, content: Content) -> None:
-        """Push a payload to a worker in the background."""
-        self._connections.submit(self.push, member, name, content)
-
-    def push_all(self, payload: MakePayload, members: Sequence[Member] | None = None) -> None:
-        """Push each member its payload, all at the same time."""
-        payloads = [(member, payload(member)) for member in (self.members if members is None else members)]
-        pushed = [self._connections.submit(self.push, member, *pair) for member, pair in payloads if pair]
-        for future in pushed:
-            future.result()
-
     def listen(self, seconds: float) -> Heard | None:
         """Wait for the next answer of a member, or its report in mode `async`.
 
@@ -394,14 +249,6 @@ class WorkerGroup(Participants):
                 error = error_from(answer.error, f"worker {member.rank}")
                 raise self.failed(member, "node", str(error)) if isinstance(error, NodeError) else error
         return heard
-
-    def seconds(self) -> dict[str, NDArray[np.float64]]:
-        """Return what the members spent on the command that they have done: by name, by place among the members."""
-        if found := self.relays.seconds():
-            return found
-        each = [member.done.seconds or {} for member in self.members]
-        names = dict.fromkeys(name for seconds in each for name in seconds)
-        return {name: np.array([seconds.get(name, 0.0) for seconds in each]) for name in names}
 
     def answered_before(self, member: Member, answer: Answer) -> None:
         self.newcomers.answered(member, answer)

@@ -88,6 +88,7 @@ from hdl.yarn.protocol.reports import (
     Failed,
     Hello,
     MemoryUse,
+    joined_seconds,
 )
 
 __all__ = [
@@ -122,6 +123,7 @@ __all__ = [
     "TokensTaken",
     "TrainAsync",
     "bundle_name",
+    "joined_seconds",
     "partial_name",
     "read_command",
     "read_fresh_tokens",

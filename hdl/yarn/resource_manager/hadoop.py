@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hdl.envpack import UNPACKED
 from hdl.errors import HdlError, WorkerError
 from hdl.yarn.resource_manager import java, launch, tokens
+from hdl.yarn.resource_manager.clients import CALLS, Clients
 from hdl.yarn.resource_manager.endings import ending
 from hdl.yarn.resource_manager.launch import RECORDS
 from hdl.yarn.resource_manager.leaving import leaving
@@ -25,44 +25,7 @@ BEAT_SECONDS = 1.0
 EAGER_SECONDS = 0.1  # between two heartbeats while a request is not met, for as long as
 EAGER_FOR = 15.0
 UNREGISTER_SECONDS = 20.0
-CALLS = "org.apache.hadoop.yarn.client.api"
 NUMBERS = 1 << 16  # of requests; a priority is a number plus how often it was asked, times this
-# A restarting ResourceManager is looked for each second, for as long as the cluster's own setting says. A node that
-# does not answer is given up soon: a worker elsewhere is quicker.
-PATIENT = {
-    "yarn.resourcemanager.connect.retry-interval.ms": 1000,
-    "yarn.client.nodemanager-connect.max-wait-ms": 10000,
-    "yarn.client.nodemanager-connect.retry-interval-ms": 500,
-    "ipc.client.connect.max.retries": 2,
-    "ipc.client.connect.retry.interval": 500,
-}
-
-
-class Clients:
-    """Starts YARN's two clients of a master, in threads: each loads a thousand classes."""
-
-    def __init__(self) -> None:
-        java.start()
-        self.conf = java.configuration(PATIENT)
-        self.pool = ThreadPoolExecutor(4, thread_name_prefix="hdl-nodes")
-        self._master, self._nodes = (self.pool.submit(self._make, name) for name in ("AMRMClient", "NMClient"))
-
-    def _make(self, name: str) -> Any:
-        with java.call(f"YARN's {name}"):
-            client = getattr(java.load_class(f"{CALLS}.{name}"), f"create{name}")()
-            client.init(self.conf)
-            client.start()
-        return client
-
-    def both(self) -> tuple[Any, Any]:
-        """Wait for the ResourceManager's and the nodes' client.
-
-        Raises
-        ------
-        HdlError
-            A client could not be started.
-        """
-        return self._master.result(), self._nodes.result()
 
 
 class Hadoop(Resources):
@@ -78,6 +41,8 @@ class Hadoop(Resources):
         Name of the module that a container runs.
     clients : Clients, optional
         Started before; else they are started here.
+    files : mapping, optional
+        What a worker's container gets, by its name there: see `launch.located`. None: the archive of the settings.
 
     Raises
     ------
@@ -86,13 +51,14 @@ class Hadoop(Resources):
     """
 
     def __init__(
-        self, settings: Settings, staging: str, module: str = "hdl.yarn.worker", clients: Clients | None = None
-    ):
+        self, settings: Settings, staging: str, module: str = "hdl.yarn.worker", clients: Clients | None = None,
+        files: Mapping[str, Mapping[str, Any]] | None = None,
+    ):  # fmt: skip
         clients = clients or Clients()
         self._settings, self._conf, self._pool = settings, clients.conf, clients.pool
-        self._files = {}
-        if settings.archive:
-            self._files[UNPACKED] = launch.resource(self._conf, settings.archive, archive=True)
+        if files is None:
+            files = {UNPACKED: launch.located(self._conf, settings.archive)} if settings.archive else {}
+        self._files = {name: launch.resource(file, archive=name == UNPACKED) for name, file in files.items()}
         threads = settings.threads or settings.vcores
         self._variables = launch.environment(settings, bool(settings.archive), threads)
         self._command = launch.command(launch.python_of(settings), module, [staging])

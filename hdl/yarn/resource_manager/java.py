@@ -16,14 +16,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from hdl import java_errors, kerberos, programs, scratch
+from hdl import hadoop_conf, java_archive, java_errors, kerberos, programs, scratch
 from hdl.errors import DeadlineError, HdlError, LoginError, Unavailable
 
 CONNECT_SECONDS = 10.0
 CLASS_PATH_SECONDS = 30.0
 CACHED_SECONDS = 24 * 3600.0
+ARCHIVE = "hdl-classes.jsa"  # in a container's folder, and beside it its description, .json
 THREAD = "hdl-java"  # name of threads whose call to Java may outlast its caller
 # Small and quick to start: the first compiler tier, one collector thread, class data from the JDK's archive. Signals
 # stay Python's. The rest is what Hadoop needs on a JDK of today.
@@ -67,14 +69,16 @@ def start(heap: str = "256m", flags: Sequence[str] = ()) -> None:
     jpype = _jpype()
     if jpype.isJVMStarted():
         return
-    path = class_path()
+    path, archived = prepared()
     os.environ["CLASSPATH"] = ":".join(path)  # libhdfs reads it, even where it attaches itself
     # The end of the process ends it: asked to end, Java waits for the threads that libhdfs has attached, for ever.
     config: Any = importlib.import_module("jpype.config")
     config.destroy_jvm = False
     try:
         # interrupt=False: Ctrl-C is a KeyboardInterrupt, as everywhere in hdl
-        jpype.startJVM(*FLAGS, *kerberos.java_flags(), f"-Xmx{heap}", *flags, classpath=path, interrupt=False)
+        jpype.startJVM(
+            *FLAGS, *archived, *kerberos.java_flags(), f"-Xmx{heap}", *flags, classpath=path, interrupt=False
+        )
     except (OSError, ValueError, jpype.JVMNotFoundException, jpype.JVMNotSupportedException) as error:
         raise Unavailable(
             f"no Java virtual machine for YARN: {error}. Set JAVA_HOME to a JDK; if HDFS was read before in this "
@@ -111,6 +115,59 @@ def load_class(name: str) -> Any:
         raise Unavailable(
             f"Hadoop's class path holds no {name}; `hadoop classpath --glob` shows what it holds"
         ) from None
+
+
+def prepared() -> tuple[list[str], list[str]]:
+    """Find the class path, and the flags by which Java takes the archive of its classes where there is one.
+
+    A container has the archive that the client has made, if it fits: see `hdl.java_archive`.
+
+    Raises
+    ------
+    Unavailable
+        There is no Hadoop, or its command fails.
+    """
+    conf, sent = hadoop_conf.folder(), Path(ARCHIVE)
+    if "CONTAINER_ID" in os.environ:
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            description = json.loads(sent.with_suffix(".json").read_text())
+            path = java_archive.class_path(description, conf)
+            same = description["files"][0][0] == _machine() and java_archive.fits(description)
+            if same and all(map(os.path.exists, path)) and not java_archive.hidden(sent, conf):
+                return path, java_archive.flags(sent.absolute())
+        return class_path(), []
+    path = class_path()
+    if (description := archivable(path)) and (archive := java_archive.kept(description, conf)):
+        return java_archive.class_path(description, conf), java_archive.flags(archive)
+    return path, []
+
+
+def archivable(path: Sequence[str]) -> dict[str, Any] | None:
+    """Describe the archive of Java's classes for a class path; None where there can be none."""
+    return java_archive.described(path, _machine(), hadoop_conf.folder())
+
+
+def archive_shown() -> tuple[str, str]:
+    """Say whether Java starts by an archive of its classes, and if it does not, why; for `hdl doctor`."""
+    try:
+        path, conf = class_path(), hadoop_conf.folder()
+    except Unavailable as error:
+        return "", str(error)
+    if (description := archivable(path)) is None:
+        return "", "not archived: the class path does not begin with HADOOP_CONF_DIR, or Java's library was not found"
+    return java_archive.shown(description, conf)
+
+
+def program() -> str:
+    """Name the program `java` that belongs to the library by which this process starts Java."""
+    return str(Path(_machine()).parents[2] / "bin/java")
+
+
+def _machine() -> str:
+    try:
+        return str(_jpype().getDefaultJVMPath())
+    except Exception:  # JPype's own; that there is no Java is told when it is started
+        return ""
 
 
 def class_path() -> list[str]:

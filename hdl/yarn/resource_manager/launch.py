@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hdl import identity
+from hdl import identity, timeline
 from hdl.envpack import PYTHON, UNPACKED
 from hdl.errors import SpecError
 from hdl.yarn.resource_manager import java
@@ -77,6 +77,7 @@ def environment(settings: Settings, archive: bool, threads: int) -> dict[str, st
         "HDL_HDFS",
         "HDL_TRACEBACK",
         "HDL_FAULT",
+        timeline.VARIABLE,
     ):  # the submitter's, for tests and searching for errors
         if name in os.environ:
             variables[name] = _between_quotes(os.environ[name])
@@ -99,29 +100,35 @@ def user() -> str:
         return identity.user()
 
 
-def resource(conf: Any, path: str, archive: bool = False, shared: bool = True) -> Any:
-    """Describe a file on HDFS that YARN puts, or unpacks, into a container's folder.
-
-    A node fetches it once for all of a user's applications; if it is not `shared`, for this one, and removes it then.
+def located(conf: Any, path: str) -> dict[str, Any]:
+    """Describe a file on HDFS as the nodes are told of it, by plain values: where it is, its size and its time.
 
     Raises
     ------
     HdlError
         The file cannot be read.
     """
-    status = where = None
     with java.call(f"{path}: the nodes shall get it"):
         place = java.load_class("org.apache.hadoop.fs.Path")(path)
         system = place.getFileSystem(conf)
         status, where = system.getFileStatus(place), system.resolvePath(place)  # a node needs no view of ours
+        return {"path": str(where), "size": int(status.getLen()), "time": int(status.getModificationTime())}
+    raise AssertionError
+
+
+def resource(file: Mapping[str, Any], archive: bool = False, shared: bool = True) -> Any:
+    """Make what YARN puts, or unpacks, into a container's folder of a file's description: see `located`.
+
+    A node fetches it once for all of a user's applications; if it is not `shared`, for this one, and removes it then.
+    """
     kind = java.load_class(f"{RECORDS}.LocalResourceType")
     visibility = java.load_class(f"{RECORDS}.LocalResourceVisibility")  # neither is for other users
     return java.load_class(f"{RECORDS}.LocalResource").newInstance(
-        java.load_class(f"{RECORDS}.URL").fromPath(where),
+        java.load_class(f"{RECORDS}.URL").fromPath(java.load_class("org.apache.hadoop.fs.Path")(file["path"])),
         kind.ARCHIVE if archive else kind.FILE,
         visibility.PRIVATE if shared else visibility.APPLICATION,
-        status.getLen(),
-        status.getModificationTime(),
+        file["size"],
+        file["time"],
     )
 
 

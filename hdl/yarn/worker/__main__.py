@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 
-from hdl import fs, libhdfs
+from hdl import fs, libhdfs, timeline
 from hdl.yarn.comm import tokens
 from hdl.yarn.comm.credentials import WorkerCredentials
 from hdl.yarn.process import run_and_exit
@@ -24,6 +24,7 @@ from hdl.yarn.worker.worker import Worker
 
 def main() -> None:
     """Run a worker, and end the process."""
+    timeline.reached("worker", "imported")
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     staging, entries = sys.argv[1], tokens.read()

@@ -25,7 +25,17 @@ from hdl.wire import Buffer
 from hdl.yarn.comm import bundles, tls
 from hdl.yarn.comm.mailbox import Mailbox
 from hdl.yarn.comm.mesh import CONNECT_SECONDS, PeerLost
-from hdl.yarn.protocol import Answers, Beats, ConnectMesh, Done, Message, Relayed, bundle_name, read_report
+from hdl.yarn.protocol import (
+    Answers,
+    Beats,
+    ConnectMesh,
+    Done,
+    Message,
+    Relayed,
+    bundle_name,
+    joined_seconds,
+    read_report,
+)
 from hdl.yarn.protocol.relay_tree import children, subtree, towards
 
 UP, DOWN = "up", "down"  # the directions of a connection between two relays
@@ -53,7 +63,8 @@ class Relay:
 
     def __init__(
         self, mailbox: Mailbox, context: ssl.SSLContext, report: Callable[[Message], Any],
-        deliver: Callable[[Relayed], Any], join_results: Callable[[Labelled, int], Labelled] = lambda results, place: results,
+        deliver: Callable[[Relayed], Any],
+        join_results: Callable[[Labelled, int], Labelled] = lambda results, place: results,
     ):  # fmt: skip
         self._mailbox, self._context, self._report, self._deliver = mailbox, context, report, deliver
         self._join_results = join_results
@@ -122,7 +133,7 @@ class Relay:
             target=self._from_above, args=[self._from, command.generation], name="hdl-relay", daemon=True
         ).start()
 
-    def wait_for_others(self, check: Callable[[], Any], seconds: float = CONNECT_SECONDS) -> None:
+    def wait_for_others(self, check: Callable[[], Any]) -> None:
         """Wait until all workers below have connected.
 
         Raises
@@ -130,7 +141,7 @@ class Relay:
         PeerLost
             One of them has not; what `check` raises meanwhile.
         """
-        until = time.monotonic() + seconds
+        until = time.monotonic() + CONNECT_SECONDS
         while True:
             with self._changed:
                 missing = [place for place in self._places_below() if place not in self._down]
@@ -139,7 +150,7 @@ class Relay:
                 self._changed.wait(0.1)
             check()
             if time.monotonic() > until:
-                raise PeerLost(missing[0], f"has not connected to its relay within {seconds:g} s")
+                raise PeerLost(missing[0], f"has not connected to its relay within {CONNECT_SECONDS:g} s")
 
     # --- downwards ----------------------------------------------------------------------------------------------------
 
@@ -224,7 +235,7 @@ class Relay:
                 uses += beats.rss
                 counts += beats.moves
                 ages += [round(age + now - when, 2) for age in beats.ages]
-            patience = self._command.patience or float("inf")
+            patience = float("inf") if self._command.patience is None else self._command.patience
             silent = self._command.above is not None and (self._up is None or now - self._heard > patience)
         mine = Beats(self.generation, places, shards, shares, uses, counts, ages)
         if silent:
@@ -242,9 +253,10 @@ class Relay:
         """Answer a relayed command, with results that the master will pull."""
         place = self.place or 0
         values = {name: [getattr(done, name)] for name in _FIELDS if getattr(done, name) is not None}
-        seconds = {name: [value] for name, value in (done.seconds or {}).items()}
+        seconds = dict(done.seconds or {})
+        compute = [round(seconds.pop("compute"), 6)] if "compute" in seconds else []
         row = done.row if place == 0 else None  # it is the same for all
-        mine = Answers(done.command_id, done.generation, [place], seconds, values, row)
+        mine = Answers(done.command_id, done.generation, [place], compute, seconds, values, row)
         self._gather(mine, [([place, name], pieces) for name, pieces in results.items()])
 
     def _from_below(self, channel: Any, hello: dict[str, Any]) -> None:
@@ -340,8 +352,11 @@ class Relay:
             self._pass_up(answers, results, detached=True)
 
     def _expected(self) -> set[int]:
-        """Name the places whose answers come through this worker: its own, and those of workers below that are there."""
-        assert self._command is not None and self._command.size and self._command.fan and self.place is not None
+        """Name the places whose answers come through this worker: its own and those of all below that are there."""
+        assert self._command is not None
+        assert self._command.size
+        assert self._command.fan
+        assert self.place is not None
         below = [subtree(place, self._command.size, self._command.fan) for place in self._down]
         return {self.place}.union(*below)
 
@@ -357,21 +372,20 @@ class Relay:
 
 
 def _joined(answers: Sequence[Answers]) -> Answers:
-    """Join answers to one; a value that some lack is None, or 0 s."""
+    """Join answers to one; a value that some lack is None."""
     if len(answers) == 1:
         return answers[0]
     first = answers[0]
 
-    def together(columns: Sequence[Mapping[str, list[Any]]], nothing: Any) -> dict[str, list[Any]]:
-        whole: dict[str, list[Any]] = {}
-        for name in dict.fromkeys(name for each in columns for name in each):
-            whole[name] = []
-            for each, of in zip(columns, answers, strict=True):
-                whole[name] += each.get(name) or [nothing] * len(of.places)
-        return whole
-
+    columns: dict[str, list[Any]] = {}
+    for name in dict.fromkeys(name for each in answers for name in each.columns):
+        columns[name] = [value for each in answers for value in each.columns.get(name) or [None] * len(each.places)]
     return Answers(
-        first.command_id, first.generation, [place for each in answers for place in each.places],
-        together([each.seconds for each in answers], 0.0), together([each.columns for each in answers], None),
+        first.command_id,
+        first.generation,
+        [place for each in answers for place in each.places],
+        [value for each in answers for value in each.compute],
+        joined_seconds(each.seconds for each in answers),
+        columns,
         next((each.row for each in answers if each.row is not None), None),
-    )  # fmt: skip
+    )

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hdl import optim, sync, wire
+from hdl import optim, sync, timeline, wire
 from hdl.errors import DeadlineError
 from hdl.passes import Pass
 from hdl.runners import platform
@@ -54,6 +54,7 @@ from hdl.yarn.protocol import (
 from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
 from hdl.yarn.worker.callbacks import evicted, take_tokens
 from hdl.yarn.worker.master_link import MasterLink
+from hdl.yarn.worker.memory import keep_memory
 from hdl.yarn.worker.relay import Relay
 
 PAYLOAD_SECONDS = 60.0  # that may pass between a command and its payload
@@ -121,6 +122,7 @@ class Worker:
                     self.relay.answer(done, self._results)
                 else:
                     self.link.send(done)
+                timeline.reached("worker", type(command).kind)
             except Aborted:
                 continue
             except PeerLost as error:
@@ -169,9 +171,9 @@ class Worker:
         _, fields, _ = wire.unpack(bytes(self._payload(Open.kind)))
         gpu = platform.gpu(fields["device"])
         own = Host.from_fields(fields)
-        rest = {name: value for name, value in fields.items() if name != "cuts"}
+        rest = {name: value for name, value in fields.items() if name not in ("cuts", "marks")}
         if rest == self._opened:
-            self.host.hold(own.splits)
+            self.host.hold(own.splits, own.marks)
             return gpu
         self.link.memory_limit = fields["limit"]
         self.host = own
@@ -179,7 +181,7 @@ class Worker:
         return gpu
 
     def _summarise(self) -> int:
-        """Publish the summary of the shards, joined where siblings meet; returns the number of samples in all of them."""
+        """Publish the shards' summaries, joined where siblings meet; returns the number of samples in all."""
         shards = [*self.host.splits]
         nodes = self.host.summarise(shards, self.beat)
         found = summaries.joined(
@@ -208,6 +210,7 @@ class Worker:
             self._prepared, self._updates, self._weights = content, None, {}
 
     def _connect_mesh(self, command: ConnectMesh) -> None:
+        keep_memory()
         if self.mesh:
             self.mesh.close()
         self.mesh, generation = None, command.generation
@@ -220,18 +223,17 @@ class Worker:
             return self._wait(lambda seconds: self.mailbox.peer(generation, peer, seconds), mesh.CONNECT_SECONDS)
 
         place = next(place for place, rank in self._ranks.items() if rank == command.rank)
-        addresses = dict(zip(places, command.peers, strict=True))
-        unknown = "", 0  # nobody connects to it
         self.mesh = mesh.connect(
             place,
+            command.size or len(places),
             generation,
-            [addresses.get(other, unknown) for other in range(command.size or len(places))],
+            dict(zip(places, command.peers, strict=True)),
             self._peer_context,
             accept,
             self.check,
             self.faults.at,
             command.shards,
-            command.everybody,
+            everybody=command.everybody,
         )
 
     def _join_tree(self, command: ConnectMesh) -> None:

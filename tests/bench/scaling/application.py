@@ -204,7 +204,9 @@ class Application:
 
         def opening(rank: int) -> Process:
             yield self.network.work(rank, peers[rank] * (self.costs.handshake_out + self.costs.handshake_in))
-            yield self.env.timeout(0 if self.cluster.local else peers[rank] * 6 * self.cluster.latency)  # there and back
+            yield self.env.timeout(
+                0 if self.cluster.local else peers[rank] * 6 * self.cluster.latency
+            )  # there and back
             self.network.at(self._occupy(self.costs.master_message / 2) + self.cluster.latency, connected)
 
         for rank in range(self.n):

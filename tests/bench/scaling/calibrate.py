@@ -19,6 +19,7 @@ from hdl import sync, wire
 from hdl.spec import parse
 from hdl.wire import Update, Weights
 from hdl.yarn.comm import tls
+from hdl.yarn.comm.allreduce import allreduce
 from hdl.yarn.comm.credentials import Credentials, WorkerCredentials
 from hdl.yarn.comm.mailbox import Mailbox
 from hdl.yarn.comm.mesh import Mesh
@@ -27,8 +28,9 @@ from tests.bench.scaling import real
 from tests.bench.scaling.application import BEAT, FAN
 from tests.bench.scaling.costs import Costs
 
-SIZES = {64: 2000, 4096: 2000, 1 << 16: 500, 1 << 20: 60, 1 << 23: 10}  # bytes of a message: how often
+SIZES = {1 << 16: 200, 1 << 20: 60, 1 << 23: 10}  # bytes of a message: how often
 HANDSHAKES = 100
+EXCHANGES = 500
 IDLE = 2.0  # seconds of a round in which the master hears signs of life alone
 HOST = "127.0.0.1"
 
@@ -60,11 +62,25 @@ def transport() -> Costs:
                 mesh.send(1, [piece])
             sent[size] = (time.process_time() - began) / count
             received[size] = here.recv() / count
+        message = exchanging(mesh) / 4  # of an exchange's two messages out and two in
     finally:
         process.kill()
         process.join()
-    send, receive = fit(sent), fit(received)
-    return Costs(*send, *receive, handshake_out=opened, handshake_in=accepted)
+    return Costs(
+        send_message=message, send_byte=slope(sent), receive_message=message, receive_byte=slope(received),
+        handshake_out=opened, handshake_in=accepted,
+    )  # fmt: skip
+
+
+def exchanging(mesh: Mesh) -> float:
+    """Measures a whole exchange of next to no bytes: encoding, heads, joins, threads, waking up."""
+    spec = parse({"net": "8-2", "shards": 2, "optimizer": "sgd", "sync": {"mode": "gradient"}})
+    tensors, sums = {"gradient": np.ones(64, np.float32)}, {"samples": 10.0, "cost": 1.0}
+    update = Update("gradient", 0, mesh.rank, mesh.rank + 1, tensors, sums, {})
+    began = time.process_time()
+    for _ in range(EXCHANGES):
+        allreduce(mesh, spec, [update], 64, small=0)
+    return (time.process_time() - began) / EXCHANGES
 
 
 def _hello(number: int) -> dict[str, Any]:
@@ -88,14 +104,13 @@ def _peer(pipe: Any, keys: dict[str, bytes]) -> None:
         for _ in range(count):
             mesh.receive(0)
         pipe.send(time.process_time() - began)
+    exchanging(mesh)
 
 
-def fit(measured: dict[int, float]) -> tuple[float, float]:
-    """Fits a + b·size: b by the two largest sizes, a by the smallest one."""
+def slope(measured: dict[int, float]) -> float:
+    """Fits the seconds of a byte to the two largest sizes."""
     *_, large, largest = sorted(measured)
-    each = (measured[largest] - measured[large]) / (largest - large)
-    least = min(measured)
-    return max(0.0, measured[least] - each * least), each
+    return (measured[largest] - measured[large]) / (largest - large)
 
 
 def joining(parameters: int = 4_000_000, turns: int = 3) -> Costs:
@@ -122,24 +137,26 @@ def _least(work: Callable[[], Any], turns: int) -> float:
     return min(seconds)
 
 
-def leading(few: int = 16, some: int = 64, many: int = 256) -> Costs:
+def leading(few: int = 16, some: int = 64, many: int = 192) -> Costs:
     """Measures the true master with workers that are played (`tests.bench.many`): without relays, and with them."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
     quick = {n: played.measure(n, 10, 2, 0.0) for n in (few, some, many)}
-    idle = {n: played.measure(n, 3, 2, IDLE) for n in (some, many)}
-    a_round = {n: told["process"] / 1e3 for n, told in quick.items()}
-    signs = {n: max(0.0, told["process"] / 1e3 - a_round[n]) / IDLE * BEAT for n, told in idle.items()}  # a beat of all
-    message = (a_round[some] - a_round[few]) / (some - few)
-    once = max(0.0, a_round[few] - few * message)
-    started = (quick[many]["start process"] - quick[some]["start process"]) / (many - some)
+    idle = {n: played.measure(n, 3, 2, IDLE) for n in (few, some, many)}
+    # Of a second of rounds in which nothing else is heard; then a round's own part.
+    alive = {n: (idle[n]["process"] - quick[n]["process"]) / (idle[n]["round"] - quick[n]["round"]) for n in idle}
+    own = {n: (quick[n]["process"] - alive[n] * quick[n]["round"]) / 1e3 for n in quick}
+    message = max(0.0, own[some] - own[few]) / (some - few)
+    once = max(0.0, own[few] - few * message)
+    beat = max(0.0, alive[some] - alive[few]) * BEAT / (some - few)
+    turning = max(0.0, alive[few] * BEAT - few * beat)  # its loop, without a worker
     return Costs(
         master_round=once,
         master_message=message,
-        master_entry=max(0.0, a_round[many] - once - FAN * message) / (many - FAN),
-        master_beat=signs[some] / some,
-        master_beat_entry=max(0.0, signs[many] - FAN * signs[some] / some) / (many - FAN),
-        master_hello=started,
+        master_entry=max(0.0, own[many] - once - FAN * message) / (many - FAN),
+        master_beat=beat,
+        master_beat_entry=max(0.0, alive[many] * BEAT - turning - FAN * beat) / (many - FAN),
+        master_hello=(quick[some]["start process"] - quick[few]["start process"]) / (some - few),
         relay=message / 2,
     )
 
@@ -148,7 +165,7 @@ def calibrate() -> Costs:
     """Measures all costs."""
     joined, led, one = joining(), leading(), real.run(2, 2, "8-4-2")
     moved = transport()
-    step = one.cpu / 2 - moved.send_message - moved.receive_message
+    step = one.cpu / 2 - one.messages[0] * (moved.send_message + moved.receive_message)
     return replace(
         moved, join_byte=joined.join_byte, merge_byte=joined.merge_byte, step=max(0.0, step),
         **{name: value for name, value in vars(led).items() if name.startswith(("master", "relay"))},

@@ -56,7 +56,7 @@ class Costs:
     Parameters
     ----------
     send_message, receive_message : float
-        A message of a mesh, without its bytes.
+        A message of an exchange, without its bytes: encoded, sent, received, joined with nothing in it.
     send_byte, receive_byte : float
         Each byte of it: TLS, and the copy to and from the kernel.
     join_byte : float

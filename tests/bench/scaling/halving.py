@@ -10,7 +10,6 @@ from hdl.yarn.comm.allreduce import SMALL
 from tests.bench.scaling.schedules import Listed, Send
 
 
-
 def halving(n: int, shards: int, size: int, small: int = SMALL, direct: int = schedule.DIRECT) -> Listed:
     """Plan recursive halving and doubling over workers with neighbouring shards; up to `direct`, all among all.
 

@@ -58,9 +58,7 @@ class Network:
     def __init__(self, env: simpy.Environment, nodes: int, cluster: Cluster, costs: Costs):
         self.env, self.cluster, self.costs = env, cluster, costs
         self.host = Queue(env, cluster.cores)  # of all, where they are processes of one machine
-        self.nodes = [
-            Node(env, self.host if cluster.local else Queue(env, cluster.cores)) for _ in range(nodes)
-        ]
+        self.nodes = [Node(env, self.host if cluster.local else Queue(env, cluster.cores)) for _ in range(nodes)]
 
     def at(self, when: float, then: Callable[..., None], *arguments: Any) -> None:
         """Call a function at a time."""

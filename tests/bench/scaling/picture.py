@@ -14,6 +14,8 @@ LINES: dict[str, dict[str, Any]] = {
     "1 parameter server": {"color": "#6c7a89", "linestyle": ":"},
     "8 parameter servers": {"color": "#1e8449", "linestyle": "-."},
 }
+OTHERS = ("#c0392b", "-"), ("#2471a3", "--"), ("#1e8449", "-."), ("#7d3c98", ":")  # of curves of one panel alone
+SPREAD = 8  # of the values, beyond which their axis is logarithmic
 Curves = Mapping[str, Mapping[int, float]]  # by name and number of workers
 
 
@@ -39,18 +41,24 @@ def draw(panels: Mapping[str, tuple[str, Curves]], measured: Mapping[str, Mappin
             own = 0
             for name, points in curves.items():
                 style = LINES.get(name)
-                if style is None:  # a curve of this panel alone
-                    style = {"color": ("#c0392b", "#2471a3", "#1e8449")[own % 3], "linestyle": ("-", "--", "-.")[own % 3]}
+                if style is None:
+                    style = dict(zip(("color", "linestyle"), OTHERS[own % len(OTHERS)], strict=True))
                     own += 1
                 (line,) = panel.plot(list(points), list(points.values()), label=name, **style)
                 if name in LINES:
                     shown.setdefault(name, line)
             if points := measured.get(title):
-                dots = panel.plot(list(points), list(points.values()), "k.", markersize=5, label="measured", zorder=6)
+                dots = panel.plot(list(points), list(points.values()), "k.", markersize=6, label="real runs", zorder=6)
                 shown.setdefault("real runs", dots[0])
-            if own:
-                panel.legend(frameon=False, fontsize=7.5)
-            panel.set(xscale="log", yscale="log", xlabel="workers")
+            if own:  # the others' names are below all panels
+                panel.legend(frameon=False, fontsize=7.5, loc="best")
+            panel.set(xscale="log", xlabel="workers")
+            if max(max(points.values()) for points in curves.values()) > SPREAD * min(
+                min(points.values()) for points in curves.values()
+            ):
+                panel.set_yscale("log")
+            else:
+                panel.set_ylim(0, 1.5 * max(max(points.values()) for points in curves.values()))  # names above
             panel.set_title(f"{title}, {unit}", fontsize=9, loc="left")
             panel.set_xticks([2, 8, 64, 1000], ["2", "8", "64", "1000"])
             panel.xaxis.set_minor_locator(NullLocator())

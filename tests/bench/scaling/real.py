@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import tempfile
@@ -94,7 +95,7 @@ def run(workers: int, shards: int, net: str, rounds: int = 8) -> Run:
     return Run(
         size, each("messages"), each("bytes"), each("received"), each("connections"), each("threads"),
         statistics.median(sum(worker["cpu"] for worker in every) for every in of_round),
-        statistics.median(b - a for a, b in zip(at[2:], at[3:], strict=False)),
+        statistics.median(b - a for a, b in itertools.pairwise(at[2:])),
         statistics.median(row["round"] + row["merge"] - row["compute"] for row in rows[2:]),
     )  # fmt: skip
 
