@@ -52,7 +52,7 @@ def test_sample_weights_are_routed(cancer):
         unweighted_score = get_scorer("accuracy").set_score_request(sample_weight=False)
         kept = {"return_estimator": True, "scoring": unweighted_score}
         routed = cross_validate(line, x, y, cv=2, params={"sample_weight": weight}, **kept)
-        unrouted = cross_validate(line, x, y, cv=2, **kept)
+        unrouted = cross_validate(line, x, y, cv=2, params={}, **kept)
         first, second = (found["estimator"][0][-1].coefs_[0] for found in (routed, unrouted))
         assert not np.array_equal(first, second)
         with pytest.raises(sklearn.exceptions.UnsetMetadataPassedError):
