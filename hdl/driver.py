@@ -146,8 +146,8 @@ def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     weights.check(given, source.options)
     if source.options.offset:  # it is added before a link: whoever has one has a loss in mind
         given = recipe.without(given, "loss")
-    splits = source.splits(given.shards)
-    runner.open(replace(job, options=source.settled()), splits, notify)
+    opening, splits = _cut(job, source, given.shards, runner, notify)
+    runner.open(opening, splits, notify)
     notify(Stage("summarise"))
     # Workers were told what the driver found out, and so know less of how.
     summary = replace(runner.summarise(), meta=source.describe())
@@ -159,6 +159,17 @@ def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     if other is not None:
         schema = replace(schema, reading={**(schema.reading or {}), "held": other.told(schema)})
     return _Prepared(job, source, spec, schema, splits, runner.platform(), summary.places, other)
+
+
+def _cut(
+    job: Job, source: Source, shards: int, runner: RoundRunner, notify: Notify
+) -> tuple[Job, list[list[FileSplit]]]:
+    """Cuts the data into shards, and says how the runner opens them; lines that it can count itself, it counts."""
+    opening = replace(job, options=source.settled())
+    if (cut := source.uncounted()) and (counts := runner.count(opening, cut, shards, notify)) is not None:
+        source.take_counts(cut, counts)
+    splits = source.splits(shards)
+    return replace(opening, marks=source.marks()), splits
 
 
 def _validation(job: Job, spec: Spec, schema: Schema, source: Source) -> ValidationData | None:
@@ -174,10 +185,10 @@ def _resume(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     spec = resume.stored_spec(zero, job.spec)
     job = replace(job, options=holdout.reading(job.options, spec))
     source = data.open_source(job.data, resume.options(zero.about, job.options))
-    splits = source.splits(spec.shards)
+    opening, splits = _cut(job, source, spec.shards, runner, notify)
     resume.same_data(zero.about, splits, job.data, job.options, job.table)
     resume.same_device(zero.about, runner.device, job.table)
-    runner.open(replace(job, options=source.settled()), splits, notify)
+    runner.open(opening, splits, notify)
     spec = job.spec if job.spec and "stack" not in zero.about else spec
     schema = Schema.from_parts(zero.about["schema"], zero.schema)
     other = _validation(job, spec, schema, source)

@@ -18,6 +18,33 @@ from hdl.errors import SpecError
 BLOCK_BYTES = 4 << 20  # text or raw samples decoded at a time
 
 
+class Piece(NamedTuple):
+    """Bytes [start, start + length) of a file; of a packed one the whole, whose `length` is below 0."""
+
+    path: str
+    start: int
+    length: int
+
+
+class Lines(NamedTuple):
+    """Counts of the lines in a piece, or in pieces one behind the other.
+
+    Attributes
+    ----------
+    ends : int
+        Its newlines.
+    filled : int
+        Its lines up to the last one that is not blank; 0 where all are.
+    """
+
+    ends: int
+    filled: int
+
+    def join(self, other: Lines) -> Lines:
+        """Count the lines of this piece and the one behind it, of which a line may lie in both."""
+        return Lines(self.ends + other.ends, self.ends + other.filled if other.filled else self.filled)
+
+
 class FileSplit(NamedTuple):
     """A run of samples of one file. `start` and `length` count bytes of (decoded) text, or records; see each reader."""
 
@@ -157,6 +184,32 @@ class Source(ABC):
             yield finite(block, bad, self._numbers(), self.columns is not None)
         if self.records and seen < split.length:
             yield Block.none(split.length)
+
+    def uncounted(self) -> list[Piece]:
+        """Cuts into pieces what has to be counted before the dataset can be cut into splits; empty if nothing has."""
+        return []
+
+    def count_pieces(self, cut: Sequence[Piece], room: int) -> list[Lines]:
+        """Counts some of the pieces that `uncounted` gave; up to `room` bytes of what is parsed on the way are kept for
+        the next reading, until `forget`."""
+        raise NotImplementedError(f"{self.format} samples need no counting")
+
+    def forget(self) -> None:
+        """Forgets what `count_pieces` kept."""
+        return None
+
+    def take_counts(self, cut: Sequence[Piece], counts: Sequence[Lines]) -> None:
+        """Takes the counts of all that `uncounted` gave."""
+        raise NotImplementedError(f"{self.format} samples need no counting")
+
+    def marks(self) -> dict[str, list[list[int]]] | None:
+        """Gives what readers elsewhere need to find lines without reading all before them: of each file pairs of an
+        offset and the newlines before it. None where there is nothing to tell."""
+        return None
+
+    def take_marks(self, marks: dict[str, list[list[int]]]) -> None:
+        """Takes what `marks` of the same dataset gave."""
+        raise NotImplementedError(f"{self.format} samples need no marks")
 
     def settled(self) -> Options:
         """Gives the options that say what was found out about the files, so that whoever opens them again, or a part

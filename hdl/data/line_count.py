@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 from hdl import fs
-from hdl.data.base import BLOCK_BYTES
+from hdl.data.base import BLOCK_BYTES, Lines, Piece
 from hdl.data.streams import compression, open_stream
 
 PIECE_BYTES = 32 << 20  # counted one after the other; between two pieces a reader may begin
 THREADS = 8  # they wait for files, of which HDFS has many on other machines
-
-
-class Piece(NamedTuple):
-    """Bytes [start, start + length) of a file; of a packed one the whole, whose `length` is below 0."""
-
-    path: str
-    start: int
-    length: int
-
-
-class Lines(NamedTuple):
-    """Counts of a piece, or of pieces one behind the other.
-
-    Attributes
-    ----------
-    ends : int
-        Its newlines.
-    filled : int
-        Its lines up to the last one that is not blank; 0 where all are.
-    """
-
-    ends: int
-    filled: int
-
-    def join(self, other: Lines) -> Lines:
-        """Count the lines of this piece and the one behind it, of which a line may lie in both."""
-        return Lines(self.ends + other.ends, self.ends + other.filled if other.filled else self.filled)
 
 
 def pieces(paths: Iterable[str]) -> list[Piece]:
@@ -66,7 +39,7 @@ def count_piece(piece: Piece) -> Lines:
     """
     total = Lines(0, 0)
     for chunk in _chunks(piece):
-        total = total.join(_of_chunk(chunk))
+        total = total.join(count_chunk(chunk))
     return total
 
 
@@ -79,34 +52,37 @@ def count(cut: Sequence[Piece]) -> list[Lines]:
 
 
 class Index:
-    """The lengths of files in lines, and places from which their lines can be read.
+    """Places from which the lines of files can be read, and the files' lengths in lines, where these are known.
 
-    Parameters
+    Attributes
     ----------
-    cut : sequence of Piece
-        All pieces of some files.
-    counts : sequence of Lines
-        Of each.
+    marks : dict
+        Of each file, pairs of an offset and the newlines before it, in their order.
+    lengths : dict
+        By file.
     """
 
-    def __init__(self, cut: Sequence[Piece], counts: Sequence[Lines]):
-        self.lengths: dict[str, int] = {}
-        self.marks: dict[str, list[tuple[int, int]]] = {}  # (offset of a piece, newlines before it)
+    def __init__(self, marks: dict[str, list[list[int]]], lengths: dict[str, int] | None = None):
+        self.marks, self.lengths = marks, lengths or {}
+
+    @classmethod
+    def of_counts(cls, cut: Sequence[Piece], counts: Sequence[Lines]) -> Index:
+        """Make the index of files of the counts of all their pieces."""
+        marks: dict[str, list[list[int]]] = {}
         whole: dict[str, Lines] = {}
         for piece, lines in zip(cut, counts, strict=True):
             before = whole.get(piece.path, Lines(0, 0))
-            self.marks.setdefault(piece.path, []).append((piece.start, before.ends))
+            marks.setdefault(piece.path, []).append([piece.start, before.ends])
             whole[piece.path] = before.join(lines)
-        self.lengths = {path: lines.filled for path, lines in whole.items()}
+        return cls(marks, {path: lines.filled for path, lines in whole.items()})
 
     def place(self, path: str, line: int) -> tuple[int, int]:
         """Find the last place known from which reading comes to a line, from 0: its offset, and the newlines before
         it, which are at most as many as the lines before."""
-        best = (0, 0)
-        for offset, ends in self.marks.get(path, ()):
-            if ends < line or not offset:  # behind as many newlines a line has begun before the piece, or with it
-                best = (offset, ends)
-        return best
+        marks = self.marks.get(path, ())
+        at = bisect_left(marks, line, key=lambda mark: mark[1]) - 1  # the last with fewer newlines than lines before
+        offset, ends = marks[at] if at >= 0 else (0, 0)
+        return offset, ends
 
 
 def _chunks(piece: Piece) -> Iterator[bytes]:
@@ -122,7 +98,8 @@ def _chunks(piece: Piece) -> Iterator[bytes]:
             yield chunk
 
 
-def _of_chunk(chunk: bytes) -> Lines:
+def count_chunk(chunk: bytes) -> Lines:
+    """Count the lines of some bytes, of which there is at least one."""
     ends = chunk.count(b"\n")
     last = chunk[-1:]
     if last.strip():

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from hdl.data.base import BLOCK_BYTES, FileSplit, Source
+from hdl.data.base import BLOCK_BYTES, FileSplit, Lines, Piece, Source
 from hdl.data.block import OVERFLOW, Bad, Block
 from hdl.data.delimited import Delimited
 from hdl.data.guess import is_number, number
-from hdl.data.line_count import Index, Lines, Piece, count, pieces
+from hdl.data.line_count import Index, count, count_piece, pieces
 from hdl.data.number_lines import matrix
 from hdl.data.options import Options
+from hdl.data.parsed_lines import ParsedLines
 from hdl.data.streams import Stream, check_whole, open_stream
 from hdl.data.text import first_lines
 from hdl.errors import DataError
@@ -49,14 +50,36 @@ class TextPair(Source):
             self.reading |= {"label_by": "own file", "label_type": "number"}
         self._index: Index | None = None
         self._lengths: list[int] | None = None
+        self._parsed = ParsedLines(options.max_line)
 
-    def pieces(self) -> list[Piece]:
-        """Cut the files into pieces whose lines can be counted each by itself."""
-        return pieces([*self.paths, *(self.others[path] for path in self.paths if self.y is not None)])
+    def uncounted(self) -> list[Piece]:
+        if self._lengths is not None:
+            return []
+        return pieces([path for x in self.paths for path in ([x, self.others[x]] if self.y is not None else [x])])
+
+    def count_pieces(self, cut: Sequence[Piece], room: int) -> list[Lines]:
+        own = {*self.paths} if _fast(self.x) else set()
+        out = []
+        for piece in cut:
+            parsed = piece.path in own and piece.length >= 0
+            out.append(self._parsed.count(piece, self._numbers_of, room) if parsed else count_piece(piece))
+        return out
+
+    def _numbers_of(self, text: bytes) -> np.ndarray | None:
+        return matrix(text, self.x.width, self.x.delimiter)
+
+    def forget(self) -> None:
+        self._parsed.clear()
 
     def take_counts(self, cut: Sequence[Piece], counts: Sequence[Lines]) -> None:
-        """Take the counts of all `pieces`, instead of counting."""
-        self._index, self._lengths = Index(cut, counts), None
+        self._index, self._lengths = Index.of_counts(cut, counts), None
+
+    def marks(self) -> dict[str, list[list[int]]] | None:
+        found = {path: own for path, own in self._index.marks.items() if len(own) > 1} if self._index else None
+        return found or None
+
+    def take_marks(self, marks: dict[str, list[list[int]]]) -> None:
+        self._index, self._lengths = Index(marks), None
 
     def lengths(self) -> list[int]:
         """Count the lines of each pair.
@@ -66,10 +89,10 @@ class TextPair(Source):
         DataError
             A file of targets has more or fewer of them than its file of features.
         """
-        if self._index is None:
-            cut = self.pieces()
-            self.take_counts(cut, count(cut))
         if self._lengths is None:
+            if self._index is None or not {*self.paths} <= self._index.lengths.keys():
+                cut = self.uncounted()
+                self.take_counts(cut, count(cut))
             self._lengths = [self._count(path) for path in self.paths]
         return self._lengths
 
@@ -85,15 +108,30 @@ class TextPair(Source):
 
     def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
         path, start, length = split
+        x_head = _skipped(self.x, path)
+        for lo, hi, kept in self._parsed.runs(path, start + x_head, start + x_head + length, self._index):
+            yield from self._run(path, lo - x_head, hi - lo, lo - x_head - start, bad, kept)
+
+    def _run(
+        self, path: str, start: int, length: int, before: int, bad: Bad, kept: np.ndarray | None
+    ) -> Iterator[Block]:
+        """Read samples [start, start + length), which `before` of the split precede; features may be `kept` already."""
         rows, other = max(1, BLOCK_BYTES // (8 * self.x.width)), self.others[path] if self.y is not None else path
         x_head = _skipped(self.x, path)
         y_head = _skipped(self.y, other) if self.y is not None else 0
         with open_stream(path) as xs, open_stream(other) as ys:
             features = _blocks(xs, start + x_head, length, rows, self.options.max_line, self._index)
             targets = _blocks(ys, start + y_head, length, rows, self.options.max_line, self._index)
-            for lo, lines in zip(range(start, start + length, rows), features, strict=False):
-                x, good = _rows(self.x, path, lo + x_head, lines, bad)
-                where, numbers = _line(path, lo + x_head), np.arange(lo - start, lo - start + len(lines))
+            for lo in range(start, start + length, rows):
+                if kept is not None:
+                    x = kept[lo - start : lo - start + rows]
+                    good = np.ones(len(x), bool)
+                elif (lines := next(features, None)) is None:
+                    return
+                else:
+                    x, good = _rows(self.x, path, lo + x_head, lines, bad)
+                where = _line(path, lo + x_head)
+                numbers = np.arange(lo - start, lo - start + len(x)) + before
                 if self.y is None:
                     yield Block(x, None, where, rows=numbers).keep(good)
                     continue
@@ -121,6 +159,12 @@ def _skipped(parser: Delimited, path: str) -> int:
     return int(first_lines([path], parser.options, 1)[1][:1] == [parser.header])
 
 
+def _fast(parser: Delimited) -> bool:
+    """Tell whether each line is all numbers as Python writes them, every one of which is wanted."""
+    rows = parser.parser.rows
+    return rows.plain and len(rows.features) == parser.width and not parser.options.na_values
+
+
 def _line(path: str, first: int):
     return lambda i: {"path": path, "line": first + i + 1}
 
@@ -131,7 +175,7 @@ def _rows(
     """Parse n lines to float64 [n, width], and which of them are good; bad ones among the `wanted` go to `bad`."""
     data = b"\n".join(lines) + b"\n"
     width = len(parser.parser.rows.features)
-    if parser.parser.rows.plain and width == parser.width and not parser.options.na_values:
+    if _fast(parser):
         numbers = matrix(data, width, parser.delimiter)
         if numbers is not None and len(numbers) == len(lines):
             return numbers, np.ones(len(lines), bool)

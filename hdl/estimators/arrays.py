@@ -29,7 +29,7 @@ def local(X: Any, name: str = "X") -> Any:
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         kind = f"{type(X).__module__.partition('.')[0]}.{type(X).__name__}"
         raise TypeError(
-            f"{name} is a {kind} that NumPy cannot read where it lies ({error}); expected an array in main memory: "
+            f"{name} is a {kind}, which NumPy cannot read where it lies ({error}); expected an array in main memory: "
             "copy it there first, such as by X.cpu() or X.get()"
         ) from None
 

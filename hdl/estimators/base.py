@@ -16,16 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from hdl import data, deciding, models, rng, sync
+from hdl import data, deciding, models, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
 from hdl.data.tabular.frame import Frame
 from hdl.errors import NonFinite
-from hdl.estimators import rounds, tables
+from hdl.estimators import holdout, rounds, tables
 from hdl.estimators.arrays import float_type, local, typed
 from hdl.estimators.fitted import Fitted
 from hdl.estimators.learner import TOO_LARGE
-from hdl.estimators.pace import PACES, Pace
+from hdl.estimators.pace import of_estimator
 from hdl.estimators.parameters import check, preprocessing, scale_of, to_spec
 from hdl.metrics import METRICS
 from hdl.ops import Samples, losses
@@ -166,41 +166,11 @@ class Perceptron(Fitted):
             x, labels, *weight = validation
             held = self._samples(x, labels, weight[0] if weight else None, new=False)
         elif self.early_stopping:
-            part = self._held_out(samples)
+            part = holdout.chosen(samples, self._schema.classes, self.validation_fraction, self._seed)
             samples, held = samples.take(~part), samples.take(part)
         if not self.warm_start:
             self.__dict__.pop("_given", None)
         return self._train(samples, held, again, self.max_iter)
-
-    def _held_out(self, samples: Samples) -> NDArray[np.bool_]:
-        """Tell which samples early stopping measures on: the same share of each class, where there are classes.
-
-        Raises
-        ------
-        ValueError
-            In scikit-learn's words: a class has one member only, or too few samples are held out, or all.
-        """
-        share, y = self.validation_fraction, samples.y
-        strata = np.zeros(len(samples), np.int32)
-        if self._schema.classes and y is not None:
-            strata = y if y.ndim == 1 else y[:, 0].astype(np.int32) if y.shape[1] == 1 else y.argmax(axis=1)
-            codes, counts = np.unique(strata, return_counts=True)
-            if counts.min() < 2:
-                few = [str(self._schema.classes[code]) for code in codes[counts < 2].tolist()]
-                raise ValueError(
-                    f"The least populated classes in y have only {counts.min()} member, which is too few. The minimum "
-                    f"number of groups for any class cannot be less than 2. Classes with too few members are: {few}"
-                )
-        part = rng.stratified(self._seed, 0, strata, share)
-        if part.sum() < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-            )
-        if part.all():
-            raise ValueError(
-                f"validation_fraction={share} of {len(samples)} samples leaves none to train on; expected less"
-            )
-        return part
 
     def _partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Any:
         check(self)
@@ -259,7 +229,7 @@ class Perceptron(Fitted):
             return self._score(update.sums, held) if self.metric is None else self._score_by(measured, update)
 
         early, unit = self.early_stopping and held is not None, losses.unit(spec, self._schema.target_deviation)
-        pace = self._pace(spec, again, partial)
+        pace = of_estimator(self, again, partial)
         searched = spec.optimizer.line_search and not early
         patience, gradient = (None, self.tol) if searched else (self.n_iter_no_change, None)
         measure = None if held is None else score
@@ -272,36 +242,22 @@ class Perceptron(Fitted):
         except NonFinite as error:
             raise ValueError(f"{TOO_LARGE} ({error})") from None
         trained.curve = [cost * unit for cost in trained.curve]
-        self._warn(trained, limits)
-        self._pace_kept(pace, len(samples) * len(trained.curve), again)
+        self._tell_end(trained, limits)
+        self.t_ = (getattr(self, "t_", 0) if again else 0) + len(samples) * len(trained.curve)
+        self.learning_rate_ = self.learning_rate_init if pace is None else pace.rate
         self._keep(spec, trained.weights, trained.curve, trained.scores, again)
         return self
 
-    def _warn(self, trained: rounds.Trained, limits: rounds.Limits) -> None:
-        """Tell how a training ended: by a warning, where nothing but its limits has ended it."""
-        what = "Validation score" if limits.early else "Training loss"
+    def _tell_end(self, trained: rounds.Trained, limits: rounds.Limits) -> None:
+        """Warn where nothing but its limits has ended a training; else say why it ended, where that is asked for."""
+        done = len(trained.curve)
         if limits.iterations > 1 and trained.exhausted:
-            message = f"{len(trained.curve)} iterations, and the loss still falls: a larger max_iter may help" + (
-                ", or a larger max_fun" if len(trained.curve) < limits.iterations else ""
-            )
+            more = ", or a larger max_fun" if done < limits.iterations else ""
+            message = f"{done} iterations, and the loss still falls: a larger max_iter may help{more}"
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
         elif limits.iterations > 1 and self.verbose:
+            what = "Validation score" if limits.early else "Training loss"
             print(f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs.")
-
-    def _pace(self, spec: Spec, again: bool, partial: bool) -> Pace | None:
-        """Return the learning rate that follows the training, where scikit-learn's words ask for one."""
-        if self.solver != "sgd" or self.learning_rate not in PACES:
-            return None
-        rate, seen = spec.optimizer.rate, getattr(self, "t_", 0) if again else 0
-        going_on = partial and again and self.learning_rate != "constant"
-        return Pace(
-            self.learning_rate, rate, self.power_t, seen, getattr(self, "learning_rate_", rate) if going_on else rate
-        )
-
-    def _pace_kept(self, pace: Pace | None, seen: int, again: bool) -> None:
-        """Set what a learning rate goes on from: the samples seen, and the rate of the next epoch."""
-        self.t_ = (getattr(self, "t_", 0) if again else 0) + seen
-        self.learning_rate_ = self.learning_rate_init if pace is None else pace.rate
 
     def _fit_schema(self, x: Any, outputs: int, **fields: Any) -> None:
         """Learn the scaling, and keep what a weight table needs to know of the data."""

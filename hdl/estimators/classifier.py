@@ -37,8 +37,12 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     ----------
     solver : {'sgd', 'adam', 'adagrad', 'adadelta', 'rmsprop', 'lbfgs', 'cg', 'gd'}
     activation : {'relu', 'tanh', 'logistic', 'identity', 'lecun_tanh', 'leaky_relu'}
-    learning_rate : {'constant', 'inverse', 'exponential', 'step', 'cosine'} or dict
-        Schedule over epochs; a dictionary gives `hdl.spec.Schedule`'s fields.
+    learning_rate : {'constant', 'invscaling', 'adaptive', 'inverse', 'exponential', 'step', 'cosine'} or dict
+        'invscaling' and 'adaptive' are scikit-learn's, and of the solver 'sgd' alone. Else a schedule over epochs; a
+        dictionary gives `hdl.spec.Schedule`'s fields.
+    tol : float
+        Of line searches ('lbfgs', 'cg', 'gd') the largest part of the gradient at which they end; else, and with
+        `early_stopping`, as in scikit-learn.
     l1, max_norm, dropout, input_dropout : float
         Further regularisers; l1 counts like alpha.
     init : {'glorot', 'he', 'lecun', 'uniform[a,b]'}, optional
@@ -81,13 +85,17 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     ----------
     classes_ : ndarray
     coefs_, intercepts_ : list of ndarray
-        Of an ensemble, those of one net after the other.
+        In the float type of the data of the fit; they can be set. Of an ensemble, those of one net after the other.
     loss_curve_ : list of float
         Mean loss of each epoch as seen while training, without penalty (line searches: with it).
     validation_scores_ : list of float
         With early stopping or `validation`: accuracy after each epoch.
     n_iter_ : int
         Epochs, or line-search iterations.
+    t_ : int
+        Samples trained on, each as often as it was.
+    learning_rate_ : float
+        Of the next epoch, where `learning_rate` is scikit-learn's.
 
     Examples
     --------
@@ -118,7 +126,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> MLPClassifier:
-        """Train one epoch over these samples; the first call needs all classes."""
+        """Train one epoch over these samples; the first call needs all classes.
+
+        Give `classes` and `sample_weight` by name: their order differs between versions of scikit-learn.
+        """
         if isinstance(self.class_weight, str):
             raise ValueError(
                 "class_weight 'balanced' is for fit, which sees all samples; for partial_fit compute the weights by "

@@ -44,9 +44,10 @@ class Fitted(Learner):
         if self.loss_curve_:
             self.loss_ = self.loss_curve_[-1]
         self.best_loss_ = min(self.loss_curve_, default=None) if not (scores and self.early_stopping) else None
+        before = (getattr(self, "validation_scores_", None) or []) if again else []
         self.validation_scores_ = self.best_validation_score_ = None
         if scores:
-            self.validation_scores_, self.best_validation_score_ = scores, float(np.nanmax(scores))
+            self.validation_scores_, self.best_validation_score_ = before + scores, float(np.nanmax(scores))
         self.n_layers_, self.n_outputs_ = len(spec.widths), spec.widths[-1]
         linked = "exp" if spec.cost in losses.LOG_LINK else "identity"
         self.out_activation_ = {"softmax": "softmax", "sigmoid": "logistic"}.get(spec.cost, linked)

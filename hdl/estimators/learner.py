@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -202,9 +201,11 @@ class Learner(BaseEstimator):
 def threads(jobs: int | None) -> int:
     """Count threads as scikit-learn counts jobs: None is 1, -1 all processors, -2 all but one.
 
-    `joblib.parallel_config` speaks for None. All processors are those that this process may use; where it is one of
-    several side by side, such as of a grid search, those of its share, which joblib leaves in OMP_NUM_THREADS.
+    All processors are those that this process may use; where it is one of several side by side, such as of a grid
+    search, those of its share, which joblib leaves in OMP_NUM_THREADS.
     """
-    counted = joblib.effective_n_jobs(jobs)
+    if jobs is None or jobs > 0:
+        return jobs or 1
     share = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return min(counted, max(1, int(share))) if jobs is not None and jobs < 0 and share.isdecimal() else counted
+    there = min(devices.cores(), int(share) or 1) if share.isdecimal() else devices.cores()
+    return max(1, there + 1 + jobs)

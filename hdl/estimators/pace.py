@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from hdl.spec import Spec
 
@@ -58,3 +59,21 @@ class Pace:
         if self.rate == spec.optimizer.rate:
             return spec
         return spec.model_copy(update={"optimizer": spec.optimizer.model_copy(update={"lr": self.rate})})
+
+
+def of_estimator(estimator: Any, again: bool, partial: bool) -> Pace | None:
+    """Return the learning rate that an estimator's training follows; None where a schedule says it beforehand.
+
+    Parameters
+    ----------
+    again : bool
+        Whether the training goes on from the last one: the samples seen count on.
+    partial : bool
+        Whether it is a `partial_fit`, whose rate goes on too.
+    """
+    name, initial = estimator.learning_rate, estimator.learning_rate_init
+    if estimator.solver != "sgd" or not isinstance(name, str) or name not in PACES:
+        return None
+    going_on = partial and again and name != "constant"
+    rate = getattr(estimator, "learning_rate_", initial) if going_on else initial
+    return Pace(name, initial, estimator.power_t, getattr(estimator, "t_", 0) if again else 0, rate)

@@ -115,7 +115,10 @@ def train(spec: Spec, weights: Weights, shard: data.Shard, worker: Any, limits: 
     except NonFinite:
         if not limits.early or not loop.diverged():
             raise
-        message = f"The loss diverged after {len(loop.curve)} iterations, and the best weights before are kept: a smaller learning_rate_init may help"
+        message = (
+            f"The loss diverged after {len(loop.curve)} iterations, and the best weights before are kept: a smaller "
+            "learning_rate_init may help"
+        )
         warnings.warn(message, ConvergenceWarning, stacklevel=5)
     return loop.trained()
 

@@ -34,7 +34,8 @@ def penalty(w: NDArray, mask: NDArray, l1: float, l2: float) -> float:
     No BLAS product: its sums depend on the number of its threads, and weights must not.
     """
     weights = (w * mask).astype(np.float64)
-    return l1 * float(np.abs(weights).sum()) + l2 / 2 * float(np.square(weights).sum())
+    absolute = l1 * float(np.abs(weights).sum()) if l1 else 0.0
+    return absolute + (l2 / 2 * float(np.square(weights).sum()) if l2 else 0.0)
 
 
 def update(

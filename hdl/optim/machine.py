@@ -10,7 +10,7 @@ Letters: P parameters, M pairs of L-BFGS.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, fields
+from dataclasses import fields
 from math import inf, isfinite
 from typing import TYPE_CHECKING
 
@@ -126,7 +126,7 @@ def tell(state: State, cost: float, gradient: NDArray) -> State:
     slope = _dot(gradient, state["d"]) if fine else inf
     rule = search.powell if RULES[int(numbers["rule"])] == "cg" else search.wolfe
     verdict = rule(line, cost if fine else inf, slope, int(numbers["budget"]))
-    numbers |= dict(zip(_LINE, astuple(line), strict=True))
+    numbers |= dict(zip(_LINE, vars(line).values(), strict=True))
     if line.near == step and verdict in (SEARCH, NEAR):
         state = {**state, "near_g": gradient.copy()}
     if verdict == SEARCH:
@@ -190,7 +190,7 @@ def _aim(state: State, numbers: dict[str, float], direction: NDArray, first: Cal
     if not (slope < 0 and np.isfinite(direction).all()):
         return _steepest(state, numbers)
     line = search.begin(numbers["cost"], slope, first(slope))
-    return state | {"d": direction} | _pack(numbers | dict(zip(_LINE, astuple(line), strict=True)))
+    return state | {"d": direction} | _pack(numbers | dict(zip(_LINE, vars(line).values(), strict=True)))
 
 
 def _steepest(state: State, numbers: dict[str, float]) -> State:
@@ -203,7 +203,7 @@ def _steepest(state: State, numbers: dict[str, float]) -> State:
     # A step of unit length, or for conjugate gradients of 1/(1 - slope), as Rasmussen's scheme has it.
     step = 1 / (1 - slope) if RULES[int(numbers["rule"])] == "cg" else (-slope) ** -0.5
     line = search.begin(numbers["cost"], slope, step)
-    return state | {"d": direction} | _pack(numbers | dict(zip(_LINE, astuple(line), strict=True)))
+    return state | {"d": direction} | _pack(numbers | dict(zip(_LINE, vars(line).values(), strict=True)))
 
 
 def _two_loops(state: State, pairs: int) -> NDArray:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hdl import sync, wire
 from hdl.data import FileSplit, Options, Schema, Source, Summary, open_source
+from hdl.data.line_count import Lines, Piece
 from hdl.errors import SpecError
 from hdl.passes import Partial, Pass
 from hdl.runners.platform import device_class
@@ -44,6 +45,8 @@ class Job:
         Nothing is trained: the table's network is measured on the data, as these fields of `hdl.measuring.Asked` say.
     schema : Schema, optional
         Of the network that is measured, filled in before a runner opens the data.
+    marks : dict, optional
+        Where the lines of texts are, filled in before a runner opens the data: see `Source.marks`.
     """
 
     data: str
@@ -55,6 +58,7 @@ class Job:
     asked: dict[str, Any] | None = None
     schema: Schema | None = None
     strict: bool = False
+    marks: dict[str, list[list[int]]] | None = None
 
     def source(self) -> Source:
         """Open the dataset: to train on, or as the network that is measured sees it."""
@@ -204,6 +208,10 @@ class RoundRunner(Runner):
     @abstractmethod
     def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         """Get ready to read the shards; events go to `notify`. Returns before workers are up if it can."""
+
+    def count(self, job: Job, cut: Sequence[Piece], shards: int, notify: Notify) -> list[Lines] | None:
+        """Count the lines of texts where the data is, before `open`; None where the driver is to count them itself."""
+        return None
 
     @abstractmethod
     def platform(self) -> str:

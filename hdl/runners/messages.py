@@ -66,6 +66,7 @@ def open_fields(
         "path": job.data,
         "options": job.options.model_dump(mode="json"),
         "cuts": [[shard, splits[shard]] for shard in shards],
+        **({"marks": job.marks} if job.marks else {}),
         "threads": threads,
         "device": device,
         "memory": memory,

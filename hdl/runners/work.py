@@ -5,26 +5,26 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from hdl import data, importance, ops, passes, predict, scratch, step, sync
-from hdl.data import Bad, Block, FileSplit, Options, Shard, Source, Summary, features
+from hdl.data import Block, FileSplit, Options, Shard, Source, Summary, features
 from hdl.ops import Operations, Samples
 from hdl.ops.decrypted import Decrypted
 from hdl.passes import Partial, Pass
 from hdl.predict import Model
-from hdl.runners import platform
+from hdl.runners import counting, platform
 from hdl.runners.base import Plan
+from hdl.runners.watched import Beat, WatchedSource
 from hdl.spec import Spec
 from hdl.table import Table
 from hdl.wire import Update, Weights
 
 _LIMITS = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
-Beat = Callable[[int, float], Any]  # (shard, share done): a sign of life; a true answer stops the work
 
 
 class Host:
@@ -65,6 +65,7 @@ class Host:
         self._ops: Operations | None = None
         self._common: Samples | None = None
         self._source = source
+        self._marks: dict[str, list[list[int]]] | None = None
         self._validation: Source | None = None  # where it is data of its own
         self._shards: dict[int, Shard] = {}
         self._measuring: tuple[tuple[str, int, str], Model] | None = None
@@ -76,7 +77,14 @@ class Host:
         options = Options.make(fields["options"])
         if fields.get("encrypt_spill"):
             scratch.encrypt()
-        return cls(fields["path"], options, splits, fields["threads"], fields["device"], fields["memory"])
+        host = cls(fields["path"], options, splits, fields["threads"], fields["device"], fields["memory"])
+        host._marks = fields.get("marks")
+        return host
+
+    @property
+    def marks(self) -> dict[str, list[list[int]]] | None:
+        """Where the lines of texts are, if it was told."""
+        return self._marks
 
     @property
     def plan(self) -> Plan:
@@ -95,10 +103,22 @@ class Host:
         """The dataset, opened when first needed."""
         if self._source is None:
             self._source = data.open_source(self.path, self.options)
+            if self._marks:
+                self._source.take_marks(self._marks)
         return self._source
 
-    def hold(self, splits: Mapping[int, Sequence[FileSplit]]) -> None:
-        """Take these shards from now on; of those that stay, what was decoded is kept."""
+    def hold(self, splits: Mapping[int, Sequence[FileSplit]], marks: dict[str, list[list[int]]] | None = None) -> None:
+        """Take these shards from now on; of those that stay, what was decoded is kept.
+
+        Parameters
+        ----------
+        marks : dict, optional
+            Where the lines of texts are: see `Source.marks`.
+        """
+        if marks:
+            self._marks = marks
+            if self._source is not None:
+                self._source.take_marks(marks)
         for kept in (self._shards, self.blocks):
             for number in [number for number in kept if splits.get(number) != self.splits.get(number)]:
                 del kept[number]
@@ -127,12 +147,19 @@ class Host:
             if source.kept is not None:
                 self.blocks[number] = source.kept
                 left = source.spare
+        self.source.forget()
         return summaries
 
     def measure(self, asked: Pass, numbers: Sequence[int], beat: Beat) -> list[Partial]:
         """Carry a pass out over some parts of the data; what is found is joined along the tree as far as they are
         siblings."""
-        model, found = self._model(asked), list[Partial]()
+        found = list[Partial]()
+        if asked.kind == counting.KIND:
+            for number in numbers:
+                beat(number, 0.0)
+                found.append(counting.part(self.source, self.splits[number], number, asked.parts, self.memory // 2))
+            return passes.join_siblings(found)
+        model = self._model(asked)
         for number in numbers:
             beat(number, 0.0)
             found = passes.join_siblings([*found, self._measured(model, asked, number, beat)])
@@ -220,65 +247,6 @@ class Host:
             # Joining at once keeps as many updates as the tree is deep, not as many as there are shards.
             joined = sync.join_siblings(spec, [*joined, *updates])
         return joined
-
-
-class WatchedSource(Source):
-    """A source that gives a sign of life for every block of a shard that is read.
-
-    Parameters
-    ----------
-    source : Source
-        The dataset that is read.
-    number : int
-        Of the shard.
-    beat : function of (shard, share done)
-    given : list of Block, optional
-        Read these instead of the files; they are taken out of the list.
-    spare : int
-        Bytes of features that `kept` may hold; it is None if there were more.
-    """
-
-    def __init__(self, source: Source, number: int, beat: Beat, given: list[Block] | None = None, spare: int = 0):
-        super().__init__(source.paths, source.options)
-        self.format, self.image, self.names = source.format, source.image, source.names
-        self.targets, self.label, self.columns = source.targets, source.label, source.columns
-        self.kept_schema = source.kept_schema
-        self.source, self.number, self.beat, self.given, self.spare = source, number, beat, given, spare
-        self.kept: list[Block] | None = []
-
-    def lengths(self) -> list[int]:
-        return self.source.lengths()
-
-    def splits(self, shards: int) -> list[list[FileSplit]]:
-        return self.source.splits(shards)
-
-    def describe(self) -> dict[str, Any]:
-        return self.source.describe()
-
-    def _read(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
-        return self.source._read(split, bad)
-
-    def numbered(self, split: FileSplit, bad: Bad) -> Iterator[Block]:
-        for block in self.source.numbered(split, bad):
-            self.beat(self.number, 0.0)
-            yield block
-
-    def read(self, splits: Sequence[FileSplit], bad: Bad | None = None) -> Iterator[Block]:
-        for block in self.source.read(splits, bad) if self.given is None else _taken(self.given):
-            self.beat(self.number, 0.0)
-            self.spare -= block.x.nbytes
-            if self.spare < 0:
-                self.kept = None
-            if self.kept is not None:
-                self.kept.append(block)
-            yield block
-
-
-def _taken(blocks: list[Block]) -> Iterator[Block]:
-    """Take blocks from a list, in order, so that nobody holds those that have been read."""
-    blocks.reverse()
-    while blocks:
-        yield blocks.pop()
 
 
 def _bytes(shard: Shard) -> tuple[int, int]:

@@ -31,6 +31,7 @@ from hdl.yarn.comm.allreduce import allreduce
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.comm.mailbox import Mailbox
 from hdl.yarn.comm.mesh import Mesh
+from hdl.yarn.worker.memory import keep_memory
 from tests.runner.yarn_here import YarnHere
 
 NETS = {"400-25-10": 200, "784-100-32-10": 100, "784-2500-2000-1500-1000-500-10": 6}
@@ -73,6 +74,8 @@ def _member(rank, kind, size, rounds, ports, barrier, times, keys, folder):
     """Takes part in exchanges as one worker."""
     workers = len(ports)
     group = _plain(rank, ports, barrier) if kind == "TCP" else _own(rank, kind, ports, barrier, keys, folder)
+    if kind != "TCP":
+        keep_memory()  # as workers do
     spec = parse({"net": "1-1", "shards": workers, "batch": 1, "sync": {"mode": "average"}})
     piece, took = np.ones(size // workers, np.uint8).data, []
     update = wire.Update("average", 0, rank, rank + 1, {"w": np.ones(size // 4, np.float32)}, {"samples": 1})
@@ -115,9 +118,16 @@ def _own(rank, kind, ports, barrier, keys, folder):
     mailbox = Mailbox(keys.tls(server=True), "127.0.0.1")
     ports[rank] = mailbox.address[1]
     barrier.wait()
-    peers = [("127.0.0.1", port) for port in ports]
+    peers, nothing = {rank: ("127.0.0.1", port) for rank, port in enumerate(ports)}, lambda *given: None
     made = mesh.connect(
-        rank, 0, peers, keys.tls(server=False), lambda peer: mailbox.peer(0, peer, 60), lambda: None, lambda phase: None
+        rank,
+        len(ports),
+        0,
+        peers,
+        keys.tls(server=False),
+        lambda peer: mailbox.peer(0, peer, SECONDS),
+        nothing,
+        nothing,
     )
     assert {channel.family == socket.AF_UNIX for channel in made._outward.values()} == {kind == "Unix"}
     return made

@@ -121,7 +121,8 @@ ROWS = {
     ),
     "worker-sleeps": Row(
         "SIGSTOP of a worker past `--worker-timeout 3`, then SIGCONT: it ends", "computing:3:1:1:STOP",
-        ("--worker-timeout", "3"), meanwhile=sleep_and_wake, died=("1",), lost=0, says=("no sign of life for 3 s",),
+        ("--worker-timeout", "3"), meanwhile=sleep_and_wake, lost=0,
+        says=("worker 1 died .*no sign of life for 3 s",),  # on a busy machine others may be as silent
     ),
     "memory-once": killed("a container over its memory once", "computing:3:1:1:MEMORY", memory=True),
     "memory-twice": Row(

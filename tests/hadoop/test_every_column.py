@@ -105,6 +105,7 @@ def test_a_task_killed_in_the_summary_pass_changes_nothing(data, archive, name):
     assert signatures(out) == signatures(f"{out}-expected")
 
 
+@pytest.mark.full  # test_secure_runners.py has a job's answers in order, tests/runner what is kept
 def test_a_job_answers_every_row_in_order_with_what_is_kept(data, run, archive):
     (path, _), out = data("parquet"), f"{HOME}/answers"
     train(data("parquet"), "parquet", f"{HOME}/model", LocalRunner(1))

@@ -129,7 +129,9 @@ def test_a_clock_that_differs(asked, clock, command):
 @pytest.mark.parametrize(
     ("principal", "keys", "sentence"),
     [
-        ("nobody", "ada", r"--keytab \S+: holds no key of --principal nobody; it holds those of ada@"),
+        pytest.param(
+            "nobody", "ada", r"--keytab \S+: holds no key of --principal nobody; it holds those of ada@", marks=full
+        ),
         ("ada@ELSE.TEST", "ada", r"--keytab \S+: holds no key of --principal ada@ELSE.TEST; it holds those of ada@"),
     ],
 )

@@ -64,7 +64,8 @@ def test_three_rounds_give_the_local_runners_bytes(trained, name, mode):
     assert len(set(expected.values())) > 1
 
 
-@pytest.mark.parametrize("name", ["mapreduce", pytest.param("streaming", marks=pytest.mark.full)])
+@pytest.mark.full  # test_yarn.py has it, and tests/runner/test_streaming_pipe.py of a mapper
+@pytest.mark.parametrize("name", ["mapreduce", "streaming"])
 def test_a_bad_sample_is_told_with_its_place_and_the_job(cluster, folder, archive, name):
     data = put_csv(f"{folder}/bad", bad=50)
     table = f"{folder}/model"

@@ -116,6 +116,7 @@ def test_what_was_trained_is_measured_and_predicts_by_either_runner(hdl, data, t
     assert "report.html" in secure.run("hadoop", "fs", "-ls", table).stdout
 
 
+@pytest.mark.full  # test_pages.py looks at applications and ends them on this cluster, test_yarn_apps.py follows one
 def test_an_application_is_watched_and_killed(secure, hdl, data, packed):
     endless = [*SPEC[:4], "--epochs", 1000000, "--runner", "yarn", *RUNNERS["yarn"]]
     fault = SLOW  # that it is set is what the master says in its log

@@ -190,7 +190,7 @@ def test_a_connection_that_lives_takes_fresh_tokens(talk, secure, data, impatien
 
 def test_fresh_tokens_reach_the_master_and_its_workers(talk, secure, data, tmp_path):
     """By a keytab, which is the master's alone, and by the client that follows: both trainings at the same time."""
-    rounds, principal, state = 7, f"ada@{secure.realm}", tmp_path / "state"
+    rounds, principal, state = 5, f"ada@{secure.realm}", tmp_path / "state"
     logins = {"keytab": (principal, secure.keytab("ada")), "client": ()}
     trainings = {}
     for name, login in logins.items():

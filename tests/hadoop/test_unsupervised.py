@@ -66,7 +66,7 @@ def test_five_evaluations_of_a_sparse_autoencoder_are_the_same_everywhere(patche
     assert len(set(outcomes["local"][0].values())) > 1
 
 
-@pytest.mark.full  # the next test shows it of stacks' layers; tests/runner/test_yarn_here.py without daemons
+@pytest.mark.full
 @pytest.mark.skipif("yarn" not in ALL, reason="no jpype or pyzmq")
 @pytest.mark.parametrize("epochs", [10, 400])
 def test_a_sparse_autoencoder_on_yarn_is_the_local_one(patches, folder, archive, epochs):
@@ -74,16 +74,10 @@ def test_a_sparse_autoencoder_on_yarn_is_the_local_one(patches, folder, archive,
     assert outcomes["yarn"][0][epochs] == outcomes["local"][0][epochs] != outcomes["local"][0][0]
 
 
-@pytest.mark.parametrize(
-    "net", ["dbn", pytest.param("stacked", marks=pytest.mark.full), pytest.param("rbm", marks=pytest.mark.full)]
-)
-def test_layers_are_the_same_everywhere(digits, folder, archive, net, request):
-    names = (
-        ("local", *ALL)
-        if request.config.getoption("--full")
-        else [n for n in ("local", "yarn") if n in ("local", *ALL)]
-    )
-    outcomes = everywhere(names, digits, folder, archive, **NETS[net])
+@pytest.mark.full  # test_every_column.py has the runners on daemons, tests/runner/test_yarn_here.py the models
+@pytest.mark.parametrize("net", NETS)
+def test_layers_are_the_same_everywhere(digits, folder, archive, net):
+    outcomes = everywhere(("local", *ALL), digits, folder, archive, **NETS[net])
     assert all(signed == outcomes["local"] for signed in outcomes.values()), outcomes
     assert len(outcomes["local"]) == (1 if net == "rbm" else 3)
 

@@ -165,7 +165,7 @@ def test_workers_that_the_cluster_has_no_room_for_are_named_with_what_is_free(da
 
 @pytest.fixture(scope="module")
 def running(cluster, run, ctrl_c):
-    """A training that goes on and on, over four files of one replica each."""
+    """A training that goes on and on, over four files of one replica each; at its end Ctrl-C ends it well."""
     data = put_csv("hdfs:///tests/yarn-running/data")
     run("hadoop", "fs", "-setrep", 1, data)
     deadline = time.monotonic() + 300
@@ -183,7 +183,11 @@ def running(cluster, run, ctrl_c):
         training.kill()
         fs.remove("hdfs:///tests/yarn-running")
     assert status == 130, said
+    assert re.search(
+        r"interrupted; version \d+ is kept. Go on with: hdl train \S+ --out \S+ --resume --runner ya", said
+    )
     assert training.gone()
+    assert report(training.application)["state"] == "KILLED"
 
 
 def status(training):

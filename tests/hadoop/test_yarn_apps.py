@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -18,6 +19,7 @@ from hdl import fs
 from hdl.table import Table
 from tests.hadoop.runners import put_csv
 from tests.hadoop.secure import SLOW
+from tests.hadoop.yarn_jobs import get, report
 
 HDL = [sys.executable, "-m", "hdl"]
 YARN = ["--runner", "yarn", "--workers", "2", "--shards", "4", "--net", "0-5-0", "--batch", "8", "--seed", "3"]
@@ -47,12 +49,15 @@ def look(run, application):
     return json.loads(run(*HDL, "status", application, "--json").stdout)
 
 
-def until(run, application, good, seconds=600):
-    deadline = time.monotonic() + seconds
-    while not good(state := look(run, application)):
-        assert time.monotonic() < deadline, state
-        time.sleep(0.5)
-    return state
+def until(run, application, number, seconds=600):
+    """Look at an application once its page shows a round beyond a number; a command that looks takes seconds."""
+    deadline, shown = time.monotonic() + seconds, -1
+    while shown <= number:
+        assert time.monotonic() < deadline, look(run, application)
+        time.sleep(0.3)
+        with suppress(OSError, ValueError, KeyError):
+            shown = json.loads(get(report(application)["trackingUrl"].rstrip("/") + "/status.json"))["round"]
+    return look(run, application)
 
 
 @pytest.mark.full  # so does who attaches to one, below
@@ -115,7 +120,7 @@ def test_a_running_application_is_shown_its_log_read_and_it_is_killed(run, data,
     command = [*HDL, "train", data, "--out", f"{folder}/m", *YARN, *SMALL, *LONG, "--detach"]
     application = run(*command, HDL_FAULT=SLOW).stdout.strip()
     try:
-        page = until(run, application, lambda state: state["page"] and state["page"]["round"] > 3)["page"]
+        page = until(run, application, 3)["page"]
         assert page["application"] == application
         assert [worker["worker"] for worker in page["workers"]] == [0, 1]
         assert {worker["host"] for worker in page["workers"]} <= {"localhost", "127.0.0.2"}
@@ -136,6 +141,7 @@ def test_a_running_application_is_shown_its_log_read_and_it_is_killed(run, data,
     assert looking.result()["report"]["state"] == "KILLED"
 
 
+@pytest.mark.full  # so ends the training at which test_yarn.py looks
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_application_and_says_how_to_go_on(run, data, folder):
     table = f"{folder}/m"
@@ -175,14 +181,11 @@ def test_yarns_daemons_come_back_and_nothing_is_lost(cluster, run, data, folder)
     """A ResourceManager that restarts, and a NodeManager that is killed: the same master, the same containers."""
     application = run(*HDL, "train", data, "--out", f"{folder}/m", *YARN, *SMALL, *LONG, "--detach").stdout.strip()
     try:
-        before = until(run, application, lambda state: state["page"] and state["page"]["round"] > 3)["page"]
+        before = until(run, application, 3)["page"]
         for daemon in ("resourcemanager", "nodemanager1", "nodemanager2"):
             cluster.restart(daemon)
             cluster.wait_ready(120)
-            behind = before["round"] + 100
-            state = until(
-                run, application, lambda state, behind=behind: state["page"] and state["page"]["round"] > behind
-            )
+            state = until(run, application, before["round"] + 100)
             assert state["report"]["attempt"] == 1
             assert state["page"]["workers"] == [
                 {**now, "container": then["container"]}

@@ -1,10 +1,10 @@
-"""scikit-learn's tests that cannot hold for hdl: why, and what a user does instead. docs/from-scikit-learn.md has them."""
+"""scikit-learn's tests that cannot hold for hdl, with the reason, and what a user does instead."""
 
 from typing import NamedTuple
 
 
 class Exempt(NamedTuple):
-    """A test, by its name without parameters, with the reason why it fails and what takes its place."""
+    """The reason why a test fails, and what a user does instead."""
 
     why: str
     instead: str

@@ -1,4 +1,4 @@
-"""Runs scikit-learn's own tests of its networks on hdl's, from the installed package, with nothing but the import changed."""
+"""Runs scikit-learn's own tests of its networks, from the installed package, on hdl's: the import alone is changed."""
 
 import os
 import subprocess

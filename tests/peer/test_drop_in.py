@@ -127,6 +127,15 @@ def test_invscaling_and_adaptive_rates(cancer):
     assert lowered.learning_rate_ <= LEAST
 
 
+def test_scores_go_on_with_a_warm_start(cancer):
+    x, y = cancer
+    warm = hdl.MLPClassifier((4,), max_iter=3, random_state=0, warm_start=True, early_stopping=True).fit(x, y)
+    first = list(warm.validation_scores_)
+    assert warm.fit(x, y).validation_scores_[:3] == first
+    assert len(warm.validation_scores_) == len(warm.loss_curve_) == 6
+    assert warm.best_validation_score_ == max(warm.validation_scores_[3:])
+
+
 def test_samples_in_their_own_order(cancer):
     """Without shuffling an epoch of whole batches is as many steps on consecutive samples."""
     x, y = cancer

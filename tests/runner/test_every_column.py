@@ -92,7 +92,7 @@ def test_a_worker_killed_in_the_summary_pass_changes_nothing(data, train, expect
     same(outcome, expected("parquet", "weighed"))
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("form", ["csv", pytest.param("parquet", marks=pytest.mark.full)])
 def test_a_worker_group_gives_the_local_runners_bytes(data, train, expected, form):
     pytest.importorskip("zmq")
     from tests.runner.yarn_here import YarnHere
@@ -125,7 +125,7 @@ def shard_bytes(path, form, number):
 
 
 # What is imported travels as typed bytes too.
-@pytest.mark.parametrize("form", ["csv", pytest.param("parquet", marks=pytest.mark.full), "imported"])
+@pytest.mark.parametrize("form", [pytest.param("parquet", marks=pytest.mark.full), "csv", "imported"])
 def test_a_round_in_a_pipe_gives_the_local_runners_bytes(data, expected, tmp_path, form):
     one = expected(form, "plain")
     copy = tmp_path / "copy"

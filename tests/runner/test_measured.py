@@ -47,7 +47,8 @@ def check_same(case, outcomes):
     assert all(value is None or np.isfinite(value) for name, value in last.items() if name.startswith("val_"))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case if case in ("gradient", "batches", "genetic", "prices") else
+                                  pytest.param(case, marks=pytest.mark.full) for case in CASES])  # fmt: skip
 def test_any_crew_measures_the_same(make_runner, by_crews, case):
     check_same(case, by_crews(case, make_runner(1), make_runner(3)))
 

@@ -62,7 +62,9 @@ def allreduce(mesh: Mesh | None, spec: Spec, updates: Sequence[Update], paramete
     if not sync.separable(spec) or parameters * 4 <= small or updates[0].mode == "evaluate":
         return sync.complete(spec, _whole(mesh, spec, updates))
     own = reduce_scatter(mesh, spec, updates, parameters)
-    return replace(own, tensors=all_gather(mesh, own.tensors, parameters))
+    # An empty slice may begin where the first one does, and have the measures too.
+    measures = None if mesh.rank else own.measures
+    return replace(own, tensors=all_gather(mesh, own.tensors, parameters), measures=measures)
 
 
 def reduce_scatter(mesh: Mesh, spec: Spec, updates: Sequence[Update], parameters: int) -> Update:

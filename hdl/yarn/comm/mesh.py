@@ -152,7 +152,10 @@ class Mesh:
             if rest := self._begin(peer, self._framed(messages)):
                 sent[self._senders.submit(self._finish, peer, rest)] = peer
         self._point("waiting")
-        received = {peer: self._receive(peer, self._step if reuse else 0, into and into[peer]) for peer in sources}
+        received = {
+            peer: self._receive(peer, self._step if reuse else 0, None if into is None else into[peer])
+            for peer in sources
+        }
         while sent:
             done, _ = wait(sent, POLL)
             for future in done:
@@ -225,7 +228,9 @@ class Mesh:
             self.received_messages += 1
             self.received_bytes += _HEAD.size
             return [
-                self._message(peer, channel, (peer, kept, place) if kept else None, into and into[place])
+                self._message(
+                    peer, channel, (peer, kept, place) if kept else None, None if into is None else into[place]
+                )
                 for place in range(count)
             ]
         except (OSError, EOFError, ValueError) as error:

@@ -69,7 +69,7 @@ class Membership:
     places : list of Member
         As many as there may be workers, by rank.
     members : list of Member
-        Those that take part in the rounds, by rank: all places, unless the number of workers may change.
+        Those that take part in the rounds, by first shard: all places, unless the number of workers may change.
     fewest : int
         Workers without which nothing is computed.
     shards : int

@@ -93,9 +93,10 @@ class Participants(Listening):
                 mine.trains, mine.joining, mine.loaded = True, None, False
             elif mine.trains or not mine.state.here:
                 place.shards, mine.trains = [], False
-        self.members = [place for place in self.places if place.rank in shares]
+        # Neighbours in the tree over shards are neighbours in the mesh, so that siblings meet early.
+        self.members = sorted((place for place in self.places if place.rank in shares), key=lambda place: place.shards)
         now = {member.rank: (member.name, member.shards) for member in self.members}
-        if {rank: name for rank, (name, _) in now.items()} != {rank: name for rank, (name, _) in before.items()}:
+        if [(rank, name) for rank, (name, _) in now.items()] != [(rank, name) for rank, (name, _) in before.items()]:
             self.leave_mesh()
         if now != before:
             self._tell(before, now)

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from hdl import fs, optim, step, sync, wire
 from hdl.data import FileSplit, Summary
+from hdl.data.base import Lines, Piece
 from hdl.passes import Partial, Pass
-from hdl.runners import platform
+from hdl.runners import counting, platform
 from hdl.runners.base import Job, Notify, Plan, RoundRunner, groups
 from hdl.runners.messages import open_fields, plan_message
 from hdl.spec import Spec
@@ -92,6 +93,13 @@ class MasterRunner(RoundRunner):
             self.group.begin(shards, hosts, notify)
         if job.asked is not None:  # no summary comes before the first pass, which all must be able to compute
             self.group.meet()
+
+    def count(self, job: Job, cut: Sequence[Piece], shards: int, notify: Notify) -> list[Lines] | None:
+        """Ask for the workers, beside the blocks of the pieces, and have each count those of its shards."""
+        if not counting.worth_asking(cut):
+            return None
+        self.open(job, counting.share(cut, shards), notify)
+        return counting.complete(self.measure(counting.asked(shards)), cut)
 
     def platform(self) -> str:
         offers = [(f"worker {member.rank} ({member.host})", member.offer) for member in self.group.members]

@@ -33,15 +33,14 @@ from hdl.yarn.protocol import (
     Message,
     Relayed,
     bundle_name,
-    joined_seconds,
     read_report,
 )
 from hdl.yarn.protocol.relay_tree import children, subtree, towards
+from hdl.yarn.worker import collected
 
 UP, DOWN = "up", "down"  # the directions of a connection between two relays
 Labelled = list[tuple[Any, Sequence[Buffer]]]  # results of several workers: of each [place, name], and its content
 Results = Mapping[str, Sequence[Buffer]]
-_FIELDS = "gpu", "code", "samples", "found", "spilled"  # of `Done`, that are columns of `Answers`
 
 
 class Relay:
@@ -186,12 +185,13 @@ class Relay:
 
     def _tell(self, place: int, frame: bytes, content: Sequence[Buffer] = ()) -> None:
         """Send a message to a worker below; one that does not take it is cut off, and turns to the master."""
-        channel, lock = self._down.get(place, (None, self._up_lock))
+        if place not in self._down:
+            return
+        channel, lock = self._down[place]
         try:
             with lock:
-                if channel is not None:
-                    frames.send(channel, frame, *([[*content]] if content else []))
-        except OSError:
+                frames.send(channel, frame, *([[*content]] if content else []))
+        except (OSError, ValueError):
             with self._changed:
                 self._down.pop(place, None)
             with suppress(OSError):
@@ -225,7 +225,8 @@ class Relay:
         """Give a sign of life for this worker and all below; False where there is no tree."""
         now = time.monotonic()
         with self._changed:
-            if not self._joined or self.place is None or self._command is None:
+            command = self._command
+            if not self._joined or self.place is None or command is None:
                 return False
             places, shards, shares, uses, counts, ages = [self.place], [shard], [share], [rss], [moves], [0.0]
             for beats, when in self._below.values():
@@ -235,13 +236,13 @@ class Relay:
                 uses += beats.rss
                 counts += beats.moves
                 ages += [round(age + now - when, 2) for age in beats.ages]
-            patience = float("inf") if self._command.patience is None else self._command.patience
-            silent = self._command.above is not None and (self._up is None or now - self._heard > patience)
+            patience = float("inf") if command.patience is None else command.patience
+            silent = command.above is not None and (self._up is None or now - self._heard > patience)
         mine = Beats(self.generation, places, shards, shares, uses, counts, ages)
         if silent:
             self._detach()
             self._report(replace(mine, detached=True))
-        elif self._command.above is None:
+        elif command.above is None:
             self._report(mine)
         else:
             self._detached = False
@@ -252,11 +253,7 @@ class Relay:
     def answer(self, done: Done, results: Results) -> None:
         """Answer a relayed command, with results that the master will pull."""
         place = self.place or 0
-        values = {name: [getattr(done, name)] for name in _FIELDS if getattr(done, name) is not None}
-        seconds = dict(done.seconds or {})
-        compute = [round(seconds.pop("compute"), 6)] if "compute" in seconds else []
-        row = done.row if place == 0 else None  # it is the same for all
-        mine = Answers(done.command_id, done.generation, [place], compute, seconds, values, row)
+        mine = collected.of(done, place)
         self._gather(mine, [([place, name], pieces) for name, pieces in results.items()])
 
     def _from_below(self, channel: Any, hello: dict[str, Any]) -> None:
@@ -308,7 +305,7 @@ class Relay:
                 return
             if all_of_them and not self._expected() <= self._answered:
                 return
-            answers, results, place = _joined(self._collected), self._results, self.place
+            answers, results, place = collected.joined(self._collected), self._results, self.place
             self._collected, self._results = [], []
         results = self._join_results(results, place)
         with self._changed:
@@ -337,7 +334,7 @@ class Relay:
                 if self._up is not None:
                     frames.send(self._up, json.dumps(message.to_dict()).encode(), *([[*content]] if content else []))
                     return
-        except OSError:
+        except (OSError, ValueError):
             with suppress(OSError, AttributeError):
                 self._up.close()
             self._up = None
@@ -369,23 +366,3 @@ class Relay:
         self._answering, self._bundles, self._answered = command_id, 0, set()
         self._collected, self._results, self._sent = [], [], []
         self._mailbox.bundles.clear()
-
-
-def _joined(answers: Sequence[Answers]) -> Answers:
-    """Join answers to one; a value that some lack is None."""
-    if len(answers) == 1:
-        return answers[0]
-    first = answers[0]
-
-    columns: dict[str, list[Any]] = {}
-    for name in dict.fromkeys(name for each in answers for name in each.columns):
-        columns[name] = [value for each in answers for value in each.columns.get(name) or [None] * len(each.places)]
-    return Answers(
-        first.command_id,
-        first.generation,
-        [place for each in answers for place in each.places],
-        [value for each in answers for value in each.compute],
-        joined_seconds(each.seconds for each in answers),
-        columns,
-        next((each.row for each in answers if each.row is not None), None),
-    )

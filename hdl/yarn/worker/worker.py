@@ -54,6 +54,7 @@ from hdl.yarn.protocol import (
 from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
 from hdl.yarn.worker.callbacks import evicted, take_tokens
 from hdl.yarn.worker.master_link import MasterLink
+from hdl.yarn.worker.memory import keep_memory
 from hdl.yarn.worker.relay import Relay
 
 PAYLOAD_SECONDS = 60.0  # that may pass between a command and its payload
@@ -170,9 +171,9 @@ class Worker:
         _, fields, _ = wire.unpack(bytes(self._payload(Open.kind)))
         gpu = platform.gpu(fields["device"])
         own = Host.from_fields(fields)
-        rest = {name: value for name, value in fields.items() if name != "cuts"}
+        rest = {name: value for name, value in fields.items() if name not in ("cuts", "marks")}
         if rest == self._opened:
-            self.host.hold(own.splits)
+            self.host.hold(own.splits, own.marks)
             return gpu
         self.link.memory_limit = fields["limit"]
         self.host = own
@@ -209,6 +210,7 @@ class Worker:
             self._prepared, self._updates, self._weights = content, None, {}
 
     def _connect_mesh(self, command: ConnectMesh) -> None:
+        keep_memory()
         if self.mesh:
             self.mesh.close()
         self.mesh, generation = None, command.generation
