@@ -201,7 +201,8 @@ void hdl_random_u32(uint64_t seed, uint32_t a, uint32_t b, uint32_t c, uint64_t 
 
 /* Joins arrays [n] along a tree in one pass over them: out [n]. The program is in postfix order: an entry of 0 or more
  * takes the input of that number, -1 joins the last two, a before b, to a + (b - a) share with the joint's next share,
- * or to a + b where shares is NULL. Each operation is rounded to float32, so the result is the same on every machine. */
+ * or to a + b where shares is NULL. Each operation is rounded to float32, so the result is the same on every machine.
+ */
 hdl_status hdl_join(int32_t inputs, const float *const *in, int32_t steps, const int32_t *program, const float *shares,
                     int64_t n, float *out);
 
