@@ -13,7 +13,6 @@ from typing import Any
 
 from hdl import devices, ops
 from hdl.errors import SpecError, Unavailable
-from hdl.spec import Spec
 
 ISAS = ("generic", "avx2", "avx512")  # each can run what is before it
 CUDA, REFERENCE = "cuda", "reference"
@@ -38,6 +37,8 @@ def check(device: str) -> str:
 
 def best_isa() -> str:
     """Name the best instruction set of this processor."""
+    from hdl.spec import Spec  # which needs more than all the rest here, and a master asks before it has imported that
+
     return ops.make(Spec(net=(1, 1), loss="squared")).platform
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from hdl.data import Options
 from hdl.errors import SpecError
 from hdl.runners import access, platform
-from hdl.runners.base import Job
-from hdl.spec import parse
+
+if TYPE_CHECKING:
+    from hdl.runners.base import Job
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -224,6 +224,11 @@ def to_task_config(job: Job, settings: Settings, near: Sequence[Sequence[str]] =
 
 def from_task_config(config: dict[str, Any]) -> tuple[Job, Settings]:
     """Read job and settings from a task config: the inverse of `to_task_config`."""
+    # A master asks for containers by its settings alone, before it has imported what knows of data.
+    from hdl.data import Options
+    from hdl.runners.base import Job
+    from hdl.spec import parse
+
     spec = parse(config["spec"]) if config["spec"] else None
     rest = {"asked": config.get("asked"), "strict": config.get("strict", False)}
     job = Job(config["data"], config["table"], spec, Options.make(config["options"]), config["resume"], **rest)

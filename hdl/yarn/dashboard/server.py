@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 from hdl.yarn.dashboard import markup
 from hdl.yarn.dashboard.allowed import AllowedHosts, proxy_user
 from hdl.yarn.dashboard.assets import POLICY
+from hdl.yarn.dashboard.listening import listen
 from hdl.yarn.dashboard.state import State
 
 REQUEST_BYTES = 16 << 10
@@ -52,6 +53,8 @@ class PageServer:
         Names or addresses of YARN's proxies. This machine itself may ask too, unless it matters who asks.
     refusal : function of str, optional
         Returns why a user may not look, or an empty string; an unknown user is an empty name. None: everybody may.
+    listening : socket, optional
+        That listens on this interface already: see `listen`. It is closed with the page.
 
     Attributes
     ----------
@@ -69,10 +72,12 @@ class PageServer:
     """
 
     def __init__(
-        self, state: State, host: str, allowed_hosts: Iterable[str], refusal: Callable[[str], str] | None = None
-    ):
+        self, state: State, host: str, allowed_hosts: Iterable[str], refusal: Callable[[str], str] | None = None,
+        listening: socket.socket | None = None,
+    ):  # fmt: skip
         # Who is on this machine could say to be anybody; the proxy does not let its users.
-        self._server = _HttpServer(state, host, AllowedHosts(allowed_hosts, loopback=refusal is None), refusal)
+        allowed = AllowedHosts(allowed_hosts, loopback=refusal is None)
+        self._server = _HttpServer(state, listening or listen(host), allowed, refusal)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="hdl-page", daemon=True)
 
@@ -91,9 +96,9 @@ class PageServer:
 class _HttpServer(HTTPServer):
     """Answers each request in a thread, at most `THREADS` at a time; a slow client holds up one of them, briefly."""
 
-    request_queue_size = 64
-
-    def __init__(self, state: State, host: str, allowed: AllowedHosts, refusal: Callable[[str], str] | None):
+    def __init__(
+        self, state: State, listening: socket.socket, allowed: AllowedHosts, refusal: Callable[[str], str] | None
+    ):
         self.state, self.allowed, self.refusal = state, allowed, refusal
         # Free threads, for hosts that may ask and for others.
         self._free = {
@@ -103,13 +108,10 @@ class _HttpServer(HTTPServer):
         self._open: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
         self._answers: dict[str, tuple[float, bytes]] = {}  # by name: when it was made, and content
-        self.address_family = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][0]
-        super().__init__((host, 0), _RequestHandler)
-
-    def server_bind(self) -> None:
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)  # without the name look-up of HTTPServer: it may take seconds
-        self.server_address = self.socket.getsockname()
+        # Not by HTTPServer's own binding, whose look-up of the name may take seconds.
+        super().__init__(listening.getsockname(), _RequestHandler, bind_and_activate=False)
+        self.socket.close()
+        self.socket, self.server_address = listening, listening.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:

@@ -1,9 +1,19 @@
-"""Run the master: `python -m hdl.yarn.master`. Java starts in a thread, while Python imports the rest."""
+"""Run the master: `python -m hdl.yarn.master`.
+
+Java starts in a thread. Then the master registers and asks for containers, and Python imports the rest of it while YARN
+looks for them.
+"""
+
+import sys
 
 from hdl.yarn.resource_manager.clients import Clients
 
 if __name__ == "__main__":
     clients = Clients()
+    from hdl.yarn.master import early
+
+    begun = early.begin(clients, sys.argv[1])
+    early.wait(begun)  # Java's calls need Python's lock, which imports hold
     from hdl.yarn.master.master import main
 
-    main(clients)
+    main(clients, begun)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
@@ -30,13 +32,13 @@ from hdl.yarn.comm.credentials import CLIENT, Credentials
 from hdl.yarn.dashboard.server import PageServer
 from hdl.yarn.dashboard.state import State
 from hdl.yarn.master import kept_nodes
+from hdl.yarn.master.early import Early, address, registered
 from hdl.yarn.master.remote_weights import WeightsLost
 from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.master.runner import MasterRunner
 from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.process import node_fault, run_and_exit, say
 from hdl.yarn.resource_manager.clients import Clients
-from hdl.yarn.resource_manager.containers import Containers
 from hdl.yarn.resource_manager.resources import Resources, application_of
 from hdl.yarn.resource_manager.viewers import Viewers
 from hdl.yarn.settings import MASTER_ADDRESS, MEASURED, ORDER, OUTCOME, TASK_CONFIG, Settings, from_task_config
@@ -71,13 +73,13 @@ class Live(Watcher):
 
     def __init__(
         self, application: str, job: Job, settings: Settings, host: str, proxies: Sequence[str],
-        viewers: Viewers | None = None,
+        viewers: Viewers | None = None, listening: socket.socket | None = None,
     ):  # fmt: skip
         facts = {"data": job.data, "table": job.table, "workers": settings.number, "memory": f"{settings.memory} MiB"}
         self.state = State(application, facts)
-        self.page = PageServer(self.state, host, proxies, viewers.refusal if viewers else None)
+        self.page = PageServer(self.state, host, proxies, viewers.refusal if viewers else None, listening)
         self.page.start()
-        self.port, self.url = self.page.port, f"http://{host}:{self.page.port}/"
+        self.port, self.url = self.page.port, address(host, self.page.port)
 
     def hear(self, event: Any) -> None:
         if isinstance(event, driver.Started):
@@ -115,6 +117,7 @@ def lead(
     watcher: Watcher | None = None,
     tokens: MasterTokens | None = None,
     near: Sequence[Sequence[str]] = (),
+    early: Early | None = None,
 ) -> Outcome | Gathered:
     """Train, or measure, with containers of `resources`, from registering to the end of the application.
 
@@ -135,6 +138,9 @@ def lead(
         On a cluster with Kerberos.
     near : sequence of sequence of str
         Of each worker, the hosts that hold its shards' blocks, where the client has found out: see `settings`.
+    early : Early, optional
+        Where this master registers already and has asked near those hosts: of it are `resources`, and the watcher's
+        port.
 
     Raises
     ------
@@ -146,16 +152,16 @@ def lead(
     watcher = watcher or Watcher()
     if settings.encrypt_spill:
         scratch.encrypt()
-    server = Server(credentials, host)
+    server = early.server if early else Server(credentials, host)
     if tokens:
         tokens.tell = watcher.message
         server.admit(CLIENT)
     try:
-        left = resources.register(host, watcher.port, watcher.url)
-        timeline.reached("master", "registered")
-        containers = Containers(resources, server, credentials, settings.relax_seconds, left)
-        if near and attempt == 1:
-            containers.ask_early(near)
+        if early:
+            containers = early.containers.result()
+        else:
+            containers = registered(resources, server, credentials, settings, host, watcher.port, watcher.url,
+                                    near if attempt == 1 else ())  # fmt: skip
         fs.publish(fs.join(staging, MASTER_ADDRESS.format(attempt)), json.dumps({"control": server.address}).encode())
         group = WorkerGroup(settings, credentials, server, containers, attempt, watcher.message, tokens)
         kept_nodes.keep(group.failures, staging, attempt, watcher.message)
@@ -296,13 +302,21 @@ def read_task_config(staging: str, entries: Mapping[str, bytes]) -> dict[str, An
         return json.loads(file.read())
 
 
-def main(clients: Clients) -> None:
-    """Run the master: `python -m hdl.yarn.master STAGING`, in a container; ends the process."""
+def main(clients: Clients | None = None, begun: Future[Early | None] | None = None) -> None:
+    """Run the master: `python -m hdl.yarn.master STAGING`, in a container; ends the process.
+
+    Parameters
+    ----------
+    clients : Clients, optional
+        Of YARN, started before; else they are started here.
+    begun : Future, optional
+        Registers already: see `early.begin`.
+    """
     faulthandler.enable()
-    run_and_exit("master", lambda: _run(sys.argv[1], clients))
+    run_and_exit("master", lambda: _run(sys.argv[1], clients or Clients(), begun))
 
 
-def _run(staging: str, clients: Clients) -> None:
+def _run(staging: str, clients: Clients, begun: Future[Early | None] | None) -> None:
     """Train as the task config in the application's folder says, in this container of YARN."""
     from hdl.yarn.resource_manager import java, launch
     from hdl.yarn.resource_manager.hadoop import Hadoop
@@ -319,8 +333,9 @@ def _run(staging: str, clients: Clients) -> None:
     config = read_task_config(staging, entries)
     job, settings = from_task_config(config)
     timeline.reached("master", "order")
-    resources, host = Hadoop(settings, staging, clients=clients, files=config.get("files")), os.environ["NM_HOST"]
+    early, host = begun.result() if begun else None, os.environ["NM_HOST"]
+    resources = early.resources if early else Hadoop(settings, staging, clients=clients, files=config.get("files"))
     viewers = viewers_of(clients.conf, launch.user(), settings.view_acl)
-    watcher = Live(application, job, settings, host, java.proxies(), viewers)
+    watcher = Live(application, job, settings, host, java.proxies(), viewers, early.page if early else None)
     lead(job, settings, staging, resources, credentials, host, attempt, watcher, tokens,
-         config.get("near") or ())  # fmt: skip
+         config.get("near") or (), early)  # fmt: skip

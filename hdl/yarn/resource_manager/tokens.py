@@ -15,13 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hdl.runners.base import Job
 from hdl.yarn.comm.tokens import VARIABLE, YARN_KINDS
 from hdl.yarn.resource_manager import java
 from hdl.yarn.resource_manager.lifetimes import Lifetime
 from hdl.yarn.settings import Settings
+
+if TYPE_CHECKING:
+    from hdl.runners.base import Job
 
 DAY = 24 * 3600.0  # what tokens live at most here, if nothing tells how long they do
 FILE = "hdl-tokens"  # in a container's folder: the fresh tokens, where YARN's own file has the first ones
@@ -40,6 +42,7 @@ def file_systems(job: Job, settings: Settings, staging: str) -> list[str]:
 
     Examples
     --------
+    >>> from hdl.runners.base import Job
     >>> job = Job("hdfs://a:1/images,hdfs://b/labels", "viewfs://c/model")
     >>> file_systems(job, Settings(archive="hdfs:///env.tar.gz"), "hdfs:///user/ada/.hdl/apps/application_1_1")
     ['hdfs://', 'hdfs://a:1', 'hdfs://b', 'viewfs://c']
