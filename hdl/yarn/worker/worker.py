@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from hdl import optim, sync, timeline, wire
@@ -269,7 +270,8 @@ class Worker:
             seconds["merge"] = time.perf_counter() - merging
             keep = {number, after.round, *command.keep}
             self._weights = {n: held for n, held in {**self._weights, after.round: after}.items() if n in keep}
-            self.mailbox.publish({weights_name(n): wire.encode_parts(held) for n, held in self._weights.items()})
+            encoded = {weights_name(n): partial(wire.encode_parts, held) for n, held in self._weights.items()}
+            self.mailbox.publish(encoded)
         exchange = time.perf_counter() - computed - seconds.get("merge", 0.0)
         return row, {**seconds, "compute": computed - began, "exchange": exchange}
 
