@@ -135,7 +135,8 @@ def table(title: str, curves: dict[str, dict[int, float]]) -> None:
     numbers = sorted({n for curve in curves.values() for n in curve})
     print(f"\n| {title} | {' | '.join(map(str, numbers))} |\n|---|{'--:|' * len(numbers)}")
     for name, curve in curves.items():
-        print(f"| {name} | {' | '.join(f'{curve[n]:.4g}' if n in curve else '' for n in numbers)} |", flush=True)
+        figures = [f"{float(format(curve[n], '.4g')):,.9g}" if n in curve else "" for n in numbers]
+        print(f"| {name} | {' | '.join(figures)} |", flush=True)
 
 
 def check(costs: Costs, workers: tuple[int, ...], net: str = "784-100-32-10") -> dict[int, real.Run]:

@@ -64,9 +64,15 @@ class Row:
 
 
 def lost(said):
-    """Count the finished rounds that had to be done again: those after the version from which training went on."""
-    versions = re.findall(r"(?:goes|going) on from version (\d+)", said)
-    return max((MET - int(version) for version in versions), default=0)
+    """Count the finished rounds that had to be done again: those after the version from which training went on.
+
+    A fault meets a training after MET rounds at least; of those after that, what was said is known.
+    """
+    most = 0
+    for again in re.finditer(r"(?:goes|going) on from version (\d+)", said):
+        rounds = map(int, re.findall(r"^round (\d+)/", said[: again.start()], re.MULTILINE))
+        most = max(most, max(rounds, default=0) - int(again[1]), MET - int(again[1]))
+    return most
 
 
 def replaced(said):
