@@ -35,7 +35,14 @@ def _own(name, value, size):
 
 
 cdef const void *_address(value) noexcept:
-    return NULL if value is None else <const void *><size_t>value.ctypes.data
+    """Returns where a contiguous array's numbers lie, NULL of None; quicker than `value.ctypes`, as small joins need."""
+    cdef Py_buffer view
+    if value is None:
+        return NULL
+    PyObject_GetBuffer(value, &view, PyBUF_SIMPLE)
+    cdef const void *address = view.buf
+    PyBuffer_Release(&view)
+    return address
 
 
 cdef class _Watch:

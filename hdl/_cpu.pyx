@@ -12,6 +12,7 @@ import numpy as np
 
 from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, Unavailable
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
@@ -119,16 +120,20 @@ def join(arrays, program, shares, out):
     cdef int64_t n = out.size
     _own("out", out, n)
     arrays = [_array(f"array {number}", array, np.float32, (n,)) for number, array in enumerate(arrays)]
-    addresses = np.array([array.ctypes.data for array in arrays], np.uintp)
+    addresses = np.empty(len(arrays), np.uintp)
     steps = _array("program", np.asarray(program, np.int32), np.int32, (None,))
     joints = None if shares is None else _array("shares", np.asarray(shares, np.float32), np.float32, (None,))
-    if joints is not None and joints.size < (steps < 0).sum():
-        raise SpecError(f"{joints.size} shares for {(steps < 0).sum()} joints")
-    cdef const void *p = _address(addresses)
+    cdef size_t *p = <size_t *>_address(addresses)
     cdef const int32_t *q = <const int32_t *>_address(steps)
     cdef const float *r = <const float *>_address(joints)
     cdef float *o = <float *>_address(out)
-    cdef int32_t count = len(arrays), size = steps.size
+    cdef int32_t count = len(arrays), size = steps.size, joined = 0, at
+    for at in range(count):
+        p[at] = <size_t>_address(arrays[at])
+    for at in range(size):
+        joined += q[at] < 0
+    if joints is not None and joints.size < joined:
+        raise SpecError(f"{joints.size} shares for {joined} joints")
     cdef hdl_status status
     with nogil:
         status = hdl_join(count, <const float *const *>p, size, q, r, n, o)

@@ -31,6 +31,7 @@ _TYPES = {
     }.items()
 }  # fmt: skip
 _CODES = {dtype: code for code, dtype in _TYPES.items()}
+_SORTED, _PLAIN = (json.JSONEncoder(sort_keys=ordered, separators=(",", ":")) for ordered in (True, False))
 
 Tensors = dict[str, NDArray]
 Buffer = bytes | bytearray | memoryview
@@ -53,7 +54,7 @@ def pack(kind: str, fields: Mapping[str, Any], tensors: Mapping[str, NDArray] | 
 
 def parts(kind: str, fields: Mapping[str, Any], tensors: Mapping[str, NDArray] | None = None) -> list[Buffer]:
     """Writes a message as `pack` does, as its pieces in order, so that a sender need not copy the tensors."""
-    text = json.dumps({"kind": kind, "format": FORMAT, "fields": fields}, sort_keys=True, separators=(",", ":"))
+    text = _SORTED.encode({"kind": kind, "format": FORMAT, "fields": fields})
     plain = {name: np.asarray(tensor, order="C") for name, tensor in (tensors or {}).items()}
     entries: dict[str, Any] = {"__metadata__": {"hdl": text}}
     at, names = 0, sorted(plain, key=lambda name: (-plain[name].itemsize, name))  # wide types first: all are aligned
@@ -62,7 +63,7 @@ def parts(kind: str, fields: Mapping[str, Any], tensors: Mapping[str, NDArray] |
         code, end = _CODES[tensor.dtype], at + tensor.nbytes
         entries[name] = {"dtype": code, "shape": list(tensor.shape), "data_offsets": [at, end]}
         at = end
-    head = json.dumps(entries, separators=(",", ":")).encode()
+    head = _PLAIN.encode(entries).encode()
     head += b" " * (-len(head) % 8)
     if len(head) > MAX_HEADER:  # nobody could read it
         raise WireError(f"{kind}: a header of {len(head)} bytes; expected at most {MAX_HEADER}")

@@ -21,7 +21,7 @@ REPORTS = [
     protocol.Beat(1, 0.5, 1_000_000, 1 << 30, 7),
     protocol.MemoryUse(1 << 30, 1_000_000, 1 << 29, 7),
     protocol.AsyncReport(1_000_000, 3, 2, 1, 1, 0),
-    protocol.Done(5, 1_000_000, "", "", 7, 2, 0, {"cost": 0.5, "samples": 90}, {"train": 0.25}),
+    protocol.Done(5, 1_000_000, "", "", 7, ["summary:0-2"], 2, 0, {"cost": 0.5, "samples": 90}, {"train": 0.25}),
     protocol.Failed(5, 1_000_000, {"type": "DataError", "message": "m", "path": "p", "line": 3}),
     protocol.Disconnected(5, 1_000_000, 1, "reset"),
 ]

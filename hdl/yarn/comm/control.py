@@ -29,6 +29,7 @@ _HANDSHAKE = 5000  # ms until an unfinished handshake is cut off
 # asks nothing: it hears workers' own signs of life, and of a thousand workers questions would be most of what it does.
 _BEAT, _SILENCE = 5000, 15_000
 _DRAIN = 0.1  # s beyond its timeout that `receive` may go on dropping messages, before it says that there are none
+_JSON = json.JSONEncoder(separators=(",", ":"))
 _LINGER = 1000  # ms that what is still to be sent has when a socket is closed
 
 
@@ -44,7 +45,7 @@ def pack(fields: dict[str, Any]) -> bytes:
     MessageError
         The message is longer than `MAX_BYTES`: large content travels by `hdl.yarn.comm.mailbox`.
     """
-    message = json.dumps(fields, separators=(",", ":")).encode()
+    message = _JSON.encode(fields).encode()
     if len(message) > MAX_BYTES:
         raise MessageError(f"a control message of {len(message)} bytes; expected at most {MAX_BYTES}")
     return message
@@ -290,12 +291,12 @@ class Client:
 
     def _ready(self, seconds: float, wake: int | None) -> bool:
         """Wait until there may be a message; False: there is none, or something else wakes."""
-        if wake is None:
-            return bool(self._socket.poll(seconds * 1000))
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(wake, zmq.POLLIN)
-        return self._socket in dict(poller.poll(int(seconds * 1000)))
+        own = self._socket.fd  # tells of changes: all that was there before has been received
+        poll = select.poll()
+        for descriptor in (own, wake):
+            if descriptor is not None:
+                poll.register(descriptor, select.POLLIN)
+        return own in dict(poll.poll(seconds * 1000))
 
     def fileno(self) -> int:
         """Return a descriptor for a selector.

@@ -180,6 +180,7 @@ class Front:
 
     def _serve(self, peer: Passage, ready: socket.socket, events: int) -> None:
         """Read and write what can be, and note how far the connection has come."""
+        idle = peer.idle
         try:
             if peer.inside is None:
                 self._first(peer)
@@ -193,6 +194,8 @@ class Front:
             return
         except OSError:
             self._drop(peer, "closed")
+            return
+        if idle and peer.idle:  # a message has passed at once: what is waited for stays the same
             return
         for each, wanted in peer.wanted():
             known = self._selector.get_map().get(each)

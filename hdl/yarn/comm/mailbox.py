@@ -19,7 +19,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -93,7 +93,7 @@ class Mailbox:
         self.bundles: dict[str, Pieces] = {}  # results of several workers, by name
         self._changed = threading.Condition()
         self._payloads: dict[str, bytearray] = {}
-        self._published: dict[str, Pieces] = {}
+        self._published: Mapping[str, Pieces | Callable[[], Pieces]] = {}
         self._peers: dict[tuple[int, int], socket.socket] = {}
         self._watch: socket.socket | None = None
         self.master_gone = threading.Event()
@@ -137,8 +137,8 @@ class Mailbox:
             self._payloads[name] = content
             self._changed.notify_all()
 
-    def publish(self, results: dict[str, Pieces]) -> None:
-        """Let these results be pulled by name from now on, and no earlier ones."""
+    def publish(self, results: Mapping[str, Pieces | Callable[[], Pieces]]) -> None:
+        """Let these results be pulled by name from now on, and no earlier ones; a function is called for its result."""
         self._published = results
 
     def close_peers_before(self, generation: int) -> None:
@@ -182,7 +182,7 @@ class Mailbox:
                 if not str(hello["name"]).startswith(("summary", "bundle")):
                     self._on_pull()
                 result = self._published.get(str(hello["name"]), self.bundles.get(str(hello["name"])))
-                send(channel, b"" if result is None else list(result))
+                send(channel, b"" if result is None else list(result() if callable(result) else result))
             elif purpose == "tokens":
                 self._on_tokens(bytes(receive(channel)))
                 send(channel, _ACCEPTED)

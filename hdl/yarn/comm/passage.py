@@ -54,6 +54,12 @@ class Passage:
             return self.closed_outside
         return self.closed_outside and not self._inwards
 
+    @property
+    def idle(self) -> bool:
+        """Tells whether both sides are there, and nothing waits to be sent to either."""
+        ended = self.inside is None or self.closed_outside or self.closed_inside
+        return not (ended or self._inwards or self._outwards)
+
     def wanted(self) -> list[tuple[socket.socket, int]]:
         """List what to wait for, on each side."""
         assert self.inside is not None or self.stage == SILENT

@@ -98,7 +98,7 @@ class Done(Answer):
     summaries: list[str] | None = None  # of Summarise: names of the summaries to be pulled
     found: int | None = None  # of Measure: results to be pulled
     spilled: int | None = None  # of Load and RunRound: shards that are in files, as they do not fit into memory
-    row: dict[str, Any] | None = None  # of RunRound: metrics
+    row: dict[str, Any] | None = None  # of RunRound, by the first worker alone: metrics
     seconds: dict[str, Finite] | None = None  # of RunRound, by what they were spent on
 
 

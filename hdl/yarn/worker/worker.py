@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from hdl import optim, sync, timeline, wire
@@ -241,13 +242,13 @@ class Worker:
         self.relay.join(command)
         self.relay.wait_for_others(self.check)
 
-    def _run_round(self, command: RunRound) -> tuple[dict[str, Any], dict[str, float]]:
+    def _run_round(self, command: RunRound) -> tuple[dict[str, Any] | None, dict[str, float]]:
         """Do a round: train this worker's shards, then merge with the others; `central`: publish a slice of the update.
 
         Returns
         -------
-        dict, dict
-            The row of metrics, and seconds by what they were spent on.
+        dict or None, dict
+            The row of metrics, of the first worker alone; and seconds by what they were spent on.
         """
         number, evaluate_only, began = command.round, command.evaluate_only, time.perf_counter()
         self.faults.round = number
@@ -269,9 +270,11 @@ class Worker:
             seconds["merge"] = time.perf_counter() - merging
             keep = {number, after.round, *command.keep}
             self._weights = {n: held for n, held in {**self._weights, after.round: after}.items() if n in keep}
-            self.mailbox.publish({weights_name(n): wire.encode_parts(held) for n, held in self._weights.items()})
+            encoded = {weights_name(n): partial(wire.encode_parts, held) for n, held in self._weights.items()}
+            self.mailbox.publish(encoded)
         exchange = time.perf_counter() - computed - seconds.get("merge", 0.0)
-        return row, {**seconds, "compute": computed - began, "exchange": exchange}
+        first = self.mesh is None or self.mesh.rank == 0
+        return row if first else None, {**seconds, "compute": computed - began, "exchange": exchange}
 
     def _computed(self, weights: Weights, evaluate_only: bool) -> list[Update]:
         """Compute this worker's shards, but for those whose updates it has: the round is done again for a lost worker,
