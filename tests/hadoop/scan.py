@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 
 from hdl.yarn.comm import tokens
-from hdl.yarn.settings import CONTROL, RENEWAL
+from hdl.yarn.settings import CONTROL, ORDER, RENEWAL
 
 LEAST = 8  # bytes: of shorter ones the scan would find others by chance
-NO_SECRETS = {*(f"hdl.{name}" for name in ("name", "public", "master", "certificate")), CONTROL, RENEWAL}
+NO_SECRETS = {*(f"hdl.{name}" for name in ("name", "public", "master", "certificate")), CONTROL, ORDER, RENEWAL}
 PART = 1 << 24  # bytes of a file that are looked at together
 
 

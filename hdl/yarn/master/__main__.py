@@ -4,11 +4,13 @@ Java starts in a thread. Then the master registers and asks for containers, and 
 looks for them.
 """
 
+import faulthandler
 import sys
 
 from hdl.yarn.resource_manager.clients import Clients
 
 if __name__ == "__main__":
+    faulthandler.enable()  # before Java: after it, it would take Java's own signals for crashes
     clients = Clients()
     from hdl.yarn.master import early
 

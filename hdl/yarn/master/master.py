@@ -7,7 +7,6 @@ over the containers that the first one left, and goes on from the table's last v
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import os
 import socket
@@ -312,7 +311,6 @@ def main(clients: Clients | None = None, begun: Future[Early | None] | None = No
     begun : Future, optional
         Registers already: see `early.begin`.
     """
-    faulthandler.enable()
     run_and_exit("master", lambda: _run(sys.argv[1], clients or Clients(), begun))
 
 
