@@ -71,6 +71,15 @@ def test_labels_of_each_library(visits, fitted):
     x, y = visits
     for labels in (pd.Series(y), pl.Series(y), pa.array(y), pd.Series(y, dtype="category")):
         assert net().fit(x, labels)._weights.w.tobytes() == fitted._weights.w.tobytes()
+    for labels in (pa.chunked_array([y[:9], y[9:]]), pa.array(y).dictionary_encode(), pa.array(y, pa.large_string())):
+        assert net().fit(x, labels)._weights.w.tobytes() == fitted._weights.w.tobytes()
+
+
+@pytest.mark.parametrize("make", [lambda y: pd.Series(y, dtype=object), pl.Series, pa.array])
+def test_labels_that_lack_some_are_refused_alike(visits, make):
+    x, y = visits
+    with pytest.raises(ValueError, match="Unknown label type"):
+        net().fit(x, make([None, *y.tolist()[1:]]))
 
 
 def test_an_index_is_no_column(visits, fitted):
