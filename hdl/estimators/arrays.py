@@ -20,8 +20,8 @@ def local(X: Any, name: str = "X") -> Any:
     """
     if isinstance(X, np.ndarray) or not (hasattr(X, "__array_namespace__") or hasattr(X, "__dlpack__")):
         return X
-    if hasattr(X, "iloc") or hasattr(X, "__dataframe__"):
-        return X
+    if hasattr(X, "iloc") or hasattr(X, "__dataframe__") or hasattr(X, "__arrow_c_array__"):
+        return X  # of Arrow's arrays, which may hold text or lack values, DLPack takes the numbers alone
     if not hasattr(X, "__dlpack__"):
         return np.asarray(X)
     try:

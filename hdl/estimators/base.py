@@ -282,14 +282,15 @@ class Perceptron(Fitted):
         """Compute the net's answers to X [N, O], in the targets' unit."""
         check_is_fitted(self)
         x = self._read(X, reset=False)
-        kind = float_type(x)
+        simplex = self.out_activation_ == "softmax"
+        kind = np.float32 if simplex and tables.is_table(X) else float_type(x)  # as of the same rows in a file
         out = self._make(self._fitted).forward(self._weights.w, self._seen(x))[0]
         wrong = np.flatnonzero(~np.isfinite(out).all(axis=1))
         if len(wrong):
             raise ValueError(
                 f"the network's answer to sample {wrong[0]} of X is not finite: X is far from what was fitted"
             )
-        return typed(self._schema.in_units(out), kind, simplex=self.out_activation_ == "softmax")
+        return typed(self._schema.in_units(out), kind, simplex)
 
     def _weights_of(self, sample_weight: Any, samples: int) -> NDArray[np.float64] | None:
         """Return validated weights of samples [N], or None."""

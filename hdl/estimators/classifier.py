@@ -203,7 +203,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return sums["val_correct"] / (total_weight(sums, "val_") or 1)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:
-        """Return the probabilities of the classes, or of each label [N, O]."""
+        """Return the probabilities of the classes, or of each label [N, O].
+
+        In X's float type, but a softmax's of a DataFrame in float32: those of `hdl predict` to the same rows.
+        """
         out = self._outputs(X)
         if self._schema.encoding != "binary":
             return out

@@ -47,6 +47,7 @@ def test_answers_are_those_of_cross_val_predict_on_the_same_folds(tmp_path, capf
     """hdl's own estimator gives them to the bit; scikit-learn's network is as good."""
     x, y = numbers(tmp_path / "d.parquet")
     flags = ["--scale", "none", "--epochs", "30", "--shards", "1", "--lr", "0.01", "--recipe", "plain", *NET]
+    flags += ["--loss", "sigmoid", "--net", "0-8-1"]  # one output for two classes, as the estimators have
     run(capfd, tmp_path / "d.parquet", "--label", "y", "--folds", 5, "--out", tmp_path / "cv", *flags)
     found = pq.read_table(tmp_path / "cv" / "oof.parquet").to_pydict()
     split = PredefinedSplit(found["fold"])

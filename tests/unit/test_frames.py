@@ -71,6 +71,31 @@ def test_labels_of_each_library(visits, fitted):
     x, y = visits
     for labels in (pd.Series(y), pl.Series(y), pa.array(y), pd.Series(y, dtype="category")):
         assert net().fit(x, labels)._weights.w.tobytes() == fitted._weights.w.tobytes()
+    for labels in (pa.chunked_array([y[:9], y[9:]]), pa.array(y).dictionary_encode(), pa.array(y, pa.large_string())):
+        assert net().fit(x, labels)._weights.w.tobytes() == fitted._weights.w.tobytes()
+
+
+@pytest.mark.parametrize("make", [lambda y: pd.Series(y, dtype=object), pl.Series, pa.array])
+def test_labels_that_lack_some_are_refused_alike(visits, make):
+    x, y = visits
+    with pytest.raises(ValueError, match="Unknown label type"):
+        net().fit(x, make([None, *y.tolist()[1:]]))
+
+
+@pytest.mark.parametrize("labels", [3, 2])
+def test_answers_to_a_frame_are_a_files_to_the_bit_and_those_to_an_array_sum_to_1(tmp_path, labels):
+    x = np.random.default_rng(0).normal(size=(90, 3))
+    model = net(max_iter=3).fit(x, np.arange(90) % labels)
+    model.to_table(tmp_path / "table")
+    frame = pd.DataFrame(x, columns=["a", "b", "c"])
+    again = hdl.MLPClassifier.from_table(tmp_path / "table")
+    out = np.concatenate([part.out for part in predict.Model(str(tmp_path / "table")).predict(Arrays(x))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of names that the fit did not have
+        for rows in (frame, pl.from_pandas(frame), pa.Table.from_pandas(frame)):
+            np.testing.assert_array_equal(again.predict_proba(rows)[:, -out.shape[1] :], out)
+    assert model.predict_proba(x).dtype == np.float64
+    np.testing.assert_allclose(model.predict_proba(x).sum(axis=1), 1, rtol=1e-15)
 
 
 def test_an_index_is_no_column(visits, fitted):
@@ -172,7 +197,8 @@ def test_a_table_of_weights_keeps_columns_and_parameters(tmp_path, fitted, visit
     for name in ("missing", "min_count", "embedding", "numeric_embedding", "scale"):
         assert getattr(again, name) == (getattr(fitted, name) if name != "scale" else "auto"), name
     answers = predict.Model(str(tmp_path / "table")).predict(Arrays(x))
-    np.testing.assert_array_equal(np.concatenate([part.out for part in answers]), fitted.predict_proba(x))
+    out = np.concatenate([part.out for part in answers])  # of the second class
+    np.testing.assert_array_equal(np.hstack([1 - out.astype(float), out]), fitted.predict_proba(x))
 
 
 @pytest.mark.parametrize("embedding", [3, "auto"])
@@ -230,4 +256,5 @@ def test_a_table_of_weights_answers_files_as_the_estimator_answers_frames(tmp_pa
     rows.to_csv(path, index=False) if suffix == "csv" else rows.to_parquet(path, index=False)
     model = predict.Model(str(tmp_path / "table"))
     answers = model.predict(data.open_source(str(path), model.reading, model.schema, labels=False))
-    np.testing.assert_array_equal(np.concatenate([part.out for part in answers]), fitted.predict_proba(x))
+    out = np.concatenate([part.out for part in answers])  # of the second class
+    np.testing.assert_array_equal(np.hstack([1 - out.astype(float), out]), fitted.predict_proba(x))
