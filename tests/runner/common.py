@@ -8,6 +8,10 @@ from contextlib import contextmanager
 
 import psutil
 
+from hdl import driver
+from hdl.runners.base import Job
+from hdl.runners.local import LocalRunner
+from hdl.spec import parse
 from hdl.table import Table
 
 PLAIN = ["--recipe", "plain", "--net", "0-5-0", "--shards", "1", "--seed", "3", "--no-report", "--quiet"]
@@ -25,6 +29,19 @@ def state_bytes(outcome):
     """All that the last version carries on, to the byte."""
     weights = Table(outcome.table).read().weights
     return {name: tensor.tobytes() for name, tensor in {"w": weights.w, **weights.state}.items()}
+
+
+def same(here, local):
+    """Check that two trainings have the same versions, metrics and last state."""
+    assert signatures(here) == signatures(local)
+    assert state_bytes(here) == state_bytes(local)
+
+
+def both(runner, data, folder, on_event=None, **fields):
+    """Train by a runner and by the local one, each into a table in a folder; returns both outcomes."""
+    spec = parse({"epochs": 3, "batch": 8, "seed": 3, **fields})
+    here = runner.train(Job(data, str(folder / "here"), spec), on_event)
+    return here, driver.train(Job(data, str(folder / "local"), spec), LocalRunner(1, 1))
 
 
 def until(process, condition, seconds=DEADLINE):

@@ -12,7 +12,7 @@ from hdl.runners.local import LocalRunner
 from hdl.spec import parse
 from hdl.table import Table
 from hdl.yarn.master.listening import Listening
-from tests.runner.common import signatures, state_bytes
+from tests.runner.common import both, same, signatures, state_bytes
 from tests.runner.test_same_bytes import GROUPS, MODES
 from tests.runner.yarn_here import YarnHere
 
@@ -22,18 +22,9 @@ def pair(csv, tmp_path):
     """A function that trains by a worker group and by the local runner: (runner, spec's fields) -> both outcomes."""
 
     def run(runner, on_event=None, samples=90, **fields):
-        spec = parse({"net": "0-5-0", "shards": 4, "epochs": 3, "batch": 8, "seed": 3, **fields})
-        data = csv(samples)
-        here = runner.train(Job(data, str(tmp_path / "here"), spec), on_event)
-        local = driver.train(Job(data, str(tmp_path / "local"), spec), LocalRunner(1, 1))
-        return here, local
+        return both(runner, csv(samples), tmp_path, on_event, **{"net": "0-5-0", "shards": 4, **fields})
 
     return run
-
-
-def same(here, local):
-    assert signatures(here) == signatures(local)
-    assert state_bytes(here) == state_bytes(local)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from hdl.runners.base import Job, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
 from hdl.yarn.comm import control
-from tests.runner.common import signatures, state_bytes
+from tests.runner.common import both, same, signatures
 from tests.runner.test_same_bytes import MODES
 from tests.runner.yarn_here import YarnHere
 
@@ -30,12 +30,8 @@ def pair(csv, tmp_path):
     """A function that trains by a worker group and by the local runner: (runner, spec's fields) -> both outcomes."""
 
     def run(runner, on_event=None, samples=90, **fields):
-        spec = parse({"net": "0-5-0", "shards": 8, "epochs": 3, "batch": 8, "seed": 3, **fields})
-        data = csv(samples)
-        here = runner.train(Job(data, str(tmp_path / "here"), spec), on_event)
-        local = driver.train(Job(data, str(tmp_path / "local"), spec), LocalRunner(1, 1))
-        assert signatures(here) == signatures(local)
-        assert state_bytes(here) == state_bytes(local)
+        here, local = both(runner, csv(samples), tmp_path, on_event, **{"net": "0-5-0", "shards": 8, **fields})
+        same(here, local)
         return here
 
     return run

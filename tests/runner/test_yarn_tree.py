@@ -3,13 +3,11 @@ step of it."""
 
 import pytest
 
-from hdl import driver
 from hdl.runners.base import Job, Replaced
-from hdl.runners.local import LocalRunner
 from hdl.spec import parse
 from hdl.sync import schedule
 from hdl.yarn.comm.allreduce import SMALL
-from tests.runner.common import signatures, state_bytes
+from tests.runner.common import both, same
 from tests.runner.test_same_bytes import MODES
 from tests.runner.yarn_here import YarnHere
 
@@ -22,18 +20,9 @@ def pair(csv, tmp_path):
     """A function that trains by a worker group and by the local runner: (runner, spec's fields) -> both outcomes."""
 
     def run(runner, on_event=None, **fields):
-        spec = parse({"net": WIDE, "shards": SHARDS, "epochs": 3, "batch": 8, "seed": 3, **fields})
-        data = csv(130)
-        here = runner.train(Job(data, str(tmp_path / "here"), spec), on_event)
-        local = driver.train(Job(data, str(tmp_path / "local"), spec), LocalRunner(1, 1))
-        return here, local
+        return both(runner, csv(130), tmp_path, on_event, **{"net": WIDE, "shards": SHARDS, **fields})
 
     return run
-
-
-def same(here, local):
-    assert signatures(here) == signatures(local)
-    assert state_bytes(here) == state_bytes(local)
 
 
 def test_the_workers_here_use_the_tree_and_slices():

@@ -26,16 +26,16 @@ def meshes(size, **fields):
     return [Mesh(rank, size, 7, outward[rank], inward[rank], **fields) for rank in range(size)]
 
 
-def updates_of(spec, rng):
+def updates_of(spec, rng, parameters=P):
     """One update a shard, as `train_shard` makes them; the third shard is empty."""
     updates = []
     for shard in range(spec.shards):
-        vector = rng.normal(size=P).astype(np.float32)
+        vector = rng.normal(size=parameters).astype(np.float32)
         sums = {"samples": 0 if shard == 2 else 10 + shard, "cost": float(rng.normal())}
         if spec.sync.mode == "gradient":
             tensors = {"gradient": vector}
         elif spec.sync.mode == "average":
-            tensors = {"w": vector, "rule": rng.normal(size=(2, P)).astype(np.float32)}
+            tensors = {"w": vector, "rule": rng.normal(size=(2, parameters)).astype(np.float32)}
         else:
             tensors = {"w": vector[None], "cost": np.array([1.0 + shard], np.float32)}
         updates.append(Update(spec.sync.mode, 5, shard, shard + 1, tensors, sums, {"train": 0.1}))

@@ -12,11 +12,11 @@ from hdl.errors import WorkerError
 from hdl.runners.base import groups
 from hdl.spec import parse
 from hdl.sync import schedule
-from hdl.wire import Update
 from hdl.yarn.comm.allreduce import all_gather, allreduce, reduce_scatter
 from hdl.yarn.comm.mesh import Mesh, PeerLost
 from tests.unit.test_measured_updates import SPEC, row_of
 from tests.unit.test_measured_updates import updates as measured_updates
+from tests.unit.test_yarn_allreduce import updates_of
 
 P = 331  # no multiple of any number of workers
 
@@ -40,22 +40,6 @@ def on_all(everyone, work):
     for mesh in everyone:
         mesh.close()
     return done
-
-
-def updates_of(spec, rng, parameters=P):
-    """One update a shard, as `train_shard` makes them; the third shard is empty."""
-    updates = []
-    for shard in range(spec.shards):
-        vector = rng.normal(size=parameters).astype(np.float32)
-        sums = {"samples": 0 if shard == 2 else 10 + shard, "cost": float(rng.normal())}
-        if spec.sync.mode == "gradient":
-            tensors = {"gradient": vector}
-        elif spec.sync.mode == "average":
-            tensors = {"w": vector, "rule": rng.normal(size=(2, parameters)).astype(np.float32)}
-        else:
-            tensors = {"w": vector[None], "cost": np.array([1.0 + shard], np.float32)}
-        updates.append(Update(spec.sync.mode, 5, shard, shard + 1, tensors, sums, {"train": 0.1}))
-    return updates
 
 
 def same_everywhere(mode, shards, held, small=0, direct=0, parameters=P):
@@ -162,7 +146,7 @@ def test_a_worker_sends_the_update_twice_at_most_whatever_the_number_of_workers(
 
 def test_a_slice_of_another_length_is_refused():
     spec = parse({"net": "10-5-2", "shards": 2, "sync": {"mode": "gradient"}})
-    updates = updates_of(spec, np.random.default_rng(0))
+    updates = updates_of(spec, np.random.default_rng(0), P)
 
     def join(mesh):
         with pytest.raises(WorkerError, match="numbers; expected"):
@@ -183,7 +167,7 @@ def test_a_peer_that_is_gone_is_named_and_others_wait_until_they_are_told():
             raise StopIt
 
     spec = parse({"net": "10-5-2", "shards": 8, "sync": {"mode": "gradient"}})
-    updates = updates_of(spec, np.random.default_rng(0))
+    updates = updates_of(spec, np.random.default_rng(0), P)
     everyone = meshes(8, 8, check=check)
     everyone[5].close()
 
