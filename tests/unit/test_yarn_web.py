@@ -304,3 +304,25 @@ def test_a_trust_store_that_is_not_there_is_told(https, tmp_path):
     assert "ssl-client.xml names" in answer["said"]
     assert "gone.jks" in answer["said"]
     assert "\n" not in answer["said"]
+
+
+# Python objects that Java holds, let go of and collected by Java as the process ends.
+LEAVING = """
+import jpype
+from hdl.yarn.resource_manager import java
+java.start()
+def hand_over():
+    for _ in range(2000):
+        proxy = jpype.JProxy("java.util.concurrent.Callable", dict={"call": lambda: None})
+        java.load_class("java.util.concurrent.FutureTask")(proxy).run()
+hand_over()
+java.load_class("java.lang.System").gc()
+"""
+
+
+def test_a_python_that_has_started_java_ends_as_any_other(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING], env=os.environ | {"HADOOP_HOME": HOME}, capture_output=True, text=True,
+        timeout=250,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

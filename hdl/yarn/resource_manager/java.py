@@ -6,6 +6,7 @@ The only module of hdl that starts JPype. One process holds one virtual machine:
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib
 import json
@@ -84,6 +85,16 @@ def start(heap: str = "256m", flags: Sequence[str] = ()) -> None:
             f"no Java virtual machine for YARN: {error}. Set JAVA_HOME to a JDK; if HDFS was read before in this "
             "process, then its virtual machine runs already: YARN's must be the first"
         ) from None
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Stop JPype's thread that drops what Java has let go of: one that asks a Python that ends for its lock aborts it.
+
+    JPype does so itself where Java is asked to end, which is what `start` must forbid.
+    """
+    with suppress(Exception):
+        load_class("org.jpype.ref.JPypeReferenceQueue").getInstance().stop()
 
 
 def started() -> bool:
