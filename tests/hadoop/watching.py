@@ -71,11 +71,11 @@ def of(training):
 
 
 def kept(home):
-    """List the files and folders that hdl keeps on HDFS below a folder, but for packed environments and the archive of classes."""
+    """List the files and folders that hdl keeps on HDFS below a folder, but for what the next command takes up."""
     with suppress(FileNotFoundError):
         for name in fs.list(home):
             path = f"{home}/{name}"
-            if name in ("env", "classes"):  # they are kept for the next command
+            if name in ("env", "classes"):  # packed environments, archives of Java's classes
                 continue
             if fs.isdir(path):
                 yield from kept(path)

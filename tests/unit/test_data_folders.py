@@ -3,70 +3,22 @@
 import bz2
 import gzip
 import struct
-import zlib
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from hdl import data
 from hdl.errors import DataError
 from hdl.spec import Spec
+from tests.unit.folders import DIGITS, PIXELS, RNG, ROWS, THUMBS, count, fill, npy, parquet, pictures, told
 
 
 def idx(array):
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
-RNG = np.random.default_rng(0)
-PIXELS = RNG.integers(0, 256, (12, 3, 2)).astype(np.uint8)
-DIGITS = RNG.integers(0, 3, 12).astype(np.uint8)
-ROWS = "".join(f"{a:.3f},{b:.3f},{'ab'[i % 2]}\n" for i, (a, b) in enumerate(RNG.normal(size=(12, 2))))
 MORE = "".join(f"{a:.3f},{b:.3f},{'ab'[i % 2]}\n" for i, (a, b) in enumerate(RNG.normal(size=(12, 2))))
 SVM = "1 1:0.5 3:2\n-1 2:1\n1 1:0.25\n"
-THUMBS = b"\xd0\xcf\x11\xe0 thumbnails"
-
-
-def fill(folder, **files):
-    """Writes files; `__` in a name stands for a dot, `_in_` for a folder."""
-    for name, content in files.items():
-        path = folder / name.replace("_in_", "/").replace("__", ".").replace("_", "-")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return str(folder)
-
-
-def parquet(rows=12):
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({"a": RNG.normal(size=rows), "label": np.arange(rows) % 2}), sink)
-    return sink.getvalue().to_pybytes()
-
-
-def npy(array):
-    import io
-
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
-
-
-def png(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
-def count(path, options=None):
-    source = data.open_source(str(path), options)
-    return sum(len(block) for part in source.splits(1) for block in source.read(part))
-
-
-def told(path, options=None):
-    return "; ".join(data.open_source(str(path), options).left_out)
-
-
-# Packed copies and files of the same bytes
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress)])
@@ -123,9 +75,6 @@ def test_one_file_as_features_and_labels_is_refused(tmp_path):
     fill(tmp_path, x__npy=npy(PIXELS))
     with pytest.raises(DataError, match="one file as features and as labels"):
         data.open_source(f"{tmp_path}/x.npy,{tmp_path}/./x.npy")
-
-
-# Foreign files
 
 
 FOREIGN = {
@@ -214,9 +163,6 @@ def test_many_files_of_one_family_are_not_opened_one_by_one(tmp_path, monkeypatc
     assert len(looked) == 1
 
 
-# Parts
-
-
 @pytest.mark.parametrize(
     ("train", "test", "val"),
     [
@@ -275,118 +221,6 @@ def test_arrays_that_do_not_pair_up_are_refused(tmp_path):
         data.open_source(str(tmp_path / "b"))
 
 
-# Folders of images
-
-
-def pictures(folder, names=("cat", "dog"), each=2):
-    for number, name in enumerate(names):
-        for i in range(each):
-            png(folder / name / f"{i}.png", PIXELS[number * each + i])
-    return folder
-
-
-@pytest.mark.parametrize(
-    "beside",
-    [
-        {"labels__csv": ROWS},
-        {"a__parquet": parquet()},
-        {"Thumbs__db": THUMBS},
-        {"x__npy": npy(PIXELS)},
-        {"a__png": b""},
-    ],
-)
-def test_folders_of_images_win_over_files_beside_them(tmp_path, beside):
-    fill(pictures(tmp_path), **beside)
-    source = data.open_source(str(tmp_path))
-    assert (source.format, count(tmp_path)) == ("images", 4)
-    assert next(iter(beside)).replace("__", ".").replace("_", "-") in "; ".join(source.left_out)
-
-
-def test_the_table_beside_folders_of_images_can_be_asked_for(tmp_path):
-    fill(pictures(tmp_path), labels__csv=ROWS)
-    assert count(tmp_path, {"format": "csv"}) == 12
-    assert told(tmp_path, {"format": "csv"}) == "cat/, dog/: a folder beside files of samples"
-
-
-def test_classes_are_the_folders_names_as_text(tmp_path):
-    pictures(tmp_path, ("01", "1", "10"))
-    source = data.open_source(str(tmp_path))
-    assert [label for block in source.read(source.splits(1)[0]) for label in block.y] == ["01"] * 2 + ["1"] * 2 + [
-        "10"
-    ] * 2
-    assert (source.reading["label_type"], source.reading["label_by"]) == ("text", "folder")
-
-
-def test_empty_folders_and_other_files_of_classes_are_told(tmp_path):
-    fill(pictures(tmp_path), cat_in_notes__txt="x", dog_in_Thumbs__db=THUMBS, bird_in_readme__txt="x")
-    (tmp_path / "cow").mkdir()
-    (tmp_path / "__MACOSX").mkdir()
-    lines = data.open_source(str(tmp_path)).left_out
-    assert "__MACOSX: an operating system's" in lines
-    assert "bird/, cow/: 2 folders without images, so no classes" in lines
-    assert any("3 files in the classes' folders that are no images" in line for line in lines)
-
-
-def test_the_low_bytes_of_deep_colours_are_told_as_left_out(tmp_path):
-    def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    rows = zlib.compress(b"".join(b"\0" + struct.pack(">6H", 258, 515, 772, 60000, 60001, 60002) for _ in range(2)))
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
-    for name in ("a", "b"):
-        fill(tmp_path / name, **{"1__png": b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b"")})
-    source = data.open_source(str(tmp_path))
-    assert any("the low 8 bits" in line for line in source.left_out)
-    assert next(source.read(source.splits(1)[0])).x[0, :3].tolist() == [1, 2, 3]
-
-
-def test_parts_of_images(tmp_path):
-    for part, each in (("train", 3), ("val", 1), ("test", 2)):
-        pictures(tmp_path / part, each=each)
-    (tmp_path / "labels.csv").write_text(ROWS)
-    assert (count(tmp_path), count(f"{tmp_path}:test"), count(f"{tmp_path}:val")) == (6, 4, 2)
-    assert "labels.csv: a table beside folders of images" in told(tmp_path)
-    assert "test/: the test part" in told(tmp_path)
-
-
-def test_images_in_no_class_are_refused(tmp_path):
-    png(tmp_path / "a.png", PIXELS[0])
-    with pytest.raises(DataError, match=r"holds 1 image \(a.png\); expected .*one folder of images for each class"):
-        data.open_source(str(tmp_path))
-
-
-def test_images_need_no_classes_where_no_labels_are_wanted(tmp_path):
-    for i in range(3):
-        png(tmp_path / "flat" / f"{i}.png", PIXELS[i])
-    fill(tmp_path / "flat", notes__txt="some, words\nof it\nand, more, of\n")
-    for path, n in ((tmp_path / "flat", 3), (tmp_path / "flat" / "1.png", 1), (f"{tmp_path}/flat/*.png", 3)):
-        source = data.open_source(str(path), labels=False)
-        blocks = list(source.read(source.splits(1)[0]))
-        assert blocks[0].x[-1].tolist() == PIXELS[1 if n == 1 else 2].ravel().tolist()
-        assert blocks[0].y is None
-        assert count(path, {"labelled": False}) == n
-        with pytest.raises(DataError, match="one folder of images for each class"):
-            data.open_source(str(path))
-    fill(tmp_path / "flat", a__csv=ROWS)
-    with pytest.raises(DataError, match=r"samples and images: .*a.csv.*--format"):
-        data.open_source(str(tmp_path / "flat"), labels=False)
-
-
-def test_images_unlike_the_models_are_refused(tmp_path):
-    """As many pixels in another shape, or brighter ones, would be answered all the same."""
-    train = data.open_source(str(pictures(tmp_path / "train")))
-    schema = data.fit(data.summarise(train, train.splits(1)[0]), Spec())
-    for name, pixels, message in (
-        ("wide", PIXELS[0].T, r"images of 2x3x1; the model was trained on images of 3x2x1"),
-        ("deep", PIXELS[0].astype(np.uint16) * 250, r"pixels of up to 65535; .* up to 255"),
-    ):
-        png(tmp_path / name / "cat" / "1.png", np.ascontiguousarray(pixels))
-        with pytest.raises(DataError, match=message):
-            data.open_source(str(tmp_path / name), schema=schema)
-    np.save(tmp_path / "x.npy", PIXELS.reshape(12, 6))
-    assert data.open_source(str(tmp_path / "x.npy"), schema=schema, labels=False).image is None
-
-
 def test_labels_in_files_of_other_formats_are_refused(tmp_path):
     fill(tmp_path, x__npy=npy(PIXELS), y__csv="1\n2\n", x__csv="1.5,2\n3,4\n", y__npy=npy(DIGITS))
     for pair in ("x.npy,{}/y.csv", "x.csv,{}/y.npy"):
@@ -438,64 +272,3 @@ def test_idx_files_are_paired_by_their_dimensions(tmp_path):
     fill(tmp_path, a=idx(PIXELS), b=idx(DIGITS))
     assert count(tmp_path) == 12
     assert data.open_source(str(tmp_path)).reading["label_by"] == "own file"
-
-
-# npz
-
-
-def npz(path, **arrays):
-    np.savez(path, **arrays)
-    return str(path)
-
-
-@pytest.mark.parametrize("name", ["x", "X", "x_train", "train_images", "data", "inputs"])
-@pytest.mark.parametrize("label", ["y", "Y", "y_train", "train_labels", "targets"])
-def test_usual_names_in_an_archive(tmp_path, name, label):
-    path = npz(tmp_path / "a.npz", **{name: PIXELS, label: DIGITS, "ids": np.arange(12), "x_test": PIXELS[:5]})
-    source = data.open_source(path)
-    (block,) = source.read(source.splits(1)[0])
-    np.testing.assert_array_equal(block.x, PIXELS.reshape(12, 6))
-    assert block.y.tolist() == DIGITS.tolist()
-    assert source.reading["label_by"] == f"array {label}"
-    assert source.left_out == ["ids: neither features nor labels", "x_test: the test part of the archive"]
-
-
-def test_archives_of_medmnist(tmp_path):
-    sizes = {"train": 12, "val": 5, "test": 3}
-    arrays = {f"{part}_images": PIXELS[:n] for part, n in sizes.items()}
-    arrays |= {f"{part}_labels": DIGITS[:n, None] for part, n in sizes.items()}
-    path = npz(tmp_path / "pathmnist.npz", **arrays)
-    assert [count(f"{path}{part}") for part in ("", ":train", ":val", ":test")] == [12, 12, 5, 3]
-    source = data.open_source(f"{path}:val")
-    assert [block.y.tolist() for block in source.read(source.splits(1)[0])] == [DIGITS[:5].tolist()]
-
-
-def test_arrays_without_names(tmp_path):
-    np.savez(tmp_path / "a.npz", PIXELS, DIGITS)
-    source = data.open_source(str(tmp_path / "a.npz"))
-    assert [block.y.tolist() for block in source.read(source.splits(1)[0])] == [DIGITS.tolist()]
-    np.savez(tmp_path / "b.npz", np.c_[PIXELS.reshape(12, 6), DIGITS])
-    source = data.open_source(str(tmp_path / "b.npz"))
-    assert [block.y.tolist() for block in source.read(source.splits(1)[0])] == [DIGITS.tolist()]
-    np.savez(tmp_path / "c.npz", PIXELS, DIGITS, PIXELS, DIGITS)
-    with pytest.raises(DataError, match=r"the archive holds arr_0.npy, arr_1.npy, arr_2.npy, arr_3.npy; expected x"):
-        data.open_source(str(tmp_path / "c.npz"))
-    np.savez(tmp_path / "d.npz", DIGITS, PIXELS)
-    with pytest.raises(DataError, match=r"arr_0 holds one number a sample and arr_1 several"):
-        data.open_source(str(tmp_path / "d.npz"))
-
-
-def test_archives_with_two_readings_are_refused(tmp_path):
-    for arrays in ({"x": PIXELS, "images": PIXELS}, {"x": PIXELS, "x_train": PIXELS}):
-        with pytest.raises(DataError, match=r"x and (images|x_train) may each be features"):
-            data.open_source(npz(tmp_path / "a.npz", **arrays, y=DIGITS))
-    path = npz(tmp_path / "b.npz", data=PIXELS, label=DIGITS, target=DIGITS[::-1])
-    with pytest.raises(DataError, match=r"label and target may each be labels \(--label says which\)"):
-        data.open_source(path)
-    source = data.open_source(path, {"label": "target"})
-    assert [block.y.tolist() for block in source.read(source.splits(1)[0])] == [DIGITS[::-1].tolist()]
-    path = npz(tmp_path / "c.npz", data=PIXELS, fine_labels=DIGITS)
-    assert data.open_source(path, {"label": "fine_labels"}).reading["label_by"] == "array fine_labels"
-    with pytest.raises(DataError, match=r"the archive holds a.npy, b.npy; expected x, x_train"):
-        data.open_source(npz(tmp_path / "d.npz", a=PIXELS, b=DIGITS))
-    assert count(npz(tmp_path / "e.npz", embeddings=PIXELS, y=DIGITS)) == 12
