@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hdl import data, deciding, models, sync
+from hdl import data, deciding, models, starting, sync
 from hdl import spec as specs
 from hdl.data import FileSplit, Options, Schema, Summary
 from hdl.metrics_log import COST, MetricsLog
@@ -52,6 +52,7 @@ def first(
     DataError, SpecError
         The data is wrong, or not what the spec says.
     """
+    starting.check(None, spec)
     schema = data.fit(summary, spec)
     spec = data.resolve(spec, schema)
     deciding.check(spec)

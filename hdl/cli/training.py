@@ -26,7 +26,9 @@ SCORED = 1_000_000  # training samples up to which the report scores them again,
 ENDS = {"patience": "stopped early: validation got no better", "converged": "stopped early: converged"}
 SHORTLY = ("AUC", "PR-AUC", "log loss", "balanced accuracy", "R²", "RMSE", "MAE", "deviance")  # told after a training
 # In a table's folder, besides the versions.
-OWN_FILES = re.compile(r"report\.html|measured\.json|(features\d*|reconstructions|samples|activations)\.png")
+OWN_FILES = re.compile(
+    r"report\.html|measured\.json|start-[0-9a-f]{32}\.hdl|(features\d*|reconstructions|samples|activations)\.png"
+)
 
 
 def make_runner(name: str, workers: int | None, threads: int | None, shards: int, **settings: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Frozen layers, rates of layers and L2-SP on a GPU: the reference's numbers, and not a bit of what is frozen changes."""
+"""Frozen layers, rates of layers and L2-SP on a GPU: the reference's numbers, and no bit of what is frozen changes."""
 
 import numpy as np
 import pytest

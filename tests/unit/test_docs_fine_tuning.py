@@ -1,4 +1,4 @@
-"""What docs/fine-tuning.md says works: its code and commands run one after the other, and its figures are about right."""
+"""What docs/fine-tuning.md says works: its code and commands run one after the other, to figures like its own."""
 
 import re
 import shlex

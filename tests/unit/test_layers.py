@@ -54,7 +54,7 @@ LAYERS = {
     "sync": BASE | {"ops", "models", "optim", "metrics", "wire"},
     "step": BASE | {"ops", "models", "optim", "data", "metrics", "wire", "sync"},
     "deciding": BASE | {"ops", "models", "metrics", "data"},
-    "versions": BASE | {"models", "data", "metrics", "wire", "sync", "metrics_log", "table", "deciding"},
+    "versions": BASE | {"models", "data", "metrics", "wire", "sync", "metrics_log", "table", "deciding", "starting"},
     "prediction_writer": BASE,
     "outputs": BASE | {"fs", "prediction_writer"},
     "prediction_files": BASE | {"ops", "prediction_writer"},

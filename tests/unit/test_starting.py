@@ -104,7 +104,7 @@ def test_a_new_head_of_a_regression(old, tmp_path):
 
 
 def test_resumed_it_does_not_look_for_the_network_again(old, tmp_path):
-    data, tuning = write(tmp_path / "new.csv", "abd", seed=5), {"add_classes": True, "l2_sp": 0.1}
+    data, tuning = write(tmp_path / "new.csv", "bda", seed=5), {"add_classes": True, "l2_sp": 0.1}
     whole = train(old, data, tmp_path / "whole", tuning=tuning, epochs=4).table
     part = train(old, data, tmp_path / "part", tuning=tuning, epochs=2).table
     spec = parse({**Table(part).read(0).spec, "epochs": 4})
@@ -165,7 +165,7 @@ def test_without_a_network_there_is_no_head_to_keep(tmp_path):
 
 
 def test_the_command_line(old, tmp_path, capsys):
-    data, out = write(tmp_path / "new.csv", "abd", seed=5), str(tmp_path / "t")
+    data, out = write(tmp_path / "new.csv", "bda", seed=5), str(tmp_path / "t")
     flags = ["--init-from", old, "--add-classes", "--freeze", "1", "--lr-layer", "head=10", "--l2-sp", "0.1",
              "--layer-decay", "0.5", "--epochs", "2", "--no-report", "--quiet"]  # fmt: skip
     assert cli.run(["train", data, "--out", out, *flags]) == 0
@@ -182,3 +182,45 @@ def test_the_command_line(old, tmp_path, capsys):
     assert "is not for --resume" in capsys.readouterr().err
     assert cli.run(["train", data, "--out", str(tmp_path / "u"), "--init-from", str(tmp_path)]) != 0
     assert "expected the folder of a weight table" in capsys.readouterr().err
+
+
+def write_shops(path, towns, kinds, n=150, seed=0):
+    """A table with a category, a column of numbers some of which are missing, and a class."""
+    rng = np.random.default_rng(seed)
+    rows = [(towns[i], "" if i % 7 == 3 else f"{v:.3f}", kinds[(i + (v > 0)) % len(kinds)])
+            for i, v in zip(rng.integers(0, len(towns), n), rng.normal(size=n), strict=True)]  # fmt: skip
+    path.write_text("\n".join(["town,size,kind", *(",".join(row) for row in rows)]) + "\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("embedding", [0, 3])
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_tables_columns_stay_encoded_as_they_were(tmp_path, embedding, members):
+    fields = {"net": "0-6-0", "epochs": 3, "batch": 16, "embedding": embedding, "members": members}
+    data = write_shops(tmp_path / "old.csv", ["oslo", "rome", "bern"], ["big", "small"])
+    old = driver.train(Job(data, str(tmp_path / "t"), parse(fields)), LocalRunner(1, 1)).table
+    data = write_shops(tmp_path / "new.csv", ["rome", "oslo", "graz"], ["small", "new"], seed=2)  # graz is no level
+    tuning = {"add_classes": True, "freeze": "all but last", "l2_sp": 0.1}
+    new = train(old, data, tmp_path / "u", tuning=tuning).table
+    assert schema(new).columns == schema(old).columns
+    assert schema(new).classes == ("big", "small", "new")
+    shape, spec = layout.of(parse(Table(new).read(0).spec)), parse(Table(new).read().spec)
+    assert spec.members == members
+    for number in 0, None:
+        for mine, given in zip(
+            shape.tables(Table(new).read(number).weights.w),
+            layout.of(parse(Table(old).read(0).spec)).tables(read(old).w),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(mine, given)
+    for (a, _), (b, _) in list(zip(layers(new), layout.of(read(old).spec).split(read(old).w), strict=True))[::2]:
+        np.testing.assert_array_equal(a, b)
+    assert cli.run(["evaluate", new, data]) == 0
+
+
+def test_a_version_made_by_hand_needs_no_network(tmp_path):
+    from hdl import versions
+
+    spec = parse({"tuning": {"head": "new"}})
+    with pytest.raises(SpecError, match="there is no network to start from"):
+        versions.first("", None, spec, None, [], "generic", "cpu")
