@@ -63,9 +63,9 @@ def test_a_worker_that_is_lost_changes_no_byte(csv, tmp_path, monkeypatch):
 
 
 def test_workers_that_never_wait_leave_alone_what_is_frozen(csv, tmp_path):
-    fields = fields_of("tuned", validation=0.0, sync={"mode": "async", "equal": 2}, epochs=8)
+    fields = fields_of("tuned", validation=0.0, sync={"mode": "async", "equal": 2}, epochs=8, shards=3)
     spec = parse(fields | {"init": "uniform[-0.5,0.5]"})
-    outcome = YarnHere(2).train(Job(csv(), str(tmp_path / "t"), spec))
+    outcome = YarnHere(3).train(Job(csv(), str(tmp_path / "t"), spec))
     versions = still_and_moving(outcome)
     for weights in versions:
         np.testing.assert_array_equal(weights.state["start"], versions[0].w)
