@@ -207,24 +207,33 @@ def _train_stage(
     """Trains a model, or one stage of a stack, from its first version or its last one to its end."""
     other = prepared.validation
     plan = Plan(stage, prepared.schema, table.path, prepared.platform, other.plain() if other is not None else None)
+    write: Callable[[], None] | None = None  # puts version 0 into the table, where that is still to be done
     if table.latest() is None:
-        claims.take(table)
-        version = _first(prepared, plan, below, table, notify)
+        version, write = _first(prepared, plan, below, table, claims, notify)
+        if not runner.begins_before_zero:
+            write = write()
     else:
         version, plan = _continued(prepared, plan, table, notify)
     if stage.layer and stages.later_has_begun(prepared.spec, stage, prepared.job.table):
         return Outcome(prepared.job.table, version.number, table.best(), plan.spec, version.rows, "rounds", version.run)
     if stage.model == "mlp" and prepared.spec.finetune == "none":
+        if write:
+            write()
         return Outcome(prepared.job.table, version.number, version.number, stage, version.rows, "rounds", version.run)
-    if not table.owner and _next(plan.spec, version, step.rounds(plan.spec, plan.schema.samples)).stage:
+    if not write and not table.owner and _next(plan.spec, version, step.rounds(plan.spec, plan.schema.samples)).stage:
         claims.take(table, version)
         if stage.sync.mode == "genetic":
             _publish_common(prepared, plan, table)
-    return _rounds(prepared.job, plan, version, runner, table, notify)
+    return _rounds(prepared.job, plan, version, runner, table, notify, write)
 
 
-def _first(prepared: _Prepared, plan: Plan, below: list[stack.Layer], table: Table, notify: Notify) -> Version:
-    """Publishes version 0 of a training, and before it the common file that its rounds read."""
+def _first(
+    prepared: _Prepared, plan: Plan, below: list[stack.Layer], table: Table, claims: Claims, notify: Notify
+) -> tuple[Version, Callable[[], None]]:
+    """Makes version 0 of a training, and a function that claims the table and publishes it.
+
+    Where rounds read the table, it is claimed at once, and the common file that they read is published.
+    """
     job, spec = prepared.job, plan.spec
     about: dict[str, Any] = {"places": [*prepared.places]} if prepared.places else {}
     if (settled := prepared.source.settled()) != job.options:
@@ -233,6 +242,9 @@ def _first(prepared: _Prepared, plan: Plan, below: list[stack.Layer], table: Tab
         about["validation"] = plan.validation
     if spec is not prepared.spec:
         about["stack"] = prepared.spec.model_dump(mode="json")
+    table.begin()
+    if spec.sync.mode == "genetic" or spec.layer > 1:
+        claims.take(table)
     if spec.sync.mode == "genetic":
         notify(Stage("common"))
         _publish_common(prepared, plan, table)
@@ -255,8 +267,12 @@ def _first(prepared: _Prepared, plan: Plan, below: list[stack.Layer], table: Tab
         anchor,
         **about,
     )
-    table.publish(version)
-    return version
+
+    def write() -> None:
+        claims.take(table, run=version.run)
+        table.publish(version)
+
+    return version, write
 
 
 def _continued(prepared: _Prepared, plan: Plan, table: Table, notify: Notify) -> tuple[Version, Plan]:
@@ -278,13 +294,19 @@ def _publish_common(prepared: _Prepared, plan: Plan, table: Table) -> None:
     common_samples.publish(plan.spec, plan.schema, prepared.source, prepared.splits, table, held)
 
 
-def _rounds(job: Job, plan: Plan, version: Version, runner: RoundRunner, table: Table, notify: Notify) -> Outcome:
-    """Carries out rounds, from a version until they are over."""
-    runner.prepare(plan)
+def _rounds(
+    job: Job, plan: Plan, version: Version, runner: RoundRunner, table: Table, notify: Notify,
+    write: Callable[[], None] | None = None,
+) -> Outcome:  # fmt: skip
+    """Carries out rounds, from a version until they are over; `write` puts the version into the table meanwhile."""
     runner.deviation, told = plan.schema.target_deviation, False
     total = step.rounds(plan.spec, plan.schema.samples)
-    notify(Started(plan.spec, plan.schema.samples, total, version.number))
     with Publisher(table, plan.spec.keep, job.publish_every, runner) as publisher:
+        if write:
+            publisher.begin(write)
+        runner.prepare(plan)
+        notify(Started(plan.spec, plan.schema.samples, total, version.number))
+        publisher.check()
         while (todo := _next(plan.spec, version, total)).stage:
             notify(Stage(todo.stage))
             version = _round(plan.spec, runner, version, final=todo.stage == "measure")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 from hdl.errors import HdlError
 from hdl.runners.base import RoundRunner
@@ -29,9 +31,18 @@ class Publisher:
     def __init__(self, table: Table, keep: int, every: int, runner: RoundRunner):
         self.table, self.keep, self.every, self.runner = table, keep, every, runner
         self._pool = ThreadPoolExecutor(1, "hdl-publish")
-        self._written: Future[None] | None = None
+        self._written: Future[Any] | None = None
         self._last = float("-inf")
         self._skipped: Version | None = None  # the last version offered, if it was not due
+
+    def begin(self, write: Callable[[], object]) -> None:
+        """Has what comes before the first version that is offered written, in the background too: see `offer`."""
+        self._written = self._pool.submit(write)
+
+    def check(self) -> None:
+        """Raises the error of what could not be written, if that is known by now."""
+        if self._written and self._written.done():
+            self._written.result()
 
     def offer(self, version: Version) -> None:
         """Publishes a version if it is due.
@@ -41,6 +52,7 @@ class Publisher:
         HdlError, OSError
             The version published before could not be written.
         """
+        self.check()
         free = (self._written is None or self._written.done()) and time.monotonic() - self._last >= PACE
         due = version.number % self.every == 0 if self.every else free
         self._skipped = None if due else version

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -24,7 +23,8 @@ from hdl.data.tabular.beginning import HEAD, Beginning, begin, refuse_title, wid
 from hdl.data.tabular.cells import MISSING, Dialect
 from hdl.data.tabular.charset import codec_of, in_utf8
 from hdl.data.tabular.flags import Wish, parse
-from hdl.data.tabular.kinds import MOST, Decision, Field, decide
+from hdl.data.tabular.found import beginning_of, table_of
+from hdl.data.tabular.kinds import MOST, Field, decide
 from hdl.data.tabular.label_cells import LabelCells, look_at_labels
 from hdl.data.tabular.orders import File, file_like, in_quotes
 from hdl.data.tabular.parser import Parser, split
@@ -87,7 +87,7 @@ class Delimited(TextSource):
         seen = replace(seen, index={}) if self._settled else seen
         chosen = choose(self.header_names, self.width, options, self.first, schema, seen, labels)
         self.reading = {"header": header.there, "header_by": header.by, "delimiter": self.delimiter}
-        self.reading |= _told(found, self.encoding)
+        self.reading |= beginning_of(found, self.encoding)
         start = found.ends[0] if header.there else found.starts[0] if found.lead else 0
         self._file = File(start, lines[0] if header.there else None, self._parser(rows, seen.index, chosen))
         self._files: dict[str, File] = {}
@@ -181,7 +181,7 @@ class Delimited(TextSource):
         if notes := [*decision.notes, *about.notes]:
             self.reading["cells"] = notes
         if not plain:
-            self.reading["table"] = _of_table(decision, chosen, self.width, index)
+            self.reading["table"] = table_of(decision, chosen, self.width, index)
         labels = chosen.labels if self.wanted else []
         beside, how = (chosen.weights, chosen.offset, kept), (usual, about.dialect, about.dotted)
         made = TextRows(decision.features, labels, *beside, self.titles, *how, options.na_values, schema is not None)
@@ -303,29 +303,3 @@ class Delimited(TextSource):
     def called(self, i: int) -> str:
         """Name a column for people."""
         return f"column {i + 1}" + (f" ({self.header_names[i]!r})" if self.header_names else "")
-
-
-def _told(found: Beginning, encoding: str) -> dict[str, Any]:
-    """Say what was found at the beginning of a text."""
-    out: dict[str, Any] = {"encoding": encoding} if encoding else {}
-    if found.multiline:
-        out["quotes"] = "quoted fields span lines"
-    if found.lead:
-        out["before"] = [f"{line[:80]!r} is no part of the table" for line in found.lead]
-    return out
-
-
-def _of_table(decision: Decision, chosen: Choice, width: int, index: Mapping[int, str]) -> dict[str, Any]:
-    """Say where the columns are, and how their cells are written, for a model's other data."""
-    left = sorted(index)
-
-    def at(i: int) -> int:
-        return i - bisect_left(left, i)
-
-    dialects = {item.column.name: [*item.dialect.details(item.column.kind)] for item in decision.features}
-    return {
-        "width": width - len(left),
-        "at": [at(item.at) for item in decision.features],
-        "taken": sorted(map(at, chosen.taken)),
-        "dialects": {name: details for name, details in dialects.items() if details},
-    }

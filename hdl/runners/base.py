@@ -195,6 +195,9 @@ class RoundRunner(Runner):
     ----------
     asynchronous : bool
         Whether it can carry out mode `async`.
+    begins_before_zero : bool
+        Whether the first round may begin before version 0 is in the table: then who is told of `Started` cannot count
+        on finding it there.
     merge_seconds : float
         That the merge of the last round took.
     deviation : float64 [O] or None
@@ -204,6 +207,7 @@ class RoundRunner(Runner):
     merge_seconds = 0.0
     deviation: NDArray[np.float64] | None = None
     asynchronous = False  # can carry out mode `async`
+    begins_before_zero = False
 
     def train(self, job: Job, drive: Callable[[Job, RoundRunner, Notify], Any], notify: Notify) -> Any:
         return drive(job, self, notify)

@@ -21,8 +21,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hdl import fs, wire
-from hdl.errors import DeadlineError, Fenced, LoginError, OutputError, TableError, VersionExists
+from hdl import fs, temporary, wire
+from hdl.errors import DeadlineError, Fenced, HdlError, LoginError, OutputError, TableError, VersionExists
 from hdl.metrics_log import MetricsLog, best
 from hdl.table import names, owner, zero
 from hdl.table import version as version_file
@@ -64,7 +64,7 @@ class Table(Stored):
         """The id of the run that this object has claimed the table for; empty without a claim."""
         return self.owner.run if self.owner else ""
 
-    def claim(self, base: Version | None = None, seen: int | None = None) -> None:
+    def claim(self, base: Version | None = None, seen: int | None = None, run: str = "") -> None:
         """Takes the table over for this object, which alone may publish from then on: see `hdl.table.owner`.
 
         Parameters
@@ -74,6 +74,8 @@ class Table(Stored):
             run.
         seen : int, optional
             Epoch of the owner by which the caller has decided; None: whoever owns the table now.
+        run : str
+            Id of a new run, where the caller has made one.
 
         Raises
         ------
@@ -83,7 +85,7 @@ class Table(Stored):
             The folder cannot be written.
         """
         self._make()
-        run = base.run if base else uuid.uuid4().hex
+        run = base.run if base else run or uuid.uuid4().hex
         inherited, rest = ({}, {}) if base is None else self._inheritance(base)
         rescued = {} if base is None else {names.version(base.number): lambda: self._content(base)}
         self.owner = own = owner.take(self.path, run, seen, inherited, rescued)
@@ -115,6 +117,23 @@ class Table(Stored):
             if fs.exists(fs.join(self.path, named(tag))):
                 first[named()] = named(tag)
         return first, {names.version(number): files[number] for number in {*numbers} - needed}
+
+    def begin(self) -> None:
+        """Makes the folder of a new table and makes sure that files can be written there, before any is.
+
+        Raises
+        ------
+        TableError
+        """
+        self._make()
+        probe = fs.join(self.path, temporary.name("begun"))
+        try:  # a folder, as a file would have to be closed
+            fs.mkdir(probe)
+            fs.remove(probe)
+        except HdlError:
+            raise
+        except OSError as error:
+            raise TableError(f"{self.path}: cannot be written: {error}") from None
 
     def empty(self, seen: int | None = None) -> None:
         """Removes all versions, whoever owns them; an owner that is still at work stops when it looks.

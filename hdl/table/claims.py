@@ -25,7 +25,7 @@ class Claims:
         self.tables = [Table(folder) for folder in folders]
         self._seen = seen
 
-    def take(self, table: Table, base: Version | None = None) -> None:
+    def take(self, table: Table, base: Version | None = None, run: str = "") -> None:
         """Claims one of the tables and all after it, unless that was done.
 
         Parameters
@@ -34,6 +34,8 @@ class Claims:
             One of `tables`.
         base : Version, optional
             Of it, that the training goes on from.
+        run : str
+            Id of a new run that writes to it, where that has one.
 
         Raises
         ------
@@ -42,4 +44,5 @@ class Claims:
         """
         for each in self.tables[self.tables.index(table) :]:
             if each.owner is None:
-                each.claim(base if each is table else None, self._seen.get(each.path, 0))
+                own = (base, run) if each is table else (None, "")
+                each.claim(own[0], self._seen.get(each.path, 0), own[1])

@@ -36,7 +36,8 @@ from hdl.spec import parse
 from hdl.table import Table
 from hdl.yarn.comm import control
 from hdl.yarn.comm.credentials import Credentials
-from hdl.yarn.master.master import Live, lead
+from hdl.yarn.master.master import lead
+from hdl.yarn.master.watcher import Live
 from hdl.yarn.resource_manager.processes import HOST
 from hdl.yarn.resource_manager.resources import Changes, Container, Resources
 from hdl.yarn.settings import Settings

@@ -129,8 +129,10 @@ exec {{python}} "$@"
 
 
 NEIGHBOURS = {
+    # It is avoided once a second one crashes that was started there: YARN may have placed that one elsewhere.
     "bad-node": Row(
-        "a node that fails every container", python=bad_node("SEGV"), says=(r"node \S+ is avoided for ",)
+        "a node that fails every container", python=bad_node("SEGV"),
+        says=(r"worker \d died \(worker \d on \S+ .*exit status 139|node \S+ is avoided for ",),
     ),
     "shrink-and-grow": Row(
         "`--workers 2:4`: half of the workers die, the others go on, newcomers join", workers="2:4", rounds=400,

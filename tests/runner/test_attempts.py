@@ -73,7 +73,8 @@ class Keytab:
 
 @pytest.mark.parametrize(("others", "removed"), [((), 1), ((1,), 1), ((3,), 0)])
 def test_the_keytab_stays_for_a_later_attempt(csv, tmp_path, told, others, removed):
-    from hdl.yarn.master.master import Watcher, lead
+    from hdl.yarn.master.master import lead
+    from hdl.yarn.master.watcher import Watcher
     from tests.runner.yarn_here import CREDENTIALS, HOST
 
     folder, _ = told

@@ -4,7 +4,8 @@ import tempfile
 from pathlib import Path
 
 from hdl.yarn.comm.credentials import Credentials
-from hdl.yarn.master.master import Watcher, lead
+from hdl.yarn.master.master import lead
+from hdl.yarn.master.watcher import Watcher
 from hdl.yarn.resource_manager.processes import HOST, Processes
 from hdl.yarn.settings import Settings
 

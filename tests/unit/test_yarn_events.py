@@ -175,3 +175,19 @@ def test_what_yarn_waits_for_is_said_without_its_figures():
     said = "[Sat Nov 21 15:23:01 +0000 2026] waiting for resources.  Details : AM Partition = <DEFAULT_PARTITION> ; …"
     assert events.waits_for(said) == "waiting for resources."
     assert events.waits_for("") == ""
+
+
+def test_that_a_training_has_begun_is_told_once_version_0_is_in_its_table(page, clock, tmp_path):
+    started = {"kind": "Started", "samples": 40, "rounds": 3, "version": 0, "spec": Spec().model_dump(mode="json")}
+    page["/events.json?since=0"] = {"next": 2, "events": [{"kind": "Stage", "name": "summarise"}, started]}
+    page["/events.json?since=2"] = {"next": 3, "events": [{"kind": "Stage", "name": "train"}]}
+    page["/events.json?since=3"] = {"next": 3, "events": []}
+    told = []
+    source = events.Source(events.Listener(told.append, lambda: str(tmp_path / "table")))
+    for _ in range(2):
+        source.poll(report(url=URL))
+        assert told == [Stage("summarise")]
+    trained(tmp_path)
+    source.poll(report(url=URL))
+    assert [type(event) for event in told] == [Stage, Started, Stage]
+    assert told[2] == Stage("train")

@@ -13,6 +13,7 @@ from hdl import step
 from hdl.driver import begun
 from hdl.errors import HdlError
 from hdl.events import Round, Stage, Started
+from hdl.models import stack
 from hdl.runners.base import Log, Progress, Replaced
 from hdl.spec import Spec, parse
 from hdl.table import Table, layers
@@ -44,6 +45,7 @@ class Source:
     def __init__(self, listener: Listener):
         self._listener = listener
         self._next = 0  # event to ask for
+        self._held: list[Any] = []  # events that are told once version 0 is in the table
         self._silent_since: float | None = None
         self._why = ""  # the page cannot be read: what was said of it
         self._page_at = self._table_at = 0.0  # monotonic time from which each is looked at again
@@ -75,9 +77,19 @@ class Source:
         if self._why:
             self._log("the application's page is there again")
         self._silent_since, self._why = None, ""
-        for event in events:
-            self._listener.tell(event)
+        self._held += events
+        while self._held and not self._is_early(self._held[0]):
+            self._listener.tell(self._held.pop(0))
         return True
+
+    def _is_early(self, event: Any) -> bool:
+        """Tell whether a training has begun whose version 0 is still being written: who is told of it reads that."""
+        if not isinstance(event, Started) or event.version:
+            return False
+        try:
+            return Table(stack.folder(self._listener.table(), event.spec)).latest() is None
+        except (HdlError, OSError):  # whoever reads the table says what is wrong with it
+            return False
 
     def _table(self) -> bool:
         """Tell the rounds of the table's new versions; False if there are none."""

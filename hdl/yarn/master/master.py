@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
@@ -28,81 +27,20 @@ from hdl.runners.messages import error_message
 from hdl.yarn.comm import tokens as token_file
 from hdl.yarn.comm.control import Server
 from hdl.yarn.comm.credentials import CLIENT, Credentials
-from hdl.yarn.dashboard.server import PageServer
-from hdl.yarn.dashboard.state import State
 from hdl.yarn.master import kept_nodes
-from hdl.yarn.master.early import Early, address, registered
+from hdl.yarn.master.early import Early, registered
 from hdl.yarn.master.remote_weights import WeightsLost
 from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.master.runner import MasterRunner
+from hdl.yarn.master.watcher import Live, Watcher
 from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.process import node_fault, run_and_exit, say
 from hdl.yarn.resource_manager.clients import Clients
 from hdl.yarn.resource_manager.resources import Resources, application_of
-from hdl.yarn.resource_manager.viewers import Viewers
 from hdl.yarn.settings import MASTER_ADDRESS, MEASURED, ORDER, OUTCOME, TASK_CONFIG, Settings, from_task_config
 
 SHOW_SECONDS = 1.0  # between two looks of the page at many workers
 RESTARTS = 5  # from the last version, after the weights of a round were lost with all workers
-
-
-class Watcher:
-    """Is told events and messages, and may show them at an address; this base class ignores them."""
-
-    port, url = 0, ""
-
-    def hear(self, event: Any) -> None:
-        """Receive an event of the driver or the worker group."""
-
-    def message(self, text: str) -> None:
-        """Receive a message for people."""
-
-    def workers(self, status: list[dict[str, Any]]) -> None:
-        """Receive the workers' state: see `Membership.status`."""
-
-    def avoided(self, text: str) -> None:
-        """Receive which nodes are avoided, until when and why; empty: none."""
-
-    def close(self) -> None:
-        """Stop showing; nothing more is told."""
-
-
-class Live(Watcher):
-    """Serves the live page, which YARN's proxy shows as the application's."""
-
-    def __init__(
-        self, application: str, job: Job, settings: Settings, host: str, proxies: Sequence[str],
-        viewers: Viewers | None = None, listening: socket.socket | None = None,
-    ):  # fmt: skip
-        facts = {"data": job.data, "table": job.table, "workers": settings.number, "memory": f"{settings.memory} MiB"}
-        self.state = State(application, facts)
-        self.page = PageServer(self.state, host, proxies, viewers.refusal if viewers else None, listening)
-        self.page.start()
-        self.port, self.url = self.page.port, address(host, self.page.port)
-
-    def hear(self, event: Any) -> None:
-        if isinstance(event, driver.Started):
-            spec = event.spec
-            self.state.add_facts({
-                "net": f"{f'layer {spec.layer}: ' if spec.layer else ''}{'-'.join(map(str, spec.net or ()))}",
-                "samples": f"{event.samples:,}", "shards": spec.shards,
-                "mode": spec.sync.mode, "optimizer": spec.optimizer.name,
-            })  # fmt: skip
-        self.state.hear(event)
-
-    def message(self, text: str) -> None:
-        say(f"hdl master: {text}")
-        self.state.message(text)
-
-    def workers(self, status: list[dict[str, Any]]) -> None:
-        self.state.set_workers(status)
-
-    def avoided(self, text: str) -> None:
-        if text or "nodes avoided" in self.state.facts:
-            self.state.add_facts({"nodes avoided": text or "none any more"})
-
-    def close(self) -> None:
-        self.page.close()
 
 
 def lead(
@@ -152,6 +90,7 @@ def lead(
     if settings.encrypt_spill:
         scratch.encrypt()
     server = early.server if early else Server(credentials, host)
+    pool = ThreadPoolExecutor(1, "hdl-address")
     if tokens:
         tokens.tell = watcher.message
         server.admit(CLIENT)
@@ -161,12 +100,15 @@ def lead(
         else:
             containers = registered(resources, server, credentials, settings, host, watcher.port, watcher.url,
                                     near if attempt == 1 else ())  # fmt: skip
-        fs.publish(fs.join(staging, MASTER_ADDRESS.format(attempt)), json.dumps({"control": server.address}).encode())
+        # Its first workers know the address by their credentials, so nobody waits for the file to be closed.
+        address = json.dumps({"control": server.address}).encode()
+        told = pool.submit(fs.publish, fs.join(staging, MASTER_ADDRESS.format(attempt)), address)
         group = WorkerGroup(settings, credentials, server, containers, attempt, watcher.message, tokens)
         kept_nodes.keep(group.failures, staging, attempt, watcher.message)
         group.avoid_told = watcher.avoided
         try:
-            outcome = _train(job, settings, group, attempt, watcher)
+            outcome = _train(job, settings, group, attempt, watcher, told)
+            told.result()
         except Exception as error:
             fault = node_fault(error)
             if not fault or attempt >= settings.attempts:  # else the next attempt takes the workers over
@@ -195,6 +137,7 @@ def lead(
         server.close()
         resources.close()
         watcher.close()
+        pool.shutdown(wait=False)
 
 
 def _plain(outcome: Outcome | Gathered, staging: str, attempt: int) -> dict[str, Any]:
@@ -221,8 +164,13 @@ def _measure(job: Job, group: WorkerGroup, watcher: Watcher) -> Gathered:
         return measuring.gather(job, runner, hear)
 
 
-def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watcher: Watcher) -> Outcome | Gathered:
-    """Run the driver, again from the last version whenever all workers were lost at once."""
+def _train(
+    job: Job, settings: Settings, group: WorkerGroup, attempt: int, watcher: Watcher, told: Future[None]
+) -> Outcome | Gathered:
+    """Run the driver, again from the last version whenever all workers were lost at once.
+
+    Rounds begin once it is `told` where this master is: a later one's workers would look for it in vain.
+    """
     if job.asked is not None:
         return _measure(job, group, watcher)
     every = settings.publish_every or (1 if job.spec and (job.spec.validated or "validation" in job.spec.auto) else 0)
@@ -249,6 +197,7 @@ def _train(job: Job, settings: Settings, group: WorkerGroup, attempt: int, watch
             group.containers.progress = max(group.containers.progress, (ended + share) / (max(layers, ended) + 1))
             show(event.row.get("async"))
         elif isinstance(event, driver.Started):
+            told.result()
             group.rounds, ended = event.rounds, event.spec.layer - 1 if event.spec.layer else layers
             if attempt > 1:
                 kept = sum(member.incarnation.inherited for member in group.places)

@@ -63,6 +63,7 @@ class MasterRunner(RoundRunner):
 
     name = "yarn"
     asynchronous = True
+    begins_before_zero = True  # closing a file of HDFS may take half a second; the client waits for version 0
 
     def __init__(self, group: WorkerGroup):
         self.group, self.settings = group, group.settings
