@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from hdl import common_samples, data, deciding, recipe, resume, stages, step, validation_data, versions
+from hdl import common_samples, data, deciding, recipe, resume, stages, starting, step, validation_data, versions
 from hdl import spec as specs
 from hdl import table as tables
 from hdl.data import FileSplit, Schema, Source, holdout, weights
@@ -45,6 +45,7 @@ class _Prepared:
     platform: str
     places: tuple[str, ...] = ()  # of records that were skipped, the first ones
     validation: ValidationData | None = None
+    start: starting.Start | None = None
 
 
 class _Next(NamedTuple):
@@ -140,6 +141,8 @@ def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     given = job.spec
     if given is None:
         raise SpecError("spec: expected one to start a training")
+    start = starting.read(job.init_from) if job.init_from else None
+    starting.check(start, given)
     job = replace(job, options=holdout.reading(job.options, given))
     source = data.open_source(job.data, job.options)
     validation_data.check(given, job.data, runner.name)
@@ -151,14 +154,14 @@ def _begin(job: Job, runner: RoundRunner, notify: Notify) -> _Prepared:
     notify(Stage("summarise"))
     # Workers were told what the driver found out, and so know less of how.
     summary = replace(runner.summarise(), meta=source.describe())
-    schema = data.fit(summary, given)
+    given, schema = starting.fitted(start, summary, given) if start else (given, data.fit(summary, given))
     spec = data.resolve(given, schema)
     weights.check(spec, source.options)
     deciding.check(spec)
     other = _validation(job, spec, schema, source)
     if other is not None:
         schema = replace(schema, reading={**(schema.reading or {}), "held": other.told(schema)})
-    return _Prepared(job, source, spec, schema, splits, runner.platform(), summary.places, other)
+    return _Prepared(job, source, spec, schema, splits, runner.platform(), summary.places, other, start)
 
 
 def _cut(
@@ -245,9 +248,24 @@ def _first(
     if spec.sync.mode == "genetic":
         notify(Stage("common"))
         _publish_common(prepared, plan, table)
-    w = stages.first_weights(spec, table, below)
+    anchor = None
+    if prepared.start is not None:
+        w, anchor = starting.weights(prepared.start, spec)
+        about["start"] = starting.about(prepared.start)
+    else:
+        w = stages.first_weights(spec, table, below)
     version = versions.zero(
-        job.data, job.options, spec, plan.schema, prepared.splits, plan.platform, plan.device, w, table.run, **about
+        job.data,
+        job.options,
+        spec,
+        plan.schema,
+        prepared.splits,
+        plan.platform,
+        plan.device,
+        w,
+        table.run,
+        anchor,
+        **about,
     )
 
     def write() -> None:

@@ -1,27 +1,37 @@
 """Starting from a network that has learned: its layers and classes in a new training's first weights and schema.
 
+A driver reads the network once, before version 0, which then has all of it: neither workers nor a resumed run look for
+it again. A master on YARN that cannot see where it lies is given a copy beside the table.
+
 Letters: P parameters, H units below the last layer, O outputs.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import data, models
+from hdl import data, fs, models, wire
+from hdl import spec as specs
 from hdl.data import Schema, Summary
 from hdl.data.labels import Meanings
 from hdl.data.schema import listed
-from hdl.errors import DataError, SpecError
+from hdl.errors import DataError, SpecError, TableError
 from hdl.ops import layout
 from hdl.spec import Spec
+from hdl.table import Table
+
+if TYPE_CHECKING:
+    from hdl.runners.base import Job
 
 # What a network is, beside its widths: a training that starts from it has the same.
 _NETWORK = ("model", "activation", "leak", "members", "embedding")
 _OUTPUT = ("loss", "delta", "quantile", "power")  # the same too, but for a new head
+SUFFIX = ".hdl"  # of a network's copy beside a table
 _DATA = ("preprocessing",)  # taken over with the schema, of which it is told
 
 
@@ -44,6 +54,49 @@ class Start:
     w: NDArray[np.float32]
     schema: Schema | None = None
     path: str = ""
+
+
+def read(path: str) -> Start:
+    """Read the network that a training starts from: the best version of a weight table, or a copy that `staged` made.
+
+    Raises
+    ------
+    TableError
+        It is neither.
+    Damaged
+        Its bytes are not those that were written.
+    """
+    if path.endswith(SUFFIX):
+        with fs.open(path) as file:
+            content = file.read()
+        if hashlib.sha256(content).hexdigest()[:32] not in path:
+            raise TableError(f"{path}: not the bytes that were written there; begin the training anew")
+        _, fields, tensors = wire.unpack(content)
+        schema = Schema.from_parts(fields["schema"], {k: v for k, v in tensors.items() if k != "w"})
+        return Start(specs.parse(fields["spec"]), tensors["w"], schema if fields["known"] else None, fields["path"])
+    table = Table(path)
+    if not fs.isdir(path) or table.latest() is None:
+        raise TableError(f"--init-from {path}: expected the folder of a weight table, as hdl train --out makes it")
+    zero, version = table.with_zero("best")
+    schema = Schema.from_parts(zero.about["schema"], zero.schema)
+    return Start(specs.parse(version.spec), version.weights.w, schema, path)
+
+
+def staged(job: Job) -> Job:
+    """Copy the network that a job starts from beside its table, if another machine could not read it where it lies."""
+    if not job.init_from or job.resume or fs.is_remote(job.init_from):
+        return job
+    start = read(job.init_from)
+    known = start.schema is not None
+    fields, tensors = (start.schema or Schema(0, 0, "none")).to_parts()
+    whole = {"spec": start.spec.to_json(), "schema": fields, "known": known, "path": start.path}
+    content = wire.pack("start", whole, {"w": start.w, **tensors})
+    name = f"start-{hashlib.sha256(content).hexdigest()[:32]}{SUFFIX}"
+    path = fs.join(job.table, name)
+    if not fs.exists(path):
+        fs.mkdir(job.table)
+        fs.publish(path, bytes(content))
+    return replace(job, init_from=path)
 
 
 def network(start: Start, head: str = "keep") -> dict[str, Any]:
@@ -88,8 +141,15 @@ def check(start: Start | None, spec: Spec) -> None:
         )
 
 
-def fitted(start: Start, summary: Summary, spec: Spec) -> Schema:
-    """Fit the schema of a dataset on which a network goes on: inputs are what they were to it.
+def about(start: Start) -> dict[str, Any]:
+    """Tell what a training started from, for version 0."""
+    digest = hashlib.sha256(np.ascontiguousarray(start.w).tobytes()).hexdigest()
+    return {"path": start.path, "signature": digest, "net": list(start.spec.widths)}
+
+
+def fitted(start: Start, summary: Summary, spec: Spec) -> tuple[Spec, Schema]:
+    """Fit the schema of a dataset on which a network goes on: inputs are what they were to it. Gives the spec too, with
+    what the network decides.
 
     Of the network's schema are columns, scaling and, unless the head is new, the classes in their order, or a
     regression's unit. With `tuning.add_classes` classes that the data has beside these come behind them, sorted.
@@ -108,19 +168,19 @@ def fitted(start: Start, summary: Summary, spec: Spec) -> Schema:
     if keep and spec.loss is None:
         spec = spec.with_(loss=start.spec.loss)
     if old is None:
-        return data.fit(summary, spec)
+        return spec, data.fit(summary, spec)
     known = old.classes if keep else ()
     if known and summary.labels.width == 1 and summary.labels.values is not None:
         summary = replace(summary, labels=_with_classes(summary, known))
     schema = _features(start, data.fit(summary, spec), old)
     if not keep:
-        return schema
+        return spec, schema
     if known:
-        return _classes(start, schema, spec)
-    return replace(schema, target_mean=old.target_mean, target_deviation=old.target_deviation)
+        return spec, _classes(start, schema, spec)
+    return spec, replace(schema, target_mean=old.target_mean, target_deviation=old.target_deviation)
 
 
-def weights(start: Start, spec: Spec, schema: Schema) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def weights(start: Start, spec: Spec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Make the first weights [P] of a spec that is filled in, and those that L2-SP pulls to.
 
     Layers are the network's. What it has not, a new head or the weights into new classes, begins as in a network that
@@ -140,20 +200,19 @@ def weights(start: Start, spec: Spec, schema: Schema) -> tuple[NDArray[np.float3
         w[:] = anchor[:] = start.w
         return w, anchor
     count = len(spec.widths) - 1
-    tables = [(new.tables(w), new.tables(anchor), old.tables(start.w))]
-    for mine, pulled, given in tables:
-        if [each.shape for each in mine] != [each.shape for each in given]:
-            raise SpecError(_other(start, spec))
-        for a, b, each in zip(mine, pulled, given, strict=True):
-            a[:] = b[:] = each
-    layers = zip(new.split(w), new.split(anchor), old.split(start.w), strict=False)
+    mine, pulled, given = new.tables(w), new.tables(anchor), old.tables(start.w)
+    if [each.shape for each in mine] != [each.shape for each in given]:
+        raise SpecError(_other(start, spec))
+    for a, b, each in zip(mine, pulled, given, strict=True):
+        a[:] = b[:] = each
     if len(old.split(start.w)) != len(new.split(w)):
         raise SpecError(_other(start, spec))
-    for number, (mine, pulled, given) in enumerate(layers, 1):
+    layers = zip(new.split(w), new.split(anchor), old.split(start.w), strict=True)
+    for number, triple in enumerate(layers, 1):
         last = not number % count
         if last and spec.tuning.head == "new":
             continue
-        for a, b, each in zip(mine, pulled, given, strict=True):
+        for a, b, each in zip(*triple, strict=True):
             outputs = each.shape[-1]
             wider = last and spec.tuning.add_classes and a.shape[-1] >= outputs
             if a.shape[:-1] != each.shape[:-1] or not (wider or a.shape[-1] == outputs):
@@ -187,7 +246,9 @@ def _features(start: Start, schema: Schema, old: Schema) -> Schema:
     if old.columns is None and schema.names and old.names and schema.names != old.names:
         pairs = zip(schema.names, old.names, strict=False)
         at, (given, has) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
-        raise DataError(f"feature {at} is {given!r}; that of {start.path} is {has!r}: expected its columns in its order")
+        raise DataError(
+            f"feature {at} is {given!r}; that of {start.path} is {has!r}: expected its columns in its order"
+        )
     names = ("inputs", "kind", "scale", "shift", "rule", "center", "spread", "constants", "columns", "image")
     return replace(schema, names=old.names or schema.names, **{name: getattr(old, name) for name in names})
 

@@ -63,8 +63,8 @@ def zero(
     path: str, options: Options, spec: Spec, schema: Schema, splits: Sequence[Sequence[FileSplit]], platform: str,
     device: str, w: NDArray, run: str = "", anchor: NDArray | None = None, **about: Any,
 ) -> Version:  # fmt: skip
-    """Make version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`, the run's
-    id where it has one, and the weights that L2-SP pulls to, where they are not w."""
+    """Make version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`, the
+    run's id where it has one, and the weights that L2-SP pulls to, where they are not w."""
     fields, tensors = schema.to_parts()
     about |= {
         "data": path,

@@ -88,6 +88,20 @@ FLAGS = [
         ("--precision", "precision", "", "What a GPU rounds the factors of products to."),
     ),
     *_section(
+        "Fine-tuning",
+        (
+            "--freeze",
+            "tuning.freeze",
+            "LAYERS",
+            "Layers that stay as they are: 1,3 or 1-2, names, globs, or all-but-last.",
+        ),
+        ("--lr-layer", "tuning.lr", "LAYER=FACTOR,…", "Factors of the learning rate: 1=0.1,head=10."),
+        ("--layer-decay", "tuning.layer_decay", "X", "Each layer's learning rate is X times that of the one above it."),
+        ("--l2-sp", "tuning.l2_sp", "LAMBDA", "Adds LAMBDA/2·|W - W at the start|² to the mean loss; biases exempt."),
+        ("--head", "tuning.head", "", "With --init-from: whether the last layer is the network's, or a new one."),
+        ("--add-classes", "tuning.add_classes", "", "With --init-from: adds the data's new classes to the last layer."),
+    ),
+    *_section(
         "Rounds",
         ("--sync", "sync.mode", "", "What a round merges: gradients, weights, or a population."),
         ("--sync-every", "sync.every", "N[batches]", "Epochs (5, 5epochs) or mini-batches (20batches) between merges."),

@@ -17,7 +17,9 @@ from hdl.errors import SpecError
 from hdl.models import stack
 from hdl.spec import Spec, parse
 
-PARTS = ("optimizer", "schedule", "sync", "genetic", "autoencoder", "rbm", "pretrain", "preprocessing", "holdout")
+PARTS = (
+    "optimizer", "schedule", "sync", "genetic", "autoencoder", "rbm", "pretrain", "preprocessing", "holdout", "tuning",
+)  # fmt: skip
 UNITS = {"epochs": "epochs", "epoch": "epochs", "batches": "batches", "batch": "batches"}
 _BY_KEY = {flag.key: flag for flag in FLAGS}
 
@@ -26,7 +28,7 @@ def spec_options(command: click.Command) -> click.Command:
     """Add the flags of the spec, `--spec` among them, to a command."""
     for flag in FLAGS:
         default = default_of(flag)
-        shown = "" if default is None or flag.name == "--shards" else f"  [default: {default}]"
+        shown = "" if default in (None, (), {}) or flag.name == "--shards" else f"  [default: {default}]"
         if isinstance(default, bool):
             given: dict[str, Any] = {"is_flag": True, "default": None, "help": flag.help}
         else:
@@ -101,6 +103,8 @@ def _value(flag: Flag, text: Any, base: Spec | None = None) -> Any:
     """Turn a flag's text into a number, where it is one; the spec judges it."""
     if flag.field == "validation":
         return holdout.fields(text, base)
+    if flag.field in ("tuning.freeze", "tuning.lr"):
+        return text
     if flag.field == "sync.every":
         for word, unit in UNITS.items():
             if text.endswith(word):

@@ -37,6 +37,8 @@ def _run_options(command: click.Command) -> click.Command:
     """Add the flags of the run, which do not change the weights."""
     command.params[:0] = [
         Option(["--out"], metavar="TABLE", section=RUN, help="Folder for the network's versions and its report."),
+        Option(["--init-from"], metavar="TABLE", section=RUN,
+               help="A network that has learned, whose weights, classes and scaling the training starts from."),
         Option(["--test"], metavar="DATA", section=RUN, help="Data to measure the network on at the end."),
         Option(["--resume"], is_flag=True, section=RUN,
                help="Go on from TABLE's last version that is whole; a run that still writes there stops."),
@@ -101,7 +103,7 @@ class WorkerCount(click.ParamType):
 def _yarn_options(command: click.Command) -> click.Command:
     """Add the flags of the YARN runner, which do not change the weights."""
     seconds = click.FloatRange(min=0, min_open=True)
-    command.params[13:13] = [
+    command.params[14:14] = [
         Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=YARN,
                help="Of a worker's container, as 2g or 1536m.  [default: 1g]"),
         Option(["--worker-vcores"], type=click.IntRange(min=1), metavar="N", section=YARN,
@@ -153,10 +155,14 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     reach = take_access(values, run["runner"])
     run["workers"], settings["fewest_workers"] = _workers(run["workers"], run["runner"])
     run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
+    init_from = values.pop("init_from") or ""
     texts, before = values.pop("grid"), grid.stored_grid(out, run["resume"])
     asked = {name: values.pop(name) for name in FOLD_NAMES}
     if (asked["folds"] is not None) + bool(texts or before) > 1:
         raise SpecError("--grid and --folds: give one of them")
+    if init_from and (run["resume"] or texts or before or asked["folds"] is not None):
+        with_ = "--resume, as version 0 has its weights" if run["resume"] else "--grid or --folds"
+        raise SpecError(f"--init-from {init_from}: is not for {with_}; leave it out")
     if texts or before:
         grid.train(data, out, texts, before, values, run)
         return
@@ -167,6 +173,8 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     if asked["oof"] is not None or asked["final"]:
         raise SpecError(f"{'--oof' if asked['oof'] is not None else '--final'}: goes with --folds")
     base, reading = _stored_spec_and_options(out) if run["resume"] and out else (None, None)
+    if init_from:
+        base = _started(init_from, values["spec_head"], run["workers"] or 1)
     spec = take_spec(values, base, run["workers"] or 1)
     options = take_data_options(values, reading)
     if reading is None and not stack.labelled(spec):
@@ -178,7 +186,7 @@ def train_(data: str, out: str | None, **values: Any) -> None:
         raise click.UsageError("Missing option '--out'.", click.get_current_context())
     if out == "":
         raise SpecError("--out: expected the name of a folder (given '')")
-    _train(data, out, spec, options, **run)
+    _train(data, out, spec, options, init_from, **run)
 
 
 def _workers(given: tuple[int, int] | None, runner: str) -> tuple[int | None, int | None]:
@@ -223,10 +231,18 @@ def _stored_spec_and_options(out: str) -> tuple[Any, dict[str, Any]]:
     return parse(about.get("stack") or table.last_header()["spec"]), about["options"]
 
 
+def _started(path: str, head: str | None, shards: int) -> Any:
+    """Make the spec of a network that a training starts from: what neither flags nor file say."""
+    from hdl import starting
+    from hdl.spec import parse
+
+    return parse({**starting.network(starting.read(path), head or "keep"), "shards": shards})
+
+
 def _train(
-    data: str, out: str, spec: Any, options: Any, *, test: str | None, resume: bool, strict: bool, overwrite: bool,
-    runner: str, workers: int | None, threads: int | None, device: str, no_report: bool, quiet: bool, dry_run: bool,
-    settings: dict[str, Any], logs: tuple[str, ...],
+    data: str, out: str, spec: Any, options: Any, init_from: str, *, test: str | None, resume: bool, strict: bool,
+    overwrite: bool, runner: str, workers: int | None, threads: int | None, device: str, no_report: bool,
+    quiet: bool, dry_run: bool, settings: dict[str, Any], logs: tuple[str, ...],
 ) -> None:  # fmt: skip
     from hdl import driver
     from hdl.data import open_source
@@ -243,7 +259,7 @@ def _train(
     prepare_table(out, resume, overwrite)
     with progress.show(quiet=quiet) as display, stoppable(), job_runner:
         teller = progress.Teller(display, out, job_runner.workers, settings.get("fewest", 0))
-        job = Job(data, out, spec, options, resume, strict=strict)
+        job = Job(data, out, spec, options, resume, strict=strict, init_from=init_from)
         try:
             with log:
                 outcome = driver.train(job, job_runner, progress.both(teller, log))

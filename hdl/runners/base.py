@@ -45,6 +45,8 @@ class Job:
         Nothing is trained: the table's network is measured on the data, as these fields of `hdl.measuring.Asked` say.
     schema : Schema, optional
         Of the network that is measured, filled in before a runner opens the data.
+    init_from : str
+        A network whose weights the training starts from: see `hdl.starting`. Empty: from none.
     marks : dict, optional
         Where the lines of texts are, filled in before a runner opens the data: see `Source.marks`.
     """
@@ -59,6 +61,7 @@ class Job:
     schema: Schema | None = None
     strict: bool = False
     marks: dict[str, list[list[int]]] | None = None
+    init_from: str = ""
 
     def source(self) -> Source:
         """Open the dataset: to train on, or as the network that is measured sees it."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from hdl import scratch, timeline
+from hdl import scratch, starting, timeline
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job, Log, Notify, Runner
 from hdl.yarn.client import client, renewal
@@ -86,6 +86,7 @@ class YarnRunner(Runner):
         if settings.name == "hdl":
             what = "hdl" if job.asked is None else "hdl evaluate"
             settings = settings.model_copy(update={"name": f"{what}: {job.table}"})
+        job = starting.staged(job)
         self.application = client.submit(job, settings, self.seconds)
         if self.on_submitted:
             self.on_submitted(self.application)

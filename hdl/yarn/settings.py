@@ -217,6 +217,7 @@ def to_task_config(job: Job, settings: Settings, near: Sequence[Sequence[str]] =
         "options": job.options.model_dump(mode="json"),
         "resume": job.resume,
         "strict": job.strict,
+        "init_from": job.init_from,
         "asked": job.asked,
         "settings": settings.model_dump(mode="json"),
     }
@@ -230,6 +231,10 @@ def from_task_config(config: dict[str, Any]) -> tuple[Job, Settings]:
     from hdl.spec import parse
 
     spec = parse(config["spec"]) if config["spec"] else None
-    rest = {"asked": config.get("asked"), "strict": config.get("strict", False)}
+    rest = {
+        "asked": config.get("asked"),
+        "strict": config.get("strict", False),
+        "init_from": config.get("init_from", ""),
+    }
     job = Job(config["data"], config["table"], spec, Options.make(config["options"]), config["resume"], **rest)
     return job, Settings.make(**config["settings"])

@@ -1,4 +1,4 @@
-"""Fine-tuning across rounds: not a bit of what is frozen changes, whatever merges; resumed and after a fault the same."""
+"""Fine-tuning across rounds: not a bit of what is frozen changes, whatever merges, resumes or is lost."""
 
 import numpy as np
 import pytest

@@ -47,7 +47,7 @@ def file_systems(job: Job, settings: Settings, staging: str) -> list[str]:
     >>> file_systems(job, Settings(archive="hdfs:///env.tar.gz"), "hdfs:///user/ada/.hdl/apps/application_1_1")
     ['hdfs://', 'hdfs://a:1', 'hdfs://b', 'viewfs://c']
     """
-    named = " ".join([job.data, job.table, settings.archive, staging, job.options.model_dump_json()])
+    named = " ".join([job.data, job.table, job.init_from, settings.archive, staging, job.options.model_dump_json()])
     roots = re.findall(r"[A-Za-z][A-Za-z0-9+.-]*://[^/,\s\"]*", named)
     return sorted({root for root in roots if not root.startswith("file:")})
 
