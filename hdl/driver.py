@@ -250,7 +250,7 @@ def _first(
         _publish_common(prepared, plan, table)
     anchor = None
     if prepared.start is not None:
-        w, anchor = starting.weights(prepared.start, spec)
+        w, anchor = starting.weights(prepared.start, spec, prepared.schema)
         about["start"] = starting.about(prepared.start)
     else:
         w = stages.first_weights(spec, table, below)

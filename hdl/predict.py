@@ -5,6 +5,7 @@ Letters: n samples, O outputs, C classes.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -193,6 +194,33 @@ class Model:
             if label_kept:
                 labels, kept = answers.label_of(kept)
             yield Coded(part.spread(found[good], good), labels, part.there(good), kept)
+
+    def to_torch(self, logits: bool = False) -> Any:
+        """Make a `torch.nn.Sequential` that answers as the model does, within float32.
+
+        It takes raw features float32 [N, I]: scaling is folded into its first layer, the unit of targets into its last.
+
+        Parameters
+        ----------
+        logits : bool
+            Without the output function, as PyTorch's losses want it.
+
+        Raises
+        ------
+        SpecError
+            The model is no single perceptron on numbers; `hdl export` writes it as ONNX.
+        Unavailable
+            PyTorch is not installed.
+        """
+        return importlib.import_module("hdl.foreign.living").to_torch(self, logits)
+
+    def to_keras(self) -> Any:
+        """Make a `keras.Sequential` that answers as the model does, within float32: see `to_torch`."""
+        return importlib.import_module("hdl.foreign.living").to_keras(self)
+
+    def to_sklearn(self) -> Any:
+        """Make a fitted `sklearn.neural_network.MLPClassifier` or `MLPRegressor`, within float32: see `to_torch`."""
+        return importlib.import_module("hdl.foreign.living").to_sklearn(self)
 
     @property
     def outputs(self) -> int:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl import data, fs, models, wire
+from hdl import data, foreign, fs, models, wire
 from hdl import spec as specs
 from hdl.data import Schema, Summary
 from hdl.data.labels import Meanings
 from hdl.data.schema import listed
 from hdl.errors import DataError, SpecError, TableError
 from hdl.ops import layout
-from hdl.spec import Spec
+from hdl.spec import Scale, Spec
 from hdl.table import Table
 
 if TYPE_CHECKING:
@@ -48,23 +48,37 @@ class Start:
         What it knows of its data; None of a network of another library.
     path : str
         Of its file or table, for messages.
+    classes : tuple or None
+        Of a network of another library that says what its outputs stand for.
+    unsaid : tuple of str
+        Fields of the spec that the file of another library does not say.
     """
 
     spec: Spec
     w: NDArray[np.float32]
     schema: Schema | None = None
     path: str = ""
+    classes: tuple[Any, ...] | None = None
+    unsaid: tuple[str, ...] = ()
 
 
 def read(path: str) -> Start:
-    """Read the network that a training starts from: the best version of a weight table, or a copy that `staged` made.
+    """Read the network that a training starts from.
+
+    Parameters
+    ----------
+    path : str
+        A weight table, whose best version is taken; another library's file (`hdl.foreign`); or a copy that `staged`
+        made.
 
     Raises
     ------
     TableError
-        It is neither.
+        It is none of them.
     Damaged
         Its bytes are not those that were written.
+    DataError, Unavailable
+        Another library's file cannot be read.
     """
     if path.endswith(SUFFIX):
         with fs.open(path) as file:
@@ -73,13 +87,29 @@ def read(path: str) -> Start:
             raise TableError(f"{path}: not the bytes that were written there; begin the training anew")
         _, fields, tensors = wire.unpack(content)
         schema = Schema.from_parts(fields["schema"], {k: v for k, v in tensors.items() if k != "w"})
-        return Start(specs.parse(fields["spec"]), tensors["w"], schema if fields["known"] else None, fields["path"])
+        classes = None if fields["classes"] is None else tuple(fields["classes"])
+        known = schema if fields["known"] else None
+        return Start(specs.parse(fields["spec"]), tensors["w"], known, fields["path"], classes, tuple(fields["unsaid"]))
+    if foreign.is_foreign(path):
+        return _foreign(foreign.read(path))
     table = Table(path)
     if not fs.isdir(path) or table.latest() is None:
-        raise TableError(f"--init-from {path}: expected the folder of a weight table, as hdl train --out makes it")
+        raise TableError(
+            f"--init-from {path}: expected the folder of a weight table, as hdl train --out makes it, or a file "
+            f"{', '.join(foreign.SUFFIXES)}"
+        )
     zero, version = table.with_zero("best")
     schema = Schema.from_parts(zero.about["schema"], zero.schema)
     return Start(specs.parse(version.spec), version.weights.w, schema, path)
+
+
+def _foreign(net: foreign.Network) -> Start:
+    """Describe the network of another library as a spec and flat weights."""
+    said = {"activation": net.activation, "loss": net.loss}
+    given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    spec = Spec(net=net.widths, leak=net.leak, scale=Scale(name="none"), **given)
+    unsaid = ("activation",) if net.activation is None and len(net.weights) > 1 else ()
+    return Start(spec, net.flat(), None, net.path, net.classes, unsaid)
 
 
 def staged(job: Job) -> Job:
@@ -90,6 +120,7 @@ def staged(job: Job) -> Job:
     known = start.schema is not None
     fields, tensors = (start.schema or Schema(0, 0, "none")).to_parts()
     whole = {"spec": start.spec.to_json(), "schema": fields, "known": known, "path": start.path}
+    whole |= {"classes": None if start.classes is None else list(start.classes), "unsaid": list(start.unsaid)}
     content = wire.pack("start", whole, {"w": start.w, **tensors})
     name = f"start-{hashlib.sha256(content).hexdigest()[:32]}{SUFFIX}"
     path = fs.join(job.table, name)
@@ -107,7 +138,8 @@ def network(start: Start, head: str = "keep") -> dict[str, Any]:
     head : {'keep', 'new'}
         Of the new spec's tuning: a new head has its own loss.
     """
-    names = (*_NETWORK, *(_OUTPUT if head == "keep" else ()), *(_DATA if start.schema else ()))
+    names = (*_NETWORK, *(_OUTPUT if head == "keep" else ()), *(_DATA if start.schema else ("scale",)))
+    names = tuple(name for name in names if name not in start.unsaid)
     dump = start.spec.model_dump(mode="json")
     return {"net": (0, *start.spec.widths[1:-1], 0)} | {name: dump[name] for name in names}
 
@@ -131,6 +163,12 @@ def check(start: Start | None, spec: Spec) -> None:
         raise SpecError(f"tuning: {start.path} is of model {spec.model}, which has no classes; expected mlp")
     for name in ("activation", "leak", "members", *(("loss",) if tuning.head == "keep" else ())):
         given, has = getattr(spec, name), getattr(start.spec, name)
+        if name in start.unsaid:
+            if name not in spec.model_fields_set:
+                raise SpecError(f"{name}: {start.path} does not say which its hidden layers have; --{name} names it")
+            continue
+        if has is None:
+            continue
         if given not in (None, has) and not (name == "leak" and spec.activation != "leaky_relu"):
             raise SpecError(f"{name}: {start.path} has {has}, given {given}; a network goes on with its own")
     given, has = spec.net and spec.net[1:-1], start.spec.widths[1:-1]
@@ -168,7 +206,7 @@ def fitted(start: Start, summary: Summary, spec: Spec) -> tuple[Spec, Schema]:
     if keep and spec.loss is None:
         spec = spec.with_(loss=start.spec.loss)
     if old is None:
-        return spec, data.fit(summary, spec)
+        return foreign.fitted(spec, data.fit(summary, spec), start.spec.widths, keep, summary)
     known = old.classes if keep else ()
     if known and summary.labels.width == 1 and summary.labels.values is not None:
         summary = replace(summary, labels=_with_classes(summary, known))
@@ -180,7 +218,7 @@ def fitted(start: Start, summary: Summary, spec: Spec) -> tuple[Spec, Schema]:
     return spec, replace(schema, target_mean=old.target_mean, target_deviation=old.target_deviation)
 
 
-def weights(start: Start, spec: Spec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def weights(start: Start, spec: Spec, schema: Schema | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Make the first weights [P] of a spec that is filled in, and those that L2-SP pulls to.
 
     Layers are the network's. What it has not, a new head or the weights into new classes, begins as in a network that
@@ -191,6 +229,8 @@ def weights(start: Start, spec: Spec) -> tuple[NDArray[np.float32], NDArray[np.f
     SpecError
         The network has other widths.
     """
+    if start.schema is None and schema is not None and spec.tuning.head == "keep":
+        start = replace(start, w=foreign.in_units(start.w, start.spec.widths, start.classes, schema, start.path))
     w = models.initial(spec)
     anchor = np.zeros_like(w)
     new, old = layout.of(spec), layout.of(start.spec)

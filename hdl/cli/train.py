@@ -174,7 +174,7 @@ def train_(data: str, out: str | None, **values: Any) -> None:
         raise SpecError(f"{'--oof' if asked['oof'] is not None else '--final'}: goes with --folds")
     base, reading = _stored_spec_and_options(out) if run["resume"] and out else (None, None)
     if init_from:
-        base = _started(init_from, values["spec_head"], run["workers"] or 1)
+        base = _started(init_from, values, run["workers"] or 1)
     spec = take_spec(values, base, run["workers"] or 1)
     options = take_data_options(values, reading)
     if reading is None and not stack.labelled(spec):
@@ -231,12 +231,18 @@ def _stored_spec_and_options(out: str) -> tuple[Any, dict[str, Any]]:
     return parse(about.get("stack") or table.last_header()["spec"]), about["options"]
 
 
-def _started(path: str, head: str | None, shards: int) -> Any:
+def _started(path: str, values: dict[str, Any], shards: int) -> Any:
     """Make the spec of a network that a training starts from: what neither flags nor file say."""
     from hdl import starting
     from hdl.spec import parse
 
-    return parse({**starting.network(starting.read(path), head or "keep"), "shards": shards})
+    start = starting.read(path)
+    for name in start.unsaid:
+        if values[f"spec_{name}"] is None and values["spec"] is None:
+            raise SpecError(
+                f"--init-from {path}: it does not say which {name} its hidden layers have; --{name} names it"
+            )
+    return parse({**starting.network(start, values["spec_head"] or "keep"), "shards": shards})
 
 
 def _train(

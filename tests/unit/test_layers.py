@@ -10,7 +10,7 @@ BASE = {"errors", "spec", "rng", "strict_json", "scratch", "sealed", "temporary"
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions",
         "answers", "evaluation", "passes", "importance", "predict", "thresholds", "prediction_writer",
-        "prediction_files", "envpack", "identity", "starting"}  # fmt: skip
+        "prediction_files", "envpack", "identity", "starting", "foreign"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
@@ -75,7 +75,8 @@ LAYERS = {
     "resume": BASE | {"data", "fs", "table"},
     "common_samples": BASE | {"data", "fs", "table"},
     "stages": BASE | {"models", "table"},
-    "starting": BASE | {"ops", "models", "data", "fs", "wire", "table"},
+    "foreign": BASE | {"ops", "data", "fs", "predict"},
+    "starting": BASE | {"ops", "models", "data", "foreign", "fs", "wire", "table"},
     "validation_data": BASE | {"data", "fs"},
     "events": BASE,
     "driver": BASE
