@@ -74,6 +74,8 @@ typedef struct {
   int32_t tables;                 /* C; 0: a code names a row of W_0 */
   int32_t numbers;                /* K */
   const int32_t *levels, *vector; /* [C], each >= 1: rows and columns of E_c */
+  const float *rates; /* [L + 1] or NULL (1): factors of the learning rate, of the tables and of each layer. What has 0
+                         is frozen: no rule, penalty, limit or decay touches it, and its gradient is 0 */
 } hdl_net;
 
 /* a = f(x~ W1 + b1), r = g(a W2 + b2); a sample costs |r - x|^2 / 2 + contractive/2 sum_j f'(z_j)^2 |W1_:j|^2.
@@ -110,6 +112,8 @@ typedef struct {
   float epsilon;
   int64_t first_step; /* steps taken before this call (Adam's bias correction) */
   float weight_decay; /* d >= 0: beside its step, w loses lr d w (Loshchilov & Hutter 2019), biases and tables exempt */
+  float l2_sp; /* a >= 0: a/2 |w - w0|^2 added to the mean cost (Li et al. 2018), biases and tables exempt; above 0 the
+                  state has one more vector, its last: w0, which stays */
 } hdl_update;
 
 typedef struct {

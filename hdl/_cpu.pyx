@@ -158,6 +158,7 @@ def isas():
     net.layers, net.widths, net.activation, net.loss = 1, widths, 0, 0
     net.leak = net.dropout_input = net.dropout_hidden = net.loss_parameter = net.label_smoothing = 0
     net.tables = net.numbers = 0
+    net.rates = NULL
     names = []
     for number in range(1, len(ISAS)):
         if hdl_plan_new(&plan, &net, 1, 1, number) == HDL_OK:

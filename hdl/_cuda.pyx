@@ -18,7 +18,7 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
         int16_t arena, place
     ctypedef struct hdl_op:
         int32_t kind, epilogue, tile, m, n, k, function, layer, ahead, penalised_rows
-        float leak, keep
+        float rate, leak, keep
         uint32_t drop
         float scalar
         int32_t extra_k, chains
@@ -26,7 +26,7 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
         hdl_matrix a, b, c, d, bias
     ctypedef struct hdl_cuda_rule:
         int32_t rule
-        float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon, weight_decay
+        float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon, weight_decay, l2_sp
         uint32_t key[4]
     ctypedef struct hdl_cuda_net:
         hdl_cuda_rule rule
@@ -57,6 +57,7 @@ cdef extern from "cuda/hdl_cuda.h" nogil:
 _NOWHERE = {"at": 0, "buffer_stride": 0, "ld": 0, "arena": -1, "place": 0}
 _PLAIN = {
     "epilogue": 0, "tile": 0, "m": 0, "n": 0, "k": 0, "function": 0, "layer": 0, "ahead": 0, "penalised_rows": 0,
+    "rate": 1.0,
     "leak": 0.0, "keep": 0.0, "drop": 0, "scalar": 0.0, "extra_k": 0, "chains": 0, "rho": 0.0, "beta": 0.0,
     "a": _NOWHERE, "b": _NOWHERE, "c": _NOWHERE, "d": _NOWHERE, "bias": _NOWHERE,
 }

@@ -30,6 +30,8 @@ cdef class Plan:
         them, but the first layer sees numbers and vectors.
     numbers : int
         Of mixed input; only beside embeddings.
+    rates : sequence of float [1 + layers], optional
+        Factors of the learning rate: of the tables, and of each layer. What has 0 is frozen.
     isa : {'generic', 'avx2', 'avx512'}, optional
         Kernels; by default the environment's HDL_ISA, else the best that this processor runs.
 
@@ -59,7 +61,7 @@ cdef class Plan:
 
     def __init__(self, widths, activation="tanh", loss="softmax", float leak=0.01, float dropout_input=0,
                  float dropout_hidden=0, max_batch=256, int threads=1, isa=None, float loss_parameter=0,
-                 float label_smoothing=0, embeddings=(), int numbers=0):
+                 float label_smoothing=0, embeddings=(), int numbers=0, rates=None):
         cdef hdl_net net
         cdef hdl_plan *plan
         cdef int32_t[::1] sizes = np.array(widths, np.int32)
@@ -79,6 +81,8 @@ cdef class Plan:
         net.loss = _one_of("loss", loss, LOSSES)
         net.leak, net.dropout_input, net.dropout_hidden = leak, dropout_input, dropout_hidden
         net.loss_parameter, net.label_smoothing = loss_parameter, label_smoothing
+        factors = _array("rates", rates, np.float32, (net.layers + 1,), optional=True)
+        net.rates = <const float *>_address(factors)
         cdef hdl_isa number = _isa(isa)
         _check(hdl_plan_new(&plan, &net, _rows(max_batch), threads, number), None)
         self._hold(plan, widths, threads)
@@ -101,14 +105,15 @@ cdef class Plan:
               float max_norm=0, float momentum=0.9, float beta1=0.9, float beta2=0.999, float rho=0.9,
               float epsilon=1e-8, int64_t first_step=0, uint64_t seed=0, uint32_t round=0, uint32_t shard=0,
               scale=None, shift=None, progress=None, weight=None, offset=None,
-              float weight_decay=0):
+              float weight_decay=0, float l2_sp=0):
         """Trains on mini-batches of `batch` along `order`; overwrites `weights` [P] and `state` [S, P].
 
         Parameters
         ----------
         weights : float32 array [P]
         state : float32 array [S, P] or None
-            S = `state_vectors(rule)`; None where S is 0. Zeros at the very beginning.
+            S = `state_vectors(rule)`; None where S is 0. Zeros at the very beginning. With `l2_sp` one more: the weights
+            that it pulls to.
         x : float32 or uint8 array [n, inputs], or a tuple (values, indptr, indices) of a CSR matrix
         y : int array [n] of classes, or float32 array [n, outputs] of targets
         order : int64 array
@@ -135,6 +140,8 @@ cdef class Plan:
             Added to what reaches the output.
         weight_decay : float
             Weights lose lr*weight_decay of themselves at each step, biases and tables of embeddings exempt.
+        l2_sp : float
+            l2_sp/2*|w - w0|^2 is added to the mean cost, with w0 the last vector of the state; the same are exempt.
 
         Returns
         -------
@@ -159,7 +166,7 @@ cdef class Plan:
         if batch < 1:
             raise SpecError(f"batch is {batch}, expected at least 1")
         weights = _own("weights", weights, self.parameters)
-        vectors = hdl_state_vectors(u.rule)
+        vectors = hdl_state_vectors(u.rule) + (l2_sp > 0)
         if vectors:
             state = _own("state", state, vectors * self.parameters)
         order = _array("order", order, np.int64, (None,))
@@ -174,7 +181,7 @@ cdef class Plan:
         u.lr = <const float *>_address(lr)
         u.l1, u.l2, u.max_norm, u.momentum = l1, l2, max_norm, momentum
         u.beta1, u.beta2, u.rho, u.epsilon, u.first_step = beta1, beta2, rho, epsilon, first_step
-        u.weight_decay = weight_decay
+        u.weight_decay, u.l2_sp = weight_decay, l2_sp
         cdef float *w = <float *>_address(weights)
         cdef float *s = <float *>_address(state if vectors else None)
         cdef const int64_t *o = <const int64_t *>_address(order)

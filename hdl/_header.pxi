@@ -14,13 +14,14 @@ cdef extern from "hdl.h" nogil:
         int32_t tables, numbers
         const int32_t *levels
         const int32_t *vector
+        const float *rates
 
     ctypedef struct hdl_update:
         int32_t rule
         const float *lr
         float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon
         int64_t first_step
-        float weight_decay
+        float weight_decay, l2_sp
 
     ctypedef struct hdl_data:
         int32_t x_type, y_type

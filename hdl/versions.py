@@ -61,10 +61,10 @@ def first(
 
 def zero(
     path: str, options: Options, spec: Spec, schema: Schema, splits: Sequence[Sequence[FileSplit]], platform: str,
-    device: str, w: NDArray, run: str = "", **about: Any,
+    device: str, w: NDArray, run: str = "", anchor: NDArray | None = None, **about: Any,
 ) -> Version:  # fmt: skip
-    """Make version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`, and the
-    run's id where it has one."""
+    """Make version 0 of the first weights w [P], with a spec that is filled in; arguments as those of `first`, the run's
+    id where it has one, and the weights that L2-SP pulls to, where they are not w."""
     fields, tensors = schema.to_parts()
     about |= {
         "data": path,
@@ -76,7 +76,9 @@ def zero(
         "samples": schema.samples,
     }
     dump, rows = spec.model_dump(mode="json"), MetricsLog(metric=spec.metric or COST)
-    return Version(0, sync.start(spec, w), dump, run or uuid.uuid4().hex, rows=rows, about=about, schema=tensors)
+    return Version(
+        0, sync.start(spec, w, anchor), dump, run or uuid.uuid4().hex, rows=rows, about=about, schema=tensors
+    )
 
 
 def following(version: Version, updates: Iterable[Update], schema: Schema | None = None) -> Version:

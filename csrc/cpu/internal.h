@@ -26,7 +26,7 @@ enum {
   HDL_STRIPE = 576,
   HDL_MAX_THREADS = 256,
   HDL_ZEROS = 4096,
-  HDL_STATES = 2
+  HDL_STATES = 3 /* of a rule, and the weights that L2-SP pulls to */
 };
 
 /* Rows of the mini-batch are taken HDL_ROWS at a time where that keeps them in L2. Nets of HDL_LARGE bytes of weights
@@ -71,6 +71,7 @@ typedef struct {
   bool touched;                   /* entries: only rows of w, or of tables, with an input need an update */
   bool decays;                    /* weights whose gradient is 0 change: a penalty, or weight decay */
   const hdl_update *rule;
+  int start;              /* which state holds the weights that L2-SP pulls to */
   float lr, inv_batch;    /* 1/(sum of the mini-batch's weights) */
   float eta, decay;       /* plain SGD: w = decay*w - eta*sum of gradients */
   bool plain;             /* plain SGD: fused into the kernel */
@@ -160,6 +161,7 @@ struct hdl_plan {
   float leak, loss_parameter, label_smoothing;
   uint32_t drop_input, drop_hidden; /* round(65536 p) */
   float keep_input, keep_hidden;    /* 1/(1-p) */
+  float *rates;                     /* [L + 1] factors of the learning rate: of the tables, of each layer */
   int *widths;
   hdl_layer *layer; /* [L], and for an autoencoder's sum of x f'(z)' one without weights */
   struct hdl_pool *pool;
@@ -250,6 +252,17 @@ typedef enum { HDL_RHO_HAT, HDL_SPARSITY_GRADIENT, HDL_SUM, HDL_CONTRACTION, HDL
 static inline float *hdl_hidden_of(const hdl_plan *plan, int thread, hdl_hidden_vector which) {
   int width = hdl_round_up(plan->layer[0].O, HDL_MAX_VW);
   return plan->hidden + ((size_t)thread * HDL_HIDDEN_VECTORS + which) * (size_t)width;
+}
+
+/* Tells whether a layer, or where it is -1 the tables, are trained. */
+static inline bool hdl_trained(const hdl_plan *plan, int l) {
+  return plan->rates[l + 1] != 0 && (l >= 0 || plan->tables);
+}
+/* The lowest layer whose delta is wanted: below it nothing is trained. */
+static inline int hdl_lowest(const hdl_plan *plan) {
+  int l = 0;
+  while (l + 1 < plan->layers && !hdl_trained(plan, l)) l++;
+  return hdl_trained(plan, -1) ? 0 : l;
 }
 
 /* Panels of a matrix of nv vectors: even widths, at most HDL_PV. */

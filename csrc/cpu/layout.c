@@ -146,10 +146,10 @@ static void divide(hdl_plan *plan) {
   int vw = plan->kernels->vw;
   double total = 0, done = 0;
   for (int l = 0; l < plan->layers; l++)
-    total += plan->layer[l].tied ? 0 : (double)plan->layer[l].m_padded * plan->layer[l].nv;
+    total += plan->layer[l].tied || !hdl_trained(plan, l) ? 0 : (double)plan->layer[l].m_padded * plan->layer[l].nv;
   for (int l = 0; l < all_layers(plan); l++) {
     hdl_layer *layer = &plan->layer[l];
-    if (layer->tied) continue;
+    if (layer->tied || (l < plan->layers && !hdl_trained(plan, l))) continue;
     if (l == plan->layers) total = (double)layer->m_padded * layer->nv, done = 0;
     int units = layer->along_inputs ? layer->nv : layer->m_padded / vw;
     double cost = (double)layer->m_padded * layer->nv;

@@ -33,9 +33,10 @@ static void prepare(const hdl_call *call, hdl_context *ctx, int64_t s, int64_t n
   double weight = sum_of_weights(call, s * call->batch, n);
   ctx->inv_batch = weight > 0 ? 1.f / (float)weight : 0;
   ctx->step = u->first_step + s;
-  ctx->plain = u->rule == HDL_SGD && u->l1 == 0 && !(call->plan->autoencoder.contractive > 0);
+  ctx->start = hdl_state_vectors(u->rule);
+  ctx->plain = u->rule == HDL_SGD && u->l1 == 0 && u->l2_sp == 0 && !(call->plan->autoencoder.contractive > 0);
   ctx->decay = 1 - ctx->lr * (u->l2 + u->weight_decay), ctx->eta = ctx->lr * ctx->inv_batch;
-  ctx->decays = u->l1 != 0 || u->l2 != 0 || u->weight_decay != 0;
+  ctx->decays = u->l1 != 0 || u->l2 != 0 || u->weight_decay != 0 || u->l2_sp != 0;
   bool still = u->rule == HDL_SGD || u->rule == HDL_ADAGRAD;
   ctx->touched = hdl_has_entries(call->plan) && still && (!ctx->decays || call->plan->tables); /* tables do not decay */
   if (u->rule == HDL_ADAM) {
@@ -73,9 +74,18 @@ static void phase_rows(hdl_call *call, hdl_context *ctx, int thread) {
   for (int l = 1; l < plan->layers; l++) plan->kernels->forward(plan, ctx, l, r0, r1);
   plan->kernels->loss(plan, ctx, r0, r1);
   if (!ctx->backward) return;
-  for (int l = plan->layers - 1; l > 0; l--) plan->kernels->backward(plan, ctx, l, r0, r1);
-  if (plan->tables) plan->kernels->input_gradient(plan, ctx, r0, r1);
+  for (int l = plan->layers - 1; l > hdl_lowest(plan); l--) plan->kernels->backward(plan, ctx, l, r0, r1);
+  if (hdl_trained(plan, -1)) plan->kernels->input_gradient(plan, ctx, r0, r1);
   if (plan->autoencoder.contractive > 0 || ctx->slopes) plan->kernels->contractive_term(plan, ctx, r0, r1);
+}
+
+/* Gives the context of a layer, or of the tables, whose learning rate has a factor. */
+static hdl_context at_rate(const hdl_context *ctx, float rate) {
+  hdl_context own = *ctx;
+  if (!own.update || rate == 1) return own;
+  own.lr *= rate;
+  own.decay = 1 - own.lr * (own.rule->l2 + own.rule->weight_decay), own.eta = own.lr * own.inv_batch;
+  return own;
 }
 
 /* Takes a thread's share of the weights: their gradients and, after the last block, the update. */
@@ -86,12 +96,20 @@ static void phase_weights(hdl_call *call, hdl_context *ctx, int thread) {
     return;
   }
   if (plan->autoencoder.contractive > 0 || ctx->slopes) plan->kernels->code_sums(plan, ctx, thread);
-  for (int l = 0; l < plan->layers + ctx->slopes; l++) plan->kernels->weight_gradient(plan, ctx, l, thread);
-  if (plan->tables) plan->kernels->table_gradient(plan, ctx, thread);
+  for (int l = 0; l < plan->layers + ctx->slopes; l++) {
+    if (l < plan->layers && !hdl_trained(plan, l)) continue;
+    hdl_context own = at_rate(ctx, l < plan->layers ? plan->rates[l + 1] : 1);
+    plan->kernels->weight_gradient(plan, &own, l, thread);
+  }
+  if (hdl_trained(plan, -1)) {
+    hdl_context own = at_rate(ctx, plan->rates[0]);
+    plan->kernels->table_gradient(plan, &own, thread);
+  }
   if (!ctx->update || !ctx->last) return;
   if (ctx->rule->max_norm > 0) {
     hdl_pool_barrier(plan->pool, thread);
-    for (int l = 0; l < plan->layers; l++) plan->kernels->max_norm(plan, ctx, l, thread);
+    for (int l = 0; l < plan->layers; l++)
+      if (hdl_trained(plan, l)) plan->kernels->max_norm(plan, ctx, l, thread);
   }
   if (plan->autoencoder.contractive > 0) {
     hdl_pool_barrier(plan->pool, thread);
@@ -167,7 +185,7 @@ static void run_steps(void *argument, int thread) {
       hdl_pool_barrier(plan->pool, thread);
       if (atomic_load(&plan->nonfinite)) return;
       if (ctx.backward) {
-        if (hdl_has_entries(plan)) {
+        if (hdl_has_entries(plan) && (hdl_trained(plan, 0) || hdl_trained(plan, -1))) {
           if (thread == 0) hdl_transpose_entries(plan, ctx.rows, ctx.first);
           hdl_pool_barrier(plan->pool, thread);
         }

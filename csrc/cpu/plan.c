@@ -78,6 +78,9 @@ static hdl_status check_net(const hdl_net *net, int32_t max_batch, int32_t threa
   if (max_batch < 1) return hdl_fail(HDL_EINVAL, "max_batch is %d, expected at least 1", max_batch);
   if (threads < 1 || threads > HDL_MAX_THREADS)
     return hdl_fail(HDL_EINVAL, "threads is %d, expected 1 to %d", threads, HDL_MAX_THREADS);
+  for (int l = 0; net->rates && l <= net->layers; l++)
+    if (!(net->rates[l] >= 0) || !isfinite(net->rates[l]))
+      return hdl_fail(HDL_EINVAL, "rate %d is %g, expected a finite number of at least 0", l, (double)net->rates[l]);
   return check_loss(net);
 }
 
@@ -106,13 +109,15 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
   made->widths = malloc(sizeof *made->widths * ((size_t)net->layers + 1));
   made->layer = calloc((size_t)net->layers + 1, sizeof *made->layer);
   made->range = calloc(((size_t)net->layers + 1) * (size_t)threads, sizeof *made->range);
+  made->rates = malloc(sizeof *made->rates * ((size_t)net->layers + 1));
   made->pool = hdl_pool_new(threads);
-  if (!made->widths || !made->layer || !made->range || !made->pool) {
+  if (!made->widths || !made->layer || !made->range || !made->rates || !made->pool) {
     bool memory = made->pool != NULL;
     hdl_plan_free(made);
     return memory ? hdl_fail(HDL_ENOMEM, "out of memory") : hdl_fail(HDL_ESYS, "cannot start %d threads", threads);
   }
   memcpy(made->widths, net->widths, sizeof *made->widths * ((size_t)net->layers + 1));
+  for (int l = 0; l <= net->layers; l++) made->rates[l] = net->rates ? net->rates[l] : 1;
   if (net->tables && (status = hdl_tables_new(made, net))) {
     hdl_plan_free(made);
     return status;
@@ -154,7 +159,7 @@ void hdl_plan_free(hdl_plan *plan) {
   hdl_pool_free(plan->pool);
   free(plan->memory);
   free(plan->row_input), free(plan->row_value), free(plan->t_row), free(plan->t_value);
-  free(plan->widths), free(plan->layer), free(plan->range), free(plan->gibbs);
+  free(plan->widths), free(plan->layer), free(plan->range), free(plan->rates), free(plan->gibbs);
   hdl_tables_free(plan->tables);
   free(plan);
 }

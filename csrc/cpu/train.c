@@ -39,7 +39,7 @@ hdl_status hdl_train(hdl_plan *plan, float *weights, float *state, const hdl_dat
   if (batch < 1) return hdl_fail(HDL_EINVAL, "batch is %lld, expected at least 1", (long long)batch);
   if (!update || !hdl_rule_name(update->rule))
     return hdl_fail(HDL_EINVAL, "unknown rule %d", update ? update->rule : -1);
-  int states = hdl_state_vectors(update->rule);
+  int kept = hdl_state_vectors(update->rule), states = kept + (update->l2_sp > 0);
   size_t P = hdl_parameters(plan);
   if (states && !state) return hdl_fail(HDL_EINVAL, "this rule keeps %d vectors of state", states);
   if (plan->reconstructs && update->max_norm > 0) return hdl_fail(HDL_EINVAL, "autoencoders and RBMs have no max_norm");
@@ -47,11 +47,12 @@ hdl_status hdl_train(hdl_plan *plan, float *weights, float *state, const hdl_dat
     return hdl_fail(HDL_EINVAL, "epsilon is %g, expected a positive number", (double)update->epsilon);
   if (!(update->weight_decay >= 0))
     return hdl_fail(HDL_EINVAL, "weight_decay is %g, expected at least 0", (double)update->weight_decay);
+  if (!(update->l2_sp >= 0)) return hdl_fail(HDL_EINVAL, "l2_sp is %g, expected at least 0", (double)update->l2_sp);
   if (count == 0) return HDL_OK;
   if (!update->lr) return hdl_fail(HDL_EINVAL, "no learning rates");
   if ((status = load(plan, data, weights, states))) return status;
   for (int s = 0; s < states; s++) hdl_pack(plan, state + (size_t)s * P, HDL_STATE + (unsigned)s);
-  if (hdl_has_entries(plan)) hdl_find_states(plan, state, states);
+  if (hdl_has_entries(plan)) hdl_find_states(plan, state, kept);
   hdl_call call = {.plan = plan, .task = HDL_TASK_TRAIN, .data = data, .order = order, .count = count, .batch = batch};
   call.steps = (count + batch - 1) / batch, call.rule = update, call.progress = progress, call.context = context;
   derive_key(plan, key, call.key);
@@ -59,9 +60,20 @@ hdl_status hdl_train(hdl_plan *plan, float *weights, float *state, const hdl_dat
   if (result) *result = call.result;
   if (status == HDL_OK || status == HDL_EINTERRUPT) {
     hdl_unpack(plan, weights, HDL_WEIGHTS);
-    for (int s = 0; s < states; s++) hdl_unpack(plan, state + (size_t)s * P, HDL_STATE + (unsigned)s);
+    for (int s = 0; s < kept; s++) hdl_unpack(plan, state + (size_t)s * P, HDL_STATE + (unsigned)s);
   }
   return status;
+}
+
+/* Makes 0 of the gradients that nobody sums. */
+static void clear_frozen(hdl_plan *plan) {
+  for (int l = 0; l < plan->layers; l++) {
+    hdl_layer *layer = &plan->layer[l];
+    if (hdl_trained(plan, l)) continue;
+    memset(layer->g, 0, sizeof(float) * layer->size);
+    memset(layer->gb, 0, sizeof(float) * (size_t)layer->O);
+  }
+  if (plan->tables && !hdl_trained(plan, -1)) memset(plan->tables->g, 0, sizeof(float) * plan->tables->size);
 }
 
 hdl_status hdl_gradient(hdl_plan *plan, const float *weights, const hdl_data *data, const int64_t *order, int64_t count,
@@ -72,6 +84,7 @@ hdl_status hdl_gradient(hdl_plan *plan, const float *weights, const hdl_data *da
   memset(gradient, 0, sizeof(float) * hdl_statistics(plan));
   if (count == 0) return HDL_OK;
   if ((status = load(plan, data, weights, 0))) return status;
+  clear_frozen(plan);
   hdl_call call = {.plan = plan,
                    .task = HDL_TASK_GRADIENT,
                    .data = data,

@@ -73,7 +73,8 @@ typedef struct {
   int32_t function;             /* hdl_activation of the epilogue, hdl_loss of LOSS */
   int32_t layer;          /* of the dropout stream; DRAW: 2t for hidden units of Gibbs step t, 2t + 1 for visible */
   int32_t ahead;          /* GATHER: 1 is of the next mini-batch */
-  int32_t penalised_rows; /* UPDATE: the first rows, which l1, l2 and weight decay are for; then biases */
+  int32_t penalised_rows; /* UPDATE: the first rows, which l1, l2, L2-SP and weight decay are for; then biases */
+  float rate;             /* UPDATE: a factor of the learning rate */
   float leak, keep;       /* slope of the leaky relu; 1/(1-p) of dropout, 0 for none */
   uint32_t drop;          /* 65536 p */
   float scalar; /* SPARSITY: share that the running mean keeps of itself; DRAW, NORMS, CONTRACTIVE: a factor; FILL: the
@@ -90,7 +91,7 @@ typedef enum { HDL_LOOP_AUTO = 0, HDL_LOOP_KERNEL = 1, HDL_LOOP_GRAPH = 2 } hdl_
 
 typedef struct { /* hdl_update without its rates, and the key of the draws */
   int32_t rule;
-  float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon, weight_decay;
+  float l1, l2, max_norm, momentum, beta1, beta2, rho, epsilon, weight_decay, l2_sp;
   uint32_t key[4]; /* of the dropout or the Gibbs stream, and of the chains' */
 } hdl_cuda_rule;
 
@@ -115,7 +116,7 @@ typedef struct {
   float *arena[HDL_ARENAS];
   int64_t stride[HDL_ARENAS]; /* floats from net to net */
   int32_t resident;           /* 1: W, S and T lie in shared memory during the call, if the device has as much */
-  int32_t state_vectors;      /* S */
+  int32_t state_vectors;      /* S; with L2-SP the last one holds the weights that it pulls to */
   int64_t parameters;         /* P: first floats of W that are kept, and from state to state */
   int64_t batch;
   int64_t first, last;  /* steps of this call; a net that has fewer is done sooner */

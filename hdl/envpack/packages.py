@@ -5,8 +5,6 @@ from __future__ import annotations
 import fnmatch
 import importlib.metadata
 import importlib.util
-import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +13,10 @@ from hdl.errors import Unavailable
 # hdl's requirements but rich, which only a terminal needs; pydoop names setuptools, for its own setup.py.
 ROOTS = ("click", "numpy", "pillow", "pyarrow", "pydantic", "pydoop", "safetensors")
 NOT_ON_NODES = frozenset({"setuptools", "argcomplete", "fsspec"})  # of hdfs-native its command line needs the latter
-# For YARN, for GPUs and for tables: packages and modules, where they are here; others do without.
+# For YARN, GPUs, tables and encrypted temporary files: packages and modules, where they are here; others do without.
 OPTIONAL = {
     "jpype1": "jpype", "pyzmq": "zmq", "pycuda": "pycuda", "hdfs-native": "hdfs_native", "fastavro": "fastavro",
-    "cramjam": "cramjam",
+    "cramjam": "cramjam", "cryptography": "cryptography",
 }  # fmt: skip
 # Files for compiling against a package or for testing it, and 130 MB of pyarrow's 170: RPC, S3, Substrait
 # plans. (libarrow_substrait itself is linked to by pyarrow's core.)
@@ -40,10 +38,16 @@ def distributions() -> list[importlib.metadata.Distribution]:
     Unavailable
         If one of them is not installed.
     """
+    try:
+        from packaging.requirements import Requirement
+        from packaging.utils import canonicalize_name
+    except ImportError:
+        raise Unavailable("packing an environment needs packaging: pip install 'hdl-hadoop[hadoop]'") from None
+
     by_name: dict[str, importlib.metadata.Distribution] = {}
     wanted = [*ROOTS, *(name for name, module in OPTIONAL.items() if importlib.util.find_spec(module))]
     while wanted:
-        name = _normal(wanted.pop())
+        name = canonicalize_name(wanted.pop())
         if name in by_name or name in NOT_ON_NODES:
             continue
         try:
@@ -51,9 +55,9 @@ def distributions() -> list[importlib.metadata.Distribution]:
         except importlib.metadata.PackageNotFoundError:
             how = "./build.sh hadoop" if name == "pydoop" else f"pip install {name}"
             raise Unavailable(f"the nodes need {name}, which is not installed here: {how}") from None
-        for requirement in by_name[name].requires or ():
-            if "extra ==" not in requirement and _applies(requirement):
-                wanted.append(re.match(r"[\w.-]+", requirement)[0])  # type: ignore[index]
+        for requirement in map(Requirement, by_name[name].requires or ()):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                wanted.append(requirement.name)
     return [by_name[name] for name in sorted(by_name)]
 
 
@@ -78,19 +82,3 @@ def _hdl() -> Iterator[tuple[str, Path]]:
         for path in root.rglob("*"):
             if path.suffix in (".py", ".so", ".json", ".html", ".txt"):
                 yield f"hdl/{path.relative_to(root)}", path
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _applies(requirement: str) -> bool:
-    """Tell whether a requirement's marker holds here: it compares versions, or names a platform that is not ours."""
-    marker = requirement.partition(";")[2].strip()
-    if not marker:
-        return True
-    if match := re.fullmatch(r"""python_version\s*([<>=!]+)\s*["']([\d.]+)["']""", marker):
-        here, there = sys.version_info[:2], tuple(map(int, match[2].split(".")))[:2]
-        return {"<": here < there, "<=": here <= there, ">": here > there, ">=": here >= there,
-                "==": here == there, "!=": here != there}[match[1]]  # fmt: skip
-    return False

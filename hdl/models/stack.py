@@ -99,6 +99,7 @@ def _layer(spec: Spec, number: int, inputs: int, codes: int) -> Spec:
     return spec.with_(
         model=kind, layer=number, net=net, loss="squared", optimizer=rule, epochs=own.epochs, l1=0.0, l2=own.l2,
         max_norm=0.0, dropout=0.0, input_dropout=0.0, batch=own.batch or spec.batch, finetune="classify",
+        tuning={},  # of the whole alone
         metric=None,  # of labels, which a layer does not see
         **{name: value.model_dump() for name, value in part.items()},
     )  # fmt: skip

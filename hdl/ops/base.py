@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import SpecError
 from hdl.ops import layout as layouts
-from hdl.ops import rules
+from hdl.ops import tuning
 from hdl.ops.layout import Layout
 from hdl.ops.types import Key, Progress, Result, Samples, Work
 
@@ -37,7 +37,7 @@ class Operations(ABC):
     layout : Layout
         Where each parameter lies in w [P].
     state_vectors : int
-        S, the vectors [P] that the update rule keeps.
+        S, the vectors [P] that the update rule keeps; with L2-SP one more, the last: the weights that it pulls to.
     platform : str
         What computes: 'reference', the instruction set of the C core's kernels, or the GPU's name. Workers of one
         training must have the same.
@@ -51,7 +51,7 @@ class Operations(ABC):
     def __init__(self, spec: Spec):
         self.spec = spec
         self.layout = layouts.of(spec)
-        self.state_vectors = rules.VECTORS.get(spec.optimizer.name, 0)
+        self.state_vectors = tuning.state_vectors(spec)
 
     @abstractmethod
     def train(

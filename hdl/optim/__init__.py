@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops import layout, rates, rules
+from hdl.ops import layout, rates, rules, tuning
 from hdl.optim.machine import (
     accepted,
     cost,
@@ -51,7 +52,9 @@ __all__ = [
 ]
 
 
-def objective(spec: Spec, w: NDArray, cost: float, gradient: NDArray, weight: float) -> tuple[float, NDArray]:
+def objective(
+    spec: Spec, w: NDArray, cost: float, gradient: NDArray, weight: float, start: NDArray | None = None
+) -> tuple[float, NDArray]:  # fmt: skip
     """Compute the mean cost and its gradient with all penalties (biases exempt from L2), from sums over samples.
 
     Parameters
@@ -62,15 +65,18 @@ def objective(spec: Spec, w: NDArray, cost: float, gradient: NDArray, weight: fl
         The statistics that `ops.gradient` gives.
     weight : float
         Sum of the samples' weights: their number, where they have none. Samples that weigh 0 together have no cost.
+    start : ndarray [P], optional
+        The weights that L2-SP pulls to. What is frozen has gradient 0.
     """
     model, weight = layout.of(spec), weight or 1
     mask = model.mask
     gradient, beside = model.combine(gradient, weight)
     mean = gradient / gradient.dtype.type(weight)
-    return (
-        (cost + beside) / weight + rules.penalty(w, mask, spec.l1, spec.l2),
-        rules.penalised(mean, w, mask, spec.l1, spec.l2),
-    )
+    mean = rules.penalised(mean, w, mask, spec.l1, spec.l2)
+    away, pull = tuning.towards(spec, w, start, mask)
+    mean = mean + pull if spec.tuning.l2_sp else mean
+    total = (cost + beside) / weight + rules.penalty(w, mask, spec.l1, spec.l2) + away
+    return total, tuning.hold(spec, mean, np.zeros((), mean.dtype))
 
 
 def state_vectors(spec: Spec) -> int:
@@ -78,7 +84,9 @@ def state_vectors(spec: Spec) -> int:
     return rules.VECTORS.get(spec.optimizer.name, 0)
 
 
-def apply(spec: Spec, w: NDArray, state: NDArray, mean_gradient: NDArray, step: int) -> tuple[NDArray, NDArray]:
+def apply(
+    spec: Spec, w: NDArray, state: NDArray, mean_gradient: NDArray, step: int, start: NDArray | None = None
+) -> tuple[NDArray, NDArray]:  # fmt: skip
     """Take one step of a mini-batch rule on the global mean gradient: the merge of `gradient` mode.
 
     Parameters
@@ -89,6 +97,8 @@ def apply(spec: Spec, w: NDArray, state: NDArray, mean_gradient: NDArray, step: 
         Without penalty.
     step : int
         Steps made before this one; in this mode a step is an epoch.
+    start : ndarray [P], optional
+        The weights that L2-SP pulls to.
 
     Returns
     -------
@@ -96,9 +106,7 @@ def apply(spec: Spec, w: NDArray, state: NDArray, mean_gradient: NDArray, step: 
         New arrays.
     """
     model = layout.of(spec)
-    w, state = w.copy(), state.copy()
-    g = rules.penalised(mean_gradient.astype(w.dtype, copy=False), w, model.mask, spec.l1, spec.l2)
-    rules.update(spec.optimizer, w, state, g, float(rates(spec, step, 1, 1)[0]), step + 1, model.mask)
-    if spec.max_norm:
-        rules.limit(w, model, spec.max_norm)
-    return w, state
+    w, own = w.copy(), state.copy() if start is None else np.vstack([state, start[None]])
+    g = mean_gradient.astype(w.dtype, copy=False)
+    tuning.step(spec, model, w, own, g, float(rates(spec, step, 1, 1)[0]), step + 1)
+    return w, own[: len(state)]

@@ -41,10 +41,12 @@ from hdl.spec.parts import (
     Sync,
     named,
 )  # fmt: skip
+from hdl.spec.tuning import Tuning
 
 __all__ = [
     "LINE_SEARCH_RULES", "MINI_BATCH_RULES", "Activation", "Autoencoder", "Genetic", "Holdout", "Init", "Optimizer",
-    "Part", "Preprocessing", "Pretrain", "Rbm", "Scale", "Schedule", "Spec", "Sync", "parse",
+    "Part", "Preprocessing", "Pretrain", "Rbm", "Scale", "Schedule", "Spec", "Sync", "Tuning",
+    "parse",
 ]  # fmt: skip
 
 
@@ -120,6 +122,8 @@ class Spec(Part):
         are those of an input of its own.
     members : int
         Nets of an ensemble, trained on the same samples, whose answers are averaged (Lakshminarayanan et al. 2017).
+    tuning : Tuning
+        What of a network is trained, and how fast, where it starts from learned weights.
     auto : tuple of str
         Paths of fields that are left to hdl, such as "optimizer.lr": filled in from the data, by the recipe for tables
         or by the fields' own defaults. Empty once filled in.
@@ -174,6 +178,7 @@ class Spec(Part):
     numbers: Annotated[int, Field(ge=0)] = 0
     embeddings: tuple[tuple[Count, Count], ...] = ()
     members: Annotated[int, Field(ge=1, le=1000)] = 1
+    tuning: Tuning = Tuning()
     auto: tuple[str, ...] = ()
 
     @field_validator("net", mode="before")

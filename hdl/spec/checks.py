@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hdl.spec import tuning
 from hdl.spec.parts import LINE_SEARCH_RULES
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def consistent(spec: Spec) -> None:
         if spec.loss == "softmax" and spec.net[-1] == 1:
             raise ValueError("softmax needs at least 2 outputs; use the sigmoid loss for one")
     _losses(spec)
+    tuning.check(spec)
     if spec.sync.mode == "genetic" and spec.shards < 2:
         raise ValueError("genetic mode breeds the shards' networks: give at least 2 shards")
     if spec.optimizer.line_search and (spec.dropout or spec.input_dropout):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hdl import ops as operations
 from hdl import optim, rng
 from hdl.errors import NonFinite
-from hdl.ops import Key, Operations, Progress, Result, Samples, Work, layout
+from hdl.ops import Key, Operations, Progress, Result, Samples, Work, layout, tuning
 from hdl.spec import Spec
 
 
@@ -39,11 +39,15 @@ def works(
         done += high - low
 
 
-def search(spec: Spec, w: NDArray, samples: Samples, ops: Operations, key: Key, progress: Progress | None) -> Result:
+def search(
+    spec: Spec, w: NDArray, samples: Samples, ops: Operations, key: Key, progress: Progress | None,
+    start: NDArray | None = None,
+) -> Result:  # fmt: skip
     """Takes an iteration of the line search for each mini-batch that the round has; w [P] is overwritten.
 
     Every `iterations` of them stay on one mini-batch, so the batches are the stream's next
-    ceil(round's mini-batches / iterations); the search starts anew on each.
+    ceil(round's mini-batches / iterations); the search starts anew on each. `start` [P] are the weights that L2-SP
+    pulls to.
     """
     total, n = Result(), len(samples)
     per_epoch, stay = operations.steps(n, spec.batch_size), spec.optimizer.iterations
@@ -58,10 +62,10 @@ def search(spec: Spec, w: NDArray, samples: Samples, ops: Operations, key: Key, 
         def evaluate(trial: NDArray, rows: NDArray = rows, results: list[Result] = results) -> tuple[float, NDArray]:
             vector, result = trial_gradient(spec, ops, trial, samples, rows, progress)
             results.append(result)
-            return optim.objective(spec, trial, result.cost, vector, result.weight)
+            return optim.objective(spec, trial, result.cost, vector, result.weight, start)
 
         iterations = min(stay, left)
-        w[:] = optim.minimise(spec, w, evaluate, iterations)[0]
+        w[:] = tuning.hold(spec, optim.minimise(spec, w, evaluate, iterations)[0], w)
         first = results[0]  # at the weights that the search started from
         total += first.times(iterations)
         left -= iterations

@@ -20,7 +20,7 @@ from hdl.models import stack
 from hdl.ops import Key, Operations, Progress, Result, Samples, Work, layout
 from hdl.spec import Spec
 from hdl.step import minibatches
-from hdl.sync import average, chains
+from hdl.sync import average, chains, tuned
 from hdl.sync.gradient import point
 from hdl.wire import Update, Weights
 
@@ -85,10 +85,13 @@ class ShardRound:
         # The core works in place; the round's weights must not change.
         w, rule = start.copy(), np.array(state.get("rule", np.zeros((0, start.size), np.float32)))
         self.tensors = {"w": w}
-        if mode != "genetic" and rule.size:
-            self.tensors["rule"] = rule
+        vectors, rule = len(rule), tuned.for_rule(weights, rule)
+        if mode != "genetic" and vectors:
+            self.tensors["rule"] = rule[:vectors]
         if spec.optimizer.line_search:
-            self.seen = minibatches.search(spec, w, shard.train, self.ops, key, self.progress)
+            self.seen = minibatches.search(
+                spec, w, shard.train, self.ops, key, self.progress, weights.state.get(tuned.START)
+            )
         else:
             self.works = minibatches.works(spec, w, rule, shard.train, key, self.particles)
 

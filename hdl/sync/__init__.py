@@ -9,7 +9,8 @@ The arrays that each mode keeps in `Weights.state` and sends in `Update.tensors`
 | async | as `average`; workers merge each other's published weights as they come: see `hdl.yarn` | |
 | genetic | `population` [K, P] | `w` [n, P], `cost` [n]: one row a shard |
 
-A persistent RBM has `chains` [K, C, I] beside these, sent as [n, C, I], one a shard.
+A persistent RBM has `chains` [K, C, I] beside these, sent as [n, C, I], one a shard. With L2-SP every state has `start`
+[P], the weights that it pulls to, which no update holds.
 
 All of it is a pure function of its arguments: the same updates give the same bytes in whatever order they come, as
 often as they come, and whoever has joined some of them before.
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from hdl.errors import HdlError, NonFinite
 from hdl.ops import losses
 from hdl.spec import Spec
-from hdl.sync import average, chains, genetic, gradient
+from hdl.sync import average, chains, genetic, gradient, tuned
 from hdl.wire import Update, Weights, total_weight
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ class SyncError(HdlError, ValueError):
     """Updates do not belong together: a fault of a runner, never of the user."""
 
 
-def start(spec: Spec, w: NDArray) -> Weights:
-    """Makes the weights of version 0: w [P] with the mode's first state."""
-    return Weights(0, w, _MODES[spec.sync.mode].start(spec, w))
+def start(spec: Spec, w: NDArray, anchor: NDArray | None = None) -> Weights:
+    """Makes the weights of version 0: w [P] with the mode's first state, and the weights that L2-SP pulls to: `anchor`
+    [P], or else w."""
+    return Weights(0, w, _MODES[spec.sync.mode].start(spec, w) | tuned.start(spec, w, anchor))
 
 
 def split(lo: int, hi: int) -> int:
@@ -150,6 +152,7 @@ def merge(
     total = whole(spec, weights, updates)
     row = measure(spec, total, deviation)
     state, w, extra = _MODES[spec.sync.mode].merge(spec, weights, total)
+    state, w = tuned.merged(spec, weights, state, w)
     return Weights(weights.round + 1, w, state), row | extra
 
 

@@ -15,7 +15,7 @@ from hdl import optim
 from hdl.errors import NonFinite
 from hdl.ops import joining, layout
 from hdl.spec import Spec
-from hdl.sync import average, chains
+from hdl.sync import average, chains, tuned
 from hdl.wire import Tensors, Update, Weights, total_weight
 
 
@@ -52,11 +52,13 @@ def merge(spec: Spec, weights: Weights, total: Update) -> tuple[Tensors, NDArray
         return weights.state, weights.w, {}
     if spec.optimizer.line_search:  # a trial may be too far out to be finite: the search comes back
         at, cost = point(spec, weights), total.sums["cost"]
-        state = optim.tell(weights.state, *optim.objective(spec, at, cost, gradient, weight))
+        start = weights.state.get(tuned.START)
+        state = optim.tell(weights.state, *optim.objective(spec, at, cost, gradient, weight, start))
         return state, optim.accepted(state), {}
     if not np.isfinite(gradient).all():
         raise NonFinite(f"round {weights.round}: the gradient is not finite; a smaller lr may help")
     rule = weights.state.get("rule", np.zeros((0, weights.w.size), np.float32))
     gradient, _ = layout.of(spec).combine(gradient, weight)
-    w, rule = optim.apply(spec, weights.w, rule, gradient / np.float32(weight), weights.round)
+    mean, start = gradient / np.float32(weight), weights.state.get(tuned.START)
+    w, rule = optim.apply(spec, weights.w, rule, mean, weights.round, start)
     return chains.of_all(total) | ({"rule": rule} if rule.size else {}), w, {}

@@ -40,6 +40,15 @@ MODES = {
     "ensemble-genetic": {"members": 2, "sync": {"mode": "genetic"}, "optimizer": "sgd", "validation": 0.2},
     "decay": {"optimizer": {"name": "adam", "weight_decay": 0.1}, "sync": {"every": 2}},
     "dbn": {"model": "dbn", "net": "0-5-4-0", "pretrain": {"epochs": 2}},
+    "tuned": {"net": "0-5-4-0", "optimizer": {"name": "adam", "weight_decay": 0.1}, "validation": 0.2,
+              "tuning": {"freeze": "1", "lr": "head=2", "l2_sp": 0.1}},
+    "tuned-gradient": {"net": "0-5-4-0", "optimizer": "momentum", "sync": {"mode": "gradient"},
+                       "tuning": {"freeze": "2", "layer_decay": 0.5, "l2_sp": 0.1}},
+    "tuned-lbfgs": {"net": "0-5-4-0", "sync": {"mode": "gradient"}, "optimizer": "lbfgs", "epochs": 6,
+                    "tuning": {"freeze": "all but last", "l2_sp": 0.1}},
+    "tuned-cg": {"net": "0-5-4-0", "optimizer": "cg", "tuning": {"freeze": "1", "l2_sp": 0.1}},
+    "tuned-genetic": {"net": "0-5-4-0", "sync": {"mode": "genetic"}, "optimizer": "adam", "members": 2,
+                      "tuning": {"freeze": "1", "l2_sp": 0.1}},
 }  # fmt: skip
 
 
@@ -58,7 +67,7 @@ def compare(make_runner, data, train, mode, crews):
 # many workers: test_yarn_here.py. Of these only the threads are tried here.
 GROUPS = {
     "gradient-adam": 2, "gradient-lbfgs": 3, "average-adam": 3, "average-batches": 1, "genetic-validation": 2,
-    "autoencoder-lbfgs": 2, "rbm-persistent": 3, "ensemble": 2, "dbn": 3,
+    "autoencoder-lbfgs": 2, "rbm-persistent": 3, "ensemble": 2, "dbn": 3, "tuned": 3,
 }  # fmt: skip
 
 

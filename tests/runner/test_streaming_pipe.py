@@ -20,6 +20,7 @@ MODES = {
     "average": {"optimizer": "momentum", "dropout": 0.2, "validation": 0.2},
     "gradient": {"sync": {"mode": "gradient"}, "optimizer": "lbfgs"},
     "genetic": {"sync": {"mode": "genetic"}, "optimizer": "sgd"},
+    "tuned": {"net": "0-5-4-0", "optimizer": "adam", "tuning": {"freeze": "1", "lr": "head=2", "l2_sp": 0.1}},
 }
 
 
@@ -73,7 +74,7 @@ def begin(table, copy, shards):
 
 
 # By average tests/hadoop/test_by_hand.py has it, on daemons.
-@pytest.mark.parametrize("mode", [pytest.param("average", marks=pytest.mark.full), "gradient", "genetic"])
+@pytest.mark.parametrize("mode", [pytest.param("average", marks=pytest.mark.full), "gradient", "genetic", "tuned"])
 def test_rounds_in_a_pipe_are_the_local_runners(train, tmp_path, shards, mode):
     fields = {"shards": 3, "keep": 9, **MODES[mode]}
     expected = train(str(shards), LocalRunner(1), **fields)

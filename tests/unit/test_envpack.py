@@ -87,19 +87,6 @@ def test_another_python_stops_and_says_so(tmp_path, monkeypatch):
     )
 
 
-@pytest.mark.parametrize(
-    ("requirement", "applies"),
-    [
-        ("numpy>=1.26", True),
-        ("colorama; platform_system == 'Windows'", False),
-        ('tomli; python_version < "3.11"', False),
-        ('x; python_version >= "3.8"', True),
-    ],
-)
-def test_markers(requirement, applies):
-    assert packages._applies(requirement) is applies
-
-
 def test_what_hdl_requires_is_packed(root):
     import tomllib
 
@@ -126,9 +113,14 @@ def test_a_bare_python_runs_with_it(tmp_path):
     assert all(line.startswith(str(tmp_path / "env")) for line in done.stdout.splitlines())
 
 
-def test_what_gpus_need_is_packed_where_it_is(monkeypatch, tmp_path):
+def test_what_is_here_is_packed_with_what_it_requires_on_this_platform(monkeypatch, tmp_path):
     monkeypatch.setattr(packages, "ROOTS", ("click",))
-    for name, requires in ("pycuda", "Requires-Dist: made-up-tools>=1\n"), ("made-up-tools", ""):
+    requirements = (
+        "made-up-tools>=1", "cffi_of_ours>=2 ; platform_python_implementation != 'PyPy'",
+        "tomli ; python_version < '3.11'", "colorama; platform_system == 'Windows'", "bcrypt>=3 ; extra == 'ssh'",
+    )  # fmt: skip
+    required = "".join(f"Requires-Dist: {requirement}\n" for requirement in requirements)
+    for name, requires in ("pycuda", required), ("made-up-tools", ""), ("cffi-of-ours", ""), ("cryptography", ""):
         module = name.replace("-", "_")
         info = tmp_path / f"{module}-1.0.dist-info"
         info.mkdir()
@@ -139,6 +131,8 @@ def test_what_gpus_need_is_packed_where_it_is(monkeypatch, tmp_path):
         "click",
         "pycuda",
         "made-up-tools",
+        "cffi-of-ours",
+        "cryptography",
     }
 
 

@@ -90,7 +90,8 @@ static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, co
       int runs = layer->along_inputs ? n : 1, length = layer->along_inputs ? pv * VW : n * pv * VW;
       for (int i = 0; i < runs; i++) {
         ptrdiff_t at = w - layer->w + i * ld;
-        update(ctx, false, length, g + i * ld, layer->w + at, layer->s[0] + at, layer->s[1] + at);
+        update(ctx, false, length, g + i * ld, layer->w + at, layer->s[0] + at, layer->s[1] + at,
+               layer->s[ctx->start] + at);
       }
     }
   }
@@ -149,7 +150,7 @@ KERNEL void bias_gradient(hdl_plan *plan, const hdl_context *ctx, int l, int thr
   int at = v0 * VW;
   sum_columns(layer->d, layer->lda, ctx->rows, ctx->first, layer->gb, v0, v1);
   if (ctx->update && ctx->last && v1 > v0)
-    update(ctx, true, (v1 - v0) * VW, layer->gb + at, layer->b + at, layer->sb[0] + at, layer->sb[1] + at);
+    update(ctx, true, (v1 - v0) * VW, layer->gb + at, layer->b + at, layer->sb[0] + at, layer->sb[1] + at, NULL);
 }
 
 /* Sums a thread's share of dW = X' D, and updates W; dW is added to g between the blocks of a mini-batch. */

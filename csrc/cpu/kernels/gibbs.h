@@ -197,7 +197,7 @@ KERNEL void hidden_bias_gradient(hdl_plan *plan, const hdl_context *ctx, int thr
   }
   int at = v0 * VW;
   if (apply && v1 > v0)
-    update(ctx, true, (v1 - v0) * VW, layer->gb + at, layer->b + at, layer->sb[0] + at, layer->sb[1] + at);
+    update(ctx, true, (v1 - v0) * VW, layer->gb + at, layer->b + at, layer->sb[0] + at, layer->sb[1] + at, NULL);
 }
 
 /* Sums db_v = v_neg - v_pos, a thread's share of the vectors, and updates b_v (no decay). */
@@ -224,7 +224,7 @@ static void visible_bias_gradient(hdl_plan *plan, const hdl_context *ctx, int th
     }
     for (int i = 0; i < n; i++) vstore(g->gb + (v + i) * VW, sum[i]);
     if (ctx->update && ctx->last)
-      update(ctx, true, n * VW, g->gb + v * VW, g->b + v * VW, g->sb[0] + v * VW, g->sb[1] + v * VW);
+      update(ctx, true, n * VW, g->gb + v * VW, g->b + v * VW, g->sb[0] + v * VW, g->sb[1] + v * VW, NULL);
   }
 }
 

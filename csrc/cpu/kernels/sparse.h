@@ -89,7 +89,7 @@ static int entry_share(const hdl_plan *plan, int thread) {
  * mini-batch by their sums g; of the others the gradient is 0, which is not written and read again for each of them.
  * Rows that have no state yet and do not decay would stay as they are. */
 static void update_rows(const hdl_plan *plan, const hdl_context *ctx, bool exempt, int lo, int hi, int origin, int n,
-                        const float *g, float *w, float *s0, float *s1) {
+                        const float *g, float *w, float *s0, float *s1, const float *start) {
   const hdl_slot *slot = plan->slot;
   uint32_t now = plan->stamp;
   bool asleep = exempt || !ctx->decays;
@@ -100,7 +100,9 @@ static void update_rows(const hdl_plan *plan, const hdl_context *ctx, bool exemp
     for (end = i + 1; end < most; end++)
       if ((slot[end].stamp == now) != summed || (!summed && !ctx->touched && asleep && !slot[end].stamp) != still)
         break;
-    if (!still) update(ctx, exempt, (end - i) * n, summed ? g + at : plan->zeros, w + at, s0 + at, s1 + at);
+    if (still) continue;
+    update(ctx, exempt, (end - i) * n, summed ? g + at : plan->zeros, w + at, s0 + at, s1 + at,
+           start ? start + at : NULL);
   }
 }
 
@@ -125,6 +127,7 @@ KERNEL void sparse_weight_gradient(hdl_plan *plan, const hdl_context *ctx, int t
     int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0, n = pv * VW;
     ptrdiff_t base = tile_at(layer, layer->w, v0, pv, 0) - layer->w;
     float *g = layer->g + base, *w = layer->w + base, *s0 = layer->s[0] + base, *s1 = layer->s[1] + base;
+    const float *start = layer->s[ctx->start] + base;
     if (!ctx->update && ctx->first && hi > lo)
       memset(g + (ptrdiff_t)lo * n, 0, sizeof(float) * (size_t)(hi - lo) * (size_t)n);
     for (int t = from; t < to; t++) {
@@ -132,9 +135,9 @@ KERNEL void sparse_weight_gradient(hdl_plan *plan, const hdl_context *ctx, int t
       if (!fused && (i < lo || i >= hi)) continue;
       ptrdiff_t at = (ptrdiff_t)i * n;
       BY_WIDTH(pv, sum_entries, plan, t, v0, g + at)
-      if (fused) update(ctx, false, n, g + at, w + at, s0 + at, s1 + at);
+      if (fused) update(ctx, false, n, g + at, w + at, s0 + at, s1 + at, start + at);
     }
-    if (apply && !fused) update_rows(plan, ctx, false, lo, hi, 0, n, g, w, s0, s1);
+    if (apply && !fused) update_rows(plan, ctx, false, lo, hi, 0, n, g, w, s0, s1, start);
   }
 }
 #endif

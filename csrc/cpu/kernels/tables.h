@@ -70,13 +70,13 @@ KERNEL void table_gradient(hdl_plan *plan, const hdl_context *ctx, int thread) {
     if (!fused && (i < own.lo || i >= own.hi)) continue;
     size_t at = tables->place[c] + (size_t)(i - tables->first[c]) * (size_t)n;
     sum_row(plan, t, c, tables->g + at);
-    if (fused) update(ctx, true, n, tables->g + at, tables->w + at, tables->s[0] + at, tables->s[1] + at);
+    if (fused) update(ctx, true, n, tables->g + at, tables->w + at, tables->s[0] + at, tables->s[1] + at, NULL);
   }
   for (int c = 0; c < plan->categories && apply && !fused; c++) {
     hdl_range own = table_share(plan, thread, c);
     size_t at = tables->place[c];
     update_rows(plan, ctx, true, own.lo, own.hi, tables->first[c], tables->padded[c], tables->g + at, tables->w + at,
-                tables->s[0] + at, tables->s[1] + at);
+                tables->s[0] + at, tables->s[1] + at, NULL);
   }
 }
 #endif

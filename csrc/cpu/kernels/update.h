@@ -9,9 +9,11 @@
 
 #define EACH for (int i = 0; i < n; i += VW)
 
-/* Gives the gradient of the regularised mean cost at i. */
-INLINE vf mean_gradient(const float *g, const float *w, int i, vf inv, bool decays, vf l1, vf l2) {
+/* Gives the gradient of the regularised mean cost at i; start: the weights that L2-SP pulls to, or NULL. */
+INLINE vf mean_gradient(const float *g, const float *w, int i, vf inv, bool decays, vf l1, vf l2, const float *start,
+                        vf l2_sp) {
   vf d = vload(g + i) * inv;
+  if (start) d = vfma(l2_sp, vload(w + i) - vload(start + i), d);
   if (decays) {
     vf x = vload(w + i);
     vf sign = vkeep(l1, x > (vf){0}) - vkeep(l1, x < (vf){0});
@@ -20,15 +22,17 @@ INLINE vf mean_gradient(const float *g, const float *w, int i, vf inv, bool deca
   return d;
 }
 
-/* Steps along g; bias: exempt from l1, l2 and weight decay. rules.h has the formulas; a rule's loop loads its own state
- * vectors alone. */
-KERNEL void update(const hdl_context *ctx, bool bias, int n, const float *g, float *w, float *s0_of, float *s1_of) {
+/* Steps along g; bias: exempt from l1, l2, L2-SP (towards start) and weight decay. rules.h has the formulas; a rule's
+ * loop loads its own state vectors alone. */
+KERNEL void update(const hdl_context *ctx, bool bias, int n, const float *g, float *w, float *s0_of, float *s1_of,
+                   const float *start) {
   const hdl_update *u = ctx->rule;
   vf inv = vset(ctx->inv_batch), lr = vset(ctx->lr), l1 = vset(u->l1), l2 = vset(u->l2), epsilon = vset(u->epsilon);
   vf mu = vset(u->momentum), rho = vset(u->rho), beta1 = vset(u->beta1), beta2 = vset(u->beta2);
   vf unbias1 = vset(ctx->unbias1), unbias2 = vset(ctx->unbias2);
   bool decays = !bias && (u->l1 != 0 || u->l2 != 0), shrinks = !bias && u->weight_decay != 0;
-  vf kept = vset(1 - ctx->lr * u->weight_decay);
+  vf kept = vset(1 - ctx->lr * u->weight_decay), l2_sp = vset(u->l2_sp);
+  if (bias || u->l2_sp == 0) start = NULL;
 #define REAL vf
 #define SQRT vsqrt
 #define FMA vfma
@@ -39,7 +43,7 @@ KERNEL void update(const hdl_context *ctx, bool bias, int n, const float *g, flo
   case HDL_##NUMBER:                                                                                                   \
     EACH {                                                                                                             \
       _Static_assert(vectors <= HDL_STATES, "a plan has room for HDL_STATES state vectors");                           \
-      vf d = mean_gradient(g, w, i, inv, decays, l1, l2), s0 = d, s1 = d;                                              \
+      vf d = mean_gradient(g, w, i, inv, decays, l1, l2, start, l2_sp), s0 = d, s1 = d;                                \
       if (shrinks) vstore(w + i, vload(w + i) * kept);                                                                 \
       if (vectors > 0) s0 = vload(s0_of + i);                                                                          \
       if (vectors > 1) s1 = vload(s1_of + i);                                                                          \

@@ -63,7 +63,7 @@ struct epilogue {
     case HDL_EPILOGUE_UPDATE: {
       v = mb.weight > 0 ? v / mb.weight : 0;
       if (i < op.penalised_rows) v += mb.rule->l2 * *y + (*y > 0 ? mb.rule->l1 : *y < 0 ? -mb.rule->l1 : 0);
-      update(mb, v, i < op.penalised_rows, y, state + (int64_t)i * op.c.ld + j, mb.call->parameters);
+      update(mb, v, i < op.penalised_rows, op.rate, y, state + (int64_t)i * op.c.ld + j, mb.call->parameters);
       break;
     }
     default:

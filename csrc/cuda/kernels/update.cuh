@@ -7,10 +7,13 @@
 namespace hdl {
 
 /* Takes one step of the rule on w with the gradient d of the regularised mean cost; s: its state, P floats from vector
- * to vector. `penalised`: not exempt from weight decay, which shrinks w beside the step. rules.h has the formulas. */
-static __device__ inline void update(const minibatch &mb, float d, bool penalised, float *w, float *s, int64_t P) {
+ * to vector. `penalised`: not exempt from weight decay, which shrinks w beside the step, and L2-SP; rate: a factor of
+ * the learning rate. rules.h has the formulas. */
+static __device__ inline void update(const minibatch &mb, float d, bool penalised, float rate, float *w, float *s,
+                                     int64_t P) {
   const hdl_cuda_rule &u = *mb.rule;
-  float by, &s0 = s[0], &s1 = s[P];
+  float by, lr = mb.lr * rate, &s0 = s[0], &s1 = s[P];
+  if (penalised && u.l2_sp > 0) d += u.l2_sp * (*w - s[(mb.call->state_vectors - 1) * P]);
 #define REAL float
 #define SQRT sqrtf
 #define FMA(a, b, c) ((a) * (b) + (c))
@@ -36,8 +39,8 @@ static __device__ inline void update(const minibatch &mb, float d, bool penalise
 #undef TAKE
 #undef TAKE_RATIO
 #undef RULE
-  if (penalised && u.weight_decay > 0) *w *= 1 - mb.lr * u.weight_decay;
-  *w -= mb.lr * by;
+  if (penalised && u.weight_decay > 0) *w *= 1 - lr * u.weight_decay;
+  *w -= lr * by;
 }
 
 /* Scales columns 32*group … of W [k, n] back to the rule's max_norm (Srivastava et al. 2014, section 5.1). */

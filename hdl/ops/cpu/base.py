@@ -126,7 +126,8 @@ class Cpu(Operations):
         """Name the update rule, its constants and the regularisers, as a plan takes them."""
         spec, rule = self.spec, self.spec.optimizer
         constants = {name: getattr(rule, name) for name in _CONSTANTS}
-        return {"rule": rule.name, "l1": spec.l1, "l2": spec.l2, "max_norm": spec.max_norm, **constants}
+        penalties = {"l1": spec.l1, "l2": spec.l2, "l2_sp": spec.tuning.l2_sp, "max_norm": spec.max_norm}
+        return {"rule": rule.name, **penalties, **constants}
 
     def _chain_arguments(self, chains: NDArray[np.float32] | None) -> dict[str, Any]:
         """Name the chains as a plan takes them: only an RBM's takes any."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hdl.ops import losses
+from hdl.ops import losses, tuning
 from hdl.ops.cpu.base import MAX_BATCH, Cpu
 
 
@@ -35,4 +35,5 @@ class DenseCpu(Cpu):
             isa=isa,
             embeddings=spec.embeddings,
             numbers=spec.numbers,
+            rates=tuning.factors(spec),
         )

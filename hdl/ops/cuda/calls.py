@@ -175,6 +175,7 @@ class Caller(SideBySide):
             "rule": names.index(rule.name) if rule.name in names else 0,
             "l1": spec.l1,
             "l2": spec.l2,
+            "l2_sp": spec.tuning.l2_sp,
             "max_norm": spec.max_norm or 0.0,
             **{name: getattr(rule, name) for name in _CONSTANTS},
         }

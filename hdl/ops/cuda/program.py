@@ -16,7 +16,7 @@ import numpy as np
 
 from hdl._cpu import ACTIVATIONS as _ACTIVATIONS
 from hdl._cpu import LOSSES as _LOSSES
-from hdl.ops import losses
+from hdl.ops import losses, tuning
 from hdl.ops.layout import EmbeddingLayout, Layout
 
 if TYPE_CHECKING:
@@ -203,12 +203,12 @@ class Tables:
         self._program.add(NT, self._delta, a=delta, b=weights, m=-1, n=self._layout.dense[0], k=width,
                           d=self.vectors, epilogue=DERIVE, function=ACTIVATIONS["linear"])  # fmt: skip
 
-    def update(self, train: bool) -> None:
+    def update(self, train: bool, rate: float) -> None:
         """Add to the last phase the sums of the tables' gradients."""
         for at, levels, d, inputs, column in self._each():
             table = Matrix(at, d, W if train else G)
             self._program.add(TN, table, a=inputs, b=self._delta.column(column), m=levels, n=d, k=-1,
-                              epilogue=UPDATE if train else ADD, penalised_rows=0)  # fmt: skip
+                              epilogue=UPDATE if train else ADD, penalised_rows=0, rate=rate)  # fmt: skip
 
     def _each(self) -> Iterable[tuple[int, int, int, Matrix, int]]:
         """List of each table its offset, levels, vectors' length, inputs, and where its vectors go."""
@@ -228,6 +228,7 @@ def dense(spec: Spec, layout: Layout, rows: int, what: str, state_vectors: int, 
     hidden: dict[str, Any] = {"function": ACTIVATIONS[spec.activation], "leak": spec.leak}
     drop = dropped(spec.dropout if what != "forward" else 0.0)
     program, layers = Program(rows), len(widths) - 1
+    rates = tuning.factors(spec) or (1.0,) * (layers + 1)
     x = program.matrix(widths[0] + 1, buffers)
     tables = None
     if isinstance(layout, EmbeddingLayout):
@@ -255,24 +256,32 @@ def dense(spec: Spec, layout: Layout, rows: int, what: str, state_vectors: int, 
         # The output's delta takes the place of what made it.
         deltas = [program.matrix(width) for width in widths[1:-1]] + [values[-1]]
         program.add(LOSS, values[-1], beta=spec.label_smoothing, **scores)
-        for layer in range(layers - 1, 0, -1):
+        # Deltas are made down to the lowest layer that is trained.
+        embeds = tables is not None and rates[0]
+        lowest = 0 if embeds else next(layer for layer in range(layers) if rates[layer + 1])
+        for layer in range(layers - 1, lowest, -1):
             program.phase()
             program.add(NT, deltas[layer - 1], a=deltas[layer], b=weights[layer], m=-1, n=widths[layer],
                         k=widths[layer + 1], d=values[layer], epilogue=DERIVE, keep=drop.get("keep", 0.0),
                         **hidden)  # fmt: skip
-        if tables:
+        if tables and embeds:
             tables.backward(deltas[0], weights[0], widths[1])
         program.phase()
-        if tables:
-            tables.update(what == "train")
-        for layer in range(layers):
+        if tables and embeds:
+            tables.update(what == "train", rates[0])
+        for layer in range(lowest, layers):
+            if not rates[layer + 1]:
+                continue
             at = weights[layer] if what == "train" else Matrix(offsets[layer][0], widths[layer + 1], G)
             program.add(TN, at, a=values[layer], b=deltas[layer], m=widths[layer] + 1, n=widths[layer + 1], k=-1,
-                        epilogue=UPDATE if what == "train" else ADD, penalised_rows=widths[layer])  # fmt: skip
+                        epilogue=UPDATE if what == "train" else ADD, penalised_rows=widths[layer],
+                        rate=rates[layer + 1])  # fmt: skip
     program.gather(x, spec.widths[0], **dropped(spec.input_dropout if what != "forward" else 0.0))
     if what == "train" and spec.max_norm:
         program.phase()
         for layer in range(layers):
+            if not rates[layer + 1]:
+                continue
             program.add(MAX_NORM, weights[layer], n=widths[layer + 1], k=widths[layer])
     program.settle(layout.size * (1 + state_vectors))
     return program

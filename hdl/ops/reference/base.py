@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdl.errors import Interrupted, NonFinite
-from hdl.ops import rules
+from hdl.ops import tuning
 from hdl.ops.base import Operations, check_chains, check_weights
 from hdl.ops.schedule import steps
 from hdl.ops.types import NO_KEY, Key, Progress, Result, Samples
@@ -49,7 +49,7 @@ class Reference(Operations):
         """Take mini-batch steps over `order`: see `Operations.train`."""
         check_chains(self.spec, chains)
         check_weights(self.spec, samples)
-        spec, mask = self.spec, self.layout.mask.astype(w.dtype)
+        spec = self.spec
         overwritten = [array for array in (w, state, chains) if array is not None]
         before, total = [array.copy() for array in overwritten], Result()
         count = steps(len(order), batch)
@@ -59,11 +59,9 @@ class Reference(Operations):
             minibatch = order[step * batch : (step + 1) * batch]
             with np.errstate(all="ignore"):
                 g, result = self._summed_gradient(w, samples, minibatch, key or NO_KEY, first_step + step, chains)
-                g = rules.penalised(g / w.dtype.type(result.weight or 1), w, mask, spec.l1, spec.l2)
+                g = g / w.dtype.type(result.weight or 1)
                 if np.isfinite(result.cost):
-                    rules.update(spec.optimizer, w, state, g, float(lr[step]), first_step + step + 1, mask)
-                    if spec.max_norm:
-                        rules.limit(w, self.layout, spec.max_norm)
+                    tuning.step(spec, self.layout, w, state, g, float(lr[step]), first_step + step + 1)
             if not np.isfinite(result.cost):
                 for array, old in zip(overwritten, before, strict=True):
                     array[:] = old

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdl.ops import losses
+from hdl.ops import losses, tuning
 from hdl.ops.base import check_chains, check_weights
 from hdl.ops.draws import dropout
 from hdl.ops.layout import EmbeddingLayout
@@ -57,7 +57,8 @@ class DenseReference(Reference):
         """Sum the gradient [P] of the cost over samples, without regulariser; dropout as in step 0."""
         check_chains(self.spec, chains)
         check_weights(self.spec, samples)
-        return self._summed_gradient(w, samples, all_of(samples, order), key or NO_KEY, 0, None)
+        sums, result = self._summed_gradient(w, samples, all_of(samples, order), key or NO_KEY, 0, None)
+        return tuning.hold(self.spec, sums, np.zeros((), w.dtype)), result
 
     def forward(
         self,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hdl import sync, wire
 from hdl.spec import Spec
-from hdl.sync import average
+from hdl.sync import average, tuned
 from hdl.wire import Update, Weights, total_weight
 from hdl.yarn.comm.mailbox import decode_as
 from hdl.yarn.master.member import Member
@@ -105,7 +105,9 @@ class PeriodicMerge:
                     updates.append(decode_as(Update, self.group.pull(member, ASYNC_UPDATE)))
                     last = self._reports.get(member.rank, self._silent(0))
                     self._reports[member.rank] = replace(last, round=updates[-1].round)
-        return Weights(weights.round, reduce(_joined, updates).tensors["w"], {}) if updates else weights
+        return (
+            Weights(weights.round, reduce(_joined, updates).tensors["w"], tuned.kept(weights)) if updates else weights
+        )
 
     def _silent(self, done: int) -> AsyncReport:
         """Make a report for a worker that has not sent one, and begins after `done` rounds."""
@@ -133,7 +135,8 @@ class PeriodicMerge:
             "late": sum(report.late for report in reports),
         }
         w = total.tensors["w"] if total_weight(total.sums) else weights.w  # no worker counts: the weights stay
-        return Weights(weights.round + 1, w, {}), row
+        state, w = tuned.merged(spec, weights, {}, w)
+        return Weights(weights.round + 1, w, state), row
 
     def _since(self, name: str, update: Update) -> Update:
         """Make the update of a worker's last weights, with the sums of its training since the last merge only.

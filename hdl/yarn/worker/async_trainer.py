@@ -24,7 +24,7 @@ from hdl import ops as operations
 from hdl import step, sync, wire
 from hdl.metrics import Measures
 from hdl.runners.work import Beat, Host
-from hdl.sync import average
+from hdl.sync import average, tuned
 from hdl.wire import Update, Weights
 from hdl.yarn.comm.async_exchange import AsyncExchange
 from hdl.yarn.comm.faults import Faults
@@ -162,7 +162,8 @@ class AsyncTrainer:
         if self.adopted:
             self.measures = whole.measures
         state = {name: tensor for name, tensor in whole.tensors.items() if name != "w"}
-        self.weights = Weights(self.rounds, whole.tensors["w"], state)
+        state, w = tuned.merged(self.spec, self.weights, state, whole.tensors["w"])
+        self.weights = Weights(self.rounds, w, state)
         self.chunks, self.adopted = self.chunks + 1, False
 
     def _end_round(self, exchange: AsyncExchange | None, generation: int) -> None:
@@ -185,7 +186,8 @@ class AsyncTrainer:
                 total += np.float32(weight) * tensors["w"]
                 share += weight
             if share:
-                self.weights = replace(self.weights, w=total / np.float32(share))
+                _, w = tuned.merged(self.spec, self.weights, {}, total / np.float32(share))
+                self.weights = replace(self.weights, w=w)
         self._publish()
         self._report(generation)
 

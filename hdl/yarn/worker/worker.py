@@ -21,7 +21,7 @@ from hdl.runners import platform
 from hdl.runners.base import Plan
 from hdl.runners.messages import error_message, read_plan
 from hdl.runners.work import Host
-from hdl.sync import average
+from hdl.sync import average, tuned
 from hdl.wire import Update, Weights
 from hdl.yarn.comm import mesh, summaries
 from hdl.yarn.comm.allreduce import all_gather, allreduce, reduce_scatter
@@ -296,7 +296,7 @@ class Worker:
         if command.given:
             self.mailbox.poll(MERGED)  # drops the merge of an earlier training
             weights = decode_as(Weights, self._payload(ASYNC_UPDATE))
-            start = Weights(0, weights.w, average.start(self._plan().spec, weights.w))
+            start = Weights(0, weights.w, average.start(self._plan().spec, weights.w) | tuned.kept(weights))
             context = Context(self.host, self.mailbox, self.faults, self.beat, self.link.send, self.link.interrupted)
             self.trainer = AsyncTrainer(context, start, command.done)
         try:
