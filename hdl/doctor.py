@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hdl import hadoop_access
-from hdl.yarn.resource_manager.java import archive_shown
+from hdl.yarn.resource_manager.class_path import archive_shown
 
 # flags of /proc/cpuinfo that each kind of kernel needs, the best first
 ISAS = {"avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"}, "avx2": {"avx2", "fma"}, "generic": set()}

@@ -5,7 +5,6 @@ Only `hdl.hdfs` and its client `hdl.hdfs_java` use this module.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import io
 import os
@@ -13,7 +12,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -22,8 +20,9 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from hdl import hadoop_conf, java_errors, kerberos
+from hdl import hadoop_conf, java_errors, kerberos, libhdfs_functions
 from hdl.errors import DeadlineError, HdlError, Unavailable
+from hdl.libhdfs_functions import kept_exceptions, last_exception
 
 CONNECT_SECONDS = 10.0
 BUFFER = 1 << 20  # bytes that are read or written at once
@@ -113,6 +112,8 @@ def _connect(scheme: str, authority: str, root: str = "/") -> Any:
         raise Unavailable(f"{where}: {wrong}")
     knock(where, hadoop_conf.name_nodes(scheme, asked, settings))
     try:
+        if module := pydoop.hdfs.core.init():
+            libhdfs_functions.open_to_close_soon(str(module.__file__), where + root, settings)
         system = pydoop.hdfs.core.core_hdfs_fs(where + root, 0, "")
         opened = urlsplit(system.get_working_directory()).scheme
     except (OSError, RuntimeError) as error:
@@ -141,32 +142,6 @@ def _refused(where: str, scheme: str, error: Exception) -> HdlError:
         f"{where}: Hadoop opened no file system for {scheme}://; expected hdfs://, or one whose jar is on "
         "`hadoop classpath` and whose settings are in core-site.xml"
     )
-
-
-def last_exception() -> str:
-    """Return what Java said of the last call of this thread to libhdfs that failed: a stack trace with its causes.
-
-    Empty where nothing is known, as with a pydoop that lacks our patch.
-    """
-    kept = _kept_exceptions()
-    return kept[0]().decode(errors="replace").strip() if kept else ""
-
-
-def _kept_exceptions() -> tuple[Callable[[], bytes], Callable[[], None]] | None:
-    """Find libhdfs's two functions that give a thread's last exception, and forget it, once libhdfs is loaded."""
-    module = sys.modules.get("pydoop.native_core_hdfs")  # to import it is to load Java
-    return _functions(str(module.__file__)) if module else None
-
-
-@cache
-def _functions(file: str) -> tuple[Callable[[], bytes], Callable[[], None]] | None:
-    try:
-        library = ctypes.CDLL(file)
-        give, forget = library.hdfsGetLastExceptionStackTrace, library.hdfsForgetLastException
-    except (OSError, AttributeError):
-        return None
-    give.restype, forget.restype = ctypes.c_char_p, None
-    return give, forget
 
 
 def _pydoop(scheme: str = "hdfs") -> Any:
@@ -237,7 +212,7 @@ def named(path: str, final: str | None = None) -> Iterator[None]:
     OSError
         Anything else, with libhdfs's errno.
     """
-    if kept := _kept_exceptions():
+    if kept := kept_exceptions():
         kept[1]()
     try:
         yield

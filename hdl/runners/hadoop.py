@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-from hdl import envpack, fs, identity, scratch, wire
+from hdl import envpack, fs, hadoop_conf, identity, scratch, wire
 from hdl.data import FileSplit, Summary
 from hdl.errors import HdlError, SpecError, WorkerError
 from hdl.passes import Partial, Pass
@@ -85,7 +85,8 @@ class HadoopRunner(RoundRunner):
         self.device = platform.check(device)
         self.deadline, self.combiner, self.uber = deadline, combiner, uber
         self.python = python or os.environ.get("HDL_NODE_PYTHON")
-        self.settings = {**SETTINGS, **(settings or {})}
+        closing = hadoop_conf.closing(hadoop_conf.read(hadoop_conf.folder()))
+        self.settings = {**SETTINGS, **closing, **(settings or {})}
         self.counters: dict[str, dict[str, int]] = {}
         self.application: str | None = None
         self._notify: Notify = lambda event: None

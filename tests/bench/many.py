@@ -34,7 +34,7 @@ from hdl.runners.base import Job
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
 from hdl.table import Table
-from hdl.yarn.comm import control
+from hdl.yarn.comm import control_server
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.master.master import lead
 from hdl.yarn.master.watcher import Live
@@ -101,7 +101,7 @@ class Counted:
 
     def __enter__(self):
         self.count: Counter[str] = Counter()
-        self._send, self._receive = control.Server.send, control.Server.receive
+        self._send, self._receive = control_server.Server.send, control_server.Server.receive
 
         def send(server, name, fields):
             self.count["sent"] += 1
@@ -112,11 +112,11 @@ class Counted:
             self.count["received"] += got is not None
             return got
 
-        control.Server.send, control.Server.receive = send, receive
+        control_server.Server.send, control_server.Server.receive = send, receive
         return self
 
     def __exit__(self, *_):
-        control.Server.send, control.Server.receive = self._send, self._receive
+        control_server.Server.send, control_server.Server.receive = self._send, self._receive
 
 
 def measure(workers: int, rounds: int, processes: int, seconds: float, **settings) -> dict[str, float]:

@@ -14,7 +14,7 @@ import time
 import zmq
 
 from hdl.runners import frames
-from hdl.yarn.comm import control, tls
+from hdl.yarn.comm import control, control_server, tls
 from hdl.yarn.comm.credentials import Credentials, WorkerCredentials
 
 KINDS = ["TCP", "TLS 1.3 (ours)", "ZeroMQ", "CURVE"]
@@ -102,7 +102,7 @@ def connected(kind, secrets, children):
 
 def main(rounds):
     secrets, children = Credentials.make(), []
-    server = control.Server(secrets, "127.0.0.1")
+    server = control_server.Server(secrets, "127.0.0.1")
     server.admit("worker")
     try:
         start(secrets, "control", server.address, children)

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from hdl.yarn.comm import tls
-from hdl.yarn.comm.control import Client, Server
+from hdl.yarn.comm.control import Client
+from hdl.yarn.comm.control_server import Server
 from hdl.yarn.comm.credentials import Credentials, WorkerCredentials
 from tests.fuzz import mutations
 

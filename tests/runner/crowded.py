@@ -15,7 +15,7 @@ from pathlib import Path
 from hdl import driver
 from hdl.runners.base import Job
 from hdl.spec import parse
-from hdl.yarn.comm import control
+from hdl.yarn.comm import control_server
 from hdl.yarn.settings import MASTER_ADDRESS
 from tests.runner.yarn_here import YarnHere
 
@@ -28,8 +28,8 @@ def main(data, table, folder, spec, descriptors):
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, plenty))
     runner, said = YarnHere(2, staging=folder), Path(folder) / "crowd"
     crowd, most, servers = None, 0, []
-    make = control.Server.__init__
-    control.Server.__init__ = lambda self, *args: (servers.append(self), make(self, *args))[1]
+    make = control_server.Server.__init__
+    control_server.Server.__init__ = lambda self, *args: (servers.append(self), make(self, *args))[1]
 
     def on_event(event):
         nonlocal crowd, most

@@ -17,7 +17,7 @@ from hdl import driver
 from hdl.runners.base import Job, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
-from hdl.yarn.comm import control
+from hdl.yarn.comm import control_server
 from tests.runner.common import both, same, signatures
 from tests.runner.test_same_bytes import MODES
 from tests.runner.yarn_here import YarnHere
@@ -40,13 +40,13 @@ def pair(csv, tmp_path):
 @pytest.fixture
 def sent(monkeypatch):
     """Messages that the master has sent: name and fields."""
-    messages, send = [], control.Server.send
+    messages, send = [], control_server.Server.send
 
     def noted(server, name, fields):
         messages.append((name, fields))
         return send(server, name, fields)
 
-    monkeypatch.setattr(control.Server, "send", noted)
+    monkeypatch.setattr(control_server.Server, "send", noted)
     return messages
 
 

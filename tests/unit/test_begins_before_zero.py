@@ -1,4 +1,4 @@
-"""The first round of a runner that does not wait for version 0: what is written then, in which order, and what fails."""
+"""Rounds of a runner that does not wait for version 0: what is written then, in which order, and what fails."""
 
 import threading
 from dataclasses import replace

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hdl import fs, wire
+from hdl import fs, hadoop_conf, wire
 from hdl.data import FileSplit
 from hdl.runners import streaming
 from hdl.runners.streaming import StreamingRunner
@@ -75,3 +75,12 @@ def test_a_rounds_weights_decide_for_the_job(runner, monkeypatch):
     runner.round(None)
     assert runner._weights_bytes == 1000
     assert sent == [("hdfs:///user/ada/.hdl/jobs/1/weights-0", True)]
+
+
+def test_jobs_close_files_soon_unless_the_configuration_says_how(tmp_path, monkeypatch):
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path))
+    assert StreamingRunner().settings.items() >= hadoop_conf.CLOSING.items()
+    name = next(iter(hadoop_conf.CLOSING))
+    site = f"<configuration><property><name>{name}</name><value>9</value></property></configuration>"
+    (tmp_path / "hdfs-site.xml").write_text(site)
+    assert not hadoop_conf.CLOSING.keys() & StreamingRunner().settings.keys()

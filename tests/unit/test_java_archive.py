@@ -9,7 +9,7 @@ import pytest
 
 from hdl import java_archive
 from hdl.errors import HdlError
-from hdl.yarn.resource_manager import java
+from hdl.yarn.resource_manager import class_path
 
 # In place of Java: writes the archive that it is asked for, and keeps the list of classes.
 PROGRAM = """#!/bin/bash
@@ -118,13 +118,13 @@ def container(here, monkeypatch, tmp_path):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("CONTAINER_ID", "container_1700000000000_0003_02_000001")
     monkeypatch.setenv("HADOOP_CONF_DIR", here.conf)
-    monkeypatch.setattr(java, "_machine", lambda: here.machine)
-    monkeypatch.setattr(java, "class_path", lambda: ["asked"])
+    monkeypatch.setattr(class_path, "_machine", lambda: here.machine)
+    monkeypatch.setattr(class_path, "entries", lambda: ["asked"])
     return folder
 
 
 def test_a_container_takes_what_it_was_sent(container, here):
-    path, flags = java.prepared()
+    path, flags = class_path.prepared()
     assert path == [*here.jars, here.conf, str(here.other)]
     assert flags[-1] == f"-XX:SharedArchiveFile={container}/hdl-classes.jsa"
 
@@ -143,4 +143,4 @@ def test_a_node_that_has_other_files_does_without(container, here, what):
         (container / "hdl-classes.json").write_text(json.dumps(["damaged"]))
     else:
         (container / "hdl-classes.json").unlink()
-    assert java.prepared() == (["asked"], [])
+    assert class_path.prepared() == (["asked"], [])

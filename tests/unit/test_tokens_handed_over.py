@@ -10,7 +10,7 @@ from hdl import fs
 from hdl.errors import HdlError, WorkerError
 from hdl.yarn.client import renewal as client
 from hdl.yarn.comm import mailbox
-from hdl.yarn.comm.control import Server
+from hdl.yarn.comm.control_server import Server
 from hdl.yarn.comm.credentials import CLIENT, Credentials
 from hdl.yarn.master import renewal
 from hdl.yarn.master.member import Member

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from hdl.cli import apps, hdl
 from hdl.errors import SpecError, Unavailable
-from hdl.yarn.resource_manager import java, launch
+from hdl.yarn.resource_manager import class_path, launch
 from hdl.yarn.resource_manager.endings import ending
 from hdl.yarn.settings import Settings
 from tests.unit.yarn_reports import APP, report
@@ -110,7 +110,7 @@ def bare(monkeypatch, tmp_path):
 
 def test_no_hadoop_is_told_with_how_to_get_one(bare):
     with pytest.raises(Unavailable, match="hdl cluster start"):
-        java.class_path()
+        class_path.entries()
 
 
 def test_the_class_path_is_asked_for_once(bare, tmp_path):
@@ -121,16 +121,16 @@ def test_the_class_path_is_asked_for_once(bare, tmp_path):
     command.chmod(0o755)
     bare.setenv("HADOOP_HOME", str(tmp_path))
     for _ in range(2):
-        assert java.class_path() == [f"{tmp_path}/conf", f"{tmp_path}/asked"]
+        assert class_path.entries() == [f"{tmp_path}/conf", f"{tmp_path}/asked"]
     assert (tmp_path / "asked").read_text() == "asked\n"
     bare.setenv("HADOOP_CONF_DIR", "/other")
-    java.class_path()
+    class_path.entries()
     (tmp_path / "conf").rmdir()
-    java.class_path()  # what is kept names a folder that is gone
+    class_path.entries()  # what is kept names a folder that is gone
     assert (tmp_path / "asked").read_text() == "asked\n" * 3
     command.write_text("#!/bin/sh\necho no such thing >&2\nexit 3\n")
     with pytest.raises(Unavailable, match="no such thing"):
-        java.class_path()
+        class_path.entries()
 
 
 def test_without_jpype_the_hint_names_the_packages_themselves(bare):

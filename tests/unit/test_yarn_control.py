@@ -20,7 +20,8 @@ import zmq
 
 from hdl.errors import SpecError, WorkerError
 from hdl.yarn.comm import control
-from hdl.yarn.comm.control import MAX_BYTES, Client, MessageError, Server, pack, unpack
+from hdl.yarn.comm.control import MAX_BYTES, Client, MessageError, pack, unpack
+from hdl.yarn.comm.control_server import Server
 from hdl.yarn.comm.credentials import Credentials, WorkerCredentials
 
 SECONDS = 120.0  # that something expected may take on a busy machine
@@ -235,7 +236,7 @@ def test_an_unfinished_handshake_is_cut_off(credentials, monkeypatch):
 
 STARVED = """
 import base64, json, os, resource, sys
-from hdl.yarn.comm.control import Server
+from hdl.yarn.comm.control_server import Server
 from hdl.yarn.comm.credentials import Credentials
 keys = {name: base64.b64decode(value) for name, value in json.loads(sys.stdin.readline()).items()}
 resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from hdl import fs, hadoop_conf, identity, java_archive
 from hdl.errors import HdlError
-from hdl.yarn.resource_manager import java
+from hdl.yarn.resource_manager import class_path
 
 FOLDER = ".hdl/classes"  # in the user's home
 
@@ -25,11 +25,13 @@ def ready(make: bool) -> str:
         ``….jsa``, beside which ``….json`` lies; empty where there is none.
     """
     with suppress(HdlError, OSError):
-        description = java.archivable(java.class_path())
+        description = class_path.archivable(class_path.entries())
         if description is None:
             return ""
         conf = hadoop_conf.folder()
-        archive = java_archive.make(description, conf, java.program()) if make else java_archive.kept(description, conf)
+        archive = (
+            java_archive.make(description, conf, class_path.program()) if make else java_archive.kept(description, conf)
+        )
         if archive is None:
             return ""
         folder = fs.join(identity.home(), FOLDER)

@@ -10,7 +10,7 @@ from typing import Any
 from hdl import kerberos
 from hdl.envpack import UNPACKED
 from hdl.errors import SpecError
-from hdl.yarn.resource_manager import java, launch, tokens
+from hdl.yarn.resource_manager import class_path, java, launch, tokens
 from hdl.yarn.settings import KEYTAB, Settings
 
 TYPE = "hdl"  # the applications' type in YARN's lists
@@ -103,8 +103,8 @@ def files(conf: Any, settings: Settings, classes: str) -> dict[str, dict[str, An
     """
     found = {UNPACKED: launch.located(conf, settings.archive)} if settings.archive else {}
     if classes:
-        found[java.ARCHIVE] = launch.located(conf, classes)
-        described = java.ARCHIVE.replace(".jsa", ".json")
+        found[class_path.ARCHIVE] = launch.located(conf, classes)
+        described = class_path.ARCHIVE.replace(".jsa", ".json")
         found[described] = launch.located(conf, classes.removesuffix(".jsa") + ".json")
     return found
 

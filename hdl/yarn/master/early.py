@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from hdl import timeline
 from hdl.yarn.comm import tokens
-from hdl.yarn.comm.control import Server
+from hdl.yarn.comm.control_server import Server
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.dashboard.listening import listen
 from hdl.yarn.resource_manager.clients import Clients

@@ -25,7 +25,7 @@ from hdl.models import stack
 from hdl.runners.base import Job, Log, Progress, Replaced
 from hdl.runners.messages import error_message
 from hdl.yarn.comm import tokens as token_file
-from hdl.yarn.comm.control import Server
+from hdl.yarn.comm.control_server import Server
 from hdl.yarn.comm.credentials import CLIENT, Credentials
 from hdl.yarn.master import kept_nodes
 from hdl.yarn.master.early import Early, registered

@@ -17,7 +17,7 @@ from typing import Any
 from hdl.errors import WorkerError
 from hdl.runners.base import Notify, Replaced
 from hdl.yarn.comm import mailbox
-from hdl.yarn.comm.control import Server
+from hdl.yarn.comm.control_server import Server
 from hdl.yarn.master.failures import Failure, Failures
 from hdl.yarn.master.member import Incarnation, Member
 from hdl.yarn.master.relays import Relays

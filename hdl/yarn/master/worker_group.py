@@ -16,7 +16,7 @@ from typing import Any
 from hdl.errors import DeadlineError, NodeError, WorkerError
 from hdl.runners.messages import error_from
 from hdl.sync import schedule
-from hdl.yarn.comm.control import Server
+from hdl.yarn.comm.control_server import Server
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.comm.faults import VARIABLE, Faults
 from hdl.yarn.master.command_sending import CommandSending, MakeCommand

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from hdl import timeline
-from hdl.yarn.comm.control import Server
+from hdl.yarn.comm.control_server import Server
 from hdl.yarn.comm.credentials import Credentials
 from hdl.yarn.resource_manager.resources import Container, Ended, Leaving, Resources
 from hdl.yarn.settings import CONTROL

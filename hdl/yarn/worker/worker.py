@@ -11,20 +11,17 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
-from hdl import optim, sync, timeline, wire
+from hdl import timeline, wire
 from hdl.errors import DeadlineError
 from hdl.passes import Pass
 from hdl.runners import platform
-from hdl.runners.base import Plan
 from hdl.runners.messages import error_message, read_plan
 from hdl.runners.work import Host
 from hdl.sync import average, tuned
-from hdl.wire import Update, Weights
+from hdl.wire import Weights
 from hdl.yarn.comm import mesh, summaries
-from hdl.yarn.comm.allreduce import all_gather, allreduce, reduce_scatter
 from hdl.yarn.comm.credentials import WorkerCredentials
 from hdl.yarn.comm.faults import Faults
 from hdl.yarn.comm.mailbox import Mailbox, decode_as, payload_name
@@ -33,7 +30,6 @@ from hdl.yarn.process import node_fault
 from hdl.yarn.protocol import (
     ASYNC_UPDATE,
     MERGED,
-    UPDATE_SLICE,
     Command,
     ConnectMesh,
     Disconnected,
@@ -50,13 +46,13 @@ from hdl.yarn.protocol import (
     TrainAsync,
     partial_name,
     read_command,
-    weights_name,
 )
 from hdl.yarn.worker.async_trainer import AsyncTrainer, Context
 from hdl.yarn.worker.callbacks import evicted, take_tokens
 from hdl.yarn.worker.master_link import MasterLink
 from hdl.yarn.worker.memory import keep_memory
 from hdl.yarn.worker.relay import Relay
+from hdl.yarn.worker.rounds import Rounds
 
 PAYLOAD_SECONDS = 60.0  # that may pass between a command and its payload
 
@@ -97,8 +93,7 @@ class Worker:
         self._prepared = b""  # payload of this command
         self._results: dict[str, Sequence[wire.Buffer]] = {}  # of the present command, that the master will pull
         self._ranks: dict[int, int] = {}  # by place, of the workers in the mesh
-        self._weights: dict[int, Weights] = {}  # by round
-        self._updates: tuple[tuple[int, bool], list[Update]] | None = None  # of a round, measured only or not
+        self.rounds = Rounds(self.faults, self.mailbox, self._payload, self._publish, self.beat)
 
     def run(self) -> None:
         """Carry out commands until the master ends this worker."""
@@ -153,7 +148,7 @@ class Worker:
             case ConnectMesh():
                 self._connect_mesh(command)
             case RunRound():
-                row, seconds = self._run_round(command)
+                row, seconds = self.rounds.run(command, self.host, self.mesh)
                 return Done(*header, spilled=self.host.spilled or None, row=row, seconds=seconds)
             case TrainAsync():
                 self._train_async(command)
@@ -178,7 +173,8 @@ class Worker:
             return gpu
         self.link.memory_limit = fields["limit"]
         self.host = own
-        self._opened, self._prepared, self._updates, self._weights = rest, b"", None, {}
+        self._opened, self._prepared = rest, b""
+        self.rounds.forget()
         return gpu
 
     def _summarise(self) -> int:
@@ -208,7 +204,8 @@ class Worker:
         if content != self._prepared:
             _, fields, tensors = wire.unpack(content)
             self.host.prepare(read_plan(fields, tensors))
-            self._prepared, self._updates, self._weights = content, None, {}
+            self._prepared = content
+            self.rounds.forget()
 
     def _connect_mesh(self, command: ConnectMesh) -> None:
         keep_memory()
@@ -242,61 +239,11 @@ class Worker:
         self.relay.join(command)
         self.relay.wait_for_others(self.check)
 
-    def _run_round(self, command: RunRound) -> tuple[dict[str, Any] | None, dict[str, float]]:
-        """Do a round: train this worker's shards, then merge with the others; `central`: publish a slice of the update.
-
-        Returns
-        -------
-        dict or None, dict
-            The row of metrics, of the first worker alone; and seconds by what they were spent on.
-        """
-        number, evaluate_only, began = command.round, command.evaluate_only, time.perf_counter()
-        self.faults.round = number
-        weights = self._weights_of(command)
-        spec, updates = self._plan().spec, self._computed(weights, evaluate_only)
-        computed = time.perf_counter()
-        seconds = {name: sum(update.seconds.get(name, 0.0) for update in updates) for name in updates[0].seconds}
-        size = max((tensor.shape[-1] for tensor in updates[0].tensors.values()), default=0)
-        if command.central:
-            own = reduce_scatter(self.mesh, spec, updates, size) if self.mesh else None
-            self._publish({UPDATE_SLICE: wire.encode_parts(own or sync.complete(spec, updates))})
-            row: dict[str, Any] = {}
-        else:
-            total = allreduce(self.mesh, spec, updates, size)
-            merging = time.perf_counter()
-            self.faults.at("merging")
-            deviation = self._plan().schema.target_deviation
-            after, row = sync.advance(spec, weights, [total], evaluate_only, deviation)
-            seconds["merge"] = time.perf_counter() - merging
-            keep = {number, after.round, *command.keep}
-            self._weights = {n: held for n, held in {**self._weights, after.round: after}.items() if n in keep}
-            encoded = {weights_name(n): partial(wire.encode_parts, held) for n, held in self._weights.items()}
-            self.mailbox.publish(encoded)
-        exchange = time.perf_counter() - computed - seconds.get("merge", 0.0)
-        first = self.mesh is None or self.mesh.rank == 0
-        return row if first else None, {**seconds, "compute": computed - began, "exchange": exchange}
-
-    def _computed(self, weights: Weights, evaluate_only: bool) -> list[Update]:
-        """Compute this worker's shards, but for those whose updates it has: the round is done again for a lost worker,
-        some of whose shards may be this one's now.
-        """
-        key, shards = (weights.round, evaluate_only), [*self.host.splits]
-        before = self._updates[1] if self._updates is not None and self._updates[0] == key else []
-        there = {shard for update in before for shard in range(update.lo, update.hi)}
-        if not there <= set(shards):
-            before, there = [], set()
-        missing = [shard for shard in shards if shard not in there]
-        updates = self.host.round(weights, missing, evaluate_only, self.beat)
-        if before:
-            updates = sync.join_siblings(self._plan().spec, [*before, *updates])
-        self._updates = key, updates
-        return updates
-
     def _train_async(self, command: TrainAsync) -> None:
         if command.given:
             self.mailbox.poll(MERGED)  # drops the merge of an earlier training
             weights = decode_as(Weights, self._payload(ASYNC_UPDATE))
-            start = Weights(0, weights.w, average.start(self._plan().spec, weights.w) | tuned.kept(weights))
+            start = Weights(0, weights.w, average.start(self.host.plan.spec, weights.w) | tuned.kept(weights))
             context = Context(self.host, self.mailbox, self.faults, self.beat, self.link.send, self.link.interrupted)
             self.trainer = AsyncTrainer(context, start, command.done)
         try:
@@ -305,28 +252,6 @@ class Worker:
             self.mesh = None
 
     # --- what commands need -------------------------------------------------------------------------------------------
-
-    def _weights_of(self, command: RunRound) -> Weights:
-        """Return the round's weights: held from the round before, given whole, or in slices that the workers share."""
-        if not command.given:
-            return self._weights[command.round]
-        content = self._payload(weights_name(command.round))
-        if command.given == "slice":
-            weights = self._gather_slices(command.round, content)
-        else:
-            weights = decode_as(Weights, content)
-        self._weights[command.round] = weights
-        return weights
-
-    def _gather_slices(self, number: int, own: bytearray) -> Weights:
-        """Put together the weights of a line search's trial, of which each worker was given its slice."""
-        _, fields, whole = wire.unpack(own)
-        if self.mesh:
-            whole = all_gather(self.mesh, whole, int(fields["parameters"]))
-        return Weights(number, whole.get("w", whole["trial"]), optim.trying(whole["trial"]))
-
-    def _plan(self) -> Plan:
-        return self.host.plan
 
     def _payload(self, name: str) -> bytearray:
         """Wait for a payload of the present command."""
@@ -365,4 +290,4 @@ class Worker:
         host = socket.gethostname()
         held = sorted(self.host.splits) if self.host else None
         isa, now = platform.best_isa(), time.time()
-        return Hello(self.mailbox.address, host, os.getpid(), isa, sorted(self._weights), held, now)
+        return Hello(self.mailbox.address, host, os.getpid(), isa, sorted(self.rounds.weights), held, now)
