@@ -45,6 +45,8 @@ class Job:
         Nothing is trained: the table's network is measured on the data, as these fields of `hdl.measuring.Asked` say.
     schema : Schema, optional
         Of the network that is measured, filled in before a runner opens the data.
+    until : float
+        Share of the rounds after which the training pauses; it resumes to the bytes of one that has not paused.
     marks : dict, optional
         Where the lines of texts are, filled in before a runner opens the data: see `Source.marks`.
     """
@@ -59,6 +61,7 @@ class Job:
     schema: Schema | None = None
     strict: bool = False
     marks: dict[str, list[list[int]]] | None = None
+    until: float = 1.0
 
     def source(self) -> Source:
         """Open the dataset: to train on, or as the network that is measured sees it."""

@@ -218,6 +218,7 @@ def to_task_config(job: Job, settings: Settings, near: Sequence[Sequence[str]] =
         "resume": job.resume,
         "strict": job.strict,
         "asked": job.asked,
+        "until": job.until,
         "settings": settings.model_dump(mode="json"),
     }
 
@@ -230,6 +231,6 @@ def from_task_config(config: dict[str, Any]) -> tuple[Job, Settings]:
     from hdl.spec import parse
 
     spec = parse(config["spec"]) if config["spec"] else None
-    rest = {"asked": config.get("asked"), "strict": config.get("strict", False)}
+    rest = {"asked": config.get("asked"), "strict": config.get("strict", False), "until": config.get("until", 1.0)}
     job = Job(config["data"], config["table"], spec, Options.make(config["options"]), config["resume"], **rest)
     return job, Settings.make(**config["settings"])
