@@ -91,15 +91,11 @@ class Search:
         self._in_threads(plan, slots, None)
 
     def _train_one(self, combination: Combination, barrier: BatchingBarrier | None) -> Result:
-        try:
-            found = self._train(combination, barrier)
-            result = found if isinstance(found, Result) else result_of(combination, found)
-        except (Interrupted, DataError, Fenced, Unavailable):
-            raise
-        except HdlError as error:
-            state = "diverged" if isinstance(error, NonFinite) else "failed"
-            spec = combination.spec.model_dump(mode="json")
-            result = Result(combination.name, combination.values, spec, state, str(error))
+        def train(one: Combination) -> Result:
+            found = self._train(one, barrier)
+            return found if isinstance(found, Result) else result_of(one, found)
+
+        result = attempted(combination, train)
         with self._lock:
             self._ended(result)
         return result
@@ -169,6 +165,23 @@ class Search:
             raise
         if self._error:
             raise self._error
+
+
+def attempted(combination: Combination, train: Callable[[Combination], Result]) -> Result:
+    """Trains, and makes a result of an error that is this training's alone; what is wrong with all of them is raised.
+
+    Raises
+    ------
+    DataError, Fenced, Interrupted, Unavailable
+    """
+    try:
+        return train(combination)
+    except (Interrupted, DataError, Fenced, Unavailable):
+        raise
+    except HdlError as error:
+        state = "diverged" if isinstance(error, NonFinite) else "failed"
+        spec = combination.spec.model_dump(mode="json")
+        return Result(combination.name, combination.values, spec, state, str(error))
 
 
 def _wait(finished: Sequence[threading.Event]) -> None:
