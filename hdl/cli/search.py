@@ -98,6 +98,8 @@ def search_(data: str, out: str | None, **values: Any) -> None:
     if run["resume"] and before is None:
         raise TableError(f"{out}: no search to resume; without --resume a new one begins here")
     asked = _asked(given, values, before, run)
+    if given["ensemble"] and asked.folds is not None:
+        raise SpecError("--ensemble: with --folds each trial has a network a fold; give one of the two")
     options = take_data_options(values, before and before["options"])
     if run["dry_run"]:
         click.echo(strict_json.dumps(asked.to_plain(), indent=2))
@@ -272,10 +274,7 @@ def _report(
     click.echo(f"\nbest: trial {best.number}, {label_of(best.values)}")
     kept = fs.join(out, best.name) if asked.folds is None else None
     if given["ensemble"]:
-        tables = [(each.name, each.result.version) for each in order if each.result and each.done[-1][0] >= 1
-                  and each.result.state == "done"]  # fmt: skip
-        if asked.folds is not None:
-            raise SpecError("--ensemble: with --folds each trial has a network a fold; give one of the two")
+        tables = [(each.name, each.result.version) for each in order if each.result and each.result.state == "done"]
         used = combine.ensemble(out, tables, given["ensemble"], fs.join(out, "ensemble"))
         click.echo(f"ensemble of {', '.join(used)}: {fs.join(out, 'ensemble')}")
         kept = fs.join(out, "ensemble")

@@ -55,7 +55,7 @@ def ensemble(out: str, tables: Sequence[tuple[str, int]], count: int, target: st
             break
     if first is None or len(names) < count:
         shape = "-".join(map(str, first.net or ())) if first else "none"
-        raise SpecError(f"--ensemble {count}: expected so many trials that were trained to their ends with the best "
+        raise SpecError(f"--ensemble {count}: expected so many trials with the best "
                         f"one's network, {shape} {first.activation if first else ''} (there are {len(names)}); a "
                         "smaller number, or net and activation not among --param, helps")  # fmt: skip
     zero = Table(fs.join(out, names[0])).read(0)
