@@ -251,10 +251,10 @@ def _report(
 ) -> None:
     """Write the table and the page, print the best trials, and report on the network that is kept."""
     from hdl import folds, fs
+    from hdl.predict import Model
     from hdl.report import searches
     from hdl.search import combine, trials
     from hdl.search.grid import Combination
-    from hdl.predict import Model
     from hdl.table import Table
 
     order = trials.ranked([*plan.trials.values()])
@@ -268,13 +268,14 @@ def _report(
     _print(order, plan.stopped())
     click.echo(f"{out} holds {trials.TABLE} and {trials.FILE}")
     best = order[0] if order and order[0].result and order[0].result.score is not None else None
-    if best is None:
+    if best is None or best.result is None:
         said = next((each.result.said for each in order if each.result), "nothing was trained")
         raise HdlError(f"no trial has a score; the first one: {said}")
     click.echo(f"\nbest: trial {best.number}, {label_of(best.values)}")
     kept = fs.join(out, best.name) if asked.folds is None else None
     if given["ensemble"]:
-        tables = [(each.name, each.result.version) for each in order if each.result and each.result.state == "done"]
+        tables = [(each.name, each.result.version) for each in order
+                  if each.result and each.result.state == "done" and each.result.version is not None]  # fmt: skip
         used = combine.ensemble(out, tables, given["ensemble"], fs.join(out, "ensemble"))
         click.echo(f"ensemble of {', '.join(used)}: {fs.join(out, 'ensemble')}")
         kept = fs.join(out, "ensemble")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -74,7 +73,7 @@ def _coordinates(asked: Asked, order: Sequence[Trial], title: str) -> str:
             axes.axvline(at, color=FAINT, linewidth=1, zorder=0)
             marks = [(parameter.place(value), shown(value)) for value in parameter.ends]
             for height, said in marks if len(marks) <= 8 else (marks[0], marks[-1]):
-                axes.annotate(said, (at, height), xytext=(4, 0), textcoords="offset points", fontsize=8, va="center",
+                axes.annotate(said, (at, height), xytext=(4, 5), textcoords="offset points", fontsize=8, va="center",
                               zorder=4)  # fmt: skip
         axes.axvline(len(parameters), color=FAINT, linewidth=1, zorder=0)
         worst, best = (f"{abs(value):.4g}" for value in (high, low))

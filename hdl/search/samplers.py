@@ -24,7 +24,7 @@ Sampler = Callable[[Space, int, int, Sequence[Seen]], dict[str, Any]]
 def random(space: Space, seed: int, number: int, seen: Sequence[Seen] = ()) -> dict[str, Any]:
     """Draws each parameter by itself."""
     count = len(space.parameters)
-    return space.at(rng.uniforms(rng.derive(seed, rng.TRIALS), number, n=count)[:count])
+    return space.at(rng.uniforms(rng.derive(seed, rng.TRIALS), number, n=count)[:count].tolist())
 
 
 def sobol(space: Space, seed: int, number: int, seen: Sequence[Seen] = ()) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def sobol(space: Space, seed: int, number: int, seen: Sequence[Seen] = ()) -> di
         warnings.simplefilter("ignore", UserWarning)  # that it is balanced at powers of 2 alone
         point = sequence.fast_forward(number).random(1)[0] if number else sequence.random(1)[0]
     shift = rng.uniforms(rng.derive(seed, rng.SHIFT), n=count)[:count]
-    return space.at((point + shift) % 1.0)
+    return space.at(((point + shift) % 1.0).tolist())
 
 
 def tpe(space: Space, seed: int, number: int, seen: Sequence[Seen] = ()) -> dict[str, Any]:

@@ -254,7 +254,9 @@ def table(asked: Asked, trials: Sequence[Trial], stopped: set[int]) -> Any:
 
     ordered = sorted(trials, key=lambda each: each.number)
     found = [each.result for each in ordered]
-    rank = {each.number: at for at, each in enumerate(ranked(ordered), 1) if each.result and each.result.score is not None}
+    rank = {
+        each.number: at for at, each in enumerate(ranked(ordered), 1) if each.result and each.result.score is not None
+    }
     whole = [name for name in METRICS if any(each and name in each.metrics for each in found)]
     columns: dict[str, Any] = {"trial": [each.number for each in ordered]}
     columns["rank"] = pa.array([rank.get(each.number) for each in ordered], pa.int64())

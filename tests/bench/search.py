@@ -106,7 +106,9 @@ def main() -> None:
     except ImportError as error:
         print(f"no comparison: {error}", file=sys.stderr)
     for name, (epochs, seconds, best) in rows:
-        print(f"{name:15}{60 * epochs / seconds:10.1f} trial-epochs a minute ({epochs} in {seconds:.1f} s), best {best:.4f}")
+        print(
+            f"{name:15}{60 * epochs / seconds:10.1f} trial-epochs a minute ({epochs} in {seconds:.1f} s), best {best:.4f}"
+        )
 
 
 def _samples(path: str) -> tuple[np.ndarray, np.ndarray]:

@@ -42,7 +42,7 @@ def search(capfd, *args, status=0):
 
 
 def answers(model, source):
-    return np.concatenate([part.outputs for part in model.predict(source)])
+    return np.concatenate([part.out for part in model.predict(source)])
 
 
 def table(out):
@@ -102,7 +102,9 @@ def test_nor_on_a_worker_that_is_killed(whole, data, tmp_path, capfd, monkeypatc
     assert killed
     assert "killed by signal 9" in told.err
     assert table(tmp_path / "s").equals(table(whole))
-    assert not [each for each in psutil.Process().children(recursive=True) if "trial_worker" in " ".join(each.cmdline())]
+    assert not [
+        each for each in psutil.Process().children(recursive=True) if "trial_worker" in " ".join(each.cmdline())
+    ]
 
 
 def test_nor_on_a_search_that_is_killed_and_resumed(whole, data, tmp_path, capfd):
@@ -127,7 +129,9 @@ def test_nor_on_a_search_that_is_killed_and_resumed(whole, data, tmp_path, capfd
 def test_the_best_networks_become_one_ensemble_that_is_used_like_any_network(data, tmp_path, capfd):
     out = tmp_path / "s"
     space = ["--param", "lr=log:1e-3,1e-1", "--net", "0-4-0"]
-    told = search(capfd, data, "--out", out, *FIELDS, *space, "--trials", 3, "--ensemble", 2, "--test", data, "--workers", 1)
+    told = search(
+        capfd, data, "--out", out, *FIELDS, *space, "--trials", 3, "--ensemble", 2, "--test", data, "--workers", 1
+    )
     members = re.search(r"ensemble of (\w+), (\w+):", told.out).groups()
     assert "which no trial saw" in told.out
     source = open_source(str(data))
