@@ -11,6 +11,7 @@ its parent's weights; its row, marked final, only measures them.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -300,7 +301,7 @@ def _rounds(
 ) -> Outcome:  # fmt: skip
     """Carries out rounds, from a version until they are over; `write` puts the version into the table meanwhile."""
     runner.deviation, told = plan.schema.target_deviation, False
-    total = step.rounds(plan.spec, plan.schema.samples)
+    total = _paused(step.rounds(plan.spec, plan.schema.samples), job.until)
     with Publisher(table, plan.spec.keep, job.publish_every, runner) as publisher:
         if write:
             publisher.begin(write)
@@ -319,6 +320,11 @@ def _rounds(
     best = tables.best(version.rows, table.numbers())
     best = version.number if best is None else best
     return Outcome(job.table, version.number, best, plan.spec, version.rows, todo.reason, version.run)
+
+
+def _paused(rounds: int, until: float) -> int:
+    """Counts the rounds of a share of a training, at least one: all of them, or so many as its pause allows."""
+    return rounds if until >= 1 else max(1, math.ceil(round(rounds * until, 6)))
 
 
 def _next(spec: Spec, version: Version, total: int) -> _Next:

@@ -23,6 +23,7 @@ from hdl.errors import HdlError, WorkerError
 # name: (module, what it does), in the order in which a user meets them
 COMMANDS = {
     "train": ("hdl.cli.train", "Train a network on DATA and keep its versions in a table."),
+    "search": ("hdl.cli.search", "Try hyper-parameters on DATA, and keep the best network."),
     "evaluate": ("hdl.cli.evaluate", "Measure a table's network on DATA."),
     "predict": ("hdl.cli.predict", "Write the network's answers for DATA, in input order."),
     "encode": ("hdl.cli.predict", "Write what the hidden units say of DATA, as new features."),

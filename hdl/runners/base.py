@@ -47,6 +47,8 @@ class Job:
         Of the network that is measured, filled in before a runner opens the data.
     init_from : str
         A network whose weights the training starts from: see `hdl.starting`. Empty: from none.
+    until : float
+        Share of the rounds after which the training pauses; it resumes to the bytes of one that has not paused.
     marks : dict, optional
         Where the lines of texts are, filled in before a runner opens the data: see `Source.marks`.
     """
@@ -62,6 +64,7 @@ class Job:
     strict: bool = False
     marks: dict[str, list[list[int]]] | None = None
     init_from: str = ""
+    until: float = 1.0
 
     def source(self) -> Source:
         """Open the dataset: to train on, or as the network that is measured sees it."""

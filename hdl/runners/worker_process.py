@@ -33,6 +33,8 @@ class WorkerProcess:
         Of the worker.
     deadline : float
         Seconds without a sign of life after which the worker counts as hung.
+    module : str
+        Program that the process is.
 
     Attributes
     ----------
@@ -46,9 +48,12 @@ class WorkerProcess:
         `time.perf_counter()` of its last answer.
     """
 
-    def __init__(self, number: int, shards: list[int], opening: bytes, threads: int, deadline: float):
+    def __init__(
+        self, number: int, shards: list[int], opening: bytes, threads: int, deadline: float,
+        module: str = "hdl.runners.local_worker",
+    ):  # fmt: skip
         self.number, self.shards, self.opening = number, shards, opening
-        self.threads, self.deadline = threads, deadline
+        self.threads, self.deadline, self.module = threads, deadline, module
         self.answered = 0.0
         self.start()
 
@@ -68,7 +73,7 @@ class WorkerProcess:
         with theirs:
             self.process = subprocess.Popen(
                 # -P: a numpy.py in the user's folder is not ours
-                [sys.executable, "-P", "-m", "hdl.runners.local_worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", self.module, str(theirs.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=self.errors,

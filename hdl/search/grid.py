@@ -42,11 +42,14 @@ class Combination:
         The parameters' values by their names.
     spec : Spec
         As given: not filled in from the data.
+    until : float
+        Share of its rounds after which it pauses.
     """
 
     name: str
     values: dict[str, Any]
     spec: Spec
+    until: float = 1.0
 
 
 @dataclass

@@ -219,6 +219,7 @@ def to_task_config(job: Job, settings: Settings, near: Sequence[Sequence[str]] =
         "strict": job.strict,
         "init_from": job.init_from,
         "asked": job.asked,
+        "until": job.until,
         "settings": settings.model_dump(mode="json"),
     }
 
@@ -235,6 +236,7 @@ def from_task_config(config: dict[str, Any]) -> tuple[Job, Settings]:
         "asked": config.get("asked"),
         "strict": config.get("strict", False),
         "init_from": config.get("init_from", ""),
+        "until": config.get("until", 1.0),
     }
     job = Job(config["data"], config["table"], spec, Options.make(config["options"]), config["resume"], **rest)
     return job, Settings.make(**config["settings"])

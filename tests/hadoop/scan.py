@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from contextlib import suppress
 import os
 import stat
 import subprocess
@@ -43,7 +44,8 @@ class Secrets:
         if isinstance(content, bytes):
             return {name for name, forms in self._forms.items() if any(form in content for form in forms)}
         names, rest = set(), b""
-        with open(content, "rb") as file:
+        # YARN takes the logs of what has ended away: to HDFS, where they are looked at too.
+        with suppress(FileNotFoundError), open(content, "rb") as file:
             while part := file.read(PART):
                 names |= self._in(rest + part)
                 rest = part[-self._longest :]

@@ -97,7 +97,9 @@ LAYERS = {
     "importance": BASE | {"data", "evaluation", "metrics", "passes"},
     "predict": BASE
     | {"answers", "evaluation", "metrics", "passes", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
-    "search": BASE | {"ops", "data", "metrics", "fs", "runners", "driver", "events", "table", "metrics_log", "outputs"},
+    "search": BASE
+    | {"ops", "data", "metrics", "fs", "runners", "driver", "events", "table", "metrics_log", "outputs"}
+    | {"wire", "versions", "devices"},
     "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE
