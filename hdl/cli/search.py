@@ -45,7 +45,7 @@ def _search_options(command: click.Command) -> click.Command:
         Option(["--trials"], type=click.IntRange(min=1), metavar="N", section=SEARCH,
                help="Trials.  [default: 20]"),
         Option(["--time", "limit"], type=Seconds(), metavar="TIME", section=SEARCH,
-               help="No trial begins after so long, as 90s, 30m or 2h. What has been tried then depends on the machine."),
+               help="No trial begins after so long, as 90s, 30m or 2h: how many there are depends on the machine."),
         Option(["--sampler"], metavar="random|sobol|tpe", section=SEARCH,
                help="random; sobol leaves no large gaps; tpe learns from the trials before.  [default: random]"),
         Option(["--scheduler"], metavar="none|halving|hyperband|asha|median", section=SEARCH,
@@ -86,8 +86,8 @@ def search_(data: str, out: str | None, **values: Any) -> None:
 
     names = [name for name in train.RUN_NAMES if name != "logs"]
     run = {name: values.pop(name) for name in names} | {"logs": ()}
-    given = {name: values.pop(name)
-             for name in ("params", "trials", "limit", "sampler", "scheduler", "eta", "folds", "refit", "ensemble")}  # fmt: skip
+    asked = ("params", "trials", "limit", "sampler", "scheduler", "eta", "folds", "refit", "ensemble")
+    given = {name: values.pop(name) for name in asked}
     settings = {name: values.pop(name, None) for name in train.YARN_NAMES}
     reach = take_access(values, run["runner"])
     run["workers"], settings["fewest_workers"] = train._workers(run["workers"], run["runner"])

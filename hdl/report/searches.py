@@ -38,7 +38,8 @@ def html(data: str, asked: Asked, trials: Sequence[Trial], stopped: set[int]) ->
     if not order:
         return page.page("hdl search", [*parts, page.warning("no trial has a score")])
     best = order[0]
-    assert best.result is not None and best.result.score is not None
+    assert best.result is not None
+    assert best.result.score is not None
     title = METRICS[best.result.decides].title
     ended = sum(state_of(each, stopped) == "done" for each in trials)
     parts.append(page.cards([

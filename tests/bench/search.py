@@ -107,7 +107,8 @@ def main() -> None:
         print(f"no comparison: {error}", file=sys.stderr)
     for name, (epochs, seconds, best) in rows:
         print(
-            f"{name:15}{60 * epochs / seconds:10.1f} trial-epochs a minute ({epochs} in {seconds:.1f} s), best {best:.4f}"
+            f"{name:15}{60 * epochs / seconds:10.1f} trial-epochs a minute ({epochs} in {seconds:.1f} s), "
+            f"best {best:.4f}"
         )
 
 

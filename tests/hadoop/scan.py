@@ -2,10 +2,10 @@
 
 import base64
 import binascii
-from contextlib import suppress
 import os
 import stat
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import psutil

@@ -345,7 +345,9 @@ def test_scikit_learns_networks_there_and_back(tmp_path, table):
         (load_breast_cancer(), MLPClassifier),
         (load_diabetes(), MLPRegressor),
     ):
-        fitted = kind(hidden_layer_sizes=(6,), activation="tanh", max_iter=30, random_state=0).fit(made.data, made.target)
+        fitted = kind(hidden_layer_sizes=(6,), activation="tanh", max_iter=30, random_state=0).fit(
+            made.data, made.target
+        )
         folder = tmp_path / f"{kind.__name__}{made.data.shape[1]}"
         folder.mkdir()
         foreign.save_sklearn(fitted, str(folder / "net.safetensors"))
