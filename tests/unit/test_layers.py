@@ -76,7 +76,7 @@ LAYERS = {
     "resume": BASE | {"data", "fs", "table"},
     "common_samples": BASE | {"data", "fs", "table"},
     "stages": BASE | {"models", "table"},
-    "foreign": BASE | {"ops", "data", "fs", "predict"},
+    "foreign": BASE | {"ops", "data", "fs"},
     "starting": BASE | {"ops", "models", "data", "foreign", "fs", "wire", "table"},
     "validation_data": BASE | {"data", "fs"},
     "events": BASE,
@@ -96,6 +96,7 @@ LAYERS = {
     "passes": BASE | {"data", "evaluation", "metrics", "fs", "sync", "wire"},
     "importance": BASE | {"data", "evaluation", "metrics", "passes"},
     "predict": BASE
+    | {"foreign"}
     | {"answers", "evaluation", "metrics", "passes", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
     "search": BASE
     | {"ops", "data", "metrics", "fs", "runners", "driver", "events", "table", "metrics_log", "outputs"}

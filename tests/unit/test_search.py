@@ -139,7 +139,7 @@ def test_the_best_networks_become_one_ensemble_that_is_used_like_any_network(dat
     each = [answers(Model(str(out / name), versions[int(name[5:])]), source) for name in members]
     np.testing.assert_allclose(answers(Model(str(out / "ensemble")), source), np.mean(each, axis=0), atol=1e-6)
     assert cli.run(["evaluate", str(out / "ensemble"), str(data)]) == 0
-    assert cli.run(["export", str(out / "ensemble"), "--out", str(tmp_path / "e.onnx")]) == 0
+    assert cli.run(["export", str(out / "ensemble"), str(tmp_path / "e.onnx")]) == 0
 
 
 def test_folds_measure_and_the_best_is_trained_on_all_rows(data, tmp_path, capfd):
