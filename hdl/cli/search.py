@@ -20,6 +20,7 @@ from hdl.cli.flags import FLAGS, spec_options, take_spec
 from hdl.errors import HdlError, Interrupted, SpecError, TableError, Unavailable
 
 SEARCH = "Search"
+HELD_OUT = "0.2"  # of the samples, where nobody says how trials are compared
 _NOT = ("grid", "oof", "final", "folds", "detach", "logs")  # of `hdl train`
 _SHOWN = 15
 
@@ -138,10 +139,11 @@ def _asked(given: dict[str, Any], values: dict[str, Any], before: Any, run: dict
         if values.get(keys[each.name]) is not None:
             raise SpecError(f"--{each.name} and --param {each.name}: give one of them")
     shards = run["workers"] if run["runner"] != "local" and run["workers"] else 1
-    base = take_spec(values, None, shards, folds=given["folds"] is not None)
-    if given["folds"] is None and not base.validated:
-        raise SpecError("hdl search: trials are compared by samples that are held out: give --validation SHARE, "
-                        "such as 0.2, or --folds K")  # fmt: skip
+    folds, kept = given["folds"] is not None, dict(values)
+    base = take_spec(values, None, shards, folds=folds)
+    if not folds and not base.validated:
+        base = take_spec(kept | {keys["validation"]: HELD_OUT}, None, shards)
+        click.echo(f"trials are compared by {HELD_OUT} of the samples, held out (--validation, --folds)", err=True)
     if given["folds"] is not None and base.validated:
         raise SpecError("--folds: each of them is held out once; give one of --folds and --validation")
     asked = trials.Asked(given["trials"] or 20, sampler, scheduler, given["eta"] or schedulers.ETA, base.seed, space,

@@ -176,3 +176,10 @@ def test_a_search_that_is_there_is_not_written_over(whole, data, capfd):
     assert (whole / "search.json").read_bytes() == before
     told = search(capfd, data, "--out", whole, "--resume", "--seed", "3", status=2)
     assert "was begun with its own seed" in told.err
+
+
+def test_without_a_word_a_fifth_is_held_out_and_told(data, tmp_path, capfd):
+    args = ["--recipe", "plain", "--epochs", "2", "--batch", "20", "--trials", "2", "--param", "lr=0.01,0.1"]
+    said = search(capfd, data, "--out", tmp_path / "s", *args, "--no-report").err
+    assert "trials are compared by 0.2 of the samples, held out (--validation, --folds)" in said
+    assert json.loads((tmp_path / "s" / "search.json").read_text())["asked"]["base"]["validation"] == 0.2
