@@ -125,7 +125,7 @@ class Search:
                     if combination is not None:
                         running += 1
                         return combination
-                    if not running:
+                    if not running or barrier is not None:  # the others at the barrier would wait for who waits here
                         break
                     self._lock.wait(0.2)  # with a limit: `stop` may be set by others
                 self._lock.notify_all()

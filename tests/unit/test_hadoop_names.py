@@ -108,7 +108,7 @@ def hadoop(monkeypatch, tmp_path):
     made = SimpleNamespace(asked=[], known={"hdfs", "viewfs", "webhdfs", "har", "s3a"}, opens="")
     made.conf = lambda settings: site(tmp_path, "core-site.xml", "".join(prop(*item) for item in settings.items()))
     made.conf({})
-    core = SimpleNamespace(core_hdfs_fs=System)
+    core = SimpleNamespace(core_hdfs_fs=System, init=lambda: None)
     pydoop = SimpleNamespace(hadoop_conf=lambda: str(tmp_path), hdfs=SimpleNamespace(core=core))
     monkeypatch.setattr(libhdfs, "_pydoop", lambda scheme="hdfs": pydoop)
     libhdfs._connect.cache_clear()
