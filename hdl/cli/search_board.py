@@ -7,9 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import click
-
-from hdl.cli import progress
 from hdl.cli.combinations import label_of
 from hdl.cli.common import count, duration
 from hdl.cli.search_progress import Board, score
@@ -50,24 +47,9 @@ class Leaderboard(Board):
             self._show()
             self._live.stop()
 
-    def say(self, text: str) -> None:
-        """Shows a message that stays."""
-        if self._live and (not self._quiet or text.startswith("beware: ")):
-            self._live.console.print(text, markup=False, soft_wrap=True)
-        else:
-            super().say(text)
-
-    def findings(self, table: str, spec: Any) -> None:
-        """Shows once, of the first trial that begins, what was found out about the data."""
-        with self._lock:
-            if self._quiet or self._findings_shown:
-                return
-            self._findings_shown = True
-            lines = progress.findings_of(table, spec)
-            if self._live:
-                self._live.console.print(progress.columns(lines))
-            else:
-                click.echo(progress.aligned(lines), err=True)
+    @property
+    def _console(self) -> Any:
+        return self._live.console if self._live else None
 
     def told(self, result: Any, share: float) -> None:
         """Shows the result of a trial that was trained up to a share of its rounds."""

@@ -66,12 +66,17 @@ class Board:
         if self._bar:
             self._bar.stop()
 
+    @property
+    def _console(self) -> Any:
+        """The console on which something is shown that changes; None without."""
+        return self._bar.console if self._bar else None
+
     def say(self, text: str) -> None:
         """Shows a message that stays."""
         if self._quiet and not text.startswith("beware: "):
             return
-        if self._bar:
-            self._bar.console.print(text, markup=False, soft_wrap=True)
+        if self._console:
+            self._console.print(text, markup=False, soft_wrap=True)
         else:
             click.echo(text, err=True)
 
@@ -82,8 +87,8 @@ class Board:
                 return
             self._findings_shown = True
             lines = progress.findings_of(table, spec)
-            if self._bar:
-                self._bar.console.print(progress.columns(lines))
+            if self._console:
+                self._console.print(progress.columns(lines))
             else:
                 click.echo(progress.aligned(lines), err=True)
 

@@ -103,14 +103,21 @@ def _end_with_driver() -> None:
     os._exit(1)
 
 
-def main() -> None:
+def serve(make: Callable[[socket.socket], Any]) -> None:
+    """Run a worker on the socket whose descriptor is the first argument, until whoever started it is gone or closes it.
+
+    Parameters
+    ----------
+    make : function of a socket
+        Gives the worker, which has a method `run`.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver ends its workers
     faulthandler.enable()
     threading.Thread(target=_end_with_driver, daemon=True).start()
     channel = socket.socket(fileno=int(sys.argv[1]))
     with suppress(ConnectionError, EOFError):  # the driver is gone, or has closed
-        Worker(channel).run()
+        make(channel).run()
 
 
 if __name__ == "__main__":
-    main()
+    serve(Worker)

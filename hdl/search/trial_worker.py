@@ -6,13 +6,7 @@ driver tells, and ends when its standard input ends, which is when the search's 
 
 from __future__ import annotations
 
-import faulthandler
-import os
-import signal
 import socket
-import sys
-import threading
-from contextlib import suppress
 from typing import Any
 
 from hdl import driver, scratch, wire
@@ -21,6 +15,7 @@ from hdl.data import Options
 from hdl.events import Outcome, Round, Started
 from hdl.runners.base import Job, Log
 from hdl.runners.frames import receive, send
+from hdl.runners.local_worker import serve
 from hdl.runners.messages import error_message
 from hdl.runners.shared import Shared, SharedRunner
 
@@ -90,21 +85,5 @@ class TrialWorker:
         return {**vars(outcome), "spec": outcome.spec.to_json(), "rows": list(outcome.rows)}
 
 
-def _end_with_the_search() -> None:
-    """End this process when standard input ends: the search holds its other side, and has never written to it."""
-    while os.read(0, 1):
-        pass
-    os._exit(1)
-
-
-def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the search ends its processes
-    faulthandler.enable()
-    threading.Thread(target=_end_with_the_search, daemon=True).start()
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    with suppress(ConnectionError, EOFError):
-        TrialWorker(channel).run()
-
-
 if __name__ == "__main__":
-    main()
+    serve(TrialWorker)
