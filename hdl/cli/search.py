@@ -21,7 +21,7 @@ from hdl.errors import HdlError, Interrupted, SpecError, TableError, Unavailable
 
 SEARCH = "Search"
 HELD_OUT = "0.2"  # of the samples, where nobody says how trials are compared
-_NOT = ("grid", "oof", "final", "folds", "detach", "logs")  # of `hdl train`
+_NOT = ("grid", "oof", "final", "folds", "detach", "logs", "session")  # of `hdl train`
 _SHOWN = 15
 
 
@@ -85,7 +85,7 @@ def search_(data: str, out: str | None, **values: Any) -> None:
     from hdl import fs
     from hdl.search import trials
 
-    names = [name for name in train.RUN_NAMES if name != "logs"]
+    names = [name for name in train.RUN_NAMES if name not in ("logs", "session")]
     run = {name: values.pop(name) for name in names} | {"logs": ()}
     asked = ("params", "trials", "limit", "sampler", "scheduler", "eta", "folds", "refit", "ensemble")
     given = {name: values.pop(name) for name in asked}
