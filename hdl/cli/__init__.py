@@ -171,7 +171,7 @@ def run(args: list[str]) -> int:
 
 def _session_of(args: Sequence[str]) -> str | None:
     """Return the session that is to carry out a command line; None: this process does."""
-    if not any(word.partition("=")[0] == "--session" for word in args) or args[0] not in SESSION:
+    if not args or args[0] not in SESSION:
         return None
     from hdl import session
     from hdl.session.client import named

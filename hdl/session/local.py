@@ -33,7 +33,7 @@ class LocalWorkers:
     name = "local"
 
     def __init__(self, workers: int, threads: int | None = None, device: str = "cpu", memory: int | None = None):
-        self.workers, self.threads, self.device = workers, threads, device
+        self.workers, self.threads, self.device, self.memory = workers, threads, device, memory
         own = KeptRunner(self)  # checks, and fills in
         self.threads, self.memory = own.threads, own.memory
         warm = wire.pack("warm", {})
@@ -87,8 +87,7 @@ class KeptRunner(LocalRunner):
     keeps = True
 
     def __init__(self, kept: LocalWorkers):
-        memory = getattr(kept, "memory", None)
-        super().__init__(kept.workers, kept.threads, DEADLINE, kept.device, memory)
+        super().__init__(kept.workers, kept.threads, DEADLINE, kept.device, kept.memory)
         self.kept = kept
 
     def process(self, number: int, shards: list[int], fields: dict[str, Any]) -> WorkerProcess:

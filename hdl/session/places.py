@@ -68,10 +68,11 @@ def write_record(own: Path, record: dict[str, Any]) -> None:
 def read_record(own: Path) -> dict[str, Any]:
     """Read what a session is; empty if there is none."""
     try:
-        check_private(own)
-        return json.loads((own / RECORD).read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        text = (own / RECORD).read_text()
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    check_private(own)
+    return json.loads(text)
 
 
 def check_private(own: Path) -> None:

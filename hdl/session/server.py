@@ -31,16 +31,10 @@ CHECK_SECONDS = 1.0  # between two looks whether the session has been idle for t
 
 
 class Command:
-    """A command line that was sent, and who sent it.
-
-    Attributes
-    ----------
-    dropped : bool
-        Whoever sent it has died or taken it back, before it began.
-    """
+    """A command line that was sent, and who sent it."""
 
     def __init__(self, channel: socket.socket, fields: dict[str, Any], files: list[int]):
-        self.channel, self.files, self.dropped = channel, files, False
+        self.channel, self.files = channel, files
         self.args = [str(word) for word in fields["args"]]
         self.folder, self.umask = str(fields["folder"]), int(fields["umask"])
         self.shown = {name: str(value) for name, value in fields["shown"].items() if name in SHOWN}
@@ -126,11 +120,9 @@ class Server:
 
     def _carry_out(self, command: Command) -> None:
         with self._lock:
-            if command in self._queued:
-                self._queued.remove(command)
-            if command.dropped:
-                command.close()
+            if command not in self._queued:  # it was taken back
                 return
+            self._queued.remove(command)
             self._running, self._since = command, time.time()
         print(f"{time.strftime('%F %T')} begins: {' '.join(command.args[:2])}", flush=True)
         status = 1
@@ -211,8 +203,8 @@ class Server:
                     else:
                         return
             except (EOFError, OSError, ValueError, KeyError, TypeError):
-                if command is not None:
-                    command.dropped = True  # if it waits; what runs goes on
+                if command is not None:  # what runs goes on
+                    self._take_back(command)
 
     def _enqueue(self, command: Command) -> None:
         with self._lock:
@@ -228,11 +220,17 @@ class Server:
                 if self._interruptible:
                     signal.pthread_kill(self._main, signal.SIGINT)
                 return
-            if command in self._queued:
-                self._queued.remove(command)
-                command.dropped = True
-                self._say(command, "hdl: error: interrupted before it began")
-                command.answer({"status": 130})
+        self._take_back(command)
+
+    def _take_back(self, command: Command) -> None:
+        """Take a command back that waits."""
+        with self._lock:
+            if command not in self._queued:
+                return
+            self._queued.remove(command)
+        self._say(command, "hdl: error: interrupted before it began")
+        command.answer({"status": 130})
+        command.close()
 
     def state(self) -> dict[str, Any]:
         """Describe the session in plain values."""
