@@ -107,6 +107,7 @@ LAYERS = {
     | {"devices", "ops", "models", "optim", "data", "deciding", "metrics", "wire", "sync", "step", "table"},
     "cluster": BASE | {"programs"},
     "report": TOP,
+    "session": TOP,  # its process runs the command line
     "cli": TOP,
     "study": TOP,
     "demo": TOP,
