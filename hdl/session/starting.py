@@ -14,6 +14,7 @@ from typing import Any
 
 import hdl
 from hdl import errors, scratch
+from hdl.data import opened
 from hdl.errors import DeadlineError, HdlError, SpecError, WorkerError
 from hdl.session import places
 
@@ -104,6 +105,7 @@ def _path() -> str:
 
 def make_workers(record: dict[str, Any]) -> Any:
     """Make the workers of a session, in its own process."""
+    opened.keep()
     if record["runner"] == "yarn":
         from hdl.session.yarn import YarnWorkers
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hdl import wire
+from hdl.data import opened
 from hdl.errors import DeadlineError, Interrupted, NodeError, WorkerError
 from hdl.runners.base import Job
 from hdl.runners.messages import error_message
@@ -50,6 +51,7 @@ class Session:
         self._record = State("")
         self._outcome: dict[str, Any] | None = None
         self._heard = self._idle_since = time.monotonic()
+        opened.keep()
         group.server.admit(SESSION)
         group.of_client = self._receive
 
