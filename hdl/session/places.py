@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import socket
 import stat
 import struct
@@ -101,6 +100,8 @@ def lock(own: Path) -> int | None:
 
 def remove(own: Path) -> None:
     """Remove a session's folder."""
+    import shutil
+
     shutil.rmtree(own, ignore_errors=True)
 
 

@@ -114,7 +114,7 @@ LAYERS = {
     "doctor": TOP,
     "hadoop_access": TOP,
     "hdl": {"errors", "estimators"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "session", "errors"},
 }
 # The rooms of hdl.yarn, from the ground upwards; those that import none are what all stand on.
 ROOMS = {
