@@ -43,8 +43,6 @@ COMMANDS = {
     "env": ("hdl.cli.env", "Pack the Python environment for a cluster's nodes."),
 }
 
-SESSION = ("train",)  # commands that a session carries out, with --session NAME
-
 EPILOG = """\b
 Exit codes: 0 success; 1 anything not listed; 2 a flag or the spec is wrong; 3 the data is wrong;
 4 the table is missing, damaged or already there; 5 weights or cost became NaN or infinite;
@@ -143,10 +141,6 @@ def run(args: list[str]) -> int:
     if not traceback_wanted:  # what overflows ends as NonFinite, in one line
         warnings.filterwarnings("ignore", category=RuntimeWarning)
     try:
-        if (name := _session_of(args)) is not None:
-            from hdl.session import client
-
-            return client.run(name, args, waiting=client.tell_waiting)
         status = hdl.main(args or ["--help"], prog_name="hdl", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
@@ -167,16 +161,6 @@ def run(args: list[str]) -> int:
         else:
             click.echo(f"hdl: error: {message}", err=True)
         return status
-
-
-def _session_of(args: Sequence[str]) -> str | None:
-    """Return the session that is to carry out a command line; None: this process does."""
-    if not args or args[0] not in SESSION:
-        return None
-    from hdl import session
-    from hdl.session.client import named
-
-    return named(args) if session.current is None else None
 
 
 def explain(error: BaseException) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from typing import Any
@@ -16,6 +17,9 @@ from hdl.errors import HdlError, SpecError
 
 IDLE = "30m"
 WORKERS = "Workers"
+SECTION = "YARN (--runner yarn)"
+LOCAL = ("memory",)  # flags of one runner's workers alone
+YARN = ("worker_memory", "worker_vcores", "master_memory", "queue", "node_label", "gather_timeout")
 
 
 @click.group("session")
@@ -38,17 +42,36 @@ def start(context: click.Context, runner: str, name: str | None, idle: float, **
     """
     from hdl.session import starting
 
-    if runner != "local":
-        raise SpecError(f"--runner {runner}: this version of hdl has sessions of --runner local alone")
     name = name or runner
-    settings["memory"] = None if settings["memory"] is None else settings["memory"] << 20
-    command = ["hdl", "session", "start", *_given(context)]
-    record = starting.start(name, runner, idle, settings, command)
+    given = _checked(runner, settings)
+    if runner == "yarn":
+        from hdl.cli.train import YARN_NAMES
+
+        given = {YARN_NAMES.get(flag, flag): value for flag, value in given.items()}
+        for flag in ("python", "archive"):  # as for hdl train
+            if value := os.environ.get(f"HDL_NODE_{flag.upper()}"):
+                given[flag] = value
+        # A second master would know nothing of the orders; what runs goes on by --resume.
+        given |= {"name": f"hdl session: {name}", "session": True, "session_idle": idle, "attempts": 1}
+    elif "memory" in given:
+        given["memory"] <<= 20
+    record = starting.start(name, runner, idle, given, ["hdl", "session", "start", *_given(context)])
     ends = f"it ends after {duration(idle)} without a command" if idle else "it ends when it is stopped"
+    where = record.get("application") or f"process {record['pid']}"
     click.echo(
-        f"session {name}: {count(settings['workers'], 'worker')} of runner {runner}, process {record['pid']}; {ends}.\n"
+        f"session {name}: {count(given['workers'], 'worker')} of runner {runner}, {where}; {ends}.\n"
         f"Use it: hdl train … --session {name}"
     )
+
+
+def _checked(runner: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the flags that were given, if they are the runner's."""
+    given = {flag: value for flag, value in settings.items() if value is not None}
+    other = [flag for flag in given if flag in (LOCAL if runner == "yarn" else YARN)]
+    if other:
+        flags = ", ".join("--" + flag.replace("_", "-") for flag in other)
+        raise SpecError(f"{flags}: not for sessions of --runner {runner}")
+    return given
 
 
 def _given(context: click.Context) -> list[str]:
@@ -76,8 +99,18 @@ start.params[:0] = [
     Option(["--device"], type=DeviceName(), metavar="NAME", default="cpu", section=WORKERS,
            help="What each worker computes on, as of hdl train.  [default: cpu]"),
     Option(["--memory"], type=Memory(), metavar="SIZE", section=WORKERS,
-           help="That decoded data may take in all workers together; what was used longest ago goes first.  "
-                "[default: half of this machine's]"),
+           help="That decoded data may take in all local workers together; what was used longest ago goes first. On "
+                "YARN it is half of --worker-memory in each.  [default: half of this machine's]"),
+    Option(["--worker-memory"], type=Memory(), metavar="SIZE", section=SECTION,
+           help="Of a worker's container, as 2g or 1536m.  [default: 1g]"),
+    Option(["--worker-vcores"], type=click.IntRange(min=1), metavar="N", section=SECTION,
+           help="Processors of a worker's container.  [default: 1]"),
+    Option(["--master-memory"], type=Memory(), metavar="SIZE", section=SECTION,
+           help="Of the master's container.  [default: 1g]"),
+    Option(["--queue"], metavar="NAME", section=SECTION, help="YARN's queue; default: the cluster's own."),
+    Option(["--node-label"], metavar="NAME", section=SECTION, help="Run on nodes of this label only."),
+    Option(["--gather-timeout"], type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", section=SECTION,
+           help="Wait for all workers' containers, at the first command.  [default: 180]"),
 ]  # fmt: skip
 
 

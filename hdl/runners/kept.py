@@ -64,13 +64,14 @@ class KeptHosts:
     def __init__(self) -> None:
         self.room = 0
         self.decoded: list[Decoded] = []
+        self._changed = False
         self._hosts: dict[str, KeptHost] = {}  # by what was opened; the one that was used last at the end
 
     def open(self, fields: Mapping[str, Any]) -> Host:
         """Make the host of a command `open`, or find the one that has opened the same."""
         self.room = fields["memory"]
         scratch.encrypt(bool(fields.get("encrypt_spill")))
-        key = json.dumps({**fields, "memory": 0})
+        key = json.dumps({name: value for name, value in fields.items() if name not in ("memory", "training")})
         host = self._hosts.pop(key, None) or KeptHost.of(self, fields)
         host.memory = self.room
         self._hosts[key] = host
@@ -90,9 +91,14 @@ class KeptHosts:
                 break
         else:
             one = Decoded(host, plan, validation)
-        one.used = time.time()
+        one.used, self._changed = time.time(), True
         self.decoded.append(one)
         return one
+
+    def news(self) -> list[dict[str, Any]] | None:
+        """Describe what is kept, if that has changed since this was asked last."""
+        changed, self._changed = self._changed, False
+        return self.describe() if changed else None
 
     def fit(self) -> None:
         """Let go what was used longest ago, until all fits into the room or only the present training's is left."""
@@ -153,6 +159,6 @@ class KeptHost(Host):
         missing = number not in self._shards
         shard = super().shard(number, beat)
         if missing:
-            self.blocks.pop(number, None)
             self.kept.fit()
+            self.kept._changed = True
         return shard

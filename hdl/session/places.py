@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import socket
 import stat
 import struct
@@ -101,6 +100,8 @@ def lock(own: Path) -> int | None:
 
 def remove(own: Path) -> None:
     """Remove a session's folder."""
+    import shutil
+
     shutil.rmtree(own, ignore_errors=True)
 
 
@@ -155,8 +156,15 @@ def connect(name: str, seconds: float = 10.0) -> socket.socket:
 
 def died(name: str, record: dict[str, Any]) -> str:
     """Say of a session whose process is gone how to go on."""
+    ended = record.get("ended")
+    what = f"session {name!r} has ended: {ended}" if ended else f"the process of session {name!r} has died"
+    application = (
+        ""
+        if ended or not record.get("application")
+        else (f" Its application {record['application']} ends by itself, or by: hdl kill {record['application']}.")
+    )
     return (
-        f"the process of session {name!r} has died; what it was training is in its table up to the last version. "
+        f"{what}; what was trained is in its table up to the last version.{application} "
         f"Start it again with: {record.get('command', 'hdl session start')}"
     )
 

@@ -84,6 +84,7 @@ class Server:
         self._interruptible = self._stopped = False
         self._done, self._since = 0, time.time()
         self._main = threading.main_thread().ident or 0
+        self.ended = ""  # why it ended, if nobody wanted that
 
     def run(self) -> None:
         """Carry out commands, until the end of the session."""
@@ -100,11 +101,20 @@ class Server:
                 if self.record["idle"] and time.time() - self._since > self.record["idle"]:
                     print(f"idle for {self.record['idle']:g} s: the session ends", flush=True)
                     break
-                self.workers.look()
+                self._look()
                 continue
             if command is not None:
                 self._carry_out(command)
         self._end()
+
+    def _look(self) -> None:
+        """Look at the workers between two commands; if they are gone for good, the session is over."""
+        try:
+            self.workers.look()
+        except HdlError as error:
+            self.ended = f"{error}"
+            self._stopped = True
+            print(f"the session ends: {error}", flush=True)
 
     def _end(self) -> None:
         self._listener.close()
@@ -134,7 +144,7 @@ class Server:
             with self._lock:
                 self._running, self._since = None, time.time()
                 self._done += 1
-            self.workers.look()
+            self._look()
             print(f"{time.strftime('%F %T')} ends with status {status}", flush=True)
             command.answer({"status": status})
             command.close()
@@ -292,14 +302,17 @@ def main() -> None:
     except HdlError as error:
         os.write(ready, f"{type(error).__name__}\n{error}".encode())
         raise SystemExit(1) from None
-    places.write_record(own, {**record, "pid": os.getpid()})
-    server.record["pid"] = os.getpid()
+    server.record |= {"pid": os.getpid(), "application": getattr(workers, "application", None)}
+    places.write_record(own, server.record)
     os.write(ready, b"ready")
     os.close(ready)
     try:
         server.run()
     finally:
-        places.remove(own)  # before the lock goes with this process
+        if server.ended:  # the next command says so
+            places.write_record(own, {**server.record, "ended": server.ended})
+        else:
+            places.remove(own)  # before the lock goes with this process
         os._exit(0)  # threads that wait in sockets, or in Java, are not waited for
 
 

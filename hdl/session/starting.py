@@ -14,16 +14,15 @@ from typing import Any
 
 import hdl
 from hdl import errors, scratch
+from hdl.data import opened
 from hdl.errors import DeadlineError, HdlError, SpecError, WorkerError
 from hdl.session import places
 
-START_SECONDS = 60.0  # for the process to be there; an application on YARN has its own deadlines beside
+START_SECONDS = {"local": 60.0, "yarn": 360.0}  # for the process to be there, and YARN's master
 LOG_BYTES = 4000  # of the log's end that is shown
 
 
-def start(
-    name: str, runner: str, idle: float, settings: dict[str, Any], command: list[str], seconds: float = START_SECONDS
-) -> dict[str, Any]:
+def start(name: str, runner: str, idle: float, settings: dict[str, Any], command: list[str]) -> dict[str, Any]:
     """Start a session; returns its record.
 
     Parameters
@@ -36,8 +35,6 @@ def start(
         Of its workers: see `make_workers`.
     command : list of str
         By which a user starts it again.
-    seconds : float
-        Deadline.
 
     Raises
     ------
@@ -46,7 +43,7 @@ def start(
     WorkerError, DeadlineError
         Its process ends at once, or does not become ready.
     """
-    own = places.place(name)
+    own, seconds = places.place(name), START_SECONDS[runner]
     scratch.make_private(str(own))
     held = places.lock(own)
     if held is None:
@@ -108,6 +105,11 @@ def _path() -> str:
 
 def make_workers(record: dict[str, Any]) -> Any:
     """Make the workers of a session, in its own process."""
+    opened.keep()
+    if record["runner"] == "yarn":
+        from hdl.session.yarn import YarnWorkers
+
+        return YarnWorkers(record["settings"])
     from hdl.session.local import LocalWorkers
 
     return LocalWorkers(**record["settings"])

@@ -139,7 +139,7 @@ def test_commands_take_turns_in_the_order_in_which_they_came(session, csv, tmp_p
     for number in (1, 2, 3):
         words = ["train", csv(), "--out", tmp_path / str(number), *TRAIN, "--epochs", "1", "--quiet"]
         others.append(hdl(*words, "--session", session))
-        eventually(lambda: len(state(session)["waiting"]) == len(others))  # noqa: B023
+        eventually(lambda: len(state(session)["waiting"]) == len(others))
     others[1].send_signal(signal.SIGINT)  # it has not begun, and so never does
     assert "interrupted before it began" in others[1].communicate(timeout=DEADLINE)[1]
     assert not (tmp_path / "2").exists()
@@ -180,7 +180,7 @@ def test_a_worker_that_dies_is_replaced(when, session, csv, tmp_path):
 def test_what_was_used_longest_ago_goes_first(home, csv, tmp_path):
     done("session", "start", "--memory", "1m", "--name", "small")
     own = places.place("small")
-    files = [csv(n=30_000, seed=seed) for seed in (1, 2, 1)]
+    files = [csv(n=60_000, seed=seed) for seed in (1, 2, 1)]
     for number, data in enumerate(files):
         done("train", data, "--out", tmp_path / str(number), *TRAIN, "--epochs", "1", "--quiet", "--session", "small")
         kept = state("small")

@@ -107,13 +107,14 @@ LAYERS = {
     | {"devices", "ops", "models", "optim", "data", "deciding", "metrics", "wire", "sync", "step", "table"},
     "cluster": BASE | {"programs"},
     "report": TOP,
+    "session": TOP,  # its process runs the command line
     "cli": TOP,
     "study": TOP,
     "demo": TOP,
     "doctor": TOP,
     "hadoop_access": TOP,
     "hdl": {"errors", "estimators"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "session", "errors"},
 }
 # The rooms of hdl.yarn, from the ground upwards; those that import none are what all stand on.
 ROOMS = {
