@@ -9,7 +9,7 @@ import numpy as np
 from hdl.errors import Unavailable
 from hdl.metrics import METRICS
 from hdl.outputs import put
-from hdl.report import page
+from hdl.report import lineage, page
 from hdl.report.figures import FAINT, INK, SERIES, _canvas, _matplotlib, _svg
 from hdl.search.grid import shown
 from hdl.search.trials import Asked, Trial, curve_of, loss_of, ranked, state_of
@@ -50,6 +50,8 @@ def html(data: str, asked: Asked, trials: Sequence[Trial], stopped: set[int]) ->
     ]))  # fmt: skip
     note = "Each line is a trial; the best ones are drawn on top. Stopped ones are measured at an earlier round."
     parts.append(page.section("Where good trials lie", note, _coordinates(asked, order, title)))
+    if asked.scheduler == "pbt":
+        parts.append(lineage.section(asked, ranked(trials)))
     parts.append(_importance_section(asked, order))
     note = "Validation of every trial over its rounds; those that were stopped end early."
     parts.append(page.section("Curves", note, _curves(order, stopped, title)))
