@@ -14,6 +14,7 @@ from hdl.cli.common import Command, Option, hadoop_options
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.cli.flags import FLAGS, spec_options, take_spec
 from hdl.errors import SpecError, TableError
+from hdl.models import stack
 
 SEARCH = "Search"
 HELD_OUT = "0.2"  # of the samples, where nobody says how trials are compared
@@ -138,17 +139,15 @@ def _asked(given: dict[str, Any], values: dict[str, Any], before: Any, run: dict
     for name in ("generations", "breed"):
         if given[name] and not pbt:
             raise SpecError(f"--{name}: belongs to --scheduler pbt")
-    if pbt and sampler == "tpe":
-        raise SpecError("--scheduler pbt: a population begins together, and --sampler tpe learns from trials before")
     space = spaces.space(given["params"])
     keys = {flag.name[2:]: flag.key for flag in FLAGS}
     for each in space.parameters:
         if values.get(keys[each.name]) is not None:
             raise SpecError(f"--{each.name} and --param {each.name}: give one of them")
     shards = run["workers"] if run["runner"] != "local" and run["workers"] else 1
-    if pbt and values[keys["patience"]] is not None:
-        raise SpecError("--patience: --scheduler pbt gives the place of its worst trials to others; leave it out")
-    values |= {keys["patience"]: "0"} if pbt else {}
+    if pbt:
+        _check_population(sampler, values[keys["patience"]])
+        values[keys["patience"]] = "0"
     folds, kept = given["folds"] is not None, dict(values)
     base = take_spec(values, None, shards, folds=folds)
     if not folds and not base.validated:
@@ -157,12 +156,29 @@ def _asked(given: dict[str, Any], values: dict[str, Any], before: Any, run: dict
     if given["folds"] is not None and base.validated:
         raise SpecError("--folds: each of them is held out once; give one of --folds and --validation")
     eta = given["eta"] or (population.ETA if pbt else schedulers.ETA)
-    most = max(1, base.epochs // base.sync.every) if base.sync.unit == "epochs" else population.GENERATIONS
-    generations = given["generations"] or min(population.GENERATIONS, most) if pbt else 1
-    if given["generations"] and given["generations"] > most:
-        raise SpecError(f"--generations: expected at most as many as rounds, {most} (given {given['generations']})")
+    generations = _generations(given["generations"], base) if pbt else 1
     asked = trials.Asked(given["trials"] or 20, sampler, scheduler, eta, base.seed, space, base, given["folds"],
                          generations, given["breed"])  # fmt: skip
     spaces.check(space, spaces.maker(base, base.shards))
     samplers.SAMPLERS[sampler](space, base.seed, 0, ())  # a library that is missing is told of now
     return asked
+
+
+def _check_population(sampler: str, patience: Any) -> None:
+    """Refuse what does not go with a population."""
+    if sampler == "tpe":
+        raise SpecError("--scheduler pbt: a population begins together, and --sampler tpe learns from trials before")
+    if patience is not None:
+        raise SpecError("--patience: --scheduler pbt gives the place of its worst trials to others; leave it out")
+
+
+def _generations(given: int | None, base: Any) -> int:
+    """Tell how many generations a population has: each trains a round or more."""
+    from hdl.search.population import GENERATIONS
+
+    if base.model in stack.STACKS:
+        raise SpecError(f"--scheduler pbt: expected a model of one training (given {base.model})")
+    most = max(1, base.epochs // base.sync.every) if base.sync.unit == "epochs" else max(GENERATIONS, given or 0)
+    if given and given > most:
+        raise SpecError(f"--generations: expected at most as many as rounds, {most} (given {given})")
+    return given or min(GENERATIONS, most)

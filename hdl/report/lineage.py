@@ -29,6 +29,11 @@ def ancestors(trials: Sequence[Trial], number: int) -> list[int]:
     return line[::-1]
 
 
+def children(trials: Sequence[Trial]) -> int:
+    """Count how often a trial went on from another one's weights."""
+    return sum(step.parents[0] != each.number for each in trials for step in each.steps)
+
+
 def section(asked: Asked, order: Sequence[Trial]) -> str:
     """Make the section of the page: the picture, the rates, and the best trial's line; `order` has the best first."""
     line = ancestors(order, order[0].number)

@@ -9,8 +9,6 @@ from dataclasses import replace
 from hdl import data, fs, sync
 from hdl import spec as specs
 from hdl.data import Schema
-from hdl.errors import SpecError
-from hdl.models import stack
 from hdl.spec import Spec
 from hdl.sync import genetic
 from hdl.table import Table, Version
@@ -31,14 +29,7 @@ def inherit(parents: Sequence[str], target: str, spec: Spec, bred: tuple[int, in
     bred : (generation, number), optional
         The weights are crossed over with the second parent's, where its network has the same shape, and mutated, as
         mode `genetic` does it. None: they are the first parent's.
-
-    Raises
-    ------
-    SpecError
-        The model is one of several trainings.
     """
-    if spec.model in stack.STACKS:
-        raise SpecError(f"--scheduler pbt: expected a model of one training (given {spec.model})")
     parent, table = Table(parents[0]), Table(target)
     last = parent.read()
     if (there := table.latest()) is not None:

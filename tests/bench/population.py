@@ -1,8 +1,8 @@
 """Population based training beside as many fixed settings, at equal epochs: `python -m tests.bench.population ex4`.
 
-For each seed the 5,000 digits of ex4 are parted anew: 3,200 to train, 800 that choose, 1,000 for the figure. `hdl search`
-draws the same settings for both; the population then inherits and moves them, the fixed ones stay. What is told is the
-accuracy of the network that each chose, on the samples that it never saw.
+For each seed the 5,000 digits of ex4 are parted anew: 3,200 to train, 800 that choose, 1,000 for the figure.
+`hdl search` draws the same settings for both; the population then inherits and moves them, the fixed ones stay. What is
+told is the accuracy of the network that each chose, on the samples that it never saw.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ def main() -> None:
     source = open_source(given.data)
     blocks = [block for splits in source.splits(1) for block in source.read(splits)]
     x = np.concatenate([np.asarray(block.x, np.float32) for block in blocks])
-    y = (
-        np.concatenate([np.asarray(block.y) for block in blocks]).reshape(len(x), -1).argmax(1)
-    )  # 0 and 1, a column each
+    y = np.concatenate([np.asarray(block.y) for block in blocks]).reshape(len(x), -1).argmax(1)  # a column a class
     found: dict[str, list[tuple[float, float]]] = {}
     for seed in range(1, given.seeds + 1):
         order = np.random.default_rng(seed).permutation(len(x))
