@@ -23,6 +23,7 @@ from hdl.errors import HdlError, WorkerError
 # name: (module, what it does), in the order in which a user meets them
 COMMANDS = {
     "train": ("hdl.cli.train", "Train a network on DATA and keep its versions in a table."),
+    "session": ("hdl.cli.session", "Keep workers and decoded data from one command to the next."),
     "search": ("hdl.cli.search", "Try hyper-parameters on DATA, and keep the best network."),
     "evaluate": ("hdl.cli.evaluate", "Measure a table's network on DATA."),
     "predict": ("hdl.cli.predict", "Write the network's answers for DATA, in input order."),
@@ -41,6 +42,8 @@ COMMANDS = {
     "cluster": ("hdl.cluster.cli", "Start, stop and look at a Hadoop on this machine, to try hdl on."),
     "env": ("hdl.cli.env", "Pack the Python environment for a cluster's nodes."),
 }
+
+SESSION = ("train",)  # commands that a session carries out, with --session NAME
 
 EPILOG = """\b
 Exit codes: 0 success; 1 anything not listed; 2 a flag or the spec is wrong; 3 the data is wrong;
@@ -140,6 +143,10 @@ def run(args: list[str]) -> int:
     if not traceback_wanted:  # what overflows ends as NonFinite, in one line
         warnings.filterwarnings("ignore", category=RuntimeWarning)
     try:
+        if (name := _session_of(args)) is not None:
+            from hdl.session import client
+
+            return client.run(name, args, waiting=client.tell_waiting)
         status = hdl.main(args or ["--help"], prog_name="hdl", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
@@ -160,6 +167,16 @@ def run(args: list[str]) -> int:
         else:
             click.echo(f"hdl: error: {message}", err=True)
         return status
+
+
+def _session_of(args: Sequence[str]) -> str | None:
+    """Return the session that is to carry out a command line; None: this process does."""
+    if not args or args[0] not in SESSION:
+        return None
+    from hdl import session
+    from hdl.session.client import named
+
+    return named(args) if session.current is None else None
 
 
 def explain(error: BaseException) -> tuple[str, int]:

@@ -13,6 +13,7 @@ from hdl.cli.access import access_options, take_access
 from hdl.cli.common import Command, Option, hadoop_options
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.cli.flags import FLAGS, spec_options, take_spec
+from hdl.cli.session_flags import take_session
 from hdl.errors import SpecError, TableError
 from hdl.models import stack
 
@@ -87,12 +88,14 @@ def search_(data: str, out: str | None, **values: Any) -> None:
     from hdl.search import trials
 
     run = {name: values.pop(name) for name in train.RUN_NAMES}
+    session = run.pop("session")
     asked = ("params", "trials", "limit", "sampler", "scheduler", "eta", "generations", "breed", "folds",
              "refit", "ensemble")  # fmt: skip
     given = {name: values.pop(name) for name in asked}
     settings = {name: values.pop(name, None) for name in train.YARN_NAMES}
     reach = take_access(values, run["runner"])
     run["workers"], settings["fewest_workers"] = train._workers(run["workers"], run["runner"])
+    take_session(session, run, settings)
     run["settings"] = train._yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
     if run["resume"] and run["overwrite"]:
         raise SpecError("--resume goes on with the search and --overwrite removes it: give one of them")

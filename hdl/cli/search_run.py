@@ -36,7 +36,7 @@ def carry_out(
     """Train the trials, and return the plan, which holds all results."""
     import threading
 
-    from hdl import folds, fs
+    from hdl import folds, fs, session
     from hdl.cli.search_board import Leaderboard
     from hdl.loggers import open_log
     from hdl.search import trials
@@ -56,7 +56,8 @@ def carry_out(
         return training.make_runner(run["runner"], run["workers"], run["threads"], shards,
                                     **{"device": run["device"], **run["settings"]})  # fmt: skip
 
-    place = make_place(run["runner"], run["workers"], run["threads"], run["device"], make_runner, board.say)
+    where = run["runner"] if session.current is None else "session"
+    place = make_place(where, run["workers"], run["threads"], run["device"], make_runner, board.say)
 
     def train_(one: Any, barrier: Any) -> Any:
         from hdl import driver
