@@ -32,7 +32,7 @@ class Leaderboard(Board):
     def _display(self, console: Any) -> Any:
         from rich.live import Live
 
-        return Live(console=console, refresh_per_second=4)
+        return Live(console=console, refresh_per_second=4, transient=True)  # a table of all comes after it
 
     def told(self, result: Any, share: float) -> None:
         """Shows the result of a trial that was trained up to a share of its rounds."""
