@@ -29,12 +29,16 @@ class Task:
         Of the trial, from 0.
     share : float
     rung, bracket : int
+    parents : (int, int) or None
+        Of a population, the trials whose weights and hyper-parameters this one goes on from: itself, twice, where it is
+        no child of others.
     """
 
     number: int
     share: float = 1.0
     rung: int = 0
     bracket: int = 0
+    parents: tuple[int, int] | None = None
 
 
 Ready = Callable[[int], bool]  # whether a trial that has not begun may begin
@@ -231,11 +235,11 @@ class MedianStopping(Scheduler):
         return self._stopped
 
 
-NAMES = ("none", "halving", "hyperband", "asha", "median")
+NAMES = ("none", "halving", "hyperband", "asha", "median", "pbt")
 
 
-def make(name: str, trials: int, eta: int = ETA) -> Scheduler:
-    """Makes the scheduler of a name for trials 0 to trials - 1.
+def make(name: str, trials: int, eta: int = ETA, generations: int = 1, seed: int = 1) -> Scheduler:
+    """Makes the scheduler of a name for trials 0 to trials - 1; `generations` and `seed` are those of a population.
 
     Raises
     ------
@@ -247,6 +251,10 @@ def make(name: str, trials: int, eta: int = ETA) -> Scheduler:
         return Listed(numbers)
     if name == "median":
         return MedianStopping(numbers)
+    if name == "pbt":
+        from hdl.search.population import Population  # a scheduler, too
+
+        return Population(trials, eta, generations, seed)
     kinds = {"halving": Halving, "hyperband": Hyperband, "asha": Asha}
     if name not in kinds:
         raise SpecError(f"--scheduler: expected one of {', '.join(NAMES)} (given {name!r})")
