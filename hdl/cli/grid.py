@@ -21,9 +21,11 @@ _SHOWN = 30  # combinations in the table on the terminal
 
 def stored_grid(out: str | None, resume: bool) -> dict[str, Any] | None:
     """Reads the grid that is to be resumed; None where there is none."""
+    if not (out and resume):
+        return None
     from hdl.search import grid
 
-    return grid.load(out) if out and resume else None
+    return grid.load(out)
 
 
 def train(

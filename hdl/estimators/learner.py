@@ -20,6 +20,7 @@ from sklearn.utils import check_array, check_random_state, check_X_y
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hdl import data, devices, ops, sync
+from hdl.data.block import fits_float32
 from hdl.data.schema import Schema
 from hdl.data.shard import centred
 from hdl.data.tabular.frame import Column
@@ -128,7 +129,8 @@ class Learner(BaseEstimator):
         if not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()
-        return data.Csr(X.data, X.indices.astype(np.int32), X.indptr.astype(np.int64), X.shape[1])
+        indices, indptr = X.indices.astype(np.int32, copy=False), X.indptr.astype(np.int64, copy=False)
+        return data.Csr(X.data, indices, indptr, X.shape[1])
 
     def _seen(self, x: Any, y: NDArray | None = None, weight: NDArray | None = None) -> Samples:
         """Return features as the core takes them, with encoded labels and what each sample counts.
@@ -145,8 +147,8 @@ class Learner(BaseEstimator):
         else:
             x, y, weight = self._whole(x, y, weight)
             seen, scale, shift = encodings.encode(x), None, None
-        values = seen.data if isinstance(seen, data.Csr) else getattr(seen, "numbers", seen)
-        if not np.isfinite(values).all():
+        values = _values(seen)
+        if values is not _values(x) and not fits_float32(values):  # what is as it was given, scikit-learn has checked
             told = "Input X contains a value too large for dtype('float32')."
             raise ValueError(told if y is None else f"{TOO_LARGE} ({told})")
         return Samples(seen, y, scale, shift, weight)
@@ -196,6 +198,11 @@ class Learner(BaseEstimator):
         dump = self._fitted.model_dump(mode="json")
         version = Version(0, self._weights, dump, uuid.uuid4().hex, about=about, schema=tensors)
         Table(path).publish(version)
+
+
+def _values(x: Any) -> NDArray:
+    """Return the numbers in features of every kind, without a copy."""
+    return x.data if isinstance(x, data.Csr) else getattr(x, "numbers", x)
 
 
 def threads(jobs: int | None) -> int:
