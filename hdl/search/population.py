@@ -16,7 +16,7 @@ import numpy as np
 
 from hdl import rng
 from hdl.errors import SpecError
-from hdl.search.schedulers import Ready, Scheduler, Task, best
+from hdl.search.scheduler import Ready, Scheduler, Task, best
 from hdl.search.space import Parameter, Space
 from hdl.spec import Spec
 from hdl.sync import genetic

@@ -15,7 +15,7 @@ from hdl.metrics import METRICS
 from hdl.outputs import put
 from hdl.search import population, samplers, schedulers
 from hdl.search.grid import Combination, Result, read
-from hdl.search.schedulers import Task
+from hdl.search.scheduler import Task
 from hdl.search.space import Space
 from hdl.spec import Spec
 
