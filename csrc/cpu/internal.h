@@ -49,6 +49,8 @@ typedef struct {
   float *s[HDL_STATES];           /* the rule's state, layout of w */
   float *b, *gb, *sb[HDL_STATES]; /* [O padded] biases, their gradient, their state */
   float *a, *d; /* [block, lda] output (after activation), delta (gradient of the cost at the input of act.) */
+  float *packed; /* d in panels, as dW reads it [panel][packed_rows][panel's columns], or NULL: as it is */
+  int packed_rows;
   int lda;
   int x_ld;       /* of this layer's input */
   const float *x; /* [block, x_ld] this layer's input: the gathered data or the layer below's a */
@@ -130,6 +132,7 @@ typedef struct {
   void (*forward)(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r1);
   void (*loss)(hdl_plan *plan, const hdl_context *ctx, int r0, int r1);
   void (*backward)(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r1);
+  void (*pack_deltas)(hdl_plan *plan, const hdl_context *ctx, int r0, int r1);
   void (*weight_gradient)(hdl_plan *plan, const hdl_context *ctx, int l, int thread);
   void (*max_norm)(hdl_plan *plan, const hdl_context *ctx, int l, int thread);
   void (*transpose)(hdl_layer *layer);

@@ -60,6 +60,13 @@ static void *allocate(arena *a, size_t count) {
   return at;
 }
 
+/* Lays out the panels of a layer's d where its columns are several panels. */
+static void lay_panels(hdl_layer *layer, arena *a, size_t rows, int vw) {
+  if (layer->along_inputs || layer->tied || layer->nv <= HDL_PV) return;
+  rows *= (size_t)layer->pairs;
+  layer->packed = allocate(a, rows * (size_t)(layer->nv * vw)), layer->packed_rows = (int)rows;
+}
+
 /* Lays out an autoencoder's vectors beside its layers: sparsity's, norms, sums. */
 static void lay_autoencoder(hdl_plan *plan, arena *a) {
   size_t width = (size_t)hdl_round_up(plan->layer[0].O, HDL_MAX_VW);
@@ -69,6 +76,7 @@ static void lay_autoencoder(hdl_plan *plan, arena *a) {
   hdl_layer *layer = &plan->layer[plan->layers];
   layer->g = allocate(a, layer->size), layer->gb = allocate(a, width);
   layer->d = allocate(a, (size_t)plan->block * (size_t)layer->lda);
+  lay_panels(layer, a, (size_t)plan->block, plan->kernels->vw);
   layer->x = plan->x;
 }
 
@@ -118,6 +126,7 @@ static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
     /* tied: one sum over pairs of rows, (x, d) of the encoder and (d, x) of the decoder, in the order of the samples */
     layer->d = layer->tied ? plan->x + layer->lda / 2 : allocate(a, block * (size_t)layer->lda);
     layer->a = layer->pairs == 2 ? layer->d + layer->lda / 2 : allocate(a, block * (size_t)layer->lda);
+    if (l || !sparse) lay_panels(layer, a, block, vw);
     layer->x = l ? layer[-1].a : plan->x;
   }
   if (plan->tables) lay_tables(plan, a, block, states);
@@ -130,7 +139,7 @@ static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
   plan->row_cost = allocate(a, block), plan->row_hit = allocate(a, block);
   size_t width = (size_t)row_length(plan->layer[0].I, vw);
   plan->scale_room = allocate(a, width), plan->shift_room = allocate(a, width);
-  plan->scratch_size = (size_t)hdl_round_up((HDL_ROWS + HDL_STRIPE + vw) * HDL_PV * vw, 16); /* a panel of D; of dW */
+  plan->scratch_size = (size_t)hdl_round_up((HDL_STRIPE + vw) * HDL_PV * vw, 16); /* a panel of dW */
   plan->scratch = allocate(a, plan->scratch_size * (size_t)plan->most);
   plan->row_start = allocate(a, block + 1);
   if (entries) plan->slot = allocate(a, (size_t)plan->inputs * (sizeof(hdl_slot) / 4));

@@ -78,6 +78,7 @@ static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, co
     n = few + (k < more);
     float *w = tile_at(layer, layer->w, v0, pv, r);
     const float *rows = a + (ptrdiff_t)s.s0 * lda + r;
+    if (k + 1 < groups) prefetch_rows((fused ? w : g) + n * ld, ld, n, pv);
     micro_kernels[1][pv - 1][n - 1](s.s1 - s.s0, rows, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g, ld,
                                     fused ? &sgd : NULL);
     if (layer->contract && s.last)
@@ -97,22 +98,38 @@ static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, co
   }
 }
 
+static float *packed_at(const hdl_layer *layer, int v0, int pv, int r) {
+  return layer->packed + (size_t)v0 * VW * (size_t)layer->packed_rows + (size_t)r * (size_t)(pv * VW);
+}
+
+/* Copies rows r0 … r1 of the block of D, of the layers whose dW is wanted, to panels in which a row's vectors lie side by
+ * side: all stripes of W, on all threads, read these. */
+KERNEL void pack_deltas(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
+  for (int l = 0; l < plan->layers + ctx->slopes; l++) {
+    const hdl_layer *layer = &plan->layer[l];
+    if (!layer->packed || (l < plan->layers && !hdl_trained(plan, l))) continue;
+    int ldd = layer->lda / layer->pairs;
+    for (int panel = 0; panel < hdl_panels(layer->nv); panel++) {
+      int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
+      for (int r = r0 * layer->pairs; r < r1 * layer->pairs; r++)
+        for (int v = 0; v < pv; v++)
+          vstore(packed_at(layer, v0, pv, r) + v * VW, vload(layer->d + (ptrdiff_t)r * ldd + (v0 + v) * VW));
+    }
+  }
+}
+
 /* Sums rows lo … hi (in VW) of dW, all panels, and updates them. */
 static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *layer, int thread, int lo, int hi) {
   int blocks = hi - lo, chunks = blocks / 3 > 0 ? blocks / 3 : 1, rows = ctx->rows * layer->pairs;
   int parts = (rows + HDL_ROWS - 1) / HDL_ROWS, ldx = layer->x_ld / layer->pairs;
-  float *packed = plan->scratch + (size_t)thread * plan->scratch_size, *sums = packed + HDL_ROWS * HDL_PV * VW;
+  float *sums = plan->scratch + (size_t)thread * plan->scratch_size;
   bool whole = ctx->first && ctx->last && ctx->update; /* all sums are done here: they need not go to memory */
   for (int i = 0; i < hdl_panels(layer->nv) * parts; i++) {
     int panel = i / parts, v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
     int ldd = layer->lda / layer->pairs, k = i % parts, s0 = rows * k / parts, s1 = rows * (k + 1) / parts;
     row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts};
     const float *d = layer->d + (ptrdiff_t)s0 * ldd + v0 * VW;
-    if (layer->nv > HDL_PV) { /* the panel of D, read for every row of W, side by side */
-      for (int r = 0; r < s1 - s0; r++)
-        for (int v = 0; v < pv; v++) vstore(packed + (r * pv + v) * VW, vload(d + (ptrdiff_t)r * ldd + v * VW));
-      d = packed, ldd = pv * VW;
-    }
+    if (layer->packed) d = packed_at(layer, v0, pv, s0), ldd = pv * VW;
     for (int c = 0; c < chunks; c++) {
       int b0 = lo + blocks * c / chunks, b1 = lo + blocks * (c + 1) / chunks;
       float *g = whole ? sums + (b0 - lo) * VW * pv * VW : tile_at(layer, layer->g, v0, pv, b0 * VW);

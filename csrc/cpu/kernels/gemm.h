@@ -29,6 +29,7 @@ static void gemm_slab(const gemm_call *gemm, int r0, int r1, int s, int panel) {
     n = few + (g < more);
     float *tile = gemm->c + (ptrdiff_t)r * gemm->ldc + v0 * VW;
     const float *a = gemm->a + (ptrdiff_t)r * gemm->lda + k0;
+    if (s && g + 1 < groups) prefetch_rows(tile + (ptrdiff_t)n * gemm->ldc, gemm->ldc, n, pv);
     const float *init = s ? tile : gemm->bias ? gemm->bias + v0 * VW : NULL;
     micro_kernels[0][pv - 1][n - 1](k1 - k0, a, gemm->lda, p, ld, init, s ? gemm->ldc : 0, tile, gemm->ldc, NULL);
     if (s + 1 == gemm->slices) apply_epilogue(gemm->e, tile, gemm->ldc, r, n, v0, pv);
