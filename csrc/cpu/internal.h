@@ -48,8 +48,8 @@ typedef struct {
   float *w, *wt, *g;              /* weights, transposed copy or NULL, gradient: w and g have the same layout */
   float *s[HDL_STATES];           /* the rule's state, layout of w */
   float *b, *gb, *sb[HDL_STATES]; /* [O padded] biases, their gradient, their state */
-  float *a, *d; /* [block, lda] output (after activation), delta (gradient of the cost at the input of act.) */
-  float *packed; /* d in panels, as dW reads it [panel][packed_rows][panel's columns], or NULL: as it is */
+  float *a, *d;  /* [block, lda] output (after activation), delta (gradient of the cost at the input of act.) */
+  float *packed; /* d in panels, as dW may read it: [panel][packed_rows][panel's columns]; or NULL */
   int packed_rows;
   int lda;
   int x_ld;       /* of this layer's input */
@@ -132,7 +132,7 @@ typedef struct {
   void (*forward)(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r1);
   void (*loss)(hdl_plan *plan, const hdl_context *ctx, int r0, int r1);
   void (*backward)(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r1);
-  void (*pack_deltas)(hdl_plan *plan, const hdl_context *ctx, int r0, int r1);
+  void (*pack_deltas)(hdl_plan *plan, const hdl_context *ctx, int rows, int r0, int r1);
   void (*weight_gradient)(hdl_plan *plan, const hdl_context *ctx, int l, int thread);
   void (*max_norm)(hdl_plan *plan, const hdl_context *ctx, int l, int thread);
   void (*transpose)(hdl_layer *layer);

@@ -139,7 +139,7 @@ static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
   plan->row_cost = allocate(a, block), plan->row_hit = allocate(a, block);
   size_t width = (size_t)row_length(plan->layer[0].I, vw);
   plan->scale_room = allocate(a, width), plan->shift_room = allocate(a, width);
-  plan->scratch_size = (size_t)hdl_round_up((HDL_STRIPE + vw) * HDL_PV * vw, 16); /* a panel of dW */
+  plan->scratch_size = (size_t)hdl_round_up((HDL_ROWS + HDL_STRIPE + vw) * HDL_PV * vw, 16); /* a panel of D; of dW */
   plan->scratch = allocate(a, plan->scratch_size * (size_t)plan->most);
   plan->row_start = allocate(a, block + 1);
   if (entries) plan->slot = allocate(a, (size_t)plan->inputs * (sizeof(hdl_slot) / 4));

@@ -78,7 +78,7 @@ static void phase_rows(hdl_call *call, hdl_context *ctx, int thread) {
   for (int l = plan->layers - 1; l > hdl_lowest(plan); l--) plan->kernels->backward(plan, ctx, l, r0, r1);
   if (hdl_trained(plan, -1)) plan->kernels->input_gradient(plan, ctx, r0, r1);
   if (plan->autoencoder.contractive > 0 || ctx->slopes) plan->kernels->contractive_term(plan, ctx, r0, r1);
-  plan->kernels->pack_deltas(plan, ctx, r0, r1);
+  plan->kernels->pack_deltas(plan, ctx, ctx->rows, r0, r1);
 }
 
 /* Gives the context of a layer, or of the tables, whose learning rate has a factor. */

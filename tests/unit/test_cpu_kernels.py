@@ -172,6 +172,29 @@ def test_threads_that_come_and_go_change_no_bit(plan):
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kind", ["tied autoencoder", "sparse autoencoder", "rbm", "persistent rbm"])
+def test_panels_of_deltas_that_stripes_share_change_no_bit(kind, isa):
+    """A block of many rows lays its deltas in panels once for all stripes of 784 rows of weights; a small one does not."""
+    rng = np.random.default_rng(0)
+    x = (rng.random((150, 784)) < 0.3).astype(np.float32)
+    order = rng.integers(0, 150, 300).astype(np.int64)
+    found = set()
+    for threads, rows in [(1, 128), (2, 128), (1, 30), (3, 7)]:
+        options = {"isa": isa, "threads": threads, "max_batch": rows}
+        if "rbm" in kind:
+            plan = _cpu.RbmPlan(784, 60, chains=90 if kind == "persistent rbm" else 0, **options)
+        else:
+            plan = _cpu.AutoencoderPlan(784, 60, tied=kind[0] == "t", beta=0.3 * (kind[0] == "s"), **options)
+        plan.fix_threads(threads)
+        w = (0.1 * np.random.default_rng(1).normal(size=plan.parameters)).astype(np.float32)
+        chains = {"chains": x[:90].copy()} if kind == "persistent rbm" else {}
+        plan.train(w, None, x, None, order, 150, 0.01, **chains)
+        g, _ = plan.gradient(w, x, None, **chains)
+        found.add((w.tobytes(), g.tobytes()))
+    assert len(found) == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors cannot be chosen here")
 def test_threads_that_only_share_a_processor_are_given_up():
     case = Case("80-40-5", n=200)
