@@ -241,7 +241,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=os.environ.get("HDL_BENCH_PYTHON"), help="Python with PyTorch and JAX")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.25, help="time of one measurement")
     parser.add_argument("--rows", nargs="+", default=[""], help="only rows whose net and batch hold one of these texts")
     parser.add_argument("--only", nargs="+", default=OURS + THEIRS, help="only these competitors")

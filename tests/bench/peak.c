@@ -71,7 +71,7 @@ static void *stream(void *out) {
   if (!w) exit(1);
   memset(w, 0, n * 64);
   do { /* the first pass is not counted */
-    lanes == 4 ? pass_run128((v4 *)w, 4 * n) : lanes == 8 ? pass_run256((v8 *)w, 2*n) : pass_run512((v16 *)w, n);
+    lanes == 4 ? pass_run128((v4 *)w, 4 * n) : lanes == 8 ? pass_run256((v8 *)w, 2 * n) : pass_run512((v16 *)w, n);
     end = now();
     if (++passes == 0) start = end;
   } while (passes < 1 || end < start + seconds);
