@@ -80,8 +80,8 @@ def _given(context: click.Context) -> list[str]:
     for param in context.command.params:
         value = context.params.get(param.name or "")
         if context.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE:
-            shown = {"idle": f"{value:g}s" if isinstance(value, float) else value,
-                     "memory": f"{value}m"}.get(param.name or "", value)  # fmt: skip
+            shown = f"{value}m" if isinstance(param.type, Memory) else value
+            shown = f"{value:g}s" if isinstance(param.type, Duration) else shown
             words += [param.opts[0], str(shown)]
     return words
 

@@ -14,4 +14,5 @@ from __future__ import annotations
 
 from typing import Any
 
+name = ""  # of the session whose own process this is
 current: Any = None  # in a session's own process: its workers, such as `local.LocalWorkers`

@@ -95,11 +95,15 @@ class _stopping:
 
     def __enter__(self) -> None:
         if self._main:
-            self._before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+            self._before = signal.signal(signal.SIGTERM, _interrupted)
 
     def __exit__(self, *_: object) -> None:
         if self._main:
             signal.signal(signal.SIGTERM, self._before)
+
+
+def _interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def ask(name: str, what: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from hdl import session
-from hdl.errors import HdlError
+from hdl.errors import HdlError, WorkerError
 from hdl.session import places
 from hdl.session.client import SHOWN
 
@@ -121,8 +121,9 @@ class Server:
         with self._lock:
             left, self._queued = self._queued, []
         for command in left:
-            self._say(command, "hdl: error: the session was stopped before this command began")
-            command.answer({"status": 1})
+            why = f": {self.ended}" if self.ended else ""
+            self._say(command, f"hdl: error: the session has ended before this command began{why}")
+            command.answer({"status": WorkerError.exit_code})
             command.close()
         self.workers.close()
 
@@ -297,7 +298,8 @@ def main() -> None:
     try:
         from hdl.session.starting import make_workers
 
-        session.current = workers = make_workers(record)
+        session.name, session.current = record["name"], make_workers(record)
+        workers = session.current
         server = Server(own, record, workers)
     except HdlError as error:
         os.write(ready, f"{type(error).__name__}\n{error}".encode())

@@ -113,7 +113,7 @@ LAYERS = {
     "demo": TOP,
     "doctor": TOP,
     "hadoop_access": TOP,
-    "hdl": {"errors", "estimators"},
+    "hdl": {"errors", "estimators", "session"},
     "__main__": {"cli", "session", "errors"},
 }
 # The rooms of hdl.yarn, from the ground upwards; those that import none are what all stand on.
