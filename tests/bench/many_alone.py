@@ -74,7 +74,7 @@ def group_of(workers: int, fan: int) -> tuple[WorkerGroup, Queue]:
         member.launched(Container(f"container_1_0001_01_{member.rank:06d}", "node", member.rank), time.monotonic())
         member.joined(Hello(("node", 1), "node", 1, "avx2", []))
         member.prepared()
-        member.incarnation.weights_round = 0
+        member.incarnation.weights = range(1)
         group._named[member.name] = member
     group.remesh = False
     if workers > settings.relay_above:

@@ -51,7 +51,7 @@ def test_every_version_of_a_stretch_has_the_local_runners_bytes(pair, counts, mo
 
 
 @pytest.mark.usefixtures("counts")
-@pytest.mark.parametrize("phase", ["computing", "waiting"])
+@pytest.mark.parametrize("phase", [pytest.param("computing", marks=pytest.mark.full), "waiting"])
 def test_a_worker_lost_in_a_stretch_changes_no_byte(pair, monkeypatch, phase):
     monkeypatch.setenv("HDL_FAULT", f"{phase}:7:1:1:KILL")
     replaced = []
@@ -60,8 +60,9 @@ def test_a_worker_lost_in_a_stretch_changes_no_byte(pair, monkeypatch, phase):
 
 
 def test_a_training_that_ends_within_a_stretch_ends_where_the_local_one_does(csv, tmp_path, counts):
-    # Rounds without a better version, with more of them asked for than there are until patience is over.
-    fields = {"net": "0-5-0", "shards": 2, "epochs": 60, "validation": 0.2, "patience": 2, "optimizer": "adam"}
+    # No version is better than the first, and more rounds are asked for than there are until patience is over.
+    still = {"name": "sgd", "lr": 1e-30}
+    fields = {"net": "0-5-0", "shards": 2, "epochs": 60, "validation": 0.2, "patience": 7, "optimizer": still}
     here, local = both(YarnHere(2, publish_every=100), csv(90), tmp_path, **fields)
     assert here.reason == local.reason == "patience"
     assert signatures(here)[1] == signatures(local)[1]
