@@ -113,7 +113,7 @@ def build(
     graph = Graph(onnx, [*given, *([] if offset is None else [offset])], CODES if coding else ANSWERS)
     value, numbers, chosen = "", None, list[str]()
     if encodings is None:
-        value = _scaled(graph, spec.widths[0], scale, shift, center, spread)
+        value = _scaled(graph, (below[0][0] if below else spec).widths[0], scale, shift, center, spread)
     else:
         about = {**(about or {}), **columns.about(encodings, graph.reserved)}
         numbers, chosen = columns.encoded(graph, encodings)
