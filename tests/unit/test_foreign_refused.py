@@ -109,7 +109,9 @@ REFUSED = {
         p / "a.onnx", *(node("MatMul", ["x", "w"], ["z"]), node("ArgMax", ["z"], ["k"])),
         node("Gather", ["names", "k"], ["l"]), names=True,
     ),
-    "a damaged graph: KeyError": lambda p: onnx_nodes(p / "a.onnx", node("Cast", ["x"], ["r"]), node("MatMul", ["r", "w"], ["z"])),
+    "a damaged graph: KeyError": lambda p: onnx_nodes(
+        p / "a.onnx", node("Cast", ["x"], ["r"]), node("MatMul", ["r", "w"], ["z"])
+    ),
     "a damaged graph: IndexError": lambda p: onnx_nodes(p / "a.onnx", node("Dropout", ["x"], [])),
     "'w' is damaged": lambda p: onnx_nodes(p / "a.onnx", node("MatMul", ["x", "w"], ["z"]), lies=1 << 40),
     "no whole file of safetensors:": lambda p: written(p / "a.safetensors", struct.pack("<Q", 3 << 30) + b"{}" * 50),
