@@ -103,7 +103,8 @@ def build(
     onnx = package()
     if spec.net is None or spec.loss is None:
         raise SpecError("net and loss must be filled in before an export")
-    if not OLDEST <= opset <= (newest := onnx.defs.onnx_opset_version()):
+    newest = onnx.defs.onnx_opset_version()
+    if not OLDEST <= opset <= newest:
         raise SpecError(f"opset {opset}: expected {OLDEST} to {newest}, which the onnx package has")
     shape, w = of(spec), np.asarray(w, np.float32)
     nets = shape.members(w) if isinstance(shape, EnsembleLayout) else [w]
@@ -113,7 +114,7 @@ def build(
     graph = Graph(onnx, [*given, *([] if offset is None else [offset])], CODES if coding else ANSWERS)
     value, numbers, chosen = "", None, list[str]()
     if encodings is None:
-        value = _scaled(graph, spec.widths[0], scale, shift, center, spread)
+        value = _scaled(graph, (below[0][0] if below else spec).widths[0], scale, shift, center, spread)
     else:
         about = {**(about or {}), **columns.about(encodings, graph.reserved)}
         numbers, chosen = columns.encoded(graph, encodings)
@@ -129,6 +130,8 @@ def build(
         return columns.first_layer(graph, encodings, *parts[0], numbers, chosen), 2, parts[1:]
 
     if coding:
+        if zipmap:
+            raise SpecError("zipmap: maps classes to probabilities, and codes are of no classes")
         ends = codes.outputs(graph, spec, nets, below, layer, begin)
     else:
         single = spec.with_(members=1)

@@ -118,6 +118,10 @@ def _labelled(model: Model, source: Source, coding: bool) -> Iterator[tuple[Bloc
     for splits in source.splits(1):
         for raw in source.read(splits, bad):
             block, y = model._fitted(replace(raw, rows=np.arange(len(raw))), bad), None
+            if not len(block):
+                continue
+            if not coding and (offset := model.reading.get("offset")) and block.offset is None:
+                raise DataError(f"the data has no column {offset}, the offset of the model", **block.where(0))
             if not coding:
                 if block.y is None:
                     raise DataError("the data has no labels, by which the loss is measured", **block.where(0))

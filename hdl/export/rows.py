@@ -77,12 +77,13 @@ def feeds_of(session: Any, block: Block, schema: Schema) -> dict[str, NDArray]:
     if schema.encodings is not None:
         cells = {column.name: pa.array(values) for column, _, values in schema.encodings.cells(x)}
         if block.offset is not None:
-            cells[inputs[-1].name] = pa.array(block.offset)
+            known = json.loads(session.get_modelmeta().custom_metadata_map["hdl.columns"])
+            cells |= {item.name: pa.array(block.offset) for item in inputs if item.name not in known}
         return feeds(session, pa.table(cells))
     if isinstance(x, Csr):
         x = Csr(x.data, x.indices, x.indptr, schema.inputs).dense()
     kind = np.float64 if inputs[0].type == "tensor(double)" else np.float32
     out = {inputs[0].name: np.asarray(x, kind).reshape(len(x), -1)}
     if block.offset is not None:
-        out[inputs[-1].name] = np.asarray(block.offset, np.float64)[:, None]
+        out |= {item.name: np.asarray(block.offset, np.float64)[:, None] for item in inputs[1:]}
     return out
