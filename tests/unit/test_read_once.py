@@ -8,7 +8,7 @@ import hdl
 from hdl import data
 from hdl.data import moments, summary
 from hdl.data.block import Block, fits_float32
-from hdl.estimators import base, tables
+from hdl.estimators import base, learner, tables
 from hdl.spec import Spec
 
 SHAPES = [(3000, 40), (70_000, 1), (20_000, 2), (9001, 3), (2, 5), (1, 3), (3, 40_000)]
@@ -87,6 +87,29 @@ def test_float64_is_rounded_part_by_part_to_the_same_answers(digits, monkeypatch
     wide[150, 3] = 1e39
     with pytest.raises(ValueError, match="too large for dtype\\('float32'\\)"):
         net.predict(wide)
+
+
+def test_an_array_like_that_of_the_fit_is_checked_at_one_look(digits, monkeypatch):
+    x, y = digits
+    net = hdl.MLPClassifier((4,), max_iter=1, random_state=1).fit(x, y)
+    with monkeypatch.context() as patch:
+        patch.setattr(learner.Learner, "_as_fitted", lambda self, X: False)
+        expected = net.predict_proba(x).tobytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(learner, "validate_data", None)  # nothing may call it
+        assert net.predict_proba(x).tobytes() == expected
+        assert net.predict_proba(np.asfortranarray(x)).tobytes() == expected
+    infinite = np.full_like(x, np.inf)
+    for wrong, said in ((x[:, :5], "5 features"), (x[:0], "0 sample"), (x[0], "1D array"), (infinite, "infinity")):
+        with pytest.raises(ValueError, match=said):
+            net.predict(wrong)
+    lacking = x.copy()
+    lacking[150, 3] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        net.predict(lacking)
+    named = net.fit(pd.DataFrame(x, columns=[*"abcdef"]), y)
+    with pytest.warns(UserWarning, match="feature names"):
+        named.predict(x)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
