@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from hdl import common_samples, data, deciding, recipe, resume, stages, starting, step, validation_data, versions
 from hdl import spec as specs
 from hdl import table as tables
-from hdl.data import FileSplit, Schema, Source, holdout, weights
+from hdl.data import FileSplit, Schema, Source, content, holdout, weights
 from hdl.errors import Damaged, Interrupted, SpecError, TableError
 from hdl.events import Outcome, Round, Stage, Started
 from hdl.metrics_log import MetricsLog
@@ -173,7 +173,8 @@ def _cut(
     if (cut := source.uncounted()) and (counts := runner.count(opening, cut, shards, notify)) is not None:
         source.take_counts(cut, counts)
     splits = source.splits(shards)
-    return replace(opening, marks=source.marks()), splits
+    kept = content.of(source.every_file()) if runner.keeps else ""
+    return replace(opening, marks=source.marks(), content=kept), splits
 
 
 def _validation(job: Job, spec: Spec, schema: Schema, source: Source) -> ValidationData | None:

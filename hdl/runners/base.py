@@ -51,6 +51,9 @@ class Job:
         Share of the rounds after which the training pauses; it resumes to the bytes of one that has not paused.
     marks : dict, optional
         Where the lines of texts are, filled in before a runner opens the data: see `Source.marks`.
+    content : str
+        What the data's files are, filled in before a runner opens them that keeps what was decoded: see
+        `hdl.data.content`. Empty: nothing is kept.
     """
 
     data: str
@@ -65,6 +68,7 @@ class Job:
     marks: dict[str, list[list[int]]] | None = None
     init_from: str = ""
     until: float = 1.0
+    content: str = ""
 
     def source(self) -> Source:
         """Open the dataset: to train on, or as the network that is measured sees it."""
@@ -201,6 +205,8 @@ class RoundRunner(Runner):
     begins_before_zero : bool
         Whether the first round may begin before version 0 is in the table: then who is told of `Started` cannot count
         on finding it there.
+    keeps : bool
+        Whether its workers keep what they have decoded for the next training: see `hdl.runners.kept`.
     merge_seconds : float
         That the merge of the last round took.
     round_seconds : float or None
@@ -215,6 +221,7 @@ class RoundRunner(Runner):
     deviation: NDArray[np.float64] | None = None
     asynchronous = False  # can carry out mode `async`
     begins_before_zero = False
+    keeps = False
 
     def train(self, job: Job, drive: Callable[[Job, RoundRunner, Notify], Any], notify: Notify) -> Any:
         return drive(job, self, notify)

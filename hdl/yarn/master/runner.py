@@ -44,10 +44,10 @@ from hdl.yarn.protocol import (
     partial_name,
     weights_name,
 )
+from hdl.yarn.settings import DATA_SHARE
 
 STRAGGLE_ROUNDS, STRAGGLE_SECONDS = 2, 2.0  # how often and by how much a worker is late before it is replaced
 TIMED, SLOWEST = 64, 16  # workers whose seconds a row has, each; beyond that those of the slowest alone
-DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
 
 
 class MasterRunner(RoundRunner):
@@ -57,14 +57,17 @@ class MasterRunner(RoundRunner):
     ----------
     group : WorkerGroup
         Ended by the caller.
+    training : int
+        Number of a session's training: workers keep nothing from the one before but decoded data.
     """
 
     name = "yarn"
     asynchronous = True
     begins_before_zero = True  # closing a file of HDFS may take half a second; the client waits for version 0
 
-    def __init__(self, group: WorkerGroup):
+    def __init__(self, group: WorkerGroup, training: int = 0):
         self.group, self.settings = group, group.settings
+        self.keeps, self.training = self.settings.session, training
         self.device = self.settings.device
         self._stretches = Stretches(group, self._review)
         self._periodic_merge: PeriodicMerge | None = None
@@ -83,8 +86,11 @@ class MasterRunner(RoundRunner):
         def opening(member: Member) -> list[wire.Buffer]:
             threads = self.settings.threads or self.settings.vcores
             fields = open_fields(job, splits, member.shards, threads, self.device, int(memory * DATA_SHARE))
-            return wire.parts("open", {**fields, "limit": memory})
+            return wire.parts("open", {**fields, "limit": memory, "training": self.training})
 
+        self.group.shared.pop(Prepare, None)  # of an earlier training
+        if self.group.places and self.keeps:
+            self.group.share_out(shards)
         self.group.share(Open, opening)
         if not self.group.places:
             hosts = self.group.containers.near

@@ -18,6 +18,7 @@ from hdl import timeline, wire
 from hdl.errors import DeadlineError
 from hdl.passes import Pass
 from hdl.runners import platform
+from hdl.runners.kept import KeptHosts
 from hdl.runners.messages import error_message, read_plan
 from hdl.runners.work import Host
 from hdl.sync import average, tuned
@@ -88,6 +89,7 @@ class Worker:
         self.link.relay = self.relay
         self.mesh: Mesh | None = None
         self.host: Host = None  # type: ignore[assignment]  # until the command Open
+        self.kept = KeptHosts()  # of a session
         self.trainer: AsyncTrainer = None  # type: ignore[assignment]  # until mode `async` begins
         self._generation = self._command_id = 0  # of the last command
         self._opened: dict[str, Any] | None = None  # fields of this command, but for the shards
@@ -151,7 +153,8 @@ class Worker:
                 self._connect_mesh(command)
             case RunRound():
                 (row, seconds), *later = self._run_rounds(command)
-                return Done(*header, spilled=self.host.spilled or None, row=row, seconds=seconds, later=later or None)
+                spilled, kept = self.host.spilled or None, self.kept.news()
+                return Done(*header, spilled=spilled, row=row, seconds=seconds, kept=kept, later=later or None)
             case TrainAsync():
                 self._train_async(command)
         return Done(*header)
@@ -168,13 +171,13 @@ class Worker:
         """
         _, fields, _ = wire.unpack(bytes(self._payload(Open.kind)))
         gpu = platform.gpu(fields["device"])
-        own = Host.from_fields(fields)
         rest = {name: value for name, value in fields.items() if name not in ("cuts", "marks")}
         if rest == self._opened:
+            own = Host.from_fields(fields)
             self.host.hold(own.splits, own.marks)
             return gpu
         self.link.memory_limit = fields["limit"]
-        self.host = own
+        self.host = self.kept.open(fields) if fields.get("content") else Host.from_fields(fields)
         self._opened, self._prepared = rest, b""
         self.rounds.forget()
         return gpu
