@@ -347,6 +347,7 @@ def _round(spec: Spec, runner: RoundRunner, version: Version, final: bool) -> Ve
     """Carries out one round, or the closing measurement; makes the next version of it."""
     began = time.perf_counter()
     weights, row = runner.advance(spec, version.weights, final)
-    merge = runner.merge_seconds
-    seconds = {"round": time.perf_counter() - began - merge, "merge": merge, **runner.phases()}
+    merge, took = runner.merge_seconds, runner.round_seconds
+    took = time.perf_counter() - began if took is None else took
+    seconds = {"round": took - merge, "merge": merge, **runner.phases()}
     return versions.succeeding(version, weights, row, final, seconds | {"workers": runner.timings()}, spec)

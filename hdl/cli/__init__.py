@@ -36,7 +36,7 @@ COMMANDS = {
     "logs": ("hdl.cli.apps", "Print what an application's processes said."),
     "attach": ("hdl.cli.apps", "Follow an application that was submitted with --detach."),
     "kill": ("hdl.cli.apps", "End an application on YARN."),
-    "export": ("hdl.cli.inspect", "Write the network as an ONNX file."),
+    "export": ("hdl.cli.export", "Write the network as an ONNX file."),
     "import": ("hdl.cli.convert", "Convert any supported data to Parquet shards."),
     "doctor": ("hdl.cli.inspect", "Show what this machine offers, and how to get what is missing."),
     "cluster": ("hdl.cluster.cli", "Start, stop and look at a Hadoop on this machine, to try hdl on."),

@@ -209,11 +209,15 @@ class RoundRunner(Runner):
         Whether its workers keep what they have decoded for the next training: see `hdl.runners.kept`.
     merge_seconds : float
         That the merge of the last round took.
+    round_seconds : float or None
+        That the last round took with its merge, where that is not the time that `advance` took: it may have been done
+        while the driver had others to look at.
     deviation : float64 [O] or None
         By which a regression's targets were divided, so that a round's metrics are told in their unit.
     """
 
     merge_seconds = 0.0
+    round_seconds: float | None = None
     deviation: NDArray[np.float64] | None = None
     asynchronous = False  # can carry out mode `async`
     begins_before_zero = False

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 
 from hdl.session import places
@@ -266,3 +267,14 @@ def test_a_folder_that_others_can_enter_is_refused(session):
         assert "mode 700" in err
     finally:
         own.chmod(0o700)
+
+
+def test_a_search_by_a_session_gives_the_table_of_one_without(session, csv, tmp_path):
+    words = [*TRAIN, "--epochs", "3", "--validation", "0.2", "--trials", "3", "--scheduler", "halving",
+             "--param", "lr=0.001:0.1", "--quiet"]  # fmt: skip
+    data, tables = csv(), []
+    for name, more in (("alone", ["--workers", "1"]), ("by it", ["--session", session])):
+        done("search", data, "--out", tmp_path / name, *words, *more)
+        tables.append(pq.read_table(tmp_path / name / "search.parquet").drop_columns(["seconds"]))
+    assert tables[0].equals(tables[1])
+    assert state(session)["done"] >= 1

@@ -4,12 +4,13 @@ import json
 import threading
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("jpype", reason="no jpype: pip install jpype1 pyzmq")
 pytest.importorskip("zmq", reason="no zmq: pip install jpype1 pyzmq")
 
-from hdl import driver, fs
+from hdl import cli, driver, fs
 from hdl.errors import DataError, Interrupted
 from hdl.runners.base import Job
 from hdl.runners.local import LocalRunner
@@ -150,3 +151,16 @@ def test_another_key_gives_no_orders(session):
         assert session.master.is_alive()
     finally:
         stranger.close()
+
+
+def test_a_search_is_carried_out_by_one_application(session, csv, tmp_path, monkeypatch):
+    words = ["search", csv(), "--recipe", "plain", "--net", "0-5-0", "--shards", "2", "--epochs", "3", "--quiet",
+             "--trials", "3", "--scheduler", "halving", "--param", "lr=0.001:0.1", "--validation", "0.2",
+             "--no-report"]  # fmt: skip
+    tables = []
+    for name in ("here", "there"):
+        monkeypatch.setattr("hdl.session.current", session if name == "there" else None)
+        assert cli.run([*map(str, words), "--out", str(tmp_path / name), "--workers", "1"]) == 0
+        tables.append(pq.read_table(tmp_path / name / "search.parquet").drop_columns(["seconds"]))
+    assert tables[0].equals(tables[1])
+    assert session.ask().number == 4  # three trials, and the one of them that went on

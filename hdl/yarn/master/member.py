@@ -37,8 +37,8 @@ class Incarnation:
         Bytes of memory in use, as of the last beat.
     moves : int
         Count of the work's progress, as of the last beat.
-    weights_round : int
-        The last round whose weights the worker has; -1: none.
+    weights : range
+        Rounds whose weights the worker has.
     trains : bool
         It takes part in the rounds. False: it has not been given shards, or loads them while the others train.
     joining : (Command's class, int) or None
@@ -69,7 +69,7 @@ class Incarnation:
     seen: float = 0.0
     memory: int = 0
     moves: int = -1
-    weights_round: int = -1
+    weights: range = range(0)
     trains: bool = False
     joining: tuple[type[Command], int] | None = None
     loaded: bool = False

@@ -101,6 +101,7 @@ class Done(Answer):
     row: dict[str, Any] | None = None  # of RunRound, by the first worker alone: metrics
     seconds: dict[str, Finite] | None = None  # of RunRound, by what they were spent on
     kept: list[dict[str, Any]] | None = None  # of RunRound in a session: decoded data, where that has changed
+    later: list[tuple[dict[str, Any] | None, dict[str, Finite]]] | None = None  # row and seconds of its later rounds
 
 
 def joined_seconds(each: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -129,6 +130,7 @@ class Failed(Answer):
 
     kind: ClassVar[str] = "failed"
     error: dict[str, Any]  # its fields, as all runners send them
+    later: bool | None = None  # of RunRound: in a later round than its first, of which nothing was told yet
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hdl import timeline, wire
@@ -128,7 +129,8 @@ class Worker:
                 self.link.send(Disconnected(*header, rank, f"worker {rank}: {error.reason}"))
             except Exception as error:
                 told = node_fault(error) or error  # a full or broken disk: the master looks for another node
-                self.link.send(Failed(*header, wire.unpack(error_message(told))[1]))
+                later = (isinstance(command, RunRound) and self.rounds.number > command.round) or None
+                self.link.send(Failed(*header, wire.unpack(error_message(told))[1], later))
 
     def _carry_out(self, command: Command) -> Done:
         header = command.command_id, command.generation
@@ -150,8 +152,9 @@ class Worker:
             case ConnectMesh():
                 self._connect_mesh(command)
             case RunRound():
-                row, seconds = self.rounds.run(command, self.host, self.mesh)
-                return Done(*header, spilled=self.host.spilled or None, row=row, seconds=seconds, kept=self.kept.news())
+                (row, seconds), *later = self._run_rounds(command)
+                spilled, kept = self.host.spilled or None, self.kept.news()
+                return Done(*header, spilled=spilled, row=row, seconds=seconds, kept=kept, later=later or None)
             case TrainAsync():
                 self._train_async(command)
         return Done(*header)
@@ -240,6 +243,14 @@ class Worker:
         """Take this worker's place in the tree of relays, if there is one."""
         self.relay.join(command)
         self.relay.wait_for_others(self.check)
+
+    def _run_rounds(self, command: RunRound) -> list[tuple[dict[str, Any] | None, dict[str, float]]]:
+        """Do rounds one after the other; returns row and seconds of each."""
+        done = [self.rounds.run(command, self.host, self.mesh)]
+        for number in range(command.round + 1, command.round + (command.count or 1)):
+            self.check()
+            done.append(self.rounds.run(replace(command, round=number, given=""), self.host, self.mesh))
+        return done
 
     def _train_async(self, command: TrainAsync) -> None:
         if command.given:
