@@ -25,9 +25,11 @@ FEW = 6
 
 def stored_folds(out: str | None, resume: bool) -> dict[str, Any] | None:
     """Read the cross-validation that is to be resumed; None where there is none."""
+    if not (out and resume):
+        return None
     from hdl import folds
 
-    return folds.load(out) if out and resume else None
+    return folds.load(out)
 
 
 def train(

@@ -176,7 +176,6 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def fits_float32(values: np.ndarray) -> bool:
-    """Tell whether all values are finite, and of float64 also within float32's range."""
-    if values.dtype == np.float64:  # NaN is neither below nor above anything
-        return not values.size or bool(values.max() < OVERFLOW and values.min() > -OVERFLOW)
-    return bool(np.isfinite(values).all())
+    """Tell whether all values of a float array are finite, and of float64 also within float32's range."""
+    # NaN is neither below nor above anything; two passes by vectors, and no array of flags
+    return not values.size or bool(float(values.max()) < OVERFLOW and float(values.min()) > -OVERFLOW)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from hdl.data.csr import Csr
 
 Moments = dict[str, np.ndarray]
+CACHED = 1 << 15  # values that are summed at a time: as float64 they stay in a core's own cache
+
+
+def kind_of(x: np.ndarray | Csr) -> str:
+    """Return the kind of features that a summary gives a matrix [n, I]."""
+    return "sparse" if isinstance(x, Csr) else "uint8" if x.dtype == np.uint8 else "float32"
 
 
 def of_sparse(x: Csr) -> tuple[str, Moments]:
@@ -24,14 +32,42 @@ def of_numbers(x: np.ndarray, frame: bool = False) -> tuple[str, Moments]:
     if frame or (x.dtype != np.uint8 and np.isnan(x).any()):
         return "float32", of_present(x)
     x = np.ascontiguousarray(x)  # sums depend on the order in memory
-    ends = {"low": x.min(axis=0), "high": x.max(axis=0)}
     if x.dtype == np.uint8:
-        total = x.sum(axis=0, dtype=np.int64)
-        squares = np.square(x, dtype=np.uint16).sum(axis=0, dtype=np.int64)
-        return "uint8", {**ends, "total": total, "squares": squares}
-    mean = x.mean(axis=0, dtype=np.float64)
-    ends = {name: value.astype(np.float64) for name, value in ends.items()}
-    return "float32", {**ends, "mean": mean, "m2": np.square(x - mean).sum(axis=0)}
+        total, squares = (np.zeros(x.shape[1], np.int64) for _ in range(2))
+        for part in _parts(x):
+            total += part.sum(axis=0, dtype=np.uint32)
+            squares += np.square(part, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+        return "uint8", {"low": x.min(axis=0), "high": x.max(axis=0), "total": total, "squares": squares}
+    ends = {"low": x.min(axis=0).astype(np.float64), "high": x.max(axis=0).astype(np.float64)}
+    mean = _sum(x) / len(x)
+    return "float32", {**ends, "mean": mean, "m2": _sum(x, mean)}
+
+
+def _parts(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut a matrix [n, I] into rows that fit in a core's own cache."""
+    rows = max(1, CACHED // (x.shape[1] or 1))
+    return (x[start : start + rows] for start in range(0, len(x), rows))
+
+
+def _sum(x: np.ndarray, origin: np.ndarray | None = None) -> np.ndarray:
+    """Sum the rows of a matrix [n, I] in float64, or their squared distances to `origin` [I].
+
+    NumPy adds rows one after the other, so that a sum that goes on from part to part is that of the whole; but it adds
+    a single column, which is one vector, by halves.
+    """
+    if x.shape[1] == 1:
+        return (x.astype(np.float64) if origin is None else np.square(x - origin)).sum(axis=0)
+    total = None
+    for part in _parts(x):
+        wide = np.empty((1 + len(part), x.shape[1]))  # the sum so far stands before the rows
+        if origin is None:
+            wide[1:] = part
+        else:
+            np.square(np.subtract(part, origin, out=wide[1:]), out=wide[1:])
+        if total is not None:
+            wide[0] = total
+        total = wide[0 if total is not None else 1 :].sum(axis=0)
+    return np.zeros(x.shape[1]) if total is None else total
 
 
 def of_present(x: np.ndarray) -> Moments:

@@ -14,7 +14,7 @@ from hdl.data.chunks import Chunks
 from hdl.data.csr import Csr
 from hdl.data.holdout import marked
 from hdl.data.labels import Labels
-from hdl.data.moments import of_numbers, of_sparse
+from hdl.data.moments import kind_of, of_numbers, of_sparse
 from hdl.data.tabular.facts import WIDE, Facts, Gathering
 from hdl.data.tabular.frame import Column, Frame
 from hdl.errors import DataError
@@ -235,9 +235,14 @@ def _range(p: dict[str, np.ndarray], q: dict[str, np.ndarray]) -> dict[str, np.n
 _JOIN = {"uint8": _join_uint8, "float32": _join_float, "frame": _join_float, "sparse": _join_sparse}
 
 
-def of_block(block: Block, columns: Sequence[Column] | None = None) -> Summary:
-    """Summarise one block; of a frame, and of a matrix that has `columns`, with their facts."""
+def of_block(block: Block, columns: Sequence[Column] | None = None, moments: bool = True) -> Summary:
+    """Summarise one block; of a frame, and of a matrix that has `columns`, with their facts.
+
+    Without `moments` a matrix is not read at all: for a schema whose scale does not depend on the data.
+    """
     x, labels = block.x, Labels.of(block.y)
+    if not moments and columns is None and not isinstance(x, Frame):
+        return Summary(len(x), x.shape[1], kind_of(x), labels=labels)
     summary = _of_features(x)
     if columns is not None or isinstance(x, Frame):
         summary = _with_facts(summary, Facts.of(x, columns or x.columns))

@@ -32,6 +32,8 @@ from hdl.ops import Samples, losses
 from hdl.spec import Spec
 from hdl.wire import Update
 
+ROUNDED = 4096  # samples of float64 that are rounded at a time
+
 
 class Perceptron(Fitted):
     """Base of classifier and regressor."""
@@ -266,7 +268,8 @@ class Perceptron(Fitted):
         columns = x.columns if isinstance(x, Frame) else ()
         wished = {"scale": scale_of(self, columns), "preprocessing": preprocessing(self), "embedding": self.embedding}
         spec = specs.parse({**wished, "loss": "squared", "seed": self._seed})
-        summary = of_block(data.Block(tables.block(x), labels, lambda i: {"offset": i}), columns or None)
+        block = data.Block(tables.block(x), labels, lambda i: {"offset": i})
+        summary = of_block(block, columns or None, moments=spec.scale.fitted)
         schema = data.fit(summary, spec)
         if schema.encodings is not None:  # so that columns of files are found by name
             schema = replace(schema, names=tuple(column.name for column in schema.encodings.columns))
@@ -284,7 +287,10 @@ class Perceptron(Fitted):
         x = self._read(X, reset=False)
         simplex = self.out_activation_ == "softmax"
         kind = np.float32 if simplex and tables.is_table(X) else float_type(x)  # as of the same rows in a file
-        out = self._make(self._fitted).forward(self._weights.w, self._seen(x))[0]
+        core, w = self._make(self._fitted), self._weights.w
+        wide = isinstance(x, np.ndarray) and x.dtype == np.float64  # rounded part by part: no float32 copy of the whole
+        parts = [x[start : start + ROUNDED] for start in range(0, len(x), ROUNDED)] if wide else [x]
+        out = np.concatenate([core.forward(w, self._seen(part))[0] for part in parts])
         wrong = np.flatnonzero(~np.isfinite(out).all(axis=1))
         if len(wrong):
             raise ValueError(

@@ -122,7 +122,7 @@ class FeatureLearner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learner)
             spec = specs.parse(fields)
             if spec.scale.name == "auto" and stack.units(spec) == "bounded" and _bounded(x):
                 spec = spec.with_(scale="none")  # as of dense data: a summary of sparse data has no signs
-            summary = of_block(data.Block(x, None, lambda i: {"offset": i}))
+            summary = of_block(data.Block(x, None, lambda i: {"offset": i}), moments=spec.scale.fitted)
             self._schema = data.fit(summary, spec)
         return self._seen(x)
 

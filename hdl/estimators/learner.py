@@ -20,6 +20,7 @@ from sklearn.utils import check_array, check_random_state, check_X_y
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hdl import data, devices, ops, sync
+from hdl.data.block import fits_float32
 from hdl.data.schema import Schema
 from hdl.data.shard import centred
 from hdl.data.tabular.frame import Column
@@ -79,6 +80,8 @@ class Learner(BaseEstimator):
             In scikit-learn's words: other columns than those of the fit, NaN where none was fitted, and so on.
         """
         X = tables.named(local(X))
+        if y is NOTHING and not reset and self._as_fitted(X):
+            return self._inputs(X)
         y = local(y, "y")
         x = self._raw(X, reset)
         if x is None:
@@ -94,6 +97,15 @@ class Learner(BaseEstimator):
             check_array(stand_in, estimator=self, input_name="X")
             return x
         return x, check_X_y(stand_in, y, estimator=self, **targets)[1]
+
+    def _as_fitted(self, X: Any) -> bool:
+        """Tell at one look whether X [N, I] has nothing that scikit-learn could say of it, whose checks take longer."""
+        if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in TYPES or not len(X):
+            return False
+        if X.shape[1] != self.n_features_in_ or hasattr(self, "feature_names_in_") or self._columns() is not None:
+            return False
+        with np.errstate(over="ignore", invalid="ignore"):
+            return X.dtype == np.uint8 or bool(np.isfinite(X.sum()))  # a sum too large is looked at again
 
     def _raw(self, X: Any, reset: bool) -> Any:
         """Return a table's raw rows, checked; None of what scikit-learn checks: numbers that are all there."""
@@ -128,7 +140,8 @@ class Learner(BaseEstimator):
         if not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()
-        return data.Csr(X.data, X.indices.astype(np.int32), X.indptr.astype(np.int64), X.shape[1])
+        indices, indptr = X.indices.astype(np.int32, copy=False), X.indptr.astype(np.int64, copy=False)
+        return data.Csr(X.data, indices, indptr, X.shape[1])
 
     def _seen(self, x: Any, y: NDArray | None = None, weight: NDArray | None = None) -> Samples:
         """Return features as the core takes them, with encoded labels and what each sample counts.
@@ -145,8 +158,8 @@ class Learner(BaseEstimator):
         else:
             x, y, weight = self._whole(x, y, weight)
             seen, scale, shift = encodings.encode(x), None, None
-        values = seen.data if isinstance(seen, data.Csr) else getattr(seen, "numbers", seen)
-        if not np.isfinite(values).all():
+        values = _values(seen)
+        if values is not _values(x) and not fits_float32(values):  # what is as it was given, scikit-learn has checked
             told = "Input X contains a value too large for dtype('float32')."
             raise ValueError(told if y is None else f"{TOO_LARGE} ({told})")
         return Samples(seen, y, scale, shift, weight)
@@ -196,6 +209,11 @@ class Learner(BaseEstimator):
         dump = self._fitted.model_dump(mode="json")
         version = Version(0, self._weights, dump, uuid.uuid4().hex, about=about, schema=tensors)
         Table(path).publish(version)
+
+
+def _values(x: Any) -> NDArray:
+    """Return the numbers in features of every kind, without a copy."""
+    return x.data if isinstance(x, data.Csr) else getattr(x, "numbers", x)
 
 
 def threads(jobs: int | None) -> int:

@@ -40,13 +40,15 @@ def frame(X: Any, categorical_features: Any, known: Sequence[Column] | None) -> 
     if type(X).__name__ == "LazyFrame":
         raise TypeError("X is a LazyFrame, which holds no rows yet; expected X.collect()")
     if is_table(X):
+        if known is None and not len(_listed(categorical_features)) and _plain_numbers(X):
+            return None
         table, names = table_of(X), True
     else:
         array = _array(X)
         if array is None:
             return None
         asked = known is not None or array.dtype == object or len(_listed(categorical_features))
-        if not asked and (array.dtype.kind != "f" or not np.isnan(array).any()):
+        if not asked and (array.dtype.kind != "f" or not np.isnan(array.min())):
             return None
         table, names = table_of(array), False
     if known is not None:
@@ -93,6 +95,17 @@ def _plain(column: pa.ChunkedArray) -> bool:
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         return False
     return column.null_count == 0 and not (pa.types.is_floating(kind) and pc.any(pc.is_nan(column)).as_py())
+
+
+def _plain_numbers(X: Any) -> bool:
+    """Tell at one look whether a DataFrame of pandas holds NumPy's numbers alone, and lacks none."""
+    kinds = getattr(X, "dtypes", ())
+    if not hasattr(X, "iloc") or not X.columns.is_unique or not len(X) or not len(kinds):
+        return False
+    if any(not isinstance(kind, np.dtype) or kind.kind not in "biuf" for kind in set(kinds)):
+        return False
+    array = X.to_numpy()
+    return array.dtype.kind in "biu" or (array.dtype.kind == "f" and not np.isnan(array.min()))
 
 
 def _listed(asked: Any) -> NDArray:

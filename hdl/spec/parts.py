@@ -240,6 +240,11 @@ class Scale(Part):
     name: Literal["auto", "none", "minmax", "standard", "divide", "robust", "quantile", "log"] = "auto"
     constant: Positive = 255.0  # divide
 
+    @property
+    def fitted(self) -> bool:
+        """Whether the scaling depends on the data."""
+        return self.name not in ("none", "divide")
+
 
 class Preprocessing(Part):
     """The rules by which the columns of a table become inputs; what is fitted is stored with the model.

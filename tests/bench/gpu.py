@@ -6,24 +6,25 @@ turns, repetition by repetition, and ratios are taken inside a repetition. The p
 (cuBLAS) at the shapes of the net's layers. hdl's times hold the way of weights and order to the device and back; hdl
 with mini-batches that follow each other as graphs (HDL_CUDA_LOOP=graph) is one more competitor.
 
-It needs a GPU, hdl with its GPU core, PyCUDA, and PyTorch in the same interpreter.
+It needs a GPU, hdl with its GPU core, PyCUDA, and PyTorch in the same interpreter. `--first` (gpu_first.py) is for a
+machine that is lent for minutes; `--emulated` rehearses hdl's part without a GPU, on smaller data, and no figure of it
+says anything.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 
-from hdl import devices, ops
-from hdl.models import mlp
-from hdl.ops import Key, Samples, Work
-from hdl.spec import parse
+from tests.bench import gpu_first
 
 SAMPLES = 60000
 LR = 0.01
@@ -39,6 +40,7 @@ ROWS = [
     ("784-500", "sigmoid", 128, "rbm"),
 ]
 POPULATION = 128
+WAYS = ["eager", "compile", "graph"]
 
 
 def samples(widths: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -49,6 +51,11 @@ def samples(widths: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def ours(row: tuple, precision: str, nets: int = 1) -> Callable[[], None]:
     """Makes a function that trains one epoch by hdl, of one net or of many side by side."""
+    from hdl import ops
+    from hdl.models import mlp
+    from hdl.ops import Key, Samples, Work
+    from hdl.spec import parse
+
     net, activation, batch, model = row
     loss = "softmax" if model == "mlp" else "squared"
     spec = parse({"net": net, "model": model, "activation": activation, "loss": loss, "optimizer": "sgd",
@@ -65,6 +72,26 @@ def ours(row: tuple, precision: str, nets: int = 1) -> Callable[[], None]:
         for number in range(nets)
     ]
     return lambda: operations.train_all(works, batch) and None
+
+
+def smallest() -> None:
+    """Trains the smallest net a few steps on the GPU and by the reference, and prints the largest difference."""
+    from hdl import ops
+    from hdl.models import mlp
+    from hdl.ops import Key, Samples
+    from hdl.spec import parse
+
+    spec = parse({"net": "64-25-10", "activation": "sigmoid", "loss": "softmax", "optimizer": "sgd"})
+    x, y = samples([64, 25, 10])
+    found = {}
+    for backend, kind in (("cuda:0", np.float32), ("reference", np.float64)):
+        w = mlp.initial(spec).astype(kind)
+        state, rows, lr = np.zeros((0, w.size), kind), np.arange(100), np.full(4, LR, np.float32)
+        ops.make(spec, backend).train(w, state, Samples(x[:100], y[:100]), rows, 25, lr, 0, Key(1))
+        found[backend] = w
+    away = float(np.abs(found["cuda:0"] - found["reference"]).max())
+    print(json.dumps({"largest difference": away, "of": float(np.abs(found["reference"]).max())}))
+    sys.exit(not away < 1e-5)
 
 
 def graphs(run: Callable[[], None]) -> Callable[[], None]:
@@ -209,33 +236,79 @@ def spread(values: list[float], form: str = ".1f") -> str:
     return f"{statistics.median(values):{form}} ({low:{form}}–{high:{form}})"
 
 
+def emulate() -> None:
+    """Puts the emulator in the GPU's place, and makes the data small."""
+    global SAMPLES, POPULATION
+    from tests.cuda import emulated
+
+    emulated.install()
+    SAMPLES, POPULATION = 100, 2
+
+
 def main():
+    if "--first" in sys.argv[1:]:
+        gpu_first.main()
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--precision", choices=["float32", "tf32", "bf16"], default="tf32")
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--rows", type=int, nargs="+", default=range(len(ROWS)))
+    parser.add_argument("--rows", type=int, nargs="*", default=range(len(ROWS)))
+    parser.add_argument("--ways", choices=WAYS, nargs="*", default=WAYS, help="of PyTorch")
+    parser.add_argument("--population", action="store_true", help=f"{POPULATION} nets side by side too")
+    parser.add_argument("--smallest", action="store_true", help="train one small net a few steps, and compare")
+    parser.add_argument("--emulated", action="store_true", help="without a GPU: figures say nothing")
     options = parser.parse_args()
-    ways = ["eager", "compile", "graph"]
-    shown = ["hdl graph", *ways]
+    if options.emulated:
+        emulate()
+        options.ways = []
+    if options.smallest:
+        smallest()
+        return
+    from hdl import devices
+
+    shown = ["hdl graph", *options.ways]
     title = devices.open("cuda:0").title
     print(f"{title}, {options.precision}; an epoch of {SAMPLES} samples; medians and (least–most)\n")
     print("| net, batch | hdl ms | of cuBLAS | " + " | ".join(f"{way} ×" for way in shown) + " |")
     print("|---|--:|--:|" + "--:|" * len(shown))
     for number in options.rows:
-        row = ROWS[number]
-        runs = {"hdl": ours(row, options.precision)}
-        runs["hdl graph"] = graphs(runs["hdl"])
-        runs |= {way: Torch(row, options.precision, way) for way in ways}
-        took = turns(runs, options.repetitions)
-        share = [operations_of(row) / each / peak(row, options.precision) for each in took["hdl"]]
-        ratios = [spread([a / b for a, b in zip(took[way], took["hdl"], strict=True)]) for way in shown]
-        speed = spread([1000 * each for each in took["hdl"]])
-        print(f"| {row[0]} {row[3]}, {row[2]} | {speed} | {spread(share, '.0%')} | " + " | ".join(ratios) + " |")
-    small = ROWS[0]
-    runs = {"hdl": ours(small, options.precision, POPULATION), "graph": Torch(small, options.precision, "graph")}
+        one_row(ROWS[number], options, shown)
+    if options.population or (not options.emulated and len(options.rows) == len(ROWS)):
+        population(options)
+
+
+def one_row(row: tuple, options: argparse.Namespace, shown: list[str]) -> None:
+    """Measures one net, and prints it as a line of the table and as JSON."""
+    runs = {"hdl": ours(row, options.precision)}
+    runs["hdl graph"] = graphs(runs["hdl"])
+    missing = {}
+    for way in options.ways:
+        try:
+            runs[way] = Torch(row, options.precision, way)
+        except Exception as error:  # one way that fails leaves the others
+            missing[way] = f"{type(error).__name__}: {error}"[:300]
     took = turns(runs, options.repetitions)
-    ratio = [POPULATION * a / b for a, b in zip(took["graph"], took["hdl"], strict=True)]
-    print(f"\n{POPULATION} nets {small[0]} side by side, against one after another by a CUDA graph: {spread(ratio)} ×")
+    most = None if options.emulated else peak(row, options.precision)
+    share = "" if most is None else spread([operations_of(row) / each / most for each in took["hdl"]], ".0%")
+    ratios = {way: [a / b for a, b in zip(took[way], took["hdl"], strict=True)] for way in shown if way in took}
+    speed = spread([1000 * each for each in took["hdl"]])
+    cells = [spread(ratios[way]) if way in ratios else "failed" for way in shown]
+    print(f"| {row[0]} {row[3]}, {row[2]} | {speed} | {share} | " + " | ".join(cells) + " |")
+    told = {"row": row, "precision": options.precision, "seconds": took, "peak": most, "failed": missing}
+    print(json.dumps(told), flush=True)
+
+
+def population(options: argparse.Namespace) -> None:
+    """Measures many small nets side by side, against one after another by a CUDA graph."""
+    small = ROWS[0]
+    runs = {"hdl": ours(small, options.precision, POPULATION)}
+    if not options.emulated:
+        runs["graph"] = Torch(small, options.precision, "graph")
+    took = turns(runs, options.repetitions)
+    print(json.dumps({"population": POPULATION, "seconds": took}), flush=True)
+    if "graph" in took:
+        ratio = [POPULATION * a / b for a, b in zip(took["graph"], took["hdl"], strict=True)]
+        print(f"\n{POPULATION} nets {small[0]} side by side, one after another by a CUDA graph: {spread(ratio)} ×")
 
 
 def turns(runs: dict[str, Callable[[], None]], repetitions: int) -> dict[str, list[float]]:
