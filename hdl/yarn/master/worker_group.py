@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hdl.errors import DeadlineError, HdlError, NodeError, WorkerError
+from hdl.errors import DeadlineError, NodeError, WorkerError
 from hdl.runners.messages import error_from
 from hdl.sync import schedule
 from hdl.yarn.comm.control_server import Server
@@ -110,7 +110,7 @@ class WorkerGroup(CommandSending):
             A worker raised it, or no other container can take a lost one's place.
         """
         self.stage = stage
-        given = self._ahead is command
+        given = self._ahead is command and not self.remesh
         if not given:
             self.give_up_ahead()
         self._ahead, broken = None, 0
@@ -145,16 +145,9 @@ class WorkerGroup(CommandSending):
         self.send_command(command)
 
     def give_up_ahead(self) -> None:
-        """Wait until the command that was given ahead is over, whatever comes of it: another one is wanted."""
-        if self._ahead is None:
-            return
-        self._ahead = None
-        try:
-            self._wait()
-        except Lost as lost:
-            self.evict(lost)
-            self.leave_mesh()
-        except HdlError:  # nobody has asked for what failed
+        """Have the command that was given ahead left alone, as another one is wanted: connecting anew ends it."""
+        if self._ahead is not None:
+            self._ahead = None
             self.leave_mesh()
 
     def meet(self) -> None:
