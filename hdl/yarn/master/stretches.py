@@ -73,18 +73,21 @@ class Stretches:
     def __init__(self, group: WorkerGroup, look: Callable[[DoneRound], Any]):
         self.group, self._look = group, look
         self.keep: deque[int] = deque(maxlen=KEPT)
-        self.forget()
+        self._begin()
 
     def forget(self) -> None:
         """Begin another training: the workers have no weights of it."""
+        self._begin()
+        self.keep.clear()
+        for member in self.group.places:
+            member.incarnation.weights = range(0)
+
+    def _begin(self) -> None:
         self._done: deque[DoneRound] = deque()  # that the driver has not asked for yet
         self._next = 0  # the first of them
         self._ahead: _Stretch | None = None  # that is being done, or was, before the driver has asked for it
         self._took, self._before = float("inf"), 1  # seconds of a round of the last stretch, and how many it had
         self._row = 1  # bytes of a row
-        self.keep.clear()
-        for member in self.group.places:
-            member.incarnation.weights = range(0)
 
     def round(self, number: int, evaluate_only: bool, size: int, content: Callable[[], list[Buffer]]) -> DoneRound:
         """Have a round done, unless it is already.
