@@ -95,7 +95,12 @@ def quantised(model: Any, how: str, batches: Iterator[Feeds]) -> Any:
         logger.setLevel(logging.ERROR)  # advice for those who call the tools themselves
         try:
             if how == "dynamic":
-                tools.quantize_dynamic(source, target, op_types_to_quantize=_OPERATORS, per_channel=True)
+                # Unsigned weights: with signed ones processors without VNNI add pairs of products in 16 bits, which
+                # overflow where activations are large (onnxruntime's page on quantization, "U8S8").
+                tools.quantize_dynamic(
+                    source, target, op_types_to_quantize=_OPERATORS, per_channel=True,
+                    weight_type=tools.QuantType.QUInt8,
+                )  # fmt: skip
             else:
                 tools.quantize_static(source, target, Reader(), op_types_to_quantize=_OPERATORS, per_channel=True)
             made = onnx.load(target)

@@ -62,6 +62,17 @@ def test_codes_are_compared_with_those_of_float32(digits, tmp_path, capfd):
     assert 0.99 < max(map(float, values[1:])) <= 1
 
 
+def test_large_activations_do_not_overflow(digits, tmp_path, capfd):
+    """An RBM's codes are near 1 and its weights large: products of 8 bits are then as large as they get."""
+    folder, _, _ = digits
+    flags = ["--model", "rbm", "--net", "64-32", "--epochs", "6", "--batch", "10", "--lr", "0.1", "--no-report"]
+    assert cli.run(["train", str(folder / "train.npz"), "--out", str(tmp_path / "rbm"), *flags]) == 0
+    told = ["--int8", "--calibrate", str(folder / "test.npz")]
+    assert cli.run(["export", str(tmp_path / "rbm"), str(tmp_path / "rbm.onnx"), *told]) == 0
+    values = re.search(r"int8 static (\S+), dynamic (\S+);", capfd.readouterr().err).groups()
+    assert all(float(value) > 0.9 for value in values)
+
+
 @pytest.mark.parametrize("module", ["onnxruntime", "onnxruntime.quantization"])
 def test_without_the_tools_a_sentence_says_so(digits, tmp_path, monkeypatch, capfd, module):
     folder, _, _ = digits
