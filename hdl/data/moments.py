@@ -9,6 +9,7 @@ import numpy as np
 from hdl.data.csr import Csr
 
 Moments = dict[str, np.ndarray]
+BYTES = 256  # uint8 values whose sum uint16 holds, and that of their squares uint32
 CACHED = 1 << 15  # values that are summed at a time: as float64 they stay in a core's own cache
 
 
@@ -34,8 +35,9 @@ def of_numbers(x: np.ndarray, frame: bool = False) -> tuple[str, Moments]:
     x = np.ascontiguousarray(x)  # sums depend on the order in memory
     if x.dtype == np.uint8:
         total, squares = (np.zeros(x.shape[1], np.int64) for _ in range(2))
-        for part in _parts(x):
-            total += part.sum(axis=0, dtype=np.uint32)
+        for start in range(0, len(x), BYTES):
+            part = x[start : start + BYTES]
+            total += part.sum(axis=0, dtype=np.uint16)
             squares += np.square(part, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
         return "uint8", {"low": x.min(axis=0), "high": x.max(axis=0), "total": total, "squares": squares}
     ends = {"low": x.min(axis=0).astype(np.float64), "high": x.max(axis=0).astype(np.float64)}

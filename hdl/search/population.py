@@ -16,8 +16,8 @@ import numpy as np
 
 from hdl import rng
 from hdl.errors import SpecError
-from hdl.search.scheduler import Ready, Scheduler, Task, best
 from hdl.search.space import Parameter, Space
+from hdl.search.tasks import Ready, Scheduler, Task, best
 from hdl.spec import Spec
 from hdl.sync import genetic
 

@@ -1,7 +1,7 @@
 """Schedulers: which trial of a search trains next and how far, as state machines that are asked and told.
 
-A task trains a trial up to a share of its rounds. All schedulers but ASHA decide by complete rungs and by trials'
-numbers: whatever the order in which results come, the same trials go on.
+All of them but ASHA decide by complete rungs and by trials' numbers: whatever the order in which results come, the same
+trials go on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statistics import median
 
 from hdl.errors import SpecError
 from hdl.search.population import Population
-from hdl.search.scheduler import Ready, Scheduler, Task, best
+from hdl.search.tasks import Ready, Scheduler, Task, best
 
 ETA = 3  # of so many trials one goes on
 RUNGS = 4  # at most

@@ -15,8 +15,8 @@ from hdl.metrics import METRICS
 from hdl.outputs import put
 from hdl.search import population, samplers, schedulers
 from hdl.search.grid import Combination, Result, read
-from hdl.search.scheduler import Task
 from hdl.search.space import Space
+from hdl.search.tasks import Task
 from hdl.spec import Spec
 
 FILE = "search.json"

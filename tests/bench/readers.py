@@ -1,10 +1,10 @@
 """Seconds that the readers take beside pyarrow's own, or another checkout's: `python -m tests.bench.readers`.
 
-Both read the same files in turn, repetition by repetition, each time in a process of its own: hdl one pass for the schema
-and one that loads the samples, as a worker does; pyarrow, with one thread too, each Parquet or CSV file once into its own
-columns, which no reader on top of it can undercut. `--against FOLDER` takes another checkout, with its core compiled, in
-pyarrow's place. Ratios are taken inside a repetition; above 1, this checkout is slower. Seconds are the wall's, or with
-`--clock cpu` the processor's, for a machine that others use too.
+Both read the same files in turn, repetition by repetition, each time in a process of its own: hdl one pass for the
+schema and one that loads the samples, as a worker does; pyarrow, with one thread too, each Parquet or CSV file once
+into its own columns, which no reader on top of it can undercut. `--against FOLDER` takes another checkout, with its
+core compiled, in pyarrow's place. Ratios are taken inside a repetition; above 1, this checkout is slower. Seconds are
+the wall's, or with `--clock cpu` the processor's, for a machine that others use too.
 """
 
 import argparse

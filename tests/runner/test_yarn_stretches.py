@@ -19,7 +19,6 @@ from tests.runner.yarn_here import YarnHere
 def counts(monkeypatch):
     """How many rounds each command asked for: as many as may be, however slow the machine."""
     monkeypatch.setattr(stretches, "SECONDS", 1e9)
-    monkeypatch.setattr(stretches, "PATIENCE", 1e9)
     carry_out, found = stretches.Stretches._carry_out, []
 
     def counted(self, stretch, *rest):

@@ -26,7 +26,6 @@ from hdl.yarn.protocol import Header, RunRound, weights_name
 
 SECONDS = 0.2  # of a stretch: so long a newcomer waits at most, and so long ago is what people see
 MOST, GROWTH = 32, 4  # rounds of a stretch; and as a multiple of those of the one before
-PATIENCE = 5.0  # seconds after which a stretch that was to take so much less is done round by round
 KEPT_BYTES = 4 << 20  # of the weights of a stretch's rounds, which workers keep until the driver has seen their rows
 ROWS_BYTES = 512 << 10  # of their rows, which are one message of the control channel
 KEPT = 4  # rounds whose weights the workers hold for the table while later rounds pass
@@ -144,8 +143,7 @@ class Stretches:
         def payload(member: Member) -> tuple[str, list[Buffer]] | None:
             return None if has_weights(member) else (weights_name(stretch.number), content())
 
-        within = PATIENCE if stretch.count > 1 else float("inf")
-        self.group.do(stretch.command, payload, stage="round", alike=has_weights, within=within)
+        self.group.do(stretch.command, payload, stage="round", alike=has_weights)
         members, first = self.group.members, self.group.seconds()
         more = [member.done.later or [] for member in members]
         count = 1 + min(map(len, more))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hdl.errors import DeadlineError, HdlError, NodeError, WorkerError
+from hdl.errors import DeadlineError, NodeError, WorkerError
 from hdl.runners.messages import error_from
 from hdl.sync import schedule
 from hdl.yarn.comm.control_server import Server
@@ -87,7 +87,6 @@ class WorkerGroup(CommandSending):
         collect: Callable[[], Any] = lambda: None,
         stage: str = "",
         alike: Callable[[Member], Any] | None = None,
-        within: float = float("inf"),
     ) -> Any:
         """Give all members a command, again after each loss, until all have done it and `collect` has the results.
 
@@ -104,8 +103,6 @@ class WorkerGroup(CommandSending):
         alike : function of a member, optional
             Members of which it returns the same get the same command, but for its header; who gets no payload is one
             with others that get none. None: commands are made and compared.
-        within : float
-            Seconds after which it is given anew, once, under another generation.
 
         Raises
         ------
@@ -113,7 +110,7 @@ class WorkerGroup(CommandSending):
             A worker raised it, or no other container can take a lost one's place.
         """
         self.stage = stage
-        given = self._ahead is command
+        given = self._ahead is command and not self.remesh
         if not given:
             self.give_up_ahead()
         self._ahead, broken = None, 0
@@ -126,13 +123,13 @@ class WorkerGroup(CommandSending):
                     for member in self.members:
                         member.tried = member.shards
                     self.send_command(command, payload, alike=alike)
-                self._wait(within)
+                self._wait()
                 collected = collect()
                 for member in self.members:
                     member.tried = []
                 return collected
             except Lost as lost:
-                within, broken = float("inf"), 0 if lost.members else broken + 1
+                broken = 0 if lost.members else broken + 1
                 if broken == BROKEN:
                     raise WorkerError(f"workers lose each other again and again: {lost.reason}") from None
                 self.evict(lost)
@@ -148,16 +145,9 @@ class WorkerGroup(CommandSending):
         self.send_command(command)
 
     def give_up_ahead(self) -> None:
-        """Wait until the command that was given ahead is over, whatever comes of it: another one is wanted."""
-        if self._ahead is None:
-            return
-        self._ahead = None
-        try:
-            self._wait()
-        except Lost as lost:
-            self.evict(lost)
-            self.leave_mesh()
-        except HdlError:  # nobody has asked for what failed
+        """Have the command that was given ahead left alone, as another one is wanted: connecting anew ends it."""
+        if self._ahead is not None:
+            self._ahead = None
             self.leave_mesh()
 
     def meet(self) -> None:
@@ -242,9 +232,9 @@ class WorkerGroup(CommandSending):
         self.send_command(command, payload, self.members if members is None else members, alike)
         self._wait()
 
-    def _wait(self, within: float = float("inf")) -> None:
+    def _wait(self) -> None:
         """Wait for all answers to the present command; errors are those of `_command`."""
-        command_id, late = self.command_id, time.monotonic() + within
+        command_id = self.command_id
         self.faults.at("waiting")
         broken: list[str] = []
         until = float("inf")
@@ -253,10 +243,7 @@ class WorkerGroup(CommandSending):
             if isinstance(answer, Disconnected) and answer.command_id == command_id:
                 broken.append(answer.reason)
                 until = min(until, time.monotonic() + SETTLE_SECONDS)
-            now = time.monotonic()
-            if now > late and not broken:
-                raise Lost([], "rounds have become longer, and are done again one by one")
-            if now > until:
+            if time.monotonic() > until:
                 break
         if broken:
             raise Lost([], broken[0])

@@ -1,4 +1,4 @@
-"""What a scheduler is: it says which trial of a search trains next and how far, and is told what came of it."""
+"""What a scheduler of a search is asked for, a task, and the interface of schedulers."""
 
 from __future__ import annotations
 
