@@ -6,9 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from hdl import cli
+from hdl import cli, export
 from hdl.export import int8
 from hdl.export.int8 import Agreement, Calibration
+from hdl.spec import Spec
 
 pytest.importorskip("hdl._cpu")
 onnx = pytest.importorskip("onnx", reason="hdl-hadoop[export] is not installed")
@@ -60,6 +61,17 @@ def test_codes_are_compared_with_those_of_float32(digits, tmp_path, capfd):
                        capfd.readouterr().err).groups()  # fmt: skip
     assert float(values[0]) == 1
     assert 0.99 < max(map(float, values[1:])) <= 1
+
+
+@pytest.mark.parametrize("how", int8.HOW)
+def test_large_products_do_not_overflow(how):
+    """All inputs and weights are as large as any: without VNNI two such products are beyond 16 bits."""
+    spec = Spec(net=(64, 8, 2), loss="squared", activation="linear")
+    graph = export.build(spec, np.full(64 * 8 + 8 + 8 * 2 + 2, 0.05, np.float32))
+    x = np.ones((5, 64), np.float32)
+    small = int8.quantised(graph, how, iter([{"input": x}]))
+    expected, found = (int8.session_of(export.serialise(made)).run(None, {"input": x})[0] for made in (graph, small))
+    np.testing.assert_allclose(found, expected, rtol=0.02)
 
 
 @pytest.mark.parametrize("module", ["onnxruntime", "onnxruntime.quantization"])
