@@ -159,13 +159,18 @@ const char *hdl_last_error(void); /* of this thread's last failed call */
 hdl_isa hdl_best_isa(void);       /* what this processor runs */
 const char *hdl_isa_name(hdl_isa isa);
 
-/* max_batch: rows of one pass (a larger batch is taken in blocks). threads >= 1. */
+/* max_batch: rows of one pass (a larger batch is taken in blocks). threads >= 1: the most that work; how many do is
+ * chosen while they work, by timing them. */
 hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, int32_t threads, hdl_isa isa);
 /* The same for an autoencoder; its data needs no y (there must be none), and CSR is filled in block by block. */
 hdl_status hdl_autoencoder_new(hdl_plan **plan, const hdl_autoencoder *net, int32_t max_batch, int32_t threads,
                                hdl_isa isa);
 void hdl_plan_free(hdl_plan *plan);
 hdl_isa hdl_plan_isa(const hdl_plan *plan);
+/* Has so many threads work from now on, or with 0 as many as are fastest. */
+hdl_status hdl_plan_threads(hdl_plan *plan, int32_t threads);
+/* Tells how many worked last. */
+int32_t hdl_plan_working(const hdl_plan *plan);
 
 /* The same for an RBM; its data needs no y, and CSR is filled in. Draws are keyed by step and row of the mini-batch. */
 hdl_status hdl_rbm_new(hdl_plan **plan, const hdl_rbm *rbm, int32_t max_batch, int32_t threads, hdl_isa isa);

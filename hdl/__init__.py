@@ -20,12 +20,13 @@ if TYPE_CHECKING:
         SparseAutoencoder,
         StackedAutoencoder,
     )
+    from hdl.session.api import Session
 
 __version__ = "0.1.0"
-__all__ = ["DBN", "BernoulliRBM", "GaussianRBM", "MLPClassifier", "MLPRegressor", "SparseAutoencoder",
+__all__ = ["DBN", "BernoulliRBM", "GaussianRBM", "MLPClassifier", "MLPRegressor", "Session", "SparseAutoencoder",
            "StackedAutoencoder", "__version__"]  # fmt: skip
 
-_FROM = {name: "hdl.estimators" for name in __all__ if name[0] != "_"}
+_FROM = {name: "hdl.estimators" for name in __all__ if name[0] != "_"} | {"Session": "hdl.session.api"}
 _MODULES = {"data", "driver", "errors", "estimators", "models", "ops", "optim", "predict", "rng", "spec", "step",
             "sync", "table", "wire"}  # fmt: skip
 

@@ -1,6 +1,32 @@
-"""`python -m hdl`: the command line without an installed entry point."""
+"""The program `hdl`, also `python -m hdl`.
 
-from hdl.cli import main
+A command that goes to a session needs no command line here: its first round is to begin a moment later.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line, or send it to the session that it names, and exit with its status."""
+    if any(word.partition("=")[0] == "--session" for word in sys.argv[2:]) and sys.argv[1] != "session":
+        from hdl.errors import HdlError
+        from hdl.session import client
+
+        if (name := client.named(sys.argv[1:])) is not None:
+            try:
+                sys.exit(client.run(name, sys.argv[1:], waiting=client.tell_waiting))
+            except HdlError as error:
+                print(f"hdl: error: {error}", file=sys.stderr)
+                sys.exit(error.exit_code)
+            except KeyboardInterrupt:
+                print("hdl: error: interrupted", file=sys.stderr)
+                sys.exit(130)
+    from hdl import cli
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -19,7 +19,8 @@ cdef class Plan:
     max_batch : int
         Rows of one pass at most; larger mini-batches are taken in blocks. Results do not depend on it.
     threads : int
-        Threads, the caller's included. Results do not depend on it.
+        Threads at most, the caller's included; how many of them work is chosen by timing them while they do. Results do
+        not depend on it.
     loss_parameter : float
         Delta of `huber`, level of `quantile`, power of `tweedie`.
     label_smoothing : float
@@ -97,6 +98,16 @@ cdef class Plan:
         self.widths = tuple(int(w) for w in widths)
         self.threads = threads
         self.isa = (hdl_isa_name(hdl_plan_isa(plan))).decode()
+
+    @property
+    def working(self):
+        """Number of threads that worked last."""
+        return hdl_plan_working(self.plan)
+
+    def fix_threads(self, int32_t threads):
+        """Has so many threads work from now on, or with 0 as many as are fastest."""
+        with self.lock:
+            _check(hdl_plan_threads(self.plan, threads), None)
 
     def __dealloc__(self):
         hdl_plan_free(self.plan)

@@ -56,6 +56,8 @@ cdef extern from "hdl.h" nogil:
     hdl_status hdl_plan_new(hdl_plan **, const hdl_net *, int32_t, int32_t, hdl_isa)
     void hdl_plan_free(hdl_plan *)
     hdl_isa hdl_plan_isa(const hdl_plan *)
+    hdl_status hdl_plan_threads(hdl_plan *, int32_t)
+    int32_t hdl_plan_working(const hdl_plan *)
     int32_t hdl_state_vectors(int32_t)
     const char *hdl_rule_name(int32_t)
     const char *hdl_activation_name(int32_t)

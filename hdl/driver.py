@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from hdl import common_samples, data, deciding, recipe, resume, stages, starting, step, validation_data, versions
 from hdl import spec as specs
 from hdl import table as tables
-from hdl.data import FileSplit, Schema, Source, holdout, weights
+from hdl.data import FileSplit, Schema, Source, content, holdout, weights
 from hdl.errors import Damaged, Interrupted, SpecError, TableError
 from hdl.events import Outcome, Round, Stage, Started
 from hdl.metrics_log import MetricsLog
@@ -173,7 +173,8 @@ def _cut(
     if (cut := source.uncounted()) and (counts := runner.count(opening, cut, shards, notify)) is not None:
         source.take_counts(cut, counts)
     splits = source.splits(shards)
-    return replace(opening, marks=source.marks()), splits
+    kept = content.of(source.every_file()) if runner.keeps else ""
+    return replace(opening, marks=source.marks(), content=kept), splits
 
 
 def _validation(job: Job, spec: Spec, schema: Schema, source: Source) -> ValidationData | None:
@@ -346,6 +347,7 @@ def _round(spec: Spec, runner: RoundRunner, version: Version, final: bool) -> Ve
     """Carries out one round, or the closing measurement; makes the next version of it."""
     began = time.perf_counter()
     weights, row = runner.advance(spec, version.weights, final)
-    merge = runner.merge_seconds
-    seconds = {"round": time.perf_counter() - began - merge, "merge": merge, **runner.phases()}
+    merge, took = runner.merge_seconds, runner.round_seconds
+    took = time.perf_counter() - began if took is None else took
+    seconds = {"round": took - merge, "merge": merge, **runner.phases()}
     return versions.succeeding(version, weights, row, final, seconds | {"workers": runner.timings()}, spec)

@@ -16,8 +16,8 @@ from hdl.local_files import Local, plain, unwritable, writing
 
 __all__ = [
     "Local", "copy", "exists", "glob", "hosts", "is_private", "is_remote", "isdir", "join", "list", "mkdir", "of",
-    "open", "open_to_all", "plain", "publish", "publish_folder", "remove", "rename", "scheme", "size", "unwritable",
-    "writing",
+    "open", "open_to_all", "plain", "publish", "publish_folder", "remove", "rename", "scheme", "size", "stamp",
+    "unwritable", "writing",
 ]  # fmt: skip
 
 Names = list[str]  # below, `list` is a function
@@ -81,6 +81,13 @@ def glob(pattern: str) -> Names:
 def size(path: str) -> int:
     """Return the length of a file in bytes."""
     return of(path).size(path)
+
+
+def stamp(path: str) -> tuple[int, int]:
+    """Return a file's length in bytes and when it was last changed, in the unit of its file system: two files of the
+    same name and the same stamp are taken for the same.
+    """
+    return of(path).stamp(path)
 
 
 def hosts(path: str, start: int, length: int) -> Names:

@@ -78,6 +78,11 @@ class Hdfs:
         """Return the length of a file in bytes."""
         return self._info(path).size
 
+    def stamp(self, path: str) -> tuple[int, int]:
+        """Return a file's length in bytes and when it was last changed, in milliseconds of the NameNode's clock."""
+        info = self._info(path)
+        return info.size, round(1000 * info.changed)
+
     def hosts(self, path: str, start: int, length: int) -> Names:
         """List the hosts that hold the bytes [start, start + length) of a file, those of most blocks first."""
         held: dict[str, int] = {}

@@ -88,6 +88,10 @@ class Local:
     def size(self, path: str) -> int:
         return os.stat(self._plain(path)).st_size
 
+    def stamp(self, path: str) -> tuple[int, int]:
+        status = os.stat(self._plain(path))
+        return status.st_size, status.st_mtime_ns
+
     def hosts(self, path: str, start: int, length: int) -> Names:
         return []  # every worker reads it alike
 

@@ -23,6 +23,7 @@ FOLDS = 40  # of cross-validation
 GIBBS, FLIPS = 41, 42  # of an RBM as an estimator: the calls that draw, and the units that a score turns over
 ROWS, PERMUTE = 48, 49  # of evaluation: rows that are drawn, and the orders of a column's cells
 TRIALS, SHIFT = 56, 57  # of a search: the points of its trials, and the shift of a quasi-random sequence
+POPULATION = 58  # of a search: what the children of its trials inherit, and how it is moved
 
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)

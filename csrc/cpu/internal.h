@@ -14,6 +14,7 @@
 
 #include "../hdl.h"
 #include "../rng.h"
+#include "team.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <time.h>
@@ -47,7 +48,9 @@ typedef struct {
   float *w, *wt, *g;              /* weights, transposed copy or NULL, gradient: w and g have the same layout */
   float *s[HDL_STATES];           /* the rule's state, layout of w */
   float *b, *gb, *sb[HDL_STATES]; /* [O padded] biases, their gradient, their state */
-  float *a, *d; /* [block, lda] output (after activation), delta (gradient of the cost at the input of act.) */
+  float *a, *d;  /* [block, lda] output (after activation), delta (gradient of the cost at the input of act.) */
+  float *packed; /* d in panels, as dW may read it: [panel][packed_rows][panel's columns]; or NULL */
+  int packed_rows;
   int lda;
   int x_ld;       /* of this layer's input */
   const float *x; /* [block, x_ld] this layer's input: the gathered data or the layer below's a */
@@ -129,6 +132,7 @@ typedef struct {
   void (*forward)(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r1);
   void (*loss)(hdl_plan *plan, const hdl_context *ctx, int r0, int r1);
   void (*backward)(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r1);
+  void (*pack_deltas)(hdl_plan *plan, const hdl_context *ctx, int rows, int r0, int r1);
   void (*weight_gradient)(hdl_plan *plan, const hdl_context *ctx, int l, int thread);
   void (*max_norm)(hdl_plan *plan, const hdl_context *ctx, int l, int thread);
   void (*transpose)(hdl_layer *layer);
@@ -146,15 +150,20 @@ typedef struct {
 /* generic.c, avx2.c, avx512.c; tests/unit/core_wide.c has the 16-lane source split into smaller vectors */
 extern const hdl_kernels hdl_kernels_generic, hdl_kernels_avx2, hdl_kernels_avx512, hdl_kernels_wide;
 
+typedef enum { HDL_TASK_TRAIN, HDL_TASK_GRADIENT, HDL_TASK_FORWARD, HDL_TASK_ENCODE, HDL_TASKS } hdl_task;
+
 typedef struct hdl_pool hdl_pool;
 struct hdl_pool *hdl_pool_new(int threads);
 void hdl_pool_free(struct hdl_pool *pool);
-void hdl_pool_run(struct hdl_pool *pool, void (*body)(void *, int thread), void *argument);
+/* Runs body(argument, t) for t in [0, threads), t = 0 in the caller; the barrier is for these. */
+void hdl_pool_run(struct hdl_pool *pool, int threads, void (*body)(void *, int thread), void *argument);
 void hdl_pool_barrier(struct hdl_pool *pool, int thread);
 bool hdl_pool_foreign(const struct hdl_pool *pool); /* in a forked child */
 
 struct hdl_plan {
-  int layers, threads, block;
+  int layers, block;
+  int most, threads, fixed; /* threads that there are; that work just now; that always work, or 0: team.h chooses */
+  hdl_team team[HDL_TASKS];
   hdl_isa isa;
   const hdl_kernels *kernels;
   int activation, loss;
@@ -176,13 +185,13 @@ struct hdl_plan {
   float *scale_room, *shift_room;
   float *row_cost;  /* [block] */
   int32_t *row_hit; /* [block] */
-  float *scratch;   /* [threads][scratch_size] */
+  float *scratch;   /* [most][scratch_size] */
   size_t scratch_size;
-  hdl_range *range;  /* [threads][L + 1] */
+  hdl_range *range;  /* [most][L + 1] */
   bool reconstructs; /* an autoencoder or an RBM */
   hdl_gibbs *gibbs;  /* NULL: no RBM */
   hdl_autoencoder autoencoder;
-  float *hidden;                   /* [threads][HDL_HIDDEN_VECTORS][H padded]: each thread's own, all equal */
+  float *hidden;                   /* [most][HDL_HIDDEN_VECTORS][H padded]: each thread's own, all equal */
   float *norm;                     /* [H padded] |W1_:j|^2 */
   float *sum_a;                    /* [H padded] */
   int inputs, numbers, categories; /* of the data: I; of mixed data K, C */
@@ -210,6 +219,8 @@ size_t hdl_statistics(const hdl_plan *plan);
 
 /* layout.c: (re)lays memory for a call; numbers: K of mixed input */
 hdl_status hdl_layout(hdl_plan *plan, int input_type, int numbers, int states);
+/* Shares the work out to so many threads from now on, between mini-batches. */
+void hdl_set_threads(hdl_plan *plan, int threads);
 
 /* tables.c: takes the tables that a net asks for; copies them between the flat vector, in which they come first, and
  * their padded rows; says where the flat vector goes on */

@@ -60,15 +60,23 @@ static void *allocate(arena *a, size_t count) {
   return at;
 }
 
+/* Lays out the panels of a layer's d where its columns are several panels. */
+static void lay_panels(hdl_layer *layer, arena *a, size_t rows, int vw) {
+  if (layer->along_inputs || layer->tied || layer->nv <= HDL_PV) return;
+  rows *= (size_t)layer->pairs;
+  layer->packed = allocate(a, rows * (size_t)(layer->nv * vw)), layer->packed_rows = (int)rows;
+}
+
 /* Lays out an autoencoder's vectors beside its layers: sparsity's, norms, sums. */
 static void lay_autoencoder(hdl_plan *plan, arena *a) {
   size_t width = (size_t)hdl_round_up(plan->layer[0].O, HDL_MAX_VW);
-  plan->hidden = allocate(a, (size_t)plan->threads * HDL_HIDDEN_VECTORS * width);
+  plan->hidden = allocate(a, (size_t)plan->most * HDL_HIDDEN_VECTORS * width);
   plan->norm = allocate(a, width), plan->sum_a = allocate(a, width);
   if (all_layers(plan) == plan->layers) return;
   hdl_layer *layer = &plan->layer[plan->layers];
   layer->g = allocate(a, layer->size), layer->gb = allocate(a, width);
   layer->d = allocate(a, (size_t)plan->block * (size_t)layer->lda);
+  lay_panels(layer, a, (size_t)plan->block, plan->kernels->vw);
   layer->x = plan->x;
 }
 
@@ -118,6 +126,7 @@ static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
     /* tied: one sum over pairs of rows, (x, d) of the encoder and (d, x) of the decoder, in the order of the samples */
     layer->d = layer->tied ? plan->x + layer->lda / 2 : allocate(a, block * (size_t)layer->lda);
     layer->a = layer->pairs == 2 ? layer->d + layer->lda / 2 : allocate(a, block * (size_t)layer->lda);
+    if (l || !sparse) lay_panels(layer, a, block, vw);
     layer->x = l ? layer[-1].a : plan->x;
   }
   if (plan->tables) lay_tables(plan, a, block, states);
@@ -131,7 +140,7 @@ static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
   size_t width = (size_t)row_length(plan->layer[0].I, vw);
   plan->scale_room = allocate(a, width), plan->shift_room = allocate(a, width);
   plan->scratch_size = (size_t)hdl_round_up((HDL_ROWS + HDL_STRIPE + vw) * HDL_PV * vw, 16); /* a panel of D; of dW */
-  plan->scratch = allocate(a, plan->scratch_size * (size_t)plan->threads);
+  plan->scratch = allocate(a, plan->scratch_size * (size_t)plan->most);
   plan->row_start = allocate(a, block + 1);
   if (entries) plan->slot = allocate(a, (size_t)plan->inputs * (sizeof(hdl_slot) / 4));
   plan->t_fresh = entries ? allocate(a, (size_t)plan->inputs) : NULL;
@@ -161,6 +170,15 @@ static void divide(hdl_plan *plan) {
     }
     done += cost;
   }
+}
+
+void hdl_set_threads(hdl_plan *plan, int threads) {
+  if (plan->threads == threads) return;
+  plan->threads = threads;
+  divide(plan);
+  size_t own = HDL_HIDDEN_VECTORS * (size_t)hdl_round_up(plan->layer[0].O, HDL_MAX_VW);
+  for (int t = 1; t < threads && plan->autoencoder.hidden; t++) /* those that did not work know no means */
+    memcpy(hdl_hidden_of(plan, t, 0), hdl_hidden_of(plan, 0, 0), own * sizeof(float));
 }
 
 hdl_status hdl_layout(hdl_plan *plan, int input_type, int numbers, int states) {

@@ -6,7 +6,8 @@
  * An autoencoder's sparsity needs the mini-batch's mean activations before the first delta: phase 1 is then cut in two
  * by a barrier, and a mini-batch of several blocks is encoded once more beforehand.
  * An RBM's two phases are its rows' Gibbs steps and the statistics of its two phases (kernels/gibbs.h); its chains are
- * rows after the samples of a mini-batch. So nothing is reduced over threads, and no sum depends on how many there are.
+ * rows after the samples of a mini-batch. So nothing is reduced over threads, and no sum depends on how many there are:
+ * while training they may become fewer or more between mini-batches (team.h).
  */
 #include "loop.h"
 
@@ -77,6 +78,7 @@ static void phase_rows(hdl_call *call, hdl_context *ctx, int thread) {
   for (int l = plan->layers - 1; l > hdl_lowest(plan); l--) plan->kernels->backward(plan, ctx, l, r0, r1);
   if (hdl_trained(plan, -1)) plan->kernels->input_gradient(plan, ctx, r0, r1);
   if (plan->autoencoder.contractive > 0 || ctx->slopes) plan->kernels->contractive_term(plan, ctx, r0, r1);
+  plan->kernels->pack_deltas(plan, ctx, ctx->rows, r0, r1);
 }
 
 /* Gives the context of a layer, or of the tables, whose learning rate has a factor. */
@@ -159,11 +161,11 @@ static void set_block(const hdl_call *call, hdl_context *ctx, int64_t from, int6
   ctx->out = call->out ? call->out + (size_t)(from + lo) * out_width(call) : NULL;
 }
 
-/* Runs the steps of a call on one thread. */
+/* Runs steps of a call on one thread. */
 static void run_steps(void *argument, int thread) {
   hdl_call *call = argument;
   hdl_plan *plan = call->plan;
-  for (int64_t s = 0; s < call->steps; s++) {
+  for (int64_t s = call->done; s < call->until; s++) {
     int64_t from = s * call->batch, n = call->count - from < call->batch ? call->count - from : call->batch;
     int64_t more = chain_rows(call), room = more ? 2 * plan->block : plan->block, blocks = (n + more + room - 1) / room;
     hdl_context ctx = {.data = call->data, .backward = call->task <= HDL_TASK_GRADIENT};
@@ -198,13 +200,31 @@ static void run_steps(void *argument, int thread) {
   }
 }
 
+/* Tells whether a call is over before another thread is awake: it needs about as many multiply-adds as parameters for
+ * each sample. */
+static bool tiny(const hdl_call *call) { return (double)call->count * (double)hdl_parameters(call->plan) < 1 << 20; }
+
 hdl_status hdl_run(hdl_call *call) {
   hdl_plan *plan = call->plan;
+  hdl_team *team = &plan->team[call->task];
+  bool alone = tiny(call), chosen = !plan->fixed && !alone && plan->most > 1;
   call->last_call = call->progress ? hdl_now() : 0;
   call->status = HDL_OK;
   atomic_store(&plan->nonfinite, 0);
   atomic_store(&plan->stop, 0);
-  hdl_pool_run(plan->pool, run_steps, call);
+  int threads = plan->fixed ? plan->fixed : alone ? 1 : plan->most;
+  if (chosen) hdl_team_begin(team, plan->most, (call->steps > 1 ? call->batch : 0) * 8 + call->data->x_type);
+  while (call->done < call->steps && !atomic_load(&plan->nonfinite) && !atomic_load(&plan->stop)) {
+    double samples = INFINITY, start = chosen ? hdl_now() : 0;
+    if (chosen) threads = hdl_team_next(team, &samples);
+    double steps = ceil(samples / (double)call->batch);
+    call->until = steps < (double)(call->steps - call->done) ? call->done + (int64_t)steps : call->steps;
+    hdl_set_threads(plan, threads);
+    int64_t before = call->result.samples;
+    hdl_pool_run(plan->pool, threads, run_steps, call);
+    if (chosen) hdl_team_did(team, call->result.samples - before, hdl_now() - start);
+    call->done = call->until;
+  }
   if (atomic_load(&plan->nonfinite)) return hdl_fail(HDL_ENONFINITE, "the cost became NaN or infinite");
   if (call->status == HDL_EINTERRUPT) return hdl_fail(HDL_EINTERRUPT, "stopped by the caller");
   return call->status;

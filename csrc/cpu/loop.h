@@ -4,14 +4,13 @@
 
 #include "internal.h"
 
-typedef enum { HDL_TASK_TRAIN, HDL_TASK_GRADIENT, HDL_TASK_FORWARD, HDL_TASK_ENCODE } hdl_task;
-
 typedef struct {
   hdl_plan *plan;
   hdl_task task;
   const hdl_data *data;
   const int64_t *order;
   int64_t count, batch, steps;
+  int64_t done, until;    /* steps: taken; that a run goes to */
   const hdl_update *rule; /* NULL: nothing is updated */
   uint32_t key[2];        /* of the draws */
   float *out;             /* FORWARD: [count, O] or NULL; ENCODE: [count, H] */
@@ -22,6 +21,6 @@ typedef struct {
   hdl_status status;
 } hdl_call;
 
-/* Runs all steps on the plan's threads. */
+/* Runs all steps on the plan's threads, or on fewer. */
 hdl_status hdl_run(hdl_call *call);
 #endif

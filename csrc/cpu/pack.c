@@ -53,7 +53,7 @@ void hdl_pack(const hdl_plan *plan, const float *flat, hdl_vector which) {
   flat = copy_layers(plan, 0, plan->layers, which, true, (float *)flat);
   if (plan->gibbs) hdl_rbm_pack(plan, flat, which);
   if (which == HDL_WEIGHTS && plan->autoencoder.beta > 0)
-    for (int t = 0; t < plan->threads; t++)
+    for (int t = 0; t < plan->most; t++)
       memcpy(hdl_hidden_of(plan, t, HDL_RHO_HAT), flat, sizeof(float) * (size_t)plan->autoencoder.hidden);
 }
 

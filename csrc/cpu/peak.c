@@ -26,7 +26,7 @@ double hdl_peak_gflops(int32_t threads, hdl_isa isa) {
   if (!kernels || threads < 1 || threads > HDL_MAX_THREADS) return 0;
   probe p = {.kernels = kernels, .pool = hdl_pool_new(threads)};
   if (!p.pool) return 0;
-  hdl_pool_run(p.pool, body, &p);
+  hdl_pool_run(p.pool, threads, body, &p);
   hdl_pool_free(p.pool);
   return p.best * threads;
 }

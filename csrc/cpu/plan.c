@@ -95,7 +95,7 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
                     hdl_isa_name(hdl_best_isa()));
   hdl_plan *made = calloc(1, sizeof *made);
   if (!made) return hdl_fail(HDL_ENOMEM, "out of memory");
-  made->layers = net->layers, made->threads = threads, made->isa = isa, made->kernels = kernels;
+  made->layers = net->layers, made->most = made->threads = threads, made->isa = isa, made->kernels = kernels;
   size_t weights = 0;
   for (int l = 0; l < net->layers; l++) weights += (size_t)net->widths[l] * (size_t)net->widths[l + 1];
   int block = weights * sizeof(float) < HDL_LARGE ? HDL_ROWS : HDL_BLOCK;
@@ -153,6 +153,15 @@ hdl_status hdl_autoencoder_new(hdl_plan **plan, const hdl_autoencoder *net, int3
 }
 
 hdl_isa hdl_plan_isa(const hdl_plan *plan) { return plan->isa; }
+
+hdl_status hdl_plan_threads(hdl_plan *plan, int32_t threads) {
+  if (threads < 0 || threads > plan->most)
+    return hdl_fail(HDL_EINVAL, "threads is %d, expected 0 to %d", threads, plan->most);
+  plan->fixed = threads;
+  return HDL_OK;
+}
+
+int32_t hdl_plan_working(const hdl_plan *plan) { return plan->threads; }
 
 void hdl_plan_free(hdl_plan *plan) {
   if (!plan) return;

@@ -23,6 +23,7 @@ from hdl.errors import HdlError, WorkerError
 # name: (module, what it does), in the order in which a user meets them
 COMMANDS = {
     "train": ("hdl.cli.train", "Train a network on DATA and keep its versions in a table."),
+    "session": ("hdl.cli.session", "Keep workers and decoded data from one command to the next."),
     "search": ("hdl.cli.search", "Try hyper-parameters on DATA, and keep the best network."),
     "evaluate": ("hdl.cli.evaluate", "Measure a table's network on DATA."),
     "predict": ("hdl.cli.predict", "Write the network's answers for DATA, in input order."),
@@ -35,7 +36,7 @@ COMMANDS = {
     "logs": ("hdl.cli.apps", "Print what an application's processes said."),
     "attach": ("hdl.cli.apps", "Follow an application that was submitted with --detach."),
     "kill": ("hdl.cli.apps", "End an application on YARN."),
-    "export": ("hdl.cli.inspect", "Write the network as an ONNX file."),
+    "export": ("hdl.cli.export", "Write the network as an ONNX file."),
     "import": ("hdl.cli.convert", "Convert any supported data to Parquet shards."),
     "doctor": ("hdl.cli.inspect", "Show what this machine offers, and how to get what is missing."),
     "cluster": ("hdl.cluster.cli", "Start, stop and look at a Hadoop on this machine, to try hdl on."),

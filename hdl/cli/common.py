@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hdl import fs, scratch
+from hdl import fs, scratch, session
 from hdl.errors import SpecError
 
 
@@ -89,6 +89,9 @@ def hadoop_options(command: click.Command) -> click.Command:
 def _to_hadoop(ctx: click.Context) -> None:
     """Log in to Hadoop as the flags say."""
     flags = ctx.meta.get(HADOOP, {})
+    if flags and session.current is not None:
+        given = ", ".join("--" + name.replace("_", "-") for name in flags)
+        raise SpecError(f"{given}: the session is logged in as it was when it was started; leave it out, or --session")
     principal, keytab, proxy = (flags.get(name) for name in ("principal", "keytab", "proxy_user"))
     for name, value in (("principal", principal), ("keytab", keytab), ("proxy-user", proxy)):
         if value is not None and not value.strip():

@@ -13,7 +13,7 @@ import click
 from hdl import strict_json
 from hdl.cli import progress, training
 from hdl.cli.combinations import combine, label_of, parameters
-from hdl.cli.search_progress import Board, score
+from hdl.cli.search_progress import GridBoard, score
 from hdl.errors import HdlError, Interrupted, NonFinite, SpecError, TableError, Unavailable
 
 _SHOWN = 30  # combinations in the table on the terminal
@@ -172,7 +172,7 @@ def search(
     from hdl.table import owner
 
     results, remaining = list(done), [one for one in combinations if one.name not in {each.name for each in done}]
-    board = Board(len(remaining) + len(done), len(done), lambda each: label_of(each.values), run["quiet"])
+    board = GridBoard(len(remaining) + len(done), len(done), lambda each: label_of(each.values), run["quiet"])
     device, local, memory = run["device"], run["runner"] == "local", shared.Shared()
     if local and device == "auto":  # goes on with whatever was begun: all are to be compared
         tables = (driver.begun(fs.join(out, one.name)) for one in combinations)

@@ -1,4 +1,4 @@
-"""`hdl inspect`, `report`, `export`, `doctor`: looking at tables, and at the machine."""
+"""`hdl inspect`, `report`, `doctor`: looking at tables, and at the machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hdl import outputs, strict_json
 from hdl.cli.common import (
     Command,
     at,
-    at_option,
     core_options,
     hadoop_options,
     open_model,
@@ -240,36 +239,6 @@ def report_(table: str, out: str | None, test: str | None, threads: int | None, 
         options = take_data_options(values, model.reading)
         gather.save_measured(table, model.version.signature, [measure(model, test, options, "Test", test)])
     click.echo(gather.write(table, out))
-
-
-@hadoop_options
-@click.command(cls=Command)
-@click.argument("table", metavar="TABLE")
-@click.argument("out", metavar="OUT.onnx")
-@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
-@at_option
-def export_(table: str, out: str, overwrite: bool, which: str) -> None:
-    """Write TABLE's network as an ONNX file, scaling and classes included.
-
-    Input `input`, float32 [N, I], raw features. Of a table one input [N, 1] a column instead, named as
-    the column: numbers (float64, NaN where missing), categories (string, empty where missing), dates
-    (int64, microseconds since 1970). Outputs `label` [N] and `probabilities` [N, C]; for regression
-    `value` [N, O].
-    """
-    from hdl import export
-
-    outputs.check(out, overwrite, (".onnx",))
-    model = open_model(table, which)
-    schema = model.schema
-    about = {"hdl.table": table, "hdl.version": str(model.version.number), "hdl.sha256": model.version.signature}
-    wide = {name: getattr(schema, name) for name in ("center", "spread", "target_mean", "target_deviation")}
-    graph = export.build(
-        model.spec, model.w, schema.scale, schema.shift, schema.classes or None, about, **wide,
-        encodings=schema.encodings, offset=model.reading.get("offset"),
-    )  # fmt: skip
-    with outputs.placing(out) as file:
-        file.write(export.serialise(graph))
-    click.echo(out)
 
 
 @hadoop_options

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,29 +26,13 @@ class Leaderboard(Board):
     """
 
     def __init__(self, total: int, trials: Callable[[], Sequence[Any]], quiet: bool = False):
-        super().__init__(total, 0, lambda each: label_of(each.values), quiet)
         self._trials, self._began, self._results = trials, time.monotonic(), 0
-        self._bar = self._live = None
-        if not quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.live import Live
+        super().__init__(total, lambda each: label_of(each.values), quiet)
 
-            self._live = Live(console=Console(file=sys.stderr, highlight=False), refresh_per_second=4)
+    def _display(self, console: Any) -> Any:
+        from rich.live import Live
 
-    def __enter__(self) -> Leaderboard:
-        if self._live:
-            self._live.start()
-        self._show()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._show()
-            self._live.stop()
-
-    @property
-    def _console(self) -> Any:
-        return self._live.console if self._live else None
+        return Live(console=console, refresh_per_second=4, transient=True)  # a table of all comes after it
 
     def told(self, result: Any, share: float) -> None:
         """Shows the result of a trial that was trained up to a share of its rounds."""

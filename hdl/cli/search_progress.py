@@ -1,11 +1,12 @@
-"""Progress over the trainings of a grid: one bar for all on a terminal, and a line for each that has ended."""
+"""Progress over many trainings: of a grid one bar for all on a terminal, and a line for each that has ended."""
 
 from __future__ import annotations
 
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import click
 
@@ -26,50 +27,53 @@ def score(result: Any) -> str:
     return f"{METRICS[result.decides].title} {result.score:.6f}"
 
 
-class Board:
-    """Display of a grid while it is trained; any thread may call its methods.
+class Board(ABC):
+    """What is shown of trainings while they go on; any thread may call its methods.
 
     Parameters
     ----------
-    total, done : int
-        Combinations, and how many of them were trained before.
+    total : int
+        Trainings.
     label : function of a Result
         Its name for people.
     quiet : bool
     """
 
-    def __init__(self, total: int, done: int, label: Callable[[Any], str], quiet: bool = False):
+    def __init__(self, total: int, label: Callable[[Any], str], quiet: bool = False):
         self.stop = threading.Event()
-        self._total, self._done, self._label, self._quiet = total, done, label, quiet
+        self._total, self._label, self._quiet = total, label, quiet
         self._shares: dict[str, float] = {}  # of the trainings that are under way
         self._rounds: dict[str, tuple[int, int]] = {}
-        self._lock, self._bar, self._said = threading.Lock(), None, set[str]()
-        self._findings_shown = False
+        self._lock, self._said, self._findings_shown = threading.Lock(), set[str](), False
+        self._live: Any = None  # rich's display, on a terminal
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[best]}"),
-                TimeRemainingColumn(compact=True), console=Console(file=sys.stderr, highlight=False),
-                refresh_per_second=8,
-            )  # fmt: skip
-            self._task = self._bar.add_task("", total=total, completed=done, best="")
+            self._live = self._display(Console(file=sys.stderr, highlight=False))
 
-    def __enter__(self) -> Board:
-        if self._bar:
-            self._bar.start()
+    @abstractmethod
+    def _display(self, console: Any) -> Any:
+        """Make what changes on a terminal, to be started and stopped."""
+
+    @abstractmethod
+    def _show(self) -> None:
+        """Bring it up to date, where there is one."""
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
         self._show()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        if self._live:
+            self._show()
+            self._live.stop()
 
     @property
     def _console(self) -> Any:
         """The console on which something is shown that changes; None without."""
-        return self._bar.console if self._bar else None
+        return self._live.console if self._live else None
 
     def say(self, text: str) -> None:
         """Shows a message that stays."""
@@ -120,6 +124,24 @@ class Board:
             self._shares[name] = min(1.0, (done + share) / max(rounds, 1))
             self._show()
 
+
+class GridBoard(Board):
+    """Display of a grid; arguments as those of `Board`, and how many of its combinations were trained before."""
+
+    def __init__(self, total: int, done: int, label: Callable[[Any], str], quiet: bool = False):
+        self._done = done
+        super().__init__(total, label, quiet)
+
+    def _display(self, console: Any) -> Any:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[best]}"),
+            TimeRemainingColumn(compact=True), console=console, refresh_per_second=8,
+        )  # fmt: skip
+        self._task = bar.add_task("", total=self._total, completed=self._done, best="")
+        return bar
+
     def ended(self, result: Any, best: Any) -> None:
         """Counts and shows a combination that has ended, and the best so far."""
         with self._lock:
@@ -130,13 +152,13 @@ class Board:
             if result.state == "done":
                 words.append(f"({count(result.rounds, 'round')}, {duration(result.seconds)})")
             self.say(" ".join(words))
-            if self._bar and best is not None:
-                self._bar.update(self._task, best=f"best {score(best)}")
+            if self._live and best is not None:
+                self._live.update(self._task, best=f"best {score(best)}")
             self._show()
 
     def _show(self) -> None:
-        if self._bar:
+        if self._live:
             now = min(self._total, self._done + len(self._shares))
             about = f"combination {now}/{self._total}" if len(self._shares) < 2 else (
                 f"{self._done}/{self._total} combinations, {len(self._shares)} side by side")  # fmt: skip
-            self._bar.update(self._task, description=about, completed=self._done + sum(self._shares.values()))
+            self._live.update(self._task, description=about, completed=self._done + sum(self._shares.values()))

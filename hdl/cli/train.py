@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
-from hdl import strict_json
+from hdl import session, strict_json
 from hdl.cli import folds, grid, progress, yarn_flags
 from hdl.cli.access import access_options, take_access
 from hdl.cli.common import Command, DeviceName, Option, hadoop_options, log_option, spill_option
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
 from hdl.cli.flags import spec_options, take_spec
+from hdl.cli.session_flags import session_option, take_session
 from hdl.cli.training import ENDS, RUNNERS, finish, make_runner, prepare_table, stoppable
 from hdl.errors import Interrupted, SpecError, TableError
 from hdl.models import stack
@@ -22,7 +23,7 @@ from hdl.models import stack
 RUN = "Run"
 YARN = yarn_flags.SECTION
 RUN_NAMES = ("test", "resume", "strict", "overwrite", "runner", "workers", "threads", "device", "no_report", "quiet",
-             "dry_run", "logs")  # fmt: skip
+             "dry_run", "logs", "session")  # fmt: skip
 FOLD_NAMES = ("folds", "oof", "final")
 # The flags of the YARN runner alone: field of its settings by name
 YARN_NAMES = {
@@ -55,6 +56,7 @@ def _run_options(command: click.Command) -> click.Command:
         Option(["--device"], type=DeviceName(), metavar="NAME", default="cpu", section=RUN,
                help="What each worker computes on: cpu, cuda (its first GPU), cuda:N, or auto (GPUs where all workers "
                     "have one).  [default: cpu]"),
+        session_option(RUN),
         spill_option(RUN),
         Option(["--no-report"], is_flag=True, section=RUN, help="Make no TABLE/report.html."),
         Option(["--quiet", "-q"], is_flag=True, section=RUN, help="Show no progress."),
@@ -149,11 +151,13 @@ def train_(data: str, out: str | None, **values: Any) -> None:
     hdl train mnist --out model --test mnist:test --net 784-100-32-10 --shards 4 --workers 2
     """
     run = {name: values.pop(name) for name in RUN_NAMES}
+    named = run.pop("session")
     if run["strict"] and not run["resume"]:
         raise SpecError("--strict: is about the version that --resume goes on from; give both, or leave it out")
     settings = {name: values.pop(name) for name in YARN_NAMES}
     reach = take_access(values, run["runner"])
     run["workers"], settings["fewest_workers"] = _workers(run["workers"], run["runner"])
+    take_session(named, run, settings)
     run["settings"] = _yarn_settings(run["runner"], settings, starts=not run["dry_run"]) | reach
     init_from = values.pop("init_from") or ""
     texts, before = values.pop("grid"), grid.stored_grid(out, run["resume"])
@@ -294,6 +298,7 @@ def _how_to_resume(data: str, out: str, runner: str, device: str, logs: Sequence
         return "interrupted before the first version; nothing was written"
     carried = [] if runner == "local" else ["--runner", runner]
     carried += [] if device == "cpu" else ["--device", device]
+    carried = ["--session", session.name] if session.name else carried
     carried += [word for shown in logs for word in ("--log", shown)]
     command = shlex.join(["hdl", "train", data, "--out", out, "--resume", *carried])
     return f"interrupted; version {table.numbers()[-1]} is kept. Go on with: {command}"

@@ -41,8 +41,11 @@ def make_runner(name: str, workers: int | None, threads: int | None, shards: int
     Unavailable
         It is not part of this hdl.
     """
+    from hdl import session
     from hdl.devices import cores
 
+    if session.current is not None:
+        return session.current.runner()
     if name not in RUNNERS:
         raise SpecError(f"--runner: expected one of {', '.join(RUNNERS)} (given {name!r})")
     module, attribute = RUNNERS[name]

@@ -144,6 +144,10 @@ class Source(ABC):
         self.reading: dict[str, Any] = {}
         self.kept_schema: Any = None
 
+    def every_file(self) -> list[str]:
+        """Lists all files that are read, those of labels too."""
+        return self.paths
+
     @abstractmethod
     def lengths(self) -> list[int]:
         """Returns the length of each file, in the unit of its splits."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hdl import fs
+from hdl.data import opened
 from hdl.data.base import Source
 from hdl.data.columns import trained
 from hdl.data.delimited import Delimited
@@ -53,6 +54,13 @@ def open_source(
     """
     path, options = os.fspath(path), Options.make(options)
     labels = labels and options.judged
+    if schema is not None:
+        return _open(path, options, schema, labels)
+    return opened.find(path, options.model_dump_json(), labels, lambda: _open(path, options, None, labels))
+
+
+def _open(path: str, options: Options, schema: Any, labels: bool) -> Source:
+    """Open a dataset anew."""
     chosen = _choose(path, options, labels and options.labelled)
     if schema is None and chosen.format == "csv" and not options.max_bad_records:
         check_shapes(chosen.tables, path)
@@ -70,7 +78,7 @@ def open_source(
     elif chosen.format == "csv" and ((chosen.lying and chosen.lying.types) or options.where or column):
         source = Keyed([x for x, _ in chosen.pairs], options, schema, labels, chosen.lying)
     else:
-        source = _OPEN[chosen.format](chosen.pairs, chosen.part, options, schema, labels)
+        source = _READERS[chosen.format](chosen.pairs, chosen.part, options, schema, labels)
     source.left_out[:0] = chosen.left_out
     if options.held and options.held[0] == COLUMN:
         source.left_out[:] = [_of_held(line, options.held[1]) for line in source.left_out]
@@ -173,7 +181,7 @@ def _json(*rest: Any) -> Source:
 
 
 # Each takes the files, the part of an archive, and what every reader takes: options, schema, labels.
-_OPEN: dict[str, Callable[..., Source]] = {
+_READERS: dict[str, Callable[..., Source]] = {
     "csv": lambda pairs, part, *rest: Delimited([x for x, _ in pairs], *rest),
     "libsvm": lambda pairs, part, *rest: Libsvm([x for x, _ in pairs], *rest),
     "pair": lambda pairs, part, *rest: TextPair(pairs, *rest),

@@ -100,6 +100,9 @@ class Images(Source):
                 error = error or damage
         raise error  # type: ignore[misc]  # there is at least one file
 
+    def every_file(self) -> list[str]:
+        return [path for _, path in self.files]
+
     def lengths(self) -> list[int]:
         """Counts the images in the folder."""
         return [len(self.files)]

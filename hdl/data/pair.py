@@ -52,6 +52,9 @@ class TextPair(Source):
         self._lengths: list[int] | None = None
         self._parsed = ParsedLines(options.max_line)
 
+    def every_file(self) -> list[str]:
+        return [*self.paths, *filter(None, self.others.values())]
+
     def uncounted(self) -> list[Piece]:
         if self._lengths is not None:
             return []

@@ -205,6 +205,9 @@ class Records(Source):
             kind = y.dtype.kind if y is not None else x.dtype.kind
             self.reading["label_type"] = {"S": "text", "U": "text", "b": "boolean"}.get(kind, "number")
 
+    def every_file(self) -> list[str]:
+        return [*self.paths, *(y.path for _, y in self.pairs.values() if y is not None)]
+
     def lengths(self) -> list[int]:
         """Count the records of each file."""
         return [x.shape[0] for x, _ in self.pairs.values()]

@@ -17,7 +17,7 @@ from hdl.data.tabular.encoders import Encodings
 from hdl.data.tabular.frame import Column
 from hdl.data.tabular.numbers import Number
 from hdl.errors import SpecError
-from hdl.export.graph import OUTPUTS, Graph
+from hdl.export.graph import ANSWERS, Graph
 from hdl.export.numbers import date, number
 
 TOKENS = ("", "NA", "NULL", "\\N", "<missing>")  # the first that is no level stands for a missing category
@@ -30,21 +30,21 @@ def in_use(encodings: Encodings) -> list[tuple[Column, Number | Date | Category]
     return [(column, part) for column, part in pairs if part is not None and part.width]
 
 
-def input_names(encodings: Encodings) -> dict[str, str]:
+def input_names(encodings: Encodings, outputs: Sequence[str] = ANSWERS) -> dict[str, str]:
     """Name the inputs of the columns in use: as the columns, with `_` behind names that outputs have."""
     used = [column.name for column, _ in in_use(encodings)]
     names: dict[str, str] = {}
     for name in used:
         free = name
-        while free in OUTPUTS or (free != name and (free in used or free in names.values())):
+        while free in outputs or (free != name and (free in used or free in names.values())):
             free += "_"
         names[name] = free
     return names
 
 
-def about(encodings: Encodings) -> dict[str, str]:
+def about(encodings: Encodings, outputs: Sequence[str] = ANSWERS) -> dict[str, str]:
     """Say for the file's metadata which column each input is, and what stands for a missing category."""
-    columns = {given: name for name, given in input_names(encodings).items()}
+    columns = {given: name for name, given in input_names(encodings, outputs).items()}
     return {"hdl.columns": json.dumps(columns, ensure_ascii=False), "hdl.missing": missing_token(encodings)}
 
 
@@ -77,7 +77,7 @@ def encoded(graph: Graph, encodings: Encodings) -> tuple[str | None, list[str]]:
     SpecError
         A category has buckets: ONNX has no operator that hashes text.
     """
-    names, token = input_names(encodings), missing_token(encodings)
+    names, token = input_names(encodings, graph.reserved), missing_token(encodings)
     numbers, codes = [], []
     for column, part in in_use(encodings):
         x = graph.input(names[column.name], TYPES[column.kind], 1)
@@ -95,7 +95,7 @@ def encoded(graph: Graph, encodings: Encodings) -> tuple[str | None, list[str]]:
 def offset(graph: Graph, name: str, deviation: NDArray[np.float64] | None) -> str:
     """Add the input of what the column of that name adds to the one output, float32 [N, 1], in its unit."""
     free = name
-    while free in (*OUTPUTS, "input") or (free != name and free in graph.taken):
+    while free in (*graph.reserved, "input") or (free != name and free in graph.taken):
         free += "_"
     x = graph.input(free, np.float64, 1)
     return graph.cast(x if deviation is None else graph.add("Div", x, graph.constant("unit", deviation)), np.float32)

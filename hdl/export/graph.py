@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from hdl.errors import Unavailable
 
-OUTPUTS = ("label", "probabilities", "value")
+ANSWERS = ("label", "probabilities", "value")  # outputs of a network with answers,
+CODES = ("codes", "reconstruction")  # and of one that is asked for codes
 
 
 class Graph:
@@ -18,27 +20,29 @@ class Graph:
     Parameters
     ----------
     onnx : module
-    inputs : sequence of str
+    inputs, outputs : sequence of str
         Names that no other value may have.
     """
 
-    def __init__(self, onnx: Any, inputs: Any = ()):
+    def __init__(self, onnx: Any, inputs: Sequence[str] = (), outputs: Sequence[str] = ANSWERS):
         self.onnx = onnx
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.inputs: list[Any] = []
-        self.taken = {*inputs, *OUTPUTS}
+        self.reserved = tuple(outputs)
+        self.taken = {*inputs, *outputs}
         self._numbers: dict[tuple[Any, ...], str] = {}
 
     def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """Adds a node; gives the name of its value."""
-        output = output or self._free(f"{kind.lower()}{len(self.nodes)}")
-        self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), [output], **attributes))
+        output = output or self.free(f"{kind.lower()}{len(self.nodes)}")
+        self.taken.add(output)
+        self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), [output], name=output, **attributes))
         return output
 
     def constant(self, name: str, value: NDArray) -> str:
         """Adds a constant; gives its name."""
-        name = self._free(name)
+        name = self.free(name)
         self.taken.add(name)
         self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
@@ -59,8 +63,8 @@ class Graph:
         """Adds a cast to a type of NumPy's."""
         return self.add("Cast", value, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
-    def _free(self, name: str) -> str:
-        """Find a name that no other value has."""
+    def free(self, name: str) -> str:
+        """Finds a name that no other value has."""
         while name in self.taken:
             name += "_"
         return name

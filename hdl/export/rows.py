@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hdl.data import Block, Schema
+from hdl.data.csr import Csr
 from hdl.data.tabular.arrow import canonical
 from hdl.data.tabular.dates import MISSING
 from hdl.data.tabular.memory import table_of
@@ -58,4 +60,30 @@ def feeds(session: Any, table: Any) -> dict[str, NDArray]:
         elif item.type == "tensor(int64)":
             cells = cells.cast(pa.int64()).fill_null(MISSING).to_numpy()
         out[item.name] = cells[:, None]
+    return out
+
+
+def feeds_of(session: Any, block: Block, schema: Schema) -> dict[str, NDArray]:
+    """Make the inputs of a session from raw samples as a reader gives them.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    block : Block
+    schema : Schema
+        Of the model that the session's graph is of.
+    """
+    x, inputs = block.x, session.get_inputs()
+    if schema.encodings is not None:
+        cells = {column.name: pa.array(values) for column, _, values in schema.encodings.cells(x)}
+        if block.offset is not None:
+            known = json.loads(session.get_modelmeta().custom_metadata_map["hdl.columns"])
+            cells |= {item.name: pa.array(block.offset) for item in inputs if item.name not in known}
+        return feeds(session, pa.table(cells))
+    if isinstance(x, Csr):
+        x = Csr(x.data, x.indices, x.indptr, schema.inputs).dense()
+    kind = np.float64 if inputs[0].type == "tensor(double)" else np.float32
+    out = {inputs[0].name: np.asarray(x, kind).reshape(len(x), -1)}
+    if block.offset is not None:
+        out |= {item.name: np.asarray(block.offset, np.float64)[:, None] for item in inputs[1:]}
     return out

@@ -22,6 +22,7 @@ from hdl.foreign.order import ordered
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MOST_CONFIG = 16 << 20  # bytes of the description of layers
 _MOST = 2 << 30  # bytes of weights
+_PACKED, _SMALL = 100, 1 << 20  # times that weights may be larger than in the file, beside what is small
 
 
 def network(content: bytes, path: str) -> Network:
@@ -150,6 +151,7 @@ def _array(h5py: Any, group: Any, key: str, name: str, path: str) -> NDArray[np.
         raise DataError(f"{name} has its numbers in another file, or has none", path)
     if inner.dtype.kind != "f":
         raise DataError(f"{name} is of type {inner.dtype}; expected floating-point numbers", path)
-    if inner.size * inner.dtype.itemsize > _MOST:
-        raise DataError(f"{name} has {inner.size:,} numbers", path)
+    size = inner.size * inner.dtype.itemsize
+    if size > _MOST or size > _PACKED * (inner.id.get_storage_size() + _SMALL):
+        raise DataError(f"{name} unpacks to {size:,} bytes, of {inner.id.get_storage_size():,} in the file", path)
     return as_float32(inner[()], name, path)

@@ -11,6 +11,7 @@ from hdl.foreign.chain import Chain
 from hdl.foreign.network import Network
 
 _KINDS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "Softmax": "softmax", "LeakyRelu": "leaky_relu"}
+_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 _SAME = {"Identity", "Dropout", "Cast", "Flatten", "Reshape"}
 # What turns a network's answer into labels and maps, behind the chain.
 _ANSWER = {"ArgMax", "ArrayFeatureExtractor", "Gather", "ZipMap", "Concat", "Sub", "Reshape", "Cast", "Identity",
@@ -29,7 +30,12 @@ def network(content: bytes, path: str) -> Network:
         graph = onnx.ModelProto.FromString(content).graph
     except DecodeError:
         raise DataError("no ONNX file, or one that is cut", path) from None
-    return _Reader(onnx, graph, path).network()
+    try:
+        return _Reader(onnx, graph, path).network()
+    except (KeyError, IndexError, ValueError, TypeError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"a damaged graph: {type(error).__name__} {' '.join(str(error).split())[:100]}", path) from None
 
 
 class _Reader:
@@ -53,6 +59,8 @@ class _Reader:
             )
         chain, value = Chain(self.path), inputs[0]
         while (node := self._next(value, chain)) is not None:
+            if id(node) in self.seen:
+                raise DataError(f"{value!r} comes back to itself: no chain of dense layers", self.path)
             self.seen.add(id(node))
             self._take(node, value, chain)
             value = node.output[0]
@@ -84,6 +92,8 @@ class _Reader:
     def _take(self, node: Any, value: str, chain: Chain) -> None:
         kind, about = node.op_type, {item.name: self.onnx.helper.get_attribute_value(item) for item in node.attribute}
         name = node.name or kind
+        if node.domain not in _DOMAINS:
+            raise DataError(f"{name} is a {node.domain}.{kind}, which hdl does not know", self.path)
         if kind in _KINDS:
             chain.activation(_KINDS[kind], float(about.get("alpha", 0.01)), name)
         elif kind == "MatMul" and node.input[0] == value:
@@ -118,18 +128,22 @@ class _Reader:
 
     def _constant(self, name: str, user: str) -> Any:
         """Give a constant as an array."""
-        tensor = self.constants.get(name)
-        if tensor is None:
-            raise DataError(f"{user} takes {name!r}, which is no constant: expected a chain of dense layers", self.path)
-        if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
-            raise DataError(f"{name!r} is kept in another file; expected one file that has all weights", self.path)
-        try:
-            array = self.onnx.numpy_helper.to_array(tensor)
-        except (ValueError, TypeError) as error:
-            raise DataError(f"{name!r} is damaged: {error}", self.path) from None
+        array = self._array(name, user)
         if array.dtype.kind != "f":
             raise DataError(f"{name!r} is of type {array.dtype}; expected floating-point numbers", self.path)
         return array
+
+    def _array(self, name: str, user: str) -> Any:
+        """Give a constant of any type as an array, never one that is kept elsewhere."""
+        tensor = self.constants.get(name)
+        if tensor is None:
+            raise DataError(f"{user} takes {name!r}, which is no constant: expected a chain of dense layers", self.path)
+        if tensor.data_location == self.onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise DataError(f"{name!r} is kept in another file; expected one file that has all weights", self.path)
+        try:
+            return self.onnx.numpy_helper.to_array(tensor)
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{name!r} is damaged: {error}", self.path) from None
 
     def _classes(self) -> tuple[Any, ...] | None:
         """Find what the outputs stand for, where labels come out."""
@@ -141,6 +155,6 @@ class _Reader:
                 return tuple(about["classlabels_int64s"].ints)
         for node in self.nodes:
             if node.op_type in ("Gather", "ArrayFeatureExtractor") and node.input[0] in self.constants:
-                found = self.onnx.numpy_helper.to_array(self.constants[node.input[0]]).reshape(-1).tolist()
+                found = self._array(node.input[0], node.op_type).reshape(-1).tolist()
                 return tuple(item.decode() if isinstance(item, bytes) else item for item in found)
         return None

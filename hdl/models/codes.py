@@ -36,6 +36,58 @@ def usual(spec: Spec, below: Sequence[Layer] = ()) -> int:
     return (layers + 1) // 2 if spec.model == "mlp" and spec.finetune == "reconstruct" else layers
 
 
+def chosen(spec: Spec, layer: int | None = None, below: Sequence[Layer] = ()) -> int:
+    """Choose the layer of codes: the one that is named, else as `usual` says.
+
+    Raises
+    ------
+    SpecError
+        There is no such layer.
+    """
+    layers, layer = depth(spec, below), usual(spec, below) if layer is None else layer
+    if not 1 <= layer <= layers:
+        has = "no hidden layer" if layers < 1 else "layer 1" if layers == 1 else f"layers 1 to {layers}"
+        raise SpecError(f"layer {layer}: the network has {has}")
+    return layer
+
+
+def upwards(
+    spec: Spec, w: NDArray, layer: int | None = None, below: Sequence[Layer] = ()
+) -> list[tuple[Spec, NDArray, int]]:
+    """List the networks whose first layers make the codes, from the data up: spec, weights, how many of its layers.
+
+    Raises
+    ------
+    SpecError
+        There is no such layer.
+    """
+    layer = chosen(spec, layer, below)
+    if spec.model == "mlp":
+        return [(spec, w, layer)]
+    return [(own, weights, 1) for own, weights in [*below, (spec, w)][:layer]]
+
+
+def downwards(
+    spec: Spec, w: NDArray, layer: int | None = None, below: Sequence[Layer] = ()
+) -> list[tuple[NDArray, NDArray, str]]:
+    """List the layers from codes back to the scaled samples: weights [H, I], biases [I], activation.
+
+    Raises
+    ------
+    SpecError
+        The network has no way back, or no such layer.
+    """
+    layer = chosen(spec, layer, below)
+    if spec.model == "mlp":
+        if spec.finetune != "reconstruct":
+            raise SpecError("a network that was not unrolled has no way back from its codes")
+        parts = Layout(spec.widths).split(w)[layer:]
+        kinds = [spec.activation] * (len(parts) - 1) + ["sigmoid" if spec.loss == "sigmoid" else "linear"]
+        return [(*part, kind) for part, kind in zip(parts, kinds, strict=True)]
+    layers = [*below, (spec, w)][:layer]
+    return [(*layout.of(own).split(weights)[1], _visible(own)) for own, weights in reversed(layers)]
+
+
 class Encoder:
     """Turns samples into codes; those of an ensemble's members stand one beside the other.
 
@@ -76,16 +128,12 @@ class Encoder:
             self._members = [Encoder(single, member, make, layer) for member in shape.members(w)]
             self.layer, self.width = self._members[0].layer, sum(member.width for member in self._members)
             return
-        layers = depth(spec, below)
-        self.layer = usual(spec, below) if layer is None else layer
-        if not 1 <= self.layer <= layers:
-            has = "no hidden layer" if layers < 1 else "layer 1" if layers == 1 else f"layers 1 to {layers}"
-            raise SpecError(f"layer {self.layer}: the network has {has}")
-        if spec.model == "mlp":
-            parts = [(spec, w, self.layer)]
-        else:
-            parts = [(own, weights, 1) for own, weights in [*below, (spec, w)][: self.layer]]
-        self._parts = [_Dense(own, weights, count, make) for own, weights, count in parts]
+        self.layer = chosen(spec, layer, below)
+        parts = upwards(spec, w, self.layer, below)
+        self._parts: list[_Dense | _OneLayer] = [
+            _Dense(own, weights, count, make) if own.model == "mlp" else _OneLayer(own, weights, make)
+            for own, weights, count in parts
+        ]
         self.width = self._parts[-1].width
 
     def __call__(self, samples: Samples) -> NDArray[np.float32]:
@@ -133,6 +181,21 @@ class _Dense:
         return np.ascontiguousarray(self._activate(z, self._leak), np.float32)
 
 
+class _OneLayer:
+    """Runs an autoencoder or an RBM up to its codes, as the layer above it saw them in training."""
+
+    def __init__(self, spec: Spec, w: NDArray, make: Make):
+        self._ops, self._w, self.width = make(spec), w.copy(), spec.widths[1]  # aligned
+        self._first = layout.of(spec).split(self._w)[0][0]
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """Return the weights [I, H] of its one layer."""
+        return [self._first]
+
+    def __call__(self, samples: Samples) -> NDArray[np.float32]:
+        return np.ascontiguousarray(self._ops.encode(self._w, samples), np.float32)
+
+
 class Decoder:
     """Turns codes into reconstructions of the scaled samples; for RBMs they are mean-field.
 
@@ -151,17 +214,7 @@ class Decoder:
     """
 
     def __init__(self, spec: Spec, w: NDArray, layer: int | None = None, below: Sequence[Layer] = ()):
-        layer = usual(spec, below) if layer is None else layer
-        self._parts: list[tuple[NDArray, NDArray, str]]
-        if spec.model == "mlp":
-            if spec.finetune != "reconstruct":
-                raise SpecError("a network that was not unrolled has no way back from its codes")
-            parts = Layout(spec.widths).split(w)[layer:]
-            kinds = [spec.activation] * (len(parts) - 1) + ["sigmoid" if spec.loss == "sigmoid" else "linear"]
-            self._parts = [(*part, kind) for part, kind in zip(parts, kinds, strict=True)]
-        else:
-            layers = [*below, (spec, w)][:layer]
-            self._parts = [(*layout.of(own).split(weights)[1], _visible(own)) for own, weights in reversed(layers)]
+        self._parts = downwards(spec, w, layer, below)
         self._leak = spec.leak
 
     def __call__(self, codes: NDArray) -> NDArray[np.float32]:

@@ -201,6 +201,7 @@ section{padding:22px 24px}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,360px),1fr));gap:28px;margin-top:8px}
 figure{margin:0;min-width:0}.pair figure{max-width:640px}
 figure svg{width:100%;height:auto;display:block;overflow:visible}
+figure svg [id="over"] text{paint-order:stroke;stroke:var(--card);stroke-width:4px;stroke-linejoin:round}
 figcaption{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:14px;margin-bottom:6px;justify-content:space-between}
 figcaption b{font-weight:600;min-width:0;overflow-wrap:anywhere}
 .keys{display:flex;flex-wrap:wrap;gap:2px 14px;color:var(--ink-2)}

@@ -9,7 +9,7 @@ import numpy as np
 from hdl.errors import Unavailable
 from hdl.metrics import METRICS
 from hdl.outputs import put
-from hdl.report import page
+from hdl.report import lineage, page
 from hdl.report.figures import FAINT, INK, SERIES, _canvas, _matplotlib, _svg
 from hdl.search.grid import shown
 from hdl.search.trials import Asked, Trial, curve_of, loss_of, ranked, state_of
@@ -44,12 +44,16 @@ def html(data: str, asked: Asked, trials: Sequence[Trial], stopped: set[int]) ->
     ended = sum(state_of(each, stopped) == "done" for each in trials)
     parts.append(page.cards([
         (f"best validation {title}", f"{best.result.score:.6g}", f"trial {best.number}; trials were chosen by it"),
-        ("trials", f"{len(trials)}", f"{ended} to their ends, {len(stopped)} stopped for others"),
+        ("trials", f"{len(trials)}", f"{ended} to their ends, " + (
+            f"{lineage.children(trials)} times one became a child of others" if asked.scheduler == "pbt"
+            else f"{len(stopped)} stopped for others")),
         ("sampler", asked.sampler, f"seed {asked.seed}"),
         ("scheduler", asked.scheduler, f"measured by {asked.folds} folds" if asked.folds else "measured by validation"),
     ]))  # fmt: skip
     note = "Each line is a trial; the best ones are drawn on top. Stopped ones are measured at an earlier round."
     parts.append(page.section("Where good trials lie", note, _coordinates(asked, order, title)))
+    if asked.scheduler == "pbt":
+        parts.append(lineage.section(asked, ranked(trials)))
     parts.append(_importance_section(asked, order))
     note = "Validation of every trial over its rounds; those that were stopped end early."
     parts.append(page.section("Curves", note, _curves(order, stopped, title)))
@@ -75,7 +79,7 @@ def _coordinates(asked: Asked, order: Sequence[Trial], title: str) -> str:
             marks = [(parameter.place(value), shown(value)) for value in parameter.ends]
             for height, said in marks if len(marks) <= 8 else (marks[0], marks[-1]):
                 axes.annotate(said, (at, height), xytext=(4, 5), textcoords="offset points", fontsize=8, va="center",
-                              zorder=4)  # fmt: skip
+                              zorder=4, gid="over")  # fmt: skip
         axes.axvline(len(parameters), color=FAINT, linewidth=1, zorder=0)
         worst, best = (f"{abs(value):.4g}" for value in (high, low))
         for height, said in ((1, best), (0, worst)):

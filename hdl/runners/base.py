@@ -51,6 +51,9 @@ class Job:
         Share of the rounds after which the training pauses; it resumes to the bytes of one that has not paused.
     marks : dict, optional
         Where the lines of texts are, filled in before a runner opens the data: see `Source.marks`.
+    content : str
+        What the data's files are, filled in before a runner opens them that keeps what was decoded: see
+        `hdl.data.content`. Empty: nothing is kept.
     """
 
     data: str
@@ -65,6 +68,7 @@ class Job:
     marks: dict[str, list[list[int]]] | None = None
     init_from: str = ""
     until: float = 1.0
+    content: str = ""
 
     def source(self) -> Source:
         """Open the dataset: to train on, or as the network that is measured sees it."""
@@ -201,16 +205,23 @@ class RoundRunner(Runner):
     begins_before_zero : bool
         Whether the first round may begin before version 0 is in the table: then who is told of `Started` cannot count
         on finding it there.
+    keeps : bool
+        Whether its workers keep what they have decoded for the next training: see `hdl.runners.kept`.
     merge_seconds : float
         That the merge of the last round took.
+    round_seconds : float or None
+        That the last round took with its merge, where that is not the time that `advance` took: it may have been done
+        while the driver had others to look at.
     deviation : float64 [O] or None
         By which a regression's targets were divided, so that a round's metrics are told in their unit.
     """
 
     merge_seconds = 0.0
+    round_seconds: float | None = None
     deviation: NDArray[np.float64] | None = None
     asynchronous = False  # can carry out mode `async`
     begins_before_zero = False
+    keeps = False
 
     def train(self, job: Job, drive: Callable[[Job, RoundRunner, Notify], Any], notify: Notify) -> Any:
         return drive(job, self, notify)

@@ -52,6 +52,7 @@ class LocalRunner(RoundRunner):
     """
 
     name = "local"
+    alone_here = True  # one worker works in this process
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class LocalRunner(RoundRunner):
         self.threads = threads or max(1, cores() // workers)
         self.memory = physical_memory() // 2 if memory is None else memory
         self._processes: list[WorkerProcess] = []
+        self._owing = set[WorkerProcess]()  # that have not answered the present command
         self._host: Host | None = None
         self._plan: bytes | None = None
         self._deaths: Counter[int] = Counter()
@@ -77,13 +79,17 @@ class LocalRunner(RoundRunner):
 
     def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
         self._notify, self._shards = notify, len(splits)
-        if self.workers == 1:
+        if self.workers == 1 and self.alone_here:
             self._host = self.host(job, dict(enumerate(splits)))
             return
         count = min(self.workers, len(splits))
         for number, own in enumerate(groups(len(splits), count)):
-            opening = wire.pack("open", open_fields(job, splits, own, self.threads, self.device, self.memory // count))
-            self._processes.append(WorkerProcess(number, list(own), opening, self.threads, self.deadline))
+            fields = open_fields(job, splits, own, self.threads, self.device, self.memory // count)
+            self._processes.append(self.process(number, list(own), fields))
+
+    def process(self, number: int, shards: list[int], fields: dict[str, Any]) -> WorkerProcess:
+        """Start the process of a worker that opens the dataset by these fields."""
+        return WorkerProcess(number, shards, wire.pack("open", fields), self.threads, self.deadline)
 
     def host(self, job: Job, splits: Mapping[int, Sequence[FileSplit]]) -> Host:
         """Make the host that does the work in this process, where one worker does all of it."""
@@ -171,6 +177,7 @@ class LocalRunner(RoundRunner):
     ) -> dict[WorkerProcess, list[Any]]:
         """Give each worker its command and wait for all answers; a worker that dies is replaced and asked again."""
         answers: dict[WorkerProcess, list[Any]] = {}
+        self._owing = set(commands)
         for worker, messages in commands.items():
             worker.busy, worker.done = None, 0.0
             worker.send(*messages)
@@ -178,16 +185,20 @@ class LocalRunner(RoundRunner):
             waiting = [worker for worker in commands if worker not in answers]
             for worker in self._ready(waiting):
                 try:
+                    worker.midway = True
                     kind, fields, _ = wire.unpack(receive(worker.channel))
                     worker.seen = time.monotonic()
                     if kind == "done":
                         answers[worker] = [decode(receive(worker.channel)) for _ in range(fields["count"])]
                         worker.answered, worker.done = time.perf_counter(), len(worker.shards)
+                    worker.midway = False
                 except (EOFError, ConnectionError):
                     self._replace(worker, stage, commands[worker])
                     continue
                 except TimeoutError:
                     raise self._hung(worker) from None
+                if kind in ("done", "error"):
+                    self._owing.discard(worker)
                 if kind == "error":
                     raise error_from(fields, f"worker {worker.number}")
                 if kind == "busy":

@@ -1,13 +1,15 @@
 """A worker process of the local runner: `python -m hdl.runners.local_worker FD`.
 
 It reads commands from the socket FD, answers each with `done` and its results or with `error`, and gives signs of life
-between. It ends when its standard input ends, which is when the driver ends, however that happens.
+between. A message that comes while it computes says that nobody wants the results any more. It ends when its standard
+input ends, which is when the driver ends, however that happens.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import os
+import select
 import signal
 import socket
 import sys
@@ -24,10 +26,15 @@ from hdl.runners.messages import error_message, read_plan
 if TYPE_CHECKING:
     from hdl.data import Summary
     from hdl.passes import Partial
+    from hdl.runners.kept import KeptHosts
     from hdl.runners.work import Host
     from hdl.wire import Update
 
 BEAT_SECONDS = 0.1  # at most one sign of life in this time, but for a new shard
+
+
+class Abandoned(Exception):
+    """Says that the driver has given the present command up."""
 
 
 class Worker:
@@ -44,8 +51,14 @@ class Worker:
     def __init__(self, channel: socket.socket):
         self.channel = channel
         self._last_beat, self._last_shard = 0.0, -1
+        self._kept: KeptHosts | None = None
+        self._told = select.poll()
+        self._told.register(channel, select.POLLIN)
         self._commands: dict[str, Callable[[dict[str, Any], bytes | bytearray, wire.Tensors], list[Any] | None]] = {
+            "warm": self._warm,
             "open": self._open,
+            "abandon": lambda *_: None,  # it has reached a worker that had answered already
+            "kept": self._tell_kept,
             "plan": self._take_plan,
             "summarise": self._summarise,
             "round": self._round,
@@ -69,15 +82,33 @@ class Worker:
 
     def beat(self, shard: int, share: float) -> None:
         """Give a sign of life; a new shard is reported at once, so that a death is put down to the right one."""
+        if self._told.poll(0):
+            raise Abandoned
         now = time.monotonic()
         if shard != self._last_shard or now - self._last_beat > BEAT_SECONDS:
             self._last_beat, self._last_shard = now, shard
             send(self.channel, wire.pack("busy", {"shard": shard, "share": share}))
 
-    def _open(self, fields: dict[str, Any], *_: Any) -> None:
-        from hdl.runners.work import Host
+    def _warm(self, *_: Any) -> None:
+        """Import what every training needs, before there is one."""
+        import hdl.runners.kept  # noqa: F401
 
-        self.host = Host.from_fields(fields)
+    def _open(self, fields: dict[str, Any], *_: Any) -> None:
+        if "folder" in fields:  # this process is older than the command
+            os.chdir(fields["folder"])
+        if fields.get("content"):
+            from hdl.runners.kept import KeptHosts
+
+            self._kept = self._kept or KeptHosts()
+            self.host = self._kept.open(fields)
+        else:
+            from hdl.runners.work import Host
+
+            self.host = Host.from_fields(fields)
+
+    def _tell_kept(self, *_: Any) -> None:
+        kept = self._kept.describe() if self._kept else []
+        send(self.channel, wire.pack("kept", {"kept": kept, "room": self._kept.room if self._kept else 0}))
 
     def _take_plan(self, fields: dict[str, Any], _: Any, tensors: wire.Tensors) -> None:
         self.host.prepare(read_plan(fields, tensors))

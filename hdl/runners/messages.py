@@ -67,6 +67,7 @@ def open_fields(
         "options": job.options.model_dump(mode="json"),
         "cuts": [[shard, splits[shard]] for shard in shards],
         **({"marks": job.marks} if job.marks else {}),
+        **({"content": job.content} if job.content else {}),
         "threads": threads,
         "device": device,
         "memory": memory,

@@ -127,11 +127,11 @@ class Host:
     @property
     def spilled(self) -> int:
         """Count the decoded shards that are in files, as they do not fit into memory."""
-        return sum(_bytes(shard)[1] > 0 for shard in self._shards.values())
+        return sum(decoded_bytes(shard)[1] > 0 for shard in self._shards.values())
 
     def _room(self) -> int:
         """Tell how many bytes of the next shard may stay in memory: an equal part, or of what the others have left."""
-        held = sum(_bytes(shard)[0] for shard in self._shards.values())
+        held = sum(decoded_bytes(shard)[0] for shard in self._shards.values())
         left = max(0, self.memory - held) // max(1, len(self.splits) - len(self._shards))
         return min(left, self.memory // max(1, len(self.splits)))
 
@@ -249,7 +249,7 @@ class Host:
         return joined
 
 
-def _bytes(shard: Shard) -> tuple[int, int]:
+def decoded_bytes(shard: Shard) -> tuple[int, int]:
     """Count a decoded shard's bytes in memory and those in files."""
     held = [0, 0]
     for samples in (shard.train, shard.validation):

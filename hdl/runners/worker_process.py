@@ -46,6 +46,8 @@ class WorkerProcess:
         `time.monotonic()` of the last sign of life, or when the first is due.
     answered : float
         `time.perf_counter()` of its last answer.
+    midway : bool
+        A message is being sent or received: if that is interrupted, the channel is of no use any more.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class WorkerProcess:
         """Start the process and return at once; messages that are sent meanwhile wait in the socket."""
         self.busy: int | None = None
         self.done = 0.0
+        self.midway = False
         self.seen = time.monotonic() + START
         self.errors = scratch.file("hdl-worker-")
         self.channel, theirs = socket.socketpair()
@@ -84,7 +87,7 @@ class WorkerProcess:
 
     def send(self, *messages: bytes | list[wire.Buffer]) -> None:
         """Send messages; a worker that is dead is noticed when it does not answer."""
-        self.seen = max(self.seen, time.monotonic())
+        self.seen, self.midway = max(self.seen, time.monotonic()), True
         try:
             send(self.channel, *messages)
         except ConnectionError:
@@ -92,6 +95,7 @@ class WorkerProcess:
         except TimeoutError:
             who = f"worker {self.number} (process {self.process.pid})"
             raise DeadlineError(f"{who} has taken no message for {self.deadline:g} s{self.standard_error()}") from None
+        self.midway = False
 
     def standard_error(self) -> str:
         """Read the end of the standard error, as the end of a sentence and on lines of its own."""

@@ -44,12 +44,18 @@ class Combination:
         As given: not filled in from the data.
     until : float
         Share of its rounds after which it pauses.
+    parents : tuple of str
+        Names of the two tables that it goes on from: see `hdl.search.inherit`; empty: it begins by itself.
+    bred : (generation, number) or None
+        By which the weights of these two are crossed over; None: the first one's are taken as they are.
     """
 
     name: str
     values: dict[str, Any]
     spec: Spec
     until: float = 1.0
+    parents: tuple[str, ...] = ()
+    bred: tuple[int, int] | None = None
 
 
 @dataclass

@@ -87,7 +87,8 @@ def make_place(
     runner: str, workers: int | None, threads: int | None, device: str, make_runner: Callable[[int], Runner],
     say: Callable[[str], Any],
 ) -> Place:  # fmt: skip
-    """Make the place of a runner's name; on this machine `workers` trials train side by side, on a GPU one."""
+    """Make the place of a runner's name, or of "session"; with "local" `workers` trials train side by side, on a GPU
+    one."""
     if runner != "local":
         return _Elsewhere(make_runner)
     device = devices.resolve(device, say)

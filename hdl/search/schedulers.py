@@ -1,59 +1,23 @@
 """Schedulers: which trial of a search trains next and how far, as state machines that are asked and told.
 
-A task trains a trial up to a share of its rounds. All schedulers but ASHA decide by complete rungs and by trials'
-numbers: whatever the order in which results come, the same trials go on.
+All of them but ASHA decide by complete rungs and by trials' numbers: whatever the order in which results come, the same
+trials go on.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 from hdl.errors import SpecError
+from hdl.search.population import Population
+from hdl.search.tasks import Ready, Scheduler, Task, best
 
 ETA = 3  # of so many trials one goes on
 RUNGS = 4  # at most
 CHECKS = (0.25, 0.5, 0.75, 1.0)  # shares at which the median is taken
-
-
-@dataclass(frozen=True)
-class Task:
-    """Asks for a trial to be trained up to a share of its rounds.
-
-    Parameters
-    ----------
-    number : int
-        Of the trial, from 0.
-    share : float
-    rung, bracket : int
-    """
-
-    number: int
-    share: float = 1.0
-    rung: int = 0
-    bracket: int = 0
-
-
-Ready = Callable[[int], bool]  # whether a trial that has not begun may begin
-
-
-class Scheduler(ABC):
-    """Says which trials go on; `over` once nothing is left but what is running."""
-
-    @abstractmethod
-    def ask(self, ready: Ready) -> Task | None:
-        """Gives the next task; None while results must be waited for, or at the end."""
-
-    def tell(self, task: Task, loss: float, curve: Sequence[float] = ()) -> None:
-        """Takes the loss of a task, of which less is better (inf: none), and the losses of its rounds up to there."""
-        return
-
-    def stopped(self) -> set[int]:
-        """Names the trials that were not trained to their ends because others were better."""
-        return set()
 
 
 class Listed(Scheduler):
@@ -80,12 +44,6 @@ class _Rung:
     @property
     def full(self) -> bool:
         return bool(self.size) and len(self.losses) == self.size
-
-
-def best(losses: Mapping[int, float], count: int) -> list[int]:
-    """Lists the trials with the least losses, of equals the first ones; those without a loss are never among them."""
-    finite = [number for number, loss in losses.items() if math.isfinite(loss)]
-    return sorted(finite, key=lambda number: (losses[number], number))[:count]
 
 
 def _filled(trials: int, eta: int) -> int:
@@ -231,11 +189,11 @@ class MedianStopping(Scheduler):
         return self._stopped
 
 
-NAMES = ("none", "halving", "hyperband", "asha", "median")
+NAMES = ("none", "halving", "hyperband", "asha", "median", "pbt")
 
 
-def make(name: str, trials: int, eta: int = ETA) -> Scheduler:
-    """Makes the scheduler of a name for trials 0 to trials - 1.
+def make(name: str, trials: int, eta: int = ETA, generations: int = 1, seed: int = 1) -> Scheduler:
+    """Makes the scheduler of a name for trials 0 to trials - 1; `generations` and `seed` are those of a population.
 
     Raises
     ------
@@ -247,6 +205,8 @@ def make(name: str, trials: int, eta: int = ETA) -> Scheduler:
         return Listed(numbers)
     if name == "median":
         return MedianStopping(numbers)
+    if name == "pbt":
+        return Population(trials, eta, generations, seed)
     kinds = {"halving": Halving, "hyperband": Hyperband, "asha": Asha}
     if name not in kinds:
         raise SpecError(f"--scheduler: expected one of {', '.join(NAMES)} (given {name!r})")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from hdl import fs, strict_json
 from hdl.metrics import METRICS
 from hdl.outputs import put
-from hdl.search import samplers, schedulers
+from hdl.search import population, samplers, schedulers
 from hdl.search.grid import Combination, Result, read
-from hdl.search.schedulers import Task
 from hdl.search.space import Space
+from hdl.search.tasks import Task
 from hdl.spec import Spec
 
-FILE, TABLE, REPORT = "search.json", "search.parquet", "report.html"
+FILE = "search.json"
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class Asked:
         What the parameters do not say.
     folds : str or None
         The measure of a trial is the mean over so many folds.
+    generations : int
+        Of a population (scheduler `pbt`).
+    breed : bool
+        Of a population: the weights of children are crossed over and mutated, too.
     """
 
     trials: int
@@ -48,10 +52,20 @@ class Asked:
     space: Space
     base: Spec
     folds: str | None = None
+    generations: int = 1
+    breed: bool = False
 
     def to_plain(self) -> dict[str, Any]:
         """Gives plain values of JSON."""
         return vars(self) | {"space": self.space.to_plain(), "base": self.base.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A generation of a trial: the trials that it went on from (itself, twice, if it is no child), and its values."""
+
+    parents: tuple[int, int]
+    values: dict[str, Any]
 
 
 @dataclass
@@ -62,10 +76,12 @@ class Trial:
     ----------
     number : int
     name : str
-        Of its folder.
+        Of its folder; of a population, of its last generation's.
     values : dict
     bracket : int
     done : list of (share, Result)
+    steps : list of Step
+        Of a population, a generation each.
     """
 
     number: int
@@ -73,6 +89,7 @@ class Trial:
     values: dict[str, Any]
     bracket: int = 0
     done: list[tuple[float, Result]] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
 
     @property
     def result(self) -> Result | None:
@@ -94,9 +111,9 @@ def curve_of(result: Result) -> list[float]:
     return [sign * row[place] for row in result.curve if len(row) > place and row[place] is not None]
 
 
-def name_of(number: int) -> str:
-    """Names the folder of a trial."""
-    return f"trial{number:04d}"
+def name_of(number: int, generation: int | None = None) -> str:
+    """Names the folder of a trial, of a population that of one of its generations."""
+    return f"trial{number:04d}" + ("" if generation is None else f"/generation{generation:02d}")
 
 
 class Plan:
@@ -118,7 +135,7 @@ class Plan:
         deadline: float | None = None,
     ):  # fmt: skip
         self.asked, self._spec_of, self._deadline = asked, spec_of, deadline
-        self._scheduler = schedulers.make(asked.scheduler, asked.trials, asked.eta)
+        self._scheduler = schedulers.make(asked.scheduler, asked.trials, asked.eta, asked.generations, asked.seed)
         self._sample = samplers.SAMPLERS[asked.sampler]
         self._known = {(each.number, share): result for each in known for share, result in each.done}
         self._tasks: dict[str, Task] = {}
@@ -136,7 +153,10 @@ class Plan:
             known = self._known.get((task.number, task.share))
             if known is None:
                 self._tasks[trial.name] = task
-                return Combination(trial.name, trial.values, self._spec_of(trial.values), task.share)
+                spec, parents = self._spec_of(trial.values), task.parents or ()
+                names = tuple(name_of(number, task.rung - 1) for number in parents)
+                bred = (task.rung, task.number) if self.asked.breed and {*parents} - {task.number} else None
+                return Combination(trial.name, trial.values, spec, task.share, names, bred)
             self._take(task, known)
         return None
 
@@ -158,7 +178,27 @@ class Plan:
             seen = [(each, self.trials[each].values, self._first[each]) for each in range(before)]
             values = self._sample(self.asked.space, self.asked.seed, task.number, seen)
             self.trials[task.number] = Trial(task.number, name_of(task.number), values, task.bracket)
-        return self.trials[task.number]
+        trial = self.trials[task.number]
+        if self.asked.scheduler == "pbt":
+            self._generation(trial, task)
+        return trial
+
+    def _generation(self, trial: Trial, task: Task) -> None:
+        """Takes a trial to the generation of its task; parents are no children then, and have the values they had."""
+        parents = task.parents or (task.number, task.number)
+        if parents[0] != task.number:
+            space, values = self.asked.space, [self.trials[number].values for number in parents]
+            trial.values = population.make_child(space, self.asked.seed, task.rung, task.number, values, self._fixed)
+        trial.name = name_of(task.number, task.rung)
+        trial.steps.append(Step(parents, trial.values))
+
+    @cached_property
+    def _fixed(self) -> list[str]:
+        """Names the parameters that children of a population have with their weights."""
+        space = self.asked.space
+        first = {each.name: each.ends[0] for each in space.parameters}
+        others = {each.name: [first | {each.name: value} for value in each.ends] for each in space.parameters}
+        return population.fixed_of(space, {name: [*map(self._spec_of, values)] for name, values in others.items()})
 
     def _take(self, task: Task, result: Result) -> None:
         loss = loss_of(result)
@@ -246,48 +286,3 @@ def load(out: str) -> dict[str, Any] | None:
         return {"data": fields["data"], "options": fields["options"], "asked": asked, "trials": trials}
 
     return read(fs.join(out, FILE), picked)
-
-
-def table(asked: Asked, trials: Sequence[Trial], stopped: set[int]) -> Any:
-    """Makes the table of results, a row a trial, as an Arrow table; of its columns only `seconds` tells a time."""
-    import pyarrow as pa
-
-    ordered = sorted(trials, key=lambda each: each.number)
-    found = [each.result for each in ordered]
-    rank = {
-        each.number: at for at, each in enumerate(ranked(ordered), 1) if each.result and each.result.score is not None
-    }
-    whole = [name for name in METRICS if any(each and name in each.metrics for each in found)]
-    columns: dict[str, Any] = {"trial": [each.number for each in ordered]}
-    columns["rank"] = pa.array([rank.get(each.number) for each in ordered], pa.int64())
-    columns["state"] = [state_of(each, stopped) for each in ordered]
-    for parameter in asked.space.parameters:
-        values = [each.values[parameter.name] for each in ordered]
-        mixed = len({type(value) for value in values}) > 1
-        columns[f"param_{parameter.name}"] = [str(value) for value in values] if mixed else values
-    columns["metric"] = [each and each.decides for each in found]
-    columns["value"] = pa.array([each and each.score for each in found], pa.float64())
-    columns["share"] = pa.array([each.done[-1][0] if each.done else 0.0 for each in ordered], pa.float64())
-    columns["bracket"] = [each.bracket for each in ordered]
-    columns["rounds"] = [each.rounds if each else 0 for each in found]
-    columns["val_cost"] = pa.array([each and each.val_cost for each in found], pa.float64())
-    for name in whole:
-        if name != "cost":
-            columns[f"val_{name}"] = pa.array([each and each.metrics.get(name) for each in found], pa.float64())
-    columns["version"] = pa.array([each and each.version for each in found], pa.int64())
-    columns["sha256"] = [each.sha256 if each else "" for each in found]
-    place = next(({"cost": 2, "accuracy": 3}.get(each.decides, 4) for each in found if each), 2)
-    curves = [[row[place] for row in each.curve] if each else [] for each in found]
-    columns["curve"] = pa.array(curves, pa.list_(pa.float64()))
-    columns["said"] = [each.said if each else "" for each in found]
-    columns["seconds"] = [sum(result.seconds for _, result in each.done[-1:]) for each in ordered]
-    return pa.table(columns)
-
-
-def write(out: str, made: Any) -> None:
-    """Writes ``search.parquet``."""
-    import pyarrow.parquet as pq
-
-    stream = io.BytesIO()
-    pq.write_table(made, stream)
-    put(fs.join(out, TABLE), stream.getvalue())

@@ -45,6 +45,7 @@ MEASURED = "measured-{:04d}.bin"  # what a network measured, where that was aske
 
 ORDER = "hdl.order"  # among the master's credentials: the task config, unless it is too long; it is on HDFS too
 MAX_ORDER = 64 << 10  # bytes that the ResourceManager has to keep with the application
+DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
 CONTROL = "hdl.control"  # among a worker's credentials: the address of the master that launched it
 RENEWAL = "hdl.renewal"  # among the master's, on a cluster with Kerberos: how it comes to fresh tokens, as JSON
 KEYTAB = "hdl.keytab"  # name of the keytab in the master's container, where the user gave one
@@ -114,6 +115,10 @@ class Settings(BaseModel):
         Workers beyond which messages between them and the master pass through a tree of relays.
     relay_fan : int
         Workers next to the master in this tree, and below each of them.
+    session : bool
+        The application takes one order after the other from the client that began it: see `hdl.session`.
+    session_idle : float
+        Seconds without an order after which it ends; 0: never.
     encrypt_spill : bool
         What master and workers put on their nodes' disks for a while is encrypted: see `hdl.sealed`.
     """
@@ -153,6 +158,8 @@ class Settings(BaseModel):
     renew_seconds: Annotated[float, Field(ge=0)] = 0.0
     relay_above: Count = 64
     relay_fan: Annotated[int, Field(ge=2)] = 16
+    session: bool = False
+    session_idle: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     encrypt_spill: bool = False
 
     @classmethod

@@ -2,7 +2,10 @@
 
 Competitors run in processes of their own and take turns, repetition by repetition, so that a slow moment of a shared
 machine hits all of them; ratios are taken inside a repetition. The peak is measured in every repetition too. PyTorch
-runs in the interpreter that `--torch` or HDL_BENCH_PYTHON names; without one its columns are left out.
+and JAX run in the interpreter that `--python` or HDL_BENCH_PYTHON names; without it their columns are left out.
+
+Nets whose weights do not fit the second-level cache have a roofline too (Williams et al. 2009): the time that their
+weights need at least to go by, three or four times a step, at the rate of a stream of as many bytes.
 """
 
 import argparse
@@ -31,7 +34,8 @@ ROWS = [
     ("784-196-784", "sparse", 128),
 ]
 OURS = ["hdl", "numpy", "scikit-learn"]
-TORCH = ["torch eager", "torch.compile", "torch eager †"]
+THEIRS = ["torch eager", "torch.compile", "torch eager †", "jax scan"]
+L2 = 1 << 20  # bytes of weights above which a row has a roofline
 
 
 @dataclass
@@ -41,6 +45,7 @@ class Row:
     batch: int
     threads: int
     peak: list[float]  # GFLOP/s, one a repetition
+    stream: list[float]  # GB/s, one a repetition; empty where the weights stay in the cache
     seconds: dict[str, list[float]]  # competitor → seconds a step, one a repetition
     notes: dict[str, str]
 
@@ -50,6 +55,18 @@ class Row:
         widths = self.widths
         sizes = [i * o for i, o in pairwise(widths)]
         return self.batch * (4 * sizes[0] + 6 * sum(sizes[1:]))
+
+    @property
+    def traffic(self) -> int:
+        """Counts the bytes of weights that a step moves at least: read forward, read backward (not those of the first
+        layer), read and written by the update."""
+        sizes = [i * o for i, o in pairwise(self.widths)]
+        return 4 * (3 * sizes[0] + 4 * sum(sizes[1:]))
+
+    @property
+    def weights(self) -> int:
+        """Counts the bytes of all weights."""
+        return 4 * sum(i * o for i, o in pairwise(self.widths))
 
     @property
     def widths(self) -> list[int]:
@@ -62,6 +79,18 @@ class Row:
         """Computes the share of the peak: the median over repetitions, each against its own peak."""
         pairs = zip(self.seconds[name], self.peak, strict=True)
         return statistics.median(self.operations / s * 1e-9 / peak for s, peak in pairs)
+
+    def memory(self) -> float:
+        """Computes how long the traffic takes alone, as a share of what the operations take alone."""
+        pairs = zip(self.peak, self.stream, strict=True)
+        return statistics.median(self.traffic / stream / (self.operations / peak) for peak, stream in pairs)
+
+    def share_of_roofline(self, name: str) -> float:
+        """Computes the share of the roofline: what operations or traffic need at least, over the time taken."""
+        triples = zip(self.seconds[name], self.peak, self.stream, strict=True)
+        return statistics.median(
+            max(self.operations / peak, self.traffic / stream) * 1e-9 / s for s, peak, stream in triples
+        )
 
     def ratio(self, name: str) -> tuple[float, float, float]:
         """Compares with hdl: how many times as long, as median, least and most over repetitions."""
@@ -81,8 +110,9 @@ class Contender:
         environment = {
             key: value for key, value in os.environ.items() if not key.startswith(("OPENBLAS_", "MKL_", "OMP_"))
         }
-        for pool in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        for pool in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "NPROC"):  # the last is JAX's
             environment[pool] = str(threads)
+        environment["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
         if preload:
             environment["LD_PRELOAD"] = preload
         environment["PYTHONPATH"] = str(HERE.parent.parent) if name.startswith("hdl") else ""
@@ -130,16 +160,22 @@ def build(folder: Path, python: str | None) -> tuple[Path, str]:
     return probe, str(shim)
 
 
+def run_probe(probe: Path, threads: int, clock: str, size: int = 0) -> float:
+    """Measures GFLOP/s of multiply-adds in registers, or GB/s of reading and writing `size` bytes over and over."""
+    command = [probe, str(threads), clock, str(size)]
+    return float(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
 def measure(rows, threads, names, python, probe, shim, repetitions, seconds, clock):
     """Measures the rows of one thread count. A competitor that fails is left out of that row with a note."""
     with ExitStack() as stack:  # whatever ends it: one that is stopped would stay
         contenders = []
         for name in names:
             preload = shim if name == "torch eager †" else ""
-            contender = Contender(name, threads, python if name in TORCH else sys.executable, preload, clock)
+            contender = Contender(name, threads, python if name in THEIRS else sys.executable, preload, clock)
             contenders.append(stack.enter_context(closing(contender)))
         for net, activation, batch in rows:
-            row = Row(net, activation, batch, threads, [], {}, {})
+            row = Row(net, activation, batch, threads, [], [], {}, {})
             ready = []
             for contender in contenders:
                 try:
@@ -149,8 +185,9 @@ def measure(rows, threads, names, python, probe, shim, repetitions, seconds, clo
                 except (RuntimeError, BrokenPipeError) as error:
                     row.notes[contender.name] = str(error)
             for repetition in range(repetitions):
-                command = [probe, str(threads), *(["cpu"] if clock == "cpu" else [])]
-                row.peak.append(float(subprocess.run(command, capture_output=True, check=True).stdout))
+                row.peak.append(run_probe(probe, threads, clock))
+                if row.weights > L2:
+                    row.stream.append(run_probe(probe, threads, clock, row.weights))
                 # Each repetition starts with another competitor: nobody always runs after the same neighbour.
                 for contender in ready[repetition % len(ready) :] + ready[: repetition % len(ready)]:
                     row.seconds[contender.name].append(contender.ask(seconds=seconds))
@@ -165,18 +202,19 @@ def markdown(rows: list[Row], names: list[str]) -> str:
         text += [
             f"**{threads} thread{'s' if threads > 1 else ''}**",
             "",
-            "| net, batch | peak GFLOP/s | hdl µs/step | hdl GFLOP/s | of peak | "
+            "| net, batch | peak GFLOP/s | stream GB/s | memory | hdl µs/step | hdl GFLOP/s | of peak | of roofline | "
             + " | ".join(f"{n} ×" for n in others)
             + " |",
-            "|---|--:|--:|--:|--:|" + "--:|" * len(others),
+            "|---|--:|--:|--:|--:|--:|--:|--:|" + "--:|" * len(others),
         ]
         for row in (row for row in rows if row.threads == threads):
             cells = [f"{row.net} {row.activation}, {row.batch}", f"{statistics.median(row.peak):.0f}"]
+            cells += [f"{statistics.median(row.stream):.0f}", f"{row.memory():.0%}"] if row.stream else ["–"] * 2
             if "hdl" in row.seconds:
                 cells += [f"{statistics.median(row.seconds['hdl']) * 1e6:,.1f}", f"{row.gflops('hdl'):.0f}"]
-                cells += [f"{row.share('hdl'):.0%}"]
+                cells += [f"{row.share('hdl'):.0%}", f"{row.share_of_roofline('hdl'):.0%}" if row.stream else "–"]
             else:
-                cells += ["–"] * 3
+                cells += ["–"] * 4
             for name in others:
                 if name in row.seconds and "hdl" in row.seconds:
                     middle, least, most = row.ratio(name)
@@ -201,12 +239,12 @@ def machine() -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--torch", default=os.environ.get("HDL_BENCH_PYTHON"), help="Python that has PyTorch")
+    parser.add_argument("--python", default=os.environ.get("HDL_BENCH_PYTHON"), help="Python with PyTorch and JAX")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.25, help="time of one measurement")
     parser.add_argument("--rows", nargs="+", default=[""], help="only rows whose net and batch hold one of these texts")
-    parser.add_argument("--only", nargs="+", default=OURS + TORCH, help="only these competitors")
+    parser.add_argument("--only", nargs="+", default=OURS + THEIRS, help="only these competitors")
     parser.add_argument(
         "--cpu-time",
         action="store_true",
@@ -218,17 +256,17 @@ def main():
         options.threads = [1]  # of several threads, those that wait would count as if they worked
     clock = "cpu" if options.cpu_time else "wall"
 
-    names = [name for name in OURS + TORCH if name in options.only and (options.torch or name not in TORCH)]
+    names = [name for name in OURS + THEIRS if name in options.only and (options.python or name not in THEIRS)]
     rows = [row for row in ROWS if any(text in f"{row[0]} b{row[2]}" for text in options.rows)]
     done = []
     with tempfile.TemporaryDirectory() as folder:
-        probe, shim = build(Path(folder), options.torch)
+        probe, shim = build(Path(folder), options.python)
         if not shim:
             names = [name for name in names if name != "torch eager †"]
         try:
             for threads in options.threads:
                 for row in measure(
-                    rows, threads, names, options.torch, probe, shim, options.repetitions, options.seconds, clock
+                    rows, threads, names, options.python, probe, shim, options.repetitions, options.seconds, clock
                 ):
                     print(f"measured {row.net} batch {row.batch}, {row.threads} threads", file=sys.stderr)
                     done.append(row)
@@ -236,8 +274,8 @@ def main():
             print("stopped; the rows that are whole:", file=sys.stderr)
     print(f"{machine()}; {clock} time; medians and (least–most) of {options.repetitions} interleaved repetitions\n")
     print(markdown(done, names))
-    if not options.torch:
-        print("\nNo PyTorch: name a Python that has it with --torch or HDL_BENCH_PYTHON.")
+    if not options.python:
+        print("\nNo PyTorch, no JAX: name a Python that has them with --python or HDL_BENCH_PYTHON.")
     if options.json:
         options.json.write_text(json.dumps([vars(row) for row in done], indent=1))
 

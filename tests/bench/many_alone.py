@@ -74,7 +74,6 @@ def group_of(workers: int, fan: int) -> tuple[WorkerGroup, Queue]:
         member.launched(Container(f"container_1_0001_01_{member.rank:06d}", "node", member.rank), time.monotonic())
         member.joined(Hello(("node", 1), "node", 1, "avx2", []))
         member.prepared()
-        member.incarnation.weights_round = 0
         group._named[member.name] = member
     group.remesh = False
     if workers > settings.relay_above:
@@ -110,6 +109,8 @@ def measure(workers: int, rounds: int, fan: int, profile: bool = False) -> tuple
     """Return milliseconds a round, a second of signs of life and a look of the page, and messages sent a round."""
     group, queue = group_of(workers, fan)
     runner, state = MasterRunner(group), State("application_1_0001")
+    for member in group.members:
+        member.incarnation.weights = range(1)
     spec = parse({"net": "4-3-2", "shards": workers, "optimizer": "sgd"})
     weights, took = RemoteWeights(0, lambda: None), []
     profiler = cProfile.Profile()

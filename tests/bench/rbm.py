@@ -8,13 +8,12 @@ for the weights.
 
 import argparse
 import statistics
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from tests.bench.core import Contender, build, machine
+from tests.bench.core import Contender, build, machine, run_probe
 
 PRODUCTS = {"cd": 5, "pcd": 7}
 
@@ -30,7 +29,7 @@ def measure(net: str, batch: int, kind: str, threads: int, repetitions: int, sec
         for contender in both:
             contender.ask(widths=widths, batch=batch, activation=kind)
         for repetition in range(repetitions):
-            peak = float(subprocess.run([probe, str(threads)], capture_output=True, check=True).stdout)
+            peak = run_probe(probe, threads, "wall")
             turns = both if repetition % 2 else both[::-1]
             took = {contender.name: contender.ask(seconds=seconds) for contender in turns}
             columns["peak"].append(peak)

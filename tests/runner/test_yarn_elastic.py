@@ -12,6 +12,7 @@ from hdl.errors import DeadlineError, SpecError, WorkerError
 from hdl.runners.base import Job, Replaced
 from hdl.runners.local import LocalRunner
 from hdl.spec import parse
+from hdl.yarn.master import stretches
 from hdl.yarn.master.newcomers import Newcomers
 from hdl.yarn.master.participants import Participants
 from hdl.yarn.master.worker_group import WorkerGroup
@@ -49,6 +50,7 @@ def between(monkeypatch):
         return complete(self)
 
     complete = Participants._complete
+    monkeypatch.setattr(stretches, "MOST", 1)  # a settlement a round
     monkeypatch.setattr(Participants, "_complete", patient)
     monkeypatch.setattr(Newcomers, "settle", watched)
     return steps

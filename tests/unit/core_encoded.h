@@ -33,7 +33,7 @@ static float *encoded(int numbers, int categories, bool embed, int rule, hdl_isa
   hdl_key key = {5, 6, 7};
   hdl_result result;
   hdl_plan *plan;
-  CHECK(hdl_plan_new(&plan, &net, block, threads, isa) == HDL_OK, "isa %d", isa);
+  CHECK(hdl_plan_new(&plan, &net, block, threads, isa) == HDL_OK && !hdl_plan_threads(plan, threads), "isa %d", isa);
   CHECK(hdl_train(plan, w, state, &data, order, COUNT, 40, &update, key, NULL, NULL, &result) == HDL_OK, "train");
   CHECK(result.steps == 3 && result.samples == COUNT, "%d steps", (int)result.steps);
   CHECK(hdl_gradient(plan, w, &data, NULL, N, key, g, NULL, NULL, &result) == HDL_OK, "gradient");

@@ -35,6 +35,7 @@ static int stop_at_once(void *context, int64_t done, int64_t steps) {
 }
 
 #include "core_encoded.h"
+#include "core_team.h"
 
 /* Trains one net; returns its weights (malloc) and their number. */
 static float *train(const int32_t *widths, int layers, int loss, int rule, int x_type, hdl_isa isa, int threads,
@@ -91,7 +92,7 @@ static float *train(const int32_t *widths, int layers, int loss, int rule, int x
   hdl_key key = {5, 6, 7};
   hdl_result result;
   hdl_plan *plan;
-  CHECK(hdl_plan_new(&plan, &net, block, threads, isa) == HDL_OK, "isa %d", isa);
+  CHECK(hdl_plan_new(&plan, &net, block, threads, isa) == HDL_OK && !hdl_plan_threads(plan, threads), "isa %d", isa);
   CHECK(hdl_train(plan, w, state, &data, order, COUNT, 40, &update, key, NULL, NULL, &result) == HDL_OK, "train");
   CHECK(result.steps == 3 && result.samples == COUNT, "%d steps", (int)result.steps);
   CHECK(hdl_gradient(plan, w, &data, NULL, N, key, g, NULL, NULL, &result) == HDL_OK, "gradient");
@@ -155,7 +156,8 @@ static float *autoencode(int variant, int I, int H, int x_type, hdl_isa isa, int
   hdl_key key = {5, 6, 7};
   hdl_result result;
   hdl_plan *plan;
-  CHECK(hdl_autoencoder_new(&plan, &net, block, threads, isa) == HDL_OK, "isa %d", isa);
+  CHECK(hdl_autoencoder_new(&plan, &net, block, threads, isa) == HDL_OK && !hdl_plan_threads(plan, threads), "isa %d",
+        isa);
   CHECK(hdl_train(plan, w, state, &data, order, COUNT, 40, &update, key, NULL, NULL, &result) == HDL_OK, "train");
   CHECK(hdl_gradient(plan, w, &data, NULL, N, key, g, NULL, NULL, &result) == HDL_OK, "gradient");
   CHECK(hdl_forward(plan, w, &data, order, COUNT, out, NULL, NULL, &result) == HDL_OK, "forward");
@@ -248,7 +250,7 @@ static float *boltzmann(int I, int H, int chains, int rule, int x_type, hdl_isa 
   hdl_key key = {5, 6, 7};
   hdl_result result;
   hdl_plan *plan;
-  CHECK(hdl_rbm_new(&plan, &rbm, block, threads, isa) == HDL_OK, "isa %d", isa);
+  CHECK(hdl_rbm_new(&plan, &rbm, block, threads, isa) == HDL_OK && !hdl_plan_threads(plan, threads), "isa %d", isa);
   CHECK(hdl_rbm_chains(plan, v) == HDL_OK, "chains");
   CHECK(hdl_train(plan, w, state, &data, order, COUNT, 40, &update, key, NULL, NULL, &result) == HDL_OK, "train");
   CHECK(result.steps == 3 && result.samples == COUNT && result.cost > 0, "%d steps", (int)result.steps);
@@ -288,6 +290,7 @@ int main(void) {
       compare(deep, 4, (rule + x) % 3, rule, x);
     }
   compare(small, 1, HDL_SOFTMAX, HDL_SGD, HDL_F32);
+  choices_of_threads();
   for (int loss = HDL_HUBER; loss < HDL_LOSSES; loss++)
     for (int x = HDL_F32; x <= HDL_CSR; x++) {
       compare(narrow, 2, loss, HDL_SGD + (loss + x) % 2, x);

@@ -140,6 +140,7 @@ def test_threads_and_blocks_change_no_bit(net, rule, isa):
     found = set()
     for threads, rows in [(1, 256), (2, 256), (3, 17), (1, 1), (5, 60)]:
         plan = case.plan(isa=isa, threads=threads, max_batch=rows)
+        plan.fix_threads(threads)
         w, state, result = case.train(plan, order, 200)
         g, _ = plan.gradient(case.w, case.x, case.y, order, *KEY)
         out, _ = plan.forward(case.w, case.x)
@@ -156,6 +157,7 @@ def test_blocks_of_a_large_net_change_no_bit(rule, isa):
     found = set()
     for threads, rows in [(1, 512), (2, 512), (1, 128), (3, 61)]:
         plan = case.plan(isa=isa, threads=threads, max_batch=rows)
+        plan.fix_threads(threads)
         w, state, result = case.train(plan, order, 330)
         g, _ = plan.gradient(case.w, case.x, case.y, order, *KEY)
         found.add((w.tobytes(), state.tobytes(), g.tobytes(), result))

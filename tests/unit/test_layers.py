@@ -100,20 +100,21 @@ LAYERS = {
     | {"answers", "evaluation", "metrics", "passes", "thresholds", "devices", "ops", "models", "data", "fs", "table"},
     "search": BASE
     | {"ops", "data", "metrics", "fs", "runners", "driver", "events", "table", "metrics_log", "outputs"}
-    | {"wire", "versions", "devices"},
+    | {"wire", "versions", "devices", "sync"},
     "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE
     | {"devices", "ops", "models", "optim", "data", "deciding", "metrics", "wire", "sync", "step", "table"},
     "cluster": BASE | {"programs"},
     "report": TOP,
+    "session": TOP,  # its process runs the command line
     "cli": TOP,
     "study": TOP,
     "demo": TOP,
     "doctor": TOP,
     "hadoop_access": TOP,
-    "hdl": {"errors", "estimators"},
-    "__main__": {"cli"},
+    "hdl": {"errors", "estimators", "session"},
+    "__main__": {"cli", "session", "errors"},
 }
 # The rooms of hdl.yarn, from the ground upwards; those that import none are what all stand on.
 ROOMS = {

@@ -189,3 +189,16 @@ def test_without_a_word_a_fifth_is_held_out_and_told(data, tmp_path, capfd):
     said = search(capfd, data, "--out", tmp_path / "s", *args, "--no-report").err
     assert "trials are compared by 0.2 of the samples, held out (--validation, --folds)" in said
     assert json.loads((tmp_path / "s" / "search.json").read_text())["asked"]["base"]["validation"] == 0.2
+
+
+def test_each_trial_has_a_log_of_its_own_that_goes_on_when_it_does(whole, data, tmp_path, capfd):
+    log = ["--log", f"csv:{tmp_path / 'rounds.csv'}"]
+    search(capfd, data, "--out", tmp_path / "s", *FIELDS, *SPACE, *HALVING, *log, "--workers", 2, "--no-report")
+    assert table(tmp_path / "s").equals(table(whole))
+    for row in table(whole).to_pylist():
+        lines = (tmp_path / f"rounds.trial{row['trial']:04d}.csv").read_text().splitlines()
+        logged = [int(line.split(",")[0]) for line in lines[1:]]
+        assert logged == [*range(row["rounds"] + 1)]  # round 0 measures the first weights
+    told = search(capfd, data, "--out", tmp_path / "t", *FIELDS, *SPACE, "--log", "cvs:a", status=2)
+    assert "--log: expected one of" in told.err
+    assert not (tmp_path / "t").exists()

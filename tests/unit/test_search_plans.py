@@ -18,20 +18,20 @@ SPACE = Space((
     Parameter("batch", "linear", (), 8, 64, True),
     Parameter("net", "choice", ("0-8-0", "0-16-0")),
 ))  # fmt: skip
-REPRODUCIBLE = ("none", "halving", "hyperband", "median")
+REPRODUCIBLE = ("none", "halving", "hyperband", "median", "pbt")
 
 
 def carried_out(name, losses, order, eta=3):
     """Carries a schedule out; `order` chooses which of the running tasks ends next. Gives what was trained."""
-    scheduler, running, done = schedulers.make(name, len(losses), eta), [], set()
+    scheduler, running, done = schedulers.make(name, len(losses), eta, 3, 5), [], set()
     while True:
         while (task := scheduler.ask(lambda number: True)) is not None:
             running.append(task)
         if not running:
             return done, scheduler.stopped()
         task = running.pop(order.draw_index(len(running)))
-        assert (task.number, task.share) not in done
-        done.add((task.number, task.share))
+        assert (task.number, task.share) not in {each[:2] for each in done}
+        done.add((task.number, task.share, task.parents))
         scheduler.tell(task, losses[task.number], [losses[task.number]] * 3)
 
 
@@ -63,11 +63,11 @@ def test_what_is_trained_does_not_depend_on_who_ends_first(name, data, losses):
 @given(data=st.data(), losses=st.lists(loss, min_size=1, max_size=40), eta=st.integers(2, 4))
 def test_every_trial_begins_and_shares_only_grow(name, data, losses, eta):
     done, stopped = carried_out(name, losses, Drawn(data), eta)
-    assert {number for number, _ in done} == set(range(len(losses)))
-    assert all(0 < share <= 1 for _, share in done)
+    assert {number for number, _, _ in done} == set(range(len(losses)))
+    assert all(0 < share <= 1 for _, share, _ in done)
     diverged = {number for number, value in enumerate(losses) if math.isinf(value)}
     assert not stopped & diverged
-    whole = {number for number, share in done if share == 1}
+    whole = {number for number, share, _ in done if share == 1}
     if name != "asha":
         assert whole | stopped | diverged == set(range(len(losses)))
     assert not stopped & whole
@@ -75,8 +75,8 @@ def test_every_trial_begins_and_shares_only_grow(name, data, losses, eta):
 
 def test_halving_lets_the_best_third_go_on():
     done, stopped = carried_out("halving", [float(9 - n) for n in range(9)], First())
-    assert {number for number, share in done if share == 1} == {8}
-    assert {number for number, share in done if share == pytest.approx(1 / 3)} == {6, 7, 8}
+    assert {number for number, share, _ in done if share == 1} == {8}
+    assert {number for number, share, _ in done if share == pytest.approx(1 / 3)} == {6, 7, 8}
     assert stopped == set(range(8))
 
 
@@ -91,7 +91,7 @@ def test_asha_promotes_before_the_rung_is_full():
 
 def test_equal_losses_are_settled_by_the_number():
     done, _ = carried_out("halving", [1.0] * 9, First())
-    assert {number for number, share in done if share == 1} == {0}
+    assert {number for number, share, _ in done if share == 1} == {0}
 
 
 @settings(deadline=None, max_examples=60)

@@ -60,6 +60,11 @@ REPORTS = [
         '{"ticket":7,"generation":1000002,"kind":"done","row":{"cost":null},"seconds":{"merge":0.5}}',
     ),
     (
+        protocol.Done(7, 1000002, row={"cost": 2}, seconds={"merge": 0.5}, later=[({"cost": 1}, {"merge": 0.25})]),
+        '{"ticket":7,"generation":1000002,"kind":"done","row":{"cost":2},"seconds":{"merge":0.5},'
+        '"later":[[{"cost":1},{"merge":0.25}]]}',
+    ),
+    (
         protocol.Failed(7, 1000002, {"type": "DataError"}),
         '{"ticket":7,"generation":1000002,"kind":"failed","error":{"type":"DataError"}}',
     ),

@@ -72,12 +72,14 @@ static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, co
   int mr = micro_rows[pv], groups = (r1 - r0 + mr - 1) / mr;
   ptrdiff_t ld = layer->along_inputs ? layer->ld : pv * VW;
   bool apply = ctx->update && s.last, fused = apply && ctx->plain;
+  bool cold = layer->size * sizeof(float) > GEMM_ROWS; /* w and g come from beyond L2 */
   fused_sgd sgd = {ctx->decay, ctx->eta};
   int few = (r1 - r0) / groups, more = (r1 - r0) % groups;
   for (int r = r0, n, k = 0; k < groups; k++, r += n, g += n * ld) {
     n = few + (k < more);
     float *w = tile_at(layer, layer->w, v0, pv, r);
     const float *rows = a + (ptrdiff_t)s.s0 * lda + r;
+    if (cold && k + 1 < groups) prefetch_rows((fused ? w : g) + n * ld, ld, n, pv);
     micro_kernels[1][pv - 1][n - 1](s.s1 - s.s0, rows, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g, ld,
                                     fused ? &sgd : NULL);
     if (layer->contract && s.last)
@@ -97,21 +99,55 @@ static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, co
   }
 }
 
+/* Rows of W whose inputs, for all rows of the block, stay in L2 while the panels go by. */
+static int stripe_rows(int rows) { return rows > HDL_ROWS ? HDL_STRIPE * HDL_ROWS / rows : HDL_STRIPE; }
+
+/* Tells whether a block of so many rows is laid in panels once for all stripes: fewer lay a panel each, while it is in
+ * L1. */
+static bool shares_panels(const hdl_layer *layer, int rows) {
+  return layer->packed && layer->m_padded > 2 * stripe_rows(rows * layer->pairs);
+}
+static float *packed_at(const hdl_layer *layer, int v0, int pv, int r) {
+  return layer->packed + (size_t)v0 * VW * (size_t)layer->packed_rows + (size_t)r * (size_t)(pv * VW);
+}
+
+/* Lays `rows` rows of pv vectors of D side by side. */
+INLINE void pack_panel(float *packed, const float *d, int ldd, int rows, int pv) {
+  for (int r = 0; r < rows; r++)
+    for (int v = 0; v < pv; v++) vstore(packed + (r * pv + v) * VW, vload(d + (ptrdiff_t)r * ldd + v * VW));
+}
+
+/* Lays rows r0 … r1 of the block's `rows` in the panels that all stripes of W, on all threads, read D from. */
+KERNEL void pack_deltas(hdl_plan *plan, const hdl_context *ctx, int rows, int r0, int r1) {
+  for (int l = 0; l < plan->layers + ctx->slopes; l++) {
+    const hdl_layer *layer = &plan->layer[l];
+    if (!shares_panels(layer, rows) || (l < plan->layers && !hdl_trained(plan, l))) continue;
+    int ldd = layer->lda / layer->pairs, s0 = r0 * layer->pairs, n = (r1 - r0) * layer->pairs;
+    for (int panel = 0; panel < hdl_panels(layer->nv); panel++) {
+      int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
+      pack_panel(packed_at(layer, v0, pv, s0), layer->d + (ptrdiff_t)s0 * ldd + v0 * VW, ldd, n, pv);
+    }
+  }
+}
+
 /* Sums rows lo … hi (in VW) of dW, all panels, and updates them. */
 static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *layer, int thread, int lo, int hi) {
   int blocks = hi - lo, chunks = blocks / 3 > 0 ? blocks / 3 : 1, rows = ctx->rows * layer->pairs;
   int parts = (rows + HDL_ROWS - 1) / HDL_ROWS, ldx = layer->x_ld / layer->pairs;
   float *packed = plan->scratch + (size_t)thread * plan->scratch_size, *sums = packed + HDL_ROWS * HDL_PV * VW;
+  bool shared = shares_panels(layer, ctx->rows);
   bool whole = ctx->first && ctx->last && ctx->update; /* all sums are done here: they need not go to memory */
   for (int i = 0; i < hdl_panels(layer->nv) * parts; i++) {
     int panel = i / parts, v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
     int ldd = layer->lda / layer->pairs, k = i % parts, s0 = rows * k / parts, s1 = rows * (k + 1) / parts;
     row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts};
     const float *d = layer->d + (ptrdiff_t)s0 * ldd + v0 * VW;
-    if (layer->nv > HDL_PV) { /* the panel of D, read for every row of W, side by side */
-      for (int r = 0; r < s1 - s0; r++)
-        for (int v = 0; v < pv; v++) vstore(packed + (r * pv + v) * VW, vload(d + (ptrdiff_t)r * ldd + v * VW));
-      d = packed, ldd = pv * VW;
+    if (layer->nv > HDL_PV) { /* the panel of D is read for every row of W */
+      if (shared)
+        d = packed_at(layer, v0, pv, s0);
+      else
+        pack_panel(packed, d, ldd, s1 - s0, pv), d = packed;
+      ldd = pv * VW;
     }
     for (int c = 0; c < chunks; c++) {
       int b0 = lo + blocks * c / chunks, b1 = lo + blocks * (c + 1) / chunks;
@@ -139,9 +175,6 @@ static void number_gradient(hdl_plan *plan, const hdl_context *ctx, int lo, int 
     weight_tile(layer, &unfused, s, layer->x, layer->x_ld, d, layer->lda, v0, pv, lo, hi, g);
   }
 }
-
-/* Rows of W whose inputs, for all rows of the block, stay in L2 while the panels go by. */
-static int stripe_rows(int rows) { return rows > HDL_ROWS ? HDL_STRIPE * HDL_ROWS / rows : HDL_STRIPE; }
 
 /* Sums db = D's rows, a thread's share of the vectors, and updates b (no decay). */
 KERNEL void bias_gradient(hdl_plan *plan, const hdl_context *ctx, int l, int thread) {

@@ -174,9 +174,12 @@ static void gibbs_chains(hdl_plan *plan, const hdl_context *ctx, int r0, int r1)
 /* Takes a thread's rows of the block. */
 KERNEL void gibbs(hdl_plan *plan, const hdl_context *ctx, int thread) {
   int r0 = ctx->rows * thread / plan->threads, r1 = ctx->rows * (thread + 1) / plan->threads;
+  int rows = ctx->rows + ctx->chains;
   if (r0 < r1) gibbs_samples(plan, ctx, r0, r1);
+  if (ctx->backward) pack_deltas(plan, ctx, rows, r0, r1);
   r0 = ctx->chains * thread / plan->threads, r1 = ctx->chains * (thread + 1) / plan->threads;
   if (r0 < r1) gibbs_chains(plan, ctx, r0, r1);
+  if (ctx->backward) pack_deltas(plan, ctx, rows, ctx->rows + r0, ctx->rows + r1);
 }
 
 /* Sums db_h = D's rows, a thread's share of the vectors, and updates b_h (no decay). With a sparsity target also

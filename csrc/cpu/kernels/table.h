@@ -25,6 +25,7 @@ const hdl_kernels HDL_TABLE = {
     .forward = forward,
     .loss = loss,
     .backward = backward,
+    .pack_deltas = pack_deltas,
     .weight_gradient = weight_gradient,
     .max_norm = max_norm,
     .transpose = transpose,

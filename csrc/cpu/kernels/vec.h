@@ -52,6 +52,18 @@ INLINE vi vmask(int n) { return viota() < viset(n); } /* all ones in the first n
 INLINE vf vkeep(vf x, vi mask) { return (vf)((vi)x & mask); }
 INLINE vf vabs(vf x) { return (vf)((vi)x & viset(0x7fffffff)); }
 
+/* Asks for `rows` rows of nv vectors, which are then read and written, to be in L1 when it comes to them. */
+INLINE void prefetch_rows(const float *p, ptrdiff_t ld, int rows, int nv) {
+  for (int r = 0; r < rows; r++)
+    for (int i = 0; i < nv * VW + 15; i += 16) __builtin_prefetch(p + r * ld + (i < nv * VW ? i : nv * VW - 1), 1);
+}
+
+/* Asks for the i-th of so many shares of n floats to be in L2 when it comes to them. */
+INLINE void prefetch_share(const float *p, int n, int i, int shares) {
+  int lines = (n + 15) / 16;
+  for (int k = lines * i / shares; k < lines * (i + 1) / shares; k++) __builtin_prefetch(p + 16 * k, 0, 2);
+}
+
 /* max and min against a constant c; a NaN in x stays a NaN */
 #if VW == 16 && defined(__AVX512F__)
 INLINE vf vmax(vf x, vf c) { return (vf)_mm512_max_ps((__m512)c, (__m512)x); }

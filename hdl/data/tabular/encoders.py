@@ -110,7 +110,7 @@ class Encodings:
         more = ", …" if len(self.used) > 12 else ""
         return f"the {len(self.used)} of the model's training data: {names}{more}"
 
-    def _cells(self, x: Frame | np.ndarray) -> Iterator[tuple[Column, Part, Any]]:
+    def cells(self, x: Frame | np.ndarray) -> Iterator[tuple[Column, Part, Any]]:
         """Give each column that is an input, its encoding and its cells: float64 [n], or an Arrow array."""
         if isinstance(x, Frame):
             for column, part in self.used:
@@ -133,7 +133,7 @@ class Encodings:
         out = np.empty((len(x), self.numbers), np.float32)
         codes = np.empty((len(x), len(self.levels)), np.int32)
         at, category, start = 0, 0, self.numbers
-        for _, part, cells in self._cells(x):
+        for _, part, cells in self.cells(x):
             if isinstance(part, Category):
                 local = part.encode(cells)
                 codes[:, category] = np.where(local < 0, -1, local + start)
@@ -155,7 +155,7 @@ class Encodings:
     def lacking(self, x: Frame | np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Tell which rows [n] miss a number or a date that is an input, and the columns where they do."""
         lacks, names = np.zeros(len(x), bool), []
-        for column, part, cells in self._cells(x):
+        for column, part, cells in self.cells(x):
             if isinstance(part, Category):
                 continue
             missing = np.isnan(cells) if column.kind == "number" else cells.is_null().to_numpy(zero_copy_only=False)

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,7 +75,10 @@ class Report:
         return self.state in OVER
 
 
-def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None) -> str:
+def submit(
+    job: Job, settings: Settings, seconds: dict[str, float] | None = None,
+    made: Callable[[Credentials], object] = lambda credentials: None,
+) -> str:  # fmt: skip
     """Submit an application that trains as the job says.
 
     Parameters
@@ -86,6 +89,8 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
         Without an archive or a Python, this environment is packed and sent, once.
     seconds : dict, optional
         Gets the seconds that each step took, by name.
+    made : function of Credentials, optional
+        Is given the application's keys: a session's client speaks to its master by them.
 
     Returns
     -------
@@ -144,6 +149,7 @@ def submit(job: Job, settings: Settings, seconds: dict[str, float] | None = None
         principal = submission.put_keytab(conf, folder)
         clock("staging")
         credentials = Credentials.make()
+        made(credentials)
         entries, first = credentials.to_dict(), tokens.for_submission(conf, file_systems)
         if len(order) <= MAX_ORDER:
             entries[ORDER] = order

@@ -77,10 +77,14 @@ class Source:
         if self._why:
             self._log("the application's page is there again")
         self._silent_since, self._why = None, ""
+        self.take(events)
+        return True
+
+    def take(self, events: Iterable[Any]) -> None:
+        """Tell events, or hold them until version 0 is in the table, where they may come before it."""
         self._held += events
         while self._held and not self._is_early(self._held[0]):
             self._listener.tell(self._held.pop(0))
-        return True
 
     def _is_early(self, event: Any) -> bool:
         """Tell whether a training has begun whose version 0 is still being written: who is told of it reads that."""

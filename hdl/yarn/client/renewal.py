@@ -147,7 +147,7 @@ def _send(known: Application, content: bytes, lifetime: Lifetime) -> None:
     HdlError
         It is not there, or does not take them.
     """
-    address = _master(known.staging)
+    address = master_address(known.staging)
     keys = {name: value.encode() for name, value in known.keys.items()}
     connection = Client(WorkerCredentials(b"", b"", CLIENT, keys["public"], keys["secret"], keys["master"]), address)
     try:
@@ -171,7 +171,7 @@ def _answer(connection: Client, taken: float) -> TokensTaken | None:
     return None
 
 
-def _master(staging: str) -> str:
+def master_address(staging: str) -> str:
     """Return the address of the latest attempt's master."""
     prefix = MASTER_ADDRESS.partition("{")[0]
     names = [name for name in fs.list(staging) if name.startswith(prefix)]

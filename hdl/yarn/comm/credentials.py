@@ -21,9 +21,10 @@ from hdl.errors import SpecError, WorkerError
 from hdl.yarn.comm import tokens
 from hdl.yarn.comm.tokens import to_tokens
 
-__all__ = ["CLIENT", "MASTER", "Credentials", "WorkerCredentials", "to_tokens"]
+__all__ = ["CLIENT", "MASTER", "SESSION", "Credentials", "WorkerCredentials", "to_tokens"]
 
 MASTER = "master"  # the master's name among those that own keys
+SESSION = "session"  # of the client that gives a session's application one order after the other
 CLIENT = "client"  # of the client that follows the application, which hands the master fresh tokens
 ROOT_BYTES = 32
 # A certificate's dates end the trust in a key that outlives its use. This one is trusted by its own application alone,

@@ -11,7 +11,7 @@ from typing import Any
 from hdl.errors import HdlError, WorkerError
 from hdl.runners.base import Progress
 from hdl.yarn.comm import tls
-from hdl.yarn.comm.credentials import CLIENT
+from hdl.yarn.comm.credentials import CLIENT, SESSION
 from hdl.yarn.master import clocks
 from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import BULK_SECONDS, Lost, Membership, say_evicted
@@ -91,6 +91,8 @@ class Listening(Membership):
             name, fields = received
             if name == CLIENT and self.tokens:
                 self.server.send(CLIENT, self.tokens.receive(fields).to_dict())
+            if name == SESSION:
+                self.of_client(fields)
             sender = self._named.get(name)
             if sender is not None and sender.name == name:
                 sender.incarnation.seen = time.monotonic()

@@ -32,6 +32,7 @@ from hdl.yarn.master.early import Early, registered
 from hdl.yarn.master.remote_weights import WeightsLost
 from hdl.yarn.master.renewal import MasterTokens
 from hdl.yarn.master.runner import MasterRunner
+from hdl.yarn.master.session import Session
 from hdl.yarn.master.watcher import Live, Watcher
 from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.process import node_fault, run_and_exit, say
@@ -55,8 +56,9 @@ def lead(
     tokens: MasterTokens | None = None,
     near: Sequence[Sequence[str]] = (),
     early: Early | None = None,
-) -> Outcome | Gathered:
-    """Train, or measure, with containers of `resources`, from registering to the end of the application.
+) -> Outcome | Gathered | int:
+    """Train, measure, or take a session's orders, with containers of `resources`: the application from its registering
+    to its end.
 
     Parameters
     ----------
@@ -107,7 +109,11 @@ def lead(
         kept_nodes.keep(group.failures, staging, attempt, watcher.message)
         group.avoid_told = watcher.avoided
         try:
-            outcome = _train(job, settings, group, attempt, watcher, told)
+            if settings.session:
+                told.result()
+                outcome: Outcome | Gathered | int = _serve(settings, group, attempt, watcher, staging)
+            else:
+                outcome = _train(job, settings, group, attempt, watcher, told)
             told.result()
         except Exception as error:
             fault = node_fault(error)
@@ -118,8 +124,7 @@ def lead(
         _publish_outcome(staging, attempt, _plain(outcome, staging, attempt))
         if tokens and not _superseded(staging, attempt):
             tokens.remove_keytab(staging)
-        said = "measured on " + job.data if isinstance(outcome, Gathered) else f"version {outcome.version}"
-        resources.unregister(True, f"{job.table}: {said}")
+        resources.unregister(True, _said(job, outcome))
         return outcome
     except Exception as error:
         if isinstance(error, NodeError) and attempt < settings.attempts:
@@ -140,8 +145,31 @@ def lead(
         pool.shutdown(wait=False)
 
 
-def _plain(outcome: Outcome | Gathered, staging: str, attempt: int) -> dict[str, Any]:
+def _said(job: Job, outcome: Outcome | Gathered | int) -> str:
+    """Say in a few words how the application ended."""
+    if isinstance(outcome, int):
+        return f"session: {outcome} orders"
+    said = f"measured on {job.data}" if isinstance(outcome, Gathered) else f"version {outcome.version}"
+    return f"{job.table}: {said}"
+
+
+def _serve(settings: Settings, group: WorkerGroup, attempt: int, watcher: Watcher, staging: str) -> int:
+    """Carry out a session's orders, each as an application of its own would; returns how many there were."""
+    told = Future[None]()
+    told.set_result(None)
+
+    def carry_out(config: dict[str, Any], both: Watcher, number: int) -> dict[str, Any]:
+        job, _ = from_task_config(config)
+        both.begins(job)
+        return _plain(_train(job, settings, group, attempt, both, told, number), staging, number)
+
+    return Session(settings, group, watcher, carry_out).serve()
+
+
+def _plain(outcome: Outcome | Gathered | int, staging: str, attempt: int) -> dict[str, Any]:
     """Make plain values of an outcome; what a network measured is written into a file of its own."""
+    if isinstance(outcome, int):
+        return {"orders": outcome}
     if isinstance(outcome, Gathered):
         name = MEASURED.format(attempt)
         fs.publish(fs.join(staging, name), outcome.pack())
@@ -149,9 +177,9 @@ def _plain(outcome: Outcome | Gathered, staging: str, attempt: int) -> dict[str,
     return {"outcome": {**asdict(replace(outcome, rows=[])), "spec": outcome.spec.to_json()}}
 
 
-def _measure(job: Job, group: WorkerGroup, watcher: Watcher) -> Gathered:
+def _measure(job: Job, group: WorkerGroup, watcher: Watcher, number: int) -> Gathered:
     """Run the passes over the data that the job asks for."""
-    runner = MasterRunner(group)
+    runner = MasterRunner(group, number)
 
     def hear(event: Any) -> None:
         if isinstance(event, Progress):
@@ -165,14 +193,20 @@ def _measure(job: Job, group: WorkerGroup, watcher: Watcher) -> Gathered:
 
 
 def _train(
-    job: Job, settings: Settings, group: WorkerGroup, attempt: int, watcher: Watcher, told: Future[None]
+    job: Job,
+    settings: Settings,
+    group: WorkerGroup,
+    attempt: int,
+    watcher: Watcher,
+    told: Future[None],
+    number: int = 0,
 ) -> Outcome | Gathered:
     """Run the driver, again from the last version whenever all workers were lost at once.
 
     Rounds begin once it is `told` where this master is: a later one's workers would look for it in vain.
     """
     if job.asked is not None:
-        return _measure(job, group, watcher)
+        return _measure(job, group, watcher, number)
     every = settings.publish_every or (1 if job.spec and (job.spec.validated or "validation" in job.spec.auto) else 0)
     job = replace(job, publish_every=every)
 
@@ -214,7 +248,7 @@ def _train(
     for again in range(RESTARTS):
         # The first attempt, or the first try, may have begun the table: it was not there when the job was submitted.
         resume = job.resume or ((attempt > 1 or again > 0) and driver.begun(job.table) is not None)
-        runner = MasterRunner(group)
+        runner = MasterRunner(group, number)
         try:
             return driver.train(replace(job, resume=resume), runner, hear)
         except WeightsLost as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field
+from typing import Any
 
 from hdl.yarn.protocol import Answer, Beat, Command, Done, Hello, MemberState
 from hdl.yarn.resource_manager.resources import Container
@@ -36,8 +37,8 @@ class Incarnation:
         Bytes of memory in use, as of the last beat.
     moves : int
         Count of the work's progress, as of the last beat.
-    weights_round : int
-        The last round whose weights the worker has; -1: none.
+    weights : range
+        Rounds whose weights the worker has.
     trains : bool
         It takes part in the rounds. False: it has not been given shards, or loads them while the others train.
     joining : (Command's class, int) or None
@@ -48,6 +49,8 @@ class Incarnation:
         Why YARN wants the container back; empty: it does not.
     spilled : int
         Shards that it holds in files, as they do not fit into its memory.
+    kept : list of dict
+        Decoded data that the worker of a session keeps, as it said last.
     tokens : int
         Number of the last fresh tokens that the worker was given; 0: those that its container was started with.
     tokens_again : float
@@ -66,12 +69,13 @@ class Incarnation:
     seen: float = 0.0
     memory: int = 0
     moves: int = -1
-    weights_round: int = -1
+    weights: range = range(0)
     trains: bool = False
     joining: tuple[type[Command], int] | None = None
     loaded: bool = False
     leaving: str = ""
     spilled: int = 0
+    kept: list[dict[str, Any]] = field(default_factory=list)
     tokens: int = 0
     tokens_again: float = 0.0
 
@@ -190,4 +194,5 @@ class Member:
         self.answer = answer
         if isinstance(answer, Done):
             self.incarnation.gpu = self.incarnation.gpu if answer.gpu is None else answer.gpu
+            self.incarnation.kept = self.incarnation.kept if answer.kept is None else answer.kept
             self.incarnation.code = self.incarnation.code if answer.code is None else answer.code

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from hdl.errors import WorkerError
+from hdl.errors import SpecError, WorkerError
 from hdl.runners.base import Notify, Replaced
 from hdl.yarn.comm import mailbox
 from hdl.yarn.comm.control_server import Server
@@ -91,6 +91,7 @@ class Membership:
         self.fewest = self.shards = 0
         self.closed: set[int] = set()
         self.notify: Notify = lambda event: None
+        self.of_client: Callable[[dict[str, Any]], None] = lambda fields: None  # takes what a session's client says
         self.failures = Failures(
             settings.failures, settings.failures_validity, settings.avoid_seconds, settings.gather_seconds / 3
         )
@@ -135,6 +136,27 @@ class Membership:
             if container.id not in {member.name for member in self.places}:
                 self.server.refuse(container.id)
                 self.containers.stop(container.id)
+
+    def share_out(self, shards: Sequence[Sequence[int]]) -> None:
+        """Give the workers, who are there, the shards of another dataset: the next training of a session."""
+        if self.elastic or len(shards) != len(self.places):
+            raise SpecError(
+                f"workers: this session has {len(self.places)}; expected at most one a shard, {len(shards)}"
+            )
+        self.shards = sum(map(len, shards))
+        for member, own in zip(self.places, shards, strict=True):
+            member.shards = list(own)
+
+    def kept(self) -> list[dict[str, Any]]:
+        """Describe the decoded data that the workers of a session keep: of each dataset the sum of all."""
+        found: dict[str, dict[str, Any]] = {}
+        for member in self.places:
+            for one in member.incarnation.kept:
+                whole = found.setdefault(one["data"], {**one, "bytes": 0, "files": 0, "shards": 0})
+                for name in ("bytes", "files", "shards"):
+                    whole[name] += one[name]
+                whole["used"] = max(whole["used"], one["used"])
+        return sorted(found.values(), key=lambda one: -one["used"])
 
     @property
     def elastic(self) -> bool:

@@ -9,13 +9,11 @@ trial, which they share, and takes from each its slice of the gradient.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hdl import fs, optim, step, sync, wire
 from hdl.data import FileSplit, Summary
@@ -33,6 +31,7 @@ from hdl.yarn.master.member import Member
 from hdl.yarn.master.membership import Lost
 from hdl.yarn.master.periodic_merge import PeriodicMerge
 from hdl.yarn.master.remote_weights import RemoteWeights, WeightsLost
+from hdl.yarn.master.stretches import DoneRound, Seconds, Stretches
 from hdl.yarn.master.worker_group import WorkerGroup
 from hdl.yarn.protocol import (
     UPDATE_SLICE,
@@ -45,11 +44,10 @@ from hdl.yarn.protocol import (
     partial_name,
     weights_name,
 )
+from hdl.yarn.settings import DATA_SHARE
 
 STRAGGLE_ROUNDS, STRAGGLE_SECONDS = 2, 2.0  # how often and by how much a worker is late before it is replaced
 TIMED, SLOWEST = 64, 16  # workers whose seconds a row has, each; beyond that those of the slowest alone
-KEPT = 4  # rounds whose weights the workers hold for the table while later rounds pass
-DATA_SHARE = 0.5  # of a container's memory that decoded samples may take before they go to its disk
 
 
 class MasterRunner(RoundRunner):
@@ -59,20 +57,24 @@ class MasterRunner(RoundRunner):
     ----------
     group : WorkerGroup
         Ended by the caller.
+    training : int
+        Number of a session's training: workers keep nothing from the one before but decoded data.
     """
 
     name = "yarn"
     asynchronous = True
     begins_before_zero = True  # closing a file of HDFS may take half a second; the client waits for version 0
 
-    def __init__(self, group: WorkerGroup):
+    def __init__(self, group: WorkerGroup, training: int = 0):
         self.group, self.settings = group, group.settings
+        self.keeps, self.training = self.settings.session, training
         self.device = self.settings.device
-        self._keep: deque[int] = deque(maxlen=KEPT)  # rounds whose weights are being published, or were last
+        self._stretches = Stretches(group, self._review)
         self._periodic_merge: PeriodicMerge | None = None
         self._slow: tuple[int, int] = -1, 0  # the slowest worker, and in how many rounds it has been too slow
+        self._size = 0  # bytes of the weights
         self._members: list[Member] = []  # that did the last round
-        self._seconds: dict[str, NDArray[np.float64]] = {}  # of it: by name, by place among them
+        self._seconds: Seconds = {}  # of it
         self._phases: dict[str, float] = {}
 
     def open(self, job: Job, splits: Sequence[Sequence[FileSplit]], notify: Notify) -> None:
@@ -84,8 +86,11 @@ class MasterRunner(RoundRunner):
         def opening(member: Member) -> list[wire.Buffer]:
             threads = self.settings.threads or self.settings.vcores
             fields = open_fields(job, splits, member.shards, threads, self.device, int(memory * DATA_SHARE))
-            return wire.parts("open", {**fields, "limit": memory})
+            return wire.parts("open", {**fields, "limit": memory, "training": self.training})
 
+        self.group.shared.pop(Prepare, None)  # of an earlier training
+        if self.group.places and self.keeps:
+            self.group.share_out(shards)
         self.group.share(Open, opening)
         if not self.group.places:
             hosts = self.group.containers.near
@@ -127,13 +132,11 @@ class MasterRunner(RoundRunner):
 
     def prepare(self, plan: Plan) -> None:
         self.settings.check_mode(plan.spec.sync.mode)
-        self._plan, self._periodic_merge = plan, None
+        self._plan, self._periodic_merge, self.round_seconds = plan, None, None
         self.group.everybody = plan.spec.sync.mode == "async"
-        self._keep.clear()
+        self._stretches.forget()
         content: list[wire.Buffer] = [plan_message(plan)]
         self.group.share(Prepare, lambda member: content)
-        for member in self.group.places:
-            member.incarnation.weights_round = -1
 
     def round(self, weights: Weights, evaluate_only: bool = False) -> list[Update]:
         """Do a round of a line search: the master collects the update, and merges it."""
@@ -166,7 +169,9 @@ class MasterRunner(RoundRunner):
 
         self.group.faults.round = weights.round
         slices_of_update = self.group.do(command, payload, collect, "round", alike=lambda member: None)
-        self._note_seconds()
+        done = DoneRound({}, self.group.members, self.group.seconds(), 0.0)
+        self._note_seconds(done)
+        self._review(done)
         return [sync.concatenate_updates(slices_of_update)]
 
     def advance(self, spec: Spec, weights: Weights, evaluate_only: bool = False) -> tuple[Weights, dict[str, Any]]:
@@ -175,18 +180,7 @@ class MasterRunner(RoundRunner):
             return self._merge_period(spec, weights)
         if spec.sync.mode == "gradient" and spec.optimizer.line_search:
             return super().advance(spec, weights, evaluate_only)
-        self.group.newcomers.settle()
-        self.group.faults.round = number = weights.round
-
-        def has_weights(member: Member) -> bool:
-            return member.incarnation.weights_round in (number, number + 1)
-
-        def command(member: Member, header: Header) -> RunRound:
-            given: Literal["", "whole"] = "" if has_weights(member) else "whole"
-            return RunRound(*header, number, evaluate_only, central=False, given=given, keep=sorted(self._keep))
-
-        def payload(member: Member) -> tuple[str, list[wire.Buffer]] | None:
-            return None if has_weights(member) else (weights_name(number), content())
+        number = weights.round
 
         @cache  # several may have come at once
         def content() -> list[wire.Buffer]:
@@ -194,14 +188,14 @@ class MasterRunner(RoundRunner):
                 return wire.encode_parts(weights)
             return [self._pull_weights(number)]
 
-        self.group.do(command, payload, stage="round", alike=has_weights)
-        after = number if evaluate_only else number + 1
-        for member in self.group.members:
-            member.incarnation.weights_round = after
-        self._note_seconds()
+        if not isinstance(weights, RemoteWeights):
+            self._size = weights.w.nbytes
+        done = self._stretches.round(number, evaluate_only, self._size, content)
+        self._note_seconds(done)
         self.merge_seconds = float(self._seconds.get("merge", np.zeros(1)).max())
-        row = self.group.members[0].done.row or {}
-        return (weights if evaluate_only else RemoteWeights(after, lambda: self._version(after))), row
+        self.round_seconds = done.took
+        after = number + 1
+        return (weights if evaluate_only else RemoteWeights(after, lambda: self._version(after))), done.row
 
     def _merge_period(self, spec: Spec, weights: Weights) -> tuple[Weights, dict[str, Any]]:
         """Do a period of mode `async`: see `periodic_merge`."""
@@ -215,7 +209,7 @@ class MasterRunner(RoundRunner):
 
     def keep(self, weights: Weights) -> Weights:
         if isinstance(weights, RemoteWeights):
-            self._keep.append(weights.round)
+            self._stretches.keep.append(weights.round)
         return weights
 
     def timings(self) -> list[dict[str, Any]]:
@@ -258,19 +252,16 @@ class MasterRunner(RoundRunner):
         """
         why = "there are no workers"
         for member in self.group.members:
-            if member.incarnation.weights_round >= 0:
+            if member.incarnation.weights:
                 try:
                     return self.group.pull(member, weights_name(number))
                 except Lost as lost:
                     why = lost.reason
         raise WeightsLost(f"no worker has the weights of round {number} any more: {why}")
 
-    def _note_seconds(self) -> None:
-        """Record the seconds of the round from the workers' answers, and look for stragglers."""
-        self._members, self._seconds = self.group.members, self.group.seconds()
-        for member in self._members:
-            if member.done.spilled or member.incarnation.spilled:
-                self._note_spilled(member)
+    def _note_seconds(self, done: DoneRound) -> None:
+        """Record the seconds of a round from the workers' answers."""
+        self._members, self._seconds = done.members, done.seconds
         self._phases = {
             name: float(seconds.sum())
             for name, seconds in sorted(self._seconds.items())
@@ -279,7 +270,13 @@ class MasterRunner(RoundRunner):
         self._phases["compute"] = float(self._seconds["compute"].max())
         self._phases["exchange"] = float(self._seconds["exchange"].min())
         self.when = time.monotonic()
-        self._watch_stragglers()
+
+    def _review(self, done: DoneRound) -> None:
+        """Look at a round that has just been done: for samples that do not fit into memory, and for stragglers."""
+        for member in done.members:
+            if member.done.spilled or member.incarnation.spilled:
+                self._note_spilled(member)
+        self._watch_stragglers(done)
 
     def _note_spilled(self, member: Member) -> None:
         """Say that a worker holds more than fits into its memory, which is so where it has others' shards."""
@@ -291,17 +288,17 @@ class MasterRunner(RoundRunner):
             )
         member.incarnation.spilled = spilled
 
-    def _watch_stragglers(self) -> None:
+    def _watch_stragglers(self, done: DoneRound) -> None:
         """Replace a worker that is much slower than the others: its shards go to another container.
 
         Sandblaster has stragglers' splits computed again by idle workers (Dean et al. 2012); here shards are
         memory that others lack, so it is the worker that goes.
         """
-        seconds = self._seconds["compute"]
+        seconds, members = done.seconds["compute"], done.members
         if not self.settings.straggler or len(seconds) < 2:
             return
         place = int(seconds.argmax())
-        slowest, usual = self._members[place].rank, float(np.median(np.delete(seconds, place)))
+        slowest, usual = members[place].rank, float(np.median(np.delete(seconds, place)))
         longest = float(seconds[place])
         late = longest > max(self.settings.straggler * usual, usual + STRAGGLE_SECONDS)
         before, times = self._slow

@@ -21,6 +21,9 @@ class Watcher:
 
     port, url = 0, ""
 
+    def begins(self, job: Job) -> None:
+        """Receive what is trained from now on, in a session."""
+
     def hear(self, event: Any) -> None:
         """Receive an event of the driver or the worker group."""
 
@@ -49,6 +52,9 @@ class Live(Watcher):
         self.page = PageServer(self.state, host, proxies, viewers.refusal if viewers else None, listening)
         self.page.start()
         self.port, self.url = self.page.port, address(host, self.page.port)
+
+    def begins(self, job: Job) -> None:
+        self.state.add_facts({"data": job.data, "table": job.table})
 
     def hear(self, event: Any) -> None:
         if isinstance(event, driver.Started):

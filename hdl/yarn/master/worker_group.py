@@ -69,6 +69,7 @@ class WorkerGroup(CommandSending):
         self.rounds = 1  # of the whole training
         self.generation = attempt * GENERATIONS
         self.everybody = False  # all workers are connected with all: mode `async`
+        self._ahead: MakeCommand | None = None  # has been given, and its answers are still to be waited for
         self.newcomers = Newcomers(self)
         self.shared: dict[type[Open | Prepare], Callable[[Member], Content]] = {}  # commands are given in this order
         self.faults = Faults(incarnation=attempt - 1)
@@ -109,13 +110,20 @@ class WorkerGroup(CommandSending):
             A worker raised it, or no other container can take a lost one's place.
         """
         self.stage = stage
-        broken = 0
+        given = self._ahead is command and not self.remesh
+        if not given:
+            self.give_up_ahead()
+        self._ahead, broken = None, 0
         while True:
             try:
-                self.assemble()
-                for member in self.members:
-                    member.tried = member.shards
-                self._command(command, payload, alike=alike)
+                if given:
+                    given = False  # after a loss it is given again
+                else:
+                    self.assemble()
+                    for member in self.members:
+                        member.tried = member.shards
+                    self.send_command(command, payload, alike=alike)
+                self._wait()
                 collected = collect()
                 for member in self.members:
                     member.tried = []
@@ -126,6 +134,21 @@ class WorkerGroup(CommandSending):
                     raise WorkerError(f"workers lose each other again and again: {lost.reason}") from None
                 self.evict(lost)
                 self.leave_mesh()
+
+    def give_ahead(self, command: MakeCommand) -> None:
+        """Give all members a command that needs no payload, if nothing has to be done before; `do` waits for it."""
+        if self.remesh or any(member.incarnation.state is not MemberState.READY for member in self.members):
+            return
+        for member in self.members:
+            member.tried = member.shards
+        self._ahead = command
+        self.send_command(command)
+
+    def give_up_ahead(self) -> None:
+        """Have the command that was given ahead left alone, as another one is wanted: connecting anew ends it."""
+        if self._ahead is not None:
+            self._ahead = None
+            self.leave_mesh()
 
     def meet(self) -> None:
         """Wait until all workers are here and have opened the data, so that it is known what they compute with."""
@@ -206,8 +229,12 @@ class WorkerGroup(CommandSending):
         Lost
             A worker was lost, or a connection between two of them.
         """
-        members = self.members if members is None else members
-        command_id = self.send_command(command, payload, members, alike)
+        self.send_command(command, payload, self.members if members is None else members, alike)
+        self._wait()
+
+    def _wait(self) -> None:
+        """Wait for all answers to the present command; errors are those of `_command`."""
+        command_id = self.command_id
         self.faults.at("waiting")
         broken: list[str] = []
         until = float("inf")
@@ -247,7 +274,11 @@ class WorkerGroup(CommandSending):
             member, answer = heard
             if isinstance(answer, Failed) and answer.command_id == self.command_id:
                 error = error_from(answer.error, f"worker {member.rank}")
-                raise self.failed(member, "node", str(error)) if isinstance(error, NodeError) else error
+                if isinstance(error, NodeError):
+                    raise self.failed(member, "node", str(error))
+                if answer.later:  # the rounds before it are to be told first
+                    raise Lost([], f"worker {member.rank}: {error}; what it was doing is done again round by round")
+                raise error
         return heard
 
     def answered_before(self, member: Member, answer: Answer) -> None:

@@ -22,7 +22,7 @@ results out of it; workers exchange updates among themselves over a mesh of conn
                                       ◄──── Measure (+ payload)    of a network that is measured, and not trained
                       Done; the master pulls what was found ─────►
                                        ◄─── RunRound (+ payload)    again and again; payload: weights that it lacks
-                      Done (row, seconds), Disconnected, Failed ─►
+                      Done (row, seconds), Disconnected, Failed ─►  short rounds: one command for several
                                      ◄─── TrainAsync (+ payload)    mode `async`: until the next command
                       AsyncReport … ─────────────────────────────►
                                                  ◄───────── End

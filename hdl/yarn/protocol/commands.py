@@ -82,7 +82,7 @@ class ConnectMesh(Command):
 
 @dataclass(frozen=True)
 class RunRound(Command):
-    """Do a round: compute the worker's shards, exchange, merge."""
+    """Do a round: compute the worker's shards, exchange, merge; or several, one after the other."""
 
     kind: ClassVar[str] = "round"
     round: int
@@ -90,6 +90,8 @@ class RunRound(Command):
     central: bool  # the master merges: the worker only makes its slice of the update (line search)
     given: Literal["", "whole", "slice"]  # the weights in the payload; empty: the worker has them
     keep: list[int]  # rounds whose weights the master is still to pull
+    since: int | None = None  # the first round whose weights are kept beside these; None: this round
+    count: int | None = None  # rounds to do, `given` being for the first; None: one
 
 
 @dataclass(frozen=True)

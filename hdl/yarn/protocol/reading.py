@@ -71,15 +71,16 @@ def read_report(received: dict[str, Any]) -> Message | None:
 
 def read_fresh_tokens(received: dict[str, Any]) -> FreshTokens:
     """Read a message of the client; raises `ProtocolError`, as for another kind of message."""
-    return _expect(FreshTokens, received)
+    return expect(FreshTokens, received)
 
 
 def read_tokens_taken(received: dict[str, Any]) -> TokensTaken:
     """Read the master's answer to a client; raises `ProtocolError`, as for another kind of message."""
-    return _expect(TokensTaken, received)
+    return expect(TokensTaken, received)
 
 
-def _expect(kind: type[Message], received: dict[str, Any]) -> Any:
+def expect(kind: type[Message], received: dict[str, Any]) -> Any:
+    """Read a message of this kind; raises `ProtocolError`, as for another kind of message."""
     if received.get("kind") != kind.kind:
         raise ProtocolError(f"a message of kind {str(received.get('kind'))[:40]!r}; expected {kind.kind}")
     return _read(kind, {name: value for name, value in received.items() if name != "kind"})

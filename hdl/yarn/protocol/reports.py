@@ -100,6 +100,8 @@ class Done(Answer):
     spilled: int | None = None  # of Load and RunRound: shards that are in files, as they do not fit into memory
     row: dict[str, Any] | None = None  # of RunRound, by the first worker alone: metrics
     seconds: dict[str, Finite] | None = None  # of RunRound, by what they were spent on
+    kept: list[dict[str, Any]] | None = None  # of RunRound in a session: decoded data, where that has changed
+    later: list[tuple[dict[str, Any] | None, dict[str, Finite]]] | None = None  # row and seconds of its later rounds
 
 
 def joined_seconds(each: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -128,6 +130,7 @@ class Failed(Answer):
 
     kind: ClassVar[str] = "failed"
     error: dict[str, Any]  # its fields, as all runners send them
+    later: bool | None = None  # of RunRound: in a later round than its first, of which nothing was told yet
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ class Rounds:
     ----------
     weights : dict of int to Weights
         By round.
+    number : int
+        Of the round that is being done, or was last.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Rounds:
         publish: Callable[[dict[str, Sequence[wire.Buffer]]], None], beat: Callable[[int, float], None],
     ):  # fmt: skip
         self._faults, self._mailbox, self._payload, self._publish, self._beat = faults, mailbox, payload, publish, beat
+        self.number = 0
         self.forget()
 
     def forget(self) -> None:
@@ -67,7 +70,7 @@ class Rounds:
             The row of metrics, of the first worker alone; and seconds by what they were spent on.
         """
         number, evaluate_only, began = command.round, command.evaluate_only, time.perf_counter()
-        self._faults.round = number
+        self._faults.round = self.number = number
         weights = self._weights_of(command, mesh)
         spec, updates = host.plan.spec, self._computed(weights, evaluate_only, host)
         computed = time.perf_counter()
@@ -83,8 +86,12 @@ class Rounds:
             self._faults.at("merging")
             after, row = sync.advance(spec, weights, [total], evaluate_only, host.plan.schema.target_deviation)
             seconds["merge"] = time.perf_counter() - merging
-            keep = {number, after.round, *command.keep}
-            self.weights = {n: held for n, held in {**self.weights, after.round: after}.items() if n in keep}
+            since = number if command.since is None else command.since
+            self.weights = {
+                n: held
+                for n, held in {**self.weights, after.round: after}.items()
+                if since <= n <= after.round or n in command.keep
+            }
             encoded = {weights_name(n): partial(wire.encode_parts, held) for n, held in self.weights.items()}
             self._mailbox.publish(encoded)
         exchange = time.perf_counter() - computed - seconds.get("merge", 0.0)

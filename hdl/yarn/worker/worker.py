@@ -11,12 +11,14 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hdl import timeline, wire
 from hdl.errors import DeadlineError
 from hdl.passes import Pass
 from hdl.runners import platform
+from hdl.runners.kept import KeptHosts
 from hdl.runners.messages import error_message, read_plan
 from hdl.runners.work import Host
 from hdl.sync import average, tuned
@@ -87,6 +89,7 @@ class Worker:
         self.link.relay = self.relay
         self.mesh: Mesh | None = None
         self.host: Host = None  # type: ignore[assignment]  # until the command Open
+        self.kept = KeptHosts()  # of a session
         self.trainer: AsyncTrainer = None  # type: ignore[assignment]  # until mode `async` begins
         self._generation = self._command_id = 0  # of the last command
         self._opened: dict[str, Any] | None = None  # fields of this command, but for the shards
@@ -126,7 +129,8 @@ class Worker:
                 self.link.send(Disconnected(*header, rank, f"worker {rank}: {error.reason}"))
             except Exception as error:
                 told = node_fault(error) or error  # a full or broken disk: the master looks for another node
-                self.link.send(Failed(*header, wire.unpack(error_message(told))[1]))
+                later = (isinstance(command, RunRound) and self.rounds.number > command.round) or None
+                self.link.send(Failed(*header, wire.unpack(error_message(told))[1], later))
 
     def _carry_out(self, command: Command) -> Done:
         header = command.command_id, command.generation
@@ -148,8 +152,9 @@ class Worker:
             case ConnectMesh():
                 self._connect_mesh(command)
             case RunRound():
-                row, seconds = self.rounds.run(command, self.host, self.mesh)
-                return Done(*header, spilled=self.host.spilled or None, row=row, seconds=seconds)
+                (row, seconds), *later = self._run_rounds(command)
+                spilled, kept = self.host.spilled or None, self.kept.news()
+                return Done(*header, spilled=spilled, row=row, seconds=seconds, kept=kept, later=later or None)
             case TrainAsync():
                 self._train_async(command)
         return Done(*header)
@@ -166,13 +171,13 @@ class Worker:
         """
         _, fields, _ = wire.unpack(bytes(self._payload(Open.kind)))
         gpu = platform.gpu(fields["device"])
-        own = Host.from_fields(fields)
         rest = {name: value for name, value in fields.items() if name not in ("cuts", "marks")}
         if rest == self._opened:
+            own = Host.from_fields(fields)
             self.host.hold(own.splits, own.marks)
             return gpu
         self.link.memory_limit = fields["limit"]
-        self.host = own
+        self.host = self.kept.open(fields) if fields.get("content") else Host.from_fields(fields)
         self._opened, self._prepared = rest, b""
         self.rounds.forget()
         return gpu
@@ -238,6 +243,14 @@ class Worker:
         """Take this worker's place in the tree of relays, if there is one."""
         self.relay.join(command)
         self.relay.wait_for_others(self.check)
+
+    def _run_rounds(self, command: RunRound) -> list[tuple[dict[str, Any] | None, dict[str, float]]]:
+        """Do rounds one after the other; returns row and seconds of each."""
+        done = [self.rounds.run(command, self.host, self.mesh)]
+        for number in range(command.round + 1, command.round + (command.count or 1)):
+            self.check()
+            done.append(self.rounds.run(replace(command, round=number, given=""), self.host, self.mesh))
+        return done
 
     def _train_async(self, command: TrainAsync) -> None:
         if command.given:

@@ -1,0 +1,18 @@
+"""Sessions: worker processes that stay, with their decoded data, and take one command after the other.
+
+    places.py    where a session is found: its folder, its record, its socket
+    client.py    sends a command line to a session, and waits for its end
+    server.py    the session's own process: one command after the other, by the order in which they came
+    local.py     kept worker processes of this machine
+    starting.py  starts a session's process
+    api.py       `hdl.Session`, for Python and notebooks
+
+It imports nothing: the command line asks for `current` whenever it makes a runner.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+name = ""  # of the session whose own process this is
+current: Any = None  # in a session's own process: its workers, such as `local.LocalWorkers`

@@ -1,0 +1,280 @@
+"""Sessions of this machine: what stays, what is the same, and what becomes of each side that dies."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from hdl.session import places
+from hdl.table import Table
+from tests.runner.common import DEADLINE, until
+
+TRAIN = ["--recipe", "plain", "--net", "0-5-0", "--seed", "3", "--no-report"]
+ENDLESS = [*TRAIN, "--epochs", "1000000", "--quiet"]
+
+
+def hdl(*words, **more):
+    """Start a command."""
+    command = [sys.executable, "-m", "hdl", *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+
+
+def done(*words, status=0, **more):
+    """Carry a command out; returns what it printed, and what it said."""
+    process = hdl(*words, **more)
+    out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == status, err
+    return out, err
+
+
+def state(name):
+    """What the session says of itself."""
+    return next(one for one in json.loads(done("session", "list", "--json")[0]) if one["name"] == name)
+
+
+def signature(table, number=None):
+    """SHA-256 of a table's last version, or of another one."""
+    found = Table(str(table))
+    return found.header(found.latest() if number is None else number)["signature"]
+
+
+def eventually(condition):
+    """Wait for something that comes."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder for sessions' folders, of this module alone."""
+    own = tmp_path_factory.mktemp("state")
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(own)
+    yield own
+    for name in places.names():
+        done("session", "stop", name)
+    if before is None:
+        del os.environ["XDG_STATE_HOME"]
+    else:
+        os.environ["XDG_STATE_HOME"] = before
+
+
+@pytest.fixture(scope="module")
+def session(home):
+    """The name of a session with two workers."""
+    done("session", "start", "--workers", "2", "--name", "two")
+    return "two"
+
+
+def test_a_command_prints_what_it_prints_without_a_session(session, csv, tmp_path):
+    data, words = csv(), ["--out", "model", *TRAIN, "--epochs", "3", "--validation", "0.2"]
+    folders = [tmp_path / name for name in ("here", "first", "second")]
+    told = []
+    for folder, who in zip(folders, (["--workers", "2"], ["--session", session], ["--session", session]), strict=True):
+        folder.mkdir()
+        told.append(done("train", os.path.relpath(data, folder), *words, *who, cwd=folder))
+    for out, err in told:
+        assert out == told[0][0]
+        assert re.sub(r"[\d,]+ samples/s|[\d.]+ m?s left", "", err) == re.sub(
+            r"[\d,]+ samples/s|[\d.]+ m?s left", "", told[0][1]
+        )
+    assert len({signature(folder / "model", number) for folder in folders for number in [3]}) == 1
+
+
+def test_an_error_and_its_status_come_back(session, csv, tmp_path):
+    _, err = done("train", tmp_path / "none.csv", "--out", tmp_path / "model", "--session", session, status=3)
+    assert "no such file" in err
+    _, err = done("train", csv(), "--out", tmp_path / "model", "--session", session, "--workers", 3, status=2)
+    assert "--workers: session 'two' has its own" in err
+    assert not (tmp_path / "model").exists()
+
+
+def test_data_is_kept_as_long_as_its_files_are_the_same(session, csv, tmp_path):
+    data, words = Path(csv(seed=5)), [*TRAIN, "--epochs", "2", "--quiet", "--session", session]
+    stamp, before = data.stat(), data.read_bytes()
+    done("train", data, "--out", tmp_path / "a", *words)
+    lines = before.splitlines(keepends=True)
+    changed = b"".join([lines[0], *reversed(lines[1:])])
+    data.write_bytes(changed)
+    os.utime(data, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # it looks as before, so nobody reads it
+    done("train", data, "--out", tmp_path / "b", *words)
+    assert signature(tmp_path / "b") == signature(tmp_path / "a")
+    os.utime(data, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
+    done("train", data, "--out", tmp_path / "c", *words)
+    done("train", data, "--out", tmp_path / "d", *words[:-2], "--workers", "2")
+    assert signature(tmp_path / "c") == signature(tmp_path / "d") != signature(tmp_path / "a")
+
+
+def test_ctrl_c_ends_the_command_and_not_the_session(session, csv, tmp_path):
+    before = state(session)
+    process = hdl("train", csv(), "--out", tmp_path / "model", *ENDLESS, "--session", session)
+    until(process, lambda: (Table(str(tmp_path / "model")).latest() or 0) >= 2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130
+    assert "interrupted; version" in err
+    assert "is kept" in err
+    after = state(session)
+    assert after["running"] is None
+    assert after["pids"] == before["pids"]
+    words = [*TRAIN, "--epochs", "3", "--quiet"]
+    done("train", csv(), "--out", tmp_path / "next", *words, "--session", session)
+    done("train", csv(), "--out", tmp_path / "here", *words, "--workers", "2")
+    assert signature(tmp_path / "next") == signature(tmp_path / "here")
+
+
+def test_commands_take_turns_in_the_order_in_which_they_came(session, csv, tmp_path):
+    first = hdl("train", csv(), "--out", tmp_path / "0", *ENDLESS, "--session", session)
+    until(first, lambda: Table(str(tmp_path / "0")).latest())
+    others = []
+    for number in (1, 2, 3):
+        words = ["train", csv(), "--out", tmp_path / str(number), *TRAIN, "--epochs", "1", "--quiet"]
+        others.append(hdl(*words, "--session", session))
+        eventually(lambda: len(state(session)["waiting"]) == len(others))
+    others[1].send_signal(signal.SIGINT)  # it has not begun, and so never does
+    assert "interrupted before it began" in others[1].communicate(timeout=DEADLINE)[1]
+    assert not (tmp_path / "2").exists()
+    first.send_signal(signal.SIGINT)
+    said = [process.communicate(timeout=DEADLINE)[1] for process in (first, others[0], others[2])]
+    assert "the session is busy: 1 command before this one" in said[1]
+    assert "the session is busy: 3 commands before this one" in said[2]
+    ends = [Table(str(tmp_path / name)).rows()[-1]["time"] for name in ("0", "1", "3")]
+    assert ends == sorted(ends)
+
+
+def test_what_runs_goes_on_when_its_client_dies(session, csv, tmp_path):
+    words = [*TRAIN, "--epochs", "40", "--session", session]
+    process = hdl("train", csv(), "--out", tmp_path / "model", *words)
+    until(process, lambda: Table(str(tmp_path / "model")).latest() is not None)
+    process.kill()
+    process.communicate()
+    eventually(lambda: state(session)["running"] is None)
+    assert Table(str(tmp_path / "model")).latest() == 40
+
+
+@pytest.mark.parametrize("when", ["idle", "in a round"])
+def test_a_worker_that_dies_is_replaced(when, session, csv, tmp_path):
+    words, victim = [*TRAIN, "--epochs", "60", "--quiet"], state(session)["pids"][0]
+    if when == "idle":
+        psutil.Process(victim).kill()
+    process = hdl("train", csv(), "--out", tmp_path / "model", *words, "--session", session)
+    if when == "in a round":
+        until(process, lambda: (Table(str(tmp_path / "model")).latest() or 0) >= 1)
+        psutil.Process(victim).kill()
+    _, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, err
+    assert victim not in state(session)["pids"]
+    done("train", csv(), "--out", tmp_path / "here", *words, "--workers", "2")
+    assert signature(tmp_path / "model") == signature(tmp_path / "here")
+
+
+def test_what_was_used_longest_ago_goes_first(home, csv, tmp_path):
+    done("session", "start", "--memory", "1m", "--name", "small")
+    own = places.place("small")
+    files = [csv(n=60_000, seed=seed) for seed in (1, 2, 1)]
+    for number, data in enumerate(files):
+        done("train", data, "--out", tmp_path / str(number), *TRAIN, "--epochs", "1", "--quiet", "--session", "small")
+        kept = state("small")
+        assert sum(one["bytes"] for one in kept["kept"]) <= kept["memory"] == 1 << 20
+        assert kept["kept"][0]["data"] == data
+    assert [one["data"] for one in state("small")["kept"]] == [files[2]]
+    out, _ = done("session", "stop", "small")
+    assert "has ended" in out
+    assert not own.exists()
+
+
+def test_a_session_whose_process_died_says_how_to_go_on(home, csv, tmp_path):
+    done("session", "start", "--name", "gone", "--idle", "1h")
+    pids = [state("gone")["pid"], *state("gone")["pids"]]
+    data = csv()
+    process = hdl("train", data, "--out", tmp_path / "model", *ENDLESS, "--session", "gone")
+    until(process, lambda: (Table(str(tmp_path / "model")).latest() or 0) >= 1)
+    psutil.Process(pids[0]).kill()
+    _, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 6
+    again = "hdl session start --name gone --idle 3600s"
+    assert again in err
+    _, err = done("train", csv(), "--out", tmp_path / "other", *TRAIN, "--session", "gone", status=2)
+    assert err.count("\n") == 1
+    assert again in err
+    eventually(lambda: not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids))
+    done(*again.split()[1:])
+    last = Table(str(tmp_path / "model")).latest()
+    done("train", data, "--out", tmp_path / "model", "--resume", "--epochs", last + 2, "--quiet", "--no-report",
+         "--session", "gone")  # fmt: skip
+    done("session", "stop", "gone")
+
+
+def test_an_idle_session_ends_by_itself(home):
+    done("session", "start", "--name", "short", "--idle", "1s")
+    eventually(lambda: "short" not in places.names())
+    _, err = done("train", "x", "--session", "short", status=2)
+    assert "no session 'short'" in err
+
+
+def test_a_name_is_taken_once(session):
+    _, err = done("session", "start", "--name", session, status=2)
+    assert f"there is a session '{session}' already" in err
+
+
+def test_nothing_grows(session, csv, tmp_path):
+    data, words = csv(), [*TRAIN, "--epochs", "2", "--quiet", "--session", session]
+
+    def used():
+        own = state(session)
+        processes = [psutil.Process(pid) for pid in (own["pid"], *own["pids"])]
+        return [(each.num_fds(), each.num_threads(), len(each.children())) for each in processes], sum(
+            each.memory_info().rss for each in processes
+        )
+
+    counts = []
+    for number in range(20):
+        done("train", data, "--out", tmp_path / str(number), *words)
+        if number in (9, 19):
+            counts.append(used())
+    assert counts[0][0] == counts[1][0]
+    assert counts[1][1] - counts[0][1] < 8 << 20
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
+def test_another_user_cannot_come_in(session):
+    ask = (
+        "import os, sys; os.setgid(65534); os.setuid(65534)\n"
+        "from hdl.session import places\n"
+        "places.connect(sys.argv[1])"
+    )
+    process = subprocess.run([sys.executable, "-c", ask, session], capture_output=True, text=True, timeout=DEADLINE)
+    assert process.returncode != 0
+    assert "PermissionError" in process.stderr or "No module named" in process.stderr
+    assert places.read_record(places.place(session))
+
+
+def test_a_folder_that_others_can_enter_is_refused(session):
+    own = places.place(session)
+    own.chmod(0o755)
+    try:
+        _, err = done("train", "x", "--session", session, status=2)
+        assert "mode 700" in err
+    finally:
+        own.chmod(0o700)
+
+
+def test_a_search_by_a_session_gives_the_table_of_one_without(session, csv, tmp_path):
+    words = [*TRAIN, "--epochs", "3", "--validation", "0.2", "--trials", "3", "--scheduler", "halving",
+             "--param", "lr=0.001:0.1", "--quiet"]  # fmt: skip
+    data, tables = csv(), []
+    for name, more in (("alone", ["--workers", "1"]), ("by it", ["--session", session])):
+        done("search", data, "--out", tmp_path / name, *words, *more)
+        tables.append(pq.read_table(tmp_path / name / "search.parquet").drop_columns(["seconds"]))
+    assert tables[0].equals(tables[1])
+    assert state(session)["done"] >= 1
