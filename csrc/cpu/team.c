@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-/* Seconds: a turn of a comparison; one after which a clear difference is believed at once; work until the next
- * comparison, at least and at most; work between looks at whether it is slow. */
+/* Seconds: a turn of a comparison; a turn so long that two, or one ten times as long, settle a clear difference; work
+ * until the next comparison, at least and at most; work between looks at whether it is slow. */
 static const double TURN = 0.0005, LONG = 0.005, PAUSE = 0.5, LONGEST_PAUSE = 16, LOOK = 0.05;
 static const double TURNS = 40;   /* work takes so many times as long as a turn, so that comparing costs little */
 static const double FEWER = 1.02; /* fewer threads may take so many times as long as more */
@@ -77,7 +77,8 @@ void hdl_team_did(hdl_team *team, int64_t samples, double seconds) {
     if (team->turns > 0 && team->turns % 2 == 0) {
       double chosen = team->worked > 0 ? team->worked : median(team->each[0], rounds);
       double rival = median(team->each[1], rounds);
-      bool clear = team->turn > LONG && (rival > CLEAR * chosen || chosen > CLEAR * rival);
+      bool enough = team->turn > (rounds > 1 ? LONG : 10 * LONG);
+      bool clear = enough && (rival > CLEAR * chosen || chosen > CLEAR * rival);
       if (clear || rounds == HDL_ROUNDS) decide(team, chosen, rival);
     }
   } else {
