@@ -156,7 +156,7 @@ def test_names_and_maps_are_as_they_were_wished(iris, tmp_path):
     out, model = tmp_path / "m.onnx", Model(str(table))
     wishes = [
         "--rename",
-        "input=sepal and petal",
+        "input=sepal",
         "--rename",
         "probabilities=W1",
         "--rename",
