@@ -32,7 +32,7 @@ from hdl.ops import Samples, losses
 from hdl.spec import Spec
 from hdl.wire import Update
 
-ROUNDED = 4096  # samples of float64 that are rounded at a time
+COPIED = 1024  # samples at a time that are not as the core takes them
 
 
 class Perceptron(Fitted):
@@ -288,8 +288,9 @@ class Perceptron(Fitted):
         simplex = self.out_activation_ == "softmax"
         kind = np.float32 if simplex and tables.is_table(X) else float_type(x)  # as of the same rows in a file
         core, w = self._make(self._fitted), self._weights.w
-        wide = isinstance(x, np.ndarray) and x.dtype == np.float64  # rounded part by part: no float32 copy of the whole
-        parts = [x[start : start + ROUNDED] for start in range(0, len(x), ROUNDED)] if wide else [x]
+        # What is float64, or lies column by column, is copied part by part: the whole never.
+        copied = isinstance(x, np.ndarray) and (x.dtype == np.float64 or not x.flags.c_contiguous)
+        parts = [x[start : start + COPIED] for start in range(0, len(x), COPIED)] if copied else [x]
         out = np.concatenate([core.forward(w, self._seen(part))[0] for part in parts])
         wrong = np.flatnonzero(~np.isfinite(out).all(axis=1))
         if len(wrong):

@@ -135,7 +135,7 @@ class Learner(BaseEstimator):
     def _inputs(self, X: Any) -> Any:
         """Return validated features as a block of data has them: float64 is rounded only when it has been centred."""
         if not sparse.issparse(X):
-            return np.ascontiguousarray(X)
+            return X
         X = sparse.csr_array(X, dtype=X.dtype if X.dtype.kind == "f" else np.float32)
         if not X.has_canonical_format:
             X = X.copy()
@@ -162,6 +162,8 @@ class Learner(BaseEstimator):
         if values is not _values(x) and not fits_float32(values):  # what is as it was given, scikit-learn has checked
             told = "Input X contains a value too large for dtype('float32')."
             raise ValueError(told if y is None else f"{TOO_LARGE} ({told})")
+        if isinstance(seen, np.ndarray):  # rounded before it is turned round
+            seen = np.ascontiguousarray(seen)
         return Samples(seen, y, scale, shift, weight)
 
     def _whole(self, x: Any, y: NDArray | None, weight: NDArray | None = None) -> tuple[Any, ...]:

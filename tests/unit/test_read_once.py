@@ -81,8 +81,10 @@ def test_float64_is_rounded_part_by_part_to_the_same_answers(digits, monkeypatch
     net = hdl.MLPClassifier((4,), max_iter=1, random_state=1).fit(x, y)
     whole = net.predict_proba(x.astype(np.float64)).tobytes()
     assert np.allclose(np.frombuffer(whole).reshape(-1, 3), net.predict_proba(x), atol=1e-6)
-    monkeypatch.setattr(base, "ROUNDED", 7)
+    monkeypatch.setattr(base, "COPIED", 7)
     assert net.predict_proba(x.astype(np.float64)).tobytes() == whole
+    columns = np.asfortranarray(x)
+    assert net.predict_proba(columns).tobytes() == net.predict_proba(x).tobytes()
     wide = x.astype(np.float64)
     wide[150, 3] = 1e39
     with pytest.raises(ValueError, match="too large for dtype\\('float32'\\)"):
