@@ -20,7 +20,8 @@ from hdl.cli.common import (
     with_spill,
 )
 from hdl.cli.data_flags import OFFSET, WEIGHTS, data_options, take_data_options
-from hdl.cli.measure import FLAGS, effects_text, keep, measure, measure_options, prepare
+from hdl.cli.measure import FLAGS, YARN_NAMES, effects_text, keep, measure, measure_options, prepare
+from hdl.cli.session_flags import take_session
 from hdl.errors import DataError, SpecError
 
 
@@ -56,6 +57,10 @@ def evaluate_(
     from hdl.data import open_source
 
     flags = {name: values.pop(name) for name in FLAGS}
+    own: dict[str, Any] = {"threads": threads, "device": device}
+    take_session(flags.pop("session"), own, {name: flags[name] for name in YARN_NAMES})
+    threads, device = own.pop("threads"), own.pop("device")
+    flags |= own
     prepare(flags)
     if curves and not as_json:
         raise SpecError("--curves: are points for a program; give --json beside it (pictures of them: hdl report)")

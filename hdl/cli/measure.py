@@ -8,13 +8,14 @@ import click
 
 from hdl.cli import progress
 from hdl.cli.common import OneNumber, Option, aligned
+from hdl.cli.session_flags import session_option
 from hdl.errors import HdlError, SpecError
 
 RUN = "Run"
 IMPORTANCE = "Importance"
 # Flags of --runner yarn: field of its settings by name.
 YARN_NAMES = {"worker_memory": "memory", "worker_vcores": "vcores", "master_memory": "master_memory", "queue": "queue"}
-FLAGS = ("runner", "workers", "importance", "importance_rows", "repetitions", *YARN_NAMES)
+FLAGS = ("runner", "workers", "session", "importance", "importance_rows", "repetitions", *YARN_NAMES)
 MOST_SHOWN = 30  # columns in a terminal
 
 
@@ -36,6 +37,7 @@ def measure_options(command: click.Command) -> click.Command:
         Option(["--master-memory"], type=Memory(), metavar="SIZE", section=RUN,
                help="Of the container of YARN's master.  [default: 1g]"),
         Option(["--queue"], metavar="NAME", section=RUN, help="YARN's queue; default: the cluster's own."),
+        session_option(RUN),
         Option(["--importance"], is_flag=True, section=IMPORTANCE,
                help="How much worse the network gets where a column's cells are shuffled, and how its answers depend "
                     "on the ten columns that matter most; kept in TABLE for hdl report."),
@@ -81,22 +83,28 @@ def measure(
     metric : str, optional
         Of importance.
     """
-    from hdl import devices, passes
+    from hdl import devices, passes, session
     from hdl.cli.training import make_runner, stoppable
     from hdl.importance import REPETITIONS, ROWS
     from hdl.measuring import Asked
     from hdl.measuring import measure as carried_out
     from hdl.runners.base import Job
+    from hdl.runners.local import LocalRunner
 
-    runner, workers = flags["runner"], flags["workers"]
+    runner, workers, parts = flags["runner"], flags["workers"], passes.count(source)
     if runner == "local":
-        workers = min(workers or passes.workers(source, devices.cores()), passes.count(source))
-        if workers == 1 and not flags["importance"]:
-            return model.evaluate(source, threshold), None
+        workers = min(workers or passes.workers(source, devices.cores()), parts)
+    # Data of few parts is measured in this process, in a session too: each of its workers has a part, or none has.
+    here = parts < session.current.workers if session.current else runner == "local" and workers == 1
+    if here and not flags["importance"]:
+        return model.evaluate(source, threshold), None
     rows = (flags["importance_rows"] or ROWS) if flags["importance"] else 0
     asked = Asked(model.version.number, rows, flags["repetitions"] or REPETITIONS, metric)
     settings = {field: flags[name] for name, field in YARN_NAMES.items() if flags[name] is not None}
-    made = make_runner(runner, workers, threads, passes.count(source), device=device, **settings)
+    if here:
+        made: Any = LocalRunner(1, threads, device=device)
+    else:
+        made = make_runner(runner, workers, threads, parts, device=device, **settings)
     with progress.show() as display, stoppable():
         tell = progress.Teller(display, model.path, made.workers)
         found = carried_out(Job(data, model.path, options=options), made, tell, asked, threshold)

@@ -23,6 +23,7 @@ from hdl.cli.common import (
     with_spill,
 )
 from hdl.cli.data_flags import KEEP, OFFSET, data_options, take_data_options
+from hdl.cli.session_flags import take_session, with_session
 from hdl.errors import DataError, SpecError
 from hdl.prediction_writer import refuse_kept
 
@@ -30,6 +31,7 @@ from hdl.prediction_writer import refuse_kept
 @hadoop_options
 @data_options(OFFSET, KEEP)
 @with_spill
+@with_session
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.argument("data", metavar="DATA")
@@ -46,7 +48,7 @@ from hdl.prediction_writer import refuse_kept
 @core_options
 def predict_(
     table: str, data: str, out: str, threshold: str | None, labels_only: bool, overwrite: bool, runner: str,
-    workers: int | None, which: str, threads: int | None, device: str, **values: Any
+    workers: int | None, which: str, threads: int | None, device: str, session: str | None, **values: Any
 ) -> None:  # fmt: skip
     """Write the answers of TABLE's network for DATA, one a record, in input order.
 
@@ -70,6 +72,7 @@ def predict_(
     from hdl import outputs, prediction_files
     from hdl.data import Bad, open_source
 
+    threads, device = _in_session(session, threads, device)
     if out != "-" and runner == "local":
         outputs.check(out, overwrite)
     model = open_model(table, which, threads, device if runner == "local" else "cpu")
@@ -100,6 +103,13 @@ def predict_(
     tell_empty(lines, bad.places, options, out)
 
 
+def _in_session(session: str | None, threads: int | None, device: str) -> tuple[int | None, str]:
+    """Return the threads and the device: of a session its own, whose process answers."""
+    run: dict[str, Any] = {"threads": threads, "device": device}
+    take_session(session, run, {})
+    return run["threads"], run["device"]
+
+
 def tell_empty(lines: Any, places: Sequence[str], options: Any, out: str) -> None:
     """Say how many lines hold no answer, and why; they are there, so that rows keep their places.
 
@@ -124,6 +134,7 @@ def tell_empty(lines: Any, places: Sequence[str], options: Any, out: str) -> Non
 @hadoop_options
 @data_options(KEEP)
 @with_spill
+@with_session
 @click.command(cls=Command)
 @click.argument("table", metavar="TABLE")
 @click.argument("data", metavar="DATA")
@@ -141,7 +152,7 @@ def tell_empty(lines: Any, places: Sequence[str], options: Any, out: str) -> Non
 @core_options
 def encode_(
     table: str, data: str, out: str, layer: int | None, overwrite: bool, runner: str, workers: int | None, which: str,
-    threads: int | None, device: str, **values: Any
+    threads: int | None, device: str, session: str | None, **values: Any
 ) -> None:  # fmt: skip
     """Write the codes that TABLE's network has for DATA to OUT, one row a record, in input order.
 
@@ -155,6 +166,7 @@ def encode_(
     from hdl import answers, outputs, prediction_files
     from hdl.data import Bad
 
+    threads, device = _in_session(session, threads, device)
     if runner == "local":
         outputs.check(out, overwrite, name="")
     model = open_model(table, which, threads, device if runner == "local" else "cpu")

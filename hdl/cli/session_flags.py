@@ -21,6 +21,12 @@ def session_option(section: str) -> Option:
                        "stands for the --runner and --workers that it was started with.")  # fmt: skip
 
 
+def with_session(command: click.Command) -> click.Command:
+    """Add the flag to a command, whose own part is then carried out in the session's process."""
+    command.params.append(session_option("Options"))
+    return command
+
+
 def take_session(name: str | None, run: dict[str, Any], settings: dict[str, Any]) -> None:
     """Put the session's runner and workers into a command's flags, in the session's own process.
 

@@ -91,6 +91,27 @@ def test_a_command_prints_what_it_prints_without_a_session(session, csv, tmp_pat
     assert len({signature(folder / "model", number) for folder in folders for number in [3]}) == 1
 
 
+def test_measures_answers_and_codes_are_those_without_a_session(session, csv, tmp_path):
+    data, table, parts = csv(), tmp_path / "model", tmp_path / "parts"
+    done("train", data, "--out", table, *TRAIN, "--epochs", "2", "--session", session)
+    parts.mkdir()  # a part for each worker, where the lone file is measured in the session's own process
+    for number in range(2):
+        (parts / f"part-{number}.csv").write_bytes(Path(csv(seed=number)).read_bytes())
+    for who in ([], ["--session", session]):
+        folder = tmp_path / f"with{len(who)}"
+        folder.mkdir()
+        (folder / "measures").write_text(done("evaluate", table, data, "--json", "--importance", *who)[0])
+        (folder / "of parts").write_text(done("evaluate", table, parts, "--json", *who)[0])
+        (folder / "printed").write_text(done("predict", table, data, "--out", "-", *who)[0])
+        done("predict", table, data, "--out", folder / "answers.csv", *who)
+        done("encode", table, data, folder / "codes.npy", *who)
+    here, there = (sorted(folder.iterdir()) for folder in (tmp_path / "with0", tmp_path / "with2"))
+    assert len(here) == 5 and [file.read_bytes() for file in here] == [file.read_bytes() for file in there]
+    for command in (["evaluate", table, data], ["predict", table, data, "--out", tmp_path / "more.csv"]):
+        _, err = done(*command, "--threads", "1", "--session", session, status=2)
+        assert "--threads: session 'two' has its own" in err
+
+
 def test_an_error_and_its_status_come_back(session, csv, tmp_path):
     _, err = done("train", tmp_path / "none.csv", "--out", tmp_path / "model", "--session", session, status=3)
     assert "no such file" in err
