@@ -3,7 +3,9 @@
     places.py    where a session is found: its folder, its record, its socket
     client.py    sends a command line to a session, and waits for its end
     server.py    the session's own process: one command after the other, by the order in which they came
+    command.py   a command that was sent, and being where its sender is
     local.py     kept worker processes of this machine
+    yarn.py      the application of a session on YARN
     starting.py  starts a session's process
     api.py       `hdl.Session`, for Python and notebooks
 
