@@ -136,7 +136,7 @@ def test_data_is_kept_as_long_as_its_files_are_the_same(session, csv, tmp_path):
     assert signature(tmp_path / "c") == signature(tmp_path / "d") != signature(tmp_path / "a")
 
 
-def test_ctrl_c_ends_the_command_and_not_the_session(session, csv, tmp_path):
+def test_ctrl_c_ends_the_command_and_not_the_session(session, csv, tmp_path, ctrl_c):
     before = state(session)
     process = hdl("train", csv(), "--out", tmp_path / "model", *ENDLESS, "--session", session)
     until(process, lambda: (Table(str(tmp_path / "model")).latest() or 0) >= 2)
@@ -154,7 +154,7 @@ def test_ctrl_c_ends_the_command_and_not_the_session(session, csv, tmp_path):
     assert signature(tmp_path / "next") == signature(tmp_path / "here")
 
 
-def test_commands_take_turns_in_the_order_in_which_they_came(session, csv, tmp_path):
+def test_commands_take_turns_in_the_order_in_which_they_came(session, csv, tmp_path, ctrl_c):
     first = hdl("train", csv(), "--out", tmp_path / "0", *ENDLESS, "--session", session)
     until(first, lambda: Table(str(tmp_path / "0")).latest())
     others = []
