@@ -156,10 +156,12 @@ def run(args: list[str]) -> int:
 
             traceback.print_exception(error)
         message, status = explain(error)
-        if isinstance(error, BrokenPipeError):  # `hdl inspect … | head`: the reader has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        else:
+        if not isinstance(error, BrokenPipeError):  # `hdl inspect … | head`: the reader has seen enough
             click.echo(f"hdl: error: {message}", err=True)
+        try:
+            sys.stdout.flush()
+        except OSError:  # what it has not taken goes nowhere: Python, when it ends, would fail at it again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return status
 
 

@@ -97,10 +97,10 @@ def test_reconstructions_as_answers(data, tmp_path, capfd):
     assert told["accuracy"] is None
 
 
-def test_what_is_no_network_is_not_exported_as_one(data, tmp_path, capfd):
-    pytest.importorskip("onnx")
+def test_a_stack_and_each_of_its_layers_are_exported(data, tmp_path):
+    onnx = pytest.importorskip("onnx")
     assert train(data, tmp_path / "t") == 0
-    assert cli.run(["export", str(tmp_path / "t" / "layer1"), str(tmp_path / "m.onnx")]) == 2
-    assert "not yet the model autoencoder" in capfd.readouterr().err
-    assert not (tmp_path / "m.onnx").exists()
-    assert cli.run(["export", str(tmp_path / "t"), str(tmp_path / "m.onnx")]) == 0
+    for number, table in enumerate([tmp_path / "t", tmp_path / "t" / "layer1"]):
+        made = str(tmp_path / f"{number}.onnx")
+        assert cli.run(["export", str(table), made]) == 0
+        assert "codes" in {output.name for output in onnx.load(made).graph.output}

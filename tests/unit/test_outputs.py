@@ -253,6 +253,7 @@ def test_standard_output_that_is_full_is_named(place):
     for args in (["predict", f"{place}/t", f"{place}/data.csv", "--out", "-"], ["inspect", f"{place}/t"]):
         with open("/dev/full", "w") as full:
             command = [sys.executable, "-m", "hdl", *args]
-            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+            buffered = os.environ | {"PYTHONUNBUFFERED": ""}  # what was written last is still to be when Python ends
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=buffered)
         assert done.returncode == 1
         assert done.stderr == "hdl: error: standard output: No space left on device\n"
