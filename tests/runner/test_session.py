@@ -106,7 +106,8 @@ def test_measures_answers_and_codes_are_those_without_a_session(session, csv, tm
         done("predict", table, data, "--out", folder / "answers.csv", *who)
         done("encode", table, data, folder / "codes.npy", *who)
     here, there = (sorted(folder.iterdir()) for folder in (tmp_path / "with0", tmp_path / "with2"))
-    assert len(here) == 5 and [file.read_bytes() for file in here] == [file.read_bytes() for file in there]
+    assert len(here) == 5
+    assert [file.read_bytes() for file in here] == [file.read_bytes() for file in there]
     for command in (["evaluate", table, data], ["predict", table, data, "--out", tmp_path / "more.csv"]):
         _, err = done(*command, "--threads", "1", "--session", session, status=2)
         assert "--threads: session 'two' has its own" in err
