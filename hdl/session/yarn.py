@@ -17,10 +17,9 @@ from hdl.events import Outcome
 from hdl.measuring import Gathered
 from hdl.runners.base import Job, Log, Notify, Runner
 from hdl.runners.messages import error_from
-from hdl.spec import parse
-from hdl.table import Table, layers
 from hdl.yarn.client import client, renewal
 from hdl.yarn.client.events import Listener, Source, event_from
+from hdl.yarn.client.follow import result
 from hdl.yarn.comm.control import Client
 from hdl.yarn.comm.credentials import SESSION, Credentials, WorkerCredentials
 from hdl.yarn.protocol.message import Message, ProtocolError
@@ -225,16 +224,7 @@ class KeptYarnRunner(Runner):
                 raise KeyboardInterrupt
             raise error
         source.take([])
-        if "measured" in written:
-            with fs.open(fs.join(client.staging(self.application), written["measured"])) as file:
-                return Gathered.unpack(file.read())
-        fields = written["outcome"]
-        table = Table(fields["table"])
-        rows = list(table.read(fields["version"]).rows)
-        for layer in layers(table.path):
-            listener.rest(layer, layer.rows())
-        listener.rest(table, rows)
-        return Outcome(**{**fields, "spec": parse(fields["spec"]), "rows": rows})
+        return result(self.application, written, listener)
 
     def close(self) -> None:
         """Do nothing: the application stays."""

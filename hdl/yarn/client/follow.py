@@ -127,6 +127,20 @@ def _patient_report(application: str) -> Report:
             time.sleep(1.0)
 
 
+def result(application: str, written: dict[str, Any], listener: Listener) -> Outcome | Gathered:
+    """Make of what a master wrote or said at its end the result, and hand on the rounds that were not handed on."""
+    if "measured" in written:
+        with fs.open(fs.join(client.staging(application), written["measured"])) as file:
+            return Gathered.unpack(file.read())
+    fields = written["outcome"]
+    table = Table(fields["table"])
+    rows = list(table.read(fields["version"]).rows)
+    for layer in layers(table.path):
+        listener.rest(layer, layer.rows())
+    listener.rest(table, rows)
+    return Outcome(**{**fields, "spec": parse(fields["spec"]), "rows": rows})
+
+
 def _outcome(report: Report, listener: Listener) -> Outcome | Gathered:
     """Read the outcome of an application that is over, and hand on the rounds that were not handed on.
 
@@ -138,20 +152,10 @@ def _outcome(report: Report, listener: Listener) -> Outcome | Gathered:
     renewal.forget(report.application)
     # An attempt that was given up may have woken, and told of its own end at any time: the last attempt's counts.
     written = _read(report.application, OUTCOME.format(report.attempt))
-    if written and "outcome" in written:
-        fields = written["outcome"]
-        table = Table(fields["table"])
-        rows = list(table.read(fields["version"]).rows)
-        for layer in layers(table.path):
-            listener.rest(layer, layer.rows())
-        listener.rest(table, rows)
+    if written and ("outcome" in written or "measured" in written):
+        found = result(report.application, written, listener)
         client.remove(client.staging(report.application))
-        return Outcome(**{**fields, "spec": parse(fields["spec"]), "rows": rows})
-    if written and "measured" in written:
-        with fs.open(fs.join(client.staging(report.application), written["measured"])) as file:
-            gathered = Gathered.unpack(file.read())
-        client.remove(client.staging(report.application))
-        return gathered
+        return found
     log = where(report.application)
     if written and "error" in written:
         client.remove(client.staging(report.application))
