@@ -16,10 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 from hdl import data, models, sync
 from hdl import spec as specs
 from hdl.data.summary import of_block
-from hdl.estimators import rounds
 from hdl.estimators.arrays import float_type, local, typed
 from hdl.estimators.learner import Learner
 from hdl.estimators.parameters import check
+from hdl.fitting import rounds
 from hdl.models import codes, stack
 from hdl.models.stack import Layer
 from hdl.ops import Samples

@@ -10,7 +10,7 @@ BASE = {"errors", "spec", "rng", "strict_json", "scratch", "sealed", "temporary"
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions",
         "answers", "evaluation", "passes", "importance", "predict", "thresholds", "prediction_writer",
-        "prediction_files", "envpack", "identity", "starting", "foreign"}  # fmt: skip
+        "prediction_files", "envpack", "identity", "starting", "foreign", "fitting"}  # fmt: skip
 TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
@@ -56,6 +56,7 @@ LAYERS = {
     "table": BASE | {"fs", "wire", "metrics", "metrics_log"},
     "sync": BASE | {"ops", "models", "optim", "metrics", "wire"},
     "step": BASE | {"ops", "models", "optim", "data", "metrics", "wire", "sync"},
+    "fitting": BASE | {"ops", "optim", "data", "metrics", "wire", "sync", "step"},
     "deciding": BASE | {"ops", "models", "metrics", "data"},
     "versions": BASE | {"models", "data", "metrics", "wire", "sync", "metrics_log", "table", "deciding", "starting"},
     "prediction_writer": BASE,
@@ -96,7 +97,7 @@ LAYERS = {
     "metrics": BASE | {"ops"},
     "answers": BASE | {"data"},
     "evaluation": BASE | {"metrics", "data", "ops"},
-    "passes": BASE | {"data", "evaluation", "metrics", "fs", "sync", "wire"},
+    "passes": BASE | {"data", "evaluation", "metrics", "fs", "sync", "wire", "fitting"},
     "importance": BASE | {"data", "evaluation", "metrics", "passes"},
     "predict": BASE
     | {"foreign"}
@@ -107,7 +108,7 @@ LAYERS = {
     "loggers": BASE | {"fs", "models", "ops", "outputs", "table"},
     "export": BASE | {"predict", "models", "data", "ops"},
     "estimators": BASE
-    | {"devices", "ops", "models", "optim", "data", "deciding", "metrics", "wire", "sync", "step", "table"},
+    | {"devices", "ops", "models", "data", "deciding", "metrics", "wire", "sync", "fitting", "table"},
     "cluster": BASE | {"programs"},
     "report": TOP,
     "session": TOP,  # its process runs the command line
