@@ -34,6 +34,7 @@ ACTIVATIONS = _names(hdl_activation_name)
 LOSSES = _names(hdl_loss_name)
 RULES = _names(hdl_rule_name)
 ISAS = ("auto", "generic", "avx2", "avx512")
+PRECISIONS = ("float32", "tf32", "bf16")
 
 
 class Result(NamedTuple):
@@ -159,12 +160,18 @@ def isas():
     net.leak = net.dropout_input = net.dropout_hidden = net.loss_parameter = net.label_smoothing = 0
     net.tables = net.numbers = 0
     net.rates = NULL
+    net.precision = 0
     names = []
     for number in range(1, len(ISAS)):
         if hdl_plan_new(&plan, &net, 1, 1, number) == HDL_OK:
             names.append(ISAS[number])
             hdl_plan_free(plan)
     return tuple(names)
+
+
+def bf16_way(isa):
+    """Tells how this processor multiplies bfloat16 with these kernels: 'native', or 'portable: ' and why."""
+    return hdl_bf16_way(_one_of("isa", isa, ISAS)).decode()
 
 
 def peak_gflops(int threads=1, isa=None):

@@ -15,6 +15,7 @@ cdef extern from "hdl.h" nogil:
         const int32_t *levels
         const int32_t *vector
         const float *rates
+        int32_t precision
 
     ctypedef struct hdl_update:
         int32_t rule
@@ -55,6 +56,7 @@ cdef extern from "hdl.h" nogil:
     const char *hdl_isa_name(hdl_isa)
     hdl_status hdl_plan_new(hdl_plan **, const hdl_net *, int32_t, int32_t, hdl_isa)
     void hdl_plan_free(hdl_plan *)
+    const char *hdl_bf16_way(hdl_isa)
     hdl_isa hdl_plan_isa(const hdl_plan *)
     hdl_status hdl_plan_threads(hdl_plan *, int32_t)
     int32_t hdl_plan_working(const hdl_plan *)

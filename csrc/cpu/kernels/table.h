@@ -38,4 +38,5 @@ const hdl_kernels HDL_TABLE = {
     .gibbs = gibbs,
     .contrastive_divergence = contrastive_divergence,
     .peak = peak,
+    .pairs = &micro_pairs,
 };
