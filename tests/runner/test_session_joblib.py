@@ -246,6 +246,6 @@ def test_a_session_that_dies_is_one_clear_error(home, endless):  # noqa: F811
 
 
 def test_an_order_that_is_not_there_is_told(session):
-    with pytest.raises(HdlError, match="/nowhere/1.order: No such file"):
+    with pytest.raises(HdlError, match=r"/nowhere/1\.order: No such file"):
         session.run(["fit", "/nowhere/1.order"])
     assert session.state["running"] is None
