@@ -185,7 +185,7 @@ def _platform(model: Model, runner: RoundRunner) -> str:
     own = runner.platform()
     if not own and platform.device_class(runner.device) == "cpu":
         own = platform.best_isa()
-    trained = model.about.get("isa")
+    trained = platform.instruction_set(model.about.get("isa") or "")
     if own in platform.ISAS and trained in platform.ISAS:
         return min(own, trained, key=platform.ISAS.index)
     return own

@@ -24,14 +24,12 @@ from hdl.errors import NonFinite
 from hdl.estimators import holdout, tables
 from hdl.estimators.arrays import float_type, local, typed
 from hdl.estimators.fitted import Fitted
-from hdl.estimators.learner import TOO_LARGE
+from hdl.estimators.learner import TOO_LARGE, Answer, Make
 from hdl.estimators.parameters import check, preprocessing, scale_of, to_spec
 from hdl.fitting import rounds
 from hdl.fitting.pace import of_estimator
 from hdl.fitting.score import Score
 from hdl.ops import Samples, losses
-
-COPIED = 1024  # samples at a time that are not as the core takes them
 
 
 class Perceptron(Fitted):
@@ -271,14 +269,15 @@ class Perceptron(Fitted):
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
         """Compute the net's answers to X [N, O], in the targets' unit."""
         check_is_fitted(self)
-        x = self._read(X, reset=False)
+
+        def answerer(make: Make) -> Answer:
+            core, w = make(self._fitted), self._weights.w
+            return lambda samples: core.forward(w, samples)[0]
+
+        out, kind = self._answers(X, answerer)
         simplex = self.out_activation_ == "softmax"
-        kind = np.float32 if simplex and tables.is_table(X) else float_type(x)  # as of the same rows in a file
-        core, w = self._make(self._fitted), self._weights.w
-        # What is float64, or lies column by column, is copied part by part: the whole never.
-        copied = isinstance(x, np.ndarray) and (x.dtype == np.float64 or not x.flags.c_contiguous)
-        parts = [x[start : start + COPIED] for start in range(0, len(x), COPIED)] if copied else [x]
-        out = np.concatenate([core.forward(w, self._seen(part))[0] for part in parts])
+        if simplex and tables.is_table(X):
+            kind = np.float32  # as of the same rows in a file
         wrong = np.flatnonzero(~np.isfinite(out).all(axis=1))
         if len(wrong):
             raise ValueError(

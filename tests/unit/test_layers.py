@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit import guards
 
-BASE = {"errors", "spec", "rng", "strict_json", "scratch", "sealed", "temporary", "elementary"}
+BASE = {"errors", "spec", "rng", "strict_json", "scratch", "sealed", "temporary", "elementary", "arrow"}
 # What runs a training step somewhere may know: runners, and what they put into Hadoop's hands beside them.
 STEP = {"ops", "models", "optim", "data", "metrics", "wire", "sync", "step", "fs", "table", "versions",
         "answers", "evaluation", "passes", "importance", "predict", "thresholds", "prediction_writer",
@@ -15,6 +15,8 @@ TOP = {"*"}
 # Each layer may import itself and what its line names; `*` is everything. Only at run time: `if TYPE_CHECKING` is free.
 LAYERS = {
     "errors": set(),
+    "arrow": set(),
+    "quick": set(),
     "strict_json": set(),
     "spec": {"errors"},
     "programs": {"errors"},
@@ -64,13 +66,14 @@ LAYERS = {
     "envpack": BASE | {"fs", "identity"},
     "runners": BASE
     | STEP
-    | {"hdfs_choice", "programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn", "timeline"},
+    | {"hdfs_choice", "programs", "hadoop_conf", "kerberos", "java_errors", "devices", "streaming", "yarn", "timeline"}
+    | {"quick"},
     "streaming": BASE | STEP | {"runners"},
     # Of the report its page's pieces alone: below. libhdfs is told before it starts Java.
     "yarn": BASE
     | STEP
     | {"programs", "kerberos", "java_errors", "libhdfs", "runners", "driver", "events", "measuring", "report"}
-    | {"timeline", "java_archive", "hadoop_conf"},
+    | {"timeline", "java_archive", "hadoop_conf", "quick"},
     # Of the runners the driver sees the interface alone: see below.
     "recipe": BASE,
     "publisher": BASE | {"runners", "table"},
@@ -115,7 +118,7 @@ LAYERS = {
     "doctor": TOP,
     "hadoop_access": TOP,
     "hdl": {"errors", "estimators", "session"},
-    "__main__": {"cli", "session", "errors"},
+    "__main__": {"cli", "session", "errors", "quick", "yarn"},
 }
 # The rooms of hdl.yarn, from the ground upwards; those that import none are what all stand on.
 ROOMS = {
