@@ -146,7 +146,7 @@ class DenseReference(Reference):
         return values, masks
 
     def _spec_of(self, layer: int, samples: Samples) -> Spec:
-        """Give the spec of a layer's products: where entries of rows name the first one's weights, they are in float32."""
+        """Give the spec of a layer's products: in float32 where entries of rows name the first one's weights."""
         named = hasattr(samples.x, "indptr") or (hasattr(samples.x, "codes") and not self.spec.embeddings)
         return self.spec.with_(precision="float32") if named and not layer else self.spec
 
