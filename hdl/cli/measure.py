@@ -59,11 +59,11 @@ def prepare(flags: dict[str, Any]) -> None:
     if more and not flags["importance"]:
         raise SpecError(f"--{more[0].replace('_', '-')}: goes with --importance")
     if runner == "yarn":
-        from hdl.yarn.client import client
+        from hdl.yarn.client import connection
         from hdl.yarn.resource_manager import java
 
         java.start()
-        client.warm()
+        connection.warm()
 
 
 def measure(

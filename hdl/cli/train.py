@@ -197,11 +197,11 @@ def _yarn_settings(runner: str, given: dict[str, Any], starts: bool) -> dict[str
             raise SpecError(f"{flags}: for --runner yarn only (given --runner {runner})")
         return {}
     if starts:
-        from hdl.yarn.client import client
+        from hdl.yarn.client import connection
         from hdl.yarn.resource_manager import java
 
         java.start()
-        client.warm()
+        connection.warm()
     return {(YARN_NAMES | FEWEST)[name]: value for name, value in given.items()}
 
 

@@ -63,7 +63,6 @@ class YarnRunner(Runner):
         self.seconds: dict[str, float] = {}
         timeline.reached("client", "imported")
         java.start()
-        timeline.reached("client", "java")
 
     def train(self, job: Job, drive: Any, notify: Notify) -> Any:
         """Submit the application and follow it: the driver runs in its master.

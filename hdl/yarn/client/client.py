@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from hdl import envpack, fs, identity, timeline
 from hdl.errors import HdlError, SpecError
 from hdl.runners.base import Job
 from hdl.yarn.client import classes, leftovers, placement, renewal, submission
+from hdl.yarn.client.connection import configured, connect
 from hdl.yarn.client.submission import TYPE
 from hdl.yarn.comm.credentials import Credentials
-from hdl.yarn.resource_manager import java, launch, listening, tokens
+from hdl.yarn.resource_manager import java, launch, tokens
 from hdl.yarn.resource_manager.launch import RECORDS
 from hdl.yarn.resource_manager.lifetimes import renewal_fields
 from hdl.yarn.settings import MAX_ORDER, ORDER, RENEWAL, TASK_CONFIG, Settings, to_task_config
 
-_CONNECTING = threading.Lock()
 OVER = ("FINISHED", "FAILED", "KILLED")
 
 
@@ -169,50 +166,6 @@ def submit(
     clock("submit")
     leftovers.remove_ended(conf, folder, report)
     return application
-
-
-@cache
-def configured() -> Any:
-    """Start Java, read the cluster's configuration, and check that its ResourceManager listens; once a process."""
-    java.start()
-    conf = java.configuration(java.IMPATIENT)
-    listening.check_listening(conf)
-    java.check_login()
-    return conf
-
-
-def warm() -> None:
-    """Begin to connect in the background; errors are raised later, by the functions that need the connection."""
-
-    def begin() -> None:
-        with suppress(Exception):
-            connect()
-
-    threading.Thread(target=begin, name=java.THREAD, daemon=True).start()
-
-
-def connect() -> tuple[Any, Any]:
-    """Connect to YARN: the configuration, and a client of its ResourceManager, which this process keeps.
-
-    Raises
-    ------
-    DeadlineError
-        The ResourceManager does not answer.
-    Unavailable
-        JPype, Java, Hadoop or its configuration is missing.
-    """
-    with _CONNECTING:
-        return _connected()
-
-
-@cache
-def _connected() -> tuple[Any, Any]:
-    conf = configured()
-    with java.call("YARN's client"):
-        client = java.load_class("org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
-        client.init(conf)
-        client.start()
-    return conf, client
 
 
 def report(application: str) -> Report:
