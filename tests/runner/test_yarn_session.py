@@ -150,6 +150,21 @@ def test_a_worker_that_dies_is_replaced(session, csv, tmp_path):
     assert local
 
 
+def test_a_loss_in_a_later_training_is_told(session, csv, tmp_path):
+    data, told = csv(), []
+    train(session, data, tmp_path / "a")
+
+    def kill(event):
+        told.append(event)
+        if isinstance(event, driver.Round) and not any(isinstance(each, Replaced) for each in told):
+            for process in session.resources.running.values():
+                process.kill()
+
+    ours = train(session, data, tmp_path / "b", kill, epochs=60)
+    assert signatures(ours)[0] == signatures(here(data, tmp_path / "c", epochs=60))[0]
+    assert any(isinstance(event, Replaced) for event in told)
+
+
 def test_another_key_gives_no_orders(session):
     public, secret = CREDENTIALS.curve("container_1")
     own = WorkerCredentials(b"", b"", SESSION, public, secret, CREDENTIALS.curve("master")[0])

@@ -79,7 +79,8 @@ class Session:
 
     def _over(self) -> bool:
         now = time.monotonic()
-        idle = not self.turns.running and now - self._idle_since > self.settings.session_idle > 0
+        wanted = self.turns.running or self.turns.waiting
+        idle = not wanted and now - self._idle_since > self.settings.session_idle > 0
         return self._stopped or idle or now - self._heard > ORPHAN_SECONDS
 
     def _begin(self) -> None:
@@ -115,7 +116,7 @@ class Session:
             outcome = told_of(error)
             self.watcher.message(f"order {given.order.number}: {error}")
         finally:
-            self.group.message = self._tell
+            self.group.message, self.group.notify = self._tell, lambda event: None
         self._end(given, outcome)
 
     def _end(self, given: Given, outcome: dict[str, Any]) -> None:

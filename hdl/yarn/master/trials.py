@@ -47,7 +47,7 @@ class Trials:
         """Ask for the workers' containers, unless that is done."""
         if not self.group.places:
             nothing: list[list[Any]] = [[] for _ in range(self.settings.workers)]
-            self.group.begin(nothing, nothing, self._notify)
+            self.group.begin(nothing, nothing, lambda event: None)  # of a loss its trial is told
 
     def here(self) -> list[int]:
         """Name the workers to whom something can be given."""
@@ -148,9 +148,6 @@ class Trials:
 
     def _member(self, turn: Turn) -> Member:
         return self.group.places[turn.workers[0]]
-
-    def _notify(self, event: Any) -> None:
-        """Pass over what a group tells: of a loss each trial is told by itself."""
 
     def facts(self) -> dict[str, str]:
         """Describe for the page who has workers, who waits, and what is kept."""
