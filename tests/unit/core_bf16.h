@@ -22,7 +22,12 @@ static void even_first(int K, const float *a, ptrdiff_t lda, const float *p, ptr
   }
 }
 
+extern const micro_table hdl_native_pairs_emulated; /* core_native.c */
+
 static void check_of_bf16(void) {
+#ifdef __x86_64__
+  CHECK(choice_of(HDL_ISA_AVX2, &hdl_native_pairs_emulated).table == &hdl_native_pairs_emulated, "as Intel says");
+#endif
   for (int isa = HDL_ISA_GENERIC; isa <= (int)hdl_best_isa(); isa++) {
     const hdl_kernels *kernels = hdl_isa_kernels(isa);
     CHECK(agree(kernels->pairs, kernels->pairs, kernels->vw), "isa %d", isa);

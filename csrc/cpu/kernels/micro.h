@@ -42,14 +42,12 @@ INLINE vf micro_set(const int kind, const int half, const float *a) {
   IN_REGISTER(both); /* else both halves are taken before they are in all lanes, one at a time */
   return half ? (vf)(both & 0xffff0000u) : (vf)(both << 16);
 }
-#ifdef HDL_NATIVE_PAIRS
-INLINE vf micro_add(vf x, vf q, vf acc) {
-#if VW == 16
-  return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)x, (__m512bh)q);
-#else
-  return (vf)_mm256_dpbf16_ps((__m256)acc, (__m256bh)x, (__m256bh)q);
-#endif
-}
+#if defined(HDL_NATIVE_ADD) /* tests: what the instruction is said to do */
+INLINE vf micro_add(vf x, vf q, vf acc) { return HDL_NATIVE_ADD(acc, x, q); }
+#elif defined(HDL_NATIVE_PAIRS) && VW == 16
+INLINE vf micro_add(vf x, vf q, vf acc) { return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)x, (__m512bh)q); }
+#elif defined(HDL_NATIVE_PAIRS)
+INLINE vf micro_add(vf x, vf q, vf acc) { return (vf)_mm256_dpbf16_ps((__m256)acc, (__m256bh)x, (__m256bh)q); }
 #else
 INLINE vf micro_add(vf x, vf q, vf acc) { return vfma(x, q, acc); }
 #endif
