@@ -167,6 +167,17 @@ def isas():
     return tuple(names)
 
 
+def caches():
+    """Tells the bytes of a core's L1 and L2 for which the work of plans is cut."""
+    cdef hdl_caches found = hdl_find_caches()
+    return found.l1, found.l2
+
+
+def set_caches(l1, l2):
+    """Cuts the work of plans made from now on for caches of so many bytes; no result depends on them."""
+    hdl_set_caches(l1, l2)
+
+
 def peak_gflops(int threads=1, isa=None):
     """Measures the most multiply-adds of float32 that these cores can do, in registers on `threads` threads for some 20 ms."""
     cdef hdl_isa number = _one_of("isa", isa or os.environ.get("HDL_ISA") or "auto", ISAS)

@@ -139,7 +139,9 @@ static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
   plan->row_cost = allocate(a, block), plan->row_hit = allocate(a, block);
   size_t width = (size_t)row_length(plan->layer[0].I, vw);
   plan->scale_room = allocate(a, width), plan->shift_room = allocate(a, width);
-  plan->scratch_size = (size_t)hdl_round_up((HDL_ROWS + HDL_STRIPE + vw) * HDL_PV * vw, 16); /* a panel of D; of dW */
+  size_t stripe = (size_t)(hdl_stripe_rows(plan->cache, 0) + vw); /* in each: a panel of D; of dW; the stripe's X */
+  plan->scratch_size = (HDL_ROWS + stripe) * HDL_PV * (size_t)vw + HDL_ROWS * stripe + 2 * (size_t)(plan->block * vw);
+  plan->scratch_size = (plan->scratch_size + 15) & ~(size_t)15;
   plan->scratch = allocate(a, plan->scratch_size * (size_t)plan->most);
   plan->row_start = allocate(a, block + 1);
   if (entries) plan->slot = allocate(a, (size_t)plan->inputs * (sizeof(hdl_slot) / 4));

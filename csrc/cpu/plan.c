@@ -96,9 +96,10 @@ hdl_status hdl_plan_new(hdl_plan **plan, const hdl_net *net, int32_t max_batch, 
   hdl_plan *made = calloc(1, sizeof *made);
   if (!made) return hdl_fail(HDL_ENOMEM, "out of memory");
   made->layers = net->layers, made->most = made->threads = threads, made->isa = isa, made->kernels = kernels;
+  made->cache = hdl_find_caches();
   size_t weights = 0;
   for (int l = 0; l < net->layers; l++) weights += (size_t)net->widths[l] * (size_t)net->widths[l + 1];
-  int block = weights * sizeof(float) < HDL_LARGE ? HDL_ROWS : HDL_BLOCK;
+  int block = weights * sizeof(float) < hdl_large_bytes(made->cache) ? HDL_ROWS : HDL_BLOCK;
   made->block = max_batch < block ? max_batch : block;
   made->activation = net->activation, made->loss = net->loss, made->leak = net->leak;
   made->loss_parameter = net->loss_parameter, made->label_smoothing = net->label_smoothing;

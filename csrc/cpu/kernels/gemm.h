@@ -6,9 +6,7 @@
 #include "micro.h"
 #include "panels.h"
 
-/* bytes of a panel's slice that stay in L1 while the rows go by, and of rows of A, or of a matrix of weights, that stay
- * in L2 */
-enum { GEMM_SLICE = 20 * 1024, GEMM_ROWS = 448 * 1024 };
+enum { GEMM_RUN = 8 }; /* blocks of rows between two looks at what is wanted next */
 
 typedef struct {                    /* overwrites c */
   int K, lda, rows_p, ldp, nv, ldc; /* P in panels of `rows_p` rows one after another, or (ldp > 0) plain rows */
@@ -18,6 +16,7 @@ typedef struct {                    /* overwrites c */
   int slices; /* of K; set by multiply */
   bool cold;  /* P does not stay in L2 from one product to the next; set by multiply */
   int first;  /* panel of P: those before it are not wanted */
+  hdl_caches cache;
 } gemm_call;
 
 /* A part of the product that is taken at once: rows r0 … r1 of one panel, over slice s of K. */
@@ -43,31 +42,32 @@ static void gemm_slab(const gemm_call *gemm, slab b, slice next) {
   slice x = slice_of(gemm, b);
   int pv = x.pv, mr = micro_rows[pv], groups = (b.r1 - b.r0 + mr - 1) / mr;
   int few = (b.r1 - b.r0) / groups, more = (b.r1 - b.r0) % groups;
-  for (int r = b.r0, n, g = 0; g < groups; g++, r += n) {
-    n = few + (g < more);
+  bool last = b.s + 1 == gemm->slices;
+  for (int r = b.r0, n, g = 0, run; g < groups; g += run, r += run * n) {
+    n = few + (g < more), run = (g < more ? more : groups) - g;
+    if (run > (last ? 1 : GEMM_RUN)) run = last ? 1 : GEMM_RUN;
     float *tile = gemm->c + (ptrdiff_t)r * gemm->ldc + x.v0 * VW;
     const float *a = gemm->a + (ptrdiff_t)r * gemm->lda + x.k0;
-    if (gemm->cold) {
-      prefetch_share(next.p, (next.k1 - next.k0) * next.ld, g, groups);
-      if (b.s && g + 1 < groups) prefetch_rows(tile + (ptrdiff_t)n * gemm->ldc, gemm->ldc, n, pv);
-      for (int i = n; i < 2 * n && g + 1 < groups; i++) /* where the next rows begin */
-        __builtin_prefetch(a + i * gemm->lda), __builtin_prefetch(a + i * gemm->lda + 16);
-    }
+    if (gemm->cold) prefetch_share(next.p, (next.k1 - next.k0) * next.ld, g, g + run, groups);
+    if (gemm->cold && last && gemm->e->a && r + 2 * n <= b.r1)
+      prefetch_rows(gemm->e->a + (ptrdiff_t)(r + n) * gemm->e->lda + x.v0 * VW, gemm->e->lda, n, pv);
     const float *init = b.s ? tile : gemm->bias ? gemm->bias + x.v0 * VW : NULL;
-    micro_kernels[0][pv - 1][n - 1](x.k1 - x.k0, a, gemm->lda, x.p, x.ld, init, b.s ? gemm->ldc : 0, tile, gemm->ldc,
-                                    NULL);
-    if (b.s + 1 == gemm->slices) apply_epilogue(gemm->e, tile, gemm->ldc, r, n, x.v0, pv);
+    micro_kernels[0][pv - 1][n - 1](run, x.k1 - x.k0, a, gemm->lda, x.p, x.ld, init, b.s ? gemm->ldc : 0, tile,
+                                    gemm->ldc, NULL);
+    if (last) apply_epilogue(gemm->e, tile, gemm->ldc, r, n, x.v0, pv);
   }
 }
 
 /* Cuts K so that a slice of a panel stays in L1 for HDL_ROWS rows, and takes the rows in parts of as many. */
 KERNEL void multiply(gemm_call gemm, int rows) {
+  int l1 = (int)hdl_slice_bytes(gemm.cache);
+  size_t kept = hdl_kept_bytes(gemm.cache);
   int panels = hdl_panels(gemm.nv) - gemm.first, parts = (rows + HDL_ROWS - 1) / HDL_ROWS;
-  gemm.slices = (gemm.K * (gemm.nv < HDL_PV ? gemm.nv : HDL_PV) * VW * 4 + GEMM_SLICE - 1) / GEMM_SLICE;
+  gemm.slices = (gemm.K * (gemm.nv < HDL_PV ? gemm.nv : HDL_PV) * VW * 4 + l1 - 1) / l1;
   /* Many rows: a slice's columns of A stay in L2 while the panels go by, and P is read from memory once for all rows.
      Few: the rows of A stay in L2, a panel's slices go by first, and C stays in L1. */
-  bool many = (size_t)rows * (size_t)gemm.K * 4 > GEMM_ROWS;
-  gemm.cold = !gemm.ldp && (size_t)gemm.K * (size_t)(gemm.nv * VW) * 4 > GEMM_ROWS;
+  bool many = (size_t)rows * (size_t)gemm.K * 4 > kept;
+  gemm.cold = !gemm.ldp && (size_t)gemm.K * (size_t)(gemm.nv * VW) * 4 > kept;
   slab now = {0}, next = {0};
   for (int i = 0, n = gemm.slices * parts * panels; n && i <= n; i++, now = next) {
     int part = many ? i / panels % parts : i / (panels * gemm.slices);

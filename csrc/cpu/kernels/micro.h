@@ -18,8 +18,8 @@ typedef struct {
   float decay, eta;
 } fused_sgd;
 
-typedef void (*micro_kernel)(int K, const float *a, ptrdiff_t lda, const float *p, ptrdiff_t ldp, const float *init,
-                             ptrdiff_t ldi, float *c, ptrdiff_t ldc, const fused_sgd *sgd);
+typedef void (*micro_kernel)(int groups, int K, const float *a, ptrdiff_t lda, const float *p, ptrdiff_t ldp,
+                             const float *init, ptrdiff_t ldi, float *c, ptrdiff_t ldc, const fused_sgd *sgd);
 
 #if defined(__AVX512F__) && VW == 16
 enum { MR1 = 16, MR2 = 12, MR3 = 8 }; /* 32 registers */
@@ -27,6 +27,16 @@ enum { MR1 = 16, MR2 = 12, MR3 = 8 }; /* 32 registers */
 enum { MR1 = 8, MR2 = 6, MR3 = 4 }; /* 16 registers */
 #endif
 static const int micro_rows[HDL_PV + 1] = {0, MR1, MR2, MR3}; /* the most, of each number of vectors */
+
+/* Asks for the next block: where its rows of A begin, and what its outputs are added to. */
+INLINE void micro_ahead(const int T, const int MR, const int PV, const float *a, ptrdiff_t lda, const float *c,
+                        ptrdiff_t ldc) {
+#pragma GCC unroll 16
+  for (int r = MR; r < 2 * MR; r++) {
+    __builtin_prefetch(c + r * ldc, 1), __builtin_prefetch(c + r * ldc + PV * VW - 1, 1);
+    if (!T) __builtin_prefetch(a + r * lda), __builtin_prefetch(a + r * lda + 16);
+  }
+}
 
 INLINE void micro_body(const int T, const int MR, const int PV, int K, const float *a, ptrdiff_t lda, const float *p,
                        ptrdiff_t ldp, const float *init, ptrdiff_t ldi, float *c, ptrdiff_t ldc, const fused_sgd *sgd) {
@@ -74,10 +84,14 @@ INLINE void micro_body(const int T, const int MR, const int PV, int K, const flo
 }
 
 #define SIZE(t, pv, mr)                                                                                                \
-  static void micro_##t##_##pv##_##mr(int K, const float *a, ptrdiff_t lda, const float *p, ptrdiff_t ldp,             \
+  static void micro_##t##_##pv##_##mr(int groups, int K, const float *a, ptrdiff_t lda, const float *p, ptrdiff_t ldp, \
                                       const float *init, ptrdiff_t ldi, float *c, ptrdiff_t ldc,                       \
                                       const fused_sgd *sgd) {                                                          \
-    micro_body(t, mr, pv, K, a, lda, p, ldp, init, ldi, c, ldc, sgd);                                                  \
+    for (int g = 0; g < groups; g++, a += t ? mr : mr * lda, c += mr * ldc) {                                          \
+      micro_ahead(t, mr, pv, a, lda, c, ldc);                                                                          \
+      micro_body(t, mr, pv, K, a, lda, p, ldp, init, ldi, c, ldc, sgd);                                                \
+      if (init) init += mr * ldi;                                                                                      \
+    }                                                                                                                  \
   }
 #define UP_TO_4(X, t, pv) X(t, pv, 1) X(t, pv, 2) X(t, pv, 3) X(t, pv, 4)
 #define UP_TO_6(X, t, pv) UP_TO_4(X, t, pv) X(t, pv, 5) X(t, pv, 6)

@@ -10,7 +10,7 @@
 KERNEL void input_gradient(hdl_plan *plan, const hdl_context *ctx, int r0, int r1) {
   hdl_layer *layer = &plan->layer[0];
   epilogue e = {.kind = HDL_LINEAR, .width = layer->I};
-  gemm_call gemm = {.K = layer->O, .a = layer->d + (ptrdiff_t)r0 * layer->lda, .lda = layer->lda};
+  gemm_call gemm = {.cache = plan->cache, .K = layer->O, .a = layer->d + (ptrdiff_t)r0 * layer->lda, .lda = layer->lda};
   (void)ctx;
   gemm.c = plan->tables->dx + (ptrdiff_t)r0 * layer->x_ld, gemm.ldc = layer->x_ld, gemm.e = &e;
   if (layer->along_inputs)
