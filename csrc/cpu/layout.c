@@ -38,7 +38,9 @@ static void set_shapes(hdl_plan *plan, int input_type) {
     layer->x_ld = row_length(mixed && l == 0 ? plan->numbers : layer->I, vw) * pairs;
     layer->tied = plan->autoencoder.tied && l == 1, layer->contract = plan->autoencoder.contractive > 0 && l == 0;
     layer->pairs = l == 0 ? pairs : 1;
-    layer->along_inputs = !(panels && l == 0) && !layer->tied && along_inputs(layer->I, layer->O, vw, rows && l == 0);
+    layer->paired = plan->bf16 && l < plan->layers && !(rows && l == 0);
+    layer->along_inputs =
+        !layer->paired && !(panels && l == 0) && !layer->tied && along_inputs(layer->I, layer->O, vw, rows && l == 0);
     layer->m = layer->along_inputs ? layer->O : layer->I, layer->n = layer->along_inputs ? layer->I : layer->O;
     layer->m_padded = hdl_round_up(layer->m, vw), layer->nv = (layer->n + vw - 1) / vw;
     layer->ld = layer->along_inputs ? row_length(layer->n, vw) : 0;
@@ -60,10 +62,24 @@ static void *allocate(arena *a, size_t count) {
   return at;
 }
 
+/* Lays out what a layer's products read instead of its w, wt, x and d. */
+static void lay_pairs(hdl_layer *layer, arena *a, size_t rows, bool transposed) {
+  if (!layer->paired) return;
+  if (layer->tied) {
+    layer->w_pairs = layer[-1].wt_pairs, layer->wt_pairs = layer[-1].w_pairs;
+  } else {
+    layer->w_pairs = allocate(a, layer->size / 2);
+    layer->wt_pairs = transposed ? allocate(a, (size_t)(layer->n + 1) / 2 * (size_t)layer->m_padded) : NULL;
+  }
+  layer->x_pairs = allocate(a, rows * (size_t)layer->x_ld / 2);
+  layer->x_row_pairs = layer->tied ? NULL : allocate(a, rows * (size_t)layer->x_ld / 2);
+  layer->d_pairs = allocate(a, rows * (size_t)layer->lda / 2);
+}
+
 /* Lays out the panels of a layer's d where its columns are several panels. */
 static void lay_panels(hdl_layer *layer, arena *a, size_t rows, int vw) {
-  if (layer->along_inputs || layer->tied || layer->nv <= HDL_PV) return;
-  rows *= (size_t)layer->pairs;
+  if (layer->along_inputs || layer->tied || (layer->nv <= HDL_PV && !layer->paired)) return;
+  rows = rows * (size_t)layer->pairs / (layer->paired ? 2 : 1);
   layer->packed = allocate(a, rows * (size_t)(layer->nv * vw)), layer->packed_rows = (int)rows;
 }
 
@@ -109,13 +125,14 @@ static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
   for (int l = 0; l < plan->layers; l++) {
     hdl_layer *layer = &plan->layer[l];
     size_t width = (size_t)hdl_round_up(layer->O, HDL_MAX_VW);
+    bool transposed = l || plan->autoencoder.tied || plan->gibbs || plan->tables;
+    lay_pairs(layer, a, block, transposed);
     if (layer->tied) {
       layer->w = layer[-1].wt, layer->wt = layer[-1].w;
     } else {
       layer->w = allocate(a, layer->size);
-      layer->wt = (l || plan->autoencoder.tied || plan->gibbs || plan->tables) && !layer->along_inputs
-                      ? allocate(a, (size_t)layer->n * (size_t)layer->m_padded)
-                      : NULL;
+      bool copy = transposed && !layer->along_inputs && !layer->paired;
+      layer->wt = copy ? allocate(a, (size_t)layer->n * (size_t)layer->m_padded) : NULL;
       layer->g = allocate(a, layer->size);
     }
     layer->b = allocate(a, width), layer->gb = allocate(a, width);
@@ -139,9 +156,11 @@ static void lay_plan(hdl_plan *plan, arena *a, int input_type, int states) {
   plan->row_cost = allocate(a, block), plan->row_hit = allocate(a, block);
   size_t width = (size_t)row_length(plan->layer[0].I, vw);
   plan->scale_room = allocate(a, width), plan->shift_room = allocate(a, width);
-  size_t stripe = (size_t)(hdl_stripe_rows(plan->cache, 0) + vw); /* in each: a panel of D; of dW; the stripe's X */
-  plan->scratch_size = (HDL_ROWS + stripe) * HDL_PV * (size_t)vw + HDL_ROWS * stripe + 2 * (size_t)(plan->block * vw);
-  plan->scratch_size = (plan->scratch_size + 15) & ~(size_t)15;
+  /* A thread's: for dW a panel of D, sums of a stripe of W and its inputs; for other products rows of a slice. */
+  size_t stripe = (size_t)(hdl_stripe_rows(plan->cache, 0) + vw), panel = (size_t)(HDL_PV * vw), spare = (size_t)vw;
+  size_t inputs = HDL_ROWS * stripe + 2 * (size_t)plan->block * spare, sums = (HDL_ROWS + stripe) * panel;
+  size_t slice = (HDL_ROWS + spare) * (hdl_slice_bytes(plan->cache) / (4 * panel) + 1);
+  plan->scratch_size = ((inputs + sums > slice ? inputs + sums : slice) + 15) & ~(size_t)15;
   plan->scratch = allocate(a, plan->scratch_size * (size_t)plan->most);
   plan->row_start = allocate(a, block + 1);
   if (entries) plan->slot = allocate(a, (size_t)plan->inputs * (sizeof(hdl_slot) / 4));

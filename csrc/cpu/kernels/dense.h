@@ -34,9 +34,11 @@ KERNEL void forward(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int r
     dot(layer, plan->cache, x, r1 - r0, a);
     activate(e.kind, e.leak, a, layer->lda, r1 - r0, (layer->O + VW - 1) / VW, layer->O);
   } else {
-    gemm_call gemm = {.cache = plan->cache, .K = layer->I, .nv = layer->nv, .a = x, .lda = layer->x_ld};
-    gemm.p = layer->w, gemm.rows_p = layer->w_rows, gemm.bias = layer->b, gemm.c = a, gemm.ldc = layer->lda,
+    gemm_call gemm = {
+        .cache = plan->cache, .room = ctx->room, .K = layer->I, .nv = layer->nv, .a = x, .lda = layer->x_ld};
+    gemm.p = layer->w, gemm.rows_p = layer->w_rows, gemm.bias = layer->b, gemm.c = a, gemm.ldc = layer->lda;
     gemm.e = &e;
+    if (layer->paired) in_pairs(&gemm, plan, r1 - r0, layer->x_pairs + (ptrdiff_t)r0 * layer->x_ld / 2, layer->w_pairs);
     multiply(gemm, r1 - r0);
   }
   if (!output && ctx->backward && plan->drop_hidden)
@@ -51,37 +53,46 @@ KERNEL void backward(hdl_plan *plan, const hdl_context *ctx, int l, int r0, int 
   hdl_layer *layer = &plan->layer[l], *below = layer - 1;
   epilogue e = {.kind = plan->activation, .leak = plan->leak, .keep = plan->drop_hidden ? plan->keep_hidden : 0};
   e.a = below->a + (ptrdiff_t)r0 * below->lda, e.lda = below->lda, e.width = below->O;
-  gemm_call gemm = {.cache = plan->cache, .K = layer->O, .a = layer->d + (ptrdiff_t)r0 * layer->lda, .lda = layer->lda};
+  gemm_call gemm = {.cache = plan->cache,
+                    .room = ctx->room,
+                    .K = layer->O,
+                    .a = layer->d + (ptrdiff_t)r0 * layer->lda,
+                    .lda = layer->lda};
   gemm.c = below->d + (ptrdiff_t)r0 * below->lda, gemm.ldc = below->lda, gemm.bias = ctx->sparsity_gradient;
   gemm.e = &e;
   if (layer->along_inputs)
     gemm.p = layer->w, gemm.ldp = layer->ld, gemm.nv = layer->nv;
   else
     gemm.p = layer->wt, gemm.rows_p = layer->wt_rows, gemm.nv = layer->m_padded / VW;
+  if (layer->paired) in_pairs(&gemm, plan, r1 - r0, layer->d_pairs + (ptrdiff_t)r0 * layer->lda / 2, layer->wt_pairs);
   multiply(gemm, r1 - r0);
 }
 
-/* Rows s0 … s1 of the block in dW; the sums go on from g unless first; after the last the weights are updated. */
+/* Rows, or pairs of rows, s0 … s1 of the block in dW; the sums go on from g unless first; after the last the weights
+ * are updated. */
 typedef struct {
   int s0, s1;
   bool first, last;
+  const micro_table *pairs; /* what multiplies pairs; else NULL */
 } row_part;
 
 /* Sums a tile of dW [rows r0 … r1, vectors v0 … v0 + pv] = A' D. Plain SGD updates w in the registers that hold the
  * sums; other rules read g back from L1. a, d begin with row s0; g is where the sums of row r0 are kept. */
 static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, const float *a, int lda, const float *d,
                         int ldd, int v0, int pv, int r0, int r1, float *g) {
-  int mr = micro_rows[pv], groups = (r1 - r0 + mr - 1) / mr;
+  const micro_table *micro = s.pairs ? s.pairs : &micro_single;
+  int mr = micro->rows[pv], groups = (r1 - r0 + mr - 1) / mr;
   ptrdiff_t ld = layer->along_inputs ? layer->ld : pv * VW;
   bool apply = ctx->update && s.last, fused = apply && ctx->plain;
+  bool cold = layer->size * sizeof(float) > hdl_kept_bytes(ctx->cache); /* w and g come from beyond L2 */
   fused_sgd sgd = {ctx->decay, ctx->eta};
   int few = (r1 - r0) / groups, more = (r1 - r0) % groups;
   bool each = (apply && !fused) || (layer->contract && s.last); /* more is done while a few rows' sums are in L1 */
   for (int r = r0, n, k = 0, run; k < groups; k += run, r += run * n, g += run * n * ld, a += run * n) {
     n = few + (k < more), run = each ? 1 : (k < more ? more : groups) - k;
     float *w = tile_at(layer, layer->w, v0, pv, r);
-    micro_kernels[1][pv - 1][n - 1](run, s.s1 - s.s0, a, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g, ld,
-                                    fused ? &sgd : NULL);
+    micro->of[1][pv - 1][n - 1](cold, run, s.s1 - s.s0, a, lda, d, ldd, s.first ? NULL : g, ld, fused ? w : g, ld,
+                                fused ? &sgd : NULL);
     if (layer->contract && s.last)
       for (int i = 0; i < n; i++)
         for (int v = 0; v < pv; v++) {
@@ -102,6 +113,7 @@ static void weight_tile(hdl_layer *layer, const hdl_context *ctx, row_part s, co
 /* Tells whether a block of so many rows is laid in panels once for all stripes: fewer lay a panel each, while it is in
  * L1. */
 static bool shares_panels(const hdl_plan *plan, const hdl_layer *layer, int rows) {
+  if (layer->paired) return true;
   return layer->packed && layer->m_padded > 2 * hdl_stripe_rows(plan->cache, rows * layer->pairs);
 }
 static float *packed_at(const hdl_layer *layer, int v0, int pv, int r) {
@@ -114,7 +126,8 @@ INLINE void pack_panel(float *packed, const float *d, int ldd, int rows, int pv)
     for (int v = 0; v < pv; v++) vstore(packed + (r * pv + v) * VW, vload(d + (ptrdiff_t)r * ldd + v * VW));
 }
 
-/* Lays rows r0 … r1 of the block's `rows` in the panels that all stripes of W, on all threads, read D from. */
+/* Lays rows r0 … r1 of the block's `rows` in the panels that all stripes of W, on all threads, read D from; where dW
+ * takes its factors in pairs of rows, X as well. */
 KERNEL void pack_deltas(hdl_plan *plan, const hdl_context *ctx, int rows, int r0, int r1) {
   for (int l = 0; l < plan->layers + ctx->slopes; l++) {
     const hdl_layer *layer = &plan->layer[l];
@@ -122,8 +135,15 @@ KERNEL void pack_deltas(hdl_plan *plan, const hdl_context *ctx, int rows, int r0
     int ldd = layer->lda / layer->pairs, s0 = r0 * layer->pairs, n = (r1 - r0) * layer->pairs;
     for (int panel = 0; panel < hdl_panels(layer->nv); panel++) {
       int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
-      pack_panel(packed_at(layer, v0, pv, s0), layer->d + (ptrdiff_t)s0 * ldd + v0 * VW, ldd, n, pv);
+      const float *d = layer->d + (ptrdiff_t)s0 * ldd + v0 * VW;
+      if (layer->paired)
+        pair_rows(d, ldd, n, pv, packed_at(layer, v0, pv, s0 / 2), pv * VW);
+      else
+        pack_panel(packed_at(layer, v0, pv, s0), d, ldd, n, pv);
     }
+    if (!layer->paired) continue;
+    int ldx = layer->x_ld / layer->pairs, nv = (layer->I + VW - 1) / VW;
+    pair_rows(layer->x + (ptrdiff_t)s0 * ldx, ldx, n, nv, layer->x_row_pairs + (ptrdiff_t)(s0 / 2) * ldx, ldx);
   }
 }
 
@@ -135,22 +155,23 @@ static void pack_inputs(float *packed, const float *x, int ldx, int rows, int lo
 }
 
 /* Sums rows lo … hi (in VW) of dW, all panels, and updates them. Where many panels go by, X is laid for them first. */
-static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *layer, int thread, int lo, int hi) {
+static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *layer, int lo, int hi) {
   int blocks = hi - lo, chunks = blocks / 3 > 0 ? blocks / 3 : 1, rows = ctx->rows * layer->pairs;
+  if (layer->paired) rows = (rows + 1) / 2; /* of pairs */
   int ldx = layer->x_ld / layer->pairs, stripe = hdl_stripe_rows(plan->cache, 0) + VW;
   bool shared = shares_panels(plan, layer, ctx->rows);
-  float *packed = plan->scratch + (size_t)thread * plan->scratch_size, *sums = packed + HDL_ROWS * HDL_PV * VW;
+  float *packed = ctx->room, *sums = packed + HDL_ROWS * HDL_PV * VW;
   float *x_packed = shared ? sums + stripe * HDL_PV * VW : NULL;
-  int part = shared ? (int)hdl_slice_bytes(plan->cache) / (HDL_PV * VW * 4) : HDL_ROWS,
-      parts = (rows + part - 1) / part;
+  int part = shared ? (int)hdl_slice_bytes(plan->cache) / (HDL_PV * VW * 4) : HDL_ROWS;
+  int parts = (rows + part - 1) / part;
   bool whole = ctx->first && ctx->last && ctx->update; /* all sums are done here: they need not go to memory */
-  if (shared) pack_inputs(x_packed, layer->x, ldx, rows, lo, hi);
+  if (shared) pack_inputs(x_packed, layer->paired ? layer->x_row_pairs : layer->x, ldx, rows, lo, hi);
   for (int i = 0; i < hdl_panels(layer->nv) * parts; i++) {
     int panel = i / parts, v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
     int ldd = layer->lda / layer->pairs, k = i % parts, s0 = rows * k / parts, s1 = rows * (k + 1) / parts;
-    row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts};
+    row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts, layer->paired ? plan->bf16 : NULL};
     const float *d = layer->d + (ptrdiff_t)s0 * ldd + v0 * VW;
-    if (layer->nv > HDL_PV) { /* the panel of D is read for every row of W */
+    if (layer->nv > HDL_PV || shared) { /* the panel of D is read for every row of W */
       if (shared)
         d = packed_at(layer, v0, pv, s0);
       else
@@ -166,7 +187,7 @@ static void weight_stripe(hdl_plan *plan, const hdl_context *ctx, hdl_layer *lay
         int end = (b + n) * VW < layer->m ? (b + n) * VW : layer->m;
         weight_tile(layer, ctx, s, x, shared ? VW : ldx, d, ldd, v0, pv, b * VW, end, g);
       }
-      if (layer->wt && ctx->update && s.last && !(ctx->rule->max_norm > 0))
+      if (copied(layer) && ctx->update && s.last && !(ctx->rule->max_norm > 0))
         transpose_part(layer, b0, b1, panel, panel + 1);
     }
   }
@@ -181,7 +202,7 @@ static void number_gradient(hdl_plan *plan, const hdl_context *ctx, int lo, int 
   for (int i = 0; i < hdl_panels(layer->nv) * parts && lo < hi; i++) {
     int panel = i / parts, k = i % parts, s0 = ctx->rows * k / parts, s1 = ctx->rows * (k + 1) / parts;
     int v0 = hdl_panel_start(layer->nv, panel), pv = hdl_panel_start(layer->nv, panel + 1) - v0;
-    row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts};
+    row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts, NULL};
     const float *d = layer->d + (ptrdiff_t)s0 * layer->lda + v0 * VW;
     float *g = tile_at(layer, layer->g, v0, pv, lo);
     weight_tile(layer, &unfused, s, layer->x + (ptrdiff_t)s0 * layer->x_ld + lo, layer->x_ld, d, layer->lda, v0, pv, lo,
@@ -222,7 +243,7 @@ KERNEL void weight_gradient(hdl_plan *plan, const hdl_context *ctx, int l, int t
     for (int i = 0; i < hdl_panels(nv) * parts; i++) {
       int panel = i / parts, k = i % parts, s0 = ctx->rows * k / parts, s1 = ctx->rows * (k + 1) / parts;
       int v0 = range.lo + hdl_panel_start(nv, panel), pv = range.lo + hdl_panel_start(nv, panel + 1) - v0;
-      row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts};
+      row_part s = {s0, s1, ctx->first && k == 0, ctx->last && k + 1 == parts, NULL};
       const float *x = layer->x + (ptrdiff_t)s0 * layer->x_ld + v0 * VW;
       float *g = tile_at(layer, layer->g, v0, pv, 0);
       weight_tile(layer, ctx, s, layer->d + (ptrdiff_t)s0 * layer->lda, layer->lda, x, layer->x_ld, v0, pv, 0, layer->O,
@@ -230,9 +251,10 @@ KERNEL void weight_gradient(hdl_plan *plan, const hdl_context *ctx, int l, int t
     }
     return;
   }
-  int n = range.hi - range.lo, rows = hdl_stripe_rows(plan->cache, ctx->rows * layer->pairs),
-      stripes = (n * VW + rows - 1) / rows;
+  int n = range.hi - range.lo, samples = ctx->rows * layer->pairs;
+  int rows = hdl_stripe_rows(plan->cache, layer->paired ? (samples + 1) / 2 : samples);
+  int stripes = (n * VW + rows - 1) / rows;
   for (int i = 0; i < stripes; i++)
-    weight_stripe(plan, ctx, layer, thread, range.lo + n * i / stripes, range.lo + n * (i + 1) / stripes);
+    weight_stripe(plan, ctx, layer, range.lo + n * i / stripes, range.lo + n * (i + 1) / stripes);
 }
 #endif

@@ -15,6 +15,7 @@ from hdl.ops import losses, tuning
 from hdl.ops.base import check_chains, check_weights
 from hdl.ops.draws import dropout
 from hdl.ops.layout import EmbeddingLayout
+from hdl.ops.precision import product
 from hdl.ops.reference.activations import ACTIVATIONS, sigmoid
 from hdl.ops.reference.base import BLOCK, Reference, all_of
 from hdl.ops.reference.losses import LOSSES
@@ -102,16 +103,16 @@ class DenseReference(Reference):
             delta = delta * samples.weight[minibatch].astype(w.dtype)[:, None]
         for layer in reversed(range(len(layers))):
             below, mask = values[layer], masks[layer]
-            parts[layer][0][:] = (below if mask is None else below * mask).T @ delta
+            parts[layer][0][:] = product(self.spec, (below if mask is None else below * mask).T, delta)
             parts[layer][1][:] = delta.sum(axis=0)
             if layer:
-                delta = delta @ layers[layer][0].T
+                delta = product(self.spec, delta, layers[layer][0].T)
                 if mask is not None:
                     delta = delta * mask
                 delta = delta * self.derive(below, w.dtype.type(self.spec.leak))
         if isinstance(self.layout, EmbeddingLayout):
             given = given if entered is None else given * entered
-            self._embed_backward(given, delta @ layers[0][0].T, gradient)
+            self._embed_backward(given, product(self.spec, delta, layers[0][0].T), gradient)
         return gradient, result
 
     def _layers(
@@ -135,7 +136,7 @@ class DenseReference(Reference):
             masks.append(mask)
             if not layer and isinstance(self.layout, EmbeddingLayout):
                 value = self._embed(w, value)
-            value = value @ weights + bias
+            value = product(self.spec, value, weights, bias)
             if layer < len(layers) - 1:
                 value = self.activate(value, w.dtype.type(spec.leak))
             values.append(value)
